@@ -1,0 +1,196 @@
+//! One alternative of a route: conditions that have to hold together.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::condition::{FieldCondition, ValueCondition};
+use crate::cookie;
+use crate::host::HostPattern;
+use crate::path::PathPattern;
+use crate::query;
+use crate::request::Request;
+
+/// The conditions of one alternative; all of them have to hold.
+///
+/// A route's `match` is a list of these. Each host of a `host` list is an alternative of its own, so an
+/// alternative has one host pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Alternative {
+    /// Which hosts.
+    pub host: HostPattern,
+    /// Which paths.
+    pub path: PathPattern,
+    /// Which methods, compared with case; empty for every method.
+    pub methods: Vec<Box<str>>,
+    /// Conditions on headers, by lower-case name.
+    pub headers: Vec<FieldCondition>,
+    /// Conditions on cookies.
+    pub cookies: Vec<FieldCondition>,
+    /// Conditions on query parameters.
+    pub query: Vec<FieldCondition>,
+    /// The client's networks; empty for every client.
+    pub client_ips: Vec<IpNet>,
+}
+
+impl Default for Alternative {
+    /// The alternative that takes every request.
+    fn default() -> Self {
+        Self {
+            host: HostPattern::Any,
+            path: PathPattern::any(),
+            methods: Vec::new(),
+            headers: Vec::new(),
+            cookies: Vec::new(),
+            query: Vec::new(),
+            client_ips: Vec::new(),
+        }
+    }
+}
+
+/// One condition of an alternative, named when it is the one that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition<'a> {
+    /// The host pattern.
+    Host(&'a HostPattern),
+    /// The path pattern.
+    Path(&'a PathPattern),
+    /// The methods.
+    Method(&'a [Box<str>]),
+    /// A header.
+    Header(&'a FieldCondition),
+    /// A cookie.
+    Cookie(&'a FieldCondition),
+    /// A query parameter.
+    Query(&'a FieldCondition),
+    /// The client's networks.
+    ClientIp(&'a [IpNet]),
+}
+
+impl Alternative {
+    /// The first condition that `request` fails, in the order host, path, method, headers, cookies,
+    /// query, client_ip; `None` when all hold. `scratch` is overwritten.
+    pub fn first_failed(&self, request: &Request<'_>, scratch: &mut Vec<u8>) -> Option<Condition<'_>> {
+        if !self.host.covers(request.host) {
+            return Some(Condition::Host(&self.host));
+        }
+        if !self.path.covers(request.path) {
+            return Some(Condition::Path(&self.path));
+        }
+        self.first_failed_beside_path(request, scratch)
+    }
+
+    /// As [`Alternative::first_failed`], for a request whose host and path are known to be covered.
+    pub fn first_failed_beside_path(
+        &self,
+        request: &Request<'_>,
+        scratch: &mut Vec<u8>,
+    ) -> Option<Condition<'_>> {
+        if !self.methods.is_empty() && !self.methods.iter().any(|m| m.as_bytes() == request.method) {
+            return Some(Condition::Method(&self.methods));
+        }
+        for header in &self.headers {
+            if !header.value.holds(header_value(request, &header.name, scratch)) {
+                return Some(Condition::Header(header));
+            }
+        }
+        for cookie in &self.cookies {
+            if !cookie
+                .value
+                .holds(cookie::find(request.headers, &cookie.name, scratch))
+            {
+                return Some(Condition::Cookie(cookie));
+            }
+        }
+        for parameter in &self.query {
+            if !parameter
+                .value
+                .holds(query_value(request, &parameter.name, scratch))
+            {
+                return Some(Condition::Query(parameter));
+            }
+        }
+        if !self.client_ips.is_empty() && !covers_ip(&self.client_ips, request.client_ip) {
+            return Some(Condition::ClientIp(&self.client_ips));
+        }
+        None
+    }
+}
+
+impl Condition<'_> {
+    /// The condition's name as `explain` prints it: `method`, `header x-tier`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Host(_) => "host".to_owned(),
+            Self::Path(_) => "path".to_owned(),
+            Self::Method(_) => "method".to_owned(),
+            Self::Header(field) => format!("header {}", field.name),
+            Self::Cookie(field) => format!("cookie {}", field.name),
+            Self::Query(field) => format!("query {}", field.name),
+            Self::ClientIp(_) => "client_ip".to_owned(),
+        }
+    }
+
+    /// What the condition asks for, as it would be written in a config.
+    pub fn wants(&self) -> String {
+        match self {
+            Self::Host(pattern) => pattern.to_string(),
+            Self::Path(pattern) => pattern.to_string(),
+            Self::Method(methods) => methods.join(", "),
+            Self::Header(field) | Self::Cookie(field) | Self::Query(field) => match &field.value {
+                ValueCondition::Equals(text) => text.to_string(),
+                other => other.to_string(),
+            },
+            Self::ClientIp(networks) => {
+                let networks: Vec<String> = networks.iter().map(network_text).collect();
+                networks.join(", ")
+            }
+        }
+    }
+
+    /// What `request` has in its place; `None` when it has nothing there.
+    pub fn saw(&self, request: &Request<'_>) -> Option<String> {
+        let mut scratch = Vec::new();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match self {
+            Self::Host(_) => request.host.map(text),
+            Self::Path(_) => Some(text(request.path)),
+            Self::Method(_) => Some(text(request.method)),
+            Self::Header(field) => header_value(request, &field.name, &mut scratch).map(text),
+            Self::Cookie(field) => cookie::find(request.headers, &field.name, &mut scratch).map(text),
+            Self::Query(field) => query_value(request, &field.name, &mut scratch).map(text),
+            Self::ClientIp(_) => Some(request.client_ip.to_string()),
+        }
+    }
+}
+
+/// The lines of one name as one value, joined by `, ` in order and trimmed.
+fn header_value<'s>(request: &Request<'_>, name: &str, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+    let mut lines = 0;
+    scratch.clear();
+    request.headers.lines(name, &mut |line| {
+        if lines > 0 {
+            scratch.extend_from_slice(b", ");
+        }
+        scratch.extend_from_slice(line);
+        lines += 1;
+    });
+    (lines > 0).then(|| scratch.trim_ascii())
+}
+
+fn query_value<'s>(request: &Request<'_>, name: &str, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+    query::find(request.query?, name, scratch)
+}
+
+fn covers_ip(networks: &[IpNet], ip: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&ip))
+}
+
+/// A network as people write it: a single address without its prefix length.
+fn network_text(network: &IpNet) -> String {
+    if network.prefix_len() == network.max_prefix_len() {
+        network.addr().to_string()
+    } else {
+        network.to_string()
+    }
+}

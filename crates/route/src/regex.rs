@@ -1,0 +1,139 @@
+//! Regular expressions on bytes, bounded in size, linear in time.
+
+use std::fmt;
+
+use regex_automata::meta;
+use regex_automata::util::syntax;
+
+/// The most memory that one compiled expression may take, as in the `regex` crate.
+const COMPILED_BYTES_MAX: usize = 10 << 20;
+
+/// A compiled expression and the text it came from.
+///
+/// The syntax is that of the `regex` crate. It is matched on bytes, with case, and found anywhere in the
+/// value unless it is anchored.
+#[derive(Clone)]
+pub struct Regex {
+    text: Box<str>,
+    compiled: meta::Regex,
+}
+
+/// Why a text is no usable expression.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RegexError {
+    /// It does not follow the syntax. `offset` counts bytes from the start of the expression.
+    #[error("{reason}")]
+    Syntax {
+        /// What is wrong, in the parser's words.
+        reason: String,
+        /// Where, when it is known.
+        offset: Option<usize>,
+    },
+    /// It compiles to more than 10 MiB.
+    #[error("the expression is too large: compiled it takes more than 10 MiB")]
+    TooLarge,
+}
+
+/// How expressions are parsed, for one as for many.
+pub(crate) fn syntax_config() -> syntax::Config {
+    syntax::Config::new().utf8(false)
+}
+
+/// How expressions are compiled, for one as for many.
+pub(crate) fn meta_config() -> meta::Config {
+    meta::Config::new()
+        .utf8_empty(false)
+        .nfa_size_limit(Some(COMPILED_BYTES_MAX))
+}
+
+impl Regex {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// When it breaks the syntax, or compiles to more than 10 MiB.
+    pub fn new(text: &str) -> Result<Self, RegexError> {
+        let parsed = regex_syntax::ParserBuilder::new().utf8(false).build().parse(text);
+        if let Err(error) = parsed {
+            let (reason, offset) = match &error {
+                regex_syntax::Error::Parse(e) => (e.kind().to_string(), Some(e.span().start.offset)),
+                regex_syntax::Error::Translate(e) => (e.kind().to_string(), Some(e.span().start.offset)),
+                other => (other.to_string(), None),
+            };
+            return Err(RegexError::Syntax { reason, offset });
+        }
+        let compiled = meta::Regex::builder()
+            .syntax(syntax_config())
+            .configure(meta_config())
+            .build(text)
+            .map_err(|_| RegexError::TooLarge)?;
+        Ok(Self {
+            text: text.into(),
+            compiled,
+        })
+    }
+
+    /// The expression as written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the expression is found in `value`.
+    pub fn is_match(&self, value: &[u8]) -> bool {
+        self.compiled.is_match(value)
+    }
+
+    /// The compiled expression, for captures and replacing.
+    pub fn compiled(&self) -> &meta::Regex {
+        &self.compiled
+    }
+
+    /// The names of the groups that have one.
+    pub fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.compiled
+            .group_info()
+            .pattern_names(regex_automata::PatternID::ZERO)
+            .flatten()
+    }
+}
+
+impl PartialEq for Regex {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Regex {}
+
+impl std::hash::Hash for Regex {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl fmt::Debug for Regex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "~{}", self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn found_anywhere_unless_anchored() {
+        assert!(Regex::new("gold").unwrap().is_match(b"a golden day"));
+        assert!(!Regex::new("^gold$").unwrap().is_match(b"golden"));
+        assert!(!Regex::new("gold").unwrap().is_match(b"GOLD"));
+        assert!(Regex::new(r"(?-u)\xff").unwrap().is_match(b"a\xff"));
+    }
+
+    #[test]
+    fn errors_say_what_and_where() {
+        let Err(RegexError::Syntax { reason, offset }) = Regex::new("a(b") else {
+            panic!("`a(b` should not compile");
+        };
+        assert_eq!((reason.as_str(), offset), ("unclosed group", Some(1)));
+        assert!(matches!(Regex::new(r"(\w{500}){500}"), Err(RegexError::TooLarge)));
+    }
+}
