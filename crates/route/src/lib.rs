@@ -47,6 +47,7 @@ pub mod path;
 pub mod query;
 pub mod regex;
 pub mod request;
+pub mod split;
 
 use std::sync::Arc;
 

@@ -1,0 +1,142 @@
+//! Weighted splits: which arm a roll of the dice lands on.
+
+/// The arms of a route as shares of the rolls `0..2^64`, in declared order.
+///
+/// With `c(k)` the running sum of the weights and `sum` all of them, arm `k` owns the rolls from
+/// `floor(2^64·c(k−1)/sum)` up to, not including, `floor(2^64·c(k)/sum)`. Arms keep their order, so when
+/// one of two arms grows, its interval only grows: a sticky client moves at most once during a ramp.
+///
+/// ```
+/// use waypost_route::split::Split;
+///
+/// let split = Split::new(&[95, 5]);
+/// assert_eq!(split.pick(0), Some(0));
+/// assert_eq!(split.pick(u64::MAX), Some(1));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    weights: Box<[u64]>,
+    /// `ends[k]` is the last roll that belongs to arm `k` or one before it; `None` while that is no roll
+    /// at all. The ends only grow, and the last arm with a weight has `u64::MAX`.
+    ends: Box<[Option<u64>]>,
+}
+
+impl Split {
+    /// A split by `weights`, in declared order. All zero, or no arm at all, is a split that picks nothing.
+    pub fn new(weights: &[u64]) -> Self {
+        let sum: u128 = weights.iter().map(|&weight| u128::from(weight)).sum();
+        let mut running: u128 = 0;
+        let ends = weights
+            .iter()
+            .map(|&weight| {
+                running += u128::from(weight);
+                let end = share_of_all_rolls(running, sum)?;
+                end.checked_sub(1).map(|last| last as u64)
+            })
+            .collect();
+        Self {
+            weights: weights.into(),
+            ends,
+        }
+    }
+
+    /// The arm that owns `roll`; `None` when no arm has a weight.
+    pub fn pick(&self, roll: u64) -> Option<usize> {
+        self.ends
+            .iter()
+            .position(|end| end.is_some_and(|end| roll <= end))
+    }
+
+    /// The weights, in declared order.
+    pub fn weights(&self) -> &[u64] {
+        &self.weights
+    }
+}
+
+/// `floor(2^64 · part / sum)`, which is at most `2^64`; `None` when `sum` is 0.
+///
+/// `2^64 · part` may need more than 128 bits, so the quotient is found bit by bit, as in long division.
+fn share_of_all_rolls(part: u128, sum: u128) -> Option<u128> {
+    if sum == 0 {
+        return None;
+    }
+    if part == sum {
+        return Some(1 << 64);
+    }
+    // 0 <= rest < sum <= 2^64 · arms, so the shift cannot overflow.
+    let mut quotient: u128 = 0;
+    let mut rest = part;
+    for _ in 0..64 {
+        rest <<= 1;
+        quotient <<= 1;
+        if rest >= sum {
+            rest -= sum;
+            quotient |= 1;
+        }
+    }
+    Some(quotient)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of all rolls each arm owns, found by bisection on the public face.
+    fn shares(weights: &[u64]) -> Vec<u128> {
+        let split = Split::new(weights);
+        let arm_of = |roll: u64| split.pick(roll).unwrap();
+        let mut shares = vec![0; weights.len()];
+        let mut start: u128 = 0;
+        while start < 1 << 64 {
+            let arm = arm_of(start as u64);
+            let (mut low, mut high) = (start, (1 << 64) - 1);
+            while low < high {
+                let middle = (low + high).div_ceil(2);
+                if arm_of(middle as u64) == arm {
+                    low = middle;
+                } else {
+                    high = middle - 1;
+                }
+            }
+            shares[arm] = low + 1 - start;
+            start = low + 1;
+        }
+        shares
+    }
+
+    #[test]
+    fn shares_over_all_rolls_are_the_weights() {
+        let all: u128 = 1 << 64;
+        assert_eq!(shares(&[1]), [all]);
+        assert_eq!(shares(&[1, 1]), [all / 2, all / 2]);
+        assert_eq!(shares(&[95, 5]), [all * 95 / 100, all - all * 95 / 100]);
+        assert_eq!(shares(&[0, 7, 0]), [0, all, 0]);
+        assert_eq!(
+            shares(&[1, 1, 1]),
+            [all / 3, all * 2 / 3 - all / 3, all - all * 2 / 3]
+        );
+        assert_eq!(shares(&[u64::MAX, u64::MAX]), [all / 2, all / 2]);
+    }
+
+    #[test]
+    fn weight_zero_and_no_arm_pick_nothing() {
+        assert_eq!(Split::new(&[]).pick(7), None);
+        assert_eq!(Split::new(&[0, 0]).pick(7), None);
+        assert_eq!(Split::new(&[0, 1]).pick(0), Some(1));
+        assert_eq!(Split::new(&[1, 0]).pick(u64::MAX), Some(0));
+    }
+
+    #[test]
+    fn a_growing_arm_keeps_the_rolls_it_has() {
+        for roll in (0..u64::MAX - 1_000_003).step_by(1 << 57) {
+            let mut moved = 0;
+            let mut before = Split::new(&[100, 0]).pick(roll);
+            for percent in 1..=100 {
+                let after = Split::new(&[100 - percent, percent]).pick(roll);
+                moved += u32::from(after != before);
+                before = after;
+            }
+            assert_eq!((moved, before), (1, Some(1)));
+        }
+    }
+}
