@@ -42,12 +42,18 @@
 pub mod alternative;
 pub mod condition;
 pub mod cookie;
+pub mod explain;
 pub mod host;
 pub mod path;
 pub mod query;
+pub mod rank;
+pub mod reference;
 pub mod regex;
 pub mod request;
 pub mod split;
+pub mod table;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 

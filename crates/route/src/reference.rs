@@ -1,0 +1,213 @@
+//! The naive reference: the specification in code, slow and plain.
+//!
+//! It looks at every alternative, splits texts into lists and compares them. It shares nothing with the
+//! compiled [`Table`](crate::table::Table) but the patterns themselves, so that a mistake in one of them
+//! shows as a difference. The tests and `cases/` run both.
+
+use std::cmp::Ordering;
+
+use crate::Route;
+use crate::alternative::Alternative;
+use crate::condition::{FieldCondition, ValueCondition};
+use crate::host::HostPattern;
+use crate::path::{PathPattern, Segment};
+use crate::request::Request;
+use crate::table::Found;
+
+/// The alternative that takes `request`; `None` when none does.
+pub fn find(routes: &[Route], request: &Request<'_>) -> Option<Found> {
+    let mut best: Option<(&Alternative, Found)> = None;
+    for (route_index, route) in routes.iter().enumerate() {
+        for (index, alternative) in route.alternatives.iter().enumerate() {
+            if !takes(alternative, request) {
+                continue;
+            }
+            // In declared order: a later one has to be better, not as good.
+            if best.is_none_or(|(winner, _)| order(alternative, winner) == Ordering::Less) {
+                let found = Found {
+                    route: route_index,
+                    alternative: index,
+                };
+                best = Some((alternative, found));
+            }
+        }
+    }
+    best.map(|(_, found)| found)
+}
+
+/// Whether all conditions hold.
+fn takes(alternative: &Alternative, request: &Request<'_>) -> bool {
+    let method = text(request.method);
+    let methods = &alternative.methods;
+    host_covers(&alternative.host, request.host)
+        && path_covers(&alternative.path, request.path)
+        && (methods.is_empty() || methods.iter().any(|known| **known == *method))
+        && all_hold(&alternative.headers, |name| header(request, name))
+        && all_hold(&alternative.cookies, |name| cookie(request, name))
+        && all_hold(&alternative.query, |name| parameter(request, name))
+        && (alternative.client_ips.is_empty()
+            || alternative
+                .client_ips
+                .iter()
+                .any(|network| network.contains(&request.client_ip)))
+}
+
+fn host_covers(pattern: &HostPattern, host: Option<&[u8]>) -> bool {
+    let host = host.map(text);
+    match (pattern, host) {
+        (HostPattern::Any, _) => true,
+        (_, None) => false,
+        (HostPattern::Exact(name), Some(host)) => **name == *host,
+        (HostPattern::Wildcard(suffix), Some(host)) => {
+            let wanted: Vec<&str> = suffix[1..].split('.').collect();
+            let labels: Vec<&str> = host.split('.').collect();
+            labels.len() > wanted.len() && labels[labels.len() - wanted.len()..] == wanted[..]
+        }
+    }
+}
+
+fn path_covers(pattern: &PathPattern, path: &[u8]) -> bool {
+    let whole = text(path);
+    let Some(rest) = whole.strip_prefix('/') else {
+        return false;
+    };
+    let found: Vec<&str> = rest.split('/').collect();
+    let begins_with = |segments: &[Segment]| {
+        segments.len() <= found.len()
+            && segments.iter().zip(&found).all(|(segment, found)| match segment {
+                Segment::Literal(literal) => **literal == **found,
+                Segment::Parameter(_) => !found.is_empty(),
+            })
+    };
+    match pattern {
+        PathPattern::Exact(exact) => **exact == *whole,
+        PathPattern::Template(segments) => segments.len() == found.len() && begins_with(segments),
+        PathPattern::Open(segments) => begins_with(segments),
+        PathPattern::Regex(regex) => regex.is_match(path),
+    }
+}
+
+fn all_hold(conditions: &[FieldCondition], value_of: impl Fn(&str) -> Option<Vec<u8>>) -> bool {
+    conditions.iter().all(|condition| {
+        let value = value_of(&condition.name);
+        match &condition.value {
+            ValueCondition::Present => value.is_some(),
+            ValueCondition::Absent => value.is_none(),
+            ValueCondition::Equals(wanted) => value.is_some_and(|value| wanted.as_bytes() == value),
+            ValueCondition::Matches(regex) => value.is_some_and(|value| regex.is_match(&value)),
+        }
+    })
+}
+
+fn lines(request: &Request<'_>, name: &str) -> Vec<Vec<u8>> {
+    let mut lines = Vec::new();
+    request.headers.lines(name, &mut |line| lines.push(line.to_vec()));
+    lines
+}
+
+fn header(request: &Request<'_>, name: &str) -> Option<Vec<u8>> {
+    let lines = lines(request, name);
+    (!lines.is_empty()).then(|| lines.join(&b", "[..]).trim_ascii().to_vec())
+}
+
+fn cookie(request: &Request<'_>, name: &str) -> Option<Vec<u8>> {
+    let all = lines(request, "cookie").join(&b"; "[..]);
+    let mut parts = all.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    parts.find_map(|part| {
+        let (found, value) = split_at_equals(part);
+        (!part.is_empty() && found == name.as_bytes()).then(|| value.to_vec())
+    })
+}
+
+fn parameter(request: &Request<'_>, name: &str) -> Option<Vec<u8>> {
+    request.query?.split(|&byte| byte == b'&').find_map(|part| {
+        let (found, value) = split_at_equals(part);
+        (!part.is_empty() && decoded(found) == name.as_bytes()).then(|| decoded(value))
+    })
+}
+
+fn split_at_equals(part: &[u8]) -> (&[u8], &[u8]) {
+    match part.iter().position(|&byte| byte == b'=') {
+        Some(at) => (&part[..at], &part[at + 1..]),
+        None => (part, &[]),
+    }
+}
+
+fn decoded(raw: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let mut at = 0;
+    while at < raw.len() {
+        let digits = raw
+            .get(at + 1..at + 3)
+            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        match (raw[at], digits) {
+            (b'%', Some(digits)) => {
+                plain.extend(u8::from_str_radix(&text(digits), 16));
+                at += 3;
+            }
+            (byte, _) => {
+                plain.push(if byte == b'+' { b' ' } else { byte });
+                at += 1;
+            }
+        }
+    }
+    plain
+}
+
+/// Which of two alternatives that both take a request is better, declared order apart: `Less` when it is
+/// `a`.
+fn order(a: &Alternative, b: &Alternative) -> Ordering {
+    let by_host = host_class(&a.host).cmp(&host_class(&b.host));
+    let more = |count: fn(&Alternative) -> usize| count(b).cmp(&count(a));
+    by_host
+        .then_with(|| path_order(&a.path, &b.path))
+        .then_with(|| more(|of| usize::from(!of.methods.is_empty())))
+        .then_with(|| more(|of| of.headers.len() + of.cookies.len()))
+        .then_with(|| more(|of| of.query.len()))
+        .then_with(|| more(|of| usize::from(!of.client_ips.is_empty())))
+}
+
+/// Exact is 0, no host the largest number, and a wildcard the smaller the more labels it has.
+fn host_class(pattern: &HostPattern) -> usize {
+    match pattern {
+        HostPattern::Exact(_) => 0,
+        HostPattern::Wildcard(suffix) => usize::MAX - suffix.split('.').count(),
+        HostPattern::Any => usize::MAX,
+    }
+}
+
+fn path_order(a: &PathPattern, b: &PathPattern) -> Ordering {
+    let class = |pattern: &PathPattern| match pattern {
+        PathPattern::Exact(_) => 0,
+        PathPattern::Template(_) => 1,
+        PathPattern::Regex(_) => 2,
+        PathPattern::Open(_) => 3,
+    };
+    match (a, b) {
+        (PathPattern::Template(a), PathPattern::Template(b)) => leftmost_literal(a, b),
+        (PathPattern::Open(a), PathPattern::Open(b)) => {
+            b.len().cmp(&a.len()).then_with(|| leftmost_literal(a, b))
+        }
+        _ => class(a).cmp(&class(b)),
+    }
+}
+
+fn leftmost_literal(a: &[Segment], b: &[Segment]) -> Ordering {
+    for pair in a.iter().zip(b) {
+        match pair {
+            (Segment::Literal(_), Segment::Parameter(_)) => return Ordering::Less,
+            (Segment::Parameter(_), Segment::Literal(_)) => return Ordering::Greater,
+            _ => {}
+        }
+    }
+    Ordering::Equal
+}
+
+fn text(bytes: &[u8]) -> String {
+    // One character for each byte, so that different bytes stay different.
+    if bytes.is_ascii() || std::str::from_utf8(bytes).is_err() {
+        bytes.iter().map(|&byte| char::from(byte)).collect()
+    } else {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+}

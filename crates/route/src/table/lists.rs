@@ -1,0 +1,78 @@
+//! Lists of candidates, each in rank order, behind one another in one buffer.
+
+use crate::table::TableError;
+
+/// A list; [`EMPTY`] is the one without candidates.
+pub(super) type ListId = u32;
+
+/// The list without candidates.
+pub(super) const EMPTY: ListId = 0;
+
+/// An alternative that covers host and path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate {
+    /// Its place among all alternatives of the table in rank order.
+    pub(super) order: u32,
+    /// Whether it asks for nothing else, so that it need not be looked at.
+    pub(super) unconditional: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Lists {
+    candidates: Box<[Candidate]>,
+    /// List k is `candidates[starts[k]..starts[k + 1]]`.
+    starts: Box<[u32]>,
+}
+
+/// Lists while they are filled.
+#[derive(Debug)]
+pub(super) struct ListsBuilder {
+    members: Vec<(ListId, Candidate)>,
+    len: ListId,
+}
+
+impl ListsBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            members: Vec::new(),
+            len: EMPTY + 1,
+        }
+    }
+
+    /// Appends to `list`, or to a new list when that is [`EMPTY`]; candidates come in rank order.
+    pub(super) fn push(&mut self, list: ListId, candidate: Candidate) -> Result<ListId, TableError> {
+        let list = if list == EMPTY {
+            let new = self.len;
+            self.len = new.checked_add(1).ok_or(TableError::TooLarge)?;
+            new
+        } else {
+            list
+        };
+        self.members.push((list, candidate));
+        Ok(list)
+    }
+
+    pub(super) fn finish(mut self) -> Lists {
+        self.members.sort_unstable();
+        let mut starts = Vec::with_capacity(self.len as usize + 1);
+        let mut at = 0;
+        for list in 0..=self.len {
+            while self.members.get(at).is_some_and(|(of, _)| *of < list) {
+                at += 1;
+            }
+            // As many members as orders, which are u32.
+            starts.push(at as u32);
+        }
+        Lists {
+            candidates: self.members.into_iter().map(|(_, candidate)| candidate).collect(),
+            starts: starts.into(),
+        }
+    }
+}
+
+impl Lists {
+    pub(super) fn list(&self, id: ListId) -> &[Candidate] {
+        let (from, to) = (self.starts[id as usize], self.starts[id as usize + 1]);
+        &self.candidates[from as usize..to as usize]
+    }
+}

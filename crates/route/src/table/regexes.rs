@@ -1,0 +1,128 @@
+//! The path regexes of one host, searched together.
+
+use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::{Input, MatchKind, PatternSet, meta};
+
+use crate::regex::{self, Regex};
+use crate::table::lists::ListId;
+
+/// The most memory that searching one automaton may take on each thread. With less, hundreds of expressions
+/// make it forget its states all the time.
+const SEARCH_BYTES_MAX: usize = 16 << 20;
+
+/// Distinct expressions and the candidates of each.
+#[derive(Debug)]
+pub(super) struct Regexes {
+    /// As few automata as their size limit allows; nearly always one.
+    automata: Vec<Automaton>,
+    /// The candidates of each expression.
+    lists: Box<[ListId]>,
+}
+
+#[derive(Debug)]
+struct Automaton {
+    compiled: meta::Regex,
+    /// The index in `lists` of its first expression.
+    first: usize,
+}
+
+impl Regexes {
+    pub(super) fn new(expressions: &[(Regex, ListId)]) -> Self {
+        let texts: Vec<&str> = expressions.iter().map(|(regex, _)| regex.as_str()).collect();
+        let mut automata = Vec::new();
+        // Ranges still to be compiled, the first one last. One that is too large is halved.
+        let mut waiting = Vec::from([(0, texts.len())]);
+        while let Some((from, to)) = waiting.pop() {
+            let range = from..to;
+            let compiled = match range.len() {
+                0 => continue,
+                1 => Ok(expressions[range.start].0.compiled().clone()),
+                _ => meta::Regex::builder()
+                    .syntax(regex::syntax_config())
+                    .configure(
+                        regex::meta_config()
+                            .match_kind(MatchKind::All)
+                            .hybrid_cache_capacity(SEARCH_BYTES_MAX)
+                            .which_captures(WhichCaptures::None),
+                    )
+                    .build_many(&texts[range.clone()]),
+            };
+            match compiled {
+                Ok(compiled) => automata.push(Automaton {
+                    compiled,
+                    first: range.start,
+                }),
+                Err(_) => {
+                    let middle = from + range.len() / 2;
+                    waiting.push((middle, to));
+                    waiting.push((from, middle));
+                }
+            }
+        }
+        Self {
+            automata,
+            lists: expressions.iter().map(|(_, list)| *list).collect(),
+        }
+    }
+
+    /// Calls `visit` with the list of each expression that is found in `path`. `set` is overwritten, and
+    /// enlarged when it is too small.
+    pub(super) fn each_match(&self, path: &[u8], set: &mut PatternSet, mut visit: impl FnMut(ListId)) {
+        for automaton in &self.automata {
+            let len = automaton.compiled.pattern_len();
+            if len == 1 {
+                if automaton.compiled.is_match(path) {
+                    visit(self.lists[automaton.first]);
+                }
+                continue;
+            }
+            if set.capacity() < len {
+                *set = PatternSet::new(len);
+            }
+            set.clear();
+            automaton
+                .compiled
+                .which_overlapping_matches(&Input::new(path), set);
+            for pattern in set.iter().take(set.len()) {
+                visit(self.lists[automaton.first + pattern.as_usize()]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(expressions: &[String], path: &str) -> Vec<ListId> {
+        let expressions: Vec<(Regex, ListId)> = expressions
+            .iter()
+            .zip(1..)
+            .map(|(text, list)| (Regex::new(text).unwrap(), list))
+            .collect();
+        let regexes = Regexes::new(&expressions);
+        let mut set = PatternSet::new(0);
+        let mut found = Vec::new();
+        regexes.each_match(path.as_bytes(), &mut set, |list| found.push(list));
+        found
+    }
+
+    #[test]
+    fn every_expression_that_is_found_counts() {
+        let texts = ["^/a", "b$", "^/c", "", "[0-9]"].map(str::to_owned);
+        assert_eq!(matches(&texts, "/a/b"), [1, 2, 4]);
+        assert_eq!(matches(&texts, "/c7"), [3, 4, 5]);
+        assert_eq!(matches(&texts[..1], "/a"), [1]);
+    }
+
+    #[test]
+    fn expressions_too_large_for_one_automaton_are_searched_in_several() {
+        let texts: Vec<String> = (0..8).map(|n| format!(r"^/{n}/\w{{60}}$")).collect();
+        let sizes: Vec<(Regex, ListId)> = texts.iter().map(|text| (Regex::new(text).unwrap(), 1)).collect();
+        assert!(Regexes::new(&sizes).automata.len() > 1);
+        for n in 0..8 {
+            let path = format!("/{n}/{}", "x".repeat(60));
+            assert_eq!(matches(&texts, &path), [n + 1]);
+        }
+    }
+}
