@@ -44,6 +44,7 @@ pub mod condition;
 pub mod cookie;
 pub mod explain;
 pub mod host;
+pub mod overlap;
 pub mod path;
 pub mod query;
 pub mod rank;

@@ -1,0 +1,172 @@
+//! Hosts and paths that stand for all that a pattern covers.
+//!
+//! What a pattern leaves open is filled with *fresh* text, which occurs in no pattern. A fresh label or
+//! segment is covered by the fewest patterns: by those that would cover any other text in its place too. So
+//! it is enough to look at fresh ones, for every pattern but a regex.
+
+use hashbrown::HashSet;
+
+use crate::Route;
+use crate::host::HostPattern;
+use crate::overlap::example;
+use crate::path::{PathPattern, Segment};
+
+/// How many different fresh segments there are, to get around regexes.
+pub(super) const VARIANTS: usize = 4;
+
+/// Text that occurs in no pattern of the routes.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    label: String,
+    segments: [String; VARIANTS],
+    /// The most segments that a pattern has.
+    segments_max: usize,
+}
+
+/// Paths that the same patterns cover, regexes apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cell {
+    /// How many segments follow those of an open pattern.
+    tail: usize,
+    /// Whether an empty one follows.
+    trailing_slash: bool,
+}
+
+impl Fresh {
+    pub(super) fn of(routes: &[Route]) -> Self {
+        let mut literals: HashSet<&str> = HashSet::new();
+        let mut labels: HashSet<&str> = HashSet::new();
+        let mut segments_max = 0;
+        for alternative in routes.iter().flat_map(|route| route.alternatives.iter()) {
+            match &alternative.path {
+                PathPattern::Exact(path) => {
+                    literals.extend(path.split('/'));
+                    segments_max = segments_max.max(path.matches('/').count());
+                }
+                PathPattern::Template(segments) | PathPattern::Open(segments) => {
+                    literals.extend(segments.iter().filter_map(|segment| match segment {
+                        Segment::Literal(text) => Some(&**text),
+                        Segment::Parameter(_) => None,
+                    }));
+                    segments_max = segments_max.max(segments.len());
+                }
+                PathPattern::Regex(_) => {}
+            }
+            if let HostPattern::Exact(name) | HostPattern::Wildcard(name) = &alternative.host {
+                labels.extend(name.split('.'));
+            }
+        }
+        Self {
+            label: not_in(&labels, "x"),
+            segments: ["x", "7", "Zz", "-"].map(|base| not_in(&literals, base)),
+            segments_max,
+        }
+    }
+
+    /// A host that `pattern` covers, and no other pattern that does not cover all of its hosts.
+    pub(super) fn host(&self, pattern: &HostPattern) -> Option<String> {
+        match pattern {
+            HostPattern::Any => None,
+            HostPattern::Exact(name) => Some(name.to_string()),
+            HostPattern::Wildcard(suffix) => Some(format!("{}{suffix}", self.label)),
+        }
+    }
+
+    /// The cells of `pattern`, likely ones first. A regex has none.
+    pub(super) fn cells(&self, pattern: &PathPattern) -> impl Iterator<Item = Cell> + use<> {
+        let (tail_max, cells) = match pattern {
+            PathPattern::Exact(_) | PathPattern::Template(_) => (0, 1),
+            // Whatever is longer than the longest pattern is covered alike.
+            PathPattern::Open(segments) => (self.segments_max + 1 - segments.len(), 2),
+            PathPattern::Regex(_) => (0, 0),
+        };
+        // One segment behind the prefix first: nearly always that settles it.
+        let first = usize::from(cells == 2);
+        let tails = std::iter::once(first).chain((0..=tail_max).filter(move |&tail| tail != first));
+        tails.flat_map(move |tail| {
+            (0..cells).map(move |slash| Cell {
+                tail,
+                trailing_slash: slash == 1,
+            })
+        })
+    }
+
+    /// A path of `cell`, which is one of `pattern`'s.
+    pub(super) fn path(&self, pattern: &PathPattern, cell: Cell, variant: usize) -> String {
+        let fresh = &self.segments[variant];
+        let mut path = String::new();
+        match pattern {
+            PathPattern::Exact(text) => path.push_str(text),
+            PathPattern::Template(segments) | PathPattern::Open(segments) => {
+                for segment in segments {
+                    path.push('/');
+                    path.push_str(match segment {
+                        Segment::Literal(text) => text,
+                        Segment::Parameter(_) => fresh,
+                    });
+                }
+            }
+            PathPattern::Regex(_) => {}
+        }
+        for _ in 0..cell.tail {
+            path.push('/');
+            path.push_str(fresh);
+        }
+        if cell.trailing_slash || path.is_empty() {
+            path.push('/');
+        }
+        path
+    }
+
+    /// Some normal paths that both regexes take.
+    pub(super) fn common_paths(&self, a: &PathPattern, b: &PathPattern) -> Vec<String> {
+        let examples = |pattern: &PathPattern| -> Vec<String> {
+            let PathPattern::Regex(regex) = pattern else {
+                return Vec::new();
+            };
+            let examples = example::of(regex).into_iter();
+            examples
+                .filter_map(|example| String::from_utf8(example).ok())
+                .collect()
+        };
+        let (of_a, of_b) = (examples(a), examples(b));
+        let mut paths: Vec<String> = Vec::new();
+        for (own, other) in [(&of_a, &of_b), (&of_b, &of_a)] {
+            let ends = ["", "/", &self.segments[0], &self.segments[1], "/x"];
+            let ends = ends.into_iter().chain(other.iter().map(String::as_str).take(3));
+            for end in ends {
+                for example in own {
+                    for front in ["", "/", "/x"] {
+                        let path = format!("{front}{example}{end}");
+                        let fits = is_normal(&path) && a.covers(path.as_bytes()) && b.covers(path.as_bytes());
+                        if fits && !paths.contains(&path) {
+                            paths.push(path);
+                        }
+                    }
+                }
+            }
+        }
+        paths
+    }
+}
+
+/// Whether `path` is certainly in its normal form, whatever the listener.
+fn is_normal(path: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@[]".contains(&byte);
+    let Some(rest) = path.strip_prefix('/') else {
+        return false;
+    };
+    path.bytes().all(plain)
+        && !path.contains("//")
+        && !rest.split('/').any(|part| part == "." || part == "..")
+}
+
+fn not_in(known: &HashSet<&str>, base: &str) -> String {
+    let mut text = base.to_owned();
+    let mut number = 0_usize;
+    while known.contains(text.as_str()) {
+        number += 1;
+        text = format!("{base}{number}");
+    }
+    text
+}

@@ -1,0 +1,293 @@
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::Route;
+use crate::table::tests::{request, table_text};
+use crate::{reference, testing};
+
+/// Each finding as a line: `b.0 unreachable by a.0`, `a.0 b.0 ambiguous: GET /x`, `a.0 impossible: header x`;
+/// and `a.0 inexact`.
+fn lines(routes: &[Route], served: &[HostPattern]) -> Vec<String> {
+    let table = Table::new(routes.to_vec()).unwrap();
+    let analysis = analyse(&table, served);
+    let name = |at: &Position| format!("{}.{}", routes[at.route].name, at.alternative);
+    let mut lines: Vec<String> = analysis
+        .findings
+        .iter()
+        .map(|finding| match finding {
+            Finding::Unreachable { at, shadowed_by } => {
+                let by: Vec<String> = shadowed_by.iter().map(name).collect();
+                format!("{} unreachable by {}", name(at), by.join(" "))
+            }
+            Finding::Ambiguous {
+                first,
+                second,
+                witness,
+            } => {
+                format!("{} {} ambiguous: {witness}", name(first), name(second))
+            }
+            Finding::Impossible { at, reason } => format!("{} impossible: {}", name(at), reason.condition),
+        })
+        .collect();
+    lines.extend(analysis.inexact.iter().map(|at| format!("{} inexact", name(at))));
+    assert!(!analysis.truncated);
+    lines
+}
+
+fn check(routes: &str, expected: &[&str]) {
+    check_served(routes, "", expected);
+}
+
+/// As [`check`], where only these hosts are served.
+fn check_served(routes: &str, served: &str, expected: &[&str]) {
+    let served: Vec<HostPattern> = served
+        .split_whitespace()
+        .map(|host| HostPattern::parse(host).unwrap())
+        .collect();
+    assert_eq!(
+        lines(&testing::routes(routes), &served),
+        expected,
+        "{routes} on {served:?}"
+    );
+}
+
+#[test]
+fn routes_that_can_all_be_reached_are_left_alone() {
+    check("a /a/*\n b /b/*\n c /*\n d *.a.b /*\n e x.a.b /* GET", &[]);
+    check("a /users/* h:x-api-version=2\n b /users/*", &[]);
+    check("a /a/{x} GET\n b /a/{y} POST", &[]);
+    check("a ~^/v1/\n b ~^/v2/", &[]);
+    check("", &[]);
+}
+
+#[test]
+fn one_better_alternative_may_take_everything() {
+    check("a /a\n b /a GET", &[]);
+    check("a / ip:0.0.0.0/0,::/0\n b /", &["b.0 unreachable by a.0"]);
+    check(
+        "a / GET,POST\n b / GET",
+        &["b.0 unreachable by a.0", "a.0 b.0 ambiguous: GET /"],
+    );
+    check("a ~^/a h:x=*\n b ~^/a", &[]);
+    check(
+        "a ~^/a h:x=* c:y=1\n b ~^/a h:x=1 c:y=1",
+        &[
+            "b.0 unreachable by a.0",
+            "a.0 b.0 ambiguous: GET /a -H 'x: 1' -H 'cookie: y=1'",
+        ],
+    );
+}
+
+#[test]
+fn several_better_alternatives_may_together_take_everything() {
+    check("a /a h:x=*\n b /a h:x=!\n c /a", &["c.0 unreachable by a.0 b.0"]);
+    check(
+        "a /a\n b /a/\n c /a/{x}/*\n d /a/*",
+        &["d.0 unreachable by a.0 b.0 c.0"],
+    );
+    check("a /a\n c /a/{x}/*\n d /a/*", &[]);
+    check(
+        "a / ip:10.0.0.0/9 q:x=*\n b / ip:10.128.0.0/9 q:x=*\n c / ip:10.0.0.0/8",
+        &[],
+    );
+    check(
+        "a / ip:10.0.0.0/9 q:x=1\n b / ip:10.128.0.0/9 q:x=1\n c / q:x=1 ip:10.0.0.0/8",
+        &[
+            "c.0 unreachable by a.0 b.0",
+            "a.0 c.0 ambiguous: GET '/?x=1' --client-ip 10.0.0.0",
+            "b.0 c.0 ambiguous: GET '/?x=1' --client-ip 10.128.0.0",
+        ],
+    );
+}
+
+#[test]
+fn pairs_that_only_order_separates_come_with_a_witness() {
+    check(
+        "a /a/*\n b /a/*",
+        &["b.0 unreachable by a.0", "a.0 b.0 ambiguous: GET /a/x"],
+    );
+    check(
+        "a h:x=1\n b c:y=*",
+        &["a.0 b.0 ambiguous: GET /x -H 'x: 1' -H 'cookie: y=x'"],
+    );
+    check(
+        "a *.b /{x} q:p=1\n b *.b /{y} q:q=1",
+        &["a.0 b.0 ambiguous: GET 'http://x.b/x?p=1&q=1'"],
+    );
+    check("a ~^/a\n b ~b$", &["a.0 b.0 ambiguous: GET /ab"]);
+}
+
+#[test]
+fn a_witness_has_a_host_that_is_served() {
+    let pair = "a h:x=1\n b h:y=1";
+    let shown = |host: &str| format!("a.0 b.0 ambiguous: GET http://{host}/x -H 'x: 1' -H 'y: 1'");
+    check_served(pair, "api.b", &[&shown("api.b")]);
+    check_served(pair, "*.b", &[&shown("x.b")]);
+    check_served("a x.c h:x=1\n b x.c h:y=1", "*.b *.c", &[&shown("x.c")]);
+    check_served("a *.c h:x=1\n b *.c h:y=1", "*.b y.c", &[&shown("y.c")]);
+    // Where another route takes all of the first host, the next one is tried.
+    let taken = "a h:x=1\n b h:y=1\n c a.b /*";
+    check_served(taken, "a.b c.b", &[&shown("c.b")]);
+    check_served(taken, "a.b", &["a.0 inexact", "b.0 inexact"]);
+}
+
+#[test]
+fn alternatives_of_one_route_are_not_ambiguous() {
+    check("a h:x=1\n a h:y=1", &[]);
+}
+
+#[test]
+fn contradicting_conditions_are_impossible() {
+    check("a h:x=1 h:x=2", &["a.0 impossible: header x"]);
+    check("a h:x=* h:x=!", &["a.0 impossible: header x"]);
+    check("a c:x=1 c:x=2", &["a.0 impossible: cookie x"]);
+    check("a q:x=1 q:x=~2", &["a.0 impossible: query x"]);
+    check("a c:x=1;2", &["a.0 impossible: cookie x"]);
+    check("a ip:::ffff:10.0.0.0/104", &["a.0 impossible: client_ip"]);
+    check("a h:cookie=! c:x=1", &["a.0 impossible: cookie x"]);
+}
+
+#[test]
+fn what_a_regex_leaves_open_is_named() {
+    check("a ~^/a(/|$)\n b /a/*", &["b.0 inexact"]);
+    check(
+        "a h:x=~.|^$ GET\n b h:x=* GET",
+        &["a.0 b.0 ambiguous: GET /x -H 'x: a'", "b.0 inexact"],
+    );
+    check("a ~^/a.*q$\n b ~^/a.*r$", &["a.0 inexact", "b.0 inexact"]);
+}
+
+#[test]
+fn a_route_is_unreachable_when_all_its_alternatives_are() {
+    let routes = testing::routes("a /a/*\n b /a/*\n b /b/*\n c /a/*\n c h:x=1 h:x=2");
+    let analysis = analyse(&Table::new(routes).unwrap(), &[]);
+    assert_eq!(analysis.unreachable_routes, [2]);
+}
+
+#[test]
+fn a_hundred_thousand_prefixes_are_analysed_quickly() {
+    let table = Table::new(crate::table::tests::hundred_thousand_prefixes()).unwrap();
+    let started = Instant::now();
+    assert_eq!(analyse(&table, &[]), Analysis::default());
+    // Generous, for a debug build on a busy machine: what is meant is "not quadratic".
+    assert!(started.elapsed() < Duration::from_secs(30));
+}
+
+fn tenants(count: usize) -> Analysis {
+    let text: String = (0..count).map(|n| format!("r{n} /a h:tenant=t{n}\n")).collect();
+    let routes: Vec<Route> = text.lines().flat_map(testing::routes).collect();
+    analyse(&Table::new(routes).unwrap(), &[])
+}
+
+#[test]
+fn many_values_of_one_header_are_told_apart() {
+    assert_eq!(tenants(1000), Analysis::default());
+}
+
+#[test]
+fn too_many_on_one_path_end_the_search_and_say_so() {
+    let analysis = tenants(10_000);
+    assert!(analysis.truncated);
+    assert_eq!((analysis.findings, analysis.inexact), (vec![], vec![]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn findings_are_never_wrong(
+        text in table_text(0..8),
+        requests in prop::collection::vec(request(), 60),
+    ) {
+        let routes = testing::routes(&text);
+        let table = Table::new(routes.clone()).unwrap();
+        let analysis = analyse(&table, &[]);
+        let found = |at: &Position| Found { route: at.route, alternative: at.alternative };
+        for finding in &analysis.findings {
+            if let Finding::Ambiguous { first, second, witness } = finding {
+                let request = witness.request();
+                prop_assert_eq!(reference::find(&routes, &request), Some(found(first)), "{} on\n{}", witness, text);
+                let second = table.alternative(found(second));
+                prop_assert!(second.first_failed(&request, &mut Vec::new()).is_none(), "{} on\n{}", witness, text);
+                prop_assert!(first.route != finding.position().route);
+            }
+        }
+        let unreachable: Vec<Found> = analysis.findings.iter().filter_map(|finding| match finding {
+            Finding::Unreachable { at, .. } | Finding::Impossible { at, .. } => Some(found(at)),
+            Finding::Ambiguous { .. } => None,
+        }).collect();
+        for request in &requests {
+            let asked = testing::request(request);
+            if asked.path.contains("//") {
+                continue;
+            }
+            let winner = reference::find(&routes, &asked.request());
+            prop_assert!(winner.is_none_or(|winner| !unreachable.contains(&winner)), "{} on\n{}", request, text);
+        }
+    }
+
+    /// Every alternative is either reached by some request of a universe in which each has a representative,
+    /// or reported. Paths, methods and two headers only, so that the universe is small enough to enumerate.
+    #[test]
+    fn nothing_unreachable_is_missed_without_regexes(text in small_table()) {
+        let routes = testing::routes(&text);
+        let table = Table::new(routes.clone()).unwrap();
+        let analysis = analyse(&table, &[]);
+        prop_assert!(analysis.inexact.is_empty() && !analysis.truncated);
+        let mut winners: Vec<Found> = Vec::new();
+        for request in small_universe() {
+            winners.extend(reference::find(&routes, &testing::request(&request).request()));
+        }
+        for found in table.in_rank_order() {
+            let reported = analysis.findings.iter().any(|finding| match finding {
+                Finding::Unreachable { at, .. } | Finding::Impossible { at, .. } => {
+                    (at.route, at.alternative) == (found.route, found.alternative)
+                }
+                Finding::Ambiguous { .. } => false,
+            });
+            prop_assert_eq!(reported, !winners.contains(&found), "{:?} on\n{}", found, text);
+        }
+    }
+}
+
+fn small_table() -> impl Strategy<Value = String> {
+    let path = prop::sample::select(vec![
+        "/", "/a", "/a/", "/{x}", "/{x}/", "/a/{x}", "/{x}/a", "/{x}/{y}", "/*", "/a/*", "/{x}/*", "/a/a/*",
+    ]);
+    let host = prop::sample::select(vec!["", "", "a.b", "*.b"]);
+    let method = prop::sample::select(vec!["", "", "GET", "PUT,POST"]);
+    let header = prop::sample::select(vec![
+        "",
+        "",
+        "h:x=1",
+        "h:x=*",
+        "h:x=!",
+        "c:s=1",
+        "c:s=!",
+        "h:cookie=*",
+    ]);
+    let line = (0..4_u8, host, path, method, header.clone(), header)
+        .prop_map(|(route, host, path, method, a, b)| format!("r{route} {host} {path} {method} {a} {b}"));
+    prop::collection::vec(line, 1..8).prop_map(|lines| lines.join("\n"))
+}
+
+fn small_universe() -> Vec<String> {
+    let mut all = Vec::new();
+    for host in ["", "a.b", "c.b"] {
+        for path in [
+            "/", "/a", "/c", "/a/", "/c/", "/a/a", "/a/c", "/c/a", "/c/c", "/a/a/", "/a/c/", "/c/a/",
+            "/c/c/", "/a/a/c", "/a/c/c", "/c/a/c", "/c/c/c", "/a/a/c/", "/a/c/c/", "/c/a/c/", "/c/c/c/",
+        ] {
+            for method in ["GET", "PUT", "HEAD"] {
+                for x in ["", "h:x=1", "h:x=2"] {
+                    for s in ["", "c:s=1", "c:s=2", "c:t=1"] {
+                        all.push(format!("{method} {host}{path} {x} {s}"));
+                    }
+                }
+            }
+        }
+    }
+    all
+}

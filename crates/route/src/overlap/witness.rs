@@ -1,0 +1,98 @@
+//! A request that shows a finding.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::overlap::address;
+use crate::request::Request;
+
+/// A request that shows a finding, as plain values.
+///
+/// It prints as the arguments of `waypost explain`, quoted for a shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witness {
+    /// The host; `None` for a request without one.
+    pub host: Option<String>,
+    /// The path in its normal form.
+    pub path: String,
+    /// The method.
+    pub method: String,
+    /// The query, percent-encoded.
+    pub query: Option<String>,
+    /// The headers in order, cookies as one `cookie` line.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The client's address.
+    pub client_ip: IpAddr,
+}
+
+impl Witness {
+    /// The witness as conditions see it.
+    pub fn request(&self) -> Request<'_> {
+        Request {
+            host: self.host.as_deref().map(str::as_bytes),
+            path: self.path.as_bytes(),
+            query: self.query.as_deref().map(str::as_bytes),
+            method: self.method.as_bytes(),
+            client_ip: self.client_ip,
+            headers: &self.headers,
+        }
+    }
+}
+
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut target = match &self.host {
+            Some(host) => format!("http://{host}{}", self.path),
+            None => self.path.clone(),
+        };
+        if let Some(query) = &self.query {
+            target.push('?');
+            target.push_str(query);
+        }
+        write!(f, "{} {}", quoted(&self.method), quoted(&target))?;
+        for (name, value) in &self.headers {
+            let value = String::from_utf8_lossy(value);
+            write!(f, " -H {}", quoted(&format!("{name}: {value}")))?;
+        }
+        if self.client_ip != address::DEFAULT {
+            write!(f, " --client-ip {}", self.client_ip)?;
+        }
+        Ok(())
+    }
+}
+
+/// `text` as one word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-,@%+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_arguments_of_explain() {
+        let mut witness = Witness {
+            host: None,
+            path: "/users/7".to_owned(),
+            method: "GET".to_owned(),
+            query: None,
+            headers: Vec::new(),
+            client_ip: address::DEFAULT,
+        };
+        assert_eq!(witness.to_string(), "GET /users/7");
+        witness.host = Some("a.b".to_owned());
+        witness.query = Some("a=1&b=2".to_owned());
+        witness.headers.push(("x-a".to_owned(), b"it's".to_vec()));
+        witness.client_ip = "10.0.0.1".parse().unwrap();
+        assert_eq!(
+            witness.to_string(),
+            r"GET 'http://a.b/users/7?a=1&b=2' -H 'x-a: it'\''s' --client-ip 10.0.0.1"
+        );
+    }
+}
