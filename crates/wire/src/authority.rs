@@ -1,0 +1,146 @@
+//! `Host` and the authority of an absolute target: which are valid, and what they are compared as.
+
+use std::net::Ipv6Addr;
+
+/// A valid `host[:port]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Authority<'a> {
+    /// The host as sent, brackets of an IPv6 address included.
+    pub host: &'a [u8],
+    /// The port, where one is given.
+    pub port: Option<u16>,
+}
+
+/// Why a text is no authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorityError {
+    /// Nothing in front of the port, or nothing at all.
+    #[error("the host is empty")]
+    Empty,
+    /// A character that cannot stand in a host; user information is one such case.
+    #[error("the host has a character that cannot stand there")]
+    Character,
+    /// Two dots in a row, or a dot in front.
+    #[error("the host has an empty label")]
+    EmptyLabel,
+    /// Brackets around something that is no IPv6 address.
+    #[error("what stands in brackets is not an IPv6 address")]
+    Ipv6,
+    /// Not a number from 0 to 65535.
+    #[error("the port is not a number from 0 to 65535")]
+    Port,
+}
+
+impl<'a> Authority<'a> {
+    /// Reads `host[:port]`: letters, digits, `-`, `_`, `.` without empty labels (one trailing dot is
+    /// fine), or a bracketed IPv6 address; then optionally `:` and 0–65535.
+    ///
+    /// # Errors
+    /// For everything else.
+    pub fn parse(raw: &'a [u8]) -> Result<Self, AuthorityError> {
+        let (host, port) = if raw.first() == Some(&b'[') {
+            let end = memchr::memchr(b']', raw).ok_or(AuthorityError::Ipv6)?;
+            let inside = std::str::from_utf8(&raw[1..end]).map_err(|_| AuthorityError::Ipv6)?;
+            inside.parse::<Ipv6Addr>().map_err(|_| AuthorityError::Ipv6)?;
+            (&raw[..=end], &raw[end + 1..])
+        } else {
+            let end = memchr::memchr(b':', raw).unwrap_or(raw.len());
+            check_name(&raw[..end])?;
+            (&raw[..end], &raw[end..])
+        };
+        let port = match port {
+            [] => None,
+            [b':', digits @ ..] => Some(parse_port(digits)?),
+            _ => return Err(AuthorityError::Character),
+        };
+        Ok(Self { host, port })
+    }
+
+    /// Appends the host as it is compared: lower-case, without port and one trailing dot.
+    pub fn normalize_into(&self, out: &mut Vec<u8>) {
+        let host = self.host.strip_suffix(b".").unwrap_or(self.host);
+        out.extend(host.iter().map(u8::to_ascii_lowercase));
+    }
+}
+
+fn check_name(name: &[u8]) -> Result<(), AuthorityError> {
+    if name.is_empty() {
+        return Err(AuthorityError::Empty);
+    }
+    let mut previous = b'.';
+    for &byte in name {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => {}
+            b'.' if previous != b'.' => {}
+            b'.' => return Err(AuthorityError::EmptyLabel),
+            _ => return Err(AuthorityError::Character),
+        }
+        previous = byte;
+    }
+    Ok(())
+}
+
+fn parse_port(digits: &[u8]) -> Result<u16, AuthorityError> {
+    if digits.is_empty() || digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(AuthorityError::Port);
+    }
+    let value = digits
+        .iter()
+        .fold(0_u32, |value, digit| value * 10 + u32::from(digit - b'0'));
+    u16::try_from(value).map_err(|_| AuthorityError::Port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(raw: &str, expected: Result<(&str, Option<u16>), AuthorityError>) {
+        let found = Authority::parse(raw.as_bytes()).map(|authority| {
+            let mut host = Vec::new();
+            authority.normalize_into(&mut host);
+            (String::from_utf8(host).unwrap(), authority.port)
+        });
+        let expected = expected.map(|(host, port)| (host.to_owned(), port));
+        assert_eq!(found, expected, "{raw}");
+    }
+
+    #[test]
+    fn valid_hosts_have_one_form() {
+        check("Api.Example.com", Ok(("api.example.com", None)));
+        check("a.:80", Ok(("a", Some(80))));
+        check("10.0.0.1:65535", Ok(("10.0.0.1", Some(65535))));
+        check("[::1]:0", Ok(("[::1]", Some(0))));
+        check("[FE80::1]", Ok(("[fe80::1]", None)));
+        check("a_b-c", Ok(("a_b-c", None)));
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        use AuthorityError as E;
+        for (raw, error) in [
+            ("", E::Empty),
+            (":80", E::Empty),
+            (".", E::EmptyLabel),
+            ("a..b", E::EmptyLabel),
+            ("a..", E::EmptyLabel),
+            (".a", E::EmptyLabel),
+            ("user@a", E::Character),
+            ("a b", E::Character),
+            ("a,b", E::Character),
+            ("a/b", E::Character),
+            ("ü", E::Character),
+            ("::1", E::Empty),
+            ("[::1", E::Ipv6),
+            ("[::1%eth0]", E::Ipv6),
+            ("[1.2.3.4]", E::Ipv6),
+            ("[::1]x", E::Character),
+            ("a:", E::Port),
+            ("a:+80", E::Port),
+            ("a:65536", E::Port),
+            ("a:80:80", E::Port),
+            ("a:000080", E::Port),
+        ] {
+            check(raw, Err(error));
+        }
+    }
+}

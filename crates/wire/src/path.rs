@@ -1,0 +1,334 @@
+//! The one normal form of a path, and what has none.
+//!
+//! The path that is matched is the path that is forwarded, so that a service behind the gateway can never
+//! read another path than the one that the rules were asked about.
+
+/// What a listener does with paths that have two readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct PathOptions {
+    /// `%2F`, which some servers take for a `/` and others do not.
+    pub encoded_slash: EncodedSlash,
+    /// `//`, which some servers take for a `/` and others do not.
+    pub double_slash: DoubleSlash,
+}
+
+/// What happens to `%2F`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum EncodedSlash {
+    /// The request is refused with 400.
+    #[default]
+    Refuse,
+    /// It is an ordinary character of its segment.
+    Keep,
+}
+
+/// What happens to `//`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum DoubleSlash {
+    /// It becomes `/`.
+    #[default]
+    Merge,
+    /// The empty segment between them stays.
+    Keep,
+}
+
+/// Why a path has no safe normal form. Offsets count bytes from the start of the path as received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// It does not begin with `/`.
+    #[error("the path does not begin with `/`")]
+    NoSlash,
+    /// A `%` without two hex digits behind it.
+    #[error("`%` without two hex digits at byte {0} of the path")]
+    Percent(usize),
+    /// `%2F`, `%5C` or `%00`: decoded by some servers, kept by others.
+    #[error("an encoded `/`, `\\` or NUL at byte {0} of the path")]
+    Encoded(usize),
+    /// A backslash, `#`, a control character, a space or DEL.
+    #[error("a character that cannot stand in a path at byte {0}")]
+    Character(usize),
+    /// `..` with nothing left to leave.
+    #[error("the path climbs above `/`")]
+    Climbs,
+}
+
+/// The path `raw` in its normal form: unreserved characters decoded, hex digits in upper case, what may not
+/// stand raw encoded, `//` merged, dot segments resolved (RFC 3986 §5.2.4, §6.2.2).
+///
+/// A path that is in its normal form already, as nearly all are, is returned as it is; another is built
+/// in `scratch`, which is overwritten.
+///
+/// # Errors
+/// When the path has no safe normal form.
+pub fn normalize<'a>(
+    raw: &'a [u8],
+    options: PathOptions,
+    scratch: &'a mut Vec<u8>,
+) -> Result<&'a [u8], PathError> {
+    if raw.first() != Some(&b'/') {
+        return Err(PathError::NoSlash);
+    }
+    if is_plainly_normal(raw) {
+        return Ok(raw);
+    }
+    scratch.clear();
+    encode_into(raw, options, scratch)?;
+    resolve_dot_segments(scratch)?;
+    Ok(scratch)
+}
+
+/// Appends `raw` with its characters in their normal form: unreserved ones decoded, hex digits in upper
+/// case, what may not stand raw encoded, `//` merged unless it is kept. Dot segments stay.
+///
+/// # Errors
+/// When a character or an encoding has no safe normal form.
+pub fn encode_into(raw: &[u8], options: PathOptions, out: &mut Vec<u8>) -> Result<(), PathError> {
+    let start = out.len();
+    let mut at = 0;
+    while let Some(&byte) = raw.get(at) {
+        match CLASS[usize::from(byte)] {
+            Class::Slash => {
+                let merges = options.double_slash == DoubleSlash::Merge;
+                if !(merges && out.len() > start && out.last() == Some(&b'/')) {
+                    out.push(byte);
+                }
+            }
+            Class::Plain | Class::Dot => out.push(byte),
+            Class::Encode => push_encoded(byte, out),
+            Class::Refuse => return Err(PathError::Character(at)),
+            Class::Percent => {
+                let digits = raw.get(at + 1).zip(raw.get(at + 2));
+                let Some((high, low)) = digits.and_then(|(high, low)| hex(*high).zip(hex(*low))) else {
+                    return Err(PathError::Percent(at));
+                };
+                let decoded = high << 4 | low;
+                match decoded {
+                    b'/' if options.encoded_slash == EncodedSlash::Keep => push_encoded(decoded, out),
+                    b'/' | b'\\' | 0 => return Err(PathError::Encoded(at)),
+                    _ if is_unreserved(decoded) => out.push(decoded),
+                    _ => push_encoded(decoded, out),
+                }
+                at += 2;
+            }
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+/// Whether there is nothing to decode, encode, merge, resolve or refuse. May err on the side of `false`.
+fn is_plainly_normal(path: &[u8]) -> bool {
+    let mut after_slash = false;
+    for &byte in path {
+        match CLASS[usize::from(byte)] {
+            Class::Plain => after_slash = false,
+            Class::Slash if !after_slash => after_slash = true,
+            Class::Dot if !after_slash => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// RFC 3986 §5.2.4 in place, for a path that begins with `/`.
+fn resolve_dot_segments(path: &mut Vec<u8>) -> Result<(), PathError> {
+    // path[..written] is the result so far; it has no trailing slash. written <= read.
+    let mut written = 0;
+    let mut read = 0;
+    while read < path.len() {
+        // path[read] is the `/` in front of the segment.
+        let segment = read + 1;
+        let end = memchr::memchr(b'/', &path[segment..]).map_or(path.len(), |found| segment + found);
+        let last = end == path.len();
+        match &path[segment..end] {
+            b"." | b".." => {
+                if end - segment == 2 {
+                    if written == 0 {
+                        return Err(PathError::Climbs);
+                    }
+                    written = memchr::memrchr(b'/', &path[..written]).unwrap_or(0);
+                }
+                if last {
+                    path[written] = b'/';
+                    written += 1;
+                }
+            }
+            _ => {
+                path.copy_within(read..end, written);
+                written += end - read;
+            }
+        }
+        read = end;
+    }
+    path.truncate(written);
+    Ok(())
+}
+
+/// Appends `%XX`.
+fn push_encoded(byte: u8, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.extend_from_slice(&[
+        b'%',
+        DIGITS[usize::from(byte >> 4)],
+        DIGITS[usize::from(byte & 15)],
+    ]);
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+/// RFC 3986 §2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// What a raw byte of a path needs.
+#[derive(Clone, Copy)]
+enum Class {
+    Plain,
+    Slash,
+    Dot,
+    Percent,
+    Encode,
+    Refuse,
+}
+
+static CLASS: [Class; 256] = {
+    let mut table = [Class::Plain; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'/' => Class::Slash,
+            b'.' => Class::Dot,
+            b'%' => Class::Percent,
+            0..=b' ' | 0x7f | b'#' | b'\\' => Class::Refuse,
+            0x80.. | b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' => Class::Encode,
+            _ => Class::Plain,
+        };
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal(raw: &[u8], options: PathOptions) -> Result<String, PathError> {
+        let mut scratch = Vec::new();
+        let normal = normalize(raw, options, &mut scratch)?.to_vec();
+        // Normalising twice is normalising once.
+        let mut again = Vec::new();
+        assert_eq!(normalize(&normal, options, &mut again), Ok(&normal[..]));
+        Ok(String::from_utf8(normal).unwrap())
+    }
+
+    fn check(raw: &str, expected: &str) {
+        assert_eq!(
+            normal(raw.as_bytes(), PathOptions::default()).as_deref(),
+            Ok(expected),
+            "{raw}"
+        );
+    }
+
+    #[test]
+    fn normal_forms() {
+        for (raw, expected) in [
+            ("/", "/"),
+            ("/a/b", "/a/b"),
+            ("/%61%2D%2e%5f%7E", "/a-._~"),
+            ("/%c3%bc", "/%C3%BC"),
+            ("/ü", "/%C3%BC"),
+            ("/\"<>^`{|}", "/%22%3C%3E%5E%60%7B%7C%7D"),
+            ("/%7b", "/%7B"),
+            ("/a%20b", "/a%20b"),
+            ("/%2525", "/%2525"),
+            ("/a//b///c", "/a/b/c"),
+            ("//h/x", "/h/x"),
+            ("/a/.", "/a/"),
+            ("/a/..", "/"),
+            ("/a/./b", "/a/b"),
+            ("/a/b/../c", "/a/c"),
+            ("/a/b/..", "/a/"),
+            ("/a/../", "/"),
+            ("/.", "/"),
+            ("/./", "/"),
+            ("/a/%2e%2E/b", "/b"),
+            ("/a//../b", "/b"),
+            ("/a/b//..", "/a/"),
+            ("/.a/..b/c.", "/.a/..b/c."),
+            ("/...", "/..."),
+            ("/a;b=c,d!$&'()*+:@", "/a;b=c,d!$&'()*+:@"),
+            ("/[x]", "/[x]"),
+            ("/%0a%7f", "/%0A%7F"),
+        ] {
+            check(raw, expected);
+        }
+    }
+
+    #[test]
+    fn what_has_no_safe_form_is_refused() {
+        use PathError as E;
+        for (raw, error) in [
+            ("", E::NoSlash),
+            ("a", E::NoSlash),
+            ("*", E::NoSlash),
+            ("/%", E::Percent(1)),
+            ("/%4", E::Percent(1)),
+            ("/a%zz", E::Percent(2)),
+            ("/%+1", E::Percent(1)),
+            ("/a%2fb", E::Encoded(2)),
+            ("/a%2Fb", E::Encoded(2)),
+            ("/%5c", E::Encoded(1)),
+            ("/%00", E::Encoded(1)),
+            ("/\\", E::Character(1)),
+            ("/a#b", E::Character(2)),
+            ("/a b", E::Character(2)),
+            ("/\t", E::Character(1)),
+            ("/\x7f", E::Character(1)),
+            ("/..", E::Climbs),
+            ("/../a", E::Climbs),
+            ("/a/../..", E::Climbs),
+            ("/a/../../a", E::Climbs),
+            ("/./..", E::Climbs),
+            ("/%2e%2e", E::Climbs),
+        ] {
+            assert_eq!(
+                normal(raw.as_bytes(), PathOptions::default()),
+                Err(error),
+                "{raw}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_knobs_keep_what_they_name() {
+        let slash = PathOptions {
+            encoded_slash: EncodedSlash::Keep,
+            ..PathOptions::default()
+        };
+        assert_eq!(normal(b"/a%2fb", slash).as_deref(), Ok("/a%2Fb"));
+        assert_eq!(normal(b"/a%5cb", slash), Err(PathError::Encoded(2)));
+        let double = PathOptions {
+            double_slash: DoubleSlash::Keep,
+            ..PathOptions::default()
+        };
+        assert_eq!(normal(b"/a//b", double).as_deref(), Ok("/a//b"));
+        assert_eq!(normal(b"//h/x", double).as_deref(), Ok("//h/x"));
+        assert_eq!(normal(b"/a//../b", double).as_deref(), Ok("/a/b"));
+        assert_eq!(normal(b"/a//..", double).as_deref(), Ok("/a/"));
+        assert_eq!(normal(b"/a/..//", double).as_deref(), Ok("//"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics_and_is_stable(raw in "[/.%2eE5cfF0a{ü\\\\]{0,24}", keep in 0..4) {
+            let options = PathOptions {
+                encoded_slash: if keep & 1 == 0 { EncodedSlash::Refuse } else { EncodedSlash::Keep },
+                double_slash: if keep & 2 == 0 { DoubleSlash::Merge } else { DoubleSlash::Keep },
+            };
+            let _ = normal(format!("/{raw}").as_bytes(), options);
+        }
+    }
+}
