@@ -9,5 +9,10 @@
 //! and [`authority`] have the normal forms that routing goes by.
 
 pub mod authority;
+pub mod field;
 pub mod path;
+pub mod request;
+pub mod response;
+pub mod scan;
+pub mod target;
 pub mod token;
