@@ -9,6 +9,8 @@
 //! and [`authority`] have the normal forms that routing goes by.
 
 pub mod authority;
+pub mod body;
+pub mod chunked;
 pub mod field;
 pub mod path;
 pub mod request;
@@ -16,3 +18,4 @@ pub mod response;
 pub mod scan;
 pub mod target;
 pub mod token;
+pub mod write;
