@@ -1,0 +1,152 @@
+//! Edits of headers: remove, then set, then add.
+
+use waypost_wire::token;
+
+/// Edits of headers. No name stands in two of the lists; none frames a message or ends at the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HeaderEdits {
+    remove: Vec<Box<str>>,
+    set: Vec<(Box<str>, Box<str>)>,
+    add: Vec<(Box<str>, Box<str>)>,
+}
+
+/// Why an edit is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderEditError {
+    /// Not a token.
+    #[error("`{0}` is no header name")]
+    Name(Box<str>),
+    /// A control character in the value, or blanks around it.
+    #[error("the value of `{0}` has a control character, or blanks around it")]
+    Value(Box<str>),
+    /// `host`: rewriting it is the business of `rewrite`.
+    #[error("`host` is not edited as a header")]
+    Host,
+    /// A header that frames the message or ends at the gateway.
+    #[error("`{0}` is set by the gateway itself")]
+    Reserved(Box<str>),
+    /// One name in two edits.
+    #[error("`{0}` is edited twice")]
+    Twice(Box<str>),
+}
+
+/// The names that no edit may touch: framing, and what is meant for one connection only.
+const RESERVED: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+impl HeaderEdits {
+    /// Leaves out every line named `name`.
+    ///
+    /// # Errors
+    /// When the name is no name, reserved, or edited already.
+    pub fn add_remove(&mut self, name: &str) -> Result<(), HeaderEditError> {
+        self.check(name, "")?;
+        self.remove.push(name.into());
+        Ok(())
+    }
+
+    /// Replaces every line named `name` by one.
+    ///
+    /// # Errors
+    /// When the name or value is not one, or the name reserved or edited already.
+    pub fn add_set(&mut self, name: &str, value: &str) -> Result<(), HeaderEditError> {
+        self.check(name, value)?;
+        self.set.push((name.into(), value.into()));
+        Ok(())
+    }
+
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// When the name or value is not one, or the name reserved or edited already.
+    pub fn add_add(&mut self, name: &str, value: &str) -> Result<(), HeaderEditError> {
+        self.check(name, value)?;
+        self.add.push((name.into(), value.into()));
+        Ok(())
+    }
+
+    /// Whether nothing is edited.
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+
+    /// Whether a line named `name`, in any case, is left out: it is removed or replaced.
+    pub fn drops(&self, name: &[u8]) -> bool {
+        let is = |edited: &str| edited.as_bytes().eq_ignore_ascii_case(name);
+        self.remove.iter().any(|edited| is(edited)) || self.set.iter().any(|(edited, _)| is(edited))
+    }
+
+    /// The lines that are put in, in order: what is set, then what is added.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.set
+            .iter()
+            .chain(&self.add)
+            .map(|(name, value)| (&**name, &**value))
+    }
+
+    fn check(&self, name: &str, value: &str) -> Result<(), HeaderEditError> {
+        if !token::is_token(name.as_bytes()) {
+            return Err(HeaderEditError::Name(name.into()));
+        }
+        if name.eq_ignore_ascii_case("host") {
+            return Err(HeaderEditError::Host);
+        }
+        if RESERVED
+            .iter()
+            .any(|reserved| name.eq_ignore_ascii_case(reserved))
+        {
+            return Err(HeaderEditError::Reserved(name.into()));
+        }
+        if !token::is_field_value(value.as_bytes()) {
+            return Err(HeaderEditError::Value(name.into()));
+        }
+        let added = self
+            .add
+            .iter()
+            .any(|(edited, _)| edited.eq_ignore_ascii_case(name));
+        if added || self.drops(name.as_bytes()) {
+            return Err(HeaderEditError::Twice(name.into()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_edited_once_and_never_a_reserved_one() {
+        let mut edits = HeaderEdits::default();
+        edits.add_set("X-A", "1").unwrap();
+        assert_eq!(edits.add_remove("x-a"), Err(HeaderEditError::Twice("x-a".into())));
+        assert_eq!(
+            edits.add_add("x-A", "2"),
+            Err(HeaderEditError::Twice("x-A".into()))
+        );
+        assert_eq!(edits.add_set("Host", "a"), Err(HeaderEditError::Host));
+        assert_eq!(
+            edits.add_set("TE", "a"),
+            Err(HeaderEditError::Reserved("TE".into()))
+        );
+        assert_eq!(
+            edits.add_set("a b", "a"),
+            Err(HeaderEditError::Name("a b".into()))
+        );
+        assert_eq!(
+            edits.add_set("a", "x\r\ny"),
+            Err(HeaderEditError::Value("a".into()))
+        );
+        assert!(edits.drops(b"x-A"));
+    }
+}

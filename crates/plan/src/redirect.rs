@@ -1,0 +1,197 @@
+//! Redirects: where a client is sent.
+
+use waypost_route::path::PathPattern;
+use waypost_wire::path::{PathError, PathOptions};
+
+use crate::rewrite::PathRewrite;
+
+/// Sends the client elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// The scheme; `None` for the client's.
+    pub scheme: Option<Scheme>,
+    /// The host; `None` for the request's.
+    pub host: Option<Box<str>>,
+    /// The port; `None` for none where scheme or host is given, else for the request's.
+    pub port: Option<u16>,
+    /// The path.
+    pub path: PathRewrite,
+}
+
+/// How a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// In clear text.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+/// The URL that a request was sent to, which a redirect starts from.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestUrl<'a> {
+    /// How the client speaks.
+    pub scheme: Scheme,
+    /// The normalised host; `None` when the request names none (HTTP/1.0).
+    pub host: Option<&'a [u8]>,
+    /// The port of the request's Host.
+    pub port: Option<u16>,
+    /// The normalised path.
+    pub path: &'a [u8],
+    /// What follows `?`, if there is a `?`.
+    pub query: Option<&'a [u8]>,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The port that goes without saying.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+impl Redirect {
+    /// Appends the `Location` for `url`, whose path `pattern` covers.
+    ///
+    /// It is absolute, unless neither the redirect nor the request names a host.
+    ///
+    /// # Errors
+    /// When the new path has no safe normal form.
+    pub fn location(
+        &self,
+        url: &RequestUrl<'_>,
+        pattern: &PathPattern,
+        options: PathOptions,
+        out: &mut Vec<u8>,
+    ) -> Result<(), PathError> {
+        let scheme = self.scheme.unwrap_or(url.scheme);
+        if let Some(host) = self.host.as_deref().map(str::as_bytes).or(url.host) {
+            out.extend_from_slice(scheme.as_str().as_bytes());
+            out.extend_from_slice(b"://");
+            out.extend_from_slice(host);
+            let inherited = if self.scheme.is_none() && self.host.is_none() {
+                url.port
+            } else {
+                None
+            };
+            let port = self.port.or(inherited);
+            if let Some(port) = port.filter(|&port| port != scheme.default_port()) {
+                out.push(b':');
+                out.extend_from_slice(port.to_string().as_bytes());
+            }
+        }
+        let path_start = out.len();
+        self.path.apply(url.path, pattern, options, out)?;
+        // A kept `//` of the client's must not turn a Location without host into another host's.
+        while out[path_start..].starts_with(b"//") {
+            out.remove(path_start);
+        }
+        if let Some(query) = url.query {
+            out.push(b'?');
+            out.extend_from_slice(query);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::PathTemplate;
+
+    fn location(redirect: &Redirect, host: Option<&str>, port: Option<u16>) -> String {
+        let url = RequestUrl {
+            scheme: Scheme::Http,
+            host: host.map(str::as_bytes),
+            port,
+            path: b"/shop/7",
+            query: Some(b"a=%20b"),
+        };
+        let mut out = Vec::new();
+        let pattern = PathPattern::parse("/shop/*").unwrap();
+        redirect
+            .location(&url, &pattern, PathOptions::default(), &mut out)
+            .unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn redirect() -> Redirect {
+        Redirect {
+            status: 302,
+            scheme: None,
+            host: None,
+            port: None,
+            path: PathRewrite::Keep,
+        }
+    }
+
+    #[test]
+    fn what_is_not_given_is_the_requests() {
+        let prefix = PathRewrite::Prefix(PathTemplate::parse("/shops").unwrap());
+        let moved = Redirect {
+            path: prefix,
+            ..redirect()
+        };
+        assert_eq!(
+            location(&moved, Some("a.example"), Some(8080)),
+            "http://a.example:8080/shops/7?a=%20b"
+        );
+        assert_eq!(
+            location(&moved, Some("a.example"), None),
+            "http://a.example/shops/7?a=%20b"
+        );
+        assert_eq!(
+            location(&moved, Some("a.example"), Some(80)),
+            "http://a.example/shops/7?a=%20b"
+        );
+        assert_eq!(location(&moved, None, None), "/shops/7?a=%20b");
+    }
+
+    #[test]
+    fn a_given_scheme_or_host_leaves_the_requests_port_behind() {
+        let secure = Redirect {
+            scheme: Some(Scheme::Https),
+            ..redirect()
+        };
+        assert_eq!(
+            location(&secure, Some("a.example"), Some(8080)),
+            "https://a.example/shop/7?a=%20b"
+        );
+        let named = Redirect {
+            host: Some("b.example".into()),
+            ..redirect()
+        };
+        assert_eq!(
+            location(&named, Some("a.example"), Some(8080)),
+            "http://b.example/shop/7?a=%20b"
+        );
+        let port = Redirect {
+            port: Some(8443),
+            ..secure.clone()
+        };
+        assert_eq!(
+            location(&port, Some("a.example"), Some(80)),
+            "https://a.example:8443/shop/7?a=%20b"
+        );
+        let default = Redirect {
+            port: Some(443),
+            ..secure
+        };
+        assert_eq!(
+            location(&default, Some("a.example"), None),
+            "https://a.example/shop/7?a=%20b"
+        );
+    }
+}

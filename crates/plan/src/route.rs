@@ -1,0 +1,58 @@
+//! Routes: what they match, what happens, and where it goes.
+
+use std::time::Duration;
+
+use waypost_route::split::Split;
+
+use crate::header_edits::HeaderEdits;
+use crate::redirect::Redirect;
+use crate::rewrite::Rewrite;
+use crate::service::ServiceId;
+
+/// A named rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its name and what it matches.
+    pub matching: waypost_route::Route,
+    /// What happens to a request that it takes.
+    pub action: Action,
+    /// Edits to the answer: a service's, a redirect, a respond; not the gateway's errors.
+    pub response_headers: HeaderEdits,
+}
+
+/// What happens to a request that a route takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// It goes to a service.
+    Forward(Forward),
+    /// The client is sent elsewhere.
+    Redirect(Redirect),
+    /// The gateway answers.
+    Respond(Respond),
+}
+
+/// Forwarding to one service of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// The weights of the arms. `to: NAME` is one arm of weight 1.
+    pub split: Split,
+    /// The service of each arm, in the split's order; `arms.len() == split.weights().len()`.
+    pub arms: Vec<ServiceId>,
+    /// What the service sees instead of the client's path and host.
+    pub rewrite: Rewrite,
+    /// Edits to the request.
+    pub request_headers: HeaderEdits,
+    /// The bound on the whole exchange (504).
+    pub timeout: Option<Duration>,
+}
+
+/// An answer that the gateway gives by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Respond {
+    /// 200 to 599.
+    pub status: u16,
+    /// The body; not sent with 204, 205, 304, nor to HEAD.
+    pub body: Box<[u8]>,
+    /// The `content-type`.
+    pub content_type: Box<str>,
+}
