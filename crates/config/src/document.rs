@@ -1,0 +1,293 @@
+//! The configuration as written: every mapping of the language, with its keys, their defaults and what
+//! they mean. This page is the one definition; parser, schema and reference are made from it.
+
+use waypost_plan::listener::Underscores;
+use waypost_plan::redirect::Scheme;
+use waypost_wire::path::{DoubleSlash, EncodedSlash};
+
+use crate::collections::{List, Named, NonEmptyList, OneOrMany};
+use crate::keys::Presence::{Default as Fallback, Optional, Required};
+use crate::keys::keys;
+use crate::values::{
+    ArmsText, DurationText, LogText, NameOrNull, Replacing, Size, SizeOrNone, Text, To, ValueText, Whole,
+    words,
+};
+
+/// What a test expects to become of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outcome(pub(crate) &'static str);
+
+words! {
+    EncodedSlash { "refuse" => EncodedSlash::Refuse, "keep" => EncodedSlash::Keep }
+    DoubleSlash { "merge" => DoubleSlash::Merge, "keep" => DoubleSlash::Keep }
+    Underscores { "drop" => Underscores::Drop, "keep" => Underscores::Keep }
+    Scheme { "http" => Scheme::Http, "https" => Scheme::Https }
+    Outcome {
+        "forward" => Outcome("forward"),
+        "redirect" => Outcome("redirect"),
+        "respond" => Outcome("respond"),
+        "not_found" => Outcome("not_found"),
+        "refused" => Outcome("refused"),
+        "unavailable" => Outcome("unavailable"),
+    }
+}
+
+keys! {
+    /// A configuration: one file, or all `*.yaml` and `*.yml` files of a directory together.
+    Document, "the configuration", later ["admin", "state", "split_key", "include", "tls", "metrics"] {
+        /// The addresses that accept clients.
+        ///
+        /// At least one is needed. Every route serves on every listener whose `hosts` let the request's
+        /// host through. In a directory, the lists of all files are appended.
+        listeners: List<Listener> = Optional, "[{ bind: 0.0.0.0:8080 }]";
+        /// The destinations, by name.
+        ///
+        /// A name has letters, digits, `.`, `_` and `-`. In a directory, the services of all files are
+        /// united.
+        services: Named<Service> = Optional, "{ orders: { endpoints: [http://10.0.0.11:8080] } }";
+        /// The rules: what matches, what happens, and where it goes.
+        ///
+        /// The most specific match wins; the order counts only where nothing else separates two
+        /// routes. In a directory, the lists of all files are appended.
+        routes: List<Route> = Optional, "[{ name: orders, match: { path: /orders/* }, to: orders }]";
+        /// Requests, and what is expected to become of them.
+        ///
+        /// They gate every load: a configuration whose tests fail is refused.
+        tests: List<Test> = Optional, "[{ request: GET /orders/7, expect: { route: orders } }]";
+        /// Where a line of JSON per request goes.
+        ///
+        /// `off`, `stdout`, or the path of a file, which counts from the working directory.
+        access_log: LogText = Fallback("off"), "stdout";
+        /// How long requests in flight may take to end once the gateway is told to stop.
+        drain_timeout: DurationText = Fallback("30s"), "10s";
+        /// Whether answers carry `x-waypost-route` and `x-waypost-revision`.
+        debug_headers: bool = Fallback("false"), "true";
+        /// How many worker threads serve clients.
+        ///
+        /// Without it, one per core. Read at start only.
+        workers: Whole = Optional, "4";
+    }
+
+    /// An address that accepts clients, and what is accepted there.
+    Listener, "a listener", later ["tls", "proxy_protocol", "http2", "http3", "certificates"] {
+        /// The address: an IP address and a port.
+        ///
+        /// Port 0 takes any free one. An IPv6 address stands in brackets.
+        bind: Text = Required, "0.0.0.0:8080";
+        /// A name, for tests and logs.
+        name: Text = Optional, "public";
+        /// The hosts that are served here; any other is answered 404.
+        ///
+        /// Names, or wildcards such as `*.example.net`. Without it, every host is served.
+        hosts: NonEmptyList<Text> = Optional, "[api.example.com, \"*.example.net\"]";
+        /// What happens to paths that have two readings.
+        paths: Paths = Optional, "{ encoded_slash: keep }";
+        /// The addresses and networks whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are believed.
+        ///
+        /// The client of a request that comes from one of them is the right-most address of
+        /// `X-Forwarded-For` that is not.
+        trusted_proxies: List<Text> = Fallback("[]"), "[10.0.0.0/8]";
+        /// What a client may send, and how long it may take.
+        limits: Limits = Optional, "{ body_bytes: 10MiB }";
+    }
+
+    /// What a listener does with paths that services read in different ways.
+    Paths, "the paths of a listener" {
+        /// `%2F`: refuse the request with 400, or keep it as a character of its segment.
+        encoded_slash: EncodedSlash = Fallback("refuse"), "keep";
+        /// `//`: merge it into `/`, or keep the empty segment.
+        double_slash: DoubleSlash = Fallback("merge"), "keep";
+    }
+
+    /// What a client of a listener may send, and how long it may take.
+    Limits, "the limits of a listener" {
+        /// The head of a request in all (431).
+        header_bytes: Size = Fallback("64KiB"), "32KiB";
+        /// The fields of a head (431).
+        headers: Whole = Fallback("100"), "200";
+        /// The request target (414).
+        target_bytes: Size = Fallback("8KiB"), "16KiB";
+        /// The time for a whole head, from its first byte on (408).
+        header_timeout: DurationText = Fallback("10s"), "5s";
+        /// How long a connection may wait for its next request.
+        keep_alive_timeout: DurationText = Fallback("60s"), "75s";
+        /// How long a body may pause (408).
+        body_idle_timeout: DurationText = Fallback("30s"), "1m";
+        /// The body of a request (413); `none` for no bound.
+        body_bytes: SizeOrNone = Fallback("none"), "10MiB";
+        /// The connections at a time; more have to wait.
+        connections: Whole = Fallback("10000"), "50000";
+        /// Header names with `_`, which some servers cannot tell from `-`: drop or keep them.
+        underscores: Underscores = Fallback("drop"), "keep";
+    }
+
+    /// A named destination: one version of one thing, on any number of identical servers.
+    Service, "a service", later [
+        "proxy_protocol", "health", "balance", "tls", "protocol", "discovery", "retries", "circuit_breaker",
+        "http2", "grpc", "upgrade",
+    ] {
+        /// The servers: `http://host` or `http://host:port`.
+        ///
+        /// A name is looked up again and again, and each of its addresses takes its turn. With `[]`, the
+        /// service answers 503.
+        endpoints: List<Text> = Required, "[http://10.0.0.11:8080, http://10.0.0.12:8080]";
+        /// How long it may take.
+        timeouts: Timeouts = Optional, "{ response: 5s }";
+        /// Which idle connections are kept.
+        pool: Pool = Optional, "{ idle_max: 16 }";
+    }
+
+    /// How long a service may take.
+    Timeouts, "the timeouts of a service" {
+        /// For a connection to come about (504).
+        connect: DurationText = Fallback("2s"), "500ms";
+        /// From the end of the request to the first byte of the answer (504).
+        response: DurationText = Fallback("30s"), "5s";
+        /// Between two parts of an answer.
+        idle: DurationText = Fallback("60s"), "5m";
+    }
+
+    /// Which idle connections to a service are kept, for each worker and endpoint.
+    Pool, "the pool of a service" {
+        /// How many; 0 keeps none.
+        idle_max: Whole = Fallback("64"), "16";
+        /// How long.
+        idle_timeout: DurationText = Fallback("60s"), "20s";
+    }
+
+    /// A named rule: what it matches, what happens, and where it goes.
+    ///
+    /// It has exactly one of `to`, `redirect` and `respond`.
+    Route, "a route", later ["sticky", "force", "mirror", "upgrade", "grpc", "retries", "split_key", "rollout"] {
+        /// The name, unique in the configuration: letters, digits, `.`, `_` and `-`.
+        name: Text = Required, "orders";
+        /// The conditions, or a list of alternatives of which any may hold.
+        ///
+        /// Without it, every request matches.
+        matching as "match": OneOrMany<Match> = Optional, "{ path: /orders/* }";
+        /// The service that gets the requests, or a split: services with weights.
+        ///
+        /// The share of a service is its weight divided by the sum of all. Weight 0 gets nothing; when
+        /// all are 0, or with `{}`, the answer is 500.
+        to: To = Optional, "{ orders-v1: 90, orders-v2: 10 }";
+        /// The client is sent elsewhere.
+        redirect: Redirect = Optional, "{ status: 308, host: www.example.com }";
+        /// The gateway answers by itself.
+        respond: Respond = Optional, "{ status: 410, body: gone }";
+        /// What the service sees instead of the client's path and host. Only with `to`.
+        rewrite: Rewrite = Optional, "{ prefix: /v2/orders }";
+        /// Edits to the request. Only with `to`.
+        request_headers: HeaderEdits = Optional, "{ set: { x-gateway: waypost }, remove: [x-internal] }";
+        /// Edits to the answer: a service's, a redirect or a respond, not the gateway's own errors.
+        response_headers: HeaderEdits = Optional, "{ remove: [server] }";
+        /// The bound on the whole exchange (504). Only with `to`.
+        timeout: DurationText = Optional, "15s";
+    }
+
+    /// Conditions of a route; all that are given have to hold.
+    Match, "a match", later ["grpc"] {
+        /// A host or a wildcard such as `*.example.net`, or a list of which any may hold.
+        host: OneOrMany<Text> = Optional, "[api.example.com, \"*.example.net\"]";
+        /// A path: `/orders` exactly, `/orders/*` as a prefix, `/users/{id}/cart` with a parameter, or
+        /// `~^/v[0-9]+/` as a regex.
+        path: Text = Optional, "/orders/*";
+        /// A method, or a list of which any may hold. Compared with case; GET does not cover HEAD.
+        method: OneOrMany<Text> = Optional, "[POST, PUT]";
+        /// Headers by name, without case; lines of one name count as one value joined by `, `.
+        headers: Named<ValueText> = Optional, "{ x-tier: \"~^(gold|silver)$\", x-debug: false }";
+        /// Query parameters by name; the first of a name counts.
+        query: Named<ValueText> = Optional, "{ preview: \"1\" }";
+        /// Cookies by name; the first of a name counts.
+        cookies: Named<ValueText> = Optional, "{ beta: true }";
+        /// An address or network of the client, or a list of which any may hold.
+        client_ip: OneOrMany<Text> = Optional, "[10.0.0.0/8, 192.0.2.7]";
+    }
+
+    /// Where a client is sent. At least one key besides `status`, and one of `prefix`, `path` and `regex`
+    /// at most. The query stays.
+    Redirect, "a redirect" {
+        /// 301, 302, 303, 307 or 308.
+        status: Whole = Fallback("302"), "308";
+        /// The scheme; without it, the client's.
+        scheme: Scheme = Optional, "https";
+        /// The host; without it, the request's.
+        host: Text = Optional, "www.example.com";
+        /// The port. Without it, none when scheme or host is given, else the request's.
+        port: Whole = Optional, "8443";
+        /// What replaces the prefix that the pattern took. Only for patterns that end in `/*`.
+        prefix: Text = Optional, "/shops";
+        /// The path; `{name}` is a parameter of the pattern.
+        path: Text = Optional, "/shops/{shop}";
+        /// `[from, to]`: every match of `from` in the path is replaced; `$1` and `$name` are its groups.
+        regex: Replacing = Optional, "[\"^/v1/\", /v2/]";
+    }
+
+    /// An answer that the gateway gives by itself.
+    Respond, "a respond" {
+        /// 200 to 599.
+        status: Whole = Required, "410";
+        /// The body. Not sent with 204, 205 and 304.
+        body: Text = Fallback(""), "gone";
+        /// The type of the body.
+        content_type: Text = Fallback("text/plain; charset=utf-8"), "application/json";
+    }
+
+    /// What a service sees instead of the client's path and host. One of `prefix`, `path` and `regex` at most.
+    /// The query stays.
+    Rewrite, "a rewrite" {
+        /// What replaces the prefix that the pattern took. Only for patterns that end in `/*`.
+        prefix: Text = Optional, "/v2/checkout";
+        /// The path; `{name}` is a parameter of the pattern, or a named group of its regex.
+        path: Text = Optional, "/shops/{shop}/x";
+        /// `[from, to]`: every match of `from` in the path is replaced; `$1` and `$name` are its groups.
+        regex: Replacing = Optional, "[\"^/v1/\", /v2/]";
+        /// The `Host` header.
+        host: Text = Optional, "checkout.internal";
+    }
+
+    /// Edits of headers: remove, then set, then add. A name stands in one of them at most.
+    HeaderEdits, "header edits" {
+        /// Headers that are replaced, by name.
+        set: Named<Text> = Optional, "{ x-gateway: waypost }";
+        /// Headers that are added beside those that are there, by name.
+        add: Named<Text> = Optional, "{ via: waypost }";
+        /// Names of headers that are left out.
+        remove: List<Text> = Optional, "[x-internal]";
+    }
+
+    /// A request, and what is expected to become of it.
+    Test, "a test" {
+        /// Method and URL; the URL is `http://host/path?query`, or `/path` for a request without host.
+        request: Text = Required, "GET http://api.example.com/orders/7";
+        /// Headers of the request, by name.
+        headers: Named<Text> = Optional, "{ x-api-version: \"2\" }";
+        /// The address of the client.
+        client_ip: Text = Fallback("127.0.0.1"), "10.1.2.3";
+        /// The listener it comes in by, by name or `bind` text.
+        ///
+        /// Without it, the first that serves its host.
+        listener: Text = Optional, "public";
+        /// What is expected: at least one key.
+        expect: Expect = Required, "{ route: orders, service: orders }";
+    }
+
+    /// What is expected of a request; what is not named may be anything.
+    Expect, "an expectation" {
+        /// What happens.
+        outcome: Outcome = Optional, "forward";
+        /// The route that takes it; `null` for none.
+        route: NameOrNull = Optional, "orders";
+        /// The service that gets all of it.
+        service: Text = Optional, "orders";
+        /// The services with a weight above 0, or all services with their weights, in any order.
+        arms: ArmsText = Optional, "{ orders-v1: 90, orders-v2: 10 }";
+        /// The status of an answer that the gateway makes.
+        status: Whole = Optional, "404";
+        /// The path that the service sees, without query.
+        path: Text = Optional, "/v2/orders/7";
+        /// The `Host` that the service sees.
+        host: Text = Optional, "checkout.internal";
+        /// The `Location` of a redirect.
+        location: Text = Optional, "https://www.example.com/shops/7";
+    }
+}

@@ -1,0 +1,476 @@
+//! What happens to a request that a route takes.
+
+use std::time::Duration;
+
+use waypost_plan::redirect::Redirect;
+use waypost_plan::rewrite::{PathRewrite, Rewrite};
+use waypost_plan::route::{Action, Forward, Respond};
+use waypost_plan::service::ServiceId;
+use waypost_plan::template::{PathTemplate, Replacement, TemplateError};
+use waypost_route::regex::Regex;
+use waypost_route::split::Split;
+use waypost_wire::authority::Authority;
+use waypost_wire::path::{self, PathOptions};
+use waypost_wire::token;
+
+use crate::diagnostic::Code;
+use crate::document;
+use crate::keys::At;
+use crate::meaning::matching::{Pattern, report_regex};
+use crate::meaning::{Context, duration, header_edits};
+use crate::place::Span;
+use crate::problems::{Problems, quote};
+use crate::values::{Replacing, Text, To};
+
+/// The action of a route; `None` when it has none, or more than one.
+pub(super) fn of(
+    written: &At<document::Route>,
+    patterns: &[Pattern],
+    context: &mut Context<'_>,
+) -> Option<Action> {
+    let route = &written.value;
+    let given: Vec<(&str, Span)> = [
+        route.to.as_ref().map(|to| ("to", to.key)),
+        route.redirect.as_ref().map(|redirect| ("redirect", redirect.key)),
+        route.respond.as_ref().map(|respond| ("respond", respond.key)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match &*given {
+        // A key that is misspelt, or whose value could not be read, is reported already.
+        [] if route.given.keys().any(|key| is_action(key) || !is_known(key)) => {}
+        [] => {
+            let span = route.name.as_ref().map_or(written.span, |name| name.span);
+            context
+                .problems
+                .add(
+                    Code::MissingKey,
+                    span,
+                    "the route has no `to`, `redirect` or `respond`",
+                )
+                .help("add `to: NAME` with the name of a service");
+        }
+        [_] => {}
+        [(first, first_span), (second, second_span), ..] => {
+            context
+                .problems
+                .add(
+                    Code::ConflictingKeys,
+                    *second_span,
+                    format!("a route has either `{first}` or `{second}`"),
+                )
+                .label(*first_span, "the other one")
+                .help("keep one of them, or make two routes of it");
+        }
+    }
+    if let [(action, action_span)] = &*given
+        && *action != "to"
+    {
+        for (key, span) in [
+            ("rewrite", route.rewrite.as_ref().map(|given| given.key)),
+            (
+                "request_headers",
+                route.request_headers.as_ref().map(|given| given.key),
+            ),
+            ("timeout", route.timeout.as_ref().map(|given| given.key)),
+        ] {
+            if let Some(span) = span {
+                context
+                    .problems
+                    .add(
+                        Code::ConflictingKeys,
+                        span,
+                        format!("`{key}` has no meaning beside `{action}`"),
+                    )
+                    .label(*action_span, "nothing is forwarded")
+                    .help(format!("leave it out; `{key}` goes with `to`"));
+            }
+        }
+    }
+    // Everything is looked at, so that no mistake hides another.
+    let forward = forward(route, patterns, context);
+    let redirect = route
+        .redirect
+        .as_ref()
+        .and_then(|given| redirect(given, patterns, context));
+    let respond = route
+        .respond
+        .as_ref()
+        .and_then(|given| respond(&given.value, context.problems));
+    match &*given {
+        [("to", _)] => forward.map(Action::Forward),
+        [("redirect", _)] => redirect.map(Action::Redirect),
+        [("respond", _)] => respond.map(Action::Respond),
+        _ => None,
+    }
+}
+
+fn is_action(key: &str) -> bool {
+    matches!(key, "to" | "redirect" | "respond")
+}
+
+fn is_known(key: &str) -> bool {
+    document::Route::TABLE.keys.iter().any(|known| known.name == key)
+}
+
+fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<'_>) -> Option<Forward> {
+    let arms = route.to.as_ref().map(|to| arms(&to.value, context));
+    let rewrite = match &route.rewrite {
+        Some(given) => rewrite(given, patterns, context),
+        None => Rewrite::default(),
+    };
+    let request_headers = header_edits::of(
+        route.request_headers.as_ref(),
+        "use `rewrite: { host: … }`",
+        context.problems,
+    );
+    let timeout = route
+        .timeout
+        .as_ref()
+        .map(|time| duration(time, Duration::from_millis(1), context.problems));
+    let (arms, weights) = arms?;
+    Some(Forward {
+        split: Split::new(&weights),
+        arms,
+        rewrite,
+        request_headers,
+        timeout,
+    })
+}
+
+/// The services of a split that exist, with their weights.
+fn arms(to: &To, context: &mut Context<'_>) -> (Vec<ServiceId>, Vec<u64>) {
+    let mut arms = Vec::new();
+    let mut weights = Vec::new();
+    let mut add = |name: &Text, span: Span, weight: u64| {
+        if context.services.resolve_at(name, span, context.problems) {
+            context.used_services.insert(name.clone());
+            if let Some(id) = context.service_ids.get(name) {
+                arms.push(*id);
+                weights.push(weight);
+            }
+        }
+    };
+    match to {
+        To::Service(name) => add(&name.value, name.span, 1),
+        To::Split(split) => {
+            for (name, weight) in &split.0 {
+                add(name, weight.key, weight.value);
+            }
+        }
+    }
+    (arms, weights)
+}
+
+fn rewrite(written: &At<document::Rewrite>, patterns: &[Pattern], context: &mut Context<'_>) -> Rewrite {
+    let given = &written.value;
+    let path = path_rewrite(
+        [given.prefix.as_ref(), given.path.as_ref()],
+        given.regex.as_ref(),
+        patterns,
+        context,
+    );
+    let problems = &mut *context.problems;
+    if let Some(host) = &given.host {
+        check_authority(host, problems);
+    }
+    if given.given.keys().next().is_none() {
+        problems
+            .add(Code::MissingKey, written.key, "the rewrite rewrites nothing")
+            .help("add `prefix`, `path`, `regex` or `host`, or leave it out");
+    }
+    Rewrite {
+        path,
+        host: given.host.as_ref().map(|host| (*host.value).into()),
+    }
+}
+
+fn redirect(
+    written: &At<document::Redirect>,
+    patterns: &[Pattern],
+    context: &mut Context<'_>,
+) -> Option<Redirect> {
+    let given = &written.value;
+    let path = path_rewrite(
+        [given.prefix.as_ref(), given.path.as_ref()],
+        given.regex.as_ref(),
+        patterns,
+        context,
+    );
+    let problems = &mut *context.problems;
+    let status = given.status.as_ref().map_or(302, |status| status.value);
+    if let Some(written) = &given.status
+        && !matches!(status, 301 | 302 | 303 | 307 | 308)
+    {
+        problems
+            .add(
+                Code::OutOfRange,
+                written.span,
+                format!("{status} is not the status of a redirect"),
+            )
+            .help("301 and 308 are permanent, 302, 303 and 307 are not; 307 and 308 keep the method");
+    }
+    if let Some(host) = &given.host {
+        check_redirect_host(host, problems);
+    }
+    let port = given
+        .port
+        .as_ref()
+        .map(|port| super::whole(port, 1, 65535, problems));
+    if given.given.keys().all(|key| key == "status") {
+        problems
+            .add(
+                Code::MissingKey,
+                written.key,
+                "the redirect leads back to where it came from",
+            )
+            .help("add `scheme`, `host`, `port`, `prefix`, `path` or `regex`");
+    }
+    Some(Redirect {
+        status: u16::try_from(status).ok()?,
+        scheme: given.scheme.as_ref().map(|scheme| scheme.value),
+        host: given.host.as_ref().map(|host| (*host.value).into()),
+        port: port.and_then(|port| u16::try_from(port).ok()),
+        path,
+    })
+}
+
+fn respond(written: &document::Respond, problems: &mut Problems) -> Option<Respond> {
+    if let Some(status) = &written.status {
+        super::whole(status, 200, 599, problems);
+        if let Some(body) = &written.body
+            && matches!(status.value, 204 | 205 | 304)
+            && !body.value.is_empty()
+        {
+            problems
+                .add(
+                    Code::IgnoredBody,
+                    body.key,
+                    format!("an answer of status {} has no body", status.value),
+                )
+                .help("leave the body out, or answer with another status");
+        }
+    }
+    if let Some(kind) = &written.content_type
+        && (kind.value.is_empty() || !token::is_field_value(kind.value.as_bytes()))
+    {
+        problems
+            .add(
+                Code::BadValue,
+                kind.span,
+                format!("{} cannot stand in a header", quote(&kind.value)),
+            )
+            .help("write a type such as `application/json`");
+    }
+    let text = |given: &Option<At<Text>>| given.as_ref().map(|text| text.value.clone());
+    Some(Respond {
+        status: u16::try_from(written.status.as_ref()?.value).ok()?,
+        body: text(&written.body).unwrap_or_default().as_bytes().into(),
+        content_type: text(&written.content_type)
+            .map_or("text/plain; charset=utf-8".into(), |kind| (*kind).into()),
+    })
+}
+
+/// What becomes of the path: the one of three keys that is given.
+fn path_rewrite(
+    [prefix, path]: [Option<&At<Text>>; 2],
+    regex: Option<&At<Replacing>>,
+    patterns: &[Pattern],
+    context: &mut Context<'_>,
+) -> PathRewrite {
+    let given: Vec<(&str, Span)> = [
+        prefix.map(|prefix| ("prefix", prefix.key)),
+        path.map(|path| ("path", path.key)),
+        regex.map(|regex| ("regex", regex.key)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if let [(first, first_span), (second, second_span), ..] = &*given {
+        context
+            .problems
+            .add(
+                Code::ConflictingKeys,
+                *second_span,
+                format!("there is either `{first}` or `{second}`"),
+            )
+            .label(*first_span, "the other one")
+            .help("keep one of them");
+    }
+    let options = context.path_options;
+    let problems = &mut *context.problems;
+    if let Some(prefix) = prefix {
+        check_open(prefix, patterns, problems);
+    }
+    let prefix = prefix.and_then(|prefix| template(prefix, "/x", patterns, options, problems));
+    let path = path.and_then(|path| template(path, "", patterns, options, problems));
+    let regex = regex.and_then(|regex| replacement(regex, problems));
+    None.or(prefix.map(PathRewrite::Prefix))
+        .or(path.map(PathRewrite::Path))
+        .or(regex.map(PathRewrite::Regex))
+        .unwrap_or_default()
+}
+
+/// A prefix is what an open pattern took; a closed one takes all or nothing.
+fn check_open(prefix: &At<Text>, patterns: &[Pattern], problems: &mut Problems) {
+    for closed in patterns.iter().filter(|pattern| !pattern.pattern.is_open()) {
+        problems
+            .add(
+                Code::BadRewrite,
+                prefix.key,
+                "`prefix` needs a path pattern that ends in `/*`, in every alternative",
+            )
+            .label(closed.span, "this one does not")
+            .help("use `path`, or end the pattern in `/*`");
+    }
+}
+
+fn template(
+    written: &At<Text>,
+    suffix: &str,
+    patterns: &[Pattern],
+    options: PathOptions,
+    problems: &mut Problems,
+) -> Option<PathTemplate> {
+    let text = &*written.value;
+    let template = match PathTemplate::parse(text) {
+        Ok(template) => template,
+        Err(error) => {
+            let help = match &error {
+                TemplateError::NoSlash if text.contains("://") => {
+                    Some("scheme and host have keys of their own".to_owned())
+                }
+                TemplateError::NoSlash => Some(format!("did you mean `/{text}`?")),
+                TemplateError::Character('?') => Some("the query of the request stays as it is".to_owned()),
+                _ => None,
+            };
+            problems
+                .add(
+                    Code::BadRewrite,
+                    written.span,
+                    format!("{} cannot be a path: {error}", quote(text)),
+                )
+                .help_if(help);
+            return None;
+        }
+    };
+    for name in template.names() {
+        for pattern in patterns {
+            if pattern.pattern.names().contains(&name) {
+                continue;
+            }
+            let bound = pattern.pattern.names();
+            let near = crate::suggest::nearest(name, bound);
+            let label = if pattern.written {
+                "not bound here"
+            } else {
+                "there is no `path` here"
+            };
+            problems
+                .add(
+                    Code::BadRewrite,
+                    written.span,
+                    format!(
+                        "`{{{}}}` is not bound by the path of every alternative",
+                        quote(name).trim_matches('`')
+                    ),
+                )
+                .label(pattern.span, label)
+                .help(match near {
+                    Some(near) => format!("did you mean `{{{near}}}`?"),
+                    None => "bind it in the pattern, as in `/users/{id}`".to_owned(),
+                });
+        }
+    }
+    // What is bound comes from a request that was let in; only the text around it can be at fault.
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, from)) = rest.split_once('{') {
+        filled.push_str(before);
+        filled.push('x');
+        rest = from.split_once('}').map_or("", |(_, after)| after);
+    }
+    filled.push_str(rest);
+    filled.push_str(suffix);
+    let mut scratch = Vec::new();
+    if let Err(error) = path::normalize(filled.as_bytes(), options, &mut scratch) {
+        problems
+            .add(
+                Code::BadRewrite,
+                written.span,
+                format!("{} can never be a path: {error}", quote(text)),
+            )
+            .help("write what cannot stand in a path percent-encoded, a space as `%20`");
+    }
+    Some(template)
+}
+
+fn replacement(written: &At<Replacing>, problems: &mut Problems) -> Option<Replacement> {
+    let Replacing { from, to } = &written.value;
+    let text = from
+        .value
+        .strip_prefix('~')
+        .filter(|_| from.value.starts_with("~^"));
+    if let Some(text) = text {
+        problems
+            .add(
+                Code::BadRegex,
+                from.span,
+                "the first text of `regex` is a regex without a `~`",
+            )
+            .help(format!("write {}", quote(text)));
+        return None;
+    }
+    let regex = match Regex::new(&from.value) {
+        Ok(regex) => regex,
+        Err(error) => {
+            report_regex(&error, from.span, problems);
+            return None;
+        }
+    };
+    match Replacement::parse(regex, &to.value) {
+        Ok(replacement) => Some(replacement),
+        Err(error) => {
+            problems
+                .add(
+                    Code::BadRewrite,
+                    to.span,
+                    format!("{} cannot be filled in: {error}", quote(&to.value)),
+                )
+                .help("groups are `$1`, `${1}` or `$name`; a literal `$` is `$$`");
+            None
+        }
+    }
+}
+
+/// The `Host` that a service sees: a host, possibly with a port.
+fn check_authority(written: &At<Text>, problems: &mut Problems) {
+    let text = &*written.value;
+    if let Err(error) = Authority::parse(text.as_bytes()) {
+        let help = text
+            .split_once("://")
+            .map(|(_, rest)| format!("leave the scheme out: `{rest}`"));
+        problems
+            .add(
+                Code::BadHost,
+                written.span,
+                format!("{} is not a host: {error}", quote(text)),
+            )
+            .help_if(help);
+    }
+}
+
+/// The host of a `Location`, whose port has a key of its own.
+fn check_redirect_host(written: &At<Text>, problems: &mut Problems) {
+    let text = &*written.value;
+    match Authority::parse(text.as_bytes()) {
+        Ok(Authority { port: Some(port), .. }) => {
+            let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
+            problems
+                .add(Code::BadHost, written.span, format!("{} has a port", quote(text)))
+                .help(format!("write `host: {host}` and `port: {port}`"));
+        }
+        _ => check_authority(written, problems),
+    }
+}

@@ -1,0 +1,62 @@
+//! Edits of headers.
+
+use waypost_plan::header_edits::{HeaderEditError, HeaderEdits};
+
+use crate::diagnostic::Code;
+use crate::document;
+use crate::keys::At;
+use crate::place::Span;
+use crate::problems::Problems;
+
+/// The edits; those that are not allowed are reported and left out.
+pub(super) fn of(
+    written: Option<&At<document::HeaderEdits>>,
+    host_help: &str,
+    problems: &mut Problems,
+) -> HeaderEdits {
+    let mut edits = HeaderEdits::default();
+    let Some(written) = written.map(|written| &written.value) else {
+        return edits;
+    };
+    for name in written.remove.iter().flat_map(|list| &list.value.0) {
+        let result = edits.add_remove(&name.value);
+        report(result, name.span, name.span, host_help, problems);
+    }
+    for (name, value) in written.set.iter().flat_map(|set| &set.value.0) {
+        let result = edits.add_set(name, &value.value);
+        report(result, value.key, value.span, host_help, problems);
+    }
+    for (name, value) in written.add.iter().flat_map(|add| &add.value.0) {
+        let result = edits.add_add(name, &value.value);
+        report(result, value.key, value.span, host_help, problems);
+    }
+    edits
+}
+
+fn report(
+    result: Result<(), HeaderEditError>,
+    name: Span,
+    value: Span,
+    host_help: &str,
+    problems: &mut Problems,
+) {
+    let Err(error) = result else {
+        return;
+    };
+    let (span, help) = match &error {
+        HeaderEditError::Name(_) => (name, "a header's name has letters, digits, `-` and a few others"),
+        HeaderEditError::Value(_) => (
+            value,
+            "leave out blanks at the ends, tabs aside all control characters",
+        ),
+        HeaderEditError::Host => (name, host_help),
+        HeaderEditError::Reserved(_) => (
+            name,
+            "it frames a message or is meant for one connection; leave it out",
+        ),
+        HeaderEditError::Twice(_) => (name, "a name stands in one of `set`, `add` and `remove`, once"),
+    };
+    problems
+        .add(Code::BadHeaderEdit, span, error.to_string())
+        .help(help);
+}

@@ -1,0 +1,247 @@
+//! Listeners.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use waypost_plan::listener::{Bind, Limits, Listener};
+use waypost_route::host::{HostPattern, HostPatternError};
+
+use crate::diagnostic::Code;
+use crate::document::{self, Document};
+use crate::keys::At;
+use crate::meaning::{Context, duration, network, whole};
+use crate::place::Span;
+use crate::problems::{Problems, quote};
+use crate::values::{Size, Text};
+
+/// The shortest of the time limits: anything below is a missing unit or a joke.
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+
+pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
+    let listeners = document.listeners.iter().flat_map(|list| &list.value.0);
+    // Addresses are unique; with port 0 every socket gets a port of its own, so that names tell them apart.
+    let mut taken: HashMap<(SocketAddr, Option<Text>), Span> = HashMap::new();
+    let mut count = 0;
+    for written in listeners {
+        count += 1;
+        if let Some(name) = &written.value.name {
+            context
+                .listeners
+                .declare(&name.value, name.span, context.problems);
+        }
+        let Some(listener) = listener(&written.value, context.problems) else {
+            continue;
+        };
+        let Some(bind) = &written.value.bind else {
+            continue;
+        };
+        context.listeners.also(&bind.value, bind.span);
+        let name = written.value.name.as_ref().map(|name| name.value.clone());
+        let name = name.filter(|_| listener.bind.address.port() == 0);
+        if let Some(first) = taken.insert((listener.bind.address, name), bind.span) {
+            context
+                .problems
+                .add(
+                    Code::DuplicateName,
+                    bind.span,
+                    format!("a listener on {} is declared already", quote(&bind.value)),
+                )
+                .label(first, "first here")
+                .help("give each listener its own address; one listener can serve many `hosts`");
+            continue;
+        }
+        // A listener that still does not fit is one that was reported for its name.
+        if context.builder.add_listener(listener.clone()).is_ok() {
+            context.served.push(listener);
+        }
+    }
+    if count == 0 {
+        let span = document.listeners.as_ref().map(|list| list.span);
+        // A misspelt `listeners` is reported as such; a wrong one, or a wrong item, as well.
+        if document.given.is_empty_list("listeners") || !context.problems.has_errors() {
+            context
+                .problems
+                .add(
+                    Code::NoListeners,
+                    span.unwrap_or(Span::start_of(0)),
+                    "there are no listeners",
+                )
+                .help("add `listeners: [{ bind: 0.0.0.0:8080 }]`");
+        }
+    }
+}
+
+fn listener(written: &document::Listener, problems: &mut Problems) -> Option<Listener> {
+    let hosts = written.hosts.iter().flat_map(|hosts| &hosts.value.0);
+    let hosts = hosts.filter_map(|host| host_pattern(host, problems)).collect();
+    let trusted = written.trusted_proxies.iter().flat_map(|list| &list.value.0);
+    let trusted_proxies = trusted
+        .filter_map(|item| network::network(item, problems))
+        .collect();
+    let limits = written
+        .limits
+        .as_ref()
+        .map(|limits| self::limits(&limits.value, problems));
+    let bind = written.bind.as_ref().and_then(|bind| self::bind(bind, problems));
+
+    let mut listener = Listener::new(bind?);
+    listener.name = written.name.as_ref().map(|name| (*name.value).into());
+    listener.hosts = hosts;
+    listener.trusted_proxies = trusted_proxies;
+    if let Some(limits) = limits {
+        listener.limits = limits;
+    }
+    if let Some(paths) = &written.paths {
+        if let Some(slash) = &paths.value.encoded_slash {
+            listener.paths.encoded_slash = slash.value;
+        }
+        if let Some(slash) = &paths.value.double_slash {
+            listener.paths.double_slash = slash.value;
+        }
+    }
+    Some(listener)
+}
+
+fn bind(written: &At<Text>, problems: &mut Problems) -> Option<Bind> {
+    let text = &*written.value;
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(Bind {
+            text: text.into(),
+            address,
+        });
+    }
+    let (what, help) = if let Some((_, rest)) = text.split_once("://") {
+        let rest = rest.trim_end_matches('/');
+        ("has a scheme", format!("leave it out: `{rest}`"))
+    } else if text.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4()) {
+        ("has no port", format!("add one: `{text}:8080`"))
+    } else if let Ok(address) = text.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>() {
+        (
+            "has no port",
+            format!("add one, with the address in brackets: `[{address}]:8080`"),
+        )
+    } else if let Ok(port) = text.trim_start_matches(['*', ':']).parse::<u16>() {
+        (
+            "has no address",
+            format!("write `0.0.0.0:{port}` for every IPv4 address"),
+        )
+    } else if let Some((host, port)) = text.rsplit_once(':')
+        && port.parse::<u16>().is_ok()
+        && host.parse::<IpAddr>().is_err()
+    {
+        let help = if host == "localhost" {
+            format!("write `127.0.0.1:{port}`")
+        } else {
+            format!("write an IP address, such as `0.0.0.0:{port}`; the hosts to serve go into `hosts`")
+        };
+        ("has a name where an IP address belongs", help)
+    } else {
+        (
+            "is not an address to listen on",
+            "write an IP address and a port, such as `0.0.0.0:8080`".to_owned(),
+        )
+    };
+    problems
+        .add(Code::BadBind, written.span, format!("{} {what}", quote(text)))
+        .help(help);
+    None
+}
+
+/// A host pattern, wherever one stands.
+pub(super) fn host_pattern(written: &At<Text>, problems: &mut Problems) -> Option<HostPattern> {
+    let text = &*written.value;
+    match HostPattern::parse(text) {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let help = match error {
+                HostPatternError::BareWildcard => Some("leave the key out to take every host".to_owned()),
+                HostPatternError::Scheme => text
+                    .split_once("://")
+                    .map(|(_, rest)| format!("leave the scheme out: `{}`", rest.trim_end_matches('/'))),
+                HostPatternError::Port => text.rsplit_once(':').map(|(host, _)| {
+                    format!("write `{host}`: the port is compared nowhere, the listener's `bind` has it")
+                }),
+                HostPatternError::TrailingDot => Some(format!(
+                    "write `{}`, which covers it too",
+                    text.trim_end_matches('.')
+                )),
+                HostPatternError::Character('/') => Some("a path goes into `path`".to_owned()),
+                HostPatternError::Character(odd) if !odd.is_ascii() => {
+                    Some("write international names in their `xn--` form".to_owned())
+                }
+                _ => None,
+            };
+            problems
+                .add(
+                    Code::BadHost,
+                    written.span,
+                    format!("{} is not a host pattern: {error}", quote(text)),
+                )
+                .help_if(help);
+            None
+        }
+    }
+}
+
+fn limits(written: &document::Limits, problems: &mut Problems) -> Limits {
+    let mut limits = Limits::default();
+    if let Some(size) = &written.header_bytes {
+        limits.header_bytes = bytes(size, 1 << 10, 1 << 20, problems);
+    }
+    if let Some(number) = &written.headers {
+        limits.headers = whole(number, 1, 10_000, problems);
+    }
+    if let Some(size) = &written.target_bytes {
+        limits.target_bytes = bytes(size, 64, 1 << 20, problems);
+    }
+    for (field, time) in [
+        (&mut limits.header_timeout, &written.header_timeout),
+        (&mut limits.keep_alive_timeout, &written.keep_alive_timeout),
+        (&mut limits.body_idle_timeout, &written.body_idle_timeout),
+    ] {
+        if let Some(time) = time {
+            *field = duration(time, TIMEOUT_MIN, problems);
+        }
+    }
+    if let Some(size) = &written.body_bytes {
+        limits.body_bytes = size.value.0;
+    }
+    if let Some(number) = &written.connections {
+        limits.connections = whole(number, 1, 10_000_000, problems);
+    }
+    if let Some(underscores) = &written.underscores {
+        limits.underscores = underscores.value;
+    }
+    // Only what is written is compared: a smaller head takes the default for targets down with it.
+    if let Some(target) = &written.target_bytes
+        && limits.target_bytes > limits.header_bytes
+    {
+        problems
+            .add(
+                Code::OutOfRange,
+                target.span,
+                "a target that is larger than a whole head can never come in",
+            )
+            .help(format!(
+                "raise `header_bytes`, which is {}, or lower this",
+                crate::size::format(limits.header_bytes as u64)
+            ));
+    }
+    limits
+}
+
+fn bytes(written: &At<Size>, min: u64, max: u64, problems: &mut Problems) -> usize {
+    let value = written.value.0;
+    if value < min || value > max {
+        let (min, max) = (crate::size::format(min), crate::size::format(max));
+        problems
+            .add(
+                Code::OutOfRange,
+                written.span,
+                format!("the size is out of range: {min} to {max}"),
+            )
+            .help(format!("write a size from `{min}` to `{max}`"));
+    }
+    usize::try_from(value).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,384 @@
+//! What a route matches.
+
+use std::collections::HashMap;
+
+use waypost_plan::path_pattern::{self, PatternError};
+use waypost_route::alternative::Alternative;
+use waypost_route::condition::{FieldCondition, ValueCondition};
+use waypost_route::host::HostPattern;
+use waypost_route::overlap::is_refused_method;
+use waypost_route::path::{PathPattern, PathPatternError};
+use waypost_route::regex::{Regex, RegexError};
+use waypost_wire::path::PathError;
+use waypost_wire::token;
+
+use crate::collections::{Named, OneOrMany};
+use crate::diagnostic::Code;
+use crate::document::{self, Match};
+use crate::keys::At;
+use crate::meaning::{Context, listener, network};
+use crate::place::Span;
+use crate::problems::{Problems, quote};
+use crate::values::{Text, ValueText};
+
+/// The alternatives of a route.
+pub(super) struct Matching {
+    /// One for each host of each `match`.
+    pub(super) alternatives: Vec<Alternative>,
+    /// Parallel to the alternatives.
+    pub(super) spans: Vec<Span>,
+    /// The path patterns, one for each `match`, for rewrites to judge.
+    pub(super) patterns: Vec<Pattern>,
+}
+
+/// The path pattern of a `match`, and where it is or would be written.
+pub(super) struct Pattern {
+    pub(super) pattern: PathPattern,
+    pub(super) span: Span,
+    /// Whether it is written at all; otherwise it is `/*`.
+    pub(super) written: bool,
+}
+
+/// The kinds of named values that a request has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Header,
+    Query,
+    Cookie,
+}
+
+pub(super) fn of(route: &document::Route, name: Span, context: &mut Context<'_>) -> Matching {
+    let mut matching = Matching {
+        alternatives: Vec::new(),
+        spans: Vec::new(),
+        patterns: Vec::new(),
+    };
+    let Some(written) = &route.matching else {
+        matching.alternatives.push(Alternative::default());
+        matching.spans.push(name);
+        matching.patterns.push(Pattern {
+            pattern: PathPattern::any(),
+            span: name,
+            written: false,
+        });
+        return matching;
+    };
+    for one in &written.value.0 {
+        add_alternatives(one, &mut matching, context);
+    }
+    matching
+}
+
+fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut Context<'_>) {
+    let given = &written.value;
+    let mut alternative = Alternative::default();
+    if let Some(path) = &given.path {
+        if let Some(pattern) = path_pattern(path, context) {
+            matching.patterns.push(Pattern {
+                pattern: pattern.clone(),
+                span: path.span,
+                written: true,
+            });
+            alternative.path = pattern;
+        }
+    } else {
+        matching.patterns.push(Pattern {
+            pattern: PathPattern::any(),
+            span: written.span,
+            written: false,
+        });
+    }
+    let problems = &mut *context.problems;
+    if let Some(methods) = &given.method {
+        for method in &methods.value.0 {
+            check_method(method, problems);
+            alternative.methods.push((*method.value).into());
+        }
+        report_refused_methods(methods, problems);
+    }
+    alternative.headers = conditions(Field::Header, given.headers.as_ref(), problems);
+    alternative.cookies = conditions(Field::Cookie, given.cookies.as_ref(), problems);
+    alternative.query = conditions(Field::Query, given.query.as_ref(), problems);
+    for client in given.client_ip.iter().flat_map(|clients| &clients.value.0) {
+        alternative.client_ips.extend(network::network(client, problems));
+    }
+    let Some(hosts) = &given.host else {
+        matching.alternatives.push(alternative);
+        matching.spans.push(written.span);
+        return;
+    };
+    for host in &hosts.value.0 {
+        let Some(pattern) = listener::host_pattern(host, context.problems) else {
+            continue;
+        };
+        report_unserved(&pattern, host, context);
+        matching.alternatives.push(Alternative {
+            host: pattern,
+            ..alternative.clone()
+        });
+        matching.spans.push(host.span);
+    }
+}
+
+/// Warns of a host that every listener turns away.
+fn report_unserved(pattern: &HostPattern, written: &At<Text>, context: &mut Context<'_>) {
+    let serves = |listener: &waypost_plan::listener::Listener| {
+        listener.hosts.is_empty() || listener.hosts.iter().any(|host| host.overlaps(pattern))
+    };
+    if !context.served.is_empty() && !context.served.iter().any(serves) {
+        context
+            .problems
+            .add(
+                Code::UnreachableRoute,
+                written.span,
+                format!("no listener serves {}", quote(&written.value)),
+            )
+            .help("add it to the `hosts` of a listener");
+    }
+}
+
+fn path_pattern(written: &At<Text>, context: &mut Context<'_>) -> Option<PathPattern> {
+    let text = &*written.value;
+    let error = match path_pattern::parse(text, context.path_options) {
+        Ok(pattern) => return Some(pattern),
+        Err(error) => error,
+    };
+    let problems = &mut *context.problems;
+    match error {
+        PatternError::Pattern(PathPatternError::Regex(error)) => {
+            report_regex(&error, written.span, problems);
+        }
+        PatternError::Pattern(error) => {
+            let help = match &error {
+                PathPatternError::NoSlash if text.contains("://") => {
+                    Some("a path has neither scheme nor host; the host goes into `host`".to_owned())
+                }
+                PathPatternError::NoSlash if text.starts_with('^') => {
+                    Some(format!("for a regex write `~{text}`"))
+                }
+                PathPatternError::NoSlash if text == "*" => {
+                    Some("write `/*`, or leave `path` out, to take every path".to_owned())
+                }
+                PathPatternError::NoSlash => Some(format!("did you mean `/{text}`?")),
+                PathPatternError::Character('?') => Some("query parameters go into `query`".to_owned()),
+                PathPatternError::Star => {
+                    Some("for anything more than a prefix use a regex: `~^/…$`".to_owned())
+                }
+                PathPatternError::EmptySegment => {
+                    Some("requests' `//` are merged before they are matched".to_owned())
+                }
+                PathPatternError::DotSegment(_) => {
+                    Some("requests' dot segments are resolved before they are matched".to_owned())
+                }
+                PathPatternError::ParameterTwice(_) => {
+                    Some("give each parameter a name of its own".to_owned())
+                }
+                _ => None,
+            };
+            problems
+                .add(
+                    Code::BadPath,
+                    written.span,
+                    format!("{} is not a path pattern: {error}", quote(text)),
+                )
+                .help_if(help);
+        }
+        PatternError::Refused(error) => {
+            let (what, help) = match error {
+                PathError::Encoded(_) if has_only_slashes(text) => (
+                    "an encoded `/`",
+                    "requests with `%2F` are refused unless a listener has `paths: { encoded_slash: keep }`",
+                ),
+                PathError::Encoded(_) => (
+                    "an encoded `\\` or NUL",
+                    "requests with `%5C` or `%00` are refused",
+                ),
+                PathError::Percent(_) => ("a `%` without two hex digits", "a literal `%` is written `%25`"),
+                _ => (
+                    "a character that paths do not have",
+                    "write it percent-encoded, a space as `%20`",
+                ),
+            };
+            problems
+                .add(
+                    Code::BadPath,
+                    written.span,
+                    format!("{} is not a path pattern: it has {what}", quote(text)),
+                )
+                .help(help);
+        }
+    }
+    None
+}
+
+fn has_only_slashes(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    lower.contains("%2f") && !lower.contains("%5c") && !lower.contains("%00")
+}
+
+pub(super) fn report_regex(error: &RegexError, span: Span, problems: &mut Problems) {
+    let (message, help) = match error {
+        RegexError::Syntax { reason, offset } => (
+            match offset {
+                Some(offset) => format!(
+                    "the regex does not compile: {reason}, at byte {} of it",
+                    offset + 1
+                ),
+                None => format!("the regex does not compile: {reason}"),
+            },
+            if reason.contains("look-around") || reason.contains("backreference") {
+                "leave it out; use several alternatives, or `false` for what must be absent"
+            } else {
+                "a literal special character has a `\\` in front of it; in double quotes, two"
+            },
+        ),
+        RegexError::TooLarge => (
+            error.to_string(),
+            "lower the counted repetitions, or use `(?-u)` where only ASCII is meant",
+        ),
+    };
+    problems.add(Code::BadRegex, span, message).help(help);
+}
+
+fn check_method(written: &At<Text>, problems: &mut Problems) {
+    let method = &*written.value;
+    if method == "*" || !token::is_token(method.as_bytes()) {
+        problems
+            .add(
+                Code::BadCondition,
+                written.span,
+                format!("{} is not a method", quote(method)),
+            )
+            .help(if method == "*" {
+                "leave `method` out to take every method"
+            } else {
+                "write one method, such as `GET`, or a list of them"
+            });
+    } else if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        problems
+            .add(
+                Code::LowerCaseMethod,
+                written.span,
+                format!(
+                    "methods are compared with case, and clients do not send {}",
+                    quote(method)
+                ),
+            )
+            .help(format!("write `{}`", method.to_ascii_uppercase()));
+    }
+}
+
+/// Reports methods of which none ever reaches a route.
+fn report_refused_methods(written: &At<OneOrMany<Text>>, problems: &mut Problems) {
+    let methods = &written.value.0;
+    if !methods.is_empty() && methods.iter().all(|method| is_refused_method(&method.value)) {
+        let names: Vec<String> = methods.iter().map(|method| quote(&method.value)).collect();
+        problems
+            .add(
+                Code::ImpossibleMatch,
+                written.span,
+                format!(
+                    "no request matches: the gateway answers {} itself, with 501",
+                    names.join(" and ")
+                ),
+            )
+            .help("remove this match; CONNECT and TRACE are never forwarded");
+    }
+}
+
+fn conditions(
+    field: Field,
+    written: Option<&At<Named<ValueText>>>,
+    problems: &mut Problems,
+) -> Vec<FieldCondition> {
+    let mut seen: HashMap<Box<str>, Span> = HashMap::new();
+    let mut conditions = Vec::new();
+    for (name, value) in written.iter().flat_map(|named| &named.value.0) {
+        if !check_name(field, name, value.key, problems) {
+            continue;
+        }
+        let name: Box<str> = match field {
+            Field::Header => name.to_ascii_lowercase().into(),
+            Field::Query | Field::Cookie => (**name).into(),
+        };
+        if let Some(first) = seen.insert(name.clone(), value.key) {
+            problems
+                .add(
+                    Code::DuplicateKey,
+                    value.key,
+                    format!("the header {} has two conditions", quote(&name)),
+                )
+                .label(first, "first here")
+                .help("names of headers are compared without case; a regex can hold several conditions");
+        }
+        if let Some(value) = value_condition(field, value, problems) {
+            conditions.push(FieldCondition { name, value });
+        }
+    }
+    conditions
+}
+
+/// Whether a field of this kind can have this name.
+fn check_name(field: Field, name: &str, span: Span, problems: &mut Problems) -> bool {
+    let (what, help) = match field {
+        Field::Header if name.eq_ignore_ascii_case("host") => (
+            "the host is not matched as a header".to_owned(),
+            "use `host:`, beside `headers`, which knows wildcards and ignores ports",
+        ),
+        Field::Header if !token::is_token(name.as_bytes()) => (
+            format!("{} is not the name of a header", quote(name)),
+            if name.starts_with(':') {
+                "use `host`, `path` and `method` of the match"
+            } else {
+                "a header's name has letters, digits, `-` and a few others"
+            },
+        ),
+        Field::Cookie if name.is_empty() || name.contains(['=', ';']) || name.trim() != name => (
+            format!("{} is not the name of a cookie", quote(name)),
+            "a cookie's name has no `=`, no `;` and no blanks around it",
+        ),
+        Field::Header | Field::Query | Field::Cookie => return true,
+    };
+    problems.add(Code::BadCondition, span, what).help(help);
+    false
+}
+
+fn value_condition(field: Field, written: &At<ValueText>, problems: &mut Problems) -> Option<ValueCondition> {
+    let text = match &written.value {
+        ValueText::Present => return Some(ValueCondition::Present),
+        ValueText::Absent => return Some(ValueCondition::Absent),
+        ValueText::Text(text) => text,
+    };
+    if let Some(regex) = text.strip_prefix('~') {
+        return match Regex::new(regex) {
+            Ok(regex) => Some(ValueCondition::Matches(regex)),
+            Err(error) => {
+                report_regex(&error, written.span, problems);
+                None
+            }
+        };
+    }
+    let impossible = match field {
+        Field::Header if !token::is_field_value(text.as_bytes()) => {
+            Some("the values of headers have no control characters, and blanks around them do not count")
+        }
+        Field::Cookie if text.contains(';') || text.trim_ascii_end() != &**text => {
+            Some("the values of cookies end before `;`, and blanks behind them do not count")
+        }
+        Field::Cookie if text.contains(|c: char| c.is_ascii_control() && c != '\t') => {
+            Some("the values of cookies have no control characters")
+        }
+        Field::Header | Field::Query | Field::Cookie => None,
+    };
+    if let Some(why) = impossible {
+        problems
+            .add(
+                Code::ImpossibleMatch,
+                written.span,
+                format!("no request has the value {}", quote(text)),
+            )
+            .help(why);
+        return None;
+    }
+    Some(ValueCondition::Equals((**text).into()))
+}

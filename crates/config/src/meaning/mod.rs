@@ -1,0 +1,187 @@
+//! From what is written to what is meant: a plan, or everything that keeps it from being one.
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::time::Duration;
+
+use waypost_plan::listener::Listener;
+use waypost_plan::service::ServiceId;
+use waypost_plan::{AccessLog, Plan, PlanBuilder, Settings};
+use waypost_wire::path::{EncodedSlash, PathOptions};
+
+use crate::diagnostic::Code;
+use crate::document::Document;
+use crate::keys::At;
+use crate::meaning::names::Names;
+use crate::place::Span;
+use crate::problems::{Problems, quote};
+use crate::values::DurationText;
+
+mod action;
+mod header_edits;
+mod listener;
+mod matching;
+mod names;
+mod network;
+mod route;
+mod service;
+mod test_case;
+
+/// A plan with the places of its parts.
+pub(crate) struct Meaning {
+    pub(crate) plan: Plan,
+    /// Parallel to the plan's routes.
+    pub(crate) routes: Vec<RouteSpans>,
+    /// Parallel to the plan's tests.
+    pub(crate) tests: Vec<Span>,
+}
+
+/// Where a route stands.
+pub(crate) struct RouteSpans {
+    /// Its name.
+    pub(crate) name: Span,
+    /// Parallel to the alternatives that matching knows, one for each host.
+    pub(crate) alternatives: Vec<Span>,
+}
+
+/// What the parts of a configuration need to know of each other.
+struct Context<'c> {
+    problems: &'c mut Problems,
+    builder: PlanBuilder,
+    services: Names,
+    routes: Names,
+    listeners: Names,
+    /// Services that some route names, by name.
+    used_services: HashSet<Rc<str>>,
+    service_ids: HashMap<Rc<str>, ServiceId>,
+    /// The paths that any listener lets in.
+    path_options: PathOptions,
+    /// The listeners, for what no listener serves.
+    served: Vec<Listener>,
+}
+
+/// The plan that `document` means. `None` when it means none, or when `problems` has errors already.
+///
+/// `resolves` says whether all names are known: not when a file could not be read at all.
+pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -> Option<Meaning> {
+    let mut context = Context {
+        problems,
+        builder: PlanBuilder::default(),
+        services: Names::new("service", Code::UnknownService, resolves),
+        routes: Names::new("route", Code::UnknownRoute, resolves),
+        listeners: Names::new("listener", Code::UnknownListener, resolves),
+        used_services: HashSet::new(),
+        service_ids: HashMap::new(),
+        path_options: path_options(document),
+        served: Vec::new(),
+    };
+    settings(document, &mut context);
+    listener::add_all(document, &mut context);
+    service::add_all(document, &mut context);
+    let routes = route::add_all(document, &mut context);
+    let tests = test_case::add_all(document, &mut context);
+    service::report_unused(document, &mut context);
+
+    let Context {
+        problems, builder, ..
+    } = context;
+    if problems.has_errors() {
+        return None;
+    }
+    match builder.build() {
+        Ok(plan) => Some(Meaning { plan, routes, tests }),
+        Err(error) => {
+            problems
+                .add(Code::NoListeners, Span::start_of(0), error.to_string())
+                .help("add `listeners: [{ bind: 0.0.0.0:8080 }]`");
+            None
+        }
+    }
+}
+
+/// Whether a path with `%2F` can come in anywhere.
+fn path_options(document: &Document) -> PathOptions {
+    let keeps = document
+        .listeners
+        .iter()
+        .flat_map(|list| &list.value.0)
+        .any(|listener| {
+            let paths = listener.value.paths.as_ref();
+            let slash = paths.and_then(|paths| paths.value.encoded_slash.as_ref());
+            slash.is_some_and(|slash| slash.value == EncodedSlash::Keep)
+        });
+    PathOptions {
+        encoded_slash: if keeps {
+            EncodedSlash::Keep
+        } else {
+            EncodedSlash::Refuse
+        },
+        ..PathOptions::default()
+    }
+}
+
+fn settings(document: &Document, context: &mut Context<'_>) {
+    let mut settings = Settings::default();
+    let problems = &mut *context.problems;
+    if let Some(log) = &document.access_log {
+        settings.access_log = match &*log.value.0 {
+            "off" => AccessLog::Off,
+            "stdout" => AccessLog::Stdout,
+            path if path.is_empty() || path.contains(char::is_control) => {
+                problems
+                    .add(
+                        Code::BadValue,
+                        log.span,
+                        format!("{} is no path of a file", quote(path)),
+                    )
+                    .help("write `off`, `stdout` or a path");
+                AccessLog::Off
+            }
+            path => AccessLog::File(path.into()),
+        };
+    }
+    if let Some(timeout) = &document.drain_timeout {
+        settings.drain_timeout = duration(timeout, Duration::ZERO, problems);
+    }
+    if let Some(debug) = &document.debug_headers {
+        settings.debug_headers = debug.value;
+    }
+    if let Some(workers) = &document.workers {
+        settings.workers = NonZeroUsize::new(whole(workers, 1, 1024, problems));
+    }
+    context.builder.set_settings(settings);
+}
+
+/// The longest of all durations: a day, above which a number is a mistake rather than a wish.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A duration from `min` up to a day.
+fn duration(written: &At<DurationText>, min: Duration, problems: &mut Problems) -> Duration {
+    let value = written.value.0;
+    if value < min || value > DURATION_MAX {
+        let min = crate::duration::format(min);
+        problems
+            .add(
+                Code::OutOfRange,
+                written.span,
+                format!("the duration is out of range: {min} to 24h"),
+            )
+            .help(format!("write a duration from `{min}` to `24h`"));
+    }
+    value
+}
+
+/// A number from `min` to `max`.
+fn whole(written: &At<u64>, min: u64, max: u64, problems: &mut Problems) -> usize {
+    if written.value < min || written.value > max {
+        problems
+            .add(
+                Code::OutOfRange,
+                written.span,
+                format!("the number is out of range: {min} to {max}"),
+            )
+            .help(format!("write a number from {min} to {max}"));
+    }
+    usize::try_from(written.value).unwrap_or(usize::MAX)
+}

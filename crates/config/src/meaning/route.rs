@@ -1,0 +1,59 @@
+//! Routes.
+
+use std::sync::Arc;
+
+use waypost_plan::route::Route;
+
+use crate::document::{self, Document};
+use crate::keys::At;
+use crate::meaning::{Context, RouteSpans, action, header_edits, matching};
+
+/// Adds every route that is right, and reports what is wrong with the others.
+pub(super) fn add_all(document: &Document, context: &mut Context<'_>) -> Vec<RouteSpans> {
+    let mut spans = Vec::new();
+    for written in document.routes.iter().flat_map(|routes| &routes.value.0) {
+        if let Some(name) = &written.value.name {
+            context.routes.declare(&name.value, name.span, context.problems);
+        }
+        if let Some((route, route_spans)) = route(written, context)
+            && context.builder.add_route(route).is_ok()
+        {
+            spans.push(route_spans);
+        }
+    }
+    spans
+}
+
+fn route(written: &At<document::Route>, context: &mut Context<'_>) -> Option<(Route, RouteSpans)> {
+    let errors_before = context.problems.errors();
+    let route = &written.value;
+    let name_span = route.name.as_ref().map_or(written.span, |name| name.span);
+    let matching = matching::of(route, name_span, context);
+    let action = action::of(written, &matching.patterns, context);
+    let response_headers = header_edits::of(
+        route.response_headers.as_ref(),
+        "an answer has no `host`; leave it out",
+        context.problems,
+    );
+    if context.problems.errors() > errors_before {
+        return None;
+    }
+    let name = &*route.name.as_ref()?.value;
+    let spans = RouteSpans {
+        name: name_span,
+        alternatives: matching.spans,
+    };
+    // Without an alternative nothing could match; the match that was meant is among the problems.
+    if matching.alternatives.is_empty() {
+        return None;
+    }
+    let route = Route {
+        matching: waypost_route::Route {
+            name: Arc::from(name),
+            alternatives: matching.alternatives.into(),
+        },
+        action: action?,
+        response_headers,
+    };
+    Some((route, spans))
+}

@@ -1,0 +1,185 @@
+//! Tests that live in a configuration.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use waypost_plan::test_case::{Arms, Expectation, TestCase};
+use waypost_wire::token;
+
+use crate::diagnostic::Code;
+use crate::document::{self, Document};
+use crate::keys::At;
+use crate::meaning::{Context, network};
+use crate::place::Span;
+use crate::problems::{Problems, quote};
+use crate::values::{ArmsText, Text};
+
+/// Adds every test that is right, and gives their places.
+pub(super) fn add_all(document: &Document, context: &mut Context<'_>) -> Vec<Span> {
+    let mut spans = Vec::new();
+    for written in document.tests.iter().flat_map(|tests| &tests.value.0) {
+        if let Some(test) = test(&written.value, context) {
+            context.builder.add_test(test);
+            let request = written.value.request.as_ref();
+            spans.push(request.map_or(written.span, |request| request.span));
+        }
+    }
+    spans
+}
+
+fn test(written: &document::Test, context: &mut Context<'_>) -> Option<TestCase> {
+    let request = written
+        .request
+        .as_ref()
+        .and_then(|request| parse_request(request, context.problems));
+    let mut headers = Vec::new();
+    for (name, value) in written.headers.iter().flat_map(|headers| &headers.value.0) {
+        check_header(name, value, context.problems);
+        headers.push(((**name).into(), (*value.value).into()));
+    }
+    let client_ip = match &written.client_ip {
+        Some(client) => network::address(client, context.problems),
+        None => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    };
+    if let Some(listener) = &written.listener {
+        context.listeners.resolve(listener, context.problems);
+    }
+    let expect = written.expect.as_ref().map(|expect| expectation(expect, context));
+    let (method, url) = request?;
+    Some(TestCase {
+        method,
+        url,
+        headers,
+        client_ip: client_ip?,
+        listener: written.listener.as_ref().map(|listener| (*listener.value).into()),
+        expect: expect?,
+    })
+}
+
+/// `METHOD URL`.
+fn parse_request(written: &At<Text>, problems: &mut Problems) -> Option<(Box<str>, Box<str>)> {
+    let text = written.value.trim();
+    let mut report = |what: &str, help: String| {
+        problems
+            .add(Code::BadValue, written.span, format!("{} {what}", quote(text)))
+            .help(help);
+        None
+    };
+    let Some((method, url)) = text.split_once(' ') else {
+        return if text.contains('/') {
+            report("has no method", format!("write `GET {text}`"))
+        } else {
+            report(
+                "has no URL",
+                format!("write `{text} /path`, or `{text} http://host/path`"),
+            )
+        };
+    };
+    let url = url.trim_start();
+    if !token::is_token(method.as_bytes()) {
+        return report(
+            "does not begin with a method",
+            "write method and URL, as in `GET /orders/7`".to_owned(),
+        );
+    }
+    if let Some(odd) = url.find(|c: char| c.is_whitespace() || c.is_control()) {
+        let help = if url[odd..].trim_start().starts_with("HTTP/") {
+            format!("leave out what follows: `{method} {}`", &url[..odd])
+        } else {
+            "write a space as `%20`; headers go into `headers`".to_owned()
+        };
+        return report("has a blank in its URL", help);
+    }
+    if !url.starts_with('/') && !url.contains("://") && url != "*" {
+        return report(
+            "has a URL without scheme",
+            format!("write `{method} http://{url}`, or `{method} /path` for a request without host"),
+        );
+    }
+    Some((method.into(), url.into()))
+}
+
+fn check_header(name: &str, value: &At<Text>, problems: &mut Problems) {
+    if !token::is_token(name.as_bytes()) {
+        problems.add(
+            Code::BadValue,
+            value.key,
+            format!("{} is not the name of a header", quote(name)),
+        );
+    }
+    if value.value.contains(|c: char| c.is_ascii_control() && c != '\t') {
+        problems.add(
+            Code::BadValue,
+            value.span,
+            "the value of a header has no control characters",
+        );
+    }
+}
+
+fn expectation(written: &At<document::Expect>, context: &mut Context<'_>) -> Expectation {
+    let given = &written.value;
+    let text = |text: &Option<At<Text>>| text.as_ref().map(|text| Box::from(&*text.value));
+    if let Some(name) = &given.route
+        && let Some(route) = &name.value.0
+    {
+        context
+            .routes
+            .resolve(&name.with(route.clone()), context.problems);
+    }
+    if let Some(service) = &given.service {
+        context.services.resolve(service, context.problems);
+    }
+    let arms = given.arms.as_ref().map(|arms| self::arms(&arms.value, context));
+    let problems = &mut *context.problems;
+    let status = given
+        .status
+        .as_ref()
+        .map(|status| super::whole(status, 100, 599, problems));
+    if let Some(path) = &given.path
+        && !path.value.starts_with('/')
+    {
+        problems
+            .add(Code::BadValue, path.span, "a path begins with `/`")
+            .help("write the path alone, without host and query");
+    }
+    let expect = Expectation {
+        outcome: given.outcome.as_ref().map(|outcome| outcome.value.0.into()),
+        route: given
+            .route
+            .as_ref()
+            .map(|route| route.value.0.as_ref().map(|name| Box::from(&**name))),
+        service: text(&given.service),
+        arms,
+        status: status.and_then(|status| u16::try_from(status).ok()),
+        path: text(&given.path),
+        host: text(&given.host),
+        location: text(&given.location),
+    };
+    if given.given.keys().next().is_none() {
+        problems
+            .add(Code::MissingKey, written.key, "the test expects nothing")
+            .help("add what is expected, such as `route: NAME`");
+    }
+    expect
+}
+
+fn arms(written: &ArmsText, context: &mut Context<'_>) -> Arms {
+    match written {
+        ArmsText::Names(names) => {
+            for name in &names.0 {
+                context.services.resolve(name, context.problems);
+            }
+            Arms::Named(names.0.iter().map(|name| Box::from(&*name.value)).collect())
+        }
+        ArmsText::Weights(weights) => {
+            for (name, weight) in &weights.0 {
+                context.services.resolve_at(name, weight.key, context.problems);
+            }
+            let weights = weights.0.iter();
+            Arms::Weighted(
+                weights
+                    .map(|(name, weight)| (Box::from(&**name), weight.value))
+                    .collect(),
+            )
+        }
+    }
+}

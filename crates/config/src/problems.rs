@@ -1,0 +1,146 @@
+//! The mistakes found so far, while a configuration is read.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::diagnostic::{Code, Diagnostic, Severity, diagnostic};
+use crate::place::Span;
+
+/// How many are collected before the search is given up: far more than anyone reads.
+const PROBLEMS_MAX: usize = 10_000;
+
+/// How many names get a suggestion by comparing them with every declared name, which costs time.
+const SUGGESTIONS_MAX: usize = 100;
+
+/// Collects diagnostics, so that a mistake in one place does not hide those in others.
+pub(crate) struct Problems {
+    files: Vec<Arc<str>>,
+    found: Vec<(Span, Diagnostic)>,
+    errors: usize,
+    suggestions: usize,
+}
+
+impl Problems {
+    pub(crate) fn new(files: Vec<Arc<str>>) -> Self {
+        Self {
+            files,
+            found: Vec::new(),
+            errors: 0,
+            suggestions: 0,
+        }
+    }
+
+    /// Adds a diagnostic at `span`; what comes back takes labels and help.
+    pub(crate) fn add(&mut self, code: Code, span: Span, message: impl Into<String>) -> Problem<'_> {
+        if code.severity() == Severity::Error {
+            self.errors += 1;
+        }
+        let full = self.found.len() >= PROBLEMS_MAX;
+        let new = if full {
+            let message = format!("there are more than {PROBLEMS_MAX} mistakes; the rest is not listed");
+            diagnostic(Code::TooManyMistakes, span.place(&self.files), message)
+        } else {
+            diagnostic(code, span.place(&self.files), message)
+        };
+        self.found.truncate(PROBLEMS_MAX);
+        self.found.push((span, new));
+        let last = self.found.len() - 1;
+        Problem {
+            files: &self.files,
+            diagnostic: (!full).then(|| &mut self.found[last].1),
+        }
+    }
+
+    /// Whether the search was given up, so that nothing more needs to be said.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() > PROBLEMS_MAX
+    }
+
+    /// Whether an error was found.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.errors > 0
+    }
+
+    /// How many errors were found.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// Whether one more name may be compared with all declared ones.
+    pub(crate) fn may_suggest(&mut self) -> bool {
+        self.suggestions += 1;
+        self.suggestions <= SUGGESTIONS_MAX
+    }
+
+    /// The names of the sources.
+    pub(crate) fn files(&self) -> &[Arc<str>] {
+        &self.files
+    }
+
+    /// All of them in order of place; what an alias repeats is said once.
+    pub(crate) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
+        self.found.sort_by_key(|(span, _)| *span);
+        let mut seen = HashSet::new();
+        self.found
+            .retain(|(span, found)| seen.insert((*span, found.code, found.message.clone())));
+        self.found.into_iter().map(|(_, found)| found).collect()
+    }
+}
+
+/// A diagnostic that was just added.
+pub(crate) struct Problem<'p> {
+    files: &'p [Arc<str>],
+    /// `None` once the search is given up.
+    diagnostic: Option<&'p mut Diagnostic>,
+}
+
+impl Problem<'_> {
+    /// Adds a further place.
+    pub(crate) fn label(self, span: Span, text: impl Into<String>) -> Self {
+        self.edit(|diagnostic, files| {
+            diagnostic.labels.push(crate::diagnostic::Label {
+                place: span.place(files),
+                text: text.into(),
+            });
+        })
+    }
+
+    /// Says how to mend it.
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        self.edit(|diagnostic, _| diagnostic.help = Some(help.into()))
+    }
+
+    /// Says how to mend it, where that is known.
+    pub(crate) fn help_if(self, help: Option<String>) -> Self {
+        match help {
+            Some(help) => self.help(help),
+            None => self,
+        }
+    }
+
+    fn edit(mut self, edit: impl FnOnce(&mut Diagnostic, &[Arc<str>])) -> Self {
+        if let Some(diagnostic) = self.diagnostic.as_deref_mut() {
+            edit(diagnostic, self.files);
+        }
+        self
+    }
+}
+
+/// `text` in backticks, fit for one line of a message: escaped, and cut when it is long.
+pub(crate) fn quote(text: &str) -> String {
+    const CHARS_MAX: usize = 60;
+    let mut quoted = String::from("`");
+    for (count, c) in text.chars().enumerate() {
+        if count == CHARS_MAX {
+            quoted.push('…');
+            break;
+        }
+        if c.is_control() {
+            quoted.extend(c.escape_default());
+        } else {
+            quoted.push(c);
+        }
+    }
+    quoted.push('`');
+    quoted
+}

@@ -1,0 +1,280 @@
+//! What loads, and what it means.
+
+use std::time::Duration;
+
+use waypost_plan::AccessLog;
+use waypost_plan::route::Action;
+use waypost_route::condition::ValueCondition;
+use waypost_route::host::HostPattern;
+
+use super::*;
+
+fn plan(text: &str) -> Plan {
+    match load_text(text) {
+        Ok(loaded) => loaded.plan,
+        Err(found) => panic!("{text}\n{:#?}", lines(&found)),
+    }
+}
+
+fn with_route(route: &str) -> Plan {
+    plan(&format!("{BASE}routes: [{{ name: r, {route} }}]\n"))
+}
+
+const FIRST: &str = r#"
+listeners:
+  - bind: 0.0.0.0:8080
+services:
+  orders:   { endpoints: [http://10.0.0.11:8080, http://10.0.0.12:8080] }
+  users-v1: { endpoints: [http://users-v1.internal:8080] }
+  users-v2: { endpoints: [http://users-v2.internal:8080] }
+routes:
+  - name: orders
+    match: { path: /orders/* }
+    to: orders
+  - name: users-v2-opt-in
+    match: { path: /users/*, headers: { x-api-version: "2" } }
+    to: users-v2
+  - name: users
+    match: { path: /users/* }
+    to: { users-v1: 95, users-v2: 5 }
+"#;
+
+const EVERYTHING: &str = r#"
+listeners:
+  - name: public
+    bind: 0.0.0.0:8080
+    hosts: [api.example.com, "*.example.net", www.example.com]
+    paths: { encoded_slash: keep, double_slash: merge }
+    trusted_proxies: [10.0.0.0/8, "::1"]
+    limits: { header_bytes: 32KiB, headers: 50, target_bytes: 4096, header_timeout: 5s, keep_alive_timeout: 1m30s,
+              body_idle_timeout: 20s, body_bytes: 10MiB, connections: 1000, underscores: keep }
+services:
+  checkout-v1: { endpoints: [http://10.0.0.1:8080], timeouts: { connect: 1s, response: 5s, idle: 5m } }
+  checkout-v2: { endpoints: ["http://[::1]:8080"], pool: { idle_max: 0, idle_timeout: 5s } }
+access_log: stdout
+drain_timeout: 10s
+debug_headers: true
+workers: 2
+routes:
+  - name: checkout
+    match:
+      - host: [api.example.com, "*.example.net"]
+        path: /shops/{shop}/checkout/*
+        method: [POST, PUT]
+        headers: { x-tier: "~^(gold|silver)$", x-debug: false }
+        query: { preview: "1" }
+        cookies: { beta: true }
+        client_ip: [10.0.0.0/8]
+    to: { checkout-v1: 90, checkout-v2: 10 }
+    rewrite: { prefix: "/v2/{shop}", host: checkout.internal }
+    request_headers: { set: { x-gateway: waypost }, add: {}, remove: [x-internal] }
+    response_headers: { remove: [server] }
+    timeout: 15s
+  - name: old-shop
+    match: { path: /shop/*, host: www.example.com }
+    redirect: { status: 308, prefix: /shops, host: www.example.com }
+  - name: closed
+    match: { path: /legacy/* }
+    respond: { status: 410, body: "gone" }
+tests:
+  - request: GET http://api.example.com/legacy/7
+    expect: { route: closed, outcome: respond, status: 410 }
+  - request: GET /users/7
+    headers: { x-api-version: "2" }
+    client_ip: 10.0.0.1
+    listener: public
+    expect: { route: null, outcome: not_found }
+"#;
+
+#[test]
+fn the_examples_of_the_language_load() {
+    let first = plan(FIRST);
+    assert_eq!((first.routes().len(), first.services().len()), (3, 3));
+    let everything = load_text(EVERYTHING).unwrap_or_else(|found| panic!("{:#?}", lines(&found)));
+    assert_eq!(lines(&everything.warnings), [""; 0]);
+    let plan = &everything.plan;
+    let listener = &plan.listeners()[0];
+    assert_eq!(listener.limits.header_bytes, 32 << 10);
+    assert_eq!(listener.limits.keep_alive_timeout, Duration::from_secs(90));
+    assert_eq!(listener.limits.body_bytes, Some(10 << 20));
+    // A list of hosts is a list of alternatives.
+    let hosts: Vec<&HostPattern> = plan.routes()[0]
+        .matching
+        .alternatives
+        .iter()
+        .map(|alternative| &alternative.host)
+        .collect();
+    assert_eq!(
+        hosts,
+        [
+            &HostPattern::Exact("api.example.com".into()),
+            &HostPattern::Wildcard(".example.net".into())
+        ]
+    );
+    assert_eq!(plan.tests()[1].expect.route, Some(None));
+    assert_eq!(plan.settings().access_log, AccessLog::Stdout);
+    assert_eq!(everything.test_places.len(), plan.tests().len());
+    assert_eq!(
+        (everything.test_places[0].line, everything.test_places[0].column),
+        (39, 14)
+    );
+    assert_eq!(everything.route_places.len(), plan.routes().len());
+    assert_eq!(
+        (everything.route_places[0].line, everything.route_places[0].column),
+        (18, 11)
+    );
+}
+
+#[test]
+fn json_is_yaml() {
+    let json = r#"{"listeners":[{"bind":"127.0.0.1:80"}],"services":{"a":{"endpoints":["http://a"]}},
+        "routes":[{"name":"r","to":{"a":1}}]}"#;
+    assert_eq!(plan(json).routes().len(), 1);
+}
+
+#[test]
+fn a_default_that_is_written_changes_nothing() {
+    fn defaults(table: &keys::Table) -> String {
+        let given = table.keys.iter().filter_map(|key| match key.presence {
+            keys::Presence::Default("") => Some(format!("{}: \"\"", key.name)),
+            keys::Presence::Default(value) if value.contains(';') => {
+                Some(format!("{}: \"{value}\"", key.name))
+            }
+            keys::Presence::Default(value) => Some(format!("{}: {value}", key.name)),
+            _ => None,
+        });
+        given.collect::<Vec<_>>().join(", ")
+    }
+    let config = |document: &str,
+                  listener: &str,
+                  service: &str,
+                  redirect: &str,
+                  respond: &str,
+                  test: &str| {
+        format!(
+            "{{ listeners: [{{ bind: 127.0.0.1:80 {listener} }}], services: {{ a: {{ endpoints: [] {service} }} }},
+            routes: [{{ name: r, to: a }}, {{ name: s, match: {{ path: /s }}, redirect: {{ port: 1 {redirect} }} }},
+            {{ name: t, match: {{ path: /t }}, respond: {{ status: 200 {respond} }} }}],
+            tests: [{{ request: GET /, expect: {{ route: r }} {test} }}] {document} }}"
+        )
+    };
+    let without = plan(&config("", "", "", "", "", ""));
+    let more = |table: &keys::Table| format!(", {}", defaults(table));
+    let with = plan(&config(
+        &more(&document::Document::TABLE),
+        &format!(
+            "{}, limits: {{ {} }}, paths: {{ {} }}",
+            more(&document::Listener::TABLE),
+            defaults(&document::Limits::TABLE),
+            defaults(&document::Paths::TABLE)
+        ),
+        &format!(
+            ", timeouts: {{ {} }}, pool: {{ {} }}",
+            defaults(&document::Timeouts::TABLE),
+            defaults(&document::Pool::TABLE)
+        ),
+        &more(&document::Redirect::TABLE),
+        &more(&document::Respond::TABLE),
+        &more(&document::Test::TABLE),
+    ));
+    assert_eq!(with, without);
+}
+
+#[test]
+fn values_are_typed_after_variables_are_filled_in() {
+    let text = "listeners: [{ bind: \"127.0.0.1:${PORT}\" }]\nworkers: ${N:-3}\ndebug_headers: ${YES}\n\
+        services: { a: { endpoints: [\"http://a:${PORT}\"] } }\nroutes: [{ name: r, to: { a: \"${N:-7}\" } }]\n";
+    let plan = plan(text);
+    assert_eq!(plan.listeners()[0].bind.address.port(), 8081);
+    assert_eq!(plan.settings().workers.map(std::num::NonZeroUsize::get), Some(3));
+    assert!(plan.settings().debug_headers);
+    let Action::Forward(forward) = &plan.routes()[0].action else {
+        panic!("a route with `to` forwards");
+    };
+    assert_eq!(forward.split.weights(), [7]);
+}
+
+#[test]
+fn conditions_are_what_is_written() {
+    let plan = with_route(
+        "to: a, match: { headers: { X-A: 1.10, x-b: \"true\", x-c: true, x-d: FALSE, x-e: yes, x-f: \"~^a\", x-g: 0x10 } }",
+    );
+    let headers = &plan.routes()[0].matching.alternatives[0].headers;
+    let shown: Vec<String> = headers
+        .iter()
+        .map(|h| format!("{}={:?}", h.name, h.value))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "x-a=Equals(\"1.10\")",
+            "x-b=Equals(\"true\")",
+            "x-c=Present",
+            "x-d=Absent",
+            "x-e=Equals(\"yes\")",
+            "x-f=Matches(~^a)",
+            "x-g=Equals(\"0x10\")",
+        ]
+    );
+    let mapped =
+        with_route("to: a, match: { client_ip: [\"::ffff:10.0.0.1\", \"::ffff:10.0.0.0/104\", fe80::/10] }");
+    let ips: Vec<String> = mapped.routes()[0].matching.alternatives[0]
+        .client_ips
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(ips, ["10.0.0.1/32", "10.0.0.0/8", "fe80::/10"]);
+    assert!(matches!(headers[0].value, ValueCondition::Equals(_)));
+}
+
+#[test]
+fn splits_may_be_empty_or_all_zero() {
+    assert_eq!(
+        load_text(format!("{BASE}routes: [{{ name: r, to: {{}} }}]\n"))
+            .unwrap()
+            .warnings
+            .len(),
+        1
+    );
+    with_route("to: { a: 0 }");
+}
+
+#[test]
+fn anchors_and_aliases_stand_for_values() {
+    let plan = plan(
+        "listeners: [{ bind: 127.0.0.1:80 }]\nservices: { a: &s { endpoints: [http://a] }, b: *s }\n\
+        routes: [{ name: r, to: { a: 1, b: 1 } }]\n",
+    );
+    assert_eq!(plan.services()[0].endpoints, plan.services()[1].endpoints);
+}
+
+#[test]
+fn the_files_of_a_directory_are_merged_in_order_of_their_names() {
+    let files = [
+        source(
+            "d/b.yaml",
+            "services: { b: { endpoints: [] } }\nroutes: [{ name: b, to: b }]\nworkers: 1\n",
+        ),
+        source(
+            "d/a.yaml",
+            format!("{BASE}routes: [{{ name: a, match: {{ path: /a }}, to: {{ a: 1, b: 1 }} }}]\n"),
+        ),
+    ];
+    let loaded = load(&files, Kind::Directory, &environment).unwrap();
+    let names: Vec<&str> = loaded
+        .plan
+        .routes()
+        .iter()
+        .map(|route| &*route.matching.name)
+        .collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(&*loaded.route_places[1].file, "d/b.yaml");
+}
+
+#[test]
+fn an_encoded_slash_is_let_in_where_a_listener_keeps_it() {
+    plan(
+        "listeners: [{ bind: 127.0.0.1:80, paths: { encoded_slash: keep } }]\n\
+        routes: [{ name: r, match: { path: /a%2fb }, respond: { status: 200 } }]\n",
+    );
+}

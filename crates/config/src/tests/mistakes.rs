@@ -1,0 +1,628 @@
+//! One mistake each: its code, its place, and what is advised.
+
+use super::*;
+
+#[test]
+fn binds() {
+    for (bind, advice) in [
+        ("localhost:80", "write `127.0.0.1:80`"),
+        ("example.com:80", "the hosts to serve go into `hosts`"),
+        ("0.0.0.0", "add one: `0.0.0.0:8080`"),
+        ("8080", "write `0.0.0.0:8080`"),
+        ("\":8080\"", "write `0.0.0.0:8080`"),
+        ("\"*:8080\"", "write `0.0.0.0:8080`"),
+        ("http://0.0.0.0:80", "leave it out: `0.0.0.0:80`"),
+        ("\"::1\"", "`[::1]:8080`"),
+        ("x", "an IP address and a port"),
+        ("0.0.0.0:99999", "an IP address and a port"),
+    ] {
+        check(
+            format!("listeners: [{{ bind: {bind} }}]\n"),
+            &[&format!("1:21 bad-bind {advice}")],
+        );
+    }
+    check(
+        "listeners: [{ bind: 0.0.0.0:80 }, { bind: 0.0.0.0:80, name: x }]\n",
+        &["1:43 duplicate-name each listener its own address"],
+    );
+    check(
+        "listeners: [{ bind: 0.0.0.0:80, name: x }, { bind: 0.0.0.0:81, name: x }]\n",
+        &["1:70 duplicate-name a listener named `x`"],
+    );
+    check(
+        "listeners: [{ bind: 0.0.0.0:0, name: x }, { bind: 0.0.0.0:0, name: y }]\n",
+        &[],
+    );
+    check("listeners: []\n", &["1:12 no-listeners"]);
+    check("services: {}\n", &["1:1 no-listeners"]);
+}
+
+#[test]
+fn listener_limits() {
+    let check = |keys: &str, expected: &[&str]| {
+        check(format!("listeners:\n- bind: 0.0.0.0:80\n  {keys}\n"), expected);
+    };
+    check("limits: { headers: 0 }", &["3:22 out-of-range 1 to"]);
+    check(
+        "limits: { headers: 1.5 }",
+        &["3:22 wrong-type expected a whole number"],
+    );
+    check(
+        "limits: { headers: 99999999999999999999 }",
+        &["3:22 out-of-range too large"],
+    );
+    check(
+        "limits: { header_bytes: 64KB }",
+        &["3:27 bad-value did you mean `64KiB`?"],
+    );
+    check(
+        "limits: { body_bytes: 10 m }",
+        &["3:25 bad-value did you mean `10MiB`?"],
+    );
+    check("limits: { body_bytes: off }", &["3:25 bad-value write `none`"]);
+    check("limits: { body_bytes: false }", &["3:25 bad-value write `none`"]);
+    check(
+        "limits: { connections: 0 }",
+        &["3:26 out-of-range write a number from 1 to"],
+    );
+    check(
+        "limits: { header_bytes: 1 }",
+        &["3:27 out-of-range write a size from `1KiB` to `1MiB`"],
+    );
+    check(
+        "limits: { target_bytes: 128KiB }",
+        &["3:27 out-of-range raise `header_bytes`"],
+    );
+    check(
+        "limits: { header_timeout: 5 }",
+        &["3:29 bad-value did you mean `5s`?"],
+    );
+    check(
+        "limits: { header_timeout: 0s }",
+        &["3:29 out-of-range write a duration from `1ms` to `24h`"],
+    );
+    check("limits: { body_bytes: nnoe }", &["3:25 bad-value"]);
+    check("limits: { body_bytes: none, connections: 1 }", &[]);
+    check(
+        "limits: { underscores: kepe }",
+        &["3:26 unknown-word did you mean `keep`?"],
+    );
+    check(
+        "paths: { encoded_slash: true }",
+        &["3:27 wrong-type (write `refuse` or `keep`)"],
+    );
+    check(
+        "trusted_proxies: [10.0.0.1/8]",
+        &["3:21 bad-network the network is `10.0.0.0/8`"],
+    );
+    check("hosts: [a:80]", &["3:11 bad-host write `a`"]);
+    check("hosts: a", &["3:10 wrong-type put it into a list"]);
+    check("hosts: []", &["3:10 empty-list"]);
+    check("name: a b", &["3:9 bad-name"]);
+    check("name:", &["3:7 null-value give a value"]);
+}
+
+#[test]
+fn services() {
+    let check = |service: &str, expected: &[&str]| {
+        check(
+            format!("listeners: [{{ bind: 0.0.0.0:80 }}]\nservices:\n  a: {service}\n"),
+            expected,
+        );
+    };
+    check("{ endpoints: [http://a] }", &["3:3 unused-service"]);
+    check("{}", &["3:6 missing-key add `endpoints: ["]);
+    check("{ endpoints: http://a }", &["3:19 wrong-type put it into a list"]);
+    check(
+        "{ endpoints: [http://a, https://a] }",
+        &["3:30 bad-endpoint over TLS"],
+    );
+    check(
+        "{ endpoints: [http://a/x] }",
+        &["3:20 bad-endpoint `rewrite: { prefix: … }`"],
+    );
+    check(
+        "{ endpoints: [], timeouts: { idle: 2d } }",
+        &["3:41 bad-value the units of a duration"],
+    );
+    check(
+        "{ endpoints: [], pool: { idle_max: 1000000 } }",
+        &["3:41 out-of-range"],
+    );
+    check("[http://a]", &["3:6 wrong-type expected a service, found a list"]);
+}
+
+#[test]
+fn hosts_and_paths() {
+    for (host, advice) in [
+        ("\"*\"", "leave the key out"),
+        ("a.*.b", "as the first label"),
+        ("http://a", "leave the scheme out: `a`"),
+        ("a:80", "write `a`"),
+        ("a.", "write `a`"),
+        ("a/b", "a path goes into `path`"),
+        ("bücher.example", "`xn--`"),
+        ("\"\"", "empty"),
+    ] {
+        check_route(
+            &format!("to: a, match: {{ host: {host} }}"),
+            &[&format!("4:36 bad-host {advice}")],
+        );
+    }
+    for (path, advice) in [
+        ("orders", "did you mean `/orders`?"),
+        ("\"*\"", "write `/*`"),
+        ("http://a/b", "the host goes into `host`"),
+        ("^/a", "for a regex write `~^/a`"),
+        ("/a?b=1", "go into `query`"),
+        ("/a*", "only be the last segment"),
+        ("/a//b", "are merged"),
+        ("/a/../b", "are resolved"),
+        ("/a%2Fb", "`paths: { encoded_slash: keep }`"),
+        ("/a%5Cb", "are refused"),
+        ("/a%zz", "`%25`"),
+        ("/a b", "`%20`"),
+        ("\"/{a}/{a}\"", "a name of its own"),
+        ("\"/{A}\"", "lower-case letters"),
+    ] {
+        check_route(
+            &format!("to: a, match: {{ path: {path} }}"),
+            &[&format!("4:36 bad-path {advice}")],
+        );
+    }
+    check_route("to: a, match: { path: ~^( }", &["4:36 bad-regex unclosed group"]);
+    check_route(
+        "to: a, match: { path: \"~(?!a)\" }",
+        &["4:36 bad-regex look-around"],
+    );
+    check(
+        "listeners: [{ bind: 0.0.0.0:80, hosts: [a.b] }]\nservices: { a: { endpoints: [] } }\nroutes:\n- \
+        { name: r, match: { host: [a.b, b.c] }, to: a }\n",
+        &["4:35 unreachable-route no listener serves `b.c`"],
+    );
+}
+
+#[test]
+fn conditions() {
+    check_route(
+        "to: a, match: { headers: { Host: a } }",
+        &["4:41 bad-condition use `host:`"],
+    );
+    check_route(
+        "to: a, match: { headers: { a b: a } }",
+        &["4:41 bad-condition `a b` is not the name"],
+    );
+    check_route("to: a, match: { headers: { x: null } }", &["4:44 null-value"]);
+    check_route(
+        "to: a, match: { headers: { x: [a] } }",
+        &["4:44 wrong-type found a list"],
+    );
+    check_route(
+        "to: a, match: { headers: { x: \" a\" } }",
+        &["4:44 impossible-match"],
+    );
+    check_route(
+        "to: a, match: { headers: { x: 1, X: 2 } }",
+        &["4:47 duplicate-key two conditions"],
+    );
+    check_route(
+        "to: a, match: { headers: { x: \"~(\" } }",
+        &["4:44 bad-regex unclosed group"],
+    );
+    check_route(
+        "to: a, match: { headers: { x: \"~(\\\\w{500}){500}\" } }",
+        &["4:44 bad-regex too large"],
+    );
+    check_route(
+        "to: a, match: { cookies: { x: \"a;b\" } }",
+        &["4:44 impossible-match"],
+    );
+    check_route(
+        "to: a, match: { cookies: { \"a=b\": 1 } }",
+        &["4:41 bad-condition"],
+    );
+    check_route(
+        "to: a, match: { method: get }",
+        &["4:38 lower-case-method write `GET`"],
+    );
+    check_route(
+        "to: a, match: { method: \"*\" }",
+        &["4:38 bad-condition leave `method` out"],
+    );
+    check_route(
+        "to: a, match: { method: CONNECT }",
+        &["4:38 impossible-match answers `CONNECT` itself, with 501"],
+    );
+    check_route(
+        "to: a, match: { method: [TRACE, CONNECT] }",
+        &["4:38 impossible-match `TRACE` and `CONNECT`"],
+    );
+    check_route("to: a, match: { method: [TRACE, GET] }", &[]);
+    check_route("to: a, match: { method: [] }", &["4:38 empty-list"]);
+    check_route("to: a, match: []", &["4:28 empty-list"]);
+    check_route("to: a, match: ", &["4:26 null-value"]);
+    check_route("to: a, match: { client_ip: 10.0.0.0/33 }", &["4:41 bad-network"]);
+    check_route(
+        "to: a, match: { client_ip: \"10.0.0.1:80\" }",
+        &["4:41 bad-network leave the port out"],
+    );
+    check_route(
+        "to: a, match: { client_ip: \"::ffff:10.1.0.0/104\" }",
+        &["4:41 bad-network the network is `10.0.0.0/8`"],
+    );
+    check_route(
+        "to: a, match: { path: /a, paths: /b }",
+        &["4:40 unknown-key did you mean `path`?"],
+    );
+}
+
+#[test]
+fn actions() {
+    check_route("match: {}", &["4:11 missing-key add `to: NAME`"]);
+    check_route("to: b", &["4:18 unknown-service"]);
+    check_route("to: { a: 1, b: 1 }", &["4:26 unknown-service"]);
+    check_route("to: [a]", &["4:18 wrong-type write a split as"]);
+    check_route("to: { a: -1 }", &["4:23 wrong-type digits only"]);
+    check_route("to: { a: 0.5 }", &["4:23 wrong-type digits only"]);
+    check_route(
+        "to: a, respond: { status: 200 }",
+        &["4:21 conflicting-keys either `to` or `respond`"],
+    );
+    check_route(
+        "respond: { status: 200 }, timeout: 1s",
+        &["4:40 conflicting-keys goes with `to`"],
+    );
+    check_route(
+        "redirect: { port: 1 }, rewrite: { path: /a }, request_headers: {}",
+        &["4:37 conflicting-keys", "4:60 conflicting-keys"],
+    );
+    check_route("respond: { status: 100 }", &["4:33 out-of-range 200 to 599"]);
+    check_route("respond: {}", &["4:23 missing-key add `status: 410`"]);
+    check_route(
+        "respond: { status: 200, body: true }",
+        &["4:44 wrong-type quote it"],
+    );
+    check_route("redirect: {}", &["4:14 missing-key leads back"]);
+    check_route("redirect: { status: 301 }", &["4:14 missing-key leads back"]);
+    check_route("redirect: { status: 300, port: 1 }", &["4:34 out-of-range"]);
+    check_route(
+        "redirect: { scheme: ftp }",
+        &["4:34 unknown-word `http` or `https`"],
+    );
+    check_route(
+        "redirect: { host: a:80 }",
+        &["4:32 bad-host write `host: a` and `port: 80`"],
+    );
+    check_route("redirect: { port: 0 }", &["4:32 out-of-range"]);
+    check_route("to: a, timeout: 1y", &["4:30 bad-value"]);
+    check_route("to: a, rewrite: {}", &["4:21 missing-key rewrites nothing"]);
+    check_route(
+        "to: a, rewrite: { host: http://a }",
+        &["4:38 bad-host leave the scheme out: `a`"],
+    );
+}
+
+#[test]
+fn rewrites() {
+    check_route(
+        "match: { path: /a }, to: a, rewrite: { prefix: /b }",
+        &["4:53 bad-rewrite end the pattern in `/*`"],
+    );
+    check_route("to: a, rewrite: { prefix: /b }", &[]);
+    check_route(
+        "to: a, rewrite: { path: b }",
+        &["4:38 bad-rewrite did you mean `/b`?"],
+    );
+    check_route(
+        "to: a, rewrite: { path: \"/{\" }",
+        &["4:38 bad-rewrite without its partner"],
+    );
+    check_route("to: a, rewrite: { path: /a?b }", &["4:38 bad-rewrite query"]);
+    check_route(
+        "to: a, rewrite: { path: /../a }",
+        &["4:38 bad-rewrite climbs above"],
+    );
+    check_route(
+        "to: a, rewrite: { path: \"/%zz\" }",
+        &["4:38 bad-rewrite can never be a path"],
+    );
+    check_route(
+        "match: { path: \"/{shop}\" }, to: a, rewrite: { path: \"/{shp}\" }",
+        &["4:66 bad-rewrite did you mean `{shop}`?"],
+    );
+    check_route(
+        "match: [{ path: \"/{b}\" }, { path: /c }], to: a, rewrite: { path: \"/{b}\" }",
+        &["4:79 bad-rewrite `{b}` is not bound"],
+    );
+    check_route(
+        "to: a, rewrite: { regex: [a, b], path: /c }",
+        &["4:32 conflicting-keys"],
+    );
+    check_route("to: a, rewrite: { regex: [a] }", &["4:39 wrong-type two texts"]);
+    check_route("to: a, rewrite: { regex: [\"(\", b] }", &["4:40 bad-regex"]);
+    check_route(
+        "to: a, rewrite: { regex: [a, $1] }",
+        &["4:43 bad-rewrite no group `1`"],
+    );
+    check_route(
+        "to: a, rewrite: { regex: [~^/a, b] }",
+        &["4:40 bad-regex without a `~`"],
+    );
+}
+
+#[test]
+fn header_edits() {
+    check_route(
+        "to: a, request_headers: { set: { host: b, te: x, \"a b\": c, x: \"\\r\" }, remove: [x] }",
+        &[
+            "4:47 bad-header-edit `rewrite: { host: … }`",
+            "4:56 bad-header-edit set by the gateway itself",
+            "4:63 bad-header-edit no header name",
+            "4:76 bad-header-edit control character",
+        ],
+    );
+    check_route(
+        "to: a, response_headers: { set: { x: b }, add: { X: c } }",
+        &["4:63 bad-header-edit edited twice"],
+    );
+    check_route(
+        "to: a, response_headers: { set: { x: true } }",
+        &["4:51 wrong-type quote it"],
+    );
+}
+
+#[test]
+fn names() {
+    check(
+        format!(
+            "{BASE}routes:\n- {{ name: r, to: a }}\n- {{ name: r, to: a }}\n- {{ name: a/b, to: a }}\n- {{ to: a }}\n"
+        ),
+        &["5:11 duplicate-name", "6:11 bad-name", "7:3 missing-key"],
+    );
+    check(
+        format!("{BASE}routes:\n- {{ name: 7, to: a }}\n- {{ name: true, to: a }}\n"),
+        &["5:11 wrong-type quote it"],
+    );
+}
+
+#[test]
+fn tests_of_the_configuration() {
+    let check = |test: &str, expected: &[&str]| {
+        check(
+            format!("{BASE}routes: [{{ name: r, to: a }}]\ntests:\n- {{ {test} }}\n"),
+            expected,
+        );
+    };
+    check("request: GET /x, expect: { route: r }", &[]);
+    check(
+        "request: GET /x, expect: {}",
+        &["5:22 missing-key expects nothing"],
+    );
+    check("request: GET /x", &["5:3 missing-key `expect`"]);
+    check(
+        "request: /x, expect: { route: r }",
+        &["5:14 bad-value write `GET /x`"],
+    );
+    check(
+        "request: GET, expect: { route: r }",
+        &["5:14 bad-value has no URL"],
+    );
+    check(
+        "request: GET a.b/x, expect: { route: r }",
+        &["5:14 bad-value `GET http://a.b/x`"],
+    );
+    check(
+        "request: GET /x HTTP/1.1, expect: { route: r }",
+        &["5:14 bad-value `GET /x`"],
+    );
+    check("request: GET /x, expect: { route: rr }", &["5:39 unknown-route"]);
+    check(
+        "request: GET /x, expect: { service: b }",
+        &["5:41 unknown-service"],
+    );
+    check(
+        "request: GET /x, expect: { arms: [b] }",
+        &["5:39 unknown-service"],
+    );
+    check(
+        "request: GET /x, expect: { arms: { b: 1 } }",
+        &["5:40 unknown-service"],
+    );
+    check(
+        "request: GET /x, expect: { outcome: foward }",
+        &["5:41 unknown-word did you mean `forward`?"],
+    );
+    check("request: GET /x, expect: { status: 99 }", &["5:40 out-of-range"]);
+    check(
+        "request: GET /x, expect: { path: a }",
+        &["5:38 bad-value begins with `/`"],
+    );
+    check(
+        "request: GET /x, listener: l, expect: { route: r }",
+        &["5:32 unknown-listener"],
+    );
+    check(
+        "request: GET /x, listener: \"127.0.0.1:8080\", expect: { route: r }",
+        &[],
+    );
+    check(
+        "request: GET /x, client_ip: 10.0.0.0/8, expect: { route: r }",
+        &["5:33 bad-network"],
+    );
+}
+
+#[test]
+fn settings() {
+    check(
+        "listeners: [{ bind: 0.0.0.0:80 }]\nworkers: 0\n",
+        &["2:10 out-of-range"],
+    );
+    check(
+        "listeners: [{ bind: 0.0.0.0:80 }]\ndebug_headers: yes\n",
+        &["2:16 wrong-type (write `true`)"],
+    );
+    check(
+        "listeners: [{ bind: 0.0.0.0:80 }]\naccess_log: true\n",
+        &["2:13 wrong-type write `off`, `stdout` or a path"],
+    );
+    check(
+        "listeners: [{ bind: 0.0.0.0:80 }]\naccess_log: \"\"\n",
+        &["2:13 bad-value"],
+    );
+    check(
+        "listeners: [{ bind: 0.0.0.0:80 }]\ndrain_timeout: 25h\n",
+        &["2:16 out-of-range 0s to 24h"],
+    );
+    check("listeners: [{ bind: 0.0.0.0:80 }]\ndrain_timeout: 0s\n", &[]);
+}
+
+#[test]
+fn variables() {
+    check(
+        "listeners: [{ bind: \"${UNSET}\" }]\n",
+        &["1:21 unset-variable `UNSET`"],
+    );
+    check(
+        "listeners: [{ bind: ${PORT} }]\n",
+        &["1:22 syntax has to be quoted"],
+    );
+}
+
+#[test]
+fn what_yaml_reads_otherwise() {
+    for (route, advice) in [
+        ("match: { path: /users/{id} }, to: a", "`\"/users/{id}\"`"),
+        ("match: {path: /{a}/x/{b}/y}, to: a", "`\"/{a}/x/{b}/y\"`"),
+        ("match: [{ path: \"/{c}\" }, { path: /{a} }], to: a", "`\"/{a}\"`"),
+        ("rewrite: { path: /v1/{id}.json }, to: a", "`\"/v1/{id}.json\"`"),
+    ] {
+        let text = format!("{BASE}routes:\n- name: r\n  {}\n", route.replace(", to: a", ""));
+        let flow = format!("{BASE}routes:\n- {{ name: r, {route} }}\n");
+        for text in [text, flow] {
+            let found = load_text(text.clone()).unwrap_err();
+            assert_eq!(found[0].code, Code::Syntax, "{text}{found:#?}");
+            let help = found[0].help.as_deref().unwrap_or("-");
+            assert!(help.contains(advice), "{text}{help}");
+        }
+    }
+    for hosts in ["[*.example.com]", "[a.b, *.example.com]", "*.example.com"] {
+        check(
+            format!("listeners:\n- bind: 0.0.0.0:80\n  hosts: {hosts}\n"),
+            &[&format!(
+                "3:{} alias has to be quoted, as in `\"*.example.com\"`",
+                10 + hosts.find('*').unwrap()
+            )],
+        );
+    }
+    check(
+        "listeners:\n  - bind: 127.0.0.1:0\n\thosts: [a]\n",
+        &["3:1 tab-indentation indent with spaces"],
+    );
+    // What is broken otherwise gets no such advice.
+    for text in [
+        "routes: [{ a: \"/{b}\" }, { c: d ]\n",
+        "routes: [{ a:{b} ]\n",
+        "a: {b}}\n",
+    ] {
+        let found = load_text(text).unwrap_err();
+        assert_eq!(found[0].help, None, "{text}{found:#?}");
+    }
+}
+
+#[test]
+fn a_mistake_does_not_hide_others() {
+    check(
+        format!(
+            "{BASE}routes:\n- {{ name: r, to: b, timeout: x }}\n- {{ name: s, match: {{ path: a }}, to: a, zzz: 1 }}\nworkers: x\n"
+        ),
+        &[
+            "4:18 unknown-service",
+            "4:30 bad-value",
+            "5:29 bad-path",
+            "5:41 unknown-key",
+            "6:10 wrong-type",
+        ],
+    );
+    // What is declared but cannot be read is not missing as well.
+    check(
+        "listeners: [{ bind: 0.0.0.0:80 }]\nservices: { a: http://x }\nroutes: [{ name: r, to: a }]\n",
+        &["2:16 wrong-type expected a service"],
+    );
+    check(
+        "listeners:\n- bind 127.0.0.1:0\nservices: {}\n",
+        &["2:3 wrong-type expected a listener"],
+    );
+    check(
+        "listeners: []\nworkers: x\n",
+        &["1:12 no-listeners", "2:10 wrong-type"],
+    );
+    // A misspelt `services` makes no unknown services.
+    check(
+        "listeners: [{ bind: 0.0.0.0:80 }]\nservces: {}\nroutes: [{ name: r, to: a }]\n",
+        &["2:1 unknown-key did you mean `services`?"],
+    );
+}
+
+#[test]
+fn two_files_that_clash_name_both_places() {
+    let files = [
+        source(
+            "a.yaml",
+            format!("{BASE}routes: [{{ name: r, to: a }}]\nworkers: 1\n"),
+        ),
+        source(
+            "b.yaml",
+            "services: { a: { endpoints: [] } }\nroutes: [{ name: r, to: a }]\nworkers: 2\n",
+        ),
+    ];
+    let found = load(&files, Kind::Directory, &environment).unwrap_err();
+    let shown: Vec<String> = found
+        .iter()
+        .map(|found| {
+            let places = found.labels.iter().map(|label| {
+                let place = &label.place;
+                format!("{}:{}:{}", place.file, place.line, place.column)
+            });
+            format!("{} {}", found.code, places.collect::<Vec<_>>().join(" "))
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "duplicate-name b.yaml:1:13 a.yaml:2:13",
+            "duplicate-name b.yaml:2:18 a.yaml:3:18",
+            "duplicate-key b.yaml:3:1 a.yaml:4:1",
+        ]
+    );
+    let nothing = load(&[], Kind::Directory, &environment).unwrap_err();
+    assert_eq!(nothing[0].code, Code::EmptyFile);
+}
+
+#[test]
+fn routes_that_cannot_be_meant() {
+    let check = |routes: &str, expected: &[&str]| check(format!("{BASE}routes:\n{routes}"), expected);
+    check(
+        "- { name: r, match: { path: /a/* }, to: a }\n- { name: s, match: { path: /a/* }, to: a }\n",
+        &["5:11 unreachable-route no request reaches the route `s`"],
+    );
+    check(
+        "- { name: r, match: { headers: { x: 1 } }, to: a }\n- { name: s, match: { headers: { y: 1 } }, to: a }\n",
+        &["5:21 ambiguous-routes separates `s` from `r`, which takes `GET"],
+    );
+    check(
+        "- { name: r, match: { path: /a/* }, to: a }\n- { name: s, match: [{ path: /a/* }, { path: /b }], to: a }\n",
+        &[
+            "5:22 unreachable-route this alternative of `s`",
+            "5:22 ambiguous-routes which takes `GET /a/x`",
+        ],
+    );
+    check(
+        "- { name: r, match: { headers: { cookie: a=1 }, cookies: { a: false } }, to: a }\n",
+        &["4:21 impossible-match"],
+    );
+    let pair = "- { name: r, match: { headers: { x: 1 } }, to: a }\n- { name: s, match: { headers: { y: 1 } }, to: a }\n";
+    self::check(
+        BASE.replace(":8080", ":8080, hosts: [\"*.a.b\"]") + "routes:\n" + pair,
+        &["5:21 ambiguous-routes which takes `GET http://x.a.b/x -H"],
+    );
+}

@@ -1,0 +1,76 @@
+//! Whole configurations in, plans and diagnostics out.
+
+use super::*;
+
+mod accepted;
+mod hostile;
+mod mistakes;
+mod shown;
+mod typos;
+
+/// The smallest configuration, to which a test adds what it is about.
+const BASE: &str = "\
+listeners: [{ bind: 127.0.0.1:8080 }]
+services: { a: { endpoints: [http://a] } }
+";
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "PORT" => Some("8081".to_owned()),
+        "YES" => Some("true".to_owned()),
+        _ => None,
+    }
+}
+
+fn source(name: &str, text: impl Into<Vec<u8>>) -> Source {
+    Source {
+        name: name.to_owned(),
+        text: text.into(),
+    }
+}
+
+fn load_text(text: impl Into<Vec<u8>>) -> Result<Loaded, Vec<Diagnostic>> {
+    load(&[source("c.yaml", text)], Kind::File, &environment)
+}
+
+/// One line for each diagnostic: `LINE:COLUMN code message (hint)`.
+fn lines(diagnostics: &[Diagnostic]) -> Vec<String> {
+    diagnostics
+        .iter()
+        .map(|found| {
+            let place = &found.labels[0].place;
+            let help = found.help.as_deref().unwrap_or("-");
+            format!(
+                "{}:{} {} {} ({help})",
+                place.line, place.column, found.code, found.message
+            )
+        })
+        .collect()
+}
+
+/// Checks that `config` gives these diagnostics and no others: `LINE:COLUMN code`, then a part of what is
+/// said or advised.
+fn check(config: impl Into<Vec<u8>>, expected: &[&str]) {
+    let config = config.into();
+    let found = match load_text(config.clone()) {
+        Ok(loaded) => loaded.warnings,
+        Err(found) => found,
+    };
+    let found = lines(&found);
+    let shown = String::from_utf8_lossy(&config[..config.len().min(2000)]).into_owned();
+    let matches = found.len() == expected.len()
+        && found.iter().zip(expected).all(|(found, expected)| {
+            let mut parts = expected.splitn(3, ' ');
+            let start = [parts.next().unwrap_or(""), parts.next().unwrap_or("")].join(" ");
+            found.starts_with(&format!("{start} ")) && found.contains(parts.next().unwrap_or(""))
+        });
+    assert!(
+        matches,
+        "config:\n{shown}\nexpected:\n{expected:#?}\nfound:\n{found:#?}"
+    );
+}
+
+/// As [`check`], for a route on line 4 of a configuration with the service `a`.
+fn check_route(route: &str, expected: &[&str]) {
+    check(format!("{BASE}routes:\n- {{ name: r, {route} }}\n"), expected);
+}

@@ -1,0 +1,506 @@
+//! What stands behind the keys: texts, numbers, durations, lists and choices.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+use crate::collections::{List, Named};
+use crate::diagnostic::Code;
+use crate::keys::{At, Read, wrong_type};
+use crate::problems::{Problems, quote};
+use crate::suggest::nearest;
+use crate::tree::{Kind, Node, Value};
+use crate::{duration, size};
+
+/// Text; an unquoted number is the text as written.
+pub(crate) type Text = Rc<str>;
+
+/// A whole number from 0 on. Digits in quotes count as one, since `${NAME}` has to be quoted in `{…}`.
+pub(crate) type Whole = u64;
+
+/// A duration, as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DurationText(pub(crate) Duration);
+
+/// A size in bytes, as a number or as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+/// A size, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SizeOrNone(pub(crate) Option<u64>);
+
+/// A name, or null for none.
+#[derive(Debug, Clone)]
+pub(crate) struct NameOrNull(pub(crate) Option<Text>);
+
+/// `off`, `stdout` or the path of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct LogText(pub(crate) Text);
+
+/// What a header, cookie or query parameter has to be.
+#[derive(Debug, Clone)]
+pub(crate) enum ValueText {
+    /// `"text"`, or `"~regex"`.
+    Text(Text),
+    /// `true`
+    Present,
+    /// `false`
+    Absent,
+}
+
+/// `[from, to]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Replacing {
+    pub(crate) from: At<Text>,
+    pub(crate) to: At<Text>,
+}
+
+/// One name, or names with weights.
+#[derive(Debug, Clone)]
+pub(crate) enum To {
+    Service(At<Text>),
+    Split(Named<Whole>),
+}
+
+/// Names, or names with weights.
+#[derive(Debug, Clone)]
+pub(crate) enum ArmsText {
+    Names(List<Text>),
+    Weights(Named<Whole>),
+}
+
+/// Text that stands for `${NAME}` in the file, where the schema sees it before anything is filled in.
+const VARIABLE: &str = r"\$\{";
+
+/// The text of a scalar that is text or a number, else `None`; nothing is reported.
+pub(crate) fn text_of(node: &Node) -> Option<&Rc<str>> {
+    match &node.value {
+        Value::Scalar(scalar) if matches!(scalar.kind(), Kind::Text | Kind::Number) => Some(&scalar.text),
+        _ => None,
+    }
+}
+
+/// Whether a scalar is one of a few words, case apart.
+fn is_one_of(node: &Node, words: &[&str]) -> bool {
+    match &node.value {
+        Value::Scalar(scalar) => words.iter().any(|word| scalar.text.eq_ignore_ascii_case(word)),
+        Value::List(_) | Value::Mapping(_) => false,
+    }
+}
+
+/// Says that `node` should have been `expected`, with a hint at quotes where they would help.
+fn report_no_text(node: &Node, expected: &str, problems: &mut Problems) {
+    if let Value::Scalar(scalar) = &node.value
+        && let Kind::Bool(_) = scalar.kind()
+    {
+        problems
+            .add(
+                Code::WrongType,
+                node.span,
+                format!("expected {expected}, found {}", node.found()),
+            )
+            .help(format!("quote it if it is meant as text: `\"{}\"`", scalar.text));
+        return;
+    }
+    wrong_type(node, expected, problems);
+}
+
+impl Read for Text {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let text = text_of(node);
+        if text.is_none() {
+            report_no_text(node, "text", problems);
+        }
+        text.cloned()
+    }
+
+    fn words() -> String {
+        "text".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number"] })
+    }
+}
+
+impl Read for bool {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if let Value::Scalar(scalar) = &node.value
+            && let Kind::Bool(value) = scalar.kind()
+        {
+            return Some(value);
+        }
+        let meant = if is_one_of(node, &["on", "yes"]) {
+            Some(true)
+        } else {
+            is_one_of(node, &["off", "no", "none"]).then_some(false)
+        };
+        match meant {
+            Some(meant) => {
+                problems
+                    .add(
+                        Code::WrongType,
+                        node.span,
+                        format!("expected `true` or `false`, found {}", node.found()),
+                    )
+                    .help(format!("write `{meant}`"));
+            }
+            None => wrong_type(node, "`true` or `false`", problems),
+        }
+        None
+    }
+
+    fn words() -> String {
+        "`true` or `false`".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["boolean", "string"], "pattern": VARIABLE })
+    }
+}
+
+impl Read for Whole {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let Some(text) = text_of(node) else {
+            wrong_type(node, "a whole number", problems);
+            return None;
+        };
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            problems
+                .add(
+                    Code::WrongType,
+                    node.span,
+                    format!("expected a whole number, found {}", quote(text)),
+                )
+                .help("write digits only, such as `95`");
+            return None;
+        }
+        let number = text.parse().ok();
+        if number.is_none() {
+            problems.add(
+                Code::OutOfRange,
+                node.span,
+                format!("the number is too large; {} is the most", u64::MAX),
+            );
+        }
+        number
+    }
+
+    fn words() -> String {
+        "a whole number".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "pattern": format!("^[0-9]+$|{VARIABLE}"),
+        })
+    }
+}
+
+impl Read for DurationText {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let Some(text) = text_of(node) else {
+            wrong_type(node, "a duration such as `10s`", problems);
+            return None;
+        };
+        match duration::parse(text) {
+            Ok(duration) => Some(Self(duration)),
+            Err(error) => {
+                let help = match error {
+                    duration::DurationError::NoUnit => Some(format!("did you mean `{text}s`?")),
+                    _ => None,
+                };
+                problems
+                    .add(Code::BadValue, node.span, error.to_string())
+                    .help_if(help.filter(|_| text.len() < 20));
+                None
+            }
+        }
+    }
+
+    fn words() -> String {
+        "a duration".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "minLength": 2,
+            "pattern": format!("^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$|{VARIABLE}"),
+        })
+    }
+}
+
+fn read_size(node: &Node, expected: &str, problems: &mut Problems) -> Option<u64> {
+    let Some(text) = text_of(node) else {
+        wrong_type(node, expected, problems);
+        return None;
+    };
+    match size::parse(text) {
+        Ok(size) => Some(size),
+        Err(error) => {
+            let help = size::corrected(text).map(|size| format!("did you mean `{size}`?"));
+            problems
+                .add(Code::BadValue, node.span, error.to_string())
+                .help_if(help);
+            None
+        }
+    }
+}
+
+impl Read for Size {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        read_size(node, "a size such as `64KiB`", problems).map(Self)
+    }
+
+    fn words() -> String {
+        "a size".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "pattern": format!("^[0-9]+([KMG]iB)?$|{VARIABLE}"),
+        })
+    }
+}
+
+impl Read for SizeOrNone {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if text_of(node).is_some_and(|text| &**text == "none") {
+            return Some(Self(None));
+        }
+        if is_one_of(node, &["off", "false", "no", "unlimited", "infinite"]) {
+            problems
+                .add(
+                    Code::BadValue,
+                    node.span,
+                    format!(
+                        "expected a size such as `64KiB`, or `none`, found {}",
+                        node.found()
+                    ),
+                )
+                .help("write `none` for no bound");
+            return None;
+        }
+        read_size(node, "a size such as `64KiB`, or `none`", problems).map(|size| Self(Some(size)))
+    }
+
+    fn words() -> String {
+        "a size, or `none`".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "pattern": format!("^([0-9]+([KMG]iB)?|none)$|{VARIABLE}"),
+        })
+    }
+}
+
+impl Read for NameOrNull {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if node.is_null() {
+            return Some(Self(None));
+        }
+        Text::read(node, problems).map(|name| Self(Some(name)))
+    }
+
+    fn words() -> String {
+        "a name, or `null`".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "null"] })
+    }
+}
+
+impl Read for LogText {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if let Value::Scalar(scalar) = &node.value
+            && let Kind::Bool(_) = scalar.kind()
+        {
+            problems
+                .add(
+                    Code::WrongType,
+                    node.span,
+                    format!("expected text, found {}", node.found()),
+                )
+                .help("write `off`, `stdout` or a path");
+            return None;
+        }
+        Text::read(node, problems).map(Self)
+    }
+
+    fn words() -> String {
+        Text::words()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Text::schema(generator)
+    }
+}
+
+impl Read for ValueText {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        const EXPECTED: &str = "text, `true` (present) or `false` (absent)";
+        if let Value::Scalar(scalar) = &node.value
+            && let Kind::Bool(present) = scalar.kind()
+        {
+            return Some(if present { Self::Present } else { Self::Absent });
+        }
+        match text_of(node) {
+            Some(text) => Some(Self::Text(Rc::clone(text))),
+            None => {
+                wrong_type(node, EXPECTED, problems);
+                None
+            }
+        }
+    }
+
+    fn words() -> String {
+        "text, `\"~regex\"`, `true` or `false`".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+impl Read for Replacing {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let Value::List(items) = &node.value else {
+            wrong_type(node, "a list of two texts, `[from, to]`", problems);
+            return None;
+        };
+        let [from, to] = &**items else {
+            problems.add(
+                Code::WrongType,
+                node.span,
+                format!("expected two texts, `[from, to]`, found {}", items.len()),
+            );
+            return None;
+        };
+        let from = At::read(from.span, from, problems);
+        let to = At::read(to.span, to, problems);
+        Some(Self { from: from?, to: to? })
+    }
+
+    fn words() -> String {
+        "a list of two texts, `[from, to]`".to_owned()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array",
+            "items": Text::schema(generator),
+            "minItems": 2,
+            "maxItems": 2,
+        })
+    }
+}
+
+impl Read for To {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Mapping(_) => Named::read(node, problems).map(Self::Split),
+            Value::Scalar(_) => At::read(node.span, node, problems).map(Self::Service),
+            Value::List(_) => {
+                problems
+                    .add(
+                        Code::WrongType,
+                        node.span,
+                        "expected the name of a service, or a mapping of names to weights, found a list",
+                    )
+                    .help("write a split as `{ orders-v1: 90, orders-v2: 10 }`");
+                None
+            }
+        }
+    }
+
+    fn words() -> String {
+        "the name of a service, or a mapping of names to weights".to_owned()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [Text::schema(generator), Named::<Whole>::schema(generator)] })
+    }
+}
+
+impl Read for ArmsText {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Mapping(_) => Named::read(node, problems).map(Self::Weights),
+            _ => List::read(node, problems).map(Self::Names),
+        }
+    }
+
+    fn words() -> String {
+        "a list of names, or a mapping of names to weights".to_owned()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [List::<Text>::schema(generator), Named::<Whole>::schema(generator)] })
+    }
+}
+
+/// Reads one of a few words.
+pub(crate) fn read_word<W: Copy>(node: &Node, words: &[(&str, W)], problems: &mut Problems) -> Option<W> {
+    let list: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+    if is_one_of(node, &["true", "false"]) {
+        problems
+            .add(
+                Code::WrongType,
+                node.span,
+                format!("expected {}, found {}", list.join(" or "), node.found()),
+            )
+            .help(format!("write {}", list.join(" or ")));
+        return None;
+    }
+    let Some(text) = text_of(node) else {
+        wrong_type(node, &list.join(" or "), problems);
+        return None;
+    };
+    let found = words.iter().find(|(word, _)| *word == &**text);
+    if found.is_none() {
+        let near = nearest(text, words.iter().map(|(word, _)| *word));
+        problems
+            .add(
+                Code::UnknownWord,
+                node.span,
+                format!("expected {}, found {}", list.join(" or "), quote(text)),
+            )
+            .help_if(near.map(|near| format!("did you mean `{near}`?")));
+    }
+    found.map(|(_, value)| *value)
+}
+
+/// Declares what takes one of a few words, as the type of the plan that they stand for.
+macro_rules! words {
+    ($($type:ty { $($word:literal => $value:expr),+ $(,)? })+) => {$(
+        impl $crate::keys::Read for $type {
+            fn read(
+                node: &$crate::tree::Node,
+                problems: &mut $crate::problems::Problems,
+            ) -> Option<Self> {
+                $crate::values::read_word(node, &[$(($word, $value)),+], problems)
+            }
+
+            fn words() -> String {
+                [$(concat!("`", $word, "`")),+].join(" or ")
+            }
+
+            fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "enum": [$($word),+] })
+            }
+        }
+    )+};
+}
+
+pub(crate) use words;

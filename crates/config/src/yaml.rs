@@ -1,0 +1,579 @@
+//! From the bytes of a file to a tree.
+//!
+//! What a person or a machine may hand over by mistake or malice gets an answer here: files that are too
+//! large or no text, tabs, several documents, nesting without end, and aliases that stand for gigabytes.
+
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::rc::Rc;
+
+use granit_parser::{ErrorKind, Event, Marker, Options, Parser, ScalarStyle};
+
+use crate::Source;
+use crate::diagnostic::Code;
+use crate::place::Span;
+use crate::problems::{Problems, quote};
+use crate::substitute::substitute;
+use crate::tree::{Entry, Node, Scalar, Style, Value};
+
+/// The largest file that is read: 16 MiB.
+pub const FILE_BYTES_MAX: usize = 16 << 20;
+
+/// How deep collections may stand in each other.
+pub const DEPTH_MAX: usize = 64;
+
+/// How many values all aliases of a file may stand for together.
+pub const ALIASED_VALUES_MAX: usize = 100_000;
+
+/// Up to this many keys a mapping is searched from end to end for a duplicate; above, it is indexed.
+const KEYS_SEARCHED: usize = 16;
+
+/// The tree of a source; `None` when there is none to speak of, which is among the problems then.
+pub(crate) fn parse(
+    file: u32,
+    source: &Source,
+    env: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Problems,
+) -> Option<Node> {
+    if source.text.len() > FILE_BYTES_MAX {
+        // How large it is, is not known: reading ends early.
+        let largest = crate::size::format(FILE_BYTES_MAX as u64);
+        problems
+            .add(
+                Code::FileTooLarge,
+                Span::start_of(file),
+                format!("the file is larger than {largest}"),
+            )
+            .help("split it into several files of one directory");
+        return None;
+    }
+    let text = decode(file, &source.text, problems)?;
+    let mut builder = Builder {
+        file,
+        env,
+        problems,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        aliased_values: 0,
+        root: None,
+        documents: 0,
+    };
+    match builder.build(text) {
+        Ok(()) => {}
+        Err(Stopped::Reported) => return None,
+        Err(Stopped::Syntax(error)) => {
+            report_syntax(file, text, &error, problems);
+            return None;
+        }
+    }
+    let root = builder.root;
+    match root {
+        Some(root) if matches!(root.value, Value::Mapping(_)) => Some(root),
+        Some(root) if !root.is_null() => {
+            problems
+                .add(
+                    Code::WrongType,
+                    root.span,
+                    format!("a configuration is a mapping, not {}", root.found()),
+                )
+                .help("begin with a key at the start of a line, such as `listeners:`");
+            None
+        }
+        _ => {
+            problems
+                .add(
+                    Code::EmptyFile,
+                    Span::start_of(file),
+                    "there is nothing in this file",
+                )
+                .help("the smallest config has `listeners`, `services` and `routes`");
+            None
+        }
+    }
+}
+
+/// The bytes as text, without a byte order mark.
+fn decode<'t>(file: u32, bytes: &'t [u8], problems: &mut Problems) -> Option<&'t str> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let before = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+            let span = end_of(file, before);
+            let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
+            let utf16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+            problems
+                .add(
+                    Code::NotUtf8,
+                    span,
+                    format!("the file is not UTF-8: byte 0x{byte:02X} cannot stand here"),
+                )
+                .help(if utf16 {
+                    "the file looks like UTF-16; save it as UTF-8"
+                } else {
+                    "save the file as UTF-8"
+                });
+            None
+        }
+    }
+}
+
+/// The place behind `before`, a file's beginning.
+fn end_of(file: u32, before: &str) -> Span {
+    let normal = before.replace("\r\n", "\n");
+    let line = normal.matches(['\n', '\r']).count() + 1;
+    let column = normal
+        .rsplit(['\n', '\r'])
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count()
+        + 1;
+    Span::char_at(file, number(line), number(column))
+}
+
+fn number(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// Why building ended early.
+enum Stopped {
+    /// The text is no YAML.
+    Syntax(granit_parser::ScanError),
+    /// For a reason that is among the problems.
+    Reported,
+}
+
+/// A collection whose end has not come yet.
+struct Open {
+    span: Span,
+    anchor: usize,
+    /// Whether it is written with brackets or braces, so that its span ends with them.
+    flow: bool,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Node>),
+    Mapping {
+        entries: Vec<Entry>,
+        key: Option<(Rc<str>, Span)>,
+        /// Where each key is, once there are more than [`KEYS_SEARCHED`].
+        index: HashMap<Rc<str>, usize>,
+    },
+}
+
+struct Builder<'b> {
+    file: u32,
+    env: &'b dyn Fn(&str) -> Option<String>,
+    problems: &'b mut Problems,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Node>,
+    aliased_values: usize,
+    root: Option<Node>,
+    documents: usize,
+}
+
+impl Builder<'_> {
+    fn build(&mut self, text: &str) -> Result<(), Stopped> {
+        let mut options = Options::default();
+        options.set_emit_comments(false);
+        options.flow_nesting_limit = DEPTH_MAX;
+        options.block_nesting_limit = DEPTH_MAX;
+        for event in Parser::new_from_str_with_options(text, options) {
+            let (event, span) = event.map_err(Stopped::Syntax)?;
+            let span = self.span(span.start, span.end);
+            if event.tag().is_some() {
+                self.problems
+                    .add(
+                        Code::UnsupportedYaml,
+                        span,
+                        "tags such as `!!str` are not supported",
+                    )
+                    .help("quote the value to make it text, and leave the tag out");
+                return Err(Stopped::Reported);
+            }
+            match event {
+                Event::DocumentStart(..) => {
+                    self.documents += 1;
+                    if self.documents > 1 {
+                        self.problems
+                            .add(Code::SeveralDocuments, span, "a second YAML document begins here")
+                            .help("put it into a file of its own, and give Waypost the directory");
+                        return Err(Stopped::Reported);
+                    }
+                }
+                Event::Scalar(text, style, anchor, _) => self.scalar(&text, style, anchor, span)?,
+                Event::SequenceStart(style, anchor, _) => {
+                    let flow = style == granit_parser::StructureStyle::Flow;
+                    self.begin(span, anchor, flow, Content::List(Vec::new()))?;
+                }
+                Event::MappingStart(style, anchor, _) => {
+                    let flow = style == granit_parser::StructureStyle::Flow;
+                    let content = Content::Mapping {
+                        entries: Vec::new(),
+                        key: None,
+                        index: HashMap::new(),
+                    };
+                    self.begin(span, anchor, flow, content)?;
+                }
+                Event::SequenceEnd | Event::MappingEnd => self.end(span)?,
+                Event::Alias(anchor) => self.alias(anchor, span)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn span(&self, start: Marker, end: Marker) -> Span {
+        Span {
+            file: self.file,
+            line: number(start.line()),
+            column: number(start.col() + 1),
+            end_line: number(end.line()),
+            end_column: number(end.col() + 1),
+        }
+    }
+
+    /// Whether the next node is a key.
+    fn awaits_key(&self) -> bool {
+        matches!(
+            self.open.last(),
+            Some(Open {
+                content: Content::Mapping { key: None, .. },
+                ..
+            })
+        )
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, span: Span) -> Result<(), Stopped> {
+        let style = if style == ScalarStyle::Plain {
+            Style::Plain
+        } else {
+            Style::Quoted
+        };
+        if self.awaits_key() {
+            return self.key(text, style, span);
+        }
+        let (text, style): (Rc<str>, Style) = match substitute(text, self.env) {
+            Ok(text) => (text.as_ref().into(), style),
+            Err(name) => {
+                self.problems
+                    .add(
+                        Code::UnsetVariable,
+                        span,
+                        format!("the environment variable {} is not set", quote(name)),
+                    )
+                    .help(format!(
+                        "set it, give a default as in `${{{name}:-default}}`, or write `$${{` for a literal `${{`"
+                    ));
+                (text.into(), Style::Unset)
+            }
+        };
+        let node = Node {
+            span,
+            value: Value::Scalar(Scalar { text, style }),
+        };
+        self.finish(node, anchor)
+    }
+
+    fn key(&mut self, text: &str, style: Style, span: Span) -> Result<(), Stopped> {
+        if style == Style::Plain && text == "<<" {
+            self.problems
+                .add(Code::UnsupportedYaml, span, "merge keys (`<<`) are not supported")
+                .help("write the keys out, or use an alias for a whole value");
+            return Err(Stopped::Reported);
+        }
+        let key: Rc<str> = text.into();
+        if let Some(Open {
+            content: Content::Mapping { key: slot, .. },
+            ..
+        }) = self.open.last_mut()
+        {
+            *slot = Some((key, span));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, span: Span, anchor: usize, flow: bool, content: Content) -> Result<(), Stopped> {
+        if self.awaits_key() {
+            self.problems
+                .add(
+                    Code::UnsupportedYaml,
+                    span,
+                    "a key is text, not a list or a mapping",
+                )
+                .help("a value that begins with `{` or `[` has to be quoted to be text");
+            return Err(Stopped::Reported);
+        }
+        if self.open.len() >= DEPTH_MAX {
+            report_depth(span, self.problems);
+            return Err(Stopped::Reported);
+        }
+        self.open.push(Open {
+            span,
+            anchor,
+            flow,
+            content,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self, end: Span) -> Result<(), Stopped> {
+        let Some(open) = self.open.pop() else {
+            return Ok(());
+        };
+        let (value, first) = match open.content {
+            Content::List(items) => {
+                let first = items.first().map(|item| item.span);
+                (Value::List(items.into()), first)
+            }
+            Content::Mapping { entries, .. } => {
+                let first = entries.first().map(|entry| entry.key_span);
+                (Value::Mapping(entries.into()), first)
+            }
+        };
+        let span = if open.flow {
+            open.span.to(end)
+        } else {
+            first.unwrap_or(open.span)
+        };
+        self.finish(Node { span, value }, open.anchor)
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Stopped> {
+        let Some(node) = self.anchors.get(&anchor).cloned() else {
+            self.problems.add(
+                Code::Alias,
+                span,
+                "the alias stands inside the value that it stands for",
+            );
+            return Err(Stopped::Reported);
+        };
+        if self.awaits_key() {
+            self.problems
+                .add(Code::UnsupportedYaml, span, "an alias cannot be a key")
+                .help("write the key out");
+            return Err(Stopped::Reported);
+        }
+        let budget = ALIASED_VALUES_MAX.saturating_sub(self.aliased_values);
+        let mut measure = Measure {
+            values: 0,
+            values_max: budget,
+            depth: self.open.len(),
+        };
+        match measure.take(&node, self.open.len()) {
+            true => {}
+            false => {
+                self.problems
+                    .add(
+                        Code::Alias,
+                        span,
+                        format!("the aliases of this file stand for more than {ALIASED_VALUES_MAX} values"),
+                    )
+                    .help("write the values out, or generate the file");
+                return Err(Stopped::Reported);
+            }
+        }
+        if measure.depth > DEPTH_MAX {
+            report_depth(span, self.problems);
+            return Err(Stopped::Reported);
+        }
+        self.aliased_values += measure.values;
+        self.finish(node, 0)
+    }
+
+    /// Puts a finished node where it belongs.
+    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Stopped> {
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut open.content {
+            Content::List(items) => items.push(node),
+            Content::Mapping { entries, key, index } => {
+                let Some((key, key_span)) = key.take() else {
+                    return Ok(());
+                };
+                let earlier = if entries.len() <= KEYS_SEARCHED {
+                    entries.iter().position(|entry| entry.key == key)
+                } else {
+                    if index.is_empty() {
+                        index.extend(
+                            entries
+                                .iter()
+                                .enumerate()
+                                .map(|(at, entry)| (entry.key.clone(), at)),
+                        );
+                    }
+                    match index.entry(key.clone()) {
+                        hash_map::Entry::Occupied(earlier) => Some(*earlier.get()),
+                        hash_map::Entry::Vacant(vacant) => {
+                            vacant.insert(entries.len());
+                            None
+                        }
+                    }
+                };
+                match earlier {
+                    Some(at) => {
+                        let message = format!("the key {} comes twice in one mapping", quote(&key));
+                        self.problems
+                            .add(Code::DuplicateKey, key_span, message)
+                            .label(entries[at].key_span, "first here")
+                            .help("keep one of the two");
+                    }
+                    None => entries.push(Entry {
+                        key,
+                        key_span,
+                        value: node,
+                    }),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn report_depth(span: Span, problems: &mut Problems) {
+    problems.add(
+        Code::NestedTooDeep,
+        span,
+        format!("lists and mappings stand more than {DEPTH_MAX} deep in each other"),
+    );
+}
+
+/// Counts what an alias stands for, giving up when it is too much.
+struct Measure {
+    values: usize,
+    values_max: usize,
+    depth: usize,
+}
+
+impl Measure {
+    fn take(&mut self, node: &Node, depth: usize) -> bool {
+        self.values += 1;
+        if self.values > self.values_max {
+            return false;
+        }
+        match &node.value {
+            Value::Scalar(_) => true,
+            Value::List(items) => {
+                self.depth = self.depth.max(depth + 1);
+                items.iter().all(|item| self.take(item, depth + 1))
+            }
+            Value::Mapping(entries) => {
+                self.depth = self.depth.max(depth + 1);
+                entries.iter().all(|entry| self.take(&entry.value, depth + 1))
+            }
+        }
+    }
+}
+
+/// The parser's words, with a hint for the mistakes that people make.
+fn report_syntax(file: u32, text: &str, error: &granit_parser::ScanError, problems: &mut Problems) {
+    let mark = error.marker();
+    let span = Span::char_at(file, number(mark.line()), number(mark.col() + 1));
+    let lines = || text.split('\n');
+    if let Some((line, column)) = indenting_tab(text, mark.line()) {
+        problems
+            .add(
+                Code::TabIndentation,
+                Span::char_at(file, number(line), number(column)),
+                "a tab cannot indent in YAML",
+            )
+            .help("indent with spaces");
+        return;
+    }
+    if *error.kind() == ErrorKind::RecursionLimitExceeded {
+        report_depth(span, problems);
+        return;
+    }
+    let line = lines().nth(mark.line().saturating_sub(1)).unwrap_or_default();
+    let help = if line.contains("${") && line.contains(['{', '[']) {
+        Some("inside `{…}` and `[…]` a value with `${NAME}` has to be quoted".to_owned())
+    } else if let Some(value) = braced_value(line) {
+        Some(format!(
+            "inside `{{…}}` and `[…]` a value with braces has to be quoted: `\"{value}\"`"
+        ))
+    } else if *error.kind() == ErrorKind::UnknownAnchor
+        || line.contains(": *")
+        || line.trim_start().starts_with("- *")
+    {
+        Some("a value that begins with `*` has to be quoted, as in `\"*.example.com\"`".to_owned())
+    } else {
+        None
+    };
+    let (code, message) = match error.kind() {
+        ErrorKind::UnknownAnchor => (Code::Alias, "no anchor of this name stands in front".to_owned()),
+        _ => {
+            let message = error.info();
+            (
+                Code::Syntax,
+                format!("this is not YAML: {}", message.trim_end_matches('.')),
+            )
+        }
+    };
+    problems.add(code, span, message).help_if(help);
+}
+
+/// A value such as `/users/{id}` that stands without quotes behind an opening bracket or brace.
+fn braced_value(line: &str) -> Option<&str> {
+    const CHARS_MAX: usize = 60;
+    let ends = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}' | '"' | '\'');
+    let opener = line.find(['{', '['])?;
+    let mut from = opener + 1;
+    while let Some(brace) = line[from..].find('{').map(|at| from + at) {
+        let start = line[..brace]
+            .char_indices()
+            .rev()
+            .find(|&(_, c)| ends(c))
+            .map_or(0, |(at, c)| at + c.len_utf8());
+        let name = line[brace + 1..].find(ends).map(|at| brace + 1 + at);
+        let quoted = line[..start].ends_with(['"', '\'']);
+        if let Some(end) = name
+            && line[end..].starts_with('}')
+            && end > brace + 1
+            && start < brace
+            && start > opener
+            && !line[start..brace].ends_with(':')
+            && !quoted
+        {
+            // Further parameters and text belong to the value too, up to the bracket that closes the mapping.
+            let mut end = end + 1;
+            loop {
+                let rest = &line[end..];
+                let text = rest.find(ends).unwrap_or(rest.len());
+                end += text;
+                let parameter = line[end..]
+                    .strip_prefix('{')
+                    .and_then(|rest| rest.find(ends).filter(|&at| rest[at..].starts_with('}')));
+                match parameter {
+                    Some(length) => end += length + 2,
+                    None => break,
+                }
+            }
+            let value = &line[start..end];
+            return (value.chars().count() <= CHARS_MAX).then_some(value);
+        }
+        from = brace + 1;
+    }
+    None
+}
+
+/// A tab in the indentation of the line of an error or of the one before or after it: some errors are
+/// reported where the value begins that the tab ends.
+fn indenting_tab(text: &str, error_line: usize) -> Option<(usize, usize)> {
+    let first = error_line.saturating_sub(2);
+    text.split('\n')
+        .enumerate()
+        .skip(first)
+        .take(error_line + 1 - first)
+        .find_map(|(at, line)| {
+            let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+            let tab = line[..indentation].find('\t')?;
+            Some((at + 1, tab + 1))
+        })
+}
