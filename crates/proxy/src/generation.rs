@@ -1,0 +1,173 @@
+//! Generations: a plan with its compiled table, numbered, as the workers serve it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use waypost_plan::Plan;
+use waypost_plan::listener::Listener;
+use waypost_plan::service::ServiceId;
+use waypost_route::table::{Table, TableError};
+
+use crate::endpoints::ServiceState;
+
+/// A plan, compiled and numbered. A request sees one generation from its head to its last byte.
+#[derive(Debug)]
+pub struct Generation {
+    number: u64,
+    plan: Plan,
+    table: Table,
+    /// Parallel to the plan's services.
+    services: Vec<Arc<ServiceState>>,
+    /// Parallel to the plan's listeners.
+    listeners: Vec<ListenerId>,
+    /// The id of the next listener that is new. An id is never given twice: connections of a listener that is
+    /// gone may still be there, and must not pass for those of another.
+    next_listener: u32,
+}
+
+/// A listener across generations: as long as its address and name stay, so does its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ListenerId(pub(crate) u32);
+
+impl Generation {
+    /// Compiles a plan, as the first generation of a gateway.
+    ///
+    /// # Errors
+    /// When the routes cannot be compiled into a table.
+    pub fn compile(plan: Plan) -> Result<Self, TableError> {
+        let table = Table::new(plan.matching())?;
+        let services = plan
+            .services()
+            .iter()
+            .map(|service| Arc::new(ServiceState::new(Arc::clone(service))))
+            .collect();
+        let next_listener = u32::try_from(plan.listeners().len()).unwrap_or(u32::MAX);
+        let listeners = (0..next_listener).map(ListenerId).collect();
+        Ok(Self {
+            number: 1,
+            plan,
+            table,
+            services,
+            listeners,
+            next_listener,
+        })
+    }
+
+    /// The same, as the generation after `before`: services and listeners that did not change keep their state.
+    #[must_use]
+    pub fn following(mut self, before: &Self) -> Self {
+        self.number = before.number + 1;
+        let known: HashMap<&str, &Arc<ServiceState>> = before
+            .services
+            .iter()
+            .map(|state| (&*state.service().name, state))
+            .collect();
+        for state in &mut self.services {
+            if let Some(kept) = known.get(&*state.service().name)
+                && kept.service() == state.service()
+            {
+                *state = Arc::clone(kept);
+            }
+        }
+        self.next_listener = before.next_listener;
+        for (id, listener) in self.listeners.iter_mut().zip(self.plan.listeners()) {
+            *id = before.listener_like(listener, &self.plan).unwrap_or_else(|| {
+                self.next_listener += 1;
+                ListenerId(self.next_listener - 1)
+            });
+        }
+        self
+    }
+
+    /// The number, which only grows while a gateway runs.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The compiled routes; a position in it is one in the plan's routes.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The state of a service.
+    pub fn service(&self, id: ServiceId) -> &Arc<ServiceState> {
+        &self.services[id.index()]
+    }
+
+    /// The states of all services.
+    pub fn services(&self) -> &[Arc<ServiceState>] {
+        &self.services
+    }
+
+    /// The listeners with their ids, in order of declaration.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = (ListenerId, &Arc<Listener>)> {
+        self.listeners.iter().copied().zip(self.plan.listeners())
+    }
+
+    /// The listener with this id, if this generation still has it.
+    pub(crate) fn listener(&self, id: ListenerId) -> Option<&Arc<Listener>> {
+        self.listeners()
+            .find_map(|(other, listener)| (other == id).then_some(listener))
+    }
+
+    /// The listener that `listener`, of the plan `next`, was here: by its address, and by its name only where
+    /// listeners share an address, as they may with port 0.
+    fn listener_like(&self, listener: &Listener, next: &Plan) -> Option<ListenerId> {
+        let with_address = |plan: &Plan| {
+            let all = plan.listeners().iter();
+            all.filter(|other| other.bind.text == listener.bind.text).count()
+        };
+        let shared = with_address(next) > 1 || with_address(&self.plan) > 1;
+        self.listeners().find_map(|(id, other)| {
+            let same = other.bind.text == listener.bind.text && (!shared || other.name == listener.name);
+            same.then_some(id)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use waypost_plan::PlanBuilder;
+    use waypost_plan::listener::Bind;
+
+    fn generation(binds: &[(&str, Option<&str>)]) -> Generation {
+        let mut builder = PlanBuilder::default();
+        for (bind, name) in binds {
+            let (text, address) = ((*bind).into(), bind.parse().unwrap());
+            let mut listener = Listener::new(Bind { text, address });
+            listener.name = name.map(Into::into);
+            builder.add_listener(listener).unwrap();
+        }
+        Generation::compile(builder.build().unwrap()).unwrap()
+    }
+
+    fn ids(generation: &Generation) -> Vec<u32> {
+        generation.listeners.iter().map(|id| id.0).collect()
+    }
+
+    #[test]
+    fn the_id_of_a_listener_that_is_gone_is_not_given_again() {
+        let first = generation(&[("127.0.0.1:1", None), ("127.0.0.1:2", None)]);
+        let without = generation(&[("127.0.0.1:1", None)]).following(&first);
+        let other = generation(&[("127.0.0.1:1", None), ("127.0.0.1:3", None)]).following(&without);
+        assert_eq!(
+            (ids(&first), ids(&without), ids(&other)),
+            (vec![0, 1], vec![0], vec![0, 2])
+        );
+    }
+
+    #[test]
+    fn a_name_tells_listeners_apart_only_where_they_share_an_address() {
+        let first = generation(&[("127.0.0.1:0", None)]);
+        let named = generation(&[("127.0.0.1:0", Some("a"))]).following(&first);
+        assert_eq!(ids(&named), [0]);
+        let two = generation(&[("127.0.0.1:0", Some("b")), ("127.0.0.1:0", Some("a"))]).following(&named);
+        assert_eq!(ids(&two), [1, 0]);
+    }
+}

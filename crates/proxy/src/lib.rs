@@ -1,0 +1,10 @@
+//! The data plane: everything between a client's socket and a service's.
+//!
+//! [`gateway`] is its control: it starts the workers, applies plans, drains. Each [`worker`] is a thread with
+//! its own runtime, sockets, pools and counters; a [`connection`] is one task there that drives both sides of
+//! every exchange. What becomes of a request is decided in [`decide`], and said in the heads that
+//! [`service_head`] and [`client_head`] write; [`explain`] asks the same functions.
+
+pub mod discovery;
+pub mod endpoints;
+pub mod generation;
