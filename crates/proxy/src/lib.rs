@@ -5,6 +5,13 @@
 //! every exchange. What becomes of a request is decided in [`decide`], and said in the heads that
 //! [`service_head`] and [`client_head`] write; [`explain`] asks the same functions.
 
+mod answer;
+mod client_head;
+mod clock;
+mod decide;
 pub mod discovery;
 pub mod endpoints;
+pub mod explain;
+mod forwarded;
 pub mod generation;
+mod service_head;

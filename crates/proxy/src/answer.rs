@@ -1,0 +1,264 @@
+//! Answers that the gateway makes itself: errors, redirects, responds.
+//!
+//! An error says what happened in a sentence, as text or as JSON by `Accept`, with the reason as a
+//! `proxy-status` (RFC 9209), and nothing of the inside: no address, no name of a service.
+
+use waypost_plan::header_edits::HeaderEdits;
+use waypost_plan::route::Respond;
+use waypost_wire::field::{self, Kind};
+use waypost_wire::request::{RequestError, RequestHead};
+use waypost_wire::write;
+
+use crate::client_head::{DebugHeaders, Persistence};
+use crate::clock::HttpClock;
+
+/// Why the gateway answers instead of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The request is not one that may be forwarded.
+    Request(RequestError),
+    /// The head did not arrive in time.
+    HeadTimeout,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The body ended early.
+    BodyIncomplete,
+    /// The body breaks its coding.
+    BodyMalformed,
+    /// The body is longer than the listener allows.
+    BodyTooLarge,
+    /// The listener does not serve this host.
+    HostNotServed,
+    /// No route takes the request.
+    NoRoute,
+    /// The split has no arm with a weight.
+    NoArm,
+    /// What a rewrite made of the path has no safe form.
+    Rewrite,
+    /// The service has no endpoint, or none whose name resolves.
+    NoEndpoint,
+    /// The gateway itself has no descriptor left for a connection.
+    NoDescriptor,
+    /// No endpoint accepts connections.
+    ConnectionRefused,
+    /// No endpoint accepted a connection in time.
+    ConnectTimeout,
+    /// The service closed the connection instead of answering.
+    ConnectionTerminated,
+    /// The service did not answer in time.
+    ResponseTimeout,
+    /// The service did not take the request in time.
+    WriteTimeout,
+    /// The whole exchange took longer than the route allows.
+    RouteTimeout,
+    /// What the service answered is no valid HTTP.
+    Protocol,
+}
+
+impl Failure {
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::Request(error) => error.status(),
+            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::BodyIncomplete | Self::BodyMalformed => 400,
+            Self::BodyTooLarge => 413,
+            Self::HostNotServed | Self::NoRoute => 404,
+            Self::NoArm | Self::Rewrite => 500,
+            Self::NoEndpoint | Self::NoDescriptor => 503,
+            Self::ConnectionRefused | Self::ConnectionTerminated | Self::Protocol => 502,
+            Self::ConnectTimeout | Self::ResponseTimeout | Self::WriteTimeout | Self::RouteTimeout => 504,
+        }
+    }
+
+    /// The error type of RFC 9209 §2.3.
+    pub(crate) fn proxy_error(self) -> &'static str {
+        match self {
+            Self::Request(_) | Self::HeadTimeout | Self::BodyTimeout | Self::BodyIncomplete => {
+                "http_request_error"
+            }
+            Self::BodyMalformed | Self::BodyTooLarge => "http_request_error",
+            Self::HostNotServed | Self::NoRoute => "destination_not_found",
+            Self::NoArm => "destination_unavailable",
+            Self::Rewrite => "proxy_configuration_error",
+            Self::NoEndpoint => "destination_unavailable",
+            Self::NoDescriptor => "connection_limit_reached",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectTimeout => "connection_timeout",
+            Self::ConnectionTerminated => "connection_terminated",
+            Self::ResponseTimeout | Self::RouteTimeout => "http_response_timeout",
+            Self::WriteTimeout => "connection_write_timeout",
+            Self::Protocol => "http_protocol_error",
+        }
+    }
+
+    /// What the client reads.
+    pub(crate) fn message(self) -> String {
+        match self {
+            Self::Request(error) => error.to_string(),
+            Self::HeadTimeout => "the request head did not arrive in time".to_owned(),
+            Self::BodyTimeout => "the request body did not arrive in time".to_owned(),
+            Self::BodyIncomplete => "the request body ended early".to_owned(),
+            Self::BodyMalformed => "the request body is malformed".to_owned(),
+            Self::BodyTooLarge => "the request body is too large".to_owned(),
+            Self::HostNotServed => "this host is not served here".to_owned(),
+            Self::NoRoute => "no route takes this request".to_owned(),
+            Self::NoArm => "the route sends its traffic nowhere".to_owned(),
+            Self::Rewrite => "the route's rewrite gives a path that cannot be forwarded".to_owned(),
+            Self::NoEndpoint => "the service has no endpoint that is ready".to_owned(),
+            Self::NoDescriptor => "the gateway has no more connections to give".to_owned(),
+            Self::ConnectionRefused => "the service refused the connection".to_owned(),
+            Self::ConnectTimeout => "the service could not be reached in time".to_owned(),
+            Self::ConnectionTerminated => "the service closed the connection before it answered".to_owned(),
+            Self::ResponseTimeout => "the service did not answer in time".to_owned(),
+            Self::WriteTimeout => "the service did not take the request in time".to_owned(),
+            Self::RouteTimeout => "the exchange took longer than its route allows".to_owned(),
+            Self::Protocol => "the service gave an invalid answer".to_owned(),
+        }
+    }
+
+    /// Whether the client's connection cannot be used any more: its bytes are not to be trusted, or some of
+    /// them have not been read.
+    pub(crate) fn closes(self) -> bool {
+        matches!(
+            self,
+            Self::Request(_)
+                | Self::HeadTimeout
+                | Self::BodyTimeout
+                | Self::BodyIncomplete
+                | Self::BodyMalformed
+                | Self::BodyTooLarge
+        )
+    }
+
+    /// Whose doing it was, for the access log.
+    pub(crate) fn culprit(self) -> &'static str {
+        match self {
+            Self::Request(_)
+            | Self::HeadTimeout
+            | Self::BodyTimeout
+            | Self::BodyIncomplete
+            | Self::BodyMalformed
+            | Self::BodyTooLarge => "client",
+            Self::HostNotServed
+            | Self::NoRoute
+            | Self::NoArm
+            | Self::Rewrite
+            | Self::NoEndpoint
+            | Self::NoDescriptor
+            | Self::RouteTimeout => "gateway",
+            Self::ConnectionRefused
+            | Self::ConnectTimeout
+            | Self::ConnectionTerminated
+            | Self::ResponseTimeout
+            | Self::WriteTimeout
+            | Self::Protocol => "service",
+        }
+    }
+}
+
+/// What an answer is written with, whatever it says.
+pub(crate) struct Envelope<'a> {
+    pub(crate) persistence: Persistence,
+    /// Whether it answers a HEAD, and so has no body.
+    pub(crate) to_head: bool,
+    pub(crate) debug: Option<DebugHeaders<'a>>,
+    /// The time now; `explain` leaves it out.
+    pub(crate) clock: Option<&'a HttpClock>,
+}
+
+impl Envelope<'_> {
+    /// Appends an error; how many bytes of body that is.
+    pub(crate) fn write_failure(&self, failure: Failure, json: bool, out: &mut Vec<u8>) -> usize {
+        let status = failure.status();
+        let (content_type, body) = if json {
+            let title = serde_json::Value::from(write::reason(status));
+            let detail = serde_json::Value::from(failure.message());
+            let body = format!("{{\"status\":{status},\"title\":{title},\"detail\":{detail}}}\n");
+            ("application/json", body)
+        } else {
+            (
+                "text/plain; charset=utf-8",
+                format!("{status} {}: {}\n", write::reason(status), failure.message()),
+            )
+        };
+        write_status_line(status, out);
+        write::field(out, b"content-type", content_type.as_bytes());
+        write::field(
+            out,
+            b"proxy-status",
+            format!("waypost; error={}", failure.proxy_error()).as_bytes(),
+        );
+        self.finish(status, &HeaderEdits::default(), body.as_bytes(), out)
+    }
+
+    /// Appends a redirect; how many bytes of body that is.
+    pub(crate) fn write_redirect(
+        &self,
+        status: u16,
+        location: &[u8],
+        edits: &HeaderEdits,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        write_status_line(status, out);
+        if !edits.drops(b"location") {
+            write::field(out, b"location", location);
+        }
+        self.finish(status, edits, b"", out)
+    }
+
+    /// Appends an answer from the config; how many bytes of body that is.
+    pub(crate) fn write_respond(&self, respond: &Respond, edits: &HeaderEdits, out: &mut Vec<u8>) -> usize {
+        write_status_line(respond.status, out);
+        let bodiless = matches!(respond.status, 204 | 205 | 304);
+        if !edits.drops(b"content-type") && !bodiless {
+            write::field(out, b"content-type", respond.content_type.as_bytes());
+        }
+        self.finish(
+            respond.status,
+            edits,
+            if bodiless { b"" } else { &respond.body },
+            out,
+        )
+    }
+
+    fn finish(&self, status: u16, edits: &HeaderEdits, body: &[u8], out: &mut Vec<u8>) -> usize {
+        if !matches!(status, 204 | 304) {
+            write::content_length(out, body.len() as u64);
+        }
+        if let Some(clock) = self.clock
+            && !edits.drops(b"date")
+        {
+            clock.write(out);
+        }
+        if let Some(debug) = &self.debug {
+            debug.write(edits, out);
+        }
+        self.persistence.write(out);
+        for (name, value) in edits.lines() {
+            write::field(out, name.as_bytes(), value.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        if self.to_head {
+            return 0;
+        }
+        out.extend_from_slice(body);
+        body.len()
+    }
+}
+
+/// Whether the client asks for JSON: an `Accept` names it, or a format made of it.
+pub(crate) fn wants_json(head: &RequestHead, buffer: &[u8]) -> bool {
+    head.fields()
+        .iter()
+        .filter(|field| field.kind == Kind::Accept)
+        .flat_map(|line| field::list(line.value.of(buffer)))
+        .map(|range| field::trim_blanks(range.split(|&byte| byte == b';').next().unwrap_or(range)))
+        .any(|range| {
+            range.eq_ignore_ascii_case(b"application/json")
+                || (range.len() > 5 && range[range.len() - 5..].eq_ignore_ascii_case(b"+json"))
+        })
+}
+
+fn write_status_line(status: u16, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("HTTP/1.1 {status} {}\r\n", write::reason(status)).as_bytes());
+}

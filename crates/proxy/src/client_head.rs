@@ -1,0 +1,160 @@
+//! The head that a client gets: a service's, parsed and written again.
+
+use waypost_plan::header_edits::HeaderEdits;
+use waypost_wire::field::{Framing, Kind, Version};
+use waypost_wire::response::ResponseHead;
+use waypost_wire::write;
+
+use crate::clock::HttpClock;
+
+/// How a body reaches the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyToClient {
+    /// As its length says, or there is none.
+    AsIs,
+    /// In chunks.
+    Chunked,
+    /// Until the connection ends: HTTP/1.0 clients know no chunks.
+    UntilClose,
+}
+
+impl BodyToClient {
+    /// How a body of this framing reaches a client of this version.
+    pub(crate) fn of(framing: Framing, client: Version) -> Self {
+        match (framing, client) {
+            (Framing::None | Framing::Length(_), _) => Self::AsIs,
+            (Framing::Chunked | Framing::UntilClose, Version::Http11) => Self::Chunked,
+            (Framing::Chunked | Framing::UntilClose, Version::Http10) => Self::UntilClose,
+        }
+    }
+}
+
+/// Which connection header an answer carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    /// None: HTTP/1.1 goes on without a word.
+    Implied,
+    /// `keep-alive`, which HTTP/1.0 has to be told.
+    KeepAlive,
+    /// `close`.
+    Close,
+}
+
+impl Persistence {
+    pub(crate) fn of(client: Version, keeps_alive: bool) -> Self {
+        match (client, keeps_alive) {
+            (_, false) => Self::Close,
+            (Version::Http11, true) => Self::Implied,
+            (Version::Http10, true) => Self::KeepAlive,
+        }
+    }
+
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Implied => {}
+            Self::KeepAlive => out.extend_from_slice(b"connection: keep-alive\r\n"),
+            Self::Close => out.extend_from_slice(b"connection: close\r\n"),
+        }
+    }
+}
+
+/// What an answer carries when `debug_headers` is on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DebugHeaders<'a> {
+    pub(crate) revision: u64,
+    pub(crate) route: &'a str,
+}
+
+impl DebugHeaders<'_> {
+    /// Appends them, but for those that the route's own edits replace or leave out.
+    pub(crate) fn write(&self, edits: &HeaderEdits, out: &mut Vec<u8>) {
+        if !edits.drops(b"x-waypost-revision") {
+            write::field(out, b"x-waypost-revision", self.revision.to_string().as_bytes());
+        }
+        if !self.route.is_empty() && !edits.drops(b"x-waypost-route") {
+            write::field(out, b"x-waypost-route", self.route.as_bytes());
+        }
+    }
+}
+
+/// Everything that a client's head is written from.
+pub(crate) struct ClientHead<'a> {
+    pub(crate) answer: &'a ResponseHead,
+    pub(crate) buffer: &'a [u8],
+    pub(crate) edits: &'a HeaderEdits,
+    pub(crate) body: BodyToClient,
+    pub(crate) persistence: Persistence,
+    pub(crate) debug: Option<DebugHeaders<'a>>,
+    /// The time now, for an answer that does not say when it was made.
+    pub(crate) clock: &'a HttpClock,
+}
+
+impl ClientHead<'_> {
+    /// Appends the head of a final answer.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let status = self.answer.status();
+        self.write_status_line_and_fields(self.edits, out);
+        match self.answer.framing() {
+            Framing::Length(length) => write::content_length(out, length),
+            // The length that the body would have, in answers to HEAD and in 304.
+            Framing::None if status != 204 => self.write_length_without_body(out),
+            _ if self.body == BodyToClient::Chunked => {
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            }
+            _ => {}
+        }
+        let dated = self.answer.fields().iter().any(|field| field.kind == Kind::Date);
+        if !dated && !self.edits.drops(b"date") {
+            self.clock.write(out);
+        }
+        if let Some(debug) = &self.debug {
+            debug.write(self.edits, out);
+        }
+        self.persistence.write(out);
+        for (name, value) in self.edits.lines() {
+            write::field(out, name.as_bytes(), value.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends the head of an interim answer, which is not edited.
+    pub(crate) fn write_interim(&self, out: &mut Vec<u8>) {
+        self.write_status_line_and_fields(&HeaderEdits::default(), out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn write_status_line_and_fields(&self, edits: &HeaderEdits, out: &mut Vec<u8>) {
+        let Self { answer, buffer, .. } = *self;
+        out.extend_from_slice(b"HTTP/1.1 ");
+        let status = answer.status();
+        out.extend_from_slice(&[
+            b'0' + (status / 100) as u8,
+            b'0' + (status / 10 % 10) as u8,
+            b'0' + (status % 10) as u8,
+            b' ',
+        ]);
+        out.extend_from_slice(answer.reason(buffer));
+        out.extend_from_slice(b"\r\n");
+        for field in answer.fields() {
+            let name = field.name.of(buffer);
+            let ends_here = matches!(
+                field.kind,
+                Kind::ContentLength | Kind::TransferEncoding | Kind::Connection | Kind::HopByHop | Kind::Te
+            );
+            if !ends_here && !edits.drops(name) && !answer.is_nominated(buffer, field) {
+                write::field(out, name, field.value.of(buffer));
+            }
+        }
+    }
+
+    fn write_length_without_body(&self, out: &mut Vec<u8>) {
+        let length = self
+            .answer
+            .fields()
+            .iter()
+            .find(|field| field.kind == Kind::ContentLength);
+        if let Some(field) = length {
+            write::field(out, b"content-length", field.value.of(self.buffer));
+        }
+    }
+}

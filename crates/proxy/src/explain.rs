@@ -1,0 +1,510 @@
+//! What becomes of a request, and for every other route why not.
+//!
+//! The question is written as the bytes of a request and goes through the very functions that traffic goes
+//! through, so that the answer cannot differ from what happens.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use waypost_plan::listener::Listener;
+use waypost_plan::route::{Action, Forward, Route};
+use waypost_route::explain::Scope;
+use waypost_route::request::Request;
+use waypost_route::table::{Found, Scratch};
+use waypost_wire::field::{self, Version};
+use waypost_wire::request::RequestHead;
+use waypost_wire::scan::{HeadEnd, HeadScan};
+
+use crate::answer::{Envelope, Failure, wants_json};
+use crate::client_head::{DebugHeaders, Persistence};
+use crate::decide::{self, Facts, FieldLines};
+use crate::generation::Generation;
+use crate::service_head::ServiceHead;
+
+/// A request to be explained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The method.
+    pub method: String,
+    /// `http://host/path?query`, or a path for a request without host; byte for byte as on the wire.
+    pub url: String,
+    /// Headers in order; a `host` among them overrides the URL's.
+    pub headers: Vec<(String, String)>,
+    /// The address of the client's end of the connection.
+    pub client_ip: IpAddr,
+    /// The listener it comes in by, by name or by bind text; `None` for the first that serves the host.
+    pub listener: Option<String>,
+    /// Whether routes whose host does not cover the request's are considered too.
+    pub all: bool,
+}
+
+/// Why a question cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuestionError {
+    /// A line break, which would make two requests or two headers of it.
+    #[error("{0} has a line break in it")]
+    LineBreak(&'static str),
+    /// There is no such listener.
+    #[error("there is no listener `{0}`")]
+    NoListener(String),
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// The kind of answer.
+    pub outcome: Outcome,
+    /// The status, where the gateway answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// What the gateway says of it, where it answers with an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The route that takes it.
+    pub route: Option<String>,
+    /// The service that gets it, when there is only one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The arms of the route's split, those of weight 0 too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arms: Option<Vec<Arm>>,
+    /// Where a redirect leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// The host that the service sees.
+    pub host: Option<String>,
+    /// The path that the service sees, without query.
+    pub path: String,
+    /// The query, byte for byte.
+    pub query: Option<String>,
+    /// The headers as the service will get them, or the client where the gateway answers.
+    pub headers: Vec<(String, String)>,
+    /// The revision that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The alternatives that came into question, in rank order.
+    pub considered: Vec<Considered>,
+}
+
+/// The kinds of answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It goes to a service.
+    Forward,
+    /// The client is sent elsewhere.
+    Redirect,
+    /// The gateway answers as the route says.
+    Respond,
+    /// No route takes it.
+    NotFound,
+    /// It is not one that may be forwarded.
+    Refused,
+    /// A route takes it, and can only answer 500 or 503.
+    Unavailable,
+}
+
+/// One arm of a split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Arm {
+    /// The service.
+    pub service: String,
+    /// Its weight.
+    pub weight: u64,
+}
+
+/// An alternative of a route, and whether the request fulfils it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Considered {
+    /// The route.
+    pub route: String,
+    /// Which of its alternatives, counted from 0; each host of a list has its own.
+    pub alternative: usize,
+    /// Whether all of its conditions hold.
+    pub matched: bool,
+    /// The first condition that does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<Because>,
+}
+
+/// A condition that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Because {
+    /// Which one, such as `header x-tier`.
+    pub condition: String,
+    /// What it asks for.
+    pub wants: String,
+    /// What the request has.
+    pub saw: Option<String>,
+}
+
+impl Outcome {
+    /// The word in JSON and in tests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Redirect => "redirect",
+            Self::Respond => "respond",
+            Self::NotFound => "not_found",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// Says what becomes of a request.
+///
+/// # Errors
+/// When the question names a listener that does not exist, or could not be sent as one request.
+pub fn explain(generation: &Generation, question: &Question) -> Result<Answer, QuestionError> {
+    let (buffer, host_named) = question.bytes()?;
+    let listener = question.listener(generation)?;
+    let mut asked = Asked {
+        generation,
+        question,
+        buffer: &buffer,
+        head: RequestHead::default(),
+        parsed: false,
+        facts: Facts::default(),
+    };
+    // Without a listener named, the host decides; until it is known, the first one's limits are as good as any.
+    let first = listener.unwrap_or(&generation.plan().listeners()[0]);
+    let refused = asked.read(first).err();
+    let chosen = match listener {
+        Some(listener) => listener,
+        None => {
+            let serving = generation
+                .plan()
+                .listeners()
+                .iter()
+                .find(|listener| listener.serves(asked.facts.host()));
+            serving.map_or(first, |listener| &**listener)
+        }
+    };
+    // Another listener may read the path otherwise.
+    let refused = if std::ptr::eq(chosen, first) {
+        refused
+    } else {
+        asked.read(chosen).err()
+    };
+    if let Some(error) = refused {
+        let mut answer = asked.failure(Failure::Request(error), None);
+        if !host_named {
+            answer.host = None;
+        }
+        return Ok(answer);
+    }
+    Ok(asked.answer(chosen))
+}
+
+impl Question {
+    /// The request as a client would send it, and whether it names a host.
+    fn bytes(&self) -> Result<(Vec<u8>, bool), QuestionError> {
+        let breaks = |text: &str| text.contains(['\r', '\n']);
+        if breaks(&self.method) {
+            return Err(QuestionError::LineBreak("the method"));
+        }
+        if breaks(&self.url) {
+            return Err(QuestionError::LineBreak("the URL"));
+        }
+        if self
+            .headers
+            .iter()
+            .any(|(name, value)| breaks(name) || breaks(value))
+        {
+            return Err(QuestionError::LineBreak("a header"));
+        }
+        let (host, target) = split_url(&self.url);
+        let overridden = self
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let host = host.filter(|_| !overridden);
+        let named = overridden || host.is_some();
+        let version = if named { "HTTP/1.1" } else { "HTTP/1.0" };
+        let mut text = format!("{} {target} {version}\r\n", self.method);
+        if let Some(host) = host {
+            text.push_str(&format!("Host: {host}\r\n"));
+        }
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str("\r\n");
+        Ok((text.into_bytes(), named))
+    }
+
+    fn listener<'g>(&self, generation: &'g Generation) -> Result<Option<&'g Listener>, QuestionError> {
+        let Some(wanted) = &self.listener else {
+            return Ok(None);
+        };
+        let found = generation
+            .plan()
+            .listeners()
+            .iter()
+            .find(|listener| listener.name.as_deref() == Some(wanted) || *listener.bind.text == **wanted);
+        match found {
+            Some(listener) => Ok(Some(listener)),
+            None => Err(QuestionError::NoListener(wanted.clone())),
+        }
+    }
+}
+
+/// The authority of a URL, if it has one, and what stands in the request line.
+fn split_url(url: &str) -> (Option<&str>, String) {
+    let rest = ["http://", "https://"].iter().find_map(|scheme| {
+        let begins = url.get(..scheme.len())?.eq_ignore_ascii_case(scheme);
+        begins.then(|| &url[scheme.len()..])
+    });
+    let Some(rest) = rest else {
+        return (None, url.to_owned());
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, target) = rest.split_at(end);
+    let slash = if target.starts_with('/') { "" } else { "/" };
+    (Some(authority), format!("{slash}{target}"))
+}
+
+/// A question on its way through the gateway.
+struct Asked<'a> {
+    generation: &'a Generation,
+    question: &'a Question,
+    buffer: &'a [u8],
+    head: RequestHead,
+    /// Whether `head` has been read to its end.
+    parsed: bool,
+    facts: Facts,
+}
+
+impl Asked<'_> {
+    fn read(&mut self, listener: &Listener) -> Result<(), waypost_wire::request::RequestError> {
+        let limits = decide::head_limits(listener);
+        let end = HeadScan::default().advance(self.buffer)?;
+        let end = end.ok_or(waypost_wire::request::RequestError::RequestLine)?;
+        self.parsed = false;
+        self.head.parse(self.buffer, end, &limits)?;
+        self.parsed = true;
+        self.facts.establish(
+            listener,
+            self.question.client_ip.to_canonical(),
+            &self.head,
+            self.buffer,
+            &mut Vec::new(),
+        )
+    }
+
+    fn answer(&self, listener: &Listener) -> Answer {
+        if decide::announces_too_much(listener, &self.head) {
+            return self.failure(Failure::BodyTooLarge, None);
+        }
+        if !listener.serves(self.facts.host()) {
+            return self.failure(Failure::HostNotServed, None);
+        }
+        let fields = FieldLines {
+            head: &self.head,
+            buffer: self.buffer,
+        };
+        let request = self.facts.request(&fields);
+        let found = self.generation.table().find(&request, &mut Scratch::default());
+        let mut answer = match found {
+            None => self.failure(Failure::NoRoute, None),
+            Some(found) => self.act(listener, found),
+        };
+        answer.considered = self.considered(&request);
+        answer
+    }
+
+    fn act(&self, listener: &Listener, found: Found) -> Answer {
+        let route = &*self.generation.plan().routes()[found.route];
+        let pattern = &route.matching.alternatives[found.alternative].path;
+        let envelope = self.envelope(&route.matching.name, true);
+        match &route.action {
+            Action::Forward(forward) => self.forward(listener, route, forward, found),
+            Action::Redirect(redirect) => {
+                let url = self.facts.url(&self.head, self.buffer);
+                let mut location = Vec::new();
+                if redirect
+                    .location(&url, pattern, listener.paths, &mut location)
+                    .is_err()
+                {
+                    return self.failure(Failure::Rewrite, Some(route));
+                }
+                let mut out = Vec::new();
+                envelope.write_redirect(redirect.status, &location, &route.response_headers, &mut out);
+                let headers = headers_of(&out);
+                let location = headers
+                    .iter()
+                    .find(|(name, _)| name.eq_ignore_ascii_case("location"));
+                Answer {
+                    status: Some(redirect.status),
+                    location: location.map(|(_, value)| value.clone()),
+                    ..self.blank(Outcome::Redirect, Some(route), headers.clone())
+                }
+            }
+            Action::Respond(respond) => {
+                let mut out = Vec::new();
+                envelope.write_respond(respond, &route.response_headers, &mut out);
+                Answer {
+                    status: Some(respond.status),
+                    ..self.blank(Outcome::Respond, Some(route), headers_of(&out))
+                }
+            }
+        }
+    }
+
+    fn forward(&self, listener: &Listener, route: &Route, forward: &Forward, found: Found) -> Answer {
+        let plan = self.generation.plan();
+        let mut path = Vec::new();
+        let pattern = &route.matching.alternatives[found.alternative].path;
+        let rewritten = forward
+            .rewrite
+            .path
+            .apply(self.facts.path(), pattern, listener.paths, &mut path);
+        let weights = forward.split.weights();
+        let weighted = || {
+            forward
+                .arms
+                .iter()
+                .zip(weights)
+                .filter(|(_, weight)| **weight > 0)
+        };
+        let ready = weighted().find(|(id, _)| !plan.service(**id).endpoints.is_empty());
+        let mut answer = match (rewritten, ready) {
+            _ if weighted().next().is_none() => self.failure(Failure::NoArm, Some(route)),
+            (Err(_), _) => self.failure(Failure::Rewrite, Some(route)),
+            (Ok(()), None) => self.failure(Failure::NoEndpoint, Some(route)),
+            (Ok(()), Some((id, _))) => {
+                let endpoint = &plan.service(*id).endpoints[0];
+                let head = ServiceHead {
+                    head: &self.head,
+                    buffer: self.buffer,
+                    facts: &self.facts,
+                    listener,
+                    forward,
+                    peer: self.question.client_ip.to_canonical(),
+                    path: &path,
+                };
+                let mut out = Vec::new();
+                head.write(endpoint.authority.as_bytes(), &mut out);
+                let headers = headers_of(&out);
+                let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+                Answer {
+                    host: host.map(|(_, value)| value.clone()),
+                    path: text(&path),
+                    ..self.blank(Outcome::Forward, Some(route), headers.clone())
+                }
+            }
+        };
+        let name = |id| plan.service(id).name.to_string();
+        match forward.arms[..] {
+            [only] => answer.service = Some(name(only)),
+            _ => {
+                let arms = forward.arms.iter().zip(weights);
+                answer.arms = Some(
+                    arms.map(|(id, weight)| Arm {
+                        service: name(*id),
+                        weight: *weight,
+                    })
+                    .collect(),
+                );
+            }
+        }
+        answer
+    }
+
+    fn failure(&self, failure: Failure, route: Option<&Route>) -> Answer {
+        let outcome = match failure {
+            Failure::HostNotServed | Failure::NoRoute => Outcome::NotFound,
+            failure if failure.closes() => Outcome::Refused,
+            _ => Outcome::Unavailable,
+        };
+        let mut out = Vec::new();
+        let json = self.parsed && wants_json(&self.head, self.buffer);
+        let route_name = route.map_or("", |route| &route.matching.name);
+        self.envelope(route_name, !failure.closes())
+            .write_failure(failure, json, &mut out);
+        Answer {
+            status: Some(failure.status()),
+            reason: Some(failure.message()),
+            ..self.blank(outcome, route, headers_of(&out))
+        }
+    }
+
+    fn envelope<'r>(&self, route: &'r str, keeps: bool) -> Envelope<'r> {
+        let debug = self.generation.plan().settings().debug_headers;
+        Envelope {
+            persistence: Persistence::of(Version::Http11, keeps),
+            to_head: false,
+            debug: debug.then(|| DebugHeaders {
+                revision: self.generation.number(),
+                route,
+            }),
+            // The answer is about the rules, whenever it is asked for.
+            clock: None,
+        }
+    }
+
+    fn blank(&self, outcome: Outcome, route: Option<&Route>, headers: Vec<(String, String)>) -> Answer {
+        Answer {
+            outcome,
+            status: None,
+            reason: None,
+            route: route.map(|route| route.matching.name.to_string()),
+            service: None,
+            arms: None,
+            location: None,
+            host: self.facts.host().map(text),
+            path: text(self.facts.path()),
+            query: self.head.query(self.buffer).map(text),
+            headers,
+            revision: None,
+            considered: Vec::new(),
+        }
+    }
+
+    fn considered(&self, request: &Request<'_>) -> Vec<Considered> {
+        let scope = if self.question.all {
+            Scope::All
+        } else {
+            Scope::HostCovers
+        };
+        let table = self.generation.table();
+        let considered = table
+            .explain(request, scope)
+            .into_iter()
+            .map(|considered| Considered {
+                route: table.routes()[considered.route].name.to_string(),
+                alternative: considered.alternative,
+                matched: considered.failed.is_none(),
+                because: considered.failed.map(|condition| Because {
+                    condition: condition.name(),
+                    wants: condition.wants(),
+                    saw: condition.saw(request),
+                }),
+            });
+        considered.collect()
+    }
+}
+
+/// The fields of a head that has just been written.
+fn headers_of(head: &[u8]) -> Vec<(String, String)> {
+    let Ok(Some(HeadEnd {
+        first_line_end, end, ..
+    })) = HeadScan::default().advance(head)
+    else {
+        return Vec::new();
+    };
+    let head = &head[..end];
+    let mut fields = Vec::new();
+    // As many as there can be lines.
+    if field::parse(head, first_line_end + 2, head.len() / 4 + 1, &mut fields).is_err() {
+        return Vec::new();
+    }
+    fields
+        .iter()
+        .map(|field| (text(field.name.of(head)), text(field.value.of(head))))
+        .collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,193 @@
+//! Who the client is, and what a service is told of it: `X-Forwarded-*`, `Forwarded`, `X-Real-IP`.
+
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use waypost_plan::listener::Listener;
+use waypost_wire::field::{self, Kind};
+use waypost_wire::request::RequestHead;
+use waypost_wire::write;
+
+/// The address of the client: the peer's, or, when that is a trusted proxy, the right-most address of
+/// `X-Forwarded-For` that is not one.
+///
+/// An entry that is no address ends the search: what stands left of it was not written by anybody trusted.
+pub(crate) fn client_ip(listener: &Listener, peer: IpAddr, head: &RequestHead, buffer: &[u8]) -> IpAddr {
+    if !listener.trusts(peer) {
+        return peer;
+    }
+    let mut client = peer;
+    let lines = head
+        .fields()
+        .iter()
+        .rev()
+        .filter(|field| field.kind == Kind::XForwardedFor);
+    for line in lines {
+        for entry in line
+            .value
+            .of(buffer)
+            .rsplit(|&byte| byte == b',')
+            .map(field::trim_blanks)
+        {
+            let Some(address) = parse_entry(entry) else {
+                return client;
+            };
+            client = address;
+            if !listener.trusts(address) {
+                return client;
+            }
+        }
+    }
+    client
+}
+
+/// `192.0.2.1`, `2001:db8::1`, or either with a port.
+fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?;
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
+    let address = bare
+        .parse()
+        .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    address.ok().map(|address: IpAddr| address.to_canonical())
+}
+
+/// What the headers about the client are written from.
+pub(crate) struct Forwarding<'a> {
+    /// The peer of the connection.
+    pub(crate) peer: IpAddr,
+    /// The client, as [`client_ip`] finds it.
+    pub(crate) client: IpAddr,
+    /// Whether the peer's own headers are believed, and only added to.
+    pub(crate) trusted: bool,
+    /// The host that the client asked for, as sent.
+    pub(crate) host: Option<&'a [u8]>,
+}
+
+impl Forwarding<'_> {
+    /// Appends the headers, leaving out those that `drops` names.
+    pub(crate) fn write(
+        &self,
+        head: &RequestHead,
+        buffer: &[u8],
+        drops: impl Fn(&[u8]) -> bool,
+        out: &mut Vec<u8>,
+    ) {
+        let mut address = Vec::with_capacity(48);
+        // Writing to a Vec cannot fail.
+        let _ = write!(address, "{}", self.peer);
+        if !drops(b"x-forwarded-for") {
+            self.write_list(
+                Kind::XForwardedFor,
+                b"x-forwarded-for",
+                &address,
+                head,
+                buffer,
+                out,
+            );
+        }
+        self.write_one(
+            Kind::XForwardedProto,
+            b"x-forwarded-proto",
+            Some(b"http"),
+            head,
+            buffer,
+            &drops,
+            out,
+        );
+        self.write_one(
+            Kind::XForwardedHost,
+            b"x-forwarded-host",
+            self.host,
+            head,
+            buffer,
+            &drops,
+            out,
+        );
+        if !drops(b"forwarded") {
+            let mut element = Vec::with_capacity(96);
+            let _ = match self.peer {
+                IpAddr::V4(peer) => write!(element, "for={peer}"),
+                IpAddr::V6(peer) => write!(element, "for=\"[{peer}]\""),
+            };
+            if let Some(host) = self.host {
+                // A valid host needs quotes only for its port or its brackets.
+                let quote: &[u8] = if host.iter().any(|byte| matches!(byte, b':' | b'[')) {
+                    b"\""
+                } else {
+                    b""
+                };
+                for part in [b";host=", quote, host, quote] {
+                    element.extend_from_slice(part);
+                }
+            }
+            element.extend_from_slice(b";proto=http");
+            self.write_list(Kind::Forwarded, b"forwarded", &element, head, buffer, out);
+        }
+        address.clear();
+        let _ = write!(address, "{}", self.client);
+        self.write_one(
+            Kind::XRealIp,
+            b"x-real-ip",
+            Some(&address),
+            head,
+            buffer,
+            &drops,
+            out,
+        );
+    }
+
+    /// A header that each proxy on the way adds an element to.
+    fn write_list(
+        &self,
+        kind: Kind,
+        name: &[u8],
+        own: &[u8],
+        head: &RequestHead,
+        buffer: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        if self.trusted {
+            for line in head.fields().iter().filter(|field| field.kind == kind) {
+                let value = line.value.of(buffer);
+                if !value.is_empty() {
+                    out.extend_from_slice(value);
+                    out.extend_from_slice(b", ");
+                }
+            }
+        }
+        out.extend_from_slice(own);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// A header that the first proxy sets and the others leave.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a private helper that spares its two callers a struct"
+    )]
+    fn write_one(
+        &self,
+        kind: Kind,
+        name: &[u8],
+        own: Option<&[u8]>,
+        head: &RequestHead,
+        buffer: &[u8],
+        drops: &impl Fn(&[u8]) -> bool,
+        out: &mut Vec<u8>,
+    ) {
+        if drops(name) {
+            return;
+        }
+        let believed = head
+            .fields()
+            .iter()
+            .find(|field| self.trusted && field.kind == kind);
+        if let Some(value) = believed.map(|field| field.value.of(buffer)).or(own) {
+            write::field(out, name, value);
+        }
+    }
+}
