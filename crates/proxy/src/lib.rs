@@ -5,6 +5,7 @@
 //! every exchange. What becomes of a request is decided in [`decide`], and said in the heads that
 //! [`service_head`] and [`client_head`] write; [`explain`] asks the same functions.
 
+pub mod access_log;
 mod answer;
 mod client_head;
 mod clock;
