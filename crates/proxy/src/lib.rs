@@ -7,12 +7,22 @@
 
 pub mod access_log;
 mod answer;
+mod balance;
+mod buffer;
 mod client_head;
 mod clock;
+mod connection;
 mod decide;
 pub mod discovery;
 pub mod endpoints;
+mod exchange;
 pub mod explain;
 mod forwarded;
+pub mod gateway;
 pub mod generation;
+pub mod limits;
+mod pool;
 mod service_head;
+mod sockets;
+mod timer;
+mod worker;

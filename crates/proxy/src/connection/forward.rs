@@ -1,0 +1,255 @@
+//! Forwarding a request to a service.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use waypost_plan::listener::Listener;
+use waypost_plan::route::{Forward, Route};
+use waypost_route::table::Found;
+use waypost_wire::field::Framing;
+use waypost_wire::scan::HeadEnd;
+
+use super::answering::Keeps;
+use super::{COMPLETE, Connection, Next, debug_headers, is_idempotent};
+use crate::answer::Failure;
+use crate::exchange::connect::{Lease, Need, lease};
+use crate::exchange::relay::RelayError;
+use crate::exchange::{ClientSide, End, Exchange, Patience, State};
+use crate::pool::WorkerService;
+use crate::service_head::ServiceHead;
+use crate::worker::{Snapshot, Workspace};
+
+impl Connection {
+    /// Sends the request to the service that a roll of the dice picks, and its answer to the client.
+    #[expect(clippy::too_many_arguments, reason = "everything a request has become by now")]
+    pub(super) async fn forward(
+        &mut self,
+        workspace: &mut Workspace,
+        snapshot: &Snapshot,
+        listener: &Listener,
+        end: HeadEnd,
+        route: &Route,
+        forward: &Forward,
+        found: Found,
+    ) -> Next {
+        let started = Instant::now();
+        let Some(arm) = forward.split.pick(self.worker.roll()) else {
+            return self
+                .answer_instead(workspace, snapshot, end, Failure::NoArm, &route.matching.name)
+                .await;
+        };
+        let service = self.worker.service(snapshot, forward.arms[arm]);
+        if let Some(record) = &mut self.record {
+            record.service = Some(Arc::clone(&service.state().service().name));
+        }
+
+        workspace.path.clear();
+        if !forward.rewrite.path.keeps() {
+            let pattern = &route.matching.alternatives[found.alternative].path;
+            let rewritten = forward.rewrite.path.apply(
+                workspace.facts.path(),
+                pattern,
+                listener.paths,
+                &mut workspace.path,
+            );
+            if rewritten.is_err() {
+                return self
+                    .answer_instead(workspace, snapshot, end, Failure::Rewrite, &route.matching.name)
+                    .await;
+            }
+        }
+
+        let idempotent = is_idempotent(workspace.head.method(workspace.from_client.filled()));
+        let deadline = forward.timeout.map(|timeout| started + timeout);
+        let mut need = Need {
+            fresh: false,
+            deadline,
+        };
+        let mut failed = 0;
+        let leased = lease(&self.worker, &service, need, &mut failed).await;
+        self.note_retries(failed);
+        let mut leased = match leased {
+            Ok(leased) => leased,
+            Err(failure) => {
+                return self
+                    .answer_instead(workspace, snapshot, end, failure, &route.matching.name)
+                    .await;
+            }
+        };
+
+        let mut borrowed_host = {
+            let head = ServiceHead {
+                head: &workspace.head,
+                buffer: workspace.from_client.filled(),
+                facts: &workspace.facts,
+                listener,
+                forward,
+                peer: self.peer,
+                path: if forward.rewrite.path.keeps() {
+                    workspace.facts.path()
+                } else {
+                    &workspace.path
+                },
+            };
+            head.write(
+                authority(&service, &leased),
+                workspace.upload.begin(listener.limits.body_bytes),
+            )
+        };
+        workspace.from_client.consume(end.end);
+        let framing = workspace.head.framing();
+        let begun =
+            workspace
+                .upload
+                .begin_body(framing, framing == Framing::Chunked, &mut workspace.from_client);
+        if let Err(error) = begun {
+            let failure = match error {
+                RelayError::TooLarge => Failure::BodyTooLarge,
+                _ => Failure::BodyMalformed,
+            };
+            return self
+                .answer_after_body(workspace, snapshot, failure, &route.matching.name)
+                .await;
+        }
+
+        let side = ClientSide {
+            version: workspace.head.version(),
+            to_head: workspace.is_head,
+            keeps_alive: workspace.head.keeps_alive(),
+            listener: self.listener_id,
+            edits: &route.response_headers,
+            debug: debug_headers(snapshot, &route.matching.name),
+            expects: workspace.head.expects(),
+            body_idle: listener.limits.body_idle_timeout,
+        };
+        let patience = Patience {
+            service: service.state().service().timeouts,
+            route: deadline,
+        };
+        loop {
+            if let Some(record) = &mut self.record {
+                record.endpoint = Some(leased.target.address);
+                record.asked_now();
+            }
+            let (reused, address) = (leased.reused, leased.target.address);
+            let (outcome, answering, stream) = self.exchange(workspace, side, patience, leased).await;
+            if let Some(record) = &mut self.record {
+                record.answered_now();
+                if answering {
+                    record.status = workspace.answer.status();
+                    record.bytes = workspace.download.body_bytes();
+                }
+            }
+            match outcome {
+                End::Complete { reusable, persists } => {
+                    self.note_end("service", COMPLETE);
+                    if reusable {
+                        self.worker.keep_idle(&service, address, stream);
+                    }
+                    return after_answer(workspace, persists);
+                }
+                End::Cut { by, reason } => {
+                    self.note_end(by, reason);
+                    return Next::Close;
+                }
+                End::Failed { failure, silent } => {
+                    let lawful =
+                        (idempotent && workspace.upload.can_restart()) || workspace.upload.is_untouched();
+                    if !(reused && silent && lawful) {
+                        return self
+                            .answer_after_body(workspace, snapshot, failure, &route.matching.name)
+                            .await;
+                    }
+                }
+            }
+            // The connection was closed while it was idle. A fresh one will do.
+            drop(stream);
+            need.fresh = true;
+            let mut failed = 1;
+            let again = lease(&self.worker, &service, need, &mut failed).await;
+            self.note_retries(failed);
+            leased = match again {
+                Ok(leased) => leased,
+                Err(failure) => {
+                    return self
+                        .answer_after_body(workspace, snapshot, failure, &route.matching.name)
+                        .await;
+                }
+            };
+            workspace.upload.restart();
+            if let Some(range) = &mut borrowed_host {
+                // Each attempt borrows the host of its own endpoint; they may differ in length.
+                let host = authority(&service, &leased);
+                workspace.upload.replace_in_head(range.clone(), host);
+                range.end = range.start + host.len();
+            }
+        }
+    }
+
+    /// Sees one exchange through: its end, whether the answer was begun, and the service's connection.
+    async fn exchange(
+        &mut self,
+        workspace: &mut Workspace,
+        side: ClientSide<'_>,
+        patience: Patience,
+        leased: Lease,
+    ) -> (End, bool, TcpStream) {
+        workspace.from_service.clear();
+        workspace.download.begin(None);
+        let mut exchange = Exchange {
+            worker: &self.worker,
+            open_ended: &mut self.open_ended,
+            side,
+            patience,
+            client: &mut self.socket,
+            from_client: &mut workspace.from_client,
+            service: leased.stream,
+            from_service: &mut workspace.from_service,
+            upload: &mut workspace.upload,
+            download: &mut workspace.download,
+            answer: &mut workspace.answer,
+            state: State::new(Instant::now()),
+        };
+        let timer = &mut self.timer;
+        let end = poll_fn(|cx| exchange.poll(cx, timer)).await;
+        (end, exchange.state.answering(), exchange.service)
+    }
+
+    /// Answers a request whose body has begun to be read: its connection can go on if all of it is through.
+    async fn answer_after_body(
+        &mut self,
+        workspace: &mut Workspace,
+        snapshot: &Snapshot,
+        failure: Failure,
+        route: &str,
+    ) -> Next {
+        let keeps = Keeps::when(workspace.upload.can_restart() && self.may_persist(workspace));
+        self.answer_failure(workspace, snapshot, failure, route, keeps)
+            .await
+    }
+
+    fn note_retries(&mut self, failed: u32) {
+        if let Some(record) = &mut self.record {
+            record.retries += failed;
+        }
+    }
+}
+
+/// What comes after a complete answer.
+fn after_answer(workspace: &Workspace, persists: bool) -> Next {
+    if persists {
+        return Next::Request;
+    }
+    // With bytes of the client's left unread, closing would reset the connection under the answer.
+    let all_read = workspace.upload.is_finished() && workspace.from_client.is_empty();
+    if all_read { Next::Close } else { Next::Linger }
+}
+
+/// What a service sees as Host when the client named none.
+fn authority<'a>(service: &'a WorkerService, leased: &Lease) -> &'a [u8] {
+    service.state().service().endpoints[leased.target.endpoint]
+        .authority
+        .as_bytes()
+}

@@ -1,0 +1,312 @@
+//! A client's connection: one task that reads requests and sees each through to the end of its answer.
+
+pub(crate) mod answering;
+mod forward;
+pub(crate) mod reading;
+
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use waypost_plan::listener::Listener;
+use waypost_plan::route::Action;
+use waypost_route::table::Found;
+use waypost_wire::request::RequestError;
+use waypost_wire::scan::{HeadEnd, HeadScan};
+
+use crate::access_log::Record;
+use crate::answer::Failure;
+use crate::client_head::DebugHeaders;
+use crate::connection::answering::Keeps;
+use crate::connection::reading::NoHead;
+use crate::decide::{self, FieldLines};
+use crate::exchange::WRITE_STALL;
+use crate::generation::ListenerId;
+use crate::timer::Timer;
+use crate::worker::{Seat, Snapshot, Worker, Workspace, complain};
+
+/// How much of each word of a refused request's first line is logged.
+const LOGGED_WORD_BYTES_MAX: usize = 1024;
+/// Why most exchanges end, in the access log.
+const COMPLETE: &str = "complete";
+
+/// A client's connection.
+pub(crate) struct Connection {
+    worker: Rc<Worker>,
+    socket: TcpStream,
+    peer: IpAddr,
+    listener_id: ListenerId,
+    /// The listener as the last request saw it.
+    listener: Rc<Listener>,
+    timer: Timer,
+    /// The present request's line in the access log, if there is to be one.
+    record: Option<Record>,
+    /// Whether an answer is under way that the end of the connection would complete.
+    open_ended: bool,
+    seat: Seat,
+}
+
+/// What comes after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Another request.
+    Request,
+    /// The end, after the client had a chance to read the answer.
+    Linger,
+    /// The end, in order.
+    Close,
+    /// Nothing: what had woken the connection was no request.
+    Nothing,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        listener_id: ListenerId,
+        listener: Rc<Listener>,
+        seat: Seat,
+    ) -> Self {
+        Self {
+            worker,
+            socket,
+            peer: peer.ip().to_canonical(),
+            listener_id,
+            listener,
+            timer: Timer::new(Instant::now() + WRITE_STALL),
+            record: None,
+            open_ended: false,
+            seat,
+        }
+    }
+
+    /// Serves the connection until it ends.
+    pub(crate) async fn run(mut self) {
+        let mut served = false;
+        poll_fn(|cx| {
+            self.seat.sit(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        loop {
+            // Nothing is borrowed while nothing is asked.
+            if !self.wait_for_request(served).await {
+                return;
+            }
+            let mut workspace = self.worker.borrow_workspace();
+            let next = loop {
+                let next = self.serve(&mut workspace).await;
+                served |= next != Next::Nothing;
+                self.log();
+                if next != Next::Request || workspace.from_client.is_empty() {
+                    break next;
+                }
+            };
+            match next {
+                Next::Request => {}
+                Next::Linger => self.linger(&mut workspace).await,
+                Next::Close | Next::Nothing => {}
+            }
+            self.worker.return_workspace(workspace);
+            if !matches!(next, Next::Request | Next::Nothing) {
+                return;
+            }
+        }
+    }
+
+    /// Reads one request and answers it.
+    async fn serve(&mut self, workspace: &mut Workspace) -> Next {
+        let snapshot = self.worker.snapshot();
+        let listener = self.listener_in(&snapshot);
+        if snapshot.logs {
+            self.record = Some(Record::new(self.peer, snapshot.generation.number()));
+        }
+        workspace.scan = HeadScan::default();
+        let end = match self.read_head(workspace, &listener).await {
+            Ok(end) => end,
+            Err(NoHead::Gone) => {
+                self.record = None;
+                return Next::Close;
+            }
+            Err(NoHead::NotYet) => {
+                self.record = None;
+                return Next::Nothing;
+            }
+            Err(NoHead::Refused(failure)) => return self.refuse(workspace, &snapshot, failure).await,
+        };
+        let limits = decide::head_limits(&listener);
+        if let Err(error) = workspace.head.parse(workspace.from_client.filled(), end, &limits) {
+            return self.refuse(workspace, &snapshot, Failure::Request(error)).await;
+        }
+        workspace.note_kind();
+        let established = self.establish(workspace, &listener);
+        self.note_request(workspace);
+        let refusal = match established {
+            Err(error) => Some(Failure::Request(error)),
+            Ok(()) => decide::announces_too_much(&listener, &workspace.head).then_some(Failure::BodyTooLarge),
+        };
+        if let Some(failure) = refusal {
+            return self
+                .answer_failure(workspace, &snapshot, failure, "", Keeps::No)
+                .await;
+        }
+        if !listener.serves(workspace.facts.host()) {
+            return self
+                .answer_instead(workspace, &snapshot, end, Failure::HostNotServed, "")
+                .await;
+        }
+        let fields = FieldLines {
+            head: &workspace.head,
+            buffer: workspace.from_client.filled(),
+        };
+        let request = workspace.facts.request(&fields);
+        let found = snapshot
+            .generation
+            .table()
+            .find(&request, &mut workspace.matching);
+        let Some(found) = found else {
+            return self
+                .answer_instead(workspace, &snapshot, end, Failure::NoRoute, "")
+                .await;
+        };
+        self.act(workspace, &snapshot, &listener, end, found).await
+    }
+
+    /// Finds the normal form of the request that has been read.
+    fn establish(&self, workspace: &mut Workspace, listener: &Listener) -> Result<(), RequestError> {
+        let Workspace {
+            head,
+            from_client,
+            facts,
+            bytes,
+            ..
+        } = workspace;
+        facts.establish(listener, self.peer, head, from_client.filled(), bytes)
+    }
+
+    /// Does what the route says.
+    async fn act(
+        &mut self,
+        workspace: &mut Workspace,
+        snapshot: &Snapshot,
+        listener: &Listener,
+        end: HeadEnd,
+        found: Found,
+    ) -> Next {
+        let route = &snapshot.generation.plan().routes()[found.route];
+        if let Some(record) = &mut self.record {
+            record.route = Some(Arc::clone(&route.matching.name));
+        }
+        match &route.action {
+            Action::Forward(forward) => {
+                self.forward(workspace, snapshot, listener, end, route, forward, found)
+                    .await
+            }
+            Action::Redirect(redirect) => {
+                self.redirect(workspace, snapshot, listener, end, route, redirect, found)
+                    .await
+            }
+            Action::Respond(respond) => self.respond(workspace, snapshot, end, route, respond).await,
+        }
+    }
+
+    /// Whether the client's connection may go on after this request.
+    fn may_persist(&self, workspace: &Workspace) -> bool {
+        workspace.head.keeps_alive() && !self.worker.is_closing(self.listener_id)
+    }
+
+    /// The listener by which the connection came in, as `snapshot` has it; once it is gone, as it was.
+    fn listener_in(&mut self, snapshot: &Snapshot) -> Rc<Listener> {
+        if let Some(listener) = snapshot.listener(self.listener_id)
+            && !Rc::ptr_eq(listener, &self.listener)
+        {
+            self.listener = Rc::clone(listener);
+        }
+        Rc::clone(&self.listener)
+    }
+
+    /// Notes what was asked, for the log: host and path in their normal form, or as sent if they have none.
+    fn note_request(&mut self, workspace: &Workspace) {
+        if let Some(record) = &mut self.record {
+            let buffer = workspace.from_client.filled();
+            record.client = workspace.facts.client_ip();
+            record.method = workspace.head.method(buffer).to_vec();
+            record.host = workspace.facts.host().unwrap_or_default().to_vec();
+            record.path = workspace.facts.path().to_vec();
+            record.query = workspace.head.query(buffer).map(<[u8]>::to_vec);
+        }
+    }
+
+    /// Notes as much of a refused request's first line as can be told apart.
+    fn note_first_line(&mut self, workspace: &Workspace) {
+        if let Some(record) = &mut self.record {
+            let bytes = workspace
+                .from_client
+                .filled()
+                .get(workspace.scan.start()..)
+                .unwrap_or_default();
+            let line = bytes
+                .split(|byte| matches!(byte, b'\r' | b'\n'))
+                .next()
+                .unwrap_or_default();
+            let mut words = line.split(|&byte| byte == b' ');
+            let short =
+                |word: Option<&[u8]>| word.map(|word| word[..word.len().min(LOGGED_WORD_BYTES_MAX)].to_vec());
+            record.method = short(words.next()).unwrap_or_default();
+            record.path = short(words.next()).unwrap_or_default();
+        }
+    }
+
+    fn note_failure(&mut self, failure: Failure) {
+        self.note_end(failure.culprit(), failure.proxy_error());
+    }
+
+    fn note_end(&mut self, by: &'static str, reason: &'static str) {
+        if let Some(record) = &mut self.record {
+            record.ended = Some((by, reason));
+        }
+    }
+
+    /// Writes the request's line.
+    fn log(&mut self) {
+        if let Some(record) = self.record.take() {
+            self.worker.log(&record);
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // A request that is cut off, at the end of a drain or by a panic, has a line too.
+        self.log();
+        if self.open_ended {
+            // Only a reset tells the client that this is not all.
+            let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        }
+        if std::thread::panicking() {
+            complain("a connection was ended by a fault of the gateway; please report the message above");
+        }
+    }
+}
+
+/// What `debug_headers` adds to an answer.
+fn debug_headers<'a>(snapshot: &Snapshot, route: &'a str) -> Option<DebugHeaders<'a>> {
+    let wanted = snapshot.generation.plan().settings().debug_headers;
+    wanted.then(|| DebugHeaders {
+        revision: snapshot.generation.number(),
+        route,
+    })
+}
+
+/// Whether a request may be sent a second time when nobody knows what became of the first
+/// (RFC 9110 §9.2.2).
+fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
+}

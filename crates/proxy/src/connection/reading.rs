@@ -1,0 +1,108 @@
+//! Waiting for requests, and reading their heads.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use waypost_plan::listener::Listener;
+use waypost_wire::request::{self, RequestError};
+use waypost_wire::scan::HeadEnd;
+
+use super::Connection;
+use crate::answer::Failure;
+use crate::decide;
+use crate::worker::Workspace;
+
+/// How long a new connection whose listener is closing may still send its first request.
+pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// Why there is no head.
+pub(super) enum NoHead {
+    /// The client has left, or has nothing to ask any more.
+    Gone,
+    /// Nothing has come: the runtime calls a new socket ready until it is asked, and one whose last read filled
+    /// the buffer.
+    NotYet,
+    /// It is refused.
+    Refused(Failure),
+}
+
+impl Connection {
+    /// Waits until the client sends something; `false` when the connection is to be closed instead.
+    pub(super) async fn wait_for_request(&mut self, served: bool) -> bool {
+        let snapshot = self.worker.snapshot();
+        let limits = self.listener_in(&snapshot).limits;
+        drop(snapshot);
+        // The first request is due as soon as the connection is there.
+        let patience = if served {
+            limits.keep_alive_timeout
+        } else {
+            limits.header_timeout
+        };
+        let mut deadline = Instant::now() + patience;
+        self.timer.set(deadline);
+        poll_fn(|cx| {
+            if let Poll::Ready(readiness) = self.socket.poll_read_ready(cx) {
+                return Poll::Ready(readiness.is_ok());
+            }
+            if self.worker.is_closing(self.listener_id) {
+                if served {
+                    return Poll::Ready(false);
+                }
+                // Who has just connected means to ask something, and has been let in.
+                deadline = deadline.min(Instant::now() + LAST_CALL);
+                self.timer.set(deadline);
+            }
+            self.timer.poll(cx).map(|()| false)
+        })
+        .await
+    }
+
+    /// Reads until a head is complete. Not more is read than belongs to it and what came along with it.
+    pub(super) async fn read_head(
+        &mut self,
+        workspace: &mut Workspace,
+        listener: &Listener,
+    ) -> Result<HeadEnd, NoHead> {
+        let limits = decide::head_limits(listener);
+        let deadline = Instant::now() + listener.limits.header_timeout;
+        loop {
+            let bytes = workspace.from_client.filled();
+            let end = workspace
+                .scan
+                .advance(bytes)
+                .map_err(|error| NoHead::Refused(Failure::Request(error.into())))?;
+            if let Some(end) = end {
+                return Ok(end);
+            }
+            let start = workspace.scan.start();
+            let first_line = workspace.scan.first_line(bytes);
+            if start > limits.bytes {
+                return Err(NoHead::Refused(Failure::Request(RequestError::HeadTooLarge)));
+            }
+            request::check_partial(&bytes[start..], first_line, &limits)
+                .map_err(|error| NoHead::Refused(Failure::Request(error)))?;
+            let nothing_yet = bytes.len() == start;
+            let nothing_at_all = bytes.is_empty();
+
+            self.timer.set(deadline);
+            let read = poll_fn(|cx| match workspace.from_client.poll_read(cx, &mut self.socket) {
+                Poll::Ready(read) => Poll::Ready(read.map_err(|_| NoHead::Gone)),
+                Poll::Pending if nothing_at_all => Poll::Ready(Err(NoHead::NotYet)),
+                Poll::Pending => self
+                    .timer
+                    .poll(cx)
+                    .map(|()| Err(NoHead::Refused(Failure::HeadTimeout))),
+            });
+            match read.await {
+                Ok(0) if nothing_yet => return Err(NoHead::Gone),
+                Ok(0) => return Err(NoHead::Refused(Failure::Request(RequestError::Incomplete))),
+                Ok(_) => {}
+                // Empty lines are no request to answer.
+                Err(NoHead::Refused(_)) if nothing_yet => return Err(NoHead::Gone),
+                Err(no_head) => return Err(no_head),
+            }
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! One exchange with a service: both directions at once, driven by the client connection's own task.
+
+pub(crate) mod connect;
+pub(crate) mod relay;
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use waypost_plan::header_edits::HeaderEdits;
+use waypost_plan::service::Timeouts;
+use waypost_wire::field::Version;
+use waypost_wire::response::{self, ResponseHead};
+use waypost_wire::scan::HeadScan;
+
+use crate::answer::Failure;
+use crate::buffer::Buffer;
+use crate::client_head::{BodyToClient, ClientHead, DebugHeaders, Persistence};
+use crate::exchange::relay::{Relay, RelayError, Waits};
+use crate::generation::ListenerId;
+use crate::timer::Timer;
+use crate::worker::Worker;
+
+/// How many interim answers a request may get.
+pub(crate) const INTERIM_MAX: u32 = 8;
+/// How long a peer may take none of what is written to it.
+pub(crate) const WRITE_STALL: Duration = Duration::from_secs(30);
+/// A request body has to come at this many bytes a second...
+pub(crate) const BODY_RATE_MIN: u64 = 1024;
+/// ...once it has been waited for this long.
+pub(crate) const BODY_RATE_GRACE: Duration = Duration::from_secs(10);
+
+/// When to look again while nobody's time runs.
+const FAR: Duration = Duration::from_secs(3600);
+
+/// What the client's side of an exchange needs to know.
+#[derive(Clone, Copy)]
+pub(crate) struct ClientSide<'a> {
+    pub(crate) version: Version,
+    pub(crate) to_head: bool,
+    /// Whether the client means to go on after the answer.
+    pub(crate) keeps_alive: bool,
+    pub(crate) listener: ListenerId,
+    pub(crate) edits: &'a HeaderEdits,
+    pub(crate) debug: Option<DebugHeaders<'a>>,
+    /// Whether the client waits for a `100 Continue` before it sends its body.
+    pub(crate) expects: bool,
+    pub(crate) body_idle: Duration,
+}
+
+/// How long the parts of an exchange may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) service: Timeouts,
+    /// When the route's own timeout ends.
+    pub(crate) route: Option<Instant>,
+}
+
+/// An exchange that is under way.
+pub(crate) struct Exchange<'a> {
+    pub(crate) worker: &'a Worker,
+    /// Raised while the end of the connection would end the answer, so that a cut must not look like it.
+    pub(crate) open_ended: &'a mut bool,
+    pub(crate) side: ClientSide<'a>,
+    pub(crate) patience: Patience,
+    pub(crate) client: &'a mut TcpStream,
+    pub(crate) from_client: &'a mut Buffer,
+    pub(crate) service: TcpStream,
+    pub(crate) from_service: &'a mut Buffer,
+    pub(crate) upload: &'a mut Relay,
+    pub(crate) download: &'a mut Relay,
+    pub(crate) answer: &'a mut ResponseHead,
+    pub(crate) state: State,
+}
+
+/// How far an exchange has come.
+pub(crate) struct State {
+    uploading: Uploading,
+    scan: HeadScan,
+    interims: u32,
+    /// Whether a byte of the answer has come.
+    heard: bool,
+    /// Whether the final head has been read, and its writing begun.
+    answering: bool,
+    /// How the final head said that the client's connection goes on.
+    persists: bool,
+    /// Whether the client is still watched for leaving.
+    watching: bool,
+    /// Since when the upload, the answer, the download wait as they do.
+    upload_since: Instant,
+    download_since: Instant,
+    /// How long the client was waited for in all.
+    client_waited: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Uploading {
+    Active,
+    Finished,
+    /// The service takes no more; it may have answered all the same.
+    Broken,
+}
+
+/// How an exchange ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The client has all of the answer.
+    Complete {
+        /// Whether both directions finished exactly, so that the service's connection can be used again.
+        reusable: bool,
+        /// Whether the client's connection goes on.
+        persists: bool,
+    },
+    /// It failed before the client got a byte of the final answer.
+    Failed {
+        failure: Failure,
+        /// Whether the service said nothing at all: a reused connection may have been dead.
+        silent: bool,
+    },
+    /// It failed with the answer half given: all that is left is to cut it off.
+    Cut { by: &'static str, reason: &'static str },
+}
+
+impl State {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            uploading: Uploading::Active,
+            scan: HeadScan::default(),
+            interims: 0,
+            heard: false,
+            answering: false,
+            persists: false,
+            watching: true,
+            upload_since: now,
+            download_since: now,
+            client_waited: Duration::ZERO,
+        }
+    }
+
+    /// Whether bytes of the final answer may have reached the client.
+    pub(crate) fn answering(&self) -> bool {
+        self.answering
+    }
+}
+
+impl Exchange<'_> {
+    /// Moves what can be moved, in both directions.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<End> {
+        let upload_waited_for = self.upload.waits_for;
+        if self.state.uploading == Uploading::Active
+            && let Poll::Ready(end) = self.poll_upload(cx)
+        {
+            return Poll::Ready(end);
+        }
+        if let Poll::Ready(end) = self.poll_answer(cx) {
+            return Poll::Ready(end);
+        }
+        if self.client_left(cx) {
+            return Poll::Ready(End::Cut {
+                by: "client",
+                reason: "connection reset",
+            });
+        }
+        self.note_progress(upload_waited_for);
+        let (deadline, _) = self.deadline();
+        timer.set(deadline);
+        if timer.poll(cx).is_ready() {
+            return Poll::Ready(self.out_of_time());
+        }
+        Poll::Pending
+    }
+
+    /// `Ready` when the exchange is over for the upload's sake.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let failure = match self
+            .upload
+            .poll(cx, self.client, self.from_client, &mut self.service)
+        {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) => {
+                self.state.uploading = Uploading::Finished;
+                self.state.download_since = Instant::now();
+                return Poll::Pending;
+            }
+            Poll::Ready(Err(RelayError::Sink)) => {
+                self.state.uploading = Uploading::Broken;
+                self.state.download_since = Instant::now();
+                return Poll::Pending;
+            }
+            Poll::Ready(Err(RelayError::Source)) => {
+                return Poll::Ready(End::Cut {
+                    by: "client",
+                    reason: "connection reset",
+                });
+            }
+            Poll::Ready(Err(RelayError::Ended)) => Failure::BodyIncomplete,
+            Poll::Ready(Err(RelayError::Coding)) => Failure::BodyMalformed,
+            Poll::Ready(Err(RelayError::TooLarge)) => Failure::BodyTooLarge,
+        };
+        Poll::Ready(self.fail(failure, false))
+    }
+
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        while !self.state.answering {
+            // An interim answer leaves before anything else is read.
+            match self.download.poll_flush(cx, self.client) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    return Poll::Ready(End::Cut {
+                        by: "client",
+                        reason: "connection reset",
+                    });
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+            match self.take_head() {
+                Err(failure) => return Poll::Ready(self.fail(failure, false)),
+                Ok(true) => continue,
+                Ok(false) => {}
+            }
+            match self.from_service.poll_read(cx, &mut self.service) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    let silent = !self.state.heard;
+                    return Poll::Ready(self.fail(Failure::ConnectionTerminated, silent));
+                }
+                Poll::Ready(Ok(_)) => self.state.heard = true,
+            }
+        }
+        match self
+            .download
+            .poll(cx, &mut self.service, self.from_service, self.client)
+        {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => {
+                *self.open_ended = false;
+                Poll::Ready(End::Complete {
+                    reusable: self.state.uploading == Uploading::Finished
+                        && self.answer.keeps_alive()
+                        && self.from_service.is_empty(),
+                    persists: self.state.persists && self.state.uploading == Uploading::Finished,
+                })
+            }
+            Poll::Ready(Err(RelayError::Sink)) => Poll::Ready(End::Cut {
+                by: "client",
+                reason: "connection reset",
+            }),
+            Poll::Ready(Err(RelayError::Ended | RelayError::Source)) => Poll::Ready(End::Cut {
+                by: "service",
+                reason: "http_response_incomplete",
+            }),
+            Poll::Ready(Err(RelayError::Coding | RelayError::TooLarge)) => Poll::Ready(End::Cut {
+                by: "service",
+                reason: "http_protocol_error",
+            }),
+        }
+    }
+
+    /// Takes an answer's head out of what has arrived, and begins to pass it on; whether there was one.
+    fn take_head(&mut self) -> Result<bool, Failure> {
+        let bytes = self.from_service.filled();
+        let Some(end) = self.state.scan.advance(bytes).map_err(|_| Failure::Protocol)? else {
+            let hopeless = !response::may_begin(bytes) || bytes.len() > response::HEAD_BYTES_MAX;
+            return if hopeless {
+                Err(Failure::Protocol)
+            } else {
+                Ok(false)
+            };
+        };
+        self.answer
+            .parse(bytes, end, self.side.to_head)
+            .map_err(|_| Failure::Protocol)?;
+        self.state.scan = HeadScan::default();
+        // Nobody asked for an upgrade: the client's wish for one ended here.
+        if self.answer.status() == 101 {
+            return Err(Failure::Protocol);
+        }
+        let interim = self.answer.is_interim();
+        let framing = self.answer.framing();
+        let body = BodyToClient::of(framing, self.side.version);
+        self.state.persists = self.side.keeps_alive
+            && body != BodyToClient::UntilClose
+            && self.state.uploading == Uploading::Finished
+            && !self.worker.is_closing(self.side.listener);
+        let head = ClientHead {
+            answer: self.answer,
+            buffer: bytes,
+            edits: self.side.edits,
+            body,
+            persistence: Persistence::of(self.side.version, self.state.persists),
+            debug: self.side.debug,
+            clock: self.worker.clock(),
+        };
+        if interim {
+            self.state.interims += 1;
+            if self.state.interims > INTERIM_MAX {
+                return Err(Failure::Protocol);
+            }
+            let out = self.download.begin(None);
+            // HTTP/1.0 has no interim answers (RFC 9110 §15.2).
+            if self.side.version == Version::Http11 {
+                head.write_interim(out);
+            }
+            self.from_service.consume(end.end);
+            // The client may send its body now, and its time runs.
+            self.state.upload_since = Instant::now();
+            return Ok(true);
+        }
+        *self.open_ended = body == BodyToClient::UntilClose;
+        head.write(self.download.begin(None));
+        self.from_service.consume(end.end);
+        self.state.answering = true;
+        // A body that breaks its coding in its first bytes has a head in front of it that is not out yet.
+        match self
+            .download
+            .begin_body(framing, body == BodyToClient::Chunked, self.from_service)
+        {
+            Ok(()) => Ok(true),
+            Err(_) => {
+                self.state.answering = false;
+                *self.open_ended = false;
+                self.download.begin(None);
+                Err(Failure::Protocol)
+            }
+        }
+    }
+
+    /// The end that a failure makes: an answer if none was begun, else a cut.
+    fn fail(&self, failure: Failure, silent: bool) -> End {
+        // An interim answer that is half written leaves no room for another answer either.
+        if self.state.answering || !self.download.is_flushed() {
+            return End::Cut {
+                by: failure.culprit(),
+                reason: failure.proxy_error(),
+            };
+        }
+        End::Failed { failure, silent }
+    }
+
+    /// Whether the client has gone while the service is waited for. That it sends no more is no such sign: a
+    /// client may close its sending side and still wait.
+    fn client_left(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.state.watching || self.state.uploading == Uploading::Active {
+            return false;
+        }
+        if self.client.poll_read_ready(cx).is_pending() {
+            return false;
+        }
+        self.state.watching = false;
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        match SockRef::from(&*self.client).peek(&mut byte) {
+            Ok(_) => false,
+            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Restarts the clocks of what moved. Time in which the upload waited for its source is the client's.
+    fn note_progress(&mut self, upload_waited_for: Waits) {
+        let (up, down) = (self.upload.take_progress(), self.download.take_progress());
+        if up || down {
+            let now = Instant::now();
+            if up {
+                if upload_waited_for == Waits::Source {
+                    self.state.client_waited += now - self.state.upload_since;
+                }
+                self.state.upload_since = now;
+            }
+            if down && self.state.answering {
+                self.state.download_since = now;
+            }
+        }
+    }
+
+    /// When somebody's time is up, and whose.
+    fn deadline(&self) -> (Instant, Overdue) {
+        let answer = if !self.state.answering {
+            let begins = self.state.uploading != Uploading::Active;
+            begins.then(|| {
+                (
+                    self.state.download_since + self.patience.service.response,
+                    Overdue::Answer,
+                )
+            })
+        } else {
+            Some(match self.download.waits_for {
+                Waits::Source => (
+                    self.state.download_since + self.patience.service.idle,
+                    Overdue::AnswerBody,
+                ),
+                Waits::Sink => (self.state.download_since + WRITE_STALL, Overdue::ClientTakes),
+            })
+        };
+        let upload = (self.state.uploading == Uploading::Active).then(|| match self.upload.waits_for {
+            Waits::Sink => (self.state.upload_since + WRITE_STALL, Overdue::ServiceTakes),
+            // Who waits to be told to go on waits for the service, and so does everybody.
+            Waits::Source if self.awaits_continue() => (
+                self.state.upload_since + self.patience.service.response,
+                Overdue::Answer,
+            ),
+            Waits::Source => {
+                let earned =
+                    Duration::from_secs(self.upload.body_bytes() / BODY_RATE_MIN).max(BODY_RATE_GRACE);
+                let patience = earned
+                    .saturating_sub(self.state.client_waited)
+                    .min(self.side.body_idle);
+                (self.state.upload_since + patience, Overdue::RequestBody)
+            }
+        });
+        let route = self.patience.route.map(|at| (at, Overdue::Route));
+        [answer, upload, route]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
+            .unwrap_or_else(|| (Instant::now() + FAR, Overdue::Route))
+    }
+
+    /// Whether the client holds its body back until the service says `100 Continue`.
+    fn awaits_continue(&self) -> bool {
+        self.side.expects && self.state.interims == 0 && self.upload.body_bytes() == 0
+    }
+
+    fn out_of_time(&self) -> End {
+        let (_, overdue) = self.deadline();
+        let failure = match overdue {
+            Overdue::Answer => Failure::ResponseTimeout,
+            Overdue::RequestBody => Failure::BodyTimeout,
+            Overdue::ServiceTakes => Failure::WriteTimeout,
+            Overdue::Route => Failure::RouteTimeout,
+            Overdue::AnswerBody => {
+                return End::Cut {
+                    by: "service",
+                    reason: "connection_read_timeout",
+                };
+            }
+            Overdue::ClientTakes => {
+                return End::Cut {
+                    by: "client",
+                    reason: "write stall",
+                };
+            }
+        };
+        self.fail(failure, false)
+    }
+}
+
+/// Whose time is up.
+#[derive(Debug, Clone, Copy)]
+enum Overdue {
+    /// The service has not begun to answer.
+    Answer,
+    /// The service pauses within its answer.
+    AnswerBody,
+    /// The client does not take the answer.
+    ClientTakes,
+    /// The service does not take the request.
+    ServiceTakes,
+    /// The client does not send the body, or too slowly.
+    RequestBody,
+    /// The route's timeout has passed.
+    Route,
+}

@@ -1,0 +1,287 @@
+//! One direction of an exchange: a head that is written first, then a body that passes through.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite as _;
+use tokio::net::TcpStream;
+use waypost_wire::body::BodyDecoder;
+use waypost_wire::field::Framing;
+use waypost_wire::write;
+
+use crate::buffer::Buffer;
+
+/// How much is gathered before it is written.
+const GATHER_BYTES: usize = 64 << 10;
+
+/// One direction of an exchange. Reading waits for writing: a slow sink stops the reading from its source.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    decoder: BodyDecoder,
+    /// Whether the body leaves in chunks.
+    chunks: bool,
+    /// What is to be written, and was: written <= out.len().
+    out: Vec<u8>,
+    written: usize,
+    /// Whether everything, the end of the body included, is in `out`.
+    complete: bool,
+    /// Whether `out` still holds all there is, so that it can be written to another connection.
+    whole: bool,
+    /// Bytes of body that came through.
+    body_bytes: u64,
+    body_bytes_max: u64,
+    /// What the relay waits for.
+    pub(crate) waits_for: Waits,
+    /// Whether bytes moved since somebody asked.
+    progressed: bool,
+}
+
+/// What a relay waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waits {
+    Source,
+    Sink,
+}
+
+/// Why a relay cannot go on.
+#[derive(Debug)]
+pub(crate) enum RelayError {
+    /// Reading failed.
+    Source,
+    /// The source ended before the body did.
+    Ended,
+    /// The body breaks its coding.
+    Coding,
+    /// The body is longer than allowed.
+    TooLarge,
+    /// Writing failed.
+    Sink,
+}
+
+impl Default for Relay {
+    fn default() -> Self {
+        Self {
+            decoder: BodyDecoder::Length(0),
+            chunks: false,
+            out: Vec::new(),
+            written: 0,
+            complete: false,
+            whole: true,
+            body_bytes: 0,
+            body_bytes_max: u64::MAX,
+            waits_for: Waits::Sink,
+            progressed: false,
+        }
+    }
+}
+
+impl Relay {
+    /// Begins anew; the head is then written into what is returned.
+    pub(crate) fn begin(&mut self, body_bytes_max: Option<u64>) -> &mut Vec<u8> {
+        *self = Self {
+            out: std::mem::take(&mut self.out),
+            body_bytes_max: body_bytes_max.unwrap_or(u64::MAX),
+            ..Self::default()
+        };
+        self.out.clear();
+        &mut self.out
+    }
+
+    /// Says how the body is framed, and takes what is there of it already, so that it leaves with the head.
+    pub(crate) fn begin_body(
+        &mut self,
+        framing: Framing,
+        chunks: bool,
+        source: &mut Buffer,
+    ) -> Result<(), RelayError> {
+        self.decoder = BodyDecoder::new(framing);
+        self.chunks = chunks;
+        self.gather(source)
+    }
+
+    /// Replaces a part of what is written first, before it is written again.
+    pub(crate) fn replace_in_head(&mut self, range: Range<usize>, by: &[u8]) {
+        self.out.splice(range, by.iter().copied());
+    }
+
+    /// Whether nothing waits to be written.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.written == self.out.len()
+    }
+
+    /// Whether everything is in memory still, so that it can be written again.
+    pub(crate) fn can_restart(&self) -> bool {
+        self.whole && self.complete
+    }
+
+    /// Whether all there is has been written.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.complete && self.written == self.out.len()
+    }
+
+    /// Whether nothing at all has been written.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.whole && self.written == 0
+    }
+
+    /// Has everything written again.
+    pub(crate) fn restart(&mut self) {
+        self.written = 0;
+    }
+
+    /// Bytes of body that came through.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// Whether bytes moved since the last time this was asked.
+    pub(crate) fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.progressed)
+    }
+
+    /// Gives back memory beyond `keep`.
+    pub(crate) fn tidy(&mut self, keep: usize) {
+        self.out.clear();
+        self.out.shrink_to(keep);
+        self.written = 0;
+    }
+
+    /// Writes what is to be written, and no more.
+    pub(crate) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut TcpStream,
+    ) -> Poll<Result<(), RelayError>> {
+        while self.written < self.out.len() {
+            self.waits_for = Waits::Sink;
+            let rest = &self.out[self.written..];
+            let count = ready!(Pin::new(&mut *to).poll_write(cx, rest)).map_err(|_| RelayError::Sink)?;
+            if count == 0 {
+                return Poll::Ready(Err(RelayError::Sink));
+            }
+            self.written += count;
+            self.progressed = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Moves bytes until all have moved, or nothing moves.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        source: &mut Buffer,
+        to: &mut TcpStream,
+    ) -> Poll<Result<(), RelayError>> {
+        loop {
+            ready!(self.poll_flush(cx, to))?;
+            if self.complete {
+                return Poll::Ready(Ok(()));
+            }
+            self.whole = false;
+            self.out.clear();
+            self.written = 0;
+            if !source.is_empty() {
+                if self.passes_unchanged() {
+                    ready!(self.poll_pass(cx, source, to))?;
+                } else {
+                    self.gather(source)?;
+                }
+                continue;
+            }
+            self.waits_for = Waits::Source;
+            source.widen();
+            let count = ready!(source.poll_read(cx, from)).map_err(|_| RelayError::Source)?;
+            self.progressed = true;
+            if count == 0 {
+                if !self.decoder.may_end_by_close() {
+                    return Poll::Ready(Err(RelayError::Ended));
+                }
+                self.finish()?;
+            }
+        }
+    }
+
+    /// Whether the body's bytes leave as they came, so that they need not be copied.
+    fn passes_unchanged(&self) -> bool {
+        !self.chunks && !matches!(self.decoder, BodyDecoder::Chunked(_))
+    }
+
+    /// Writes from `source` itself.
+    fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Buffer,
+        to: &mut TcpStream,
+    ) -> Poll<Result<(), RelayError>> {
+        let data = self
+            .decoder
+            .clone()
+            .decode(source.filled())
+            .map_err(|_| RelayError::Coding)?
+            .data;
+        self.waits_for = Waits::Sink;
+        let count =
+            ready!(Pin::new(to).poll_write(cx, &source.filled()[data])).map_err(|_| RelayError::Sink)?;
+        if count == 0 {
+            return Poll::Ready(Err(RelayError::Sink));
+        }
+        self.decoder
+            .decode(&source.filled()[..count])
+            .map_err(|_| RelayError::Coding)?;
+        source.consume(count);
+        self.count(count)?;
+        self.progressed = true;
+        if self.decoder.is_done() {
+            self.finish()?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Moves what `source` has of the body to `out`, in the form in which it leaves.
+    fn gather(&mut self, source: &mut Buffer) -> Result<(), RelayError> {
+        while !self.decoder.is_done() && !source.is_empty() && self.out.len() < GATHER_BYTES {
+            let piece = self
+                .decoder
+                .decode(source.filled())
+                .map_err(|_| RelayError::Coding)?;
+            let data = &source.filled()[piece.data];
+            let count = data.len();
+            if self.chunks {
+                write::chunk(&mut self.out, data);
+            } else {
+                self.out.extend_from_slice(data);
+            }
+            self.count(count)?;
+            source.consume(piece.consumed);
+        }
+        if self.decoder.is_done() {
+            self.finish()?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), RelayError> {
+        self.body_bytes += bytes as u64;
+        if self.body_bytes > self.body_bytes_max {
+            return Err(RelayError::TooLarge);
+        }
+        Ok(())
+    }
+
+    /// Appends the end of the body.
+    fn finish(&mut self) -> Result<(), RelayError> {
+        if self.chunks && !self.complete {
+            self.out.extend_from_slice(b"0\r\n");
+            if let BodyDecoder::Chunked(decoder) = &self.decoder {
+                decoder
+                    .write_trailers(&mut self.out)
+                    .map_err(|_| RelayError::Coding)?;
+            }
+            self.out.extend_from_slice(b"\r\n");
+        }
+        self.complete = true;
+        Ok(())
+    }
+}

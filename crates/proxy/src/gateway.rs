@@ -1,0 +1,370 @@
+//! The control of the data plane: starting it, changing its plan, draining it.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use waypost_plan::Settings;
+use waypost_plan::listener::Listener;
+
+use crate::access_log::{Lost, Writer};
+use crate::discovery;
+use crate::endpoints::ServiceState;
+use crate::generation::{Generation, ListenerId};
+use crate::sockets;
+use crate::worker::{self, Command, Handle, Listening, Shared, complain};
+
+/// Descriptors that are left for everything but connections: files, listeners, runtimes.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// How long a change waits for the names in it.
+const RESOLVE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the last lines of the access log may take; a destination that blocks must not keep the gateway.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a replaced generation is still in use.
+const BURY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A running data plane.
+pub struct Gateway {
+    generations: Arc<ArcSwap<Generation>>,
+    workers: Vec<Handle>,
+    listeners: Vec<Open>,
+    control: Runtime,
+    resolver: Option<JoinHandle<()>>,
+    log: Option<Writer>,
+}
+
+/// A listener that is open.
+#[derive(Debug)]
+struct Open {
+    id: ListenerId,
+    address: SocketAddr,
+}
+
+/// Why a plan could not be taken into service. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {bind}: {error}")]
+    Listen {
+        /// The address as written.
+        bind: Box<str>,
+        /// Why.
+        error: io::Error,
+    },
+    /// A worker or the log's writer cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(io::Error),
+}
+
+/// A listener that has been opened, and where: port 0 has become a real one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listened {
+    /// The address.
+    pub address: SocketAddr,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were cut as the time was up.
+    pub cut: usize,
+    /// Lines that never reached the access log.
+    pub lost: Lost,
+}
+
+impl Gateway {
+    /// Starts serving `generation`. The control's work runs on `control`.
+    ///
+    /// Returns once clients are accepted, with the listeners in order of declaration.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on, or no thread can be started.
+    pub async fn start(
+        generation: Generation,
+        control: Runtime,
+    ) -> Result<(Self, Vec<Listened>), ApplyError> {
+        let settings = generation.plan().settings().clone();
+        let count = workers_wanted(&settings);
+        let opened = open_all(generation.listeners(), count, &[])?;
+        complain_of_names(&discovery::resolve(generation.services()).await);
+
+        let generations = Arc::new(ArcSwap::from_pointee(generation));
+        let (log, rings) = Writer::start(count, settings.access_log, complain).map_err(ApplyError::Thread)?;
+        let descriptors = descriptors();
+        let shared = Shared {
+            generations: Arc::clone(&generations),
+            connections_max: descriptors.clients,
+            idle_max: descriptors.idle.div_ceil(count),
+            connections_open: Arc::new(AtomicUsize::new(0)),
+        };
+        let workers: io::Result<Vec<Handle>> = rings
+            .into_iter()
+            .enumerate()
+            .map(|(index, ring)| worker::start(index, shared.clone(), ring))
+            .collect();
+        let mut gateway = Self {
+            generations,
+            workers: workers.map_err(ApplyError::Thread)?,
+            listeners: Vec::new(),
+            control,
+            resolver: None,
+            log: Some(log),
+        };
+        let listened = gateway.accept_on(opened);
+        gateway.keep_resolved();
+        Ok((gateway, listened))
+    }
+
+    /// Puts `generation` in the place of the one that is served. Requests under way keep theirs.
+    ///
+    /// Returns the listeners that were added.
+    ///
+    /// # Errors
+    /// When a listener that is new cannot be opened. Nothing has changed then.
+    pub async fn apply(&mut self, generation: Generation) -> Result<Vec<Listened>, ApplyError> {
+        let before = self.generations.load_full();
+        let generation = generation.following(&before);
+        let is_new = |id: ListenerId| before.listener(id).is_none();
+        let added = generation.listeners().filter(|(id, _)| is_new(*id));
+        // A listener that moves to another address of its port takes the port over from itself.
+        let leaving = self
+            .listeners
+            .iter()
+            .filter(|open| generation.listener(open.id).is_none());
+        let leaving: Vec<u16> = leaving.map(|open| open.address.port()).collect();
+        let opened = open_all(added, self.workers.len(), &leaving)?;
+        let unresolved: Vec<Arc<ServiceState>> = generation
+            .services()
+            .iter()
+            .filter(|state| state.targets().is_empty())
+            .cloned()
+            .collect();
+        // A resolver that does not answer must not keep the change from coming into force.
+        let resolved = timeout(RESOLVE_PATIENCE, discovery::resolve(&unresolved)).await;
+        complain_of_names(&resolved.unwrap_or_default());
+
+        let generation = Arc::new(generation);
+        self.generations.store(Arc::clone(&generation));
+        let kept: HashSet<*const ServiceState> = generation.services().iter().map(Arc::as_ptr).collect();
+        for state in before.services() {
+            if !kept.contains(&Arc::as_ptr(state)) {
+                state.retire();
+            }
+        }
+        let listened = self.accept_on(opened);
+        for open in self
+            .listeners
+            .extract_if(.., |open| generation.listener(open.id).is_none())
+        {
+            for worker in &self.workers {
+                let _ = worker.commands.send(Command::Close(open.id));
+            }
+        }
+        let settings = generation.plan().settings();
+        if settings.access_log != before.plan().settings().access_log {
+            self.reopen_log();
+        }
+        let changed = settings.workers != before.plan().settings().workers;
+        if changed && workers_wanted(settings) != self.workers.len() {
+            complain("a changed `workers` takes effect at the next start");
+        }
+        self.keep_resolved();
+        self.control.spawn(bury(before));
+        Ok(listened)
+    }
+
+    /// The generation that is served.
+    pub fn generation(&self) -> Arc<Generation> {
+        self.generations.load_full()
+    }
+
+    /// Where the gateway listens, in order of opening.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|open| open.address).collect()
+    }
+
+    /// Opens the access log anew, so that a rotated file is let go of.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.log {
+            log.redirect(self.generation().plan().settings().access_log.clone());
+        }
+    }
+
+    /// Stops accepting, lets requests end for up to `patience`, then cuts what is left.
+    pub async fn drain(mut self, patience: Duration) -> Drained {
+        let mut waits = Vec::new();
+        for worker in &self.workers {
+            let (done, wait) = oneshot::channel();
+            let _ = worker.commands.send(Command::Drain { done });
+            waits.push(wait);
+        }
+        let all = async {
+            for wait in waits {
+                let _ = wait.await;
+            }
+        };
+        let _ = timeout(patience, all).await;
+        let mut cut = 0;
+        for worker in self.workers.drain(..) {
+            let (answer, left) = oneshot::channel();
+            let _ = worker.commands.send(Command::Stop(answer));
+            cut += left.await.unwrap_or(0);
+            let _ = tokio::task::spawn_blocking(move || worker.thread.join()).await;
+        }
+        if let Some(resolver) = self.resolver.take() {
+            resolver.abort();
+        }
+        let lost = match self.log.take() {
+            Some(log) => tokio::task::spawn_blocking(move || log.finish(LOG_PATIENCE)).await,
+            None => Ok(Lost::default()),
+        };
+        Drained {
+            cut,
+            lost: lost.unwrap_or_default(),
+        }
+    }
+
+    fn accept_on(&mut self, opened: Vec<Opened>) -> Vec<Listened> {
+        let mut listened = Vec::new();
+        for Opened {
+            id,
+            listener,
+            address,
+            sockets,
+        } in opened
+        {
+            let open = Arc::new(AtomicUsize::new(0));
+            for (worker, socket) in self.workers.iter().zip(sockets) {
+                let listening = Listening {
+                    id,
+                    listener: Arc::clone(&listener),
+                    socket,
+                    open: Arc::clone(&open),
+                };
+                let _ = worker.commands.send(Command::Listen(listening));
+            }
+            self.listeners.push(Open { id, address });
+            listened.push(Listened { address });
+        }
+        listened
+    }
+
+    /// Keeps the names of the live generation resolved, and no others.
+    fn keep_resolved(&mut self) {
+        if let Some(resolver) = self.resolver.take() {
+            resolver.abort();
+        }
+        let services = self.generation().services().to_vec();
+        self.resolver = Some(self.control.spawn(discovery::keep_resolved(services)));
+    }
+}
+
+/// Says which names of endpoints have no address; they are asked for again and again.
+fn complain_of_names(unresolved: &[String]) {
+    const SHOWN: usize = 10;
+    for name in unresolved.iter().take(SHOWN) {
+        complain(&format!(
+            "the endpoint name `{name}` does not resolve; it is looked up again every second"
+        ));
+    }
+    if unresolved.len() > SHOWN {
+        complain(&format!(
+            "and {} more names do not resolve",
+            unresolved.len() - SHOWN
+        ));
+    }
+}
+
+/// Waits until nobody serves by a replaced generation, then drops it here: to free a table of 100,000 routes
+/// would hold up a worker.
+async fn bury(generation: Arc<Generation>) {
+    while Arc::strong_count(&generation) > 1 {
+        tokio::time::sleep(BURY_INTERVAL).await;
+    }
+}
+
+/// How many workers the settings ask for.
+fn workers_wanted(settings: &Settings) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    settings.workers.map_or_else(cores, std::num::NonZeroUsize::get)
+}
+
+struct Opened {
+    id: ListenerId,
+    listener: Arc<Listener>,
+    address: SocketAddr,
+    sockets: Vec<std::net::TcpListener>,
+}
+
+fn open_all<'a>(
+    listeners: impl Iterator<Item = (ListenerId, &'a Arc<Listener>)>,
+    workers: usize,
+    leaving: &[u16],
+) -> Result<Vec<Opened>, ApplyError> {
+    listeners
+        .map(|(id, listener)| {
+            let cannot = |error| ApplyError::Listen {
+                bind: listener.bind.text.clone(),
+                error,
+            };
+            let is_own = leaving.contains(&listener.bind.address.port());
+            let sockets = sockets::listen(listener.bind.address, workers, is_own).map_err(cannot)?;
+            let address = match sockets.first() {
+                Some(socket) => socket.local_addr().map_err(cannot)?,
+                None => listener.bind.address,
+            };
+            Ok(Opened {
+                id,
+                listener: Arc::clone(listener),
+                address,
+                sockets,
+            })
+        })
+        .collect()
+}
+
+/// What the process's descriptors are shared out to.
+pub(crate) struct Descriptors {
+    /// Clients in all. Each may need a second one for its service.
+    pub(crate) clients: usize,
+    /// Idle connections to services in all.
+    pub(crate) idle: usize,
+}
+
+/// Shares out the process's descriptors: two fifths for clients, as many for their services, one for idle
+/// connections. The limit is first raised as far as it may be.
+pub(crate) fn descriptors() -> Descriptors {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let Some(all) = current else {
+        return Descriptors {
+            clients: usize::MAX,
+            idle: usize::MAX,
+        };
+    };
+    let fifth = usize::try_from(all.saturating_sub(DESCRIPTORS_RESERVED) / 5)
+        .unwrap_or(usize::MAX / 2)
+        .max(1);
+    let clients = fifth.saturating_mul(2);
+    Descriptors { clients, idle: fifth }
+}

@@ -1,0 +1,82 @@
+//! The limits that no config changes, for `waypost check --limits`.
+
+use std::time::Duration;
+
+use waypost_wire::{chunked, response};
+
+use crate::access_log::RING_BYTES;
+use crate::connection::{answering, reading};
+use crate::exchange::{self, connect};
+use crate::{buffer, discovery, gateway, pool, sockets};
+
+/// A limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// What it bounds.
+    pub name: &'static str,
+    /// By how much.
+    pub value: Value,
+}
+
+/// How much, and of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// So many bytes.
+    Bytes(u64),
+    /// So many.
+    Count(u64),
+    /// So long.
+    Time(Duration),
+}
+
+/// Every limit that no config changes, as it is in force in this process.
+///
+/// The number of open files that a process may have is first raised as far as it may be, as the gateway does.
+pub fn fixed() -> Vec<Limit> {
+    let bytes = |name, bytes: usize| Limit {
+        name,
+        value: Value::Bytes(bytes as u64),
+    };
+    let count = |name, count: usize| Limit {
+        name,
+        value: Value::Count(count as u64),
+    };
+    let time = |name, time| Limit {
+        name,
+        value: Value::Time(time),
+    };
+    let descriptors = gateway::descriptors();
+    vec![
+        count("clients, by this process's open files", descriptors.clients),
+        count("idle service connections, likewise", descriptors.idle),
+        count("clients waiting to be accepted", sockets::BACKLOG as usize),
+        time(
+            "first request of a client of a closing listener",
+            reading::LAST_CALL,
+        ),
+        bytes("response head", response::HEAD_BYTES_MAX),
+        count("header lines of a response", response::FIELDS_MAX),
+        count("interim answers of a request", exchange::INTERIM_MAX as usize),
+        bytes("one chunk extension", chunked::EXTENSION_BYTES_MAX),
+        bytes("chunk extensions of a message", chunked::EXTENSIONS_BYTES_MAX),
+        bytes("trailers", chunked::TRAILERS_BYTES_MAX),
+        count("trailer lines", chunked::TRAILERS_MAX),
+        Limit {
+            name: "request body, each second",
+            value: Value::Bytes(exchange::BODY_RATE_MIN),
+        },
+        time(
+            "request body, waiting before that counts",
+            exchange::BODY_RATE_GRACE,
+        ),
+        time("a peer that takes nothing", exchange::WRITE_STALL),
+        bytes("buffer of each direction of a body", buffer::BODY_BYTES),
+        time("swallowing what comes behind a last answer", answering::LINGER),
+        bytes("swallowed behind a last answer", answering::LINGER_BYTES),
+        count("endpoints tried for a request", connect::ATTEMPTS_MAX),
+        time("rest of an endpoint that refused", pool::REST),
+        time("looking up an endpoint's name", discovery::LOOKUP_TIMEOUT),
+        time("between two look-ups", discovery::REFRESH),
+        bytes("access log lines waiting, each worker", RING_BYTES),
+    ]
+}

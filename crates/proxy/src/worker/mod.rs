@@ -1,0 +1,323 @@
+//! Workers: one thread each, with a runtime, sockets, pools and counters of its own.
+
+mod accept;
+mod seats;
+mod workspace;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use waypost_plan::AccessLog;
+use waypost_plan::listener::Listener;
+use waypost_plan::service::ServiceId;
+
+use crate::access_log::{LineRing, Record};
+use crate::clock::HttpClock;
+use crate::generation::{Generation, ListenerId};
+use crate::pool::{IdleBudget, WorkerService};
+pub(crate) use crate::worker::seats::Seat;
+use crate::worker::seats::Seats;
+pub(crate) use crate::worker::workspace::Workspace;
+
+/// How often idle connections to services are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How many workspaces are kept for connections to come.
+const WORKSPACES_KEPT: usize = 64;
+
+/// What a worker is told.
+pub(crate) enum Command {
+    /// Accept clients.
+    Listen(Listening),
+    /// Stop accepting on a listener, and close what is idle there.
+    Close(ListenerId),
+    /// Stop accepting, close what is idle, and say on `done` when nothing is left.
+    Drain {
+        /// Told when the last connection has ended.
+        done: oneshot::Sender<()>,
+    },
+    /// End now; says how many connections were cut.
+    Stop(oneshot::Sender<usize>),
+}
+
+/// A socket to accept clients on.
+pub(crate) struct Listening {
+    pub(crate) id: ListenerId,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) socket: TcpListener,
+    /// How many connections of this listener are open, in all workers.
+    pub(crate) open: Arc<AtomicUsize>,
+}
+
+/// What the control knows of a worker.
+pub(crate) struct Handle {
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) thread: JoinHandle<()>,
+}
+
+/// A worker, as its tasks share it.
+pub(crate) struct Worker {
+    generations: RefCell<Cache<Arc<ArcSwap<Generation>>, Arc<Generation>>>,
+    snapshot: RefCell<Rc<Snapshot>>,
+    services: RefCell<HashMap<usize, Rc<WorkerService>>>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a workspace is large, and moves between here and its connection"
+    )]
+    workspaces: RefCell<Vec<Box<Workspace>>>,
+    seats: Seats,
+    draining: Cell<bool>,
+    log: RefCell<LineRing>,
+    rng: RefCell<fastrand::Rng>,
+    clock: HttpClock,
+    idle: IdleBudget,
+    /// Connections that all workers may have at a time, so that descriptors are left for services.
+    connections_max: usize,
+    /// How many there are in all workers.
+    connections_open: Arc<AtomicUsize>,
+}
+
+/// A generation as one request holds it, with the worker's own side of its services.
+pub(crate) struct Snapshot {
+    pub(crate) generation: Arc<Generation>,
+    services: Vec<std::cell::OnceCell<Rc<WorkerService>>>,
+    /// The worker's own copies: to count references to one that all workers share would cost every request.
+    listeners: Vec<(ListenerId, Rc<Listener>)>,
+    pub(crate) logs: bool,
+}
+
+/// What all workers start with.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) generations: Arc<ArcSwap<Generation>>,
+    pub(crate) connections_max: usize,
+    /// Idle connections to services, for each worker.
+    pub(crate) idle_max: usize,
+    pub(crate) connections_open: Arc<AtomicUsize>,
+}
+
+/// Starts a worker on a thread of its own.
+pub(crate) fn start(index: usize, shared: Shared, log: LineRing) -> io::Result<Handle> {
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let (started, outcome) = std::sync::mpsc::channel();
+    let thread = thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(move || {
+            // A local runtime is built on the thread that drives it.
+            match Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .build_local(LocalOptions::default())
+            {
+                Ok(runtime) => {
+                    let _ = started.send(Ok(()));
+                    runtime.block_on(run(shared, log, inbox));
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
+        })?;
+    outcome
+        .recv()
+        .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
+    Ok(Handle { commands, thread })
+}
+
+async fn run(shared: Shared, log: LineRing, mut inbox: mpsc::UnboundedReceiver<Command>) {
+    let generation = shared.generations.load_full();
+    let worker = Rc::new(Worker {
+        generations: RefCell::new(Cache::new(shared.generations)),
+        snapshot: RefCell::new(Rc::new(Snapshot::new(generation))),
+        services: RefCell::default(),
+        workspaces: RefCell::default(),
+        seats: Seats::default(),
+        draining: Cell::new(false),
+        log: RefCell::new(log),
+        rng: RefCell::new(fastrand::Rng::new()),
+        clock: HttpClock::default(),
+        idle: IdleBudget::new(shared.idle_max),
+        connections_max: shared.connections_max,
+        connections_open: shared.connections_open,
+    });
+    tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+    let mut acceptors: Vec<accept::Acceptor> = Vec::new();
+    while let Some(command) = inbox.recv().await {
+        match command {
+            Command::Listen(listening) => match accept::Acceptor::start(&worker, listening) {
+                Ok(acceptor) => acceptors.push(acceptor),
+                Err(error) => complain(&format!("a listener could not be started: {error}")),
+            },
+            Command::Close(id) => {
+                for acceptor in acceptors.extract_if(.., |acceptor| acceptor.id() == id) {
+                    acceptor.stop().await;
+                }
+                worker.seats.wake_all();
+            }
+            Command::Drain { done } => {
+                worker.draining.set(true);
+                for acceptor in acceptors.drain(..) {
+                    acceptor.stop().await;
+                }
+                worker.seats.wake_all();
+                let worker = Rc::clone(&worker);
+                tokio::task::spawn_local(async move {
+                    worker.seats.emptied().await;
+                    let _ = done.send(());
+                });
+            }
+            Command::Stop(cut) => {
+                let _ = cut.send(worker.seats.len());
+                return;
+            }
+        }
+    }
+}
+
+/// Closes idle connections to services in time, and forgets services that no generation has any more.
+async fn sweep(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let now = Instant::now();
+        let mut services = worker.services.borrow_mut();
+        services.retain(|_, service| !service.state().is_retired());
+        for service in services.values() {
+            service.sweep(now);
+        }
+        drop(services);
+        // An idle gateway lets go of a replaced generation too.
+        worker.snapshot();
+    }
+}
+
+/// Says on standard error what an operator should know.
+pub(crate) fn complain(message: &str) {
+    use std::io::Write as _;
+    // Nobody has to read it: `eprintln!` would panic then.
+    let _ = writeln!(io::stderr(), "waypost: {message}");
+}
+
+impl Worker {
+    /// The generation that is live now.
+    pub(crate) fn snapshot(&self) -> Rc<Snapshot> {
+        let mut cache = self.generations.borrow_mut();
+        let live = cache.load();
+        let mut snapshot = self.snapshot.borrow_mut();
+        if !Arc::ptr_eq(live, &snapshot.generation) {
+            *snapshot = Rc::new(Snapshot::new(Arc::clone(live)));
+        }
+        Rc::clone(&snapshot)
+    }
+
+    /// The worker's own side of a service.
+    pub(crate) fn service(&self, snapshot: &Snapshot, id: ServiceId) -> Rc<WorkerService> {
+        let service = snapshot.services[id.index()].get_or_init(|| {
+            let state = snapshot.generation.service(id);
+            // While the map holds the state, no other one can have its address.
+            let key = Arc::as_ptr(state).addr();
+            let mut services = self.services.borrow_mut();
+            let turn = self.rng.borrow_mut().usize(..);
+            let service = services
+                .entry(key)
+                .or_insert_with(|| Rc::new(WorkerService::new(Arc::clone(state), turn)));
+            Rc::clone(service)
+        });
+        Rc::clone(service)
+    }
+
+    /// Keeps a connection to a service that has finished exactly, if there is room for it.
+    pub(crate) fn keep_idle(&self, service: &WorkerService, address: SocketAddr, stream: TcpStream) {
+        if let Some(place) = self.idle.place() {
+            service.put(address, stream, Instant::now(), place);
+        }
+    }
+
+    /// Closes all idle connections to services, as descriptors are short; whether there were any.
+    pub(crate) fn close_idle(&self) -> bool {
+        let any = self.idle.is_used();
+        for service in self.services.borrow().values() {
+            service.close_idle();
+        }
+        any
+    }
+
+    /// A roll of the dice, uniform in `0..2^64`.
+    pub(crate) fn roll(&self) -> u64 {
+        self.rng.borrow_mut().u64(..)
+    }
+
+    /// The time of day.
+    pub(crate) fn clock(&self) -> &HttpClock {
+        &self.clock
+    }
+
+    /// Whether the gateway is about to stop.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Whether connections of this listener end with their present answer: the gateway is about to stop, or
+    /// the listener is gone.
+    pub(crate) fn is_closing(&self, listener: ListenerId) -> bool {
+        self.is_draining() || self.snapshot().listener(listener).is_none()
+    }
+
+    /// Memory for one connection's requests.
+    pub(crate) fn borrow_workspace(&self) -> Box<Workspace> {
+        self.workspaces.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes memory back for the next connection.
+    pub(crate) fn return_workspace(&self, mut workspace: Box<Workspace>) {
+        workspace.tidy();
+        let mut kept = self.workspaces.borrow_mut();
+        if kept.len() < WORKSPACES_KEPT {
+            kept.push(workspace);
+        }
+    }
+
+    /// Hands a line over to the access log.
+    pub(crate) fn log(&self, record: &Record) {
+        self.log.borrow_mut().push(&record.line());
+    }
+}
+
+impl Snapshot {
+    fn new(generation: Arc<Generation>) -> Self {
+        let services = generation
+            .services()
+            .iter()
+            .map(|_| std::cell::OnceCell::new())
+            .collect();
+        let listeners = generation
+            .listeners()
+            .map(|(id, listener)| (id, Rc::new((**listener).clone())))
+            .collect();
+        let logs = generation.plan().settings().access_log != AccessLog::Off;
+        Self {
+            generation,
+            services,
+            listeners,
+            logs,
+        }
+    }
+
+    /// The listener with this id, if there still is one.
+    pub(crate) fn listener(&self, id: ListenerId) -> Option<&Rc<Listener>> {
+        self.listeners
+            .iter()
+            .find_map(|(other, listener)| (*other == id).then_some(listener))
+    }
+}

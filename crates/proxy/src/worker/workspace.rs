@@ -1,0 +1,60 @@
+//! The memory that a connection works in while it has a request, borrowed from the worker.
+
+use waypost_route::table::Scratch;
+use waypost_wire::request::RequestHead;
+use waypost_wire::response::ResponseHead;
+use waypost_wire::scan::HeadScan;
+
+use crate::answer::wants_json;
+use crate::buffer::Buffer;
+use crate::decide::Facts;
+use crate::exchange::relay::Relay;
+
+/// Buffers and lists whose memory is used again, request after request. An idle connection has none.
+#[derive(Default)]
+pub(crate) struct Workspace {
+    /// What the client sent: the head of the present request, then what follows it.
+    pub(crate) from_client: Buffer,
+    pub(crate) scan: HeadScan,
+    pub(crate) head: RequestHead,
+    pub(crate) facts: Facts,
+    pub(crate) matching: Scratch,
+    pub(crate) bytes: Vec<u8>,
+    /// The path as the service sees it.
+    pub(crate) path: Vec<u8>,
+    pub(crate) from_service: Buffer,
+    pub(crate) answer: ResponseHead,
+    pub(crate) upload: Relay,
+    pub(crate) download: Relay,
+    /// Whether the request is a HEAD, so that its answer has no body.
+    pub(crate) is_head: bool,
+    /// Whether the client asks for errors in JSON.
+    pub(crate) wants_json: bool,
+    /// An answer of the gateway's own.
+    pub(crate) own_answer: Vec<u8>,
+}
+
+/// What the lists of a workspace may keep.
+const BYTES_KEPT: usize = 64 << 10;
+
+impl Workspace {
+    /// Notes what has to be known of the request after its head has left the buffer.
+    pub(crate) fn note_kind(&mut self) {
+        let buffer = self.from_client.filled();
+        self.is_head = self.head.method(buffer) == b"HEAD";
+        self.wants_json = wants_json(&self.head, buffer);
+    }
+
+    /// Forgets what was in it, and gives back what was extraordinary.
+    pub(crate) fn tidy(&mut self) {
+        self.from_client.shrink();
+        self.from_service.shrink();
+        self.scan = HeadScan::default();
+        for bytes in [&mut self.bytes, &mut self.path, &mut self.own_answer] {
+            bytes.clear();
+            bytes.shrink_to(BYTES_KEPT);
+        }
+        self.upload.tidy(BYTES_KEPT);
+        self.download.tidy(BYTES_KEPT);
+    }
+}
