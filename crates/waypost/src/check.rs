@@ -1,0 +1,215 @@
+//! `waypost check`: everything that is wrong with a config.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::json;
+use waypost_config::diagnostic::{self, Diagnostic};
+use waypost_config::{duration, size, yaml};
+use waypost_plan::Plan;
+use waypost_plan::listener::Underscores;
+use waypost_plan::route::{Action, Forward};
+use waypost_proxy::limits::Value;
+
+use crate::cli::Format;
+use crate::output::{self, count};
+use crate::{Outcome, config, load};
+
+/// Prints what is wrong with the config at `path`, and a summary.
+pub(crate) fn check(path: &Path, limits: bool, format: Format) -> anyhow::Result<Outcome> {
+    let texts = config::read(path)?;
+    let checked = load::check(&texts);
+    let (diagnostics, plan) = match &checked {
+        Ok(checked) => (&checked.warnings, Some(checked.generation.plan())),
+        Err(diagnostics) => (diagnostics, None),
+    };
+    let errors = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.is_error())
+        .count();
+    let warnings = diagnostics.len() - errors;
+    match format {
+        Format::Text => {
+            let mut text = load::render(diagnostics, &texts, output::stdout_has_colors());
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            let summary =
+                plan.map_or_else(|| count(errors, "error"), |plan| format!("ok: {}", summary(plan)));
+            let also = if warnings > 0 {
+                format!(", {}", count(warnings, "warning"))
+            } else {
+                String::new()
+            };
+            let _ = writeln!(text, "{}: {summary}{also}", path.display());
+            if let Some(plan) = plan.filter(|_| limits) {
+                text.push_str(&limits_text(plan));
+            }
+            output::print(&text)?;
+        }
+        Format::Json => {
+            let mut value = json!({
+                "ok": plan.is_some(),
+                "errors": errors,
+                "warnings": warnings,
+                "diagnostics": shown(diagnostics),
+            });
+            if diagnostics.len() > waypost_config::render::SHOWN_MAX {
+                value["more"] = (diagnostics.len() - waypost_config::render::SHOWN_MAX).into();
+            }
+            if let Some(plan) = plan.filter(|_| limits) {
+                value["limits"] = limits_of(plan).into_iter().map(Limit::into_json).collect();
+            }
+            output::print_json(&value)?;
+        }
+    }
+    Ok(if plan.is_some() {
+        Outcome::Good
+    } else {
+        Outcome::Bad
+    })
+}
+
+/// The diagnostics that are shown, as JSON.
+fn shown(diagnostics: &[Diagnostic]) -> serde_json::Value {
+    let shown = diagnostics.len().min(waypost_config::render::SHOWN_MAX);
+    diagnostic::to_json(&diagnostics[..shown])
+}
+
+/// What a plan has, in one line.
+pub(crate) fn summary(plan: &Plan) -> String {
+    let tests = match plan.tests().len() {
+        0 => "no tests".to_owned(),
+        1 => "1 test passes".to_owned(),
+        tests => format!("{tests} tests pass"),
+    };
+    format!(
+        "{}, {}, {}, {tests}",
+        count(plan.listeners().len(), "listener"),
+        count(plan.services().len(), "service"),
+        count(plan.routes().len(), "route"),
+    )
+}
+
+/// A limit that is in force, and where.
+struct Limit {
+    scope: String,
+    key: &'static str,
+    value: String,
+}
+
+impl Limit {
+    fn into_json(self) -> serde_json::Value {
+        json!({ "scope": self.scope, "limit": self.key, "value": self.value })
+    }
+}
+
+fn limits_text(plan: &Plan) -> String {
+    let limits = limits_of(plan);
+    let scope_width = limits
+        .iter()
+        .map(|limit| limit.scope.chars().count())
+        .max()
+        .unwrap_or(0);
+    let key_width = limits.iter().map(|limit| limit.key.len()).max().unwrap_or(0);
+    let mut text = String::from("\nlimits in force\n");
+    for Limit { scope, key, value } in limits {
+        let _ = writeln!(text, "  {scope:scope_width$}  {key:key_width$}  {value}");
+    }
+    text
+}
+
+/// Every limit in force: those of the config, and those that it cannot change.
+fn limits_of(plan: &Plan) -> Vec<Limit> {
+    let mut limits = Vec::new();
+    for listener in plan.listeners() {
+        let scope = format!(
+            "listener {}",
+            listener.name.as_deref().unwrap_or(&listener.bind.text)
+        );
+        let set = &listener.limits;
+        let underscores = match set.underscores {
+            Underscores::Drop => "drop",
+            Underscores::Keep => "keep",
+        };
+        let values = [
+            ("header_bytes", size::format(set.header_bytes as u64)),
+            ("headers", set.headers.to_string()),
+            ("target_bytes", size::format(set.target_bytes as u64)),
+            ("header_timeout", duration::format(set.header_timeout)),
+            ("keep_alive_timeout", duration::format(set.keep_alive_timeout)),
+            ("body_idle_timeout", duration::format(set.body_idle_timeout)),
+            (
+                "body_bytes",
+                set.body_bytes.map_or_else(|| "none".to_owned(), size::format),
+            ),
+            ("connections", set.connections.to_string()),
+            ("underscores", underscores.to_owned()),
+        ];
+        limits.extend(values.map(|(key, value)| Limit {
+            scope: scope.clone(),
+            key,
+            value,
+        }));
+    }
+    for service in plan.services() {
+        let scope = format!("service {}", service.name);
+        let values = [
+            ("timeouts.connect", duration::format(service.timeouts.connect)),
+            ("timeouts.response", duration::format(service.timeouts.response)),
+            ("timeouts.idle", duration::format(service.timeouts.idle)),
+            ("pool.idle_max", service.pool.idle_max.to_string()),
+            ("pool.idle_timeout", duration::format(service.pool.idle_timeout)),
+        ];
+        limits.extend(values.map(|(key, value)| Limit {
+            scope: scope.clone(),
+            key,
+            value,
+        }));
+    }
+    for route in plan.routes() {
+        if let Action::Forward(Forward {
+            timeout: Some(timeout),
+            ..
+        }) = &route.action
+        {
+            let scope = format!("route {}", route.matching.name);
+            limits.push(Limit {
+                scope,
+                key: "timeout",
+                value: duration::format(*timeout),
+            });
+        }
+    }
+    for limit in waypost_proxy::limits::fixed() {
+        let value = match limit.value {
+            Value::Bytes(bytes) => size::format(bytes),
+            Value::Count(count) => count.to_string(),
+            Value::Time(time) => duration::format(time),
+        };
+        limits.push(Limit {
+            scope: "always".to_owned(),
+            key: limit.name,
+            value,
+        });
+    }
+    let config = [
+        ("config file", size::format(yaml::FILE_BYTES_MAX as u64)),
+        ("config nesting", yaml::DEPTH_MAX.to_string()),
+        (
+            "values that aliases stand for",
+            yaml::ALIASED_VALUES_MAX.to_string(),
+        ),
+    ];
+    limits.extend(config.map(|(key, value)| Limit {
+        scope: "always".to_owned(),
+        key,
+        value,
+    }));
+    limits.push(Limit {
+        scope: "gateway".to_owned(),
+        key: "drain_timeout",
+        value: duration::format(plan.settings().drain_timeout),
+    });
+    limits
+}

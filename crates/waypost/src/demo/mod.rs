@@ -1,0 +1,108 @@
+//! `waypost demo`: a gateway in front of three small services, to try everything on in a minute.
+
+mod service;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use crate::{Outcome, output, run};
+
+/// Where the gateway listens if the port is free.
+const GATEWAY_PORT: u16 = 8080;
+/// Where the services listen if the ports are free.
+const SERVICE_PORTS: [(&str, u16); 3] = [("orders", 9001), ("users-v1", 9002), ("users-v2", 9003)];
+
+/// The config, with the addresses left open.
+const CONFIG: &str = include_str!("waypost.yaml");
+
+/// Runs the demo until Ctrl-C.
+pub(crate) fn demo() -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut config = CONFIG.to_owned();
+        for (name, port) in SERVICE_PORTS {
+            let (listener, address) = bind(port).await?;
+            config = config.replace(&format!("{{{name}}}"), &address.to_string());
+            tokio::spawn(service::serve(name, listener));
+        }
+        // The gateway binds for itself; only the port is found out here.
+        let (listener, gateway) = bind(GATEWAY_PORT).await?;
+        drop(listener);
+        let config = config.replace("{gateway}", &gateway.to_string());
+        let path = write(&config)?;
+        run::serve(&path, |_| {
+            output::print(&guide(gateway, &path, &how_to_call()))?;
+            Ok(())
+        })
+        .await
+    })
+}
+
+/// A socket on the usual port, or, when that is taken, on any.
+async fn bind(port: u16) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let usual = TcpListener::bind(("127.0.0.1", port)).await;
+    let listener = match usual {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .context("cannot listen on 127.0.0.1")?,
+    };
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// Writes the config where it can be edited, and stays when the demo ends.
+fn write(config: &str) -> anyhow::Result<PathBuf> {
+    let directory = tempfile::Builder::new()
+        .prefix("waypost-demo-")
+        .tempdir()
+        .context("cannot make a directory")?;
+    let path = directory.keep().join("waypost.yaml");
+    std::fs::write(&path, config).with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok(path)
+}
+
+/// A line that says how to call this binary, when a shell would not find it.
+fn how_to_call() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_found = std::env::split_paths(&path).any(|directory| {
+        let name = format!("waypost{}", std::env::consts::EXE_SUFFIX);
+        directory.join(name).is_file()
+    });
+    match std::env::current_exe() {
+        Ok(binary) if !is_found => format!(
+            "  (`waypost` is {}; `cargo install --path crates/waypost` puts it on your PATH)\n",
+            binary.display()
+        ),
+        _ => String::new(),
+    }
+}
+
+fn guide(gateway: SocketAddr, config: &Path, how_to_call: &str) -> String {
+    let config = config.display();
+    format!(
+        "
+Waypost is in front of three services: orders, users-v1 and users-v2. Try, in another terminal:
+
+  one address, several services
+    $ curl http://{gateway}/orders/7
+  a header picks the new version
+    $ curl -H 'x-api-version: 2' http://{gateway}/users/7
+  clients who use the old address are sent on
+    $ curl -i http://{gateway}/shop/cart
+{how_to_call}  why does a request go where it goes?
+    $ waypost explain {config} GET http://{gateway}/users/7
+  the config's own tests
+    $ waypost test {config}
+
+The config is {config}
+Edit it, `users` say, and save: the change is in force at once. Ctrl-C ends the demo.
+"
+    )
+}

@@ -1,0 +1,113 @@
+//! `waypost explain`: which route takes a request, and for every other route why not.
+
+mod curl;
+mod log;
+mod text;
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use waypost_proxy::explain::{Question, explain as ask};
+use waypost_proxy::generation::Generation;
+use waypost_wire::token;
+
+use crate::cli::{DEFAULT_PATH, Explain, Format};
+use crate::{Outcome, config, load, output};
+
+pub(crate) use text::in_short;
+
+/// Explains what the arguments ask for.
+pub(crate) fn explain(arguments: &Explain) -> anyhow::Result<Outcome> {
+    let (path, question) = question(arguments)?;
+    let texts = config::read(&path)?;
+    let generation = match load::load(&texts).and_then(|loaded| load::compile(&loaded)) {
+        Ok(generation) => generation,
+        Err(diagnostics) => {
+            // Whoever asks in JSON reads the answer from standard output; this is none.
+            anstream::eprint!(
+                "{}",
+                load::render(&diagnostics, &texts, output::stderr_has_colors())
+            );
+            return Ok(Outcome::Bad);
+        }
+    };
+    if let Some(file) = &arguments.log {
+        return log::explain(&generation, file, arguments);
+    }
+    let Some(question) = question else {
+        bail!("there is no request to explain")
+    };
+    print(&generation, &question, arguments.format)
+}
+
+fn print(generation: &Generation, question: &Question, format: Format) -> anyhow::Result<Outcome> {
+    let answer = ask(generation, question)?;
+    match format {
+        Format::Text => output::print(&text::in_words(question, &answer))?,
+        Format::Json => {
+            output::print_json(&answer)?;
+        }
+    }
+    // The question was answered, whatever the answer.
+    Ok(Outcome::Good)
+}
+
+/// The config and the request that the arguments name.
+fn question(arguments: &Explain) -> anyhow::Result<(PathBuf, Option<Question>)> {
+    let default = || PathBuf::from(DEFAULT_PATH);
+    let mut question = Question {
+        method: String::new(),
+        url: String::new(),
+        headers: Vec::new(),
+        client_ip: arguments.client_ip,
+        listener: arguments.listener.clone(),
+        all: arguments.all,
+    };
+    for header in &arguments.headers {
+        let Some((name, value)) = header.split_once(':') else {
+            bail!("`-H '{header}'` is no header; hint: write it as `-H 'name: value'`");
+        };
+        question.headers.push((name.to_owned(), value.trim().to_owned()));
+    }
+    let without_request = arguments.log.is_some() || arguments.curl.is_some();
+    let path = match &arguments.request[..] {
+        [] if without_request => default(),
+        [path] if without_request => PathBuf::from(path),
+        [config, url] if !without_request && is_no_method(config) => bail!(
+            "the method is missing; hint: waypost explain {} GET {}",
+            shell_word(config),
+            shell_word(url)
+        ),
+        [method, url] if !without_request => {
+            (question.method, question.url) = (method.clone(), url.clone());
+            default()
+        }
+        [path, method, url] if !without_request => {
+            (question.method, question.url) = (method.clone(), url.clone());
+            PathBuf::from(path)
+        }
+        _ => bail!(
+            "a request is a method and a URL; hint: waypost explain [CONFIG] GET http://example.com/path"
+        ),
+    };
+    if let Some(words) = &arguments.curl {
+        let command = curl::parse(words)?;
+        (question.method, question.url, question.headers) = (command.method, command.url, command.headers);
+    }
+    Ok((path, arguments.log.is_none().then_some(question)))
+}
+
+/// Whether a word where the method may stand was meant for the config.
+fn is_no_method(word: &str) -> bool {
+    let path = Path::new(word);
+    let is_named_so = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    is_named_so || !token::is_token(word.as_bytes()) || path.exists()
+}
+
+/// The word as a shell takes it.
+fn shell_word(word: &str) -> Cow<'_, str> {
+    shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
+}

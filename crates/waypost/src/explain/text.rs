@@ -1,0 +1,157 @@
+//! Answers in words.
+
+use std::fmt::Write as _;
+
+use waypost_proxy::explain::{Answer, Arm, Because, Considered, Outcome, Question};
+
+/// An answer in a few words: `users → users-v1`.
+pub(crate) fn in_short(answer: &Answer) -> String {
+    let route = answer.route.as_deref().unwrap_or("no route");
+    match answer.outcome {
+        Outcome::Forward => format!("{route} → {}", destination(answer)),
+        Outcome::Redirect => {
+            format!(
+                "{route} → {} {}",
+                status(answer),
+                answer.location.as_deref().unwrap_or_default()
+            )
+        }
+        Outcome::Respond | Outcome::Unavailable => format!("{route} → {}", status(answer)),
+        Outcome::NotFound | Outcome::Refused => status(answer),
+    }
+}
+
+/// An answer as a person reads it.
+pub(crate) fn in_words(question: &Question, answer: &Answer) -> String {
+    let mut text = format!("{} {}\n", question.method, question.url);
+    let verdict = match answer.outcome {
+        Outcome::Forward => format!("goes to {}", destination(answer)),
+        Outcome::Redirect => {
+            format!(
+                "is redirected: {} to {}",
+                status(answer),
+                answer.location.as_deref().unwrap_or_default()
+            )
+        }
+        Outcome::Respond => format!("is answered by the route itself: {}", status(answer)),
+        Outcome::NotFound => format!("is not found: {}", status(answer)),
+        Outcome::Refused => format!("is refused: {}", status(answer)),
+        Outcome::Unavailable => format!("cannot be served: {}", status(answer)),
+    };
+    line(&mut text, "outcome", &verdict);
+    if let Some(reason) = &answer.reason {
+        line(&mut text, "reason", reason);
+    }
+    line(&mut text, "route", answer.route.as_deref().unwrap_or("none"));
+    if answer.outcome == Outcome::Forward {
+        line(&mut text, "host", answer.host.as_deref().unwrap_or("none"));
+    }
+    if !answer.path.is_empty() {
+        let query = answer
+            .query
+            .as_ref()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
+        line(&mut text, "path", &format!("{}{query}", answer.path));
+    }
+    let whose = if answer.outcome == Outcome::Forward {
+        "headers for the service"
+    } else {
+        "headers for the client"
+    };
+    let _ = writeln!(text, "  {whose}");
+    for (name, value) in &answer.headers {
+        let _ = writeln!(text, "    {}: {}", printable(name), printable(value));
+    }
+    if !answer.considered.is_empty() {
+        text.push_str("  considered, in order of rank\n");
+        considered(&answer.considered, &mut text);
+    }
+    text
+}
+
+fn considered(all: &[Considered], text: &mut String) {
+    let name = |considered: &Considered| {
+        let several = all.iter().filter(|other| other.route == considered.route).count() > 1;
+        if several {
+            format!("{}[{}]", considered.route, considered.alternative)
+        } else {
+            considered.route.clone()
+        }
+    };
+    let width = all
+        .iter()
+        .map(|considered| name(considered).chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut taken = false;
+    for considered in all {
+        let verdict = match &considered.because {
+            Some(Because {
+                condition,
+                wants,
+                saw: Some(saw),
+            }) => {
+                format!(
+                    "no: {condition} wants {}, saw {}",
+                    printable(wants),
+                    printable(saw)
+                )
+            }
+            Some(Because {
+                condition,
+                wants,
+                saw: None,
+            }) => {
+                format!("no: {condition} wants {}, saw none", printable(wants))
+            }
+            None if taken => "would match, but comes later".to_owned(),
+            None => {
+                taken = true;
+                "takes it".to_owned()
+            }
+        };
+        let _ = writeln!(text, "    {:width$}  {verdict}", name(considered));
+    }
+}
+
+fn line(text: &mut String, key: &str, value: &str) {
+    let _ = writeln!(text, "  {key:8} {}", printable(value));
+}
+
+fn destination(answer: &Answer) -> String {
+    if let Some(service) = &answer.service {
+        return service.clone();
+    }
+    let arms = answer.arms.as_deref().unwrap_or_default();
+    let sum: u128 = arms.iter().map(|arm| u128::from(arm.weight)).sum();
+    let share = |Arm { service, weight }: &Arm| {
+        let percent = *weight as f64 * 100.0 / sum as f64;
+        // Two decimals tell any share apart that people dial; whole numbers go without.
+        let percent = format!("{percent:.2}")
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned();
+        format!("{service} {percent}%")
+    };
+    arms.iter().map(share).collect::<Vec<String>>().join(", ")
+}
+
+fn status(answer: &Answer) -> String {
+    answer
+        .status
+        .map_or_else(String::new, |status| status.to_string())
+}
+
+/// Text from a request, with what would move the cursor escaped.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() {
+                c.escape_default().to_string()
+            } else {
+                c.to_string()
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,233 @@
+//! From texts to a generation whose tests hold.
+
+use waypost_config::diagnostic::{Code, Diagnostic, diagnostic};
+use waypost_config::{Loaded, render};
+use waypost_plan::test_case::{Arms, TestCase};
+use waypost_proxy::explain::{Answer, Question, explain};
+use waypost_proxy::generation::Generation;
+
+use crate::config::Texts;
+
+/// A config that may be served.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) generation: Generation,
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// The outcome of one test.
+#[derive(Debug)]
+pub(crate) struct TestResult {
+    /// The test, by position.
+    pub(crate) index: usize,
+    /// What was asked for and did not come, as `(what, expected, got)`; empty when it holds.
+    pub(crate) mismatches: Vec<Mismatch>,
+    /// What came.
+    pub(crate) answer: Option<Answer>,
+}
+
+/// One thing that a test expected otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Mismatch {
+    pub(crate) key: &'static str,
+    pub(crate) expected: String,
+    pub(crate) got: String,
+}
+
+/// Reads the texts, with the process's environment, up to a plan.
+pub(crate) fn load(texts: &Texts) -> Result<Loaded, Vec<Diagnostic>> {
+    waypost_config::load(&texts.sources, texts.kind, &|name| std::env::var(name).ok())
+}
+
+/// Reads the texts and runs their tests; nothing with an error or a failing test gets through.
+///
+/// # Errors
+/// All diagnostics, failing tests among them.
+pub(crate) fn check(texts: &Texts) -> Result<Checked, Vec<Diagnostic>> {
+    let loaded = load(texts)?;
+    let generation = compile(&loaded)?;
+    let failures = failures(&loaded, &run_tests(&generation));
+    if failures.is_empty() {
+        return Ok(Checked {
+            generation,
+            warnings: loaded.warnings,
+        });
+    }
+    let mut diagnostics = loaded.warnings;
+    diagnostics.extend(failures);
+    Err(diagnostics)
+}
+
+/// The generation of a plan.
+pub(crate) fn compile(loaded: &Loaded) -> Result<Generation, Vec<Diagnostic>> {
+    Generation::compile(loaded.plan.clone()).map_err(|error| {
+        let place = loaded.route_places.first().cloned();
+        let message = format!("the routes cannot be compiled: {error}");
+        place
+            .map(|place| diagnostic(Code::BadRegex, place, message))
+            .into_iter()
+            .collect()
+    })
+}
+
+/// Runs every test of a generation's plan.
+pub(crate) fn run_tests(generation: &Generation) -> Vec<TestResult> {
+    let plan = generation.plan();
+    plan.tests()
+        .iter()
+        .enumerate()
+        .map(|(index, test)| run_test(generation, index, test))
+        .collect()
+}
+
+/// The failing tests as diagnostics at their places.
+pub(crate) fn failures(loaded: &Loaded, results: &[TestResult]) -> Vec<Diagnostic> {
+    let failing = results.iter().filter(|result| !result.mismatches.is_empty());
+    failing
+        .map(|result| {
+            let test = &loaded.plan.tests()[result.index];
+            let mismatches: Vec<String> = result
+                .mismatches
+                .iter()
+                .map(|Mismatch { key, expected, got }| format!("{key} is {got}, not {expected}"))
+                .collect();
+            let message = format!(
+                "the test `{} {}` fails: {}",
+                test.method,
+                test.url,
+                mismatches.join("; ")
+            );
+            diagnostic(
+                Code::TestFailed,
+                loaded.test_places[result.index].clone(),
+                message,
+            )
+        })
+        .collect()
+}
+
+fn run_test(generation: &Generation, index: usize, test: &TestCase) -> TestResult {
+    let question = Question {
+        method: test.method.to_string(),
+        url: test.url.to_string(),
+        headers: test
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect(),
+        client_ip: test.client_ip,
+        listener: test.listener.as_deref().map(str::to_owned),
+        all: false,
+    };
+    match explain(generation, &question) {
+        Ok(answer) => TestResult {
+            index,
+            mismatches: compare(test, &answer),
+            answer: Some(answer),
+        },
+        Err(error) => TestResult {
+            index,
+            mismatches: vec![Mismatch {
+                key: "the request",
+                expected: "one that can be sent".to_owned(),
+                got: error.to_string(),
+            }],
+            answer: None,
+        },
+    }
+}
+
+/// What the test expects otherwise than it is.
+fn compare(test: &TestCase, answer: &Answer) -> Vec<Mismatch> {
+    let expect = &test.expect;
+    let mut mismatches = Vec::new();
+    let mut same = |key: &'static str, expected: Option<String>, got: Option<String>| {
+        if let Some(expected) = expected
+            && got.as_deref() != Some(&expected)
+        {
+            let got = got.unwrap_or_else(|| "none".to_owned());
+            mismatches.push(Mismatch { key, expected, got });
+        }
+    };
+    let owned = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    same(
+        "outcome",
+        owned(&expect.outcome),
+        Some(answer.outcome.as_str().to_owned()),
+    );
+    let route = |route: Option<&str>| route.unwrap_or("none").to_owned();
+    same(
+        "route",
+        expect.route.as_ref().map(|expected| route(expected.as_deref())),
+        Some(route(answer.route.as_deref())),
+    );
+    same("service", owned(&expect.service), only_service(answer));
+    same(
+        "status",
+        expect.status.map(|status| status.to_string()),
+        answer.status.map(|status| status.to_string()),
+    );
+    same("path", owned(&expect.path), Some(answer.path.clone()));
+    same("host", owned(&expect.host), answer.host.clone());
+    same("location", owned(&expect.location), answer.location.clone());
+    if let Some(expected) = &expect.arms {
+        let got = arms(answer);
+        let (expected, got) = match expected {
+            Arms::Named(names) => {
+                let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
+                names.sort();
+                let weighted = got
+                    .into_iter()
+                    .filter(|(_, weight)| *weight > 0)
+                    .map(|(name, _)| name);
+                (names.join(", "), weighted.collect::<Vec<String>>().join(", "))
+            }
+            Arms::Weighted(weights) => {
+                let mut weights: Vec<(String, u64)> = weights
+                    .iter()
+                    .map(|(name, weight)| (name.to_string(), *weight))
+                    .collect();
+                weights.sort();
+                let text = |arms: &[(String, u64)]| {
+                    let arms: Vec<String> = arms
+                        .iter()
+                        .map(|(name, weight)| format!("{name}: {weight}"))
+                        .collect();
+                    arms.join(", ")
+                };
+                (text(&weights), text(&got))
+            }
+        };
+        same("arms", Some(expected), Some(got));
+    }
+    mismatches
+}
+
+/// The service that gets all of the route's traffic, if there is one.
+fn only_service(answer: &Answer) -> Option<String> {
+    if let Some(arms) = &answer.arms {
+        let mut weighted = arms.iter().filter(|arm| arm.weight > 0);
+        return match (weighted.next(), weighted.next()) {
+            (Some(arm), None) => Some(arm.service.clone()),
+            (None, _) => None,
+            (Some(_), Some(_)) => Some("a split of several".to_owned()),
+        };
+    }
+    answer.service.clone()
+}
+
+/// The arms by name; a route with one service has one, with all the weight.
+fn arms(answer: &Answer) -> Vec<(String, u64)> {
+    let mut arms: Vec<(String, u64)> = match (&answer.arms, &answer.service) {
+        (Some(arms), _) => arms.iter().map(|arm| (arm.service.clone(), arm.weight)).collect(),
+        (None, Some(service)) => vec![(service.clone(), 1)],
+        (None, None) => Vec::new(),
+    };
+    arms.sort();
+    arms
+}
+
+/// Diagnostics as people read them.
+pub(crate) fn render(diagnostics: &[Diagnostic], texts: &Texts, color: bool) -> String {
+    render::render(diagnostics, &texts.sources, color)
+}

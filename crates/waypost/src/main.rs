@@ -1,0 +1,56 @@
+//! The `waypost` command: an API routing gateway, and the questions one can ask it.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+
+mod check;
+mod cli;
+mod config;
+mod demo;
+mod explain;
+mod load;
+mod output;
+mod run;
+mod test;
+
+/// How a command ended, as scripts see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// All is well.
+    Good,
+    /// The config, a test or the answer is bad.
+    Bad,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version are answers; anything else is a command that could not run.
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let outcome = match cli.command {
+        Command::Run { path } => run::run(&path),
+        Command::Check { path, limits, format } => check::check(&path, limits, format),
+        Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Test { path, format } => test::test(&path, format),
+        Command::Schema => output::print_json(&waypost_config::schema::schema()),
+        Command::Completions { shell } => cli::print_completions(shell),
+        Command::Demo => demo::demo(),
+    };
+    match outcome {
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::Bad) => ExitCode::from(1),
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("waypost: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

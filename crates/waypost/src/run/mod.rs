@@ -1,0 +1,158 @@
+//! `waypost run`: serving a config, and every change of it.
+
+mod reload;
+mod watch;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use waypost_proxy::access_log::Lost;
+use waypost_proxy::gateway::Gateway;
+
+use crate::output::count;
+use crate::run::reload::Reloader;
+use crate::run::watch::Watch;
+use crate::{Outcome, check, config, load, output};
+
+/// The exit code of a gateway that was told twice to stop.
+const INTERRUPTED: i32 = 130;
+
+/// Serves the config at `path` until it is told to stop.
+pub(crate) fn run(path: &Path) -> anyhow::Result<Outcome> {
+    let runtime = control_runtime()?;
+    let outcome = runtime.block_on(serve(path, |_| Ok(())));
+    // A look-up that hangs must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The runtime of everything that is not the data path: it never runs on a worker's thread.
+fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")
+}
+
+/// Serves the config at `path`; `once_ready` is called when clients are accepted.
+///
+/// # Errors
+/// When the config cannot be read, or its addresses cannot be listened on.
+pub(crate) async fn serve(
+    path: &Path,
+    once_ready: impl FnOnce(&Gateway) -> anyhow::Result<()>,
+) -> anyhow::Result<Outcome> {
+    // From here on a signal is the gateway's business, also while it starts.
+    let mut signals = Signals::new()?;
+    // Watching begins before reading: a change in between is seen.
+    let mut watch = Watch::start(path);
+    let texts = config::read(path)?;
+    let checked = match load::check(&texts) {
+        Ok(checked) => checked,
+        Err(diagnostics) => {
+            eprint(&load::render(&diagnostics, &texts, output::stderr_has_colors()));
+            let errors = diagnostics
+                .iter()
+                .filter(|diagnostic| diagnostic.is_error())
+                .count();
+            eprint(&format!(
+                "waypost: {}: {}, nothing is served\n",
+                path.display(),
+                count(errors, "error")
+            ));
+            return Ok(Outcome::Bad);
+        }
+    };
+    eprint(&load::render(
+        &checked.warnings,
+        &texts,
+        output::stderr_has_colors(),
+    ));
+    let (gateway, listened) = Gateway::start(checked.generation, tokio::runtime::Handle::current()).await?;
+    for listener in &listened {
+        eprint(&format!("listening on http://{}\n", listener.address));
+    }
+    eprint("ready\n");
+    once_ready(&gateway)?;
+
+    let mut reloader = Reloader::new(path, gateway, texts);
+    let interrupted = loop {
+        tokio::select! {
+            () = watch.changed() => reloader.reload(reload::Because::Changed).await,
+            _ = signals.hangup.recv() => reloader.reload(reload::Because::Asked).await,
+            _ = signals.terminate.recv() => break false,
+            _ = signals.interrupt.recv() => break true,
+        }
+    };
+    let gateway = reloader.into_gateway();
+    let patience = gateway.generation().plan().settings().drain_timeout;
+    drain(gateway, patience, signals, interrupted).await;
+    Ok(Outcome::Good)
+}
+
+/// Lets what is under way end. A second interrupt ends the process at once; the first one asks for no more than
+/// what a termination has asked for already.
+async fn drain(gateway: Gateway, patience: Duration, mut signals: Signals, mut interrupted: bool) {
+    eprint("draining: no new clients, requests under way may end\n");
+    let drained = gateway.drain(patience);
+    tokio::pin!(drained);
+    let drained = loop {
+        tokio::select! {
+            drained = &mut drained => break drained,
+            _ = signals.interrupt.recv() => {
+                if !std::mem::replace(&mut interrupted, true) {
+                    continue;
+                }
+                eprint("interrupted\n");
+                std::process::exit(INTERRUPTED);
+            }
+            _ = signals.terminate.recv() => {}
+        }
+    };
+    if drained.cut > 0 {
+        eprint(&format!(
+            "drain_timeout is over: {} cut\n",
+            count(drained.cut, "connection")
+        ));
+    }
+    let Lost { dropped, unwritable } = drained.lost;
+    if dropped + unwritable > 0 {
+        eprint(&format!(
+            "access log: {dropped} lines dropped, {unwritable} could not be written\n"
+        ));
+    }
+    eprint("stopped\n");
+}
+
+/// What the gateway is told by signals.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            hangup: on(SignalKind::hangup())?,
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
+    }
+}
+
+/// Prints on standard error; a closed one is no reason to stop serving.
+fn eprint(text: &str) {
+    use std::io::Write as _;
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}
+
+/// What a plan has, for the line that says it is in force.
+fn summary(gateway: &Gateway) -> String {
+    check::summary(gateway.generation().plan())
+}

@@ -1,0 +1,133 @@
+//! `waypost test`: the tests of a config, one by one.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::json;
+use waypost_plan::test_case::Expectation;
+
+use crate::cli::Format;
+use crate::load::{Mismatch, TestResult};
+use crate::output::{self, count};
+use crate::{Outcome, config, load};
+
+/// Runs the tests of the config at `path`.
+pub(crate) fn test(path: &Path, format: Format) -> anyhow::Result<Outcome> {
+    let texts = config::read(path)?;
+    let compiled = load::load(&texts).and_then(|loaded| Ok((load::compile(&loaded)?, loaded)));
+    let (generation, loaded) = match compiled {
+        Ok(compiled) => compiled,
+        Err(diagnostics) => {
+            match format {
+                Format::Text => {
+                    output::print(&load::render(&diagnostics, &texts, output::stdout_has_colors()))?;
+                }
+                Format::Json => {
+                    let diagnostics = waypost_config::diagnostic::to_json(&diagnostics);
+                    output::print_json(&json!({ "ok": false, "diagnostics": diagnostics }))?;
+                }
+            }
+            return Ok(Outcome::Bad);
+        }
+    };
+    let results = load::run_tests(&generation);
+    let failed = results
+        .iter()
+        .filter(|result| !result.mismatches.is_empty())
+        .count();
+    let asserted: BTreeSet<&str> = results
+        .iter()
+        .filter(|result| {
+            let expect = &loaded.plan.tests()[result.index].expect;
+            result.mismatches.is_empty() && says_something_of_the_route(expect)
+        })
+        .filter_map(|result| result.answer.as_ref()?.route.as_deref())
+        .collect();
+    let unasserted: Vec<&str> = loaded
+        .plan
+        .routes()
+        .iter()
+        .map(|route| &*route.matching.name)
+        .filter(|name| !asserted.contains(name))
+        .collect();
+    match format {
+        Format::Text => {
+            let mut text = String::new();
+            for result in &results {
+                let test = &loaded.plan.tests()[result.index];
+                let place = &loaded.test_places[result.index];
+                let verdict = if result.mismatches.is_empty() {
+                    "ok  "
+                } else {
+                    "FAIL"
+                };
+                let request = format!("{} {}", test.method, test.url);
+                let _ = writeln!(
+                    text,
+                    "{verdict}  {}:{}  {request}  {}",
+                    place.file,
+                    place.line,
+                    got(result)
+                );
+                for Mismatch { key, expected, got } in &result.mismatches {
+                    let _ = writeln!(text, "      {key}: expected {expected}, got {got}");
+                }
+            }
+            let passed = results.len() - failed;
+            let _ = writeln!(
+                text,
+                "{}: {passed} passed, {failed} failed",
+                count(results.len(), "test")
+            );
+            if !unasserted.is_empty() {
+                let _ = writeln!(text, "routes that no test asserts: {}", unasserted.join(", "));
+            }
+            output::print(&text)?;
+        }
+        Format::Json => {
+            let tests: Vec<serde_json::Value> = results
+                .iter()
+                .map(|result| {
+                    let test = &loaded.plan.tests()[result.index];
+                    let place = &loaded.test_places[result.index];
+                    json!({
+                        "request": format!("{} {}", test.method, test.url),
+                        "file": &*place.file,
+                        "line": place.line,
+                        "column": place.column,
+                        "ok": result.mismatches.is_empty(),
+                        "mismatches": result.mismatches,
+                        "answer": result.answer,
+                    })
+                })
+                .collect();
+            output::print_json(&json!({
+                "ok": failed == 0,
+                "passed": results.len() - failed,
+                "failed": failed,
+                "tests": tests,
+                "unasserted_routes": unasserted,
+            }))?;
+        }
+    }
+    Ok(if failed == 0 { Outcome::Good } else { Outcome::Bad })
+}
+
+/// Whether a test that holds says more of its route than that some route took the request.
+fn says_something_of_the_route(expect: &Expectation) -> bool {
+    expect.route.is_some()
+        || expect.service.is_some()
+        || expect.arms.is_some()
+        || expect.path.is_some()
+        || expect.status.is_some()
+        || expect.location.is_some()
+}
+
+/// What became of the request, in a few words.
+fn got(result: &TestResult) -> String {
+    let Some(answer) = &result.answer else {
+        return "not sent".to_owned();
+    };
+    crate::explain::in_short(answer)
+}
