@@ -1,0 +1,10 @@
+//! The black-box suite: the real binary on port 0, driven over sockets, files and signals, grouped by promise.
+//!
+//! Nothing here sleeps or relies on time. A test waits for what it expects (a line on standard error, a
+//! connection, an answer); the only clock is [`support::PATIENCE`], after which a wait fails the test.
+
+#![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
+
+mod cases;
+mod commands;
+mod support;

@@ -1,0 +1,12 @@
+//! What the tests are written with: a gateway, services that record what reaches them, and raw clients.
+
+use std::time::Duration;
+
+pub(crate) mod client;
+pub(crate) mod command;
+pub(crate) mod gateway;
+pub(crate) mod message;
+pub(crate) mod service;
+
+/// How long anything is waited for before the test fails. It never decides what a passing test does.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
