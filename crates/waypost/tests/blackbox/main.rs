@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
+mod access_log;
 mod cases;
 mod commands;
+mod forwarding;
 mod support;
