@@ -9,4 +9,5 @@ mod access_log;
 mod cases;
 mod commands;
 mod forwarding;
+mod hostile;
 mod support;
