@@ -8,6 +8,8 @@
 mod access_log;
 mod cases;
 mod commands;
+mod drain;
 mod forwarding;
 mod hostile;
+mod reload;
 mod support;
