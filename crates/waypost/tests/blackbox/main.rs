@@ -11,5 +11,6 @@ mod commands;
 mod drain;
 mod forwarding;
 mod hostile;
+mod regression;
 mod reload;
 mod support;
