@@ -1,0 +1,183 @@
+//! What a crate must not depend on, directly or through others; the absences of `docs/design.md`, proved.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use crate::command;
+
+/// What a crate must not know, by the names of crates. A name that ends in `*` stands for all that begin so.
+const ABSENCES: [(&str, &[&str]); 5] = [
+    (
+        "waypost-route",
+        &["tokio", "serde", "rand", "fastrand", "waypost-*"],
+    ),
+    ("waypost-wire", &["tokio", "serde", "waypost-*"]),
+    (
+        "waypost-plan",
+        &[
+            "tokio",
+            "socket2",
+            "granit-parser",
+            "yaml-*",
+            "waypost-config",
+            "waypost-proxy",
+        ],
+    ),
+    ("waypost-config", &["tokio", "socket2", "notify", "waypost-proxy"]),
+    (
+        "waypost-proxy",
+        &["granit-parser", "yaml-*", "axum", "waypost-config"],
+    ),
+];
+
+/// What no crate needs: other TLS and C libraries than the one that is meant, unmaintained crates, a second
+/// runtime.
+const NOWHERE: [&str; 6] = [
+    "ring",
+    "openssl-sys",
+    "native-tls",
+    "serde_yaml",
+    "rustls-pemfile",
+    "async-std",
+];
+
+/// Crates that may be in the binary in several versions, each with the reason.
+const TWICE: [(&str, &str); 0] = [];
+
+/// Checks all of it.
+pub(crate) fn run() -> Result<()> {
+    let mut problems = Vec::new();
+    for (crate_name, absent) in ABSENCES {
+        problems.extend(known_though_absent(crate_name, &tree(crate_name)?, absent));
+    }
+    let binary = tree("waypost")?;
+    problems.extend(known_though_absent("waypost", &binary, &NOWHERE));
+    problems.extend(twice(&binary, &TWICE));
+    command::report(
+        &problems,
+        "all arrows point downwards, and no crate is there twice",
+    )
+}
+
+/// What `crate_name` is compiled from, in its own features.
+fn tree(crate_name: &str) -> Result<Vec<Package>> {
+    let text = command::output(&mut command::cargo([
+        "tree",
+        "--package",
+        crate_name,
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ]))?;
+    Ok(packages(&text))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Package {
+    name: String,
+    version: String,
+}
+
+/// The lines of `cargo tree`: `name v1.2.3`, and perhaps more.
+fn packages(tree: &str) -> Vec<Package> {
+    tree.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some(Package {
+                name: words.next()?.to_owned(),
+                version: words.next()?.to_owned(),
+            })
+        })
+        .collect()
+}
+
+fn known_though_absent(crate_name: &str, tree: &[Package], absent: &[&str]) -> Vec<String> {
+    let is_absent = |name: &str| {
+        absent.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == *pattern,
+        })
+    };
+    let known: BTreeSet<&str> = tree
+        .iter()
+        .map(|package| &*package.name)
+        .filter(|name| *name != crate_name && is_absent(name))
+        .collect();
+    known
+        .iter()
+        .map(|name| format!("`{crate_name}` must not depend on `{name}`; see `cargo tree -p {crate_name} -e normal -i {name}`"))
+        .collect()
+}
+
+fn twice(tree: &[Package], allowed: &[(&str, &str)]) -> Vec<String> {
+    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for package in tree {
+        versions
+            .entry(&package.name)
+            .or_default()
+            .insert(&package.version);
+    }
+    versions.retain(|_, versions| versions.len() > 1);
+    let is_allowed = |name: &str| allowed.iter().any(|(allowed, _)| *allowed == name);
+    let refused = versions
+        .iter()
+        .filter(|(name, _)| !is_allowed(name))
+        .map(|(name, versions)| {
+            let versions: Vec<&str> = versions.iter().copied().collect();
+            format!("`{name}` is there in several versions: {}", versions.join(", "))
+        });
+    let needless = allowed
+        .iter()
+        .filter(|(name, _)| !versions.contains_key(name))
+        .map(|(name, _)| format!("`{name}` may be there twice, but is not: take the exception out"));
+    refused.chain(needless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TREE: &str = "\
+a v0.1.0 (/some/where)
+serde v1.0.1
+serde_derive v1.0.1 (proc-macro)
+syn v2.0.0
+syn v1.0.0
+syn v2.0.0 (*)
+";
+
+    fn check_absent(absent: &[&str], expected: &[&str]) {
+        let found = known_though_absent("a", &packages(TREE), absent);
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (problem, name) in found.iter().zip(expected) {
+            assert!(problem.contains(&format!("depend on `{name}`")), "{problem}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_found_by_its_whole_name_or_its_beginning() {
+        check_absent(&["serde"], &["serde"]);
+        check_absent(&["serde*"], &["serde", "serde_derive"]);
+        check_absent(&["ser", "tokio"], &[]);
+        // A crate may know itself.
+        check_absent(&["a", "a*"], &[]);
+    }
+
+    #[test]
+    fn several_versions_are_refused_unless_there_is_a_reason() {
+        let tree = packages(TREE);
+        assert_eq!(
+            twice(&tree, &[]),
+            ["`syn` is there in several versions: v1.0.0, v2.0.0"]
+        );
+        assert_eq!(twice(&tree, &[("syn", "old macros")]), [""; 0]);
+        assert_eq!(
+            twice(&tree, &[("syn", "old macros"), ("serde", "none")]),
+            ["`serde` may be there twice, but is not: take the exception out"]
+        );
+    }
+}

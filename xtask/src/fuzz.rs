@@ -1,0 +1,153 @@
+//! The fuzz targets, on the stable compiler and without cargo-fuzz.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::command;
+
+/// The targets, in the order of the bytes' way through the gateway, and how often a smoke run calls each: by
+/// what a call costs, some seconds of each.
+const TARGETS: [(&str, u32); 6] = [
+    ("request_head", 200_000),
+    ("response_head", 200_000),
+    ("chunked", 100_000),
+    ("path", 300_000),
+    ("table", 20_000),
+    ("config", 40_000),
+];
+
+/// What the compiler puts in for libFuzzer: counters for each edge, and operands of comparisons.
+const RUSTFLAGS: &str = "\
+    --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares";
+
+/// With a fixed random seed and a fixed number of runs, a smoke run says the same every time. Its inputs may
+/// be long from the start.
+const SMOKE: [&str; 3] = ["-seed=1", "-max_len=4096", "-len_control=0"];
+
+/// Where a smoke run keeps what it found on its way.
+const SMOKE_CORPUS: &str = "target/smoke-corpus";
+
+/// Smoke-runs all targets; or runs the one that `arguments` begin with, the rest goes to libFuzzer.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let host = host()?;
+    match arguments.split_first() {
+        None => {
+            build(&host)?;
+            for (target, runs) in TARGETS {
+                println!("fuzzing {target}, {runs} runs");
+                // What an earlier run found would make this one another.
+                fs::remove_dir_all(folder(SMOKE_CORPUS, target)?).context("could not clear the corpus")?;
+                let corpus = folder(SMOKE_CORPUS, target)?;
+                let runs = format!("-runs={runs}");
+                let arguments: Vec<&str> = std::iter::once(&*runs).chain(SMOKE).collect();
+                fuzz(&host, target, corpus, &arguments, Log::Quiet)?;
+            }
+            println!("{} targets found nothing", TARGETS.len());
+            Ok(())
+        }
+        Some((target, rest)) => {
+            let names = TARGETS.map(|(name, _)| name);
+            ensure!(
+                names.contains(&&**target),
+                "`{target}` is no target; there are {}",
+                names.join(", ")
+            );
+            build(&host)?;
+            let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+            fuzz(&host, target, folder("corpus", target)?, &rest, Log::Shown)
+        }
+    }
+}
+
+/// Whether libFuzzer's log is shown when nothing was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    Shown,
+    Quiet,
+}
+
+/// The platform that this runs on. With it named, cargo keeps the flags away from build scripts and macros.
+fn host() -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = command::output(Command::new(rustc).arg("-vV"))?;
+    host_of(&version).context("`rustc -vV` names no host")
+}
+
+fn host_of(version: &str) -> Option<String> {
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "))?;
+    Some(host.trim().to_owned())
+}
+
+/// Builds all targets, in a target directory of their own: the flags would have the rest built anew.
+fn build(host: &str) -> Result<()> {
+    let mut cargo = command::cargo(["build", "--release", "--bins", "--locked", "--target", host]);
+    cargo.args([
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--target-dir",
+        "fuzz/target",
+    ]);
+    cargo
+        .env("RUSTFLAGS", RUSTFLAGS)
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command::run(&mut cargo)
+}
+
+/// The folder `kind/target` of the fuzz crate, which is there afterwards.
+fn folder(kind: &str, target: &str) -> Result<PathBuf> {
+    let folder = command::root().join("fuzz").join(kind).join(target);
+    fs::create_dir_all(&folder).with_context(|| format!("could not make `{}`", folder.display()))?;
+    Ok(folder)
+}
+
+fn fuzz(host: &str, target: &str, corpus: PathBuf, arguments: &[&str], log: Log) -> Result<()> {
+    let root = command::root();
+    let artifacts = folder("artifacts", target)?;
+    let mut fuzzer = Command::new(root.join("fuzz/target").join(host).join("release").join(target));
+    fuzzer
+        .current_dir(root)
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .args(arguments)
+        // New inputs are kept in the first folder.
+        .arg(corpus)
+        .arg(root.join("fuzz/seeds").join(target));
+    let finding = || format!("`{target}` found something; the input is in fuzz/artifacts/{target}");
+    if log == Log::Shown {
+        return command::run(&mut fuzzer).with_context(finding);
+    }
+    let output = fuzzer
+        .output()
+        .with_context(|| format!("could not start `{target}`"))?;
+    if !output.status.success() {
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    }
+    ensure!(output.status.success(), finding());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_read_from_the_compilers_version() {
+        let version = "rustc 1.95.0\nbinary: rustc\nhost: x86_64-unknown-linux-gnu\nrelease: 1.95.0\n";
+        assert_eq!(host_of(version).as_deref(), Some("x86_64-unknown-linux-gnu"));
+        assert_eq!(host_of("rustc 1.95.0\n"), None);
+    }
+
+    #[test]
+    fn every_target_has_seeds() {
+        for (target, _) in TARGETS {
+            let seeds = command::root().join("fuzz/seeds").join(target);
+            assert!(fs::read_dir(seeds).unwrap().next().is_some(), "{target}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a contributor runs: `cargo xtask test` and its siblings.
+
+mod arrows;
+mod command;
+mod fuzz;
+mod licences;
+mod lint;
+mod test;
+mod words;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail, ensure};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [ARGS…]           all tests; ARGS go to `cargo test`
+  lint                   format, clippy and documentation, without a warning
+  arrows                 what a crate must not depend on, and that no crate is there twice
+  words                  what must not stand in a file
+  licences               the licences of all dependencies
+  fuzz [TARGET [ARGS…]]  each target for a fixed number of runs; or one, ARGS go to libFuzzer";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let Some((command, rest)) = arguments.split_first() else {
+        bail!("a command is missing\n\n{USAGE}");
+    };
+    if !matches!(&**command, "test" | "fuzz") {
+        ensure!(rest.is_empty(), "`{command}` takes no arguments\n\n{USAGE}");
+    }
+    match &**command {
+        "test" => test::run(rest),
+        "lint" => lint::run(),
+        "arrows" => arrows::run(),
+        "words" => words::run(),
+        "licences" => licences::run(),
+        "fuzz" => fuzz::run(rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        unknown => bail!("`{unknown}` is no command\n\n{USAGE}"),
+    }
+}
