@@ -1,0 +1,76 @@
+//! Every answer that Waypost accepts, hyper accepts too, and reads the same in it: status, fields and body.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use waypost_fuzz::hyper_reads::{self, Message};
+use waypost_wire::body::BodyDecoder;
+use waypost_wire::response::{ResponseHead, may_begin};
+use waypost_wire::scan::{HeadEnd, HeadScan};
+
+/// hyper takes no more fields than this.
+const HYPER_FIELDS_MAX: usize = 100;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(Some(end)) = HeadScan::default().advance(data) else {
+        return;
+    };
+    for to_head in [false, true] {
+        check(data, end, to_head);
+    }
+});
+
+fn check(data: &[u8], end: HeadEnd, to_head: bool) {
+    let mut head = ResponseHead::default();
+    if head.parse(data, end, to_head).is_err() {
+        return;
+    }
+    for length in 0..data.len().min(16) {
+        assert!(may_begin(&data[..length]), "at {length}");
+    }
+    let line = &data[..end.first_line_end];
+    let hypers_version = line.starts_with(b"HTTP/1.1") || line.starts_with(b"HTTP/1.0");
+    // Behind an interim answer hyper waits for the final one; behind 101 it speaks no HTTP any more.
+    if !hypers_version || head.status() < 200 || head.fields().len() > HYPER_FIELDS_MAX {
+        return;
+    }
+    let Some(body) = take_body(BodyDecoder::new(head.framing()), &data[end.end..]) else {
+        return;
+    };
+    assert_eq!(
+        hyper_reads::answer(data.to_vec(), to_head),
+        Some(message(&head, data, body))
+    );
+}
+
+/// The body at the beginning of `bytes`, `None` when it is not complete; nothing when it breaks its coding.
+fn take_body(mut decoder: BodyDecoder, bytes: &[u8]) -> Option<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    let mut rest = bytes;
+    while !decoder.is_done() {
+        let piece = decoder.decode(rest).ok()?;
+        if piece.consumed == 0 {
+            return Some(decoder.may_end_by_close().then_some(body));
+        }
+        body.extend_from_slice(&rest[piece.data]);
+        rest = &rest[piece.consumed..];
+    }
+    Some(Some(body))
+}
+
+fn message(head: &ResponseHead, data: &[u8], body: Option<Vec<u8>>) -> Message {
+    let mut fields: Vec<_> = head
+        .fields()
+        .iter()
+        .map(|field| {
+            let name = String::from_utf8_lossy(field.name.of(data)).to_ascii_lowercase();
+            (name, field.value.of(data).to_vec())
+        })
+        .collect();
+    fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Message {
+        first: head.status().to_string(),
+        fields,
+        body,
+    }
+}

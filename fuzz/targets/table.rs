@@ -1,0 +1,156 @@
+//! The compiled table, the naive reference and `explain` agree on which alternative takes a request.
+
+#![no_main]
+
+use std::net::IpAddr;
+
+use libfuzzer_sys::fuzz_target;
+use waypost_fuzz::choices::Choices;
+use waypost_route::alternative::Alternative;
+use waypost_route::condition::{FieldCondition, ValueCondition};
+use waypost_route::explain::Scope;
+use waypost_route::host::HostPattern;
+use waypost_route::path::PathPattern;
+use waypost_route::regex::Regex;
+use waypost_route::request::Request;
+use waypost_route::table::{Found, Scratch, Table};
+use waypost_route::{Route, reference};
+
+/// Requests asked of one table.
+const REQUESTS: usize = 8;
+
+// The words are so few that tables and requests collide all the time.
+const HOST_PATTERNS: [&str; 6] = ["", "a.b", "b", "x.a.b", "*.b", "*.a.b"];
+const HOSTS: [&str; 7] = ["", "a.b", "b", "x.a.b", "c.b", "y.x.a.b", "c"];
+const PATH_REGEXES: [&str; 4] = ["~^/a", "~b$", "~^/[ab]/", "~x{2}"];
+const PATTERN_SEGMENTS: [&str; 4] = ["a", "b", "x", "{p}"];
+const SEGMENTS: [&str; 5] = ["a", "b", "x", "", "%20"];
+const METHODS: [&str; 3] = ["GET", "PUT", "POST"];
+const QUERIES: [&str; 6] = ["p=1", "p=2&q", "q=1&p=1&q=2", "%70=%31", "p=%&&q==1", ""];
+const NETWORKS: [&str; 4] = ["10.0.0.0/8", "10.128.0.0/9", "::/0", "127.0.0.1/32"];
+const ADDRESSES: [&str; 4] = ["127.0.0.1", "10.0.0.1", "10.200.0.1", "::1"];
+const LINES: [(&str, &str); 8] = [
+    ("p", "1"),
+    ("P", "2"),
+    ("q", ""),
+    ("q", "1"),
+    ("cookie", "p=1"),
+    ("Cookie", "q=2; p=2"),
+    ("cookie", " p ; q=1;"),
+    ("cookie", "p"),
+];
+
+fuzz_target!(|data: &[u8]| {
+    let mut choices = Choices::new(data);
+    let routes: Vec<Route> = (0..choices.below(9))
+        .map(|index| Route {
+            name: format!("r{index}").into(),
+            alternatives: (0..=choices.below(3))
+                .map(|_| alternative(&mut choices))
+                .collect(),
+        })
+        .collect();
+    let table = Table::new(routes.clone()).expect("a few routes fit");
+    let mut scratch = Scratch::new();
+    for _ in 0..REQUESTS {
+        check(&table, &routes, &mut choices, &mut scratch);
+        if !choices.are_left() {
+            break;
+        }
+    }
+});
+
+fn check(table: &Table, routes: &[Route], choices: &mut Choices<'_>, scratch: &mut Scratch) {
+    let host = choices.one_of(&HOSTS);
+    let path = path(choices, &SEGMENTS);
+    let lines: Vec<(String, Vec<u8>)> = (0..choices.below(4))
+        .map(|_| choices.one_of(&LINES))
+        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    let request = Request {
+        host: (!host.is_empty()).then_some(host.as_bytes()),
+        path: path.as_bytes(),
+        query: (choices.below(2) == 1).then(|| choices.one_of(&QUERIES).as_bytes()),
+        method: choices.one_of(&METHODS).as_bytes(),
+        client_ip: choices.one_of(&ADDRESSES).parse::<IpAddr>().expect("an address"),
+        headers: &lines,
+    };
+    let expected = reference::find(routes, &request);
+    assert_eq!(
+        table.find(&request, scratch),
+        expected,
+        "{path} at {host} with {lines:?}"
+    );
+    for scope in [Scope::HostCovers, Scope::All] {
+        let considered = table.explain(&request, scope);
+        let first = considered.iter().find(|considered| considered.failed.is_none());
+        let first = first.map(|first| Found {
+            route: first.route,
+            alternative: first.alternative,
+        });
+        assert_eq!(first, expected, "explain {path} at {host} with {lines:?}");
+    }
+}
+
+fn alternative(choices: &mut Choices<'_>) -> Alternative {
+    let host = choices.one_of(&HOST_PATTERNS);
+    Alternative {
+        host: match host {
+            "" => HostPattern::Any,
+            host => HostPattern::parse(host).expect("a pattern"),
+        },
+        path: path_pattern(choices),
+        methods: some(choices, |choices| choices.one_of(&METHODS).into()),
+        headers: some(choices, condition),
+        cookies: some(choices, condition),
+        query: some(choices, condition),
+        client_ips: some(choices, |choices| {
+            choices.one_of(&NETWORKS).parse().expect("a network")
+        }),
+    }
+}
+
+fn path_pattern(choices: &mut Choices<'_>) -> PathPattern {
+    let text = match choices.below(8) {
+        0 => return PathPattern::any(),
+        1 => choices.one_of(&PATH_REGEXES).to_owned(),
+        kind => {
+            let mut text = path(choices, &PATTERN_SEGMENTS);
+            if kind > 4 {
+                text.push_str("/*");
+            }
+            // A parameter has a name of its own.
+            let parts: Vec<&str> = text.split("{p}").collect();
+            let named = parts.iter().enumerate().skip(1);
+            named.fold(parts[0].to_owned(), |text, (index, part)| {
+                format!("{text}{{p{index}}}{part}")
+            })
+        }
+    };
+    PathPattern::parse(&text).expect("a pattern")
+}
+
+fn path(choices: &mut Choices<'_>, segments: &[&str]) -> String {
+    (0..=choices.below(4))
+        .map(|_| format!("/{}", choices.one_of(segments)))
+        .collect()
+}
+
+fn condition(choices: &mut Choices<'_>) -> FieldCondition {
+    FieldCondition {
+        name: choices.one_of(&["p", "q"]).into(),
+        value: match choices.below(5) {
+            0 => ValueCondition::Equals("1".into()),
+            1 => ValueCondition::Equals("2".into()),
+            2 => ValueCondition::Matches(Regex::new("^1").expect("an expression")),
+            3 => ValueCondition::Present,
+            _ => ValueCondition::Absent,
+        },
+    }
+}
+
+/// None most of the time, else one or two.
+fn some<T>(choices: &mut Choices<'_>, mut one: impl FnMut(&mut Choices<'_>) -> T) -> Vec<T> {
+    let count = choices.below(6).saturating_sub(3);
+    (0..count).map(|_| one(choices)).collect()
+}
