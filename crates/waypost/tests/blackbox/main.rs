@@ -8,7 +8,9 @@
 mod access_log;
 mod cases;
 mod commands;
+mod documents;
 mod drain;
+mod examples;
 mod forwarding;
 mod hostile;
 mod regression;
