@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -129,13 +130,13 @@ impl WorkerService {
         look(&mut seats)
     }
 
-    /// An idle connection to `address` that is alive as far as is known.
+    /// An idle connection to `address` that is alive.
     pub(crate) fn take(&self, address: SocketAddr, now: Instant) -> Option<TcpStream> {
         let idle_timeout = self.state.service().pool.idle_timeout;
         self.with_seats(|seats| {
             let seat = seats.of(address)?;
             while let Some(idle) = seat.idle.pop() {
-                if now - idle.since < idle_timeout && is_quiet(&idle.stream) {
+                if now - idle.since < idle_timeout && is_alive(&idle.stream) {
                     return Some(idle.stream);
                 }
             }
@@ -202,7 +203,15 @@ impl Seats {
     }
 }
 
-/// Whether nothing has arrived on an idle connection: neither its end nor bytes that nobody asked for.
+/// Whether an idle connection can be used: it has not been closed, and has no bytes that nobody asked for, which
+/// would answer the wrong client. What the runtime knows may be old, so the kernel is asked.
+fn is_alive(stream: &TcpStream) -> bool {
+    let mut byte = [std::mem::MaybeUninit::uninit()];
+    let peeked = SockRef::from(stream).peek(&mut byte);
+    peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+/// The same as far as the runtime knows, which costs nothing; good enough to sweep by.
 fn is_quiet(stream: &TcpStream) -> bool {
     stream
         .poll_read_ready(&mut Context::from_waker(Waker::noop()))

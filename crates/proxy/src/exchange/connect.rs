@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -47,18 +46,14 @@ pub(crate) async fn lease(
         let Some(target) = service.next_target(&tried, now) else {
             break;
         };
-        while !need.fresh
+        if !need.fresh
             && let Some(stream) = service.take(target.address, now)
         {
-            // What the runtime knows of it may be old, and bytes that nobody asked for would answer the wrong
-            // client: the kernel is asked.
-            if is_alive(&stream) {
-                return Ok(Lease {
-                    stream,
-                    target,
-                    reused: true,
-                });
-            }
+            return Ok(Lease {
+                stream,
+                target,
+                reused: true,
+            });
         }
         let connect_by = now + service.state().service().timeouts.connect;
         let by = need
@@ -124,11 +119,4 @@ async fn connect(worker: &Worker, address: SocketAddr, by: Instant) -> Result<Tc
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
     matches!(code, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
-}
-
-/// Asks the kernel whether an idle connection has been closed, or has bytes that nobody asked for.
-fn is_alive(stream: &TcpStream) -> bool {
-    let mut byte = [std::mem::MaybeUninit::uninit()];
-    let peeked = SockRef::from(stream).peek(&mut byte);
-    peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
