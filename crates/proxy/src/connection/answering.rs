@@ -66,18 +66,15 @@ impl Connection {
                 .answer_instead(workspace, snapshot, end, Failure::Rewrite, name)
                 .await;
         }
-        let keeps = match self.swallow_body(workspace, end) {
-            Ok(keeps) => keeps,
-            Err(failure) => {
-                return self
-                    .answer_failure(workspace, snapshot, failure, name, Keeps::No)
-                    .await;
-            }
-        };
-        let envelope = self.envelope(workspace, snapshot, name, keeps);
-        let mut out = Vec::new();
-        let bytes = envelope.write_redirect(redirect.status, &location, &route.response_headers, &mut out);
-        self.send(redirect.status, bytes, &out, keeps).await
+        self.answer_by_route(
+            workspace,
+            snapshot,
+            end,
+            route,
+            redirect.status,
+            |envelope, out| envelope.write_redirect(redirect.status, &location, &route.response_headers, out),
+        )
+        .await
     }
 
     /// Gives the route's own answer.
@@ -89,6 +86,27 @@ impl Connection {
         route: &Route,
         respond: &Respond,
     ) -> Next {
+        self.answer_by_route(
+            workspace,
+            snapshot,
+            end,
+            route,
+            respond.status,
+            |envelope, out| envelope.write_respond(respond, &route.response_headers, out),
+        )
+        .await
+    }
+
+    /// Sends what `write` writes; it returns how many bytes of body that has.
+    async fn answer_by_route(
+        &mut self,
+        workspace: &mut Workspace,
+        snapshot: &Snapshot,
+        end: HeadEnd,
+        route: &Route,
+        status: u16,
+        write: impl FnOnce(&Envelope<'_>, &mut Vec<u8>) -> usize,
+    ) -> Next {
         let name = &route.matching.name;
         let keeps = match self.swallow_body(workspace, end) {
             Ok(keeps) => keeps,
@@ -98,10 +116,12 @@ impl Connection {
                     .await;
             }
         };
-        let envelope = self.envelope(workspace, snapshot, name, keeps);
-        let mut out = Vec::new();
-        let bytes = envelope.write_respond(respond, &route.response_headers, &mut out);
-        self.send(respond.status, bytes, &out, keeps).await
+        let mut out = mem::take(&mut workspace.own_answer);
+        out.clear();
+        let bytes = write(&self.envelope(workspace, snapshot, name, keeps), &mut out);
+        let next = self.send(status, bytes, &out, keeps).await;
+        workspace.own_answer = out;
+        next
     }
 
     /// Answers bytes that are no request, or none that may be forwarded. Of what was parsed, nothing is sure.
