@@ -195,32 +195,6 @@ pub fn diagnostic(code: Code, place: Place, message: impl Into<String>) -> Diagn
 }
 
 impl Diagnostic {
-    /// Says something beside the text that the diagnostic is about.
-    #[must_use]
-    pub fn with_text(mut self, text: impl Into<String>) -> Self {
-        if let Some(first) = self.labels.first_mut() {
-            first.text = text.into();
-        }
-        self
-    }
-
-    /// Adds a further place.
-    #[must_use]
-    pub fn with_label(mut self, place: Place, text: impl Into<String>) -> Self {
-        self.labels.push(Label {
-            place,
-            text: text.into(),
-        });
-        self
-    }
-
-    /// Says how to mend it.
-    #[must_use]
-    pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
     /// Whether it refuses the configuration.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error

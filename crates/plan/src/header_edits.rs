@@ -75,11 +75,6 @@ impl HeaderEdits {
         Ok(())
     }
 
-    /// Whether nothing is edited.
-    pub fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
-    }
-
     /// Whether a line named `name`, in any case, is left out: it is removed or replaced.
     pub fn drops(&self, name: &[u8]) -> bool {
         let is = |edited: &str| edited.as_bytes().eq_ignore_ascii_case(name);

@@ -191,11 +191,6 @@ impl Gateway {
         self.generations.load_full()
     }
 
-    /// Where the gateway listens, in order of opening.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|open| open.address).collect()
-    }
-
     /// Opens the access log anew, so that a rotated file is let go of.
     pub fn reopen_log(&self) {
         if let Some(log) = &self.log {
