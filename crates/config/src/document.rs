@@ -9,8 +9,8 @@ use crate::collections::{List, Named, NonEmptyList, OneOrMany};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::values::{
-    ArmsText, DurationText, LogText, NameOrNull, Replacing, Size, SizeOrNone, Text, To, ValueText, Whole,
-    words,
+    ArmsText, CookieText, DurationText, LogText, NameOrNull, Percent, Replacing, Size, SizeOrNone, Text, To,
+    ValueText, Whole, words,
 };
 
 /// What a test expects to become of a request.
@@ -34,7 +34,7 @@ words! {
 
 keys! {
     /// A configuration: one file, or all `*.yaml` and `*.yml` files of a directory together.
-    Document, "the configuration", later ["admin", "state", "split_key", "include", "tls", "metrics"] {
+    Document, "the configuration", later ["admin", "state", "include", "tls", "metrics"] {
         /// The addresses that accept clients.
         ///
         /// At least one is needed. Every route serves on every listener whose `hosts` let the request's
@@ -66,6 +66,10 @@ keys! {
         ///
         /// Without it, one per core. Read at start only.
         workers: Whole = Optional, "4";
+        /// What is hashed along with the values of `sticky`, the same on all instances.
+        ///
+        /// Another text deals all clients anew.
+        split_key: Text = Fallback(""), "spring-2026";
     }
 
     /// An address that accepts clients, and what is accepted there.
@@ -158,7 +162,7 @@ keys! {
     /// A named rule: what it matches, what happens, and where it goes.
     ///
     /// It has exactly one of `to`, `redirect` and `respond`.
-    Route, "a route", later ["sticky", "force", "mirror", "upgrade", "grpc", "retries", "split_key", "rollout"] {
+    Route, "a route", later ["upgrade", "grpc", "retries", "rollout"] {
         /// The name, unique in the configuration: letters, digits, `.`, `_` and `-`.
         name: Text = Required, "orders";
         /// The conditions, or a list of alternatives of which any may hold.
@@ -170,6 +174,12 @@ keys! {
         /// The share of a service is its weight divided by the sum of all. Weight 0 gets nothing; when
         /// all are 0, or with `{}`, the answer is 500.
         to: To = Optional, "{ orders-v1: 90, orders-v2: 10 }";
+        /// What keeps a client on its side of the split. Only with `to`.
+        sticky: Sticky = Optional, "{ header: x-user-id }";
+        /// What lets testers pick a service of the split, even one of weight 0. Only with `to`.
+        force: Force = Optional, "{ header: x-canary, values: { always: orders-v2 } }";
+        /// Another service that gets copies of requests, and whose answers nobody gets. Only with `to`.
+        mirror: Mirror = Optional, "{ to: orders-next, percent: 10 }";
         /// The client is sent elsewhere.
         redirect: Redirect = Optional, "{ status: 308, host: www.example.com }";
         /// The gateway answers by itself.
@@ -201,6 +211,67 @@ keys! {
         cookies: Named<ValueText> = Optional, "{ beta: true }";
         /// An address or network of the client, or a list of which any may hold.
         client_ip: OneOrMany<Text> = Optional, "[10.0.0.0/8, 192.0.2.7]";
+    }
+
+    /// What keeps a client on its side of a split. Exactly one key.
+    ///
+    /// The value is hashed, so nothing is stored and every instance decides alike. A request without the value, or
+    /// with an empty one, rolls anew.
+    Sticky, "a `sticky`" {
+        /// A header, such as one with the user's id.
+        header: Text = Optional, "x-user-id";
+        /// A cookie, which is set where it is missing: its name, or a mapping.
+        cookie: CookieText = Optional, "side";
+        /// The client's address: `true`.
+        client_ip: bool = Optional, "true";
+    }
+
+    /// The cookie that clients without one are given.
+    ///
+    /// Its value is random. It is `HttpOnly` and `SameSite=Lax`, and `Secure` where the client uses TLS.
+    StickyCookie, "a cookie" {
+        /// The name.
+        name: Text = Required, "side";
+        /// The `Path` where the client sends it.
+        path: Text = Fallback("/"), "/shop";
+        /// How long the client keeps it, in whole seconds.
+        ///
+        /// Without it, as long as the client's session lasts.
+        max_age: DurationText = Optional, "8760h";
+        /// The `Domain` whose hosts get it; without it, only the host that was asked.
+        domain: Text = Optional, "example.com";
+    }
+
+    /// What lets testers pick a service of a split. One of `header` and `cookie`.
+    Force, "a `force`" {
+        /// A header.
+        header: Text = Optional, "x-canary";
+        /// A cookie.
+        cookie: Text = Optional, "canary";
+        /// The service that each value of it picks; any other value leaves the choice to the split.
+        values: Named<Text> = Required, "{ always: orders-v2, never: orders-v1 }";
+    }
+
+    /// A service that gets copies of requests, and how many. At most one of `percent` and `fraction`; without
+    /// them, every request is copied.
+    ///
+    /// Clients never wait for it. A copy carries `x-waypost-mirror` with the name of the route. Bodies of up to
+    /// 64 KiB are copied; requests with longer ones are not.
+    Mirror, "a `mirror`" {
+        /// The service.
+        to: Text = Required, "orders-next";
+        /// How many of a hundred requests are copied; up to three decimals.
+        percent: Percent = Optional, "10";
+        /// How many requests of how many are copied.
+        fraction: Fraction = Optional, "{ numerator: 1, denominator: 1000 }";
+    }
+
+    /// A share of all.
+    Fraction, "a fraction" {
+        /// How many.
+        numerator: Whole = Required, "1";
+        /// Of how many.
+        denominator: Whole = Fallback("100"), "1000";
     }
 
     /// Where a client is sent. At least one key besides `status`, and one of `prefix`, `path` and `regex`

@@ -52,6 +52,7 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
         merged.drain_timeout = merged.drain_timeout.or(document.drain_timeout);
         merged.debug_headers = merged.debug_headers.or(document.debug_headers);
         merged.workers = merged.workers.or(document.workers);
+        merged.split_key = merged.split_key.or(document.split_key);
     }
     merged.given = Given(Some(given.into()));
     merged

@@ -7,7 +7,8 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::collections::{List, Named};
 use crate::diagnostic::Code;
-use crate::keys::{At, Read, wrong_type};
+use crate::document::StickyCookie;
+use crate::keys::{At, Read, Table, wrong_type};
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
 use crate::tree::{Kind, Node, Value};
@@ -62,6 +63,17 @@ pub(crate) struct Replacing {
 pub(crate) enum To {
     Service(At<Text>),
     Split(Named<Whole>),
+}
+
+/// A percentage, in thousandths of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Percent(pub(crate) u64);
+
+/// The name of a cookie, or all there is to say of it.
+#[derive(Debug, Clone)]
+pub(crate) enum CookieText {
+    Name(At<Text>),
+    Cookie(Box<StickyCookie>),
 }
 
 /// Names, or names with weights.
@@ -430,6 +442,91 @@ impl Read for To {
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [Text::schema(generator), Named::<Whole>::schema(generator)] })
+    }
+}
+
+impl Percent {
+    /// All of it.
+    pub(crate) const ALL: Self = Self(100_000);
+
+    /// `10`, `0.5` or `12.125`.
+    fn parse(text: &str) -> Option<Self> {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(decimals) || decimals.len() > 3 {
+            return None;
+        }
+        let whole: u64 = whole.parse().ok()?;
+        let thousandths: u64 = format!("{decimals:0<3}").parse().ok()?;
+        Some(Self(whole.checked_mul(1000)?.checked_add(thousandths)?))
+    }
+}
+
+impl Read for Percent {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let Some(text) = text_of(node) else {
+            wrong_type(node, "a percentage", problems);
+            return None;
+        };
+        match Self::parse(text) {
+            Some(percent) if percent.0 <= Self::ALL.0 => Some(percent),
+            Some(_) => {
+                problems
+                    .add(
+                        Code::OutOfRange,
+                        node.span,
+                        "the percentage is out of range: 0 to 100",
+                    )
+                    .help("write a number from 0 to 100");
+                None
+            }
+            None => {
+                problems
+                    .add(
+                        Code::WrongType,
+                        node.span,
+                        format!("expected a percentage, found {}", quote(text)),
+                    )
+                    .help("write a number such as `10` or `0.5`, with three decimals at most");
+                None
+            }
+        }
+    }
+
+    fn words() -> String {
+        "a percentage".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["number", "string"],
+            "minimum": 0,
+            "maximum": 100,
+            "pattern": format!("^[0-9]+([.][0-9]{{1,3}})?$|{VARIABLE}"),
+        })
+    }
+}
+
+impl Read for CookieText {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Mapping(_) => {
+                StickyCookie::read(node, problems).map(|cookie| Self::Cookie(Box::new(cookie)))
+            }
+            _ => At::read(node.span, node, problems).map(Self::Name),
+        }
+    }
+
+    fn words() -> String {
+        "the name of a cookie, or a mapping".to_owned()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [Text::schema(generator), StickyCookie::schema(generator)] })
+    }
+
+    fn table() -> Option<&'static Table> {
+        StickyCookie::table()
     }
 }
 

@@ -14,13 +14,16 @@ use crate::route::Route;
 use crate::service::{Service, ServiceId};
 use crate::test_case::TestCase;
 
+pub mod force;
 pub mod header_edits;
 pub mod listener;
+pub mod mirror;
 pub mod path_pattern;
 pub mod redirect;
 pub mod rewrite;
 pub mod route;
 pub mod service;
+pub mod sticky;
 pub mod template;
 pub mod test_case;
 

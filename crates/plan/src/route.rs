@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use waypost_route::split::Split;
 
+use crate::force::Force;
 use crate::header_edits::HeaderEdits;
+use crate::mirror::Mirror;
 use crate::redirect::Redirect;
 use crate::rewrite::Rewrite;
 use crate::service::ServiceId;
+use crate::sticky::Sticky;
 
 /// A named rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +41,12 @@ pub struct Forward {
     pub split: Split,
     /// The service of each arm, in the split's order; `arms.len() == split.weights().len()`.
     pub arms: Vec<ServiceId>,
+    /// What keeps a client on its side of the split; without it, every request rolls anew.
+    pub sticky: Option<Box<Sticky>>,
+    /// What lets testers pick their arm.
+    pub force: Option<Box<Force>>,
+    /// Which other service gets copies.
+    pub mirror: Option<Mirror>,
     /// What the service sees instead of the client's path and host.
     pub rewrite: Rewrite,
     /// Edits to the request.

@@ -55,7 +55,85 @@ pub(crate) enum Failure {
     Protocol,
 }
 
+/// The values of the label `reason`: a word for each kind of failure, for good.
+pub(crate) const REASONS: [&str; 33] = [
+    "bare_line_end",
+    "request_line",
+    "version",
+    "target_too_long",
+    "head_too_large",
+    "too_many_headers",
+    "header",
+    "framing",
+    "host_count",
+    "host",
+    "host_disagrees",
+    "method",
+    "target",
+    "head_incomplete",
+    "path",
+    "head_timeout",
+    "body_timeout",
+    "body_incomplete",
+    "body_malformed",
+    "body_too_large",
+    "host_not_served",
+    "no_route",
+    "no_arm",
+    "rewrite",
+    "no_endpoint",
+    "no_descriptor",
+    "connection_refused",
+    "connect_timeout",
+    "connection_terminated",
+    "response_timeout",
+    "write_timeout",
+    "route_timeout",
+    "invalid_answer",
+];
+
 impl Failure {
+    /// A word for it, one of [`REASONS`].
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Request(error) => match error {
+                RequestError::LineEnd(_) => "bare_line_end",
+                RequestError::RequestLine => "request_line",
+                RequestError::Version => "version",
+                RequestError::TargetTooLong => "target_too_long",
+                RequestError::HeadTooLarge => "head_too_large",
+                RequestError::TooManyFields => "too_many_headers",
+                RequestError::Field => "header",
+                RequestError::Framing(_) => "framing",
+                RequestError::HostCount => "host_count",
+                RequestError::Host(_) => "host",
+                RequestError::HostDisagrees => "host_disagrees",
+                RequestError::Method => "method",
+                RequestError::Target(_) => "target",
+                RequestError::Incomplete => "head_incomplete",
+                RequestError::Path(_) => "path",
+            },
+            Self::HeadTimeout => "head_timeout",
+            Self::BodyTimeout => "body_timeout",
+            Self::BodyIncomplete => "body_incomplete",
+            Self::BodyMalformed => "body_malformed",
+            Self::BodyTooLarge => "body_too_large",
+            Self::HostNotServed => "host_not_served",
+            Self::NoRoute => "no_route",
+            Self::NoArm => "no_arm",
+            Self::Rewrite => "rewrite",
+            Self::NoEndpoint => "no_endpoint",
+            Self::NoDescriptor => "no_descriptor",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::ConnectionTerminated => "connection_terminated",
+            Self::ResponseTimeout => "response_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::RouteTimeout => "route_timeout",
+            Self::Protocol => "invalid_answer",
+        }
+    }
+
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::Request(error) => error.status(),

@@ -57,7 +57,7 @@ mod tests {
             timeouts,
             pool,
         };
-        WorkerService::new(Arc::new(ServiceState::new(Arc::new(service))), 0)
+        WorkerService::new(Arc::new(ServiceState::new(Arc::new(service))), 0, Arc::default())
     }
 
     fn turns(service: &WorkerService, count: usize, now: Instant) -> Vec<usize> {

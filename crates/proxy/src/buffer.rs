@@ -1,5 +1,6 @@
 //! Bounded byte buffers that sockets read into.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -85,6 +86,11 @@ impl Buffer {
         let count = space.filled().len();
         self.end += count;
         Poll::Ready(Ok(count))
+    }
+
+    /// Reads once, behind what is there.
+    pub(crate) async fn read(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_read(cx, stream)).await
     }
 
     /// Grows the memory to what a large body is read with. Only while nothing is in it.

@@ -85,6 +85,8 @@ pub(crate) struct ClientHead<'a> {
     pub(crate) body: BodyToClient,
     pub(crate) persistence: Persistence,
     pub(crate) debug: Option<DebugHeaders<'a>>,
+    /// The value of a `set-cookie` that the gateway adds; empty for none.
+    pub(crate) set_cookie: &'a [u8],
     /// The time now, for an answer that does not say when it was made.
     pub(crate) clock: &'a HttpClock,
 }
@@ -106,6 +108,9 @@ impl ClientHead<'_> {
         let dated = self.answer.fields().iter().any(|field| field.kind == Kind::Date);
         if !dated && !self.edits.drops(b"date") {
             self.clock.write(out);
+        }
+        if !self.set_cookie.is_empty() && !self.edits.drops(b"set-cookie") {
+            write::field(out, b"set-cookie", self.set_cookie);
         }
         if let Some(debug) = &self.debug {
             debug.write(self.edits, out);

@@ -16,6 +16,7 @@ use waypost_wire::request::RequestHead;
 use waypost_wire::scan::{HeadEnd, HeadScan};
 
 use crate::answer::{Envelope, Failure, wants_json};
+use crate::arm::{self, Decider};
 use crate::client_head::{DebugHeaders, Persistence};
 use crate::decide::{self, Facts, FieldLines};
 use crate::generation::Generation;
@@ -62,12 +63,15 @@ pub struct Answer {
     pub reason: Option<String>,
     /// The route that takes it.
     pub route: Option<String>,
-    /// The service that gets it, when there is only one.
+    /// The service that gets it, when there is only one, or when the request forces it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
     /// The arms of the route's split, those of weight 0 too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arms: Option<Vec<Arm>>,
+    /// The arm that the client's sticky value puts it on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cohort: Option<String>,
     /// Where a redirect leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
@@ -359,21 +363,39 @@ impl Asked<'_> {
             .rewrite
             .path
             .apply(self.facts.path(), pattern, listener.paths, &mut path);
-        let weights = forward.split.weights();
-        let weighted = || {
-            forward
-                .arms
-                .iter()
-                .zip(weights)
-                .filter(|(_, weight)| **weight > 0)
+        let fields = FieldLines {
+            head: &self.head,
+            buffer: self.buffer,
         };
-        let ready = weighted().find(|(id, _)| !plan.service(**id).endpoints.is_empty());
+        let decider = arm::decider(
+            forward,
+            &self.facts.request(&fields),
+            &mut Vec::new(),
+            &mut Vec::new(),
+        );
+        let split = &forward.split;
+        // The arms that may get the request, by position.
+        let candidates: Vec<usize> = match decider {
+            Decider::Forced(arm) => vec![arm],
+            Decider::Cohort(roll) => split.pick(roll).into_iter().collect(),
+            Decider::Dice { .. } => {
+                let weights = split.weights().iter().enumerate();
+                weights
+                    .filter(|(_, weight)| **weight > 0)
+                    .map(|(arm, _)| arm)
+                    .collect()
+            }
+        };
+        let ready = candidates
+            .iter()
+            .map(|arm| forward.arms[*arm])
+            .find(|id| !plan.service(*id).endpoints.is_empty());
         let mut answer = match (rewritten, ready) {
-            _ if weighted().next().is_none() => self.failure(Failure::NoArm, Some(route)),
+            _ if candidates.is_empty() => self.failure(Failure::NoArm, Some(route)),
             (Err(_), _) => self.failure(Failure::Rewrite, Some(route)),
             (Ok(()), None) => self.failure(Failure::NoEndpoint, Some(route)),
-            (Ok(()), Some((id, _))) => {
-                let endpoint = &plan.service(*id).endpoints[0];
+            (Ok(()), Some(id)) => {
+                let endpoint = &plan.service(id).endpoints[0];
                 let head = ServiceHead {
                     head: &self.head,
                     buffer: self.buffer,
@@ -394,19 +416,21 @@ impl Asked<'_> {
                 }
             }
         };
-        let name = |id| plan.service(id).name.to_string();
-        match forward.arms[..] {
-            [only] => answer.service = Some(name(only)),
-            _ => {
-                let arms = forward.arms.iter().zip(weights);
-                answer.arms = Some(
-                    arms.map(|(id, weight)| Arm {
-                        service: name(*id),
-                        weight: *weight,
-                    })
-                    .collect(),
-                );
+        let name = |arm: usize| plan.service(forward.arms[arm]).name.to_string();
+        match decider {
+            _ if forward.arms.len() == 1 => answer.service = Some(name(0)),
+            Decider::Forced(arm) => answer.service = Some(name(arm)),
+            Decider::Cohort(_) | Decider::Dice { .. } => {
+                let weights = split.weights().iter().enumerate();
+                let arms = weights.map(|(arm, weight)| Arm {
+                    service: name(arm),
+                    weight: *weight,
+                });
+                answer.arms = Some(arms.collect());
             }
+        }
+        if let (Decider::Cohort(_), [arm]) = (decider, &candidates[..]) {
+            answer.cohort = Some(name(*arm));
         }
         answer
     }
@@ -451,6 +475,7 @@ impl Asked<'_> {
             route: route.map(|route| route.matching.name.to_string()),
             service: None,
             arms: None,
+            cohort: None,
             location: None,
             host: self.facts.host().map(text),
             path: text(self.facts.path()),

@@ -41,6 +41,15 @@ pub(crate) fn client_ip(listener: &Listener, peer: IpAddr, head: &RequestHead, b
     client
 }
 
+/// Whether the client itself uses TLS: a trusted proxy in front says so.
+pub(crate) fn client_uses_tls(listener: &Listener, peer: IpAddr, head: &RequestHead, buffer: &[u8]) -> bool {
+    let said = head
+        .fields()
+        .iter()
+        .find(|field| field.kind == Kind::XForwardedProto);
+    said.is_some_and(|field| field.value.of(buffer).eq_ignore_ascii_case(b"https")) && listener.trusts(peer)
+}
+
 /// `192.0.2.1`, `2001:db8::1`, or either with a port.
 fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::access_log::{Lost, Writer};
 use crate::discovery;
 use crate::endpoints::ServiceState;
 use crate::generation::{Generation, ListenerId};
+use crate::metrics::Metrics;
 use crate::sockets;
 use crate::worker::{self, Command, Handle, Listening, Shared, complain};
 
@@ -39,6 +40,8 @@ const BURY_INTERVAL: Duration = Duration::from_millis(100);
 /// A running data plane.
 pub struct Gateway {
     generations: Arc<ArcSwap<Generation>>,
+    metrics: Arc<Metrics>,
+    connections_open: Arc<AtomicUsize>,
     workers: Vec<Handle>,
     listeners: Vec<Open>,
     control: Runtime,
@@ -110,13 +113,18 @@ impl Gateway {
             idle_max: descriptors.idle.div_ceil(count),
             connections_open: Arc::new(AtomicUsize::new(0)),
         };
+        let (metrics, recorders) = Metrics::new(count);
+        let connections_open = Arc::clone(&shared.connections_open);
         let workers: io::Result<Vec<Handle>> = rings
             .into_iter()
+            .zip(recorders)
             .enumerate()
-            .map(|(index, ring)| worker::start(index, shared.clone(), ring))
+            .map(|(index, (ring, recorder))| worker::start(index, shared.clone(), ring, recorder))
             .collect();
         let mut gateway = Self {
             generations,
+            metrics,
+            connections_open,
             workers: workers.map_err(ApplyError::Thread)?,
             listeners: Vec::new(),
             control,
@@ -182,6 +190,7 @@ impl Gateway {
             complain("a changed `workers` takes effect at the next start");
         }
         self.keep_resolved();
+        self.metrics.retain(self.generation().plan());
         self.control.spawn(bury(before));
         Ok(listened)
     }
@@ -189,6 +198,16 @@ impl Gateway {
     /// The generation that is served.
     pub fn generation(&self) -> Arc<Generation> {
         self.generations.load_full()
+    }
+
+    /// What the data plane counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// How many clients are connected.
+    pub fn connections_open(&self) -> usize {
+        self.connections_open.load(Ordering::Relaxed)
     }
 
     /// Opens the access log anew, so that a rotated file is let go of.

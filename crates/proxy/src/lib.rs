@@ -7,6 +7,7 @@
 
 pub mod access_log;
 mod answer;
+mod arm;
 mod balance;
 mod buffer;
 mod client_head;
@@ -21,6 +22,9 @@ mod forwarded;
 pub mod gateway;
 pub mod generation;
 pub mod limits;
+mod meter;
+pub mod metrics;
+mod mirror;
 mod pool;
 mod service_head;
 mod sockets;

@@ -7,7 +7,7 @@ use waypost_wire::{chunked, response};
 use crate::access_log::RING_BYTES;
 use crate::connection::{answering, reading};
 use crate::exchange::{self, connect};
-use crate::{buffer, discovery, gateway, pool, sockets};
+use crate::{buffer, discovery, gateway, mirror, pool, sockets};
 
 /// A limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub fn fixed() -> Vec<Limit> {
         time("rest of an endpoint that refused", pool::REST),
         time("looking up an endpoint's name", discovery::LOOKUP_TIMEOUT),
         time("between two look-ups", discovery::REFRESH),
+        count("mirrored requests under way, each worker", mirror::IN_FLIGHT_MAX),
+        bytes("body of a mirrored request", mirror::BODY_BYTES_MAX),
         bytes("access log lines waiting, each worker", RING_BYTES),
     ]
 }

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::endpoints::{ServiceState, Target};
+use crate::metrics::ServiceCells;
 
 /// How long an endpoint rests after a connection to it failed.
 pub(crate) const REST: Duration = Duration::from_secs(10);
@@ -21,6 +22,7 @@ pub(crate) const REST: Duration = Duration::from_secs(10);
 pub(crate) struct WorkerService {
     state: Arc<ServiceState>,
     seats: RefCell<Seats>,
+    cells: Arc<ServiceCells>,
     /// Whose turn it is.
     pub(crate) turn: Cell<usize>,
 }
@@ -90,18 +92,24 @@ impl Drop for IdlePlace {
 }
 
 impl WorkerService {
-    pub(crate) fn new(state: Arc<ServiceState>, turn: usize) -> Self {
+    pub(crate) fn new(state: Arc<ServiceState>, turn: usize, cells: Arc<ServiceCells>) -> Self {
         let targets = state.targets();
         let seats = targets.iter().map(|_| Seat::default()).collect();
         Self {
             state,
             seats: RefCell::new(Seats { targets, seats }),
+            cells,
             turn: Cell::new(turn),
         }
     }
 
     pub(crate) fn state(&self) -> &Arc<ServiceState> {
         &self.state
+    }
+
+    /// What its connections are counted by.
+    pub(crate) fn cells(&self) -> &ServiceCells {
+        &self.cells
     }
 
     /// Looks at the seats, after taking over what names resolve to now.
@@ -137,6 +145,7 @@ impl WorkerService {
             let seat = seats.of(address)?;
             while let Some(idle) = seat.idle.pop() {
                 if now - idle.since < idle_timeout && is_alive(&idle.stream) {
+                    self.cells.reused.add(1);
                     return Some(idle.stream);
                 }
             }
@@ -168,6 +177,8 @@ impl WorkerService {
                 seat.idle
                     .retain(|idle| now - idle.since < idle_timeout && is_quiet(&idle.stream));
             }
+            let idle = seats.seats.iter().map(|seat| seat.idle.len() as u64).sum();
+            self.cells.idle.set(idle);
         });
     }
 

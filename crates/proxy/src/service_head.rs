@@ -11,6 +11,9 @@ use waypost_wire::write;
 use crate::decide::Facts;
 use crate::forwarded::Forwarding;
 
+/// What a copy carries, with the name of its route.
+const MIRROR_MARK: &[u8] = b"x-waypost-mirror";
+
 /// Everything that a service's head is written from.
 pub(crate) struct ServiceHead<'a> {
     pub(crate) head: &'a RequestHead,
@@ -24,10 +27,36 @@ pub(crate) struct ServiceHead<'a> {
 }
 
 impl ServiceHead<'_> {
+    /// Appends the head of a copy for a mirror's service, but for the length of the body and the empty line.
+    /// `mirror_of` is the route.
+    pub(crate) fn write_copy(&self, authority: &[u8], mirror_of: &str, out: &mut Vec<u8>) {
+        self.write_fields(authority, Some(MIRROR_MARK), out);
+        self.write_edits(out);
+        write::field(out, MIRROR_MARK, mirror_of.as_bytes());
+    }
+
     /// Appends the head. `authority` is the endpoint's, for a request that names no host.
     ///
     /// Where the endpoint's authority was needed, its range is returned: another endpoint has another.
     pub(crate) fn write(&self, authority: &[u8], out: &mut Vec<u8>) -> Option<Range<usize>> {
+        let head = self.head;
+        let borrowed_host = self.write_fields(authority, None, out);
+        if head.te_trailers() {
+            out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
+        }
+        match head.framing() {
+            Framing::Length(length) => write::content_length(out, length),
+            Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            Framing::None | Framing::UntilClose => {}
+        }
+        self.write_edits(out);
+        out.extend_from_slice(b"\r\n");
+        borrowed_host
+    }
+
+    /// Appends the request line and all fields but framing and edits. A copy has another mark than the one that
+    /// its client may have sent, and expects nothing.
+    fn write_fields(&self, authority: &[u8], mark: Option<&[u8]>, out: &mut Vec<u8>) -> Option<Range<usize>> {
         let Self {
             head,
             buffer,
@@ -56,9 +85,9 @@ impl ServiceHead<'_> {
             let travels = match field.kind {
                 Kind::Other => keeps_underscores || !name.contains(&b'_'),
                 Kind::Credentials | Kind::Accept | Kind::Date => true,
-                Kind::Expect => head.version() == Version::Http11,
+                Kind::Expect => head.version() == Version::Http11 && mark.is_none(),
                 _ => false,
-            };
+            } && !mark.is_some_and(|mark| name.eq_ignore_ascii_case(mark));
             if travels && !edits.drops(name) && !head.is_nominated(buffer, field) {
                 write::field(out, name, field.value.of(buffer));
             }
@@ -70,18 +99,12 @@ impl ServiceHead<'_> {
             host: asked,
         };
         forwarding.write(head, buffer, |name| edits.drops(name), out);
-        if head.te_trailers() {
-            out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
-        }
-        match head.framing() {
-            Framing::Length(length) => write::content_length(out, length),
-            Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-            Framing::None | Framing::UntilClose => {}
-        }
-        for (name, value) in edits.lines() {
+        borrowed_host
+    }
+
+    fn write_edits(&self, out: &mut Vec<u8>) {
+        for (name, value) in self.forward.request_headers.lines() {
             write::field(out, name.as_bytes(), value.as_bytes());
         }
-        out.extend_from_slice(b"\r\n");
-        borrowed_host
     }
 }

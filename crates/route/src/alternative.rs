@@ -90,7 +90,7 @@ impl Alternative {
             return Some(Condition::Method(&self.methods));
         }
         for header in &self.headers {
-            if !header.value.holds(header_value(request, &header.name, scratch)) {
+            if !header.value.holds(request.header(&header.name, scratch)) {
                 return Some(Condition::Header(header));
             }
         }
@@ -156,26 +156,12 @@ impl Condition<'_> {
             Self::Host(_) => request.host.map(text),
             Self::Path(_) => Some(text(request.path)),
             Self::Method(_) => Some(text(request.method)),
-            Self::Header(field) => header_value(request, &field.name, &mut scratch).map(text),
+            Self::Header(field) => request.header(&field.name, &mut scratch).map(text),
             Self::Cookie(field) => cookie::find(request.headers, &field.name, &mut scratch).map(text),
             Self::Query(field) => query_value(request, &field.name, &mut scratch).map(text),
             Self::ClientIp(_) => Some(request.client_ip.to_string()),
         }
     }
-}
-
-/// The lines of one name as one value, joined by `, ` in order and trimmed.
-fn header_value<'s>(request: &Request<'_>, name: &str, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
-    let mut lines = 0;
-    scratch.clear();
-    request.headers.lines(name, &mut |line| {
-        if lines > 0 {
-            scratch.extend_from_slice(b", ");
-        }
-        scratch.extend_from_slice(line);
-        lines += 1;
-    });
-    (lines > 0).then(|| scratch.trim_ascii())
 }
 
 fn query_value<'s>(request: &Request<'_>, name: &str, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {

@@ -28,6 +28,23 @@ pub struct Request<'a> {
     pub headers: &'a dyn Headers,
 }
 
+impl Request<'_> {
+    /// The lines named `name`, which is lower-case, as one value: joined by `, ` in order and trimmed; `None`
+    /// without any. `scratch` is overwritten.
+    pub fn header<'s>(&self, name: &str, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+        let mut lines = 0;
+        scratch.clear();
+        self.headers.lines(name, &mut |line| {
+            if lines > 0 {
+                scratch.extend_from_slice(b", ");
+            }
+            scratch.extend_from_slice(line);
+            lines += 1;
+        });
+        (lines > 0).then(|| scratch.trim_ascii())
+    }
+}
+
 /// Headers as a plain list: for tests, for the command line, and for the reference.
 impl Headers for [(String, Vec<u8>)] {
     fn lines(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use waypost_plan::redirect::Redirect;
 use waypost_plan::rewrite::{PathRewrite, Rewrite};
 use waypost_plan::route::{Action, Forward, Respond};
-use waypost_plan::service::ServiceId;
 use waypost_plan::template::{PathTemplate, Replacement, TemplateError};
 use waypost_route::regex::Regex;
 use waypost_route::split::Split;
@@ -17,10 +16,10 @@ use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::At;
 use crate::meaning::matching::{Pattern, report_regex};
-use crate::meaning::{Context, duration, header_edits};
+use crate::meaning::{Context, duration, header_edits, split};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::values::{Replacing, Text, To};
+use crate::values::{Replacing, Text};
 
 /// The action of a route; `None` when it has none, or more than one.
 pub(super) fn of(
@@ -68,6 +67,9 @@ pub(super) fn of(
         && *action != "to"
     {
         for (key, span) in [
+            ("sticky", route.sticky.as_ref().map(|given| given.key)),
+            ("force", route.force.as_ref().map(|given| given.key)),
+            ("mirror", route.mirror.as_ref().map(|given| given.key)),
             ("rewrite", route.rewrite.as_ref().map(|given| given.key)),
             (
                 "request_headers",
@@ -115,7 +117,7 @@ fn is_known(key: &str) -> bool {
 }
 
 fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<'_>) -> Option<Forward> {
-    let arms = route.to.as_ref().map(|to| arms(&to.value, context));
+    let arms = route.to.as_ref().map(|to| split::arms(&to.value, context));
     let rewrite = match &route.rewrite {
         Some(given) => rewrite(given, patterns, context),
         None => Rewrite::default(),
@@ -129,38 +131,25 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
         .timeout
         .as_ref()
         .map(|time| duration(time, Duration::from_millis(1), context.problems));
+    let names = route
+        .to
+        .as_ref()
+        .map(|to| split::names(&to.value))
+        .unwrap_or_default();
+    let sticky = split::sticky(route, context);
+    let force = split::force(route, &names, context);
+    let mirror = split::mirror(route, context);
     let (arms, weights) = arms?;
     Some(Forward {
         split: Split::new(&weights),
         arms,
+        sticky: sticky.map(Box::new),
+        force: force.map(Box::new),
+        mirror,
         rewrite,
         request_headers,
         timeout,
     })
-}
-
-/// The services of a split that exist, with their weights.
-fn arms(to: &To, context: &mut Context<'_>) -> (Vec<ServiceId>, Vec<u64>) {
-    let mut arms = Vec::new();
-    let mut weights = Vec::new();
-    let mut add = |name: &Text, span: Span, weight: u64| {
-        if context.services.resolve_at(name, span, context.problems) {
-            context.used_services.insert(name.clone());
-            if let Some(id) = context.service_ids.get(name) {
-                arms.push(*id);
-                weights.push(weight);
-            }
-        }
-    };
-    match to {
-        To::Service(name) => add(&name.value, name.span, 1),
-        To::Split(split) => {
-            for (name, weight) in &split.0 {
-                add(name, weight.key, weight.value);
-            }
-        }
-    }
-    (arms, weights)
 }
 
 fn rewrite(written: &At<document::Rewrite>, patterns: &[Pattern], context: &mut Context<'_>) -> Rewrite {

@@ -26,6 +26,7 @@ mod names;
 mod network;
 mod route;
 mod service;
+mod split;
 mod test_case;
 
 /// A plan with the places of its parts.
@@ -59,6 +60,7 @@ struct Context<'c> {
     path_options: PathOptions,
     /// The listeners, for what no listener serves.
     served: Vec<Listener>,
+    split_key: Rc<str>,
 }
 
 /// The plan that `document` means. `None` when it means none, or when `problems` has errors already.
@@ -75,6 +77,10 @@ pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -
         service_ids: HashMap::new(),
         path_options: path_options(document),
         served: Vec::new(),
+        split_key: document
+            .split_key
+            .as_ref()
+            .map_or("".into(), |key| key.value.clone()),
     };
     settings(document, &mut context);
     listener::add_all(document, &mut context);
@@ -158,16 +164,26 @@ const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A duration from `min` up to a day.
 fn duration(written: &At<DurationText>, min: Duration, problems: &mut Problems) -> Duration {
+    duration_up_to(written, min, DURATION_MAX, problems)
+}
+
+/// A duration from `min` up to `max`.
+fn duration_up_to(
+    written: &At<DurationText>,
+    min: Duration,
+    max: Duration,
+    problems: &mut Problems,
+) -> Duration {
     let value = written.value.0;
-    if value < min || value > DURATION_MAX {
-        let min = crate::duration::format(min);
+    if value < min || value > max {
+        let (min, max) = (crate::duration::format(min), crate::duration::format(max));
         problems
             .add(
                 Code::OutOfRange,
                 written.span,
-                format!("the duration is out of range: {min} to 24h"),
+                format!("the duration is out of range: {min} to {max}"),
             )
-            .help(format!("write a duration from `{min}` to `24h`"));
+            .help(format!("write a duration from `{min}` to `{max}`"));
     }
     value
 }

@@ -626,3 +626,111 @@ fn routes_that_cannot_be_meant() {
         &["5:21 ambiguous-routes which takes `GET http://x.a.b/x -H"],
     );
 }
+
+#[test]
+fn stickiness() {
+    for sticky in [
+        "{ header: X-User }",
+        "{ cookie: side }",
+        "{ cookie: { name: side, path: /a, max_age: 8760h, domain: example.com } }",
+        "{ client_ip: true }",
+    ] {
+        check_route(&format!("to: a, sticky: {sticky}"), &[]);
+    }
+    check_route(
+        "to: a, sticky: {}",
+        &["4:21 missing-key one of `header`, `cookie`, `client_ip`"],
+    );
+    check_route(
+        "to: a, sticky: { header: x, cookie: y }",
+        &["4:42 conflicting-keys either `header` or `cookie`"],
+    );
+    check_route(
+        "to: a, sticky: { client_ip: false }",
+        &["4:42 bad-value `true` or not there"],
+    );
+    check_route(
+        "to: a, sticky: { header: a b }",
+        &["4:39 bad-name not the name of a header"],
+    );
+    check_route(
+        "to: a, sticky: { header: Host }",
+        &["4:39 bad-name tells clients apart"],
+    );
+    check_route(
+        "to: a, sticky: { cookie: a=b }",
+        &["4:39 bad-name not the name of a cookie"],
+    );
+    check_route(
+        "to: a, sticky: { cookie: { name: a, path: b } }",
+        &["4:56 bad-value not the path of a cookie"],
+    );
+    check_route(
+        "to: a, sticky: { cookie: { name: a, domain: \"a; Secure\" } }",
+        &["4:58 bad-value not the domain of a cookie"],
+    );
+    check_route(
+        "to: a, sticky: { cookie: { name: a, max_age: 500ms } }",
+        &["4:59 out-of-range 1s to 9600h"],
+    );
+    check_route(
+        "respond: { status: 200 }, sticky: { client_ip: true }",
+        &["4:40 conflicting-keys goes with `to`"],
+    );
+}
+
+#[test]
+fn forced_arms() {
+    check_route("to: a, force: { header: x, values: { always: a } }", &[]);
+    check_route("to: { a: 1 }, force: { cookie: x, values: { always: a } }", &[]);
+    check_route(
+        "to: { a: 1 }, force: { header: x, values: { always: aaa } }",
+        &["4:66 unknown-service weight 0"],
+    );
+    check_route("to: a, force: { header: x }", &["4:28 missing-key add `values:"]);
+    check_route(
+        "to: a, force: { values: { x: a } }",
+        &["4:21 missing-key one of `header`, `cookie`"],
+    );
+    check_route(
+        "to: a, force: { header: x, cookie: y, values: { x: a } }",
+        &["4:41 conflicting-keys either `header` or `cookie`"],
+    );
+}
+
+#[test]
+fn mirrors() {
+    for share in [
+        "",
+        ", percent: 0.125",
+        ", percent: 100",
+        ", fraction: { numerator: 1, denominator: 1000 }",
+    ] {
+        check_route(&format!("to: a, mirror: {{ to: a{share} }}"), &[]);
+    }
+    check_route(
+        "to: a, mirror: { to: b }",
+        &["4:35 unknown-service no service named `b`"],
+    );
+    check_route("to: a, mirror: { percent: 5 }", &["4:29 missing-key add `to:"]);
+    check_route(
+        "to: a, mirror: { to: a, percent: 101 }",
+        &["4:47 out-of-range 0 to 100"],
+    );
+    check_route(
+        "to: a, mirror: { to: a, percent: 5% }",
+        &["4:47 wrong-type such as `10`"],
+    );
+    check_route(
+        "to: a, mirror: { to: a, percent: 5, fraction: { numerator: 1 } }",
+        &["4:50 conflicting-keys either `percent` or `fraction`"],
+    );
+    check_route(
+        "to: a, mirror: { to: a, fraction: { numerator: 7, denominator: 5 } }",
+        &["4:61 out-of-range more than all"],
+    );
+    check_route(
+        "to: a, mirror: { to: a, fraction: { numerator: 0, denominator: 0 } }",
+        &["4:77 out-of-range nothing"],
+    );
+}

@@ -172,6 +172,7 @@ impl Connection {
         let envelope = self.envelope(workspace, snapshot, route, keeps);
         let bytes = envelope.write_failure(failure, workspace.wants_json, &mut out);
         self.note_failure(failure);
+        self.worker.recorder().failed(failure);
         let next = self.send(failure.status(), bytes, &out, keeps).await;
         workspace.own_answer = out;
         next
@@ -221,6 +222,7 @@ impl Connection {
             record.bytes = body_bytes as u64;
             record.ended = record.ended.or(Some(("gateway", COMPLETE)));
         }
+        self.count(status, None);
         match self.write_all(answer).await {
             Ok(()) if keeps == Keeps::Yes => Next::Request,
             Ok(()) => Next::Linger,

@@ -1,12 +1,14 @@
 //! Forwarding a request to a service.
 
 use std::future::poll_fn;
+use std::mem;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use waypost_plan::listener::Listener;
 use waypost_plan::route::{Forward, Route};
+use waypost_plan::sticky::StickyKey;
 use waypost_route::table::Found;
 use waypost_wire::field::Framing;
 use waypost_wire::scan::HeadEnd;
@@ -14,9 +16,14 @@ use waypost_wire::scan::HeadEnd;
 use super::answering::Keeps;
 use super::{COMPLETE, Connection, Next, debug_headers, is_idempotent};
 use crate::answer::Failure;
+use crate::arm::{self, Decider};
+use crate::decide::FieldLines;
 use crate::exchange::connect::{Lease, Need, lease};
-use crate::exchange::relay::RelayError;
+use crate::exchange::relay::{RelayError, Tap};
 use crate::exchange::{ClientSide, End, Exchange, Patience, State};
+use crate::forwarded;
+use crate::metrics::Side;
+use crate::mirror::{self, Copy};
 use crate::pool::WorkerService;
 use crate::service_head::ServiceHead;
 use crate::worker::{Snapshot, Workspace};
@@ -35,12 +42,16 @@ impl Connection {
         found: Found,
     ) -> Next {
         let started = Instant::now();
-        let Some(arm) = forward.split.pick(self.worker.roll()) else {
+        let (arm, set_cookie) = self.pick_arm(workspace, listener, forward);
+        let Some(arm) = arm else {
             return self
                 .answer_instead(workspace, snapshot, end, Failure::NoArm, &route.matching.name)
                 .await;
         };
         let service = self.worker.service(snapshot, forward.arms[arm]);
+        if let Some(meter) = &mut self.meter {
+            meter.has_arm(arm);
+        }
         if let Some(record) = &mut self.record {
             record.service = Some(Arc::clone(&service.state().service().name));
         }
@@ -61,6 +72,13 @@ impl Connection {
             }
         }
 
+        let mut copy = self.begin_copy(workspace, snapshot, listener, route, forward, found);
+        if workspace.head.framing() == Framing::None
+            && let Some(copy) = copy.take()
+        {
+            copy.send(&self.worker, None);
+        }
+
         let idempotent = is_idempotent(workspace.head.method(workspace.from_client.filled()));
         let deadline = forward.timeout.map(|timeout| started + timeout);
         let mut need = Need {
@@ -79,27 +97,17 @@ impl Connection {
             }
         };
 
-        let mut borrowed_host = {
-            let head = ServiceHead {
-                head: &workspace.head,
-                buffer: workspace.from_client.filled(),
-                facts: &workspace.facts,
-                listener,
-                forward,
-                peer: self.peer,
-                path: if forward.rewrite.path.keeps() {
-                    workspace.facts.path()
-                } else {
-                    &workspace.path
-                },
-            };
-            head.write(
-                authority(&service, &leased),
-                workspace.upload.begin(listener.limits.body_bytes),
-            )
-        };
+        let mut upload = mem::take(&mut workspace.upload);
+        let mut borrowed_host = self.service_head(workspace, listener, forward).write(
+            authority(&service, &leased),
+            upload.begin(listener.limits.body_bytes),
+        );
+        workspace.upload = upload;
         workspace.from_client.consume(end.end);
         let framing = workspace.head.framing();
+        if copy.is_some() {
+            workspace.upload.open_tap(mirror::BODY_BYTES_MAX);
+        }
         let begun =
             workspace
                 .upload
@@ -121,6 +129,7 @@ impl Connection {
             listener: self.listener_id,
             edits: &route.response_headers,
             debug: debug_headers(snapshot, &route.matching.name),
+            set_cookie: &set_cookie,
             expects: workspace.head.expects(),
             body_idle: listener.limits.body_idle_timeout,
         };
@@ -135,6 +144,14 @@ impl Connection {
             }
             let (reused, address) = (leased.reused, leased.target.address);
             let (outcome, answering, stream) = self.exchange(workspace, side, patience, leased).await;
+            if let (true, tap) = workspace.upload.take_tap()
+                && let Some(copy) = copy.take()
+            {
+                match tap {
+                    Tap::Open(body, _) => copy.send(&self.worker, Some(&body)),
+                    Tap::Off | Tap::Overflowed => copy.drop_too_long(),
+                }
+            }
             if let Some(record) = &mut self.record {
                 record.answered_now();
                 if answering {
@@ -152,6 +169,7 @@ impl Connection {
                 }
                 End::Cut { by, reason } => {
                     self.note_end(by, reason);
+                    self.count(if answering { workspace.answer.status() } else { 0 }, None);
                     return Next::Close;
                 }
                 End::Failed { failure, silent } => {
@@ -188,6 +206,95 @@ impl Connection {
         }
     }
 
+    /// The arm that takes the request, by position, and the cookie that keeps the client on it from now on.
+    fn pick_arm(
+        &self,
+        workspace: &mut Workspace,
+        listener: &Listener,
+        forward: &Forward,
+    ) -> (Option<usize>, Vec<u8>) {
+        let mut set_cookie = Vec::new();
+        if forward.sticky.is_none() && forward.force.is_none() {
+            return (forward.split.pick(self.worker.roll()), set_cookie);
+        }
+        let Workspace {
+            head,
+            from_client,
+            facts,
+            bytes,
+            path,
+            ..
+        } = workspace;
+        let fields = FieldLines {
+            head,
+            buffer: from_client.filled(),
+        };
+        let mut decider = arm::decider(forward, &facts.request(&fields), bytes, path);
+        if decider == (Decider::Dice { wants_cookie: true })
+            && let Some(sticky) = &forward.sticky
+            && let StickyKey::Cookie(cookie) = &sticky.key
+        {
+            let value = format!("{:016x}{:016x}", self.worker.roll(), self.worker.roll());
+            decider = Decider::Cohort(sticky.roll(value.as_bytes(), bytes));
+            let is_secure = forwarded::client_uses_tls(listener, self.peer, head, fields.buffer);
+            cookie.write(value.as_bytes(), is_secure, &mut set_cookie);
+        }
+        let arm = decider.arm(&forward.split, || self.worker.roll());
+        (arm, set_cookie)
+    }
+
+    /// A copy of the request for the route's mirror, if this one is to be copied.
+    fn begin_copy(
+        &self,
+        workspace: &Workspace,
+        snapshot: &Snapshot,
+        listener: &Listener,
+        route: &Route,
+        forward: &Forward,
+        found: Found,
+    ) -> Option<Copy> {
+        let mirror = forward.mirror.as_ref()?;
+        if !mirror.takes(self.worker.roll()) {
+            return None;
+        }
+        let service = self.worker.service(snapshot, mirror.to);
+        let cells = self.worker.cells(snapshot, found.route, Side::Mirror);
+        let announced = match workspace.head.framing() {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        };
+        let authority = service.state().service().endpoints.first();
+        let authority = authority.map_or(Vec::new(), |endpoint| endpoint.authority.as_bytes().to_vec());
+        let mut copy = Copy::begin(self.worker.mirrors(), service, cells, announced)?;
+        let head = self.service_head(workspace, listener, forward);
+        head.write_copy(&authority, &route.matching.name, &mut copy.head);
+        copy.is_head = workspace.is_head;
+        copy.is_idempotent = is_idempotent(workspace.head.method(workspace.from_client.filled()));
+        Some(copy)
+    }
+
+    /// What the head for the service is written from.
+    fn service_head<'a>(
+        &self,
+        workspace: &'a Workspace,
+        listener: &'a Listener,
+        forward: &'a Forward,
+    ) -> ServiceHead<'a> {
+        ServiceHead {
+            head: &workspace.head,
+            buffer: workspace.from_client.filled(),
+            facts: &workspace.facts,
+            listener,
+            forward,
+            peer: self.peer,
+            path: if forward.rewrite.path.keeps() {
+                workspace.facts.path()
+            } else {
+                &workspace.path
+            },
+        }
+    }
+
     /// Sees one exchange through: its end, whether the answer was begun, and the service's connection.
     async fn exchange(
         &mut self,
@@ -200,6 +307,7 @@ impl Connection {
         workspace.download.begin(None);
         let mut exchange = Exchange {
             worker: &self.worker,
+            meter: &mut self.meter,
             open_ended: &mut self.open_ended,
             side,
             patience,
@@ -231,6 +339,11 @@ impl Connection {
     }
 
     fn note_retries(&mut self, failed: u32) {
+        if failed > 0
+            && let Some(meter) = &self.meter
+        {
+            meter.retried(&self.worker, failed);
+        }
         if let Some(record) = &mut self.record {
             record.retries += failed;
         }

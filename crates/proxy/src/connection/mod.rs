@@ -28,6 +28,7 @@ use crate::connection::reading::NoHead;
 use crate::decide::{self, FieldLines};
 use crate::exchange::WRITE_STALL;
 use crate::generation::ListenerId;
+use crate::meter::Meter;
 use crate::timer::Timer;
 use crate::worker::{Seat, Snapshot, Worker, Workspace, complain};
 
@@ -47,6 +48,8 @@ pub(crate) struct Connection {
     timer: Timer,
     /// The present request's line in the access log, if there is to be one.
     record: Option<Record>,
+    /// What the present request is counted by; taken once it is.
+    meter: Option<Meter>,
     /// Whether an answer is under way that the end of the connection would complete.
     open_ended: bool,
     seat: Seat,
@@ -82,6 +85,7 @@ impl Connection {
             listener,
             timer: Timer::new(Instant::now() + WRITE_STALL),
             record: None,
+            meter: None,
             open_ended: false,
             seat,
         }
@@ -128,15 +132,18 @@ impl Connection {
         if snapshot.logs {
             self.record = Some(Record::new(self.peer, snapshot.generation.number()));
         }
+        self.meter = Some(Meter::start(Rc::clone(&snapshot)));
         workspace.scan = HeadScan::default();
         let end = match self.read_head(workspace, &listener).await {
             Ok(end) => end,
             Err(NoHead::Gone) => {
                 self.record = None;
+                self.meter = None;
                 return Next::Close;
             }
             Err(NoHead::NotYet) => {
                 self.record = None;
+                self.meter = None;
                 return Next::Nothing;
             }
             Err(NoHead::Refused(failure)) => return self.refuse(workspace, &snapshot, failure).await,
@@ -203,6 +210,9 @@ impl Connection {
         let route = &snapshot.generation.plan().routes()[found.route];
         if let Some(record) = &mut self.record {
             record.route = Some(Arc::clone(&route.matching.name));
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.has_route(found.route);
         }
         match &route.action {
             Action::Forward(forward) => {
@@ -274,6 +284,13 @@ impl Connection {
         }
     }
 
+    /// Counts the request, unless it is counted already. `status` 0 is no answer.
+    fn count(&mut self, status: u16, asked: Option<Instant>) {
+        if let Some(meter) = self.meter.take() {
+            meter.count(&self.worker, status, asked);
+        }
+    }
+
     /// Writes the request's line.
     fn log(&mut self) {
         if let Some(record) = self.record.take() {
@@ -286,11 +303,13 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // A request that is cut off, at the end of a drain or by a panic, has a line too.
         self.log();
+        self.count(0, None);
         if self.open_ended {
             // Only a reset tells the client that this is not all.
             let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
         }
         if std::thread::panicking() {
+            self.worker.recorder().own().panics.add(1);
             complain("a connection was ended by a fault of the gateway; please report the message above");
         }
     }

@@ -61,6 +61,7 @@ pub(crate) async fn lease(
             .map_or(connect_by, |deadline| deadline.min(connect_by));
         match connect(worker, target.address, by).await {
             Ok(stream) => {
+                service.cells().opened.add(1);
                 service.revive(target.address);
                 return Ok(Lease {
                     stream,
@@ -78,6 +79,7 @@ pub(crate) async fn lease(
             // Nothing is wrong with the endpoint.
             Err(ConnectError::NoDescriptor) => return Err(Failure::NoDescriptor),
         }
+        service.cells().failed.add(1);
         service.rest(target.address, Instant::now());
         tried.push(target.address);
         *failed += 1;

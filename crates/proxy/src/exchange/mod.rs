@@ -20,6 +20,7 @@ use crate::buffer::Buffer;
 use crate::client_head::{BodyToClient, ClientHead, DebugHeaders, Persistence};
 use crate::exchange::relay::{Relay, RelayError, Waits};
 use crate::generation::ListenerId;
+use crate::meter::Meter;
 use crate::timer::Timer;
 use crate::worker::Worker;
 
@@ -45,6 +46,8 @@ pub(crate) struct ClientSide<'a> {
     pub(crate) listener: ListenerId,
     pub(crate) edits: &'a HeaderEdits,
     pub(crate) debug: Option<DebugHeaders<'a>>,
+    /// The value of a `set-cookie` that the gateway adds; empty for none.
+    pub(crate) set_cookie: &'a [u8],
     /// Whether the client waits for a `100 Continue` before it sends its body.
     pub(crate) expects: bool,
     pub(crate) body_idle: Duration,
@@ -61,6 +64,8 @@ pub(crate) struct Patience {
 /// An exchange that is under way.
 pub(crate) struct Exchange<'a> {
     pub(crate) worker: &'a Worker,
+    /// What the answer is counted by; taken once it is.
+    pub(crate) meter: &'a mut Option<Meter>,
     /// Raised while the end of the connection would end the answer, so that a cut must not look like it.
     pub(crate) open_ended: &'a mut bool,
     pub(crate) side: ClientSide<'a>,
@@ -77,6 +82,7 @@ pub(crate) struct Exchange<'a> {
 
 /// How far an exchange has come.
 pub(crate) struct State {
+    began: Instant,
     uploading: Uploading,
     scan: HeadScan,
     interims: u32,
@@ -126,6 +132,7 @@ pub(crate) enum End {
 impl State {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
+            began: now,
             uploading: Uploading::Active,
             scan: HeadScan::default(),
             interims: 0,
@@ -176,7 +183,7 @@ impl Exchange<'_> {
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let failure = match self
             .upload
-            .poll(cx, self.client, self.from_client, &mut self.service)
+            .poll(cx, self.client, self.from_client, &mut self.service, || {})
         {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => {
@@ -229,9 +236,16 @@ impl Exchange<'_> {
                 Poll::Ready(Ok(_)) => self.state.heard = true,
             }
         }
+        let (meter, worker, began) = (&mut *self.meter, self.worker, self.state.began);
+        let status = self.answer.status();
+        let count = || {
+            if let Some(meter) = meter.take() {
+                meter.count(worker, status, Some(began));
+            }
+        };
         match self
             .download
-            .poll(cx, &mut self.service, self.from_service, self.client)
+            .poll(cx, &mut self.service, self.from_service, self.client, count)
         {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) => {
@@ -291,6 +305,7 @@ impl Exchange<'_> {
             body,
             persistence: Persistence::of(self.side.version, self.state.persists),
             debug: self.side.debug,
+            set_cookie: self.side.set_cookie,
             clock: self.worker.clock(),
         };
         if interim {

@@ -35,6 +35,31 @@ pub(crate) struct Relay {
     pub(crate) waits_for: Waits,
     /// Whether bytes moved since somebody asked.
     progressed: bool,
+    tap: Tap,
+}
+
+/// A copy of the body that passes, up to a bound.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Tap {
+    /// None is made.
+    #[default]
+    Off,
+    /// What has passed so far, and how much may.
+    Open(Vec<u8>, usize),
+    /// More passed than may.
+    Overflowed,
+}
+
+impl Tap {
+    fn take_in(&mut self, data: &[u8]) {
+        if let Self::Open(copy, max) = self {
+            if copy.len() + data.len() > *max {
+                *self = Self::Overflowed;
+            } else {
+                copy.extend_from_slice(data);
+            }
+        }
+    }
 }
 
 /// What a relay waits for.
@@ -72,6 +97,7 @@ impl Default for Relay {
             body_bytes_max: u64::MAX,
             waits_for: Waits::Sink,
             progressed: false,
+            tap: Tap::Off,
         }
     }
 }
@@ -86,6 +112,16 @@ impl Relay {
         };
         self.out.clear();
         &mut self.out
+    }
+
+    /// Has the body copied, up to `max` bytes. To be said before it begins.
+    pub(crate) fn open_tap(&mut self, max: usize) {
+        self.tap = Tap::Open(Vec::new(), max);
+    }
+
+    /// Whether all of the body has come; and its copy, if there is one.
+    pub(crate) fn take_tap(&mut self) -> (bool, Tap) {
+        (self.complete, std::mem::take(&mut self.tap))
     }
 
     /// Says how the body is framed, and takes what is there of it already, so that it leaves with the head.
@@ -166,15 +202,20 @@ impl Relay {
         Poll::Ready(Ok(()))
     }
 
-    /// Moves bytes until all have moved, or nothing moves.
+    /// Moves bytes until all have moved, or nothing moves. `before_last` is called before the last of them is
+    /// written, at least once.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut TcpStream,
         source: &mut Buffer,
         to: &mut TcpStream,
+        mut before_last: impl FnMut(),
     ) -> Poll<Result<(), RelayError>> {
         loop {
+            if self.complete {
+                before_last();
+            }
             ready!(self.poll_flush(cx, to))?;
             if self.complete {
                 return Poll::Ready(Ok(()));
@@ -184,6 +225,10 @@ impl Relay {
             self.written = 0;
             if !source.is_empty() {
                 if self.passes_unchanged() {
+                    if matches!(self.decoder, BodyDecoder::Length(left) if left <= source.filled().len() as u64)
+                    {
+                        before_last();
+                    }
                     ready!(self.poll_pass(cx, source, to))?;
                 } else {
                     self.gather(source)?;
@@ -230,6 +275,7 @@ impl Relay {
         self.decoder
             .decode(&source.filled()[..count])
             .map_err(|_| RelayError::Coding)?;
+        self.tap.take_in(&source.filled()[..count]);
         source.consume(count);
         self.count(count)?;
         self.progressed = true;
@@ -248,6 +294,7 @@ impl Relay {
                 .map_err(|_| RelayError::Coding)?;
             let data = &source.filled()[piece.data];
             let count = data.len();
+            self.tap.take_in(data);
             if self.chunks {
                 write::chunk(&mut self.out, data);
             } else {

@@ -118,6 +118,7 @@ impl Door {
         if stream.set_nodelay(true).is_err() {
             return;
         }
+        self.worker.recorder().own().accepted.add(1);
         let counters = [Arc::clone(&self.open), Arc::clone(&self.worker.connections_open)];
         let seat = self.worker.seats.take(counters);
         let (worker, listener) = (Rc::clone(&self.worker), Rc::clone(&self.listener));

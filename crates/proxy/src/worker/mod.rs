@@ -5,7 +5,6 @@ mod seats;
 mod workspace;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -16,6 +15,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
+use hashbrown::HashMap;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
@@ -27,6 +27,8 @@ use waypost_plan::service::ServiceId;
 use crate::access_log::{LineRing, Record};
 use crate::clock::HttpClock;
 use crate::generation::{Generation, ListenerId};
+use crate::metrics::{Recorder, RequestCells, RouteMeters, Side};
+use crate::mirror::Mirrors;
 use crate::pool::{IdleBudget, WorkerService};
 pub(crate) use crate::worker::seats::Seat;
 use crate::worker::seats::Seats;
@@ -80,6 +82,8 @@ pub(crate) struct Worker {
     seats: Seats,
     draining: Cell<bool>,
     log: RefCell<LineRing>,
+    recorder: Recorder,
+    mirrors: Mirrors,
     rng: RefCell<fastrand::Rng>,
     clock: HttpClock,
     idle: IdleBudget,
@@ -96,6 +100,8 @@ pub(crate) struct Snapshot {
     /// The worker's own copies: to count references to one that all workers share would cost every request.
     listeners: Vec<(ListenerId, Rc<Listener>)>,
     pub(crate) logs: bool,
+    /// What the requests of each route are counted by, by the route's position.
+    meters: RefCell<HashMap<usize, Rc<RouteMeters>>>,
 }
 
 /// What all workers start with.
@@ -109,7 +115,7 @@ pub(crate) struct Shared {
 }
 
 /// Starts a worker on a thread of its own.
-pub(crate) fn start(index: usize, shared: Shared, log: LineRing) -> io::Result<Handle> {
+pub(crate) fn start(index: usize, shared: Shared, log: LineRing, recorder: Recorder) -> io::Result<Handle> {
     let (commands, inbox) = mpsc::unbounded_channel();
     let (started, outcome) = std::sync::mpsc::channel();
     let thread = thread::Builder::new()
@@ -123,7 +129,7 @@ pub(crate) fn start(index: usize, shared: Shared, log: LineRing) -> io::Result<H
             {
                 Ok(runtime) => {
                     let _ = started.send(Ok(()));
-                    runtime.block_on(run(shared, log, inbox));
+                    runtime.block_on(run(shared, log, recorder, inbox));
                 }
                 Err(error) => {
                     let _ = started.send(Err(error));
@@ -136,7 +142,7 @@ pub(crate) fn start(index: usize, shared: Shared, log: LineRing) -> io::Result<H
     Ok(Handle { commands, thread })
 }
 
-async fn run(shared: Shared, log: LineRing, mut inbox: mpsc::UnboundedReceiver<Command>) {
+async fn run(shared: Shared, log: LineRing, recorder: Recorder, mut inbox: mpsc::UnboundedReceiver<Command>) {
     let generation = shared.generations.load_full();
     let worker = Rc::new(Worker {
         generations: RefCell::new(Cache::new(shared.generations)),
@@ -146,6 +152,8 @@ async fn run(shared: Shared, log: LineRing, mut inbox: mpsc::UnboundedReceiver<C
         seats: Seats::default(),
         draining: Cell::new(false),
         log: RefCell::new(log),
+        recorder,
+        mirrors: Mirrors::default(),
         rng: RefCell::new(fastrand::Rng::new()),
         clock: HttpClock::default(),
         idle: IdleBudget::new(shared.idle_max),
@@ -197,6 +205,7 @@ async fn sweep(worker: Rc<Worker>) {
             service.sweep(now);
         }
         drop(services);
+        worker.recorder.forget_retired();
         // An idle gateway lets go of a replaced generation too.
         worker.snapshot();
     }
@@ -229,9 +238,10 @@ impl Worker {
             let key = Arc::as_ptr(state).addr();
             let mut services = self.services.borrow_mut();
             let turn = self.rng.borrow_mut().usize(..);
-            let service = services
-                .entry(key)
-                .or_insert_with(|| Rc::new(WorkerService::new(Arc::clone(state), turn)));
+            let service = services.entry(key).or_insert_with(|| {
+                let cells = self.recorder.service(&state.service().name);
+                Rc::new(WorkerService::new(Arc::clone(state), turn, cells))
+            });
             Rc::clone(service)
         });
         Rc::clone(service)
@@ -256,6 +266,37 @@ impl Worker {
     /// A roll of the dice, uniform in `0..2^64`.
     pub(crate) fn roll(&self) -> u64 {
         self.rng.borrow_mut().u64(..)
+    }
+
+    /// What the worker counts by.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// The copies of requests that are under way.
+    pub(crate) fn mirrors(&self) -> &Mirrors {
+        &self.mirrors
+    }
+
+    /// The cells of a side of the route at `position`.
+    pub(crate) fn cells(&self, snapshot: &Snapshot, position: usize, side: Side) -> Arc<RequestCells> {
+        self.with_cells(snapshot, position, side, Arc::clone)
+    }
+
+    /// Counts in the cells of a side of the route at `position`.
+    pub(crate) fn with_cells<T>(
+        &self,
+        snapshot: &Snapshot,
+        position: usize,
+        side: Side,
+        count: impl FnOnce(&Arc<RequestCells>) -> T,
+    ) -> T {
+        let plan = snapshot.generation.plan();
+        let mut meters = snapshot.meters.borrow_mut();
+        let meters = meters
+            .entry(position)
+            .or_insert_with(|| RouteMeters::new(&plan.routes()[position].action));
+        count(meters.side(&self.recorder, plan, position, side))
     }
 
     /// The time of day.
@@ -311,6 +352,7 @@ impl Snapshot {
             services,
             listeners,
             logs,
+            meters: RefCell::default(),
         }
     }
 

@@ -43,6 +43,9 @@ pub(crate) fn in_words(question: &Question, answer: &Answer) -> String {
         line(&mut text, "reason", reason);
     }
     line(&mut text, "route", answer.route.as_deref().unwrap_or("none"));
+    if let Some(cohort) = &answer.cohort {
+        line(&mut text, "cohort", cohort);
+    }
     if answer.outcome == Outcome::Forward {
         line(&mut text, "host", answer.host.as_deref().unwrap_or("none"));
     }

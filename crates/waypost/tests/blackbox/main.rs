@@ -13,6 +13,8 @@ mod drain;
 mod examples;
 mod forwarding;
 mod hostile;
+mod mirror;
 mod regression;
 mod reload;
+mod splits;
 mod support;

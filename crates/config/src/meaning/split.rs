@@ -1,0 +1,291 @@
+//! Splits: their arms, and what a request's arm depends on beside a roll of the dice.
+
+use std::time::Duration;
+
+use waypost_plan::force::{Force, ForceKey};
+use waypost_plan::mirror::Mirror;
+use waypost_plan::service::ServiceId;
+use waypost_plan::sticky::{Sticky, StickyCookie, StickyKey};
+use waypost_wire::token;
+
+use crate::diagnostic::Code;
+use crate::document;
+use crate::keys::At;
+use crate::meaning::Context;
+use crate::place::Span;
+use crate::problems::{Problems, quote};
+use crate::suggest::nearest;
+use crate::values::{CookieText, Percent, Text, To};
+
+/// The services of a split that exist, with their weights.
+pub(super) fn arms(to: &To, context: &mut Context<'_>) -> (Vec<ServiceId>, Vec<u64>) {
+    let mut arms = Vec::new();
+    let mut weights = Vec::new();
+    let mut add = |name: &Text, span: Span, weight: u64| {
+        if let Some(id) = resolve(name, span, context) {
+            arms.push(id);
+            weights.push(weight);
+        }
+    };
+    match to {
+        To::Service(name) => add(&name.value, name.span, 1),
+        To::Split(split) => {
+            for (name, weight) in &split.0 {
+                add(name, weight.key, weight.value);
+            }
+        }
+    }
+    (arms, weights)
+}
+
+/// The service with this name; one that does not exist is reported.
+fn resolve(name: &Text, span: Span, context: &mut Context<'_>) -> Option<ServiceId> {
+    if !context.services.resolve_at(name, span, context.problems) {
+        return None;
+    }
+    context.used_services.insert(name.clone());
+    context.service_ids.get(name).copied()
+}
+
+/// The services of a split, in order, whether or not they exist.
+pub(super) fn names(to: &To) -> Vec<Text> {
+    match to {
+        To::Service(name) => vec![name.value.clone()],
+        To::Split(split) => split.0.iter().map(|(name, _)| name.clone()).collect(),
+    }
+}
+
+/// What keeps clients on their side.
+pub(super) fn sticky(route: &document::Route, context: &mut Context<'_>) -> Option<Sticky> {
+    let written = route.sticky.as_ref()?;
+    let given = &written.value;
+    let problems = &mut *context.problems;
+    let header = given.header.as_ref().map(|header| header.key);
+    let cookie = given.cookie.as_ref().map(|cookie| cookie.key);
+    let client_ip = given.client_ip.as_ref().map(|client_ip| client_ip.key);
+    one_of(
+        written,
+        &[("header", header), ("cookie", cookie), ("client_ip", client_ip)],
+        given.given.keys().next().is_some(),
+        problems,
+    );
+    if let Some(client_ip) = &given.client_ip
+        && !client_ip.value
+    {
+        problems
+            .add(
+                Code::BadValue,
+                client_ip.span,
+                "`client_ip` is `true` or not there",
+            )
+            .help("leave it out if clients are not known by their address");
+    }
+    let key = match (&given.header, &given.cookie) {
+        (Some(header), _) => StickyKey::Header(header_name(header, problems)?),
+        (_, Some(cookie)) => StickyKey::Cookie(sticky_cookie(cookie, problems)?),
+        _ => StickyKey::ClientIp,
+    };
+    let name = &*route.name.as_ref()?.value;
+    Some(Sticky::new(&context.split_key, name, key))
+}
+
+/// What lets testers pick one of `arms`.
+pub(super) fn force(route: &document::Route, arms: &[Text], context: &mut Context<'_>) -> Option<Force> {
+    let written = route.force.as_ref()?;
+    let given = &written.value;
+    let problems = &mut *context.problems;
+    let header = given.header.as_ref().map(|header| header.key);
+    let cookie = given.cookie.as_ref().map(|cookie| cookie.key);
+    let misread = given.given.keys().any(|key| matches!(key, "header" | "cookie"));
+    one_of(
+        written,
+        &[("header", header), ("cookie", cookie)],
+        misread,
+        problems,
+    );
+    let mut values = Vec::new();
+    for (value, arm) in given.values.iter().flat_map(|values| &values.value.0) {
+        match arms.iter().position(|known| *known == arm.value) {
+            Some(at) => values.push(((&**value).into(), at)),
+            // Without a `to` there is nothing to pick from, which is reported already.
+            None if route.to.is_none() => {}
+            None => {
+                let near = nearest(&arm.value, arms.iter().map(|arm| &**arm));
+                problems
+                    .add(
+                        Code::UnknownService,
+                        arm.span,
+                        format!("{} is not a service of this route's `to`", quote(&arm.value)),
+                    )
+                    .help(match near {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => "add it to `to`, with the weight 0 if it gets no other requests".to_owned(),
+                    });
+            }
+        }
+    }
+    let key = match (&given.header, &given.cookie) {
+        (Some(header), _) => ForceKey::Header(header_name(header, problems)?),
+        (_, Some(cookie)) => ForceKey::Cookie(cookie_name(cookie, problems)?),
+        _ => return None,
+    };
+    Some(Force { key, values })
+}
+
+/// Which other service gets copies.
+pub(super) fn mirror(route: &document::Route, context: &mut Context<'_>) -> Option<Mirror> {
+    let given = &route.mirror.as_ref()?.value;
+    if let (Some(percent), Some(fraction)) = (&given.percent, &given.fraction) {
+        context
+            .problems
+            .add(
+                Code::ConflictingKeys,
+                fraction.key,
+                "there is either `percent` or `fraction`",
+            )
+            .label(percent.key, "the other one")
+            .help("keep one of them");
+    }
+    let (numerator, denominator) = match (&given.percent, &given.fraction) {
+        (Some(percent), _) => (percent.value.0, Percent::ALL.0),
+        (None, Some(fraction)) => share(&fraction.value, context.problems)?,
+        (None, None) => (1, 1),
+    };
+    let to = given.to.as_ref()?;
+    let id = resolve(&to.value, to.span, context)?;
+    Some(Mirror::new(id, numerator, denominator))
+}
+
+/// How many of how many.
+fn share(fraction: &document::Fraction, problems: &mut Problems) -> Option<(u64, u64)> {
+    let numerator = fraction.numerator.as_ref()?;
+    let denominator = fraction.denominator.as_ref().map_or(100, |written| written.value);
+    if let Some(written) = &fraction.denominator
+        && denominator == 0
+    {
+        problems
+            .add(Code::OutOfRange, written.span, "a share of nothing is nothing")
+            .help("write a number from 1 on");
+        return None;
+    }
+    if numerator.value > denominator {
+        problems
+            .add(
+                Code::OutOfRange,
+                numerator.span,
+                format!("{} of {denominator} is more than all", numerator.value),
+            )
+            .help("the numerator is at most the denominator");
+        return None;
+    }
+    Some((numerator.value, denominator))
+}
+
+/// Reports when not exactly one of `keys` is given. `misread` is whether something is written that could not be
+/// read, and is reported.
+fn one_of<T>(written: &At<T>, keys: &[(&str, Option<Span>)], misread: bool, problems: &mut Problems) {
+    let given: Vec<(&str, Span)> = keys
+        .iter()
+        .filter_map(|(name, span)| Some((*name, (*span)?)))
+        .collect();
+    let names: Vec<String> = keys.iter().map(|(name, _)| format!("`{name}`")).collect();
+    match &given[..] {
+        [] if misread => {}
+        [] => {
+            problems
+                .add(Code::MissingKey, written.key, "it does not say what to look at")
+                .help(format!("add one of {}", names.join(", ")));
+        }
+        [_] => {}
+        [(first, first_span), (second, second_span), ..] => {
+            problems
+                .add(
+                    Code::ConflictingKeys,
+                    *second_span,
+                    format!("there is either `{first}` or `{second}`"),
+                )
+                .label(*first_span, "the other one")
+                .help("keep one of them");
+        }
+    }
+}
+
+fn header_name(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
+    let name = written.value.to_ascii_lowercase();
+    if !token::is_token(name.as_bytes()) {
+        problems
+            .add(
+                Code::BadName,
+                written.span,
+                format!("{} is not the name of a header", quote(&written.value)),
+            )
+            .help("a header's name has letters, digits, `-` and a few others");
+        return None;
+    }
+    if name == "host" {
+        problems
+            .add(Code::BadName, written.span, "`host` is the same for all clients")
+            .help("name a header that tells clients apart");
+        return None;
+    }
+    Some(name.into())
+}
+
+fn cookie_name(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
+    if !token::is_token(written.value.as_bytes()) {
+        problems
+            .add(
+                Code::BadName,
+                written.span,
+                format!("{} is not the name of a cookie", quote(&written.value)),
+            )
+            .help("a cookie's name has letters, digits, `-`, `_` and a few others");
+        return None;
+    }
+    Some((&*written.value).into())
+}
+
+/// The longest that a cookie is kept: 400 days, which is all that browsers allow (RFC 6265bis §5.5).
+const MAX_AGE_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+fn sticky_cookie(written: &At<CookieText>, problems: &mut Problems) -> Option<StickyCookie> {
+    let given = match &written.value {
+        CookieText::Name(name) => {
+            return Some(StickyCookie {
+                name: cookie_name(name, problems)?,
+                path: "/".into(),
+                max_age: None,
+                domain: None,
+            });
+        }
+        CookieText::Cookie(given) => given,
+    };
+    let mut attribute = |text: &Option<At<Text>>, begins: &str, what: &str| {
+        let written = text.as_ref()?;
+        let value = &*written.value;
+        let fits = |byte: u8| (b'!'..=b'~').contains(&byte) && !matches!(byte, b';' | b',');
+        if value.is_empty() || !value.starts_with(begins) || !value.bytes().all(fits) {
+            problems
+                .add(
+                    Code::BadValue,
+                    written.span,
+                    format!("{} is not {what}", quote(value)),
+                )
+                .help("it stands in a `Set-Cookie` header as it is written here");
+            return None;
+        }
+        Some(Box::<str>::from(value))
+    };
+    let path = attribute(&given.path, "/", "the path of a cookie");
+    let domain = attribute(&given.domain, "", "the domain of a cookie");
+    let max_age = given
+        .max_age
+        .as_ref()
+        .map(|age| super::duration_up_to(age, Duration::from_secs(1), MAX_AGE_MAX, problems));
+    Some(StickyCookie {
+        name: cookie_name(given.name.as_ref()?, problems)?,
+        path: path.unwrap_or("/".into()),
+        max_age,
+        domain,
+    })
+}

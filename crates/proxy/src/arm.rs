@@ -1,0 +1,182 @@
+//! Which arm of a split takes a request. Pure, so that `explain` asks the very function that traffic goes
+//! through: the dice come in as arguments.
+
+use waypost_plan::force::{Force, ForceKey};
+use waypost_plan::route::Forward;
+use waypost_plan::sticky::{Sticky, StickyKey};
+use waypost_route::cookie;
+use waypost_route::request::Request;
+use waypost_route::split::Split;
+
+/// What decides between the arms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decider {
+    /// The request names an arm, by position.
+    Forced(usize),
+    /// The roll that the client's value stands for.
+    Cohort(u64),
+    /// Nothing: a roll of the dice.
+    Dice {
+        /// Whether the client is to get a cookie, whose value decides then.
+        wants_cookie: bool,
+    },
+}
+
+/// What decides between the arms of `forward` for `request`. The scratches are overwritten.
+pub(crate) fn decider(
+    forward: &Forward,
+    request: &Request<'_>,
+    value: &mut Vec<u8>,
+    scratch: &mut Vec<u8>,
+) -> Decider {
+    if let Some(force) = &forward.force
+        && let Some(arm) = forced(force, request, value)
+    {
+        return Decider::Forced(arm);
+    }
+    let Some(sticky) = &forward.sticky else {
+        return Decider::Dice { wants_cookie: false };
+    };
+    match sticky_value(sticky, request, value) {
+        Some(value) => Decider::Cohort(sticky.roll(value, scratch)),
+        None => Decider::Dice {
+            wants_cookie: matches!(sticky.key, StickyKey::Cookie(_)),
+        },
+    }
+}
+
+impl Decider {
+    /// The arm, by position; `None` when no arm has a weight. A forced arm need not have one.
+    pub(crate) fn arm(self, split: &Split, dice: impl FnOnce() -> u64) -> Option<usize> {
+        match self {
+            Self::Forced(arm) => Some(arm),
+            Self::Cohort(roll) => split.pick(roll),
+            Self::Dice { .. } => split.pick(dice()),
+        }
+    }
+}
+
+fn forced(force: &Force, request: &Request<'_>, scratch: &mut Vec<u8>) -> Option<usize> {
+    let value = match &force.key {
+        ForceKey::Header(name) => request.header(name, scratch),
+        ForceKey::Cookie(name) => cookie::find(request.headers, name, scratch),
+    };
+    force.arm(value?)
+}
+
+/// What the client is known by. An empty value is nobody's.
+fn sticky_value<'s>(sticky: &Sticky, request: &Request<'_>, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+    let value = match &sticky.key {
+        StickyKey::Header(name) => request.header(name, scratch),
+        StickyKey::Cookie(cookie) => cookie::find(request.headers, &cookie.name, scratch),
+        StickyKey::ClientIp => {
+            scratch.clear();
+            scratch.extend_from_slice(request.client_ip.to_string().as_bytes());
+            Some(&scratch[..])
+        }
+    };
+    value.filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use waypost_plan::header_edits::HeaderEdits;
+    use waypost_plan::rewrite::Rewrite;
+    use waypost_plan::sticky::StickyCookie;
+
+    fn check(
+        sticky: Option<StickyKey>,
+        force: Option<ForceKey>,
+        headers: &[(&str, &str)],
+        expected: Decider,
+    ) {
+        let forward = Forward {
+            split: Split::new(&[1, 1]),
+            arms: Vec::new(),
+            sticky: sticky.map(|key| Box::new(Sticky::new("", "users", key))),
+            force: force.map(|key| {
+                let values = vec![("always".into(), 1)];
+                Box::new(Force { key, values })
+            }),
+            mirror: None,
+            rewrite: Rewrite::default(),
+            request_headers: HeaderEdits::default(),
+            timeout: None,
+        };
+        let headers: Vec<(String, Vec<u8>)> = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+            .collect();
+        let request = Request {
+            host: None,
+            path: b"/",
+            query: None,
+            method: b"GET",
+            client_ip: [10, 0, 0, 7].into(),
+            headers: &headers,
+        };
+        let decider = decider(&forward, &request, &mut Vec::new(), &mut Vec::new());
+        assert_eq!(decider, expected);
+    }
+
+    fn roll(value: &str) -> Decider {
+        let sticky = Sticky::new("", "users", StickyKey::ClientIp);
+        Decider::Cohort(sticky.roll(value.as_bytes(), &mut Vec::new()))
+    }
+
+    fn header() -> Option<StickyKey> {
+        Some(StickyKey::Header("x-user".into()))
+    }
+
+    fn cookie() -> Option<StickyKey> {
+        Some(StickyKey::Cookie(StickyCookie {
+            name: "side".into(),
+            path: "/".into(),
+            max_age: None,
+            domain: None,
+        }))
+    }
+
+    #[test]
+    fn a_client_is_known_by_header_cookie_or_address() {
+        check(header(), None, &[("X-User", "7")], roll("7"));
+        check(header(), None, &[("x-user", "7"), ("x-user", "8")], roll("7, 8"));
+        check(cookie(), None, &[("cookie", "a=b; side=7")], roll("7"));
+        check(Some(StickyKey::ClientIp), None, &[], roll("10.0.0.7"));
+    }
+
+    #[test]
+    fn a_client_without_a_value_rolls() {
+        let dice = |wants_cookie| Decider::Dice { wants_cookie };
+        check(None, None, &[("x-user", "7")], dice(false));
+        check(header(), None, &[], dice(false));
+        check(header(), None, &[("x-user", "")], dice(false));
+        check(cookie(), None, &[("cookie", "other=1")], dice(true));
+        check(cookie(), None, &[("cookie", "side=")], dice(true));
+    }
+
+    #[test]
+    fn force_goes_before_the_cohort_and_any_other_value_leaves_it() {
+        let force = || Some(ForceKey::Header("x-canary".into()));
+        check(
+            header(),
+            force(),
+            &[("x-user", "7"), ("x-canary", "always")],
+            Decider::Forced(1),
+        );
+        check(
+            header(),
+            force(),
+            &[("x-user", "7"), ("x-canary", "maybe")],
+            roll("7"),
+        );
+        let by_cookie = Some(ForceKey::Cookie("canary".into()));
+        check(
+            None,
+            by_cookie,
+            &[("cookie", "canary=always")],
+            Decider::Forced(1),
+        );
+    }
+}

@@ -1,0 +1,224 @@
+//! Durations, counted in buckets that grow with them.
+//!
+//! A decade (1 ms to 10 ms, say) has 32 buckets: ten up to its double, twelve up to its fivefold, ten for the rest.
+//! So no bucket is wider than an eighth of its lower bound, and every bound that people write (1, 2.5, 5, 10) is the
+//! bound of a bucket: cumulative counts are exact there. A decade takes memory once something falls into it.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::metrics::cell::Counter;
+
+/// Buckets of a decade.
+const DECADE: usize = 32;
+/// Decades from 1 µs on; the last one ends at 10,000 s and takes what is longer too.
+const DECADES: usize = 10;
+/// Buckets in all.
+pub const BUCKETS: usize = DECADE * DECADES;
+
+/// The upper bounds of cumulative buckets as they are shown, in microseconds.
+pub const SHOWN_BOUNDS_US: [u64; 16] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000,
+];
+
+/// A histogram that one thread writes and any may read.
+#[derive(Debug, Default)]
+pub(crate) struct Histogram {
+    decades: [OnceLock<Box<[AtomicU64; DECADE]>>; DECADES],
+    sum_us: Counter,
+}
+
+/// What a histogram held when it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Durations {
+    /// Buckets with their counts, in order; empty ones are left out.
+    buckets: Vec<(u16, u64)>,
+    /// The sum of all durations, in microseconds.
+    pub sum_us: u64,
+}
+
+impl Histogram {
+    /// Counts a duration. Only the thread that the histogram belongs to may.
+    pub(crate) fn record(&self, duration: Duration) {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = bucket_of(us);
+        let decade = self.decades[bucket / DECADE].get_or_init(Box::default);
+        let cell = &decade[bucket % DECADE];
+        cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.sum_us.add(us);
+    }
+
+    pub(crate) fn read(&self) -> Durations {
+        let mut buckets = Vec::new();
+        for (index, decade) in self.decades.iter().enumerate() {
+            for (at, cell) in decade.get().iter().flat_map(|cells| cells.iter().enumerate()) {
+                let count = cell.load(Ordering::Relaxed);
+                if count > 0 {
+                    buckets.push(((index * DECADE + at) as u16, count));
+                }
+            }
+        }
+        Durations {
+            buckets,
+            sum_us: self.sum_us.read(),
+        }
+    }
+}
+
+/// The bucket that `us` microseconds fall into: lower bound <= us < upper bound.
+fn bucket_of(us: u64) -> usize {
+    let mut decade = 0;
+    let mut unit = 1;
+    while us >= unit * 10 {
+        if decade == DECADES - 1 {
+            return BUCKETS - 1;
+        }
+        decade += 1;
+        unit *= 10;
+    }
+    // In twentieths of the decade's lower bound: 20 <= position < 200, but for 0 µs.
+    let position = (us * 20 / unit).max(20) as usize;
+    let at = match position {
+        ..40 => (position - 20) / 2,
+        40..100 => 10 + (position - 40) / 5,
+        _ => 22 + (position - 100) / 10,
+    };
+    decade * DECADE + at
+}
+
+/// The bounds of a bucket in twentieths of a microsecond, which are whole numbers.
+fn bounds(bucket: usize) -> (u64, u64) {
+    let lower = |at: usize| match at {
+        ..10 => 20 + 2 * at,
+        10..22 => 40 + 5 * (at - 10),
+        _ => 100 + 10 * (at - 22),
+    } as u64;
+    let unit = 10u64.pow((bucket / DECADE) as u32);
+    let at = bucket % DECADE;
+    (lower(at) * unit, lower(at + 1) * unit)
+}
+
+impl Durations {
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|(_, count)| count).sum()
+    }
+
+    /// How many are shorter than `bound_us` microseconds; exact for bounds of buckets, such as
+    /// [`SHOWN_BOUNDS_US`].
+    pub fn count_below(&self, bound_us: u64) -> u64 {
+        let below = |bucket: u16| bounds(usize::from(bucket)).1 <= bound_us.saturating_mul(20);
+        self.buckets
+            .iter()
+            .take_while(|(bucket, _)| below(*bucket))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// The duration that the share `q` of all does not exceed, in milliseconds: the middle of the bucket in which
+    /// it lies. `None` when there is none.
+    pub fn quantile_ms(&self, q: f64) -> Option<f64> {
+        let count = self.count();
+        let rank = ((count as f64 * q).ceil() as u64).clamp(1, count.max(1));
+        let mut seen = 0;
+        for (bucket, count) in &self.buckets {
+            seen += count;
+            if seen >= rank {
+                let (lower, upper) = bounds(usize::from(*bucket));
+                return Some((lower + upper) as f64 / 40_000.0);
+            }
+        }
+        None
+    }
+
+    /// Adds what another histogram holds.
+    pub fn add(&mut self, other: &Self) {
+        self.sum_us += other.sum_us;
+        self.combine(other, |own, more| own + more);
+    }
+
+    /// What has come since `earlier`, an older reading of the same histogram.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut now = self.clone();
+        now.sum_us = self.sum_us.saturating_sub(earlier.sum_us);
+        now.combine(earlier, u64::saturating_sub);
+        now.buckets.retain(|(_, count)| *count > 0);
+        now
+    }
+
+    /// Merges two ordered lists of buckets.
+    fn combine(&mut self, other: &Self, counts: impl Fn(u64, u64) -> u64) {
+        for (bucket, count) in &other.buckets {
+            match self.buckets.binary_search_by_key(bucket, |(bucket, _)| *bucket) {
+                Ok(at) => self.buckets[at].1 = counts(self.buckets[at].1, *count),
+                Err(at) => self.buckets.insert(at, (*bucket, counts(0, *count))),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(durations_us: &[u64]) -> Durations {
+        let histogram = Histogram::default();
+        for us in durations_us {
+            histogram.record(Duration::from_micros(*us));
+        }
+        histogram.read()
+    }
+
+    #[test]
+    fn every_duration_lies_within_its_bucket_and_buckets_are_narrow() {
+        for us in (1..2000).chain((0..200).map(|step| 2_000 + step * 49_999_937)) {
+            let bucket = bucket_of(us);
+            let (lower, upper) = bounds(bucket);
+            if bucket + 1 < BUCKETS {
+                assert!(lower <= us * 20 && us * 20 < upper, "{us} in {bucket}");
+                assert!((upper - lower) * 8 <= lower, "{us}: {lower} to {upper}");
+            }
+        }
+        assert_eq!(bucket_of(0), 0);
+        assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn buckets_touch_each_other() {
+        for bucket in 1..BUCKETS {
+            assert_eq!(bounds(bucket - 1).1, bounds(bucket).0, "{bucket}");
+        }
+    }
+
+    #[test]
+    fn counts_below_a_shown_bound_are_exact() {
+        for bound in SHOWN_BOUNDS_US {
+            let durations = of(&[bound - 1, bound, bound + 1, 50]);
+            assert_eq!(durations.count_below(bound), 2, "{bound}");
+        }
+        assert_eq!(of(&[1, 2, 3]).sum_us, 6);
+    }
+
+    #[test]
+    fn quantiles_come_from_the_right_bucket() {
+        let durations = of(&(1..=1000).map(|ms| ms * 1000).collect::<Vec<u64>>());
+        for (q, expected) in [(0.5, 500.0), (0.9, 900.0), (0.99, 990.0)] {
+            let found = durations.quantile_ms(q).unwrap();
+            assert!((found / expected - 1.0_f64).abs() < 0.0626, "{q}: {found}");
+        }
+        assert_eq!(Durations::default().quantile_ms(0.5), None);
+    }
+
+    #[test]
+    fn a_window_is_the_difference_of_two_readings() {
+        let (early, late) = (of(&[100, 5000]), of(&[100, 100, 5000, 70_000]));
+        let window = late.since(&early);
+        assert_eq!((window.count(), window.sum_us), (2, 70_100));
+        let mut both = early;
+        both.add(&window);
+        assert_eq!(both, late);
+    }
+}

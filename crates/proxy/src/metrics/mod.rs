@@ -1,0 +1,321 @@
+//! What the data plane counts.
+//!
+//! Each worker counts in cells of its own, which nobody else writes: a request costs a few plain stores. A cell
+//! is announced once, when it comes into being, through a queue that never blocks; whoever reads sums the cells
+//! of all workers, on the reader's own time. No label comes from a request: there is a series for each route and
+//! each service that it can lead to, and no other.
+
+mod cell;
+pub mod histogram;
+mod recorder;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use waypost_plan::Plan;
+use waypost_plan::route::Action;
+
+use crate::answer::REASONS;
+use crate::metrics::cell::{Counter, Statuses};
+use crate::metrics::histogram::{Durations, Histogram};
+pub(crate) use crate::metrics::recorder::{Recorder, RouteMeters, Side};
+
+/// Everything that is counted, for whoever wants to read it.
+#[derive(Debug)]
+pub struct Metrics {
+    announced: Mutex<Announced>,
+    workers: Vec<Arc<WorkerCells>>,
+}
+
+/// The names of a route and of a service that it leads to.
+type RouteAndService = (Arc<str>, Arc<str>);
+
+#[derive(Debug)]
+struct Announced {
+    inbox: Receiver<Cells>,
+    /// The cells of each route and service, of all workers.
+    requests: BTreeMap<RouteAndService, Vec<Arc<RequestCells>>>,
+    services: BTreeMap<Arc<str>, Vec<Arc<ServiceCells>>>,
+}
+
+/// Cells that have come into being.
+#[derive(Debug)]
+enum Cells {
+    Request(Arc<RequestCells>),
+    Service(Arc<ServiceCells>),
+}
+
+/// What one worker counts of the requests of one route that went to one service.
+#[derive(Debug, Default)]
+pub(crate) struct RequestCells {
+    /// The route; empty for requests without one.
+    route: Arc<str>,
+    /// The service; empty for requests that none was picked for.
+    service: Arc<str>,
+    retired: AtomicBool,
+    statuses: Statuses,
+    duration: Histogram,
+    upstream: Histogram,
+    retries: Counter,
+    mirrored: [Counter; Mirrored::ALL.len()],
+}
+
+/// What one worker counts of the connections to one service.
+#[derive(Debug, Default)]
+pub(crate) struct ServiceCells {
+    service: Arc<str>,
+    retired: AtomicBool,
+    /// Connections that were opened.
+    pub(crate) opened: Counter,
+    /// Times that an idle connection was used again.
+    pub(crate) reused: Counter,
+    /// Connections that did not come about.
+    pub(crate) failed: Counter,
+    /// Connections that are idle now.
+    pub(crate) idle: Counter,
+}
+
+/// What one worker counts as a whole.
+#[derive(Debug)]
+pub(crate) struct WorkerCells {
+    pub(crate) accepted: Counter,
+    pub(crate) panics: Counter,
+    /// Parallel to [`REASONS`].
+    failures: [Counter; REASONS.len()],
+}
+
+impl Default for WorkerCells {
+    fn default() -> Self {
+        Self {
+            accepted: Counter::default(),
+            panics: Counter::default(),
+            failures: std::array::from_fn(|_| Counter::default()),
+        }
+    }
+}
+
+/// What became of a copy of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mirrored {
+    /// The service answered it.
+    Answered,
+    /// The service could not be reached, or did not answer in time.
+    Failed,
+    /// There were too many copies under way.
+    TooMany,
+    /// The body is too long to be copied.
+    TooLong,
+    /// The request itself ended before its body did.
+    Incomplete,
+}
+
+impl Mirrored {
+    /// All of them, in the order of their cells.
+    pub const ALL: [Self; 5] = [
+        Self::Answered,
+        Self::Failed,
+        Self::TooMany,
+        Self::TooLong,
+        Self::Incomplete,
+    ];
+
+    /// The value of the label `outcome`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::TooMany => "dropped_too_many",
+            Self::TooLong => "dropped_too_long",
+            Self::Incomplete => "dropped_incomplete",
+        }
+    }
+}
+
+/// What was counted when it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// By route and service, in order of their names.
+    pub requests: Vec<RequestReading>,
+    /// By service, in order of their names.
+    pub services: Vec<ServiceReading>,
+    /// Clients' connections that were accepted.
+    pub accepted: u64,
+    /// Faults of the gateway that ended a connection.
+    pub panics: u64,
+    /// Requests that the gateway answered with an error of its own, by reason; those that did not happen are left
+    /// out.
+    pub failures: Vec<(&'static str, u64)>,
+}
+
+/// What was counted of the requests of one route that went to one service.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RequestReading {
+    /// The route; empty for requests without one.
+    pub route: Arc<str>,
+    /// The service; empty for requests that none was picked for.
+    pub service: Arc<str>,
+    /// Answers by status, in order; 0 is a request that got none, as its client had left.
+    pub statuses: Vec<(u16, u64)>,
+    /// From a request's first byte to the last of its answer.
+    pub duration: Durations,
+    /// The part of it that the service took.
+    pub upstream: Durations,
+    /// Further attempts at a service.
+    pub retries: u64,
+    /// Copies by what became of them, in the order of [`Mirrored::ALL`].
+    pub mirrored: [u64; Mirrored::ALL.len()],
+}
+
+/// What was counted of the connections to one service.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServiceReading {
+    /// The service.
+    pub service: Arc<str>,
+    /// Connections that were opened.
+    pub opened: u64,
+    /// Times that an idle connection was used again.
+    pub reused: u64,
+    /// Connections that did not come about.
+    pub failed: u64,
+    /// Connections that were idle a moment ago.
+    pub idle: u64,
+}
+
+impl RequestReading {
+    /// How many requests there were.
+    pub fn count(&self) -> u64 {
+        self.statuses.iter().map(|(_, count)| count).sum()
+    }
+
+    fn add(&mut self, cells: &RequestCells) {
+        for (status, count) in cells.statuses.read() {
+            match self.statuses.binary_search_by_key(&status, |(status, _)| *status) {
+                Ok(at) => self.statuses[at].1 += count,
+                Err(at) => self.statuses.insert(at, (status, count)),
+            }
+        }
+        self.duration.add(&cells.duration.read());
+        self.upstream.add(&cells.upstream.read());
+        self.retries += cells.retries.read();
+        for (sum, cell) in self.mirrored.iter_mut().zip(&cells.mirrored) {
+            *sum += cell.read();
+        }
+    }
+}
+
+impl Metrics {
+    /// Metrics for `workers` workers, with what each of them counts by.
+    pub(crate) fn new(workers: usize) -> (Arc<Self>, Vec<Recorder>) {
+        let (sender, inbox): (Sender<Cells>, _) = mpsc::channel();
+        let recorders: Vec<Recorder> = (0..workers).map(|_| Recorder::new(sender.clone())).collect();
+        let metrics = Self {
+            announced: Mutex::new(Announced {
+                inbox,
+                requests: BTreeMap::new(),
+                services: BTreeMap::new(),
+            }),
+            workers: recorders.iter().map(Recorder::worker_cells).collect(),
+        };
+        (Arc::new(metrics), recorders)
+    }
+
+    /// Reads everything.
+    pub fn read(&self) -> Reading {
+        // The cells are read without the lock, which nobody on the data path takes anyway.
+        let (requests, services) = {
+            let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+            announced.take_in();
+            let requests: Vec<Vec<Arc<RequestCells>>> = announced.requests.values().cloned().collect();
+            let services: Vec<Vec<Arc<ServiceCells>>> = announced.services.values().cloned().collect();
+            (requests, services)
+        };
+        let requests = requests.iter().filter_map(|cells| {
+            let first = cells.first()?;
+            let mut reading = RequestReading {
+                route: Arc::clone(&first.route),
+                service: Arc::clone(&first.service),
+                ..RequestReading::default()
+            };
+            cells.iter().for_each(|cells| reading.add(cells));
+            Some(reading)
+        });
+        let services = services.iter().filter_map(|cells| {
+            let sum =
+                |what: fn(&ServiceCells) -> &Counter| cells.iter().map(|cells| what(cells).read()).sum();
+            Some(ServiceReading {
+                service: Arc::clone(&cells.first()?.service),
+                opened: sum(|cells| &cells.opened),
+                reused: sum(|cells| &cells.reused),
+                failed: sum(|cells| &cells.failed),
+                idle: sum(|cells| &cells.idle),
+            })
+        });
+        let failures = REASONS.iter().enumerate().map(|(at, reason)| {
+            let count = self.workers.iter().map(|worker| worker.failures[at].read()).sum();
+            (*reason, count)
+        });
+        Reading {
+            requests: requests.collect(),
+            services: services.collect(),
+            accepted: self.workers.iter().map(|worker| worker.accepted.read()).sum(),
+            panics: self.workers.iter().map(|worker| worker.panics.read()).sum(),
+            failures: failures.filter(|(_, count)| *count > 0).collect(),
+        }
+    }
+
+    /// Lets go of the series of routes and services that `plan` does not have.
+    pub(crate) fn retain(&self, plan: &Plan) {
+        let mut pairs: HashSet<(&str, &str)> = HashSet::from([("", "")]);
+        for route in plan.routes() {
+            let name = &*route.matching.name;
+            pairs.insert((name, ""));
+            if let Action::Forward(forward) = &route.action {
+                let mirror = forward.mirror.iter().map(|mirror| mirror.to);
+                for id in forward.arms.iter().copied().chain(mirror) {
+                    pairs.insert((name, &plan.service(id).name));
+                }
+            }
+        }
+        let services: HashSet<&str> = plan.services().iter().map(|service| &*service.name).collect();
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        announced.take_in();
+        announced.requests.retain(|(route, service), cells| {
+            let stays = pairs.contains(&(&**route, &**service));
+            if !stays {
+                cells
+                    .iter()
+                    .for_each(|cells| cells.retired.store(true, Ordering::Relaxed));
+            }
+            stays
+        });
+        announced.services.retain(|service, cells| {
+            let stays = services.contains(&**service);
+            if !stays {
+                cells
+                    .iter()
+                    .for_each(|cells| cells.retired.store(true, Ordering::Relaxed));
+            }
+            stays
+        });
+    }
+}
+
+impl Announced {
+    /// Takes in the cells that have come into being.
+    fn take_in(&mut self) {
+        for cells in self.inbox.try_iter() {
+            match cells {
+                Cells::Request(cells) => {
+                    let key = (Arc::clone(&cells.route), Arc::clone(&cells.service));
+                    self.requests.entry(key).or_default().push(cells);
+                }
+                Cells::Service(cells) => {
+                    let key = Arc::clone(&cells.service);
+                    self.services.entry(key).or_default().push(cells);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! A worker's end of the metrics: finding the cells of a request, and counting in them.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use waypost_plan::Plan;
+use waypost_plan::route::Action;
+use waypost_plan::service::ServiceId;
+
+use crate::answer::{Failure, REASONS};
+use crate::metrics::{Cells, Mirrored, RequestCells, RouteAndService, ServiceCells, WorkerCells};
+
+/// What a worker counts by.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    announce: Sender<Cells>,
+    own: Arc<WorkerCells>,
+    requests: RefCell<HashMap<RouteAndService, Arc<RequestCells>>>,
+    services: RefCell<HashMap<Arc<str>, Arc<ServiceCells>>>,
+    none: Arc<str>,
+}
+
+/// The cells of one route, each found when it is needed first. It lasts as long as its generation.
+#[derive(Debug)]
+pub(crate) struct RouteMeters {
+    /// Parallel to the route's arms; then the mirror's, then those of requests that no arm was picked for.
+    cells: Box<[OnceCell<Arc<RequestCells>>]>,
+}
+
+/// Which of a route's cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// An arm, by position.
+    Arm(usize),
+    /// The mirror.
+    Mirror,
+    /// No service.
+    Gateway,
+}
+
+impl Recorder {
+    pub(super) fn new(announce: Sender<Cells>) -> Self {
+        Self {
+            announce,
+            own: Arc::default(),
+            requests: RefCell::default(),
+            services: RefCell::default(),
+            none: "".into(),
+        }
+    }
+
+    pub(super) fn worker_cells(&self) -> Arc<WorkerCells> {
+        Arc::clone(&self.own)
+    }
+
+    /// What the worker counts as a whole.
+    pub(crate) fn own(&self) -> &WorkerCells {
+        &self.own
+    }
+
+    /// Counts an error that the gateway answers with.
+    pub(crate) fn failed(&self, failure: Failure) {
+        let reason = failure.reason();
+        if let Some(at) = REASONS.iter().position(|known| *known == reason) {
+            self.own.failures[at].add(1);
+        }
+    }
+
+    /// The cells of the connections to a service.
+    pub(crate) fn service(&self, name: &Arc<str>) -> Arc<ServiceCells> {
+        let mut services = self.services.borrow_mut();
+        if let Some(cells) = services.get(name)
+            && !cells.retired.load(Ordering::Relaxed)
+        {
+            return Arc::clone(cells);
+        }
+        let cells = Arc::new(ServiceCells {
+            service: Arc::clone(name),
+            ..ServiceCells::default()
+        });
+        // Nobody listens only when the gateway is gone.
+        let _ = self.announce.send(Cells::Service(Arc::clone(&cells)));
+        services.insert(Arc::clone(name), Arc::clone(&cells));
+        cells
+    }
+
+    /// The cells of requests without a route.
+    pub(crate) fn without_route(&self) -> Arc<RequestCells> {
+        self.request(&self.none, &self.none)
+    }
+
+    /// Forgets the cells of routes and services that are gone.
+    pub(crate) fn forget_retired(&self) {
+        self.requests
+            .borrow_mut()
+            .retain(|_, cells| !cells.retired.load(Ordering::Relaxed));
+        self.services
+            .borrow_mut()
+            .retain(|_, cells| !cells.retired.load(Ordering::Relaxed));
+    }
+
+    fn request(&self, route: &Arc<str>, service: &Arc<str>) -> Arc<RequestCells> {
+        let mut requests = self.requests.borrow_mut();
+        let key = (Arc::clone(route), Arc::clone(service));
+        if let Some(cells) = requests.get(&key)
+            && !cells.retired.load(Ordering::Relaxed)
+        {
+            return Arc::clone(cells);
+        }
+        let cells = Arc::new(RequestCells {
+            route: Arc::clone(route),
+            service: Arc::clone(service),
+            ..RequestCells::default()
+        });
+        let _ = self.announce.send(Cells::Request(Arc::clone(&cells)));
+        requests.insert(key, Arc::clone(&cells));
+        cells
+    }
+}
+
+impl RouteMeters {
+    /// The meters of a route that has this action.
+    pub(crate) fn new(action: &Action) -> Rc<Self> {
+        let arms = match action {
+            Action::Forward(forward) => forward.arms.len(),
+            Action::Redirect(_) | Action::Respond(_) => 0,
+        };
+        Rc::new(Self {
+            cells: (0..arms + 2).map(|_| OnceCell::new()).collect(),
+        })
+    }
+
+    /// The cells of a side of the route at `position` in `plan`.
+    pub(crate) fn side(
+        &self,
+        recorder: &Recorder,
+        plan: &Plan,
+        position: usize,
+        side: Side,
+    ) -> &Arc<RequestCells> {
+        let last = self.cells.len() - 1;
+        let at = match side {
+            Side::Arm(arm) => arm.min(last),
+            Side::Mirror => last - 1,
+            Side::Gateway => last,
+        };
+        self.cells[at].get_or_init(|| {
+            let route = &plan.routes()[position];
+            let service = |id: ServiceId| &plan.service(id).name;
+            let service = match (&route.action, side) {
+                (Action::Forward(forward), Side::Arm(arm)) => service(forward.arms[arm]),
+                (Action::Forward(forward), Side::Mirror) => forward
+                    .mirror
+                    .as_ref()
+                    .map_or(&recorder.none, |mirror| service(mirror.to)),
+                _ => &recorder.none,
+            };
+            recorder.request(&route.matching.name, service)
+        })
+    }
+}
+
+impl RequestCells {
+    /// Counts an answer, before its last byte leaves. `upstream` is the service's part of the time.
+    pub(crate) fn answered(&self, status: u16, duration: Duration, upstream: Option<Duration>) {
+        self.statuses.add(status);
+        self.duration.record(duration);
+        if let Some(upstream) = upstream {
+            self.upstream.record(upstream);
+        }
+    }
+
+    pub(crate) fn retried(&self, times: u32) {
+        self.retries.add(u64::from(times));
+    }
+
+    pub(crate) fn mirrored(&self, outcome: Mirrored) {
+        self.mirrored[outcome as usize].add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use waypost_plan::PlanBuilder;
+    use waypost_plan::listener::{Bind, Listener};
+
+    fn empty_plan() -> Plan {
+        let mut builder = PlanBuilder::default();
+        let (text, address) = ("127.0.0.1:1".into(), "127.0.0.1:1".parse().unwrap());
+        builder
+            .add_listener(Listener::new(Bind { text, address }))
+            .unwrap();
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn what_all_workers_count_is_summed() {
+        let (metrics, recorders) = Metrics::new(2);
+        let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());
+        for (recorder, times) in recorders.iter().zip([1, 2]) {
+            for _ in 0..times {
+                let ms = Duration::from_millis(3);
+                recorder.request(&route, &service).answered(200, ms, Some(ms));
+            }
+            recorder
+                .request(&route, &service)
+                .answered(502, Duration::ZERO, None);
+            recorder.service(&service).opened.add(5);
+            recorder.failed(Failure::NoRoute);
+        }
+        let reading = metrics.read();
+        let [requests] = &reading.requests[..] else {
+            panic!("{reading:?}")
+        };
+        assert_eq!((&*requests.route, &*requests.service), ("r", "s"));
+        assert_eq!(requests.statuses, [(200, 3), (502, 2)]);
+        assert_eq!((requests.duration.count(), requests.upstream.count()), (5, 3));
+        assert_eq!(reading.services[0].opened, 10);
+        assert_eq!(reading.failures, [("no_route", 2)]);
+    }
+
+    #[test]
+    fn the_series_of_a_route_that_is_gone_go_and_start_anew_when_it_returns() {
+        let (metrics, recorders) = Metrics::new(1);
+        let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());
+        let count = || {
+            metrics
+                .read()
+                .requests
+                .iter()
+                .map(|requests| requests.count())
+                .sum::<u64>()
+        };
+        recorders[0]
+            .request(&route, &service)
+            .answered(200, Duration::ZERO, None);
+        recorders[0].without_route().answered(404, Duration::ZERO, None);
+        assert_eq!(count(), 2);
+        metrics.retain(&empty_plan());
+        assert_eq!(count(), 1, "requests without a route stay");
+        recorders[0]
+            .request(&route, &service)
+            .answered(200, Duration::ZERO, None);
+        assert_eq!(count(), 2);
+        metrics.retain(&empty_plan());
+        recorders[0].forget_retired();
+        assert_eq!(recorders[0].requests.borrow().len(), 1);
+    }
+}

@@ -1,0 +1,250 @@
+//! Copies of requests for a service whose answers nobody gets.
+//!
+//! A copy never holds up its request: it is written down while the request passes, and sent by a task of its own
+//! once the request's body has passed. What is kept is bounded in number and size; what goes beyond is dropped
+//! and counted.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use waypost_wire::body::BodyDecoder;
+use waypost_wire::response::{self, ResponseHead};
+use waypost_wire::scan::HeadScan;
+use waypost_wire::write;
+
+use crate::buffer::Buffer;
+use crate::exchange::INTERIM_MAX;
+use crate::exchange::connect::{Lease, Need, lease};
+use crate::metrics::{Mirrored, RequestCells};
+use crate::pool::WorkerService;
+use crate::worker::Worker;
+
+/// How many copies a worker has under way.
+pub(crate) const IN_FLIGHT_MAX: usize = 128;
+/// The longest body that is copied.
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// The copies that a worker has under way.
+#[derive(Debug, Default)]
+pub(crate) struct Mirrors(Rc<Cell<usize>>);
+
+/// A place among them.
+#[derive(Debug)]
+struct Place(Rc<Cell<usize>>);
+
+impl Mirrors {
+    fn place(&self) -> Option<Place> {
+        if self.0.get() >= IN_FLIGHT_MAX {
+            return None;
+        }
+        self.0.set(self.0.get() + 1);
+        Some(Place(Rc::clone(&self.0)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// A copy whose body is not complete yet. One that is dropped before it is sent is counted.
+pub(crate) struct Copy {
+    pub(crate) service: Rc<WorkerService>,
+    /// The head, but for the length of the body and the empty line.
+    pub(crate) head: Vec<u8>,
+    pub(crate) is_head: bool,
+    pub(crate) is_idempotent: bool,
+    count: Count,
+    place: Place,
+}
+
+/// Counts what becomes of a copy, once.
+struct Count {
+    cells: Arc<RequestCells>,
+    outcome: Mirrored,
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.cells.mirrored(self.outcome);
+    }
+}
+
+impl Copy {
+    /// A copy that is to be sent to `service`, if there is room for one more.
+    pub(crate) fn begin(
+        mirrors: &Mirrors,
+        service: Rc<WorkerService>,
+        cells: Arc<RequestCells>,
+        announced: Option<u64>,
+    ) -> Option<Self> {
+        let mut count = Count {
+            cells,
+            outcome: Mirrored::Incomplete,
+        };
+        if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
+            count.outcome = Mirrored::TooLong;
+            return None;
+        }
+        let Some(place) = mirrors.place() else {
+            count.outcome = Mirrored::TooMany;
+            return None;
+        };
+        Some(Self {
+            service,
+            head: Vec::new(),
+            is_head: false,
+            is_idempotent: false,
+            count,
+            place,
+        })
+    }
+
+    /// Counts it as one whose body is too long.
+    pub(crate) fn drop_too_long(mut self) {
+        self.count.outcome = Mirrored::TooLong;
+    }
+
+    /// Sends it, and reads its answer to the end, in a task of its own. `body` is `None` for a request that has
+    /// none.
+    pub(crate) fn send(mut self, worker: &Rc<Worker>, body: Option<&[u8]>) {
+        if let Some(body) = body {
+            write::content_length(&mut self.head, body.len() as u64);
+        }
+        self.head.extend_from_slice(b"\r\n");
+        self.head.extend_from_slice(body.unwrap_or_default());
+        // Unless it comes otherwise.
+        self.count.outcome = Mirrored::Failed;
+        let worker = Rc::clone(worker);
+        tokio::task::spawn_local(async move {
+            if self.deliver(&worker).await.is_some() {
+                self.count.outcome = Mirrored::Answered;
+            }
+            drop(self.place);
+        });
+    }
+
+    /// `None` when the service could not be reached, or gave no complete answer in time.
+    async fn deliver(&self, worker: &Rc<Worker>) -> Option<()> {
+        let timeouts = self.service.state().service().timeouts;
+        let by = Instant::now()
+            + timeouts.connect
+            + timeouts.response
+            + timeouts.idle.min(Duration::from_secs(60));
+        let mut fresh = false;
+        loop {
+            let need = Need {
+                fresh,
+                deadline: Some(by),
+            };
+            let leased = lease(worker, &self.service, need, &mut 0).await.ok()?;
+            let Lease {
+                mut stream,
+                target,
+                reused,
+            } = leased;
+            match timeout_at(by, self.exchange(worker, &mut stream)).await.ok()? {
+                Delivered::Answered { reusable } => {
+                    if reusable {
+                        worker.keep_idle(&self.service, target.address, stream);
+                    }
+                    return Some(());
+                }
+                // The connection was closed while it was idle.
+                Delivered::Silent if reused && self.is_idempotent => fresh = true,
+                Delivered::Silent | Delivered::Broken => return None,
+            }
+        }
+    }
+
+    async fn exchange(&self, worker: &Rc<Worker>, stream: &mut TcpStream) -> Delivered {
+        if stream.write_all(&self.head).await.is_err() || stream.readable().await.is_err() {
+            return Delivered::Silent;
+        }
+        // While the service thinks, nothing but the head is held.
+        let mut workspace = worker.borrow_workspace();
+        let delivered = read_answer(
+            stream,
+            &mut workspace.from_service,
+            &mut workspace.answer,
+            self.is_head,
+        )
+        .await;
+        worker.return_workspace(workspace);
+        delivered
+    }
+}
+
+/// How the exchange of a copy ended.
+enum Delivered {
+    Answered {
+        reusable: bool,
+    },
+    /// Nothing came.
+    Silent,
+    /// What came is no answer.
+    Broken,
+}
+
+/// Reads an answer as strictly as any, and throws it away.
+async fn read_answer(
+    stream: &mut TcpStream,
+    buffer: &mut Buffer,
+    answer: &mut ResponseHead,
+    to_head: bool,
+) -> Delivered {
+    buffer.clear();
+    let mut scan = HeadScan::default();
+    let mut interims = 0;
+    let mut heard = false;
+    let mut body = loop {
+        let bytes = buffer.filled();
+        match scan.advance(bytes) {
+            Err(_) => return Delivered::Broken,
+            Ok(Some(end)) => {
+                if answer.parse(bytes, end, to_head).is_err() || answer.status() == 101 {
+                    return Delivered::Broken;
+                }
+                buffer.consume(end.end);
+                scan = HeadScan::default();
+                if !answer.is_interim() {
+                    break BodyDecoder::new(answer.framing());
+                }
+                interims += 1;
+                if interims > INTERIM_MAX {
+                    return Delivered::Broken;
+                }
+                continue;
+            }
+            Ok(None) if !response::may_begin(bytes) || bytes.len() > response::HEAD_BYTES_MAX => {
+                return Delivered::Broken;
+            }
+            Ok(None) => {}
+        }
+        match buffer.read(stream).await {
+            Ok(0) | Err(_) if !heard => return Delivered::Silent,
+            Ok(0) | Err(_) => return Delivered::Broken,
+            Ok(_) => heard = true,
+        }
+    };
+    while !body.is_done() {
+        match body.decode(buffer.filled()) {
+            Err(_) => return Delivered::Broken,
+            Ok(piece) if piece.consumed > 0 => buffer.consume(piece.consumed),
+            Ok(_) => match buffer.read(stream).await {
+                Ok(0) if body.may_end_by_close() => return Delivered::Answered { reusable: false },
+                Ok(0) | Err(_) => return Delivered::Broken,
+                Ok(_) => {}
+            },
+        }
+    }
+    Delivered::Answered {
+        reusable: answer.keeps_alive() && buffer.is_empty(),
+    }
+}
