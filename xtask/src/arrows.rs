@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::command;
 
 /// What a crate must not know, by the names of crates. A name that ends in `*` stands for all that begin so.
-const ABSENCES: [(&str, &[&str]); 5] = [
+const ABSENCES: [(&str, &[&str]); 6] = [
     (
         "waypost-route",
         &["tokio", "serde", "rand", "fastrand", "waypost-*"],
@@ -29,6 +29,7 @@ const ABSENCES: [(&str, &[&str]); 5] = [
         "waypost-proxy",
         &["granit-parser", "yaml-*", "axum", "waypost-config"],
     ),
+    ("waypost-admin", &["granit-parser", "yaml-*", "waypost-config"]),
 ];
 
 /// What no crate needs: other TLS and C libraries than the one that is meant, unmaintained crates, a second

@@ -126,6 +126,8 @@ codes! {
     OutOfRange Error "out-of-range",
     /// Keys that exclude each other.
     ConflictingKeys Error "conflicting-keys",
+    /// An admin address that other machines can reach, without a token.
+    OpenAdmin Error "open-admin",
     /// There is nothing to listen on.
     NoListeners Error "no-listeners",
     /// Two things of one kind share a name or an address.

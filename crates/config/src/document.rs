@@ -1,6 +1,7 @@
 //! The configuration as written: every mapping of the language, with its keys, their defaults and what
 //! they mean. This page is the one definition; parser, schema and reference are made from it.
 
+use waypost_plan::CodeLabel;
 use waypost_plan::listener::Underscores;
 use waypost_plan::redirect::Scheme;
 use waypost_wire::path::{DoubleSlash, EncodedSlash};
@@ -9,8 +10,8 @@ use crate::collections::{List, Named, NonEmptyList, OneOrMany};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::values::{
-    ArmsText, CookieText, DurationText, LogText, NameOrNull, Percent, Replacing, Size, SizeOrNone, Text, To,
-    ValueText, Whole, words,
+    AdminText, ArmsText, CookieText, DurationText, LogText, NameOrNull, Percent, Replacing, Size, SizeOrNone,
+    StateText, Text, To, ValueText, Whole, words,
 };
 
 /// What a test expects to become of a request.
@@ -21,6 +22,7 @@ words! {
     EncodedSlash { "refuse" => EncodedSlash::Refuse, "keep" => EncodedSlash::Keep }
     DoubleSlash { "merge" => DoubleSlash::Merge, "keep" => DoubleSlash::Keep }
     Underscores { "drop" => Underscores::Drop, "keep" => Underscores::Keep }
+    CodeLabel { "exact" => CodeLabel::Exact, "class" => CodeLabel::Class }
     Scheme { "http" => Scheme::Http, "https" => Scheme::Https }
     Outcome {
         "forward" => Outcome("forward"),
@@ -34,7 +36,7 @@ words! {
 
 keys! {
     /// A configuration: one file, or all `*.yaml` and `*.yml` files of a directory together.
-    Document, "the configuration", later ["admin", "state", "include", "tls", "metrics"] {
+    Document, "the configuration", later ["include", "tls"] {
         /// The addresses that accept clients.
         ///
         /// At least one is needed. Every route serves on every listener whose `hosts` let the request's
@@ -62,6 +64,14 @@ keys! {
         drain_timeout: DurationText = Fallback("30s"), "10s";
         /// Whether answers carry `x-waypost-route` and `x-waypost-revision`.
         debug_headers: bool = Fallback("false"), "true";
+        /// Where the running gateway is asked and told: the admin API. `off` turns it off.
+        admin: AdminText = Optional, "{ bind: 127.0.0.1:9900 }";
+        /// Where revisions and dials are kept: a directory, or a mapping.
+        ///
+        /// Without it, `.waypost` beside the configuration. A relative path counts from the working directory.
+        state: StateText = Optional, "/var/lib/waypost";
+        /// How metrics are labelled.
+        metrics: Metrics = Optional, "{ code: class }";
         /// How many worker threads serve clients.
         ///
         /// Without it, one per core. Read at start only.
@@ -70,6 +80,34 @@ keys! {
         ///
         /// Another text deals all clients anew.
         split_key: Text = Fallback(""), "spring-2026";
+    }
+
+    /// The admin API: where it listens, and who may use it.
+    Admin, "the admin address" {
+        /// An IP address and a port, or `unix:` and the path of a socket.
+        ///
+        /// Port 0 takes any free one. An address that other machines can reach needs a `token_file`.
+        bind: Text = Fallback("127.0.0.1:9900"), "127.0.0.1:9900";
+        /// A file with the tokens that are let in, one `[NAME] TOKEN` a line.
+        ///
+        /// It is read again whenever it changes. Without it, whoever reaches the address is let in.
+        token_file: Text = Optional, "/etc/waypost/tokens";
+    }
+
+    /// Where revisions and dials are kept.
+    State, "the state" {
+        /// The directory; a relative path counts from the working directory.
+        ///
+        /// Without it, `.waypost` beside the configuration.
+        path: Text = Optional, "/var/lib/waypost";
+        /// How many revisions are kept.
+        keep: Whole = Fallback("100"), "20";
+    }
+
+    /// How metrics are labelled.
+    Metrics, "the metrics" {
+        /// What the label `code` says: the `exact` status, or its `class`, such as `2xx`.
+        code: CodeLabel = Fallback("exact"), "class";
     }
 
     /// An address that accepts clients, and what is accepted there.

@@ -38,7 +38,6 @@ use crate::problems::Problems;
 mod collections;
 pub mod diagnostic;
 mod document;
-pub mod duration;
 mod keys;
 mod meaning;
 mod merge;

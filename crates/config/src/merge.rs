@@ -51,6 +51,9 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
         merged.access_log = merged.access_log.or(document.access_log);
         merged.drain_timeout = merged.drain_timeout.or(document.drain_timeout);
         merged.debug_headers = merged.debug_headers.or(document.debug_headers);
+        merged.admin = merged.admin.or(document.admin);
+        merged.state = merged.state.or(document.state);
+        merged.metrics = merged.metrics.or(document.metrics);
         merged.workers = merged.workers.or(document.workers);
         merged.split_key = merged.split_key.or(document.split_key);
     }

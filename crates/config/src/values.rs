@@ -4,15 +4,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
+use waypost_plan::duration;
 
 use crate::collections::{List, Named};
 use crate::diagnostic::Code;
-use crate::document::StickyCookie;
+use crate::document::{Admin, State, StickyCookie};
 use crate::keys::{At, Read, Table, wrong_type};
 use crate::problems::{Problems, quote};
+use crate::size;
 use crate::suggest::nearest;
 use crate::tree::{Kind, Node, Value};
-use crate::{duration, size};
 
 /// Text; an unquoted number is the text as written.
 pub(crate) type Text = Rc<str>;
@@ -63,6 +64,20 @@ pub(crate) struct Replacing {
 pub(crate) enum To {
     Service(At<Text>),
     Split(Named<Whole>),
+}
+
+/// Where the admin API is, or `off`.
+#[derive(Debug, Clone)]
+pub(crate) enum AdminText {
+    Off,
+    At(Box<Admin>),
+}
+
+/// A directory, or all there is to say of the state.
+#[derive(Debug, Clone)]
+pub(crate) enum StateText {
+    Path(At<Text>),
+    State(Box<State>),
 }
 
 /// A percentage, in thousandths of one.
@@ -504,6 +519,64 @@ impl Read for Percent {
             "maximum": 100,
             "pattern": format!("^[0-9]+([.][0-9]{{1,3}})?$|{VARIABLE}"),
         })
+    }
+}
+
+impl Read for AdminText {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Mapping(_) => Admin::read(node, problems).map(|admin| Self::At(Box::new(admin))),
+            _ if text_of(node).is_some_and(|text| &**text == "off") => Some(Self::Off),
+            _ => {
+                let help = match text_of(node) {
+                    Some(text) if text.contains(':') => {
+                        format!("write `{{ bind: {} }}`", quote(text).trim_matches('`'))
+                    }
+                    _ => "write `{ bind: 127.0.0.1:9900 }`, or `off`".to_owned(),
+                };
+                problems
+                    .add(
+                        Code::WrongType,
+                        node.span,
+                        format!("expected a mapping or `off`, found {}", node.found()),
+                    )
+                    .help(help);
+                None
+            }
+        }
+    }
+
+    fn words() -> String {
+        "a mapping, or `off`".to_owned()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "string", "enum": ["off"] }, Admin::schema(generator)] })
+    }
+
+    fn table() -> Option<&'static Table> {
+        Admin::table()
+    }
+}
+
+impl Read for StateText {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Mapping(_) => State::read(node, problems).map(|state| Self::State(Box::new(state))),
+            _ => At::read(node.span, node, problems).map(Self::Path),
+        }
+    }
+
+    fn words() -> String {
+        "the path of a directory, or a mapping".to_owned()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [Text::schema(generator), State::schema(generator)] })
+    }
+
+    fn table() -> Option<&'static Table> {
+        State::table()
     }
 }
 

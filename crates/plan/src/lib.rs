@@ -9,11 +9,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admin::Admin;
 use crate::listener::Listener;
 use crate::route::Route;
 use crate::service::{Service, ServiceId};
 use crate::test_case::TestCase;
 
+pub mod admin;
+pub mod difference;
+pub mod duration;
 pub mod force;
 pub mod header_edits;
 pub mod listener;
@@ -46,6 +50,12 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Whether answers carry `x-waypost-revision` and `x-waypost-route`.
     pub debug_headers: bool,
+    /// Where the gateway is asked and told; `None` for nowhere.
+    pub admin: Option<Admin>,
+    /// Where revisions and dials are kept.
+    pub state: StateSettings,
+    /// What the label `code` of metrics says.
+    pub code_label: CodeLabel,
     /// How many worker threads serve clients; `None` is one per core. Read at start only.
     pub workers: Option<NonZeroUsize>,
 }
@@ -56,6 +66,9 @@ impl Default for Settings {
             access_log: AccessLog::Off,
             drain_timeout: Duration::from_secs(30),
             debug_headers: false,
+            admin: Some(Admin::default()),
+            state: StateSettings::default(),
+            code_label: CodeLabel::Exact,
             workers: None,
         }
     }
@@ -71,6 +84,39 @@ pub enum AccessLog {
     Stdout,
     /// A file, appended to; a relative path counts from the working directory.
     File(Box<str>),
+}
+
+/// Where revisions and dials are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateSettings {
+    /// The directory; a relative path counts from the working directory. `None` is `.waypost` beside the config.
+    pub path: Option<Box<str>>,
+    /// How many revisions are kept.
+    pub keep: NonZeroUsize,
+}
+
+impl StateSettings {
+    /// How many revisions are kept when nothing else is said.
+    pub const KEEP: NonZeroUsize = NonZeroUsize::new(100).expect("a hundred is not zero");
+}
+
+impl Default for StateSettings {
+    fn default() -> Self {
+        Self {
+            path: None,
+            keep: Self::KEEP,
+        }
+    }
+}
+
+/// What the label `code` of metrics says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CodeLabel {
+    /// The status: `200`.
+    #[default]
+    Exact,
+    /// Its class: `2xx`.
+    Class,
 }
 
 /// Why a part does not fit into a plan.

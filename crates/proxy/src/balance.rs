@@ -57,7 +57,9 @@ mod tests {
             timeouts,
             pool,
         };
-        WorkerService::new(Arc::new(ServiceState::new(Arc::new(service))), 0, Arc::default())
+        let (notices, _) = tokio::sync::mpsc::unbounded_channel();
+        let state = Arc::new(ServiceState::new(Arc::new(service)));
+        WorkerService::new(state, 0, Arc::default(), notices)
     }
 
     fn turns(service: &WorkerService, count: usize, now: Instant) -> Vec<usize> {

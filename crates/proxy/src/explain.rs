@@ -10,6 +10,7 @@ use waypost_plan::listener::Listener;
 use waypost_plan::route::{Action, Forward, Route};
 use waypost_route::explain::Scope;
 use waypost_route::request::Request;
+use waypost_route::split::Split;
 use waypost_route::table::{Found, Scratch};
 use waypost_wire::field::{self, Version};
 use waypost_wire::request::RequestHead;
@@ -373,7 +374,8 @@ impl Asked<'_> {
             &mut Vec::new(),
             &mut Vec::new(),
         );
-        let split = &forward.split;
+        let live = self.generation.live_weights(found.route);
+        let split = &Split::new(live.as_deref().unwrap_or(forward.split.weights()));
         // The arms that may get the request, by position.
         let candidates: Vec<usize> = match decider {
             Decider::Forced(arm) => vec![arm],

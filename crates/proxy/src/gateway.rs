@@ -11,13 +11,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use waypost_plan::Settings;
 use waypost_plan::listener::Listener;
 
-use crate::access_log::{Lost, Writer};
+use crate::access_log::{Losses, Lost, Writer};
 use crate::discovery;
 use crate::endpoints::ServiceState;
 use crate::generation::{Generation, ListenerId};
@@ -42,11 +42,42 @@ pub struct Gateway {
     generations: Arc<ArcSwap<Generation>>,
     metrics: Arc<Metrics>,
     connections_open: Arc<AtomicUsize>,
+    losses: Losses,
+    notices: Option<mpsc::UnboundedReceiver<Notice>>,
     workers: Vec<Handle>,
     listeners: Vec<Open>,
     control: Runtime,
     resolver: Option<JoinHandle<()>>,
     log: Option<Writer>,
+}
+
+/// A look at a running data plane, for whoever only wants to know.
+#[derive(Debug, Clone)]
+pub struct View {
+    generations: Arc<ArcSwap<Generation>>,
+    metrics: Arc<Metrics>,
+    connections_open: Arc<AtomicUsize>,
+    workers: usize,
+    losses: Losses,
+}
+
+/// Something that happened in the data plane and is worth telling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A connection to an endpoint failed, so it rests.
+    Left {
+        /// The service.
+        service: Arc<str>,
+        /// Where the endpoint is.
+        address: SocketAddr,
+    },
+    /// A connection to an endpoint that rested came about.
+    Returned {
+        /// The service.
+        service: Arc<str>,
+        /// Where the endpoint is.
+        address: SocketAddr,
+    },
 }
 
 /// A listener that is open.
@@ -106,12 +137,14 @@ impl Gateway {
 
         let generations = Arc::new(ArcSwap::from_pointee(generation));
         let (log, rings) = Writer::start(count, settings.access_log, complain).map_err(ApplyError::Thread)?;
+        let (sender, notices) = mpsc::unbounded_channel();
         let descriptors = descriptors();
         let shared = Shared {
             generations: Arc::clone(&generations),
             connections_max: descriptors.clients,
             idle_max: descriptors.idle.div_ceil(count),
             connections_open: Arc::new(AtomicUsize::new(0)),
+            notices: sender,
         };
         let (metrics, recorders) = Metrics::new(count);
         let connections_open = Arc::clone(&shared.connections_open);
@@ -125,6 +158,8 @@ impl Gateway {
             generations,
             metrics,
             connections_open,
+            losses: log.losses(),
+            notices: Some(notices),
             workers: workers.map_err(ApplyError::Thread)?,
             listeners: Vec::new(),
             control,
@@ -200,14 +235,30 @@ impl Gateway {
         self.generations.load_full()
     }
 
-    /// What the data plane counts.
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
+    /// A look at it, which lasts beyond it.
+    pub fn view(&self) -> View {
+        View {
+            generations: Arc::clone(&self.generations),
+            metrics: Arc::clone(&self.metrics),
+            connections_open: Arc::clone(&self.connections_open),
+            workers: self.workers.len(),
+            losses: self.losses.clone(),
+        }
     }
 
-    /// How many clients are connected.
-    pub fn connections_open(&self) -> usize {
-        self.connections_open.load(Ordering::Relaxed)
+    /// What happens in the data plane from now on. Whoever asks first gets it.
+    pub fn take_notices(&mut self) -> Option<mpsc::UnboundedReceiver<Notice>> {
+        self.notices.take()
+    }
+
+    /// Where the listeners are, by the text of their `bind`, in order of declaration.
+    pub fn listening(&self) -> Vec<(String, String)> {
+        let generation = self.generation();
+        let open = generation.listeners().filter_map(|(id, listener)| {
+            let open = self.listeners.iter().find(|open| open.id == id)?;
+            Some((listener.bind.text.to_string(), open.address.to_string()))
+        });
+        open.collect()
     }
 
     /// Opens the access log anew, so that a rotated file is let go of.
@@ -283,6 +334,33 @@ impl Gateway {
         }
         let services = self.generation().services().to_vec();
         self.resolver = Some(self.control.spawn(discovery::keep_resolved(services)));
+    }
+}
+
+impl View {
+    /// The generation that is served.
+    pub fn generation(&self) -> Arc<Generation> {
+        self.generations.load_full()
+    }
+
+    /// What the data plane counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How many clients are connected.
+    pub fn connections_open(&self) -> usize {
+        self.connections_open.load(Ordering::Relaxed)
+    }
+
+    /// How many workers serve them.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Lines that have not reached the access log.
+    pub fn log_lines_lost(&self) -> Lost {
+        self.losses.so_far()
     }
 }
 

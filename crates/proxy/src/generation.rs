@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use waypost_plan::Plan;
 use waypost_plan::listener::Listener;
+use waypost_plan::route::Action;
 use waypost_plan::service::ServiceId;
+use waypost_route::split::Split;
 use waypost_route::table::{Table, TableError};
 
 use crate::endpoints::ServiceState;
@@ -23,6 +26,8 @@ pub struct Generation {
     /// The id of the next listener that is new. An id is never given twice: connections of a listener that is
     /// gone may still be there, and must not pass for those of another.
     next_listener: u32,
+    /// Parallel to the plan's routes: the split that is live where it is not the one of the plan.
+    live: Box<[ArcSwapOption<Split>]>,
 }
 
 /// A listener across generations: as long as its address and name stay, so does its id.
@@ -30,7 +35,7 @@ pub struct Generation {
 pub struct ListenerId(pub(crate) u32);
 
 impl Generation {
-    /// Compiles a plan, as the first generation of a gateway.
+    /// Compiles a plan, as generation 1 of a gateway.
     ///
     /// # Errors
     /// When the routes cannot be compiled into a table.
@@ -45,6 +50,7 @@ impl Generation {
         let listeners = (0..next_listener).map(ListenerId).collect();
         Ok(Self {
             number: 1,
+            live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
             plan,
             table,
             services,
@@ -53,10 +59,16 @@ impl Generation {
         })
     }
 
+    /// The same with this number.
+    #[must_use]
+    pub fn numbered(mut self, number: u64) -> Self {
+        self.number = number;
+        self
+    }
+
     /// The same, as the generation after `before`: services and listeners that did not change keep their state.
     #[must_use]
     pub fn following(mut self, before: &Self) -> Self {
-        self.number = before.number + 1;
         let known: HashMap<&str, &Arc<ServiceState>> = before
             .services
             .iter()
@@ -79,7 +91,49 @@ impl Generation {
         self
     }
 
-    /// The number, which only grows while a gateway runs.
+    /// Makes other weights live for the route at `position`, in the order of its arms, for every request that
+    /// begins from now on; `None` makes those of the plan live again. Nothing happens to a route without a split of as
+    /// many arms.
+    pub fn dial(&self, position: usize, weights: Option<&[u64]>) {
+        let live = weights
+            .filter(|weights| {
+                let declared = self.declared(position);
+                declared.is_some_and(|split| split.weights().len() == weights.len())
+            })
+            .map(|weights| Arc::new(Split::new(weights)));
+        self.live[position].store(live);
+    }
+
+    /// The weights that are live for the route at `position`; `None` when it has no split.
+    pub fn live_weights(&self, position: usize) -> Option<Vec<u64>> {
+        let declared = self.declared(position)?;
+        let live = self.live[position].load();
+        Some(live.as_deref().unwrap_or(declared).weights().to_vec())
+    }
+
+    fn declared(&self, position: usize) -> Option<&Split> {
+        match &self.plan.routes()[position].action {
+            Action::Forward(forward) => Some(&forward.split),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
+
+    /// Asks the live split of the route at `position`, whose declared one is `declared`.
+    pub(crate) fn with_split<T>(
+        &self,
+        position: usize,
+        declared: &Split,
+        ask: impl FnOnce(&Split) -> T,
+    ) -> T {
+        // There is nothing to dial between one arm and none.
+        if declared.weights().len() < 2 {
+            return ask(declared);
+        }
+        let live = self.live[position].load();
+        ask(live.as_deref().unwrap_or(declared))
+    }
+
+    /// The number: the revision that it serves.
     pub fn number(&self) -> u64 {
         self.number
     }

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::endpoints::{ServiceState, Target};
+use crate::gateway::Notice;
 use crate::metrics::ServiceCells;
 
 /// How long an endpoint rests after a connection to it failed.
@@ -23,6 +25,7 @@ pub(crate) struct WorkerService {
     state: Arc<ServiceState>,
     seats: RefCell<Seats>,
     cells: Arc<ServiceCells>,
+    notices: UnboundedSender<Notice>,
     /// Whose turn it is.
     pub(crate) turn: Cell<usize>,
 }
@@ -92,13 +95,19 @@ impl Drop for IdlePlace {
 }
 
 impl WorkerService {
-    pub(crate) fn new(state: Arc<ServiceState>, turn: usize, cells: Arc<ServiceCells>) -> Self {
+    pub(crate) fn new(
+        state: Arc<ServiceState>,
+        turn: usize,
+        cells: Arc<ServiceCells>,
+        notices: UnboundedSender<Notice>,
+    ) -> Self {
         let targets = state.targets();
         let seats = targets.iter().map(|_| Seat::default()).collect();
         Self {
             state,
             seats: RefCell::new(Seats { targets, seats }),
             cells,
+            notices,
             turn: Cell::new(turn),
         }
     }
@@ -189,21 +198,25 @@ impl WorkerService {
 
     /// Lets an address rest, as a connection to it failed.
     pub(crate) fn rest(&self, address: SocketAddr, now: Instant) {
-        self.with_seats(|seats| {
-            if let Some(seat) = seats.of(address) {
-                seat.rests_until = Some(now + REST);
-                seat.idle.clear();
-            }
+        let rested = self.with_seats(|seats| {
+            let seat = seats.of(address)?;
+            seat.idle.clear();
+            Some(seat.rests_until.replace(now + REST).is_some())
         });
+        if rested == Some(false) {
+            let service = Arc::clone(&self.state.service().name);
+            // Nobody listens only when the gateway is gone.
+            let _ = self.notices.send(Notice::Left { service, address });
+        }
     }
 
     /// Ends the rest of an address, as a connection to it came about.
     pub(crate) fn revive(&self, address: SocketAddr) {
-        self.with_seats(|seats| {
-            if let Some(seat) = seats.of(address) {
-                seat.rests_until = None;
-            }
-        });
+        let rested = self.with_seats(|seats| seats.of(address)?.rests_until.take());
+        if rested.is_some() {
+            let service = Arc::clone(&self.state.service().name);
+            let _ = self.notices.send(Notice::Returned { service, address });
+        }
     }
 }
 

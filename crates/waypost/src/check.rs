@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde_json::json;
 use waypost_config::diagnostic::{self, Diagnostic};
-use waypost_config::{duration, size, yaml};
+use waypost_config::{size, yaml};
 use waypost_plan::Plan;
+use waypost_plan::duration;
 use waypost_plan::listener::Underscores;
 use waypost_plan::route::{Action, Forward};
 use waypost_proxy::limits::Value;

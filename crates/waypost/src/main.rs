@@ -9,11 +9,13 @@ use crate::cli::{Cli, Command};
 mod check;
 mod cli;
 mod config;
+mod control;
 mod demo;
 mod explain;
 mod load;
 mod output;
 mod run;
+mod state;
 mod test;
 
 /// How a command ended, as scripts see it.

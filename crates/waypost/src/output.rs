@@ -45,3 +45,8 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
         format!("{number} {noun}s")
     }
 }
+
+/// Prints on standard error; a closed one is no reason to stop serving.
+pub(crate) fn eprint(text: &str) {
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}

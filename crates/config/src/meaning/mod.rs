@@ -1,13 +1,12 @@
 //! From what is written to what is meant: a plan, or everything that keeps it from being one.
 
 use std::collections::{HashMap, HashSet};
-use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
 
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
-use waypost_plan::{AccessLog, Plan, PlanBuilder, Settings};
+use waypost_plan::{Plan, PlanBuilder};
 use waypost_wire::path::{EncodedSlash, PathOptions};
 
 use crate::diagnostic::Code;
@@ -15,7 +14,7 @@ use crate::document::Document;
 use crate::keys::At;
 use crate::meaning::names::Names;
 use crate::place::Span;
-use crate::problems::{Problems, quote};
+use crate::problems::Problems;
 use crate::values::DurationText;
 
 mod action;
@@ -26,6 +25,7 @@ mod names;
 mod network;
 mod route;
 mod service;
+mod settings;
 mod split;
 mod test_case;
 
@@ -82,7 +82,7 @@ pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -
             .as_ref()
             .map_or("".into(), |key| key.value.clone()),
     };
-    settings(document, &mut context);
+    settings::set(document, &mut context);
     listener::add_all(document, &mut context);
     service::add_all(document, &mut context);
     let routes = route::add_all(document, &mut context);
@@ -127,38 +127,6 @@ fn path_options(document: &Document) -> PathOptions {
     }
 }
 
-fn settings(document: &Document, context: &mut Context<'_>) {
-    let mut settings = Settings::default();
-    let problems = &mut *context.problems;
-    if let Some(log) = &document.access_log {
-        settings.access_log = match &*log.value.0 {
-            "off" => AccessLog::Off,
-            "stdout" => AccessLog::Stdout,
-            path if path.is_empty() || path.contains(char::is_control) => {
-                problems
-                    .add(
-                        Code::BadValue,
-                        log.span,
-                        format!("{} is no path of a file", quote(path)),
-                    )
-                    .help("write `off`, `stdout` or a path");
-                AccessLog::Off
-            }
-            path => AccessLog::File(path.into()),
-        };
-    }
-    if let Some(timeout) = &document.drain_timeout {
-        settings.drain_timeout = duration(timeout, Duration::ZERO, problems);
-    }
-    if let Some(debug) = &document.debug_headers {
-        settings.debug_headers = debug.value;
-    }
-    if let Some(workers) = &document.workers {
-        settings.workers = NonZeroUsize::new(whole(workers, 1, 1024, problems));
-    }
-    context.builder.set_settings(settings);
-}
-
 /// The longest of all durations: a day, above which a number is a mistake rather than a wish.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -176,7 +144,10 @@ fn duration_up_to(
 ) -> Duration {
     let value = written.value.0;
     if value < min || value > max {
-        let (min, max) = (crate::duration::format(min), crate::duration::format(max));
+        let (min, max) = (
+            waypost_plan::duration::format(min),
+            waypost_plan::duration::format(max),
+        );
         problems
             .add(
                 Code::OutOfRange,

@@ -734,3 +734,59 @@ fn mirrors() {
         &["4:77 out-of-range nothing"],
     );
 }
+
+#[test]
+fn admin_addresses() {
+    let check = |admin: &str, expected: &[&str]| {
+        check(
+            format!("listeners: [{{ bind: 127.0.0.1:8080 }}]\nadmin: {admin}\n"),
+            expected,
+        );
+    };
+    for admin in [
+        "off",
+        "{}",
+        "{ bind: 127.0.0.1:0 }",
+        "{ bind: \"[::1]:9900\" }",
+        "{ bind: unix:/run/waypost.sock }",
+        "{ bind: 0.0.0.0:9900, token_file: /etc/waypost/tokens }",
+    ] {
+        check(admin, &[]);
+    }
+    check("{ bind: 0.0.0.0:9900 }", &["2:16 open-admin add a `token_file`"]);
+    check(
+        "{ bind: localhost:9900 }",
+        &["2:16 bad-bind write `127.0.0.1:9900`"],
+    );
+    check("{ bind: 127.0.0.1 }", &["2:16 bad-bind `127.0.0.1:9900`"]);
+    check(
+        "{ bind: /run/x.sock }",
+        &["2:16 bad-bind write `unix:/run/x.sock`"],
+    );
+    check("{ bind: \"unix:\" }", &["2:16 bad-bind an IP address and a port"]);
+    check("on", &["2:8 wrong-type or `off`"]);
+    check(
+        "127.0.0.1:9900",
+        &["2:8 wrong-type write `{ bind: 127.0.0.1:9900 }`"],
+    );
+    check("{ token_file: \"\" }", &["2:22 bad-value a path such as"]);
+}
+
+#[test]
+fn state_and_metrics() {
+    let check = |line: &str, expected: &[&str]| {
+        check(
+            format!("listeners: [{{ bind: 127.0.0.1:8080 }}]\n{line}\n"),
+            expected,
+        );
+    };
+    check("state: /var/lib/waypost", &[]);
+    check("state: { keep: 5 }", &[]);
+    check("metrics: { code: class }", &[]);
+    check("state: \"\"", &["2:8 bad-value a path such as"]);
+    check("state: { keep: 0 }", &["2:16 out-of-range 1 to 10000"]);
+    check(
+        "metrics: { code: family }",
+        &["2:18 unknown-word `exact` or `class`"],
+    );
+}

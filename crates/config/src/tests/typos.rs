@@ -116,7 +116,7 @@ fn every_misspelt_key_is_found_with_a_suggestion() {
 #[test]
 fn keys_of_later_features_are_named_as_such() {
     check(
-        format!("{BASE}admin: off\n"),
+        format!("{BASE}include: x\n"),
         &["3:1 unknown-key not supported by this version"],
     );
     check(

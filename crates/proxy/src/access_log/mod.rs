@@ -8,4 +8,4 @@ mod writer;
 
 pub(crate) use record::Record;
 pub use writer::Lost;
-pub(crate) use writer::{LineRing, RING_BYTES, Writer};
+pub(crate) use writer::{LineRing, Losses, RING_BYTES, Writer};

@@ -52,6 +52,31 @@ struct Bell {
     writer: std::sync::OnceLock<Thread>,
     /// Lines that are in the log.
     written: AtomicU64,
+    /// Lines that the destination did not take.
+    unwritable: AtomicU64,
+}
+
+/// Shows what has been lost so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Losses {
+    tallies: Vec<Arc<Tally>>,
+    bell: Arc<Bell>,
+}
+
+impl Losses {
+    pub(crate) fn so_far(&self) -> Lost {
+        Lost {
+            dropped: sum(&self.tallies, |tally| &tally.dropped),
+            unwritable: self.bell.unwritable.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn sum(tallies: &[Arc<Tally>], counter: fn(&Tally) -> &AtomicU64) -> u64 {
+    tallies
+        .iter()
+        .map(|tally| counter(tally).load(Ordering::Relaxed))
+        .sum()
 }
 
 /// The writer's other end.
@@ -102,6 +127,7 @@ impl Writer {
             stop: AtomicBool::new(false),
             writer: std::sync::OnceLock::new(),
             written: AtomicU64::new(0),
+            unwritable: AtomicU64::new(0),
         });
         let (destinations, changes) = mpsc::channel();
         let mut rings = Vec::new();
@@ -151,21 +177,25 @@ impl Writer {
         self.bell.ring();
     }
 
+    /// What shows the lines that have been lost.
+    pub(crate) fn losses(&self) -> Losses {
+        Losses {
+            tallies: self.tallies.clone(),
+            bell: Arc::clone(&self.bell),
+        }
+    }
+
     /// Has what was logged until now written, and ends the thread, unless that takes longer than `patience`:
     /// a destination may block for as long as it likes. Returns what has been lost.
     pub(crate) fn finish(self, patience: Duration) -> Lost {
         self.bell.stop.store(true, Ordering::Release);
         self.bell.ring();
         let _ = self.finished.recv_timeout(patience);
-        let sum = |counter: fn(&Tally) -> &AtomicU64| -> u64 {
-            self.tallies
-                .iter()
-                .map(|tally| counter(tally).load(Ordering::Relaxed))
-                .sum()
-        };
+        // A line that nobody has tried to write any more is lost as well.
+        let taken = sum(&self.tallies, |tally| &tally.taken);
         Lost {
-            dropped: sum(|tally| &tally.dropped),
-            unwritable: sum(|tally| &tally.taken).saturating_sub(self.bell.written.load(Ordering::Relaxed)),
+            dropped: sum(&self.tallies, |tally| &tally.dropped),
+            unwritable: taken.saturating_sub(self.bell.written.load(Ordering::Relaxed)),
         }
     }
 }
@@ -257,6 +287,8 @@ impl Task {
         match trouble {
             None => self.silent = false,
             Some(error) => {
+                let lost = lines[written..].iter().filter(|&&byte| byte == b'\n').count();
+                self.bell.unwritable.fetch_add(lost as u64, Ordering::Relaxed);
                 if written > 0 {
                     self.torn = lines[written - 1] != b'\n';
                 }

@@ -42,7 +42,7 @@ impl Connection {
         found: Found,
     ) -> Next {
         let started = Instant::now();
-        let (arm, set_cookie) = self.pick_arm(workspace, listener, forward);
+        let (arm, set_cookie) = self.pick_arm(workspace, snapshot, listener, forward, found);
         let Some(arm) = arm else {
             return self
                 .answer_instead(workspace, snapshot, end, Failure::NoArm, &route.matching.name)
@@ -210,12 +210,18 @@ impl Connection {
     fn pick_arm(
         &self,
         workspace: &mut Workspace,
+        snapshot: &Snapshot,
         listener: &Listener,
         forward: &Forward,
+        found: Found,
     ) -> (Option<usize>, Vec<u8>) {
         let mut set_cookie = Vec::new();
+        let generation = &snapshot.generation;
         if forward.sticky.is_none() && forward.force.is_none() {
-            return (forward.split.pick(self.worker.roll()), set_cookie);
+            let arm = generation.with_split(found.route, &forward.split, |split| {
+                split.pick(self.worker.roll())
+            });
+            return (arm, set_cookie);
         }
         let Workspace {
             head,
@@ -239,7 +245,9 @@ impl Connection {
             let is_secure = forwarded::client_uses_tls(listener, self.peer, head, fields.buffer);
             cookie.write(value.as_bytes(), is_secure, &mut set_cookie);
         }
-        let arm = decider.arm(&forward.split, || self.worker.roll());
+        let arm = generation.with_split(found.route, &forward.split, |split| {
+            decider.arm(split, || self.worker.roll())
+        });
         (arm, set_cookie)
     }
 

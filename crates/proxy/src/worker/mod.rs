@@ -26,6 +26,7 @@ use waypost_plan::service::ServiceId;
 
 use crate::access_log::{LineRing, Record};
 use crate::clock::HttpClock;
+use crate::gateway::Notice;
 use crate::generation::{Generation, ListenerId};
 use crate::metrics::{Recorder, RequestCells, RouteMeters, Side};
 use crate::mirror::Mirrors;
@@ -83,6 +84,7 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     log: RefCell<LineRing>,
     recorder: Recorder,
+    notices: mpsc::UnboundedSender<Notice>,
     mirrors: Mirrors,
     rng: RefCell<fastrand::Rng>,
     clock: HttpClock,
@@ -112,6 +114,8 @@ pub(crate) struct Shared {
     /// Idle connections to services, for each worker.
     pub(crate) idle_max: usize,
     pub(crate) connections_open: Arc<AtomicUsize>,
+    /// Where to tell what happens.
+    pub(crate) notices: mpsc::UnboundedSender<Notice>,
 }
 
 /// Starts a worker on a thread of its own.
@@ -153,6 +157,7 @@ async fn run(shared: Shared, log: LineRing, recorder: Recorder, mut inbox: mpsc:
         draining: Cell::new(false),
         log: RefCell::new(log),
         recorder,
+        notices: shared.notices,
         mirrors: Mirrors::default(),
         rng: RefCell::new(fastrand::Rng::new()),
         clock: HttpClock::default(),
@@ -240,7 +245,12 @@ impl Worker {
             let turn = self.rng.borrow_mut().usize(..);
             let service = services.entry(key).or_insert_with(|| {
                 let cells = self.recorder.service(&state.service().name);
-                Rc::new(WorkerService::new(Arc::clone(state), turn, cells))
+                Rc::new(WorkerService::new(
+                    Arc::clone(state),
+                    turn,
+                    cells,
+                    self.notices.clone(),
+                ))
             });
             Rc::clone(service)
         });

@@ -1,6 +1,5 @@
 //! `waypost run`: serving a config, and every change of it.
 
-mod reload;
 mod watch;
 
 use std::path::Path;
@@ -8,13 +7,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
 use waypost_proxy::access_log::Lost;
 use waypost_proxy::gateway::Gateway;
 
-use crate::output::count;
-use crate::run::reload::Reloader;
+use crate::control::Control;
+use crate::control::reload::Because;
+use crate::output::{count, eprint};
 use crate::run::watch::Watch;
-use crate::{Outcome, check, config, load, output};
+use crate::{Outcome, config, load, output};
 
 /// The exit code of a gateway that was told twice to stop.
 const INTERRUPTED: i32 = 130;
@@ -44,7 +45,7 @@ fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// When the config cannot be read, or its addresses cannot be listened on.
 pub(crate) async fn serve(
     path: &Path,
-    once_ready: impl FnOnce(&Gateway) -> anyhow::Result<()>,
+    once_ready: impl FnOnce(&Control) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
     // From here on a signal is the gateway's business, also while it starts.
     let mut signals = Signals::new()?;
@@ -72,26 +73,34 @@ pub(crate) async fn serve(
         &texts,
         output::stderr_has_colors(),
     ));
-    let (gateway, listened) = Gateway::start(checked.generation, tokio::runtime::Handle::current()).await?;
-    for listener in &listened {
-        eprint(&format!("listening on http://{}\n", listener.address));
-    }
+    let (mut control, mut commands) = Control::start(path, texts, checked, env!("CARGO_PKG_VERSION")).await?;
     eprint("ready\n");
-    once_ready(&gateway)?;
+    once_ready(&control)?;
 
-    let mut reloader = Reloader::new(path, gateway, texts);
     let interrupted = loop {
+        let revert = control.deadline();
         tokio::select! {
-            () = watch.changed() => reloader.reload(reload::Because::Changed).await,
-            _ = signals.hangup.recv() => reloader.reload(reload::Because::Asked).await,
+            () = watch.changed() => control.reload(Because::Changed).await,
+            _ = signals.hangup.recv() => control.reload(Because::Asked).await,
             _ = signals.terminate.recv() => break false,
             _ = signals.interrupt.recv() => break true,
+            // The sender lives as long as the control.
+            Some(command) = commands.recv() => control.obey(command).await,
+            () = until(revert), if revert.is_some() => control.revert().await,
         }
     };
-    let gateway = reloader.into_gateway();
+    drop(commands);
+    let (gateway, _admin) = control.into_parts();
     let patience = gateway.generation().plan().settings().drain_timeout;
     drain(gateway, patience, signals, interrupted).await;
     Ok(Outcome::Good)
+}
+
+/// Returns at `deadline`.
+async fn until(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        sleep_until(deadline).await;
+    }
 }
 
 /// Lets what is under way end. A second interrupt ends the process at once; the first one asks for no more than
@@ -144,15 +153,4 @@ impl Signals {
             interrupt: on(SignalKind::interrupt())?,
         })
     }
-}
-
-/// Prints on standard error; a closed one is no reason to stop serving.
-fn eprint(text: &str) {
-    use std::io::Write as _;
-    let _ = anstream::stderr().lock().write_all(text.as_bytes());
-}
-
-/// What a plan has, for the line that says it is in force.
-fn summary(gateway: &Gateway) -> String {
-    check::summary(gateway.generation().plan())
 }

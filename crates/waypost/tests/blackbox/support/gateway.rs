@@ -105,7 +105,7 @@ impl Gateway {
     pub(crate) fn with(config: impl AsRef<str>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("waypost.yaml");
-        fs::write(&path, config.as_ref()).expect("a written config");
+        fs::write(&path, with_admin(config.as_ref())).expect("a written config");
         Self::run(directory, path, &[])
     }
 
@@ -223,13 +223,13 @@ impl Gateway {
 
     /// Writes the config in place.
     pub(crate) fn rewrite(&self, config: impl AsRef<str>) {
-        fs::write(&self.config, config.as_ref()).expect("a written config");
+        fs::write(&self.config, with_admin(config.as_ref())).expect("a written config");
     }
 
     /// Writes the config beside, and renames it into place.
     pub(crate) fn replace(&self, config: impl AsRef<str>) {
         let beside = self.directory.path().join("waypost.yaml.new");
-        fs::write(&beside, config.as_ref()).expect("a written config");
+        fs::write(&beside, with_admin(config.as_ref())).expect("a written config");
         fs::rename(&beside, &self.config).expect("a renamed config");
     }
 
@@ -263,6 +263,16 @@ impl Drop for Gateway {
             eprintln!("the gateway said:\n{}", self.said().join("\n"));
         }
     }
+}
+
+/// The config with an admin address of its own, as the default one may be taken; behind the rest, so that places
+/// stay what they are.
+fn with_admin(config: &str) -> String {
+    if config.contains("admin:") {
+        return config.to_owned();
+    }
+    let end = if config.ends_with('\n') { "" } else { "\n" };
+    format!("{config}{end}admin: {{ bind: 127.0.0.1:0 }}\n")
 }
 
 /// The address in a line that announces a listener.

@@ -1,60 +1,29 @@
 //! Taking a changed config into service, or leaving the one that is there.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
 
 use waypost_config::diagnostic::Diagnostic;
 use waypost_config::{Kind, Source};
-use waypost_proxy::gateway::Gateway;
 
-use super::{eprint, summary};
+use super::{Control, diagnostics_view, say_warnings};
 use crate::config::Texts;
 use crate::load::Checked;
-use crate::output::{self, count};
+use crate::output::{self, count, eprint};
+use crate::state::revisions::Origin;
 use crate::{config, load};
 
 /// Why a config is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Because {
+pub(crate) enum Because {
     /// Something in its directory changed; perhaps not its text.
     Changed,
     /// Somebody asked, by SIGHUP.
     Asked,
 }
 
-/// Reads a config again and again. What is broken never replaces what serves.
-pub(super) struct Reloader {
-    path: PathBuf,
-    gateway: Gateway,
-    /// The texts as last read, so that a change is known from none.
-    read: Texts,
-    /// The last good version of each file, by name.
-    good: BTreeMap<String, Vec<u8>>,
-    /// What has been complained of, so that it is said once.
-    complained: Option<String>,
-}
-
-impl Reloader {
-    /// A reloader for the config at `path`, whose `texts` are being served.
-    pub(super) fn new(path: &Path, gateway: Gateway, texts: Texts) -> Self {
-        let mut reloader = Self {
-            path: path.to_owned(),
-            gateway,
-            read: texts,
-            good: BTreeMap::new(),
-            complained: None,
-        };
-        let texts = reloader.read.clone();
-        reloader.remember(&texts);
-        reloader
-    }
-
-    pub(super) fn into_gateway(self) -> Gateway {
-        self.gateway
-    }
-
+impl Control {
     /// Reads the config, and serves it if it is good.
-    pub(super) async fn reload(&mut self, because: Because) {
+    pub(crate) async fn reload(&mut self, because: Because) {
         if because == Because::Asked {
             self.gateway.reopen_log();
             // Who asks again is answered again.
@@ -73,32 +42,37 @@ impl Reloader {
         }
         self.read = texts.clone();
         match load::check(&texts) {
-            Ok(checked) => self.apply(&texts, checked).await,
+            Ok(checked) => {
+                self.take_over(&texts, checked).await;
+            }
             Err(diagnostics) => self.refuse(&texts, &diagnostics).await,
         }
     }
 
-    async fn apply(&mut self, texts: &Texts, checked: Checked) {
-        eprint(&load::render(
-            &checked.warnings,
-            texts,
-            output::stderr_has_colors(),
-        ));
-        match self.gateway.apply(checked.generation).await {
-            Ok(added) => {
-                for listener in &added {
-                    eprint(&format!("listening on http://{}\n", listener.address));
+    /// Brings what is on disk into force; whether that came about.
+    async fn take_over(&mut self, texts: &Texts, checked: Checked) -> bool {
+        say_warnings(texts, &checked);
+        let because = super::Because {
+            origin: Origin::File,
+            by: None,
+            is_users_file: true,
+            reverts_at: None,
+        };
+        match self.bring_into_force(texts, checked, &because).await {
+            Ok(_) => {
+                if self.pending.take().is_some() {
+                    eprint("the config on disk was edited: nothing waits to be confirmed any more\n");
                 }
-                let number = self.gateway.generation().number();
-                eprint(&format!(
-                    "revision {number} is in force: {}\n",
-                    summary(&self.gateway)
-                ));
-                self.remember(texts);
+                self.remember_good();
+                self.report_state();
+                true
             }
             Err(error) => {
-                eprint(&format!("waypost: the change is refused: {error}\n"));
+                let message = format!("the change is refused: {error}");
+                eprint(&format!("waypost: {message}\n"));
+                self.note_refusal(&message, Vec::new());
                 self.say_what_serves();
+                false
             }
         }
     }
@@ -111,18 +85,22 @@ impl Reloader {
             .iter()
             .filter(|diagnostic| diagnostic.is_error())
             .count();
-        eprint(&format!(
-            "waypost: {}: {}, the change is refused\n",
+        let message = format!(
+            "{}: {}, the change is refused",
             self.path.display(),
             count(errors, "error")
-        ));
+        );
+        eprint(&format!("waypost: {message}\n"));
         if let Some(mended) = self.without_broken_files(texts, diagnostics)
             && let Ok(checked) = load::check(&mended)
         {
             eprint("waypost: the broken files keep their last good version, the others are taken over\n");
-            self.apply(&mended, checked).await;
+            self.take_over(&mended, checked).await;
+            // What is broken stays broken until it is mended.
+            self.note_refusal(&message, diagnostics_view(diagnostics));
             return;
         }
+        self.note_refusal(&message, diagnostics_view(diagnostics));
         self.say_what_serves();
     }
 
@@ -173,27 +151,17 @@ impl Reloader {
         })
     }
 
-    fn remember(&mut self, texts: &Texts) {
-        self.good = texts
-            .sources
-            .iter()
-            .map(|source| (source.name.clone(), source.text.clone()))
-            .collect();
-    }
-
     /// Says once what is wrong with the files themselves.
     fn complain(&mut self, message: &str) {
         if self.complained.as_deref() != Some(message) {
             eprint(&format!("waypost: {message}\n"));
             self.say_what_serves();
+            self.note_refusal(message, Vec::new());
             self.complained = Some(message.to_owned());
         }
     }
 
     fn say_what_serves(&self) {
-        eprint(&format!(
-            "waypost: revision {} stays in force\n",
-            self.gateway.generation().number()
-        ));
+        eprint(&format!("waypost: revision {} stays in force\n", self.number()));
     }
 }

@@ -1,0 +1,135 @@
+//! The description of the API, made from the list of its operations.
+
+use axum::Json;
+use axum::routing::get;
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+use super::{Content, Operation};
+use crate::problem::Problem;
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![Operation {
+        method: "get",
+        path: "/api/v1/openapi.json",
+        summary: "This description",
+        query: &[],
+        body: None,
+        answer: Content {
+            kind: "application/json",
+            schema: None,
+        },
+        problems: &[],
+        handler: || get(async || Json(document())),
+    }]
+}
+
+/// The OpenAPI 3.1 document.
+pub fn document() -> Value {
+    let mut generator = SchemaSettings::draft2020_12()
+        .with(|settings| settings.definitions_path = "/components/schemas".into())
+        .into_generator();
+    let problem = generator.subschema_for::<Problem>();
+    let mut paths = serde_json::Map::new();
+    for operation in super::operations() {
+        let mut content = |content: &Content| {
+            let schema = match content.schema {
+                Some(schema) => schema(&mut generator).to_value(),
+                None if content.kind == "application/json" => json!({ "type": "object" }),
+                None => json!({ "type": "string" }),
+            };
+            json!({ content.kind: { "schema": schema } })
+        };
+        let mut responses = serde_json::Map::new();
+        responses.insert(
+            "200".to_owned(),
+            json!({ "description": "All is well.", "content": content(&operation.answer) }),
+        );
+        let mut problems = operation.problems.to_vec();
+        if !super::OPEN.contains(&operation.path) {
+            problems.extend([401, 403]);
+        }
+        problems.sort_unstable();
+        for status in problems {
+            let reason = axum::http::StatusCode::from_u16(status).ok();
+            let reason = reason
+                .and_then(|status| status.canonical_reason())
+                .unwrap_or_default();
+            responses.insert(
+                status.to_string(),
+                json!({
+                    "description": reason,
+                    "content": { "application/problem+json": { "schema": problem } },
+                }),
+            );
+        }
+        let in_path = operation
+            .path
+            .split('/')
+            .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+            .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+        let in_query = operation.query.iter().map(|(name, description)| {
+            json!({ "name": name, "in": "query", "description": description, "schema": { "type": "string" } })
+        });
+        let mut described = json!({
+            "summary": operation.summary,
+            "parameters": in_path.chain(in_query).collect::<Vec<Value>>(),
+            "responses": responses,
+        });
+        if let Some(body) = &operation.body {
+            described["requestBody"] = json!({ "required": true, "content": content(body) });
+        }
+        if super::OPEN.contains(&operation.path) {
+            described["security"] = json!([]);
+        }
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        path[operation.method] = described;
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Waypost admin API",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Errors are problem documents (RFC 9457).",
+        },
+        "security": [{ "token": [] }, {}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "schemas": generator.take_definitions(true),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every `$ref` in a document.
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                map.values().for_each(|value| references(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_operation_is_described_and_every_reference_leads_somewhere() {
+        let document = document();
+        for operation in super::super::operations() {
+            let described = &document["paths"][operation.path][operation.method];
+            assert_eq!(described["summary"], operation.summary, "{}", operation.path);
+        }
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(!found.is_empty());
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Arms side by side.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::routing::get;
+use serde::Deserialize;
+use waypost_plan::duration;
+use waypost_proxy::metrics::RequestReading;
+
+use super::{App, Operation, json, routes};
+use crate::problem::Problem;
+use crate::stats::{ArmStats, RouteStats, Stats, WINDOW, WINDOW_MAX};
+
+/// What is asked.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    window: Option<String>,
+    route: Option<String>,
+}
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![Operation {
+        method: "get",
+        path: "/api/v1/stats",
+        summary: "What each arm of each route got in a window that ends now",
+        query: &[
+            ("window", "a duration up to `1h`; without it, `1m`"),
+            ("route", "only this route; without it, those that got requests"),
+        ],
+        body: None,
+        answer: json::<Stats>(),
+        problems: &[404, 422, 503],
+        handler: || get(stats),
+    }]
+}
+
+async fn stats(State(shared): App, Query(asked): Query<Asked>) -> Result<Json<Stats>, Problem> {
+    let window = match asked.window.as_deref() {
+        Some(text) => {
+            duration::parse(text).map_err(|error| Problem::invalid(format!("`window={text}`: {error}")))?
+        }
+        None => WINDOW,
+    };
+    if window.is_zero() || window > WINDOW_MAX {
+        return Err(Problem::invalid("`window` is a duration from `1ms` to `1h`"));
+    }
+    let view = shared.view()?;
+    let generation = view.generation();
+    let wanted = asked
+        .route
+        .as_deref()
+        .map(|name| routes::find(&generation, name))
+        .transpose()?;
+    let (covered, readings) = shared
+        .history()
+        .since(Instant::now(), window, view.metrics().read());
+    let mut by_route: BTreeMap<Arc<str>, Vec<RequestReading>> = BTreeMap::new();
+    for reading in readings {
+        by_route
+            .entry(Arc::clone(&reading.route))
+            .or_default()
+            .push(reading);
+    }
+    let mut all = Vec::new();
+    for (position, route) in generation.plan().routes().iter().enumerate() {
+        let readings = by_route.get(&route.matching.name).map_or(&[][..], Vec::as_slice);
+        let got_some = readings.iter().any(|reading| reading.count() > 0);
+        if wanted.map_or(!got_some, |wanted| wanted != position) {
+            continue;
+        }
+        let reading = |service: &str| readings.iter().find(|reading| *reading.service == *service);
+        let mut arms: Vec<ArmStats> = routes::arms(&generation, position)
+            .iter()
+            .map(|arm| ArmStats::of(&arm.service, Some(arm.live), reading(&arm.service), covered))
+            .collect();
+        if let Some(own) = reading("").filter(|own| own.count() > 0) {
+            arms.push(ArmStats::of("", None, Some(own), covered));
+        }
+        all.push(RouteStats {
+            route: route.matching.name.to_string(),
+            arms,
+        });
+    }
+    Ok(Json(Stats {
+        window_seconds: covered.as_secs_f64(),
+        routes: all,
+    }))
+}

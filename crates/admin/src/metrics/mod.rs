@@ -1,0 +1,166 @@
+//! The metrics, as Prometheus reads them.
+//!
+//! [`families`] has every metric once: its name, kind and help, from which the exposition and the reference page
+//! are made. Labels are routes, services and words of ours, never anything that a request says.
+
+mod exposition;
+pub mod families;
+
+use waypost_plan::CodeLabel;
+use waypost_proxy::gateway::View;
+use waypost_proxy::metrics::histogram::SHOWN_BOUNDS_US;
+use waypost_proxy::metrics::{Mirrored, Reading};
+
+pub use crate::metrics::exposition::Dialect;
+use crate::metrics::exposition::Writer;
+use crate::shared::Shared;
+use crate::stats::class;
+
+/// Everything that is measured, as text.
+pub fn text(shared: &Shared, dialect: Dialect) -> String {
+    let mut out = Writer::new(dialect);
+    process(shared, &mut out);
+    if let Ok(view) = shared.view() {
+        let reading = view.metrics().read();
+        requests(view, &reading, &mut out);
+        connections(view, &reading, &mut out);
+        splits(view, &mut out);
+    }
+    out.finish()
+}
+
+fn process(shared: &Shared, out: &mut Writer) {
+    out.family(&families::BUILD_INFO)
+        .sample(&[("version", shared.version)], 1);
+    let started = shared.started.as_millisecond() as f64 / 1000.0;
+    out.family(&families::START_TIME).sample_float(&[], started);
+    let report = shared.report();
+    if let Ok(view) = shared.view() {
+        out.family(&families::REVISION)
+            .sample(&[], view.generation().number());
+    }
+    out.family(&families::RELOADS)
+        .sample(&[("outcome", "applied")], report.applied)
+        .sample(&[("outcome", "refused")], report.refused);
+    out.family(&families::LOADED)
+        .sample(&[], u64::from(report.failed.is_none()));
+    out.family(&families::DAMAGED)
+        .sample(&[], report.state.damaged.len() as u64);
+    out.family(&families::STATE_WRITABLE)
+        .sample(&[], u64::from(report.state.writable));
+}
+
+fn requests(view: &View, reading: &Reading, out: &mut Writer) {
+    let label = view.generation().plan().settings().code_label;
+    out.family(&families::REQUESTS);
+    for series in &reading.requests {
+        let mut codes: Vec<(String, u64)> = Vec::new();
+        for (status, count) in &series.statuses {
+            let code = match label {
+                CodeLabel::Exact => status.to_string(),
+                CodeLabel::Class => class(*status).to_owned(),
+            };
+            match codes.last_mut() {
+                Some((last, sum)) if *last == code => *sum += count,
+                _ => codes.push((code, *count)),
+            }
+        }
+        for (code, count) in codes {
+            let labels = [
+                ("route", &*series.route),
+                ("service", &*series.service),
+                ("code", &code),
+            ];
+            out.sample(&labels, count);
+        }
+    }
+    for (family, durations) in [(&families::DURATION, false), (&families::UPSTREAM_DURATION, true)] {
+        out.family(family);
+        for series in &reading.requests {
+            let durations = if durations {
+                &series.upstream
+            } else {
+                &series.duration
+            };
+            let count = durations.count();
+            if count == 0 {
+                continue;
+            }
+            let labels = [("route", &*series.route), ("service", &*series.service)];
+            let buckets = SHOWN_BOUNDS_US.map(|bound| (bound as f64 / 1e6, durations.count_below(bound)));
+            out.histogram(&labels, &buckets, count, durations.sum_us as f64 / 1e6);
+        }
+    }
+    out.family(&families::RETRIES);
+    for series in reading.requests.iter().filter(|series| series.retries > 0) {
+        out.sample(
+            &[("route", &series.route), ("service", &series.service)],
+            series.retries,
+        );
+    }
+    out.family(&families::MIRRORED);
+    for series in &reading.requests {
+        for (outcome, count) in Mirrored::ALL.iter().zip(series.mirrored) {
+            if count > 0 {
+                let labels = [
+                    ("route", &*series.route),
+                    ("service", &*series.service),
+                    ("outcome", outcome.as_str()),
+                ];
+                out.sample(&labels, count);
+            }
+        }
+    }
+    out.family(&families::REFUSALS);
+    for (reason, count) in &reading.failures {
+        out.sample(&[("reason", reason)], *count);
+    }
+}
+
+fn connections(view: &View, reading: &Reading, out: &mut Writer) {
+    out.family(&families::CONNECTIONS_OPEN)
+        .sample(&[], view.connections_open() as u64);
+    out.family(&families::CONNECTIONS).sample(&[], reading.accepted);
+    out.family(&families::PANICS).sample(&[], reading.panics);
+    for (family, value) in [
+        (&families::UPSTREAM_OPENED, 0),
+        (&families::UPSTREAM_REUSED, 1),
+        (&families::UPSTREAM_FAILED, 2),
+        (&families::UPSTREAM_IDLE, 3),
+    ] {
+        out.family(family);
+        for service in &reading.services {
+            let values = [service.opened, service.reused, service.failed, service.idle];
+            out.sample(&[("service", &*service.service)], values[value]);
+        }
+    }
+    let lost = view.log_lines_lost();
+    out.family(&families::LOG_LOST)
+        .sample(&[("reason", "behind")], lost.dropped)
+        .sample(&[("reason", "unwritable")], lost.unwritable);
+}
+
+/// The weights of splits: routes with one service or none have nothing to dial.
+fn splits(view: &View, out: &mut Writer) {
+    let generation = view.generation();
+    let arms = |position: usize| crate::api::routes::arms(&generation, position);
+    for (family, is_live) in [
+        (&families::WEIGHT_DECLARED, false),
+        (&families::WEIGHT_LIVE, true),
+    ] {
+        out.family(family);
+        for (position, route) in generation.plan().routes().iter().enumerate() {
+            let arms = arms(position);
+            if arms.len() < 2 {
+                continue;
+            }
+            for arm in arms {
+                let weight = if is_live { arm.live } else { arm.declared };
+                out.sample(
+                    &[("route", &route.matching.name), ("service", &arm.service)],
+                    weight,
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What concerns the gateway as a whole.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use waypost_plan::admin::{Admin, AdminBind};
+use waypost_plan::{AccessLog, Settings, StateSettings};
+
+use crate::diagnostic::Code;
+use crate::document::{self, Document};
+use crate::keys::At;
+use crate::meaning::{Context, duration, whole};
+use crate::problems::{Problems, quote};
+use crate::values::{AdminText, StateText, Text};
+
+/// The most revisions that are kept: each start looks at all of them.
+const KEEP_MAX: u64 = 10_000;
+
+/// Sets what concerns the gateway as a whole.
+pub(super) fn set(document: &Document, context: &mut Context<'_>) {
+    let mut settings = Settings::default();
+    let problems = &mut *context.problems;
+    if let Some(log) = &document.access_log {
+        settings.access_log = match &*log.value.0 {
+            "off" => AccessLog::Off,
+            "stdout" => AccessLog::Stdout,
+            path if path.is_empty() || path.contains(char::is_control) => {
+                problems
+                    .add(
+                        Code::BadValue,
+                        log.span,
+                        format!("{} is no path of a file", quote(path)),
+                    )
+                    .help("write `off`, `stdout` or a path");
+                AccessLog::Off
+            }
+            path => AccessLog::File(path.into()),
+        };
+    }
+    if let Some(timeout) = &document.drain_timeout {
+        settings.drain_timeout = duration(timeout, Duration::ZERO, problems);
+    }
+    if let Some(debug) = &document.debug_headers {
+        settings.debug_headers = debug.value;
+    }
+    if let Some(admin) = &document.admin {
+        settings.admin = admin_of(admin, problems);
+    }
+    if let Some(state) = &document.state {
+        settings.state = state_of(&state.value, problems);
+    }
+    if let Some(code) = document
+        .metrics
+        .as_ref()
+        .and_then(|metrics| metrics.value.code.as_ref())
+    {
+        settings.code_label = code.value;
+    }
+    if let Some(workers) = &document.workers {
+        settings.workers = NonZeroUsize::new(whole(workers, 1, 1024, problems));
+    }
+    context.builder.set_settings(settings);
+}
+
+/// Where the admin API is; `None` when it is off, or not said well.
+fn admin_of(written: &At<AdminText>, problems: &mut Problems) -> Option<Admin> {
+    let AdminText::At(given) = &written.value else {
+        return None;
+    };
+    let bind = match &given.bind {
+        Some(bind) => admin_bind(bind, problems)?,
+        None => Admin::default().bind,
+    };
+    let token_file = given.token_file.as_ref().and_then(|file| path_of(file, problems));
+    if let AdminBind::Tcp(address) = bind
+        && !address.ip().to_canonical().is_loopback()
+        && given.token_file.is_none()
+        && !given.given.keys().any(|key| key == "token_file")
+    {
+        let span = given.bind.as_ref().map_or(written.span, |bind| bind.span);
+        problems
+            .add(
+                Code::OpenAdmin,
+                span,
+                format!("whoever reaches {address} could change everything"),
+            )
+            .help("add a `token_file`, or bind to `127.0.0.1`");
+    }
+    Some(Admin {
+        bind,
+        is_explicit: true,
+        token_file,
+    })
+}
+
+fn admin_bind(written: &At<Text>, problems: &mut Problems) -> Option<AdminBind> {
+    let text = &*written.value;
+    if let Some(path) = text.strip_prefix("unix:") {
+        if !path.is_empty() && !path.contains(char::is_control) {
+            return Some(AdminBind::Unix(path.into()));
+        }
+    } else if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(AdminBind::Tcp(address));
+    }
+    let help = match text.rsplit_once(':') {
+        Some(("localhost", port)) => format!("write `127.0.0.1:{port}`"),
+        _ if text.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4()) => {
+            format!("a port is missing: `{text}:9900`")
+        }
+        _ if text.starts_with('/') => format!("write `unix:{}`", quote(text).trim_matches('`')),
+        _ => {
+            "write an IP address and a port such as `127.0.0.1:9900`, or `unix:/run/waypost.sock`".to_owned()
+        }
+    };
+    problems
+        .add(
+            Code::BadBind,
+            written.span,
+            format!("{} is not an address for the admin API", quote(text)),
+        )
+        .help(help);
+    None
+}
+
+fn state_of(written: &StateText, problems: &mut Problems) -> StateSettings {
+    match written {
+        StateText::Path(path) => StateSettings {
+            path: path_of(path, problems),
+            ..StateSettings::default()
+        },
+        StateText::State(given) => {
+            let document::State { path, keep, .. } = &**given;
+            let keep = keep.as_ref().map(|keep| whole(keep, 1, KEEP_MAX, problems));
+            StateSettings {
+                path: path.as_ref().and_then(|path| path_of(path, problems)),
+                keep: keep.and_then(NonZeroUsize::new).unwrap_or(StateSettings::KEEP),
+            }
+        }
+    }
+}
+
+fn path_of(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
+    let path = &*written.value;
+    if path.is_empty() || path.contains(char::is_control) {
+        problems
+            .add(
+                Code::BadValue,
+                written.span,
+                format!("{} is no path", quote(path)),
+            )
+            .help("write a path such as `/var/lib/waypost`");
+        return None;
+    }
+    Some(path.into())
+}

@@ -1,0 +1,281 @@
+//! What changes from one plan to the next, by name.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::Plan;
+use crate::route::{Action, Forward, Route};
+use crate::service::ServiceId;
+
+/// How many names are shown of each kind of change.
+const NAMES_SHOWN: usize = 5;
+
+/// What changes from one plan to the next. As text it is one line: a summary.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Difference {
+    /// By address, or by name where addresses are shared.
+    pub listeners: Changes,
+    /// By name.
+    pub services: Changes,
+    /// By name.
+    pub routes: Changes,
+    /// Whether routes that did not change stand in another order.
+    pub reordered: bool,
+    /// Whether the tests changed.
+    pub tests: bool,
+    /// Whether the settings of the gateway as a whole changed.
+    pub settings: bool,
+}
+
+/// Changes to things of one kind, each list in order of declaration.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Only in the later plan.
+    pub added: Vec<Arc<str>>,
+    /// Only in the earlier plan.
+    pub removed: Vec<Arc<str>>,
+    /// In both, but not alike.
+    pub changed: Vec<Arc<str>>,
+}
+
+impl Difference {
+    /// The difference from `before` to `after`.
+    pub fn between(before: &Plan, after: &Plan) -> Self {
+        let listener_name = |plan: &Plan, index: usize| -> Arc<str> {
+            let listener = &plan.listeners()[index];
+            match &listener.name {
+                Some(name) => (&**name).into(),
+                None => (&*listener.bind.text).into(),
+            }
+        };
+        let names = |plan: &Plan| -> Vec<Arc<str>> {
+            let routes = plan.routes().iter();
+            routes.map(|route| Arc::clone(&route.matching.name)).collect()
+        };
+        let (routes_before, routes_after) = (names(before), names(after));
+        let routes = Changes::between(&routes_before, &routes_after, |was, is| {
+            same_route(before, &before.routes()[was], after, &after.routes()[is])
+        });
+        let services = |plan: &Plan| -> Vec<Arc<str>> {
+            let services = plan.services().iter();
+            services.map(|service| Arc::clone(&service.name)).collect()
+        };
+        let listeners = |plan: &Plan| -> Vec<Arc<str>> {
+            (0..plan.listeners().len())
+                .map(|index| listener_name(plan, index))
+                .collect()
+        };
+        let stayed = |names: &[Arc<str>], gone: &[Arc<str>]| -> Vec<Arc<str>> {
+            let gone: std::collections::HashSet<&str> = gone.iter().map(|name| &**name).collect();
+            let stay = names.iter().filter(|name| !gone.contains(&***name));
+            stay.cloned().collect()
+        };
+        let reordered = stayed(&routes_before, &routes.removed) != stayed(&routes_after, &routes.added);
+        Self {
+            listeners: Changes::between(&listeners(before), &listeners(after), |was, is| {
+                before.listeners()[was] == after.listeners()[is]
+            }),
+            services: Changes::between(&services(before), &services(after), |was, is| {
+                before.services()[was] == after.services()[is]
+            }),
+            routes,
+            reordered,
+            tests: before.tests() != after.tests(),
+            settings: before.settings() != after.settings(),
+        }
+    }
+
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Changes {
+    /// `is_same` compares the things at two positions.
+    fn between(before: &[Arc<str>], after: &[Arc<str>], is_same: impl Fn(usize, usize) -> bool) -> Self {
+        let positions = |names: &[Arc<str>]| -> HashMap<Arc<str>, usize> {
+            let names = names.iter().enumerate();
+            names.map(|(at, name)| (Arc::clone(name), at)).collect()
+        };
+        let (was, is) = (positions(before), positions(after));
+        let mut changes = Self::default();
+        for (at, name) in after.iter().enumerate() {
+            match was.get(name) {
+                None => changes.added.push(Arc::clone(name)),
+                Some(was) if !is_same(*was, at) => changes.changed.push(Arc::clone(name)),
+                Some(_) => {}
+            }
+        }
+        let removed = before.iter().filter(|name| !is.contains_key(*name));
+        changes.removed = removed.cloned().collect();
+        changes
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Whether two routes mean the same; services are compared by name, as their ids belong to their plans.
+fn same_route(before: &Plan, was: &Route, after: &Plan, is: &Route) -> bool {
+    let names = |plan: &Plan, forward: &Forward| -> Vec<Arc<str>> {
+        let mirror = forward.mirror.iter().map(|mirror| mirror.to);
+        let ids = forward.arms.iter().copied().chain(mirror);
+        ids.map(|id| Arc::clone(&plan.service(id).name)).collect()
+    };
+    let nameless = |forward: &Forward| {
+        let mut forward = forward.clone();
+        forward.arms.fill(ServiceId(0));
+        if let Some(mirror) = &mut forward.mirror {
+            mirror.to = ServiceId(0);
+        }
+        forward
+    };
+    let same_action = match (&was.action, &is.action) {
+        (Action::Forward(was), Action::Forward(is)) => {
+            names(before, was) == names(after, is) && nameless(was) == nameless(is)
+        }
+        (was, is) => was == is,
+    };
+    same_action && was.matching == is.matching && was.response_headers == is.response_headers
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts: Vec<String> = Vec::new();
+        for (noun, changes) in [
+            ("routes", &self.routes),
+            ("services", &self.services),
+            ("listeners", &self.listeners),
+        ] {
+            if !changes.is_empty() {
+                parts.push(format!("{noun} {changes}"));
+            }
+        }
+        for (is_so, words) in [
+            (self.reordered, "routes reordered"),
+            (self.tests, "tests changed"),
+            (self.settings, "settings changed"),
+        ] {
+            if is_so {
+                parts.push(words.to_owned());
+            }
+        }
+        if parts.is_empty() {
+            // Comments, blanks, another way to say the same.
+            return f.write_str("no change of meaning");
+        }
+        f.write_str(&parts.join("; "))
+    }
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words: Vec<String> = Vec::new();
+        for (sign, names) in [('~', &self.changed), ('+', &self.added), ('-', &self.removed)] {
+            words.extend(names.iter().take(NAMES_SHOWN).map(|name| format!("{sign}{name}")));
+            if names.len() > NAMES_SHOWN {
+                words.push(format!("{sign}{} more", names.len() - NAMES_SHOWN));
+            }
+        }
+        f.write_str(&words.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PlanBuilder;
+    use crate::header_edits::HeaderEdits;
+    use crate::listener::{Bind, Listener};
+    use crate::rewrite::Rewrite;
+    use crate::service::{Pool, Service, Timeouts};
+    use std::time::Duration;
+    use waypost_route::split::Split;
+
+    /// A plan with these services, and these routes to them with a weight.
+    fn plan(services: &[&str], routes: &[(&str, &str, u64)], port: u16) -> Plan {
+        let mut builder = PlanBuilder::default();
+        let text = format!("127.0.0.1:{port}");
+        let address = text.parse().unwrap();
+        let bind = Bind {
+            text: text.into(),
+            address,
+        };
+        builder.add_listener(Listener::new(bind)).unwrap();
+        let mut ids = HashMap::new();
+        for name in services {
+            let service = Service {
+                name: (*name).into(),
+                endpoints: Vec::new(),
+                timeouts: Timeouts::default(),
+                pool: Pool::default(),
+            };
+            ids.insert(*name, builder.add_service(service).unwrap());
+        }
+        for (name, service, weight) in routes {
+            let forward = Forward {
+                split: Split::new(&[*weight]),
+                arms: vec![ids[service]],
+                sticky: None,
+                force: None,
+                mirror: None,
+                rewrite: Rewrite::default(),
+                request_headers: HeaderEdits::default(),
+                timeout: Some(Duration::from_secs(1)),
+            };
+            let route = Route {
+                matching: waypost_route::Route {
+                    name: (*name).into(),
+                    alternatives: [].into(),
+                },
+                action: Action::Forward(forward),
+                response_headers: HeaderEdits::default(),
+            };
+            builder.add_route(route).unwrap();
+        }
+        builder.build().unwrap()
+    }
+
+    fn check(before: &Plan, after: &Plan, expected: &str) {
+        assert_eq!(Difference::between(before, after).to_string(), expected);
+    }
+
+    #[test]
+    fn names_are_compared_and_not_positions() {
+        let before = plan(&["a", "b"], &[("r", "b", 1)], 1);
+        check(&before, &before.clone(), "no change of meaning");
+        check(
+            &before,
+            &plan(&["b", "a"], &[("r", "b", 1)], 1),
+            "no change of meaning",
+        );
+        check(&before, &plan(&["b", "a"], &[("r", "a", 1)], 1), "routes ~r");
+    }
+
+    #[test]
+    fn what_is_added_removed_and_changed_is_named() {
+        let before = plan(&["a", "b"], &[("r", "a", 1), ("s", "a", 1)], 1);
+        let after = plan(&["a", "c"], &[("s", "a", 2), ("t", "c", 1)], 2);
+        check(
+            &before,
+            &after,
+            "routes ~s +t -r; services +c -b; listeners +127.0.0.1:2 -127.0.0.1:1",
+        );
+        let swapped = plan(&["a", "b"], &[("s", "a", 1), ("r", "a", 1)], 1);
+        check(&before, &swapped, "routes reordered");
+    }
+
+    #[test]
+    fn many_names_are_cut_short() {
+        let names: Vec<String> = (0..9).map(|number| format!("r{number}")).collect();
+        let routes: Vec<(&str, &str, u64)> = names.iter().map(|name| (&**name, "a", 1)).collect();
+        check(
+            &plan(&["a"], &[], 1),
+            &plan(&["a"], &routes, 1),
+            "routes +r0 +r1 +r2 +r3 +r4 +4 more",
+        );
+    }
+}

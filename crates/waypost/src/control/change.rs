@@ -1,0 +1,438 @@
+//! Changes of the config that come by the admin API: applied, confirmed, taken back, rolled back.
+//!
+//! An accepted change is on disk before it is answered. One that waits to be confirmed is not, so that a crash takes
+//! it back as well.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use waypost_admin::command::{
+    Applied, Change, ConfigFile, ConfigTexts, Replaced, RevisionFile, RevisionTexts,
+};
+use waypost_admin::events::What;
+use waypost_admin::problem::Problem;
+use waypost_config::{Kind, Source};
+use waypost_plan::difference::Difference;
+
+use super::disk::{self, Prepared};
+use super::{
+    Because, Control, ForceError, Pending, diagnostics_view, revision_view, say_warnings, timestamp_of,
+};
+use crate::config::Texts;
+use crate::load::{self, Checked};
+use crate::output::{count, eprint};
+use crate::state::revisions::{self, Origin, file_name};
+use crate::state::sealed::ReadError;
+
+impl Control {
+    /// The config in force.
+    pub(super) fn config_texts(&self) -> ConfigTexts {
+        let files = self.in_force.sources.iter().map(|source| ConfigFile {
+            name: file_name(&source.name).to_owned(),
+            hash: hash_of(source),
+            text: source.text.clone(),
+        });
+        ConfigTexts {
+            hash: revisions::hash(&self.in_force),
+            revision: self.number(),
+            is_directory: self.in_force.kind == Kind::Directory,
+            files: files.collect(),
+        }
+    }
+
+    /// Replaces the config, or only tries to.
+    pub(super) async fn change(&mut self, change: Change) -> Result<Applied, Problem> {
+        // What has changed on disk meanwhile comes first, so that it is not overwritten unseen.
+        self.reload(super::reload::Because::Changed).await;
+        let texts = self.changed_texts(&change)?;
+        let checked = self.checked(&texts)?;
+        if change.dry_run {
+            return Ok(self.tried(&texts, &checked));
+        }
+        let is_same = revisions::hash(&texts) == revisions::hash(&self.in_force);
+        if is_same && self.pending.is_some() && change.confirm.is_none() {
+            return self.confirm(change.by);
+        }
+        if is_same {
+            return Ok(self.unchanged());
+        }
+        let because = Because {
+            origin: Origin::Api,
+            by: Some(change.by),
+            is_users_file: false,
+            reverts_at: None,
+        };
+        self.apply_texts(texts, checked, because, change.confirm).await
+    }
+
+    /// Applies a revision again.
+    pub(super) async fn roll_back(&mut self, number: u64, by: String) -> Result<Applied, Problem> {
+        self.reload(super::reload::Because::Changed).await;
+        let mut texts = self.texts_of(number)?;
+        if texts.kind != self.in_force.kind {
+            return Err(Problem::conflict(format!(
+                "revision {number} is of a config that was {}, and this one is {}",
+                kind_word(texts.kind),
+                kind_word(self.in_force.kind)
+            )));
+        }
+        // The config may have been somewhere else then.
+        for source in &mut texts.sources {
+            source.name = self.name_on_disk(file_name(&source.name));
+        }
+        let checked = self.checked(&texts)?;
+        let because = Because {
+            origin: Origin::Rollback,
+            by: Some(by),
+            is_users_file: false,
+            reverts_at: None,
+        };
+        self.apply_texts(texts, checked, because, None).await
+    }
+
+    /// Keeps the change that waits to be confirmed.
+    pub(super) fn confirm(&mut self, by: String) -> Result<Applied, Problem> {
+        let Some(pending) = &self.pending else {
+            return Err(Problem::conflict("nothing waits to be confirmed"));
+        };
+        let revision = pending.revision;
+        let texts = self.in_force.clone();
+        let kept = self.prepare(&texts).and_then(Prepared::commit).map_err(|error| {
+            Problem::not_stored(format!("the config on disk cannot be replaced: {error}"))
+        })?;
+        say_kept(&kept);
+        self.pending = None;
+        self.read = texts;
+        self.remember_good();
+        let dials_dropped = self.drop_stale_dials();
+        self.report_state();
+        self.shared.events.tell(What::Confirmed { revision, by });
+        eprint(&format!("revision {revision} is confirmed\n"));
+        let mut applied = self.unchanged();
+        applied.summary = "confirmed".to_owned();
+        applied.dials_dropped = dials_dropped;
+        Ok(applied)
+    }
+
+    /// Takes back what nobody has confirmed in time.
+    pub(crate) async fn revert(&mut self) {
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        eprint(&format!(
+            "revision {} was not confirmed: it is taken back\n",
+            pending.revision
+        ));
+        let because = Because {
+            origin: Origin::Revert,
+            by: None,
+            is_users_file: true,
+            reverts_at: None,
+        };
+        let texts = pending.reverts_to;
+        let outcome = match load::check(&texts) {
+            Ok(checked) => self
+                .bring_into_force(&texts, checked, &because)
+                .await
+                .map_err(|error| error.to_string()),
+            Err(diagnostics) => Err(load::render(&diagnostics, &texts, false)),
+        };
+        match outcome {
+            Ok(_) => self.remember_good(),
+            Err(error) => {
+                let message = format!("the change cannot be taken back: {error}");
+                eprint(&format!("waypost: {message}\n"));
+                self.note_refusal(&message, Vec::new());
+            }
+        }
+        self.report_state();
+    }
+
+    /// A revision with its texts.
+    pub(super) fn revision(&mut self, number: u64) -> Result<RevisionTexts, Problem> {
+        let texts = self.texts_of(number)?;
+        let revision = self.state.revisions.get(number).map(revision_view);
+        let files = texts.sources.iter().map(|source| RevisionFile {
+            name: file_name(&source.name).to_owned(),
+            text: String::from_utf8_lossy(&source.text).into_owned(),
+        });
+        Ok(RevisionTexts {
+            revision: revision.ok_or_else(|| no_revision(number))?,
+            files: files.collect(),
+        })
+    }
+
+    fn texts_of(&self, number: u64) -> Result<Texts, Problem> {
+        self.state
+            .revisions
+            .get(number)
+            .ok_or_else(|| no_revision(number))?;
+        self.state.revisions.texts(number).map_err(|error| {
+            let detail = match error {
+                ReadError::Damaged(why) => format!("revision {number} is damaged: {why}"),
+                ReadError::Io(error) => format!("revision {number} cannot be read: {error}"),
+            };
+            Problem::gone(detail)
+        })
+    }
+
+    /// The texts that a change makes of those in force, if it replaces what it believes to.
+    fn changed_texts(&self, change: &Change) -> Result<Texts, Problem> {
+        let mut texts = self.in_force.clone();
+        let is_directory = texts.kind == Kind::Directory;
+        match &change.what {
+            Replaced::Text(_) if is_directory => {
+                return Err(Problem::conflict(
+                    "the config is a directory; replace a file under /api/v1/config/files, or all of them by JSON",
+                ));
+            }
+            Replaced::Files(_) if !is_directory => {
+                return Err(Problem::conflict(
+                    "the config is one file; send its text as application/yaml",
+                ));
+            }
+            Replaced::Text(text) => {
+                self.expect(change, &revisions::hash(&texts))?;
+                texts.sources[0].text.clone_from(text);
+            }
+            Replaced::Files(files) => {
+                self.expect(change, &revisions::hash(&texts))?;
+                for (name, _) in files {
+                    check_file_name(name)?;
+                }
+                let mut sources: Vec<Source> = files
+                    .iter()
+                    .map(|(name, text)| Source {
+                        name: self.name_on_disk(name),
+                        text: text.clone(),
+                    })
+                    .collect();
+                sources.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+                if let Some(pair) = sources.windows(2).find(|pair| pair[0].name == pair[1].name) {
+                    return Err(Problem::invalid(format!(
+                        "`{}` comes twice",
+                        file_name(&pair[0].name)
+                    )));
+                }
+                texts.sources = sources;
+            }
+            Replaced::File(name, text) => {
+                let known = texts
+                    .sources
+                    .iter_mut()
+                    .find(|source| file_name(&source.name) == name);
+                match known {
+                    Some(source) => {
+                        self.expect(change, &hash_of(source))?;
+                        source.text.clone_from(text);
+                    }
+                    None if !is_directory => {
+                        return Err(Problem::not_found(format!("the config has no file `{name}`")));
+                    }
+                    None => {
+                        check_file_name(name)?;
+                        self.expect(change, "")?;
+                        texts.sources.push(Source {
+                            name: self.name_on_disk(name),
+                            text: text.clone(),
+                        });
+                        texts
+                            .sources
+                            .sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+                    }
+                }
+            }
+        }
+        Ok(texts)
+    }
+
+    /// Refuses a change that does not know what it replaces.
+    fn expect(&self, change: &Change, hash: &str) -> Result<(), Problem> {
+        let fits = |tag: &String| tag == "*" || (!hash.is_empty() && tag == hash);
+        if change.if_match.iter().any(fits) {
+            return Ok(());
+        }
+        Err(Problem::stale(format!(
+            "the config is another one by now (revision {}); read it again",
+            self.number()
+        )))
+    }
+
+    /// What `texts` come to, or what is wrong with them.
+    fn checked(&self, texts: &Texts) -> Result<Checked, Problem> {
+        load::check(texts).map_err(|diagnostics| {
+            let errors = diagnostics
+                .iter()
+                .filter(|diagnostic| diagnostic.is_error())
+                .count();
+            let detail = format!("the config has {}; nothing has changed", count(errors, "error"));
+            Problem::invalid(detail).with_diagnostics(diagnostics_view(&diagnostics))
+        })
+    }
+
+    /// Brings texts into force, and onto the disk unless they wait to be confirmed.
+    async fn apply_texts(
+        &mut self,
+        texts: Texts,
+        checked: Checked,
+        mut because: Because,
+        confirm: Option<Duration>,
+    ) -> Result<Applied, Problem> {
+        self.state
+            .writable()
+            .map_err(|error| Problem::not_stored(format!("nothing has changed: {error}")))?;
+        let prepared = match confirm {
+            Some(_) => None,
+            None => Some(self.prepare(&texts).map_err(|error| {
+                Problem::not_stored(format!(
+                    "nothing has changed: the config on disk cannot be replaced: {error}"
+                ))
+            })?),
+        };
+        let deadline = confirm.map(|wait| Instant::now() + wait);
+        because.reverts_at = deadline.map(timestamp_of);
+        say_warnings(&texts, &checked);
+        let warnings = diagnostics_view(&checked.warnings);
+        let before = self.in_force.clone();
+        let in_force = self.bring_into_force(&texts, checked, &because).await;
+        let in_force = in_force.map_err(|error| match error {
+            ForceError::Store(error) => Problem::not_stored(format!("nothing has changed: {error}")),
+            error => Problem::conflict(format!("nothing has changed: {error}")),
+        })?;
+        if let Some(prepared) = prepared {
+            match prepared.commit() {
+                Ok(kept) => say_kept(&kept),
+                Err(error) => return Err(self.undo(before, &error).await),
+            }
+            self.pending = None;
+            self.read = texts;
+            self.remember_good();
+        }
+        if let Some(deadline) = deadline {
+            // What is on disk stays what it was, however many changes wait to be confirmed one after the other.
+            let reverts_to = self.pending.take().map_or(before, |pending| pending.reverts_to);
+            self.pending = Some(Pending {
+                revision: self.number(),
+                deadline,
+                reverts_to,
+            });
+            eprint(&format!("revision {} waits to be confirmed\n", self.number()));
+        }
+        self.report_state();
+        Ok(Applied {
+            changed: true,
+            summary: in_force.summary,
+            dials_dropped: in_force.dials_dropped,
+            warnings,
+            reverts_at: because.reverts_at,
+            ..self.unchanged()
+        })
+    }
+
+    /// Goes back to the texts that were in force, as the new ones could not be put on disk.
+    async fn undo(&mut self, before: Texts, error: &std::io::Error) -> Problem {
+        let because = Because {
+            origin: Origin::Revert,
+            by: None,
+            is_users_file: true,
+            reverts_at: None,
+        };
+        let went_back = match load::check(&before) {
+            Ok(checked) => self.bring_into_force(&before, checked, &because).await.is_ok(),
+            Err(_) => false,
+        };
+        let what = if went_back {
+            "the change is taken back"
+        } else {
+            "the change is in force, but not on disk"
+        };
+        Problem::not_stored(format!("{what}: the config on disk cannot be replaced: {error}"))
+    }
+
+    fn prepare(&self, texts: &Texts) -> std::io::Result<Prepared> {
+        disk::prepare(texts, &self.read, |name, text| {
+            self.good.get(name).is_some_and(|good| good == text)
+        })
+    }
+
+    /// The name that a file of the config has, as the loader gives it.
+    fn name_on_disk(&self, name: &str) -> String {
+        match self.in_force.kind {
+            Kind::File => self.path.display().to_string(),
+            Kind::Directory => self.path.join(name).display().to_string(),
+        }
+    }
+
+    fn tried(&self, texts: &Texts, checked: &Checked) -> Applied {
+        let before = self.gateway.generation();
+        let plan = checked.generation.plan();
+        Applied {
+            hash: revisions::hash(texts),
+            changed: revisions::hash(texts) != revisions::hash(&self.in_force),
+            dry_run: true,
+            summary: Difference::between(before.plan(), plan).to_string(),
+            dials_dropped: self.state.dials.clone().drop_stale(plan),
+            warnings: diagnostics_view(&checked.warnings),
+            ..self.unchanged()
+        }
+    }
+
+    /// What is in force, and stays.
+    fn unchanged(&self) -> Applied {
+        Applied {
+            revision: self.number(),
+            hash: revisions::hash(&self.in_force),
+            changed: false,
+            dry_run: false,
+            summary: "no change".to_owned(),
+            dials_dropped: Vec::new(),
+            warnings: Vec::new(),
+            reverts_at: self
+                .pending
+                .as_ref()
+                .map(|pending| timestamp_of(pending.deadline)),
+        }
+    }
+}
+
+/// Identifies one file.
+fn hash_of(source: &Source) -> String {
+    revisions::hash(&Texts {
+        sources: vec![source.clone()],
+        kind: Kind::File,
+    })
+}
+
+fn check_file_name(name: &str) -> Result<(), Problem> {
+    let is_plain = Path::new(name).file_name().is_some_and(|plain| plain == name);
+    let is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");
+    if is_plain && is_yaml && !name.starts_with('.') && !name.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(Problem::invalid(format!(
+        "`{name}` cannot be a file of the config: it ends in `.yaml` or `.yml`, and does not begin with a dot"
+    )))
+}
+
+fn no_revision(number: u64) -> Problem {
+    Problem::not_found(format!(
+        "there is no revision {number}, or it is not kept any more"
+    ))
+}
+
+fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "one file",
+        Kind::Directory => "a directory",
+    }
+}
+
+fn say_kept(kept: &[std::path::PathBuf]) {
+    for path in kept {
+        eprint(&format!(
+            "what was on disk had never been in force; it is kept as `{}`\n",
+            path.display()
+        ));
+    }
+}

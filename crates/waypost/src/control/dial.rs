@@ -1,0 +1,121 @@
+//! Turning dials.
+
+use jiff::Timestamp;
+use waypost_admin::command::{ArmView, DialHistory, Dialed, Turn as TurnView, Weight};
+use waypost_admin::events::What;
+use waypost_admin::problem::Problem;
+
+use super::Control;
+use crate::state::dials::{Dial, Turn, Weights, declared};
+
+impl Control {
+    /// Turns the dial of a route: stored first, then live. `weights` is `None` for what the config declares.
+    pub(super) fn dial(
+        &mut self,
+        route: &str,
+        weights: Option<Vec<(String, u64)>>,
+        by: String,
+    ) -> Result<Dialed, Problem> {
+        let generation = self.gateway.generation();
+        let mut routes = generation.plan().routes().iter();
+        let position = routes.position(|known| *known.matching.name == *route);
+        let position =
+            position.ok_or_else(|| Problem::not_found(format!("there is no route named `{route}`")))?;
+        let Some(declared) = declared(generation.plan(), position).filter(|arms| !arms.is_empty()) else {
+            return Err(Problem::invalid(format!(
+                "the route `{route}` forwards to no service, so it has no dial"
+            )));
+        };
+        let names = || declared.iter().map(|(service, _)| service.clone());
+        let live = generation.live_weights(position).unwrap_or_default();
+        let before: Weights = names().zip(live).collect();
+        let after = match weights {
+            None => declared.clone(),
+            Some(weights) => dialed(route, &declared, weights)?,
+        };
+
+        let turn = Turn {
+            time: Timestamp::now(),
+            route: route.to_owned(),
+            before: before.clone(),
+            after: after.clone(),
+            by: by.clone(),
+        };
+        let dial = (after != declared).then(|| Dial {
+            declared: declared.clone(),
+            live: after.clone(),
+            by: by.clone(),
+            time: turn.time,
+        });
+        let mut dials = self.state.dials.clone();
+        dials.turn(route, dial, turn);
+        let stored = self.state.store_dials(&dials);
+        self.report_state();
+        stored.map_err(|error| Problem::not_stored(format!("the dial is not turned: {error}")))?;
+
+        let weights: Vec<u64> = after.iter().map(|(_, weight)| *weight).collect();
+        generation.dial(position, (after != declared).then_some(&weights[..]));
+        self.shared.events.tell(What::Dial {
+            route: route.to_owned(),
+            before: view(&before),
+            after: view(&after),
+            by: by.clone(),
+        });
+        let arms = declared
+            .iter()
+            .zip(&after)
+            .map(|((service, declared), (_, live))| ArmView {
+                service: service.clone(),
+                declared: *declared,
+                live: *live,
+            });
+        Ok(Dialed {
+            name: route.to_owned(),
+            before: view(&before),
+            arms: arms.collect(),
+            by,
+        })
+    }
+
+    /// How the dial of a route came to be.
+    pub(super) fn dial_of(&self, route: &str) -> DialHistory {
+        let turns = self.state.dials.turns_of(route).map(|turn| TurnView {
+            time: turn.time,
+            before: view(&turn.before),
+            after: view(&turn.after),
+            by: turn.by.clone(),
+        });
+        DialHistory {
+            turns: turns.collect(),
+        }
+    }
+}
+
+/// The weights of all arms, in order, when `asked` names some of them.
+fn dialed(route: &str, declared: &Weights, asked: Vec<(String, u64)>) -> Result<Weights, Problem> {
+    let mut after: Weights = declared.iter().map(|(service, _)| (service.clone(), 0)).collect();
+    for (service, weight) in asked {
+        let Some(arm) = after.iter_mut().find(|(known, _)| *known == service) else {
+            let names: Vec<&str> = declared.iter().map(|(service, _)| &**service).collect();
+            return Err(Problem::invalid(format!(
+                "`{service}` is not a service of the route `{route}`; there are {}",
+                names.join(", ")
+            )));
+        };
+        arm.1 = weight;
+    }
+    if after.iter().all(|(_, weight)| *weight == 0) {
+        return Err(Problem::invalid(format!(
+            "all weights would be 0, and the route `{route}` would answer 500"
+        )));
+    }
+    Ok(after)
+}
+
+fn view(weights: &Weights) -> Vec<Weight> {
+    let weights = weights.iter().map(|(service, weight)| Weight {
+        service: service.clone(),
+        weight: *weight,
+    });
+    weights.collect()
+}

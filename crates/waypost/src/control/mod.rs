@@ -1,0 +1,547 @@
+//! The one who owns a running gateway: everything that changes it comes through here, one after the other.
+//!
+//! [`reload`] takes what changed on disk, [`change`] what comes by the admin API, [`dial`] turns dials. All of them
+//! bring a config into force by [`Control::bring_into_force`], and none of them leaves half of a change behind.
+
+mod change;
+mod dial;
+mod disk;
+pub(crate) mod reload;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use waypost_admin::access::Access;
+use waypost_admin::command::{self, Command};
+use waypost_admin::events::What;
+use waypost_admin::report::{DamagedFile, FailedLoad, Pending as PendingReport, Report, StateReport};
+use waypost_admin::server::{OpenError, Server, access};
+use waypost_admin::shared::Shared;
+use waypost_plan::admin::Admin;
+use waypost_plan::difference::Difference;
+use waypost_proxy::gateway::{ApplyError, Gateway, Listened};
+
+use crate::config::Texts;
+use crate::load::Checked;
+use crate::output::eprint;
+use crate::state::revisions::{self, Origin, Revision};
+use crate::state::{State, StoreError};
+use crate::{check, load, output};
+
+/// A running gateway, and what belongs to it.
+pub(crate) struct Control {
+    path: PathBuf,
+    gateway: Gateway,
+    state: State,
+    shared: Arc<Shared>,
+    /// The admin address, if there is one.
+    server: Option<Server>,
+    /// The texts as last read from disk, or written there, so that a change is known from none.
+    read: Texts,
+    /// The texts that are in force.
+    in_force: Texts,
+    /// The last good version of each file, by name.
+    good: BTreeMap<String, Vec<u8>>,
+    /// What has been complained of, so that it is said once.
+    complained: Option<String>,
+    /// The change that waits to be confirmed.
+    pending: Option<Pending>,
+}
+
+/// A change that is in force, but not on disk.
+struct Pending {
+    revision: u64,
+    /// When it is taken back.
+    deadline: Instant,
+    /// What is on disk, and comes back then.
+    reverts_to: Texts,
+}
+
+/// Why a config could not be brought into force. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+enum ForceError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Admin(#[from] OpenError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// What is to become of the revision of a config that comes into force.
+#[derive(Debug, Clone)]
+struct Because {
+    origin: Origin,
+    by: Option<String>,
+    /// Whether it comes into force even if it cannot be stored: what is on disk is the user's will.
+    is_users_file: bool,
+    /// When it is taken back.
+    reverts_at: Option<Timestamp>,
+}
+
+/// What becomes of the admin address.
+enum AdminChange {
+    /// It stays.
+    None,
+    /// Others may use it.
+    Access(Access),
+    /// It is another one, or none, and perhaps why.
+    Server(Option<Server>, Option<OpenError>),
+}
+
+/// A config that has come into force.
+#[derive(Debug)]
+struct InForce {
+    summary: String,
+    dials_dropped: Vec<String>,
+}
+
+impl Control {
+    /// Starts serving `checked`, whose texts are `texts`.
+    ///
+    /// Returns with the lines that say where it listens.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
+    pub(crate) async fn start(
+        path: &Path,
+        texts: Texts,
+        checked: Checked,
+        version: &'static str,
+    ) -> anyhow::Result<(Self, tokio::sync::mpsc::Receiver<Command>)> {
+        let settings = checked.generation.plan().settings().clone();
+        let keep = settings.state.keep.get();
+        let mut state = State::open(settings.state.path.as_deref().map(Path::new), path, keep);
+        say_what_was_found(&state);
+        let number = first_revision(&mut state, &texts, checked.generation.plan());
+
+        let (shared, commands) = Shared::new(
+            version,
+            Report {
+                config: path.to_owned(),
+                is_directory: texts.kind == waypost_config::Kind::Directory,
+                applied: 1,
+                ..Report::default()
+            },
+        );
+        let (server, no_server) = open_admin(settings.admin.as_ref(), &shared).await?;
+        let generation = checked.generation.numbered(number);
+        state.dials.apply_to(&generation);
+        let (mut gateway, listened) = Gateway::start(generation, tokio::runtime::Handle::current()).await?;
+        shared.serves(gateway.view());
+        if let Some(notices) = gateway.take_notices() {
+            tokio::spawn(Arc::clone(&shared).take_in(notices));
+        }
+        tokio::spawn(Arc::clone(&shared).keep_history());
+
+        let mut control = Self {
+            path: path.to_owned(),
+            gateway,
+            state,
+            shared,
+            server,
+            read: texts.clone(),
+            in_force: texts,
+            good: BTreeMap::new(),
+            complained: None,
+            pending: None,
+        };
+        control.announce(&listened);
+        say_admin(control.server.as_ref(), no_server.as_ref());
+        control.drop_stale_dials();
+        control.remember_good();
+        control.report_state();
+        Ok((control, commands))
+    }
+
+    /// Lets go of everything but the gateway, which is about to stop, and of its admin address.
+    pub(crate) fn into_parts(mut self) -> (Gateway, Option<Server>) {
+        self.shared.drains();
+        // Whoever takes this one's place may write from now on.
+        self.state.release();
+        (self.gateway, self.server)
+    }
+
+    /// When something has to be done by itself.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.pending.as_ref().map(|pending| pending.deadline)
+    }
+
+    /// Carries out a command.
+    pub(crate) async fn obey(&mut self, command: Command) {
+        // That nobody waits for the answer any more is no reason to leave it undone.
+        match command {
+            Command::Dial {
+                route,
+                weights,
+                by,
+                reply,
+            } => drop(reply.send(self.dial(&route, weights, by))),
+            Command::DialOf { route, reply } => drop(reply.send(Ok(self.dial_of(&route)))),
+            Command::ReadConfig { reply } => drop(reply.send(Ok(self.config_texts()))),
+            Command::Apply { change, reply } => {
+                let applied = self.change(change).await;
+                drop(reply.send(applied));
+            }
+            Command::Confirm { by, reply } => drop(reply.send(self.confirm(by))),
+            Command::Revisions { reply } => {
+                let all = self.state.revisions.newest_first().map(revision_view).collect();
+                drop(reply.send(Ok(all)));
+            }
+            Command::Revision { number, reply } => drop(reply.send(self.revision(number))),
+            Command::Rollback { number, by, reply } => {
+                let applied = self.roll_back(number, by).await;
+                drop(reply.send(applied));
+            }
+        }
+    }
+
+    /// Puts a config in the place of the one in force, as a revision. Errors leave everything as it was.
+    async fn bring_into_force(
+        &mut self,
+        texts: &Texts,
+        checked: Checked,
+        because: &Because,
+    ) -> Result<InForce, ForceError> {
+        let before = self.gateway.generation();
+        let plan = checked.generation.plan();
+        let summary = Difference::between(before.plan(), plan).to_string();
+        let settings = plan.settings().clone();
+
+        let admin = self.prepare_admin(settings.admin.as_ref()).await?;
+
+        // A text that is in force already is no new revision, unless somebody asks for one.
+        let is_same = revisions::hash(texts) == revisions::hash(&self.in_force);
+        let adds = !is_same || because.origin != Origin::File;
+        let mut number = before.number();
+        if adds {
+            self.state.revisions.keep(settings.state.keep.get());
+            let by = because.by.clone();
+            let revision = self
+                .state
+                .revisions
+                .next(because.origin, by, summary.clone(), texts);
+            number = revision.number;
+            self.store(&revision, texts, because.is_users_file)?;
+        }
+        let generation = checked.generation.numbered(number);
+        self.state.dials.apply_to(&generation);
+        let listened = match self.gateway.apply(generation).await {
+            Ok(listened) => listened,
+            Err(error) => {
+                if adds {
+                    self.state.revisions.take_back(number);
+                }
+                return Err(error.into());
+            }
+        };
+
+        self.announce(&listened);
+        match admin {
+            AdminChange::None => {}
+            AdminChange::Access(access) => {
+                if let Some(server) = &self.server {
+                    server.let_in(access);
+                }
+            }
+            AdminChange::Server(server, no_server) => {
+                say_admin(server.as_ref(), no_server.as_ref());
+                // An answer that is under way at the old address is lost with it.
+                self.server = server;
+            }
+        }
+        if settings.state.path != before.plan().settings().state.path {
+            eprint("waypost: a changed `state` takes effect at the next start\n");
+        }
+        self.in_force = texts.clone();
+        let dials_dropped = if because.reverts_at.is_some() {
+            // They hold again when it is taken back.
+            self.stale_dials()
+        } else {
+            self.drop_stale_dials()
+        };
+        self.shared.forget_endpoints();
+        self.shared.update(|report| {
+            report.failed = None;
+            report.applied += u64::from(adds);
+        });
+        self.report_state();
+        if adds {
+            self.shared.events.tell(What::Applied {
+                revision: number,
+                origin: because.origin.as_str().to_owned(),
+                summary: summary.clone(),
+                by: because.by.clone(),
+                reverts_at: because.reverts_at,
+            });
+        }
+        eprint(&format!(
+            "revision {number} is in force: {}\n",
+            check::summary(self.gateway.generation().plan())
+        ));
+        Ok(InForce {
+            summary,
+            dials_dropped,
+        })
+    }
+
+    /// Gets ready for the admin address of a config that is about to come into force.
+    async fn prepare_admin(&self, admin: Option<&Admin>) -> Result<AdminChange, OpenError> {
+        let now = self.gateway.generation();
+        let now = now.plan().settings().admin.as_ref();
+        if admin == now {
+            return Ok(AdminChange::None);
+        }
+        match (admin, now, &self.server) {
+            (Some(admin), Some(now), Some(_)) if admin.bind == now.bind => {
+                Ok(AdminChange::Access(access(admin)?))
+            }
+            _ => {
+                let (server, no_server) = open_admin(admin, &self.shared).await?;
+                Ok(AdminChange::Server(server, no_server))
+            }
+        }
+    }
+
+    fn store(&mut self, revision: &Revision, texts: &Texts, is_users_file: bool) -> Result<(), StoreError> {
+        let directory = self.state.directory().to_owned();
+        let stored = self.state.writable().and_then(|()| {
+            let stored = self.state.revisions.store(revision, texts);
+            stored.map_err(|error| StoreError::File {
+                file: directory,
+                error,
+            })
+        });
+        match stored {
+            Err(error) if is_users_file => {
+                eprint(&format!(
+                    "waypost: {error}; revision {} is kept in memory only\n",
+                    revision.number
+                ));
+                self.state.revisions.remember(revision, texts);
+                Ok(())
+            }
+            stored => stored,
+        }
+    }
+
+    fn announce(&self, listened: &[Listened]) {
+        for listener in listened {
+            eprint(&format!("listening on http://{}\n", listener.address));
+        }
+        let listening = self.gateway.listening();
+        self.shared.update(|report| report.listening = listening);
+    }
+
+    /// The dials that do not hold under the config in force.
+    fn stale_dials(&self) -> Vec<String> {
+        self.state
+            .dials
+            .clone()
+            .drop_stale(self.gateway.generation().plan())
+    }
+
+    /// Lets go of them.
+    fn drop_stale_dials(&mut self) -> Vec<String> {
+        let mut dials = self.state.dials.clone();
+        let stale = dials.drop_stale(self.gateway.generation().plan());
+        if stale.is_empty() {
+            return stale;
+        }
+        for route in &stale {
+            eprint(&format!(
+                "the dial of the route `{route}` is dropped: its split is not the one that was dialed\n"
+            ));
+        }
+        if let Err(error) = self.state.store_dials(&dials) {
+            // They do not hold, whatever the file says.
+            eprint(&format!("waypost: {error}\n"));
+            self.state.dials = dials;
+        }
+        stale
+    }
+
+    fn remember_good(&mut self) {
+        let sources = self.in_force.sources.iter();
+        self.good = sources
+            .map(|source| (source.name.clone(), source.text.clone()))
+            .collect();
+    }
+
+    /// Says in the report how the state is, and what waits to be confirmed.
+    fn report_state(&self) {
+        let state = StateReport {
+            directory: self.state.directory().display().to_string(),
+            writable: self.state.is_writable(),
+            troubles: self.state.troubles.clone(),
+            damaged: self.state.damaged.iter().map(damaged_view).collect(),
+        };
+        let pending = self.pending.as_ref().map(|pending| {
+            let revision = self.state.revisions.get(pending.revision);
+            let hash = revisions::hash(&pending.reverts_to);
+            let before = self
+                .state
+                .revisions
+                .newest_first()
+                .find(|revision| revision.hash == hash);
+            PendingReport {
+                revision: pending.revision,
+                reverts_at: timestamp_of(pending.deadline),
+                reverts_to: before.map_or(0, |revision| revision.number),
+                by: revision
+                    .and_then(|revision| revision.by.clone())
+                    .unwrap_or_default(),
+            }
+        });
+        self.shared.update(|report| {
+            report.state = state;
+            report.pending = pending;
+        });
+    }
+
+    /// Notes a config that was refused.
+    fn note_refusal(&self, message: &str, diagnostics: Vec<serde_json::Value>) {
+        self.shared.update(|report| {
+            report.refused += 1;
+            report.failed = Some(FailedLoad {
+                time: Timestamp::now(),
+                message: message.to_owned(),
+                diagnostics,
+            });
+        });
+        self.shared.events.tell(What::Refused {
+            message: message.to_owned(),
+        });
+    }
+
+    fn number(&self) -> u64 {
+        self.gateway.generation().number()
+    }
+}
+
+/// Opens the admin address, if there is to be one. That the default one is taken is no error, as nobody has asked
+/// for it; it is returned as well.
+async fn open_admin(
+    admin: Option<&Admin>,
+    shared: &Arc<Shared>,
+) -> Result<(Option<Server>, Option<OpenError>), OpenError> {
+    let Some(admin) = admin else {
+        return Ok((None, None));
+    };
+    match Server::open(admin, Arc::clone(shared)).await {
+        Ok(server) => Ok((Some(server), None)),
+        Err(error @ OpenError::Listen { .. }) if !admin.is_explicit => Ok((None, Some(error))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Says where the admin address is, or that it could not be had.
+fn say_admin(server: Option<&Server>, no_server: Option<&OpenError>) {
+    if let Some(server) = server {
+        eprint(&format!("admin on {}\n", server.address));
+    } else if let Some(error) = no_server {
+        eprint(&format!("waypost: {error}; going on without it\n"));
+    }
+}
+
+/// The number of the revision that a start serves: the latest one's if the text is the same, else a new one's.
+fn first_revision(state: &mut State, texts: &Texts, plan: &waypost_plan::Plan) -> u64 {
+    if let Some(latest) = state.revisions.latest()
+        && latest.hash == revisions::hash(texts)
+    {
+        return latest.number;
+    }
+    let summary = match state.revisions.latest().map(|latest| latest.number) {
+        Some(number) => match state
+            .revisions
+            .texts(number)
+            .ok()
+            .and_then(|texts| load::load(&texts).ok())
+        {
+            Some(before) => Difference::between(&before.plan, plan).to_string(),
+            None => check::summary(plan),
+        },
+        None => check::summary(plan),
+    };
+    let revision = state.revisions.next(Origin::File, None, summary, texts);
+    let stored = state
+        .is_writable()
+        .then(|| state.revisions.store(&revision, texts));
+    match stored {
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            let trouble = format!("revision {} cannot be stored: {error}", revision.number);
+            eprint(&format!("waypost: {trouble}; it is kept in memory only\n"));
+            state.troubles.push(trouble);
+            state.revisions.remember(&revision, texts);
+        }
+        None => state.revisions.remember(&revision, texts),
+    }
+    revision.number
+}
+
+fn say_what_was_found(state: &State) {
+    for trouble in &state.troubles {
+        eprint(&format!(
+            "waypost: {trouble}; dials are refused and revisions are not kept until that is mended\n"
+        ));
+    }
+    for damaged in &state.damaged {
+        let what = if damaged.now == damaged.file {
+            "it is left where it is".to_owned()
+        } else {
+            format!("it is now `{}`", damaged.now.display())
+        };
+        eprint(&format!(
+            "waypost: `{}` is damaged: {}; {what}\n",
+            damaged.file.display(),
+            damaged.why
+        ));
+    }
+}
+
+fn damaged_view(damaged: &crate::state::sealed::Damaged) -> DamagedFile {
+    DamagedFile {
+        file: damaged.file.display().to_string(),
+        now: damaged.now.display().to_string(),
+        why: damaged.why.clone(),
+    }
+}
+
+fn revision_view(revision: &Revision) -> command::Revision {
+    command::Revision {
+        number: revision.number,
+        time: revision.time,
+        origin: revision.origin.as_str().to_owned(),
+        hash: revision.hash.clone(),
+        summary: revision.summary.clone(),
+        by: revision.by.clone(),
+    }
+}
+
+/// The time of day at an instant to come.
+fn timestamp_of(instant: Instant) -> Timestamp {
+    let ahead = instant.saturating_duration_since(Instant::now());
+    Timestamp::now().checked_add(ahead).unwrap_or(Timestamp::MAX)
+}
+
+/// The diagnostics as JSON, as many as are shown.
+fn diagnostics_view(diagnostics: &[waypost_config::diagnostic::Diagnostic]) -> Vec<serde_json::Value> {
+    let shown = diagnostics.len().min(waypost_config::render::SHOWN_MAX);
+    match waypost_config::diagnostic::to_json(&diagnostics[..shown]) {
+        serde_json::Value::Array(list) => list,
+        other => vec![other],
+    }
+}
+
+/// Warnings, on standard error.
+fn say_warnings(texts: &Texts, checked: &Checked) {
+    eprint(&load::render(
+        &checked.warnings,
+        texts,
+        output::stderr_has_colors(),
+    ));
+}

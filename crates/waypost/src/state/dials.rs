@@ -1,0 +1,116 @@
+//! The dials: weights that are live instead of those of the config, and who turned them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use waypost_plan::Plan;
+use waypost_plan::route::Action;
+use waypost_proxy::generation::Generation;
+
+/// How many turns are remembered.
+const TURNS_KEPT: usize = 200;
+
+/// All dials, and how they came to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Dials {
+    /// By route.
+    dials: BTreeMap<String, Dial>,
+    /// The latest is last.
+    turns: Vec<Turn>,
+}
+
+/// Weights of services, in the order of a split's arms.
+pub(crate) type Weights = Vec<(String, u64)>;
+
+/// The dial of one route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dial {
+    /// What the config said when it was turned. It holds as long as the config says the same.
+    pub(crate) declared: Weights,
+    pub(crate) live: Weights,
+    pub(crate) by: String,
+    pub(crate) time: Timestamp,
+}
+
+/// One turn of a dial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    pub(crate) time: Timestamp,
+    pub(crate) route: String,
+    pub(crate) before: Weights,
+    pub(crate) after: Weights,
+    pub(crate) by: String,
+}
+
+impl Dials {
+    pub(crate) fn from_json(json: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(json)
+    }
+
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
+        json.push(b'\n');
+        json
+    }
+
+    /// The turns of a route's dial, the latest first.
+    pub(crate) fn turns_of<'d>(&'d self, route: &'d str) -> impl Iterator<Item = &'d Turn> {
+        self.turns.iter().rev().filter(move |turn| turn.route == route)
+    }
+
+    /// Turns the dial of a route; `None` is back to what the config says.
+    pub(crate) fn turn(&mut self, route: &str, dial: Option<Dial>, turn: Turn) {
+        match dial {
+            Some(dial) => self.dials.insert(route.to_owned(), dial),
+            None => self.dials.remove(route),
+        };
+        self.turns.push(turn);
+        if self.turns.len() > TURNS_KEPT {
+            self.turns.drain(..self.turns.len() - TURNS_KEPT);
+        }
+    }
+
+    /// Makes the dials live in a generation that does not serve yet.
+    pub(crate) fn apply_to(&self, generation: &Generation) {
+        if self.dials.is_empty() {
+            return;
+        }
+        for (position, route) in generation.plan().routes().iter().enumerate() {
+            let Some(dial) = self.dials.get(&*route.matching.name) else {
+                continue;
+            };
+            if declared(generation.plan(), position).as_ref() == Some(&dial.declared) {
+                let weights: Vec<u64> = dial.live.iter().map(|(_, weight)| *weight).collect();
+                generation.dial(position, Some(&weights));
+            }
+        }
+    }
+
+    /// Lets go of the dials of routes that `plan` does not have, or whose split it declares otherwise. Returns the
+    /// routes.
+    pub(crate) fn drop_stale(&mut self, plan: &Plan) -> Vec<String> {
+        if self.dials.is_empty() {
+            return Vec::new();
+        }
+        let mut stale: Vec<String> = self.dials.keys().cloned().collect();
+        for (position, route) in plan.routes().iter().enumerate() {
+            if let Some(dial) = self.dials.get(&*route.matching.name)
+                && declared(plan, position).as_ref() == Some(&dial.declared)
+            {
+                stale.retain(|name| **name != *route.matching.name);
+            }
+        }
+        self.dials.retain(|name, _| !stale.contains(name));
+        stale
+    }
+}
+
+/// The arms and weights that the config declares for the route at `position`; `None` when it does not forward.
+pub(crate) fn declared(plan: &Plan, position: usize) -> Option<Weights> {
+    let Action::Forward(forward) = &plan.routes()[position].action else {
+        return None;
+    };
+    let names = forward.arms.iter().map(|id| plan.service(*id).name.to_string());
+    Some(names.zip(forward.split.weights().iter().copied()).collect())
+}

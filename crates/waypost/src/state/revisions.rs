@@ -1,0 +1,418 @@
+//! The revisions: every config that was applied, a file each.
+//!
+//! A file begins with two lines: checksums, then what is known of the revision as JSON. The texts follow, byte for
+//! byte, each behind a line with its name and length. A start reads the first two lines of each file only.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use waypost_config::{Kind, Source};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use super::sealed::{self, Damaged, ReadError};
+use crate::config::Texts;
+
+/// What the first line begins with.
+const MAGIC: &str = "waypost-revision 1";
+/// How the name of a file ends.
+const ENDING: &str = ".revision";
+
+/// A config that was applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Revision {
+    pub(crate) number: u64,
+    pub(crate) time: Timestamp,
+    pub(crate) origin: Origin,
+    pub(crate) hash: String,
+    pub(crate) summary: String,
+    /// Who asked for it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<String>,
+    is_directory: bool,
+    /// Names and lengths of the texts.
+    files: Vec<(String, usize)>,
+}
+
+/// How a config came to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Origin {
+    /// The file changed, or was there at the start.
+    File,
+    /// The admin API.
+    Api,
+    /// A rollback.
+    Rollback,
+    /// Nobody confirmed in time.
+    Revert,
+}
+
+impl Origin {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Api => "api",
+            Self::Rollback => "rollback",
+            Self::Revert => "revert",
+        }
+    }
+}
+
+/// All revisions that are kept.
+#[derive(Debug)]
+pub(crate) struct Revisions {
+    directory: PathBuf,
+    keep: usize,
+    all: BTreeMap<u64, Revision>,
+    /// The texts of those that could not be stored.
+    unstored: BTreeMap<u64, Vec<u8>>,
+    /// The highest number ever given, as far as can be seen.
+    last: u64,
+}
+
+impl Revisions {
+    pub(super) fn new(directory: PathBuf, keep: usize) -> Self {
+        Self {
+            directory,
+            keep,
+            all: BTreeMap::new(),
+            unstored: BTreeMap::new(),
+            last: 0,
+        }
+    }
+
+    /// Changes how many are kept, from the next one on.
+    pub(crate) fn keep(&mut self, keep: usize) {
+        self.keep = keep;
+    }
+
+    /// All that are kept, the newest first.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Revision> {
+        self.all.values().rev()
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Option<&Revision> {
+        self.all.get(&number)
+    }
+
+    /// The newest.
+    pub(crate) fn latest(&self) -> Option<&Revision> {
+        self.all.values().next_back()
+    }
+
+    /// The revision of this text under the next number, which is not kept yet.
+    pub(crate) fn next(
+        &self,
+        origin: Origin,
+        by: Option<String>,
+        summary: String,
+        texts: &Texts,
+    ) -> Revision {
+        let files = texts.sources.iter();
+        Revision {
+            number: self.last + 1,
+            time: Timestamp::now(),
+            origin,
+            hash: hash(texts),
+            summary,
+            by,
+            is_directory: texts.kind == Kind::Directory,
+            files: files.map(|file| (file.name.clone(), file.text.len())).collect(),
+        }
+    }
+
+    /// Stores a revision, and lets go of the oldest ones beyond what is kept.
+    pub(crate) fn store(&mut self, revision: &Revision, texts: &Texts) -> io::Result<()> {
+        let bytes = written(revision, texts);
+        fs::create_dir_all(&self.directory)?;
+        sealed::write_plain(&self.path(revision.number), &[&bytes])?;
+        self.put(revision.clone());
+        Ok(())
+    }
+
+    /// Forgets a revision that was stored but did not come into force.
+    pub(crate) fn take_back(&mut self, number: u64) {
+        self.all.remove(&number);
+        self.unstored.remove(&number);
+        let _ = fs::remove_file(self.path(number));
+    }
+
+    /// Remembers a revision that could not be stored for as long as the process lives.
+    pub(crate) fn remember(&mut self, revision: &Revision, texts: &Texts) {
+        self.unstored.insert(revision.number, written(revision, texts));
+        self.put(revision.clone());
+    }
+
+    fn put(&mut self, revision: Revision) {
+        self.last = revision.number;
+        self.all.insert(revision.number, revision);
+        while self.all.len() > self.keep {
+            if let Some((number, _)) = self.all.pop_first() {
+                self.unstored.remove(&number);
+                let _ = fs::remove_file(self.path(number));
+            }
+        }
+    }
+
+    /// The texts of a revision, checked.
+    pub(crate) fn texts(&self, number: u64) -> Result<Texts, ReadError> {
+        let bytes = match self.unstored.get(&number) {
+            Some(bytes) => bytes.clone(),
+            None => fs::read(self.path(number))?,
+        };
+        let (revision, sum, at) = head(&mut &bytes[..])?;
+        let body = &bytes[at..];
+        if xxh3_64(body) != sum {
+            return Err(ReadError::Damaged(
+                "the checksum of its text does not fit".to_owned(),
+            ));
+        }
+        let mut sources = Vec::new();
+        let mut rest = body;
+        for (name, length) in revision.files {
+            let (Some(text), Some(after)) = (rest.get(..length), rest.get(length + 1..)) else {
+                return Err(ReadError::Damaged("its text is not complete".to_owned()));
+            };
+            sources.push(Source {
+                name,
+                text: text.to_vec(),
+            });
+            rest = after;
+        }
+        let kind = if revision.is_directory {
+            Kind::Directory
+        } else {
+            Kind::File
+        };
+        Ok(Texts { sources, kind })
+    }
+
+    /// Reads what is there.
+    pub(super) fn read(&mut self, sets_aside: bool, damaged: &mut Vec<Damaged>, troubles: &mut Vec<String>) {
+        if sets_aside {
+            sealed::sweep(&self.directory);
+        }
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => {
+                troubles.push(format!("`{}` cannot be read: {error}", self.directory.display()));
+                return;
+            }
+        };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let Some((number, rest)) = name.as_deref().and_then(|name| name.split_once('.')) else {
+                continue;
+            };
+            let Ok(number) = number.parse::<u64>() else {
+                continue;
+            };
+            // The number of one that was damaged is not given again.
+            self.last = self.last.max(number);
+            if rest != &ENDING[1..] {
+                continue;
+            }
+            match meta(&path) {
+                Ok(revision) if revision.number == number => {
+                    self.all.insert(number, revision);
+                }
+                Ok(_) => damaged.push(sealed::damaged(&path, "it is another revision's", sets_aside)),
+                Err(ReadError::Damaged(why)) => damaged.push(sealed::damaged(&path, &why, sets_aside)),
+                Err(ReadError::Io(error)) => {
+                    troubles.push(format!("`{}` cannot be read: {error}", path.display()));
+                }
+            }
+        }
+        // The newest is what the start compares with, so all of it has to be right.
+        while let Some(number) = self.latest().map(|revision| revision.number) {
+            match self.texts(number) {
+                Ok(_) => break,
+                Err(error) => {
+                    damaged.push(sealed::damaged(
+                        &self.path(number),
+                        &error.to_string(),
+                        sets_aside,
+                    ));
+                    self.all.remove(&number);
+                }
+            }
+        }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.directory.join(format!("{number}{ENDING}"))
+    }
+}
+
+/// What identifies texts: the same for the same names and bytes only. A single file's name does not count.
+pub(crate) fn hash(texts: &Texts) -> String {
+    let mut bytes = Vec::new();
+    match (&texts.sources[..], texts.kind) {
+        ([only], Kind::File) => bytes.extend_from_slice(&only.text),
+        (sources, _) => {
+            for source in sources {
+                let line = format!("{} {}\n", file_name(&source.name), source.text.len());
+                bytes.extend_from_slice(line.as_bytes());
+                bytes.extend_from_slice(&source.text);
+            }
+        }
+    }
+    format!("{:032x}", xxh3_128(&bytes))
+}
+
+/// The last part of a path, by which the files of a directory are known.
+pub(crate) fn file_name(path: &str) -> &str {
+    let name = Path::new(path).file_name();
+    name.and_then(|name| name.to_str()).unwrap_or(path)
+}
+
+fn written(revision: &Revision, texts: &Texts) -> Vec<u8> {
+    let mut body = Vec::new();
+    for source in &texts.sources {
+        body.extend_from_slice(&source.text);
+        body.push(b'\n');
+    }
+    let meta = serde_json::to_string(revision).unwrap_or_default();
+    let first = format!(
+        "{MAGIC} {:016x} {:016x}\n",
+        xxh3_64(meta.as_bytes()),
+        xxh3_64(&body)
+    );
+    [first.as_bytes(), meta.as_bytes(), b"\n", &body].concat()
+}
+
+/// What is known of the revision in a file, the length of whose text is checked.
+fn meta(path: &Path) -> Result<Revision, ReadError> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut reader = BufReader::new(file);
+    let (revision, _, at) = head(&mut reader)?;
+    let texts: usize = revision.files.iter().map(|(_, length)| length + 1).sum();
+    if length != (at + texts) as u64 {
+        return Err(ReadError::Damaged("it is not as long as it says".to_owned()));
+    }
+    Ok(revision)
+}
+
+/// The revision, the checksum of its texts, and where they begin.
+fn head(reader: &mut impl io::BufRead) -> Result<(Revision, u64, usize), ReadError> {
+    let damaged = |why: &str| ReadError::Damaged(why.to_owned());
+    let mut line = |what: &str| -> Result<Vec<u8>, ReadError> {
+        let mut line = Vec::new();
+        reader.read_until(b'\n', &mut line)?;
+        if line.pop() != Some(b'\n') {
+            return Err(ReadError::Damaged(format!("its {what} line is not complete")));
+        }
+        Ok(line)
+    };
+    let first = line("first")?;
+    let meta = line("second")?;
+    let first = String::from_utf8_lossy(&first);
+    let sums = first.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(' '));
+    let Some((meta_sum, body_sum)) = sums.and_then(|sums| sums.split_once(' ')) else {
+        return Err(damaged("its first line is not one of Waypost's"));
+    };
+    let body_sum = u64::from_str_radix(body_sum, 16)
+        .ok()
+        .filter(|sum| body_sum == format!("{sum:016x}"));
+    let body_sum = body_sum.ok_or_else(|| damaged("its first line is not one of Waypost's"))?;
+    if meta_sum != format!("{:016x}", xxh3_64(&meta)) {
+        return Err(damaged("the checksum of its second line does not fit"));
+    }
+    let revision = serde_json::from_slice(&meta).map_err(|error| damaged(&error.to_string()))?;
+    Ok((revision, body_sum, first.len() + meta.len() + 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str) -> Texts {
+        Texts {
+            sources: vec![Source {
+                name: "waypost.yaml".to_owned(),
+                text: text.as_bytes().to_vec(),
+            }],
+            kind: Kind::File,
+        }
+    }
+
+    fn add(revisions: &mut Revisions, text: &str) -> u64 {
+        let revision = revisions.next(Origin::File, None, "s".to_owned(), &texts(text));
+        revisions.store(&revision, &texts(text)).unwrap();
+        revision.number
+    }
+
+    fn reopened(directory: &Path) -> (Revisions, Vec<Damaged>) {
+        let mut revisions = Revisions::new(directory.to_owned(), 3);
+        let mut damaged = Vec::new();
+        revisions.read(true, &mut damaged, &mut Vec::new());
+        (revisions, damaged)
+    }
+
+    #[test]
+    fn they_are_kept_up_to_a_number_and_come_back_byte_for_byte() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut revisions, _) = reopened(directory.path());
+        for text in ["one", "", "three\n", "four\r\n\n"] {
+            add(&mut revisions, text);
+        }
+        let (again, damaged) = reopened(directory.path());
+        assert_eq!(damaged, []);
+        let numbers: Vec<u64> = again.newest_first().map(|revision| revision.number).collect();
+        assert_eq!(numbers, [4, 3, 2]);
+        assert_eq!(again.texts(4).unwrap(), texts("four\r\n\n"));
+        assert_eq!(again.texts(2).unwrap(), texts(""));
+        assert!(again.texts(1).is_err());
+    }
+
+    #[test]
+    fn whatever_happens_to_the_newest_file_the_others_stay_and_no_number_is_given_twice() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut revisions, _) = reopened(directory.path());
+        add(&mut revisions, "one");
+        add(&mut revisions, "two");
+        let path = directory.path().join("2.revision");
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut other = whole.clone();
+            other[at] ^= 0x10;
+            for bytes in [&whole[..at], &other] {
+                fs::write(&path, bytes).unwrap();
+                let (revisions, damaged) = reopened(directory.path());
+                assert_eq!(damaged.len(), 1, "byte {at}");
+                assert_eq!(revisions.latest().unwrap().number, 1);
+                assert_eq!(
+                    revisions
+                        .next(Origin::File, None, String::new(), &texts("x"))
+                        .number,
+                    3
+                );
+                fs::remove_file(directory.path().join("2.revision.bad")).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn the_hash_is_of_names_and_bytes() {
+        let directory = |name: &str, text: &str| Texts {
+            kind: Kind::Directory,
+            ..Texts {
+                sources: vec![Source {
+                    name: name.to_owned(),
+                    text: text.as_bytes().to_vec(),
+                }],
+                kind: Kind::File,
+            }
+        };
+        assert_eq!(hash(&texts("a")), hash(&texts("a")));
+        assert_ne!(hash(&texts("a")), hash(&texts("b")));
+        assert_ne!(hash(&directory("x/a", "t")), hash(&directory("x/b", "t")));
+        assert_eq!(hash(&directory("x/a", "t")), hash(&directory("y/a", "t")));
+    }
+}
