@@ -50,6 +50,103 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Say how a running gateway is doing.
+    Status {
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// List the routes of a running gateway, with their live weights.
+    Routes {
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Change the live weights of a route.
+    #[command(after_help = "\
+Examples:
+  waypost dial users users-v2=25         of two services that add up to 100, the other gets the rest
+  waypost dial users users-v1=1 users-v2=3
+  waypost dial users --reset             back to what the config declares")]
+    Dial {
+        /// The route.
+        route: String,
+        /// The weights.
+        #[arg(value_name = "SERVICE=WEIGHT", required_unless_present = "reset")]
+        weights: Vec<String>,
+        /// Go back to the weights of the config.
+        #[arg(long, conflicts_with = "weights")]
+        reset: bool,
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Say what each service of a route got lately: requests, errors, times.
+    Stats {
+        /// Only this route; else all that got requests.
+        route: Option<String>,
+        /// How long a time that ends now: up to 1h.
+        #[arg(long, value_name = "DURATION", default_value = "1m")]
+        window: String,
+        /// Look again and again, until Ctrl-C.
+        #[arg(long)]
+        watch: bool,
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Replace the config of a running gateway, on its disk too.
+    Apply {
+        /// The new config: a file, or a directory where the gateway's is one.
+        path: PathBuf,
+        /// Only say what would become of it.
+        #[arg(long)]
+        dry_run: bool,
+        /// Take it back after this time, unless `waypost confirm` comes before.
+        #[arg(long, value_name = "DURATION")]
+        confirm: Option<String>,
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Keep a config that was applied with --confirm.
+    Confirm {
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// List the configs that a running gateway has applied, the newest first.
+    History {
+        #[command(subcommand)]
+        command: Option<HistoryCommand>,
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t, global = true)]
+        format: Format,
+    },
+    /// Apply an earlier config again, on the gateway's disk too.
+    Rollback {
+        /// Its revision, as `waypost history` lists it.
+        revision: u64,
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     /// Print the JSON Schema of the config language.
     Schema,
     /// Print a completion script for a shell.
@@ -59,6 +156,49 @@ pub(crate) enum Command {
     },
     /// Try it: a gateway in front of three small built-in services.
     Demo,
+}
+
+/// Where a running gateway is asked and told.
+#[derive(Debug, Args)]
+pub(crate) struct AdminArgs {
+    /// The admin address of the gateway: http://HOST:PORT or unix:PATH.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "WAYPOST_ADMIN",
+        default_value = "http://127.0.0.1:9900",
+        global = true
+    )]
+    pub(crate) admin: String,
+    /// A file with the token that lets one in: the last word of its first line.
+    #[arg(long, value_name = "FILE", env = "WAYPOST_TOKEN_FILE", global = true)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The token itself. The command line can be seen by others: better set it in the environment.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "WAYPOST_TOKEN",
+        hide_env_values = true,
+        global = true
+    )]
+    pub(crate) token: Option<String>,
+}
+
+/// What is asked of the revisions.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HistoryCommand {
+    /// Print the text of one.
+    Show {
+        /// Its number.
+        number: u64,
+    },
+    /// Print what differs between two.
+    Diff {
+        /// The number of the earlier one.
+        from: u64,
+        /// The number of the later one.
+        to: u64,
+    },
 }
 
 /// What `explain` is asked.

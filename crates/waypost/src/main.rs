@@ -14,6 +14,7 @@ mod demo;
 mod explain;
 mod load;
 mod output;
+mod remote;
 mod run;
 mod state;
 mod test;
@@ -42,6 +43,40 @@ fn main() -> ExitCode {
         Command::Check { path, limits, format } => check::check(&path, limits, format),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Test { path, format } => test::test(&path, format),
+        Command::Status { admin, format } => remote::status::status(&admin, format),
+        Command::Routes { admin, format } => remote::routes::routes(&admin, format),
+        Command::Dial {
+            route,
+            weights,
+            reset,
+            admin,
+            format,
+        } => remote::dial::dial(&admin, &route, &weights, reset, format),
+        Command::Stats {
+            route,
+            window,
+            watch,
+            admin,
+            format,
+        } => remote::stats::stats(&admin, route.as_deref(), &window, watch, format),
+        Command::Apply {
+            path,
+            dry_run,
+            confirm,
+            admin,
+            format,
+        } => remote::apply::apply(&admin, &path, dry_run, confirm.as_deref(), format),
+        Command::Confirm { admin, format } => remote::apply::confirm(&admin, format),
+        Command::History {
+            command,
+            admin,
+            format,
+        } => remote::history::history(&admin, command.as_ref(), format),
+        Command::Rollback {
+            revision,
+            admin,
+            format,
+        } => remote::apply::roll_back(&admin, revision, format),
         Command::Schema => output::print_json(&waypost_config::schema::schema()),
         Command::Completions { shell } => cli::print_completions(shell),
         Command::Demo => demo::demo(),

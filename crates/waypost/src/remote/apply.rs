@@ -1,0 +1,122 @@
+//! `waypost apply`, `confirm`, `rollback`: replacing the config of a running gateway.
+
+use std::path::Path;
+
+use waypost_admin::api::config::{File, Files};
+use waypost_admin::command::Applied;
+use waypost_config::Kind;
+
+use super::{Answer, Client, refused};
+use crate::Outcome;
+use crate::cli::{AdminArgs, Format};
+use crate::config;
+use crate::output;
+use crate::state::revisions::file_name;
+
+/// Replaces the config of the gateway by the one at `path`.
+pub(crate) fn apply(
+    admin: &AdminArgs,
+    path: &Path,
+    dry_run: bool,
+    confirm: Option<&str>,
+    format: Format,
+) -> anyhow::Result<Outcome> {
+    let client = Client::new(admin)?;
+    let texts = config::read(path)?;
+    // What is replaced is what is there now; a change in between is refused.
+    let tag = match client.get_text("/api/v1/config")? {
+        Ok((_, tag)) => tag,
+        Err(problem) => return refused(&problem, format),
+    };
+    let mut target = "/api/v1/config?".to_owned();
+    if dry_run {
+        target.push_str("dry_run=true&");
+    }
+    if let Some(confirm) = confirm {
+        target.push_str(&format!("confirm={}", super::client::segment(confirm)));
+    }
+    let target = target.trim_end_matches(['?', '&']);
+    let answer = match (texts.kind, &texts.sources[..]) {
+        (Kind::File, [source]) => client.put(target, "application/yaml", Some(&tag), source.text.clone())?,
+        _ => {
+            let files = texts.sources.iter().map(|source| File {
+                name: file_name(&source.name).to_owned(),
+                text: String::from_utf8_lossy(&source.text).into_owned(),
+                hash: None,
+            });
+            let files = Files {
+                files: files.collect(),
+            };
+            client.put(
+                target,
+                "application/json",
+                Some(&tag),
+                serde_json::to_vec(&files)?,
+            )?
+        }
+    };
+    report(answer, format)
+}
+
+/// Keeps a change that waits to be confirmed.
+pub(crate) fn confirm(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcome> {
+    report(Client::new(admin)?.act("POST", "/api/v1/config/confirm")?, format)
+}
+
+/// Applies a revision again.
+pub(crate) fn roll_back(admin: &AdminArgs, number: u64, format: Format) -> anyhow::Result<Outcome> {
+    let path = format!("/api/v1/revisions/{number}/rollback");
+    report(Client::new(admin)?.act("POST", &path)?, format)
+}
+
+fn report(answer: Answer<Applied>, format: Format) -> anyhow::Result<Outcome> {
+    let applied = match answer {
+        Ok(applied) => applied,
+        Err(problem) => return refused(&problem, format),
+    };
+    match format {
+        Format::Text => output::print(&in_words(&applied))?,
+        Format::Json => {
+            output::print_json(&applied)?;
+        }
+    }
+    Ok(Outcome::Good)
+}
+
+fn in_words(applied: &Applied) -> String {
+    let mut text = String::new();
+    for warning in &applied.warnings {
+        let word = |key: &str| warning[key].as_str().unwrap_or_default();
+        text.push_str(&format!(
+            "{}:{}:{}: warning[{}]: {}\n",
+            word("file"),
+            warning["line"],
+            warning["column"],
+            word("code"),
+            word("message")
+        ));
+    }
+    text.push_str(&match (applied.dry_run, applied.changed) {
+        (true, _) => format!(
+            "it would be accepted: {}; revision {} stays in force\n",
+            applied.summary, applied.revision
+        ),
+        (false, true) => format!("revision {} is in force: {}\n", applied.revision, applied.summary),
+        (false, false) => format!(
+            "revision {} stays in force: {}\n",
+            applied.revision, applied.summary
+        ),
+    });
+    for route in &applied.dials_dropped {
+        let word = if applied.dry_run { "would be" } else { "is" };
+        text.push_str(&format!(
+            "the dial of `{route}` {word} dropped, as its split changes\n"
+        ));
+    }
+    if let Some(at) = applied.reverts_at.filter(|_| !applied.dry_run) {
+        text.push_str(&format!(
+            "it is taken back at {at:.0} unless you say: waypost confirm\n"
+        ));
+    }
+    text
+}

@@ -1,0 +1,245 @@
+//! Asking a running gateway: one request, one answer, over TCP or a unix socket.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use waypost_admin::access::USER;
+use waypost_admin::problem::Problem;
+
+use crate::cli::AdminArgs;
+use crate::remote::Answer;
+
+/// The longest that an answer may take; a change of a very large config takes seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The longest answer: a config, and JSON around it.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// A running gateway's admin address, and what lets one in.
+#[derive(Debug)]
+pub(crate) struct Client {
+    address: Address,
+    token: Option<String>,
+}
+
+#[derive(Debug)]
+enum Address {
+    /// `host:port`.
+    Tcp(String),
+    Unix(PathBuf),
+}
+
+/// An answer as it came.
+struct Raw {
+    status: StatusCode,
+    etag: Option<String>,
+    body: Bytes,
+}
+
+impl Client {
+    /// The gateway that the arguments name.
+    pub(crate) fn new(arguments: &AdminArgs) -> anyhow::Result<Self> {
+        let url = arguments.admin.trim_end_matches('/');
+        let address = if let Some(path) = url.strip_prefix("unix:") {
+            Address::Unix(PathBuf::from(path))
+        } else if let Some(authority) = url.strip_prefix("http://") {
+            let authority = if authority
+                .rsplit_once(':')
+                .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+            {
+                authority.to_owned()
+            } else {
+                format!("{authority}:80")
+            };
+            Address::Tcp(authority)
+        } else {
+            bail!(
+                "`{}` is not an admin address; hint: write `http://127.0.0.1:9900` or `unix:/run/waypost.sock`",
+                arguments.admin
+            );
+        };
+        let token = match (&arguments.token_file, &arguments.token) {
+            (Some(file), _) => {
+                let text = std::fs::read_to_string(file)
+                    .with_context(|| format!("the token file `{}` cannot be read", file.display()))?;
+                let line = text
+                    .lines()
+                    .map(str::trim)
+                    .find(|line| !line.is_empty() && !line.starts_with('#'));
+                let token = line.and_then(|line| line.split_whitespace().next_back());
+                Some(
+                    token
+                        .with_context(|| format!("`{}` has no token", file.display()))?
+                        .to_owned(),
+                )
+            }
+            (None, token) => token.clone(),
+        };
+        Ok(Self { address, token })
+    }
+
+    /// Asks for JSON.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Answer<T>> {
+        read(&self.send("GET", path, &[], Bytes::new())?)
+    }
+
+    /// Asks for a text, byte for byte, and what identifies it.
+    pub(crate) fn get_text(&self, path: &str) -> anyhow::Result<Answer<(Bytes, String)>> {
+        let raw = self.send("GET", path, &[], Bytes::new())?;
+        if !raw.status.is_success() {
+            return Ok(Err(problem(&raw)));
+        }
+        Ok(Ok((raw.body, raw.etag.unwrap_or_default())))
+    }
+
+    /// Sends a body of this type.
+    pub(crate) fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        kind: &str,
+        if_match: Option<&str>,
+        body: Vec<u8>,
+    ) -> anyhow::Result<Answer<T>> {
+        let mut headers = vec![("content-type", kind)];
+        headers.extend(if_match.map(|tag| ("if-match", tag)));
+        read(&self.send("PUT", path, &headers, body.into())?)
+    }
+
+    /// Asks for something to be done.
+    pub(crate) fn act<T: DeserializeOwned>(&self, method: &str, path: &str) -> anyhow::Result<Answer<T>> {
+        read(&self.send(method, path, &[], Bytes::new())?)
+    }
+
+    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> anyhow::Result<Raw> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let exchange = async {
+                match &self.address {
+                    Address::Tcp(authority) => {
+                        let stream = TcpStream::connect(authority)
+                            .await
+                            .with_context(|| self.unreachable())?;
+                        self.exchange(stream, method, path, headers, body).await
+                    }
+                    Address::Unix(socket) => {
+                        let stream = UnixStream::connect(socket)
+                            .await
+                            .with_context(|| self.unreachable())?;
+                        self.exchange(stream, method, path, headers, body).await
+                    }
+                }
+            };
+            let answered = tokio::time::timeout(PATIENCE, exchange).await;
+            answered.with_context(|| format!("{} does not answer", self.name()))?
+        })
+    }
+
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<Raw> {
+        let host = match &self.address {
+            Address::Tcp(authority) => authority,
+            Address::Unix(_) => "localhost",
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, host);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        match &self.token {
+            Some(token) => request = request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            // For the record only.
+            None => {
+                if let Ok(user) = std::env::var("USER") {
+                    request = request.header(USER, user);
+                }
+            }
+        }
+        let request = request
+            .body(Full::new(body))
+            .context("the request cannot be sent")?;
+        let lost = || format!("the connection to {} broke", self.name());
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.with_context(lost)?;
+        tokio::spawn(connection);
+        let answer = sender.send_request(request).await.with_context(lost)?;
+        let (head, body) = answer.into_parts();
+        let etag = head.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!("{}: {error}", lost()))?;
+        Ok(Raw {
+            status: head.status,
+            etag: etag.map(str::to_owned),
+            body: body.to_bytes(),
+        })
+    }
+
+    fn name(&self) -> String {
+        match &self.address {
+            Address::Tcp(authority) => format!("http://{authority}"),
+            Address::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+
+    fn unreachable(&self) -> String {
+        format!(
+            "no gateway answers at {}; hint: `waypost run` prints where its admin address is, and `--admin` or \
+             WAYPOST_ADMIN takes another one",
+            self.name()
+        )
+    }
+}
+
+fn read<T: DeserializeOwned>(raw: &Raw) -> anyhow::Result<Answer<T>> {
+    if !raw.status.is_success() {
+        return Ok(Err(problem(raw)));
+    }
+    let answer = serde_json::from_slice(&raw.body);
+    answer
+        .map(Ok)
+        .context("the answer is not one of Waypost's admin API")
+}
+
+/// What a gateway says is wrong.
+fn problem(raw: &Raw) -> Problem {
+    serde_json::from_slice(&raw.body).unwrap_or_else(|_| {
+        let text = String::from_utf8_lossy(&raw.body).into_owned();
+        Problem::new(
+            raw.status,
+            if text.is_empty() {
+                raw.status.to_string()
+            } else {
+                text
+            },
+        )
+    })
+}
+
+/// A part of a path, percent-encoded.
+pub(super) fn segment(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}

@@ -1,0 +1,195 @@
+//! `waypost dial`: changing the live weights of a route.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use waypost_admin::api::routes::RouteDetail;
+use waypost_admin::command::{ArmView, Dialed};
+
+use super::client::segment;
+use super::table::Table;
+use super::{Client, refused};
+use crate::Outcome;
+use crate::cli::{AdminArgs, Format};
+use crate::output;
+
+/// Turns the dial of `route`, to `weights` or back to what the config declares.
+pub(crate) fn dial(
+    admin: &AdminArgs,
+    route: &str,
+    weights: &[String],
+    reset: bool,
+    format: Format,
+) -> anyhow::Result<Outcome> {
+    let client = Client::new(admin)?;
+    let path = format!("/api/v1/routes/{}", segment(route));
+    let split = format!("{path}/split");
+    let answer = if reset {
+        client.act("DELETE", &split)?
+    } else {
+        let named = parse(weights)?;
+        let detail: RouteDetail = match client.get(&path)? {
+            Ok(detail) => detail,
+            Err(problem) => return refused(&problem, format),
+        };
+        let all = complete(route, named, &detail.route.arms)?;
+        let all: BTreeMap<&str, u64> = all
+            .iter()
+            .map(|(service, weight)| (&**service, *weight))
+            .collect();
+        client.put(&split, "application/json", None, serde_json::to_vec(&all)?)?
+    };
+    let dialed: Dialed = match answer {
+        Ok(dialed) => dialed,
+        Err(problem) => return refused(&problem, format),
+    };
+    match format {
+        Format::Text => output::print(&in_words(&dialed))?,
+        Format::Json => {
+            output::print_json(&dialed)?;
+        }
+    }
+    Ok(Outcome::Good)
+}
+
+/// `SERVICE=WEIGHT`, each service once.
+fn parse(weights: &[String]) -> anyhow::Result<Vec<(String, u64)>> {
+    let mut named: Vec<(String, u64)> = Vec::new();
+    for text in weights {
+        let Some((service, weight)) = text.split_once('=') else {
+            bail!("`{text}` is no weight; hint: write it as `SERVICE=WEIGHT`, such as `users-v2=25`");
+        };
+        let Ok(weight) = weight.parse::<u64>() else {
+            bail!("`{weight}` is no weight; hint: a weight is a whole number from 0 on");
+        };
+        if named.iter().any(|(known, _)| known == service) {
+            bail!("`{service}` comes twice");
+        }
+        named.push((service.to_owned(), weight));
+    }
+    Ok(named)
+}
+
+/// The weights of all services. Of two that add up to 100, one may be left out: it gets the rest.
+fn complete(
+    route: &str,
+    mut named: Vec<(String, u64)>,
+    arms: &[ArmView],
+) -> anyhow::Result<Vec<(String, u64)>> {
+    let unnamed: Vec<&ArmView> = arms
+        .iter()
+        .filter(|arm| named.iter().all(|(service, _)| *service != arm.service))
+        .collect();
+    // A name that is none of the arms is for the gateway to refuse, which knows them all.
+    let all_known = named
+        .iter()
+        .all(|(service, _)| arms.iter().any(|arm| arm.service == *service));
+    if unnamed.is_empty() || !all_known {
+        return Ok(named);
+    }
+    let sums_to_100 =
+        |weight: fn(&ArmView) -> u64| arms.iter().map(weight).fold(0, u64::saturating_add) == 100;
+    let shares = arms.len() == 2 && (sums_to_100(|arm| arm.live) || sums_to_100(|arm| arm.declared));
+    match (&named[..], &unnamed[..]) {
+        ([(_, weight)], [rest]) if shares && *weight <= 100 => {
+            let rest = (rest.service.clone(), 100 - weight);
+            named.push(rest);
+            Ok(named)
+        }
+        _ => {
+            let missing: Vec<String> = unnamed
+                .iter()
+                .map(|arm| format!("{}=WEIGHT", arm.service))
+                .collect();
+            bail!(
+                "the weight of every service of `{route}` is needed; hint: add {} (only of two services that add up \
+                 to 100, one gets the rest by itself)",
+                missing.join(" ")
+            )
+        }
+    }
+}
+
+fn in_words(dialed: &Dialed) -> String {
+    let sum: u128 = dialed.arms.iter().map(|arm| u128::from(arm.live)).sum();
+    let mut table = Table::new(&["SERVICE", ">WAS", ">IS", ">SHARE"]);
+    for (arm, before) in dialed.arms.iter().zip(&dialed.before) {
+        let share = arm.live as f64 * 100.0 / sum.max(1) as f64;
+        let share = format!("{} %", (share * 100.0).round() / 100.0);
+        table.row([
+            &*arm.service,
+            &before.weight.to_string(),
+            &arm.live.to_string(),
+            &share,
+        ]);
+    }
+    let was_declared = dialed
+        .arms
+        .iter()
+        .zip(&dialed.before)
+        .all(|(arm, before)| arm.declared == before.weight);
+    let undo = if was_declared {
+        "--reset".to_owned()
+    } else {
+        let weights = dialed
+            .before
+            .iter()
+            .map(|before| format!("{}={}", before.service, before.weight));
+        weights.collect::<Vec<String>>().join(" ")
+    };
+    format!(
+        "{}the dial of `{}` is live; to undo it: waypost dial {} {undo}\n",
+        table.text(),
+        dialed.name,
+        dialed.name
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arms(weights: &[(&str, u64, u64)]) -> Vec<ArmView> {
+        let arms = weights.iter().map(|(service, declared, live)| ArmView {
+            service: (*service).to_owned(),
+            declared: *declared,
+            live: *live,
+        });
+        arms.collect()
+    }
+
+    fn check(named: &str, arms: &[ArmView], expected: Option<&str>) {
+        let words: Vec<String> = named.split(' ').map(str::to_owned).collect();
+        let all = parse(&words).and_then(|named| complete("r", named, arms)).ok();
+        let all = all.map(|all| {
+            let all = all.iter().map(|(service, weight)| format!("{service}={weight}"));
+            all.collect::<Vec<String>>().join(" ")
+        });
+        assert_eq!(all.as_deref(), expected, "{named}");
+    }
+
+    #[test]
+    fn of_two_that_add_up_to_100_one_gets_the_rest() {
+        let two = arms(&[("a", 95, 95), ("b", 5, 5)]);
+        check("b=25", &two, Some("b=25 a=75"));
+        check("a=0", &two, Some("a=0 b=100"));
+        check("b=101", &two, None);
+        check("a=1 b=2", &two, Some("a=1 b=2"));
+        check("b=25", &arms(&[("a", 95, 1), ("b", 5, 2)]), Some("b=25 a=75"));
+        check("b=25", &arms(&[("a", 9, 9), ("b", 1, 1)]), None);
+        check(
+            "b=25",
+            &arms(&[("a", 50, 50), ("b", 30, 30), ("c", 20, 20)]),
+            None,
+        );
+    }
+
+    #[test]
+    fn what_is_no_weight_is_an_error() {
+        let two = arms(&[("a", 95, 95), ("b", 5, 5)]);
+        for named in ["b", "b=", "b=-1", "b=1.5", "b=1 b=2"] {
+            check(named, &two, None);
+        }
+        check("x=1", &two, Some("x=1"));
+    }
+}

@@ -1,0 +1,43 @@
+//! The commands that talk to a running gateway, by its admin API.
+
+pub(crate) mod apply;
+mod client;
+pub(crate) mod dial;
+pub(crate) mod history;
+pub(crate) mod routes;
+pub(crate) mod stats;
+pub(crate) mod status;
+mod table;
+
+use waypost_admin::problem::Problem;
+
+use crate::Outcome;
+use crate::cli::Format;
+use crate::output;
+
+pub(crate) use client::Client;
+
+/// What a gateway answered: what was asked for, or why not.
+type Answer<T> = Result<T, Problem>;
+
+/// Prints why a gateway refuses, where people or scripts look for it.
+fn refused(problem: &Problem, format: Format) -> anyhow::Result<Outcome> {
+    if format == Format::Json {
+        output::print_json(problem)?;
+        return Ok(Outcome::Bad);
+    }
+    for diagnostic in &problem.diagnostics {
+        let text = |key: &str| diagnostic[key].as_str().unwrap_or_default().to_owned();
+        let mut line = format!("{}[{}]: {}\n", text("severity"), text("code"), text("message"));
+        if diagnostic["file"].is_string() {
+            let place = format!("{}:{}:{}", text("file"), diagnostic["line"], diagnostic["column"]);
+            line = format!("{place}: {line}");
+        }
+        if diagnostic["help"].is_string() {
+            line.push_str(&format!("hint: {}\n", text("help")));
+        }
+        output::eprint(&line);
+    }
+    output::eprint(&format!("waypost: {}\n", problem.detail));
+    Ok(Outcome::Bad)
+}

@@ -1,0 +1,50 @@
+//! `waypost routes`: what is routed where, with the weights that are declared and live.
+
+use waypost_admin::api::routes::RouteView;
+
+use super::table::Table;
+use super::{Client, refused};
+use crate::Outcome;
+use crate::cli::{AdminArgs, Format};
+use crate::output;
+
+/// Lists the routes.
+pub(crate) fn routes(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcome> {
+    let routes: Vec<RouteView> = match Client::new(admin)?.get("/api/v1/routes")? {
+        Ok(routes) => routes,
+        Err(problem) => return refused(&problem, format),
+    };
+    match format {
+        Format::Text => output::print(&in_columns(&routes))?,
+        Format::Json => {
+            output::print_json(&routes)?;
+        }
+    }
+    Ok(Outcome::Good)
+}
+
+fn in_columns(routes: &[RouteView]) -> String {
+    let mut table = Table::new(&["ROUTE", "TO", ">LIVE", ">DECLARED", "MATCH"]);
+    for route in routes {
+        let matches = route.matches.join(" or ");
+        if route.arms.is_empty() {
+            table.row([&*route.name, &*route.action, "", "", &matches]);
+        }
+        for arm in &route.arms {
+            // The declared weight is shown where it is another one, so that a dial is seen at a glance.
+            let declared = if arm.declared == arm.live {
+                String::new()
+            } else {
+                arm.declared.to_string()
+            };
+            table.row([
+                &*route.name,
+                &*arm.service,
+                &arm.live.to_string(),
+                &declared,
+                &matches,
+            ]);
+        }
+    }
+    table.text()
+}

@@ -1,0 +1,119 @@
+//! `waypost stats`: arms side by side, over the same minutes.
+
+use std::thread;
+use std::time::Duration;
+
+use waypost_admin::stats::{ArmStats, Stats};
+
+use super::client::segment;
+use super::table::Table;
+use super::{Client, refused};
+use crate::Outcome;
+use crate::cli::{AdminArgs, Format};
+use crate::output;
+
+/// How often a watch looks.
+const LOOK: Duration = Duration::from_secs(2);
+/// Clears a terminal, and goes to its upper left corner.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Prints what each arm got, once or again and again.
+pub(crate) fn stats(
+    admin: &AdminArgs,
+    route: Option<&str>,
+    window: &str,
+    watch: bool,
+    format: Format,
+) -> anyhow::Result<Outcome> {
+    let client = Client::new(admin)?;
+    let mut path = format!("/api/v1/stats?window={}", segment(window));
+    if let Some(route) = route {
+        path.push_str(&format!("&route={}", segment(route)));
+    }
+    loop {
+        let stats: Stats = match client.get(&path)? {
+            Ok(stats) => stats,
+            Err(problem) => return refused(&problem, format),
+        };
+        match format {
+            Format::Text if watch && output::stdout_has_colors() => {
+                output::print(&format!("{CLEAR}{}", in_columns(&stats)))?;
+            }
+            Format::Text => output::print(&in_columns(&stats))?,
+            Format::Json => {
+                output::print_json(&stats)?;
+            }
+        }
+        if !watch {
+            return Ok(Outcome::Good);
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+fn in_columns(stats: &Stats) -> String {
+    let seconds = stats.window_seconds.round();
+    if stats.routes.is_empty() {
+        return format!("no route got a request in the last {seconds} s\n");
+    }
+    let mut table = Table::new(&[
+        "ROUTE",
+        "SERVICE",
+        ">WEIGHT",
+        ">REQUESTS",
+        ">RATE/S",
+        ">4XX",
+        ">5XX",
+        ">5XX SHARE",
+        "95 % INTERVAL",
+        ">P50",
+        ">P90",
+        ">P99",
+    ]);
+    for route in &stats.routes {
+        for arm in &route.arms {
+            table.row(row(&route.route, arm));
+        }
+    }
+    format!("the last {seconds} s\n{}", table.text())
+}
+
+fn row(route: &str, arm: &ArmStats) -> [String; 12] {
+    let class = |class: &str| arm.classes.get(class).copied().unwrap_or(0).to_string();
+    let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    let ms = |ms: Option<f64>| match ms {
+        Some(ms) if ms < 10.0 => format!("{ms:.2} ms"),
+        Some(ms) if ms < 100.0 => format!("{ms:.1} ms"),
+        Some(ms) => format!("{ms:.0} ms"),
+        None => "-".to_owned(),
+    };
+    // Of no request nothing is known.
+    let (share, interval) = if arm.requests == 0 {
+        ("-".to_owned(), "-".to_owned())
+    } else {
+        let (low, high) = arm.error_interval;
+        (
+            percent(arm.error_share),
+            format!("{} to {}", percent(low), percent(high)),
+        )
+    };
+    [
+        route.to_owned(),
+        if arm.service.is_empty() {
+            "(gateway)".to_owned()
+        } else {
+            arm.service.clone()
+        },
+        arm.weight
+            .map_or_else(|| "-".to_owned(), |weight| weight.to_string()),
+        arm.requests.to_string(),
+        format!("{:.1}", arm.rate),
+        class("4xx"),
+        class("5xx"),
+        share,
+        interval,
+        ms(arm.p50_ms),
+        ms(arm.p90_ms),
+        ms(arm.p99_ms),
+    ]
+}

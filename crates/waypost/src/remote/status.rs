@@ -1,0 +1,116 @@
+//! `waypost status`: how a running gateway is doing.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use waypost_admin::api::status::Status;
+use waypost_plan::duration;
+
+use super::{Client, refused};
+use crate::Outcome;
+use crate::cli::{AdminArgs, Format};
+use crate::output::{self, count};
+
+/// Says how the gateway is doing; bad when there is something to mend.
+pub(crate) fn status(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcome> {
+    let status: Status = match Client::new(admin)?.get("/api/v1/status")? {
+        Ok(status) => status,
+        Err(problem) => return refused(&problem, format),
+    };
+    match format {
+        Format::Text => output::print(&in_words(&status))?,
+        Format::Json => {
+            output::print_json(&status)?;
+        }
+    }
+    Ok(if status.ok { Outcome::Good } else { Outcome::Bad })
+}
+
+fn in_words(status: &Status) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<11}{value}");
+    };
+    let verdict = match (status.ok, status.draining) {
+        (_, true) => "draining",
+        (true, false) => "ok",
+        (false, false) => "something is to be mended",
+    };
+    line("status", verdict);
+    line("revision", &status.revision.to_string());
+    line("config", &status.config);
+    let uptime = duration::format(Duration::from_secs(status.uptime_seconds));
+    line(
+        "up",
+        &format!("{uptime}, version {}, process {}", status.version, status.pid),
+    );
+    for listener in &status.listeners {
+        let name = listener
+            .name
+            .as_ref()
+            .map(|name| format!(" ({name})"))
+            .unwrap_or_default();
+        let address = listener.address.as_deref().unwrap_or(&listener.bind);
+        line("listener", &format!("http://{address}{name}"));
+    }
+    line(
+        "serves",
+        &format!(
+            "{}, {}, {}, {} connected",
+            count(status.routes, "route"),
+            count(status.services, "service"),
+            count(status.workers, "worker"),
+            count(status.connections, "client"),
+        ),
+    );
+    if !status.dialed.is_empty() {
+        line("dialed", &status.dialed.join(", "));
+    }
+    if let Some(pending) = &status.pending {
+        line(
+            "pending",
+            &format!(
+                "revision {} by {} goes back to revision {} at {:.0} unless it is confirmed: waypost confirm",
+                pending.revision, pending.by, pending.reverts_to, pending.reverts_at
+            ),
+        );
+    }
+    if let Some(failed) = &status.failed_load {
+        line("refused", &format!("{:.0} {}", failed.time, failed.message));
+        for diagnostic in &failed.diagnostics {
+            let text = |key: &str| diagnostic[key].as_str().unwrap_or_default();
+            line(
+                "",
+                &format!(
+                    "{}:{}:{}: {}",
+                    text("file"),
+                    diagnostic["line"],
+                    diagnostic["column"],
+                    text("message")
+                ),
+            );
+        }
+    }
+    let writable = if status.state.writable {
+        ""
+    } else {
+        ", which cannot be written"
+    };
+    line("state", &format!("{}{writable}", status.state.directory));
+    for trouble in &status.state.troubles {
+        line("trouble", trouble);
+    }
+    for damaged in &status.state.damaged {
+        line(
+            "damaged",
+            &format!("{}: {}; it is now {}", damaged.file, damaged.why, damaged.now),
+        );
+    }
+    if status.access_log_lost > 0 {
+        line(
+            "log",
+            &format!("{} lost", count(status.access_log_lost as usize, "line")),
+        );
+    }
+    text
+}
