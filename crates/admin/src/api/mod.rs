@@ -115,7 +115,7 @@ pub fn router(shared: Arc<Shared>, access: Arc<RwLock<Access>>) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn(bound))
         .layer(middleware::from_fn_with_state(access, admit))
         .with_state(shared)
 }
@@ -136,7 +136,13 @@ async fn admit(State(access): State<Arc<RwLock<Access>>>, mut request: Request, 
     next.run(request).await
 }
 
-async fn in_time(request: Request, next: Next) -> Response {
+async fn bound(request: Request, next: Next) -> Response {
+    // Whoever announces too much is told before sending it.
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long").into_response();
+    }
     match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "it took too long").into_response(),

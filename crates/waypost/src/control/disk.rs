@@ -48,7 +48,6 @@ pub(super) fn prepare(
         // A link stays one: what it leads to is replaced.
         let target = fs::canonicalize(&path).unwrap_or(path);
         let directory = directory_of(&target);
-        sweep(directory);
         let mut file = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempfile_in(directory)?;
@@ -106,8 +105,10 @@ impl Prepared {
     }
 }
 
-/// Removes what a killed process left half written.
-fn sweep(directory: &Path) {
+/// Removes what a killed process left half written beside the config. For a start: later, it may be in the making.
+pub(super) fn sweep(config: &Path) {
+    let real = fs::canonicalize(config).unwrap_or_else(|_| config.to_owned());
+    let directory = if real.is_dir() { &real } else { directory_of(&real) };
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for entry in entries {
         if entry

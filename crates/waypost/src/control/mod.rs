@@ -116,6 +116,7 @@ impl Control {
         let keep = settings.state.keep.get();
         let mut state = State::open(settings.state.path.as_deref().map(Path::new), path, keep);
         say_what_was_found(&state);
+        disk::sweep(path);
         let number = first_revision(&mut state, &texts, checked.generation.plan());
 
         let (shared, commands) = Shared::new(

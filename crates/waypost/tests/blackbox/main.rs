@@ -6,15 +6,20 @@
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
 mod access_log;
+mod admin;
 mod cases;
 mod commands;
+mod dial;
 mod documents;
 mod drain;
 mod examples;
 mod forwarding;
 mod hostile;
+mod metrics;
 mod mirror;
 mod regression;
 mod reload;
+mod revisions;
 mod splits;
+mod state;
 mod support;

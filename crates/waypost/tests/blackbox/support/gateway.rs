@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use super::PATIENCE;
 use super::client::Client;
+use super::command::{Output, output};
 use super::message::Message;
 use super::service::Service;
 
@@ -27,7 +28,8 @@ pub(crate) struct Gateway {
     stdout: Arc<Lines>,
     addresses: Vec<SocketAddr>,
     config: PathBuf,
-    directory: TempDir,
+    directory: Arc<TempDir>,
+    environment: Vec<(String, String)>,
 }
 
 /// What a process has said so far.
@@ -116,11 +118,42 @@ impl Gateway {
 
     /// Serves the config at `path`, which may be outside of `directory`, where the process runs.
     pub(crate) fn run(directory: TempDir, path: PathBuf, environment: &[(String, String)]) -> Self {
+        Self::start(Arc::new(directory), path, environment.to_vec())
+    }
+
+    /// Kills it without a warning, and starts it again where it was.
+    pub(crate) fn restarted(mut self) -> Self {
+        self.kill();
+        let (path, environment) = (self.config.clone(), std::mem::take(&mut self.environment));
+        Self::start(Arc::clone(&self.directory), path, environment)
+    }
+
+    /// Starts another one on the same config.
+    pub(crate) fn again(&self) -> Self {
+        Self::start(
+            Arc::clone(&self.directory),
+            self.config.clone(),
+            self.environment.clone(),
+        )
+    }
+
+    /// Starts another one on another config, in the same directory.
+    pub(crate) fn on(&self, config: &Path) -> Self {
+        Self::start(Arc::clone(&self.directory), config.to_owned(), Vec::new())
+    }
+
+    /// Kills it without a warning.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn start(directory: Arc<TempDir>, path: PathBuf, environment: Vec<(String, String)>) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_waypost"))
             .arg("run")
             .arg(&path)
             .current_dir(directory.path())
-            .envs(environment.iter().cloned())
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .stdout(Stdio::piped())
@@ -135,6 +168,7 @@ impl Gateway {
             addresses: Vec::new(),
             config: path,
             directory,
+            environment,
         };
         gateway.wait_for("ready");
         gateway.addresses = gateway.said().iter().filter_map(|line| listening(line)).collect();
@@ -163,6 +197,55 @@ impl Gateway {
     /// The answer to these bytes on a connection of their own.
     pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Message {
         self.connect().ask(request)
+    }
+
+    /// Where its admin API is.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        let line = self
+            .said()
+            .into_iter()
+            .rev()
+            .find_map(|line| line.strip_prefix("admin on http://")?.parse().ok());
+        line.expect("an admin address")
+    }
+
+    /// Asks its admin API; `fields` are whole lines with their line ends.
+    pub(crate) fn admin(&self, method: &str, path: &str, fields: &str, body: &str) -> Message {
+        let address = self.admin_address();
+        let length = body.len();
+        Client::connect(address).ask(format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    /// Asks its admin API for JSON.
+    pub(crate) fn admin_json(&self, path: &str) -> serde_json::Value {
+        let answer = self.admin("GET", path, "", "");
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// Turns a dial.
+    pub(crate) fn dial(&self, route: &str, weights: &serde_json::Value) -> Message {
+        let path = format!("/api/v1/routes/{route}/split");
+        self.admin(
+            "PUT",
+            &path,
+            "Content-Type: application/json\r\n",
+            &weights.to_string(),
+        )
+    }
+
+    /// Runs a command that talks to it.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
+        let admin = format!("http://{}", self.admin_address());
+        output(
+            Command::new(env!("CARGO_BIN_EXE_waypost"))
+                .args(arguments)
+                .env("WAYPOST_ADMIN", admin)
+                .env("USER", "tester")
+                .current_dir(self.directory()),
+        )
     }
 
     /// Waits for a line on standard error that begins with `start`.

@@ -1,0 +1,378 @@
+//! The admin API: who may use it, and what it says of itself and of the gateway.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::client::{Client, get};
+use crate::support::command::waypost_in;
+use crate::support::gateway::{Gateway, LISTENER, everything_to, services};
+use crate::support::service::Service;
+
+fn saying(admin: &str) -> String {
+    format!("{LISTENER}routes: [{{ name: all, respond: {{ status: 200, body: hello }} }}]\nadmin: {admin}\n")
+}
+
+#[test]
+fn no_web_page_reaches_it_through_a_browser() {
+    let gateway = Gateway::with(saying("{ bind: 127.0.0.1:0 }"));
+    let address = gateway.admin_address();
+    let put = |fields: &str| {
+        let body = "{\"a\": 1}";
+        let request = format!(
+            "PUT /api/v1/routes/all/split HTTP/1.1\r\n{fields}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        Client::connect(address).ask(request).status()
+    };
+    let own = format!("Host: {address}\r\n");
+    // A page that has rebound its name, a page of another origin, a form, an image.
+    assert_eq!(put("Host: evil.example:9900\r\n"), 403);
+    assert_eq!(put(&format!("{own}Origin: http://evil.example\r\n")), 403);
+    assert_eq!(put(&format!("{own}Origin: null\r\n")), 403);
+    assert_eq!(put(&format!("{own}Sec-Fetch-Site: cross-site\r\n")), 403);
+    // Our own page, and no page at all: what is wrong is the route, then.
+    assert_eq!(put(&format!("{own}Origin: http://{address}\r\n")), 422);
+    assert_eq!(put(&own), 422);
+    let read = Client::connect(address).ask("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    assert_eq!(read.status(), 403);
+    // No page may read an answer either: nothing allows another origin.
+    let preflight = format!(
+        "OPTIONS /api/v1/status HTTP/1.1\r\n{own}Origin: http://{address}\r\nAccess-Control-Request-Method: PUT\r\n\r\n"
+    );
+    let answer = Client::connect(address).ask(preflight);
+    assert_eq!(answer.values("access-control-allow-origin").len(), 0);
+}
+
+#[test]
+fn a_token_is_needed_where_there_are_tokens_and_names_who_asks() {
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("tokens");
+    fs::write(&tokens, "ann secret-of-ann\nsecret-of-nobody\n").unwrap();
+    let service = Service::echo("a");
+    let path = directory.path().join("waypost.yaml");
+    let admin = format!("admin: {{ bind: 0.0.0.0:0, token_file: {} }}\n", tokens.display());
+    fs::write(&path, everything_to(&service, &format!("{LISTENER}{admin}"))).unwrap();
+    let gateway = Gateway::run(directory, path, &[]);
+    let port = gateway.admin_address().port();
+    let ask = |request: &str| Client::connect(([127, 0, 0, 1], port).into()).ask(request);
+    let get = |path: &str, token: &str| {
+        ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: gateway.internal\r\nAuthorization: Bearer {token}\r\n\r\n"
+        ))
+    };
+    assert_eq!(get("/api/v1/status", "secret-of-ann").status(), 200);
+    assert_eq!(get("/metrics", "secret-of-nobody").status(), 200);
+    let refused = get("/api/v1/status", "secret-of-an");
+    assert_eq!(refused.status(), 401);
+    assert_eq!(
+        refused.header("www-authenticate"),
+        Some("Bearer realm=\"waypost\"")
+    );
+    assert_eq!(
+        ask("GET /api/v1/status HTTP/1.1\r\nHost: x\r\n\r\n").status(),
+        401
+    );
+    // Whoever supervises the process has no token.
+    assert_eq!(ask("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").status(), 200);
+    assert_eq!(ask("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").status(), 200);
+
+    let admin = format!("http://127.0.0.1:{port}");
+    let dial = ["dial", "all", "a=7", "--admin", &admin];
+    waypost_in(gateway.directory(), &dial).expect(1);
+    let with_token = [&dial[..], &["--token", "secret-of-ann", "--format", "json"]].concat();
+    let dialed = waypost_in(gateway.directory(), &with_token).expect(0).json();
+    assert_eq!(dialed["by"], "ann");
+    let with_file = [&dial[..], &["--token-file", "tokens"]].concat();
+    waypost_in(gateway.directory(), &with_file).expect(0);
+
+    fs::write(gateway.directory().join("tokens"), "bob secret-of-bob-x\n").unwrap();
+    assert_eq!(
+        get("/api/v1/status", "secret-of-ann").status(),
+        401,
+        "the file is read again"
+    );
+    assert_eq!(get("/api/v1/status", "secret-of-bob-x").status(), 200);
+}
+
+#[test]
+fn a_token_file_that_is_not_there_refuses_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = saying("{ bind: 127.0.0.1:0, token_file: nowhere }");
+    fs::write(directory.path().join("waypost.yaml"), config).unwrap();
+    let ran = waypost_in(directory.path(), &["run"]).expect(2);
+    assert!(
+        ran.stderr.contains("the token file `nowhere` cannot be read"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn an_explicit_address_that_is_taken_refuses_the_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = saying(&format!("{{ bind: {address} }}"));
+    fs::write(directory.path().join("waypost.yaml"), config).unwrap();
+    let ran = waypost_in(directory.path(), &["run"]).expect(2);
+    let expected = format!("cannot listen on the admin address {address}");
+    assert!(ran.stderr.contains(&expected), "{}", ran.stderr);
+}
+
+#[test]
+fn a_unix_socket_is_for_its_owner_and_goes_with_the_gateway() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("admin.sock");
+    let path = directory.path().join("waypost.yaml");
+    fs::write(&path, saying(&format!("{{ bind: unix:{} }}", socket.display()))).unwrap();
+    let mut gateway = Gateway::run(directory, path, &[]);
+    let address = format!("unix:{}", socket.display());
+    gateway.wait_for(&format!("admin on {address}"));
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("ok\n"),
+        "{answer}"
+    );
+    waypost_in(gateway.directory(), &["status", "--admin", &address]).expect(0);
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(!socket.exists());
+    // What a killed process leaves behind is taken over.
+    let mut gateway = gateway.restarted();
+    gateway.kill();
+    assert!(socket.exists());
+    gateway.restarted();
+}
+
+#[test]
+fn it_can_be_off_and_move_while_the_gateway_serves() {
+    let gateway = Gateway::with(saying("off"));
+    assert!(
+        !gateway.said().iter().any(|line| line.starts_with("admin on")),
+        "{:?}",
+        gateway.said()
+    );
+    gateway.rewrite(saying("{ bind: 127.0.0.1:0 }"));
+    gateway.wait_for("admin on http://");
+    let first = gateway.admin_address();
+    assert_eq!(gateway.admin("GET", "/healthz", "", "").status(), 200);
+    gateway.rewrite(saying("{ bind: \"[::1]:0\" }"));
+    gateway.wait_for("admin on http://[::1]");
+    assert_eq!(gateway.admin("GET", "/healthz", "", "").status(), 200);
+    assert!(Client::try_connect(first).is_err(), "the old one is closed");
+    gateway.rewrite(saying("off"));
+    gateway.wait_for_revision(4);
+    assert!(Client::try_connect(gateway.admin_address()).is_err());
+}
+
+#[test]
+fn an_admin_address_that_cannot_be_had_refuses_the_change() {
+    let gateway = Gateway::with(saying("{ bind: 127.0.0.1:0 }"));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    gateway.rewrite(saying(&format!("{{ bind: {} }}", taken.local_addr().unwrap())));
+    gateway.wait_for("waypost: the change is refused: cannot listen on the admin address");
+    let status = gateway.admin_json("/api/v1/status");
+    assert_eq!((&status["revision"], &status["ok"]), (&json!(1), &json!(false)));
+}
+
+#[test]
+fn tokens_can_be_asked_for_without_another_address() {
+    let gateway = Gateway::with(saying("{ bind: 127.0.0.1:0 }"));
+    let address = gateway.admin_address();
+    fs::write(gateway.directory().join("tokens"), "secret-secret\n").unwrap();
+    let tokens = gateway.directory().join("tokens");
+    gateway.rewrite(saying(&format!(
+        "{{ bind: 127.0.0.1:0, token_file: {} }}",
+        tokens.display()
+    )));
+    gateway.wait_for_revision(2);
+    assert_eq!(gateway.admin_address(), address);
+    assert_eq!(gateway.admin("GET", "/metrics", "", "").status(), 401);
+    let token = "Authorization: Bearer secret-secret\r\n";
+    assert_eq!(gateway.admin("GET", "/metrics", token, "").status(), 200);
+}
+
+#[test]
+fn every_operation_that_the_description_has_is_there() {
+    let gateway = Gateway::with(saying("{ bind: 127.0.0.1:0 }"));
+    let document = gateway.admin_json("/api/v1/openapi.json");
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut count = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            count += 1;
+            if path == "/api/v1/events" {
+                continue;
+            }
+            let path = path.replace("{name}", "all").replace("{number}", "1");
+            let answer = gateway.admin(&method.to_uppercase(), &path, "", "");
+            let status = answer.status().to_string();
+            assert!(
+                !operation["responses"][&status].is_null(),
+                "{method} {path}: {status} is not described"
+            );
+            assert_ne!(answer.status(), 405, "{method} {path}");
+        }
+    }
+    assert!(count >= 20, "{count} operations");
+    assert_eq!(gateway.admin("PATCH", "/api/v1/status", "", "").status(), 405);
+    let nothing = gateway.admin("GET", "/api/v2", "", "");
+    assert_eq!(
+        (nothing.status(), nothing.header("content-type")),
+        (404, Some("application/problem+json"))
+    );
+}
+
+#[test]
+fn it_is_not_ready_while_it_drains() {
+    let slow = Service::scripted(|talk| {
+        talk.request();
+        talk.read_to_end();
+    });
+    let mut gateway = Gateway::to(&slow);
+    assert_eq!(gateway.admin("GET", "/readyz", "", "").status(), 200);
+    let mut client = gateway.connect();
+    client.send(get("http://a/"));
+    slow.wait_for("GET / ");
+    gateway.signal(Signal::TERM);
+    gateway.wait_for("draining");
+    assert_eq!(gateway.admin("GET", "/readyz", "", "").status(), 503);
+    assert_eq!(gateway.admin("GET", "/healthz", "", "").status(), 200);
+    assert_eq!(gateway.dial("all", &json!({ "service": 1 })).status(), 503);
+    client.reset();
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn services_tell_where_they_are_and_which_routes_lead_there() {
+    let (up, down) = (Service::echo("up"), Service::refusing());
+    let gateway = Gateway::with(format!(
+        "{LISTENER}{}routes:\n  - {{ name: r, to: {{ up: 1, refusing: 1 }}, force: {{ header: x, values: {{ d: refusing }} }} }}\n  \
+         - {{ name: m, match: {{ path: /m }}, to: up, mirror: {{ to: refusing }} }}\n",
+        services([&up, &down])
+    ));
+    let listened = Client::connect(gateway.admin_address());
+    let mut events = listened;
+    events.send(format!(
+        "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n",
+        gateway.admin_address()
+    ));
+    assert_eq!(
+        events.answer_head().header("content-type"),
+        Some("text/event-stream")
+    );
+    assert_eq!(
+        gateway.ask("GET / HTTP/1.1\r\nHost: a\r\nX: d\r\n\r\n").status(),
+        502
+    );
+    events.expect("event: endpoint_left\n");
+    events.expect("\"service\":\"refusing\"");
+    let all = gateway.admin_json("/api/v1/services");
+    let by_name = |name: &str| {
+        all.as_array()
+            .unwrap()
+            .iter()
+            .find(|service| service["name"] == name)
+            .unwrap()
+            .clone()
+    };
+    let down_now = by_name("refusing");
+    assert_eq!(
+        (&down_now["routes"], &down_now["mirrors"]),
+        (&json!(["r"]), &json!(["m"]))
+    );
+    assert_eq!(
+        down_now["endpoints"][0]["addresses"],
+        json!([{ "address": down.address().to_string(), "resting": true }])
+    );
+    assert_eq!(by_name("up")["endpoints"][0]["addresses"][0]["resting"], false);
+    assert_eq!(gateway.dial("r", &json!({ "up": 9 })).status(), 200);
+    events.expect("event: dial\n");
+    events.expect("\"route\":\"r\"");
+}
+
+#[test]
+fn a_body_that_is_too_long_and_a_head_that_never_ends_are_refused() {
+    let gateway = Gateway::with(saying("{ bind: 127.0.0.1:0 }"));
+    let address = gateway.admin_address();
+    let mut client = Client::connect(address);
+    client.send(format!(
+        "PUT /api/v1/config HTTP/1.1\r\nHost: {address}\r\nIf-Match: *\r\nContent-Type: application/yaml\r\nContent-Length: 99999999\r\n\r\n"
+    ));
+    assert_eq!(client.answer().status(), 413);
+    let mut client = Client::connect(address);
+    client.send(format!("GET /{} HTTP/1.1\r\n", "x".repeat(1 << 20)));
+    let refused = client.try_answer();
+    assert!(refused.is_none_or(|answer| answer.status() == 431 || answer.status() == 414));
+    assert_eq!(gateway.admin("GET", "/healthz", "", "").status(), 200);
+}
+
+#[test]
+fn status_is_red_until_a_broken_config_is_mended() {
+    let gateway = Gateway::with(saying("{ bind: 127.0.0.1:0 }"));
+    let status = gateway.command(&["status"]).expect(0);
+    assert!(
+        status.stdout.starts_with("status     ok\nrevision   1\n"),
+        "{}",
+        status.stdout
+    );
+    gateway.rewrite(format!("{}typo: 1\n", saying("{ bind: 127.0.0.1:0 }")));
+    gateway.wait_for("waypost: revision 1 stays in force");
+    let status = gateway.command(&["status"]).expect(1);
+    assert!(
+        status.stdout.contains("`typo` is not a key of the configuration"),
+        "{}",
+        status.stdout
+    );
+    let json: Value = gateway.admin_json("/api/v1/status");
+    assert_eq!(json["failed_load"]["diagnostics"][0]["code"], "unknown-key");
+    let metrics = gateway.admin("GET", "/metrics", "", "").text();
+    assert!(
+        metrics.contains("\nwaypost_config_last_load_successful 0\n"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("waypost_config_loads_total{outcome=\"refused\"} 1\n"),
+        "{metrics}"
+    );
+    gateway.rewrite(saying("{ bind: 127.0.0.1:0 }"));
+    gateway.wait_for("revision 1 is in force");
+    gateway.command(&["status"]).expect(0);
+}
+
+#[test]
+fn commands_say_when_no_gateway_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let ran = waypost_in(
+        directory.path(),
+        &["status", "--admin", &format!("http://{free}")],
+    )
+    .expect(2);
+    assert!(
+        ran.stderr.contains("no gateway answers at") && ran.stderr.contains("hint:"),
+        "{}",
+        ran.stderr
+    );
+    waypost_in(directory.path(), &["status", "--admin", "unix:nowhere.sock"]).expect(2);
+    let wrong = waypost_in(directory.path(), &["status", "--admin", "localhost:9900"]).expect(2);
+    assert!(
+        wrong.stderr.contains("is not an admin address"),
+        "{}",
+        wrong.stderr
+    );
+}

@@ -1,0 +1,222 @@
+//! What outlives the process: whatever happens to it or to its files, the gateway starts, serves the config, says what
+//! it found, and has what it acknowledged.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::support::client::Client;
+use crate::support::gateway::{Gateway, LISTENER};
+
+/// A split that nobody asks, in a directory of its own with the state beside.
+fn gateway() -> Gateway {
+    Gateway::with(format!(
+        "{LISTENER}services: {{ a: {{ endpoints: [] }}, b: {{ endpoints: [] }} }}\nroutes: [{{ name: r, to: {{ a: 1, b: 1 }} }}]\n"
+    ))
+}
+
+fn state(gateway: &Gateway) -> PathBuf {
+    gateway.directory().join(".waypost")
+}
+
+fn live_a(gateway: &Gateway) -> u64 {
+    gateway.admin_json("/api/v1/routes/r")["arms"][0]["live"]
+        .as_u64()
+        .unwrap()
+}
+
+/// The files of a directory and below.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else {
+            all.push(path);
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn what_was_acknowledged_is_there_whenever_the_process_is_killed() {
+    let mut gateway = gateway();
+    let mut acknowledged = 1;
+    // A kill after every so many writes, in the middle of the next ones.
+    for round in 0..10 {
+        let address = gateway.admin_address();
+        let mut child = gateway;
+        let first = acknowledged;
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(move || {
+                let mut acknowledged = first;
+                let mut client = Client::connect(address);
+                loop {
+                    let body = json!({ "a": acknowledged + 1, "b": 1 }).to_string();
+                    let request = format!(
+                        "PUT /api/v1/routes/r/split HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    match client.try_answer_to(&request) {
+                        Some(answer) if answer.is_complete && answer.status() == 200 => acknowledged += 1,
+                        _ => return acknowledged,
+                    }
+                }
+            });
+            // The dials of this round have begun to be live.
+            while live_a(&child) < first + 10 + round {}
+            child.kill();
+            acknowledged = writer.join().unwrap();
+        });
+        gateway = child.restarted();
+        let live = live_a(&gateway);
+        assert!(
+            live == acknowledged || live == acknowledged + 1,
+            "{live} is live, {acknowledged} was acknowledged"
+        );
+        acknowledged = live;
+        assert!(
+            !gateway.said().iter().any(|line| line.contains("damaged")),
+            "{:?}",
+            gateway.said()
+        );
+        let left: Vec<PathBuf> = files(&state(&gateway))
+            .into_iter()
+            .filter(|file| file.to_string_lossy().contains("unfinished"))
+            .collect();
+        assert_eq!(left, Vec::<PathBuf>::new(), "what is half written is swept");
+    }
+}
+
+#[test]
+fn whatever_is_damaged_is_set_aside_named_and_does_not_keep_the_gateway_from_serving() {
+    let fresh = |damage: &dyn Fn(&Path)| {
+        let mut gateway = gateway();
+        assert_eq!(gateway.dial("r", &json!({ "a": 7, "b": 1 })).status(), 200);
+        gateway.kill();
+        damage(&state(&gateway));
+        gateway.restarted()
+    };
+    let dials =
+        |bytes: &'static [u8]| move |state: &Path| fs::write(state.join("dials.json"), bytes).unwrap();
+    for bytes in [&b""[..], b"waypost-state 1", b"{}", b"\0\0\0\0\0\0\n"] {
+        let gateway = fresh(&dials(bytes));
+        gateway.wait_for_part("dials.json` is damaged");
+        assert_eq!(live_a(&gateway), 1, "what the config says");
+        assert!(state(&gateway).join("dials.json.bad").is_file());
+        let status = gateway.admin_json("/api/v1/status");
+        assert_eq!(
+            (&status["ok"], status["state"]["damaged"].as_array().map(Vec::len)),
+            (&json!(false), Some(1))
+        );
+        let metrics = gateway.admin("GET", "/metrics", "", "").text();
+        assert!(metrics.contains("\nwaypost_state_damaged_files 1\n"), "{metrics}");
+        assert_eq!(gateway.dial("r", &json!({ "a": 3, "b": 1 })).status(), 200);
+        let gateway = gateway.restarted();
+        assert_eq!(live_a(&gateway), 3);
+    }
+    let gateway = fresh(&|state| {
+        let path = state.join("revisions/1.revision");
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 3;
+        bytes[last] ^= 1;
+        fs::write(path, bytes).unwrap();
+    });
+    gateway.wait_for_part("1.revision` is damaged");
+    assert_eq!(live_a(&gateway), 7, "the dial is another file");
+    assert_eq!(gateway.admin_json("/api/v1/revisions")[0]["number"], 2);
+    assert_eq!(gateway.admin("GET", "/api/v1/revisions/1", "", "").status(), 404);
+}
+
+#[test]
+fn every_file_may_be_cut_anywhere() {
+    let mut gateway = gateway();
+    assert_eq!(gateway.dial("r", &json!({ "a": 7, "b": 1 })).status(), 200);
+    gateway.kill();
+    let originals: Vec<(PathBuf, Vec<u8>)> = files(&state(&gateway))
+        .into_iter()
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    for part in [0, 1, 3] {
+        for (path, bytes) in &originals {
+            fs::write(path, &bytes[..bytes.len() * part / 4]).unwrap();
+        }
+        gateway = gateway.restarted();
+        assert_eq!(gateway.get("http://x/").status(), 503, "it serves");
+        gateway.kill();
+        fs::remove_dir_all(state(&gateway)).unwrap();
+        fs::create_dir_all(state(&gateway).join("revisions")).unwrap();
+        for (path, bytes) in &originals {
+            fs::write(path, bytes).unwrap();
+        }
+    }
+    assert_eq!(live_a(&gateway.restarted()), 7);
+}
+
+#[test]
+fn a_state_that_cannot_be_written_keeps_nobody_from_being_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("waypost.yaml");
+    fs::write(directory.path().join("state"), "no directory").unwrap();
+    let text = |body: &str| {
+        format!(
+            "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nstate: {}\nroutes: [{{ name: all, respond: {{ status: 200, body: {body} }} }}]\n",
+            directory.path().join("state").display()
+        )
+    };
+    fs::write(&path, text("one")).unwrap();
+    let (one, two, three) = (text("one"), text("two"), text("three"));
+    let gateway = Gateway::run(directory, path, &[]);
+    gateway.wait_for_part("cannot be used");
+    assert_eq!(gateway.get("http://a/").text(), "one");
+    let status = gateway.admin_json("/api/v1/status");
+    assert_eq!(
+        (&status["ok"], &status["state"]["writable"]),
+        (&json!(false), &json!(false))
+    );
+    // What comes by the API has to be stored; what is on disk is the user's will.
+    let fields = "Content-Type: application/yaml\r\nIf-Match: *\r\n";
+    assert_eq!(gateway.admin("PUT", "/api/v1/config", fields, &two).status(), 507);
+    assert_eq!(fs::read_to_string(gateway.config()).unwrap(), one);
+    gateway.rewrite(&two);
+    gateway.wait_for_revision(2);
+    assert_eq!(gateway.get("http://a/").text(), "two");
+    assert_eq!(gateway.admin_json("/api/v1/revisions/1")["files"][0]["text"], one);
+    // Once the disk is mended, all is well again.
+    fs::remove_file(gateway.directory().join("state")).unwrap();
+    assert_eq!(
+        gateway.admin("PUT", "/api/v1/config", fields, &three).status(),
+        200
+    );
+    assert_eq!(gateway.admin_json("/api/v1/status")["state"]["writable"], true);
+    assert_eq!(gateway.restarted().get("http://a/").text(), "three");
+}
+
+#[test]
+fn configs_in_one_directory_do_not_share_their_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = |weight: u64| {
+        format!(
+            "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nservices: {{ a: {{ endpoints: [] }}, b: {{ endpoints: [] }} }}\n\
+             routes: [{{ name: r, to: {{ a: {weight}, b: 1 }} }}]\n"
+        )
+    };
+    let (one, other) = (
+        directory.path().join("one.yaml"),
+        directory.path().join("other.yaml"),
+    );
+    fs::write(&one, text(1)).unwrap();
+    fs::write(&other, text(2)).unwrap();
+    let first = Gateway::run(directory, one, &[]);
+    assert_eq!(first.dial("r", &json!({ "a": 50, "b": 1 })).status(), 200);
+    let second = first.on(&other);
+    assert_eq!(live_a(&second), 2);
+    assert_eq!(second.dial("r", &json!({ "a": 60, "b": 1 })).status(), 200);
+    assert_eq!(
+        (live_a(&first.restarted()), live_a(&second.restarted())),
+        (50, 60)
+    );
+}
