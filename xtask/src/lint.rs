@@ -18,6 +18,8 @@ pub(crate) fn run() -> Result<()> {
         "clippy",
         "--workspace",
         "--all-targets",
+        "--features",
+        "waypost/system-tests",
         "--keep-going",
         "--",
         "-D",

@@ -5,6 +5,7 @@ mod command;
 mod fuzz;
 mod licences;
 mod lint;
+mod system;
 mod test;
 mod words;
 
@@ -16,6 +17,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [ARGS…]           all tests; ARGS go to `cargo test`
+  system                 tests against servers of other people: needs prometheus, from the system's packages
   lint                   format, clippy and documentation, without a warning
   arrows                 what a crate must not depend on, and that no crate is there twice
   words                  what must not stand in a file
@@ -42,6 +44,7 @@ fn run(arguments: &[String]) -> Result<()> {
     }
     match &**command {
         "test" => test::run(rest),
+        "system" => system::run(),
         "lint" => lint::run(),
         "arrows" => arrows::run(),
         "words" => words::run(),

@@ -101,9 +101,57 @@ pub fn document() -> Value {
     })
 }
 
+/// The reference page.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Admin API\n\nThis page is made from the code. The API is at `admin.bind`, by default \
+         `http://127.0.0.1:9900`; `GET /api/v1/openapi.json` gives its OpenAPI 3.1 document, with the schemas of all \
+         bodies. Errors are problem documents (RFC 9457) with `status`, `title`, `detail`, and, where a config is \
+         wrong, `diagnostics`. How to use it, and who may, is in [operations.md](operations.md#the-admin-api).\n\n",
+    );
+    for operation in super::operations() {
+        let method = operation.method.to_uppercase();
+        page.push_str(&format!(
+            "## `{method} {}`\n\n{}.\n\n",
+            operation.path, operation.summary
+        ));
+        for (name, meaning) in operation.query {
+            page.push_str(&format!("- `?{name}=`: {meaning}.\n"));
+        }
+        if let Some(body) = &operation.body {
+            page.push_str(&format!("- body: `{}`\n", body.kind));
+        }
+        page.push_str(&format!("- answer: `{}`\n", operation.answer.kind));
+        if !operation.problems.is_empty() {
+            let problems: Vec<String> = operation.problems.iter().map(u16::to_string).collect();
+            page.push_str(&format!("- problems: {}\n", problems.join(", ")));
+        }
+        page.push('\n');
+    }
+    page.truncate(page.trim_end().len());
+    page.push('\n');
+    page
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Set to write the page instead of comparing it.
+    const UPDATE: &str = "UPDATE_DOCS";
+
+    #[test]
+    fn the_page_in_docs_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/admin-api.md");
+        if std::env::var_os(UPDATE).is_some() {
+            std::fs::write(path, reference()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap();
+        assert!(
+            written == reference(),
+            "docs/admin-api.md is old; run the tests with {UPDATE}=1"
+        );
+    }
 
     /// Every `$ref` in a document.
     fn references(value: &Value, found: &mut Vec<String>) {

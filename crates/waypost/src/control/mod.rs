@@ -114,10 +114,10 @@ impl Control {
     ) -> anyhow::Result<(Self, tokio::sync::mpsc::Receiver<Command>)> {
         let settings = checked.generation.plan().settings().clone();
         let keep = settings.state.keep.get();
-        let mut state = State::open(settings.state.path.as_deref().map(Path::new), path, keep);
+        let state = State::open(settings.state.path.as_deref().map(Path::new), path, keep);
         say_what_was_found(&state);
         disk::sweep(path);
-        let number = first_revision(&mut state, &texts, checked.generation.plan());
+        let revision = first_revision(&state, &texts, checked.generation.plan());
 
         let (shared, commands) = Shared::new(
             version,
@@ -129,7 +129,7 @@ impl Control {
             },
         );
         let (server, no_server) = open_admin(settings.admin.as_ref(), &shared).await?;
-        let generation = checked.generation.numbered(number);
+        let generation = checked.generation.numbered(revision.number);
         state.dials.apply_to(&generation);
         let (mut gateway, listened) = Gateway::start(generation, tokio::runtime::Handle::current()).await?;
         shared.serves(gateway.view());
@@ -152,10 +152,24 @@ impl Control {
         };
         control.announce(&listened);
         say_admin(control.server.as_ref(), no_server.as_ref());
+        // Only what has come into force is a revision.
+        if control.state.revisions.get(revision.number).is_none() {
+            control.store_first(&revision);
+        }
         control.drop_stale_dials();
         control.remember_good();
         control.report_state();
         Ok((control, commands))
+    }
+
+    /// Where it is asked and told, as it is announced.
+    pub(crate) fn admin_address(&self) -> Option<&str> {
+        self.server.as_ref().map(|server| &*server.address)
+    }
+
+    /// Where clients are accepted, by the text of each `bind`, in order of declaration.
+    pub(crate) fn listening(&self) -> Vec<(String, String)> {
+        self.gateway.listening()
     }
 
     /// Lets go of everything but the gateway, which is about to stop, and of its admin address.
@@ -307,6 +321,23 @@ impl Control {
         }
     }
 
+    /// Stores the revision that a start serves, as far as that is possible.
+    fn store_first(&mut self, revision: &Revision) {
+        let texts = self.in_force.clone();
+        let stored = if self.state.is_writable() {
+            self.state.revisions.store(revision, &texts)
+        } else {
+            // Why not is said already.
+            return self.state.revisions.remember(revision, &texts);
+        };
+        if let Err(error) = stored {
+            let trouble = format!("revision {} cannot be stored: {error}", revision.number);
+            eprint(&format!("waypost: {trouble}; it is kept in memory only\n"));
+            self.state.troubles.push(trouble);
+            self.state.revisions.remember(revision, &texts);
+        }
+    }
+
     fn store(&mut self, revision: &Revision, texts: &Texts, is_users_file: bool) -> Result<(), StoreError> {
         let directory = self.state.directory().to_owned();
         let stored = self.state.writable().and_then(|()| {
@@ -333,7 +364,7 @@ impl Control {
         for listener in listened {
             eprint(&format!("listening on http://{}\n", listener.address));
         }
-        let listening = self.gateway.listening();
+        let listening = self.listening();
         self.shared.update(|report| report.listening = listening);
     }
 
@@ -448,40 +479,23 @@ fn say_admin(server: Option<&Server>, no_server: Option<&OpenError>) {
     }
 }
 
-/// The number of the revision that a start serves: the latest one's if the text is the same, else a new one's.
-fn first_revision(state: &mut State, texts: &Texts, plan: &waypost_plan::Plan) -> u64 {
-    if let Some(latest) = state.revisions.latest()
+/// The revision that a start serves: the latest one if the text is the same, else a new one, which is not stored yet.
+fn first_revision(state: &State, texts: &Texts, plan: &waypost_plan::Plan) -> Revision {
+    let latest = state.revisions.latest();
+    if let Some(latest) = latest
         && latest.hash == revisions::hash(texts)
     {
-        return latest.number;
+        return latest.clone();
     }
-    let summary = match state.revisions.latest().map(|latest| latest.number) {
-        Some(number) => match state
-            .revisions
-            .texts(number)
-            .ok()
-            .and_then(|texts| load::load(&texts).ok())
-        {
-            Some(before) => Difference::between(&before.plan, plan).to_string(),
-            None => check::summary(plan),
-        },
+    let before = latest.and_then(|latest| {
+        let texts = state.revisions.texts(latest.number).ok()?;
+        load::load(&texts).ok()
+    });
+    let summary = match before {
+        Some(before) => Difference::between(&before.plan, plan).to_string(),
         None => check::summary(plan),
     };
-    let revision = state.revisions.next(Origin::File, None, summary, texts);
-    let stored = state
-        .is_writable()
-        .then(|| state.revisions.store(&revision, texts));
-    match stored {
-        Some(Ok(())) => {}
-        Some(Err(error)) => {
-            let trouble = format!("revision {} cannot be stored: {error}", revision.number);
-            eprint(&format!("waypost: {trouble}; it is kept in memory only\n"));
-            state.troubles.push(trouble);
-            state.revisions.remember(&revision, texts);
-        }
-        None => state.revisions.remember(&revision, texts),
-    }
-    revision.number
+    state.revisions.next(Origin::File, None, summary, texts)
 }
 
 fn say_what_was_found(state: &State) {

@@ -7,11 +7,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use waypost_admin::server::OpenError;
+use waypost_plan::admin::Admin;
+use waypost_proxy::gateway::ApplyError;
 
 use crate::{Outcome, output, run};
 
 /// Where the gateway listens if the port is free.
 const GATEWAY_PORT: u16 = 8080;
+/// Where the admin API is if the port is free: where commands look for it.
+const ADMIN_PORT: u16 = Admin::PORT;
 /// Where the services listen if the ports are free.
 const SERVICE_PORTS: [(&str, u16); 3] = [("orders", 9001), ("users-v1", 9002), ("users-v2", 9003)];
 
@@ -31,17 +36,41 @@ pub(crate) fn demo() -> anyhow::Result<Outcome> {
             config = config.replace(&format!("{{{name}}}"), &address.to_string());
             tokio::spawn(service::serve(name, listener));
         }
-        // The gateway binds for itself; only the port is found out here.
-        let (listener, gateway) = bind(GATEWAY_PORT).await?;
-        drop(listener);
-        let config = config.replace("{gateway}", &gateway.to_string());
-        let path = write(&config)?;
-        run::serve(&path, |_| {
-            output::print(&guide(gateway, &path, &how_to_call()))?;
-            Ok(())
-        })
-        .await
+        let path = directory()?.join("waypost.yaml");
+        let (mut gateway, mut admin) = (GATEWAY_PORT, ADMIN_PORT);
+        loop {
+            let served = serve(&path, &config, gateway, admin).await;
+            // Where somebody else has the usual port, any will do.
+            match served {
+                Err(error) if admin != 0 && error.downcast_ref::<OpenError>().is_some() => admin = 0,
+                Err(error) if gateway != 0 && error.downcast_ref::<ApplyError>().is_some() => gateway = 0,
+                served => return served,
+            }
+        }
     })
+}
+
+/// Serves the demo on these ports.
+async fn serve(path: &Path, config: &str, gateway: u16, admin: u16) -> anyhow::Result<Outcome> {
+    let config = config
+        .replace("{gateway}", &format!("127.0.0.1:{gateway}"))
+        .replace("{admin}", &format!("127.0.0.1:{admin}"));
+    std::fs::write(path, config).with_context(|| format!("cannot write `{}`", path.display()))?;
+    run::serve(path, |control| {
+        let listening = control.listening();
+        let gateway = listening
+            .first()
+            .map(|(_, address)| &**address)
+            .unwrap_or_default();
+        let admin = match control.admin_address() {
+            Some(address) if admin == 0 => format!(" --admin {address}"),
+            // Where commands look by themselves.
+            _ => String::new(),
+        };
+        output::print(&guide(gateway, &admin, path, &how_to_call()))?;
+        Ok(())
+    })
+    .await
 }
 
 /// A socket on the usual port, or, when that is taken, on any.
@@ -57,15 +86,13 @@ async fn bind(port: u16) -> anyhow::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Writes the config where it can be edited, and stays when the demo ends.
-fn write(config: &str) -> anyhow::Result<PathBuf> {
+/// A directory for the config, which stays when the demo ends.
+fn directory() -> anyhow::Result<PathBuf> {
     let directory = tempfile::Builder::new()
         .prefix("waypost-demo-")
         .tempdir()
         .context("cannot make a directory")?;
-    let path = directory.keep().join("waypost.yaml");
-    std::fs::write(&path, config).with_context(|| format!("cannot write `{}`", path.display()))?;
-    Ok(path)
+    Ok(directory.keep())
 }
 
 /// A line that says how to call this binary, when a shell would not find it.
@@ -84,7 +111,7 @@ fn how_to_call() -> String {
     }
 }
 
-fn guide(gateway: SocketAddr, config: &Path, how_to_call: &str) -> String {
+fn guide(gateway: &str, admin: &str, config: &Path, how_to_call: &str) -> String {
     let config = config.display();
     format!(
         "
@@ -96,7 +123,11 @@ Waypost is in front of three services: orders, users-v1 and users-v2. Try, in an
     $ curl -H 'x-api-version: 2' http://{gateway}/users/7
   clients who use the old address are sent on
     $ curl -i http://{gateway}/shop/cart
-{how_to_call}  why does a request go where it goes?
+{how_to_call}  half of the users to the new version, live; look at it; and back
+    $ waypost dial users users-v2=50{admin}
+    $ waypost stats users{admin}
+    $ waypost dial users --reset{admin}
+  why does a request go where it goes?
     $ waypost explain {config} GET http://{gateway}/users/7
   the config's own tests
     $ waypost test {config}

@@ -59,14 +59,80 @@ fn commands(file: &Path) -> Vec<Shown> {
 #[test]
 fn every_command_that_the_documents_show_works() {
     let mut ran = 0;
-    for shown in documents().iter().flat_map(|file| commands(file)) {
-        check(&shown);
-        ran += 1;
+    for file in documents() {
+        let shown = commands(&file);
+        // What talks to a running gateway talks to the demo, as a reader's does, from the first command to the last.
+        let demo = shown
+            .iter()
+            .any(|shown| is_live(&shown.command))
+            .then(Demo::start);
+        let directory = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(repository().join("examples"), directory.path().join("examples")).unwrap();
+        for shown in &shown {
+            check(shown, directory.path(), demo.as_ref());
+            ran += 1;
+        }
     }
-    assert!(ran >= 10, "only {ran} commands found");
+    assert!(ran >= 30, "only {ran} commands found");
 }
 
-fn check(shown: &Shown) {
+/// Whether a command talks to a running gateway.
+fn is_live(command: &str) -> bool {
+    let remote = [
+        "status", "routes", "dial", "stats", "apply", "confirm", "history", "rollback",
+    ];
+    let words: Vec<&str> = command.split_whitespace().collect();
+    command.contains("127.0.0.1:") && command.contains("curl")
+        || matches!(&words[..], ["waypost", verb, ..] if remote.contains(verb))
+}
+
+/// The demo, while it runs.
+struct Demo {
+    child: std::process::Child,
+    gateway: String,
+    admin: String,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_waypost"))
+            .arg("demo")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = Lines::of(child.stderr.take().unwrap());
+        said.wait_for("that it is ready", |line| line == "ready");
+        let address = |start: &str| {
+            let lines = said.all();
+            let line = lines.iter().find_map(|line| line.strip_prefix(start));
+            line.unwrap_or_else(|| panic!("`{start}` in {lines:?}"))
+                .to_owned()
+        };
+        Self {
+            child,
+            gateway: address("listening on http://"),
+            admin: address("admin on http://"),
+        }
+    }
+
+    /// A command with the demo's own addresses: the usual ones may be taken.
+    fn adapt(&self, command: &str) -> String {
+        command
+            .replace("127.0.0.1:8080", &self.gateway)
+            .replace("127.0.0.1:9900", &self.admin)
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn check(shown: &Shown, directory: &Path, demo: Option<&Demo>) {
     let words = shlex::split(&shown.command).unwrap_or_else(|| panic!("{shown:?}"));
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match &words[..] {
@@ -83,7 +149,7 @@ fn check(shown: &Shown) {
         ["cargo", "test" | "install" | "build" | "clippy" | "fmt", ..] => {}
         ["waypost", "run", path] => {
             // On ports of its own: the documented ones may be taken.
-            let environment: Vec<(String, String)> = ["LISTEN", "LISTEN_INTERNAL"]
+            let environment: Vec<(String, String)> = ["LISTEN", "LISTEN_INTERNAL", "ADMIN"]
                 .map(|name| (name.to_owned(), "127.0.0.1:0".to_owned()))
                 .into();
             let directory = tempfile::tempdir().unwrap();
@@ -92,7 +158,9 @@ fn check(shown: &Shown) {
             assert_eq!(gateway.wait().code(), Some(0), "{shown:?}");
         }
         _ => {
-            let ran = shell(&shown.command);
+            let command = demo.map_or(shown.command.clone(), |demo| demo.adapt(&shown.command));
+            let admin = demo.map(|demo| format!("http://{}", demo.admin));
+            let ran = shell(&command, directory, admin.as_deref());
             assert_eq!(ran.code, 0, "{shown:?}: {}{}", ran.stdout, ran.stderr);
             if !shown.output.is_empty() {
                 assert_eq!(ran.stdout.trim_end(), shown.output.trim_end(), "{}", shown.place);
@@ -122,13 +190,13 @@ fn every_command_that_the_demo_prints_works() {
         .collect();
     let ran: Vec<(&str, Output)> = commands
         .iter()
-        .map(|command| (*command, shell(command)))
+        .map(|command| (*command, shell(command, &repository(), None)))
         .collect();
     let id = i32::try_from(demo.id()).ok().and_then(Pid::from_raw).unwrap();
     kill_process(id, Signal::INT).unwrap();
     assert_eq!(demo.wait().unwrap().code(), Some(0), "{:?}", errors.all());
 
-    assert_eq!(ran.len(), 5, "{commands:?}");
+    assert_eq!(ran.len(), 8, "{commands:?}");
     for (command, ran) in ran {
         assert_eq!(ran.code, 0, "`{command}`: {}{}", ran.stdout, ran.stderr);
         assert_ne!(ran.stdout, "", "`{command}`");
@@ -173,7 +241,7 @@ fn the_demo_does_not_say_where_waypost_is_when_the_shell_knows() {
 }
 
 /// Runs a line as a person would type it, with the built binary first on the path.
-fn shell(line: &str) -> Output {
+fn shell(line: &str, directory: &Path, admin: Option<&str>) -> Output {
     let binary = Path::new(env!("CARGO_BIN_EXE_waypost"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(
@@ -187,6 +255,7 @@ fn shell(line: &str) -> Output {
         Command::new("sh")
             .args(["-c", line])
             .env("PATH", path.unwrap())
-            .current_dir(repository()),
+            .envs(admin.map(|admin| ("WAYPOST_ADMIN", admin)))
+            .current_dir(directory),
     )
 }

@@ -52,8 +52,10 @@ fn check_served(file: &Path) {
     let mut services: BTreeMap<String, Service> = BTreeMap::new();
     let mut environment = Vec::new();
     for name in variables(&text) {
-        if name.starts_with("LISTEN") {
+        if name.starts_with("LISTEN") || name == "ADMIN" {
             environment.push((name, "127.0.0.1:0".to_owned()));
+        } else if name == "STATE" {
+            environment.push((name, "state".to_owned()));
         } else {
             let service = Service::echo(&name);
             environment.push((name.clone(), service.address().to_string()));

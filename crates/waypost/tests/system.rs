@@ -1,0 +1,213 @@
+//! Against programs that others wrote: what the README's user need not have, and `cargo xtask system` runs.
+//!
+//! The support of the black-box suite is used as it is.
+
+#![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
+
+#[path = "blackbox/support/mod.rs"]
+#[expect(dead_code, reason = "it is there for more tests than these")]
+mod support;
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::client::{Client, get};
+use crate::support::command::repository;
+use crate::support::gateway::{Gateway, LISTENER, services};
+use crate::support::service::{Service, ok};
+
+/// How long Prometheus may take for anything.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The real Prometheus, reading a gateway's metrics as the example says.
+struct Prometheus {
+    child: Child,
+    address: SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+impl Prometheus {
+    fn reading(admin: SocketAddr) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let example = fs::read_to_string(repository().join("examples/monitoring/prometheus.yml")).unwrap();
+        assert!(example.contains("127.0.0.1:9900"));
+        let config = example
+            .replace("127.0.0.1:9900", &admin.to_string())
+            .replace("interval: 5s", "interval: 1s");
+        fs::write(directory.path().join("prometheus.yml"), config).unwrap();
+        // It cannot say which port it was given, so a free one is found for it; another process may be faster.
+        for _ in 0..5 {
+            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let mut child = start(directory.path(), address);
+            if is_ready(&mut child, address) {
+                return Self {
+                    child,
+                    address,
+                    _directory: directory,
+                };
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        panic!("Prometheus does not start");
+    }
+
+    /// What a query gives, by the values of these labels.
+    fn query(&self, query: &str, labels: &[&str]) -> Vec<(Vec<String>, f64)> {
+        let answer = self.ask(query);
+        assert_eq!(answer["status"], "success", "{query}: {answer}");
+        let results = answer["data"]["result"].as_array().unwrap();
+        let mut found: Vec<(Vec<String>, f64)> = results
+            .iter()
+            .map(|result| {
+                let label = |name: &&str| result["metric"][name].as_str().unwrap_or_default().to_owned();
+                let value = result["value"][1].as_str().unwrap().parse().unwrap();
+                (labels.iter().map(label).collect(), value)
+            })
+            .collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found
+    }
+
+    /// Asks again until the answer is as wanted: it reads once a second.
+    fn wait_for(&self, query: &str, labels: &[&str], wanted: &[(&[&str], f64)]) {
+        let wanted: Vec<(Vec<String>, f64)> = wanted
+            .iter()
+            .map(|(labels, value)| (labels.iter().map(|label| (*label).to_owned()).collect(), *value))
+            .collect();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let found = self.query(query, labels);
+            if found == wanted {
+                return;
+            }
+            assert!(Instant::now() < until, "{query}: {found:?}, not {wanted:?}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn ask(&self, query: &str) -> Value {
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let request = get(&format!("http://{}/api/v1/query?query={encoded}", self.address));
+        Client::connect(self.address).ask(request).json()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(directory: &Path, address: SocketAddr) -> Child {
+    Command::new("prometheus")
+        .arg(format!(
+            "--config.file={}",
+            directory.join("prometheus.yml").display()
+        ))
+        .arg(format!(
+            "--storage.tsdb.path={}",
+            directory.join("data").display()
+        ))
+        .arg(format!("--web.listen-address={address}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("prometheus, from the system's packages")
+}
+
+fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until && child.try_wait().is_ok_and(|ended| ended.is_none()) {
+        let ready = Client::try_connect(address)
+            .ok()
+            .and_then(|mut client| client.try_answer_to(&get(&format!("http://{address}/-/ready"))));
+        if ready.is_some_and(|answer| answer.status() == 200) {
+            return true;
+        }
+        std::thread::yield_now();
+    }
+    false
+}
+
+/// Two versions behind a sticky split, so that the counts are known beforehand.
+fn canary() -> (Service, Service, Gateway) {
+    let v1 = Service::named("users-v1", |talk| {
+        while talk.request().is_some_and(|request| request.is_complete) {
+            talk.send(ok("v1"));
+        }
+    });
+    let v2 = Service::named("users-v2", |talk| {
+        while talk.request().is_some_and(|request| request.is_complete) {
+            talk.send("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let gateway = Gateway::with(format!(
+        "{LISTENER}{}routes:\n  - {{ name: users, to: {{ users-v1: 95, users-v2: 5 }}, sticky: {{ header: x-user }} }}\n",
+        services([&v1, &v2])
+    ));
+    (v1, v2, gateway)
+}
+
+#[test]
+fn prometheus_reads_the_split_back_and_the_dashboards_queries_work() {
+    let (_v1, _v2, gateway) = canary();
+    let prometheus = Prometheus::reading(gateway.admin_address());
+    assert_eq!(
+        gateway
+            .dial("users", &json!({ "users-v1": 60, "users-v2": 40 }))
+            .status(),
+        200
+    );
+    let mut client = gateway.connect();
+    let mut counts = [0.0, 0.0];
+    for user in 0..1000 {
+        let request = format!("GET /users/1 HTTP/1.1\r\nHost: a\r\nX-User: {user}\r\n\r\n");
+        counts[usize::from(client.ask(request).status() == 500)] += 1.0;
+    }
+    prometheus.wait_for(
+        "sum by (service) (waypost_requests_total{route=\"users\"})",
+        &["service"],
+        &[(&["users-v1"], counts[0]), (&["users-v2"], counts[1])],
+    );
+    prometheus.wait_for(
+        "waypost_requests_total{route=\"users\"}",
+        &["service", "code"],
+        &[
+            (&["users-v1", "200"], counts[0]),
+            (&["users-v2", "500"], counts[1]),
+        ],
+    );
+    prometheus.wait_for(
+        "waypost_split_weight{route=\"users\"}",
+        &["service"],
+        &[(&["users-v1"], 60.0), (&["users-v2"], 40.0)],
+    );
+    prometheus.wait_for(
+        "sum by (service) (waypost_request_duration_seconds_bucket{le=\"+Inf\"}) - sum by (service) (waypost_request_duration_seconds_count)",
+        &["service"],
+        &[(&["users-v1"], 0.0), (&["users-v2"], 0.0)],
+    );
+    prometheus.wait_for("count(up{job=\"waypost\"} == 1)", &[], &[(&[], 1.0)]);
+
+    let dashboard = fs::read(repository().join("examples/monitoring/grafana-dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_slice(&dashboard).unwrap();
+    let mut queries = 0;
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let query = target["expr"].as_str().unwrap();
+            let query = query.replace("$__rate_interval", "1m").replace("$route", ".*");
+            let answer = prometheus.ask(&query);
+            assert_eq!(answer["status"], "success", "{query}: {answer}");
+            queries += 1;
+        }
+    }
+    assert!(queries >= 15, "{queries} queries");
+}
