@@ -7,9 +7,9 @@
 use std::fs;
 use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use axum::http::{HeaderMap, StatusCode, header};
 use subtle::ConstantTimeEq as _;
@@ -40,7 +40,7 @@ struct TokenFile {
 
 #[derive(Debug)]
 struct Read {
-    print: Option<(u64, Option<SystemTime>)>,
+    print: Option<Print>,
     tokens: Vec<Token>,
 }
 
@@ -77,8 +77,9 @@ impl Access {
     pub fn new(token_file: Option<PathBuf>, is_unix: bool) -> Result<Self, TokenError> {
         let tokens = match token_file {
             Some(path) => {
-                let tokens = read_tokens(&path)?;
+                // First, so that a change in between is seen later.
                 let print = print(&path);
+                let tokens = read_tokens(&path)?;
                 Some(TokenFile {
                     path,
                     read: Mutex::new(Read { print, tokens }),
@@ -163,9 +164,19 @@ impl TokenFile {
     }
 }
 
-fn print(path: &PathBuf) -> Option<(u64, Option<SystemTime>)> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.len(), metadata.modified().ok()))
+/// What changes with a file's content, and is cheap to ask: device, inode, length, and the time of the last change,
+/// which nobody can set.
+type Print = (u64, u64, u64, i64, i64);
+
+fn print(path: &PathBuf) -> Option<Print> {
+    let file = fs::metadata(path).ok()?;
+    Some((
+        file.dev(),
+        file.ino(),
+        file.len(),
+        file.ctime(),
+        file.ctime_nsec(),
+    ))
 }
 
 fn read_tokens(path: &PathBuf) -> Result<Vec<Token>, TokenError> {

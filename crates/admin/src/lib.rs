@@ -15,4 +15,5 @@ pub mod problem;
 pub mod report;
 pub mod server;
 pub mod shared;
+mod stall;
 pub mod stats;

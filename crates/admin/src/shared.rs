@@ -122,7 +122,7 @@ impl Shared {
     }
 
     /// Takes in what the data plane tells, for as long as it does.
-    pub async fn take_in(self: Arc<Self>, mut notices: mpsc::UnboundedReceiver<Notice>) {
+    pub async fn take_in(self: Arc<Self>, mut notices: mpsc::Receiver<Notice>) {
         while let Some(notice) = notices.recv().await {
             // Each worker finds out for itself; the first one to do so is news.
             let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,21 +160,10 @@ impl Shared {
         }
     }
 
-    /// Forgets which endpoints rest that the live services do not have.
-    pub fn forget_endpoints(&self) {
-        let Ok(view) = self.view() else { return };
-        let generation = view.generation();
-        let known: BTreeSet<(&str, SocketAddr)> = generation
-            .services()
-            .iter()
-            .flat_map(|state| {
-                let name = &*state.service().name;
-                let targets = state.targets();
-                let addresses: Vec<SocketAddr> = targets.iter().map(|target| target.address).collect();
-                addresses.into_iter().map(move |address| (name, address))
-            })
-            .collect();
+    /// Forgets which endpoints of these services rest: they have gone, or begin anew.
+    pub fn forget_services<'s>(&self, services: impl Iterator<Item = &'s Arc<str>>) {
+        let gone: BTreeSet<&str> = services.map(|name| &**name).collect();
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        resting.retain(|(service, address)| known.contains(&(&**service, *address)));
+        resting.retain(|(service, _)| !gone.contains(&**service));
     }
 }

@@ -20,7 +20,7 @@ pub const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
 /// The window when none is named.
 pub const WINDOW: Duration = Duration::from_secs(60);
 /// How many readings of series are kept in all: some hundred bytes each. Beyond that, windows become shorter.
-const READINGS_MAX: usize = 200_000;
+const READINGS_MAX: usize = 400_000;
 
 /// What was counted in the past.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct History {
 struct Note {
     at: Instant,
     series: BTreeMap<(Arc<str>, Arc<str>), Arc<RequestReading>>,
+    /// How many readings are not those of an earlier note.
+    fresh: usize,
 }
 
 /// What arms got in a window.
@@ -98,16 +100,22 @@ impl History {
     /// Notes what has been counted.
     pub fn note(&mut self, now: Instant, reading: Reading) {
         let last = self.notes.back();
+        let mut fresh = 0;
         let series = reading.requests.into_iter().map(|reading| {
             let key = (Arc::clone(&reading.route), Arc::clone(&reading.service));
             let same = last
                 .and_then(|note| note.series.get(&key))
                 .filter(|last| ***last == reading);
+            fresh += usize::from(same.is_none());
             let reading = same.map_or_else(|| Arc::new(reading), Arc::clone);
             (key, reading)
         });
         let series = series.collect();
-        self.notes.push_back(Note { at: now, series });
+        self.notes.push_back(Note {
+            at: now,
+            series,
+            fresh,
+        });
         self.thin(now);
     }
 
@@ -133,9 +141,9 @@ impl History {
                 at += 1;
             }
         }
-        let mut size: usize = self.notes.iter().map(|note| note.series.len()).sum();
+        let mut size: usize = self.notes.iter().map(|note| note.fresh).sum();
         while size > READINGS_MAX && self.notes.len() > 1 {
-            size -= self.notes.pop_front().map_or(0, |note| note.series.len());
+            size -= self.notes.pop_front().map_or(0, |note| note.fresh);
             self.forgot = true;
         }
     }

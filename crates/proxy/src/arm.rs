@@ -1,6 +1,8 @@
 //! Which arm of a split takes a request. Pure, so that `explain` asks the very function that traffic goes
 //! through: the dice come in as arguments.
 
+use std::io::Write as _;
+
 use waypost_plan::force::{Force, ForceKey};
 use waypost_plan::route::Forward;
 use waypost_plan::sticky::{Sticky, StickyKey};
@@ -71,7 +73,8 @@ fn sticky_value<'s>(sticky: &Sticky, request: &Request<'_>, scratch: &'s mut Vec
         StickyKey::Cookie(cookie) => cookie::find(request.headers, &cookie.name, scratch),
         StickyKey::ClientIp => {
             scratch.clear();
-            scratch.extend_from_slice(request.client_ip.to_string().as_bytes());
+            // Writing to a Vec cannot fail.
+            let _ = write!(scratch, "{}", request.client_ip);
             Some(&scratch[..])
         }
     };

@@ -57,7 +57,7 @@ mod tests {
             timeouts,
             pool,
         };
-        let (notices, _) = tokio::sync::mpsc::unbounded_channel();
+        let (notices, _) = tokio::sync::mpsc::channel(1);
         let state = Arc::new(ServiceState::new(Arc::new(service)));
         WorkerService::new(state, 0, Arc::default(), notices)
     }

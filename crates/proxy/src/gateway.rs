@@ -37,13 +37,16 @@ const LOG_PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether a replaced generation is still in use.
 const BURY_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How many notices wait to be taken; what goes beyond is not told.
+const NOTICES_WAITING: usize = 1024;
+
 /// A running data plane.
 pub struct Gateway {
     generations: Arc<ArcSwap<Generation>>,
     metrics: Arc<Metrics>,
     connections_open: Arc<AtomicUsize>,
     losses: Losses,
-    notices: Option<mpsc::UnboundedReceiver<Notice>>,
+    notices: Option<mpsc::Receiver<Notice>>,
     workers: Vec<Handle>,
     listeners: Vec<Open>,
     control: Runtime,
@@ -137,7 +140,7 @@ impl Gateway {
 
         let generations = Arc::new(ArcSwap::from_pointee(generation));
         let (log, rings) = Writer::start(count, settings.access_log, complain).map_err(ApplyError::Thread)?;
-        let (sender, notices) = mpsc::unbounded_channel();
+        let (sender, notices) = mpsc::channel(NOTICES_WAITING);
         let descriptors = descriptors();
         let shared = Shared {
             generations: Arc::clone(&generations),
@@ -247,7 +250,7 @@ impl Gateway {
     }
 
     /// What happens in the data plane from now on. Whoever asks first gets it.
-    pub fn take_notices(&mut self) -> Option<mpsc::UnboundedReceiver<Notice>> {
+    pub fn take_notices(&mut self) -> Option<mpsc::Receiver<Notice>> {
         self.notices.take()
     }
 

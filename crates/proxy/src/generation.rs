@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use waypost_plan::Plan;
@@ -16,7 +17,7 @@ use crate::endpoints::ServiceState;
 /// A plan, compiled and numbered. A request sees one generation from its head to its last byte.
 #[derive(Debug)]
 pub struct Generation {
-    number: u64,
+    number: AtomicU64,
     plan: Plan,
     table: Table,
     /// Parallel to the plan's services.
@@ -49,7 +50,7 @@ impl Generation {
         let next_listener = u32::try_from(plan.listeners().len()).unwrap_or(u32::MAX);
         let listeners = (0..next_listener).map(ListenerId).collect();
         Ok(Self {
-            number: 1,
+            number: AtomicU64::new(1),
             live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
             plan,
             table,
@@ -61,9 +62,14 @@ impl Generation {
 
     /// The same with this number.
     #[must_use]
-    pub fn numbered(mut self, number: u64) -> Self {
-        self.number = number;
+    pub fn numbered(self, number: u64) -> Self {
+        self.renumber(number);
         self
+    }
+
+    /// Gives it this number from now on, as the one that it had turns out to be another revision's.
+    pub fn renumber(&self, number: u64) {
+        self.number.store(number, Ordering::Relaxed);
     }
 
     /// The same, as the generation after `before`: services and listeners that did not change keep their state.
@@ -89,6 +95,12 @@ impl Generation {
             });
         }
         self
+    }
+
+    /// The position of the route with this name.
+    pub fn position(&self, route: &str) -> Option<usize> {
+        let mut routes = self.plan.routes().iter();
+        routes.position(|known| *known.matching.name == *route)
     }
 
     /// Makes other weights live for the route at `position`, in the order of its arms, for every request that
@@ -135,7 +147,7 @@ impl Generation {
 
     /// The number: the revision that it serves.
     pub fn number(&self) -> u64 {
-        self.number
+        self.number.load(Ordering::Relaxed)
     }
 
     /// The plan.

@@ -27,6 +27,6 @@ pub mod metrics;
 mod mirror;
 mod pool;
 mod service_head;
-mod sockets;
+pub mod sockets;
 mod timer;
 mod worker;

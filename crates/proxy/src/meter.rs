@@ -56,7 +56,7 @@ impl Meter {
     fn with_cells(&self, worker: &Worker, count: impl FnOnce(&Arc<RequestCells>)) {
         match self.route {
             Some(route) => worker.with_cells(&self.snapshot, route, self.side, count),
-            None => count(&worker.recorder().without_route()),
+            None => count(worker.recorder().without_route()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Copies of requests for a service whose answers nobody gets.
 //!
 //! A copy never holds up its request: it is written down while the request passes, and sent by a task of its own
-//! once the request's body has passed. What is kept is bounded in number and size; what goes beyond is dropped
+//! once all of the request's body has come. What is kept is bounded in number and size; what goes beyond is dropped
 //! and counted.
 
 use std::cell::Cell;
@@ -20,6 +20,7 @@ use waypost_wire::write;
 use crate::buffer::Buffer;
 use crate::exchange::INTERIM_MAX;
 use crate::exchange::connect::{Lease, Need, lease};
+use crate::exchange::relay::Tap;
 use crate::metrics::{Mirrored, RequestCells};
 use crate::pool::WorkerService;
 use crate::worker::Worker;
@@ -54,7 +55,7 @@ impl Drop for Place {
 }
 
 /// A copy whose body is not complete yet. One that is dropped before it is sent is counted.
-pub(crate) struct Copy {
+pub(crate) struct MirrorCopy {
     pub(crate) service: Rc<WorkerService>,
     /// The head, but for the length of the body and the empty line.
     pub(crate) head: Vec<u8>,
@@ -76,7 +77,7 @@ impl Drop for Count {
     }
 }
 
-impl Copy {
+impl MirrorCopy {
     /// A copy that is to be sent to `service`, if there is room for one more.
     pub(crate) fn begin(
         mirrors: &Mirrors,
@@ -106,9 +107,12 @@ impl Copy {
         })
     }
 
-    /// Counts it as one whose body is too long.
-    pub(crate) fn drop_too_long(mut self) {
-        self.count.outcome = Mirrored::TooLong;
+    /// Sends it with the body that has passed, or drops and counts it if that is too long.
+    pub(crate) fn send_with(mut self, worker: &Rc<Worker>, tap: Tap) {
+        match tap {
+            Tap::Open(body, _) => self.send(worker, Some(&body)),
+            Tap::Off | Tap::Overflowed => self.count.outcome = Mirrored::TooLong,
+        }
     }
 
     /// Sends it, and reads its answer to the end, in a task of its own. `body` is `None` for a request that has

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
 use crate::endpoints::{ServiceState, Target};
@@ -25,7 +25,7 @@ pub(crate) struct WorkerService {
     state: Arc<ServiceState>,
     seats: RefCell<Seats>,
     cells: Arc<ServiceCells>,
-    notices: UnboundedSender<Notice>,
+    notices: Sender<Notice>,
     /// Whose turn it is.
     pub(crate) turn: Cell<usize>,
 }
@@ -99,7 +99,7 @@ impl WorkerService {
         state: Arc<ServiceState>,
         turn: usize,
         cells: Arc<ServiceCells>,
-        notices: UnboundedSender<Notice>,
+        notices: Sender<Notice>,
     ) -> Self {
         let targets = state.targets();
         let seats = targets.iter().map(|_| Seat::default()).collect();
@@ -205,8 +205,8 @@ impl WorkerService {
         });
         if rested == Some(false) {
             let service = Arc::clone(&self.state.service().name);
-            // Nobody listens only when the gateway is gone.
-            let _ = self.notices.send(Notice::Left { service, address });
+            // A worker does not wait for whoever listens.
+            let _ = self.notices.try_send(Notice::Left { service, address });
         }
     }
 
@@ -215,7 +215,7 @@ impl WorkerService {
         let rested = self.with_seats(|seats| seats.of(address)?.rests_until.take());
         if rested.is_some() {
             let service = Arc::clone(&self.state.service().name);
-            let _ = self.notices.send(Notice::Returned { service, address });
+            let _ = self.notices.try_send(Notice::Returned { service, address });
         }
     }
 }

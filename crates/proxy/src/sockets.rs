@@ -17,7 +17,7 @@ const PORT_ATTEMPTS: usize = 16;
 ///
 /// # Errors
 /// When the address is taken, or is not this machine's.
-pub(crate) fn listen(address: SocketAddr, count: usize, is_own: bool) -> io::Result<Vec<TcpListener>> {
+pub fn listen(address: SocketAddr, count: usize, is_own: bool) -> io::Result<Vec<TcpListener>> {
     if is_own {
         return open(address, count);
     }

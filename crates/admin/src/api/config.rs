@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -12,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waypost_plan::duration;
 
-use super::{App, Asker, By, Operation, body_of, json, json_body, text};
+use super::{App, Asked, Asker, Body, By, Operation, body_of, json, json_body, text};
 use crate::command::{Applied, Change, Command, ConfigTexts, Replaced};
 use crate::problem::Problem;
 
@@ -31,10 +30,11 @@ const FILES: &str = "application/json";
 /// The longest time to confirm in.
 const CONFIRM_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// What can be said with a change.
-const CHANGE_QUERY: &[(&str, &str)] = &[
-    ("dry_run", "`true` only tries it: nothing changes"),
+const CHANGE_QUERY: &[(&str, &str, &str)] = &[
+    ("dry_run", "boolean", "`true` only tries it: nothing changes"),
     (
         "confirm",
+        "string",
         "a duration such as `60s`: the change is taken back unless it is confirmed in time",
     ),
 ];
@@ -75,8 +75,8 @@ pub(super) fn operations() -> Vec<Operation> {
             path: "/api/v1/config",
             summary: "The text in force, byte for byte, with an ETag; of a directory, all files as JSON",
             query: &[],
-            body: None,
-            answer: text(YAML),
+            body: Vec::new(),
+            answer: vec![text(YAML), json::<Files>()],
             problems: &[503],
             handler: || get(read),
         },
@@ -85,8 +85,8 @@ pub(super) fn operations() -> Vec<Operation> {
             path: "/api/v1/config",
             summary: "Replace the config; needs If-Match with the ETag of the one that is replaced",
             query: CHANGE_QUERY,
-            body: Some(text(YAML)),
-            answer: json::<Applied>(),
+            body: vec![text(YAML), json::<Files>()],
+            answer: vec![json::<Applied>()],
             problems: PROBLEMS,
             handler: || put(replace),
         },
@@ -95,8 +95,8 @@ pub(super) fn operations() -> Vec<Operation> {
             path: "/api/v1/config/files",
             summary: "All files of the config, with their texts",
             query: &[],
-            body: None,
-            answer: json::<Files>(),
+            body: Vec::new(),
+            answer: vec![json::<Files>()],
             problems: &[503],
             handler: || get(read_files),
         },
@@ -105,8 +105,8 @@ pub(super) fn operations() -> Vec<Operation> {
             path: "/api/v1/config/files/{name}",
             summary: "The text of one file, byte for byte, with an ETag",
             query: &[],
-            body: None,
-            answer: text(YAML),
+            body: Vec::new(),
+            answer: vec![text(YAML)],
             problems: &[404, 503],
             handler: || get(read_file),
         },
@@ -115,8 +115,8 @@ pub(super) fn operations() -> Vec<Operation> {
             path: "/api/v1/config/files/{name}",
             summary: "Replace one file; needs If-Match with its ETag, or `*`, also for a new one",
             query: CHANGE_QUERY,
-            body: Some(text(YAML)),
-            answer: json::<Applied>(),
+            body: vec![text(YAML)],
+            answer: vec![json::<Applied>()],
             problems: PROBLEMS,
             handler: || put(replace_file),
         },
@@ -125,8 +125,8 @@ pub(super) fn operations() -> Vec<Operation> {
             path: "/api/v1/config/confirm",
             summary: "Keep the change that waits to be confirmed",
             query: &[],
-            body: None,
-            answer: json::<Applied>(),
+            body: Vec::new(),
+            answer: vec![json::<Applied>()],
             problems: &[409, 503, 507],
             handler: || post(confirm),
         },
@@ -164,9 +164,9 @@ async fn read_file(State(shared): App, Path(name): Path<String>) -> Result<Respo
 async fn replace(
     State(shared): App,
     Extension(By(by)): Asker,
-    Query(how): Query<How>,
+    Asked(how): Asked<How>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     let if_match = if_match(&headers)?;
     let kind = headers
@@ -186,9 +186,9 @@ async fn replace_file(
     State(shared): App,
     Extension(By(by)): Asker,
     Path(name): Path<String>,
-    Query(how): Query<How>,
+    Asked(how): Asked<How>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     let if_match = if_match(&headers)?;
     let text = body_of(&headers, &body, &YAML_KINDS)?.to_vec();
@@ -238,9 +238,11 @@ fn if_match(headers: &HeaderMap) -> Result<Vec<String>, Problem> {
     let mut tags = Vec::new();
     for line in headers.get_all(header::IF_MATCH) {
         let line = line.to_str().unwrap_or_default();
-        tags.extend(line.split(',').map(|tag| tag.trim().trim_matches('"').to_owned()));
+        // Only the bare `*` is anything: within quotes it is a tag.
+        let tags_of_line = line.split(',').map(str::trim).filter(|tag| *tag != "\"*\"");
+        tags.extend(tags_of_line.map(|tag| tag.trim_matches('"').to_owned()));
     }
-    if tags.is_empty() {
+    if headers.get(header::IF_MATCH).is_none() {
         return Err(Problem::new(
             StatusCode::PRECONDITION_REQUIRED,
             "say what you replace: `If-Match` with the ETag that GET gives, or `*`",

@@ -24,11 +24,11 @@ pub(super) fn operations() -> Vec<Operation> {
         path: "/api/v1/events",
         summary: "What happens from now on, as server-sent events: dial, applied, refused, confirmed, endpoint_left, endpoint_returned, and missed for whoever is too slow",
         query: &[],
-        body: None,
-        answer: Content {
+        body: Vec::new(),
+        answer: vec![Content {
             kind: "text/event-stream",
             schema: Some(|generator| generator.subschema_for::<Event>()),
-        },
+        }],
         problems: &[503],
         handler: || get(listen),
     }]

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::routing::post;
@@ -12,13 +11,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use waypost_proxy::explain::{Answer, Question, explain};
 
-use super::{App, Content, Operation, json, json_body};
+use super::{App, Body, Content, Operation, json, json_body};
 use crate::problem::Problem;
 
 /// A request to be explained.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Asked {
+pub struct Explained {
     /// Method and URL in one text, as the tests of a config have it: `GET http://host/path`.
     request: Option<String>,
     /// The method, where `request` is not given.
@@ -82,18 +81,18 @@ pub(super) fn operations() -> Vec<Operation> {
         path: "/api/v1/explain",
         summary: "Which route takes a request, and for every other route why not, with the weights that are live",
         query: &[],
-        body: Some(json::<Asked>()),
-        answer: Content {
+        body: vec![json::<Explained>()],
+        answer: vec![Content {
             kind: "application/json",
             schema: Some(answer_schema),
-        },
+        }],
         problems: &[400, 415, 422, 503],
         handler: || post(ask),
     }]
 }
 
-async fn ask(State(shared): App, headers: HeaderMap, body: Bytes) -> Result<Json<Answer>, Problem> {
-    let asked: Asked = json_body(&headers, &body)?;
+async fn ask(State(shared): App, headers: HeaderMap, Body(body): Body) -> Result<Json<Answer>, Problem> {
+    let asked: Explained = json_body(&headers, &body)?;
     let (method, url) = match (asked.request, asked.method, asked.url) {
         (Some(request), None, None) => match request.split_once(' ') {
             Some((method, url)) => (method.to_owned(), url.trim_start().to_owned()),

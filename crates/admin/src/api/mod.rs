@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Extension, Request, State};
+use axum::extract::{DefaultBodyLimit, Extension, FromRequest, FromRequestParts, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -49,12 +50,12 @@ pub struct Operation {
     pub path: &'static str,
     /// What it does, in a sentence without a full stop.
     pub summary: &'static str,
-    /// Its query parameters, and what they mean.
-    pub query: &'static [(&'static str, &'static str)],
-    /// Its body, by type.
-    pub body: Option<Content>,
-    /// What it answers when all is well.
-    pub answer: Content,
+    /// Its query parameters, their types in JSON, and what they mean.
+    pub query: &'static [(&'static str, &'static str, &'static str)],
+    /// Its body, in one of these forms; none without a body.
+    pub body: Vec<Content>,
+    /// What it answers when all is well, in one of these forms.
+    pub answer: Vec<Content>,
     /// What else it answers: statuses, each with a problem document.
     pub problems: &'static [u16],
     handler: fn() -> MethodRouter<Arc<Shared>>,
@@ -145,7 +146,39 @@ async fn bound(request: Request, next: Next) -> Response {
     }
     match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "it took too long").into_response(),
+        // What was asked for may still come about: it is not undone.
+        Err(_) => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "it takes longer than an answer may; look at the status later",
+        )
+        .into_response(),
+    }
+}
+
+/// The query of a request; one that cannot be read is a problem like any other.
+struct Asked<T>(T);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query
+            .map(|Query(asked)| Self(asked))
+            .map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))
+    }
+}
+
+/// The body of a request; one that is too long or breaks off is a problem like any other.
+struct Body(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, state).await;
+        body.map(Self)
+            .map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))
     }
 }
 

@@ -14,11 +14,11 @@ pub(super) fn operations() -> Vec<Operation> {
         path: "/api/v1/openapi.json",
         summary: "This description",
         query: &[],
-        body: None,
-        answer: Content {
+        body: Vec::new(),
+        answer: vec![Content {
             kind: "application/json",
             schema: None,
-        },
+        }],
         problems: &[],
         handler: || get(async || Json(document())),
     }]
@@ -32,18 +32,29 @@ pub fn document() -> Value {
     let problem = generator.subschema_for::<Problem>();
     let mut paths = serde_json::Map::new();
     for operation in super::operations() {
-        let mut content = |content: &Content| {
-            let schema = match content.schema {
-                Some(schema) => schema(&mut generator).to_value(),
-                None if content.kind == "application/json" => json!({ "type": "object" }),
-                None => json!({ "type": "string" }),
-            };
-            json!({ content.kind: { "schema": schema } })
+        let mut content = |forms: &[Content]| {
+            let forms = forms.iter().map(|form| {
+                let schema = match form.schema {
+                    Some(schema) => schema(&mut generator).to_value(),
+                    None if form.kind == "application/json" => json!({ "type": "object" }),
+                    None => json!({ "type": "string" }),
+                };
+                (form.kind.to_owned(), json!({ "schema": schema }))
+            });
+            Value::Object(forms.collect())
         };
         let mut responses = serde_json::Map::new();
         responses.insert(
             "200".to_owned(),
             json!({ "description": "All is well.", "content": content(&operation.answer) }),
+        );
+        // Whatever else goes wrong is said in the same form: 404, 405, 413, 504.
+        responses.insert(
+            "default".to_owned(),
+            json!({
+                "description": "Something went wrong.",
+                "content": { "application/problem+json": { "schema": problem } },
+            }),
         );
         let mut problems = operation.problems.to_vec();
         if !super::OPEN.contains(&operation.path) {
@@ -68,16 +79,16 @@ pub fn document() -> Value {
             .split('/')
             .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
             .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
-        let in_query = operation.query.iter().map(|(name, description)| {
-            json!({ "name": name, "in": "query", "description": description, "schema": { "type": "string" } })
+        let in_query = operation.query.iter().map(|(name, kind, description)| {
+            json!({ "name": name, "in": "query", "description": description, "schema": { "type": kind } })
         });
         let mut described = json!({
             "summary": operation.summary,
             "parameters": in_path.chain(in_query).collect::<Vec<Value>>(),
             "responses": responses,
         });
-        if let Some(body) = &operation.body {
-            described["requestBody"] = json!({ "required": true, "content": content(body) });
+        if !operation.body.is_empty() {
+            described["requestBody"] = json!({ "required": true, "content": content(&operation.body) });
         }
         if super::OPEN.contains(&operation.path) {
             described["security"] = json!([]);
@@ -115,13 +126,17 @@ pub fn reference() -> String {
             "## `{method} {}`\n\n{}.\n\n",
             operation.path, operation.summary
         ));
-        for (name, meaning) in operation.query {
+        for (name, _, meaning) in operation.query {
             page.push_str(&format!("- `?{name}=`: {meaning}.\n"));
         }
-        if let Some(body) = &operation.body {
-            page.push_str(&format!("- body: `{}`\n", body.kind));
+        let kinds = |forms: &[Content]| {
+            let kinds: Vec<String> = forms.iter().map(|form| format!("`{}`", form.kind)).collect();
+            kinds.join(" or ")
+        };
+        if !operation.body.is_empty() {
+            page.push_str(&format!("- body: {}\n", kinds(&operation.body)));
         }
-        page.push_str(&format!("- answer: `{}`\n", operation.answer.kind));
+        page.push_str(&format!("- answer: {}\n", kinds(&operation.answer)));
         if !operation.problems.is_empty() {
             let problems: Vec<String> = operation.problems.iter().map(u16::to_string).collect();
             page.push_str(&format!("- problems: {}\n", problems.join(", ")));

@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::routing::{delete, get, put};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, Visitor};
@@ -15,7 +14,7 @@ use waypost_plan::route::{Action, Forward, Route};
 use waypost_plan::sticky::StickyKey;
 use waypost_proxy::generation::Generation;
 
-use super::{App, Asker, By, Operation, body_of, json};
+use super::{App, Asker, Body, By, Operation, json, json_body};
 use crate::command::{ArmView, Command, Dialed, Turn};
 use crate::problem::Problem;
 
@@ -57,8 +56,8 @@ pub(super) fn operations() -> Vec<Operation> {
             path: "/api/v1/routes",
             summary: "All routes, with the declared and the live weights of their services",
             query: &[],
-            body: None,
-            answer: json::<Vec<RouteView>>(),
+            body: Vec::new(),
+            answer: vec![json::<Vec<RouteView>>()],
             problems: &[503],
             handler: || get(list),
         },
@@ -67,8 +66,8 @@ pub(super) fn operations() -> Vec<Operation> {
             path: "/api/v1/routes/{name}",
             summary: "One route, and how its dial came to be",
             query: &[],
-            body: None,
-            answer: json::<RouteDetail>(),
+            body: Vec::new(),
+            answer: vec![json::<RouteDetail>()],
             problems: &[404, 503],
             handler: || get(show),
         },
@@ -77,8 +76,8 @@ pub(super) fn operations() -> Vec<Operation> {
             path: "/api/v1/routes/{name}/split",
             summary: "Turn the dial: weights by service, live for every request that begins after the answer; a service that is not named gets 0",
             query: &[],
-            body: Some(json::<Weights>()),
-            answer: json::<Dialed>(),
+            body: vec![json::<Weights>()],
+            answer: vec![json::<Dialed>()],
             problems: &[400, 404, 415, 422, 503, 507],
             handler: || put(dial),
         },
@@ -87,8 +86,8 @@ pub(super) fn operations() -> Vec<Operation> {
             path: "/api/v1/routes/{name}/split",
             summary: "Turn the dial back to what the config declares",
             query: &[],
-            body: None,
-            answer: json::<Dialed>(),
+            body: Vec::new(),
+            answer: vec![json::<Dialed>()],
             problems: &[404, 422, 503, 507],
             handler: || delete(reset),
         },
@@ -120,9 +119,9 @@ async fn dial(
     Extension(By(by)): Asker,
     Path(route): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Json<Dialed>, Problem> {
-    let Weights(weights) = weights_of(&headers, &body)?;
+    let Weights(weights) = json_body(&headers, &body)?;
     let weights = Some(weights);
     let dialed = shared.ask(|reply| Command::Dial {
         route,
@@ -150,8 +149,7 @@ async fn reset(
 
 /// The position of the route with this name.
 pub(crate) fn find(generation: &Generation, name: &str) -> Result<usize, Problem> {
-    let mut routes = generation.plan().routes().iter();
-    let found = routes.position(|route| *route.matching.name == *name);
+    let found = generation.position(name);
     found.ok_or_else(|| Problem::not_found(format!("there is no route named `{name}`")))
 }
 
@@ -224,18 +222,6 @@ fn matches(route: &Route) -> Vec<String> {
         .collect()
 }
 
-fn weights_of(headers: &HeaderMap, body: &Bytes) -> Result<Weights, Problem> {
-    let body = body_of(headers, body, &["application/json"])?;
-    serde_json::from_slice(body).map_err(|error| {
-        let status = match error.classify() {
-            serde_json::error::Category::Data => StatusCode::UNPROCESSABLE_ENTITY,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        let advice = "write weights by service, such as {\"users-v1\": 75, \"users-v2\": 25}";
-        Problem::new(status, format!("{error}; {advice}"))
-    })
-}
-
 impl<'de> Deserialize<'de> for Weights {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Pairs;
@@ -243,7 +229,7 @@ impl<'de> Deserialize<'de> for Weights {
             type Value = Weights;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a mapping of services to whole numbers from 0 on")
+                f.write_str("weights by service, such as {\"users-v1\": 75, \"users-v2\": 25}")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Weights, A::Error> {

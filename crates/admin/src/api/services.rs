@@ -47,8 +47,8 @@ pub(super) fn operations() -> Vec<Operation> {
         path: "/api/v1/services",
         summary: "All services, with the addresses of their endpoints and the routes that lead to them",
         query: &[],
-        body: None,
-        answer: json::<Vec<ServiceView>>(),
+        body: Vec::new(),
+        answer: vec![json::<Vec<ServiceView>>()],
         problems: &[503],
         handler: || get(list),
     }]

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::routing::get;
 use serde::Deserialize;
 use waypost_plan::duration;
 use waypost_proxy::metrics::RequestReading;
 
-use super::{App, Operation, json, routes};
+use super::{App, Asked, Operation, json, routes};
 use crate::problem::Problem;
 use crate::stats::{ArmStats, RouteStats, Stats, WINDOW, WINDOW_MAX};
 
 /// What is asked.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct Wanted {
     window: Option<String>,
     route: Option<String>,
 }
@@ -29,17 +29,21 @@ pub(super) fn operations() -> Vec<Operation> {
         path: "/api/v1/stats",
         summary: "What each arm of each route got in a window that ends now",
         query: &[
-            ("window", "a duration up to `1h`; without it, `1m`"),
-            ("route", "only this route; without it, those that got requests"),
+            ("window", "string", "a duration up to `1h`; without it, `1m`"),
+            (
+                "route",
+                "string",
+                "only this route; without it, those that got requests",
+            ),
         ],
-        body: None,
-        answer: json::<Stats>(),
+        body: Vec::new(),
+        answer: vec![json::<Stats>()],
         problems: &[404, 422, 503],
         handler: || get(stats),
     }]
 }
 
-async fn stats(State(shared): App, Query(asked): Query<Asked>) -> Result<Json<Stats>, Problem> {
+async fn stats(State(shared): App, Asked(asked): Asked<Wanted>) -> Result<Json<Stats>, Problem> {
     let window = match asked.window.as_deref() {
         Some(text) => {
             duration::parse(text).map_err(|error| Problem::invalid(format!("`window={text}`: {error}")))?
@@ -51,14 +55,14 @@ async fn stats(State(shared): App, Query(asked): Query<Asked>) -> Result<Json<St
     }
     let view = shared.view()?;
     let generation = view.generation();
+    // The history is locked for no longer than it takes to look something up there.
+    let reading = view.metrics().read();
     let wanted = asked
         .route
         .as_deref()
         .map(|name| routes::find(&generation, name))
         .transpose()?;
-    let (covered, readings) = shared
-        .history()
-        .since(Instant::now(), window, view.metrics().read());
+    let (covered, readings) = shared.history().since(Instant::now(), window, reading);
     let mut by_route: BTreeMap<Arc<str>, Vec<RequestReading>> = BTreeMap::new();
     for reading in readings {
         by_route

@@ -70,8 +70,8 @@ pub(super) fn operations() -> Vec<Operation> {
         path: "/api/v1/status",
         summary: "How the gateway is doing",
         query: &[],
-        body: None,
-        answer: json::<Status>(),
+        body: Vec::new(),
+        answer: vec![json::<Status>()],
         problems: &[503],
         handler: || get(status),
     }]

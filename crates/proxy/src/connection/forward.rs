@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::mem;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -19,11 +20,11 @@ use crate::answer::Failure;
 use crate::arm::{self, Decider};
 use crate::decide::FieldLines;
 use crate::exchange::connect::{Lease, Need, lease};
-use crate::exchange::relay::{RelayError, Tap};
+use crate::exchange::relay::RelayError;
 use crate::exchange::{ClientSide, End, Exchange, Patience, State};
 use crate::forwarded;
 use crate::metrics::Side;
-use crate::mirror::{self, Copy};
+use crate::mirror::{self, MirrorCopy};
 use crate::pool::WorkerService;
 use crate::service_head::ServiceHead;
 use crate::worker::{Snapshot, Workspace};
@@ -143,15 +144,8 @@ impl Connection {
                 record.asked_now();
             }
             let (reused, address) = (leased.reused, leased.target.address);
-            let (outcome, answering, stream) = self.exchange(workspace, side, patience, leased).await;
-            if let (true, tap) = workspace.upload.take_tap()
-                && let Some(copy) = copy.take()
-            {
-                match tap {
-                    Tap::Open(body, _) => copy.send(&self.worker, Some(&body)),
-                    Tap::Off | Tap::Overflowed => copy.drop_too_long(),
-                }
-            }
+            let (outcome, answering, stream) =
+                self.exchange(workspace, side, patience, leased, &mut copy).await;
             if let Some(record) = &mut self.record {
                 record.answered_now();
                 if answering {
@@ -260,7 +254,7 @@ impl Connection {
         route: &Route,
         forward: &Forward,
         found: Found,
-    ) -> Option<Copy> {
+    ) -> Option<MirrorCopy> {
         let mirror = forward.mirror.as_ref()?;
         if !mirror.takes(self.worker.roll()) {
             return None;
@@ -271,11 +265,11 @@ impl Connection {
             Framing::Length(length) => Some(length),
             _ => None,
         };
-        let authority = service.state().service().endpoints.first();
-        let authority = authority.map_or(Vec::new(), |endpoint| endpoint.authority.as_bytes().to_vec());
-        let mut copy = Copy::begin(self.worker.mirrors(), service, cells, announced)?;
+        let mut copy = MirrorCopy::begin(self.worker.mirrors(), Rc::clone(&service), cells, announced)?;
+        let endpoint = service.state().service().endpoints.first();
+        let authority = endpoint.map_or(&b""[..], |endpoint| endpoint.authority.as_bytes());
         let head = self.service_head(workspace, listener, forward);
-        head.write_copy(&authority, &route.matching.name, &mut copy.head);
+        head.write_copy(authority, &route.matching.name, &mut copy.head);
         copy.is_head = workspace.is_head;
         copy.is_idempotent = is_idempotent(workspace.head.method(workspace.from_client.filled()));
         Some(copy)
@@ -310,11 +304,13 @@ impl Connection {
         side: ClientSide<'_>,
         patience: Patience,
         leased: Lease,
+        copy: &mut Option<MirrorCopy>,
     ) -> (End, bool, TcpStream) {
         workspace.from_service.clear();
         workspace.download.begin(None);
         let mut exchange = Exchange {
             worker: &self.worker,
+            copy,
             meter: &mut self.meter,
             open_ended: &mut self.open_ended,
             side,

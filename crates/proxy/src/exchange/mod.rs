@@ -3,6 +3,7 @@
 pub(crate) mod connect;
 pub(crate) mod relay;
 
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::client_head::{BodyToClient, ClientHead, DebugHeaders, Persistence};
 use crate::exchange::relay::{Relay, RelayError, Waits};
 use crate::generation::ListenerId;
 use crate::meter::Meter;
+use crate::mirror::MirrorCopy;
 use crate::timer::Timer;
 use crate::worker::Worker;
 
@@ -63,7 +65,9 @@ pub(crate) struct Patience {
 
 /// An exchange that is under way.
 pub(crate) struct Exchange<'a> {
-    pub(crate) worker: &'a Worker,
+    pub(crate) worker: &'a Rc<Worker>,
+    /// The copy of the request that is sent once its body has come.
+    pub(crate) copy: &'a mut Option<MirrorCopy>,
     /// What the answer is counted by; taken once it is.
     pub(crate) meter: &'a mut Option<Meter>,
     /// Raised while the end of the connection would end the answer, so that a cut must not look like it.
@@ -160,6 +164,12 @@ impl Exchange<'_> {
             && let Poll::Ready(end) = self.poll_upload(cx)
         {
             return Poll::Ready(end);
+        }
+        if self.copy.is_some()
+            && let Some(tap) = self.upload.take_tap()
+            && let Some(copy) = self.copy.take()
+        {
+            copy.send_with(self.worker, tap);
         }
         if let Poll::Ready(end) = self.poll_answer(cx) {
             return Poll::Ready(end);

@@ -119,9 +119,10 @@ impl Relay {
         self.tap = Tap::Open(Vec::new(), max);
     }
 
-    /// Whether all of the body has come; and its copy, if there is one.
-    pub(crate) fn take_tap(&mut self) -> (bool, Tap) {
-        (self.complete, std::mem::take(&mut self.tap))
+    /// The copy, once all of the body has come, or more than may be copied.
+    pub(crate) fn take_tap(&mut self) -> Option<Tap> {
+        let is_settled = self.complete || self.tap == Tap::Overflowed;
+        is_settled.then(|| std::mem::take(&mut self.tap))
     }
 
     /// Says how the body is framed, and takes what is there of it already, so that it leaves with the head.

@@ -23,6 +23,8 @@ pub(crate) struct Recorder {
     requests: RefCell<HashMap<RouteAndService, Arc<RequestCells>>>,
     services: RefCell<HashMap<Arc<str>, Arc<ServiceCells>>>,
     none: Arc<str>,
+    /// The cells of requests without a route, which never retire.
+    without_route: OnceCell<Arc<RequestCells>>,
 }
 
 /// The cells of one route, each found when it is needed first. It lasts as long as its generation.
@@ -51,6 +53,7 @@ impl Recorder {
             requests: RefCell::default(),
             services: RefCell::default(),
             none: "".into(),
+            without_route: OnceCell::new(),
         }
     }
 
@@ -90,8 +93,9 @@ impl Recorder {
     }
 
     /// The cells of requests without a route.
-    pub(crate) fn without_route(&self) -> Arc<RequestCells> {
-        self.request(&self.none, &self.none)
+    pub(crate) fn without_route(&self) -> &Arc<RequestCells> {
+        self.without_route
+            .get_or_init(|| self.request(&self.none, &self.none))
     }
 
     /// Forgets the cells of routes and services that are gone.

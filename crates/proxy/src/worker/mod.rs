@@ -84,7 +84,7 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     log: RefCell<LineRing>,
     recorder: Recorder,
-    notices: mpsc::UnboundedSender<Notice>,
+    notices: mpsc::Sender<Notice>,
     mirrors: Mirrors,
     rng: RefCell<fastrand::Rng>,
     clock: HttpClock,
@@ -115,7 +115,7 @@ pub(crate) struct Shared {
     pub(crate) idle_max: usize,
     pub(crate) connections_open: Arc<AtomicUsize>,
     /// Where to tell what happens.
-    pub(crate) notices: mpsc::UnboundedSender<Notice>,
+    pub(crate) notices: mpsc::Sender<Notice>,
 }
 
 /// Starts a worker on a thread of its own.
@@ -201,6 +201,7 @@ async fn run(shared: Shared, log: LineRing, recorder: Recorder, mut inbox: mpsc:
 
 /// Closes idle connections to services in time, and forgets services that no generation has any more.
 async fn sweep(worker: Rc<Worker>) {
+    let mut swept = 0;
     loop {
         tokio::time::sleep(SWEEP).await;
         let now = Instant::now();
@@ -210,9 +211,12 @@ async fn sweep(worker: Rc<Worker>) {
             service.sweep(now);
         }
         drop(services);
-        worker.recorder.forget_retired();
         // An idle gateway lets go of a replaced generation too.
-        worker.snapshot();
+        let snapshot = worker.snapshot();
+        let generation = Arc::as_ptr(&snapshot.generation).addr();
+        if std::mem::replace(&mut swept, generation) != generation {
+            worker.recorder.forget_retired();
+        }
     }
 }
 

@@ -17,13 +17,17 @@ use waypost_plan::difference::Difference;
 
 use super::disk::{self, Prepared};
 use super::{
-    Because, Control, ForceError, Pending, diagnostics_view, revision_view, say_warnings, timestamp_of,
+    Control, ForceError, Pending, Provenance, diagnostics_view, revision_view, say_damaged, say_kept,
+    say_warnings, timestamp_of,
 };
 use crate::config::Texts;
 use crate::load::{self, Checked};
 use crate::output::{count, eprint};
 use crate::state::revisions::{self, Origin, file_name};
 use crate::state::sealed::ReadError;
+
+/// How long a change that could not be taken back waits for the next attempt.
+const REVERT_AGAIN: Duration = Duration::from_secs(1);
 
 impl Control {
     /// The config in force.
@@ -52,18 +56,17 @@ impl Control {
         }
         let is_same = revisions::hash(&texts) == revisions::hash(&self.in_force);
         if is_same && self.pending.is_some() && change.confirm.is_none() {
-            return self.confirm(change.by);
+            return self.confirm(change.by).await;
         }
         if is_same {
+            // What is on disk may be another text all the same, one that was refused.
+            if change.confirm.is_none() {
+                self.put_on_disk(&texts)?;
+            }
             return Ok(self.unchanged());
         }
-        let because = Because {
-            origin: Origin::Api,
-            by: Some(change.by),
-            is_users_file: false,
-            reverts_at: None,
-        };
-        self.apply_texts(texts, checked, because, change.confirm).await
+        self.apply_texts(texts, checked, Origin::Api, change.by, change.confirm)
+            .await
     }
 
     /// Applies a revision again.
@@ -82,29 +85,20 @@ impl Control {
             source.name = self.name_on_disk(file_name(&source.name));
         }
         let checked = self.checked(&texts)?;
-        let because = Because {
-            origin: Origin::Rollback,
-            by: Some(by),
-            is_users_file: false,
-            reverts_at: None,
-        };
-        self.apply_texts(texts, checked, because, None).await
+        self.apply_texts(texts, checked, Origin::Rollback, by, None).await
     }
 
     /// Keeps the change that waits to be confirmed.
-    pub(super) fn confirm(&mut self, by: String) -> Result<Applied, Problem> {
+    pub(super) async fn confirm(&mut self, by: String) -> Result<Applied, Problem> {
+        // An edit on disk ends the waiting, and is not overwritten unseen.
+        self.reload(super::reload::Because::Changed).await;
         let Some(pending) = &self.pending else {
             return Err(Problem::conflict("nothing waits to be confirmed"));
         };
         let revision = pending.revision;
         let texts = self.in_force.clone();
-        let kept = self.prepare(&texts).and_then(Prepared::commit).map_err(|error| {
-            Problem::not_stored(format!("the config on disk cannot be replaced: {error}"))
-        })?;
-        say_kept(&kept);
+        self.put_on_disk(&texts)?;
         self.pending = None;
-        self.read = texts;
-        self.remember_good();
         let dials_dropped = self.drop_stale_dials();
         self.report_state();
         self.shared.events.tell(What::Confirmed { revision, by });
@@ -115,7 +109,7 @@ impl Control {
         Ok(applied)
     }
 
-    /// Takes back what nobody has confirmed in time.
+    /// Takes back what nobody has confirmed in time. If that cannot be, it is tried again and again.
     pub(crate) async fn revert(&mut self) {
         let Some(pending) = self.pending.take() else {
             return;
@@ -124,26 +118,25 @@ impl Control {
             "revision {} was not confirmed: it is taken back\n",
             pending.revision
         ));
-        let because = Because {
-            origin: Origin::Revert,
-            by: None,
-            is_users_file: true,
-            reverts_at: None,
-        };
-        let texts = pending.reverts_to;
-        let outcome = match load::check(&texts) {
-            Ok(checked) => self
-                .bring_into_force(&texts, checked, &because)
-                .await
-                .map_err(|error| error.to_string()),
-            Err(diagnostics) => Err(load::render(&diagnostics, &texts, false)),
+        let texts = &pending.reverts_to;
+        let outcome = match load::check(texts) {
+            Ok(checked) => {
+                let provenance = Provenance::disk(Origin::Revert);
+                let reverted = self.bring_into_force(texts, checked, &provenance, None).await;
+                reverted.map_err(|error| error.to_string())
+            }
+            Err(diagnostics) => Err(load::render(&diagnostics, texts, false)),
         };
         match outcome {
             Ok(_) => self.remember_good(),
             Err(error) => {
                 let message = format!("the change cannot be taken back: {error}");
-                eprint(&format!("waypost: {message}\n"));
+                eprint(&format!("waypost: {message}; it is tried again in a while\n"));
                 self.note_refusal(&message, Vec::new());
+                self.pending = Some(Pending {
+                    deadline: Instant::now() + REVERT_AGAIN,
+                    ..pending
+                });
             }
         }
         self.report_state();
@@ -163,18 +156,24 @@ impl Control {
         })
     }
 
-    fn texts_of(&self, number: u64) -> Result<Texts, Problem> {
+    fn texts_of(&mut self, number: u64) -> Result<Texts, Problem> {
         self.state
             .revisions
             .get(number)
             .ok_or_else(|| no_revision(number))?;
-        self.state.revisions.texts(number).map_err(|error| {
-            let detail = match error {
-                ReadError::Damaged(why) => format!("revision {number} is damaged: {why}"),
-                ReadError::Io(error) => format!("revision {number} cannot be read: {error}"),
-            };
-            Problem::gone(detail)
-        })
+        match self.state.revisions.texts(number) {
+            Ok(texts) => Ok(texts),
+            Err(ReadError::Io(error)) => Err(Problem::gone(format!(
+                "revision {number} cannot be read: {error}"
+            ))),
+            Err(ReadError::Damaged(why)) => {
+                let damaged = self.state.revisions.set_aside(number, &why);
+                say_damaged(&damaged);
+                self.state.damaged.push(damaged);
+                self.report_state();
+                Err(Problem::gone(format!("revision {number} is damaged: {why}")))
+            }
+        }
     }
 
     /// The texts that a change makes of those in force, if it replaces what it believes to.
@@ -276,39 +275,30 @@ impl Control {
         &mut self,
         texts: Texts,
         checked: Checked,
-        mut because: Because,
+        origin: Origin,
+        by: String,
         confirm: Option<Duration>,
     ) -> Result<Applied, Problem> {
-        self.state
-            .writable()
-            .map_err(|error| Problem::not_stored(format!("nothing has changed: {error}")))?;
         let prepared = match confirm {
             Some(_) => None,
-            None => Some(self.prepare(&texts).map_err(|error| {
-                Problem::not_stored(format!(
-                    "nothing has changed: the config on disk cannot be replaced: {error}"
-                ))
-            })?),
+            None => Some(self.prepare(&texts)?),
         };
         let deadline = confirm.map(|wait| Instant::now() + wait);
-        because.reverts_at = deadline.map(timestamp_of);
+        let provenance = Provenance::asked(origin, by, deadline.map(timestamp_of));
         say_warnings(&texts, &checked);
         let warnings = diagnostics_view(&checked.warnings);
         let before = self.in_force.clone();
-        let in_force = self.bring_into_force(&texts, checked, &because).await;
-        let in_force = in_force.map_err(|error| match error {
-            ForceError::Store(error) => Problem::not_stored(format!("nothing has changed: {error}")),
-            error => Problem::conflict(format!("nothing has changed: {error}")),
-        })?;
-        if let Some(prepared) = prepared {
-            match prepared.commit() {
-                Ok(kept) => say_kept(&kept),
-                Err(error) => return Err(self.undo(before, &error).await),
+        let in_force = self
+            .bring_into_force(&texts, checked, &provenance, prepared)
+            .await;
+        self.report_state();
+        let in_force = in_force.map_err(|error| {
+            let detail = format!("nothing has changed: {error}");
+            match error {
+                ForceError::Store(_) | ForceError::Disk(_) => Problem::not_stored(detail),
+                ForceError::Admin(_) | ForceError::Apply(_) => Problem::conflict(detail),
             }
-            self.pending = None;
-            self.read = texts;
-            self.remember_good();
-        }
+        })?;
         if let Some(deadline) = deadline {
             // What is on disk stays what it was, however many changes wait to be confirmed one after the other.
             let reverts_to = self.pending.take().map_or(before, |pending| pending.reverts_to);
@@ -318,6 +308,9 @@ impl Control {
                 reverts_to,
             });
             eprint(&format!("revision {} waits to be confirmed\n", self.number()));
+        } else {
+            self.pending = None;
+            self.is_on_disk(texts);
         }
         self.report_state();
         Ok(Applied {
@@ -325,35 +318,38 @@ impl Control {
             summary: in_force.summary,
             dials_dropped: in_force.dials_dropped,
             warnings,
-            reverts_at: because.reverts_at,
+            reverts_at: provenance.reverts_at,
             ..self.unchanged()
         })
     }
 
-    /// Goes back to the texts that were in force, as the new ones could not be put on disk.
-    async fn undo(&mut self, before: Texts, error: &std::io::Error) -> Problem {
-        let because = Because {
-            origin: Origin::Revert,
-            by: None,
-            is_users_file: true,
-            reverts_at: None,
-        };
-        let went_back = match load::check(&before) {
-            Ok(checked) => self.bring_into_force(&before, checked, &because).await.is_ok(),
-            Err(_) => false,
-        };
-        let what = if went_back {
-            "the change is taken back"
-        } else {
-            "the change is in force, but not on disk"
-        };
-        Problem::not_stored(format!("{what}: the config on disk cannot be replaced: {error}"))
+    /// Puts the texts in force on disk, where others are.
+    fn put_on_disk(&mut self, texts: &Texts) -> Result<(), Problem> {
+        let committed = self.prepare(texts)?.commit().map_err(cannot_replace)?;
+        say_kept(&committed.kept);
+        committed.finish();
+        self.is_on_disk(texts.clone());
+        Ok(())
     }
 
-    fn prepare(&self, texts: &Texts) -> std::io::Result<Prepared> {
-        disk::prepare(texts, &self.read, |name, text| {
-            self.good.get(name).is_some_and(|good| good == text)
-        })
+    /// Notes that these texts, which are in force, are on disk.
+    fn is_on_disk(&mut self, texts: Texts) {
+        self.read = texts;
+        self.remember_good();
+        self.note_mended();
+    }
+
+    /// Writes texts down beside what is on disk.
+    fn prepare(&self, texts: &Texts) -> Result<Prepared, Problem> {
+        let on_disk = disk::read(&self.path, texts.kind);
+        if !on_disk.sources.is_empty() && on_disk != self.read {
+            // It was read a moment ago.
+            return Err(Problem::stale(
+                "the config on disk is just being edited; try again",
+            ));
+        }
+        let was_in_force = |name: &str, text: &[u8]| self.good.get(name).is_some_and(|good| good == text);
+        disk::prepare(&self.path, texts, &on_disk, was_in_force).map_err(cannot_replace)
     }
 
     /// The name that a file of the config has, as the loader gives it.
@@ -428,11 +424,9 @@ fn kind_word(kind: Kind) -> &'static str {
     }
 }
 
-fn say_kept(kept: &[std::path::PathBuf]) {
-    for path in kept {
-        eprint(&format!(
-            "what was on disk had never been in force; it is kept as `{}`\n",
-            path.display()
-        ));
-    }
+#[expect(clippy::needless_pass_by_value, reason = "it is for `map_err`")]
+fn cannot_replace(error: std::io::Error) -> Problem {
+    Problem::not_stored(format!(
+        "nothing has changed: the config on disk cannot be replaced: {error}"
+    ))
 }

@@ -6,6 +6,7 @@ use waypost_admin::events::What;
 use waypost_admin::problem::Problem;
 
 use super::Control;
+use crate::state::StoreError;
 use crate::state::dials::{Dial, Turn, Weights, declared};
 
 impl Control {
@@ -16,9 +17,10 @@ impl Control {
         weights: Option<Vec<(String, u64)>>,
         by: String,
     ) -> Result<Dialed, Problem> {
+        let not_stored = |error: StoreError| Problem::not_stored(format!("the dial is not turned: {error}"));
+        let claimed = self.claim_state();
         let generation = self.gateway.generation();
-        let mut routes = generation.plan().routes().iter();
-        let position = routes.position(|known| *known.matching.name == *route);
+        let position = generation.position(route);
         let position =
             position.ok_or_else(|| Problem::not_found(format!("there is no route named `{route}`")))?;
         let Some(declared) = declared(generation.plan(), position).filter(|arms| !arms.is_empty()) else {
@@ -49,9 +51,9 @@ impl Control {
         });
         let mut dials = self.state.dials.clone();
         dials.turn(route, dial, turn);
-        let stored = self.state.store_dials(&dials);
+        let stored = claimed.and_then(|()| self.state.store_dials(&dials));
         self.report_state();
-        stored.map_err(|error| Problem::not_stored(format!("the dial is not turned: {error}")))?;
+        stored.map_err(not_stored)?;
 
         let weights: Vec<u64> = after.iter().map(|(_, weight)| *weight).collect();
         generation.dial(position, (after != declared).then_some(&weights[..]));

@@ -5,7 +5,7 @@
 
 mod change;
 mod dial;
-mod disk;
+pub(crate) mod disk;
 pub(crate) mod reload;
 
 use std::collections::BTreeMap;
@@ -25,9 +25,11 @@ use waypost_plan::difference::Difference;
 use waypost_proxy::gateway::{ApplyError, Gateway, Listened};
 
 use crate::config::Texts;
+use crate::control::disk::{Committed, Prepared};
 use crate::load::Checked;
 use crate::output::eprint;
 use crate::state::revisions::{self, Origin, Revision};
+use crate::state::sealed::Damaged;
 use crate::state::{State, StoreError};
 use crate::{check, load, output};
 
@@ -65,21 +67,53 @@ struct Pending {
 enum ForceError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the config on disk cannot be replaced: {0}")]
+    Disk(std::io::Error),
     #[error(transparent)]
     Admin(#[from] OpenError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
 }
 
-/// What is to become of the revision of a config that comes into force.
+/// Where a config that comes into force comes from.
 #[derive(Debug, Clone)]
-struct Because {
+struct Provenance {
     origin: Origin,
     by: Option<String>,
-    /// Whether it comes into force even if it cannot be stored: what is on disk is the user's will.
-    is_users_file: bool,
+    unstorable: Unstorable,
     /// When it is taken back.
     reverts_at: Option<Timestamp>,
+}
+
+/// What becomes of a config whose revision cannot be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unstorable {
+    /// It is refused.
+    Refused,
+    /// It comes into force all the same, and its revision is kept in memory: what is on disk is the user's will.
+    Remembered,
+}
+
+impl Provenance {
+    /// The disk.
+    fn disk(origin: Origin) -> Self {
+        Self {
+            origin,
+            by: None,
+            unstorable: Unstorable::Remembered,
+            reverts_at: None,
+        }
+    }
+
+    /// Somebody who asks.
+    fn asked(origin: Origin, by: String, reverts_at: Option<Timestamp>) -> Self {
+        Self {
+            origin,
+            by: Some(by),
+            unstorable: Unstorable::Refused,
+            reverts_at,
+        }
+    }
 }
 
 /// What becomes of the admin address.
@@ -116,7 +150,6 @@ impl Control {
         let keep = settings.state.keep.get();
         let state = State::open(settings.state.path.as_deref().map(Path::new), path, keep);
         say_what_was_found(&state);
-        disk::sweep(path);
         let revision = first_revision(&state, &texts, checked.generation.plan());
 
         let (shared, commands) = Shared::new(
@@ -128,7 +161,7 @@ impl Control {
                 ..Report::default()
             },
         );
-        let (server, no_server) = open_admin(settings.admin.as_ref(), &shared).await?;
+        let (server, no_server) = open_admin(settings.admin.as_ref(), None, &shared)?;
         let generation = checked.generation.numbered(revision.number);
         state.dials.apply_to(&generation);
         let (mut gateway, listened) = Gateway::start(generation, tokio::runtime::Handle::current()).await?;
@@ -201,7 +234,10 @@ impl Control {
                 let applied = self.change(change).await;
                 drop(reply.send(applied));
             }
-            Command::Confirm { by, reply } => drop(reply.send(self.confirm(by))),
+            Command::Confirm { by, reply } => {
+                let applied = self.confirm(by).await;
+                drop(reply.send(applied));
+            }
             Command::Revisions { reply } => {
                 let all = self.state.revisions.newest_first().map(revision_view).collect();
                 drop(reply.send(Ok(all)));
@@ -214,46 +250,72 @@ impl Control {
         }
     }
 
-    /// Puts a config in the place of the one in force, as a revision. Errors leave everything as it was.
+    /// Puts a config in the place of the one in force, as a revision, and on disk if it is `prepared`. Errors leave
+    /// everything as it was.
     async fn bring_into_force(
         &mut self,
         texts: &Texts,
         checked: Checked,
-        because: &Because,
+        provenance: &Provenance,
+        prepared: Option<Prepared>,
     ) -> Result<InForce, ForceError> {
         let before = self.gateway.generation();
         let plan = checked.generation.plan();
         let summary = Difference::between(before.plan(), plan).to_string();
         let settings = plan.settings().clone();
-
-        let admin = self.prepare_admin(settings.admin.as_ref()).await?;
+        let admin = self.prepare_admin(settings.admin.as_ref())?;
 
         // A text that is in force already is no new revision, unless somebody asks for one.
         let is_same = revisions::hash(texts) == revisions::hash(&self.in_force);
-        let adds = !is_same || because.origin != Origin::File;
+        let adds = !is_same || provenance.origin != Origin::File;
         let mut number = before.number();
         if adds {
             self.state.revisions.keep(settings.state.keep.get());
-            let by = because.by.clone();
+            // Whoever wrote the state until now may have given the number.
+            let claimed = self.claim_state();
+            let by = provenance.by.clone();
             let revision = self
                 .state
                 .revisions
-                .next(because.origin, by, summary.clone(), texts);
+                .next(provenance.origin, by, summary.clone(), texts);
             number = revision.number;
-            self.store(&revision, texts, because.is_users_file)?;
+            let stored = claimed.and_then(|()| self.state.store_revision(&revision, texts));
+            match stored {
+                Err(error) if provenance.unstorable == Unstorable::Remembered => {
+                    eprint(&format!(
+                        "waypost: {error}; revision {number} is kept in memory only\n"
+                    ));
+                    self.state.revisions.remember(&revision, texts);
+                }
+                stored => stored?,
+            }
         }
+        let committed = match prepared.map(Prepared::commit).transpose() {
+            Ok(committed) => committed,
+            Err(error) => {
+                self.take_back(number, adds);
+                return Err(ForceError::Disk(error));
+            }
+        };
         let generation = checked.generation.numbered(number);
         self.state.dials.apply_to(&generation);
         let listened = match self.gateway.apply(generation).await {
             Ok(listened) => listened,
             Err(error) => {
-                if adds {
-                    self.state.revisions.take_back(number);
+                self.take_back(number, adds);
+                if let Some(Err(undone)) = committed.map(Committed::undo) {
+                    eprint(&format!(
+                        "waypost: the config on disk cannot be put back: {undone}\n"
+                    ));
                 }
                 return Err(error.into());
             }
         };
 
+        if let Some(committed) = committed {
+            say_kept(&committed.kept);
+            committed.finish();
+        }
         self.announce(&listened);
         match admin {
             AdminChange::None => {}
@@ -264,33 +326,33 @@ impl Control {
             }
             AdminChange::Server(server, no_server) => {
                 say_admin(server.as_ref(), no_server.as_ref());
-                // An answer that is under way at the old address is lost with it.
-                self.server = server;
+                if let Some(old) = std::mem::replace(&mut self.server, server) {
+                    old.close().await;
+                }
             }
         }
         if settings.state.path != before.plan().settings().state.path {
             eprint("waypost: a changed `state` takes effect at the next start\n");
         }
         self.in_force = texts.clone();
-        let dials_dropped = if because.reverts_at.is_some() {
+        let dials_dropped = if provenance.reverts_at.is_some() {
             // They hold again when it is taken back.
             self.stale_dials()
         } else {
             self.drop_stale_dials()
         };
-        self.shared.forget_endpoints();
-        self.shared.update(|report| {
-            report.failed = None;
-            report.applied += u64::from(adds);
-        });
+        let changed = Difference::between(before.plan(), self.gateway.generation().plan()).services;
+        self.shared
+            .forget_services(changed.changed.iter().chain(&changed.removed));
+        self.shared.update(|report| report.applied += u64::from(adds));
         self.report_state();
         if adds {
             self.shared.events.tell(What::Applied {
                 revision: number,
-                origin: because.origin.as_str().to_owned(),
+                origin: provenance.origin.as_str().to_owned(),
                 summary: summary.clone(),
-                by: because.by.clone(),
-                reverts_at: because.reverts_at,
+                by: provenance.by.clone(),
+                reverts_at: provenance.reverts_at,
             });
         }
         eprint(&format!(
@@ -303,8 +365,53 @@ impl Control {
         })
     }
 
+    /// Forgets a revision that did not come into force.
+    fn take_back(&mut self, number: u64, was_added: bool) {
+        if was_added {
+            self.state.revisions.take_back(number);
+        }
+    }
+
+    /// Makes sure that this gateway may store things. When another one did so until now, what that one stored holds.
+    fn claim_state(&mut self) -> Result<(), StoreError> {
+        let Some(unstored) = self.state.claim()? else {
+            return Ok(());
+        };
+        let generation = self.gateway.generation();
+        self.state.dials.apply_to(&generation);
+        let in_force = generation.number();
+        for (mut revision, texts) in unstored {
+            let was = revision.number;
+            // Another gateway on the same config has seen the same edits.
+            let same = self.state.revisions.with_hash(&revision.hash);
+            let number = match same {
+                Some(number) => number,
+                None if !self.state.revisions.is_given(was) => {
+                    self.state.store_revision(&revision, &texts)?;
+                    was
+                }
+                None => {
+                    let next = self
+                        .state
+                        .revisions
+                        .next(revision.origin, None, String::new(), &texts);
+                    revision.number = next.number;
+                    self.state.store_revision(&revision, &texts)?;
+                    revision.number
+                }
+            };
+            if was == in_force && number != was {
+                eprint(&format!(
+                    "revision {was} is revision {number} from now on: the state has another {was}\n"
+                ));
+                generation.renumber(number);
+            }
+        }
+        Ok(())
+    }
+
     /// Gets ready for the admin address of a config that is about to come into force.
-    async fn prepare_admin(&self, admin: Option<&Admin>) -> Result<AdminChange, OpenError> {
+    fn prepare_admin(&self, admin: Option<&Admin>) -> Result<AdminChange, OpenError> {
         let now = self.gateway.generation();
         let now = now.plan().settings().admin.as_ref();
         if admin == now {
@@ -315,7 +422,7 @@ impl Control {
                 Ok(AdminChange::Access(access(admin)?))
             }
             _ => {
-                let (server, no_server) = open_admin(admin, &self.shared).await?;
+                let (server, no_server) = open_admin(admin, self.server.as_ref(), &self.shared)?;
                 Ok(AdminChange::Server(server, no_server))
             }
         }
@@ -324,39 +431,15 @@ impl Control {
     /// Stores the revision that a start serves, as far as that is possible.
     fn store_first(&mut self, revision: &Revision) {
         let texts = self.in_force.clone();
-        let stored = if self.state.is_writable() {
-            self.state.revisions.store(revision, &texts)
-        } else {
+        if !self.state.is_writable() {
             // Why not is said already.
-            return self.state.revisions.remember(revision, &texts);
-        };
-        if let Err(error) = stored {
-            let trouble = format!("revision {} cannot be stored: {error}", revision.number);
-            eprint(&format!("waypost: {trouble}; it is kept in memory only\n"));
-            self.state.troubles.push(trouble);
             self.state.revisions.remember(revision, &texts);
-        }
-    }
-
-    fn store(&mut self, revision: &Revision, texts: &Texts, is_users_file: bool) -> Result<(), StoreError> {
-        let directory = self.state.directory().to_owned();
-        let stored = self.state.writable().and_then(|()| {
-            let stored = self.state.revisions.store(revision, texts);
-            stored.map_err(|error| StoreError::File {
-                file: directory,
-                error,
-            })
-        });
-        match stored {
-            Err(error) if is_users_file => {
-                eprint(&format!(
-                    "waypost: {error}; revision {} is kept in memory only\n",
-                    revision.number
-                ));
-                self.state.revisions.remember(revision, texts);
-                Ok(())
-            }
-            stored => stored,
+        } else if let Err(error) = self.state.store_revision(revision, &texts) {
+            eprint(&format!(
+                "waypost: {error}; revision {} is kept in memory only\n",
+                revision.number
+            ));
+            self.state.revisions.remember(revision, &texts);
         }
     }
 
@@ -408,7 +491,7 @@ impl Control {
         let state = StateReport {
             directory: self.state.directory().display().to_string(),
             writable: self.state.is_writable(),
-            troubles: self.state.troubles.clone(),
+            troubles: self.state.troubles(),
             damaged: self.state.damaged.iter().map(damaged_view).collect(),
         };
         let pending = self.pending.as_ref().map(|pending| {
@@ -449,21 +532,29 @@ impl Control {
         });
     }
 
+    /// Notes that what is on disk is in force, if it is.
+    fn note_mended(&mut self) {
+        if disk::read(&self.path, self.in_force.kind) == self.in_force {
+            self.shared.update(|report| report.failed = None);
+        }
+    }
+
     fn number(&self) -> u64 {
         self.gateway.generation().number()
     }
 }
 
-/// Opens the admin address, if there is to be one. That the default one is taken is no error, as nobody has asked
-/// for it; it is returned as well.
-async fn open_admin(
+/// Opens the admin address, if there is to be one, in the place of the one that is there. That the default one is
+/// taken is no error, as nobody has asked for it; it is returned as well.
+fn open_admin(
     admin: Option<&Admin>,
+    leaving: Option<&Server>,
     shared: &Arc<Shared>,
 ) -> Result<(Option<Server>, Option<OpenError>), OpenError> {
     let Some(admin) = admin else {
         return Ok((None, None));
     };
-    match Server::open(admin, Arc::clone(shared)).await {
+    match Server::open(admin, leaving, Arc::clone(shared)) {
         Ok(server) => Ok((Some(server), None)),
         Err(error @ OpenError::Listen { .. }) if !admin.is_explicit => Ok((None, Some(error))),
         Err(error) => Err(error),
@@ -499,26 +590,28 @@ fn first_revision(state: &State, texts: &Texts, plan: &waypost_plan::Plan) -> Re
 }
 
 fn say_what_was_found(state: &State) {
-    for trouble in &state.troubles {
+    for trouble in state.troubles() {
         eprint(&format!(
             "waypost: {trouble}; dials are refused and revisions are not kept until that is mended\n"
         ));
     }
-    for damaged in &state.damaged {
-        let what = if damaged.now == damaged.file {
-            "it is left where it is".to_owned()
-        } else {
-            format!("it is now `{}`", damaged.now.display())
-        };
-        eprint(&format!(
-            "waypost: `{}` is damaged: {}; {what}\n",
-            damaged.file.display(),
-            damaged.why
-        ));
-    }
+    state.damaged.iter().for_each(say_damaged);
 }
 
-fn damaged_view(damaged: &crate::state::sealed::Damaged) -> DamagedFile {
+fn say_damaged(damaged: &Damaged) {
+    let what = if damaged.now == damaged.file {
+        "it is left where it is".to_owned()
+    } else {
+        format!("it is now `{}`", damaged.now.display())
+    };
+    eprint(&format!(
+        "waypost: `{}` is damaged: {}; {what}\n",
+        damaged.file.display(),
+        damaged.why
+    ));
+}
+
+fn damaged_view(damaged: &Damaged) -> DamagedFile {
     DamagedFile {
         file: damaged.file.display().to_string(),
         now: damaged.now.display().to_string(),
@@ -549,6 +642,16 @@ fn diagnostics_view(diagnostics: &[waypost_config::diagnostic::Diagnostic]) -> V
     match waypost_config::diagnostic::to_json(&diagnostics[..shown]) {
         serde_json::Value::Array(list) => list,
         other => vec![other],
+    }
+}
+
+/// Says where texts were put that had never been in force.
+fn say_kept(kept: &[PathBuf]) {
+    for path in kept {
+        eprint(&format!(
+            "what was on disk had never been in force; it is kept as `{}`\n",
+            path.display()
+        ));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use waypost_config::diagnostic::Diagnostic;
 use waypost_config::{Kind, Source};
 
-use super::{Control, diagnostics_view, say_warnings};
+use super::{Control, Provenance, diagnostics_view, say_warnings};
 use crate::config::Texts;
 use crate::load::Checked;
 use crate::output::{self, count, eprint};
@@ -37,7 +37,8 @@ impl Control {
             Err(error) => return self.complain(&format!("{error:#}")),
         };
         self.complained = None;
-        if because == Because::Changed && texts == self.read {
+        // A change that waits to be confirmed is not ended by somebody who rotates logs.
+        if texts == self.read && (because == Because::Changed || self.pending.is_some()) {
             return;
         }
         self.read = texts.clone();
@@ -52,25 +53,21 @@ impl Control {
     /// Brings what is on disk into force; whether that came about.
     async fn take_over(&mut self, texts: &Texts, checked: Checked) -> bool {
         say_warnings(texts, &checked);
-        let because = super::Because {
-            origin: Origin::File,
-            by: None,
-            is_users_file: true,
-            reverts_at: None,
-        };
-        match self.bring_into_force(texts, checked, &because).await {
+        let provenance = Provenance::disk(Origin::File);
+        match self.bring_into_force(texts, checked, &provenance, None).await {
             Ok(_) => {
                 if self.pending.take().is_some() {
                     eprint("the config on disk was edited: nothing waits to be confirmed any more\n");
                 }
                 self.remember_good();
+                self.note_mended();
                 self.report_state();
                 true
             }
             Err(error) => {
                 let message = format!("the change is refused: {error}");
-                eprint(&format!("waypost: {message}\n"));
                 self.note_refusal(&message, Vec::new());
+                eprint(&format!("waypost: {message}\n"));
                 self.say_what_serves();
                 false
             }
@@ -154,9 +151,9 @@ impl Control {
     /// Says once what is wrong with the files themselves.
     fn complain(&mut self, message: &str) {
         if self.complained.as_deref() != Some(message) {
+            self.note_refusal(message, Vec::new());
             eprint(&format!("waypost: {message}\n"));
             self.say_what_serves();
-            self.note_refusal(message, Vec::new());
             self.complained = Some(message.to_owned());
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use waypost_admin::api::config::{File, Files};
 use waypost_admin::command::Applied;
 use waypost_config::Kind;
@@ -39,14 +40,16 @@ pub(crate) fn apply(
     let answer = match (texts.kind, &texts.sources[..]) {
         (Kind::File, [source]) => client.put(target, "application/yaml", Some(&tag), source.text.clone())?,
         _ => {
-            let files = texts.sources.iter().map(|source| File {
-                name: file_name(&source.name).to_owned(),
-                text: String::from_utf8_lossy(&source.text).into_owned(),
-                hash: None,
-            });
-            let files = Files {
-                files: files.collect(),
-            };
+            let mut files = Files { files: Vec::new() };
+            for source in &texts.sources {
+                let text = std::str::from_utf8(&source.text)
+                    .with_context(|| format!("`{}` is not UTF-8 text", source.name))?;
+                files.files.push(File {
+                    name: file_name(&source.name).to_owned(),
+                    text: text.to_owned(),
+                    hash: None,
+                });
+            }
             client.put(
                 target,
                 "application/json",

@@ -11,10 +11,9 @@ use tokio::time::{Instant, sleep_until};
 use waypost_proxy::access_log::Lost;
 use waypost_proxy::gateway::Gateway;
 
-use crate::control::Control;
 use crate::control::reload::Because;
+use crate::control::{Control, disk};
 use crate::output::{count, eprint};
-use crate::run::watch::Watch;
 use crate::{Outcome, config, load, output};
 
 /// The exit code of a gateway that was told twice to stop.
@@ -49,8 +48,11 @@ pub(crate) async fn serve(
 ) -> anyhow::Result<Outcome> {
     // From here on a signal is the gateway's business, also while it starts.
     let mut signals = Signals::new()?;
+    if let Some(recovered) = disk::recover(path) {
+        eprint(&format!("waypost: {recovered}\n"));
+    }
     // Watching begins before reading: a change in between is seen.
-    let mut watch = Watch::start(path);
+    let changed = watch::start(path);
     let texts = config::read(path)?;
     let checked = match load::check(&texts) {
         Ok(checked) => checked,
@@ -80,7 +82,7 @@ pub(crate) async fn serve(
     let interrupted = loop {
         let revert = control.deadline();
         tokio::select! {
-            () = watch.changed() => control.reload(Because::Changed).await,
+            () = changed.notified() => control.reload(Because::Changed).await,
             _ = signals.hangup.recv() => control.reload(Because::Asked).await,
             _ = signals.terminate.recv() => break false,
             _ = signals.interrupt.recv() => break true,

@@ -7,10 +7,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use crate::config;
@@ -22,8 +23,22 @@ const UNQUIET_MAX: Duration = Duration::from_millis(250);
 /// How often the files themselves are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// Starts watching, in a task of its own: whoever waits may be interrupted at any time, and misses nothing.
+pub(super) fn start(path: &Path) -> Arc<Notify> {
+    let changed = Arc::<Notify>::default();
+    let mut watch = Watch::start(path);
+    let tell = Arc::clone(&changed);
+    tokio::spawn(async move {
+        loop {
+            watch.changed().await;
+            tell.notify_one();
+        }
+    });
+    changed
+}
+
 /// A watch on a config.
-pub(super) struct Watch {
+struct Watch {
     path: PathBuf,
     events: mpsc::UnboundedReceiver<()>,
     looks: tokio::time::Interval,
@@ -40,7 +55,7 @@ struct Print {
 
 impl Watch {
     /// Starts watching. Without the system's help, looking now and then has to do.
-    pub(super) fn start(path: &Path) -> Self {
+    fn start(path: &Path) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading the config is an event too, but not a change.
@@ -66,7 +81,7 @@ impl Watch {
     }
 
     /// Returns when something has changed, and is quiet again.
-    pub(super) async fn changed(&mut self) {
+    async fn changed(&mut self) {
         loop {
             tokio::select! {
                 event = self.events.recv(), if self.watcher.is_some() => {

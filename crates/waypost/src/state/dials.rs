@@ -71,19 +71,15 @@ impl Dials {
         }
     }
 
-    /// Makes the dials live in a generation that does not serve yet.
+    /// Makes the dials live in a generation, and no others.
     pub(crate) fn apply_to(&self, generation: &Generation) {
-        if self.dials.is_empty() {
-            return;
-        }
         for (position, route) in generation.plan().routes().iter().enumerate() {
-            let Some(dial) = self.dials.get(&*route.matching.name) else {
-                continue;
-            };
-            if declared(generation.plan(), position).as_ref() == Some(&dial.declared) {
-                let weights: Vec<u64> = dial.live.iter().map(|(_, weight)| *weight).collect();
-                generation.dial(position, Some(&weights));
-            }
+            let dial = self.dials.get(&*route.matching.name);
+            let dial =
+                dial.filter(|dial| declared(generation.plan(), position).as_ref() == Some(&dial.declared));
+            let weights: Option<Vec<u64>> =
+                dial.map(|dial| dial.live.iter().map(|(_, weight)| *weight).collect());
+            generation.dial(position, weights.as_deref());
         }
     }
 

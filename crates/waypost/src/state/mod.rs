@@ -13,8 +13,9 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::config::Texts;
 use crate::state::dials::Dials;
-use crate::state::revisions::Revisions;
+use crate::state::revisions::{Revision, Revisions};
 use crate::state::sealed::Damaged;
 
 /// The directory's name where the config names none.
@@ -34,12 +35,14 @@ pub(crate) struct State {
     directory: PathBuf,
     /// Held while this process is the one that writes.
     lock: Option<File>,
+    /// Why the last attempt to store something failed, until one succeeds.
+    failure: Option<String>,
     pub(crate) dials: Dials,
     pub(crate) revisions: Revisions,
     /// What was found damaged, and where it was put.
     pub(crate) damaged: Vec<Damaged>,
-    /// What went wrong otherwise, as the state was opened.
-    pub(crate) troubles: Vec<String>,
+    /// What could not be read.
+    unreadable: Vec<String>,
 }
 
 /// Why something could not be stored.
@@ -59,20 +62,22 @@ pub(crate) enum StoreError {
 impl State {
     /// The state of the config at `config`, in `directory` if that is given.
     pub(crate) fn open(directory: Option<&Path>, config: &Path, keep: usize) -> Self {
+        let mut damaged = Vec::new();
         let directory = match directory {
             Some(directory) => directory.to_owned(),
-            None => beside(config),
+            None => beside(config, &mut damaged),
         };
         let mut state = Self {
             lock: None,
+            failure: None,
             dials: Dials::default(),
             revisions: Revisions::new(directory.join(REVISIONS), keep),
-            damaged: Vec::new(),
-            troubles: Vec::new(),
+            damaged,
+            unreadable: Vec::new(),
             directory,
         };
-        if let Err(error) = state.writable() {
-            state.troubles.push(error.to_string());
+        if let Err(error) = state.lock() {
+            state.failure = Some(error.to_string());
         }
         state.read();
         state
@@ -83,21 +88,82 @@ impl State {
         &self.directory
     }
 
-    /// Whether it can be written, as far as is known.
+    /// Whether things can be stored, by what became of the last attempt.
     pub(crate) fn is_writable(&self) -> bool {
-        self.lock.is_some()
+        self.lock.is_some() && self.failure.is_none()
     }
 
-    /// Makes sure that this process may write. What failed once is tried again.
-    pub(crate) fn writable(&mut self) -> Result<(), StoreError> {
+    /// What is wrong at present.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        self.failure.iter().chain(&self.unreadable).cloned().collect()
+    }
+
+    /// Makes sure that this process may write; what failed once is tried again.
+    ///
+    /// When it may from now on, what is stored has been read again, as another gateway may have written here until
+    /// now; and the revisions come back that could not be stored before.
+    pub(crate) fn claim(&mut self) -> Result<Option<Vec<(Revision, Texts)>>, StoreError> {
         if self.lock.is_some() {
-            return Ok(());
+            return Ok(None);
         }
+        if let Err(error) = self.lock() {
+            self.failure = Some(error.to_string());
+            return Err(error);
+        }
+        self.failure = None;
+        let unstored = self.revisions.take_unstored();
+        self.read();
+        Ok(Some(unstored))
+    }
+
+    /// Stores the dials.
+    pub(crate) fn store_dials(&mut self, dials: &Dials) -> Result<(), StoreError> {
+        let file = self.directory.join(DIALS);
+        self.store(|_| sealed::write(&file, &dials.to_json()), &file)?;
+        self.dials = dials.clone();
+        Ok(())
+    }
+
+    /// Stores a revision.
+    pub(crate) fn store_revision(&mut self, revision: &Revision, texts: &Texts) -> Result<(), StoreError> {
+        let file = self.revisions.path(revision.number);
+        self.store(|state| state.revisions.store(revision, texts), &file)
+    }
+
+    /// Lets another process write: this one has nothing more to store.
+    pub(crate) fn release(&mut self) {
+        self.lock = None;
+    }
+
+    /// Tries to store something, and notes what becomes of it.
+    fn store(&mut self, write: impl Fn(&mut Self) -> io::Result<()>, file: &Path) -> Result<(), StoreError> {
+        if self.lock.is_none() {
+            self.lock()?;
+        }
+        let mut written = write(self);
+        if written
+            .as_ref()
+            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        {
+            // Somebody has removed the directory, and the lock with it.
+            self.lock = None;
+            self.lock()?;
+            written = write(self);
+        }
+        let outcome = written.map_err(|error| StoreError::File {
+            file: file.to_owned(),
+            error,
+        });
+        self.failure = outcome.as_ref().err().map(ToString::to_string);
+        outcome
+    }
+
+    fn lock(&mut self) -> Result<(), StoreError> {
         let cannot = |error| StoreError::Directory {
             directory: self.directory.clone(),
             error,
         };
-        fs::create_dir_all(&self.directory).map_err(cannot)?;
+        create_directory(&self.directory).map_err(cannot)?;
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -117,24 +183,11 @@ impl State {
         Ok(())
     }
 
-    /// Stores the dials.
-    pub(crate) fn store_dials(&mut self, dials: &Dials) -> Result<(), StoreError> {
-        self.writable()?;
-        let file = self.directory.join(DIALS);
-        sealed::write(&file, &dials.to_json()).map_err(|error| StoreError::File { file, error })?;
-        self.dials = dials.clone();
-        Ok(())
-    }
-
-    /// Lets another process write: this one has nothing more to store.
-    pub(crate) fn release(&mut self) {
-        self.lock = None;
-    }
-
     fn read(&mut self) {
         let file = self.directory.join(DIALS);
         // A process that may not write leaves damaged files where they are.
         let sets_aside = self.lock.is_some();
+        self.unreadable.clear();
         match sealed::read(&file) {
             Ok(Some(body)) => match Dials::from_json(&body) {
                 Ok(dials) => self.dials = dials,
@@ -147,29 +200,43 @@ impl State {
                 self.damaged.push(sealed::damaged(&file, &why, sets_aside));
             }
             Err(sealed::ReadError::Io(error)) => {
-                self.troubles
+                self.unreadable
                     .push(format!("`{}` cannot be read: {error}", file.display()));
             }
         }
         self.revisions
-            .read(sets_aside, &mut self.damaged, &mut self.troubles);
+            .read(sets_aside, &mut self.damaged, &mut self.unreadable);
     }
+}
+
+/// Makes a directory, so that it is there after a power cut as well.
+pub(crate) fn create_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(directory)?;
+    File::open(sealed::directory_of(directory))?.sync_all()
 }
 
 /// The directory for a config that names none: `.waypost` beside it, or in there one of its own where that belongs
 /// to another config.
-fn beside(config: &Path) -> PathBuf {
+fn beside(config: &Path, damaged: &mut Vec<Damaged>) -> PathBuf {
     let name = config.file_name().unwrap_or(config.as_os_str());
     let shared = config.parent().unwrap_or(Path::new("")).join(DEFAULT);
     let owner = shared.join(OWNER);
+    let claim = || {
+        // If it cannot be written, neither can anything else, which is said then.
+        let _ = create_directory(&shared);
+        let _ = sealed::write(&owner, name.as_encoded_bytes());
+    };
     match sealed::read(&owner) {
-        Ok(Some(owner)) if owner != name.as_encoded_bytes() => shared.join(name),
-        Ok(None) => {
-            // If it cannot be written, neither can anything else, which is said then.
-            let _ = fs::create_dir_all(&shared);
-            let _ = sealed::write(&owner, name.as_encoded_bytes());
-            shared
+        Ok(Some(owner)) if owner != name.as_encoded_bytes() => return shared.join(name),
+        Ok(None) => claim(),
+        Err(sealed::ReadError::Damaged(why)) => {
+            damaged.push(sealed::damaged(&owner, &why, true));
+            claim();
         }
-        _ => shared,
+        Ok(Some(_)) | Err(sealed::ReadError::Io(_)) => {}
     }
+    shared
 }

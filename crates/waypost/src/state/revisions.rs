@@ -18,6 +18,10 @@ use crate::config::Texts;
 
 /// What the first line begins with.
 const MAGIC: &str = "waypost-revision 1";
+/// Texts up to this length are checked at every start.
+const LOOKED_AT_BYTES: usize = 1 << 20;
+/// How many revisions that cannot be stored are kept in memory.
+const UNSTORED_MAX: usize = 8;
 /// How the name of a file ends.
 const ENDING: &str = ".revision";
 
@@ -95,6 +99,12 @@ impl Revisions {
         self.all.values().rev()
     }
 
+    /// The newest with this hash.
+    pub(crate) fn with_hash(&self, hash: &str) -> Option<u64> {
+        let found = self.newest_first().find(|revision| revision.hash == hash);
+        found.map(|revision| revision.number)
+    }
+
     pub(crate) fn get(&self, number: u64) -> Option<&Revision> {
         self.all.get(&number)
     }
@@ -128,7 +138,7 @@ impl Revisions {
     /// Stores a revision, and lets go of the oldest ones beyond what is kept.
     pub(crate) fn store(&mut self, revision: &Revision, texts: &Texts) -> io::Result<()> {
         let bytes = written(revision, texts);
-        fs::create_dir_all(&self.directory)?;
+        super::create_directory(&self.directory)?;
         sealed::write_plain(&self.path(revision.number), &[&bytes])?;
         self.put(revision.clone());
         Ok(())
@@ -139,17 +149,56 @@ impl Revisions {
         self.all.remove(&number);
         self.unstored.remove(&number);
         let _ = fs::remove_file(self.path(number));
+        if self.last == number {
+            // Nobody has seen it.
+            self.last -= 1;
+        }
     }
 
     /// Remembers a revision that could not be stored for as long as the process lives.
     pub(crate) fn remember(&mut self, revision: &Revision, texts: &Texts) {
         self.unstored.insert(revision.number, written(revision, texts));
+        if self.unstored.len() > UNSTORED_MAX
+            && let Some((number, _)) = self.unstored.pop_first()
+        {
+            self.all.remove(&number);
+        }
         self.put(revision.clone());
     }
 
+    /// Takes those that could not be stored out of the list. Their numbers are given again, unless another gateway
+    /// has given them meanwhile.
+    pub(crate) fn take_unstored(&mut self) -> Vec<(Revision, Texts)> {
+        let numbers: Vec<u64> = self.unstored.keys().copied().collect();
+        let taken = numbers.into_iter().filter_map(|number| {
+            let texts = self.texts(number).ok()?;
+            self.unstored.remove(&number);
+            Some((self.all.remove(&number)?, texts))
+        });
+        let taken = taken.collect();
+        self.last = 0;
+        taken
+    }
+
+    /// Whether a number has been given, as far as can be seen.
+    pub(crate) fn is_given(&self, number: u64) -> bool {
+        number <= self.last
+    }
+
+    /// Lets go of a revision whose file is damaged.
+    pub(crate) fn set_aside(&mut self, number: u64, why: &str) -> Damaged {
+        self.all.remove(&number);
+        sealed::damaged(&self.path(number), why, true)
+    }
+
     fn put(&mut self, revision: Revision) {
-        self.last = revision.number;
+        self.last = self.last.max(revision.number);
         self.all.insert(revision.number, revision);
+        self.prune();
+    }
+
+    /// Lets go of the oldest ones beyond what is kept.
+    fn prune(&mut self) {
         while self.all.len() > self.keep {
             if let Some((number, _)) = self.all.pop_first() {
                 self.unstored.remove(&number);
@@ -228,23 +277,37 @@ impl Revisions {
                 }
             }
         }
-        // The newest is what the start compares with, so all of it has to be right.
-        while let Some(number) = self.latest().map(|revision| revision.number) {
+        // Small ones are looked at whole, and the newest in any case: the start compares its text with it.
+        let newest = self.latest().map(|revision| revision.number);
+        let looked_at: Vec<u64> = self
+            .all
+            .values()
+            .filter(|revision| {
+                let length: usize = revision.files.iter().map(|(_, length)| length).sum();
+                length <= LOOKED_AT_BYTES || Some(revision.number) == newest
+            })
+            .map(|revision| revision.number)
+            .collect();
+        for number in looked_at {
             match self.texts(number) {
-                Ok(_) => break,
-                Err(error) => {
-                    damaged.push(sealed::damaged(
-                        &self.path(number),
-                        &error.to_string(),
-                        sets_aside,
-                    ));
+                Ok(_) => {}
+                Err(ReadError::Damaged(why)) => {
+                    damaged.push(sealed::damaged(&self.path(number), &why, sets_aside));
                     self.all.remove(&number);
+                }
+                // It may be readable later.
+                Err(ReadError::Io(error)) => {
+                    troubles.push(format!("revision {number} cannot be read: {error}"));
                 }
             }
         }
+        if sets_aside {
+            self.prune();
+        }
     }
 
-    fn path(&self, number: u64) -> PathBuf {
+    /// Where the file of a revision is.
+    pub(super) fn path(&self, number: u64) -> PathBuf {
         self.directory.join(format!("{number}{ENDING}"))
     }
 }

@@ -376,3 +376,116 @@ fn commands_say_when_no_gateway_answers() {
         wrong.stderr
     );
 }
+
+#[test]
+fn a_connection_to_an_address_that_is_closed_ends() {
+    let gateway = Gateway::with(saying("{ bind: 127.0.0.1:0 }"));
+    let address = gateway.admin_address();
+    let mut client = Client::connect(address);
+    let status = format!("GET /api/v1/status HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    assert_eq!(client.ask(&status).status(), 200);
+    gateway.rewrite(saying("off"));
+    gateway.wait_for_revision(2);
+    assert!(
+        client.try_answer_to(&status).is_none(),
+        "it was closed with the address"
+    );
+}
+
+#[test]
+fn the_answer_to_the_change_that_moves_the_address_still_comes() {
+    let gateway = Gateway::with(saying("{ bind: 127.0.0.1:0 }"));
+    let fields = "Content-Type: application/yaml\r\nIf-Match: *\r\n";
+    let answer = gateway.admin("PUT", "/api/v1/config", fields, &saying("off"));
+    assert_eq!((answer.status(), &answer.json()["revision"]), (200, &json!(2)));
+}
+
+#[test]
+fn it_moves_to_another_address_of_its_port() {
+    let gateway = Gateway::with(saying("{ bind: 127.0.0.1:0 }"));
+    let port = gateway.admin_address().port();
+    gateway.rewrite(saying(&format!("{{ bind: 127.0.0.1:{port} }}")));
+    gateway.wait_for_revision(2);
+    fs::write(gateway.directory().join("tokens"), "secret-secret\n").unwrap();
+    let tokens = gateway.directory().join("tokens");
+    let open = format!("{{ bind: 0.0.0.0:{port}, token_file: {} }}", tokens.display());
+    gateway.rewrite(saying(&open));
+    gateway.wait_for(&format!("admin on http://0.0.0.0:{port}"));
+    assert_eq!(gateway.admin("GET", "/metrics", "", "").status(), 401);
+}
+
+#[test]
+fn a_file_in_the_place_of_a_socket_is_not_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("tokens"), "precious").unwrap();
+    fs::write(
+        directory.path().join("waypost.yaml"),
+        saying("{ bind: unix:tokens }"),
+    )
+    .unwrap();
+    waypost_in(directory.path(), &["run"]).expect(2);
+    assert_eq!(
+        fs::read_to_string(directory.path().join("tokens")).unwrap(),
+        "precious"
+    );
+}
+
+#[test]
+fn every_error_is_a_problem_document() {
+    let gateway = Gateway::with(saying("{ bind: 127.0.0.1:0 }"));
+    let long = "x".repeat((16 << 20) + (65 << 10));
+    let chunked = format!(
+        "PUT /api/v1/config HTTP/1.1\r\nHost: localhost\r\nIf-Match: *\r\nContent-Type: application/yaml\r\n\
+         Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{long}\r\n0\r\n\r\n",
+        long.len()
+    );
+    let too_long = Client::connect(gateway.admin_address()).ask(chunked);
+    let fields = "If-Match: *\r\nContent-Type: application/yaml\r\n";
+    for (answer, status) in [
+        (gateway.admin("GET", "/api/v1/stats?bogus=1", "", ""), 400),
+        (
+            gateway.admin("PUT", "/api/v1/config?dry_run=yes", fields, "x"),
+            400,
+        ),
+        (
+            gateway.admin(
+                "PUT",
+                "/api/v1/config",
+                "If-Match: \"*\"\r\nContent-Type: application/yaml\r\n",
+                "x",
+            ),
+            412,
+        ),
+        (gateway.admin("PUT", "/api/v1/status", "", ""), 405),
+        (too_long, 413),
+    ] {
+        assert_eq!(answer.status(), status, "{}", answer.text());
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json"),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[test]
+fn an_endpoint_of_a_service_that_begins_anew_does_not_rest() {
+    let down = Service::refusing();
+    let config = |more: &str| {
+        format!(
+            "{LISTENER}services: {{ s: {{ endpoints: [\"{}\"]{more} }} }}\nroutes: [{{ name: r, to: s }}]\n",
+            down.url()
+        )
+    };
+    let gateway = Gateway::with(config(""));
+    let resting =
+        || gateway.admin_json("/api/v1/services")[0]["endpoints"][0]["addresses"][0]["resting"].clone();
+    assert_eq!(gateway.get("http://a/").status(), 502);
+    while resting() != true {
+        std::thread::yield_now();
+    }
+    gateway.rewrite(config(", timeouts: { connect: 1s }"));
+    gateway.wait_for_revision(2);
+    assert_eq!(resting(), false);
+}

@@ -148,3 +148,17 @@ fn only_the_share_that_is_asked_for_is_copied() {
     // Eight standard deviations.
     assert!((120..=280).contains(&copies), "{copies} of 400");
 }
+
+#[test]
+fn a_copy_does_not_wait_for_the_answer() {
+    let main = Service::named("main", |talk| {
+        talk.request();
+        // Nobody answers; the copy is there all the same.
+        talk.read_to_end();
+    });
+    let shadow = Service::echo("shadow");
+    let gateway = mirrored(&main, &shadow, "");
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    shadow.wait_for("hello");
+}

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::support::client::Client;
 use crate::support::gateway::{Gateway, LISTENER};
 use crate::support::message::Message;
 
@@ -591,4 +592,123 @@ fn the_commands_show_the_past_and_go_back_to_it() {
     assert_eq!(same, "revisions 1 and 3 have the same text\n");
     gateway.command(&["history", "show", "7"]).expect(1);
     gateway.command(&["rollback", "7"]).expect(1);
+}
+
+#[test]
+fn the_text_in_force_mends_what_is_on_disk() {
+    let gateway = Gateway::with(saying("one"));
+    gateway.rewrite(format!("{}typo: 1\n", saying("half done")));
+    gateway.wait_for("waypost: revision 1 stays in force");
+    let answer = put(&gateway, "", &tag(&gateway), &saying("one")).json();
+    assert_eq!(
+        (&answer["changed"], on_disk(&gateway)),
+        (&json!(false), saying("one"))
+    );
+    assert_eq!(gateway.admin_json("/api/v1/status")["failed_load"], Value::Null);
+    // A config that has gone from the disk comes back by a rollback to what is in force.
+    fs::remove_file(gateway.config()).unwrap();
+    gateway.wait_for_part("stays in force");
+    let back = gateway.admin("POST", "/api/v1/revisions/1/rollback", "", "");
+    assert_eq!((back.status(), on_disk(&gateway)), (200, saying("one")));
+}
+
+#[test]
+fn a_hangup_does_not_end_the_waiting_and_an_edit_that_nobody_has_seen_does() {
+    let gateway = Gateway::with(saying("one"));
+    assert_eq!(
+        put(&gateway, "?confirm=1h", &tag(&gateway), &saying("two")).status(),
+        200
+    );
+    gateway.signal(rustix::process::Signal::HUP);
+    // A dial is behind the hangup in the queue, or before it; the next command is behind both.
+    assert_eq!(gateway.admin_json("/api/v1/revisions")[0]["number"], 2);
+    assert_eq!(said(&gateway), "two");
+    assert_eq!(gateway.admin_json("/api/v1/status")["pending"]["revision"], 2);
+    gateway.rewrite(saying("by hand"));
+    let confirmed = gateway.admin("POST", "/api/v1/config/confirm", "", "");
+    assert_eq!(confirmed.status(), 409, "{}", confirmed.text());
+    assert_eq!(
+        (said(&gateway), on_disk(&gateway)),
+        ("by hand".to_owned(), saying("by hand"))
+    );
+}
+
+#[test]
+fn a_change_that_cannot_be_taken_back_yet_is_taken_back_later() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let listener = format!("listeners: [{{ bind: {port} }}]");
+    let one = saying("one").replace("listeners: [{ bind: 127.0.0.1:0 }]", &listener);
+    let gateway = Gateway::with(&one);
+    assert_eq!(
+        put(&gateway, "?confirm=100ms", &tag(&gateway), &saying("two")).status(),
+        200
+    );
+    // Somebody takes the port as soon as it is free.
+    let taken = loop {
+        if let Ok(taken) = std::net::TcpListener::bind(port) {
+            break taken;
+        }
+        std::thread::yield_now();
+    };
+    gateway.wait_for("waypost: the change cannot be taken back");
+    assert_eq!(gateway.admin_json("/api/v1/status")["pending"]["revision"], 2);
+    drop(taken);
+    gateway.wait_for_revision(3);
+    assert_eq!(Client::connect(port).get("http://a/").text(), "one");
+}
+
+#[test]
+fn files_that_cannot_all_be_replaced_are_none_of_them_replaced() {
+    let split = |weight: u64| {
+        format!(
+            "services: {{ s: {{ endpoints: [] }}, t: {{ endpoints: [] }} }}\nroutes: [{{ name: r, to: {{ s: {weight}, t: 1 }} }}]\n"
+        )
+    };
+    let gateway = directory(&["a"]);
+    fs::write(gateway.config().join("r.yaml"), split(1)).unwrap();
+    gateway.wait_for_revision(2);
+    assert_eq!(gateway.dial("r", &json!({ "s": 7, "t": 7 })).status(), 200);
+    // Where a new file is to be, there is a directory.
+    fs::create_dir(gateway.config().join("z.yaml")).unwrap();
+    let mut all = gateway.admin_json("/api/v1/config");
+    let files = all["files"].as_array_mut().unwrap();
+    for file in files.iter_mut().filter(|file| file["name"] == "r.yaml") {
+        file["text"] = split(2).into();
+    }
+    files.push(json!({ "name": "z.yaml", "text": route_file("z", "new") }));
+    let fields = "Content-Type: application/json\r\nIf-Match: *\r\n";
+    let answer = gateway.admin("PUT", "/api/v1/config", fields, &all.to_string());
+    assert_eq!(answer.status(), 507, "{}", answer.text());
+    assert_eq!(
+        fs::read_to_string(gateway.config().join("r.yaml")).unwrap(),
+        split(1)
+    );
+    assert_eq!(history(&gateway), entries(&[(2, "file"), (1, "file")]));
+    let live = gateway.admin_json("/api/v1/routes/r")["arms"][0]["live"].clone();
+    assert_eq!(live, 7, "the dial holds as before");
+    assert_eq!(
+        names(gateway.config()),
+        ["00.yaml", "a.yaml", "r.yaml", "z.yaml"],
+        "no journal is left"
+    );
+}
+
+#[test]
+fn edits_are_seen_however_often_the_api_is_asked() {
+    let gateway = Gateway::with(saying("one"));
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                gateway.admin_json("/api/v1/revisions");
+            }
+        });
+        gateway.rewrite(saying("two"));
+        gateway.wait_for_revision(2);
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(said(&gateway), "two");
 }

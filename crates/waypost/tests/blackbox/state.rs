@@ -220,3 +220,132 @@ fn configs_in_one_directory_do_not_share_their_state() {
         (50, 60)
     );
 }
+
+#[test]
+fn what_another_gateway_stored_holds_when_this_one_may_store_again() {
+    let config = format!(
+        "{LISTENER}services: {{ a: {{ endpoints: [] }}, b: {{ endpoints: [] }} }}\n\
+         routes:\n  - {{ name: r, to: {{ a: 1, b: 1 }} }}\n  - {{ name: q, match: {{ path: /q }}, to: {{ a: 1, b: 1 }} }}\n"
+    );
+    let first = Gateway::with(config);
+    let second = first.again();
+    assert_eq!(first.dial("r", &json!({ "a": 7, "b": 1 })).status(), 200);
+    drop(first);
+    assert_eq!(second.dial("q", &json!({ "a": 9, "b": 1 })).status(), 200);
+    assert_eq!(live_a(&second), 7, "it is live here too by now");
+    let second = second.restarted();
+    assert_eq!(live_a(&second), 7);
+    assert_eq!(second.admin_json("/api/v1/routes/q")["arms"][0]["live"], 9);
+}
+
+#[test]
+fn a_revision_that_another_gateway_numbered_meanwhile_gets_another_number() {
+    let text = |body: &str| {
+        format!(
+            "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nroutes: [{{ name: all, respond: {{ status: 200, body: {body} }} }}]\n"
+        )
+    };
+    let first = Gateway::with(text("one"));
+    let second = first.again();
+    // Both see the edit; the one that may store numbers it.
+    first.rewrite(text("two"));
+    first.wait_for_revision(2);
+    second.wait_for_revision(2);
+    first.rewrite(text("three"));
+    first.wait_for_revision(3);
+    second.wait_for_revision(3);
+    drop(first);
+    second.rewrite(text("four"));
+    second.wait_for_revision(4);
+    let all = second.admin_json("/api/v1/revisions");
+    let numbers: Vec<u64> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|revision| revision["number"].as_u64().unwrap())
+        .collect();
+    assert_eq!(numbers, [4, 3, 2, 1], "{all}");
+    assert_eq!(
+        second.admin_json("/api/v1/revisions/3")["files"][0]["text"],
+        text("three")
+    );
+}
+
+#[test]
+fn a_state_that_was_removed_is_made_anew() {
+    let gateway = gateway();
+    fs::remove_dir_all(state(&gateway)).unwrap();
+    assert_eq!(gateway.dial("r", &json!({ "a": 7, "b": 1 })).status(), 200);
+    assert_eq!(live_a(&gateway.restarted()), 7);
+}
+
+#[test]
+fn status_says_when_the_last_thing_could_not_be_stored_and_when_the_next_one_could() {
+    let gateway = gateway();
+    let dials = state(&gateway).join("dials.json");
+    fs::create_dir_all(dials.join("x")).unwrap();
+    assert_eq!(gateway.dial("r", &json!({ "a": 7, "b": 1 })).status(), 507);
+    let status = gateway.admin_json("/api/v1/status");
+    assert_eq!(
+        (&status["ok"], &status["state"]["writable"]),
+        (&json!(false), &json!(false))
+    );
+    let metrics = gateway.admin("GET", "/metrics", "", "").text();
+    assert!(metrics.contains("\nwaypost_state_writable 0\n"), "{metrics}");
+    fs::remove_dir_all(&dials).unwrap();
+    assert_eq!(gateway.dial("r", &json!({ "a": 7, "b": 1 })).status(), 200);
+    let status = gateway.admin_json("/api/v1/status");
+    assert_eq!(
+        (&status["ok"], &status["state"]["troubles"]),
+        (&json!(true), &json!([]))
+    );
+}
+
+#[test]
+fn a_damaged_revision_that_is_not_the_newest_is_set_aside_too() {
+    let mut gateway = gateway();
+    let text = fs::read_to_string(gateway.config()).unwrap();
+    gateway.rewrite(format!("{text}# another text\n"));
+    gateway.wait_for_revision(2);
+    gateway.kill();
+    let path = state(&gateway).join("revisions/1.revision");
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let gateway = gateway.restarted();
+    gateway.wait_for_part("1.revision` is damaged");
+    let numbers = gateway.admin_json("/api/v1/revisions");
+    assert_eq!(
+        (numbers.as_array().map(Vec::len), &numbers[0]["number"]),
+        (Some(1), &json!(2))
+    );
+    assert_eq!(gateway.admin_json("/api/v1/status")["ok"], false);
+}
+
+#[test]
+fn a_directory_whose_change_was_interrupted_is_completed_by_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("config");
+    fs::create_dir(&config).unwrap();
+    let listeners = format!("{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\n");
+    fs::write(config.join("00.yaml"), &listeners).unwrap();
+    // Half of a change: the route leads to a service that is in the other file.
+    fs::write(config.join("routes.yaml"), "routes: [{ name: r, to: new }]\n").unwrap();
+    fs::write(
+        config.join("services.yaml"),
+        "services: { old: { endpoints: [] } }\n",
+    )
+    .unwrap();
+    let journal =
+        "{\"write\":[[\"services.yaml\",\"services: { new: { endpoints: [] } }\\n\"]],\"remove\":[]}";
+    let seal = xxhash_rust::xxh3::xxh3_64(journal.as_bytes());
+    let sealed = format!("waypost-state 1 {seal:016x} {}\n{journal}", journal.len());
+    fs::write(config.join(".waypost-journal"), sealed).unwrap();
+    let gateway = Gateway::run(directory, config, &[]);
+    gateway.wait_for("waypost: a change of the config had been interrupted; it is complete now");
+    assert_eq!(
+        gateway.admin_json("/api/v1/routes/r")["arms"][0]["service"],
+        "new"
+    );
+}
