@@ -76,7 +76,7 @@ mod tests {
         stream.write_all(b"1234").await.unwrap();
         let slow = async {
             for _ in 0..8 {
-                sleep(WRITE_STALL / 2).await;
+                tokio::time::advance(WRITE_STALL / 2).await;
                 tokio::io::AsyncReadExt::read_u8(&mut far).await.unwrap();
             }
             far

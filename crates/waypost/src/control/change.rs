@@ -15,11 +15,11 @@ use waypost_admin::problem::Problem;
 use waypost_config::{Kind, Source};
 use waypost_plan::difference::Difference;
 
-use super::disk::{self, Prepared};
-use super::{
-    Control, ForceError, Pending, Provenance, diagnostics_view, revision_view, say_damaged, say_kept,
-    say_warnings, timestamp_of,
-};
+use super::disk::{self, Prepared, say_kept};
+use super::in_force::{ForceError, Provenance};
+use super::report::{diagnostics_view, say_warnings, timestamp_of};
+use super::stored::{revision_view, say_damaged};
+use super::{Control, Pending};
 use crate::config::Texts;
 use crate::load::{self, Checked};
 use crate::output::{count, eprint};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use crate::config::{self, Texts};
+use crate::output::eprint;
 use crate::state::revisions::file_name;
 use crate::state::sealed::{self, directory_of};
 
@@ -289,6 +290,16 @@ fn written_beside(target: &Path, text: &[u8], prefix: &str) -> io::Result<NamedT
 fn prefix(config: &Path) -> String {
     let name = config.file_name().unwrap_or(config.as_os_str());
     format!("{UNFINISHED}{}-", name.to_string_lossy())
+}
+
+/// Says where texts were put that had never been in force.
+pub(super) fn say_kept(kept: &[PathBuf]) {
+    for path in kept {
+        eprint(&format!(
+            "what was on disk had never been in force; it is kept as `{}`\n",
+            path.display()
+        ));
+    }
 }
 
 /// A name beside `path` that nothing has yet.

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use waypost_config::diagnostic::Diagnostic;
 use waypost_config::{Kind, Source};
 
-use super::{Control, Provenance, diagnostics_view, say_warnings};
+use super::Control;
+use super::in_force::Provenance;
+use super::report::{diagnostics_view, say_warnings};
 use crate::config::Texts;
 use crate::load::Checked;
 use crate::output::{self, count, eprint};
