@@ -211,3 +211,89 @@ fn prometheus_reads_the_split_back_and_the_dashboards_queries_work() {
     }
     assert!(queries >= 15, "{queries} queries");
 }
+
+/// A disk of its own, a few blocks large.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
+            .arg(directory.path())
+            .status();
+        assert!(
+            mounted.is_ok_and(|status| status.success()),
+            "a disk can be mounted, as root"
+        );
+        Self(directory)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Leaves no byte free.
+    fn fill(&self) {
+        let mut filler = fs::File::create(self.path().join("filler")).unwrap();
+        let block = [0; 1024];
+        while std::io::Write::write_all(&mut filler, &block).is_ok() {}
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.path().join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_what_cannot_be_stored_and_stops_nobody() {
+    let disk = SmallDisk::mount();
+    let text = |weight: u64| {
+        format!(
+            "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nservices: {{ a: {{ endpoints: [] }}, b: {{ endpoints: [] }} }}\n\
+             routes: [{{ name: r, to: {{ a: {weight}, b: 1 }} }}]\n"
+        )
+    };
+    // Config and state are both on it.
+    let config = disk.path().join("waypost.yaml");
+    fs::write(&config, text(1)).unwrap();
+    let gateway = Gateway::run(tempfile::tempdir().unwrap(), config.clone(), &[]);
+    assert_eq!(gateway.dial("r", &json!({ "a": 7, "b": 1 })).status(), 200);
+    let live = |gateway: &Gateway| gateway.admin_json("/api/v1/routes/r")["arms"][0]["live"].clone();
+
+    disk.fill();
+    assert_eq!(gateway.dial("r", &json!({ "a": 9, "b": 1 })).status(), 507);
+    assert_eq!(live(&gateway), 7);
+    let fields = "Content-Type: application/yaml\r\nIf-Match: *\r\n";
+    assert_eq!(
+        gateway.admin("PUT", "/api/v1/config", fields, &text(2)).status(),
+        507
+    );
+    assert_eq!(fs::read_to_string(&config).unwrap(), text(1));
+    assert_eq!(gateway.admin_json("/api/v1/status")["ok"], false);
+    // An edit that needs no room comes into force all the same, and a start works too.
+    fs::write(&config, text(3)).unwrap();
+    gateway.wait_for_revision(2);
+    let gateway = gateway.restarted();
+    assert_eq!(gateway.get("http://a/").status(), 503, "it serves");
+    assert_eq!(live(&gateway), 3);
+
+    disk.free();
+    assert_eq!(
+        gateway.admin("PUT", "/api/v1/config", fields, &text(4)).status(),
+        200
+    );
+    assert_eq!(gateway.dial("r", &json!({ "a": 8, "b": 1 })).status(), 200);
+    let gateway = gateway.restarted();
+    assert_eq!(
+        (live(&gateway), fs::read_to_string(&config).unwrap()),
+        (json!(8), text(4))
+    );
+    assert_eq!(gateway.admin_json("/api/v1/status")["ok"], true);
+}
