@@ -184,12 +184,16 @@ fn read_tokens(path: &PathBuf) -> Result<Vec<Token>, TokenError> {
         path: path.clone(),
         error,
     };
-    let length = fs::metadata(path).map_err(unreadable)?.len();
-    if length > TOKEN_FILE_BYTES_MAX {
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        // A pipe would be waited for.
+        return Err(unreadable(io::Error::other("it is not a file")));
+    }
+    if metadata.len() > TOKEN_FILE_BYTES_MAX {
         return Err(unreadable(io::ErrorKind::FileTooLarge.into()));
     }
     let text = fs::read_to_string(path).map_err(unreadable)?;
-    let tokens = parse_tokens(&text);
+    let tokens = parse_tokens(text.trim_start_matches('\u{feff}'));
     if tokens.is_empty() {
         return Err(TokenError::Empty { path: path.clone() });
     }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -124,8 +125,8 @@ pub struct ConfigFile {
     pub name: String,
     /// Identifies its text.
     pub hash: String,
-    /// The text, byte for byte.
-    pub text: Vec<u8>,
+    /// The text, byte for byte; shared by all who read it.
+    pub text: Bytes,
 }
 
 /// One arm of a route.

@@ -8,6 +8,14 @@ use crate::endpoints::Target;
 use crate::pool::WorkerService;
 
 impl WorkerService {
+    /// Whether some target does not rest.
+    pub(crate) fn is_ready(&self, now: Instant) -> bool {
+        self.with_seats(|seats| {
+            let mut seats = seats.seats.iter();
+            seats.any(|seat| seat.rests_until.is_none_or(|until| until <= now))
+        })
+    }
+
     /// The next target in turn that is not among `tried`.
     ///
     /// One that rests is passed over while there is another; when all rest, they are tried all the same: a

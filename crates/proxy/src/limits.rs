@@ -79,6 +79,7 @@ pub fn fixed() -> Vec<Limit> {
         time("between two look-ups", discovery::REFRESH),
         count("mirrored requests under way, each worker", mirror::IN_FLIGHT_MAX),
         bytes("body of a mirrored request", mirror::BODY_BYTES_MAX),
+        bytes("read of the answer to one", mirror::ANSWER_BYTES_MAX),
         bytes("access log lines waiting, each worker", RING_BYTES),
     ]
 }

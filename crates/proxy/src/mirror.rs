@@ -30,6 +30,9 @@ pub(crate) const IN_FLIGHT_MAX: usize = 128;
 /// The longest body that is copied.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 
+/// How much of an answer is read, so that its connection can be used again; the rest is nobody's.
+pub(crate) const ANSWER_BYTES_MAX: usize = 1 << 20;
+
 /// The copies that a worker has under way.
 #[derive(Debug, Default)]
 pub(crate) struct Mirrors(Rc<Cell<usize>>);
@@ -91,6 +94,11 @@ impl MirrorCopy {
         };
         if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
             count.outcome = Mirrored::TooLong;
+            return None;
+        }
+        // Clients may look for themselves whether a service has come back; copies would only cost them time.
+        if !service.is_ready(Instant::now()) {
+            count.outcome = Mirrored::Failed;
             return None;
         }
         let Some(place) = mirrors.place() else {
@@ -237,14 +245,18 @@ async fn read_answer(
             Ok(_) => heard = true,
         }
     };
+    let mut read = 0;
     while !body.is_done() {
+        if read > ANSWER_BYTES_MAX {
+            return Delivered::Answered { reusable: false };
+        }
         match body.decode(buffer.filled()) {
             Err(_) => return Delivered::Broken,
             Ok(piece) if piece.consumed > 0 => buffer.consume(piece.consumed),
             Ok(_) => match buffer.read(stream).await {
                 Ok(0) if body.may_end_by_close() => return Delivered::Answered { reusable: false },
                 Ok(0) | Err(_) => return Delivered::Broken,
-                Ok(_) => {}
+                Ok(count) => read += count,
             },
         }
     }

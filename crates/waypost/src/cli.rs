@@ -94,7 +94,7 @@ Examples:
         /// How long a time that ends now: up to 1h.
         #[arg(long, value_name = "DURATION", default_value = "1m")]
         window: String,
-        /// Look again and again, until Ctrl-C.
+        /// Look again and again, until Ctrl-C; with JSON, a line for each look.
         #[arg(long)]
         watch: bool,
         #[command(flatten)]

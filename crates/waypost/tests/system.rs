@@ -297,3 +297,36 @@ fn a_full_disk_refuses_what_cannot_be_stored_and_stops_nobody() {
     );
     assert_eq!(gateway.admin_json("/api/v1/status")["ok"], true);
 }
+
+#[test]
+fn a_config_that_cannot_be_replaced_on_disk_never_serves() {
+    // As `docker run --volume FILE:FILE` does it: the file can be written, but not renamed over.
+    let directory = tempfile::tempdir().unwrap();
+    let text = |body: &str| {
+        format!(
+            "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nroutes: [{{ name: all, respond: {{ status: 200, body: {body} }} }}]\n"
+        )
+    };
+    let (source, config) = (
+        directory.path().join("source"),
+        directory.path().join("waypost.yaml"),
+    );
+    fs::write(&source, text("one")).unwrap();
+    fs::write(&config, "").unwrap();
+    let mounted = Command::new("mount")
+        .arg("--bind")
+        .args([&source, &config])
+        .status();
+    assert!(
+        mounted.is_ok_and(|status| status.success()),
+        "a file can be mounted, as root"
+    );
+    let gateway = Gateway::run(directory, config.clone(), &[]);
+    let fields = "Content-Type: application/yaml\r\nIf-Match: *\r\n";
+    let answer = gateway.admin("PUT", "/api/v1/config", fields, &text("two"));
+    let served = gateway.get("http://a/").text();
+    let revisions = gateway.admin_json("/api/v1/revisions");
+    let _ = Command::new("umount").arg("--lazy").arg(&config).status();
+    assert_eq!((answer.status(), &*served), (507, "one"), "{}", answer.text());
+    assert_eq!(revisions.as_array().map(Vec::len), Some(1));
+}

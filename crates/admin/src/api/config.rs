@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Extension, Path, State};
+use axum::body::Bytes;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -11,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waypost_plan::duration;
 
-use super::{App, Asked, Asker, Body, By, Operation, body_of, json, json_body, text};
+use super::{App, Asked, Asker, Body, By, Named, Operation, body_of, json, json_body, text};
 use crate::command::{Applied, Change, Command, ConfigTexts, Replaced};
 use crate::problem::Problem;
 
@@ -154,7 +155,7 @@ async fn read_files(State(shared): App) -> Result<Response, Problem> {
     Ok(response)
 }
 
-async fn read_file(State(shared): App, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn read_file(State(shared): App, Named(name): Named) -> Result<Response, Problem> {
     let config = shared.ask(|reply| Command::ReadConfig { reply }).await?;
     let file = config.files.into_iter().find(|file| file.name == name);
     file.map(|file| yaml(&file.hash, file.text))
@@ -185,7 +186,7 @@ async fn replace(
 async fn replace_file(
     State(shared): App,
     Extension(By(by)): Asker,
-    Path(name): Path<String>,
+    Named(name): Named,
     Asked(how): Asked<How>,
     headers: HeaderMap,
     Body(body): Body,
@@ -262,7 +263,7 @@ fn files(config: ConfigTexts) -> Files {
     }
 }
 
-fn yaml(hash: &str, text: Vec<u8>) -> Response {
+fn yaml(hash: &str, text: Bytes) -> Response {
     let mut response = text.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(YAML));

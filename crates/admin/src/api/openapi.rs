@@ -82,7 +82,13 @@ pub fn document() -> Value {
         let in_query = operation.query.iter().map(|(name, kind, description)| {
             json!({ "name": name, "in": "query", "description": description, "schema": { "type": kind } })
         });
+        let words = operation
+            .path
+            .split(['/', '.', '{', '}'])
+            .filter(|word| !word.is_empty());
+        let id: Vec<&str> = std::iter::once(operation.method).chain(words).collect();
         let mut described = json!({
+            "operationId": id.join("_"),
             "summary": operation.summary,
             "parameters": in_path.chain(in_query).collect::<Vec<Value>>(),
             "responses": responses,

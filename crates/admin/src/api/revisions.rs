@@ -1,10 +1,10 @@
 //! Every config that was applied, and the way back to it.
 
 use axum::Json;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::routing::{get, post};
 
-use super::{App, Asker, By, Operation, json};
+use super::{App, Asker, By, Named, Operation, json};
 use crate::command::{Applied, Command, Revision, RevisionTexts};
 use crate::problem::Problem;
 
@@ -47,7 +47,7 @@ async fn list(State(shared): App) -> Result<Json<Vec<Revision>>, Problem> {
     Ok(Json(shared.ask(|reply| Command::Revisions { reply }).await?))
 }
 
-async fn show(State(shared): App, Path(number): Path<String>) -> Result<Json<RevisionTexts>, Problem> {
+async fn show(State(shared): App, Named(number): Named) -> Result<Json<RevisionTexts>, Problem> {
     let number = parse(&number)?;
     Ok(Json(
         shared.ask(|reply| Command::Revision { number, reply }).await?,
@@ -57,7 +57,7 @@ async fn show(State(shared): App, Path(number): Path<String>) -> Result<Json<Rev
 async fn rollback(
     State(shared): App,
     Extension(By(by)): Asker,
-    Path(number): Path<String>,
+    Named(number): Named,
 ) -> Result<Json<Applied>, Problem> {
     let number = parse(&number)?;
     Ok(Json(

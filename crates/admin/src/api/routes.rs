@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::routing::{delete, get, put};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -14,7 +14,7 @@ use waypost_plan::route::{Action, Forward, Route};
 use waypost_plan::sticky::StickyKey;
 use waypost_proxy::generation::Generation;
 
-use super::{App, Asker, Body, By, Operation, json, json_body};
+use super::{App, Asker, Body, By, Named, Operation, json, json_body};
 use crate::command::{ArmView, Command, Dialed, Turn};
 use crate::problem::Problem;
 
@@ -103,7 +103,7 @@ async fn list(State(shared): App) -> Result<Json<Vec<RouteView>>, Problem> {
     ))
 }
 
-async fn show(State(shared): App, Path(name): Path<String>) -> Result<Json<RouteDetail>, Problem> {
+async fn show(State(shared): App, Named(name): Named) -> Result<Json<RouteDetail>, Problem> {
     let generation = shared.view()?.generation();
     let position = find(&generation, &name)?;
     let route = name.clone();
@@ -117,7 +117,7 @@ async fn show(State(shared): App, Path(name): Path<String>) -> Result<Json<Route
 async fn dial(
     State(shared): App,
     Extension(By(by)): Asker,
-    Path(route): Path<String>,
+    Named(route): Named,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Json<Dialed>, Problem> {
@@ -135,7 +135,7 @@ async fn dial(
 async fn reset(
     State(shared): App,
     Extension(By(by)): Asker,
-    Path(route): Path<String>,
+    Named(route): Named,
 ) -> Result<Json<Dialed>, Problem> {
     let weights = None;
     let dialed = shared.ask(|reply| Command::Dial {

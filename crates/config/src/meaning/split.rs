@@ -282,8 +282,20 @@ fn sticky_cookie(written: &At<CookieText>, problems: &mut Problems) -> Option<St
         .max_age
         .as_ref()
         .map(|age| super::duration_up_to(age, Duration::from_secs(1), MAX_AGE_MAX, problems));
+    let name = given.name.as_ref()?;
+    if name.value.starts_with("__Host-")
+        && (path.as_deref().is_some_and(|path| path != "/") || domain.is_some())
+    {
+        problems
+            .add(
+                Code::ConflictingKeys,
+                name.span,
+                "browsers refuse a `__Host-` cookie with a `domain`, or a `path` other than `/`",
+            )
+            .help("leave both out, or choose another name");
+    }
     Some(StickyCookie {
-        name: cookie_name(given.name.as_ref()?, problems)?,
+        name: cookie_name(name, problems)?,
         path: path.unwrap_or("/".into()),
         max_age,
         domain,

@@ -674,6 +674,10 @@ fn stickiness() {
         &["4:59 out-of-range 1s to 9600h"],
     );
     check_route(
+        "to: a, sticky: { cookie: { name: __Host-a, path: /b } }",
+        &["4:47 conflicting-keys leave both out"],
+    );
+    check_route(
         "respond: { status: 200 }, sticky: { client_ip: true }",
         &["4:40 conflicting-keys goes with `to`"],
     );

@@ -31,18 +31,24 @@ const REVERT_AGAIN: Duration = Duration::from_secs(1);
 
 impl Control {
     /// The config in force.
-    pub(super) fn config_texts(&self) -> ConfigTexts {
-        let files = self.in_force.sources.iter().map(|source| ConfigFile {
-            name: file_name(&source.name).to_owned(),
-            hash: hash_of(source),
-            text: source.text.clone(),
+    pub(super) fn config_texts(&mut self) -> ConfigTexts {
+        let in_force = &self.in_force;
+        let served = self.served.get_or_insert_with(|| {
+            let files = in_force.sources.iter().map(|source| ConfigFile {
+                name: file_name(&source.name).to_owned(),
+                hash: hash_of(source),
+                text: source.text.clone().into(),
+            });
+            ConfigTexts {
+                hash: revisions::hash(in_force),
+                revision: 0,
+                is_directory: in_force.kind == Kind::Directory,
+                files: files.collect(),
+            }
         });
-        ConfigTexts {
-            hash: revisions::hash(&self.in_force),
-            revision: self.number(),
-            is_directory: self.in_force.kind == Kind::Directory,
-            files: files.collect(),
-        }
+        let mut texts = served.clone();
+        texts.revision = self.number();
+        texts
     }
 
     /// Replaces the config, or only tries to.
@@ -57,6 +63,11 @@ impl Control {
         let is_same = revisions::hash(&texts) == revisions::hash(&self.in_force);
         if is_same && self.pending.is_some() && change.confirm.is_none() {
             return self.confirm(change.by).await;
+        }
+        if let (true, Some(pending), Some(wait)) = (is_same, &mut self.pending, change.confirm) {
+            pending.deadline = Instant::now() + wait;
+            self.report_state();
+            return Ok(self.unchanged());
         }
         if is_same {
             // What is on disk may be another text all the same, one that was refused.

@@ -157,7 +157,7 @@ impl Prepared {
             file, target, old, ..
         } in self.replaced
         {
-            file.persist(&target).map_err(|error| error.error)?;
+            file.persist(&target).map_err(|error| advise(error.error))?;
             directories.push(directory_of(&target).to_owned());
             committed.restore.push((target, old));
         }
@@ -299,6 +299,17 @@ pub(super) fn say_kept(kept: &[PathBuf]) {
             "what was on disk had never been in force; it is kept as `{}`\n",
             path.display()
         ));
+    }
+}
+
+/// The error, with what to do about it.
+fn advise(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::ResourceBusy => io::Error::new(
+            error.kind(),
+            format!("{error}; the file is mounted by itself: mount its directory instead"),
+        ),
+        _ => error,
     }
 }
 

@@ -165,6 +165,8 @@ impl Control {
             eprint("waypost: a changed `state` takes effect at the next start\n");
         }
         self.in_force = texts.clone();
+        self.served = None;
+        self.state.revisions.prune();
         let dials_dropped = if provenance.reverts_at.is_some() {
             // They hold again when it is taken back.
             self.stale_dials()

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use waypost_admin::command::Command;
+use waypost_admin::command::{Command, ConfigTexts};
 use waypost_admin::report::Report;
 use waypost_admin::server::Server;
 use waypost_admin::shared::Shared;
@@ -43,6 +43,8 @@ pub(crate) struct Control {
     read: Texts,
     /// The texts that are in force.
     in_force: Texts,
+    /// The same, as they are handed out, once somebody has asked.
+    served: Option<ConfigTexts>,
     /// The last good version of each file, by name.
     good: BTreeMap<String, Vec<u8>>,
     /// What has been complained of, so that it is said once.
@@ -106,6 +108,7 @@ impl Control {
             server,
             read: texts.clone(),
             in_force: texts,
+            served: None,
             good: BTreeMap::new(),
             complained: None,
             pending: None,

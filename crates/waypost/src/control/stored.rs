@@ -117,9 +117,10 @@ pub(super) fn first_revision(state: &State, texts: &Texts, plan: &Plan) -> Revis
 
 pub(super) fn say_what_was_found(state: &State) {
     for trouble in state.troubles() {
-        eprint(&format!(
-            "waypost: {trouble}; dials are refused and revisions are not kept until that is mended\n"
-        ));
+        eprint(&format!("waypost: {trouble}\n"));
+    }
+    if !state.is_writable() {
+        eprint("waypost: until that is mended, dials are refused, and revisions are kept in memory only\n");
     }
     state.damaged.iter().for_each(say_damaged);
 }

@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// The longest answer: a config, and JSON around it.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
+/// What is said of answers that no gateway gives.
+const NOT_OURS: &str = "the answer is not one of Waypost's admin API";
+
 /// A running gateway's admin address, and what lets one in.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -95,7 +98,7 @@ impl Client {
     pub(crate) fn get_text(&self, path: &str) -> anyhow::Result<Answer<(Bytes, String)>> {
         let raw = self.send("GET", path, &[], Bytes::new())?;
         if !raw.status.is_success() {
-            return Ok(Err(problem(&raw)));
+            return Ok(Err(problem(&raw)?));
         }
         Ok(Ok((raw.body, raw.etag.unwrap_or_default())))
     }
@@ -167,7 +170,8 @@ impl Client {
             Some(token) => request = request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             // For the record only.
             None => {
-                if let Ok(user) = std::env::var("USER") {
+                let user = std::env::var("USER").ok();
+                if let Some(user) = user.filter(|user| user.bytes().all(|byte| byte.is_ascii_graphic())) {
                     request = request.header(USER, user);
                 }
             }
@@ -208,27 +212,15 @@ impl Client {
 
 fn read<T: DeserializeOwned>(raw: &Raw) -> anyhow::Result<Answer<T>> {
     if !raw.status.is_success() {
-        return Ok(Err(problem(raw)));
+        return Ok(Err(problem(raw)?));
     }
     let answer = serde_json::from_slice(&raw.body);
-    answer
-        .map(Ok)
-        .context("the answer is not one of Waypost's admin API")
+    answer.map(Ok).context(NOT_OURS)
 }
 
 /// What a gateway says is wrong.
-fn problem(raw: &Raw) -> Problem {
-    serde_json::from_slice(&raw.body).unwrap_or_else(|_| {
-        let text = String::from_utf8_lossy(&raw.body).into_owned();
-        Problem::new(
-            raw.status,
-            if text.is_empty() {
-                raw.status.to_string()
-            } else {
-                text
-            },
-        )
-    })
+fn problem(raw: &Raw) -> anyhow::Result<Problem> {
+    serde_json::from_slice(&raw.body).with_context(|| format!("{NOT_OURS}: it says {}", raw.status))
 }
 
 /// A part of a path, percent-encoded.

@@ -40,6 +40,8 @@ pub(crate) fn stats(
                 output::print(&format!("{CLEAR}{}", in_columns(&stats)))?;
             }
             Format::Text => output::print(&in_columns(&stats))?,
+            // A line for each look, so that a reader knows where one ends.
+            Format::Json if watch => output::print(&format!("{}\n", serde_json::to_string(&stats)?))?,
             Format::Json => {
                 output::print_json(&stats)?;
             }

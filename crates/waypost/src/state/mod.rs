@@ -155,6 +155,9 @@ impl State {
             error,
         });
         self.failure = outcome.as_ref().err().map(ToString::to_string);
+        if outcome.is_ok() {
+            self.revisions.store_unstored();
+        }
         outcome
     }
 
@@ -164,11 +167,15 @@ impl State {
             error,
         };
         create_directory(&self.directory).map_err(cannot)?;
+        let lock = self.directory.join(LOCK);
+        if fs::metadata(&lock).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(cannot(io::Error::other("`lock` in it is not a file")));
+        }
         let lock = File::options()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(self.directory.join(LOCK))
+            .open(lock)
             .map_err(cannot)?;
         match lock.try_lock() {
             Ok(()) => self.lock = Some(lock),

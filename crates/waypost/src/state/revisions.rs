@@ -4,8 +4,8 @@
 //! byte, each behind a line with its name and length. A start reads the first two lines of each file only.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::fs;
+use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -18,6 +18,8 @@ use crate::config::Texts;
 
 /// What the first line begins with.
 const MAGIC: &str = "waypost-revision 1";
+/// The highest number that is believed: what JSON can say exactly. No gateway has ever given it.
+const NUMBER_MAX: u64 = 1 << 53;
 /// Texts up to this length are checked at every start.
 const LOOKED_AT_BYTES: usize = 1 << 20;
 /// How many revisions that cannot be stored are kept in memory.
@@ -135,7 +137,7 @@ impl Revisions {
         }
     }
 
-    /// Stores a revision, and lets go of the oldest ones beyond what is kept.
+    /// Stores a revision. The oldest ones are let go of once it is in force: see [`Revisions::prune`].
     pub(crate) fn store(&mut self, revision: &Revision, texts: &Texts) -> io::Result<()> {
         let bytes = written(revision, texts);
         super::create_directory(&self.directory)?;
@@ -166,6 +168,16 @@ impl Revisions {
         self.put(revision.clone());
     }
 
+    /// Tries once more to store what could not be stored.
+    pub(super) fn store_unstored(&mut self) {
+        while let Some((number, bytes)) = self.unstored.pop_first() {
+            if sealed::write_plain(&self.path(number), &[&bytes]).is_err() {
+                self.unstored.insert(number, bytes);
+                return;
+            }
+        }
+    }
+
     /// Takes those that could not be stored out of the list. Their numbers are given again, unless another gateway
     /// has given them meanwhile.
     pub(crate) fn take_unstored(&mut self) -> Vec<(Revision, Texts)> {
@@ -194,11 +206,10 @@ impl Revisions {
     fn put(&mut self, revision: Revision) {
         self.last = self.last.max(revision.number);
         self.all.insert(revision.number, revision);
-        self.prune();
     }
 
     /// Lets go of the oldest ones beyond what is kept.
-    fn prune(&mut self) {
+    pub(crate) fn prune(&mut self) {
         while self.all.len() > self.keep {
             if let Some((number, _)) = self.all.pop_first() {
                 self.unstored.remove(&number);
@@ -211,7 +222,11 @@ impl Revisions {
     pub(crate) fn texts(&self, number: u64) -> Result<Texts, ReadError> {
         let bytes = match self.unstored.get(&number) {
             Some(bytes) => bytes.clone(),
-            None => fs::read(self.path(number))?,
+            None => {
+                let mut bytes = Vec::new();
+                sealed::open(&self.path(number))?.read_to_end(&mut bytes)?;
+                bytes
+            }
         };
         let (revision, sum, at) = head(&mut &bytes[..])?;
         let body = &bytes[at..];
@@ -258,7 +273,7 @@ impl Revisions {
             let Some((number, rest)) = name.as_deref().and_then(|name| name.split_once('.')) else {
                 continue;
             };
-            let Ok(number) = number.parse::<u64>() else {
+            let Some(number) = number.parse().ok().filter(|number| *number <= NUMBER_MAX) else {
                 continue;
             };
             // The number of one that was damaged is not given again.
@@ -351,7 +366,7 @@ fn written(revision: &Revision, texts: &Texts) -> Vec<u8> {
 
 /// What is known of the revision in a file, the length of whose text is checked.
 fn meta(path: &Path) -> Result<Revision, ReadError> {
-    let file = File::open(path)?;
+    let file = sealed::open(path)?;
     let length = file.metadata()?.len();
     let mut reader = BufReader::new(file);
     let (revision, _, at) = head(&mut reader)?;
@@ -408,6 +423,7 @@ mod tests {
     fn add(revisions: &mut Revisions, text: &str) -> u64 {
         let revision = revisions.next(Origin::File, None, "s".to_owned(), &texts(text));
         revisions.store(&revision, &texts(text)).unwrap();
+        revisions.prune();
         revision.number
     }
 

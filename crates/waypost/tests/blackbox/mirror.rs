@@ -162,3 +162,21 @@ fn a_copy_does_not_wait_for_the_answer() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
     shadow.wait_for("hello");
 }
+
+#[test]
+fn an_answer_to_a_copy_that_never_ends_is_not_read_for_ever() {
+    let main = Service::answering(ok("main"));
+    let endless = Service::named("endless", |talk| {
+        if talk.request().is_some() {
+            talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
+            while talk.try_send(&chunk) {}
+        }
+    });
+    let gateway = mirrored(&main, &endless, "");
+    assert_eq!(gateway.get("http://a/").text(), "main");
+    let series = "outcome=\"answered\"} 1\n";
+    while !gateway.admin("GET", "/metrics", "", "").text().contains(series) {
+        std::thread::yield_now();
+    }
+}

@@ -712,3 +712,52 @@ fn edits_are_seen_however_often_the_api_is_asked() {
     });
     assert_eq!(said(&gateway), "two");
 }
+
+#[test]
+fn a_change_that_is_refused_costs_no_revision() {
+    let gateway = Gateway::with(format!("state: {{ keep: 1 }}\n{}", saying("one")));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = format!("listeners: [{{ bind: {} }}]", taken.local_addr().unwrap());
+    let other = saying("two").replace("listeners: [{ bind: 127.0.0.1:0 }]", &listener);
+    let answer = put(&gateway, "", "*", &format!("state: {{ keep: 1 }}\n{other}"));
+    assert_eq!(answer.status(), 409);
+    assert_eq!(history(&gateway), entries(&[(1, "file")]));
+}
+
+#[test]
+fn the_same_text_with_another_confirm_waits_longer() {
+    let gateway = Gateway::with(saying("one"));
+    let ends = |query: &str| put(&gateway, query, "*", &saying("two")).json()["reverts_at"].clone();
+    let (first, second) = (ends("?confirm=1h"), ends("?confirm=2h"));
+    assert!(first.as_str() < second.as_str(), "{first} {second}");
+    assert_eq!(history(&gateway).len(), 2);
+}
+
+#[test]
+fn status_stays_red_while_what_is_on_disk_is_broken() {
+    let gateway = directory(&["a", "b"]);
+    fs::write(gateway.config().join("b.yaml"), "typo: 1\n").unwrap();
+    gateway.wait_for("waypost: revision 1 stays in force");
+    let red = || gateway.admin_json("/api/v1/status")["failed_load"].is_object();
+    assert!(red());
+    let file = "/api/v1/config/files/a.yaml";
+    let fields = format!("{YAML}If-Match: *\r\n");
+    let confirmed = format!("{file}?confirm=1h");
+    assert_eq!(
+        gateway
+            .admin("PUT", &confirmed, &fields, &route_file("a", "new"))
+            .status(),
+        200
+    );
+    assert!(red(), "a start would refuse it");
+    // What is in force is put on disk as a whole, and the broken text kept beside.
+    assert_eq!(
+        gateway.admin("POST", "/api/v1/config/confirm", "", "").status(),
+        200
+    );
+    assert!(!red());
+    assert_eq!(
+        fs::read_to_string(gateway.config().join("b.yaml.unapplied")).unwrap(),
+        "typo: 1\n"
+    );
+}

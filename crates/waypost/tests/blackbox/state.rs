@@ -349,3 +349,54 @@ fn a_directory_whose_change_was_interrupted_is_completed_by_the_next_start() {
         "new"
     );
 }
+
+#[test]
+fn what_is_no_file_of_ours_neither_hangs_a_start_nor_bends_the_numbers() {
+    let mut gateway = gateway();
+    let text = fs::read_to_string(gateway.config()).unwrap();
+    gateway.kill();
+    let revisions = state(&gateway).join("revisions");
+    fs::write(revisions.join("18446744073709551615.revision"), "junk").unwrap();
+    fs::write(revisions.join("18446744073709551614.revision.bad"), "junk").unwrap();
+    let pipes = [state(&gateway).join("dials.json"), revisions.join("7.revision")];
+    for pipe in &pipes {
+        let made = std::process::Command::new("mkfifo").arg(pipe).status().unwrap();
+        assert!(made.success());
+    }
+    let gateway = gateway.restarted();
+    gateway.wait_for_part("dials.json` cannot be read: it is not a file");
+    gateway.rewrite(format!("{text}# another text\n"));
+    gateway.wait_for_revision(8);
+}
+
+#[test]
+fn a_token_file_that_is_a_pipe_hangs_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("tokens");
+    let path = directory.path().join("waypost.yaml");
+    fs::write(&tokens, "\u{feff}ann secret-of-ann\n").unwrap();
+    let admin = format!(
+        "admin: {{ bind: 127.0.0.1:0, token_file: {} }}\n",
+        tokens.display()
+    );
+    fs::write(
+        &path,
+        format!("{LISTENER}{admin}routes: [{{ name: all, respond: {{ status: 200 }} }}]\n"),
+    )
+    .unwrap();
+    let gateway = Gateway::run(directory, path, &[]);
+    let fields = "Authorization: Bearer secret-of-ann\r\n";
+    assert_eq!(
+        gateway.admin("GET", "/metrics", fields, "").status(),
+        200,
+        "in spite of the mark at its start"
+    );
+    fs::remove_file(&tokens).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(&tokens)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    assert_eq!(gateway.admin("GET", "/metrics", fields, "").status(), 401);
+    assert_eq!(gateway.admin("GET", "/healthz", "", "").status(), 200);
+}

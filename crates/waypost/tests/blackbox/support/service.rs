@@ -245,6 +245,11 @@ impl Talk {
         let _ = self.reader.from.stream.write_all(bytes.as_ref());
     }
 
+    /// Sends bytes, unless the gateway takes no more.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.reader.from.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
     /// Reads, and notes down, until the gateway closes.
     pub(crate) fn read_to_end(&mut self) {
         self.reader.rest();
