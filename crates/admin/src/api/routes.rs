@@ -17,6 +17,7 @@ use waypost_proxy::generation::Generation;
 use super::{App, Asker, Body, By, Named, Operation, json, json_body};
 use crate::command::{ArmView, Command, Dialed, Turn};
 use crate::problem::Problem;
+use crate::shared::Shared;
 
 /// A route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -122,14 +123,7 @@ async fn dial(
     Body(body): Body,
 ) -> Result<Json<Dialed>, Problem> {
     let Weights(weights) = json_body(&headers, &body)?;
-    let weights = Some(weights);
-    let dialed = shared.ask(|reply| Command::Dial {
-        route,
-        weights,
-        by,
-        reply,
-    });
-    Ok(Json(dialed.await?))
+    turn(&shared, route, Some(weights), by).await
 }
 
 async fn reset(
@@ -137,7 +131,15 @@ async fn reset(
     Extension(By(by)): Asker,
     Named(route): Named,
 ) -> Result<Json<Dialed>, Problem> {
-    let weights = None;
+    turn(&shared, route, None, by).await
+}
+
+async fn turn(
+    shared: &Shared,
+    route: String,
+    weights: Option<Vec<(String, u64)>>,
+    by: String,
+) -> Result<Json<Dialed>, Problem> {
     let dialed = shared.ask(|reply| Command::Dial {
         route,
         weights,

@@ -42,7 +42,7 @@ impl Connection {
         forward: &Forward,
         found: Found,
     ) -> Next {
-        let started = Instant::now();
+        let deadline = forward.timeout.map(|timeout| Instant::now() + timeout);
         let (arm, set_cookie) = self.pick_arm(workspace, snapshot, listener, forward, found);
         let Some(arm) = arm else {
             return self
@@ -57,22 +57,12 @@ impl Connection {
             record.service = Some(Arc::clone(&service.state().service().name));
         }
 
-        workspace.path.clear();
-        if !forward.rewrite.path.keeps() {
-            let pattern = &route.matching.alternatives[found.alternative].path;
-            let rewritten = forward.rewrite.path.apply(
-                workspace.facts.path(),
-                pattern,
-                listener.paths,
-                &mut workspace.path,
-            );
-            if rewritten.is_err() {
-                return self
-                    .answer_instead(workspace, snapshot, end, Failure::Rewrite, &route.matching.name)
-                    .await;
-            }
+        if let Err(failure) = rewrite_path(workspace, listener, route, forward, found) {
+            return self
+                .answer_instead(workspace, snapshot, end, failure, &route.matching.name)
+                .await;
         }
-
+        // A request with a body is copied once that has come.
         let mut copy = self.begin_copy(workspace, snapshot, listener, route, forward, found);
         if workspace.head.framing() == Framing::None
             && let Some(copy) = copy.take()
@@ -81,7 +71,6 @@ impl Connection {
         }
 
         let idempotent = is_idempotent(workspace.head.method(workspace.from_client.filled()));
-        let deadline = forward.timeout.map(|timeout| started + timeout);
         let mut need = Need {
             fresh: false,
             deadline,
@@ -352,6 +341,27 @@ impl Connection {
             record.retries += failed;
         }
     }
+}
+
+/// Leaves the path that the service is to see in the workspace, where it is another one than the client's.
+fn rewrite_path(
+    workspace: &mut Workspace,
+    listener: &Listener,
+    route: &Route,
+    forward: &Forward,
+    found: Found,
+) -> Result<(), Failure> {
+    workspace.path.clear();
+    if forward.rewrite.path.keeps() {
+        return Ok(());
+    }
+    let pattern = &route.matching.alternatives[found.alternative].path;
+    let path = workspace.facts.path();
+    let rewritten = forward
+        .rewrite
+        .path
+        .apply(path, pattern, listener.paths, &mut workspace.path);
+    rewritten.map_err(|_| Failure::Rewrite)
 }
 
 /// What comes after a complete answer.

@@ -91,7 +91,8 @@ impl Control {
     ) -> Result<InForce, ForceError> {
         let before = self.gateway.generation();
         let plan = checked.generation.plan();
-        let summary = Difference::between(before.plan(), plan).to_string();
+        let difference = Difference::between(before.plan(), plan);
+        let summary = difference.to_string();
         let settings = plan.settings().clone();
         let admin = self.prepare_admin(settings.admin.as_ref())?;
 
@@ -173,9 +174,9 @@ impl Control {
         } else {
             self.drop_stale_dials()
         };
-        let changed = Difference::between(before.plan(), self.gateway.generation().plan()).services;
+        let services = &difference.services;
         self.shared
-            .forget_services(changed.changed.iter().chain(&changed.removed));
+            .forget_services(services.changed.iter().chain(&services.removed));
         self.shared.update(|report| report.applied += u64::from(adds));
         self.report_state();
         if adds {

@@ -7,11 +7,10 @@ use waypost_admin::api::config::{File, Files};
 use waypost_admin::command::Applied;
 use waypost_config::Kind;
 
-use super::{Answer, Client, refused};
+use super::{Client, refused, show};
 use crate::Outcome;
 use crate::cli::{AdminArgs, Format};
 use crate::config;
-use crate::output;
 use crate::state::revisions::file_name;
 
 /// Replaces the config of the gateway by the one at `path`.
@@ -58,32 +57,22 @@ pub(crate) fn apply(
             )?
         }
     };
-    report(answer, format)
+    show(answer, format, in_words)
 }
 
 /// Keeps a change that waits to be confirmed.
 pub(crate) fn confirm(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcome> {
-    report(Client::new(admin)?.act("POST", "/api/v1/config/confirm")?, format)
+    show(
+        Client::new(admin)?.act("POST", "/api/v1/config/confirm")?,
+        format,
+        in_words,
+    )
 }
 
 /// Applies a revision again.
 pub(crate) fn roll_back(admin: &AdminArgs, number: u64, format: Format) -> anyhow::Result<Outcome> {
     let path = format!("/api/v1/revisions/{number}/rollback");
-    report(Client::new(admin)?.act("POST", &path)?, format)
-}
-
-fn report(answer: Answer<Applied>, format: Format) -> anyhow::Result<Outcome> {
-    let applied = match answer {
-        Ok(applied) => applied,
-        Err(problem) => return refused(&problem, format),
-    };
-    match format {
-        Format::Text => output::print(&in_words(&applied))?,
-        Format::Json => {
-            output::print_json(&applied)?;
-        }
-    }
-    Ok(Outcome::Good)
+    show(Client::new(admin)?.act("POST", &path)?, format, in_words)
 }
 
 fn in_words(applied: &Applied) -> String {

@@ -1,9 +1,10 @@
 //! Asking a running gateway: one request, one answer, over TCP or a unix socket.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -131,13 +132,13 @@ impl Client {
                     Address::Tcp(authority) => {
                         let stream = TcpStream::connect(authority)
                             .await
-                            .with_context(|| self.unreachable())?;
+                            .map_err(|error| self.unreachable(&error))?;
                         self.exchange(stream, method, path, headers, body).await
                     }
                     Address::Unix(socket) => {
                         let stream = UnixStream::connect(socket)
                             .await
-                            .with_context(|| self.unreachable())?;
+                            .map_err(|error| self.unreachable(&error))?;
                         self.exchange(stream, method, path, headers, body).await
                     }
                 }
@@ -186,7 +187,7 @@ impl Client {
         let (head, body) = answer.into_parts();
         let etag = head.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("{}: {error}", lost()))?;
+        let body = body.map_err(|error| anyhow!("{}: {error}", lost()))?;
         Ok(Raw {
             status: head.status,
             etag: etag.map(str::to_owned),
@@ -201,10 +202,10 @@ impl Client {
         }
     }
 
-    fn unreachable(&self) -> String {
-        format!(
-            "no gateway answers at {}; hint: `waypost run` prints where its admin address is, and `--admin` or \
-             WAYPOST_ADMIN takes another one",
+    fn unreachable(&self, error: &io::Error) -> anyhow::Error {
+        anyhow!(
+            "no gateway answers at {}: {error}; hint: `waypost run` prints where its admin address is, and `--admin` \
+             or WAYPOST_ADMIN takes another one",
             self.name()
         )
     }

@@ -8,10 +8,9 @@ use waypost_admin::command::{ArmView, Dialed};
 
 use super::client::segment;
 use super::table::Table;
-use super::{Client, refused};
+use super::{Client, refused, show};
 use crate::Outcome;
 use crate::cli::{AdminArgs, Format};
-use crate::output;
 
 /// Turns the dial of `route`, to `weights` or back to what the config declares.
 pub(crate) fn dial(
@@ -39,17 +38,7 @@ pub(crate) fn dial(
             .collect();
         client.put(&split, "application/json", None, serde_json::to_vec(&all)?)?
     };
-    let dialed: Dialed = match answer {
-        Ok(dialed) => dialed,
-        Err(problem) => return refused(&problem, format),
-    };
-    match format {
-        Format::Text => output::print(&in_words(&dialed))?,
-        Format::Json => {
-            output::print_json(&dialed)?;
-        }
-    }
-    Ok(Outcome::Good)
+    show(answer, format, in_words)
 }
 
 /// `SERVICE=WEIGHT`, each service once.

@@ -20,6 +20,22 @@ pub(crate) use client::Client;
 /// What a gateway answered: what was asked for, or why not.
 type Answer<T> = Result<T, Problem>;
 
+/// Prints an answer, in words or as JSON, or why there is none.
+fn show<T: serde::Serialize>(
+    answer: Answer<T>,
+    format: Format,
+    in_words: impl FnOnce(&T) -> String,
+) -> anyhow::Result<Outcome> {
+    match (answer, format) {
+        (Err(problem), _) => return refused(&problem, format),
+        (Ok(answer), Format::Text) => output::print(&in_words(&answer))?,
+        (Ok(answer), Format::Json) => {
+            output::print_json(&answer)?;
+        }
+    }
+    Ok(Outcome::Good)
+}
+
 /// Prints why a gateway refuses, where people or scripts look for it.
 fn refused(problem: &Problem, format: Format) -> anyhow::Result<Outcome> {
     if format == Format::Json {

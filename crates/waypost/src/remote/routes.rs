@@ -3,24 +3,17 @@
 use waypost_admin::api::routes::RouteView;
 
 use super::table::Table;
-use super::{Client, refused};
+use super::{Client, show};
 use crate::Outcome;
 use crate::cli::{AdminArgs, Format};
-use crate::output;
 
 /// Lists the routes.
 pub(crate) fn routes(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcome> {
-    let routes: Vec<RouteView> = match Client::new(admin)?.get("/api/v1/routes")? {
-        Ok(routes) => routes,
-        Err(problem) => return refused(&problem, format),
-    };
-    match format {
-        Format::Text => output::print(&in_columns(&routes))?,
-        Format::Json => {
-            output::print_json(&routes)?;
-        }
-    }
-    Ok(Outcome::Good)
+    show(
+        Client::new(admin)?.get("/api/v1/routes")?,
+        format,
+        |routes: &Vec<RouteView>| in_columns(routes),
+    )
 }
 
 fn in_columns(routes: &[RouteView]) -> String {
