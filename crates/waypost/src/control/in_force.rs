@@ -156,10 +156,10 @@ impl Control {
                 }
             }
             AdminChange::Server(server, no_server) => {
-                say_admin(server.as_ref(), no_server.as_ref());
                 if let Some(old) = std::mem::replace(&mut self.server, server) {
                     old.close().await;
                 }
+                say_admin(self.server.as_ref(), no_server.as_ref());
             }
         }
         if settings.state.path != before.plan().settings().state.path {
