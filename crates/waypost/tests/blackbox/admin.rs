@@ -12,6 +12,7 @@ use crate::support::client::{Client, get};
 use crate::support::command::waypost_in;
 use crate::support::gateway::{Gateway, LISTENER, everything_to, services};
 use crate::support::service::Service;
+use crate::support::wait_for;
 
 fn saying(admin: &str) -> String {
     format!("{LISTENER}routes: [{{ name: all, respond: {{ status: 200, body: hello }} }}]\nadmin: {admin}\n")
@@ -482,9 +483,7 @@ fn an_endpoint_of_a_service_that_begins_anew_does_not_rest() {
     let resting =
         || gateway.admin_json("/api/v1/services")[0]["endpoints"][0]["addresses"][0]["resting"].clone();
     assert_eq!(gateway.get("http://a/").status(), 502);
-    while resting() != true {
-        std::thread::yield_now();
-    }
+    wait_for("a rest", || (resting() == true).then_some(()));
     gateway.rewrite(config(", timeouts: { connect: 1s }"));
     gateway.wait_for_revision(2);
     assert_eq!(resting(), false);

@@ -6,6 +6,7 @@ use crate::support::client::get;
 use crate::support::gateway::{Gateway, LISTENER, services};
 use crate::support::message::Message;
 use crate::support::service::{Service, ok};
+use crate::support::wait_for;
 
 fn metrics(gateway: &Gateway) -> String {
     let answer = gateway.admin("GET", "/metrics", "", "");
@@ -219,9 +220,9 @@ fn copies_are_counted_by_what_became_of_them() {
         sample(&metrics(&gateway), &series).unwrap_or(0.0)
     };
     // They are answered a moment later.
-    while count("answered", "r", "shadow") < 10.0 {
-        std::thread::yield_now();
-    }
+    wait_for("the last answer", || {
+        (count("answered", "r", "shadow") == 10.0).then_some(())
+    });
     for _ in 0..300 {
         client.ask(get("http://a/s"));
     }
@@ -307,7 +308,5 @@ fn a_client_that_leaves_before_the_answer_is_counted_without_a_status() {
     slow.wait_for("GET / ");
     client.reset();
     let series = "waypost_requests_total{route=\"all\",service=\"service\",code=\"0\"}";
-    while sample(&metrics(&gateway), series).is_none() {
-        std::thread::yield_now();
-    }
+    wait_for("the count", || sample(&metrics(&gateway), series));
 }

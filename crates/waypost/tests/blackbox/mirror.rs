@@ -4,6 +4,7 @@ use crate::support::client::Client;
 use crate::support::gateway::{Gateway, LISTENER, services};
 use crate::support::message::Message;
 use crate::support::service::{Service, ok};
+use crate::support::wait_for;
 
 fn mirrored(main: &Service, shadow: &Service, keys: &str) -> Gateway {
     Gateway::with(format!(
@@ -176,7 +177,8 @@ fn an_answer_to_a_copy_that_never_ends_is_not_read_for_ever() {
     let gateway = mirrored(&main, &endless, "");
     assert_eq!(gateway.get("http://a/").text(), "main");
     let series = "outcome=\"answered\"} 1\n";
-    while !gateway.admin("GET", "/metrics", "", "").text().contains(series) {
-        std::thread::yield_now();
-    }
+    wait_for("the count", || {
+        let metrics = gateway.admin("GET", "/metrics", "", "").text();
+        metrics.contains(series).then_some(())
+    });
 }

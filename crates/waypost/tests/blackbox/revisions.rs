@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::client::Client;
 use crate::support::gateway::{Gateway, LISTENER};
 use crate::support::message::Message;
+use crate::support::wait_for;
 
 const YAML: &str = "Content-Type: application/yaml\r\n";
 
@@ -635,24 +636,18 @@ fn a_hangup_does_not_end_the_waiting_and_an_edit_that_nobody_has_seen_does() {
 
 #[test]
 fn a_change_that_cannot_be_taken_back_yet_is_taken_back_later() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
+    // An address that nobody else uses here, so that nobody else is given its ports.
+    let port = std::net::TcpListener::bind("127.83.12.7:0")
         .unwrap()
         .local_addr()
         .unwrap();
     let listener = format!("listeners: [{{ bind: {port} }}]");
     let one = saying("one").replace("listeners: [{ bind: 127.0.0.1:0 }]", &listener);
     let gateway = Gateway::with(&one);
-    assert_eq!(
-        put(&gateway, "?confirm=100ms", &tag(&gateway), &saying("two")).status(),
-        200
-    );
-    // Somebody takes the port as soon as it is free.
-    let taken = loop {
-        if let Ok(taken) = std::net::TcpListener::bind(port) {
-            break taken;
-        }
-        std::thread::yield_now();
-    };
+    assert_eq!(put(&gateway, "?confirm=1h", "*", &saying("two")).status(), 200);
+    // Somebody takes the port, which is free now; only then the time is up.
+    let taken = wait_for("the port", || std::net::TcpListener::bind(port).ok());
+    assert_eq!(put(&gateway, "?confirm=1ms", "*", &saying("two")).status(), 200);
     gateway.wait_for("waypost: the change cannot be taken back");
     assert_eq!(gateway.admin_json("/api/v1/status")["pending"]["revision"], 2);
     drop(taken);

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::support::client::Client;
 use crate::support::gateway::{Gateway, LISTENER};
+use crate::support::wait_for;
 
 /// A split that nobody asks, in a directory of its own with the state beside.
 fn gateway() -> Gateway {
@@ -67,7 +68,9 @@ fn what_was_acknowledged_is_there_whenever_the_process_is_killed() {
                 }
             });
             // The dials of this round have begun to be live.
-            while live_a(&child) < first + 10 + round {}
+            wait_for("the dial", || {
+                (live_a(&child) >= first + 10 + round).then_some(())
+            });
             child.kill();
             acknowledged = writer.join().unwrap();
         });
