@@ -77,7 +77,7 @@ impl Connection {
         };
         let mut failed = 0;
         let leased = lease(&self.worker, &service, need, &mut failed).await;
-        self.note_retries(failed);
+        self.note_attempts(failed, leased.is_ok());
         let mut leased = match leased {
             Ok(leased) => leased,
             Err(failure) => {
@@ -170,7 +170,7 @@ impl Connection {
             need.fresh = true;
             let mut failed = 1;
             let again = lease(&self.worker, &service, need, &mut failed).await;
-            self.note_retries(failed);
+            self.note_attempts(failed, again.is_ok());
             leased = match again {
                 Ok(leased) => leased,
                 Err(failure) => {
@@ -331,11 +331,14 @@ impl Connection {
             .await
     }
 
-    fn note_retries(&mut self, failed: u32) {
-        if failed > 0
+    /// Notes attempts at the service that failed, and whether the last one did not.
+    fn note_attempts(&mut self, failed: u32, reached: bool) {
+        // The first attempt is none that came after another.
+        let retries = if reached { failed } else { failed.saturating_sub(1) };
+        if retries > 0
             && let Some(meter) = &self.meter
         {
-            meter.retried(&self.worker, failed);
+            meter.retried(&self.worker, retries);
         }
         if let Some(record) = &mut self.record {
             record.retries += failed;

@@ -310,3 +310,28 @@ fn a_client_that_leaves_before_the_answer_is_counted_without_a_status() {
     let series = "waypost_requests_total{route=\"all\",service=\"service\",code=\"0\"}";
     wait_for("the count", || sample(&metrics(&gateway), series));
 }
+
+#[test]
+fn a_retry_is_an_attempt_after_another() {
+    let (up, down) = (Service::answering(ok("up")), Service::refusing());
+    let gateway = Gateway::with(format!(
+        "{LISTENER}services: {{ both: {{ endpoints: [\"{}\", \"{}\"] }}, none: {{ endpoints: [\"{}\"] }} }}\n\
+         routes:\n  - {{ name: both, to: both }}\n  - {{ name: none, match: {{ path: /none }}, to: none }}\n",
+        down.url(),
+        up.url(),
+        down.url()
+    ));
+    for _ in 0..2 {
+        assert_eq!(gateway.get("http://a/").text(), "up");
+    }
+    assert_eq!(gateway.get("http://a/none").status(), 502);
+    let text = metrics(&gateway);
+    // One of the two tried the other endpoint first; after that it rests.
+    let retries = |route: &str| {
+        sample(
+            &text,
+            &format!("waypost_retries_total{{route=\"{route}\",service=\"{route}\"}}"),
+        )
+    };
+    assert_eq!((retries("both"), retries("none")), (Some(1.0), None), "{text}");
+}
