@@ -7,11 +7,11 @@ use waypost_plan::redirect::Scheme;
 use waypost_wire::path::{DoubleSlash, EncodedSlash};
 
 use crate::collections::{List, Named, NonEmptyList, OneOrMany};
+use crate::either::{AdminText, ArmsText, CookieText, StateText, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::values::{
-    AdminText, ArmsText, CookieText, DurationText, LogText, NameOrNull, Percent, Replacing, Size, SizeOrNone,
-    StateText, Text, To, ValueText, Whole, words,
+    DurationText, LogText, NameOrNull, Percent, Replacing, Size, SizeOrNone, Text, ValueText, Whole, words,
 };
 
 /// What a test expects to become of a request.

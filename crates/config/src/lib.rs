@@ -20,8 +20,8 @@
 //! ```
 //!
 //! The stages, in a reader's order: `yaml` turns bytes into a `tree` whose every value knows its place,
-//! with `substitute` filling in variables. `document` is the language, written with `keys`, `values` and
-//! `collections`: from that one definition come the reader, [`schema`](mod@schema) and
+//! with `substitute` filling in variables. `document` is the language, written with `keys`, `values`,
+//! `either` and `collections`: from that one definition come the reader, [`schema`](mod@schema) and
 //! [`reference`](mod@reference). `merge` makes one document of the files of a directory, `meaning` makes a
 //! plan of the document, and `overlap` looks for routes of it that cannot be meant.
 
@@ -38,6 +38,7 @@ use crate::problems::Problems;
 mod collections;
 pub mod diagnostic;
 mod document;
+mod either;
 mod keys;
 mod meaning;
 mod merge;

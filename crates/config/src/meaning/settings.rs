@@ -9,10 +9,11 @@ use waypost_plan::{AccessLog, Settings, StateSettings};
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
+use crate::either::{AdminText, StateText};
 use crate::keys::At;
 use crate::meaning::{Context, duration, whole};
 use crate::problems::{Problems, quote};
-use crate::values::{AdminText, StateText, Text};
+use crate::values::Text;
 
 /// The most revisions that are kept: each start looks at all of them.
 const KEEP_MAX: u64 = 10_000;

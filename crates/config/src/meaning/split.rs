@@ -10,12 +10,13 @@ use waypost_wire::token;
 
 use crate::diagnostic::Code;
 use crate::document;
+use crate::either::{CookieText, To};
 use crate::keys::At;
 use crate::meaning::Context;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
-use crate::values::{CookieText, Percent, Text, To};
+use crate::values::{Percent, Text};
 
 /// The services of a split that exist, with their weights.
 pub(super) fn arms(to: &To, context: &mut Context<'_>) -> (Vec<ServiceId>, Vec<u64>) {

@@ -7,11 +7,12 @@ use waypost_wire::token;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
+use crate::either::ArmsText;
 use crate::keys::At;
 use crate::meaning::{Context, network};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::values::{ArmsText, Text};
+use crate::values::Text;
 
 /// Adds every test that is right, and gives their places.
 pub(super) fn add_all(document: &Document, context: &mut Context<'_>) -> Vec<Span> {
