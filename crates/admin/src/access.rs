@@ -113,7 +113,11 @@ impl Access {
         if self.is_unix {
             return Ok(());
         }
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let host = hosts.next().and_then(|host| host.to_str().ok());
+        if hosts.next().is_some() {
+            return forbidden("there are two hosts");
+        }
         if self.tokens.is_none() && !host.is_some_and(is_loopback) {
             return forbidden("without a token, the host has to be a loopback address or `localhost`");
         }
@@ -278,6 +282,9 @@ mod tests {
             check(&open, &[("host", host)], Err(403));
         }
         check(&open, &[], Err(403));
+        let mut two = headers(&[("host", "localhost")]);
+        two.append("host", "evil.example".parse().unwrap());
+        assert!(open.admit(&two).is_err());
         check(
             &open,
             &[("host", "localhost"), ("waypost-user", "ann")],

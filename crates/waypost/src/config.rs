@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use waypost_config::{Kind, Source};
 
 /// The most that is read of one file; a little beyond what the language allows, so that it can say so.
@@ -34,6 +34,26 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Texts> {
         sources: sources?,
         kind: Kind::Directory,
     })
+}
+
+/// Reads the config at `path` as a gateway does that serves it: only files, as a pipe would be waited for.
+///
+/// # Errors
+/// When it is not there, cannot be read, or is something else.
+pub(crate) fn read_served(path: &Path) -> anyhow::Result<Texts> {
+    let metadata = fs::metadata(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let files = if metadata.is_dir() {
+        files_of(path)?
+    } else {
+        vec![path.to_owned()]
+    };
+    for file in files {
+        // One that has just gone is missed when it is read.
+        if fs::metadata(&file).is_ok_and(|metadata| !metadata.is_file()) {
+            bail!("cannot read `{}`: it is not a file", file.display());
+        }
+    }
+    read(path)
 }
 
 /// The files of a directory that belong to the config, by name.

@@ -15,7 +15,7 @@ use waypost_admin::problem::Problem;
 use waypost_config::{Kind, Source};
 use waypost_plan::difference::Difference;
 
-use super::disk::{self, Prepared, say_kept};
+use super::disk::{self, CommitError, Prepared, say_kept};
 use super::in_force::{ForceError, Provenance};
 use super::report::{diagnostics_view, say_warnings, timestamp_of};
 use super::stored::{revision_view, say_damaged};
@@ -121,7 +121,7 @@ impl Control {
     }
 
     /// Takes back what nobody has confirmed in time. If that cannot be, it is tried again and again.
-    pub(crate) async fn revert(&mut self) {
+    pub(super) async fn revert(&mut self) {
         let Some(pending) = self.pending.take() else {
             return;
         };
@@ -306,7 +306,8 @@ impl Control {
         let in_force = in_force.map_err(|error| {
             let detail = format!("nothing has changed: {error}");
             match error {
-                ForceError::Store(_) | ForceError::Disk(_) => Problem::not_stored(detail),
+                ForceError::Disk(CommitError::Edited(_)) => Problem::stale(detail),
+                ForceError::Store(_) | ForceError::Disk(CommitError::Io(_)) => Problem::not_stored(detail),
                 ForceError::Admin(_) | ForceError::Apply(_) => Problem::conflict(detail),
             }
         })?;
@@ -336,7 +337,10 @@ impl Control {
 
     /// Puts the texts in force on disk, where others are.
     fn put_on_disk(&mut self, texts: &Texts) -> Result<(), Problem> {
-        let committed = self.prepare(texts)?.commit().map_err(cannot_replace)?;
+        let committed = self.prepare(texts)?.commit().map_err(|error| match error {
+            CommitError::Edited(_) => Problem::stale(format!("nothing has changed: {error}")),
+            CommitError::Io(error) => cannot_replace(error),
+        })?;
         say_kept(&committed.kept);
         committed.finish();
         self.is_on_disk(texts.clone());
@@ -351,7 +355,15 @@ impl Control {
     }
 
     /// Writes texts down beside what is on disk.
-    fn prepare(&self, texts: &Texts) -> Result<Prepared, Problem> {
+    fn prepare(&mut self, texts: &Texts) -> Result<Prepared, Problem> {
+        if texts.kind == Kind::Directory && self.owned.is_none() {
+            self.owned = disk::own(&self.path);
+            if self.owned.is_none() {
+                return Err(Problem::not_stored(
+                    "nothing has changed: another gateway writes to this config",
+                ));
+            }
+        }
         let on_disk = disk::read(&self.path, texts.kind);
         if !on_disk.sources.is_empty() && on_disk != self.read {
             // It was read a moment ago.

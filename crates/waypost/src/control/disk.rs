@@ -7,18 +7,24 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::{self, Texts};
 use crate::output::eprint;
 use crate::state::revisions::file_name;
-use crate::state::sealed::{self, directory_of};
+use crate::state::sealed::{self, Damaged, directory_of};
 
 /// What the name of a file begins with while it is written; the name of the config follows. The loader passes over
 /// it, as over all dot files.
 const UNFINISHED: &str = ".waypost-unfinished-";
+/// How long a file may be in the making.
+const UNFINISHED_MAX: Duration = Duration::from_secs(60);
 /// The journal of a directory.
 const JOURNAL: &str = ".waypost-journal";
 /// What the name of a file ends with whose text was never in force when it was replaced.
@@ -32,11 +38,25 @@ pub(super) struct Prepared {
     /// Files whose text on disk was never in force: it is kept beside.
     unapplied: Vec<PathBuf>,
     journal: Option<PathBuf>,
+    prefix: String,
+}
+
+/// Why files could not be put in their places.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommitError {
+    /// Somebody else was faster: what is there is not what was read.
+    #[error("`{}` is just being edited", .0.display())]
+    Edited(PathBuf),
+    /// The system says no.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 /// A file, its new text beside it, and its old one.
 struct Replaced {
     file: NamedTempFile,
+    /// The name in the config, which a link may lead elsewhere.
+    name: String,
     target: PathBuf,
     new: Vec<u8>,
     old: Option<Vec<u8>>,
@@ -46,6 +66,7 @@ struct Replaced {
 pub(super) struct Committed {
     restore: Vec<(PathBuf, Option<Vec<u8>>)>,
     journal: Option<PathBuf>,
+    prefix: String,
     /// Where texts were put that had never been in force.
     pub(super) kept: Vec<PathBuf>,
 }
@@ -53,13 +74,37 @@ pub(super) struct Committed {
 /// What a directory is to hold, as far as it changes.
 #[derive(Debug, Serialize, Deserialize)]
 struct Journal {
-    write: Vec<(String, String)>,
-    remove: Vec<String>,
+    write: Vec<Write>,
+    remove: Vec<Remove>,
+}
+
+/// A file that is to be written.
+#[derive(Debug, Serialize, Deserialize)]
+struct Write {
+    name: String,
+    text: String,
+    /// The checksum of what is there; `None` for a new file.
+    old: Option<u64>,
+}
+
+/// A file that is to go.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remove {
+    name: String,
+    old: u64,
+}
+
+/// Makes this process the one that writes to a config that is a directory, for as long as what is returned lives.
+/// `None` while another one does, and for a config that is a file, which takes no more than a rename.
+pub(crate) fn own(config: &Path) -> Option<File> {
+    let directory = File::open(config).ok()?;
+    let is_directory = directory.metadata().is_ok_and(|metadata| metadata.is_dir());
+    (is_directory && directory.try_lock().is_ok()).then_some(directory)
 }
 
 /// The texts on disk; none of a config that is not there.
 pub(super) fn read(path: &Path, kind: waypost_config::Kind) -> Texts {
-    config::read(path).unwrap_or(Texts {
+    config::read_served(path).unwrap_or(Texts {
         sources: Vec::new(),
         kind,
     })
@@ -77,6 +122,7 @@ pub(super) fn prepare(
         surplus: Vec::new(),
         unapplied: Vec::new(),
         journal: None,
+        prefix: prefix(config),
     };
     for source in &texts.sources {
         let there = on_disk.sources.iter().find(|there| there.name == source.name);
@@ -90,7 +136,8 @@ pub(super) fn prepare(
         // A link stays one: what it leads to is replaced.
         let target = fs::canonicalize(&path).unwrap_or(path);
         prepared.replaced.push(Replaced {
-            file: written_beside(&target, &source.text, &prefix(config))?,
+            file: written_beside(&target, &source.text, &prepared.prefix)?,
+            name: file_name(&source.name).to_owned(),
             target,
             new: source.text.clone(),
             old: there.map(|there| there.text.clone()),
@@ -113,55 +160,62 @@ pub(super) fn prepare(
 
 impl Prepared {
     /// Puts the files in their places. Errors leave everything as it was, as far as that can be had.
-    pub(super) fn commit(self) -> io::Result<Committed> {
+    pub(super) fn commit(self) -> Result<Committed, CommitError> {
         let mut committed = Committed {
             restore: Vec::new(),
             journal: None,
+            prefix: self.prefix.clone(),
             kept: Vec::new(),
         };
         match self.carry_out(&mut committed) {
             Ok(()) => Ok(committed),
             Err(error) => match committed.undo() {
                 Ok(()) => Err(error),
-                Err(undone) => Err(io::Error::other(format!(
+                Err(undone) => Err(CommitError::Io(io::Error::other(format!(
                     "{error}; and what had been replaced already could not be put back: {undone}"
-                ))),
+                )))),
             },
         }
     }
 
-    fn carry_out(self, committed: &mut Committed) -> io::Result<()> {
+    fn carry_out(self, committed: &mut Committed) -> Result<(), CommitError> {
         for path in &self.unapplied {
-            let beside = free_name(path);
-            fs::copy(path, &beside)?;
-            File::open(&beside)?.sync_all()?;
-            committed.kept.push(beside);
+            committed.kept.push(keep_beside(path)?);
         }
-        if let Some(journal) = self.journal {
-            let name = |path: &Path| file_name(&path.to_string_lossy()).to_owned();
-            let replaced = self.replaced.iter();
+        if let Some(journal) = &self.journal {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let write = self.replaced.iter().map(|replaced| Write {
+                name: replaced.name.clone(),
+                text: text(&replaced.new),
+                old: replaced.old.as_deref().map(xxh3_64),
+            });
+            let remove = self.surplus.iter().map(|(path, old)| Remove {
+                name: file_name(&path.to_string_lossy()).to_owned(),
+                old: xxh3_64(old),
+            });
             let entry = Journal {
-                write: replaced
-                    .map(|replaced| {
-                        let text = String::from_utf8_lossy(&replaced.new).into_owned();
-                        (name(&replaced.target), text)
-                    })
-                    .collect(),
-                remove: self.surplus.iter().map(|(path, _)| name(path)).collect(),
+                write: write.collect(),
+                remove: remove.collect(),
             };
-            sealed::write(&journal, &serde_json::to_vec(&entry)?)?;
-            committed.journal = Some(journal);
+            let entry = serde_json::to_vec(&entry).map_err(io::Error::from)?;
+            written_beside(journal, &sealed::sealed(&entry), &self.prefix)?
+                .persist(journal)
+                .map_err(|error| error.error)?;
+            committed.journal = Some(journal.clone());
         }
         let mut directories: Vec<PathBuf> = Vec::new();
         for Replaced {
             file, target, old, ..
         } in self.replaced
         {
-            file.persist(&target).map_err(|error| advise(error.error))?;
+            put_in_place(file, &target, old.as_deref())?;
             directories.push(directory_of(&target).to_owned());
             committed.restore.push((target, old));
         }
         for (path, old) in self.surplus {
+            if fs::read(&path)? != old {
+                return Err(CommitError::Edited(path));
+            }
             fs::remove_file(&path)?;
             directories.push(directory_of(&path).to_owned());
             committed.restore.push((path, Some(old)));
@@ -172,6 +226,47 @@ impl Prepared {
         }
         Ok(())
     }
+}
+
+/// Puts a file where `old` is, and nothing else: what came out is looked at, and put back if somebody has edited it
+/// meanwhile.
+fn put_in_place(file: NamedTempFile, target: &Path, old: Option<&[u8]>) -> Result<(), CommitError> {
+    let edited = || Err(CommitError::Edited(target.to_owned()));
+    let Some(old) = old else {
+        return match file.persist_noclobber(target) {
+            Ok(_) => Ok(()),
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists && target.is_file() => edited(),
+            Err(error) => Err(error.error.into()),
+        };
+    };
+    let exchange = || renameat_with(CWD, file.path(), CWD, target, RenameFlags::EXCHANGE);
+    match exchange() {
+        Ok(()) => {
+            if fs::read(file.path())? == old {
+                return Ok(());
+            }
+            exchange().map_err(io::Error::from)?;
+            edited()
+        }
+        Err(Errno::NOENT) => edited(),
+        // Not every file system can exchange; then there is a moment between looking and replacing.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            if fs::read(target)? != old {
+                return edited();
+            }
+            file.persist(target).map_err(|error| advise(error.error))?;
+            Ok(())
+        }
+        Err(error) => Err(advise(error.into()).into()),
+    }
+}
+
+/// Keeps a file under another name beside it.
+fn keep_beside(path: &Path) -> io::Result<PathBuf> {
+    let beside = free_name(path);
+    fs::copy(path, &beside)?;
+    File::open(&beside)?.sync_all()?;
+    Ok(beside)
 }
 
 impl Committed {
@@ -188,7 +283,7 @@ impl Committed {
         for (path, old) in self.restore.iter().rev() {
             match old {
                 Some(old) => {
-                    written_beside(path, old, UNFINISHED)?
+                    written_beside(path, old, &self.prefix)?
                         .persist(path)
                         .map_err(|error| error.error)?;
                 }
@@ -206,9 +301,19 @@ impl Committed {
     }
 }
 
+/// What a start has found of a change that was interrupted.
+#[derive(Debug, Default)]
+pub(crate) struct Recovered {
+    /// What there is to say of it.
+    pub(crate) said: Vec<String>,
+    /// A journal that cannot be read.
+    pub(crate) damaged: Option<Damaged>,
+}
+
 /// Completes what a killed process had begun, and removes what it left half written. For a start, before the config is
-/// read. Returns what there is to say of it.
-pub(crate) fn recover(config: &Path) -> Option<String> {
+/// read, by the one who [owns](own) it.
+pub(crate) fn recover(config: &Path, owned: bool) -> Recovered {
+    let mut recovered = Recovered::default();
     let real = fs::canonicalize(config).unwrap_or_else(|_| config.to_owned());
     let directory = if real.is_dir() {
         &*real
@@ -217,53 +322,83 @@ pub(crate) fn recover(config: &Path) -> Option<String> {
     };
     let prefix = prefix(config);
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let is_old = || {
+            let metadata = entry.metadata().ok()?;
+            Some(metadata.modified().ok()?.elapsed().ok()? > UNFINISHED_MAX)
+        };
+        // Another gateway may be about to put it in its place.
         if entry
             .file_name()
             .as_encoded_bytes()
             .starts_with(prefix.as_bytes())
+            && (owned || is_old() == Some(true))
         {
             let _ = fs::remove_file(entry.path());
         }
     }
-    if !real.is_dir() {
-        return None;
-    }
     let path = real.join(JOURNAL);
-    let journal: Journal = match sealed::read(&path) {
-        Ok(None) => return None,
-        Ok(Some(journal)) => serde_json::from_slice(&journal).ok()?,
-        Err(error) => {
-            let now = sealed::damaged(&path, &error.to_string(), true).now;
-            return Some(format!(
-                "`{}` is damaged: {error}; it is now `{}`",
+    if !owned || !real.is_dir() {
+        return recovered;
+    }
+    let journal = match sealed::read(&path) {
+        Ok(None) => return recovered,
+        Ok(Some(journal)) => serde_json::from_slice(&journal).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let journal: Journal = match journal {
+        Ok(journal) => journal,
+        Err(why) => {
+            recovered.damaged = Some(sealed::damaged(&path, &why, true));
+            return recovered;
+        }
+    };
+    match complete(&real, &journal, &prefix, &mut recovered.said) {
+        Ok(()) => recovered
+            .said
+            .push("a change of the config had been interrupted; it is complete now".to_owned()),
+        Err(error) => recovered.said.push(format!(
+            "a change of the config had been interrupted, and cannot be completed: {error}"
+        )),
+    }
+    recovered
+}
+
+/// Does what a journal says. What is neither the old text nor the new one was edited since, and is kept beside.
+fn complete(directory: &Path, journal: &Journal, prefix: &str, said: &mut Vec<String>) -> io::Result<()> {
+    let mut keep_edited = |path: &Path, known: &[Option<u64>]| -> io::Result<()> {
+        let there = match fs::read(path) {
+            Ok(bytes) => Some(xxh3_64(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if there.is_some() && !known.contains(&there) {
+            let kept = keep_beside(path)?;
+            said.push(format!(
+                "`{}` was edited after a change had been interrupted; the edit is kept as `{}`",
                 path.display(),
-                now.display()
+                kept.display()
             ));
         }
+        Ok(())
     };
-    let complete = || -> io::Result<()> {
-        for (name, text) in &journal.write {
-            let target = real.join(name);
-            let target = fs::canonicalize(&target).unwrap_or(target);
-            written_beside(&target, text.as_bytes(), &prefix)?
-                .persist(&target)
-                .map_err(|error| error.error)?;
+    for Write { name, text, old } in &journal.write {
+        let target = directory.join(name);
+        let target = fs::canonicalize(&target).unwrap_or(target);
+        keep_edited(&target, &[*old, Some(xxh3_64(text.as_bytes()))])?;
+        written_beside(&target, text.as_bytes(), prefix)?
+            .persist(&target)
+            .map_err(|error| error.error)?;
+    }
+    for Remove { name, old } in &journal.remove {
+        let path = directory.join(name);
+        keep_edited(&path, &[Some(*old)])?;
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
-        for name in &journal.remove {
-            match fs::remove_file(real.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        File::open(&real)?.sync_all()?;
-        fs::remove_file(&path)
-    };
-    Some(match complete() {
-        Ok(()) => "a change of the config had been interrupted; it is complete now".to_owned(),
-        Err(error) => {
-            format!("a change of the config had been interrupted, and cannot be completed: {error}")
-        }
-    })
+    }
+    File::open(directory)?.sync_all()?;
+    fs::remove_file(directory.join(JOURNAL))
 }
 
 /// A synced file beside `target`, with the rights of `target`.
@@ -402,13 +537,7 @@ mod tests {
             let path = directory.path();
             let mut prepared = prepared(path);
             // As far as the kill lets it come: the journal, then one file after the other.
-            let journal = Journal {
-                write: vec![
-                    ("a.yaml".to_owned(), "2".to_owned()),
-                    ("d.yaml".to_owned(), "2".to_owned()),
-                ],
-                remove: vec!["c.yaml".to_owned()],
-            };
+            let journal = journal();
             sealed::write(&path.join(JOURNAL), &serde_json::to_vec(&journal).unwrap()).unwrap();
             for Replaced { file, target, .. } in prepared.replaced.drain(..).take(step.min(2)) {
                 file.persist(target).unwrap();
@@ -417,10 +546,79 @@ mod tests {
                 fs::remove_file(path.join("c.yaml")).unwrap();
             }
             fs::write(path.join(format!("{}x", prefix(path))), "half").unwrap();
-            assert!(recover(path).unwrap().contains("complete now"));
+            assert_eq!(recover(path, false).said, Vec::<String>::new(), "somebody else's");
+            assert!(recover(path, true).said[0].contains("complete now"));
             assert_eq!(contents(path), pairs(NEW), "step {step}");
-            assert_eq!(recover(path), None);
+            assert_eq!(recover(path, true).said, Vec::<String>::new());
         }
+    }
+
+    /// The journal of the change from `OLD` to `NEW`.
+    fn journal() -> Journal {
+        let write = |name: &str, old: Option<&str>| Write {
+            name: name.to_owned(),
+            text: "2".to_owned(),
+            old: old.map(|old| xxh3_64(old.as_bytes())),
+        };
+        Journal {
+            write: vec![write("a.yaml", Some("1")), write("d.yaml", None)],
+            remove: vec![Remove {
+                name: "c.yaml".to_owned(),
+                old: xxh3_64(b"1"),
+            }],
+        }
+    }
+
+    #[test]
+    fn what_was_edited_after_an_interruption_is_kept_beside() {
+        let directory = directory(OLD);
+        let path = directory.path();
+        sealed::write(&path.join(JOURNAL), &serde_json::to_vec(&journal()).unwrap()).unwrap();
+        fs::write(path.join("a.yaml"), "by hand").unwrap();
+        fs::write(path.join("c.yaml"), "by hand").unwrap();
+        assert_eq!(recover(path, true).said.len(), 3);
+        for name in ["a.yaml.unapplied", "c.yaml.unapplied"] {
+            assert_eq!(fs::read_to_string(path.join(name)).unwrap(), "by hand");
+        }
+    }
+
+    #[test]
+    fn an_edit_that_comes_in_between_is_put_back() {
+        for name in ["a.yaml", "c.yaml", "d.yaml"] {
+            let directory = directory(OLD);
+            let path = directory.path();
+            let prepared = prepared(path);
+            fs::write(path.join(name), "by hand").unwrap();
+            assert!(matches!(prepared.commit(), Err(CommitError::Edited(_))), "{name}");
+            let mut expected = OLD.to_vec();
+            expected.retain(|(other, _)| *other != name);
+            expected.push((name, "by hand"));
+            expected.sort_unstable();
+            assert_eq!(contents(path), pairs(&expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn links_stay_links_and_are_known_by_their_names_in_the_config() {
+        let directory = directory(OLD);
+        let path = directory.path();
+        fs::create_dir(path.join("real")).unwrap();
+        fs::rename(path.join("a.yaml"), path.join("real/team-a")).unwrap();
+        std::os::unix::fs::symlink("real/team-a", path.join("a.yaml")).unwrap();
+        sealed::write(&path.join(JOURNAL), &serde_json::to_vec(&journal()).unwrap()).unwrap();
+        recover(path, true);
+        assert_eq!(fs::read_to_string(path.join("real/team-a")).unwrap(), "2");
+        let prepared = prepare(
+            path,
+            &texts(path, &[("a.yaml", "3")]),
+            &config::read(path).unwrap(),
+            |_, _| true,
+        );
+        let prepared = prepared.unwrap();
+        assert_eq!(prepared.replaced[0].name, "a.yaml");
+        prepared.commit().unwrap().finish();
+        assert!(fs::symlink_metadata(path.join("a.yaml")).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(path.join("real/team-a")).unwrap(), "3");
     }
 
     #[test]

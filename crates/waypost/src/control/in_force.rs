@@ -1,7 +1,5 @@
 //! Bringing a config into force: whatever it comes from, all of it, or nothing.
 
-use std::io;
-
 use jiff::Timestamp;
 use waypost_admin::events::What;
 use waypost_admin::server::OpenError;
@@ -10,7 +8,7 @@ use waypost_proxy::gateway::{ApplyError, Listened};
 
 use super::Control;
 use super::address::{AdminChange, say_admin};
-use super::disk::{Committed, Prepared, say_kept};
+use super::disk::{CommitError, Committed, Prepared, say_kept};
 use crate::check;
 use crate::config::Texts;
 use crate::load::Checked;
@@ -24,7 +22,7 @@ pub(super) enum ForceError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the config on disk cannot be replaced: {0}")]
-    Disk(io::Error),
+    Disk(CommitError),
     #[error(transparent)]
     Admin(#[from] OpenError),
     #[error(transparent)]

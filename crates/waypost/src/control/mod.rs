@@ -13,8 +13,10 @@ mod report;
 mod stored;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -27,9 +29,13 @@ use waypost_proxy::gateway::Gateway;
 
 use crate::config::Texts;
 use crate::control::address::{open_admin, say_admin};
+use crate::control::disk::Recovered;
 use crate::control::stored::{first_revision, revision_view, say_what_was_found};
 use crate::load::Checked;
 use crate::state::State;
+
+/// How often a state that cannot be written is tried again.
+const MEND: Duration = Duration::from_secs(2);
 
 /// A running gateway, and what belongs to it.
 pub(crate) struct Control {
@@ -51,6 +57,10 @@ pub(crate) struct Control {
     complained: Option<String>,
     /// The change that waits to be confirmed.
     pending: Option<Pending>,
+    /// The config's directory, while this gateway is the one that writes there.
+    owned: Option<File>,
+    /// When the state is tried again, while it cannot be written.
+    mends_at: Instant,
 }
 
 /// A change that is in force, but not on disk.
@@ -74,10 +84,12 @@ impl Control {
         texts: Texts,
         checked: Checked,
         version: &'static str,
+        (owned, recovered): (Option<File>, Recovered),
     ) -> anyhow::Result<(Self, mpsc::Receiver<Command>)> {
         let settings = checked.generation.plan().settings().clone();
         let keep = settings.state.keep.get();
-        let state = State::open(settings.state.path.as_deref().map(Path::new), path, keep);
+        let mut state = State::open(settings.state.path.as_deref().map(Path::new), path, keep);
+        state.damaged.extend(recovered.damaged);
         say_what_was_found(&state);
         let revision = first_revision(&state, &texts, checked.generation.plan());
 
@@ -112,6 +124,8 @@ impl Control {
             good: BTreeMap::new(),
             complained: None,
             pending: None,
+            owned,
+            mends_at: Instant::now() + MEND,
         };
         control.announce(&listened);
         say_admin(control.server.as_ref(), no_server.as_ref());
@@ -140,12 +154,31 @@ impl Control {
         self.shared.drains();
         // Whoever takes this one's place may write from now on.
         self.state.release();
+        self.owned = None;
         (self.gateway, self.server)
     }
 
     /// When something has to be done by itself.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.pending.as_ref().map(|pending| pending.deadline)
+        let mends_at = (!self.state.is_writable()).then_some(self.mends_at);
+        let reverts_at = self.pending.as_ref().map(|pending| pending.deadline);
+        reverts_at.into_iter().chain(mends_at).min()
+    }
+
+    /// Does what has to be done by itself.
+    pub(crate) async fn on_time(&mut self) {
+        let now = Instant::now();
+        if self
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.deadline <= now)
+        {
+            self.revert().await;
+        }
+        if !self.state.is_writable() && self.mends_at <= now {
+            self.mends_at = now + MEND;
+            self.mend_state();
+        }
     }
 
     /// Carries out a command.

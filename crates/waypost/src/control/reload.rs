@@ -31,7 +31,7 @@ impl Control {
             // Who asks again is answered again.
             self.complained = None;
         }
-        let texts = match config::read(&self.path) {
+        let texts = match config::read_served(&self.path) {
             Ok(texts) if texts.sources.is_empty() => {
                 return self.complain(&format!("`{}` has no *.yaml files any more", self.path.display()));
             }

@@ -52,6 +52,18 @@ impl Control {
         Ok(())
     }
 
+    /// Tries once more to store what is to be stored, so that all is well again when the disk is.
+    pub(super) fn mend_state(&mut self) {
+        let mended = self.claim_state().and_then(|()| {
+            let dials = self.state.dials.clone();
+            self.state.store_dials(&dials)
+        });
+        if mended.is_ok() {
+            eprint("the state can be written again\n");
+        }
+        self.report_state();
+    }
+
     /// Stores the revision that a start serves, as far as that is possible.
     pub(super) fn store_first(&mut self, revision: &Revision) {
         let texts = self.in_force.clone();

@@ -48,12 +48,14 @@ pub(crate) async fn serve(
 ) -> anyhow::Result<Outcome> {
     // From here on a signal is the gateway's business, also while it starts.
     let mut signals = Signals::new()?;
-    if let Some(recovered) = disk::recover(path) {
-        eprint(&format!("waypost: {recovered}\n"));
+    let owned = disk::own(path);
+    let recovered = disk::recover(path, owned.is_some());
+    for said in &recovered.said {
+        eprint(&format!("waypost: {said}\n"));
     }
     // Watching begins before reading: a change in between is seen.
     let changed = watch::start(path);
-    let texts = config::read(path)?;
+    let texts = config::read_served(path)?;
     let checked = match load::check(&texts) {
         Ok(checked) => checked,
         Err(diagnostics) => {
@@ -75,12 +77,19 @@ pub(crate) async fn serve(
         &texts,
         output::stderr_has_colors(),
     ));
-    let (mut control, mut commands) = Control::start(path, texts, checked, env!("CARGO_PKG_VERSION")).await?;
+    let (mut control, mut commands) = Control::start(
+        path,
+        texts,
+        checked,
+        env!("CARGO_PKG_VERSION"),
+        (owned, recovered),
+    )
+    .await?;
     eprint("ready\n");
     once_ready(&control)?;
 
     let interrupted = loop {
-        let revert = control.deadline();
+        let deadline = control.deadline();
         tokio::select! {
             () = changed.notified() => control.reload(Because::Changed).await,
             _ = signals.hangup.recv() => control.reload(Because::Asked).await,
@@ -88,7 +97,7 @@ pub(crate) async fn serve(
             _ = signals.interrupt.recv() => break true,
             // The sender lives as long as the control.
             Some(command) = commands.recv() => control.obey(command).await,
-            () = until(revert), if revert.is_some() => control.revert().await,
+            () = until(deadline), if deadline.is_some() => control.on_time().await,
         }
     };
     drop(commands);

@@ -156,6 +156,8 @@ impl State {
         });
         self.failure = outcome.as_ref().err().map(ToString::to_string);
         if outcome.is_ok() {
+            // What could not be read is another file by now, or has a new one beside it.
+            self.unreadable.clear();
             self.revisions.store_unstored();
         }
         outcome

@@ -273,9 +273,14 @@ impl Revisions {
             let Some((number, rest)) = name.as_deref().and_then(|name| name.split_once('.')) else {
                 continue;
             };
-            let Some(number) = number.parse().ok().filter(|number| *number <= NUMBER_MAX) else {
+            let text = number;
+            let Some(number) = text.parse::<u64>().ok().filter(|number| *number <= NUMBER_MAX) else {
                 continue;
             };
+            if number.to_string() != text {
+                // No gateway writes it so.
+                continue;
+            }
             // The number of one that was damaged is not given again.
             self.last = self.last.max(number);
             if rest != &ENDING[1..] {

@@ -35,8 +35,13 @@ pub(crate) enum ReadError {
 
 /// Writes a file whole or not at all. When this returns, it is on disk.
 pub(crate) fn write(path: &Path, body: &[u8]) -> io::Result<()> {
+    write_plain(path, &[&sealed(body)])
+}
+
+/// A body with its seal in front.
+pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
     let seal = format!("{MAGIC} {:016x} {}\n", xxh3_64(body), body.len());
-    write_plain(path, &[seal.as_bytes(), body])
+    [seal.as_bytes(), body].concat()
 }
 
 /// Writes a file without a seal, whole or not at all.

@@ -412,3 +412,21 @@ fn no_request_fails_while_the_config_changes_all_the_time() {
         stop.store(true, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn a_pipe_in_the_place_of_the_config_is_complained_of_and_not_waited_for() {
+    let mut gateway = Gateway::with(saying("one"));
+    fs::remove_file(gateway.config()).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(gateway.config())
+        .status()
+        .unwrap();
+    assert!(made.success());
+    gateway.wait_for_part("it is not a file");
+    assert_eq!(said(&gateway), "one");
+    fs::remove_file(gateway.config()).unwrap();
+    gateway.rewrite(saying("two"));
+    gateway.wait_for_revision(2);
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.wait().code(), Some(0));
+}

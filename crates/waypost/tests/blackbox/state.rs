@@ -340,8 +340,10 @@ fn a_directory_whose_change_was_interrupted_is_completed_by_the_next_start() {
         "services: { old: { endpoints: [] } }\n",
     )
     .unwrap();
+    let old = xxhash_rust::xxh3::xxh3_64(b"services: { old: { endpoints: [] } }\n");
+    let text = "services: { new: { endpoints: [] } }\n";
     let journal =
-        "{\"write\":[[\"services.yaml\",\"services: { new: { endpoints: [] } }\\n\"]],\"remove\":[]}";
+        json!({ "write": [{ "name": "services.yaml", "text": text, "old": old }], "remove": [] }).to_string();
     let seal = xxhash_rust::xxh3::xxh3_64(journal.as_bytes());
     let sealed = format!("waypost-state 1 {seal:016x} {}\n{journal}", journal.len());
     fs::write(config.join(".waypost-journal"), sealed).unwrap();
@@ -402,4 +404,49 @@ fn a_token_file_that_is_a_pipe_hangs_nobody() {
     assert!(made.success());
     assert_eq!(gateway.admin("GET", "/metrics", fields, "").status(), 401);
     assert_eq!(gateway.admin("GET", "/healthz", "", "").status(), 200);
+}
+
+#[test]
+fn a_second_start_on_a_directory_leaves_the_journal_of_the_first_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("config");
+    fs::create_dir(&config).unwrap();
+    let listeners = format!("{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\n");
+    fs::write(config.join("00.yaml"), listeners).unwrap();
+    let gateway = Gateway::run(directory, config, &[]);
+    // As if the first one were in the middle of a change.
+    let journal =
+        json!({ "write": [{ "name": "new.yaml", "text": "tests: []\n", "old": null }], "remove": [] })
+            .to_string();
+    let seal = xxhash_rust::xxh3::xxh3_64(journal.as_bytes());
+    let sealed = format!("waypost-state 1 {seal:016x} {}\n{journal}", journal.len());
+    fs::write(gateway.config().join(".waypost-journal"), sealed).unwrap();
+    let second = gateway.again();
+    assert!(!second.config().join("new.yaml").exists());
+    let fields = "Content-Type: application/yaml\r\nIf-Match: *\r\n";
+    let file = "/api/v1/config/files/other.yaml";
+    assert_eq!(
+        second.admin("PUT", file, fields, "tests: []\n").status(),
+        507,
+        "the first one writes"
+    );
+    drop(gateway);
+    assert_eq!(second.admin("PUT", file, fields, "tests: []\n").status(), 200);
+}
+
+#[test]
+fn a_state_mends_by_itself() {
+    let gateway = gateway();
+    let dials = state(&gateway).join("dials.json");
+    fs::create_dir_all(dials.join("x")).unwrap();
+    assert_eq!(gateway.dial("r", &json!({ "a": 7, "b": 1 })).status(), 507);
+    fs::remove_dir_all(&dials).unwrap();
+    gateway.wait_for("the state can be written again");
+    assert_eq!(gateway.admin_json("/api/v1/status")["ok"], true);
+    // A gateway whose predecessor has gone serves what that one stored last, without being asked.
+    let second = gateway.again();
+    assert_eq!(gateway.dial("r", &json!({ "a": 3, "b": 1 })).status(), 200);
+    drop(gateway);
+    second.wait_for("the state can be written again");
+    assert_eq!(live_a(&second), 3);
 }
