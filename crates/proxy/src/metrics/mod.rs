@@ -284,21 +284,24 @@ impl Metrics {
         announced.requests.retain(|(route, service), cells| {
             let stays = pairs.contains(&(&**route, &**service));
             if !stays {
-                cells
-                    .iter()
-                    .for_each(|cells| cells.retired.store(true, Ordering::Relaxed));
+                retire(cells.iter().map(|cells| &cells.retired));
             }
             stays
         });
         announced.services.retain(|service, cells| {
             let stays = services.contains(&**service);
             if !stays {
-                cells
-                    .iter()
-                    .for_each(|cells| cells.retired.store(true, Ordering::Relaxed));
+                retire(cells.iter().map(|cells| &cells.retired));
             }
             stays
         });
+    }
+}
+
+/// Tells the workers that these cells are read no more.
+fn retire<'c>(flags: impl Iterator<Item = &'c AtomicBool>) {
+    for retired in flags {
+        retired.store(true, Ordering::Relaxed);
     }
 }
 

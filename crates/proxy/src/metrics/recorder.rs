@@ -69,7 +69,12 @@ impl Recorder {
     /// Counts an error that the gateway answers with.
     pub(crate) fn failed(&self, failure: Failure) {
         let reason = failure.reason();
-        if let Some(at) = REASONS.iter().position(|known| *known == reason) {
+        let at = REASONS.iter().position(|known| *known == reason);
+        debug_assert!(
+            at.is_some(),
+            "`{reason}` is missing among the reasons, so it would not be counted"
+        );
+        if let Some(at) = at {
             self.own.failures[at].add(1);
         }
     }
