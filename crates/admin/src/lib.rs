@@ -11,6 +11,8 @@ pub mod api;
 pub mod command;
 pub mod events;
 pub mod metrics;
+#[cfg(test)]
+mod pages;
 pub mod problem;
 pub mod report;
 pub mod server;

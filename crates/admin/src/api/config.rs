@@ -137,10 +137,7 @@ pub(super) fn operations() -> Vec<Operation> {
 async fn read(State(shared): App) -> Result<Response, Problem> {
     let config = shared.ask(|reply| Command::ReadConfig { reply }).await?;
     if config.is_directory {
-        let hash = config.hash.clone();
-        let mut response = Json(files(config)).into_response();
-        response.headers_mut().insert(header::ETAG, etag(&hash));
-        return Ok(response);
+        return Ok(all_files(config));
     }
     let file = config.files.into_iter().next();
     file.map(|file| yaml(&file.hash, file.text))
@@ -149,10 +146,7 @@ async fn read(State(shared): App) -> Result<Response, Problem> {
 
 async fn read_files(State(shared): App) -> Result<Response, Problem> {
     let config = shared.ask(|reply| Command::ReadConfig { reply }).await?;
-    let hash = config.hash.clone();
-    let mut response = Json(files(config)).into_response();
-    response.headers_mut().insert(header::ETAG, etag(&hash));
-    Ok(response)
+    Ok(all_files(config))
 }
 
 async fn read_file(State(shared): App, Named(name): Named) -> Result<Response, Problem> {
@@ -211,10 +205,8 @@ async fn apply(
         by,
     };
     let applied = shared.ask(|reply| Command::Apply { change, reply }).await?;
-    let hash = applied.hash.clone();
-    let mut response = Json(applied).into_response();
-    response.headers_mut().insert(header::ETAG, etag(&hash));
-    Ok(response)
+    let etag = etag(&applied.hash);
+    Ok(([(header::ETAG, etag)], Json(applied)).into_response())
 }
 
 async fn confirm(State(shared): App, Extension(By(by)): Asker) -> Result<Json<Applied>, Problem> {
@@ -252,23 +244,25 @@ fn if_match(headers: &HeaderMap) -> Result<Vec<String>, Problem> {
     Ok(tags)
 }
 
-fn files(config: ConfigTexts) -> Files {
+fn all_files(config: ConfigTexts) -> Response {
+    let etag = etag(&config.hash);
     let files = config.files.into_iter().map(|file| File {
         name: file.name,
         text: String::from_utf8_lossy(&file.text).into_owned(),
         hash: Some(file.hash),
     });
-    Files {
+    let files = Files {
         files: files.collect(),
-    }
+    };
+    ([(header::ETAG, etag)], Json(files)).into_response()
 }
 
 fn yaml(hash: &str, text: Bytes) -> Response {
-    let mut response = text.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(YAML));
-    headers.insert(header::ETAG, etag(hash));
-    response
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(YAML)),
+        (header::ETAG, etag(hash)),
+    ];
+    (headers, text).into_response()
 }
 
 /// A strong ETag.

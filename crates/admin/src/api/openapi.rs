@@ -157,21 +157,11 @@ pub fn reference() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Set to write the page instead of comparing it.
-    const UPDATE: &str = "UPDATE_DOCS";
+    use crate::pages;
 
     #[test]
     fn the_page_in_docs_is_up_to_date() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/admin-api.md");
-        if std::env::var_os(UPDATE).is_some() {
-            std::fs::write(path, reference()).unwrap();
-        }
-        let written = std::fs::read_to_string(path).unwrap();
-        assert!(
-            written == reference(),
-            "docs/admin-api.md is old; run the tests with {UPDATE}=1"
-        );
+        pages::check("admin-api.md", &reference());
     }
 
     /// Every `$ref` in a document.
