@@ -1,7 +1,8 @@
 //! The revisions: every config that was applied, a file each.
 //!
-//! A file begins with two lines: checksums, then what is known of the revision as JSON. The texts follow, byte for
-//! byte, each behind a line with its name and length. A start reads the first two lines of each file only.
+//! A file begins with two lines: checksums, then what is known of the revision as JSON, with the names and lengths
+//! of its texts. The texts follow, byte for byte, a line end behind each. A start reads the first two lines of each
+//! file, and checks the texts of the newest and of those that are short.
 
 use std::collections::BTreeMap;
 use std::fs;
