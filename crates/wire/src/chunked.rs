@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::field::{self, Field, Kind};
+use crate::write;
 
 /// Bytes of one chunk extension.
 pub const EXTENSION_BYTES_MAX: usize = 256;
@@ -162,26 +163,10 @@ impl ChunkedDecoder {
         self.state == State::Done
     }
 
-    /// The trailers as lines that each end in CRLF, without those that frame, route or authenticate.
-    ///
-    /// # Errors
-    /// When a line is no field.
-    pub fn write_trailers(&self, out: &mut Vec<u8>) -> Result<(), ChunkError> {
-        if self.trailers.len() <= 2 {
-            return Ok(());
-        }
-        let mut fields = Vec::new();
-        field::parse(&self.trailers, 0, TRAILERS_MAX, &mut fields).map_err(|_| ChunkError::Trailers)?;
-        for Field { name, value, kind } in fields {
-            let name = name.of(&self.trailers);
-            if kind == Kind::Other && !is_forbidden_trailer(name) {
-                out.extend_from_slice(name);
-                out.extend_from_slice(b": ");
-                out.extend_from_slice(value.of(&self.trailers));
-                out.extend_from_slice(b"\r\n");
-            }
-        }
-        Ok(())
+    /// The trailers as they came, up to the empty line behind them, once that has come. [`write_trailers`] says them
+    /// again.
+    pub fn trailers(&self) -> &[u8] {
+        &self.trailers
     }
 
     /// Takes trailer lines up to the empty one; how many bytes of `input` they took.
@@ -210,11 +195,34 @@ impl ChunkedDecoder {
             *line = self.trailers.len();
             if empty {
                 self.state = State::Done;
-                self.write_trailers(&mut Vec::new())?;
+                write_trailers(&self.trailers, &mut Vec::new())?;
             }
         }
         Ok(taken)
     }
+}
+
+/// Appends `trailers`, which an empty line ends, as lines that each end in CRLF, without those that frame, route or
+/// authenticate.
+///
+/// # Errors
+/// When a line is no field, or they are too many or too large.
+pub fn write_trailers(trailers: &[u8], out: &mut Vec<u8>) -> Result<(), ChunkError> {
+    if trailers.len() <= 2 {
+        return Ok(());
+    }
+    if trailers.len() > TRAILERS_BYTES_MAX {
+        return Err(ChunkError::TrailersTooLarge);
+    }
+    let mut fields = Vec::new();
+    field::parse(trailers, 0, TRAILERS_MAX, &mut fields).map_err(|_| ChunkError::Trailers)?;
+    for Field { name, value, kind } in fields {
+        let name = name.of(trailers);
+        if kind == Kind::Other && !is_forbidden_trailer(name) {
+            write::field(out, name, value.of(trailers));
+        }
+    }
+    Ok(())
 }
 
 /// The fields beside those of [`Kind`] that change how a message is framed, routed, authenticated or read,
@@ -263,7 +271,7 @@ mod tests {
         }
         let mut trailers = Vec::new();
         if decoder.is_done() {
-            decoder.write_trailers(&mut trailers)?;
+            write_trailers(decoder.trailers(), &mut trailers)?;
         }
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ok((text(data), text(trailers), decoder.is_done()))

@@ -67,6 +67,8 @@ pub enum Kind {
     Forwarded,
     /// `X-Real-IP`.
     XRealIp,
+    /// `X-Forwarded-Client-Cert`.
+    XForwardedClientCert,
     /// `Expect`.
     Expect,
     /// `Authorization` or `Cookie`, which `Connection` cannot name.
@@ -103,6 +105,7 @@ impl Kind {
             17 if is("transfer-encoding") => Self::TransferEncoding,
             18 if is("proxy-authenticate") => Self::HopByHop,
             19 if is("proxy-authorization") => Self::HopByHop,
+            23 if is("x-forwarded-client-cert") => Self::XForwardedClientCert,
             _ => Self::Other,
         }
     }

@@ -6,12 +6,13 @@
 //!
 //! [`scan`] finds the end of a head as its bytes arrive; [`request`] and [`response`] read one into ranges
 //! of the buffer; [`body`] and [`chunked`] find the body in what follows; [`write`](mod@write) says it again. [`path`]
-//! and [`authority`] have the normal forms that routing goes by.
+//! and [`authority`] have the normal forms that routing goes by. Of HTTP/2, [`frames`] counts what passes by.
 
 pub mod authority;
 pub mod body;
 pub mod chunked;
 pub mod field;
+pub mod frames;
 pub mod path;
 pub mod request;
 pub mod response;

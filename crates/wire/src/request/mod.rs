@@ -311,6 +311,21 @@ impl RequestHead {
         self.line.framing
     }
 
+    /// Says how long the body is where the head cannot: in HTTP/2, where frames say it. What `content-length` says stays.
+    pub fn is_framed(&mut self, has_body: bool) {
+        if self.line.framing == Framing::None && has_body {
+            self.line.framing = Framing::UntilClose;
+        }
+    }
+
+    /// Says that the body is empty rather than not there, for methods of which HTTP/1.1 wants to hear it
+    /// (RFC 9110 §8.6).
+    pub fn has_empty_body(&mut self) {
+        if self.line.framing == Framing::None {
+            self.line.framing = Framing::Length(0);
+        }
+    }
+
     /// Whether the client means to send another request on this connection.
     pub fn keeps_alive(&self) -> bool {
         match self.line.version {

@@ -110,6 +110,13 @@ impl ResponseHead {
         self.line.map_or(Framing::None, |(_, framing)| framing)
     }
 
+    /// Says that the body, whose end the head leaves open, has ended with the head.
+    pub fn has_no_body(&mut self) {
+        if let Some((_, framing)) = &mut self.line {
+            *framing = Framing::Length(0);
+        }
+    }
+
     /// Whether the service means to take another request on this connection.
     pub fn keeps_alive(&self) -> bool {
         let framing_keeps = self.framing() != Framing::UntilClose;

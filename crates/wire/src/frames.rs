@@ -1,0 +1,295 @@
+//! Counting the frames of HTTP/2 that a peer sends, as far as they cost the gateway something and bring nobody anything.
+//!
+//! The frames are read by a library. Some of what RFC 9113 allows is a flood all the same, which it says too (§10.5):
+//! resets, pings, settings, empty data, head blocks without an end. They are counted here as their bytes pass by, and
+//! whoever sends more than a budget allows is told so.
+
+use std::time::Duration;
+
+/// CONTINUATION frames of one head.
+pub const CONTINUATIONS_MAX: u32 = 10;
+/// Frames without use that may come at once.
+pub const USELESS_BURST: u32 = 2000;
+/// Frames without use that may come each second, on and on.
+pub const USELESS_RATE: u32 = 1000;
+/// Streams that may be reset at once.
+pub const RESETS_BURST: u32 = 500;
+/// Streams that may be reset each second, on and on.
+pub const RESETS_RATE: u32 = 100;
+
+/// A window that is opened by less than this is opened for its own sake.
+const INCREMENT_USEFUL: u32 = 1024;
+
+/// What goes in front of the first frame (RFC 9113 §3.4).
+const PREFACE_BYTES: usize = 24;
+/// Length, type, flags and stream of a frame.
+const HEADER_BYTES: usize = 9;
+/// How much of a payload is looked at.
+const LOOKED_AT: usize = 4;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+
+/// Counts the frames of one connection.
+#[derive(Debug)]
+pub struct FrameWatch {
+    /// Bytes of the preface that are still to come.
+    preface_left: usize,
+    header: [u8; HEADER_BYTES],
+    header_read: usize,
+    payload_left: usize,
+    payload: [u8; LOOKED_AT],
+    payload_read: usize,
+    continuations: u32,
+    head_since: Option<Duration>,
+    useless: Budget,
+    resets: Budget,
+}
+
+/// What a peer sends too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Excess {
+    /// CONTINUATION frames of one head.
+    Continuations,
+    /// Frames without use.
+    Useless,
+    /// Resets.
+    Resets,
+}
+
+/// So many at once, and so many a second.
+#[derive(Debug)]
+struct Budget {
+    left: u32,
+    burst: u32,
+    rate: u32,
+    /// When it was last filled up.
+    filled: Duration,
+}
+
+impl Budget {
+    fn new(burst: u32, rate: u32) -> Self {
+        Self {
+            left: burst,
+            burst,
+            rate,
+            filled: Duration::ZERO,
+        }
+    }
+
+    /// Takes one; `false` when there is none.
+    fn take(&mut self, now: Duration) -> bool {
+        let earned = now.saturating_sub(self.filled).as_millis() * u128::from(self.rate) / 1000;
+        if earned > 0 {
+            self.left = self.burst.min(
+                self.left
+                    .saturating_add(u32::try_from(earned).unwrap_or(u32::MAX)),
+            );
+            self.filled = now;
+        }
+        let taken = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        taken
+    }
+}
+
+impl Default for FrameWatch {
+    /// For a connection whose preface is still to come.
+    fn default() -> Self {
+        Self {
+            preface_left: PREFACE_BYTES,
+            header: [0; HEADER_BYTES],
+            header_read: 0,
+            payload_left: 0,
+            payload: [0; LOOKED_AT],
+            payload_read: 0,
+            continuations: 0,
+            head_since: None,
+            useless: Budget::new(USELESS_BURST, USELESS_RATE),
+            resets: Budget::new(RESETS_BURST, RESETS_RATE),
+        }
+    }
+}
+
+impl FrameWatch {
+    /// Takes in what has arrived, at a time that is counted from any moment.
+    ///
+    /// # Errors
+    /// When there is more of something than a connection may send.
+    pub fn feed(&mut self, mut bytes: &[u8], now: Duration) -> Result<(), Excess> {
+        let preface = self.preface_left.min(bytes.len());
+        self.preface_left -= preface;
+        bytes = &bytes[preface..];
+        while !bytes.is_empty() {
+            if self.header_read < HEADER_BYTES {
+                let taken = (HEADER_BYTES - self.header_read).min(bytes.len());
+                self.header[self.header_read..self.header_read + taken].copy_from_slice(&bytes[..taken]);
+                self.header_read += taken;
+                bytes = &bytes[taken..];
+                if self.header_read < HEADER_BYTES {
+                    return Ok(());
+                }
+                let [a, b, c, ..] = self.header;
+                self.payload_left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+                self.payload_read = 0;
+                self.payload = [0; LOOKED_AT];
+            }
+            let taken = self.payload_left.min(bytes.len());
+            let looked_at = taken.min(LOOKED_AT - self.payload_read);
+            self.payload[self.payload_read..self.payload_read + looked_at]
+                .copy_from_slice(&bytes[..looked_at]);
+            self.payload_read += looked_at;
+            self.payload_left -= taken;
+            bytes = &bytes[taken..];
+            if self.payload_left == 0 {
+                self.header_read = 0;
+                self.count(now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Since when a head has been waiting for its end.
+    pub fn head_since(&self) -> Option<Duration> {
+        self.head_since
+    }
+
+    /// Judges the frame that has just ended.
+    fn count(&mut self, now: Duration) -> Result<(), Excess> {
+        let [a, b, c, kind, flags, ..] = self.header;
+        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        let has = |flag: u8| flags & flag != 0;
+        match kind {
+            HEADERS | CONTINUATION => {
+                self.continuations = if kind == HEADERS {
+                    0
+                } else {
+                    self.continuations + 1
+                };
+                if self.continuations > CONTINUATIONS_MAX {
+                    return Err(Excess::Continuations);
+                }
+                let since = self.head_since.or(Some(now));
+                self.head_since = since.filter(|_| !has(END_HEADERS));
+            }
+            RST_STREAM if !self.resets.take(now) => return Err(Excess::Resets),
+            _ => {}
+        }
+        let padding = if has(PADDED) {
+            1 + usize::from(self.payload[0])
+        } else {
+            0
+        };
+        let useless = match kind {
+            DATA => length <= padding && !has(END_STREAM),
+            HEADERS | RST_STREAM => false,
+            CONTINUATION => length == 0,
+            WINDOW_UPDATE => u32::from_be_bytes(self.payload) < INCREMENT_USEFUL,
+            PRIORITY | SETTINGS | PING => true,
+            _ => true,
+        };
+        if useless && !self.useless.take(now) {
+            return Err(Excess::Useless);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let length = payload.len() as u32;
+        let mut frame = length.to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags, 0, 0, 0, 1]);
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    /// How many of `frame` are taken before there are too many, one each `pause`, of 5000 at most.
+    fn taken(frame: &[u8], pause: Duration) -> (usize, Option<Excess>) {
+        let mut watch = FrameWatch::default();
+        watch.feed(&[0; PREFACE_BYTES], Duration::ZERO).unwrap();
+        for count in 0..5000 {
+            if let Err(excess) = watch.feed(frame, pause * count) {
+                return (count as usize, Some(excess));
+            }
+        }
+        (5000, None)
+    }
+
+    #[test]
+    fn floods_are_told_from_traffic() {
+        let at_once = |frame: &[u8]| taken(frame, Duration::ZERO);
+        let useless = (USELESS_BURST as usize, Some(Excess::Useless));
+        assert_eq!(at_once(&frame(PING, 0, &[0; 8])), useless);
+        assert_eq!(at_once(&frame(SETTINGS, 0, &[])), useless);
+        assert_eq!(at_once(&frame(PRIORITY, 0, &[0; 5])), useless);
+        assert_eq!(at_once(&frame(0x42, 0, b"x")), useless);
+        assert_eq!(at_once(&frame(DATA, 0, &[])), useless);
+        assert_eq!(at_once(&frame(DATA, PADDED, &[3, 0, 0, 0])), useless);
+        assert_eq!(at_once(&frame(WINDOW_UPDATE, 0, &[0, 0, 0, 1])), useless);
+        assert_eq!(
+            at_once(&frame(RST_STREAM, 0, &[0; 4])),
+            (RESETS_BURST as usize, Some(Excess::Resets))
+        );
+        for useful in [
+            frame(DATA, 0, b"x"),
+            frame(DATA, PADDED, &[1, 0, 0]),
+            frame(DATA, END_STREAM, &[]),
+            frame(HEADERS, END_HEADERS, b"x"),
+            frame(WINDOW_UPDATE, 0, &[0, 0, 0x40, 0]),
+        ] {
+            assert_eq!(at_once(&useful), (5000, None), "{useful:?}");
+        }
+    }
+
+    #[test]
+    fn what_comes_slowly_is_no_flood() {
+        let second = Duration::from_secs(1);
+        assert_eq!(taken(&frame(PING, 0, &[0; 8]), second / USELESS_RATE).1, None);
+        assert_eq!(
+            taken(&frame(RST_STREAM, 0, &[0; 4]), second / RESETS_RATE).1,
+            None
+        );
+    }
+
+    #[test]
+    fn a_head_without_end_is_seen() {
+        let mut watch = FrameWatch::default();
+        watch.feed(&[0; PREFACE_BYTES], Duration::ZERO).unwrap();
+        let begun = Duration::from_secs(3);
+        watch.feed(&frame(HEADERS, 0, b"x"), begun).unwrap();
+        assert_eq!(watch.head_since(), Some(begun));
+        for _ in 0..CONTINUATIONS_MAX {
+            watch.feed(&frame(CONTINUATION, 0, b"x"), begun * 2).unwrap();
+        }
+        assert_eq!(watch.head_since(), Some(begun));
+        let one_more = watch.feed(&frame(CONTINUATION, END_HEADERS, b"x"), begun);
+        assert_eq!(one_more, Err(Excess::Continuations));
+    }
+
+    #[test]
+    fn frames_are_counted_however_they_are_cut() {
+        let all: Vec<u8> = std::iter::repeat_n(frame(RST_STREAM, 0, &[0; 4]), RESETS_BURST as usize)
+            .flatten()
+            .collect();
+        let mut watch = FrameWatch::default();
+        watch.feed(&[0; PREFACE_BYTES], Duration::ZERO).unwrap();
+        for byte in &all {
+            watch.feed(&[*byte], Duration::ZERO).unwrap();
+        }
+        let one_more = watch.feed(&frame(RST_STREAM, 0, &[0; 4]), Duration::ZERO);
+        assert_eq!(one_more, Err(Excess::Resets));
+    }
+}
