@@ -23,6 +23,8 @@ pub struct Report {
     pub applied: u64,
     /// Configs that were refused.
     pub refused: u64,
+    /// What is wrong with files, such as certificates, whose last good version is in use.
+    pub stale_files: Vec<String>,
     /// Where the listeners are, by the text of their `bind`.
     pub listening: Vec<(String, String)>,
 }

@@ -170,6 +170,16 @@ codes! {
     AmbiguousRoutes Warning "ambiguous-routes",
     /// A route, or an alternative of one, that no request can reach.
     UnreachableRoute Warning "unreachable-route",
+    /// A file that the configuration names cannot be read.
+    UnreadableFile Error "unreadable-file",
+    /// A certificate, or its key, that cannot be used.
+    BadCertificate Error "bad-certificate",
+    /// A certificate that has ended, is about to, or has not begun.
+    CertificateTime Warning "certificate-time",
+    /// A certificate for names that no host of its listener matches, or a host that none of them is for.
+    CertificateNames Warning "certificate-names",
+    /// A service under TLS whose certificates are not checked.
+    InsecureService Warning "insecure-service",
     /// A test of the configuration that does not hold.
     TestFailed Error "test-failed",
     /// So many mistakes that the search for more was given up.

@@ -2,7 +2,7 @@
 //! they mean. This page is the one definition; parser, schema and reference are made from it.
 
 use waypost_plan::CodeLabel;
-use waypost_plan::listener::Underscores;
+use waypost_plan::listener::{ClientAuthMode, Underscores};
 use waypost_plan::redirect::Scheme;
 use waypost_wire::path::{DoubleSlash, EncodedSlash};
 
@@ -111,7 +111,7 @@ keys! {
     }
 
     /// An address that accepts clients, and what is accepted there.
-    Listener, "a listener", later ["tls", "proxy_protocol", "http2", "http3", "certificates"] {
+    Listener, "a listener", later ["http3"] {
         /// The address: an IP address and a port.
         ///
         /// Port 0 takes any free one. An IPv6 address stands in brackets.
@@ -131,6 +131,44 @@ keys! {
         trusted_proxies: List<Text> = Fallback("[]"), "[10.0.0.0/8]";
         /// What a client may send, and how long it may take.
         limits: Limits = Optional, "{ body_bytes: 10MiB }";
+        /// Clients speak TLS here: 1.2 or 1.3, and in it HTTP/2 or HTTP/1.1, as they choose.
+        tls: ListenerTls = Optional, "{ certificates: [{ cert: api.crt, key: api.key }] }";
+        /// Every request that comes in here is sent elsewhere, such as to the same address under TLS.
+        redirect: Redirect = Optional, "{ scheme: https, status: 308 }";
+    }
+
+    /// TLS that ends at a listener.
+    ListenerTls, "the `tls` of a listener" {
+        /// The certificates. A client gets the one for the host that it names, else one whose wildcard covers that, else
+        /// the first.
+        ///
+        /// A wildcard covers exactly one label. Where several are for the same host, a client gets one that it can check,
+        /// rather of elliptic curves than of RSA. A request for a host that the connection's certificate is not for is
+        /// answered 421.
+        certificates: NonEmptyList<Certificate> = Required, "[{ cert: api.crt, key: api.key }]";
+        /// The certificates that clients are asked for.
+        client_auth: ClientAuth = Optional, "{ ca: clients.crt, mode: required }";
+    }
+
+    /// The files of a certificate and its key. They are read again whenever they change; a pair that cannot be used leaves
+    /// the one in use.
+    Certificate, "a certificate" {
+        /// The certificate with the chain that leads to it, as PEM.
+        ///
+        /// A relative path counts from the configuration's directory; without a file there, from the working directory.
+        cert: Text = Required, "api.crt";
+        /// Its private key, as PEM.
+        key: Text = Required, "api.key";
+    }
+
+    /// What the clients of a listener are asked for.
+    ///
+    /// What they show can be a condition of a match (`client_cert`), and services see it as `x-forwarded-client-cert`.
+    ClientAuth, "the `client_auth` of a listener" {
+        /// The file with the certificates, as PEM, that may have signed those of clients.
+        ca: Text = Required, "clients.crt";
+        /// Whether a client has to have one: without one, it is let in (`optional`) or not (`required`).
+        mode: ClientAuthMode = Fallback("required"), "optional";
     }
 
     /// What a listener does with paths that services read in different ways.
@@ -161,14 +199,17 @@ keys! {
         connections: Whole = Fallback("10000"), "50000";
         /// Header names with `_`, which some servers cannot tell from `-`: drop or keep them.
         underscores: Underscores = Fallback("drop"), "keep";
+        /// The time from a connection to the end of its TLS handshake.
+        handshake_timeout: DurationText = Fallback("10s"), "5s";
+        /// The TLS handshakes at a time, in each worker; more have to wait.
+        handshakes: Whole = Fallback("1000"), "200";
     }
 
     /// A named destination: one version of one thing, on any number of identical servers.
     Service, "a service", later [
-        "proxy_protocol", "health", "balance", "tls", "protocol", "discovery", "retries", "circuit_breaker",
-        "http2", "grpc", "upgrade",
+        "health", "balance", "protocol", "discovery", "retries", "circuit_breaker",
     ] {
-        /// The servers: `http://host` or `http://host:port`.
+        /// The servers: `http://host` or `http://host:port`; `https://` under TLS; `h2c://` for HTTP/2 in clear text.
         ///
         /// A name is looked up again and again, and each of its addresses takes its turn. With `[]`, the
         /// service answers 503.
@@ -177,6 +218,29 @@ keys! {
         timeouts: Timeouts = Optional, "{ response: 5s }";
         /// Which idle connections are kept.
         pool: Pool = Optional, "{ idle_max: 16 }";
+        /// Whether it speaks HTTP/2, as gRPC needs: an `https://` endpoint may then choose it, an `http://` endpoint has to
+        /// know it.
+        http2: bool = Fallback("false"), "true";
+        /// How its `https://` endpoints are known, and what they are shown.
+        ///
+        /// Without it, they need a certificate that the machine trusts, for the host that stands in their URL.
+        tls: ServiceTls = Optional, "{ ca: internal.crt, server_name: users.internal }";
+    }
+
+    /// How endpoints under TLS are known, and what they are shown.
+    ServiceTls, "the `tls` of a service" {
+        /// The file with the certificates, as PEM, one of which has to have signed theirs.
+        ///
+        /// It is read again whenever it changes. Without it, those that the machine trusts count.
+        ca: Text = Optional, "internal.crt";
+        /// The name that their certificates have to have, and that they are asked for.
+        ///
+        /// Without it, the host in the URL of the endpoint.
+        server_name: Text = Optional, "users.internal";
+        /// The certificate that they are shown.
+        client_cert: Certificate = Optional, "{ cert: gateway.crt, key: gateway.key }";
+        /// Whether anybody may pass for the service: no certificate is checked. There is a warning on every load.
+        insecure: bool = Fallback("false"), "true";
     }
 
     /// How long a service may take.
@@ -249,6 +313,16 @@ keys! {
         cookies: Named<ValueText> = Optional, "{ beta: true }";
         /// An address or network of the client, or a list of which any may hold.
         client_ip: OneOrMany<Text> = Optional, "[10.0.0.0/8, 192.0.2.7]";
+        /// What the client's certificate says, where the listener has `client_auth`.
+        client_cert: ClientCert = Optional, "{ san: spiffe://example/web }";
+    }
+
+    /// Conditions on the certificate that a client has proved to be its own. At least one key.
+    ClientCert, "a `client_cert`" {
+        /// The subject, as `CN=web, O=Example`, in the order of the certificate.
+        subject: ValueText = Optional, "\"~CN=web(,|$)\"";
+        /// One of the alternative names: a host, URI, mail address or IP address.
+        san: ValueText = Optional, "spiffe://example/web";
     }
 
     /// What keeps a client on its side of a split. Exactly one key.

@@ -25,6 +25,7 @@
 //! [`reference`](mod@reference). `merge` makes one document of the files of a directory, `meaning` makes a
 //! plan of the document, and `overlap` looks for routes of it that cannot be meant.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use waypost_plan::Plan;
@@ -87,6 +88,8 @@ pub struct Loaded {
     pub test_places: Vec<Place>,
     /// Where each route's name stands, parallel to [`Plan::routes`].
     pub route_places: Vec<Place>,
+    /// Where each file that is named, such as one of a certificate, is named first; by its path as written.
+    pub file_places: HashMap<Box<str>, Place>,
 }
 
 /// Reads a configuration.
@@ -150,6 +153,12 @@ pub fn load(
                 .routes
                 .iter()
                 .map(|route| route.name.place(&files))
+                .collect(),
+            file_places: meaning
+                .files
+                .into_iter()
+                .rev()
+                .map(|(path, span)| (path, span.place(&files)))
                 .collect(),
         }),
         _ => Err(problems.into_diagnostics()),

@@ -191,7 +191,7 @@ mod tests {
     use crate::header_edits::HeaderEdits;
     use crate::listener::{Bind, Listener};
     use crate::rewrite::Rewrite;
-    use crate::service::{Pool, Service, Timeouts};
+    use crate::service::Service;
     use std::time::Duration;
     use waypost_route::split::Split;
 
@@ -207,12 +207,7 @@ mod tests {
         builder.add_listener(Listener::new(bind)).unwrap();
         let mut ids = HashMap::new();
         for name in services {
-            let service = Service {
-                name: (*name).into(),
-                endpoints: Vec::new(),
-                timeouts: Timeouts::default(),
-                pool: Pool::default(),
-            };
+            let service = Service::new((*name).into(), Vec::new());
             ids.insert(*name, builder.add_service(service).unwrap());
         }
         for (name, service, weight) in routes {

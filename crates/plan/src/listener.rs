@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use waypost_route::host::HostPattern;
 use waypost_wire::path::PathOptions;
 
+use crate::redirect::Redirect;
+
 /// An address that accepts clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
@@ -22,6 +24,72 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// What a client may send, and how long it may take.
     pub limits: Limits,
+    /// Whether clients speak TLS.
+    pub tls: ListenerTls,
+    /// Where every request that comes in here is sent instead.
+    pub redirect: Option<Redirect>,
+    /// Whether connections of trusted proxies begin with who the client is.
+    pub proxy_protocol: ProxyProtocol,
+}
+
+/// Whether the clients of a listener speak TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ListenerTls {
+    /// They do not.
+    #[default]
+    Off,
+    /// They do, and it ends here.
+    Ends(TlsEnd),
+    /// They do, with a service of a route that passes it through.
+    PassesThrough,
+}
+
+/// TLS that ends at a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsEnd {
+    /// What clients are shown; the first is the default. Never empty.
+    pub certificates: Vec<CertificateFiles>,
+    /// What clients are asked for.
+    pub client_auth: Option<ClientAuth>,
+}
+
+/// The files of a certificate and its key. Paths are as written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CertificateFiles {
+    /// The certificate with the chain that leads to it, as PEM.
+    pub cert: Box<str>,
+    /// Its key, as PEM.
+    pub key: Box<str>,
+}
+
+/// What the clients of a listener are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// The file, as PEM, of the certificates that may have signed theirs; the path is as written.
+    pub ca: Box<str>,
+    /// Whether they have to have one.
+    pub mode: ClientAuthMode,
+}
+
+/// Whether clients have to have a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuthMode {
+    /// They may have none.
+    Optional,
+    /// Without one, there is no connection.
+    Required,
+}
+
+/// Whether connections of trusted proxies begin with a header of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProxyProtocol {
+    /// They do not.
+    #[default]
+    Off,
+    /// They may.
+    Optional,
+    /// Every connection has to; what comes from elsewhere is closed.
+    Required,
 }
 
 /// An address as written and as meant.
@@ -54,6 +122,10 @@ pub struct Limits {
     pub connections: usize,
     /// What happens to header names with `_`, which CGI-like servers cannot tell from `-`.
     pub underscores: Underscores,
+    /// Time from a connection to the end of its TLS handshake.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes at a time, in each worker; more wait in the backlog.
+    pub handshakes: usize,
 }
 
 /// What happens to header names with `_`.
@@ -78,6 +150,8 @@ impl Default for Limits {
             body_bytes: None,
             connections: 10_000,
             underscores: Underscores::Drop,
+            handshake_timeout: Duration::from_secs(10),
+            handshakes: 1000,
         }
     }
 }
@@ -92,6 +166,22 @@ impl Listener {
             paths: PathOptions::default(),
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
+            tls: ListenerTls::Off,
+            redirect: None,
+            proxy_protocol: ProxyProtocol::Off,
+        }
+    }
+
+    /// Whether clients speak TLS that ends here, so that their requests are `https`.
+    pub fn ends_tls(&self) -> bool {
+        matches!(self.tls, ListenerTls::Ends(_))
+    }
+
+    /// The scheme of its URL: `https` where clients speak TLS, else `http`.
+    pub fn scheme(&self) -> &'static str {
+        match self.tls {
+            ListenerTls::Off => "http",
+            ListenerTls::Ends(_) | ListenerTls::PassesThrough => "https",
         }
     }
 

@@ -43,6 +43,14 @@ pub(crate) enum Failure {
     ConnectionRefused,
     /// No endpoint accepted a connection in time.
     ConnectTimeout,
+    /// The TLS handshake with the service failed.
+    TlsToService,
+    /// The service's certificate is not one that is trusted, or not its own.
+    CertificateOfService,
+    /// The certificate that the client was shown is not for the host that it asks for.
+    Misdirected,
+    /// The client floods its connection of HTTP/2 with frames. There is nothing to answer.
+    TooManyFrames,
     /// The service closed the connection instead of answering.
     ConnectionTerminated,
     /// The service did not answer in time.
@@ -56,7 +64,7 @@ pub(crate) enum Failure {
 }
 
 /// The values of the label `reason`: a word for each kind of failure, for good.
-pub(crate) const REASONS: [&str; 33] = [
+pub(crate) const REASONS: [&str; 37] = [
     "bare_line_end",
     "request_line",
     "version",
@@ -85,6 +93,10 @@ pub(crate) const REASONS: [&str; 33] = [
     "no_descriptor",
     "connection_refused",
     "connect_timeout",
+    "tls_to_service",
+    "certificate_of_service",
+    "misdirected",
+    "too_many_frames",
     "connection_terminated",
     "response_timeout",
     "write_timeout",
@@ -126,6 +138,10 @@ impl Failure {
             Self::NoDescriptor => "no_descriptor",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectTimeout => "connect_timeout",
+            Self::TlsToService => "tls_to_service",
+            Self::CertificateOfService => "certificate_of_service",
+            Self::Misdirected => "misdirected",
+            Self::TooManyFrames => "too_many_frames",
             Self::ConnectionTerminated => "connection_terminated",
             Self::ResponseTimeout => "response_timeout",
             Self::WriteTimeout => "write_timeout",
@@ -143,7 +159,13 @@ impl Failure {
             Self::HostNotServed | Self::NoRoute => 404,
             Self::NoArm | Self::Rewrite => 500,
             Self::NoEndpoint | Self::NoDescriptor => 503,
-            Self::ConnectionRefused | Self::ConnectionTerminated | Self::Protocol => 502,
+            Self::Misdirected => 421,
+            Self::TooManyFrames => 429,
+            Self::ConnectionRefused
+            | Self::ConnectionTerminated
+            | Self::Protocol
+            | Self::TlsToService
+            | Self::CertificateOfService => 502,
             Self::ConnectTimeout | Self::ResponseTimeout | Self::WriteTimeout | Self::RouteTimeout => 504,
         }
     }
@@ -162,6 +184,9 @@ impl Failure {
             Self::NoDescriptor => "connection_limit_reached",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
+            Self::TlsToService => "tls_protocol_error",
+            Self::CertificateOfService => "tls_certificate_error",
+            Self::Misdirected | Self::TooManyFrames => "http_request_error",
             Self::ConnectionTerminated => "connection_terminated",
             Self::ResponseTimeout | Self::RouteTimeout => "http_response_timeout",
             Self::WriteTimeout => "connection_write_timeout",
@@ -186,6 +211,10 @@ impl Failure {
             Self::NoDescriptor => "the gateway has no more connections to give".to_owned(),
             Self::ConnectionRefused => "the service refused the connection".to_owned(),
             Self::ConnectTimeout => "the service could not be reached in time".to_owned(),
+            Self::TlsToService => "no secure connection to the service came about".to_owned(),
+            Self::CertificateOfService => "the certificate of the service cannot be trusted".to_owned(),
+            Self::TooManyFrames => "the connection is flooded with frames".to_owned(),
+            Self::Misdirected => "this connection's certificate is not for this host".to_owned(),
             Self::ConnectionTerminated => "the service closed the connection before it answered".to_owned(),
             Self::ResponseTimeout => "the service did not answer in time".to_owned(),
             Self::WriteTimeout => "the service did not take the request in time".to_owned(),
@@ -216,7 +245,9 @@ impl Failure {
             | Self::BodyTimeout
             | Self::BodyIncomplete
             | Self::BodyMalformed
-            | Self::BodyTooLarge => "client",
+            | Self::BodyTooLarge
+            | Self::Misdirected
+            | Self::TooManyFrames => "client",
             Self::HostNotServed
             | Self::NoRoute
             | Self::NoArm
@@ -226,6 +257,8 @@ impl Failure {
             | Self::RouteTimeout => "gateway",
             Self::ConnectionRefused
             | Self::ConnectTimeout
+            | Self::TlsToService
+            | Self::CertificateOfService
             | Self::ConnectionTerminated
             | Self::ResponseTimeout
             | Self::WriteTimeout

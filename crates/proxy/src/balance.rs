@@ -48,7 +48,7 @@ mod tests {
     use crate::endpoints::ServiceState;
     use crate::pool::REST;
     use std::sync::Arc;
-    use waypost_plan::service::{Endpoint, EndpointHost, Pool, Service, Timeouts};
+    use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme, Service};
 
     fn service(count: u8) -> WorkerService {
         let endpoints = (1..=count)
@@ -56,15 +56,10 @@ mod tests {
                 authority: "a".into(),
                 host: EndpointHost::Address([127, 0, 0, last].into()),
                 port: 80,
+                scheme: EndpointScheme::Http,
             })
             .collect();
-        let (timeouts, pool) = (Timeouts::default(), Pool::default());
-        let service = Service {
-            name: "s".into(),
-            endpoints,
-            timeouts,
-            pool,
-        };
+        let service = Service::new("s".into(), endpoints);
         let (notices, _) = tokio::sync::mpsc::channel(1);
         let state = Arc::new(ServiceState::new(Arc::new(service)));
         WorkerService::new(state, 0, Arc::default(), notices)

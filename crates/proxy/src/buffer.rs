@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
+
+use crate::link::Link;
+use crate::link::socket::Socket;
 
 /// What a buffer starts with: more than nearly every head, and what a socket usually has at once.
 const USUAL_BYTES: usize = 16 << 10;
@@ -64,7 +66,7 @@ impl Buffer {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
-        } else if self.end == self.bytes.len() {
+        } else {
             self.bytes.resize(self.bytes.len() * 2, 0);
         }
     }
@@ -73,24 +75,29 @@ impl Buffer {
     ///
     /// A read that does not fill the buffer is taken to have drained the socket, so the next one waits for
     /// readiness instead of asking the kernel in vain.
-    pub(crate) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        stream: &mut TcpStream,
-    ) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> Poll<io::Result<usize>> {
         if self.end == self.bytes.len() {
             self.make_room();
         }
         let mut space = ReadBuf::new(&mut self.bytes[self.end..]);
-        ready!(Pin::new(stream).poll_read(cx, &mut space))?;
+        ready!(Pin::new(socket).poll_read(cx, &mut space))?;
         let count = space.filled().len();
         self.end += count;
         Poll::Ready(Ok(count))
     }
 
     /// Reads once, behind what is there.
-    pub(crate) async fn read(&mut self, stream: &mut TcpStream) -> io::Result<usize> {
-        poll_fn(|cx| self.poll_read(cx, stream)).await
+    pub(crate) async fn read(&mut self, link: &mut Link) -> io::Result<usize> {
+        poll_fn(|cx| link.poll_fill(cx, self)).await
+    }
+
+    /// Puts bytes behind what is there.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        while self.bytes.len() - self.end < bytes.len() {
+            self.make_room();
+        }
+        self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
     }
 
     /// Grows the memory to what a large body is read with. Only while nothing is in it.

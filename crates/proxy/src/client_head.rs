@@ -6,6 +6,7 @@ use waypost_wire::response::ResponseHead;
 use waypost_wire::write;
 
 use crate::clock::HttpClock;
+use crate::exchange::relay::BodyForm;
 
 /// How a body reaches the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(crate) enum BodyToClient {
     Chunked,
     /// Until the connection ends: HTTP/1.0 clients know no chunks.
     UntilClose,
+    /// In frames, which need no word about its length.
+    Framed,
 }
 
 impl BodyToClient {
@@ -25,6 +28,15 @@ impl BodyToClient {
             (Framing::None | Framing::Length(_), _) => Self::AsIs,
             (Framing::Chunked | Framing::UntilClose, Version::Http11) => Self::Chunked,
             (Framing::Chunked | Framing::UntilClose, Version::Http10) => Self::UntilClose,
+        }
+    }
+
+    /// The form that a relay gives it.
+    pub(crate) fn form(self) -> BodyForm {
+        match self {
+            Self::AsIs | Self::UntilClose => BodyForm::Plain,
+            Self::Chunked => BodyForm::Chunks,
+            Self::Framed => BodyForm::Frames,
         }
     }
 }
@@ -97,9 +109,11 @@ impl ClientHead<'_> {
         let status = self.answer.status();
         self.write_status_line_and_fields(self.edits, out);
         match self.answer.framing() {
+            // What a service did not say need not be said either.
+            Framing::Length(_) if self.body == BodyToClient::Framed => self.write_length_as_sent(out),
             Framing::Length(length) => write::content_length(out, length),
             // The length that the body would have, in answers to HEAD and in 304.
-            Framing::None if status != 204 => self.write_length_without_body(out),
+            Framing::None if status != 204 => self.write_length_as_sent(out),
             _ if self.body == BodyToClient::Chunked => {
                 out.extend_from_slice(b"transfer-encoding: chunked\r\n");
             }
@@ -152,7 +166,7 @@ impl ClientHead<'_> {
         }
     }
 
-    fn write_length_without_body(&self, out: &mut Vec<u8>) {
+    fn write_length_as_sent(&self, out: &mut Vec<u8>) {
         let length = self
             .answer
             .fields()

@@ -10,6 +10,7 @@ use waypost_wire::field::{Field, Framing};
 use waypost_wire::path;
 use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
 
+use crate::client::peer::{self, Peer};
 use crate::forwarded;
 
 /// A request in its normal form; memory that is used again for the next one.
@@ -19,6 +20,7 @@ pub(crate) struct Facts {
     has_host: bool,
     path: Vec<u8>,
     client_ip: Option<IpAddr>,
+    scheme: Option<Scheme>,
 }
 
 impl Facts {
@@ -26,7 +28,7 @@ impl Facts {
     pub(crate) fn establish(
         &mut self,
         listener: &Listener,
-        peer: IpAddr,
+        peer: &Peer,
         head: &RequestHead,
         buffer: &[u8],
         scratch: &mut Vec<u8>,
@@ -34,7 +36,8 @@ impl Facts {
         self.host.clear();
         self.has_host = head.authority(buffer).is_some();
         head.normalize_host_into(buffer, &mut self.host);
-        self.client_ip = Some(forwarded::client_ip(listener, peer, head, buffer));
+        self.client_ip = Some(forwarded::client_ip(listener, peer.ip(), head, buffer));
+        self.scheme = Some(peer.scheme);
         self.path.clear();
         // A path that has no normal form is still there to be shown.
         let raw = head.raw_path(buffer);
@@ -63,7 +66,7 @@ impl Facts {
     /// The URL that the request was sent to.
     pub(crate) fn url<'a>(&'a self, head: &RequestHead, buffer: &'a [u8]) -> RequestUrl<'a> {
         RequestUrl {
-            scheme: Scheme::Http,
+            scheme: self.scheme.unwrap_or(Scheme::Http),
             host: self.host(),
             port: head.port(),
             path: self.path(),
@@ -103,10 +106,22 @@ pub(crate) fn head_limits(listener: &Listener) -> HeadLimits {
 pub(crate) struct FieldLines<'a> {
     pub(crate) head: &'a RequestHead,
     pub(crate) buffer: &'a [u8],
+    pub(crate) peer: &'a Peer,
 }
 
 impl Headers for FieldLines<'_> {
     fn lines(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
+        // A colon in front is no header's: what the client has proved is looked up by the same conditions.
+        if name.starts_with(':') {
+            if let Some(certificate) = &self.peer.certificate {
+                match name {
+                    peer::SUBJECT => visit(certificate.subject().as_bytes()),
+                    peer::SAN => certificate.alternatives().for_each(|name| visit(name.as_bytes())),
+                    _ => {}
+                }
+            }
+            return;
+        }
         for Field {
             name: line, value, ..
         } in self.head.fields()

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use waypost_plan::service::{EndpointHost, Service};
+use waypost_tls::client::ClientTls;
 
 /// A service, and where its endpoints are. It lives as long as the service stays unchanged, however often
 /// the config around it is replaced, and so do the pools and the health that hang on it.
@@ -13,6 +14,8 @@ use waypost_plan::service::{EndpointHost, Service};
 pub struct ServiceState {
     service: Arc<Service>,
     targets: ArcSwap<Vec<Target>>,
+    /// How its endpoints under TLS are spoken to.
+    tls: ArcSwapOption<ClientTls>,
     retired: AtomicBool,
 }
 
@@ -32,6 +35,7 @@ impl ServiceState {
         Self {
             service,
             targets: ArcSwap::from_pointee(targets),
+            tls: ArcSwapOption::empty(),
             retired: AtomicBool::new(false),
         }
     }
@@ -39,6 +43,16 @@ impl ServiceState {
     /// The service.
     pub fn service(&self) -> &Arc<Service> {
         &self.service
+    }
+
+    /// How its endpoints under TLS are spoken to; without it, they cannot be.
+    pub(crate) fn tls(&self) -> Option<Arc<ClientTls>> {
+        self.tls.load_full()
+    }
+
+    /// Has connections under TLS be made so from now on.
+    pub fn set_tls(&self, tls: Option<Arc<ClientTls>>) {
+        self.tls.store(tls);
     }
 
     /// Where its endpoints are now.
@@ -115,7 +129,7 @@ fn targets(service: &Service, resolve: impl Fn(usize) -> Vec<SocketAddr>) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use waypost_plan::service::{Endpoint, Pool, Timeouts};
+    use waypost_plan::service::{Endpoint, EndpointScheme};
 
     fn state(endpoints: &[&str]) -> ServiceState {
         let endpoints = endpoints
@@ -126,15 +140,10 @@ mod tests {
                     .parse()
                     .map_or(EndpointHost::Name((*host).into()), EndpointHost::Address),
                 port: 80,
+                scheme: EndpointScheme::Http,
             })
             .collect();
-        let (timeouts, pool) = (Timeouts::default(), Pool::default());
-        ServiceState::new(Arc::new(Service {
-            name: "s".into(),
-            endpoints,
-            timeouts,
-            pool,
-        }))
+        ServiceState::new(Arc::new(Service::new("s".into(), endpoints)))
     }
 
     fn addresses(state: &ServiceState) -> Vec<String> {

@@ -3,12 +3,15 @@
 //! The question is written as the bytes of a request and goes through the very functions that traffic goes
 //! through, so that the answer cannot differ from what happens.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
+use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::listener::Listener;
+use waypost_plan::redirect::{Redirect, Scheme};
 use waypost_plan::route::{Action, Forward, Route};
 use waypost_route::explain::Scope;
+use waypost_route::path::PathPattern;
 use waypost_route::request::Request;
 use waypost_route::split::Split;
 use waypost_route::table::{Found, Scratch};
@@ -18,6 +21,7 @@ use waypost_wire::scan::{HeadEnd, HeadScan};
 
 use crate::answer::{Envelope, Failure, wants_json};
 use crate::arm::{self, Decider};
+use crate::client::peer::Peer;
 use crate::client_head::{DebugHeaders, Persistence};
 use crate::decide::{self, Facts, FieldLines};
 use crate::generation::Generation;
@@ -171,6 +175,7 @@ pub fn explain(generation: &Generation, question: &Question) -> Result<Answer, Q
         head: RequestHead::default(),
         parsed: false,
         facts: Facts::default(),
+        peer: question.peer(),
     };
     // Without a listener named, the host decides; until it is known, the first one's limits are as good as any.
     let first = listener.unwrap_or(&generation.plan().listeners()[0]);
@@ -238,6 +243,11 @@ impl Question {
         Ok((text.into_bytes(), named))
     }
 
+    /// The client's end of the connection that it comes in by.
+    fn peer(&self) -> Peer {
+        Peer::plain(SocketAddr::new(self.client_ip, 0))
+    }
+
     fn listener<'g>(&self, generation: &'g Generation) -> Result<Option<&'g Listener>, QuestionError> {
         let Some(wanted) = &self.listener else {
             return Ok(None);
@@ -278,6 +288,7 @@ struct Asked<'a> {
     /// Whether `head` has been read to its end.
     parsed: bool,
     facts: Facts,
+    peer: Peer,
 }
 
 impl Asked<'_> {
@@ -288,13 +299,13 @@ impl Asked<'_> {
         self.parsed = false;
         self.head.parse(self.buffer, end, &limits)?;
         self.parsed = true;
-        self.facts.establish(
-            listener,
-            self.question.client_ip.to_canonical(),
-            &self.head,
-            self.buffer,
-            &mut Vec::new(),
-        )
+        self.peer.scheme = if listener.ends_tls() {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        };
+        self.facts
+            .establish(listener, &self.peer, &self.head, self.buffer, &mut Vec::new())
     }
 
     fn answer(&self, listener: &Listener) -> Answer {
@@ -304,9 +315,14 @@ impl Asked<'_> {
         if !listener.serves(self.facts.host()) {
             return self.failure(Failure::HostNotServed, None);
         }
+        if let Some(redirect) = &listener.redirect {
+            let edits = HeaderEdits::default();
+            return self.redirect(listener, None, redirect, &PathPattern::any(), &edits);
+        }
         let fields = FieldLines {
             head: &self.head,
             buffer: self.buffer,
+            peer: &self.peer,
         };
         let request = self.facts.request(&fields);
         let found = self.generation.table().find(&request, &mut Scratch::default());
@@ -325,25 +341,7 @@ impl Asked<'_> {
         match &route.action {
             Action::Forward(forward) => self.forward(listener, route, forward, found),
             Action::Redirect(redirect) => {
-                let url = self.facts.url(&self.head, self.buffer);
-                let mut location = Vec::new();
-                if redirect
-                    .location(&url, pattern, listener.paths, &mut location)
-                    .is_err()
-                {
-                    return self.failure(Failure::Rewrite, Some(route));
-                }
-                let mut out = Vec::new();
-                envelope.write_redirect(redirect.status, &location, &route.response_headers, &mut out);
-                let headers = headers_of(&out);
-                let location = headers
-                    .iter()
-                    .find(|(name, _)| name.eq_ignore_ascii_case("location"));
-                Answer {
-                    status: Some(redirect.status),
-                    location: location.map(|(_, value)| value.clone()),
-                    ..self.blank(Outcome::Redirect, Some(route), headers.clone())
-                }
+                self.redirect(listener, Some(route), redirect, pattern, &route.response_headers)
             }
             Action::Respond(respond) => {
                 let mut out = Vec::new();
@@ -353,6 +351,37 @@ impl Asked<'_> {
                     ..self.blank(Outcome::Respond, Some(route), headers_of(&out))
                 }
             }
+        }
+    }
+
+    fn redirect(
+        &self,
+        listener: &Listener,
+        route: Option<&Route>,
+        redirect: &Redirect,
+        pattern: &PathPattern,
+        edits: &HeaderEdits,
+    ) -> Answer {
+        let url = self.facts.url(&self.head, self.buffer);
+        let mut location = Vec::new();
+        if redirect
+            .location(&url, pattern, listener.paths, &mut location)
+            .is_err()
+        {
+            return self.failure(Failure::Rewrite, route);
+        }
+        let name = route.map_or("", |route| &*route.matching.name);
+        let mut out = Vec::new();
+        self.envelope(name, true)
+            .write_redirect(redirect.status, &location, edits, &mut out);
+        let headers = headers_of(&out);
+        let location = headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("location"));
+        Answer {
+            status: Some(redirect.status),
+            location: location.map(|(_, value)| value.clone()),
+            ..self.blank(Outcome::Redirect, route, headers.clone())
         }
     }
 
@@ -367,6 +396,7 @@ impl Asked<'_> {
         let fields = FieldLines {
             head: &self.head,
             buffer: self.buffer,
+            peer: &self.peer,
         };
         let decider = arm::decider(
             forward,
@@ -404,7 +434,7 @@ impl Asked<'_> {
                     facts: &self.facts,
                     listener,
                     forward,
-                    peer: self.question.client_ip.to_canonical(),
+                    peer: &self.peer,
                     path: &path,
                 };
                 let mut out = Vec::new();

@@ -4,9 +4,12 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use waypost_plan::listener::Listener;
+use waypost_plan::redirect::Scheme;
 use waypost_wire::field::{self, Kind};
 use waypost_wire::request::RequestHead;
 use waypost_wire::write;
+
+use crate::client::peer::Peer;
 
 /// The address of the client: the peer's, or, when that is a trusted proxy, the right-most address of
 /// `X-Forwarded-For` that is not one.
@@ -41,13 +44,16 @@ pub(crate) fn client_ip(listener: &Listener, peer: IpAddr, head: &RequestHead, b
     client
 }
 
-/// Whether the client itself uses TLS: a trusted proxy in front says so.
-pub(crate) fn client_uses_tls(listener: &Listener, peer: IpAddr, head: &RequestHead, buffer: &[u8]) -> bool {
+/// Whether the client itself uses TLS: it does so here, or a trusted proxy in front says so.
+pub(crate) fn client_uses_tls(listener: &Listener, peer: &Peer, head: &RequestHead, buffer: &[u8]) -> bool {
     let said = head
         .fields()
         .iter()
         .find(|field| field.kind == Kind::XForwardedProto);
-    said.is_some_and(|field| field.value.of(buffer).eq_ignore_ascii_case(b"https")) && listener.trusts(peer)
+    match said.filter(|_| listener.trusts(peer.ip())) {
+        Some(field) => field.value.of(buffer).eq_ignore_ascii_case(b"https"),
+        None => peer.scheme == Scheme::Https,
+    }
 }
 
 /// `192.0.2.1`, `2001:db8::1`, or either with a port.
@@ -66,7 +72,7 @@ fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
 /// What the headers about the client are written from.
 pub(crate) struct Forwarding<'a> {
     /// The peer of the connection.
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: &'a Peer,
     /// The client, as [`client_ip`] finds it.
     pub(crate) client: IpAddr,
     /// Whether the peer's own headers are believed, and only added to.
@@ -84,9 +90,13 @@ impl Forwarding<'_> {
         drops: impl Fn(&[u8]) -> bool,
         out: &mut Vec<u8>,
     ) {
+        let scheme: &[u8] = match self.peer.scheme {
+            Scheme::Http => b"http",
+            Scheme::Https => b"https",
+        };
         let mut address = Vec::with_capacity(48);
         // Writing to a Vec cannot fail.
-        let _ = write!(address, "{}", self.peer);
+        let _ = write!(address, "{}", self.peer.ip());
         if !drops(b"x-forwarded-for") {
             self.write_list(
                 Kind::XForwardedFor,
@@ -100,7 +110,7 @@ impl Forwarding<'_> {
         self.write_one(
             Kind::XForwardedProto,
             b"x-forwarded-proto",
-            Some(b"http"),
+            Some(scheme),
             head,
             buffer,
             &drops,
@@ -117,7 +127,7 @@ impl Forwarding<'_> {
         );
         if !drops(b"forwarded") {
             let mut element = Vec::with_capacity(96);
-            let _ = match self.peer {
+            let _ = match self.peer.ip() {
                 IpAddr::V4(peer) => write!(element, "for={peer}"),
                 IpAddr::V6(peer) => write!(element, "for=\"[{peer}]\""),
             };
@@ -132,9 +142,11 @@ impl Forwarding<'_> {
                     element.extend_from_slice(part);
                 }
             }
-            element.extend_from_slice(b";proto=http");
+            element.extend_from_slice(b";proto=");
+            element.extend_from_slice(scheme);
             self.write_list(Kind::Forwarded, b"forwarded", &element, head, buffer, out);
         }
+        self.write_client_cert(head, buffer, &drops, out);
         address.clear();
         let _ = write!(address, "{}", self.client);
         self.write_one(
@@ -146,6 +158,29 @@ impl Forwarding<'_> {
             &drops,
             out,
         );
+    }
+
+    /// `x-forwarded-client-cert`: what trusted proxies say, and what the client has proved here.
+    fn write_client_cert(
+        &self,
+        head: &RequestHead,
+        buffer: &[u8],
+        drops: &impl Fn(&[u8]) -> bool,
+        out: &mut Vec<u8>,
+    ) {
+        const NAME: &[u8] = b"x-forwarded-client-cert";
+        if drops(NAME) {
+            return;
+        }
+        let lines = head.fields().iter();
+        let told = lines.filter(|field| self.trusted && field.kind == Kind::XForwardedClientCert);
+        let mut elements: Vec<&[u8]> = told.map(|field| field.value.of(buffer)).collect();
+        if let Some(certificate) = &self.peer.certificate {
+            elements.push(certificate.forwarded().as_bytes());
+        }
+        if !elements.is_empty() {
+            write::field(out, NAME, &elements.join(&b", "[..]));
+        }
     }
 
     /// A header that each proxy on the way adds an element to.

@@ -111,6 +111,8 @@ pub enum ApplyError {
 pub struct Listened {
     /// The address.
     pub address: SocketAddr,
+    /// `https` where clients speak TLS, else `http`.
+    pub scheme: &'static str,
 }
 
 /// How a drain ended.
@@ -325,7 +327,8 @@ impl Gateway {
                 let _ = worker.commands.send(Command::Listen(listening));
             }
             self.listeners.push(Open { id, address });
-            listened.push(Listened { address });
+            let scheme = listener.scheme();
+            listened.push(Listened { address, scheme });
         }
         listened
     }

@@ -11,6 +11,8 @@ use waypost_plan::route::Action;
 use waypost_plan::service::ServiceId;
 use waypost_route::split::Split;
 use waypost_route::table::{Table, TableError};
+use waypost_tls::client::ClientTls;
+use waypost_tls::server::ServerTls;
 
 use crate::endpoints::ServiceState;
 
@@ -24,11 +26,22 @@ pub struct Generation {
     services: Vec<Arc<ServiceState>>,
     /// Parallel to the plan's listeners.
     listeners: Vec<ListenerId>,
+    /// Parallel to the plan's listeners: their certificates.
+    listener_tls: Vec<ArcSwapOption<ServerTls>>,
     /// The id of the next listener that is new. An id is never given twice: connections of a listener that is
     /// gone may still be there, and must not pass for those of another.
     next_listener: u32,
     /// Parallel to the plan's routes: the split that is live where it is not the one of the plan.
     live: Box<[ArcSwapOption<Split>]>,
+}
+
+/// What the TLS of a plan's listeners and services needs, out of files.
+#[derive(Debug, Default)]
+pub struct Materials {
+    /// Parallel to the plan's listeners.
+    pub listeners: Vec<Option<Arc<ServerTls>>>,
+    /// Parallel to the plan's services.
+    pub services: Vec<Option<Arc<ClientTls>>>,
 }
 
 /// A listener across generations: as long as its address and name stay, so does its id.
@@ -48,16 +61,46 @@ impl Generation {
             .map(|service| Arc::new(ServiceState::new(Arc::clone(service))))
             .collect();
         let next_listener = u32::try_from(plan.listeners().len()).unwrap_or(u32::MAX);
-        let listeners = (0..next_listener).map(ListenerId).collect();
+        let listeners: Vec<ListenerId> = (0..next_listener).map(ListenerId).collect();
         Ok(Self {
             number: AtomicU64::new(1),
             live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
             plan,
             table,
             services,
+            listener_tls: listeners.iter().map(|_| ArcSwapOption::empty()).collect(),
             listeners,
             next_listener,
         })
+    }
+
+    /// The same with what its TLS needs, which may have changed while its plan has not.
+    #[must_use]
+    pub fn secured(self, materials: Materials) -> Self {
+        self.secure(materials);
+        self
+    }
+
+    /// Has new connections use these from now on.
+    pub fn secure(&self, materials: Materials) {
+        for (slot, tls) in self.listener_tls.iter().zip(materials.listeners) {
+            slot.store(tls);
+        }
+        for (state, tls) in self.services.iter().zip(materials.services) {
+            state.set_tls(tls);
+        }
+    }
+
+    /// The certificates of a listener; `None` where it has none, or is gone.
+    pub fn server_tls(&self, id: ListenerId) -> Option<Arc<ServerTls>> {
+        let at = self.listeners.iter().position(|other| *other == id)?;
+        self.listener_tls[at].load_full()
+    }
+
+    /// The certificates of each listener, in order of declaration.
+    pub fn certificates(&self) -> impl Iterator<Item = (&Arc<Listener>, Option<Arc<ServerTls>>)> {
+        let tls = self.listener_tls.iter().map(ArcSwapOption::load_full);
+        self.plan.listeners().iter().zip(tls)
     }
 
     /// The same with this number.
@@ -84,6 +127,7 @@ impl Generation {
             if let Some(kept) = known.get(&*state.service().name)
                 && kept.service() == state.service()
             {
+                kept.set_tls(state.tls());
                 *state = Arc::clone(kept);
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use waypost_wire::{chunked, response};
 
 use crate::access_log::RING_BYTES;
-use crate::connection::{answering, reading};
+use crate::client::{answering, reading};
 use crate::exchange::{self, connect};
 use crate::{buffer, discovery, gateway, mirror, pool, sockets};
 

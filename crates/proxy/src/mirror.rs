@@ -5,12 +5,11 @@
 //! and counted.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use waypost_wire::body::BodyDecoder;
 use waypost_wire::response::{self, ResponseHead};
@@ -21,6 +20,7 @@ use crate::buffer::Buffer;
 use crate::exchange::INTERIM_MAX;
 use crate::exchange::connect::{Lease, Need, lease};
 use crate::exchange::relay::Tap;
+use crate::link::Link;
 use crate::metrics::{Mirrored, RequestCells};
 use crate::pool::WorkerService;
 use crate::worker::Worker;
@@ -153,18 +153,19 @@ impl MirrorCopy {
         loop {
             let need = Need {
                 fresh,
+                http1: false,
                 deadline: Some(by),
             };
             let leased = lease(worker, &self.service, need, &mut 0).await.ok()?;
             let Lease {
-                mut stream,
+                mut link,
                 target,
                 reused,
             } = leased;
-            match timeout_at(by, self.exchange(worker, &mut stream)).await.ok()? {
+            match timeout_at(by, self.exchange(worker, &mut link)).await.ok()? {
                 Delivered::Answered { reusable } => {
                     if reusable {
-                        worker.keep_idle(&self.service, target.address, stream);
+                        worker.keep_idle(&self.service, target.address, link);
                     }
                     return Some(());
                 }
@@ -175,14 +176,15 @@ impl MirrorCopy {
         }
     }
 
-    async fn exchange(&self, worker: &Rc<Worker>, stream: &mut TcpStream) -> Delivered {
-        if stream.write_all(&self.head).await.is_err() || stream.readable().await.is_err() {
+    async fn exchange(&self, worker: &Rc<Worker>, link: &mut Link) -> Delivered {
+        let sent = link.write_all(&self.head).await;
+        if sent.is_err() || poll_fn(|cx| link.poll_read_ready(cx)).await.is_err() {
             return Delivered::Silent;
         }
         // While the service thinks, nothing but the head is held.
         let mut workspace = worker.borrow_workspace();
         let delivered = read_answer(
-            stream,
+            link,
             &mut workspace.from_service,
             &mut workspace.answer,
             self.is_head,
@@ -206,7 +208,7 @@ enum Delivered {
 
 /// Reads an answer as strictly as any, and throws it away.
 async fn read_answer(
-    stream: &mut TcpStream,
+    link: &mut Link,
     buffer: &mut Buffer,
     answer: &mut ResponseHead,
     to_head: bool,
@@ -239,7 +241,7 @@ async fn read_answer(
             }
             Ok(None) => {}
         }
-        match buffer.read(stream).await {
+        match buffer.read(link).await {
             Ok(0) | Err(_) if !heard => return Delivered::Silent,
             Ok(0) | Err(_) => return Delivered::Broken,
             Ok(_) => heard = true,
@@ -253,7 +255,7 @@ async fn read_answer(
         match body.decode(buffer.filled()) {
             Err(_) => return Delivered::Broken,
             Ok(piece) if piece.consumed > 0 => buffer.consume(piece.consumed),
-            Ok(_) => match buffer.read(stream).await {
+            Ok(_) => match buffer.read(link).await {
                 Ok(0) if body.may_end_by_close() => return Delivered::Answered { reusable: false },
                 Ok(0) | Err(_) => return Delivered::Broken,
                 Ok(count) => read += count,

@@ -8,6 +8,7 @@ use waypost_wire::field::{Framing, Kind, Version};
 use waypost_wire::request::RequestHead;
 use waypost_wire::write;
 
+use crate::client::peer::Peer;
 use crate::decide::Facts;
 use crate::forwarded::Forwarding;
 
@@ -21,7 +22,7 @@ pub(crate) struct ServiceHead<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) listener: &'a Listener,
     pub(crate) forward: &'a Forward,
-    pub(crate) peer: std::net::IpAddr,
+    pub(crate) peer: &'a Peer,
     /// The path as the service sees it, without query.
     pub(crate) path: &'a [u8],
 }
@@ -46,8 +47,11 @@ impl ServiceHead<'_> {
         }
         match head.framing() {
             Framing::Length(length) => write::content_length(out, length),
-            Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-            Framing::None | Framing::UntilClose => {}
+            // HTTP/2 needs no word about it, and gets none.
+            Framing::Chunked | Framing::UntilClose => {
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            }
+            Framing::None => {}
         }
         self.write_edits(out);
         out.extend_from_slice(b"\r\n");
@@ -95,7 +99,7 @@ impl ServiceHead<'_> {
         let forwarding = Forwarding {
             peer: self.peer,
             client: self.facts.client_ip(),
-            trusted: self.listener.trusts(self.peer),
+            trusted: self.listener.trusts(self.peer.ip()),
             host: asked,
         };
         forwarding.write(head, buffer, |name| edits.drops(name), out);

@@ -124,7 +124,11 @@ impl Condition<'_> {
             Self::Host(_) => "host".to_owned(),
             Self::Path(_) => "path".to_owned(),
             Self::Method(_) => "method".to_owned(),
-            Self::Header(field) => format!("header {}", field.name),
+            // A name that no header can have is that of something else that is looked up in the same way.
+            Self::Header(field) => match field.name.strip_prefix(':') {
+                Some(name) => name.to_owned(),
+                None => format!("header {}", field.name),
+            },
             Self::Cookie(field) => format!("cookie {}", field.name),
             Self::Query(field) => format!("query {}", field.name),
             Self::ClientIp(_) => "client_ip".to_owned(),

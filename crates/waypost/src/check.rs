@@ -14,12 +14,13 @@ use waypost_proxy::limits::Value;
 
 use crate::cli::Format;
 use crate::output::{self, count};
+use crate::secrets::Secrets;
 use crate::{Outcome, config, load};
 
 /// Prints what is wrong with the config at `path`, and a summary.
 pub(crate) fn check(path: &Path, limits: bool, format: Format) -> anyhow::Result<Outcome> {
     let texts = config::read(path)?;
-    let checked = load::check(&texts);
+    let checked = load::check(&texts, &mut Secrets::default());
     let (diagnostics, plan) = match &checked {
         Ok(checked) => (&checked.warnings, Some(checked.generation.plan())),
         Err(diagnostics) => (diagnostics, None),
@@ -146,6 +147,8 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
             ),
             ("connections", set.connections.to_string()),
             ("underscores", underscores.to_owned()),
+            ("handshake_timeout", duration::format(set.handshake_timeout)),
+            ("handshakes", set.handshakes.to_string()),
         ];
         limits.extend(values.map(|(key, value)| Limit {
             scope: scope.clone(),

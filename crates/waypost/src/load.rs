@@ -7,12 +7,15 @@ use waypost_proxy::explain::{Answer, Question, explain};
 use waypost_proxy::generation::Generation;
 
 use crate::config::Texts;
+use crate::secrets::{Secrets, Watch};
 
 /// A config that may be served.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) generation: Generation,
     pub(crate) warnings: Vec<Diagnostic>,
+    /// The files that it names, to be looked at once it is in force.
+    pub(crate) watch: Watch,
 }
 
 /// The outcome of one test.
@@ -39,23 +42,27 @@ pub(crate) fn load(texts: &Texts) -> Result<Loaded, Vec<Diagnostic>> {
     waypost_config::load(&texts.sources, texts.kind, &|name| std::env::var(name).ok())
 }
 
-/// Reads the texts and runs their tests; nothing with an error or a failing test gets through.
+/// Reads the texts and the files that they name, and runs their tests; nothing with an error or a failing test gets
+/// through.
 ///
 /// # Errors
 /// All diagnostics, failing tests among them.
-pub(crate) fn check(texts: &Texts) -> Result<Checked, Vec<Diagnostic>> {
+pub(crate) fn check(texts: &Texts, secrets: &mut Secrets) -> Result<Checked, Vec<Diagnostic>> {
     let loaded = load(texts)?;
     let generation = compile(&loaded)?;
     let failures = failures(&loaded, &run_tests(&generation));
-    if failures.is_empty() {
-        return Ok(Checked {
-            generation,
-            warnings: loaded.warnings,
-        });
-    }
+    let secured = secrets.secure(&loaded, texts);
     let mut diagnostics = loaded.warnings;
     diagnostics.extend(failures);
-    Err(diagnostics)
+    diagnostics.extend(secured.diagnostics);
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return Err(diagnostics);
+    }
+    Ok(Checked {
+        generation: generation.secured(secured.materials),
+        warnings: diagnostics,
+        watch: secured.watch,
+    })
 }
 
 /// The generation of a plan.

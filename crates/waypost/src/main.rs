@@ -16,6 +16,7 @@ mod load;
 mod output;
 mod remote;
 mod run;
+mod secrets;
 mod state;
 mod test;
 

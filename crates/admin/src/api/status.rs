@@ -45,6 +45,8 @@ pub struct Status {
     pub dialed: Vec<String>,
     /// The last load that failed, until one succeeds.
     pub failed_load: Option<FailedLoad>,
+    /// What is wrong with files, such as certificates, whose last good version is in use.
+    pub stale_files: Vec<String>,
     /// The change that waits to be confirmed.
     pub pending: Option<Pending>,
     /// Where revisions and dials are kept.
@@ -62,6 +64,8 @@ pub struct ListenerStatus {
     pub bind: String,
     /// The address that it is.
     pub address: Option<String>,
+    /// `https` where clients speak TLS, else `http`.
+    pub scheme: String,
 }
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -91,6 +95,7 @@ async fn status(State(shared): App) -> Result<Json<Status>, Problem> {
             name: listener.name.as_deref().map(str::to_owned),
             // Two listeners may share the text of their bind.
             address: at.map(|at| listening.remove(at).1),
+            scheme: listener.scheme().to_owned(),
             bind,
         }
     });
@@ -102,6 +107,7 @@ async fn status(State(shared): App) -> Result<Json<Status>, Problem> {
     });
     Ok(Json(Status {
         ok: report.failed.is_none()
+            && report.stale_files.is_empty()
             && report.state.writable
             && report.state.damaged.is_empty()
             && report.state.troubles.is_empty(),
@@ -119,6 +125,7 @@ async fn status(State(shared): App) -> Result<Json<Status>, Problem> {
         connections: view.connections_open(),
         dialed: dialed.collect(),
         failed_load: report.failed,
+        stale_files: report.stale_files,
         pending: report.pending,
         state: report.state,
         access_log_lost: lost.dropped + lost.unwritable,

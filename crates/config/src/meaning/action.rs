@@ -175,7 +175,8 @@ fn rewrite(written: &At<document::Rewrite>, patterns: &[Pattern], context: &mut 
     }
 }
 
-fn redirect(
+/// A redirect, of a route or of a listener.
+pub(super) fn redirect(
     written: &At<document::Redirect>,
     patterns: &[Pattern],
     context: &mut Context<'_>,

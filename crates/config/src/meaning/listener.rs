@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use waypost_plan::listener::{Bind, Limits, Listener};
 use waypost_route::host::{HostPattern, HostPatternError};
+use waypost_route::path::PathPattern;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
-use crate::meaning::{Context, duration, network, whole};
+use crate::meaning::matching::Pattern;
+use crate::meaning::{Context, action, duration, network, tls, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::values::{Size, Text};
@@ -30,7 +32,7 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
                 .listeners
                 .declare(&name.value, name.span, context.problems);
         }
-        let Some(listener) = listener(&written.value, context.problems) else {
+        let Some(listener) = listener(&written.value, context) else {
             continue;
         };
         let Some(bind) = &written.value.bind else {
@@ -72,7 +74,18 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
     }
 }
 
-fn listener(written: &document::Listener, problems: &mut Problems) -> Option<Listener> {
+fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<Listener> {
+    let tls = tls::of_listener(written.tls.as_ref(), context);
+    let everything = Pattern {
+        pattern: PathPattern::any(),
+        span: Span::default(),
+        written: false,
+    };
+    let redirect = written
+        .redirect
+        .as_ref()
+        .and_then(|redirect| action::redirect(redirect, &[everything], context));
+    let problems = &mut *context.problems;
     let hosts = written.hosts.iter().flat_map(|hosts| &hosts.value.0);
     let hosts = hosts.filter_map(|host| host_pattern(host, problems)).collect();
     let trusted = written.trusted_proxies.iter().flat_map(|list| &list.value.0);
@@ -86,6 +99,8 @@ fn listener(written: &document::Listener, problems: &mut Problems) -> Option<Lis
     let bind = written.bind.as_ref().and_then(|bind| self::bind(bind, problems));
 
     let mut listener = Listener::new(bind?);
+    listener.tls = tls;
+    listener.redirect = redirect;
     listener.name = written.name.as_ref().map(|name| (*name.value).into());
     listener.hosts = hosts;
     listener.trusted_proxies = trusted_proxies;
@@ -199,6 +214,7 @@ fn limits(written: &document::Limits, problems: &mut Problems) -> Limits {
         (&mut limits.header_timeout, &written.header_timeout),
         (&mut limits.keep_alive_timeout, &written.keep_alive_timeout),
         (&mut limits.body_idle_timeout, &written.body_idle_timeout),
+        (&mut limits.handshake_timeout, &written.handshake_timeout),
     ] {
         if let Some(time) = time {
             *field = duration(time, TIMEOUT_MIN, problems);
@@ -209,6 +225,9 @@ fn limits(written: &document::Limits, problems: &mut Problems) -> Limits {
     }
     if let Some(number) = &written.connections {
         limits.connections = whole(number, 1, 10_000_000, problems);
+    }
+    if let Some(number) = &written.handshakes {
+        limits.handshakes = whole(number, 1, 1_000_000, problems);
     }
     if let Some(underscores) = &written.underscores {
         limits.underscores = underscores.value;

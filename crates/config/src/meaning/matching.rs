@@ -97,6 +97,11 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
         report_refused_methods(methods, problems);
     }
     alternative.headers = conditions(Field::Header, given.headers.as_ref(), problems);
+    if let Some(certificate) = &given.client_cert {
+        alternative
+            .headers
+            .extend(certificate_conditions(certificate, problems));
+    }
     alternative.cookies = conditions(Field::Cookie, given.cookies.as_ref(), problems);
     alternative.query = conditions(Field::Query, given.query.as_ref(), problems);
     for client in given.client_ip.iter().flat_map(|clients| &clients.value.0) {
@@ -316,6 +321,61 @@ fn conditions(
         }
     }
     conditions
+}
+
+/// Conditions on a client's certificate. They are looked up as fields are, under names that no header has.
+fn certificate_conditions(
+    written: &At<document::ClientCert>,
+    problems: &mut Problems,
+) -> Vec<FieldCondition> {
+    let given = &written.value;
+    if given.given.keys().next().is_none() {
+        problems
+            .add(Code::MissingKey, written.key, "the certificate may be any")
+            .help("add `subject` or `san`; `san: true` for any certificate that has one");
+    }
+    let mut conditions = Vec::new();
+    if let Some(subject) = &given.subject
+        && let Some(value) = value_condition(Field::Header, subject, problems)
+    {
+        conditions.push(FieldCondition {
+            name: ":client_cert subject".into(),
+            value,
+        });
+    }
+    if let Some(san) = &given.san
+        && let Some(value) = value_condition(Field::Header, san, problems)
+    {
+        conditions.push(FieldCondition {
+            name: ":client_cert san".into(),
+            value: any_of_list(value),
+        });
+    }
+    conditions
+}
+
+/// A condition that one element of a list fulfils. Lines of one name are joined by `, `, and no alternative name has a
+/// comma in it.
+fn any_of_list(value: ValueCondition) -> ValueCondition {
+    match &value {
+        ValueCondition::Equals(text) => {
+            let regex = format!("(?:^|, )(?:{})(?:$|, )", regex_escaped(text));
+            Regex::new(&regex).map_or(value, ValueCondition::Matches)
+        }
+        _ => value,
+    }
+}
+
+/// `text` as a regex that matches it and nothing else.
+fn regex_escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        if c.is_ascii_punctuation() {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
 }
 
 /// Whether a field of this kind can have this name.

@@ -28,6 +28,7 @@ mod service;
 mod settings;
 mod split;
 mod test_case;
+mod tls;
 
 /// A plan with the places of its parts.
 pub(crate) struct Meaning {
@@ -36,6 +37,8 @@ pub(crate) struct Meaning {
     pub(crate) routes: Vec<RouteSpans>,
     /// Parallel to the plan's tests.
     pub(crate) tests: Vec<Span>,
+    /// Where each file that the configuration needs is named first.
+    pub(crate) files: Vec<(Box<str>, Span)>,
 }
 
 /// Where a route stands.
@@ -61,6 +64,8 @@ struct Context<'c> {
     /// The listeners, for what no listener serves.
     served: Vec<Listener>,
     split_key: Rc<str>,
+    /// The files that are named, and where.
+    files: Vec<(Box<str>, Span)>,
 }
 
 /// The plan that `document` means. `None` when it means none, or when `problems` has errors already.
@@ -81,6 +86,7 @@ pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -
             .split_key
             .as_ref()
             .map_or("".into(), |key| key.value.clone()),
+        files: Vec::new(),
     };
     settings::set(document, &mut context);
     listener::add_all(document, &mut context);
@@ -90,13 +96,21 @@ pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -
     service::report_unused(document, &mut context);
 
     let Context {
-        problems, builder, ..
+        problems,
+        builder,
+        files,
+        ..
     } = context;
     if problems.has_errors() {
         return None;
     }
     match builder.build() {
-        Ok(plan) => Some(Meaning { plan, routes, tests }),
+        Ok(plan) => Some(Meaning {
+            plan,
+            routes,
+            tests,
+            files,
+        }),
         Err(error) => {
             problems
                 .add(Code::NoListeners, Span::start_of(0), error.to_string())

@@ -3,20 +3,20 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use waypost_plan::service::{Endpoint, EndpointHost, Pool, Service, Timeouts};
+use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme, Pool, Service, Timeouts};
 use waypost_wire::authority::Authority;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
-use crate::meaning::{Context, duration, whole};
+use crate::meaning::{Context, duration, tls, whole};
 use crate::problems::{Problems, quote};
 use crate::values::Text;
 
 pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
     for (name, written) in document.services.iter().flat_map(|services| &services.value.0) {
         context.services.declare(name, written.key, context.problems);
-        let service = service(name, &written.value, context.problems);
+        let service = service(name, &written.value, context);
         // A second one of the same name was reported just now.
         if let Ok(id) = context.builder.add_service(service) {
             context.service_ids.insert(name.clone(), id);
@@ -48,9 +48,12 @@ pub(super) fn report_unused(document: &Document, context: &mut Context<'_>) {
     }
 }
 
-fn service(name: &str, written: &document::Service, problems: &mut Problems) -> Service {
-    let endpoints = written.endpoints.iter().flat_map(|list| &list.value.0);
-    let endpoints = endpoints.filter_map(|url| endpoint(url, problems)).collect();
+fn service(name: &str, written: &document::Service, context: &mut Context<'_>) -> Service {
+    let urls = written.endpoints.iter().flat_map(|list| &list.value.0);
+    let endpoints: Vec<Endpoint> = urls.filter_map(|url| endpoint(url, context.problems)).collect();
+    let schemes: Vec<EndpointScheme> = endpoints.iter().map(|endpoint| endpoint.scheme).collect();
+    let tls = tls::of_service(written, &schemes, context);
+    let problems = &mut *context.problems;
     let mut timeouts = Timeouts::default();
     if let Some(given) = &written.timeouts {
         for (field, time) in [
@@ -73,14 +76,15 @@ fn service(name: &str, written: &document::Service, problems: &mut Problems) -> 
         }
     }
     Service {
-        name: name.into(),
-        endpoints,
         timeouts,
         pool,
+        http2: written.http2.as_ref().is_some_and(|http2| http2.value),
+        tls,
+        ..Service::new(name.into(), endpoints)
     }
 }
 
-/// `http://host[:port]`, and nothing else.
+/// Scheme, host and perhaps a port, and nothing else.
 fn endpoint(written: &At<Text>, problems: &mut Problems) -> Option<Endpoint> {
     match parse_endpoint(&written.value) {
         Ok(endpoint) => Some(endpoint),
@@ -99,32 +103,44 @@ fn endpoint(written: &At<Text>, problems: &mut Problems) -> Option<Endpoint> {
 
 fn parse_endpoint(url: &str) -> Result<Endpoint, (String, String)> {
     let refuse = |what: &str, help: String| Err((what.to_owned(), help));
-    let Some((scheme, rest)) = url.split_once("://") else {
+    let Some((written, rest)) = url.split_once("://") else {
         return refuse("has no scheme", format!("write `http://{url}`"));
     };
-    if scheme != "http" {
-        let help = if scheme == "https" {
-            "endpoints over TLS are not supported by this version; use `http://`".to_owned()
-        } else {
-            format!("write `http://{rest}`")
-        };
-        return refuse("has another scheme than `http`", help);
-    }
+    let (scheme, port) = match written {
+        "http" => (EndpointScheme::Http, 80),
+        "https" => (EndpointScheme::Https, 443),
+        "h2c" => (EndpointScheme::H2c, 80),
+        other => {
+            let meant = match other {
+                "grpc" | "h2" | "http2" => "h2c",
+                "grpcs" | "tls" | "ssl" => "https",
+                _ => "http",
+            };
+            let what = "has another scheme than `http`, `https` or `h2c`";
+            return refuse(what, format!("write `{meant}://{rest}`"));
+        }
+    };
     if let Some((_, host)) = rest.split('/').next().unwrap_or(rest).rsplit_once('@') {
-        return refuse("has user information", format!("leave it out: `http://{host}`"));
+        return refuse(
+            "has user information",
+            format!("leave it out: `{written}://{host}`"),
+        );
     }
     if let Some(at) = rest.find(['/', '?', '#']) {
         let (authority, extra) = rest.split_at(at);
         return match extra.as_bytes().first() {
-            Some(b'/') if extra.len() == 1 => {
-                refuse("has a path", format!("leave the `/` out: `http://{authority}`"))
-            }
+            Some(b'/') if extra.len() == 1 => refuse(
+                "has a path",
+                format!("leave the `/` out: `{written}://{authority}`"),
+            ),
             Some(b'/') => refuse(
                 "has a path",
-                format!("write `http://{authority}`, and the path as `rewrite: {{ prefix: … }}` of a route"),
+                format!(
+                    "write `{written}://{authority}`, and the path as `rewrite: {{ prefix: … }}` of a route"
+                ),
             ),
-            Some(b'?') => refuse("has a query", format!("write `http://{authority}`")),
-            _ => refuse("has a fragment", format!("write `http://{authority}`")),
+            Some(b'?') => refuse("has a query", format!("write `{written}://{authority}`")),
+            _ => refuse("has a fragment", format!("write `{written}://{authority}`")),
         };
     }
     let form = || "an endpoint is `http://host` or `http://host:port`".to_owned();
@@ -152,7 +168,8 @@ fn parse_endpoint(url: &str) -> Result<Endpoint, (String, String)> {
     Ok(Endpoint {
         authority: rest.into(),
         host,
-        port: authority.port.unwrap_or(80),
+        port: authority.port.unwrap_or(port),
+        scheme,
     })
 }
 
@@ -186,7 +203,10 @@ mod tests {
         check("http://users.internal", Ok(("users.internal", 80)));
         check("http://[::1]:81", Ok(("::1", 81)));
         check("10.0.0.1:8080", Err("has no scheme"));
-        check("https://a", Err("another scheme"));
+        check("https://a", Ok(("a", 443)));
+        check("h2c://a", Ok(("a", 80)));
+        check("h2c://a:50051", Ok(("a", 50051)));
+        check("grpc://a", Err("another scheme"));
         check("ftp://a", Err("another scheme"));
         check("http://a/", Err("has a path"));
         check("http://a/b?c", Err("has a path"));

@@ -141,7 +141,7 @@ fn state_of(written: &StateText, problems: &mut Problems) -> StateSettings {
     }
 }
 
-fn path_of(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
+pub(super) fn path_of(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
     let path = &*written.value;
     if path.is_empty() || path.contains(char::is_control) {
         problems

@@ -114,8 +114,8 @@ fn services() {
     check("{}", &["3:6 missing-key add `endpoints: ["]);
     check("{ endpoints: http://a }", &["3:19 wrong-type put it into a list"]);
     check(
-        "{ endpoints: [http://a, https://a] }",
-        &["3:30 bad-endpoint over TLS"],
+        "{ endpoints: [http://a, ftp://a] }",
+        &["3:30 bad-endpoint write `http://a`"],
     );
     check(
         "{ endpoints: [http://a/x] }",

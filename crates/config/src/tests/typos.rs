@@ -54,7 +54,7 @@ fn nest(path: &[&str], mapping: &str) -> (String, usize, usize) {
     for key in path {
         let pad = " ".repeat(indent);
         match *key {
-            "listeners" | "routes" | "tests" => {
+            "listeners" | "routes" | "tests" | "certificates" => {
                 text.push_str(&format!("{pad}{key}:\n{pad}  -\n"));
                 indent += 4;
                 lines += 2;
@@ -120,8 +120,8 @@ fn keys_of_later_features_are_named_as_such() {
         &["3:1 unknown-key not supported by this version"],
     );
     check(
-        "listeners: [{ bind: 127.0.0.1:80, tls: {} }]\n",
-        &["1:35 unknown-key `tls` is not supported by this version"],
+        "listeners: [{ bind: 127.0.0.1:80, http3: true }]\n",
+        &["1:35 unknown-key `http3` is not supported by this version"],
     );
     check_route(
         "to: a, rollout: {}",

@@ -7,12 +7,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::service::Timeouts;
-use waypost_wire::field::Version;
+use waypost_wire::field::{Framing, Version};
 use waypost_wire::response::{self, ResponseHead};
 use waypost_wire::scan::HeadScan;
 
@@ -21,6 +19,7 @@ use crate::buffer::Buffer;
 use crate::client_head::{BodyToClient, ClientHead, DebugHeaders, Persistence};
 use crate::exchange::relay::{Relay, RelayError, Waits};
 use crate::generation::ListenerId;
+use crate::link::Link;
 use crate::meter::Meter;
 use crate::mirror::MirrorCopy;
 use crate::timer::Timer;
@@ -74,9 +73,9 @@ pub(crate) struct Exchange<'a> {
     pub(crate) open_ended: &'a mut bool,
     pub(crate) side: ClientSide<'a>,
     pub(crate) patience: Patience,
-    pub(crate) client: &'a mut TcpStream,
+    pub(crate) client: &'a mut Link,
     pub(crate) from_client: &'a mut Buffer,
-    pub(crate) service: TcpStream,
+    pub(crate) service: Link,
     pub(crate) from_service: &'a mut Buffer,
     pub(crate) upload: &'a mut Relay,
     pub(crate) download: &'a mut Relay,
@@ -237,7 +236,7 @@ impl Exchange<'_> {
                 Ok(true) => continue,
                 Ok(false) => {}
             }
-            match self.from_service.poll_read(cx, &mut self.service) {
+            match self.service.poll_fill(cx, self.from_service) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0) | Err(_)) => {
                     let silent = !self.state.heard;
@@ -263,7 +262,8 @@ impl Exchange<'_> {
                 Poll::Ready(End::Complete {
                     reusable: self.state.uploading == Uploading::Finished
                         && self.answer.keeps_alive()
-                        && self.from_service.is_empty(),
+                        && self.from_service.is_empty()
+                        && !self.service.holds_more(),
                     persists: self.state.persists && self.state.uploading == Uploading::Finished,
                 })
             }
@@ -302,8 +302,15 @@ impl Exchange<'_> {
             return Err(Failure::Protocol);
         }
         let interim = self.answer.is_interim();
+        if !interim && self.service.has_ended() && self.answer.framing() == Framing::UntilClose {
+            self.answer.has_no_body();
+        }
         let framing = self.answer.framing();
-        let body = BodyToClient::of(framing, self.side.version);
+        let body = if self.client.frames_bodies() {
+            BodyToClient::Framed
+        } else {
+            BodyToClient::of(framing, self.side.version)
+        };
         self.state.persists = self.side.keeps_alive
             && body != BodyToClient::UntilClose
             && self.state.uploading == Uploading::Finished
@@ -338,10 +345,7 @@ impl Exchange<'_> {
         self.from_service.consume(end.end);
         self.state.answering = true;
         // A body that breaks its coding in its first bytes has a head in front of it that is not out yet.
-        match self
-            .download
-            .begin_body(framing, body == BodyToClient::Chunked, self.from_service)
-        {
+        match self.download.begin_body(framing, body.form(), self.from_service) {
             Ok(()) => Ok(true),
             Err(_) => {
                 self.state.answering = false;
@@ -364,20 +368,17 @@ impl Exchange<'_> {
         End::Failed { failure, silent }
     }
 
-    /// Whether the client has gone while the service is waited for. That it sends no more is no such sign: a
-    /// client may close its sending side and still wait.
+    /// Whether the client has gone while the service is waited for.
     fn client_left(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.state.watching || self.state.uploading == Uploading::Active {
             return false;
         }
-        if self.client.poll_read_ready(cx).is_pending() {
-            return false;
-        }
-        self.state.watching = false;
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        match SockRef::from(&*self.client).peek(&mut byte) {
-            Ok(_) => false,
-            Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+        match self.client.poll_gone(cx) {
+            Poll::Pending => false,
+            Poll::Ready(gone) => {
+                self.state.watching = false;
+                gone
+            }
         }
     }
 

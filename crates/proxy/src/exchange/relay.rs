@@ -1,16 +1,14 @@
 //! One direction of an exchange: a head that is written first, then a body that passes through.
 
 use std::ops::Range;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::AsyncWrite as _;
-use tokio::net::TcpStream;
 use waypost_wire::body::BodyDecoder;
 use waypost_wire::field::Framing;
-use waypost_wire::write;
+use waypost_wire::{chunked, write};
 
 use crate::buffer::Buffer;
+use crate::link::Link;
 
 /// How much is gathered before it is written.
 const GATHER_BYTES: usize = 64 << 10;
@@ -19,8 +17,9 @@ const GATHER_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Relay {
     decoder: BodyDecoder,
-    /// Whether the body leaves in chunks.
-    chunks: bool,
+    form: BodyForm,
+    /// The trailers, as lines, where the sink frames bodies itself.
+    trailers: Vec<u8>,
     /// What is to be written, and was: written <= out.len().
     out: Vec<u8>,
     written: usize,
@@ -36,6 +35,17 @@ pub(crate) struct Relay {
     /// Whether bytes moved since somebody asked.
     progressed: bool,
     tap: Tap,
+}
+
+/// How a body leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyForm {
+    /// Byte for byte: its length, or the end of the connection, says where it ends.
+    Plain,
+    /// In chunks.
+    Chunks,
+    /// Byte for byte, in the frames of its protocol, which have room for trailers.
+    Frames,
 }
 
 /// A copy of the body that passes, up to a bound.
@@ -88,7 +98,8 @@ impl Default for Relay {
     fn default() -> Self {
         Self {
             decoder: BodyDecoder::Length(0),
-            chunks: false,
+            form: BodyForm::Plain,
+            trailers: Vec::new(),
             out: Vec::new(),
             written: 0,
             complete: false,
@@ -125,15 +136,16 @@ impl Relay {
         is_settled.then(|| std::mem::take(&mut self.tap))
     }
 
-    /// Says how the body is framed, and takes what is there of it already, so that it leaves with the head.
+    /// Says how the body is framed and in which form it leaves, and takes what is there of it already, so that it
+    /// leaves with the head.
     pub(crate) fn begin_body(
         &mut self,
         framing: Framing,
-        chunks: bool,
+        form: BodyForm,
         source: &mut Buffer,
     ) -> Result<(), RelayError> {
         self.decoder = BodyDecoder::new(framing);
-        self.chunks = chunks;
+        self.form = form;
         self.gather(source)
     }
 
@@ -185,22 +197,19 @@ impl Relay {
     }
 
     /// Writes what is to be written, and no more.
-    pub(crate) fn poll_flush(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut TcpStream,
-    ) -> Poll<Result<(), RelayError>> {
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>, to: &mut Link) -> Poll<Result<(), RelayError>> {
         while self.written < self.out.len() {
             self.waits_for = Waits::Sink;
             let rest = &self.out[self.written..];
-            let count = ready!(Pin::new(&mut *to).poll_write(cx, rest)).map_err(|_| RelayError::Sink)?;
+            let last = self.complete && self.trailers.is_empty();
+            let count = ready!(to.poll_write(cx, rest, last)).map_err(|_| RelayError::Sink)?;
             if count == 0 {
                 return Poll::Ready(Err(RelayError::Sink));
             }
             self.written += count;
             self.progressed = true;
         }
-        Poll::Ready(Ok(()))
+        to.poll_flush(cx).map_err(|_| RelayError::Sink)
     }
 
     /// Moves bytes until all have moved, or nothing moves. `before_last` is called before the last of them is
@@ -208,9 +217,9 @@ impl Relay {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
+        from: &mut Link,
         source: &mut Buffer,
-        to: &mut TcpStream,
+        to: &mut Link,
         mut before_last: impl FnMut(),
     ) -> Poll<Result<(), RelayError>> {
         loop {
@@ -219,39 +228,56 @@ impl Relay {
             }
             ready!(self.poll_flush(cx, to))?;
             if self.complete {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(to.finish(&self.trailers).map_err(|_| RelayError::Sink));
             }
             self.whole = false;
             self.out.clear();
             self.written = 0;
             if !source.is_empty() {
                 if self.passes_unchanged() {
-                    if matches!(self.decoder, BodyDecoder::Length(left) if left <= source.filled().len() as u64)
-                    {
+                    let last = self.is_last(source, from);
+                    if last {
                         before_last();
                     }
-                    ready!(self.poll_pass(cx, source, to))?;
+                    ready!(self.poll_pass(cx, source, to, last))?;
                 } else {
                     self.gather(source)?;
+                    if source.is_empty() && self.ends_with(from) {
+                        self.finish(from.trailers())?;
+                    }
                 }
                 continue;
             }
             self.waits_for = Waits::Source;
             source.widen();
-            let count = ready!(source.poll_read(cx, from)).map_err(|_| RelayError::Source)?;
+            let count = ready!(from.poll_fill(cx, source)).map_err(|_| RelayError::Source)?;
             self.progressed = true;
             if count == 0 {
                 if !self.decoder.may_end_by_close() {
                     return Poll::Ready(Err(RelayError::Ended));
                 }
-                self.finish()?;
+                self.finish(from.trailers())?;
             }
+        }
+    }
+
+    /// Whether the body ends where its source ends, and that has.
+    fn ends_with(&self, from: &Link) -> bool {
+        self.decoder.may_end_by_close() && from.has_ended()
+    }
+
+    /// Whether what `source` holds ends the whole message.
+    fn is_last(&self, source: &Buffer, from: &Link) -> bool {
+        match self.decoder {
+            BodyDecoder::Length(left) => left <= source.filled().len() as u64,
+            BodyDecoder::Chunked(_) => false,
+            BodyDecoder::UntilClose => from.has_ended() && from.trailers().is_empty(),
         }
     }
 
     /// Whether the body's bytes leave as they came, so that they need not be copied.
     fn passes_unchanged(&self) -> bool {
-        !self.chunks && !matches!(self.decoder, BodyDecoder::Chunked(_))
+        self.form != BodyForm::Chunks && !matches!(self.decoder, BodyDecoder::Chunked(_))
     }
 
     /// Writes from `source` itself.
@@ -259,7 +285,8 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
         source: &mut Buffer,
-        to: &mut TcpStream,
+        to: &mut Link,
+        last: bool,
     ) -> Poll<Result<(), RelayError>> {
         let data = self
             .decoder
@@ -268,8 +295,7 @@ impl Relay {
             .map_err(|_| RelayError::Coding)?
             .data;
         self.waits_for = Waits::Sink;
-        let count =
-            ready!(Pin::new(to).poll_write(cx, &source.filled()[data])).map_err(|_| RelayError::Sink)?;
+        let count = ready!(to.poll_write(cx, &source.filled()[data], last)).map_err(|_| RelayError::Sink)?;
         if count == 0 {
             return Poll::Ready(Err(RelayError::Sink));
         }
@@ -281,7 +307,7 @@ impl Relay {
         self.count(count)?;
         self.progressed = true;
         if self.decoder.is_done() {
-            self.finish()?;
+            self.finish(b"")?;
         }
         Poll::Ready(Ok(()))
     }
@@ -296,7 +322,7 @@ impl Relay {
             let data = &source.filled()[piece.data];
             let count = data.len();
             self.tap.take_in(data);
-            if self.chunks {
+            if self.form == BodyForm::Chunks {
                 write::chunk(&mut self.out, data);
             } else {
                 self.out.extend_from_slice(data);
@@ -305,7 +331,7 @@ impl Relay {
             source.consume(piece.consumed);
         }
         if self.decoder.is_done() {
-            self.finish()?;
+            self.finish(b"")?;
         }
         Ok(())
     }
@@ -318,18 +344,29 @@ impl Relay {
         Ok(())
     }
 
-    /// Appends the end of the body.
-    fn finish(&mut self) -> Result<(), RelayError> {
-        if self.chunks && !self.complete {
+    /// Puts the end of the body behind what is to be written. `trailers` are those that the source keeps apart from the
+    /// body.
+    fn finish(&mut self, trailers: &[u8]) -> Result<(), RelayError> {
+        if std::mem::replace(&mut self.complete, true) || self.form == BodyForm::Plain {
+            return Ok(());
+        }
+        let trailers = match &self.decoder {
+            BodyDecoder::Chunked(decoder) => decoder.trailers(),
+            _ => trailers,
+        };
+        let is_chunked = self.form == BodyForm::Chunks;
+        if is_chunked {
             self.out.extend_from_slice(b"0\r\n");
-            if let BodyDecoder::Chunked(decoder) = &self.decoder {
-                decoder
-                    .write_trailers(&mut self.out)
-                    .map_err(|_| RelayError::Coding)?;
-            }
+        }
+        let out = if is_chunked {
+            &mut self.out
+        } else {
+            &mut self.trailers
+        };
+        chunked::write_trailers(trailers, out).map_err(|_| RelayError::Coding)?;
+        if is_chunked {
             self.out.extend_from_slice(b"\r\n");
         }
-        self.complete = true;
         Ok(())
     }
 }

@@ -81,6 +81,7 @@ pub(crate) struct ServiceCells {
 #[derive(Debug)]
 pub(crate) struct WorkerCells {
     pub(crate) accepted: Counter,
+    pub(crate) handshakes_failed: Counter,
     pub(crate) panics: Counter,
     /// Parallel to [`REASONS`].
     failures: [Counter; REASONS.len()],
@@ -90,6 +91,7 @@ impl Default for WorkerCells {
     fn default() -> Self {
         Self {
             accepted: Counter::default(),
+            handshakes_failed: Counter::default(),
             panics: Counter::default(),
             failures: std::array::from_fn(|_| Counter::default()),
         }
@@ -142,6 +144,8 @@ pub struct Reading {
     pub services: Vec<ServiceReading>,
     /// Clients' connections that were accepted.
     pub accepted: u64,
+    /// TLS handshakes with clients that came to nothing.
+    pub handshakes_failed: u64,
     /// Faults of the gateway that ended a connection.
     pub panics: u64,
     /// Requests that the gateway answered with an error of its own, by reason; those that did not happen are left
@@ -260,6 +264,11 @@ impl Metrics {
             requests: requests.collect(),
             services: services.collect(),
             accepted: self.workers.iter().map(|worker| worker.accepted.read()).sum(),
+            handshakes_failed: self
+                .workers
+                .iter()
+                .map(|worker| worker.handshakes_failed.read())
+                .sum(),
             panics: self.workers.iter().map(|worker| worker.panics.read()).sum(),
             failures: failures.filter(|(_, count)| *count > 0).collect(),
         }

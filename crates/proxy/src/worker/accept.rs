@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use waypost_plan::listener::Listener;
 
-use crate::connection::Connection;
+use crate::client::admission::Admission;
 use crate::generation::ListenerId;
 use crate::worker::{Listening, Worker, complain};
 
@@ -109,6 +109,9 @@ impl Door {
         if self.open.load(Ordering::Relaxed) >= listener.limits.connections {
             return Some("its limit of connections allows");
         }
+        if listener.ends_tls() && self.worker.handshakes().len() >= listener.limits.handshakes {
+            return Some("its limit of handshakes allows");
+        }
         let all = self.worker.connections_open.load(Ordering::Relaxed);
         (all >= self.worker.connections_max).then_some("this process's limit of open files allows")
     }
@@ -121,8 +124,13 @@ impl Door {
         self.worker.recorder().own().accepted.add(1);
         let counters = [Arc::clone(&self.open), Arc::clone(&self.worker.connections_open)];
         let seat = self.worker.seats.take(counters);
-        let (worker, listener) = (Rc::clone(&self.worker), Rc::clone(&self.listener));
-        tokio::task::spawn_local(Connection::new(worker, stream, peer, self.id, listener, seat).run());
+        let admission = Admission {
+            worker: Rc::clone(&self.worker),
+            listener_id: self.id,
+            listener: Rc::clone(&self.listener),
+            seat,
+        };
+        tokio::task::spawn_local(admission.admit(stream, peer));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Workers: one thread each, with a runtime, sockets, pools and counters of its own.
 
 mod accept;
+mod handshakes;
 mod seats;
 mod workspace;
 
@@ -16,7 +17,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use hashbrown::HashMap;
-use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -28,9 +28,11 @@ use crate::access_log::{LineRing, Record};
 use crate::clock::HttpClock;
 use crate::gateway::Notice;
 use crate::generation::{Generation, ListenerId};
+use crate::link::Link;
 use crate::metrics::{Recorder, RequestCells, RouteMeters, Side};
 use crate::mirror::Mirrors;
-use crate::pool::{IdleBudget, WorkerService};
+use crate::pool::{IdleBudget, IdlePlace, WorkerService};
+use crate::worker::handshakes::Handshakes;
 pub(crate) use crate::worker::seats::Seat;
 use crate::worker::seats::Seats;
 pub(crate) use crate::worker::workspace::Workspace;
@@ -86,6 +88,7 @@ pub(crate) struct Worker {
     recorder: Recorder,
     notices: mpsc::Sender<Notice>,
     mirrors: Mirrors,
+    handshakes: Handshakes,
     rng: RefCell<fastrand::Rng>,
     clock: HttpClock,
     idle: IdleBudget,
@@ -159,6 +162,7 @@ async fn run(shared: Shared, log: LineRing, recorder: Recorder, mut inbox: mpsc:
         recorder,
         notices: shared.notices,
         mirrors: Mirrors::default(),
+        handshakes: Handshakes::default(),
         rng: RefCell::new(fastrand::Rng::new()),
         clock: HttpClock::default(),
         idle: IdleBudget::new(shared.idle_max),
@@ -262,10 +266,17 @@ impl Worker {
     }
 
     /// Keeps a connection to a service that has finished exactly, if there is room for it.
-    pub(crate) fn keep_idle(&self, service: &WorkerService, address: SocketAddr, stream: TcpStream) {
-        if let Some(place) = self.idle.place() {
-            service.put(address, stream, Instant::now(), place);
+    pub(crate) fn keep_idle(&self, service: &WorkerService, address: SocketAddr, link: Link) {
+        if let Link::Socket(socket) = link
+            && let Some(place) = self.idle.place()
+        {
+            service.put(address, socket, Instant::now(), place);
         }
+    }
+
+    /// A place for a connection that is kept between its exchanges, if there is room for one more.
+    pub(crate) fn idle_place(&self) -> Option<IdlePlace> {
+        self.idle.place()
     }
 
     /// Closes all idle connections to services, as descriptors are short; whether there were any.
@@ -290,6 +301,11 @@ impl Worker {
     /// The copies of requests that are under way.
     pub(crate) fn mirrors(&self) -> &Mirrors {
         &self.mirrors
+    }
+
+    /// The TLS handshakes with clients that are under way.
+    pub(crate) fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     /// The cells of a side of the route at `position`.

@@ -1,9 +1,9 @@
 //! The memory that a connection works in while it has a request, borrowed from the worker.
 
 use waypost_route::table::Scratch;
-use waypost_wire::request::RequestHead;
+use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
 use waypost_wire::response::ResponseHead;
-use waypost_wire::scan::HeadScan;
+use waypost_wire::scan::{HeadEnd, HeadScan};
 
 use crate::answer::wants_json;
 use crate::buffer::Buffer;
@@ -43,6 +43,15 @@ impl Workspace {
         let buffer = self.from_client.filled();
         self.is_head = self.head.method(buffer) == b"HEAD";
         self.wants_json = wants_json(&self.head, buffer);
+    }
+
+    /// Reads the head that is all there, in front of the client's bytes.
+    pub(crate) fn read_whole_head(&mut self, limits: &HeadLimits) -> Result<HeadEnd, RequestError> {
+        self.scan = HeadScan::default();
+        let bytes = self.from_client.filled();
+        let end = self.scan.advance(bytes)?.ok_or(RequestError::Field)?;
+        self.head.parse(bytes, end, limits)?;
+        Ok(end)
     }
 
     /// Forgets what was in it, and gives back what was extraordinary.

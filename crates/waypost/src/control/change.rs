@@ -130,7 +130,7 @@ impl Control {
             pending.revision
         ));
         let texts = &pending.reverts_to;
-        let outcome = match load::check(texts) {
+        let outcome = match load::check(texts, &mut self.secrets) {
             Ok(checked) => {
                 let provenance = Provenance::disk(Origin::Revert);
                 let reverted = self.bring_into_force(texts, checked, &provenance, None).await;
@@ -270,8 +270,8 @@ impl Control {
     }
 
     /// What `texts` come to, or what is wrong with them.
-    fn checked(&self, texts: &Texts) -> Result<Checked, Problem> {
-        load::check(texts).map_err(|diagnostics| {
+    fn checked(&mut self, texts: &Texts) -> Result<Checked, Problem> {
+        load::check(texts, &mut self.secrets).map_err(|diagnostics| {
             let errors = diagnostics
                 .iter()
                 .filter(|diagnostic| diagnostic.is_error())

@@ -164,6 +164,8 @@ impl Control {
             eprint("waypost: a changed `state` takes effect at the next start\n");
         }
         self.in_force = texts.clone();
+        self.secrets.watch(checked.watch);
+        self.report_secrets();
         self.served = None;
         self.state.revisions.prune();
         let dials_dropped = if provenance.reverts_at.is_some() {
@@ -205,7 +207,8 @@ impl Control {
 
     pub(super) fn announce(&self, listened: &[Listened]) {
         for listener in listened {
-            eprint(&format!("listening on http://{}\n", listener.address));
+            let scheme = listener.scheme;
+            eprint(&format!("listening on {scheme}://{}\n", listener.address));
         }
         let listening = self.listening();
         self.shared.update(|report| report.listening = listening);

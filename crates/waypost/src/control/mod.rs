@@ -32,10 +32,15 @@ use crate::control::address::{open_admin, say_admin};
 use crate::control::disk::Recovered;
 use crate::control::stored::{first_revision, revision_view, say_what_was_found};
 use crate::load::Checked;
+use crate::output::eprint;
+use crate::secrets::Secrets;
 use crate::state::State;
 
 /// How often a state that cannot be written is tried again.
 const MEND: Duration = Duration::from_secs(2);
+
+/// How often the files that the config names are looked at. One that has changed is read at the look after.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// A running gateway, and what belongs to it.
 pub(crate) struct Control {
@@ -61,6 +66,10 @@ pub(crate) struct Control {
     owned: Option<File>,
     /// When the state is tried again, while it cannot be written.
     mends_at: Instant,
+    /// The files that the config names.
+    secrets: Secrets,
+    /// When they are looked at again.
+    secrets_due: Instant,
 }
 
 /// A change that is in force, but not on disk.
@@ -82,10 +91,11 @@ impl Control {
     pub(crate) async fn start(
         path: &Path,
         texts: Texts,
-        checked: Checked,
+        (checked, mut secrets): (Checked, Secrets),
         version: &'static str,
         (owned, recovered): (Option<File>, Recovered),
     ) -> anyhow::Result<(Self, mpsc::Receiver<Command>)> {
+        secrets.watch(checked.watch);
         let settings = checked.generation.plan().settings().clone();
         let keep = settings.state.keep.get();
         let mut state = State::open(settings.state.path.as_deref().map(Path::new), path, keep);
@@ -126,6 +136,8 @@ impl Control {
             pending: None,
             owned,
             mends_at: Instant::now() + MEND,
+            secrets,
+            secrets_due: Instant::now() + LOOK,
         };
         control.announce(&listened);
         say_admin(control.server.as_ref(), no_server.as_ref());
@@ -136,6 +148,7 @@ impl Control {
         control.drop_stale_dials();
         control.remember_good();
         control.report_state();
+        control.report_secrets();
         Ok((control, commands))
     }
 
@@ -162,7 +175,8 @@ impl Control {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let mends_at = (!self.state.is_writable()).then_some(self.mends_at);
         let reverts_at = self.pending.as_ref().map(|pending| pending.deadline);
-        reverts_at.into_iter().chain(mends_at).min()
+        let secrets_due = self.secrets.are_watched().then_some(self.secrets_due);
+        [reverts_at, mends_at, secrets_due].into_iter().flatten().min()
     }
 
     /// Does what has to be done by itself.
@@ -179,6 +193,27 @@ impl Control {
             self.mends_at = now + MEND;
             self.mend_state();
         }
+        if self.secrets.are_watched() && self.secrets_due <= now {
+            self.secrets_due = now + LOOK;
+            if self.secrets.have_changed() {
+                self.renew_secrets();
+            }
+        }
+    }
+
+    /// Takes over what has changed in the files that the config names. What is under way keeps what it has.
+    fn renew_secrets(&mut self) {
+        let generation = self.gateway.generation();
+        let secured = self.secrets.renew(generation.plan(), &self.in_force);
+        generation.secure(secured.materials);
+        self.secrets.watch(secured.watch);
+        for diagnostic in &secured.diagnostics {
+            eprint(&format!("waypost: {}\n", diagnostic.message));
+        }
+        if self.secrets.stale().is_empty() {
+            eprint("the certificates were read again\n");
+        }
+        self.report_secrets();
     }
 
     /// Carries out a command.

@@ -44,7 +44,7 @@ impl Control {
             return;
         }
         self.read = texts.clone();
-        match load::check(&texts) {
+        match load::check(&texts, &mut self.secrets) {
             Ok(checked) => {
                 self.take_over(&texts, checked).await;
             }
@@ -91,7 +91,7 @@ impl Control {
         );
         eprint(&format!("waypost: {message}\n"));
         if let Some(mended) = self.without_broken_files(texts, diagnostics)
-            && let Ok(checked) = load::check(&mended)
+            && let Ok(checked) = load::check(&mended, &mut self.secrets)
         {
             eprint("waypost: the broken files keep their last good version, the others are taken over\n");
             self.take_over(&mended, checked).await;

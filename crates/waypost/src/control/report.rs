@@ -47,6 +47,17 @@ impl Control {
         });
     }
 
+    /// Says in the report, and aloud, which files are not as they should be.
+    pub(super) fn report_secrets(&self) {
+        let stale = self.secrets.stale().to_vec();
+        for message in &stale {
+            eprint(&format!(
+                "waypost: {message}; the last good version stays in use\n"
+            ));
+        }
+        self.shared.update(|report| report.stale_files = stale);
+    }
+
     /// Notes a config that was refused.
     pub(super) fn note_refusal(&self, message: &str, diagnostics: Vec<serde_json::Value>) {
         self.shared.update(|report| {

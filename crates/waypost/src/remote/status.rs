@@ -51,7 +51,7 @@ fn in_words(status: &Status) -> String {
             .map(|name| format!(" ({name})"))
             .unwrap_or_default();
         let address = listener.address.as_deref().unwrap_or(&listener.bind);
-        line("listener", &format!("http://{address}{name}"));
+        line("listener", &format!("{}://{address}{name}", listener.scheme));
     }
     line(
         "serves",
@@ -90,6 +90,9 @@ fn in_words(status: &Status) -> String {
                 ),
             );
         }
+    }
+    for stale in &status.stale_files {
+        line("stale", &format!("{stale}; the last good version is in use"));
     }
     let writable = if status.state.writable {
         ""

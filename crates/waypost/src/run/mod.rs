@@ -14,6 +14,7 @@ use waypost_proxy::gateway::Gateway;
 use crate::control::reload::Because;
 use crate::control::{Control, disk};
 use crate::output::{count, eprint};
+use crate::secrets::Secrets;
 use crate::{Outcome, config, load, output};
 
 /// The exit code of a gateway that was told twice to stop.
@@ -56,7 +57,8 @@ pub(crate) async fn serve(
     // Watching begins before reading: a change in between is seen.
     let changed = watch::start(path);
     let texts = config::read_served(path)?;
-    let checked = match load::check(&texts) {
+    let mut secrets = Secrets::default();
+    let checked = match load::check(&texts, &mut secrets) {
         Ok(checked) => checked,
         Err(diagnostics) => {
             eprint(&load::render(&diagnostics, &texts, output::stderr_has_colors()));
@@ -80,7 +82,7 @@ pub(crate) async fn serve(
     let (mut control, mut commands) = Control::start(
         path,
         texts,
-        checked,
+        (checked, secrets),
         env!("CARGO_PKG_VERSION"),
         (owned, recovered),
     )

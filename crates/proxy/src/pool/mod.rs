@@ -1,5 +1,7 @@
 //! A worker's side of a service: idle connections and the health of each endpoint.
 
+pub(crate) mod multiplexed;
+
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -7,14 +9,16 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
 use crate::endpoints::{ServiceState, Target};
 use crate::gateway::Notice;
+use crate::link::asked::Asked;
+use crate::link::socket::Socket;
 use crate::metrics::ServiceCells;
+use crate::pool::multiplexed::{Group, Multiplexed};
 
 /// How long an endpoint rests after a connection to it failed.
 pub(crate) const REST: Duration = Duration::from_secs(10);
@@ -43,13 +47,15 @@ pub(crate) struct Seats {
 pub(crate) struct Seat {
     /// The connection used last is used next, so that those not needed grow old.
     idle: Vec<Idle>,
+    /// Connections that carry many exchanges.
+    multiplexed: Group,
     /// While a connection failed a moment ago.
     pub(crate) rests_until: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    stream: TcpStream,
+    socket: Socket,
     since: Instant,
     _place: IdlePlace,
 }
@@ -148,14 +154,14 @@ impl WorkerService {
     }
 
     /// An idle connection to `address` that is alive.
-    pub(crate) fn take(&self, address: SocketAddr, now: Instant) -> Option<TcpStream> {
+    pub(crate) fn take(&self, address: SocketAddr, now: Instant) -> Option<Socket> {
         let idle_timeout = self.state.service().pool.idle_timeout;
         self.with_seats(|seats| {
             let seat = seats.of(address)?;
             while let Some(idle) = seat.idle.pop() {
-                if now - idle.since < idle_timeout && is_alive(&idle.stream) {
+                if now - idle.since < idle_timeout && is_alive(&idle.socket) {
                     self.cells.reused.add(1);
-                    return Some(idle.stream);
+                    return Some(idle.socket);
                 }
             }
             None
@@ -163,14 +169,14 @@ impl WorkerService {
     }
 
     /// Keeps a connection that has finished exactly.
-    pub(crate) fn put(&self, address: SocketAddr, stream: TcpStream, now: Instant, place: IdlePlace) {
+    pub(crate) fn put(&self, address: SocketAddr, socket: Socket, now: Instant, place: IdlePlace) {
         let idle_max = self.state.service().pool.idle_max;
         self.with_seats(|seats| {
             if let Some(seat) = seats.of(address)
                 && seat.idle.len() < idle_max
             {
                 seat.idle.push(Idle {
-                    stream,
+                    socket,
                     since: now,
                     _place: place,
                 });
@@ -184,16 +190,80 @@ impl WorkerService {
         self.with_seats(|seats| {
             for seat in &mut seats.seats {
                 seat.idle
-                    .retain(|idle| now - idle.since < idle_timeout && is_quiet(&idle.stream));
+                    .retain(|idle| now - idle.since < idle_timeout && is_quiet(&idle.socket));
+                seat.multiplexed.sweep(now, idle_timeout);
             }
-            let idle = seats.seats.iter().map(|seat| seat.idle.len() as u64).sum();
+            let idle = |seat: &Seat| seat.idle.len() + seat.multiplexed.idle();
+            let idle = seats.seats.iter().map(|seat| idle(seat) as u64).sum();
             self.cells.idle.set(idle);
         });
     }
 
     /// Closes everything that is idle.
     pub(crate) fn close_idle(&self) {
-        self.with_seats(|seats| seats.seats.iter_mut().for_each(|seat| seat.idle.clear()));
+        self.with_seats(|seats| {
+            for seat in &mut seats.seats {
+                seat.idle.clear();
+                seat.multiplexed.close_idle();
+            }
+        });
+    }
+
+    /// A stream of a connection to `address` that carries many, and whether that had others before.
+    pub(crate) fn take_stream(&self, address: SocketAddr) -> Option<(Asked, bool)> {
+        let taken = self.with_seats(|seats| seats.of(address)?.multiplexed.stream())?;
+        if taken.1 {
+            self.cells.reused.add(1);
+        }
+        Some(taken)
+    }
+
+    /// Whoever makes a connection to `address` that many may use, for those who would make another; `None` once
+    /// it is the caller, who drops the [`Making`] when it is done.
+    pub(crate) fn await_or_make(self: &Rc<Self>, address: SocketAddr) -> Result<Making, Rc<Notify>> {
+        self.with_seats(|seats| {
+            if let Some(group) = seats.of(address).map(|seat| &mut seat.multiplexed) {
+                if let Some(made) = &group.making {
+                    return Err(Rc::clone(made));
+                }
+                group.making = Some(Rc::default());
+            }
+            Ok(Making {
+                service: Rc::clone(self),
+                address,
+            })
+        })
+    }
+
+    /// Keeps a connection that carries many exchanges.
+    pub(crate) fn put_multiplexed(&self, address: SocketAddr, connection: Rc<Multiplexed>) {
+        self.with_seats(|seats| {
+            if let Some(seat) = seats.of(address) {
+                seat.multiplexed.connections.push(connection);
+            }
+        });
+    }
+
+    /// Whether `address` has chosen HTTP/1.1 the last time that it had a choice.
+    pub(crate) fn chose_http1(&self, address: SocketAddr) -> bool {
+        self.with_seats(|seats| seats.of(address).is_some_and(|seat| seat.multiplexed.chose_http1))
+    }
+
+    /// Notes what `address` has chosen.
+    pub(crate) fn note_choice(&self, address: SocketAddr, is_http1: bool) {
+        self.with_seats(|seats| {
+            if let Some(seat) = seats.of(address) {
+                seat.multiplexed.chose_http1 = is_http1;
+            }
+        });
+    }
+
+    /// Whether a connection to `address` failed a moment ago.
+    pub(crate) fn rests(&self, address: SocketAddr, now: Instant) -> bool {
+        self.with_seats(|seats| {
+            let until = seats.of(address).and_then(|seat| seat.rests_until);
+            until.is_some_and(|until| until > now)
+        })
     }
 
     /// Lets an address rest, as a connection to it failed.
@@ -220,6 +290,23 @@ impl WorkerService {
     }
 }
 
+/// The right to make a connection that many may use. Those who wait for it are told when it is dropped.
+pub(crate) struct Making {
+    service: Rc<WorkerService>,
+    address: SocketAddr,
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        let waiting = self
+            .service
+            .with_seats(|seats| seats.of(self.address)?.multiplexed.making.take());
+        if let Some(waiting) = waiting {
+            waiting.notify_waiters();
+        }
+    }
+}
+
 impl Seats {
     fn of(&mut self, address: SocketAddr) -> Option<&mut Seat> {
         let at = self.targets.iter().position(|target| target.address == address)?;
@@ -229,15 +316,15 @@ impl Seats {
 
 /// Whether an idle connection can be used: it has not been closed, and has no bytes that nobody asked for, which
 /// would answer the wrong client. What the runtime knows may be old, so the kernel is asked.
-fn is_alive(stream: &TcpStream) -> bool {
-    let mut byte = [std::mem::MaybeUninit::uninit()];
-    let peeked = SockRef::from(stream).peek(&mut byte);
-    peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+fn is_alive(socket: &Socket) -> bool {
+    socket
+        .peek()
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 /// The same as far as the runtime knows, which costs nothing; good enough to sweep by.
-fn is_quiet(stream: &TcpStream) -> bool {
-    stream
+fn is_quiet(socket: &Socket) -> bool {
+    socket
         .poll_read_ready(&mut Context::from_waker(Waker::noop()))
         .is_pending()
 }

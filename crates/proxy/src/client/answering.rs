@@ -3,21 +3,22 @@
 use std::future::poll_fn;
 use std::io;
 use std::mem;
-use std::pin::Pin;
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
+use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::listener::Listener;
 use waypost_plan::redirect::Redirect;
 use waypost_plan::route::{Respond, Route};
+use waypost_route::path::PathPattern;
 use waypost_route::table::Found;
 use waypost_wire::body::BodyDecoder;
 use waypost_wire::scan::HeadEnd;
 
-use super::{COMPLETE, Connection, Next, debug_headers};
 use crate::answer::{Envelope, Failure};
+use crate::client::{COMPLETE, Client, Next, debug_headers};
 use crate::client_head::Persistence;
 use crate::exchange::WRITE_STALL;
 use crate::worker::{Snapshot, Workspace};
@@ -41,7 +42,7 @@ impl Keeps {
     }
 }
 
-impl Connection {
+impl Client {
     /// Sends the client elsewhere.
     #[expect(clippy::too_many_arguments, reason = "everything a request has become by now")]
     pub(super) async fn redirect(
@@ -66,14 +67,40 @@ impl Connection {
                 .answer_instead(workspace, snapshot, end, Failure::Rewrite, name)
                 .await;
         }
-        self.answer_by_route(
+        self.answer_as(
             workspace,
             snapshot,
             end,
-            route,
+            name,
             redirect.status,
             |envelope, out| envelope.write_redirect(redirect.status, &location, &route.response_headers, out),
         )
+        .await
+    }
+
+    /// Sends the client elsewhere, as the listener does with everybody.
+    pub(super) async fn redirect_all(
+        &mut self,
+        workspace: &mut Workspace,
+        snapshot: &Snapshot,
+        listener: &Listener,
+        end: HeadEnd,
+        redirect: &Redirect,
+    ) -> Next {
+        let url = workspace
+            .facts
+            .url(&workspace.head, workspace.from_client.filled());
+        let mut location = Vec::new();
+        let located = redirect.location(&url, &PathPattern::any(), listener.paths, &mut location);
+        if located.is_err() {
+            return self
+                .answer_instead(workspace, snapshot, end, Failure::Rewrite, "")
+                .await;
+        }
+        let edits = HeaderEdits::default();
+        self.answer_as(workspace, snapshot, end, "", redirect.status, |envelope, out| {
+            envelope.write_redirect(redirect.status, &location, &edits, out)
+        })
         .await
     }
 
@@ -86,28 +113,23 @@ impl Connection {
         route: &Route,
         respond: &Respond,
     ) -> Next {
-        self.answer_by_route(
-            workspace,
-            snapshot,
-            end,
-            route,
-            respond.status,
-            |envelope, out| envelope.write_respond(respond, &route.response_headers, out),
-        )
+        let name = &route.matching.name;
+        self.answer_as(workspace, snapshot, end, name, respond.status, |envelope, out| {
+            envelope.write_respond(respond, &route.response_headers, out)
+        })
         .await
     }
 
-    /// Sends what `write` writes; it returns how many bytes of body that has.
-    async fn answer_by_route(
+    /// Sends what `write` writes in the name of a route; it returns how many bytes of body that has.
+    async fn answer_as(
         &mut self,
         workspace: &mut Workspace,
         snapshot: &Snapshot,
         end: HeadEnd,
-        route: &Route,
+        name: &str,
         status: u16,
         write: impl FnOnce(&Envelope<'_>, &mut Vec<u8>) -> usize,
     ) -> Next {
-        let name = &route.matching.name;
         let keeps = match self.swallow_body(workspace, end) {
             Ok(keeps) => keeps,
             Err(failure) => {
@@ -234,39 +256,32 @@ impl Connection {
     }
 
     async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut written = 0;
         self.timer.set(Instant::now() + WRITE_STALL);
-        poll_fn(|cx| {
-            while written < bytes.len() {
-                match Pin::new(&mut self.socket).poll_write(cx, &bytes[written..]) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(Ok(count)) => written += count,
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending if self.timer.poll(cx).is_ready() => {
-                        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                    }
-                    Poll::Pending => return Poll::Pending,
-                }
+        let mut writing = pin!(self.link.write_all(bytes));
+        poll_fn(|cx| match writing.as_mut().poll(cx) {
+            Poll::Pending if self.timer.poll(cx).is_ready() => {
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
-            Poll::Ready(Ok(()))
+            written => written,
         })
         .await
     }
 
     /// Ends the sending side, and swallows for a while what the client still sends.
     pub(super) async fn linger(&mut self, workspace: &mut Workspace) {
-        if poll_fn(|cx| Pin::new(&mut self.socket).poll_shutdown(cx))
-            .await
-            .is_err()
-        {
+        self.timer.set(Instant::now() + LINGER);
+        let ended = poll_fn(|cx| match self.link.poll_shutdown(cx) {
+            Poll::Pending => self.timer.poll(cx).map(|()| false),
+            ended => ended.map(|ended| ended.is_ok()),
+        });
+        if !ended.await {
             return;
         }
-        self.timer.set(Instant::now() + LINGER);
         let mut swallowed = 0;
         poll_fn(|cx| {
             loop {
                 workspace.from_client.clear();
-                match workspace.from_client.poll_read(cx, &mut self.socket) {
+                match self.link.poll_fill(cx, &mut workspace.from_client) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
                     Poll::Ready(Ok(count)) => swallowed += count,
                     Poll::Pending => return self.timer.poll(cx),

@@ -9,8 +9,8 @@ use waypost_plan::listener::Listener;
 use waypost_wire::request::{self, RequestError};
 use waypost_wire::scan::HeadEnd;
 
-use super::Connection;
 use crate::answer::Failure;
+use crate::client::Client;
 use crate::decide;
 use crate::worker::Workspace;
 
@@ -26,9 +26,14 @@ pub(super) enum NoHead {
     NotYet,
     /// It is refused.
     Refused(Failure),
+    /// What has come is the preface of HTTP/2 (RFC 9113 §3.4).
+    Http2,
 }
 
-impl Connection {
+/// What a connection of HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+impl Client {
     /// Waits until the client sends something; `false` when the connection is to be closed instead.
     pub(super) async fn wait_for_request(&mut self, served: bool) -> bool {
         let snapshot = self.worker.snapshot();
@@ -43,7 +48,7 @@ impl Connection {
         let mut deadline = Instant::now() + patience;
         self.timer.set(deadline);
         poll_fn(|cx| {
-            if let Poll::Ready(readiness) = self.socket.poll_read_ready(cx) {
+            if let Poll::Ready(readiness) = self.link.poll_read_ready(cx) {
                 return Poll::Ready(readiness.is_ok());
             }
             if self.worker.is_closing(self.listener_id) {
@@ -64,30 +69,39 @@ impl Connection {
         &mut self,
         workspace: &mut Workspace,
         listener: &Listener,
+        may_be_http2: bool,
     ) -> Result<HeadEnd, NoHead> {
         let limits = decide::head_limits(listener);
         let deadline = Instant::now() + listener.limits.header_timeout;
         loop {
             let bytes = workspace.from_client.filled();
-            let end = workspace
-                .scan
-                .advance(bytes)
-                .map_err(|error| NoHead::Refused(Failure::Request(error.into())))?;
-            if let Some(end) = end {
-                return Ok(end);
+            if may_be_http2 && bytes.starts_with(PREFACE) {
+                return Err(NoHead::Http2);
             }
-            let start = workspace.scan.start();
-            let first_line = workspace.scan.first_line(bytes);
-            if start > limits.bytes {
-                return Err(NoHead::Refused(Failure::Request(RequestError::HeadTooLarge)));
+            // Of a method that begins with the same letter, one more read says which it is.
+            let begins_http2 = may_be_http2 && !bytes.is_empty() && PREFACE.starts_with(bytes);
+            let mut start = 0;
+            if !begins_http2 {
+                let end = workspace
+                    .scan
+                    .advance(bytes)
+                    .map_err(|error| NoHead::Refused(Failure::Request(error.into())))?;
+                if let Some(end) = end {
+                    return Ok(end);
+                }
+                start = workspace.scan.start();
+                let first_line = workspace.scan.first_line(bytes);
+                if start > limits.bytes {
+                    return Err(NoHead::Refused(Failure::Request(RequestError::HeadTooLarge)));
+                }
+                request::check_partial(&bytes[start..], first_line, &limits)
+                    .map_err(|error| NoHead::Refused(Failure::Request(error)))?;
             }
-            request::check_partial(&bytes[start..], first_line, &limits)
-                .map_err(|error| NoHead::Refused(Failure::Request(error)))?;
             let nothing_yet = bytes.len() == start;
             let nothing_at_all = bytes.is_empty();
 
             self.timer.set(deadline);
-            let read = poll_fn(|cx| match workspace.from_client.poll_read(cx, &mut self.socket) {
+            let read = poll_fn(|cx| match self.link.poll_fill(cx, &mut workspace.from_client) {
                 Poll::Ready(read) => Poll::Ready(read.map_err(|_| NoHead::Gone)),
                 Poll::Pending if nothing_at_all => Poll::Ready(Err(NoHead::NotYet)),
                 Poll::Pending => self

@@ -1,47 +1,52 @@
-//! A client's connection: one task that reads requests and sees each through to the end of its answer.
+//! A client: whoever asks, on a connection of HTTP/1 or on a stream of HTTP/2, and is answered.
+//!
+//! [`admission`] finds out what a new connection speaks. [`http1`] has one task read requests one after the other, and
+//! see each through to the end of its answer; [`http2`] has a task for each stream. What becomes of a request is the same
+//! for both, and stands here.
 
+pub(crate) mod admission;
 pub(crate) mod answering;
 mod forward;
+mod http1;
+pub(crate) mod http2;
+pub(crate) mod peer;
 pub(crate) mod reading;
 
-use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use waypost_plan::listener::Listener;
 use waypost_plan::route::Action;
 use waypost_route::table::Found;
 use waypost_wire::request::RequestError;
-use waypost_wire::scan::{HeadEnd, HeadScan};
+use waypost_wire::scan::HeadEnd;
 
 use crate::access_log::Record;
 use crate::answer::Failure;
+use crate::client::answering::Keeps;
+use crate::client::peer::Peer;
 use crate::client_head::DebugHeaders;
-use crate::connection::answering::Keeps;
-use crate::connection::reading::NoHead;
 use crate::decide::{self, FieldLines};
 use crate::exchange::WRITE_STALL;
 use crate::generation::ListenerId;
+use crate::link::Link;
 use crate::meter::Meter;
 use crate::timer::Timer;
-use crate::worker::{Seat, Snapshot, Worker, Workspace, complain};
+use crate::worker::{Snapshot, Worker, Workspace, complain};
 
 /// How much of each word of a refused request's first line is logged.
 const LOGGED_WORD_BYTES_MAX: usize = 1024;
 /// Why most exchanges end, in the access log.
 const COMPLETE: &str = "complete";
 
-/// A client's connection.
-pub(crate) struct Connection {
+/// A client.
+pub(crate) struct Client {
     worker: Rc<Worker>,
-    socket: TcpStream,
-    peer: IpAddr,
+    link: Link,
+    peer: Rc<Peer>,
     listener_id: ListenerId,
     /// The listener as the last request saw it.
     listener: Rc<Listener>,
@@ -52,7 +57,6 @@ pub(crate) struct Connection {
     meter: Option<Meter>,
     /// Whether an answer is under way that the end of the connection would complete.
     open_ended: bool,
-    seat: Seat,
 }
 
 /// What comes after a request.
@@ -66,112 +70,85 @@ enum Next {
     Close,
     /// Nothing: what had woken the connection was no request.
     Nothing,
+    /// The connection turns out to speak HTTP/2.
+    Http2,
 }
 
-impl Connection {
+impl Client {
     pub(crate) fn new(
         worker: Rc<Worker>,
-        socket: TcpStream,
-        peer: SocketAddr,
+        link: Link,
+        peer: Rc<Peer>,
         listener_id: ListenerId,
         listener: Rc<Listener>,
-        seat: Seat,
     ) -> Self {
         Self {
             worker,
-            socket,
-            peer: peer.ip().to_canonical(),
+            link,
+            peer,
             listener_id,
             listener,
             timer: Timer::new(Instant::now() + WRITE_STALL),
             record: None,
             meter: None,
             open_ended: false,
-            seat,
         }
     }
 
-    /// Serves the connection until it ends.
-    pub(crate) async fn run(mut self) {
-        let mut served = false;
-        poll_fn(|cx| {
-            self.seat.sit(cx.waker());
-            Poll::Ready(())
-        })
-        .await;
-        loop {
-            // Nothing is borrowed while nothing is asked.
-            if !self.wait_for_request(served).await {
-                return;
-            }
-            let mut workspace = self.worker.borrow_workspace();
-            let next = loop {
-                let next = self.serve(&mut workspace).await;
-                served |= next != Next::Nothing;
-                self.log();
-                if next != Next::Request || workspace.from_client.is_empty() {
-                    break next;
-                }
-            };
-            match next {
-                Next::Request => {}
-                Next::Linger => self.linger(&mut workspace).await,
-                Next::Close | Next::Nothing => {}
-            }
-            self.worker.return_workspace(workspace);
-            if !matches!(next, Next::Request | Next::Nothing) {
-                return;
-            }
-        }
-    }
-
-    /// Reads one request and answers it.
-    async fn serve(&mut self, workspace: &mut Workspace) -> Next {
-        let snapshot = self.worker.snapshot();
-        let listener = self.listener_in(&snapshot);
+    /// Begins to note and to count what is known of a request that comes now.
+    fn expect_request(&mut self, snapshot: &Rc<Snapshot>) {
         if snapshot.logs {
-            self.record = Some(Record::new(self.peer, snapshot.generation.number()));
+            self.record = Some(Record::new(self.peer.ip(), snapshot.generation.number()));
         }
-        self.meter = Some(Meter::start(Rc::clone(&snapshot)));
-        workspace.scan = HeadScan::default();
-        let end = match self.read_head(workspace, &listener).await {
-            Ok(end) => end,
-            Err(NoHead::Gone) => {
-                self.record = None;
-                self.meter = None;
-                return Next::Close;
-            }
-            Err(NoHead::NotYet) => {
-                self.record = None;
-                self.meter = None;
-                return Next::Nothing;
-            }
-            Err(NoHead::Refused(failure)) => return self.refuse(workspace, &snapshot, failure).await,
-        };
-        let limits = decide::head_limits(&listener);
-        if let Err(error) = workspace.head.parse(workspace.from_client.filled(), end, &limits) {
-            return self.refuse(workspace, &snapshot, Failure::Request(error)).await;
-        }
+        self.meter = Some(Meter::start(Rc::clone(snapshot)));
+    }
+
+    /// Forgets the request that was expected: none has come.
+    fn expect_nothing(&mut self) {
+        self.record = None;
+        self.meter = None;
+    }
+
+    /// Answers the request whose head stands, read and judged, in front of the workspace's buffer.
+    async fn handle(
+        &mut self,
+        workspace: &mut Workspace,
+        snapshot: &Snapshot,
+        listener: &Listener,
+        end: HeadEnd,
+    ) -> Next {
         workspace.note_kind();
-        let established = self.establish(workspace, &listener);
+        let established = self.establish(workspace, listener);
         self.note_request(workspace);
         let refusal = match established {
             Err(error) => Some(Failure::Request(error)),
-            Ok(()) => decide::announces_too_much(&listener, &workspace.head).then_some(Failure::BodyTooLarge),
+            Ok(()) => decide::announces_too_much(listener, &workspace.head).then_some(Failure::BodyTooLarge),
         };
         if let Some(failure) = refusal {
             return self
-                .answer_failure(workspace, &snapshot, failure, "", Keeps::No)
+                .answer_failure(workspace, snapshot, failure, "", Keeps::No)
                 .await;
         }
-        if !listener.serves(workspace.facts.host()) {
+        let host = workspace.facts.host();
+        let elsewhere = if !self.peer.may_ask_for(host) {
+            Some(Failure::Misdirected)
+        } else if !listener.serves(host) {
+            Some(Failure::HostNotServed)
+        } else {
+            None
+        };
+        if let Some(failure) = elsewhere {
+            return self.answer_instead(workspace, snapshot, end, failure, "").await;
+        }
+        if let Some(redirect) = &listener.redirect {
             return self
-                .answer_instead(workspace, &snapshot, end, Failure::HostNotServed, "")
+                .redirect_all(workspace, snapshot, listener, end, redirect)
                 .await;
         }
         let fields = FieldLines {
             head: &workspace.head,
             buffer: workspace.from_client.filled(),
+            peer: &self.peer,
         };
         let request = workspace.facts.request(&fields);
         let found = snapshot
@@ -180,10 +157,10 @@ impl Connection {
             .find(&request, &mut workspace.matching);
         let Some(found) = found else {
             return self
-                .answer_instead(workspace, &snapshot, end, Failure::NoRoute, "")
+                .answer_instead(workspace, snapshot, end, Failure::NoRoute, "")
                 .await;
         };
-        self.act(workspace, &snapshot, &listener, end, found).await
+        self.act(workspace, snapshot, listener, end, found).await
     }
 
     /// Finds the normal form of the request that has been read.
@@ -195,7 +172,7 @@ impl Connection {
             bytes,
             ..
         } = workspace;
-        facts.establish(listener, self.peer, head, from_client.filled(), bytes)
+        facts.establish(listener, &self.peer, head, from_client.filled(), bytes)
     }
 
     /// Does what the route says.
@@ -299,14 +276,16 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for Client {
     fn drop(&mut self) {
         // A request that is cut off, at the end of a drain or by a panic, has a line too.
         self.log();
         self.count(0, None);
-        if self.open_ended {
+        if self.open_ended
+            && let Link::Socket(socket) = &self.link
+        {
             // Only a reset tells the client that this is not all.
-            let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(socket.tcp()).set_linger(Some(Duration::ZERO));
         }
         if std::thread::panicking() {
             self.worker.recorder().own().panics.add(1);

@@ -5,7 +5,6 @@ use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use waypost_plan::listener::Listener;
 use waypost_plan::route::{Forward, Route};
@@ -14,22 +13,23 @@ use waypost_route::table::Found;
 use waypost_wire::field::Framing;
 use waypost_wire::scan::HeadEnd;
 
-use super::answering::Keeps;
-use super::{COMPLETE, Connection, Next, debug_headers, is_idempotent};
 use crate::answer::Failure;
 use crate::arm::{self, Decider};
+use crate::client::answering::Keeps;
+use crate::client::{COMPLETE, Client, Next, debug_headers, is_idempotent};
 use crate::decide::FieldLines;
-use crate::exchange::connect::{Lease, Need, lease};
-use crate::exchange::relay::RelayError;
+use crate::exchange::connect::{self, Lease, Need, lease};
+use crate::exchange::relay::{BodyForm, RelayError};
 use crate::exchange::{ClientSide, End, Exchange, Patience, State};
 use crate::forwarded;
+use crate::link::Link;
 use crate::metrics::Side;
 use crate::mirror::{self, MirrorCopy};
 use crate::pool::WorkerService;
 use crate::service_head::ServiceHead;
 use crate::worker::{Snapshot, Workspace};
 
-impl Connection {
+impl Client {
     /// Sends the request to the service that a roll of the dice picks, and its answer to the client.
     #[expect(clippy::too_many_arguments, reason = "everything a request has become by now")]
     pub(super) async fn forward(
@@ -42,11 +42,12 @@ impl Connection {
         forward: &Forward,
         found: Found,
     ) -> Next {
+        let name = &*route.matching.name;
         let deadline = forward.timeout.map(|timeout| Instant::now() + timeout);
         let (arm, set_cookie) = self.pick_arm(workspace, snapshot, listener, forward, found);
         let Some(arm) = arm else {
             return self
-                .answer_instead(workspace, snapshot, end, Failure::NoArm, &route.matching.name)
+                .answer_instead(workspace, snapshot, end, Failure::NoArm, name)
                 .await;
         };
         let service = self.worker.service(snapshot, forward.arms[arm]);
@@ -58,9 +59,7 @@ impl Connection {
         }
 
         if let Err(failure) = rewrite_path(workspace, listener, route, forward, found) {
-            return self
-                .answer_instead(workspace, snapshot, end, failure, &route.matching.name)
-                .await;
+            return self.answer_instead(workspace, snapshot, end, failure, name).await;
         }
         // A request with a body is copied once that has come.
         let mut copy = self.begin_copy(workspace, snapshot, listener, route, forward, found);
@@ -73,6 +72,7 @@ impl Connection {
         let idempotent = is_idempotent(workspace.head.method(workspace.from_client.filled()));
         let mut need = Need {
             fresh: false,
+            http1: false,
             deadline,
         };
         let mut failed = 0;
@@ -81,9 +81,7 @@ impl Connection {
         let mut leased = match leased {
             Ok(leased) => leased,
             Err(failure) => {
-                return self
-                    .answer_instead(workspace, snapshot, end, failure, &route.matching.name)
-                    .await;
+                return self.answer_instead(workspace, snapshot, end, failure, name).await;
             }
         };
 
@@ -98,18 +96,16 @@ impl Connection {
         if copy.is_some() {
             workspace.upload.open_tap(mirror::BODY_BYTES_MAX);
         }
-        let begun =
-            workspace
-                .upload
-                .begin_body(framing, framing == Framing::Chunked, &mut workspace.from_client);
+        let form = body_form(framing, &leased.link);
+        let begun = workspace
+            .upload
+            .begin_body(framing, form, &mut workspace.from_client);
         if let Err(error) = begun {
             let failure = match error {
                 RelayError::TooLarge => Failure::BodyTooLarge,
                 _ => Failure::BodyMalformed,
             };
-            return self
-                .answer_after_body(workspace, snapshot, failure, &route.matching.name)
-                .await;
+            return self.answer_after_body(workspace, snapshot, failure, name).await;
         }
 
         let side = ClientSide {
@@ -118,7 +114,7 @@ impl Connection {
             keeps_alive: workspace.head.keeps_alive(),
             listener: self.listener_id,
             edits: &route.response_headers,
-            debug: debug_headers(snapshot, &route.matching.name),
+            debug: debug_headers(snapshot, name),
             set_cookie: &set_cookie,
             expects: workspace.head.expects(),
             body_idle: listener.limits.body_idle_timeout,
@@ -127,13 +123,14 @@ impl Connection {
             service: service.state().service().timeouts,
             route: deadline,
         };
+        let mut attempts = 0;
         loop {
             if let Some(record) = &mut self.record {
                 record.endpoint = Some(leased.target.address);
                 record.asked_now();
             }
             let (reused, address) = (leased.reused, leased.target.address);
-            let (outcome, answering, stream) =
+            let (outcome, answering, link) =
                 self.exchange(workspace, side, patience, leased, &mut copy).await;
             if let Some(record) = &mut self.record {
                 record.answered_now();
@@ -146,27 +143,29 @@ impl Connection {
                 End::Complete { reusable, persists } => {
                     self.note_end("service", COMPLETE);
                     if reusable {
-                        self.worker.keep_idle(&service, address, stream);
+                        self.worker.keep_idle(&service, address, link);
                     }
                     return after_answer(workspace, persists);
                 }
                 End::Cut { by, reason } => {
                     self.note_end(by, reason);
                     self.count(if answering { workspace.answer.status() } else { 0 }, None);
+                    self.link.abort();
                     return Next::Close;
                 }
                 End::Failed { failure, silent } => {
-                    let lawful =
-                        (idempotent && workspace.upload.can_restart()) || workspace.upload.is_untouched();
-                    if !(reused && silent && lawful) {
-                        return self
-                            .answer_after_body(workspace, snapshot, failure, &route.matching.name)
-                            .await;
+                    let held = workspace.upload.can_restart() || workspace.upload.is_untouched();
+                    let lawful = held
+                        && (link.is_unprocessed()
+                            || (reused && silent && (idempotent || workspace.upload.is_untouched())));
+                    attempts += 1;
+                    if !lawful || attempts > connect::ATTEMPTS_MAX {
+                        return self.answer_after_body(workspace, snapshot, failure, name).await;
                     }
                 }
             }
-            // The connection was closed while it was idle. A fresh one will do.
-            drop(stream);
+            // The connection was closed while it was idle, or takes no more. A fresh one will do.
+            drop(link);
             need.fresh = true;
             let mut failed = 1;
             let again = lease(&self.worker, &service, need, &mut failed).await;
@@ -174,11 +173,15 @@ impl Connection {
             leased = match again {
                 Ok(leased) => leased,
                 Err(failure) => {
-                    return self
-                        .answer_after_body(workspace, snapshot, failure, &route.matching.name)
-                        .await;
+                    return self.answer_after_body(workspace, snapshot, failure, name).await;
                 }
             };
+            if body_form(framing, &leased.link) != form && framing != Framing::None {
+                // What is held is written in a form that this connection does not take.
+                return self
+                    .answer_after_body(workspace, snapshot, Failure::ConnectionTerminated, name)
+                    .await;
+            }
             workspace.upload.restart();
             if let Some(range) = &mut borrowed_host {
                 // Each attempt borrows the host of its own endpoint; they may differ in length.
@@ -217,6 +220,7 @@ impl Connection {
         let fields = FieldLines {
             head,
             buffer: from_client.filled(),
+            peer: &self.peer,
         };
         let mut decider = arm::decider(forward, &facts.request(&fields), bytes, path);
         if decider == (Decider::Dice { wants_cookie: true })
@@ -225,7 +229,7 @@ impl Connection {
         {
             let value = format!("{:016x}{:016x}", self.worker.roll(), self.worker.roll());
             decider = Decider::Cohort(sticky.roll(value.as_bytes(), bytes));
-            let is_secure = forwarded::client_uses_tls(listener, self.peer, head, fields.buffer);
+            let is_secure = forwarded::client_uses_tls(listener, &self.peer, head, fields.buffer);
             cookie.write(value.as_bytes(), is_secure, &mut set_cookie);
         }
         let arm = generation.with_split(found.route, &forward.split, |split| {
@@ -266,7 +270,7 @@ impl Connection {
 
     /// What the head for the service is written from.
     fn service_head<'a>(
-        &self,
+        &'a self,
         workspace: &'a Workspace,
         listener: &'a Listener,
         forward: &'a Forward,
@@ -277,7 +281,7 @@ impl Connection {
             facts: &workspace.facts,
             listener,
             forward,
-            peer: self.peer,
+            peer: &self.peer,
             path: if forward.rewrite.path.keeps() {
                 workspace.facts.path()
             } else {
@@ -294,7 +298,7 @@ impl Connection {
         patience: Patience,
         leased: Lease,
         copy: &mut Option<MirrorCopy>,
-    ) -> (End, bool, TcpStream) {
+    ) -> (End, bool, Link) {
         workspace.from_service.clear();
         workspace.download.begin(None);
         let mut exchange = Exchange {
@@ -304,9 +308,9 @@ impl Connection {
             open_ended: &mut self.open_ended,
             side,
             patience,
-            client: &mut self.socket,
+            client: &mut self.link,
             from_client: &mut workspace.from_client,
-            service: leased.stream,
+            service: leased.link,
             from_service: &mut workspace.from_service,
             upload: &mut workspace.upload,
             download: &mut workspace.download,
@@ -343,6 +347,15 @@ impl Connection {
         if let Some(record) = &mut self.record {
             record.retries += failed;
         }
+    }
+}
+
+/// The form in which a request's body leaves over `link`.
+fn body_form(framing: Framing, link: &Link) -> BodyForm {
+    match framing {
+        _ if link.frames_bodies() => BodyForm::Frames,
+        Framing::Chunked | Framing::UntilClose => BodyForm::Chunks,
+        Framing::None | Framing::Length(_) => BodyForm::Plain,
     }
 }
 

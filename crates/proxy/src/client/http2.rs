@@ -1,0 +1,278 @@
+//! Connections of HTTP/2: a task for the connection, and one for each of its streams.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::request::Parts;
+use http::{Method, Request};
+use tokio::time::{Instant, timeout};
+use waypost_plan::listener::Listener;
+use waypost_wire::request::RequestError;
+
+use crate::answer::Failure;
+use crate::client::Client;
+use crate::client::peer::Peer;
+use crate::client::reading::LAST_CALL;
+use crate::decide;
+use crate::generation::ListenerId;
+use crate::link::served::Served;
+use crate::link::socket::Socket;
+use crate::link::watched::{Watch, Watched};
+use crate::link::{Link, fields};
+use crate::pool::multiplexed::{CONNECTION_WINDOW, STREAM_WINDOW};
+use crate::timer::Timer;
+use crate::worker::{Seat, Snapshot, Worker, Workspace};
+
+/// Streams that a client may have open on a connection.
+pub(crate) const STREAMS_MAX: u32 = 100;
+/// Streams whose resets the client's own mistakes made necessary.
+pub(crate) const MISTAKES_MAX: usize = 200;
+/// What is written of an answer before the client takes it, on each stream.
+pub(crate) const SEND_BUFFER: usize = 32 << 10;
+/// How long a connection that has been given up may take to say so.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A connection's streams, counted.
+#[derive(Debug)]
+struct Streams {
+    open: Cell<usize>,
+    /// Since when there is none.
+    idle_since: Cell<Instant>,
+}
+
+/// One of them.
+struct OpenStream(Rc<Streams>);
+
+impl OpenStream {
+    fn new(streams: &Rc<Streams>) -> Self {
+        streams.open.set(streams.open.get() + 1);
+        Self(Rc::clone(streams))
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        self.0.idle_since.set(Instant::now());
+    }
+}
+
+/// Who is served on a connection, and by whom.
+pub(super) struct Http2 {
+    pub(super) worker: Rc<Worker>,
+    pub(super) peer: Rc<Peer>,
+    pub(super) listener_id: ListenerId,
+    pub(super) listener: Rc<Listener>,
+}
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Streams may begin.
+    Open,
+    /// Since this time, only those that are open may end.
+    Leaving(Instant),
+    /// It is given up; until then, what is to be said of it may leave.
+    GivenUp(Instant),
+}
+
+/// What a look at a connection has found.
+enum Seen {
+    Stream(Box<(Request<RecvStream>, SendResponse<Bytes>)>),
+    End,
+}
+
+impl Http2 {
+    /// Serves a connection until it ends. `read_before` is what was read of it already.
+    pub(super) async fn serve(self, socket: Socket, read_before: Vec<u8>, seat: &Seat) {
+        poll_fn(|cx| {
+            seat.sit(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        let limits = self.listener.limits;
+        let watched = Watched::new(socket, read_before);
+        let watch = watched.watch();
+        let handshake = Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .max_local_error_reset_streams(Some(MISTAKES_MAX))
+            .max_send_buffer_size(SEND_BUFFER)
+            .enable_connect_protocol()
+            .handshake::<_, Bytes>(watched);
+        let Ok(Ok(mut connection)) = timeout(limits.header_timeout, handshake).await else {
+            return;
+        };
+        let streams = Rc::new(Streams {
+            open: Cell::new(0),
+            idle_since: Cell::new(Instant::now()),
+        });
+        let mut timer = Timer::new(Instant::now() + limits.header_timeout);
+        let mut phase = Phase::Open;
+        let mut served = false;
+        loop {
+            let seen = poll_fn(|cx| {
+                self.poll(
+                    cx,
+                    &mut connection,
+                    &watch,
+                    &streams,
+                    &mut timer,
+                    &mut phase,
+                    served,
+                )
+            });
+            match seen.await {
+                Seen::Stream(stream) => {
+                    served = true;
+                    let open = OpenStream::new(&streams);
+                    let (request, respond) = *stream;
+                    let client = Client::new(
+                        Rc::clone(&self.worker),
+                        Link::Gone,
+                        Rc::clone(&self.peer),
+                        self.listener_id,
+                        Rc::clone(&self.listener),
+                    );
+                    tokio::task::spawn_local(async move {
+                        client.serve_stream(request, respond).await;
+                        drop(open);
+                    });
+                }
+                Seen::End => return,
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that the connection's task has")]
+    fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection<Watched, Bytes>,
+        watch: &Watch,
+        streams: &Streams,
+        timer: &mut Timer,
+        phase: &mut Phase,
+        served: bool,
+    ) -> Poll<Seen> {
+        loop {
+            if *phase == Phase::Open && self.worker.is_closing(self.listener_id) {
+                connection.graceful_shutdown();
+                *phase = Phase::Leaving(Instant::now());
+            }
+            match connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok(stream))) => return Poll::Ready(Seen::Stream(Box::new(stream))),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Seen::End),
+                Poll::Pending => {}
+            }
+            let snapshot = self.worker.snapshot();
+            let limits = snapshot
+                .listener(self.listener_id)
+                .map_or(self.listener.limits, |listener| listener.limits);
+            let idle_since = (streams.open.get() == 0).then(|| streams.idle_since.get());
+            let patience = if served {
+                limits.keep_alive_timeout
+            } else {
+                limits.header_timeout
+            };
+            let deadline = match *phase {
+                Phase::GivenUp(until) => Some(until),
+                Phase::Leaving(left) => idle_since.map(|since| since.max(left) + LAST_CALL),
+                Phase::Open => idle_since.map(|since| since + patience),
+            };
+            let head_due = watch
+                .head_due(limits.header_timeout)
+                .filter(|_| !matches!(phase, Phase::GivenUp(_)));
+            let give_up = |connection: &mut Connection<Watched, Bytes>, phase: &mut Phase, reason| {
+                connection.abrupt_shutdown(reason);
+                *phase = Phase::GivenUp(Instant::now() + FAREWELL);
+            };
+            if watch.excess().is_some() && !matches!(phase, Phase::GivenUp(_)) {
+                self.worker.recorder().failed(Failure::TooManyFrames);
+                give_up(connection, phase, Reason::ENHANCE_YOUR_CALM);
+                continue;
+            }
+            let next = [deadline, head_due].into_iter().flatten().min();
+            let Some(next) = next else {
+                return Poll::Pending;
+            };
+            timer.set(next);
+            if timer.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            match *phase {
+                Phase::GivenUp(_) => return Poll::Ready(Seen::End),
+                _ if head_due.is_some_and(|due| due <= Instant::now()) => {
+                    give_up(connection, phase, Reason::ENHANCE_YOUR_CALM);
+                }
+                // Nothing is under way: the client is told, and that is all.
+                Phase::Open | Phase::Leaving(_) => give_up(connection, phase, Reason::NO_ERROR),
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Serves one stream.
+    async fn serve_stream(mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let (head, body) = request.into_parts();
+        let served = Served::new(body, respond);
+        let snapshot = self.worker.snapshot();
+        let listener = self.listener_in(&snapshot);
+        self.expect_request(&snapshot);
+        let mut workspace = self.worker.borrow_workspace();
+        self.answer_stream(&mut workspace, &snapshot, &listener, &head, served)
+            .await;
+        self.log();
+        self.worker.return_workspace(workspace);
+    }
+
+    async fn answer_stream(
+        &mut self,
+        workspace: &mut Workspace,
+        snapshot: &Rc<Snapshot>,
+        listener: &Listener,
+        head: &Parts,
+        mut stream: Served,
+    ) {
+        workspace.bytes.clear();
+        if fields::write_request(head, &mut workspace.bytes).is_err() {
+            let failure = Failure::Request(RequestError::Field);
+            stream.reset(Reason::PROTOCOL_ERROR);
+            self.note_failure(failure);
+            self.worker.recorder().failed(failure);
+            self.count(0, None);
+            return;
+        }
+        let has_body = !stream.has_ended();
+        self.link = Link::Served(Box::new(stream));
+        workspace.from_client.append(&workspace.bytes);
+        let limits = decide::head_limits(listener);
+        // Each crumb of a cookie is a field on the wire.
+        let refused = if head.headers.len() > limits.fields {
+            Err(RequestError::TooManyFields)
+        } else {
+            workspace.read_whole_head(&limits)
+        };
+        let end = match refused {
+            Ok(end) => end,
+            Err(error) => {
+                self.refuse(workspace, snapshot, Failure::Request(error)).await;
+                return;
+            }
+        };
+        workspace.head.is_framed(has_body);
+        if matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+            workspace.head.has_empty_body();
+        }
+        self.handle(workspace, snapshot, listener, end).await;
+    }
+}

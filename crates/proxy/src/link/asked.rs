@@ -1,0 +1,160 @@
+//! A stream of HTTP/2 that the gateway opens at a service.
+
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::client::{ResponseFuture, SendRequest};
+
+use crate::buffer::Buffer;
+use crate::link::body::{Incoming, Outgoing};
+use crate::link::fields;
+use crate::pool::multiplexed::StreamPlace;
+
+/// A stream at a service: a request, and the answer to it.
+pub(crate) struct Asked {
+    sender: SendRequest<Bytes>,
+    /// `https` or `http`.
+    scheme: &'static str,
+    outgoing: Option<Outgoing>,
+    answer: Option<ResponseFuture>,
+    incoming: Option<Incoming>,
+    unprocessed: bool,
+    /// Whether nothing can be asked.
+    is_broken: bool,
+    place: StreamPlace,
+}
+
+impl std::fmt::Debug for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked")
+            .field("sent", &self.outgoing.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Asked {
+    /// A stream that is opened once a head is written.
+    pub(crate) fn new(sender: SendRequest<Bytes>, scheme: &'static str, place: StreamPlace) -> Self {
+        Self {
+            sender,
+            scheme,
+            outgoing: None,
+            answer: None,
+            incoming: None,
+            unprocessed: false,
+            is_broken: false,
+            place,
+        }
+    }
+
+    pub(super) fn is_unprocessed(&self) -> bool {
+        self.unprocessed
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.incoming.as_ref().is_some_and(Incoming::has_ended)
+    }
+
+    pub(super) fn trailers(&self) -> &[u8] {
+        self.incoming.as_ref().map_or(b"", |incoming| incoming.trailers())
+    }
+
+    /// Notes whether a failed stream was not even begun, which the service says by refusing it or by going away.
+    fn failed(&mut self, error: h2::Error) -> io::Error {
+        let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+        // Only streams that the service has not looked at end so; the others fail when the connection does.
+        let went_away = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
+        self.unprocessed |= refused || went_away;
+        if went_away {
+            self.place.close_connection();
+        }
+        io::Error::other(error)
+    }
+
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
+        if let Some(incoming) = &mut self.incoming {
+            let filled = ready!(incoming.poll_fill(cx, buffer));
+            return Poll::Ready(filled.map_err(|error| self.failed(error)));
+        }
+        let Some(answer) = &mut self.answer else {
+            // Nothing has been asked yet, or it could not be.
+            return match self.is_broken {
+                true => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+                false => Poll::Pending,
+            };
+        };
+        let mut head = Vec::new();
+        match answer.poll_informational(cx) {
+            Poll::Ready(Some(Ok(interim))) => {
+                fields::write_response(interim.status(), interim.headers(), &mut head)?;
+                buffer.append(&head);
+                return Poll::Ready(Ok(head.len()));
+            }
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.failed(error))),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        match ready!(Pin::new(answer).poll(cx)) {
+            Ok(answer) => {
+                let (answer, body) = answer.into_parts();
+                fields::write_response(answer.status, &answer.headers, &mut head)?;
+                buffer.append(&head);
+                self.incoming = Some(Incoming::new(body));
+                self.answer = None;
+                Poll::Ready(Ok(head.len()))
+            }
+            Err(error) => Poll::Ready(Err(self.failed(error))),
+        }
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        last: bool,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(outgoing) = &mut self.outgoing {
+            let written = ready!(outgoing.poll_write(cx, bytes, last));
+            return Poll::Ready(written.map_err(|error| self.failed(error)));
+        }
+        if let Err(error) = ready!(self.sender.poll_ready(cx)) {
+            return Poll::Ready(Err(self.not_begun(error)));
+        }
+        let request = fields::request(bytes, self.scheme);
+        self.is_broken = request.is_err();
+        let (request, length) = request?;
+        let is_end = last && length == bytes.len();
+        match self.sender.send_request(request, is_end) {
+            Ok((answer, stream)) => {
+                self.answer = Some(answer);
+                self.outgoing = Some(Outgoing::new(stream, is_end));
+                Poll::Ready(Ok(length))
+            }
+            Err(error) => Poll::Ready(Err(self.not_begun(error))),
+        }
+    }
+
+    /// Notes that nothing was sent at all: the connection takes no further streams.
+    fn not_begun(&mut self, error: h2::Error) -> io::Error {
+        self.unprocessed = true;
+        self.is_broken = true;
+        self.place.close_connection();
+        io::Error::other(error)
+    }
+
+    pub(super) fn finish(&mut self, trailers: &[u8]) -> io::Result<()> {
+        match &mut self.outgoing {
+            Some(outgoing) => outgoing.finish(trailers),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn abort(&mut self) {
+        if let Some(outgoing) = &mut self.outgoing {
+            outgoing.stream.send_reset(Reason::CANCEL);
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Heads of HTTP/2 as HTTP/1 writes them, and back.
+//!
+//! What comes from a peer is written down here and then read by the parser that reads every head, so that nothing is
+//! let through that HTTP/1 would not say. What goes out was written by the gateway itself; taking it apart again needs
+//! no second judgement.
+
+use std::io;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request, Response, StatusCode, Uri};
+use memchr::{memchr, memmem};
+use waypost_wire::write;
+
+/// Why the fields of a request break RFC 9113 §8.2, so that its stream is reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// Appends a request's head. The body's length is what `content-length` says; without it, the body ends with its
+/// stream.
+///
+/// # Errors
+/// When a value begins or ends with a blank.
+pub(crate) fn write_request(head: &http::request::Parts, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let authority = head.uri.authority().map(Authority::as_str);
+    let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    out.extend_from_slice(head.method.as_str().as_bytes());
+    out.push(b' ');
+    match authority {
+        Some(authority) if head.method == Method::CONNECT => out.extend_from_slice(authority.as_bytes()),
+        // Both have to name the same host, as an absolute target and `Host` have to.
+        Some(authority) if head.headers.contains_key(header::HOST) => {
+            out.extend_from_slice(b"http://");
+            out.extend_from_slice(authority.as_bytes());
+            out.extend_from_slice(target.as_bytes());
+        }
+        _ => out.extend_from_slice(target.as_bytes()),
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    if let Some(authority) = authority
+        && !head.headers.contains_key(header::HOST)
+    {
+        write::field(out, b"host", authority.as_bytes());
+    }
+    let mut crumbs = head.headers.get_all(header::COOKIE).iter();
+    if let Some(first) = crumbs.next() {
+        // RFC 9113 §8.2.3: one line again, before anybody reads it who knows no crumbs.
+        out.extend_from_slice(b"cookie: ");
+        out.extend_from_slice(checked(first)?);
+        for crumb in crumbs {
+            out.extend_from_slice(b"; ");
+            out.extend_from_slice(checked(crumb)?);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    for (name, value) in &head.headers {
+        if name != header::COOKIE {
+            write::field(out, name.as_str().as_bytes(), checked(value)?);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// A value without blanks at its ends, which no value has (RFC 9113 §8.2.1).
+fn checked(value: &HeaderValue) -> Result<&[u8], Malformed> {
+    let bytes = value.as_bytes();
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if is_blank(bytes.first()) || is_blank(bytes.last()) {
+        return Err(Malformed);
+    }
+    Ok(bytes)
+}
+
+/// Appends an answer's head.
+///
+/// # Errors
+/// When the status is `101`, which HTTP/2 does not have.
+pub(super) fn write_response(status: StatusCode, fields: &HeaderMap, out: &mut Vec<u8>) -> io::Result<()> {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(write::reason(status.as_u16()).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for (name, value) in fields {
+        write::field(out, name.as_str().as_bytes(), value.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// Appends trailers as lines with an empty one behind them; nothing without any.
+pub(super) fn write_trailers(fields: &HeaderMap, out: &mut Vec<u8>) {
+    for (name, value) in fields {
+        write::field(out, name.as_str().as_bytes(), value.as_bytes());
+    }
+    if !fields.is_empty() {
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The request whose head `bytes` begin with, and how long that is.
+pub(super) fn request(bytes: &[u8], scheme: &str) -> io::Result<(Request<()>, usize)> {
+    let (line, mut lines, length) = split(bytes)?;
+    let mut words = line.split(|&byte| byte == b' ');
+    let method = words.next().map(Method::from_bytes);
+    let (Some(Ok(method)), Some(raw)) = (method, words.next()) else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    let target = PathAndQuery::try_from(raw)
+        .or_else(|_| PathAndQuery::try_from(encoded(raw)))
+        .map_err(io::Error::other)?;
+    let mut fields = HeaderMap::with_capacity(16);
+    let mut uri = http::uri::Parts::default();
+    uri.path_and_query = Some(target);
+    uri.scheme = Scheme::try_from(scheme).ok();
+    while let Some((name, value)) = next_field(&mut lines) {
+        if name.eq_ignore_ascii_case(b"host") {
+            uri.authority = Some(Authority::try_from(value).map_err(io::Error::other)?);
+        } else if !is_of_connection(name) {
+            append(&mut fields, name, value)?;
+        }
+    }
+    let mut request = Request::new(());
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::from_parts(uri).map_err(io::Error::other)?;
+    *request.headers_mut() = fields;
+    *request.version_mut() = http::Version::HTTP_2;
+    Ok((request, length))
+}
+
+/// A target whose query has bytes that HTTP/1 lets through, but that no URI has: they are percent-encoded.
+fn encoded(target: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(target.len() * 2);
+    for &byte in target {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'`' | b'^' | b'{' | b'|' | b'}') {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    out
+}
+
+/// The answer whose head `bytes` begin with, and how long that is.
+pub(super) fn response(bytes: &[u8]) -> io::Result<(Response<()>, usize)> {
+    let (line, mut lines, length) = split(bytes)?;
+    let status = line
+        .split(|&byte| byte == b' ')
+        .nth(1)
+        .map(StatusCode::from_bytes);
+    let Some(Ok(status)) = status else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.reserve(16);
+    while let Some((name, value)) = next_field(&mut lines) {
+        if !is_of_connection(name) {
+            append(fields, name, value)?;
+        }
+    }
+    Ok((response, length))
+}
+
+/// Trailers out of their lines.
+pub(super) fn trailers(mut lines: &[u8]) -> io::Result<HeaderMap> {
+    let mut fields = HeaderMap::new();
+    while let Some((name, value)) = next_field(&mut lines) {
+        append(&mut fields, name, value)?;
+    }
+    Ok(fields)
+}
+
+/// The first line of a head, its fields, and its length with the empty line.
+fn split(bytes: &[u8]) -> io::Result<(&[u8], &[u8], usize)> {
+    let line_end = memmem::find(bytes, b"\r\n").ok_or(io::ErrorKind::InvalidData)?;
+    let end = memmem::find(&bytes[line_end..], b"\r\n\r\n").ok_or(io::ErrorKind::InvalidData)? + line_end;
+    let fields_start = (line_end + 2).min(end + 2);
+    Ok((&bytes[..line_end], &bytes[fields_start..end + 2], end + 4))
+}
+
+fn next_field<'a>(lines: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let colon = memchr(b':', lines)?;
+    let end = memchr(b'\r', &lines[colon..])? + colon;
+    let (name, value) = (&lines[..colon], &lines[colon + 1..end]);
+    *lines = lines.get(end + 2..).unwrap_or_default();
+    Some((name, value.trim_ascii()))
+}
+
+/// Fields that HTTP/2 does not have (RFC 9113 §8.2.2).
+fn is_of_connection(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"transfer-encoding")
+}
+
+fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> io::Result<()> {
+    let name = HeaderName::from_bytes(name).map_err(io::Error::other)?;
+    let value = HeaderValue::from_bytes(value).map_err(io::Error::other)?;
+    fields
+        .try_append(name, value)
+        .map_err(io::Error::other)
+        .map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(head: http::request::Builder) -> Result<String, Malformed> {
+        let (head, ()) = head.body(()).unwrap().into_parts();
+        let mut out = Vec::new();
+        write_request(&head, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn the_authority_becomes_the_host() {
+        let head = Request::get("https://a.b:1/c?d").header("x", "1");
+        assert_eq!(
+            written(head).unwrap(),
+            "GET /c?d HTTP/1.1\r\nhost: a.b:1\r\nx: 1\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn an_authority_beside_a_host_is_left_to_be_compared() {
+        let head = Request::get("https://a.b/c").header("host", "d");
+        assert_eq!(
+            written(head).unwrap(),
+            "GET http://a.b/c HTTP/1.1\r\nhost: d\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn crumbs_become_one_cookie() {
+        let head = Request::get("/").header("cookie", "a=1").header("cookie", "b=2");
+        assert_eq!(
+            written(head).unwrap(),
+            "GET / HTTP/1.1\r\ncookie: a=1; b=2\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn blanks_at_the_ends_of_a_value_are_malformed() {
+        for value in [" a", "a ", "\ta", " "] {
+            assert_eq!(
+                written(Request::get("/").header("x", value)),
+                Err(Malformed),
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_head_of_ours_is_taken_apart() {
+        let bytes =
+            b"PUT /a?b HTTP/1.1\r\nHost: h:1\r\nTE: trailers\r\nconnection: te\r\nx: \r\ny: 1:2\r\n\r\nbody";
+        let (request, length) = request(bytes, "https").unwrap();
+        assert_eq!(&bytes[length..], b"body");
+        assert_eq!(request.uri(), "https://h:1/a?b");
+        let fields: Vec<_> = request.headers().iter().collect();
+        assert_eq!(fields.len(), 3);
+        assert_eq!(
+            (&request.headers()["te"], &request.headers()["y"]),
+            (
+                &HeaderValue::from_static("trailers"),
+                &HeaderValue::from_static("1:2")
+            )
+        );
+        let (odd, _) = super::request(b"GET /a?b=\xff<\"> HTTP/1.1\r\nHost: h\r\n\r\n", "http").unwrap();
+        assert_eq!(odd.uri().query(), Some("b=%FF%3C%22%3E"));
+        let (response, length) = response(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        assert_eq!((response.status().as_u16(), length), (204, 27));
+    }
+}

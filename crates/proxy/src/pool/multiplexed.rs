@@ -1,0 +1,136 @@
+//! Connections to services that carry many exchanges at a time.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use waypost_wire::response::HEAD_BYTES_MAX;
+
+use crate::link::asked::Asked;
+use crate::link::socket::Socket;
+use crate::pool::IdlePlace;
+
+/// What a peer may send on a stream before it is read.
+pub(crate) const STREAM_WINDOW: u32 = 64 << 10;
+/// What a peer may send on all streams of a connection before it is read.
+pub(crate) const CONNECTION_WINDOW: u32 = 1 << 20;
+/// What is taken from an exchange of a connection before the peer takes it.
+pub(crate) const SEND_BUFFER: usize = 64 << 10;
+
+/// A connection that speaks HTTP/2.
+#[derive(Debug)]
+pub(crate) struct Multiplexed {
+    sender: SendRequest<Bytes>,
+    scheme: &'static str,
+    /// Streams in use.
+    active: Cell<usize>,
+    /// How many there have been.
+    opened: Cell<u64>,
+    idle_since: Cell<Instant>,
+    is_closed: Cell<bool>,
+    _place: Option<IdlePlace>,
+}
+
+/// A stream's part of its connection, given back when it ends.
+#[derive(Debug)]
+pub(crate) struct StreamPlace(Rc<Multiplexed>);
+
+impl StreamPlace {
+    /// Has no further stream begin on its connection, as the service goes away.
+    pub(crate) fn close_connection(&self) {
+        self.0.is_closed.set(true);
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.0.active.set(self.0.active.get() - 1);
+        self.0.idle_since.set(Instant::now());
+    }
+}
+
+impl Multiplexed {
+    /// Begins to speak HTTP/2 on a new connection.
+    ///
+    /// # Errors
+    /// When the connection breaks at once.
+    pub(crate) async fn begin(socket: Socket, place: Option<IdlePlace>) -> Result<Rc<Self>, h2::Error> {
+        let scheme = if socket.is_tls() { "https" } else { "http" };
+        let (sender, connection) = Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEAD_BYTES_MAX as u32)
+            .max_send_buffer_size(SEND_BUFFER)
+            .enable_push(false)
+            .handshake::<_, Bytes>(socket)
+            .await?;
+        let multiplexed = Rc::new(Self {
+            sender,
+            scheme,
+            active: Cell::new(0),
+            opened: Cell::new(0),
+            idle_since: Cell::new(Instant::now()),
+            is_closed: Cell::new(false),
+            _place: place,
+        });
+        let known = Rc::downgrade(&multiplexed);
+        tokio::task::spawn_local(async move {
+            let _ = connection.await;
+            if let Some(multiplexed) = known.upgrade() {
+                multiplexed.is_closed.set(true);
+            }
+        });
+        Ok(multiplexed)
+    }
+
+    /// A stream of it, and whether there were others before; `None` when it has no more to give.
+    pub(crate) fn stream(self: &Rc<Self>) -> Option<(Asked, bool)> {
+        if self.is_closed.get() || self.active.get() >= self.sender.current_max_send_streams() {
+            return None;
+        }
+        self.active.set(self.active.get() + 1);
+        let reused = self.opened.replace(self.opened.get() + 1) > 0;
+        let place = StreamPlace(Rc::clone(self));
+        Some((Asked::new(self.sender.clone(), self.scheme, place), reused))
+    }
+}
+
+/// The connections of one address that carry many exchanges.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) connections: Vec<Rc<Multiplexed>>,
+    /// While one more is being made: those who need it wait.
+    pub(super) making: Option<Rc<Notify>>,
+    /// Whether the address has chosen HTTP/1.1 the last time that it had a choice.
+    pub(super) chose_http1: bool,
+}
+
+impl Group {
+    /// A stream of any of them, and whether its connection had others before.
+    pub(super) fn stream(&self) -> Option<(Asked, bool)> {
+        self.connections.iter().find_map(Multiplexed::stream)
+    }
+
+    /// Lets go of those that are closed, or were not used for `idle_timeout`.
+    pub(super) fn sweep(&mut self, now: Instant, idle_timeout: Duration) {
+        self.connections.retain(|connection| {
+            let fresh = now.saturating_duration_since(connection.idle_since.get()) < idle_timeout;
+            !connection.is_closed.get() && (connection.active.get() > 0 || fresh)
+        });
+    }
+
+    /// How many are not in use.
+    pub(super) fn idle(&self) -> usize {
+        let idle = self.connections.iter();
+        idle.filter(|connection| connection.active.get() == 0).count()
+    }
+
+    /// Lets go of those that are not in use.
+    pub(super) fn close_idle(&mut self) {
+        self.connections.retain(|connection| connection.active.get() > 0);
+    }
+}
