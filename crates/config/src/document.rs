@@ -251,6 +251,8 @@ keys! {
         response: DurationText = Fallback("30s"), "5s";
         /// Between two parts of an answer.
         idle: DurationText = Fallback("60s"), "5m";
+        /// In which nothing moves, either way, on a connection that was upgraded, such as a WebSocket.
+        tunnel: DurationText = Fallback("1h"), "10m";
     }
 
     /// Which idle connections to a service are kept, for each worker and endpoint.
@@ -264,7 +266,7 @@ keys! {
     /// A named rule: what it matches, what happens, and where it goes.
     ///
     /// It has exactly one of `to`, `redirect` and `respond`.
-    Route, "a route", later ["upgrade", "grpc", "retries", "rollout"] {
+    Route, "a route", later ["retries", "rollout"] {
         /// The name, unique in the configuration: letters, digits, `.`, `_` and `-`.
         name: Text = Required, "orders";
         /// The conditions, or a list of alternatives of which any may hold.
@@ -294,6 +296,10 @@ keys! {
         response_headers: HeaderEdits = Optional, "{ remove: [server] }";
         /// The bound on the whole exchange (504). Only with `to`.
         timeout: DurationText = Optional, "15s";
+        /// The protocols that a client's connection may be upgraded to; with `[]`, none. Only with `to`.
+        ///
+        /// A client of HTTP/2 gets there by an extended CONNECT (RFC 8441).
+        upgrade: List<Text> = Fallback("[websocket]"), "[]";
     }
 
     /// Conditions of a route; all that are given have to hold.

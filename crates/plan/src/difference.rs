@@ -191,6 +191,7 @@ mod tests {
     use crate::header_edits::HeaderEdits;
     use crate::listener::{Bind, Listener};
     use crate::rewrite::Rewrite;
+    use crate::route::Upgrade;
     use crate::service::Service;
     use std::time::Duration;
     use waypost_route::split::Split;
@@ -220,6 +221,7 @@ mod tests {
                 rewrite: Rewrite::default(),
                 request_headers: HeaderEdits::default(),
                 timeout: Some(Duration::from_secs(1)),
+                upgrade: Upgrade::default(),
             };
             let route = Route {
                 matching: waypost_route::Route {

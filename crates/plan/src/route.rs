@@ -53,6 +53,26 @@ pub struct Forward {
     pub request_headers: HeaderEdits,
     /// The bound on the whole exchange (504).
     pub timeout: Option<Duration>,
+    /// The protocols that a connection may be upgraded to.
+    pub upgrade: Upgrade,
+}
+
+/// The protocols that a connection may be upgraded to (RFC 9110 §7.8). Anything else is not passed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upgrade(pub Box<[Box<str>]>);
+
+impl Upgrade {
+    /// Whether `protocol`, as a client names it, is among them. Names compare without case.
+    pub fn allows(&self, protocol: &[u8]) -> bool {
+        let mut allowed = self.0.iter();
+        allowed.any(|name| name.as_bytes().eq_ignore_ascii_case(protocol))
+    }
+}
+
+impl Default for Upgrade {
+    fn default() -> Self {
+        Self(["websocket".into()].into())
+    }
 }
 
 /// An answer that the gateway gives by itself.

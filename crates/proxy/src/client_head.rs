@@ -136,6 +136,29 @@ impl ClientHead<'_> {
         out.extend_from_slice(b"\r\n");
     }
 
+    /// Appends the head of an answer that ends HTTP on this connection: `protocol` is spoken from now on.
+    pub(crate) fn write_upgrade(&self, protocol: &[u8], out: &mut Vec<u8>) {
+        if self.body == BodyToClient::Framed {
+            // RFC 8441 §5: the stream is a tunnel once it is answered like any CONNECT, and has no handshake of its own.
+            out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+            self.write_fields(self.edits, |name| !name.eq_ignore_ascii_case(b"sec-websocket-accept"), out);
+        } else {
+            self.write_status_line_and_fields(self.edits, out);
+            out.extend_from_slice(b"connection: upgrade\r\n");
+            write::field(out, b"upgrade", protocol);
+        }
+        if let Some(debug) = &self.debug {
+            debug.write(self.edits, out);
+        }
+        if !self.set_cookie.is_empty() && !self.edits.drops(b"set-cookie") {
+            write::field(out, b"set-cookie", self.set_cookie);
+        }
+        for (name, value) in self.edits.lines() {
+            write::field(out, name.as_bytes(), value.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
     /// Appends the head of an interim answer, which is not edited.
     pub(crate) fn write_interim(&self, out: &mut Vec<u8>) {
         self.write_status_line_and_fields(&HeaderEdits::default(), out);
@@ -154,13 +177,24 @@ impl ClientHead<'_> {
         ]);
         out.extend_from_slice(answer.reason(buffer));
         out.extend_from_slice(b"\r\n");
+        self.write_fields(edits, |_| true, out);
+    }
+
+    /// Appends the fields that travel on, as far as `keeps` says so.
+    fn write_fields(&self, edits: &HeaderEdits, keeps: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) {
+        let Self { answer, buffer, .. } = *self;
         for field in answer.fields() {
             let name = field.name.of(buffer);
             let ends_here = matches!(
                 field.kind,
-                Kind::ContentLength | Kind::TransferEncoding | Kind::Connection | Kind::HopByHop | Kind::Te
+                Kind::ContentLength
+                    | Kind::TransferEncoding
+                    | Kind::Connection
+                    | Kind::Upgrade
+                    | Kind::HopByHop
+                    | Kind::Te
             );
-            if !ends_here && !edits.drops(name) && !answer.is_nominated(buffer, field) {
+            if !ends_here && keeps(name) && !edits.drops(name) && !answer.is_nominated(buffer, field) {
                 write::field(out, name, field.value.of(buffer));
             }
         }

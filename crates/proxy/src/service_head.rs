@@ -42,7 +42,10 @@ impl ServiceHead<'_> {
     pub(crate) fn write(&self, authority: &[u8], out: &mut Vec<u8>) -> Option<Range<usize>> {
         let head = self.head;
         let borrowed_host = self.write_fields(authority, None, out);
-        if head.te_trailers() {
+        if let Some(protocol) = self.upgrade() {
+            out.extend_from_slice(b"connection: upgrade\r\n");
+            write::field(out, b"upgrade", protocol);
+        } else if head.te_trailers() {
             out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
         }
         match head.framing() {
@@ -56,6 +59,12 @@ impl ServiceHead<'_> {
         self.write_edits(out);
         out.extend_from_slice(b"\r\n");
         borrowed_host
+    }
+
+    /// The protocol that the client's connection is to be upgraded to, where the route lets it.
+    pub(crate) fn upgrade(&self) -> Option<&[u8]> {
+        let wanted = self.head.upgrade(self.buffer);
+        wanted.filter(|protocol| self.forward.upgrade.allows(protocol))
     }
 
     /// Appends the request line and all fields but framing and edits. A copy has another mark than the one that

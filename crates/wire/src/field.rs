@@ -54,8 +54,10 @@ pub enum Kind {
     Connection,
     /// `TE`, of which only `trailers` travels on.
     Te,
-    /// Means something for one connection only: `Keep-Alive`, `Proxy-Connection`, `Upgrade`,
-    /// `HTTP2-Settings`, `Proxy-Authenticate`, `Proxy-Authorization`.
+    /// `Upgrade`, which travels on only where a route lets it.
+    Upgrade,
+    /// Means something for one connection only: `Keep-Alive`, `Proxy-Connection`, `HTTP2-Settings`,
+    /// `Proxy-Authenticate`, `Proxy-Authorization`.
     HopByHop,
     /// `X-Forwarded-For`.
     XForwardedFor,
@@ -90,7 +92,7 @@ impl Kind {
             6 if is("accept") => Self::Accept,
             6 if is("cookie") => Self::Credentials,
             6 if is("expect") => Self::Expect,
-            7 if is("upgrade") => Self::HopByHop,
+            7 if is("upgrade") => Self::Upgrade,
             9 if is("x-real-ip") => Self::XRealIp,
             9 if is("forwarded") => Self::Forwarded,
             10 if is("connection") => Self::Connection,
@@ -117,7 +119,7 @@ impl Kind {
                 let forwarded = name.len() > 12 && name[..12].eq_ignore_ascii_case(b"x-forwarded-");
                 !forwarded && !name.eq_ignore_ascii_case(b"trailer")
             }
-            Self::Expect | Self::Accept | Self::Date | Self::Te | Self::HopByHop => true,
+            Self::Expect | Self::Accept | Self::Date | Self::Te | Self::Upgrade | Self::HopByHop => true,
             _ => false,
         }
     }
@@ -202,6 +204,8 @@ pub struct ConnectionOptions {
     pub close: bool,
     /// `keep-alive`.
     pub keep_alive: bool,
+    /// `upgrade`.
+    pub upgrade: bool,
     /// Some other name than these, `te` and `upgrade`: a field that ends here.
     pub nominates: bool,
 }
@@ -214,7 +218,9 @@ impl ConnectionOptions {
                 self.close = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
-            } else if !option.eq_ignore_ascii_case(b"te") && !option.eq_ignore_ascii_case(b"upgrade") {
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade = true;
+            } else if !option.eq_ignore_ascii_case(b"te") {
                 self.nominates = true;
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use waypost_plan::redirect::Redirect;
 use waypost_plan::rewrite::{PathRewrite, Rewrite};
-use waypost_plan::route::{Action, Forward, Respond};
+use waypost_plan::route::{Action, Forward, Respond, Upgrade};
 use waypost_plan::template::{PathTemplate, Replacement, TemplateError};
 use waypost_route::regex::Regex;
 use waypost_route::split::Split;
@@ -76,6 +76,7 @@ pub(super) fn of(
                 route.request_headers.as_ref().map(|given| given.key),
             ),
             ("timeout", route.timeout.as_ref().map(|given| given.key)),
+            ("upgrade", route.upgrade.as_ref().map(|given| given.key)),
         ] {
             if let Some(span) = span {
                 context
@@ -139,6 +140,7 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
     let sticky = split::sticky(route, context);
     let force = split::force(route, &names, context);
     let mirror = split::mirror(route, context);
+    let upgrade = upgrade(route, context.problems);
     let (arms, weights) = arms?;
     Some(Forward {
         split: Split::new(&weights),
@@ -149,7 +151,37 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
         rewrite,
         request_headers,
         timeout,
+        upgrade,
     })
+}
+
+/// The protocols that a connection may be upgraded to.
+fn upgrade(route: &document::Route, problems: &mut Problems) -> Upgrade {
+    let Some(written) = &route.upgrade else {
+        return Upgrade::default();
+    };
+    let protocols = written.value.0.iter().filter_map(|protocol| {
+        let name = &*protocol.value;
+        let (what, help) = if name.eq_ignore_ascii_case("h2c") || name.eq_ignore_ascii_case("h2") {
+            (
+                "is not spoken by way of an upgrade",
+                "leave it out: clients speak HTTP/2 from the first byte on, services with `http2: true`",
+            )
+        } else if !token::is_token(name.split('/').next().unwrap_or(name).as_bytes()) {
+            ("is not the name of a protocol", "write a name such as `websocket`")
+        } else {
+            return Some(name.into());
+        };
+        problems
+            .add(
+                Code::BadValue,
+                protocol.span,
+                format!("{} {what}", quote(name)),
+            )
+            .help(help);
+        None
+    });
+    Upgrade(protocols.collect())
 }
 
 fn rewrite(written: &At<document::Rewrite>, patterns: &[Pattern], context: &mut Context<'_>) -> Rewrite {

@@ -60,6 +60,7 @@ fn service(name: &str, written: &document::Service, context: &mut Context<'_>) -
             (&mut timeouts.connect, &given.value.connect),
             (&mut timeouts.response, &given.value.response),
             (&mut timeouts.idle, &given.value.idle),
+            (&mut timeouts.tunnel, &given.value.tunnel),
         ] {
             if let Some(time) = time {
                 *field = duration(time, Duration::from_millis(1), problems);

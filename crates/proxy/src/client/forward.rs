@@ -11,11 +11,13 @@ use waypost_plan::route::{Forward, Route};
 use waypost_plan::sticky::StickyKey;
 use waypost_route::table::Found;
 use waypost_wire::field::Framing;
+use waypost_wire::request::RequestError;
 use waypost_wire::scan::HeadEnd;
 
 use crate::answer::Failure;
 use crate::arm::{self, Decider};
 use crate::client::answering::Keeps;
+use crate::client::tunnel::Tunnel;
 use crate::client::{COMPLETE, Client, Next, debug_headers, is_idempotent};
 use crate::decide::FieldLines;
 use crate::exchange::connect::{self, Lease, Need, lease};
@@ -70,9 +72,20 @@ impl Client {
         }
 
         let idempotent = is_idempotent(workspace.head.method(workspace.from_client.filled()));
+        // What it is upgraded to outlives the request's bytes.
+        let upgrade = self
+            .service_head(workspace, listener, forward)
+            .upgrade()
+            .map(<[u8]>::to_vec);
+        if upgrade.is_none() && workspace.demands_upgrade {
+            let failure = Failure::Request(RequestError::Method);
+            return self
+                .answer_instead(workspace, snapshot, end, failure, name)
+                .await;
+        }
         let mut need = Need {
             fresh: false,
-            http1: false,
+            http1: upgrade.is_some(),
             deadline,
         };
         let mut failed = 0;
@@ -118,6 +131,7 @@ impl Client {
             set_cookie: &set_cookie,
             expects: workspace.head.expects(),
             body_idle: listener.limits.body_idle_timeout,
+            upgrade: upgrade.as_deref(),
         };
         let patience = Patience {
             service: service.state().service().timeouts,
@@ -146,6 +160,14 @@ impl Client {
                         self.worker.keep_idle(&service, address, link);
                     }
                     return after_answer(workspace, persists);
+                }
+                End::Upgraded => {
+                    self.count(workspace.answer.status(), None);
+                    self.tunnel = Some(Tunnel {
+                        service: link,
+                        idle: service.state().service().timeouts.tunnel,
+                    });
+                    return Next::Tunnel;
                 }
                 End::Cut { by, reason } => {
                     self.note_end(by, reason);
@@ -249,6 +271,10 @@ impl Client {
         found: Found,
     ) -> Option<MirrorCopy> {
         let mirror = forward.mirror.as_ref()?;
+        // Nobody would speak the other protocol.
+        if workspace.head.upgrade(workspace.from_client.filled()).is_some() {
+            return None;
+        }
         if !mirror.takes(self.worker.roll()) {
             return None;
         }

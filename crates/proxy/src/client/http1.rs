@@ -31,7 +31,9 @@ impl Client {
             let next = loop {
                 let next = self.serve(&mut workspace, served).await;
                 served |= next != Next::Nothing;
-                self.log();
+                if next != Next::Tunnel {
+                    self.log();
+                }
                 if next != Next::Request || workspace.from_client.is_empty() {
                     break next;
                 }
@@ -39,6 +41,10 @@ impl Client {
             let mut read = Vec::new();
             match next {
                 Next::Request | Next::Close | Next::Nothing => {}
+                Next::Tunnel => {
+                    Box::pin(self.pass_through(workspace)).await;
+                    return None;
+                }
                 Next::Linger => self.linger(&mut workspace).await,
                 Next::Http2 => read.extend_from_slice(workspace.from_client.filled()),
             }
@@ -46,7 +52,7 @@ impl Client {
             match next {
                 Next::Request | Next::Nothing => {}
                 Next::Http2 => return Some((std::mem::replace(&mut self.link, Link::Gone), read)),
-                Next::Linger | Next::Close => return None,
+                Next::Linger | Next::Close | Next::Tunnel => return None,
             }
         }
     }

@@ -231,8 +231,13 @@ impl Client {
         let mut workspace = self.worker.borrow_workspace();
         self.answer_stream(&mut workspace, &snapshot, &listener, &head, served)
             .await;
+        drop((snapshot, listener));
+        if self.tunnel.is_some() {
+            self.pass_through(workspace).await;
+        } else {
+            self.worker.return_workspace(workspace);
+        }
         self.log();
-        self.worker.return_workspace(workspace);
     }
 
     async fn answer_stream(
@@ -244,7 +249,13 @@ impl Client {
         mut stream: Served,
     ) {
         workspace.bytes.clear();
-        if fields::write_request(head, &mut workspace.bytes).is_err() {
+        // RFC 8441 §4: a CONNECT that names a protocol is what an Upgrade is in HTTP/1.
+        let protocol = head.extensions.get::<h2::ext::Protocol>().map(h2::ext::Protocol::as_str);
+        let upgrade = protocol.map(|protocol| fields::Upgrade {
+            protocol,
+            key: [self.worker.roll(), self.worker.roll()],
+        });
+        if fields::write_request(head, upgrade, &mut workspace.bytes).is_err() {
             let failure = Failure::Request(RequestError::Field);
             stream.reset(Reason::PROTOCOL_ERROR);
             self.note_failure(failure);
@@ -252,7 +263,8 @@ impl Client {
             self.count(0, None);
             return;
         }
-        let has_body = !stream.has_ended();
+        let has_body = !stream.has_ended() && upgrade.is_none();
+        workspace.demands_upgrade = upgrade.is_some();
         self.link = Link::Served(Box::new(stream));
         workspace.from_client.append(&workspace.bytes);
         let limits = decide::head_limits(listener);

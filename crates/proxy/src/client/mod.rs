@@ -11,6 +11,7 @@ mod http1;
 pub(crate) mod http2;
 pub(crate) mod peer;
 pub(crate) mod reading;
+mod tunnel;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::access_log::Record;
 use crate::answer::Failure;
 use crate::client::answering::Keeps;
 use crate::client::peer::Peer;
+use crate::client::tunnel::Tunnel;
 use crate::client_head::DebugHeaders;
 use crate::decide::{self, FieldLines};
 use crate::exchange::WRITE_STALL;
@@ -57,6 +59,8 @@ pub(crate) struct Client {
     meter: Option<Meter>,
     /// Whether an answer is under way that the end of the connection would complete.
     open_ended: bool,
+    /// What the connection is to become, once its last request is answered.
+    tunnel: Option<Tunnel>,
 }
 
 /// What comes after a request.
@@ -72,6 +76,8 @@ enum Next {
     Nothing,
     /// The connection turns out to speak HTTP/2.
     Http2,
+    /// The connection is a tunnel from now on.
+    Tunnel,
 }
 
 impl Client {
@@ -92,6 +98,7 @@ impl Client {
             record: None,
             meter: None,
             open_ended: false,
+            tunnel: None,
         }
     }
 

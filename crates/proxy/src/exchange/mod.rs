@@ -12,7 +12,7 @@ use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::service::Timeouts;
 use waypost_wire::field::{Framing, Version};
 use waypost_wire::response::{self, ResponseHead};
-use waypost_wire::scan::HeadScan;
+use waypost_wire::scan::{HeadEnd, HeadScan};
 
 use crate::answer::Failure;
 use crate::buffer::Buffer;
@@ -52,6 +52,8 @@ pub(crate) struct ClientSide<'a> {
     /// Whether the client waits for a `100 Continue` before it sends its body.
     pub(crate) expects: bool,
     pub(crate) body_idle: Duration,
+    /// The protocol that the connection is to be upgraded to.
+    pub(crate) upgrade: Option<&'a [u8]>,
 }
 
 /// How long the parts of an exchange may take.
@@ -93,6 +95,8 @@ pub(crate) struct State {
     heard: bool,
     /// Whether the final head has been read, and its writing begun.
     answering: bool,
+    /// Whether it was one that ends HTTP.
+    upgraded: bool,
     /// How the final head said that the client's connection goes on.
     persists: bool,
     /// Whether the client is still watched for leaving.
@@ -122,6 +126,8 @@ pub(crate) enum End {
         /// Whether the client's connection goes on.
         persists: bool,
     },
+    /// The service speaks another protocol from now on, and the answer that says so is about to be written.
+    Upgraded,
     /// It failed before the client got a byte of the final answer.
     Failed {
         failure: Failure,
@@ -141,6 +147,7 @@ impl State {
             interims: 0,
             heard: false,
             answering: false,
+            upgraded: false,
             persists: false,
             watching: true,
             upload_since: now,
@@ -245,6 +252,9 @@ impl Exchange<'_> {
                 Poll::Ready(Ok(_)) => self.state.heard = true,
             }
         }
+        if self.state.upgraded {
+            return Poll::Ready(End::Upgraded);
+        }
         let (meter, worker, began) = (&mut *self.meter, self.worker, self.state.began);
         let status = self.answer.status();
         let count = || {
@@ -297,9 +307,8 @@ impl Exchange<'_> {
             .parse(bytes, end, self.side.to_head)
             .map_err(|_| Failure::Protocol)?;
         self.state.scan = HeadScan::default();
-        // Nobody asked for an upgrade: the client's wish for one ended here.
         if self.answer.status() == 101 {
-            return Err(Failure::Protocol);
+            return self.take_upgrade(end);
         }
         let interim = self.answer.is_interim();
         if !interim && self.service.has_ended() && self.answer.framing() == Framing::UntilClose {
@@ -354,6 +363,38 @@ impl Exchange<'_> {
                 Err(Failure::Protocol)
             }
         }
+    }
+
+    /// Takes the head of a `101`, which is one only where it was asked for (RFC 9110 §15.2.2).
+    fn take_upgrade(&mut self, end: HeadEnd) -> Result<bool, Failure> {
+        let buffer = self.from_service.filled();
+        let chosen = self.answer.upgrade(buffer);
+        let (Some(asked), Some(chosen)) = (self.side.upgrade, chosen) else {
+            return Err(Failure::Protocol);
+        };
+        if !asked.eq_ignore_ascii_case(chosen) || self.state.uploading != Uploading::Finished {
+            return Err(Failure::Protocol);
+        }
+        let body = if self.client.frames_bodies() {
+            BodyToClient::Framed
+        } else {
+            BodyToClient::AsIs
+        };
+        let head = ClientHead {
+            answer: self.answer,
+            buffer,
+            edits: self.side.edits,
+            body,
+            persistence: Persistence::Implied,
+            debug: self.side.debug,
+            set_cookie: self.side.set_cookie,
+            clock: self.worker.clock(),
+        };
+        head.write_upgrade(chosen, self.download.begin(None));
+        self.from_service.consume(end.end);
+        self.state.answering = true;
+        self.state.upgraded = true;
+        Ok(true)
     }
 
     /// The end that a failure makes: an answer if none was begun, else a cut.

@@ -6,6 +6,8 @@
 
 use std::io;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -16,18 +18,35 @@ use waypost_wire::write;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
+/// What an extended CONNECT asks for (RFC 8441).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Upgrade<'a> {
+    pub(crate) protocol: &'a str,
+    /// Random bits, for the key of a WebSocket's handshake, which HTTP/2 does not need.
+    pub(crate) key: [u64; 2],
+}
+
 /// Appends a request's head. The body's length is what `content-length` says; without it, the body ends with its
-/// stream.
+/// stream. With `upgrade`, it is the request of HTTP/1 that asks for the same.
 ///
 /// # Errors
 /// When a value begins or ends with a blank.
-pub(crate) fn write_request(head: &http::request::Parts, out: &mut Vec<u8>) -> Result<(), Malformed> {
+pub(crate) fn write_request(
+    head: &http::request::Parts,
+    upgrade: Option<Upgrade<'_>>,
+    out: &mut Vec<u8>,
+) -> Result<(), Malformed> {
     let authority = head.uri.authority().map(Authority::as_str);
     let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    out.extend_from_slice(head.method.as_str().as_bytes());
+    let method = if upgrade.is_some() {
+        &Method::GET
+    } else {
+        &head.method
+    };
+    out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
     match authority {
-        Some(authority) if head.method == Method::CONNECT => out.extend_from_slice(authority.as_bytes()),
+        Some(authority) if *method == Method::CONNECT => out.extend_from_slice(authority.as_bytes()),
         // Both have to name the same host, as an absolute target and `Host` have to.
         Some(authority) if head.headers.contains_key(header::HOST) => {
             out.extend_from_slice(b"http://");
@@ -41,6 +60,16 @@ pub(crate) fn write_request(head: &http::request::Parts, out: &mut Vec<u8>) -> R
         && !head.headers.contains_key(header::HOST)
     {
         write::field(out, b"host", authority.as_bytes());
+    }
+    if let Some(Upgrade { protocol, key }) = upgrade {
+        out.extend_from_slice(b"connection: upgrade\r\n");
+        write::field(out, b"upgrade", protocol.as_bytes());
+        if protocol.eq_ignore_ascii_case("websocket") {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&key[0].to_be_bytes());
+            bytes[8..].copy_from_slice(&key[1].to_be_bytes());
+            write::field(out, b"sec-websocket-key", STANDARD.encode(bytes).as_bytes());
+        }
     }
     let mut crumbs = head.headers.get_all(header::COOKIE).iter();
     if let Some(first) = crumbs.next() {
@@ -213,7 +242,7 @@ mod tests {
     fn written(head: http::request::Builder) -> Result<String, Malformed> {
         let (head, ()) = head.body(()).unwrap().into_parts();
         let mut out = Vec::new();
-        write_request(&head, &mut out)?;
+        write_request(&head, None, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 

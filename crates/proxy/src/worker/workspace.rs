@@ -30,6 +30,8 @@ pub(crate) struct Workspace {
     pub(crate) is_head: bool,
     /// Whether the client asks for errors in JSON.
     pub(crate) wants_json: bool,
+    /// Whether the request makes sense only with an upgrade: an extended CONNECT (RFC 8441).
+    pub(crate) demands_upgrade: bool,
     /// An answer of the gateway's own.
     pub(crate) own_answer: Vec<u8>,
 }
@@ -59,6 +61,7 @@ impl Workspace {
         self.from_client.shrink();
         self.from_service.shrink();
         self.scan = HeadScan::default();
+        self.demands_upgrade = false;
         for bytes in [&mut self.bytes, &mut self.path, &mut self.own_answer] {
             bytes.clear();
             bytes.shrink_to(BYTES_KEPT);

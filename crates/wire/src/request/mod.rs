@@ -33,6 +33,8 @@ pub struct RequestHead {
     connection: ConnectionOptions,
     expects: bool,
     te_trailers: bool,
+    /// The protocol that the connection is to speak from now on.
+    upgrade: Option<Span>,
 }
 
 /// What the rest of a request line says, and the body's length.
@@ -209,6 +211,8 @@ impl RequestHead {
         self.connection = ConnectionOptions::default();
         self.expects = false;
         self.te_trailers = false;
+        self.upgrade = None;
+        let mut upgrades = 0;
         let mut framing = FramingFields::default();
         let mut host = None;
         for field in &self.fields {
@@ -220,6 +224,10 @@ impl RequestHead {
                 Kind::TransferEncoding => framing.add_transfer_encoding(value)?,
                 Kind::Connection => self.connection.add(value),
                 Kind::Expect => self.expects = true,
+                Kind::Upgrade => {
+                    upgrades += 1;
+                    self.upgrade = Some(field.value);
+                }
                 Kind::Te => {
                     let is_trailers = |coding: &[u8]| coding.eq_ignore_ascii_case(b"trailers");
                     self.te_trailers |= field::list(value).any(is_trailers);
@@ -229,6 +237,15 @@ impl RequestHead {
         }
         let framing = framing.finish(version, Framing::None)?;
         self.line = RequestLine { version, framing };
+        // One protocol, in HTTP/1.1, and no body that would have to be told from what follows (RFC 9110 §7.8).
+        let is_upgrade = upgrades == 1
+            && self.connection.upgrade
+            && version == Version::Http11
+            && framing == Framing::None;
+        self.upgrade = self.upgrade.filter(|protocol| {
+            let name = protocol.of(buffer).split(|&byte| byte == b'/').next();
+            is_upgrade && name.is_some_and(token::is_token)
+        });
         if host.is_none() && version == Version::Http11 {
             return Err(RequestError::HostCount);
         }
@@ -342,6 +359,11 @@ impl RequestHead {
     /// Whether the client takes trailers.
     pub fn te_trailers(&self) -> bool {
         self.te_trailers
+    }
+
+    /// The one protocol that the client means to speak on this connection from now on, such as `websocket`.
+    pub fn upgrade<'b>(&self, buffer: &'b [u8]) -> Option<&'b [u8]> {
+        self.upgrade.map(|protocol| protocol.of(buffer))
     }
 
     /// Whether `field` ends at the gateway because a `Connection` line names it.

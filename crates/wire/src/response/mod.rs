@@ -128,6 +128,13 @@ impl ResponseHead {
             }
     }
 
+    /// The protocol that a `101` changes to; `None` where it names none, or several.
+    pub fn upgrade<'b>(&self, buffer: &'b [u8]) -> Option<&'b [u8]> {
+        let mut lines = self.fields.iter().filter(|field| field.kind == Kind::Upgrade);
+        let protocol = lines.next()?.value.of(buffer);
+        (lines.next().is_none() && self.connection.upgrade).then_some(protocol)
+    }
+
     /// Whether `field` ends at the gateway because a `Connection` line names it.
     pub fn is_nominated(&self, buffer: &[u8], field: &Field) -> bool {
         self.connection.nominates && field::is_nominated(buffer, &self.fields, field)

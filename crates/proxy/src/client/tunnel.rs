@@ -1,0 +1,200 @@
+//! A connection that was upgraded: bytes go both ways, and mean nothing to the gateway.
+//!
+//! It holds no generation, so that however long it lasts, nothing is kept of configs that were replaced meanwhile; and no
+//! buffers while nothing moves.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use waypost_wire::field::Framing;
+
+use crate::client::{COMPLETE, Client};
+use crate::exchange::relay::{BodyForm, Relay, RelayError};
+use crate::link::Link;
+use crate::worker::Workspace;
+
+/// The other end of a tunnel.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    pub(super) service: Link,
+    /// How long nothing may move.
+    pub(super) idle: Duration,
+}
+
+/// A direction of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Open,
+    /// All has passed; that the sender has ended is still to be said.
+    Ending,
+    Ended,
+}
+
+/// Why a tunnel stops for now.
+enum Pause {
+    /// Nothing moves, and nothing is held.
+    Quiet,
+    /// It has ended.
+    Over(&'static str, &'static str),
+}
+
+impl Client {
+    /// Passes bytes both ways until both sides have ended, or one breaks, or nothing moves for too long.
+    pub(super) async fn pass_through(&mut self, mut workspace: Box<Workspace>) {
+        let Some(mut tunnel) = self.tunnel.take() else {
+            return self.worker.return_workspace(workspace);
+        };
+        // What was written of the answer so far, or has come behind it, goes first.
+        let form = |link: &Link| match link.frames_bodies() {
+            true => BodyForm::Frames,
+            false => BodyForm::Plain,
+        };
+        workspace.upload.begin(None);
+        let up = form(&tunnel.service);
+        let _ = workspace
+            .upload
+            .begin_body(Framing::UntilClose, up, &mut workspace.from_client);
+        let down = form(&self.link);
+        let _ = workspace
+            .download
+            .begin_body(Framing::UntilClose, down, &mut workspace.from_service);
+        let mut flows = [Flow::Open; 2];
+        let mut moved = Instant::now();
+        let mut received = 0;
+        let over = loop {
+            let pause = poll_fn(|cx| {
+                let pause = self.poll_flows(cx, &mut workspace, &mut tunnel, &mut flows);
+                if workspace.upload.take_progress() | workspace.download.take_progress() {
+                    moved = Instant::now();
+                }
+                if let Some(pause) = pause {
+                    return Poll::Ready(pause);
+                }
+                self.timer.set(moved + tunnel.idle);
+                match self.timer.poll(cx) {
+                    Poll::Ready(()) => Poll::Ready(Pause::Over("gateway", "idle timeout")),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
+            match pause.await {
+                Pause::Over(by, reason) => break (by, reason),
+                Pause::Quiet => {}
+            }
+            received += workspace.download.body_bytes();
+            self.worker.return_workspace(workspace);
+            let stirs = poll_fn(|cx| {
+                let stirs = (flows[0] == Flow::Open && self.link.poll_read_ready(cx).is_ready())
+                    | (flows[1] == Flow::Open && tunnel.service.poll_read_ready(cx).is_ready());
+                self.timer.set(moved + tunnel.idle);
+                match self.timer.poll(cx) {
+                    _ if stirs => Poll::Ready(true),
+                    Poll::Ready(()) => Poll::Ready(false),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
+            let stirs = stirs.await;
+            workspace = self.worker.borrow_workspace();
+            workspace.upload.begin(None);
+            workspace.download.begin(None);
+            let Workspace {
+                upload,
+                download,
+                from_client,
+                from_service,
+                ..
+            } = &mut *workspace;
+            let _ = upload.begin_body(Framing::UntilClose, up, from_client);
+            let _ = download.begin_body(Framing::UntilClose, down, from_service);
+            if !stirs {
+                break ("gateway", "idle timeout");
+            }
+        };
+        received += workspace.download.body_bytes();
+        if let Some(record) = &mut self.record {
+            record.bytes = received;
+            record.answered_now();
+        }
+        self.note_end(over.0, over.1);
+        if over.1 != COMPLETE {
+            self.link.abort();
+        }
+        self.worker.return_workspace(workspace);
+    }
+
+    /// Moves what can be moved, in both directions.
+    fn poll_flows(
+        &mut self,
+        cx: &mut Context<'_>,
+        workspace: &mut Workspace,
+        tunnel: &mut Tunnel,
+        flows: &mut [Flow; 2],
+    ) -> Option<Pause> {
+        let Workspace {
+            upload,
+            download,
+            from_client,
+            from_service,
+            ..
+        } = workspace;
+        let up = poll_flow(
+            cx,
+            &mut flows[0],
+            upload,
+            &mut self.link,
+            from_client,
+            &mut tunnel.service,
+        );
+        let down = poll_flow(
+            cx,
+            &mut flows[1],
+            download,
+            &mut tunnel.service,
+            from_service,
+            &mut self.link,
+        );
+        for (broken, source, sink) in [(up, "client", "service"), (down, "service", "client")] {
+            match broken {
+                Ok(()) => {}
+                Err(RelayError::Sink) => return Some(Pause::Over(sink, "connection reset")),
+                Err(_) => return Some(Pause::Over(source, "connection reset")),
+            }
+        }
+        if *flows == [Flow::Ended; 2] {
+            return Some(Pause::Over("service", COMPLETE));
+        }
+        // Streams of HTTP/2 have no readiness that could be waited for without a buffer.
+        let are_sockets = !self.link.frames_bodies() && !tunnel.service.frames_bodies();
+        let holds_nothing = |relay: &Relay, flow: Flow| flow == Flow::Ended || relay.is_flushed();
+        let is_quiet = are_sockets
+            && from_client.is_empty()
+            && from_service.is_empty()
+            && !flows.contains(&Flow::Ending)
+            && holds_nothing(upload, flows[0])
+            && holds_nothing(download, flows[1]);
+        is_quiet.then_some(Pause::Quiet)
+    }
+}
+
+/// Moves what can be moved in one direction, and passes its end on.
+fn poll_flow(
+    cx: &mut Context<'_>,
+    flow: &mut Flow,
+    relay: &mut Relay,
+    from: &mut Link,
+    source: &mut crate::buffer::Buffer,
+    to: &mut Link,
+) -> Result<(), RelayError> {
+    if *flow == Flow::Open {
+        match relay.poll(cx, from, source, to, || {}) {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(moved) => moved?,
+        }
+        *flow = Flow::Ending;
+    }
+    if *flow == Flow::Ending && to.poll_shutdown(cx).is_ready() {
+        *flow = Flow::Ended;
+    }
+    Ok(())
+}
