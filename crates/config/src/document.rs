@@ -300,10 +300,12 @@ keys! {
         ///
         /// A client of HTTP/2 gets there by an extended CONNECT (RFC 8441).
         upgrade: List<Text> = Fallback("[websocket]"), "[]";
+        /// Whether calls of gRPC-Web, as browsers make them, are translated into calls of gRPC. Only with `to`.
+        grpc_web: bool = Fallback("false"), "true";
     }
 
     /// Conditions of a route; all that are given have to hold.
-    Match, "a match", later ["grpc"] {
+    Match, "a match" {
         /// A host or a wildcard such as `*.example.net`, or a list of which any may hold.
         host: OneOrMany<Text> = Optional, "[api.example.com, \"*.example.net\"]";
         /// A path: `/orders` exactly, `/orders/*` as a prefix, `/users/{id}/cart` with a parameter, or
@@ -321,6 +323,16 @@ keys! {
         client_ip: OneOrMany<Text> = Optional, "[10.0.0.0/8, 192.0.2.7]";
         /// What the client's certificate says, where the listener has `client_auth`.
         client_cert: ClientCert = Optional, "{ san: spiffe://example/web }";
+        /// A call of gRPC: its path and its `content-type`. Without `path`.
+        grpc: Grpc = Optional, "{ service: shop.Orders, method: Get }";
+    }
+
+    /// A call of gRPC. At least one key.
+    Grpc, "a `grpc`" {
+        /// The full name of the service.
+        service: Text = Optional, "shop.Orders";
+        /// The method.
+        method: Text = Optional, "Get";
     }
 
     /// Conditions on the certificate that a client has proved to be its own. At least one key.

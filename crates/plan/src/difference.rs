@@ -222,6 +222,7 @@ mod tests {
                 request_headers: HeaderEdits::default(),
                 timeout: Some(Duration::from_secs(1)),
                 upgrade: Upgrade::default(),
+                grpc_web: false,
             };
             let route = Route {
                 matching: waypost_route::Route {

@@ -55,6 +55,8 @@ pub struct Forward {
     pub timeout: Option<Duration>,
     /// The protocols that a connection may be upgraded to.
     pub upgrade: Upgrade,
+    /// Whether calls of gRPC-Web are translated into calls of gRPC.
+    pub grpc_web: bool,
 }
 
 /// The protocols that a connection may be upgraded to (RFC 9110 §7.8). Anything else is not passed on.

@@ -11,6 +11,7 @@ use waypost_wire::write;
 
 use crate::client_head::{DebugHeaders, Persistence};
 use crate::clock::HttpClock;
+use crate::grpc;
 
 /// Why the gateway answers instead of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,6 +268,37 @@ impl Failure {
     }
 }
 
+/// The form in which a client reads of errors.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum ErrorForm {
+    /// A sentence.
+    #[default]
+    Text,
+    /// The same in JSON.
+    Json,
+    /// The status of a call of gRPC; what the call has as `content-type`.
+    Grpc(Vec<u8>),
+}
+
+impl ErrorForm {
+    /// The form that a request asks for.
+    pub(crate) fn of(head: &RequestHead, buffer: &[u8]) -> Self {
+        match grpc::call_type(head, buffer) {
+            Some(content_type) => Self::Grpc(content_type.to_vec()),
+            None if wants_json(head, buffer) => Self::Json,
+            None => Self::Text,
+        }
+    }
+
+    /// The status of an answer in this form: that of a call that fails stands elsewhere.
+    pub(crate) fn status(&self, failure: Failure) -> u16 {
+        match self {
+            Self::Grpc(_) => 200,
+            Self::Text | Self::Json => failure.status(),
+        }
+    }
+}
+
 /// What an answer is written with, whatever it says.
 pub(crate) struct Envelope<'a> {
     pub(crate) persistence: Persistence,
@@ -278,10 +310,20 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    /// Appends an error; how many bytes of body that is.
-    pub(crate) fn write_failure(&self, failure: Failure, json: bool, out: &mut Vec<u8>) -> usize {
-        let status = failure.status();
-        let (content_type, body) = if json {
+    /// Appends an error in the form that the client reads; how many bytes of body that is.
+    pub(crate) fn write_failure(&self, failure: Failure, form: &ErrorForm, out: &mut Vec<u8>) -> usize {
+        let status = form.status(failure);
+        if let ErrorForm::Grpc(content_type) = form {
+            write_status_line(status, out);
+            write::field(out, b"content-type", content_type);
+            write::field(out, b"grpc-status", grpc::status(failure).to_string().as_bytes());
+            out.extend_from_slice(b"grpc-message: ");
+            grpc::write_message(&failure.message(), out);
+            out.extend_from_slice(b"\r\n");
+            write_proxy_status(failure, out);
+            return self.finish(status, &HeaderEdits::default(), b"", out);
+        }
+        let (content_type, body) = if *form == ErrorForm::Json {
             let title = serde_json::Value::from(write::reason(status));
             let detail = serde_json::Value::from(failure.message());
             let body = format!("{{\"status\":{status},\"title\":{title},\"detail\":{detail}}}\n");
@@ -294,11 +336,7 @@ impl Envelope<'_> {
         };
         write_status_line(status, out);
         write::field(out, b"content-type", content_type.as_bytes());
-        write::field(
-            out,
-            b"proxy-status",
-            format!("waypost; error={}", failure.proxy_error()).as_bytes(),
-        );
+        write_proxy_status(failure, out);
         self.finish(status, &HeaderEdits::default(), body.as_bytes(), out)
     }
 
@@ -358,7 +396,7 @@ impl Envelope<'_> {
 }
 
 /// Whether the client asks for JSON: an `Accept` names it, or a format made of it.
-pub(crate) fn wants_json(head: &RequestHead, buffer: &[u8]) -> bool {
+fn wants_json(head: &RequestHead, buffer: &[u8]) -> bool {
     head.fields()
         .iter()
         .filter(|field| field.kind == Kind::Accept)
@@ -368,6 +406,11 @@ pub(crate) fn wants_json(head: &RequestHead, buffer: &[u8]) -> bool {
             range.eq_ignore_ascii_case(b"application/json")
                 || (range.len() > 5 && range[range.len() - 5..].eq_ignore_ascii_case(b"+json"))
         })
+}
+
+fn write_proxy_status(failure: Failure, out: &mut Vec<u8>) {
+    let reason = format!("waypost; error={}", failure.proxy_error());
+    write::field(out, b"proxy-status", reason.as_bytes());
 }
 
 fn write_status_line(status: u16, out: &mut Vec<u8>) {

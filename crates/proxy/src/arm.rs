@@ -106,6 +106,8 @@ mod tests {
             rewrite: Rewrite::default(),
             request_headers: HeaderEdits::default(),
             timeout: None,
+            upgrade: Default::default(),
+            grpc_web: false,
         };
         let headers: Vec<(String, Vec<u8>)> = headers
             .iter()

@@ -99,6 +99,8 @@ pub(crate) struct ClientHead<'a> {
     pub(crate) debug: Option<DebugHeaders<'a>>,
     /// The value of a `set-cookie` that the gateway adds; empty for none.
     pub(crate) set_cookie: &'a [u8],
+    /// The `content-type`, where it is another one than the service's; the body has another length then.
+    pub(crate) content_type: Option<&'a [u8]>,
     /// The time now, for an answer that does not say when it was made.
     pub(crate) clock: &'a HttpClock,
 }
@@ -108,7 +110,17 @@ impl ClientHead<'_> {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let status = self.answer.status();
         self.write_status_line_and_fields(self.edits, out);
+        if let Some(content_type) = self.content_type
+            && !self.edits.drops(b"content-type")
+        {
+            write::field(out, b"content-type", content_type);
+        }
         match self.answer.framing() {
+            _ if self.content_type.is_some() => {
+                if self.body == BodyToClient::Chunked {
+                    out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+                }
+            }
             // What a service did not say need not be said either.
             Framing::Length(_) if self.body == BodyToClient::Framed => self.write_length_as_sent(out),
             Framing::Length(length) => write::content_length(out, length),
@@ -141,7 +153,11 @@ impl ClientHead<'_> {
         if self.body == BodyToClient::Framed {
             // RFC 8441 §5: the stream is a tunnel once it is answered like any CONNECT, and has no handshake of its own.
             out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-            self.write_fields(self.edits, |name| !name.eq_ignore_ascii_case(b"sec-websocket-accept"), out);
+            self.write_fields(
+                self.edits,
+                |name| !name.eq_ignore_ascii_case(b"sec-websocket-accept"),
+                out,
+            );
         } else {
             self.write_status_line_and_fields(self.edits, out);
             out.extend_from_slice(b"connection: upgrade\r\n");
@@ -193,7 +209,7 @@ impl ClientHead<'_> {
                     | Kind::Upgrade
                     | Kind::HopByHop
                     | Kind::Te
-            );
+            ) || (field.kind == Kind::ContentType && self.content_type.is_some());
             if !ends_here && keeps(name) && !edits.drops(name) && !answer.is_nominated(buffer, field) {
                 write::field(out, name, field.value.of(buffer));
             }

@@ -19,7 +19,7 @@ use waypost_wire::field::{self, Version};
 use waypost_wire::request::RequestHead;
 use waypost_wire::scan::{HeadEnd, HeadScan};
 
-use crate::answer::{Envelope, Failure, wants_json};
+use crate::answer::{Envelope, ErrorForm, Failure};
 use crate::arm::{self, Decider};
 use crate::client::peer::Peer;
 use crate::client_head::{DebugHeaders, Persistence};
@@ -474,12 +474,16 @@ impl Asked<'_> {
             _ => Outcome::Unavailable,
         };
         let mut out = Vec::new();
-        let json = self.parsed && wants_json(&self.head, self.buffer);
+        let form = if self.parsed {
+            ErrorForm::of(&self.head, self.buffer)
+        } else {
+            ErrorForm::Text
+        };
         let route_name = route.map_or("", |route| &route.matching.name);
         self.envelope(route_name, !failure.closes())
-            .write_failure(failure, json, &mut out);
+            .write_failure(failure, &form, &mut out);
         Answer {
-            status: Some(failure.status()),
+            status: Some(form.status(failure)),
             reason: Some(failure.message()),
             ..self.blank(outcome, route, headers_of(&out))
         }

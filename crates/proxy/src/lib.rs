@@ -21,6 +21,7 @@ pub mod explain;
 mod forwarded;
 pub mod gateway;
 pub mod generation;
+mod grpc;
 pub mod limits;
 mod link;
 mod meter;

@@ -11,6 +11,8 @@ use waypost_wire::write;
 use crate::client::peer::Peer;
 use crate::decide::Facts;
 use crate::forwarded::Forwarding;
+use crate::grpc;
+use crate::grpc::web::{self, WebForm};
 
 /// What a copy carries, with the name of its route.
 const MIRROR_MARK: &[u8] = b"x-waypost-mirror";
@@ -45,10 +47,14 @@ impl ServiceHead<'_> {
         if let Some(protocol) = self.upgrade() {
             out.extend_from_slice(b"connection: upgrade\r\n");
             write::field(out, b"upgrade", protocol);
-        } else if head.te_trailers() {
+        } else if head.te_trailers() || self.web_form().is_some() {
             out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
         }
         match head.framing() {
+            // What base64 stands for has another length.
+            Framing::Length(_) if matches!(self.web_form(), Some((WebForm::Text, _))) => {
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            }
             Framing::Length(length) => write::content_length(out, length),
             // HTTP/2 needs no word about it, and gets none.
             Framing::Chunked | Framing::UntilClose => {
@@ -65,6 +71,15 @@ impl ServiceHead<'_> {
     pub(crate) fn upgrade(&self) -> Option<&[u8]> {
         let wanted = self.head.upgrade(self.buffer);
         wanted.filter(|protocol| self.forward.upgrade.allows(protocol))
+    }
+
+    /// The form of gRPC-Web that the request has and the route translates, with its `content-type`.
+    pub(crate) fn web_form(&self) -> Option<(WebForm, &[u8])> {
+        if !self.forward.grpc_web {
+            return None;
+        }
+        let content_type = grpc::call_type(self.head, self.buffer)?;
+        Some((web::form_of(content_type)?, content_type))
     }
 
     /// Appends the request line and all fields but framing and edits. A copy has another mark than the one that
@@ -92,12 +107,21 @@ impl ServiceHead<'_> {
         let borrowed_host = host.is_none().then_some(host_start..out.len());
         out.extend_from_slice(b"\r\n");
 
+        let web = self.web_form();
+        if let Some((form, content_type)) = web
+            && !edits.drops(b"content-type")
+        {
+            out.extend_from_slice(b"content-type: ");
+            form.write_service_type(content_type, out);
+            out.extend_from_slice(b"\r\n");
+        }
         let keeps_underscores = self.listener.limits.underscores == Underscores::Keep;
         for field in head.fields() {
             let name = field.name.of(buffer);
             let travels = match field.kind {
                 Kind::Other => keeps_underscores || !name.contains(&b'_'),
                 Kind::Credentials | Kind::Accept | Kind::Date => true,
+                Kind::ContentType => web.is_none(),
                 Kind::Expect => head.version() == Version::Http11 && mark.is_none(),
                 _ => false,
             } && !mark.is_some_and(|mark| name.eq_ignore_ascii_case(mark));

@@ -77,6 +77,8 @@ pub enum Kind {
     Credentials,
     /// `Accept`.
     Accept,
+    /// `Content-Type`.
+    ContentType,
     /// `Date`, which an answer is given where it has none.
     Date,
 }
@@ -96,6 +98,7 @@ impl Kind {
             9 if is("x-real-ip") => Self::XRealIp,
             9 if is("forwarded") => Self::Forwarded,
             10 if is("connection") => Self::Connection,
+            12 if is("content-type") => Self::ContentType,
             10 if is("keep-alive") => Self::HopByHop,
             13 if is("authorization") => Self::Credentials,
             14 if is("content-length") => Self::ContentLength,
@@ -119,7 +122,13 @@ impl Kind {
                 let forwarded = name.len() > 12 && name[..12].eq_ignore_ascii_case(b"x-forwarded-");
                 !forwarded && !name.eq_ignore_ascii_case(b"trailer")
             }
-            Self::Expect | Self::Accept | Self::Date | Self::Te | Self::Upgrade | Self::HopByHop => true,
+            Self::Expect
+            | Self::Accept
+            | Self::ContentType
+            | Self::Date
+            | Self::Te
+            | Self::Upgrade
+            | Self::HopByHop => true,
             _ => false,
         }
     }

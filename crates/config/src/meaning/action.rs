@@ -77,6 +77,7 @@ pub(super) fn of(
             ),
             ("timeout", route.timeout.as_ref().map(|given| given.key)),
             ("upgrade", route.upgrade.as_ref().map(|given| given.key)),
+            ("grpc_web", route.grpc_web.as_ref().map(|given| given.key)),
         ] {
             if let Some(span) = span {
                 context
@@ -152,6 +153,7 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
         request_headers,
         timeout,
         upgrade,
+        grpc_web: route.grpc_web.as_ref().is_some_and(|web| web.value),
     })
 }
 
@@ -168,16 +170,15 @@ fn upgrade(route: &document::Route, problems: &mut Problems) -> Upgrade {
                 "leave it out: clients speak HTTP/2 from the first byte on, services with `http2: true`",
             )
         } else if !token::is_token(name.split('/').next().unwrap_or(name).as_bytes()) {
-            ("is not the name of a protocol", "write a name such as `websocket`")
+            (
+                "is not the name of a protocol",
+                "write a name such as `websocket`",
+            )
         } else {
             return Some(name.into());
         };
         problems
-            .add(
-                Code::BadValue,
-                protocol.span,
-                format!("{} {what}", quote(name)),
-            )
+            .add(Code::BadValue, protocol.span, format!("{} {what}", quote(name)))
             .help(help);
         None
     });

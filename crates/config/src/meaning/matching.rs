@@ -72,6 +72,13 @@ pub(super) fn of(route: &document::Route, name: Span, context: &mut Context<'_>)
 fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut Context<'_>) {
     let given = &written.value;
     let mut alternative = Alternative::default();
+    if let (Some(grpc), Some(path)) = (&given.grpc, &given.path) {
+        context
+            .problems
+            .add(Code::ConflictingKeys, path.key, "a call of gRPC has its own path")
+            .label(grpc.key, "the call")
+            .help("leave `path` out, or match the path and `content-type` instead of `grpc`");
+    }
     if let Some(path) = &given.path {
         if let Some(pattern) = path_pattern(path, context) {
             matching.patterns.push(Pattern {
@@ -82,10 +89,15 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
             alternative.path = pattern;
         }
     } else {
+        if let Some(grpc) = &given.grpc
+            && let Some(pattern) = grpc_path(grpc, context)
+        {
+            alternative.path = pattern;
+        }
         matching.patterns.push(Pattern {
-            pattern: PathPattern::any(),
-            span: written.span,
-            written: false,
+            pattern: alternative.path.clone(),
+            span: given.grpc.as_ref().map_or(written.span, |grpc| grpc.span),
+            written: given.grpc.is_some(),
         });
     }
     let problems = &mut *context.problems;
@@ -97,6 +109,9 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
         report_refused_methods(methods, problems);
     }
     alternative.headers = conditions(Field::Header, given.headers.as_ref(), problems);
+    if given.grpc.is_some() {
+        alternative.headers.extend(grpc_condition());
+    }
     if let Some(certificate) = &given.client_cert {
         alternative
             .headers
@@ -321,6 +336,59 @@ fn conditions(
         }
     }
     conditions
+}
+
+/// The path of a call of gRPC: `/package.Service/Method`.
+fn grpc_path(written: &At<document::Grpc>, context: &mut Context<'_>) -> Option<PathPattern> {
+    let given = &written.value;
+    if given.given.keys().next().is_none() {
+        context
+            .problems
+            .add(Code::MissingKey, written.key, "the call may be any")
+            .help("add `service` or `method`");
+    }
+    for (name, dots) in [(&given.service, true), (&given.method, false)] {
+        let Some(name) = name else { continue };
+        let is_part =
+            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let is_name = match dots {
+            true => name.value.split('.').all(is_part),
+            false => is_part(&name.value),
+        };
+        if !is_name {
+            context
+                .problems
+                .add(
+                    Code::BadCondition,
+                    name.span,
+                    format!("{} is not a name of gRPC", quote(&name.value)),
+                )
+                .help(if dots {
+                    "write the full name of the service, such as `shop.Orders`"
+                } else {
+                    "write the name of the method alone, such as `Get`"
+                });
+            return None;
+        }
+    }
+    let service = given.service.as_ref().map(|name| &*name.value);
+    let method = given.method.as_ref().map(|name| &*name.value);
+    let text = match (service, method) {
+        (Some(service), Some(method)) => format!("/{service}/{method}"),
+        (Some(service), None) => format!("/{service}/*"),
+        (None, Some(method)) => format!("/{{service}}/{method}"),
+        (None, None) => return None,
+    };
+    path_pattern::parse(&text, context.path_options).ok()
+}
+
+/// What tells a call of gRPC, or of gRPC-Web, from other requests.
+fn grpc_condition() -> Option<FieldCondition> {
+    let regex = Regex::new(r"(?i)^application/grpc(-web(-text)?)?([+; ]|$)").ok()?;
+    Some(FieldCondition {
+        name: "content-type".into(),
+        value: ValueCondition::Matches(regex),
+    })
 }
 
 /// Conditions on a client's certificate. They are looked up as fields are, under names that no header has.

@@ -17,7 +17,7 @@ use waypost_route::table::Found;
 use waypost_wire::body::BodyDecoder;
 use waypost_wire::scan::HeadEnd;
 
-use crate::answer::{Envelope, Failure};
+use crate::answer::{Envelope, ErrorForm, Failure};
 use crate::client::{COMPLETE, Client, Next, debug_headers};
 use crate::client_head::Persistence;
 use crate::exchange::WRITE_STALL;
@@ -156,7 +156,7 @@ impl Client {
         let bytes = workspace.from_client.filled();
         let begins = bytes.get(workspace.scan.start()..).unwrap_or_default();
         workspace.is_head = begins.starts_with(b"HEAD ");
-        workspace.wants_json = false;
+        workspace.error_form = ErrorForm::Text;
         self.note_first_line(workspace);
         self.answer_failure(workspace, snapshot, failure, "", Keeps::No)
             .await
@@ -192,10 +192,11 @@ impl Client {
         let mut out = mem::take(&mut workspace.own_answer);
         out.clear();
         let envelope = self.envelope(workspace, snapshot, route, keeps);
-        let bytes = envelope.write_failure(failure, workspace.wants_json, &mut out);
+        let bytes = envelope.write_failure(failure, &workspace.error_form, &mut out);
+        let status = workspace.error_form.status(failure);
         self.note_failure(failure);
         self.worker.recorder().failed(failure);
-        let next = self.send(failure.status(), bytes, &out, keeps).await;
+        let next = self.send(status, bytes, &out, keeps).await;
         workspace.own_answer = out;
         next
     }

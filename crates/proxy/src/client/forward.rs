@@ -14,7 +14,7 @@ use waypost_wire::field::Framing;
 use waypost_wire::request::RequestError;
 use waypost_wire::scan::HeadEnd;
 
-use crate::answer::Failure;
+use crate::answer::{ErrorForm, Failure};
 use crate::arm::{self, Decider};
 use crate::client::answering::Keeps;
 use crate::client::tunnel::Tunnel;
@@ -24,6 +24,8 @@ use crate::exchange::connect::{self, Lease, Need, lease};
 use crate::exchange::relay::{BodyForm, RelayError};
 use crate::exchange::{ClientSide, End, Exchange, Patience, State};
 use crate::forwarded;
+use crate::grpc;
+use crate::grpc::web::{Recoding, WebForm};
 use crate::link::Link;
 use crate::metrics::Side;
 use crate::mirror::{self, MirrorCopy};
@@ -45,7 +47,12 @@ impl Client {
         found: Found,
     ) -> Next {
         let name = &*route.matching.name;
-        let deadline = forward.timeout.map(|timeout| Instant::now() + timeout);
+        let is_call = matches!(workspace.error_form, ErrorForm::Grpc(_));
+        let asked_for = is_call
+            .then(|| grpc::timeout(&workspace.head, workspace.from_client.filled()))
+            .flatten();
+        let timeout = [forward.timeout, asked_for].into_iter().flatten().min();
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let (arm, set_cookie) = self.pick_arm(workspace, snapshot, listener, forward, found);
         let Some(arm) = arm else {
             return self
@@ -73,15 +80,12 @@ impl Client {
 
         let idempotent = is_idempotent(workspace.head.method(workspace.from_client.filled()));
         // What it is upgraded to outlives the request's bytes.
-        let upgrade = self
-            .service_head(workspace, listener, forward)
-            .upgrade()
-            .map(<[u8]>::to_vec);
+        let head = self.service_head(workspace, listener, forward);
+        let upgrade = head.upgrade().map(<[u8]>::to_vec);
+        let web = head.web_form().map(|(form, _)| form);
         if upgrade.is_none() && workspace.demands_upgrade {
             let failure = Failure::Request(RequestError::Method);
-            return self
-                .answer_instead(workspace, snapshot, end, failure, name)
-                .await;
+            return self.answer_instead(workspace, snapshot, end, failure, name).await;
         }
         let mut need = Need {
             fresh: false,
@@ -109,7 +113,11 @@ impl Client {
         if copy.is_some() {
             workspace.upload.open_tap(mirror::BODY_BYTES_MAX);
         }
-        let form = body_form(framing, &leased.link);
+        if let Some(web) = web {
+            workspace.upload.recode(Recoding::of_request(web));
+        }
+        let changes_length = web == Some(WebForm::Text);
+        let form = body_form(framing, changes_length, &leased.link);
         let begun = workspace
             .upload
             .begin_body(framing, form, &mut workspace.from_client);
@@ -132,6 +140,8 @@ impl Client {
             expects: workspace.head.expects(),
             body_idle: listener.limits.body_idle_timeout,
             upgrade: upgrade.as_deref(),
+            is_call,
+            web,
         };
         let patience = Patience {
             service: service.state().service().timeouts,
@@ -198,7 +208,7 @@ impl Client {
                     return self.answer_after_body(workspace, snapshot, failure, name).await;
                 }
             };
-            if body_form(framing, &leased.link) != form && framing != Framing::None {
+            if body_form(framing, changes_length, &leased.link) != form && framing != Framing::None {
                 // What is held is written in a form that this connection does not take.
                 return self
                     .answer_after_body(workspace, snapshot, Failure::ConnectionTerminated, name)
@@ -377,10 +387,11 @@ impl Client {
 }
 
 /// The form in which a request's body leaves over `link`.
-fn body_form(framing: Framing, link: &Link) -> BodyForm {
+fn body_form(framing: Framing, changes_length: bool, link: &Link) -> BodyForm {
     match framing {
         _ if link.frames_bodies() => BodyForm::Frames,
         Framing::Chunked | Framing::UntilClose => BodyForm::Chunks,
+        Framing::Length(_) if changes_length => BodyForm::Chunks,
         Framing::None | Framing::Length(_) => BodyForm::Plain,
     }
 }

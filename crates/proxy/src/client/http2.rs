@@ -250,7 +250,10 @@ impl Client {
     ) {
         workspace.bytes.clear();
         // RFC 8441 §4: a CONNECT that names a protocol is what an Upgrade is in HTTP/1.
-        let protocol = head.extensions.get::<h2::ext::Protocol>().map(h2::ext::Protocol::as_str);
+        let protocol = head
+            .extensions
+            .get::<h2::ext::Protocol>()
+            .map(h2::ext::Protocol::as_str);
         let upgrade = protocol.map(|protocol| fields::Upgrade {
             protocol,
             key: [self.worker.roll(), self.worker.roll()],

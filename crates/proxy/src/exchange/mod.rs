@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::service::Timeouts;
-use waypost_wire::field::{Framing, Version};
+use waypost_wire::field::{Framing, Kind, Version};
 use waypost_wire::response::{self, ResponseHead};
 use waypost_wire::scan::{HeadEnd, HeadScan};
 
@@ -19,6 +19,7 @@ use crate::buffer::Buffer;
 use crate::client_head::{BodyToClient, ClientHead, DebugHeaders, Persistence};
 use crate::exchange::relay::{Relay, RelayError, Waits};
 use crate::generation::ListenerId;
+use crate::grpc::web::{Recoding, WebForm};
 use crate::link::Link;
 use crate::meter::Meter;
 use crate::mirror::MirrorCopy;
@@ -54,6 +55,10 @@ pub(crate) struct ClientSide<'a> {
     pub(crate) body_idle: Duration,
     /// The protocol that the connection is to be upgraded to.
     pub(crate) upgrade: Option<&'a [u8]>,
+    /// Whether it is a call of gRPC, which may pause for long in either direction.
+    pub(crate) is_call: bool,
+    /// The form of gRPC-Web that the client speaks.
+    pub(crate) web: Option<WebForm>,
 }
 
 /// How long the parts of an exchange may take.
@@ -104,6 +109,8 @@ pub(crate) struct State {
     /// Since when the upload, the answer, the download wait as they do.
     upload_since: Instant,
     download_since: Instant,
+    /// When something moved last, in either direction.
+    moved: Instant,
     /// How long the client was waited for in all.
     client_waited: Duration,
 }
@@ -152,6 +159,7 @@ impl State {
             watching: true,
             upload_since: now,
             download_since: now,
+            moved: now,
             client_waited: Duration::ZERO,
         }
     }
@@ -315,8 +323,12 @@ impl Exchange<'_> {
             self.answer.has_no_body();
         }
         let framing = self.answer.framing();
+        let web_type = self.web_type(bytes).filter(|_| !interim);
         let body = if self.client.frames_bodies() {
             BodyToClient::Framed
+        } else if web_type.is_some() {
+            // Trailers become part of it.
+            BodyToClient::of(Framing::UntilClose, self.side.version)
         } else {
             BodyToClient::of(framing, self.side.version)
         };
@@ -332,6 +344,7 @@ impl Exchange<'_> {
             persistence: Persistence::of(self.side.version, self.state.persists),
             debug: self.side.debug,
             set_cookie: self.side.set_cookie,
+            content_type: web_type.as_deref(),
             clock: self.worker.clock(),
         };
         if interim {
@@ -353,6 +366,9 @@ impl Exchange<'_> {
         head.write(self.download.begin(None));
         self.from_service.consume(end.end);
         self.state.answering = true;
+        if let (Some(form), Some(_)) = (self.side.web, &web_type) {
+            self.download.recode(Recoding::of_answer(form));
+        }
         // A body that breaks its coding in its first bytes has a head in front of it that is not out yet.
         match self.download.begin_body(framing, body.form(), self.from_service) {
             Ok(()) => Ok(true),
@@ -363,6 +379,16 @@ impl Exchange<'_> {
                 Err(Failure::Protocol)
             }
         }
+    }
+
+    /// The `content-type` that a client of gRPC-Web gets, where the answer is that of a call.
+    fn web_type(&self, buffer: &[u8]) -> Option<Vec<u8>> {
+        let form = self.side.web?;
+        let mut fields = self.answer.fields().iter();
+        let content_type = fields.find(|field| field.kind == Kind::ContentType)?;
+        let mut translated = Vec::new();
+        form.write_client_type(content_type.value.of(buffer), &mut translated)
+            .then_some(translated)
     }
 
     /// Takes the head of a `101`, which is one only where it was asked for (RFC 9110 §15.2.2).
@@ -388,6 +414,7 @@ impl Exchange<'_> {
             persistence: Persistence::Implied,
             debug: self.side.debug,
             set_cookie: self.side.set_cookie,
+            content_type: None,
             clock: self.worker.clock(),
         };
         head.write_upgrade(chosen, self.download.begin(None));
@@ -428,6 +455,7 @@ impl Exchange<'_> {
         let (up, down) = (self.upload.take_progress(), self.download.take_progress());
         if up || down {
             let now = Instant::now();
+            self.state.moved = now;
             if up {
                 if upload_waited_for == Waits::Source {
                     self.state.client_waited += now - self.state.upload_since;
@@ -453,7 +481,11 @@ impl Exchange<'_> {
         } else {
             Some(match self.download.waits_for {
                 Waits::Source => (
-                    self.state.download_since + self.patience.service.idle,
+                    if self.side.is_call {
+                        self.state.moved
+                    } else {
+                        self.state.download_since
+                    } + self.patience.service.idle,
                     Overdue::AnswerBody,
                 ),
                 Waits::Sink => (self.state.download_since + WRITE_STALL, Overdue::ClientTakes),
@@ -465,6 +497,11 @@ impl Exchange<'_> {
             Waits::Source if self.awaits_continue() => (
                 self.state.upload_since + self.patience.service.response,
                 Overdue::Answer,
+            ),
+            // Messages of a call come when there is something to say.
+            Waits::Source if self.side.is_call => (
+                self.state.moved + self.patience.service.idle,
+                Overdue::RequestBody,
             ),
             Waits::Source => {
                 let earned =

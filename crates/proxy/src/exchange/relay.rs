@@ -8,6 +8,7 @@ use waypost_wire::field::Framing;
 use waypost_wire::{chunked, write};
 
 use crate::buffer::Buffer;
+use crate::grpc::web::Recoding;
 use crate::link::Link;
 
 /// How much is gathered before it is written.
@@ -35,6 +36,7 @@ pub(crate) struct Relay {
     /// Whether bytes moved since somebody asked.
     progressed: bool,
     tap: Tap,
+    recoding: Recoding,
 }
 
 /// How a body leaves.
@@ -109,6 +111,7 @@ impl Default for Relay {
             waits_for: Waits::Sink,
             progressed: false,
             tap: Tap::Off,
+            recoding: Recoding::None,
         }
     }
 }
@@ -134,6 +137,11 @@ impl Relay {
     pub(crate) fn take_tap(&mut self) -> Option<Tap> {
         let is_settled = self.complete || self.tap == Tap::Overflowed;
         is_settled.then(|| std::mem::take(&mut self.tap))
+    }
+
+    /// Has the body written otherwise than it came. To be said before it begins.
+    pub(crate) fn recode(&mut self, recoding: Recoding) {
+        self.recoding = recoding;
     }
 
     /// Says how the body is framed and in which form it leaves, and takes what is there of it already, so that it
@@ -277,7 +285,9 @@ impl Relay {
 
     /// Whether the body's bytes leave as they came, so that they need not be copied.
     fn passes_unchanged(&self) -> bool {
-        self.form != BodyForm::Chunks && !matches!(self.decoder, BodyDecoder::Chunked(_))
+        self.form != BodyForm::Chunks
+            && !matches!(self.decoder, BodyDecoder::Chunked(_))
+            && self.recoding == Recoding::None
     }
 
     /// Writes from `source` itself.
@@ -321,12 +331,18 @@ impl Relay {
                 .map_err(|_| RelayError::Coding)?;
             let data = &source.filled()[piece.data];
             let count = data.len();
-            self.tap.take_in(data);
-            if self.form == BodyForm::Chunks {
-                write::chunk(&mut self.out, data);
+            let recoded = if self.recoding.keeps_bytes() {
+                None
             } else {
-                self.out.extend_from_slice(data);
-            }
+                let mut recoded = Vec::new();
+                self.recoding
+                    .recode(data, &mut recoded)
+                    .map_err(|_| RelayError::Coding)?;
+                Some(recoded)
+            };
+            let data = recoded.as_deref().unwrap_or(data);
+            self.tap.take_in(data);
+            self.write_data(data);
             self.count(count)?;
             source.consume(piece.consumed);
         }
@@ -334,6 +350,15 @@ impl Relay {
             self.finish(b"")?;
         }
         Ok(())
+    }
+
+    /// Puts data of the body behind what is to be written.
+    fn write_data(&mut self, data: &[u8]) {
+        if self.form == BodyForm::Chunks {
+            write::chunk(&mut self.out, data);
+        } else {
+            self.out.extend_from_slice(data);
+        }
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), RelayError> {
@@ -347,13 +372,26 @@ impl Relay {
     /// Puts the end of the body behind what is to be written. `trailers` are those that the source keeps apart from the
     /// body.
     fn finish(&mut self, trailers: &[u8]) -> Result<(), RelayError> {
-        if std::mem::replace(&mut self.complete, true) || self.form == BodyForm::Plain {
+        if std::mem::replace(&mut self.complete, true) {
             return Ok(());
         }
-        let trailers = match &self.decoder {
-            BodyDecoder::Chunked(decoder) => decoder.trailers(),
-            _ => trailers,
-        };
+        let chunked_trailers;
+        let mut trailers = trailers;
+        if let BodyDecoder::Chunked(decoder) = &self.decoder {
+            chunked_trailers = decoder.trailers().to_vec();
+            trailers = &chunked_trailers;
+        }
+        if self.recoding != Recoding::None {
+            let mut rest = Vec::new();
+            trailers = self
+                .recoding
+                .finish(trailers, &mut rest)
+                .map_err(|_| RelayError::Coding)?;
+            self.write_data(&rest);
+        }
+        if self.form == BodyForm::Plain {
+            return Ok(());
+        }
         let is_chunked = self.form == BodyForm::Chunks;
         if is_chunked {
             self.out.extend_from_slice(b"0\r\n");

@@ -5,7 +5,7 @@ use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
 use waypost_wire::response::ResponseHead;
 use waypost_wire::scan::{HeadEnd, HeadScan};
 
-use crate::answer::wants_json;
+use crate::answer::ErrorForm;
 use crate::buffer::Buffer;
 use crate::decide::Facts;
 use crate::exchange::relay::Relay;
@@ -28,8 +28,8 @@ pub(crate) struct Workspace {
     pub(crate) download: Relay,
     /// Whether the request is a HEAD, so that its answer has no body.
     pub(crate) is_head: bool,
-    /// Whether the client asks for errors in JSON.
-    pub(crate) wants_json: bool,
+    /// The form in which the client reads of errors.
+    pub(crate) error_form: ErrorForm,
     /// Whether the request makes sense only with an upgrade: an extended CONNECT (RFC 8441).
     pub(crate) demands_upgrade: bool,
     /// An answer of the gateway's own.
@@ -44,7 +44,7 @@ impl Workspace {
     pub(crate) fn note_kind(&mut self) {
         let buffer = self.from_client.filled();
         self.is_head = self.head.method(buffer) == b"HEAD";
-        self.wants_json = wants_json(&self.head, buffer);
+        self.error_form = ErrorForm::of(&self.head, buffer);
     }
 
     /// Reads the head that is all there, in front of the client's bytes.
