@@ -2,8 +2,9 @@
 //! they mean. This page is the one definition; parser, schema and reference are made from it.
 
 use waypost_plan::CodeLabel;
-use waypost_plan::listener::{ClientAuthMode, Underscores};
+use waypost_plan::listener::{ClientAuthMode, ProxyProtocol, Underscores};
 use waypost_plan::redirect::Scheme;
+use waypost_plan::service::ProxyVersion;
 use waypost_wire::path::{DoubleSlash, EncodedSlash};
 
 use crate::collections::{List, Named, NonEmptyList, OneOrMany};
@@ -135,9 +136,13 @@ keys! {
         tls: ListenerTls = Optional, "{ certificates: [{ cert: api.crt, key: api.key }] }";
         /// Every request that comes in here is sent elsewhere, such as to the same address under TLS.
         redirect: Redirect = Optional, "{ scheme: https, status: 308 }";
+        /// Whether connections begin with a header of the PROXY protocol, version 1 or 2, that says who the client is: they
+        /// may (`optional`), or have to (`required`). Only `trusted_proxies` are believed; what comes from others is closed
+        /// where it is required.
+        proxy_protocol: ProxyProtocol = Optional, "required";
     }
 
-    /// TLS that ends at a listener.
+    /// TLS at a listener: it ends there, or passes through.
     ListenerTls, "the `tls` of a listener" {
         /// The certificates. A client gets the one for the host that it names, else one whose wildcard covers that, else
         /// the first.
@@ -145,9 +150,12 @@ keys! {
         /// A wildcard covers exactly one label. Where several are for the same host, a client gets one that it can check,
         /// rather of elliptic curves than of RSA. A request for a host that the connection's certificate is not for is
         /// answered 421.
-        certificates: NonEmptyList<Certificate> = Required, "[{ cert: api.crt, key: api.key }]";
+        certificates: NonEmptyList<Certificate> = Optional, "[{ cert: api.crt, key: api.key }]";
         /// The certificates that clients are asked for.
         client_auth: ClientAuth = Optional, "{ ca: clients.crt, mode: required }";
+        /// Whether connections are passed on as they are, by the host that the client names, to the services of `passthrough`
+        /// routes. Without `certificates` and `client_auth`.
+        passthrough: bool = Fallback("false"), "true";
     }
 
     /// The files of a certificate and its key. They are read again whenever they change; a pair that cannot be used leaves
@@ -225,6 +233,9 @@ keys! {
         ///
         /// Without it, they need a certificate that the machine trusts, for the host that stands in their URL.
         tls: ServiceTls = Optional, "{ ca: internal.crt, server_name: users.internal }";
+        /// The version of the PROXY protocol by which it is told who the client is. Its connections are not used for another
+        /// client then.
+        proxy_protocol: ProxyVersion = Optional, "v2";
     }
 
     /// How endpoints under TLS are known, and what they are shown.
@@ -265,7 +276,7 @@ keys! {
 
     /// A named rule: what it matches, what happens, and where it goes.
     ///
-    /// It has exactly one of `to`, `redirect` and `respond`.
+    /// It has exactly one of `to`, `redirect`, `respond` and `passthrough`.
     Route, "a route", later ["retries", "rollout"] {
         /// The name, unique in the configuration: letters, digits, `.`, `_` and `-`.
         name: Text = Required, "orders";
@@ -288,6 +299,10 @@ keys! {
         redirect: Redirect = Optional, "{ status: 308, host: www.example.com }";
         /// The gateway answers by itself.
         respond: Respond = Optional, "{ status: 410, body: gone }";
+        /// The service, or split, that gets connections under TLS as they are, at listeners that pass them through.
+        ///
+        /// Its `match` knows `host`, which is the one that the client names in its handshake, and `client_ip`.
+        passthrough: To = Optional, "{ mail-v1: 90, mail-v2: 10 }";
         /// What the service sees instead of the client's path and host. Only with `to`.
         rewrite: Rewrite = Optional, "{ prefix: /v2/orders }";
         /// Edits to the request. Only with `to`.

@@ -20,7 +20,17 @@ const SHADOWS_MAX: usize = 3;
 ///
 /// What a regex or sheer number left undecided is not reported: a warning is a proof.
 pub(crate) fn report(meaning: &Meaning, problems: &mut Problems) {
-    let Ok(table) = Table::new(meaning.plan.matching()) else {
+    for routes in [meaning.plan.matching(), meaning.plan.passing_through()] {
+        report_among(routes, meaning, problems);
+    }
+}
+
+/// Reports those among `routes`, which are matched together.
+fn report_among(routes: Vec<waypost_route::Route>, meaning: &Meaning, problems: &mut Problems) {
+    if routes.iter().all(|route| route.alternatives.is_empty()) {
+        return;
+    }
+    let Ok(table) = Table::new(routes) else {
         problems.add(
             Code::OutOfRange,
             Span::start_of(0),

@@ -139,7 +139,10 @@ fn same_route(before: &Plan, was: &Route, after: &Plan, is: &Route) -> bool {
         }
         (was, is) => was == is,
     };
-    same_action && was.matching == is.matching && was.response_headers == is.response_headers
+    same_action
+        && was.matching == is.matching
+        && was.response_headers == is.response_headers
+        && was.passes_through == is.passes_through
 }
 
 impl fmt::Display for Difference {
@@ -190,8 +193,6 @@ mod tests {
     use crate::PlanBuilder;
     use crate::header_edits::HeaderEdits;
     use crate::listener::{Bind, Listener};
-    use crate::rewrite::Rewrite;
-    use crate::route::Upgrade;
     use crate::service::Service;
     use std::time::Duration;
     use waypost_route::split::Split;
@@ -213,16 +214,8 @@ mod tests {
         }
         for (name, service, weight) in routes {
             let forward = Forward {
-                split: Split::new(&[*weight]),
-                arms: vec![ids[service]],
-                sticky: None,
-                force: None,
-                mirror: None,
-                rewrite: Rewrite::default(),
-                request_headers: HeaderEdits::default(),
                 timeout: Some(Duration::from_secs(1)),
-                upgrade: Upgrade::default(),
-                grpc_web: false,
+                ..Forward::to(vec![ids[service]], Split::new(&[*weight]))
             };
             let route = Route {
                 matching: waypost_route::Route {
@@ -231,6 +224,7 @@ mod tests {
                 },
                 action: Action::Forward(forward),
                 response_headers: HeaderEdits::default(),
+                passes_through: false,
             };
             builder.add_route(route).unwrap();
         }

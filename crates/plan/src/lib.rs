@@ -245,8 +245,25 @@ impl Plan {
         &self.settings
     }
 
-    /// The routes as matching knows them, in order of declaration.
+    /// The routes as matching of requests knows them, in order of declaration. Those that pass connections through take
+    /// no request.
     pub fn matching(&self) -> Vec<waypost_route::Route> {
-        self.routes.iter().map(|route| route.matching.clone()).collect()
+        self.matching_where(|route| !route.passes_through)
+    }
+
+    /// The routes as matching of connections knows them, in order of declaration. The others take no connection.
+    pub fn passing_through(&self) -> Vec<waypost_route::Route> {
+        self.matching_where(|route| route.passes_through)
+    }
+
+    fn matching_where(&self, takes: impl Fn(&Route) -> bool) -> Vec<waypost_route::Route> {
+        let matching = |route: &Arc<Route>| {
+            let mut matching = route.matching.clone();
+            if !takes(route) {
+                matching.alternatives = [].into();
+            }
+            matching
+        };
+        self.routes.iter().map(matching).collect()
     }
 }

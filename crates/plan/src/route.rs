@@ -21,6 +21,8 @@ pub struct Route {
     pub action: Action,
     /// Edits to the answer: a service's, a redirect, a respond; not the gateway's errors.
     pub response_headers: HeaderEdits,
+    /// Whether it takes connections under TLS, by the host that they ask for, rather than requests. It forwards them.
+    pub passes_through: bool,
 }
 
 /// What happens to a request that a route takes.
@@ -57,6 +59,24 @@ pub struct Forward {
     pub upgrade: Upgrade,
     /// Whether calls of gRPC-Web are translated into calls of gRPC.
     pub grpc_web: bool,
+}
+
+impl Forward {
+    /// Forwarding with nothing else said.
+    pub fn to(arms: Vec<ServiceId>, split: Split) -> Self {
+        Self {
+            split,
+            arms,
+            sticky: None,
+            force: None,
+            mirror: None,
+            rewrite: Rewrite::default(),
+            request_headers: HeaderEdits::default(),
+            timeout: None,
+            upgrade: Upgrade::default(),
+            grpc_web: false,
+        }
+    }
 }
 
 /// The protocols that a connection may be upgraded to (RFC 9110 §7.8). Anything else is not passed on.

@@ -84,8 +84,6 @@ fn sticky_value<'s>(sticky: &Sticky, request: &Request<'_>, scratch: &'s mut Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use waypost_plan::header_edits::HeaderEdits;
-    use waypost_plan::rewrite::Rewrite;
     use waypost_plan::sticky::StickyCookie;
 
     fn check(
@@ -95,19 +93,12 @@ mod tests {
         expected: Decider,
     ) {
         let forward = Forward {
-            split: Split::new(&[1, 1]),
-            arms: Vec::new(),
             sticky: sticky.map(|key| Box::new(Sticky::new("", "users", key))),
             force: force.map(|key| {
                 let values = vec![("always".into(), 1)];
                 Box::new(Force { key, values })
             }),
-            mirror: None,
-            rewrite: Rewrite::default(),
-            request_headers: HeaderEdits::default(),
-            timeout: None,
-            upgrade: Default::default(),
-            grpc_web: false,
+            ..Forward::to(Vec::new(), Split::new(&[1, 1]))
         };
         let headers: Vec<(String, Vec<u8>)> = headers
             .iter()

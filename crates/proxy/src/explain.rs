@@ -3,18 +3,19 @@
 //! The question is written as the bytes of a request and goes through the very functions that traffic goes
 //! through, so that the answer cannot differ from what happens.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::Serialize;
 use waypost_plan::header_edits::HeaderEdits;
-use waypost_plan::listener::Listener;
+use waypost_plan::listener::{Listener, ListenerTls};
 use waypost_plan::redirect::{Redirect, Scheme};
 use waypost_plan::route::{Action, Forward, Route};
+use waypost_plan::service::ServiceId;
 use waypost_route::explain::Scope;
 use waypost_route::path::PathPattern;
 use waypost_route::request::Request;
 use waypost_route::split::Split;
-use waypost_route::table::{Found, Scratch};
+use waypost_route::table::{Found, Scratch, Table};
 use waypost_wire::field::{self, Version};
 use waypost_wire::request::RequestHead;
 use waypost_wire::scan::{HeadEnd, HeadScan};
@@ -245,7 +246,8 @@ impl Question {
 
     /// The client's end of the connection that it comes in by.
     fn peer(&self) -> Peer {
-        Peer::plain(SocketAddr::new(self.client_ip, 0))
+        let end = |ip| SocketAddr::new(ip, 0);
+        Peer::plain(end(self.client_ip), end(Ipv4Addr::UNSPECIFIED.into()))
     }
 
     fn listener<'g>(&self, generation: &'g Generation) -> Result<Option<&'g Listener>, QuestionError> {
@@ -315,6 +317,9 @@ impl Asked<'_> {
         if !listener.serves(self.facts.host()) {
             return self.failure(Failure::HostNotServed, None);
         }
+        if listener.tls == ListenerTls::PassesThrough {
+            return self.pass_through();
+        }
         if let Some(redirect) = &listener.redirect {
             let edits = HeaderEdits::default();
             return self.redirect(listener, None, redirect, &PathPattern::any(), &edits);
@@ -330,7 +335,41 @@ impl Asked<'_> {
             None => self.failure(Failure::NoRoute, None),
             Some(found) => self.act(listener, found),
         };
-        answer.considered = self.considered(&request);
+        answer.considered = self.considered(self.generation.table(), &request);
+        answer
+    }
+
+    /// What becomes of a connection that asks for the host of the request; of the rest of it, nothing is seen.
+    fn pass_through(&self) -> Answer {
+        let request = Request {
+            host: self.facts.host(),
+            path: b"/",
+            query: None,
+            method: b"",
+            client_ip: self.peer.ip(),
+            headers: &Vec::new(),
+        };
+        let table = self.generation.passing_through();
+        let found = table.find(&request, &mut Scratch::default());
+        let route = found.map(|found| (found, &*self.generation.plan().routes()[found.route]));
+        let mut answer = match route {
+            Some((found, route)) => match &route.action {
+                Action::Forward(forward) => {
+                    let decider = arm::decider(forward, &request, &mut Vec::new(), &mut Vec::new());
+                    self.with_arms(forward, decider, found, route, |id| match id {
+                        Some(_) => self.blank(Outcome::Forward, Some(route), Vec::new()),
+                        None => self.failure(Failure::NoEndpoint, Some(route)),
+                    })
+                }
+                _ => self.failure(Failure::NoRoute, None),
+            },
+            None => Answer {
+                status: None,
+                headers: Vec::new(),
+                ..self.failure(Failure::NoRoute, None)
+            },
+        };
+        answer.considered = self.considered(table, &request);
         answer
     }
 
@@ -404,6 +443,46 @@ impl Asked<'_> {
             &mut Vec::new(),
             &mut Vec::new(),
         );
+        self.with_arms(forward, decider, found, route, |id| {
+            if rewritten.is_err() {
+                return self.failure(Failure::Rewrite, Some(route));
+            }
+            let Some(id) = id else {
+                return self.failure(Failure::NoEndpoint, Some(route));
+            };
+            let endpoint = &plan.service(id).endpoints[0];
+            let head = ServiceHead {
+                head: &self.head,
+                buffer: self.buffer,
+                facts: &self.facts,
+                listener,
+                forward,
+                peer: &self.peer,
+                path: &path,
+            };
+            let mut out = Vec::new();
+            head.write(endpoint.authority.as_bytes(), &mut out);
+            let headers = headers_of(&out);
+            let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+            Answer {
+                host: host.map(|(_, value)| value.clone()),
+                path: text(&path),
+                ..self.blank(Outcome::Forward, Some(route), headers.clone())
+            }
+        })
+    }
+
+    /// What becomes of a request, or of a connection, between the arms of `forward`; `to` says what the service gets, if
+    /// one has an endpoint.
+    fn with_arms(
+        &self,
+        forward: &Forward,
+        decider: Decider,
+        found: Found,
+        route: &Route,
+        to: impl FnOnce(Option<ServiceId>) -> Answer,
+    ) -> Answer {
+        let plan = self.generation.plan();
         let live = self.generation.live_weights(found.route);
         let split = &Split::new(live.as_deref().unwrap_or(forward.split.weights()));
         // The arms that may get the request, by position.
@@ -422,31 +501,9 @@ impl Asked<'_> {
             .iter()
             .map(|arm| forward.arms[*arm])
             .find(|id| !plan.service(*id).endpoints.is_empty());
-        let mut answer = match (rewritten, ready) {
+        let mut answer = match ready {
             _ if candidates.is_empty() => self.failure(Failure::NoArm, Some(route)),
-            (Err(_), _) => self.failure(Failure::Rewrite, Some(route)),
-            (Ok(()), None) => self.failure(Failure::NoEndpoint, Some(route)),
-            (Ok(()), Some(id)) => {
-                let endpoint = &plan.service(id).endpoints[0];
-                let head = ServiceHead {
-                    head: &self.head,
-                    buffer: self.buffer,
-                    facts: &self.facts,
-                    listener,
-                    forward,
-                    peer: &self.peer,
-                    path: &path,
-                };
-                let mut out = Vec::new();
-                head.write(endpoint.authority.as_bytes(), &mut out);
-                let headers = headers_of(&out);
-                let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
-                Answer {
-                    host: host.map(|(_, value)| value.clone()),
-                    path: text(&path),
-                    ..self.blank(Outcome::Forward, Some(route), headers.clone())
-                }
-            }
+            ready => to(ready),
         };
         let name = |arm: usize| plan.service(forward.arms[arm]).name.to_string();
         match decider {
@@ -522,13 +579,12 @@ impl Asked<'_> {
         }
     }
 
-    fn considered(&self, request: &Request<'_>) -> Vec<Considered> {
+    fn considered(&self, table: &Table, request: &Request<'_>) -> Vec<Considered> {
         let scope = if self.question.all {
             Scope::All
         } else {
             Scope::HostCovers
         };
-        let table = self.generation.table();
         let considered = table
             .explain(request, scope)
             .into_iter()

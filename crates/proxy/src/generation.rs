@@ -22,6 +22,8 @@ pub struct Generation {
     number: AtomicU64,
     plan: Plan,
     table: Table,
+    /// The routes that pass connections through.
+    passing_through: Table,
     /// Parallel to the plan's services.
     services: Vec<Arc<ServiceState>>,
     /// Parallel to the plan's listeners.
@@ -55,6 +57,7 @@ impl Generation {
     /// When the routes cannot be compiled into a table.
     pub fn compile(plan: Plan) -> Result<Self, TableError> {
         let table = Table::new(plan.matching())?;
+        let passing_through = Table::new(plan.passing_through())?;
         let services = plan
             .services()
             .iter()
@@ -67,6 +70,7 @@ impl Generation {
             live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
             plan,
             table,
+            passing_through,
             services,
             listener_tls: listeners.iter().map(|_| ArcSwapOption::empty()).collect(),
             listeners,
@@ -202,6 +206,11 @@ impl Generation {
     /// The compiled routes; a position in it is one in the plan's routes.
     pub fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// The compiled routes that pass connections through; a position in it is one in the plan's routes.
+    pub fn passing_through(&self) -> &Table {
+        &self.passing_through
     }
 
     /// The state of a service.

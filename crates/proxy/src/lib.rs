@@ -28,6 +28,7 @@ mod meter;
 pub mod metrics;
 mod mirror;
 mod pool;
+mod proxy_protocol;
 mod service_head;
 pub mod sockets;
 mod timer;

@@ -154,6 +154,8 @@ impl MirrorCopy {
             let need = Need {
                 fresh,
                 http1: false,
+                raw: false,
+                ends: None,
                 deadline: Some(by),
             };
             let leased = lease(worker, &self.service, need, &mut 0).await.ok()?;
@@ -164,7 +166,7 @@ impl MirrorCopy {
             } = leased;
             match timeout_at(by, self.exchange(worker, &mut link)).await.ok()? {
                 Delivered::Answered { reusable } => {
-                    if reusable {
+                    if reusable && self.service.keeps_connections() {
                         worker.keep_idle(&self.service, target.address, link);
                     }
                     return Some(());

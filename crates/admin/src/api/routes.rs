@@ -181,6 +181,7 @@ fn view(generation: &Arc<Generation>, position: usize) -> RouteView {
         Action::Redirect(_) | Action::Respond(_) => None,
     };
     let action = match &route.action {
+        Action::Forward(_) if route.passes_through => "passthrough",
         Action::Forward(_) => "forward",
         Action::Redirect(_) => "redirect",
         Action::Respond(_) => "respond",

@@ -32,6 +32,10 @@ pub(super) fn of(
         route.to.as_ref().map(|to| ("to", to.key)),
         route.redirect.as_ref().map(|redirect| ("redirect", redirect.key)),
         route.respond.as_ref().map(|respond| ("respond", respond.key)),
+        route
+            .passthrough
+            .as_ref()
+            .map(|passthrough| ("passthrough", passthrough.key)),
     ]
     .into_iter()
     .flatten()
@@ -67,6 +71,14 @@ pub(super) fn of(
         && *action != "to"
     {
         for (key, span) in [
+            (
+                "response_headers",
+                route
+                    .response_headers
+                    .as_ref()
+                    .filter(|_| *action == "passthrough")
+                    .map(|given| given.key),
+            ),
             ("sticky", route.sticky.as_ref().map(|given| given.key)),
             ("force", route.force.as_ref().map(|given| given.key)),
             ("mirror", route.mirror.as_ref().map(|given| given.key)),
@@ -87,7 +99,7 @@ pub(super) fn of(
                         span,
                         format!("`{key}` has no meaning beside `{action}`"),
                     )
-                    .label(*action_span, "nothing is forwarded")
+                    .label(*action_span, "no request is forwarded")
                     .help(format!("leave it out; `{key}` goes with `to`"));
             }
         }
@@ -102,7 +114,13 @@ pub(super) fn of(
         .respond
         .as_ref()
         .and_then(|given| respond(&given.value, context.problems));
+    let passes = route.passthrough.as_ref().map(|to| {
+        check_passing_match(route, context.problems);
+        let (arms, weights) = split::arms(&to.value, context);
+        Forward::to(arms, Split::new(&weights))
+    });
     match &*given {
+        [("passthrough", _)] => passes.map(Action::Forward),
         [("to", _)] => forward.map(Action::Forward),
         [("redirect", _)] => redirect.map(Action::Redirect),
         [("respond", _)] => respond.map(Action::Respond),
@@ -111,7 +129,33 @@ pub(super) fn of(
 }
 
 fn is_action(key: &str) -> bool {
-    matches!(key, "to" | "redirect" | "respond")
+    matches!(key, "to" | "redirect" | "respond" | "passthrough")
+}
+
+/// Reports conditions on what a connection does not show that is passed through.
+fn check_passing_match(route: &document::Route, problems: &mut Problems) {
+    for one in route.matching.iter().flat_map(|matching| &matching.value.0) {
+        let given = &one.value;
+        for (key, span) in [
+            ("path", given.path.as_ref().map(|given| given.key)),
+            ("method", given.method.as_ref().map(|given| given.key)),
+            ("headers", given.headers.as_ref().map(|given| given.key)),
+            ("query", given.query.as_ref().map(|given| given.key)),
+            ("cookies", given.cookies.as_ref().map(|given| given.key)),
+            ("client_cert", given.client_cert.as_ref().map(|given| given.key)),
+            ("grpc", given.grpc.as_ref().map(|given| given.key)),
+        ] {
+            if let Some(span) = span {
+                problems
+                    .add(
+                        Code::ConflictingKeys,
+                        span,
+                        format!("`{key}` cannot be seen of a connection that is passed through"),
+                    )
+                    .help("only `host` and `client_ip` can; end TLS here with `certificates` to see more");
+            }
+        }
+    }
 }
 
 fn is_known(key: &str) -> bool {
@@ -144,8 +188,6 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
     let upgrade = upgrade(route, context.problems);
     let (arms, weights) = arms?;
     Some(Forward {
-        split: Split::new(&weights),
-        arms,
         sticky: sticky.map(Box::new),
         force: force.map(Box::new),
         mirror,
@@ -154,6 +196,7 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
         timeout,
         upgrade,
         grpc_web: route.grpc_web.as_ref().is_some_and(|web| web.value),
+        ..Forward::to(arms, Split::new(&weights))
     })
 }
 

@@ -100,6 +100,18 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
 
     let mut listener = Listener::new(bind?);
     listener.tls = tls;
+    if let Some(proxy) = &written.proxy_protocol {
+        if listener.trusted_proxies.is_empty() && !written.given.keys().any(|key| key == "trusted_proxies") {
+            problems
+                .add(
+                    Code::ConflictingKeys,
+                    proxy.key,
+                    "nobody is trusted to say who the client is",
+                )
+                .help("name the proxies in front as `trusted_proxies`");
+        }
+        listener.proxy_protocol = proxy.value;
+    }
     listener.redirect = redirect;
     listener.name = written.name.as_ref().map(|name| (*name.value).into());
     listener.hosts = hosts;

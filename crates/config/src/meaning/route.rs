@@ -54,6 +54,7 @@ fn route(written: &At<document::Route>, context: &mut Context<'_>) -> Option<(Ro
         },
         action: action?,
         response_headers,
+        passes_through: route.passthrough.is_some(),
     };
     Some((route, spans))
 }

@@ -81,6 +81,7 @@ fn service(name: &str, written: &document::Service, context: &mut Context<'_>) -
         pool,
         http2: written.http2.as_ref().is_some_and(|http2| http2.value),
         tls,
+        proxy_protocol: written.proxy_protocol.as_ref().map(|version| version.value),
         ..Service::new(name.into(), endpoints)
     }
 }

@@ -1,7 +1,9 @@
 //! Certificates, keys, and whom they are shown to.
 
-use waypost_plan::listener::{CertificateFiles, ClientAuth, ClientAuthMode, ListenerTls, TlsEnd};
-use waypost_plan::service::{EndpointScheme, ServiceTls, Trust};
+use waypost_plan::listener::{
+    CertificateFiles, ClientAuth, ClientAuthMode, ListenerTls, ProxyProtocol, TlsEnd,
+};
+use waypost_plan::service::{EndpointScheme, ProxyVersion, ServiceTls, Trust};
 use waypost_wire::authority::Authority;
 
 use crate::diagnostic::Code;
@@ -16,6 +18,14 @@ words! {
         "optional" => ClientAuthMode::Optional,
         "required" => ClientAuthMode::Required,
     }
+    ProxyProtocol {
+        "optional" => ProxyProtocol::Optional,
+        "required" => ProxyProtocol::Required,
+    }
+    ProxyVersion {
+        "v1" => ProxyVersion::V1,
+        "v2" => ProxyVersion::V2,
+    }
 }
 
 /// The TLS of a listener.
@@ -27,6 +37,35 @@ pub(super) fn of_listener(
         return ListenerTls::Off;
     };
     let given = &written.value;
+    let passthrough = given.passthrough.as_ref().filter(|passes| passes.value);
+    if let Some(passes) = passthrough {
+        let others = [
+            given.certificates.as_ref().map(|given| given.key),
+            given.client_auth.as_ref().map(|given| given.key),
+        ];
+        if let Some(other) = others.into_iter().flatten().next() {
+            context
+                .problems
+                .add(
+                    Code::ConflictingKeys,
+                    other,
+                    "a listener that passes TLS through shows nothing of its own",
+                )
+                .label(passes.key, "it passes through")
+                .help("keep one of them, or make two listeners of it");
+        }
+        return ListenerTls::PassesThrough;
+    }
+    if given.certificates.is_none() && !given.given.keys().any(|key| key == "certificates") {
+        context
+            .problems
+            .add(
+                Code::MissingKey,
+                written.key,
+                "the `tls` of a listener has no `certificates`",
+            )
+            .help("add `certificates: [{ cert: api.crt, key: api.key }]`, or `passthrough: true`");
+    }
     let certificates = given.certificates.iter().flat_map(|list| &list.value.0);
     let certificates = certificates
         .filter_map(|one| certificate(&one.value, context))

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::server::Acceptor;
-use waypost_plan::listener::{Listener, ListenerTls};
+use waypost_plan::listener::{Listener, ListenerTls, ProxyProtocol};
 use waypost_plan::redirect::Scheme;
 use waypost_tls::peer::ClientCertificate;
 use waypost_tls::server::ServerTls;
@@ -20,7 +21,11 @@ use crate::client::peer::Peer;
 use crate::generation::ListenerId;
 use crate::link::Link;
 use crate::link::socket::Socket;
+use crate::proxy_protocol::{self, Introduction};
 use crate::worker::{Seat, Worker};
+
+/// The longest that a client may say before it is known where it wants to go.
+pub(crate) const HELLO_BYTES_MAX: usize = 64 << 10;
 
 /// Everything that a new connection is let in by.
 pub(crate) struct Admission {
@@ -34,19 +39,71 @@ pub(crate) struct Admission {
 impl Admission {
     /// Serves a connection until it ends.
     pub(crate) async fn admit(mut self, stream: TcpStream, peer: SocketAddr) {
-        let peer = Peer::plain(peer);
+        let Ok(local) = stream.local_addr() else {
+            return;
+        };
+        let peer = Peer::plain(peer, local);
         let snapshot = self.worker.snapshot();
         if let Some(listener) = snapshot.listener(self.listener_id) {
             self.listener = Rc::clone(listener);
         }
         let tls = snapshot.generation.server_tls(self.listener_id);
         drop(snapshot);
+        if self.listener.proxy_protocol != ProxyProtocol::Off {
+            let introduced = Box::pin(self.be_introduced(stream, peer)).await;
+            if let Some((stream, peer)) = introduced {
+                self.serve_any(stream, peer, tls).await;
+            }
+            return;
+        }
+        self.serve_any(stream, peer, tls).await;
+    }
+
+    /// Serves whatever the listener says that comes.
+    async fn serve_any(self, stream: TcpStream, peer: Peer, tls: Option<Arc<ServerTls>>) {
         match (&self.listener.tls, tls) {
             (ListenerTls::Off, _) => self.serve(Socket::Tcp(stream), peer).await,
             // What a connection under TLS needs is kept out of all the others.
             (ListenerTls::Ends(_), Some(tls)) => Box::pin(self.serve_tls(stream, peer, tls)).await,
-            (ListenerTls::Ends(_) | ListenerTls::PassesThrough, _) => {}
+            (ListenerTls::Ends(_), None) => {}
+            (ListenerTls::PassesThrough, _) => Box::pin(self.pass_through(stream, peer)).await,
         }
+    }
+
+    /// Takes the header of the PROXY protocol off the connection; `None` when it is to be closed.
+    async fn be_introduced(&self, mut stream: TcpStream, mut peer: Peer) -> Option<(TcpStream, Peer)> {
+        let is_required = self.listener.proxy_protocol == ProxyProtocol::Required;
+        if !self.listener.trusts(peer.ip()) {
+            return (!is_required).then_some((stream, peer));
+        }
+        let taken = timeout(
+            self.listener.limits.header_timeout,
+            proxy_protocol::take(&mut stream),
+        );
+        match taken.await.ok()?.ok()? {
+            Introduction::Header(Some(client)) => peer.is_introduced(client),
+            Introduction::Header(None) => {}
+            Introduction::None if is_required => return None,
+            Introduction::None => {}
+        }
+        Some((stream, peer))
+    }
+
+    /// Passes a connection under TLS on to the service of the host that its client names.
+    async fn pass_through(self, mut stream: TcpStream, peer: Peer) {
+        let hello = timeout(self.listener.limits.handshake_timeout, read_hello(&mut stream));
+        let Ok(Ok((host, read))) = hello.await else {
+            self.worker.recorder().own().handshakes_failed.add(1);
+            return;
+        };
+        let client = Client::new(
+            self.worker,
+            Link::Socket(Socket::Tcp(stream)),
+            Rc::new(peer),
+            self.listener_id,
+            self.listener,
+        );
+        client.serve_connection(host.as_deref(), &read, &self.seat).await;
     }
 
     /// Serves whatever HTTP comes in clear text.
@@ -91,6 +148,29 @@ impl Admission {
             self.serve_http2(socket, Rc::new(peer), Vec::new()).await;
         } else {
             self.serve(socket, peer).await;
+        }
+    }
+}
+
+/// Reads what a client says first, and the host that it names there. Nothing is answered.
+async fn read_hello(stream: &mut TcpStream) -> io::Result<(Option<String>, Vec<u8>)> {
+    let mut acceptor = Acceptor::default();
+    let mut read = Vec::new();
+    let mut piece = vec![0; 4 << 10];
+    loop {
+        let count = stream.read(&mut piece).await?;
+        if count == 0 || read.len() + count > HELLO_BYTES_MAX {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        read.extend_from_slice(&piece[..count]);
+        let mut fresh = &piece[..count];
+        while !fresh.is_empty() {
+            acceptor.read_tls(&mut fresh)?;
+            let accepted = acceptor.accept().map_err(|(error, _)| io::Error::other(error))?;
+            if let Some(accepted) = accepted {
+                let host = accepted.client_hello().server_name().map(str::to_owned);
+                return Ok((host, read));
+            }
         }
     }
 }

@@ -90,6 +90,8 @@ impl Client {
         let mut need = Need {
             fresh: false,
             http1: upgrade.is_some(),
+            raw: false,
+            ends: Some(self.peer.ends()),
             deadline,
         };
         let mut failed = 0;
@@ -166,7 +168,7 @@ impl Client {
             match outcome {
                 End::Complete { reusable, persists } => {
                     self.note_end("service", COMPLETE);
-                    if reusable {
+                    if reusable && service.keeps_connections() {
                         self.worker.keep_idle(&service, address, link);
                     }
                     return after_answer(workspace, persists);
@@ -372,7 +374,7 @@ impl Client {
     }
 
     /// Notes attempts at the service that failed, and whether the last one did not.
-    fn note_attempts(&mut self, failed: u32, reached: bool) {
+    pub(super) fn note_attempts(&mut self, failed: u32, reached: bool) {
         // The first attempt is none that came after another.
         let retries = if reached { failed } else { failed.saturating_sub(1) };
         if retries > 0

@@ -6,6 +6,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod answering;
+mod connection;
 mod forward;
 mod http1;
 pub(crate) mod http2;

@@ -7,6 +7,8 @@ use waypost_plan::redirect::Scheme;
 use waypost_tls::identity::Identity;
 use waypost_tls::peer::ClientCertificate;
 
+use crate::proxy_protocol::Ends;
+
 /// The name by which conditions look up the subject of a client's certificate. No header can have it.
 pub(crate) const SUBJECT: &str = ":client_cert subject";
 /// The name by which conditions look up the alternative names of a client's certificate.
@@ -17,6 +19,8 @@ pub(crate) const SAN: &str = ":client_cert san";
 pub(crate) struct Peer {
     /// The client's end: what the socket says, or what a trusted proxy says of it.
     pub(crate) address: SocketAddr,
+    /// The end that the client has connected to, as the socket says it.
+    pub(crate) local: SocketAddr,
     /// Whether the connection is under TLS.
     pub(crate) scheme: Scheme,
     /// The certificate that it was shown.
@@ -27,13 +31,28 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// A peer in clear text.
-    pub(crate) fn plain(address: SocketAddr) -> Self {
+    pub(crate) fn plain(address: SocketAddr, local: SocketAddr) -> Self {
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
         Self {
-            address: SocketAddr::new(address.ip().to_canonical(), address.port()),
+            address: canonical(address),
+            local: canonical(local),
             scheme: Scheme::Http,
             served: None,
             certificate: None,
         }
+    }
+
+    /// Both ends, for services that ask to be told.
+    pub(crate) fn ends(&self) -> Ends {
+        Ends {
+            client: self.address,
+            local: self.local,
+        }
+    }
+
+    /// Notes who the client is, as a trusted proxy says.
+    pub(crate) fn is_introduced(&mut self, client: SocketAddr) {
+        self.address = SocketAddr::new(client.ip().to_canonical(), client.port());
     }
 
     /// The address; IPv4-mapped ones are IPv4.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -18,6 +19,7 @@ use crate::link::asked::Asked;
 use crate::link::socket::Socket;
 use crate::pool::multiplexed::Multiplexed;
 use crate::pool::{Making, WorkerService};
+use crate::proxy_protocol::{self, Ends};
 use crate::worker::Worker;
 
 /// How many endpoints are tried for one request.
@@ -38,6 +40,10 @@ pub(crate) struct Need {
     pub(crate) fresh: bool,
     /// Only HTTP/1.1 will do, as the connection is to be upgraded.
     pub(crate) http1: bool,
+    /// Bytes are all that is meant: no HTTP, nor TLS of the gateway's.
+    pub(crate) raw: bool,
+    /// Whom a service is told of that asks to be; without it, the gateway speaks for itself.
+    pub(crate) ends: Option<Ends>,
     /// When the route's time is up.
     pub(crate) deadline: Option<Instant>,
 }
@@ -94,11 +100,16 @@ async fn link_to(
     let address = target.address;
     let known = service.state().service();
     let speaks = match known.speaks(&known.endpoints[target.endpoint]) {
+        _ if need.raw => Speaks::Http1,
         Speaks::Http2 if need.http1 => Speaks::Http1,
         Speaks::Tls { .. } if need.http1 => Speaks::Tls { http2: false },
         speaks => speaks,
     };
+    // A connection that tells of one client is not for another, and one that is passed through is nobody else's.
+    let introduces = known.proxy_protocol;
+    let is_own = introduces.is_some() || need.raw;
     let multiplexes = match speaks {
+        _ if is_own => false,
         Speaks::Http1 | Speaks::Tls { http2: false } => false,
         Speaks::Http2 => true,
         Speaks::Tls { http2: true } => !service.chose_http1(address),
@@ -111,12 +122,14 @@ async fn link_to(
         }
     }
     if !need.fresh
+        && !is_own
         && !matches!(speaks, Speaks::Http2)
         && let Some(socket) = service.take(address, Instant::now())
     {
         return Ok((Link::Socket(socket), true));
     }
-    let socket = connect(worker, service, target, speaks, by).await?;
+    let introduction = introduces.map(|version| proxy_protocol::header(version, need.ends));
+    let socket = connect(worker, service, target, speaks, introduction, by).await?;
     service.cells().opened.add(1);
     service.revive(address);
     let http2 = match speaks {
@@ -139,7 +152,9 @@ async fn link_to(
         .map_err(|_| ConnectError::TimedOut)?
         .map_err(|_| ConnectError::Refused)?;
     let stream = multiplexed.stream().ok_or(ConnectError::Refused)?;
-    service.put_multiplexed(address, multiplexed);
+    if !is_own {
+        service.put_multiplexed(address, multiplexed);
+    }
     drop(making);
     Ok((Link::Asked(Box::new(stream.0)), false))
 }
@@ -197,9 +212,16 @@ async fn connect(
     service: &WorkerService,
     target: Target,
     speaks: Speaks,
+    introduction: Option<Vec<u8>>,
     by: Instant,
 ) -> Result<Socket, ConnectError> {
-    let stream = connect_tcp(worker, target.address, by).await?;
+    let mut stream = connect_tcp(worker, target.address, by).await?;
+    if let Some(introduction) = introduction {
+        timeout_at(by, stream.write_all(&introduction))
+            .await
+            .map_err(|_| ConnectError::TimedOut)?
+            .map_err(|_| ConnectError::Refused)?;
+    }
     let Speaks::Tls { http2 } = speaks else {
         return Ok(Socket::Tcp(stream));
     };

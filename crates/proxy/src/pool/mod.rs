@@ -122,6 +122,11 @@ impl WorkerService {
         &self.state
     }
 
+    /// Whether a connection may serve another client after this one.
+    pub(crate) fn keeps_connections(&self) -> bool {
+        self.state.service().proxy_protocol.is_none()
+    }
+
     /// What its connections are counted by.
     pub(crate) fn cells(&self) -> &ServiceCells {
         &self.cells
