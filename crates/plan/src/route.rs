@@ -27,6 +27,10 @@ pub struct Route {
 
 /// What happens to a request that a route takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every route forwards; a box would make each of them larger"
+)]
 pub enum Action {
     /// It goes to a service.
     Forward(Forward),
@@ -80,20 +84,25 @@ impl Forward {
 }
 
 /// The protocols that a connection may be upgraded to (RFC 9110 §7.8). Anything else is not passed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upgrade(pub Box<[Box<str>]>);
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Upgrade {
+    /// `websocket`.
+    #[default]
+    WebSocket,
+    /// These, perhaps none.
+    Only(Box<[Box<str>]>),
+}
 
 impl Upgrade {
     /// Whether `protocol`, as a client names it, is among them. Names compare without case.
     pub fn allows(&self, protocol: &[u8]) -> bool {
-        let mut allowed = self.0.iter();
-        allowed.any(|name| name.as_bytes().eq_ignore_ascii_case(protocol))
-    }
-}
-
-impl Default for Upgrade {
-    fn default() -> Self {
-        Self(["websocket".into()].into())
+        match self {
+            Self::WebSocket => protocol.eq_ignore_ascii_case(b"websocket"),
+            Self::Only(names) => {
+                let mut names = names.iter();
+                names.any(|name| name.as_bytes().eq_ignore_ascii_case(protocol))
+            }
+        }
     }
 }
 

@@ -116,10 +116,10 @@ impl ClientHead<'_> {
             write::field(out, b"content-type", content_type);
         }
         match self.answer.framing() {
+            // The service's length is that of another body.
+            _ if self.content_type.is_some() && self.body != BodyToClient::Chunked => {}
             _ if self.content_type.is_some() => {
-                if self.body == BodyToClient::Chunked {
-                    out.extend_from_slice(b"transfer-encoding: chunked\r\n");
-                }
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
             }
             // What a service did not say need not be said either.
             Framing::Length(_) if self.body == BodyToClient::Framed => self.write_length_as_sent(out),

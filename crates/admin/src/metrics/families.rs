@@ -60,6 +60,8 @@ families! {
     LOADED Gauge "waypost_config_last_load_successful" [] "Whether the last config that was read came into force";
     DAMAGED Gauge "waypost_state_damaged_files" [] "Files of the state that were found damaged, and were set aside";
     STATE_WRITABLE Gauge "waypost_state_writable" [] "Whether dials and revisions can be stored, as far as is known";
+    STALE_FILES Gauge "waypost_stale_files" [] "Files, such as certificates, that cannot be used, so that their last good version stays in use";
+    CERTIFICATE_DAYS Gauge "waypost_certificate_days_to_expiry" ["listener", "certificate"] "Days until a listener's certificate ends, with fractions; below 0 once it has";
     REQUESTS Counter "waypost_requests" ["route", "service", "code"] "Requests by route, service and status of the answer; code 0 is a client that left before the answer, an empty service one that the gateway answered itself, an empty route one that no route took";
     DURATION Histogram "waypost_request_duration_seconds" ["route", "service"] "From the first byte of a request to the last of its answer";
     UPSTREAM_DURATION Histogram "waypost_upstream_duration_seconds" ["route", "service"] "The part of it that the service took, its connection ready";
@@ -68,6 +70,7 @@ families! {
     REFUSALS Counter "waypost_refusals" ["reason"] "Requests that the gateway answered with an error of its own";
     CONNECTIONS_OPEN Gauge "waypost_connections_open" [] "Clients that are connected";
     CONNECTIONS Counter "waypost_connections" [] "Clients that were accepted";
+    HANDSHAKES_FAILED Counter "waypost_tls_handshake_failures" [] "TLS handshakes with clients that came to nothing, those that took too long among them";
     PANICS Counter "waypost_panics" [] "Faults of the gateway that ended a connection; please report them";
     UPSTREAM_OPENED Counter "waypost_upstream_connections" ["service"] "Connections to a service that were opened";
     UPSTREAM_REUSED Counter "waypost_upstream_connections_reused" ["service"] "Times that an idle connection to a service was used again";

@@ -6,7 +6,9 @@
 mod exposition;
 pub mod families;
 
+use jiff::Timestamp;
 use waypost_plan::CodeLabel;
+use waypost_plan::listener::ListenerTls;
 use waypost_proxy::gateway::View;
 use waypost_proxy::metrics::histogram::SHOWN_BOUNDS_US;
 use waypost_proxy::metrics::{Mirrored, Reading};
@@ -22,6 +24,7 @@ pub fn text(shared: &Shared, dialect: Dialect) -> String {
     process(shared, &mut out);
     if let Ok(view) = shared.view() {
         let reading = view.metrics().read();
+        certificates(view, &mut out);
         requests(view, &reading, &mut out);
         connections(view, &reading, &mut out);
         splits(view, &mut out);
@@ -48,6 +51,27 @@ fn process(shared: &Shared, out: &mut Writer) {
         .sample(&[], report.state.damaged.len() as u64);
     out.family(&families::STATE_WRITABLE)
         .sample(&[], u64::from(report.state.writable));
+    out.family(&families::STALE_FILES)
+        .sample(&[], report.stale_files.len() as u64);
+}
+
+/// How long certificates last.
+fn certificates(view: &View, out: &mut Writer) {
+    const DAY: f64 = 24.0 * 60.0 * 60.0;
+    let now = Timestamp::now().as_millisecond() as f64 / 1000.0;
+    out.family(&families::CERTIFICATE_DAYS);
+    for (listener, tls) in view.generation().certificates() {
+        let (ListenerTls::Ends(end), Some(tls)) = (&listener.tls, tls) else {
+            continue;
+        };
+        let name = listener.name.as_deref().unwrap_or(&listener.bind.text);
+        for (files, certificate) in end.certificates.iter().zip(tls.certificates()) {
+            let days = (certificate.identity.not_after() as f64 - now) / DAY;
+            let labels = [("listener", name), ("certificate", &*files.cert)];
+            // Hundredths are enough, and the same in every scrape of a quarter of an hour.
+            out.sample_float(&labels, (days * 100.0).floor() / 100.0);
+        }
+    }
 }
 
 fn requests(view: &View, reading: &Reading, out: &mut Writer) {
@@ -121,6 +145,8 @@ fn connections(view: &View, reading: &Reading, out: &mut Writer) {
     out.family(&families::CONNECTIONS_OPEN)
         .sample(&[], view.connections_open() as u64);
     out.family(&families::CONNECTIONS).sample(&[], reading.accepted);
+    out.family(&families::HANDSHAKES_FAILED)
+        .sample(&[], reading.handshakes_failed);
     out.family(&families::PANICS).sample(&[], reading.panics);
     for (family, value) in [
         (&families::UPSTREAM_OPENED, 0),

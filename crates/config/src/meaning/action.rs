@@ -225,7 +225,7 @@ fn upgrade(route: &document::Route, problems: &mut Problems) -> Upgrade {
             .help(help);
         None
     });
-    Upgrade(protocols.collect())
+    Upgrade::Only(protocols.collect())
 }
 
 fn rewrite(written: &At<document::Rewrite>, patterns: &[Pattern], context: &mut Context<'_>) -> Rewrite {

@@ -103,7 +103,8 @@ impl Http2 {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_concurrent_streams(STREAMS_MAX)
-            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            // The library bounds CONTINUATION by it too. What goes beyond `header_bytes` is answered 431 all the same.
+            .max_header_list_size(u32::try_from(limits.header_bytes.saturating_mul(2)).unwrap_or(u32::MAX))
             .max_local_error_reset_streams(Some(MISTAKES_MAX))
             .max_send_buffer_size(SEND_BUFFER)
             .enable_connect_protocol()
@@ -170,7 +171,14 @@ impl Http2 {
             }
             match connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok(stream))) => return Poll::Ready(Seen::Stream(Box::new(stream))),
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Seen::End),
+                Poll::Ready(Some(Err(error))) => {
+                    // The library has budgets of its own.
+                    if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && watch.excess().is_none() {
+                        self.worker.recorder().failed(Failure::TooManyFrames);
+                    }
+                    return Poll::Ready(Seen::End);
+                }
+                Poll::Ready(None) => return Poll::Ready(Seen::End),
                 Poll::Pending => {}
             }
             let snapshot = self.worker.snapshot();

@@ -20,7 +20,8 @@ pub(crate) enum Socket {
 #[derive(Debug)]
 pub(crate) struct Tls {
     stream: TlsStream<TcpStream>,
-    /// Whether the last read filled what it was given, so that more may be decrypted already than was asked for.
+    /// Whether the last read filled what it was given, or there was none, so that more may be decrypted already than was
+    /// asked for.
     holds_more: bool,
 }
 
@@ -28,7 +29,8 @@ impl Socket {
     pub(crate) fn tls(stream: impl Into<TlsStream<TcpStream>>) -> Self {
         Self::Tls(Box::new(Tls {
             stream: stream.into(),
-            holds_more: false,
+            // What came along with the end of the handshake is decrypted already.
+            holds_more: true,
         }))
     }
 

@@ -35,7 +35,6 @@ impl Watched {
             frames: RefCell::default(),
             excess: Cell::new(None),
         });
-        watch.feed(&read_before);
         Self {
             socket,
             read_before,
@@ -79,6 +78,7 @@ impl AsyncRead for Watched {
         }
         if !self.read_before.is_empty() {
             let taken = self.read_before.len().min(space.remaining());
+            self.watch.feed(&self.read_before[..taken]);
             space.put_slice(&self.read_before[..taken]);
             self.read_before.drain(..taken);
             return Poll::Ready(Ok(()));

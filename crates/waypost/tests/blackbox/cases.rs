@@ -1,5 +1,5 @@
 //! `cases/*.txt`, run three ways: by the naive reference, by the compiled table through `explain`, and by the
-//! real binary over HTTP. The format is described in `cases/README.md`.
+//! real binary, which is asked by HTTP/1 and HTTP/2, in clear and under TLS. The format is described in `cases/README.md`.
 
 use std::fmt::{self, Write as _};
 use std::fs;
@@ -19,7 +19,10 @@ use waypost_wire::target::Target;
 use crate::support::client;
 use crate::support::command::repository;
 use crate::support::gateway::{Gateway, services};
+use crate::support::http2::Http2Client;
+use crate::support::message::Message;
 use crate::support::service::Service;
+use crate::support::tls::{self, Trusting};
 
 /// A test for each file, so that they run side by side.
 macro_rules! files {
@@ -67,6 +70,16 @@ fn every_file_is_run_and_there_are_many_cases() {
     let blocks: Vec<Block> = FILES.iter().flat_map(|file| blocks(file)).collect();
     let requests: usize = blocks.iter().map(|block| block.requests.len()).sum();
     assert!(requests >= 150, "{requests} cases");
+    let cases = || blocks_cases(&blocks);
+    let by_http2 = cases().filter(|case| case.http2().is_some()).count();
+    assert!(
+        by_http2 * 10 >= requests * 9,
+        "{by_http2} of {requests} by HTTP/2"
+    );
+}
+
+fn blocks_cases(blocks: &[Block]) -> impl Iterator<Item = &Case> {
+    blocks.iter().flat_map(|block| &block.requests)
 }
 
 /// Routes, and requests with what is expected of them.
@@ -396,6 +409,78 @@ impl Case {
         } else {
             client.answer()
         };
+        let came = Self::came(&answer);
+        if answer.status() == 400 {
+            client.assert_closed();
+        }
+        came
+    }
+
+    /// What the gateway does under TLS.
+    fn by_tls(&self, gateway: &Gateway, trusting: &Trusting) -> Came {
+        let mut client = trusting.connect(gateway.addresses()[1], "localhost");
+        client.send(self.bytes());
+        let answer = if self.method == "HEAD" {
+            client.answer_to_head()
+        } else {
+            client.answer()
+        };
+        self.in_clear(Self::came(&answer))
+    }
+
+    /// The request as HTTP/2 has it; `None` where the library of the tests does not let it be asked.
+    fn http2(&self) -> Option<http::Request<()>> {
+        let (named, target, is_11) = client::split(&self.url, &self.headers);
+        let given = self
+            .headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let host = given.map(|(_, value)| value.trim()).or(named)?;
+        // The library drops a fragment without a word.
+        if !is_11 || target.contains('#') || self.method == "CONNECT" {
+            return None;
+        }
+        let uri = http::Uri::builder()
+            .scheme("http")
+            .authority(host)
+            .path_and_query(target)
+            .build()
+            .ok()?;
+        let mut request = http::Request::builder().method(&*self.method).uri(uri);
+        for (name, value) in &self.headers {
+            if !name.eq_ignore_ascii_case("host") {
+                request = request.header(name, value.trim());
+            }
+        }
+        if let Some(client) = self.client_ip {
+            request = request.header("x-forwarded-for", client.to_string());
+        }
+        request.body(()).ok()
+    }
+
+    /// What the gateway does by HTTP/2.
+    fn by_http2(&self, client: &Http2Client) -> Option<Came> {
+        let answer = client.ask(self.http2()?, "");
+        Some(self.in_clear(Self::came(&answer)))
+    }
+
+    /// A location under TLS, as it would be in clear: where no scheme is said, it is the client's, and with it goes
+    /// which port is the scheme's default.
+    fn in_clear(&self, mut came: Came) -> Came {
+        let wanted = self.expected.location.as_deref().unwrap_or_default();
+        if let Some(rest) = came
+            .location
+            .as_deref()
+            .and_then(|url| url.strip_prefix("https://"))
+            && wanted.starts_with("http://")
+        {
+            came.location = Some(format!("http://{}", rest.replacen(":80/", "/", 1)));
+        }
+        came
+    }
+
+    /// What an answer shows.
+    fn came(answer: &Message) -> Came {
         let echoed = answer.header("x-echo").is_some();
         let mut came = Came {
             route: answer.header("x-waypost-route").map(str::to_owned),
@@ -408,10 +493,23 @@ impl Case {
             let target = answer.header("x-echo-target").unwrap_or_default();
             came.path = target.split('?').next().map(str::to_owned);
         }
-        if answer.status() == 400 {
-            client.assert_closed();
-        }
         came
+    }
+
+    /// The host in its normal form, for a certificate.
+    fn host(&self) -> Option<String> {
+        let (named, ..) = client::split(&self.url, &self.headers);
+        let given = self
+            .headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let host = given.map(|(_, value)| value.trim()).or(named)?;
+        let mut normal = Vec::new();
+        Authority::parse(host.as_bytes())
+            .ok()?
+            .normalize_into(&mut normal);
+        let host = String::from_utf8(normal).ok()?;
+        Some(host.trim_matches(['[', ']']).to_owned())
     }
 }
 
@@ -450,7 +548,7 @@ fn check_file(file: &str) {
         let keys = listener.trim_start_matches('{').trim_end_matches('}').trim();
         let comma = if keys.is_empty() { "" } else { ", " };
         let config = format!(
-            "listeners: [{{ bind: 127.0.0.1:0{comma}{keys} }}]\nworkers: 1\ndebug_headers: true\n{}routes:\n{}",
+            "listeners:\n- {{ bind: 127.0.0.1:0, name: clear{comma}{keys} }}\n- {{ bind: 127.0.0.1:0, name: tls{comma}{keys}, tls: {{ certificates: [{{ cert: c, key: k }}] }} }}\nworkers: 1\ndebug_headers: true\n{}routes:\n{}",
             services(used),
             block.routes
         );
@@ -461,14 +559,36 @@ fn check_file(file: &str) {
         let loaded = waypost_config::load(&[source], Kind::File, &|_| None)
             .unwrap_or_else(|diagnostics| panic!("{}: {diagnostics:#?}", block.title));
         let generation = Generation::compile(loaded.plan).expect("a table");
-        let gateway = Gateway::with(&config);
+        let authority = tls::Authority::new();
+        let mut hosts: Vec<String> = block.requests.iter().filter_map(Case::host).collect();
+        hosts.push("localhost".to_owned());
+        let hosts: Vec<&str> = hosts.iter().map(|host| &**host).collect();
+        let pair = authority.issue(&hosts);
+        let gateway = Gateway::beside(&[("c", &pair.cert), ("k", &pair.key)], &config);
+        let trusting = Trusting::new(&authority);
+        let both = trusting.clone().offering(&["h2", "http/1.1"]).config();
+        let [clear, secure] = *gateway.addresses() else {
+            panic!("two listeners");
+        };
+        let http2 = [
+            Http2Client::connect(clear),
+            Http2Client::connect_tls(secure, "localhost", both),
+        ];
         for case in &block.requests {
             let ways = [
-                ("the reference", case.by_reference(&generation), false),
-                ("explain", case.by_explain(&generation), true),
-                ("the gateway", case.by_gateway(&gateway), true),
+                ("the reference", Some(case.by_reference(&generation)), false),
+                ("explain", Some(case.by_explain(&generation)), true),
+                ("the gateway", Some(case.by_gateway(&gateway)), true),
+                (
+                    "the gateway under TLS",
+                    Some(case.by_tls(&gateway, &trusting)),
+                    true,
+                ),
+                ("the gateway by HTTP/2", case.by_http2(&http2[0]), true),
+                ("the gateway by HTTP/2 under TLS", case.by_http2(&http2[1]), true),
             ];
             for (way, came, knows_all) in ways {
+                let Some(came) = came else { continue };
                 if let Some(differences) = case.expected.differs(&came, knows_all) {
                     let _ = writeln!(
                         failures,

@@ -111,6 +111,24 @@ impl Gateway {
         Self::run(directory, path, &[])
     }
 
+    /// Serves this config, with these files beside it.
+    pub(crate) fn beside(files: &[(&str, &str)], config: impl AsRef<str>) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text).expect("a written file");
+        }
+        let path = directory.path().join("waypost.yaml");
+        fs::write(&path, with_admin(config.as_ref())).expect("a written config");
+        Self::run(directory, path, &[])
+    }
+
+    /// Replaces a file beside the config, by renaming a new one into its place.
+    pub(crate) fn place(&self, name: &str, text: &str) {
+        let beside = self.directory().join(format!("{name}.new"));
+        fs::write(&beside, text).expect("a written file");
+        fs::rename(&beside, self.directory().join(name)).expect("a renamed file");
+    }
+
     /// Sends every request to `service`.
     pub(crate) fn to(service: &Service) -> Self {
         Self::with(everything_to(service, LISTENER))
@@ -360,7 +378,8 @@ fn with_admin(config: &str) -> String {
 
 /// The address in a line that announces a listener.
 fn listening(line: &str) -> Option<SocketAddr> {
-    line.strip_prefix("listening on http://")?.parse().ok()
+    let url = line.strip_prefix("listening on ")?;
+    url.split_once("://")?.1.parse().ok()
 }
 
 /// `services:` with an entry for each.

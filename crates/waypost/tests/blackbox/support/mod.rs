@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod gateway;
+pub(crate) mod http2;
 pub(crate) mod message;
 pub(crate) mod service;
+pub(crate) mod tls;
 
 /// How long anything is waited for before the test fails. It never decides what a passing test does.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

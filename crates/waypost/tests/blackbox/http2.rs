@@ -1,0 +1,394 @@
+//! HTTP/2 from clients and to services: that an exchange is the same, whichever way it comes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use h2::Reason;
+use http::{HeaderMap, Request, Response};
+use rustix::process::Signal;
+
+use crate::support::gateway::{Gateway, LISTENER, everything_to};
+use crate::support::http2::{Http2Client, Http2Service, get};
+use crate::support::service::{Service, ok};
+
+/// Sends every request to a service that speaks HTTP/2.
+fn to_http2(service: &Http2Service) -> String {
+    format!(
+        "{LISTENER}services: {{ s: {{ endpoints: [\"{}\"], http2: true }} }}\nroutes: [{{ name: all, to: s }}]\n",
+        service.url()
+    )
+}
+
+#[test]
+fn a_request_reaches_a_service_of_http1_as_any_other() {
+    let service = Service::echo("a");
+    let gateway = Gateway::to(&service);
+    let client = Http2Client::connect(gateway.address());
+    let request = Request::post("http://a.test:81/x?y=%20z")
+        .header("x-one", "1")
+        .header("x-one", "2")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
+        .header("te", "trailers")
+        .header("content-length", "5");
+    let answer = client.ask(request.body(()).unwrap(), "hello").json();
+    assert_eq!(answer["target"], "/x?y=%20z");
+    assert_eq!(answer["body"], "hello");
+    let head = service.received().join("");
+    for line in [
+        "POST /x?y=%20z HTTP/1.1\r\n",
+        "Host: a.test:81\r\n",
+        "cookie: a=1; b=2\r\n",
+        "x-one: 1\r\nx-one: 2\r\n",
+        "te: trailers\r\n",
+        "content-length: 5\r\n",
+        "x-forwarded-proto: http\r\n",
+    ] {
+        assert!(head.contains(line), "{line:?} in {head}");
+    }
+    assert!(!head.contains("transfer-encoding"), "{head}");
+}
+
+#[test]
+fn a_body_of_unknown_length_is_sent_in_chunks_and_none_is_none() {
+    let service = Service::echo("a");
+    let gateway = Gateway::to(&service);
+    let client = Http2Client::connect(gateway.address());
+    let request = Request::put("http://a/x").body(()).unwrap();
+    let answer = client.ask(request, "some body").json();
+    assert_eq!(answer["body"], "some body");
+    assert!(
+        service
+            .received()
+            .join("")
+            .contains("transfer-encoding: chunked\r\n")
+    );
+    client.get("http://a/nothing");
+    client.ask(Request::post("http://a/empty").body(()).unwrap(), "");
+    let received = service.received().join("");
+    let (_, rest) = received.split_once("GET /nothing").unwrap();
+    let (nothing, empty) = rest.split_once("POST /empty").unwrap();
+    assert!(
+        !nothing.contains("content-length") && !nothing.contains("transfer-encoding"),
+        "{nothing}"
+    );
+    assert!(empty.contains("content-length: 0\r\n"), "{empty}");
+}
+
+#[test]
+fn an_answer_arrives_with_its_length_or_trailers_or_not_at_all() {
+    let service = Service::scripted(|talk| {
+        while let Some(request) = talk.request() {
+            talk.send(match request.target() {
+                "/length" => ok("length"),
+                "/chunks" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nchu\r\n3\r\nnks\r\n0\r\nX-Sum: 6\r\n\r\n".to_owned(),
+                "/head" => "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n".to_owned(),
+                "/nothing" => "HTTP/1.1 204 No Content\r\nConnection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=1\r\n\r\n".to_owned(),
+                "/short" => {
+                    talk.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort");
+                    return;
+                }
+                "/broken" => {
+                    talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n");
+                    return;
+                }
+                _ => "HTTP/1.1 200\nOK\r\n\r\n".to_owned(),
+            });
+        }
+    });
+    let gateway = Gateway::to(&service);
+    let client = Http2Client::connect(gateway.address());
+    let length = client.get("http://a/length");
+    assert_eq!(
+        (length.text(), length.header("content-length")),
+        ("length".to_owned(), Some("6"))
+    );
+    let chunks = client.get("http://a/chunks");
+    assert_eq!(chunks.text(), "chunks");
+    assert_eq!(chunks.trailers, [("x-sum".to_owned(), "6".to_owned())]);
+    assert_eq!(chunks.header("transfer-encoding"), None);
+    let head = client.ask(Request::head("http://a/head").body(()).unwrap(), "");
+    assert_eq!(
+        (head.text(), head.header("content-length")),
+        (String::new(), Some("7"))
+    );
+    let nothing = client.get("http://a/nothing");
+    assert_eq!(nothing.status(), 204);
+    for gone in ["connection", "x-hop", "keep-alive", "content-length"] {
+        assert_eq!(nothing.header(gone), None, "{gone}");
+    }
+    // What is cut off is reset, and never looks complete.
+    for path in ["short", "broken"] {
+        let error = client.try_ask(get(&format!("http://a/{path}")), "").unwrap_err();
+        assert!(error.is_reset(), "{path}: {error}");
+    }
+    assert_eq!(client.get("http://a/garbage").status(), 502);
+}
+
+#[test]
+fn streams_of_a_connection_do_not_wait_for_each_other() {
+    let (arrived, arrivals) = std::sync::mpsc::channel();
+    let (let_go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(std::sync::Mutex::new(gate));
+    let service = Service::scripted(move |talk| {
+        while let Some(request) = talk.request() {
+            if request.target() == "/slow" {
+                arrived.send(()).unwrap();
+                let _ = gate.lock().unwrap().recv();
+            }
+            talk.send(ok(request.target()));
+        }
+    });
+    let gateway = Gateway::to(&service);
+    let client = Http2Client::connect(gateway.address());
+    let mut slow = client.open(get("http://a/slow"), true);
+    arrivals.recv().unwrap();
+    for _ in 0..10 {
+        assert_eq!(client.get("http://a/fast").text(), "/fast");
+    }
+    let_go.send(()).unwrap();
+    assert_eq!(slow.answer().unwrap().text(), "/slow");
+}
+
+#[test]
+fn large_bodies_pass_both_ways_and_a_slow_reader_holds_up_only_itself() {
+    let body = "0123456789".repeat(300_000);
+    let answer = ok(&body);
+    let service = Service::named("s", move |talk| {
+        while let Some(request) = talk.request() {
+            talk.send(if request.method() == "POST" {
+                ok(&request.body.len().to_string())
+            } else {
+                answer.clone()
+            });
+        }
+    });
+    let gateway = Gateway::to(&service);
+    let client = Http2Client::connect(gateway.address());
+    let mut unread = client.open(get("http://a/"), true);
+    assert_eq!(unread.head().unwrap().status(), 200);
+    assert_eq!(client.get("http://a/").body.len(), body.len());
+    let mut upload = client.open(Request::post("http://a/").body(()).unwrap(), false);
+    for part in body.as_bytes().chunks(60_000) {
+        upload.sender.reserve_capacity(part.len());
+        upload.send(part, false);
+    }
+    upload.send(b"", true);
+    assert_eq!(upload.answer().unwrap().text(), body.len().to_string());
+    let mut come = 0;
+    while let Some(piece) = unread.piece() {
+        come += piece.unwrap().len();
+    }
+    assert_eq!(come, body.len());
+}
+
+#[test]
+fn interim_answers_are_passed_on_and_a_body_waits_for_them() {
+    let service = Service::scripted(|talk| {
+        talk.request_head();
+        talk.send("HTTP/1.1 100 Continue\r\n\r\n");
+        talk.expect("hello");
+        talk.send(ok("done"));
+    });
+    let gateway = Gateway::to(&service);
+    let client = Http2Client::connect(gateway.address());
+    let request = Request::post("http://a/")
+        .header("expect", "100-continue")
+        .header("content-length", "5");
+    let mut stream = client.open(request.body(()).unwrap(), false);
+    service.wait_for("expect: 100-continue");
+    stream.send(b"hello", true);
+    assert_eq!(stream.answer().unwrap().text(), "done");
+}
+
+#[test]
+fn a_client_that_resets_its_stream_is_gone_and_others_stay() {
+    let service = Service::scripted(|talk| {
+        while let Some(request) = talk.request_head() {
+            if request.target() == "/left" {
+                talk.read_to_end();
+                return;
+            }
+            talk.send(ok("here"));
+        }
+    });
+    let gateway = Gateway::to(&service);
+    let client = Http2Client::connect(gateway.address());
+    let mut left = client.open(get("http://a/left"), true);
+    service.wait_for("GET /left");
+    left.sender.send_reset(Reason::CANCEL);
+    assert_eq!(client.get("http://a/here").text(), "here");
+    // The service's connection is closed, which its script waits for; the gateway counts a client that left.
+    crate::support::wait_for("the count", || {
+        let metrics = gateway.admin("GET", "/metrics", "", "").text();
+        metrics.contains("code=\"0\"} 1").then_some(())
+    });
+}
+
+#[test]
+fn a_drain_lets_streams_end_and_takes_no_more() {
+    let (let_go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let service = Service::scripted(move |talk| {
+        talk.request();
+        let _ = gate.lock().unwrap().recv();
+        talk.send(ok("late"));
+    });
+    let mut gateway = Gateway::to(&service);
+    let client = Http2Client::connect(gateway.address());
+    let idle = Http2Client::connect(gateway.address());
+    let mut stream = client.open(get("http://a/"), true);
+    service.wait_for("GET /");
+    gateway.signal(Signal::TERM);
+    client.wait_for_end();
+    idle.wait_for_end();
+    let_go.send(()).unwrap();
+    assert_eq!(stream.answer().unwrap().text(), "late");
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn a_listener_that_is_removed_says_goodbye() {
+    let service = Service::echo("a");
+    let two = "listeners: [{ bind: 127.0.0.1:0, name: x }, { bind: 127.0.0.1:0, name: y }]\nworkers: 1\n";
+    let gateway = Gateway::with(everything_to(&service, two));
+    let client = Http2Client::connect(gateway.addresses()[1]);
+    assert_eq!(client.get("http://a/").status(), 200);
+    let one = "listeners: [{ bind: 127.0.0.1:0, name: x }]\nworkers: 1\n";
+    gateway.rewrite(everything_to(&service, one));
+    gateway.wait_for_revision(2);
+    client.wait_for_end();
+    assert_eq!(gateway.get("http://a/").status(), 200);
+}
+
+#[test]
+fn a_service_of_http2_gets_requests_of_both_kinds_on_one_connection() {
+    let service = Http2Service::start(|request, mut respond| async move {
+        let (head, mut body) = request.into_parts();
+        let mut read = 0;
+        while let Some(data) = body.data().await {
+            let data = data.unwrap();
+            let _ = body.flow_control().release_capacity(data.len());
+            read += data.len();
+        }
+        let trailers = body.trailers().await.unwrap().unwrap_or_default();
+        let text = format!(
+            "{} {} {:?} {read} {:?}",
+            head.method,
+            head.uri,
+            head.headers.get("x-one"),
+            trailers.get("x-sum")
+        );
+        let mut stream = respond.send_response(Response::new(()), false).unwrap();
+        stream.send_data(Bytes::from(text), false).unwrap();
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-end", "1".parse().unwrap());
+        stream.send_trailers(trailers).unwrap();
+    });
+    let gateway = Gateway::with(to_http2(&service));
+    let expected = |body: &str| format!("POST http://a.test/x?y Some(\"1\") {body}");
+    let answer = gateway.ask(
+        "POST /x?y HTTP/1.1\r\nHost: a.test\r\nX-One: 1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 5\r\n\r\n",
+    );
+    assert_eq!(answer.text(), expected("5 Some(\"5\")"));
+    assert_eq!(answer.trailers, [("x-end".to_owned(), "1".to_owned())]);
+    let answer =
+        gateway.ask("POST /x?y HTTP/1.1\r\nHost: a.test\r\nX-One: 1\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(answer.text(), expected("5 None"));
+    let client = Http2Client::connect(gateway.address());
+    let request = Request::post("http://a.test/x?y")
+        .header("x-one", "1")
+        .body(())
+        .unwrap();
+    let answer = client.ask(request, "hello");
+    assert_eq!(answer.text(), expected("5 None"));
+    assert_eq!(answer.trailers, [("x-end".to_owned(), "1".to_owned())]);
+    let metrics = gateway.admin("GET", "/metrics", "", "").text();
+    assert!(
+        metrics.contains("waypost_upstream_connections_total{service=\"s\"} 1\n"),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn a_connection_grows_into_several_when_its_streams_run_out() {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(2);
+    let (open, gate) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(tokio::sync::Semaphore::new(0)),
+    );
+    let (opened, held) = (Arc::clone(&open), Arc::clone(&gate));
+    let service = Http2Service::with(builder, move |request, mut respond| {
+        let (open, gate) = (Arc::clone(&opened), Arc::clone(&held));
+        async move {
+            if request.uri().path() == "/held" {
+                open.fetch_add(1, Ordering::SeqCst);
+                gate.acquire().await.unwrap().forget();
+            }
+            respond.send_response(Response::new(()), true).unwrap();
+        }
+    });
+    let gateway = Gateway::with(to_http2(&service));
+    // The service's limit is known once a connection has been used.
+    assert_eq!(gateway.get("http://a/").status(), 200);
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..5)
+            .map(|_| scope.spawn(|| gateway.get("http://a/held").status()))
+            .collect();
+        crate::support::wait_for("five requests at once", || {
+            (open.load(Ordering::SeqCst) == 5).then_some(())
+        });
+        gate.add_permits(5);
+        for asked in asked {
+            assert_eq!(asked.join().unwrap(), 200);
+        }
+    });
+    let metrics = gateway.admin("GET", "/metrics", "", "").text();
+    assert!(
+        metrics.contains("waypost_upstream_connections_total{service=\"s\"} 3\n"),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn what_a_service_has_not_begun_is_asked_again_and_nothing_else() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let service = Http2Service::start(move |request, mut respond| {
+        let count = counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            match request.uri().path() {
+                "/refused" if count == 0 => respond.send_reset(Reason::REFUSED_STREAM),
+                "/cancelled" => respond.send_reset(Reason::CANCEL),
+                _ => {
+                    respond.send_response(Response::new(()), true).unwrap();
+                }
+            }
+        }
+    });
+    let gateway = Gateway::with(to_http2(&service));
+    let post = |path: &str| {
+        gateway
+            .ask(format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
+            ))
+            .status()
+    };
+    assert_eq!(post("/refused"), 200);
+    assert_eq!(asked.swap(0, Ordering::SeqCst), 2);
+    assert_eq!(post("/cancelled"), 502);
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_service_in_clear_text_can_be_named_by_its_own_scheme() {
+    let service = Http2Service::start(|_, mut respond| async move {
+        respond.send_response(Response::new(()), true).unwrap();
+    });
+    let config = to_http2(&service)
+        .replace("http://", "h2c://")
+        .replace(", http2: true", "");
+    assert_eq!(Gateway::with(config).get("http://a/").status(), 200);
+}

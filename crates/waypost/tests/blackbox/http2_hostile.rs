@@ -1,0 +1,295 @@
+//! What clients of HTTP/2 may not send, frame by frame, with a recording service behind that must not see a byte of it.
+
+use crate::support::gateway::Gateway;
+use crate::support::http2::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frames, GOAWAY, HEADERS, PING, PRIORITY,
+    PROTOCOL_ERROR, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get,
+};
+use crate::support::service::Service;
+
+type Fields<'a> = &'a [(&'a [u8], &'a [u8])];
+type Head<'a> = Vec<(&'a [u8], &'a [u8])>;
+
+/// The head of a plain GET, with further fields.
+fn with<'a>(further: Fields<'a>) -> Head<'a> {
+    let mut fields: Head<'a> = vec![
+        (b":method", b"GET"),
+        (b":scheme", b"http"),
+        (b":path", b"/x"),
+        (b":authority", b"a"),
+    ];
+    fields.extend_from_slice(further);
+    fields
+}
+
+/// The head of a plain GET, with another value of one of its fields.
+fn instead<'a>(name: &[u8], value: &'a [u8]) -> Head<'a> {
+    let mut fields = with(&[]);
+    for field in &mut fields {
+        if field.0 == name {
+            field.1 = value;
+        }
+    }
+    fields
+}
+
+#[test]
+fn malformed_fields_reset_the_stream_and_reach_nobody() {
+    let service = Service::echo("a");
+    let gateway = Gateway::to(&service);
+    let heads: Vec<(&str, Head<'_>)> = vec![
+        ("CR in a value", with(&[(b"x", b"1\r2")])),
+        ("LF in a value", with(&[(b"x", b"1\n2")])),
+        ("CRLF in a value", with(&[(b"x", b"1\r\ny: 2")])),
+        ("NUL in a value", with(&[(b"x", b"1\x002")])),
+        ("DEL in a value", with(&[(b"x", b"1\x7f2")])),
+        ("a blank before a value", with(&[(b"x", b" 1")])),
+        ("a tab behind a value", with(&[(b"x", b"1\t")])),
+        ("CR in a name", with(&[(b"x\r", b"1")])),
+        ("LF in a name", with(&[(b"x\ny", b"1")])),
+        ("NUL in a name", with(&[(b"x\x00", b"1")])),
+        ("a blank in a name", with(&[(b"x y", b"1")])),
+        ("a colon in a name", with(&[(b"x:y", b"1")])),
+        ("an empty name", with(&[(b"", b"1")])),
+        ("upper case in a name", with(&[(b"X", b"1")])),
+        ("bytes beyond ASCII in a name", with(&[(b"x\xc3\xbc", b"1")])),
+        ("transfer-encoding", with(&[(b"transfer-encoding", b"chunked")])),
+        ("connection", with(&[(b"connection", b"close")])),
+        ("keep-alive", with(&[(b"keep-alive", b"1")])),
+        ("upgrade", with(&[(b"upgrade", b"websocket")])),
+        ("proxy-connection", with(&[(b"proxy-connection", b"close")])),
+        ("te", with(&[(b"te", b"gzip")])),
+        (
+            "a pseudo-header behind a field",
+            with(&[(b"x", b"1"), (b":path", b"/y")]),
+        ),
+        ("a pseudo-header twice", with(&[(b":path", b"/y")])),
+        ("an unknown pseudo-header", with(&[(b":x", b"1")])),
+        ("a pseudo-header of an answer", with(&[(b":status", b"200")])),
+        ("no method", with(&[])[1..].to_vec()),
+        ("an empty path", instead(b":path", b"")),
+        (
+            "CRLF in the path",
+            instead(b":path", b"/x HTTP/1.1\r\nHost: b\r\n\r\n"),
+        ),
+        ("a blank in the method", instead(b":method", b"GET /x")),
+        ("CRLF in the method", instead(b":method", b"GET\r\n")),
+        ("CRLF in the authority", instead(b":authority", b"a\r\nx: 1")),
+        ("a blank in the authority", instead(b":authority", b"a b")),
+        ("a length that is no number", with(&[(b"content-length", b"+1")])),
+        ("a length without a body", with(&[(b"content-length", b"5")])),
+        (
+            "two lengths",
+            with(&[(b"content-length", b"0"), (b"content-length", b"1")]),
+        ),
+    ];
+    for (what, fields) in heads {
+        let mut frames = Frames::connect(gateway.address());
+        frames.head(1, END_STREAM, &fields);
+        // The stream is reset, or refused by a status where HTTP/1 has one, or the whole connection is given up.
+        let ended = loop {
+            let frame = frames
+                .next()
+                .unwrap_or_else(|| panic!("{what}: the connection ends without a word"));
+            if matches!(frame.kind, RST_STREAM | GOAWAY | HEADERS) {
+                break frame;
+            }
+        };
+        assert_ne!(ended.payload, [0x88], "{what}: it is answered with 200");
+    }
+    assert_eq!(service.received(), Vec::<String>::new());
+    assert_eq!(gateway.get("http://a/alive").status(), 200);
+}
+
+#[test]
+fn a_value_that_http1_could_not_say_is_a_protocol_error() {
+    let service = Service::echo("a");
+    let gateway = Gateway::to(&service);
+    for value in [&b" 1"[..], b"1 ", b"\t", b" "] {
+        let mut frames = Frames::connect(gateway.address());
+        frames.head(1, END_STREAM, &with(&[(b"x", value)]));
+        assert_eq!(frames.reset_of(1), PROTOCOL_ERROR, "{value:?}");
+    }
+    assert_eq!(service.received(), Vec::<String>::new());
+}
+
+#[test]
+fn what_http1_refuses_is_refused_with_the_same_status() {
+    let service = Service::echo("a");
+    let gateway = Gateway::to(&service);
+    let client = crate::support::http2::Http2Client::connect(gateway.address());
+    let status = |request: http::Request<()>| client.ask(request, "").status();
+    for (url, expected) in [
+        ("http://a/%2f", 400),
+        ("http://a/../..", 400),
+        ("http://a/%zz", 400),
+        ("http://u@a/", 400),
+        ("http://a:99999/", 400),
+    ] {
+        let Ok(request) = http::Request::get(url).body(()) else {
+            continue;
+        };
+        assert_eq!(status(request), expected, "{url}");
+    }
+    let build = |request: http::request::Builder| request.body(()).unwrap();
+    assert_eq!(
+        status(build(http::Request::get("http://a/").header("host", "b"))),
+        400
+    );
+    assert_eq!(status(build(http::Request::trace("http://a/"))), 501);
+    let long = format!("http://a/{}", "x".repeat(9 << 10));
+    assert_eq!(status(get(&long)), 414);
+    let mut many = http::Request::get("http://a/");
+    for number in 0..101 {
+        many = many.header("cookie", format!("c{number}=1"));
+    }
+    assert_eq!(status(build(many)), 431);
+    let huge = http::Request::get("http://a/").header("x", "x".repeat(70 << 10));
+    assert_eq!(status(build(huge)), 431);
+    assert_eq!(service.received(), Vec::<String>::new());
+}
+
+#[test]
+fn a_length_that_lies_never_makes_a_complete_request() {
+    let service = Service::scripted(|talk| {
+        talk.request_head();
+        talk.read_to_end();
+    });
+    let gateway = Gateway::to(&service);
+    let head = |length: &'static [u8]| {
+        let mut fields = instead(b":method", b"POST");
+        fields.push((b"content-length", length));
+        fields
+    };
+    // More than was said, and less.
+    for (length, data) in [(&b"3"[..], &b"abcdef"[..]), (b"9", b"abc")] {
+        let mut frames = Frames::connect(gateway.address());
+        frames.head(1, 0, &head(length));
+        frames.send(DATA, END_STREAM, 1, data);
+        assert_eq!(frames.reset_of(1), PROTOCOL_ERROR);
+    }
+    for received in service.received() {
+        let (_, body) = received.split_once("\r\n\r\n").unwrap_or_default();
+        assert!(
+            body.len() < 3 || received.contains("content-length: 9"),
+            "{received}"
+        );
+        assert!(!body.contains("0\r\n\r\n"), "{received}");
+    }
+}
+
+#[test]
+fn an_upload_that_is_reset_is_broken_off_at_the_service_too() {
+    let service = Service::scripted(|talk| {
+        talk.request_head();
+        talk.read_to_end();
+    });
+    let gateway = Gateway::to(&service);
+    let mut frames = Frames::connect(gateway.address());
+    frames.head(1, 0, &instead(b":method", b"POST"));
+    frames.send(DATA, 0, 1, b"half of it");
+    service.wait_for("half of it");
+    frames.send(RST_STREAM, 0, 1, &8_u32.to_be_bytes());
+    // The connection ends, which the script waits for.
+    crate::support::wait_for("the count", || {
+        let metrics = gateway.admin("GET", "/metrics", "", "").text();
+        metrics.contains("code=\"0\"} 1").then_some(())
+    });
+    assert!(!service.received().join("").contains("0\r\n\r\n"));
+}
+
+/// Sends `flood` again and again until the gateway gives the connection up; others are served meanwhile.
+fn check_flood(flood: impl Fn(u32) -> Vec<u8>) {
+    let service = Service::echo("a");
+    let gateway = Gateway::to(&service);
+    let mut frames = Frames::connect(gateway.address());
+    let mut number = 0;
+    while number < 200_000 && frames.write(&flood(number)) {
+        number += 1;
+        if number % 1000 == 0 {
+            assert_eq!(gateway.get("http://a/").status(), 200);
+        }
+    }
+    // It may be said in vain to somebody who never reads, but the connection ends.
+    assert!(number < 200_000, "the flood is taken");
+    assert_eq!(gateway.get("http://a/").status(), 200);
+    let metrics = gateway.admin("GET", "/metrics", "", "").text();
+    assert!(
+        metrics.contains("waypost_refusals_total{reason=\"too_many_frames\"} 1\n"),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn floods_of_frames_without_use_end_the_connection() {
+    check_flood(|_| frame(PING, 0, 0, &[0; 8]));
+    check_flood(|_| frame(SETTINGS, 0, 0, &[]));
+    check_flood(|_| frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 1]));
+    check_flood(|_| frame(0x42, 0, 0, b"x"));
+    check_flood(|_| frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes()));
+}
+
+#[test]
+fn a_flood_of_resets_ends_the_connection() {
+    let head = block(&with(&[]));
+    check_flood(move |number| {
+        let stream = number * 2 + 1;
+        let mut bytes = frame(HEADERS, END_HEADERS | END_STREAM, stream, &head);
+        bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+        bytes
+    });
+}
+
+#[test]
+fn floods_are_answered_with_enhance_your_calm() {
+    let service = Service::echo("a");
+    let gateway = Gateway::to(&service);
+    let mut frames = Frames::connect(gateway.address());
+    let mut head = frame(HEADERS, END_STREAM, 1, &block(&with(&[])));
+    for _ in 0..11 {
+        head.extend(frame(CONTINUATION, 0, 1, &block(&[(b"x", b"1")])));
+    }
+    frames.write(&head);
+    assert_eq!(frames.goaway(), ENHANCE_YOUR_CALM);
+    // Ten are as many as there may be.
+    let mut frames = Frames::connect(gateway.address());
+    let mut head = frame(HEADERS, END_STREAM, 1, &block(&with(&[])));
+    for number in 0..10 {
+        let flags = if number == 9 { END_HEADERS } else { 0 };
+        head.extend(frame(CONTINUATION, flags, 1, &block(&[(b"x", b"1")])));
+    }
+    frames.write(&head);
+    assert!(frames.wait_for(HEADERS).is_some());
+}
+
+#[test]
+fn a_head_that_never_ends_is_given_up_in_time() {
+    let service = Service::echo("a");
+    let listener = "listeners: [{ bind: 127.0.0.1:0, limits: { header_timeout: 100ms } }]\nworkers: 1\n";
+    let gateway = Gateway::with(crate::support::gateway::everything_to(&service, listener));
+    let mut frames = Frames::connect(gateway.address());
+    frames.send(HEADERS, END_STREAM, 1, &block(&with(&[])));
+    assert_eq!(frames.goaway(), ENHANCE_YOUR_CALM);
+    // Who connects and says nothing is told to go as well.
+    let mut frames = Frames::connect(gateway.address());
+    assert_eq!(frames.goaway(), 0);
+}
+
+#[test]
+fn the_settings_say_what_is_bounded() {
+    let service = Service::echo("a");
+    let gateway = Gateway::to(&service);
+    let mut frames = Frames::connect(gateway.address());
+    let settings = frames.wait_for(SETTINGS).expect("settings").payload;
+    let setting = |id: u16| {
+        settings.chunks(6).find_map(|chunk| {
+            let known = u16::from_be_bytes([chunk[0], chunk[1]]);
+            (known == id).then(|| u32::from_be_bytes([chunk[2], chunk[3], chunk[4], chunk[5]]))
+        })
+    };
+    // Streams, their windows, the list of a head's fields, and extended CONNECT (RFC 9113 §6.5.2, RFC 8441 §3).
+    assert_eq!(setting(3), Some(100));
+    assert_eq!(setting(4).unwrap_or(65_535), 64 << 10);
+    assert_eq!(setting(6), Some(128 << 10));
+    assert_eq!(setting(8), Some(1));
+}

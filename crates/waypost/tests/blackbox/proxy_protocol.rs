@@ -1,0 +1,122 @@
+//! The PROXY protocol: who the client is, said in front of everything else.
+
+use crate::support::client::Client;
+use crate::support::gateway::{Gateway, LISTENER, everything_to};
+use crate::support::service::{Service, ok};
+
+const HEADER: &str = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n";
+const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn gateway(service: &Service, keys: &str) -> Gateway {
+    let listener = format!("listeners: [{{ bind: 127.0.0.1:0, {keys} }}]\nworkers: 1\n");
+    Gateway::with(everything_to(service, &listener))
+}
+
+/// A header of the second version for the same client.
+fn binary() -> Vec<u8> {
+    let mut bytes = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    bytes.extend([192, 0, 2, 7, 198, 51, 100, 1]);
+    bytes.extend(4711_u16.to_be_bytes());
+    bytes.extend(443_u16.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn a_trusted_proxy_says_who_the_client_is() {
+    let service = Service::echo("a");
+    for mode in ["required", "optional"] {
+        let gateway = gateway(
+            &service,
+            &format!("proxy_protocol: {mode}, trusted_proxies: [127.0.0.1]"),
+        );
+        for header in [HEADER.as_bytes().to_vec(), binary()] {
+            let answer = gateway.ask([&header, GET.as_bytes()].concat());
+            let headers = answer.json()["headers"].to_string();
+            for told in [
+                r#"["x-forwarded-for","192.0.2.7"]"#,
+                r#"["x-real-ip","192.0.2.7"]"#,
+            ] {
+                assert!(headers.contains(told), "{told} in {headers}");
+            }
+            // It may come in as many pieces as it likes.
+            let mut client = gateway.connect();
+            for byte in &header {
+                client.send([*byte]);
+            }
+            assert_eq!(client.ask(GET).status(), 200);
+        }
+        // A proxy that speaks for itself.
+        let answer = gateway.ask(format!("PROXY UNKNOWN\r\n{GET}"));
+        assert!(
+            answer.text().contains(r#"["x-real-ip","127.0.0.1"]"#),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[test]
+fn it_is_believed_of_nobody_else() {
+    let service = Service::echo("a");
+    let closed = |client: &mut Client| client.try_answer().is_none();
+    let required = gateway(&service, "proxy_protocol: required, trusted_proxies: [127.0.0.1]");
+    assert!(closed(required.connect().send(GET)), "no header");
+    for bad in [
+        "PROXY TCP4 x y 1 2\r\n",
+        "PROXY TCP4 1.2.3.4 5.6.7.8 1 99999\r\n",
+        "PROXY \r\n",
+    ] {
+        assert!(closed(required.connect().send(format!("{bad}{GET}"))), "{bad:?}");
+    }
+    let optional = gateway(&service, "proxy_protocol: optional, trusted_proxies: [127.0.0.1]");
+    assert_eq!(optional.ask(GET).status(), 200);
+    let far = gateway(
+        &service,
+        "proxy_protocol: required, trusted_proxies: [192.0.2.0/24]",
+    );
+    assert!(
+        closed(far.connect().send(format!("{HEADER}{GET}"))),
+        "an untrusted peer"
+    );
+    // Where it is not expected, it is no request.
+    for keys in [
+        "proxy_protocol: optional, trusted_proxies: [192.0.2.0/24]",
+        "name: plain",
+    ] {
+        let gateway = gateway(&service, keys);
+        assert_eq!(gateway.ask(format!("{HEADER}{GET}")).status(), 400, "{keys}");
+    }
+}
+
+#[test]
+fn a_service_is_told_on_every_connection_of_its_own() {
+    let service = Service::scripted(|talk| {
+        while talk.request().is_some() {
+            talk.send(ok("ok"));
+        }
+    });
+    for (version, begins) in [
+        ("v1", "PROXY TCP4 192.0.2.7 127.0.0.1 4711 "),
+        ("v2", "\r\n\r\n\0\r\nQUIT\n"),
+    ] {
+        let before = service.connections();
+        let config = everything_to(
+            &service,
+            "listeners: [{ bind: 127.0.0.1:0, proxy_protocol: required, trusted_proxies: [127.0.0.1] }]\nworkers: 1\n",
+        )
+        .replace("] }\nroutes", &format!("], proxy_protocol: {version} }}\nroutes"));
+        let gateway = Gateway::with(config);
+        let mut client = gateway.connect();
+        client.send(HEADER);
+        for _ in 0..2 {
+            client.send(GET);
+        }
+        service.wait_until(|connections| connections.len() == before + 2);
+        service.wait_until(|connections| connections[before + 1].ends_with(b"\r\n\r\n"));
+        for received in &service.received()[before..] {
+            assert!(received.starts_with(begins), "{version}: {received:?}");
+        }
+    }
+    let gateway = Gateway::with(everything_to(&service, LISTENER));
+    drop(gateway);
+}
