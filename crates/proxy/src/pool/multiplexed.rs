@@ -1,7 +1,10 @@
 //! Connections to services that carry many exchanges at a time.
 
 use std::cell::Cell;
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,20 +57,27 @@ impl Drop for StreamPlace {
 }
 
 impl Multiplexed {
-    /// Begins to speak HTTP/2 on a new connection.
+    /// Begins to speak HTTP/2 on a new connection, and waits until the service has said how many streams it takes.
     ///
     /// # Errors
     /// When the connection breaks at once.
     pub(crate) async fn begin(socket: Socket, place: Option<IdlePlace>) -> Result<Rc<Self>, h2::Error> {
         let scheme = if socket.is_tls() { "https" } else { "http" };
-        let (sender, connection) = Builder::new()
+        let (sender, mut connection) = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEAD_BYTES_MAX as u32)
             .max_send_buffer_size(SEND_BUFFER)
             .enable_push(false)
+            .initial_max_send_streams(0)
             .handshake::<_, Bytes>(socket)
             .await?;
+        poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended.and(Err(h2::Reason::NO_ERROR.into()))),
+            Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        })
+        .await?;
         let multiplexed = Rc::new(Self {
             sender,
             scheme,
