@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use waypost_wire::{chunked, response};
+use waypost_wire::{chunked, frames, response};
 
 use crate::access_log::RING_BYTES;
-use crate::client::{answering, reading};
+use crate::client::{admission, answering, http2, reading};
 use crate::exchange::{self, connect};
-use crate::{buffer, discovery, gateway, mirror, pool, sockets};
+use crate::pool::multiplexed;
+use crate::{buffer, discovery, gateway, mirror, pool, proxy_protocol, sockets};
 
 /// A limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,5 +82,35 @@ pub fn fixed() -> Vec<Limit> {
         bytes("body of a mirrored request", mirror::BODY_BYTES_MAX),
         bytes("read of the answer to one", mirror::ANSWER_BYTES_MAX),
         bytes("access log lines waiting, each worker", RING_BYTES),
+        count("streams of an HTTP/2 connection", http2::STREAMS_MAX as usize),
+        bytes("unread on an HTTP/2 stream", multiplexed::STREAM_WINDOW as usize),
+        bytes(
+            "unread on an HTTP/2 connection",
+            multiplexed::CONNECTION_WINDOW as usize,
+        ),
+        bytes("answer waiting on an HTTP/2 stream", http2::SEND_BUFFER),
+        count(
+            "CONTINUATION frames of a head",
+            frames::CONTINUATIONS_MAX as usize,
+        ),
+        count(
+            "HTTP/2 frames without use, at once",
+            frames::USELESS_BURST as usize,
+        ),
+        count(
+            "HTTP/2 frames without use, each second",
+            frames::USELESS_RATE as usize,
+        ),
+        count("HTTP/2 streams reset, at once", frames::RESETS_BURST as usize),
+        count("HTTP/2 streams reset, each second", frames::RESETS_RATE as usize),
+        count(
+            "HTTP/2 streams reset for a client's mistakes",
+            http2::MISTAKES_MAX,
+        ),
+        bytes("PROXY protocol header", proxy_protocol::HEADER_BYTES_MAX),
+        bytes(
+            "first words of a connection passed through",
+            admission::HELLO_BYTES_MAX,
+        ),
     ]
 }

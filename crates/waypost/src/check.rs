@@ -162,6 +162,7 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
             ("timeouts.connect", duration::format(service.timeouts.connect)),
             ("timeouts.response", duration::format(service.timeouts.response)),
             ("timeouts.idle", duration::format(service.timeouts.idle)),
+            ("timeouts.tunnel", duration::format(service.timeouts.tunnel)),
             ("pool.idle_max", service.pool.idle_max.to_string()),
             ("pool.idle_timeout", duration::format(service.pool.idle_timeout)),
         ];

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use tempfile::TempDir;
 use waypost_config::{Kind, Source};
+use waypost_plan::Plan;
 use waypost_plan::test_case::{Arms, TestCase};
 
 use crate::support::client::{Client, written};
-use crate::support::command::{repository, waypost_in};
+use crate::support::command::{Output, output, repository};
 use crate::support::gateway::Gateway;
+use crate::support::message::Message;
 use crate::support::service::Service;
+use crate::support::tls::{Authority, Trusting};
 
 fn examples() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(repository().join("examples"))
@@ -23,17 +28,24 @@ fn examples() -> Vec<PathBuf> {
     files
 }
 
+/// Runs `waypost` at the root, with the certificates that an example may name.
+fn waypost(arguments: &[&str]) -> Output {
+    let (_, certificates) = certificates();
+    output(
+        Command::new(env!("CARGO_BIN_EXE_waypost"))
+            .args(arguments)
+            .env("CERTIFICATES", certificates.path())
+            .current_dir(repository()),
+    )
+}
+
 #[test]
 fn every_example_is_clean_and_passes_its_tests() {
     for file in examples() {
         let file = file.to_str().unwrap();
-        let checked = waypost_in(&repository(), &["check", file, "--format", "json"])
-            .expect(0)
-            .json();
+        let checked = waypost(&["check", file, "--format", "json"]).expect(0).json();
         assert_eq!(checked["diagnostics"], serde_json::json!([]), "{file}");
-        let tested = waypost_in(&repository(), &["test", file, "--format", "json"])
-            .expect(0)
-            .json();
+        let tested = waypost(&["test", file, "--format", "json"]).expect(0).json();
         assert_eq!(tested["failed"], 0, "{file}");
         assert_ne!(tested["passed"], 0, "{file}");
         assert_eq!(tested["unasserted_routes"], serde_json::json!([]), "{file}");
@@ -50,10 +62,13 @@ fn every_example_answers_the_requests_of_its_tests() {
 fn check_served(file: &Path) {
     let text = std::fs::read_to_string(file).unwrap();
     let mut services: BTreeMap<String, Service> = BTreeMap::new();
+    let (authority, certificates) = certificates();
     let mut environment = Vec::new();
     for name in variables(&text) {
         if name.starts_with("LISTEN") || name == "ADMIN" {
             environment.push((name, "127.0.0.1:0".to_owned()));
+        } else if name == "CERTIFICATES" {
+            environment.push((name, certificates.path().display().to_string()));
         } else if name == "STATE" {
             environment.push((name, "state".to_owned()));
         } else {
@@ -93,17 +108,41 @@ fn check_served(file: &Path) {
             });
             position.expect("a listener of that name")
         });
-        let mut client = Client::connect(gateway.addresses()[listener]);
-        client.send(written(&test.method, &test.url, &headers));
-        check_answer(file, test, &mut client);
+        // What the services of the tests speak is HTTP/1.
+        if forwards_to_http2(&plan, test) {
+            continue;
+        }
+        let address = gateway.addresses()[listener];
+        let request = written(&test.method, &test.url.replace("https://", "http://"), &headers);
+        let answer = if plan.listeners()[listener].ends_tls() {
+            let mut client = Trusting::new(&authority).connect(address, "localhost");
+            client.ask(request)
+        } else {
+            Client::connect(address).ask(request)
+        };
+        check_answer(file, test, &answer);
         asked += 1;
     }
     assert!(asked > 0, "{} is not asked anything", file.display());
 }
 
-fn check_answer(file: &Path, test: &TestCase, client: &mut Client) {
+/// A directory with a certificate for `localhost`, and who has signed it.
+fn certificates() -> (Authority, TempDir) {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let pair = authority.issue(&["localhost"]);
+    std::fs::write(directory.path().join("localhost.crt"), pair.cert).unwrap();
+    std::fs::write(directory.path().join("localhost.key"), pair.key).unwrap();
+    (authority, directory)
+}
+
+fn forwards_to_http2(plan: &Plan, test: &TestCase) -> bool {
+    let service = test.expect.service.as_deref();
+    let mut services = plan.services().iter();
+    services.any(|known| Some(&*known.name) == service && known.http2)
+}
+
+fn check_answer(file: &Path, test: &TestCase, answer: &Message) {
     let context = format!("{}: {} {}", file.display(), test.method, test.url);
-    let answer = client.answer();
     let expect = &test.expect;
     assert_eq!(answer.status(), expect.status.unwrap_or(200), "{context}");
     if let Some(location) = &expect.location {
