@@ -17,7 +17,8 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [ARGS…]           all tests; ARGS go to `cargo test`
-  system                 tests against the real prometheus and a full disk: needs its package, and root
+  system                 tests against prometheus, curl, openssl, nghttp2, grpcio and others, and a full disk: needs
+                         their packages, and root
   lint                   format, clippy and documentation, without a warning
   arrows                 what a crate must not depend on, and that no crate is there twice
   words                  what must not stand in a file

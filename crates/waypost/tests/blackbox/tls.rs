@@ -67,6 +67,27 @@ fn the_certificate_is_that_of_the_host_or_its_wildcard_or_the_first() {
 }
 
 #[test]
+fn of_two_for_a_host_the_one_of_elliptic_curves_is_shown() {
+    let (service, authority) = (Service::echo("a"), Authority::new());
+    let (rsa, curves) = (authority.issue_rsa(&["a.test"]), authority.issue(&["a.test"]));
+    let gateway = Gateway::beside(
+        &[
+            ("1.crt", &rsa.cert),
+            ("1.key", &rsa.key),
+            ("2.crt", &curves.cert),
+            ("2.key", &curves.key),
+        ],
+        config(
+            &service,
+            "{ certificates: [{ cert: 1.crt, key: 1.key }, { cert: 2.crt, key: 2.key }] }",
+        ),
+    );
+    let mut client = Trusting::new(&authority).connect(gateway.address(), "a.test");
+    assert_eq!(client.shown(), der(&curves));
+    assert_eq!(client.get("a.test", "/").status(), 200);
+}
+
+#[test]
 fn both_versions_and_both_protocols_are_spoken() {
     let (service, authority) = (Service::echo("a"), Authority::new());
     let pair = authority.issue(&["a.test"]);

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, SanType,
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
+    PKCS_RSA_SHA256, RsaKeySize, SanType,
 };
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -55,11 +56,20 @@ impl Authority {
 
     /// A certificate for these names, with whatever `edit` makes of it.
     pub(crate) fn issue_with(&self, names: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> Pair {
+        self.sign(names, edit, &key())
+    }
+
+    /// A certificate for these names, with an RSA key.
+    pub(crate) fn issue_rsa(&self, names: &[&str]) -> Pair {
+        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key");
+        self.sign(names, |_| {}, &key)
+    }
+
+    fn sign(&self, names: &[&str], edit: impl FnOnce(&mut CertificateParams), key: &KeyPair) -> Pair {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("names");
         edit(&mut params);
-        let key = key();
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let certificate = params.signed_by(key, &self.issuer).expect("a certificate");
         Pair {
             cert: certificate.pem(),
             key: key.serialize_pem(),
