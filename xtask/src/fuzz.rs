@@ -10,10 +10,11 @@ use crate::command;
 
 /// The targets, in the order of the bytes' way through the gateway, and how often a smoke run calls each: by
 /// what a call costs, some seconds of each.
-const TARGETS: [(&str, u32); 6] = [
+const TARGETS: [(&str, u32); 7] = [
     ("request_head", 200_000),
     ("response_head", 200_000),
     ("chunked", 100_000),
+    ("frames", 5_000),
     ("path", 300_000),
     ("table", 20_000),
     ("config", 40_000),
