@@ -20,7 +20,7 @@ use crate::client::answering::Keeps;
 use crate::client::tunnel::Tunnel;
 use crate::client::{COMPLETE, Client, Next, debug_headers, is_idempotent};
 use crate::decide::FieldLines;
-use crate::exchange::connect::{self, Lease, Need, lease};
+use crate::exchange::connect::{Lease, Need, lease};
 use crate::exchange::relay::{BodyForm, RelayError};
 use crate::exchange::{ClientSide, End, Exchange, Patience, State};
 use crate::forwarded;
@@ -32,6 +32,35 @@ use crate::mirror::{self, MirrorCopy};
 use crate::pool::WorkerService;
 use crate::service_head::ServiceHead;
 use crate::worker::{Snapshot, Workspace};
+
+/// How often a request is sent again that a service has not begun with.
+const AGAIN_MAX: u32 = 2;
+
+/// What a request asks for, beside an answer.
+struct Wish {
+    /// When the time is up that its route gives it, or that it gives itself.
+    deadline: Option<Instant>,
+    idempotent: bool,
+    /// The protocol that its connection is to speak from now on.
+    upgrade: Option<Vec<u8>>,
+    /// Whether it is a call of gRPC.
+    is_call: bool,
+    /// The form of gRPC-Web that is translated.
+    web: Option<WebForm>,
+}
+
+impl Wish {
+    /// The form in which a body of this framing leaves over `link`.
+    fn body_form(&self, framing: Framing, link: &Link) -> BodyForm {
+        match framing {
+            _ if link.frames_bodies() => BodyForm::Frames,
+            Framing::Chunked | Framing::UntilClose => BodyForm::Chunks,
+            // What base64 stands for has another length than was said.
+            Framing::Length(_) if self.web == Some(WebForm::Text) => BodyForm::Chunks,
+            Framing::None | Framing::Length(_) => BodyForm::Plain,
+        }
+    }
+}
 
 impl Client {
     /// Sends the request to the service that a roll of the dice picks, and its answer to the client.
@@ -47,12 +76,6 @@ impl Client {
         found: Found,
     ) -> Next {
         let name = &*route.matching.name;
-        let is_call = matches!(workspace.error_form, ErrorForm::Grpc(_));
-        let asked_for = is_call
-            .then(|| grpc::timeout(&workspace.head, workspace.from_client.filled()))
-            .flatten();
-        let timeout = [forward.timeout, asked_for].into_iter().flatten().min();
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let (arm, set_cookie) = self.pick_arm(workspace, snapshot, listener, forward, found);
         let Some(arm) = arm else {
             return self
@@ -78,21 +101,17 @@ impl Client {
             copy.send(&self.worker, None);
         }
 
-        let idempotent = is_idempotent(workspace.head.method(workspace.from_client.filled()));
-        // What it is upgraded to outlives the request's bytes.
-        let head = self.service_head(workspace, listener, forward);
-        let upgrade = head.upgrade().map(<[u8]>::to_vec);
-        let web = head.web_form().map(|(form, _)| form);
-        if upgrade.is_none() && workspace.demands_upgrade {
+        let wish = self.wish(workspace, listener, forward);
+        if wish.upgrade.is_none() && workspace.demands_upgrade {
             let failure = Failure::Request(RequestError::Method);
             return self.answer_instead(workspace, snapshot, end, failure, name).await;
         }
         let mut need = Need {
             fresh: false,
-            http1: upgrade.is_some(),
+            http1: wish.upgrade.is_some(),
             raw: false,
             ends: Some(self.peer.ends()),
-            deadline,
+            deadline: wish.deadline,
         };
         let mut failed = 0;
         let leased = lease(&self.worker, &service, need, &mut failed).await;
@@ -111,23 +130,11 @@ impl Client {
         );
         workspace.upload = upload;
         workspace.from_client.consume(end.end);
-        let framing = workspace.head.framing();
         if copy.is_some() {
             workspace.upload.open_tap(mirror::BODY_BYTES_MAX);
         }
-        if let Some(web) = web {
-            workspace.upload.recode(Recoding::of_request(web));
-        }
-        let changes_length = web == Some(WebForm::Text);
-        let form = body_form(framing, changes_length, &leased.link);
-        let begun = workspace
-            .upload
-            .begin_body(framing, form, &mut workspace.from_client);
-        if let Err(error) = begun {
-            let failure = match error {
-                RelayError::TooLarge => Failure::BodyTooLarge,
-                _ => Failure::BodyMalformed,
-            };
+        let form = wish.body_form(workspace.head.framing(), &leased.link);
+        if let Err(failure) = begin_body(workspace, &wish, form) {
             return self.answer_after_body(workspace, snapshot, failure, name).await;
         }
 
@@ -141,23 +148,28 @@ impl Client {
             set_cookie: &set_cookie,
             expects: workspace.head.expects(),
             body_idle: listener.limits.body_idle_timeout,
-            upgrade: upgrade.as_deref(),
-            is_call,
-            web,
+            upgrade: wish.upgrade.as_deref(),
+            demands_upgrade: workspace.demands_upgrade,
+            is_call: wish.is_call,
+            web: wish.web,
         };
         let patience = Patience {
             service: service.state().service().timeouts,
-            route: deadline,
+            route: wish.deadline,
         };
-        let mut attempts = 0;
+        let (mut again, mut interims) = (0, 0);
         loop {
             if let Some(record) = &mut self.record {
                 record.endpoint = Some(leased.target.address);
                 record.asked_now();
             }
             let (reused, address) = (leased.reused, leased.target.address);
-            let (outcome, answering, link) =
-                self.exchange(workspace, side, patience, leased, &mut copy).await;
+            let state = State::new(Instant::now(), interims);
+            let (outcome, state, link) = self
+                .exchange(workspace, side, patience, leased, state, &mut copy)
+                .await;
+            let answering = state.answering();
+            interims = state.interims();
             if let Some(record) = &mut self.record {
                 record.answered_now();
                 if answering {
@@ -188,12 +200,9 @@ impl Client {
                     return Next::Close;
                 }
                 End::Failed { failure, silent } => {
-                    let held = workspace.upload.can_restart() || workspace.upload.is_untouched();
-                    let lawful = held
-                        && (link.is_unprocessed()
-                            || (reused && silent && (idempotent || workspace.upload.is_untouched())));
-                    attempts += 1;
-                    if !lawful || attempts > connect::ATTEMPTS_MAX {
+                    again += 1;
+                    let dead = reused && silent;
+                    if again > AGAIN_MAX || !may_ask_again(workspace, &wish, &link, dead) {
                         return self.answer_after_body(workspace, snapshot, failure, name).await;
                     }
                 }
@@ -202,20 +211,23 @@ impl Client {
             drop(link);
             need.fresh = true;
             let mut failed = 1;
-            let again = lease(&self.worker, &service, need, &mut failed).await;
-            self.note_attempts(failed, again.is_ok());
-            leased = match again {
-                Ok(leased) => leased,
+            let lease_again = lease(&self.worker, &service, need, &mut failed).await;
+            self.note_attempts(failed, lease_again.is_ok());
+            let written_for = |lease: &Lease| {
+                let framing = workspace.head.framing();
+                framing == Framing::None || wish.body_form(framing, &lease.link) == form
+            };
+            leased = match lease_again {
+                Ok(leased) if written_for(&leased) => leased,
+                // What is held is written in a form that this connection does not take.
+                Ok(_) => {
+                    let failure = Failure::ConnectionTerminated;
+                    return self.answer_after_body(workspace, snapshot, failure, name).await;
+                }
                 Err(failure) => {
                     return self.answer_after_body(workspace, snapshot, failure, name).await;
                 }
             };
-            if body_form(framing, changes_length, &leased.link) != form && framing != Framing::None {
-                // What is held is written in a form that this connection does not take.
-                return self
-                    .answer_after_body(workspace, snapshot, Failure::ConnectionTerminated, name)
-                    .await;
-            }
             workspace.upload.restart();
             if let Some(range) = &mut borrowed_host {
                 // Each attempt borrows the host of its own endpoint; they may differ in length.
@@ -223,6 +235,23 @@ impl Client {
                 workspace.upload.replace_in_head(range.clone(), host);
                 range.end = range.start + host.len();
             }
+        }
+    }
+
+    /// What the request asks for, beside an answer.
+    fn wish(&self, workspace: &Workspace, listener: &Listener, forward: &Forward) -> Wish {
+        let buffer = workspace.from_client.filled();
+        let head = self.service_head(workspace, listener, forward);
+        let is_call = matches!(workspace.error_form, ErrorForm::Grpc(_));
+        let call = is_call.then(|| grpc::timeout(&workspace.head, buffer)).flatten();
+        let timeout = [forward.timeout, call].into_iter().flatten().min();
+        Wish {
+            deadline: timeout.map(|timeout| Instant::now() + timeout),
+            idempotent: is_idempotent(workspace.head.method(buffer)),
+            // It outlives the request's bytes.
+            upgrade: head.upgrade().map(<[u8]>::to_vec),
+            is_call,
+            web: head.web_form().map(|(form, _)| form),
         }
     }
 
@@ -328,15 +357,16 @@ impl Client {
         }
     }
 
-    /// Sees one exchange through: its end, whether the answer was begun, and the service's connection.
+    /// Sees one exchange through: its end, how far it has come, and the service's connection.
     async fn exchange(
         &mut self,
         workspace: &mut Workspace,
         side: ClientSide<'_>,
         patience: Patience,
         leased: Lease,
+        state: State,
         copy: &mut Option<MirrorCopy>,
-    ) -> (End, bool, Link) {
+    ) -> (End, State, Link) {
         workspace.from_service.clear();
         workspace.download.begin(None);
         let mut exchange = Exchange {
@@ -353,11 +383,11 @@ impl Client {
             upload: &mut workspace.upload,
             download: &mut workspace.download,
             answer: &mut workspace.answer,
-            state: State::new(Instant::now()),
+            state,
         };
         let timer = &mut self.timer;
         let end = poll_fn(|cx| exchange.poll(cx, timer)).await;
-        (end, exchange.state.answering(), exchange.service)
+        (end, exchange.state, exchange.service)
     }
 
     /// Answers a request whose body has begun to be read: its connection can go on if all of it is through.
@@ -388,14 +418,33 @@ impl Client {
     }
 }
 
-/// The form in which a request's body leaves over `link`.
-fn body_form(framing: Framing, changes_length: bool, link: &Link) -> BodyForm {
-    match framing {
-        _ if link.frames_bodies() => BodyForm::Frames,
-        Framing::Chunked | Framing::UntilClose => BodyForm::Chunks,
-        Framing::Length(_) if changes_length => BodyForm::Chunks,
-        Framing::None | Framing::Length(_) => BodyForm::Plain,
+/// Takes what is there of a request's body, so that it leaves with the head.
+fn begin_body(workspace: &mut Workspace, wish: &Wish, form: BodyForm) -> Result<(), Failure> {
+    if let Some(web) = wish.web {
+        workspace.upload.recode(Recoding::of_request(web));
     }
+    if form == BodyForm::Frames {
+        // Services of HTTP/2 say what they have not begun with, which may be sent again whatever it is.
+        workspace.upload.hold();
+    }
+    let framing = workspace.head.framing();
+    let begun = workspace
+        .upload
+        .begin_body(framing, form, &mut workspace.from_client);
+    begun.map_err(|error| match error {
+        RelayError::TooLarge => Failure::BodyTooLarge,
+        _ => Failure::BodyMalformed,
+    })
+}
+
+/// Whether a request may be sent a second time after `link` has failed: all of it is held still, and either the service is
+/// known not to have begun with it, or its connection was `dead` and it does no harm twice.
+fn may_ask_again(workspace: &Workspace, wish: &Wish, link: &Link, dead: bool) -> bool {
+    let upload = &workspace.upload;
+    if link.is_unprocessed() {
+        return upload.is_whole();
+    }
+    dead && (upload.is_untouched() || (wish.idempotent && upload.can_restart()))
 }
 
 /// Leaves the path that the service is to see in the workspace, where it is another one than the client's.

@@ -12,7 +12,7 @@ use h2::{Reason, RecvStream};
 use http::request::Parts;
 use http::{Method, Request};
 use tokio::time::{Instant, timeout};
-use waypost_plan::listener::Listener;
+use waypost_plan::listener::{Limits, Listener};
 use waypost_wire::request::RequestError;
 
 use crate::answer::Failure;
@@ -35,6 +35,8 @@ pub(crate) const STREAMS_MAX: u32 = 100;
 pub(crate) const MISTAKES_MAX: usize = 200;
 /// What is written of an answer before the client takes it, on each stream.
 pub(crate) const SEND_BUFFER: usize = 32 << 10;
+/// What small frames of data that wait to be read may cost, as the library reckons: a frame, 256 less its length.
+const DATA_FRAMES_BUDGET: usize = 4 << 20;
 /// How long a connection that has been given up may take to say so.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -82,11 +84,8 @@ enum Phase {
     GivenUp(Instant),
 }
 
-/// What a look at a connection has found.
-enum Seen {
-    Stream(Box<(Request<RecvStream>, SendResponse<Bytes>)>),
-    End,
-}
+/// A request whose body is still to come, and where it is answered.
+type NewStream = (Request<RecvStream>, SendResponse<Bytes>);
 
 impl Http2 {
     /// Serves a connection until it ends. `read_before` is what was read of it already.
@@ -107,124 +106,130 @@ impl Http2 {
             .max_header_list_size(u32::try_from(limits.header_bytes.saturating_mul(2)).unwrap_or(u32::MAX))
             .max_local_error_reset_streams(Some(MISTAKES_MAX))
             .max_send_buffer_size(SEND_BUFFER)
+            .data_frame_budget(DATA_FRAMES_BUDGET)
             .enable_connect_protocol()
             .handshake::<_, Bytes>(watched);
-        let Ok(Ok(mut connection)) = timeout(limits.header_timeout, handshake).await else {
+        let Ok(Ok(connection)) = timeout(limits.header_timeout, handshake).await else {
             return;
         };
-        let streams = Rc::new(Streams {
-            open: Cell::new(0),
-            idle_since: Cell::new(Instant::now()),
-        });
-        let mut timer = Timer::new(Instant::now() + limits.header_timeout);
-        let mut phase = Phase::Open;
-        let mut served = false;
-        loop {
-            let seen = poll_fn(|cx| {
-                self.poll(
-                    cx,
-                    &mut connection,
-                    &watch,
-                    &streams,
-                    &mut timer,
-                    &mut phase,
-                    served,
-                )
+        let mut talk = Talk {
+            connection,
+            watch,
+            streams: Rc::new(Streams {
+                open: Cell::new(0),
+                idle_since: Cell::new(Instant::now()),
+            }),
+            timer: Timer::new(Instant::now() + limits.header_timeout),
+            phase: Phase::Open,
+            served: false,
+        };
+        while let Some((request, respond)) = poll_fn(|cx| talk.poll(cx, &self)).await {
+            talk.served = true;
+            let open = OpenStream::new(&talk.streams);
+            let client = Client::new(
+                Rc::clone(&self.worker),
+                Link::Gone,
+                Rc::clone(&self.peer),
+                self.listener_id,
+                Rc::clone(&self.listener),
+            );
+            tokio::task::spawn_local(async move {
+                client.serve_stream(request, respond).await;
+                drop(open);
             });
-            match seen.await {
-                Seen::Stream(stream) => {
-                    served = true;
-                    let open = OpenStream::new(&streams);
-                    let (request, respond) = *stream;
-                    let client = Client::new(
-                        Rc::clone(&self.worker),
-                        Link::Gone,
-                        Rc::clone(&self.peer),
-                        self.listener_id,
-                        Rc::clone(&self.listener),
-                    );
-                    tokio::task::spawn_local(async move {
-                        client.serve_stream(request, respond).await;
-                        drop(open);
-                    });
+        }
+    }
+
+    /// The limits of the listener as it is now, or as it was.
+    fn limits(&self) -> Limits {
+        let snapshot = self.worker.snapshot();
+        let listener = snapshot.listener(self.listener_id);
+        listener.unwrap_or(&self.listener).limits
+    }
+}
+
+/// A connection while it is served.
+struct Talk {
+    connection: Connection<Watched, Bytes>,
+    watch: Rc<Watch>,
+    streams: Rc<Streams>,
+    timer: Timer,
+    phase: Phase,
+    /// Whether a stream has begun yet.
+    served: bool,
+}
+
+impl Talk {
+    /// The next stream; `None` at the end of the connection.
+    fn poll(&mut self, cx: &mut Context<'_>, http2: &Http2) -> Poll<Option<NewStream>> {
+        loop {
+            if self.phase == Phase::Open && http2.worker.is_closing(http2.listener_id) {
+                self.connection.graceful_shutdown();
+                self.phase = Phase::Leaving(Instant::now());
+            }
+            match self.connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok(stream))) => return Poll::Ready(Some(stream)),
+                Poll::Ready(Some(Err(error))) => {
+                    // The library has budgets of its own.
+                    if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && self.watch.excess().is_none() {
+                        http2.worker.recorder().failed(Failure::TooManyFrames);
+                    }
+                    return Poll::Ready(None);
                 }
-                Seen::End => return,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {}
+            }
+            if self.watch.excess().is_some() && !self.is_given_up() {
+                http2.worker.recorder().failed(Failure::TooManyFrames);
+                self.give_up(Reason::ENHANCE_YOUR_CALM);
+                continue;
+            }
+            let limits = http2.limits();
+            let head_due = self
+                .watch
+                .head_due(limits.header_timeout)
+                .filter(|_| !self.is_given_up());
+            let Some(next) = [self.deadline(&limits), head_due].into_iter().flatten().min() else {
+                return Poll::Pending;
+            };
+            self.timer.set(next);
+            if self.timer.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            match self.phase {
+                Phase::GivenUp(_) => return Poll::Ready(None),
+                _ if head_due.is_some_and(|due| due <= Instant::now()) => {
+                    self.give_up(Reason::ENHANCE_YOUR_CALM);
+                }
+                // Nothing is under way: the client is told, and that is all.
+                Phase::Open | Phase::Leaving(_) => self.give_up(Reason::NO_ERROR),
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that the connection's task has")]
-    fn poll(
-        &self,
-        cx: &mut Context<'_>,
-        connection: &mut Connection<Watched, Bytes>,
-        watch: &Watch,
-        streams: &Streams,
-        timer: &mut Timer,
-        phase: &mut Phase,
-        served: bool,
-    ) -> Poll<Seen> {
-        loop {
-            if *phase == Phase::Open && self.worker.is_closing(self.listener_id) {
-                connection.graceful_shutdown();
-                *phase = Phase::Leaving(Instant::now());
-            }
-            match connection.poll_accept(cx) {
-                Poll::Ready(Some(Ok(stream))) => return Poll::Ready(Seen::Stream(Box::new(stream))),
-                Poll::Ready(Some(Err(error))) => {
-                    // The library has budgets of its own.
-                    if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && watch.excess().is_none() {
-                        self.worker.recorder().failed(Failure::TooManyFrames);
-                    }
-                    return Poll::Ready(Seen::End);
-                }
-                Poll::Ready(None) => return Poll::Ready(Seen::End),
-                Poll::Pending => {}
-            }
-            let snapshot = self.worker.snapshot();
-            let limits = snapshot
-                .listener(self.listener_id)
-                .map_or(self.listener.limits, |listener| listener.limits);
-            let idle_since = (streams.open.get() == 0).then(|| streams.idle_since.get());
-            let patience = if served {
-                limits.keep_alive_timeout
-            } else {
-                limits.header_timeout
-            };
-            let deadline = match *phase {
-                Phase::GivenUp(until) => Some(until),
-                Phase::Leaving(left) => idle_since.map(|since| since.max(left) + LAST_CALL),
-                Phase::Open => idle_since.map(|since| since + patience),
-            };
-            let head_due = watch
-                .head_due(limits.header_timeout)
-                .filter(|_| !matches!(phase, Phase::GivenUp(_)));
-            let give_up = |connection: &mut Connection<Watched, Bytes>, phase: &mut Phase, reason| {
-                connection.abrupt_shutdown(reason);
-                *phase = Phase::GivenUp(Instant::now() + FAREWELL);
-            };
-            if watch.excess().is_some() && !matches!(phase, Phase::GivenUp(_)) {
-                self.worker.recorder().failed(Failure::TooManyFrames);
-                give_up(connection, phase, Reason::ENHANCE_YOUR_CALM);
-                continue;
-            }
-            let next = [deadline, head_due].into_iter().flatten().min();
-            let Some(next) = next else {
-                return Poll::Pending;
-            };
-            timer.set(next);
-            if timer.poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            match *phase {
-                Phase::GivenUp(_) => return Poll::Ready(Seen::End),
-                _ if head_due.is_some_and(|due| due <= Instant::now()) => {
-                    give_up(connection, phase, Reason::ENHANCE_YOUR_CALM);
-                }
-                // Nothing is under way: the client is told, and that is all.
-                Phase::Open | Phase::Leaving(_) => give_up(connection, phase, Reason::NO_ERROR),
-            }
+    /// When the connection ends by itself, unless streams are open.
+    fn deadline(&self, limits: &Limits) -> Option<Instant> {
+        let idle_since = (self.streams.open.get() == 0).then(|| self.streams.idle_since.get());
+        let patience = if self.served {
+            limits.keep_alive_timeout
+        } else {
+            limits.header_timeout
+        };
+        match self.phase {
+            Phase::GivenUp(until) => Some(until),
+            Phase::Leaving(left) => idle_since.map(|since| since.max(left) + LAST_CALL),
+            Phase::Open => idle_since.map(|since| since + patience),
         }
+    }
+
+    fn is_given_up(&self) -> bool {
+        matches!(self.phase, Phase::GivenUp(_))
+    }
+
+    /// Ends the connection with a word about why.
+    fn give_up(&mut self, reason: Reason) {
+        self.connection.abrupt_shutdown(reason);
+        self.phase = Phase::GivenUp(Instant::now() + FAREWELL);
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct ClientSide<'a> {
     pub(crate) body_idle: Duration,
     /// The protocol that the connection is to be upgraded to.
     pub(crate) upgrade: Option<&'a [u8]>,
+    /// Whether it makes no sense without, as an extended CONNECT.
+    pub(crate) demands_upgrade: bool,
     /// Whether it is a call of gRPC, which may pause for long in either direction.
     pub(crate) is_call: bool,
     /// The form of gRPC-Web that the client speaks.
@@ -146,12 +148,13 @@ pub(crate) enum End {
 }
 
 impl State {
-    pub(crate) fn new(now: Instant) -> Self {
+    /// `interims` is how many interim answers the client has had of earlier attempts.
+    pub(crate) fn new(now: Instant, interims: u32) -> Self {
         Self {
             began: now,
             uploading: Uploading::Active,
             scan: HeadScan::default(),
-            interims: 0,
+            interims,
             heard: false,
             answering: false,
             upgraded: false,
@@ -162,6 +165,11 @@ impl State {
             moved: now,
             client_waited: Duration::ZERO,
         }
+    }
+
+    /// How many interim answers the client has had.
+    pub(crate) fn interims(&self) -> u32 {
+        self.interims
     }
 
     /// Whether bytes of the final answer may have reached the client.
@@ -255,7 +263,12 @@ impl Exchange<'_> {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0) | Err(_)) => {
                     let silent = !self.state.heard;
-                    return Poll::Ready(self.fail(Failure::ConnectionTerminated, silent));
+                    let failure = if self.service.is_malformed() {
+                        Failure::Protocol
+                    } else {
+                        Failure::ConnectionTerminated
+                    };
+                    return Poll::Ready(self.fail(failure, silent));
                 }
                 Poll::Ready(Ok(_)) => self.state.heard = true,
             }
@@ -317,6 +330,10 @@ impl Exchange<'_> {
         self.state.scan = HeadScan::default();
         if self.answer.status() == 101 {
             return self.take_upgrade(end);
+        }
+        // A success would tell a client of HTTP/2 that the tunnel is there (RFC 8441 §5).
+        if self.side.demands_upgrade && (200..300).contains(&self.answer.status()) {
+            return Err(Failure::Protocol);
         }
         let interim = self.answer.is_interim();
         if !interim && self.service.has_ended() && self.answer.framing() == Framing::UntilClose {

@@ -14,6 +14,9 @@ use crate::link::Link;
 /// How much is gathered before it is written.
 const GATHER_BYTES: usize = 64 << 10;
 
+/// How much of a request is held, beyond which it cannot be asked again.
+const HELD_BYTES: usize = 32 << 10;
+
 /// One direction of an exchange. Reading waits for writing: a slow sink stops the reading from its source.
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -26,8 +29,10 @@ pub(crate) struct Relay {
     written: usize,
     /// Whether everything, the end of the body included, is in `out`.
     complete: bool,
-    /// Whether `out` still holds all there is, so that it can be written to another connection.
+    /// Whether `out` still holds all that came, so that it can be written to another connection.
     whole: bool,
+    /// Whether it is to do so beyond the head, as long as the body is short.
+    holds: bool,
     /// Bytes of body that came through.
     body_bytes: u64,
     body_bytes_max: u64,
@@ -106,6 +111,7 @@ impl Default for Relay {
             written: 0,
             complete: false,
             whole: true,
+            holds: false,
             body_bytes: 0,
             body_bytes_max: u64::MAX,
             waits_for: Waits::Sink,
@@ -170,6 +176,16 @@ impl Relay {
     /// Whether everything is in memory still, so that it can be written again.
     pub(crate) fn can_restart(&self) -> bool {
         self.whole && self.complete
+    }
+
+    /// Has a short body be held, so that all of it can be written again.
+    pub(crate) fn hold(&mut self) {
+        self.holds = true;
+    }
+
+    /// Whether all that came is in memory still. More may come.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Whether all there is has been written.
@@ -238,11 +254,13 @@ impl Relay {
             if self.complete {
                 return Poll::Ready(to.finish(&self.trailers).map_err(|_| RelayError::Sink));
             }
-            self.whole = false;
-            self.out.clear();
-            self.written = 0;
+            if !self.holds || self.out.len() > HELD_BYTES {
+                self.whole = false;
+                self.out.clear();
+                self.written = 0;
+            }
             if !source.is_empty() {
-                if self.passes_unchanged() {
+                if !self.whole && self.passes_unchanged() {
                     let last = self.is_last(source, from);
                     if last {
                         before_last();
@@ -257,7 +275,10 @@ impl Relay {
                 continue;
             }
             self.waits_for = Waits::Source;
-            source.widen();
+            // Frames are no larger than what a buffer has from the start.
+            if !from.frames_bodies() && !to.frames_bodies() {
+                source.widen();
+            }
             let count = ready!(from.poll_fill(cx, source)).map_err(|_| RelayError::Source)?;
             self.progressed = true;
             if count == 0 {

@@ -25,6 +25,8 @@ pub(crate) struct Asked {
     unprocessed: bool,
     /// Whether nothing can be asked.
     is_broken: bool,
+    /// Whether what came is no answer.
+    malformed: bool,
     place: StreamPlace,
 }
 
@@ -47,12 +49,17 @@ impl Asked {
             incoming: None,
             unprocessed: false,
             is_broken: false,
+            malformed: false,
             place,
         }
     }
 
     pub(super) fn is_unprocessed(&self) -> bool {
         self.unprocessed
+    }
+
+    pub(super) fn is_malformed(&self) -> bool {
+        self.malformed
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -69,6 +76,7 @@ impl Asked {
         // Only streams that the service has not looked at end so; the others fail when the connection does.
         let went_away = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
         self.unprocessed |= refused || went_away;
+        self.malformed |= error.is_library() || (error.is_go_away() && !error.is_remote());
         if went_away {
             self.place.close_connection();
         }

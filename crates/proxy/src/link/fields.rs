@@ -12,7 +12,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Response, StatusCode, Uri};
 use memchr::{memchr, memmem};
-use waypost_wire::write;
+use waypost_wire::{token, write};
 
 /// Why the fields of a request break RFC 9113 §8.2, so that its stream is reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,12 @@ pub(crate) fn write_request(
     upgrade: Option<Upgrade<'_>>,
     out: &mut Vec<u8>,
 ) -> Result<(), Malformed> {
+    // It becomes a value of a line, and the library has only looked whether it is UTF-8.
+    if upgrade.is_some_and(|upgrade| !token::is_token(upgrade.protocol.as_bytes())) {
+        return Err(Malformed);
+    }
     let authority = head.uri.authority().map(Authority::as_str);
+    let has_host = head.headers.contains_key(header::HOST);
     let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let method = if upgrade.is_some() {
         &Method::GET
@@ -47,9 +52,11 @@ pub(crate) fn write_request(
     out.push(b' ');
     match authority {
         Some(authority) if *method == Method::CONNECT => out.extend_from_slice(authority.as_bytes()),
-        // Both have to name the same host, as an absolute target and `Host` have to.
-        Some(authority) if head.headers.contains_key(header::HOST) => {
-            out.extend_from_slice(b"http://");
+        // Both have to name the same host, as an absolute target and `Host` have to; and a scheme has to be one of HTTP.
+        // What is no path is left to be refused as such.
+        Some(authority) if target.starts_with('/') && (has_host || !is_of_http(head.uri.scheme())) => {
+            out.extend_from_slice(head.uri.scheme_str().unwrap_or("http").as_bytes());
+            out.extend_from_slice(b"://");
             out.extend_from_slice(authority.as_bytes());
             out.extend_from_slice(target.as_bytes());
         }
@@ -57,7 +64,7 @@ pub(crate) fn write_request(
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     if let Some(authority) = authority
-        && !head.headers.contains_key(header::HOST)
+        && !has_host
     {
         write::field(out, b"host", authority.as_bytes());
     }
@@ -83,12 +90,18 @@ pub(crate) fn write_request(
         out.extend_from_slice(b"\r\n");
     }
     for (name, value) in &head.headers {
-        if name != header::COOKIE {
+        // The key of the handshake is the gateway's.
+        let is_replaced = upgrade.is_some() && name == header::SEC_WEBSOCKET_KEY;
+        if name != header::COOKIE && !is_replaced {
             write::field(out, name.as_str().as_bytes(), checked(value)?);
         }
     }
     out.extend_from_slice(b"\r\n");
     Ok(())
+}
+
+fn is_of_http(scheme: Option<&Scheme>) -> bool {
+    scheme.is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS)
 }
 
 /// A value without blanks at its ends, which no value has (RFC 9113 §8.2.1).
@@ -260,8 +273,46 @@ mod tests {
         let head = Request::get("https://a.b/c").header("host", "d");
         assert_eq!(
             written(head).unwrap(),
-            "GET http://a.b/c HTTP/1.1\r\nhost: d\r\n\r\n"
+            "GET https://a.b/c HTTP/1.1\r\nhost: d\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_scheme_of_something_else_is_left_to_be_refused() {
+        let head = Request::get("ftp://a.b/c");
+        assert_eq!(
+            written(head).unwrap(),
+            "GET ftp://a.b/c HTTP/1.1\r\nhost: a.b\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn an_upgrade_is_asked_for_with_a_key_of_the_gateways() {
+        let upgraded = |protocol| {
+            let head = Request::builder()
+                .method("CONNECT")
+                .uri("https://a/ws")
+                .header("sec-websocket-key", "theirs")
+                .header("x", "1");
+            let (head, ()) = head.body(()).unwrap().into_parts();
+            let mut out = Vec::new();
+            write_request(
+                &head,
+                Some(Upgrade {
+                    protocol,
+                    key: [0, 1],
+                }),
+                &mut out,
+            )?;
+            Ok(String::from_utf8(out).unwrap())
+        };
+        assert_eq!(
+            upgraded("websocket"),
+            Ok("GET /ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAQ==\r\nx: 1\r\n\r\n".to_owned())
+        );
+        for protocol in ["", "websocket\r\nx-evil: 1", "a b", "websocket\r\n\r\n"] {
+            assert_eq!(upgraded(protocol), Err(Malformed), "{protocol:?}");
+        }
     }
 
     #[test]

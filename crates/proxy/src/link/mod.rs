@@ -126,6 +126,11 @@ impl Link {
         matches!(self, Self::Asked(stream) if stream.is_unprocessed())
     }
 
+    /// Whether reading failed because what came breaks the protocol.
+    pub(crate) fn is_malformed(&self) -> bool {
+        matches!(self, Self::Asked(stream) if stream.is_malformed())
+    }
+
     /// `Ready` when the peer has left, or says something; `true` is the former. To be asked while nothing of the peer
     /// is waited for.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<bool> {

@@ -24,6 +24,11 @@ pub(crate) const CONNECTION_WINDOW: u32 = 1 << 20;
 /// What is taken from an exchange of a connection before the peer takes it.
 pub(crate) const SEND_BUFFER: usize = 64 << 10;
 
+/// What small frames of data that wait to be read may cost, as the library reckons: a frame, 256 less its length. One
+/// client that does not read must not end the exchanges of the others, so it is out of the reach of what a window holds
+/// of any usual size of frames.
+const DATA_FRAMES_BUDGET: usize = 64 << 20;
+
 /// A connection that speaks HTTP/2.
 #[derive(Debug)]
 pub(crate) struct Multiplexed {
@@ -69,6 +74,7 @@ impl Multiplexed {
             .max_header_list_size(HEAD_BYTES_MAX as u32)
             .max_send_buffer_size(SEND_BUFFER)
             .enable_push(false)
+            .data_frame_budget(DATA_FRAMES_BUDGET)
             .initial_max_send_streams(0)
             .handshake::<_, Bytes>(socket)
             .await?;
