@@ -19,6 +19,7 @@ use crate::{pem_error, provider};
 pub struct Identity {
     key: Arc<CertifiedKey>,
     names: Vec<CertificateName>,
+    has_alternative_names: bool,
     not_before: i64,
     not_after: i64,
 }
@@ -33,7 +34,7 @@ pub enum IdentityError {
     #[error("the key cannot be used: {0}")]
     Key(String),
     /// They do not belong together.
-    #[error("the key is not the certificate's")]
+    #[error("the key is not the certificate's, which is the first one in its file")]
     Mismatch,
 }
 
@@ -43,6 +44,10 @@ impl Identity {
     /// # Errors
     /// When either cannot be read, or they do not belong together.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
+        let (certificate, key) = (without_bom(certificate), without_bom(key));
+        if memchr::memmem::find(key, b"ENCRYPTED").is_some() {
+            return Err(IdentityError::Key("it is protected by a password".to_owned()));
+        }
         let chain: Result<Vec<CertificateDer<'static>>, _> =
             CertificateDer::pem_slice_iter(certificate).collect();
         let chain = chain.map_err(|error| IdentityError::Certificate(pem_error(&error)))?;
@@ -55,6 +60,7 @@ impl Identity {
         let (_, parsed) =
             X509Certificate::from_der(own).map_err(|_| unreadable("it is not an X.509 certificate"))?;
         let names = names(&parsed);
+        let has_alternative_names = matches!(parsed.subject_alternative_name(), Ok(Some(_)));
         let (not_before, not_after) = (
             parsed.validity().not_before.timestamp(),
             parsed.validity().not_after.timestamp(),
@@ -73,6 +79,7 @@ impl Identity {
         Ok(Self {
             key: Arc::new(key),
             names,
+            has_alternative_names,
             not_before,
             not_after,
         })
@@ -81,6 +88,11 @@ impl Identity {
     /// The names that it is for.
     pub fn names(&self) -> &[CertificateName] {
         &self.names
+    }
+
+    /// Whether its names are where clients look for them today.
+    pub fn has_alternative_names(&self) -> bool {
+        self.has_alternative_names
     }
 
     /// Whether it is for `host`, which is in lower case and without port.
@@ -111,6 +123,11 @@ impl Identity {
     pub(crate) fn is_cheap(&self) -> bool {
         self.key.key.algorithm() != SignatureAlgorithm::RSA
     }
+}
+
+/// `text` without the mark that some editors put in front.
+pub(crate) fn without_bom(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// What a certificate says that it is for: its alternative names, or else its common name, as clients once read it.

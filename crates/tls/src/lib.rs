@@ -47,7 +47,7 @@ pub fn check_roots(pem: &[u8]) -> Result<(), RootsError> {
 /// The certificates of a PEM text, each of which is trusted.
 fn roots(pem: &[u8]) -> Result<RootCertStore, RootsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
+    for certificate in CertificateDer::pem_slice_iter(identity::without_bom(pem)) {
         let certificate = certificate.map_err(|error| RootsError::Pem(pem_error(&error)))?;
         roots
             .add(certificate)

@@ -6,7 +6,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
+use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::FromDer as _;
+use x509_parser::x509::X509Name;
 
 use crate::identity::address;
 
@@ -16,13 +18,14 @@ pub struct ClientCertificate {
     subject: String,
     alternatives: Vec<String>,
     forwarded: String,
+    not_after: i64,
 }
 
 impl ClientCertificate {
     /// Reads a certificate that a handshake has verified.
     pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-        let subject = clean(&parsed.subject().to_string());
+        let subject = written(parsed.subject());
         let mut forwarded = format!("Hash={};Subject={}", fingerprint(certificate), quoted(&subject));
         let mut alternatives = Vec::new();
         if let Ok(Some(names)) = parsed.subject_alternative_name() {
@@ -49,10 +52,17 @@ impl ClientCertificate {
             subject,
             alternatives,
             forwarded,
+            not_after: parsed.validity().not_after.timestamp(),
         })
     }
 
-    /// The subject, such as `CN=client, O=Example`, as the certificate orders it.
+    /// Whether it has ended at a time, in seconds since 1970. A session that is resumed was verified earlier.
+    pub fn has_ended(&self, now: i64) -> bool {
+        now > self.not_after
+    }
+
+    /// The subject, such as `CN=client, O=Example`, as the certificate orders it. What has a meaning in such a text is
+    /// escaped in values, so that no value can pass for another attribute (RFC 4514 §2.4).
     pub fn subject(&self) -> &str {
         &self.subject
     }
@@ -77,11 +87,55 @@ pub fn fingerprint(bytes: &[u8]) -> String {
     text
 }
 
-/// Without what no header may have.
-fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() || !c.is_ascii() { '?' } else { c })
-        .collect()
+/// A name as text.
+fn written(name: &X509Name<'_>) -> String {
+    let mut text = String::new();
+    for (at, part) in name.iter_rdn().enumerate() {
+        for (within, attribute) in part.iter().enumerate() {
+            text.push_str(match (at, within) {
+                (0, 0) => "",
+                (_, 0) => ", ",
+                _ => "+",
+            });
+            let kind = attribute.attr_type();
+            match oid2abbrev(kind, oid_registry()) {
+                Ok(known) => text.push_str(known),
+                Err(_) => text.push_str(&kind.to_id_string()),
+            }
+            text.push('=');
+            match attribute.as_str() {
+                Ok(value) => escape(value, &mut text),
+                // What is no text is shown as its bytes are.
+                Err(_) => {
+                    text.push('#');
+                    for byte in attribute.as_slice() {
+                        let _ = write!(text, "{byte:02x}");
+                    }
+                }
+            }
+        }
+    }
+    text
+}
+
+/// Appends a value so that it can pass for nothing else, and stands in a header.
+fn escape(value: &str, out: &mut String) {
+    let last = value.len().saturating_sub(1);
+    for (at, c) in value.char_indices() {
+        let is_special = matches!(c, ',' | '+' | '"' | '\\' | '<' | '>' | ';' | '=')
+            || (at == 0 && matches!(c, ' ' | '#'))
+            || (at == last && c == ' ');
+        if is_special {
+            out.push('\\');
+            out.push(c);
+        } else if c.is_ascii_graphic() || c == ' ' {
+            out.push(c);
+        } else {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                let _ = write!(out, "\\{byte:02X}");
+            }
+        }
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -110,6 +164,25 @@ mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 
     #[test]
+    fn a_value_of_the_subject_cannot_pass_for_another_attribute() {
+        for (value, expected) in [
+            ("x, O=Admin", r"CN=x\, O\=Admin, O=Low"),
+            ("x+O=Admin", r"CN=x\+O\=Admin, O=Low"),
+            (" #a ", r"CN=\ #a\ , O=Low"),
+            ("\u{fc}\n", r"CN=\C3\BC\0A, O=Low"),
+            ("plain name", "CN=plain name, O=Low"),
+        ] {
+            let mut params = CertificateParams::default();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(DnType::CommonName, value);
+            params.distinguished_name.push(DnType::OrganizationName, "Low");
+            let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            let found = ClientCertificate::of(certificate.der()).unwrap();
+            assert_eq!(found.subject(), expected);
+        }
+    }
+
+    #[test]
     fn subject_and_names_are_read_and_forwarded() {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "a \"b\"");
@@ -121,7 +194,7 @@ mod tests {
         ];
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let found = ClientCertificate::of(certificate.der()).unwrap();
-        assert_eq!(found.subject(), "CN=a \"b\"");
+        assert_eq!(found.subject(), "CN=a \\\"b\\\"");
         assert_eq!(
             found.alternatives().collect::<Vec<_>>(),
             [uri, "c.test", "10.0.0.1"]
@@ -131,7 +204,7 @@ mod tests {
         assert!(hash.starts_with("Hash=") && hash[5..].bytes().all(|byte| byte.is_ascii_hexdigit()));
         assert_eq!(
             rest,
-            ";Subject=\"CN=a \\\"b\\\"\";URI=\"spiffe://x/y;z\";DNS=c.test;IP=10.0.0.1"
+            ";Subject=\"CN=a \\\\\\\"b\\\\\\\"\";URI=\"spiffe://x/y;z\";DNS=c.test;IP=10.0.0.1"
         );
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use waypost_config::Loaded;
@@ -31,6 +31,9 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 /// A certificate that ends sooner than this is warned of.
 const ENDS_SOON_DAYS: i64 = 14;
 
+/// How long files may go on changing before they are read.
+const UNQUIET_MAX: Duration = Duration::from_secs(1);
+
 const DAY: i64 = 24 * 60 * 60;
 
 /// What has been read of the files, and what was made of it.
@@ -44,8 +47,8 @@ pub(crate) struct Secrets {
     listeners: HashMap<String, (ListenerKey, Arc<ServerTls>)>,
     services: HashMap<Arc<str>, (ServiceKey, Arc<ClientTls>)>,
     watch: Watch,
-    /// Whether a file was seen to change at the last look.
-    settling: bool,
+    /// Since when files have been seen to change, until they are read.
+    unquiet_since: Option<Instant>,
 }
 
 /// The files that a plan needs, as they were when they were read.
@@ -142,7 +145,7 @@ impl Secrets {
     /// Has these files be looked at from now on: their plan is in force.
     pub(crate) fn watch(&mut self, watch: Watch) {
         self.watch = watch;
-        self.settling = false;
+        self.unquiet_since = None;
     }
 
     /// Whether there is anything to look at now and then.
@@ -156,10 +159,13 @@ impl Secrets {
         let now: Vec<Print> = prints.map(|print| Print::of(print.path.clone())).collect();
         if now != self.watch.prints {
             self.watch.prints = now;
-            self.settling = true;
-            return false;
+            let since = *self.unquiet_since.get_or_insert_with(Instant::now);
+            // What never is quiet is read all the same.
+            if since.elapsed() < UNQUIET_MAX {
+                return false;
+            }
         }
-        std::mem::take(&mut self.settling)
+        self.unquiet_since.take().is_some()
     }
 
     /// Reads the files of a plan again that is in force.
@@ -400,6 +406,14 @@ impl Reading<'_> {
                 found.help = Some("renew it; the files are read again when they change".to_owned());
                 self.diagnostics.push(found);
             }
+            if !identity.has_alternative_names() {
+                let message =
+                    format!("`{path}` has no alternative names, and clients of today look at nothing else");
+                let place = self.place(path);
+                let mut found = diagnostic(Code::CertificateNames, place, message);
+                found.help = Some("have one issued with a `subjectAltName`".to_owned());
+                self.diagnostics.push(found);
+            }
             if listener.hosts.is_empty() {
                 continue;
             }
@@ -448,7 +462,17 @@ impl Reading<'_> {
 
     fn fail(&mut self, path: &str, code: Code, message: String) {
         let place = self.place(path);
-        self.diagnostics.push(diagnostic(code, place, message));
+        let mut found = diagnostic(code, place, message);
+        found.help = Some(match code {
+            Code::UnreadableFile => format!(
+                "a relative path counts from `{}`, or else from the working directory",
+                self.directory.display()
+            ),
+            _ => "a certificate with its chain is one PEM file, its own certificate first; its key is another, \
+                  without a password"
+                .to_owned(),
+        });
+        self.diagnostics.push(found);
     }
 
     fn keep_old(&mut self, message: String) {
@@ -469,7 +493,10 @@ impl Print {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // To open a pipe would be to wait for whoever writes into it.
+    let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = fs::File::options().read(true).custom_flags(no_wait).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
