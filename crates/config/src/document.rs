@@ -209,7 +209,7 @@ keys! {
         underscores: Underscores = Fallback("drop"), "keep";
         /// The time from a connection to the end of its TLS handshake.
         handshake_timeout: DurationText = Fallback("10s"), "5s";
-        /// The TLS handshakes at a time, in each worker; more have to wait.
+        /// The TLS handshakes at a time, in each worker; beyond them, the oldest makes room for the newest.
         handshakes: Whole = Fallback("1000"), "200";
     }
 

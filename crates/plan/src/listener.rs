@@ -124,7 +124,7 @@ pub struct Limits {
     pub underscores: Underscores,
     /// Time from a connection to the end of its TLS handshake.
     pub handshake_timeout: Duration,
-    /// TLS handshakes at a time, in each worker; more wait in the backlog.
+    /// TLS handshakes at a time, in each worker; beyond them, the oldest makes room for the newest.
     pub handshakes: usize,
 }
 

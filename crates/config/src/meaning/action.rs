@@ -207,7 +207,8 @@ fn upgrade(route: &document::Route, problems: &mut Problems) -> Upgrade {
     };
     let protocols = written.value.0.iter().filter_map(|protocol| {
         let name = &*protocol.value;
-        let (what, help) = if name.eq_ignore_ascii_case("h2c") || name.eq_ignore_ascii_case("h2") {
+        let lower = name.to_ascii_lowercase();
+        let (what, help) = if matches!(&*lower, "h2c" | "h2") || lower.starts_with("http/") {
             (
                 "is not spoken by way of an upgrade",
                 "leave it out: clients speak HTTP/2 from the first byte on, services with `http2: true`",

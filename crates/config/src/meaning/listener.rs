@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use waypost_plan::listener::{Bind, Limits, Listener};
+use ipnet::IpNet;
+use waypost_plan::listener::{Bind, Limits, Listener, ListenerTls};
+use waypost_plan::redirect::Scheme;
 use waypost_route::host::{HostPattern, HostPatternError};
 use waypost_route::path::PathPattern;
 
@@ -89,7 +91,7 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
     let hosts = written.hosts.iter().flat_map(|hosts| &hosts.value.0);
     let hosts = hosts.filter_map(|host| host_pattern(host, problems)).collect();
     let trusted = written.trusted_proxies.iter().flat_map(|list| &list.value.0);
-    let trusted_proxies = trusted
+    let trusted_proxies: Vec<IpNet> = trusted
         .filter_map(|item| network::network(item, problems))
         .collect();
     let limits = written
@@ -101,7 +103,9 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
     let mut listener = Listener::new(bind?);
     listener.tls = tls;
     if let Some(proxy) = &written.proxy_protocol {
-        if listener.trusted_proxies.is_empty() && !written.given.keys().any(|key| key == "trusted_proxies") {
+        let misread =
+            written.trusted_proxies.is_none() && written.given.keys().any(|key| key == "trusted_proxies");
+        if trusted_proxies.is_empty() && !misread && !problems.has_errors() {
             problems
                 .add(
                     Code::ConflictingKeys,
@@ -119,6 +123,7 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
     if let Some(limits) = limits {
         listener.limits = limits;
     }
+    report_needless(written, &listener, problems);
     if let Some(paths) = &written.paths {
         if let Some(slash) = &paths.value.encoded_slash {
             listener.paths.encoded_slash = slash.value;
@@ -128,6 +133,81 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
         }
     }
     Some(listener)
+}
+
+/// Reports keys that would do nothing here.
+fn report_needless(written: &document::Listener, listener: &Listener, problems: &mut Problems) {
+    let passes = listener.tls == ListenerTls::PassesThrough;
+    let limits = written.limits.as_ref().map(|limits| &limits.value);
+    let of_requests = "a listener that passes TLS through sees no requests";
+    let key =
+        |wanted: bool, key: Option<Span>, why: &'static str| key.filter(|_| wanted).map(|key| (key, why));
+    let limit = |wanted: bool, pick: fn(&document::Limits) -> Option<Span>, why| {
+        key(wanted, limits.and_then(pick), why)
+    };
+    let needless = [
+        key(
+            passes,
+            written.redirect.as_ref().map(|given| given.key),
+            of_requests,
+        ),
+        key(passes, written.paths.as_ref().map(|given| given.key), of_requests),
+        limit(
+            passes,
+            |limits| limits.header_bytes.as_ref().map(|given| given.key),
+            of_requests,
+        ),
+        limit(
+            passes,
+            |limits| limits.headers.as_ref().map(|given| given.key),
+            of_requests,
+        ),
+        limit(
+            passes,
+            |limits| limits.target_bytes.as_ref().map(|given| given.key),
+            of_requests,
+        ),
+        limit(
+            passes,
+            |limits| limits.keep_alive_timeout.as_ref().map(|given| given.key),
+            of_requests,
+        ),
+        limit(
+            passes,
+            |limits| limits.body_idle_timeout.as_ref().map(|given| given.key),
+            of_requests,
+        ),
+        limit(
+            passes,
+            |limits| limits.body_bytes.as_ref().map(|given| given.key),
+            of_requests,
+        ),
+        limit(
+            passes,
+            |limits| limits.underscores.as_ref().map(|given| given.key),
+            of_requests,
+        ),
+    ];
+    for (span, why) in needless.into_iter().flatten() {
+        problems
+            .add(Code::ConflictingKeys, span, why)
+            .help("leave it out");
+    }
+    if let (Some(redirect), Some(written)) = (&listener.redirect, &written.redirect)
+        && listener.ends_tls()
+        && redirect.scheme == Some(Scheme::Https)
+        && redirect.host.is_none()
+        && redirect.port.is_none()
+        && redirect.path.keeps()
+    {
+        problems
+            .add(
+                Code::ConflictingKeys,
+                written.key,
+                "the redirect leads back to where it came from: clients speak TLS here already",
+            )
+            .help("put it on the listener in clear text");
+    }
 }
 
 fn bind(written: &At<Text>, problems: &mut Problems) -> Option<Bind> {

@@ -100,6 +100,7 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
             written: given.grpc.is_some(),
         });
     }
+    let asked = context.asks_clients;
     let problems = &mut *context.problems;
     if let Some(methods) = &given.method {
         for method in &methods.value.0 {
@@ -109,13 +110,25 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
         report_refused_methods(methods, problems);
     }
     alternative.headers = conditions(Field::Header, given.headers.as_ref(), problems);
-    if given.grpc.is_some() {
+    if let Some(grpc) = &given.grpc {
         alternative.headers.extend(grpc_condition());
+        if let Some(methods) = &given.method
+            && !methods.value.0.iter().any(|method| &*method.value == "POST")
+        {
+            problems
+                .add(
+                    Code::ImpossibleMatch,
+                    methods.key,
+                    "calls of gRPC are POST requests",
+                )
+                .label(grpc.key, "the call")
+                .help("leave `method` out");
+        }
     }
     if let Some(certificate) = &given.client_cert {
         alternative
             .headers
-            .extend(certificate_conditions(certificate, problems));
+            .extend(certificate_conditions(certificate, asked, problems));
     }
     alternative.cookies = conditions(Field::Cookie, given.cookies.as_ref(), problems);
     alternative.query = conditions(Field::Query, given.query.as_ref(), problems);
@@ -394,9 +407,24 @@ fn grpc_condition() -> Option<FieldCondition> {
 /// Conditions on a client's certificate. They are looked up as fields are, under names that no header has.
 fn certificate_conditions(
     written: &At<document::ClientCert>,
+    asked: bool,
     problems: &mut Problems,
 ) -> Vec<FieldCondition> {
     let given = &written.value;
+    let wants = |value: &Option<At<ValueText>>| {
+        value
+            .as_ref()
+            .is_some_and(|value| !matches!(value.value, ValueText::Absent))
+    };
+    if !asked && (wants(&given.subject) || wants(&given.san)) {
+        problems
+            .add(
+                Code::ImpossibleMatch,
+                written.key,
+                "no listener asks clients for a certificate",
+            )
+            .help("add `client_auth: { ca: clients.crt }` to the `tls` of a listener");
+    }
     if given.given.keys().next().is_none() {
         problems
             .add(Code::MissingKey, written.key, "the certificate may be any")

@@ -64,6 +64,8 @@ struct Context<'c> {
     /// The listeners, for what no listener serves.
     served: Vec<Listener>,
     split_key: Rc<str>,
+    /// Whether some listener asks clients for a certificate.
+    asks_clients: bool,
     /// The files that are named, and where.
     files: Vec<(Box<str>, Span)>,
 }
@@ -86,6 +88,11 @@ pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -
             .split_key
             .as_ref()
             .map_or("".into(), |key| key.value.clone()),
+        asks_clients: document
+            .listeners
+            .iter()
+            .flat_map(|list| &list.value.0)
+            .any(|listener| asks_clients(&listener.value)),
         files: Vec::new(),
     };
     settings::set(document, &mut context);
@@ -94,6 +101,7 @@ pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -
     let routes = route::add_all(document, &mut context);
     let tests = test_case::add_all(document, &mut context);
     service::report_unused(document, &mut context);
+    route::report_passing(document, &mut context);
 
     let Context {
         problems,
@@ -118,6 +126,11 @@ pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -
             None
         }
     }
+}
+
+fn asks_clients(listener: &crate::document::Listener) -> bool {
+    let tls = listener.tls.as_ref();
+    tls.is_some_and(|tls| tls.value.given.keys().any(|key| key == "client_auth"))
 }
 
 /// Whether a path with `%2F` can come in anywhere.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use waypost_plan::route::Route;
 
+use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
 use crate::meaning::{Context, RouteSpans, action, header_edits, matching};
+use crate::place::Span;
 
 /// Adds every route that is right, and reports what is wrong with the others.
 pub(super) fn add_all(document: &Document, context: &mut Context<'_>) -> Vec<RouteSpans> {
@@ -22,6 +24,46 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) -> Vec<Rou
         }
     }
     spans
+}
+
+/// Warns of listeners that pass connections through to no route, and of routes that get none.
+pub(super) fn report_passing(document: &Document, context: &mut Context<'_>) {
+    if context.problems.has_errors() {
+        return;
+    }
+    let listeners = document.listeners.iter().flat_map(|list| &list.value.0);
+    let passes = listeners.filter_map(|listener| {
+        let passthrough = listener.value.tls.as_ref()?.value.passthrough.as_ref()?;
+        passthrough.value.then_some(passthrough.key)
+    });
+    let passes: Vec<Span> = passes.collect();
+    let routes = document.routes.iter().flat_map(|routes| &routes.value.0);
+    let gets = routes.filter_map(|route| route.value.passthrough.as_ref().map(|to| to.key));
+    let gets: Vec<Span> = gets.collect();
+    if gets.is_empty() {
+        for listener in &passes {
+            context
+                .problems
+                .add(
+                    Code::UnreachableRoute,
+                    *listener,
+                    "no route gets the connections of this listener, so all of them are closed",
+                )
+                .help("add a route with `passthrough: NAME`");
+        }
+    }
+    if passes.is_empty() {
+        for route in &gets {
+            context
+                .problems
+                .add(
+                    Code::UnreachableRoute,
+                    *route,
+                    "no listener passes connections through, so this route gets none",
+                )
+                .help("add a listener with `tls: { passthrough: true }`");
+        }
+    }
 }
 
 fn route(written: &At<document::Route>, context: &mut Context<'_>) -> Option<(Route, RouteSpans)> {

@@ -794,3 +794,134 @@ fn state_and_metrics() {
         &["2:18 unknown-word `exact` or `class`"],
     );
 }
+
+#[test]
+fn tls_of_listeners() {
+    let check = |keys: &str, expected: &[&str]| {
+        check(format!("listeners:\n- bind: 0.0.0.0:80\n  {keys}\n"), expected);
+    };
+    check("tls: {}", &["3:3 missing-key or `passthrough: true`"]);
+    check("tls: { certificates: [] }", &["3:24 empty-list"]);
+    check(
+        "tls: { certificates: [{ cert: a }] }",
+        &["3:25 missing-key add `key:"],
+    );
+    check(
+        "tls: { certificates: [{ cert: \"\", key: b }] }",
+        &["3:33 bad-value a path such as"],
+    );
+    check(
+        "tls: { passthrough: true, certificates: [{ cert: a, key: b }] }",
+        &["3:29 conflicting-keys shows nothing of its own"],
+    );
+    check(
+        "tls: { certificates: [{ cert: a, key: b }], client_auth: { ca: c, mode: maybe } }",
+        &["3:75 unknown-word `optional` or `required`"],
+    );
+    check(
+        "proxy_protocol: required",
+        &["3:3 conflicting-keys `trusted_proxies`"],
+    );
+    check(
+        "{proxy_protocol: required, trusted_proxies: []}"
+            .trim_matches(['{', '}'])
+            .replace(", ", "\n  ")
+            .as_str(),
+        &["3:3 conflicting-keys `trusted_proxies`"],
+    );
+    check(
+        "tls: { passthrough: true }\n  redirect: { scheme: https }",
+        &["4:3 conflicting-keys sees no requests"],
+    );
+    check(
+        "tls: { passthrough: true }\n  limits: { body_bytes: 1KiB }",
+        &["4:13 conflicting-keys sees no requests"],
+    );
+    check(
+        "tls: { certificates: [{ cert: a, key: b }] }\n  redirect: { scheme: https }",
+        &["4:3 conflicting-keys in clear text"],
+    );
+}
+
+#[test]
+fn tls_of_services() {
+    let check = |keys: &str, expected: &[&str]| {
+        check(
+            format!(
+                "listeners: [{{ bind: 0.0.0.0:80 }}]\nservices:\n  a: {{ {keys} }}\nroutes: [{{ name: r, to: a }}]\n"
+            ),
+            expected,
+        );
+    };
+    check(
+        "endpoints: [http://a], tls: { ca: x }",
+        &["3:31 conflicting-keys `https://`"],
+    );
+    check(
+        "endpoints: [https://a], tls: { ca: x, insecure: true }",
+        &["3:46 conflicting-keys leave `insecure` out"],
+    );
+    check(
+        "endpoints: [https://a], tls: { insecure: true }",
+        &["3:39 insecure-service name the certificates"],
+    );
+    check(
+        "endpoints: [https://a], tls: { server_name: \"https://b\" }",
+        &["3:52 bad-host without scheme and port"],
+    );
+    check(
+        "endpoints: [http://a], proxy_protocol: v3",
+        &["3:47 unknown-word `v1` or `v2`"],
+    );
+}
+
+#[test]
+fn upgrades_calls_and_connections() {
+    check_route("to: a, upgrade: [h2c]", &["4:31 bad-value `http2: true`"]);
+    check_route("to: a, upgrade: [HTTP/2.0]", &["4:31 bad-value `http2: true`"]);
+    check_route("to: a, upgrade: [\"a b\"]", &["4:31 bad-value `websocket`"]);
+    check_route(
+        "respond: { status: 200 }, upgrade: []",
+        &["4:40 conflicting-keys goes with `to`"],
+    );
+    check_route(
+        "respond: { status: 200 }, grpc_web: true",
+        &["4:40 conflicting-keys goes with `to`"],
+    );
+    check_route(
+        "to: a, match: { grpc: {} }",
+        &["4:30 missing-key add `service` or `method`"],
+    );
+    check_route(
+        "to: a, match: { path: /x, grpc: { service: a.B } }",
+        &["4:30 conflicting-keys leave `path` out"],
+    );
+    check_route(
+        "to: a, match: { grpc: { service: \"a/b\" } }",
+        &["4:47 bad-condition such as `shop.Orders`"],
+    );
+    check_route(
+        "to: a, match: { grpc: { service: a.B, method: c.d } }",
+        &["4:60 bad-condition the method alone"],
+    );
+    check_route(
+        "to: a, match: { grpc: { service: a.B }, method: GET }",
+        &["4:54 impossible-match leave `method` out"],
+    );
+    check_route(
+        "to: a, match: { client_cert: { san: x } }",
+        &["4:30 impossible-match add `client_auth:"],
+    );
+    check_route(
+        "passthrough: a, match: { host: h, path: /x }",
+        &["4:48 conflicting-keys only `host` and `client_ip`"],
+    );
+    check_route(
+        "passthrough: a, match: { host: h }",
+        &["4:14 unreachable-route `tls: { passthrough: true }`"],
+    );
+    check_route(
+        "passthrough: a, to: a",
+        &["4:14 conflicting-keys keep one of them"],
+    );
+}
