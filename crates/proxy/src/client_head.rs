@@ -131,6 +131,14 @@ impl ClientHead<'_> {
             }
             _ => {}
         }
+        // RFC 9110 §15.5.22: it has to say what to.
+        if status == 426
+            && self.body != BodyToClient::Framed
+            && let Some(protocol) = self.answer.upgrade(self.buffer)
+        {
+            write::field(out, b"upgrade", protocol);
+            out.extend_from_slice(b"connection: upgrade\r\n");
+        }
         let dated = self.answer.fields().iter().any(|field| field.kind == Kind::Date);
         if !dated && !self.edits.drops(b"date") {
             self.clock.write(out);

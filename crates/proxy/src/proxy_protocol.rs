@@ -12,6 +12,9 @@ use waypost_plan::service::ProxyVersion;
 /// The longest header that is read, with all that a proxy may add to it.
 pub(crate) const HEADER_BYTES_MAX: usize = 4 << 10;
 
+/// The longest header of the first version.
+const V1_BYTES_MAX: usize = 107;
+
 /// How long it is waited until a header that has begun is looked at again.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -82,6 +85,12 @@ fn read(bytes: &[u8]) -> io::Result<Option<(Introduction, usize)>> {
         ..ParseConfig::default()
     };
     match ProxyHeader::parse(bytes, config) {
+        Ok((_, length)) if *beginning == BEGINNINGS[0] && length > V1_BYTES_MAX => {
+            Err(io::ErrorKind::InvalidData.into())
+        }
+        Err(Error::BufferTooShort) if *beginning == BEGINNINGS[0] && bytes.len() > V1_BYTES_MAX => {
+            Err(io::ErrorKind::InvalidData.into())
+        }
         Ok((header, length)) => {
             let client = header.proxied_address().map(|address| address.source);
             Ok(Some((Introduction::Header(client), length)))

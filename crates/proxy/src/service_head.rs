@@ -29,6 +29,23 @@ pub(crate) struct ServiceHead<'a> {
     pub(crate) path: &'a [u8],
 }
 
+/// Whether a server that cannot tell `_` from `-` takes a name for one of the gateway's own.
+fn is_forwarding(name: &[u8]) -> bool {
+    const OWN: [&str; 6] = [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-client-cert",
+        "x-real-ip",
+        "forwarded",
+    ];
+    let dashed: Vec<u8> = name
+        .iter()
+        .map(|byte| if *byte == b'_' { b'-' } else { *byte })
+        .collect();
+    OWN.iter().any(|own| dashed.eq_ignore_ascii_case(own.as_bytes()))
+}
+
 impl ServiceHead<'_> {
     /// Appends the head of a copy for a mirror's service, but for the length of the body and the empty line.
     /// `mirror_of` is the route.
@@ -119,7 +136,7 @@ impl ServiceHead<'_> {
         for field in head.fields() {
             let name = field.name.of(buffer);
             let travels = match field.kind {
-                Kind::Other => keeps_underscores || !name.contains(&b'_'),
+                Kind::Other => !name.contains(&b'_') || (keeps_underscores && !is_forwarding(name)),
                 Kind::Credentials | Kind::Accept | Kind::Date => true,
                 Kind::ContentType => web.is_none(),
                 Kind::Expect => head.version() == Version::Http11 && mark.is_none(),

@@ -22,6 +22,7 @@ use crate::generation::ListenerId;
 use crate::link::Link;
 use crate::link::socket::Socket;
 use crate::proxy_protocol::{self, Introduction};
+use crate::worker::handshakes::Handshakes;
 use crate::worker::{Seat, Worker};
 
 /// The longest that a client may say before it is known where it wants to go.
@@ -33,6 +34,8 @@ pub(crate) struct Admission {
     pub(crate) listener_id: ListenerId,
     /// The listener as it was opened.
     pub(crate) listener: Rc<Listener>,
+    /// Those of the listener that are under way.
+    pub(crate) handshakes: Rc<Handshakes>,
     pub(crate) seat: Seat,
 }
 
@@ -91,8 +94,14 @@ impl Admission {
 
     /// Passes a connection under TLS on to the service of the host that its client names.
     async fn pass_through(self, mut stream: TcpStream, peer: Peer) {
-        let hello = timeout(self.listener.limits.handshake_timeout, read_hello(&mut stream));
-        let Ok(Ok((host, read))) = hello.await else {
+        let limits = &self.listener.limits;
+        let handshake = self.handshakes.begin(limits.handshakes);
+        let hello = tokio::select! {
+            hello = timeout(limits.handshake_timeout, read_hello(&mut stream)) => hello.ok(),
+            () = handshake.is_to_make_room() => None,
+        };
+        drop(handshake);
+        let Some(Ok((host, read))) = hello else {
             self.worker.recorder().own().handshakes_failed.add(1);
             return;
         };
@@ -133,14 +142,15 @@ impl Admission {
 
     /// Serves what comes behind a handshake.
     async fn serve_tls(self, stream: TcpStream, mut peer: Peer, tls: Arc<ServerTls>) {
-        let handshakes = self.worker.handshakes().begin();
-        let shaken = timeout(
-            self.listener.limits.handshake_timeout,
-            shake_hands(stream, &tls, &mut peer),
-        );
-        let shaken = shaken.await;
-        drop(handshakes);
-        let Ok(Ok(socket)) = shaken else {
+        let limits = &self.listener.limits;
+        let handshake = self.handshakes.begin(limits.handshakes);
+        let shaken = tokio::select! {
+            shaken = timeout(limits.handshake_timeout, shake_hands(stream, &tls, &mut peer)) => shaken.ok(),
+            // Others want to come in.
+            () = handshake.is_to_make_room() => None,
+        };
+        drop(handshake);
+        let Some(Ok(socket)) = shaken else {
             self.worker.recorder().own().handshakes_failed.add(1);
             return;
         };
@@ -183,6 +193,15 @@ async fn shake_hands(stream: TcpStream, tls: &ServerTls, peer: &mut Peer) -> io:
     let (_, session) = stream.get_ref();
     let shown = session.peer_certificates().and_then(|chain| chain.first());
     peer.certificate = shown.and_then(ClientCertificate::of).map(Box::new);
+    let now = jiff::Timestamp::now().as_second();
+    if peer
+        .certificate
+        .as_ref()
+        .is_some_and(|shown| shown.has_ended(now))
+    {
+        // The session was verified while it had not.
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     peer.served = Some(certificate.identity);
     peer.scheme = Scheme::Https;
     Ok(Socket::tls(stream))

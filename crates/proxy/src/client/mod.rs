@@ -208,6 +208,12 @@ impl Client {
                 self.redirect(workspace, snapshot, listener, end, route, redirect, found)
                     .await
             }
+            // A success would tell the client that its tunnel is there (RFC 8441 §5).
+            Action::Respond(respond) if workspace.demands_upgrade && respond.status < 300 => {
+                let failure = Failure::Request(RequestError::Method);
+                self.answer_instead(workspace, snapshot, end, failure, &route.matching.name)
+                    .await
+            }
             Action::Respond(respond) => self.respond(workspace, snapshot, end, route, respond).await,
         }
     }

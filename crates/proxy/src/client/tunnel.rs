@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use waypost_wire::field::Framing;
 
 use crate::client::{COMPLETE, Client};
-use crate::exchange::relay::{BodyForm, Relay, RelayError};
+use crate::exchange::relay::{BodyForm, Relay, RelayError, Waits};
 use crate::link::Link;
 use crate::worker::Workspace;
 
@@ -164,15 +164,16 @@ impl Client {
         if *flows == [Flow::Ended; 2] {
             return Some(Pause::Over("service", COMPLETE));
         }
-        // Streams of HTTP/2 have no readiness that could be waited for without a buffer.
-        let are_sockets = !self.link.frames_bodies() && !tunnel.service.frames_bodies();
-        let holds_nothing = |relay: &Relay, flow: Flow| flow == Flow::Ended || relay.is_flushed();
-        let is_quiet = are_sockets
-            && from_client.is_empty()
+        // A sink that has not taken all of it yet would be forgotten otherwise.
+        let waits_for_source = |relay: &Relay, flow: Flow| match flow {
+            Flow::Open => relay.is_flushed() && relay.waits_for == Waits::Source,
+            Flow::Ending => false,
+            Flow::Ended => true,
+        };
+        let is_quiet = from_client.is_empty()
             && from_service.is_empty()
-            && !flows.contains(&Flow::Ending)
-            && holds_nothing(upload, flows[0])
-            && holds_nothing(download, flows[1]);
+            && waits_for_source(upload, flows[0])
+            && waits_for_source(download, flows[1]);
         is_quiet.then_some(Pause::Quiet)
     }
 }

@@ -412,6 +412,10 @@ impl Exchange<'_> {
     fn take_upgrade(&mut self, end: HeadEnd) -> Result<bool, Failure> {
         let buffer = self.from_service.filled();
         let chosen = self.answer.upgrade(buffer);
+        let is_framing = |kind| matches!(kind, Kind::ContentLength | Kind::TransferEncoding);
+        if self.answer.fields().iter().any(|field| is_framing(field.kind)) {
+            return Err(Failure::Protocol);
+        }
         let (Some(asked), Some(chosen)) = (self.side.upgrade, chosen) else {
             return Err(Failure::Protocol);
         };

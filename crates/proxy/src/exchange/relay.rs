@@ -233,7 +233,11 @@ impl Relay {
             self.written += count;
             self.progressed = true;
         }
-        to.poll_flush(cx).map_err(|_| RelayError::Sink)
+        let flushed = to.poll_flush(cx).map_err(|_| RelayError::Sink);
+        if flushed.is_pending() {
+            self.waits_for = Waits::Sink;
+        }
+        flushed
     }
 
     /// Moves bytes until all have moved, or nothing moves. `before_last` is called before the last of them is

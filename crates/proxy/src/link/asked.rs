@@ -118,6 +118,14 @@ impl Asked {
         }
     }
 
+    /// Waits until there may be something to read, its end, or a failure that reading will tell.
+    pub(super) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.incoming {
+            Some(incoming) => incoming.poll_ready(cx).map(|_| ()),
+            None => Poll::Ready(()),
+        }
+    }
+
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,

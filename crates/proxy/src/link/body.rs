@@ -13,6 +13,8 @@ use crate::link::fields;
 #[derive(Debug)]
 pub(super) struct Incoming {
     stream: RecvStream,
+    /// What has come and is not read yet; its window is not opened again before.
+    piece: Bytes,
     ended: bool,
     trailers: Vec<u8>,
 }
@@ -22,13 +24,14 @@ impl Incoming {
         Self {
             ended: stream.is_end_stream(),
             stream,
+            piece: Bytes::new(),
             trailers: Vec::new(),
         }
     }
 
     /// Whether nothing more comes.
     pub(super) fn has_ended(&self) -> bool {
-        self.ended
+        self.ended && self.piece.is_empty()
     }
 
     /// The trailers with an empty line behind them, once the end has been read; empty without any.
@@ -42,16 +45,20 @@ impl Incoming {
         cx: &mut Context<'_>,
         buffer: &mut Buffer,
     ) -> Poll<Result<usize, h2::Error>> {
-        while !self.ended {
+        ready!(self.poll_ready(cx))?;
+        let data = std::mem::take(&mut self.piece);
+        buffer.append(&data);
+        let _ = self.stream.flow_control().release_capacity(data.len());
+        Poll::Ready(Ok(data.len()))
+    }
+
+    /// Waits until there is something to read, or its end.
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        while !self.ended && self.piece.is_empty() {
             match ready!(self.stream.poll_data(cx)) {
                 Some(data) => {
-                    let data = data?;
-                    let _ = self.stream.flow_control().release_capacity(data.len());
+                    self.piece = data?;
                     self.ended = self.stream.is_end_stream();
-                    if !data.is_empty() {
-                        buffer.append(&data);
-                        return Poll::Ready(Ok(data.len()));
-                    }
                 }
                 None => {
                     if let Some(trailers) = ready!(self.stream.poll_trailers(cx))? {
@@ -61,7 +68,7 @@ impl Incoming {
                 }
             }
         }
-        Poll::Ready(Ok(0))
+        Poll::Ready(Ok(()))
     }
 }
 

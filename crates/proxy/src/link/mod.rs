@@ -161,10 +161,12 @@ impl Link {
     }
 
     /// Waits until there may be something to read, without memory to read it into.
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Socket(socket) => socket.poll_read_ready(cx),
-            Self::Served(_) | Self::Asked(_) | Self::Gone => Poll::Ready(Ok(())),
+            Self::Served(stream) => stream.poll_read_ready(cx).map(Ok),
+            Self::Asked(stream) => stream.poll_read_ready(cx).map(Ok),
+            Self::Gone => Poll::Ready(Ok(())),
         }
     }
 

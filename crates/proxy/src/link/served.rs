@@ -41,6 +41,11 @@ impl Served {
         self.incoming.poll_fill(cx, buffer).map_err(io::Error::other)
     }
 
+    /// Waits until there is something to read, its end, or a failure that reading will tell.
+    pub(super) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.incoming.poll_ready(cx).map(|_| ())
+    }
+
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,

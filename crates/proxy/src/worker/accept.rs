@@ -16,6 +16,7 @@ use waypost_plan::listener::Listener;
 
 use crate::client::admission::Admission;
 use crate::generation::ListenerId;
+use crate::worker::handshakes::Handshakes;
 use crate::worker::{Listening, Worker, complain};
 
 /// How long accepting pauses when there are no descriptors, or too many connections.
@@ -39,6 +40,7 @@ struct Door {
     socket: TcpListener,
     /// How many connections of the listener are open, in all workers.
     open: Arc<AtomicUsize>,
+    handshakes: Rc<Handshakes>,
 }
 
 impl Acceptor {
@@ -49,6 +51,7 @@ impl Acceptor {
             listener: Rc::new((*listening.listener).clone()),
             socket: TcpListener::from_std(listening.socket)?,
             open: listening.open,
+            handshakes: Rc::default(),
         });
         let task = tokio::task::spawn_local(accept(Rc::clone(&door)));
         Ok(Self { door, task })
@@ -109,9 +112,6 @@ impl Door {
         if self.open.load(Ordering::Relaxed) >= listener.limits.connections {
             return Some("its limit of connections allows");
         }
-        if listener.ends_tls() && self.worker.handshakes().len() >= listener.limits.handshakes {
-            return Some("its limit of handshakes allows");
-        }
         let all = self.worker.connections_open.load(Ordering::Relaxed);
         (all >= self.worker.connections_max).then_some("this process's limit of open files allows")
     }
@@ -128,6 +128,7 @@ impl Door {
             worker: Rc::clone(&self.worker),
             listener_id: self.id,
             listener: Rc::clone(&self.listener),
+            handshakes: Rc::clone(&self.handshakes),
             seat,
         };
         tokio::task::spawn_local(admission.admit(stream, peer));

@@ -1,7 +1,7 @@
 //! Workers: one thread each, with a runtime, sockets, pools and counters of its own.
 
 mod accept;
-mod handshakes;
+pub(crate) mod handshakes;
 mod seats;
 mod workspace;
 
@@ -32,7 +32,6 @@ use crate::link::Link;
 use crate::metrics::{Recorder, RequestCells, RouteMeters, Side};
 use crate::mirror::Mirrors;
 use crate::pool::{IdleBudget, IdlePlace, WorkerService};
-use crate::worker::handshakes::Handshakes;
 pub(crate) use crate::worker::seats::Seat;
 use crate::worker::seats::Seats;
 pub(crate) use crate::worker::workspace::Workspace;
@@ -88,7 +87,6 @@ pub(crate) struct Worker {
     recorder: Recorder,
     notices: mpsc::Sender<Notice>,
     mirrors: Mirrors,
-    handshakes: Handshakes,
     rng: RefCell<fastrand::Rng>,
     clock: HttpClock,
     idle: IdleBudget,
@@ -162,7 +160,6 @@ async fn run(shared: Shared, log: LineRing, recorder: Recorder, mut inbox: mpsc:
         recorder,
         notices: shared.notices,
         mirrors: Mirrors::default(),
-        handshakes: Handshakes::default(),
         rng: RefCell::new(fastrand::Rng::new()),
         clock: HttpClock::default(),
         idle: IdleBudget::new(shared.idle_max),
@@ -301,11 +298,6 @@ impl Worker {
     /// The copies of requests that are under way.
     pub(crate) fn mirrors(&self) -> &Mirrors {
         &self.mirrors
-    }
-
-    /// The TLS handshakes with clients that are under way.
-    pub(crate) fn handshakes(&self) -> &Handshakes {
-        &self.handshakes
     }
 
     /// The cells of a side of the route at `position`.

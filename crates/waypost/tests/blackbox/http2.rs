@@ -392,3 +392,64 @@ fn a_service_in_clear_text_can_be_named_by_its_own_scheme() {
         .replace(", http2: true", "");
     assert_eq!(Gateway::with(config).get("http://a/").status(), 200);
 }
+
+#[test]
+fn a_client_that_does_not_read_ends_nobody_elses_exchange() {
+    let service = Http2Service::start(|request, mut respond| async move {
+        let mut stream = respond.send_response(Response::new(()), false).unwrap();
+        if request.uri().path() == "/drops" {
+            for _ in 0..6000 {
+                // As many small frames as there are.
+                if stream.send_data(Bytes::from_static(b"drop"), false).is_err() {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let _ = stream.send_data(Bytes::from_static(b"end"), true);
+    });
+    let gateway = Gateway::with(to_http2(&service));
+    let client = Http2Client::with_window(gateway.address(), 0);
+    let mut unread = client.open(get("http://a/drops"), true);
+    assert_eq!(unread.head().unwrap().status(), 200);
+    for _ in 0..200 {
+        assert_eq!(gateway.get("http://a/").text(), "end");
+    }
+    let metrics = gateway.admin("GET", "/metrics", "", "").text();
+    assert!(
+        metrics.contains("waypost_upstream_connections_total{service=\"s\"} 1\n"),
+        "{metrics}"
+    );
+}
+
+#[test]
+fn a_short_request_survives_a_service_that_goes_away() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let service = Http2Service::start(move |request, mut respond| {
+        let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if first {
+                // Refused once its body has come, as a service may that has begun with nothing.
+                let mut body = request.into_body();
+                while body.data().await.is_some() {}
+                respond.send_reset(Reason::REFUSED_STREAM);
+                return;
+            }
+            let mut body = request.into_body();
+            let mut read = Vec::new();
+            while let Some(Ok(data)) = body.data().await {
+                read.extend_from_slice(&data);
+            }
+            let mut stream = respond.send_response(Response::new(()), false).unwrap();
+            stream.send_data(Bytes::from(read), true).unwrap();
+        }
+    });
+    let gateway = Gateway::with(to_http2(&service));
+    let client = Http2Client::connect(gateway.address());
+    let mut stream = client.open(Request::post("http://a/").body(()).unwrap(), false);
+    stream.send(b"one ", false);
+    stream.send(b"two", true);
+    assert_eq!(stream.answer().unwrap().text(), "one two");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}

@@ -18,8 +18,13 @@ fn waypost(arguments: &[&str]) -> Output {
 
 /// A listener under TLS in front of a service.
 fn config(service: &Service, tls: &str) -> String {
+    config_with(service, tls, "")
+}
+
+/// The same, with further keys of the listener.
+fn config_with(service: &Service, tls: &str, keys: &str) -> String {
     format!(
-        "listeners: [{{ bind: 127.0.0.1:0, tls: {tls} }}]\nworkers: 1\nservices: {{ a: {{ endpoints: [{}] }} }}\nroutes: [{{ name: all, to: a }}]\n",
+        "listeners: [{{ bind: 127.0.0.1:0, tls: {tls}{keys} }}]\nworkers: 1\nservices: {{ a: {{ endpoints: [{}] }} }}\nroutes: [{{ name: all, to: a }}]\n",
         service.url()
     )
 }
@@ -305,7 +310,7 @@ fn a_pair_that_cannot_be_used_leaves_the_old_one_and_is_loud() {
         assert_eq!(client.shown(), der(expected));
     };
     gateway.place("a.key", &other.key);
-    gateway.wait_for_part("the key is not the certificate's; the last good version stays in use");
+    gateway.wait_for_part("the key is not the certificate's, which is the first one in its file; the last good version stays in use");
     shows(&pair);
     let status = gateway.command(&["status"]);
     assert_eq!(status.code, 1);
@@ -460,4 +465,69 @@ fn a_cookie_that_keeps_a_client_on_its_side_is_secure_under_tls() {
     let answer = client.get("a.test", "/");
     let cookie = answer.header("set-cookie").unwrap_or_default();
     assert!(cookie.contains("Secure"), "{cookie}");
+}
+
+#[test]
+fn handshakes_that_are_never_finished_keep_nobody_out() {
+    let (service, authority) = (Service::echo("a"), Authority::new());
+    let pair = authority.issue(&["a.test"]);
+    let config = config_with(&service, ONE, ", limits: { handshakes: 5 }");
+    let gateway = Gateway::beside(&[("a.crt", &pair.cert), ("a.key", &pair.key)], config);
+    let stalled: Vec<_> = (0..30)
+        .map(|_| {
+            let mut socket = std::net::TcpStream::connect(gateway.address()).unwrap();
+            std::io::Write::write_all(&mut socket, b"\x16\x03\x01").unwrap();
+            socket
+        })
+        .collect();
+    for _ in 0..3 {
+        let mut client = Trusting::new(&authority).connect(gateway.address(), "a.test");
+        assert_eq!(client.get("a.test", "/").status(), 200);
+    }
+    drop(stalled);
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_certificate_is_said_and_not_waited_for() {
+    let (service, authority) = (Service::echo("a"), Authority::new());
+    let pair = authority.issue(&["a.test"]);
+    let mut gateway = Gateway::beside(
+        &[("a.crt", &pair.cert), ("a.key", &pair.key)],
+        config(&service, ONE),
+    );
+    let path = gateway.directory().join("a.crt");
+    std::fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    gateway.wait_for_part("it is not a file; the last good version stays in use");
+    let checked = waypost(&["check", gateway.config().to_str().unwrap()]);
+    assert!(checked.stdout.contains("it is not a file"), "{}", checked.stdout);
+    gateway.signal(rustix::process::Signal::TERM);
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn a_key_with_a_password_is_named_as_such() {
+    let authority = Authority::new();
+    let pair = authority.issue(&["a.test"]);
+    let locked = pair
+        .key
+        .replace("BEGIN PRIVATE", "BEGIN ENCRYPTED PRIVATE")
+        .replace("END PRIVATE", "END ENCRYPTED PRIVATE");
+    let directory = tempfile::tempdir().unwrap();
+    let config = "listeners: [{ bind: 127.0.0.1:0, tls: { certificates: [{ cert: a.crt, key: a.key }] } }]\nroutes: [{ name: a, respond: { status: 204 } }]\n";
+    for (name, text) in [
+        ("a.crt", &*pair.cert),
+        ("a.key", &*locked),
+        ("waypost.yaml", config),
+    ] {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    let output = waypost_in(directory.path(), &["check", "waypost.yaml"]).expect(1);
+    assert!(
+        output.stdout.contains("it is protected by a password"),
+        "{}",
+        output.stdout
+    );
+    assert!(output.stdout.contains("waypost.yaml:1:"), "{}", output.stdout);
 }

@@ -5,8 +5,9 @@ use rustix::process::Signal;
 
 use crate::support::client::Client;
 use crate::support::gateway::{Gateway, LISTENER, everything_to, services};
-use crate::support::http2::Http2Client;
+use crate::support::http2::{Frames, Http2Client, PROTOCOL_ERROR};
 use crate::support::service::{Service, Talk, ok};
+use crate::support::tls::{Authority, Trusting};
 
 const ASK: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -311,4 +312,98 @@ fn what_a_service_sends_now_and_then_is_passed_on_at_once() {
         let_go.send(()).unwrap();
     }
     assert!(stream.piece().is_none());
+}
+
+/// A certificate for `localhost`, and a gateway that serves `service` under TLS with it.
+fn under_tls(service: &Service) -> (Authority, Gateway) {
+    let authority = Authority::new();
+    let pair = authority.issue(&["localhost"]);
+    let listener = "listeners: [{ bind: 127.0.0.1:0, tls: { certificates: [{ cert: a.crt, key: a.key }] } }]\nworkers: 1\n";
+    let files = [("a.crt", &*pair.cert), ("a.key", &*pair.key)];
+    let gateway = Gateway::beside(&files, everything_to(service, listener));
+    (authority, gateway)
+}
+
+#[test]
+fn a_side_that_does_not_read_holds_up_nobody_else() {
+    const TALK: usize = 20 << 20;
+    let service = Service::scripted(|talk| {
+        let Some(request) = talk.request_head() else {
+            return;
+        };
+        if request.target() != "/ws" {
+            talk.send(ok("here"));
+            return;
+        }
+        talk.send(SWITCHED);
+        talk.try_send(vec![b'x'; TALK]);
+    });
+    let (authority, inner) = under_tls(&service);
+    let front = format!(
+        "listeners: [{{ bind: 127.0.0.1:0, tls: {{ certificates: [{{ cert: a.crt, key: a.key }}] }} }}]\nworkers: 1\nservices: {{ s: {{ endpoints: [\"https://{}\"], tls: {{ ca: ca.crt, server_name: localhost }} }} }}\nroutes: [{{ name: all, to: s, rewrite: {{ host: localhost }} }}]\n",
+        inner.address()
+    );
+    let pair = authority.issue(&["localhost"]);
+    let files = [
+        ("a.crt", &*pair.cert),
+        ("a.key", &*pair.key),
+        ("ca.crt", authority.pem()),
+    ];
+    let mut gateway = Gateway::beside(&files, front);
+    let trusting = Trusting::new(&authority);
+    let ask = ASK.replace("Host: a", "Host: localhost");
+    let mut unread = trusting.connect(gateway.address(), "localhost");
+    assert_eq!(unread.send(&ask).answer_head().status(), 101);
+    for _ in 0..20 {
+        let mut client = trusting.connect(gateway.address(), "localhost");
+        assert_eq!(client.get("localhost", "/").text(), "here");
+    }
+    assert_eq!(unread.count(TALK), TALK);
+    drop(unread);
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn a_success_that_is_no_tunnel_is_not_passed_for_one() {
+    let service = Service::answering(ok("a page"));
+    let config = everything_to(&service, LISTENER)
+        + "  - { name: own, match: { path: /own }, respond: { status: 200 } }\n";
+    let gateway = Gateway::with(config);
+    let client = Http2Client::connect(gateway.address());
+    crate::support::wait_for("the setting", || client.knows_extended_connect().then_some(()));
+    for (path, status) in [("/page", 502), ("/own", 501)] {
+        let request = Request::builder()
+            .method("CONNECT")
+            .uri(format!("http://a{path}"))
+            .extension(h2::ext::Protocol::from_static("websocket"));
+        let mut stream = client.open(request.body(()).unwrap(), false);
+        assert_eq!(stream.head().unwrap().status(), status, "{path}");
+    }
+}
+
+#[test]
+fn the_protocol_of_an_extended_connect_is_one_word() {
+    let service = Service::echo("a");
+    let gateway = Gateway::to(&service);
+    for protocol in [
+        "websocket\r\nx-evil: 1",
+        "websocket\r\n\r\nGET /smuggled HTTP/1.1",
+        "a b",
+    ] {
+        let mut frames = Frames::connect(gateway.address());
+        frames.head(
+            1,
+            0,
+            &[
+                (b":method", b"CONNECT"),
+                (b":protocol", protocol.as_bytes()),
+                (b":scheme", b"http"),
+                (b":path", b"/x"),
+                (b":authority", b"a"),
+            ],
+        );
+        assert_eq!(frames.reset_of(1), PROTOCOL_ERROR, "{protocol:?}");
+    }
+    assert_eq!(service.received(), Vec::<String>::new());
 }

@@ -35,15 +35,26 @@ pub(crate) struct Stream<'c> {
 impl Http2Client {
     /// Connects in clear text, by prior knowledge.
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        Self::start(address, None)
+        Self::start(address, None, &patient())
+    }
+
+    /// Connects in clear text, and takes this much on each stream before it reads.
+    pub(crate) fn with_window(address: SocketAddr, window: u32) -> Self {
+        let mut builder = patient();
+        builder.initial_window_size(window);
+        Self::start(address, None, &builder)
     }
 
     /// Connects under TLS, asking for `host`.
     pub(crate) fn connect_tls(address: SocketAddr, host: &str, config: Arc<ClientConfig>) -> Self {
-        Self::start(address, Some((host, config)))
+        Self::start(address, Some((host, config)), &patient())
     }
 
-    fn start(address: SocketAddr, tls: Option<(&str, Arc<ClientConfig>)>) -> Self {
+    fn start(
+        address: SocketAddr,
+        tls: Option<(&str, Arc<ClientConfig>)>,
+        builder: &h2::client::Builder,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -55,7 +66,7 @@ impl Http2Client {
                 .expect("a connection");
             match tls {
                 None => {
-                    let (sender, connection) = patient().handshake(socket).await.expect("a handshake");
+                    let (sender, connection) = builder.handshake(socket).await.expect("a handshake");
                     tokio::spawn(connection);
                     sender
                 }
@@ -64,7 +75,7 @@ impl Http2Client {
                     let stream = TlsConnector::from(config).connect(name, socket).await;
                     let stream = stream.expect("a TLS handshake");
                     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-                    let (sender, connection) = patient().handshake(stream).await.expect("a handshake");
+                    let (sender, connection) = builder.handshake(stream).await.expect("a handshake");
                     tokio::spawn(connection);
                     sender
                 }

@@ -217,6 +217,16 @@ impl TlsClient {
         self.reader.answer(false).expect("an answer, not the end")
     }
 
+    /// The head of the next answer.
+    pub(crate) fn answer_head(&mut self) -> Message {
+        self.reader.head().expect("an answer, not the end")
+    }
+
+    /// How many of so many bytes come.
+    pub(crate) fn count(&mut self, bytes: usize) -> usize {
+        self.reader.skip(bytes)
+    }
+
     /// The next answer, to a HEAD.
     pub(crate) fn answer_to_head(&mut self) -> Message {
         self.reader.answer(true).expect("an answer, not the end")
