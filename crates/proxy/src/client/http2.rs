@@ -133,10 +133,11 @@ impl Http2 {
                 self.listener_id,
                 Rc::clone(&self.listener),
             );
-            tokio::task::spawn_local(async move {
+            // The runtime moves what it is given three times over: a pointer, rather than the whole exchange.
+            tokio::task::spawn_local(Box::pin(async move {
                 client.serve_stream(request, respond).await;
                 drop(open);
-            });
+            }));
         }
     }
 
