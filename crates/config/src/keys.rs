@@ -85,6 +85,14 @@ impl Given {
             .map(|entry| &*entry.key)
     }
 
+    /// Where those of `names` stand that are given.
+    pub(crate) fn places(&self, names: &[&str]) -> impl Iterator<Item = Span> {
+        let entries = self.0.iter().flat_map(|entries| entries.iter());
+        entries
+            .filter(|entry| names.contains(&&*entry.key))
+            .map(|entry| entry.key_span)
+    }
+
     /// Whether an empty list is written behind `key`.
     pub(crate) fn is_empty_list(&self, key: &str) -> bool {
         self.0.iter().flat_map(|entries| entries.iter()).any(|entry| {

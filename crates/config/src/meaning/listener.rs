@@ -22,6 +22,19 @@ use crate::values::{Size, Text};
 /// The shortest of the time limits: anything below is a missing unit or a joke.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
+/// Keys that say something about requests.
+const OF_REQUESTS: [&str; 2] = ["redirect", "paths"];
+/// Limits of requests.
+const LIMITS_OF_REQUESTS: [&str; 7] = [
+    "header_bytes",
+    "headers",
+    "target_bytes",
+    "keep_alive_timeout",
+    "body_idle_timeout",
+    "body_bytes",
+    "underscores",
+];
+
 pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
     let listeners = document.listeners.iter().flat_map(|list| &list.value.0);
     // Addresses are unique; with port 0 every socket gets a port of its own, so that names tell them apart.
@@ -137,61 +150,18 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
 
 /// Reports keys that would do nothing here.
 fn report_needless(written: &document::Listener, listener: &Listener, problems: &mut Problems) {
-    let passes = listener.tls == ListenerTls::PassesThrough;
-    let limits = written.limits.as_ref().map(|limits| &limits.value);
-    let of_requests = "a listener that passes TLS through sees no requests";
-    let key =
-        |wanted: bool, key: Option<Span>, why: &'static str| key.filter(|_| wanted).map(|key| (key, why));
-    let limit = |wanted: bool, pick: fn(&document::Limits) -> Option<Span>, why| {
-        key(wanted, limits.and_then(pick), why)
-    };
-    let needless = [
-        key(
-            passes,
-            written.redirect.as_ref().map(|given| given.key),
-            of_requests,
-        ),
-        key(passes, written.paths.as_ref().map(|given| given.key), of_requests),
-        limit(
-            passes,
-            |limits| limits.header_bytes.as_ref().map(|given| given.key),
-            of_requests,
-        ),
-        limit(
-            passes,
-            |limits| limits.headers.as_ref().map(|given| given.key),
-            of_requests,
-        ),
-        limit(
-            passes,
-            |limits| limits.target_bytes.as_ref().map(|given| given.key),
-            of_requests,
-        ),
-        limit(
-            passes,
-            |limits| limits.keep_alive_timeout.as_ref().map(|given| given.key),
-            of_requests,
-        ),
-        limit(
-            passes,
-            |limits| limits.body_idle_timeout.as_ref().map(|given| given.key),
-            of_requests,
-        ),
-        limit(
-            passes,
-            |limits| limits.body_bytes.as_ref().map(|given| given.key),
-            of_requests,
-        ),
-        limit(
-            passes,
-            |limits| limits.underscores.as_ref().map(|given| given.key),
-            of_requests,
-        ),
-    ];
-    for (span, why) in needless.into_iter().flatten() {
-        problems
-            .add(Code::ConflictingKeys, span, why)
-            .help("leave it out");
+    if listener.tls == ListenerTls::PassesThrough {
+        let limits = written.limits.iter();
+        let keys = written.given.places(&OF_REQUESTS);
+        for span in keys.chain(limits.flat_map(|limits| limits.value.given.places(&LIMITS_OF_REQUESTS))) {
+            problems
+                .add(
+                    Code::ConflictingKeys,
+                    span,
+                    "a listener that passes TLS through sees no requests",
+                )
+                .help("leave it out");
+        }
     }
     if let (Some(redirect), Some(written)) = (&listener.redirect, &written.redirect)
         && listener.ends_tls()
