@@ -14,6 +14,9 @@ use x509_parser::prelude::FromDer as _;
 use crate::name::CertificateName;
 use crate::{pem_error, provider};
 
+/// What a chain may be long: OpenSSL ends a handshake beyond 100 KiB.
+const CHAIN_BYTES_MAX: usize = 64 << 10;
+
 /// A certificate with the chain that leads to it, and its key.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -56,6 +59,12 @@ impl Identity {
                 "there is no certificate in it".to_owned(),
             ));
         };
+        if chain.iter().map(|certificate| certificate.len()).sum::<usize>() > CHAIN_BYTES_MAX {
+            return Err(IdentityError::Certificate(format!(
+                "the {} certificates in it are more than clients accept, {CHAIN_BYTES_MAX} bytes in all",
+                chain.len()
+            )));
+        }
         let unreadable = |what: &str| IdentityError::Certificate(what.to_owned());
         let (_, parsed) =
             X509Certificate::from_der(own).map_err(|_| unreadable("it is not an X.509 certificate"))?;

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use waypost_config::Loaded;
@@ -59,6 +59,12 @@ pub(crate) struct Watch {
     stale: Vec<String>,
 }
 
+/// What the files of a pair are.
+const PAIR: &str = "a certificate with its chain is one PEM file, its own certificate first; its key is another, without \
+                    a password";
+/// What the file of a `ca` is.
+const AUTHORITIES: &str = "a `ca` is a PEM file with the certificates that are trusted to have signed others";
+
 /// The texts of a pair.
 type Fingerprint = (Vec<u8>, Vec<u8>);
 
@@ -81,7 +87,7 @@ struct ServiceKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Print {
     path: PathBuf,
-    file: Option<(u64, u64, Option<SystemTime>)>,
+    file: Option<(u64, u64, [i64; 2])>,
 }
 
 /// What the files of a plan come to.
@@ -236,7 +242,12 @@ impl Reading<'_> {
             }
             Err(error) => {
                 let path = end.client_auth.as_ref().map(|auth| &*auth.ca);
-                self.fail(path.unwrap_or_default(), Code::BadCertificate, error.to_string());
+                self.fail(
+                    path.unwrap_or_default(),
+                    Code::BadCertificate,
+                    error.to_string(),
+                    AUTHORITIES,
+                );
                 None
             }
         }
@@ -291,7 +302,7 @@ impl Reading<'_> {
                     Trust::Platform | Trust::Anybody => "",
                 };
                 let message = format!("the service `{}`: {error}", service.name);
-                self.fail(path, Code::BadCertificate, message);
+                self.fail(path, Code::BadCertificate, message, AUTHORITIES);
                 None
             }
         }
@@ -334,7 +345,7 @@ impl Reading<'_> {
                 Some(identity)
             }
             (Err((path, code, message)), None) => {
-                self.fail(path, code, message);
+                self.fail(path, code, message, PAIR);
                 None
             }
         }
@@ -363,7 +374,7 @@ impl Reading<'_> {
                 Some(known)
             }
             (Err((code, message)), None) => {
-                self.fail(path, code, message);
+                self.fail(path, code, message, AUTHORITIES);
                 None
             }
         }
@@ -460,17 +471,19 @@ impl Reading<'_> {
         self.places.get(path).unwrap_or(&self.anywhere).clone()
     }
 
-    fn fail(&mut self, path: &str, code: Code, message: String) {
+    /// Refuses a file; `wanted` says what should be in it.
+    fn fail(&mut self, path: &str, code: Code, message: String, wanted: &str) {
         let place = self.place(path);
         let mut found = diagnostic(code, place, message);
         found.help = Some(match code {
+            Code::UnreadableFile if self.directory.as_os_str().is_empty() => {
+                "a relative path counts from the working directory".to_owned()
+            }
             Code::UnreadableFile => format!(
                 "a relative path counts from `{}`, or else from the working directory",
                 self.directory.display()
             ),
-            _ => "a certificate with its chain is one PEM file, its own certificate first; its key is another, \
-                  without a password"
-                .to_owned(),
+            _ => wanted.to_owned(),
         });
         self.diagnostics.push(found);
     }
@@ -487,7 +500,8 @@ impl Print {
         use std::os::unix::fs::MetadataExt as _;
         let file = fs::metadata(&path)
             .ok()
-            .map(|found| (found.ino(), found.len(), found.modified().ok()));
+            // The time of its last change of any kind, permissions among them.
+            .map(|found| (found.ino(), found.len(), [found.ctime(), found.ctime_nsec()]));
         Self { path, file }
     }
 }
