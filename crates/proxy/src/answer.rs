@@ -292,9 +292,18 @@ impl ErrorForm {
 
     /// The status of an answer in this form: that of a call that fails stands elsewhere.
     pub(crate) fn status(&self, failure: Failure) -> u16 {
+        match self.call_type(failure) {
+            Some(_) => 200,
+            None => failure.status(),
+        }
+    }
+
+    /// The `content-type` of an answer to a call. What is misdirected is said to whoever holds the connection, who then
+    /// makes the call on another (RFC 9110 §15.5.20).
+    fn call_type(&self, failure: Failure) -> Option<&[u8]> {
         match self {
-            Self::Grpc(_) => 200,
-            Self::Text | Self::Json => failure.status(),
+            Self::Grpc(content_type) if failure != Failure::Misdirected => Some(content_type),
+            _ => None,
         }
     }
 }
@@ -313,7 +322,7 @@ impl Envelope<'_> {
     /// Appends an error in the form that the client reads; how many bytes of body that is.
     pub(crate) fn write_failure(&self, failure: Failure, form: &ErrorForm, out: &mut Vec<u8>) -> usize {
         let status = form.status(failure);
-        if let ErrorForm::Grpc(content_type) = form {
+        if let Some(content_type) = form.call_type(failure) {
             write_status_line(status, out);
             write::field(out, b"content-type", content_type);
             write::field(out, b"grpc-status", grpc::status(failure).to_string().as_bytes());

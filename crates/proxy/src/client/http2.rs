@@ -40,6 +40,11 @@ const DATA_FRAMES_BUDGET: usize = 4 << 20;
 /// How long a connection that has been given up may take to say so.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// What is read of a body whose request is answered already, so that its end may come.
+const DISCARD_MAX: usize = 64 << 10;
+/// How long its end may take.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
 /// A connection's streams, counted.
 #[derive(Debug)]
 struct Streams {
@@ -252,6 +257,18 @@ impl Client {
             self.worker.return_workspace(workspace);
         }
         self.log();
+        self.discard_rest().await;
+    }
+
+    /// Reads the rest of a body that nobody waits for. A stream that ends before it is reset (RFC 9113 §8.1), which some
+    /// clients take for a failure when the body was about to end.
+    async fn discard_rest(&mut self) {
+        if let Link::Served(stream) = &mut self.link
+            && !stream.has_ended()
+        {
+            let mut left = DISCARD_MAX;
+            let _ = timeout(DISCARD_TIME, poll_fn(|cx| stream.poll_discard(cx, &mut left))).await;
+        }
     }
 
     async fn answer_stream(

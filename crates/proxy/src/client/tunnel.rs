@@ -89,8 +89,12 @@ impl Client {
                     | (flows[1] == Flow::Open && tunnel.service.poll_read_ready(cx).is_ready());
                 self.timer.set(moved + tunnel.idle);
                 match self.timer.poll(cx) {
-                    _ if stirs => Poll::Ready(true),
-                    Poll::Ready(()) => Poll::Ready(false),
+                    _ if stirs => Poll::Ready(Ok(())),
+                    // Its own direction has ended, so that nothing else tells.
+                    _ if flows[0] != Flow::Open && self.link.poll_reset(cx).is_ready() => {
+                        Poll::Ready(Err(("client", "connection reset")))
+                    }
+                    Poll::Ready(()) => Poll::Ready(Err(("gateway", "idle timeout"))),
                     Poll::Pending => Poll::Pending,
                 }
             });
@@ -107,8 +111,8 @@ impl Client {
             } = &mut *workspace;
             let _ = upload.begin_body(Framing::UntilClose, up, from_client);
             let _ = download.begin_body(Framing::UntilClose, down, from_service);
-            if !stirs {
-                break ("gateway", "idle timeout");
+            if let Err(over) = stirs {
+                break over;
             }
         };
         received += workspace.download.body_bytes();

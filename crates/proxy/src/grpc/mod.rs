@@ -73,7 +73,7 @@ pub(crate) fn status(failure: Failure) -> u8 {
     const UNAVAILABLE: u8 = 14;
     match failure {
         Failure::RouteTimeout | Failure::ResponseTimeout | Failure::BodyTimeout => DEADLINE_EXCEEDED,
-        Failure::NoRoute | Failure::HostNotServed | Failure::Misdirected => UNIMPLEMENTED,
+        Failure::NoRoute | Failure::HostNotServed => UNIMPLEMENTED,
         failure => match failure.status() {
             413 | 414 | 431 => RESOURCE_EXHAUSTED,
             501 => UNIMPLEMENTED,

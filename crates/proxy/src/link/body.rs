@@ -70,6 +70,19 @@ impl Incoming {
         }
         Poll::Ready(Ok(()))
     }
+
+    /// Reads what comes and forgets it, until its end or until `left` bytes are read.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
+        while !self.has_ended() && *left > 0 {
+            if ready!(self.poll_ready(cx)).is_err() {
+                break;
+            }
+            let count = std::mem::take(&mut self.piece).len();
+            let _ = self.stream.flow_control().release_capacity(count);
+            *left = left.saturating_sub(count);
+        }
+        Poll::Ready(())
+    }
 }
 
 /// A body that goes out.

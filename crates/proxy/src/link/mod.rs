@@ -170,6 +170,14 @@ impl Link {
         }
     }
 
+    /// `Ready` once the peer has reset a stream that is served. Of a connection, only reading and writing tell.
+    pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Served(stream) => stream.poll_reset(cx),
+            Self::Socket(_) | Self::Asked(_) | Self::Gone => Poll::Pending,
+        }
+    }
+
     /// Ends the sending side of a connection. A stream has ended with its message.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

@@ -83,6 +83,11 @@ impl Served {
         }
     }
 
+    /// Reads the rest of a request that is answered already, up to `left` bytes.
+    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
+        self.incoming.poll_discard(cx, left)
+    }
+
     /// `Ready` once the client has reset the stream, or the connection is gone.
     pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.outgoing {

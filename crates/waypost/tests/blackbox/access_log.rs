@@ -75,7 +75,7 @@ fn the_access_log_has_a_line_for_each_request() {
 }
 
 /// The access log, once it has this many lines.
-fn wait_for_log(gateway: &Gateway, count: usize) -> Vec<Value> {
+pub(crate) fn wait_for_log(gateway: &Gateway, count: usize) -> Vec<Value> {
     let path = gateway.directory().join("access.log");
     let until = Instant::now() + PATIENCE;
     loop {

@@ -227,6 +227,28 @@ fn a_client_that_resets_its_stream_is_gone_and_others_stay() {
 }
 
 #[test]
+fn an_early_answer_does_not_reset_a_body_that_is_about_to_end() {
+    let service = Service::echo("a");
+    let gateway = Gateway::to(&service);
+    let client = Http2Client::connect(gateway.address());
+    let request = || {
+        let request = Request::post("http://a/%2e%2e/%2e%2e");
+        request.body(()).unwrap()
+    };
+    let mut early = client.open(request(), false);
+    assert_eq!(early.answer().unwrap().status(), 400);
+    // Whatever was said behind the answer has come before this.
+    assert_eq!(client.get("http://a/").status(), 200);
+    early.send(b"the end", true);
+
+    // A body that goes on is not read for ever.
+    let mut endless = client.open(request(), false);
+    assert_eq!(endless.answer().unwrap().status(), 400);
+    let reason = client.wait(std::future::poll_fn(|cx| endless.sender.poll_reset(cx)));
+    assert_eq!(reason.unwrap(), Reason::NO_ERROR);
+}
+
+#[test]
 fn a_drain_lets_streams_end_and_takes_no_more() {
     let (let_go, gate) = std::sync::mpsc::channel::<()>();
     let gate = std::sync::Mutex::new(gate);

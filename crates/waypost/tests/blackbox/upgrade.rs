@@ -274,6 +274,41 @@ fn a_client_of_http2_gets_there_by_an_extended_connect() {
 }
 
 #[test]
+fn a_client_of_http2_that_resets_after_its_end_is_gone() {
+    let (ended, has_ended) = std::sync::mpsc::channel::<()>();
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let service = Service::scripted(move |talk| {
+        talk.request_head();
+        talk.send(SWITCHED);
+        talk.read_to_end();
+        let _ = ended.send(());
+        // It neither says anything nor leaves.
+        let _ = wait.lock().unwrap().recv();
+    });
+    let done = done;
+    let gateway = Gateway::with(everything_to(
+        &service,
+        &format!("{LISTENER}access_log: access.log\n"),
+    ));
+    let client = Http2Client::connect(gateway.address());
+    crate::support::wait_for("the setting", || client.knows_extended_connect().then_some(()));
+    let request = Request::builder()
+        .method("CONNECT")
+        .uri("http://a/ws")
+        .extension(h2::ext::Protocol::from_static("websocket"));
+    let mut stream = client.open(request.body(()).unwrap(), false);
+    assert_eq!(stream.head().unwrap().status(), 200);
+    stream.send(b"", true);
+    has_ended.recv().unwrap();
+    stream.sender.send_reset(h2::Reason::CANCEL);
+    // It is written once the tunnel is over.
+    let lines = crate::access_log::wait_for_log(&gateway, 1);
+    assert_eq!(lines[0]["ended_by"], "client", "{}", lines[0]);
+    drop(done);
+}
+
+#[test]
 fn an_extended_connect_that_the_route_does_not_list_is_501() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
