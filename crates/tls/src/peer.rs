@@ -18,7 +18,6 @@ pub struct ClientCertificate {
     subject: String,
     alternatives: Vec<String>,
     forwarded: String,
-    not_after: i64,
 }
 
 impl ClientCertificate {
@@ -52,13 +51,7 @@ impl ClientCertificate {
             subject,
             alternatives,
             forwarded,
-            not_after: parsed.validity().not_after.timestamp(),
         })
-    }
-
-    /// Whether it has ended at a time, in seconds since 1970. A session that is resumed was verified earlier.
-    pub fn has_ended(&self, now: i64) -> bool {
-        now > self.not_after
     }
 
     /// The subject, such as `CN=client, O=Example`, as the certificate orders it. What has a meaning in such a text is

@@ -18,6 +18,10 @@ use crate::{RootsError, provider, roots};
 /// The protocols that a client may choose from, the best first (RFC 7301).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+/// How long the names of authorities may be in all that a client chooses its certificate by. They may be left out; some
+/// clients end the handshake when they exceed 16 KiB.
+const HINTS_BYTES_MAX: usize = 12 << 10;
+
 /// The certificates of a listener.
 #[derive(Debug)]
 pub struct ServerTls {
@@ -108,7 +112,13 @@ impl ServerTls {
                 .with_client_cert_verifier(Arc::clone(&verifier))
                 .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity.key()))));
             config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-            config.ticketer = Arc::clone(&tickets.0);
+            // Who resumes a session is not verified again: a certificate that has ended since, or whose authority is no
+            // longer trusted, would be good for as long as its tickets.
+            if client_auth.is_none() {
+                config.ticketer = Arc::clone(&tickets.0);
+            } else {
+                config.send_tls13_tickets = 0;
+            }
             config.session_storage = Arc::new(NoServerSessionStorage {});
             certificates.push(Certificate {
                 identity,
@@ -171,7 +181,11 @@ fn verifier(client_auth: Option<&ClientAuth<'_>>) -> Result<Arc<dyn ClientCertVe
         return Ok(Arc::new(NoClientAuth));
     };
     let roots = roots(client_auth.ca).map_err(ServerError::ClientAuth)?;
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    let hints: usize = roots.subjects().iter().map(|name| name.as_ref().len()).sum();
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    if hints > HINTS_BYTES_MAX {
+        builder = builder.clear_root_hint_subjects();
+    }
     let builder = if client_auth.required {
         builder
     } else {

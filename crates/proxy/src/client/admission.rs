@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -79,11 +80,12 @@ impl Admission {
         if !self.listener.trusts(peer.ip()) {
             return (!is_required).then_some((stream, peer));
         }
-        let taken = timeout(
-            self.listener.limits.header_timeout,
-            proxy_protocol::take(&mut stream),
-        );
-        match taken.await.ok()?.ok()? {
+        let patience = self.listener.limits.header_timeout;
+        match self
+            .bounded(patience, proxy_protocol::take(&mut stream))
+            .await?
+            .ok()?
+        {
             Introduction::Header(Some(client)) => peer.is_introduced(client),
             Introduction::Header(None) => {}
             Introduction::None if is_required => return None,
@@ -92,15 +94,19 @@ impl Admission {
         Some((stream, peer))
     }
 
+    /// Waits for what a client has to say first; `None` when it takes too long, or others want to come in.
+    async fn bounded<T>(&self, patience: Duration, first: impl Future<Output = T>) -> Option<T> {
+        let handshake = self.handshakes.begin(self.listener.limits.handshakes);
+        tokio::select! {
+            said = timeout(patience, first) => said.ok(),
+            () = handshake.is_to_make_room() => None,
+        }
+    }
+
     /// Passes a connection under TLS on to the service of the host that its client names.
     async fn pass_through(self, mut stream: TcpStream, peer: Peer) {
-        let limits = &self.listener.limits;
-        let handshake = self.handshakes.begin(limits.handshakes);
-        let hello = tokio::select! {
-            hello = timeout(limits.handshake_timeout, read_hello(&mut stream)) => hello.ok(),
-            () = handshake.is_to_make_room() => None,
-        };
-        drop(handshake);
+        let patience = self.listener.limits.handshake_timeout;
+        let hello = self.bounded(patience, read_hello(&mut stream)).await;
         let Some(Ok((host, read))) = hello else {
             self.worker.recorder().own().handshakes_failed.add(1);
             return;
@@ -142,14 +148,8 @@ impl Admission {
 
     /// Serves what comes behind a handshake.
     async fn serve_tls(self, stream: TcpStream, mut peer: Peer, tls: Arc<ServerTls>) {
-        let limits = &self.listener.limits;
-        let handshake = self.handshakes.begin(limits.handshakes);
-        let shaken = tokio::select! {
-            shaken = timeout(limits.handshake_timeout, shake_hands(stream, &tls, &mut peer)) => shaken.ok(),
-            // Others want to come in.
-            () = handshake.is_to_make_room() => None,
-        };
-        drop(handshake);
+        let patience = self.listener.limits.handshake_timeout;
+        let shaken = self.bounded(patience, shake_hands(stream, &tls, &mut peer)).await;
         let Some(Ok(socket)) = shaken else {
             self.worker.recorder().own().handshakes_failed.add(1);
             return;
@@ -192,15 +192,10 @@ async fn shake_hands(stream: TcpStream, tls: &ServerTls, peer: &mut Peer) -> io:
     let stream = hello.into_stream(certificate.config).await?;
     let (_, session) = stream.get_ref();
     let shown = session.peer_certificates().and_then(|chain| chain.first());
-    peer.certificate = shown.and_then(ClientCertificate::of).map(Box::new);
-    let now = jiff::Timestamp::now().as_second();
-    if peer
-        .certificate
-        .as_ref()
-        .is_some_and(|shown| shown.has_ended(now))
-    {
-        // The session was verified while it had not.
-        return Err(io::ErrorKind::PermissionDenied.into());
+    if let Some(shown) = shown {
+        // Whoever has been verified is somebody: a match must not take them for nobody.
+        let certificate = ClientCertificate::of(shown).ok_or(io::ErrorKind::InvalidData)?;
+        peer.certificate = Some(Box::new(certificate));
     }
     peer.served = Some(certificate.identity);
     peer.scheme = Scheme::Https;

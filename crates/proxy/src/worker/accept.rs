@@ -88,6 +88,11 @@ async fn accept(door: Rc<Door>) {
     };
     loop {
         if let Some(limit) = door.full() {
+            if door.handshakes.make_room() {
+                // Its seat is free once its task has run.
+                tokio::task::yield_now().await;
+                continue;
+            }
             say(&format!("a listener pauses: it has as many clients as {limit}"));
             // Whoever waits in the backlog is served when somebody leaves.
             tokio::time::sleep(PAUSE).await;

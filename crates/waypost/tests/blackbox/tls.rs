@@ -147,6 +147,11 @@ fn a_host_that_the_certificate_is_not_for_is_misdirected() {
         assert_eq!(answer.status(), status, "{host}: {}", answer.text());
         let answer = http2.get(&format!("https://{host}/"));
         assert_eq!(answer.status(), status, "{host} by HTTP/2");
+        // A call is made again elsewhere as well, so it is told by the status of HTTP.
+        let call =
+            http::Request::post(format!("https://{host}/a.B/C")).header("content-type", "application/grpc");
+        let answer = http2.ask(call.body(()).unwrap(), "");
+        assert_eq!(answer.status(), status, "{host} for a call");
     }
     assert_eq!(service.received().join("").matches("GET / ").count(), 8);
 }
@@ -485,6 +490,66 @@ fn handshakes_that_are_never_finished_keep_nobody_out() {
         assert_eq!(client.get("a.test", "/").status(), 200);
     }
     drop(stalled);
+}
+
+#[test]
+fn handshakes_give_their_seats_to_clients_who_wait() {
+    let (service, authority) = (Service::echo("a"), Authority::new());
+    let pair = authority.issue(&["a.test"]);
+    let config = config_with(&service, ONE, ", limits: { connections: 4 }");
+    let gateway = Gateway::beside(&[("a.crt", &pair.cert), ("a.key", &pair.key)], config);
+    let silent: Vec<_> = (0..8)
+        .map(|_| std::net::TcpStream::connect(gateway.address()).unwrap())
+        .collect();
+    let mut client = Trusting::new(&authority).connect(gateway.address(), "a.test");
+    assert_eq!(client.get("a.test", "/").status(), 200);
+    drop(silent);
+}
+
+#[test]
+fn a_client_with_a_certificate_shows_it_each_time() {
+    let (service, authority, clients) = (Service::echo("a"), Authority::new(), Authority::new());
+    let pair = authority.issue(&["a.test"]);
+    let files = [
+        ("a.crt", &*pair.cert),
+        ("a.key", &*pair.key),
+        ("clients.crt", clients.pem()),
+    ];
+    let asks = "{ certificates: [{ cert: a.crt, key: a.key }], client_auth: { ca: clients.crt } }";
+    let gateway = Gateway::beside(&files, config(&service, asks));
+    let shown = clients.client("web", "spiffe://example/web");
+    for version in [&TLS12, &TLS13] {
+        let shared = Trusting::new(&authority)
+            .showing(&shown)
+            .speaking(version)
+            .config();
+        for _ in 0..2 {
+            let address = gateway.address();
+            let client = crate::support::tls::TlsClient::connect(shared.clone(), address, "a.test");
+            let mut client = client.expect("a handshake");
+            assert_eq!(client.get("a.test", "/").status(), 200);
+            let kind = client.session().handshake_kind();
+            assert_eq!(kind, Some(HandshakeKind::Full), "{version:?}");
+        }
+    }
+}
+
+#[test]
+fn a_chain_that_no_client_takes_is_refused() {
+    let authority = Authority::new();
+    let pair = authority.issue(&["a.test"]);
+    let service = Service::echo("a");
+    let long = pair.cert.repeat(300);
+    let gateway = Gateway::beside(
+        &[("a.crt", &pair.cert), ("a.key", &pair.key)],
+        config(&service, ONE),
+    );
+    gateway.place("a.crt", &long);
+    gateway.wait_for_part("more than clients accept");
+    let shown = Trusting::new(&authority)
+        .connect(gateway.address(), "a.test")
+        .shown();
+    assert_eq!(shown, der(&pair));
 }
 
 #[test]
