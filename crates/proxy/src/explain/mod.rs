@@ -3,9 +3,9 @@
 //! The question is written as the bytes of a request and goes through the very functions that traffic goes
 //! through, so that the answer cannot differ from what happens.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod answer;
+mod question;
 
-use serde::Serialize;
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::listener::{Listener, ListenerTls};
 use waypost_plan::redirect::{Redirect, Scheme};
@@ -28,139 +28,8 @@ use crate::decide::{self, Facts, FieldLines};
 use crate::generation::Generation;
 use crate::service_head::ServiceHead;
 
-/// A request to be explained.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// The method.
-    pub method: String,
-    /// `http://host/path?query`, or a path for a request without host; byte for byte as on the wire.
-    pub url: String,
-    /// Headers in order; a `host` among them overrides the URL's.
-    pub headers: Vec<(String, String)>,
-    /// The address of the client's end of the connection.
-    pub client_ip: IpAddr,
-    /// The listener it comes in by, by name or by bind text; `None` for the first that serves the host.
-    pub listener: Option<String>,
-    /// Whether routes whose host does not cover the request's are considered too.
-    pub all: bool,
-}
-
-/// Why a question cannot be asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum QuestionError {
-    /// A line break, which would make two requests or two headers of it.
-    #[error("{0} has a line break in it")]
-    LineBreak(&'static str),
-    /// There is no such listener.
-    #[error("there is no listener `{0}`")]
-    NoListener(String),
-}
-
-/// What becomes of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Answer {
-    /// The kind of answer.
-    pub outcome: Outcome,
-    /// The status, where the gateway answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// What the gateway says of it, where it answers with an error.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The route that takes it.
-    pub route: Option<String>,
-    /// The service that gets it, when there is only one, or when the request forces it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-    /// The arms of the route's split, those of weight 0 too.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub arms: Option<Vec<Arm>>,
-    /// The arm that the client's sticky value puts it on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cohort: Option<String>,
-    /// Where a redirect leads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub location: Option<String>,
-    /// The host that the service sees.
-    pub host: Option<String>,
-    /// The path that the service sees, without query.
-    pub path: String,
-    /// The query, byte for byte.
-    pub query: Option<String>,
-    /// The headers as the service will get them, or the client where the gateway answers.
-    pub headers: Vec<(String, String)>,
-    /// The revision that was asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<u64>,
-    /// The alternatives that came into question, in rank order.
-    pub considered: Vec<Considered>,
-}
-
-/// The kinds of answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It goes to a service.
-    Forward,
-    /// The client is sent elsewhere.
-    Redirect,
-    /// The gateway answers as the route says.
-    Respond,
-    /// No route takes it.
-    NotFound,
-    /// It is not one that may be forwarded.
-    Refused,
-    /// A route takes it, and can only answer 500 or 503.
-    Unavailable,
-}
-
-/// One arm of a split.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Arm {
-    /// The service.
-    pub service: String,
-    /// Its weight.
-    pub weight: u64,
-}
-
-/// An alternative of a route, and whether the request fulfils it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Considered {
-    /// The route.
-    pub route: String,
-    /// Which of its alternatives, counted from 0; each host of a list has its own.
-    pub alternative: usize,
-    /// Whether all of its conditions hold.
-    pub matched: bool,
-    /// The first condition that does not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub because: Option<Because>,
-}
-
-/// A condition that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Because {
-    /// Which one, such as `header x-tier`.
-    pub condition: String,
-    /// What it asks for.
-    pub wants: String,
-    /// What the request has.
-    pub saw: Option<String>,
-}
-
-impl Outcome {
-    /// The word in JSON and in tests.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Forward => "forward",
-            Self::Redirect => "redirect",
-            Self::Respond => "respond",
-            Self::NotFound => "not_found",
-            Self::Refused => "refused",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
+pub use answer::{Answer, Arm, Because, Considered, Outcome};
+pub use question::{Question, QuestionError};
 
 /// Says what becomes of a request.
 ///
@@ -206,79 +75,6 @@ pub fn explain(generation: &Generation, question: &Question) -> Result<Answer, Q
         return Ok(answer);
     }
     Ok(asked.answer(chosen))
-}
-
-impl Question {
-    /// The request as a client would send it, and whether it names a host.
-    fn bytes(&self) -> Result<(Vec<u8>, bool), QuestionError> {
-        let breaks = |text: &str| text.contains(['\r', '\n']);
-        if breaks(&self.method) {
-            return Err(QuestionError::LineBreak("the method"));
-        }
-        if breaks(&self.url) {
-            return Err(QuestionError::LineBreak("the URL"));
-        }
-        if self
-            .headers
-            .iter()
-            .any(|(name, value)| breaks(name) || breaks(value))
-        {
-            return Err(QuestionError::LineBreak("a header"));
-        }
-        let (host, target) = split_url(&self.url);
-        let overridden = self
-            .headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("host"));
-        let host = host.filter(|_| !overridden);
-        let named = overridden || host.is_some();
-        let version = if named { "HTTP/1.1" } else { "HTTP/1.0" };
-        let mut text = format!("{} {target} {version}\r\n", self.method);
-        if let Some(host) = host {
-            text.push_str(&format!("Host: {host}\r\n"));
-        }
-        for (name, value) in &self.headers {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        text.push_str("\r\n");
-        Ok((text.into_bytes(), named))
-    }
-
-    /// The client's end of the connection that it comes in by.
-    fn peer(&self) -> Peer {
-        let end = |ip| SocketAddr::new(ip, 0);
-        Peer::plain(end(self.client_ip), end(Ipv4Addr::UNSPECIFIED.into()))
-    }
-
-    fn listener<'g>(&self, generation: &'g Generation) -> Result<Option<&'g Listener>, QuestionError> {
-        let Some(wanted) = &self.listener else {
-            return Ok(None);
-        };
-        let found = generation
-            .plan()
-            .listeners()
-            .iter()
-            .find(|listener| listener.name.as_deref() == Some(wanted) || *listener.bind.text == **wanted);
-        match found {
-            Some(listener) => Ok(Some(listener)),
-            None => Err(QuestionError::NoListener(wanted.clone())),
-        }
-    }
-}
-
-/// The authority of a URL, if it has one, and what stands in the request line.
-fn split_url(url: &str) -> (Option<&str>, String) {
-    let rest = ["http://", "https://"].iter().find_map(|scheme| {
-        let begins = url.get(..scheme.len())?.eq_ignore_ascii_case(scheme);
-        begins.then(|| &url[scheme.len()..])
-    });
-    let Some(rest) = rest else {
-        return (None, url.to_owned());
-    };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, target) = rest.split_at(end);
-    let slash = if target.starts_with('/') { "" } else { "/" };
-    (Some(authority), format!("{slash}{target}"))
 }
 
 /// A question on its way through the gateway.
