@@ -1,9 +1,7 @@
 //! A connection under TLS that is passed on as it is, by the host that its client names.
 
-use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
 use waypost_plan::route::Action;
 use waypost_route::request::{Headers, Request};
@@ -28,11 +26,7 @@ impl Headers for NoHeaders {
 impl Client {
     /// Passes the connection on until it ends. `read` is what the client has said.
     pub(super) async fn serve_connection(mut self, host: Option<&str>, read: &[u8], seat: &Seat) {
-        poll_fn(|cx| {
-            seat.sit(cx.waker());
-            Poll::Ready(())
-        })
-        .await;
+        seat.sit().await;
         let snapshot = self.worker.snapshot();
         self.expect_request(&snapshot);
         let host = host.map(|host| host.trim_end_matches('.').to_ascii_lowercase());

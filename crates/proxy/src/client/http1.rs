@@ -1,8 +1,5 @@
 //! Connections of HTTP/1: requests one after the other.
 
-use std::future::poll_fn;
-use std::task::Poll;
-
 use waypost_wire::scan::HeadScan;
 
 use crate::answer::Failure;
@@ -17,11 +14,7 @@ impl Client {
     /// was read of it.
     pub(super) async fn run(mut self, seat: &Seat) -> Option<(Link, Vec<u8>)> {
         let mut served = false;
-        poll_fn(|cx| {
-            seat.sit(cx.waker());
-            Poll::Ready(())
-        })
-        .await;
+        seat.sit().await;
         loop {
             // Nothing is borrowed while nothing is asked.
             if !self.wait_for_request(served).await {

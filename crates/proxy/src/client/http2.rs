@@ -95,11 +95,7 @@ type NewStream = (Request<RecvStream>, SendResponse<Bytes>);
 impl Http2 {
     /// Serves a connection until it ends. `read_before` is what was read of it already.
     pub(super) async fn serve(self, socket: Socket, read_before: Vec<u8>, seat: &Seat) {
-        poll_fn(|cx| {
-            seat.sit(cx.waker());
-            Poll::Ready(())
-        })
-        .await;
+        seat.sit().await;
         let limits = self.listener.limits;
         let watched = Watched::new(socket, read_before);
         let watch = watched.watch();

@@ -51,15 +51,9 @@ impl Client {
             true => BodyForm::Frames,
             false => BodyForm::Plain,
         };
+        let forms = [form(&tunnel.service), form(&self.link)];
         workspace.upload.begin(None);
-        let up = form(&tunnel.service);
-        let _ = workspace
-            .upload
-            .begin_body(Framing::UntilClose, up, &mut workspace.from_client);
-        let down = form(&self.link);
-        let _ = workspace
-            .download
-            .begin_body(Framing::UntilClose, down, &mut workspace.from_service);
+        begin_flows(&mut workspace, forms);
         let mut flows = [Flow::Open; 2];
         let mut moved = Instant::now();
         let mut received = 0;
@@ -102,15 +96,7 @@ impl Client {
             workspace = self.worker.borrow_workspace();
             workspace.upload.begin(None);
             workspace.download.begin(None);
-            let Workspace {
-                upload,
-                download,
-                from_client,
-                from_service,
-                ..
-            } = &mut *workspace;
-            let _ = upload.begin_body(Framing::UntilClose, up, from_client);
-            let _ = download.begin_body(Framing::UntilClose, down, from_service);
+            begin_flows(&mut workspace, forms);
             if let Err(over) = stirs {
                 break over;
             }
@@ -180,6 +166,17 @@ impl Client {
             && waits_for_source(download, flows[1]);
         is_quiet.then_some(Pause::Quiet)
     }
+}
+
+/// Has bytes leave in these forms, upwards and downwards, those first that are there already.
+fn begin_flows(workspace: &mut Workspace, [up, down]: [BodyForm; 2]) {
+    // Bytes without a coding cannot be coded wrongly.
+    let _ = workspace
+        .upload
+        .begin_body(Framing::UntilClose, up, &mut workspace.from_client);
+    let _ = workspace
+        .download
+        .begin_body(Framing::UntilClose, down, &mut workspace.from_service);
 }
 
 /// Moves what can be moved in one direction, and passes its end on.

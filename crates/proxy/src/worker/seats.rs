@@ -1,10 +1,11 @@
 //! The connections of a worker: how many there are, and how to wake them all.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use tokio::sync::Notify;
 
@@ -72,8 +73,12 @@ impl Seats {
 
 impl Seat {
     /// Leaves the task's waker for [`Seats::wake_all`]. It stays the same for the life of the task.
-    pub(crate) fn sit(&self, waker: &Waker) {
-        self.inner.wakers.borrow_mut()[self.index] = Some(waker.clone());
+    pub(crate) async fn sit(&self) {
+        poll_fn(|cx| {
+            self.inner.wakers.borrow_mut()[self.index] = Some(cx.waker().clone());
+            Poll::Ready(())
+        })
+        .await;
     }
 }
 
