@@ -1,6 +1,7 @@
 //! What a contributor runs: `cargo xtask test` and its siblings.
 
 mod arrows;
+mod bench;
 mod command;
 mod fuzz;
 mod licences;
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
   arrows                 what a crate must not depend on, and that no crate is there twice
   words                  what must not stand in a file
   licences               the licences of all dependencies
+  bench [OPTIONS]        Waypost beside other gateways; `cargo xtask bench --help` says more
   fuzz [TARGET [ARGS…]]  each target for a fixed number of runs; or one, ARGS go to libFuzzer";
 
 fn main() -> ExitCode {
@@ -40,7 +42,7 @@ fn run(arguments: &[String]) -> Result<()> {
     let Some((command, rest)) = arguments.split_first() else {
         bail!("a command is missing\n\n{USAGE}");
     };
-    if !matches!(&**command, "test" | "fuzz") {
+    if !matches!(&**command, "bench" | "test" | "fuzz") {
         ensure!(rest.is_empty(), "`{command}` takes no arguments\n\n{USAGE}");
     }
     match &**command {
@@ -50,6 +52,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "arrows" => arrows::run(),
         "words" => words::run(),
         "licences" => licences::run(),
+        "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -1,0 +1,66 @@
+-- Requests with six ordinary fields, over routes in random order, for wrk:
+--   wrk -s requests.lua URL -- KIND SIZE QUERY BODY HEADER
+-- KIND and SIZE say which routes there are (prefix, hosts, headers, regex); QUERY follows the path ("-" for none); BODY is
+-- the size of what is posted (0 for a GET); HEADER is one more line ("-" for none), in which %d is a random number.
+-- Everything is written before the load begins. At its end one line of JSON is printed.
+
+local KEPT_MAX = 20000
+
+local function request_of(kind, size, query, body, header)
+  local at = math.random(0, size - 1)
+  local path, host, tenant = "/s" .. at .. "/items/7", "api.example.com", ""
+  if kind == "hosts" then
+    host = "h" .. at .. ".example.com"
+    path = "/s" .. math.random(0, 9) .. "/items/7"
+  elseif kind == "headers" then
+    path = "/s0/items/7"
+    tenant = "x-tenant: t" .. at .. "\r\n"
+  elseif kind == "regex" then
+    path = "/v" .. math.random(1, 9) .. "/r" .. at .. "/items"
+  end
+  local lines = {
+    (body > 0 and "POST " or "GET ") .. path .. query .. " HTTP/1.1",
+    "Host: " .. host,
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101",
+    "Accept: application/json, text/plain, */*",
+    "Accept-Language: en-GB,en;q=0.5",
+    "Accept-Encoding: gzip, deflate",
+    "X-Request-Id: " .. string.format("%08x%08x", math.random(0, 2^31 - 1), math.random(0, 2^31 - 1)),
+  }
+  local text = table.concat(lines, "\r\n") .. "\r\n" .. tenant
+  if header ~= "-" then
+    text = text .. string.format(header, math.random(0, 999999)) .. "\r\n"
+  end
+  if body > 0 then
+    return text .. "Content-Length: " .. body .. "\r\n\r\n" .. string.rep("x", body)
+  end
+  return text .. "\r\n"
+end
+
+local requests, turn = {}, 0
+
+function init(arguments)
+  local kind, size = arguments[1], tonumber(arguments[2])
+  local query = arguments[3] == "-" and "" or arguments[3]
+  local body, header = tonumber(arguments[4]), arguments[5]
+  math.randomseed(7)
+  local kept = math.min(KEPT_MAX, math.max(size * 2, 1000))
+  if body > 0 then kept = 100 end
+  for at = 1, kept do
+    requests[at] = request_of(kind, size, query, body, header)
+  end
+end
+
+function request()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+
+function done(summary, latency, _)
+  local errors = summary.errors
+  io.write(string.format(
+    '{"requests":%d,"seconds":%f,"errors":%d,"p50_us":%d,"p99_us":%d,"p999_us":%d}\n',
+    summary.requests, summary.duration / 1e6,
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
+end

@@ -1,0 +1,91 @@
+//! Connections that shake hands, ask once and leave.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use anyhow::{Context as _, Result};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, Stream};
+
+use crate::client;
+
+/// What one of the clients saw.
+#[derive(Default)]
+struct Seen {
+    full: u64,
+    resumed: u64,
+    failed: u64,
+    latencies: Vec<Duration>,
+}
+
+pub(crate) fn run(
+    address: SocketAddr,
+    duration: Duration,
+    connections: usize,
+    ca: &str,
+    resumes: bool,
+) -> Result<()> {
+    // One connection at a time, and its own sessions, for each.
+    let configs: Vec<_> = (0..connections)
+        .map(|_| client::tls(ca, resumes))
+        .collect::<Result<_>>()?;
+    let began = Instant::now();
+    let until = began + duration;
+    let threads: Vec<_> = configs
+        .into_iter()
+        .map(|config| {
+            thread::spawn(move || {
+                let mut seen = Seen::default();
+                while Instant::now() < until {
+                    let asked = Instant::now();
+                    match connect(address, &config) {
+                        Ok(HandshakeKind::Resumed) => seen.resumed += 1,
+                        Ok(_) => seen.full += 1,
+                        Err(_) => seen.failed += 1,
+                    }
+                    seen.latencies.push(asked.elapsed());
+                }
+                seen
+            })
+        })
+        .collect();
+    let mut all = Seen::default();
+    for thread in threads {
+        let seen = thread.join().ok().context("a client panicked")?;
+        all.full += seen.full;
+        all.resumed += seen.resumed;
+        all.failed += seen.failed;
+        all.latencies.extend(seen.latencies);
+    }
+    all.latencies.sort_unstable();
+    let at = |share: f64| {
+        let place = (all.latencies.len() as f64 * share) as usize;
+        let latency = all.latencies.get(place).or(all.latencies.last());
+        latency.map_or(0, Duration::as_micros)
+    };
+    let requests = all.full + all.resumed;
+    println!(
+        "{{\"requests\":{requests},\"seconds\":{},\"errors\":{},\"resumed\":{},\"p50_us\":{},\"p99_us\":{},\"p999_us\":{}}}",
+        began.elapsed().as_secs_f64(),
+        all.failed,
+        all.resumed,
+        at(0.5),
+        at(0.99),
+        at(0.999),
+    );
+    Ok(())
+}
+
+fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<HandshakeKind> {
+    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    let mut socket = TcpStream::connect(address)?;
+    socket.set_nodelay(true)?;
+    let mut tls = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+    client::exchange(Stream::new(&mut tls, &mut socket), "close")?;
+    tls.send_close_notify();
+    let _ = tls.write_tls(&mut socket);
+    tls.handshake_kind()
+        .ok_or_else(|| io::Error::other("the handshake is not done"))
+}

@@ -1,0 +1,168 @@
+//! Requests at a given pace, whatever their answers take.
+//!
+//! Each request has a time at which it is due, and its latency counts from then: when all connections are busy, it waits
+//! for one, and that wait is latency, as it would be for a person (the "coordinated omission" of generators that wait
+//! for an answer before they ask again).
+
+use std::collections::VecDeque;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use waypost_bench::message;
+use waypost_bench::poller::{Poller, unless_blocked};
+
+use crate::client;
+
+/// How long answers are waited for after the last request.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Steps between routes, so that neighbours in time are none in the table.
+const STRIDE: usize = 7919;
+
+/// What is asked, and how fast.
+pub(crate) struct Pace {
+    pub(crate) address: SocketAddr,
+    pub(crate) duration: Duration,
+    pub(crate) connections: usize,
+    /// Requests a second.
+    pub(crate) rate: usize,
+    pub(crate) routes: usize,
+}
+
+struct Connection {
+    socket: TcpStream,
+    received: Vec<u8>,
+    filled: usize,
+    /// When the present request was due.
+    due: Option<Instant>,
+}
+
+pub(crate) fn run(pace: &Pace) -> Result<()> {
+    let mut poller = Poller::new()?;
+    let mut connections = Vec::new();
+    for at in 0..pace.connections {
+        let socket = TcpStream::connect(pace.address)?;
+        socket.set_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        poller.add(&socket, at as u64)?;
+        connections.push(Connection {
+            socket,
+            received: vec![0; 16 << 10],
+            filled: 0,
+            due: None,
+        });
+    }
+    let requests: Vec<Vec<u8>> = (0..pace.routes)
+        .map(|route| client::request(route, "keep-alive"))
+        .collect();
+
+    let began = Instant::now();
+    let interval = Duration::from_secs_f64(1.0 / pace.rate as f64);
+    let total = (pace.duration.as_secs_f64() * pace.rate as f64) as u32;
+    let mut sent = 0;
+    let mut waiting: VecDeque<Instant> = VecDeque::new();
+    let mut free: VecDeque<usize> = (0..connections.len()).collect();
+    let mut latencies: Vec<Duration> = Vec::new();
+    let mut failed = 0_u32;
+    let mut ready: Vec<u64> = Vec::new();
+    let mut turn = 0;
+    while (latencies.len() as u32 + failed) < total && began.elapsed() < pace.duration + PATIENCE {
+        let now = Instant::now();
+        while sent < total && began + interval * sent <= now {
+            waiting.push_back(began + interval * sent);
+            sent += 1;
+        }
+        while !waiting.is_empty() && !free.is_empty() {
+            let (Some(due), Some(at)) = (waiting.pop_front(), free.pop_front()) else {
+                break;
+            };
+            turn = (turn + STRIDE) % requests.len();
+            connections[at].due = Some(due);
+            if connections[at].socket.write_all(&requests[turn]).is_err() {
+                failed += 1;
+            }
+        }
+        let next = began + interval * sent;
+        let patience = if sent < total {
+            next.saturating_duration_since(Instant::now())
+        } else {
+            Duration::from_millis(10)
+        };
+        ready.clear();
+        ready.extend(poller.wait(Some(patience))?);
+        for &number in &ready {
+            let at = usize::try_from(number)?;
+            let connection = &mut connections[at];
+            match connection.read() {
+                Ok(false) => {}
+                Ok(true) => {
+                    if let Some(due) = connection.due.take() {
+                        latencies.push(due.elapsed());
+                        free.push_back(at);
+                    }
+                }
+                Err(_) => {
+                    // Its place is taken by a new one.
+                    if connection.due.take().is_some() {
+                        failed += 1;
+                    }
+                    let socket = TcpStream::connect(pace.address)?;
+                    socket.set_nodelay(true)?;
+                    socket.set_nonblocking(true)?;
+                    poller.add(&socket, number)?;
+                    connection.socket = socket;
+                    connection.filled = 0;
+                    if !free.contains(&at) {
+                        free.push_back(at);
+                    }
+                }
+            }
+        }
+    }
+    let unanswered = total - latencies.len() as u32 - failed;
+    latencies.sort_unstable();
+    let at = |share: f64| {
+        let place = (latencies.len() as f64 * share) as usize;
+        latencies
+            .get(place)
+            .or(latencies.last())
+            .map_or(0, Duration::as_micros)
+    };
+    println!(
+        "{{\"requests\":{},\"seconds\":{},\"errors\":{},\"p50_us\":{},\"p99_us\":{},\"p999_us\":{},\"max_us\":{}}}",
+        latencies.len(),
+        began.elapsed().as_secs_f64(),
+        failed + unanswered,
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0),
+    );
+    Ok(())
+}
+
+impl Connection {
+    /// Reads what has come; whether that completes an answer.
+    fn read(&mut self) -> io::Result<bool> {
+        loop {
+            match unless_blocked(self.socket.read(&mut self.received[self.filled..]))? {
+                None => return Ok(false),
+                Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(count) => self.filled += count,
+            }
+            let received = &self.received[..self.filled];
+            if let Some(head) = message::head_len(received)
+                && received.len() >= head + message::body_len(received)
+            {
+                let good = received.starts_with(b"HTTP/1.1 200");
+                self.filled = 0;
+                return if good {
+                    Ok(true)
+                } else {
+                    Err(io::Error::other("the answer is another one than 200"))
+                };
+            }
+        }
+    }
+}

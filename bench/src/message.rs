@@ -1,0 +1,28 @@
+//! As much of HTTP/1 as a benchmark's own messages need.
+
+use memchr::memmem;
+
+/// The length of the head at the beginning of `bytes`, once all of it is there.
+pub fn head_len(bytes: &[u8]) -> Option<usize> {
+    memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// The length of the body that follows `head`; none is 0.
+pub fn body_len(head: &[u8]) -> usize {
+    field(head, "content-length").map_or(0, number)
+}
+
+/// The value of the field `name`, which is given in lower case.
+pub fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    head.split(|&byte| byte == b'\n').skip(1).find_map(|line| {
+        let (start, rest) = line.split_at_checked(name.len())?;
+        (start.eq_ignore_ascii_case(name.as_bytes()) && rest.first() == Some(&b':'))
+            .then(|| rest[1..].trim_ascii())
+    })
+}
+
+/// The number that `digits` begin with.
+pub fn number(digits: &[u8]) -> usize {
+    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'))
+}

@@ -1,0 +1,268 @@
+//! A gateway that is compared, as it runs.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use minijinja::{Environment, context};
+use rustix::process::{Pid, Signal};
+
+use crate::bench::layout::{Extra, Layout};
+use crate::bench::machine::{GATEWAY_CORE, Machine, pinned};
+use crate::bench::process::{self, Usage};
+use crate::command;
+
+/// How long a gateway may take until it accepts: some need long for many routes.
+const PATIENCE: Duration = Duration::from_secs(120);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Open files, as far as the machine lets one have them.
+const FILES: u32 = 20_000;
+
+/// A program that relays requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Peer {
+    Waypost,
+    Floor,
+    Nginx,
+    Haproxy,
+    Envoy,
+    Traefik,
+}
+
+impl Peer {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Waypost,
+        Self::Floor,
+        Self::Nginx,
+        Self::Haproxy,
+        Self::Envoy,
+        Self::Traefik,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Waypost => "waypost",
+            Self::Floor => "floor",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
+            Self::Traefik => "traefik",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|peer| peer.name() == name);
+        found.with_context(|| {
+            let names: Vec<&str> = Self::ALL.into_iter().map(Self::name).collect();
+            format!("`{name}` is no peer; there are {}", names.join(", "))
+        })
+    }
+
+    /// The templates of its configuration, by file name.
+    fn templates(self, layout: &Layout) -> Vec<String> {
+        match self {
+            Self::Waypost => vec!["waypost.yaml".to_owned()],
+            Self::Floor => Vec::new(),
+            Self::Nginx => vec!["nginx.conf".to_owned()],
+            Self::Haproxy => vec![
+                "haproxy.cfg".to_owned(),
+                format!("haproxy.{}.map", layout.kind.name()),
+            ],
+            Self::Envoy => vec!["envoy.yaml".to_owned(), "envoy-routes.yaml".to_owned()],
+            Self::Traefik => vec!["traefik.yaml".to_owned(), "traefik-routes.yaml".to_owned()],
+        }
+    }
+}
+
+/// A gateway with its configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Contender {
+    pub(crate) peer: Peer,
+    pub(crate) layout: Layout,
+    /// What it is called where a peer stands there twice.
+    pub(crate) label: &'static str,
+}
+
+impl Contender {
+    /// A peer under its own name.
+    pub(crate) fn new(peer: Peer, layout: Layout) -> Self {
+        Self {
+            peer,
+            layout,
+            label: peer.name(),
+        }
+    }
+}
+
+/// A gateway that runs; it ends when this is dropped.
+pub(crate) struct Running {
+    pub(crate) contender: Contender,
+    pub(crate) address: SocketAddr,
+    /// How long it took until it accepted.
+    pub(crate) start_time: Duration,
+    child: Child,
+    folder: PathBuf,
+    machine: RunInfo,
+}
+
+/// What a configuration is written with besides its layout.
+#[derive(Debug, Clone)]
+struct RunInfo {
+    service: SocketAddr,
+    certificate: PathBuf,
+    key: PathBuf,
+    nginx_http2_directive: bool,
+}
+
+impl Running {
+    /// Starts it, and waits until it accepts.
+    pub(crate) fn start(machine: &Machine, contender: Contender) -> Result<Self> {
+        // Whoever bound a port of the kernel's choice leaves it free for the next.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let folder = machine
+            .folder
+            .join(format!("{}-{}", contender.label, address.port()));
+        fs::create_dir_all(&folder)?;
+        let info = RunInfo {
+            service: if contender.layout.grpc {
+                machine.call_service.address
+            } else {
+                machine.service.address
+            },
+            certificate: machine.certificate.clone(),
+            key: machine.key.clone(),
+            nginx_http2_directive: machine.nginx_http2_directive(),
+        };
+        for template in contender.peer.templates(&contender.layout) {
+            let text = render(&template, &contender.layout, &info, address, &folder)?;
+            fs::write(folder.join(&template), text)?;
+        }
+        if contender.peer == Peer::Haproxy && contender.layout.tls {
+            let both = [fs::read(&info.certificate)?, fs::read(&info.key)?].concat();
+            fs::write(folder.join("haproxy.pem"), both)?;
+        }
+        let output = File::create(folder.join("output.log"))?;
+        let started = Instant::now();
+        let mut words = vec!["prlimit".to_owned(), format!("--nofile={FILES}")];
+        words.extend(machine.command_of(contender, address, info.service, &folder));
+        let child = pinned(GATEWAY_CORE, &words)
+            .current_dir(&folder)
+            .env("GOMAXPROCS", "1")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("could not start {}", words.join(" ")))?;
+        let mut running = Self {
+            contender,
+            address,
+            start_time: Duration::ZERO,
+            child,
+            folder,
+            machine: info,
+        };
+        running.wait_until_it_accepts(started)?;
+        running.start_time = started.elapsed();
+        Ok(running)
+    }
+
+    fn wait_until_it_accepts(&mut self, started: Instant) -> Result<()> {
+        let label = self.contender.label;
+        while TcpStream::connect(self.address).is_err() {
+            let log = self.folder.join("output.log");
+            if let Some(status) = self.child.try_wait()? {
+                let output = fs::read_to_string(&log).unwrap_or_default();
+                let last: Vec<&str> = output.lines().rev().take(5).collect();
+                bail!("{label} ended with {status}: {}", last.join("; "));
+            }
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "{label} does not accept; see {}",
+                log.display()
+            );
+            thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
+    /// What it uses, its children included.
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        process::usage(self.child.id())
+    }
+
+    /// Its folder, with its configuration.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes its configuration anew for another layout, in one move.
+    pub(crate) fn rewrite(&self, layout: &Layout) -> Result<()> {
+        for template in self.contender.peer.templates(layout) {
+            let text = render(&template, layout, &self.machine, self.address, &self.folder)?;
+            let next = self.folder.join("next");
+            fs::write(&next, text)?;
+            fs::rename(&next, self.folder.join(&template))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A master that is killed would leave its workers behind.
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(id) = id {
+            let _ = rustix::process::kill_process(id, Signal::TERM);
+        }
+        let told = Instant::now();
+        while told.elapsed() < Duration::from_secs(3) {
+            if let Ok(Some(_)) = self.child.try_wait() {
+                return;
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A configuration for `layout`.
+fn render(
+    template: &str,
+    layout: &Layout,
+    info: &RunInfo,
+    address: SocketAddr,
+    folder: &Path,
+) -> Result<String> {
+    let path = command::root().join("bench/peers").join(format!("{template}.j2"));
+    let text = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+    let mut environment = Environment::new();
+    environment.add_template("it", &text)?;
+    let access_log = layout.access_log.then(|| folder.join("access.log"));
+    let context = context! {
+        port => address.port(),
+        service => info.service.to_string(),
+        dir => folder,
+        tls => layout.tls,
+        cert_file => info.certificate,
+        key_file => info.key,
+        http2 => layout.http2,
+        grpc => layout.grpc,
+        nginx_http2_directive => info.nginx_http2_directive,
+        access_log,
+        edits => layout.extra == Extra::Edits,
+        sticky => layout.extra == Extra::Sticky,
+        mirror => layout.extra == Extra::Mirror,
+        kind => layout.kind,
+        routes => layout.all_routes(),
+        hosts => layout.host_groups(),
+    };
+    environment
+        .get_template("it")?
+        .render(context)
+        .with_context(|| format!("{}", path.display()))
+}

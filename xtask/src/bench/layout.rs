@@ -1,0 +1,155 @@
+//! What a gateway is configured for, the same for all contenders.
+
+use serde::Serialize;
+
+/// Which kind of condition tells the routes apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// `/s0` to `/sN`, by whole segments, on any host.
+    Prefix,
+    /// So many hosts with ten prefixes each.
+    Hosts,
+    /// One prefix, and a header with one of so many values.
+    Headers,
+    /// Regular expressions on the path.
+    Regex,
+}
+
+impl Kind {
+    /// Its name in templates and to the load.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Prefix => "prefix",
+            Self::Hosts => "hosts",
+            Self::Headers => "headers",
+            Self::Regex => "regex",
+        }
+    }
+}
+
+/// What routes a gateway has, what it speaks and what it does besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) kind: Kind,
+    /// Routes; of hosts, how many of those.
+    pub(crate) size: usize,
+    pub(crate) tls: bool,
+    pub(crate) http2: bool,
+    pub(crate) grpc: bool,
+    pub(crate) access_log: bool,
+    pub(crate) extra: Extra,
+}
+
+/// What is done beside routing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extra {
+    Nothing,
+    /// Two fields set and one removed in requests, one set and one removed in answers.
+    Edits,
+    /// A split of two arms that clients stay on by a cookie.
+    Sticky,
+    /// Copies of a tenth of the requests to a second service.
+    Mirror,
+}
+
+impl Layout {
+    /// A hundred prefixes in clear text, and nothing else.
+    pub(crate) const PLAIN: Self = Self {
+        kind: Kind::Prefix,
+        size: 100,
+        tls: false,
+        http2: false,
+        grpc: false,
+        access_log: false,
+        extra: Extra::Nothing,
+    };
+
+    /// So many routes of this kind.
+    pub(crate) const fn routes(kind: Kind, size: usize) -> Self {
+        Self {
+            kind,
+            size,
+            ..Self::PLAIN
+        }
+    }
+}
+
+/// A route as templates see it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Route {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header_name: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header_value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    regex: Option<String>,
+}
+
+/// A host with its routes, as templates see it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Host {
+    name: String,
+    routes: Vec<Route>,
+}
+
+/// Routes on each host.
+const ROUTES_PER_HOST: usize = 10;
+
+impl Layout {
+    /// The hosts with their routes; empty unless hosts tell them apart.
+    pub(crate) fn host_groups(&self) -> Vec<Host> {
+        if self.kind != Kind::Hosts {
+            return Vec::new();
+        }
+        let host = |at: usize| {
+            let name = format!("h{at}.example.com");
+            let routes = (0..ROUTES_PER_HOST).map(|of| Route {
+                name: format!("h{at}-s{of}"),
+                host: Some(name.clone()),
+                path: Some(format!("/s{of}")),
+                ..Route::default()
+            });
+            Host {
+                routes: routes.collect(),
+                name: name.clone(),
+            }
+        };
+        (0..self.size).map(host).collect()
+    }
+
+    /// All routes.
+    pub(crate) fn all_routes(&self) -> Vec<Route> {
+        let route = |at: usize| match self.kind {
+            Kind::Prefix | Kind::Hosts => Route {
+                name: format!("s{at}"),
+                path: Some(format!("/s{at}")),
+                ..Route::default()
+            },
+            Kind::Headers => Route {
+                name: format!("t{at}"),
+                path: Some("/s0".to_owned()),
+                header_name: Some("x-tenant"),
+                header_value: Some(format!("t{at}")),
+                ..Route::default()
+            },
+            Kind::Regex => Route {
+                name: format!("r{at}"),
+                regex: Some(format!("^/v[0-9]+/r{at}/[a-z]+$")),
+                ..Route::default()
+            },
+        };
+        match self.kind {
+            Kind::Hosts => {
+                let groups = self.host_groups().into_iter();
+                groups.flat_map(|host| host.routes).collect()
+            }
+            _ => (0..self.size).map(route).collect(),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A scenario: contenders that do the same work in turns, and what Waypost may use beside each of them.
+
+use anyhow::{Context as _, Result};
+
+use crate::bench::contender::{Contender, Peer, Running};
+use crate::bench::load::Load;
+use crate::bench::machine::Machine;
+use crate::bench::options::Options;
+use crate::bench::process::Usage;
+use crate::bench::report::{Row, Section};
+use crate::bench::special;
+use crate::bench::statistics::Spread;
+
+/// How long a gateway is asked before it is measured: connections are opened, memory has grown.
+const WARM_UP_SECONDS: f64 = 1.0;
+
+/// A scenario.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) kind: Kind,
+}
+
+/// What is done in a scenario.
+pub(crate) enum Kind {
+    /// Time on a core is compared.
+    Cpu(Cpu),
+    /// Something else, by a function of its own.
+    Special(fn(&Machine, &Options) -> Result<Section>),
+}
+
+/// A comparison of time on a core.
+pub(crate) struct Cpu {
+    pub(crate) load: Load,
+    /// The Waypost that is judged.
+    pub(crate) subject: Contender,
+    /// What it is compared with.
+    pub(crate) others: Vec<Contender>,
+    /// The most that Waypost may use, as a part of what the one with this label does.
+    pub(crate) targets: Vec<(&'static str, f64)>,
+    pub(crate) unit: Unit,
+}
+
+/// What time on a core is counted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Request,
+    Handshake,
+    Call,
+    /// A MiB of answers of so many MiB.
+    Mebibyte(u64),
+}
+
+impl Unit {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Handshake => "handshake",
+            Self::Call => "call",
+            Self::Mebibyte(_) => "MiB",
+        }
+    }
+
+    fn units(self, requests: u64) -> f64 {
+        match self {
+            Self::Mebibyte(of_one) => (requests * of_one) as f64,
+            _ => requests as f64,
+        }
+    }
+}
+
+/// What one turn of a contender gave.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn {
+    /// Microseconds on a core for each unit.
+    pub(crate) cpu_us: f64,
+    pub(crate) rate: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+}
+
+impl Scenario {
+    pub(crate) fn run(&self, machine: &Machine, options: &Options) -> Result<Section> {
+        let mut section = match &self.kind {
+            Kind::Cpu(cpu) => cpu.run(machine, options),
+            Kind::Special(run) => run(machine, options),
+        }
+        .with_context(|| self.name.to_owned())?;
+        section.name = self.name;
+        section.title = self.title;
+        Ok(section)
+    }
+}
+
+impl Cpu {
+    fn run(&self, machine: &Machine, options: &Options) -> Result<Section> {
+        let mut running = vec![Running::start(machine, self.subject)?];
+        for other in &self.others {
+            if options.wants_peer(other.peer) {
+                running.push(Running::start(machine, *other)?);
+            }
+        }
+        let mut turns: Vec<Vec<Turn>> = vec![Vec::new(); running.len()];
+        for one in &running {
+            self.load.run(machine, one, WARM_UP_SECONDS)?;
+        }
+        for round in 0..options.rounds() {
+            for step in 0..running.len() {
+                // Nobody is always first.
+                let at = (round + step) % running.len();
+                let turn = self.turn(machine, &running[at], options)?;
+                turns[at].push(turn);
+            }
+            special::show_round(round, &running, &turns);
+        }
+        let mut rows = Vec::new();
+        for (one, own) in running.iter().zip(&turns) {
+            let label = one.contender.label;
+            let target = self.targets.iter().find(|(of, _)| *of == label);
+            let ratios = turns[0]
+                .iter()
+                .zip(own)
+                .map(|(subject, peer)| subject.cpu_us / peer.cpu_us);
+            let of = |figure: fn(&Turn) -> f64| Spread::of(own.iter().map(figure)).median;
+            rows.push(Row {
+                label,
+                cpu_us: Spread::of(own.iter().map(|turn| turn.cpu_us)),
+                rate: of(|turn| turn.rate),
+                p50_us: of(|turn| turn.p50_us),
+                p99_us: of(|turn| turn.p99_us),
+                peak_mib: one.usage()?.peak_kib as f64 / 1024.0,
+                ratio: (one.contender != self.subject).then(|| Spread::of(ratios)),
+                target: target.map(|(_, most)| *most),
+            });
+        }
+        Ok(Section::compared(self.unit, rows))
+    }
+
+    fn turn(&self, machine: &Machine, running: &Running, options: &Options) -> Result<Turn> {
+        let before: Usage = running.usage()?;
+        let seen = self.load.run(machine, running, options.seconds().into())?;
+        let used = running.usage()?.cpu - before.cpu;
+        let units = self.unit.units(seen.requests);
+        Ok(Turn {
+            cpu_us: used.as_secs_f64() * 1e6 / units,
+            rate: units / seen.seconds,
+            p50_us: seen.p50_us as f64,
+            p99_us: seen.p99_us as f64,
+        })
+    }
+}
+
+/// All peers but the floor, as far as they can.
+pub(crate) const GATEWAYS: [Peer; 4] = [Peer::Nginx, Peer::Haproxy, Peer::Envoy, Peer::Traefik];

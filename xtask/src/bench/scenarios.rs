@@ -1,0 +1,321 @@
+//! All scenarios.
+
+use crate::bench::contender::{Contender, Peer};
+use crate::bench::layout::{Extra, Kind as RouteKind, Layout};
+use crate::bench::load::Load;
+use crate::bench::scenario::{Cpu, GATEWAYS, Kind, Scenario, Unit};
+use crate::bench::special;
+
+/// All of them, in the order in which they are run.
+pub(crate) fn all() -> Vec<Scenario> {
+    let mut all = vec![
+        Scenario {
+            name: "plain",
+            title: "HTTP/1.1, 64 connections, 1 KiB answers, 100 routes",
+            kind: Kind::Cpu(Cpu {
+                load: Load::http1(64),
+                subject: waypost(Layout::PLAIN),
+                others: [&[Peer::Floor][..], &GATEWAYS]
+                    .concat()
+                    .into_iter()
+                    .map(|peer| Contender::new(peer, Layout::PLAIN))
+                    .collect(),
+                targets: vec![
+                    ("nginx", 0.92),
+                    ("haproxy", 0.80),
+                    ("envoy", 0.40),
+                    ("floor", 1.12),
+                ],
+                unit: Unit::Request,
+            }),
+        },
+        compared(
+            "access-log",
+            "the same, with an access log as JSON",
+            Layout {
+                access_log: true,
+                ..Layout::PLAIN
+            },
+            Load::http1(64),
+            &[Peer::Nginx, Peer::Envoy, Peer::Traefik],
+            &[("nginx", 0.92)],
+        ),
+    ];
+    all.extend(routes());
+    all.extend(extras());
+    all.extend(bodies());
+    all.extend(protocols());
+    all.extend([
+        special("idle", "10,000 idle connections", special::idle::run),
+        special(
+            "latency",
+            "512 connections at half of what saturates",
+            special::latency::run,
+        ),
+        special(
+            "memory",
+            "100,000 routes: memory, time to load, a swap under load",
+            special::memory::run,
+        ),
+        special(
+            "reload",
+            "10,000 routes, loaded anew every second at half load",
+            special::reload::run,
+        ),
+    ]);
+    all
+}
+
+fn routes() -> Vec<Scenario> {
+    let many = |name, title, kind, size, peers: &[Peer], targets: &[(&'static str, f64)]| {
+        let layout = Layout::routes(kind, size);
+        let mut scenario = compared(name, title, layout, Load::http1(64), peers, targets);
+        if let Kind::Cpu(cpu) = &mut scenario.kind {
+            cpu.others.insert(
+                0,
+                Contender {
+                    label: "waypost, 100 routes",
+                    ..waypost(Layout::PLAIN)
+                },
+            );
+        }
+        scenario
+    };
+    vec![
+        many(
+            "routes-10k",
+            "10,000 prefix routes on one host, random paths",
+            RouteKind::Prefix,
+            10_000,
+            &GATEWAYS,
+            &[("waypost, 100 routes", 1.05)],
+        ),
+        many(
+            "routes-100k",
+            "100,000 prefix routes on one host, random paths",
+            RouteKind::Prefix,
+            100_000,
+            &[Peer::Nginx, Peer::Haproxy],
+            &[("waypost, 100 routes", 1.10)],
+        ),
+        many(
+            "hosts",
+            "10,000 hosts with 10 routes each",
+            RouteKind::Hosts,
+            10_000,
+            &[Peer::Nginx, Peer::Haproxy, Peer::Envoy],
+            &[("nginx", 1.0), ("haproxy", 1.0), ("envoy", 1.0)],
+        ),
+        many(
+            "headers",
+            "1,000 routes that differ only in a header",
+            RouteKind::Headers,
+            1_000,
+            &GATEWAYS,
+            &[("nginx", 1.0), ("haproxy", 1.0), ("envoy", 1.0), ("traefik", 1.0)],
+        ),
+        many(
+            "regex",
+            "1,000 routes by regular expression",
+            RouteKind::Regex,
+            1_000,
+            &GATEWAYS,
+            &[("nginx", 1.0), ("haproxy", 1.0), ("envoy", 1.0), ("traefik", 1.0)],
+        ),
+    ]
+}
+
+/// What is done beside routing, against Waypost without it.
+fn extras() -> Vec<Scenario> {
+    let beside_plain = |name, title, extra, header, most| Scenario {
+        name,
+        title,
+        kind: Kind::Cpu(Cpu {
+            load: Load::Http1 {
+                connections: 64,
+                answer: None,
+                body: 0,
+                header,
+            },
+            subject: waypost(Layout {
+                extra,
+                ..Layout::PLAIN
+            }),
+            others: vec![Contender {
+                label: "waypost, plain",
+                ..waypost(Layout::PLAIN)
+            }],
+            targets: vec![("waypost, plain", most)],
+            unit: Unit::Request,
+        }),
+    };
+    vec![
+        beside_plain(
+            "sticky",
+            "a split that clients stay on by a cookie",
+            Extra::Sticky,
+            Some("Cookie: cohort=%d"),
+            1.10,
+        ),
+        beside_plain(
+            "mirror",
+            "a tenth of the requests mirrored",
+            Extra::Mirror,
+            None,
+            1.25,
+        ),
+        beside_plain(
+            "edits",
+            "header edits: three in requests, two in answers",
+            Extra::Edits,
+            Some("x-internal: %d"),
+            1.05,
+        ),
+    ]
+}
+
+fn bodies() -> Vec<Scenario> {
+    let mebibytes = |name, title, of_one: u64, connections| Scenario {
+        name,
+        title,
+        kind: Kind::Cpu(Cpu {
+            load: Load::Http1 {
+                connections,
+                answer: Some(of_one << 20),
+                body: 0,
+                header: None,
+            },
+            subject: waypost(Layout::PLAIN),
+            others: GATEWAYS
+                .into_iter()
+                .map(|peer| Contender::new(peer, Layout::PLAIN))
+                .collect(),
+            targets: vec![("envoy", 0.70), ("nginx", 0.40)],
+            unit: Unit::Mebibyte(of_one),
+        }),
+    };
+    vec![
+        compared(
+            "post",
+            "POST of 16 KiB",
+            Layout::PLAIN,
+            Load::Http1 {
+                connections: 64,
+                answer: None,
+                body: 16 << 10,
+                header: None,
+            },
+            &GATEWAYS,
+            &[("nginx", 0.92)],
+        ),
+        mebibytes("answers-1m", "answers of 1 MiB", 1, 16),
+        mebibytes("answers-100m", "answers of 100 MiB", 100, 4),
+    ]
+}
+
+fn protocols() -> Vec<Scenario> {
+    let tls = Layout {
+        tls: true,
+        ..Layout::PLAIN
+    };
+    let handshakes = |name, title, resumed| {
+        let load = Load::Handshakes {
+            connections: 16,
+            resumed,
+        };
+        let mut scenario = compared(name, title, tls, load, &GATEWAYS, &[("nginx", 0.95)]);
+        if let Kind::Cpu(cpu) = &mut scenario.kind {
+            cpu.unit = Unit::Handshake;
+        }
+        scenario
+    };
+    let http2 = Layout {
+        http2: true,
+        ..Layout::PLAIN
+    };
+    let calls = Layout {
+        grpc: true,
+        http2: true,
+        ..Layout::PLAIN
+    };
+    let mut grpc = compared(
+        "grpc",
+        "unary calls of gRPC, HTTP/2 on both sides",
+        calls,
+        Load::Calls {
+            connections: 16,
+            streams: 10,
+        },
+        &GATEWAYS,
+        &[("envoy", 0.60), ("nginx", 0.90)],
+    );
+    if let Kind::Cpu(cpu) = &mut grpc.kind {
+        cpu.unit = Unit::Call;
+    }
+    vec![
+        compared(
+            "tls",
+            "TLS 1.3, connections kept",
+            tls,
+            Load::http1(64),
+            &GATEWAYS,
+            &[("nginx", 0.95)],
+        ),
+        handshakes("tls-full", "full handshakes of TLS 1.3, one request each", false),
+        handshakes(
+            "tls-resumed",
+            "resumed handshakes of TLS 1.3, one request each",
+            true,
+        ),
+        compared(
+            "http2",
+            "HTTP/2 in, HTTP/1.1 out",
+            http2,
+            Load::Http2 {
+                connections: 16,
+                streams: 10,
+            },
+            &GATEWAYS,
+            &[("haproxy", 0.90), ("nginx", 0.80)],
+        ),
+        grpc,
+    ]
+}
+
+fn waypost(layout: Layout) -> Contender {
+    Contender::new(Peer::Waypost, layout)
+}
+
+/// Waypost beside peers that all do the same.
+fn compared(
+    name: &'static str,
+    title: &'static str,
+    layout: Layout,
+    load: Load,
+    peers: &[Peer],
+    targets: &[(&'static str, f64)],
+) -> Scenario {
+    Scenario {
+        name,
+        title,
+        kind: Kind::Cpu(Cpu {
+            load,
+            subject: waypost(layout),
+            others: peers.iter().map(|peer| Contender::new(*peer, layout)).collect(),
+            targets: targets.to_vec(),
+            unit: Unit::Request,
+        }),
+    }
+}
+
+fn special(
+    name: &'static str,
+    title: &'static str,
+    run: fn(&super::machine::Machine, &super::options::Options) -> anyhow::Result<super::report::Section>,
+) -> Scenario {
+    Scenario {
+        name,
+        title,
+        kind: Kind::Special(run),
+    }
+}
