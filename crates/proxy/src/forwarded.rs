@@ -1,6 +1,5 @@
 //! Who the client is, and what a service is told of it: `X-Forwarded-*`, `Forwarded`, `X-Real-IP`.
 
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use waypost_plan::listener::Listener;
@@ -94,18 +93,10 @@ impl Forwarding<'_> {
             Scheme::Http => b"http",
             Scheme::Https => b"https",
         };
-        let mut address = Vec::with_capacity(48);
-        // Writing to a Vec cannot fail.
-        let _ = write!(address, "{}", self.peer.ip());
         if !drops(b"x-forwarded-for") {
-            self.write_list(
-                Kind::XForwardedFor,
-                b"x-forwarded-for",
-                &address,
-                head,
-                buffer,
-                out,
-            );
+            self.begin_list(Kind::XForwardedFor, b"x-forwarded-for", head, buffer, out);
+            out.extend_from_slice(self.peer.ip_text().as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
         self.write_one(
             Kind::XForwardedProto,
@@ -126,38 +117,50 @@ impl Forwarding<'_> {
             out,
         );
         if !drops(b"forwarded") {
-            let mut element = Vec::with_capacity(96);
-            let _ = match self.peer.ip() {
-                IpAddr::V4(peer) => write!(element, "for={peer}"),
-                IpAddr::V6(peer) => write!(element, "for=\"[{peer}]\""),
-            };
-            if let Some(host) = self.host {
-                // A valid host needs quotes only for its port or its brackets.
-                let quote: &[u8] = if host.iter().any(|byte| matches!(byte, b':' | b'[')) {
-                    b"\""
-                } else {
-                    b""
-                };
-                for part in [b";host=", quote, host, quote] {
-                    element.extend_from_slice(part);
-                }
-            }
-            element.extend_from_slice(b";proto=");
-            element.extend_from_slice(scheme);
-            self.write_list(Kind::Forwarded, b"forwarded", &element, head, buffer, out);
+            self.begin_list(Kind::Forwarded, b"forwarded", head, buffer, out);
+            self.write_element(scheme, out);
+            out.extend_from_slice(b"\r\n");
         }
         self.write_client_cert(head, buffer, &drops, out);
-        address.clear();
-        let _ = write!(address, "{}", self.client);
+        let client = if self.client == self.peer.ip() {
+            None
+        } else {
+            Some(self.client.to_string())
+        };
+        let client = client.as_deref().unwrap_or(self.peer.ip_text());
         self.write_one(
             Kind::XRealIp,
             b"x-real-ip",
-            Some(&address),
+            Some(client.as_bytes()),
             head,
             buffer,
             &drops,
             out,
         );
+    }
+
+    /// What this proxy adds to `forwarded` (RFC 7239 §4).
+    fn write_element(&self, scheme: &[u8], out: &mut Vec<u8>) {
+        let (open, close): (&[u8], &[u8]) = match self.peer.ip() {
+            IpAddr::V4(_) => (b"for=", b""),
+            IpAddr::V6(_) => (b"for=\"[", b"]\""),
+        };
+        for part in [open, self.peer.ip_text().as_bytes(), close] {
+            out.extend_from_slice(part);
+        }
+        if let Some(host) = self.host {
+            // A valid host needs quotes only for its port or its brackets.
+            let quote: &[u8] = if host.iter().any(|byte| matches!(byte, b':' | b'[')) {
+                b"\""
+            } else {
+                b""
+            };
+            for part in [b";host=", quote, host, quote] {
+                out.extend_from_slice(part);
+            }
+        }
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(scheme);
     }
 
     /// `x-forwarded-client-cert`: what trusted proxies say, and what the client has proved here.
@@ -183,12 +186,11 @@ impl Forwarding<'_> {
         }
     }
 
-    /// A header that each proxy on the way adds an element to.
-    fn write_list(
+    /// A header that each proxy on the way adds an element to, up to where ours begins.
+    fn begin_list(
         &self,
         kind: Kind,
         name: &[u8],
-        own: &[u8],
         head: &RequestHead,
         buffer: &[u8],
         out: &mut Vec<u8>,
@@ -204,8 +206,6 @@ impl Forwarding<'_> {
                 }
             }
         }
-        out.extend_from_slice(own);
-        out.extend_from_slice(b"\r\n");
     }
 
     /// A header that the first proxy sets and the others leave.

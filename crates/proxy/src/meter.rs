@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::metrics::{RequestCells, Side};
 use crate::worker::{Snapshot, Worker};
 
@@ -19,10 +20,10 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// For a request that begins now.
-    pub(crate) fn start(snapshot: Rc<Snapshot>) -> Self {
+    pub(crate) fn start(snapshot: Rc<Snapshot>, clock: &Clock) -> Self {
         Self {
             snapshot,
-            started: Instant::now(),
+            started: clock.now(),
             route: None,
             side: Side::Gateway,
         }
@@ -41,10 +42,10 @@ impl Meter {
     /// Counts the request, before the last byte of its answer leaves; `status` 0 is no answer. `asked` is when the
     /// service got it.
     pub(crate) fn count(self, worker: &Worker, status: u16, asked: Option<Instant>) {
-        let now = Instant::now();
-        let upstream = asked.map(|asked| now - asked);
+        let now = worker.clock().now();
+        let upstream = asked.map(|asked| now.saturating_duration_since(asked));
         self.with_cells(worker, |cells| {
-            cells.answered(status, now - self.started, upstream);
+            cells.answered(status, now.saturating_duration_since(self.started), upstream);
         });
     }
 

@@ -85,32 +85,35 @@ pub enum Kind {
 
 impl Kind {
     fn of(name: &[u8]) -> Self {
-        // By length first: of the headers that clients really send, most are decided by it alone.
+        // By length and first letter: of the headers that clients really send, most are decided by them alone.
+        let Some(first) = name.first() else {
+            return Self::Other;
+        };
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        match name.len() {
-            2 if is("te") => Self::Te,
-            4 if is("host") => Self::Host,
-            4 if is("date") => Self::Date,
-            6 if is("accept") => Self::Accept,
-            6 if is("cookie") => Self::Credentials,
-            6 if is("expect") => Self::Expect,
-            7 if is("upgrade") => Self::Upgrade,
-            9 if is("x-real-ip") => Self::XRealIp,
-            9 if is("forwarded") => Self::Forwarded,
-            10 if is("connection") => Self::Connection,
-            12 if is("content-type") => Self::ContentType,
-            10 if is("keep-alive") => Self::HopByHop,
-            13 if is("authorization") => Self::Credentials,
-            14 if is("content-length") => Self::ContentLength,
-            14 if is("http2-settings") => Self::HopByHop,
-            15 if is("x-forwarded-for") => Self::XForwardedFor,
-            16 if is("x-forwarded-host") => Self::XForwardedHost,
-            16 if is("proxy-connection") => Self::HopByHop,
-            17 if is("x-forwarded-proto") => Self::XForwardedProto,
-            17 if is("transfer-encoding") => Self::TransferEncoding,
-            18 if is("proxy-authenticate") => Self::HopByHop,
-            19 if is("proxy-authorization") => Self::HopByHop,
-            23 if is("x-forwarded-client-cert") => Self::XForwardedClientCert,
+        match (name.len(), first | 0x20) {
+            (2, b't') if is("te") => Self::Te,
+            (4, b'h') if is("host") => Self::Host,
+            (4, b'd') if is("date") => Self::Date,
+            (6, b'a') if is("accept") => Self::Accept,
+            (6, b'c') if is("cookie") => Self::Credentials,
+            (6, b'e') if is("expect") => Self::Expect,
+            (7, b'u') if is("upgrade") => Self::Upgrade,
+            (9, b'x') if is("x-real-ip") => Self::XRealIp,
+            (9, b'f') if is("forwarded") => Self::Forwarded,
+            (10, b'c') if is("connection") => Self::Connection,
+            (10, b'k') if is("keep-alive") => Self::HopByHop,
+            (12, b'c') if is("content-type") => Self::ContentType,
+            (13, b'a') if is("authorization") => Self::Credentials,
+            (14, b'c') if is("content-length") => Self::ContentLength,
+            (14, b'h') if is("http2-settings") => Self::HopByHop,
+            (15, b'x') if is("x-forwarded-for") => Self::XForwardedFor,
+            (16, b'x') if is("x-forwarded-host") => Self::XForwardedHost,
+            (16, b'p') if is("proxy-connection") => Self::HopByHop,
+            (17, b'x') if is("x-forwarded-proto") => Self::XForwardedProto,
+            (17, b't') if is("transfer-encoding") => Self::TransferEncoding,
+            (18, b'p') if is("proxy-authenticate") => Self::HopByHop,
+            (19, b'p') if is("proxy-authorization") => Self::HopByHop,
+            (23, b'x') if is("x-forwarded-client-cert") => Self::XForwardedClientCert,
             _ => Self::Other,
         }
     }

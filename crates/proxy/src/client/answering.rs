@@ -215,7 +215,7 @@ impl Client {
             },
             to_head: workspace.is_head,
             debug: debug_headers(snapshot, route),
-            clock: Some(self.worker.clock()),
+            clock: Some(self.worker.http_clock()),
         }
     }
 

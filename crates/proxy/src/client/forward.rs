@@ -164,7 +164,7 @@ impl Client {
                 record.asked_now();
             }
             let (reused, address) = (leased.reused, leased.target.address);
-            let state = State::new(Instant::now(), interims);
+            let state = State::new(self.worker.clock().now(), interims);
             let (outcome, state, link) = self
                 .exchange(workspace, side, patience, leased, state, &mut copy)
                 .await;
@@ -246,7 +246,7 @@ impl Client {
         let call = is_call.then(|| grpc::timeout(&workspace.head, buffer)).flatten();
         let timeout = [forward.timeout, call].into_iter().flatten().min();
         Wish {
-            deadline: timeout.map(|timeout| Instant::now() + timeout),
+            deadline: timeout.map(|timeout| self.worker.clock().about_now() + timeout),
             idempotent: is_idempotent(workspace.head.method(buffer)),
             // It outlives the request's bytes.
             upgrade: head.upgrade().map(<[u8]>::to_vec),

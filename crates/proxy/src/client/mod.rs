@@ -108,7 +108,7 @@ impl Client {
         if snapshot.logs {
             self.record = Some(Record::new(self.peer.ip(), snapshot.generation.number()));
         }
-        self.meter = Some(Meter::start(Rc::clone(snapshot)));
+        self.meter = Some(Meter::start(Rc::clone(snapshot), self.worker.clock()));
     }
 
     /// Forgets the request that was expected: none has come.

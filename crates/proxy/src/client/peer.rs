@@ -18,7 +18,9 @@ pub(crate) const SAN: &str = ":client_cert san";
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     /// The client's end: what the socket says, or what a trusted proxy says of it.
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
+    /// Its address without the port, as text: every request is forwarded with it.
+    ip_text: Box<str>,
     /// The end that the client has connected to, as the socket says it.
     pub(crate) local: SocketAddr,
     /// Whether the connection is under TLS.
@@ -33,8 +35,10 @@ impl Peer {
     /// A peer in clear text.
     pub(crate) fn plain(address: SocketAddr, local: SocketAddr) -> Self {
         let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let address = canonical(address);
         Self {
-            address: canonical(address),
+            address,
+            ip_text: address.ip().to_string().into(),
             local: canonical(local),
             scheme: Scheme::Http,
             served: None,
@@ -53,11 +57,17 @@ impl Peer {
     /// Notes who the client is, as a trusted proxy says.
     pub(crate) fn is_introduced(&mut self, client: SocketAddr) {
         self.address = SocketAddr::new(client.ip().to_canonical(), client.port());
+        self.ip_text = self.ip().to_string().into();
     }
 
     /// The address; IPv4-mapped ones are IPv4.
     pub(crate) fn ip(&self) -> IpAddr {
         self.address.ip()
+    }
+
+    /// [`Peer::ip`], as text.
+    pub(crate) fn ip_text(&self) -> &str {
+        &self.ip_text
     }
 
     /// Whether the certificate that it was shown is for `host`; one that was shown none is not misled.

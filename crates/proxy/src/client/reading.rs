@@ -45,7 +45,7 @@ impl Client {
         } else {
             limits.header_timeout
         };
-        let mut deadline = Instant::now() + patience;
+        let mut deadline = self.worker.clock().about_now() + patience;
         self.timer.set(deadline);
         poll_fn(|cx| {
             if let Poll::Ready(readiness) = self.link.poll_read_ready(cx) {
@@ -72,7 +72,7 @@ impl Client {
         may_be_http2: bool,
     ) -> Result<HeadEnd, NoHead> {
         let limits = decide::head_limits(listener);
-        let deadline = Instant::now() + listener.limits.header_timeout;
+        let deadline = self.worker.clock().about_now() + listener.limits.header_timeout;
         loop {
             let bytes = workspace.from_client.filled();
             if may_be_http2 && bytes.starts_with(PREFACE) {

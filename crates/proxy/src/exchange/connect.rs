@@ -58,7 +58,7 @@ pub(crate) async fn lease(
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut failure = Failure::NoEndpoint;
     while tried.len() < ATTEMPTS_MAX {
-        let now = Instant::now();
+        let now = worker.clock().about_now();
         let Some(target) = service.next_target(&tried, now) else {
             break;
         };
@@ -124,7 +124,7 @@ async fn link_to(
     if !need.fresh
         && !is_own
         && !matches!(speaks, Speaks::Http2)
-        && let Some(socket) = service.take(address, Instant::now())
+        && let Some(socket) = service.take(address, worker.clock())
     {
         return Ok((Link::Socket(socket), true));
     }

@@ -220,12 +220,12 @@ impl Exchange<'_> {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => {
                 self.state.uploading = Uploading::Finished;
-                self.state.download_since = Instant::now();
+                self.state.download_since = self.worker.clock().about_now();
                 return Poll::Pending;
             }
             Poll::Ready(Err(RelayError::Sink)) => {
                 self.state.uploading = Uploading::Broken;
-                self.state.download_since = Instant::now();
+                self.state.download_since = self.worker.clock().about_now();
                 return Poll::Pending;
             }
             Poll::Ready(Err(RelayError::Source)) => {
@@ -362,7 +362,7 @@ impl Exchange<'_> {
             debug: self.side.debug,
             set_cookie: self.side.set_cookie,
             content_type: web_type.as_deref(),
-            clock: self.worker.clock(),
+            clock: self.worker.http_clock(),
         };
         if interim {
             self.state.interims += 1;
@@ -376,7 +376,7 @@ impl Exchange<'_> {
             }
             self.from_service.consume(end.end);
             // The client may send its body now, and its time runs.
-            self.state.upload_since = Instant::now();
+            self.state.upload_since = self.worker.clock().about_now();
             return Ok(true);
         }
         *self.open_ended = body == BodyToClient::UntilClose;
@@ -436,7 +436,7 @@ impl Exchange<'_> {
             debug: self.side.debug,
             set_cookie: self.side.set_cookie,
             content_type: None,
-            clock: self.worker.clock(),
+            clock: self.worker.http_clock(),
         };
         head.write_upgrade(chosen, self.download.begin(None));
         self.from_service.consume(end.end);
@@ -475,7 +475,7 @@ impl Exchange<'_> {
     fn note_progress(&mut self, upload_waited_for: Waits) {
         let (up, down) = (self.upload.take_progress(), self.download.take_progress());
         if up || down {
-            let now = Instant::now();
+            let now = self.worker.clock().about_now();
             self.state.moved = now;
             if up {
                 if upload_waited_for == Waits::Source {
@@ -538,7 +538,7 @@ impl Exchange<'_> {
             .into_iter()
             .flatten()
             .min_by_key(|(at, _)| *at)
-            .unwrap_or_else(|| (Instant::now() + FAR, Overdue::Route))
+            .unwrap_or_else(|| (self.worker.clock().about_now() + FAR, Overdue::Route))
     }
 
     /// Whether the client holds its body back until the service says `100 Continue`.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
@@ -62,6 +62,13 @@ impl Socket {
     /// Whether bytes of the peer may be here already that nobody has read.
     pub(crate) fn holds_more(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.holds_more)
+    }
+
+    /// Whether nothing has come since the last read, the end of the connection included, as far as the runtime knows;
+    /// to ask costs nothing.
+    pub(crate) fn is_quiet(&self) -> bool {
+        // What would read is called only if the runtime takes the connection for readable.
+        self.tcp().try_io(Interest::READABLE, || Ok(())).is_err()
     }
 
     /// What the kernel says of the connection: bytes that wait, none since the peer has ended its side, or why there

@@ -6,13 +6,13 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::endpoints::{ServiceState, Target};
 use crate::gateway::Notice;
 use crate::link::asked::Asked;
@@ -57,6 +57,8 @@ pub(crate) struct Seat {
 struct Idle {
     socket: Socket,
     since: Instant,
+    /// The worker's turn in which it was put here.
+    turn: u32,
     _place: IdlePlace,
 }
 
@@ -159,12 +161,14 @@ impl WorkerService {
     }
 
     /// An idle connection to `address` that is alive.
-    pub(crate) fn take(&self, address: SocketAddr, now: Instant) -> Option<Socket> {
+    pub(crate) fn take(&self, address: SocketAddr, clock: &Clock) -> Option<Socket> {
+        let now = clock.about_now();
         let idle_timeout = self.state.service().pool.idle_timeout;
         self.with_seats(|seats| {
             let seat = seats.of(address)?;
             while let Some(idle) = seat.idle.pop() {
-                if now - idle.since < idle_timeout && is_alive(&idle.socket) {
+                let is_fresh = now.saturating_duration_since(idle.since) < idle_timeout;
+                if is_fresh && idle.is_alive(clock.turn()) {
                     self.cells.reused.add(1);
                     return Some(idle.socket);
                 }
@@ -174,7 +178,7 @@ impl WorkerService {
     }
 
     /// Keeps a connection that has finished exactly.
-    pub(crate) fn put(&self, address: SocketAddr, socket: Socket, now: Instant, place: IdlePlace) {
+    pub(crate) fn put(&self, address: SocketAddr, socket: Socket, clock: &Clock, place: IdlePlace) {
         let idle_max = self.state.service().pool.idle_max;
         self.with_seats(|seats| {
             if let Some(seat) = seats.of(address)
@@ -182,7 +186,8 @@ impl WorkerService {
             {
                 seat.idle.push(Idle {
                     socket,
-                    since: now,
+                    since: clock.about_now(),
+                    turn: clock.turn(),
                     _place: place,
                 });
             }
@@ -195,7 +200,7 @@ impl WorkerService {
         self.with_seats(|seats| {
             for seat in &mut seats.seats {
                 seat.idle
-                    .retain(|idle| now - idle.since < idle_timeout && is_quiet(&idle.socket));
+                    .retain(|idle| now - idle.since < idle_timeout && idle.socket.is_quiet());
                 seat.multiplexed.sweep(now, idle_timeout);
             }
             let idle = |seat: &Seat| seat.idle.len() + seat.multiplexed.idle();
@@ -319,17 +324,17 @@ impl Seats {
     }
 }
 
-/// Whether an idle connection can be used: it has not been closed, and has no bytes that nobody asked for, which
-/// would answer the wrong client. What the runtime knows may be old, so the kernel is asked.
-fn is_alive(socket: &Socket) -> bool {
-    socket
-        .peek()
-        .is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
-}
-
-/// The same as far as the runtime knows, which costs nothing; good enough to sweep by.
-fn is_quiet(socket: &Socket) -> bool {
-    socket
-        .poll_read_ready(&mut Context::from_waker(Waker::noop()))
-        .is_pending()
+impl Idle {
+    /// Whether the connection can be used: it has not been closed, and has no bytes that nobody asked for, which would
+    /// answer the wrong client.
+    ///
+    /// Since the worker has waited for its sockets, its runtime knows; within the turn in which the connection came
+    /// here, only the kernel does.
+    fn is_alive(&self, turn: u32) -> bool {
+        if turn != self.turn && self.socket.is_quiet() {
+            return true;
+        }
+        let waits = self.socket.peek();
+        waits.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
 }

@@ -25,7 +25,7 @@ use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
 
 use crate::access_log::{LineRing, Record};
-use crate::clock::HttpClock;
+use crate::clock::{Clock, HttpClock, Turns};
 use crate::gateway::Notice;
 use crate::generation::{Generation, ListenerId};
 use crate::link::Link;
@@ -88,7 +88,8 @@ pub(crate) struct Worker {
     notices: mpsc::Sender<Notice>,
     mirrors: Mirrors,
     rng: RefCell<fastrand::Rng>,
-    clock: HttpClock,
+    clock: Clock,
+    http_clock: HttpClock,
     idle: IdleBudget,
     /// Connections that all workers may have at a time, so that descriptors are left for services.
     connections_max: usize,
@@ -127,14 +128,17 @@ pub(crate) fn start(index: usize, shared: Shared, log: LineRing, recorder: Recor
         .name(format!("worker-{index}"))
         .spawn(move || {
             // A local runtime is built on the thread that drives it.
+            let turns = Turns::default();
+            let counted = turns.clone();
             match Builder::new_current_thread()
                 .enable_io()
                 .enable_time()
+                .on_thread_unpark(move || counted.add())
                 .build_local(LocalOptions::default())
             {
                 Ok(runtime) => {
                     let _ = started.send(Ok(()));
-                    runtime.block_on(run(shared, log, recorder, inbox));
+                    runtime.block_on(run(shared, turns, log, recorder, inbox));
                 }
                 Err(error) => {
                     let _ = started.send(Err(error));
@@ -147,7 +151,7 @@ pub(crate) fn start(index: usize, shared: Shared, log: LineRing, recorder: Recor
     Ok(Handle { commands, thread })
 }
 
-async fn run(shared: Shared, log: LineRing, recorder: Recorder, mut inbox: mpsc::UnboundedReceiver<Command>) {
+async fn run(shared: Shared, turns: Turns, log: LineRing, recorder: Recorder, mut inbox: mpsc::UnboundedReceiver<Command>) {
     let generation = shared.generations.load_full();
     let worker = Rc::new(Worker {
         generations: RefCell::new(Cache::new(shared.generations)),
@@ -161,7 +165,8 @@ async fn run(shared: Shared, log: LineRing, recorder: Recorder, mut inbox: mpsc:
         notices: shared.notices,
         mirrors: Mirrors::default(),
         rng: RefCell::new(fastrand::Rng::new()),
-        clock: HttpClock::default(),
+        clock: Clock::new(turns),
+        http_clock: HttpClock::default(),
         idle: IdleBudget::new(shared.idle_max),
         connections_max: shared.connections_max,
         connections_open: shared.connections_open,
@@ -267,7 +272,7 @@ impl Worker {
         if let Link::Socket(socket) = link
             && let Some(place) = self.idle.place()
         {
-            service.put(address, socket, Instant::now(), place);
+            service.put(address, socket, &self.clock, place);
         }
     }
 
@@ -321,9 +326,14 @@ impl Worker {
         count(meters.side(&self.recorder, plan, position, side))
     }
 
-    /// The time of day.
-    pub(crate) fn clock(&self) -> &HttpClock {
+    /// The time, for deadlines and measures.
+    pub(crate) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// The time of day, as HTTP writes it.
+    pub(crate) fn http_clock(&self) -> &HttpClock {
+        &self.http_clock
     }
 
     /// Whether the gateway is about to stop.
