@@ -8,7 +8,7 @@ use waypost_config::{Kind, Source, load};
 fuzz_target!(|data: &[u8]| {
     let source = Source {
         name: "waypost.yaml".to_owned(),
-        text: data.to_vec(),
+        text: data.into(),
     };
     let _ = load(&[source], Kind::File, &|name| {
         (name == "SET").then(|| "value".to_owned())

@@ -100,13 +100,14 @@ fn alternative(choices: &mut Choices<'_>) -> Alternative {
             host => HostPattern::parse(host).expect("a pattern"),
         },
         path: path_pattern(choices),
-        methods: some(choices, |choices| choices.one_of(&METHODS).into()),
-        headers: some(choices, condition),
-        cookies: some(choices, condition),
-        query: some(choices, condition),
+        methods: some(choices, |choices| choices.one_of(&METHODS).into()).into(),
+        headers: some(choices, condition).into(),
+        cookies: some(choices, condition).into(),
+        query: some(choices, condition).into(),
         client_ips: some(choices, |choices| {
             choices.one_of(&NETWORKS).parse().expect("a network")
-        }),
+        })
+        .into(),
     }
 }
 

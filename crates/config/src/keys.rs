@@ -303,7 +303,8 @@ fn json_of(yaml: &str) -> serde_json::Value {
 
 /// Declares mappings: a struct, its [`Table`], how it is read, and its schema.
 ///
-/// Every field is an `Option`, required ones too: a mistake in one key must not hide those in others.
+/// Every field is an `Option`, required ones too: a mistake in one key must not hide those in others. It is boxed, as a mapping
+/// has many keys of which few are written, and there may be 100,000 routes.
 macro_rules! keys {
     ($(
         $(#[doc = $doc:literal])+
@@ -319,7 +320,7 @@ macro_rules! keys {
         pub(crate) struct $name {
             $(
                 $(#[doc = $key_doc])+
-                pub(crate) $field: Option<$crate::keys::At<$type>>,
+                pub(crate) $field: Option<Box<$crate::keys::At<$type>>>,
             )+
             /// What is written, whether or not it could be read.
             pub(crate) given: $crate::keys::Given,
@@ -355,7 +356,8 @@ macro_rules! keys {
                     let key = &*entry.key;
                     $(
                         if key == $crate::keys::key_name!($field $($text)?) {
-                            found.$field = $crate::keys::At::read(entry.key_span, &entry.value, problems);
+                            let read = $crate::keys::At::read(entry.key_span, &entry.value, problems);
+                            found.$field = read.map(Box::new);
                             continue;
                         }
                     )+

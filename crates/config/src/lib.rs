@@ -11,7 +11,7 @@
 //! services: { orders: { endpoints: [http://10.0.0.11:8080] } }
 //! routes: [{ name: orders, match: { path: /orders/* }, to: order }]
 //! ";
-//! let sources = [Source { name: "waypost.yaml".into(), text: text.into() }];
+//! let sources = [Source { name: "waypost.yaml".into(), text: text.as_bytes().into() }];
 //! let mistakes = load(&sources, Kind::File, &|_| None).unwrap_err();
 //! assert!(
 //!     render::render(&mistakes, &sources, false)
@@ -64,8 +64,8 @@ mod tests;
 pub struct Source {
     /// Its name, as given by the user; diagnostics show it.
     pub name: String,
-    /// Its bytes, as read.
-    pub text: Vec<u8>,
+    /// Its bytes, as read. They are shared: what is read, what is in force and what was good last are mostly the same.
+    pub text: Arc<[u8]>,
 }
 
 /// What the sources are together.
@@ -140,6 +140,8 @@ pub fn load(
     }
     let document = merge::merge(documents, &mut problems);
     let meaning = meaning::of(&document, complete, &mut problems);
+    // Of many routes it is large, and nobody asks it again.
+    drop(document);
     if let Some(meaning) = &meaning {
         overlap::report(meaning, &mut problems);
     }

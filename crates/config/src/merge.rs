@@ -61,7 +61,7 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
     merged
 }
 
-fn append<T>(merged: &mut Option<At<T>>, more: Option<At<T>>, extend: impl FnOnce(&mut T, T)) {
+fn append<T>(merged: &mut Option<Box<At<T>>>, more: Option<Box<At<T>>>, extend: impl FnOnce(&mut T, T)) {
     match (merged.as_mut(), more) {
         (Some(merged), Some(more)) => extend(&mut merged.value, more.value),
         (None, more) => *merged = more,

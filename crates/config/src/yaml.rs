@@ -3,8 +3,8 @@
 //! What a person or a machine may hand over by mistake or malice gets an answer here: files that are too
 //! large or no text, tabs, several documents, nesting without end, and aliases that stand for gigabytes.
 
-use std::collections::HashMap;
 use std::collections::hash_map;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use granit_parser::{ErrorKind, Event, Marker, Options, Parser, ScalarStyle};
@@ -24,6 +24,9 @@ pub const DEPTH_MAX: usize = 64;
 
 /// How many values all aliases of a file may stand for together.
 pub const ALIASED_VALUES_MAX: usize = 100_000;
+
+/// How many different keys share their texts: more than the language has, less than a file can make up.
+const KEYS_SHARED_MAX: usize = 1000;
 
 /// Up to this many keys a mapping is searched from end to end for a duplicate; above, it is indexed.
 const KEYS_SEARCHED: usize = 16;
@@ -54,6 +57,7 @@ pub(crate) fn parse(
         problems,
         open: Vec::new(),
         anchors: HashMap::new(),
+        keys: HashSet::new(),
         aliased_values: 0,
         root: None,
         documents: 0,
@@ -169,6 +173,9 @@ struct Builder<'b> {
     problems: &'b mut Problems,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
+    /// The keys so far: few words that are written again and again. What is beyond [`KEYS_SHARED_MAX`] has a text of its
+    /// own.
+    keys: HashSet<Rc<str>>,
     aliased_values: usize,
     root: Option<Node>,
     documents: usize,
@@ -284,7 +291,7 @@ impl Builder<'_> {
                 .help("write the keys out, or use an alias for a whole value");
             return Err(Stopped::Reported);
         }
-        let key: Rc<str> = text.into();
+        let key = self.shared_key(text);
         if let Some(Open {
             content: Content::Mapping { key: slot, .. },
             ..
@@ -293,6 +300,17 @@ impl Builder<'_> {
             *slot = Some((key, span));
         }
         Ok(())
+    }
+
+    fn shared_key(&mut self, text: &str) -> Rc<str> {
+        if let Some(known) = self.keys.get(text) {
+            return Rc::clone(known);
+        }
+        let key: Rc<str> = text.into();
+        if self.keys.len() < KEYS_SHARED_MAX {
+            self.keys.insert(Rc::clone(&key));
+        }
+        key
     }
 
     fn begin(&mut self, span: Span, anchor: usize, flow: bool, content: Content) -> Result<(), Stopped> {

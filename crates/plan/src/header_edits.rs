@@ -3,8 +3,13 @@
 use waypost_wire::token;
 
 /// Edits of headers. No name stands in two of the lists; none frames a message or ends at the gateway.
+///
+/// Most routes have none, and those take no more than a pointer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct HeaderEdits {
+pub struct HeaderEdits(Option<Box<Lists>>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Lists {
     remove: Vec<Box<str>>,
     set: Vec<(Box<str>, Box<str>)>,
     add: Vec<(Box<str>, Box<str>)>,
@@ -51,7 +56,7 @@ impl HeaderEdits {
     /// When the name is no name, reserved, or edited already.
     pub fn add_remove(&mut self, name: &str) -> Result<(), HeaderEditError> {
         self.check(name, "")?;
-        self.remove.push(name.into());
+        self.lists().remove.push(name.into());
         Ok(())
     }
 
@@ -61,7 +66,7 @@ impl HeaderEdits {
     /// When the name or value is not one, or the name reserved or edited already.
     pub fn add_set(&mut self, name: &str, value: &str) -> Result<(), HeaderEditError> {
         self.check(name, value)?;
-        self.set.push((name.into(), value.into()));
+        self.lists().set.push((name.into(), value.into()));
         Ok(())
     }
 
@@ -71,27 +76,27 @@ impl HeaderEdits {
     /// When the name or value is not one, or the name reserved or edited already.
     pub fn add_add(&mut self, name: &str, value: &str) -> Result<(), HeaderEditError> {
         self.check(name, value)?;
-        self.add.push((name.into(), value.into()));
+        self.lists().add.push((name.into(), value.into()));
         Ok(())
     }
 
     /// Whether a line named `name`, in any case, is left out: it is removed or replaced.
     #[inline]
     pub fn drops(&self, name: &[u8]) -> bool {
-        // Asked for every field of every message, and most routes edit nothing.
-        if self.remove.is_empty() && self.set.is_empty() {
-            return false;
-        }
-        let is = |edited: &str| edited.as_bytes().eq_ignore_ascii_case(name);
-        self.remove.iter().any(|edited| is(edited)) || self.set.iter().any(|(edited, _)| is(edited))
+        // Asked for every field of every message.
+        self.0.as_ref().is_some_and(|lists| lists.drops(name))
     }
 
     /// The lines that are put in, in order: what is set, then what is added.
     pub fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.set
-            .iter()
-            .chain(&self.add)
+        let lists = self.0.iter();
+        lists
+            .flat_map(|lists| lists.set.iter().chain(&lists.add))
             .map(|(name, value)| (&**name, &**value))
+    }
+
+    fn lists(&mut self) -> &mut Lists {
+        self.0.get_or_insert_default()
     }
 
     fn check(&self, name: &str, value: &str) -> Result<(), HeaderEditError> {
@@ -110,14 +115,19 @@ impl HeaderEdits {
         if !token::is_field_value(value.as_bytes()) {
             return Err(HeaderEditError::Value(name.into()));
         }
-        let added = self
-            .add
-            .iter()
-            .any(|(edited, _)| edited.eq_ignore_ascii_case(name));
+        let mut added = self.0.iter().flat_map(|lists| &lists.add);
+        let added = added.any(|(edited, _)| edited.eq_ignore_ascii_case(name));
         if added || self.drops(name.as_bytes()) {
             return Err(HeaderEditError::Twice(name.into()));
         }
         Ok(())
+    }
+}
+
+impl Lists {
+    fn drops(&self, name: &[u8]) -> bool {
+        let is = |edited: &str| edited.as_bytes().eq_ignore_ascii_case(name);
+        self.remove.iter().any(|edited| is(edited)) || self.set.iter().any(|(edited, _)| is(edited))
     }
 }
 

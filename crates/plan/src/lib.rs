@@ -251,12 +251,16 @@ impl Plan {
         self.matching_where(|route| !route.passes_through)
     }
 
-    /// The routes as matching of connections knows them, in order of declaration. The others take no connection.
+    /// The routes as matching of connections knows them, in order of declaration. The others take no connection; where none
+    /// does, there are none.
     pub fn passing_through(&self) -> Vec<waypost_route::Route> {
         self.matching_where(|route| route.passes_through)
     }
 
     fn matching_where(&self, takes: impl Fn(&Route) -> bool) -> Vec<waypost_route::Route> {
+        if !self.routes.iter().any(|route| takes(route)) {
+            return Vec::new();
+        }
         let matching = |route: &Arc<Route>| {
             let mut matching = route.matching.clone();
             if !takes(route) {

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_is_not_given_is_the_requests() {
-        let prefix = PathRewrite::Prefix(PathTemplate::parse("/shops").unwrap());
+        let prefix = PathRewrite::Prefix(PathTemplate::parse("/shops").unwrap().into());
         let moved = Redirect {
             path: prefix,
             ..redirect()

@@ -21,11 +21,11 @@ pub enum PathRewrite {
     #[default]
     Keep,
     /// The part that the pattern took in front of `/*` is replaced.
-    Prefix(PathTemplate),
+    Prefix(Box<PathTemplate>),
     /// All of it is replaced.
-    Path(PathTemplate),
+    Path(Box<PathTemplate>),
     /// Every match of an expression is replaced.
-    Regex(Replacement),
+    Regex(Box<Replacement>),
 }
 
 impl PathRewrite {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn prefix(to: &str, pattern: &str, path: &str) -> String {
-        let rewrite = PathRewrite::Prefix(PathTemplate::parse(to).unwrap());
+        let rewrite = PathRewrite::Prefix(PathTemplate::parse(to).unwrap().into());
         apply(&rewrite, pattern, path).unwrap()
     }
 
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(prefix("/", "/foo/*", "/foo//evil.example/x"), "/evil.example/x");
         let strip = Replacement::parse(Regex::new("^/foo").unwrap(), "").unwrap();
         assert_eq!(
-            apply(&PathRewrite::Regex(strip), "/*", "/foo//a/../b"),
+            apply(&PathRewrite::Regex(strip.into()), "/*", "/foo//a/../b"),
             Ok("/b".to_owned())
         );
     }
@@ -138,6 +138,9 @@ mod tests {
     #[test]
     fn what_has_no_safe_form_is_an_error() {
         let to = Replacement::parse(Regex::new("^/.*").unwrap(), "/../x").unwrap();
-        assert_eq!(apply(&PathRewrite::Regex(to), "/*", "/a"), Err(PathError::Climbs));
+        assert_eq!(
+            apply(&PathRewrite::Regex(to.into()), "/*", "/a"),
+            Err(PathError::Climbs)
+        );
     }
 }

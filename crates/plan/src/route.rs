@@ -46,13 +46,13 @@ pub struct Forward {
     /// The weights of the arms. `to: NAME` is one arm of weight 1.
     pub split: Split,
     /// The service of each arm, in the split's order; `arms.len() == split.weights().len()`.
-    pub arms: Vec<ServiceId>,
+    pub arms: Box<[ServiceId]>,
     /// What keeps a client on its side of the split; without it, every request rolls anew.
     pub sticky: Option<Box<Sticky>>,
     /// What lets testers pick their arm.
     pub force: Option<Box<Force>>,
     /// Which other service gets copies.
-    pub mirror: Option<Mirror>,
+    pub mirror: Option<Box<Mirror>>,
     /// What the service sees instead of the client's path and host.
     pub rewrite: Rewrite,
     /// Edits to the request.
@@ -67,10 +67,10 @@ pub struct Forward {
 
 impl Forward {
     /// Forwarding with nothing else said.
-    pub fn to(arms: Vec<ServiceId>, split: Split) -> Self {
+    pub fn to(arms: impl Into<Box<[ServiceId]>>, split: Split) -> Self {
         Self {
             split,
-            arms,
+            arms: arms.into(),
             sticky: None,
             force: None,
             mirror: None,

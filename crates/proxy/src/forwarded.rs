@@ -187,14 +187,7 @@ impl Forwarding<'_> {
     }
 
     /// A header that each proxy on the way adds an element to, up to where ours begins.
-    fn begin_list(
-        &self,
-        kind: Kind,
-        name: &[u8],
-        head: &RequestHead,
-        buffer: &[u8],
-        out: &mut Vec<u8>,
-    ) {
+    fn begin_list(&self, kind: Kind, name: &[u8], head: &RequestHead, buffer: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
         if self.trusted {

@@ -22,15 +22,15 @@ pub struct Alternative {
     /// Which paths.
     pub path: PathPattern,
     /// Which methods, compared with case; empty for every method.
-    pub methods: Vec<Box<str>>,
+    pub methods: Box<[Box<str>]>,
     /// Conditions on headers, by lower-case name.
-    pub headers: Vec<FieldCondition>,
+    pub headers: Box<[FieldCondition]>,
     /// Conditions on cookies.
-    pub cookies: Vec<FieldCondition>,
+    pub cookies: Box<[FieldCondition]>,
     /// Conditions on query parameters.
-    pub query: Vec<FieldCondition>,
+    pub query: Box<[FieldCondition]>,
     /// The client's networks; empty for every client.
-    pub client_ips: Vec<IpNet>,
+    pub client_ips: Box<[IpNet]>,
 }
 
 impl Default for Alternative {
@@ -39,11 +39,11 @@ impl Default for Alternative {
         Self {
             host: HostPattern::Any,
             path: PathPattern::any(),
-            methods: Vec::new(),
-            headers: Vec::new(),
-            cookies: Vec::new(),
-            query: Vec::new(),
-            client_ips: Vec::new(),
+            methods: Box::default(),
+            headers: Box::default(),
+            cookies: Box::default(),
+            query: Box::default(),
+            client_ips: Box::default(),
         }
     }
 }

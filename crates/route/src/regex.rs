@@ -1,6 +1,7 @@
 //! Regular expressions on bytes, bounded in size, linear in time.
 
 use std::fmt;
+use std::sync::Arc;
 
 use regex_automata::meta;
 use regex_automata::util::syntax;
@@ -13,7 +14,9 @@ const COMPILED_BYTES_MAX: usize = 10 << 20;
 /// The syntax is that of the `regex` crate. It is matched on bytes, with case, and found anywhere in the
 /// value unless it is anchored.
 #[derive(Clone)]
-pub struct Regex {
+pub struct Regex(Arc<Inner>);
+
+struct Inner {
     text: Box<str>,
     compiled: meta::Regex,
 }
@@ -66,30 +69,31 @@ impl Regex {
             .configure(meta_config())
             .build(text)
             .map_err(|_| RegexError::TooLarge)?;
-        Ok(Self {
+        Ok(Self(Arc::new(Inner {
             text: text.into(),
             compiled,
-        })
+        })))
     }
 
     /// The expression as written.
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// Whether the expression is found in `value`.
     pub fn is_match(&self, value: &[u8]) -> bool {
-        self.compiled.is_match(value)
+        self.0.compiled.is_match(value)
     }
 
     /// The compiled expression, for captures and replacing.
     pub fn compiled(&self) -> &meta::Regex {
-        &self.compiled
+        &self.0.compiled
     }
 
     /// The names of the groups that have one.
     pub fn group_names(&self) -> impl Iterator<Item = &str> {
-        self.compiled
+        self.0
+            .compiled
             .group_info()
             .pattern_names(regex_automata::PatternID::ZERO)
             .flatten()
@@ -98,7 +102,7 @@ impl Regex {
 
 impl PartialEq for Regex {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.0.text == other.0.text
     }
 }
 
@@ -106,13 +110,13 @@ impl Eq for Regex {}
 
 impl std::hash::Hash for Regex {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
+        self.0.text.hash(state);
     }
 }
 
 impl fmt::Debug for Regex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "~{}", self.text)
+        write!(f, "~{}", self.0.text)
     }
 }
 

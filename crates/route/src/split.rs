@@ -17,13 +17,20 @@
 pub struct Split {
     weights: Box<[u64]>,
     /// `ends[k]` is the last roll that belongs to arm `k` or one before it; `None` while that is no roll
-    /// at all. The ends only grow, and the last arm with a weight has `u64::MAX`.
+    /// at all. The ends only grow, and the last arm with a weight has `u64::MAX`. A single arm owns every roll, or none,
+    /// and has no end here: nearly all routes have one, and there may be many.
     ends: Box<[Option<u64>]>,
 }
 
 impl Split {
     /// A split by `weights`, in declared order. All zero, or no arm at all, is a split that picks nothing.
     pub fn new(weights: &[u64]) -> Self {
+        if weights.len() == 1 {
+            return Self {
+                weights: weights.into(),
+                ends: Box::default(),
+            };
+        }
         let sum: u128 = weights.iter().map(|&weight| u128::from(weight)).sum();
         let mut running: u128 = 0;
         let ends = weights
@@ -42,6 +49,9 @@ impl Split {
 
     /// The arm that owns `roll`; `None` when no arm has a weight.
     pub fn pick(&self, roll: u64) -> Option<usize> {
+        if let [weight] = *self.weights {
+            return (weight > 0).then_some(0);
+        }
         self.ends
             .iter()
             .position(|end| end.is_some_and(|end| roll <= end))

@@ -62,15 +62,16 @@ pub(crate) fn routes(text: &str) -> Vec<Route> {
 
 fn alternative(text: &str) -> Alternative {
     let mut alternative = Alternative::default();
+    let (mut headers, mut cookies, mut query) = (Vec::new(), Vec::new(), Vec::new());
     for word in text.split_whitespace() {
         if word.starts_with(['/', '~']) {
             alternative.path = PathPattern::parse(word).unwrap();
         } else if let Some(field) = word.strip_prefix("h:") {
-            alternative.headers.push(condition(field));
+            headers.push(condition(field));
         } else if let Some(field) = word.strip_prefix("c:") {
-            alternative.cookies.push(condition(field));
+            cookies.push(condition(field));
         } else if let Some(field) = word.strip_prefix("q:") {
-            alternative.query.push(condition(field));
+            query.push(condition(field));
         } else if let Some(networks) = word.strip_prefix("ip:") {
             alternative.client_ips = networks.split(',').map(network).collect();
         } else if word.starts_with(|c: char| c.is_ascii_uppercase()) {
@@ -79,7 +80,12 @@ fn alternative(text: &str) -> Alternative {
             alternative.host = HostPattern::parse(word).unwrap();
         }
     }
-    alternative
+    Alternative {
+        headers: headers.into(),
+        cookies: cookies.into(),
+        query: query.into(),
+        ..alternative
+    }
 }
 
 fn condition(text: &str) -> FieldCondition {

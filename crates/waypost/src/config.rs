@@ -91,6 +91,6 @@ fn read_source(path: &Path) -> anyhow::Result<Source> {
     let text = read().with_context(|| format!("cannot read `{}`", path.display()))?;
     Ok(Source {
         name: path.display().to_string(),
-        text,
+        text: text.into(),
     })
 }

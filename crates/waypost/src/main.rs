@@ -20,6 +20,11 @@ mod secrets;
 mod state;
 mod test;
 
+/// The memory that a config took while it was read goes back to the system, which the system's own allocator would keep.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// How a command ended, as scripts see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {

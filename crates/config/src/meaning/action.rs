@@ -169,7 +169,7 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
         None => Rewrite::default(),
     };
     let request_headers = header_edits::of(
-        route.request_headers.as_ref(),
+        route.request_headers.as_deref(),
         "use `rewrite: { host: … }`",
         context.problems,
     );
@@ -190,7 +190,7 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
     Some(Forward {
         sticky: sticky.map(Box::new),
         force: force.map(Box::new),
-        mirror,
+        mirror: mirror.map(Box::new),
         rewrite,
         request_headers,
         timeout,
@@ -232,8 +232,8 @@ fn upgrade(route: &document::Route, problems: &mut Problems) -> Upgrade {
 fn rewrite(written: &At<document::Rewrite>, patterns: &[Pattern], context: &mut Context<'_>) -> Rewrite {
     let given = &written.value;
     let path = path_rewrite(
-        [given.prefix.as_ref(), given.path.as_ref()],
-        given.regex.as_ref(),
+        [given.prefix.as_deref(), given.path.as_deref()],
+        given.regex.as_deref(),
         patterns,
         context,
     );
@@ -260,8 +260,8 @@ pub(super) fn redirect(
 ) -> Option<Redirect> {
     let given = &written.value;
     let path = path_rewrite(
-        [given.prefix.as_ref(), given.path.as_ref()],
-        given.regex.as_ref(),
+        [given.prefix.as_deref(), given.path.as_deref()],
+        given.regex.as_deref(),
         patterns,
         context,
     );
@@ -330,7 +330,7 @@ fn respond(written: &document::Respond, problems: &mut Problems) -> Option<Respo
             )
             .help("write a type such as `application/json`");
     }
-    let text = |given: &Option<At<Text>>| given.as_ref().map(|text| text.value.clone());
+    let text = |given: &Option<Box<At<Text>>>| given.as_ref().map(|text| text.value.clone());
     Some(Respond {
         status: u16::try_from(written.status.as_ref()?.value).ok()?,
         body: text(&written.body).unwrap_or_default().as_bytes().into(),
@@ -373,9 +373,9 @@ fn path_rewrite(
     let prefix = prefix.and_then(|prefix| template(prefix, "/x", patterns, options, problems));
     let path = path.and_then(|path| template(path, "", patterns, options, problems));
     let regex = regex.and_then(|regex| replacement(regex, problems));
-    None.or(prefix.map(PathRewrite::Prefix))
-        .or(path.map(PathRewrite::Path))
-        .or(regex.map(PathRewrite::Regex))
+    None.or(prefix.map(|prefix| PathRewrite::Prefix(prefix.into())))
+        .or(path.map(|path| PathRewrite::Path(path.into())))
+        .or(regex.map(|regex| PathRewrite::Regex(regex.into())))
         .unwrap_or_default()
 }
 

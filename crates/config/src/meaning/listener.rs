@@ -90,7 +90,7 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
 }
 
 fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<Listener> {
-    let tls = tls::of_listener(written.tls.as_ref(), context);
+    let tls = tls::of_listener(written.tls.as_deref(), context);
     let everything = Pattern {
         pattern: PathPattern::any(),
         span: Span::default(),

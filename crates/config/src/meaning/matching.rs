@@ -105,13 +105,14 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
     if let Some(methods) = &given.method {
         for method in &methods.value.0 {
             check_method(method, problems);
-            alternative.methods.push((*method.value).into());
         }
+        let names = methods.value.0.iter().map(|method| (*method.value).into());
+        alternative.methods = names.collect();
         report_refused_methods(methods, problems);
     }
-    alternative.headers = conditions(Field::Header, given.headers.as_ref(), problems);
+    let mut headers = conditions(Field::Header, given.headers.as_deref(), problems);
     if let Some(grpc) = &given.grpc {
-        alternative.headers.extend(grpc_condition());
+        headers.extend(grpc_condition());
         if let Some(methods) = &given.method
             && !methods.value.0.iter().any(|method| &*method.value == "POST")
         {
@@ -126,15 +127,15 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
         }
     }
     if let Some(certificate) = &given.client_cert {
-        alternative
-            .headers
-            .extend(certificate_conditions(certificate, asked, problems));
+        headers.extend(certificate_conditions(certificate, asked, problems));
     }
-    alternative.cookies = conditions(Field::Cookie, given.cookies.as_ref(), problems);
-    alternative.query = conditions(Field::Query, given.query.as_ref(), problems);
-    for client in given.client_ip.iter().flat_map(|clients| &clients.value.0) {
-        alternative.client_ips.extend(network::network(client, problems));
-    }
+    alternative.headers = headers.into();
+    alternative.cookies = conditions(Field::Cookie, given.cookies.as_deref(), problems).into();
+    alternative.query = conditions(Field::Query, given.query.as_deref(), problems).into();
+    let clients = given.client_ip.iter().flat_map(|clients| &clients.value.0);
+    alternative.client_ips = clients
+        .filter_map(|client| network::network(client, problems))
+        .collect();
     let Some(hosts) = &given.host else {
         matching.alternatives.push(alternative);
         matching.spans.push(written.span);
@@ -411,7 +412,7 @@ fn certificate_conditions(
     problems: &mut Problems,
 ) -> Vec<FieldCondition> {
     let given = &written.value;
-    let wants = |value: &Option<At<ValueText>>| {
+    let wants = |value: &Option<Box<At<ValueText>>>| {
         value
             .as_ref()
             .is_some_and(|value| !matches!(value.value, ValueText::Absent))

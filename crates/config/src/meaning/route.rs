@@ -73,7 +73,7 @@ fn route(written: &At<document::Route>, context: &mut Context<'_>) -> Option<(Ro
     let matching = matching::of(route, name_span, context);
     let action = action::of(written, &matching.patterns, context);
     let response_headers = header_edits::of(
-        route.response_headers.as_ref(),
+        route.response_headers.as_deref(),
         "an answer has no `host`; leave it out",
         context.problems,
     );

@@ -261,7 +261,7 @@ fn sticky_cookie(written: &At<CookieText>, problems: &mut Problems) -> Option<St
         }
         CookieText::Cookie(given) => given,
     };
-    let mut attribute = |text: &Option<At<Text>>, begins: &str, what: &str| {
+    let mut attribute = |text: &Option<Box<At<Text>>>, begins: &str, what: &str| {
         let written = text.as_ref()?;
         let value = &*written.value;
         let fits = |byte: u8| (b'!'..=b'~').contains(&byte) && !matches!(byte, b';' | b',');

@@ -118,7 +118,7 @@ fn check_header(name: &str, value: &At<Text>, problems: &mut Problems) {
 
 fn expectation(written: &At<document::Expect>, context: &mut Context<'_>) -> Expectation {
     let given = &written.value;
-    let text = |text: &Option<At<Text>>| text.as_ref().map(|text| Box::from(&*text.value));
+    let text = |text: &Option<Box<At<Text>>>| text.as_ref().map(|text| Box::from(&*text.value));
     if let Some(name) = &given.route
         && let Some(route) = &name.value.0
     {

@@ -25,7 +25,7 @@ fn environment(name: &str) -> Option<String> {
 fn source(name: &str, text: impl Into<Vec<u8>>) -> Source {
     Source {
         name: name.to_owned(),
-        text: text.into(),
+        text: text.into().into(),
     }
 }
 

@@ -151,7 +151,13 @@ pub(crate) fn start(index: usize, shared: Shared, log: LineRing, recorder: Recor
     Ok(Handle { commands, thread })
 }
 
-async fn run(shared: Shared, turns: Turns, log: LineRing, recorder: Recorder, mut inbox: mpsc::UnboundedReceiver<Command>) {
+async fn run(
+    shared: Shared,
+    turns: Turns,
+    log: LineRing,
+    recorder: Recorder,
+    mut inbox: mpsc::UnboundedReceiver<Command>,
+) {
     let generation = shared.generations.load_full();
     let worker = Rc::new(Worker {
         generations: RefCell::new(Cache::new(shared.generations)),

@@ -4,8 +4,10 @@
 //! it back as well.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use tokio::time::Instant;
 use waypost_admin::command::{
     Applied, Change, ConfigFile, ConfigTexts, Replaced, RevisionFile, RevisionTexts,
@@ -37,7 +39,7 @@ impl Control {
             let files = in_force.sources.iter().map(|source| ConfigFile {
                 name: file_name(&source.name).to_owned(),
                 hash: hash_of(source),
-                text: source.text.clone().into(),
+                text: Bytes::from_owner(Arc::clone(&source.text)),
             });
             ConfigTexts {
                 hash: revisions::hash(in_force),
@@ -204,7 +206,7 @@ impl Control {
             }
             Replaced::Text(text) => {
                 self.expect(change, &revisions::hash(&texts))?;
-                texts.sources[0].text.clone_from(text);
+                texts.sources[0].text = text.as_slice().into();
             }
             Replaced::Files(files) => {
                 self.expect(change, &revisions::hash(&texts))?;
@@ -215,7 +217,7 @@ impl Control {
                     .iter()
                     .map(|(name, text)| Source {
                         name: self.name_on_disk(name),
-                        text: text.clone(),
+                        text: text.as_slice().into(),
                     })
                     .collect();
                 sources.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
@@ -235,7 +237,7 @@ impl Control {
                 match known {
                     Some(source) => {
                         self.expect(change, &hash_of(source))?;
-                        source.text.clone_from(text);
+                        source.text = text.as_slice().into();
                     }
                     None if !is_directory => {
                         return Err(Problem::not_found(format!("the config has no file `{name}`")));
@@ -245,7 +247,7 @@ impl Control {
                         self.expect(change, "")?;
                         texts.sources.push(Source {
                             name: self.name_on_disk(name),
-                            text: text.clone(),
+                            text: text.as_slice().into(),
                         });
                         texts
                             .sources
@@ -371,7 +373,7 @@ impl Control {
                 "the config on disk is just being edited; try again",
             ));
         }
-        let was_in_force = |name: &str, text: &[u8]| self.good.get(name).is_some_and(|good| good == text);
+        let was_in_force = |name: &str, text: &[u8]| self.good.get(name).is_some_and(|good| **good == *text);
         disk::prepare(&self.path, texts, &on_disk, was_in_force).map_err(cannot_replace)
     }
 

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -34,7 +35,7 @@ const UNAPPLIED: &str = ".unapplied";
 pub(super) struct Prepared {
     replaced: Vec<Replaced>,
     /// Files that go, with their texts.
-    surplus: Vec<(PathBuf, Vec<u8>)>,
+    surplus: Vec<(PathBuf, Arc<[u8]>)>,
     /// Files whose text on disk was never in force: it is kept beside.
     unapplied: Vec<PathBuf>,
     journal: Option<PathBuf>,
@@ -58,13 +59,13 @@ struct Replaced {
     /// The name in the config, which a link may lead elsewhere.
     name: String,
     target: PathBuf,
-    new: Vec<u8>,
-    old: Option<Vec<u8>>,
+    new: Arc<[u8]>,
+    old: Option<Arc<[u8]>>,
 }
 
 /// Files that are in their places, while that can be undone.
 pub(super) struct Committed {
-    restore: Vec<(PathBuf, Option<Vec<u8>>)>,
+    restore: Vec<(PathBuf, Option<Arc<[u8]>>)>,
     journal: Option<PathBuf>,
     prefix: String,
     /// Where texts were put that had never been in force.
@@ -213,7 +214,7 @@ impl Prepared {
             committed.restore.push((target, old));
         }
         for (path, old) in self.surplus {
-            if fs::read(&path)? != old {
+            if *fs::read(&path)? != *old {
                 return Err(CommitError::Edited(path));
             }
             fs::remove_file(&path)?;
@@ -481,7 +482,7 @@ mod tests {
     fn texts(directory: &Path, files: &[(&str, &str)]) -> Texts {
         let sources = files.iter().map(|(name, text)| Source {
             name: directory.join(name).display().to_string(),
-            text: text.as_bytes().to_vec(),
+            text: text.as_bytes().into(),
         });
         Texts {
             sources: sources.collect(),

@@ -57,7 +57,7 @@ pub(crate) struct Control {
     /// The same, as they are handed out, once somebody has asked.
     served: Option<ConfigTexts>,
     /// The last good version of each file, by name.
-    good: BTreeMap<String, Vec<u8>>,
+    good: BTreeMap<String, Arc<[u8]>>,
     /// What has been complained of, so that it is said once.
     complained: Option<String>,
     /// The change that waits to be confirmed.

@@ -37,7 +37,7 @@ pub(crate) fn apply(
     }
     let target = target.trim_end_matches(['?', '&']);
     let answer = match (texts.kind, &texts.sources[..]) {
-        (Kind::File, [source]) => client.put(target, "application/yaml", Some(&tag), source.text.clone())?,
+        (Kind::File, [source]) => client.put(target, "application/yaml", Some(&tag), source.text.to_vec())?,
         _ => {
             let mut files = Files { files: Vec::new() };
             for source in &texts.sources {

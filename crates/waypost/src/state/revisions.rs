@@ -244,7 +244,7 @@ impl Revisions {
             };
             sources.push(Source {
                 name,
-                text: text.to_vec(),
+                text: text.into(),
             });
             rest = after;
         }
@@ -420,7 +420,7 @@ mod tests {
         Texts {
             sources: vec![Source {
                 name: "waypost.yaml".to_owned(),
-                text: text.as_bytes().to_vec(),
+                text: text.as_bytes().into(),
             }],
             kind: Kind::File,
         }
@@ -490,7 +490,7 @@ mod tests {
             ..Texts {
                 sources: vec![Source {
                     name: name.to_owned(),
-                    text: text.as_bytes().to_vec(),
+                    text: text.as_bytes().into(),
                 }],
                 kind: Kind::File,
             }

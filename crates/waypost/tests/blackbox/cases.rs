@@ -554,7 +554,7 @@ fn check_file(file: &str) {
         );
         let source = Source {
             name: file.to_owned(),
-            text: config.clone().into_bytes(),
+            text: config.as_bytes().into(),
         };
         let loaded = waypost_config::load(&[source], Kind::File, &|_| None)
             .unwrap_or_else(|diagnostics| panic!("{}: {diagnostics:#?}", block.title));

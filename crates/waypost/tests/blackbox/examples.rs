@@ -79,7 +79,7 @@ fn check_served(file: &Path) {
     }
     let source = Source {
         name: file.display().to_string(),
-        text: text.into_bytes(),
+        text: text.as_bytes().into(),
     };
     let value = |name: &str| {
         environment
