@@ -6,6 +6,14 @@
 
 local KEPT_MAX = 20000
 
+local function word()
+  local letters = {}
+  for at = 1, 6 do
+    letters[at] = string.char(math.random(97, 122))
+  end
+  return table.concat(letters)
+end
+
 local function request_of(kind, size, query, body, header)
   local at = math.random(0, size - 1)
   local path, host, tenant = "/s" .. at .. "/items/7", "api.example.com", ""
@@ -16,7 +24,8 @@ local function request_of(kind, size, query, body, header)
     path = "/s0/items/7"
     tenant = "x-tenant: t" .. at .. "\r\n"
   elseif kind == "regex" then
-    path = "/v" .. math.random(1, 9) .. "/r" .. at .. "/items"
+    -- More paths than anybody's cache of results holds: the search is what is measured.
+    path = "/v" .. math.random(1, 9) .. "/r" .. at .. "/" .. word()
   end
   local lines = {
     (body > 0 and "POST " or "GET ") .. path .. query .. " HTTP/1.1",
@@ -44,7 +53,7 @@ function init(arguments)
   local query = arguments[3] == "-" and "" or arguments[3]
   local body, header = tonumber(arguments[4]), arguments[5]
   math.randomseed(7)
-  local kept = math.min(KEPT_MAX, math.max(size * 2, 1000))
+  local kept = kind == "regex" and KEPT_MAX or math.min(KEPT_MAX, math.max(size * 2, 1000))
   if body > 0 then kept = 100 end
   for at = 1, kept do
     requests[at] = request_of(kind, size, query, body, header)

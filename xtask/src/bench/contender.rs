@@ -1,6 +1,7 @@
 //! A gateway that is compared, as it runs.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use minijinja::{Environment, context};
 use rustix::process::{Pid, Signal};
 
-use crate::bench::layout::{Extra, Layout};
+use crate::bench::layout::{Extra, Kind, Layout};
 use crate::bench::machine::{GATEWAY_CORE, Machine, pinned};
 use crate::bench::process::{self, Usage};
 use crate::command;
@@ -172,7 +173,7 @@ impl Running {
 
     fn wait_until_it_accepts(&mut self, started: Instant) -> Result<()> {
         let label = self.contender.label;
-        while TcpStream::connect(self.address).is_err() {
+        while !self.answers() {
             let log = self.folder.join("output.log");
             if let Some(status) = self.child.try_wait()? {
                 let output = fs::read_to_string(&log).unwrap_or_default();
@@ -187,6 +188,25 @@ impl Running {
             thread::sleep(LOOK_AGAIN);
         }
         Ok(())
+    }
+
+    /// Whether it is there. Traefik accepts before it has read its routes, so it is asked for one in clear text.
+    fn answers(&self) -> bool {
+        let Ok(mut socket) = TcpStream::connect(self.address) else {
+            return false;
+        };
+        if self.contender.peer != Peer::Traefik || self.contender.layout.tls || self.contender.layout.http2 {
+            return true;
+        }
+        let path = match self.contender.layout.kind {
+            Kind::Prefix => "/s0/",
+            // Other conditions are few routes, which are read at once.
+            Kind::Hosts | Kind::Headers | Kind::Regex => return true,
+        };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n");
+        let mut answer = Vec::new();
+        let asked = socket.write_all(request.as_bytes());
+        asked.and_then(|()| socket.read_to_end(&mut answer)).is_ok() && answer.starts_with(b"HTTP/1.1 200")
     }
 
     /// What it uses, its children included.
@@ -256,6 +276,8 @@ fn render(
         access_log,
         edits => layout.extra == Extra::Edits,
         sticky => layout.extra == Extra::Sticky,
+        // Nobody decides on another path than it forwards.
+        normalize => true,
         mirror => layout.extra == Extra::Mirror,
         kind => layout.kind,
         routes => layout.all_routes(),

@@ -28,6 +28,8 @@ pub(crate) enum Load {
     },
     /// h2load: so many requests of HTTP/2 at a time on each connection.
     Http2 { connections: usize, streams: usize },
+    /// h2load: HTTP/1.1, where all have to use the same cipher.
+    Http1Tls { connections: usize },
     /// h2load: calls of gRPC.
     Calls { connections: usize, streams: usize },
     /// Connections that shake hands, ask once and leave.
@@ -96,12 +98,10 @@ impl Load {
                     .args([&body.to_string(), header.unwrap_or("-")]);
                 last_line(&mut wrk)?
             }
-            Self::Http2 { connections, streams } => {
+            Self::Http2 { connections, streams } | Self::Calls { connections, streams } => {
                 h2load(machine, address, layout, connections, streams, seconds)?
             }
-            Self::Calls { connections, streams } => {
-                h2load(machine, address, layout, connections, streams, seconds)?
-            }
+            Self::Http1Tls { connections } => h2load(machine, address, layout, connections, 1, seconds)?,
             Self::Handshakes { connections, resumed } => {
                 let mut load = own("handshakes", address);
                 load.args([&seconds.to_string(), &connections.to_string()])
@@ -183,7 +183,10 @@ fn h2load(
     } else {
         ensure!(layout.kind == Kind::Prefix, "h2load asks by prefix");
         if layout.tls {
-            load.arg("--npn-list=h2");
+            load.arg("--tls13-ciphers=TLS_AES_128_GCM_SHA256");
+        }
+        if !layout.http2 {
+            load.arg("--h1");
         }
         for (name, value) in [
             ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101"),

@@ -142,13 +142,15 @@ impl Machine {
                 "--disable-hot-restart",
                 "--log-level",
                 "error",
+                "--file-flush-interval-msec",
+                "1000",
                 "-c",
             ]
             .into_iter()
             .map(str::to_owned)
             .chain([file("envoy.yaml")])
             .collect(),
-            Peer::Traefik => vec![format!("--configfile={}", file("traefik.yaml"))],
+            Peer::Traefik => vec![format!("--configFile={}", file("traefik.yaml"))],
         };
         std::iter::once(program.display().to_string())
             .chain(arguments)
@@ -287,10 +289,12 @@ fn first_line(command: &mut Command) -> Result<String> {
     let output = command.output().context("a program does not start")?;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    let line = text
-        .lines()
-        .find(|line| line.contains(|of: char| of.is_ascii_digit()));
-    Ok(line.unwrap_or("unknown").trim().to_owned())
+    let mut lines = text.lines();
+    let line = lines.find(|line| line.contains(|of: char| of.is_ascii_digit()));
+    let line = line.unwrap_or("unknown").trim();
+    // Envoy says first where it lies.
+    let after_place = line.split_once("version: ");
+    Ok(after_place.map_or(line, |(_, version)| version).to_owned())
 }
 
 /// A certificate for `localhost`, ECDSA over P-256, with its key.

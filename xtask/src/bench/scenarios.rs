@@ -255,9 +255,9 @@ fn protocols() -> Vec<Scenario> {
     vec![
         compared(
             "tls",
-            "TLS 1.3, connections kept",
+            "HTTP/1.1 under TLS 1.3, connections kept",
             tls,
-            Load::http1(64),
+            Load::Http1Tls { connections: 64 },
             &GATEWAYS,
             &[("nginx", 0.95)],
         ),

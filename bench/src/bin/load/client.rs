@@ -50,7 +50,8 @@ pub(crate) fn exchange(mut socket: impl Read + Write, connection: &str) -> io::R
     read_answer(socket)
 }
 
-/// Trusts the certificates in the file `ca`, and speaks TLS 1.3 over X25519 alone, so that every gateway has the same work.
+/// Trusts the certificates in the file `ca`, and speaks TLS 1.3 with X25519 and AES-128 alone, so that every gateway has the
+/// same work.
 pub(crate) fn tls(ca: &str, resumes: bool) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca).with_context(|| format!("could not read `{ca}`"))? {
@@ -59,6 +60,7 @@ pub(crate) fn tls(ca: &str, resumes: bool) -> Result<Arc<ClientConfig>> {
     ensure!(!roots.is_empty(), "`{ca}` has no certificate");
     let mut provider = aws_lc_rs::default_provider();
     provider.kx_groups = vec![aws_lc_rs::kx_group::X25519];
+    provider.cipher_suites = vec![aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256];
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
