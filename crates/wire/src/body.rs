@@ -47,6 +47,23 @@ impl BodyDecoder {
         }
     }
 
+    /// How much of the body may pass without being looked at; `None` when each byte has to be.
+    pub fn unseen(&self) -> Option<u64> {
+        match self {
+            Self::Length(left) => Some(*left),
+            Self::Chunked(_) => None,
+            Self::UntilClose => Some(u64::MAX),
+        }
+    }
+
+    /// Notes that `count` bytes have passed without being looked at, at most [`BodyDecoder::unseen`].
+    pub fn skip(&mut self, count: u64) {
+        if let Self::Length(left) = self {
+            debug_assert!(count <= *left);
+            *left = left.saturating_sub(count);
+        }
+    }
+
     /// Whether all of the body has been read. One that lasts until the connection ends never says so.
     pub fn is_done(&self) -> bool {
         match self {

@@ -316,6 +316,8 @@ fn make_certificate(target: &Path) -> Result<(PathBuf, PathBuf)> {
                     "-addext",
                     "subjectAltName=DNS:localhost,DNS:api.example.com,IP:127.0.0.1",
                 ])
+                // Who trusts it takes it for no authority.
+                .args(["-addext", "basicConstraints=critical,CA:FALSE"])
                 .arg("-keyout")
                 .arg(&key)
                 .arg("-out")

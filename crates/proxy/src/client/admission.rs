@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::server::Acceptor;
@@ -41,8 +42,11 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// Serves a connection until it ends.
-    pub(crate) async fn admit(mut self, stream: TcpStream, peer: SocketAddr) {
+    /// Lets a connection in, and has it served until it ends.
+    ///
+    /// To find out what it speaks takes more than to serve it, and a connection only waits most of the time: the two are
+    /// tasks of their own.
+    pub(crate) fn admit(mut self, stream: TcpStream, peer: SocketAddr) {
         let Ok(local) = stream.local_addr() else {
             return;
         };
@@ -53,22 +57,26 @@ impl Admission {
         }
         let tls = snapshot.generation.server_tls(self.listener_id);
         drop(snapshot);
-        if self.listener.proxy_protocol != ProxyProtocol::Off {
-            let introduced = Box::pin(self.be_introduced(stream, peer)).await;
-            if let Some((stream, peer)) = introduced {
-                self.serve_any(stream, peer, tls).await;
+        match (self.listener.proxy_protocol, &self.listener.tls) {
+            (ProxyProtocol::Off, ListenerTls::Off) => self.serve(Socket::Tcp(stream), peer),
+            (ProxyProtocol::Off, _) => {
+                spawn_local(self.find_out(stream, peer, tls));
             }
-            return;
+            _ => {
+                spawn_local(async move {
+                    if let Some((stream, peer)) = self.be_introduced(stream, peer).await {
+                        self.find_out(stream, peer, tls).await;
+                    }
+                });
+            }
         }
-        self.serve_any(stream, peer, tls).await;
     }
 
-    /// Serves whatever the listener says that comes.
-    async fn serve_any(self, stream: TcpStream, peer: Peer, tls: Option<Arc<ServerTls>>) {
+    /// Does whatever the listener says that comes first.
+    async fn find_out(self, stream: TcpStream, peer: Peer, tls: Option<Arc<ServerTls>>) {
         match (&self.listener.tls, tls) {
-            (ListenerTls::Off, _) => self.serve(Socket::Tcp(stream), peer).await,
-            // What a connection under TLS needs is kept out of all the others.
-            (ListenerTls::Ends(_), Some(tls)) => Box::pin(self.serve_tls(stream, peer, tls)).await,
+            (ListenerTls::Off, _) => self.serve(Socket::Tcp(stream), peer),
+            (ListenerTls::Ends(_), Some(tls)) => self.serve_tls(stream, peer, tls).await,
             (ListenerTls::Ends(_), None) => {}
             (ListenerTls::PassesThrough, _) => Box::pin(self.pass_through(stream, peer)).await,
         }
@@ -121,32 +129,35 @@ impl Admission {
         client.serve_connection(host.as_deref(), &read, &self.seat).await;
     }
 
-    /// Serves whatever HTTP comes in clear text.
-    async fn serve(self, socket: Socket, peer: Peer) {
+    /// Has the HTTP that comes be served, by a task that holds no more than a connection needs that waits.
+    fn serve(self, socket: Socket, peer: Peer) {
+        let Self {
+            worker,
+            listener_id,
+            listener,
+            seat,
+            ..
+        } = self;
         let peer = Rc::new(peer);
-        let client = Client::new(
-            Rc::clone(&self.worker),
-            Link::Socket(socket),
-            Rc::clone(&peer),
-            self.listener_id,
-            Rc::clone(&self.listener),
-        );
-        if let Some((Link::Socket(socket), read)) = client.run(&self.seat).await {
-            Box::pin(self.serve_http2(socket, peer, read)).await;
-        }
-    }
-
-    async fn serve_http2(self, socket: Socket, peer: Rc<Peer>, read_before: Vec<u8>) {
         let http2 = Http2 {
-            worker: self.worker,
-            peer,
-            listener_id: self.listener_id,
-            listener: self.listener,
+            worker: Rc::clone(&worker),
+            peer: Rc::clone(&peer),
+            listener_id,
+            listener: Rc::clone(&listener),
         };
-        http2.serve(socket, read_before, &self.seat).await;
+        if socket.chose_http2() {
+            spawn_local(async move { http2.serve(socket, Vec::new(), &seat).await });
+            return;
+        }
+        let mut client = Client::new(worker, Link::Socket(socket), peer, listener_id, listener);
+        spawn_local(async move {
+            if let Some((Link::Socket(socket), read)) = client.run(&seat).await {
+                Box::pin(http2.serve(socket, read, &seat)).await;
+            }
+        });
     }
 
-    /// Serves what comes behind a handshake.
+    /// Makes the handshake, and has what comes behind it be served.
     async fn serve_tls(self, stream: TcpStream, mut peer: Peer, tls: Arc<ServerTls>) {
         let patience = self.listener.limits.handshake_timeout;
         let shaken = self.bounded(patience, shake_hands(stream, &tls, &mut peer)).await;
@@ -154,11 +165,7 @@ impl Admission {
             self.worker.recorder().own().handshakes_failed.add(1);
             return;
         };
-        if socket.chose_http2() {
-            self.serve_http2(socket, Rc::new(peer), Vec::new()).await;
-        } else {
-            self.serve(socket, peer).await;
-        }
+        self.serve(socket, peer);
     }
 }
 

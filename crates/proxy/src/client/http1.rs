@@ -9,45 +9,63 @@ use crate::decide;
 use crate::link::Link;
 use crate::worker::{Seat, Workspace};
 
+/// What comes after requests that came together.
+enum After {
+    /// Others, once they come. Whether there was one at all.
+    Waiting(bool),
+    /// HTTP/2, which the connection turns out to speak, with what was read of it.
+    Http2(Vec<u8>),
+    /// The end.
+    Over,
+}
+
 impl Client {
     /// Serves the connection until it ends. What comes back is a connection that turned out to speak HTTP/2, with what
     /// was read of it.
-    pub(super) async fn run(mut self, seat: &Seat) -> Option<(Link, Vec<u8>)> {
+    pub(super) async fn run(&mut self, seat: &Seat) -> Option<(Link, Vec<u8>)> {
         let mut served = false;
         seat.sit().await;
         loop {
-            // Nothing is borrowed while nothing is asked.
             if !self.wait_for_request(served).await {
                 return None;
             }
-            let mut workspace = self.worker.borrow_workspace();
-            let next = loop {
-                let next = self.serve(&mut workspace, served).await;
-                served |= next != Next::Nothing;
-                if next != Next::Tunnel {
-                    self.log();
-                }
-                if next != Next::Request || workspace.from_client.is_empty() {
-                    break next;
-                }
-            };
-            let mut read = Vec::new();
-            match next {
-                Next::Request | Next::Close | Next::Nothing => {}
-                Next::Tunnel => {
-                    Box::pin(self.pass_through(workspace)).await;
-                    return None;
-                }
-                Next::Linger => self.linger(&mut workspace).await,
-                Next::Http2 => read.extend_from_slice(workspace.from_client.filled()),
-            }
-            self.worker.return_workspace(workspace);
-            match next {
-                Next::Request | Next::Nothing => {}
-                Next::Http2 => return Some((std::mem::replace(&mut self.link, Link::Gone), read)),
-                Next::Linger | Next::Close | Next::Tunnel => return None,
+            // Nothing is borrowed while nothing is asked, nor is there room for what serving takes.
+            match Box::pin(self.serve_all(served)).await {
+                After::Waiting(any) => served |= any,
+                After::Http2(read) => return Some((std::mem::replace(&mut self.link, Link::Gone), read)),
+                After::Over => return None,
             }
         }
+    }
+
+    /// Serves the request that comes, and those that came along with it.
+    async fn serve_all(&mut self, mut served: bool) -> After {
+        let mut workspace = self.worker.borrow_workspace();
+        let next = loop {
+            let next = self.serve(&mut workspace, served).await;
+            served |= next != Next::Nothing;
+            if next != Next::Tunnel {
+                self.log();
+            }
+            if next != Next::Request || workspace.from_client.is_empty() {
+                break next;
+            }
+        };
+        let after = match next {
+            Next::Request | Next::Nothing => After::Waiting(served),
+            Next::Http2 => After::Http2(workspace.from_client.filled().to_vec()),
+            Next::Close => After::Over,
+            Next::Tunnel => {
+                Box::pin(self.pass_through(workspace)).await;
+                return After::Over;
+            }
+            Next::Linger => {
+                self.linger(&mut workspace).await;
+                After::Over
+            }
+        };
+        self.worker.return_workspace(workspace);
+        after
     }
 
     /// Reads one request and answers it.

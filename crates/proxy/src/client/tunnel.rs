@@ -189,7 +189,7 @@ fn poll_flow(
     to: &mut Link,
 ) -> Result<(), RelayError> {
     if *flow == Flow::Open {
-        match relay.poll(cx, from, source, to, || {}) {
+        match relay.poll(cx, from, source, to, None, || {}) {
             Poll::Pending => return Ok(()),
             Poll::Ready(moved) => moved?,
         }

@@ -129,7 +129,9 @@ async fn link_to(
         return Ok((Link::Socket(socket), true));
     }
     let introduction = introduces.map(|version| proxy_protocol::header(version, need.ends));
-    let socket = connect(worker, service, target, speaks, introduction, by).await?;
+    // Most links are there already: what a new one takes is kept out of them.
+    let connecting = Box::pin(connect(worker, service, target, speaks, introduction, by));
+    let socket = connecting.await?;
     service.cells().opened.add(1);
     service.revive(address);
     let http2 = match speaks {
@@ -146,7 +148,7 @@ async fn link_to(
     if !http2 {
         return Ok((Link::Socket(socket), false));
     }
-    let multiplexed = Multiplexed::begin(socket, worker.idle_place());
+    let multiplexed = Box::pin(Multiplexed::begin(socket, worker.idle_place()));
     let multiplexed = timeout_at(by, multiplexed)
         .await
         .map_err(|_| ConnectError::TimedOut)?

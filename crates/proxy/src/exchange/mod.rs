@@ -2,6 +2,7 @@
 
 pub(crate) mod connect;
 pub(crate) mod relay;
+pub(crate) mod splice;
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -213,10 +214,14 @@ impl Exchange<'_> {
 
     /// `Ready` when the exchange is over for the upload's sake.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let failure = match self
-            .upload
-            .poll(cx, self.client, self.from_client, &mut self.service, || {})
-        {
+        let failure = match self.upload.poll(
+            cx,
+            self.client,
+            self.from_client,
+            &mut self.service,
+            Some(self.worker.pipes()),
+            || {},
+        ) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => {
                 self.state.uploading = Uploading::Finished;
@@ -283,10 +288,14 @@ impl Exchange<'_> {
                 meter.count(worker, status, Some(began));
             }
         };
-        match self
-            .download
-            .poll(cx, &mut self.service, self.from_service, self.client, count)
-        {
+        match self.download.poll(
+            cx,
+            &mut self.service,
+            self.from_service,
+            self.client,
+            Some(self.worker.pipes()),
+            count,
+        ) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) => {
                 *self.open_ended = false;

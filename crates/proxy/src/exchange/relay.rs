@@ -1,13 +1,16 @@
 //! One direction of an exchange: a head that is written first, then a body that passes through.
 
 use std::ops::Range;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use tokio::net::TcpStream;
 use waypost_wire::body::BodyDecoder;
 use waypost_wire::field::Framing;
 use waypost_wire::{chunked, write};
 
 use crate::buffer::Buffer;
+use crate::exchange::splice::{Pipe, Pipes, WORTH_BYTES};
 use crate::grpc::web::Recoding;
 use crate::link::Link;
 
@@ -42,6 +45,8 @@ pub(crate) struct Relay {
     progressed: bool,
     tap: Tap,
     recoding: Recoding,
+    /// What a large body passes through.
+    pipe: Option<Pipe>,
 }
 
 /// How a body leaves.
@@ -118,6 +123,7 @@ impl Default for Relay {
             progressed: false,
             tap: Tap::Off,
             recoding: Recoding::None,
+            pipe: None,
         }
     }
 }
@@ -218,6 +224,7 @@ impl Relay {
         self.out.clear();
         self.out.shrink_to(keep);
         self.written = 0;
+        self.pipe = None;
     }
 
     /// Writes what is to be written, and no more.
@@ -241,13 +248,14 @@ impl Relay {
     }
 
     /// Moves bytes until all have moved, or nothing moves. `before_last` is called before the last of them is
-    /// written, at least once.
+    /// written, at least once. Large bodies may pass through one of the `pipes`, if there are any.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut Link,
         source: &mut Buffer,
         to: &mut Link,
+        pipes: Option<&Rc<Pipes>>,
         mut before_last: impl FnMut(),
     ) -> Poll<Result<(), RelayError>> {
         loop {
@@ -278,6 +286,10 @@ impl Relay {
                 }
                 continue;
             }
+            if let Some((from, to)) = self.takes_pipe(from, to, pipes) {
+                ready!(self.poll_splice(cx, from, to, &mut before_last))?;
+                continue;
+            }
             self.waits_for = Waits::Source;
             // Frames are no larger than what a buffer has from the start.
             if !from.frames_bodies() && !to.frames_bodies() {
@@ -292,6 +304,60 @@ impl Relay {
                 self.finish(from.trailers())?;
             }
         }
+    }
+
+    /// The sockets, if what is left of the body may pass through a pipe, and is worth it. One that has begun to goes on.
+    fn takes_pipe<'s>(
+        &mut self,
+        from: &'s Link,
+        to: &'s Link,
+        pipes: Option<&Rc<Pipes>>,
+    ) -> Option<(&'s TcpStream, &'s TcpStream)> {
+        let (from, to) = (from.clear_socket()?, to.clear_socket()?);
+        if self.pipe.is_none() {
+            let is_seen = self.whole || self.tap != Tap::Off || !self.passes_unchanged();
+            if is_seen || self.decoder.unseen()? < WORTH_BYTES {
+                return None;
+            }
+            self.pipe = Some(pipes?.take()?);
+        }
+        Some((from, to))
+    }
+
+    /// Moves what the pipe takes.
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &TcpStream,
+        to: &TcpStream,
+        before_last: &mut impl FnMut(),
+    ) -> Poll<Result<(), RelayError>> {
+        let (Some(pipe), Some(left)) = (&mut self.pipe, self.decoder.unseen()) else {
+            return Poll::Ready(Ok(()));
+        };
+        if pipe.filled() == 0 {
+            self.waits_for = Waits::Source;
+            let count = ready!(pipe.poll_fill(cx, from, left)).map_err(|_| RelayError::Source)?;
+            self.progressed = true;
+            if count == 0 {
+                if !self.decoder.may_end_by_close() {
+                    return Poll::Ready(Err(RelayError::Ended));
+                }
+                return Poll::Ready(self.finish(b""));
+            }
+        }
+        if pipe.filled() as u64 == left {
+            before_last();
+        }
+        self.waits_for = Waits::Sink;
+        let count = ready!(pipe.poll_drain(cx, to)).map_err(|_| RelayError::Sink)?;
+        self.progressed = true;
+        self.decoder.skip(count as u64);
+        self.count(count)?;
+        if self.decoder.is_done() {
+            self.finish(b"")?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Whether the body ends where its source ends, and that has.

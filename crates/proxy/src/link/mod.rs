@@ -18,6 +18,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite as _;
+use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
 use crate::link::asked::Asked;
@@ -183,6 +184,14 @@ impl Link {
         match self {
             Self::Socket(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Served(_) | Self::Asked(_) | Self::Gone => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The socket, if it is one in clear text: its bytes are the message's own.
+    pub(crate) fn clear_socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Socket(Socket::Tcp(socket)) => Some(socket),
+            Self::Socket(Socket::Tls(_)) | Self::Served(_) | Self::Asked(_) | Self::Gone => None,
         }
     }
 

@@ -195,12 +195,13 @@ impl WorkerService {
     }
 
     /// Closes what is idle for too long, and what its service has closed.
-    pub(crate) fn sweep(&self, now: Instant) {
+    pub(crate) fn sweep(&self, clock: &Clock) {
+        let (now, turn) = (clock.now(), clock.turn());
         let idle_timeout = self.state.service().pool.idle_timeout;
         self.with_seats(|seats| {
             for seat in &mut seats.seats {
                 seat.idle
-                    .retain(|idle| now - idle.since < idle_timeout && idle.socket.is_quiet());
+                    .retain(|idle| now - idle.since < idle_timeout && idle.is_alive(turn));
                 seat.multiplexed.sweep(now, idle_timeout);
             }
             let idle = |seat: &Seat| seat.idle.len() + seat.multiplexed.idle();

@@ -136,7 +136,7 @@ impl Door {
             handshakes: Rc::clone(&self.handshakes),
             seat,
         };
-        tokio::task::spawn_local(admission.admit(stream, peer));
+        admission.admit(stream, peer);
     }
 }
 

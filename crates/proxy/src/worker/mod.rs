@@ -19,13 +19,13 @@ use arc_swap::cache::Cache;
 use hashbrown::HashMap;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 use waypost_plan::AccessLog;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
 
 use crate::access_log::{LineRing, Record};
 use crate::clock::{Clock, HttpClock, Turns};
+use crate::exchange::splice::Pipes;
 use crate::gateway::Notice;
 use crate::generation::{Generation, ListenerId};
 use crate::link::Link;
@@ -87,6 +87,7 @@ pub(crate) struct Worker {
     recorder: Recorder,
     notices: mpsc::Sender<Notice>,
     mirrors: Mirrors,
+    pipes: Rc<Pipes>,
     rng: RefCell<fastrand::Rng>,
     clock: Clock,
     http_clock: HttpClock,
@@ -170,6 +171,7 @@ async fn run(
         recorder,
         notices: shared.notices,
         mirrors: Mirrors::default(),
+        pipes: Rc::default(),
         rng: RefCell::new(fastrand::Rng::new()),
         clock: Clock::new(turns),
         http_clock: HttpClock::default(),
@@ -216,11 +218,10 @@ async fn sweep(worker: Rc<Worker>) {
     let mut swept = 0;
     loop {
         tokio::time::sleep(SWEEP).await;
-        let now = Instant::now();
         let mut services = worker.services.borrow_mut();
         services.retain(|_, service| !service.state().is_retired());
         for service in services.values() {
-            service.sweep(now);
+            service.sweep(worker.clock());
         }
         drop(services);
         // An idle gateway lets go of a replaced generation too.
@@ -287,9 +288,9 @@ impl Worker {
         self.idle.place()
     }
 
-    /// Closes all idle connections to services, as descriptors are short; whether there were any.
+    /// Closes all idle connections to services and pipes, as descriptors are short; whether there were any.
     pub(crate) fn close_idle(&self) -> bool {
-        let any = self.idle.is_used();
+        let any = self.pipes.close_idle() | self.idle.is_used();
         for service in self.services.borrow().values() {
             service.close_idle();
         }
@@ -304,6 +305,11 @@ impl Worker {
     /// What the worker counts by.
     pub(crate) fn recorder(&self) -> &Recorder {
         &self.recorder
+    }
+
+    /// What large bodies pass through.
+    pub(crate) fn pipes(&self) -> &Rc<Pipes> {
+        &self.pipes
     }
 
     /// The copies of requests that are under way.
