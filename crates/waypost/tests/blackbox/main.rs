@@ -18,6 +18,7 @@ mod grpc;
 mod hostile;
 mod http2;
 mod http2_hostile;
+mod large_bodies;
 mod metrics;
 mod mirror;
 mod passthrough;
