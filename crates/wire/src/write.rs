@@ -18,7 +18,7 @@ pub fn content_length(out: &mut Vec<u8>, length: u64) {
 }
 
 /// Appends `number` in decimal digits. Every answer has one, and what formats any type costs ten times as much.
-fn decimal(out: &mut Vec<u8>, number: u64) {
+pub fn decimal(out: &mut Vec<u8>, number: u64) {
     /// What the largest number has.
     const DIGITS: usize = 20;
     let mut digits = [0; DIGITS];

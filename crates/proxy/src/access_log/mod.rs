@@ -6,6 +6,6 @@
 mod record;
 mod writer;
 
-pub(crate) use record::Record;
+pub(crate) use record::{LineWriter, Record};
 pub use writer::Lost;
 pub(crate) use writer::{LineRing, Losses, RING_BYTES, Writer};

@@ -146,6 +146,7 @@ impl Writer {
             consumers,
             changes,
             destination: Destination::Off,
+            lines: Vec::new(),
             torn: false,
             silent: false,
             complain,
@@ -204,6 +205,8 @@ struct Task {
     consumers: Vec<Consumer<u8>>,
     changes: mpsc::Receiver<AccessLog>,
     destination: Destination,
+    /// What is being written, in memory that is kept.
+    lines: Vec<u8>,
     /// Whether the last line is only there in part, since the disk was full.
     torn: bool,
     /// Whether the present trouble has been complained of.
@@ -265,7 +268,8 @@ impl Task {
 
     /// Writes what the workers have logged; whether there was anything.
     fn empty_rings(&mut self) -> bool {
-        let mut lines = Vec::new();
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.clear();
         for consumer in &mut self.consumers {
             let available = consumer.slots();
             if let Ok(chunk) = consumer.read_chunk(available) {
@@ -276,25 +280,28 @@ impl Task {
             }
         }
         if lines.is_empty() {
+            self.lines = lines;
             return false;
         }
         let (written, trouble) = match self.write(&lines) {
             Ok(()) => (lines.len(), None),
             Err((error, written)) => (written, Some(error)),
         };
-        let whole = lines[..written].iter().filter(|&&byte| byte == b'\n').count();
-        self.bell.written.fetch_add(whole as u64, Ordering::Relaxed);
+        let count = |lines: &[u8]| memchr::memchr_iter(b'\n', lines).count() as u64;
+        let whole = count(&lines[..written]);
+        self.bell.written.fetch_add(whole, Ordering::Relaxed);
         match trouble {
             None => self.silent = false,
             Some(error) => {
-                let lost = lines[written..].iter().filter(|&&byte| byte == b'\n').count();
-                self.bell.unwritable.fetch_add(lost as u64, Ordering::Relaxed);
+                let lost = count(&lines[written..]);
+                self.bell.unwritable.fetch_add(lost, Ordering::Relaxed);
                 if written > 0 {
                     self.torn = lines[written - 1] != b'\n';
                 }
                 self.trouble(&error);
             }
         }
+        self.lines = lines;
         true
     }
 

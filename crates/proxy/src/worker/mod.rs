@@ -23,7 +23,7 @@ use waypost_plan::AccessLog;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
 
-use crate::access_log::{LineRing, Record};
+use crate::access_log::{LineRing, LineWriter, Record};
 use crate::clock::{Clock, HttpClock, Turns};
 use crate::exchange::splice::Pipes;
 use crate::gateway::Notice;
@@ -84,6 +84,7 @@ pub(crate) struct Worker {
     seats: Seats,
     draining: Cell<bool>,
     log: RefCell<LineRing>,
+    lines: RefCell<LineWriter>,
     recorder: Recorder,
     notices: mpsc::Sender<Notice>,
     mirrors: Mirrors,
@@ -168,6 +169,7 @@ async fn run(
         seats: Seats::default(),
         draining: Cell::new(false),
         log: RefCell::new(log),
+        lines: RefCell::default(),
         recorder,
         notices: shared.notices,
         mirrors: Mirrors::default(),
@@ -375,7 +377,8 @@ impl Worker {
 
     /// Hands a line over to the access log.
     pub(crate) fn log(&self, record: &Record) {
-        self.log.borrow_mut().push(&record.line());
+        let mut lines = self.lines.borrow_mut();
+        self.log.borrow_mut().push(lines.write(record));
     }
 }
 

@@ -8,6 +8,7 @@ use crate::host::HostPattern;
 use crate::path::PathPattern;
 use crate::rank::{Position, Rank};
 use crate::regex::Regex;
+use crate::table::dispatch::Dispatch;
 use crate::table::keys::Keys;
 use crate::table::lists::{Candidate, EMPTY, ListId, ListsBuilder};
 use crate::table::regexes::Regexes;
@@ -64,6 +65,12 @@ pub(super) fn build(routes: Vec<Route>) -> Result<Table, TableError> {
     for (site, regexes) in builder.regexes {
         builder.sites[site as usize].regexes = Some(Box::new(Regexes::new(&regexes.expressions)));
     }
+    let mut lists = builder.lists.finish();
+    let dispatch = Dispatch::new(&mut lists, |candidate| {
+        let position = ranks[candidate.order as usize].position();
+        &routes[position.route].alternatives[position.alternative]
+    })?;
+    lists.shrink();
     Ok(Table {
         routes: routes.into(),
         entries: entries.into(),
@@ -73,7 +80,8 @@ pub(super) fn build(routes: Vec<Route>) -> Result<Table, TableError> {
         sites: builder.sites.into(),
         exact_paths: builder.exact_paths,
         trie: builder.trie,
-        lists: builder.lists.finish(),
+        lists,
+        dispatch,
     })
 }
 

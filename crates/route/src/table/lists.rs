@@ -19,9 +19,9 @@ pub(super) struct Candidate {
 
 #[derive(Debug)]
 pub(super) struct Lists {
-    candidates: Box<[Candidate]>,
+    candidates: Vec<Candidate>,
     /// List k is `candidates[starts[k]..starts[k + 1]]`.
-    starts: Box<[u32]>,
+    starts: Vec<u32>,
 }
 
 /// Lists while they are filled.
@@ -65,14 +65,46 @@ impl ListsBuilder {
         }
         Lists {
             candidates: self.members.into_iter().map(|(_, candidate)| candidate).collect(),
-            starts: starts.into(),
+            starts,
         }
     }
 }
 
 impl Lists {
-    pub(super) fn list(&self, id: ListId) -> &[Candidate] {
+    /// How many there are, [`EMPTY`] included.
+    pub(super) fn len(&self) -> ListId {
+        // One start for each list, and the last one's end.
+        self.starts.len() as ListId - 1
+    }
+
+    /// Adds a list; `candidates` come in rank order.
+    pub(super) fn add(&mut self, candidates: &[Candidate]) -> Result<ListId, TableError> {
+        let id = self.len();
+        self.candidates.extend_from_slice(candidates);
+        let end = u32::try_from(self.candidates.len()).map_err(|_| TableError::TooLarge)?;
+        self.starts.push(end);
+        Ok(id)
+    }
+
+    /// Where a list begins and ends among all candidates.
+    pub(super) fn range(&self, id: ListId) -> (usize, usize) {
         let (from, to) = (self.starts[id as usize], self.starts[id as usize + 1]);
-        &self.candidates[from as usize..to as usize]
+        (from as usize, to as usize)
+    }
+
+    /// The candidate at a place among all.
+    pub(super) fn candidate(&self, at: usize) -> Candidate {
+        self.candidates[at]
+    }
+
+    /// Gives back memory that was kept for further lists.
+    pub(super) fn shrink(&mut self) {
+        self.candidates.shrink_to_fit();
+        self.starts.shrink_to_fit();
+    }
+
+    pub(super) fn list(&self, id: ListId) -> &[Candidate] {
+        let (from, to) = self.range(id);
+        &self.candidates[from..to]
     }
 }

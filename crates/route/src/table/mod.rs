@@ -2,10 +2,11 @@
 //!
 //! A request costs one hash of its host (and one for each label that a wildcard may stand for), one hash of
 //! its path, one walk over its segments, and one search for all regexes of the host; then the candidates
-//! that cover host and path are asked for their other conditions, in rank order. None of this depends on
-//! how many routes there are.
+//! that cover host and path are asked for their other conditions, in rank order; of many that differ in what a field has
+//! to be, only those that want what it is. None of this depends on how many routes there are.
 
 mod build;
+mod dispatch;
 mod keys;
 mod lists;
 mod regexes;
@@ -22,8 +23,9 @@ use crate::Route;
 use crate::alternative::Alternative;
 use crate::host::HostPattern;
 use crate::request::Request;
+use crate::table::dispatch::{Dispatch, Parts};
 use crate::table::keys::Keys;
-use crate::table::lists::{Candidate, Lists};
+use crate::table::lists::{Candidate, ListId, Lists};
 use crate::table::regexes::Regexes;
 use crate::table::trie::{NodeId, Trie, Walk};
 
@@ -42,6 +44,7 @@ pub struct Table {
     exact_paths: Keys,
     trie: Trie,
     lists: Lists,
+    dispatch: Dispatch,
 }
 
 /// Which alternative takes a request.
@@ -60,6 +63,9 @@ pub struct Scratch {
     places: Places,
     /// The value of the field that is being compared.
     value: Vec<u8>,
+    parts: Parts,
+    /// The candidates of all regexes that were found.
+    candidates: Vec<Candidate>,
 }
 
 /// Why routes cannot be compiled.
@@ -75,8 +81,15 @@ pub enum TableError {
 struct Places {
     walk: Walk,
     patterns: PatternSet,
-    /// The candidates of all regexes that were found.
-    candidates: Vec<Candidate>,
+    /// The lists of all regexes that were found.
+    found: Vec<ListId>,
+}
+
+/// Candidates that cover a path, equal in rank but for their other conditions.
+enum Covering<'p> {
+    List(ListId),
+    /// Those of several regexes.
+    Regexes(&'p [ListId]),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -106,9 +119,11 @@ impl Default for Scratch {
             places: Places {
                 walk: Walk::default(),
                 patterns: PatternSet::new(0),
-                candidates: Vec::new(),
+                found: Vec::new(),
             },
             value: Vec::new(),
+            parts: Parts::default(),
+            candidates: Vec::new(),
         }
     }
 }
@@ -183,69 +198,109 @@ impl Table {
         };
         if let Some(site) = site {
             // What stopped the visits is of no interest here.
-            let _ = self.each_candidate(site, path, &mut scratch.places, |candidate| {
-                visit(candidate.order as usize)
+            let candidates = &mut scratch.candidates;
+            let _ = self.each_covering_list(site, path, &mut scratch.places, |covering| {
+                candidates.clear();
+                match covering {
+                    Covering::List(list) => candidates.extend(self.lists.list(list)),
+                    Covering::Regexes(lists) => {
+                        candidates.extend(lists.iter().flat_map(|list| self.lists.list(*list)));
+                        candidates.sort_unstable();
+                    }
+                }
+                candidates
+                    .iter()
+                    .try_for_each(|candidate| visit(candidate.order as usize))
             });
         }
     }
 
     fn find_at(&self, site: SiteId, request: &Request<'_>, scratch: &mut Scratch) -> Option<Found> {
-        let Scratch { places, value } = scratch;
-        let stopped = self.each_candidate(site, request.path, places, |candidate| {
-            let found = self.entries[candidate.order as usize].found();
-            let takes = candidate.unconditional
-                || self
-                    .alternative(found)
-                    .first_failed_beside_path(request, value)
-                    .is_none();
-            if takes {
-                ControlFlow::Break(found)
-            } else {
-                ControlFlow::Continue(())
+        let Scratch {
+            places,
+            value,
+            parts,
+            candidates,
+        } = scratch;
+        let stopped = self.each_covering_list(site, request.path, places, |covering| {
+            match covering {
+                Covering::List(list) => {
+                    self.dispatch.choose(list, &self.lists, request, value, parts);
+                    while let Some(candidate) = parts.next(&self.lists) {
+                        self.try_candidate(candidate, request, value)?;
+                    }
+                }
+                Covering::Regexes(lists) => {
+                    candidates.clear();
+                    for &list in lists {
+                        self.dispatch.choose(list, &self.lists, request, value, parts);
+                        while let Some(candidate) = parts.next(&self.lists) {
+                            candidates.push(candidate);
+                        }
+                    }
+                    candidates.sort_unstable();
+                    for &candidate in candidates.iter() {
+                        self.try_candidate(candidate, request, value)?;
+                    }
+                }
             }
+            ControlFlow::Continue(())
         });
         stopped.break_value()
     }
 
-    /// Calls `visit` with the alternatives of `site` that cover `path`, in rank order, until it breaks.
-    fn each_candidate<B>(
+    /// Breaks with the candidate if its other conditions hold.
+    fn try_candidate(
+        &self,
+        candidate: Candidate,
+        request: &Request<'_>,
+        value: &mut Vec<u8>,
+    ) -> ControlFlow<Found> {
+        let found = self.entries[candidate.order as usize].found();
+        let takes = candidate.unconditional
+            || self
+                .alternative(found)
+                .first_failed_beside_path(request, value)
+                .is_none();
+        if takes {
+            ControlFlow::Break(found)
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// Calls `visit` with the candidates of `site` that cover `path`, in rank order, until it breaks.
+    fn each_covering_list<B>(
         &self,
         site: SiteId,
         path: &[u8],
         places: &mut Places,
-        mut visit: impl FnMut(Candidate) -> ControlFlow<B>,
+        mut visit: impl FnMut(Covering<'_>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let site_id = site;
         let site = &self.sites[site_id as usize];
         if site.has_exact_paths
             && let Some(list) = self.exact_paths.find(site_id, path)
         {
-            for &candidate in self.lists.list(list) {
-                visit(candidate)?;
-            }
+            visit(Covering::List(list))?;
         }
-        self.trie.walk(site.root, path, &mut places.walk);
-        for &node in places.walk.closed() {
-            for &candidate in self.lists.list(self.trie.node(node).closed) {
-                visit(candidate)?;
-            }
+        let Places {
+            walk,
+            patterns,
+            found,
+        } = places;
+        self.trie.walk(site.root, path, walk);
+        for &node in walk.closed() {
+            visit(Covering::List(self.trie.node(node).closed))?;
         }
         if let Some(regexes) = &site.regexes {
-            let Places {
-                patterns, candidates, ..
-            } = places;
-            candidates.clear();
-            regexes.each_match(path, patterns, |list| candidates.extend(self.lists.list(list)));
-            candidates.sort_unstable();
-            for &candidate in candidates.iter() {
-                visit(candidate)?;
-            }
+            found.clear();
+            regexes.each_match(path, patterns, |list| found.push(list));
+            visit(Covering::Regexes(found))?;
         }
-        for level in places.walk.open() {
+        for level in walk.open() {
             for &node in level {
-                for &candidate in self.lists.list(self.trie.node(node).open) {
-                    visit(candidate)?;
-                }
+                visit(Covering::List(self.trie.node(node).open))?;
             }
         }
         ControlFlow::Continue(())

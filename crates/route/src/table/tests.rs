@@ -268,6 +268,22 @@ pub(crate) fn request() -> impl Strategy<Value = String> {
     })
 }
 
+/// Many alternatives of few paths, so that their lists are told apart by fields.
+fn crowded_text() -> impl Strategy<Value = String> {
+    let line = (
+        prop_oneof![4 => Just("/a/*"), 1 => Just("/a/b"), 1 => Just("~^/a")],
+        alternative(),
+    );
+    prop::collection::vec(line, 12..80).prop_map(|lines| {
+        let lines = lines.iter().enumerate().map(|(route, (path, line))| {
+            // The words of an alternative but its path and host.
+            let words = line.split(' ').filter(|word| word.contains(':'));
+            format!("r{route} {path} {}", words.collect::<Vec<_>>().join(" "))
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -291,6 +307,21 @@ proptest! {
                     .map(|considered| Found { route: considered.route, alternative: considered.alternative });
                 prop_assert_eq!(found, first, "{} on\n{}", request, text);
             }
+        }
+    }
+
+    #[test]
+    fn crowded_tables_and_reference_agree(
+        text in crowded_text(),
+        requests in prop::collection::vec(request(), 12),
+    ) {
+        let routes = testing::routes(&text);
+        let table = Table::new(routes.clone()).unwrap();
+        let mut scratch = Scratch::new();
+        for request in requests {
+            let asked = testing::request(&request);
+            let found = table.find(&asked.request(), &mut scratch);
+            prop_assert_eq!(found, reference::find(&routes, &asked.request()), "{} on\n{}", request, text);
         }
     }
 }

@@ -60,7 +60,9 @@ fn a_large_answer_that_is_cut_off_does_not_look_complete() {
     let service = Service::scripted(|talk| {
         if talk.request().is_some() {
             let part = &body()[..BYTES / 2];
-            talk.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n{part}"));
+            talk.send(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {BYTES}\r\n\r\n{part}"
+            ));
         }
     });
     let gateway = Gateway::to(&service);
