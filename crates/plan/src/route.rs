@@ -1,5 +1,6 @@
 //! Routes: what they match, what happens, and where it goes.
 
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use waypost_route::split::Split;
@@ -46,7 +47,7 @@ pub struct Forward {
     /// The weights of the arms. `to: NAME` is one arm of weight 1.
     pub split: Split,
     /// The service of each arm, in the split's order; `arms.len() == split.weights().len()`.
-    pub arms: Box<[ServiceId]>,
+    pub arms: Arms,
     /// What keeps a client on its side of the split; without it, every request rolls anew.
     pub sticky: Option<Box<Sticky>>,
     /// What lets testers pick their arm.
@@ -65,9 +66,48 @@ pub struct Forward {
     pub grpc_web: bool,
 }
 
+/// The services of a split, as a slice. Nearly every route has one, which stands in the route itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arms(ArmsInner);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum ArmsInner {
+    One([ServiceId; 1]),
+    Any(Box<[ServiceId]>),
+}
+
+impl From<Vec<ServiceId>> for Arms {
+    fn from(arms: Vec<ServiceId>) -> Self {
+        Self(match *arms {
+            [only] => ArmsInner::One([only]),
+            _ => ArmsInner::Any(arms.into()),
+        })
+    }
+}
+
+impl Deref for Arms {
+    type Target = [ServiceId];
+
+    fn deref(&self) -> &[ServiceId] {
+        match &self.0 {
+            ArmsInner::One(one) => one,
+            ArmsInner::Any(any) => any,
+        }
+    }
+}
+
+impl DerefMut for Arms {
+    fn deref_mut(&mut self) -> &mut [ServiceId] {
+        match &mut self.0 {
+            ArmsInner::One(one) => one,
+            ArmsInner::Any(any) => any,
+        }
+    }
+}
+
 impl Forward {
     /// Forwarding with nothing else said.
-    pub fn to(arms: impl Into<Box<[ServiceId]>>, split: Split) -> Self {
+    pub fn to(arms: impl Into<Arms>, split: Split) -> Self {
         Self {
             split,
             arms: arms.into(),

@@ -15,19 +15,26 @@
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
-    weights: Box<[u64]>,
+    weights: Weights,
     /// `ends[k]` is the last roll that belongs to arm `k` or one before it; `None` while that is no roll
     /// at all. The ends only grow, and the last arm with a weight has `u64::MAX`. A single arm owns every roll, or none,
     /// and has no end here: nearly all routes have one, and there may be many.
     ends: Box<[Option<u64>]>,
 }
 
+/// The weights in order. A single one stands in the route itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Weights {
+    One([u64; 1]),
+    Any(Box<[u64]>),
+}
+
 impl Split {
     /// A split by `weights`, in declared order. All zero, or no arm at all, is a split that picks nothing.
     pub fn new(weights: &[u64]) -> Self {
-        if weights.len() == 1 {
+        if let [only] = *weights {
             return Self {
-                weights: weights.into(),
+                weights: Weights::One([only]),
                 ends: Box::default(),
             };
         }
@@ -42,14 +49,14 @@ impl Split {
             })
             .collect();
         Self {
-            weights: weights.into(),
+            weights: Weights::Any(weights.into()),
             ends,
         }
     }
 
     /// The arm that owns `roll`; `None` when no arm has a weight.
     pub fn pick(&self, roll: u64) -> Option<usize> {
-        if let [weight] = *self.weights {
+        if let Weights::One([weight]) = self.weights {
             return (weight > 0).then_some(0);
         }
         self.ends
@@ -59,7 +66,10 @@ impl Split {
 
     /// The weights, in declared order.
     pub fn weights(&self) -> &[u64] {
-        &self.weights
+        match &self.weights {
+            Weights::One(one) => one,
+            Weights::Any(any) => any,
+        }
     }
 }
 

@@ -86,7 +86,7 @@ async fn list(State(shared): App) -> Result<Json<Vec<ServiceView>>, Problem> {
     for route in plan.routes() {
         if let Action::Forward(forward) = &route.action {
             let name = &route.matching.name;
-            for id in &forward.arms {
+            for id in forward.arms.iter() {
                 services[id.index()].routes.push(name.to_string());
             }
             if let Some(mirror) = &forward.mirror {

@@ -24,7 +24,7 @@ impl Counter {
 }
 
 /// How many slots a link of [`Statuses`] has. Few routes see more statuses.
-const LINK: usize = 6;
+const LINK: usize = 3;
 
 /// Counts by status. A slot is taken by the first answer of its status.
 #[derive(Debug, Default)]

@@ -19,8 +19,8 @@ use waypost_plan::route::Action;
 
 use crate::answer::REASONS;
 use crate::metrics::cell::{Counter, Statuses};
-use crate::metrics::histogram::{Durations, Histogram};
-pub(crate) use crate::metrics::recorder::{Recorder, RouteMeters, Side};
+use crate::metrics::histogram::{Durations, Histograms, Part};
+pub(crate) use crate::metrics::recorder::{Meters, Recorder, Side};
 
 /// Everything that is counted, for whoever wants to read it.
 #[derive(Debug)]
@@ -50,14 +50,14 @@ enum Cells {
 /// What one worker counts of the requests of one route that went to one service.
 #[derive(Debug, Default)]
 pub(crate) struct RequestCells {
+    // In front is what every request counts in.
+    statuses: Statuses,
+    durations: Histograms,
     /// The route; empty for requests without one.
     route: Arc<str>,
     /// The service; empty for requests that none was picked for.
     service: Arc<str>,
     retired: AtomicBool,
-    statuses: Statuses,
-    duration: Histogram,
-    upstream: Histogram,
     retries: Counter,
     mirrored: [Counter; Mirrored::ALL.len()],
 }
@@ -200,8 +200,8 @@ impl RequestReading {
                 Err(at) => self.statuses.insert(at, (status, count)),
             }
         }
-        self.duration.add(&cells.duration.read());
-        self.upstream.add(&cells.upstream.read());
+        self.duration.add(&cells.durations.read(Part::Whole));
+        self.upstream.add(&cells.durations.read(Part::Service));
         self.retries += cells.retries.read();
         for (sum, cell) in self.mirrored.iter_mut().zip(&cells.mirrored) {
             *sum += cell.read();

@@ -1,7 +1,6 @@
 //! A worker's end of the metrics: finding the cells of a request, and counting in them.
 
 use std::cell::{OnceCell, RefCell};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
@@ -13,6 +12,7 @@ use waypost_plan::route::Action;
 use waypost_plan::service::ServiceId;
 
 use crate::answer::{Failure, REASONS};
+use crate::metrics::histogram::Part;
 use crate::metrics::{Cells, Mirrored, RequestCells, RouteAndService, ServiceCells, WorkerCells};
 
 /// What a worker counts by.
@@ -26,6 +26,15 @@ pub(crate) struct Recorder {
     /// The cells of requests without a route, which never retire.
     without_route: OnceCell<Arc<RequestCells>>,
 }
+
+/// The meters of all routes of a generation, by position.
+///
+/// A request of one route in many finds little of what it needs in a core's cache, so the way to its cells is short.
+#[derive(Debug)]
+pub(crate) struct Meters(Box<[OnceCell<Box<[OnceCell<RouteMeters>]>>]>);
+
+/// Routes whose meters take memory together, once one of them is needed.
+const CHUNK: usize = 64;
 
 /// The cells of one route, each found when it is needed first. It lasts as long as its generation.
 #[derive(Debug)]
@@ -132,16 +141,29 @@ impl Recorder {
     }
 }
 
+impl Meters {
+    /// For so many routes.
+    pub(crate) fn new(routes: usize) -> Self {
+        Self((0..routes.div_ceil(CHUNK)).map(|_| OnceCell::new()).collect())
+    }
+
+    /// Those of the route at `position` in `plan`.
+    pub(crate) fn of(&self, plan: &Plan, position: usize) -> &RouteMeters {
+        let chunk = self.0[position / CHUNK].get_or_init(|| (0..CHUNK).map(|_| OnceCell::new()).collect());
+        chunk[position % CHUNK].get_or_init(|| RouteMeters::new(&plan.routes()[position].action))
+    }
+}
+
 impl RouteMeters {
     /// The meters of a route that has this action.
-    pub(crate) fn new(action: &Action) -> Rc<Self> {
+    fn new(action: &Action) -> Self {
         let arms = match action {
             Action::Forward(forward) => forward.arms.len(),
             Action::Redirect(_) | Action::Respond(_) => 0,
         };
-        Rc::new(Self {
+        Self {
             cells: (0..arms + 2).map(|_| OnceCell::new()).collect(),
-        })
+        }
     }
 
     /// The cells of a side of the route at `position` in `plan`.
@@ -178,9 +200,9 @@ impl RequestCells {
     /// Counts an answer, before its last byte leaves. `upstream` is the service's part of the time.
     pub(crate) fn answered(&self, status: u16, duration: Duration, upstream: Option<Duration>) {
         self.statuses.add(status);
-        self.duration.record(duration);
+        self.durations.record(Part::Whole, duration);
         if let Some(upstream) = upstream {
-            self.upstream.record(upstream);
+            self.durations.record(Part::Service, upstream);
         }
     }
 

@@ -29,7 +29,7 @@ use crate::exchange::splice::Pipes;
 use crate::gateway::Notice;
 use crate::generation::{Generation, ListenerId};
 use crate::link::Link;
-use crate::metrics::{Recorder, RequestCells, RouteMeters, Side};
+use crate::metrics::{Meters, Recorder, RequestCells, Side};
 use crate::mirror::Mirrors;
 use crate::pool::{IdleBudget, IdlePlace, WorkerService};
 pub(crate) use crate::worker::seats::Seat;
@@ -106,8 +106,8 @@ pub(crate) struct Snapshot {
     /// The worker's own copies: to count references to one that all workers share would cost every request.
     listeners: Vec<(ListenerId, Rc<Listener>)>,
     pub(crate) logs: bool,
-    /// What the requests of each route are counted by, by the route's position.
-    meters: RefCell<HashMap<usize, Rc<RouteMeters>>>,
+    /// What the requests of each route are counted by.
+    meters: Meters,
 }
 
 /// What all workers start with.
@@ -333,10 +333,7 @@ impl Worker {
         count: impl FnOnce(&Arc<RequestCells>) -> T,
     ) -> T {
         let plan = snapshot.generation.plan();
-        let mut meters = snapshot.meters.borrow_mut();
-        let meters = meters
-            .entry(position)
-            .or_insert_with(|| RouteMeters::new(&plan.routes()[position].action));
+        let meters = snapshot.meters.of(plan, position);
         count(meters.side(&self.recorder, plan, position, side))
     }
 
@@ -395,11 +392,11 @@ impl Snapshot {
             .collect();
         let logs = generation.plan().settings().access_log != AccessLog::Off;
         Self {
+            meters: Meters::new(generation.plan().routes().len()),
             generation,
             services,
             listeners,
             logs,
-            meters: RefCell::default(),
         }
     }
 

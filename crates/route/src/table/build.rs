@@ -71,6 +71,8 @@ pub(super) fn build(routes: Vec<Route>) -> Result<Table, TableError> {
         &routes[position.route].alternatives[position.alternative]
     })?;
     lists.shrink();
+    builder.exact_paths.map_values(|list| lists.compact(list));
+    builder.trie.map_lists(|list| lists.compact(list));
     Ok(Table {
         routes: routes.into(),
         entries: entries.into(),

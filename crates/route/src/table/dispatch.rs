@@ -237,7 +237,6 @@ fn most_wanted<'a>(alternatives: impl Iterator<Item = &'a Alternative>, used: &[
 mod tests {
     use std::cell::Cell;
 
-    use super::*;
     use crate::request::Headers;
     use crate::table::{Found, Scratch, Table};
     use crate::testing;

@@ -56,6 +56,15 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// Replaces every value.
+    pub(super) fn map_values(&mut self, map: impl Fn(u32) -> u32) {
+        for slot in self.slots.iter_mut() {
+            slot.value = map(slot.value);
+        }
+    }
+}
+
 impl Slot {
     fn key<'t>(&self, text: &'t [u8]) -> &'t [u8] {
         &text[self.start as usize..][..self.len as usize]

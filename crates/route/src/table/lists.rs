@@ -2,11 +2,24 @@
 
 use crate::table::TableError;
 
-/// A list; [`EMPTY`] is the one without candidates.
+/// A list; [`EMPTY`] is the one without candidates. In a table, most lists have one, and are named by it: see [`single`].
 pub(super) type ListId = u32;
 
 /// The list without candidates.
 pub(super) const EMPTY: ListId = 0;
+
+/// Set in the name of a list that is its only candidate.
+const SINGLE: ListId = 1 << 31;
+/// Set beside it when the candidate is unconditional.
+const UNCONDITIONAL: ListId = 1 << 30;
+
+/// The only candidate of a list that is named by it, which spares a look at the list.
+pub(super) fn single(list: ListId) -> Option<Candidate> {
+    (list & SINGLE != 0).then_some(Candidate {
+        order: list & !(SINGLE | UNCONDITIONAL),
+        unconditional: list & UNCONDITIONAL != 0,
+    })
+}
 
 /// An alternative that covers host and path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +103,16 @@ impl Lists {
     pub(super) fn range(&self, id: ListId) -> (usize, usize) {
         let (from, to) = (self.starts[id as usize], self.starts[id as usize + 1]);
         (from as usize, to as usize)
+    }
+
+    /// A shorter name of a list: its only candidate, if it has but one.
+    pub(super) fn compact(&self, id: ListId) -> ListId {
+        match *self.list(id) {
+            [Candidate { order, unconditional }] if order < UNCONDITIONAL => {
+                SINGLE | order | if unconditional { UNCONDITIONAL } else { 0 }
+            }
+            _ => id,
+        }
     }
 
     /// The candidate at a place among all.

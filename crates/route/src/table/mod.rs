@@ -25,7 +25,7 @@ use crate::host::HostPattern;
 use crate::request::Request;
 use crate::table::dispatch::{Dispatch, Parts};
 use crate::table::keys::Keys;
-use crate::table::lists::{Candidate, ListId, Lists};
+use crate::table::lists::{Candidate, EMPTY, ListId, Lists};
 use crate::table::regexes::Regexes;
 use crate::table::trie::{NodeId, Trie, Walk};
 
@@ -202,7 +202,10 @@ impl Table {
             let _ = self.each_covering_list(site, path, &mut scratch.places, |covering| {
                 candidates.clear();
                 match covering {
-                    Covering::List(list) => candidates.extend(self.lists.list(list)),
+                    Covering::List(list) => match lists::single(list) {
+                        Some(candidate) => candidates.push(candidate),
+                        None => candidates.extend(self.lists.list(list)),
+                    },
                     Covering::Regexes(lists) => {
                         candidates.extend(lists.iter().flat_map(|list| self.lists.list(*list)));
                         candidates.sort_unstable();
@@ -224,7 +227,11 @@ impl Table {
         } = scratch;
         let stopped = self.each_covering_list(site, request.path, places, |covering| {
             match covering {
+                Covering::List(EMPTY) => {}
                 Covering::List(list) => {
+                    if let Some(candidate) = lists::single(list) {
+                        return self.try_candidate(candidate, request, value);
+                    }
                     self.dispatch.choose(list, &self.lists, request, value, parts);
                     while let Some(candidate) = parts.next(&self.lists) {
                         self.try_candidate(candidate, request, value)?;

@@ -98,6 +98,14 @@ impl Trie {
         &mut self.nodes[id as usize]
     }
 
+    /// Replaces the lists of every node.
+    pub(super) fn map_lists(&mut self, map: impl Fn(ListId) -> ListId) {
+        for node in &mut self.nodes {
+            node.closed = map(node.closed);
+            node.open = map(node.open);
+        }
+    }
+
     /// Walks `path` from `root`.
     ///
     /// The cost is bounded by the path's length and, where literals and parameters branch, by the nodes
