@@ -6,7 +6,8 @@ use waypost_wire::{chunked, frames, response};
 
 use crate::access_log::RING_BYTES;
 use crate::client::{admission, answering, http2, reading};
-use crate::exchange::{self, connect};
+use crate::exchange::{self, connect, splice};
+use crate::link::watched;
 use crate::pool::multiplexed;
 use crate::{buffer, discovery, gateway, mirror, pool, proxy_protocol, sockets};
 
@@ -89,6 +90,9 @@ pub fn fixed() -> Vec<Limit> {
             multiplexed::CONNECTION_WINDOW as usize,
         ),
         bytes("answer waiting on an HTTP/2 stream", http2::SEND_BUFFER),
+        bytes("answers gathered on an HTTP/2 connection", watched::UNSENT_MAX),
+        count("pipes for large bodies, in each worker", splice::PIPES_MAX),
+        bytes("a body in a pipe", splice::PIPE_BYTES),
         count(
             "CONTINUATION frames of a head",
             frames::CONTINUATIONS_MAX as usize,

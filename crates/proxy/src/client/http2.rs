@@ -113,6 +113,7 @@ impl Http2 {
         let Ok(Ok(connection)) = timeout(limits.header_timeout, handshake).await else {
             return;
         };
+        watch.gather();
         let mut talk = Talk {
             connection,
             watch,
@@ -127,7 +128,7 @@ impl Http2 {
         while let Some((request, respond)) = poll_fn(|cx| talk.poll(cx, &self)).await {
             talk.served = true;
             let open = OpenStream::new(&talk.streams);
-            let client = Client::new(
+            let mut client = Client::new(
                 Rc::clone(&self.worker),
                 Link::Gone,
                 Rc::clone(&self.peer),
@@ -164,6 +165,15 @@ struct Talk {
 impl Talk {
     /// The next stream; `None` at the end of the connection.
     fn poll(&mut self, cx: &mut Context<'_>, http2: &Http2) -> Poll<Option<NewStream>> {
+        let next = self.poll_next(cx, http2);
+        // What has been written in the meantime leaves together.
+        if next.is_pending() && matches!(self.watch.poll_send(cx), Poll::Ready(Err(_))) {
+            return Poll::Ready(None);
+        }
+        next
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, http2: &Http2) -> Poll<Option<NewStream>> {
         loop {
             if self.phase == Phase::Open && http2.worker.is_closing(http2.listener_id) {
                 self.connection.graceful_shutdown();
@@ -237,7 +247,7 @@ impl Talk {
 
 impl Client {
     /// Serves one stream.
-    async fn serve_stream(mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    async fn serve_stream(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let (head, body) = request.into_parts();
         let served = Served::new(body, respond);
         let snapshot = self.worker.snapshot();

@@ -8,10 +8,11 @@ use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Response, StatusCode, Uri};
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 use waypost_wire::{token, write};
 
 /// Why the fields of a request break RFC 9113 §8.2, so that its stream is reset.
@@ -146,7 +147,7 @@ pub(super) fn write_trailers(fields: &HeaderMap, out: &mut Vec<u8>) {
 
 /// The request whose head `bytes` begin with, and how long that is.
 pub(super) fn request(bytes: &[u8], scheme: &str) -> io::Result<(Request<()>, usize)> {
-    let (line, mut lines, length) = split(bytes)?;
+    let (line, lines, length) = split(bytes)?;
     let mut words = line.split(|&byte| byte == b' ');
     let method = words.next().map(Method::from_bytes);
     let (Some(Ok(method)), Some(raw)) = (method, words.next()) else {
@@ -155,17 +156,17 @@ pub(super) fn request(bytes: &[u8], scheme: &str) -> io::Result<(Request<()>, us
     let target = PathAndQuery::try_from(raw)
         .or_else(|_| PathAndQuery::try_from(encoded(raw)))
         .map_err(io::Error::other)?;
-    let mut fields = HeaderMap::with_capacity(16);
+    let mut fields = HeaderMap::new();
     let mut uri = http::uri::Parts::default();
     uri.path_and_query = Some(target);
     uri.scheme = Scheme::try_from(scheme).ok();
-    while let Some((name, value)) = next_field(&mut lines) {
-        if name.eq_ignore_ascii_case(b"host") {
+    append_all(&mut fields, lines, |name, value| {
+        let is_host = name.eq_ignore_ascii_case(b"host");
+        if is_host {
             uri.authority = Some(Authority::try_from(value).map_err(io::Error::other)?);
-        } else if !is_of_connection(name) {
-            append(&mut fields, name, value)?;
         }
-    }
+        Ok(!is_host && !is_of_connection(name))
+    })?;
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from_parts(uri).map_err(io::Error::other)?;
@@ -189,7 +190,7 @@ fn encoded(target: &[u8]) -> Vec<u8> {
 
 /// The answer whose head `bytes` begin with, and how long that is.
 pub(super) fn response(bytes: &[u8]) -> io::Result<(Response<()>, usize)> {
-    let (line, mut lines, length) = split(bytes)?;
+    let (line, lines, length) = split(bytes)?;
     let status = line
         .split(|&byte| byte == b' ')
         .nth(1)
@@ -199,22 +200,16 @@ pub(super) fn response(bytes: &[u8]) -> io::Result<(Response<()>, usize)> {
     };
     let mut response = Response::new(());
     *response.status_mut() = status;
-    let fields = response.headers_mut();
-    fields.reserve(16);
-    while let Some((name, value)) = next_field(&mut lines) {
-        if !is_of_connection(name) {
-            append(fields, name, value)?;
-        }
-    }
+    append_all(response.headers_mut(), lines, |name, _| {
+        Ok(!is_of_connection(name))
+    })?;
     Ok((response, length))
 }
 
 /// Trailers out of their lines.
-pub(super) fn trailers(mut lines: &[u8]) -> io::Result<HeaderMap> {
+pub(super) fn trailers(lines: &[u8]) -> io::Result<HeaderMap> {
     let mut fields = HeaderMap::new();
-    while let Some((name, value)) = next_field(&mut lines) {
-        append(&mut fields, name, value)?;
-    }
+    append_all(&mut fields, lines, |_, _| Ok(true))?;
     Ok(fields)
 }
 
@@ -239,13 +234,24 @@ fn is_of_connection(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"transfer-encoding")
 }
 
-fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> io::Result<()> {
-    let name = HeaderName::from_bytes(name).map_err(io::Error::other)?;
-    let value = HeaderValue::from_bytes(value).map_err(io::Error::other)?;
-    fields
-        .try_append(name, value)
-        .map_err(io::Error::other)
-        .map(|_| ())
+/// Appends the fields that `lines` hold, as far as `keeps` says so of their names and values.
+fn append_all(
+    fields: &mut HeaderMap,
+    lines: &[u8],
+    mut keeps: impl FnMut(&[u8], &[u8]) -> io::Result<bool>,
+) -> io::Result<()> {
+    fields.reserve(memchr_iter(b'\n', lines).count());
+    // The values are parts of one copy, rather than a copy each.
+    let all = Bytes::copy_from_slice(lines);
+    let mut lines = &all[..];
+    while let Some((name, value)) = next_field(&mut lines) {
+        if keeps(name, value)? {
+            let name = HeaderName::from_bytes(name).map_err(io::Error::other)?;
+            let value = HeaderValue::from_maybe_shared(all.slice_ref(value)).map_err(io::Error::other)?;
+            fields.try_append(name, value).map_err(io::Error::other)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A connection whose frames of HTTP/2 are counted as they come.
+//! A connection of HTTP/2: its frames are counted as they come, and leave together.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -13,19 +13,39 @@ use waypost_wire::frames::{Excess, FrameWatch};
 
 use crate::link::socket::Socket;
 
+/// What may wait to be sent, beyond which whoever writes waits.
+pub(crate) const UNSENT_MAX: usize = 64 << 10;
+/// What is written at once from here on is sent as it is, rather than copied to what waits.
+const WAITS_MAX: usize = 8 << 10;
+/// What the memory of what waits may keep while nothing does.
+const KEPT_BYTES: usize = 16 << 10;
+
 /// A connection, with what was read of it before.
+///
+/// The library has every answer of some length leave by itself. Here answers wait for each other: what is written is sent
+/// when the connection has been served, by [`Watch::poll_send`], so that those that are ready together leave in one call.
 pub(crate) struct Watched {
-    socket: Socket,
     /// What is to be read first.
     read_before: Vec<u8>,
     watch: Rc<Watch>,
 }
 
-/// What has been seen of a connection's frames.
+/// A connection, and what has been seen of its frames.
 pub(crate) struct Watch {
     began: Instant,
     frames: RefCell<FrameWatch>,
     excess: Cell<Option<Excess>>,
+    outlet: RefCell<Outlet>,
+}
+
+/// Where bytes leave.
+struct Outlet {
+    socket: Socket,
+    /// What waits to be sent: sent <= unsent.len().
+    unsent: Vec<u8>,
+    sent: usize,
+    /// Whether it waits until it is told to leave.
+    waits: bool,
 }
 
 impl Watched {
@@ -34,12 +54,14 @@ impl Watched {
             began: Instant::now(),
             frames: RefCell::default(),
             excess: Cell::new(None),
+            outlet: RefCell::new(Outlet {
+                socket,
+                unsent: Vec::new(),
+                sent: 0,
+                waits: false,
+            }),
         });
-        Self {
-            socket,
-            read_before,
-            watch,
-        }
+        Self { read_before, watch }
     }
 
     /// What has been seen of it, for whoever decides.
@@ -48,11 +70,52 @@ impl Watched {
     }
 }
 
+impl Outlet {
+    /// Sends what waits.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.unsent.len() {
+            let rest = &self.unsent[self.sent..];
+            match ready!(Pin::new(&mut self.socket).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.sent += count,
+            }
+        }
+        self.unsent.clear();
+        self.unsent.shrink_to(KEPT_BYTES);
+        self.sent = 0;
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let count = slices.iter().map(|slice| slice.len()).sum();
+        if count > WAITS_MAX || self.unsent.len() + count > UNSENT_MAX {
+            ready!(self.poll_send(cx))?;
+        }
+        if count > WAITS_MAX {
+            return Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        }
+        for slice in slices {
+            self.unsent.extend_from_slice(slice);
+        }
+        Poll::Ready(Ok(count))
+    }
+}
+
 impl Watch {
     fn feed(&self, bytes: &[u8]) {
         if let Err(excess) = self.frames.borrow_mut().feed(bytes, self.began.elapsed()) {
             self.excess.set(Some(excess));
         }
+    }
+
+    /// Has what is written wait for [`Watch::poll_send`] from now on.
+    pub(crate) fn gather(&self) {
+        self.outlet.borrow_mut().waits = true;
+    }
+
+    /// Sends what waits to be sent.
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outlet.borrow_mut().poll_send(cx)
     }
 
     /// What the peer sends too much of. Nothing more is read then.
@@ -84,34 +147,40 @@ impl AsyncRead for Watched {
             return Poll::Ready(Ok(()));
         }
         let before = space.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, space))?;
+        ready!(Pin::new(&mut self.watch.outlet.borrow_mut().socket).poll_read(cx, space))?;
         self.watch.feed(&space.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+        self.watch.outlet.borrow_mut().poll_write(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut outlet = self.watch.outlet.borrow_mut();
+        if outlet.waits {
+            return Poll::Ready(Ok(()));
+        }
+        outlet.poll_send(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut outlet = self.watch.outlet.borrow_mut();
+        ready!(outlet.poll_send(cx))?;
+        Pin::new(&mut outlet.socket).poll_shutdown(cx)
     }
 }
