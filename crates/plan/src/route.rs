@@ -28,10 +28,6 @@ pub struct Route {
 
 /// What happens to a request that a route takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every route forwards; a box would make each of them larger"
-)]
 pub enum Action {
     /// It goes to a service.
     Forward(Forward),

@@ -55,7 +55,7 @@ impl Section {
     }
 
     /// A comparison of time on a core.
-    pub(crate) fn compared(unit: Unit, rows: Vec<Row>) -> Self {
+    pub(crate) fn compared(unit: Unit, rows: &[Row]) -> Self {
         let cpu = format!("CPU µs/{}", unit.name());
         let rate = format!("{}s/s", unit.name());
         let header = [

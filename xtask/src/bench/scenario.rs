@@ -133,7 +133,7 @@ impl Cpu {
                 target: target.map(|(_, most)| *most),
             });
         }
-        Ok(Section::compared(self.unit, rows))
+        Ok(Section::compared(self.unit, &rows))
     }
 
     fn turn(&self, machine: &Machine, running: &Running, options: &Options) -> Result<Turn> {

@@ -15,7 +15,7 @@ impl Spread {
         figures.sort_unstable_by(f64::total_cmp);
         let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
         let middle = figures.len() / 2;
-        let median = if figures.len() % 2 == 0 {
+        let median = if figures.len().is_multiple_of(2) {
             f64::midpoint(at(middle.wrapping_sub(1)), at(middle))
         } else {
             at(middle)

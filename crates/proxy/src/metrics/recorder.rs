@@ -31,9 +31,12 @@ pub(crate) struct Recorder {
 ///
 /// A request of one route in many finds little of what it needs in a core's cache, so the way to its cells is short.
 #[derive(Debug)]
-pub(crate) struct Meters(Box<[OnceCell<Box<[OnceCell<RouteMeters>]>>]>);
+pub(crate) struct Meters(Box<[OnceCell<Chunk>]>);
 
-/// Routes whose meters take memory together, once one of them is needed.
+/// The meters of neighbouring routes, which take memory together, once those of one are needed.
+type Chunk = Box<[OnceCell<RouteMeters>]>;
+
+/// How many routes are in a chunk.
 const CHUNK: usize = 64;
 
 /// The cells of one route, each found when it is needed first. It lasts as long as its generation.
