@@ -4,6 +4,7 @@ mod arrows;
 mod bench;
 mod command;
 mod fuzz;
+mod instructions;
 mod licences;
 mod lint;
 mod system;
@@ -25,6 +26,7 @@ usage: cargo xtask COMMAND
   words                  what must not stand in a file
   licences               the licences of all dependencies
   bench [OPTIONS]        Waypost beside other gateways; `cargo xtask bench --help` says more
+  instructions [--update]  what a request costs in instructions, held against bench/instructions.txt: needs valgrind
   fuzz [TARGET [ARGS…]]  each target for a fixed number of runs; or one, ARGS go to libFuzzer";
 
 fn main() -> ExitCode {
@@ -42,7 +44,7 @@ fn run(arguments: &[String]) -> Result<()> {
     let Some((command, rest)) = arguments.split_first() else {
         bail!("a command is missing\n\n{USAGE}");
     };
-    if !matches!(&**command, "bench" | "test" | "fuzz") {
+    if !matches!(&**command, "bench" | "test" | "fuzz" | "instructions") {
         ensure!(rest.is_empty(), "`{command}` takes no arguments\n\n{USAGE}");
     }
     match &**command {
@@ -53,6 +55,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "words" => words::run(),
         "licences" => licences::run(),
         "bench" => bench::run(rest),
+        "instructions" => instructions::run(rest),
         "fuzz" => fuzz::run(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

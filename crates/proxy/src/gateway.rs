@@ -436,14 +436,14 @@ fn open_all<'a>(
 
 /// What the process's descriptors are shared out to.
 pub(crate) struct Descriptors {
-    /// Clients in all. Each may need a second one for its service.
+    /// Clients in all. Who asks needs a second one, for its service.
     pub(crate) clients: usize,
     /// Idle connections to services in all.
     pub(crate) idle: usize,
 }
 
-/// Shares out the process's descriptors: two fifths for clients, as many for their services, one for idle
-/// connections. The limit is first raised as far as it may be.
+/// Shares out the process's descriptors: three fifths for clients, most of whom only wait at any time, one for the services
+/// of those who ask, one for idle connections, which make room for these. The limit is first raised as far as it may be.
 pub(crate) fn descriptors() -> Descriptors {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -463,6 +463,6 @@ pub(crate) fn descriptors() -> Descriptors {
     let fifth = usize::try_from(all.saturating_sub(DESCRIPTORS_RESERVED) / 5)
         .unwrap_or(usize::MAX / 2)
         .max(1);
-    let clients = fifth.saturating_mul(2);
+    let clients = fifth.saturating_mul(3);
     Descriptors { clients, idle: fifth }
 }

@@ -1,0 +1,141 @@
+//! What a plain exchange allocates: little, and no more than is said here.
+
+#![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
+
+use std::alloc::System;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::NonZeroUsize;
+use std::thread;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::runtime::Builder;
+use waypost_plan::listener::{Bind, Listener};
+use waypost_plan::route::{Action, Forward, Route};
+use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme, Service};
+use waypost_plan::{Plan, PlanBuilder, Settings};
+use waypost_proxy::gateway::Gateway;
+use waypost_proxy::generation::Generation;
+use waypost_route::alternative::Alternative;
+use waypost_route::path::PathPattern;
+use waypost_route::split::Split;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What an exchange over connections that are kept may allocate: the state of the request that is served.
+const ALLOCATIONS_MAX: usize = 1;
+const EXCHANGES: usize = 1000;
+
+const REQUEST: &[u8] =
+    b"GET /orders/7?page=2 HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: test\r\nAccept: */*\r\n\
+                         Accept-Language: en\r\nAccept-Encoding: gzip\r\nX-Request-Id: 1\r\n\r\n";
+const ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\nServer: test\r\nDate: Sat, 28 Nov 2026 00:00:00 GMT\r\nContent-Type: text/plain\r\n\
+                        Content-Length: 5\r\n\r\nhello";
+
+/// A service that answers every request with the same bytes, and allocates nothing while it does.
+fn service() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            thread::spawn(move || {
+                let mut received = [0; 4096];
+                let mut filled = 0;
+                while let Ok(count) = socket.read(&mut received[filled..]) {
+                    filled += count;
+                    if count == 0 {
+                        return;
+                    }
+                    if received[..filled].ends_with(b"\r\n\r\n") {
+                        filled = 0;
+                        socket.write_all(ANSWER).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn plan(service: SocketAddr) -> Plan {
+    let mut builder = PlanBuilder::default();
+    let (text, address) = ("127.0.0.1:0".into(), "127.0.0.1:0".parse().unwrap());
+    builder
+        .add_listener(Listener::new(Bind { text, address }))
+        .unwrap();
+    let endpoint = Endpoint {
+        authority: service.to_string().into(),
+        host: EndpointHost::Address(service.ip()),
+        port: service.port(),
+        scheme: EndpointScheme::Http,
+    };
+    let orders = builder
+        .add_service(Service::new("orders".into(), vec![endpoint]))
+        .unwrap();
+    let alternative = Alternative {
+        path: PathPattern::parse("/orders/*").unwrap(),
+        ..Alternative::default()
+    };
+    let route = Route {
+        matching: waypost_route::Route {
+            name: "orders".into(),
+            alternatives: [alternative].into(),
+        },
+        action: Action::Forward(Forward::to(vec![orders], Split::new(&[1]))),
+        response_headers: Default::default(),
+        passes_through: false,
+    };
+    builder.add_route(route).unwrap();
+    builder.set_settings(Settings {
+        workers: NonZeroUsize::new(1),
+        ..Settings::default()
+    });
+    builder.build().unwrap()
+}
+
+#[test]
+fn a_plain_exchange_allocates_little() {
+    let control = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let here = Builder::new_current_thread().enable_all().build().unwrap();
+    let generation = Generation::compile(plan(service())).unwrap();
+    let (gateway, listened) = here
+        .block_on(Gateway::start(generation, control.handle().clone()))
+        .unwrap();
+
+    let mut client = TcpStream::connect(listened[0].address).unwrap();
+    client.set_nodelay(true).unwrap();
+    let mut answer = [0; 4096];
+    let mut exchange = || {
+        client.write_all(REQUEST).unwrap();
+        let mut filled = 0;
+        while !answer[..filled].ends_with(b"hello") {
+            let count = client.read(&mut answer[filled..]).unwrap();
+            assert!(count > 0, "the gateway closed the connection");
+            filled += count;
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    };
+    for _ in 0..100 {
+        exchange();
+    }
+    let region = Region::new(ALLOCATOR);
+    for _ in 0..EXCHANGES {
+        exchange();
+    }
+    let used = region.change();
+    let all = used.allocations + used.reallocations;
+    // A few are no request's own, such as a timer's that goes off in the meantime.
+    let most = EXCHANGES * ALLOCATIONS_MAX + EXCHANGES / 100;
+    assert!(
+        all <= most,
+        "{EXCHANGES} exchanges allocated {all} times, not {most}"
+    );
+    here.block_on(gateway.drain(std::time::Duration::ZERO));
+}

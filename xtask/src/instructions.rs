@@ -1,0 +1,268 @@
+//! What a request costs in instructions, which do not depend on what else the machine does, held against what it may.
+//!
+//! Time is compared by `cargo xtask bench`; here a regression is caught where it comes in. One client asks, one request
+//! after the other, while callgrind counts what the gateway executes.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::command;
+
+/// Where the counts are kept.
+const KEPT: &str = "bench/instructions.txt";
+/// Requests that are counted.
+const REQUESTS: u64 = 2000;
+/// Requests before, so that connections and memory are there.
+const WARM_UP: u64 = 200;
+const ROUTES: usize = 100;
+/// By how much a count may grow, in hundredths.
+const GROWTH_MAX: u64 = 5;
+
+/// What is counted, and the functions that do it; without one, everything.
+const COUNTED: [(&str, Option<&str>); 6] = [
+    ("finding the route", Some("waypost_route::table::Table::find")),
+    (
+        "parsing a request's head",
+        Some("waypost_wire::request::RequestHead::parse"),
+    ),
+    (
+        "parsing an answer's head",
+        Some("waypost_wire::response::ResponseHead::parse"),
+    ),
+    (
+        "writing a service's head",
+        Some("waypost_proxy::service_head::ServiceHead::write"),
+    ),
+    (
+        "writing a client's head",
+        Some("waypost_proxy::client_head::ClientHead::write"),
+    ),
+    ("a whole forwarded exchange", None),
+];
+
+/// Counts, and compares; `--update` keeps what was counted instead.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let updates = match arguments {
+        [] => false,
+        [one] if one == "--update" => true,
+        _ => bail!("usage: cargo xtask instructions [--update]"),
+    };
+    let counted = count()?;
+    let kept = command::root().join(KEPT);
+    if updates {
+        let mut text =
+            String::from("# Instructions for each request, by `cargo xtask instructions --update`\n");
+        for (name, instructions) in &counted {
+            let _ = writeln!(text, "{instructions:>6}  {name}");
+        }
+        fs::write(&kept, text)?;
+    }
+    let allowed = read_kept(&kept)?;
+    let mut problems = Vec::new();
+    for (name, instructions) in &counted {
+        let before = allowed
+            .get(*name)
+            .with_context(|| format!("{KEPT} says nothing of {name}"))?;
+        println!("{instructions:>6} ({before:>6})  {name}");
+        if instructions * 100 > before * (100 + GROWTH_MAX) {
+            problems.push(format!(
+                "{name} takes {instructions} instructions, {before} before: mend it, or say why in the commit that runs \
+                 `cargo xtask instructions --update`"
+            ));
+        }
+    }
+    command::report(&problems, "no count has grown")
+}
+
+fn read_kept(path: &Path) -> Result<HashMap<String, u64>> {
+    let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (number, name) = line
+                .trim()
+                .split_once("  ")
+                .with_context(|| format!("`{line}` is no count"))?;
+            Ok((name.to_owned(), number.parse()?))
+        })
+        .collect()
+}
+
+/// A program that ends when this is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Instructions for each request, of everything that is counted.
+fn count() -> Result<Vec<(&'static str, u64)>> {
+    command::run(&mut command::cargo([
+        "build",
+        "--release",
+        "--package",
+        "waypost",
+        "--package",
+        "waypost-bench",
+    ]))?;
+    let programs = command::root().join("target/release");
+    let folder = command::root().join("target/instructions");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+
+    let mut service = Running(
+        Command::new(programs.join("service"))
+            .stdout(Stdio::piped())
+            .spawn()?,
+    );
+    let output = service.0.stdout.take().context("its output is piped")?;
+    let mut address = String::new();
+    BufReader::new(output).read_line(&mut address)?;
+    fs::write(folder.join("waypost.yaml"), config(address.trim()))?;
+
+    let profile = folder.join("profile");
+    let mut gateway = Running(
+        Command::new("valgrind")
+            .args(["--tool=callgrind", "--instr-atstart=no", "--quiet"])
+            .arg(format!("--callgrind-out-file={}", profile.display()))
+            .arg(programs.join("waypost"))
+            .arg("run")
+            .arg(folder.join("waypost.yaml"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("could not start valgrind")?,
+    );
+    let output = gateway.0.stderr.take().context("its output is piped")?;
+    let mut lines = BufReader::new(output).lines();
+    let mut listening = None;
+    loop {
+        let line = lines.next().context("the gateway did not start")??;
+        if let Some((_, address)) = line.split_once("listening on http://") {
+            listening = Some(address.to_owned());
+        }
+        if line == "ready" {
+            break;
+        }
+    }
+    // Nobody reads the rest, but somebody takes it.
+    thread::spawn(move || lines.for_each(drop));
+    let listening = listening.context("the gateway names no address")?;
+    let id = gateway.0.id().to_string();
+    let ask = |requests: u64| {
+        let words = ["1", "1", &requests.to_string(), &ROUTES.to_string()].map(str::to_owned);
+        let mut load = Command::new(programs.join("load"));
+        load.args(["paced", &listening]).args(words);
+        let seen = command::output(&mut load)?;
+        let whole = format!("{{\"requests\":{requests},");
+        ensure!(seen.starts_with(&whole), "not all requests were answered: {seen}");
+        Ok(())
+    };
+    let control = |argument: &str, value: Option<&str>| {
+        let mut control = Command::new("callgrind_control");
+        control.arg(argument).args(value).arg(&id);
+        command::output(&mut control)
+    };
+    ask(WARM_UP)?;
+    control("-i", Some("on"))?;
+    ask(REQUESTS)?;
+    control("-i", Some("off"))?;
+    control("-d", None)?;
+    let profile = fs::read_to_string(folder.join("profile.1")).context("callgrind wrote no profile")?;
+    let costs = Costs::of(&profile);
+    let counted = COUNTED.into_iter().map(|(name, function)| {
+        let all = match function {
+            None => costs.all,
+            Some(function) => *costs
+                .inclusive
+                .get(function)
+                .with_context(|| format!("`{function}` is not called, or is part of its caller"))?,
+        };
+        Ok((name, all / REQUESTS))
+    });
+    counted.collect()
+}
+
+fn config(service: &str) -> String {
+    let mut text = format!(
+        "listeners: [{{ bind: 127.0.0.1:0 }}]\nadmin: off\nworkers: 1\n\
+         services: {{ service: {{ endpoints: [http://{service}] }} }}\nroutes:\n"
+    );
+    for route in 0..ROUTES {
+        let _ = writeln!(
+            text,
+            "  - {{ name: s{route}, match: {{ path: /s{route}/* }}, to: service }}"
+        );
+    }
+    text
+}
+
+/// What a profile of callgrind says (its manual, "Callgrind Format Specification").
+struct Costs {
+    all: u64,
+    /// Of functions, with everything that they call.
+    inclusive: HashMap<String, u64>,
+}
+
+impl Costs {
+    fn of(profile: &str) -> Self {
+        let mut names: HashMap<&str, &str> = HashMap::new();
+        let mut costs = Self {
+            all: 0,
+            inclusive: HashMap::new(),
+        };
+        let mut callee = "";
+        let mut is_call = false;
+        for line in profile.lines() {
+            if let Some(totals) = line.strip_prefix("totals: ") {
+                costs.all = totals.trim().parse().unwrap_or(0);
+            } else if let Some(name) = line.strip_prefix("cfn=") {
+                callee = full_name(name, &mut names);
+            } else if let Some(name) = line.strip_prefix("fn=") {
+                full_name(name, &mut names);
+            } else if line.starts_with("calls=") {
+                is_call = true;
+            } else if std::mem::take(&mut is_call) {
+                // A place, and what the calls cost.
+                let cost = line.split(' ').nth(1).and_then(|cost| cost.parse::<u64>().ok());
+                *costs.inclusive.entry(callee.to_owned()).or_default() += cost.unwrap_or(0);
+            }
+        }
+        costs
+    }
+}
+
+/// `(12) name` the first time, `(12)` from then on.
+fn full_name<'p>(text: &'p str, names: &mut HashMap<&'p str, &'p str>) -> &'p str {
+    match text.split_once(' ') {
+        Some((number, name)) => {
+            names.insert(number, name);
+            name
+        }
+        None => names.get(text).copied().unwrap_or(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_calls_cost_is_summed_by_the_function_that_is_called() {
+        let profile = "fn=(1) main\n4 10\ncfn=(2) find\ncalls=3 9\n5 300\nfn=(3) other\ncfn=(2)\ncalls=1 9\n7 100\n\
+                       fn=(2)\n9 400\ntotals: 810\n";
+        let costs = Costs::of(profile);
+        assert_eq!((costs.all, costs.inclusive["find"]), (810, 400));
+    }
+}
