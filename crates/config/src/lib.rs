@@ -29,11 +29,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use waypost_plan::Plan;
+use waypost_plan::listener::Listener;
+use waypost_plan::service::Service;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::document::Document;
 use crate::keys::Read;
-use crate::place::Place;
+use crate::place::{Place, Span};
 use crate::problems::Problems;
 
 mod collections;
@@ -92,6 +94,19 @@ pub struct Loaded {
     pub file_places: HashMap<Box<str>, Place>,
 }
 
+/// A configuration with errors.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// All errors and warnings, in order of place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The listeners that could be read, for whoever looks at the files that they name.
+    pub listeners: Vec<Arc<Listener>>,
+    /// The services, likewise.
+    pub services: Vec<Arc<Service>>,
+    /// As [`Loaded::file_places`].
+    pub file_places: HashMap<Box<str>, Place>,
+}
+
 /// Reads a configuration.
 ///
 /// `env` looks up environment variables.
@@ -103,6 +118,18 @@ pub fn load(
     kind: Kind,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, Vec<Diagnostic>> {
+    load_or_refuse(sources, kind, env).map_err(|refused| refused.diagnostics)
+}
+
+/// As [`load`]; what is refused comes with those of its parts whose files can be looked at all the same.
+///
+/// # Errors
+/// When there is any error.
+pub fn load_or_refuse(
+    sources: &[Source],
+    kind: Kind,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, Refused> {
     let mut order: Vec<&Source> = sources.iter().collect();
     if kind == Kind::Directory {
         order.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
@@ -112,14 +139,20 @@ pub fn load(
         .map(|source| Arc::from(source.name.as_str()))
         .collect();
     if order.is_empty() {
-        return Err(vec![Diagnostic {
+        let diagnostic = Diagnostic {
             code: Code::EmptyFile,
             severity: Code::EmptyFile.severity(),
             message: "the directory has no `*.yaml` or `*.yml` file".to_owned(),
             // No file, no place.
             labels: Vec::new(),
             help: Some("the smallest config has `listeners`, `services` and `routes`".to_owned()),
-        }]);
+        };
+        return Err(Refused {
+            diagnostics: vec![diagnostic],
+            listeners: Vec::new(),
+            services: Vec::new(),
+            file_places: HashMap::new(),
+        });
     }
     let mut problems = Problems::new(files);
     let mut documents = Vec::new();
@@ -142,12 +175,17 @@ pub fn load(
     let meaning = meaning::of(&document, complete, &mut problems);
     // Of many routes it is large, and nobody asks it again.
     drop(document);
-    if let Some(meaning) = &meaning {
+    if let Ok(meaning) = &meaning {
         overlap::report(meaning, &mut problems);
     }
     let files = problems.files().to_vec();
+    // Of a file that is named twice, the first place counts.
+    let places = |named: Vec<(Box<str>, Span)>| {
+        let named = named.into_iter().rev();
+        named.map(|(path, span)| (path, span.place(&files))).collect()
+    };
     match meaning {
-        Some(meaning) if !problems.has_errors() => Ok(Loaded {
+        Ok(meaning) if !problems.has_errors() => Ok(Loaded {
             plan: meaning.plan,
             warnings: problems.into_diagnostics(),
             test_places: meaning.tests.iter().map(|span| span.place(&files)).collect(),
@@ -156,14 +194,20 @@ pub fn load(
                 .iter()
                 .map(|route| route.name.place(&files))
                 .collect(),
-            file_places: meaning
-                .files
-                .into_iter()
-                .rev()
-                .map(|(path, span)| (path, span.place(&files)))
-                .collect(),
+            file_places: places(meaning.files),
         }),
-        _ => Err(problems.into_diagnostics()),
+        Ok(meaning) => Err(Refused {
+            diagnostics: problems.into_diagnostics(),
+            listeners: meaning.plan.listeners().to_vec(),
+            services: meaning.plan.services().to_vec(),
+            file_places: places(meaning.files),
+        }),
+        Err(fragments) => Err(Refused {
+            diagnostics: problems.into_diagnostics(),
+            listeners: fragments.listeners,
+            services: fragments.services,
+            file_places: places(fragments.files),
+        }),
     }
 }
 

@@ -186,6 +186,16 @@ impl PlanBuilder {
         Ok(())
     }
 
+    /// The listeners so far.
+    pub fn listeners(&self) -> &[Arc<Listener>] {
+        &self.listeners
+    }
+
+    /// The services so far.
+    pub fn services(&self) -> &[Arc<Service>] {
+        &self.services
+    }
+
     /// Adds a test.
     pub fn add_test(&mut self, test: TestCase) {
         self.tests.push(test);

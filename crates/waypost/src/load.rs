@@ -48,7 +48,17 @@ pub(crate) fn load(texts: &Texts) -> Result<Loaded, Vec<Diagnostic>> {
 /// # Errors
 /// All diagnostics, failing tests among them.
 pub(crate) fn check(texts: &Texts, secrets: &mut Secrets) -> Result<Checked, Vec<Diagnostic>> {
-    let loaded = load(texts)?;
+    let env = |name: &str| std::env::var(name).ok();
+    let loaded = match waypost_config::load_or_refuse(&texts.sources, texts.kind, &env) {
+        Ok(loaded) => loaded,
+        Err(refused) => {
+            // A mistake in the text does not hide one in a file that it names.
+            let in_files = secrets.examine(&refused, texts);
+            let mut diagnostics = refused.diagnostics;
+            diagnostics.extend(in_files);
+            return Err(diagnostics);
+        }
+    };
     let generation = compile(&loaded)?;
     let failures = failures(&loaded, &run_tests(&generation));
     let secured = secrets.secure(&loaded, texts);

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use waypost_config::Loaded;
 use waypost_config::diagnostic::{Code, Diagnostic, diagnostic};
 use waypost_config::place::Place;
+use waypost_config::{Loaded, Refused};
 use waypost_plan::Plan;
 use waypost_plan::listener::{CertificateFiles, ClientAuthMode, Listener, ListenerTls, TlsEnd};
 use waypost_plan::service::{Service, Trust};
@@ -110,10 +110,23 @@ struct Reading<'a> {
 impl Secrets {
     /// Reads the files of a plan.
     pub(crate) fn secure(&mut self, loaded: &Loaded, texts: &Texts) -> Secured {
-        self.read(&loaded.plan, &loaded.file_places, texts)
+        let plan = &loaded.plan;
+        self.read(plan.listeners(), plan.services(), &loaded.file_places, texts)
     }
 
-    fn read(&mut self, plan: &Plan, places: &HashMap<Box<str>, Place>, texts: &Texts) -> Secured {
+    /// What is wrong with the files of a config that is refused.
+    pub(crate) fn examine(&mut self, refused: &Refused, texts: &Texts) -> Vec<Diagnostic> {
+        let secured = self.read(&refused.listeners, &refused.services, &refused.file_places, texts);
+        secured.diagnostics
+    }
+
+    fn read(
+        &mut self,
+        listeners: &[Arc<Listener>],
+        services: &[Arc<Service>],
+        places: &HashMap<Box<str>, Place>,
+        texts: &Texts,
+    ) -> Secured {
         let first = texts.sources.first().map(|source| source.name.clone());
         let first = first.unwrap_or_default();
         let directory = Path::new(&first).parent().map(Path::to_owned).unwrap_or_default();
@@ -131,16 +144,11 @@ impl Secrets {
             diagnostics: Vec::new(),
             watch: Watch::default(),
         };
-        let listeners = plan
-            .listeners()
+        let listeners = listeners
             .iter()
             .map(|listener| reading.listener(listener))
             .collect();
-        let services = plan
-            .services()
-            .iter()
-            .map(|service| reading.service(service))
-            .collect();
+        let services = services.iter().map(|service| reading.service(service)).collect();
         Secured {
             materials: Materials { listeners, services },
             diagnostics: reading.diagnostics,
@@ -176,7 +184,7 @@ impl Secrets {
 
     /// Reads the files of a plan again that is in force.
     pub(crate) fn renew(&mut self, plan: &Plan, texts: &Texts) -> Secured {
-        self.read(plan, &HashMap::new(), texts)
+        self.read(plan.listeners(), plan.services(), &HashMap::new(), texts)
     }
 
     /// What is wrong with files whose last good version is in use.

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_plan::listener::Listener;
-use waypost_plan::service::ServiceId;
+use waypost_plan::service::{Service, ServiceId};
 use waypost_plan::{Plan, PlanBuilder};
 use waypost_wire::path::{EncodedSlash, PathOptions};
 
@@ -41,6 +42,13 @@ pub(crate) struct Meaning {
     pub(crate) files: Vec<(Box<str>, Span)>,
 }
 
+/// What there is of a plan that is none: enough to look at the files that are named in it.
+pub(crate) struct Fragments {
+    pub(crate) listeners: Vec<Arc<Listener>>,
+    pub(crate) services: Vec<Arc<Service>>,
+    pub(crate) files: Vec<(Box<str>, Span)>,
+}
+
 /// Where a route stands.
 pub(crate) struct RouteSpans {
     /// Its name.
@@ -70,10 +78,10 @@ struct Context<'c> {
     files: Vec<(Box<str>, Span)>,
 }
 
-/// The plan that `document` means. `None` when it means none, or when `problems` has errors already.
+/// The plan that `document` means. Fragments of one when it means none, or when `problems` has errors already.
 ///
 /// `resolves` says whether all names are known: not when a file could not be read at all.
-pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -> Option<Meaning> {
+pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -> Result<Meaning, Fragments> {
     let mut context = Context {
         problems,
         builder: PlanBuilder::default(),
@@ -109,21 +117,26 @@ pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -
         files,
         ..
     } = context;
+    let fragments = Fragments {
+        listeners: builder.listeners().to_vec(),
+        services: builder.services().to_vec(),
+        files,
+    };
     if problems.has_errors() {
-        return None;
+        return Err(fragments);
     }
     match builder.build() {
-        Ok(plan) => Some(Meaning {
+        Ok(plan) => Ok(Meaning {
             plan,
             routes,
             tests,
-            files,
+            files: fragments.files,
         }),
         Err(error) => {
             problems
                 .add(Code::NoListeners, Span::start_of(0), error.to_string())
                 .help("add `listeners: [{ bind: 0.0.0.0:8080 }]`");
-            None
+            Err(fragments)
         }
     }
 }

@@ -58,10 +58,11 @@ impl Control {
             let dials = self.state.dials.clone();
             self.state.store_dials(&dials)
         });
+        // Who reads the line may ask for the status at once.
+        self.report_state();
         if mended.is_ok() {
             eprint("the state can be written again\n");
         }
-        self.report_state();
     }
 
     /// Stores the revision that a start serves, as far as that is possible.

@@ -596,3 +596,16 @@ fn a_key_with_a_password_is_named_as_such() {
     );
     assert!(output.stdout.contains("waypost.yaml:1:"), "{}", output.stdout);
 }
+
+#[test]
+fn a_mistake_in_the_text_hides_none_in_the_files_that_it_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = "listeners:\n  - bind: 127.0.0.1:8443\n    tls: { certificates: [{ cert: no.crt, key: no.key }] }\n\
+                  services: { a: { endpoints: [http://127.0.0.1:1], tls: { ca: none.crt } } }\n\
+                  routes: [{ name: a, mach: {}, to: a }]\n";
+    std::fs::write(directory.path().join("waypost.yaml"), config).unwrap();
+    let said = waypost_in(directory.path(), &["check"]).expect(1).stdout;
+    for part in ["error[unknown-key]", "`no.crt`", "error[unreadable-file]"] {
+        assert!(said.contains(part), "{part} is missing in\n{said}");
+    }
+}
