@@ -7,13 +7,15 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command;
+use crate::programs::{self, Running, Service};
 
 /// Where the counts are kept.
 const KEPT: &str = "bench/instructions.txt";
@@ -95,49 +97,24 @@ fn read_kept(path: &Path) -> Result<HashMap<String, u64>> {
         .collect()
 }
 
-/// A program that ends when this is dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Instructions for each request, of everything that is counted.
 fn count() -> Result<Vec<(&'static str, u64)>> {
-    command::run(&mut command::cargo([
-        "build",
-        "--release",
-        "--package",
-        "waypost",
-        "--package",
-        "waypost-bench",
-    ]))?;
-    let programs = command::root().join("target/release");
+    programs::build()?;
     let folder = command::root().join("target/instructions");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
 
-    let mut service = Running(
-        Command::new(programs.join("service"))
-            .stdout(Stdio::piped())
-            .spawn()?,
-    );
-    let output = service.0.stdout.take().context("its output is piped")?;
-    let mut address = String::new();
-    BufReader::new(output).read_line(&mut address)?;
-    fs::write(folder.join("waypost.yaml"), config(address.trim()))?;
+    let service = Service::start(&mut Command::new(programs::release("service")))?;
+    fs::write(folder.join("waypost.yaml"), config(service.address))?;
 
     let profile = folder.join("profile");
     let mut gateway = Running(
         Command::new("valgrind")
             .args(["--tool=callgrind", "--instr-atstart=no", "--quiet"])
             .arg(format!("--callgrind-out-file={}", profile.display()))
-            .arg(programs.join("waypost"))
+            .arg(programs::release("waypost"))
             .arg("run")
             .arg(folder.join("waypost.yaml"))
             .stderr(Stdio::piped())
@@ -162,7 +139,7 @@ fn count() -> Result<Vec<(&'static str, u64)>> {
     let id = gateway.0.id().to_string();
     let ask = |requests: u64| {
         let words = ["1", "1", &requests.to_string(), &ROUTES.to_string()].map(str::to_owned);
-        let mut load = Command::new(programs.join("load"));
+        let mut load = Command::new(programs::release("load"));
         load.args(["paced", &listening]).args(words);
         let seen = command::output(&mut load)?;
         let whole = format!("{{\"requests\":{requests},");
@@ -194,7 +171,7 @@ fn count() -> Result<Vec<(&'static str, u64)>> {
     counted.collect()
 }
 
-fn config(service: &str) -> String {
+fn config(service: SocketAddr) -> String {
     let mut text = format!(
         "listeners: [{{ bind: 127.0.0.1:0 }}]\nadmin: off\nworkers: 1\n\
          services: {{ service: {{ endpoints: [http://{service}] }} }}\nroutes:\n"

@@ -7,6 +7,7 @@ mod fuzz;
 mod instructions;
 mod licences;
 mod lint;
+mod programs;
 mod system;
 mod test;
 mod words;

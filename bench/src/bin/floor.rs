@@ -282,13 +282,7 @@ fn write_request(
     for word in [head.method.unwrap_or("GET"), " ", path, " HTTP/1.1\r\n"] {
         out.extend_from_slice(word.as_bytes());
     }
-    let mut body_len = 0;
-    for field in &*head.headers {
-        if field.name.eq_ignore_ascii_case("content-length") {
-            body_len = message::number(field.value);
-        }
-        write_field(field, out);
-    }
+    let body_len = write_fields(head.headers, out);
     out.extend_from_slice(b"x-forwarded-for: ");
     out.extend_from_slice(client);
     out.extend_from_slice(b"\r\nx-forwarded-proto: http\r\n\r\n");
@@ -304,25 +298,24 @@ fn write_answer(bytes: &[u8], out: &mut Vec<u8>) -> io::Result<Written> {
     let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
     out.extend_from_slice(line);
     out.push(b'\n');
-    let mut body_len = 0;
-    for field in &*head.headers {
-        if field.name.eq_ignore_ascii_case("content-length") {
-            body_len = message::number(field.value);
-        }
-        write_field(field, out);
-    }
+    let body_len = write_fields(head.headers, out);
     out.extend_from_slice(b"\r\n");
     Ok(Some((len, body_len, None)))
 }
 
-fn write_field(field: &httparse::Header<'_>, out: &mut Vec<u8>) {
-    let is_hop_by_hop = ["connection", "keep-alive", "upgrade", "te"]
-        .iter()
-        .any(|name| field.name.eq_ignore_ascii_case(name));
-    if !is_hop_by_hop {
-        out.extend_from_slice(field.name.as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(field.value);
-        out.extend_from_slice(b"\r\n");
+/// Writes the fields that travel on; the length of the body that they announce.
+fn write_fields(fields: &[httparse::Header<'_>], out: &mut Vec<u8>) -> usize {
+    let mut body_len = 0;
+    for field in fields {
+        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+        if is("content-length") {
+            body_len = message::number(field.value);
+        }
+        if !["connection", "keep-alive", "upgrade", "te"].into_iter().any(is) {
+            for part in [field.name.as_bytes(), b": ", field.value, b"\r\n"] {
+                out.extend_from_slice(part);
+            }
+        }
     }
+    body_len
 }

@@ -10,8 +10,9 @@ use serde::Deserialize;
 
 use crate::bench::contender::Running;
 use crate::bench::layout::{Kind, Layout};
-use crate::bench::machine::{LOAD_CORE, Machine, pinned, release};
+use crate::bench::machine::{LOAD_CORE, Machine, pinned};
 use crate::command;
+use crate::programs::release;
 
 /// What asks, and for what.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +62,9 @@ pub(crate) struct Seen {
     pub(crate) p99_us: u64,
     #[serde(default)]
     pub(crate) p999_us: u64,
+    /// Only of the loads of this workspace.
+    #[serde(default)]
+    pub(crate) max_us: u64,
     /// Connections that went on with a session they had before.
     pub(crate) resumed: Option<u64>,
 }
@@ -238,6 +242,7 @@ fn seen_by_h2load(output: &str, log: &str, seconds: f64) -> Result<Seen> {
         p50_us: at(0.5),
         p99_us: at(0.99),
         p999_us: at(0.999),
+        max_us: at(1.0),
         resumed: None,
     })
 }

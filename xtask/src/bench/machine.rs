@@ -3,16 +3,16 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::bench::contender::{Contender, Peer};
 use crate::bench::options::Options;
 use crate::command;
+use crate::programs::{self, Service, release};
 
 /// The core that gateways run on, one at a time.
 pub(crate) const GATEWAY_CORE: usize = 0;
@@ -42,12 +42,6 @@ pub(crate) struct Machine {
     programs: Vec<(Peer, PathBuf, String)>,
 }
 
-/// A service that runs; it ends when this is dropped.
-pub(crate) struct Service {
-    pub(crate) address: SocketAddr,
-    child: Child,
-}
-
 impl Machine {
     /// Builds and installs what is missing, and starts the services.
     pub(crate) fn set_up(options: &Options) -> Result<Self> {
@@ -55,14 +49,7 @@ impl Machine {
             std::thread::available_parallelism()?.get() > LOAD_CORE,
             "a benchmark needs two cores: one for the gateway, one for load and service"
         );
-        command::run(&mut command::cargo([
-            "build",
-            "--release",
-            "--package",
-            "waypost",
-            "--package",
-            "waypost-bench",
-        ]))?;
+        programs::build()?;
         install_programs()?;
         let target = command::root().join("target/bench");
         let folder = target.join("run");
@@ -81,8 +68,8 @@ impl Machine {
         }
         Ok(Self {
             folder,
-            service: Service::start("service")?,
-            call_service: Service::start("call-service")?,
+            service: service("service")?,
+            call_service: service("call-service")?,
             certificate,
             key,
             programs,
@@ -158,31 +145,6 @@ impl Machine {
     }
 }
 
-impl Service {
-    fn start(name: &str) -> Result<Self> {
-        let program = release(name);
-        let mut child = pinned(LOAD_CORE, [&program])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("could not start {}", program.display()))?;
-        let output = child.stdout.take().context("its output is piped")?;
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        Ok(Self {
-            address: line.trim().parse()?,
-            child,
-        })
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A command that stays on `core`.
 pub(crate) fn pinned(core: usize, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = Command::new("taskset");
@@ -190,9 +152,8 @@ pub(crate) fn pinned(core: usize, words: impl IntoIterator<Item = impl AsRef<OsS
     command
 }
 
-/// A program of this workspace.
-pub(crate) fn release(name: &str) -> PathBuf {
-    command::root().join("target/release").join(name)
+fn service(name: &str) -> Result<Service> {
+    Service::start(&mut pinned(LOAD_CORE, [release(name)]))
 }
 
 fn install_programs() -> Result<()> {

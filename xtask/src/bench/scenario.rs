@@ -8,7 +8,6 @@ use crate::bench::machine::Machine;
 use crate::bench::options::Options;
 use crate::bench::process::Usage;
 use crate::bench::report::{Row, Section};
-use crate::bench::special;
 use crate::bench::statistics::Spread;
 
 /// How long a gateway is asked before it is measured: connections are opened, memory has grown.
@@ -111,7 +110,7 @@ impl Cpu {
                 let turn = self.turn(machine, &running[at], options)?;
                 turns[at].push(turn);
             }
-            special::show_round(round, &running, &turns);
+            show_round(round, &running, &turns);
         }
         let mut rows = Vec::new();
         for (one, own) in running.iter().zip(&turns) {
@@ -152,3 +151,13 @@ impl Cpu {
 
 /// All peers but the floor, as far as they can.
 pub(crate) const GATEWAYS: [Peer; 4] = [Peer::Nginx, Peer::Haproxy, Peer::Envoy, Peer::Traefik];
+
+/// Shows what a round gave, so that one sees how steady it is.
+fn show_round(round: usize, running: &[Running], turns: &[Vec<Turn>]) {
+    let figures: Vec<String> = running
+        .iter()
+        .zip(turns)
+        .filter_map(|(one, own)| Some(format!("{} {:.1} µs", one.contender.label, own.last()?.cpu_us)))
+        .collect();
+    eprintln!("   round {}: {}", round + 1, figures.join(", "));
+}

@@ -10,14 +10,15 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, Stream};
 
 use crate::client;
+use crate::latencies::Latencies;
 
 /// What one of the clients saw.
 #[derive(Default)]
 struct Seen {
-    full: u64,
-    resumed: u64,
-    failed: u64,
-    latencies: Vec<Duration>,
+    full: usize,
+    resumed: usize,
+    failed: usize,
+    latencies: Latencies,
 }
 
 pub(crate) fn run(
@@ -45,7 +46,7 @@ pub(crate) fn run(
                         Ok(_) => seen.full += 1,
                         Err(_) => seen.failed += 1,
                     }
-                    seen.latencies.push(asked.elapsed());
+                    seen.latencies.add(asked.elapsed());
                 }
                 seen
             })
@@ -59,22 +60,9 @@ pub(crate) fn run(
         all.failed += seen.failed;
         all.latencies.extend(seen.latencies);
     }
-    all.latencies.sort_unstable();
-    let at = |share: f64| {
-        let place = (all.latencies.len() as f64 * share) as usize;
-        let latency = all.latencies.get(place).or(all.latencies.last());
-        latency.map_or(0, Duration::as_micros)
-    };
-    let requests = all.full + all.resumed;
-    println!(
-        "{{\"requests\":{requests},\"seconds\":{},\"errors\":{},\"resumed\":{},\"p50_us\":{},\"p99_us\":{},\"p999_us\":{}}}",
-        began.elapsed().as_secs_f64(),
-        all.failed,
-        all.resumed,
-        at(0.5),
-        at(0.99),
-        at(0.999),
-    );
+    let resumed = format!(",\"resumed\":{}", all.resumed);
+    all.latencies
+        .print(all.full + all.resumed, began, all.failed, &resumed);
     Ok(())
 }
 

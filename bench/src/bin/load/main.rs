@@ -4,6 +4,7 @@
 mod client;
 mod handshakes;
 mod idle;
+mod latencies;
 mod paced;
 
 use std::net::SocketAddr;

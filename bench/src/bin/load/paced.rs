@@ -14,6 +14,7 @@ use waypost_bench::message;
 use waypost_bench::poller::{Poller, unless_blocked};
 
 use crate::client;
+use crate::latencies::Latencies;
 
 /// How long answers are waited for after the last request.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,12 +43,8 @@ pub(crate) fn run(pace: &Pace) -> Result<()> {
     let mut poller = Poller::new()?;
     let mut connections = Vec::new();
     for at in 0..pace.connections {
-        let socket = TcpStream::connect(pace.address)?;
-        socket.set_nodelay(true)?;
-        socket.set_nonblocking(true)?;
-        poller.add(&socket, at as u64)?;
         connections.push(Connection {
-            socket,
+            socket: connect(pace.address, at as u64, &poller)?,
             received: vec![0; 16 << 10],
             filled: 0,
             due: None,
@@ -63,7 +60,7 @@ pub(crate) fn run(pace: &Pace) -> Result<()> {
     let mut sent = 0;
     let mut waiting: VecDeque<Instant> = VecDeque::new();
     let mut free: VecDeque<usize> = (0..connections.len()).collect();
-    let mut latencies: Vec<Duration> = Vec::new();
+    let mut latencies = Latencies::default();
     let mut failed = 0_u32;
     let mut ready: Vec<u64> = Vec::new();
     let mut turn = 0;
@@ -98,7 +95,7 @@ pub(crate) fn run(pace: &Pace) -> Result<()> {
                 Ok(false) => {}
                 Ok(true) => {
                     if let Some(due) = connection.due.take() {
-                        latencies.push(due.elapsed());
+                        latencies.add(due.elapsed());
                         free.push_back(at);
                     }
                 }
@@ -107,11 +104,7 @@ pub(crate) fn run(pace: &Pace) -> Result<()> {
                     if connection.due.take().is_some() {
                         failed += 1;
                     }
-                    let socket = TcpStream::connect(pace.address)?;
-                    socket.set_nodelay(true)?;
-                    socket.set_nonblocking(true)?;
-                    poller.add(&socket, number)?;
-                    connection.socket = socket;
+                    connection.socket = connect(pace.address, number, &poller)?;
                     connection.filled = 0;
                     if !free.contains(&at) {
                         free.push_back(at);
@@ -121,25 +114,18 @@ pub(crate) fn run(pace: &Pace) -> Result<()> {
         }
     }
     let unanswered = total - latencies.len() as u32 - failed;
-    latencies.sort_unstable();
-    let at = |share: f64| {
-        let place = (latencies.len() as f64 * share) as usize;
-        latencies
-            .get(place)
-            .or(latencies.last())
-            .map_or(0, Duration::as_micros)
-    };
-    println!(
-        "{{\"requests\":{},\"seconds\":{},\"errors\":{},\"p50_us\":{},\"p99_us\":{},\"p999_us\":{},\"max_us\":{}}}",
-        latencies.len(),
-        began.elapsed().as_secs_f64(),
-        failed + unanswered,
-        at(0.5),
-        at(0.99),
-        at(0.999),
-        at(1.0),
-    );
+    let answered = latencies.len();
+    latencies.print(answered, began, (failed + unanswered) as usize, "");
     Ok(())
+}
+
+/// A connection that does not block, and that the poller knows under this number.
+fn connect(address: SocketAddr, number: u64, poller: &Poller) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(address)?;
+    socket.set_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    poller.add(&socket, number)?;
+    Ok(socket)
 }
 
 impl Connection {

@@ -284,6 +284,36 @@ fn crowded_text() -> impl Strategy<Value = String> {
     })
 }
 
+/// Whether table, reference and explain agree on which route takes each request.
+fn agree(text: &str, requests: &[String]) -> Result<(), TestCaseError> {
+    let routes = testing::routes(text);
+    let table = Table::new(routes.clone()).unwrap();
+    let mut scratch = Scratch::new();
+    for request in requests {
+        let asked = testing::request(request);
+        let found = table.find(&asked.request(), &mut scratch);
+        prop_assert_eq!(
+            found,
+            reference::find(&routes, &asked.request()),
+            "{} on\n{}",
+            request,
+            text
+        );
+        for scope in [Scope::HostCovers, Scope::All] {
+            let first = table
+                .explain(&asked.request(), scope)
+                .into_iter()
+                .find(|considered| considered.failed.is_none())
+                .map(|considered| Found {
+                    route: considered.route,
+                    alternative: considered.alternative,
+                });
+            prop_assert_eq!(found, first, "{} on\n{}", request, text);
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -292,36 +322,14 @@ proptest! {
         text in table_text(0..12),
         requests in prop::collection::vec(request(), 12),
     ) {
-        let routes = testing::routes(&text);
-        let table = Table::new(routes.clone()).unwrap();
-        let mut scratch = Scratch::new();
-        for request in requests {
-            let asked = testing::request(&request);
-            let found = table.find(&asked.request(), &mut scratch);
-            prop_assert_eq!(found, reference::find(&routes, &asked.request()), "{} on\n{}", request, text);
-            for scope in [Scope::HostCovers, Scope::All] {
-                let first = table
-                    .explain(&asked.request(), scope)
-                    .into_iter()
-                    .find(|considered| considered.failed.is_none())
-                    .map(|considered| Found { route: considered.route, alternative: considered.alternative });
-                prop_assert_eq!(found, first, "{} on\n{}", request, text);
-            }
-        }
+        agree(&text, &requests)?;
     }
 
     #[test]
-    fn crowded_tables_and_reference_agree(
+    fn crowded_tables_reference_and_explain_agree(
         text in crowded_text(),
         requests in prop::collection::vec(request(), 12),
     ) {
-        let routes = testing::routes(&text);
-        let table = Table::new(routes.clone()).unwrap();
-        let mut scratch = Scratch::new();
-        for request in requests {
-            let asked = testing::request(&request);
-            let found = table.find(&asked.request(), &mut scratch);
-            prop_assert_eq!(found, reference::find(&routes, &asked.request()), "{} on\n{}", request, text);
-        }
+        agree(&text, &requests)?;
     }
 }

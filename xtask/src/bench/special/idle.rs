@@ -66,9 +66,11 @@ fn each(machine: &Machine, contender: Contender) -> Result<f64> {
     let output = load.stdout.take().context("its output is piped")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
+    let all = format!("{{\"connections\":{CONNECTIONS}}}");
+    ensure!(line.trim() == all, "not all connections were accepted: {line}");
     let after = running.usage()?.resident_kib;
     // The end of its input is the end of the load.
     drop(load.stdin.take());
-    ensure!(load.wait()?.success(), "not all connections were accepted");
+    ensure!(load.wait()?.success(), "the load failed");
     Ok(after.saturating_sub(before) as f64 / CONNECTIONS as f64)
 }

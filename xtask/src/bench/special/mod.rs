@@ -13,21 +13,10 @@ use anyhow::{Result, ensure};
 
 use crate::bench::contender::Running;
 use crate::bench::layout::{Kind, Layout};
-use crate::bench::scenario::Turn;
 
 /// How long a config may take until it is in force.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-
-/// Shows what a round gave, so that one sees how steady it is.
-pub(crate) fn show_round(round: usize, running: &[Running], turns: &[Vec<Turn>]) {
-    let figures: Vec<String> = running
-        .iter()
-        .zip(turns)
-        .filter_map(|(one, own)| Some(format!("{} {:.1} µs", one.contender.label, own.last()?.cpu_us)))
-        .collect();
-    eprintln!("   round {}: {}", round + 1, figures.join(", "));
-}
 
 /// A config that differs from that of `layout` in one route more.
 fn changed(layout: Layout, times: usize) -> Layout {

@@ -1,0 +1,58 @@
+//! The programs of this workspace that other commands run.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use crate::command;
+
+/// Builds the gateway and what runs beside it, as for a release.
+pub(crate) fn build() -> Result<()> {
+    command::run(&mut command::cargo([
+        "build",
+        "--release",
+        "--package",
+        "waypost",
+        "--package",
+        "waypost-bench",
+    ]))
+}
+
+/// One of them.
+pub(crate) fn release(name: &str) -> PathBuf {
+    command::root().join("target/release").join(name)
+}
+
+/// A program that ends when this is dropped.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A service that runs; it ends when this is dropped.
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
+    _running: Running,
+}
+
+impl Service {
+    /// Starts what `command` says, which prints its address.
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut running = Running(started.context("a service does not start")?);
+        let output = running.0.stdout.take().context("its output is piped")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        Ok(Self {
+            address: line.trim().parse().context("a service names no address")?,
+            _running: running,
+        })
+    }
+}
