@@ -219,13 +219,21 @@ impl Running {
         &self.folder
     }
 
-    /// Writes its configuration anew for another layout, in one move.
-    pub(crate) fn rewrite(&self, layout: &Layout) -> Result<()> {
-        for template in self.contender.peer.templates(layout) {
+    /// Its configuration for another layout: each file's name, and what is in it.
+    pub(crate) fn configuration(&self, layout: &Layout) -> Result<Vec<(String, String)>> {
+        let files = self.contender.peer.templates(layout).into_iter().map(|template| {
             let text = render(&template, layout, &self.machine, self.address, &self.folder)?;
+            Ok((template, text))
+        });
+        files.collect()
+    }
+
+    /// Puts another configuration in the place of its own, each file in one move.
+    pub(crate) fn rewrite(&self, configuration: &[(String, String)]) -> Result<()> {
+        for (name, text) in configuration {
             let next = self.folder.join("next");
             fs::write(&next, text)?;
-            fs::rename(&next, self.folder.join(&template))?;
+            fs::rename(&next, self.folder.join(name))?;
         }
         Ok(())
     }
