@@ -1,14 +1,17 @@
 //! What the API and the owner of the gateway share.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::thread;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use waypost_proxy::gateway::{Notice, View};
+use waypost_proxy::priority::give_way;
 
 use crate::command::Command;
 use crate::events::{Events, What};
@@ -149,15 +152,29 @@ impl Shared {
         }
     }
 
-    /// Notes the counts now and then, for as long as the process lives.
-    pub async fn keep_history(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(crate::stats::INTERVAL).await;
-            if let Ok(view) = self.view() {
-                let reading = view.metrics().read();
-                self.history().note(Instant::now(), reading);
+    /// Notes the counts now and then, for as long as there is anybody to ask for them.
+    ///
+    /// To read those of 10,000 routes takes some milliseconds, so it has a thread of its own, which gives way to requests.
+    ///
+    /// # Errors
+    /// When there cannot be one more thread.
+    pub fn keep_history(self: &Arc<Self>) -> io::Result<()> {
+        let shared = Arc::downgrade(self);
+        let thread = thread::Builder::new().name("history".to_owned());
+        thread.spawn(move || {
+            give_way();
+            loop {
+                thread::sleep(crate::stats::INTERVAL);
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
+                if let Ok(view) = shared.view() {
+                    let reading = view.metrics().read();
+                    shared.history().note(Instant::now(), reading);
+                }
             }
-        }
+        })?;
+        Ok(())
     }
 
     /// Forgets which endpoints of these services rest: they have gone, or begin anew.

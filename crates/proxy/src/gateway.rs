@@ -22,6 +22,7 @@ use crate::discovery;
 use crate::endpoints::ServiceState;
 use crate::generation::{Generation, ListenerId};
 use crate::metrics::Metrics;
+use crate::reclaim::Reclaimer;
 use crate::sockets;
 use crate::worker::{self, Command, Handle, Listening, Shared, complain};
 
@@ -33,9 +34,6 @@ const RESOLVE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long the last lines of the access log may take; a destination that blocks must not keep the gateway.
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often it is looked whether a replaced generation is still in use.
-const BURY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How many notices wait to be taken; what goes beyond is not told.
 const NOTICES_WAITING: usize = 1024;
@@ -52,6 +50,7 @@ pub struct Gateway {
     control: Runtime,
     resolver: Option<JoinHandle<()>>,
     log: Option<Writer>,
+    reclaimer: Reclaimer,
 }
 
 /// A look at a running data plane, for whoever only wants to know.
@@ -101,7 +100,7 @@ pub enum ApplyError {
         /// Why.
         error: io::Error,
     },
-    /// A worker or the log's writer cannot be started.
+    /// A worker, the log's writer, or who lets go of what was replaced cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(io::Error),
 }
@@ -144,12 +143,14 @@ impl Gateway {
         let (log, rings) = Writer::start(count, settings.access_log, complain).map_err(ApplyError::Thread)?;
         let (sender, notices) = mpsc::channel(NOTICES_WAITING);
         let descriptors = descriptors();
+        let reclaimer = Reclaimer::start().map_err(ApplyError::Thread)?;
         let shared = Shared {
             generations: Arc::clone(&generations),
             connections_max: descriptors.clients,
             idle_max: descriptors.idle.div_ceil(count),
             connections_open: Arc::new(AtomicUsize::new(0)),
             notices: sender,
+            reclaimer: reclaimer.clone(),
         };
         let (metrics, recorders) = Metrics::new(count);
         let connections_open = Arc::clone(&shared.connections_open);
@@ -170,6 +171,7 @@ impl Gateway {
             control,
             resolver: None,
             log: Some(log),
+            reclaimer,
         };
         let listened = gateway.accept_on(opened);
         gateway.keep_resolved();
@@ -231,7 +233,7 @@ impl Gateway {
         }
         self.keep_resolved();
         self.metrics.retain(self.generation().plan());
-        self.control.spawn(bury(before));
+        self.reclaimer.generation(before);
         Ok(listened)
     }
 
@@ -383,14 +385,6 @@ fn complain_of_names(unresolved: &[String]) {
             "and {} more names do not resolve",
             unresolved.len() - SHOWN
         ));
-    }
-}
-
-/// Waits until nobody serves by a replaced generation, then drops it here: to free a table of 100,000 routes
-/// would hold up a worker.
-async fn bury(generation: Arc<Generation>) {
-    while Arc::strong_count(&generation) > 1 {
-        tokio::time::sleep(BURY_INTERVAL).await;
     }
 }
 

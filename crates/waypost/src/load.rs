@@ -1,7 +1,7 @@
 //! From texts to a generation whose tests hold.
 
 use waypost_config::diagnostic::{Code, Diagnostic, diagnostic};
-use waypost_config::{Loaded, render};
+use waypost_config::{Loaded, Refused, render};
 use waypost_plan::test_case::{Arms, TestCase};
 use waypost_proxy::explain::{Answer, Question, explain};
 use waypost_proxy::generation::Generation;
@@ -42,25 +42,63 @@ pub(crate) fn load(texts: &Texts) -> Result<Loaded, Vec<Diagnostic>> {
     waypost_config::load(&texts.sources, texts.kind, &|name| std::env::var(name).ok())
 }
 
-/// Reads the texts and the files that they name, and runs their tests; nothing with an error or a failing test gets
-/// through.
+/// Texts that have been read, but not yet the files that they name.
+#[derive(Debug)]
+pub(crate) struct Read {
+    loaded: Loaded,
+    generation: Generation,
+    /// Its failing tests.
+    failures: Vec<Diagnostic>,
+}
+
+/// Texts that come to nothing.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// They have errors.
+    Refused(Refused),
+    /// Their routes cannot be compiled.
+    Uncompiled(Vec<Diagnostic>),
+}
+
+/// Reads the texts, and runs their tests. Of all that is done before a config is in force, this takes long.
+///
+/// # Errors
+/// When the texts have errors.
+pub(crate) fn read(texts: &Texts) -> Result<Read, Unread> {
+    let env = |name: &str| std::env::var(name).ok();
+    let loaded = waypost_config::load_or_refuse(&texts.sources, texts.kind, &env).map_err(Unread::Refused)?;
+    let generation = compile(&loaded).map_err(Unread::Uncompiled)?;
+    let failures = failures(&loaded, &run_tests(&generation));
+    Ok(Read {
+        loaded,
+        generation,
+        failures,
+    })
+}
+
+/// Reads the files that the texts name; nothing with an error or a failing test gets through.
 ///
 /// # Errors
 /// All diagnostics, failing tests among them.
-pub(crate) fn check(texts: &Texts, secrets: &mut Secrets) -> Result<Checked, Vec<Diagnostic>> {
-    let env = |name: &str| std::env::var(name).ok();
-    let loaded = match waypost_config::load_or_refuse(&texts.sources, texts.kind, &env) {
-        Ok(loaded) => loaded,
-        Err(refused) => {
+pub(crate) fn finish(
+    read: Result<Read, Unread>,
+    texts: &Texts,
+    secrets: &mut Secrets,
+) -> Result<Checked, Vec<Diagnostic>> {
+    let Read {
+        loaded,
+        generation,
+        failures,
+    } = read.map_err(|unread| match unread {
+        Unread::Refused(refused) => {
             // A mistake in the text does not hide one in a file that it names.
             let in_files = secrets.examine(&refused, texts);
             let mut diagnostics = refused.diagnostics;
             diagnostics.extend(in_files);
-            return Err(diagnostics);
+            diagnostics
         }
-    };
-    let generation = compile(&loaded)?;
-    let failures = failures(&loaded, &run_tests(&generation));
+        Unread::Uncompiled(diagnostics) => diagnostics,
+    })?;
     let secured = secrets.secure(&loaded, texts);
     let mut diagnostics = loaded.warnings;
     diagnostics.extend(failures);
@@ -73,6 +111,14 @@ pub(crate) fn check(texts: &Texts, secrets: &mut Secrets) -> Result<Checked, Vec
         warnings: diagnostics,
         watch: secured.watch,
     })
+}
+
+/// Reads the texts and the files that they name, and runs their tests.
+///
+/// # Errors
+/// All diagnostics, failing tests among them.
+pub(crate) fn check(texts: &Texts, secrets: &mut Secrets) -> Result<Checked, Vec<Diagnostic>> {
+    finish(read(texts), texts, secrets)
 }
 
 /// The generation of a plan.

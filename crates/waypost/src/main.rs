@@ -12,6 +12,7 @@ mod config;
 mod control;
 mod demo;
 mod explain;
+mod in_good_time;
 mod load;
 mod output;
 mod remote;

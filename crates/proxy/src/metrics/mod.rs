@@ -27,6 +27,8 @@ pub(crate) use crate::metrics::recorder::{Meters, Recorder, Side};
 pub struct Metrics {
     announced: Mutex<Announced>,
     workers: Vec<Arc<WorkerCells>>,
+    /// Where to tell each worker what is read no more.
+    gone: Vec<Sender<Gone>>,
 }
 
 /// The names of a route and of a service that it leads to.
@@ -45,6 +47,13 @@ struct Announced {
 enum Cells {
     Request(Arc<RequestCells>),
     Service(Arc<ServiceCells>),
+}
+
+/// Cells that are read no more.
+#[derive(Debug, Clone)]
+enum Gone {
+    Request(RouteAndService),
+    Service(Arc<str>),
 }
 
 /// What one worker counts of the requests of one route that went to one service.
@@ -213,7 +222,12 @@ impl Metrics {
     /// Metrics for `workers` workers, with what each of them counts by.
     pub(crate) fn new(workers: usize) -> (Arc<Self>, Vec<Recorder>) {
         let (sender, inbox): (Sender<Cells>, _) = mpsc::channel();
-        let recorders: Vec<Recorder> = (0..workers).map(|_| Recorder::new(sender.clone())).collect();
+        let (gone, recorders): (Vec<_>, Vec<Recorder>) = (0..workers)
+            .map(|_| {
+                let (gone, told) = mpsc::channel();
+                (gone, Recorder::new(sender.clone(), told))
+            })
+            .unzip();
         let metrics = Self {
             announced: Mutex::new(Announced {
                 inbox,
@@ -221,6 +235,7 @@ impl Metrics {
                 services: BTreeMap::new(),
             }),
             workers: recorders.iter().map(Recorder::worker_cells).collect(),
+            gone,
         };
         (Arc::new(metrics), recorders)
     }
@@ -290,27 +305,35 @@ impl Metrics {
         let services: HashSet<&str> = plan.services().iter().map(|service| &*service.name).collect();
         let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         announced.take_in();
-        announced.requests.retain(|(route, service), cells| {
-            let stays = pairs.contains(&(&**route, &**service));
+        announced.requests.retain(|key, cells| {
+            let stays = pairs.contains(&(&*key.0, &*key.1));
             if !stays {
-                retire(cells.iter().map(|cells| &cells.retired));
+                self.retire(
+                    cells.iter().map(|cells| &cells.retired),
+                    &Gone::Request(key.clone()),
+                );
             }
             stays
         });
         announced.services.retain(|service, cells| {
             let stays = services.contains(&**service);
             if !stays {
-                retire(cells.iter().map(|cells| &cells.retired));
+                let gone = Gone::Service(Arc::clone(service));
+                self.retire(cells.iter().map(|cells| &cells.retired), &gone);
             }
             stays
         });
     }
-}
 
-/// Tells the workers that these cells are read no more.
-fn retire<'c>(flags: impl Iterator<Item = &'c AtomicBool>) {
-    for retired in flags {
-        retired.store(true, Ordering::Relaxed);
+    /// Tells the workers that these cells are read no more.
+    fn retire<'c>(&self, flags: impl Iterator<Item = &'c AtomicBool>, gone: &Gone) {
+        for retired in flags {
+            retired.store(true, Ordering::Relaxed);
+        }
+        for worker in &self.gone {
+            // Nobody listens only when the worker has ended.
+            let _ = worker.send(gone.clone());
+        }
     }
 }
 

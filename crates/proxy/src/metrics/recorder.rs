@@ -3,22 +3,24 @@
 use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use waypost_plan::Plan;
 use waypost_plan::route::Action;
 use waypost_plan::service::ServiceId;
 
 use crate::answer::{Failure, REASONS};
 use crate::metrics::histogram::Part;
-use crate::metrics::{Cells, Mirrored, RequestCells, RouteAndService, ServiceCells, WorkerCells};
+use crate::metrics::{Cells, Gone, Mirrored, RequestCells, RouteAndService, ServiceCells, WorkerCells};
 
 /// What a worker counts by.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     announce: Sender<Cells>,
+    gone: Receiver<Gone>,
     own: Arc<WorkerCells>,
     requests: RefCell<HashMap<RouteAndService, Arc<RequestCells>>>,
     services: RefCell<HashMap<Arc<str>, Arc<ServiceCells>>>,
@@ -30,11 +32,14 @@ pub(crate) struct Recorder {
 /// The meters of all routes of a generation, by position.
 ///
 /// A request of one route in many finds little of what it needs in a core's cache, so the way to its cells is short.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Meters(Box<[OnceCell<Chunk>]>);
 
 /// The meters of neighbouring routes, which take memory together, once those of one are needed.
 type Chunk = Box<[OnceCell<RouteMeters>]>;
+
+/// How many cells are forgotten before requests have their turn again.
+const FORGOTTEN_AT_ONCE: usize = 256;
 
 /// How many routes are in a chunk.
 const CHUNK: usize = 64;
@@ -58,9 +63,10 @@ pub(crate) enum Side {
 }
 
 impl Recorder {
-    pub(super) fn new(announce: Sender<Cells>) -> Self {
+    pub(super) fn new(announce: Sender<Cells>, gone: Receiver<Gone>) -> Self {
         Self {
             announce,
+            gone,
             own: Arc::default(),
             requests: RefCell::default(),
             services: RefCell::default(),
@@ -115,14 +121,33 @@ impl Recorder {
             .get_or_init(|| self.request(&self.none, &self.none))
     }
 
-    /// Forgets the cells of routes and services that are gone.
-    pub(crate) fn forget_retired(&self) {
-        self.requests
-            .borrow_mut()
-            .retain(|_, cells| !cells.retired.load(Ordering::Relaxed));
-        self.services
-            .borrow_mut()
-            .retain(|_, cells| !cells.retired.load(Ordering::Relaxed));
+    /// Forgets some of the cells of routes and services that are gone; whether there may be more.
+    ///
+    /// Others may have come in their place: a route that returns is counted anew.
+    pub(crate) fn forget_retired(&self) -> bool {
+        let mut requests = self.requests.borrow_mut();
+        let mut services = self.services.borrow_mut();
+        let mut forgotten = 0;
+        for gone in self.gone.try_iter().take(FORGOTTEN_AT_ONCE) {
+            match gone {
+                Gone::Request(key) => {
+                    if let Entry::Occupied(known) = requests.entry(key)
+                        && known.get().retired.load(Ordering::Relaxed)
+                    {
+                        known.remove();
+                    }
+                }
+                Gone::Service(name) => {
+                    if let Entry::Occupied(known) = services.entry(name)
+                        && known.get().retired.load(Ordering::Relaxed)
+                    {
+                        known.remove();
+                    }
+                }
+            }
+            forgotten += 1;
+        }
+        forgotten == FORGOTTEN_AT_ONCE
     }
 
     fn request(&self, route: &Arc<str>, service: &Arc<str>) -> Arc<RequestCells> {

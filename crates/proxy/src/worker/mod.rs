@@ -32,6 +32,7 @@ use crate::link::Link;
 use crate::metrics::{Meters, Recorder, RequestCells, Side};
 use crate::mirror::Mirrors;
 use crate::pool::{IdleBudget, IdlePlace, WorkerService};
+use crate::reclaim::Reclaimer;
 pub(crate) use crate::worker::seats::Seat;
 use crate::worker::seats::Seats;
 pub(crate) use crate::worker::workspace::Workspace;
@@ -108,6 +109,8 @@ pub(crate) struct Snapshot {
     pub(crate) logs: bool,
     /// What the requests of each route are counted by.
     meters: Meters,
+    /// Who lets go of them.
+    reclaimer: Reclaimer,
 }
 
 /// What all workers start with.
@@ -120,6 +123,8 @@ pub(crate) struct Shared {
     pub(crate) connections_open: Arc<AtomicUsize>,
     /// Where to tell what happens.
     pub(crate) notices: mpsc::Sender<Notice>,
+    /// Who lets go of what was replaced.
+    pub(crate) reclaimer: Reclaimer,
 }
 
 /// Starts a worker on a thread of its own.
@@ -163,7 +168,7 @@ async fn run(
     let generation = shared.generations.load_full();
     let worker = Rc::new(Worker {
         generations: RefCell::new(Cache::new(shared.generations)),
-        snapshot: RefCell::new(Rc::new(Snapshot::new(generation))),
+        snapshot: RefCell::new(Rc::new(Snapshot::new(generation, shared.reclaimer))),
         services: RefCell::default(),
         workspaces: RefCell::default(),
         seats: Seats::default(),
@@ -217,20 +222,19 @@ async fn run(
 
 /// Closes idle connections to services in time, and forgets services that no generation has any more.
 async fn sweep(worker: Rc<Worker>) {
-    let mut swept = 0;
     loop {
         tokio::time::sleep(SWEEP).await;
-        let mut services = worker.services.borrow_mut();
-        services.retain(|_, service| !service.state().is_retired());
-        for service in services.values() {
-            service.sweep(worker.clock());
+        {
+            let mut services = worker.services.borrow_mut();
+            services.retain(|_, service| !service.state().is_retired());
+            for service in services.values() {
+                service.sweep(worker.clock());
+            }
         }
-        drop(services);
         // An idle gateway lets go of a replaced generation too.
-        let snapshot = worker.snapshot();
-        let generation = Arc::as_ptr(&snapshot.generation).addr();
-        if std::mem::replace(&mut swept, generation) != generation {
-            worker.recorder.forget_retired();
+        let _ = worker.snapshot();
+        while worker.recorder.forget_retired() {
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -249,7 +253,8 @@ impl Worker {
         let live = cache.load();
         let mut snapshot = self.snapshot.borrow_mut();
         if !Arc::ptr_eq(live, &snapshot.generation) {
-            *snapshot = Rc::new(Snapshot::new(Arc::clone(live)));
+            let reclaimer = snapshot.reclaimer.clone();
+            *snapshot = Rc::new(Snapshot::new(Arc::clone(live), reclaimer));
         }
         Rc::clone(&snapshot)
     }
@@ -380,7 +385,7 @@ impl Worker {
 }
 
 impl Snapshot {
-    fn new(generation: Arc<Generation>) -> Self {
+    fn new(generation: Arc<Generation>, reclaimer: Reclaimer) -> Self {
         let services = generation
             .services()
             .iter()
@@ -397,6 +402,7 @@ impl Snapshot {
             services,
             listeners,
             logs,
+            reclaimer,
         }
     }
 
@@ -405,5 +411,11 @@ impl Snapshot {
         self.listeners
             .iter()
             .find_map(|(other, listener)| (*other == id).then_some(listener))
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        self.reclaimer.meters(std::mem::take(&mut self.meters));
     }
 }

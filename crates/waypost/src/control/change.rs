@@ -58,7 +58,7 @@ impl Control {
         // What has changed on disk meanwhile comes first, so that it is not overwritten unseen.
         self.reload(super::reload::Because::Changed).await;
         let texts = self.changed_texts(&change)?;
-        let checked = self.checked(&texts)?;
+        let checked = self.checked(&texts).await?;
         if change.dry_run {
             return Ok(self.tried(&texts, &checked));
         }
@@ -97,7 +97,7 @@ impl Control {
         for source in &mut texts.sources {
             source.name = self.name_on_disk(file_name(&source.name));
         }
-        let checked = self.checked(&texts)?;
+        let checked = self.checked(&texts).await?;
         self.apply_texts(texts, checked, Origin::Rollback, by, None).await
     }
 
@@ -132,7 +132,7 @@ impl Control {
             pending.revision
         ));
         let texts = &pending.reverts_to;
-        let outcome = match load::check(texts, &mut self.secrets) {
+        let outcome = match self.check(texts).await {
             Ok(checked) => {
                 let provenance = Provenance::disk(Origin::Revert);
                 let reverted = self.bring_into_force(texts, checked, &provenance, None).await;
@@ -272,8 +272,8 @@ impl Control {
     }
 
     /// What `texts` come to, or what is wrong with them.
-    fn checked(&mut self, texts: &Texts) -> Result<Checked, Problem> {
-        load::check(texts, &mut self.secrets).map_err(|diagnostics| {
+    async fn checked(&mut self, texts: &Texts) -> Result<Checked, Problem> {
+        self.check(texts).await.map_err(|diagnostics| {
             let errors = diagnostics
                 .iter()
                 .filter(|diagnostic| diagnostic.is_error())

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use waypost_admin::command::{Command, ConfigTexts};
@@ -25,13 +26,15 @@ use waypost_admin::report::Report;
 use waypost_admin::server::Server;
 use waypost_admin::shared::Shared;
 use waypost_config::Kind;
+use waypost_config::diagnostic::Diagnostic;
 use waypost_proxy::gateway::Gateway;
 
 use crate::config::Texts;
 use crate::control::address::{open_admin, say_admin};
 use crate::control::disk::Recovered;
 use crate::control::stored::{first_revision, revision_view, say_what_was_found};
-use crate::load::Checked;
+use crate::in_good_time::in_good_time;
+use crate::load::{self, Checked};
 use crate::output::eprint;
 use crate::secrets::Secrets;
 use crate::state::State;
@@ -41,6 +44,11 @@ const MEND: Duration = Duration::from_secs(2);
 
 /// How often the files that the config names are looked at. One that has changed is read at the look after.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How long to read a config gives way to requests. That is several times what it takes where half of a core is free, and
+/// most are read sooner where next to nothing is.
+const READ_PATIENCE: Duration = Duration::from_millis(500);
+const READ_PATIENCE_PER_MIB: Duration = Duration::from_millis(300);
 
 /// A running gateway, and what belongs to it.
 pub(crate) struct Control {
@@ -120,7 +128,7 @@ impl Control {
         if let Some(notices) = gateway.take_notices() {
             tokio::spawn(Arc::clone(&shared).take_in(notices));
         }
-        tokio::spawn(Arc::clone(&shared).keep_history());
+        shared.keep_history().context("a thread cannot be started")?;
 
         let mut control = Self {
             path: path.to_owned(),
@@ -246,6 +254,18 @@ impl Control {
                 drop(reply.send(applied));
             }
         }
+    }
+
+    /// What `texts` come to, read without keeping requests waiting.
+    ///
+    /// # Errors
+    /// All diagnostics, when there is any error.
+    async fn check(&mut self, texts: &Texts) -> Result<Checked, Vec<Diagnostic>> {
+        let own = texts.clone();
+        let bytes: usize = texts.sources.iter().map(|source| source.text.len()).sum();
+        let patience = READ_PATIENCE + READ_PATIENCE_PER_MIB.mul_f64(bytes as f64 / f64::from(1 << 20));
+        let read = in_good_time(patience, move || load::read(&own)).await;
+        load::finish(read, texts, &mut self.secrets)
     }
 
     fn remember_good(&mut self) {

@@ -44,7 +44,7 @@ impl Control {
             return;
         }
         self.read = texts.clone();
-        match load::check(&texts, &mut self.secrets) {
+        match self.check(&texts).await {
             Ok(checked) => {
                 self.take_over(&texts, checked).await;
             }
@@ -91,7 +91,7 @@ impl Control {
         );
         eprint(&format!("waypost: {message}\n"));
         if let Some(mended) = self.without_broken_files(texts, diagnostics)
-            && let Ok(checked) = load::check(&mended, &mut self.secrets)
+            && let Ok(checked) = self.check(&mended).await
         {
             eprint("waypost: the broken files keep their last good version, the others are taken over\n");
             self.take_over(&mended, checked).await;

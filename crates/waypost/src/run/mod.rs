@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 use waypost_proxy::access_log::Lost;
 use waypost_proxy::gateway::Gateway;
+use waypost_proxy::priority::give_way;
 
 use crate::control::reload::Because;
 use crate::control::{Control, disk};
@@ -87,6 +88,8 @@ pub(crate) async fn serve(
         (owned, recovered),
     )
     .await?;
+    // The workers have started, and have the priority that this thread had.
+    give_way();
     eprint("ready\n");
     once_ready(&control)?;
 
