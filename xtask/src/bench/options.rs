@@ -12,7 +12,7 @@ usage: cargo xtask bench [--scenario NAME]… [--peer NAME]… [--quick] [--out 
   --scenario NAME   only this one; may be given several times
   --peer NAME       beside Waypost only this one (floor, nginx, haproxy, envoy, traefik); may be given several times
   --quick           few and short rounds: figures to look at, not to quote
-  --out FILE        write the report there too
+  --out FILE        write the report there too; where the file marks its place, what is in front of that stays
 
   NGINX, HAPROXY    other programs than those on the PATH, such as newer versions";
 
@@ -59,11 +59,11 @@ impl Options {
 
     /// How often the contenders take turns.
     pub(crate) fn rounds(&self) -> usize {
-        if self.quick { 3 } else { 7 }
+        if self.quick { 3 } else { 5 }
     }
 
     /// How long a turn is.
     pub(crate) fn seconds(&self) -> u32 {
-        if self.quick { 2 } else { 4 }
+        if self.quick { 2 } else { 3 }
     }
 }

@@ -12,6 +12,9 @@ use crate::bench::scenario::Unit;
 use crate::bench::statistics::Spread;
 use crate::command;
 
+/// What a file has in front of the report, when it has more than that.
+const BEGINS: &str = "<!-- From here on, this is written by `cargo xtask bench`. -->\n";
+
 /// A report that grows; what is there already is on standard output.
 pub(crate) struct Report {
     text: String,
@@ -168,9 +171,15 @@ impl Report {
         self.text.push_str(text);
     }
 
+    /// Writes it to its file, in which what stands in front of [`BEGINS`] stays.
     fn write(&self) -> Result<()> {
         if let Some(out) = &self.out {
-            fs::write(out, &self.text)?;
+            let before = fs::read_to_string(out).unwrap_or_default();
+            let text = match before.split_once(BEGINS) {
+                Some((kept, _)) => format!("{kept}{BEGINS}\n{}", self.text),
+                None => self.text.clone(),
+            };
+            fs::write(out, text)?;
         }
         Ok(())
     }
