@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::ErrorKind;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::bench::machine::Machine;
 use crate::bench::options::Options;
@@ -13,7 +14,7 @@ use crate::bench::statistics::Spread;
 use crate::command;
 
 /// What a file has in front of the report, when it has more than that.
-const BEGINS: &str = "<!-- From here on, this is written by `cargo xtask bench`. -->\n";
+const BEGINS: &str = "<!-- From here on, this is written by `cargo xtask bench`. -->";
 
 /// A report that grows; what is there already is on standard output.
 pub(crate) struct Report {
@@ -174,9 +175,12 @@ impl Report {
     /// Writes it to its file, in which what stands in front of [`BEGINS`] stays.
     fn write(&self) -> Result<()> {
         if let Some(out) = &self.out {
-            let before = fs::read_to_string(out).unwrap_or_default();
+            let before = match fs::read_to_string(out) {
+                Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+                before => before.with_context(|| format!("could not read {}", out.display()))?,
+            };
             let text = match before.split_once(BEGINS) {
-                Some((kept, _)) => format!("{kept}{BEGINS}\n{}", self.text),
+                Some((kept, _)) => format!("{kept}{BEGINS}\n\n{}", self.text),
                 None => self.text.clone(),
             };
             fs::write(out, text)?;

@@ -21,6 +21,8 @@ const LOAD_SECONDS_MAX: f64 = 1.5;
 const LATER_US_MAX: f64 = 2000.0;
 /// Far from what saturates: what is late is late because of the swap.
 const RATE: usize = 5_000;
+/// Asks for all of them within [`SECONDS`].
+const ALL_RATE: usize = 20_000;
 const CONNECTIONS: usize = 64;
 const SECONDS: f64 = 5.0;
 /// Until what it took to read a config has gone back to the system, where a gateway gives it back.
@@ -37,12 +39,14 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
         let mut cells = vec![peer.name().to_owned()];
         let seconds = running.start_time.as_secs_f64();
         thread::sleep(SETTLED);
+        let started = running.usage()?;
+        let resident = mib(started.resident_kib);
         if peer == Peer::Waypost {
-            let load = Load::Paced {
+            let at = |rate| Load::Paced {
                 connections: CONNECTIONS,
-                rate: RATE,
+                rate,
             };
-            let resident = running.usage()?.resident_kib as f64 / 1024.0;
+            let load = at(RATE);
             // To write one takes longer than to read it, so that is done before anything is measured.
             let configurations = [
                 running.configuration(&changed(LAYOUT, 0))?,
@@ -53,6 +57,10 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
             wait_for_revision(&running, before)?;
             thread::sleep(SETTLED);
             let after = running.usage()?;
+            // Each route is counted by itself from its first request on.
+            at(ALL_RATE).run(machine, &running, SECONDS)?;
+            thread::sleep(SETTLED);
+            let asked = running.usage()?;
             let (mut calm, mut swapped) = (Vec::new(), Vec::new());
             for round in 1..=options.rounds() {
                 calm.push(load.run(machine, &running, SECONDS)?.max_us);
@@ -70,8 +78,6 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
                     seen.max_us
                 );
             }
-            thread::sleep(SETTLED);
-            let counted = running.usage()?;
             let later = Spread::of(
                 calm.iter()
                     .zip(&swapped)
@@ -80,9 +86,9 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
             let ms = |latest: &[u64]| spread(Spread::of(latest.iter().map(|us| *us as f64 / 1000.0)), 2);
             cells.extend([
                 format!("{resident:.0}"),
-                format!("{:.0}", after.resident_kib as f64 / 1024.0),
-                format!("{:.0}", counted.resident_kib as f64 / 1024.0),
-                format!("{:.0}", counted.peak_kib as f64 / 1024.0),
+                format!("{:.0}", mib(started.peak_kib)),
+                format!("{:.0}", mib(after.resident_kib)),
+                format!("{:.0}", mib(asked.resident_kib)),
                 format!("{seconds:.2}"),
                 ms(&calm),
                 ms(&swapped),
@@ -100,12 +106,11 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
                 ));
             }
         } else {
-            let usage = running.usage()?;
             cells.extend([
-                format!("{:.0}", usage.resident_kib as f64 / 1024.0),
+                format!("{resident:.0}"),
+                format!("{:.0}", mib(started.peak_kib)),
                 String::new(),
                 String::new(),
-                format!("{:.0}", usage.peak_kib as f64 / 1024.0),
                 format!("{seconds:.2}"),
                 String::new(),
                 String::new(),
@@ -116,12 +121,16 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
     let header = [
         "",
         "resident MiB",
+        "peak until then",
         "after a swap",
-        "all routes asked",
-        "peak MiB",
+        "once all routes were asked",
         "start s",
         "latest request ms, calm",
         "latest request ms, with a swap",
     ];
     Ok(Section::table(&header, rows, missed))
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
 }
