@@ -11,7 +11,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use waypost_proxy::gateway::{Notice, View};
-use waypost_proxy::priority::give_way;
+use waypost_proxy::priority::{Priority, lower};
 
 use crate::command::Command;
 use crate::events::{Events, What};
@@ -162,15 +162,16 @@ impl Shared {
         let shared = Arc::downgrade(self);
         let thread = thread::Builder::new().name("history".to_owned());
         thread.spawn(move || {
-            give_way();
+            lower(Priority::Lowest);
             loop {
                 thread::sleep(crate::stats::INTERVAL);
                 let Some(shared) = shared.upgrade() else {
                     return;
                 };
                 if let Ok(view) = shared.view() {
+                    let now = Instant::now();
                     let reading = view.metrics().read();
-                    shared.history().note(Instant::now(), reading);
+                    shared.history().note(now, reading);
                 }
             }
         })?;

@@ -2,15 +2,21 @@
 
 use rustix::process::setpriority_process;
 
-/// The lowest priority that the system knows.
-const LOWEST: i32 = 19;
+/// How much of a core a thread has that the workers keep busy all the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// About a tenth: for what somebody waits for.
+    Low = 10,
+    /// About a hundredth: for what takes long, and nobody waits for.
+    Lowest = 19,
+}
 
-/// Has this thread, and those that it starts from now on, run only while nobody else wants the core.
+/// Gives this thread, and those that it starts from now on, another priority than the workers'.
 ///
-/// The workers keep their cores busy when there is much to do; a thread of the same priority would then keep requests
-/// waiting for as long as the system lets it run on, which is some milliseconds at a time. There is no way back.
-pub fn give_way() {
+/// A thread of the same priority keeps requests waiting for as long as the system lets it run on, which is some milliseconds
+/// at a time. There is no way back.
+pub fn lower(priority: Priority) {
     // On Linux a priority is a thread's own, and no process means the thread that asks. Where it is forbidden, all goes
     // on as it was.
-    let _ = setpriority_process(None, LOWEST);
+    let _ = setpriority_process(None, priority as i32);
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::generation::Generation;
 use crate::metrics::Meters;
-use crate::priority::give_way;
+use crate::priority::{Priority, lower};
 
 /// How often it is looked whether a replaced generation is still in use.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ impl Reclaimer {
     pub(crate) fn start() -> io::Result<Self> {
         let (sender, inbox) = mpsc::channel();
         thread::Builder::new().name("reclaim".to_owned()).spawn(move || {
-            give_way();
+            lower(Priority::Lowest);
             reclaim(&inbox);
         })?;
         Ok(Self(sender))

@@ -1,47 +1,64 @@
-//! Work that gives way to requests, but not for ever.
+//! Work in the background: it gives way to requests, but not for ever.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::sleep;
-use waypost_proxy::priority::give_way;
+use waypost_proxy::priority::{Priority, lower};
 
-/// Does `work` on a thread that runs only while the workers leave it a core.
-///
-/// Where they leave none, as when there is more to do than the gateway can, this could take a minute, and a rule that
-/// sheds load is needed just then. So after `patience` a second thread does the same at the workers' own priority, as a
-/// thread cannot have its priority back; the first of the two to end counts.
-pub(crate) async fn in_good_time<T: Send + 'static>(
-    patience: Duration,
-    work: impl Fn() -> T + Send + Sync + 'static,
-) -> T {
-    let work = Arc::new(work);
-    let (done, mut first) = mpsc::channel(2);
-    let (patient, told) = (Arc::clone(&work), done.clone());
-    let thread = thread::Builder::new().name("patient".to_owned());
-    let started = thread.spawn(move || {
-        give_way();
-        let _ = told.try_send(patient());
-    });
-    if started.is_ok() {
-        tokio::select! {
-            Some(result) = first.recv() => return result,
-            () = sleep(patience) => {}
+/// Where work is done that would keep requests waiting.
+#[derive(Debug, Default)]
+pub(crate) struct Background {
+    /// Whether a thread still gives way whose work has been done by another one.
+    late: Weak<()>,
+}
+
+impl Background {
+    /// Does `work` on a thread that hardly runs while the workers keep all cores busy.
+    ///
+    /// That could take a minute, when there is more to do than the gateway can, and a rule that sheds load is needed just
+    /// then. So after `patience` a second thread does the same at the workers' own priority, as a thread cannot have its
+    /// priority back; the first of the two to end counts. While the other goes on, what comes next does not give way, or
+    /// there would be more and more of them.
+    pub(crate) async fn run<T: Send + 'static>(
+        &mut self,
+        patience: Duration,
+        work: impl Fn() -> T + Send + Sync + 'static,
+    ) -> T {
+        let work = Arc::new(work);
+        let (done, mut first) = mpsc::channel(2);
+        if self.late.strong_count() == 0 {
+            let running = Arc::new(());
+            self.late = Arc::downgrade(&running);
+            let (patient, told) = (Arc::clone(&work), done.clone());
+            let thread = thread::Builder::new().name("background".to_owned());
+            let started = thread.spawn(move || {
+                lower(Priority::Lowest);
+                let _ = told.try_send(patient());
+                drop(running);
+            });
+            if started.is_err() {
+                return work();
+            }
+            tokio::select! {
+                Some(result) = first.recv() => return result,
+                () = sleep(patience) => {}
+            }
         }
-    }
-    let urgent = Arc::clone(&work);
-    // A thread has the priority of whoever starts it, so a thread of the runtime does.
-    tokio::spawn(async move {
-        tokio::task::spawn_blocking(move || {
-            let _ = done.try_send(urgent());
+        let urgent = Arc::clone(&work);
+        // A thread has the priority of whoever starts it: here a thread of the runtime, which has the workers'.
+        tokio::spawn(async move {
+            tokio::task::spawn_blocking(move || {
+                let _ = done.try_send(urgent());
+            });
         });
-    });
-    match first.recv().await {
-        Some(result) => result,
-        // Both have panicked, so this will tell why.
-        None => work(),
+        match first.recv().await {
+            Some(result) => result,
+            // All have panicked, so this will tell why.
+            None => work(),
+        }
     }
 }
 
@@ -66,7 +83,7 @@ mod tests {
                 call
             }
         };
-        assert_eq!(in_good_time(Duration::ZERO, work).await, 1);
+        assert_eq!(Background::default().run(Duration::ZERO, work).await, 1);
         // The one that was late goes its way.
         *second_ran.0.lock().unwrap() = true;
         second_ran.1.notify_all();
@@ -76,7 +93,28 @@ mod tests {
     async fn what_is_done_in_time_is_done_once() {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
-        let result = in_good_time(Duration::MAX, move || counted.fetch_add(1, Ordering::Relaxed)).await;
+        let mut background = Background::default();
+        let result = background
+            .run(Duration::MAX, move || counted.fetch_add(1, Ordering::Relaxed))
+            .await;
         assert_eq!((result, calls.load(Ordering::Relaxed)), (0, 1));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_is_late_keeps_what_comes_next_from_giving_way() {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let released = Mutex::new(released);
+        let is_patient = || thread::current().name() == Some("background");
+        let mut background = Background::default();
+        let first = background.run(Duration::ZERO, move || {
+            if is_patient() {
+                // Until the end of the test.
+                let _ = released.lock().unwrap().recv();
+            }
+            is_patient()
+        });
+        assert!(!first.await);
+        assert!(!background.run(Duration::MAX, is_patient).await);
+        drop(release);
     }
 }

@@ -6,13 +6,13 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 
+mod background;
 mod check;
 mod cli;
 mod config;
 mod control;
 mod demo;
 mod explain;
-mod in_good_time;
 mod load;
 mod output;
 mod remote;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::get;
 use serde::Deserialize;
 use waypost_plan::duration;
@@ -13,6 +14,7 @@ use waypost_proxy::metrics::RequestReading;
 
 use super::{App, Asked, Operation, json, routes};
 use crate::problem::Problem;
+use crate::shared::Shared;
 use crate::stats::{ArmStats, RouteStats, Stats, WINDOW, WINDOW_MAX};
 
 /// What is asked.
@@ -53,15 +55,25 @@ async fn stats(State(shared): App, Asked(asked): Asked<Wanted>) -> Result<Json<S
     if window.is_zero() || window > WINDOW_MAX {
         return Err(Problem::invalid("`window` is a duration from `1ms` to `1h`"));
     }
+    // Ten thousand routes take a while; the other requests need not wait for it.
+    let compared =
+        tokio::task::spawn_blocking(move || compare(&shared, window, asked.route.as_deref())).await;
+    let stats = compared.map_err(|_| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the counts could not be compared",
+        )
+    })?;
+    Ok(Json(stats?))
+}
+
+/// The arms of `route`, or of all routes that got requests, over a window that ends now.
+fn compare(shared: &Shared, window: Duration, route: Option<&str>) -> Result<Stats, Problem> {
     let view = shared.view()?;
     let generation = view.generation();
     // The history is locked for no longer than it takes to look something up there.
     let reading = view.metrics().read();
-    let wanted = asked
-        .route
-        .as_deref()
-        .map(|name| routes::find(&generation, name))
-        .transpose()?;
+    let wanted = route.map(|name| routes::find(&generation, name)).transpose()?;
     let (covered, readings) = shared.history().since(Instant::now(), window, reading);
     let mut by_route: BTreeMap<Arc<str>, Vec<RequestReading>> = BTreeMap::new();
     for reading in readings {
@@ -90,8 +102,8 @@ async fn stats(State(shared): App, Asked(asked): Asked<Wanted>) -> Result<Json<S
             arms,
         });
     }
-    Ok(Json(Stats {
+    Ok(Stats {
         window_seconds: covered.as_secs_f64(),
         routes: all,
-    }))
+    })
 }

@@ -29,11 +29,11 @@ use waypost_config::Kind;
 use waypost_config::diagnostic::Diagnostic;
 use waypost_proxy::gateway::Gateway;
 
+use crate::background::Background;
 use crate::config::Texts;
 use crate::control::address::{open_admin, say_admin};
 use crate::control::disk::Recovered;
 use crate::control::stored::{first_revision, revision_view, say_what_was_found};
-use crate::in_good_time::in_good_time;
 use crate::load::{self, Checked};
 use crate::output::eprint;
 use crate::secrets::Secrets;
@@ -45,10 +45,11 @@ const MEND: Duration = Duration::from_secs(2);
 /// How often the files that the config names are looked at. One that has changed is read at the look after.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How long to read a config gives way to requests. That is several times what it takes where half of a core is free, and
-/// most are read sooner where next to nothing is.
-const READ_PATIENCE: Duration = Duration::from_millis(500);
-const READ_PATIENCE_PER_MIB: Duration = Duration::from_millis(300);
+/// How long to read a config gives way to requests, for so much text: several times what it takes on an idle core. Where
+/// there is none, one of a few thousand routes is in force within a second all the same.
+const READ_PATIENCE: Duration = Duration::from_millis(200);
+const READ_PATIENCE_PER_MIB: Duration = Duration::from_millis(250);
+const READ_PATIENCE_MAX: Duration = Duration::from_secs(3);
 
 /// A running gateway, and what belongs to it.
 pub(crate) struct Control {
@@ -78,6 +79,8 @@ pub(crate) struct Control {
     secrets: Secrets,
     /// When they are looked at again.
     secrets_due: Instant,
+    /// Where configs are read.
+    background: Background,
 }
 
 /// A change that is in force, but not on disk.
@@ -146,6 +149,7 @@ impl Control {
             mends_at: Instant::now() + MEND,
             secrets,
             secrets_due: Instant::now() + LOOK,
+            background: Background::default(),
         };
         control.announce(&listened);
         say_admin(control.server.as_ref(), no_server.as_ref());
@@ -264,7 +268,8 @@ impl Control {
         let own = texts.clone();
         let bytes: usize = texts.sources.iter().map(|source| source.text.len()).sum();
         let patience = READ_PATIENCE + READ_PATIENCE_PER_MIB.mul_f64(bytes as f64 / f64::from(1 << 20));
-        let read = in_good_time(patience, move || load::read(&own)).await;
+        let patience = patience.min(READ_PATIENCE_MAX);
+        let read = self.background.run(patience, move || load::read(&own)).await;
         load::finish(read, texts, &mut self.secrets)
     }
 
