@@ -218,7 +218,8 @@ fn expect_is_the_services_to_answer() {
         }
         talk.send("HTTP/1.1 100 Continue\r\n\r\n");
         talk.expect("body");
-        talk.send(ok("thanks"));
+        // It is not kept: a second POST on a connection that is just being closed may not be sent again.
+        talk.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nthanks");
     });
     let gateway = Gateway::to(&service);
     let head = |path| {
