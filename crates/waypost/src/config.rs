@@ -81,11 +81,11 @@ pub(crate) fn files_of(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 fn read_source(path: &Path) -> anyhow::Result<Source> {
     let read = || -> io::Result<Vec<u8>> {
-        let mut text = Vec::new();
-        io::Read::read_to_end(
-            &mut io::Read::take(fs::File::open(path)?, READ_BYTES_MAX),
-            &mut text,
-        )?;
+        let file = fs::File::open(path)?;
+        // One byte more, so that the end is found without more memory.
+        let bytes = file.metadata()?.len().min(READ_BYTES_MAX) + 1;
+        let mut text = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
+        io::Read::read_to_end(&mut io::Read::take(file, READ_BYTES_MAX), &mut text)?;
         Ok(text)
     };
     let text = read().with_context(|| format!("cannot read `{}`", path.display()))?;

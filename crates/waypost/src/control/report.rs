@@ -75,7 +75,8 @@ impl Control {
 
     /// Notes that what is on disk is in force, if it is.
     pub(super) fn note_mended(&mut self) {
-        if disk::read(&self.path, self.in_force.kind) == self.in_force {
+        let failed = self.shared.report().failed.is_some();
+        if failed && disk::read(&self.path, self.in_force.kind) == self.in_force {
             self.shared.update(|report| report.failed = None);
         }
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waypost_config::{Kind, Source};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::sealed::{self, Damaged, ReadError};
 use crate::config::Texts;
@@ -140,9 +140,9 @@ impl Revisions {
 
     /// Stores a revision. The oldest ones are let go of once it is in force: see [`Revisions::prune`].
     pub(crate) fn store(&mut self, revision: &Revision, texts: &Texts) -> io::Result<()> {
-        let bytes = written(revision, texts);
         super::create_directory(&self.directory)?;
-        sealed::write_plain(&self.path(revision.number), &[&bytes])?;
+        let head = head_of(revision, texts);
+        sealed::write_plain(&self.path(revision.number), &parts(&head, texts))?;
         self.put(revision.clone());
         Ok(())
     }
@@ -160,7 +160,9 @@ impl Revisions {
 
     /// Remembers a revision that could not be stored for as long as the process lives.
     pub(crate) fn remember(&mut self, revision: &Revision, texts: &Texts) {
-        self.unstored.insert(revision.number, written(revision, texts));
+        let head = head_of(revision, texts);
+        self.unstored
+            .insert(revision.number, parts(&head, texts).concat());
         if self.unstored.len() > UNSTORED_MAX
             && let Some((number, _)) = self.unstored.pop_first()
         {
@@ -335,18 +337,18 @@ impl Revisions {
 
 /// What identifies texts: the same for the same names and bytes only. A single file's name does not count.
 pub(crate) fn hash(texts: &Texts) -> String {
-    let mut bytes = Vec::new();
+    let mut hasher = Xxh3::new();
     match (&texts.sources[..], texts.kind) {
-        ([only], Kind::File) => bytes.extend_from_slice(&only.text),
+        ([only], Kind::File) => hasher.update(&only.text),
         (sources, _) => {
             for source in sources {
                 let line = format!("{} {}\n", file_name(&source.name), source.text.len());
-                bytes.extend_from_slice(line.as_bytes());
-                bytes.extend_from_slice(&source.text);
+                hasher.update(line.as_bytes());
+                hasher.update(&source.text);
             }
         }
     }
-    format!("{:032x}", xxh3_128(&bytes))
+    format!("{:032x}", hasher.digest128())
 }
 
 /// The last part of a path, by which the files of a directory are known.
@@ -355,19 +357,22 @@ pub(crate) fn file_name(path: &str) -> &str {
     name.and_then(|name| name.to_str()).unwrap_or(path)
 }
 
-fn written(revision: &Revision, texts: &Texts) -> Vec<u8> {
-    let mut body = Vec::new();
+/// What a revision's file begins with. The texts follow, each with a line end.
+fn head_of(revision: &Revision, texts: &Texts) -> String {
+    let mut body = Xxh3::new();
     for source in &texts.sources {
-        body.extend_from_slice(&source.text);
-        body.push(b'\n');
+        body.update(&source.text);
+        body.update(b"\n");
     }
     let meta = serde_json::to_string(revision).unwrap_or_default();
-    let first = format!(
-        "{MAGIC} {:016x} {:016x}\n",
-        xxh3_64(meta.as_bytes()),
-        xxh3_64(&body)
-    );
-    [first.as_bytes(), meta.as_bytes(), b"\n", &body].concat()
+    let (head_sum, body_sum) = (xxh3_64(meta.as_bytes()), body.digest());
+    format!("{MAGIC} {head_sum:016x} {body_sum:016x}\n{meta}\n")
+}
+
+/// What is in a revision's file.
+fn parts<'t>(head: &'t str, texts: &'t Texts) -> Vec<&'t [u8]> {
+    let body = texts.sources.iter().flat_map(|source| [&*source.text, b"\n"]);
+    std::iter::once(head.as_bytes()).chain(body).collect()
 }
 
 /// What is known of the revision in a file, the length of whose text is checked.
