@@ -22,6 +22,7 @@ use crate::discovery;
 use crate::endpoints::ServiceState;
 use crate::generation::{Generation, ListenerId};
 use crate::metrics::Metrics;
+use crate::metrics::ending::Ending;
 use crate::reclaim::Reclaimer;
 use crate::sockets;
 use crate::worker::{self, Command, Handle, Listening, Shared, complain};
@@ -178,13 +179,17 @@ impl Gateway {
         Ok((gateway, listened))
     }
 
-    /// Puts `generation` in the place of the one that is served. Requests under way keep theirs.
+    /// Puts `generation` in the place of the one that is served, with which `ending` ends. Requests under way keep theirs.
     ///
     /// Returns the listeners that were added.
     ///
     /// # Errors
     /// When a listener that is new cannot be opened. Nothing has changed then.
-    pub async fn apply(&mut self, generation: Generation) -> Result<Vec<Listened>, ApplyError> {
+    pub async fn apply(
+        &mut self,
+        generation: Generation,
+        ending: &Ending,
+    ) -> Result<Vec<Listened>, ApplyError> {
         let before = self.generations.load_full();
         let generation = generation.following(&before);
         let is_new = |id: ListenerId| before.listener(id).is_none();
@@ -232,7 +237,7 @@ impl Gateway {
             complain("a changed `workers` takes effect at the next start");
         }
         self.keep_resolved();
-        self.metrics.retain(self.generation().plan());
+        self.metrics.end(ending, &generation);
         self.reclaimer.generation(before);
         Ok(listened)
     }

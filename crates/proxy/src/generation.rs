@@ -20,6 +20,8 @@ use crate::endpoints::ServiceState;
 #[derive(Debug)]
 pub struct Generation {
     number: AtomicU64,
+    /// How many came before it in this process. Unlike its number it only grows.
+    serial: u64,
     plan: Plan,
     table: Table,
     /// The routes that pass connections through.
@@ -67,6 +69,7 @@ impl Generation {
         let listeners: Vec<ListenerId> = (0..next_listener).map(ListenerId).collect();
         Ok(Self {
             number: AtomicU64::new(1),
+            serial: 0,
             live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
             plan,
             table,
@@ -135,6 +138,7 @@ impl Generation {
                 *state = Arc::clone(kept);
             }
         }
+        self.serial = before.serial + 1;
         self.next_listener = before.next_listener;
         for (id, listener) in self.listeners.iter_mut().zip(self.plan.listeners()) {
             *id = before.listener_like(listener, &self.plan).unwrap_or_else(|| {
@@ -143,6 +147,11 @@ impl Generation {
             });
         }
         self
+    }
+
+    /// How many came before it in this process.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
     }
 
     /// The position of the route with this name.
@@ -161,7 +170,11 @@ impl Generation {
                 declared.is_some_and(|split| split.weights().len() == weights.len())
             })
             .map(|weights| Arc::new(Split::new(weights)));
-        self.live[position].store(live);
+        // To store costs far more than to look, and hardly any route has one.
+        let slot = &self.live[position];
+        if live.is_some() || slot.load().is_some() {
+            slot.store(live);
+        }
     }
 
     /// The weights that are live for the route at `position`; `None` when it has no split.

@@ -19,7 +19,7 @@ impl Background {
     /// Does `work` on a thread that hardly runs while the workers keep all cores busy.
     ///
     /// That could take a minute, when there is more to do than the gateway can, and a rule that sheds load is needed just
-    /// then. So after `patience` a second thread does the same at the workers' own priority, as a thread cannot have its
+    /// then. So after `patience` a second thread does the same at the priority of whoever asks, as a thread cannot have its
     /// priority back; the first of the two to end counts. While the other goes on, what comes next does not give way, or
     /// there would be more and more of them.
     pub(crate) async fn run<T: Send + 'static>(
@@ -36,8 +36,10 @@ impl Background {
             let thread = thread::Builder::new().name("background".to_owned());
             let started = thread.spawn(move || {
                 lower(Priority::Lowest);
-                let _ = told.try_send(patient());
+                let result = patient();
+                // Whoever gets the result may have more to do at once.
                 drop(running);
+                let _ = told.try_send(result);
             });
             if started.is_err() {
                 return work();
@@ -47,19 +49,31 @@ impl Background {
                 () = sleep(patience) => {}
             }
         }
+        // A thread has the priority of whoever starts it.
         let urgent = Arc::clone(&work);
-        // A thread has the priority of whoever starts it: here a thread of the runtime, which has the workers'.
-        tokio::spawn(async move {
-            tokio::task::spawn_blocking(move || {
-                let _ = done.try_send(urgent());
-            });
+        let thread = thread::Builder::new().name("urgent".to_owned());
+        let started = thread.spawn(move || {
+            let _ = done.try_send(urgent());
         });
+        if started.is_err() {
+            return work();
+        }
         match first.recv().await {
             Some(result) => result,
             // All have panicked, so this will tell why.
             None => work(),
         }
     }
+}
+
+/// Lets go of what takes long to free.
+pub(crate) fn let_go<T: Send + 'static>(value: T) {
+    let thread = thread::Builder::new().name("background".to_owned());
+    // Where there cannot be one more, it is done here.
+    let _ = thread.spawn(move || {
+        lower(Priority::Lowest);
+        drop(value);
+    });
 }
 
 #[cfg(test)]
@@ -98,6 +112,16 @@ mod tests {
             .run(Duration::MAX, move || counted.fetch_add(1, Ordering::Relaxed))
             .await;
         assert_eq!((result, calls.load(Ordering::Relaxed)), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn what_comes_right_after_gives_way_too() {
+        let mut background = Background::default();
+        for _ in 0..100 {
+            let name = || thread::current().name().map(str::to_owned);
+            let name = background.run(Duration::MAX, name).await;
+            assert_eq!(name.as_deref(), Some("background"));
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

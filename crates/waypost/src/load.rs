@@ -6,6 +6,7 @@ use waypost_plan::test_case::{Arms, TestCase};
 use waypost_proxy::explain::{Answer, Question, explain};
 use waypost_proxy::generation::Generation;
 
+use crate::background;
 use crate::config::Texts;
 use crate::secrets::{Secrets, Watch};
 
@@ -51,6 +52,13 @@ pub(crate) struct Read {
     failures: Vec<Diagnostic>,
 }
 
+impl Read {
+    /// What they come to, before the files are read.
+    pub(crate) fn generation(&self) -> &Generation {
+        &self.generation
+    }
+}
+
 /// Texts that come to nothing.
 #[derive(Debug)]
 pub(crate) enum Unread {
@@ -86,7 +94,7 @@ pub(crate) fn finish(
     secrets: &mut Secrets,
 ) -> Result<Checked, Vec<Diagnostic>> {
     let Read {
-        loaded,
+        mut loaded,
         generation,
         failures,
     } = read.map_err(|unread| match unread {
@@ -100,7 +108,8 @@ pub(crate) fn finish(
         Unread::Uncompiled(diagnostics) => diagnostics,
     })?;
     let secured = secrets.secure(&loaded, texts);
-    let mut diagnostics = loaded.warnings;
+    let mut diagnostics = std::mem::take(&mut loaded.warnings);
+    background::let_go(loaded);
     diagnostics.extend(failures);
     diagnostics.extend(secured.diagnostics);
     if diagnostics.iter().any(Diagnostic::is_error) {

@@ -6,6 +6,7 @@
 //! each service that it can lead to, and no other.
 
 mod cell;
+pub mod ending;
 pub mod histogram;
 mod recorder;
 
@@ -14,11 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use waypost_plan::Plan;
-use waypost_plan::route::Action;
-
 use crate::answer::REASONS;
+use crate::generation::Generation;
 use crate::metrics::cell::{Counter, Statuses};
+use crate::metrics::ending::Ending;
 use crate::metrics::histogram::{Durations, Histograms, Part};
 pub(crate) use crate::metrics::recorder::{Meters, Recorder, Side};
 
@@ -40,12 +40,17 @@ struct Announced {
     /// The cells of each route and service, of all workers.
     requests: BTreeMap<RouteAndService, Vec<Arc<RequestCells>>>,
     services: BTreeMap<Arc<str>, Vec<Arc<ServiceCells>>>,
+    /// The serial of the generation that is live.
+    serial: u64,
+    /// What came for requests of an earlier one, and may have ended with it.
+    late: Vec<RouteAndService>,
 }
 
 /// Cells that have come into being.
 #[derive(Debug)]
 enum Cells {
-    Request(Arc<RequestCells>),
+    /// With the serial of the generation that they were needed in.
+    Request(Arc<RequestCells>, u64),
     Service(Arc<ServiceCells>),
 }
 
@@ -233,6 +238,8 @@ impl Metrics {
                 inbox,
                 requests: BTreeMap::new(),
                 services: BTreeMap::new(),
+                serial: 0,
+                late: Vec::new(),
             }),
             workers: recorders.iter().map(Recorder::worker_cells).collect(),
             gone,
@@ -289,32 +296,21 @@ impl Metrics {
         }
     }
 
-    /// Lets go of the series of routes and services that `plan` does not have.
-    pub(crate) fn retain(&self, plan: &Plan) {
-        let mut pairs: HashSet<(&str, &str)> = HashSet::from([("", "")]);
-        for route in plan.routes() {
-            let name = &*route.matching.name;
-            pairs.insert((name, ""));
-            if let Action::Forward(forward) = &route.action {
-                let mirror = forward.mirror.iter().map(|mirror| mirror.to);
-                for id in forward.arms.iter().copied().chain(mirror) {
-                    pairs.insert((name, &plan.service(id).name));
-                }
-            }
-        }
-        let services: HashSet<&str> = plan.services().iter().map(|service| &*service.name).collect();
+    /// Lets go of what ends as `generation` has taken the place of another one.
+    pub(crate) fn end(&self, ending: &Ending, generation: &Generation) {
         let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         announced.take_in();
-        announced.requests.retain(|key, cells| {
-            let stays = pairs.contains(&(&*key.0, &*key.1));
-            if !stays {
-                self.retire(
-                    cells.iter().map(|cells| &cells.retired),
-                    &Gone::Request(key.clone()),
-                );
+        announced.serial = generation.serial();
+        let late = std::mem::take(&mut announced.late);
+        let late = ending::not_in(generation.plan(), late);
+        for key in ending.series.iter().cloned().chain(late) {
+            if let Some(cells) = announced.requests.remove(&key) {
+                self.retire(cells.iter().map(|cells| &cells.retired), &Gone::Request(key));
             }
-            stays
-        });
+        }
+        // Services are few, so all of them are looked at.
+        let services = generation.plan().services().iter();
+        let services: HashSet<&str> = services.map(|service| &*service.name).collect();
         announced.services.retain(|service, cells| {
             let stays = services.contains(&**service);
             if !stays {
@@ -342,8 +338,11 @@ impl Announced {
     fn take_in(&mut self) {
         for cells in self.inbox.try_iter() {
             match cells {
-                Cells::Request(cells) => {
+                Cells::Request(cells, serial) => {
                     let key = (Arc::clone(&cells.route), Arc::clone(&cells.service));
+                    if serial < self.serial {
+                        self.late.push(key.clone());
+                    }
                     self.requests.entry(key).or_default().push(cells);
                 }
                 Cells::Service(cells) => {

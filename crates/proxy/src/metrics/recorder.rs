@@ -13,6 +13,7 @@ use waypost_plan::route::Action;
 use waypost_plan::service::ServiceId;
 
 use crate::answer::{Failure, REASONS};
+use crate::generation::Generation;
 use crate::metrics::histogram::Part;
 use crate::metrics::{Cells, Gone, Mirrored, RequestCells, RouteAndService, ServiceCells, WorkerCells};
 
@@ -118,7 +119,7 @@ impl Recorder {
     /// The cells of requests without a route.
     pub(crate) fn without_route(&self) -> &Arc<RequestCells> {
         self.without_route
-            .get_or_init(|| self.request(&self.none, &self.none))
+            .get_or_init(|| self.request(&self.none, &self.none, u64::MAX))
     }
 
     /// Forgets some of the cells of routes and services that are gone; whether there may be more.
@@ -150,7 +151,8 @@ impl Recorder {
         forgotten == FORGOTTEN_AT_ONCE
     }
 
-    fn request(&self, route: &Arc<str>, service: &Arc<str>) -> Arc<RequestCells> {
+    /// The cells of a route and service, for a request that holds the generation with this serial.
+    fn request(&self, route: &Arc<str>, service: &Arc<str>, serial: u64) -> Arc<RequestCells> {
         let mut requests = self.requests.borrow_mut();
         let key = (Arc::clone(route), Arc::clone(service));
         if let Some(cells) = requests.get(&key)
@@ -163,7 +165,7 @@ impl Recorder {
             service: Arc::clone(service),
             ..RequestCells::default()
         });
-        let _ = self.announce.send(Cells::Request(Arc::clone(&cells)));
+        let _ = self.announce.send(Cells::Request(Arc::clone(&cells), serial));
         requests.insert(key, Arc::clone(&cells));
         cells
     }
@@ -194,11 +196,11 @@ impl RouteMeters {
         }
     }
 
-    /// The cells of a side of the route at `position` in `plan`.
+    /// The cells of a side of the route at `position` in `generation`.
     pub(crate) fn side(
         &self,
         recorder: &Recorder,
-        plan: &Plan,
+        generation: &Generation,
         position: usize,
         side: Side,
     ) -> &Arc<RequestCells> {
@@ -209,6 +211,7 @@ impl RouteMeters {
             Side::Gateway => last,
         };
         self.cells[at].get_or_init(|| {
+            let plan = generation.plan();
             let route = &plan.routes()[position];
             let service = |id: ServiceId| &plan.service(id).name;
             let service = match (&route.action, side) {
@@ -219,7 +222,7 @@ impl RouteMeters {
                     .map_or(&recorder.none, |mirror| service(mirror.to)),
                 _ => &recorder.none,
             };
-            recorder.request(&route.matching.name, service)
+            recorder.request(&route.matching.name, service, generation.serial())
         })
     }
 }
@@ -247,6 +250,7 @@ impl RequestCells {
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
+    use crate::metrics::ending::Ending;
     use waypost_plan::PlanBuilder;
     use waypost_plan::listener::{Bind, Listener};
 
@@ -266,10 +270,10 @@ mod tests {
         for (recorder, times) in recorders.iter().zip([1, 2]) {
             for _ in 0..times {
                 let ms = Duration::from_millis(3);
-                recorder.request(&route, &service).answered(200, ms, Some(ms));
+                recorder.request(&route, &service, 0).answered(200, ms, Some(ms));
             }
             recorder
-                .request(&route, &service)
+                .request(&route, &service, 0)
                 .answered(502, Duration::ZERO, None);
             recorder.service(&service).opened.add(5);
             recorder.failed(Failure::NoRoute);
@@ -297,18 +301,26 @@ mod tests {
                 .map(|requests| requests.count())
                 .sum::<u64>()
         };
-        recorders[0]
-            .request(&route, &service)
-            .answered(200, Duration::ZERO, None);
+        let ask = |serial| {
+            let cells = recorders[0].request(&route, &service, serial);
+            cells.answered(200, Duration::ZERO, None);
+        };
+        let first = Generation::compile(empty_plan()).unwrap();
+        let second = Generation::compile(empty_plan()).unwrap().following(&first);
+        let third = Generation::compile(empty_plan()).unwrap().following(&second);
+        ask(first.serial());
         recorders[0].without_route().answered(404, Duration::ZERO, None);
         assert_eq!(count(), 2);
-        metrics.retain(&empty_plan());
+        let ending = Ending {
+            series: vec![(Arc::clone(&route), Arc::clone(&service))],
+        };
+        metrics.end(&ending, &second);
         assert_eq!(count(), 1, "requests without a route stay");
-        recorders[0]
-            .request(&route, &service)
-            .answered(200, Duration::ZERO, None);
+        // One that was under way.
+        ask(first.serial());
         assert_eq!(count(), 2);
-        metrics.retain(&empty_plan());
+        metrics.end(&Ending::default(), &third);
+        assert_eq!(count(), 1);
         recorders[0].forget_retired();
         assert_eq!(recorders[0].requests.borrow().len(), 1);
     }

@@ -339,7 +339,7 @@ impl Worker {
     ) -> T {
         let plan = snapshot.generation.plan();
         let meters = snapshot.meters.of(plan, position);
-        count(meters.side(&self.recorder, plan, position, side))
+        count(meters.side(&self.recorder, &snapshot.generation, position, side))
     }
 
     /// The time, for deadlines and measures.

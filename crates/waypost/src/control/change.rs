@@ -15,15 +15,14 @@ use waypost_admin::command::{
 use waypost_admin::events::What;
 use waypost_admin::problem::Problem;
 use waypost_config::{Kind, Source};
-use waypost_plan::difference::Difference;
 
 use super::disk::{self, CommitError, Prepared, say_kept};
-use super::in_force::{ForceError, Provenance};
+use super::in_force::{ForceError, Provenance, Successor};
 use super::report::{diagnostics_view, say_warnings, timestamp_of};
 use super::stored::{revision_view, say_damaged};
 use super::{Control, Pending};
 use crate::config::Texts;
-use crate::load::{self, Checked};
+use crate::load;
 use crate::output::{count, eprint};
 use crate::state::revisions::{self, Origin, file_name};
 use crate::state::sealed::ReadError;
@@ -58,9 +57,9 @@ impl Control {
         // What has changed on disk meanwhile comes first, so that it is not overwritten unseen.
         self.reload(super::reload::Because::Changed).await;
         let texts = self.changed_texts(&change)?;
-        let checked = self.checked(&texts).await?;
+        let successor = self.checked(&texts).await?;
         if change.dry_run {
-            return Ok(self.tried(&texts, &checked));
+            return Ok(self.tried(&texts, &successor));
         }
         let is_same = revisions::hash(&texts) == revisions::hash(&self.in_force);
         if is_same && self.pending.is_some() && change.confirm.is_none() {
@@ -78,7 +77,7 @@ impl Control {
             }
             return Ok(self.unchanged());
         }
-        self.apply_texts(texts, checked, Origin::Api, change.by, change.confirm)
+        self.apply_texts(texts, successor, Origin::Api, change.by, change.confirm)
             .await
     }
 
@@ -97,8 +96,9 @@ impl Control {
         for source in &mut texts.sources {
             source.name = self.name_on_disk(file_name(&source.name));
         }
-        let checked = self.checked(&texts).await?;
-        self.apply_texts(texts, checked, Origin::Rollback, by, None).await
+        let successor = self.checked(&texts).await?;
+        self.apply_texts(texts, successor, Origin::Rollback, by, None)
+            .await
     }
 
     /// Keeps the change that waits to be confirmed.
@@ -133,9 +133,9 @@ impl Control {
         ));
         let texts = &pending.reverts_to;
         let outcome = match self.check(texts).await {
-            Ok(checked) => {
+            Ok(successor) => {
                 let provenance = Provenance::disk(Origin::Revert);
-                let reverted = self.bring_into_force(texts, checked, &provenance, None).await;
+                let reverted = self.bring_into_force(texts, successor, &provenance, None).await;
                 reverted.map_err(|error| error.to_string())
             }
             Err(diagnostics) => Err(load::render(&diagnostics, texts, false)),
@@ -272,7 +272,7 @@ impl Control {
     }
 
     /// What `texts` come to, or what is wrong with them.
-    async fn checked(&mut self, texts: &Texts) -> Result<Checked, Problem> {
+    async fn checked(&mut self, texts: &Texts) -> Result<Successor, Problem> {
         self.check(texts).await.map_err(|diagnostics| {
             let errors = diagnostics
                 .iter()
@@ -287,7 +287,7 @@ impl Control {
     async fn apply_texts(
         &mut self,
         texts: Texts,
-        checked: Checked,
+        successor: Successor,
         origin: Origin,
         by: String,
         confirm: Option<Duration>,
@@ -298,11 +298,11 @@ impl Control {
         };
         let deadline = confirm.map(|wait| Instant::now() + wait);
         let provenance = Provenance::asked(origin, by, deadline.map(timestamp_of));
-        say_warnings(&texts, &checked);
-        let warnings = diagnostics_view(&checked.warnings);
+        say_warnings(&texts, &successor.checked);
+        let warnings = diagnostics_view(&successor.checked.warnings);
         let before = self.in_force.clone();
         let in_force = self
-            .bring_into_force(&texts, checked, &provenance, prepared)
+            .bring_into_force(&texts, successor, &provenance, prepared)
             .await;
         self.report_state();
         let in_force = in_force.map_err(|error| {
@@ -385,14 +385,14 @@ impl Control {
         }
     }
 
-    fn tried(&self, texts: &Texts, checked: &Checked) -> Applied {
-        let before = self.gateway.generation();
+    fn tried(&self, texts: &Texts, successor: &Successor) -> Applied {
+        let Successor { checked, changes } = successor;
         let plan = checked.generation.plan();
         Applied {
             hash: revisions::hash(texts),
             changed: revisions::hash(texts) != revisions::hash(&self.in_force),
             dry_run: true,
-            summary: Difference::between(before.plan(), plan).to_string(),
+            summary: changes.difference.to_string(),
             dials_dropped: self.state.dials.clone().drop_stale(plan),
             warnings: diagnostics_view(&checked.warnings),
             ..self.unchanged()

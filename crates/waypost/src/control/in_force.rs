@@ -5,6 +5,8 @@ use waypost_admin::events::What;
 use waypost_admin::server::OpenError;
 use waypost_plan::difference::Difference;
 use waypost_proxy::gateway::{ApplyError, Listened};
+use waypost_proxy::generation::Generation;
+use waypost_proxy::metrics::ending::Ending;
 
 use super::Control;
 use super::address::{AdminChange, say_admin};
@@ -70,6 +72,28 @@ impl Provenance {
     }
 }
 
+/// A config that may take the place of the one in force.
+#[derive(Debug)]
+pub(super) struct Successor {
+    pub(super) checked: Checked,
+    pub(super) changes: Changes,
+}
+
+/// What changes from one config to the next. With many routes it takes milliseconds to find that.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) difference: Difference,
+    ending: Ending,
+}
+
+impl Changes {
+    pub(super) fn between(before: &Generation, after: &Generation) -> Self {
+        let difference = Difference::between(before.plan(), after.plan());
+        let ending = Ending::between(before.plan(), after.plan(), &difference);
+        Self { difference, ending }
+    }
+}
+
 /// A config that has come into force.
 #[derive(Debug)]
 pub(super) struct InForce {
@@ -83,15 +107,14 @@ impl Control {
     pub(super) async fn bring_into_force(
         &mut self,
         texts: &Texts,
-        checked: Checked,
+        successor: Successor,
         provenance: &Provenance,
         prepared: Option<Prepared>,
     ) -> Result<InForce, ForceError> {
+        let Successor { checked, changes } = successor;
         let before = self.gateway.generation();
-        let plan = checked.generation.plan();
-        let difference = Difference::between(before.plan(), plan);
-        let summary = difference.to_string();
-        let settings = plan.settings().clone();
+        let summary = changes.difference.to_string();
+        let settings = checked.generation.plan().settings().clone();
         let admin = self.prepare_admin(settings.admin.as_ref())?;
 
         // A text that is in force already is no new revision, unless somebody asks for one.
@@ -128,7 +151,7 @@ impl Control {
         };
         let generation = checked.generation.numbered(number);
         self.state.dials.apply_to(&generation);
-        let listened = match self.gateway.apply(generation).await {
+        let listened = match self.gateway.apply(generation, &changes.ending).await {
             Ok(listened) => listened,
             Err(error) => {
                 self.take_back(number, adds);
@@ -174,7 +197,7 @@ impl Control {
         } else {
             self.drop_stale_dials()
         };
-        let services = &difference.services;
+        let services = &changes.difference.services;
         self.shared
             .forget_services(services.changed.iter().chain(&services.removed));
         self.shared.update(|report| report.applied += u64::from(adds));

@@ -33,6 +33,7 @@ use crate::background::Background;
 use crate::config::Texts;
 use crate::control::address::{open_admin, say_admin};
 use crate::control::disk::Recovered;
+use crate::control::in_force::{Changes, Successor};
 use crate::control::stored::{first_revision, revision_view, say_what_was_found};
 use crate::load::{self, Checked};
 use crate::output::eprint;
@@ -45,11 +46,11 @@ const MEND: Duration = Duration::from_secs(2);
 /// How often the files that the config names are looked at. One that has changed is read at the look after.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How long to read a config gives way to requests, for so much text: several times what it takes on an idle core. Where
-/// there is none, one of a few thousand routes is in force within a second all the same.
-const READ_PATIENCE: Duration = Duration::from_millis(200);
-const READ_PATIENCE_PER_MIB: Duration = Duration::from_millis(250);
-const READ_PATIENCE_MAX: Duration = Duration::from_secs(3);
+/// How long to read a config gives way to requests, for so much text: three times what it takes on an idle core, so that
+/// half of one is enough.
+const READ_PATIENCE: Duration = Duration::from_millis(250);
+const READ_PATIENCE_PER_MIB: Duration = Duration::from_millis(500);
+const READ_PATIENCE_MAX: Duration = Duration::from_secs(5);
 
 /// A running gateway, and what belongs to it.
 pub(crate) struct Control {
@@ -264,13 +265,22 @@ impl Control {
     ///
     /// # Errors
     /// All diagnostics, when there is any error.
-    async fn check(&mut self, texts: &Texts) -> Result<Checked, Vec<Diagnostic>> {
+    async fn check(&mut self, texts: &Texts) -> Result<Successor, Vec<Diagnostic>> {
         let own = texts.clone();
+        let before = self.gateway.generation();
         let bytes: usize = texts.sources.iter().map(|source| source.text.len()).sum();
         let patience = READ_PATIENCE + READ_PATIENCE_PER_MIB.mul_f64(bytes as f64 / f64::from(1 << 20));
         let patience = patience.min(READ_PATIENCE_MAX);
-        let read = self.background.run(patience, move || load::read(&own)).await;
-        load::finish(read, texts, &mut self.secrets)
+        let read = move || {
+            let read = load::read(&own);
+            let changes = read
+                .as_ref()
+                .map(|read| Changes::between(&before, read.generation()));
+            (changes.unwrap_or_default(), read)
+        };
+        let (changes, read) = self.background.run(patience, read).await;
+        let checked = load::finish(read, texts, &mut self.secrets)?;
+        Ok(Successor { checked, changes })
     }
 
     fn remember_good(&mut self) {

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use waypost_config::diagnostic::Diagnostic;
 use waypost_config::{Kind, Source};
 
-use super::Control;
-use super::in_force::Provenance;
+use super::in_force::{Provenance, Successor};
 use super::report::{diagnostics_view, say_warnings};
+use super::{Control, READ_PATIENCE};
 use crate::config::Texts;
-use crate::load::Checked;
 use crate::output::{self, count, eprint};
 use crate::state::revisions::Origin;
 use crate::{config, load};
@@ -31,7 +30,11 @@ impl Control {
             // Who asks again is answered again.
             self.complained = None;
         }
-        let texts = match config::read_served(&self.path) {
+        let path = self.path.clone();
+        let read = self
+            .background
+            .run(READ_PATIENCE, move || config::read_served(&path));
+        let texts = match read.await {
             Ok(texts) if texts.sources.is_empty() => {
                 return self.complain(&format!("`{}` has no *.yaml files any more", self.path.display()));
             }
@@ -45,18 +48,18 @@ impl Control {
         }
         self.read = texts.clone();
         match self.check(&texts).await {
-            Ok(checked) => {
-                self.take_over(&texts, checked).await;
+            Ok(successor) => {
+                self.take_over(&texts, successor).await;
             }
             Err(diagnostics) => self.refuse(&texts, &diagnostics).await,
         }
     }
 
     /// Brings what is on disk into force; whether that came about.
-    async fn take_over(&mut self, texts: &Texts, checked: Checked) -> bool {
-        say_warnings(texts, &checked);
+    async fn take_over(&mut self, texts: &Texts, successor: Successor) -> bool {
+        say_warnings(texts, &successor.checked);
         let provenance = Provenance::disk(Origin::File);
-        match self.bring_into_force(texts, checked, &provenance, None).await {
+        match self.bring_into_force(texts, successor, &provenance, None).await {
             Ok(_) => {
                 if self.pending.take().is_some() {
                     eprint("the config on disk was edited: nothing waits to be confirmed any more\n");
@@ -91,10 +94,10 @@ impl Control {
         );
         eprint(&format!("waypost: {message}\n"));
         if let Some(mended) = self.without_broken_files(texts, diagnostics)
-            && let Ok(checked) = self.check(&mended).await
+            && let Ok(successor) = self.check(&mended).await
         {
             eprint("waypost: the broken files keep their last good version, the others are taken over\n");
-            self.take_over(&mended, checked).await;
+            self.take_over(&mended, successor).await;
             // What is broken stays broken until it is mended.
             self.note_refusal(&message, diagnostics_view(diagnostics));
             return;
