@@ -35,7 +35,7 @@ impl Background {
             let (patient, told) = (Arc::clone(&work), done.clone());
             let thread = thread::Builder::new().name("background".to_owned());
             let started = thread.spawn(move || {
-                lower(Priority::Lowest);
+                lower(Priority::Idle);
                 let result = patient();
                 // Whoever gets the result may have more to do at once.
                 drop(running);
@@ -71,7 +71,7 @@ pub(crate) fn let_go<T: Send + 'static>(value: T) {
     let thread = thread::Builder::new().name("background".to_owned());
     // Where there cannot be one more, it is done here.
     let _ = thread.spawn(move || {
-        lower(Priority::Lowest);
+        lower(Priority::Idle);
         drop(value);
     });
 }

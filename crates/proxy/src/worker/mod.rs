@@ -32,6 +32,7 @@ use crate::link::Link;
 use crate::metrics::{Meters, Recorder, RequestCells, Side};
 use crate::mirror::Mirrors;
 use crate::pool::{IdleBudget, IdlePlace, WorkerService};
+use crate::priority::come_first;
 use crate::reclaim::Reclaimer;
 pub(crate) use crate::worker::seats::Seat;
 use crate::worker::seats::Seats;
@@ -134,6 +135,7 @@ pub(crate) fn start(index: usize, shared: Shared, log: LineRing, recorder: Recor
     let thread = thread::Builder::new()
         .name(format!("worker-{index}"))
         .spawn(move || {
+            come_first();
             // A local runtime is built on the thread that drives it.
             let turns = Turns::default();
             let counted = turns.clone();

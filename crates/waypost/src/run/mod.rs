@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 use waypost_proxy::access_log::Lost;
 use waypost_proxy::gateway::Gateway;
-use waypost_proxy::priority::{Priority, lower};
+use waypost_proxy::priority::{Priority, lower, lower_allocator};
 
 use crate::control::reload::Because;
 use crate::control::{Control, disk};
@@ -91,6 +91,7 @@ pub(crate) async fn serve(
     // The workers have started, and have the priority that this thread had. What it does from now on takes milliseconds
     // where there are many routes, and requests do not wait for it.
     lower(Priority::Low);
+    lower_allocator();
     eprint("ready\n");
     once_ready(&control)?;
 
