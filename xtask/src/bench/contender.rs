@@ -23,6 +23,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Open files, as far as the machine lets one have them.
 const FILES: u32 = 20_000;
 
+/// A configuration that is ready: each file's name, and where its text is.
+pub(crate) struct Configuration(Vec<(String, PathBuf)>);
+
 /// A program that relays requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Peer {
@@ -219,21 +222,30 @@ impl Running {
         &self.folder
     }
 
-    /// Its configuration for another layout: each file's name, and what is in it.
-    pub(crate) fn configuration(&self, layout: &Layout) -> Result<Vec<(String, String)>> {
+    /// Writes down its configuration for another layout, to be put in the place of its own later.
+    pub(crate) fn configuration(&self, layout: &Layout) -> Result<Configuration> {
+        let folder = self.folder.join(format!("of-{}", layout.size));
+        fs::create_dir_all(&folder)?;
         let files = self.contender.peer.templates(layout).into_iter().map(|template| {
             let text = render(&template, layout, &self.machine, self.address, &self.folder)?;
-            Ok((template, text))
+            let file = folder.join(&template);
+            fs::write(&file, text)?;
+            Ok((template, file))
         });
-        files.collect()
+        Ok(Configuration(files.collect::<Result<_>>()?))
     }
 
     /// Puts another configuration in the place of its own, each file in one move.
-    pub(crate) fn rewrite(&self, configuration: &[(String, String)]) -> Result<()> {
-        for (name, text) in configuration {
-            let next = self.folder.join("next");
-            fs::write(&next, text)?;
+    pub(crate) fn rewrite(&self, configuration: &Configuration) -> Result<()> {
+        let next = self.folder.join("next");
+        for (name, file) in &configuration.0 {
+            // To write so much would take time on one of the cores; a further name for it takes none.
+            fs::hard_link(file, &next)?;
             fs::rename(&next, self.folder.join(name))?;
+            // It stays when it is the same file already.
+            if next.exists() {
+                fs::remove_file(&next)?;
+            }
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
                 rate,
             };
             let load = at(RATE);
-            // To write one takes longer than to read it, so that is done before anything is measured.
+            // To make one takes longer than to read it, so that is done before anything is measured.
             let configurations = [
                 running.configuration(&changed(LAYOUT, 0))?,
                 running.configuration(&changed(LAYOUT, 1))?,

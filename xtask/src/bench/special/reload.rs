@@ -32,7 +32,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
     let (mut calm, mut changing) = (Vec::new(), Vec::new());
     let mut times = 0;
     let before = revisions(&running)?;
-    // To write one takes longer than to read it, so that is done before anything is measured.
+    // To make one takes longer than to read it, so that is done before anything is measured.
     let configurations = [
         running.configuration(&changed(LAYOUT, 0))?,
         running.configuration(&changed(LAYOUT, 1))?,
