@@ -4,9 +4,10 @@
 //! the end of its slice, which takes some milliseconds. So a worker asks for the shortest slice: who asks for less at a time
 //! has it sooner (EEVDF, Linux 6.12 and later), unless it has just had more than its share.
 //!
-//! Under `SCHED_IDLE` there is no such exception. But threads share locks with the workers, those of the allocator among them,
-//! and one that holds such a lock hardly ever runs under that policy while other programs keep all cores busy: requests then
-//! waited for half a second. So it is for work that allocates and frees its own memory only.
+//! A thread under `SCHED_IDLE` gives way to a worker even then. But threads share locks with the workers, those of the allocator
+//! among them, and one that holds such a lock hardly ever runs under that policy while other programs keep all cores busy:
+//! requests then waited for half a second. So it is for work that frees no memory of a worker's, and none that a worker frees,
+//! but for crumbs; and each thread has an arena of its own, which `.cargo/config.toml` asks of the allocator.
 
 use std::fs;
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl Priority {
 
 /// The shortest slice that there is, for workers.
 const SLICE: Duration = Duration::from_micros(100);
-/// The slice of all others.
+/// The slice of threads that give way.
 const LONGER_SLICE: Duration = Duration::from_micros(200);
 
 /// How the thread that asks is called.
@@ -56,13 +57,19 @@ const ALLOCATORS_THREAD: &str = "jemalloc_bg_thd";
 /// Gives this thread, and those that it starts from now on, a lower priority than the workers'. There is no way back.
 pub fn lower(priority: Priority) {
     ask_for_slice(THIS_THREAD, LONGER_SLICE);
-    // On Linux a nice value is a thread's own, and no process means the thread that asks. Where it is forbidden, all goes on as
-    // it was.
-    let _ = setpriority_process(None, priority.nice());
+    let nice = nice_of(None).max(priority.nice());
     if priority == Priority::Idle {
+        // It sets a nice value too, where it may.
         let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
         let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
     }
+    // Where it is forbidden, all goes on as it was.
+    let _ = setpriority_process(None, nice);
+}
+
+/// The nice value of a thread, or of the one that asks. On Linux it is a thread's own, and not its process's.
+fn nice_of(thread: Option<Pid>) -> i32 {
+    getpriority_process(thread).unwrap_or(0)
 }
 
 /// Gives the lowest priority to the allocator's own threads, if it has any.
@@ -76,12 +83,13 @@ pub fn lower_allocator() {
             && let Some(thread) = Pid::from_raw(id)
         {
             ask_for_slice(id, LONGER_SLICE);
-            let _ = setpriority_process(Some(thread), Priority::Lowest.nice());
+            let nice = nice_of(Some(thread)).max(Priority::Lowest.nice());
+            let _ = setpriority_process(Some(thread), nice);
         }
     }
 }
 
-/// Has this thread, and no other, run at once when there is something to do.
+/// Has this thread run at once when there is something to do, and those that it starts, which a worker does not.
 pub(crate) fn come_first() {
     ask_for_slice(THIS_THREAD, SLICE);
 }
@@ -90,7 +98,7 @@ pub(crate) fn come_first() {
 fn ask_for_slice(thread: i32, slice: Duration) {
     // The call sets a nice value too, and it is 0. Somebody who gave the gateway another one shall have it.
     let asked = (thread != THIS_THREAD).then(|| Pid::from_raw(thread)).flatten();
-    if getpriority_process(asked) != Ok(0) {
+    if nice_of(asked) != 0 {
         return;
     }
     // The slice of an ordinary thread is what `sched_setattr` calls its runtime (sched_setattr(2)). The crate knows the call for
@@ -132,7 +140,18 @@ mod tests {
             let expected = (before.0.max(priority.nice()), before.1);
             assert_eq!(after(move || lower(priority)), expected);
         }
+        // SCHED_IDLE is 5 (sched.h).
+        assert_eq!(after(|| lower(Priority::Idle)).1, 5);
         assert_eq!(own(), before);
+    }
+
+    #[test]
+    fn a_lower_priority_is_never_a_higher_one() {
+        let twice = || {
+            lower(Priority::Lowest);
+            lower(Priority::Low);
+        };
+        assert_eq!(after(twice).0, Priority::Lowest.nice());
     }
 
     #[test]
