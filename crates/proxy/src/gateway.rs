@@ -179,7 +179,7 @@ impl Gateway {
         Ok((gateway, listened))
     }
 
-    /// Puts `generation` in the place of the one that is served, with which `ending` ends. Requests under way keep theirs.
+    /// Puts `generation` in the place of the one that is served; `ending` is what ends with that. Requests under way keep theirs.
     ///
     /// Returns the listeners that were added.
     ///

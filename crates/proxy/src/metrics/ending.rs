@@ -63,3 +63,89 @@ fn series_of(plan: &Plan, route: &Route) -> impl Iterator<Item = RouteAndService
         .chain([Arc::default()])
         .map(|service| (Arc::clone(&route.matching.name), service))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use waypost_plan::PlanBuilder;
+    use waypost_plan::header_edits::HeaderEdits;
+    use waypost_plan::listener::{Bind, Listener};
+    use waypost_plan::mirror::Mirror;
+    use waypost_plan::route::{Forward, Respond};
+    use waypost_plan::service::Service;
+    use waypost_route::split::Split;
+
+    /// Routes by name, each with the services that it leads to; one behind `~` gets copies. Without any it answers by itself.
+    fn plan(routes: &[(&str, &[&str])]) -> Plan {
+        let mut builder = PlanBuilder::default();
+        let (text, address) = ("127.0.0.1:1".into(), "127.0.0.1:1".parse().unwrap());
+        builder
+            .add_listener(Listener::new(Bind { text, address }))
+            .unwrap();
+        let ids = ["a", "b", "c"].map(|name| {
+            let service = Service::new(name.into(), Vec::new());
+            builder.add_service(service).unwrap()
+        });
+        let id = |name: &str| ids[usize::from(name.as_bytes()[0] - b'a')];
+        for (name, services) in routes {
+            let arms = services.iter().filter(|name| !name.starts_with('~'));
+            let arms: Vec<_> = arms.map(|name| id(name)).collect();
+            let copies = services.iter().find_map(|name| name.strip_prefix('~'));
+            let action = if arms.is_empty() {
+                Action::Respond(Respond {
+                    status: 200,
+                    body: [].into(),
+                    content_type: "text/plain".into(),
+                })
+            } else {
+                let split = Split::new(&vec![1; arms.len()]);
+                Action::Forward(Forward {
+                    mirror: copies.map(|name| Box::new(Mirror::new(id(name), 1, 1))),
+                    ..Forward::to(arms, split)
+                })
+            };
+            let matching = waypost_route::Route {
+                name: (*name).into(),
+                alternatives: [].into(),
+            };
+            let route = Route {
+                matching,
+                action,
+                response_headers: HeaderEdits::default(),
+                passes_through: false,
+            };
+            builder.add_route(route).unwrap();
+        }
+        builder.build().unwrap()
+    }
+
+    fn check(before: &[(&str, &[&str])], after: &[(&str, &[&str])], expected: &[(&str, &str)]) {
+        let (before, after) = (plan(before), plan(after));
+        let difference = Difference::between(&before, &after);
+        let ending = Ending::between(&before, &after, &difference);
+        let series = ending.series.iter();
+        let mut ended: Vec<(&str, &str)> = series.map(|(route, service)| (&**route, &**service)).collect();
+        ended.sort_unstable();
+        assert_eq!(ended, expected);
+    }
+
+    #[test]
+    fn what_only_the_earlier_plan_has_ends() {
+        check(&[("r", &["a"])], &[("r", &["a"])], &[]);
+        check(&[("r", &["a"])], &[("s", &["a"])], &[("r", ""), ("r", "a")]);
+        check(&[("r", &["a", "b"])], &[("r", &["a", "c"])], &[("r", "b")]);
+        check(&[("r", &["a", "~b"])], &[("r", &["a"])], &[("r", "b")]);
+        check(&[("r", &["a", "~b"])], &[("r", &["b", "~a"])], &[]);
+        check(&[("r", &["a"])], &[("r", &[])], &[("r", "a")]);
+        check(&[("r", &[]), ("s", &["a"])], &[("s", &["a"]), ("r", &["a"])], &[]);
+    }
+
+    #[test]
+    fn of_late_series_those_stay_that_the_plan_has() {
+        let plan = plan(&[("r", &["a"]), ("s", &["b"])]);
+        let key = |route: &str, service: &str| -> RouteAndService { (route.into(), service.into()) };
+        let late = vec![key("r", "a"), key("r", "b"), key("s", ""), key("t", "a")];
+        assert_eq!(not_in(&plan, late), [key("r", "b"), key("t", "a")]);
+        assert_eq!(not_in(&plan, Vec::new()), []);
+    }
+}
