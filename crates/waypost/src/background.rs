@@ -66,16 +66,6 @@ impl Background {
     }
 }
 
-/// Lets go of what takes long to free.
-pub(crate) fn let_go<T: Send + 'static>(value: T) {
-    let thread = thread::Builder::new().name("background".to_owned());
-    // Where there cannot be one more, it is done here.
-    let _ = thread.spawn(move || {
-        lower(Priority::Idle);
-        drop(value);
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

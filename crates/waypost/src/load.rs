@@ -6,7 +6,6 @@ use waypost_plan::test_case::{Arms, TestCase};
 use waypost_proxy::explain::{Answer, Question, explain};
 use waypost_proxy::generation::Generation;
 
-use crate::background;
 use crate::config::Texts;
 use crate::secrets::{Secrets, Watch};
 
@@ -94,7 +93,7 @@ pub(crate) fn finish(
     secrets: &mut Secrets,
 ) -> Result<Checked, Vec<Diagnostic>> {
     let Read {
-        mut loaded,
+        loaded,
         generation,
         failures,
     } = read.map_err(|unread| match unread {
@@ -108,8 +107,7 @@ pub(crate) fn finish(
         Unread::Uncompiled(diagnostics) => diagnostics,
     })?;
     let secured = secrets.secure(&loaded, texts);
-    let mut diagnostics = std::mem::take(&mut loaded.warnings);
-    background::let_go(loaded);
+    let mut diagnostics = loaded.warnings;
     diagnostics.extend(failures);
     diagnostics.extend(secured.diagnostics);
     if diagnostics.iter().any(Diagnostic::is_error) {

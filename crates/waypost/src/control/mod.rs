@@ -46,8 +46,8 @@ const MEND: Duration = Duration::from_secs(2);
 /// How often the files that the config names are looked at. One that has changed is read at the look after.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How long to read a config gives way to requests, for so much text: three times what it takes on an idle core, so that
-/// half of one is enough.
+/// How long to read a config gives way to requests, for so much text: some four to six times what it takes on an idle core,
+/// so that a third of one is enough.
 const READ_PATIENCE: Duration = Duration::from_millis(250);
 const READ_PATIENCE_PER_MIB: Duration = Duration::from_millis(500);
 const READ_PATIENCE_MAX: Duration = Duration::from_secs(5);

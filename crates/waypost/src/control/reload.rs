@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use waypost_config::diagnostic::Diagnostic;
 use waypost_config::{Kind, Source};
 
+use super::Control;
 use super::in_force::{Provenance, Successor};
 use super::report::{diagnostics_view, say_warnings};
-use super::{Control, READ_PATIENCE};
 use crate::config::Texts;
 use crate::output::{self, count, eprint};
 use crate::state::revisions::Origin;
@@ -30,11 +30,7 @@ impl Control {
             // Who asks again is answered again.
             self.complained = None;
         }
-        let path = self.path.clone();
-        let read = self
-            .background
-            .run(READ_PATIENCE, move || config::read_served(&path));
-        let texts = match read.await {
+        let texts = match config::read_served(&self.path) {
             Ok(texts) if texts.sources.is_empty() => {
                 return self.complain(&format!("`{}` has no *.yaml files any more", self.path.display()));
             }
