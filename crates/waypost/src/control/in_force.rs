@@ -201,6 +201,8 @@ impl Control {
         self.shared
             .forget_services(services.changed.iter().chain(&services.removed));
         self.shared.update(|report| report.applied += u64::from(adds));
+        // Whoever is told that it is in force may ask for the status at once.
+        self.note_mended();
         self.report_state();
         if adds {
             self.shared.events.tell(What::Applied {

@@ -61,7 +61,6 @@ impl Control {
                     eprint("the config on disk was edited: nothing waits to be confirmed any more\n");
                 }
                 self.remember_good();
-                self.note_mended();
                 self.report_state();
                 true
             }
