@@ -2,7 +2,8 @@
 //!
 //! A decade (1 ms to 10 ms, say) has 32 buckets: ten up to its double, twelve up to its fivefold, ten for the rest.
 //! So no bucket is wider than an eighth of its lower bound, and every bound that people write (1, 2.5, 5, 10) is the
-//! bound of a bucket: cumulative counts are exact there. A decade takes memory once something falls into it.
+//! bound of a bucket: cumulative counts are exact there. A decade takes memory once something falls into it, but for
+//! the first one, which lies beside what else a request counts in.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,10 +29,22 @@ pub const SHOWN_BOUNDS_US: [u64; 16] = [
 /// What a request took in all and its service's part of it mostly fall into the same bucket, or close to it. Their counts
 /// lie side by side, as of a route in many nothing is in a core's cache.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct Histograms {
-    /// In front, beside the decades that most durations fall into.
     sums_us: [Counter; 2],
-    decades: [OnceLock<Box<[[AtomicU64; 2]; DECADE]>>; DECADES],
+    /// The decade of the first duration, which most of the others fall into.
+    home: OnceLock<Home>,
+    others: [OnceLock<Box<Cells>>; DECADES],
+}
+
+/// The counts of a decade.
+type Cells = [[AtomicU64; 2]; DECADE];
+
+#[derive(Debug)]
+#[repr(C)]
+struct Home {
+    decade: usize,
+    cells: Cells,
 }
 
 /// Which of the two.
@@ -57,16 +70,30 @@ impl Histograms {
     pub(crate) fn record(&self, part: Part, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let bucket = bucket_of(us);
-        let decade = self.decades[bucket / DECADE].get_or_init(Box::default);
-        let cell = &decade[bucket % DECADE][part as usize];
+        let (decade, at) = (bucket / DECADE, bucket % DECADE);
+        let home = self.home.get_or_init(|| Home {
+            decade,
+            cells: Cells::default(),
+        });
+        let cells = if home.decade == decade {
+            &home.cells
+        } else {
+            &**self.others[decade].get_or_init(Box::default)
+        };
+        let cell = &cells[at][part as usize];
         cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         self.sums_us[part as usize].add(us);
     }
 
     pub(crate) fn read(&self, part: Part) -> Durations {
         let mut buckets = Vec::new();
-        for (index, decade) in self.decades.iter().enumerate() {
-            for (at, cell) in decade.get().iter().flat_map(|cells| cells.iter().enumerate()) {
+        let home = self.home.get();
+        for (index, other) in self.others.iter().enumerate() {
+            let cells = match home {
+                Some(home) if home.decade == index => Some(&home.cells),
+                _ => other.get().map(|cells| &**cells),
+            };
+            for (at, cell) in cells.iter().flat_map(|cells| cells.iter().enumerate()) {
                 let count = cell[part as usize].load(Ordering::Relaxed);
                 if count > 0 {
                     buckets.push(((index * DECADE + at) as u16, count));

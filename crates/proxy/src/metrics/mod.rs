@@ -62,9 +62,11 @@ enum Gone {
 }
 
 /// What one worker counts of the requests of one route that went to one service.
+///
+/// In front is what every request counts in, in as few lines of a cache as it goes.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct RequestCells {
-    // In front is what every request counts in.
     statuses: Statuses,
     durations: Histograms,
     /// The route; empty for requests without one.

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use waypost_plan::Plan;
 use waypost_plan::route::Action;
 use waypost_plan::service::ServiceId;
 
@@ -37,7 +36,7 @@ pub(crate) struct Recorder {
 pub(crate) struct Meters(Box<[OnceCell<Chunk>]>);
 
 /// The meters of neighbouring routes, which take memory together, once those of one are needed.
-type Chunk = Box<[OnceCell<RouteMeters>]>;
+type Chunk = Box<[RouteMeters; CHUNK]>;
 
 /// How many cells are forgotten before requests have their turn again.
 const FORGOTTEN_AT_ONCE: usize = 256;
@@ -46,10 +45,12 @@ const FORGOTTEN_AT_ONCE: usize = 256;
 const CHUNK: usize = 64;
 
 /// The cells of one route, each found when it is needed first. It lasts as long as its generation.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RouteMeters {
-    /// Parallel to the route's arms; then the mirror's, then those of requests that no arm was picked for.
-    cells: Box<[OnceCell<Arc<RequestCells>>]>,
+    /// Those of the first arm, which is the only one of nearly every route.
+    first_arm: OnceCell<Arc<RequestCells>>,
+    /// Parallel to the further arms; then the mirror's, then those of requests that no arm was picked for.
+    others: OnceCell<Box<[OnceCell<Arc<RequestCells>>]>>,
 }
 
 /// Which of a route's cells.
@@ -177,25 +178,15 @@ impl Meters {
         Self((0..routes.div_ceil(CHUNK)).map(|_| OnceCell::new()).collect())
     }
 
-    /// Those of the route at `position` in `plan`.
-    pub(crate) fn of(&self, plan: &Plan, position: usize) -> &RouteMeters {
-        let chunk = self.0[position / CHUNK].get_or_init(|| (0..CHUNK).map(|_| OnceCell::new()).collect());
-        chunk[position % CHUNK].get_or_init(|| RouteMeters::new(&plan.routes()[position].action))
+    /// Those of the route at `position`.
+    pub(crate) fn of(&self, position: usize) -> &RouteMeters {
+        let chunk = self.0[position / CHUNK]
+            .get_or_init(|| Box::new(std::array::from_fn(|_| RouteMeters::default())));
+        &chunk[position % CHUNK]
     }
 }
 
 impl RouteMeters {
-    /// The meters of a route that has this action.
-    fn new(action: &Action) -> Self {
-        let arms = match action {
-            Action::Forward(forward) => forward.arms.len(),
-            Action::Redirect(_) | Action::Respond(_) => 0,
-        };
-        Self {
-            cells: (0..arms + 2).map(|_| OnceCell::new()).collect(),
-        }
-    }
-
     /// The cells of a side of the route at `position` in `generation`.
     pub(crate) fn side(
         &self,
@@ -204,13 +195,11 @@ impl RouteMeters {
         position: usize,
         side: Side,
     ) -> &Arc<RequestCells> {
-        let last = self.cells.len() - 1;
-        let at = match side {
-            Side::Arm(arm) => arm.min(last),
-            Side::Mirror => last - 1,
-            Side::Gateway => last,
+        let cell = match side {
+            Side::Arm(0) => &self.first_arm,
+            _ => self.other(generation, position, side),
         };
-        self.cells[at].get_or_init(|| {
+        cell.get_or_init(|| {
             let plan = generation.plan();
             let route = &plan.routes()[position];
             let service = |id: ServiceId| &plan.service(id).name;
@@ -224,6 +213,24 @@ impl RouteMeters {
             };
             recorder.request(&route.matching.name, service, generation.serial())
         })
+    }
+
+    /// The place of the cells of a side that is not the first arm.
+    fn other(&self, generation: &Generation, position: usize, side: Side) -> &OnceCell<Arc<RequestCells>> {
+        let others = self.others.get_or_init(|| {
+            let arms = match &generation.plan().routes()[position].action {
+                Action::Forward(forward) => forward.arms.len(),
+                Action::Redirect(_) | Action::Respond(_) => 0,
+            };
+            (0..arms.saturating_sub(1) + 2).map(|_| OnceCell::new()).collect()
+        });
+        let last = others.len() - 1;
+        let at = match side {
+            Side::Arm(arm) => arm.saturating_sub(1).min(last),
+            Side::Mirror => last - 1,
+            Side::Gateway => last,
+        };
+        &others[at]
     }
 }
 
@@ -251,8 +258,8 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
     use crate::metrics::ending::Ending;
-    use waypost_plan::PlanBuilder;
     use waypost_plan::listener::{Bind, Listener};
+    use waypost_plan::{Plan, PlanBuilder};
 
     fn empty_plan() -> Plan {
         let mut builder = PlanBuilder::default();

@@ -339,8 +339,7 @@ impl Worker {
         side: Side,
         count: impl FnOnce(&Arc<RequestCells>) -> T,
     ) -> T {
-        let plan = snapshot.generation.plan();
-        let meters = snapshot.meters.of(plan, position);
+        let meters = snapshot.meters.of(position);
         count(meters.side(&self.recorder, &snapshot.generation, position, side))
     }
 
