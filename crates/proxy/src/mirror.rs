@@ -22,7 +22,7 @@ use crate::exchange::connect::{Lease, Need, lease};
 use crate::exchange::relay::Tap;
 use crate::link::Link;
 use crate::metrics::{Mirrored, RequestCells};
-use crate::pool::WorkerService;
+use crate::pool::{Liveness, WorkerService};
 use crate::worker::Worker;
 
 /// How many copies a worker has under way.
@@ -149,10 +149,14 @@ impl MirrorCopy {
             + timeouts.connect
             + timeouts.response
             + timeouts.idle.min(Duration::from_secs(60));
-        let mut fresh = false;
+        let mut reuse = Some(if self.is_idempotent {
+            Liveness::Likely
+        } else {
+            Liveness::Certain
+        });
         loop {
             let need = Need {
-                fresh,
+                reuse,
                 http1: false,
                 raw: false,
                 ends: None,
@@ -172,7 +176,7 @@ impl MirrorCopy {
                     return Some(());
                 }
                 // The connection was closed while it was idle.
-                Delivered::Silent if reused && self.is_idempotent => fresh = true,
+                Delivered::Silent if reused && self.is_idempotent => reuse = None,
                 Delivered::Silent | Delivered::Broken => return None,
             }
         }

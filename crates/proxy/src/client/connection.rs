@@ -104,7 +104,7 @@ impl Client {
         }
         let service = self.worker.service(snapshot, forward.arms[arm]);
         let need = Need {
-            fresh: true,
+            reuse: None,
             http1: false,
             raw: true,
             ends: Some(self.peer.ends()),

@@ -29,7 +29,7 @@ use crate::grpc::web::{Recoding, WebForm};
 use crate::link::Link;
 use crate::metrics::Side;
 use crate::mirror::{self, MirrorCopy};
-use crate::pool::WorkerService;
+use crate::pool::{Liveness, WorkerService};
 use crate::service_head::ServiceHead;
 use crate::worker::{Snapshot, Workspace};
 
@@ -50,6 +50,15 @@ struct Wish {
 }
 
 impl Wish {
+    /// How sure it has to be that a connection is alive: what may be sent again need not wait for the kernel's word.
+    fn liveness(&self, framing: Framing) -> Liveness {
+        if self.idempotent && self.upgrade.is_none() && framing == Framing::None {
+            Liveness::Likely
+        } else {
+            Liveness::Certain
+        }
+    }
+
     /// The form in which a body of this framing leaves over `link`.
     fn body_form(&self, framing: Framing, link: &Link) -> BodyForm {
         match framing {
@@ -107,7 +116,7 @@ impl Client {
             return self.answer_instead(workspace, snapshot, end, failure, name).await;
         }
         let mut need = Need {
-            fresh: false,
+            reuse: Some(wish.liveness(workspace.head.framing())),
             http1: wish.upgrade.is_some(),
             raw: false,
             ends: Some(self.peer.ends()),
@@ -209,7 +218,7 @@ impl Client {
             }
             // The connection was closed while it was idle, or takes no more. A fresh one will do.
             drop(link);
-            need.fresh = true;
+            need.reuse = None;
             let mut failed = 1;
             let lease_again = lease(&self.worker, &service, need, &mut failed).await;
             self.note_attempts(failed, lease_again.is_ok());

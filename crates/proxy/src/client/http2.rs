@@ -49,7 +49,7 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Streams {
     open: Cell<usize>,
-    /// Since when there is none.
+    /// Since when there is none, while there is none.
     idle_since: Cell<Instant>,
 }
 
@@ -65,8 +65,11 @@ impl OpenStream {
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
-        self.0.idle_since.set(Instant::now());
+        let open = self.0.open.get() - 1;
+        self.0.open.set(open);
+        if open == 0 {
+            self.0.idle_since.set(Instant::now());
+        }
     }
 }
 

@@ -90,12 +90,12 @@ impl Client {
         listener: Rc<Listener>,
     ) -> Self {
         Self {
+            timer: Timer::new(worker.clock().about_now() + WRITE_STALL),
             worker,
             link,
             peer,
             listener_id,
             listener,
-            timer: Timer::new(Instant::now() + WRITE_STALL),
             record: None,
             meter: None,
             open_ended: false,

@@ -18,7 +18,7 @@ use crate::link::Link;
 use crate::link::asked::Asked;
 use crate::link::socket::Socket;
 use crate::pool::multiplexed::Multiplexed;
-use crate::pool::{Making, WorkerService};
+use crate::pool::{Liveness, Making, WorkerService};
 use crate::proxy_protocol::{self, Ends};
 use crate::worker::Worker;
 
@@ -36,8 +36,9 @@ pub(crate) struct Lease {
 /// What a link is needed for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Need {
-    /// Only a new connection will do, as a reused one has just turned out dead.
-    pub(crate) fresh: bool,
+    /// What has to be known of a connection that served others before; `None` is that only a new one will do, as such a
+    /// one has just turned out dead.
+    pub(crate) reuse: Option<Liveness>,
     /// Only HTTP/1.1 will do, as the connection is to be upgraded.
     pub(crate) http1: bool,
     /// Bytes are all that is meant: no HTTP, nor TLS of the gateway's.
@@ -116,15 +117,15 @@ async fn link_to(
     };
     let mut making = None;
     if multiplexes {
-        match shared(service, address, need.fresh, by).await? {
+        match shared(service, address, need.reuse.is_none(), by).await? {
             Shared::Stream(stream, reused) => return Ok((Link::Asked(Box::new(stream)), reused)),
             Shared::Make(right) => making = right,
         }
     }
-    if !need.fresh
+    if let Some(liveness) = need.reuse
         && !is_own
         && !matches!(speaks, Speaks::Http2)
-        && let Some(socket) = service.take(address, worker.clock())
+        && let Some(socket) = service.take(address, worker.clock(), liveness)
     {
         return Ok((Link::Socket(socket), true));
     }

@@ -12,8 +12,19 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Response, StatusCode, Uri};
-use memchr::{memchr, memchr_iter, memmem};
+use memchr::{memchr, memchr_iter};
 use waypost_wire::{token, write};
+
+/// A head of the gateway's own, told apart.
+struct Head<'a> {
+    line: &'a [u8],
+    /// The fields, a line each.
+    lines: &'a [u8],
+    /// How many they are.
+    count: usize,
+    /// The whole length, with the empty line.
+    length: usize,
+}
 
 /// Why the fields of a request break RFC 9113 §8.2, so that its stream is reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +36,28 @@ pub(crate) struct Upgrade<'a> {
     pub(crate) protocol: &'a str,
     /// Random bits, for the key of a WebSocket's handshake, which HTTP/2 does not need.
     pub(crate) key: [u64; 2],
+}
+
+impl<'a> Head<'a> {
+    /// The head that `bytes` begin with.
+    fn split(bytes: &'a [u8]) -> io::Result<Self> {
+        let mut ends = memchr_iter(b'\n', bytes).map(|at| at + 1);
+        let fields_start = ends.next().ok_or(io::ErrorKind::InvalidData)?;
+        let (mut start, mut count) = (fields_start, 0);
+        for end in ends {
+            if end - start <= b"\r\n".len() {
+                return Ok(Self {
+                    line: bytes[..fields_start].trim_ascii_end(),
+                    lines: &bytes[fields_start..start],
+                    count,
+                    length: end,
+                });
+            }
+            start = end;
+            count += 1;
+        }
+        Err(io::ErrorKind::InvalidData.into())
+    }
 }
 
 /// Appends a request's head. The body's length is what `content-length` says; without it, the body ends with its
@@ -42,7 +75,9 @@ pub(crate) fn write_request(
         return Err(Malformed);
     }
     let authority = head.uri.authority().map(Authority::as_str);
-    let has_host = head.headers.contains_key(header::HOST);
+    // To look at all names takes less than to look one up.
+    let has = |wanted: HeaderName| head.headers.keys().any(|name| *name == wanted);
+    let (has_host, has_crumbs) = (has(header::HOST), has(header::COOKIE));
     let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let method = if upgrade.is_some() {
         &Method::GET
@@ -79,14 +114,13 @@ pub(crate) fn write_request(
             write::field(out, b"sec-websocket-key", STANDARD.encode(bytes).as_bytes());
         }
     }
-    let mut crumbs = head.headers.get_all(header::COOKIE).iter();
-    if let Some(first) = crumbs.next() {
+    if has_crumbs {
         // RFC 9113 §8.2.3: one line again, before anybody reads it who knows no crumbs.
-        out.extend_from_slice(b"cookie: ");
-        out.extend_from_slice(checked(first)?);
-        for crumb in crumbs {
-            out.extend_from_slice(b"; ");
+        let mut before: &[u8] = b"cookie: ";
+        for crumb in head.headers.get_all(header::COOKIE) {
+            out.extend_from_slice(before);
             out.extend_from_slice(checked(crumb)?);
+            before = b"; ";
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -147,8 +181,8 @@ pub(super) fn write_trailers(fields: &HeaderMap, out: &mut Vec<u8>) {
 
 /// The request whose head `bytes` begin with, and how long that is.
 pub(super) fn request(bytes: &[u8], scheme: &str) -> io::Result<(Request<()>, usize)> {
-    let (line, lines, length) = split(bytes)?;
-    let mut words = line.split(|&byte| byte == b' ');
+    let head = Head::split(bytes)?;
+    let mut words = head.line.split(|&byte| byte == b' ');
     let method = words.next().map(Method::from_bytes);
     let (Some(Ok(method)), Some(raw)) = (method, words.next()) else {
         return Err(io::ErrorKind::InvalidData.into());
@@ -160,7 +194,7 @@ pub(super) fn request(bytes: &[u8], scheme: &str) -> io::Result<(Request<()>, us
     let mut uri = http::uri::Parts::default();
     uri.path_and_query = Some(target);
     uri.scheme = Scheme::try_from(scheme).ok();
-    append_all(&mut fields, lines, |name, value| {
+    append_all(&mut fields, head.lines, head.count, |name, value| {
         let is_host = name.eq_ignore_ascii_case(b"host");
         if is_host {
             uri.authority = Some(Authority::try_from(value).map_err(io::Error::other)?);
@@ -172,7 +206,7 @@ pub(super) fn request(bytes: &[u8], scheme: &str) -> io::Result<(Request<()>, us
     *request.uri_mut() = Uri::from_parts(uri).map_err(io::Error::other)?;
     *request.headers_mut() = fields;
     *request.version_mut() = http::Version::HTTP_2;
-    Ok((request, length))
+    Ok((request, head.length))
 }
 
 /// A target whose query has bytes that HTTP/1 lets through, but that no URI has: they are percent-encoded.
@@ -190,8 +224,9 @@ fn encoded(target: &[u8]) -> Vec<u8> {
 
 /// The answer whose head `bytes` begin with, and how long that is.
 pub(super) fn response(bytes: &[u8]) -> io::Result<(Response<()>, usize)> {
-    let (line, lines, length) = split(bytes)?;
-    let status = line
+    let head = Head::split(bytes)?;
+    let status = head
+        .line
         .split(|&byte| byte == b' ')
         .nth(1)
         .map(StatusCode::from_bytes);
@@ -200,25 +235,18 @@ pub(super) fn response(bytes: &[u8]) -> io::Result<(Response<()>, usize)> {
     };
     let mut response = Response::new(());
     *response.status_mut() = status;
-    append_all(response.headers_mut(), lines, |name, _| {
+    append_all(response.headers_mut(), head.lines, head.count, |name, _| {
         Ok(!is_of_connection(name))
     })?;
-    Ok((response, length))
+    Ok((response, head.length))
 }
 
 /// Trailers out of their lines.
 pub(super) fn trailers(lines: &[u8]) -> io::Result<HeaderMap> {
     let mut fields = HeaderMap::new();
-    append_all(&mut fields, lines, |_, _| Ok(true))?;
+    let count = memchr_iter(b'\n', lines).count();
+    append_all(&mut fields, lines, count, |_, _| Ok(true))?;
     Ok(fields)
-}
-
-/// The first line of a head, its fields, and its length with the empty line.
-fn split(bytes: &[u8]) -> io::Result<(&[u8], &[u8], usize)> {
-    let line_end = memmem::find(bytes, b"\r\n").ok_or(io::ErrorKind::InvalidData)?;
-    let end = memmem::find(&bytes[line_end..], b"\r\n\r\n").ok_or(io::ErrorKind::InvalidData)? + line_end;
-    let fields_start = (line_end + 2).min(end + 2);
-    Ok((&bytes[..line_end], &bytes[fields_start..end + 2], end + 4))
 }
 
 fn next_field<'a>(lines: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
@@ -234,13 +262,14 @@ fn is_of_connection(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"transfer-encoding")
 }
 
-/// Appends the fields that `lines` hold, as far as `keeps` says so of their names and values.
+/// Appends the `count` fields that `lines` hold, as far as `keeps` says so of their names and values.
 fn append_all(
     fields: &mut HeaderMap,
     lines: &[u8],
+    count: usize,
     mut keeps: impl FnMut(&[u8], &[u8]) -> io::Result<bool>,
 ) -> io::Result<()> {
-    fields.reserve(memchr_iter(b'\n', lines).count());
+    fields.reserve(count);
     // The values are parts of one copy, rather than a copy each.
     let all = Bytes::copy_from_slice(lines);
     let mut lines = &all[..];

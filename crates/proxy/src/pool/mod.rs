@@ -53,6 +53,15 @@ pub(crate) struct Seat {
     pub(crate) rests_until: Option<Instant>,
 }
 
+/// How sure it has to be that an idle connection is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Liveness {
+    /// As far as the runtime knows; to ask costs nothing.
+    Likely,
+    /// As far as the kernel knows.
+    Certain,
+}
+
 #[derive(Debug)]
 struct Idle {
     socket: Socket,
@@ -161,14 +170,14 @@ impl WorkerService {
     }
 
     /// An idle connection to `address` that is alive.
-    pub(crate) fn take(&self, address: SocketAddr, clock: &Clock) -> Option<Socket> {
+    pub(crate) fn take(&self, address: SocketAddr, clock: &Clock, liveness: Liveness) -> Option<Socket> {
         let now = clock.about_now();
         let idle_timeout = self.state.service().pool.idle_timeout;
         self.with_seats(|seats| {
             let seat = seats.of(address)?;
             while let Some(idle) = seat.idle.pop() {
                 let is_fresh = now.saturating_duration_since(idle.since) < idle_timeout;
-                if is_fresh && idle.is_alive(clock.turn()) {
+                if is_fresh && idle.is_alive(clock.turn(), liveness) {
                     self.cells.reused.add(1);
                     return Some(idle.socket);
                 }
@@ -201,7 +210,7 @@ impl WorkerService {
         self.with_seats(|seats| {
             for seat in &mut seats.seats {
                 seat.idle
-                    .retain(|idle| now - idle.since < idle_timeout && idle.is_alive(turn));
+                    .retain(|idle| now - idle.since < idle_timeout && idle.is_alive(turn, Liveness::Likely));
                 seat.multiplexed.sweep(now, idle_timeout);
             }
             let idle = |seat: &Seat| seat.idle.len() + seat.multiplexed.idle();
@@ -329,10 +338,15 @@ impl Idle {
     /// Whether the connection can be used: it has not been closed, and has no bytes that nobody asked for, which would
     /// answer the wrong client.
     ///
-    /// Since the worker has waited for its sockets, its runtime knows; within the turn in which the connection came
-    /// here, only the kernel does.
-    fn is_alive(&self, turn: u32) -> bool {
-        if turn != self.turn && self.socket.is_quiet() {
+    /// The runtime knows of whatever had come when the worker waited for its sockets last, and of nothing that has come
+    /// since. Of a connection that came here within this turn, the kernel may know more, whose service closes it after each
+    /// answer without a word.
+    fn is_alive(&self, turn: u32, liveness: Liveness) -> bool {
+        if self.socket.holds_more() {
+            return false;
+        }
+        let is_known = liveness == Liveness::Likely || turn != self.turn;
+        if is_known && self.socket.is_quiet() {
             return true;
         }
         let waits = self.socket.peek();

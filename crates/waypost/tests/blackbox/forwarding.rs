@@ -1004,6 +1004,24 @@ fn many_clients_at_once_each_get_their_own_answer() {
     });
 }
 
+/// A connection that comes back while others wait for one may be closed already, and nobody has said so.
+#[test]
+fn clients_never_notice_a_service_that_closes_after_each_answer_without_a_word() {
+    let service = Service::answering_once("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let gateway = Gateway::to(&service);
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let mut connection = gateway.connect();
+                for _ in 0..20 {
+                    let answer = connection.get("http://a/");
+                    assert_eq!((answer.status(), answer.text()), (200, "ok".into()));
+                }
+            });
+        }
+    });
+}
+
 /// Bytes go through the gateway, they are not collected there.
 #[test]
 fn memory_does_not_grow_with_what_passes() {
