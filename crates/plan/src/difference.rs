@@ -121,17 +121,15 @@ impl Changes {
 /// Whether two routes mean the same; services are compared by name, as their ids belong to their plans.
 fn same_route(before: &Plan, was: &Route, after: &Plan, is: &Route) -> bool {
     let names = |plan: &Plan, forward: &Forward| -> Vec<Arc<str>> {
-        let mirror = forward.mirror.iter().map(|mirror| mirror.to);
-        let ids = forward.arms.iter().copied().chain(mirror);
-        ids.map(|id| Arc::clone(&plan.service(id).name)).collect()
+        let services = forward.services();
+        services.map(|id| Arc::clone(&plan.service(id).name)).collect()
     };
     let nameless = |forward: &Forward| {
-        let mut forward = forward.clone();
-        forward.arms.fill(ServiceId(0));
-        if let Some(mirror) = &mut forward.mirror {
+        let mut policy = (*forward.policies).clone();
+        if let Some(mirror) = &mut policy.mirror {
             mirror.to = ServiceId(0);
         }
-        forward
+        (forward.split.clone(), policy)
     };
     let same_action = match (&was.action, &is.action) {
         (Action::Forward(was), Action::Forward(is)) => {
@@ -193,6 +191,7 @@ mod tests {
     use crate::PlanBuilder;
     use crate::header_edits::HeaderEdits;
     use crate::listener::{Bind, Listener};
+    use crate::policies::Policy;
     use crate::service::Service;
     use std::time::Duration;
     use waypost_route::split::Split;
@@ -213,8 +212,12 @@ mod tests {
             ids.insert(*name, builder.add_service(service).unwrap());
         }
         for (name, service, weight) in routes {
-            let forward = Forward {
+            let policy = Policy {
                 timeout: Some(Duration::from_secs(1)),
+                ..Policy::default()
+            };
+            let forward = Forward {
+                policies: policy.into(),
                 ..Forward::to(vec![ids[service]], Split::new(&[*weight]))
             };
             let route = Route {

@@ -52,6 +52,9 @@ const RESERVED: [&str; 10] = [
 ];
 
 impl HeaderEdits {
+    /// No edits.
+    pub(crate) const NONE: Self = Self(None);
+
     /// Leaves out every line named `name`.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ pub mod header_edits;
 pub mod listener;
 pub mod mirror;
 pub mod path_pattern;
+pub mod policies;
 pub mod redirect;
 pub mod rewrite;
 pub mod route;

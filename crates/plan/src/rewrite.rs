@@ -28,6 +28,14 @@ pub enum PathRewrite {
     Regex(Box<Replacement>),
 }
 
+impl Rewrite {
+    /// Nothing is rewritten.
+    pub(crate) const NONE: Self = Self {
+        path: PathRewrite::Keep,
+        host: None,
+    };
+}
+
 impl PathRewrite {
     /// Whether the path stays as it is.
     pub fn keeps(&self) -> bool {

@@ -1,17 +1,13 @@
 //! Routes: what they match, what happens, and where it goes.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
 
 use waypost_route::split::Split;
 
-use crate::force::Force;
 use crate::header_edits::HeaderEdits;
-use crate::mirror::Mirror;
+use crate::policies::Policies;
 use crate::redirect::Redirect;
-use crate::rewrite::Rewrite;
 use crate::service::ServiceId;
-use crate::sticky::Sticky;
 
 /// A named rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,22 +40,8 @@ pub struct Forward {
     pub split: Split,
     /// The service of each arm, in the split's order; `arms.len() == split.weights().len()`.
     pub arms: Arms,
-    /// What keeps a client on its side of the split; without it, every request rolls anew.
-    pub sticky: Option<Box<Sticky>>,
-    /// What lets testers pick their arm.
-    pub force: Option<Box<Force>>,
-    /// Which other service gets copies.
-    pub mirror: Option<Box<Mirror>>,
-    /// What the service sees instead of the client's path and host.
-    pub rewrite: Rewrite,
-    /// Edits to the request.
-    pub request_headers: HeaderEdits,
-    /// The bound on the whole exchange (504).
-    pub timeout: Option<Duration>,
-    /// The protocols that a connection may be upgraded to.
-    pub upgrade: Upgrade,
-    /// Whether calls of gRPC-Web are translated into calls of gRPC.
-    pub grpc_web: bool,
+    /// What else is said of its requests.
+    pub policies: Policies,
 }
 
 /// The services of a split, as a slice. Nearly every route has one, which stands in the route itself.
@@ -107,38 +89,14 @@ impl Forward {
         Self {
             split,
             arms: arms.into(),
-            sticky: None,
-            force: None,
-            mirror: None,
-            rewrite: Rewrite::default(),
-            request_headers: HeaderEdits::default(),
-            timeout: None,
-            upgrade: Upgrade::default(),
-            grpc_web: false,
+            policies: Policies::default(),
         }
     }
-}
 
-/// The protocols that a connection may be upgraded to (RFC 9110 §7.8). Anything else is not passed on.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Upgrade {
-    /// `websocket`.
-    #[default]
-    WebSocket,
-    /// These, perhaps none.
-    Only(Box<[Box<str>]>),
-}
-
-impl Upgrade {
-    /// Whether `protocol`, as a client names it, is among them. Names compare without case.
-    pub fn allows(&self, protocol: &[u8]) -> bool {
-        match self {
-            Self::WebSocket => protocol.eq_ignore_ascii_case(b"websocket"),
-            Self::Only(names) => {
-                let mut names = names.iter();
-                names.any(|name| name.as_bytes().eq_ignore_ascii_case(protocol))
-            }
-        }
+    /// The services that requests go to: the arms', then the mirror's.
+    pub fn services(&self) -> impl Iterator<Item = ServiceId> {
+        let mirror = self.policies.mirror.iter().map(|mirror| mirror.to);
+        self.arms.iter().copied().chain(mirror)
     }
 }
 

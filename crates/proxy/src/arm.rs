@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use waypost_plan::force::{Force, ForceKey};
-use waypost_plan::route::Forward;
+use waypost_plan::policies::Policy;
 use waypost_plan::sticky::{Sticky, StickyKey};
 use waypost_route::cookie;
 use waypost_route::request::Request;
@@ -24,19 +24,19 @@ pub(crate) enum Decider {
     },
 }
 
-/// What decides between the arms of `forward` for `request`. The scratches are overwritten.
+/// What decides between the arms of a route with `policy` for `request`. The scratches are overwritten.
 pub(crate) fn decider(
-    forward: &Forward,
+    policy: &Policy,
     request: &Request<'_>,
     value: &mut Vec<u8>,
     scratch: &mut Vec<u8>,
 ) -> Decider {
-    if let Some(force) = &forward.force
+    if let Some(force) = &policy.force
         && let Some(arm) = forced(force, request, value)
     {
         return Decider::Forced(arm);
     }
-    let Some(sticky) = &forward.sticky else {
+    let Some(sticky) = &policy.sticky else {
         return Decider::Dice { wants_cookie: false };
     };
     match sticky_value(sticky, request, value) {
@@ -92,13 +92,13 @@ mod tests {
         headers: &[(&str, &str)],
         expected: Decider,
     ) {
-        let forward = Forward {
-            sticky: sticky.map(|key| Box::new(Sticky::new("", "users", key))),
+        let policy = Policy {
+            sticky: sticky.map(|key| Sticky::new("", "users", key)),
             force: force.map(|key| {
                 let values = vec![("always".into(), 1)];
-                Box::new(Force { key, values })
+                Force { key, values }
             }),
-            ..Forward::to(Vec::new(), Split::new(&[1, 1]))
+            ..Policy::default()
         };
         let headers: Vec<(String, Vec<u8>)> = headers
             .iter()
@@ -112,7 +112,7 @@ mod tests {
             client_ip: [10, 0, 0, 7].into(),
             headers: &headers,
         };
-        let decider = decider(&forward, &request, &mut Vec::new(), &mut Vec::new());
+        let decider = decider(&policy, &request, &mut Vec::new(), &mut Vec::new());
         assert_eq!(decider, expected);
     }
 

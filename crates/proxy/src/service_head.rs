@@ -87,12 +87,12 @@ impl ServiceHead<'_> {
     /// The protocol that the client's connection is to be upgraded to, where the route lets it.
     pub(crate) fn upgrade(&self) -> Option<&[u8]> {
         let wanted = self.head.upgrade(self.buffer);
-        wanted.filter(|protocol| self.forward.upgrade.allows(protocol))
+        wanted.filter(|protocol| self.forward.policies.upgrade.allows(protocol))
     }
 
     /// The form of gRPC-Web that the request has and the route translates, with its `content-type`.
     pub(crate) fn web_form(&self) -> Option<(WebForm, &[u8])> {
-        if !self.forward.grpc_web {
+        if !self.forward.policies.grpc_web {
             return None;
         }
         let content_type = grpc::call_type(self.head, self.buffer)?;
@@ -108,7 +108,7 @@ impl ServiceHead<'_> {
             forward,
             ..
         } = *self;
-        let edits = &forward.request_headers;
+        let edits = &forward.policies.request_headers;
         out.extend_from_slice(head.method(buffer));
         out.push(b' ');
         out.extend_from_slice(self.path);
@@ -118,7 +118,13 @@ impl ServiceHead<'_> {
         }
         out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
         let asked = head.authority(buffer);
-        let host = forward.rewrite.host.as_deref().map(str::as_bytes).or(asked);
+        let host = forward
+            .policies
+            .rewrite
+            .host
+            .as_deref()
+            .map(str::as_bytes)
+            .or(asked);
         let host_start = out.len();
         out.extend_from_slice(host.unwrap_or(authority));
         let borrowed_host = host.is_none().then_some(host_start..out.len());
@@ -157,7 +163,7 @@ impl ServiceHead<'_> {
     }
 
     fn write_edits(&self, out: &mut Vec<u8>) {
-        for (name, value) in self.forward.request_headers.lines() {
+        for (name, value) in self.forward.policies.request_headers.lines() {
             write::field(out, name.as_bytes(), value.as_bytes());
         }
     }

@@ -9,7 +9,7 @@ use waypost_config::{size, yaml};
 use waypost_plan::Plan;
 use waypost_plan::duration;
 use waypost_plan::listener::Underscores;
-use waypost_plan::route::{Action, Forward};
+use waypost_plan::route::Action;
 use waypost_proxy::limits::Value;
 
 use crate::cli::Format;
@@ -173,16 +173,14 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
         }));
     }
     for route in plan.routes() {
-        if let Action::Forward(Forward {
-            timeout: Some(timeout),
-            ..
-        }) = &route.action
+        if let Action::Forward(forward) = &route.action
+            && let Some(timeout) = forward.policies.timeout
         {
             let scope = format!("route {}", route.matching.name);
             limits.push(Limit {
                 scope,
                 key: "timeout",
-                value: duration::format(*timeout),
+                value: duration::format(timeout),
             });
         }
     }

@@ -186,8 +186,8 @@ fn view(generation: &Arc<Generation>, position: usize) -> RouteView {
         Action::Redirect(_) => "redirect",
         Action::Respond(_) => "respond",
     };
-    let sticky = forward.and_then(|forward| forward.sticky.as_deref());
-    let mirror = forward.and_then(|forward| forward.mirror.as_ref());
+    let sticky = forward.and_then(|forward| forward.policies.sticky.as_ref());
+    let mirror = forward.and_then(|forward| forward.policies.mirror.as_ref());
     RouteView {
         name: route.matching.name.to_string(),
         action: action.to_owned(),

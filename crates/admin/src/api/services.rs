@@ -89,7 +89,7 @@ async fn list(State(shared): App) -> Result<Json<Vec<ServiceView>>, Problem> {
             for id in forward.arms.iter() {
                 services[id.index()].routes.push(name.to_string());
             }
-            if let Some(mirror) = &forward.mirror {
+            if let Some(mirror) = &forward.policies.mirror {
                 services[mirror.to.index()].mirrors.push(name.to_string());
             }
         }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use waypost_plan::policies::{Policy, Upgrade};
 use waypost_plan::redirect::Redirect;
 use waypost_plan::rewrite::{PathRewrite, Rewrite};
-use waypost_plan::route::{Action, Forward, Respond, Upgrade};
+use waypost_plan::route::{Action, Forward, Respond};
 use waypost_plan::template::{PathTemplate, Replacement, TemplateError};
 use waypost_route::regex::Regex;
 use waypost_route::split::Split;
@@ -187,15 +188,18 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
     let mirror = split::mirror(route, context);
     let upgrade = upgrade(route, context.problems);
     let (arms, weights) = arms?;
-    Some(Forward {
-        sticky: sticky.map(Box::new),
-        force: force.map(Box::new),
-        mirror: mirror.map(Box::new),
+    let policy = Policy {
+        sticky,
+        force,
+        mirror,
         rewrite,
         request_headers,
         timeout,
         upgrade,
         grpc_web: route.grpc_web.as_ref().is_some_and(|web| web.value),
+    };
+    Some(Forward {
+        policies: policy.into(),
         ..Forward::to(arms, Split::new(&weights))
     })
 }

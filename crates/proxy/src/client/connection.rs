@@ -84,7 +84,7 @@ impl Client {
             let Action::Forward(forward) = &route.action else {
                 return None;
             };
-            let decider = arm::decider(forward, &request, &mut Vec::new(), &mut Vec::new());
+            let decider = arm::decider(&forward.policies, &request, &mut Vec::new(), &mut Vec::new());
             let arm = generation.with_split(found.route, &forward.split, |split| {
                 decider.arm(split, || self.worker.roll())
             });

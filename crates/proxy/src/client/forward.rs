@@ -253,7 +253,7 @@ impl Client {
         let head = self.service_head(workspace, listener, forward);
         let is_call = matches!(workspace.error_form, ErrorForm::Grpc(_));
         let call = is_call.then(|| grpc::timeout(&workspace.head, buffer)).flatten();
-        let timeout = [forward.timeout, call].into_iter().flatten().min();
+        let timeout = [forward.policies.timeout, call].into_iter().flatten().min();
         Wish {
             deadline: timeout.map(|timeout| self.worker.clock().about_now() + timeout),
             idempotent: is_idempotent(workspace.head.method(buffer)),
@@ -275,7 +275,7 @@ impl Client {
     ) -> (Option<usize>, Vec<u8>) {
         let mut set_cookie = Vec::new();
         let generation = &snapshot.generation;
-        if forward.sticky.is_none() && forward.force.is_none() {
+        if forward.policies.sticky.is_none() && forward.policies.force.is_none() {
             let arm = generation.with_split(found.route, &forward.split, |split| {
                 split.pick(self.worker.roll())
             });
@@ -294,9 +294,9 @@ impl Client {
             buffer: from_client.filled(),
             peer: &self.peer,
         };
-        let mut decider = arm::decider(forward, &facts.request(&fields), bytes, path);
+        let mut decider = arm::decider(&forward.policies, &facts.request(&fields), bytes, path);
         if decider == (Decider::Dice { wants_cookie: true })
-            && let Some(sticky) = &forward.sticky
+            && let Some(sticky) = &forward.policies.sticky
             && let StickyKey::Cookie(cookie) = &sticky.key
         {
             let value = format!("{:016x}{:016x}", self.worker.roll(), self.worker.roll());
@@ -320,7 +320,7 @@ impl Client {
         forward: &Forward,
         found: Found,
     ) -> Option<MirrorCopy> {
-        let mirror = forward.mirror.as_ref()?;
+        let mirror = forward.policies.mirror.as_ref()?;
         // Nobody would speak the other protocol.
         if workspace.head.upgrade(workspace.from_client.filled()).is_some() {
             return None;
@@ -358,7 +358,7 @@ impl Client {
             listener,
             forward,
             peer: &self.peer,
-            path: if forward.rewrite.path.keeps() {
+            path: if forward.policies.rewrite.path.keeps() {
                 workspace.facts.path()
             } else {
                 &workspace.path
@@ -465,12 +465,13 @@ fn rewrite_path(
     found: Found,
 ) -> Result<(), Failure> {
     workspace.path.clear();
-    if forward.rewrite.path.keeps() {
+    if forward.policies.rewrite.path.keeps() {
         return Ok(());
     }
     let pattern = &route.matching.alternatives[found.alternative].path;
     let path = workspace.facts.path();
     let rewritten = forward
+        .policies
         .rewrite
         .path
         .apply(path, pattern, listener.paths, &mut workspace.path);

@@ -151,7 +151,7 @@ impl Asked<'_> {
         let mut answer = match route {
             Some((found, route)) => match &route.action {
                 Action::Forward(forward) => {
-                    let decider = arm::decider(forward, &request, &mut Vec::new(), &mut Vec::new());
+                    let decider = arm::decider(&forward.policies, &request, &mut Vec::new(), &mut Vec::new());
                     self.with_arms(forward, decider, found, route, |id| match id {
                         Some(_) => self.blank(Outcome::Forward, Some(route), Vec::new()),
                         None => self.failure(Failure::NoEndpoint, Some(route)),
@@ -224,17 +224,19 @@ impl Asked<'_> {
         let plan = self.generation.plan();
         let mut path = Vec::new();
         let pattern = &route.matching.alternatives[found.alternative].path;
-        let rewritten = forward
-            .rewrite
-            .path
-            .apply(self.facts.path(), pattern, listener.paths, &mut path);
+        let rewritten =
+            forward
+                .policies
+                .rewrite
+                .path
+                .apply(self.facts.path(), pattern, listener.paths, &mut path);
         let fields = FieldLines {
             head: &self.head,
             buffer: self.buffer,
             peer: &self.peer,
         };
         let decider = arm::decider(
-            forward,
+            &forward.policies,
             &self.facts.request(&fields),
             &mut Vec::new(),
             &mut Vec::new(),

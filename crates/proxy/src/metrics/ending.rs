@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use waypost_plan::Plan;
 use waypost_plan::difference::Difference;
-use waypost_plan::route::{Action, Route};
+use waypost_plan::route::{Action, Forward, Route};
 
 use crate::metrics::RouteAndService;
 
@@ -54,10 +54,7 @@ fn series_of(plan: &Plan, route: &Route) -> impl Iterator<Item = RouteAndService
         Action::Forward(forward) => Some(forward),
         Action::Redirect(_) | Action::Respond(_) => None,
     };
-    let ids = forward.into_iter().flat_map(|forward| {
-        let mirror = forward.mirror.iter().map(|mirror| mirror.to);
-        forward.arms.iter().copied().chain(mirror)
-    });
+    let ids = forward.into_iter().flat_map(Forward::services);
     let services = ids.map(|id| Arc::clone(&plan.service(id).name));
     services
         .chain([Arc::default()])
@@ -71,7 +68,8 @@ mod tests {
     use waypost_plan::header_edits::HeaderEdits;
     use waypost_plan::listener::{Bind, Listener};
     use waypost_plan::mirror::Mirror;
-    use waypost_plan::route::{Forward, Respond};
+    use waypost_plan::policies::Policy;
+    use waypost_plan::route::Respond;
     use waypost_plan::service::Service;
     use waypost_route::split::Split;
 
@@ -99,8 +97,12 @@ mod tests {
                 })
             } else {
                 let split = Split::new(&vec![1; arms.len()]);
+                let policy = Policy {
+                    mirror: copies.map(|name| Mirror::new(id(name), 1, 1)),
+                    ..Policy::default()
+                };
                 Action::Forward(Forward {
-                    mirror: copies.map(|name| Box::new(Mirror::new(id(name), 1, 1))),
+                    policies: policy.into(),
                     ..Forward::to(arms, split)
                 })
             };

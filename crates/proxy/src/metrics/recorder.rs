@@ -206,6 +206,7 @@ impl RouteMeters {
             let service = match (&route.action, side) {
                 (Action::Forward(forward), Side::Arm(arm)) => service(forward.arms[arm]),
                 (Action::Forward(forward), Side::Mirror) => forward
+                    .policies
                     .mirror
                     .as_ref()
                     .map_or(&recorder.none, |mirror| service(mirror.to)),
