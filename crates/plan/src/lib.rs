@@ -37,7 +37,8 @@ pub mod test_case;
 pub struct Plan {
     listeners: Vec<Arc<Listener>>,
     services: Vec<Arc<Service>>,
-    routes: Vec<Arc<Route>>,
+    /// Side by side: a request of one route in many waits for memory once, rather than twice.
+    routes: Arc<[Route]>,
     tests: Vec<TestCase>,
     settings: Settings,
 }
@@ -144,7 +145,7 @@ pub struct PlanBuilder {
     services: Vec<Arc<Service>>,
     service_names: std::collections::HashSet<Arc<str>>,
     route_names: std::collections::HashSet<Arc<str>>,
-    routes: Vec<Arc<Route>>,
+    routes: Vec<Route>,
     tests: Vec<TestCase>,
     settings: Settings,
 }
@@ -183,7 +184,7 @@ impl PlanBuilder {
         if !self.route_names.insert(Arc::clone(&route.matching.name)) {
             return Err(PlanError::DuplicateRoute(route.matching.name));
         }
-        self.routes.push(Arc::new(route));
+        self.routes.push(route);
         Ok(())
     }
 
@@ -218,7 +219,7 @@ impl PlanBuilder {
         Ok(Plan {
             listeners: self.listeners,
             services: self.services,
-            routes: self.routes,
+            routes: self.routes.into(),
             tests: self.tests,
             settings: self.settings,
         })
@@ -242,7 +243,7 @@ impl Plan {
     }
 
     /// The routes, in order of declaration: file name, then position.
-    pub fn routes(&self) -> &[Arc<Route>] {
+    pub fn routes(&self) -> &[Route] {
         &self.routes
     }
 
@@ -269,10 +270,10 @@ impl Plan {
     }
 
     fn matching_where(&self, takes: impl Fn(&Route) -> bool) -> Vec<waypost_route::Route> {
-        if !self.routes.iter().any(|route| takes(route)) {
+        if !self.routes.iter().any(&takes) {
             return Vec::new();
         }
-        let matching = |route: &Arc<Route>| {
+        let matching = |route: &Route| {
             let mut matching = route.matching.clone();
             if !takes(route) {
                 matching.alternatives = [].into();

@@ -31,6 +31,7 @@ impl Meter {
 
     /// Notes the route, by position.
     pub(crate) fn has_route(&mut self, route: usize) {
+        self.snapshot.meters.of(route).look_ahead();
         self.route = Some(route);
     }
 

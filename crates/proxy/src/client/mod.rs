@@ -192,12 +192,12 @@ impl Client {
         end: HeadEnd,
         found: Found,
     ) -> Next {
+        if let Some(meter) = &mut self.meter {
+            meter.has_route(found.route);
+        }
         let route = &snapshot.generation.plan().routes()[found.route];
         if let Some(record) = &mut self.record {
             record.route = Some(Arc::clone(&route.matching.name));
-        }
-        if let Some(meter) = &mut self.meter {
-            meter.has_route(found.route);
         }
         match &route.action {
             Action::Forward(forward) => {

@@ -147,7 +147,7 @@ impl Asked<'_> {
         };
         let table = self.generation.passing_through();
         let found = table.find(&request, &mut Scratch::default());
-        let route = found.map(|found| (found, &*self.generation.plan().routes()[found.route]));
+        let route = found.map(|found| (found, &self.generation.plan().routes()[found.route]));
         let mut answer = match route {
             Some((found, route)) => match &route.action {
                 Action::Forward(forward) => {
@@ -170,7 +170,7 @@ impl Asked<'_> {
     }
 
     fn act(&self, listener: &Listener, found: Found) -> Answer {
-        let route = &*self.generation.plan().routes()[found.route];
+        let route = &self.generation.plan().routes()[found.route];
         let pattern = &route.matching.alternatives[found.alternative].path;
         let envelope = self.envelope(&route.matching.name, true);
         match &route.action {

@@ -57,6 +57,11 @@ impl Statuses {
         self.next.get_or_init(Box::default).add(status);
     }
 
+    /// Whether nothing has been counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.statuses[0].load(Ordering::Relaxed) == 0
+    }
+
     /// All statuses seen so far, with their counts.
     pub(crate) fn read(&self) -> Vec<(u16, u64)> {
         let mut all = Vec::new();

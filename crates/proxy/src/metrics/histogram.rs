@@ -85,6 +85,11 @@ impl Histograms {
         self.sums_us[part as usize].add(us);
     }
 
+    /// Whether nothing has been counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.home.get().is_none()
+    }
+
     pub(crate) fn read(&self, part: Part) -> Durations {
         let mut buckets = Vec::new();
         let home = self.home.get();

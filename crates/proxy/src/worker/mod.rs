@@ -109,7 +109,7 @@ pub(crate) struct Snapshot {
     listeners: Vec<(ListenerId, Rc<Listener>)>,
     pub(crate) logs: bool,
     /// What the requests of each route are counted by.
-    meters: Meters,
+    pub(crate) meters: Meters,
     /// Who lets go of them.
     reclaimer: Reclaimer,
 }
