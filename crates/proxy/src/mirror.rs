@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 use waypost_wire::body::BodyDecoder;
+use waypost_wire::field::Framing;
 use waypost_wire::response::{self, ResponseHead};
 use waypost_wire::scan::HeadScan;
 use waypost_wire::write;
@@ -170,8 +171,11 @@ impl MirrorCopy {
             } = leased;
             match timeout_at(by, self.exchange(worker, &mut link)).await.ok()? {
                 Delivered::Answered { reusable } => {
-                    if reusable && self.service.keeps_connections() {
-                        worker.keep_idle(&self.service, target.address, link);
+                    if let Some(answer) = reusable
+                        && !link.holds_more()
+                        && self.service.keeps_connections()
+                    {
+                        worker.keep_idle(&self.service, target.address, link, answer);
                     }
                     return Some(());
                 }
@@ -203,9 +207,8 @@ impl MirrorCopy {
 
 /// How the exchange of a copy ended.
 enum Delivered {
-    Answered {
-        reusable: bool,
-    },
+    /// With the framing of the answer, if another request may follow.
+    Answered { reusable: Option<Framing> },
     /// Nothing came.
     Silent,
     /// What came is no answer.
@@ -256,19 +259,19 @@ async fn read_answer(
     let mut read = 0;
     while !body.is_done() {
         if read > ANSWER_BYTES_MAX {
-            return Delivered::Answered { reusable: false };
+            return Delivered::Answered { reusable: None };
         }
         match body.decode(buffer.filled()) {
             Err(_) => return Delivered::Broken,
             Ok(piece) if piece.consumed > 0 => buffer.consume(piece.consumed),
             Ok(_) => match buffer.read(link).await {
-                Ok(0) if body.may_end_by_close() => return Delivered::Answered { reusable: false },
+                Ok(0) if body.may_end_by_close() => return Delivered::Answered { reusable: None },
                 Ok(0) | Err(_) => return Delivered::Broken,
                 Ok(count) => read += count,
             },
         }
     }
     Delivered::Answered {
-        reusable: answer.keeps_alive() && buffer.is_empty(),
+        reusable: (answer.keeps_alive() && buffer.is_empty()).then_some(answer.framing()),
     }
 }

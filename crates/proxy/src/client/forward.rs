@@ -190,7 +190,8 @@ impl Client {
                 End::Complete { reusable, persists } => {
                     self.note_end("service", COMPLETE);
                     if reusable && service.keeps_connections() {
-                        self.worker.keep_idle(&service, address, link);
+                        let framing = workspace.answer.framing();
+                        self.worker.keep_idle(&service, address, link, framing);
                     }
                     return after_answer(workspace, persists);
                 }

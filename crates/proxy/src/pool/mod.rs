@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
+use waypost_wire::field::Framing;
 
 use crate::clock::Clock;
 use crate::endpoints::{ServiceState, Target};
@@ -53,8 +54,8 @@ pub(crate) struct Seat {
     pub(crate) rests_until: Option<Instant>,
 }
 
-/// How sure it has to be that an idle connection is alive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How sure it has to be that an idle connection is alive, and has nothing to say that nobody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Liveness {
     /// As far as the runtime knows; to ask costs nothing.
     Likely,
@@ -62,9 +63,23 @@ pub(crate) enum Liveness {
     Certain,
 }
 
+impl Liveness {
+    /// How sure it has to be after an answer with this framing. To a HEAD, and behind a 204 or 304, some services send a
+    /// body all the same, which comes a moment later and would answer the next request.
+    fn after(answer: Framing) -> Self {
+        if answer == Framing::None {
+            Self::Certain
+        } else {
+            Self::Likely
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Idle {
     socket: Socket,
+    /// How sure it has to be of this one, as its last answer was.
+    least: Liveness,
     since: Instant,
     /// The worker's turn in which it was put here.
     turn: u32,
@@ -169,7 +184,7 @@ impl WorkerService {
         look(&mut seats)
     }
 
-    /// An idle connection to `address` that is alive.
+    /// An idle connection to `address` that is alive, as far as `liveness` asks.
     pub(crate) fn take(&self, address: SocketAddr, clock: &Clock, liveness: Liveness) -> Option<Socket> {
         let now = clock.about_now();
         let idle_timeout = self.state.service().pool.idle_timeout;
@@ -186,8 +201,15 @@ impl WorkerService {
         })
     }
 
-    /// Keeps a connection that has finished exactly.
-    pub(crate) fn put(&self, address: SocketAddr, socket: Socket, clock: &Clock, place: IdlePlace) {
+    /// Keeps a connection that has finished exactly, with an answer of this framing.
+    pub(crate) fn put(
+        &self,
+        address: SocketAddr,
+        socket: Socket,
+        answer: Framing,
+        clock: &Clock,
+        place: IdlePlace,
+    ) {
         let idle_max = self.state.service().pool.idle_max;
         self.with_seats(|seats| {
             if let Some(seat) = seats.of(address)
@@ -195,6 +217,7 @@ impl WorkerService {
             {
                 seat.idle.push(Idle {
                     socket,
+                    least: Liveness::after(answer),
                     since: clock.about_now(),
                     turn: clock.turn(),
                     _place: place,
@@ -335,17 +358,14 @@ impl Seats {
 }
 
 impl Idle {
-    /// Whether the connection can be used: it has not been closed, and has no bytes that nobody asked for, which would
-    /// answer the wrong client.
+    /// Whether the connection can be used, as far as `liveness` asks: it has not been closed, and has no bytes that nobody
+    /// asked for, which would answer the wrong client.
     ///
-    /// The runtime knows of whatever had come when the worker waited for its sockets last, and of nothing that has come
-    /// since. Of a connection that came here within this turn, the kernel may know more, whose service closes it after each
-    /// answer without a word.
+    /// The runtime knows of whatever had come when the worker waited for its sockets last, or when they were read since. Of
+    /// a connection that came back within this turn the kernel may know more: a service may close it after each answer
+    /// without a word, or have said more than it announced.
     fn is_alive(&self, turn: u32, liveness: Liveness) -> bool {
-        if self.socket.holds_more() {
-            return false;
-        }
-        let is_known = liveness == Liveness::Likely || turn != self.turn;
+        let is_known = liveness.max(self.least) == Liveness::Likely || turn != self.turn;
         if is_known && self.socket.is_quiet() {
             return true;
         }

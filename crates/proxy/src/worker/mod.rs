@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use waypost_plan::AccessLog;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
+use waypost_wire::field::Framing;
 
 use crate::access_log::{LineRing, LineWriter, Record};
 use crate::clock::{Clock, HttpClock, Turns};
@@ -284,11 +285,17 @@ impl Worker {
     }
 
     /// Keeps a connection to a service that has finished exactly, if there is room for it.
-    pub(crate) fn keep_idle(&self, service: &WorkerService, address: SocketAddr, link: Link) {
+    pub(crate) fn keep_idle(
+        &self,
+        service: &WorkerService,
+        address: SocketAddr,
+        link: Link,
+        answer: Framing,
+    ) {
         if let Link::Socket(socket) = link
             && let Some(place) = self.idle.place()
         {
-            service.put(address, socket, &self.clock, place);
+            service.put(address, socket, answer, &self.clock, place);
         }
     }
 
