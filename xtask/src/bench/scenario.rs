@@ -12,8 +12,8 @@ use crate::bench::statistics::Spread;
 
 /// How long a gateway is asked before it is measured: connections are opened, memory has grown.
 const WARM_UP_SECONDS: f64 = 1.0;
-/// The same for a process that takes the place of another: time enough to have asked most of 100,000 routes.
-const RENEWAL_SECONDS: f64 = 3.0;
+/// The same where processes do not last: time enough to have asked most of 100,000 routes.
+const LONG_WARM_UP_SECONDS: f64 = 3.0;
 
 /// A scenario.
 pub(crate) struct Scenario {
@@ -102,11 +102,16 @@ impl Cpu {
             }
         }
         let mut turns: Vec<Vec<Turn>> = vec![Vec::new(); running.len()];
-        for one in &running {
-            self.load.run(machine, one, WARM_UP_SECONDS)?;
-        }
         let is_own = |contender: Contender| contender.peer == Peer::Waypost;
         let compares_with_itself = self.others.iter().any(|other| is_own(*other));
+        let warm_up = if compares_with_itself {
+            LONG_WARM_UP_SECONDS
+        } else {
+            WARM_UP_SECONDS
+        };
+        for one in &running {
+            self.load.run(machine, one, warm_up)?;
+        }
         for round in 0..options.rounds() {
             for step in 0..running.len() {
                 // Nobody is always first.
@@ -116,7 +121,7 @@ impl Cpu {
                     // Two processes of one program differ by up to a twelfth, by where their memory happens to lie.
                     drop(running.remove(at));
                     running.insert(at, Running::start(machine, contender)?);
-                    self.load.run(machine, &running[at], RENEWAL_SECONDS)?;
+                    self.load.run(machine, &running[at], warm_up)?;
                 }
                 let turn = self.turn(machine, &running[at], options)?;
                 turns[at].push(turn);
