@@ -125,11 +125,16 @@ fn same_route(before: &Plan, was: &Route, after: &Plan, is: &Route) -> bool {
         services.map(|id| Arc::clone(&plan.service(id).name)).collect()
     };
     let nameless = |forward: &Forward| {
-        let mut policy = (*forward.policies).clone();
-        if let Some(mirror) = &mut policy.mirror {
+        let Forward {
+            split,
+            arms: _,
+            policies,
+        } = forward;
+        let mut policies = (**policies).clone();
+        if let Some(mirror) = &mut policies.mirror {
             mirror.to = ServiceId(0);
         }
-        (forward.split.clone(), policy)
+        (split.clone(), policies)
     };
     let same_action = match (&was.action, &is.action) {
         (Action::Forward(was), Action::Forward(is)) => {
@@ -191,7 +196,7 @@ mod tests {
     use crate::PlanBuilder;
     use crate::header_edits::HeaderEdits;
     use crate::listener::{Bind, Listener};
-    use crate::policies::Policy;
+    use crate::policies::PolicySet;
     use crate::service::Service;
     use std::time::Duration;
     use waypost_route::split::Split;
@@ -212,12 +217,12 @@ mod tests {
             ids.insert(*name, builder.add_service(service).unwrap());
         }
         for (name, service, weight) in routes {
-            let policy = Policy {
+            let policies = PolicySet {
                 timeout: Some(Duration::from_secs(1)),
-                ..Policy::default()
+                ..PolicySet::default()
             };
             let forward = Forward {
-                policies: policy.into(),
+                policies: policies.into(),
                 ..Forward::to(vec![ids[service]], Split::new(&[*weight]))
             };
             let route = Route {

@@ -14,11 +14,11 @@ use crate::sticky::Sticky;
 /// Most routes say nothing, and those take no more than a pointer: of one route in many nothing is in a core's cache, and
 /// there may be a hundred thousand.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Policies(Option<Box<Policy>>);
+pub struct Policies(Option<Box<PolicySet>>);
 
-/// What can be said.
+/// All that a route can say of the requests that it forwards.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Policy {
+pub struct PolicySet {
     /// What keeps a client on its side of the split; without it, every request rolls anew.
     pub sticky: Option<Sticky>,
     /// What lets testers pick their arm.
@@ -48,7 +48,7 @@ pub enum Upgrade {
 }
 
 /// What is said by saying nothing.
-static NOTHING: Policy = Policy {
+static NOTHING: PolicySet = PolicySet {
     sticky: None,
     force: None,
     mirror: None,
@@ -59,16 +59,16 @@ static NOTHING: Policy = Policy {
     grpc_web: false,
 };
 
-impl From<Policy> for Policies {
-    fn from(policy: Policy) -> Self {
-        Self((policy != NOTHING).then(|| Box::new(policy)))
+impl From<PolicySet> for Policies {
+    fn from(policies: PolicySet) -> Self {
+        Self((policies != NOTHING).then(|| Box::new(policies)))
     }
 }
 
 impl Deref for Policies {
-    type Target = Policy;
+    type Target = PolicySet;
 
-    fn deref(&self) -> &Policy {
+    fn deref(&self) -> &PolicySet {
         self.0.as_deref().unwrap_or(&NOTHING)
     }
 }
@@ -92,12 +92,12 @@ mod tests {
 
     #[test]
     fn to_say_nothing_takes_a_pointer_and_means_what_it_meant() {
-        let silent = Policies::from(Policy::default());
-        assert_eq!(*silent, Policy::default());
+        let silent = Policies::from(PolicySet::default());
+        assert_eq!(*silent, PolicySet::default());
         assert_eq!((&silent.0, size_of::<Policies>()), (&None, size_of::<usize>()));
-        let timed = Policy {
+        let timed = PolicySet {
             timeout: Some(Duration::from_secs(1)),
-            ..Policy::default()
+            ..PolicySet::default()
         };
         assert_eq!(*Policies::from(timed.clone()), timed);
     }

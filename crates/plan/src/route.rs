@@ -1,6 +1,6 @@
 //! Routes: what they match, what happens, and where it goes.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 
 use waypost_route::split::Split;
 
@@ -68,15 +68,6 @@ impl Deref for Arms {
 
     fn deref(&self) -> &[ServiceId] {
         match &self.0 {
-            ArmsInner::One(one) => one,
-            ArmsInner::Any(any) => any,
-        }
-    }
-}
-
-impl DerefMut for Arms {
-    fn deref_mut(&mut self) -> &mut [ServiceId] {
-        match &mut self.0 {
             ArmsInner::One(one) => one,
             ArmsInner::Any(any) => any,
         }

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use waypost_plan::force::{Force, ForceKey};
-use waypost_plan::policies::Policy;
+use waypost_plan::policies::PolicySet;
 use waypost_plan::sticky::{Sticky, StickyKey};
 use waypost_route::cookie;
 use waypost_route::request::Request;
@@ -24,19 +24,19 @@ pub(crate) enum Decider {
     },
 }
 
-/// What decides between the arms of a route with `policy` for `request`. The scratches are overwritten.
+/// What decides between the arms of a route with `policies` for `request`. The scratches are overwritten.
 pub(crate) fn decider(
-    policy: &Policy,
+    policies: &PolicySet,
     request: &Request<'_>,
     value: &mut Vec<u8>,
     scratch: &mut Vec<u8>,
 ) -> Decider {
-    if let Some(force) = &policy.force
+    if let Some(force) = &policies.force
         && let Some(arm) = forced(force, request, value)
     {
         return Decider::Forced(arm);
     }
-    let Some(sticky) = &policy.sticky else {
+    let Some(sticky) = &policies.sticky else {
         return Decider::Dice { wants_cookie: false };
     };
     match sticky_value(sticky, request, value) {
@@ -92,13 +92,13 @@ mod tests {
         headers: &[(&str, &str)],
         expected: Decider,
     ) {
-        let policy = Policy {
+        let policies = PolicySet {
             sticky: sticky.map(|key| Sticky::new("", "users", key)),
             force: force.map(|key| {
                 let values = vec![("always".into(), 1)];
                 Force { key, values }
             }),
-            ..Policy::default()
+            ..PolicySet::default()
         };
         let headers: Vec<(String, Vec<u8>)> = headers
             .iter()
@@ -112,7 +112,7 @@ mod tests {
             client_ip: [10, 0, 0, 7].into(),
             headers: &headers,
         };
-        let decider = decider(&policy, &request, &mut Vec::new(), &mut Vec::new());
+        let decider = decider(&policies, &request, &mut Vec::new(), &mut Vec::new());
         assert_eq!(decider, expected);
     }
 

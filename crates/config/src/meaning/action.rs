@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use waypost_plan::policies::{Policy, Upgrade};
+use waypost_plan::policies::{PolicySet, Upgrade};
 use waypost_plan::redirect::Redirect;
 use waypost_plan::rewrite::{PathRewrite, Rewrite};
 use waypost_plan::route::{Action, Forward, Respond};
@@ -188,7 +188,7 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
     let mirror = split::mirror(route, context);
     let upgrade = upgrade(route, context.problems);
     let (arms, weights) = arms?;
-    let policy = Policy {
+    let policies = PolicySet {
         sticky,
         force,
         mirror,
@@ -199,7 +199,7 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
         grpc_web: route.grpc_web.as_ref().is_some_and(|web| web.value),
     };
     Some(Forward {
-        policies: policy.into(),
+        policies: policies.into(),
         ..Forward::to(arms, Split::new(&weights))
     })
 }

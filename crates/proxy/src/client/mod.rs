@@ -192,6 +192,7 @@ impl Client {
         end: HeadEnd,
         found: Found,
     ) -> Next {
+        // In front of the route, so that both come from memory together.
         if let Some(meter) = &mut self.meter {
             meter.has_route(found.route);
         }

@@ -262,7 +262,7 @@ fn is_of_connection(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"transfer-encoding")
 }
 
-/// Appends the `count` fields that `lines` hold, as far as `keeps` says so of their names and values.
+/// Appends the fields that `lines` hold, `count` at most, as far as `keeps` says so of their names and values.
 fn append_all(
     fields: &mut HeaderMap,
     lines: &[u8],

@@ -68,7 +68,7 @@ mod tests {
     use waypost_plan::header_edits::HeaderEdits;
     use waypost_plan::listener::{Bind, Listener};
     use waypost_plan::mirror::Mirror;
-    use waypost_plan::policies::Policy;
+    use waypost_plan::policies::PolicySet;
     use waypost_plan::route::Respond;
     use waypost_plan::service::Service;
     use waypost_route::split::Split;
@@ -97,12 +97,12 @@ mod tests {
                 })
             } else {
                 let split = Split::new(&vec![1; arms.len()]);
-                let policy = Policy {
+                let policies = PolicySet {
                     mirror: copies.map(|name| Mirror::new(id(name), 1, 1)),
-                    ..Policy::default()
+                    ..PolicySet::default()
                 };
                 Action::Forward(Forward {
-                    policies: policy.into(),
+                    policies: policies.into(),
                     ..Forward::to(arms, split)
                 })
             };

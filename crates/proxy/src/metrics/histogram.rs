@@ -3,7 +3,7 @@
 //! A decade (1 ms to 10 ms, say) has 32 buckets: ten up to its double, twelve up to its fivefold, ten for the rest.
 //! So no bucket is wider than an eighth of its lower bound, and every bound that people write (1, 2.5, 5, 10) is the
 //! bound of a bucket: cumulative counts are exact there. A decade takes memory once something falls into it, but for
-//! the first one, which lies beside what else a request counts in.
+//! the first that does, which lies beside what else a request counts in.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +32,7 @@ pub const SHOWN_BOUNDS_US: [u64; 16] = [
 #[repr(C)]
 pub(crate) struct Histograms {
     sums_us: [Counter; 2],
-    /// The decade of the first duration, which most of the others fall into.
+    /// The decade of the first duration, which most of the others are expected to fall into.
     home: OnceLock<Home>,
     others: [OnceLock<Box<Cells>>; DECADES],
 }

@@ -234,11 +234,11 @@ impl RouteMeters {
                 Action::Forward(forward) => forward.arms.len(),
                 Action::Redirect(_) | Action::Respond(_) => 0,
             };
-            (0..arms.saturating_sub(1) + 2).map(|_| OnceCell::new()).collect()
+            (0..arms.max(1) + 1).map(|_| OnceCell::new()).collect()
         });
         let last = others.len() - 1;
         let at = match side {
-            Side::Arm(arm) => arm.saturating_sub(1).min(last),
+            Side::Arm(arm) => arm - 1,
             Side::Mirror => last - 1,
             Side::Gateway => last,
         };
@@ -270,16 +270,87 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
     use crate::metrics::ending::Ending;
+    use waypost_plan::header_edits::HeaderEdits;
     use waypost_plan::listener::{Bind, Listener};
+    use waypost_plan::mirror::Mirror;
+    use waypost_plan::policies::PolicySet;
+    use waypost_plan::route::{Forward, Respond, Route};
+    use waypost_plan::service::Service;
     use waypost_plan::{Plan, PlanBuilder};
+    use waypost_route::split::Split;
 
-    fn empty_plan() -> Plan {
+    fn builder() -> PlanBuilder {
         let mut builder = PlanBuilder::default();
         let (text, address) = ("127.0.0.1:1".into(), "127.0.0.1:1".parse().unwrap());
         builder
             .add_listener(Listener::new(Bind { text, address }))
             .unwrap();
+        builder
+    }
+
+    fn empty_plan() -> Plan {
+        builder().build().unwrap()
+    }
+
+    /// A plan with one route to `arms`, with copies to `mirror`; without arms it answers by itself.
+    fn plan_of(arms: &[&str], mirror: Option<&str>) -> Plan {
+        let mut builder = builder();
+        let mut id = |name: &str| {
+            builder
+                .add_service(Service::new(name.into(), Vec::new()))
+                .unwrap()
+        };
+        let ids: Vec<ServiceId> = arms.iter().map(|name| id(name)).collect();
+        let policies = PolicySet {
+            mirror: mirror.map(|name| Mirror::new(id(name), 1, 1)),
+            ..PolicySet::default()
+        };
+        let action = if arms.is_empty() {
+            Action::Respond(Respond {
+                status: 200,
+                body: [].into(),
+                content_type: "text/plain".into(),
+            })
+        } else {
+            let split = Split::new(&vec![1; arms.len()]);
+            Action::Forward(Forward {
+                policies: policies.into(),
+                ..Forward::to(ids, split)
+            })
+        };
+        let matching = waypost_route::Route {
+            name: "r".into(),
+            alternatives: [].into(),
+        };
+        let route = Route {
+            matching,
+            action,
+            response_headers: HeaderEdits::default(),
+            passes_through: false,
+        };
+        builder.add_route(route).unwrap();
         builder.build().unwrap()
+    }
+
+    #[test]
+    fn each_side_of_a_route_has_cells_of_its_own() {
+        let check = |arms: &[&str], mirror: Option<&str>| {
+            let generation = Generation::compile(plan_of(arms, mirror)).unwrap();
+            let (_, recorders) = Metrics::new(1);
+            let meters = Meters::new(1);
+            let service = |side| {
+                let cells = meters.of(0).side(&recorders[0], &generation, 0, side);
+                cells.service.to_string()
+            };
+            let counted: Vec<String> = (0..arms.len()).map(|arm| service(Side::Arm(arm))).collect();
+            assert_eq!(counted, arms);
+            assert_eq!(service(Side::Mirror), mirror.unwrap_or_default());
+            assert_eq!(service(Side::Gateway), "");
+        };
+        check(&["a", "b", "c"], Some("m"));
+        check(&["a"], Some("m"));
+        check(&["a"], None);
+        check(&[], None);
     }
 
     #[test]
