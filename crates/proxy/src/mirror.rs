@@ -150,11 +150,7 @@ impl MirrorCopy {
             + timeouts.connect
             + timeouts.response
             + timeouts.idle.min(Duration::from_secs(60));
-        let mut reuse = Some(if self.is_idempotent {
-            Liveness::Likely
-        } else {
-            Liveness::Certain
-        });
+        let mut reuse = Some(Liveness::when(self.is_idempotent));
         loop {
             let need = Need {
                 reuse,

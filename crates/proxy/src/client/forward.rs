@@ -50,13 +50,9 @@ struct Wish {
 }
 
 impl Wish {
-    /// How sure it has to be that a connection is alive: what may be sent again need not wait for the kernel's word.
+    /// How sure it has to be that a connection is alive, for a request with a body of this framing.
     fn liveness(&self, framing: Framing) -> Liveness {
-        if self.idempotent && self.upgrade.is_none() && framing == Framing::None {
-            Liveness::Likely
-        } else {
-            Liveness::Certain
-        }
+        Liveness::when(self.idempotent && self.upgrade.is_none() && framing == Framing::None)
     }
 
     /// The form in which a body of this framing leaves over `link`.

@@ -64,62 +64,7 @@ fn series_of(plan: &Plan, route: &Route) -> impl Iterator<Item = RouteAndService
 #[cfg(test)]
 mod tests {
     use super::*;
-    use waypost_plan::PlanBuilder;
-    use waypost_plan::header_edits::HeaderEdits;
-    use waypost_plan::listener::{Bind, Listener};
-    use waypost_plan::mirror::Mirror;
-    use waypost_plan::policies::PolicySet;
-    use waypost_plan::route::Respond;
-    use waypost_plan::service::Service;
-    use waypost_route::split::Split;
-
-    /// Routes by name, each with the services that it leads to; one behind `~` gets copies. Without any it answers by itself.
-    fn plan(routes: &[(&str, &[&str])]) -> Plan {
-        let mut builder = PlanBuilder::default();
-        let (text, address) = ("127.0.0.1:1".into(), "127.0.0.1:1".parse().unwrap());
-        builder
-            .add_listener(Listener::new(Bind { text, address }))
-            .unwrap();
-        let ids = ["a", "b", "c"].map(|name| {
-            let service = Service::new(name.into(), Vec::new());
-            builder.add_service(service).unwrap()
-        });
-        let id = |name: &str| ids[usize::from(name.as_bytes()[0] - b'a')];
-        for (name, services) in routes {
-            let arms = services.iter().filter(|name| !name.starts_with('~'));
-            let arms: Vec<_> = arms.map(|name| id(name)).collect();
-            let copies = services.iter().find_map(|name| name.strip_prefix('~'));
-            let action = if arms.is_empty() {
-                Action::Respond(Respond {
-                    status: 200,
-                    body: [].into(),
-                    content_type: "text/plain".into(),
-                })
-            } else {
-                let split = Split::new(&vec![1; arms.len()]);
-                let policies = PolicySet {
-                    mirror: copies.map(|name| Mirror::new(id(name), 1, 1)),
-                    ..PolicySet::default()
-                };
-                Action::Forward(Forward {
-                    policies: policies.into(),
-                    ..Forward::to(arms, split)
-                })
-            };
-            let matching = waypost_route::Route {
-                name: (*name).into(),
-                alternatives: [].into(),
-            };
-            let route = Route {
-                matching,
-                action,
-                response_headers: HeaderEdits::default(),
-                passes_through: false,
-            };
-            builder.add_route(route).unwrap();
-        }
-        builder.build().unwrap()
-    }
+    use crate::metrics::testing::plan;
 
     fn check(before: &[(&str, &[&str])], after: &[(&str, &[&str])], expected: &[(&str, &str)]) {
         let (before, after) = (plan(before), plan(after));

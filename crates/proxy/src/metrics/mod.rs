@@ -9,6 +9,8 @@ mod cell;
 pub mod ending;
 pub mod histogram;
 mod recorder;
+#[cfg(test)]
+mod testing;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};

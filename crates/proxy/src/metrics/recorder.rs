@@ -270,87 +270,31 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
     use crate::metrics::ending::Ending;
-    use waypost_plan::header_edits::HeaderEdits;
-    use waypost_plan::listener::{Bind, Listener};
-    use waypost_plan::mirror::Mirror;
-    use waypost_plan::policies::PolicySet;
-    use waypost_plan::route::{Forward, Respond, Route};
-    use waypost_plan::service::Service;
-    use waypost_plan::{Plan, PlanBuilder};
-    use waypost_route::split::Split;
-
-    fn builder() -> PlanBuilder {
-        let mut builder = PlanBuilder::default();
-        let (text, address) = ("127.0.0.1:1".into(), "127.0.0.1:1".parse().unwrap());
-        builder
-            .add_listener(Listener::new(Bind { text, address }))
-            .unwrap();
-        builder
-    }
-
-    fn empty_plan() -> Plan {
-        builder().build().unwrap()
-    }
-
-    /// A plan with one route to `arms`, with copies to `mirror`; without arms it answers by itself.
-    fn plan_of(arms: &[&str], mirror: Option<&str>) -> Plan {
-        let mut builder = builder();
-        let mut id = |name: &str| {
-            builder
-                .add_service(Service::new(name.into(), Vec::new()))
-                .unwrap()
-        };
-        let ids: Vec<ServiceId> = arms.iter().map(|name| id(name)).collect();
-        let policies = PolicySet {
-            mirror: mirror.map(|name| Mirror::new(id(name), 1, 1)),
-            ..PolicySet::default()
-        };
-        let action = if arms.is_empty() {
-            Action::Respond(Respond {
-                status: 200,
-                body: [].into(),
-                content_type: "text/plain".into(),
-            })
-        } else {
-            let split = Split::new(&vec![1; arms.len()]);
-            Action::Forward(Forward {
-                policies: policies.into(),
-                ..Forward::to(ids, split)
-            })
-        };
-        let matching = waypost_route::Route {
-            name: "r".into(),
-            alternatives: [].into(),
-        };
-        let route = Route {
-            matching,
-            action,
-            response_headers: HeaderEdits::default(),
-            passes_through: false,
-        };
-        builder.add_route(route).unwrap();
-        builder.build().unwrap()
-    }
+    use crate::metrics::testing::plan;
 
     #[test]
     fn each_side_of_a_route_has_cells_of_its_own() {
-        let check = |arms: &[&str], mirror: Option<&str>| {
-            let generation = Generation::compile(plan_of(arms, mirror)).unwrap();
+        use Side::{Arm, Gateway, Mirror};
+        let check = |leads_to: &[&str], expected: &[(Side, &str)]| {
+            let generation = Generation::compile(plan(&[("r", leads_to)])).unwrap();
             let (_, recorders) = Metrics::new(1);
             let meters = Meters::new(1);
-            let service = |side| {
-                let cells = meters.of(0).side(&recorders[0], &generation, 0, side);
-                cells.service.to_string()
-            };
-            let counted: Vec<String> = (0..arms.len()).map(|arm| service(Side::Arm(arm))).collect();
-            assert_eq!(counted, arms);
-            assert_eq!(service(Side::Mirror), mirror.unwrap_or_default());
-            assert_eq!(service(Side::Gateway), "");
+            for (side, service) in expected {
+                let cells = meters.of(0).side(&recorders[0], &generation, 0, *side);
+                assert_eq!(&*cells.service, *service, "{side:?} of {leads_to:?}");
+            }
         };
-        check(&["a", "b", "c"], Some("m"));
-        check(&["a"], Some("m"));
-        check(&["a"], None);
-        check(&[], None);
+        let all = [
+            (Arm(0), "a"),
+            (Arm(1), "b"),
+            (Arm(2), "c"),
+            (Mirror, "d"),
+            (Gateway, ""),
+        ];
+        check(&["a", "b", "c", "~d"], &all);
+        check(&["a", "~d"], &[(Arm(0), "a"), (Mirror, "d"), (Gateway, "")]);
+        check(&["a"], &[(Arm(0), "a"), (Mirror, ""), (Gateway, "")]);
+        check(&[], &[(Gateway, "")]);
     }
 
     #[test]
@@ -395,9 +339,9 @@ mod tests {
             let cells = recorders[0].request(&route, &service, serial);
             cells.answered(200, Duration::ZERO, None);
         };
-        let first = Generation::compile(empty_plan()).unwrap();
-        let second = Generation::compile(empty_plan()).unwrap().following(&first);
-        let third = Generation::compile(empty_plan()).unwrap().following(&second);
+        let first = Generation::compile(plan(&[])).unwrap();
+        let second = Generation::compile(plan(&[])).unwrap().following(&first);
+        let third = Generation::compile(plan(&[])).unwrap().following(&second);
         ask(first.serial());
         recorders[0].without_route().answered(404, Duration::ZERO, None);
         assert_eq!(count(), 2);

@@ -64,6 +64,15 @@ pub(crate) enum Liveness {
 }
 
 impl Liveness {
+    /// How sure it has to be for a request: one that may be sent again need not wait for the kernel's word.
+    pub(crate) fn when(may_be_sent_again: bool) -> Self {
+        if may_be_sent_again {
+            Self::Likely
+        } else {
+            Self::Certain
+        }
+    }
+
     /// How sure it has to be after an answer with this framing. To a HEAD, and behind a 204 or 304, some services send a
     /// body all the same, which comes a moment later and would answer the next request.
     fn after(answer: Framing) -> Self {
