@@ -77,6 +77,10 @@ pub fn fixed() -> Vec<Limit> {
         bytes("swallowed behind a last answer", answering::LINGER_BYTES),
         count("endpoints tried for a request", connect::ATTEMPTS_MAX),
         time("rest of an endpoint that refused", pool::REST),
+        time(
+            "rest of a connection after an answer that withheld its body",
+            pool::WAIT_FOR_BODY,
+        ),
         time("looking up an endpoint's name", discovery::LOOKUP_TIMEOUT),
         time("between two look-ups", discovery::REFRESH),
         count("mirrored requests under way, each worker", mirror::IN_FLIGHT_MAX),

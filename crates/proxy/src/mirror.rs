@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 use waypost_wire::body::BodyDecoder;
-use waypost_wire::field::Framing;
 use waypost_wire::response::{self, ResponseHead};
 use waypost_wire::scan::HeadScan;
 use waypost_wire::write;
@@ -23,7 +22,7 @@ use crate::exchange::connect::{Lease, Need, lease};
 use crate::exchange::relay::Tap;
 use crate::link::Link;
 use crate::metrics::{Mirrored, RequestCells};
-use crate::pool::{Liveness, WorkerService};
+use crate::pool::{Liveness, Trust, WorkerService};
 use crate::worker::Worker;
 
 /// How many copies a worker has under way.
@@ -164,14 +163,15 @@ impl MirrorCopy {
                 mut link,
                 target,
                 reused,
+                lent: _lent,
             } = leased;
             match timeout_at(by, self.exchange(worker, &mut link)).await.ok()? {
                 Delivered::Answered { reusable } => {
-                    if let Some(answer) = reusable
+                    if let Some(trust) = reusable
                         && !link.holds_more()
                         && self.service.keeps_connections()
                     {
-                        worker.keep_idle(&self.service, target.address, link, answer);
+                        worker.keep_idle(&self.service, target.address, link, trust);
                     }
                     return Some(());
                 }
@@ -203,8 +203,8 @@ impl MirrorCopy {
 
 /// How the exchange of a copy ended.
 enum Delivered {
-    /// With the framing of the answer, if another request may follow.
-    Answered { reusable: Option<Framing> },
+    /// With how far its connection is trusted, if another request may follow.
+    Answered { reusable: Option<Trust> },
     /// Nothing came.
     Silent,
     /// What came is no answer.
@@ -268,6 +268,6 @@ async fn read_answer(
         }
     }
     Delivered::Answered {
-        reusable: (answer.keeps_alive() && buffer.is_empty()).then_some(answer.framing()),
+        reusable: (answer.keeps_alive() && buffer.is_empty()).then(|| Trust::after(answer)),
     }
 }

@@ -29,7 +29,7 @@ use crate::grpc::web::{Recoding, WebForm};
 use crate::link::Link;
 use crate::metrics::Side;
 use crate::mirror::{self, MirrorCopy};
-use crate::pool::{Liveness, WorkerService};
+use crate::pool::{Liveness, Trust, WorkerService};
 use crate::service_head::ServiceHead;
 use crate::worker::{Snapshot, Workspace};
 
@@ -186,8 +186,8 @@ impl Client {
                 End::Complete { reusable, persists } => {
                     self.note_end("service", COMPLETE);
                     if reusable && service.keeps_connections() {
-                        let framing = workspace.answer.framing();
-                        self.worker.keep_idle(&service, address, link, framing);
+                        let trust = Trust::after(&workspace.answer);
+                        self.worker.keep_idle(&service, address, link, trust);
                     }
                     return after_answer(workspace, persists);
                 }

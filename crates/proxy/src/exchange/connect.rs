@@ -18,7 +18,7 @@ use crate::link::Link;
 use crate::link::asked::Asked;
 use crate::link::socket::Socket;
 use crate::pool::multiplexed::Multiplexed;
-use crate::pool::{Liveness, Making, WorkerService};
+use crate::pool::{Lent, Liveness, Making, WorkerService};
 use crate::proxy_protocol::{self, Ends};
 use crate::worker::Worker;
 
@@ -31,6 +31,7 @@ pub(crate) struct Lease {
     pub(crate) target: Target,
     /// Whether its connection served another request before.
     pub(crate) reused: bool,
+    pub(crate) lent: Lent,
 }
 
 /// What a link is needed for.
@@ -69,7 +70,13 @@ pub(crate) async fn lease(
             .map_or(connect_by, |deadline| deadline.min(connect_by));
         match link_to(worker, service, target, need, by).await {
             Ok((link, reused)) => {
-                return Ok(Lease { link, target, reused });
+                let lent = service.lend(target.address);
+                return Ok(Lease {
+                    link,
+                    target,
+                    reused,
+                    lent,
+                });
             }
             Err(ConnectError::TimedOut)
                 if need.deadline.is_some_and(|deadline| deadline <= Instant::now()) =>

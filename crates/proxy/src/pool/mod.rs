@@ -1,6 +1,8 @@
 //! A worker's side of a service: idle connections and the health of each endpoint.
 
 pub(crate) mod multiplexed;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -12,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 use waypost_wire::field::Framing;
+use waypost_wire::response::ResponseHead;
 
 use crate::clock::Clock;
 use crate::endpoints::{ServiceState, Target};
@@ -23,6 +26,9 @@ use crate::pool::multiplexed::{Group, Multiplexed};
 
 /// How long an endpoint rests after a connection to it failed.
 pub(crate) const REST: Duration = Duration::from_secs(10);
+
+/// How long a connection waits behind an answer without the body that its head told of, for others to be used.
+pub(crate) const WAIT_FOR_BODY: Duration = Duration::from_millis(5);
 
 /// A service as one worker knows it. Nothing of it is shared with another worker.
 #[derive(Debug)]
@@ -46,8 +52,10 @@ pub(crate) struct Seats {
 /// What a worker keeps for one address.
 #[derive(Debug, Default)]
 pub(crate) struct Seat {
-    /// The connection used last is used next, so that those not needed grow old.
+    /// The connection used last is used next, so that those not needed grow old; first come those that wait.
     idle: Vec<Idle>,
+    /// Held by each exchange that uses a connection of its own.
+    lent: Rc<()>,
     /// Connections that carry many exchanges.
     multiplexed: Group,
     /// While a connection failed a moment ago.
@@ -72,14 +80,34 @@ impl Liveness {
             Self::Certain
         }
     }
+}
 
-    /// How sure it has to be after an answer with this framing. To a HEAD, and behind a 204 or 304, some services send a
-    /// body all the same, which comes a moment later and would answer the next request.
-    fn after(answer: Framing) -> Self {
-        if answer == Framing::None {
-            Self::Certain
-        } else {
-            Self::Likely
+/// How far a connection is trusted after an answer to carry another request. To a HEAD, and behind a 204 or 304, some
+/// services send a body all the same, a moment later: it would answer the next request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// The end of a body was seen.
+    Full,
+    /// There was to be none.
+    Checked,
+    /// There was to be none, though the head told of one: while other connections will do, this one waits for a moment.
+    Waited,
+}
+
+impl Trust {
+    pub(crate) fn after(answer: &ResponseHead) -> Self {
+        match answer.framing() {
+            Framing::None if answer.withholds_body() => Self::Waited,
+            Framing::None => Self::Checked,
+            _ => Self::Full,
+        }
+    }
+
+    /// How sure one has to be that such a connection is alive.
+    fn liveness(self) -> Liveness {
+        match self {
+            Self::Full => Liveness::Likely,
+            Self::Checked | Self::Waited => Liveness::Certain,
         }
     }
 }
@@ -87,8 +115,7 @@ impl Liveness {
 #[derive(Debug)]
 struct Idle {
     socket: Socket,
-    /// How sure it has to be of this one, as its last answer was.
-    least: Liveness,
+    trust: Trust,
     since: Instant,
     /// The worker's turn in which it was put here.
     turn: u32,
@@ -193,13 +220,19 @@ impl WorkerService {
         look(&mut seats)
     }
 
+    /// To be held while a connection to `address` is in use.
+    pub(crate) fn lend(&self, address: SocketAddr) -> Lent {
+        Lent(self.with_seats(|seats| Some(Rc::clone(&seats.of(address)?.lent))))
+    }
+
     /// An idle connection to `address` that is alive, as far as `liveness` asks.
     pub(crate) fn take(&self, address: SocketAddr, clock: &Clock, liveness: Liveness) -> Option<Socket> {
         let now = clock.about_now();
         let idle_timeout = self.state.service().pool.idle_timeout;
         self.with_seats(|seats| {
             let seat = seats.of(address)?;
-            while let Some(idle) = seat.idle.pop() {
+            let are_others = Rc::strong_count(&seat.lent) > 1;
+            while let Some(idle) = seat.idle.pop_if(|idle| !(are_others && idle.waits(now))) {
                 let is_fresh = now.saturating_duration_since(idle.since) < idle_timeout;
                 if is_fresh && idle.is_alive(clock.turn(), liveness) {
                     self.cells.reused.add(1);
@@ -210,12 +243,12 @@ impl WorkerService {
         })
     }
 
-    /// Keeps a connection that has finished exactly, with an answer of this framing.
+    /// Keeps a connection that has finished exactly.
     pub(crate) fn put(
         &self,
         address: SocketAddr,
         socket: Socket,
-        answer: Framing,
+        trust: Trust,
         clock: &Clock,
         place: IdlePlace,
     ) {
@@ -224,13 +257,18 @@ impl WorkerService {
             if let Some(seat) = seats.of(address)
                 && seat.idle.len() < idle_max
             {
-                seat.idle.push(Idle {
+                let at = match trust {
+                    Trust::Waited => 0,
+                    Trust::Full | Trust::Checked => seat.idle.len(),
+                };
+                let idle = Idle {
                     socket,
-                    least: Liveness::after(answer),
+                    trust,
                     since: clock.about_now(),
                     turn: clock.turn(),
                     _place: place,
-                });
+                };
+                seat.idle.insert(at, idle);
             }
         });
     }
@@ -366,7 +404,16 @@ impl Seats {
     }
 }
 
+/// Tells that a connection is in use, while it is held.
+#[derive(Debug)]
+pub(crate) struct Lent(#[expect(dead_code, reason = "only counted")] Option<Rc<()>>);
+
 impl Idle {
+    /// Whether a body that was not to come may still come.
+    fn waits(&self, now: Instant) -> bool {
+        self.trust == Trust::Waited && now.saturating_duration_since(self.since) < WAIT_FOR_BODY
+    }
+
     /// Whether the connection can be used, as far as `liveness` asks: it has not been closed, and has no bytes that nobody
     /// asked for, which would answer the wrong client.
     ///
@@ -374,7 +421,7 @@ impl Idle {
     /// a connection that came back within this turn the kernel may know more: a service may close it after each answer
     /// without a word, or have said more than it announced.
     fn is_alive(&self, turn: u32, liveness: Liveness) -> bool {
-        let is_known = liveness.max(self.least) == Liveness::Likely || turn != self.turn;
+        let is_known = liveness.max(self.trust.liveness()) == Liveness::Likely || turn != self.turn;
         if is_known && self.socket.is_quiet() {
             return true;
         }

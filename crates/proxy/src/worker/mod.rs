@@ -22,7 +22,6 @@ use tokio::sync::{mpsc, oneshot};
 use waypost_plan::AccessLog;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
-use waypost_wire::field::Framing;
 
 use crate::access_log::{LineRing, LineWriter, Record};
 use crate::clock::{Clock, HttpClock, Turns};
@@ -32,7 +31,7 @@ use crate::generation::{Generation, ListenerId};
 use crate::link::Link;
 use crate::metrics::{Meters, Recorder, RequestCells, Side};
 use crate::mirror::Mirrors;
-use crate::pool::{IdleBudget, IdlePlace, WorkerService};
+use crate::pool::{IdleBudget, IdlePlace, Trust, WorkerService};
 use crate::priority::come_first;
 use crate::reclaim::Reclaimer;
 pub(crate) use crate::worker::seats::Seat;
@@ -285,17 +284,11 @@ impl Worker {
     }
 
     /// Keeps a connection to a service that has finished exactly, if there is room for it.
-    pub(crate) fn keep_idle(
-        &self,
-        service: &WorkerService,
-        address: SocketAddr,
-        link: Link,
-        answer: Framing,
-    ) {
+    pub(crate) fn keep_idle(&self, service: &WorkerService, address: SocketAddr, link: Link, trust: Trust) {
         if let Link::Socket(socket) = link
             && let Some(place) = self.idle.place()
         {
-            service.put(address, socket, answer, &self.clock, place);
+            service.put(address, socket, trust, &self.clock, place);
         }
     }
 

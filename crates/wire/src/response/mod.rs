@@ -18,6 +18,8 @@ pub struct ResponseHead {
     reason: Span,
     fields: Vec<Field>,
     line: Option<(Version, Framing)>,
+    /// Whether there is no body, though the fields tell of one.
+    withholds: bool,
     connection: ConnectionOptions,
 }
 
@@ -81,6 +83,7 @@ impl ResponseHead {
         }
         let framing = framing.finish(version, Framing::UntilClose)?;
         let bodiless = to_head || status < 200 || status == 204 || status == 304;
+        self.withholds = bodiless && !matches!(framing, Framing::Length(0) | Framing::UntilClose);
         self.line = Some((version, if bodiless { Framing::None } else { framing }));
         Ok(())
     }
@@ -108,6 +111,11 @@ impl ResponseHead {
     /// How long the body is.
     pub fn framing(&self) -> Framing {
         self.line.map_or(Framing::None, |(_, framing)| framing)
+    }
+
+    /// Whether its fields tell of a body that does not follow, as in most answers to a HEAD (RFC 9110 §9.3.2).
+    pub fn withholds_body(&self) -> bool {
+        self.withholds
     }
 
     /// Says that the body, whose end the head leaves open, has ended with the head.
