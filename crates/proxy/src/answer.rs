@@ -409,10 +409,25 @@ fn wants_json(head: &RequestHead, buffer: &[u8]) -> bool {
     head.fields()
         .iter()
         .filter(|field| field.kind == Kind::Accept)
-        .flat_map(|line| field::list(line.value.of(buffer)))
+        .any(|line| names_json(line.value.of(buffer)))
+}
+
+/// Whether one of these media ranges is JSON. Every request is asked, few fail: the usual ones are told apart at a glance.
+fn names_json(ranges: &[u8]) -> bool {
+    const JSON: &[u8] = b"application/json";
+    if let Some((first, rest)) = ranges.split_at_checked(JSON.len())
+        && first.eq_ignore_ascii_case(JSON)
+        && matches!(rest.first(), None | Some(b',' | b';'))
+    {
+        return true;
+    }
+    if memchr::memchr2(b'j', b'J', ranges).is_none() {
+        return false;
+    }
+    field::list(ranges)
         .map(|range| field::trim_blanks(range.split(|&byte| byte == b';').next().unwrap_or(range)))
         .any(|range| {
-            range.eq_ignore_ascii_case(b"application/json")
+            range.eq_ignore_ascii_case(JSON)
                 || (range.len() > 5 && range[range.len() - 5..].eq_ignore_ascii_case(b"+json"))
         })
 }
@@ -424,4 +439,32 @@ fn write_proxy_status(failure: Failure, out: &mut Vec<u8>) {
 
 fn write_status_line(status: u16, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("HTTP/1.1 {status} {}\r\n", write::reason(status)).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_asked_for_by_any_range_that_names_it() {
+        for ranges in [
+            "application/json",
+            "Application/JSON;q=0.9, text/plain",
+            "text/plain, application/json",
+            "text/plain,application/problem+JSON ; q=0.5",
+        ] {
+            assert!(names_json(ranges.as_bytes()), "{ranges}");
+        }
+        for ranges in [
+            "",
+            "*/*",
+            "text/html, image/jxl",
+            "application/jsonlines",
+            "application/json5, text/plain",
+            "text/plain;format=json",
+            "+json",
+        ] {
+            assert!(!names_json(ranges.as_bytes()), "{ranges}");
+        }
+    }
 }

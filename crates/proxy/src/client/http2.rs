@@ -139,10 +139,11 @@ impl Http2 {
                 Rc::clone(&self.listener),
             );
             // The runtime moves what it is given three times over: a pointer, rather than the whole exchange.
-            tokio::task::spawn_local(Box::pin(async move {
+            let stream = Box::write(Box::new_uninit(), async move {
                 client.serve_stream(request, respond).await;
                 drop(open);
-            }));
+            });
+            tokio::task::spawn_local(Box::into_pin(stream));
         }
     }
 
