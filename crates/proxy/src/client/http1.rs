@@ -4,7 +4,7 @@ use waypost_wire::scan::HeadScan;
 
 use crate::answer::Failure;
 use crate::client::reading::NoHead;
-use crate::client::{Client, Next};
+use crate::client::{Client, Next, in_place};
 use crate::decide;
 use crate::link::Link;
 use crate::worker::{Seat, Workspace};
@@ -30,7 +30,7 @@ impl Client {
                 return None;
             }
             // Nothing is borrowed while nothing is asked, nor is there room for what serving takes.
-            match Box::pin(self.serve_all(served)).await {
+            match in_place(|| self.serve_all(served)).await {
                 After::Waiting(any) => served |= any,
                 After::Http2(read) => return Some((std::mem::replace(&mut self.link, Link::Gone), read)),
                 After::Over => return None,

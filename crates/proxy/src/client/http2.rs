@@ -16,7 +16,7 @@ use waypost_plan::listener::{Limits, Listener};
 use waypost_wire::request::RequestError;
 
 use crate::answer::Failure;
-use crate::client::Client;
+use crate::client::{Client, in_place};
 use crate::client::peer::Peer;
 use crate::client::reading::LAST_CALL;
 use crate::decide;
@@ -139,11 +139,10 @@ impl Http2 {
                 Rc::clone(&self.listener),
             );
             // The runtime moves what it is given three times over: a pointer, rather than the whole exchange.
-            let stream = Box::write(Box::new_uninit(), async move {
+            tokio::task::spawn_local(in_place(|| async move {
                 client.serve_stream(request, respond).await;
                 drop(open);
-            });
-            tokio::task::spawn_local(Box::into_pin(stream));
+            }));
         }
     }
 

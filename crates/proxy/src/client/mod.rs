@@ -14,6 +14,7 @@ pub(crate) mod peer;
 pub(crate) mod reading;
 mod tunnel;
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -322,4 +323,10 @@ fn debug_headers<'a>(snapshot: &Snapshot, route: &'a str) -> Option<DebugHeaders
 /// (RFC 9110 §9.2.2).
 fn is_idempotent(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
+}
+
+/// A future in memory of its own, made there: `Box::pin` has it made elsewhere and copied, all the kilobytes of it.
+#[inline(always)]
+fn in_place<F: Future>(future: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::into_pin(Box::write(Box::new_uninit(), future()))
 }

@@ -41,7 +41,7 @@ pub(crate) use crate::worker::workspace::Workspace;
 /// How often idle connections to services are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How many workspaces are kept for connections to come.
-const WORKSPACES_KEPT: usize = 64;
+const WORKSPACES_KEPT: usize = 1024;
 
 /// What a worker is told.
 pub(crate) enum Command {
