@@ -23,7 +23,7 @@ use crate::exchange::relay::Tap;
 use crate::link::Link;
 use crate::metrics::{Mirrored, RequestCells};
 use crate::pool::{Liveness, Trust, WorkerService};
-use crate::worker::Worker;
+use crate::worker::{Reply, Worker};
 
 /// How many copies a worker has under way.
 pub(crate) const IN_FLIGHT_MAX: usize = 128;
@@ -188,15 +188,12 @@ impl MirrorCopy {
             return Delivered::Silent;
         }
         // While the service thinks, nothing but the head is held.
-        let mut workspace = worker.borrow_workspace();
-        let delivered = read_answer(
-            link,
-            &mut workspace.from_service,
-            &mut workspace.answer,
-            self.is_head,
-        )
-        .await;
-        worker.return_workspace(workspace);
+        let mut reply = worker.borrow_reply();
+        let Reply {
+            from_service, answer, ..
+        } = &mut *reply;
+        let delivered = read_answer(link, from_service, answer, self.is_head).await;
+        worker.return_reply(reply);
         delivered
     }
 }

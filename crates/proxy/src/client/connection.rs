@@ -45,7 +45,6 @@ impl Client {
                 self.tunnel = Some(tunnel);
                 let mut workspace = self.worker.borrow_workspace();
                 workspace.from_client.append(read);
-                workspace.download.begin(None);
                 self.pass_through(workspace).await;
             }
             Err(failure) => {

@@ -173,26 +173,30 @@ impl Client {
             let (outcome, state, link) = self
                 .exchange(workspace, side, patience, leased, state, &mut copy)
                 .await;
-            let answering = state.answering();
+            let answered = workspace.reply.as_ref().filter(|_| state.answering());
+            let status = answered.map_or(0, |reply| reply.answer.status());
             interims = state.interims();
             if let Some(record) = &mut self.record {
                 record.answered_now();
-                if answering {
-                    record.status = workspace.answer.status();
-                    record.bytes = workspace.download.body_bytes();
+                if let Some(reply) = answered {
+                    record.status = status;
+                    record.bytes = reply.download.body_bytes();
                 }
             }
             match outcome {
                 End::Complete { reusable, persists } => {
                     self.note_end("service", COMPLETE);
-                    if reusable && service.keeps_connections() {
-                        let trust = Trust::after(&workspace.answer);
+                    if let Some(reply) = answered
+                        && reusable
+                        && service.keeps_connections()
+                    {
+                        let trust = Trust::after(&reply.answer);
                         self.worker.keep_idle(&service, address, link, trust);
                     }
                     return after_answer(workspace, persists);
                 }
                 End::Upgraded => {
-                    self.count(workspace.answer.status(), None);
+                    self.count(status, None);
                     self.tunnel = Some(Tunnel {
                         service: link,
                         idle: service.state().service().timeouts.tunnel,
@@ -201,7 +205,7 @@ impl Client {
                 }
                 End::Cut { by, reason } => {
                     self.note_end(by, reason);
-                    self.count(if answering { workspace.answer.status() } else { 0 }, None);
+                    self.count(status, None);
                     self.link.abort();
                     return Next::Close;
                 }
@@ -373,8 +377,9 @@ impl Client {
         state: State,
         copy: &mut Option<MirrorCopy>,
     ) -> (End, State, Link) {
-        workspace.from_service.clear();
-        workspace.download.begin(None);
+        if let Some(reply) = &mut workspace.reply {
+            reply.begin();
+        }
         let mut exchange = Exchange {
             worker: &self.worker,
             copy,
@@ -385,10 +390,8 @@ impl Client {
             client: &mut self.link,
             from_client: &mut workspace.from_client,
             service: leased.link,
-            from_service: &mut workspace.from_service,
             upload: &mut workspace.upload,
-            download: &mut workspace.download,
-            answer: &mut workspace.answer,
+            reply: &mut workspace.reply,
             state,
         };
         let timer = &mut self.timer;

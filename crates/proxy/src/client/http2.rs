@@ -16,9 +16,9 @@ use waypost_plan::listener::{Limits, Listener};
 use waypost_wire::request::RequestError;
 
 use crate::answer::Failure;
-use crate::client::{Client, in_place};
 use crate::client::peer::Peer;
 use crate::client::reading::LAST_CALL;
+use crate::client::{Client, in_place};
 use crate::decide;
 use crate::generation::ListenerId;
 use crate::link::served::Served;

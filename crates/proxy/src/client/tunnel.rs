@@ -13,7 +13,7 @@ use waypost_wire::field::Framing;
 use crate::client::{COMPLETE, Client};
 use crate::exchange::relay::{BodyForm, Relay, RelayError, Waits};
 use crate::link::Link;
-use crate::worker::Workspace;
+use crate::worker::{Reply, Workspace};
 
 /// The other end of a tunnel.
 #[derive(Debug)]
@@ -53,14 +53,16 @@ impl Client {
         };
         let forms = [form(&tunnel.service), form(&self.link)];
         workspace.upload.begin(None);
-        begin_flows(&mut workspace, forms);
+        let reply = workspace.reply.take();
+        let mut reply = reply.unwrap_or_else(|| self.worker.borrow_reply());
+        begin_flows(&mut workspace, &mut reply, forms);
         let mut flows = [Flow::Open; 2];
         let mut moved = Instant::now();
         let mut received = 0;
         let over = loop {
             let pause = poll_fn(|cx| {
-                let pause = self.poll_flows(cx, &mut workspace, &mut tunnel, &mut flows);
-                if workspace.upload.take_progress() | workspace.download.take_progress() {
+                let pause = self.poll_flows(cx, &mut workspace, &mut reply, &mut tunnel, &mut flows);
+                if workspace.upload.take_progress() | reply.download.take_progress() {
                     moved = Instant::now();
                 }
                 if let Some(pause) = pause {
@@ -76,8 +78,9 @@ impl Client {
                 Pause::Over(by, reason) => break (by, reason),
                 Pause::Quiet => {}
             }
-            received += workspace.download.body_bytes();
+            received += reply.download.body_bytes();
             self.worker.return_workspace(workspace);
+            self.worker.return_reply(reply);
             let stirs = poll_fn(|cx| {
                 let stirs = (flows[0] == Flow::Open && self.link.poll_read_ready(cx).is_ready())
                     | (flows[1] == Flow::Open && tunnel.service.poll_read_ready(cx).is_ready());
@@ -95,13 +98,13 @@ impl Client {
             let stirs = stirs.await;
             workspace = self.worker.borrow_workspace();
             workspace.upload.begin(None);
-            workspace.download.begin(None);
-            begin_flows(&mut workspace, forms);
+            reply = self.worker.borrow_reply();
+            begin_flows(&mut workspace, &mut reply, forms);
             if let Err(over) = stirs {
                 break over;
             }
         };
-        received += workspace.download.body_bytes();
+        received += reply.download.body_bytes();
         if let Some(record) = &mut self.record {
             record.bytes = received;
             record.answered_now();
@@ -111,6 +114,7 @@ impl Client {
             self.link.abort();
         }
         self.worker.return_workspace(workspace);
+        self.worker.return_reply(reply);
     }
 
     /// Moves what can be moved, in both directions.
@@ -118,16 +122,18 @@ impl Client {
         &mut self,
         cx: &mut Context<'_>,
         workspace: &mut Workspace,
+        reply: &mut Reply,
         tunnel: &mut Tunnel,
         flows: &mut [Flow; 2],
     ) -> Option<Pause> {
         let Workspace {
-            upload,
+            upload, from_client, ..
+        } = workspace;
+        let Reply {
             download,
-            from_client,
             from_service,
             ..
-        } = workspace;
+        } = reply;
         let up = poll_flow(
             cx,
             &mut flows[0],
@@ -169,14 +175,14 @@ impl Client {
 }
 
 /// Has bytes leave in these forms, upwards and downwards, those first that are there already.
-fn begin_flows(workspace: &mut Workspace, [up, down]: [BodyForm; 2]) {
+fn begin_flows(workspace: &mut Workspace, reply: &mut Reply, [up, down]: [BodyForm; 2]) {
     // Bytes without a coding cannot be coded wrongly.
     let _ = workspace
         .upload
         .begin_body(Framing::UntilClose, up, &mut workspace.from_client);
-    let _ = workspace
+    let _ = reply
         .download
-        .begin_body(Framing::UntilClose, down, &mut workspace.from_service);
+        .begin_body(Framing::UntilClose, down, &mut reply.from_service);
 }
 
 /// Moves what can be moved in one direction, and passes its end on.

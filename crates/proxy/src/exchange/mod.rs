@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::service::Timeouts;
 use waypost_wire::field::{Framing, Kind, Version};
-use waypost_wire::response::{self, ResponseHead};
+use waypost_wire::response;
 use waypost_wire::scan::{HeadEnd, HeadScan};
 
 use crate::answer::Failure;
@@ -25,7 +25,7 @@ use crate::link::Link;
 use crate::meter::Meter;
 use crate::mirror::MirrorCopy;
 use crate::timer::Timer;
-use crate::worker::Worker;
+use crate::worker::{Reply, Worker};
 
 /// How many interim answers a request may get.
 pub(crate) const INTERIM_MAX: u32 = 8;
@@ -86,10 +86,9 @@ pub(crate) struct Exchange<'a> {
     pub(crate) client: &'a mut Link,
     pub(crate) from_client: &'a mut Buffer,
     pub(crate) service: Link,
-    pub(crate) from_service: &'a mut Buffer,
     pub(crate) upload: &'a mut Relay,
-    pub(crate) download: &'a mut Relay,
-    pub(crate) answer: &'a mut ResponseHead,
+    /// Borrowed once the service has something to say.
+    pub(crate) reply: &'a mut Option<Box<Reply>>,
     pub(crate) state: State,
 }
 
@@ -146,6 +145,13 @@ pub(crate) enum End {
     },
     /// It failed with the answer half given: all that is left is to cut it off.
     Cut { by: &'static str, reason: &'static str },
+}
+
+/// That no answer can be passed on.
+struct Broken {
+    failure: Failure,
+    /// Whether the service said nothing at all.
+    silent: bool,
 }
 
 impl State {
@@ -247,24 +253,41 @@ impl Exchange<'_> {
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let mut reply = match self.reply.take() {
+            Some(reply) => reply,
+            // While the service thinks, nothing but the request is held. Reading tells of failures.
+            None if self.service.poll_read_ready(cx).is_pending() => return Poll::Pending,
+            None => self.worker.borrow_reply(),
+        };
+        let polled = self.poll_reply(cx, &mut reply);
+        *self.reply = Some(reply);
+        polled.map(|end| end.unwrap_or_else(|Broken { failure, silent }| self.fail(failure, silent)))
+    }
+
+    fn poll_reply(&mut self, cx: &mut Context<'_>, reply: &mut Reply) -> Poll<Result<End, Broken>> {
         while !self.state.answering {
             // An interim answer leaves before anything else is read.
-            match self.download.poll_flush(cx, self.client) {
+            match reply.download.poll_flush(cx, self.client) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => {
-                    return Poll::Ready(End::Cut {
+                    return Poll::Ready(Ok(End::Cut {
                         by: "client",
                         reason: "connection reset",
-                    });
+                    }));
                 }
                 Poll::Pending => return Poll::Pending,
             }
-            match self.take_head() {
-                Err(failure) => return Poll::Ready(self.fail(failure, false)),
+            match self.take_head(reply) {
+                Err(failure) => {
+                    return Poll::Ready(Err(Broken {
+                        failure,
+                        silent: false,
+                    }));
+                }
                 Ok(true) => continue,
                 Ok(false) => {}
             }
-            match self.service.poll_fill(cx, self.from_service) {
+            match self.service.poll_fill(cx, &mut reply.from_service) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0) | Err(_)) => {
                     let silent = !self.state.heard;
@@ -273,25 +296,25 @@ impl Exchange<'_> {
                     } else {
                         Failure::ConnectionTerminated
                     };
-                    return Poll::Ready(self.fail(failure, silent));
+                    return Poll::Ready(Err(Broken { failure, silent }));
                 }
                 Poll::Ready(Ok(_)) => self.state.heard = true,
             }
         }
         if self.state.upgraded {
-            return Poll::Ready(End::Upgraded);
+            return Poll::Ready(Ok(End::Upgraded));
         }
         let (meter, worker, began) = (&mut *self.meter, self.worker, self.state.began);
-        let status = self.answer.status();
+        let status = reply.answer.status();
         let count = || {
             if let Some(meter) = meter.take() {
                 meter.count(worker, status, Some(began));
             }
         };
-        match self.download.poll(
+        match reply.download.poll(
             cx,
             &mut self.service,
-            self.from_service,
+            &mut reply.from_service,
             self.client,
             Some(self.worker.pipes()),
             count,
@@ -299,32 +322,32 @@ impl Exchange<'_> {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) => {
                 *self.open_ended = false;
-                Poll::Ready(End::Complete {
+                Poll::Ready(Ok(End::Complete {
                     reusable: self.state.uploading == Uploading::Finished
-                        && self.answer.keeps_alive()
-                        && self.from_service.is_empty()
+                        && reply.answer.keeps_alive()
+                        && reply.from_service.is_empty()
                         && !self.service.holds_more(),
                     persists: self.state.persists && self.state.uploading == Uploading::Finished,
-                })
+                }))
             }
-            Poll::Ready(Err(RelayError::Sink)) => Poll::Ready(End::Cut {
+            Poll::Ready(Err(RelayError::Sink)) => Poll::Ready(Ok(End::Cut {
                 by: "client",
                 reason: "connection reset",
-            }),
-            Poll::Ready(Err(RelayError::Ended | RelayError::Source)) => Poll::Ready(End::Cut {
+            })),
+            Poll::Ready(Err(RelayError::Ended | RelayError::Source)) => Poll::Ready(Ok(End::Cut {
                 by: "service",
                 reason: "http_response_incomplete",
-            }),
-            Poll::Ready(Err(RelayError::Coding | RelayError::TooLarge)) => Poll::Ready(End::Cut {
+            })),
+            Poll::Ready(Err(RelayError::Coding | RelayError::TooLarge)) => Poll::Ready(Ok(End::Cut {
                 by: "service",
                 reason: "http_protocol_error",
-            }),
+            })),
         }
     }
 
     /// Takes an answer's head out of what has arrived, and begins to pass it on; whether there was one.
-    fn take_head(&mut self) -> Result<bool, Failure> {
-        let bytes = self.from_service.filled();
+    fn take_head(&mut self, reply: &mut Reply) -> Result<bool, Failure> {
+        let bytes = reply.from_service.filled();
         let Some(end) = self.state.scan.advance(bytes).map_err(|_| Failure::Protocol)? else {
             let hopeless = !response::may_begin(bytes) || bytes.len() > response::HEAD_BYTES_MAX;
             return if hopeless {
@@ -333,23 +356,24 @@ impl Exchange<'_> {
                 Ok(false)
             };
         };
-        self.answer
+        reply
+            .answer
             .parse(bytes, end, self.side.to_head)
             .map_err(|_| Failure::Protocol)?;
         self.state.scan = HeadScan::default();
-        if self.answer.status() == 101 {
-            return self.take_upgrade(end);
+        if reply.answer.status() == 101 {
+            return self.take_upgrade(reply, end);
         }
         // A success would tell a client of HTTP/2 that the tunnel is there (RFC 8441 §5).
-        if self.side.demands_upgrade && (200..300).contains(&self.answer.status()) {
+        if self.side.demands_upgrade && (200..300).contains(&reply.answer.status()) {
             return Err(Failure::Protocol);
         }
-        let interim = self.answer.is_interim();
-        if !interim && self.service.has_ended() && self.answer.framing() == Framing::UntilClose {
-            self.answer.has_no_body();
+        let interim = reply.answer.is_interim();
+        if !interim && self.service.has_ended() && reply.answer.framing() == Framing::UntilClose {
+            reply.answer.has_no_body();
         }
-        let framing = self.answer.framing();
-        let web_type = self.web_type(bytes).filter(|_| !interim);
+        let framing = reply.answer.framing();
+        let web_type = self.web_type(reply).filter(|_| !interim);
         let body = if self.client.frames_bodies() {
             BodyToClient::Framed
         } else if web_type.is_some() {
@@ -363,7 +387,7 @@ impl Exchange<'_> {
             && self.state.uploading == Uploading::Finished
             && !self.worker.is_closing(self.side.listener);
         let head = ClientHead {
-            answer: self.answer,
+            answer: &reply.answer,
             buffer: bytes,
             edits: self.side.edits,
             body,
@@ -378,51 +402,55 @@ impl Exchange<'_> {
             if self.state.interims > INTERIM_MAX {
                 return Err(Failure::Protocol);
             }
-            let out = self.download.begin(None);
+            let out = reply.download.begin(None);
             // HTTP/1.0 has no interim answers (RFC 9110 §15.2).
             if self.side.version == Version::Http11 {
                 head.write_interim(out);
             }
-            self.from_service.consume(end.end);
+            reply.from_service.consume(end.end);
             // The client may send its body now, and its time runs.
             self.state.upload_since = self.worker.clock().about_now();
             return Ok(true);
         }
         *self.open_ended = body == BodyToClient::UntilClose;
-        head.write(self.download.begin(None));
-        self.from_service.consume(end.end);
+        head.write(reply.download.begin(None));
+        reply.from_service.consume(end.end);
         self.state.answering = true;
         if let (Some(form), Some(_)) = (self.side.web, &web_type) {
-            self.download.recode(Recoding::of_answer(form));
+            reply.download.recode(Recoding::of_answer(form));
         }
         // A body that breaks its coding in its first bytes has a head in front of it that is not out yet.
-        match self.download.begin_body(framing, body.form(), self.from_service) {
+        match reply
+            .download
+            .begin_body(framing, body.form(), &mut reply.from_service)
+        {
             Ok(()) => Ok(true),
             Err(_) => {
                 self.state.answering = false;
                 *self.open_ended = false;
-                self.download.begin(None);
+                reply.download.begin(None);
                 Err(Failure::Protocol)
             }
         }
     }
 
     /// The `content-type` that a client of gRPC-Web gets, where the answer is that of a call.
-    fn web_type(&self, buffer: &[u8]) -> Option<Vec<u8>> {
+    fn web_type(&self, reply: &Reply) -> Option<Vec<u8>> {
         let form = self.side.web?;
-        let mut fields = self.answer.fields().iter();
+        let mut fields = reply.answer.fields().iter();
         let content_type = fields.find(|field| field.kind == Kind::ContentType)?;
+        let value = content_type.value.of(reply.from_service.filled());
         let mut translated = Vec::new();
-        form.write_client_type(content_type.value.of(buffer), &mut translated)
+        form.write_client_type(value, &mut translated)
             .then_some(translated)
     }
 
     /// Takes the head of a `101`, which is one only where it was asked for (RFC 9110 §15.2.2).
-    fn take_upgrade(&mut self, end: HeadEnd) -> Result<bool, Failure> {
-        let buffer = self.from_service.filled();
-        let chosen = self.answer.upgrade(buffer);
+    fn take_upgrade(&mut self, reply: &mut Reply, end: HeadEnd) -> Result<bool, Failure> {
+        let buffer = reply.from_service.filled();
+        let chosen = reply.answer.upgrade(buffer);
         let is_framing = |kind| matches!(kind, Kind::ContentLength | Kind::TransferEncoding);
-        if self.answer.fields().iter().any(|field| is_framing(field.kind)) {
+        if reply.answer.fields().iter().any(|field| is_framing(field.kind)) {
             return Err(Failure::Protocol);
         }
         let (Some(asked), Some(chosen)) = (self.side.upgrade, chosen) else {
@@ -437,7 +465,7 @@ impl Exchange<'_> {
             BodyToClient::AsIs
         };
         let head = ClientHead {
-            answer: self.answer,
+            answer: &reply.answer,
             buffer,
             edits: self.side.edits,
             body,
@@ -447,8 +475,8 @@ impl Exchange<'_> {
             content_type: None,
             clock: self.worker.http_clock(),
         };
-        head.write_upgrade(chosen, self.download.begin(None));
-        self.from_service.consume(end.end);
+        head.write_upgrade(chosen, reply.download.begin(None));
+        reply.from_service.consume(end.end);
         self.state.answering = true;
         self.state.upgraded = true;
         Ok(true)
@@ -457,7 +485,11 @@ impl Exchange<'_> {
     /// The end that a failure makes: an answer if none was begun, else a cut.
     fn fail(&self, failure: Failure, silent: bool) -> End {
         // An interim answer that is half written leaves no room for another answer either.
-        if self.state.answering || !self.download.is_flushed() {
+        let is_flushed = self
+            .reply
+            .as_ref()
+            .is_none_or(|reply| reply.download.is_flushed());
+        if self.state.answering || !is_flushed {
             return End::Cut {
                 by: failure.culprit(),
                 reason: failure.proxy_error(),
@@ -482,7 +514,11 @@ impl Exchange<'_> {
 
     /// Restarts the clocks of what moved. Time in which the upload waited for its source is the client's.
     fn note_progress(&mut self, upload_waited_for: Waits) {
-        let (up, down) = (self.upload.take_progress(), self.download.take_progress());
+        let up = self.upload.take_progress();
+        let down = self
+            .reply
+            .as_mut()
+            .is_some_and(|reply| reply.download.take_progress());
         if up || down {
             let now = self.worker.clock().about_now();
             self.state.moved = now;
@@ -500,26 +536,26 @@ impl Exchange<'_> {
 
     /// When somebody's time is up, and whose.
     fn deadline(&self) -> (Instant, Overdue) {
-        let answer = if !self.state.answering {
-            let begins = self.state.uploading != Uploading::Active;
-            begins.then(|| {
-                (
-                    self.state.download_since + self.patience.service.response,
-                    Overdue::Answer,
-                )
-            })
-        } else {
-            Some(match self.download.waits_for {
-                Waits::Source => (
-                    if self.side.is_call {
-                        self.state.moved
-                    } else {
-                        self.state.download_since
-                    } + self.patience.service.idle,
-                    Overdue::AnswerBody,
-                ),
-                Waits::Sink => (self.state.download_since + WRITE_STALL, Overdue::ClientTakes),
-            })
+        let answering = self.reply.as_ref().filter(|_| self.state.answering);
+        let answer = match answering.map(|reply| reply.download.waits_for) {
+            None => {
+                let begins = self.state.uploading != Uploading::Active;
+                begins.then(|| {
+                    (
+                        self.state.download_since + self.patience.service.response,
+                        Overdue::Answer,
+                    )
+                })
+            }
+            Some(Waits::Source) => {
+                let since = if self.side.is_call {
+                    self.state.moved
+                } else {
+                    self.state.download_since
+                };
+                Some((since + self.patience.service.idle, Overdue::AnswerBody))
+            }
+            Some(Waits::Sink) => Some((self.state.download_since + WRITE_STALL, Overdue::ClientTakes)),
         };
         let upload = (self.state.uploading == Uploading::Active).then(|| match self.upload.waits_for {
             Waits::Sink => (self.state.upload_since + WRITE_STALL, Overdue::ServiceTakes),

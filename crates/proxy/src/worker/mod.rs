@@ -3,6 +3,7 @@
 mod accept;
 pub(crate) mod handshakes;
 mod seats;
+mod spares;
 mod workspace;
 
 use std::cell::{Cell, RefCell};
@@ -36,13 +37,11 @@ use crate::priority::come_first;
 use crate::reclaim::Reclaimer;
 pub(crate) use crate::worker::seats::Seat;
 use crate::worker::seats::Seats;
-pub(crate) use crate::worker::workspace::Workspace;
+use crate::worker::spares::Spares;
+pub(crate) use crate::worker::workspace::{Reply, Workspace};
 
 /// How often idle connections to services are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How many workspaces are kept for connections to come.
-const WORKSPACES_KEPT: usize = 1024;
-
 /// What a worker is told.
 pub(crate) enum Command {
     /// Accept clients.
@@ -78,11 +77,8 @@ pub(crate) struct Worker {
     generations: RefCell<Cache<Arc<ArcSwap<Generation>>, Arc<Generation>>>,
     snapshot: RefCell<Rc<Snapshot>>,
     services: RefCell<HashMap<usize, Rc<WorkerService>>>,
-    #[expect(
-        clippy::vec_box,
-        reason = "a workspace is large, and moves between here and its connection"
-    )]
-    workspaces: RefCell<Vec<Box<Workspace>>>,
+    workspaces: Spares<Workspace>,
+    replies: Spares<Reply>,
     seats: Seats,
     draining: Cell<bool>,
     log: RefCell<LineRing>,
@@ -172,7 +168,8 @@ async fn run(
         generations: RefCell::new(Cache::new(shared.generations)),
         snapshot: RefCell::new(Rc::new(Snapshot::new(generation, shared.reclaimer))),
         services: RefCell::default(),
-        workspaces: RefCell::default(),
+        workspaces: Spares::default(),
+        replies: Spares::default(),
         seats: Seats::default(),
         draining: Cell::new(false),
         log: RefCell::new(log),
@@ -233,6 +230,8 @@ async fn sweep(worker: Rc<Worker>) {
                 service.sweep(worker.clock());
             }
         }
+        worker.workspaces.trim();
+        worker.replies.trim();
         // An idle gateway lets go of a replaced generation too.
         let _ = worker.snapshot();
         while worker.recorder.forget_retired() {
@@ -366,16 +365,29 @@ impl Worker {
 
     /// Memory for one connection's requests.
     pub(crate) fn borrow_workspace(&self) -> Box<Workspace> {
-        self.workspaces.borrow_mut().pop().unwrap_or_default()
+        self.workspaces.take()
     }
 
     /// Takes memory back for the next connection.
     pub(crate) fn return_workspace(&self, mut workspace: Box<Workspace>) {
-        workspace.tidy();
-        let mut kept = self.workspaces.borrow_mut();
-        if kept.len() < WORKSPACES_KEPT {
-            kept.push(workspace);
+        if let Some(reply) = workspace.reply.take() {
+            self.return_reply(reply);
         }
+        workspace.tidy();
+        self.workspaces.put(workspace);
+    }
+
+    /// Memory for an answer.
+    pub(crate) fn borrow_reply(&self) -> Box<Reply> {
+        let mut reply = self.replies.take();
+        reply.begin();
+        reply
+    }
+
+    /// Takes it back for the next answer.
+    pub(crate) fn return_reply(&self, mut reply: Box<Reply>) {
+        reply.tidy();
+        self.replies.put(reply);
     }
 
     /// Hands a line over to the access log.

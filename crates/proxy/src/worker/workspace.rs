@@ -1,4 +1,5 @@
-//! The memory that a connection works in while it has a request, borrowed from the worker.
+//! The memory that a connection works in while it has a request, and another part of it once an answer comes; borrowed
+//! from the worker.
 
 use waypost_route::table::Scratch;
 use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
@@ -22,10 +23,9 @@ pub(crate) struct Workspace {
     pub(crate) bytes: Vec<u8>,
     /// The path as the service sees it.
     pub(crate) path: Vec<u8>,
-    pub(crate) from_service: Buffer,
-    pub(crate) answer: ResponseHead,
     pub(crate) upload: Relay,
-    pub(crate) download: Relay,
+    /// Once the service has something to say.
+    pub(crate) reply: Option<Box<Reply>>,
     /// Whether the request is a HEAD, so that its answer has no body.
     pub(crate) is_head: bool,
     /// The form in which the client reads of errors.
@@ -34,6 +34,14 @@ pub(crate) struct Workspace {
     pub(crate) demands_upgrade: bool,
     /// An answer of the gateway's own.
     pub(crate) own_answer: Vec<u8>,
+}
+
+/// What an answer of a service is read into, and leaves from. While a service thinks, nobody holds one.
+#[derive(Default)]
+pub(crate) struct Reply {
+    pub(crate) from_service: Buffer,
+    pub(crate) answer: ResponseHead,
+    pub(crate) download: Relay,
 }
 
 /// What the lists of a workspace may keep.
@@ -59,7 +67,6 @@ impl Workspace {
     /// Forgets what was in it, and gives back what was extraordinary.
     pub(crate) fn tidy(&mut self) {
         self.from_client.shrink();
-        self.from_service.shrink();
         self.scan = HeadScan::default();
         self.demands_upgrade = false;
         for bytes in [&mut self.bytes, &mut self.path, &mut self.own_answer] {
@@ -67,6 +74,19 @@ impl Workspace {
             bytes.shrink_to(BYTES_KEPT);
         }
         self.upload.tidy(BYTES_KEPT);
+    }
+}
+
+impl Reply {
+    /// Forgets an answer, and begins with another.
+    pub(crate) fn begin(&mut self) {
+        self.from_service.clear();
+        self.download.begin(None);
+    }
+
+    /// Gives back what was extraordinary.
+    pub(crate) fn tidy(&mut self) {
+        self.from_service.shrink();
         self.download.tidy(BYTES_KEPT);
     }
 }
