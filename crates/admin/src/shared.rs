@@ -154,7 +154,7 @@ impl Shared {
 
     /// Notes the counts now and then, for as long as there is anybody to ask for them.
     ///
-    /// To read those of 10,000 routes takes some milliseconds, so it has a thread of its own, which gives way to requests.
+    /// To read those of 10,000 routes takes some ten milliseconds, so it has a thread of its own, which gives way to requests.
     ///
     /// # Errors
     /// When there cannot be one more thread.
@@ -163,8 +163,8 @@ impl Shared {
         let thread = thread::Builder::new().name("history".to_owned());
         thread.spawn(move || {
             lower(Priority::Lowest);
-            loop {
-                thread::sleep(crate::stats::INTERVAL);
+            while let Some(interval) = shared.upgrade().map(|shared| shared.history().interval()) {
+                thread::sleep(interval);
                 let Some(shared) = shared.upgrade() else {
                     return;
                 };

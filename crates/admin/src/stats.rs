@@ -1,8 +1,8 @@
 //! Arms side by side, over the same minutes: what each got in a window, how often it failed, how long it took.
 //!
-//! The counts are noted every few seconds and kept for an hour, the older the more sparsely. A window is the
-//! difference between now and what was noted at its beginning, so it ends now, to the request, and begins within
-//! an interval of when it should; what it really covers is said.
+//! The counts are noted every few seconds, those of many routes less often, and kept for an hour, the older the more
+//! sparsely. A window is the difference between now and what was noted at its beginning, so it ends now, to the request,
+//! and begins within an interval of when it should; what it really covers is said.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -13,8 +13,11 @@ use serde::{Deserialize, Serialize};
 use waypost_proxy::metrics::histogram::Durations;
 use waypost_proxy::metrics::{Reading, RequestReading};
 
-/// How often the counts are noted.
-pub const INTERVAL: Duration = Duration::from_secs(5);
+/// How often the counts are noted, unless they are very many.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// How long they are left alone for each series that was noted: to read one takes some microseconds, most of which are
+/// waits for memory, and requests use the same cache.
+const REST_PER_SERIES: Duration = Duration::from_millis(1);
 /// The longest window.
 pub const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
 /// The window when none is named.
@@ -95,6 +98,12 @@ impl History {
             notes: VecDeque::new(),
             forgot: false,
         }
+    }
+
+    /// How long to wait before the counts are noted again.
+    pub fn interval(&self) -> Duration {
+        let series = self.notes.back().map_or(0, |note| note.series.len());
+        INTERVAL.max(REST_PER_SERIES * u32::try_from(series).unwrap_or(u32::MAX))
     }
 
     /// Notes what has been counted.
@@ -288,6 +297,28 @@ mod tests {
             assert!(covered >= window && covered <= most, "{window}: {covered}");
         }
         assert!(history.notes.len() < 80, "{} notes", history.notes.len());
+    }
+
+    #[test]
+    fn many_series_are_noted_less_often() {
+        let start = Instant::now();
+        let mut history = History::new(start);
+        assert_eq!(history.interval(), INTERVAL);
+        history.note(start, reading(1));
+        assert_eq!(history.interval(), INTERVAL);
+        let requests = (0..20_000).map(|route| RequestReading {
+            route: format!("r{route}").into(),
+            ..RequestReading::default()
+        });
+        let requests = requests.collect();
+        history.note(
+            start,
+            Reading {
+                requests,
+                ..reading(1)
+            },
+        );
+        assert_eq!(history.interval(), Duration::from_secs(20));
     }
 
     #[test]
