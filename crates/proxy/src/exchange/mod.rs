@@ -147,7 +147,7 @@ pub(crate) enum End {
     Cut { by: &'static str, reason: &'static str },
 }
 
-/// That no answer can be passed on.
+/// That no answer can be passed on. Whoever finds out has the reply, without which nobody can say what end that makes.
 struct Broken {
     failure: Failure,
     /// Whether the service said nothing at all.
@@ -256,7 +256,7 @@ impl Exchange<'_> {
         let mut reply = match self.reply.take() {
             Some(reply) => reply,
             // While the service thinks, nothing but the request is held. Reading tells of failures.
-            None if self.service.poll_read_ready(cx).is_pending() => return Poll::Pending,
+            None if self.service.poll_may_say(cx).is_pending() => return Poll::Pending,
             None => self.worker.borrow_reply(),
         };
         let polled = self.poll_reply(cx, &mut reply);

@@ -171,6 +171,15 @@ impl Link {
         }
     }
 
+    /// Waits until a service may have something to say. Only a socket in clear text says so by itself: what is decrypted
+    /// already, an end or an error among it, tells nobody until it is read.
+    pub(crate) fn poll_may_say(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Socket(Socket::Tcp(socket)) => socket.poll_read_ready(cx).map(|_| ()),
+            Self::Socket(Socket::Tls(_)) | Self::Served(_) | Self::Asked(_) | Self::Gone => Poll::Ready(()),
+        }
+    }
+
     /// `Ready` once the peer has reset a stream that is served. Of a connection, only reading and writing tell.
     pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {

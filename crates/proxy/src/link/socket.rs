@@ -21,7 +21,7 @@ pub(crate) enum Socket {
 pub(crate) struct Tls {
     stream: TlsStream<TcpStream>,
     /// Whether the last read filled what it was given, or there was none, so that more may be decrypted already than was
-    /// asked for.
+    /// asked for; or the peer has said that no more comes.
     holds_more: bool,
 }
 
@@ -89,7 +89,8 @@ impl AsyncRead for Socket {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, space),
             Self::Tls(tls) => {
                 let read = Pin::new(&mut tls.stream).poll_read(cx, space);
-                tls.holds_more = read.is_ready() && space.remaining() == 0;
+                let is_full = space.remaining() == 0;
+                tls.holds_more = read.is_ready() && (is_full || !tls.stream.get_ref().1.wants_read());
                 read
             }
         }

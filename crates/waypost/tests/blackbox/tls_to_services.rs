@@ -1,5 +1,15 @@
 //! TLS and HTTP/2 to services: a gateway in front of another, which ends TLS as any service may.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, Stream};
+
 use crate::support::gateway::Gateway;
 use crate::support::service::Service;
 use crate::support::tls::{Authority, Pair};
@@ -134,4 +144,52 @@ fn connections_of(gateway: &Gateway) -> u64 {
         .find(|line| line.starts_with("waypost_connections_total "))
         .unwrap_or_else(|| panic!("{metrics}"));
     line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// A service that says with each answer that nothing follows, in one piece with it, and then leaves the connection open.
+fn farewelling(pair: &Pair) -> SocketAddr {
+    let certificate = CertificateDer::from_pem_slice(pair.cert.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut open = Vec::new();
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut lines = BufReader::new(Stream::new(&mut connection, &mut socket)).lines();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            drop(lines);
+            let mut piece = Vec::new();
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            connection.writer().write_all(answer).unwrap();
+            connection.send_close_notify();
+            while connection.wants_write() {
+                connection.write_tls(&mut piece).unwrap();
+            }
+            socket.write_all(&piece).unwrap();
+            open.push(socket);
+        }
+    });
+    address
+}
+
+#[test]
+fn a_connection_that_says_with_its_answer_that_nothing_follows_is_not_used_again() {
+    let authority = Authority::new();
+    let address = farewelling(&authority.issue(&["a.test"]));
+    let config = format!(
+        "listeners: [{{ bind: 127.0.0.1:0 }}]\nworkers: 1\nservices: {{ s: {{ endpoints: [\"https://{address}\"], tls: {{ ca: ca.crt, server_name: a.test }} }} }}\nroutes: [{{ name: all, to: s }}]\n",
+    );
+    let gateway = Gateway::beside(&[("ca.crt", authority.pem())], config);
+    for _ in 0..3 {
+        assert_eq!(gateway.get("http://a.test/x").status(), 200);
+    }
 }
