@@ -154,7 +154,8 @@ impl Shared {
 
     /// Notes the counts now and then, for as long as there is anybody to ask for them.
     ///
-    /// To read those of 10,000 routes takes some ten milliseconds, so it has a thread of its own, which gives way to requests.
+    /// To read those of 10,000 routes takes some tens of milliseconds, so it has a thread of its own, which gives way to
+    /// requests.
     ///
     /// # Errors
     /// When there cannot be one more thread.

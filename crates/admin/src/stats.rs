@@ -15,9 +15,11 @@ use waypost_proxy::metrics::{Reading, RequestReading};
 
 /// How often the counts are noted, unless they are very many.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long they are left alone for each series that was noted: to read one takes some microseconds, most of which are
-/// waits for memory, and requests use the same cache.
+/// How long they are left alone for each series that was noted, up to a minute: to read one takes some microseconds, most
+/// of which are waits for memory, and requests use the same cache.
 const REST_PER_SERIES: Duration = Duration::from_millis(1);
+/// The longest that they are left alone.
+const INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// The longest window.
 pub const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
 /// The window when none is named.
@@ -103,7 +105,8 @@ impl History {
     /// How long to wait before the counts are noted again.
     pub fn interval(&self) -> Duration {
         let series = self.notes.back().map_or(0, |note| note.series.len());
-        INTERVAL.max(REST_PER_SERIES * u32::try_from(series).unwrap_or(u32::MAX))
+        let rest = REST_PER_SERIES * u32::try_from(series).unwrap_or(u32::MAX);
+        rest.clamp(INTERVAL, INTERVAL_MAX)
     }
 
     /// Notes what has been counted.
