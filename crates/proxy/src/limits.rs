@@ -9,6 +9,7 @@ use crate::client::{admission, answering, http2, reading};
 use crate::exchange::{self, connect, splice};
 use crate::link::watched;
 use crate::pool::multiplexed;
+use crate::worker::spares;
 use crate::{buffer, discovery, gateway, mirror, pool, proxy_protocol, sockets};
 
 /// A limit.
@@ -78,8 +79,8 @@ pub fn fixed() -> Vec<Limit> {
         count("endpoints tried for a request", connect::ATTEMPTS_MAX),
         time("rest of an endpoint that refused", pool::REST),
         time(
-            "rest of a connection after an answer that withheld its body",
-            pool::WAIT_FOR_BODY,
+            "settling of a connection after an answer that withheld its body",
+            pool::SETTLE_TIME,
         ),
         time("looking up an endpoint's name", discovery::LOOKUP_TIMEOUT),
         time("between two look-ups", discovery::REFRESH),
@@ -87,6 +88,10 @@ pub fn fixed() -> Vec<Limit> {
         bytes("body of a mirrored request", mirror::BODY_BYTES_MAX),
         bytes("read of the answer to one", mirror::ANSWER_BYTES_MAX),
         bytes("access log lines waiting, each worker", RING_BYTES),
+        count(
+            "memories of requests kept for others, each worker",
+            spares::KEPT_MAX,
+        ),
         count("streams of an HTTP/2 connection", http2::STREAMS_MAX as usize),
         bytes("unread on an HTTP/2 stream", multiplexed::STREAM_WINDOW as usize),
         bytes(

@@ -163,7 +163,6 @@ impl MirrorCopy {
                 mut link,
                 target,
                 reused,
-                lent: _lent,
             } = leased;
             match timeout_at(by, self.exchange(worker, &mut link)).await.ok()? {
                 Delivered::Answered { reusable } => {
@@ -265,6 +264,6 @@ async fn read_answer(
         }
     }
     Delivered::Answered {
-        reusable: (answer.keeps_alive() && buffer.is_empty()).then(|| Trust::after(answer)),
+        reusable: (answer.keeps_alive() && buffer.is_empty()).then(|| Trust::after(answer, None)),
     }
 }

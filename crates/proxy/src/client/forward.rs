@@ -190,7 +190,7 @@ impl Client {
                         && reusable
                         && service.keeps_connections()
                     {
-                        let trust = Trust::after(&reply.answer);
+                        let trust = Trust::after(&reply.answer, Some(self.peer.ends().client));
                         self.worker.keep_idle(&service, address, link, trust);
                     }
                     return after_answer(workspace, persists);
@@ -377,8 +377,8 @@ impl Client {
         state: State,
         copy: &mut Option<MirrorCopy>,
     ) -> (End, State, Link) {
-        if let Some(reply) = &mut workspace.reply {
-            reply.begin();
+        if let Some(reply) = workspace.reply.take() {
+            self.worker.return_reply(reply);
         }
         let mut exchange = Exchange {
             worker: &self.worker,

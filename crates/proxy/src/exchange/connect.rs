@@ -18,7 +18,7 @@ use crate::link::Link;
 use crate::link::asked::Asked;
 use crate::link::socket::Socket;
 use crate::pool::multiplexed::Multiplexed;
-use crate::pool::{Lent, Liveness, Making, WorkerService};
+use crate::pool::{Liveness, Making, WorkerService};
 use crate::proxy_protocol::{self, Ends};
 use crate::worker::Worker;
 
@@ -31,7 +31,6 @@ pub(crate) struct Lease {
     pub(crate) target: Target,
     /// Whether its connection served another request before.
     pub(crate) reused: bool,
-    pub(crate) lent: Lent,
 }
 
 /// What a link is needed for.
@@ -48,6 +47,13 @@ pub(crate) struct Need {
     pub(crate) ends: Option<Ends>,
     /// When the route's time is up.
     pub(crate) deadline: Option<Instant>,
+}
+
+impl Need {
+    /// Whose request it is, if not the gateway's own.
+    fn client(&self) -> Option<SocketAddr> {
+        self.ends.map(|ends| ends.client)
+    }
 }
 
 /// Gets a link to some endpoint of `service`; `failed` is raised by each that did not accept.
@@ -70,13 +76,7 @@ pub(crate) async fn lease(
             .map_or(connect_by, |deadline| deadline.min(connect_by));
         match link_to(worker, service, target, need, by).await {
             Ok((link, reused)) => {
-                let lent = service.lend(target.address);
-                return Ok(Lease {
-                    link,
-                    target,
-                    reused,
-                    lent,
-                });
+                return Ok(Lease { link, target, reused });
             }
             Err(ConnectError::TimedOut)
                 if need.deadline.is_some_and(|deadline| deadline <= Instant::now()) =>
@@ -132,7 +132,7 @@ async fn link_to(
     if let Some(liveness) = need.reuse
         && !is_own
         && !matches!(speaks, Speaks::Http2)
-        && let Some(socket) = service.take(address, worker.clock(), liveness)
+        && let Some(socket) = service.take(address, need.client(), worker.clock(), liveness)
     {
         return Ok((Link::Socket(socket), true));
     }

@@ -27,8 +27,8 @@ use crate::pool::multiplexed::{Group, Multiplexed};
 /// How long an endpoint rests after a connection to it failed.
 pub(crate) const REST: Duration = Duration::from_secs(10);
 
-/// How long a connection waits behind an answer without the body that its head told of, for others to be used.
-pub(crate) const WAIT_FOR_BODY: Duration = Duration::from_millis(5);
+/// How long a connection settles whose last answer withheld the body that its head told of.
+pub(crate) const SETTLE_TIME: Duration = Duration::from_millis(5);
 
 /// A service as one worker knows it. Nothing of it is shared with another worker.
 #[derive(Debug)]
@@ -52,10 +52,8 @@ pub(crate) struct Seats {
 /// What a worker keeps for one address.
 #[derive(Debug, Default)]
 pub(crate) struct Seat {
-    /// The connection used last is used next, so that those not needed grow old; first come those that wait.
+    /// The connection used last is used next, so that those not needed grow old.
     idle: Vec<Idle>,
-    /// Held by each exchange that uses a connection of its own.
-    lent: Rc<()>,
     /// Connections that carry many exchanges.
     multiplexed: Group,
     /// While a connection failed a moment ago.
@@ -90,24 +88,29 @@ pub(crate) enum Trust {
     Full,
     /// There was to be none.
     Checked,
-    /// There was to be none, though the head told of one: while other connections will do, this one waits for a moment.
-    Waited,
+    /// There was to be none, though the head told of one. Whoever had asked may go on; before others do, it settles.
+    Withheld(Option<SocketAddr>),
 }
 
 impl Trust {
-    pub(crate) fn after(answer: &ResponseHead) -> Self {
+    /// `client` is who had asked, if not the gateway itself.
+    pub(crate) fn after(answer: &ResponseHead, client: Option<SocketAddr>) -> Self {
         match answer.framing() {
-            Framing::None if answer.withholds_body() => Self::Waited,
+            Framing::None if answer.withholds_body() => Self::Withheld(client),
             Framing::None => Self::Checked,
             _ => Self::Full,
         }
+    }
+
+    fn is_withheld(self) -> bool {
+        matches!(self, Self::Withheld(_))
     }
 
     /// How sure one has to be that such a connection is alive.
     fn liveness(self) -> Liveness {
         match self {
             Self::Full => Liveness::Likely,
-            Self::Checked | Self::Waited => Liveness::Certain,
+            Self::Checked | Self::Withheld(_) => Liveness::Certain,
         }
     }
 }
@@ -220,19 +223,20 @@ impl WorkerService {
         look(&mut seats)
     }
 
-    /// To be held while a connection to `address` is in use.
-    pub(crate) fn lend(&self, address: SocketAddr) -> Lent {
-        Lent(self.with_seats(|seats| Some(Rc::clone(&seats.of(address)?.lent))))
-    }
-
-    /// An idle connection to `address` that is alive, as far as `liveness` asks.
-    pub(crate) fn take(&self, address: SocketAddr, clock: &Clock, liveness: Liveness) -> Option<Socket> {
+    /// An idle connection to `address` that is alive, as far as `liveness` asks, for a request of `client`.
+    pub(crate) fn take(
+        &self,
+        address: SocketAddr,
+        client: Option<SocketAddr>,
+        clock: &Clock,
+        liveness: Liveness,
+    ) -> Option<Socket> {
         let now = clock.about_now();
         let idle_timeout = self.state.service().pool.idle_timeout;
         self.with_seats(|seats| {
             let seat = seats.of(address)?;
-            let are_others = Rc::strong_count(&seat.lent) > 1;
-            while let Some(idle) = seat.idle.pop_if(|idle| !(are_others && idle.waits(now))) {
+            while let Some(at) = seat.idle.iter().rposition(|idle| !idle.settles(client, now)) {
+                let idle = seat.idle.remove(at);
                 let is_fresh = now.saturating_duration_since(idle.since) < idle_timeout;
                 if is_fresh && idle.is_alive(clock.turn(), liveness) {
                     self.cells.reused.add(1);
@@ -254,21 +258,24 @@ impl WorkerService {
     ) {
         let idle_max = self.state.service().pool.idle_max;
         self.with_seats(|seats| {
-            if let Some(seat) = seats.of(address)
-                && seat.idle.len() < idle_max
+            let Some(seat) = seats.of(address) else {
+                return;
+            };
+            // One that anybody may use rather than one that settles.
+            if seat.idle.len() >= idle_max
+                && !trust.is_withheld()
+                && let Some(at) = seat.idle.iter().position(|idle| idle.trust.is_withheld())
             {
-                let at = match trust {
-                    Trust::Waited => 0,
-                    Trust::Full | Trust::Checked => seat.idle.len(),
-                };
-                let idle = Idle {
+                seat.idle.remove(at);
+            }
+            if seat.idle.len() < idle_max {
+                seat.idle.push(Idle {
                     socket,
                     trust,
                     since: clock.about_now(),
                     turn: clock.turn(),
                     _place: place,
-                };
-                seat.idle.insert(at, idle);
+                });
             }
         });
     }
@@ -404,14 +411,11 @@ impl Seats {
     }
 }
 
-/// Tells that a connection is in use, while it is held.
-#[derive(Debug)]
-pub(crate) struct Lent(#[expect(dead_code, reason = "only counted")] Option<Rc<()>>);
-
 impl Idle {
-    /// Whether a body that was not to come may still come.
-    fn waits(&self, now: Instant) -> bool {
-        self.trust == Trust::Waited && now.saturating_duration_since(self.since) < WAIT_FOR_BODY
+    /// Whether a body that was not to come may still come, and to somebody else than `client`, who asked for it.
+    fn settles(&self, client: Option<SocketAddr>, now: Instant) -> bool {
+        matches!(self.trust, Trust::Withheld(asker) if asker != client)
+            && now.saturating_duration_since(self.since) < SETTLE_TIME
     }
 
     /// Whether the connection can be used, as far as `liveness` asks: it has not been closed, and has no bytes that nobody

@@ -7,30 +7,32 @@ fn trust(answer: &str, to_head: bool) -> Trust {
     let end = HeadScan::default().advance(answer.as_bytes()).unwrap().unwrap();
     let mut head = ResponseHead::default();
     head.parse(answer.as_bytes(), end, to_head).unwrap();
-    Trust::after(&head)
+    Trust::after(&head, None)
 }
 
 #[test]
 fn a_connection_is_trusted_less_where_a_body_may_come_unasked() {
     let of = |length| format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
     assert_eq!(trust(&of(5), false), Trust::Full);
-    assert_eq!(trust(&of(5), true), Trust::Waited);
+    assert_eq!(trust(&of(5), true), Trust::Withheld(None));
     assert_eq!(trust(&of(0), true), Trust::Checked);
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-    assert_eq!(trust(chunked, true), Trust::Waited);
+    assert_eq!(trust(chunked, true), Trust::Withheld(None));
     assert_eq!(trust("HTTP/1.1 204 No Content\r\n\r\n", false), Trust::Checked);
     let unchanged = "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n";
-    assert_eq!(trust(unchanged, false), Trust::Waited);
+    assert_eq!(trust(unchanged, false), Trust::Withheld(None));
 }
 
-fn service(address: SocketAddr) -> WorkerService {
+fn service(address: SocketAddr, idle_max: usize) -> WorkerService {
     let endpoint = Endpoint {
         authority: "a".into(),
         host: EndpointHost::Address(address.ip()),
         port: address.port(),
         scheme: EndpointScheme::Http,
     };
-    let state = ServiceState::new(Arc::new(Service::new("s".into(), vec![endpoint])));
+    let mut service = Service::new("s".into(), vec![endpoint]);
+    service.pool.idle_max = idle_max;
+    let state = ServiceState::new(Arc::new(service));
     let (notices, _) = tokio::sync::mpsc::channel(1);
     WorkerService::new(Arc::new(state), 0, Arc::default(), notices)
 }
@@ -38,6 +40,7 @@ fn service(address: SocketAddr) -> WorkerService {
 /// Runs `check` with a service, and connections to it that there is room for in the pool. Time stands still.
 fn with_connections(
     count: usize,
+    idle_max: usize,
     check: impl FnOnce(&WorkerService, SocketAddr, Vec<(Socket, IdlePlace)>, &Clock),
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -54,7 +57,7 @@ fn with_connections(
             connections.push((Socket::Tcp(stream), budget.place().unwrap()));
         }
         check(
-            &service(address),
+            &service(address, idle_max),
             address,
             connections,
             &Clock::new(Turns::default()),
@@ -63,36 +66,51 @@ fn with_connections(
 }
 
 #[test]
-fn a_connection_whose_answer_withheld_its_body_waits_while_others_will_do() {
-    with_connections(2, |service, address, mut connections, clock| {
+fn a_connection_whose_answer_withheld_its_body_settles_before_others_use_it() {
+    with_connections(2, 64, |service, address, mut connections, clock| {
+        let client = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
         let local = |socket: &Socket| socket.tcp().local_addr().unwrap();
-        let take = || service.take(address, clock, Liveness::Likely);
+        let take = |client| service.take(address, client, clock, Liveness::Likely);
         let (seen, place) = connections.pop().unwrap();
         let seen_at = local(&seen);
         service.put(address, seen, Trust::Full, clock, place);
         let (withheld, place) = connections.pop().unwrap();
         let withheld_at = local(&withheld);
-        service.put(address, withheld, Trust::Waited, clock, place);
+        service.put(address, withheld, Trust::Withheld(client(1)), clock, place);
 
-        let first = take().expect("the one whose answer had its body is there");
-        assert_eq!(local(&first), seen_at);
-        let lent = service.lend(address);
-        assert!(take().is_none(), "a new one would do");
-        drop(lent);
-        // Nobody else is served: whoever asks has the answer that withheld its body.
-        assert_eq!(take().map(|socket| local(&socket)), Some(withheld_at));
+        let first = take(client(2)).map(|socket| local(&socket));
+        assert_eq!(first, Some(seen_at), "the body of its answer was seen");
+        assert!(take(client(2)).is_none(), "a new one would do");
+        let own = take(client(1)).map(|socket| local(&socket));
+        assert_eq!(own, Some(withheld_at), "the answer was to this client");
     });
 }
 
 #[test]
-fn the_wait_ends() {
-    with_connections(1, |service, address, mut connections, clock| {
+fn one_that_settles_makes_room_for_one_that_anybody_may_use() {
+    with_connections(3, 1, |service, address, connections, clock| {
+        let trusts = [Trust::Withheld(None), Trust::Full, Trust::Withheld(None)];
+        for ((socket, place), trust) in connections.into_iter().zip(trusts) {
+            service.put(address, socket, trust, clock, place);
+        }
+        service.with_seats(|seats| {
+            let kept: Vec<Trust> = seats.seats[0].idle.iter().map(|idle| idle.trust).collect();
+            assert_eq!(kept, [Trust::Full]);
+        });
+    });
+}
+
+#[test]
+fn it_settles_for_a_while() {
+    with_connections(1, 64, |service, address, mut connections, clock| {
         let (socket, place) = connections.pop().unwrap();
-        service.put(address, socket, Trust::Waited, clock, place);
+        let client = Some(address);
+        service.put(address, socket, Trust::Withheld(client), clock, place);
         service.with_seats(|seats| {
             let idle = &seats.seats[0].idle[0];
-            assert!(idle.waits(idle.since));
-            assert!(!idle.waits(idle.since + WAIT_FOR_BODY));
+            assert!(idle.settles(None, idle.since));
+            assert!(!idle.settles(client, idle.since));
+            assert!(!idle.settles(None, idle.since + SETTLE_TIME));
         });
     });
 }

@@ -3,7 +3,7 @@
 mod accept;
 pub(crate) mod handshakes;
 mod seats;
-mod spares;
+pub(crate) mod spares;
 mod workspace;
 
 use std::cell::{Cell, RefCell};

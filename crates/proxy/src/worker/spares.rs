@@ -3,7 +3,9 @@
 use std::cell::{Cell, RefCell};
 
 /// How many of a kind are kept at most.
-const KEPT_MAX: usize = 1024;
+pub(crate) const KEPT_MAX: usize = 1024;
+/// How many are let go at a time: requests wait meanwhile.
+const TRIMMED_MAX: usize = 32;
 
 /// Things that nobody uses just now. Those used last are used next, as they are the most likely to be in a cache.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl<T: Default> Spares<T> {
     pub(super) fn trim(&self) {
         let mut kept = self.kept.borrow_mut();
         // At the front are those used longest ago.
-        kept.drain(..self.fewest.get());
+        kept.drain(..self.fewest.get().min(TRIMMED_MAX));
         self.fewest.set(kept.len());
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Workspace {
     /// The path as the service sees it.
     pub(crate) path: Vec<u8>,
     pub(crate) upload: Relay,
-    /// Once the service has something to say.
+    /// What the service says, once it may have something to say.
     pub(crate) reply: Option<Box<Reply>>,
     /// Whether the request is a HEAD, so that its answer has no body.
     pub(crate) is_head: bool,
@@ -36,7 +36,8 @@ pub(crate) struct Workspace {
     pub(crate) own_answer: Vec<u8>,
 }
 
-/// What an answer of a service is read into, and leaves from. While a service thinks, nobody holds one.
+/// What an answer of a service is read into, and leaves from. While a service thinks, who waits for it over a connection in
+/// clear text holds none.
 #[derive(Default)]
 pub(crate) struct Reply {
     pub(crate) from_service: Buffer,
