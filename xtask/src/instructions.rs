@@ -106,7 +106,7 @@ fn count() -> Result<Vec<(&'static str, u64)>> {
     }
     fs::create_dir_all(&folder)?;
 
-    let service = Service::start(&mut Command::new(programs::release("service")))?;
+    let service = Service::start(&mut Command::new(programs::dist("service")))?;
     fs::write(folder.join("waypost.yaml"), config(service.address))?;
 
     let profile = folder.join("profile");
@@ -114,7 +114,7 @@ fn count() -> Result<Vec<(&'static str, u64)>> {
         Command::new("valgrind")
             .args(["--tool=callgrind", "--instr-atstart=no", "--quiet"])
             .arg(format!("--callgrind-out-file={}", profile.display()))
-            .arg(programs::release("waypost"))
+            .arg(programs::dist("waypost"))
             .arg("run")
             .arg(folder.join("waypost.yaml"))
             .stderr(Stdio::piped())
@@ -139,7 +139,7 @@ fn count() -> Result<Vec<(&'static str, u64)>> {
     let id = gateway.0.id().to_string();
     let ask = |requests: u64| {
         let words = ["1", "1", &requests.to_string(), &ROUTES.to_string()].map(str::to_owned);
-        let mut load = Command::new(programs::release("load"));
+        let mut load = Command::new(programs::dist("load"));
         load.args(["paced", &listening]).args(words);
         let seen = command::output(&mut load)?;
         let whole = format!("{{\"requests\":{requests},");

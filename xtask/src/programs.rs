@@ -9,11 +9,14 @@ use anyhow::{Context as _, Result};
 
 use crate::command;
 
-/// Builds the gateway and what runs beside it, as for a release.
+/// Builds the gateway as it is shipped, and the programs that run beside it.
 pub(crate) fn build() -> Result<()> {
     command::run(&mut command::cargo([
         "build",
-        "--release",
+        "--profile",
+        "dist",
+        "--features",
+        "waypost/jemalloc",
         "--package",
         "waypost",
         "--package",
@@ -21,9 +24,9 @@ pub(crate) fn build() -> Result<()> {
     ]))
 }
 
-/// One of them.
-pub(crate) fn release(name: &str) -> PathBuf {
-    command::root().join("target/release").join(name)
+/// The path of one of them.
+pub(crate) fn dist(name: &str) -> PathBuf {
+    command::root().join("target/dist").join(name)
 }
 
 /// A program that ends when this is dropped.

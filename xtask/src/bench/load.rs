@@ -12,7 +12,7 @@ use crate::bench::contender::Running;
 use crate::bench::layout::{Kind, Layout};
 use crate::bench::machine::{LOAD_CORE, Machine, pinned};
 use crate::command;
-use crate::programs::release;
+use crate::programs::dist;
 
 /// What asks, and for what.
 #[derive(Debug, Clone, Copy)]
@@ -147,7 +147,7 @@ impl Load {
 
 /// The load of this workspace.
 pub(crate) fn own(kind: &str, address: SocketAddr) -> Command {
-    let mut load = pinned(LOAD_CORE, [release("load")]);
+    let mut load = pinned(LOAD_CORE, [dist("load")]);
     load.arg(kind).arg(address.to_string());
     load
 }

