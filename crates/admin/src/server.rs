@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use waypost_plan::admin::{Admin, AdminBind};
-use waypost_proxy::sockets;
+use waypost_transport::sockets;
 
 use crate::access::{Access, TokenError};
 use crate::api;

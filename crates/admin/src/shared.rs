@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use waypost_proxy::gateway::{Notice, View};
+use waypost_proxy::gateway::View;
 use waypost_proxy::priority::{Priority, lower};
+use waypost_upstream::notice::Notice;
 
 use crate::command::Command;
 use crate::events::{Events, What};
@@ -130,14 +131,14 @@ impl Shared {
             // Each worker finds out for itself; the first one to do so is news.
             let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
             let news = match notice {
-                Notice::Left { service, address } => {
+                Notice::EndpointEjected { service, address } => {
                     let is_news = resting.insert((Arc::clone(&service), address));
                     is_news.then(|| What::EndpointLeft {
                         service: service.to_string(),
                         address: address.to_string(),
                     })
                 }
-                Notice::Returned { service, address } => {
+                Notice::EndpointRecovered { service, address } => {
                     let is_news = resting.remove(&(Arc::clone(&service), address));
                     is_news.then(|| What::EndpointReturned {
                         service: service.to_string(),

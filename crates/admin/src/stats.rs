@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use waypost_proxy::metrics::histogram::Durations;
-use waypost_proxy::metrics::{Reading, RequestReading};
+use waypost_proxy::observe::metrics::histogram::Durations;
+use waypost_proxy::observe::metrics::{Reading, RequestReading};
 
 /// How often the counts are noted, unless they are very many.
 const INTERVAL: Duration = Duration::from_secs(5);

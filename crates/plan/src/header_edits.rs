@@ -53,7 +53,7 @@ const RESERVED: [&str; 10] = [
 
 impl HeaderEdits {
     /// No edits.
-    pub(crate) const NONE: Self = Self(None);
+    pub const NONE: Self = Self(None);
 
     /// Leaves out every line named `name`.
     ///

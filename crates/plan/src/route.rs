@@ -22,6 +22,16 @@ pub struct Route {
     pub passes_through: bool,
 }
 
+impl Route {
+    /// The route's forwarding, if that is its action.
+    pub fn forward(&self) -> Option<&Forward> {
+        match &self.action {
+            Action::Forward(forward) => Some(forward),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
+}
+
 /// What happens to a request that a route takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {

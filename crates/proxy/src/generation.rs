@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use waypost_plan::Plan;
 use waypost_plan::listener::Listener;
-use waypost_plan::route::Action;
 use waypost_plan::service::ServiceId;
-use waypost_route::split::Split;
-use waypost_route::table::{Table, TableError};
+use waypost_policy::compiled::Compiled;
+use waypost_policy::explain::{self, Explanation, Question, QuestionError};
+use waypost_route::table::TableError;
 use waypost_tls::client::ClientTls;
+use waypost_tls::identity::Identity;
 use waypost_tls::server::ServerTls;
-
-use crate::endpoints::ServiceState;
+use waypost_upstream::service::ServiceState;
 
 /// A plan, compiled and numbered. A request sees one generation from its head to its last byte.
 #[derive(Debug)]
@@ -22,10 +22,7 @@ pub struct Generation {
     number: AtomicU64,
     /// How many came before it in this process. Unlike its number it only grows.
     serial: u64,
-    plan: Plan,
-    table: Table,
-    /// The routes that pass connections through.
-    passing_through: Table,
+    compiled: Compiled,
     /// Parallel to the plan's services.
     services: Vec<Arc<ServiceState>>,
     /// Parallel to the plan's listeners.
@@ -35,8 +32,6 @@ pub struct Generation {
     /// The id of the next listener that is new. An id is never given twice: connections of a listener that is
     /// gone may still be there, and must not pass for those of another.
     next_listener: u32,
-    /// Parallel to the plan's routes: the split that is live where it is not the one of the plan.
-    live: Box<[ArcSwapOption<Split>]>,
 }
 
 /// What the TLS of a plan's listeners and services needs, out of files.
@@ -58,8 +53,8 @@ impl Generation {
     /// # Errors
     /// When the routes cannot be compiled into a table.
     pub fn compile(plan: Plan) -> Result<Self, TableError> {
-        let table = Table::new(plan.matching())?;
-        let passing_through = Table::new(plan.passing_through())?;
+        let compiled = Compiled::new(plan)?;
+        let plan = compiled.plan();
         let services = plan
             .services()
             .iter()
@@ -70,10 +65,7 @@ impl Generation {
         Ok(Self {
             number: AtomicU64::new(1),
             serial: 0,
-            live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
-            plan,
-            table,
-            passing_through,
+            compiled,
             services,
             listener_tls: listeners.iter().map(|_| ArcSwapOption::empty()).collect(),
             listeners,
@@ -107,7 +99,7 @@ impl Generation {
     /// The certificates of each listener, in order of declaration.
     pub fn certificates(&self) -> impl Iterator<Item = (&Arc<Listener>, Option<Arc<ServerTls>>)> {
         let tls = self.listener_tls.iter().map(ArcSwapOption::load_full);
-        self.plan.listeners().iter().zip(tls)
+        self.plan().listeners().iter().zip(tls)
     }
 
     /// The same with this number.
@@ -140,8 +132,9 @@ impl Generation {
         }
         self.serial = before.serial + 1;
         self.next_listener = before.next_listener;
-        for (id, listener) in self.listeners.iter_mut().zip(self.plan.listeners()) {
-            *id = before.listener_like(listener, &self.plan).unwrap_or_else(|| {
+        let plan = self.compiled.plan();
+        for (id, listener) in self.listeners.iter_mut().zip(plan.listeners()) {
+            *id = before.listener_like(listener, plan).unwrap_or_else(|| {
                 self.next_listener += 1;
                 ListenerId(self.next_listener - 1)
             });
@@ -154,58 +147,6 @@ impl Generation {
         self.serial
     }
 
-    /// The position of the route with this name.
-    pub fn position(&self, route: &str) -> Option<usize> {
-        let mut routes = self.plan.routes().iter();
-        routes.position(|known| *known.matching.name == *route)
-    }
-
-    /// Makes other weights live for the route at `position`, in the order of its arms, for every request that
-    /// begins from now on; `None` makes those of the plan live again. Nothing happens to a route without a split of as
-    /// many arms.
-    pub fn dial(&self, position: usize, weights: Option<&[u64]>) {
-        let live = weights
-            .filter(|weights| {
-                let declared = self.declared(position);
-                declared.is_some_and(|split| split.weights().len() == weights.len())
-            })
-            .map(|weights| Arc::new(Split::new(weights)));
-        // To store costs far more than to look, and hardly any route has one.
-        let slot = &self.live[position];
-        if live.is_some() || slot.load().is_some() {
-            slot.store(live);
-        }
-    }
-
-    /// The weights that are live for the route at `position`; `None` when it has no split.
-    pub fn live_weights(&self, position: usize) -> Option<Vec<u64>> {
-        let declared = self.declared(position)?;
-        let live = self.live[position].load();
-        Some(live.as_deref().unwrap_or(declared).weights().to_vec())
-    }
-
-    fn declared(&self, position: usize) -> Option<&Split> {
-        match &self.plan.routes()[position].action {
-            Action::Forward(forward) => Some(&forward.split),
-            Action::Redirect(_) | Action::Respond(_) => None,
-        }
-    }
-
-    /// Asks the live split of the route at `position`, whose declared one is `declared`.
-    pub(crate) fn with_split<T>(
-        &self,
-        position: usize,
-        declared: &Split,
-        ask: impl FnOnce(&Split) -> T,
-    ) -> T {
-        // There is nothing to dial between one arm and none.
-        if declared.weights().len() < 2 {
-            return ask(declared);
-        }
-        let live = self.live[position].load();
-        ask(live.as_deref().unwrap_or(declared))
-    }
-
     /// The number: the revision that it serves.
     pub fn number(&self) -> u64 {
         self.number.load(Ordering::Relaxed)
@@ -213,17 +154,28 @@ impl Generation {
 
     /// The plan.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        self.compiled.plan()
     }
 
-    /// The compiled routes; a position in it is one in the plan's routes.
-    pub fn table(&self) -> &Table {
-        &self.table
+    /// The plan, compiled, with the splits that are live.
+    pub fn compiled(&self) -> &Compiled {
+        &self.compiled
     }
 
-    /// The compiled routes that pass connections through; a position in it is one in the plan's routes.
-    pub fn passing_through(&self) -> &Table {
-        &self.passing_through
+    /// Explains what happens to a request.
+    ///
+    /// # Errors
+    /// When the question names an unknown listener, or could not be sent as one request.
+    pub fn explain(
+        &self,
+        question: &Question,
+        endpoints: KnownEndpoints,
+    ) -> Result<Explanation, QuestionError> {
+        let state = ExplainedState {
+            generation: self,
+            endpoints,
+        };
+        explain::explain(&self.compiled, &state, question)
     }
 
     /// The state of a service.
@@ -238,7 +190,7 @@ impl Generation {
 
     /// The listeners with their ids, in order of declaration.
     pub(crate) fn listeners(&self) -> impl Iterator<Item = (ListenerId, &Arc<Listener>)> {
-        self.listeners.iter().copied().zip(self.plan.listeners())
+        self.listeners.iter().copied().zip(self.plan().listeners())
     }
 
     /// The listener with this id, if this generation still has it.
@@ -254,11 +206,44 @@ impl Generation {
             let all = plan.listeners().iter();
             all.filter(|other| other.bind.text == listener.bind.text).count()
         };
-        let shared = with_address(next) > 1 || with_address(&self.plan) > 1;
+        let shared = with_address(next) > 1 || with_address(&self.plan()) > 1;
         self.listeners().find_map(|(id, other)| {
             let same = other.bind.text == listener.bind.text && (!shared || other.name == listener.name);
             same.then_some(id)
         })
+    }
+}
+
+/// The endpoints that an explanation takes to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownEndpoints {
+    /// Those that are declared: names are not resolved, as offline.
+    Declared,
+    /// Those whose address is known, as for live traffic.
+    Resolved,
+}
+
+struct ExplainedState<'g> {
+    generation: &'g Generation,
+    endpoints: KnownEndpoints,
+}
+
+impl explain::State for ExplainedState<'_> {
+    fn revision(&self) -> u64 {
+        self.generation.number()
+    }
+
+    fn has_endpoint(&self, service: ServiceId) -> bool {
+        let state = self.generation.service(service);
+        match self.endpoints {
+            KnownEndpoints::Declared => !state.service().endpoints.is_empty(),
+            KnownEndpoints::Resolved => state.has_endpoints(),
+        }
+    }
+
+    fn certificate(&self, listener: usize, host: Option<&str>) -> Option<Arc<Identity>> {
+        let tls = self.generation.listener_tls[listener].load();
+        tls.as_ref().map(|tls| tls.identity_for(host))
     }
 }
 

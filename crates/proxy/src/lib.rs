@@ -1,37 +1,27 @@
 //! The data plane: everything between a client's socket and a service's.
 //!
-//! [`gateway`] is its control: it starts the workers, applies plans, drains. Each [`worker`] is a thread with
-//! its own runtime, sockets, pools and counters; a [`client`] is one task there that drives both sides of every
-//! exchange, through a [`link`] to each. What becomes of a request is decided in [`decide`], and said in the heads that
-//! [`service_head`] and [`client_head`] write; [`explain`] asks the same functions.
+//! The modules lie on floors, each of which knows only those below it; `cargo xtask arrows` proves that. From the bottom:
+//!
+//! - [`priority`]: how threads give way to workers
+//! - [`generation`]: a compiled plan with its services, numbered
+//! - [`observe`]: metrics, the access log, messages for operators
+//! - `local`: what the tasks of one worker share
+//! - `exchange`: one exchange with a service, both directions
+//! - `request`: a request in progress, from its decision to the end of its response
+//! - `connection`: what drives the requests of a client: HTTP/1, HTTP/2, tunnels, TLS passed through
+//! - `listen`: accepting clients, and finding out what they speak
+//! - `worker`: a thread with all of that
+//! - [`gateway`]: the control: start, apply a generation, drain
+//! - [`limits`]: every limit that no config changes
 
-pub mod access_log;
-mod answer;
-mod arm;
-mod balance;
-mod buffer;
-mod client;
-mod client_head;
-mod clock;
-mod decide;
-pub mod discovery;
-pub mod endpoints;
+mod connection;
 mod exchange;
-pub mod explain;
-mod forwarded;
 pub mod gateway;
 pub mod generation;
-mod grpc;
 pub mod limits;
-mod link;
-mod meter;
-pub mod metrics;
-mod mirror;
-mod pool;
+mod listen;
+mod local;
+pub mod observe;
 pub mod priority;
-mod proxy_protocol;
-mod reclaim;
-mod service_head;
-pub mod sockets;
-mod timer;
+mod request;
 mod worker;

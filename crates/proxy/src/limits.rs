@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use waypost_transport::h2::{client_connection, guard};
+use waypost_transport::relay::splice;
+use waypost_transport::{buffer, free_list, proxy_protocol, sockets};
+use waypost_upstream::pool::idle;
+use waypost_upstream::{call, discovery, health, lease};
 use waypost_wire::{chunked, frames, response};
 
-use crate::access_log::RING_BYTES;
-use crate::client::{admission, answering, http2, reading};
-use crate::exchange::{self, connect, splice};
-use crate::link::watched;
-use crate::pool::multiplexed;
-use crate::worker::spares;
-use crate::{buffer, discovery, gateway, mirror, pool, proxy_protocol, sockets};
+use crate::connection::{http2, reading};
+use crate::gateway::descriptors;
+use crate::listen::admission;
+use crate::observe::access_log::RING_BYTES;
+use crate::request::{local as responses, mirror};
+use crate::{exchange, local};
 
 /// A limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +52,7 @@ pub fn fixed() -> Vec<Limit> {
         name,
         value: Value::Time(time),
     };
-    let descriptors = gateway::descriptors();
+    let descriptors = descriptors::descriptors();
     vec![
         count("clients, by this process's open files", descriptors.clients),
         count("idle service connections, likewise", descriptors.idle),
@@ -59,7 +63,7 @@ pub fn fixed() -> Vec<Limit> {
         ),
         bytes("response head", response::HEAD_BYTES_MAX),
         count("header lines of a response", response::FIELDS_MAX),
-        count("interim answers of a request", exchange::INTERIM_MAX as usize),
+        count("interim answers of a request", call::INTERIM_MAX as usize),
         bytes("one chunk extension", chunked::EXTENSION_BYTES_MAX),
         bytes("chunk extensions of a message", chunked::EXTENSIONS_BYTES_MAX),
         bytes("trailers", chunked::TRAILERS_BYTES_MAX),
@@ -72,34 +76,37 @@ pub fn fixed() -> Vec<Limit> {
             "request body, waiting before that counts",
             exchange::BODY_RATE_GRACE,
         ),
-        time("a peer that takes nothing", exchange::WRITE_STALL),
+        time("a peer that takes nothing", exchange::WRITE_TIMEOUT),
         bytes("buffer of each direction of a body", buffer::BODY_BYTES),
-        time("swallowing what comes behind a last answer", answering::LINGER),
-        bytes("swallowed behind a last answer", answering::LINGER_BYTES),
-        count("endpoints tried for a request", connect::ATTEMPTS_MAX),
-        time("rest of an endpoint that refused", pool::REST),
+        time("swallowing what comes behind a last answer", responses::LINGER),
+        bytes("swallowed behind a last answer", responses::LINGER_BYTES),
+        count("endpoints tried for a request", lease::ATTEMPTS_MAX),
+        time("rest of an endpoint that refused", health::EJECTION),
         time(
             "settling of a connection after an answer that withheld its body",
-            pool::SETTLE_TIME,
+            idle::SETTLE_TIME,
         ),
         time("looking up an endpoint's name", discovery::LOOKUP_TIMEOUT),
         time("between two look-ups", discovery::REFRESH),
-        count("mirrored requests under way, each worker", mirror::IN_FLIGHT_MAX),
+        count("mirrored requests under way, each worker", local::MIRRORED_MAX),
         bytes("body of a mirrored request", mirror::BODY_BYTES_MAX),
-        bytes("read of the answer to one", mirror::ANSWER_BYTES_MAX),
+        bytes("read of the answer to one", mirror::RESPONSE_BYTES_MAX),
         bytes("access log lines waiting, each worker", RING_BYTES),
         count(
             "memories of requests kept for others, each worker",
-            spares::KEPT_MAX,
+            free_list::KEPT_MAX,
         ),
         count("streams of an HTTP/2 connection", http2::STREAMS_MAX as usize),
-        bytes("unread on an HTTP/2 stream", multiplexed::STREAM_WINDOW as usize),
+        bytes(
+            "unread on an HTTP/2 stream",
+            client_connection::STREAM_WINDOW as usize,
+        ),
         bytes(
             "unread on an HTTP/2 connection",
-            multiplexed::CONNECTION_WINDOW as usize,
+            client_connection::CONNECTION_WINDOW as usize,
         ),
         bytes("answer waiting on an HTTP/2 stream", http2::SEND_BUFFER),
-        bytes("answers gathered on an HTTP/2 connection", watched::UNSENT_MAX),
+        bytes("answers gathered on an HTTP/2 connection", guard::UNSENT_MAX),
         count("pipes for large bodies, in each worker", splice::PIPES_MAX),
         bytes("a body in a pipe", splice::PIPE_BYTES),
         count(

@@ -64,6 +64,15 @@ impl Split {
             .position(|end| end.is_some_and(|end| roll <= end))
     }
 
+    /// The smallest roll that arm `arm` owns; `None` when it owns none.
+    pub fn first_roll(&self, arm: usize) -> Option<u64> {
+        let start = match arm.checked_sub(1).and_then(|before| self.ends.get(before)) {
+            Some(Some(end)) => end.checked_add(1)?,
+            Some(None) | None => 0,
+        };
+        (self.pick(start) == Some(arm)).then_some(start)
+    }
+
     /// The weights, in declared order.
     pub fn weights(&self) -> &[u64] {
         match &self.weights {
@@ -136,6 +145,17 @@ mod tests {
             [all / 3, all * 2 / 3 - all / 3, all - all * 2 / 3]
         );
         assert_eq!(shares(&[u64::MAX, u64::MAX]), [all / 2, all / 2]);
+    }
+
+    #[test]
+    fn the_first_roll_of_an_arm_is_the_smallest_that_picks_it() {
+        let split = Split::new(&[0, 95, 0, 5, 0]);
+        let firsts: Vec<Option<u64>> = (0..5).map(|arm| split.first_roll(arm)).collect();
+        let second = firsts[3].unwrap();
+        assert_eq!(firsts, [None, Some(0), None, Some(second), None]);
+        assert_eq!((split.pick(second - 1), split.pick(second)), (Some(1), Some(3)));
+        assert_eq!(Split::new(&[1]).first_roll(0), Some(0));
+        assert_eq!(Split::new(&[0]).first_roll(0), None);
     }
 
     #[test]

@@ -143,6 +143,22 @@ impl ServerTls {
         self.choose_for(hello.server_name(), hello.signature_schemes())
     }
 
+    /// The certificate for a client of `host` that can check every signature.
+    pub fn identity_for(&self, host: Option<&str>) -> Arc<Identity> {
+        const ALL: [SignatureScheme; 9] = [
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            SignatureScheme::ED25519,
+            SignatureScheme::RSA_PSS_SHA256,
+            SignatureScheme::RSA_PSS_SHA384,
+            SignatureScheme::RSA_PSS_SHA512,
+            SignatureScheme::RSA_PKCS1_SHA256,
+            SignatureScheme::RSA_PKCS1_SHA512,
+        ];
+        Arc::clone(&self.choose_for(host, &ALL).identity)
+    }
+
     fn choose_for(&self, host: Option<&str>, schemes: &[SignatureScheme]) -> &Certificate {
         let host = host.map(|host| host.trim_end_matches('.').to_ascii_lowercase());
         let exact = host.as_deref().and_then(|host| self.by_host.get(host));

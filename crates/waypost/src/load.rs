@@ -3,8 +3,9 @@
 use waypost_config::diagnostic::{Code, Diagnostic, diagnostic};
 use waypost_config::{Loaded, Refused, render};
 use waypost_plan::test_case::{Arms, TestCase};
-use waypost_proxy::explain::{Answer, Question, explain};
+use waypost_policy::explain::{Explanation, Question};
 use waypost_proxy::generation::Generation;
+use waypost_proxy::generation::KnownEndpoints;
 
 use crate::config::Texts;
 use crate::secrets::{Secrets, Watch};
@@ -26,7 +27,7 @@ pub(crate) struct TestResult {
     /// What was asked for and did not come, as `(what, expected, got)`; empty when it holds.
     pub(crate) mismatches: Vec<Mismatch>,
     /// What came.
-    pub(crate) answer: Option<Answer>,
+    pub(crate) answer: Option<Explanation>,
 }
 
 /// One thing that a test expected otherwise.
@@ -189,7 +190,7 @@ fn run_test(generation: &Generation, index: usize, test: &TestCase) -> TestResul
         listener: test.listener.as_deref().map(str::to_owned),
         all: false,
     };
-    match explain(generation, &question) {
+    match generation.explain(&question, KnownEndpoints::Declared) {
         Ok(answer) => TestResult {
             index,
             mismatches: compare(test, &answer),
@@ -208,7 +209,7 @@ fn run_test(generation: &Generation, index: usize, test: &TestCase) -> TestResul
 }
 
 /// What the test expects otherwise than it is.
-fn compare(test: &TestCase, answer: &Answer) -> Vec<Mismatch> {
+fn compare(test: &TestCase, answer: &Explanation) -> Vec<Mismatch> {
     let expect = &test.expect;
     let mut mismatches = Vec::new();
     let mut same = |key: &'static str, expected: Option<String>, got: Option<String>| {
@@ -274,7 +275,7 @@ fn compare(test: &TestCase, answer: &Answer) -> Vec<Mismatch> {
 }
 
 /// The service that gets all of the route's traffic, if there is one.
-fn only_service(answer: &Answer) -> Option<String> {
+fn only_service(answer: &Explanation) -> Option<String> {
     if let Some(arms) = &answer.arms {
         let mut weighted = arms.iter().filter(|arm| arm.weight > 0);
         return match (weighted.next(), weighted.next()) {
@@ -287,7 +288,7 @@ fn only_service(answer: &Answer) -> Option<String> {
 }
 
 /// The arms by name; a route with one service has one, with all the weight.
-fn arms(answer: &Answer) -> Vec<(String, u64)> {
+fn arms(answer: &Explanation) -> Vec<(String, u64)> {
     let mut arms: Vec<(String, u64)> = match (&answer.arms, &answer.service) {
         (Some(arms), _) => arms.iter().map(|arm| (arm.service.clone(), arm.weight)).collect(),
         (None, Some(service)) => vec![(service.clone(), 1)],

@@ -9,7 +9,8 @@ use axum::http::HeaderMap;
 use axum::routing::post;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use waypost_proxy::explain::{Answer, Question, explain};
+use waypost_policy::explain::{Explanation, Question};
+use waypost_proxy::generation::KnownEndpoints;
 
 use super::{App, Body, Content, Operation, json, json_body};
 use crate::problem::Problem;
@@ -91,7 +92,7 @@ pub(super) fn operations() -> Vec<Operation> {
     }]
 }
 
-async fn ask(State(shared): App, headers: HeaderMap, Body(body): Body) -> Result<Json<Answer>, Problem> {
+async fn ask(State(shared): App, headers: HeaderMap, Body(body): Body) -> Result<Json<Explanation>, Problem> {
     let asked: Explained = json_body(&headers, &body)?;
     let (method, url) = match (asked.request, asked.method, asked.url) {
         (Some(request), None, None) => match request.split_once(' ') {
@@ -121,7 +122,9 @@ async fn ask(State(shared): App, headers: HeaderMap, Body(body): Body) -> Result
         all: asked.all,
     };
     let generation = shared.view()?.generation();
-    let mut answer = explain(&generation, &question).map_err(|error| Problem::invalid(error.to_string()))?;
+    let mut answer = generation
+        .explain(&question, KnownEndpoints::Resolved)
+        .map_err(|error| Problem::invalid(error.to_string()))?;
     answer.revision = Some(generation.number());
     Ok(Json(answer))
 }

@@ -151,7 +151,7 @@ async fn turn(
 
 /// The position of the route with this name.
 pub(crate) fn find(generation: &Generation, name: &str) -> Result<usize, Problem> {
-    let found = generation.position(name);
+    let found = generation.compiled().position(name);
     found.ok_or_else(|| Problem::not_found(format!("there is no route named `{name}`")))
 }
 
@@ -161,7 +161,7 @@ pub(crate) fn arms(generation: &Arc<Generation>, position: usize) -> Vec<ArmView
     let Action::Forward(Forward { split, arms, .. }) = &plan.routes()[position].action else {
         return Vec::new();
     };
-    let live = generation.live_weights(position).unwrap_or_default();
+    let live = generation.compiled().live_weights(position).unwrap_or_default();
     let weights = split.weights().iter().zip(live);
     arms.iter()
         .zip(weights)

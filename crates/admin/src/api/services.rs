@@ -62,15 +62,15 @@ async fn list(State(shared): App) -> Result<Json<Vec<ServiceView>>, Problem> {
         .iter()
         .map(|state| {
             let service = state.service();
-            let targets = state.targets();
+            let known = state.endpoints();
             let endpoints = service.endpoints.iter().enumerate().map(|(index, endpoint)| {
-                let addresses = targets.iter().filter(|target| target.endpoint == index);
+                let addresses = known.iter().filter(|known| known.declared == index);
                 EndpointView {
                     endpoint: endpoint.authority.to_string(),
                     addresses: addresses
-                        .map(|target| AddressView {
-                            address: target.address.to_string(),
-                            resting: shared.rests(&service.name, target.address),
+                        .map(|known| AddressView {
+                            address: known.address.to_string(),
+                            resting: known.health.is_down(),
                         })
                         .collect(),
                 }

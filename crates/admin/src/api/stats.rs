@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use serde::Deserialize;
 use waypost_plan::duration;
-use waypost_proxy::metrics::RequestReading;
+use waypost_proxy::observe::metrics::RequestReading;
 
 use super::{App, Asked, Operation, json, routes};
 use crate::problem::Problem;

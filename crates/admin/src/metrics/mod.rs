@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use waypost_plan::CodeLabel;
 use waypost_plan::listener::ListenerTls;
 use waypost_proxy::gateway::View;
-use waypost_proxy::metrics::histogram::SHOWN_BOUNDS_US;
-use waypost_proxy::metrics::{Mirrored, Reading};
+use waypost_proxy::observe::metrics::histogram::SHOWN_BOUNDS_US;
+use waypost_proxy::observe::metrics::{Mirrored, Reading};
 
 pub use crate::metrics::exposition::Dialect;
 use crate::metrics::exposition::Writer;

@@ -1,112 +1,110 @@
-//! Whose time runs in an exchange, and what it means when that is up.
+//! The deadlines of an exchange.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+use waypost_policy::failure::{Cause, Failure};
+use waypost_transport::relay::Waits;
 
-use crate::answer::Failure;
-use crate::exchange::relay::Waits;
-use crate::exchange::{BODY_RATE_GRACE, BODY_RATE_MIN, End, Exchange, Uploading, WRITE_STALL};
+use crate::exchange::state::{RequestPhase, ResponsePhase};
+use crate::exchange::{BODY_RATE_GRACE, BODY_RATE_MIN, End, Exchange, WRITE_TIMEOUT};
 
-/// When to look again while nobody's time runs.
+/// When to look again while no deadline runs.
 const FAR: Duration = Duration::from_secs(3600);
 
-/// Whose time is up.
+/// A deadline that passed.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Overdue {
-    /// The service has not begun to answer.
-    Answer,
-    /// The service pauses within its answer.
-    AnswerBody,
-    /// The client does not take the answer.
-    ClientTakes,
-    /// The service does not take the request.
-    ServiceTakes,
-    /// The client does not send the body, or too slowly.
+enum Overdue {
+    /// The service did not begin to respond.
+    Response,
+    /// The service paused within its response.
+    ResponseBody,
+    /// The client accepts nothing of the response.
+    ClientWrite,
+    /// The service accepts nothing of the request.
+    ServiceWrite,
+    /// The client does not send the body, or sends it too slowly.
     RequestBody,
-    /// The route's timeout has passed.
+    /// The route's timeout.
     Route,
 }
 
 impl Exchange<'_> {
-    /// When somebody's time is up, and whose.
-    pub(super) fn deadline(&self) -> (Instant, Overdue) {
-        let answering = self.reply.as_ref().filter(|_| self.state.answering);
-        let answer = match answering.map(|reply| reply.download.waits_for) {
-            None => {
-                let begins = self.state.uploading != Uploading::Active;
-                begins.then(|| {
-                    (
-                        self.state.download_since + self.patience.service.response,
-                        Overdue::Answer,
-                    )
-                })
-            }
-            Some(Waits::Source) => {
-                let since = if self.side.is_call {
-                    self.state.moved
-                } else {
-                    self.state.download_since
-                };
-                Some((since + self.patience.service.idle, Overdue::AnswerBody))
-            }
-            Some(Waits::Sink) => Some((self.state.download_since + WRITE_STALL, Overdue::ClientTakes)),
+    /// The earliest deadline.
+    pub(super) fn deadline(&self) -> Instant {
+        self.first_deadline().0
+    }
+
+    /// The end of an exchange whose deadline passed.
+    pub(super) fn overdue(&self) -> End {
+        let failure = match self.first_deadline().1 {
+            Overdue::Response => Failure::ResponseTimeout,
+            Overdue::RequestBody => Failure::BodyTimeout,
+            Overdue::ServiceWrite => Failure::WriteTimeout,
+            Overdue::Route => Failure::RouteTimeout,
+            Overdue::ResponseBody => return End::Cut(Cause::ResponseStalled),
+            Overdue::ClientWrite => return End::Cut(Cause::ClientStalled),
         };
-        let upload = (self.state.uploading == Uploading::Active).then(|| match self.upload.waits_for {
-            Waits::Sink => (self.state.upload_since + WRITE_STALL, Overdue::ServiceTakes),
-            // Who waits to be told to go on waits for the service, and so does everybody.
-            Waits::Source if self.awaits_continue() => (
-                self.state.upload_since + self.patience.service.response,
-                Overdue::Answer,
-            ),
-            // Messages of a call come when there is something to say.
-            Waits::Source if self.side.is_call => (
-                self.state.moved + self.patience.service.idle,
-                Overdue::RequestBody,
-            ),
-            Waits::Source => {
-                let earned =
-                    Duration::from_secs(self.upload.body_bytes() / BODY_RATE_MIN).max(BODY_RATE_GRACE);
-                let patience = earned
-                    .saturating_sub(self.state.client_waited)
-                    .min(self.side.body_idle);
-                (self.state.upload_since + patience, Overdue::RequestBody)
-            }
-        });
-        let route = self.patience.route.map(|at| (at, Overdue::Route));
-        [answer, upload, route]
+        self.fail(failure)
+    }
+
+    fn first_deadline(&self) -> (Instant, Overdue) {
+        let route = self.deadlines.route.map(|at| (at, Overdue::Route));
+        [self.response_deadline(), self.request_deadline(), route]
             .into_iter()
             .flatten()
             .min_by_key(|(at, _)| *at)
             .unwrap_or_else(|| (self.worker.clock().about_now() + FAR, Overdue::Route))
     }
 
-    /// Whether the client holds its body back until the service says `100 Continue`.
-    fn awaits_continue(&self) -> bool {
-        self.side.expects && self.state.interims == 0 && self.upload.body_bytes() == 0
+    fn response_deadline(&self) -> Option<(Instant, Overdue)> {
+        let since = self.state.download_since;
+        let relaying = matches!(self.state.response, ResponsePhase::Relaying { .. });
+        let response = self.response.as_ref().filter(|_| relaying);
+        match response.map(|response| response.download.waits_for) {
+            None if self.state.request == RequestPhase::Sending => None,
+            None => Some((since + self.deadlines.service.response, Overdue::Response)),
+            Some(Waits::Source) => {
+                let since = if self.options.is_grpc {
+                    self.state.moved
+                } else {
+                    since
+                };
+                Some((since + self.deadlines.service.idle, Overdue::ResponseBody))
+            }
+            Some(Waits::Sink) => Some((since + WRITE_TIMEOUT, Overdue::ClientWrite)),
+        }
     }
 
-    /// The end that it makes when that time is up.
-    pub(super) fn out_of_time(&self) -> End {
-        let (_, overdue) = self.deadline();
-        let failure = match overdue {
-            Overdue::Answer => Failure::ResponseTimeout,
-            Overdue::RequestBody => Failure::BodyTimeout,
-            Overdue::ServiceTakes => Failure::WriteTimeout,
-            Overdue::Route => Failure::RouteTimeout,
-            Overdue::AnswerBody => {
-                return End::Cut {
-                    by: "service",
-                    reason: "connection_read_timeout",
-                };
+    fn request_deadline(&self) -> Option<(Instant, Overdue)> {
+        if self.state.request != RequestPhase::Sending {
+            return None;
+        }
+        let since = self.state.upload_since;
+        Some(match self.upload.waits_for {
+            Waits::Sink => (since + WRITE_TIMEOUT, Overdue::ServiceWrite),
+            // A client that waits for `100 Continue` waits for the service.
+            Waits::Source if self.awaits_continue() => {
+                (since + self.deadlines.service.response, Overdue::Response)
             }
-            Overdue::ClientTakes => {
-                return End::Cut {
-                    by: "client",
-                    reason: "write stall",
-                };
+            // The messages of a call come when there is something to say.
+            Waits::Source if self.options.is_grpc => (
+                self.state.moved + self.deadlines.service.idle,
+                Overdue::RequestBody,
+            ),
+            Waits::Source => {
+                let earned =
+                    Duration::from_secs(self.upload.body_bytes() / BODY_RATE_MIN).max(BODY_RATE_GRACE);
+                let timeout = earned
+                    .saturating_sub(self.state.client_waited)
+                    .min(self.options.body_idle);
+                (since + timeout, Overdue::RequestBody)
             }
-        };
-        self.fail(failure, false)
+        })
+    }
+
+    /// Returns true if the client holds its body back until the service says `100 Continue`.
+    fn awaits_continue(&self) -> bool {
+        self.options.expects_continue && self.state.interims == 0 && self.upload.body_bytes() == 0
     }
 }

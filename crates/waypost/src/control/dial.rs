@@ -20,7 +20,7 @@ impl Control {
         let not_stored = |error: StoreError| Problem::not_stored(format!("the dial is not turned: {error}"));
         let claimed = self.claim_state();
         let generation = self.gateway.generation();
-        let position = generation.position(route);
+        let position = generation.compiled().position(route);
         let position =
             position.ok_or_else(|| Problem::not_found(format!("there is no route named `{route}`")))?;
         let Some(declared) = declared(generation.plan(), position).filter(|arms| !arms.is_empty()) else {
@@ -29,7 +29,7 @@ impl Control {
             )));
         };
         let names = || declared.iter().map(|(service, _)| service.clone());
-        let live = generation.live_weights(position).unwrap_or_default();
+        let live = generation.compiled().live_weights(position).unwrap_or_default();
         let before: Weights = names().zip(live).collect();
         let after = match weights {
             None => declared.clone(),
@@ -56,7 +56,9 @@ impl Control {
         stored.map_err(not_stored)?;
 
         let weights: Vec<u64> = after.iter().map(|(_, weight)| *weight).collect();
-        generation.dial(position, (after != declared).then_some(&weights[..]));
+        generation
+            .compiled()
+            .dial(position, (after != declared).then_some(&weights[..]));
         self.shared.events.tell(What::Dial {
             route: route.to_owned(),
             before: view(&before),

@@ -6,7 +6,7 @@ use waypost_admin::server::OpenError;
 use waypost_plan::difference::Difference;
 use waypost_proxy::gateway::{ApplyError, Listened};
 use waypost_proxy::generation::Generation;
-use waypost_proxy::metrics::ending::Ending;
+use waypost_proxy::observe::metrics::ending::Ending;
 
 use super::Control;
 use super::address::{AdminChange, say_admin};

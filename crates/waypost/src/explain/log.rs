@@ -7,8 +7,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::json;
-use waypost_proxy::explain::{Answer, Question, explain as ask};
+use waypost_policy::explain::{Explanation, Question};
 use waypost_proxy::generation::Generation;
+use waypost_proxy::generation::KnownEndpoints;
 
 use crate::cli::{Explain, Format};
 use crate::{Outcome, output};
@@ -46,7 +47,7 @@ impl Line {
     /// Whether the log tells of another route than the one that would take the request now.
     ///
     /// An error of the gateway without a route may be due to what the log does not have, such as headers.
-    fn differs_from(&self, answer: &Answer) -> bool {
+    fn differs_from(&self, answer: &Explanation) -> bool {
         let is_error_of_gateway = self.route.is_none()
             && self.status >= 400
             && self.ended_by.as_deref().is_none_or(|who| who == "gateway");
@@ -119,7 +120,11 @@ pub(super) fn explain(generation: &Generation, file: &Path, arguments: &Explain)
     Ok(outcome)
 }
 
-fn explain_line(generation: &Generation, line: Line, arguments: &Explain) -> anyhow::Result<(Line, Answer)> {
+fn explain_line(
+    generation: &Generation,
+    line: Line,
+    arguments: &Explain,
+) -> anyhow::Result<(Line, Explanation)> {
     let query = line
         .query
         .as_ref()
@@ -138,6 +143,6 @@ fn explain_line(generation: &Generation, line: Line, arguments: &Explain) -> any
         listener: arguments.listener.clone(),
         all: arguments.all,
     };
-    let answer = ask(generation, &question)?;
+    let answer = generation.explain(&question, KnownEndpoints::Declared)?;
     Ok((line, answer))
 }

@@ -8,8 +8,9 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use waypost_proxy::explain::{Question, explain as ask};
+use waypost_policy::explain::Question;
 use waypost_proxy::generation::Generation;
+use waypost_proxy::generation::KnownEndpoints;
 use waypost_wire::token;
 
 use crate::cli::{DEFAULT_PATH, Explain, Format};
@@ -42,7 +43,7 @@ pub(crate) fn explain(arguments: &Explain) -> anyhow::Result<Outcome> {
 }
 
 fn print(generation: &Generation, question: &Question, format: Format) -> anyhow::Result<Outcome> {
-    let answer = ask(generation, question)?;
+    let answer = generation.explain(question, KnownEndpoints::Declared)?;
     match format {
         Format::Text => output::print(&text::in_words(question, &answer))?,
         Format::Json => {

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use waypost_proxy::explain::{Answer, Arm, Because, Considered, Outcome, Question};
+use waypost_policy::explain::{Arm, Because, Considered, Explanation, Outcome, Question};
 
 /// An answer in a few words: `users → users-v1`.
-pub(crate) fn in_short(answer: &Answer) -> String {
+pub(crate) fn in_short(answer: &Explanation) -> String {
     let route = answer.route.as_deref().unwrap_or("no route");
     match answer.outcome {
         Outcome::Forward => format!("{route} → {}", destination(answer)),
@@ -22,7 +22,7 @@ pub(crate) fn in_short(answer: &Answer) -> String {
 }
 
 /// An answer as a person reads it.
-pub(crate) fn in_words(question: &Question, answer: &Answer) -> String {
+pub(crate) fn in_words(question: &Question, answer: &Explanation) -> String {
     let mut text = format!("{} {}\n", question.method, question.url);
     let verdict = match answer.outcome {
         Outcome::Forward => format!("goes to {}", destination(answer)),
@@ -122,7 +122,7 @@ fn line(text: &mut String, key: &str, value: &str) {
     let _ = writeln!(text, "  {key:8} {}", printable(value));
 }
 
-fn destination(answer: &Answer) -> String {
+fn destination(answer: &Explanation) -> String {
     if let Some(service) = &answer.service {
         return service.clone();
     }
@@ -140,7 +140,7 @@ fn destination(answer: &Answer) -> String {
     arms.iter().map(share).collect::<Vec<String>>().join(", ")
 }
 
-fn status(answer: &Answer) -> String {
+fn status(answer: &Explanation) -> String {
     answer
         .status
         .map_or_else(String::new, |status| status.to_string())

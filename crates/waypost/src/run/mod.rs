@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
-use waypost_proxy::access_log::Lost;
 use waypost_proxy::gateway::Gateway;
+use waypost_proxy::observe::access_log::Lost;
 use waypost_proxy::priority::{Priority, lower, lower_allocator};
 
 use crate::control::reload::Because;

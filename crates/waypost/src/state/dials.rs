@@ -79,7 +79,7 @@ impl Dials {
                 dial.filter(|dial| declared(generation.plan(), position).as_ref() == Some(&dial.declared));
             let weights: Option<Vec<u64>> =
                 dial.map(|dial| dial.live.iter().map(|(_, weight)| *weight).collect());
-            generation.dial(position, weights.as_deref());
+            generation.compiled().dial(position, weights.as_deref());
         }
     }
 

@@ -8,8 +8,9 @@ use std::sync::LazyLock;
 
 use waypost_config::{Kind, Source};
 use waypost_plan::listener::Listener;
-use waypost_proxy::explain::{self, Outcome, Question};
+use waypost_policy::explain::{Outcome, Question};
 use waypost_proxy::generation::Generation;
+use waypost_proxy::generation::KnownEndpoints;
 use waypost_route::reference;
 use waypost_route::request::Request;
 use waypost_wire::authority::Authority;
@@ -382,7 +383,9 @@ impl Case {
             listener: None,
             all: false,
         };
-        let answer = explain::explain(generation, &question).expect("an answer");
+        let answer = generation
+            .explain(&question, KnownEndpoints::Declared)
+            .expect("an answer");
         let forwards = answer.outcome == Outcome::Forward;
         let whole = answer
             .arms

@@ -1,0 +1,100 @@
+//! A plan compiled for decisions: its tables, and the splits that are live.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use waypost_plan::Plan;
+use waypost_plan::route::Action;
+use waypost_route::split::Split;
+use waypost_route::table::{Table, TableError};
+
+/// A plan with its tables. Only the live weights of splits change.
+#[derive(Debug)]
+pub struct Compiled {
+    plan: Plan,
+    requests: Table,
+    connections: Table,
+    /// Parallel to the plan's routes: the live split where it differs from the declared one.
+    live: Box<[ArcSwapOption<Split>]>,
+}
+
+impl Compiled {
+    /// Compiles the routes of `plan`.
+    ///
+    /// # Errors
+    /// When the routes exceed what a table can hold.
+    pub fn new(plan: Plan) -> Result<Self, TableError> {
+        Ok(Self {
+            requests: Table::new(plan.matching())?,
+            connections: Table::new(plan.passing_through())?,
+            live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
+            plan,
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The table of routes that take requests.
+    pub fn requests(&self) -> &Table {
+        &self.requests
+    }
+
+    /// The table of routes that take TLS connections by their SNI host, and pass them through.
+    pub fn connections(&self) -> &Table {
+        &self.connections
+    }
+
+    /// The position of the route named `route`.
+    pub fn position(&self, route: &str) -> Option<usize> {
+        let mut routes = self.plan.routes().iter();
+        routes.position(|known| *known.matching.name == *route)
+    }
+
+    /// Sets the live weights of the route at `position`, in the order of its arms, for every request that begins from now
+    /// on; `None` restores the declared ones. Ignored unless the route has a split of as many arms.
+    pub fn dial(&self, position: usize, weights: Option<&[u64]>) {
+        let live = weights
+            .filter(|weights| {
+                let declared = self.declared(position);
+                declared.is_some_and(|split| split.weights().len() == weights.len())
+            })
+            .map(|weights| Arc::new(Split::new(weights)));
+        // A store costs far more than a load, and hardly any route has a live split.
+        let slot = &self.live[position];
+        if live.is_some() || slot.load().is_some() {
+            slot.store(live);
+        }
+    }
+
+    /// The live weights of the route at `position`; `None` when it has no split.
+    pub fn live_weights(&self, position: usize) -> Option<Vec<u64>> {
+        let declared = self.declared(position)?;
+        let live = self.live[position].load();
+        Some(live.as_deref().unwrap_or(declared).weights().to_vec())
+    }
+
+    fn declared(&self, position: usize) -> Option<&Split> {
+        match &self.plan.routes()[position].action {
+            Action::Forward(forward) => Some(&forward.split),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        }
+    }
+
+    /// Calls `ask` with the live split of the route at `position`, whose declared one is `declared`.
+    pub(crate) fn with_split<T>(
+        &self,
+        position: usize,
+        declared: &Split,
+        ask: impl FnOnce(&Split) -> T,
+    ) -> T {
+        // Fewer than two arms cannot be dialled.
+        if declared.weights().len() < 2 {
+            return ask(declared);
+        }
+        let live = self.live[position].load();
+        ask(live.as_deref().unwrap_or(declared))
+    }
+}

@@ -1,0 +1,391 @@
+//! What happens to a request: the one sequence of rules.
+//!
+//! [`decide`] is called for HTTP/1 and HTTP/2 traffic, by `explain` and by `waypost test`; [`decide_connection`] for TLS
+//! connections that are passed through, live or explained. Nothing else decides. The order, for a request whose head was
+//! parsed and normalised:
+//!
+//! 1. body limit: an announced body over the listener's limit is 413
+//! 2. certificate: a host that the served certificate does not cover is 421
+//! 3. host: one that the listener does not serve is 404
+//! 4. the listener's redirect
+//! 5. route: the best alternative whose conditions hold, else 404
+//! 6. the route's action: a redirect, a response, or forwarding: arm, rewrite, upgrade, endpoints
+//!
+//! An extended CONNECT (RFC 8441) is refused where its route cannot upgrade it: a success would tell the client that its
+//! tunnel is there.
+
+use waypost_plan::header_edits::HeaderEdits;
+use waypost_plan::listener::Listener;
+use waypost_plan::policies::PolicySet;
+use waypost_plan::redirect::Redirect;
+use waypost_plan::route::{Action, Forward, Respond, Route};
+use waypost_plan::service::ServiceId;
+use waypost_plan::sticky::StickyKey;
+use waypost_route::path::PathPattern;
+use waypost_route::request::{Headers, Request};
+use waypost_route::table::{Found, Scratch};
+use waypost_wire::request::RequestError;
+
+use crate::arm::ArmChoice;
+use crate::compiled::Compiled;
+use crate::failure::Failure;
+use crate::head::forwarded;
+use crate::peer::Peer;
+use crate::request::IncomingRequest;
+
+/// What a decision needs to know beside the plan and the request.
+pub trait Environment {
+    /// A roll of the dice, uniform in `0..2^64`.
+    fn roll(&self) -> u64;
+
+    /// Random bits for the sticky cookie of a new client; `None` if no client gets one, and the dice decide.
+    fn new_cookie(&self) -> Option<[u64; 2]>;
+
+    /// Returns true if the service has an endpoint whose address is known.
+    fn has_endpoint(&self, service: ServiceId) -> bool;
+
+    /// Called once with the route that takes the request, as soon as it is known.
+    fn found(&mut self, _position: usize) {}
+}
+
+/// Memory that decisions work in and leave their results in; reused for the next request.
+#[derive(Debug, Default)]
+pub struct DecisionBuffers {
+    /// Scratch memory of [`waypost_route::table::Table::find`].
+    pub matching: Scratch,
+    /// Scratch memory for a value.
+    pub scratch: Vec<u8>,
+    /// The rewritten path of [`Verdict::Forward`]; see [`Forwarding::path`].
+    pub path: Vec<u8>,
+    /// The `location` of [`Verdict::Redirect`].
+    pub location: Vec<u8>,
+    /// The `set-cookie` value that keeps the client on its arm; empty for none.
+    pub set_cookie: Vec<u8>,
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decision<'p> {
+    /// The route that takes the request, by position.
+    pub route: Option<usize>,
+    /// The arm of the route's split that takes it, and the rule that picked it.
+    pub arm: Option<(usize, ArmChoice)>,
+    /// What happens.
+    pub verdict: Verdict<'p>,
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Verdict<'p> {
+    /// The gateway responds with an error.
+    Fail(Failure),
+    /// The client is redirected to [`DecisionBuffers::location`].
+    Redirect {
+        /// The status.
+        status: u16,
+        /// Edits to the response.
+        edits: &'p HeaderEdits,
+    },
+    /// The gateway responds as the route says.
+    Respond {
+        /// The response.
+        respond: &'p Respond,
+        /// Edits to the response.
+        edits: &'p HeaderEdits,
+    },
+    /// A service gets the request.
+    Forward(Forwarding<'p>),
+}
+
+/// A request on its way to a service.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forwarding<'p> {
+    /// The route.
+    pub route: &'p Route,
+    /// Its action.
+    pub forward: &'p Forward,
+    /// The service of the arm that takes the request.
+    pub service: ServiceId,
+}
+
+impl<'p> Forwarding<'p> {
+    /// The route's policies.
+    pub fn policies(&self) -> &'p PolicySet {
+        &self.forward.policies
+    }
+
+    /// The path that the service gets, without query: the rewritten one, or the client's in its normal form.
+    pub fn path<'b>(&self, normalized: &'b [u8], buffers: &'b DecisionBuffers) -> &'b [u8] {
+        if self.forward.policies.rewrite.path.keeps() {
+            normalized
+        } else {
+            &buffers.path
+        }
+    }
+}
+
+impl DecisionBuffers {
+    /// Discards results, and memory beyond `keep` bytes each.
+    pub fn tidy(&mut self, keep: usize) {
+        for bytes in [
+            &mut self.scratch,
+            &mut self.path,
+            &mut self.location,
+            &mut self.set_cookie,
+        ] {
+            bytes.clear();
+            bytes.shrink_to(keep);
+        }
+    }
+}
+
+impl Decision<'_> {
+    /// A failure before any route is known.
+    pub fn fail(failure: Failure) -> Self {
+        Self {
+            route: None,
+            arm: None,
+            verdict: Verdict::Fail(failure),
+        }
+    }
+}
+
+/// Decides what happens to a request. Results that need memory are left in `buffers`.
+pub fn decide<'p>(
+    compiled: &'p Compiled,
+    request: &IncomingRequest<'_>,
+    environment: &mut impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Decision<'p> {
+    buffers.set_cookie.clear();
+    if request.exceeds_body_limit() {
+        return Decision::fail(Failure::BodyTooLarge);
+    }
+    let host = request.normalized.host();
+    if !request.peer.may_ask_for(host) {
+        return Decision::fail(Failure::Misdirected);
+    }
+    if !request.listener.serves(host) {
+        return Decision::fail(Failure::HostNotServed);
+    }
+    if let Some(redirect) = &request.listener.redirect {
+        static NO_EDITS: HeaderEdits = HeaderEdits::NONE;
+        return Decision {
+            route: None,
+            arm: None,
+            verdict: locate(redirect, request, &PathPattern::any(), &NO_EDITS, buffers),
+        };
+    }
+    let fields = request.fields();
+    let conditions = request.conditions(&fields);
+    let Some(found) = compiled.requests().find(&conditions, &mut buffers.matching) else {
+        return Decision::fail(Failure::NoRoute);
+    };
+    environment.found(found.route);
+    act(compiled, request, &conditions, found, environment, buffers)
+}
+
+/// Applies the action of the route that was found.
+fn act<'p>(
+    compiled: &'p Compiled,
+    request: &IncomingRequest<'_>,
+    conditions: &Request<'_>,
+    found: Found,
+    environment: &mut impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Decision<'p> {
+    let route = &compiled.plan().routes()[found.route];
+    let pattern = &route.matching.alternatives[found.alternative].path;
+    let edits = &route.response_headers;
+    let decision = |verdict| Decision {
+        route: Some(found.route),
+        arm: None,
+        verdict,
+    };
+    match &route.action {
+        Action::Redirect(redirect) => decision(locate(redirect, request, pattern, edits, buffers)),
+        Action::Respond(respond) if request.demands_upgrade && respond.status < 300 => {
+            decision(Verdict::Fail(Failure::Request(RequestError::Method)))
+        }
+        Action::Respond(respond) => decision(Verdict::Respond { respond, edits }),
+        Action::Forward(forward) => {
+            let uses_tls = || forwarded::client_uses_tls(request);
+            let arm = pick_arm(
+                compiled,
+                found.route,
+                forward,
+                conditions,
+                uses_tls,
+                environment,
+                buffers,
+            );
+            let Some((position, _)) = arm else {
+                return decision(Verdict::Fail(Failure::NoArm));
+            };
+            let forwarding = Forwarding {
+                route,
+                forward,
+                service: forward.arms[position],
+            };
+            Decision {
+                arm,
+                ..decision(forward_to(forwarding, request, pattern, environment, buffers))
+            }
+        }
+    }
+}
+
+/// Checks what can keep a request from the service that its arm leads to.
+fn forward_to<'p>(
+    forwarding: Forwarding<'p>,
+    request: &IncomingRequest<'_>,
+    pattern: &PathPattern,
+    environment: &impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Verdict<'p> {
+    let policies = forwarding.policies();
+    buffers.path.clear();
+    if !policies.rewrite.path.keeps()
+        && policies
+            .rewrite
+            .path
+            .apply(
+                request.normalized.path(),
+                pattern,
+                request.listener.paths,
+                &mut buffers.path,
+            )
+            .is_err()
+    {
+        return Verdict::Fail(Failure::Rewrite);
+    }
+    if request.demands_upgrade && upgrade(request, policies).is_none() {
+        return Verdict::Fail(Failure::Request(RequestError::Method));
+    }
+    if !environment.has_endpoint(forwarding.service) {
+        return Verdict::Fail(Failure::NoEndpoint);
+    }
+    Verdict::Forward(forwarding)
+}
+
+/// The protocol that the client's connection is upgraded to: the one that it asks for, where the route allows it.
+pub fn upgrade<'a>(request: &IncomingRequest<'a>, policies: &PolicySet) -> Option<&'a [u8]> {
+    let wanted = request.head.upgrade(request.buffer)?;
+    policies.upgrade.allows(wanted).then_some(wanted)
+}
+
+/// Leaves the `location` of a redirect in `buffers`.
+fn locate<'p>(
+    redirect: &Redirect,
+    request: &IncomingRequest<'_>,
+    pattern: &PathPattern,
+    edits: &'p HeaderEdits,
+    buffers: &mut DecisionBuffers,
+) -> Verdict<'p> {
+    buffers.location.clear();
+    let url = request.url();
+    match redirect.location(&url, pattern, request.listener.paths, &mut buffers.location) {
+        Ok(()) => Verdict::Redirect {
+            status: redirect.status,
+            edits,
+        },
+        Err(_) => Verdict::Fail(Failure::Rewrite),
+    }
+}
+
+/// The arm that takes a request, and the rule that picked it; `None` when no arm has a weight. A new client of a sticky
+/// cookie gets one in `buffers`; `uses_tls` says whether it may only travel over TLS.
+fn pick_arm(
+    compiled: &Compiled,
+    route: usize,
+    forward: &Forward,
+    conditions: &Request<'_>,
+    uses_tls: impl FnOnce() -> bool,
+    environment: &impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Option<(usize, ArmChoice)> {
+    let policies: &PolicySet = &forward.policies;
+    let mut choice = ArmChoice::Dice { wants_cookie: false };
+    if policies.sticky.is_some() || policies.force.is_some() {
+        choice = ArmChoice::of(policies, conditions, &mut buffers.scratch, &mut buffers.path);
+    }
+    if choice == (ArmChoice::Dice { wants_cookie: true })
+        && let Some(sticky) = &policies.sticky
+        && let StickyKey::Cookie(cookie) = &sticky.key
+        && let Some([high, low]) = environment.new_cookie()
+    {
+        let value = format!("{high:016x}{low:016x}");
+        choice = ArmChoice::Cohort(sticky.roll(value.as_bytes(), &mut buffers.scratch));
+        cookie.write(value.as_bytes(), uses_tls(), &mut buffers.set_cookie);
+    }
+    let arm = compiled.with_split(route, &forward.split, |split| {
+        choice.pick(split, || environment.roll())
+    });
+    Some((arm?, choice))
+}
+
+/// A connection shows no headers.
+struct NoHeaders;
+
+impl Headers for NoHeaders {
+    fn lines(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
+}
+
+/// The conditions' view of a TLS connection that asks for `host`, in its normal form.
+pub fn connection_conditions<'a>(peer: &Peer, host: Option<&'a [u8]>) -> Request<'a> {
+    Request {
+        host,
+        path: b"/",
+        query: None,
+        method: b"",
+        client_ip: peer.ip(),
+        headers: &NoHeaders,
+    }
+}
+
+/// Decides what happens to a TLS connection that is passed through, by the host that its client names, in its normal form.
+pub fn decide_connection<'p>(
+    compiled: &'p Compiled,
+    listener: &Listener,
+    peer: &Peer,
+    host: Option<&[u8]>,
+    environment: &mut impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Decision<'p> {
+    buffers.set_cookie.clear();
+    if !listener.serves(host) {
+        return Decision::fail(Failure::HostNotServed);
+    }
+    let conditions = connection_conditions(peer, host);
+    let Some(found) = compiled.connections().find(&conditions, &mut buffers.matching) else {
+        return Decision::fail(Failure::NoRoute);
+    };
+    environment.found(found.route);
+    let route = &compiled.plan().routes()[found.route];
+    let Action::Forward(forward) = &route.action else {
+        return Decision::fail(Failure::NoRoute);
+    };
+    let arm = pick_arm(
+        compiled,
+        found.route,
+        forward,
+        &conditions,
+        || true,
+        environment,
+        buffers,
+    );
+    let verdict = match arm {
+        None => Verdict::Fail(Failure::NoArm),
+        Some((arm, _)) if !environment.has_endpoint(forward.arms[arm]) => Verdict::Fail(Failure::NoEndpoint),
+        Some((arm, _)) => Verdict::Forward(Forwarding {
+            route,
+            forward,
+            service: forward.arms[arm],
+        }),
+    };
+    Decision {
+        route: Some(found.route),
+        arm,
+        verdict,
+    }
+}

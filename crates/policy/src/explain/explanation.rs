@@ -1,0 +1,109 @@
+//! The explanation of a request.
+
+use serde::Serialize;
+
+/// The explanation of a request: what happens to it, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// What happens.
+    pub outcome: Outcome,
+    /// The status, if the gateway responds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The error message, if the gateway responds with one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The route that takes it.
+    pub route: Option<String>,
+    /// The service that gets it, if there is only one or the request forces it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The arms of the route's split, including those of weight 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arms: Option<Vec<Arm>>,
+    /// The arm of the client's cohort.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cohort: Option<String>,
+    /// The `location` of a redirect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// The host that the service gets.
+    pub host: Option<String>,
+    /// The path that the service gets, without query.
+    pub path: String,
+    /// The query, byte for byte.
+    pub query: Option<String>,
+    /// The headers that the service gets, or the client if the gateway responds.
+    pub headers: Vec<(String, String)>,
+    /// The revision that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The alternatives in question, in rank order.
+    pub considered: Vec<Considered>,
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A service gets it.
+    Forward,
+    /// The client is redirected.
+    Redirect,
+    /// The gateway responds as the route says.
+    Respond,
+    /// No route takes it.
+    NotFound,
+    /// It may not be forwarded.
+    Refused,
+    /// A route takes it, but only an error can be the response.
+    Unavailable,
+}
+
+/// One arm of a split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Arm {
+    /// The service.
+    pub service: String,
+    /// Its weight.
+    pub weight: u64,
+}
+
+/// An alternative of a route, checked against the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Considered {
+    /// The route.
+    pub route: String,
+    /// Which of its alternatives, counted from 0; each host of a list has its own.
+    pub alternative: usize,
+    /// True if all of its conditions hold.
+    pub matched: bool,
+    /// The first condition that fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<Because>,
+}
+
+/// A condition that fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Because {
+    /// Its name, such as `header x-tier`.
+    pub condition: String,
+    /// The value that it wants.
+    pub wants: String,
+    /// The value of the request.
+    pub saw: Option<String>,
+}
+
+impl Outcome {
+    /// The name in JSON and in tests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Redirect => "redirect",
+            Self::Respond => "respond",
+            Self::NotFound => "not_found",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! Explains what happens to a request, and for every other route why it does not take the request.
+//!
+//! The question is written as the bytes of a request, parsed, normalised and decided by the functions that serve traffic
+//! ([`crate::decision`]). Where traffic rolls dice, every outcome of the dice is decided.
+
+mod explanation;
+mod question;
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use waypost_plan::listener::{Listener, ListenerTls};
+use waypost_plan::redirect::Scheme;
+use waypost_plan::route::{Action, Forward, Route};
+use waypost_plan::service::ServiceId;
+use waypost_route::explain::Scope;
+use waypost_route::request::Request;
+use waypost_route::split::Split;
+use waypost_route::table::Table;
+use waypost_tls::identity::Identity;
+use waypost_wire::field::{self, Version};
+use waypost_wire::request::{RequestError, RequestHead};
+use waypost_wire::scan::{HeadEnd, HeadScan};
+
+use crate::arm::ArmChoice;
+use crate::compiled::Compiled;
+use crate::decision::{self, Decision, DecisionBuffers, Environment, Forwarding, Verdict};
+use crate::error_format::ErrorFormat;
+use crate::failure::Failure;
+use crate::head::edits::{DebugHeaders, KeepAlive};
+use crate::head::local::LocalResponse;
+use crate::head::upstream::UpstreamHead;
+use crate::peer::Peer;
+use crate::request::{self, IncomingRequest, NormalizedRequest};
+
+pub use explanation::{Arm, Because, Considered, Explanation, Outcome};
+pub use question::{Question, QuestionError};
+
+/// The state of a gateway, as far as explanations depend on it.
+pub trait State {
+    /// The revision that is asked, for `debug_headers`.
+    fn revision(&self) -> u64;
+
+    /// Returns true if the service has an endpoint. Offline that is a declared one, in a running gateway one whose address
+    /// is known.
+    fn has_endpoint(&self, service: ServiceId) -> bool;
+
+    /// The certificate that the listener at this position serves to clients of `host`; `None` if it is not known.
+    fn certificate(&self, listener: usize, host: Option<&str>) -> Option<Arc<Identity>>;
+}
+
+/// Explains what happens to a request.
+///
+/// # Errors
+/// When the question names an unknown listener, or could not be sent as one request.
+pub fn explain(
+    compiled: &Compiled,
+    state: &impl State,
+    question: &Question,
+) -> Result<Explanation, QuestionError> {
+    let bytes = question.bytes()?;
+    let named = question.listener(compiled)?;
+    let mut explainer = Explainer {
+        compiled,
+        state,
+        question,
+        buffer: &bytes.buffer,
+        demands_upgrade: bytes.demands_upgrade,
+        head: RequestHead::default(),
+        is_parsed: false,
+        normalized: NormalizedRequest::default(),
+        peer: question.peer(),
+    };
+    let listeners = compiled.plan().listeners();
+    // Without a listener named, the first that serves the host; the first of all tells what the host is.
+    let first = named.unwrap_or(0);
+    let mut refused = explainer.read(first).err();
+    let chosen = named.unwrap_or_else(|| {
+        let mut all = listeners.iter();
+        all.position(|listener| listener.serves(explainer.normalized.host()))
+            .unwrap_or(first)
+    });
+    if chosen != first {
+        // Listeners differ in limits and in the normal form of paths.
+        refused = explainer.read(chosen).err();
+    }
+    Ok(match refused {
+        Some(error) => {
+            let mut explanation = explainer.failure(Failure::Request(error), None);
+            if !bytes.names_host {
+                explanation.host = None;
+            }
+            explanation
+        }
+        None => explainer.explain(&listeners[chosen]),
+    })
+}
+
+/// A question on its way through the gateway.
+struct Explainer<'a, S> {
+    compiled: &'a Compiled,
+    state: &'a S,
+    question: &'a Question,
+    buffer: &'a [u8],
+    demands_upgrade: bool,
+    head: RequestHead,
+    /// True if `head` was parsed without an error.
+    is_parsed: bool,
+    normalized: NormalizedRequest,
+    peer: Peer,
+}
+
+/// Dice that are loaded.
+struct Loaded<'a, S> {
+    state: &'a S,
+    roll: u64,
+    /// True once the dice were rolled.
+    is_rolled: Cell<bool>,
+}
+
+impl<S: State> Environment for Loaded<'_, S> {
+    fn roll(&self) -> u64 {
+        self.is_rolled.set(true);
+        self.roll
+    }
+
+    fn new_cookie(&self) -> Option<[u64; 2]> {
+        None
+    }
+
+    fn has_endpoint(&self, service: ServiceId) -> bool {
+        self.state.has_endpoint(service)
+    }
+}
+
+impl<S: State> Explainer<'_, S> {
+    /// Parses and normalises the request, as one that comes in by the listener at this position.
+    fn read(&mut self, listener: usize) -> Result<(), RequestError> {
+        let position = listener;
+        let listener = &self.compiled.plan().listeners()[position];
+        let end = HeadScan::default().advance(self.buffer)?;
+        let end = end.ok_or(RequestError::RequestLine)?;
+        self.is_parsed = false;
+        self.head
+            .parse(self.buffer, end, &request::head_limits(listener))?;
+        self.is_parsed = true;
+        self.peer.scheme = if listener.ends_tls() {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        };
+        let normalized = self
+            .normalized
+            .fill(listener, &self.peer, &self.head, self.buffer, &mut Vec::new());
+        // The client's SNI is taken to be the host that it asks for.
+        let host = self
+            .normalized
+            .host()
+            .and_then(|host| std::str::from_utf8(host).ok());
+        self.peer.served = match listener.ends_tls() {
+            true => self.state.certificate(position, host),
+            false => None,
+        };
+        normalized
+    }
+
+    fn request<'r>(&'r self, listener: &'r Listener) -> IncomingRequest<'r> {
+        IncomingRequest {
+            head: &self.head,
+            buffer: self.buffer,
+            normalized: &self.normalized,
+            peer: &self.peer,
+            listener,
+            demands_upgrade: self.demands_upgrade,
+        }
+    }
+
+    fn explain(&self, listener: &Listener) -> Explanation {
+        let host = self.normalized.host();
+        if listener.tls == ListenerTls::PassesThrough {
+            let mut explanation = self.explain_all(
+                |environment, buffers| {
+                    decision::decide_connection(
+                        self.compiled,
+                        listener,
+                        &self.peer,
+                        host,
+                        environment,
+                        buffers,
+                    )
+                },
+                |_, _| self.blank(Outcome::Forward, None, Vec::new()),
+            );
+            if explanation.route.is_none()
+                && explanation.outcome == Outcome::NotFound
+                && listener.serves(host)
+            {
+                // The connection is closed, without a response.
+                explanation.status = None;
+                explanation.headers = Vec::new();
+            }
+            if listener.serves(host) {
+                let conditions = decision::connection_conditions(&self.peer, host);
+                explanation.considered = self.considered(self.compiled.connections(), &conditions);
+            }
+            return explanation;
+        }
+        let request = self.request(listener);
+        let mut explanation = self.explain_all(
+            |environment, buffers| decision::decide(self.compiled, &request, environment, buffers),
+            |forwarding, buffers| self.forward(&request, forwarding, buffers),
+        );
+        let is_routed = !request.exceeds_body_limit()
+            && self.peer.may_ask_for(host)
+            && listener.serves(host)
+            && listener.redirect.is_none();
+        if is_routed {
+            let fields = request.fields();
+            let conditions = request.conditions(&fields);
+            explanation.considered = self.considered(self.compiled.requests(), &conditions);
+        }
+        explanation
+    }
+
+    /// Explains the decision that `decide` makes, or the best of those that the dice allow; `forward` explains what a
+    /// service gets.
+    fn explain_all<'p>(
+        &'p self,
+        decide: impl Fn(&mut Loaded<'_, S>, &mut DecisionBuffers) -> Decision<'p>,
+        forward: impl Fn(Forwarding<'p>, &DecisionBuffers) -> Explanation,
+    ) -> Explanation {
+        let mut buffers = DecisionBuffers::default();
+        let mut environment = Loaded {
+            state: self.state,
+            roll: 0,
+            is_rolled: Cell::new(false),
+        };
+        let mut decision = decide(&mut environment, &mut buffers);
+        let split = decision
+            .route
+            .and_then(|route| self.compiled.live_weights(route))
+            .map(|weights| Split::new(&weights));
+        if environment.is_rolled.get()
+            && let Some(split) = &split
+        {
+            // The first outcome that reaches a service stands for the others, which differ in the service alone.
+            let mut rolls = (0..split.weights().len()).filter_map(|arm| split.first_roll(arm));
+            while matches!(decision.verdict, Verdict::Fail(Failure::NoEndpoint))
+                && let Some(roll) = rolls.next()
+            {
+                environment.roll = roll;
+                decision = decide(&mut environment, &mut buffers);
+            }
+        }
+        let route = decision.route.map(|route| &self.compiled.plan().routes()[route]);
+        let mut explanation = match decision.verdict {
+            Verdict::Fail(failure) => self.failure(failure, route),
+            Verdict::Redirect { status, edits } => {
+                let mut out = Vec::new();
+                let location = &buffers.location;
+                self.local(route, true)
+                    .write_redirect(status, location, edits, &mut out);
+                let headers = headers_of(&out);
+                let mut named = headers.iter();
+                let location = named.find(|(name, _)| name.eq_ignore_ascii_case("location"));
+                Explanation {
+                    status: Some(status),
+                    location: location.map(|(_, value)| value.clone()),
+                    ..self.blank(Outcome::Redirect, route, headers.clone())
+                }
+            }
+            Verdict::Respond { respond, edits } => {
+                let mut out = Vec::new();
+                self.local(route, true).write_respond(respond, edits, &mut out);
+                Explanation {
+                    status: Some(respond.status),
+                    ..self.blank(Outcome::Respond, route, headers_of(&out))
+                }
+            }
+            Verdict::Forward(forwarding) => Explanation {
+                route: Some(forwarding.route.matching.name.to_string()),
+                ..forward(forwarding, &buffers)
+            },
+        };
+        if let (Some(Action::Forward(forward)), Some(split)) = (route.map(|route| &route.action), &split) {
+            self.name_arms(&mut explanation, forward, split, decision.arm);
+        }
+        explanation
+    }
+
+    /// Says what the service gets.
+    fn forward(
+        &self,
+        request: &IncomingRequest<'_>,
+        forwarding: Forwarding<'_>,
+        buffers: &DecisionBuffers,
+    ) -> Explanation {
+        let path = forwarding.path(self.normalized.path(), buffers);
+        let head = UpstreamHead {
+            request: *request,
+            policies: forwarding.policies(),
+            path,
+        };
+        let endpoint = self.compiled.plan().service(forwarding.service).endpoints.first();
+        let authority = endpoint.map_or(&b""[..], |endpoint| endpoint.authority.as_bytes());
+        let mut out = Vec::new();
+        head.write(authority, &mut out);
+        let headers = headers_of(&out);
+        let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        Explanation {
+            host: host.map(|(_, value)| value.clone()),
+            path: text(path),
+            ..self.blank(Outcome::Forward, Some(forwarding.route), headers.clone())
+        }
+    }
+
+    /// Names the service, or the arms that may get the request.
+    fn name_arms(
+        &self,
+        explanation: &mut Explanation,
+        forward: &Forward,
+        split: &Split,
+        arm: Option<(usize, ArmChoice)>,
+    ) {
+        let plan = self.compiled.plan();
+        let name = |arm: usize| plan.service(forward.arms[arm]).name.to_string();
+        match arm {
+            _ if forward.arms.len() == 1 => explanation.service = Some(name(0)),
+            Some((arm, ArmChoice::Forced(_))) => explanation.service = Some(name(arm)),
+            _ => {
+                let weights = split.weights().iter().enumerate();
+                let arms = weights.map(|(arm, weight)| Arm {
+                    service: name(arm),
+                    weight: *weight,
+                });
+                explanation.arms = Some(arms.collect());
+            }
+        }
+        if let Some((arm, ArmChoice::Cohort(_))) = arm {
+            explanation.cohort = Some(name(arm));
+        }
+    }
+
+    fn failure(&self, failure: Failure, route: Option<&Route>) -> Explanation {
+        let outcome = match failure {
+            Failure::HostNotServed | Failure::NoRoute => Outcome::NotFound,
+            Failure::Misdirected => Outcome::Refused,
+            failure if failure.closes() => Outcome::Refused,
+            _ => Outcome::Unavailable,
+        };
+        let format = if self.is_parsed {
+            ErrorFormat::of(&self.head, self.buffer)
+        } else {
+            ErrorFormat::Text
+        };
+        let mut out = Vec::new();
+        self.local(route, !failure.closes())
+            .write_failure(failure, &format, &mut out);
+        Explanation {
+            status: Some(format.status(failure)),
+            reason: Some(failure.message()),
+            ..self.blank(outcome, route, headers_of(&out))
+        }
+    }
+
+    /// A local response in the name of `route`. It has no date: the explanation is about the rules, whenever it is asked
+    /// for.
+    fn local<'r>(&self, route: Option<&'r Route>, is_open: bool) -> LocalResponse<'r> {
+        let debug = self.compiled.plan().settings().debug_headers;
+        LocalResponse {
+            keep_alive: KeepAlive::when(is_open, Version::Http11),
+            to_head: false,
+            debug: debug.then(|| DebugHeaders {
+                revision: self.state.revision(),
+                route: route.map_or("", |route| &*route.matching.name),
+            }),
+            date: None,
+        }
+    }
+
+    fn blank(&self, outcome: Outcome, route: Option<&Route>, headers: Vec<(String, String)>) -> Explanation {
+        Explanation {
+            outcome,
+            status: None,
+            reason: None,
+            route: route.map(|route| route.matching.name.to_string()),
+            service: None,
+            arms: None,
+            cohort: None,
+            location: None,
+            host: self.normalized.host().map(text),
+            path: text(self.normalized.path()),
+            query: self.head.query(self.buffer).map(text),
+            headers,
+            revision: None,
+            considered: Vec::new(),
+        }
+    }
+
+    fn considered(&self, table: &Table, request: &Request<'_>) -> Vec<Considered> {
+        let scope = if self.question.all {
+            Scope::All
+        } else {
+            Scope::HostCovers
+        };
+        let considered = table
+            .explain(request, scope)
+            .into_iter()
+            .map(|considered| Considered {
+                route: table.routes()[considered.route].name.to_string(),
+                alternative: considered.alternative,
+                matched: considered.failed.is_none(),
+                because: considered.failed.map(|condition| Because {
+                    condition: condition.name(),
+                    wants: condition.wants(),
+                    saw: condition.saw(request),
+                }),
+            });
+        considered.collect()
+    }
+}
+
+/// The fields of a head that was just written.
+fn headers_of(head: &[u8]) -> Vec<(String, String)> {
+    let Ok(Some(HeadEnd {
+        first_line_end, end, ..
+    })) = HeadScan::default().advance(head)
+    else {
+        return Vec::new();
+    };
+    let head = &head[..end];
+    let mut fields = Vec::new();
+    // At most as many as there can be lines.
+    if field::parse(head, first_line_end + 2, head.len() / 4 + 1, &mut fields).is_err() {
+        return Vec::new();
+    }
+    fields
+        .iter()
+        .map(|field| (text(field.name.of(head)), text(field.value.of(head))))
+        .collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

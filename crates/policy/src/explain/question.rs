@@ -1,0 +1,127 @@
+//! A request to be explained, as a client would send it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::compiled::Compiled;
+use crate::peer::Peer;
+
+/// A request to be explained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The method.
+    pub method: String,
+    /// `http://host/path?query`, or a path for a request without host; byte for byte as on the wire.
+    pub url: String,
+    /// Headers in order. A `host` overrides the URL's. With the method CONNECT, `:protocol` makes the request an extended
+    /// CONNECT (RFC 8441).
+    pub headers: Vec<(String, String)>,
+    /// The address of the client's end of the connection.
+    pub client_ip: IpAddr,
+    /// The listener it comes in by, by name or by bind text; `None` for the first that serves the host.
+    pub listener: Option<String>,
+    /// True to consider routes, too, whose host does not cover the request's.
+    pub all: bool,
+}
+
+/// Why a question cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuestionError {
+    /// A line break, which would make two requests or two headers of it.
+    #[error("{0} has a line break in it")]
+    LineBreak(&'static str),
+    /// There is no such listener.
+    #[error("there is no listener `{0}`")]
+    NoListener(String),
+}
+
+/// A question as a client would send it.
+pub(super) struct QuestionBytes {
+    /// The request's head.
+    pub(super) buffer: Vec<u8>,
+    /// True if it names a host.
+    pub(super) names_host: bool,
+    /// True if it is an extended CONNECT, which is written as the HTTP/1 upgrade that it stands for.
+    pub(super) demands_upgrade: bool,
+}
+
+impl Question {
+    /// The request as a client would send it.
+    pub(super) fn bytes(&self) -> Result<QuestionBytes, QuestionError> {
+        let breaks = |text: &str| text.contains(['\r', '\n']);
+        if breaks(&self.method) {
+            return Err(QuestionError::LineBreak("the method"));
+        }
+        if breaks(&self.url) {
+            return Err(QuestionError::LineBreak("the URL"));
+        }
+        let mut headers = self.headers.iter();
+        if headers.any(|(name, value)| breaks(name) || breaks(value)) {
+            return Err(QuestionError::LineBreak("a header"));
+        }
+        let named = |wanted: &str| {
+            let mut headers = self.headers.iter();
+            headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        };
+        let protocol = named(":protocol").filter(|_| self.method == "CONNECT");
+        let (host, target) = split_url(&self.url);
+        let is_overridden = named("host").is_some();
+        let host = host.filter(|_| !is_overridden);
+        let names_host = is_overridden || host.is_some();
+        let version = if names_host { "HTTP/1.1" } else { "HTTP/1.0" };
+        let method = if protocol.is_some() { "GET" } else { &self.method };
+        let mut text = format!("{method} {target} {version}\r\n");
+        if let Some(host) = host {
+            text.push_str(&format!("Host: {host}\r\n"));
+        }
+        if let Some((_, protocol)) = protocol {
+            text.push_str(&format!("Connection: upgrade\r\nUpgrade: {protocol}\r\n"));
+        }
+        for (name, value) in &self.headers {
+            if protocol.is_none() || !name.eq_ignore_ascii_case(":protocol") {
+                text.push_str(&format!("{name}: {value}\r\n"));
+            }
+        }
+        text.push_str("\r\n");
+        Ok(QuestionBytes {
+            buffer: text.into_bytes(),
+            names_host,
+            demands_upgrade: protocol.is_some(),
+        })
+    }
+
+    /// The client, before its connection is known to be under TLS.
+    pub(super) fn peer(&self) -> Peer {
+        let end = |ip| SocketAddr::new(ip, 0);
+        Peer::in_clear(end(self.client_ip), end(Ipv4Addr::UNSPECIFIED.into()))
+    }
+
+    /// The position of the listener that it names; `None` when it names none.
+    pub(super) fn listener(&self, compiled: &Compiled) -> Result<Option<usize>, QuestionError> {
+        let Some(wanted) = &self.listener else {
+            return Ok(None);
+        };
+        let found =
+            compiled.plan().listeners().iter().position(|listener| {
+                listener.name.as_deref() == Some(wanted) || *listener.bind.text == **wanted
+            });
+        match found {
+            Some(listener) => Ok(Some(listener)),
+            None => Err(QuestionError::NoListener(wanted.clone())),
+        }
+    }
+}
+
+/// The authority of a URL, if it has one, and the request target.
+fn split_url(url: &str) -> (Option<&str>, String) {
+    let rest = ["http://", "https://"].iter().find_map(|scheme| {
+        let begins = url.get(..scheme.len())?.eq_ignore_ascii_case(scheme);
+        begins.then(|| &url[scheme.len()..])
+    });
+    let Some(rest) = rest else {
+        return (None, url.to_owned());
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, target) = rest.split_at(end);
+    let slash = if target.starts_with('/') { "" } else { "/" };
+    (Some(authority), format!("{slash}{target}"))
+}

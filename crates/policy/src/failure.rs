@@ -1,0 +1,349 @@
+//! Why the gateway responds itself, and why a response is cut.
+
+use waypost_wire::request::RequestError;
+
+/// The party that ended an exchange, for the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The client.
+    Client,
+    /// The gateway.
+    Gateway,
+    /// The service.
+    Service,
+}
+
+/// Why an exchange, or a tunnel, was cut after its response had begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The client's connection or stream broke.
+    ClientReset,
+    /// The client accepted no bytes for too long.
+    ClientStalled,
+    /// The service's connection broke in a tunnel.
+    ServiceReset,
+    /// The service's response ended before its body did.
+    ResponseIncomplete,
+    /// The service's response broke its framing, or the protocol.
+    ResponseMalformed,
+    /// The service paused within its response for too long.
+    ResponseStalled,
+    /// Nothing moved in a tunnel for too long.
+    TunnelIdle,
+    /// A failure that came too late for a response of the gateway's own.
+    Failed(Failure),
+}
+
+/// Why the gateway responds with an error of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The request is not one that may be forwarded.
+    Request(RequestError),
+    /// The head did not arrive in time.
+    HeadTimeout,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The body ended early.
+    BodyIncomplete,
+    /// The body breaks its coding.
+    BodyMalformed,
+    /// The body is longer than the listener allows.
+    BodyTooLarge,
+    /// The listener does not serve this host.
+    HostNotServed,
+    /// No route takes the request.
+    NoRoute,
+    /// The split has no arm with a weight.
+    NoArm,
+    /// What a rewrite made of the path has no safe form.
+    Rewrite,
+    /// The service has no endpoint, or none whose name resolves.
+    NoEndpoint,
+    /// The gateway itself has no descriptor left for a connection.
+    NoDescriptor,
+    /// No endpoint accepts connections.
+    ConnectionRefused,
+    /// No endpoint accepted a connection in time.
+    ConnectTimeout,
+    /// The TLS handshake with the service failed.
+    TlsToService,
+    /// The service's certificate is not one that is trusted, or not its own.
+    CertificateOfService,
+    /// The certificate that the client was shown is not for the host that it asks for.
+    Misdirected,
+    /// The client floods its connection of HTTP/2 with frames. There is nothing to answer.
+    TooManyFrames,
+    /// The service closed the connection instead of answering.
+    ConnectionTerminated,
+    /// The service did not answer in time.
+    ResponseTimeout,
+    /// The service did not take the request in time.
+    WriteTimeout,
+    /// The whole exchange took longer than the route allows.
+    RouteTimeout,
+    /// What the service answered is no valid HTTP.
+    Protocol,
+}
+
+/// The values of the label `reason`: a word for each kind of failure, for good.
+pub const REASONS: [&str; 37] = [
+    "bare_line_end",
+    "request_line",
+    "version",
+    "target_too_long",
+    "head_too_large",
+    "too_many_headers",
+    "header",
+    "framing",
+    "host_count",
+    "host",
+    "host_disagrees",
+    "method",
+    "target",
+    "head_incomplete",
+    "path",
+    "head_timeout",
+    "body_timeout",
+    "body_incomplete",
+    "body_malformed",
+    "body_too_large",
+    "host_not_served",
+    "no_route",
+    "no_arm",
+    "rewrite",
+    "no_endpoint",
+    "no_descriptor",
+    "connection_refused",
+    "connect_timeout",
+    "tls_to_service",
+    "certificate_of_service",
+    "misdirected",
+    "too_many_frames",
+    "connection_terminated",
+    "response_timeout",
+    "write_timeout",
+    "route_timeout",
+    "invalid_answer",
+];
+
+impl Failure {
+    /// A word for it, one of [`REASONS`].
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Request(error) => match error {
+                RequestError::LineEnd(_) => "bare_line_end",
+                RequestError::RequestLine => "request_line",
+                RequestError::Version => "version",
+                RequestError::TargetTooLong => "target_too_long",
+                RequestError::HeadTooLarge => "head_too_large",
+                RequestError::TooManyFields => "too_many_headers",
+                RequestError::Field => "header",
+                RequestError::Framing(_) => "framing",
+                RequestError::HostCount => "host_count",
+                RequestError::Host(_) => "host",
+                RequestError::HostDisagrees => "host_disagrees",
+                RequestError::Method => "method",
+                RequestError::Target(_) => "target",
+                RequestError::Incomplete => "head_incomplete",
+                RequestError::Path(_) => "path",
+            },
+            Self::HeadTimeout => "head_timeout",
+            Self::BodyTimeout => "body_timeout",
+            Self::BodyIncomplete => "body_incomplete",
+            Self::BodyMalformed => "body_malformed",
+            Self::BodyTooLarge => "body_too_large",
+            Self::HostNotServed => "host_not_served",
+            Self::NoRoute => "no_route",
+            Self::NoArm => "no_arm",
+            Self::Rewrite => "rewrite",
+            Self::NoEndpoint => "no_endpoint",
+            Self::NoDescriptor => "no_descriptor",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::TlsToService => "tls_to_service",
+            Self::CertificateOfService => "certificate_of_service",
+            Self::Misdirected => "misdirected",
+            Self::TooManyFrames => "too_many_frames",
+            Self::ConnectionTerminated => "connection_terminated",
+            Self::ResponseTimeout => "response_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::RouteTimeout => "route_timeout",
+            Self::Protocol => "invalid_answer",
+        }
+    }
+
+    /// The status of the response.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Request(error) => error.status(),
+            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::BodyIncomplete | Self::BodyMalformed => 400,
+            Self::BodyTooLarge => 413,
+            Self::HostNotServed | Self::NoRoute => 404,
+            Self::NoArm | Self::Rewrite => 500,
+            Self::NoEndpoint | Self::NoDescriptor => 503,
+            Self::Misdirected => 421,
+            Self::TooManyFrames => 429,
+            Self::ConnectionRefused
+            | Self::ConnectionTerminated
+            | Self::Protocol
+            | Self::TlsToService
+            | Self::CertificateOfService => 502,
+            Self::ConnectTimeout | Self::ResponseTimeout | Self::WriteTimeout | Self::RouteTimeout => 504,
+        }
+    }
+
+    /// The error type of RFC 9209 §2.3.
+    pub fn proxy_error(self) -> &'static str {
+        match self {
+            Self::Request(_) | Self::HeadTimeout | Self::BodyTimeout | Self::BodyIncomplete => {
+                "http_request_error"
+            }
+            Self::BodyMalformed | Self::BodyTooLarge => "http_request_error",
+            Self::HostNotServed | Self::NoRoute => "destination_not_found",
+            Self::NoArm => "destination_unavailable",
+            Self::Rewrite => "proxy_configuration_error",
+            Self::NoEndpoint => "destination_unavailable",
+            Self::NoDescriptor => "connection_limit_reached",
+            Self::ConnectionRefused => "connection_refused",
+            Self::ConnectTimeout => "connection_timeout",
+            Self::TlsToService => "tls_protocol_error",
+            Self::CertificateOfService => "tls_certificate_error",
+            Self::Misdirected | Self::TooManyFrames => "http_request_error",
+            Self::ConnectionTerminated => "connection_terminated",
+            Self::ResponseTimeout | Self::RouteTimeout => "http_response_timeout",
+            Self::WriteTimeout => "connection_write_timeout",
+            Self::Protocol => "http_protocol_error",
+        }
+    }
+
+    /// What the client reads.
+    pub fn message(self) -> String {
+        match self {
+            Self::Request(error) => error.to_string(),
+            Self::HeadTimeout => "the request head did not arrive in time".to_owned(),
+            Self::BodyTimeout => "the request body did not arrive in time".to_owned(),
+            Self::BodyIncomplete => "the request body ended early".to_owned(),
+            Self::BodyMalformed => "the request body is malformed".to_owned(),
+            Self::BodyTooLarge => "the request body is too large".to_owned(),
+            Self::HostNotServed => "this host is not served here".to_owned(),
+            Self::NoRoute => "no route takes this request".to_owned(),
+            Self::NoArm => "the route sends its traffic nowhere".to_owned(),
+            Self::Rewrite => "the route's rewrite gives a path that cannot be forwarded".to_owned(),
+            Self::NoEndpoint => "the service has no endpoint that is ready".to_owned(),
+            Self::NoDescriptor => "the gateway has no more connections to give".to_owned(),
+            Self::ConnectionRefused => "the service refused the connection".to_owned(),
+            Self::ConnectTimeout => "the service could not be reached in time".to_owned(),
+            Self::TlsToService => "no secure connection to the service came about".to_owned(),
+            Self::CertificateOfService => "the certificate of the service cannot be trusted".to_owned(),
+            Self::TooManyFrames => "the connection is flooded with frames".to_owned(),
+            Self::Misdirected => "this connection's certificate is not for this host".to_owned(),
+            Self::ConnectionTerminated => "the service closed the connection before it answered".to_owned(),
+            Self::ResponseTimeout => "the service did not answer in time".to_owned(),
+            Self::WriteTimeout => "the service did not take the request in time".to_owned(),
+            Self::RouteTimeout => "the exchange took longer than its route allows".to_owned(),
+            Self::Protocol => "the service gave an invalid answer".to_owned(),
+        }
+    }
+
+    /// Whether the client's connection cannot be used any more: its bytes are not to be trusted, or some of
+    /// them have not been read.
+    pub fn closes(self) -> bool {
+        matches!(
+            self,
+            Self::Request(_)
+                | Self::HeadTimeout
+                | Self::BodyTimeout
+                | Self::BodyIncomplete
+                | Self::BodyMalformed
+                | Self::BodyTooLarge
+        )
+    }
+
+    /// The party to blame, for the access log.
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::Request(_)
+            | Self::HeadTimeout
+            | Self::BodyTimeout
+            | Self::BodyIncomplete
+            | Self::BodyMalformed
+            | Self::BodyTooLarge
+            | Self::Misdirected
+            | Self::TooManyFrames => Blame::Client,
+            Self::HostNotServed
+            | Self::NoRoute
+            | Self::NoArm
+            | Self::Rewrite
+            | Self::NoEndpoint
+            | Self::NoDescriptor
+            | Self::RouteTimeout => Blame::Gateway,
+            Self::ConnectionRefused
+            | Self::ConnectTimeout
+            | Self::TlsToService
+            | Self::CertificateOfService
+            | Self::ConnectionTerminated
+            | Self::ResponseTimeout
+            | Self::WriteTimeout
+            | Self::Protocol => Blame::Service,
+        }
+    }
+
+    /// The status of a gRPC call that fails this way.
+    pub fn grpc_status(self) -> u8 {
+        const DEADLINE_EXCEEDED: u8 = 4;
+        const RESOURCE_EXHAUSTED: u8 = 8;
+        const UNIMPLEMENTED: u8 = 12;
+        const INTERNAL: u8 = 13;
+        const UNAVAILABLE: u8 = 14;
+        match self {
+            Self::RouteTimeout | Self::ResponseTimeout | Self::BodyTimeout => DEADLINE_EXCEEDED,
+            Self::NoRoute | Self::HostNotServed => UNIMPLEMENTED,
+            failure => match failure.status() {
+                413 | 414 | 431 => RESOURCE_EXHAUSTED,
+                501 => UNIMPLEMENTED,
+                502..=504 => UNAVAILABLE,
+                _ => INTERNAL,
+            },
+        }
+    }
+}
+
+impl Blame {
+    /// The value of `ended_by` in the access log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Gateway => "gateway",
+            Self::Service => "service",
+        }
+    }
+}
+
+impl Cause {
+    /// The party to blame.
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::ClientReset | Self::ClientStalled => Blame::Client,
+            Self::ServiceReset
+            | Self::ResponseIncomplete
+            | Self::ResponseMalformed
+            | Self::ResponseStalled => Blame::Service,
+            Self::TunnelIdle => Blame::Gateway,
+            Self::Failed(failure) => failure.blame(),
+        }
+    }
+
+    /// The value of `reason` in the access log: the error type of RFC 9209 §2.3 where there is one.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::ClientReset | Self::ServiceReset => "connection reset",
+            Self::ClientStalled => "write stall",
+            Self::ResponseIncomplete => "http_response_incomplete",
+            Self::ResponseMalformed => "http_protocol_error",
+            Self::ResponseStalled => "connection_read_timeout",
+            Self::TunnelIdle => "idle timeout",
+            Self::Failed(failure) => failure.proxy_error(),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What the gateway changes in the head of a response: one writer for services' responses and its own.
+
+use waypost_plan::header_edits::HeaderEdits;
+use waypost_wire::field::Version;
+use waypost_wire::write;
+
+/// How a response says whether its connection stays open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepAlive {
+    /// Open, without a header: the default of HTTP/1.1.
+    Implied,
+    /// Open, with `connection: keep-alive` for HTTP/1.0.
+    Explicit,
+    /// `connection: close`.
+    Close,
+}
+
+/// The headers of `debug_headers: true`.
+#[derive(Debug, Clone, Copy)]
+pub struct DebugHeaders<'a> {
+    /// The revision that served the request.
+    pub revision: u64,
+    /// The route; empty without one.
+    pub route: &'a str,
+}
+
+/// Edits of a response head: the configured ones, and lines that are computed for each response.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseEdits<'a> {
+    /// `response_headers` of the route. A name that they remove or set is left out of everything else.
+    pub configured: &'a HeaderEdits,
+    /// The `date`, for a response that has none.
+    pub date: Option<&'a [u8]>,
+    /// The value of a `set-cookie` that is added; empty for none.
+    pub set_cookie: &'a [u8],
+    /// The debug headers.
+    pub debug: Option<DebugHeaders<'a>>,
+    /// The `connection` header.
+    pub keep_alive: KeepAlive,
+}
+
+impl KeepAlive {
+    /// The header for a client of this version, if the connection stays open.
+    pub fn when(is_open: bool, client: Version) -> Self {
+        match (is_open, client) {
+            (false, _) => Self::Close,
+            (true, Version::Http11) => Self::Implied,
+            (true, Version::Http10) => Self::Explicit,
+        }
+    }
+
+    /// Returns true if the connection stays open.
+    pub fn is_open(self) -> bool {
+        self != Self::Close
+    }
+}
+
+impl ResponseEdits<'_> {
+    /// Returns true if the configured edits remove or replace lines named `name`.
+    #[inline]
+    pub fn drops(&self, name: &[u8]) -> bool {
+        self.configured.drops(name)
+    }
+
+    /// Appends all added lines, and the empty line that ends the head.
+    pub fn finish(&self, out: &mut Vec<u8>) {
+        if let Some(date) = self.date {
+            self.add(b"date", date, out);
+        }
+        if !self.set_cookie.is_empty() {
+            self.add(b"set-cookie", self.set_cookie, out);
+        }
+        if let Some(debug) = &self.debug {
+            self.add(b"x-waypost-revision", debug.revision.to_string().as_bytes(), out);
+            if !debug.route.is_empty() {
+                self.add(b"x-waypost-route", debug.route.as_bytes(), out);
+            }
+        }
+        match self.keep_alive {
+            KeepAlive::Implied => {}
+            KeepAlive::Explicit => out.extend_from_slice(b"connection: keep-alive\r\n"),
+            KeepAlive::Close => out.extend_from_slice(b"connection: close\r\n"),
+        }
+        for (name, value) in self.configured.lines() {
+            write::field(out, name.as_bytes(), value.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends a computed line, unless the configured edits drop its name.
+    pub fn add(&self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+        if !self.drops(name) {
+            write::field(out, name, value);
+        }
+    }
+}

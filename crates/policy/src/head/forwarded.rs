@@ -1,0 +1,194 @@
+//! The client's address, and the headers that tell services of it: `X-Forwarded-*`, `Forwarded`, `X-Real-IP`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use waypost_plan::listener::Listener;
+use waypost_plan::redirect::Scheme;
+use waypost_wire::field::{self, Kind};
+use waypost_wire::request::RequestHead;
+use waypost_wire::write;
+
+use crate::peer::Peer;
+use crate::request::IncomingRequest;
+
+/// The client's address: the peer's, or, behind a trusted proxy, the right-most address of `X-Forwarded-For` that is not a
+/// trusted proxy itself.
+///
+/// An entry that is no address ends the search: nobody trusted wrote what stands left of it.
+pub fn client_ip(listener: &Listener, peer: IpAddr, head: &RequestHead, buffer: &[u8]) -> IpAddr {
+    if !listener.trusts(peer) {
+        return peer;
+    }
+    let mut client = peer;
+    let lines = head
+        .fields()
+        .iter()
+        .rev()
+        .filter(|field| field.kind == Kind::XForwardedFor);
+    for line in lines {
+        for entry in line
+            .value
+            .of(buffer)
+            .rsplit(|&byte| byte == b',')
+            .map(field::trim_blanks)
+        {
+            let Some(address) = parse_entry(entry) else {
+                return client;
+            };
+            client = address;
+            if !listener.trusts(address) {
+                return client;
+            }
+        }
+    }
+    client
+}
+
+/// Returns true if the client itself uses TLS: on this connection, or as a trusted proxy in front says.
+pub fn client_uses_tls(request: &IncomingRequest<'_>) -> bool {
+    let IncomingRequest {
+        head,
+        buffer,
+        peer,
+        listener,
+        ..
+    } = *request;
+    let said = head
+        .fields()
+        .iter()
+        .find(|field| field.kind == Kind::XForwardedProto);
+    match said.filter(|_| listener.trusts(peer.ip())) {
+        Some(field) => field.value.of(buffer).eq_ignore_ascii_case(b"https"),
+        None => peer.scheme == Scheme::Https,
+    }
+}
+
+/// `192.0.2.1`, `2001:db8::1`, or either with a port.
+fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?;
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
+    let address = bare
+        .parse()
+        .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    address.ok().map(|address: IpAddr| address.to_canonical())
+}
+
+/// The forwarding headers of a request.
+pub(crate) struct ForwardedHeaders<'a> {
+    head: &'a RequestHead,
+    buffer: &'a [u8],
+    peer: &'a Peer,
+    /// The client, as [`client_ip`] finds it.
+    client: IpAddr,
+    /// True if the peer's own headers are believed, and only added to.
+    trusted: bool,
+    /// The host that the client asked for, as sent.
+    host: Option<&'a [u8]>,
+}
+
+impl<'a> ForwardedHeaders<'a> {
+    /// The headers of `request`.
+    pub(crate) fn of(request: &IncomingRequest<'a>) -> Self {
+        Self {
+            head: request.head,
+            buffer: request.buffer,
+            peer: request.peer,
+            client: request.normalized.client_ip(),
+            trusted: request.listener.trusts(request.peer.ip()),
+            host: request.head.authority(request.buffer),
+        }
+    }
+
+    /// Appends the headers, leaving out those that `drops` names.
+    pub(crate) fn write(&self, drops: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) {
+        let scheme = self.peer.scheme.as_str().as_bytes();
+        if !drops(b"x-forwarded-for") {
+            self.begin_list(Kind::XForwardedFor, b"x-forwarded-for", out);
+            out.extend_from_slice(self.peer.ip_text().as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        if !drops(b"x-forwarded-proto") {
+            self.write_first(Kind::XForwardedProto, b"x-forwarded-proto", Some(scheme), out);
+        }
+        if !drops(b"x-forwarded-host") {
+            self.write_first(Kind::XForwardedHost, b"x-forwarded-host", self.host, out);
+        }
+        if !drops(b"forwarded") {
+            self.begin_list(Kind::Forwarded, b"forwarded", out);
+            self.write_element(scheme, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        if !drops(b"x-forwarded-client-cert") {
+            self.write_client_cert(out);
+        }
+        if !drops(b"x-real-ip") {
+            let client = (self.client != self.peer.ip()).then(|| self.client.to_string());
+            let client = client.as_deref().unwrap_or(self.peer.ip_text());
+            self.write_first(Kind::XRealIp, b"x-real-ip", Some(client.as_bytes()), out);
+        }
+    }
+
+    /// Appends this proxy's element of `forwarded` (RFC 7239 §4).
+    fn write_element(&self, scheme: &[u8], out: &mut Vec<u8>) {
+        let (open, close): (&[u8], &[u8]) = match self.peer.ip() {
+            IpAddr::V4(_) => (b"for=", b""),
+            IpAddr::V6(_) => (b"for=\"[", b"]\""),
+        };
+        for part in [open, self.peer.ip_text().as_bytes(), close] {
+            out.extend_from_slice(part);
+        }
+        if let Some(host) = self.host {
+            // A valid host needs quotes only for its port or its brackets.
+            let quote: &[u8] = if host.iter().any(|byte| matches!(byte, b':' | b'[')) {
+                b"\""
+            } else {
+                b""
+            };
+            for part in [b";host=", quote, host, quote] {
+                out.extend_from_slice(part);
+            }
+        }
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(scheme);
+    }
+
+    /// Appends `x-forwarded-client-cert`: the elements of trusted proxies, and the client's own certificate.
+    fn write_client_cert(&self, out: &mut Vec<u8>) {
+        let lines = self.head.fields().iter();
+        let believed = lines.filter(|field| self.trusted && field.kind == Kind::XForwardedClientCert);
+        let mut elements: Vec<&[u8]> = believed.map(|field| field.value.of(self.buffer)).collect();
+        if let Some(certificate) = &self.peer.certificate {
+            elements.push(certificate.forwarded().as_bytes());
+        }
+        if !elements.is_empty() {
+            write::field(out, b"x-forwarded-client-cert", &elements.join(&b", "[..]));
+        }
+    }
+
+    /// Begins a header to which each proxy adds an element, up to where ours stands.
+    fn begin_list(&self, kind: Kind, name: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        if self.trusted {
+            for line in self.head.fields().iter().filter(|field| field.kind == kind) {
+                let value = line.value.of(self.buffer);
+                if !value.is_empty() {
+                    out.extend_from_slice(value);
+                    out.extend_from_slice(b", ");
+                }
+            }
+        }
+    }
+
+    /// Appends a header that the first proxy sets and later ones leave: a trusted peer's, else `own`.
+    fn write_first(&self, kind: Kind, name: &[u8], own: Option<&[u8]>, out: &mut Vec<u8>) {
+        let mut fields = self.head.fields().iter();
+        let believed = fields.find(|field| self.trusted && field.kind == kind);
+        if let Some(value) = believed.map(|field| field.value.of(self.buffer)).or(own) {
+            write::field(out, name, value);
+        }
+    }
+}

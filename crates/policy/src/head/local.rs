@@ -1,0 +1,112 @@
+//! Responses of the gateway's own: errors, redirects, and those that routes configure.
+//!
+//! An error says in a sentence what happened, as text or JSON by `Accept`, with the reason as `proxy-status` (RFC 9209).
+//! It reveals nothing of the inside: no address, no name of a service.
+
+use waypost_plan::header_edits::HeaderEdits;
+use waypost_plan::route::Respond;
+use waypost_wire::write;
+
+use crate::error_format::ErrorFormat;
+use crate::failure::Failure;
+use crate::grpc;
+use crate::head::edits::{DebugHeaders, KeepAlive, ResponseEdits};
+
+/// The parts of a local response that do not depend on what it says.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalResponse<'a> {
+    /// The `connection` header.
+    pub keep_alive: KeepAlive,
+    /// True if it responds to a HEAD, so that its body is left out.
+    pub to_head: bool,
+    /// The debug headers.
+    pub debug: Option<DebugHeaders<'a>>,
+    /// The `date`; `explain` leaves it out.
+    pub date: Option<&'a [u8]>,
+}
+
+impl LocalResponse<'_> {
+    /// Appends an error. Returns the bytes of its body.
+    pub fn write_failure(&self, failure: Failure, format: &ErrorFormat, out: &mut Vec<u8>) -> usize {
+        let status = format.status(failure);
+        write_status_line(status, out);
+        if let Some(content_type) = format.call_type(failure) {
+            write::field(out, b"content-type", content_type);
+            write::field(out, b"grpc-status", failure.grpc_status().to_string().as_bytes());
+            out.extend_from_slice(b"grpc-message: ");
+            grpc::write_message(&failure.message(), out);
+            out.extend_from_slice(b"\r\n");
+            write_proxy_status(failure, out);
+            return self.finish(status, &HeaderEdits::NONE, b"", out);
+        }
+        let (content_type, body) = match format {
+            ErrorFormat::Json => {
+                let title = serde_json::Value::from(write::reason(status));
+                let detail = serde_json::Value::from(failure.message());
+                let body = format!("{{\"status\":{status},\"title\":{title},\"detail\":{detail}}}\n");
+                ("application/json", body)
+            }
+            ErrorFormat::Text | ErrorFormat::Grpc(_) => (
+                "text/plain; charset=utf-8",
+                format!("{status} {}: {}\n", write::reason(status), failure.message()),
+            ),
+        };
+        write::field(out, b"content-type", content_type.as_bytes());
+        write_proxy_status(failure, out);
+        self.finish(status, &HeaderEdits::NONE, body.as_bytes(), out)
+    }
+
+    /// Appends a redirect. Returns the bytes of its body.
+    pub fn write_redirect(
+        &self,
+        status: u16,
+        location: &[u8],
+        edits: &HeaderEdits,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        write_status_line(status, out);
+        if !edits.drops(b"location") {
+            write::field(out, b"location", location);
+        }
+        self.finish(status, edits, b"", out)
+    }
+
+    /// Appends a response of a route. Returns the bytes of its body.
+    pub fn write_respond(&self, respond: &Respond, edits: &HeaderEdits, out: &mut Vec<u8>) -> usize {
+        write_status_line(respond.status, out);
+        let is_bodiless = matches!(respond.status, 204 | 205 | 304);
+        if !edits.drops(b"content-type") && !is_bodiless {
+            write::field(out, b"content-type", respond.content_type.as_bytes());
+        }
+        let body = if is_bodiless { &[] } else { &respond.body[..] };
+        self.finish(respond.status, edits, body, out)
+    }
+
+    fn finish(&self, status: u16, configured: &HeaderEdits, body: &[u8], out: &mut Vec<u8>) -> usize {
+        if !matches!(status, 204 | 304) {
+            write::content_length(out, body.len() as u64);
+        }
+        let edits = ResponseEdits {
+            configured,
+            date: self.date,
+            set_cookie: b"",
+            debug: self.debug,
+            keep_alive: self.keep_alive,
+        };
+        edits.finish(out);
+        if self.to_head {
+            return 0;
+        }
+        out.extend_from_slice(body);
+        body.len()
+    }
+}
+
+fn write_proxy_status(failure: Failure, out: &mut Vec<u8>) {
+    let reason = format!("waypost; error={}", failure.proxy_error());
+    write::field(out, b"proxy-status", reason.as_bytes());
+}
+
+fn write_status_line(status: u16, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("HTTP/1.1 {status} {}\r\n", write::reason(status)).as_bytes());
+}

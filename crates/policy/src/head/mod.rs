@@ -1,0 +1,9 @@
+//! The heads that the gateway writes: every one is written anew from parsed fields.
+
+pub mod downstream;
+pub mod edits;
+pub mod forwarded;
+pub mod local;
+#[cfg(test)]
+mod tests;
+pub mod upstream;

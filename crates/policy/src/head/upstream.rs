@@ -1,0 +1,155 @@
+//! The head that a service gets: the client's, parsed and written again.
+
+use std::ops::Range;
+
+use waypost_plan::listener::Underscores;
+use waypost_plan::policies::PolicySet;
+use waypost_wire::field::{Framing, Kind, Version};
+use waypost_wire::write;
+
+use crate::decision;
+use crate::grpc;
+use crate::grpc::web::{self, WebForm};
+use crate::head::forwarded::ForwardedHeaders;
+use crate::request::IncomingRequest;
+
+/// The header of a mirrored request, with the name of its route.
+const MIRROR_MARK: &[u8] = b"x-waypost-mirror";
+
+/// The parts of a service's request head.
+#[derive(Clone, Copy)]
+pub struct UpstreamHead<'a> {
+    /// The client's request.
+    pub request: IncomingRequest<'a>,
+    /// The policies of its route.
+    pub policies: &'a PolicySet,
+    /// The path that the service gets, without query.
+    pub path: &'a [u8],
+}
+
+/// Returns true if `name` is one of the gateway's own headers to a server that cannot tell `_` from `-`.
+fn is_forwarding(name: &[u8]) -> bool {
+    const OWN: [&str; 6] = [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-client-cert",
+        "x-real-ip",
+        "forwarded",
+    ];
+    let dashed: Vec<u8> = name
+        .iter()
+        .map(|byte| if *byte == b'_' { b'-' } else { *byte })
+        .collect();
+    OWN.iter().any(|own| dashed.eq_ignore_ascii_case(own.as_bytes()))
+}
+
+impl<'a> UpstreamHead<'a> {
+    /// Appends the head of a mirrored request of the route `mirror_of`, up to `content-length` and the empty line.
+    pub fn write_mirrored(&self, authority: &[u8], mirror_of: &str, out: &mut Vec<u8>) {
+        self.write_fields(authority, Some(MIRROR_MARK), out);
+        self.write_edits(out);
+        write::field(out, MIRROR_MARK, mirror_of.as_bytes());
+    }
+
+    /// Appends the head. `authority` is the endpoint's, for a request that names no host; its range in `out` is returned
+    /// where it was used, since another endpoint has another authority.
+    pub fn write(&self, authority: &[u8], out: &mut Vec<u8>) -> Option<Range<usize>> {
+        let head = self.request.head;
+        let web_form = self.web_form();
+        let borrowed_host = self.write_fields(authority, None, out);
+        if let Some(protocol) = self.upgrade() {
+            out.extend_from_slice(b"connection: upgrade\r\n");
+            write::field(out, b"upgrade", protocol);
+        } else if head.te_trailers() || web_form.is_some() {
+            out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
+        }
+        match head.framing() {
+            // Decoded base64 has another length.
+            Framing::Length(_) if matches!(web_form, Some((WebForm::Text, _))) => {
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            }
+            Framing::Length(length) => write::content_length(out, length),
+            // HTTP/2 drops the header again.
+            Framing::Chunked | Framing::UntilClose => {
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            }
+            Framing::None => {}
+        }
+        self.write_edits(out);
+        out.extend_from_slice(b"\r\n");
+        borrowed_host
+    }
+
+    /// The protocol that the client's connection is upgraded to.
+    pub fn upgrade(&self) -> Option<&'a [u8]> {
+        decision::upgrade(&self.request, self.policies)
+    }
+
+    /// The form of gRPC-Web that is translated for the service, with the request's `content-type`.
+    pub fn web_form(&self) -> Option<(WebForm, &'a [u8])> {
+        if !self.policies.grpc_web {
+            return None;
+        }
+        let content_type = grpc::call_type(self.request.head, self.request.buffer)?;
+        Some((web::form_of(content_type)?, content_type))
+    }
+
+    /// Appends the request line and all fields but framing and edits. A mirrored request leaves out `mark`, which the
+    /// client may have sent, and `expect`.
+    fn write_fields(&self, authority: &[u8], mark: Option<&[u8]>, out: &mut Vec<u8>) -> Option<Range<usize>> {
+        let IncomingRequest {
+            head,
+            buffer,
+            listener,
+            ..
+        } = self.request;
+        let edits = &self.policies.request_headers;
+        out.extend_from_slice(head.method(buffer));
+        out.push(b' ');
+        out.extend_from_slice(self.path);
+        if let Some(query) = head.query(buffer) {
+            out.push(b'?');
+            out.extend_from_slice(query);
+        }
+        out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+        let asked = head.authority(buffer);
+        let rewritten = self.policies.rewrite.host.as_deref();
+        let host = rewritten.map(str::as_bytes).or(asked);
+        let host_start = out.len();
+        out.extend_from_slice(host.unwrap_or(authority));
+        let borrowed_host = host.is_none().then_some(host_start..out.len());
+        out.extend_from_slice(b"\r\n");
+
+        let web = self.web_form();
+        if let Some((form, content_type)) = web
+            && !edits.drops(b"content-type")
+        {
+            out.extend_from_slice(b"content-type: ");
+            form.write_service_type(content_type, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        let keeps_underscores = listener.limits.underscores == Underscores::Keep;
+        for field in head.fields() {
+            let name = field.name.of(buffer);
+            let travels = match field.kind {
+                Kind::Other => !name.contains(&b'_') || (keeps_underscores && !is_forwarding(name)),
+                Kind::Credentials | Kind::Accept | Kind::Date => true,
+                Kind::ContentType => web.is_none(),
+                Kind::Expect => head.version() == Version::Http11 && mark.is_none(),
+                _ => false,
+            } && !mark.is_some_and(|mark| name.eq_ignore_ascii_case(mark));
+            if travels && !edits.drops(name) && !head.is_nominated(buffer, field) {
+                write::field(out, name, field.value.of(buffer));
+            }
+        }
+        ForwardedHeaders::of(&self.request).write(|name| edits.drops(name), out);
+        borrowed_host
+    }
+
+    fn write_edits(&self, out: &mut Vec<u8>) {
+        for (name, value) in self.policies.request_headers.lines() {
+            write::field(out, name.as_bytes(), value.as_bytes());
+        }
+    }
+}

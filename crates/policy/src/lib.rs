@@ -1,0 +1,19 @@
+//! Decides what happens to a request, and writes the heads that say so.
+//!
+//! [`decision`] is the one place where rules are applied, in one order: live traffic, passed-through connections,
+//! `explain` and `waypost test` all call it. It is given a [`compiled`] plan, a request in its normal form ([`request`]),
+//! the [`peer`] that sent it, and an environment that rolls the dice. [`head`] writes the heads that follow from a
+//! decision; [`failure`] lists why the gateway responds itself, and why a response is cut.
+//!
+//! The crate is pure: no sockets, no async, no clock, no randomness.
+
+pub mod arm;
+pub mod compiled;
+pub mod decision;
+pub mod error_format;
+pub mod explain;
+pub mod failure;
+pub mod grpc;
+pub mod head;
+pub mod peer;
+pub mod request;

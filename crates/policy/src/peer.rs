@@ -1,0 +1,76 @@
+//! The other end of a client's connection.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use waypost_plan::redirect::Scheme;
+use waypost_tls::identity::Identity;
+use waypost_tls::peer::ClientCertificate;
+
+/// The name by which conditions look up the subject of a client's certificate. No header can have it.
+pub const SUBJECT: &str = ":client_cert subject";
+/// The name by which conditions look up the alternative names of a client's certificate.
+pub const SAN: &str = ":client_cert san";
+
+/// The peer of a client connection, and what the TLS handshake established.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The client's address: the socket's, or the one that a trusted proxy named in a PROXY header.
+    address: SocketAddr,
+    /// `address` without its port, as text: every forwarded request carries it.
+    ip_text: Box<str>,
+    /// The local address of the connection.
+    pub local: SocketAddr,
+    /// `https` if the connection is under TLS.
+    pub scheme: Scheme,
+    /// The certificate that the client was served.
+    pub served: Option<Arc<Identity>>,
+    /// The certificate that the client presented, verified.
+    pub certificate: Option<Box<ClientCertificate>>,
+}
+
+impl Peer {
+    /// The peer of a connection in clear text.
+    pub fn in_clear(address: SocketAddr, local: SocketAddr) -> Self {
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        let address = canonical(address);
+        Self {
+            address,
+            ip_text: address.ip().to_string().into(),
+            local: canonical(local),
+            scheme: Scheme::Http,
+            served: None,
+            certificate: None,
+        }
+    }
+
+    /// Replaces the address by the client's, as a trusted proxy named it.
+    pub fn set_client(&mut self, client: SocketAddr) {
+        self.address = SocketAddr::new(client.ip().to_canonical(), client.port());
+        self.ip_text = self.ip().to_string().into();
+    }
+
+    /// The client's address and port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The client's address; an IPv4-mapped one is IPv4.
+    pub fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+
+    /// [`Peer::ip`] as text.
+    pub fn ip_text(&self) -> &str {
+        &self.ip_text
+    }
+
+    /// Returns true if the served certificate covers `host`, or none was served. Otherwise a request for `host` is
+    /// misdirected (RFC 9110 §15.5.20).
+    pub fn may_ask_for(&self, host: Option<&[u8]>) -> bool {
+        match (&self.served, host) {
+            (Some(served), Some(host)) => std::str::from_utf8(host).is_ok_and(|host| served.serves(host)),
+            _ => true,
+        }
+    }
+}

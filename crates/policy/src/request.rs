@@ -1,0 +1,165 @@
+//! A request in its normal form, as rules see it.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use waypost_plan::listener::Listener;
+use waypost_plan::redirect::{RequestUrl, Scheme};
+use waypost_route::request::{Headers, Request};
+use waypost_wire::field::{Field, Framing};
+use waypost_wire::path;
+use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
+
+use crate::head::forwarded;
+use crate::peer::{self, Peer};
+
+/// The normal form of a request, in memory that is reused for the next one.
+#[derive(Debug, Default)]
+pub struct NormalizedRequest {
+    host: Vec<u8>,
+    has_host: bool,
+    path: Vec<u8>,
+    client_ip: Option<IpAddr>,
+    scheme: Option<Scheme>,
+}
+
+/// A request with everything that was established about it before rules are applied.
+#[derive(Clone, Copy)]
+pub struct IncomingRequest<'a> {
+    /// The parsed head.
+    pub head: &'a RequestHead,
+    /// The bytes that `head` has ranges of.
+    pub buffer: &'a [u8],
+    /// Its normal form.
+    pub normalized: &'a NormalizedRequest,
+    /// The client.
+    pub peer: &'a Peer,
+    /// The listener that accepted it.
+    pub listener: &'a Listener,
+    /// True if the request is meaningless unless its connection is upgraded: an extended CONNECT (RFC 8441).
+    pub demands_upgrade: bool,
+}
+
+/// The fields of a request, as conditions look them up.
+pub struct RequestFields<'a> {
+    head: &'a RequestHead,
+    buffer: &'a [u8],
+    peer: &'a Peer,
+}
+
+impl NormalizedRequest {
+    /// Normalises host and path, and determines the client's address.
+    ///
+    /// # Errors
+    /// When the path has no safe normal form. It is kept as sent then, for the log.
+    pub fn fill(
+        &mut self,
+        listener: &Listener,
+        peer: &Peer,
+        head: &RequestHead,
+        buffer: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        self.host.clear();
+        self.has_host = head.authority(buffer).is_some();
+        head.normalize_host_into(buffer, &mut self.host);
+        self.client_ip = Some(forwarded::client_ip(listener, peer.ip(), head, buffer));
+        self.scheme = Some(peer.scheme);
+        self.path.clear();
+        let raw = head.raw_path(buffer);
+        let normal = path::normalize(raw, listener.paths, scratch);
+        self.path.extend_from_slice(normal.as_deref().unwrap_or(raw));
+        normal?;
+        Ok(())
+    }
+
+    /// The normalised host; `None` when the request names none.
+    pub fn host(&self) -> Option<&[u8]> {
+        self.has_host.then_some(&self.host)
+    }
+
+    /// The normalised path.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// The client's address; unspecified before [`NormalizedRequest::fill`].
+    pub fn client_ip(&self) -> IpAddr {
+        self.client_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+}
+
+impl<'a> IncomingRequest<'a> {
+    /// The URL that the request was sent to.
+    pub fn url(&self) -> RequestUrl<'a> {
+        RequestUrl {
+            scheme: self.normalized.scheme.unwrap_or(Scheme::Http),
+            host: self.normalized.host(),
+            port: self.head.port(),
+            path: self.normalized.path(),
+            query: self.head.query(self.buffer),
+        }
+    }
+
+    /// The request's fields, for [`IncomingRequest::conditions`].
+    pub fn fields(&self) -> RequestFields<'a> {
+        RequestFields {
+            head: self.head,
+            buffer: self.buffer,
+            peer: self.peer,
+        }
+    }
+
+    /// The request as conditions see it.
+    pub fn conditions<'f>(&self, fields: &'f RequestFields<'f>) -> Request<'f>
+    where
+        'a: 'f,
+    {
+        Request {
+            host: self.normalized.host(),
+            path: self.normalized.path(),
+            query: self.head.query(self.buffer),
+            method: self.head.method(self.buffer),
+            client_ip: self.normalized.client_ip(),
+            headers: fields,
+        }
+    }
+
+    /// Returns true if the announced body is longer than the listener allows.
+    pub(crate) fn exceeds_body_limit(&self) -> bool {
+        let max = self.listener.limits.body_bytes.unwrap_or(u64::MAX);
+        matches!(self.head.framing(), Framing::Length(length) if length > max)
+    }
+}
+
+/// The limits on a request head that `listener` accepts.
+pub fn head_limits(listener: &Listener) -> HeadLimits {
+    HeadLimits {
+        bytes: listener.limits.header_bytes,
+        fields: listener.limits.headers,
+        target_bytes: listener.limits.target_bytes,
+    }
+}
+
+impl Headers for RequestFields<'_> {
+    fn lines(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
+        // A colon in front is no header's: what the client has proved is looked up by the same conditions.
+        if name.starts_with(':') {
+            if let Some(certificate) = &self.peer.certificate {
+                match name {
+                    peer::SUBJECT => visit(certificate.subject().as_bytes()),
+                    peer::SAN => certificate.alternatives().for_each(|name| visit(name.as_bytes())),
+                    _ => {}
+                }
+            }
+            return;
+        }
+        for Field {
+            name: line, value, ..
+        } in self.head.fields()
+        {
+            if line.of(self.buffer).eq_ignore_ascii_case(name.as_bytes()) {
+                visit(value.of(self.buffer));
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Connections of HTTP/1: requests one after the other.
+
+use waypost_policy::failure::Failure;
+use waypost_policy::request::head_limits;
+use waypost_transport::link::Link;
+use waypost_wire::scan::HeadScan;
+
+use crate::connection::reading::NoHead;
+use crate::local::buffers::RequestBuffers;
+use crate::local::slots::ConnectionSlot;
+use crate::request::client::Client;
+use crate::request::{ActiveRequest, Next, in_place};
+
+/// What comes after requests that arrived together.
+enum After {
+    /// Others, when they come. True if there was one at all.
+    Waiting(bool),
+    /// HTTP/2, which the connection turns out to speak, with the bytes that were read of it.
+    Http2(Vec<u8>),
+    /// The end.
+    Closed,
+}
+
+/// What comes after one read.
+enum Served {
+    /// A request was served.
+    Request(Next),
+    /// Nothing: what had woken the connection was no request.
+    Nothing,
+    /// The connection speaks HTTP/2.
+    Http2,
+}
+
+impl Client {
+    /// Serves the connection until it ends. Returns a connection that turned out to speak HTTP/2, with the bytes that were
+    /// read of it.
+    pub(crate) async fn run(&mut self, slot: &ConnectionSlot) -> Option<(Link, Vec<u8>)> {
+        let mut served = false;
+        slot.register().await;
+        loop {
+            if !self.wait_for_request(served).await {
+                return None;
+            }
+            // While no request is served, neither buffers nor the state of serving take memory.
+            match in_place(|| self.serve_all(served)).await {
+                After::Waiting(any) => served |= any,
+                After::Http2(read) => return Some((std::mem::replace(&mut self.link, Link::Gone), read)),
+                After::Closed => return None,
+            }
+        }
+    }
+
+    /// Serves the request that comes, and those that came along with it.
+    async fn serve_all(&mut self, mut served: bool) -> After {
+        let mut buffers = self.worker.borrow_request();
+        let after = loop {
+            let next = match self.serve(&mut buffers, served).await {
+                Served::Request(next) => next,
+                Served::Nothing => break After::Waiting(served),
+                Served::Http2 => break After::Http2(buffers.from_client.filled().to_vec()),
+            };
+            served = true;
+            match next {
+                Next::Tunnel(tunnel) => {
+                    Box::pin(self.run_tunnel(tunnel, buffers)).await;
+                    return After::Closed;
+                }
+                Next::Request => {
+                    self.log();
+                    if buffers.from_client.is_empty() {
+                        break After::Waiting(served);
+                    }
+                }
+                Next::Close => {
+                    self.log();
+                    break After::Closed;
+                }
+                Next::Linger => {
+                    self.log();
+                    self.linger(&mut buffers).await;
+                    break After::Closed;
+                }
+            }
+        };
+        self.worker.return_request(buffers);
+        after
+    }
+
+    /// Reads one request and serves it.
+    async fn serve(&mut self, buffers: &mut RequestBuffers, served: bool) -> Served {
+        let snapshot = self.worker.snapshot();
+        let listener = self.listener_in(&snapshot);
+        self.expect_request(&snapshot);
+        buffers.scan = HeadScan::default();
+        // Only a connection's first bytes can be another protocol, and TLS has negotiated which one it is.
+        let may_be_http2 = !served && !listener.ends_tls();
+        let head = self.read_head(buffers, &listener, may_be_http2).await;
+        let mut request = ActiveRequest {
+            client: self,
+            buffers,
+            snapshot: &snapshot,
+            listener: &listener,
+            head_bytes: 0,
+        };
+        let end = match head {
+            Ok(end) => end,
+            Err(NoHead::Refused(failure)) => return Served::Request(request.refuse(failure).await),
+            Err(none) => {
+                request.client.observation.discard();
+                return match none {
+                    NoHead::NotYet => Served::Nothing,
+                    NoHead::Http2 => Served::Http2,
+                    NoHead::Gone | NoHead::Refused(_) => Served::Request(Next::Close),
+                };
+            }
+        };
+        let RequestBuffers {
+            head, from_client, ..
+        } = &mut *request.buffers;
+        if let Err(error) = head.parse(from_client.filled(), end, &head_limits(&listener)) {
+            return Served::Request(request.refuse(Failure::Request(error)).await);
+        }
+        request.head_bytes = end.end;
+        Served::Request(request.serve().await)
+    }
+}

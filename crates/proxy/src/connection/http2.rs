@@ -1,0 +1,349 @@
+//! Connections of HTTP/2: a task for the connection, and one for each of its streams.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::request::Parts;
+use http::{Method, Request};
+use tokio::time::{Instant, timeout};
+use waypost_plan::listener::{Limits, Listener};
+use waypost_policy::failure::Failure;
+use waypost_policy::peer::Peer;
+use waypost_policy::request::head_limits;
+use waypost_transport::h2::client_connection::{CONNECTION_WINDOW, STREAM_WINDOW};
+use waypost_transport::h2::fields;
+use waypost_transport::h2::guard::{FrameGuard, GuardedIo};
+use waypost_transport::h2::server_stream::ServerStream;
+use waypost_transport::link::Link;
+use waypost_transport::socket::Socket;
+use waypost_transport::timer::Timer;
+use waypost_wire::request::RequestError;
+
+use crate::connection::reading::LAST_CALL;
+use crate::generation::ListenerId;
+use crate::local::Worker;
+use crate::local::buffers::RequestBuffers;
+use crate::local::slots::ConnectionSlot;
+use crate::local::snapshot::Snapshot;
+use crate::request::client::Client;
+use crate::request::{ActiveRequest, Next, Tunnel, in_place};
+
+/// Streams that a client may have open on a connection.
+pub(crate) const STREAMS_MAX: u32 = 100;
+/// Streams whose resets the client's own mistakes made necessary.
+pub(crate) const MISTAKES_MAX: usize = 200;
+/// What is written of an answer before the client takes it, on each stream.
+pub(crate) const SEND_BUFFER: usize = 32 << 10;
+/// What small frames of data that wait to be read may cost, as the library reckons: a frame, 256 less its length.
+const DATA_FRAMES_BUDGET: usize = 4 << 20;
+/// How long a connection that has been given up may take to say so.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What is read of a body whose request is answered already, so that its end may come.
+const DISCARD_MAX: usize = 64 << 10;
+/// How long its end may take.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+/// A connection's streams, counted.
+#[derive(Debug)]
+struct Streams {
+    open: Cell<usize>,
+    /// Since when there is none, while there is none.
+    idle_since: Cell<Instant>,
+}
+
+/// One of them.
+struct OpenStream(Rc<Streams>);
+
+impl OpenStream {
+    fn new(streams: &Rc<Streams>) -> Self {
+        streams.open.set(streams.open.get() + 1);
+        Self(Rc::clone(streams))
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let open = self.0.open.get() - 1;
+        self.0.open.set(open);
+        if open == 0 {
+            self.0.idle_since.set(Instant::now());
+        }
+    }
+}
+
+/// Who is served on a connection, and by whom.
+pub(crate) struct Http2 {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) peer: Rc<Peer>,
+    pub(crate) listener_id: ListenerId,
+    pub(crate) listener: Rc<Listener>,
+}
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Streams may begin.
+    Open,
+    /// Since this time, only those that are open may end.
+    Leaving(Instant),
+    /// It is given up; until then, what is to be said of it may leave.
+    Closing(Instant),
+}
+
+/// A request whose body is still to come, and where it is answered.
+type NewStream = (Request<RecvStream>, SendResponse<Bytes>);
+
+impl Http2 {
+    /// Serves a connection until it ends. `read_before` is what was read of it already.
+    pub(crate) async fn serve(self, socket: Socket, read_before: Vec<u8>, slot: &ConnectionSlot) {
+        slot.register().await;
+        let limits = self.listener.limits;
+        let guarded = GuardedIo::new(socket, read_before);
+        let guard = guarded.guard();
+        let handshake = Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_concurrent_streams(STREAMS_MAX)
+            // The library bounds CONTINUATION by it too. What goes beyond `header_bytes` is answered 431 all the same.
+            .max_header_list_size(u32::try_from(limits.header_bytes.saturating_mul(2)).unwrap_or(u32::MAX))
+            .max_local_error_reset_streams(Some(MISTAKES_MAX))
+            .max_send_buffer_size(SEND_BUFFER)
+            .data_frame_budget(DATA_FRAMES_BUDGET)
+            .enable_connect_protocol()
+            .handshake::<_, Bytes>(guarded);
+        let Ok(Ok(connection)) = timeout(limits.header_timeout, handshake).await else {
+            return;
+        };
+        guard.gather();
+        let mut server = ServerConnection {
+            connection,
+            guard,
+            streams: Rc::new(Streams {
+                open: Cell::new(0),
+                idle_since: Cell::new(Instant::now()),
+            }),
+            timer: Timer::new(Instant::now() + limits.header_timeout),
+            phase: Phase::Open,
+            served: false,
+        };
+        while let Some((request, respond)) = poll_fn(|cx| server.poll(cx, &self)).await {
+            server.served = true;
+            let open = OpenStream::new(&server.streams);
+            let mut client = Client::new(
+                Rc::clone(&self.worker),
+                Link::Gone,
+                Rc::clone(&self.peer),
+                self.listener_id,
+                Rc::clone(&self.listener),
+            );
+            // The runtime moves what it is given three times over: a pointer, rather than the whole exchange.
+            tokio::task::spawn_local(in_place(|| async move {
+                client.serve_stream(request, respond).await;
+                drop(open);
+            }));
+        }
+    }
+
+    /// The limits of the listener as it is now, or as it was.
+    fn limits(&self) -> Limits {
+        let snapshot = self.worker.snapshot();
+        let listener = snapshot.listener(self.listener_id);
+        listener.unwrap_or(&self.listener).limits
+    }
+}
+
+/// A connection while it is served.
+struct ServerConnection {
+    connection: Connection<GuardedIo, Bytes>,
+    guard: Rc<FrameGuard>,
+    streams: Rc<Streams>,
+    timer: Timer,
+    phase: Phase,
+    /// Whether a stream has begun yet.
+    served: bool,
+}
+
+impl ServerConnection {
+    /// The next stream; `None` at the end of the connection.
+    fn poll(&mut self, cx: &mut Context<'_>, http2: &Http2) -> Poll<Option<NewStream>> {
+        let next = self.poll_next(cx, http2);
+        // What has been written in the meantime leaves together.
+        if next.is_pending() && matches!(self.guard.poll_send(cx), Poll::Ready(Err(_))) {
+            return Poll::Ready(None);
+        }
+        next
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, http2: &Http2) -> Poll<Option<NewStream>> {
+        loop {
+            if self.phase == Phase::Open && http2.worker.is_closing(http2.listener_id) {
+                self.connection.graceful_shutdown();
+                self.phase = Phase::Leaving(Instant::now());
+            }
+            match self.connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok(stream))) => return Poll::Ready(Some(stream)),
+                Poll::Ready(Some(Err(error))) => {
+                    // The library has budgets of its own.
+                    if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && self.guard.excess().is_none() {
+                        http2.worker.recorder().count_failure(Failure::TooManyFrames);
+                    }
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {}
+            }
+            if self.guard.excess().is_some() && !self.is_closing() {
+                http2.worker.recorder().count_failure(Failure::TooManyFrames);
+                self.close(Reason::ENHANCE_YOUR_CALM);
+                continue;
+            }
+            let limits = http2.limits();
+            let head_due = self
+                .guard
+                .head_due(limits.header_timeout)
+                .filter(|_| !self.is_closing());
+            let Some(next) = [self.deadline(&limits), head_due].into_iter().flatten().min() else {
+                return Poll::Pending;
+            };
+            self.timer.set(next);
+            if self.timer.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            match self.phase {
+                Phase::Closing(_) => return Poll::Ready(None),
+                _ if head_due.is_some_and(|due| due <= Instant::now()) => {
+                    self.close(Reason::ENHANCE_YOUR_CALM);
+                }
+                // Nothing is under way: the client is told, and that is all.
+                Phase::Open | Phase::Leaving(_) => self.close(Reason::NO_ERROR),
+            }
+        }
+    }
+
+    /// When the connection ends by itself, unless streams are open.
+    fn deadline(&self, limits: &Limits) -> Option<Instant> {
+        let idle_since = (self.streams.open.get() == 0).then(|| self.streams.idle_since.get());
+        let patience = if self.served {
+            limits.keep_alive_timeout
+        } else {
+            limits.header_timeout
+        };
+        match self.phase {
+            Phase::Closing(until) => Some(until),
+            Phase::Leaving(left) => idle_since.map(|since| since.max(left) + LAST_CALL),
+            Phase::Open => idle_since.map(|since| since + patience),
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        matches!(self.phase, Phase::Closing(_))
+    }
+
+    /// Ends the connection with a word about why.
+    fn close(&mut self, reason: Reason) {
+        self.connection.abrupt_shutdown(reason);
+        self.phase = Phase::Closing(Instant::now() + FAREWELL);
+    }
+}
+
+impl Client {
+    /// Serves one stream.
+    async fn serve_stream(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let (head, body) = request.into_parts();
+        let stream = ServerStream::new(body, respond);
+        let snapshot = self.worker.snapshot();
+        let listener = self.listener_in(&snapshot);
+        self.expect_request(&snapshot);
+        let mut buffers = self.worker.borrow_request();
+        let tunnel = self
+            .respond_to_stream(&mut buffers, &snapshot, &listener, &head, stream)
+            .await;
+        drop((snapshot, listener));
+        match tunnel {
+            Some(tunnel) => self.run_tunnel(tunnel, buffers).await,
+            None => self.worker.return_request(buffers),
+        }
+        self.log();
+        self.discard_rest().await;
+    }
+
+    /// Reads the rest of a body whose request was responded to. A stream that ends before its body is reset (RFC 9113 §8.1),
+    /// which some clients take for a failure when the body was about to end.
+    async fn discard_rest(&mut self) {
+        if let Link::ServerStream(stream) = &mut self.link
+            && !stream.has_ended()
+        {
+            let mut left = DISCARD_MAX;
+            let _ = timeout(DISCARD_TIME, poll_fn(|cx| stream.poll_discard(cx, &mut left))).await;
+        }
+    }
+
+    /// Serves the request of a stream. Returns the tunnel that it becomes.
+    async fn respond_to_stream(
+        &mut self,
+        buffers: &mut RequestBuffers,
+        snapshot: &Rc<Snapshot>,
+        listener: &Listener,
+        head: &Parts,
+        mut stream: ServerStream,
+    ) -> Option<Tunnel> {
+        // RFC 8441 §4: a CONNECT that names a protocol is what an upgrade is in HTTP/1.
+        let protocol = head
+            .extensions
+            .get::<h2::ext::Protocol>()
+            .map(h2::ext::Protocol::as_str);
+        let upgrade = protocol.map(|protocol| fields::Upgrade {
+            protocol,
+            key: [self.worker.roll(), self.worker.roll()],
+        });
+        let bytes = &mut buffers.decision.scratch;
+        bytes.clear();
+        if fields::write_request(head, upgrade, bytes).is_err() {
+            stream.reset(Reason::PROTOCOL_ERROR);
+            let failure = Failure::Request(RequestError::Field);
+            self.observation.fail(&self.worker, failure);
+            self.observation.count(&self.worker, 0);
+            return None;
+        }
+        let has_body = !stream.has_ended() && upgrade.is_none();
+        buffers.demands_upgrade = upgrade.is_some();
+        self.link = Link::ServerStream(Box::new(stream));
+        buffers.from_client.append(bytes);
+        let limits = head_limits(listener);
+        // Each crumb of a cookie is a field on the wire.
+        let parsed = if head.headers.len() > limits.fields {
+            Err(RequestError::TooManyFields)
+        } else {
+            buffers.parse_whole_head(&limits)
+        };
+        let mut request = ActiveRequest {
+            client: self,
+            buffers,
+            snapshot,
+            listener,
+            head_bytes: 0,
+        };
+        match parsed {
+            Ok(end) => request.head_bytes = end.end,
+            Err(error) => {
+                request.refuse(Failure::Request(error)).await;
+                return None;
+            }
+        }
+        request.buffers.head.is_framed(has_body);
+        if matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+            request.buffers.head.has_empty_body();
+        }
+        match request.serve().await {
+            Next::Tunnel(tunnel) => Some(tunnel),
+            Next::Request | Next::Linger | Next::Close => None,
+        }
+    }
+}

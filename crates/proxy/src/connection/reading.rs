@@ -1,0 +1,123 @@
+//! Waiting for requests, and reading their heads.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use waypost_plan::listener::Listener;
+use waypost_wire::request::{self, RequestError};
+use waypost_wire::scan::HeadEnd;
+
+use waypost_policy::failure::Failure;
+use waypost_policy::request::head_limits;
+
+use crate::local::buffers::RequestBuffers;
+use crate::request::client::Client;
+
+/// How long a new connection whose listener is closing may still send its first request.
+pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// Why there is no head.
+pub(super) enum NoHead {
+    /// The client has left, or has nothing to ask any more.
+    Gone,
+    /// Nothing has come: the runtime calls a new socket ready until it is asked, and one whose last read filled
+    /// the buffer.
+    NotYet,
+    /// It is refused.
+    Refused(Failure),
+    /// What has come is the preface of HTTP/2 (RFC 9113 §3.4).
+    Http2,
+}
+
+/// What a connection of HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+impl Client {
+    /// Waits until the client sends something; `false` when the connection is to be closed instead.
+    pub(super) async fn wait_for_request(&mut self, served: bool) -> bool {
+        let snapshot = self.worker.snapshot();
+        let limits = self.listener_in(&snapshot).limits;
+        drop(snapshot);
+        // The first request is due as soon as the connection is there.
+        let patience = if served {
+            limits.keep_alive_timeout
+        } else {
+            limits.header_timeout
+        };
+        let mut deadline = self.worker.clock().about_now() + patience;
+        self.timer.set(deadline);
+        poll_fn(|cx| {
+            if let Poll::Ready(readiness) = self.link.poll_read_ready(cx) {
+                return Poll::Ready(readiness.is_ok());
+            }
+            if self.worker.is_closing(self.listener_id) {
+                if served {
+                    return Poll::Ready(false);
+                }
+                // Who has just connected means to ask something, and has been let in.
+                deadline = deadline.min(Instant::now() + LAST_CALL);
+                self.timer.set(deadline);
+            }
+            self.timer.poll(cx).map(|()| false)
+        })
+        .await
+    }
+
+    /// Reads until a head is complete. Not more is read than belongs to it and what came along with it.
+    pub(super) async fn read_head(
+        &mut self,
+        buffers: &mut RequestBuffers,
+        listener: &Listener,
+        may_be_http2: bool,
+    ) -> Result<HeadEnd, NoHead> {
+        let limits = head_limits(listener);
+        let deadline = self.worker.clock().about_now() + listener.limits.header_timeout;
+        loop {
+            let bytes = buffers.from_client.filled();
+            if may_be_http2 && bytes.starts_with(PREFACE) {
+                return Err(NoHead::Http2);
+            }
+            // Of a method that begins with the same letter, one more read says which it is.
+            let begins_http2 = may_be_http2 && !bytes.is_empty() && PREFACE.starts_with(bytes);
+            let mut start = 0;
+            if !begins_http2 {
+                let end = buffers
+                    .scan
+                    .advance(bytes)
+                    .map_err(|error| NoHead::Refused(Failure::Request(error.into())))?;
+                if let Some(end) = end {
+                    return Ok(end);
+                }
+                start = buffers.scan.start();
+                let first_line = buffers.scan.first_line(bytes);
+                if start > limits.bytes {
+                    return Err(NoHead::Refused(Failure::Request(RequestError::HeadTooLarge)));
+                }
+                request::check_partial(&bytes[start..], first_line, &limits)
+                    .map_err(|error| NoHead::Refused(Failure::Request(error)))?;
+            }
+            let nothing_yet = bytes.len() == start;
+            let nothing_at_all = bytes.is_empty();
+
+            self.timer.set(deadline);
+            let read = poll_fn(|cx| match self.link.poll_fill(cx, &mut buffers.from_client) {
+                Poll::Ready(read) => Poll::Ready(read.map_err(|_| NoHead::Gone)),
+                Poll::Pending if nothing_at_all => Poll::Ready(Err(NoHead::NotYet)),
+                Poll::Pending => self
+                    .timer
+                    .poll(cx)
+                    .map(|()| Err(NoHead::Refused(Failure::HeadTimeout))),
+            });
+            match read.await {
+                Ok(0) if nothing_yet => return Err(NoHead::Gone),
+                Ok(0) => return Err(NoHead::Refused(Failure::Request(RequestError::Incomplete))),
+                Ok(_) => {}
+                // Empty lines are no request to answer.
+                Err(NoHead::Refused(_)) if nothing_yet => return Err(NoHead::Gone),
+                Err(no_head) => return Err(no_head),
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The response's head: read, judged, and written for the client.
+
+use waypost_policy::failure::Failure;
+use waypost_policy::grpc::web::WebForm;
+use waypost_policy::head::downstream::{self, BodyDelimiter, DownstreamHead};
+use waypost_policy::head::edits::{KeepAlive, ResponseEdits};
+use waypost_transport::relay::BodyForm;
+use waypost_transport::relay::transform::Transform;
+use waypost_upstream::call::INTERIM_MAX;
+use waypost_upstream::response_buffers::ResponseBuffers;
+use waypost_wire::field::{Framing, Kind, Version};
+use waypost_wire::response;
+use waypost_wire::scan::{HeadEnd, HeadScan};
+
+use crate::exchange::Exchange;
+use crate::exchange::state::{RequestPhase, ResponsePhase};
+
+impl Exchange<'_> {
+    /// Takes a head out of the received bytes and begins to pass it on. Returns true if there was one.
+    pub(super) fn take_head(&mut self, buffers: &mut ResponseBuffers) -> Result<bool, Failure> {
+        let bytes = buffers.from_service.filled();
+        let Some(end) = self.state.scan.advance(bytes).map_err(|_| Failure::Protocol)? else {
+            let is_hopeless = !response::may_begin(bytes) || bytes.len() > response::HEAD_BYTES_MAX;
+            return if is_hopeless {
+                Err(Failure::Protocol)
+            } else {
+                Ok(false)
+            };
+        };
+        buffers
+            .response
+            .parse(bytes, end, self.options.to_head)
+            .map_err(|_| Failure::Protocol)?;
+        self.state.scan = HeadScan::default();
+        match buffers.response.status() {
+            101 => self.take_upgrade(buffers, end)?,
+            // A success would tell a client of HTTP/2 that its tunnel is there (RFC 8441 §5).
+            200..300 if self.options.demands_upgrade => return Err(Failure::Protocol),
+            _ if buffers.response.is_interim() => self.take_interim(buffers, end)?,
+            _ => self.take_final(buffers, end)?,
+        }
+        Ok(true)
+    }
+
+    /// Begins to pass a final response on.
+    fn take_final(&mut self, buffers: &mut ResponseBuffers, end: HeadEnd) -> Result<(), Failure> {
+        if self.service.has_ended() && buffers.response.framing() == Framing::UntilClose {
+            buffers.response.has_no_body();
+        }
+        let framing = buffers.response.framing();
+        let web_type = self.web_type(buffers);
+        let body = if self.client.frames_bodies() {
+            BodyDelimiter::Frames
+        } else if web_type.is_some() {
+            // Trailers become part of the body.
+            BodyDelimiter::of(Framing::UntilClose, self.options.version)
+        } else {
+            BodyDelimiter::of(framing, self.options.version)
+        };
+        let keep_alive = self.options.keep_alive
+            && body != BodyDelimiter::Close
+            && self.state.request == RequestPhase::Sent
+            && !self.worker.is_closing(self.options.listener);
+        let date = match downstream::is_dated(&buffers.response) {
+            true => None,
+            false => self.worker.date().now(),
+        };
+        let head = DownstreamHead {
+            response: &buffers.response,
+            buffer: buffers.from_service.filled(),
+            edits: ResponseEdits {
+                date: date.as_ref().map(|date| &date[..]),
+                keep_alive: KeepAlive::when(keep_alive, self.options.version),
+                ..self.options.edits
+            },
+            body,
+            content_type: web_type.as_deref(),
+        };
+        head.write(buffers.download.begin(None));
+        *self.open_ended = body == BodyDelimiter::Close;
+        buffers.from_service.consume(end.end);
+        if let (Some(form), Some(_)) = (self.options.web, &web_type) {
+            buffers.download.set_transform(match form {
+                WebForm::Binary => Transform::GrpcWeb,
+                WebForm::Text => Transform::GrpcWebText,
+            });
+        }
+        let form = match body {
+            BodyDelimiter::Length | BodyDelimiter::Close => BodyForm::Plain,
+            BodyDelimiter::Chunks => BodyForm::Chunks,
+            BodyDelimiter::Frames => BodyForm::Frames,
+        };
+        let begun = buffers
+            .download
+            .begin_body(framing, form, &mut buffers.from_service);
+        if begun.is_err() {
+            // The head in front of the malformed bytes is not out yet.
+            *self.open_ended = false;
+            buffers.download.begin(None);
+            return Err(Failure::Protocol);
+        }
+        self.state.response = ResponsePhase::Relaying { keep_alive };
+        Ok(())
+    }
+
+    /// Begins to pass an interim response on.
+    fn take_interim(&mut self, buffers: &mut ResponseBuffers, end: HeadEnd) -> Result<(), Failure> {
+        self.state.interims += 1;
+        if self.state.interims > INTERIM_MAX {
+            return Err(Failure::Protocol);
+        }
+        let out = buffers.download.begin(None);
+        // HTTP/1.0 has no interim responses (RFC 9110 §15.2).
+        if self.options.version == Version::Http11 {
+            let head = DownstreamHead {
+                response: &buffers.response,
+                buffer: buffers.from_service.filled(),
+                edits: self.options.edits,
+                body: BodyDelimiter::Length,
+                content_type: None,
+            };
+            head.write_interim(out);
+        }
+        buffers.from_service.consume(end.end);
+        // The client may send its body now, and its clock starts.
+        self.state.upload_since = self.worker.clock().about_now();
+        Ok(())
+    }
+
+    /// Begins to pass a `101` on, which is valid only where it was asked for (RFC 9110 §15.2.2).
+    fn take_upgrade(&mut self, buffers: &mut ResponseBuffers, end: HeadEnd) -> Result<(), Failure> {
+        let buffer = buffers.from_service.filled();
+        let is_framing = |kind| matches!(kind, Kind::ContentLength | Kind::TransferEncoding);
+        let mut fields = buffers.response.fields().iter();
+        if fields.any(|field| is_framing(field.kind)) {
+            return Err(Failure::Protocol);
+        }
+        let chosen = buffers.response.upgrade(buffer);
+        let (Some(asked), Some(chosen)) = (self.options.upgrade, chosen) else {
+            return Err(Failure::Protocol);
+        };
+        if !asked.eq_ignore_ascii_case(chosen) || self.state.request != RequestPhase::Sent {
+            return Err(Failure::Protocol);
+        }
+        let head = DownstreamHead {
+            response: &buffers.response,
+            buffer,
+            edits: self.options.edits,
+            body: match self.client.frames_bodies() {
+                true => BodyDelimiter::Frames,
+                false => BodyDelimiter::Length,
+            },
+            content_type: None,
+        };
+        head.write_upgrade(chosen, buffers.download.begin(None));
+        buffers.from_service.consume(end.end);
+        self.state.response = ResponsePhase::Upgraded;
+        Ok(())
+    }
+
+    /// The `content-type` that a client of gRPC-Web gets, if the response is that of a call.
+    fn web_type(&self, buffers: &ResponseBuffers) -> Option<Vec<u8>> {
+        let form = self.options.web?;
+        let mut fields = buffers.response.fields().iter();
+        let content_type = fields.find(|field| field.kind == Kind::ContentType)?;
+        let value = content_type.value.of(buffers.from_service.filled());
+        let mut translated = Vec::new();
+        form.write_client_type(value, &mut translated)
+            .then_some(translated)
+    }
+}

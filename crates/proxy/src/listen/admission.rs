@@ -1,0 +1,212 @@
+//! What a new connection speaks: who is behind it, whether it is under TLS, and which HTTP is in it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::server::Acceptor;
+use waypost_plan::listener::{Listener, ListenerTls, ProxyProtocol};
+use waypost_plan::redirect::Scheme;
+use waypost_tls::peer::ClientCertificate;
+use waypost_tls::server::ServerTls;
+
+use waypost_policy::peer::Peer;
+use waypost_transport::link::Link;
+use waypost_transport::proxy_protocol::{self, ProxyPreamble};
+use waypost_transport::socket::Socket;
+
+use crate::connection::http2::Http2;
+use crate::generation::ListenerId;
+use crate::listen::handshakes::Handshakes;
+use crate::local::Worker;
+use crate::local::slots::ConnectionSlot;
+use crate::request::client::Client;
+
+/// The longest that a client may say before it is known where it wants to go.
+pub(crate) const HELLO_BYTES_MAX: usize = 64 << 10;
+
+/// Everything that a new connection is let in by.
+pub(crate) struct Admission {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) listener_id: ListenerId,
+    /// The listener as it was opened.
+    pub(crate) listener: Rc<Listener>,
+    /// Those of the listener that are under way.
+    pub(crate) handshakes: Rc<Handshakes>,
+    pub(crate) slot: ConnectionSlot,
+}
+
+impl Admission {
+    /// Lets a connection in, and has it served until it ends.
+    ///
+    /// To find out what it speaks takes more than to serve it, and a connection only waits most of the time: the two are
+    /// tasks of their own.
+    pub(crate) fn admit(mut self, stream: TcpStream, peer: SocketAddr) {
+        let Ok(local) = stream.local_addr() else {
+            return;
+        };
+        let peer = Peer::in_clear(peer, local);
+        let snapshot = self.worker.snapshot();
+        if let Some(listener) = snapshot.listener(self.listener_id) {
+            self.listener = Rc::clone(listener);
+        }
+        let tls = snapshot.generation.server_tls(self.listener_id);
+        drop(snapshot);
+        match (self.listener.proxy_protocol, &self.listener.tls) {
+            (ProxyProtocol::Off, ListenerTls::Off) => self.serve(Socket::Tcp(stream), peer),
+            (ProxyProtocol::Off, _) => {
+                spawn_local(self.find_out(stream, peer, tls));
+            }
+            _ => {
+                spawn_local(async move {
+                    if let Some((stream, peer)) = self.read_proxy_header(stream, peer).await {
+                        self.find_out(stream, peer, tls).await;
+                    }
+                });
+            }
+        }
+    }
+
+    /// Does whatever the listener says that comes first.
+    async fn find_out(self, stream: TcpStream, peer: Peer, tls: Option<Arc<ServerTls>>) {
+        match (&self.listener.tls, tls) {
+            (ListenerTls::Off, _) => self.serve(Socket::Tcp(stream), peer),
+            (ListenerTls::Ends(_), Some(tls)) => self.serve_tls(stream, peer, tls).await,
+            (ListenerTls::Ends(_), None) => {}
+            (ListenerTls::PassesThrough, _) => Box::pin(self.pass_through(stream, peer)).await,
+        }
+    }
+
+    /// Takes the header of the PROXY protocol off the connection; `None` when it is to be closed.
+    async fn read_proxy_header(&self, mut stream: TcpStream, mut peer: Peer) -> Option<(TcpStream, Peer)> {
+        let is_required = self.listener.proxy_protocol == ProxyProtocol::Required;
+        if !self.listener.trusts(peer.ip()) {
+            return (!is_required).then_some((stream, peer));
+        }
+        let patience = self.listener.limits.header_timeout;
+        match self
+            .bounded(patience, proxy_protocol::read_header(&mut stream))
+            .await?
+            .ok()?
+        {
+            ProxyPreamble::Header(Some(client)) => peer.set_client(client),
+            ProxyPreamble::Header(None) => {}
+            ProxyPreamble::None if is_required => return None,
+            ProxyPreamble::None => {}
+        }
+        Some((stream, peer))
+    }
+
+    /// Waits for what a client has to say first; `None` when it takes too long, or others want to come in.
+    async fn bounded<T>(&self, patience: Duration, first: impl Future<Output = T>) -> Option<T> {
+        let handshake = self.handshakes.begin(self.listener.limits.handshakes);
+        tokio::select! {
+            said = timeout(patience, first) => said.ok(),
+            () = handshake.evicted() => None,
+        }
+    }
+
+    /// Passes a connection under TLS on to the service of the host that its client names.
+    async fn pass_through(self, mut stream: TcpStream, peer: Peer) {
+        let patience = self.listener.limits.handshake_timeout;
+        let hello = self.bounded(patience, read_hello(&mut stream)).await;
+        let Some(Ok((host, read))) = hello else {
+            self.worker.recorder().own().handshakes_failed.add(1);
+            return;
+        };
+        let client = Client::new(
+            self.worker,
+            Link::Socket(Socket::Tcp(stream)),
+            Rc::new(peer),
+            self.listener_id,
+            self.listener,
+        );
+        client.pass_through(host.as_deref(), &read, &self.slot).await;
+    }
+
+    /// Has the HTTP that comes be served, by a task that holds no more than a connection needs that waits.
+    fn serve(self, socket: Socket, peer: Peer) {
+        let Self {
+            worker,
+            listener_id,
+            listener,
+            slot,
+            ..
+        } = self;
+        let peer = Rc::new(peer);
+        let http2 = Http2 {
+            worker: Rc::clone(&worker),
+            peer: Rc::clone(&peer),
+            listener_id,
+            listener: Rc::clone(&listener),
+        };
+        if socket.chose_http2() {
+            spawn_local(async move { http2.serve(socket, Vec::new(), &slot).await });
+            return;
+        }
+        let mut client = Client::new(worker, Link::Socket(socket), peer, listener_id, listener);
+        spawn_local(async move {
+            if let Some((Link::Socket(socket), read)) = client.run(&slot).await {
+                Box::pin(http2.serve(socket, read, &slot)).await;
+            }
+        });
+    }
+
+    /// Makes the handshake, and has what comes behind it be served.
+    async fn serve_tls(self, stream: TcpStream, mut peer: Peer, tls: Arc<ServerTls>) {
+        let patience = self.listener.limits.handshake_timeout;
+        let shaken = self.bounded(patience, shake_hands(stream, &tls, &mut peer)).await;
+        let Some(Ok(socket)) = shaken else {
+            self.worker.recorder().own().handshakes_failed.add(1);
+            return;
+        };
+        self.serve(socket, peer);
+    }
+}
+
+/// Reads what a client says first, and the host that it names there. Nothing is answered.
+async fn read_hello(stream: &mut TcpStream) -> io::Result<(Option<String>, Vec<u8>)> {
+    let mut acceptor = Acceptor::default();
+    let mut read = Vec::new();
+    let mut piece = vec![0; 4 << 10];
+    loop {
+        let count = stream.read(&mut piece).await?;
+        if count == 0 || read.len() + count > HELLO_BYTES_MAX {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        read.extend_from_slice(&piece[..count]);
+        let mut fresh = &piece[..count];
+        while !fresh.is_empty() {
+            acceptor.read_tls(&mut fresh)?;
+            let accepted = acceptor.accept().map_err(|(error, _)| io::Error::other(error))?;
+            if let Some(accepted) = accepted {
+                let host = accepted.client_hello().server_name().map(str::to_owned);
+                return Ok((host, read));
+            }
+        }
+    }
+}
+
+/// Makes the handshake with the certificate that the client asks for, and notes what both have shown.
+async fn shake_hands(stream: TcpStream, tls: &ServerTls, peer: &mut Peer) -> io::Result<Socket> {
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let certificate = tls.choose(&hello.client_hello()).clone();
+    let stream = hello.into_stream(certificate.config).await?;
+    let (_, session) = stream.get_ref();
+    let shown = session.peer_certificates().and_then(|chain| chain.first());
+    if let Some(shown) = shown {
+        // Whoever has been verified is somebody: a match must not take them for nobody.
+        let certificate = ClientCertificate::of(shown).ok_or(io::ErrorKind::InvalidData)?;
+        peer.certificate = Some(Box::new(certificate));
+    }
+    peer.served = Some(certificate.identity);
+    peer.scheme = Scheme::Https;
+    Ok(Socket::tls(stream))
+}

@@ -1,0 +1,146 @@
+//! The log line and the counters of one request: it is logged and counted once, however it ends.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use waypost_policy::failure::Failure;
+
+use crate::local::Worker;
+use crate::local::buffers::RequestBuffers;
+use crate::local::meter::Meter;
+use crate::local::snapshot::Snapshot;
+use crate::observe::access_log::{Ending, Record};
+
+/// Bytes of each word of a refused request's first line that are logged.
+const LOGGED_WORD_BYTES_MAX: usize = 1024;
+
+/// The log line and the counters of the current request.
+#[derive(Default)]
+pub(crate) struct Observation {
+    /// The log line; `None` if there is no request, or no log.
+    record: Option<Record>,
+    /// The measurement; taken when the request is counted.
+    meter: Option<Meter>,
+}
+
+impl Observation {
+    /// Begins with a request that comes now.
+    pub(crate) fn begin(&mut self, client: IpAddr, snapshot: &Rc<Snapshot>, worker: &Worker) {
+        if snapshot.logs {
+            self.record = Some(Record::new(client, snapshot.generation.number()));
+        }
+        self.meter = Some(Meter::start(Rc::clone(snapshot), worker.clock()));
+    }
+
+    /// Forgets the request: none has come.
+    pub(crate) fn discard(&mut self) {
+        self.record = None;
+        self.meter = None;
+    }
+
+    /// The log line, if there is one.
+    pub(crate) fn record(&mut self) -> Option<&mut Record> {
+        self.record.as_mut()
+    }
+
+    /// The measurement, for whatever counts the request.
+    pub(crate) fn meter(&mut self) -> &mut Option<Meter> {
+        &mut self.meter
+    }
+
+    /// Notes the request: host and path in their normal form, or as sent if they have none.
+    pub(crate) fn note_request(&mut self, buffers: &RequestBuffers) {
+        if let Some(record) = &mut self.record {
+            let buffer = buffers.from_client.filled();
+            record.client = buffers.normalized.client_ip();
+            record.method = buffers.head.method(buffer).to_vec();
+            record.host = buffers.normalized.host().unwrap_or_default().to_vec();
+            record.path = buffers.normalized.path().to_vec();
+            record.query = buffers.head.query(buffer).map(<[u8]>::to_vec);
+        }
+    }
+
+    /// Notes as much of a refused request's first line as can be told apart.
+    pub(crate) fn note_first_line(&mut self, buffers: &RequestBuffers) {
+        if let Some(record) = &mut self.record {
+            let bytes = buffers.from_client.filled();
+            let bytes = bytes.get(buffers.scan.start()..).unwrap_or_default();
+            let mut lines = bytes.split(|byte| matches!(byte, b'\r' | b'\n'));
+            let mut words = lines.next().unwrap_or_default().split(|&byte| byte == b' ');
+            let short =
+                |word: Option<&[u8]>| word.map(|word| word[..word.len().min(LOGGED_WORD_BYTES_MAX)].to_vec());
+            record.method = short(words.next()).unwrap_or_default();
+            record.path = short(words.next()).unwrap_or_default();
+        }
+    }
+
+    /// Notes the position of the route.
+    pub(crate) fn set_route(&mut self, position: usize) {
+        if let Some(meter) = &mut self.meter {
+            meter.set_route(position);
+        }
+    }
+
+    /// Notes the name of the route.
+    pub(crate) fn set_route_name(&mut self, name: &Arc<str>) {
+        if let Some(record) = &mut self.record {
+            record.route = Some(Arc::clone(name));
+        }
+    }
+
+    /// Notes the arm, and its service.
+    pub(crate) fn set_arm(&mut self, arm: usize, service: &Arc<str>) {
+        if let Some(meter) = &mut self.meter {
+            meter.set_arm(arm);
+        }
+        if let Some(record) = &mut self.record {
+            record.service = Some(Arc::clone(service));
+        }
+    }
+
+    /// Notes attempts at the service that failed, and whether one succeeded after them.
+    pub(crate) fn note_attempts(&mut self, worker: &Worker, failed: u32, succeeded: bool) {
+        // The first attempt is no retry.
+        let retries = if succeeded {
+            failed
+        } else {
+            failed.saturating_sub(1)
+        };
+        if retries > 0
+            && let Some(meter) = &self.meter
+        {
+            meter.count_retries(worker, retries);
+        }
+        if let Some(record) = &mut self.record {
+            record.retries += failed;
+        }
+    }
+
+    /// Notes how the request ended.
+    pub(crate) fn end(&mut self, ending: Ending) {
+        if let Some(record) = &mut self.record {
+            record.ending = Some(ending);
+        }
+    }
+
+    /// Notes a failure: for the log line, and among the gateway's own responses.
+    pub(crate) fn fail(&mut self, worker: &Worker, failure: Failure) {
+        self.end(Ending::Failed(failure));
+        worker.recorder().count_failure(failure);
+    }
+
+    /// Counts the request, unless it is counted already. Status 0 is no response.
+    pub(crate) fn count(&mut self, worker: &Worker, status: u16) {
+        if let Some(meter) = self.meter.take() {
+            meter.count(worker, status, None);
+        }
+    }
+
+    /// Writes the log line.
+    pub(crate) fn log(&mut self, worker: &Worker) {
+        if let Some(record) = self.record.take() {
+            worker.log(&record);
+        }
+    }
+}

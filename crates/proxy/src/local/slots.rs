@@ -1,0 +1,97 @@
+//! The connections of a worker: how many there are, and how to wake them all.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
+
+use tokio::sync::Notify;
+
+/// A place for each connection.
+#[derive(Default)]
+pub(crate) struct Slots {
+    inner: Rc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    wakers: RefCell<Vec<Option<Waker>>>,
+    free: RefCell<Vec<usize>>,
+    taken: Cell<usize>,
+    emptied: Notify,
+}
+
+/// The place of one connection, given back when it ends, however it ends.
+pub(crate) struct ConnectionSlot {
+    inner: Rc<Inner>,
+    index: usize,
+    /// What else counts this connection.
+    counters: [Arc<AtomicUsize>; 2],
+}
+
+impl Slots {
+    /// A place for a new connection, which `counters` count as well.
+    pub(crate) fn take(&self, counters: [Arc<AtomicUsize>; 2]) -> ConnectionSlot {
+        let mut wakers = self.inner.wakers.borrow_mut();
+        let index = self.inner.free.borrow_mut().pop().unwrap_or_else(|| {
+            wakers.push(None);
+            wakers.len() - 1
+        });
+        self.inner.taken.set(self.inner.taken.get() + 1);
+        for counter in &counters {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        ConnectionSlot {
+            inner: Rc::clone(&self.inner),
+            index,
+            counters,
+        }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.taken.get()
+    }
+
+    /// Has every connection look at the state of the world.
+    pub(crate) fn wake_all(&self) {
+        let wakers: Vec<Waker> = self.inner.wakers.borrow().iter().flatten().cloned().collect();
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    /// Returns once there is no connection.
+    pub(crate) async fn emptied(&self) {
+        while self.len() > 0 {
+            self.inner.emptied.notified().await;
+        }
+    }
+}
+
+impl ConnectionSlot {
+    /// Leaves the task's waker for [`Slots::wake_all`]. It stays the same for the life of the task.
+    pub(crate) async fn register(&self) {
+        poll_fn(|cx| {
+            self.inner.wakers.borrow_mut()[self.index] = Some(cx.waker().clone());
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        self.inner.wakers.borrow_mut()[self.index] = None;
+        self.inner.free.borrow_mut().push(self.index);
+        self.inner.taken.set(self.inner.taken.get() - 1);
+        for counter in &self.counters {
+            counter.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.inner.taken.get() == 0 {
+            self.inner.emptied.notify_one();
+        }
+    }
+}

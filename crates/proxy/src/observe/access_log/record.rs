@@ -1,0 +1,270 @@
+//! One line of the access log.
+
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use waypost_policy::failure::{Blame, Cause, Failure};
+use waypost_wire::write;
+
+/// What is known of a request; its fields are the keys of the line.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) time: Timestamp,
+    pub(crate) started: Instant,
+    pub(crate) client: IpAddr,
+    pub(crate) method: Vec<u8>,
+    pub(crate) host: Vec<u8>,
+    pub(crate) path: Vec<u8>,
+    pub(crate) query: Option<Vec<u8>>,
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) service: Option<Arc<str>>,
+    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) status: u16,
+    pub(crate) bytes: u64,
+    /// When the service got the request first.
+    pub(crate) sent: Option<Instant>,
+    /// The service's part of the time.
+    pub(crate) upstream: Option<Duration>,
+    pub(crate) retries: u32,
+    pub(crate) revision: u64,
+    /// How the request ended; `None` while it goes on.
+    pub(crate) ending: Option<Ending>,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The response was complete; by whom it was made.
+    Complete(Blame),
+    /// The gateway responded with an error.
+    Failed(Failure),
+    /// The response was cut.
+    Cut(Cause),
+}
+
+impl Ending {
+    /// The values of `ended_by` and `reason`. A request that did not end was cut by the gateway, as at the end of a drain.
+    fn words(ending: Option<Self>) -> (&'static str, &'static str) {
+        match ending {
+            Some(Self::Complete(by)) => (by.as_str(), "complete"),
+            Some(Self::Failed(failure)) => (failure.blame().as_str(), failure.proxy_error()),
+            Some(Self::Cut(cause)) => (cause.blame().as_str(), cause.reason()),
+            None => (Blame::Gateway.as_str(), "cut"),
+        }
+    }
+}
+
+/// Writes lines, one after the other, in memory that it keeps.
+///
+/// A request whose line is written field by field by a library of JSON costs a third more. Keys and what stands between
+/// them are always the same here, and most values need no escape.
+#[derive(Debug, Default)]
+pub(crate) struct LineWriter {
+    line: Vec<u8>,
+    /// The last second that was written, as text.
+    second: i64,
+    date: String,
+}
+
+impl Record {
+    /// A record of a request of which nothing is known yet.
+    pub(crate) fn new(client: IpAddr, revision: u64) -> Self {
+        Self {
+            time: Timestamp::now(),
+            started: Instant::now(),
+            client,
+            method: Vec::new(),
+            host: Vec::new(),
+            path: Vec::new(),
+            query: None,
+            route: None,
+            service: None,
+            endpoint: None,
+            status: 0,
+            bytes: 0,
+            sent: None,
+            upstream: None,
+            retries: 0,
+            revision,
+            ending: None,
+        }
+    }
+
+    /// Notes that the service gets the request now, unless it did before.
+    pub(crate) fn sent_now(&mut self) {
+        self.sent = self.sent.or_else(|| Some(Instant::now()));
+    }
+
+    /// Notes that the service has finished its response now.
+    pub(crate) fn received_now(&mut self) {
+        self.upstream = self.sent.map(|sent| sent.elapsed());
+    }
+}
+
+impl LineWriter {
+    /// The line of a record, newline included. Control bytes are escaped, as JSON asks.
+    pub(crate) fn write(&mut self, record: &Record) -> &[u8] {
+        self.note_second(record.time);
+        let out = &mut self.line;
+        out.clear();
+        out.extend_from_slice(b"{\"time\":\"");
+        out.extend_from_slice(self.date.as_bytes());
+        out.push(b'.');
+        thousandths(out, u64::from(record.time.subsec_millisecond().unsigned_abs()));
+        out.extend_from_slice(b"Z\",\"client\":\"");
+        ip(out, record.client);
+        out.extend_from_slice(b"\",\"method\":");
+        string(out, &record.method);
+        out.extend_from_slice(b",\"host\":");
+        string(out, &record.host);
+        out.extend_from_slice(b",\"path\":");
+        string(out, &record.path);
+        out.extend_from_slice(b",\"query\":");
+        or_null(out, record.query.as_deref(), string);
+        out.extend_from_slice(b",\"route\":");
+        or_null(out, record.route.as_deref().map(str::as_bytes), string);
+        out.extend_from_slice(b",\"service\":");
+        or_null(out, record.service.as_deref().map(str::as_bytes), string);
+        out.extend_from_slice(b",\"endpoint\":");
+        or_null(out, record.endpoint, address);
+        out.extend_from_slice(b",\"status\":");
+        write::decimal(out, record.status.into());
+        out.extend_from_slice(b",\"bytes\":");
+        write::decimal(out, record.bytes);
+        out.extend_from_slice(b",\"duration_ms\":");
+        milliseconds(out, record.started.elapsed());
+        out.extend_from_slice(b",\"upstream_ms\":");
+        or_null(out, record.upstream, milliseconds);
+        out.extend_from_slice(b",\"retries\":");
+        write::decimal(out, record.retries.into());
+        out.extend_from_slice(b",\"revision\":");
+        write::decimal(out, record.revision);
+        let (ended_by, reason) = Ending::words(record.ending);
+        out.extend_from_slice(b",\"ended_by\":");
+        string(out, ended_by.as_bytes());
+        out.extend_from_slice(b",\"reason\":");
+        string(out, reason.as_bytes());
+        out.extend_from_slice(b"}\n");
+        out
+    }
+
+    /// Has `date` be the text of a time's second.
+    fn note_second(&mut self, time: Timestamp) {
+        if self.second != time.as_second() || self.date.is_empty() {
+            self.second = time.as_second();
+            self.date = format!("{time:.0}").trim_end_matches('Z').to_owned();
+        }
+    }
+}
+
+fn or_null<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
+    match value {
+        Some(value) => write(out, value),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// A string of JSON; what is no UTF-8 is replaced.
+fn string(out: &mut Vec<u8>, text: &[u8]) {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if text.iter().all(is_plain) {
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
+    } else {
+        // Writing to a Vec cannot fail.
+        let _ = serde_json::to_writer(out, &String::from_utf8_lossy(text));
+    }
+}
+
+fn address(out: &mut Vec<u8>, address: SocketAddr) {
+    let (open, close): (&[u8], &[u8]) = match address {
+        SocketAddr::V4(_) => (b"\"", b":"),
+        SocketAddr::V6(_) => (b"\"[", b"]:"),
+    };
+    out.extend_from_slice(open);
+    ip(out, address.ip());
+    out.extend_from_slice(close);
+    write::decimal(out, address.port().into());
+    out.push(b'"');
+}
+
+fn ip(out: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            write::decimal(out, a.into());
+            for octet in [b, c, d] {
+                out.push(b'.');
+                write::decimal(out, octet.into());
+            }
+        }
+        IpAddr::V6(ip) => {
+            let _ = write!(out, "{ip}");
+        }
+    }
+}
+
+/// Milliseconds, to the microsecond.
+fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
+    let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    write::decimal(out, us / 1000);
+    out.push(b'.');
+    thousandths(out, us % 1000);
+}
+
+/// Three digits; `number` < 1000.
+fn thousandths(out: &mut Vec<u8>, number: u64) {
+    let digit = |of: u64| b'0' + (number / of % 10) as u8;
+    out.extend_from_slice(&[digit(100), digit(10), digit(1)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(record: &Record) -> serde_json::Value {
+        let mut writer = LineWriter::default();
+        let line = writer.write(record);
+        assert_eq!(memchr::memchr_iter(b'\n', line).count(), 1);
+        serde_json::from_slice(line).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_one_line_whatever_is_in_it() {
+        let mut record = Record::new(IpAddr::from([127, 0, 0, 1]), 3);
+        record.path = b"/a\"\n\x01\xff\\".to_vec();
+        let value = value(&record);
+        assert_eq!(value["path"], "/a\"\n\u{1}\u{fffd}\\");
+        assert_eq!(value["revision"], 3);
+        for key in ["query", "route", "service", "endpoint", "upstream_ms"] {
+            assert_eq!(value[key], serde_json::Value::Null, "{key}");
+        }
+    }
+
+    #[test]
+    fn times_and_addresses_read_as_they_are_written_everywhere() {
+        let mut record = Record::new("2001:db8::1".parse().unwrap(), 3);
+        record.time = "2026-11-28T05:21:41.007999Z".parse().unwrap();
+        record.endpoint = Some("[2001:db8::2]:8080".parse().unwrap());
+        record.upstream = Some(Duration::from_micros(12_034));
+        let six = value(&record);
+        assert_eq!(six["time"], "2026-11-28T05:21:41.007Z");
+        assert_eq!(
+            (&six["client"], &six["endpoint"]),
+            (&"2001:db8::1".into(), &"[2001:db8::2]:8080".into())
+        );
+        assert_eq!(six["upstream_ms"], 12.034);
+        record.client = [10, 0, 200, 1].into();
+        record.endpoint = Some("192.0.2.10:80".parse().unwrap());
+        let four = value(&record);
+        assert_eq!(
+            (&four["client"], &four["endpoint"]),
+            (&"10.0.200.1".into(), &"192.0.2.10:80".into())
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! Durations, counted in buckets that grow with them.
+//!
+//! A decade (1 ms to 10 ms, say) has 32 buckets: ten up to its double, twelve up to its fivefold, ten for the rest.
+//! So no bucket is wider than an eighth of its lower bound, and every bound that people write (1, 2.5, 5, 10) is the
+//! bound of a bucket: cumulative counts are exact there. A decade takes memory once something falls into it, but for
+//! the first that does, which lies beside what else a request counts in.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use waypost_upstream::counters::Counter;
+
+/// Buckets of a decade.
+const DECADE: usize = 32;
+/// Decades from 1 µs on; the last one ends at 10,000 s and takes what is longer too.
+const DECADES: usize = 10;
+/// Buckets in all.
+pub const BUCKETS: usize = DECADE * DECADES;
+
+/// The upper bounds of cumulative buckets as they are shown, in microseconds.
+pub const SHOWN_BOUNDS_US: [u64; 16] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000,
+];
+
+/// Two histograms of the same requests, that one thread writes and any may read.
+///
+/// What a request took in all and its service's part of it mostly fall into the same bucket, or close to it. Their counts
+/// lie side by side, as of a route in many nothing is in a core's cache.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(crate) struct Histograms {
+    sums_us: [Counter; 2],
+    /// The decade of the first duration, which most of the others are expected to fall into.
+    home: OnceLock<Home>,
+    others: [OnceLock<Box<Cells>>; DECADES],
+}
+
+/// The counts of a decade.
+type Cells = [[AtomicU64; 2]; DECADE];
+
+#[derive(Debug)]
+#[repr(C)]
+struct Home {
+    decade: usize,
+    cells: Cells,
+}
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What requests took in all.
+    Whole,
+    /// What their services took.
+    Service,
+}
+
+/// What a histogram held when it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Durations {
+    /// Buckets with their counts, in order; empty ones are left out.
+    buckets: Vec<(u16, u64)>,
+    /// The sum of all durations, in microseconds.
+    pub sum_us: u64,
+}
+
+impl Histograms {
+    /// Counts a duration. Only the thread that the histograms belong to may.
+    pub(crate) fn record(&self, part: Part, duration: Duration) {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = bucket_of(us);
+        let (decade, at) = (bucket / DECADE, bucket % DECADE);
+        let home = self.home.get_or_init(|| Home {
+            decade,
+            cells: Cells::default(),
+        });
+        let cells = if home.decade == decade {
+            &home.cells
+        } else {
+            &**self.others[decade].get_or_init(Box::default)
+        };
+        let cell = &cells[at][part as usize];
+        cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.sums_us[part as usize].add(us);
+    }
+
+    /// Whether nothing has been counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.home.get().is_none()
+    }
+
+    pub(crate) fn read(&self, part: Part) -> Durations {
+        let mut buckets = Vec::new();
+        let home = self.home.get();
+        for (index, other) in self.others.iter().enumerate() {
+            let cells = match home {
+                Some(home) if home.decade == index => Some(&home.cells),
+                _ => other.get().map(|cells| &**cells),
+            };
+            for (at, cell) in cells.iter().flat_map(|cells| cells.iter().enumerate()) {
+                let count = cell[part as usize].load(Ordering::Relaxed);
+                if count > 0 {
+                    buckets.push(((index * DECADE + at) as u16, count));
+                }
+            }
+        }
+        Durations {
+            buckets,
+            sum_us: self.sums_us[part as usize].read(),
+        }
+    }
+}
+
+/// The bucket that `us` microseconds fall into: lower bound <= us < upper bound.
+fn bucket_of(us: u64) -> usize {
+    let mut decade = 0;
+    let mut unit = 1;
+    while us >= unit * 10 {
+        if decade == DECADES - 1 {
+            return BUCKETS - 1;
+        }
+        decade += 1;
+        unit *= 10;
+    }
+    // In twentieths of the decade's lower bound: 20 <= position < 200, but for 0 µs.
+    let position = (us * 20 / unit).max(20) as usize;
+    let at = match position {
+        ..40 => (position - 20) / 2,
+        40..100 => 10 + (position - 40) / 5,
+        _ => 22 + (position - 100) / 10,
+    };
+    decade * DECADE + at
+}
+
+/// The bounds of a bucket in twentieths of a microsecond, which are whole numbers.
+fn bounds(bucket: usize) -> (u64, u64) {
+    let lower = |at: usize| match at {
+        ..10 => 20 + 2 * at,
+        10..22 => 40 + 5 * (at - 10),
+        _ => 100 + 10 * (at - 22),
+    } as u64;
+    let unit = 10u64.pow((bucket / DECADE) as u32);
+    let at = bucket % DECADE;
+    (lower(at) * unit, lower(at + 1) * unit)
+}
+
+impl Durations {
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|(_, count)| count).sum()
+    }
+
+    /// How many are shorter than `bound_us` microseconds; exact for bounds of buckets, such as
+    /// [`SHOWN_BOUNDS_US`].
+    pub fn count_below(&self, bound_us: u64) -> u64 {
+        let below = |bucket: u16| bounds(usize::from(bucket)).1 <= bound_us.saturating_mul(20);
+        self.buckets
+            .iter()
+            .take_while(|(bucket, _)| below(*bucket))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// The duration that the share `q` of all does not exceed, in milliseconds: the middle of the bucket in which
+    /// it lies. `None` when there is none.
+    pub fn quantile_ms(&self, q: f64) -> Option<f64> {
+        let count = self.count();
+        let rank = ((count as f64 * q).ceil() as u64).clamp(1, count.max(1));
+        let mut seen = 0;
+        for (bucket, count) in &self.buckets {
+            seen += count;
+            if seen >= rank {
+                let (lower, upper) = bounds(usize::from(*bucket));
+                return Some((lower + upper) as f64 / 40_000.0);
+            }
+        }
+        None
+    }
+
+    /// Adds what another histogram holds.
+    pub fn add(&mut self, other: &Self) {
+        self.sum_us += other.sum_us;
+        self.combine(other, |own, more| own + more);
+    }
+
+    /// What has come since `earlier`, an older reading of the same histogram.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut now = self.clone();
+        now.sum_us = self.sum_us.saturating_sub(earlier.sum_us);
+        now.combine(earlier, u64::saturating_sub);
+        now.buckets.retain(|(_, count)| *count > 0);
+        now
+    }
+
+    /// Merges two ordered lists of buckets.
+    fn combine(&mut self, other: &Self, counts: impl Fn(u64, u64) -> u64) {
+        for (bucket, count) in &other.buckets {
+            match self.buckets.binary_search_by_key(bucket, |(bucket, _)| *bucket) {
+                Ok(at) => self.buckets[at].1 = counts(self.buckets[at].1, *count),
+                Err(at) => self.buckets.insert(at, (*bucket, counts(0, *count))),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(durations_us: &[u64]) -> Durations {
+        let histograms = Histograms::default();
+        for us in durations_us {
+            histograms.record(Part::Whole, Duration::from_micros(*us));
+        }
+        assert_eq!(histograms.read(Part::Service).count(), 0);
+        histograms.read(Part::Whole)
+    }
+
+    #[test]
+    fn every_duration_lies_within_its_bucket_and_buckets_are_narrow() {
+        for us in (1..2000).chain((0..200).map(|step| 2_000 + step * 49_999_937)) {
+            let bucket = bucket_of(us);
+            let (lower, upper) = bounds(bucket);
+            if bucket + 1 < BUCKETS {
+                assert!(lower <= us * 20 && us * 20 < upper, "{us} in {bucket}");
+                assert!((upper - lower) * 8 <= lower, "{us}: {lower} to {upper}");
+            }
+        }
+        assert_eq!(bucket_of(0), 0);
+        assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn buckets_touch_each_other() {
+        for bucket in 1..BUCKETS {
+            assert_eq!(bounds(bucket - 1).1, bounds(bucket).0, "{bucket}");
+        }
+    }
+
+    #[test]
+    fn counts_below_a_shown_bound_are_exact() {
+        for bound in SHOWN_BOUNDS_US {
+            let durations = of(&[bound - 1, bound, bound + 1, 50]);
+            assert_eq!(durations.count_below(bound), 2, "{bound}");
+        }
+        assert_eq!(of(&[1, 2, 3]).sum_us, 6);
+    }
+
+    #[test]
+    fn quantiles_come_from_the_right_bucket() {
+        let durations = of(&(1..=1000).map(|ms| ms * 1000).collect::<Vec<u64>>());
+        for (q, expected) in [(0.5, 500.0), (0.9, 900.0), (0.99, 990.0)] {
+            let found = durations.quantile_ms(q).unwrap();
+            assert!((found / expected - 1.0_f64).abs() < 0.0626, "{q}: {found}");
+        }
+        assert_eq!(Durations::default().quantile_ms(0.5), None);
+    }
+
+    #[test]
+    fn a_window_is_the_difference_of_two_readings() {
+        let (early, late) = (of(&[100, 5000]), of(&[100, 100, 5000, 70_000]));
+        let window = late.since(&early);
+        assert_eq!((window.count(), window.sum_us), (2, 70_100));
+        let mut both = early;
+        both.add(&window);
+        assert_eq!(both, late);
+    }
+}

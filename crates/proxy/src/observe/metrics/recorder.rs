@@ -1,0 +1,364 @@
+//! A worker's end of the metrics: finding the cells of a request, and counting in them.
+
+use std::cell::{OnceCell, RefCell};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use waypost_plan::route::Action;
+use waypost_plan::service::ServiceId;
+
+use crate::generation::Generation;
+use crate::observe::metrics::histogram::Part;
+use crate::observe::metrics::{Gone, Mirrored, NewCounters, RouteAndService, RouteCounters, WorkerCounters};
+use waypost_policy::failure::{Failure, REASONS};
+use waypost_upstream::counters::ServiceCounters;
+
+/// What a worker counts by.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    announce: Sender<NewCounters>,
+    gone: Receiver<Gone>,
+    own: Arc<WorkerCounters>,
+    requests: RefCell<HashMap<RouteAndService, Arc<RouteCounters>>>,
+    services: RefCell<HashMap<Arc<str>, Arc<ServiceCounters>>>,
+    none: Arc<str>,
+    /// The cells of requests without a route, which never retire.
+    without_route: OnceCell<Arc<RouteCounters>>,
+}
+
+/// The meters of all routes of a generation, by position.
+///
+/// A request of one route in many finds little of what it needs in a core's cache, so the way to its cells is short.
+#[derive(Debug, Default)]
+pub(crate) struct RouteMeters(Box<[OnceCell<Chunk>]>);
+
+/// The meters of neighbouring routes, which take memory together, once those of one are needed.
+type Chunk = Box<[RouteMeter; CHUNK]>;
+
+/// How many cells are forgotten before requests have their turn again.
+const FORGOTTEN_AT_ONCE: usize = 256;
+
+/// How many routes are in a chunk.
+const CHUNK: usize = 64;
+
+/// The cells of one route, each found when it is needed first. It lasts as long as its generation.
+#[derive(Debug, Default)]
+pub(crate) struct RouteMeter {
+    /// Those of the first arm, which is the only one of nearly every route.
+    first_arm: OnceCell<Arc<RouteCounters>>,
+    /// Parallel to the further arms; then the mirror's, then those of requests that no arm was picked for.
+    others: OnceCell<Box<[OnceCell<Arc<RouteCounters>>]>>,
+}
+
+/// Which of a route's cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// An arm, by position.
+    Arm(usize),
+    /// The mirror.
+    Mirror,
+    /// No service.
+    Gateway,
+}
+
+impl Recorder {
+    pub(super) fn new(announce: Sender<NewCounters>, gone: Receiver<Gone>) -> Self {
+        Self {
+            announce,
+            gone,
+            own: Arc::default(),
+            requests: RefCell::default(),
+            services: RefCell::default(),
+            none: "".into(),
+            without_route: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn worker_counters(&self) -> Arc<WorkerCounters> {
+        Arc::clone(&self.own)
+    }
+
+    /// What the worker counts as a whole.
+    pub(crate) fn own(&self) -> &WorkerCounters {
+        &self.own
+    }
+
+    /// Counts an error that the gateway answers with.
+    pub(crate) fn count_failure(&self, failure: Failure) {
+        let reason = failure.reason();
+        let at = REASONS.iter().position(|known| *known == reason);
+        debug_assert!(
+            at.is_some(),
+            "`{reason}` is missing among the reasons, so it would not be counted"
+        );
+        if let Some(at) = at {
+            self.own.failures[at].add(1);
+        }
+    }
+
+    /// The cells of the connections to a service.
+    pub(crate) fn service(&self, name: &Arc<str>) -> Arc<ServiceCounters> {
+        let mut services = self.services.borrow_mut();
+        if let Some(counters) = services.get(name)
+            && !counters.retired.load(Ordering::Relaxed)
+        {
+            return Arc::clone(counters);
+        }
+        let counters = Arc::new(ServiceCounters {
+            service: Arc::clone(name),
+            ..ServiceCounters::default()
+        });
+        // Nobody listens only when the gateway is gone.
+        let _ = self.announce.send(NewCounters::Service(Arc::clone(&counters)));
+        services.insert(Arc::clone(name), Arc::clone(&counters));
+        counters
+    }
+
+    /// The cells of requests without a route.
+    pub(crate) fn without_route(&self) -> &Arc<RouteCounters> {
+        self.without_route
+            .get_or_init(|| self.request(&self.none, &self.none, u64::MAX))
+    }
+
+    /// Forgets some of the cells of routes and services that are gone; whether there may be more.
+    ///
+    /// Others may have come in their place: a route that returns is counted anew.
+    pub(crate) fn forget_retired(&self) -> bool {
+        let mut requests = self.requests.borrow_mut();
+        let mut services = self.services.borrow_mut();
+        let mut forgotten = 0;
+        for gone in self.gone.try_iter().take(FORGOTTEN_AT_ONCE) {
+            match gone {
+                Gone::Request(key) => {
+                    if let Entry::Occupied(known) = requests.entry(key)
+                        && known.get().retired.load(Ordering::Relaxed)
+                    {
+                        known.remove();
+                    }
+                }
+                Gone::Service(name) => {
+                    if let Entry::Occupied(known) = services.entry(name)
+                        && known.get().retired.load(Ordering::Relaxed)
+                    {
+                        known.remove();
+                    }
+                }
+            }
+            forgotten += 1;
+        }
+        forgotten == FORGOTTEN_AT_ONCE
+    }
+
+    /// The cells of a route and service, for a request that holds the generation with this serial.
+    fn request(&self, route: &Arc<str>, service: &Arc<str>, serial: u64) -> Arc<RouteCounters> {
+        let mut requests = self.requests.borrow_mut();
+        let key = (Arc::clone(route), Arc::clone(service));
+        if let Some(counters) = requests.get(&key)
+            && !counters.retired.load(Ordering::Relaxed)
+        {
+            return Arc::clone(counters);
+        }
+        let counters = Arc::new(RouteCounters {
+            route: Arc::clone(route),
+            service: Arc::clone(service),
+            ..RouteCounters::default()
+        });
+        let _ = self
+            .announce
+            .send(NewCounters::Request(Arc::clone(&counters), serial));
+        requests.insert(key, Arc::clone(&counters));
+        counters
+    }
+}
+
+impl RouteMeters {
+    /// For so many routes.
+    pub(crate) fn new(routes: usize) -> Self {
+        Self((0..routes.div_ceil(CHUNK)).map(|_| OnceCell::new()).collect())
+    }
+
+    /// Those of the route at `position`.
+    pub(crate) fn of(&self, position: usize) -> &RouteMeter {
+        let chunk =
+            self.0[position / CHUNK].get_or_init(|| Box::new(std::array::from_fn(|_| RouteMeter::default())));
+        &chunk[position % CHUNK]
+    }
+}
+
+impl RouteMeter {
+    /// Looks at the cells of the first arm, so that they are at hand when the request is counted.
+    ///
+    /// Of one route in many they are far away in memory, as the route itself is: a core waits once for what it has asked
+    /// for together.
+    pub(crate) fn look_ahead(&self) {
+        if let Some(counters) = self.first_arm.get() {
+            black_box((counters.statuses.is_empty(), counters.durations.is_empty()));
+        }
+    }
+
+    /// The cells of a side of the route at `position` in `generation`.
+    pub(crate) fn side(
+        &self,
+        recorder: &Recorder,
+        generation: &Generation,
+        position: usize,
+        side: Side,
+    ) -> &Arc<RouteCounters> {
+        let cell = match side {
+            Side::Arm(0) => &self.first_arm,
+            _ => self.other(generation, position, side),
+        };
+        cell.get_or_init(|| {
+            let plan = generation.plan();
+            let route = &plan.routes()[position];
+            let service = |id: ServiceId| &plan.service(id).name;
+            let service = match (&route.action, side) {
+                (Action::Forward(forward), Side::Arm(arm)) => service(forward.arms[arm]),
+                (Action::Forward(forward), Side::Mirror) => forward
+                    .policies
+                    .mirror
+                    .as_ref()
+                    .map_or(&recorder.none, |mirror| service(mirror.to)),
+                _ => &recorder.none,
+            };
+            recorder.request(&route.matching.name, service, generation.serial())
+        })
+    }
+
+    /// The place of the cells of a side that is not the first arm.
+    fn other(&self, generation: &Generation, position: usize, side: Side) -> &OnceCell<Arc<RouteCounters>> {
+        let others = self.others.get_or_init(|| {
+            let arms = match &generation.plan().routes()[position].action {
+                Action::Forward(forward) => forward.arms.len(),
+                Action::Redirect(_) | Action::Respond(_) => 0,
+            };
+            (0..arms.max(1) + 1).map(|_| OnceCell::new()).collect()
+        });
+        let last = others.len() - 1;
+        let at = match side {
+            Side::Arm(arm) => arm - 1,
+            Side::Mirror => last - 1,
+            Side::Gateway => last,
+        };
+        &others[at]
+    }
+}
+
+impl RouteCounters {
+    /// Counts an answer, before its last byte leaves. `upstream` is the service's part of the time.
+    pub(crate) fn count(&self, status: u16, duration: Duration, upstream: Option<Duration>) {
+        self.statuses.add(status);
+        self.durations.record(Part::Whole, duration);
+        if let Some(upstream) = upstream {
+            self.durations.record(Part::Service, upstream);
+        }
+    }
+
+    pub(crate) fn count_retries(&self, times: u32) {
+        self.retries.add(u64::from(times));
+    }
+
+    pub(crate) fn count_mirrored(&self, outcome: Mirrored) {
+        self.mirrored[outcome as usize].add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::metrics::Metrics;
+    use crate::observe::metrics::ending::Ending;
+    use crate::observe::metrics::testing::plan;
+
+    #[test]
+    fn each_side_of_a_route_has_cells_of_its_own() {
+        use Side::{Arm, Gateway, Mirror};
+        let check = |leads_to: &[&str], expected: &[(Side, &str)]| {
+            let generation = Generation::compile(plan(&[("r", leads_to)])).unwrap();
+            let (_, recorders) = Metrics::new(1);
+            let meters = RouteMeters::new(1);
+            for (side, service) in expected {
+                let counters = meters.of(0).side(&recorders[0], &generation, 0, *side);
+                assert_eq!(&*counters.service, *service, "{side:?} of {leads_to:?}");
+            }
+        };
+        let all = [
+            (Arm(0), "a"),
+            (Arm(1), "b"),
+            (Arm(2), "c"),
+            (Mirror, "d"),
+            (Gateway, ""),
+        ];
+        check(&["a", "b", "c", "~d"], &all);
+        check(&["a", "~d"], &[(Arm(0), "a"), (Mirror, "d"), (Gateway, "")]);
+        check(&["a"], &[(Arm(0), "a"), (Mirror, ""), (Gateway, "")]);
+        check(&[], &[(Gateway, "")]);
+    }
+
+    #[test]
+    fn what_all_workers_count_is_summed() {
+        let (metrics, recorders) = Metrics::new(2);
+        let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());
+        for (recorder, times) in recorders.iter().zip([1, 2]) {
+            for _ in 0..times {
+                let ms = Duration::from_millis(3);
+                recorder.request(&route, &service, 0).count(200, ms, Some(ms));
+            }
+            recorder
+                .request(&route, &service, 0)
+                .count(502, Duration::ZERO, None);
+            recorder.service(&service).opened.add(5);
+            recorder.count_failure(Failure::NoRoute);
+        }
+        let reading = metrics.read();
+        let [requests] = &reading.requests[..] else {
+            panic!("{reading:?}")
+        };
+        assert_eq!((&*requests.route, &*requests.service), ("r", "s"));
+        assert_eq!(requests.statuses, [(200, 3), (502, 2)]);
+        assert_eq!((requests.duration.count(), requests.upstream.count()), (5, 3));
+        assert_eq!(reading.services[0].opened, 10);
+        assert_eq!(reading.failures, [("no_route", 2)]);
+    }
+
+    #[test]
+    fn the_series_of_a_route_that_is_gone_go_and_start_anew_when_it_returns() {
+        let (metrics, recorders) = Metrics::new(1);
+        let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());
+        let count = || {
+            metrics
+                .read()
+                .requests
+                .iter()
+                .map(|requests| requests.count())
+                .sum::<u64>()
+        };
+        let ask = |serial| {
+            let counters = recorders[0].request(&route, &service, serial);
+            counters.count(200, Duration::ZERO, None);
+        };
+        let first = Generation::compile(plan(&[])).unwrap();
+        let second = Generation::compile(plan(&[])).unwrap().following(&first);
+        let third = Generation::compile(plan(&[])).unwrap().following(&second);
+        ask(first.serial());
+        recorders[0].without_route().count(404, Duration::ZERO, None);
+        assert_eq!(count(), 2);
+        let ending = Ending {
+            series: vec![(Arc::clone(&route), Arc::clone(&service))],
+        };
+        metrics.end(&ending, &second);
+        assert_eq!(count(), 1, "requests without a route stay");
+        // One that was under way.
+        ask(first.serial());
+        assert_eq!(count(), 2);
+        metrics.end(&Ending::default(), &third);
+        assert_eq!(count(), 1);
+        recorders[0].forget_retired();
+        assert_eq!(recorders[0].requests.borrow().len(), 1);
+    }
+}

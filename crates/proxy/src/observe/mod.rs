@@ -1,0 +1,5 @@
+//! What operators see of the data plane: metrics, the access log, and messages on standard error.
+
+pub mod access_log;
+pub mod log;
+pub mod metrics;

@@ -1,0 +1,200 @@
+//! Responses of the gateway's own, and the end of a connection behind them.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use waypost_plan::header_edits::HeaderEdits;
+use waypost_plan::route::Respond;
+use waypost_policy::error_format::ErrorFormat;
+use waypost_policy::failure::{Blame, Cause, Failure};
+use waypost_policy::head::edits::KeepAlive;
+use waypost_policy::head::local::LocalResponse;
+use waypost_wire::body::BodyDecoder;
+
+use crate::exchange::WRITE_TIMEOUT;
+use crate::local::buffers::RequestBuffers;
+use crate::observe::access_log::Ending;
+use crate::request::client::Client;
+use crate::request::{ActiveRequest, Next};
+
+/// How long a connection that is being closed still discards what its client sends, so that no reset destroys the response.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+/// How much it discards.
+pub(crate) const LINGER_BYTES: usize = 1 << 20;
+
+impl ActiveRequest<'_> {
+    /// Redirects the client to the location that was decided.
+    pub(super) async fn redirect(&mut self, status: u16, edits: &HeaderEdits, route: &str) -> Next {
+        let location = mem::take(&mut self.buffers.decision.location);
+        let next = self
+            .send(status, route, |response, out| {
+                response.write_redirect(status, &location, edits, out)
+            })
+            .await;
+        self.buffers.decision.location = location;
+        next
+    }
+
+    /// Sends the response that a route configures.
+    pub(super) async fn respond(&mut self, respond: &Respond, edits: &HeaderEdits, route: &str) -> Next {
+        self.send(respond.status, route, |response, out| {
+            response.write_respond(respond, edits, out)
+        })
+        .await
+    }
+
+    /// Refuses bytes that are no request, or none that may be forwarded. Nothing that was parsed of them is certain.
+    pub(crate) async fn refuse(&mut self, failure: Failure) -> Next {
+        let bytes = self.buffers.from_client.filled();
+        let begins = bytes.get(self.buffers.scan.start()..).unwrap_or_default();
+        self.buffers.is_head = begins.starts_with(b"HEAD ");
+        self.buffers.error_format = ErrorFormat::Text;
+        self.client.observation.note_first_line(self.buffers);
+        self.send_failure(failure, "", false).await
+    }
+
+    /// Sends an error, before anything of the body is read.
+    pub(super) async fn fail(&mut self, failure: Failure, route: &str) -> Next {
+        if failure.closes() {
+            return self.send_failure(failure, route, false).await;
+        }
+        match self.discard_body() {
+            Ok(keep_alive) => self.send_failure(failure, route, keep_alive).await,
+            Err(malformed) => self.send_failure(malformed, route, false).await,
+        }
+    }
+
+    /// Sends an error to a client whose body has begun to be read: its connection stays open if all of that is through.
+    pub(super) async fn fail_within_body(&mut self, failure: Failure, route: &str) -> Next {
+        let keep_alive = self.buffers.upload.can_restart() && self.may_keep_alive();
+        self.send_failure(failure, route, keep_alive).await
+    }
+
+    /// Sends a response in the name of a route. `write` returns the bytes of its body.
+    async fn send(
+        &mut self,
+        status: u16,
+        route: &str,
+        write: impl FnOnce(&LocalResponse<'_>, &mut Vec<u8>) -> usize,
+    ) -> Next {
+        let keep_alive = match self.discard_body() {
+            Ok(keep_alive) => keep_alive,
+            Err(malformed) => return self.send_failure(malformed, route, false).await,
+        };
+        self.client.observation.end(Ending::Complete(Blame::Gateway));
+        self.write_response(status, route, keep_alive, write).await
+    }
+
+    async fn send_failure(&mut self, failure: Failure, route: &str, keep_alive: bool) -> Next {
+        let format = mem::take(&mut self.buffers.error_format);
+        let status = format.status(failure);
+        self.client.observation.fail(&self.client.worker, failure);
+        let keep_alive = keep_alive && !failure.closes();
+        let next = self
+            .write_response(status, route, keep_alive, |response, out| {
+                response.write_failure(failure, &format, out)
+            })
+            .await;
+        self.buffers.error_format = format;
+        next
+    }
+
+    async fn write_response(
+        &mut self,
+        status: u16,
+        route: &str,
+        keep_alive: bool,
+        write: impl FnOnce(&LocalResponse<'_>, &mut Vec<u8>) -> usize,
+    ) -> Next {
+        let date = self.client.worker.date().now();
+        let response = LocalResponse {
+            keep_alive: KeepAlive::when(keep_alive, self.buffers.head.version()),
+            to_head: self.buffers.is_head,
+            debug: self.snapshot.debug_headers(route),
+            date: date.as_ref().map(|date| &date[..]),
+        };
+        let mut out = mem::take(&mut self.buffers.local_response);
+        out.clear();
+        let body_bytes = write(&response, &mut out);
+        if let Some(record) = self.client.observation.record() {
+            record.status = status;
+            record.bytes = body_bytes as u64;
+        }
+        self.client.observation.count(&self.client.worker, status);
+        let written = self.client.write_all(&out).await;
+        self.buffers.local_response = out;
+        match written {
+            Ok(()) if keep_alive => Next::Request,
+            Ok(()) => Next::Linger,
+            Err(_) => {
+                self.client.observation.end(Ending::Cut(Cause::ClientReset));
+                Next::Close
+            }
+        }
+    }
+
+    /// Takes the head, and a body that is here already, out of the buffer. Returns true if the connection may stay open: a
+    /// body that is still on its way would be taken for the next request.
+    ///
+    /// # Errors
+    /// When the body breaks its coding.
+    fn discard_body(&mut self) -> Result<bool, Failure> {
+        let buffers = &mut *self.buffers;
+        buffers.from_client.consume(self.head_bytes);
+        let mut body = BodyDecoder::new(buffers.head.framing());
+        while !body.is_done() {
+            match body.decode(buffers.from_client.filled()) {
+                Ok(piece) if piece.consumed > 0 => buffers.from_client.consume(piece.consumed),
+                Ok(_) => return Ok(false),
+                Err(_) => return Err(Failure::BodyMalformed),
+            }
+        }
+        Ok(self.may_keep_alive())
+    }
+}
+
+impl Client {
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.timer.set(Instant::now() + WRITE_TIMEOUT);
+        let mut writing = pin!(self.link.write_all(bytes));
+        poll_fn(|cx| match writing.as_mut().poll(cx) {
+            Poll::Pending if self.timer.poll(cx).is_ready() => {
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            written => written,
+        })
+        .await
+    }
+
+    /// Ends the sending side, and discards for a while what the client still sends.
+    pub(crate) async fn linger(&mut self, buffers: &mut RequestBuffers) {
+        self.timer.set(Instant::now() + LINGER);
+        let ended = poll_fn(|cx| match self.link.poll_shutdown(cx) {
+            Poll::Pending => self.timer.poll(cx).map(|()| false),
+            ended => ended.map(|ended| ended.is_ok()),
+        });
+        if !ended.await {
+            return;
+        }
+        let mut discarded = 0;
+        poll_fn(|cx| {
+            loop {
+                buffers.from_client.clear();
+                match self.link.poll_fill(cx, &mut buffers.from_client) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(count)) => discarded += count,
+                    Poll::Pending => return self.timer.poll(cx),
+                }
+                if discarded > LINGER_BYTES {
+                    return Poll::Ready(());
+                }
+            }
+        })
+        .await;
+    }
+}

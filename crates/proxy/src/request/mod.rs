@@ -1,0 +1,201 @@
+//! A request in progress: from its parsed head to the end of its response.
+//!
+//! The decision is made by `policy` ([`waypost_policy::decision`]); here it is carried out. [`local`] sends responses of
+//! the gateway's own, [`forward`] has a service respond, [`mirror`] copies requests. What the request came in by, a
+//! connection of HTTP/1 or a stream of HTTP/2, makes no difference.
+
+pub(crate) mod client;
+mod forward;
+pub(crate) mod local;
+pub(crate) mod mirror;
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use waypost_plan::listener::Listener;
+use waypost_plan::service::ServiceId;
+use waypost_policy::decision::{self, Decision, Environment, Verdict};
+use waypost_policy::failure::Failure;
+use waypost_policy::request::IncomingRequest;
+use waypost_transport::link::Link;
+use waypost_wire::request::RequestError;
+
+use crate::local::Worker;
+use crate::local::buffers::RequestBuffers;
+use crate::local::observation::Observation;
+use crate::local::snapshot::Snapshot;
+use crate::request::client::Client;
+pub(crate) use crate::request::forward::failure_of;
+
+/// A request in progress, with everything that serves it.
+pub(crate) struct ActiveRequest<'c> {
+    pub(crate) client: &'c mut Client,
+    pub(crate) buffers: &'c mut RequestBuffers,
+    pub(crate) snapshot: &'c Rc<Snapshot>,
+    /// The listener that accepted it.
+    pub(crate) listener: &'c Listener,
+    /// Bytes of the head, in front of the client's buffer.
+    pub(crate) head_bytes: usize,
+}
+
+/// What comes after a request.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Another request.
+    Request,
+    /// The end, once the client had a chance to read the response.
+    Linger,
+    /// The end, in order.
+    Close,
+    /// The connection is a tunnel from now on.
+    Tunnel(Tunnel),
+}
+
+/// The service's end of a tunnel.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    /// The link to the service.
+    pub(crate) service: Link,
+    /// How long nothing may move.
+    pub(crate) idle: Duration,
+}
+
+/// What decisions about live traffic depend on.
+pub(crate) struct LiveTraffic<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) observation: &'a mut Observation,
+}
+
+impl Environment for LiveTraffic<'_> {
+    fn roll(&self) -> u64 {
+        self.worker.roll()
+    }
+
+    fn new_cookie(&self) -> Option<[u64; 2]> {
+        Some([self.worker.roll(), self.worker.roll()])
+    }
+
+    fn has_endpoint(&self, service: ServiceId) -> bool {
+        self.snapshot.generation.service(service).has_endpoints()
+    }
+
+    fn found(&mut self, position: usize) {
+        // Before the route itself is touched, so that both come from memory together.
+        self.observation.set_route(position);
+    }
+}
+
+impl LiveTraffic<'_> {
+    /// Notes the decision.
+    pub(crate) fn note(&mut self, decision: &Decision<'_>) {
+        let plan = self.snapshot.generation.plan();
+        let Some(route) = decision.route.map(|route| &plan.routes()[route]) else {
+            return;
+        };
+        self.observation.set_route_name(&route.matching.name);
+        if let (Some((arm, _)), Some(forward)) = (decision.arm, route.forward()) {
+            self.observation
+                .set_arm(arm, &plan.service(forward.arms[arm]).name);
+        }
+    }
+}
+
+impl ActiveRequest<'_> {
+    /// Serves the request, whose head is parsed.
+    pub(crate) async fn serve(&mut self) -> Next {
+        self.buffers.note_kind();
+        let normalized = self.normalize();
+        self.client.observation.note_request(self.buffers);
+        if let Err(error) = normalized {
+            return self.fail(Failure::Request(error), "").await;
+        }
+        let snapshot = Rc::clone(self.snapshot);
+        let decision = self.decide(&snapshot);
+        let route = decision.route.map_or("", |route| {
+            &*snapshot.generation.plan().routes()[route].matching.name
+        });
+        match decision.verdict {
+            Verdict::Fail(failure) => self.fail(failure, route).await,
+            Verdict::Redirect { status, edits } => self.redirect(status, edits, route).await,
+            Verdict::Respond { respond, edits } => self.respond(respond, edits, route).await,
+            Verdict::Forward(forwarding) => self.forward(forwarding, decision.route).await,
+        }
+    }
+
+    /// Brings the request into its normal form.
+    fn normalize(&mut self) -> Result<(), RequestError> {
+        let RequestBuffers {
+            head,
+            from_client,
+            normalized,
+            decision,
+            ..
+        } = &mut *self.buffers;
+        let scratch = &mut decision.scratch;
+        normalized.fill(
+            self.listener,
+            &self.client.peer,
+            head,
+            from_client.filled(),
+            scratch,
+        )
+    }
+
+    /// Decides what happens to the request.
+    fn decide<'p>(&mut self, snapshot: &'p Snapshot) -> Decision<'p> {
+        let RequestBuffers {
+            head,
+            from_client,
+            normalized,
+            decision: buffers,
+            demands_upgrade,
+            ..
+        } = &mut *self.buffers;
+        let request = IncomingRequest {
+            head,
+            buffer: from_client.filled(),
+            normalized,
+            peer: &self.client.peer,
+            listener: self.listener,
+            demands_upgrade: *demands_upgrade,
+        };
+        let mut live = LiveTraffic {
+            worker: &self.client.worker,
+            snapshot,
+            observation: &mut self.client.observation,
+        };
+        let decision = decision::decide(snapshot.generation.compiled(), &request, &mut live, buffers);
+        live.note(&decision);
+        decision
+    }
+
+    /// The request, as rules see it.
+    fn incoming(&self) -> IncomingRequest<'_> {
+        IncomingRequest {
+            head: &self.buffers.head,
+            buffer: self.buffers.from_client.filled(),
+            normalized: &self.buffers.normalized,
+            peer: &self.client.peer,
+            listener: self.listener,
+            demands_upgrade: self.buffers.demands_upgrade,
+        }
+    }
+
+    /// Returns true if the client's connection may stay open behind this request.
+    fn may_keep_alive(&self) -> bool {
+        self.buffers.head.keeps_alive() && !self.client.worker.is_closing(self.client.listener_id)
+    }
+}
+
+/// Returns true if a request may be sent again when the fate of the first attempt is unknown (RFC 9110 §9.2.2).
+fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
+}
+
+/// Boxes a future where it is made: `Box::pin` makes it elsewhere and copies it, all its kilobytes.
+#[inline(always)]
+pub(crate) fn in_place<F: Future>(future: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::into_pin(Box::write(Box::new_uninit(), future()))
+}

@@ -1,0 +1,136 @@
+//! The bodies of a stream of HTTP/2, in and out.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream};
+
+use crate::buffer::Buffer;
+use crate::h2::fields;
+
+/// A body that comes in.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    stream: RecvStream,
+    /// What has come and is not read yet; its window is not opened again before.
+    piece: Bytes,
+    ended: bool,
+    trailers: Vec<u8>,
+}
+
+impl Incoming {
+    pub(super) fn new(stream: RecvStream) -> Self {
+        Self {
+            ended: stream.is_end_stream(),
+            stream,
+            piece: Bytes::new(),
+            trailers: Vec::new(),
+        }
+    }
+
+    /// Whether nothing more comes.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended && self.piece.is_empty()
+    }
+
+    /// The trailers with an empty line behind them, once the end has been read; empty without any.
+    pub(super) fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
+    /// Takes the next frame of data. The peer may send as much again, as what is in the buffer bounds what is held.
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Buffer,
+    ) -> Poll<Result<usize, h2::Error>> {
+        ready!(self.poll_ready(cx))?;
+        let data = std::mem::take(&mut self.piece);
+        buffer.append(&data);
+        let _ = self.stream.flow_control().release_capacity(data.len());
+        Poll::Ready(Ok(data.len()))
+    }
+
+    /// Waits until there is something to read, or its end.
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        while !self.ended && self.piece.is_empty() {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(data) => {
+                    self.piece = data?;
+                    self.ended = self.stream.is_end_stream();
+                }
+                None => {
+                    if let Some(trailers) = ready!(self.stream.poll_trailers(cx))? {
+                        fields::write_trailers(&trailers, &mut self.trailers);
+                    }
+                    self.ended = true;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what comes and forgets it, until its end or until `left` bytes are read.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
+        while !self.has_ended() && *left > 0 {
+            if ready!(self.poll_ready(cx)).is_err() {
+                break;
+            }
+            let count = std::mem::take(&mut self.piece).len();
+            let _ = self.stream.flow_control().release_capacity(count);
+            *left = left.saturating_sub(count);
+        }
+        Poll::Ready(())
+    }
+}
+
+/// A body that goes out.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) stream: SendStream<Bytes>,
+    ended: bool,
+}
+
+impl Outgoing {
+    /// `ended` says that the head was all.
+    pub(super) fn new(stream: SendStream<Bytes>, ended: bool) -> Self {
+        Self { stream, ended }
+    }
+
+    /// Sends as much of `bytes` as the peer takes now.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        last: bool,
+    ) -> Poll<Result<usize, h2::Error>> {
+        self.stream.reserve_capacity(bytes.len());
+        while self.stream.capacity() == 0 {
+            match ready!(self.stream.poll_capacity(cx)) {
+                Some(capacity) => capacity?,
+                // The stream has ended, as by a reset.
+                None => return Poll::Ready(Err(h2::Reason::CANCEL.into())),
+            };
+        }
+        let count = self.stream.capacity().min(bytes.len());
+        let is_end = last && count == bytes.len();
+        self.stream
+            .send_data(Bytes::copy_from_slice(&bytes[..count]), is_end)?;
+        self.ended = is_end;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Ends the message.
+    pub(super) fn finish(&mut self, trailers: &[u8]) -> io::Result<()> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Ok(());
+        }
+        let sent = if trailers.is_empty() {
+            self.stream.send_data(Bytes::new(), true)
+        } else {
+            self.stream.send_trailers(fields::trailers(trailers)?)
+        };
+        sent.map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,112 @@
+//! A stream of HTTP/2 that a client has opened.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+
+use crate::buffer::Buffer;
+use crate::h2::body::{Incoming, Outgoing};
+use crate::h2::fields;
+
+/// A client's stream: the body of its request, and the answer to it.
+#[derive(Debug)]
+pub struct ServerStream {
+    incoming: Incoming,
+    respond: SendResponse<Bytes>,
+    /// Once the final head has been sent.
+    outgoing: Option<Outgoing>,
+}
+
+impl ServerStream {
+    /// The stream of a request whose head was received.
+    pub fn new(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
+        Self {
+            incoming: Incoming::new(body),
+            respond,
+            outgoing: None,
+        }
+    }
+
+    /// Returns true if the request has ended, its body included.
+    pub fn has_ended(&self) -> bool {
+        self.incoming.has_ended()
+    }
+
+    pub(crate) fn trailers(&self) -> &[u8] {
+        self.incoming.trailers()
+    }
+
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
+        self.incoming.poll_fill(cx, buffer).map_err(io::Error::other)
+    }
+
+    /// Waits until there is something to read, its end, or a failure that reading will tell.
+    pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.incoming.poll_ready(cx).map(|_| ())
+    }
+
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        last: bool,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(outgoing) = &mut self.outgoing {
+            return outgoing.poll_write(cx, bytes, last).map_err(io::Error::other);
+        }
+        Poll::Ready(self.send_head(bytes, last))
+    }
+
+    /// Sends the head that `bytes` begin with; how long it is.
+    fn send_head(&mut self, bytes: &[u8], last: bool) -> io::Result<usize> {
+        let (response, length) = fields::response(bytes)?;
+        if response.status().is_informational() {
+            self.respond
+                .send_informational(response)
+                .map_err(io::Error::other)?;
+            return Ok(length);
+        }
+        let is_end = last && length == bytes.len();
+        let stream = self
+            .respond
+            .send_response(response, is_end)
+            .map_err(io::Error::other)?;
+        self.outgoing = Some(Outgoing::new(stream, is_end));
+        Ok(length)
+    }
+
+    pub(crate) fn finish(&mut self, trailers: &[u8]) -> io::Result<()> {
+        match &mut self.outgoing {
+            Some(outgoing) => outgoing.finish(trailers),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the rest of a request that is answered already, up to `left` bytes.
+    pub fn poll_discard(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
+        self.incoming.poll_discard(cx, left)
+    }
+
+    /// `Ready` once the client has reset the stream, or the connection is gone.
+    pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.outgoing {
+            Some(outgoing) => outgoing.stream.poll_reset(cx).map(|_| ()),
+            None => self.respond.poll_reset(cx).map(|_| ()),
+        }
+    }
+
+    pub(crate) fn abort(&mut self) {
+        self.reset(Reason::INTERNAL_ERROR);
+    }
+
+    /// Ends the stream with a word about why.
+    pub fn reset(&mut self, reason: Reason) {
+        match &mut self.outgoing {
+            Some(outgoing) => outgoing.stream.send_reset(reason),
+            None => self.respond.send_reset(reason),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Load balancing: which endpoint of a service takes an attempt.
+
+/// An endpoint, as balancers see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// True if the request tried it already.
+    pub is_tried: bool,
+    /// True if it is ejected.
+    pub is_ejected: bool,
+}
+
+/// Round robin: the first available candidate from `cursor` on, by position.
+///
+/// Ejected candidates are passed over while another one is available. When all are ejected, they are tried all the same:
+/// an endpoint that is back is found at once, and one that is not says why.
+pub fn round_robin(count: usize, cursor: usize, candidate: impl Fn(usize) -> Candidate) -> Option<usize> {
+    let mut ejected = None;
+    for step in 0..count {
+        let at = cursor.wrapping_add(step) % count;
+        let Candidate { is_tried, is_ejected } = candidate(at);
+        if is_tried {
+            continue;
+        }
+        if !is_ejected {
+            return Some(at);
+        }
+        ejected = ejected.or(Some(at));
+    }
+    ejected
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Picks for cursors from 0 on; `.` is available, `x` ejected, `t` tried.
+    fn check(candidates: &str, expected: &[Option<usize>]) {
+        let candidate = |at: usize| Candidate {
+            is_tried: candidates.as_bytes()[at] == b't',
+            is_ejected: candidates.as_bytes()[at] == b'x',
+        };
+        for (cursor, expected) in expected.iter().enumerate() {
+            let picked = round_robin(candidates.len(), cursor, candidate);
+            assert_eq!(picked, *expected, "{candidates} from {cursor}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_picked_in_turn() {
+        check("...", &[Some(0), Some(1), Some(2), Some(0)]);
+        check("", &[None]);
+    }
+
+    #[test]
+    fn ejected_endpoints_are_passed_over_unless_all_are() {
+        check("x.", &[Some(1), Some(1), Some(1)]);
+        check("xx", &[Some(0), Some(1), Some(0)]);
+        check("tx", &[Some(1), Some(1)]);
+        check("tt", &[None]);
+    }
+
+    #[test]
+    fn the_cursor_wraps_around() {
+        let candidate = |_| Candidate {
+            is_tried: false,
+            is_ejected: false,
+        };
+        assert_eq!(round_robin(3, usize::MAX, candidate), Some(usize::MAX % 3));
+    }
+}

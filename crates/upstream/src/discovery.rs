@@ -1,0 +1,139 @@
+//! Resolution of endpoints' names, on the control runtime.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::service::ServiceState;
+
+/// Timeout of one lookup.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval between lookups. The system's resolver does not tell the time to live.
+pub const REFRESH: Duration = Duration::from_secs(10);
+/// Interval while the service has no address at all.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Looks up every name of `services` once, and hands each service its addresses. Returns the names without an answer.
+pub async fn resolve(services: &[Arc<ServiceState>]) -> Vec<String> {
+    let mut lookups = JoinSet::new();
+    let names: BTreeSet<(&str, u16)> = services.iter().flat_map(|state| state.names()).collect();
+    for (name, port) in names {
+        let name = name.to_owned();
+        lookups.spawn(async move {
+            let addresses = look_up(name.clone(), port).await;
+            ((name, port), addresses)
+        });
+    }
+    let answers: HashMap<(String, u16), Vec<SocketAddr>> = lookups.join_all().await.into_iter().collect();
+    for state in services.iter().filter(|state| state.names().next().is_some()) {
+        state.set_resolved(|name, port| answers.get(&(name.to_owned(), port)).cloned().unwrap_or_default());
+    }
+    let mut unresolved: Vec<String> = answers
+        .into_iter()
+        .filter(|(_, found)| found.is_empty())
+        .map(|((name, _), _)| name)
+        .collect();
+    unresolved.sort();
+    unresolved.dedup();
+    unresolved
+}
+
+/// The addresses of one name; none when there is no answer in time.
+pub async fn look_up(name: String, port: u16) -> Vec<SocketAddr> {
+    match timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((name, port))).await {
+        Ok(Ok(addresses)) => addresses.collect(),
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
+}
+
+/// Keeps the names of one service resolved, by `look_up`, as long as the service exists. One task serves it across
+/// reloads: a reload neither delays nor repeats a lookup.
+pub(crate) async fn keep_resolved<F>(state: Weak<ServiceState>, look_up: impl Fn(String, u16) -> F)
+where
+    F: Future<Output = Vec<SocketAddr>>,
+{
+    loop {
+        let Some(is_known) = state.upgrade().map(|state| state.has_endpoints()) else {
+            return;
+        };
+        tokio::time::sleep(if is_known { REFRESH } else { RETRY }).await;
+        let Some(state) = state.upgrade() else {
+            return;
+        };
+        let mut answers = HashMap::new();
+        let names: BTreeSet<(&str, u16)> = state.names().collect();
+        for (name, port) in names {
+            answers.insert((name, port), look_up(name.to_owned(), port).await);
+        }
+        state.set_resolved(|name, port| answers.get(&(name, port)).cloned().unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme, Service};
+
+    #[tokio::test(start_paused = true)]
+    async fn names_are_looked_up_on_time_as_long_as_the_service_exists() {
+        let endpoint = Endpoint {
+            authority: "a.example:80".into(),
+            host: EndpointHost::Name("a.example".into()),
+            port: 80,
+            scheme: EndpointScheme::Http,
+        };
+        let state = Arc::new(ServiceState::new(Arc::new(Service::new(
+            "s".into(),
+            vec![endpoint],
+        ))));
+        let lookups = Cell::new(0u8);
+        let look_up = |name: String, port| {
+            assert_eq!((&*name, port), ("a.example", 80));
+            lookups.set(lookups.get() + 1);
+            let address = SocketAddr::from(([10, 0, 0, lookups.get()], port));
+            async move { vec![address] }
+        };
+        let resolving = keep_resolved(Arc::downgrade(&state), look_up);
+        let reloads = async {
+            let start = tokio::time::Instant::now();
+            while start.elapsed() < Duration::from_secs(95) {
+                tokio::time::advance(Duration::from_secs(1)).await;
+                tokio::task::yield_now().await;
+            }
+            // Once after a second, then every ten.
+            assert_eq!(lookups.get(), 10);
+            assert_eq!(state.endpoints()[0].address.to_string(), "10.0.0.10:80");
+            drop(state);
+        };
+        tokio::join!(resolving, reloads);
+    }
+
+    #[tokio::test]
+    async fn the_task_is_started_once_and_ends_with_the_service() {
+        let endpoint = Endpoint {
+            authority: "a.invalid:80".into(),
+            host: EndpointHost::Name("a.invalid".into()),
+            port: 80,
+            scheme: EndpointScheme::Http,
+        };
+        let state = Arc::new(ServiceState::new(Arc::new(Service::new(
+            "s".into(),
+            vec![endpoint],
+        ))));
+        let runtime = tokio::runtime::Handle::current();
+        let before = runtime.metrics().num_alive_tasks();
+        for _reload in 0..3 {
+            state.start_tasks(&runtime);
+        }
+        assert_eq!(runtime.metrics().num_alive_tasks(), before + 1);
+        state.retire();
+        while runtime.metrics().num_alive_tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A lease of a link to a service, for one exchange.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use tokio::time::Instant;
+use waypost_transport::link::Link;
+
+use crate::connect::{self, ConnectError, ConnectOptions};
+use crate::health::Outcome;
+use crate::local::{LocalEndpoint, LocalService, Upstreams};
+use crate::pool::idle::ReuseTrust;
+
+/// Endpoints that are tried for one request.
+pub const ATTEMPTS_MAX: usize = 8;
+
+/// A link to an endpoint, for one exchange. Whoever holds it reports the outcome by ending it; a lease that is dropped
+/// reports that its exchange was abandoned.
+#[derive(Debug)]
+pub struct Lease {
+    /// The link.
+    pub link: Link,
+    /// True if its connection served a request before.
+    pub reused: bool,
+    service: Rc<LocalService>,
+    endpoint: Rc<LocalEndpoint>,
+    outcome: Outcome,
+}
+
+/// Leases a link to some endpoint of `service`. `failed` counts the endpoints that could not be reached.
+///
+/// # Errors
+/// When no endpoint can be reached; the last reason.
+pub async fn acquire(
+    upstreams: &Upstreams,
+    service: &Rc<LocalService>,
+    options: ConnectOptions,
+    failed: &mut u32,
+) -> Result<Lease, ConnectError> {
+    let mut tried: Vec<SocketAddr> = Vec::new();
+    let mut last = ConnectError::NoEndpoint;
+    while tried.len() < ATTEMPTS_MAX {
+        let now = upstreams.clock().about_now();
+        let Some(endpoint) = service.pick(&tried, now) else {
+            break;
+        };
+        let connect_by = now + service.declared().timeouts.connect;
+        let by = options
+            .deadline
+            .map_or(connect_by, |deadline| deadline.min(connect_by));
+        match connect::link_to(upstreams, service, &endpoint, options, by).await {
+            Ok((link, reused)) => {
+                return Ok(Lease {
+                    link,
+                    reused,
+                    service: Rc::clone(service),
+                    endpoint,
+                    outcome: Outcome::Abandoned,
+                });
+            }
+            Err(ConnectError::TimedOut)
+                if options
+                    .deadline
+                    .is_some_and(|deadline| deadline <= Instant::now()) =>
+            {
+                return Err(ConnectError::DeadlinePassed);
+            }
+            Err(error) if !error.is_of_endpoint() => return Err(error),
+            Err(error) => {
+                last = error;
+                service.report(&endpoint, Outcome::ConnectFailed);
+                tried.push(endpoint.shared.address);
+                *failed += 1;
+            }
+        }
+    }
+    Err(last)
+}
+
+impl Lease {
+    /// The service.
+    pub fn service(&self) -> &Rc<LocalService> {
+        &self.service
+    }
+
+    /// The endpoint's address.
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.shared.address
+    }
+
+    /// The endpoint's authority as declared, for requests that name no host.
+    pub fn authority(&self) -> &str {
+        &self.service.declared().endpoints[self.endpoint.shared.declared].authority
+    }
+
+    /// Ends the exchange, and closes the connection.
+    pub fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+
+    /// Ends an exchange that has finished exactly, and keeps its connection for the next one if there is room.
+    pub fn end_and_keep(mut self, outcome: Outcome, trust: ReuseTrust, upstreams: &Upstreams) {
+        self.outcome = outcome;
+        if self.service.keeps_connections()
+            && let Link::Socket(socket) = std::mem::replace(&mut self.link, Link::Gone)
+            && let Some(permit) = upstreams.idle_permit()
+        {
+            let idle_max = self.service.declared().pool.idle_max;
+            let mut idle = self.endpoint.idle.borrow_mut();
+            idle.put(socket, trust, upstreams.clock(), permit, idle_max);
+        }
+    }
+
+    /// Ends the exchange, and hands its link over to a tunnel.
+    pub fn into_link(mut self, outcome: Outcome) -> Link {
+        self.outcome = outcome;
+        std::mem::replace(&mut self.link, Link::Gone)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.service.report(&self.endpoint, self.outcome);
+    }
+}

@@ -1,0 +1,69 @@
+//! Connections of HTTP/2, which many exchanges share.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use waypost_transport::h2::client_connection::ClientConnection;
+use waypost_transport::h2::client_stream::ClientStream;
+
+/// The shared connections to one endpoint.
+#[derive(Debug, Default)]
+pub struct SharedConnections {
+    connections: Vec<Rc<ClientConnection>>,
+    /// Notified when the connect that is under way ends; `None` while there is none.
+    connecting: Option<Rc<Notify>>,
+    /// True if the endpoint chose HTTP/1.1 when it had the choice last (ALPN).
+    pub chose_http1: bool,
+}
+
+impl SharedConnections {
+    /// Opens a stream on any of them; also returns true if its connection had others before.
+    pub fn stream(&self) -> Option<(ClientStream, bool)> {
+        self.connections.iter().find_map(ClientConnection::stream)
+    }
+
+    /// Keeps a connection.
+    pub fn put(&mut self, connection: Rc<ClientConnection>) {
+        self.connections.push(connection);
+    }
+
+    /// Claims the right to connect.
+    ///
+    /// # Errors
+    /// When a connect is under way; its notification.
+    pub fn claim_connect(&mut self) -> Result<(), Rc<Notify>> {
+        if let Some(connecting) = &self.connecting {
+            return Err(Rc::clone(connecting));
+        }
+        self.connecting = Some(Rc::default());
+        Ok(())
+    }
+
+    /// Gives the right back, and wakes those that wait for it.
+    pub fn end_connect(&mut self) {
+        if let Some(connecting) = self.connecting.take() {
+            connecting.notify_waiters();
+        }
+    }
+
+    /// Drops connections that are closed, or idle for too long.
+    pub fn sweep(&mut self, now: Instant, idle_timeout: Duration) {
+        self.connections.retain(|connection| {
+            let is_fresh = now.saturating_duration_since(connection.idle_since()) < idle_timeout;
+            !connection.is_closed() && (!connection.is_idle() || is_fresh)
+        });
+    }
+
+    /// The number of idle connections.
+    pub fn idle(&self) -> usize {
+        let connections = self.connections.iter();
+        connections.filter(|connection| connection.is_idle()).count()
+    }
+
+    /// Drops idle connections.
+    pub fn close_idle(&mut self) {
+        self.connections.retain(|connection| !connection.is_idle());
+    }
+}
