@@ -1,20 +1,20 @@
-//! Choices made by bytes: the fuzzer's way to build things that are more than text.
+//! Choices derived from the fuzzer's bytes, to build structured input.
 
-/// Bytes that are used up choice by choice. When they are used up, the first option is taken.
+/// A source of choices, one byte each. Once the bytes are used up, it returns the first option.
 pub struct Choices<'a>(&'a [u8]);
 
 impl<'a> Choices<'a> {
-    /// Choices made by `bytes`.
+    /// Choices derived from `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// Whether there are bytes left.
+    /// Returns true if bytes are left.
     pub fn are_left(&self) -> bool {
         !self.0.is_empty()
     }
 
-    /// A number from 0 up to but not including `end`, which is at most 256 and not 0.
+    /// A number in `0..end`, where `1 <= end <= 256`.
     pub fn below(&mut self, end: usize) -> usize {
         let Some((&byte, rest)) = self.0.split_first() else {
             return 0;

@@ -1,4 +1,4 @@
-//! What hyper reads in the bytes of a peer.
+//! Messages as hyper parses them.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -14,25 +14,25 @@ use hyper::{HeaderMap, Method, Request, Response, client, server};
 
 use crate::replay::Replay;
 
-/// Nothing here waits for anything but the other half of hyper, so a few rounds are enough.
+/// Maximum polls of a future. Futures here wait only for the other half of hyper, so a few polls suffice.
 const POLLS_MAX: usize = 64;
 
-/// A message as hyper reads it.
+/// A message as hyper parses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Method and target without scheme and authority, or the status: `GET /a?b`, `200`.
     pub first: String,
-    /// The fields in the order of their lower-case names; those of one name in order of arrival.
+    /// The fields, sorted by lower-case name; those of one name in order of arrival.
     pub fields: Vec<(String, Vec<u8>)>,
-    /// The body; `None` when it is not complete or cannot be read.
+    /// The body; `None` if it is incomplete or malformed.
     pub body: Option<Vec<u8>>,
 }
 
-/// The requests that a server finds in what a client sent before it closed its side, up to the first that
-/// it refuses.
+/// The requests that a server parses from the bytes of a client that then closes its side, up to the first that it
+/// refuses.
 pub fn requests(sent: Vec<u8>) -> Vec<Message> {
     let messages = Rc::new(RefCell::new(Vec::new()));
-    let service = service_fn(|request| note(request, Rc::clone(&messages)));
+    let service = service_fn(|request| record(request, Rc::clone(&messages)));
     let connection = server::conn::http1::Builder::new()
         .header_read_timeout(None)
         .half_close(true)
@@ -41,9 +41,9 @@ pub fn requests(sent: Vec<u8>) -> Vec<Message> {
     messages.take()
 }
 
-/// The answer that a client finds in what a service sent before it closed its side; `None` when it refuses it.
-pub fn answer(sent: Vec<u8>, to_head: bool) -> Option<Message> {
-    let asked = Request::builder()
+/// The response that a client parses from the bytes of a service that then closes its side; `None` if it is refused.
+pub fn response(sent: Vec<u8>, to_head: bool) -> Option<Message> {
+    let request = Request::builder()
         .method(if to_head { Method::HEAD } else { Method::GET })
         .header("host", "a")
         .body(Empty::<Bytes>::new())
@@ -52,7 +52,7 @@ pub fn answer(sent: Vec<u8>, to_head: bool) -> Option<Message> {
         let (mut sender, connection) = client::conn::http1::handshake(Replay::service(sent)).await.ok()?;
         let mut connection = pin!(connection);
         let exchange = async {
-            let (head, body) = sender.send_request(asked).await.ok()?.into_parts();
+            let (head, body) = sender.send_request(request).await.ok()?.into_parts();
             Some(Message {
                 first: head.status.as_u16().to_string(),
                 fields: fields(&head.headers),
@@ -60,7 +60,7 @@ pub fn answer(sent: Vec<u8>, to_head: bool) -> Option<Message> {
             })
         };
         let mut exchange = pin!(exchange);
-        // The connection may end before its answer has been looked at, and is not to be asked again then.
+        // The connection may end before its response has been examined, and must not be polled again then.
         let mut ended = false;
         std::future::poll_fn(|context| {
             if !ended {
@@ -72,8 +72,8 @@ pub fn answer(sent: Vec<u8>, to_head: bool) -> Option<Message> {
     })?
 }
 
-/// Notes the head of `request` at once, and its body when that has come.
-async fn note<B: Body<Data = Bytes>>(
+/// Records the head of `request` at once, and its body once complete.
+async fn record<B: Body<Data = Bytes>>(
     request: Request<B>,
     messages: Rc<RefCell<Vec<Message>>>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
@@ -109,7 +109,7 @@ fn fields(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     fields
 }
 
-/// Polls `future` until it is ready; `None` when it waits for what will never come.
+/// Polls `future` until it is ready; `None` if it never will be.
 fn run<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());

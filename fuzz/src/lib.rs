@@ -1,4 +1,4 @@
-//! What the fuzz targets share: hyper as the second opinion on what bytes mean, and choices made by bytes.
+//! Shared code of the fuzz targets: hyper as a second parser, and structured choices from bytes.
 
 pub mod choices;
 pub mod hyper_reads;

@@ -1,4 +1,4 @@
-//! A connection whose peer has said everything already.
+//! A connection that replays the bytes of a peer.
 
 use std::io;
 use std::pin::Pin;
@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-/// Gives its bytes and then ends; what is written to it is forgotten.
+/// Returns its bytes and then ends. Written bytes are discarded.
 pub(crate) struct Replay {
     input: Vec<u8>,
     at: usize,
-    /// Nothing is readable before something was written: a service does not answer what was not asked.
+    /// True until the first write: a service responds only to a request.
     silent: bool,
 }
 
@@ -24,7 +24,7 @@ impl Replay {
         }
     }
 
-    /// A service that answers whatever it is asked with `input`, and closes its side.
+    /// A service that responds to any request with `input`, and closes its side.
     pub(crate) fn service(input: Vec<u8>) -> Self {
         Self {
             silent: true,

@@ -1,4 +1,4 @@
-//! A chunked body says the same however its bytes are cut, and what it says is what hyper reads.
+//! A chunked body decodes alike however its bytes are cut, and as hyper decodes it.
 
 #![no_main]
 
@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use waypost_fuzz::hyper_reads;
 use waypost_wire::chunked::{ChunkError, ChunkedDecoder};
 
-/// Behind the body there is a request, which has to be found there by both.
+/// A request behind the body, which both parsers must find there.
 const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nhost: a\r\n\r\n";
 
 fuzz_target!(|data: &[u8]| {
@@ -55,7 +55,7 @@ fn decode<'a>(cuts: impl Iterator<Item = &'a [u8]>) -> Result<Decoded, ChunkErro
         let mut rest = cut;
         while !rest.is_empty() && !decoder.is_done() {
             let piece = decoder.decode(rest)?;
-            assert!(piece.consumed > 0, "a decoder that is not done takes something");
+            assert!(piece.consumed > 0, "an unfinished decoder consumes input");
             decoded.data.extend_from_slice(&rest[piece.data]);
             decoded.consumed += piece.consumed;
             rest = &rest[piece.consumed..];

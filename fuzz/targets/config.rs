@@ -1,4 +1,4 @@
-//! No text makes reading a config panic.
+//! No text makes the config parser panic.
 
 #![no_main]
 

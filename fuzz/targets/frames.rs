@@ -1,4 +1,4 @@
-//! Frames are counted alike however their bytes are cut, and nothing in them breaks the count.
+//! Frames are counted alike however their bytes are cut, and no input breaks the count.
 
 #![no_main]
 
@@ -11,13 +11,13 @@ fuzz_target!(|data: &[u8]| {
     let Some((&cut, bytes)) = data.split_first() else {
         return;
     };
-    // A flood takes more frames than an input has, so it is played again and again.
+    // A flood takes more frames than an input holds, so the input is repeated.
     let whole = feed(bytes, bytes.len().max(1));
     assert_eq!(whole, feed(bytes, 1), "byte by byte");
     assert_eq!(whole, feed(bytes, usize::from(cut).max(1)), "in pieces of {cut}");
 });
 
-/// What comes of `bytes`, in pieces, played a thousand times in no time at all.
+/// The verdict on `bytes`, cut into pieces and repeated a thousand times at one instant.
 fn feed(bytes: &[u8], piece: usize) -> (Option<Excess>, Option<Duration>) {
     let mut watch = FrameWatch::default();
     let played = (0..1000).try_for_each(|_| {

@@ -1,4 +1,4 @@
-//! The normal form of a path is one, and holds nothing that could be read otherwise.
+//! The normal form of a path is stable and unambiguous.
 
 #![no_main]
 
@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
                 assert_eq!(
                     normalize(normal, options, &mut Vec::new()),
                     Ok(normal),
-                    "twice is once"
+                    "normalisation is idempotent"
                 );
                 check(normal, options);
             }

@@ -1,5 +1,5 @@
-//! Every request that Waypost accepts, hyper accepts too, and reads the same in it: method, target, fields,
-//! body, and where the next request begins. hyper may accept more.
+//! Every request that Waypost accepts, hyper accepts too, with the same method, target, fields, body and start of the
+//! next request. hyper may accept more.
 
 #![no_main]
 
@@ -15,7 +15,7 @@ const LIMITS: HeadLimits = HeadLimits {
     fields: 100,
     target_bytes: 8 << 10,
 };
-/// Behind the body there is a request, which has to be found there by both.
+/// A request behind the body, which both parsers must find there.
 const NEXT: &[u8] = b"GET /next HTTP/1.1\r\nhost: a\r\n\r\n";
 
 fuzz_target!(|data: &[u8]| {
@@ -48,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// What may become an acceptable head is not refused before it is complete.
+/// Checks that no prefix of an acceptable head is refused.
 fn assert_prefixes_are_acceptable(data: &[u8], end: HeadEnd) {
     let mut scan = HeadScan::default();
     for length in 0..end.end.min(512) {
@@ -63,20 +63,20 @@ fn assert_prefixes_are_acceptable(data: &[u8], end: HeadEnd) {
     }
 }
 
-/// hyper refuses HTTP/1.2 and later, which RFC 9110 §2.5 would have read as 1.1.
+/// Returns true for the versions that hyper accepts. It refuses 1.2 and later, which RFC 9110 §2.5 handles as 1.1.
 fn has_hypers_version(data: &[u8], end: HeadEnd) -> bool {
     let line = &data[end.start..end.first_line_end];
     line.ends_with(b"HTTP/1.1") || line.ends_with(b"HTTP/1.0")
 }
 
-/// hyper refuses some of what no URI may hold; Waypost encodes it in paths and leaves queries as they are.
+/// Returns true for characters that hyper accepts in a URI. Waypost encodes others in paths, and leaves queries alone.
 fn is_uri_text(text: &[u8]) -> bool {
     text.iter()
         .all(|byte| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%?".contains(byte))
 }
 
-/// The body at the beginning of `bytes`, `None` when it is not complete, and how many bytes are left behind
-/// it; nothing when it breaks its coding.
+/// The body at the start of `bytes`, `None` if it is incomplete, and the number of bytes behind it. Returns `None` if the
+/// body violates its coding.
 fn take_body(mut decoder: BodyDecoder, bytes: &[u8]) -> Option<(Option<Vec<u8>>, usize)> {
     let mut body = Vec::new();
     let mut rest = bytes;

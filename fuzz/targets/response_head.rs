@@ -1,4 +1,4 @@
-//! Every answer that Waypost accepts, hyper accepts too, and reads the same in it: status, fields and body.
+//! Every response that Waypost accepts, hyper accepts too, with the same status, fields and body.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use waypost_wire::body::BodyDecoder;
 use waypost_wire::response::{ResponseHead, may_begin};
 use waypost_wire::scan::{HeadEnd, HeadScan};
 
-/// hyper takes no more fields than this.
+/// The maximum number of fields that hyper accepts.
 const HYPER_FIELDS_MAX: usize = 100;
 
 fuzz_target!(|data: &[u8]| {
@@ -30,7 +30,7 @@ fn check(data: &[u8], end: HeadEnd, to_head: bool) {
     }
     let line = &data[..end.first_line_end];
     let hypers_version = line.starts_with(b"HTTP/1.1") || line.starts_with(b"HTTP/1.0");
-    // Behind an interim answer hyper waits for the final one; behind 101 it speaks no HTTP any more.
+    // hyper waits for a final response behind an interim one, and stops parsing HTTP behind 101.
     if !hypers_version || head.status() < 200 || head.fields().len() > HYPER_FIELDS_MAX {
         return;
     }
@@ -38,12 +38,12 @@ fn check(data: &[u8], end: HeadEnd, to_head: bool) {
         return;
     };
     assert_eq!(
-        hyper_reads::answer(data.to_vec(), to_head),
+        hyper_reads::response(data.to_vec(), to_head),
         Some(message(&head, data, body))
     );
 }
 
-/// The body at the beginning of `bytes`, `None` when it is not complete; nothing when it breaks its coding.
+/// The body at the start of `bytes`, `None` if it is incomplete. Returns `None` if the body violates its coding.
 fn take_body(mut decoder: BodyDecoder, bytes: &[u8]) -> Option<Option<Vec<u8>>> {
     let mut body = Vec::new();
     let mut rest = bytes;

@@ -1,4 +1,4 @@
-//! The compiled table, the naive reference and `explain` agree on which alternative takes a request.
+//! The compiled table, the naive reference and `explain` select the same alternative for a request.
 
 #![no_main]
 
@@ -16,10 +16,10 @@ use waypost_route::request::Request;
 use waypost_route::table::{Found, Scratch, Table};
 use waypost_route::{Route, reference};
 
-/// Requests asked of one table.
+/// Requests per table.
 const REQUESTS: usize = 8;
 
-// The words are so few that tables and requests collide all the time.
+// So few words that tables and requests often match.
 const HOST_PATTERNS: [&str; 6] = ["", "a.b", "b", "x.a.b", "*.b", "*.a.b"];
 const HOSTS: [&str; 7] = ["", "a.b", "b", "x.a.b", "c.b", "y.x.a.b", "c"];
 const PATH_REGEXES: [&str; 4] = ["~^/a", "~b$", "~^/[ab]/", "~x{2}"];
@@ -120,7 +120,7 @@ fn path_pattern(choices: &mut Choices<'_>) -> PathPattern {
             if kind > 4 {
                 text.push_str("/*");
             }
-            // A parameter has a name of its own.
+            // Parameter names must be unique.
             let parts: Vec<&str> = text.split("{p}").collect();
             let named = parts.iter().enumerate().skip(1);
             named.fold(parts[0].to_owned(), |text, (index, part)| {
@@ -150,7 +150,7 @@ fn condition(choices: &mut Choices<'_>) -> FieldCondition {
     }
 }
 
-/// None most of the time, else one or two.
+/// Usually nothing, else one or two items.
 fn some<T>(choices: &mut Choices<'_>, mut one: impl FnMut(&mut Choices<'_>) -> T) -> Vec<T> {
     let count = choices.below(6).saturating_sub(3);
     (0..count).map(|_| one(choices)).collect()

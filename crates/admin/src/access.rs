@@ -1,8 +1,8 @@
-//! Who may use the API.
+//! Access control for the API.
 //!
-//! With a token file, whoever has a token. Without one, whoever reaches the address, but no web page through
-//! somebody's browser: a page that has rebound its name to our address is given away by `Host`, any other page by
-//! `Origin` or `Sec-Fetch-Site`.
+//! With a token file, a request needs a token. Without one, every client that reaches the address has access, except web
+//! pages in a browser: `Host` reveals a page that has rebound its name to our address (DNS rebinding), `Origin` and
+//! `Sec-Fetch-Site` reveal any other.
 
 use std::fs;
 use std::io;
@@ -16,31 +16,31 @@ use subtle::ConstantTimeEq as _;
 
 use crate::problem::Problem;
 
-/// The most that a token file may hold.
+/// Maximum size of a token file.
 const TOKEN_FILE_BYTES_MAX: u64 = 1 << 20;
-/// What a client without a token is known as, unless it says.
+/// The default name of a client without a token.
 const LOCAL: &str = "local";
-/// The header by which a client without a token says who it is, for the record only.
+/// The header by which a client without a token states its name, for the record only.
 pub const USER: &str = "waypost-user";
 
-/// Who may use an admin address.
+/// Access to an admin address.
 #[derive(Debug)]
 pub struct Access {
     tokens: Option<TokenFile>,
-    /// Whether it is a unix socket, which no browser reaches.
+    /// True for a unix socket, which browsers cannot reach.
     is_unix: bool,
 }
 
-/// Tokens, read again whenever their file changes.
+/// A token file, reloaded when it changes.
 #[derive(Debug)]
 struct TokenFile {
     path: PathBuf,
-    read: Mutex<Read>,
+    cache: Mutex<Cache>,
 }
 
 #[derive(Debug)]
-struct Read {
-    print: Option<Print>,
+struct Cache {
+    stamp: Option<Stamp>,
     tokens: Vec<Token>,
 }
 
@@ -50,39 +50,39 @@ struct Token {
     secret: Vec<u8>,
 }
 
-/// Why a token file cannot be used.
+/// A token file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("the token file `{}` cannot be read: {error}", path.display())]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// It has no token.
+    /// The file has no token.
     #[error("the token file `{}` has no token; write one `[NAME] TOKEN` a line", path.display())]
     Empty {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
 }
 
 impl Access {
-    /// Access by tokens, or to everybody who reaches the address.
+    /// Access by the tokens of a file, or without tokens.
     ///
     /// # Errors
-    /// When the token file cannot be used.
+    /// The token file cannot be used.
     pub fn new(token_file: Option<PathBuf>, is_unix: bool) -> Result<Self, TokenError> {
         let tokens = match token_file {
             Some(path) => {
-                // First, so that a change in between is seen later.
-                let print = print(&path);
+                // Taken before the read, so that a change in between is noticed later.
+                let stamp = stamp(&path);
                 let tokens = read_tokens(&path)?;
                 Some(TokenFile {
                     path,
-                    read: Mutex::new(Read { print, tokens }),
+                    cache: Mutex::new(Cache { stamp, tokens }),
                 })
             }
             None => None,
@@ -90,12 +90,12 @@ impl Access {
         Ok(Self { tokens, is_unix })
     }
 
-    /// Lets a request in, and says whose it is.
+    /// Admits a request; returns the name of its client.
     ///
     /// # Errors
-    /// 401 without a token that is known, 403 for a web page.
+    /// 401 without a valid token, 403 for a web page.
     pub fn admit(&self, headers: &HeaderMap) -> Result<String, Problem> {
-        self.keep_pages_out(headers)?;
+        self.refuse_web_pages(headers)?;
         match &self.tokens {
             Some(tokens) => tokens.name_of(headers),
             None => {
@@ -108,7 +108,7 @@ impl Access {
         }
     }
 
-    fn keep_pages_out(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    fn refuse_web_pages(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let forbidden = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, detail));
         if self.is_unix {
             return Ok(());
@@ -116,21 +116,21 @@ impl Access {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok());
         if hosts.next().is_some() {
-            return forbidden("there are two hosts");
+            return forbidden("there are two `Host` headers");
         }
         if self.tokens.is_none() && !host.is_some_and(is_loopback) {
-            return forbidden("without a token, the host has to be a loopback address or `localhost`");
+            return forbidden("without a token, `Host` must be a loopback address or `localhost`");
         }
         let origins = headers.get_all(header::ORIGIN);
         for origin in origins {
             let own = host.map(|host| format!("http://{host}"));
             if own.is_none_or(|own| !origin.as_bytes().eq_ignore_ascii_case(own.as_bytes())) {
-                return forbidden("a web page of another origin asks");
+                return forbidden("the request comes from a web page of another origin");
             }
         }
         match headers.get("sec-fetch-site").map(|site| site.as_bytes()) {
             None | Some(b"same-origin" | b"none") => Ok(()),
-            Some(_) => forbidden("a web page of another site asks"),
+            Some(_) => forbidden("the request comes from a web page of another site"),
         }
     }
 }
@@ -148,31 +148,30 @@ impl TokenFile {
                     .then(|| token.trim_ascii())
             });
         let Some(given) = given else {
-            return Err(unauthorized("a token is needed: `Authorization: Bearer TOKEN`"));
+            return Err(unauthorized("a token is required: `Authorization: Bearer TOKEN`"));
         };
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = print(&self.path);
-        if now != read.print {
-            // While the file cannot be read, nobody is let in.
-            read.tokens = read_tokens(&self.path).unwrap_or_default();
-            read.print = now;
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = stamp(&self.path);
+        if now != cache.stamp {
+            // No client is admitted while the file is unreadable.
+            cache.tokens = read_tokens(&self.path).unwrap_or_default();
+            cache.stamp = now;
         }
-        // All are compared, so that the time tells nothing.
+        // Compare with every token, so that the time reveals nothing.
         let mut name = None;
-        for token in &read.tokens {
+        for token in &cache.tokens {
             if bool::from(token.secret.ct_eq(given)) {
                 name = Some(token.name.clone());
             }
         }
-        name.ok_or_else(|| unauthorized("the token is not known"))
+        name.ok_or_else(|| unauthorized("the token is unknown"))
     }
 }
 
-/// What changes with a file's content, and is cheap to ask: device, inode, length, and the time of the last change,
-/// which nobody can set.
-type Print = (u64, u64, u64, i64, i64);
+/// Metadata that changes with the content of a file: device, inode, length and `ctime`, which programs cannot set.
+type Stamp = (u64, u64, u64, i64, i64);
 
-fn print(path: &PathBuf) -> Option<Print> {
+fn stamp(path: &PathBuf) -> Option<Stamp> {
     let file = fs::metadata(path).ok()?;
     Some((
         file.dev(),
@@ -190,7 +189,7 @@ fn read_tokens(path: &PathBuf) -> Result<Vec<Token>, TokenError> {
     };
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
-        // A pipe would be waited for.
+        // Reading a pipe would block.
         return Err(unreadable(io::Error::other("it is not a file")));
     }
     if metadata.len() > TOKEN_FILE_BYTES_MAX {
@@ -204,7 +203,7 @@ fn read_tokens(path: &PathBuf) -> Result<Vec<Token>, TokenError> {
     Ok(tokens)
 }
 
-/// `[NAME] TOKEN` a line; empty lines and those that begin with `#` say nothing.
+/// Parses lines of `[NAME] TOKEN`. Empty lines and lines that begin with `#` are ignored.
 fn parse_tokens(text: &str) -> Vec<Token> {
     let lines = text.lines().map(str::trim);
     lines
@@ -222,7 +221,7 @@ fn parse_tokens(text: &str) -> Vec<Token> {
         .collect()
 }
 
-/// Whether a `Host` names this machine in a way that nobody else can claim.
+/// Returns true if a `Host` is a loopback address or `localhost`, which no DNS name can be rebound to.
 fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_token_only_loopback_names_are_let_in() {
+    fn only_loopback_hosts_are_admitted_without_tokens() {
         let open = Access::new(None, false).unwrap();
         for host in [
             "127.0.0.1",
@@ -298,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_kept_out() {
+    fn web_pages_are_refused() {
         let open = Access::new(None, false).unwrap();
         let own = ("host", "127.0.0.1:9900");
         check(&open, &[own, ("origin", "http://127.0.0.1:9900")], Ok("local"));
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_known_by_name_and_read_again() {
+    fn tokens_have_names_and_are_reloaded() {
         let directory = std::env::temp_dir().join(format!("waypost-tokens-{}", std::process::id()));
         fs::write(&directory, "# ours\n\nann  secret-1 \nsecret-2\n").unwrap();
         let access = Access::new(Some(directory.clone()), false).unwrap();

@@ -1,7 +1,6 @@
-//! What the API asks of whoever owns the gateway.
+//! Commands of the API to the control plane.
 //!
-//! Commands are carried out one after the other, in the order in which they come, together with reloads: nobody
-//! sees half of two changes.
+//! Commands and reloads are executed one at a time, in order of arrival, so changes never interleave.
 
 use std::time::Duration;
 
@@ -13,88 +12,88 @@ use tokio::sync::oneshot;
 
 use crate::problem::Problem;
 
-/// Where the answer to a command goes.
-pub type Reply<T> = oneshot::Sender<Result<T, Problem>>;
+/// Receives the result of a command.
+pub type ReplySender<T> = oneshot::Sender<Result<T, Problem>>;
 
-/// Something to be done.
+/// A command to the control plane.
 #[derive(Debug)]
 pub enum Command {
-    /// Turn the dial of a route.
+    /// Change the live weights of a route.
     Dial {
         /// The route.
         route: String,
-        /// Weights by service; one that is not named gets 0. `None` is back to what the config declares.
+        /// Weights by service, 0 for services left out; `None` restores the declared weights.
         weights: Option<Vec<(String, u64)>>,
-        /// Who asks.
+        /// The client.
         by: String,
-        /// The answer.
-        reply: Reply<Dialed>,
+        /// Receives the result.
+        reply: ReplySender<Dialed>,
     },
-    /// The dial of a route, and how it came to be.
+    /// Read the history of a route's dial.
     DialOf {
         /// The route.
         route: String,
-        /// The answer.
-        reply: Reply<DialHistory>,
+        /// Receives the result.
+        reply: ReplySender<DialHistory>,
     },
-    /// Read the config that is in force.
+    /// Read the active config.
     ReadConfig {
-        /// The answer.
-        reply: Reply<ConfigTexts>,
+        /// Receives the result.
+        reply: ReplySender<ConfigTexts>,
     },
     /// Replace the config.
     Apply {
-        /// By what, and how.
+        /// The change.
         change: Change,
-        /// The answer.
-        reply: Reply<Applied>,
+        /// Receives the result.
+        reply: ReplySender<Applied>,
     },
-    /// Keep a config that waits to be confirmed.
+    /// Confirm the pending change.
     Confirm {
-        /// Who asks.
+        /// The client.
         by: String,
-        /// The answer.
-        reply: Reply<Applied>,
+        /// Receives the result.
+        reply: ReplySender<Applied>,
     },
     /// List the revisions.
     Revisions {
-        /// The answer, the newest first.
-        reply: Reply<Vec<Revision>>,
+        /// Receives the revisions, newest first.
+        reply: ReplySender<Vec<Revision>>,
     },
     /// Read a revision.
     Revision {
-        /// Which.
+        /// The number of the revision.
         number: u64,
-        /// The answer.
-        reply: Reply<RevisionTexts>,
+        /// Receives the result.
+        reply: ReplySender<RevisionTexts>,
     },
     /// Apply a revision again.
     Rollback {
-        /// Which.
+        /// The number of the revision.
         number: u64,
-        /// Who asks.
+        /// The client.
         by: String,
-        /// The answer.
-        reply: Reply<Applied>,
+        /// Receives the result.
+        reply: ReplySender<Applied>,
     },
 }
 
-/// A change of the config.
+/// A change to the config.
 #[derive(Debug)]
 pub struct Change {
-    /// What is replaced.
+    /// The new text, and the part of the config that it replaces.
     pub what: Replaced,
-    /// The hashes of what the client believes to replace; `*` is anything.
+    /// Acceptable hashes of the text to be replaced; `*` matches any.
     pub if_match: Vec<String>,
-    /// Whether it is only tried.
+    /// True to validate the change without applying it.
     pub dry_run: bool,
-    /// How long it is in force without being confirmed; `None` for good.
+    /// Time until the change is reverted unless confirmed; `None` if it needs no confirmation.
     pub confirm: Option<Duration>,
-    /// Who asks.
+    /// The client.
     pub by: String,
 }
 
-/// What a change replaces.
+/// The part of a config that a change replaces.
 #[derive(Debug)]
 pub enum Replaced {
     /// The text of a config that is one file.
@@ -105,14 +104,14 @@ pub enum Replaced {
     Files(Vec<(String, Vec<u8>)>),
 }
 
-/// A config as it is in force.
+/// The active config.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigTexts {
-    /// Identifies the whole.
+    /// Hash of all files.
     pub hash: String,
     /// The revision.
     pub revision: u64,
-    /// Whether it is a directory.
+    /// True if the config is a directory.
     pub is_directory: bool,
     /// The files.
     pub files: Vec<ConfigFile>,
@@ -123,9 +122,9 @@ pub struct ConfigTexts {
 pub struct ConfigFile {
     /// The name, without directories.
     pub name: String,
-    /// Identifies its text.
+    /// Hash of the text.
     pub hash: String,
-    /// The text, byte for byte; shared by all who read it.
+    /// The text, byte for byte; shared by all readers.
     pub text: Bytes,
 }
 
@@ -134,22 +133,22 @@ pub struct ConfigFile {
 pub struct ArmView {
     /// The service.
     pub service: String,
-    /// The weight that the config declares.
+    /// The declared weight.
     pub declared: u64,
-    /// The weight that is live.
+    /// The live weight.
     pub live: u64,
 }
 
-/// A dial that was turned.
+/// A dial after a turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Dialed {
     /// The route.
     pub name: String,
-    /// The weights as they were, by service.
+    /// The previous weights, by service.
     pub before: Vec<Weight>,
-    /// The weights as they are.
+    /// The arms with their new weights.
     pub arms: Vec<ArmView>,
-    /// Who turned it.
+    /// The client that turned it.
     pub by: String,
 }
 
@@ -158,69 +157,69 @@ pub struct Dialed {
 pub struct Weight {
     /// The service.
     pub service: String,
-    /// Its weight.
+    /// The weight.
     pub weight: u64,
 }
 
-/// The dial of a route, and how it came to be.
+/// The history of a route's dial.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DialHistory {
-    /// The turns that are remembered, the latest first.
+    /// The stored turns, latest first.
     pub turns: Vec<Turn>,
 }
 
 /// One turn of a dial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Turn {
-    /// When.
+    /// The time of the turn.
     #[schemars(with = "String")]
     pub time: Timestamp,
     /// The weights before.
     pub before: Vec<Weight>,
     /// The weights after.
     pub after: Vec<Weight>,
-    /// Who turned it.
+    /// The client that turned it.
     pub by: String,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Applied {
-    /// The revision that is in force now; of a dry run, the one that stays in force.
+    /// The active revision; after a dry run, the one that stays active.
     pub revision: u64,
-    /// Identifies the text of it, as the `ETag` does.
+    /// Hash of the config, as in its `ETag`.
     pub hash: String,
-    /// Whether anything changed.
+    /// True if anything changed.
     pub changed: bool,
-    /// Whether it was only tried.
+    /// True for a dry run.
     pub dry_run: bool,
-    /// What changes, in one line.
+    /// Summary of the changes, in one line.
     pub summary: String,
-    /// Dials that no longer hold, as the splits that they belong to were changed.
+    /// Dials that were dropped because their splits changed.
     pub dials_dropped: Vec<String>,
     /// Warnings of the config, as `waypost check --format json` prints them.
     pub warnings: Vec<serde_json::Value>,
-    /// When the change is taken back unless it is confirmed.
+    /// The time at which the change is reverted unless confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub reverts_at: Option<Timestamp>,
 }
 
-/// A config that was applied.
+/// An applied config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revision {
-    /// Its number.
+    /// The number.
     pub number: u64,
-    /// When it was applied.
+    /// The time at which it was applied.
     #[schemars(with = "String")]
     pub time: Timestamp,
-    /// How: `file`, `api`, `rollback` or `revert`.
+    /// The origin: `file`, `api`, `rollback` or `revert`.
     pub origin: String,
-    /// Identifies its text.
+    /// Hash of the text.
     pub hash: String,
-    /// What changed, in one line.
+    /// Summary of the changes, in one line.
     pub summary: String,
-    /// Who asked for it, where that is known.
+    /// The client that applied it, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
@@ -228,10 +227,10 @@ pub struct Revision {
 /// A revision with its texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RevisionTexts {
-    /// What is known of it.
+    /// The revision.
     #[serde(flatten)]
     pub revision: Revision,
-    /// Its files.
+    /// The files.
     pub files: Vec<RevisionFile>,
 }
 

@@ -1,4 +1,4 @@
-//! What happens, as it happens.
+//! Events: changes of the gateway, published as they happen.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -7,70 +7,70 @@ use tokio::sync::broadcast;
 
 use crate::command::Weight;
 
-/// How many events a listener may be behind; one that is further behind misses some, and is told.
+/// Events buffered for a subscriber. One that falls further behind misses events, and is notified.
 pub const BEHIND_MAX: usize = 256;
 
-/// Something that happened.
+/// An event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Event {
-    /// When.
+    /// The time of the event.
     #[schemars(with = "String")]
     pub time: Timestamp,
-    /// What.
+    /// The kind of event, with its fields.
     #[serde(flatten)]
-    pub what: What,
+    pub kind: EventKind,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum What {
-    /// A dial was turned.
+pub enum EventKind {
+    /// The live weights of a split changed.
     Dial {
         /// The route.
         route: String,
         /// The weights before.
         before: Vec<Weight>,
-        /// The weights now.
+        /// The weights after.
         after: Vec<Weight>,
-        /// Who turned it.
+        /// The client that changed them.
         by: String,
     },
-    /// A config came into force.
+    /// A config was applied.
     Applied {
-        /// Its revision.
+        /// The revision.
         revision: u64,
-        /// `file`, `api`, `rollback` or `revert`.
+        /// The origin: `file`, `api`, `rollback` or `revert`.
         origin: String,
-        /// What changed, in one line.
+        /// Summary of the changes, in one line.
         summary: String,
-        /// Who asked for it, where that is known.
+        /// The client that applied it, if known.
         by: Option<String>,
-        /// When it is taken back unless it is confirmed.
+        /// The time at which it is reverted unless confirmed.
         #[schemars(with = "Option<String>")]
         reverts_at: Option<Timestamp>,
     },
     /// A config was refused.
     Refused {
-        /// Why.
+        /// The reason, in one sentence.
         message: String,
     },
     /// A config was confirmed.
     Confirmed {
-        /// Its revision.
+        /// The revision.
         revision: u64,
-        /// Who confirmed it.
+        /// The client that confirmed it.
         by: String,
     },
-    /// A connection to an endpoint failed, so it rests.
-    EndpointLeft {
+    /// An endpoint was ejected after a failed connection.
+    EndpointEjected {
         /// The service.
         service: String,
         /// The endpoint's address.
         address: String,
     },
-    /// An endpoint that rested takes connections again.
-    EndpointReturned {
+    /// An ejected endpoint accepts connections again.
+    EndpointRecovered {
         /// The service.
         service: String,
         /// The endpoint's address.
@@ -78,7 +78,7 @@ pub enum What {
     },
 }
 
-impl What {
+impl EventKind {
     /// The name of the event.
     pub fn name(&self) -> &'static str {
         match self {
@@ -86,13 +86,13 @@ impl What {
             Self::Applied { .. } => "applied",
             Self::Refused { .. } => "refused",
             Self::Confirmed { .. } => "confirmed",
-            Self::EndpointLeft { .. } => "endpoint_left",
-            Self::EndpointReturned { .. } => "endpoint_returned",
+            Self::EndpointEjected { .. } => "endpoint_ejected",
+            Self::EndpointRecovered { .. } => "endpoint_recovered",
         }
     }
 }
 
-/// Where events are told.
+/// Publishes events to all subscribers.
 #[derive(Debug, Clone)]
 pub struct Events(broadcast::Sender<Event>);
 
@@ -103,20 +103,20 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Tells everybody who listens.
-    pub fn tell(&self, what: What) {
+    /// Publishes an event.
+    pub fn publish(&self, kind: EventKind) {
         let time = Timestamp::now();
-        // That nobody listens is no error.
-        let _ = self.0.send(Event { time, what });
+        // Without subscribers, sending fails, which is fine.
+        let _ = self.0.send(Event { time, kind });
     }
 
-    /// Listens from now on.
-    pub fn listen(&self) -> broadcast::Receiver<Event> {
+    /// Subscribes to events from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.0.subscribe()
     }
 
-    /// How many listen.
-    pub fn listeners(&self) -> usize {
+    /// The number of subscribers.
+    pub fn subscribers(&self) -> usize {
         self.0.receiver_count()
     }
 }

@@ -1,10 +1,10 @@
-//! The admin API: where a running gateway is asked and told.
+//! The admin API of a running gateway.
 //!
-//! [`server`] accepts connections, on the control runtime and never on a worker's thread; [`access`] says who may.
-//! What can be answered by looking is answered here, from a [`View`](waypost_proxy::gateway::View) of the data
-//! plane: routes, services, [`metrics`], [`stats`]. What changes something, or reads what is stored, goes as a
-//! [`command`] to whoever owns the gateway, one after the other. [`api`] lists every operation once; router and
-//! OpenAPI document are made from that list.
+//! [`server`] accepts connections on the control runtime, never on a worker's thread; [`access`] controls access.
+//! Read-only requests (routes, services, [`metrics`], [`stats`]) are served from a
+//! [`View`](waypost_proxy::gateway::View) of the data plane. Changes, and reads of stored revisions, are sent as a
+//! [`command`] to the control plane, which executes them one at a time. [`api`] lists every operation once; the router
+//! and the OpenAPI document are generated from that list.
 
 pub mod access;
 pub mod api;
@@ -16,6 +16,6 @@ mod pages;
 pub mod problem;
 pub mod report;
 pub mod server;
-pub mod shared;
-mod stall;
+pub mod state;
 pub mod stats;
+mod write_timeout;

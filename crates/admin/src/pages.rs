@@ -1,9 +1,9 @@
-//! The pages in `docs/` that are made from what this crate defines.
+//! Pages in `docs/` that are generated from this crate.
 
-/// Set to write the pages instead of comparing them.
+/// Environment variable that makes the tests write the pages instead of comparing them.
 const UPDATE: &str = "UPDATE_DOCS";
 
-/// Checks that a page in `docs/` says `text`, or makes it so.
+/// Compares a page in `docs/` with `text`, or writes it if [`UPDATE`] is set.
 pub(crate) fn check(name: &str, text: &str) {
     let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os(UPDATE).is_some() {
@@ -12,6 +12,6 @@ pub(crate) fn check(name: &str, text: &str) {
     let written = std::fs::read_to_string(&path).unwrap();
     assert!(
         written == text,
-        "docs/{name} is old; run the tests with {UPDATE}=1"
+        "docs/{name} is out of date; run the tests with {UPDATE}=1"
     );
 }

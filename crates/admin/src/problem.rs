@@ -1,26 +1,26 @@
-//! What went wrong, as a problem document (RFC 9457).
+//! Error responses as problem documents (RFC 9457).
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A problem.
+/// A problem document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
-    /// The status of the answer.
+    /// The status of the response.
     pub status: u16,
-    /// What the status means.
+    /// The reason phrase of the status.
     pub title: String,
-    /// What went wrong this time, in a sentence.
+    /// This occurrence of the problem, in one sentence.
     pub detail: String,
-    /// What is wrong with a config, as `waypost check --format json` prints it.
+    /// Diagnostics of a config, as `waypost check --format json` prints them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<serde_json::Value>,
 }
 
 impl Problem {
-    /// A problem that is answered with `status`.
+    /// A problem with this status.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status: status.as_u16(),
@@ -30,42 +30,42 @@ impl Problem {
         }
     }
 
-    /// There is no such thing.
+    /// 404: the resource does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// It does not fit what is there.
+    /// 409: the request conflicts with the current state.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
     }
 
-    /// What was to be replaced is not there any more.
+    /// 412: the text to be replaced has changed.
     pub fn stale(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, detail)
     }
 
-    /// It was understood, and is wrong.
+    /// 422: the request is well-formed but invalid.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
-    /// It was there once.
+    /// 410: the resource no longer exists.
     pub fn gone(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, detail)
     }
 
-    /// It could not be stored, so it was not done.
+    /// 507: the change could not be stored and was not made.
     pub fn not_stored(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::INSUFFICIENT_STORAGE, detail)
     }
 
-    /// The gateway is about to stop.
+    /// 503: the gateway is stopping.
     pub fn stopping() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is about to stop")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping")
     }
 
-    /// With these diagnostics.
+    /// Adds diagnostics.
     #[must_use]
     pub fn with_diagnostics(mut self, diagnostics: Vec<serde_json::Value>) -> Self {
         self.diagnostics = diagnostics;

@@ -1,4 +1,4 @@
-//! How the gateway is doing, as whoever owns it says.
+//! The state of the gateway, as the control plane reports it.
 
 use std::path::PathBuf;
 
@@ -6,75 +6,75 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the owner of the gateway keeps up to date.
+/// The report that the control plane keeps up to date.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// The config.
+    /// The path of the config.
     pub config: PathBuf,
-    /// Whether the config is a directory.
+    /// True if the config is a directory.
     pub is_directory: bool,
-    /// The last load that failed, until one succeeds.
+    /// The last failed load, until one succeeds.
     pub failed: Option<FailedLoad>,
-    /// The change that waits to be confirmed.
+    /// The change that awaits confirmation.
     pub pending: Option<Pending>,
-    /// Where the state is kept.
+    /// The state directory.
     pub state: StateReport,
-    /// Configs that came into force, the first one included.
+    /// Number of applied configs, including the first.
     pub applied: u64,
-    /// Configs that were refused.
+    /// Number of refused configs.
     pub refused: u64,
-    /// What is wrong with files, such as certificates, whose last good version is in use.
+    /// Errors of files, such as certificates, whose last good version stays in use.
     pub stale_files: Vec<String>,
-    /// Where the listeners are, by the text of their `bind`.
+    /// Addresses of the listeners, by the text of their `bind`.
     pub listening: Vec<(String, String)>,
 }
 
-/// A config that was refused.
+/// A refused config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailedLoad {
-    /// When.
+    /// The time of the load.
     #[schemars(with = "String")]
     pub time: Timestamp,
-    /// Why, in a sentence.
+    /// The reason, in one sentence.
     pub message: String,
-    /// What is wrong with it, as `waypost check --format json` prints it.
+    /// Diagnostics, as `waypost check --format json` prints them.
     pub diagnostics: Vec<serde_json::Value>,
 }
 
-/// A change that waits to be confirmed.
+/// A change that awaits confirmation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pending {
-    /// The revision that is in force for now.
+    /// The revision that is active until then.
     pub revision: u64,
-    /// When it is taken back.
+    /// The time at which it is reverted.
     #[schemars(with = "String")]
     pub reverts_at: Timestamp,
-    /// The revision whose text comes back then.
+    /// The revision whose text is restored then.
     pub reverts_to: u64,
-    /// Who applied it.
+    /// The client that applied it.
     pub by: String,
 }
 
-/// Where revisions and dials are kept.
+/// The directory of revisions and dials.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct StateReport {
     /// The directory.
     pub directory: String,
-    /// Whether changes can be stored, as far as is known.
+    /// True unless the last write failed.
     pub writable: bool,
-    /// What went wrong.
+    /// Errors of the state directory.
     pub troubles: Vec<String>,
-    /// Files that were found damaged, and were set aside.
+    /// Damaged files that were set aside.
     pub damaged: Vec<DamagedFile>,
 }
 
-/// A file of the state that was not as it was written.
+/// A state file whose content is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DamagedFile {
-    /// Where it was.
+    /// Its path.
     pub file: String,
-    /// Where it is now.
+    /// The path it was moved to.
     pub now: String,
-    /// What is wrong with it.
+    /// The fault.
     pub why: String,
 }

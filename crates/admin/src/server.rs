@@ -1,4 +1,4 @@
-//! Accepting connections to the API, and bounding what they may do.
+//! The server of the API, with limits on its clients.
 
 use std::fs;
 use std::io;
@@ -22,33 +22,33 @@ use waypost_transport::sockets;
 
 use crate::access::{Access, TokenError};
 use crate::api;
-use crate::shared::Shared;
-use crate::stall::Stalling;
+use crate::state::AppState;
+use crate::write_timeout::WriteTimeout;
 
-/// Connections at a time; more wait.
+/// Maximum concurrent connections; further ones wait.
 const CONNECTIONS_MAX: usize = 256;
-/// How long a head may take.
+/// Timeout for a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long accepting pauses when it fails.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How long answers that are under way may take once the address is closed.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+/// Delay before accepting again after a failure.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
+/// Timeout for responses in flight once the address is closed.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An admin address that is open; it closes when this is dropped, answers under way being finished.
+/// An open admin address. Dropping it closes the address; responses in flight are finished.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it is, as it is announced: `http://127.0.0.1:9900` or `unix:/run/waypost.sock`.
+    /// The address as announced, such as `http://127.0.0.1:9900` or `unix:/run/waypost.sock`.
     pub address: String,
     access: Arc<RwLock<Access>>,
     port: Option<u16>,
-    /// Closed with it.
+    /// Signals the accept loop to stop, by a value or by being dropped.
     open: watch::Sender<()>,
-    /// Comes when nobody is accepted any more.
+    /// Resolves once the accept loop has stopped.
     closed: oneshot::Receiver<()>,
     socket: Option<PathBuf>,
 }
 
-/// Why an admin address cannot be opened.
+/// An admin address that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The address cannot be listened on.
@@ -56,22 +56,22 @@ pub enum OpenError {
     Listen {
         /// The address.
         address: String,
-        /// Why.
+        /// The cause.
         error: io::Error,
     },
-    /// The tokens cannot be used.
+    /// The token file cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokenError),
 }
 
 impl Server {
-    /// Opens the admin address. `leaving` is the one that it takes the place of, whose port it may take over.
+    /// Opens the admin address. `leaving` is the server to be replaced, whose port may be taken over.
     ///
     /// # Errors
-    /// When it cannot be listened on, or its token file cannot be used.
-    pub fn open(admin: &Admin, leaving: Option<&Self>, shared: Arc<Shared>) -> Result<Self, OpenError> {
+    /// The address cannot be listened on, or the token file cannot be used.
+    pub fn open(admin: &Admin, leaving: Option<&Self>, state: Arc<AppState>) -> Result<Self, OpenError> {
         let access = Arc::new(RwLock::new(access(admin)?));
-        let router = api::router(shared, Arc::clone(&access));
+        let router = api::router(state, Arc::clone(&access));
         let (address, port, socket, listener) = match &admin.bind {
             AdminBind::Tcp(address) => {
                 let failed = |error| OpenError::Listen {
@@ -115,23 +115,23 @@ impl Server {
         })
     }
 
-    /// Closes it. When this returns nobody is accepted any more; answers that are under way have a few seconds.
+    /// Closes the address. On return, no connection is accepted any more; responses in flight have a few seconds.
     pub async fn close(mut self) {
-        // Nobody looks any more only when it is closed.
+        // Sending fails only if the accept loop has ended already.
         let _ = self.open.send(());
         let _ = (&mut self.closed).await;
     }
 
-    /// Changes who is let in from now on.
-    pub fn let_in(&self, access: Access) {
+    /// Replaces the access rules for further requests.
+    pub fn set_access(&self, access: Access) {
         *self.access.write().unwrap_or_else(PoisonError::into_inner) = access;
     }
 }
 
-/// Who may use the address that `admin` describes.
+/// The access rules that `admin` describes.
 ///
 /// # Errors
-/// When its token file cannot be used.
+/// The token file cannot be used.
 pub fn access(admin: &Admin) -> Result<Access, OpenError> {
     let is_unix = matches!(admin.bind, AdminBind::Unix(_));
     let tokens = admin.token_file.as_deref().map(PathBuf::from);
@@ -146,11 +146,11 @@ impl Drop for Server {
     }
 }
 
-/// Binds a unix socket that only its owner may use. One that a dead process left behind is taken over.
+/// Binds a unix socket with access for its owner only, replacing one that a dead process left behind.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let is_socket = || fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     let listener = match UnixListener::bind(path) {
-        // Whatever else is there is not ours to remove.
+        // Never remove anything other than a socket.
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_socket() => {
             match std::os::unix::net::UnixStream::connect(path) {
                 Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
@@ -171,36 +171,36 @@ enum Listener {
     Unix(UnixListener),
 }
 
-/// Accepts until the address is closed, then lets answers that are under way end.
+/// Accepts connections until the address is closed, then finishes responses in flight.
 async fn accept(
     listener: Listener,
     router: Router,
     mut closed: watch::Receiver<()>,
     gone: oneshot::Sender<()>,
 ) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
             _ = closed.changed() => break,
-            accepted = admit(&listener, &seats) => accepted,
+            accepted = admit(&listener, &slots) => accepted,
         };
         let closed = closed.clone();
         match accepted {
-            Ok((Stream::Tcp(stream), seat)) => {
-                connections.spawn(serve(stream, router.clone(), closed, seat));
+            Ok((Stream::Tcp(stream), slot)) => {
+                connections.spawn(serve(stream, router.clone(), closed, slot));
             }
-            Ok((Stream::Unix(stream), seat)) => {
-                connections.spawn(serve(stream, router.clone(), closed, seat));
+            Ok((Stream::Unix(stream), slot)) => {
+                connections.spawn(serve(stream, router.clone(), closed, slot));
             }
-            // Descriptors are short, most likely; whoever waits is served when there are some.
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            // Most likely out of descriptors; waiting clients are served once some are free.
+            Err(_) => tokio::time::sleep(ACCEPT_RETRY_DELAY).await,
         }
     }
     drop(listener);
     let _ = gone.send(());
-    let _ = timeout(LAST_ANSWERS, connections.join_all()).await;
+    let _ = timeout(DRAIN_TIMEOUT, connections.join_all()).await;
 }
 
 enum Stream {
@@ -208,30 +208,30 @@ enum Stream {
     Unix(tokio::net::UnixStream),
 }
 
-/// Waits for a free seat, then for a client to sit on it.
-async fn admit(listener: &Listener, seats: &Arc<Semaphore>) -> io::Result<(Stream, OwnedSemaphorePermit)> {
-    let seat = Arc::clone(seats).acquire_owned().await;
-    let seat = seat.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+/// Waits for a free slot, then for a connection to fill it.
+async fn admit(listener: &Listener, slots: &Arc<Semaphore>) -> io::Result<(Stream, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await;
+    let slot = slot.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
     let stream = match listener {
         Listener::Tcp(listener) => Stream::Tcp(listener.accept().await?.0),
         Listener::Unix(listener) => Stream::Unix(listener.accept().await?.0),
     };
-    Ok((stream, seat))
+    Ok((stream, slot))
 }
 
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     mut closed: watch::Receiver<()>,
-    _seat: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 ) {
     let service = TowerToHyperService::new(router);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(Stalling::new(stream)), service);
+        .serve_connection(TokioIo::new(WriteTimeout::new(stream)), service);
     let mut connection = pin!(connection);
-    // How it ends is the client's business.
+    // Errors of a connection concern its client only.
     tokio::select! {
         _ = connection.as_mut() => {}
         _ = closed.changed() => {

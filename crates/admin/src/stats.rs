@@ -1,8 +1,8 @@
-//! Arms side by side, over the same minutes: what each got in a window, how often it failed, how long it took.
+//! Statistics of arms over the same time window: requests, errors and latencies.
 //!
-//! The counts are noted every few seconds, those of many routes less often, and kept for an hour, the older the more
-//! sparsely. A window is the difference between now and what was noted at its beginning, so it ends now, to the request,
-//! and begins within an interval of when it should; what it really covers is said.
+//! The counters are sampled every few seconds, less often with many routes, and kept for an hour; older samples are
+//! thinned out. A window is the difference between the counters now and the sample at its beginning, so it ends exactly
+//! now and begins within one sampling interval of the requested time. The actual length is part of the result.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -13,117 +13,117 @@ use serde::{Deserialize, Serialize};
 use waypost_proxy::observe::metrics::histogram::Durations;
 use waypost_proxy::observe::metrics::{Reading, RequestReading};
 
-/// How often the counts are noted, unless they are very many.
+/// The sampling interval, unless there are very many series.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long they are left alone for each series that was noted, up to a minute: to read one takes some microseconds, most
-/// of which are waits for memory, and requests use the same cache.
-const REST_PER_SERIES: Duration = Duration::from_millis(1);
-/// The longest that they are left alone.
+/// Minimum sampling interval per series. Reading one takes some microseconds, mostly waiting for memory, and competes with
+/// requests for the cache.
+const INTERVAL_PER_SERIES: Duration = Duration::from_millis(1);
+/// The maximum sampling interval.
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
-/// The longest window.
+/// The maximum window.
 pub const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
-/// The window when none is named.
+/// The default window.
 pub const WINDOW: Duration = Duration::from_secs(60);
-/// How many readings of series are kept in all: some hundred bytes each. Beyond that, windows become shorter.
+/// Maximum number of stored readings, of some hundred bytes each. Beyond it, windows become shorter.
 const READINGS_MAX: usize = 400_000;
 
-/// What was counted in the past.
+/// Past samples of the counters.
 #[derive(Debug)]
 pub struct History {
-    /// When counting began, with nothing.
+    /// The start of counting, with all counters at 0.
     began: Instant,
-    notes: VecDeque<Note>,
-    /// Whether notes had to go before their time.
-    forgot: bool,
+    samples: VecDeque<Sample>,
+    /// True once samples have been dropped from the beginning.
+    truncated: bool,
 }
 
-/// What had been counted at some time. Series that had not changed since the note before share their reading.
+/// The counters at one time. Series that did not change since the previous sample share its reading.
 #[derive(Debug)]
-struct Note {
+struct Sample {
     at: Instant,
     series: BTreeMap<(Arc<str>, Arc<str>), Arc<RequestReading>>,
-    /// How many readings are not those of an earlier note.
+    /// Number of readings not shared with the previous sample.
     fresh: usize,
 }
 
-/// What arms got in a window.
+/// Statistics over a window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
-    /// What the window really covers.
+    /// The actual length of the window.
     pub window_seconds: f64,
-    /// The routes that got requests, or were asked for.
+    /// Routes with requests in the window, or the requested route.
     pub routes: Vec<RouteStats>,
 }
 
-/// What the arms of a route got.
+/// Statistics of a route.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteStats {
     /// The route.
     pub route: String,
-    /// Its arms in order; last, without a service, requests that none was picked for.
+    /// The arms in order; last, without a service, requests that reached no arm.
     pub arms: Vec<ArmStats>,
 }
 
-/// What one arm got.
+/// Statistics of an arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ArmStats {
-    /// The service; empty where the gateway answered by itself.
+    /// The service; empty for responses of the gateway itself.
     pub service: String,
-    /// Its live weight; not there for what is no arm.
+    /// The live weight; absent for responses of the gateway itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u64>,
-    /// Requests.
+    /// Number of requests.
     pub requests: u64,
-    /// Requests a second.
+    /// Requests per second.
     pub rate: f64,
-    /// Answers by class, such as `5xx`; `none` is no answer, as the client had left.
+    /// Responses by class, such as `5xx`; `none` if the client disconnected before the response.
     pub classes: BTreeMap<String, u64>,
-    /// Answers of class `5xx`.
+    /// Responses of class `5xx`.
     pub errors: u64,
-    /// The share of answers of class `5xx`.
+    /// Share of responses of class `5xx`.
     pub error_share: f64,
-    /// Where that share really lies with a confidence of 95 % (Wilson's score interval).
+    /// The 95 % confidence interval of that share (Wilson's score interval).
     pub error_interval: (f64, f64),
-    /// Half of the requests took no longer, in milliseconds.
+    /// Median duration, in milliseconds.
     pub p50_ms: Option<f64>,
-    /// Nine in ten took no longer.
+    /// 90th percentile of the duration, in milliseconds.
     pub p90_ms: Option<f64>,
-    /// Ninety-nine in a hundred took no longer.
+    /// 99th percentile of the duration, in milliseconds.
     pub p99_ms: Option<f64>,
 }
 
 impl History {
-    /// A history that begins now.
+    /// An empty history that begins now.
     pub fn new(now: Instant) -> Self {
         Self {
             began: now,
-            notes: VecDeque::new(),
-            forgot: false,
+            samples: VecDeque::new(),
+            truncated: false,
         }
     }
 
-    /// How long to wait before the counts are noted again.
+    /// Time to wait before the next sample.
     pub fn interval(&self) -> Duration {
-        let series = self.notes.back().map_or(0, |note| note.series.len());
-        let rest = REST_PER_SERIES * u32::try_from(series).unwrap_or(u32::MAX);
-        rest.clamp(INTERVAL, INTERVAL_MAX)
+        let series = self.samples.back().map_or(0, |sample| sample.series.len());
+        let interval = INTERVAL_PER_SERIES * u32::try_from(series).unwrap_or(u32::MAX);
+        interval.clamp(INTERVAL, INTERVAL_MAX)
     }
 
-    /// Notes what has been counted.
-    pub fn note(&mut self, now: Instant, reading: Reading) {
-        let last = self.notes.back();
+    /// Records a sample.
+    pub fn record(&mut self, now: Instant, reading: Reading) {
+        let last = self.samples.back();
         let mut fresh = 0;
         let series = reading.requests.into_iter().map(|reading| {
             let key = (Arc::clone(&reading.route), Arc::clone(&reading.service));
             let same = last
-                .and_then(|note| note.series.get(&key))
+                .and_then(|sample| sample.series.get(&key))
                 .filter(|last| ***last == reading);
             fresh += usize::from(same.is_none());
             let reading = same.map_or_else(|| Arc::new(reading), Arc::clone);
             (key, reading)
         });
         let series = series.collect();
-        self.notes.push_back(Note {
+        self.samples.push_back(Sample {
             at: now,
             series,
             fresh,
@@ -131,45 +131,49 @@ impl History {
         self.thin(now);
     }
 
-    /// Lets go of notes: the older, the fewer are needed.
+    /// Drops samples that are not needed: the older, the fewer.
     fn thin(&mut self, now: Instant) {
-        // One note that is older than the longest window is where that begins.
-        while self.notes.get(1).is_some_and(|note| now - note.at >= WINDOW_MAX) {
-            self.notes.pop_front();
-            self.forgot = true;
+        // Keep one sample older than the maximum window, for its beginning.
+        while self
+            .samples
+            .get(1)
+            .is_some_and(|sample| now - sample.at >= WINDOW_MAX)
+        {
+            self.samples.pop_front();
+            self.truncated = true;
         }
         let mut at = 1;
-        while at + 1 < self.notes.len() {
-            let age = now - self.notes[at].at;
+        while at + 1 < self.samples.len() {
+            let age = now - self.samples[at].at;
             let spacing = match age.as_secs() {
                 ..=90 => INTERVAL,
                 91..=900 => INTERVAL * 6,
                 _ => INTERVAL * 60,
             };
-            let gap = self.notes[at + 1].at - self.notes[at - 1].at;
+            let gap = self.samples[at + 1].at - self.samples[at - 1].at;
             if gap <= spacing {
-                self.notes.remove(at);
+                self.samples.remove(at);
             } else {
                 at += 1;
             }
         }
-        let mut size: usize = self.notes.iter().map(|note| note.fresh).sum();
-        while size > READINGS_MAX && self.notes.len() > 1 {
-            size -= self.notes.pop_front().map_or(0, |note| note.fresh);
-            self.forgot = true;
+        let mut size: usize = self.samples.iter().map(|sample| sample.fresh).sum();
+        while size > READINGS_MAX && self.samples.len() > 1 {
+            size -= self.samples.pop_front().map_or(0, |sample| sample.fresh);
+            self.truncated = true;
         }
     }
 
-    /// What has been counted since `window` ago, and how long ago that really is.
+    /// The counts over `window`, and the time that they actually cover.
     pub fn since(&self, now: Instant, window: Duration, reading: Reading) -> (Duration, Vec<RequestReading>) {
         let from = now.checked_sub(window).unwrap_or(self.began);
-        let before = self.notes.iter().rev().find(|note| note.at <= from);
-        // Before the first note nothing had been counted, unless there once was an earlier one.
-        let base = before.or_else(|| self.notes.front().filter(|_| self.forgot));
-        let covered = now.saturating_duration_since(base.map_or(self.began, |note| note.at));
+        let before = self.samples.iter().rev().find(|sample| sample.at <= from);
+        // Before the first sample all counters were 0, unless earlier samples were dropped.
+        let base = before.or_else(|| self.samples.front().filter(|_| self.truncated));
+        let covered = now.saturating_duration_since(base.map_or(self.began, |sample| sample.at));
         let series = reading.requests.into_iter().map(|mut reading| {
             let key = (Arc::clone(&reading.route), Arc::clone(&reading.service));
-            if let Some(base) = base.and_then(|note| note.series.get(&key)) {
+            if let Some(base) = base.and_then(|sample| sample.series.get(&key)) {
                 subtract(&mut reading, base);
             }
             reading
@@ -178,7 +182,7 @@ impl History {
     }
 }
 
-/// Leaves what has come since `base`. A series that has begun anew, as its route had gone, is left as it is.
+/// Subtracts `base`. A series that restarted at 0, because its route was removed and added again, is left as it is.
 fn subtract(reading: &mut RequestReading, base: &RequestReading) {
     if reading.count() < base.count() {
         return;
@@ -197,7 +201,7 @@ fn subtract(reading: &mut RequestReading, base: &RequestReading) {
 }
 
 impl ArmStats {
-    /// The statistics of an arm that got this in that time.
+    /// The statistics of an arm with this reading over this window.
     pub fn of(
         service: &str,
         weight: Option<u64>,
@@ -230,7 +234,7 @@ impl ArmStats {
     }
 }
 
-/// The class of a status: `2xx`; `none` for no answer.
+/// The class of a status, such as `2xx`; `none` without a response.
 pub fn class(status: u16) -> &'static str {
     match status / 100 {
         0 => "none",
@@ -243,8 +247,7 @@ pub fn class(status: u16) -> &'static str {
     }
 }
 
-/// The share of `errors` in `all`, and the interval in which it lies with a confidence of 95 % (E. B. Wilson,
-/// "Probable inference, the law of succession, and statistical inference", 1927).
+/// The share of `errors` in `all`, and its 95 % confidence interval (E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927).
 fn wilson(errors: u64, all: u64) -> (f64, (f64, f64)) {
     /// The quantile of the normal distribution at 97.5 %.
     const Z: f64 = 1.959_963_984_540_054;
@@ -265,7 +268,7 @@ fn wilson(errors: u64, all: u64) -> (f64, (f64, f64)) {
 mod tests {
     use super::*;
 
-    /// A reading of one series with this many answers of status 200.
+    /// A reading of one series with this many responses of status 200.
     fn reading(count: u64) -> Reading {
         let requests = RequestReading {
             route: "r".into(),
@@ -285,36 +288,36 @@ mod tests {
     }
 
     #[test]
-    fn a_window_ends_now_and_covers_what_it_says() {
+    fn window_ends_now_and_reports_its_length() {
         let start = Instant::now();
         let mut history = History::new(start);
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         assert_eq!(counted(&history, at(3), 60, 7), (3, 7), "all of it, at first");
         // A request a second.
         for seconds in (5..=7200).step_by(5) {
-            history.note(at(seconds), reading(seconds));
+            history.record(at(seconds), reading(seconds));
         }
         for (window, most) in [(5, 5), (60, 65), (600, 640), (3600, 3900)] {
             let (covered, count) = counted(&history, at(7200), window, 7200);
             assert_eq!(covered, count, "a window of {window}");
             assert!(covered >= window && covered <= most, "{window}: {covered}");
         }
-        assert!(history.notes.len() < 80, "{} notes", history.notes.len());
+        assert!(history.samples.len() < 80, "{} samples", history.samples.len());
     }
 
     #[test]
-    fn many_series_are_noted_less_often() {
+    fn many_series_are_sampled_less_often() {
         let start = Instant::now();
         let mut history = History::new(start);
         assert_eq!(history.interval(), INTERVAL);
-        history.note(start, reading(1));
+        history.record(start, reading(1));
         assert_eq!(history.interval(), INTERVAL);
         let requests = (0..20_000).map(|route| RequestReading {
             route: format!("r{route}").into(),
             ..RequestReading::default()
         });
         let requests = requests.collect();
-        history.note(
+        history.record(
             start,
             Reading {
                 requests,
@@ -325,15 +328,15 @@ mod tests {
     }
 
     #[test]
-    fn a_series_that_began_anew_counts_whole() {
+    fn restarted_series_counts_in_full() {
         let start = Instant::now();
         let mut history = History::new(start);
-        history.note(start, reading(1000));
+        history.record(start, reading(1000));
         assert_eq!(counted(&history, start + Duration::from_secs(1), 1, 10).1, 10);
     }
 
     #[test]
-    fn the_interval_is_wilsons() {
+    fn interval_is_wilsons() {
         // Values of the formula, as textbooks give them.
         for (errors, all, low, high) in [
             (0, 10, 0.0, 0.2775),

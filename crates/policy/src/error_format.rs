@@ -1,6 +1,6 @@
 //! The format in which a client gets errors: text, JSON, or the status of a gRPC call.
 
-use waypost_wire::field::{self, Kind};
+use waypost_wire::field::{self, FieldKind};
 use waypost_wire::request::RequestHead;
 
 use crate::failure::Failure;
@@ -50,7 +50,7 @@ impl ErrorFormat {
 fn wants_json(head: &RequestHead, buffer: &[u8]) -> bool {
     head.fields()
         .iter()
-        .filter(|field| field.kind == Kind::Accept)
+        .filter(|field| field.kind == FieldKind::Accept)
         .any(|line| names_json(line.value.of(buffer)))
 }
 

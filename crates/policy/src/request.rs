@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use waypost_plan::listener::Listener;
 use waypost_plan::redirect::{RequestUrl, Scheme};
 use waypost_route::request::{Headers, Request};
-use waypost_wire::field::{Field, Framing};
+use waypost_wire::field::Field;
+use waypost_wire::framing::Framing;
 use waypost_wire::path;
 use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
 

@@ -243,7 +243,7 @@ impl explain::State for ExplainedState<'_> {
 
     fn certificate(&self, listener: usize, host: Option<&str>) -> Option<Arc<Identity>> {
         let tls = self.generation.listener_tls[listener].load();
-        tls.as_ref().map(|tls| tls.identity_for(host))
+        tls.as_ref().map(|tls| Arc::clone(tls.identity_for(host)))
     }
 }
 

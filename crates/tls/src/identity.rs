@@ -1,4 +1,4 @@
-//! A certificate with its key.
+//! Certificates with their keys.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,18 +6,19 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{self, CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, SignatureAlgorithm, SignatureScheme};
+use rustls::{CertificateError, InconsistentKeys, SignatureAlgorithm, SignatureScheme};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
 use crate::name::CertificateName;
-use crate::{pem_error, provider};
+use crate::pem::PemError;
+use crate::provider;
 
-/// What a chain may be long: OpenSSL ends a handshake beyond 100 KiB.
+/// Maximum bytes of a chain. OpenSSL aborts handshakes beyond 100 KiB.
 const CHAIN_BYTES_MAX: usize = 64 << 10;
 
-/// A certificate with the chain that leads to it, and its key.
+/// A certificate with its chain and its private key.
 #[derive(Debug, Clone)]
 pub struct Identity {
     key: Arc<CertifiedKey>,
@@ -27,47 +28,76 @@ pub struct Identity {
     not_after: i64,
 }
 
-/// Why a certificate and a key are none that can be served.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// A certificate and a key that cannot be served.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum IdentityError {
     /// The certificate's file cannot be used.
     #[error("the certificate cannot be used: {0}")]
-    Certificate(String),
+    Certificate(#[source] ChainError),
     /// The key's file cannot be used.
     #[error("the key cannot be used: {0}")]
-    Key(String),
-    /// They do not belong together.
+    Key(#[source] KeyError),
+    /// The key belongs to another certificate.
     #[error("the key is not the certificate's, which is the first one in its file")]
     Mismatch,
 }
 
+/// A chain of certificates that cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ChainError {
+    /// The text is not PEM.
+    #[error(transparent)]
+    Pem(PemError),
+    /// The text has no certificate.
+    #[error("there is no certificate in it")]
+    Empty,
+    /// The chain is longer than clients accept.
+    #[error("the {count} certificates in it are more than clients accept, {CHAIN_BYTES_MAX} bytes in all")]
+    TooLong {
+        /// The number of certificates.
+        count: usize,
+    },
+    /// The first certificate is not an X.509 certificate.
+    #[error("it is not an X.509 certificate")]
+    NotX509,
+    /// The first certificate is not usable for TLS.
+    #[error("{0}")]
+    Invalid(CertificateError),
+}
+
+/// A private key that cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum KeyError {
+    /// The key is protected by a password.
+    #[error("it is protected by a password")]
+    Encrypted,
+    /// The text is not PEM.
+    #[error(transparent)]
+    Pem(PemError),
+    /// The text has no private key.
+    #[error("there is no private key in it")]
+    Empty,
+    /// The key is of an unsupported kind, or malformed.
+    #[error("{0}")]
+    Unusable(#[source] rustls::Error),
+}
+
 impl Identity {
-    /// Reads a chain of certificates, the first of which is served, and its key.
+    /// Parses a PEM chain of certificates, whose first is the server's own, and its private key.
     ///
     /// # Errors
-    /// When either cannot be read, or they do not belong together.
+    /// Either text cannot be parsed, or the key is not that of the first certificate.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
         let (certificate, key) = (without_bom(certificate), without_bom(key));
         if memchr::memmem::find(key, b"ENCRYPTED").is_some() {
-            return Err(IdentityError::Key("it is protected by a password".to_owned()));
+            return Err(IdentityError::Key(KeyError::Encrypted));
         }
-        let chain: Result<Vec<CertificateDer<'static>>, _> =
-            CertificateDer::pem_slice_iter(certificate).collect();
-        let chain = chain.map_err(|error| IdentityError::Certificate(pem_error(&error)))?;
-        let Some(own) = chain.first() else {
-            return Err(IdentityError::Certificate(
-                "there is no certificate in it".to_owned(),
-            ));
-        };
-        if chain.iter().map(|certificate| certificate.len()).sum::<usize>() > CHAIN_BYTES_MAX {
-            return Err(IdentityError::Certificate(format!(
-                "the {} certificates in it are more than clients accept, {CHAIN_BYTES_MAX} bytes in all",
-                chain.len()
-            )));
-        }
-        let unreadable = |what: &str| IdentityError::Certificate(what.to_owned());
+        let chain = read_chain(certificate).map_err(IdentityError::Certificate)?;
+        let own = chain
+            .first()
+            .ok_or(IdentityError::Certificate(ChainError::Empty))?;
         let (_, parsed) =
-            X509Certificate::from_der(own).map_err(|_| unreadable("it is not an X.509 certificate"))?;
+            X509Certificate::from_der(own).map_err(|_| IdentityError::Certificate(ChainError::NotX509))?;
         let names = names(&parsed);
         let has_alternative_names = matches!(parsed.subject_alternative_name(), Ok(Some(_)));
         let (not_before, not_after) = (
@@ -76,14 +106,16 @@ impl Identity {
         );
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
             IdentityError::Key(match error {
-                pki_types::pem::Error::NoItemsFound => "there is no private key in it".to_owned(),
-                error => pem_error(&error),
+                pki_types::pem::Error::NoItemsFound => KeyError::Empty,
+                error => KeyError::Pem(error.into()),
             })
         })?;
         let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => IdentityError::Mismatch,
-            rustls::Error::InvalidCertificate(error) => IdentityError::Certificate(error.to_string()),
-            error => IdentityError::Key(error.to_string()),
+            rustls::Error::InvalidCertificate(error) => {
+                IdentityError::Certificate(ChainError::Invalid(error))
+            }
+            error => IdentityError::Key(KeyError::Unusable(error)),
         })?;
         Ok(Self {
             key: Arc::new(key),
@@ -94,52 +126,68 @@ impl Identity {
         })
     }
 
-    /// The names that it is for.
+    /// The names that the certificate is valid for.
     pub fn names(&self) -> &[CertificateName] {
         &self.names
     }
 
-    /// Whether its names are where clients look for them today.
+    /// Returns true if the certificate has a subject alternative name extension, the only place current clients look at.
     pub fn has_alternative_names(&self) -> bool {
         self.has_alternative_names
     }
 
-    /// Whether it is for `host`, which is in lower case and without port.
+    /// Returns true if the certificate is valid for `host`, in lower case and without a port.
     pub fn serves(&self, host: &str) -> bool {
         self.names.iter().any(|name| name.covers(host))
     }
 
-    /// When it begins to be valid, in seconds since 1970.
+    /// Start of the validity period, in seconds since 1970.
     pub fn not_before(&self) -> i64 {
         self.not_before
     }
 
-    /// When it ends, in seconds since 1970.
+    /// End of the validity period, in seconds since 1970.
     pub fn not_after(&self) -> i64 {
         self.not_after
     }
 
+    /// The chain and the key, for handshakes.
     pub(crate) fn key(&self) -> &Arc<CertifiedKey> {
         &self.key
     }
 
-    /// Whether a client that knows `schemes` can check a signature of it.
-    pub(crate) fn suits(&self, schemes: &[SignatureScheme]) -> bool {
+    /// Returns true if the key can sign with one of `schemes`.
+    pub(crate) fn can_sign(&self, schemes: &[SignatureScheme]) -> bool {
         self.key.key.choose_scheme(schemes).is_some()
     }
 
-    /// Whether its key is one of elliptic curves, whose signatures cost a server far less than RSA's.
-    pub(crate) fn is_cheap(&self) -> bool {
-        self.key.key.algorithm() != SignatureAlgorithm::RSA
+    /// The signature algorithm of the key.
+    pub(crate) fn algorithm(&self) -> SignatureAlgorithm {
+        self.key.key.algorithm()
+    }
+
+    /// Returns true for an RSA key, whose signatures cost a server far more than those of elliptic curves.
+    pub(crate) fn is_rsa(&self) -> bool {
+        self.algorithm() == SignatureAlgorithm::RSA
     }
 }
 
-/// `text` without the mark that some editors put in front.
+/// Parses the certificates of a PEM text.
+fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ChainError> {
+    let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let chain = chain.map_err(|error| ChainError::Pem(error.into()))?;
+    if chain.iter().map(|certificate| certificate.len()).sum::<usize>() > CHAIN_BYTES_MAX {
+        return Err(ChainError::TooLong { count: chain.len() });
+    }
+    Ok(chain)
+}
+
+/// Returns `text` without the byte order mark that some editors write.
 pub(crate) fn without_bom(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
-/// What a certificate says that it is for: its alternative names, or else its common name, as clients once read it.
+/// The names of a certificate: its alternative names, or else its common name, as older clients read it.
 fn names(certificate: &X509Certificate<'_>) -> Vec<CertificateName> {
     if let Ok(Some(alternatives)) = certificate.subject_alternative_name() {
         let names = alternatives.value.general_names.iter();
@@ -158,7 +206,7 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<CertificateName> {
         .collect()
 }
 
-/// An address as a certificate has it: its bytes.
+/// Parses an address of a certificate, which is 4 or 16 bytes long.
 pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
     let address = match bytes.len() {
         4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),

@@ -1,21 +1,21 @@
-//! The names that a certificate is for.
+//! Names in certificates.
 
 use std::fmt;
 use std::net::IpAddr;
 
-/// A name that a certificate is for.
+/// A name that a certificate is valid for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CertificateName {
     /// A host name, in lower case.
     Host(Box<str>),
-    /// `*.` and these labels: exactly one label stands in front of them (RFC 9525 §6.3).
+    /// `*.` and these labels, in lower case. The `*` stands for exactly one label (RFC 9525 §6.3).
     Wildcard(Box<str>),
-    /// An address.
+    /// An IP address.
     Address(IpAddr),
 }
 
 impl CertificateName {
-    /// A host name or a wildcard as a certificate has it.
+    /// Parses a host name or a wildcard of a certificate.
     pub(crate) fn of_host(name: &str) -> Self {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         match name.strip_prefix("*.") {
@@ -24,7 +24,7 @@ impl CertificateName {
         }
     }
 
-    /// Whether the name covers `host`, which is in lower case and has no port; an IPv6 address stands in brackets.
+    /// Returns true if the name covers `host`, in lower case and without a port. An IPv6 address stands in brackets.
     pub fn covers(&self, host: &str) -> bool {
         match self {
             Self::Host(name) => **name == *host,
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wildcard_covers_exactly_one_label() {
+    fn wildcard_covers_exactly_one_label() {
         let name = CertificateName::of_host("*.Example.net");
         assert!(name.covers("a.example.net"));
         assert!(!name.covers("example.net"));
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_compared_as_such() {
+    fn addresses_are_compared_by_value() {
         let name = CertificateName::Address("::1".parse().unwrap());
         assert!(name.covers("[::1]"));
         assert!(name.covers("[0::1]"));

@@ -1,4 +1,4 @@
-//! Who a client has proved to be.
+//! Verified client certificates.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use x509_parser::x509::X509Name;
 
 use crate::identity::address;
 
-/// A client certificate that was verified.
+/// A client certificate that a handshake has verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
     subject: String,
@@ -21,10 +21,10 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// Reads a certificate that a handshake has verified.
+    /// Parses a certificate; `None` if it is malformed.
     pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-        let subject = written(parsed.subject());
+        let subject = format_name(parsed.subject());
         let mut forwarded = format!("Hash={};Subject={}", fingerprint(certificate), quoted(&subject));
         let mut alternatives = Vec::new();
         if let Ok(Some(names)) = parsed.subject_alternative_name() {
@@ -39,7 +39,7 @@ impl ClientCertificate {
                     },
                     _ => continue,
                 };
-                // A name with such a byte in it could pass for two, or for another.
+                // A name with such a byte could pass for another name, or for two.
                 if value.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b',') {
                     continue;
                 }
@@ -54,24 +54,24 @@ impl ClientCertificate {
         })
     }
 
-    /// The subject, such as `CN=client, O=Example`, as the certificate orders it. What has a meaning in such a text is
-    /// escaped in values, so that no value can pass for another attribute (RFC 4514 §2.4).
+    /// The subject in the order of the certificate, such as `CN=client, O=Example`. Special characters in values are
+    /// escaped, so no value can pass for another attribute (RFC 4514 §2.4).
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// The alternative names: hosts, URIs, mail addresses, IP addresses.
+    /// The alternative names: host names, URIs, mail addresses and IP addresses.
     pub fn alternatives(&self) -> impl Iterator<Item = &str> {
         self.alternatives.iter().map(|name| &**name)
     }
 
-    /// The element of `x-forwarded-client-cert`: `Hash=…;Subject="…";URI=…;DNS=…`.
+    /// The element for `x-forwarded-client-cert`: `Hash=…;Subject="…";URI=…;DNS=…`.
     pub fn forwarded(&self) -> &str {
         &self.forwarded
     }
 }
 
-/// The SHA-256 of some bytes, in hexadecimal.
+/// The SHA-256 of `bytes`, in hexadecimal.
 pub fn fingerprint(bytes: &[u8]) -> String {
     let mut text = String::new();
     for byte in digest(&SHA256, bytes).as_ref() {
@@ -80,8 +80,8 @@ pub fn fingerprint(bytes: &[u8]) -> String {
     text
 }
 
-/// A name as text.
-fn written(name: &X509Name<'_>) -> String {
+/// Formats a distinguished name.
+fn format_name(name: &X509Name<'_>) -> String {
     let mut text = String::new();
     for (at, part) in name.iter_rdn().enumerate() {
         for (within, attribute) in part.iter().enumerate() {
@@ -98,7 +98,7 @@ fn written(name: &X509Name<'_>) -> String {
             text.push('=');
             match attribute.as_str() {
                 Ok(value) => escape(value, &mut text),
-                // What is no text is shown as its bytes are.
+                // A value that is not text is written as its bytes (RFC 4514 §2.4).
                 Err(_) => {
                     text.push('#');
                     for byte in attribute.as_slice() {
@@ -111,7 +111,7 @@ fn written(name: &X509Name<'_>) -> String {
     text
 }
 
-/// Appends a value so that it can pass for nothing else, and stands in a header.
+/// Appends a value with everything escaped that is special in a distinguished name or not allowed in a header.
 fn escape(value: &str, out: &mut String) {
     let last = value.len().saturating_sub(1);
     for (at, c) in value.char_indices() {
@@ -157,7 +157,7 @@ mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 
     #[test]
-    fn a_value_of_the_subject_cannot_pass_for_another_attribute() {
+    fn subject_values_are_escaped() {
         for (value, expected) in [
             ("x, O=Admin", r"CN=x\, O\=Admin, O=Low"),
             ("x+O=Admin", r"CN=x\+O\=Admin, O=Low"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn subject_and_names_are_read_and_forwarded() {
+    fn subject_and_alternative_names_are_parsed_and_forwarded() {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "a \"b\"");
         let uri = "spiffe://x/y;z";

@@ -294,7 +294,7 @@ impl Reading<'_> {
         }
         let trust = match (&key.trust, &key.ca) {
             (Trust::Ca(_), Some(ca)) => client::Trust::Ca(ca),
-            (Trust::Anybody, _) => client::Trust::Anybody,
+            (Trust::Anybody, _) => client::Trust::Unverified,
             _ => client::Trust::Platform,
         };
         match ClientTls::new(trust, identity.as_deref()) {

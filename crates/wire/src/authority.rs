@@ -1,29 +1,29 @@
-//! `Host` and the authority of an absolute target: which are valid, and what they are compared as.
+//! `Host` and the authority of an absolute target: validation and normal form.
 
 use std::net::Ipv6Addr;
 
 /// A valid `host[:port]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Authority<'a> {
-    /// The host as sent, brackets of an IPv6 address included.
+    /// The host as sent, including the brackets of an IPv6 address.
     pub host: &'a [u8],
-    /// The port, where one is given.
+    /// The port, if given.
     pub port: Option<u16>,
 }
 
-/// Why a text is no authority.
+/// An invalid authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorityError {
-    /// Nothing in front of the port, or nothing at all.
+    /// No host in front of the port, or an empty text.
     #[error("the host is empty")]
     Empty,
-    /// A character that cannot stand in a host; user information is one such case.
+    /// A character that is not allowed in a host, such as the `@` of user information.
     #[error("the host has a character that cannot stand there")]
     Character,
-    /// Two dots in a row, or a dot in front.
+    /// Two dots in a row, or a leading dot.
     #[error("the host has an empty label")]
     EmptyLabel,
-    /// Brackets around something that is no IPv6 address.
+    /// Brackets around something other than an IPv6 address.
     #[error("what stands in brackets is not an IPv6 address")]
     Ipv6,
     /// Not a number from 0 to 65535.
@@ -32,11 +32,11 @@ pub enum AuthorityError {
 }
 
 impl<'a> Authority<'a> {
-    /// Reads `host[:port]`: letters, digits, `-`, `_`, `.` without empty labels (one trailing dot is
-    /// fine), or a bracketed IPv6 address; then optionally `:` and 0–65535.
+    /// Parses `host[:port]`. The host consists of letters, digits, `-`, `_` and `.` without empty labels (one trailing
+    /// dot is allowed), or is a bracketed IPv6 address. The port is a number from 0 to 65535.
     ///
     /// # Errors
-    /// For everything else.
+    /// Any other text.
     pub fn parse(raw: &'a [u8]) -> Result<Self, AuthorityError> {
         let (host, port) = if raw.first() == Some(&b'[') {
             let end = memchr::memchr(b']', raw).ok_or(AuthorityError::Ipv6)?;
@@ -56,7 +56,7 @@ impl<'a> Authority<'a> {
         Ok(Self { host, port })
     }
 
-    /// Appends the host as it is compared: lower-case, without port and one trailing dot.
+    /// Appends the host in its normal form: lower-case, without the port and one trailing dot.
     pub fn normalize_into(&self, out: &mut Vec<u8>) {
         let host = self.host.strip_suffix(b".").unwrap_or(self.host);
         out.extend(host.iter().map(u8::to_ascii_lowercase));
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn valid_hosts_have_one_form() {
+    fn valid_hosts_are_normalized() {
         check("Api.Example.com", Ok(("api.example.com", None)));
         check("a.:80", Ok(("a", Some(80))));
         check("10.0.0.1:65535", Ok(("10.0.0.1", Some(65535))));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn invalid_authorities_are_refused() {
         use AuthorityError as E;
         for (raw, error) in [
             ("", E::Empty),

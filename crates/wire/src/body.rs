@@ -1,21 +1,21 @@
-//! Finding the body in the bytes behind a head, whatever its framing.
+//! Decoding the body that follows a head, for every framing.
 
 use crate::chunked::{ChunkError, ChunkedDecoder, Piece};
-use crate::field::Framing;
+use crate::framing::Framing;
 
-/// Takes a body out of the bytes that follow a head.
+/// Decodes a body from the bytes that follow a head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BodyDecoder {
-    /// This many bytes are still to come.
+    /// The number of bytes still to come.
     Length(u64),
-    /// As its chunks say.
+    /// The chunked transfer coding.
     Chunked(ChunkedDecoder),
-    /// Until the connection ends.
+    /// The body ends with the connection.
     UntilClose,
 }
 
 impl BodyDecoder {
-    /// A decoder for a body that is framed so.
+    /// A decoder for a body with this framing.
     pub fn new(framing: Framing) -> Self {
         match framing {
             Framing::None => Self::Length(0),
@@ -25,10 +25,10 @@ impl BodyDecoder {
         }
     }
 
-    /// Takes the next stretch of data out of `input`. Bytes behind the body are not consumed.
+    /// Decodes the next stretch of data in `input`. Bytes behind the body are not consumed.
     ///
     /// # Errors
-    /// When a chunked body breaks its coding.
+    /// A chunked body violates its coding.
     pub fn decode(&mut self, input: &[u8]) -> Result<Piece, ChunkError> {
         match self {
             Self::Length(left) => {
@@ -47,7 +47,7 @@ impl BodyDecoder {
         }
     }
 
-    /// How much of the body may pass without being looked at; `None` when each byte has to be.
+    /// The number of bytes that may pass unexamined; `None` if every byte must be decoded.
     pub fn unseen(&self) -> Option<u64> {
         match self {
             Self::Length(left) => Some(*left),
@@ -56,7 +56,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Notes that `count` bytes have passed without being looked at, at most [`BodyDecoder::unseen`].
+    /// Records that `count` bytes passed unexamined, at most [`BodyDecoder::unseen`].
     pub fn skip(&mut self, count: u64) {
         if let Self::Length(left) = self {
             debug_assert!(count <= *left);
@@ -64,7 +64,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Whether all of the body has been read. One that lasts until the connection ends never says so.
+    /// Returns true once the whole body has been read; never for a body that ends with its connection.
     pub fn is_done(&self) -> bool {
         match self {
             Self::Length(left) => *left == 0,
@@ -73,7 +73,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Whether the end of the connection ends this body as it should.
+    /// Returns true if the end of the connection is the proper end of this body.
     pub fn may_end_by_close(&self) -> bool {
         matches!(self, Self::UntilClose)
     }

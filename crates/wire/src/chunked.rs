@@ -1,22 +1,22 @@
-//! The chunked transfer coding (RFC 9112 §7.1), read strictly.
+//! A strict decoder for the chunked transfer coding (RFC 9112 §7.1).
 
 use std::ops::Range;
 
-use crate::field::{self, Field, Kind};
+use crate::field::{self, Field, FieldKind};
 use crate::write;
 
-/// Bytes of one chunk extension.
+/// Maximum bytes of one chunk extension.
 pub const EXTENSION_BYTES_MAX: usize = 256;
-/// Bytes of all the chunk extensions of a message.
+/// Maximum bytes of all chunk extensions of a message.
 pub const EXTENSIONS_BYTES_MAX: usize = 16 << 10;
-/// Bytes of the trailers.
+/// Maximum bytes of the trailers.
 pub const TRAILERS_BYTES_MAX: usize = 8 << 10;
-/// Lines of the trailers.
+/// Maximum number of trailer lines.
 pub const TRAILERS_MAX: usize = 100;
-/// Digits of a chunk size. Sixteen hold every length there can be.
+/// Maximum digits of a chunk size: sixteen hold every 64-bit length.
 const SIZE_DIGITS_MAX: usize = 16;
 
-/// Takes a chunked body apart as it arrives.
+/// Decodes a chunked body incrementally.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChunkedDecoder {
     state: State,
@@ -26,21 +26,21 @@ pub struct ChunkedDecoder {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// In the digits of a size.
+    /// In the digits of a chunk size.
     Size { value: u64, digits: usize },
-    /// Behind the size, in an extension.
+    /// In an extension, behind the size.
     Extension { value: u64, bytes: usize },
-    /// The LF behind a size.
+    /// At the LF behind a size.
     SizeLf { value: u64 },
-    /// In the data of a chunk.
+    /// In the data of a chunk, with this many bytes left.
     Data { left: u64 },
-    /// The CR behind the data.
+    /// At the CR behind the data.
     DataCr,
-    /// The LF behind the data.
+    /// At the LF behind the data.
     DataLf,
-    /// In the trailers; the line that is being read began at this byte of them.
+    /// In the trailers; `line` is the offset of the current line within them.
     Trailers { line: usize },
-    /// All of the body has been read.
+    /// The body is complete.
     Done,
 }
 
@@ -50,19 +50,19 @@ impl Default for State {
     }
 }
 
-/// Why a chunked body cannot be read.
+/// A violation of the chunked coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
-    /// A size that is no bounded hexadecimal number.
+    /// A chunk size that is not a hexadecimal number, or is too large.
     #[error("a chunk size is malformed")]
     Size,
-    /// A line that does not end in CRLF, or a chunk that is longer than it said.
+    /// A line that does not end in CRLF, or a chunk longer than its size.
     #[error("a chunk does not end in CRLF")]
     LineEnd,
-    /// An extension with a control character, or too much of them.
+    /// An extension with a control character, or extensions over the limit.
     #[error("a chunk extension is malformed or too long")]
     Extension,
-    /// Trailers that are no fields.
+    /// Malformed trailer fields.
     #[error("a trailer line is malformed")]
     Trailers,
     /// Trailers over 8 KiB.
@@ -70,22 +70,22 @@ pub enum ChunkError {
     TrailersTooLarge,
 }
 
-/// What one step of decoding found.
+/// The result of one decoding step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// How many bytes of the input are done with.
+    /// The number of input bytes consumed.
     pub consumed: usize,
-    /// Which of them are data.
+    /// The range of the input that is body data.
     pub data: Range<usize>,
 }
 
 impl ChunkedDecoder {
-    /// Takes the next stretch of data out of `input`, or as much as can be read without any.
+    /// Decodes up to the end of the next stretch of data in `input`, or to the end of `input` if it holds none.
     ///
-    /// Call it again with the rest until nothing is consumed any more.
+    /// Call it again with the rest until nothing is consumed.
     ///
     /// # Errors
-    /// When the body breaks the coding.
+    /// The body violates the coding.
     pub fn decode(&mut self, input: &[u8]) -> Result<Piece, ChunkError> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
@@ -158,18 +158,17 @@ impl ChunkedDecoder {
         })
     }
 
-    /// Whether all of the body has been read, trailers included.
+    /// Returns true once the whole body, including its trailers, has been read.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
-    /// The trailers as they came, up to the empty line behind them, once that has come. [`write_trailers`] says them
-    /// again.
+    /// The raw trailers received so far, complete once [`ChunkedDecoder::is_done`]. [`write_trailers`] serialises them.
     pub fn trailers(&self) -> &[u8] {
         &self.trailers
     }
 
-    /// Takes trailer lines up to the empty one; how many bytes of `input` they took.
+    /// Consumes one line of trailers, or what there is of it; returns the number of bytes consumed.
     fn take_trailers(&mut self, input: &[u8]) -> Result<usize, ChunkError> {
         let State::Trailers { line } = &mut self.state else {
             return Ok(0);
@@ -180,7 +179,7 @@ impl ChunkedDecoder {
             return Err(ChunkError::TrailersTooLarge);
         }
         self.trailers.extend_from_slice(&input[..taken]);
-        // A CR that ends no line is said at once, not when the line ends.
+        // Report a bare CR at once rather than at the end of its line.
         let unread = &self.trailers[line_start..];
         if memchr::memchr(b'\r', unread)
             .is_some_and(|at| unread.get(at + 1).is_some_and(|&next| next != b'\n'))
@@ -202,11 +201,11 @@ impl ChunkedDecoder {
     }
 }
 
-/// Appends `trailers`, which an empty line ends, as lines that each end in CRLF, without those that frame, route or
-/// authenticate.
+/// Appends `trailers`, which end with an empty line, one CRLF line per field. Fields that frame, route or authenticate
+/// are left out, as is the empty line.
 ///
 /// # Errors
-/// When a line is no field, or they are too many or too large.
+/// A malformed field, too many fields, or trailers over the limit.
 pub fn write_trailers(trailers: &[u8], out: &mut Vec<u8>) -> Result<(), ChunkError> {
     if trailers.len() <= 2 {
         return Ok(());
@@ -218,15 +217,15 @@ pub fn write_trailers(trailers: &[u8], out: &mut Vec<u8>) -> Result<(), ChunkErr
     field::parse(trailers, 0, TRAILERS_MAX, &mut fields).map_err(|_| ChunkError::Trailers)?;
     for Field { name, value, kind } in fields {
         let name = name.of(trailers);
-        if kind == Kind::Other && !is_forbidden_trailer(name) {
+        if kind == FieldKind::Other && !is_forbidden_trailer(name) {
             write::field(out, name, value.of(trailers));
         }
     }
     Ok(())
 }
 
-/// The fields beside those of [`Kind`] that change how a message is framed, routed, authenticated or read,
-/// which no trailer may carry (RFC 9110 §6.5.1).
+/// Returns true for fields beyond those of [`FieldKind`] that change how a message is framed, routed, authenticated or
+/// read, and therefore must not be sent as trailers (RFC 9110 §6.5.1).
 fn is_forbidden_trailer(name: &[u8]) -> bool {
     const FORBIDDEN: [&str; 14] = [
         "trailer",
@@ -277,7 +276,7 @@ mod tests {
         Ok((text(data), text(trailers), decoder.is_done()))
     }
 
-    /// The verdict must not depend on how the bytes are cut.
+    /// Decodes `body` whole and byte by byte: the result must not depend on how the bytes are cut.
     fn check(body: &[u8], expected: Result<(&str, &str, bool), ChunkError>) {
         let expected = expected.map(|(data, trailers, done)| (data.to_owned(), trailers.to_owned(), done));
         assert_eq!(decode(&[body]), expected, "{:?}", body.escape_ascii().to_string());
@@ -291,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_and_trailers() {
+    fn chunks_and_trailers_are_decoded() {
         check(b"5\r\nhello\r\n0\r\n\r\n", Ok(("hello", "", true)));
         check(
             b"5;a=b\r\nhello\r\n00A\r\n0123456789\r\n0;x\r\n\r\n",
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_coding_is_refused() {
+    fn violations_are_refused() {
         use ChunkError as E;
         for (body, error) in [
             (&b"5\nhello"[..], E::Size),

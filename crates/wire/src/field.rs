@@ -1,8 +1,6 @@
-//! The fields of a head: ranges of the buffer, and which of them mean something to a gateway.
+//! Header fields: ranges of the receive buffer, and the kinds that a gateway handles specially.
 
-use crate::token;
-
-/// A range of the buffer that a head was read from.
+/// A byte range of the buffer that a head was parsed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
     /// The first byte.
@@ -17,7 +15,7 @@ impl Span {
         &buffer[self.start as usize..self.end as usize]
     }
 
-    /// Where `part`, a slice of `buffer`, stands in it.
+    /// The range of `part`, which is a slice of `buffer`.
     pub(crate) fn within(buffer: &[u8], part: &[u8]) -> Self {
         let start = part.as_ptr().addr().wrapping_sub(buffer.as_ptr().addr());
         debug_assert!(start + part.len() <= buffer.len());
@@ -28,21 +26,21 @@ impl Span {
     }
 }
 
-/// One line of a head.
+/// One header line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
     /// The name, a token.
     pub name: Span,
-    /// The value, without blanks around it.
+    /// The value, without surrounding blanks.
     pub value: Span,
-    /// What the name means to a gateway.
-    pub kind: Kind,
+    /// The kind of field that the name denotes.
+    pub kind: FieldKind,
 }
 
-/// The fields that mean something to a gateway; names compare without case.
+/// Fields that a gateway handles specially. Names are matched case-insensitively.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Any other field: it travels on.
+pub enum FieldKind {
+    /// Any other field; it is forwarded.
     Other,
     /// `Host`.
     Host,
@@ -52,12 +50,12 @@ pub enum Kind {
     TransferEncoding,
     /// `Connection`.
     Connection,
-    /// `TE`, of which only `trailers` travels on.
+    /// `TE`, of which only `trailers` is forwarded.
     Te,
-    /// `Upgrade`, which travels on only where a route lets it.
+    /// `Upgrade`, forwarded only on routes that allow it.
     Upgrade,
-    /// Means something for one connection only: `Keep-Alive`, `Proxy-Connection`, `HTTP2-Settings`,
-    /// `Proxy-Authenticate`, `Proxy-Authorization`.
+    /// Hop-by-hop fields: `Keep-Alive`, `Proxy-Connection`, `HTTP2-Settings`, `Proxy-Authenticate`,
+    /// `Proxy-Authorization`.
     HopByHop,
     /// `X-Forwarded-For`.
     XForwardedFor,
@@ -73,19 +71,19 @@ pub enum Kind {
     XForwardedClientCert,
     /// `Expect`.
     Expect,
-    /// `Authorization` or `Cookie`, which `Connection` cannot name.
+    /// `Authorization` or `Cookie`, which `Connection` must not nominate.
     Credentials,
     /// `Accept`.
     Accept,
     /// `Content-Type`.
     ContentType,
-    /// `Date`, which an answer is given where it has none.
+    /// `Date`, which is added to responses that lack it.
     Date,
 }
 
-impl Kind {
+impl FieldKind {
     fn of(name: &[u8]) -> Self {
-        // By length and first letter: of the headers that clients really send, most are decided by them alone.
+        // Length and first letter alone decide most of the fields that real clients send.
         let Some(first) = name.first() else {
             return Self::Other;
         };
@@ -118,7 +116,7 @@ impl Kind {
         }
     }
 
-    /// Whether `Connection` can name such a field, so that it ends at the gateway.
+    /// Returns true if `Connection` may nominate the field as hop-by-hop.
     fn may_be_nominated(self, name: &[u8]) -> bool {
         match self {
             Self::Other => {
@@ -137,24 +135,24 @@ impl Kind {
     }
 }
 
-/// Why the fields of a head cannot be read.
+/// Header fields that cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
-    /// A line that is no field: no colon, a blank in front of the colon, a folded line, a control character.
+    /// A malformed line: no colon, a blank in front of the colon, a folded line or a control character.
     #[error("a header line is malformed")]
     Malformed,
-    /// More lines than allowed.
+    /// More lines than the limit.
     #[error("there are too many header lines")]
     TooMany,
 }
 
-/// How many fields are read without a second attempt; ordinary requests have fewer.
+/// Fields parsed on the first attempt, without an allocation; ordinary requests have fewer.
 const USUAL: usize = 32;
 
-/// Reads the field lines from `from` up to the end of `head`, which holds the empty line, into `fields`.
+/// Parses the field lines of `head` from offset `from` to its end, including the empty line, into `fields`.
 ///
 /// # Errors
-/// When a line is no field, or there are more than `fields_max`.
+/// A malformed line, or more than `fields_max` lines.
 pub fn parse(head: &[u8], from: usize, fields_max: usize, fields: &mut Vec<Field>) -> Result<(), FieldError> {
     fields.clear();
     let lines = &head[from..];
@@ -182,12 +180,12 @@ fn parse_lines<'b>(
     fields.extend(found.iter().map(|header| Field {
         name: Span::within(head, header.name.as_bytes()),
         value: Span::within(head, trim_blanks(header.value)),
-        kind: Kind::of(header.name.as_bytes()),
+        kind: FieldKind::of(header.name.as_bytes()),
     }));
     Ok(())
 }
 
-/// `value` without the blanks around it (RFC 9110 §5.6.3: space and tab only).
+/// Returns `value` without surrounding spaces and tabs (RFC 9110 §5.6.3).
 pub fn trim_blanks(value: &[u8]) -> &[u8] {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value
@@ -201,7 +199,7 @@ pub fn trim_blanks(value: &[u8]) -> &[u8] {
     &value[start..end]
 }
 
-/// The elements of a comma-separated list, trimmed, empty ones left out (RFC 9110 §5.6.1).
+/// The non-empty elements of a comma-separated list, trimmed (RFC 9110 §5.6.1).
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|&byte| byte == b',')
@@ -209,7 +207,7 @@ pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|element| !element.is_empty())
 }
 
-/// What the `Connection` lines of a message say.
+/// The options of a message's `Connection` lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConnectionOptions {
     /// `close`.
@@ -218,12 +216,12 @@ pub struct ConnectionOptions {
     pub keep_alive: bool,
     /// `upgrade`.
     pub upgrade: bool,
-    /// Some other name than these, `te` and `upgrade`: a field that ends here.
+    /// Any option other than these and `te`: a field nominated as hop-by-hop.
     pub nominates: bool,
 }
 
 impl ConnectionOptions {
-    /// Adds what one line says.
+    /// Adds the options of one line.
     pub(crate) fn add(&mut self, value: &[u8]) {
         for option in list(value) {
             if option.eq_ignore_ascii_case(b"close") {
@@ -239,98 +237,13 @@ impl ConnectionOptions {
     }
 }
 
-/// Whether a `Connection` line among `fields` names `field`, so that it ends at the gateway.
+/// Returns true if a `Connection` line among `fields` nominates `field` as hop-by-hop.
 pub fn is_nominated(buffer: &[u8], fields: &[Field], field: &Field) -> bool {
     let name = field.name.of(buffer);
     field.kind.may_be_nominated(name)
         && fields
             .iter()
-            .filter(|other| other.kind == Kind::Connection)
+            .filter(|other| other.kind == FieldKind::Connection)
             .flat_map(|line| list(line.value.of(buffer)))
             .any(|option| option.eq_ignore_ascii_case(name))
-}
-
-/// How long a body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// There is none.
-    None,
-    /// This many bytes.
-    Length(u64),
-    /// As its chunks say.
-    Chunked,
-    /// Until the connection ends; answers only.
-    UntilClose,
-}
-
-/// Why a message's length has no one reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum FramingError {
-    /// `Content-Length` and `Transfer-Encoding` together.
-    #[error("content-length and transfer-encoding stand together")]
-    Both,
-    /// `Content-Length` that is not one number.
-    #[error("content-length is not one number")]
-    ContentLength,
-    /// `Transfer-Encoding` that is not exactly one `chunked`, or in HTTP/1.0.
-    #[error("transfer-encoding is not exactly one `chunked`")]
-    TransferEncoding,
-    /// A transfer coding beside `chunked`.
-    #[error("a transfer coding is not supported")]
-    UnknownCoding,
-}
-
-/// Collects what says how long a body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct FramingFields {
-    content_length: Option<u64>,
-    chunked: bool,
-}
-
-impl FramingFields {
-    pub(crate) fn add_content_length(&mut self, value: &[u8]) -> Result<(), FramingError> {
-        let digits_only = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-        if self.content_length.is_some() || !digits_only {
-            return Err(FramingError::ContentLength);
-        }
-        let length = value.iter().try_fold(0_u64, |length, digit| {
-            length.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-        });
-        // A length that no signed counter of a service can hold is as good as an overflow.
-        let length = length.filter(|&length| i64::try_from(length).is_ok());
-        self.content_length = Some(length.ok_or(FramingError::ContentLength)?);
-        Ok(())
-    }
-
-    pub(crate) fn add_transfer_encoding(&mut self, value: &[u8]) -> Result<(), FramingError> {
-        if !self.chunked && value.eq_ignore_ascii_case(b"chunked") {
-            self.chunked = true;
-            return Ok(());
-        }
-        let unknown = |coding: &[u8]| token::is_token(coding) && !coding.eq_ignore_ascii_case(b"chunked");
-        if !self.chunked && list(value).all(token::is_token) && list(value).any(unknown) {
-            return Err(FramingError::UnknownCoding);
-        }
-        Err(FramingError::TransferEncoding)
-    }
-
-    /// The framing that the fields give; `otherwise` where they say nothing.
-    pub(crate) fn finish(self, version: Version, otherwise: Framing) -> Result<Framing, FramingError> {
-        match (self.content_length, self.chunked) {
-            (Some(_), true) => Err(FramingError::Both),
-            (None, true) if version == Version::Http10 => Err(FramingError::TransferEncoding),
-            (None, true) => Ok(Framing::Chunked),
-            (Some(length), false) => Ok(Framing::Length(length)),
-            (None, false) => Ok(otherwise),
-        }
-    }
-}
-
-/// The version of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// HTTP/1.0.
-    Http10,
-    /// HTTP/1.1, or a later 1.x, which is spoken as 1.1 (RFC 9110 §2.5).
-    Http11,
 }

@@ -1,22 +1,24 @@
-//! HTTP/1 as bytes: what a peer may say, in its normal form, and how the gateway says it again.
+//! HTTP/1 as bytes: parsing, normal forms and serialisation.
 //!
-//! Bytes go in, ranges and verdicts come out. The crate does no I/O, knows no routes and no async, so
-//! every rule of it is tested on plain byte strings. Nothing ambiguous gets through: what is accepted here
-//! has one reading only.
+//! Bytes go in; ranges and verdicts come out. The crate does no I/O and knows neither routes nor async, so every rule
+//! is tested on plain byte strings. Ambiguous messages are refused: an accepted message has exactly one reading.
 //!
-//! [`scan`] finds the end of a head as its bytes arrive; [`request`] and [`response`] read one into ranges
-//! of the buffer; [`body`] and [`chunked`] find the body in what follows; [`write`](mod@write) says it again. [`path`]
-//! and [`authority`] have the normal forms that routing goes by. Of HTTP/2, [`frames`] counts what passes by.
+//! [`scan`] finds the end of a head as its bytes arrive. [`request`] and [`response`] parse a head into ranges of its
+//! buffer, with [`field`] for header lines and [`framing`] for the length of the body. [`body`] and [`chunked`] decode
+//! the body, and [`write`](mod@write) serialises messages. [`path`] and [`authority`] define the normal forms used for
+//! routing. [`frames`] counts HTTP/2 frames.
 
 pub mod authority;
 pub mod body;
 pub mod chunked;
 pub mod field;
 pub mod frames;
+pub mod framing;
 pub mod path;
 pub mod request;
 pub mod response;
 pub mod scan;
 pub mod target;
 pub mod token;
+pub mod version;
 pub mod write;

@@ -1,65 +1,65 @@
-//! The one normal form of a path, and what has none.
+//! The normal form of a path.
 //!
-//! The path that is matched is the path that is forwarded, so that a service behind the gateway can never
-//! read another path than the one that the rules were asked about.
+//! Each path has exactly one normal form, or is refused. The normal form is both matched and forwarded, so a service never
+//! reads a different path from the one that the rules were evaluated on.
 
-/// What a listener does with paths that have two readings.
+/// A listener's treatment of paths with two readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct PathOptions {
-    /// `%2F`, which some servers take for a `/` and others do not.
+    /// `%2F`, which some servers read as `/`.
     pub encoded_slash: EncodedSlash,
-    /// `//`, which some servers take for a `/` and others do not.
+    /// `//`, which some servers read as `/`.
     pub double_slash: DoubleSlash,
 }
 
-/// What happens to `%2F`.
+/// Treatment of `%2F`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum EncodedSlash {
-    /// The request is refused with 400.
+    /// Refuse the request with 400.
     #[default]
     Refuse,
-    /// It is an ordinary character of its segment.
+    /// Keep it, as an ordinary character of its segment.
     Keep,
 }
 
-/// What happens to `//`.
+/// Treatment of `//`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum DoubleSlash {
-    /// It becomes `/`.
+    /// Replace it by `/`.
     #[default]
     Merge,
-    /// The empty segment between them stays.
+    /// Keep the empty segment.
     Keep,
 }
 
-/// Why a path has no safe normal form. Offsets count bytes from the start of the path as received.
+/// A path without a safe normal form. Offsets are in bytes from the start of the path as received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// It does not begin with `/`.
     #[error("the path does not begin with `/`")]
     NoSlash,
-    /// A `%` without two hex digits behind it.
+    /// A `%` that is not followed by two hex digits.
     #[error("`%` without two hex digits at byte {0} of the path")]
     Percent(usize),
-    /// `%2F`, `%5C` or `%00`: decoded by some servers, kept by others.
+    /// `%2F`, `%5C` or `%00`, which some servers decode and others keep.
     #[error("an encoded `/`, `\\` or NUL at byte {0} of the path")]
     Encoded(usize),
     /// A backslash, `#`, a control character, a space or DEL.
     #[error("a character that cannot stand in a path at byte {0}")]
     Character(usize),
-    /// `..` with nothing left to leave.
+    /// A `..` that leads above the root.
     #[error("the path climbs above `/`")]
     Climbs,
 }
 
-/// The path `raw` in its normal form: unreserved characters decoded, hex digits in upper case, what may not
-/// stand raw encoded, `//` merged, dot segments resolved (RFC 3986 §5.2.4, §6.2.2).
+/// Returns the normal form of the path `raw`: unreserved characters decoded, hex digits in upper case, characters that
+/// must not stand raw encoded, `//` merged, dot segments resolved (RFC 3986 §5.2.4, §6.2.2).
 ///
-/// A path that is in its normal form already, as nearly all are, is returned as it is; another is built
-/// in `scratch`, which is overwritten.
+/// A path that is already normal, as nearly all are, is returned unchanged; any other is built in `scratch`, which is
+/// overwritten.
 ///
 /// # Errors
-/// When the path has no safe normal form.
+/// The path has no safe normal form.
 pub fn normalize<'a>(
     raw: &'a [u8],
     options: PathOptions,
@@ -77,11 +77,11 @@ pub fn normalize<'a>(
     Ok(scratch)
 }
 
-/// Appends `raw` with its characters in their normal form: unreserved ones decoded, hex digits in upper
-/// case, what may not stand raw encoded, `//` merged unless it is kept. Dot segments stay.
+/// Appends `raw` with each character in its normal form: unreserved characters decoded, hex digits in upper case,
+/// characters that must not stand raw encoded, `//` merged unless `options` keep it. Dot segments stay.
 ///
 /// # Errors
-/// When a character or an encoding has no safe normal form.
+/// A character or an encoding has no safe normal form.
 pub fn encode_into(raw: &[u8], options: PathOptions, out: &mut Vec<u8>) -> Result<(), PathError> {
     let start = out.len();
     let mut at = 0;
@@ -116,7 +116,7 @@ pub fn encode_into(raw: &[u8], options: PathOptions, out: &mut Vec<u8>) -> Resul
     Ok(())
 }
 
-/// Whether there is nothing to decode, encode, merge, resolve or refuse. May err on the side of `false`.
+/// Returns true if the path is visibly normal already. May return false for a normal path.
 fn is_plainly_normal(path: &[u8]) -> bool {
     let mut after_slash = false;
     for &byte in path {
@@ -130,7 +130,7 @@ fn is_plainly_normal(path: &[u8]) -> bool {
     true
 }
 
-/// RFC 3986 §5.2.4 in place, for a path that begins with `/`.
+/// Resolves dot segments in place (RFC 3986 §5.2.4), for a path that begins with `/`.
 fn resolve_dot_segments(path: &mut Vec<u8>) -> Result<(), PathError> {
     // path[..written] is the result so far; it has no trailing slash. written <= read.
     let mut written = 0;
@@ -178,12 +178,12 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
-/// RFC 3986 §2.3.
+/// Returns true for an unreserved character (RFC 3986 §2.3).
 fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// What a raw byte of a path needs.
+/// Treatment of a raw byte of a path.
 #[derive(Clone, Copy)]
 enum Class {
     Plain,
@@ -218,7 +218,7 @@ mod tests {
     fn normal(raw: &[u8], options: PathOptions) -> Result<String, PathError> {
         let mut scratch = Vec::new();
         let normal = normalize(raw, options, &mut scratch)?.to_vec();
-        // Normalising twice is normalising once.
+        // Normalisation is idempotent.
         let mut again = Vec::new();
         assert_eq!(normalize(&normal, options, &mut again), Ok(&normal[..]));
         Ok(String::from_utf8(normal).unwrap())
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn normal_forms() {
+    fn paths_are_normalized() {
         for (raw, expected) in [
             ("/", "/"),
             ("/a/b", "/a/b"),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_safe_form_is_refused() {
+    fn unsafe_paths_are_refused() {
         use PathError as E;
         for (raw, error) in [
             ("", E::NoSlash),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_knobs_keep_what_they_name() {
+    fn options_keep_encoded_and_double_slashes() {
         let slash = PathOptions {
             encoded_slash: EncodedSlash::Keep,
             ..PathOptions::default()
@@ -323,7 +323,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn never_panics_and_is_stable(raw in "[/.%2eE5cfF0a{ü\\\\]{0,24}", keep in 0..4) {
+        fn normalization_never_panics_and_is_idempotent(raw in "[/.%2eE5cfF0a{ü\\\\]{0,24}", keep in 0..4) {
             let options = PathOptions {
                 encoded_slash: if keep & 1 == 0 { EncodedSlash::Refuse } else { EncodedSlash::Keep },
                 double_slash: if keep & 2 == 0 { DoubleSlash::Merge } else { DoubleSlash::Keep },

@@ -1,26 +1,28 @@
-//! Finding the end of a head while its bytes arrive, each byte looked at once.
+//! Incremental search for the end of a head. Each byte is examined once.
 
-/// Where the search for the end of a head stands. It starts anew with each head.
+/// The state of the search for the end of one head.
+///
+/// Invariant: `start <= line <= scanned`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HeadScan {
-    /// Everything in front of this is known to hold whole lines only. start <= line <= scanned.
+    /// Start of the current line; everything before it consists of complete lines.
     line: usize,
-    /// Everything in front of this has been looked at.
+    /// End of the bytes that have been examined.
     scanned: usize,
-    /// Where the head begins, behind empty lines that a client sent in front of it.
+    /// Start of the head, behind leading empty lines.
     start: usize,
-    /// Where the first line ends, its CRLF not included; 0 while it is not known.
+    /// End of the first line, without its CRLF; 0 while unknown.
     first_line_end: usize,
 }
 
 /// A complete head in a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadEnd {
-    /// Where it begins: behind empty lines, which RFC 9112 §2.2 lets a client send first.
+    /// Start of the head, behind leading empty lines, which a client may send (RFC 9112 §2.2).
     pub start: usize,
-    /// Where its first line ends, without CRLF.
+    /// End of the first line, without its CRLF.
     pub first_line_end: usize,
-    /// Where it ends, the empty line included.
+    /// End of the head, including the empty line.
     pub end: usize,
 }
 
@@ -30,12 +32,11 @@ pub struct HeadEnd {
 pub struct BareLineEnd;
 
 impl HeadScan {
-    /// Looks at what is new in `bytes`, which begins where it began before.
-    ///
-    /// `None` while the head is not complete.
+    /// Examines the new bytes of `bytes`, which extends the slice of the previous call. Returns `None` while the head is
+    /// incomplete.
     ///
     /// # Errors
-    /// When a line ends in a bare LF, or a CR stands alone.
+    /// A bare LF or a bare CR.
     pub fn advance(&mut self, bytes: &[u8]) -> Result<Option<HeadEnd>, BareLineEnd> {
         while let Some(found) = memchr::memchr(b'\n', &bytes[self.scanned..]) {
             let newline = self.scanned + found;
@@ -58,12 +59,12 @@ impl HeadScan {
                 }));
             }
         }
-        // The head is not complete, so nobody is in a hurry: a CR that stands alone is said at once,
-        // rather than when the client's time is up.
+        // Report a bare CR at once rather than at the client's timeout. The head is incomplete, so the extra search
+        // delays no response.
         let rest = &bytes[self.scanned..];
         match memchr::memchr(b'\r', rest) {
             Some(found) if found + 1 < rest.len() => Err(BareLineEnd),
-            // What follows this CR is looked at together with it.
+            // Examine this CR again, together with the next byte.
             Some(found) => {
                 self.scanned += found;
                 Ok(None)
@@ -75,12 +76,12 @@ impl HeadScan {
         }
     }
 
-    /// The first line, once it is complete, without CRLF.
+    /// The first line without its CRLF, once complete.
     pub fn first_line<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         (self.first_line_end > 0).then(|| &bytes[self.start..self.first_line_end])
     }
 
-    /// Where the head begins, as far as is known.
+    /// Start of the head, behind the leading empty lines seen so far.
     pub fn start(&self) -> usize {
         self.start
     }
@@ -90,7 +91,7 @@ impl HeadScan {
 mod tests {
     use super::*;
 
-    /// The verdict must not depend on how the bytes are cut.
+    /// Scans `bytes` at once and byte by byte: the result must not depend on how they are cut.
     fn check(bytes: &[u8], expected: Result<Option<HeadEnd>, BareLineEnd>) {
         assert_eq!(
             HeadScan::default().advance(bytes),
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_end_at_the_first_empty_line() {
+    fn head_ends_at_first_empty_line() {
         let end = |start, first_line_end, end| {
             Ok(Some(HeadEnd {
                 start,
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn bare_line_ends_are_found_at_once() {
+    fn bare_line_ends_are_refused_early() {
         for bytes in [
             &b"a\nb\r\n\r\n"[..],
             b"\n",

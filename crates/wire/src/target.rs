@@ -1,42 +1,42 @@
-//! Request targets (RFC 9112 §3.2): a path, or an absolute URL.
+//! Request targets (RFC 9112 §3.2) in origin and absolute form.
 
 use crate::authority::Authority;
 
-/// A request target, taken apart.
+/// The parts of a request target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
     /// The authority of an absolute target, as sent.
     pub authority: Option<&'a [u8]>,
     /// The path as sent; `/` where an absolute target has none.
     pub path: &'a [u8],
-    /// What follows the first `?`; `None` without a `?`.
+    /// Everything behind the first `?`; `None` without a `?`.
     pub query: Option<&'a [u8]>,
 }
 
-/// Why a target is refused.
+/// An invalid request target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// Neither a path nor an absolute URL; `*` is such a case.
+    /// Neither a path nor an absolute URL; `*` is one example.
     #[error("the request target is neither a path nor an absolute URL")]
     Form,
-    /// A `#`, which no target has (RFC 9112 §3.2).
+    /// A `#`, which is not part of any target (RFC 9112 §3.2).
     #[error("the request target has a fragment")]
     Fragment,
     /// A scheme other than `http` and `https`.
     #[error("the scheme of the request target is neither `http` nor `https`")]
     Scheme,
-    /// An authority that is no `host[:port]`.
+    /// An authority other than `host[:port]`.
     #[error("the authority of the request target is not valid")]
     Authority,
 }
 
 impl<'a> Target<'a> {
-    /// Takes `raw` apart.
+    /// Parses a target.
     ///
     /// # Errors
-    /// When it is neither a path nor an `http` or `https` URL with a valid authority.
+    /// Neither a path nor an `http` or `https` URL with a valid authority.
     pub fn parse(raw: &'a [u8]) -> Result<Self, TargetError> {
-        // Some servers cut a target there, and others do not: they would read different queries.
+        // Servers disagree on whether a target ends there, and so on the query.
         if memchr::memchr(b'#', raw).is_some() {
             return Err(TargetError::Fragment);
         }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_absolute_urls() {
+    fn paths_and_absolute_urls_are_parsed() {
         check("/", Ok((None, "/", None)));
         check("/a?", Ok((None, "/a", Some(""))));
         check("/a?b?c", Ok((None, "/a", Some("b?c"))));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn invalid_targets_are_refused() {
         check("*", Err(TargetError::Form));
         check("h:443", Err(TargetError::Form));
         check("", Err(TargetError::Form));

@@ -1,4 +1,4 @@
-//! Saying it again: the pieces that heads and bodies are written from.
+//! Serialisation of the parts of heads and bodies.
 
 use std::io::Write as _;
 
@@ -17,9 +17,9 @@ pub fn content_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends `number` in decimal digits. Every answer has one, and what formats any type costs ten times as much.
+/// Appends `number` in decimal. Every response has one, and `core::fmt` costs ten times as much.
 pub fn decimal(out: &mut Vec<u8>, number: u64) {
-    /// What the largest number has.
+    /// The digits of `u64::MAX`.
     const DIGITS: usize = 20;
     let mut digits = [0; DIGITS];
     let (mut at, mut rest) = (DIGITS, number);
@@ -34,18 +34,18 @@ pub fn decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Appends a chunk: its size, `data`, and the line ends. Empty data is no chunk, as it would end the body.
+/// Appends a chunk: its size, `data` and the line ends. Empty data appends nothing: a chunk of size 0 ends the body.
 pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
     if data.is_empty() {
         return;
     }
-    // Writing to a Vec cannot fail.
+    // Writing to a `Vec` cannot fail.
     let _ = write!(out, "{:x}\r\n", data.len());
     out.extend_from_slice(data);
     out.extend_from_slice(b"\r\n");
 }
 
-/// The reason phrase of a status that the gateway answers with, by RFC 9110; empty for one it has not.
+/// The reason phrase of a status (RFC 9110 and its extensions); empty for an unknown one.
 pub fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_written_as_any_number_is() {
+    fn content_length_is_written_in_decimal() {
         for length in [0, 7, 10, 1024, 99_999, 1 << 40, u64::MAX] {
             let mut out = Vec::new();
             content_length(&mut out, length);

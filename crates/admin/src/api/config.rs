@@ -1,4 +1,4 @@
-//! The config: reading it, replacing it, and taking the replacement back unless it is confirmed.
+//! Operations on the config: read, replace, confirm.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waypost_plan::duration;
 
-use super::{App, Asked, Asker, Body, By, Named, Operation, body_of, json, json_body, text};
+use super::{App, Body, Caller, Operation, PathName, QueryParams, body_of, json, json_body, text};
 use crate::command::{Applied, Change, Command, ConfigTexts, Replaced};
 use crate::problem::Problem;
 
-/// The type of a config.
+/// The media type of a config.
 const YAML: &str = "application/yaml";
-/// The types that a config may come as.
+/// Media types accepted for a config.
 const YAML_KINDS: [&str; 5] = [
     YAML,
     "application/x-yaml",
@@ -26,44 +26,48 @@ const YAML_KINDS: [&str; 5] = [
     "text/x-yaml",
     "text/plain",
 ];
-/// The type of all files of a directory together.
+/// The media type of all files of a directory.
 const FILES: &str = "application/json";
-/// The longest time to confirm in.
+/// Maximum time to confirm a change.
 const CONFIRM_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// What can be said with a change.
+/// Query parameters of a change.
 const CHANGE_QUERY: &[(&str, &str, &str)] = &[
-    ("dry_run", "boolean", "`true` only tries it: nothing changes"),
+    (
+        "dry_run",
+        "boolean",
+        "`true` validates the config without applying it",
+    ),
     (
         "confirm",
         "string",
-        "a duration such as `60s`: the change is taken back unless it is confirmed in time",
+        "a duration such as `60s`: the change is reverted unless confirmed within it",
     ),
 ];
 
-/// How a change is to be made.
+/// The query of a change.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct How {
+struct ChangeQuery {
     #[serde(default)]
     dry_run: bool,
     confirm: Option<String>,
 }
 
-/// All files of a config that is a directory.
+/// All files of a config directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Files {
-    /// Each file.
+    /// The files.
     pub files: Vec<File>,
 }
 
-/// A file.
+/// A file of the config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct File {
-    /// The name, without directories.
+    /// The file name, without directories.
     pub name: String,
     /// The text.
     pub text: String,
-    /// Identifies the text; not needed when it is sent.
+    /// Hash of the text; ignored in requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
 }
@@ -74,20 +78,20 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation {
             method: "get",
             path: "/api/v1/config",
-            summary: "The text in force, byte for byte, with an ETag; of a directory, all files as JSON",
+            summary: "The active config, byte for byte, with an ETag; for a directory, all files as JSON",
             query: &[],
             body: Vec::new(),
-            answer: vec![text(YAML), json::<Files>()],
+            response: vec![text(YAML), json::<Files>()],
             problems: &[503],
             handler: || get(read),
         },
         Operation {
             method: "put",
             path: "/api/v1/config",
-            summary: "Replace the config; needs If-Match with the ETag of the one that is replaced",
+            summary: "Replace the config; requires If-Match with the ETag of the current one",
             query: CHANGE_QUERY,
             body: vec![text(YAML), json::<Files>()],
-            answer: vec![json::<Applied>()],
+            response: vec![json::<Applied>()],
             problems: PROBLEMS,
             handler: || put(replace),
         },
@@ -97,7 +101,7 @@ pub(super) fn operations() -> Vec<Operation> {
             summary: "All files of the config, with their texts",
             query: &[],
             body: Vec::new(),
-            answer: vec![json::<Files>()],
+            response: vec![json::<Files>()],
             problems: &[503],
             handler: || get(read_files),
         },
@@ -107,35 +111,35 @@ pub(super) fn operations() -> Vec<Operation> {
             summary: "The text of one file, byte for byte, with an ETag",
             query: &[],
             body: Vec::new(),
-            answer: vec![text(YAML)],
+            response: vec![text(YAML)],
             problems: &[404, 503],
             handler: || get(read_file),
         },
         Operation {
             method: "put",
             path: "/api/v1/config/files/{name}",
-            summary: "Replace one file; needs If-Match with its ETag, or `*`, also for a new one",
+            summary: "Replace or create one file; requires If-Match with its ETag, or `*`",
             query: CHANGE_QUERY,
             body: vec![text(YAML)],
-            answer: vec![json::<Applied>()],
+            response: vec![json::<Applied>()],
             problems: PROBLEMS,
             handler: || put(replace_file),
         },
         Operation {
             method: "post",
             path: "/api/v1/config/confirm",
-            summary: "Keep the change that waits to be confirmed",
+            summary: "Confirm the pending change",
             query: &[],
             body: Vec::new(),
-            answer: vec![json::<Applied>()],
+            response: vec![json::<Applied>()],
             problems: &[409, 503, 507],
             handler: || post(confirm),
         },
     ]
 }
 
-async fn read(State(shared): App) -> Result<Response, Problem> {
-    let config = shared.ask(|reply| Command::ReadConfig { reply }).await?;
+async fn read(State(state): App) -> Result<Response, Problem> {
+    let config = state.execute(|reply| Command::ReadConfig { reply }).await?;
     if config.is_directory {
         return Ok(all_files(config));
     }
@@ -144,22 +148,22 @@ async fn read(State(shared): App) -> Result<Response, Problem> {
         .ok_or_else(|| Problem::not_found("there is no text"))
 }
 
-async fn read_files(State(shared): App) -> Result<Response, Problem> {
-    let config = shared.ask(|reply| Command::ReadConfig { reply }).await?;
+async fn read_files(State(state): App) -> Result<Response, Problem> {
+    let config = state.execute(|reply| Command::ReadConfig { reply }).await?;
     Ok(all_files(config))
 }
 
-async fn read_file(State(shared): App, Named(name): Named) -> Result<Response, Problem> {
-    let config = shared.ask(|reply| Command::ReadConfig { reply }).await?;
+async fn read_file(State(state): App, PathName(name): PathName) -> Result<Response, Problem> {
+    let config = state.execute(|reply| Command::ReadConfig { reply }).await?;
     let file = config.files.into_iter().find(|file| file.name == name);
     file.map(|file| yaml(&file.hash, file.text))
         .ok_or_else(|| Problem::not_found(format!("the config has no file `{name}`")))
 }
 
 async fn replace(
-    State(shared): App,
-    Extension(By(by)): Asker,
-    Asked(how): Asked<How>,
+    State(state): App,
+    Extension(Caller(by)): Extension<Caller>,
+    QueryParams(query): QueryParams<ChangeQuery>,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Problem> {
@@ -174,46 +178,49 @@ async fn replace(
     } else {
         Replaced::Text(body_of(&headers, &body, &YAML_KINDS)?.to_vec())
     };
-    apply(&shared, what, if_match, how, by).await
+    apply(&state, what, if_match, query, by).await
 }
 
 async fn replace_file(
-    State(shared): App,
-    Extension(By(by)): Asker,
-    Named(name): Named,
-    Asked(how): Asked<How>,
+    State(state): App,
+    Extension(Caller(by)): Extension<Caller>,
+    PathName(name): PathName,
+    QueryParams(query): QueryParams<ChangeQuery>,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Problem> {
     let if_match = if_match(&headers)?;
     let text = body_of(&headers, &body, &YAML_KINDS)?.to_vec();
-    apply(&shared, Replaced::File(name, text), if_match, how, by).await
+    apply(&state, Replaced::File(name, text), if_match, query, by).await
 }
 
 async fn apply(
-    shared: &crate::shared::Shared,
+    state: &crate::state::AppState,
     what: Replaced,
     if_match: Vec<String>,
-    how: How,
+    query: ChangeQuery,
     by: String,
 ) -> Result<Response, Problem> {
     let change = Change {
         what,
         if_match,
-        dry_run: how.dry_run,
-        confirm: confirm_in(how.confirm.as_deref())?,
+        dry_run: query.dry_run,
+        confirm: confirm_in(query.confirm.as_deref())?,
         by,
     };
-    let applied = shared.ask(|reply| Command::Apply { change, reply }).await?;
+    let applied = state.execute(|reply| Command::Apply { change, reply }).await?;
     let etag = etag(&applied.hash);
     Ok(([(header::ETAG, etag)], Json(applied)).into_response())
 }
 
-async fn confirm(State(shared): App, Extension(By(by)): Asker) -> Result<Json<Applied>, Problem> {
-    Ok(Json(shared.ask(|reply| Command::Confirm { by, reply }).await?))
+async fn confirm(
+    State(state): App,
+    Extension(Caller(by)): Extension<Caller>,
+) -> Result<Json<Applied>, Problem> {
+    Ok(Json(state.execute(|reply| Command::Confirm { by, reply }).await?))
 }
 
-/// How long a change waits to be confirmed.
+/// Parses the time to confirm a change.
 fn confirm_in(text: Option<&str>) -> Result<Option<Duration>, Problem> {
     let Some(text) = text else {
         return Ok(None);
@@ -226,19 +233,19 @@ fn confirm_in(text: Option<&str>) -> Result<Option<Duration>, Problem> {
     Ok(Some(wait))
 }
 
-/// What a client believes to replace (RFC 9110 §13.1.1).
+/// The entity tags of `If-Match` (RFC 9110 §13.1.1).
 fn if_match(headers: &HeaderMap) -> Result<Vec<String>, Problem> {
     let mut tags = Vec::new();
     for line in headers.get_all(header::IF_MATCH) {
         let line = line.to_str().unwrap_or_default();
-        // Only the bare `*` is anything: within quotes it is a tag.
+        // Only a bare `*` matches anything; in quotes it is a tag.
         let tags_of_line = line.split(',').map(str::trim).filter(|tag| *tag != "\"*\"");
         tags.extend(tags_of_line.map(|tag| tag.trim_matches('"').to_owned()));
     }
     if headers.get(header::IF_MATCH).is_none() {
         return Err(Problem::new(
             StatusCode::PRECONDITION_REQUIRED,
-            "say what you replace: `If-Match` with the ETag that GET gives, or `*`",
+            "`If-Match` is required: the ETag from GET, or `*`",
         ));
     }
     Ok(tags)
@@ -265,7 +272,7 @@ fn yaml(hash: &str, text: Bytes) -> Response {
     (headers, text).into_response()
 }
 
-/// A strong ETag.
+/// A strong entity tag.
 fn etag(hash: &str) -> HeaderValue {
     HeaderValue::try_from(format!("\"{hash}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }

@@ -1,4 +1,4 @@
-//! What happens, as it happens: server-sent events.
+//! The stream of events, as server-sent events.
 
 use std::convert::Infallible;
 
@@ -15,33 +15,33 @@ use super::{App, Content, Operation};
 use crate::events::Event;
 use crate::problem::Problem;
 
-/// How many may listen at a time.
-const LISTENERS_MAX: usize = 32;
+/// Maximum number of concurrent subscribers.
+const SUBSCRIBERS_MAX: usize = 32;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![Operation {
         method: "get",
         path: "/api/v1/events",
-        summary: "What happens from now on, as server-sent events: dial, applied, refused, confirmed, endpoint_left, endpoint_returned, and missed for whoever is too slow",
+        summary: "Events from now on, as server-sent events: dial, applied, refused, confirmed, endpoint_ejected, endpoint_recovered, and missed for a subscriber that fell behind",
         query: &[],
         body: Vec::new(),
-        answer: vec![Content {
+        response: vec![Content {
             kind: "text/event-stream",
             schema: Some(|generator| generator.subschema_for::<Event>()),
         }],
         problems: &[503],
-        handler: || get(listen),
+        handler: || get(subscribe),
     }]
 }
 
-async fn listen(State(shared): App) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>>>, Problem> {
-    if shared.events.listeners() >= LISTENERS_MAX {
+async fn subscribe(State(state): App) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>>>, Problem> {
+    if state.events.subscribers() >= SUBSCRIBERS_MAX {
         return Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "as many listen already as may",
+            "there are too many subscribers",
         ));
     }
-    let events = unfold(shared.events.listen(), next);
+    let events = unfold(state.events.subscribe(), next);
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
@@ -49,7 +49,7 @@ async fn next(mut events: Receiver<Event>) -> Option<(Result<Sent, Infallible>, 
     let sent = match events.recv().await {
         Ok(event) => {
             let data = serde_json::to_string(&event).unwrap_or_default();
-            Sent::default().event(event.what.name()).data(data)
+            Sent::default().event(event.kind.name()).data(data)
         }
         Err(RecvError::Lagged(missed)) => Sent::default().event("missed").data(missed.to_string()),
         Err(RecvError::Closed) => return None,

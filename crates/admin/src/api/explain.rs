@@ -1,4 +1,4 @@
-//! What becomes of a request, by the config that is in force.
+//! Explanation of routing decisions by the active config.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,25 +15,25 @@ use waypost_proxy::generation::KnownEndpoints;
 use super::{App, Body, Content, Operation, json, json_body};
 use crate::problem::Problem;
 
-/// A request to be explained.
+/// A request to explain.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Explained {
-    /// Method and URL in one text, as the tests of a config have it: `GET http://host/path`.
+pub struct ExplainRequest {
+    /// Method and URL in one text, as in the tests of a config: `GET http://host/path`.
     request: Option<String>,
-    /// The method, where `request` is not given.
+    /// The method, without `request`; GET by default.
     method: Option<String>,
-    /// The URL, where `request` is not given.
+    /// The URL, without `request`.
     url: Option<String>,
-    /// Headers: by name, or a list of pairs.
+    /// Headers, by name or as a list of pairs.
     #[serde(default)]
     headers: Headers,
-    /// The address of the client; 127.0.0.1 where none is given.
+    /// The client's address; 127.0.0.1 by default.
     #[schemars(with = "Option<String>")]
     client_ip: Option<IpAddr>,
-    /// The listener, by name or by the text of its `bind`; the first that serves the host where none is given.
+    /// The listener, by name or by the text of its `bind`; by default the first that serves the host.
     listener: Option<String>,
-    /// Whether routes of other hosts are considered too.
+    /// True to include routes of other hosts.
     #[serde(default)]
     all: bool,
 }
@@ -42,7 +42,7 @@ pub struct Explained {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Headers {
-    Named(BTreeMap<String, String>),
+    ByName(BTreeMap<String, String>),
     Pairs(Vec<(String, String)>),
 }
 
@@ -52,11 +52,11 @@ impl Default for Headers {
     }
 }
 
-/// The schema of an answer, which `waypost explain --format json` prints too.
-fn answer_schema(_: &mut SchemaGenerator) -> Schema {
+/// The schema of a response, which is also the output of `waypost explain --format json`.
+fn response_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
-        "description": "What becomes of the request, as `waypost explain --format json` prints it.",
+        "description": "The routing decision, as `waypost explain --format json` prints it.",
         "required": ["outcome", "route", "host", "path", "query", "headers", "revision", "considered"],
         "properties": {
             "outcome": { "enum": ["forward", "redirect", "respond", "not_found", "refused", "unavailable"] },
@@ -80,20 +80,20 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![Operation {
         method: "post",
         path: "/api/v1/explain",
-        summary: "Which route takes a request, and for every other route why not, with the weights that are live",
+        summary: "The route that matches a request, the reason why every other route does not, and the live weights",
         query: &[],
-        body: vec![json::<Explained>()],
-        answer: vec![Content {
+        body: vec![json::<ExplainRequest>()],
+        response: vec![Content {
             kind: "application/json",
-            schema: Some(answer_schema),
+            schema: Some(response_schema),
         }],
         problems: &[400, 415, 422, 503],
         handler: || post(ask),
     }]
 }
 
-async fn ask(State(shared): App, headers: HeaderMap, Body(body): Body) -> Result<Json<Explanation>, Problem> {
-    let asked: Explained = json_body(&headers, &body)?;
+async fn ask(State(state): App, headers: HeaderMap, Body(body): Body) -> Result<Json<Explanation>, Problem> {
+    let asked: ExplainRequest = json_body(&headers, &body)?;
     let (method, url) = match (asked.request, asked.method, asked.url) {
         (Some(request), None, None) => match request.split_once(' ') {
             Some((method, url)) => (method.to_owned(), url.trim_start().to_owned()),
@@ -105,26 +105,24 @@ async fn ask(State(shared): App, headers: HeaderMap, Body(body): Body) -> Result
         },
         (None, method, Some(url)) => (method.unwrap_or_else(|| "GET".to_owned()), url),
         _ => {
-            return Err(Problem::invalid(
-                "there is either `request`, or `method` and `url`",
-            ));
+            return Err(Problem::invalid("give either `request`, or `method` and `url`"));
         }
     };
     let question = Question {
         method,
         url,
         headers: match asked.headers {
-            Headers::Named(named) => named.into_iter().collect(),
+            Headers::ByName(named) => named.into_iter().collect(),
             Headers::Pairs(pairs) => pairs,
         },
         client_ip: asked.client_ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         listener: asked.listener,
         all: asked.all,
     };
-    let generation = shared.view()?.generation();
-    let mut answer = generation
+    let generation = state.view()?.generation();
+    let mut explained = generation
         .explain(&question, KnownEndpoints::Resolved)
         .map_err(|error| Problem::invalid(error.to_string()))?;
-    answer.revision = Some(generation.number());
-    Ok(Json(answer))
+    explained.revision = Some(generation.number());
+    Ok(Json(explained))
 }

@@ -1,4 +1,4 @@
-//! Whether the gateway is there, whether it serves, and what it counts.
+//! Liveness, readiness and metrics.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -14,51 +14,51 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation {
             method: "get",
             path: "/healthz",
-            summary: "Whether the process is alive; needs no token",
+            summary: "Liveness: 200 while the process runs; needs no token",
             query: &[],
             body: Vec::new(),
-            answer: vec![text("text/plain")],
+            response: vec![text("text/plain")],
             problems: &[],
             handler: || get(async || "ok\n"),
         },
         Operation {
             method: "get",
             path: "/readyz",
-            summary: "Whether it serves clients: 503 before the first config is in force and while it drains; needs no token",
+            summary: "Readiness: 503 before the first config is active and while the gateway drains; needs no token",
             query: &[],
             body: Vec::new(),
-            answer: vec![text("text/plain")],
+            response: vec![text("text/plain")],
             problems: &[503],
             handler: || get(readyz),
         },
         Operation {
             method: "get",
             path: "/metrics",
-            summary: "All metrics, as Prometheus text, or as OpenMetrics by Accept",
+            summary: "All metrics, in Prometheus text format, or as OpenMetrics if `Accept` asks for it",
             query: &[],
             body: Vec::new(),
-            answer: vec![text("text/plain")],
+            response: vec![text("text/plain")],
             problems: &[],
             handler: || get(show_metrics),
         },
     ]
 }
 
-async fn readyz(State(shared): App) -> Result<&'static str, Problem> {
-    shared.view()?;
-    if shared.is_draining() {
+async fn readyz(State(state): App) -> Result<&'static str, Problem> {
+    state.view()?;
+    if state.is_draining() {
         return Err(Problem::stopping());
     }
     Ok("ready\n")
 }
 
-async fn show_metrics(State(shared): App, headers: HeaderMap) -> Response {
+async fn show_metrics(State(state): App, headers: HeaderMap) -> Response {
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok());
     let dialect = Dialect::accepted(accept);
-    // Ten thousand routes take a while; the other requests need not wait for it.
-    let text = tokio::task::spawn_blocking(move || metrics::text(&shared, dialect)).await;
+    // Off the async thread: ten thousand routes take a while, and other requests must not wait.
+    let text = tokio::task::spawn_blocking(move || metrics::text(&state, dialect)).await;
     match text {
         Ok(text) => ([(header::CONTENT_TYPE, dialect.content_type())], text).into_response(),
         Err(_) => {

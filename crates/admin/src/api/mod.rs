@@ -1,4 +1,4 @@
-//! The operations, each once: router and OpenAPI document are made from this list.
+//! The operations of the API, each defined once. The router and the OpenAPI document are generated from the list.
 
 pub mod config;
 pub mod events;
@@ -16,9 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{
-    DefaultBodyLimit, Extension, FromRequest, FromRequestParts, Path, Query, Request, State,
-};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -28,21 +26,19 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::access::Access;
 use crate::problem::Problem;
-use crate::shared::Shared;
+use crate::state::AppState;
 
-/// The longest body: a config, and a little beyond, so that the config's own bound speaks first.
+/// Maximum size of a body: slightly above that of a config, so that the config's own limit applies first.
 const BODY_BYTES_MAX: usize = (16 << 20) + (64 << 10);
-/// How long an answer may take, the reading of the body included.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout for a response, including the time to read the body.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What every handler is given.
-type App = State<Arc<Shared>>;
-/// Who asks.
-type Asker = Extension<By>;
+/// The state passed to every handler.
+type App = State<Arc<AppState>>;
 
-/// Who asks: the name of a token, or a local user.
+/// The client of a request: the name of its token, or a local user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct By(pub String);
+pub struct Caller(pub String);
 
 /// An operation of the API.
 pub struct Operation {
@@ -50,28 +46,28 @@ pub struct Operation {
     pub method: &'static str,
     /// The path, with parameters in braces.
     pub path: &'static str,
-    /// What it does, in a sentence without a full stop.
+    /// A summary, without a full stop.
     pub summary: &'static str,
-    /// Its query parameters, their types in JSON, and what they mean.
+    /// Query parameters: name, JSON type and meaning.
     pub query: &'static [(&'static str, &'static str, &'static str)],
-    /// Its body, in one of these forms; none without a body.
+    /// Forms of the request body; empty without a body.
     pub body: Vec<Content>,
-    /// What it answers when all is well, in one of these forms.
-    pub answer: Vec<Content>,
-    /// What else it answers: statuses, each with a problem document.
+    /// Forms of the body of a successful response.
+    pub response: Vec<Content>,
+    /// Statuses of error responses, each with a problem document.
     pub problems: &'static [u16],
-    handler: fn() -> MethodRouter<Arc<Shared>>,
+    handler: fn() -> MethodRouter<Arc<AppState>>,
 }
 
-/// The content of a body.
+/// A form of a body.
 pub struct Content {
-    /// Its type.
+    /// The media type.
     pub kind: &'static str,
-    /// Its schema, for JSON.
+    /// The schema, for JSON.
     pub schema: Option<fn(&mut SchemaGenerator) -> Schema>,
 }
 
-/// JSON of this type.
+/// A JSON body of this type.
 const fn json<T: JsonSchema>() -> Content {
     Content {
         kind: "application/json",
@@ -79,12 +75,12 @@ const fn json<T: JsonSchema>() -> Content {
     }
 }
 
-/// Text of this kind.
+/// A text body of this media type.
 const fn text(kind: &'static str) -> Content {
     Content { kind, schema: None }
 }
 
-/// The operations that are open to everybody: whoever supervises the process has no token.
+/// Operations without access control: supervisors that probe the process have no token.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
 /// All operations.
@@ -104,23 +100,23 @@ pub fn operations() -> Vec<Operation> {
 }
 
 /// The router of the API.
-pub fn router(shared: Arc<Shared>, access: Arc<RwLock<Access>>) -> Router {
+pub fn router(state: Arc<AppState>, access: Arc<RwLock<Access>>) -> Router {
     let mut router = Router::new();
     for operation in operations() {
         router = router.route(operation.path, (operation.handler)());
     }
     router
-        .fallback(async || Problem::not_found("there is nothing here; see /api/v1/openapi.json"))
+        .fallback(async || Problem::not_found("no such path; see /api/v1/openapi.json"))
         .method_not_allowed_fallback(async || {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "the method has no meaning here; see /api/v1/openapi.json",
+                "the path does not support this method; see /api/v1/openapi.json",
             )
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(bound))
         .layer(middleware::from_fn_with_state(access, admit))
-        .with_state(shared)
+        .with_state(state)
 }
 
 async fn admit(State(access): State<Arc<RwLock<Access>>>, mut request: Request, next: Next) -> Response {
@@ -131,7 +127,7 @@ async fn admit(State(access): State<Arc<RwLock<Access>>>, mut request: Request, 
             .admit(request.headers());
         match admitted {
             Ok(name) => {
-                request.extensions_mut().insert(By(name));
+                request.extensions_mut().insert(Caller(name));
             }
             Err(problem) => return problem.into_response(),
         }
@@ -140,27 +136,27 @@ async fn admit(State(access): State<Arc<RwLock<Access>>>, mut request: Request, 
 }
 
 async fn bound(request: Request, next: Next) -> Response {
-    // Whoever announces too much is told before sending it.
+    // Refuse an announced length early, before the body is sent.
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long").into_response();
     }
-    match tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await {
+    match tokio::time::timeout(RESPONSE_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
-        // What was asked for may still come about: it is not undone.
+        // The command is not cancelled and may still take effect.
         Err(_) => Problem::new(
             StatusCode::GATEWAY_TIMEOUT,
-            "it takes longer than an answer may; look at the status later",
+            "the operation did not finish in time; check the status later",
         )
         .into_response(),
     }
 }
 
-/// The query of a request; one that cannot be read is a problem like any other.
-struct Asked<T>(T);
+/// The query of a request. A malformed one is rejected with a problem document.
+struct QueryParams<T>(T);
 
-impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -171,10 +167,10 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Ask
     }
 }
 
-/// A name in the path of a request; one that cannot be read is a problem like any other.
-struct Named(String);
+/// A name in the path of a request. A malformed one is rejected with a problem document.
+struct PathName(String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Named {
+impl<S: Send + Sync> FromRequestParts<S> for PathName {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -184,7 +180,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
-/// The body of a request; one that is too long or breaks off is a problem like any other.
+/// The body of a request. One that is too long or incomplete is rejected with a problem document.
 struct Body(Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
@@ -197,7 +193,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// The body of a request, if its type is one of `kinds`.
+/// The body of a request, if its media type is one of `kinds`.
 fn body_of<'b>(headers: &HeaderMap, body: &'b Bytes, kinds: &[&str]) -> Result<&'b [u8], Problem> {
     let kind = headers
         .get(header::CONTENT_TYPE)
@@ -212,7 +208,7 @@ fn body_of<'b>(headers: &HeaderMap, body: &'b Bytes, kinds: &[&str]) -> Result<&
     ))
 }
 
-/// The body as JSON of some type.
+/// Parses a JSON body.
 fn json_body<T: serde::de::DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Problem> {
     let body = body_of(headers, body, &["application/json"])?;
     serde_json::from_slice(body).map_err(|error| {
@@ -220,6 +216,6 @@ fn json_body<T: serde::de::DeserializeOwned>(headers: &HeaderMap, body: &Bytes) 
             serde_json::error::Category::Data => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::BAD_REQUEST,
         };
-        Problem::new(status, format!("the body is not what it should be: {error}"))
+        Problem::new(status, format!("the body is not valid: {error}"))
     })
 }

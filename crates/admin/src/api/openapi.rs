@@ -1,4 +1,4 @@
-//! The description of the API, made from the list of its operations.
+//! The OpenAPI document and the reference page, generated from the list of operations.
 
 use axum::Json;
 use axum::routing::get;
@@ -12,10 +12,10 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![Operation {
         method: "get",
         path: "/api/v1/openapi.json",
-        summary: "This description",
+        summary: "The OpenAPI document",
         query: &[],
         body: Vec::new(),
-        answer: vec![Content {
+        response: vec![Content {
             kind: "application/json",
             schema: None,
         }],
@@ -46,13 +46,13 @@ pub fn document() -> Value {
         let mut responses = serde_json::Map::new();
         responses.insert(
             "200".to_owned(),
-            json!({ "description": "All is well.", "content": content(&operation.answer) }),
+            json!({ "description": "Success.", "content": content(&operation.response) }),
         );
-        // Whatever else goes wrong is said in the same form: 404, 405, 413, 504.
+        // All other errors have the same form: 404, 405, 413, 504.
         responses.insert(
             "default".to_owned(),
             json!({
-                "description": "Something went wrong.",
+                "description": "An error.",
                 "content": { "application/problem+json": { "schema": problem } },
             }),
         );
@@ -121,10 +121,10 @@ pub fn document() -> Value {
 /// The reference page.
 pub fn reference() -> String {
     let mut page = String::from(
-        "# Admin API\n\nThis page is made from the code. The API is at `admin.bind`, by default \
-         `http://127.0.0.1:9900`; `GET /api/v1/openapi.json` gives its OpenAPI 3.1 document, with the schemas of all \
-         bodies. Errors are problem documents (RFC 9457) with `status`, `title`, `detail`, and, where a config is \
-         wrong, `diagnostics`. How to use it, and who may, is in [operations.md](operations.md#the-admin-api).\n\n",
+        "# Admin API\n\nThis page is generated from the code. The API listens on `admin.bind`, by default \
+         `http://127.0.0.1:9900`. `GET /api/v1/openapi.json` returns its OpenAPI 3.1 document, with the schemas of all \
+         bodies. Errors are problem documents (RFC 9457) with `status`, `title`, `detail` and, for an invalid config, \
+         `diagnostics`. See [operations.md](operations.md#the-admin-api) for usage and access control.\n\n",
     );
     for operation in super::operations() {
         let method = operation.method.to_uppercase();
@@ -142,7 +142,7 @@ pub fn reference() -> String {
         if !operation.body.is_empty() {
             page.push_str(&format!("- body: {}\n", kinds(&operation.body)));
         }
-        page.push_str(&format!("- answer: {}\n", kinds(&operation.answer)));
+        page.push_str(&format!("- response: {}\n", kinds(&operation.response)));
         if !operation.problems.is_empty() {
             let problems: Vec<String> = operation.problems.iter().map(u16::to_string).collect();
             page.push_str(&format!("- problems: {}\n", problems.join(", ")));
@@ -160,11 +160,11 @@ mod tests {
     use crate::pages;
 
     #[test]
-    fn the_page_in_docs_is_up_to_date() {
+    fn reference_page_is_up_to_date() {
         pages::check("admin-api.md", &reference());
     }
 
-    /// Every `$ref` in a document.
+    /// Collects every `$ref` of a document.
     fn references(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Object(map) => {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_is_described_and_every_reference_leads_somewhere() {
+    fn operations_are_described_and_references_resolve() {
         let document = document();
         for operation in super::super::operations() {
             let described = &document["paths"][operation.path][operation.method];

@@ -1,4 +1,4 @@
-//! Routes, and the dials of their splits.
+//! Operations on routes and on the dials of their splits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,39 +14,39 @@ use waypost_plan::route::{Action, Forward, Route};
 use waypost_plan::sticky::StickyKey;
 use waypost_proxy::generation::Generation;
 
-use super::{App, Asker, Body, By, Named, Operation, json, json_body};
+use super::{App, Body, Caller, Operation, PathName, json, json_body};
 use crate::command::{ArmView, Command, Dialed, Turn};
 use crate::problem::Problem;
-use crate::shared::Shared;
+use crate::state::AppState;
 
 /// A route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteView {
-    /// Its name.
+    /// The name.
     pub name: String,
     /// `forward`, `redirect` or `respond`.
     pub action: String,
-    /// What it matches, one text for each alternative.
+    /// The match, one text for each alternative.
     pub matches: Vec<String>,
-    /// The services that it forwards to, in order.
+    /// The services of its split, in order.
     pub arms: Vec<ArmView>,
-    /// What keeps clients on their side, such as `header x-user-id`.
+    /// The key of sticky clients, such as `header x-user-id`.
     pub sticky: Option<String>,
-    /// The service that gets copies.
+    /// The service that receives copies of requests.
     pub mirror: Option<String>,
 }
 
-/// A route, and how its dial came to be.
+/// A route with the history of its dial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteDetail {
     /// The route.
     #[serde(flatten)]
     pub route: RouteView,
-    /// The turns of its dial that are remembered, the latest first.
+    /// The stored turns of its dial, latest first.
     pub turns: Vec<Turn>,
 }
 
-/// Weights by service, in any order, each name once.
+/// Weights by service, in any order, without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weights(pub Vec<(String, u64)>);
 
@@ -55,48 +55,48 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation {
             method: "get",
             path: "/api/v1/routes",
-            summary: "All routes, with the declared and the live weights of their services",
+            summary: "All routes, with the declared and live weights of their services",
             query: &[],
             body: Vec::new(),
-            answer: vec![json::<Vec<RouteView>>()],
+            response: vec![json::<Vec<RouteView>>()],
             problems: &[503],
             handler: || get(list),
         },
         Operation {
             method: "get",
             path: "/api/v1/routes/{name}",
-            summary: "One route, and how its dial came to be",
+            summary: "One route, with the history of its dial",
             query: &[],
             body: Vec::new(),
-            answer: vec![json::<RouteDetail>()],
+            response: vec![json::<RouteDetail>()],
             problems: &[404, 503],
             handler: || get(show),
         },
         Operation {
             method: "put",
             path: "/api/v1/routes/{name}/split",
-            summary: "Turn the dial: weights by service, live for every request that begins after the answer; a service that is not named gets 0",
+            summary: "Turn the dial: set weights by service, live for every request that begins after the response; services left out get 0",
             query: &[],
             body: vec![json::<Weights>()],
-            answer: vec![json::<Dialed>()],
+            response: vec![json::<Dialed>()],
             problems: &[400, 404, 415, 422, 503, 507],
             handler: || put(dial),
         },
         Operation {
             method: "delete",
             path: "/api/v1/routes/{name}/split",
-            summary: "Turn the dial back to what the config declares",
+            summary: "Reset the dial to the declared weights",
             query: &[],
             body: Vec::new(),
-            answer: vec![json::<Dialed>()],
+            response: vec![json::<Dialed>()],
             problems: &[404, 422, 503, 507],
             handler: || delete(reset),
         },
     ]
 }
 
-async fn list(State(shared): App) -> Result<Json<Vec<RouteView>>, Problem> {
-    let generation = shared.view()?.generation();
+async fn list(State(state): App) -> Result<Json<Vec<RouteView>>, Problem> {
+    let generation = state.view()?.generation();
     Ok(Json(
         (0..generation.plan().routes().len())
             .map(|position| view(&generation, position))
@@ -104,11 +104,11 @@ async fn list(State(shared): App) -> Result<Json<Vec<RouteView>>, Problem> {
     ))
 }
 
-async fn show(State(shared): App, Named(name): Named) -> Result<Json<RouteDetail>, Problem> {
-    let generation = shared.view()?.generation();
+async fn show(State(state): App, PathName(name): PathName) -> Result<Json<RouteDetail>, Problem> {
+    let generation = state.view()?.generation();
     let position = find(&generation, &name)?;
     let route = name.clone();
-    let history = shared.ask(|reply| Command::DialOf { route, reply }).await?;
+    let history = state.execute(|reply| Command::DialOf { route, reply }).await?;
     Ok(Json(RouteDetail {
         route: view(&generation, position),
         turns: history.turns,
@@ -116,31 +116,31 @@ async fn show(State(shared): App, Named(name): Named) -> Result<Json<RouteDetail
 }
 
 async fn dial(
-    State(shared): App,
-    Extension(By(by)): Asker,
-    Named(route): Named,
+    State(state): App,
+    Extension(Caller(by)): Extension<Caller>,
+    PathName(route): PathName,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Json<Dialed>, Problem> {
     let Weights(weights) = json_body(&headers, &body)?;
-    turn(&shared, route, Some(weights), by).await
+    turn(&state, route, Some(weights), by).await
 }
 
 async fn reset(
-    State(shared): App,
-    Extension(By(by)): Asker,
-    Named(route): Named,
+    State(state): App,
+    Extension(Caller(by)): Extension<Caller>,
+    PathName(route): PathName,
 ) -> Result<Json<Dialed>, Problem> {
-    turn(&shared, route, None, by).await
+    turn(&state, route, None, by).await
 }
 
 async fn turn(
-    shared: &Shared,
+    state: &AppState,
     route: String,
     weights: Option<Vec<(String, u64)>>,
     by: String,
 ) -> Result<Json<Dialed>, Problem> {
-    let dialed = shared.ask(|reply| Command::Dial {
+    let dialed = state.execute(|reply| Command::Dial {
         route,
         weights,
         by,
@@ -202,7 +202,7 @@ fn view(generation: &Arc<Generation>, position: usize) -> RouteView {
     }
 }
 
-/// What a route matches, in short: `api.example.com /users/*`, and how many more conditions.
+/// Summarises a match: `api.example.com /users/*`, and the number of further conditions.
 fn matches(route: &Route) -> Vec<String> {
     let alternatives = route.matching.alternatives.iter();
     alternatives
@@ -239,7 +239,7 @@ impl<'de> Deserialize<'de> for Weights {
                 let mut weights: Vec<(String, u64)> = Vec::new();
                 while let Some((service, weight)) = map.next_entry::<String, u64>()? {
                     if weights.iter().any(|(known, _)| *known == service) {
-                        return Err(serde::de::Error::custom(format!("`{service}` comes twice")));
+                        return Err(serde::de::Error::custom(format!("`{service}` is given twice")));
                     }
                     weights.push((service, weight));
                 }

@@ -1,4 +1,4 @@
-//! Services, and where their endpoints are.
+//! Services and the addresses of their endpoints.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,9 +13,9 @@ use crate::problem::Problem;
 /// A service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceView {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its endpoints.
+    /// The endpoints.
     pub endpoints: Vec<EndpointView>,
     /// The routes that lead to it.
     pub routes: Vec<String>,
@@ -26,9 +26,9 @@ pub struct ServiceView {
 /// An endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointView {
-    /// Its host and port, as the config says.
+    /// Host and port, as in the config.
     pub endpoint: String,
-    /// Its addresses; none while its name does not resolve.
+    /// The addresses; none while the name does not resolve.
     pub addresses: Vec<AddressView>,
 }
 
@@ -37,8 +37,8 @@ pub struct EndpointView {
 pub struct AddressView {
     /// The address.
     pub address: String,
-    /// Whether the last connection to it failed, so that others are preferred.
-    pub resting: bool,
+    /// True while the address is ejected after a failed connection, so that others are preferred.
+    pub ejected: bool,
 }
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -48,21 +48,21 @@ pub(super) fn operations() -> Vec<Operation> {
         summary: "All services, with the addresses of their endpoints and the routes that lead to them",
         query: &[],
         body: Vec::new(),
-        answer: vec![json::<Vec<ServiceView>>()],
+        response: vec![json::<Vec<ServiceView>>()],
         problems: &[503],
         handler: || get(list),
     }]
 }
 
-async fn list(State(shared): App) -> Result<Json<Vec<ServiceView>>, Problem> {
-    let generation = shared.view()?.generation();
+async fn list(State(state): App) -> Result<Json<Vec<ServiceView>>, Problem> {
+    let generation = state.view()?.generation();
     let plan = generation.plan();
     let mut services: Vec<ServiceView> = generation
         .services()
         .iter()
-        .map(|state| {
-            let service = state.service();
-            let known = state.endpoints();
+        .map(|running| {
+            let service = running.service();
+            let known = running.endpoints();
             let endpoints = service.endpoints.iter().enumerate().map(|(index, endpoint)| {
                 let addresses = known.iter().filter(|known| known.declared == index);
                 EndpointView {
@@ -70,7 +70,7 @@ async fn list(State(shared): App) -> Result<Json<Vec<ServiceView>>, Problem> {
                     addresses: addresses
                         .map(|known| AddressView {
                             address: known.address.to_string(),
-                            resting: known.health.is_down(),
+                            ejected: known.health.is_down(),
                         })
                         .collect(),
                 }

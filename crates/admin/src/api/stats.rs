@@ -1,4 +1,4 @@
-//! Arms side by side.
+//! Statistics of arms.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use serde::Deserialize;
 use waypost_plan::duration;
 use waypost_proxy::observe::metrics::RequestReading;
 
-use super::{App, Asked, Operation, json, routes};
+use super::{App, Operation, QueryParams, json, routes};
 use crate::problem::Problem;
-use crate::shared::Shared;
+use crate::state::AppState;
 use crate::stats::{ArmStats, RouteStats, Stats, WINDOW, WINDOW_MAX};
 
-/// What is asked.
+/// The query.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct StatsQuery {
     window: Option<String>,
     route: Option<String>,
 }
@@ -29,23 +29,26 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![Operation {
         method: "get",
         path: "/api/v1/stats",
-        summary: "What each arm of each route got in a window that ends now",
+        summary: "Statistics of each arm of each route over a window that ends now",
         query: &[
-            ("window", "string", "a duration up to `1h`; without it, `1m`"),
+            ("window", "string", "a duration up to `1h`; by default `1m`"),
             (
                 "route",
                 "string",
-                "only this route; without it, those that got requests",
+                "one route; by default all routes with requests",
             ),
         ],
         body: Vec::new(),
-        answer: vec![json::<Stats>()],
+        response: vec![json::<Stats>()],
         problems: &[404, 422, 503],
         handler: || get(stats),
     }]
 }
 
-async fn stats(State(shared): App, Asked(asked): Asked<Wanted>) -> Result<Json<Stats>, Problem> {
+async fn stats(
+    State(state): App,
+    QueryParams(asked): QueryParams<StatsQuery>,
+) -> Result<Json<Stats>, Problem> {
     let window = match asked.window.as_deref() {
         Some(text) => {
             duration::parse(text).map_err(|error| Problem::invalid(format!("`window={text}`: {error}")))?
@@ -55,9 +58,8 @@ async fn stats(State(shared): App, Asked(asked): Asked<Wanted>) -> Result<Json<S
     if window.is_zero() || window > WINDOW_MAX {
         return Err(Problem::invalid("`window` is a duration from `1ms` to `1h`"));
     }
-    // Ten thousand routes take a while; the other requests need not wait for it.
-    let compared =
-        tokio::task::spawn_blocking(move || compare(&shared, window, asked.route.as_deref())).await;
+    // Off the async thread: ten thousand routes take a while, and other requests must not wait.
+    let compared = tokio::task::spawn_blocking(move || compare(&state, window, asked.route.as_deref())).await;
     let stats = compared.map_err(|_| {
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -67,14 +69,14 @@ async fn stats(State(shared): App, Asked(asked): Asked<Wanted>) -> Result<Json<S
     Ok(Json(stats?))
 }
 
-/// The arms of `route`, or of all routes that got requests, over a window that ends now.
-fn compare(shared: &Shared, window: Duration, route: Option<&str>) -> Result<Stats, Problem> {
-    let view = shared.view()?;
+/// The statistics of `route`, or of all routes with requests, over a window that ends now.
+fn compare(state: &AppState, window: Duration, route: Option<&str>) -> Result<Stats, Problem> {
+    let view = state.view()?;
     let generation = view.generation();
-    // The history is locked for no longer than it takes to look something up there.
+    // Read before the history is locked, to hold the lock only for a lookup.
     let reading = view.metrics().read();
     let wanted = route.map(|name| routes::find(&generation, name)).transpose()?;
-    let (covered, readings) = shared.history().since(Instant::now(), window, reading);
+    let (covered, readings) = state.history().since(Instant::now(), window, reading);
     let mut by_route: BTreeMap<Arc<str>, Vec<RequestReading>> = BTreeMap::new();
     for reading in readings {
         by_route

@@ -1,4 +1,4 @@
-//! How the gateway is doing.
+//! The status of the gateway.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,60 +11,60 @@ use super::{App, Operation, json};
 use crate::problem::Problem;
 use crate::report::{FailedLoad, Pending, StateReport};
 
-/// How the gateway is doing.
+/// The status of the gateway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
-    /// Whether there is nothing to mend: the last load succeeded, and state can be stored and was not damaged.
+    /// True if nothing needs attention: the last load succeeded, and the state is writable and undamaged.
     pub ok: bool,
     /// The version of the gateway.
     pub version: String,
-    /// The id of its process.
+    /// The process id.
     pub pid: u32,
-    /// When it started.
+    /// The start time.
     #[schemars(with = "String")]
     pub started: Timestamp,
-    /// How long ago that was.
+    /// Seconds since the start.
     pub uptime_seconds: u64,
-    /// The revision that is in force.
+    /// The active revision.
     pub revision: u64,
     /// The path of the config.
     pub config: String,
-    /// Whether it is about to stop.
+    /// True while the gateway is draining.
     pub draining: bool,
-    /// Where clients are accepted.
+    /// The listeners.
     pub listeners: Vec<ListenerStatus>,
-    /// Routes in force.
+    /// Number of routes.
     pub routes: usize,
-    /// Services in force.
+    /// Number of services.
     pub services: usize,
-    /// Threads that serve clients.
+    /// Number of workers.
     pub workers: usize,
-    /// Clients that are connected.
+    /// Open client connections.
     pub connections: usize,
-    /// Routes whose live weights are not those of the config.
+    /// Routes whose live weights differ from the declared ones.
     pub dialed: Vec<String>,
-    /// The last load that failed, until one succeeds.
+    /// The last failed load, until one succeeds.
     pub failed_load: Option<FailedLoad>,
-    /// What is wrong with files, such as certificates, whose last good version is in use.
+    /// Errors of files, such as certificates, whose last good version stays in use.
     pub stale_files: Vec<String>,
-    /// The change that waits to be confirmed.
+    /// The change that awaits confirmation.
     pub pending: Option<Pending>,
-    /// Where revisions and dials are kept.
+    /// The directory of revisions and dials.
     pub state: StateReport,
-    /// Lines that never reached the access log.
+    /// Lost lines of the access log.
     pub access_log_lost: u64,
 }
 
-/// An address that accepts clients.
+/// A listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListenerStatus {
-    /// The name, where one is given.
+    /// The name, if given.
     pub name: Option<String>,
-    /// The address as the config says it.
+    /// The address as in the config.
     pub bind: String,
-    /// The address that it is.
+    /// The bound address.
     pub address: Option<String>,
-    /// `https` where clients speak TLS, else `http`.
+    /// `https` with TLS, else `http`.
     pub scheme: String,
 }
 
@@ -72,20 +72,20 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![Operation {
         method: "get",
         path: "/api/v1/status",
-        summary: "How the gateway is doing",
+        summary: "The status of the gateway",
         query: &[],
         body: Vec::new(),
-        answer: vec![json::<Status>()],
+        response: vec![json::<Status>()],
         problems: &[503],
         handler: || get(status),
     }]
 }
 
-async fn status(State(shared): App) -> Result<Json<Status>, Problem> {
-    let view = shared.view()?;
+async fn status(State(state): App) -> Result<Json<Status>, Problem> {
+    let view = state.view()?;
     let generation = view.generation();
     let plan = generation.plan();
-    let report = shared.report().clone();
+    let report = state.report().clone();
     let lost = view.log_lines_lost();
     let mut listening = report.listening.clone();
     let listeners = plan.listeners().iter().map(|listener| {
@@ -111,13 +111,13 @@ async fn status(State(shared): App) -> Result<Json<Status>, Problem> {
             && report.state.writable
             && report.state.damaged.is_empty()
             && report.state.troubles.is_empty(),
-        version: shared.version.to_owned(),
+        version: state.version.to_owned(),
         pid: std::process::id(),
-        started: shared.started,
-        uptime_seconds: shared.began.elapsed().as_secs(),
+        started: state.started,
+        uptime_seconds: state.began.elapsed().as_secs(),
         revision: generation.number(),
         config: report.config.display().to_string(),
-        draining: shared.is_draining(),
+        draining: state.is_draining(),
         listeners,
         routes: plan.routes().len(),
         services: plan.services().len(),

@@ -1,20 +1,20 @@
-//! Writing metrics: the Prometheus text format 0.0.4 and OpenMetrics 1.0, which differ in little.
+//! Exposition formats: Prometheus text 0.0.4 and OpenMetrics 1.0, which differ in details only.
 
 use std::fmt::Write as _;
 
-use crate::metrics::families::{Family, Kind};
+use crate::metrics::families::{Family, MetricKind};
 
-/// How the text is written.
+/// An exposition format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// Prometheus text, 0.0.4.
+    /// Prometheus text format 0.0.4.
     Prometheus,
-    /// OpenMetrics, 1.0.
+    /// OpenMetrics 1.0.
     OpenMetrics,
 }
 
 impl Dialect {
-    /// The dialect that an `Accept` header asks for.
+    /// The format that an `Accept` header prefers.
     pub fn accepted(accept: Option<&str>) -> Self {
         let asks = accept.is_some_and(|accept| {
             accept.split(',').any(|range| {
@@ -27,7 +27,7 @@ impl Dialect {
         if asks { Self::OpenMetrics } else { Self::Prometheus }
     }
 
-    /// The type of the text.
+    /// The media type.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -36,12 +36,12 @@ impl Dialect {
     }
 }
 
-/// Writes families of samples.
+/// Writes metric families and their samples.
 pub(super) struct Writer {
     dialect: Dialect,
     out: String,
     name: &'static str,
-    kind: Kind,
+    kind: MetricKind,
 }
 
 impl Writer {
@@ -50,47 +50,47 @@ impl Writer {
             dialect,
             out: String::new(),
             name: "",
-            kind: Kind::Gauge,
+            kind: MetricKind::Gauge,
         }
     }
 
-    /// Begins a family; its samples follow.
+    /// Starts a family. Its samples follow.
     pub(super) fn family(&mut self, family: &Family) -> &mut Self {
         (self.name, self.kind) = (family.name, family.kind);
-        let ending = match self.dialect {
-            Dialect::Prometheus => self.ending(),
+        let suffix = match self.dialect {
+            Dialect::Prometheus => self.suffix(),
             Dialect::OpenMetrics => "",
         };
         let Family { name, help, kind, .. } = family;
         let kind = kind.as_str();
-        // Writing to a String cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(
             self.out,
-            "# HELP {name}{ending} {help}\n# TYPE {name}{ending} {kind}\n"
+            "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}\n"
         );
         self
     }
 
-    fn ending(&self) -> &'static str {
+    fn suffix(&self) -> &'static str {
         match self.kind {
-            Kind::Counter => "_total",
-            Kind::Gauge | Kind::Histogram => "",
+            MetricKind::Counter => "_total",
+            MetricKind::Gauge | MetricKind::Histogram => "",
         }
     }
 
     pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: u64) -> &mut Self {
-        let ending = self.ending();
-        self.line(ending, labels, None, &value.to_string());
+        let suffix = self.suffix();
+        self.line(suffix, labels, None, &value.to_string());
         self
     }
 
     pub(super) fn sample_float(&mut self, labels: &[(&str, &str)], value: f64) -> &mut Self {
-        let ending = self.ending();
-        self.line(ending, labels, None, &value.to_string());
+        let suffix = self.suffix();
+        self.line(suffix, labels, None, &value.to_string());
         self
     }
 
-    /// `buckets` are upper bounds with what lies below them.
+    /// Writes a histogram. `buckets` are upper bounds with their cumulative counts.
     pub(super) fn histogram(
         &mut self,
         labels: &[(&str, &str)],
@@ -99,7 +99,7 @@ impl Writer {
         sum: f64,
     ) {
         for (bound, below) in buckets {
-            // OpenMetrics wants its numbers as canonical floats: `1.0`.
+            // OpenMetrics requires canonical floats, such as `1.0`.
             self.line("_bucket", labels, Some(&format!("{bound:?}")), &below.to_string());
         }
         self.line("_bucket", labels, Some("+Inf"), &count.to_string());
@@ -107,9 +107,9 @@ impl Writer {
         self.line("_count", labels, None, &count.to_string());
     }
 
-    fn line(&mut self, ending: &str, labels: &[(&str, &str)], le: Option<&str>, value: &str) {
+    fn line(&mut self, suffix: &str, labels: &[(&str, &str)], le: Option<&str>, value: &str) {
         self.out.push_str(self.name);
-        self.out.push_str(ending);
+        self.out.push_str(suffix);
         let labels = labels.iter().copied().chain(le.map(|le| ("le", le)));
         let mut separator = '{';
         for (name, text) in labels {
@@ -155,16 +155,16 @@ mod tests {
     }
 
     #[test]
-    fn prometheus_names_counters_with_their_ending() {
+    fn prometheus_families_have_the_suffix() {
         assert_eq!(
             written(Dialect::Prometheus),
-            "# HELP waypost_retries_total Further attempts at a service\n\
+            "# HELP waypost_retries_total Retried attempts to reach a service.\n\
              # TYPE waypost_retries_total counter\n\
              waypost_retries_total{route=\"a\\\"\\\\\\nb\"} 3\n\
-             # HELP waypost_config_revision The revision of the config that is in force\n\
+             # HELP waypost_config_revision Revision of the active config.\n\
              # TYPE waypost_config_revision gauge\n\
              waypost_config_revision 7\n\
-             # HELP waypost_request_duration_seconds From the first byte of a request to the last of its answer\n\
+             # HELP waypost_request_duration_seconds Time from the first byte of a request to the last byte of its response, in seconds.\n\
              # TYPE waypost_request_duration_seconds histogram\n\
              waypost_request_duration_seconds_bucket{route=\"r\",le=\"0.5\"} 1\n\
              waypost_request_duration_seconds_bucket{route=\"r\",le=\"10.0\"} 2\n\
@@ -175,15 +175,15 @@ mod tests {
     }
 
     #[test]
-    fn openmetrics_names_families_without_it_and_says_where_it_ends() {
+    fn openmetrics_families_have_no_suffix_and_the_text_an_end() {
         let text = written(Dialect::OpenMetrics);
-        assert!(text.starts_with("# HELP waypost_retries Further"), "{text}");
+        assert!(text.starts_with("# HELP waypost_retries Retried"), "{text}");
         assert!(text.contains("\nwaypost_retries_total{"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 
     #[test]
-    fn the_dialect_is_what_is_accepted() {
+    fn dialect_follows_accept_header() {
         let prometheus = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
         assert_eq!(Dialect::accepted(Some(prometheus)), Dialect::OpenMetrics);
         assert_eq!(Dialect::accepted(Some("*/*")), Dialect::Prometheus);

@@ -1,7 +1,7 @@
-//! The metrics, as Prometheus reads them.
+//! Metrics for Prometheus.
 //!
-//! [`families`] has every metric once: its name, kind and help, from which the exposition and the reference page
-//! are made. Labels are routes, services and words of ours, never anything that a request says.
+//! [`families`] defines every metric once: name, type and help text. The exposition and the reference page are generated
+//! from it. Label values are names of routes and services and fixed words, never values from a request.
 
 mod exposition;
 pub mod families;
@@ -15,14 +15,14 @@ use waypost_proxy::observe::metrics::{Mirrored, Reading};
 
 pub use crate::metrics::exposition::Dialect;
 use crate::metrics::exposition::Writer;
-use crate::shared::Shared;
+use crate::state::AppState;
 use crate::stats::class;
 
-/// Everything that is measured, as text.
-pub fn text(shared: &Shared, dialect: Dialect) -> String {
+/// The text of all metrics.
+pub fn text(state: &AppState, dialect: Dialect) -> String {
     let mut out = Writer::new(dialect);
-    process(shared, &mut out);
-    if let Ok(view) = shared.view() {
+    process(state, &mut out);
+    if let Ok(view) = state.view() {
         let reading = view.metrics().read();
         certificates(view, &mut out);
         requests(view, &reading, &mut out);
@@ -32,13 +32,13 @@ pub fn text(shared: &Shared, dialect: Dialect) -> String {
     out.finish()
 }
 
-fn process(shared: &Shared, out: &mut Writer) {
+fn process(state: &AppState, out: &mut Writer) {
     out.family(&families::BUILD_INFO)
-        .sample(&[("version", shared.version)], 1);
-    let started = shared.started.as_millisecond() as f64 / 1000.0;
+        .sample(&[("version", state.version)], 1);
+    let started = state.started.as_millisecond() as f64 / 1000.0;
     out.family(&families::START_TIME).sample_float(&[], started);
-    let report = shared.report();
-    if let Ok(view) = shared.view() {
+    let report = state.report();
+    if let Ok(view) = state.view() {
         out.family(&families::REVISION)
             .sample(&[], view.generation().number());
     }
@@ -55,7 +55,7 @@ fn process(shared: &Shared, out: &mut Writer) {
         .sample(&[], report.stale_files.len() as u64);
 }
 
-/// How long certificates last.
+/// Remaining validity of the certificates.
 fn certificates(view: &View, out: &mut Writer) {
     const DAY: f64 = 24.0 * 60.0 * 60.0;
     let now = Timestamp::now().as_millisecond() as f64 / 1000.0;
@@ -65,10 +65,10 @@ fn certificates(view: &View, out: &mut Writer) {
             continue;
         };
         let name = listener.name.as_deref().unwrap_or(&listener.bind.text);
-        for (files, certificate) in end.certificates.iter().zip(tls.certificates()) {
-            let days = (certificate.identity.not_after() as f64 - now) / DAY;
+        for (files, identity) in end.certificates.iter().zip(tls.identities()) {
+            let days = (identity.not_after() as f64 - now) / DAY;
             let labels = [("listener", name), ("certificate", &*files.cert)];
-            // Hundredths are enough, and the same in every scrape of a quarter of an hour.
+            // Hundredths of a day suffice, and change only every quarter of an hour.
             out.sample_float(&labels, (days * 100.0).floor() / 100.0);
         }
     }
@@ -166,7 +166,7 @@ fn connections(view: &View, reading: &Reading, out: &mut Writer) {
         .sample(&[("reason", "unwritable")], lost.unwritable);
 }
 
-/// The weights of splits: routes with one service or none have nothing to dial.
+/// The weights of splits, without routes that have fewer than two services.
 fn splits(view: &View, out: &mut Writer) {
     let generation = view.generation();
     let arms = |position: usize| crate::api::routes::arms(&generation, position);

@@ -18,9 +18,10 @@ use waypost_route::request::Request;
 use waypost_route::split::Split;
 use waypost_route::table::Table;
 use waypost_tls::identity::Identity;
-use waypost_wire::field::{self, Version};
+use waypost_wire::field;
 use waypost_wire::request::{RequestError, RequestHead};
 use waypost_wire::scan::{HeadEnd, HeadScan};
+use waypost_wire::version::Version;
 
 use crate::arm::ArmChoice;
 use crate::compiled::Compiled;

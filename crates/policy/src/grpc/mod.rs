@@ -7,7 +7,7 @@ pub mod web;
 
 use std::time::Duration;
 
-use waypost_wire::field::Kind;
+use waypost_wire::field::FieldKind;
 use waypost_wire::request::RequestHead;
 
 /// The media type of calls, before `+proto` and the like.
@@ -16,7 +16,7 @@ const MEDIA_TYPE: &[u8] = b"application/grpc";
 /// The `content-type` of a request that is a call, of gRPC or of gRPC-Web.
 pub fn call_type<'b>(head: &RequestHead, buffer: &'b [u8]) -> Option<&'b [u8]> {
     let mut fields = head.fields().iter();
-    let field = fields.find(|field| field.kind == Kind::ContentType)?;
+    let field = fields.find(|field| field.kind == FieldKind::ContentType)?;
     let value = field.value.of(buffer);
     let rest = rest_of(value)?;
     (is_end(rest) || web::form_of(value).is_some()).then_some(value)

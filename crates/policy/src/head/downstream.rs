@@ -1,8 +1,10 @@
 //! The head that a client gets: a service's, parsed and written again.
 
 use waypost_plan::header_edits::HeaderEdits;
-use waypost_wire::field::{Framing, Kind, Version};
+use waypost_wire::field::FieldKind;
+use waypost_wire::framing::Framing;
 use waypost_wire::response::ResponseHead;
+use waypost_wire::version::Version;
 use waypost_wire::write;
 
 use crate::head::edits::{KeepAlive, ResponseEdits};
@@ -132,13 +134,13 @@ impl DownstreamHead<'_> {
             let name = field.name.of(buffer);
             let ends_here = matches!(
                 field.kind,
-                Kind::ContentLength
-                    | Kind::TransferEncoding
-                    | Kind::Connection
-                    | Kind::Upgrade
-                    | Kind::HopByHop
-                    | Kind::Te
-            ) || (field.kind == Kind::ContentType && self.content_type.is_some());
+                FieldKind::ContentLength
+                    | FieldKind::TransferEncoding
+                    | FieldKind::Connection
+                    | FieldKind::Upgrade
+                    | FieldKind::HopByHop
+                    | FieldKind::Te
+            ) || (field.kind == FieldKind::ContentType && self.content_type.is_some());
             if !ends_here && keeps(name) && !edits.drops(name) && !response.is_nominated(buffer, field) {
                 write::field(out, name, field.value.of(buffer));
             }
@@ -147,7 +149,7 @@ impl DownstreamHead<'_> {
 
     fn write_length_as_sent(&self, out: &mut Vec<u8>) {
         let mut fields = self.response.fields().iter();
-        if let Some(field) = fields.find(|field| field.kind == Kind::ContentLength) {
+        if let Some(field) = fields.find(|field| field.kind == FieldKind::ContentLength) {
             write::field(out, b"content-length", field.value.of(self.buffer));
         }
     }
@@ -155,5 +157,8 @@ impl DownstreamHead<'_> {
 
 /// Returns true if the response has a `date`.
 pub fn is_dated(response: &ResponseHead) -> bool {
-    response.fields().iter().any(|field| field.kind == Kind::Date)
+    response
+        .fields()
+        .iter()
+        .any(|field| field.kind == FieldKind::Date)
 }

@@ -1,7 +1,7 @@
 //! What the gateway changes in the head of a response: one writer for services' responses and its own.
 
 use waypost_plan::header_edits::HeaderEdits;
-use waypost_wire::field::Version;
+use waypost_wire::version::Version;
 use waypost_wire::write;
 
 /// How a response says whether its connection stays open.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use waypost_plan::listener::Listener;
 use waypost_plan::redirect::Scheme;
-use waypost_wire::field::{self, Kind};
+use waypost_wire::field::{self, FieldKind};
 use waypost_wire::request::RequestHead;
 use waypost_wire::write;
 
@@ -24,7 +24,7 @@ pub fn client_ip(listener: &Listener, peer: IpAddr, head: &RequestHead, buffer: 
         .fields()
         .iter()
         .rev()
-        .filter(|field| field.kind == Kind::XForwardedFor);
+        .filter(|field| field.kind == FieldKind::XForwardedFor);
     for line in lines {
         for entry in line
             .value
@@ -56,7 +56,7 @@ pub fn client_uses_tls(request: &IncomingRequest<'_>) -> bool {
     let said = head
         .fields()
         .iter()
-        .find(|field| field.kind == Kind::XForwardedProto);
+        .find(|field| field.kind == FieldKind::XForwardedProto);
     match said.filter(|_| listener.trusts(peer.ip())) {
         Some(field) => field.value.of(buffer).eq_ignore_ascii_case(b"https"),
         None => peer.scheme == Scheme::Https,
@@ -106,18 +106,23 @@ impl<'a> ForwardedHeaders<'a> {
     pub(crate) fn write(&self, drops: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) {
         let scheme = self.peer.scheme.as_str().as_bytes();
         if !drops(b"x-forwarded-for") {
-            self.begin_list(Kind::XForwardedFor, b"x-forwarded-for", out);
+            self.begin_list(FieldKind::XForwardedFor, b"x-forwarded-for", out);
             out.extend_from_slice(self.peer.ip_text().as_bytes());
             out.extend_from_slice(b"\r\n");
         }
         if !drops(b"x-forwarded-proto") {
-            self.write_first(Kind::XForwardedProto, b"x-forwarded-proto", Some(scheme), out);
+            self.write_first(
+                FieldKind::XForwardedProto,
+                b"x-forwarded-proto",
+                Some(scheme),
+                out,
+            );
         }
         if !drops(b"x-forwarded-host") {
-            self.write_first(Kind::XForwardedHost, b"x-forwarded-host", self.host, out);
+            self.write_first(FieldKind::XForwardedHost, b"x-forwarded-host", self.host, out);
         }
         if !drops(b"forwarded") {
-            self.begin_list(Kind::Forwarded, b"forwarded", out);
+            self.begin_list(FieldKind::Forwarded, b"forwarded", out);
             self.write_element(scheme, out);
             out.extend_from_slice(b"\r\n");
         }
@@ -127,7 +132,7 @@ impl<'a> ForwardedHeaders<'a> {
         if !drops(b"x-real-ip") {
             let client = (self.client != self.peer.ip()).then(|| self.client.to_string());
             let client = client.as_deref().unwrap_or(self.peer.ip_text());
-            self.write_first(Kind::XRealIp, b"x-real-ip", Some(client.as_bytes()), out);
+            self.write_first(FieldKind::XRealIp, b"x-real-ip", Some(client.as_bytes()), out);
         }
     }
 
@@ -158,7 +163,7 @@ impl<'a> ForwardedHeaders<'a> {
     /// Appends `x-forwarded-client-cert`: the elements of trusted proxies, and the client's own certificate.
     fn write_client_cert(&self, out: &mut Vec<u8>) {
         let lines = self.head.fields().iter();
-        let believed = lines.filter(|field| self.trusted && field.kind == Kind::XForwardedClientCert);
+        let believed = lines.filter(|field| self.trusted && field.kind == FieldKind::XForwardedClientCert);
         let mut elements: Vec<&[u8]> = believed.map(|field| field.value.of(self.buffer)).collect();
         if let Some(certificate) = &self.peer.certificate {
             elements.push(certificate.forwarded().as_bytes());
@@ -169,7 +174,7 @@ impl<'a> ForwardedHeaders<'a> {
     }
 
     /// Begins a header to which each proxy adds an element, up to where ours stands.
-    fn begin_list(&self, kind: Kind, name: &[u8], out: &mut Vec<u8>) {
+    fn begin_list(&self, kind: FieldKind, name: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
         if self.trusted {
@@ -184,7 +189,7 @@ impl<'a> ForwardedHeaders<'a> {
     }
 
     /// Appends a header that the first proxy sets and later ones leave: a trusted peer's, else `own`.
-    fn write_first(&self, kind: Kind, name: &[u8], own: Option<&[u8]>, out: &mut Vec<u8>) {
+    fn write_first(&self, kind: FieldKind, name: &[u8], own: Option<&[u8]>, out: &mut Vec<u8>) {
         let mut fields = self.head.fields().iter();
         let believed = fields.find(|field| self.trusted && field.kind == kind);
         if let Some(value) = believed.map(|field| field.value.of(self.buffer)).or(own) {

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use waypost_plan::listener::Underscores;
 use waypost_plan::policies::PolicySet;
-use waypost_wire::field::{Framing, Kind, Version};
+use waypost_wire::field::FieldKind;
+use waypost_wire::framing::Framing;
+use waypost_wire::version::Version;
 use waypost_wire::write;
 
 use crate::decision;
@@ -133,10 +135,10 @@ impl<'a> UpstreamHead<'a> {
         for field in head.fields() {
             let name = field.name.of(buffer);
             let travels = match field.kind {
-                Kind::Other => !name.contains(&b'_') || (keeps_underscores && !is_forwarding(name)),
-                Kind::Credentials | Kind::Accept | Kind::Date => true,
-                Kind::ContentType => web.is_none(),
-                Kind::Expect => head.version() == Version::Http11 && mark.is_none(),
+                FieldKind::Other => !name.contains(&b'_') || (keeps_underscores && !is_forwarding(name)),
+                FieldKind::Credentials | FieldKind::Accept | FieldKind::Date => true,
+                FieldKind::ContentType => web.is_none(),
+                FieldKind::Expect => head.version() == Version::Http11 && mark.is_none(),
                 _ => false,
             } && !mark.is_some_and(|mark| name.eq_ignore_ascii_case(mark));
             if travels && !edits.drops(name) && !head.is_nominated(buffer, field) {

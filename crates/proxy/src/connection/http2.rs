@@ -337,9 +337,11 @@ impl Client {
                 return None;
             }
         }
-        request.buffers.head.is_framed(has_body);
+        if has_body {
+            request.buffers.head.set_framing_by_stream();
+        }
         if matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
-            request.buffers.head.has_empty_body();
+            request.buffers.head.set_empty_body();
         }
         match request.serve().await {
             Next::Tunnel(tunnel) => Some(tunnel),

@@ -12,7 +12,7 @@ use waypost_transport::buffer::Buffer;
 use waypost_transport::link::Link;
 use waypost_transport::relay::{BodyForm, Relay, RelayError, Waits};
 use waypost_upstream::response_buffers::ResponseBuffers;
-use waypost_wire::field::Framing;
+use waypost_wire::framing::Framing;
 
 use crate::local::buffers::RequestBuffers;
 use crate::observe::access_log::Ending;

@@ -8,9 +8,11 @@ use waypost_transport::relay::BodyForm;
 use waypost_transport::relay::transform::Transform;
 use waypost_upstream::call::INTERIM_MAX;
 use waypost_upstream::response_buffers::ResponseBuffers;
-use waypost_wire::field::{Framing, Kind, Version};
+use waypost_wire::field::FieldKind;
+use waypost_wire::framing::Framing;
 use waypost_wire::response;
 use waypost_wire::scan::{HeadEnd, HeadScan};
+use waypost_wire::version::Version;
 
 use crate::exchange::Exchange;
 use crate::exchange::state::{RequestPhase, ResponsePhase};
@@ -45,7 +47,7 @@ impl Exchange<'_> {
     /// Begins to pass a final response on.
     fn take_final(&mut self, buffers: &mut ResponseBuffers, end: HeadEnd) -> Result<(), Failure> {
         if self.service.has_ended() && buffers.response.framing() == Framing::UntilClose {
-            buffers.response.has_no_body();
+            buffers.response.set_no_body();
         }
         let framing = buffers.response.framing();
         let web_type = self.web_type(buffers);
@@ -130,7 +132,7 @@ impl Exchange<'_> {
     /// Begins to pass a `101` on, which is valid only where it was asked for (RFC 9110 §15.2.2).
     fn take_upgrade(&mut self, buffers: &mut ResponseBuffers, end: HeadEnd) -> Result<(), Failure> {
         let buffer = buffers.from_service.filled();
-        let is_framing = |kind| matches!(kind, Kind::ContentLength | Kind::TransferEncoding);
+        let is_framing = |kind| matches!(kind, FieldKind::ContentLength | FieldKind::TransferEncoding);
         let mut fields = buffers.response.fields().iter();
         if fields.any(|field| is_framing(field.kind)) {
             return Err(Failure::Protocol);
@@ -162,7 +164,7 @@ impl Exchange<'_> {
     fn web_type(&self, buffers: &ResponseBuffers) -> Option<Vec<u8>> {
         let form = self.options.web?;
         let mut fields = buffers.response.fields().iter();
-        let content_type = fields.find(|field| field.kind == Kind::ContentType)?;
+        let content_type = fields.find(|field| field.kind == FieldKind::ContentType)?;
         let value = content_type.value.of(buffers.from_service.filled());
         let mut translated = Vec::new();
         form.write_client_type(value, &mut translated)

@@ -20,7 +20,7 @@ use waypost_transport::relay::tap::Tap;
 use waypost_transport::relay::{Relay, RelayError, Waits};
 use waypost_transport::timer::Timer;
 use waypost_upstream::response_buffers::ResponseBuffers;
-use waypost_wire::field::Version;
+use waypost_wire::version::Version;
 
 use crate::exchange::state::{RequestPhase, ResponsePhase, State};
 use crate::generation::ListenerId;

@@ -197,8 +197,8 @@ async fn read_hello(stream: &mut TcpStream) -> io::Result<(Option<String>, Vec<u
 /// Makes the handshake with the certificate that the client asks for, and notes what both have shown.
 async fn shake_hands(stream: TcpStream, tls: &ServerTls, peer: &mut Peer) -> io::Result<Socket> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let certificate = tls.choose(&hello.client_hello()).clone();
-    let stream = hello.into_stream(certificate.config).await?;
+    let served = Arc::clone(tls.choose(&hello.client_hello()));
+    let stream = hello.into_stream(Arc::clone(tls.config())).await?;
     let (_, session) = stream.get_ref();
     let shown = session.peer_certificates().and_then(|chain| chain.first());
     if let Some(shown) = shown {
@@ -206,7 +206,7 @@ async fn shake_hands(stream: TcpStream, tls: &ServerTls, peer: &mut Peer) -> io:
         let certificate = ClientCertificate::of(shown).ok_or(io::ErrorKind::InvalidData)?;
         peer.certificate = Some(Box::new(certificate));
     }
-    peer.served = Some(certificate.identity);
+    peer.served = Some(served);
     peer.scheme = Scheme::Https;
     Ok(Socket::tls(stream))
 }

@@ -22,7 +22,7 @@ use waypost_upstream::health::Outcome;
 use waypost_upstream::lease::{self, Lease};
 use waypost_upstream::local::LocalService;
 use waypost_upstream::pool::idle::{Liveness, ReuseTrust};
-use waypost_wire::field::Framing;
+use waypost_wire::framing::Framing;
 
 use crate::exchange::{Deadlines, End, Exchange, ExchangeOptions, ExchangeParts};
 use crate::local::buffers::RequestBuffers;

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::net::TcpStream;
 use waypost_wire::body::BodyDecoder;
-use waypost_wire::field::Framing;
+use waypost_wire::framing::Framing;
 use waypost_wire::{chunked, write};
 
 use crate::buffer::Buffer;

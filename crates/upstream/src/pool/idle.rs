@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use waypost_transport::clock::Clock;
 use waypost_transport::permits::Permit;
 use waypost_transport::socket::Socket;
-use waypost_wire::field::Framing;
+use waypost_wire::framing::Framing;
 use waypost_wire::response::ResponseHead;
 
 /// How long a connection settles whose last response withheld the body that its head announced.

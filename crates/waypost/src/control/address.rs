@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use waypost_admin::access::Access;
 use waypost_admin::server::{OpenError, Server, access};
-use waypost_admin::shared::Shared;
+use waypost_admin::state::AppState;
 use waypost_plan::admin::Admin;
 
 use super::Control;
@@ -45,7 +45,7 @@ impl Control {
 pub(super) fn open_admin(
     admin: Option<&Admin>,
     leaving: Option<&Server>,
-    shared: &Arc<Shared>,
+    shared: &Arc<AppState>,
 ) -> Result<(Option<Server>, Option<OpenError>), OpenError> {
     let Some(admin) = admin else {
         return Ok((None, None));

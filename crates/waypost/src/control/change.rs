@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use waypost_admin::command::{
     Applied, Change, ConfigFile, ConfigTexts, Replaced, RevisionFile, RevisionTexts,
 };
-use waypost_admin::events::What;
+use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
 use waypost_config::{Kind, Source};
 
@@ -114,7 +114,7 @@ impl Control {
         self.pending = None;
         let dials_dropped = self.drop_stale_dials();
         self.report_state();
-        self.shared.events.tell(What::Confirmed { revision, by });
+        self.shared.events.publish(EventKind::Confirmed { revision, by });
         eprint(&format!("revision {revision} is confirmed\n"));
         let mut applied = self.unchanged();
         applied.summary = "confirmed".to_owned();

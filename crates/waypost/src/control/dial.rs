@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use waypost_admin::command::{ArmView, DialHistory, Dialed, Turn as TurnView, Weight};
-use waypost_admin::events::What;
+use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
 
 use super::Control;
@@ -59,7 +59,7 @@ impl Control {
         generation
             .compiled()
             .dial(position, (after != declared).then_some(&weights[..]));
-        self.shared.events.tell(What::Dial {
+        self.shared.events.publish(EventKind::Dial {
             route: route.to_owned(),
             before: view(&before),
             after: view(&after),

@@ -1,7 +1,7 @@
 //! Bringing a config into force: whatever it comes from, all of it, or nothing.
 
 use jiff::Timestamp;
-use waypost_admin::events::What;
+use waypost_admin::events::EventKind;
 use waypost_admin::server::OpenError;
 use waypost_plan::difference::Difference;
 use waypost_proxy::gateway::{ApplyError, Listened};
@@ -173,7 +173,7 @@ impl Control {
             AdminChange::None => {}
             AdminChange::Access(access) => {
                 if let Some(server) = &self.server {
-                    server.let_in(access);
+                    server.set_access(access);
                 }
             }
             AdminChange::Server(server, no_server) => {
@@ -197,15 +197,13 @@ impl Control {
         } else {
             self.drop_stale_dials()
         };
-        let services = &changes.difference.services;
         self.shared
-            .forget_services(services.changed.iter().chain(&services.removed));
-        self.shared.update(|report| report.applied += u64::from(adds));
+            .update_report(|report| report.applied += u64::from(adds));
         // Whoever is told that it is in force may ask for the status at once.
         self.note_mended();
         self.report_state();
         if adds {
-            self.shared.events.tell(What::Applied {
+            self.shared.events.publish(EventKind::Applied {
                 revision: number,
                 origin: provenance.origin.as_str().to_owned(),
                 summary: summary.clone(),
@@ -236,6 +234,6 @@ impl Control {
             eprint(&format!("listening on {scheme}://{}\n", listener.address));
         }
         let listening = self.listening();
-        self.shared.update(|report| report.listening = listening);
+        self.shared.update_report(|report| report.listening = listening);
     }
 }

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use waypost_admin::command::{Command, ConfigTexts};
 use waypost_admin::report::Report;
 use waypost_admin::server::Server;
-use waypost_admin::shared::Shared;
+use waypost_admin::state::AppState;
 use waypost_config::Kind;
 use waypost_config::diagnostic::Diagnostic;
 use waypost_proxy::gateway::Gateway;
@@ -57,7 +57,7 @@ pub(crate) struct Control {
     path: PathBuf,
     gateway: Gateway,
     state: State,
-    shared: Arc<Shared>,
+    shared: Arc<AppState>,
     /// The admin address, if there is one.
     server: Option<Server>,
     /// The texts as last read from disk, or written there, so that a change is known from none.
@@ -115,7 +115,7 @@ impl Control {
         say_what_was_found(&state);
         let revision = first_revision(&state, &texts, checked.generation.plan());
 
-        let (shared, commands) = Shared::new(
+        let (shared, commands) = AppState::new(
             version,
             Report {
                 config: path.to_owned(),
@@ -128,11 +128,11 @@ impl Control {
         let generation = checked.generation.numbered(revision.number);
         state.dials.apply_to(&generation);
         let (mut gateway, listened) = Gateway::start(generation, tokio::runtime::Handle::current()).await?;
-        shared.serves(gateway.view());
+        shared.set_view(gateway.view());
         if let Some(notices) = gateway.take_notices() {
-            tokio::spawn(Arc::clone(&shared).take_in(notices));
+            tokio::spawn(Arc::clone(&shared).follow_notices(notices));
         }
-        shared.keep_history().context("a thread cannot be started")?;
+        shared.record_history().context("a thread cannot be started")?;
 
         let mut control = Self {
             path: path.to_owned(),
@@ -177,7 +177,7 @@ impl Control {
 
     /// Lets go of everything but the gateway, which is about to stop, and of its admin address.
     pub(crate) fn into_parts(mut self) -> (Gateway, Option<Server>) {
-        self.shared.drains();
+        self.shared.set_draining();
         // Whoever takes this one's place may write from now on.
         self.state.release();
         self.owned = None;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use waypost_admin::events::What;
+use waypost_admin::events::EventKind;
 use waypost_admin::report::{FailedLoad, Pending as PendingReport, StateReport};
 use waypost_config::diagnostic::{self, Diagnostic};
 use waypost_config::render::SHOWN_MAX;
@@ -41,7 +41,7 @@ impl Control {
                     .unwrap_or_default(),
             }
         });
-        self.shared.update(|report| {
+        self.shared.update_report(|report| {
             report.state = state;
             report.pending = pending;
         });
@@ -55,12 +55,12 @@ impl Control {
                 "waypost: {message}; the last good version stays in use\n"
             ));
         }
-        self.shared.update(|report| report.stale_files = stale);
+        self.shared.update_report(|report| report.stale_files = stale);
     }
 
     /// Notes a config that was refused.
     pub(super) fn note_refusal(&self, message: &str, diagnostics: Vec<serde_json::Value>) {
-        self.shared.update(|report| {
+        self.shared.update_report(|report| {
             report.refused += 1;
             report.failed = Some(FailedLoad {
                 time: Timestamp::now(),
@@ -68,7 +68,7 @@ impl Control {
                 diagnostics,
             });
         });
-        self.shared.events.tell(What::Refused {
+        self.shared.events.publish(EventKind::Refused {
             message: message.to_owned(),
         });
     }
@@ -77,7 +77,7 @@ impl Control {
     pub(super) fn note_mended(&mut self) {
         let failed = self.shared.report().failed.is_some();
         if failed && disk::read(&self.path, self.in_force.kind) == self.in_force {
-            self.shared.update(|report| report.failed = None);
+            self.shared.update_report(|report| report.failed = None);
         }
     }
 }

@@ -277,7 +277,7 @@ fn services_tell_where_they_are_and_which_routes_lead_there() {
         gateway.ask("GET / HTTP/1.1\r\nHost: a\r\nX: d\r\n\r\n").status(),
         502
     );
-    events.expect("event: endpoint_left\n");
+    events.expect("event: endpoint_ejected\n");
     events.expect("\"service\":\"refusing\"");
     let all = gateway.admin_json("/api/v1/services");
     let by_name = |name: &str| {
@@ -295,9 +295,9 @@ fn services_tell_where_they_are_and_which_routes_lead_there() {
     );
     assert_eq!(
         down_now["endpoints"][0]["addresses"],
-        json!([{ "address": down.address().to_string(), "resting": true }])
+        json!([{ "address": down.address().to_string(), "ejected": true }])
     );
-    assert_eq!(by_name("up")["endpoints"][0]["addresses"][0]["resting"], false);
+    assert_eq!(by_name("up")["endpoints"][0]["addresses"][0]["ejected"], false);
     assert_eq!(gateway.dial("r", &json!({ "up": 9 })).status(), 200);
     events.expect("event: dial\n");
     events.expect("\"route\":\"r\"");
@@ -480,11 +480,11 @@ fn an_endpoint_of_a_service_that_begins_anew_does_not_rest() {
         )
     };
     let gateway = Gateway::with(config(""));
-    let resting =
-        || gateway.admin_json("/api/v1/services")[0]["endpoints"][0]["addresses"][0]["resting"].clone();
+    let ejected =
+        || gateway.admin_json("/api/v1/services")[0]["endpoints"][0]["addresses"][0]["ejected"].clone();
     assert_eq!(gateway.get("http://a/").status(), 502);
-    wait_for("a rest", || (resting() == true).then_some(()));
+    wait_for("an ejection", || (ejected() == true).then_some(()));
     gateway.rewrite(config(", timeouts: { connect: 1s }"));
     gateway.wait_for_revision(2);
-    assert_eq!(resting(), false);
+    assert_eq!(ejected(), false);
 }

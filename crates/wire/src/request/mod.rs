@@ -1,26 +1,26 @@
 //! Request heads.
 
 use crate::authority::{Authority, AuthorityError};
-use crate::field::{
-    self, ConnectionOptions, Field, FieldError, Framing, FramingError, FramingFields, Kind, Span, Version,
-};
+use crate::field::{self, ConnectionOptions, Field, FieldError, FieldKind, Span};
+use crate::framing::{Framing, FramingError, FramingFields};
 use crate::path::PathError;
 use crate::scan::{BareLineEnd, HeadEnd};
 use crate::target::{Target, TargetError};
 use crate::token;
+use crate::version::Version;
 
-/// What bounds a request head.
+/// Limits on a request head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLimits {
-    /// Bytes in all.
+    /// Maximum bytes of the head.
     pub bytes: usize,
-    /// Fields.
+    /// Maximum number of fields.
     pub fields: usize,
-    /// Bytes of the target.
+    /// Maximum bytes of the target.
     pub target_bytes: usize,
 }
 
-/// A request head, as ranges of the buffer it was read from. Its memory is used again for the next one.
+/// A request head, as ranges of the buffer it was parsed from. Parsing another head reuses its memory.
 #[derive(Debug, Default)]
 pub struct RequestHead {
     method: Span,
@@ -33,11 +33,11 @@ pub struct RequestHead {
     connection: ConnectionOptions,
     expects: bool,
     te_trailers: bool,
-    /// The protocol that the connection is to speak from now on.
+    /// The protocol of a valid upgrade request.
     upgrade: Option<Span>,
 }
 
-/// What the rest of a request line says, and the body's length.
+/// The version, and the framing of the body.
 #[derive(Debug, Clone, Copy)]
 struct RequestLine {
     version: Version,
@@ -53,49 +53,49 @@ impl Default for RequestLine {
     }
 }
 
-/// Why a request is refused. Nothing of it reaches a service, and its connection is closed.
+/// A refused request. It never reaches a service, and its connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// A line that does not end in CRLF.
     #[error(transparent)]
     LineEnd(#[from] BareLineEnd),
-    /// The first line is no request line.
+    /// A malformed request line.
     #[error("the request line is malformed")]
     RequestLine,
     /// A major version other than 1.
     #[error("the protocol version is not supported")]
     Version,
-    /// The target is longer than allowed.
+    /// A target over the limit.
     #[error("the request target is too long")]
     TargetTooLong,
-    /// The head is longer than allowed.
+    /// A head over the limit.
     #[error("the request head is too large")]
     HeadTooLarge,
-    /// More fields than allowed.
+    /// More fields than the limit.
     #[error("the request has too many header lines")]
     TooManyFields,
-    /// A line is no field.
+    /// A malformed header line.
     #[error("a header line is malformed")]
     Field,
-    /// The body's length has no one reading.
+    /// Ambiguous or unsupported framing.
     #[error(transparent)]
     Framing(#[from] FramingError),
-    /// Not exactly one Host.
+    /// Not exactly one `Host`.
     #[error("the request does not have exactly one host header")]
     HostCount,
-    /// A Host that is none.
+    /// An invalid `Host`.
     #[error("the host header is not valid: {0}")]
     Host(AuthorityError),
-    /// A Host that names another host than the target.
+    /// A `Host` that differs from the authority of the target.
     #[error("the host header and the request target disagree")]
     HostDisagrees,
-    /// CONNECT and TRACE, which a gateway has no use for.
+    /// CONNECT or TRACE, which the gateway does not implement.
     #[error("the method is not supported")]
     Method,
-    /// A target that is neither a path nor an absolute URL.
+    /// An invalid target.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// The connection ended within the head.
+    /// The connection ended before the head did.
     #[error("the request head ended early")]
     Incomplete,
     /// A path without a safe normal form.
@@ -104,7 +104,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// The status that answers it.
+    /// The status of the response.
     pub fn status(self) -> u16 {
         match self {
             Self::Version => 505,
@@ -125,17 +125,16 @@ impl From<FieldError> for RequestError {
     }
 }
 
-/// Checks what has arrived of a head that is not complete, so that a peer who speaks something else, or too
-/// much, is told at once.
+/// Checks an incomplete head, to refuse another protocol or an oversized head early.
 ///
 /// # Errors
-/// When no continuation of `bytes` could become an acceptable head.
+/// No continuation of `bytes` could become an acceptable head.
 pub fn check_partial(
     bytes: &[u8],
     first_line: Option<&[u8]>,
     limits: &HeadLimits,
 ) -> Result<(), RequestError> {
-    // The longest method anybody has registered has 16 characters.
+    // The longest registered method has 17 characters.
     const BEFORE_AND_AFTER_TARGET: usize = 32 + " HTTP/1.1\r\n".len();
     match first_line {
         Some(line) => {
@@ -161,7 +160,7 @@ pub fn check_partial(
     Ok(())
 }
 
-/// Method, target and version of a request line without its CRLF.
+/// Splits a request line, without its CRLF, into method, target and version.
 fn split_request_line<'a>(
     line: &'a [u8],
     limits: &HeadLimits,
@@ -170,7 +169,7 @@ fn split_request_line<'a>(
     let (method, rest) = (&line[..method_end], &line[method_end + 1..]);
     let target_end = memchr::memchr(b' ', rest).ok_or(RequestError::RequestLine)?;
     let (target, version) = (&rest[..target_end], &rest[target_end + 1..]);
-    // Space, controls and DEL; bytes from 0x80 up are encoded when the path is normalised.
+    // Spaces, controls and DEL are refused; bytes from 0x80 up are encoded when the path is normalised.
     if !token::is_token(method) || target.is_empty() || target.iter().any(|&b| b <= b' ' || b == 0x7f) {
         return Err(RequestError::RequestLine);
     }
@@ -194,10 +193,10 @@ fn split_request_line<'a>(
 }
 
 impl RequestHead {
-    /// Reads the head that `end` marks in `buffer`, replacing what was read before.
+    /// Parses the head that `end` marks in `buffer`, replacing the previous one.
     ///
     /// # Errors
-    /// When the request is refused; what was read is then not to be used.
+    /// The request is refused; the head must not be used.
     pub fn parse(&mut self, buffer: &[u8], end: HeadEnd, limits: &HeadLimits) -> Result<(), RequestError> {
         if end.end - end.start > limits.bytes {
             return Err(RequestError::HeadTooLarge);
@@ -218,17 +217,17 @@ impl RequestHead {
         for field in &self.fields {
             let value = field.value.of(buffer);
             match field.kind {
-                Kind::Host if host.is_some() => return Err(RequestError::HostCount),
-                Kind::Host => host = Some(field.value),
-                Kind::ContentLength => framing.add_content_length(value)?,
-                Kind::TransferEncoding => framing.add_transfer_encoding(value)?,
-                Kind::Connection => self.connection.add(value),
-                Kind::Expect => self.expects = true,
-                Kind::Upgrade => {
+                FieldKind::Host if host.is_some() => return Err(RequestError::HostCount),
+                FieldKind::Host => host = Some(field.value),
+                FieldKind::ContentLength => framing.add_content_length(value)?,
+                FieldKind::TransferEncoding => framing.add_transfer_encoding(value)?,
+                FieldKind::Connection => self.connection.add(value),
+                FieldKind::Expect => self.expects = true,
+                FieldKind::Upgrade => {
                     upgrades += 1;
                     self.upgrade = Some(field.value);
                 }
-                Kind::Te => {
+                FieldKind::Te => {
                     let is_trailers = |coding: &[u8]| coding.eq_ignore_ascii_case(b"trailers");
                     self.te_trailers |= field::list(value).any(is_trailers);
                 }
@@ -237,7 +236,7 @@ impl RequestHead {
         }
         let framing = framing.finish(version, Framing::None)?;
         self.line = RequestLine { version, framing };
-        // One protocol, in HTTP/1.1, and no body that would have to be told from what follows (RFC 9110 §7.8).
+        // One protocol, in HTTP/1.1, and no body that would stand in front of it (RFC 9110 §7.8).
         let is_upgrade = upgrades == 1
             && self.connection.upgrade
             && version == Version::Http11
@@ -269,7 +268,7 @@ impl RequestHead {
             self.port = authority.port;
         }
         self.query = target.query.map(|query| Span::within(buffer, query));
-        // An absolute target without a path has the path `/`, which stands nowhere in the buffer.
+        // The path `/` of an absolute target without a path is not in the buffer.
         self.path = if is_implied_path(raw_target, &target) {
             Span::default()
         } else {
@@ -291,12 +290,12 @@ impl RequestHead {
         }
     }
 
-    /// What follows the first `?` of the target, byte for byte.
+    /// The query as sent: everything behind the first `?` of the target.
     pub fn query<'b>(&self, buffer: &'b [u8]) -> Option<&'b [u8]> {
         self.query.map(|query| query.of(buffer))
     }
 
-    /// The authority of an absolute target, else Host, as sent; `None` only in HTTP/1.0.
+    /// The authority of an absolute target, or else `Host`, as sent; `None` only in HTTP/1.0.
     pub fn authority<'b>(&self, buffer: &'b [u8]) -> Option<&'b [u8]> {
         self.authority.map(|authority| authority.of(buffer))
     }
@@ -306,7 +305,7 @@ impl RequestHead {
         self.port
     }
 
-    /// Appends the host as routing goes by it: lower-case, without port and one trailing dot.
+    /// Appends the host in its normal form: lower-case, without the port and one trailing dot.
     pub fn normalize_host_into(&self, buffer: &[u8], out: &mut Vec<u8>) {
         if let Some(Ok(authority)) = self.authority(buffer).map(Authority::parse) {
             authority.normalize_into(out);
@@ -323,27 +322,27 @@ impl RequestHead {
         self.line.version
     }
 
-    /// How long the body is.
+    /// The framing of the body.
     pub fn framing(&self) -> Framing {
         self.line.framing
     }
 
-    /// Says how long the body is where the head cannot: in HTTP/2, where frames say it. What `content-length` says stays.
-    pub fn is_framed(&mut self, has_body: bool) {
-        if self.line.framing == Framing::None && has_body {
+    /// Marks the body as ended by its stream, as HTTP/2 frames it. A length that the head gives stays.
+    pub fn set_framing_by_stream(&mut self) {
+        if self.line.framing == Framing::None {
             self.line.framing = Framing::UntilClose;
         }
     }
 
-    /// Says that the body is empty rather than not there, for methods of which HTTP/1.1 wants to hear it
-    /// (RFC 9110 §8.6).
-    pub fn has_empty_body(&mut self) {
+    /// Declares an empty body, `content-length: 0`, where the head has none: methods that expect a body should send a
+    /// length (RFC 9110 §8.6).
+    pub fn set_empty_body(&mut self) {
         if self.line.framing == Framing::None {
             self.line.framing = Framing::Length(0);
         }
     }
 
-    /// Whether the client means to send another request on this connection.
+    /// Returns true if the client may send another request on this connection.
     pub fn keeps_alive(&self) -> bool {
         match self.line.version {
             Version::Http11 => !self.connection.close,
@@ -351,28 +350,28 @@ impl RequestHead {
         }
     }
 
-    /// Whether the client waits for a `100 Continue`, or expects anything else.
+    /// Returns true if the request has an `Expect` field, such as `100-continue`.
     pub fn expects(&self) -> bool {
         self.expects
     }
 
-    /// Whether the client takes trailers.
+    /// Returns true if the client accepts trailers (`TE: trailers`).
     pub fn te_trailers(&self) -> bool {
         self.te_trailers
     }
 
-    /// The one protocol that the client means to speak on this connection from now on, such as `websocket`.
+    /// The protocol that the client asks to upgrade to, such as `websocket`.
     pub fn upgrade<'b>(&self, buffer: &'b [u8]) -> Option<&'b [u8]> {
         self.upgrade.map(|protocol| protocol.of(buffer))
     }
 
-    /// Whether `field` ends at the gateway because a `Connection` line names it.
+    /// Returns true if a `Connection` line nominates `field` as hop-by-hop.
     pub fn is_nominated(&self, buffer: &[u8], field: &Field) -> bool {
         self.connection.nominates && field::is_nominated(buffer, &self.fields, field)
     }
 }
 
-/// Whether the path `/` of an absolute target is not written in it.
+/// Returns true for an absolute target without a path.
 fn is_implied_path(raw_target: &[u8], target: &Target<'_>) -> bool {
     let Some(authority) = target.authority else {
         return false;

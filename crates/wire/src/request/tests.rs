@@ -22,7 +22,7 @@ fn accepts(text: &str, look: impl FnOnce(&RequestHead, &[u8])) {
     }
 }
 
-/// `lines` stand behind a request line and a Host.
+/// Checks a request with `lines` behind its request line and `Host`.
 fn refuses_fields(lines: &str, status: u16) {
     refuses(&format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n"), status);
 }
@@ -35,7 +35,7 @@ fn refuses(text: &str, status: u16) {
 }
 
 #[test]
-fn an_ordinary_request() {
+fn ordinary_request_is_parsed() {
     accepts(
         "\r\nGET /a/b?c=d HTTP/1.1\r\nHost: Example.com:8080\r\nAccept:  */* \r\n\r\nrest",
         |head, buffer| {
@@ -59,7 +59,7 @@ fn an_ordinary_request() {
 }
 
 #[test]
-fn an_absolute_target_wins_over_host_and_must_agree_with_it() {
+fn absolute_target_overrides_host_and_must_agree() {
     accepts(
         "GET http://B.example/x HTTP/1.1\r\nHost: b.example:80\r\n\r\n",
         |head, buffer| {
@@ -81,7 +81,7 @@ fn an_absolute_target_wins_over_host_and_must_agree_with_it() {
 }
 
 #[test]
-fn exactly_one_valid_host() {
+fn exactly_one_valid_host_is_required() {
     accepts("GET / HTTP/1.0\r\n\r\n", |head, buffer| {
         assert_eq!(head.authority(buffer), None);
     });
@@ -94,7 +94,7 @@ fn exactly_one_valid_host() {
 }
 
 #[test]
-fn request_lines() {
+fn malformed_request_lines_are_refused() {
     for line in [
         "GET /",
         "GET  / HTTP/1.1",
@@ -126,7 +126,7 @@ fn request_lines() {
 }
 
 #[test]
-fn limits() {
+fn limits_are_enforced() {
     let long = "a".repeat(LIMITS.target_bytes);
     refuses(&format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414);
     refuses_fields(&format!("a: {}", "b".repeat(LIMITS.bytes)), 431);
@@ -143,7 +143,7 @@ fn limits() {
 }
 
 #[test]
-fn field_lines() {
+fn malformed_fields_are_refused() {
     for lines in [
         "a : b",
         "a\t: b",
@@ -173,7 +173,7 @@ fn field_lines() {
 }
 
 #[test]
-fn a_body_has_one_length() {
+fn ambiguous_framing_is_refused() {
     let framing = |lines: &str| {
         parse(format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n").as_bytes()).map(|head| head.framing())
     };
@@ -208,7 +208,7 @@ fn a_body_has_one_length() {
 }
 
 #[test]
-fn connection_names_what_ends_here_within_reason() {
+fn connection_nominates_only_permitted_fields() {
     let lines =
         "Connection: x-a, Host, Cookie, X-Forwarded-For, content-length\r\nX-A: 1\r\nCookie: c\r\nX-B: 2";
     accepts(
@@ -233,7 +233,7 @@ fn connection_names_what_ends_here_within_reason() {
 }
 
 #[test]
-fn a_hopeless_beginning_is_refused_at_once() {
+fn incomplete_heads_are_refused_early() {
     let partial = |bytes: &[u8]| {
         let mut scan = HeadScan::default();
         assert_eq!(scan.advance(bytes), Ok(None));

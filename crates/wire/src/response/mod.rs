@@ -1,44 +1,44 @@
-//! Response heads, read as strictly as requests.
+//! Response heads, parsed as strictly as requests.
 
-use crate::field::{
-    self, ConnectionOptions, Field, FieldError, Framing, FramingError, FramingFields, Kind, Span, Version,
-};
+use crate::field::{self, ConnectionOptions, Field, FieldError, FieldKind, Span};
+use crate::framing::{Framing, FramingError, FramingFields};
 use crate::scan::{BareLineEnd, HeadEnd};
+use crate::version::Version;
 
-/// Bytes of a response head in all.
+/// Maximum bytes of a response head.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
 
-/// Fields of a response head. Services are of the operator's choosing, so the bytes bound them first.
+/// Maximum fields of a response head. The operator chooses the services, so the byte limit is the one that matters.
 pub const FIELDS_MAX: usize = 500;
 
-/// A response head, as ranges of the buffer it was read from. Its memory is used again for the next one.
+/// A response head, as ranges of the buffer it was parsed from. Parsing another head reuses its memory.
 #[derive(Debug, Default)]
 pub struct ResponseHead {
     status: u16,
     reason: Span,
     fields: Vec<Field>,
     line: Option<(Version, Framing)>,
-    /// Whether there is no body, though the fields tell of one.
+    /// True if the fields announce a body that is not sent.
     withholds: bool,
     connection: ConnectionOptions,
 }
 
-/// Why an answer cannot be passed on (502).
+/// A response that cannot be forwarded (502).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ResponseError {
     /// A line that does not end in CRLF.
     #[error(transparent)]
     LineEnd(#[from] BareLineEnd),
-    /// The first line is no status line.
+    /// A malformed status line.
     #[error("the status line is malformed")]
     StatusLine,
-    /// The head is longer than 64 KiB.
+    /// A head over 64 KiB, or too many fields.
     #[error("the response head is too large")]
     HeadTooLarge,
-    /// A line is no field, or there are too many.
+    /// A malformed header line.
     #[error("a header line is malformed")]
     Field,
-    /// The body's length has no one reading.
+    /// Ambiguous or unsupported framing.
     #[error(transparent)]
     Framing(#[from] FramingError),
 }
@@ -53,11 +53,11 @@ impl From<FieldError> for ResponseError {
 }
 
 impl ResponseHead {
-    /// Reads the head that `end` marks in `buffer`, replacing what was read before. `to_head` says whether
-    /// it answers a HEAD.
+    /// Parses the head that `end` marks in `buffer`, replacing the previous one. `to_head` is true for the response to a
+    /// HEAD request.
     ///
     /// # Errors
-    /// When the answer cannot be passed on; what was read is then not to be used.
+    /// The response cannot be forwarded; the head must not be used.
     pub fn parse(&mut self, buffer: &[u8], end: HeadEnd, to_head: bool) -> Result<(), ResponseError> {
         if end.start != 0 {
             return Err(ResponseError::StatusLine);
@@ -75,9 +75,9 @@ impl ResponseHead {
         for field in &self.fields {
             let value = field.value.of(buffer);
             match field.kind {
-                Kind::ContentLength => framing.add_content_length(value)?,
-                Kind::TransferEncoding => framing.add_transfer_encoding(value)?,
-                Kind::Connection => self.connection.add(value),
+                FieldKind::ContentLength => framing.add_content_length(value)?,
+                FieldKind::TransferEncoding => framing.add_transfer_encoding(value)?,
+                FieldKind::Connection => self.connection.add(value),
                 _ => {}
             }
         }
@@ -88,17 +88,17 @@ impl ResponseHead {
         Ok(())
     }
 
-    /// The status.
+    /// The status code.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The reason phrase, perhaps empty.
+    /// The reason phrase, possibly empty.
     pub fn reason<'b>(&self, buffer: &'b [u8]) -> &'b [u8] {
         self.reason.of(buffer)
     }
 
-    /// Whether another answer to the same request follows.
+    /// Returns true for an interim response, which a final one follows.
     pub fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101
     }
@@ -108,24 +108,24 @@ impl ResponseHead {
         &self.fields
     }
 
-    /// How long the body is.
+    /// The framing of the body.
     pub fn framing(&self) -> Framing {
         self.line.map_or(Framing::None, |(_, framing)| framing)
     }
 
-    /// Whether its fields tell of a body that does not follow, as in most answers to a HEAD (RFC 9110 §9.3.2).
+    /// Returns true if the fields announce a body that is not sent, as in most responses to HEAD (RFC 9110 §9.3.2).
     pub fn withholds_body(&self) -> bool {
         self.withholds
     }
 
-    /// Says that the body, whose end the head leaves open, has ended with the head.
-    pub fn has_no_body(&mut self) {
+    /// Declares the body empty, for a stream that ended with a head that gives no length.
+    pub fn set_no_body(&mut self) {
         if let Some((_, framing)) = &mut self.line {
             *framing = Framing::Length(0);
         }
     }
 
-    /// Whether the service means to take another request on this connection.
+    /// Returns true if the service accepts another request on this connection.
     pub fn keeps_alive(&self) -> bool {
         let framing_keeps = self.framing() != Framing::UntilClose;
         framing_keeps
@@ -136,20 +136,23 @@ impl ResponseHead {
             }
     }
 
-    /// The protocol that a `101` changes to; `None` where it names none, or several.
+    /// The protocol that a `101` switches to; `None` unless there is exactly one.
     pub fn upgrade<'b>(&self, buffer: &'b [u8]) -> Option<&'b [u8]> {
-        let mut lines = self.fields.iter().filter(|field| field.kind == Kind::Upgrade);
+        let mut lines = self
+            .fields
+            .iter()
+            .filter(|field| field.kind == FieldKind::Upgrade);
         let protocol = lines.next()?.value.of(buffer);
         (lines.next().is_none() && self.connection.upgrade).then_some(protocol)
     }
 
-    /// Whether `field` ends at the gateway because a `Connection` line names it.
+    /// Returns true if a `Connection` line nominates `field` as hop-by-hop.
     pub fn is_nominated(&self, buffer: &[u8], field: &Field) -> bool {
         self.connection.nominates && field::is_nominated(buffer, &self.fields, field)
     }
 }
 
-/// Whether what has arrived could become a status line; anything else is refused at once.
+/// Returns true if `bytes` may be the beginning of a status line; anything else can be refused early.
 pub fn may_begin(bytes: &[u8]) -> bool {
     let known = b"HTTP/1.";
     let length = bytes.len().min(known.len());

@@ -12,7 +12,7 @@ fn parse(text: &str, to_head: bool) -> Result<ResponseHead, ResponseError> {
 }
 
 #[test]
-fn ordinary_answers() {
+fn ordinary_responses_are_parsed() {
     let check = |text: &str, to_head, expected: (u16, Framing, bool)| {
         let head = parse(text, to_head).unwrap_or_else(|error| panic!("{text:?}: {error}"));
         assert_eq!(
@@ -66,7 +66,7 @@ fn ordinary_answers() {
 }
 
 #[test]
-fn what_has_no_one_reading_is_refused() {
+fn ambiguous_responses_are_refused() {
     for text in [
         "HTTP/1.1 20 OK\r\n\r\n",
         "HTTP/1.1 2000 OK\r\n\r\n",
@@ -92,7 +92,7 @@ fn what_has_no_one_reading_is_refused() {
 }
 
 #[test]
-fn garbage_is_known_by_its_first_bytes() {
+fn other_protocols_are_refused_by_their_first_bytes() {
     assert!(may_begin(b""));
     assert!(may_begin(b"HTT"));
     assert!(may_begin(b"HTTP/1.1 2"));

@@ -1,4 +1,4 @@
-//! A stream whose reader may not stall for ever: it would hold a connection that others wait for.
+//! A write timeout for streams: a client that reads nothing must not hold a connection slot forever.
 
 use std::future::Future as _;
 use std::io;
@@ -9,35 +9,36 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// How long a client may take nothing of what is written to it.
-const WRITE_STALL: Duration = Duration::from_secs(30);
+/// Time for which a client may accept no bytes.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A stream, and since when writing to it waits.
-pub(crate) struct Stalling<S> {
+/// A stream whose writes time out.
+pub(crate) struct WriteTimeout<S> {
     stream: S,
-    waits: Option<Pin<Box<Sleep>>>,
+    /// Runs while a write is pending.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Stalling<S> {
+impl<S> WriteTimeout<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream, waits: None }
+        Self { stream, timer: None }
     }
 
-    /// What becomes of a write: one that waits for too long has failed.
-    fn judge<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Fails a write that has been pending for too long.
+    fn bound<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
-            self.waits = None;
+            self.timer = None;
             return outcome;
         }
-        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep(WRITE_STALL)));
-        waits
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(TIMEOUT)));
+        timer
             .as_mut()
             .poll(cx)
             .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -47,10 +48,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.judge(cx, outcome)
+        self.bound(cx, outcome)
     }
 
     fn poll_write_vectored(
@@ -59,22 +60,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.judge(cx, outcome)
+        self.bound(cx, outcome)
     }
 
-    // Otherwise every answer would be copied before it is written.
+    // Without this, hyper would copy every response before writing it.
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);
-        self.judge(cx, outcome)
+        self.bound(cx, outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.judge(cx, outcome)
+        self.bound(cx, outcome)
     }
 }
 
@@ -84,13 +85,13 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_that_takes_nothing_ends_the_connection_and_a_slow_one_does_not() {
+    async fn stalled_reader_times_out_and_slow_reader_does_not() {
         let (near, mut far) = tokio::io::duplex(4);
-        let mut stream = Stalling::new(near);
+        let mut stream = WriteTimeout::new(near);
         stream.write_all(b"1234").await.unwrap();
         let slow = async {
             for _ in 0..8 {
-                tokio::time::advance(WRITE_STALL / 2).await;
+                tokio::time::advance(TIMEOUT / 2).await;
                 tokio::io::AsyncReadExt::read_u8(&mut far).await.unwrap();
             }
             far

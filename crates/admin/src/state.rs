@@ -1,0 +1,159 @@
+//! State shared by the API and the control plane.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::thread;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use waypost_proxy::gateway::View;
+use waypost_proxy::priority::{Priority, lower};
+use waypost_upstream::notice::Notice;
+
+use crate::command::Command;
+use crate::events::{EventKind, Events};
+use crate::problem::Problem;
+use crate::report::Report;
+use crate::stats::History;
+
+/// Maximum number of waiting commands.
+const COMMANDS_WAITING: usize = 64;
+
+/// The state behind the API: a view of the data plane, reports of the control plane, and the queue of commands.
+#[derive(Debug)]
+pub struct AppState {
+    /// The version of the gateway.
+    pub version: &'static str,
+    /// The start time.
+    pub started: Timestamp,
+    /// The start time on the monotonic clock.
+    pub began: Instant,
+    view: OnceLock<View>,
+    draining: AtomicBool,
+    report: RwLock<Report>,
+    /// Events for subscribers.
+    pub events: Events,
+    commands: mpsc::Sender<Command>,
+    history: Mutex<History>,
+}
+
+impl AppState {
+    /// The state of a gateway that starts now, and the receiver of its commands.
+    pub fn new(version: &'static str, report: Report) -> (Arc<Self>, mpsc::Receiver<Command>) {
+        let (commands, inbox) = mpsc::channel(COMMANDS_WAITING);
+        let state = Self {
+            version,
+            started: Timestamp::now(),
+            began: Instant::now(),
+            view: OnceLock::new(),
+            draining: AtomicBool::new(false),
+            report: RwLock::new(report),
+            events: Events::default(),
+            commands,
+            history: Mutex::new(History::new(Instant::now())),
+        };
+        (Arc::new(state), inbox)
+    }
+
+    /// Sets the view of the data plane once it runs.
+    pub fn set_view(&self, view: View) {
+        // The data plane starts once.
+        let _ = self.view.set(view);
+    }
+
+    /// Marks the gateway as stopping.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true if the gateway is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The view of the data plane.
+    ///
+    /// # Errors
+    /// 503 while the data plane starts.
+    pub fn view(&self) -> Result<&View, Problem> {
+        self.view.get().ok_or_else(|| {
+            Problem::new(
+                axum::http::StatusCode::SERVICE_UNAVAILABLE,
+                "the gateway is starting",
+            )
+        })
+    }
+
+    /// The report of the control plane.
+    pub fn report(&self) -> RwLockReadGuard<'_, Report> {
+        self.report.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Updates the report of the control plane.
+    pub fn update_report(&self, change: impl FnOnce(&mut Report)) {
+        change(&mut self.report.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Sends a command to the control plane and waits for its result.
+    ///
+    /// # Errors
+    /// The problem that the control plane reports, or 503 if it is stopping.
+    pub async fn execute<T>(
+        &self,
+        command: impl FnOnce(crate::command::ReplySender<T>) -> Command,
+    ) -> Result<T, Problem> {
+        let (reply, result) = tokio::sync::oneshot::channel();
+        let sent = self.commands.send(command(reply)).await;
+        sent.map_err(|_| Problem::stopping())?;
+        result.await.unwrap_or_else(|_| Err(Problem::stopping()))
+    }
+
+    /// Past readings of the counters.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes the notices of the data plane as events, until it stops.
+    pub async fn follow_notices(self: Arc<Self>, mut notices: mpsc::Receiver<Notice>) {
+        while let Some(notice) = notices.recv().await {
+            self.events.publish(match notice {
+                Notice::EndpointEjected { service, address } => EventKind::EndpointEjected {
+                    service: service.to_string(),
+                    address: address.to_string(),
+                },
+                Notice::EndpointRecovered { service, address } => EventKind::EndpointRecovered {
+                    service: service.to_string(),
+                    address: address.to_string(),
+                },
+            });
+        }
+    }
+
+    /// Records the counters periodically, for the lifetime of this state.
+    ///
+    /// Reading those of 10,000 routes takes tens of milliseconds, so it runs on a thread of its own at the lowest priority.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn record_history(self: &Arc<Self>) -> io::Result<()> {
+        let state = Arc::downgrade(self);
+        let thread = thread::Builder::new().name("history".to_owned());
+        thread.spawn(move || {
+            lower(Priority::Lowest);
+            while let Some(interval) = state.upgrade().map(|state| state.history().interval()) {
+                thread::sleep(interval);
+                let Some(state) = state.upgrade() else {
+                    return;
+                };
+                if let Ok(view) = state.view() {
+                    let now = Instant::now();
+                    let reading = view.metrics().read();
+                    state.history().record(now, reading);
+                }
+            }
+        })?;
+        Ok(())
+    }
+}
