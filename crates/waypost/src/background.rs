@@ -1,4 +1,4 @@
-//! Work in the background: it gives way to requests, but not for ever.
+//! Background work: it yields to requests, but only for a limited time.
 
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -8,20 +8,20 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use waypost_proxy::priority::{Priority, lower};
 
-/// Where work is done that would keep requests waiting.
+/// Runs work that would delay requests on a worker's core.
 #[derive(Debug, Default)]
 pub(crate) struct Background {
-    /// Whether a thread still gives way whose work has been done by another one.
+    /// Alive while a low-priority thread runs whose work another thread has done.
     late: Weak<()>,
 }
 
 impl Background {
-    /// Does `work` on a thread that hardly runs while the workers keep all cores busy.
+    /// Runs `work` on a thread of the lowest priority, which hardly runs while the workers keep all cores busy.
     ///
-    /// That could take a minute, when there is more to do than the gateway can, and a rule that sheds load is needed just
-    /// then. So after `patience` a second thread does the same at the priority of whoever asks, as a thread cannot have its
-    /// priority back; the first of the two to end counts. While the other goes on, what comes next does not give way, or
-    /// there would be more and more of them.
+    /// Under overload that could take a minute, just when a rule that sheds load is needed. So after `patience` a second
+    /// thread does the same work at the caller's priority, because a thread cannot raise its priority again; the first
+    /// result counts. While the slow thread goes on, later work runs at the caller's priority at once, so that slow threads do
+    /// not pile up.
     pub(crate) async fn run<T: Send + 'static>(
         &mut self,
         patience: Duration,
@@ -32,12 +32,12 @@ impl Background {
         if self.late.strong_count() == 0 {
             let running = Arc::new(());
             self.late = Arc::downgrade(&running);
-            let (patient, told) = (Arc::clone(&work), done.clone());
+            let (patient_work, told) = (Arc::clone(&work), done.clone());
             let thread = thread::Builder::new().name("background".to_owned());
             let started = thread.spawn(move || {
                 lower(Priority::Idle);
-                let result = patient();
-                // Whoever gets the result may have more to do at once.
+                let result = patient_work();
+                // The receiver may start more work at once.
                 drop(running);
                 let _ = told.try_send(result);
             });
@@ -49,7 +49,7 @@ impl Background {
                 () = sleep(patience) => {}
             }
         }
-        // A thread has the priority of whoever starts it.
+        // A thread inherits the priority of its creator.
         let urgent = Arc::clone(&work);
         let thread = thread::Builder::new().name("urgent".to_owned());
         let started = thread.spawn(move || {
@@ -60,7 +60,7 @@ impl Background {
         }
         match first.recv().await {
             Some(result) => result,
-            // All have panicked, so this will tell why.
+            // All threads have panicked; this call shows the panic.
             None => work(),
         }
     }
@@ -73,7 +73,7 @@ mod tests {
     use std::sync::{Condvar, Mutex};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn what_gets_no_time_is_done_by_another_thread_and_the_first_to_end_counts() {
+    async fn slow_work_is_repeated_and_the_first_result_counts() {
         let calls = AtomicUsize::new(0);
         let second_ran = Arc::new((Mutex::new(false), Condvar::new()));
         let work = {
@@ -88,13 +88,13 @@ mod tests {
             }
         };
         assert_eq!(Background::default().run(Duration::ZERO, work).await, 1);
-        // The one that was late goes its way.
+        // Releases the slow thread.
         *second_ran.0.lock().unwrap() = true;
         second_ran.1.notify_all();
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn what_is_done_in_time_is_done_once() {
+    async fn work_in_time_is_done_once() {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
         let mut background = Background::default();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_right_after_gives_way_too() {
+    async fn work_right_after_has_low_priority_too() {
         let mut background = Background::default();
         for _ in 0..100 {
             let name = || thread::current().name().map(str::to_owned);
@@ -115,20 +115,20 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn what_is_late_keeps_what_comes_next_from_giving_way() {
+    async fn work_beside_a_slow_thread_has_normal_priority() {
         let (release, released) = std::sync::mpsc::channel::<()>();
         let released = Mutex::new(released);
-        let is_patient = || thread::current().name() == Some("background");
+        let has_low_priority = || thread::current().name() == Some("background");
         let mut background = Background::default();
         let first = background.run(Duration::ZERO, move || {
-            if is_patient() {
+            if has_low_priority() {
                 // Until the end of the test.
                 let _ = released.lock().unwrap().recv();
             }
-            is_patient()
+            has_low_priority()
         });
         assert!(!first.await);
-        assert!(!background.run(Duration::MAX, is_patient).await);
+        assert!(!background.run(Duration::MAX, has_low_priority).await);
         drop(release);
     }
 }

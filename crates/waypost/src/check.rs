@@ -1,4 +1,4 @@
-//! `waypost check`: everything that is wrong with a config.
+//! `waypost check`: the diagnostics of a config.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,15 +12,17 @@ use waypost_plan::listener::Underscores;
 use waypost_plan::route::Action;
 use waypost_proxy::limits::Value;
 
+use crate::certificates::Certificates;
 use crate::cli::Format;
 use crate::output::{self, count};
-use crate::secrets::Secrets;
-use crate::{Outcome, config, load};
+use crate::source::Source;
+use crate::{Outcome, load};
 
-/// Prints what is wrong with the config at `path`, and a summary.
+/// Prints the diagnostics of the config at `path`, and a summary.
 pub(crate) fn check(path: &Path, limits: bool, format: Format) -> anyhow::Result<Outcome> {
-    let texts = config::read(path)?;
-    let checked = load::check(&texts, &mut Secrets::default());
+    let source = Source::at(path);
+    let texts = source.read_once()?;
+    let checked = load::check(&texts, &mut Certificates::default(), &source);
     let (diagnostics, plan) = match &checked {
         Ok(checked) => (&checked.warnings, Some(checked.generation.plan())),
         Err(diagnostics) => (diagnostics, None),
@@ -72,13 +74,13 @@ pub(crate) fn check(path: &Path, limits: bool, format: Format) -> anyhow::Result
     })
 }
 
-/// The diagnostics that are shown, as JSON.
+/// The diagnostics as JSON, up to the number that is shown.
 fn shown(diagnostics: &[Diagnostic]) -> serde_json::Value {
     let shown = diagnostics.len().min(waypost_config::render::SHOWN_MAX);
     diagnostic::to_json(&diagnostics[..shown])
 }
 
-/// What a plan has, in one line.
+/// A one-line summary of a plan.
 pub(crate) fn summary(plan: &Plan) -> String {
     let tests = match plan.tests().len() {
         0 => "no tests".to_owned(),
@@ -93,7 +95,7 @@ pub(crate) fn summary(plan: &Plan) -> String {
     )
 }
 
-/// A limit that is in force, and where.
+/// A limit and its scope.
 struct Limit {
     scope: String,
     key: &'static str,
@@ -121,7 +123,7 @@ fn limits_text(plan: &Plan) -> String {
     text
 }
 
-/// Every limit in force: those of the config, and those that it cannot change.
+/// Every limit: those of the config, and the fixed ones.
 fn limits_of(plan: &Plan) -> Vec<Limit> {
     let mut limits = Vec::new();
     for listener in plan.listeners() {

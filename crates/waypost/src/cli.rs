@@ -8,10 +8,10 @@ use clap_complete::Shell;
 
 use crate::Outcome;
 
-/// What a command reads when it is given no path.
+/// The default path of a config.
 pub(crate) const DEFAULT_PATH: &str = "waypost.yaml";
 
-/// An API routing gateway: one address for clients, one file that says what lives where.
+/// An API routing gateway: one address for clients, one file for all routes.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -21,40 +21,40 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve a config, and every change of it.
+    /// Serve a config, and reload it when it changes.
     Run {
-        /// The config: a file, or a directory whose *.yaml files belong together.
+        /// The config: a file, or a directory of *.yaml files.
         #[arg(default_value = DEFAULT_PATH)]
         path: PathBuf,
     },
-    /// Say everything that is wrong with a config.
+    /// Check a config and print all errors and warnings.
     Check {
-        /// The config: a file, or a directory whose *.yaml files belong together.
+        /// The config: a file, or a directory of *.yaml files.
         #[arg(default_value = DEFAULT_PATH)]
         path: PathBuf,
-        /// Print every limit in force too.
+        /// Print all limits too.
         #[arg(long)]
         limits: bool,
-        /// How to print.
+        /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Say which route takes a request, and for every other route why not.
+    /// Explain which route takes a request, and why the others do not.
     Explain(Explain),
     /// Run the tests of a config.
     Test {
-        /// The config: a file, or a directory whose *.yaml files belong together.
+        /// The config: a file, or a directory of *.yaml files.
         #[arg(default_value = DEFAULT_PATH)]
         path: PathBuf,
-        /// How to print.
+        /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Say how a running gateway is doing.
+    /// Show the status of a running gateway.
     Status {
         #[command(flatten)]
         admin: AdminArgs,
-        /// How to print.
+        /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -62,7 +62,7 @@ pub(crate) enum Command {
     Routes {
         #[command(flatten)]
         admin: AdminArgs,
-        /// How to print.
+        /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -75,75 +75,75 @@ Examples:
     Dial {
         /// The route.
         route: String,
-        /// The weights.
+        /// The new weights.
         #[arg(value_name = "SERVICE=WEIGHT", required_unless_present = "reset")]
         weights: Vec<String>,
-        /// Go back to the weights of the config.
+        /// Restore the weights of the config.
         #[arg(long, conflicts_with = "weights")]
         reset: bool,
         #[command(flatten)]
         admin: AdminArgs,
-        /// How to print.
+        /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Say what each service of a route got lately: requests, errors, times.
+    /// Show recent requests, errors and latencies of each service of a route.
     Stats {
-        /// Only this route; else all that got requests.
+        /// The route; by default all routes that got requests.
         route: Option<String>,
-        /// How long a time that ends now: up to 1h.
+        /// Length of the window that ends now, up to 1h.
         #[arg(long, value_name = "DURATION", default_value = "1m")]
         window: String,
-        /// Look again and again, until Ctrl-C; with JSON, a line for each look.
+        /// Refresh until Ctrl-C; in JSON, print one line each time.
         #[arg(long)]
         watch: bool,
         #[command(flatten)]
         admin: AdminArgs,
-        /// How to print.
+        /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Replace the config of a running gateway, on its disk too.
+    /// Replace the config of a running gateway, also on disk.
     Apply {
-        /// The new config: a file, or a directory where the gateway's is one.
+        /// The new config: a file, or a directory if the gateway's config is one.
         path: PathBuf,
-        /// Only say what would become of it.
+        /// Only check the config and show what would change.
         #[arg(long)]
         dry_run: bool,
-        /// Take it back after this time, unless `waypost confirm` comes before.
+        /// Revert after this time, unless `waypost confirm` comes first.
         #[arg(long, value_name = "DURATION")]
         confirm: Option<String>,
         #[command(flatten)]
         admin: AdminArgs,
-        /// How to print.
+        /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Keep a config that was applied with --confirm.
+    /// Confirm a config that was applied with --confirm.
     Confirm {
         #[command(flatten)]
         admin: AdminArgs,
-        /// How to print.
+        /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// List the configs that a running gateway has applied, the newest first.
+    /// List the applied configs of a running gateway, newest first.
     History {
         #[command(subcommand)]
         command: Option<HistoryCommand>,
         #[command(flatten)]
         admin: AdminArgs,
-        /// How to print.
+        /// Output format.
         #[arg(long, value_enum, default_value_t, global = true)]
         format: Format,
     },
-    /// Apply an earlier config again, on the gateway's disk too.
+    /// Apply an earlier config again, also on the gateway's disk.
     Rollback {
-        /// Its revision, as `waypost history` lists it.
+        /// The revision, as listed by `waypost history`.
         revision: u64,
         #[command(flatten)]
         admin: AdminArgs,
-        /// How to print.
+        /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -154,11 +154,11 @@ Examples:
         /// The shell.
         shell: Shell,
     },
-    /// Try it: a gateway in front of three small built-in services.
+    /// Run a demo: a gateway in front of three small built-in services.
     Demo,
 }
 
-/// Where a running gateway is asked and told.
+/// The admin API of a running gateway.
 #[derive(Debug, Args)]
 pub(crate) struct AdminArgs {
     /// The admin address of the gateway: http://HOST:PORT or unix:PATH.
@@ -170,10 +170,10 @@ pub(crate) struct AdminArgs {
         global = true
     )]
     pub(crate) admin: String,
-    /// A file with the token that lets one in: the last word of its first line.
+    /// File with the access token: the last word of its first line.
     #[arg(long, value_name = "FILE", env = "WAYPOST_TOKEN_FILE", global = true)]
     pub(crate) token_file: Option<PathBuf>,
-    /// The token itself. The command line can be seen by others: better set it in the environment.
+    /// The access token. Prefer the environment variable: other users can see the command line.
     #[arg(
         long,
         value_name = "TOKEN",
@@ -184,15 +184,15 @@ pub(crate) struct AdminArgs {
     pub(crate) token: Option<String>,
 }
 
-/// What is asked of the revisions.
+/// The subcommands of `history`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum HistoryCommand {
-    /// Print the text of one.
+    /// Print the text of a revision.
     Show {
-        /// Its number.
+        /// The number of the revision.
         number: u64,
     },
-    /// Print what differs between two.
+    /// Print the differences between two revisions.
     Diff {
         /// The number of the earlier one.
         from: u64,
@@ -201,7 +201,7 @@ pub(crate) enum HistoryCommand {
     },
 }
 
-/// What `explain` is asked.
+/// The arguments of `explain`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -209,39 +209,39 @@ Examples:
   waypost explain gateway.yaml --curl curl -X POST https://api.example.com/orders -d a=b
   waypost explain gateway.yaml --log access.log")]
 pub(crate) struct Explain {
-    /// The config, then the request's method and URL; without a config, waypost.yaml.
+    /// The config (default: waypost.yaml), and the method and URL of the request.
     #[arg(value_name = "[CONFIG] METHOD URL", num_args = 0..=3)]
     pub(crate) request: Vec<String>,
     /// A header of the request; `host` overrides the URL's.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub(crate) headers: Vec<String>,
-    /// The address that the request comes from.
+    /// The address of the client.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) client_ip: IpAddr,
-    /// The listener that it comes in by, by name or address; else the first that serves its host.
+    /// The listener, by name or address; by default the first that serves the host.
     #[arg(long, value_name = "LISTENER")]
     pub(crate) listener: Option<String>,
-    /// Consider the routes of other hosts too.
+    /// Include the routes of other hosts.
     #[arg(long)]
     pub(crate) all: bool,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
     /// Explain each line of an access log instead.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["curl", "headers"])]
     pub(crate) log: Option<PathBuf>,
-    /// Take the request from a curl command line; it takes all the arguments that follow.
+    /// Take the request from a curl command line: all arguments that follow.
     #[arg(long, value_name = "ARGUMENTS", num_args = 1.., allow_hyphen_values = true, conflicts_with = "headers")]
     pub(crate) curl: Option<Vec<String>>,
 }
 
-/// How to print.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Format {
-    /// For people, and for grep.
+    /// For people and grep.
     #[default]
     Text,
-    /// For scripts: one JSON document.
+    /// For scripts, one JSON document.
     Json,
 }
 
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 }

@@ -1,4 +1,4 @@
-//! From texts to a generation whose tests hold.
+//! Compiling texts to a generation whose tests pass.
 
 use waypost_config::diagnostic::{Code, Diagnostic, diagnostic};
 use waypost_config::{Loaded, Refused, render};
@@ -7,30 +7,31 @@ use waypost_policy::explain::{Explanation, Question};
 use waypost_proxy::generation::Generation;
 use waypost_proxy::generation::KnownEndpoints;
 
-use crate::config::Texts;
-use crate::secrets::{Secrets, Watch};
+use crate::certificates::Certificates;
+use crate::certificates::watch::Watch;
+use crate::source::{Source, Texts};
 
 /// A config that may be served.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) generation: Generation,
     pub(crate) warnings: Vec<Diagnostic>,
-    /// The files that it names, to be looked at once it is in force.
+    /// The certificate files to watch once the config is active.
     pub(crate) watch: Watch,
 }
 
 /// The outcome of one test.
 #[derive(Debug)]
 pub(crate) struct TestResult {
-    /// The test, by position.
+    /// The position of the test.
     pub(crate) index: usize,
-    /// What was asked for and did not come, as `(what, expected, got)`; empty when it holds.
+    /// Empty if the test passes.
     pub(crate) mismatches: Vec<Mismatch>,
-    /// What came.
+    /// `None` if the request cannot be sent.
     pub(crate) answer: Option<Explanation>,
 }
 
-/// One thing that a test expected otherwise.
+/// An expectation that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Mismatch {
     pub(crate) key: &'static str,
@@ -38,40 +39,40 @@ pub(crate) struct Mismatch {
     pub(crate) got: String,
 }
 
-/// Reads the texts, with the process's environment, up to a plan.
+/// Lowers the texts to a plan, with the environment of the process.
 pub(crate) fn load(texts: &Texts) -> Result<Loaded, Vec<Diagnostic>> {
     waypost_config::load(&texts.sources, texts.kind, &|name| std::env::var(name).ok())
 }
 
-/// Texts that have been read, but not yet the files that they name.
+/// Compiled texts, before the files that they name are read.
 #[derive(Debug)]
 pub(crate) struct Read {
     loaded: Loaded,
     generation: Generation,
-    /// Its failing tests.
+    /// The failing tests.
     failures: Vec<Diagnostic>,
 }
 
 impl Read {
-    /// What they come to, before the files are read.
+    /// The generation, without certificates.
     pub(crate) fn generation(&self) -> &Generation {
         &self.generation
     }
 }
 
-/// Texts that come to nothing.
+/// Texts that cannot be compiled.
 #[derive(Debug)]
 pub(crate) enum Unread {
-    /// They have errors.
+    /// The texts have errors.
     Refused(Refused),
-    /// Their routes cannot be compiled.
+    /// The routes cannot be compiled.
     Uncompiled(Vec<Diagnostic>),
 }
 
-/// Reads the texts, and runs their tests. Of all that is done before a config is in force, this takes long.
+/// Compiles the texts, and runs their tests. This is the slow part of activating a config.
 ///
 /// # Errors
-/// When the texts have errors.
+/// If the texts have errors.
 pub(crate) fn read(texts: &Texts) -> Result<Read, Unread> {
     let env = |name: &str| std::env::var(name).ok();
     let loaded = waypost_config::load_or_refuse(&texts.sources, texts.kind, &env).map_err(Unread::Refused)?;
@@ -84,14 +85,15 @@ pub(crate) fn read(texts: &Texts) -> Result<Read, Unread> {
     })
 }
 
-/// Reads the files that the texts name; nothing with an error or a failing test gets through.
+/// Reads the files that the texts name. An error or a failing test refuses the config.
 ///
 /// # Errors
 /// All diagnostics, failing tests among them.
 pub(crate) fn finish(
     read: Result<Read, Unread>,
     texts: &Texts,
-    secrets: &mut Secrets,
+    certificates: &mut Certificates,
+    source: &Source,
 ) -> Result<Checked, Vec<Diagnostic>> {
     let Read {
         loaded,
@@ -99,37 +101,41 @@ pub(crate) fn finish(
         failures,
     } = read.map_err(|unread| match unread {
         Unread::Refused(refused) => {
-            // A mistake in the text does not hide one in a file that it names.
-            let in_files = secrets.examine(&refused, texts);
+            // An error in the text does not hide one in a file that it names.
+            let in_files = certificates.check_refused(&refused, texts, source);
             let mut diagnostics = refused.diagnostics;
             diagnostics.extend(in_files);
             diagnostics
         }
         Unread::Uncompiled(diagnostics) => diagnostics,
     })?;
-    let secured = secrets.secure(&loaded, texts);
+    let files = certificates.read(&loaded, texts, source);
     let mut diagnostics = loaded.warnings;
     diagnostics.extend(failures);
-    diagnostics.extend(secured.diagnostics);
+    diagnostics.extend(files.diagnostics);
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
     Ok(Checked {
-        generation: generation.secured(secured.materials),
+        generation: generation.secured(files.materials),
         warnings: diagnostics,
-        watch: secured.watch,
+        watch: files.watch,
     })
 }
 
-/// Reads the texts and the files that they name, and runs their tests.
+/// Compiles the texts, runs their tests, and reads the files that they name.
 ///
 /// # Errors
 /// All diagnostics, failing tests among them.
-pub(crate) fn check(texts: &Texts, secrets: &mut Secrets) -> Result<Checked, Vec<Diagnostic>> {
-    finish(read(texts), texts, secrets)
+pub(crate) fn check(
+    texts: &Texts,
+    certificates: &mut Certificates,
+    source: &Source,
+) -> Result<Checked, Vec<Diagnostic>> {
+    finish(read(texts), texts, certificates, source)
 }
 
-/// The generation of a plan.
+/// Compiles a plan to a generation.
 pub(crate) fn compile(loaded: &Loaded) -> Result<Generation, Vec<Diagnostic>> {
     Generation::compile(loaded.plan.clone()).map_err(|error| {
         let place = loaded.route_places.first().cloned();
@@ -151,7 +157,7 @@ pub(crate) fn run_tests(generation: &Generation) -> Vec<TestResult> {
         .collect()
 }
 
-/// The failing tests as diagnostics at their places.
+/// A diagnostic for each failing test, at its place.
 pub(crate) fn failures(loaded: &Loaded, results: &[TestResult]) -> Vec<Diagnostic> {
     let failing = results.iter().filter(|result| !result.mismatches.is_empty());
     failing
@@ -208,7 +214,7 @@ fn run_test(generation: &Generation, index: usize, test: &TestCase) -> TestResul
     }
 }
 
-/// What the test expects otherwise than it is.
+/// The expectations of the test that the answer does not meet.
 fn compare(test: &TestCase, answer: &Explanation) -> Vec<Mismatch> {
     let expect = &test.expect;
     let mut mismatches = Vec::new();
@@ -274,7 +280,7 @@ fn compare(test: &TestCase, answer: &Explanation) -> Vec<Mismatch> {
     mismatches
 }
 
-/// The service that gets all of the route's traffic, if there is one.
+/// The service that gets all traffic of the route, if one does.
 fn only_service(answer: &Explanation) -> Option<String> {
     if let Some(arms) = &answer.arms {
         let mut weighted = arms.iter().filter(|arm| arm.weight > 0);
@@ -287,7 +293,7 @@ fn only_service(answer: &Explanation) -> Option<String> {
     answer.service.clone()
 }
 
-/// The arms by name; a route with one service has one, with all the weight.
+/// The arms sorted by name. A route with one service has one arm.
 fn arms(answer: &Explanation) -> Vec<(String, u64)> {
     let mut arms: Vec<(String, u64)> = match (&answer.arms, &answer.service) {
         (Some(arms), _) => arms.iter().map(|arm| (arm.service.clone(), arm.weight)).collect(),
@@ -298,7 +304,7 @@ fn arms(answer: &Explanation) -> Vec<(String, u64)> {
     arms
 }
 
-/// Diagnostics as people read them.
+/// Renders diagnostics with excerpts of the texts.
 pub(crate) fn render(diagnostics: &[Diagnostic], texts: &Texts, color: bool) -> String {
     render::render(diagnostics, &texts.sources, color)
 }

@@ -1,4 +1,4 @@
-//! The `waypost` command: an API routing gateway, and the questions one can ask it.
+//! The `waypost` command: an API routing gateway, and the tools to inspect and control it.
 
 use std::process::ExitCode;
 
@@ -7,38 +7,39 @@ use clap::Parser as _;
 use crate::cli::{Cli, Command};
 
 mod background;
+mod certificates;
 mod check;
 mod cli;
-mod config;
 mod control;
 mod demo;
 mod explain;
 mod load;
+mod log;
 mod output;
 mod remote;
 mod run;
-mod secrets;
+mod source;
 mod state;
 mod test;
 
-/// The memory that a config took while it was read goes back to the system, which the system's own allocator would keep.
+/// Returns the memory that reading a config took to the system; the system's own allocator keeps it.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// How a command ended, as scripts see it.
+/// The result of a command, as its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// All is well.
+    /// Exit code 0.
     Good,
-    /// The config, a test or the answer is bad.
+    /// Exit code 1: the config, a test or the gateway's answer is bad.
     Bad,
 }
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // Help and version are answers; anything else is a command that could not run.
+        // Help and version are no errors; anything else is a command that could not run.
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };
             let _ = error.print();

@@ -1,10 +1,10 @@
-//! Printing to standard output, where a reader may leave early.
+//! Printing to standard output and standard error.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::Outcome;
 
-/// Prints text as it is, colours left out where nobody would see them.
+/// Prints text on standard output, without colours if it is not a terminal.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut stdout = anstream::stdout().lock();
     stdout.write_all(text.as_bytes())?;
@@ -19,17 +19,17 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<Outcom
     Ok(Outcome::Good)
 }
 
-/// Whether diagnostics on standard output may be coloured. `NO_COLOR` is respected when printing.
+/// Returns true if standard output is a terminal. `NO_COLOR` is respected when printing.
 pub(crate) fn stdout_has_colors() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether diagnostics on standard error may be coloured.
+/// Returns true if standard error is a terminal.
 pub(crate) fn stderr_has_colors() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Whether the error is only that the reader has left, as `head` does.
+/// Returns true if the reader has closed the pipe, as `head` does.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
@@ -37,7 +37,7 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// `1 route`, `2 routes`.
+/// A number with its noun: `1 route`, `2 routes`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 {
         format!("1 {noun}")
@@ -46,7 +46,7 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     }
 }
 
-/// Prints on standard error; a closed one is no reason to stop serving.
+/// Prints text on standard error. Errors are ignored: a gateway serves on without it.
 pub(crate) fn eprint(text: &str) {
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }

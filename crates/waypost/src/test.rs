@@ -1,4 +1,4 @@
-//! `waypost test`: the tests of a config, one by one.
+//! `waypost test`: running the tests of a config.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,11 +10,12 @@ use waypost_plan::test_case::Expectation;
 use crate::cli::Format;
 use crate::load::{Mismatch, TestResult};
 use crate::output::{self, count};
-use crate::{Outcome, config, load};
+use crate::source::Source;
+use crate::{Outcome, load};
 
 /// Runs the tests of the config at `path`.
 pub(crate) fn test(path: &Path, format: Format) -> anyhow::Result<Outcome> {
-    let texts = config::read(path)?;
+    let texts = Source::at(path).read_once()?;
     let compiled = load::load(&texts).and_then(|loaded| Ok((load::compile(&loaded)?, loaded)));
     let (generation, loaded) = match compiled {
         Ok(compiled) => compiled,
@@ -40,7 +41,7 @@ pub(crate) fn test(path: &Path, format: Format) -> anyhow::Result<Outcome> {
         .iter()
         .filter(|result| {
             let expect = &loaded.plan.tests()[result.index].expect;
-            result.mismatches.is_empty() && says_something_of_the_route(expect)
+            result.mismatches.is_empty() && asserts_route(expect)
         })
         .filter_map(|result| result.answer.as_ref()?.route.as_deref())
         .collect();
@@ -114,8 +115,8 @@ pub(crate) fn test(path: &Path, format: Format) -> anyhow::Result<Outcome> {
     Ok(if failed == 0 { Outcome::Good } else { Outcome::Bad })
 }
 
-/// Whether a test that holds says more of its route than that some route took the request.
-fn says_something_of_the_route(expect: &Expectation) -> bool {
+/// Returns true if a test asserts more of its route than that some route took the request.
+fn asserts_route(expect: &Expectation) -> bool {
     expect.route.is_some()
         || expect.service.is_some()
         || expect.arms.is_some()
@@ -124,7 +125,7 @@ fn says_something_of_the_route(expect: &Expectation) -> bool {
         || expect.location.is_some()
 }
 
-/// What became of the request, in a few words.
+/// The outcome of the request, in a few words.
 fn got(result: &TestResult) -> String {
     let Some(answer) = &result.answer else {
         return "not sent".to_owned();

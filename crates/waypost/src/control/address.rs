@@ -1,4 +1,4 @@
-//! The admin address of the config in force.
+//! The admin address of the active config.
 
 use std::sync::Arc;
 
@@ -8,21 +8,21 @@ use waypost_admin::state::AppState;
 use waypost_plan::admin::Admin;
 
 use super::Control;
-use crate::output::eprint;
+use crate::log;
 
-/// What becomes of the admin address.
+/// The effect of a config on the admin address.
 pub(super) enum AdminChange {
-    /// It stays.
+    /// No change.
     None,
-    /// Others may use it.
+    /// The address stays, but access to it changes.
     Access(Access),
-    /// It is another one, or none, and perhaps why.
+    /// Another address, or none, with the error if the default address could not be opened.
     Server(Option<Server>, Option<OpenError>),
 }
 
 impl Control {
-    /// Gets ready for the admin address of a config that is about to come into force.
-    pub(super) fn prepare_admin(&self, admin: Option<&Admin>) -> Result<AdminChange, OpenError> {
+    /// Opens the admin address of a config that is about to be activated.
+    pub(super) fn reserve_admin(&self, admin: Option<&Admin>) -> Result<AdminChange, OpenError> {
         let now = self.gateway.generation();
         let now = now.plan().settings().admin.as_ref();
         if admin == now {
@@ -38,10 +38,28 @@ impl Control {
             }
         }
     }
+
+    /// Makes a change of the admin address effective.
+    pub(super) async fn switch_admin(&mut self, change: AdminChange) {
+        match change {
+            AdminChange::None => {}
+            AdminChange::Access(access) => {
+                if let Some(server) = &self.server {
+                    server.set_access(access);
+                }
+            }
+            AdminChange::Server(server, no_server) => {
+                if let Some(old) = std::mem::replace(&mut self.server, server) {
+                    old.close().await;
+                }
+                log_admin(self.server.as_ref(), no_server.as_ref());
+            }
+        }
+    }
 }
 
-/// Opens the admin address, if there is to be one, in the place of the one that is there. That the default one is
-/// taken is no error, as nobody has asked for it; it is returned as well.
+/// Opens the admin address, if one is configured, to replace `leaving`. If the default address is in use, that is no
+/// failure, as the config does not ask for it; the error is returned beside.
 pub(super) fn open_admin(
     admin: Option<&Admin>,
     leaving: Option<&Server>,
@@ -57,11 +75,11 @@ pub(super) fn open_admin(
     }
 }
 
-/// Says where the admin address is, or that it could not be had.
-pub(super) fn say_admin(server: Option<&Server>, no_server: Option<&OpenError>) {
+/// Logs the admin address, or why there is none.
+pub(super) fn log_admin(server: Option<&Server>, no_server: Option<&OpenError>) {
     if let Some(server) = server {
-        eprint(&format!("admin on {}\n", server.address));
+        log::info(format_args!("admin on {}", server.address));
     } else if let Some(error) = no_server {
-        eprint(&format!("waypost: {error}; going on without it\n"));
+        log::warn(format_args!("{error}; going on without it"));
     }
 }

@@ -1,7 +1,7 @@
-//! Changes of the config that come by the admin API: applied, confirmed, taken back, rolled back.
+//! Changes of the config by the admin API: apply, confirm, revert, roll back.
 //!
-//! An accepted change is on disk before it is answered. One that waits to be confirmed is not, so that a crash takes
-//! it back as well.
+//! An accepted change is on disk before the response is sent. A change that waits for confirmation is not, so a crash
+//! reverts it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,34 +16,35 @@ use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
 use waypost_config::{Kind, Source};
 
-use super::disk::{self, CommitError, Prepared, say_kept};
-use super::in_force::{ForceError, Provenance, Successor};
-use super::report::{diagnostics_view, say_warnings, timestamp_of};
-use super::stored::{revision_view, say_damaged};
+use super::activate::{ActivateError, Activation, Candidate};
+use super::report::{diagnostics_view, timestamp_of};
+use super::stored::{log_damaged, revision_view};
 use super::{Control, Pending};
-use crate::config::Texts;
 use crate::load;
-use crate::output::{count, eprint};
+use crate::log;
+use crate::output::count;
+use crate::source::disk::write::{CommitError, Prepared};
+use crate::source::{PrepareError, Texts, Version};
 use crate::state::revisions::{self, Origin, file_name};
 use crate::state::sealed::ReadError;
 
-/// How long a change that could not be taken back waits for the next attempt.
-const REVERT_AGAIN: Duration = Duration::from_secs(1);
+/// The delay before a failed revert is tried again.
+const REVERT_RETRY: Duration = Duration::from_secs(1);
 
 impl Control {
-    /// The config in force.
+    /// The active config.
     pub(super) fn config_texts(&mut self) -> ConfigTexts {
-        let in_force = &self.in_force;
-        let served = self.served.get_or_insert_with(|| {
-            let files = in_force.sources.iter().map(|source| ConfigFile {
+        let active = &self.active;
+        let served = self.active_view.get_or_insert_with(|| {
+            let files = active.sources.iter().map(|source| ConfigFile {
                 name: file_name(&source.name).to_owned(),
                 hash: hash_of(source),
                 text: Bytes::from_owner(Arc::clone(&source.text)),
             });
             ConfigTexts {
-                hash: revisions::hash(in_force),
+                hash: revisions::hash(active),
                 revision: 0,
-                is_directory: in_force.kind == Kind::Directory,
+                is_directory: active.kind == Kind::Directory,
                 files: files.collect(),
             }
         });
@@ -52,16 +53,16 @@ impl Control {
         texts
     }
 
-    /// Replaces the config, or only tries to.
+    /// Replaces the config, or only checks the replacement.
     pub(super) async fn change(&mut self, change: Change) -> Result<Applied, Problem> {
-        // What has changed on disk meanwhile comes first, so that it is not overwritten unseen.
+        // Changes on disk come first, so that none is overwritten unseen.
         self.reload(super::reload::Because::Changed).await;
         let texts = self.changed_texts(&change)?;
-        let successor = self.checked(&texts).await?;
+        let candidate = self.checked(&texts).await?;
         if change.dry_run {
-            return Ok(self.tried(&texts, &successor));
+            return Ok(self.dry_run(&texts, &candidate));
         }
-        let is_same = revisions::hash(&texts) == revisions::hash(&self.in_force);
+        let is_same = revisions::hash(&texts) == revisions::hash(&self.active);
         if is_same && self.pending.is_some() && change.confirm.is_none() {
             return self.confirm(change.by).await;
         }
@@ -71,83 +72,83 @@ impl Control {
             return Ok(self.unchanged());
         }
         if is_same {
-            // What is on disk may be another text all the same, one that was refused.
+            // The text on disk may be another one, which was refused.
             if change.confirm.is_none() {
                 self.put_on_disk(&texts)?;
             }
             return Ok(self.unchanged());
         }
-        self.apply_texts(texts, successor, Origin::Api, change.by, change.confirm)
+        self.apply_texts(texts, candidate, Origin::Api, change.by, change.confirm)
             .await
     }
 
-    /// Applies a revision again.
+    /// Activates an earlier revision again.
     pub(super) async fn roll_back(&mut self, number: u64, by: String) -> Result<Applied, Problem> {
         self.reload(super::reload::Because::Changed).await;
         let mut texts = self.texts_of(number)?;
-        if texts.kind != self.in_force.kind {
+        if texts.kind != self.active.kind {
             return Err(Problem::conflict(format!(
                 "revision {number} is of a config that was {}, and this one is {}",
                 kind_word(texts.kind),
-                kind_word(self.in_force.kind)
+                kind_word(self.active.kind)
             )));
         }
-        // The config may have been somewhere else then.
+        // The config may have had another path then.
         for source in &mut texts.sources {
-            source.name = self.name_on_disk(file_name(&source.name));
+            source.name = self.text_name(file_name(&source.name));
         }
-        let successor = self.checked(&texts).await?;
-        self.apply_texts(texts, successor, Origin::Rollback, by, None)
+        let candidate = self.checked(&texts).await?;
+        self.apply_texts(texts, candidate, Origin::Rollback, by, None)
             .await
     }
 
-    /// Keeps the change that waits to be confirmed.
+    /// Confirms the change that waits for it.
     pub(super) async fn confirm(&mut self, by: String) -> Result<Applied, Problem> {
-        // An edit on disk ends the waiting, and is not overwritten unseen.
+        // An edit on disk ends the wait, and is not overwritten unseen.
         self.reload(super::reload::Because::Changed).await;
         let Some(pending) = &self.pending else {
             return Err(Problem::conflict("nothing waits to be confirmed"));
         };
         let revision = pending.revision;
-        let texts = self.in_force.clone();
+        let texts = self.active.clone();
         self.put_on_disk(&texts)?;
         self.pending = None;
         let dials_dropped = self.drop_stale_dials();
         self.report_state();
         self.shared.events.publish(EventKind::Confirmed { revision, by });
-        eprint(&format!("revision {revision} is confirmed\n"));
+        log::info(format_args!("revision {revision} is confirmed"));
         let mut applied = self.unchanged();
         applied.summary = "confirmed".to_owned();
         applied.dials_dropped = dials_dropped;
         Ok(applied)
     }
 
-    /// Takes back what nobody has confirmed in time. If that cannot be, it is tried again and again.
+    /// Reverts a change that was not confirmed in time. A failed revert is retried.
     pub(super) async fn revert(&mut self) {
         let Some(pending) = self.pending.take() else {
             return;
         };
-        eprint(&format!(
-            "revision {} was not confirmed: it is taken back\n",
+        log::info(format_args!(
+            "revision {} was not confirmed: it is taken back",
             pending.revision
         ));
         let texts = &pending.reverts_to;
         let outcome = match self.check(texts).await {
-            Ok(successor) => {
-                let provenance = Provenance::disk(Origin::Revert);
-                let reverted = self.bring_into_force(texts, successor, &provenance, None).await;
+            Ok(candidate) => {
+                let activation = Activation::of_source(Origin::Revert);
+                let reverted = self.activate(texts, candidate, &activation, None).await;
                 reverted.map_err(|error| error.to_string())
             }
             Err(diagnostics) => Err(load::render(&diagnostics, texts, false)),
         };
         match outcome {
-            Ok(_) => self.remember_good(),
+            Ok(_) => self.set_last_good(),
             Err(error) => {
                 let message = format!("the change cannot be taken back: {error}");
-                eprint(&format!("waypost: {message}; it is tried again in a while\n"));
+                log::warn(format_args!("{message}; it is tried again in a while"));
                 self.note_refusal(&message, Vec::new());
                 self.pending = Some(Pending {
-                    deadline: Instant::now() + REVERT_AGAIN,
+                    deadline: Instant::now() + REVERT_RETRY,
                     ..pending
                 });
             }
@@ -181,7 +182,7 @@ impl Control {
             ))),
             Err(ReadError::Damaged(why)) => {
                 let damaged = self.state.revisions.set_aside(number, &why);
-                say_damaged(&damaged);
+                log_damaged(&damaged);
                 self.state.damaged.push(damaged);
                 self.report_state();
                 Err(Problem::gone(format!("revision {number} is damaged: {why}")))
@@ -189,9 +190,9 @@ impl Control {
         }
     }
 
-    /// The texts that a change makes of those in force, if it replaces what it believes to.
+    /// The active texts with a change made to them. Its `If-Match` must fit.
     fn changed_texts(&self, change: &Change) -> Result<Texts, Problem> {
-        let mut texts = self.in_force.clone();
+        let mut texts = self.active.clone();
         let is_directory = texts.kind == Kind::Directory;
         match &change.what {
             Replaced::Text(_) if is_directory => {
@@ -216,7 +217,7 @@ impl Control {
                 let mut sources: Vec<Source> = files
                     .iter()
                     .map(|(name, text)| Source {
-                        name: self.name_on_disk(name),
+                        name: self.text_name(name),
                         text: text.as_slice().into(),
                     })
                     .collect();
@@ -246,7 +247,7 @@ impl Control {
                         check_file_name(name)?;
                         self.expect(change, "")?;
                         texts.sources.push(Source {
-                            name: self.name_on_disk(name),
+                            name: self.text_name(name),
                             text: text.as_slice().into(),
                         });
                         texts
@@ -259,7 +260,7 @@ impl Control {
         Ok(texts)
     }
 
-    /// Refuses a change that does not know what it replaces.
+    /// Refuses a change whose `If-Match` has none of `*` and `hash`.
     fn expect(&self, change: &Change, hash: &str) -> Result<(), Problem> {
         let fits = |tag: &String| tag == "*" || (!hash.is_empty() && tag == hash);
         if change.if_match.iter().any(fits) {
@@ -271,8 +272,8 @@ impl Control {
         )))
     }
 
-    /// What `texts` come to, or what is wrong with them.
-    async fn checked(&mut self, texts: &Texts) -> Result<Successor, Problem> {
+    /// Compiles and checks `texts`; the problem has their diagnostics.
+    async fn checked(&mut self, texts: &Texts) -> Result<Candidate, Problem> {
         self.check(texts).await.map_err(|diagnostics| {
             let errors = diagnostics
                 .iter()
@@ -283,11 +284,11 @@ impl Control {
         })
     }
 
-    /// Brings texts into force, and onto the disk unless they wait to be confirmed.
+    /// Activates texts, and writes them to disk unless they wait for confirmation.
     async fn apply_texts(
         &mut self,
         texts: Texts,
-        successor: Successor,
+        candidate: Candidate,
         origin: Origin,
         by: String,
         confirm: Option<Duration>,
@@ -297,100 +298,89 @@ impl Control {
             None => Some(self.prepare(&texts)?),
         };
         let deadline = confirm.map(|wait| Instant::now() + wait);
-        let provenance = Provenance::asked(origin, by, deadline.map(timestamp_of));
-        say_warnings(&texts, &successor.checked);
-        let warnings = diagnostics_view(&successor.checked.warnings);
-        let before = self.in_force.clone();
-        let in_force = self
-            .bring_into_force(&texts, successor, &provenance, prepared)
-            .await;
+        let activation = Activation::requested(origin, by, deadline.map(timestamp_of));
+        log::diagnostics(&candidate.checked.warnings, &texts);
+        let warnings = diagnostics_view(&candidate.checked.warnings);
+        let before = self.active.clone();
+        let activated = self.activate(&texts, candidate, &activation, prepared).await;
         self.report_state();
-        let in_force = in_force.map_err(|error| {
+        let activated = activated.map_err(|error| {
             let detail = format!("nothing has changed: {error}");
             match error {
-                ForceError::Disk(CommitError::Edited(_)) => Problem::stale(detail),
-                ForceError::Store(_) | ForceError::Disk(CommitError::Io(_)) => Problem::not_stored(detail),
-                ForceError::Admin(_) | ForceError::Apply(_) => Problem::conflict(detail),
+                ActivateError::Disk(CommitError::Edited(_)) => Problem::stale(detail),
+                ActivateError::Store(_) | ActivateError::Disk(CommitError::Io(_)) => {
+                    Problem::not_stored(detail)
+                }
+                ActivateError::Admin(_) | ActivateError::Apply(_) => Problem::conflict(detail),
             }
         })?;
         if let Some(deadline) = deadline {
-            // What is on disk stays what it was, however many changes wait to be confirmed one after the other.
+            // Of several unconfirmed changes in a row, the texts on disk are those before the first.
             let reverts_to = self.pending.take().map_or(before, |pending| pending.reverts_to);
             self.pending = Some(Pending {
                 revision: self.number(),
                 deadline,
                 reverts_to,
             });
-            eprint(&format!("revision {} waits to be confirmed\n", self.number()));
+            log::info(format_args!("revision {} waits to be confirmed", self.number()));
         } else {
             self.pending = None;
-            self.is_on_disk(texts);
+            self.mark_on_disk(&texts);
         }
         self.report_state();
         Ok(Applied {
             changed: true,
-            summary: in_force.summary,
-            dials_dropped: in_force.dials_dropped,
+            summary: activated.summary,
+            dials_dropped: activated.dials_dropped,
             warnings,
-            reverts_at: provenance.reverts_at,
+            reverts_at: activation.reverts_at,
             ..self.unchanged()
         })
     }
 
-    /// Puts the texts in force on disk, where others are.
+    /// Writes the active texts to disk.
     fn put_on_disk(&mut self, texts: &Texts) -> Result<(), Problem> {
         let committed = self.prepare(texts)?.commit().map_err(|error| match error {
             CommitError::Edited(_) => Problem::stale(format!("nothing has changed: {error}")),
             CommitError::Io(error) => cannot_replace(error),
         })?;
-        say_kept(&committed.kept);
         committed.finish();
-        self.is_on_disk(texts.clone());
+        self.mark_on_disk(texts);
         Ok(())
     }
 
-    /// Notes that these texts, which are in force, are on disk.
-    fn is_on_disk(&mut self, texts: Texts) {
-        self.read = texts;
-        self.remember_good();
-        self.note_mended();
+    /// Notes that the active texts are on disk.
+    fn mark_on_disk(&mut self, texts: &Texts) {
+        self.version = Version::of(texts);
+        self.set_last_good();
+        self.clear_refusal();
     }
 
-    /// Writes texts down beside what is on disk.
+    /// Writes temporary files for texts.
     fn prepare(&mut self, texts: &Texts) -> Result<Prepared, Problem> {
-        if texts.kind == Kind::Directory && self.owned.is_none() {
-            self.owned = disk::own(&self.path);
-            if self.owned.is_none() {
-                return Err(Problem::not_stored(
-                    "nothing has changed: another gateway writes to this config",
-                ));
-            }
-        }
-        let on_disk = disk::read(&self.path, texts.kind);
-        if !on_disk.sources.is_empty() && on_disk != self.read {
-            // It was read a moment ago.
-            return Err(Problem::stale(
-                "the config on disk is just being edited; try again",
-            ));
-        }
-        let was_in_force = |name: &str, text: &[u8]| self.good.get(name).is_some_and(|good| **good == *text);
-        disk::prepare(&self.path, texts, &on_disk, was_in_force).map_err(cannot_replace)
+        let was_active =
+            |name: &str, text: &[u8]| self.last_good.get(name).is_some_and(|good| **good == *text);
+        let prepared = self.source.prepare(texts, &self.version, was_active);
+        prepared.map_err(|error| match error {
+            PrepareError::NotOwned => Problem::not_stored(format!("nothing has changed: {error}")),
+            // The version was read a moment ago.
+            PrepareError::Edited => Problem::stale(format!("{error}; try again")),
+            PrepareError::Io(error) => cannot_replace(error),
+        })
     }
 
-    /// The name that a file of the config has, as the loader gives it.
-    fn name_on_disk(&self, name: &str) -> String {
-        match self.in_force.kind {
-            Kind::File => self.path.display().to_string(),
-            Kind::Directory => self.path.join(name).display().to_string(),
-        }
+    /// The full name of a file of the config.
+    fn text_name(&self, file: &str) -> String {
+        self.source.text_name(file, self.active.kind)
     }
 
-    fn tried(&self, texts: &Texts, successor: &Successor) -> Applied {
-        let Successor { checked, changes } = successor;
+    /// The result of a change that is only checked.
+    fn dry_run(&self, texts: &Texts, candidate: &Candidate) -> Applied {
+        let Candidate { checked, changes } = candidate;
         let plan = checked.generation.plan();
         Applied {
             hash: revisions::hash(texts),
-            changed: revisions::hash(texts) != revisions::hash(&self.in_force),
+            changed: revisions::hash(texts) != revisions::hash(&self.active),
             dry_run: true,
             summary: changes.difference.to_string(),
             dials_dropped: self.state.dials.clone().drop_stale(plan),
@@ -399,11 +389,11 @@ impl Control {
         }
     }
 
-    /// What is in force, and stays.
+    /// The result of a change that changes nothing.
     fn unchanged(&self) -> Applied {
         Applied {
             revision: self.number(),
-            hash: revisions::hash(&self.in_force),
+            hash: revisions::hash(&self.active),
             changed: false,
             dry_run: false,
             summary: "no change".to_owned(),
@@ -417,7 +407,7 @@ impl Control {
     }
 }
 
-/// Identifies one file.
+/// The hash of one file.
 fn hash_of(source: &Source) -> String {
     revisions::hash(&Texts {
         sources: vec![source.clone()],

@@ -1,4 +1,4 @@
-//! Turning dials.
+//! Dials: changing the live weights of a split.
 
 use jiff::Timestamp;
 use waypost_admin::command::{ArmView, DialHistory, Dialed, Turn as TurnView, Weight};
@@ -10,7 +10,7 @@ use crate::state::StoreError;
 use crate::state::dials::{Dial, Turn, Weights, declared};
 
 impl Control {
-    /// Turns the dial of a route: stored first, then live. `weights` is `None` for what the config declares.
+    /// Turns the dial of a route: first stored, then live. `None` restores the declared weights.
     pub(super) fn dial(
         &mut self,
         route: &str,
@@ -81,7 +81,7 @@ impl Control {
         })
     }
 
-    /// How the dial of a route came to be.
+    /// The past turns of a route's dial.
     pub(super) fn dial_of(&self, route: &str) -> DialHistory {
         let turns = self.state.dials.turns_of(route).map(|turn| TurnView {
             time: turn.time,
@@ -95,7 +95,7 @@ impl Control {
     }
 }
 
-/// The weights of all arms, in order, when `asked` names some of them.
+/// The weights of all arms, in order. An arm that `asked` does not name gets 0.
 fn dialed(route: &str, declared: &Weights, asked: Vec<(String, u64)>) -> Result<Weights, Problem> {
     let mut after: Weights = declared.iter().map(|(service, _)| (service.clone(), 0)).collect();
     for (service, weight) in asked {

@@ -1,19 +1,17 @@
-//! The one who owns a running gateway: everything that changes it comes through here, one after the other.
+//! The owner of a running gateway. It serialises all changes.
 //!
-//! [`reload`] takes what changed on disk, [`change`] what comes by the admin API, [`dial`] turns dials. All of them
-//! bring a config into force by [`Control::bring_into_force`], and none of them leaves half of a change behind.
+//! [`reload`] handles changes of the source, [`change`] those sent to the admin API, [`dial`] those of weights. Configs are
+//! activated by [`Control::activate`] only, which takes effect as a whole or not at all.
 
+mod activate;
 mod address;
 mod change;
 mod dial;
-pub(crate) mod disk;
-mod in_force;
 pub(crate) mod reload;
 mod report;
 mod stored;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,95 +28,93 @@ use waypost_config::diagnostic::Diagnostic;
 use waypost_proxy::gateway::Gateway;
 
 use crate::background::Background;
-use crate::config::Texts;
-use crate::control::address::{open_admin, say_admin};
-use crate::control::disk::Recovered;
-use crate::control::in_force::{Changes, Successor};
-use crate::control::stored::{first_revision, revision_view, say_what_was_found};
+use crate::certificates::Certificates;
+use crate::control::activate::{Candidate, Changes};
+use crate::control::address::{log_admin, open_admin};
+use crate::control::stored::{first_revision, log_state, revision_view};
 use crate::load::{self, Checked};
-use crate::output::eprint;
-use crate::secrets::Secrets;
+use crate::log;
+use crate::source::{Source, Texts, Version};
 use crate::state::State;
+use crate::state::sealed::Damaged;
 
-/// How often a state that cannot be written is tried again.
-const MEND: Duration = Duration::from_secs(2);
+/// The interval of retries while the state cannot be written.
+const STATE_RETRY: Duration = Duration::from_secs(2);
 
-/// How often the files that the config names are looked at. One that has changed is read at the look after.
-const LOOK: Duration = Duration::from_millis(250);
+/// The interval of polling certificate files. A changed file is read at the poll after the one that noticed it.
+const CERTIFICATE_POLL: Duration = Duration::from_millis(250);
 
-/// How long to read a config gives way to requests, for so much text: some four to six times what it takes on an idle core,
-/// so that a third of one is enough.
+/// The time for which reading a config yields to requests, plus an allowance for each MiB of text: four to six times the
+/// time on an idle core, so that a third of a core is enough.
 const READ_PATIENCE: Duration = Duration::from_millis(250);
 const READ_PATIENCE_PER_MIB: Duration = Duration::from_millis(500);
 const READ_PATIENCE_MAX: Duration = Duration::from_secs(5);
 
-/// A running gateway, and what belongs to it.
+/// A running gateway and its state.
 pub(crate) struct Control {
-    path: PathBuf,
+    source: Source,
     gateway: Gateway,
     state: State,
     shared: Arc<AppState>,
-    /// The admin address, if there is one.
+    /// The server of the admin API, if an address is configured.
     server: Option<Server>,
-    /// The texts as last read from disk, or written there, so that a change is known from none.
-    read: Texts,
-    /// The texts that are in force.
-    in_force: Texts,
-    /// The same, as they are handed out, once somebody has asked.
-    served: Option<ConfigTexts>,
+    /// The version of the source that was last read or written.
+    version: Version,
+    active: Texts,
+    /// The active texts as the admin API returns them, made on the first request.
+    active_view: Option<ConfigTexts>,
     /// The last good version of each file, by name.
-    good: BTreeMap<String, Arc<[u8]>>,
-    /// What has been complained of, so that it is said once.
-    complained: Option<String>,
-    /// The change that waits to be confirmed.
+    last_good: BTreeMap<String, Arc<[u8]>>,
+    /// The last error of reading the source, so that it is logged once.
+    unreadable: Option<String>,
+    /// The change that waits for confirmation.
     pending: Option<Pending>,
-    /// The config's directory, while this gateway is the one that writes there.
-    owned: Option<File>,
-    /// When the state is tried again, while it cannot be written.
-    mends_at: Instant,
-    /// The files that the config names.
-    secrets: Secrets,
-    /// When they are looked at again.
-    secrets_due: Instant,
-    /// Where configs are read.
+    /// The next retry while the state cannot be written.
+    state_retry_at: Instant,
+    certificates: Certificates,
+    /// The next poll of certificate files.
+    certificate_poll_at: Instant,
     background: Background,
 }
 
-/// A change that is in force, but not on disk.
+/// An active config that the source does not have.
 struct Pending {
     revision: u64,
-    /// When it is taken back.
+    /// The time of the revert, unless the change is confirmed before.
     deadline: Instant,
-    /// What is on disk, and comes back then.
+    /// The texts of the source.
     reverts_to: Texts,
 }
 
 impl Control {
-    /// Starts serving `checked`, whose texts are `texts`.
-    ///
-    /// Returns with the lines that say where it listens.
+    /// Starts serving `checked`, made of the texts that were read from `source`. `damaged` is a file that recovery has set
+    /// aside.
     ///
     /// # Errors
-    /// When an address cannot be listened on.
+    /// If a listener or the admin address cannot be opened.
     pub(crate) async fn start(
-        path: &Path,
-        texts: Texts,
-        (checked, mut secrets): (Checked, Secrets),
+        source: Source,
+        (texts, source_version): (Texts, Version),
+        (checked, mut certificates): (Checked, Certificates),
         version: &'static str,
-        (owned, recovered): (Option<File>, Recovered),
+        damaged: Option<Damaged>,
     ) -> anyhow::Result<(Self, mpsc::Receiver<Command>)> {
-        secrets.watch(checked.watch);
+        certificates.watch(checked.watch);
         let settings = checked.generation.plan().settings().clone();
         let keep = settings.state.keep.get();
-        let mut state = State::open(settings.state.path.as_deref().map(Path::new), path, keep);
-        state.damaged.extend(recovered.damaged);
-        say_what_was_found(&state);
+        let mut state = State::open(
+            settings.state.path.as_deref().map(Path::new),
+            source.state_beside(),
+            keep,
+        );
+        state.damaged.extend(damaged);
+        log_state(&state);
         let revision = first_revision(&state, &texts, checked.generation.plan());
 
         let (shared, commands) = AppState::new(
             version,
             Report {
-                config: path.to_owned(),
+                config: PathBuf::from(source.name()),
                 is_directory: texts.kind == Kind::Directory,
                 applied: 1,
                 ..Report::default()
@@ -135,65 +131,74 @@ impl Control {
         shared.record_history().context("a thread cannot be started")?;
 
         let mut control = Self {
-            path: path.to_owned(),
+            source,
             gateway,
             state,
             shared,
             server,
-            read: texts.clone(),
-            in_force: texts,
-            served: None,
-            good: BTreeMap::new(),
-            complained: None,
+            version: source_version,
+            active: texts,
+            active_view: None,
+            last_good: BTreeMap::new(),
+            unreadable: None,
             pending: None,
-            owned,
-            mends_at: Instant::now() + MEND,
-            secrets,
-            secrets_due: Instant::now() + LOOK,
+            state_retry_at: Instant::now() + STATE_RETRY,
+            certificates,
+            certificate_poll_at: Instant::now() + CERTIFICATE_POLL,
             background: Background::default(),
         };
         control.announce(&listened);
-        say_admin(control.server.as_ref(), no_server.as_ref());
-        // Only what has come into force is a revision.
+        log_admin(control.server.as_ref(), no_server.as_ref());
+        // Only an active config is a revision.
         if control.state.revisions.get(revision.number).is_none() {
             control.store_first(&revision);
         }
         control.drop_stale_dials();
-        control.remember_good();
+        control.set_last_good();
         control.report_state();
-        control.report_secrets();
+        control.report_certificates();
         Ok((control, commands))
     }
 
-    /// Where it is asked and told, as it is announced.
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The address of the admin API, in the form of the log.
     pub(crate) fn admin_address(&self) -> Option<&str> {
         self.server.as_ref().map(|server| &*server.address)
     }
 
-    /// Where clients are accepted, by the text of each `bind`, in order of declaration.
+    /// The addresses that accept clients, with the text of each `bind`, in order of declaration.
     pub(crate) fn listening(&self) -> Vec<(String, String)> {
         self.gateway.listening()
     }
 
-    /// Lets go of everything but the gateway, which is about to stop, and of its admin address.
+    /// Gives up everything but the gateway, which is about to stop, and the admin API.
     pub(crate) fn into_parts(mut self) -> (Gateway, Option<Server>) {
         self.shared.set_draining();
-        // Whoever takes this one's place may write from now on.
+        // A successor may write from now on.
         self.state.release();
-        self.owned = None;
+        self.source.release();
         (self.gateway, self.server)
     }
 
-    /// When something has to be done by itself.
+    /// The time of the next call of [`Control::on_deadline`].
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let mends_at = (!self.state.is_writable()).then_some(self.mends_at);
+        let state_retry_at = (!self.state.is_writable()).then_some(self.state_retry_at);
         let reverts_at = self.pending.as_ref().map(|pending| pending.deadline);
-        let secrets_due = self.secrets.are_watched().then_some(self.secrets_due);
-        [reverts_at, mends_at, secrets_due].into_iter().flatten().min()
+        let certificate_poll_at = self
+            .certificates
+            .are_watched()
+            .then_some(self.certificate_poll_at);
+        [reverts_at, state_retry_at, certificate_poll_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// Does what has to be done by itself.
-    pub(crate) async fn on_time(&mut self) {
+    /// Does what is due: a revert, a retry of the state, a poll of certificate files.
+    pub(crate) async fn on_deadline(&mut self) {
         let now = Instant::now();
         if self
             .pending
@@ -202,36 +207,38 @@ impl Control {
         {
             self.revert().await;
         }
-        if !self.state.is_writable() && self.mends_at <= now {
-            self.mends_at = now + MEND;
-            self.mend_state();
+        if !self.state.is_writable() && self.state_retry_at <= now {
+            self.state_retry_at = now + STATE_RETRY;
+            self.retry_state();
         }
-        if self.secrets.are_watched() && self.secrets_due <= now {
-            self.secrets_due = now + LOOK;
-            if self.secrets.have_changed() {
-                self.renew_secrets();
+        if self.certificates.are_watched() && self.certificate_poll_at <= now {
+            self.certificate_poll_at = now + CERTIFICATE_POLL;
+            if self.certificates.poll() {
+                self.renew_certificates();
             }
         }
     }
 
-    /// Takes over what has changed in the files that the config names. What is under way keeps what it has.
-    fn renew_secrets(&mut self) {
+    /// Reads the certificate files again. Connections keep the certificates they began with.
+    fn renew_certificates(&mut self) {
         let generation = self.gateway.generation();
-        let secured = self.secrets.renew(generation.plan(), &self.in_force);
-        generation.secure(secured.materials);
-        self.secrets.watch(secured.watch);
-        for diagnostic in &secured.diagnostics {
-            eprint(&format!("waypost: {}\n", diagnostic.message));
+        let files = self
+            .certificates
+            .renew(generation.plan(), &self.active, &self.source);
+        generation.secure(files.materials);
+        self.certificates.watch(files.watch);
+        for diagnostic in &files.diagnostics {
+            log::warn(&diagnostic.message);
         }
-        if self.secrets.stale().is_empty() {
-            eprint("the certificates were read again\n");
+        if self.certificates.stale().is_empty() {
+            log::info("the certificates were read again");
         }
-        self.report_secrets();
+        self.report_certificates();
     }
 
-    /// Carries out a command.
-    pub(crate) async fn obey(&mut self, command: Command) {
-        // That nobody waits for the answer any more is no reason to leave it undone.
+    /// Carries out a command of the admin API.
+    pub(crate) async fn handle(&mut self, command: Command) {
+        // A command is carried out even if its client has gone.
         match command {
             Command::Dial {
                 route,
@@ -261,11 +268,11 @@ impl Control {
         }
     }
 
-    /// What `texts` come to, read without keeping requests waiting.
+    /// Compiles and checks `texts` in the background.
     ///
     /// # Errors
-    /// All diagnostics, when there is any error.
-    async fn check(&mut self, texts: &Texts) -> Result<Successor, Vec<Diagnostic>> {
+    /// All diagnostics, if one of them is an error.
+    async fn check(&mut self, texts: &Texts) -> Result<Candidate, Vec<Diagnostic>> {
         let own = texts.clone();
         let before = self.gateway.generation();
         let bytes: usize = texts.sources.iter().map(|source| source.text.len()).sum();
@@ -279,13 +286,13 @@ impl Control {
             (changes.unwrap_or_default(), read)
         };
         let (changes, read) = self.background.run(patience, read).await;
-        let checked = load::finish(read, texts, &mut self.secrets)?;
-        Ok(Successor { checked, changes })
+        let checked = load::finish(read, texts, &mut self.certificates, &self.source)?;
+        Ok(Candidate { checked, changes })
     }
 
-    fn remember_good(&mut self) {
-        let sources = self.in_force.sources.iter();
-        self.good = sources
+    fn set_last_good(&mut self) {
+        let sources = self.active.sources.iter();
+        self.last_good = sources
             .map(|source| (source.name.clone(), source.text.clone()))
             .collect();
     }

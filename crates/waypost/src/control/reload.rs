@@ -1,4 +1,4 @@
-//! Taking a changed config into service, or leaving the one that is there.
+//! Reloading the config after a change of its source.
 
 use std::collections::BTreeSet;
 
@@ -6,111 +6,112 @@ use waypost_config::diagnostic::Diagnostic;
 use waypost_config::{Kind, Source};
 
 use super::Control;
-use super::in_force::{Provenance, Successor};
-use super::report::{diagnostics_view, say_warnings};
-use crate::config::Texts;
-use crate::output::{self, count, eprint};
+use super::activate::{Activation, Candidate};
+use super::report::diagnostics_view;
+use crate::log;
+use crate::output::count;
+use crate::source::Texts;
 use crate::state::revisions::Origin;
-use crate::{config, load};
 
-/// Why a config is read again.
+/// The reason of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Because {
-    /// Something in its directory changed; perhaps not its text.
+    /// The source may have changed.
     Changed,
-    /// Somebody asked, by SIGHUP.
+    /// SIGHUP.
     Asked,
 }
 
 impl Control {
-    /// Reads the config, and serves it if it is good.
+    /// Reads the config, and activates it if it has no errors.
     pub(crate) async fn reload(&mut self, because: Because) {
         if because == Because::Asked {
             self.gateway.reopen_log();
-            // Who asks again is answered again.
-            self.complained = None;
+            // An error is logged again on request.
+            self.unreadable = None;
         }
-        let texts = match config::read_served(&self.path) {
-            Ok(texts) if texts.sources.is_empty() => {
-                return self.complain(&format!("`{}` has no *.yaml files any more", self.path.display()));
+        let (texts, version) = match self.source.read() {
+            Ok((texts, _)) if texts.sources.is_empty() => {
+                return self
+                    .report_unreadable(&format!("`{}` has no *.yaml files any more", self.source.name()));
             }
-            Ok(texts) => texts,
-            Err(error) => return self.complain(&format!("{error:#}")),
+            Ok(read) => read,
+            Err(error) => return self.report_unreadable(&format!("{error:#}")),
         };
-        self.complained = None;
-        // A change that waits to be confirmed is not ended by somebody who rotates logs.
-        if texts == self.read && (because == Because::Changed || self.pending.is_some()) {
+        self.unreadable = None;
+        // SIGHUP also rotates logs, so it does not end a wait for confirmation.
+        if version == self.version && (because == Because::Changed || self.pending.is_some()) {
             return;
         }
-        self.read = texts.clone();
+        self.version = version;
         match self.check(&texts).await {
-            Ok(successor) => {
-                self.take_over(&texts, successor).await;
+            Ok(candidate) => {
+                self.activate_source(&texts, candidate).await;
             }
             Err(diagnostics) => self.refuse(&texts, &diagnostics).await,
         }
     }
 
-    /// Brings what is on disk into force; whether that came about.
-    async fn take_over(&mut self, texts: &Texts, successor: Successor) -> bool {
-        say_warnings(texts, &successor.checked);
-        let provenance = Provenance::disk(Origin::File);
-        match self.bring_into_force(texts, successor, &provenance, None).await {
+    /// Activates the texts of the source. Returns true if that succeeds.
+    async fn activate_source(&mut self, texts: &Texts, candidate: Candidate) -> bool {
+        log::diagnostics(&candidate.checked.warnings, texts);
+        let activation = Activation::of_source(Origin::File);
+        match self.activate(texts, candidate, &activation, None).await {
             Ok(_) => {
                 if self.pending.take().is_some() {
-                    eprint("the config on disk was edited: nothing waits to be confirmed any more\n");
+                    log::info("the config on disk was edited: nothing waits to be confirmed any more");
                 }
-                self.remember_good();
+                self.set_last_good();
                 self.report_state();
                 true
             }
             Err(error) => {
                 let message = format!("the change is refused: {error}");
                 self.note_refusal(&message, Vec::new());
-                eprint(&format!("waypost: {message}\n"));
-                self.say_what_serves();
+                log::warn(&message);
+                self.log_active_revision();
                 false
             }
         }
     }
 
-    /// Says what is wrong. In a directory, the files that are not to blame are taken over all the same, beside
-    /// the last good version of those that are.
+    /// Reports the diagnostics of a refused config. In a directory, the files without errors are activated together with the
+    /// last good version of the others.
     async fn refuse(&mut self, texts: &Texts, diagnostics: &[Diagnostic]) {
-        eprint(&load::render(diagnostics, texts, output::stderr_has_colors()));
+        log::diagnostics(diagnostics, texts);
         let errors = diagnostics
             .iter()
             .filter(|diagnostic| diagnostic.is_error())
             .count();
         let message = format!(
             "{}: {}, the change is refused",
-            self.path.display(),
+            self.source.name(),
             count(errors, "error")
         );
-        eprint(&format!("waypost: {message}\n"));
+        log::warn(&message);
         if let Some(mended) = self.without_broken_files(texts, diagnostics)
-            && let Ok(successor) = self.check(&mended).await
+            && let Ok(candidate) = self.check(&mended).await
         {
-            eprint("waypost: the broken files keep their last good version, the others are taken over\n");
-            self.take_over(&mended, successor).await;
-            // What is broken stays broken until it is mended.
+            log::warn("the broken files keep their last good version, the others are taken over");
+            self.activate_source(&mended, candidate).await;
+            // The refusal stands until the broken files are corrected.
             self.note_refusal(&message, diagnostics_view(diagnostics));
             return;
         }
         self.note_refusal(&message, diagnostics_view(diagnostics));
-        self.say_what_serves();
+        self.log_active_revision();
     }
 
-    /// The texts with the last good version of each file that has an error; `None` when that changes nothing.
+    /// The texts with the last good version of each file that has an error; `None` if these are the active texts.
     fn without_broken_files(&self, texts: &Texts, diagnostics: &[Diagnostic]) -> Option<Texts> {
         if texts.kind == Kind::File {
             return None;
         }
         let has_changed = |name: &str| {
             let now = texts.sources.iter().find(|source| source.name == name);
-            now.is_some_and(|source| self.good.get(name) != Some(&source.text))
+            now.is_some_and(|source| self.last_good.get(name) != Some(&source.text))
         };
-        // A conflict names two places; the file that has not changed is not the one to blame.
+        // A conflict names two places; an unchanged file is not its cause.
         let broken: BTreeSet<&str> = diagnostics
             .iter()
             .filter(|diagnostic| diagnostic.is_error())
@@ -131,7 +132,7 @@ impl Control {
                 if !broken.contains(&*source.name) {
                     return Some(source.clone());
                 }
-                let text = self.good.get(&source.name)?;
+                let text = self.last_good.get(&source.name)?;
                 Some(Source {
                     name: source.name.clone(),
                     text: text.clone(),
@@ -140,25 +141,25 @@ impl Control {
             .collect();
         let serving = mended
             .iter()
-            .all(|source| self.good.get(&source.name) == Some(&source.text))
-            && mended.len() == self.good.len();
+            .all(|source| self.last_good.get(&source.name) == Some(&source.text))
+            && mended.len() == self.last_good.len();
         (mended != texts.sources && !serving).then_some(Texts {
             sources: mended,
             kind: texts.kind,
         })
     }
 
-    /// Says once what is wrong with the files themselves.
-    fn complain(&mut self, message: &str) {
-        if self.complained.as_deref() != Some(message) {
+    /// Reports, once, that the source cannot be read.
+    fn report_unreadable(&mut self, message: &str) {
+        if self.unreadable.as_deref() != Some(message) {
             self.note_refusal(message, Vec::new());
-            eprint(&format!("waypost: {message}\n"));
-            self.say_what_serves();
-            self.complained = Some(message.to_owned());
+            log::warn(message);
+            self.log_active_revision();
+            self.unreadable = Some(message.to_owned());
         }
     }
 
-    fn say_what_serves(&self) {
-        eprint(&format!("waypost: revision {} stays in force\n", self.number()));
+    fn log_active_revision(&self) {
+        log::warn(format_args!("revision {} stays in force", self.number()));
     }
 }

@@ -1,4 +1,4 @@
-//! What the control says of itself: in the report that the admin API reads, and on standard error.
+//! The report that the admin API reads.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -7,16 +7,14 @@ use waypost_admin::report::{FailedLoad, Pending as PendingReport, StateReport};
 use waypost_config::diagnostic::{self, Diagnostic};
 use waypost_config::render::SHOWN_MAX;
 
+use super::Control;
 use super::stored::damaged_view;
-use super::{Control, disk};
-use crate::config::Texts;
-use crate::load;
-use crate::load::Checked;
-use crate::output::{self, eprint};
+use crate::log;
+use crate::source::{Texts, Version};
 use crate::state::revisions;
 
 impl Control {
-    /// Says in the report how the state is, and what waits to be confirmed.
+    /// Reports the state directory and the change that waits for confirmation.
     pub(super) fn report_state(&self) {
         let state = StateReport {
             directory: self.state.directory().display().to_string(),
@@ -47,18 +45,16 @@ impl Control {
         });
     }
 
-    /// Says in the report, and aloud, which files are not as they should be.
-    pub(super) fn report_secrets(&self) {
-        let stale = self.secrets.stale().to_vec();
+    /// Reports and logs certificate files whose last good version is in use.
+    pub(super) fn report_certificates(&self) {
+        let stale = self.certificates.stale().to_vec();
         for message in &stale {
-            eprint(&format!(
-                "waypost: {message}; the last good version stays in use\n"
-            ));
+            log::warn(format_args!("{message}; the last good version stays in use"));
         }
         self.shared.update_report(|report| report.stale_files = stale);
     }
 
-    /// Notes a config that was refused.
+    /// Reports a config that was refused.
     pub(super) fn note_refusal(&self, message: &str, diagnostics: Vec<serde_json::Value>) {
         self.shared.update_report(|report| {
             report.refused += 1;
@@ -73,35 +69,27 @@ impl Control {
         });
     }
 
-    /// Notes that what is on disk is in force, if it is.
-    pub(super) fn note_mended(&mut self) {
+    /// Clears the report of a refusal once the active texts are those of the source.
+    pub(super) fn clear_refusal(&mut self) {
         let failed = self.shared.report().failed.is_some();
-        if failed && disk::read(&self.path, self.in_force.kind) == self.in_force {
+        let is_active = |(texts, _): (Texts, Version)| texts == self.active;
+        if failed && self.source.read().is_ok_and(is_active) {
             self.shared.update_report(|report| report.failed = None);
         }
     }
 }
 
-/// The time of day at an instant to come.
+/// The time of day at a future instant.
 pub(super) fn timestamp_of(instant: Instant) -> Timestamp {
     let ahead = instant.saturating_duration_since(Instant::now());
     Timestamp::now().checked_add(ahead).unwrap_or(Timestamp::MAX)
 }
 
-/// The diagnostics as JSON, as many as are shown.
+/// The diagnostics as JSON, up to the number that is shown.
 pub(super) fn diagnostics_view(diagnostics: &[Diagnostic]) -> Vec<serde_json::Value> {
     let shown = diagnostics.len().min(SHOWN_MAX);
     match diagnostic::to_json(&diagnostics[..shown]) {
         serde_json::Value::Array(list) => list,
         other => vec![other],
     }
-}
-
-/// Warnings, on standard error.
-pub(super) fn say_warnings(texts: &Texts, checked: &Checked) {
-    eprint(&load::render(
-        &checked.warnings,
-        texts,
-        output::stderr_has_colors(),
-    ));
 }

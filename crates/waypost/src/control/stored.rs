@@ -1,4 +1,4 @@
-//! What the control stores, and what it finds stored.
+//! Revisions and dials in the state directory, as the control uses them.
 
 use waypost_admin::command;
 use waypost_admin::report::DamagedFile;
@@ -6,25 +6,30 @@ use waypost_plan::Plan;
 use waypost_plan::difference::Difference;
 
 use super::Control;
-use crate::config::Texts;
-use crate::output::eprint;
+use crate::log;
+use crate::source::Texts;
 use crate::state::revisions::{self, Origin, Revision};
 use crate::state::sealed::Damaged;
 use crate::state::{State, StoreError};
 use crate::{check, load};
 
 impl Control {
-    /// Makes sure that this gateway may store things. When another one did so until now, what that one stored holds.
+    /// Claims the state directory. If another gateway has written there until now, its dials and revisions are taken over.
     pub(super) fn claim_state(&mut self) -> Result<(), StoreError> {
+        let known = self.state.damaged.clone();
         let Some(unstored) = self.state.claim()? else {
             return Ok(());
         };
+        let found = self.state.damaged.iter();
+        found
+            .filter(|damaged| !known.contains(damaged))
+            .for_each(log_damaged);
         let generation = self.gateway.generation();
         self.state.dials.apply_to(&generation);
         let in_force = generation.number();
         for (mut revision, texts) in unstored {
             let was = revision.number;
-            // Another gateway on the same config has seen the same edits.
+            // Another gateway on the same config has stored the same edits.
             let same = self.state.revisions.with_hash(&revision.hash);
             let number = match same {
                 Some(number) => number,
@@ -43,8 +48,8 @@ impl Control {
                 }
             };
             if was == in_force && number != was {
-                eprint(&format!(
-                    "revision {was} is revision {number} from now on: the state has another {was}\n"
+                log::info(format_args!(
+                    "revision {was} is revision {number} from now on: the state has another {was}"
                 ));
                 generation.renumber(number);
             }
@@ -52,35 +57,40 @@ impl Control {
         Ok(())
     }
 
-    /// Tries once more to store what is to be stored, so that all is well again when the disk is.
-    pub(super) fn mend_state(&mut self) {
-        let mended = self.claim_state().and_then(|()| {
+    /// Retries pending writes to the state directory.
+    pub(super) fn retry_state(&mut self) {
+        let stored = self.claim_state().and_then(|()| {
             let dials = self.state.dials.clone();
             self.state.store_dials(&dials)
         });
-        // Who reads the line may ask for the status at once.
+        // The status comes before the log: a reader of the line may ask for it at once.
         self.report_state();
-        if mended.is_ok() {
-            eprint("the state can be written again\n");
+        if stored.is_ok() {
+            log::info("the state can be written again");
         }
     }
 
-    /// Stores the revision that a start serves, as far as that is possible.
+    /// Stores the revision that a start serves, or keeps it in memory.
     pub(super) fn store_first(&mut self, revision: &Revision) {
-        let texts = self.in_force.clone();
+        let texts = self.active.clone();
         if !self.state.is_writable() {
-            // Why not is said already.
+            // The reason is logged already.
             self.state.revisions.remember(revision, &texts);
         } else if let Err(error) = self.state.store_revision(revision, &texts) {
-            eprint(&format!(
-                "waypost: {error}; revision {} is kept in memory only\n",
-                revision.number
-            ));
-            self.state.revisions.remember(revision, &texts);
+            self.remember_in_memory(revision, &texts, &error);
         }
     }
 
-    /// The dials that do not hold under the config in force.
+    /// Keeps a revision that cannot be stored for as long as the process lives.
+    pub(super) fn remember_in_memory(&mut self, revision: &Revision, texts: &Texts, error: &StoreError) {
+        log::warn(format_args!(
+            "{error}; revision {} is kept in memory only",
+            revision.number
+        ));
+        self.state.revisions.remember(revision, texts);
+    }
+
+    /// The routes of dials that do not hold under the active config.
     pub(super) fn stale_dials(&self) -> Vec<String> {
         self.state
             .dials
@@ -88,7 +98,7 @@ impl Control {
             .drop_stale(self.gateway.generation().plan())
     }
 
-    /// Lets go of them.
+    /// Drops the dials that do not hold under the active config, and returns their routes.
     pub(super) fn drop_stale_dials(&mut self) -> Vec<String> {
         let mut dials = self.state.dials.clone();
         let stale = dials.drop_stale(self.gateway.generation().plan());
@@ -96,20 +106,20 @@ impl Control {
             return stale;
         }
         for route in &stale {
-            eprint(&format!(
-                "the dial of the route `{route}` is dropped: its split is not the one that was dialed\n"
+            log::info(format_args!(
+                "the dial of the route `{route}` is dropped: its split is not the one that was dialed"
             ));
         }
         if let Err(error) = self.state.store_dials(&dials) {
-            // They do not hold, whatever the file says.
-            eprint(&format!("waypost: {error}\n"));
+            // They do not hold, although the file has them.
+            log::warn(error);
             self.state.dials = dials;
         }
         stale
     }
 }
 
-/// The revision that a start serves: the latest one if the text is the same, else a new one, which is not stored yet.
+/// The revision that a start serves: the latest one if the texts are the same, else a new one, which is not stored yet.
 pub(super) fn first_revision(state: &State, texts: &Texts, plan: &Plan) -> Revision {
     let latest = state.revisions.latest();
     if let Some(latest) = latest
@@ -128,24 +138,25 @@ pub(super) fn first_revision(state: &State, texts: &Texts, plan: &Plan) -> Revis
     state.revisions.next(Origin::File, None, summary, texts)
 }
 
-pub(super) fn say_what_was_found(state: &State) {
+/// Logs errors and damaged files of a state that was just opened.
+pub(super) fn log_state(state: &State) {
     for trouble in state.troubles() {
-        eprint(&format!("waypost: {trouble}\n"));
+        log::warn(trouble);
     }
     if !state.is_writable() {
-        eprint("waypost: until that is mended, dials are refused, and revisions are kept in memory only\n");
+        log::warn("until that is mended, dials are refused, and revisions are kept in memory only");
     }
-    state.damaged.iter().for_each(say_damaged);
+    state.damaged.iter().for_each(log_damaged);
 }
 
-pub(super) fn say_damaged(damaged: &Damaged) {
+pub(super) fn log_damaged(damaged: &Damaged) {
     let what = if damaged.now == damaged.file {
         "it is left where it is".to_owned()
     } else {
         format!("it is now `{}`", damaged.now.display())
     };
-    eprint(&format!(
-        "waypost: `{}` is damaged: {}; {what}\n",
+    log::warn(format_args!(
+        "`{}` is damaged: {}; {what}",
         damaged.file.display(),
         damaged.why
     ));

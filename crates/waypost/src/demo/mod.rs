@@ -1,4 +1,4 @@
-//! `waypost demo`: a gateway in front of three small services, to try everything on in a minute.
+//! `waypost demo`: a gateway in front of three small built-in services.
 
 mod service;
 
@@ -13,14 +13,14 @@ use waypost_proxy::gateway::ApplyError;
 
 use crate::{Outcome, output, run};
 
-/// Where the gateway listens if the port is free.
+/// The preferred port of the gateway.
 const GATEWAY_PORT: u16 = 8080;
-/// Where the admin API is if the port is free: where commands look for it.
+/// The preferred port of the admin API, the default of the commands.
 const ADMIN_PORT: u16 = Admin::PORT;
-/// Where the services listen if the ports are free.
+/// The preferred ports of the services.
 const SERVICE_PORTS: [(&str, u16); 3] = [("orders", 9001), ("users-v1", 9002), ("users-v2", 9003)];
 
-/// The config, with the addresses left open.
+/// The template of the config, with placeholders for addresses.
 const CONFIG: &str = include_str!("waypost.yaml");
 
 /// Runs the demo until Ctrl-C.
@@ -40,7 +40,7 @@ pub(crate) fn demo() -> anyhow::Result<Outcome> {
         let (mut gateway, mut admin) = (GATEWAY_PORT, ADMIN_PORT);
         loop {
             let served = serve(&path, &config, gateway, admin).await;
-            // Where somebody else has the usual port, any will do.
+            // A port in use is replaced by one of the system's choice.
             match served {
                 Err(error) if admin != 0 && error.downcast_ref::<OpenError>().is_some() => admin = 0,
                 Err(error) if gateway != 0 && error.downcast_ref::<ApplyError>().is_some() => gateway = 0,
@@ -64,7 +64,7 @@ async fn serve(path: &Path, config: &str, gateway: u16, admin: u16) -> anyhow::R
             .unwrap_or_default();
         let admin = match control.admin_address() {
             Some(address) if admin == 0 => format!(" --admin {address}"),
-            // Where commands look by themselves.
+            // The default of the commands.
             _ => String::new(),
         };
         output::print(&guide(gateway, &admin, path, &how_to_call()))?;
@@ -73,7 +73,7 @@ async fn serve(path: &Path, config: &str, gateway: u16, admin: u16) -> anyhow::R
     .await
 }
 
-/// A socket on the usual port, or, when that is taken, on any.
+/// A socket on `port`, or on any free port if that is in use.
 async fn bind(port: u16) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let usual = TcpListener::bind(("127.0.0.1", port)).await;
     let listener = match usual {
@@ -86,7 +86,7 @@ async fn bind(port: u16) -> anyhow::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// A directory for the config, which stays when the demo ends.
+/// A directory for the config. It stays after the demo.
 fn directory() -> anyhow::Result<PathBuf> {
     let directory = tempfile::Builder::new()
         .prefix("waypost-demo-")
@@ -95,7 +95,7 @@ fn directory() -> anyhow::Result<PathBuf> {
     Ok(directory.keep())
 }
 
-/// A line that says how to call this binary, when a shell would not find it.
+/// A line with the path of this binary, if it is not on the `PATH`.
 fn how_to_call() -> String {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_found = std::env::split_paths(&path).any(|directory| {

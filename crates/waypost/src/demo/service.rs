@@ -1,4 +1,4 @@
-//! A small service that says what it was asked.
+//! A small service that returns the request as JSON.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-/// How long accepting pauses after an error.
+/// The pause after a failed accept.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves clients on `listener` as the service `name`, for good.
+/// Serves clients on `listener` as the service `name`, for ever.
 pub(super) async fn serve(name: &'static str, listener: TcpListener) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -24,17 +24,17 @@ pub(super) async fn serve(name: &'static str, listener: TcpListener) {
         };
         tokio::spawn(async move {
             let service =
-                service_fn(move |request| async move { Ok::<_, Infallible>(answer(name, &request)) });
+                service_fn(move |request| async move { Ok::<_, Infallible>(response_to(name, &request)) });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service);
-            // A client that leaves early is nobody's trouble.
+            // Errors are those of clients that leave early.
             let _ = connection.await;
         });
     }
 }
 
-fn answer(name: &str, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn response_to(name: &str, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let headers: serde_json::Map<String, serde_json::Value> = request
         .headers()
         .iter()

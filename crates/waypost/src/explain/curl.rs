@@ -1,4 +1,4 @@
-//! Reading a curl command line: the request that curl would send.
+//! Parsing a curl command line into the request that curl would send.
 
 mod known;
 mod url;
@@ -15,7 +15,7 @@ pub(super) struct CurlRequest {
     pub(super) headers: Vec<(String, String)>,
 }
 
-/// What has been read of the options.
+/// The options parsed so far.
 #[derive(Debug, Default)]
 struct Options {
     method: Option<String>,
@@ -45,25 +45,24 @@ struct Options {
 #[derive(Debug, Default)]
 struct Body {
     text: String,
-    /// Whether some of it is in a file, which is not read.
+    /// True if a part of the data is in a file, which is not read.
     in_file: bool,
 }
 
-/// How to prove who asks, when not by name and password as they are.
+/// An authentication scheme other than Basic.
 #[derive(Debug)]
 enum Scheme {
     Bearer(String),
-    /// The first request comes without, and the answer says how.
+    /// The first request has no credentials; the response names the scheme.
     AfterChallenge,
-    /// What follows the name is made of secrets and the time, and not known here.
+    /// A scheme whose credentials depend on secrets and the time, and are not known here.
     Named(&'static str),
 }
 
-/// Reads `words`, a curl command line with or without `curl` in front; one word is split as a shell would.
+/// Parses `words`, a curl command line with or without `curl` in front. A single word is split as a shell does.
 ///
 /// # Errors
-/// When there is no URL, more than one, an option that is not known, or one whose value is missing or in a file that
-/// decides about the request.
+/// If there is not exactly one URL, or an option is unknown, has no value, or takes a part of the request from a file.
 pub(super) fn parse(words: &[String]) -> anyhow::Result<CurlRequest> {
     let words = match words {
         [line] => match shlex::split(&without_continuations(line)) {
@@ -73,7 +72,7 @@ pub(super) fn parse(words: &[String]) -> anyhow::Result<CurlRequest> {
         words => words
             .iter()
             .map(|word| (word, without_continuations(word)))
-            // Of a line's end that was pasted, nothing is left.
+            // A pasted line continuation leaves nothing.
             .filter(|(word, text)| word == &text || !text.trim().is_empty())
             .map(|(word, text)| {
                 if *word == text {
@@ -126,7 +125,7 @@ pub(super) fn parse(words: &[String]) -> anyhow::Result<CurlRequest> {
     options.finish()
 }
 
-/// The text with a blank for each line's end that a backslash hides.
+/// The text with a space for each line continuation.
 fn without_continuations(text: &str) -> String {
     text.replace("\\\r\n", " ").replace("\\\n", " ")
 }
@@ -141,7 +140,7 @@ impl Options {
         option: &str,
         value: &mut dyn FnMut() -> anyhow::Result<String>,
     ) -> anyhow::Result<()> {
-        // A flag can be turned off again.
+        // `--no-FLAG` turns a flag off.
         let positive = option
             .strip_prefix("--no-")
             .map(|name| format!("--{name}"))
@@ -182,7 +181,7 @@ impl Options {
             }
             "-r" | "--range" => self.range = Some(value()?),
             "-C" | "--continue-at" => {
-                // `-` asks for the length of a file, which is not read here.
+                // `-` in a range stands for the length of a file, which is not read.
                 let offset = value()?;
                 self.range = (offset != "-" && offset != "0").then(|| format!("{offset}-"));
             }
@@ -219,7 +218,7 @@ impl Options {
         if header.starts_with('@') {
             bail!("`-H {header}` names a file, and files are not read here; hint: write the headers instead");
         }
-        // `Name:` leaves a header of curl's own out, `Name;` sends an empty one.
+        // `Name:` omits a header of curl's own, `Name;` sends an empty one.
         if let Some((name, text)) = header.split_once(':') {
             let text = text.trim();
             self.headers
@@ -296,7 +295,7 @@ impl Options {
         Ok(CurlRequest { method, url, headers })
     }
 
-    /// The headers of curl's own that none of `-H` replaces or leaves out, then those of `-H`.
+    /// The headers: curl's own, unless `-H` replaces or omits them, then those of `-H`.
     fn request_headers(&self, fetches: bool) -> Vec<(String, String)> {
         let mut own: Vec<(&str, String)> = Vec::new();
         if let Some(authorization) = self.authorization() {
@@ -326,7 +325,7 @@ impl Options {
         if let Some(referer) = &self.referer {
             own.push(("Referer", referer.clone()));
         }
-        // Without a `=` it names a file of cookies, which is not read here.
+        // A value without `=` is the name of a cookie file, which is not read.
         let cookies: Vec<&str> = self
             .cookies
             .iter()
@@ -336,7 +335,7 @@ impl Options {
         if !cookies.is_empty() {
             own.push(("Cookie", cookies.join("; ")));
         }
-        // curl writes the time in the form of HTTP; here it stays as given.
+        // curl sends the time in HTTP's format; here it stays as given.
         if let Some(time) = &self.time_condition {
             own.push(match time.strip_prefix('-') {
                 Some(time) => ("If-Unmodified-Since", time.to_owned()),
@@ -459,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_its_own_can_be_left_out() {
+    fn own_headers_can_be_omitted() {
         let request = parse(&["curl http://a -H 'Accept:' -H 'X-Empty;'".to_owned()]).unwrap();
         assert!(request.headers.iter().all(|(name, _)| name != "Accept"));
         assert!(request.headers.contains(&("X-Empty".to_owned(), String::new())));
@@ -472,7 +471,7 @@ mod tests {
         }
     }
     #[test]
-    fn a_line_that_goes_on_after_a_backslash_is_one_line() {
+    fn line_continuations_are_removed() {
         let pasted = "curl 'http://a/b' \\\n  -H 'accept: text/html' \\\r\n  --compressed";
         check(pasted, "GET", "http://a/b", &[("accept", "text/html")]);
         let words = ["curl", "http://a/b", "\\\n", "\\\n  -H", "x-a: 1"].map(str::to_owned);
@@ -482,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_options_are_no_urls() {
+    fn option_values_are_no_urls() {
         for options in [
             "-U me:secret",
             "--noproxy '*'",
@@ -585,7 +584,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_said() {
+    fn unknown_options_are_named() {
         let cases = [
             ("curl --fly http://a", "curl's option `--fly` is not known here"),
             ("curl -s? http://a", "curl's option `-?` is not known here"),

@@ -1,4 +1,4 @@
-//! Explaining an access log, line by line.
+//! Explaining the lines of an access log.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -14,7 +14,7 @@ use waypost_proxy::generation::KnownEndpoints;
 use crate::cli::{Explain, Format};
 use crate::{Outcome, output};
 
-/// What of a log line says which request it was.
+/// The fields of a log line that describe the request.
 #[derive(Debug, Deserialize)]
 struct Line {
     #[serde(default)]
@@ -33,7 +33,7 @@ struct Line {
 }
 
 impl Line {
-    /// Why there is nothing to explain: a request that was refused before it could be read has no method.
+    /// The reason why there is nothing to explain: a request that was refused before it was parsed has no method.
     fn unread(&self) -> Option<String> {
         let refused = match self.status {
             0 => "refused".to_owned(),
@@ -44,9 +44,9 @@ impl Line {
             .then(|| format!("{refused}, not explained"))
     }
 
-    /// Whether the log tells of another route than the one that would take the request now.
+    /// Returns true if the log names another route than the one that would take the request now.
     ///
-    /// An error of the gateway without a route may be due to what the log does not have, such as headers.
+    /// A gateway error without a route may be due to something that the log does not have, such as headers.
     fn differs_from(&self, answer: &Explanation) -> bool {
         let is_error_of_gateway = self.route.is_none()
             && self.status >= 400
@@ -55,9 +55,9 @@ impl Line {
     }
 }
 
-/// Says for each line of `file` which route would take its request now, and where that differs from the log.
+/// Prints, for each line of `file`, the route that would take its request now, and the logged route if it differs.
 ///
-/// The log has no headers, so a route that asks for some may have taken a request that is explained otherwise.
+/// The log has no headers, so a route with conditions on headers may have taken a request that is explained otherwise.
 pub(super) fn explain(generation: &Generation, file: &Path, arguments: &Explain) -> anyhow::Result<Outcome> {
     let unreadable = || format!("cannot read `{}`", file.display());
     let reader = BufReader::new(File::open(file).with_context(unreadable)?);

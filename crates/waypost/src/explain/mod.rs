@@ -1,4 +1,4 @@
-//! `waypost explain`: which route takes a request, and for every other route why not.
+//! `waypost explain`: the route that takes a request, and the reasons why the others do not.
 
 mod curl;
 mod log;
@@ -14,18 +14,19 @@ use waypost_proxy::generation::KnownEndpoints;
 use waypost_wire::token;
 
 use crate::cli::{DEFAULT_PATH, Explain, Format};
-use crate::{Outcome, config, load, output};
+use crate::source::Source;
+use crate::{Outcome, load, output};
 
 pub(crate) use text::in_short;
 
-/// Explains what the arguments ask for.
+/// Explains a request or an access log.
 pub(crate) fn explain(arguments: &Explain) -> anyhow::Result<Outcome> {
     let (path, question) = question(arguments)?;
-    let texts = config::read(&path)?;
+    let texts = Source::at(&path).read_once()?;
     let generation = match load::load(&texts).and_then(|loaded| load::compile(&loaded)) {
         Ok(generation) => generation,
         Err(diagnostics) => {
-            // Whoever asks in JSON reads the answer from standard output; this is none.
+            // Standard output is for the explanation, in text or JSON.
             anstream::eprint!(
                 "{}",
                 load::render(&diagnostics, &texts, output::stderr_has_colors())
@@ -50,11 +51,11 @@ fn print(generation: &Generation, question: &Question, format: Format) -> anyhow
             output::print_json(&answer)?;
         }
     }
-    // The question was answered, whatever the answer.
+    // An explanation succeeds whatever the outcome of the request.
     Ok(Outcome::Good)
 }
 
-/// The config and the request that the arguments name.
+/// The config and the request of the arguments.
 fn question(arguments: &Explain) -> anyhow::Result<(PathBuf, Option<Question>)> {
     let default = || PathBuf::from(DEFAULT_PATH);
     let mut question = Question {
@@ -99,7 +100,7 @@ fn question(arguments: &Explain) -> anyhow::Result<(PathBuf, Option<Question>)> 
     Ok((path, arguments.log.is_none().then_some(question)))
 }
 
-/// Whether a word where the method may stand was meant for the config.
+/// Returns true if a word in the position of the method was meant as the config.
 fn is_no_method(word: &str) -> bool {
     let path = Path::new(word);
     let is_named_so = path
@@ -108,7 +109,7 @@ fn is_no_method(word: &str) -> bool {
     is_named_so || !token::is_token(word.as_bytes()) || path.exists()
 }
 
-/// The word as a shell takes it.
+/// The word, quoted for a shell where necessary.
 fn shell_word(word: &str) -> Cow<'_, str> {
     shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
 }

@@ -1,10 +1,10 @@
-//! Answers in words.
+//! Explanations as text.
 
 use std::fmt::Write as _;
 
 use waypost_policy::explain::{Arm, Because, Considered, Explanation, Outcome, Question};
 
-/// An answer in a few words: `users → users-v1`.
+/// An explanation in a few words: `users → users-v1`.
 pub(crate) fn in_short(answer: &Explanation) -> String {
     let route = answer.route.as_deref().unwrap_or("no route");
     match answer.outcome {
@@ -21,7 +21,7 @@ pub(crate) fn in_short(answer: &Explanation) -> String {
     }
 }
 
-/// An answer as a person reads it.
+/// An explanation in full.
 pub(crate) fn in_words(question: &Question, answer: &Explanation) -> String {
     let mut text = format!("{} {}\n", question.method, question.url);
     let verdict = match answer.outcome {
@@ -130,7 +130,7 @@ fn destination(answer: &Explanation) -> String {
     let sum: u128 = arms.iter().map(|arm| u128::from(arm.weight)).sum();
     let share = |Arm { service, weight }: &Arm| {
         let percent = *weight as f64 * 100.0 / sum as f64;
-        // Two decimals tell any share apart that people dial; whole numbers go without.
+        // Two decimals distinguish the shares that are dialed in practice.
         let percent = format!("{percent:.2}")
             .trim_end_matches('0')
             .trim_end_matches('.')
@@ -146,7 +146,7 @@ fn status(answer: &Explanation) -> String {
         .map_or_else(String::new, |status| status.to_string())
 }
 
-/// Text from a request, with what would move the cursor escaped.
+/// Text from a request, with control characters escaped.
 fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {

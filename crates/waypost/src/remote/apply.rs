@@ -1,4 +1,4 @@
-//! `waypost apply`, `confirm`, `rollback`: replacing the config of a running gateway.
+//! `waypost apply`, `waypost confirm`, `waypost rollback`: replacing the config of a running gateway.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use waypost_config::Kind;
 use super::{Client, refused, show};
 use crate::Outcome;
 use crate::cli::{AdminArgs, Format};
-use crate::config;
+use crate::source::Source;
 use crate::state::revisions::file_name;
 
 /// Replaces the config of the gateway by the one at `path`.
@@ -22,8 +22,8 @@ pub(crate) fn apply(
     format: Format,
 ) -> anyhow::Result<Outcome> {
     let client = Client::new(admin)?;
-    let texts = config::read(path)?;
-    // What is replaced is what is there now; a change in between is refused.
+    let texts = Source::at(path).read_once()?;
+    // The present version is to be replaced; a change in between is refused.
     let tag = match client.get_text("/api/v1/config")? {
         Ok((_, tag)) => tag,
         Err(problem) => return refused(&problem, format),
@@ -60,7 +60,7 @@ pub(crate) fn apply(
     show(answer, format, in_words)
 }
 
-/// Keeps a change that waits to be confirmed.
+/// Confirms the change that waits for it.
 pub(crate) fn confirm(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcome> {
     show(
         Client::new(admin)?.act("POST", "/api/v1/config/confirm")?,
@@ -69,7 +69,7 @@ pub(crate) fn confirm(admin: &AdminArgs, format: Format) -> anyhow::Result<Outco
     )
 }
 
-/// Applies a revision again.
+/// Activates an earlier revision again.
 pub(crate) fn roll_back(admin: &AdminArgs, number: u64, format: Format) -> anyhow::Result<Outcome> {
     let path = format!("/api/v1/revisions/{number}/rollback");
     show(Client::new(admin)?.act("POST", &path)?, format, in_words)

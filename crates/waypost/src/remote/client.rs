@@ -1,4 +1,4 @@
-//! Asking a running gateway: one request, one answer, over TCP or a unix socket.
+//! A client of the admin API: one request and one response on a connection, over TCP or a unix socket.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,15 +19,15 @@ use waypost_admin::problem::Problem;
 use crate::cli::AdminArgs;
 use crate::remote::Answer;
 
-/// The longest that an answer may take; a change of a very large config takes seconds.
-const PATIENCE: Duration = Duration::from_secs(90);
-/// The longest answer: a config, and JSON around it.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// The timeout of a request. A change of a very large config takes seconds.
+const TIMEOUT: Duration = Duration::from_secs(90);
+/// The size limit of a response: a config in JSON.
+const RESPONSE_BYTES_MAX: usize = 256 << 20;
 
-/// What is said of answers that no gateway gives.
+/// The error for a response that is not the admin API's.
 const NOT_OURS: &str = "the answer is not one of Waypost's admin API";
 
-/// A running gateway's admin address, and what lets one in.
+/// The admin address of a running gateway, and the token for it.
 #[derive(Debug)]
 pub(crate) struct Client {
     address: Address,
@@ -41,7 +41,7 @@ enum Address {
     Unix(PathBuf),
 }
 
-/// An answer as it came.
+/// A response with its body.
 struct Raw {
     status: StatusCode,
     etag: Option<String>,
@@ -90,12 +90,12 @@ impl Client {
         Ok(Self { address, token })
     }
 
-    /// Asks for JSON.
+    /// Sends a GET for JSON.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Answer<T>> {
         read(&self.send("GET", path, &[], Bytes::new())?)
     }
 
-    /// Asks for a text, byte for byte, and what identifies it.
+    /// Sends a GET for a text, and returns it with its `ETag`.
     pub(crate) fn get_text(&self, path: &str) -> anyhow::Result<Answer<(Bytes, String)>> {
         let raw = self.send("GET", path, &[], Bytes::new())?;
         if !raw.status.is_success() {
@@ -104,7 +104,7 @@ impl Client {
         Ok(Ok((raw.body, raw.etag.unwrap_or_default())))
     }
 
-    /// Sends a body of this type.
+    /// Sends a PUT with a body of the content type `kind`.
     pub(crate) fn put<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -117,7 +117,7 @@ impl Client {
         read(&self.send("PUT", path, &headers, body.into())?)
     }
 
-    /// Asks for something to be done.
+    /// Sends a request without a body.
     pub(crate) fn act<T: DeserializeOwned>(&self, method: &str, path: &str) -> anyhow::Result<Answer<T>> {
         read(&self.send(method, path, &[], Bytes::new())?)
     }
@@ -143,8 +143,8 @@ impl Client {
                     }
                 }
             };
-            let answered = tokio::time::timeout(PATIENCE, exchange).await;
-            answered.with_context(|| format!("{} does not answer", self.name()))?
+            let response = tokio::time::timeout(TIMEOUT, exchange).await;
+            response.with_context(|| format!("{} does not answer", self.name()))?
         })
     }
 
@@ -169,7 +169,7 @@ impl Client {
         }
         match &self.token {
             Some(token) => request = request.header(header::AUTHORIZATION, format!("Bearer {token}")),
-            // For the record only.
+            // The name is recorded, not checked.
             None => {
                 let user = std::env::var("USER").ok();
                 if let Some(user) = user.filter(|user| user.bytes().all(|byte| byte.is_ascii_graphic())) {
@@ -183,10 +183,10 @@ impl Client {
         let lost = || format!("the connection to {} broke", self.name());
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.with_context(lost)?;
         tokio::spawn(connection);
-        let answer = sender.send_request(request).await.with_context(lost)?;
-        let (head, body) = answer.into_parts();
+        let response = sender.send_request(request).await.with_context(lost)?;
+        let (head, body) = response.into_parts();
         let etag = head.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
         let body = body.map_err(|error| anyhow!("{}: {error}", lost()))?;
         Ok(Raw {
             status: head.status,
@@ -219,12 +219,12 @@ fn read<T: DeserializeOwned>(raw: &Raw) -> anyhow::Result<Answer<T>> {
     answer.map(Ok).context(NOT_OURS)
 }
 
-/// What a gateway says is wrong.
+/// The problem that an error response describes.
 fn problem(raw: &Raw) -> anyhow::Result<Problem> {
     serde_json::from_slice(&raw.body).with_context(|| format!("{NOT_OURS}: it says {}", raw.status))
 }
 
-/// A part of a path, percent-encoded.
+/// Percent-encodes a segment of a path.
 pub(super) fn segment(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {

@@ -12,7 +12,7 @@ use super::{Client, refused, show};
 use crate::Outcome;
 use crate::cli::{AdminArgs, Format};
 
-/// Turns the dial of `route`, to `weights` or back to what the config declares.
+/// Turns the dial of `route` to `weights`, or back to the declared weights.
 pub(crate) fn dial(
     admin: &AdminArgs,
     route: &str,
@@ -41,7 +41,7 @@ pub(crate) fn dial(
     show(answer, format, in_words)
 }
 
-/// `SERVICE=WEIGHT`, each service once.
+/// Parses `SERVICE=WEIGHT` arguments, each service once.
 fn parse(weights: &[String]) -> anyhow::Result<Vec<(String, u64)>> {
     let mut named: Vec<(String, u64)> = Vec::new();
     for text in weights {
@@ -59,7 +59,7 @@ fn parse(weights: &[String]) -> anyhow::Result<Vec<(String, u64)>> {
     Ok(named)
 }
 
-/// The weights of all services. Of two that add up to 100, one may be left out: it gets the rest.
+/// The weights of all services. Of two that add up to 100, one may be omitted: it gets the rest.
 fn complete(
     route: &str,
     mut named: Vec<(String, u64)>,
@@ -69,7 +69,7 @@ fn complete(
         .iter()
         .filter(|arm| named.iter().all(|(service, _)| *service != arm.service))
         .collect();
-    // A name that is none of the arms is for the gateway to refuse, which knows them all.
+    // The gateway refuses names that are not arms, with a better message.
     let all_known = named
         .iter()
         .all(|(service, _)| arms.iter().any(|arm| arm.service == *service));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_weight_is_an_error() {
+    fn invalid_weight_is_an_error() {
         let two = arms(&[("a", 95, 95), ("b", 5, 5)]);
         for named in ["b", "b=", "b=-1", "b=1.5", "b=1 b=2"] {
             check(named, &two, None);

@@ -1,6 +1,6 @@
-//! `waypost history`: the configs that were applied, their texts, and what differs between two.
+//! `waypost history`: the applied configs, their texts, and the differences between two.
 
-use similar::TextDiff;
+use diffy::{DiffOptions, PatchFormatter};
 use waypost_admin::command::{Revision, RevisionTexts};
 
 use super::table::Table;
@@ -9,7 +9,7 @@ use crate::Outcome;
 use crate::cli::{AdminArgs, Format, HistoryCommand};
 use crate::output;
 
-/// Lists the revisions, or shows what is asked of them.
+/// Lists the revisions, or runs a subcommand on them.
 pub(crate) fn history(
     admin: &AdminArgs,
     command: Option<&HistoryCommand>,
@@ -87,12 +87,11 @@ fn diff(client: &Client, from: u64, to: u64, format: Format) -> anyhow::Result<O
         };
         let (was, is) = (of(before), of(after));
         if was != is {
-            let diff = TextDiff::from_lines(&was, &is);
             let (from, to) = (
                 format!("{name} (revision {from})"),
                 format!("{name} (revision {to})"),
             );
-            text.push_str(&diff.unified_diff().header(&from, &to).to_string());
+            text.push_str(&unified_diff((from, &was), (to, &is)));
         }
     }
     if format == Format::Json {
@@ -105,6 +104,45 @@ fn diff(client: &Client, from: u64, to: u64, format: Format) -> anyhow::Result<O
     Ok(Outcome::Good)
 }
 
+/// A unified diff of two named texts, with three lines of context.
+fn unified_diff((from, before): (String, &str), (to, after): (String, &str)) -> String {
+    let mut options = DiffOptions::new();
+    options.set_original_filename(from).set_modified_filename(to);
+    let patch = options.create_patch(before, after);
+    let formatter = PatchFormatter::new().suppress_blank_empty(false);
+    formatter.fmt_patch(&patch).to_string()
+}
+
 fn path(number: u64) -> String {
     format!("/api/v1/revisions/{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(before: &str, after: &str, expected: &str) {
+        let diff = unified_diff(
+            ("a.yaml (revision 1)".to_owned(), before),
+            ("a.yaml (revision 2)".to_owned(), after),
+        );
+        let expected = format!("--- a.yaml (revision 1)\n+++ a.yaml (revision 2)\n{expected}");
+        assert_eq!(diff, expected);
+    }
+
+    #[test]
+    fn changes_have_three_lines_of_context() {
+        check(
+            "1\n2\n\n4\n5\n6\n7\n8\n9\n",
+            "1\n2\n\n4\n5!\n6\n7\n8\n9\n",
+            "@@ -2,7 +2,7 @@\n 2\n \n 4\n-5\n+5!\n 6\n 7\n 8\n",
+        );
+    }
+
+    #[test]
+    fn new_removed_and_unterminated_files_are_told_apart() {
+        check("", "1\n2\n", "@@ -0,0 +1,2 @@\n+1\n+2\n");
+        check("1\n2\n", "", "@@ -1,2 +0,0 @@\n-1\n-2\n");
+        check("1", "1\n", "@@ -1 +1 @@\n-1\n\\ No newline at end of file\n+1\n");
+    }
 }

@@ -1,4 +1,4 @@
-//! The commands that talk to a running gateway, by its admin API.
+//! The commands that talk to a running gateway through its admin API.
 
 pub(crate) mod apply;
 mod client;
@@ -17,10 +17,10 @@ use crate::output;
 
 pub(crate) use client::Client;
 
-/// What a gateway answered: what was asked for, or why not.
+/// The result of a request to the admin API.
 type Answer<T> = Result<T, Problem>;
 
-/// Prints an answer, in words or as JSON, or why there is none.
+/// Prints a result, in words or as JSON.
 fn show<T: serde::Serialize>(
     answer: Answer<T>,
     format: Format,
@@ -36,7 +36,7 @@ fn show<T: serde::Serialize>(
     Ok(Outcome::Good)
 }
 
-/// Prints why a gateway refuses, where people or scripts look for it.
+/// Prints the refusal of a gateway: as JSON on standard output, in words on standard error.
 fn refused(problem: &Problem, format: Format) -> anyhow::Result<Outcome> {
     if format == Format::Json {
         output::print_json(problem)?;

@@ -1,4 +1,4 @@
-//! `waypost routes`: what is routed where, with the weights that are declared and live.
+//! `waypost routes`: the routes of a running gateway, with declared and live weights.
 
 use waypost_admin::api::routes::RouteView;
 
@@ -24,7 +24,7 @@ fn in_columns(routes: &[RouteView]) -> String {
             table.row([&*route.name, &*route.action, "", "", &matches]);
         }
         for arm in &route.arms {
-            // The declared weight is shown where it is another one, so that a dial is seen at a glance.
+            // The declared weight is shown only where it differs, to make dials stand out.
             let declared = if arm.declared == arm.live {
                 String::new()
             } else {

@@ -1,4 +1,4 @@
-//! `waypost stats`: arms side by side, over the same minutes.
+//! `waypost stats`: the arms of routes side by side, over the same window.
 
 use std::thread;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::Outcome;
 use crate::cli::{AdminArgs, Format};
 use crate::output;
 
-/// How often a watch looks.
-const LOOK: Duration = Duration::from_secs(2);
-/// Clears a terminal, and goes to its upper left corner.
+/// The interval of `--watch`.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Clears a terminal and moves the cursor to its upper left corner.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
-/// Prints what each arm got, once or again and again.
+/// Prints the statistics of each arm, once or repeatedly.
 pub(crate) fn stats(
     admin: &AdminArgs,
     route: Option<&str>,
@@ -40,7 +40,7 @@ pub(crate) fn stats(
                 output::print(&format!("{CLEAR}{}", in_columns(&stats)))?;
             }
             Format::Text => output::print(&in_columns(&stats))?,
-            // A line for each look, so that a reader knows where one ends.
+            // One line for each interval, so that a reader can split the stream.
             Format::Json if watch => output::print(&format!("{}\n", serde_json::to_string(&stats)?))?,
             Format::Json => {
                 output::print_json(&stats)?;
@@ -49,7 +49,7 @@ pub(crate) fn stats(
         if !watch {
             return Ok(Outcome::Good);
         }
-        thread::sleep(LOOK);
+        thread::sleep(INTERVAL);
     }
 }
 
@@ -89,7 +89,7 @@ fn row(route: &str, arm: &ArmStats) -> [String; 12] {
         Some(ms) => format!("{ms:.0} ms"),
         None => "-".to_owned(),
     };
-    // Of no request nothing is known.
+    // Without requests there is no share.
     let (share, interval) = if arm.requests == 0 {
         ("-".to_owned(), "-".to_owned())
     } else {

@@ -1,4 +1,4 @@
-//! `waypost status`: how a running gateway is doing.
+//! `waypost status`: the state of a running gateway.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::Outcome;
 use crate::cli::{AdminArgs, Format};
 use crate::output::{self, count};
 
-/// Says how the gateway is doing; bad when there is something to mend.
+/// Prints the status of the gateway. Bad if something needs to be fixed.
 pub(crate) fn status(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcome> {
     let status: Status = match Client::new(admin)?.get("/api/v1/status")? {
         Ok(status) => status,

@@ -1,15 +1,15 @@
-//! Plain columns, for people and for grep.
+//! Plain-text tables.
 
-/// Rows of cells, the first one being the head.
+/// Rows of cells. The first row is the head.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
-    /// Columns whose cells stand at their right end, as numbers do.
+    /// The right-aligned columns.
     right: Vec<usize>,
 }
 
 impl Table {
-    /// A table with this head. A head that begins with `>` is one of numbers.
+    /// A table with this head. A cell that begins with `>` makes its column right-aligned.
     pub(super) fn new(head: &[&str]) -> Self {
         let mut table = Self::default();
         let cells = head
@@ -32,7 +32,7 @@ impl Table {
             .push(cells.into_iter().map(|cell| cell.to_string()).collect());
     }
 
-    /// The rows, columns two blanks apart, without blanks at the ends of lines.
+    /// Renders the rows, with two spaces between columns and none at the ends of lines.
     pub(super) fn text(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_right_and_nothing_trails() {
+    fn numbers_are_right_aligned_and_lines_are_trimmed() {
         let mut table = Table::new(&["ROUTE", ">WEIGHT", "NOTE"]);
         table.row(["users", "5", "näher"]);
         table.row(["a", "100", ""]);

@@ -1,4 +1,4 @@
-//! The dials: weights that are live instead of those of the config, and who turned them.
+//! Dials: live weights that replace those of the config, and the history of their changes.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use waypost_plan::Plan;
 use waypost_plan::route::Action;
 use waypost_proxy::generation::Generation;
 
-/// How many turns are remembered.
+/// The number of turns that are kept.
 const TURNS_KEPT: usize = 200;
 
-/// All dials, and how they came to be.
+/// All dials and their past turns.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Dials {
     /// By route.
     dials: BTreeMap<String, Dial>,
-    /// The latest is last.
+    /// The latest is the last.
     turns: Vec<Turn>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) type Weights = Vec<(String, u64)>;
 /// The dial of one route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Dial {
-    /// What the config said when it was turned. It holds as long as the config says the same.
+    /// The weights that the config declared at the turn. The dial holds as long as these stay the same.
     pub(crate) declared: Weights,
     pub(crate) live: Weights,
     pub(crate) by: String,
@@ -59,7 +59,7 @@ impl Dials {
         self.turns.iter().rev().filter(move |turn| turn.route == route)
     }
 
-    /// Turns the dial of a route; `None` is back to what the config says.
+    /// Turns the dial of a route; `None` restores the declared weights.
     pub(crate) fn turn(&mut self, route: &str, dial: Option<Dial>, turn: Turn) {
         match dial {
             Some(dial) => self.dials.insert(route.to_owned(), dial),
@@ -71,7 +71,7 @@ impl Dials {
         }
     }
 
-    /// Makes the dials live in a generation, and no others.
+    /// Sets the live weights of a generation to these dials.
     pub(crate) fn apply_to(&self, generation: &Generation) {
         for (position, route) in generation.plan().routes().iter().enumerate() {
             let dial = self.dials.get(&*route.matching.name);
@@ -83,8 +83,7 @@ impl Dials {
         }
     }
 
-    /// Lets go of the dials of routes that `plan` does not have, or whose split it declares otherwise. Returns the
-    /// routes.
+    /// Drops the dials of routes that `plan` does not have or whose declared weights differ. Returns the routes.
     pub(crate) fn drop_stale(&mut self, plan: &Plan) -> Vec<String> {
         if self.dials.is_empty() {
             return Vec::new();
@@ -102,7 +101,7 @@ impl Dials {
     }
 }
 
-/// The arms and weights that the config declares for the route at `position`; `None` when it does not forward.
+/// The declared weights of the route at `position`; `None` if it does not forward.
 pub(crate) fn declared(plan: &Plan, position: usize) -> Option<Weights> {
     let Action::Forward(forward) = &plan.routes()[position].action else {
         return None;

@@ -1,9 +1,9 @@
-//! What outlives the process: revisions and dials, as plain files in a directory.
+//! Persistent state: revisions and dials, as plain files in a directory.
 //!
-//! Every file is written beside, synced, renamed into place, and the directory synced; every file carries a
-//! checksum. So a kill at any moment leaves the old file or the new one, and what is damaged all the same is set
-//! aside and named, never served. Nothing here keeps the gateway from starting: without a directory that can be
-//! written, it serves the config, and what has to be stored is refused.
+//! Every file is written under a temporary name, synced and renamed, and the directory is synced; every file has a
+//! checksum. So a kill at any moment leaves the old file or the new one. A damaged file is set aside and named, never
+//! used. No error here prevents a start: without a writable directory, the gateway serves the config, and refuses
+//! changes that must be stored.
 
 pub(crate) mod dials;
 pub(crate) mod revisions;
@@ -13,54 +13,53 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::Texts;
+use crate::source::Texts;
 use crate::state::dials::Dials;
 use crate::state::revisions::{Revision, Revisions};
 use crate::state::sealed::Damaged;
 
-/// The directory's name where the config names none.
+/// The default name of the directory.
 const DEFAULT: &str = ".waypost";
-/// The file that holds the lock.
+/// The name of the lock file.
 const LOCK: &str = "lock";
-/// The file that says whose state it is, in a directory that the config does not name.
+/// The name of the file that holds the config's name, in a default directory.
 const OWNER: &str = "config";
-/// The file with the dials.
+/// The name of the file with the dials.
 const DIALS: &str = "dials.json";
-/// The directory with the revisions.
+/// The name of the directory with the revisions.
 const REVISIONS: &str = "revisions";
 
 /// The state of one gateway.
 #[derive(Debug)]
 pub(crate) struct State {
     directory: PathBuf,
-    /// Held while this process is the one that writes.
+    /// The lock, while this process is the one that writes.
     lock: Option<File>,
-    /// Why the last attempt to store something failed, until one succeeds.
+    /// The error of the last write; `None` after a success.
     failure: Option<String>,
     pub(crate) dials: Dials,
     pub(crate) revisions: Revisions,
-    /// What was found damaged, and where it was put.
+    /// Damaged files, and their new names.
     pub(crate) damaged: Vec<Damaged>,
-    /// What could not be read.
+    /// Errors of reading files.
     unreadable: Vec<String>,
 }
 
-/// Why something could not be stored.
+/// An error of writing to the state directory.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
-    /// The directory cannot be made or locked.
+    /// The directory cannot be created or locked.
     #[error("the state directory `{}` cannot be used: {error}", directory.display())]
     Directory { directory: PathBuf, error: io::Error },
-    /// Another gateway writes there.
+    /// Another gateway holds the lock.
     #[error("the state directory `{}` is in use by another gateway", directory.display())]
     InUse { directory: PathBuf },
-    /// The file cannot be written.
     #[error("`{}` cannot be written: {error}", file.display())]
     File { file: PathBuf, error: io::Error },
 }
 
 impl State {
-    /// The state of the config at `config`, in `directory` if that is given.
+    /// Opens the state of the config at `config`, in `directory` or else beside the config. At most `keep` revisions are kept.
     pub(crate) fn open(directory: Option<&Path>, config: &Path, keep: usize) -> Self {
         let mut damaged = Vec::new();
         let directory = match directory {
@@ -83,25 +82,24 @@ impl State {
         state
     }
 
-    /// Where it is.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Whether things can be stored, by what became of the last attempt.
+    /// Returns true if the lock is held and the last write succeeded.
     pub(crate) fn is_writable(&self) -> bool {
         self.lock.is_some() && self.failure.is_none()
     }
 
-    /// What is wrong at present.
+    /// The present errors.
     pub(crate) fn troubles(&self) -> Vec<String> {
         self.failure.iter().chain(&self.unreadable).cloned().collect()
     }
 
-    /// Makes sure that this process may write; what failed once is tried again.
+    /// Takes the lock, unless this process holds it.
     ///
-    /// When it may from now on, what is stored has been read again, as another gateway may have written here until
-    /// now; and the revisions come back that could not be stored before.
+    /// If it is taken now, the files are read again, as another gateway may have written them. Returns the revisions that
+    /// could not be stored before.
     pub(crate) fn claim(&mut self) -> Result<Option<Vec<(Revision, Texts)>>, StoreError> {
         if self.lock.is_some() {
             return Ok(None);
@@ -130,12 +128,12 @@ impl State {
         self.store(|state| state.revisions.store(revision, texts), &file)
     }
 
-    /// Lets another process write: this one has nothing more to store.
+    /// Releases the lock, because nothing more will be stored.
     pub(crate) fn release(&mut self) {
         self.lock = None;
     }
 
-    /// Tries to store something, and notes what becomes of it.
+    /// Runs `write`, and notes its result.
     fn store(&mut self, write: impl Fn(&mut Self) -> io::Result<()>, file: &Path) -> Result<(), StoreError> {
         if self.lock.is_none() {
             self.lock()?;
@@ -145,7 +143,7 @@ impl State {
             .as_ref()
             .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         {
-            // Somebody has removed the directory, and the lock with it.
+            // The directory was removed, and the lock with it.
             self.lock = None;
             self.lock()?;
             written = write(self);
@@ -156,7 +154,7 @@ impl State {
         });
         self.failure = outcome.as_ref().err().map(ToString::to_string);
         if outcome.is_ok() {
-            // What could not be read is another file by now, or has a new one beside it.
+            // The write has replaced an unreadable file, or made it obsolete.
             self.unreadable.clear();
             self.revisions.store_unstored();
         }
@@ -197,16 +195,19 @@ impl State {
         // A process that may not write leaves damaged files where they are.
         let sets_aside = self.lock.is_some();
         self.unreadable.clear();
+        // A damaged file that was left in place is found again.
+        self.damaged
+            .retain(|damaged| damaged.now != damaged.file || !damaged.file.starts_with(&self.directory));
         match sealed::read(&file) {
             Ok(Some(body)) => match Dials::from_json(&body) {
                 Ok(dials) => self.dials = dials,
                 Err(error) => self
                     .damaged
-                    .push(sealed::damaged(&file, &error.to_string(), sets_aside)),
+                    .push(sealed::set_aside(&file, &error.to_string(), sets_aside)),
             },
             Ok(None) => {}
             Err(sealed::ReadError::Damaged(why)) => {
-                self.damaged.push(sealed::damaged(&file, &why, sets_aside));
+                self.damaged.push(sealed::set_aside(&file, &why, sets_aside));
             }
             Err(sealed::ReadError::Io(error)) => {
                 self.unreadable
@@ -218,7 +219,7 @@ impl State {
     }
 }
 
-/// Makes a directory, so that it is there after a power cut as well.
+/// Creates a directory, durably.
 pub(crate) fn create_directory(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
@@ -227,14 +228,13 @@ pub(crate) fn create_directory(directory: &Path) -> io::Result<()> {
     File::open(sealed::directory_of(directory))?.sync_all()
 }
 
-/// The directory for a config that names none: `.waypost` beside it, or in there one of its own where that belongs
-/// to another config.
+/// The default directory of a config: `.waypost` beside it, or a subdirectory if that belongs to another config.
 fn beside(config: &Path, damaged: &mut Vec<Damaged>) -> PathBuf {
     let name = config.file_name().unwrap_or(config.as_os_str());
     let shared = config.parent().unwrap_or(Path::new("")).join(DEFAULT);
     let owner = shared.join(OWNER);
     let claim = || {
-        // If it cannot be written, neither can anything else, which is said then.
+        // An error shows again when the lock is taken.
         let _ = create_directory(&shared);
         let _ = sealed::write(&owner, name.as_encoded_bytes());
     };
@@ -242,7 +242,7 @@ fn beside(config: &Path, damaged: &mut Vec<Damaged>) -> PathBuf {
         Ok(Some(owner)) if owner != name.as_encoded_bytes() => return shared.join(name),
         Ok(None) => claim(),
         Err(sealed::ReadError::Damaged(why)) => {
-            damaged.push(sealed::damaged(&owner, &why, true));
+            damaged.push(sealed::set_aside(&owner, &why, true));
             claim();
         }
         Ok(Some(_)) | Err(sealed::ReadError::Io(_)) => {}

@@ -1,8 +1,8 @@
-//! The revisions: every config that was applied, a file each.
+//! Revisions: every config that was applied, one file each.
 //!
-//! A file begins with two lines: checksums, then what is known of the revision as JSON, with the names and lengths
-//! of its texts. The texts follow, byte for byte, a line end behind each. A start reads the first two lines of each
-//! file, and checks the texts of the newest and of those that are short.
+//! A file begins with two lines: checksums, then the revision as JSON, with the names and lengths of its texts. The texts
+//! follow byte for byte, each with a line feed behind. A start reads the first two lines of each file, and checks the
+//! texts of the newest revision and of small ones.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,18 +15,18 @@ use waypost_config::{Kind, Source};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::sealed::{self, Damaged, ReadError};
-use crate::config::Texts;
+use crate::source::Texts;
 
-/// What the first line begins with.
+/// The beginning of the first line.
 const MAGIC: &str = "waypost-revision 1";
-/// The highest number that is believed: what JSON can say exactly. No gateway has ever given it.
+/// The highest number that is accepted: JSON numbers are exact up to here, and no gateway gets this far.
 const NUMBER_MAX: u64 = 1 << 53;
-/// Texts up to this length are checked at every start.
-const LOOKED_AT_BYTES: usize = 1 << 20;
-/// How many revisions that cannot be stored are kept in memory.
+/// The length up to which texts are checked at every start.
+const CHECKED_BYTES: usize = 1 << 20;
+/// The number of revisions kept in memory while they cannot be stored.
 const UNSTORED_MAX: usize = 8;
-/// How the name of a file ends.
-const ENDING: &str = ".revision";
+/// Suffix of a revision's file.
+const SUFFIX: &str = ".revision";
 
 /// A config that was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub(crate) struct Revision {
     pub(crate) origin: Origin,
     pub(crate) hash: String,
     pub(crate) summary: String,
-    /// Who asked for it, where that is known.
+    /// The user that requested it, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) by: Option<String>,
     is_directory: bool,
@@ -44,17 +44,17 @@ pub(crate) struct Revision {
     files: Vec<(String, usize)>,
 }
 
-/// How a config came to be applied.
+/// The origin of a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Origin {
-    /// The file changed, or was there at the start.
+    /// A start, or a change of the source.
     File,
     /// The admin API.
     Api,
     /// A rollback.
     Rollback,
-    /// Nobody confirmed in time.
+    /// The end of a wait for confirmation.
     Revert,
 }
 
@@ -75,9 +75,9 @@ pub(crate) struct Revisions {
     directory: PathBuf,
     keep: usize,
     all: BTreeMap<u64, Revision>,
-    /// The texts of those that could not be stored.
+    /// The files that could not be written.
     unstored: BTreeMap<u64, Vec<u8>>,
-    /// The highest number ever given, as far as can be seen.
+    /// The highest number given, judging by all file names.
     last: u64,
 }
 
@@ -92,12 +92,12 @@ impl Revisions {
         }
     }
 
-    /// Changes how many are kept, from the next one on.
+    /// Changes the number of revisions that [`Revisions::prune`] keeps.
     pub(crate) fn keep(&mut self, keep: usize) {
         self.keep = keep;
     }
 
-    /// All that are kept, the newest first.
+    /// All revisions, the newest first.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Revision> {
         self.all.values().rev()
     }
@@ -117,7 +117,7 @@ impl Revisions {
         self.all.values().next_back()
     }
 
-    /// The revision of this text under the next number, which is not kept yet.
+    /// A revision of these texts with the next number. It is not stored.
     pub(crate) fn next(
         &self,
         origin: Origin,
@@ -138,7 +138,7 @@ impl Revisions {
         }
     }
 
-    /// Stores a revision. The oldest ones are let go of once it is in force: see [`Revisions::prune`].
+    /// Stores a revision. The oldest ones are removed once it is active: see [`Revisions::prune`].
     pub(crate) fn store(&mut self, revision: &Revision, texts: &Texts) -> io::Result<()> {
         super::create_directory(&self.directory)?;
         let head = head_of(revision, texts);
@@ -147,18 +147,18 @@ impl Revisions {
         Ok(())
     }
 
-    /// Forgets a revision that was stored but did not come into force.
+    /// Removes a revision that was stored but not activated.
     pub(crate) fn take_back(&mut self, number: u64) {
         self.all.remove(&number);
         self.unstored.remove(&number);
         let _ = fs::remove_file(self.path(number));
         if self.last == number {
-            // Nobody has seen it.
+            // The number was never shown.
             self.last -= 1;
         }
     }
 
-    /// Remembers a revision that could not be stored for as long as the process lives.
+    /// Keeps a revision that could not be stored in memory.
     pub(crate) fn remember(&mut self, revision: &Revision, texts: &Texts) {
         let head = head_of(revision, texts);
         self.unstored
@@ -171,7 +171,7 @@ impl Revisions {
         self.put(revision.clone());
     }
 
-    /// Tries once more to store what could not be stored.
+    /// Stores the revisions that could not be stored before.
     pub(super) fn store_unstored(&mut self) {
         while let Some((number, bytes)) = self.unstored.pop_first() {
             if sealed::write_plain(&self.path(number), &[&bytes]).is_err() {
@@ -181,8 +181,8 @@ impl Revisions {
         }
     }
 
-    /// Takes those that could not be stored out of the list. Their numbers are given again, unless another gateway
-    /// has given them meanwhile.
+    /// Removes and returns the revisions that could not be stored. Their numbers become free, unless another gateway has
+    /// given them in the meantime.
     pub(crate) fn take_unstored(&mut self) -> Vec<(Revision, Texts)> {
         let numbers: Vec<u64> = self.unstored.keys().copied().collect();
         let taken = numbers.into_iter().filter_map(|number| {
@@ -195,15 +195,15 @@ impl Revisions {
         taken
     }
 
-    /// Whether a number has been given, as far as can be seen.
+    /// Returns true if a number has been given, judging by all file names.
     pub(crate) fn is_given(&self, number: u64) -> bool {
         number <= self.last
     }
 
-    /// Lets go of a revision whose file is damaged.
+    /// Sets aside the damaged file of a revision.
     pub(crate) fn set_aside(&mut self, number: u64, why: &str) -> Damaged {
         self.all.remove(&number);
-        sealed::damaged(&self.path(number), why, true)
+        sealed::set_aside(&self.path(number), why, true)
     }
 
     fn put(&mut self, revision: Revision) {
@@ -211,7 +211,7 @@ impl Revisions {
         self.all.insert(revision.number, revision);
     }
 
-    /// Lets go of the oldest ones beyond what is kept.
+    /// Removes the oldest revisions beyond the number to be kept.
     pub(crate) fn prune(&mut self) {
         while self.all.len() > self.keep {
             if let Some((number, _)) = self.all.pop_first() {
@@ -221,7 +221,7 @@ impl Revisions {
         }
     }
 
-    /// The texts of a revision, checked.
+    /// Reads and checks the texts of a revision.
     pub(crate) fn texts(&self, number: u64) -> Result<Texts, ReadError> {
         let bytes = match self.unstored.get(&number) {
             Some(bytes) => bytes.clone(),
@@ -258,15 +258,19 @@ impl Revisions {
         Ok(Texts { sources, kind })
     }
 
-    /// Reads what is there.
+    /// Reads the revisions in the directory.
     pub(super) fn read(&mut self, sets_aside: bool, damaged: &mut Vec<Damaged>, troubles: &mut Vec<String>) {
         if sets_aside {
             sealed::sweep(&self.directory);
         }
-        let entries = match fs::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => {
+        let entries = match sealed::entries(&self.directory) {
+            Ok(Some(entries)) => entries,
+            Ok(None) => return,
+            Err(ReadError::Damaged(why)) => {
+                damaged.push(sealed::set_aside(&self.directory, &why, sets_aside));
+                return;
+            }
+            Err(ReadError::Io(error)) => {
                 troubles.push(format!("`{}` cannot be read: {error}", self.directory.display()));
                 return;
             }
@@ -281,44 +285,44 @@ impl Revisions {
                 continue;
             };
             if number.to_string() != text {
-                // No gateway writes it so.
+                // Not a name that a gateway gives, such as `01`.
                 continue;
             }
-            // The number of one that was damaged is not given again.
+            // The number of a damaged revision is not given again.
             self.last = self.last.max(number);
-            if rest != &ENDING[1..] {
+            if rest != &SUFFIX[1..] {
                 continue;
             }
             match meta(&path) {
                 Ok(revision) if revision.number == number => {
                     self.all.insert(number, revision);
                 }
-                Ok(_) => damaged.push(sealed::damaged(&path, "it is another revision's", sets_aside)),
-                Err(ReadError::Damaged(why)) => damaged.push(sealed::damaged(&path, &why, sets_aside)),
+                Ok(_) => damaged.push(sealed::set_aside(&path, "it is another revision's", sets_aside)),
+                Err(ReadError::Damaged(why)) => damaged.push(sealed::set_aside(&path, &why, sets_aside)),
                 Err(ReadError::Io(error)) => {
                     troubles.push(format!("`{}` cannot be read: {error}", path.display()));
                 }
             }
         }
-        // Small ones are looked at whole, and the newest in any case: the start compares its text with it.
+        // The texts of the newest are checked in any case: the start compares its own with them.
         let newest = self.latest().map(|revision| revision.number);
-        let looked_at: Vec<u64> = self
+        let checked: Vec<u64> = self
             .all
             .values()
             .filter(|revision| {
                 let length: usize = revision.files.iter().map(|(_, length)| length).sum();
-                length <= LOOKED_AT_BYTES || Some(revision.number) == newest
+                length <= CHECKED_BYTES || Some(revision.number) == newest
             })
             .map(|revision| revision.number)
             .collect();
-        for number in looked_at {
+        for number in checked {
             match self.texts(number) {
                 Ok(_) => {}
                 Err(ReadError::Damaged(why)) => {
-                    damaged.push(sealed::damaged(&self.path(number), &why, sets_aside));
+                    damaged.push(sealed::set_aside(&self.path(number), &why, sets_aside));
                     self.all.remove(&number);
                 }
-                // It may be readable later.
+                // The file may be readable later.
                 Err(ReadError::Io(error)) => {
                     troubles.push(format!("revision {number} cannot be read: {error}"));
                 }
@@ -329,13 +333,13 @@ impl Revisions {
         }
     }
 
-    /// Where the file of a revision is.
+    /// The file of a revision.
     pub(super) fn path(&self, number: u64) -> PathBuf {
-        self.directory.join(format!("{number}{ENDING}"))
+        self.directory.join(format!("{number}{SUFFIX}"))
     }
 }
 
-/// What identifies texts: the same for the same names and bytes only. A single file's name does not count.
+/// A hash of the names and bytes of texts. The name of a single file is left out.
 pub(crate) fn hash(texts: &Texts) -> String {
     let mut hasher = Xxh3::new();
     match (&texts.sources[..], texts.kind) {
@@ -351,13 +355,13 @@ pub(crate) fn hash(texts: &Texts) -> String {
     format!("{:032x}", hasher.digest128())
 }
 
-/// The last part of a path, by which the files of a directory are known.
+/// The last component of a path.
 pub(crate) fn file_name(path: &str) -> &str {
     let name = Path::new(path).file_name();
     name.and_then(|name| name.to_str()).unwrap_or(path)
 }
 
-/// What a revision's file begins with. The texts follow, each with a line end.
+/// The first two lines of a revision's file.
 fn head_of(revision: &Revision, texts: &Texts) -> String {
     let mut body = Xxh3::new();
     for source in &texts.sources {
@@ -369,13 +373,13 @@ fn head_of(revision: &Revision, texts: &Texts) -> String {
     format!("{MAGIC} {head_sum:016x} {body_sum:016x}\n{meta}\n")
 }
 
-/// What is in a revision's file.
+/// The content of a revision's file.
 fn parts<'t>(head: &'t str, texts: &'t Texts) -> Vec<&'t [u8]> {
     let body = texts.sources.iter().flat_map(|source| [&*source.text, b"\n"]);
     std::iter::once(head.as_bytes()).chain(body).collect()
 }
 
-/// What is known of the revision in a file, the length of whose text is checked.
+/// Reads a revision without its texts, and checks the length of the file.
 fn meta(path: &Path) -> Result<Revision, ReadError> {
     let file = sealed::open(path)?;
     let length = file.metadata()?.len();
@@ -388,7 +392,7 @@ fn meta(path: &Path) -> Result<Revision, ReadError> {
     Ok(revision)
 }
 
-/// The revision, the checksum of its texts, and where they begin.
+/// Reads a revision, the checksum of its texts, and their offset.
 fn head(reader: &mut impl io::BufRead) -> Result<(Revision, u64, usize), ReadError> {
     let damaged = |why: &str| ReadError::Damaged(why.to_owned());
     let mut line = |what: &str| -> Result<Vec<u8>, ReadError> {
@@ -446,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_kept_up_to_a_number_and_come_back_byte_for_byte() {
+    fn newest_are_kept_byte_for_byte() {
         let directory = tempfile::tempdir().unwrap();
         let (mut revisions, _) = reopened(directory.path());
         for text in ["one", "", "three\n", "four\r\n\n"] {
@@ -462,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_happens_to_the_newest_file_the_others_stay_and_no_number_is_given_twice() {
+    fn damaged_newest_is_set_aside_and_its_number_is_not_reused() {
         let directory = tempfile::tempdir().unwrap();
         let (mut revisions, _) = reopened(directory.path());
         add(&mut revisions, "one");
@@ -489,7 +493,26 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_of_names_and_bytes() {
+    fn directory_and_broken_link_are_set_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut revisions, _) = reopened(directory.path());
+        add(&mut revisions, "one");
+        fs::create_dir_all(directory.path().join("2.revision/inside")).unwrap();
+        std::os::unix::fs::symlink("nowhere", directory.path().join("3.revision")).unwrap();
+        let (mut revisions, damaged) = reopened(directory.path());
+        let mut names: Vec<String> = damaged
+            .iter()
+            .map(|damaged| damaged.now.file_name().unwrap().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["2.revision.bad", "3.revision.bad"]);
+        assert!(directory.path().join("2.revision.bad/inside").is_dir());
+        assert_eq!(add(&mut revisions, "two"), 4);
+        assert_eq!(reopened(directory.path()).1, []);
+    }
+
+    #[test]
+    fn hash_depends_on_names_and_bytes() {
         let directory = |name: &str, text: &str| Texts {
             kind: Kind::Directory,
             ..Texts {

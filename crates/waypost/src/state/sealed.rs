@@ -1,50 +1,51 @@
-//! Files that are whole or not there: written beside, synced, renamed, with a checksum in the first line.
+//! Files that are complete or absent: written under a temporary name, synced, renamed, with a checksum in the first line.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What the first line begins with: the form of the file, and its version.
+/// The beginning of the first line: the format and its version.
 const MAGIC: &str = "waypost-state 1";
-/// What the name of a file begins with while it is written.
+/// Prefix of a temporary file's name.
 const UNFINISHED: &str = ".unfinished-";
+/// Suffix of a damaged file that was set aside.
+const BAD: &str = ".bad";
 
-/// A file that was not as it was written.
+/// A file whose content is not what was written.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Damaged {
-    /// Where it was.
+    /// The name it had.
     pub(crate) file: PathBuf,
-    /// Where it is now.
+    /// Its present name.
     pub(crate) now: PathBuf,
-    /// What is wrong with it.
     pub(crate) why: String,
 }
 
-/// Why a file could not be read.
+/// An error of reading a file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
-    /// It is not as it was written.
+    /// The content is not what was written.
     #[error("{0}")]
     Damaged(String),
-    /// The system says no.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Writes a file whole or not at all. When this returns, it is on disk.
+/// Writes a file with a seal, atomically and durably.
 pub(crate) fn write(path: &Path, body: &[u8]) -> io::Result<()> {
     write_plain(path, &[&sealed(body)])
 }
 
-/// A body with its seal in front.
+/// A body behind its seal: a line with its checksum and length.
 pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
     let seal = format!("{MAGIC} {:016x} {}\n", xxh3_64(body), body.len());
     [seal.as_bytes(), body].concat()
 }
 
-/// Writes a file without a seal, whole or not at all.
+/// Writes a file without a seal, atomically and durably.
 pub(crate) fn write_plain(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let directory = directory_of(path);
     let mut file = tempfile::Builder::new()
@@ -58,21 +59,55 @@ pub(crate) fn write_plain(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Opens a file for reading. Whatever else is there is an error: a pipe would be waited for.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a file"));
+/// Opens a file for reading.
+///
+/// # Errors
+/// [`ReadError::Damaged`] if the name belongs to a directory or a broken symbolic link, which would also refuse the next
+/// write. Any other file type is an I/O error; opening a pipe would block.
+pub(crate) fn open(path: &Path) -> Result<File, ReadError> {
+    let metadata = fs::metadata(path).map_err(|error| broken_link(path).unwrap_or(error.into()))?;
+    if metadata.is_dir() {
+        return Err(ReadError::Damaged("it is a directory".to_owned()));
     }
-    File::open(path)
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a file").into());
+    }
+    Ok(File::open(path)?)
 }
 
-/// The body of a file; `None` when there is none.
+/// The entries of a directory; `None` if it does not exist.
+///
+/// # Errors
+/// [`ReadError::Damaged`] if the name belongs to something else.
+pub(crate) fn entries(directory: &Path) -> Result<Option<fs::ReadDir>, ReadError> {
+    match fs::read_dir(directory) {
+        Ok(entries) => Ok(Some(entries)),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(broken_link(directory).unwrap_or(ReadError::Damaged("it is not a directory".to_owned())))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => broken_link(directory).map_or(Ok(None), Err),
+        Err(error) => Err(broken_link(directory).unwrap_or(error.into())),
+    }
+}
+
+/// The error of a symbolic link whose target does not exist.
+fn broken_link(path: &Path) -> Option<ReadError> {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    let error = fs::metadata(path).err()?;
+    let is_broken = matches!(
+        Errno::from_io_error(&error),
+        Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+    );
+    (is_link && is_broken).then(|| ReadError::Damaged("it is a broken symbolic link".to_owned()))
+}
+
+/// Reads the body of a file, without its seal; `None` if there is no file.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, ReadError> {
     let mut bytes = Vec::new();
     match open(path) {
         Ok(mut file) => file.read_to_end(&mut bytes)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
+        Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
     };
     let damaged = |why: &str| Err(ReadError::Damaged(why.to_owned()));
     let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
@@ -93,22 +128,37 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, ReadError> {
     Ok(Some(body.to_vec()))
 }
 
-/// Sets a damaged file aside, if this process may, so that the next one begins anew.
-pub(crate) fn damaged(file: &Path, why: &str, sets_aside: bool) -> Damaged {
-    let mut now = file.as_os_str().to_owned();
-    now.push(".bad");
-    let mut now = PathBuf::from(now);
-    if !sets_aside || fs::rename(file, &now).is_err() {
-        now = file.to_owned();
-    }
+/// Renames a damaged file to `NAME.bad` if this process owns the state. An earlier `NAME.bad` is kept: the next free name
+/// is `NAME.bad-2`.
+pub(crate) fn set_aside(file: &Path, why: &str, owns_state: bool) -> Damaged {
+    let bad = free_name(file, BAD);
+    let is_renamed = owns_state && fs::rename(file, &bad).is_ok();
     Damaged {
         file: file.to_owned(),
-        now,
+        now: if is_renamed { bad } else { file.to_owned() },
         why: why.to_owned(),
     }
 }
 
-/// Removes what a killed process left half written.
+/// The first of `PATHsuffix`, `PATHsuffix-2`, … that does not exist.
+pub(crate) fn free_name(path: &Path, suffix: &str) -> PathBuf {
+    let named = |number: usize| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        PathBuf::from(name)
+    };
+    let mut number = 1;
+    // A broken link has a name too.
+    while fs::symlink_metadata(named(number)).is_ok() {
+        number += 1;
+    }
+    named(number)
+}
+
+/// Removes temporary files that a killed process left.
 pub(crate) fn sweep(directory: &Path) {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for entry in entries {
@@ -122,7 +172,7 @@ pub(crate) fn sweep(directory: &Path) {
     }
 }
 
-/// The directory that a file is in.
+/// The directory of a file.
 pub(crate) fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -135,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_any_other_byte_is_noticed() {
+    fn every_changed_byte_is_noticed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("x");
         assert!(matches!(read(&path), Ok(None)));
@@ -160,7 +210,61 @@ mod tests {
     }
 
     #[test]
-    fn what_is_half_written_is_swept() {
+    fn directory_or_broken_link_is_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        let why = |path: &Path| match read(path) {
+            Err(ReadError::Damaged(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        fs::create_dir(&path).unwrap();
+        assert_eq!(why(&path), "it is a directory");
+        assert!(entries(&path).unwrap().is_some());
+        fs::remove_dir(&path).unwrap();
+        for target in ["nowhere", "nowhere/x", "x"] {
+            std::os::unix::fs::symlink(target, &path).unwrap();
+            assert_eq!(why(&path), "it is a broken symbolic link", "to {target}");
+            assert!(
+                matches!(entries(&path), Err(ReadError::Damaged(_))),
+                "to {target}"
+            );
+            fs::remove_file(&path).unwrap();
+        }
+        assert!(entries(&path).unwrap().is_none());
+        write(&path, b"body").unwrap();
+        assert!(matches!(entries(&path), Err(ReadError::Damaged(_))));
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("x", &link).unwrap();
+        assert_eq!(read(&link).unwrap().as_deref(), Some(&b"body"[..]));
+    }
+
+    #[test]
+    fn set_aside_overwrites_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let text = |name: &str| fs::read_to_string(at(name)).unwrap();
+        fs::write(at("x"), "first").unwrap();
+        assert_eq!(set_aside(&at("x"), "damaged", false).now, at("x"));
+        assert_eq!(set_aside(&at("x"), "damaged", true).now, at("x.bad"));
+        fs::create_dir(at("x")).unwrap();
+        fs::write(at("x/inside"), "second").unwrap();
+        assert_eq!(set_aside(&at("x"), "damaged", true).now, at("x.bad-2"));
+        std::os::unix::fs::symlink("nowhere", at("x.bad-3")).unwrap();
+        fs::write(at("x"), "third").unwrap();
+        assert_eq!(set_aside(&at("x"), "damaged", true).now, at("x.bad-4"));
+        assert_eq!(
+            (text("x.bad"), text("x.bad-2/inside"), text("x.bad-4")),
+            ("first".to_owned(), "second".to_owned(), "third".to_owned())
+        );
+        assert_eq!(
+            set_aside(&at("x"), "gone", true).now,
+            at("x"),
+            "nothing to rename"
+        );
+    }
+
+    #[test]
+    fn temporary_files_are_swept() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join(".unfinished-a1"), "x").unwrap();
         fs::write(directory.path().join("kept"), "x").unwrap();

@@ -28,6 +28,7 @@ mod reload;
 mod revisions;
 mod splits;
 mod state;
+mod state_damage;
 mod support;
 mod tls;
 mod tls_to_services;

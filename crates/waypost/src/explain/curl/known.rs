@@ -1,6 +1,6 @@
-//! The options of curl that say nothing about which route takes a request.
+//! The options of curl that do not affect routing.
 
-/// They take a value.
+/// Options with a value.
 const WITH_VALUE: &str = "\
     --abstract-unix-socket --alt-svc --cacert --capath -E --cert --cert-type --ciphers --connect-timeout
     --connect-to -c --cookie-jar --create-file-mode --crlfile --curves --delegation --dns-interface
@@ -20,7 +20,7 @@ const WITH_VALUE: &str = "\
     --tftp-blksize --tls-max --tls13-ciphers --tlsauthtype --tlspassword --tlsuser --trace --trace-ascii
     --trace-config --unix-socket --upload-flags --vlan-priority -w --write-out";
 
-/// They take none; each long one can be turned off as `--no-…`.
+/// Options without a value. `--no-…` turns a long one off.
 const FLAGS: &str = "\
     -a --alpn --append --basic --buffer --ca-native --cert-status --clobber --compressed --compressed-ssh
     --create-dirs --crlf -q --disable --disable-eprt --disable-epsv --disallow-username-in-url

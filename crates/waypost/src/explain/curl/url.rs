@@ -1,10 +1,10 @@
-//! What curl does to a URL before it sends it.
+//! curl's transformations of a URL.
 
 use std::ops::Range;
 
 use anyhow::bail;
 
-/// Where the host with its port and user is.
+/// The range of the authority: user, host and port.
 fn authority(url: &str) -> Range<usize> {
     let start = url.find("://").map_or(0, |at| at + 3);
     let end = url[start..]
@@ -13,7 +13,7 @@ fn authority(url: &str) -> Range<usize> {
     start..end
 }
 
-/// Takes the user out of a URL and returns it as `name:password`.
+/// Removes the user from a URL and returns it as `name:password`.
 pub(super) fn take_user(url: &mut String) -> Option<Vec<u8>> {
     let Range { start, end } = authority(url);
     let at = start + url[start..end].rfind('@')?;
@@ -23,14 +23,14 @@ pub(super) fn take_user(url: &mut String) -> Option<Vec<u8>> {
     Some(user)
 }
 
-/// The URL with `text` added to its query.
+/// Adds `text` to the query of a URL.
 pub(super) fn add_query(url: &mut String, text: &str) {
     add_slash(url);
     url.push(if url.contains('?') { '&' } else { '?' });
     url.push_str(text);
 }
 
-/// The URL of an upload: to a directory goes the name of the file.
+/// Adds the name of an uploaded file to a URL that ends in a slash.
 pub(super) fn add_file_name(url: &mut String, file: &str) {
     if file == "-" || file == "." {
         return;
@@ -43,7 +43,7 @@ pub(super) fn add_file_name(url: &mut String, file: &str) {
     }
 }
 
-/// Gives a URL without a path the path `/`.
+/// Adds the path `/` to a URL without a path.
 fn add_slash(url: &mut String) {
     let end = authority(url).end;
     if !url[end..].starts_with('/') {
@@ -51,12 +51,12 @@ fn add_slash(url: &mut String) {
     }
 }
 
-/// The URL with another path and query.
+/// The URL with `target` as its path and query.
 pub(super) fn with_target(url: &str, target: &str) -> String {
     format!("{}{target}", &url[..authority(url).end])
 }
 
-/// The URL with `.` and `..` resolved, as curl does before it sends one.
+/// The URL with `.` and `..` resolved, and without a fragment.
 pub(super) fn without_dot_segments(url: &str) -> String {
     let slash = authority(url).end;
     if !url[slash..].starts_with('/') {
@@ -82,10 +82,10 @@ pub(super) fn without_dot_segments(url: &str) -> String {
     format!("{}/{}{}", &url[..slash], kept.join("/"), &url[path_end..])
 }
 
-/// The value of `--data-urlencode` as it is sent: `content`, `=content` or `name=content`, the content encoded.
+/// Encodes the value of `--data-urlencode`: `content`, `=content` or `name=content`.
 ///
 /// # Errors
-/// When the content is that of a file.
+/// If the content is in a file.
 pub(super) fn form_encoded(value: &str) -> anyhow::Result<String> {
     if let Some((name, content)) = value.split_once('=') {
         let equals = if name.is_empty() { "" } else { "=" };
@@ -111,7 +111,7 @@ fn percent_encoded(text: &str, space: &str) -> String {
     encoded
 }
 
-/// The bytes that `%XX` stands for; what is no such triple stays.
+/// Decodes `%XX`; malformed triples stay.
 fn percent_decoded(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,37 +1,37 @@
-//! Noticing that a config has changed, however it was changed.
+//! Noticing changes of a config.
 //!
 //! Directories are watched rather than files: an editor renames a new file into place, and a ConfigMap swaps a
-//! symbolic link. Because some file systems tell nothing, and a link may lead anywhere, a look at the files
-//! themselves now and then backs that up.
+//! symbolic link. Some file systems report no events, and a link may lead anywhere, so the files are polled as well.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use crate::config;
+use super::read;
+use super::stamp::Stamp;
 
-/// How long a directory has to be quiet before the config is read, as a write has many steps.
+/// The time without events before the config is read, as a write has many steps.
 const QUIET: Duration = Duration::from_millis(50);
-/// How long it may be unquiet before the config is read all the same.
+/// The delay after which the config is read although events go on.
 const UNQUIET_MAX: Duration = Duration::from_millis(250);
-/// How often the files themselves are looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// The interval of polling.
+const POLL: Duration = Duration::from_millis(500);
 
-/// Starts watching, in a task of its own: whoever waits may be interrupted at any time, and misses nothing.
+/// Starts watching in a task of its own, so that a waiter can be cancelled without missing a change.
 pub(super) fn start(path: &Path) -> Arc<Notify> {
     let changed = Arc::<Notify>::default();
     let mut watch = Watch::start(path);
-    let tell = Arc::clone(&changed);
+    let notify = Arc::clone(&changed);
     tokio::spawn(async move {
         loop {
             watch.changed().await;
-            tell.notify_one();
+            notify.notify_one();
         }
     });
     changed
@@ -41,20 +41,13 @@ pub(super) fn start(path: &Path) -> Arc<Notify> {
 struct Watch {
     path: PathBuf,
     events: mpsc::UnboundedReceiver<()>,
-    looks: tokio::time::Interval,
-    seen: Vec<Print>,
+    polls: tokio::time::Interval,
+    seen: Vec<Stamp>,
     watcher: Option<RecommendedWatcher>,
 }
 
-/// What changes with a file's content, and is cheap to ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Print {
-    path: PathBuf,
-    file: Option<(u64, u64, u64, Option<SystemTime>)>,
-}
-
 impl Watch {
-    /// Starts watching. Without the system's help, looking now and then has to do.
+    /// Starts watching. If the system cannot watch, polling remains.
     fn start(path: &Path) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -69,18 +62,18 @@ impl Watch {
                 let _ = watcher.watch(&directory, RecursiveMode::NonRecursive);
             }
         }
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut polls = interval(POLL);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             path: path.to_owned(),
             events,
-            looks,
-            seen: prints(path),
+            polls,
+            seen: stamps(path),
             watcher,
         }
     }
 
-    /// Returns when something has changed, and is quiet again.
+    /// Returns after a change, once there are no more events.
     async fn changed(&mut self) {
         loop {
             tokio::select! {
@@ -90,14 +83,14 @@ impl Watch {
                         continue;
                     }
                     self.settle().await;
-                    self.seen = prints(&self.path);
+                    self.seen = stamps(&self.path);
                     return;
                 }
-                _ = self.looks.tick() => {
-                    let now = prints(&self.path);
+                _ = self.polls.tick() => {
+                    let now = stamps(&self.path);
                     if now != self.seen {
                         self.settle().await;
-                        self.seen = prints(&self.path);
+                        self.seen = stamps(&self.path);
                         return;
                     }
                 }
@@ -105,7 +98,7 @@ impl Watch {
         }
     }
 
-    /// Waits until nothing has happened for a moment.
+    /// Waits for a pause in the events.
     async fn settle(&mut self) {
         let latest = Instant::now() + UNQUIET_MAX;
         loop {
@@ -114,12 +107,12 @@ impl Watch {
                 break;
             };
         }
-        // What has piled up meanwhile is about what will be read now.
+        // Queued events are about the text that will be read now.
         while self.events.try_recv().is_ok() {}
     }
 }
 
-/// The directories in which a change of the config shows: its own, and those that links on the way lead to.
+/// The directories to watch: the config's own, and that of its target if it is a link.
 fn directories(path: &Path) -> BTreeSet<PathBuf> {
     let mut directories = BTreeSet::new();
     let parent = |path: &Path| match path.parent() {
@@ -139,24 +132,11 @@ fn directories(path: &Path) -> BTreeSet<PathBuf> {
     directories
 }
 
-fn prints(path: &Path) -> Vec<Print> {
+fn stamps(path: &Path) -> Vec<Stamp> {
     let files = if path.is_dir() {
-        config::files_of(path).unwrap_or_default()
+        read::files_of(path).unwrap_or_default()
     } else {
         vec![path.to_owned()]
     };
-    files.into_iter().map(print).collect()
-}
-
-fn print(path: PathBuf) -> Print {
-    use std::os::unix::fs::MetadataExt as _;
-    let file = fs::metadata(&path).ok().map(|metadata| {
-        (
-            metadata.dev(),
-            metadata.ino(),
-            metadata.len(),
-            metadata.modified().ok(),
-        )
-    });
-    Print { path, file }
+    files.into_iter().map(Stamp::of).collect()
 }

@@ -1,4 +1,4 @@
-//! A config on disk: one file, or a directory of files that belong together.
+//! Reading a config from disk: one file, or all files of a directory.
 
 use std::fs;
 use std::io;
@@ -7,21 +7,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use waypost_config::{Kind, Source};
 
-/// The most that is read of one file; a little beyond what the language allows, so that it can say so.
-const READ_BYTES_MAX: u64 = waypost_config::yaml::FILE_BYTES_MAX as u64 + 1;
+use crate::source::Texts;
 
-/// The texts of a config, as they were at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Texts {
-    pub(crate) sources: Vec<Source>,
-    pub(crate) kind: Kind,
-}
+/// The size limit of one file: one byte more than the language allows, so that its own check reports it.
+const READ_BYTES_MAX: u64 = waypost_config::yaml::FILE_BYTES_MAX as u64 + 1;
 
 /// Reads the config at `path`.
 ///
 /// # Errors
-/// When it is not there, or cannot be read.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Texts> {
+/// If it does not exist, or cannot be read.
+pub(in crate::source) fn read(path: &Path) -> anyhow::Result<Texts> {
     let metadata = fs::metadata(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     if !metadata.is_dir() {
         return Ok(Texts {
@@ -36,11 +31,11 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Texts> {
     })
 }
 
-/// Reads the config at `path` as a gateway does that serves it: only files, as a pipe would be waited for.
+/// Reads the config at `path` for a gateway that serves it: regular files only, because a pipe would block.
 ///
 /// # Errors
-/// When it is not there, cannot be read, or is something else.
-pub(crate) fn read_served(path: &Path) -> anyhow::Result<Texts> {
+/// If it does not exist, cannot be read, or is of another file type.
+pub(in crate::source) fn read_served(path: &Path) -> anyhow::Result<Texts> {
     let metadata = fs::metadata(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let files = if metadata.is_dir() {
         files_of(path)?
@@ -48,7 +43,7 @@ pub(crate) fn read_served(path: &Path) -> anyhow::Result<Texts> {
         vec![path.to_owned()]
     };
     for file in files {
-        // One that has just gone is missed when it is read.
+        // A file that has just been removed fails when it is read.
         if fs::metadata(&file).is_ok_and(|metadata| !metadata.is_file()) {
             bail!("cannot read `{}`: it is not a file", file.display());
         }
@@ -56,8 +51,8 @@ pub(crate) fn read_served(path: &Path) -> anyhow::Result<Texts> {
     read(path)
 }
 
-/// The files of a directory that belong to the config, by name.
-pub(crate) fn files_of(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The files of a directory that belong to the config, sorted by name.
+pub(super) fn files_of(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let unreadable = || format!("cannot read the directory `{}`", directory.display());
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).with_context(unreadable)? {
@@ -82,7 +77,7 @@ pub(crate) fn files_of(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
 fn read_source(path: &Path) -> anyhow::Result<Source> {
     let read = || -> io::Result<Vec<u8>> {
         let file = fs::File::open(path)?;
-        // One byte more, so that the end is found without more memory.
+        // With one byte more, the end is found without growing the buffer.
         let bytes = file.metadata()?.len().min(READ_BYTES_MAX) + 1;
         let mut text = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
         io::Read::read_to_end(&mut io::Read::take(file, READ_BYTES_MAX), &mut text)?;

@@ -1,6 +1,4 @@
-//! `waypost run`: serving a config, and every change of it.
-
-mod watch;
+//! `waypost run`: serving a config and its changes.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,25 +10,26 @@ use waypost_proxy::gateway::Gateway;
 use waypost_proxy::observe::access_log::Lost;
 use waypost_proxy::priority::{Priority, lower, lower_allocator};
 
+use crate::certificates::Certificates;
+use crate::control::Control;
 use crate::control::reload::Because;
-use crate::control::{Control, disk};
-use crate::output::{count, eprint};
-use crate::secrets::Secrets;
-use crate::{Outcome, config, load, output};
+use crate::output::count;
+use crate::source::Source;
+use crate::{Outcome, load, log};
 
-/// The exit code of a gateway that was told twice to stop.
+/// The exit code after a second interrupt.
 const INTERRUPTED: i32 = 130;
 
-/// Serves the config at `path` until it is told to stop.
+/// Serves the config at `path` until a signal stops the gateway.
 pub(crate) fn run(path: &Path) -> anyhow::Result<Outcome> {
     let runtime = control_runtime()?;
     let outcome = runtime.block_on(serve(path, |_| Ok(())));
-    // A look-up that hangs must not keep the process.
+    // A hanging name look-up must not keep the process alive.
     runtime.shutdown_background();
     outcome
 }
 
-/// The runtime of everything that is not the data path: it never runs on a worker's thread.
+/// The runtime of the control plane. It never runs on a worker's thread.
 fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -40,77 +39,74 @@ fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start a runtime")
 }
 
-/// Serves the config at `path`; `once_ready` is called when clients are accepted.
+/// Serves the config at `path`. `once_ready` is called when clients are accepted.
 ///
 /// # Errors
-/// When the config cannot be read, or its addresses cannot be listened on.
+/// If the config cannot be read, or a listener cannot be opened.
 pub(crate) async fn serve(
     path: &Path,
     once_ready: impl FnOnce(&Control) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
-    // From here on a signal is the gateway's business, also while it starts.
+    // Signals are handled from here on, also during the start.
     let mut signals = Signals::new()?;
-    let owned = disk::own(path);
-    let recovered = disk::recover(path, owned.is_some());
-    for said in &recovered.said {
-        eprint(&format!("waypost: {said}\n"));
+    let mut source = Source::at(path);
+    let recovered = source.recover();
+    for message in &recovered.messages {
+        log::warn(message);
     }
-    // Watching begins before reading: a change in between is seen.
-    let changed = watch::start(path);
-    let texts = config::read_served(path)?;
-    let mut secrets = Secrets::default();
-    let checked = match load::check(&texts, &mut secrets) {
+    // Watching begins before reading, so that a change in between is noticed.
+    source.watch();
+    let read = source.read()?;
+    let texts = &read.0;
+    let mut certificates = Certificates::default();
+    let checked = match load::check(texts, &mut certificates, &source) {
         Ok(checked) => checked,
         Err(diagnostics) => {
-            eprint(&load::render(&diagnostics, &texts, output::stderr_has_colors()));
+            log::diagnostics(&diagnostics, texts);
             let errors = diagnostics
                 .iter()
                 .filter(|diagnostic| diagnostic.is_error())
                 .count();
-            eprint(&format!(
-                "waypost: {}: {}, nothing is served\n",
-                path.display(),
+            log::warn(format_args!(
+                "{}: {}, nothing is served",
+                source.name(),
                 count(errors, "error")
             ));
             return Ok(Outcome::Bad);
         }
     };
-    eprint(&load::render(
-        &checked.warnings,
-        &texts,
-        output::stderr_has_colors(),
-    ));
+    log::diagnostics(&checked.warnings, texts);
     let (mut control, mut commands) = Control::start(
-        path,
-        texts,
-        (checked, secrets),
+        source,
+        read,
+        (checked, certificates),
         env!("CARGO_PKG_VERSION"),
-        (owned, recovered),
+        recovered.damaged,
     )
     .await?;
-    // The workers have started, and have the priority that this thread had. What it does from now on takes milliseconds
-    // where there are many routes, and requests do not wait for it.
+    // The workers have inherited this thread's priority. Its own work takes milliseconds with many routes, and requests
+    // must not wait for it.
     lower(Priority::Low);
     lower_allocator();
-    eprint("ready\n");
+    log::info("ready");
     once_ready(&control)?;
 
     let interrupted = loop {
         let deadline = control.deadline();
         tokio::select! {
-            () = changed.notified() => control.reload(Because::Changed).await,
+            () = control.source().changed() => control.reload(Because::Changed).await,
             _ = signals.hangup.recv() => control.reload(Because::Asked).await,
             _ = signals.terminate.recv() => break false,
             _ = signals.interrupt.recv() => break true,
-            // The sender lives as long as the control.
-            Some(command) = commands.recv() => control.obey(command).await,
-            () = until(deadline), if deadline.is_some() => control.on_time().await,
+            // The sender lives as long as `control`.
+            Some(command) = commands.recv() => control.handle(command).await,
+            () = until(deadline), if deadline.is_some() => control.on_deadline().await,
         }
     };
     drop(commands);
     let (gateway, _admin) = control.into_parts();
-    let patience = gateway.generation().plan().settings().drain_timeout;
-    drain(gateway, patience, signals, interrupted).await;
+    let timeout = gateway.generation().plan().settings().drain_timeout;
+    drain(gateway, timeout, signals, interrupted).await;
     Ok(Outcome::Good)
 }
 
@@ -121,11 +117,10 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Lets what is under way end. A second interrupt ends the process at once; the first one asks for no more than
-/// what a termination has asked for already.
-async fn drain(gateway: Gateway, patience: Duration, mut signals: Signals, mut interrupted: bool) {
-    eprint("draining: no new clients, requests under way may end\n");
-    let drained = gateway.drain(patience);
+/// Drains the gateway. A second interrupt ends the process at once; an interrupt after a termination counts as the first.
+async fn drain(gateway: Gateway, timeout: Duration, mut signals: Signals, mut interrupted: bool) {
+    log::info("draining: no new clients, requests under way may end");
+    let drained = gateway.drain(timeout);
     tokio::pin!(drained);
     let drained = loop {
         tokio::select! {
@@ -134,28 +129,28 @@ async fn drain(gateway: Gateway, patience: Duration, mut signals: Signals, mut i
                 if !std::mem::replace(&mut interrupted, true) {
                     continue;
                 }
-                eprint("interrupted\n");
+                log::info("interrupted");
                 std::process::exit(INTERRUPTED);
             }
             _ = signals.terminate.recv() => {}
         }
     };
     if drained.cut > 0 {
-        eprint(&format!(
-            "drain_timeout is over: {} cut\n",
+        log::info(format_args!(
+            "drain_timeout is over: {} cut",
             count(drained.cut, "connection")
         ));
     }
     let Lost { dropped, unwritable } = drained.lost;
     if dropped + unwritable > 0 {
-        eprint(&format!(
-            "access log: {dropped} lines dropped, {unwritable} could not be written\n"
+        log::info(format_args!(
+            "access log: {dropped} lines dropped, {unwritable} could not be written"
         ));
     }
-    eprint("stopped\n");
+    log::info("stopped");
 }
 
-/// What the gateway is told by signals.
+/// The signals that control the gateway.
 struct Signals {
     hangup: Signal,
     terminate: Signal,

@@ -1,0 +1,279 @@
+//! Activating a config: all of it takes effect, or nothing changes.
+
+use jiff::Timestamp;
+use waypost_admin::events::EventKind;
+use waypost_admin::server::OpenError;
+use waypost_plan::Settings;
+use waypost_plan::difference::Difference;
+use waypost_proxy::gateway::{ApplyError, Listened};
+use waypost_proxy::generation::Generation;
+use waypost_proxy::observe::metrics::ending::Ending;
+
+use super::Control;
+use crate::check;
+use crate::load::Checked;
+use crate::log;
+use crate::source::Texts;
+use crate::source::disk::write::{CommitError, Committed, Prepared};
+use crate::state::StoreError;
+use crate::state::revisions::{self, Origin};
+
+/// An error of activating a config. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ActivateError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the config on disk cannot be replaced: {0}")]
+    Disk(CommitError),
+    #[error(transparent)]
+    Admin(#[from] OpenError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// The circumstances of an activation.
+#[derive(Debug, Clone)]
+pub(super) struct Activation {
+    pub(super) origin: Origin,
+    by: Option<String>,
+    if_unstorable: IfUnstorable,
+    /// The time of the revert, unless the config is confirmed.
+    pub(super) reverts_at: Option<Timestamp>,
+}
+
+/// The treatment of a config whose revision cannot be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfUnstorable {
+    /// The config is refused.
+    Refuse,
+    /// The config is activated, and its revision kept in memory: the source has it already.
+    Remember,
+}
+
+impl Activation {
+    /// Of a config that the source has.
+    pub(super) fn of_source(origin: Origin) -> Self {
+        Self {
+            origin,
+            by: None,
+            if_unstorable: IfUnstorable::Remember,
+            reverts_at: None,
+        }
+    }
+
+    /// Of a config that `by` sent or named.
+    pub(super) fn requested(origin: Origin, by: String, reverts_at: Option<Timestamp>) -> Self {
+        Self {
+            origin,
+            by: Some(by),
+            if_unstorable: IfUnstorable::Refuse,
+            reverts_at,
+        }
+    }
+}
+
+/// A config that may be activated.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) checked: Checked,
+    pub(super) changes: Changes,
+}
+
+/// The changes from one config to the next. With many routes it takes milliseconds to find them.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) difference: Difference,
+    ending: Ending,
+}
+
+impl Changes {
+    pub(super) fn between(before: &Generation, after: &Generation) -> Self {
+        let difference = Difference::between(before.plan(), after.plan());
+        let ending = Ending::between(before.plan(), after.plan(), &difference);
+        Self { difference, ending }
+    }
+}
+
+/// The revision of a config that is being activated.
+#[derive(Debug, Clone, Copy)]
+struct Numbered {
+    number: u64,
+    /// False if the active revision has the same text, and keeps its number.
+    is_new: bool,
+}
+
+/// The result of an activation.
+#[derive(Debug)]
+pub(super) struct Activated {
+    pub(super) summary: String,
+    pub(super) dials_dropped: Vec<String>,
+}
+
+impl Control {
+    /// Replaces the active config, as a revision, and in the source too if it is `prepared` there.
+    ///
+    /// Each step up to the swap undoes the earlier ones when it fails; the steps behind it cannot fail.
+    pub(super) async fn activate(
+        &mut self,
+        texts: &Texts,
+        candidate: Candidate,
+        activation: &Activation,
+        prepared: Option<Prepared>,
+    ) -> Result<Activated, ActivateError> {
+        let Candidate { checked, changes } = candidate;
+        let before = self.gateway.generation();
+        let settings = checked.generation.plan().settings().clone();
+        let summary = changes.difference.to_string();
+
+        let admin = self.reserve_admin(settings.admin.as_ref())?;
+        let revision = self.store(texts, &settings, &summary, activation)?;
+        let committed = self.commit(prepared, revision)?;
+        let listened = self
+            .swap(checked.generation, &changes.ending, revision, committed)
+            .await?;
+
+        self.announce(&listened);
+        self.switch_admin(admin).await;
+        if settings.state.path != before.plan().settings().state.path {
+            log::warn("a changed `state` takes effect at the next start");
+        }
+        self.active = texts.clone();
+        self.active_view = None;
+        self.certificates.watch(checked.watch);
+        self.report_certificates();
+        self.state.revisions.prune();
+        let dials_dropped = self.settle_dials(activation);
+        self.report_activation(revision, &changes, &summary, activation);
+        Ok(Activated {
+            summary,
+            dials_dropped,
+        })
+    }
+
+    /// Stores the revision of a config. A text that is active already is no new revision, unless it was requested.
+    fn store(
+        &mut self,
+        texts: &Texts,
+        settings: &Settings,
+        summary: &str,
+        activation: &Activation,
+    ) -> Result<Numbered, StoreError> {
+        let is_same = revisions::hash(texts) == revisions::hash(&self.active);
+        if is_same && activation.origin == Origin::File {
+            return Ok(Numbered {
+                number: self.number(),
+                is_new: false,
+            });
+        }
+        self.state.revisions.keep(settings.state.keep.get());
+        // Another gateway that has written the state until now may have given the next number.
+        let claimed = self.claim_state();
+        let (by, summary) = (activation.by.clone(), summary.to_owned());
+        let revision = self.state.revisions.next(activation.origin, by, summary, texts);
+        match claimed.and_then(|()| self.state.store_revision(&revision, texts)) {
+            Err(error) if activation.if_unstorable == IfUnstorable::Remember => {
+                self.remember_in_memory(&revision, texts, &error);
+            }
+            stored => stored?,
+        }
+        Ok(Numbered {
+            number: revision.number,
+            is_new: true,
+        })
+    }
+
+    /// Replaces the texts in the source.
+    fn commit(
+        &mut self,
+        prepared: Option<Prepared>,
+        revision: Numbered,
+    ) -> Result<Option<Committed>, ActivateError> {
+        prepared.map(Prepared::commit).transpose().map_err(|error| {
+            self.take_back(revision);
+            ActivateError::Disk(error)
+        })
+    }
+
+    /// Replaces the generation in the data plane. Returns the listeners that were opened.
+    async fn swap(
+        &mut self,
+        generation: Generation,
+        ending: &Ending,
+        revision: Numbered,
+        committed: Option<Committed>,
+    ) -> Result<Vec<Listened>, ActivateError> {
+        let generation = generation.numbered(revision.number);
+        self.state.dials.apply_to(&generation);
+        match self.gateway.apply(generation, ending).await {
+            Ok(listened) => {
+                if let Some(committed) = committed {
+                    committed.finish();
+                }
+                Ok(listened)
+            }
+            Err(error) => {
+                self.take_back(revision);
+                if let Some(Err(error)) = committed.map(Committed::undo) {
+                    log::warn(format_args!("the config on disk cannot be put back: {error}"));
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Removes a revision that was not activated.
+    fn take_back(&mut self, revision: Numbered) {
+        if revision.is_new {
+            self.state.revisions.take_back(revision.number);
+        }
+    }
+
+    /// Logs and reports where clients are accepted.
+    pub(super) fn announce(&self, listened: &[Listened]) {
+        for listener in listened {
+            let scheme = listener.scheme;
+            log::info(format_args!("listening on {scheme}://{}", listener.address));
+        }
+        let listening = self.listening();
+        self.shared.update_report(|report| report.listening = listening);
+    }
+
+    /// Drops the dials of splits that have changed, and returns their routes. If the config may be reverted, they are kept,
+    /// because they hold again then.
+    fn settle_dials(&mut self, activation: &Activation) -> Vec<String> {
+        if activation.reverts_at.is_some() {
+            self.stale_dials()
+        } else {
+            self.drop_stale_dials()
+        }
+    }
+
+    /// Reports the activation in status, events and log.
+    fn report_activation(
+        &mut self,
+        revision: Numbered,
+        changes: &Changes,
+        summary: &str,
+        activation: &Activation,
+    ) {
+        let Numbered { number, is_new } = revision;
+        self.shared
+            .update_report(|report| report.applied += u64::from(is_new));
+        // The status comes first: a reader of the event or the log may ask for it at once.
+        self.clear_refusal();
+        self.report_state();
+        if is_new {
+            self.shared.events.publish(EventKind::Applied {
+                revision: number,
+                origin: activation.origin.as_str().to_owned(),
+                summary: summary.to_owned(),
+                by: activation.by.clone(),
+                reverts_at: activation.reverts_at,
+            });
+        }
+        log::info(format_args!(
+            "revision {number} is in force: {}",
+            check::summary(self.gateway.generation().plan())
+        ));
+    }
+}

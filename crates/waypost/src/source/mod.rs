@@ -1,0 +1,169 @@
+//! The source of a config: it is read, watched and written back there, and nothing else in the crate knows where it is.
+//!
+//! Today that is a path on [disk]. A store of keys or of objects would be another variant of [`Source`]: each key or
+//! object becomes one text of a directory.
+
+pub(crate) mod disk;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use waypost_config::Kind;
+
+use self::disk::journal::Recovered;
+use self::disk::stamp::Stamp;
+use self::disk::write::Prepared;
+use self::disk::{Disk, read};
+
+/// The texts of a config, as they were at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Texts {
+    pub(crate) sources: Vec<waypost_config::Source>,
+    pub(crate) kind: Kind,
+}
+
+/// A version of a source: two readings with the same version have the same texts.
+///
+/// Files on disk have no version of their own, so theirs are the texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Version(Texts);
+
+impl Version {
+    /// The version that the source has when it holds `texts`.
+    pub(crate) fn of(texts: &Texts) -> Self {
+        Self(texts.clone())
+    }
+
+    /// Returns true if this is the version of `texts`.
+    pub(crate) fn is_of(&self, texts: &Texts) -> bool {
+        self.0 == *texts
+    }
+}
+
+/// The place that configs come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A file, or a directory of files.
+    Disk(Disk),
+}
+
+/// An error of preparing a change of the texts.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrepareError {
+    /// Another process is the one that writes.
+    #[error("another gateway writes to this config")]
+    NotOwned,
+    /// The texts are not those of the expected version.
+    #[error("the config on disk is just being edited")]
+    Edited,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Source {
+    /// The config at `path`.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self::Disk(Disk::new(path))
+    }
+
+    /// The name of the config in messages.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Disk(disk) => disk.path().display().to_string(),
+        }
+    }
+
+    /// The path that the default state directory lies beside.
+    pub(crate) fn state_beside(&self) -> &Path {
+        match self {
+            Self::Disk(disk) => disk.path(),
+        }
+    }
+
+    /// Completes the change that a killed process began, and claims the right to write. Must come before reading.
+    pub(crate) fn recover(&mut self) -> Recovered {
+        match self {
+            Self::Disk(disk) => disk.recover(),
+        }
+    }
+
+    /// Starts watching. A change after this returns is reported by [`Source::changed`].
+    pub(crate) fn watch(&mut self) {
+        match self {
+            Self::Disk(disk) => disk.watch(),
+        }
+    }
+
+    /// Returns when the texts may have changed since the last call. Cancel safe.
+    pub(crate) async fn changed(&self) {
+        match self {
+            Self::Disk(disk) => disk.changed().await,
+        }
+    }
+
+    /// Reads the texts once, for a command; from a pipe too.
+    ///
+    /// # Errors
+    /// If there is no config, or it cannot be read.
+    pub(crate) fn read_once(&self) -> anyhow::Result<Texts> {
+        match self {
+            Self::Disk(disk) => read::read(disk.path()),
+        }
+    }
+
+    /// Reads the texts to serve them.
+    ///
+    /// # Errors
+    /// If there is no config, or it cannot be read without blocking.
+    pub(crate) fn read(&self) -> anyhow::Result<(Texts, Version)> {
+        let texts = match self {
+            Self::Disk(disk) => read::read_served(disk.path())?,
+        };
+        let version = Version::of(&texts);
+        Ok((texts, version))
+    }
+
+    /// Writes `texts` beside the present ones, ready to be committed. A present text for which `was_active` is false is
+    /// kept as a copy.
+    ///
+    /// # Errors
+    /// If another process writes, if the present texts are not of the version `expected`, or on an I/O error.
+    pub(crate) fn prepare(
+        &mut self,
+        texts: &Texts,
+        expected: &Version,
+        was_active: impl Fn(&str, &[u8]) -> bool,
+    ) -> Result<Prepared, PrepareError> {
+        match self {
+            Self::Disk(disk) => disk.prepare(texts, expected, was_active),
+        }
+    }
+
+    /// Gives up the right to write.
+    pub(crate) fn release(&mut self) {
+        match self {
+            Self::Disk(disk) => disk.release(),
+        }
+    }
+
+    /// The full name of the text of a file of the config.
+    pub(crate) fn text_name(&self, file: &str, kind: Kind) -> String {
+        match self {
+            Self::Disk(disk) => disk.text_name(file, kind),
+        }
+    }
+
+    /// Reads a file that the config names, such as a certificate, with a stamp to notice later changes.
+    pub(crate) fn read_material(&self, name: &str) -> (Stamp, io::Result<Vec<u8>>) {
+        match self {
+            Self::Disk(disk) => disk.read_material(name),
+        }
+    }
+
+    /// The directory that relative names of such files count from; empty for the working directory.
+    pub(crate) fn material_directory(&self) -> PathBuf {
+        match self {
+            Self::Disk(disk) => disk.directory(),
+        }
+    }
+}
