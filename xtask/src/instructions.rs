@@ -35,16 +35,16 @@ const COUNTED: [(&str, Option<&str>); 6] = [
         Some("waypost_wire::request::RequestHead::parse"),
     ),
     (
-        "parsing an answer's head",
+        "parsing a response's head",
         Some("waypost_wire::response::ResponseHead::parse"),
     ),
     (
         "writing a service's head",
-        Some("waypost_proxy::service_head::ServiceHead::write"),
+        Some("waypost_policy::head::upstream::UpstreamHead::write"),
     ),
     (
         "writing a client's head",
-        Some("waypost_proxy::client_head::ClientHead::write"),
+        Some("waypost_policy::head::downstream::DownstreamHead::write"),
     ),
     ("a whole forwarded exchange", None),
 ];

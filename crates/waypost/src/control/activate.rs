@@ -143,7 +143,7 @@ impl Control {
         self.report_certificates();
         self.state.revisions.prune();
         let dials_dropped = self.settle_dials(activation);
-        self.report_activation(revision, &changes, &summary, activation);
+        self.report_activation(revision, &summary, activation);
         Ok(Activated {
             summary,
             dials_dropped,
@@ -249,13 +249,7 @@ impl Control {
     }
 
     /// Reports the activation in status, events and log.
-    fn report_activation(
-        &mut self,
-        revision: Numbered,
-        changes: &Changes,
-        summary: &str,
-        activation: &Activation,
-    ) {
+    fn report_activation(&mut self, revision: Numbered, summary: &str, activation: &Activation) {
         let Numbered { number, is_new } = revision;
         self.shared
             .update_report(|report| report.applied += u64::from(is_new));
