@@ -1,1 +1,644 @@
+//! Table tests: a head comes in, a head goes out.
 
+use std::net::SocketAddr;
+
+use waypost_plan::header_edits::HeaderEdits;
+use waypost_plan::listener::{Bind, Listener, Underscores};
+use waypost_plan::policies::{PolicySet, Upgrade};
+use waypost_plan::redirect::Scheme;
+use waypost_plan::rewrite::Rewrite;
+use waypost_plan::route::Respond;
+use waypost_wire::request::RequestHead;
+use waypost_wire::response::ResponseHead;
+use waypost_wire::scan::HeadScan;
+use waypost_wire::version::Version;
+
+use crate::error_format::ErrorFormat;
+use crate::failure::Failure;
+use crate::head::downstream::{self, BodyDelimiter, DownstreamHead};
+use crate::head::edits::{DebugHeaders, KeepAlive, ResponseEdits};
+use crate::head::local::LocalResponse;
+use crate::head::upstream::UpstreamHead;
+use crate::peer::Peer;
+use crate::request::{IncomingRequest, NormalizedRequest, head_limits};
+
+/// Lines as a message has them, with the empty line behind them.
+fn message(lines: &[&str]) -> String {
+    lines.iter().map(|line| format!("{line}\r\n")).collect::<String>() + "\r\n"
+}
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    text.split_terminator("\r\n").map(str::to_owned).collect()
+}
+
+fn listener() -> Listener {
+    let address = SocketAddr::from(([127, 0, 0, 1], 80));
+    Listener::new(Bind {
+        text: "127.0.0.1:80".into(),
+        address,
+    })
+}
+
+fn peer() -> Peer {
+    let address = |text: &str| text.parse().unwrap();
+    Peer::in_clear(address("192.0.2.7:4711"), address("127.0.0.1:80"))
+}
+
+fn edits(remove: &[&str], set: &[(&str, &str)], add: &[(&str, &str)]) -> HeaderEdits {
+    let mut edits = HeaderEdits::default();
+    remove.iter().for_each(|name| edits.add_remove(name).unwrap());
+    set.iter()
+        .for_each(|(name, value)| edits.add_set(name, value).unwrap());
+    add.iter()
+        .for_each(|(name, value)| edits.add_add(name, value).unwrap());
+    edits
+}
+
+/// The forwarding headers for [`peer`] and `host`.
+fn forwarded(host: &str) -> [String; 5] {
+    [
+        "x-forwarded-for: 192.0.2.7".to_owned(),
+        "x-forwarded-proto: http".to_owned(),
+        format!("x-forwarded-host: {host}"),
+        format!("forwarded: for=192.0.2.7;host={host};proto=http"),
+        "x-real-ip: 192.0.2.7".to_owned(),
+    ]
+}
+
+/// Checks the head that a service gets of a request with the lines `sent`.
+fn check_upstream(sent: &[&str], listener: &Listener, peer: &Peer, policies: &PolicySet, expected: &[&str]) {
+    let buffer = message(sent).into_bytes();
+    let end = HeadScan::default().advance(&buffer).unwrap().unwrap();
+    let mut head = RequestHead::default();
+    head.parse(&buffer, end, &head_limits(listener)).unwrap();
+    let mut normalized = NormalizedRequest::default();
+    normalized
+        .fill(listener, peer, &head, &buffer, &mut Vec::new())
+        .unwrap();
+    let upstream = UpstreamHead {
+        request: IncomingRequest {
+            head: &head,
+            buffer: &buffer,
+            normalized: &normalized,
+            peer,
+            listener,
+            demands_upgrade: false,
+        },
+        policies,
+        path: normalized.path(),
+    };
+    let mut out = Vec::new();
+    let borrowed = upstream.write(b"endpoint:81", &mut out);
+    assert_eq!(lines(&out), [expected, &[""]].concat(), "{sent:?}");
+    let names_host = head.authority(&buffer).is_some() || policies.rewrite.host.is_some();
+    assert_eq!(borrowed.is_none(), names_host);
+    if let Some(range) = borrowed {
+        assert_eq!(&out[range], b"endpoint:81");
+    }
+}
+
+/// The same with nothing configured, in front of the forwarding headers for `host`.
+fn check_plain(sent: &[&str], before: &[&str], host: &str, behind: &[&str]) {
+    let forwarded = forwarded(host);
+    let forwarded: Vec<&str> = forwarded.iter().map(String::as_str).collect();
+    let expected = [before, &forwarded[..], behind].concat();
+    check_upstream(sent, &listener(), &peer(), &PolicySet::default(), &expected);
+}
+
+#[test]
+fn end_to_end_fields_travel_and_others_end_here() {
+    check_plain(
+        &[
+            "GET /a//b?x=%20 HTTP/1.1",
+            "host: A.test",
+            "Accept: */*",
+            "Authorization: secret",
+            "Connection: x-mine, close",
+            "X-Mine: 1",
+            "Keep-Alive: 5",
+            "Proxy-Connection: close",
+            "Upgrade: h2c",
+            "HTTP2-Settings: x",
+            "X_Under: 1",
+            "X-Real-IP: 10.0.0.1",
+            "X-Forwarded-For: 10.0.0.1",
+        ],
+        &[
+            "GET /a/b?x=%20 HTTP/1.1",
+            "Host: A.test",
+            "Accept: */*",
+            "Authorization: secret",
+        ],
+        "A.test",
+        &[],
+    );
+}
+
+#[test]
+fn bodies_are_framed_as_they_came() {
+    check_plain(
+        &["POST / HTTP/1.1", "host: a", "content-length: 5"],
+        &["POST / HTTP/1.1", "Host: a"],
+        "a",
+        &["content-length: 5"],
+    );
+    check_plain(
+        &[
+            "POST / HTTP/1.1",
+            "host: a",
+            "transfer-encoding: chunked",
+            "te: trailers",
+            "expect: 100-continue",
+        ],
+        &["POST / HTTP/1.1", "Host: a", "expect: 100-continue"],
+        "a",
+        &["te: trailers", "connection: te", "transfer-encoding: chunked"],
+    );
+}
+
+#[test]
+fn an_upgrade_is_passed_on_where_the_route_allows_it() {
+    let sent = [
+        "GET / HTTP/1.1",
+        "host: a",
+        "connection: Upgrade",
+        "upgrade: websocket",
+        "sec-websocket-key: k",
+    ];
+    check_plain(
+        &sent,
+        &["GET / HTTP/1.1", "Host: a", "sec-websocket-key: k"],
+        "a",
+        &["connection: upgrade", "upgrade: websocket"],
+    );
+    let none = PolicySet {
+        upgrade: Upgrade::Only([].into()),
+        ..PolicySet::default()
+    };
+    let forwarded = forwarded("a");
+    let forwarded: Vec<&str> = forwarded.iter().map(String::as_str).collect();
+    let head = ["GET / HTTP/1.1", "Host: a", "sec-websocket-key: k"];
+    let expected = [&head[..], &forwarded].concat();
+    check_upstream(&sent, &listener(), &peer(), &none, &expected);
+}
+
+#[test]
+fn a_request_without_host_borrows_the_endpoints() {
+    let forwarded = [
+        "x-forwarded-for: 192.0.2.7",
+        "x-forwarded-proto: http",
+        "forwarded: for=192.0.2.7;proto=http",
+        "x-real-ip: 192.0.2.7",
+    ];
+    let expected = [&["GET / HTTP/1.1", "Host: endpoint:81"], &forwarded[..]].concat();
+    check_upstream(
+        &["GET / HTTP/1.0"],
+        &listener(),
+        &peer(),
+        &PolicySet::default(),
+        &expected,
+    );
+    let rewritten = PolicySet {
+        rewrite: Rewrite {
+            host: Some("inside.test".into()),
+            ..Rewrite::default()
+        },
+        ..PolicySet::default()
+    };
+    let expected = [&["GET / HTTP/1.1", "Host: inside.test"], &forwarded[..]].concat();
+    check_upstream(&["GET / HTTP/1.0"], &listener(), &peer(), &rewritten, &expected);
+}
+
+#[test]
+fn edits_come_after_the_gateways_own_headers() {
+    let policies = PolicySet {
+        request_headers: edits(
+            &["x-secret", "forwarded", "x-forwarded-host", "x-real-ip"],
+            &[("x-forwarded-for", "me"), ("accept", "a/b")],
+            &[("x-more", "1")],
+        ),
+        ..PolicySet::default()
+    };
+    check_upstream(
+        &[
+            "GET / HTTP/1.1",
+            "host: a",
+            "Accept: */*",
+            "X-Secret: 1",
+            "x-more: 0",
+        ],
+        &listener(),
+        &peer(),
+        &policies,
+        &[
+            "GET / HTTP/1.1",
+            "Host: a",
+            "x-more: 0",
+            "x-forwarded-proto: http",
+            "x-forwarded-for: me",
+            "accept: a/b",
+            "x-more: 1",
+        ],
+    );
+}
+
+#[test]
+fn a_trusted_proxys_headers_are_believed_and_added_to() {
+    let mut trusting = listener();
+    trusting.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+    let mut peer = peer();
+    peer.scheme = Scheme::Https;
+    check_upstream(
+        &[
+            "GET / HTTP/1.1",
+            "host: [::1]:8080",
+            "X-Forwarded-For: 203.0.113.9",
+            "X-Forwarded-For: 192.0.2.8",
+            "X-Forwarded-Proto: http",
+            "Forwarded: for=203.0.113.9",
+        ],
+        &trusting,
+        &peer,
+        &PolicySet::default(),
+        &[
+            "GET / HTTP/1.1",
+            "Host: [::1]:8080",
+            "x-forwarded-for: 203.0.113.9, 192.0.2.8, 192.0.2.7",
+            "x-forwarded-proto: http",
+            "x-forwarded-host: [::1]:8080",
+            "forwarded: for=203.0.113.9, for=192.0.2.7;host=\"[::1]:8080\";proto=https",
+            "x-real-ip: 203.0.113.9",
+        ],
+    );
+}
+
+#[test]
+fn kept_underscores_never_pass_for_the_gateways_own_headers() {
+    let mut keeping = listener();
+    keeping.limits.underscores = Underscores::Keep;
+    let forwarded = forwarded("a");
+    let forwarded: Vec<&str> = forwarded.iter().map(String::as_str).collect();
+    let expected = [&["GET / HTTP/1.1", "Host: a", "X_Mine: 1"], &forwarded[..]].concat();
+    check_upstream(
+        &[
+            "GET / HTTP/1.1",
+            "host: a",
+            "X_Mine: 1",
+            "X_Forwarded_For: 10.0.0.1",
+        ],
+        &keeping,
+        &peer(),
+        &PolicySet::default(),
+        &expected,
+    );
+}
+
+#[test]
+fn grpc_web_becomes_grpc() {
+    let policies = PolicySet {
+        grpc_web: true,
+        ..PolicySet::default()
+    };
+    let forwarded = forwarded("a");
+    let forwarded: Vec<&str> = forwarded.iter().map(String::as_str).collect();
+    let behind = ["te: trailers", "connection: te", "transfer-encoding: chunked"];
+    let before = [
+        "POST / HTTP/1.1",
+        "Host: a",
+        "content-type: application/grpc+proto",
+    ];
+    let expected = [&before[..], &forwarded, &behind].concat();
+    check_upstream(
+        &[
+            "POST / HTTP/1.1",
+            "host: a",
+            "content-type: application/grpc-web-text+proto",
+            "content-length: 8",
+        ],
+        &listener(),
+        &peer(),
+        &policies,
+        &expected,
+    );
+}
+
+/// Checks the head that a client gets of a response with the lines `sent`.
+fn check_downstream(sent: &[&str], to_head: bool, head: impl Fn(&mut DownstreamHead<'_>), expected: &[&str]) {
+    let buffer = message(sent).into_bytes();
+    let end = HeadScan::default().advance(&buffer).unwrap().unwrap();
+    let mut response = ResponseHead::default();
+    response.parse(&buffer, end, to_head).unwrap();
+    let none = HeaderEdits::NONE;
+    let mut downstream = DownstreamHead {
+        response: &response,
+        buffer: &buffer,
+        edits: ResponseEdits {
+            configured: &none,
+            date: (!downstream::is_dated(&response)).then_some(b"now"),
+            set_cookie: b"",
+            debug: None,
+            keep_alive: KeepAlive::Implied,
+        },
+        body: BodyDelimiter::of(response.framing(), Version::Http11),
+        content_type: None,
+    };
+    head(&mut downstream);
+    let mut out = Vec::new();
+    match response.status() {
+        101 => {
+            downstream.edits.date = None;
+            downstream.write_upgrade(b"websocket", &mut out);
+        }
+        100..200 => downstream.write_interim(&mut out),
+        _ => downstream.write(&mut out),
+    }
+    assert_eq!(lines(&out), [expected, &[""]].concat(), "{sent:?}");
+}
+
+#[test]
+fn responses_lose_what_belongs_to_the_services_connection() {
+    check_downstream(
+        &[
+            "HTTP/1.1 200 Fine",
+            "Server: s",
+            "Date: then",
+            "Connection: close, x-mine",
+            "X-Mine: 1",
+            "Keep-Alive: 5",
+            "Content-Length: 3",
+        ],
+        false,
+        |_| {},
+        &[
+            "HTTP/1.1 200 Fine",
+            "Server: s",
+            "Date: then",
+            "content-length: 3",
+        ],
+    );
+}
+
+#[test]
+fn response_bodies_are_delimited_for_the_client() {
+    let unknown = ["HTTP/1.1 200 OK"];
+    check_downstream(
+        &unknown,
+        false,
+        |_| {},
+        &["HTTP/1.1 200 OK", "transfer-encoding: chunked", "date: now"],
+    );
+    let close = |head: &mut DownstreamHead<'_>| {
+        head.body = BodyDelimiter::Close;
+        head.edits.keep_alive = KeepAlive::Close;
+    };
+    check_downstream(
+        &unknown,
+        false,
+        close,
+        &["HTTP/1.1 200 OK", "date: now", "connection: close"],
+    );
+    let frames = |head: &mut DownstreamHead<'_>| head.body = BodyDelimiter::Frames;
+    check_downstream(&unknown, false, frames, &["HTTP/1.1 200 OK", "date: now"]);
+    let length = ["HTTP/1.1 200 OK", "content-length: 3"];
+    check_downstream(
+        &length,
+        false,
+        frames,
+        &["HTTP/1.1 200 OK", "content-length: 3", "date: now"],
+    );
+    // The length that the body would have.
+    check_downstream(
+        &length,
+        true,
+        |_| {},
+        &["HTTP/1.1 200 OK", "content-length: 3", "date: now"],
+    );
+    check_downstream(
+        &["HTTP/1.1 204 No Content"],
+        false,
+        |_| {},
+        &["HTTP/1.1 204 No Content", "date: now"],
+    );
+}
+
+#[test]
+fn a_transformed_body_has_another_type_and_length() {
+    let sent = [
+        "HTTP/1.1 200 OK",
+        "content-type: application/grpc",
+        "content-length: 3",
+    ];
+    let transformed = |head: &mut DownstreamHead<'_>| {
+        head.body = BodyDelimiter::Chunks;
+        head.content_type = Some(b"application/grpc-web+proto");
+    };
+    check_downstream(
+        &sent,
+        false,
+        transformed,
+        &[
+            "HTTP/1.1 200 OK",
+            "content-type: application/grpc-web+proto",
+            "transfer-encoding: chunked",
+            "date: now",
+        ],
+    );
+}
+
+#[test]
+fn configured_edits_of_a_response_have_the_last_word() {
+    let configured = edits(
+        &["server", "x-waypost-route"],
+        &[("date", "mine"), ("set-cookie", "mine")],
+        &[("x-more", "1")],
+    );
+    let sent = [
+        "HTTP/1.1 200 OK",
+        "Server: s",
+        "Set-Cookie: a=1",
+        "content-length: 0",
+    ];
+    let buffer = message(&sent).into_bytes();
+    let end = HeadScan::default().advance(&buffer).unwrap().unwrap();
+    let mut response = ResponseHead::default();
+    response.parse(&buffer, end, false).unwrap();
+    let mut out = Vec::new();
+    DownstreamHead {
+        response: &response,
+        buffer: &buffer,
+        edits: ResponseEdits {
+            configured: &configured,
+            date: Some(b"now"),
+            set_cookie: b"side=1",
+            debug: Some(DebugHeaders {
+                revision: 7,
+                route: "r",
+            }),
+            keep_alive: KeepAlive::Explicit,
+        },
+        body: BodyDelimiter::Length,
+        content_type: None,
+    }
+    .write(&mut out);
+    assert_eq!(
+        lines(&out),
+        [
+            "HTTP/1.1 200 OK",
+            "content-length: 0",
+            "x-waypost-revision: 7",
+            "connection: keep-alive",
+            "date: mine",
+            "set-cookie: mine",
+            "x-more: 1",
+            "",
+        ]
+    );
+}
+
+#[test]
+fn upgrades_and_interim_responses_are_written_as_such() {
+    let sent = [
+        "HTTP/1.1 101 Switching Protocols",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Accept: k",
+    ];
+    check_downstream(
+        &sent,
+        false,
+        |_| {},
+        &[
+            "HTTP/1.1 101 Switching Protocols",
+            "Sec-WebSocket-Accept: k",
+            "connection: upgrade",
+            "upgrade: websocket",
+        ],
+    );
+    // RFC 8441 §5.
+    let frames = |head: &mut DownstreamHead<'_>| head.body = BodyDelimiter::Frames;
+    check_downstream(&sent, false, frames, &["HTTP/1.1 200 OK"]);
+    check_downstream(
+        &["HTTP/1.1 103 Early Hints", "Link: </a>", "Connection: close"],
+        false,
+        |_| {},
+        &["HTTP/1.1 103 Early Hints", "Link: </a>"],
+    );
+    check_downstream(
+        &[
+            "HTTP/1.1 426 Upgrade Required",
+            "Connection: upgrade",
+            "Upgrade: h3",
+            "content-length: 0",
+        ],
+        false,
+        |_| {},
+        &[
+            "HTTP/1.1 426 Upgrade Required",
+            "content-length: 0",
+            "upgrade: h3",
+            "connection: upgrade",
+            "date: now",
+        ],
+    );
+}
+
+fn local() -> LocalResponse<'static> {
+    LocalResponse {
+        keep_alive: KeepAlive::Implied,
+        to_head: false,
+        debug: None,
+        date: Some(b"now"),
+    }
+}
+
+#[test]
+fn errors_are_text_json_or_the_status_of_a_call() {
+    let check = |response: LocalResponse<'_>, format: &ErrorFormat, expected: &[&str]| {
+        let mut out = Vec::new();
+        let body_bytes = response.write_failure(Failure::NoRoute, format, &mut out);
+        assert_eq!(lines(&out), expected);
+        let head = out.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        assert_eq!(body_bytes, out.len() - head);
+    };
+    let proxy_status = "proxy-status: waypost; error=destination_not_found";
+    check(
+        local(),
+        &ErrorFormat::Text,
+        &[
+            "HTTP/1.1 404 Not Found",
+            "content-type: text/plain; charset=utf-8",
+            proxy_status,
+            "content-length: 43",
+            "date: now",
+            "",
+            "404 Not Found: no route takes this request\n",
+        ],
+    );
+    let to_head = LocalResponse {
+        to_head: true,
+        keep_alive: KeepAlive::Close,
+        ..local()
+    };
+    check(
+        to_head,
+        &ErrorFormat::Json,
+        &[
+            "HTTP/1.1 404 Not Found",
+            "content-type: application/json",
+            proxy_status,
+            "content-length: 74",
+            "date: now",
+            "connection: close",
+            "",
+        ],
+    );
+    check(
+        local(),
+        &ErrorFormat::Grpc(b"application/grpc".to_vec()),
+        &[
+            "HTTP/1.1 200 OK",
+            "content-type: application/grpc",
+            "grpc-status: 12",
+            "grpc-message: no route takes this request",
+            proxy_status,
+            "content-length: 0",
+            "date: now",
+            "",
+        ],
+    );
+}
+
+#[test]
+fn configured_responses_and_redirects_are_edited() {
+    let configured = edits(&["date"], &[("content-type", "a/b")], &[]);
+    let mut out = Vec::new();
+    let respond = Respond {
+        status: 200,
+        body: b"said".as_slice().into(),
+        content_type: "text/plain".into(),
+    };
+    local().write_respond(&respond, &configured, &mut out);
+    assert_eq!(
+        lines(&out),
+        [
+            "HTTP/1.1 200 OK",
+            "content-length: 4",
+            "content-type: a/b",
+            "",
+            "said"
+        ]
+    );
+    out.clear();
+    local().write_redirect(308, b"/b", &HeaderEdits::NONE, &mut out);
+    assert_eq!(
+        lines(&out),
+        [
+            "HTTP/1.1 308 Permanent Redirect",
+            "location: /b",
+            "content-length: 0",
+            "date: now",
+            "",
+        ]
+    );
+}

@@ -13,6 +13,7 @@ use waypost_proxy::generation::Generation;
 use waypost_proxy::generation::KnownEndpoints;
 use waypost_wire::token;
 
+use crate::certificates::Certificates;
 use crate::cli::{DEFAULT_PATH, Explain, Format};
 use crate::source::Source;
 use crate::{Outcome, load, output};
@@ -22,8 +23,15 @@ pub(crate) use text::in_short;
 /// Explains a request or an access log.
 pub(crate) fn explain(arguments: &Explain) -> anyhow::Result<Outcome> {
     let (path, question) = question(arguments)?;
-    let texts = Source::at(&path).read_once()?;
-    let generation = match load::load(&texts).and_then(|loaded| load::compile(&loaded)) {
+    let source = Source::at(&path);
+    let texts = source.read_once()?;
+    let compiled = load::load(&texts).and_then(|loaded| {
+        let generation = load::compile(&loaded)?;
+        // Certificates decide about 421. Those that cannot be read are taken to cover every host.
+        let materials = Certificates::default().read(&loaded, &texts, &source).materials;
+        Ok(generation.secured(materials))
+    });
+    let generation = match compiled {
         Ok(generation) => generation,
         Err(diagnostics) => {
             // Standard output is for the explanation, in text or JSON.
@@ -67,7 +75,9 @@ fn question(arguments: &Explain) -> anyhow::Result<(PathBuf, Option<Question>)> 
         all: arguments.all,
     };
     for header in &arguments.headers {
-        let Some((name, value)) = header.split_once(':') else {
+        // The name of a pseudo-header, such as `:protocol`, begins with a colon.
+        let colon = header.get(1..).and_then(|rest| rest.find(':'));
+        let Some((name, value)) = colon.map(|at| (&header[..=at], &header[at + 2..])) else {
             bail!("`-H '{header}'` is no header; hint: write it as `-H 'name: value'`");
         };
         question.headers.push((name.to_owned(), value.trim().to_owned()));
