@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use libfuzzer_sys::fuzz_target;
 use waypost_fuzz::choices::Choices;
 use waypost_route::alternative::Alternative;
+use waypost_route::attribute::{Attribute, AttributeCondition};
 use waypost_route::condition::{FieldCondition, ValueCondition};
 use waypost_route::explain::Scope;
 use waypost_route::host::HostPattern;
@@ -67,6 +68,9 @@ fn check(table: &Table, routes: &[Route], choices: &mut Choices<'_>, scratch: &m
         .map(|_| choices.one_of(&LINES))
         .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
         .collect();
+    let attributes: Vec<(Attribute, Vec<u8>)> = (0..choices.below(3))
+        .map(|_| (attribute(choices), choices.one_of(&["1", "2"]).into()))
+        .collect();
     let request = Request {
         host: (!host.is_empty()).then_some(host.as_bytes()),
         path: path.as_bytes(),
@@ -74,6 +78,7 @@ fn check(table: &Table, routes: &[Route], choices: &mut Choices<'_>, scratch: &m
         method: choices.one_of(&METHODS).as_bytes(),
         client_ip: choices.one_of(&ADDRESSES).parse::<IpAddr>().expect("an address"),
         headers: &lines,
+        attributes: &attributes,
     };
     let expected = reference::find(routes, &request);
     assert_eq!(
@@ -102,6 +107,11 @@ fn alternative(choices: &mut Choices<'_>) -> Alternative {
         path: path_pattern(choices),
         methods: some(choices, |choices| choices.one_of(&METHODS).into()).into(),
         headers: some(choices, condition).into(),
+        attributes: some(choices, |choices| AttributeCondition {
+            attribute: attribute(choices),
+            value: value_condition(choices),
+        })
+        .into(),
         cookies: some(choices, condition).into(),
         query: some(choices, condition).into(),
         client_ips: some(choices, |choices| {
@@ -137,16 +147,27 @@ fn path(choices: &mut Choices<'_>, segments: &[&str]) -> String {
         .collect()
 }
 
+fn attribute(choices: &mut Choices<'_>) -> Attribute {
+    match choices.below(2) {
+        0 => Attribute::ClientCertificateSubject,
+        _ => Attribute::ClientCertificateSan,
+    }
+}
+
+fn value_condition(choices: &mut Choices<'_>) -> ValueCondition {
+    match choices.below(5) {
+        0 => ValueCondition::Equals("1".into()),
+        1 => ValueCondition::Equals("2".into()),
+        2 => ValueCondition::Matches(Regex::new("^1").expect("an expression")),
+        3 => ValueCondition::Present,
+        _ => ValueCondition::Absent,
+    }
+}
+
 fn condition(choices: &mut Choices<'_>) -> FieldCondition {
     FieldCondition {
         name: choices.one_of(&["p", "q"]).into(),
-        value: match choices.below(5) {
-            0 => ValueCondition::Equals("1".into()),
-            1 => ValueCondition::Equals("2".into()),
-            2 => ValueCondition::Matches(Regex::new("^1").expect("an expression")),
-            3 => ValueCondition::Present,
-            _ => ValueCondition::Absent,
-        },
+        value: value_condition(choices),
     }
 }
 

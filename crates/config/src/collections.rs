@@ -1,17 +1,17 @@
-//! Lists, and mappings whose keys are the user's names.
+//! Lists, and mappings with names as keys.
 
 use std::rc::Rc;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::diagnostic::Code;
-use crate::keys::{At, Read, Table, wrong_type};
+use crate::keys::{At, KeyTable, Read, wrong_type};
 use crate::place::Span;
 use crate::problems::Problems;
 use crate::tree::{Node, Value};
 use crate::values::{Text, text_of};
 
-/// Any of a few: one value, or a list of them that is not empty.
+/// One value, or a non-empty list of values.
 #[derive(Debug, Clone)]
 pub(crate) struct OneOrMany<T>(pub(crate) Vec<At<T>>);
 
@@ -19,11 +19,11 @@ pub(crate) struct OneOrMany<T>(pub(crate) Vec<At<T>>);
 #[derive(Debug, Clone)]
 pub(crate) struct List<T>(pub(crate) Vec<At<T>>);
 
-/// A list that says something.
+/// A non-empty list.
 #[derive(Debug, Clone)]
 pub(crate) struct NonEmptyList<T>(pub(crate) Vec<At<T>>);
 
-/// A mapping whose keys are names of the user's, in order; then the names whose values could not be read.
+/// A mapping with names as keys: the entries in order, and the names whose values could not be read.
 #[derive(Debug, Clone)]
 pub(crate) struct Named<T>(pub(crate) Vec<(Text, At<T>)>, pub(crate) Vec<(Text, Span)>);
 
@@ -60,7 +60,7 @@ impl<T: Read> Read for OneOrMany<T> {
         json_schema!({ "anyOf": [T::schema(generator), NonEmptyList::<T>::schema(generator)] })
     }
 
-    fn table() -> Option<&'static Table> {
+    fn table() -> Option<&'static KeyTable> {
         T::table()
     }
 }
@@ -92,7 +92,7 @@ impl<T: Read> Read for List<T> {
         json_schema!({ "type": "array", "items": T::schema(generator) })
     }
 
-    fn table() -> Option<&'static Table> {
+    fn table() -> Option<&'static KeyTable> {
         T::table()
     }
 }
@@ -114,7 +114,7 @@ impl<T: Read> Read for NonEmptyList<T> {
         json_schema!({ "type": "array", "items": T::schema(generator), "minItems": 1 })
     }
 
-    fn table() -> Option<&'static Table> {
+    fn table() -> Option<&'static KeyTable> {
         T::table()
     }
 }
@@ -144,7 +144,7 @@ impl<T: Read> Read for Named<T> {
         json_schema!({ "type": "object", "additionalProperties": T::schema(generator) })
     }
 
-    fn table() -> Option<&'static Table> {
+    fn table() -> Option<&'static KeyTable> {
         T::table()
     }
 }

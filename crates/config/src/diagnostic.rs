@@ -1,40 +1,39 @@
-//! What is wrong with a configuration, as data.
+//! Diagnostics: errors and warnings about a configuration, as data.
 
 use std::fmt;
 
 use crate::place::Place;
 
-/// One mistake, or one thing that looks like one.
+/// An error or a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Which kind of mistake: a word that scripts may rely on.
+    /// The kind of mistake, stable for scripts.
     pub code: Code,
-    /// Whether the configuration is refused.
+    /// The code's severity.
     pub severity: Severity,
-    /// What is wrong, in one sentence without a full stop.
+    /// One sentence without a full stop.
     pub message: String,
-    /// Where: the first is where the mistake is, the others are what it has to do with. None when there is
-    /// no file to speak of.
+    /// The place of the mistake, then related places; empty if there is no file.
     pub labels: Vec<Label>,
-    /// How to mend it.
+    /// A hint for mending it.
     pub help: Option<String>,
 }
 
-/// A place and what there is to say about it.
+/// A place with a short text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
     /// The place.
     pub place: Place,
-    /// A few words beside the underlined text; may be empty.
+    /// Text beside the underlined part of the line; may be empty.
     pub text: String,
 }
 
-/// Whether a diagnostic refuses the configuration.
+/// The severity of a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
-    /// It is refused.
+    /// The configuration is refused.
     Error,
-    /// It is accepted.
+    /// The configuration is accepted.
     Warning,
 }
 
@@ -48,7 +47,7 @@ impl Severity {
     }
 }
 
-/// Declares [`Code`] with the word of each code, so that neither can lack the other.
+/// Declares [`Code`], with the severity, word and meaning of each code.
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $code:ident $severity:ident $word:literal,)+) => {
         /// The kinds of diagnostics. A code keeps its word and its severity for good.
@@ -68,14 +67,14 @@ macro_rules! codes {
                 }
             }
 
-            /// Whether it refuses a configuration.
+            /// The severity of its diagnostics.
             pub fn severity(self) -> Severity {
                 match self {
                     $(Self::$code => Severity::$severity,)+
                 }
             }
 
-            /// What it means, for the reference.
+            /// The meaning, for the reference.
             pub fn meaning(self) -> &'static str {
                 match self {
                     $(Self::$code => concat!($($doc),+).trim_ascii(),)+
@@ -92,47 +91,47 @@ codes! {
     NotUtf8 Error "not-utf8",
     /// The text is not YAML.
     Syntax Error "syntax",
-    /// A tab where YAML wants spaces.
+    /// A tab in indentation, where YAML requires spaces.
     TabIndentation Error "tab-indentation",
-    /// Collections stand more than 64 deep in each other.
+    /// Lists and mappings nest more than 64 deep.
     NestedTooDeep Error "nested-too-deep",
-    /// An alias names no finished anchor, or all aliases together stand for too much.
+    /// An alias without a preceding anchor, or aliases that expand to too many values.
     Alias Error "alias",
-    /// A part of YAML that Waypost leaves out: tags, merge keys, keys that are not text.
+    /// An unsupported YAML feature: tags, merge keys, keys that are not text.
     UnsupportedYaml Error "unsupported-yaml",
     /// More than one YAML document in a file.
     SeveralDocuments Error "several-documents",
-    /// There is nothing in the file, or no file at all.
+    /// An empty file, or no file at all.
     EmptyFile Error "empty-file",
-    /// One key twice in a mapping, or in two files where only one may have it.
+    /// A key twice in one mapping, or in two files of which only one may have it.
     DuplicateKey Error "duplicate-key",
-    /// An environment variable that is not set and has no default.
+    /// An environment variable that is neither set nor has a default.
     UnsetVariable Error "unset-variable",
-    /// A key that has no meaning where it stands.
+    /// A key that is not part of this mapping.
     UnknownKey Error "unknown-key",
-    /// A key without which the rest means nothing.
+    /// A required key is missing.
     MissingKey Error "missing-key",
-    /// Text where a list should be, and the like.
+    /// A value of the wrong type, such as text instead of a list.
     WrongType Error "wrong-type",
-    /// Nothing where a value should be.
+    /// A key without a value.
     NullValue Error "null-value",
-    /// A list that has to say something is empty.
+    /// An empty list where items are required.
     EmptyList Error "empty-list",
-    /// Text that is none of the words that may stand there.
+    /// Text that is not one of the allowed words.
     UnknownWord Error "unknown-word",
-    /// A text that is not of the form it has to have.
+    /// Text that does not have the required form.
     BadValue Error "bad-value",
     /// A number, duration or size that is too small or too large.
     OutOfRange Error "out-of-range",
-    /// Keys that exclude each other.
+    /// Keys that exclude one another.
     ConflictingKeys Error "conflicting-keys",
-    /// An admin address that other machines can reach, without a token.
+    /// An admin address that other machines can reach, without a `token_file`.
     OpenAdmin Error "open-admin",
-    /// There is nothing to listen on.
+    /// No listener is configured.
     NoListeners Error "no-listeners",
-    /// Two things of one kind share a name or an address.
+    /// A name or an address that is already taken.
     DuplicateName Error "duplicate-name",
-    /// A name with characters that names do not have.
+    /// A name with invalid characters, or an invalid length.
     BadName Error "bad-name",
     /// No service has this name.
     UnknownService Error "unknown-service",
@@ -140,49 +139,49 @@ codes! {
     UnknownRoute Error "unknown-route",
     /// No listener has this name or address.
     UnknownListener Error "unknown-listener",
-    /// An address to listen on that is none.
+    /// An invalid address to listen on.
     BadBind Error "bad-bind",
-    /// A URL of an endpoint that is none, or has more than scheme, host and port.
+    /// An invalid endpoint URL, or one with more than scheme, host and port.
     BadEndpoint Error "bad-endpoint",
-    /// A host or host pattern that no request could have.
+    /// A host or host pattern that cannot match any request.
     BadHost Error "bad-host",
-    /// A path pattern that no request could match.
+    /// A path pattern that cannot match any request.
     BadPath Error "bad-path",
     /// A regular expression that does not compile.
     BadRegex Error "bad-regex",
-    /// A method, or the name of a header, query parameter or cookie, that cannot exist.
+    /// An invalid method, or an invalid name of a header, query parameter or cookie.
     BadCondition Error "bad-condition",
-    /// An address or network that is none, or has host bits set.
+    /// An invalid address or network, or one with host bits set.
     BadNetwork Error "bad-network",
-    /// A rewritten path that could not come about.
+    /// A rewrite that can never give a valid path.
     BadRewrite Error "bad-rewrite",
-    /// An edit of a header that is not allowed.
+    /// A header edit that is not allowed.
     BadHeaderEdit Error "bad-header-edit",
-    /// Conditions that no request fulfils.
+    /// Conditions that no request can fulfil.
     ImpossibleMatch Error "impossible-match",
     /// A method in lower case, which no client sends.
     LowerCaseMethod Warning "lower-case-method",
-    /// A body that is never sent, since answers of this status have none.
+    /// A body that is never sent, since responses with this status have none.
     IgnoredBody Warning "ignored-body",
-    /// A service that no route names.
+    /// A service that no route refers to.
     UnusedService Warning "unused-service",
-    /// Two routes that only the order of declaration separates.
+    /// Two routes that differ in declaration order only.
     AmbiguousRoutes Warning "ambiguous-routes",
     /// A route, or an alternative of one, that no request can reach.
     UnreachableRoute Warning "unreachable-route",
     /// A file that the configuration names cannot be read.
     UnreadableFile Error "unreadable-file",
-    /// A certificate, or its key, that cannot be used.
+    /// An unusable certificate or key.
     BadCertificate Error "bad-certificate",
-    /// A certificate that has ended, is about to, or has not begun.
+    /// A certificate that has expired, expires soon, or is not yet valid.
     CertificateTime Warning "certificate-time",
-    /// A certificate for names that no host of its listener matches, or a host that none of them is for.
+    /// A certificate that covers no host of its listener, or a host that no certificate covers.
     CertificateNames Warning "certificate-names",
-    /// A service under TLS whose certificates are not checked.
+    /// A service under TLS whose certificates are not verified.
     InsecureService Warning "insecure-service",
-    /// A test of the configuration that does not hold.
+    /// A test of the configuration that fails.
     TestFailed Error "test-failed",
-    /// So many mistakes that the search for more was given up.
+    /// Too many mistakes; the rest is not listed.
     TooManyMistakes Error "too-many-mistakes",
 }
 
@@ -192,7 +191,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// A diagnostic at `place`; its severity is the code's.
+/// Returns a diagnostic at `place` with the code's severity.
 pub fn diagnostic(code: Code, place: Place, message: impl Into<String>) -> Diagnostic {
     Diagnostic {
         code,
@@ -207,12 +206,12 @@ pub fn diagnostic(code: Code, place: Place, message: impl Into<String>) -> Diagn
 }
 
 impl Diagnostic {
-    /// Whether it refuses the configuration.
+    /// Returns true if the configuration is refused.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 
-    /// The diagnostic as JSON: `{ code, severity, message, file, line, column, end_line, end_column,
+    /// Returns the diagnostic as JSON: `{ code, severity, message, file, line, column, end_line, end_column,
     /// labels, help }`, the place being the first label's.
     pub fn to_json(&self) -> serde_json::Value {
         let place = |place: &Place| {
@@ -249,7 +248,7 @@ impl Diagnostic {
     }
 }
 
-/// All of `diagnostics` as one JSON list.
+/// Returns `diagnostics` as a JSON list.
 pub fn to_json(diagnostics: &[Diagnostic]) -> serde_json::Value {
     diagnostics.iter().map(Diagnostic::to_json).collect()
 }

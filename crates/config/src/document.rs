@@ -1,21 +1,22 @@
-//! The configuration as written: every mapping of the language, with its keys, their defaults and what
-//! they mean. This page is the one definition; parser, schema and reference are made from it.
+//! The configuration language: every mapping with its keys, their types, defaults and descriptions.
+//!
+//! This is the only definition. Parser, JSON Schema and reference page are generated from it.
 
-use waypost_plan::CodeLabel;
 use waypost_plan::listener::{ClientAuthMode, ProxyProtocol, Underscores};
 use waypost_plan::redirect::Scheme;
 use waypost_plan::service::ProxyVersion;
+use waypost_plan::settings::CodeLabel;
 use waypost_wire::path::{DoubleSlash, EncodedSlash};
 
 use crate::collections::{List, Named, NonEmptyList, OneOrMany};
-use crate::either::{AdminText, ArmsText, CookieText, StateText, To};
+use crate::either::{ArmsText, OffOr, Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::values::{
     DurationText, LogText, NameOrNull, Percent, Replacing, Size, SizeOrNone, Text, ValueText, Whole, words,
 };
 
-/// What a test expects to become of a request.
+/// The outcome that a test expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outcome(pub(crate) &'static str);
 
@@ -35,475 +36,485 @@ words! {
     }
 }
 
+impl Shorthand for State {
+    const WORDS: &'static str = "the path of a directory";
+}
+
+impl Shorthand for StickyCookie {
+    const WORDS: &'static str = "the name of a cookie";
+}
+
 keys! {
+    root Document;
+
     /// A configuration: one file, or all `*.yaml` and `*.yml` files of a directory together.
     Document, "the configuration", later ["include", "tls"] {
-        /// The addresses that accept clients.
+        /// Addresses that accept clients.
         ///
-        /// At least one is needed. Every route serves on every listener whose `hosts` let the request's
-        /// host through. In a directory, the lists of all files are appended.
+        /// At least one is required. Every listener serves every route, limited by its `hosts`. In a
+        /// directory, the lists of all files are concatenated.
         listeners: List<Listener> = Optional, "[{ bind: 0.0.0.0:8080 }]";
-        /// The destinations, by name.
+        /// Services by name.
         ///
-        /// A name has letters, digits, `.`, `_` and `-`. In a directory, the services of all files are
-        /// united.
+        /// A name consists of letters, digits, `.`, `_` and `-`. In a directory, the services of all files
+        /// are merged.
         services: Named<Service> = Optional, "{ orders: { endpoints: [http://10.0.0.11:8080] } }";
-        /// The rules: what matches, what happens, and where it goes.
+        /// Routing rules.
         ///
-        /// The most specific match wins; the order counts only where nothing else separates two
-        /// routes. In a directory, the lists of all files are appended.
+        /// The most specific match wins. The order of the list breaks ties only. In a directory, the lists
+        /// of all files are concatenated.
         routes: List<Route> = Optional, "[{ name: orders, match: { path: /orders/* }, to: orders }]";
-        /// Requests, and what is expected to become of them.
+        /// Requests with their expected outcomes.
         ///
-        /// They gate every load: a configuration whose tests fail is refused.
+        /// Tests run on every load. A configuration with a failing test is refused.
         tests: List<Test> = Optional, "[{ request: GET /orders/7, expect: { route: orders } }]";
-        /// Where a line of JSON per request goes.
+        /// Destination of the access log, one line of JSON per request.
         ///
-        /// `off`, `stdout`, or the path of a file, which counts from the working directory.
+        /// `off`, `stdout`, or the path of a file, relative to the working directory.
         access_log: LogText = Fallback("off"), "stdout";
-        /// How long requests in flight may take to end once the gateway is told to stop.
+        /// Timeout for requests in flight when the gateway stops.
         drain_timeout: DurationText = Fallback("30s"), "10s";
-        /// Whether answers carry `x-waypost-route` and `x-waypost-revision`.
+        /// Adds `x-waypost-route` and `x-waypost-revision` to responses.
         debug_headers: bool = Fallback("false"), "true";
-        /// Where the running gateway is asked and told: the admin API. `off` turns it off.
-        admin: AdminText = Optional, "{ bind: 127.0.0.1:9900 }";
-        /// Where revisions and dials are kept: a directory, or a mapping.
+        /// The admin API of the running gateway; `off` disables it.
+        admin: OffOr<Admin> = Optional, "{ bind: 127.0.0.1:9900 }";
+        /// Storage of revisions and dials: a directory, or a mapping.
         ///
-        /// Without it, `.waypost` beside the configuration. A relative path counts from the working directory.
-        state: StateText = Optional, "/var/lib/waypost";
-        /// How metrics are labelled.
+        /// Defaults to `.waypost` next to the configuration. A relative path is relative to the working directory.
+        state: TextOr<State> = Optional, "/var/lib/waypost";
+        /// Labels of metrics.
         metrics: Metrics = Optional, "{ code: class }";
-        /// How many worker threads serve clients.
+        /// Number of worker threads.
         ///
-        /// Without it, one per core. Read at start only.
+        /// Defaults to one per core. Read at start only.
         workers: Whole = Optional, "4";
-        /// What is hashed along with the values of `sticky`, the same on all instances.
+        /// Text hashed with the values of `sticky`. Use the same on all instances.
         ///
-        /// Another text deals all clients anew.
+        /// Changing it assigns all clients to new arms.
         split_key: Text = Fallback(""), "spring-2026";
     }
 
-    /// The admin API: where it listens, and who may use it.
+    /// The admin API: its address and its tokens.
     Admin, "the admin address" {
-        /// An IP address and a port, or `unix:` and the path of a socket.
+        /// IP address and port, or `unix:` and the path of a socket.
         ///
-        /// Port 0 takes any free one. An address that other machines can reach needs a `token_file`.
+        /// Port 0 takes any free port. An address that other machines can reach needs a `token_file`.
         bind: Text = Fallback("127.0.0.1:9900"), "127.0.0.1:9900";
-        /// A file with the tokens that are let in, one `[NAME] TOKEN` a line.
+        /// File of accepted tokens, one `[NAME] TOKEN` per line.
         ///
-        /// It is read again whenever it changes. Without it, whoever reaches the address is let in.
+        /// The file is reloaded when it changes. Without it, every client that reaches the address has access.
         token_file: Text = Optional, "/etc/waypost/tokens";
     }
 
-    /// Where revisions and dials are kept.
+    /// Storage of revisions and dials.
     State, "the state" {
-        /// The directory; a relative path counts from the working directory.
+        /// The directory, relative to the working directory.
         ///
-        /// Without it, `.waypost` beside the configuration.
+        /// Defaults to `.waypost` next to the configuration.
         path: Text = Optional, "/var/lib/waypost";
-        /// How many revisions are kept.
+        /// Number of revisions to keep.
         keep: Whole = Fallback("100"), "20";
     }
 
-    /// How metrics are labelled.
+    /// Labels of metrics.
     Metrics, "the metrics" {
-        /// What the label `code` says: the `exact` status, or its `class`, such as `2xx`.
+        /// Value of the label `code`: the `exact` status, or its `class`, such as `2xx`.
         code: CodeLabel = Fallback("exact"), "class";
     }
 
-    /// An address that accepts clients, and what is accepted there.
+    /// An address that accepts clients.
     Listener, "a listener", later ["http3"] {
-        /// The address: an IP address and a port.
+        /// IP address and port.
         ///
-        /// Port 0 takes any free one. An IPv6 address stands in brackets.
+        /// Port 0 takes any free port. An IPv6 address is written in brackets.
         bind: Text = Required, "0.0.0.0:8080";
-        /// A name, for tests and logs.
+        /// Name for tests and logs.
         name: Text = Optional, "public";
-        /// The hosts that are served here; any other is answered 404.
+        /// Hosts to serve; requests for any other get 404.
         ///
-        /// Names, or wildcards such as `*.example.net`. Without it, every host is served.
+        /// Names, or wildcards such as `*.example.net`. Defaults to every host.
         hosts: NonEmptyList<Text> = Optional, "[api.example.com, \"*.example.net\"]";
-        /// What happens to paths that have two readings.
+        /// Handling of ambiguous paths.
         paths: Paths = Optional, "{ encoded_slash: keep }";
-        /// The addresses and networks whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are believed.
+        /// Addresses and networks of proxies whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are trusted.
         ///
-        /// The client of a request that comes from one of them is the right-most address of
-        /// `X-Forwarded-For` that is not.
+        /// For a request from a trusted proxy, the client is the right-most address of `X-Forwarded-For`
+        /// that is not itself a trusted proxy.
         trusted_proxies: List<Text> = Fallback("[]"), "[10.0.0.0/8]";
-        /// What a client may send, and how long it may take.
+        /// Limits and timeouts for clients.
         limits: Limits = Optional, "{ body_bytes: 10MiB }";
-        /// Clients speak TLS here: 1.2 or 1.3, and in it HTTP/2 or HTTP/1.1, as they choose.
+        /// TLS for clients: 1.2 and 1.3, with HTTP/2 and HTTP/1.1 by ALPN.
         tls: ListenerTls = Optional, "{ certificates: [{ cert: api.crt, key: api.key }] }";
-        /// Every request that comes in here is sent elsewhere, such as to the same address under TLS.
+        /// Redirects every request on this listener, for example to HTTPS.
         redirect: Redirect = Optional, "{ scheme: https, status: 308 }";
-        /// Whether connections begin with a header of the PROXY protocol, version 1 or 2, that says who the client is: they
-        /// may (`optional`), or have to (`required`). Only `trusted_proxies` are believed; what comes from others is closed
-        /// where it is required.
+        /// PROXY protocol header (version 1 or 2) in front of connections: `optional` or `required`.
+        ///
+        /// Only `trusted_proxies` are believed. With `required`, connections from any other address are closed.
         proxy_protocol: ProxyProtocol = Optional, "required";
     }
 
-    /// TLS at a listener: it ends there, or passes through.
+    /// TLS at a listener, terminated or passed through.
     ListenerTls, "the `tls` of a listener" {
-        /// The certificates. A client gets the one for the host that it names, else one whose wildcard covers that, else
-        /// the first.
+        /// Certificates, chosen by SNI: the one for the host, else one with a matching wildcard, else the first.
         ///
-        /// A wildcard covers exactly one label. Where several are for the same host, a client gets one that it can check,
-        /// rather of elliptic curves than of RSA. A request for a host that the connection's certificate is not for is
-        /// answered 421.
+        /// A wildcard covers exactly one label. Among several for one host, a client gets one that it
+        /// supports, ECDSA before RSA. A request for a host that the connection's certificate does not cover gets 421.
         certificates: NonEmptyList<Certificate> = Optional, "[{ cert: api.crt, key: api.key }]";
-        /// The certificates that clients are asked for.
+        /// Authentication of clients by certificate.
         client_auth: ClientAuth = Optional, "{ ca: clients.crt, mode: required }";
-        /// Whether connections are passed on as they are, by the host that the client names, to the services of `passthrough`
-        /// routes. Without `certificates` and `client_auth`.
+        /// Passes connections through, by SNI, to the services of `passthrough` routes. Excludes `certificates` and
+        /// `client_auth`.
         passthrough: bool = Fallback("false"), "true";
     }
 
-    /// The files of a certificate and its key. They are read again whenever they change; a pair that cannot be used leaves
-    /// the one in use.
+    /// The files of a certificate and its key.
+    ///
+    /// Both are reloaded when they change. If the new pair is not usable, the previous one stays in use.
     Certificate, "a certificate" {
-        /// The certificate with the chain that leads to it, as PEM.
+        /// Certificate as PEM, followed by its chain.
         ///
-        /// A relative path counts from the configuration's directory; without a file there, from the working directory.
+        /// A relative path is relative to the configuration's directory, or to the working directory if there is no such
+        /// file.
         cert: Text = Required, "api.crt";
-        /// Its private key, as PEM.
+        /// Private key as PEM.
         key: Text = Required, "api.key";
     }
 
-    /// What the clients of a listener are asked for.
+    /// Authentication of clients by certificate.
     ///
-    /// What they show can be a condition of a match (`client_cert`), and services see it as `x-forwarded-client-cert`.
+    /// Routes can match the certificate (`client_cert`). Services get it as `x-forwarded-client-cert`.
     ClientAuth, "the `client_auth` of a listener" {
-        /// The file with the certificates, as PEM, that may have signed those of clients.
+        /// File of the CA certificates for clients, as PEM.
         ca: Text = Required, "clients.crt";
-        /// Whether a client has to have one: without one, it is let in (`optional`) or not (`required`).
+        /// `required` refuses clients without a certificate, `optional` accepts them.
         mode: ClientAuthMode = Fallback("required"), "optional";
     }
 
-    /// What a listener does with paths that services read in different ways.
+    /// Handling of paths that services interpret in different ways.
     Paths, "the paths of a listener" {
-        /// `%2F`: refuse the request with 400, or keep it as a character of its segment.
+        /// `%2F`: refuse the request with 400, or keep it as part of its segment.
         encoded_slash: EncodedSlash = Fallback("refuse"), "keep";
         /// `//`: merge it into `/`, or keep the empty segment.
         double_slash: DoubleSlash = Fallback("merge"), "keep";
     }
 
-    /// What a client of a listener may send, and how long it may take.
+    /// Limits and timeouts for the clients of a listener.
     Limits, "the limits of a listener" {
-        /// The head of a request in all (431).
+        /// Maximum size of a request head (431).
         header_bytes: Size = Fallback("64KiB"), "32KiB";
-        /// The fields of a head (431).
+        /// Maximum number of header fields (431).
         headers: Whole = Fallback("100"), "200";
-        /// The request target (414).
+        /// Maximum size of the request target (414).
         target_bytes: Size = Fallback("8KiB"), "16KiB";
-        /// The time for a whole head, from its first byte on (408).
+        /// Timeout for a request head, from its first byte (408).
         header_timeout: DurationText = Fallback("10s"), "5s";
-        /// How long a connection may wait for its next request.
+        /// Timeout for the next request on an idle connection.
         keep_alive_timeout: DurationText = Fallback("60s"), "75s";
-        /// How long a body may pause (408).
+        /// Timeout between two parts of a request body (408).
         body_idle_timeout: DurationText = Fallback("30s"), "1m";
-        /// The body of a request (413); `none` for no bound.
+        /// Maximum size of a request body (413); `none` for no limit.
         body_bytes: SizeOrNone = Fallback("none"), "10MiB";
-        /// The connections at a time; more have to wait.
+        /// Maximum number of open connections; further ones wait in the backlog.
         connections: Whole = Fallback("10000"), "50000";
-        /// Header names with `_`, which some servers cannot tell from `-`: drop or keep them.
+        /// Headers with `_` in their names, which some servers confuse with `-`: drop or keep them.
         underscores: Underscores = Fallback("drop"), "keep";
-        /// The time from a connection to the end of its TLS handshake.
+        /// Timeout for the TLS handshake, from the start of the connection.
         handshake_timeout: DurationText = Fallback("10s"), "5s";
-        /// The TLS handshakes at a time, in each worker; beyond them, the oldest makes room for the newest.
+        /// Maximum number of concurrent TLS handshakes per worker; a further one replaces the oldest.
         handshakes: Whole = Fallback("1000"), "200";
     }
 
-    /// A named destination: one version of one thing, on any number of identical servers.
+    /// A named destination: one version of one application on any number of identical servers.
     Service, "a service", later [
         "health", "balance", "protocol", "discovery", "retries", "circuit_breaker",
     ] {
-        /// The servers: `http://host` or `http://host:port`; `https://` under TLS; `h2c://` for HTTP/2 in clear text.
+        /// Servers: `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2.
         ///
-        /// A name is looked up again and again, and each of its addresses takes its turn. With `[]`, the
-        /// service answers 503.
+        /// Names are re-resolved every 10 s; requests are spread round-robin over all addresses. With `[]`,
+        /// requests get 503.
         endpoints: List<Text> = Required, "[http://10.0.0.11:8080, http://10.0.0.12:8080]";
-        /// How long it may take.
+        /// Timeouts of the service.
         timeouts: Timeouts = Optional, "{ response: 5s }";
-        /// Which idle connections are kept.
+        /// Idle connections to keep.
         pool: Pool = Optional, "{ idle_max: 16 }";
-        /// Whether it speaks HTTP/2, as gRPC needs: an `https://` endpoint may then choose it, an `http://` endpoint has to
-        /// know it.
+        /// Uses HTTP/2, as gRPC requires: by ALPN on `https://` endpoints, with prior knowledge on `http://` endpoints.
         http2: bool = Fallback("false"), "true";
-        /// How its `https://` endpoints are known, and what they are shown.
+        /// Verification of `https://` endpoints, and the client certificate for them.
         ///
-        /// Without it, they need a certificate that the machine trusts, for the host that stands in their URL.
+        /// By default, an endpoint needs a certificate that the system trusts, for the host in its URL.
         tls: ServiceTls = Optional, "{ ca: internal.crt, server_name: users.internal }";
-        /// The version of the PROXY protocol by which it is told who the client is. Its connections are not used for another
-        /// client then.
+        /// PROXY protocol version to send the client's address with. Connections are then not shared between clients.
         proxy_protocol: ProxyVersion = Optional, "v2";
     }
 
-    /// How endpoints under TLS are known, and what they are shown.
+    /// Verification of endpoints under TLS, and the client certificate for them.
     ServiceTls, "the `tls` of a service" {
-        /// The file with the certificates, as PEM, one of which has to have signed theirs.
+        /// File of trusted CA certificates, as PEM.
         ///
-        /// It is read again whenever it changes. Without it, those that the machine trusts count.
+        /// The file is reloaded when it changes. Defaults to the CA certificates of the system.
         ca: Text = Optional, "internal.crt";
-        /// The name that their certificates have to have, and that they are asked for.
+        /// Server name for SNI and for verification of the certificate.
         ///
-        /// Without it, the host in the URL of the endpoint.
+        /// Defaults to the host in the URL of the endpoint.
         server_name: Text = Optional, "users.internal";
-        /// The certificate that they are shown.
+        /// Client certificate for the endpoints.
         client_cert: Certificate = Optional, "{ cert: gateway.crt, key: gateway.key }";
-        /// Whether anybody may pass for the service: no certificate is checked. There is a warning on every load.
+        /// Accepts any certificate, without verification. Every load warns of it.
         insecure: bool = Fallback("false"), "true";
     }
 
-    /// How long a service may take.
+    /// Timeouts of a service.
     Timeouts, "the timeouts of a service" {
-        /// For a connection to come about (504).
+        /// Timeout for a connection attempt (504).
         connect: DurationText = Fallback("2s"), "500ms";
-        /// From the end of the request to the first byte of the answer (504).
+        /// Timeout from the end of the request to the first byte of the response (504).
         response: DurationText = Fallback("30s"), "5s";
-        /// Between two parts of an answer.
+        /// Timeout between two parts of a response.
         idle: DurationText = Fallback("60s"), "5m";
-        /// In which nothing moves, either way, on a connection that was upgraded, such as a WebSocket.
+        /// Idle timeout of an upgraded connection, such as a WebSocket.
         tunnel: DurationText = Fallback("1h"), "10m";
     }
 
-    /// Which idle connections to a service are kept, for each worker and endpoint.
+    /// Idle connections to a service, for each worker and endpoint.
     Pool, "the pool of a service" {
-        /// How many; 0 keeps none.
+        /// Maximum number of idle connections; 0 keeps none.
         idle_max: Whole = Fallback("64"), "16";
-        /// How long.
+        /// Timeout after which an idle connection is closed.
         idle_timeout: DurationText = Fallback("60s"), "20s";
     }
 
-    /// A named rule: what it matches, what happens, and where it goes.
+    /// A named rule: its conditions, its action and its policies.
     ///
-    /// It has exactly one of `to`, `redirect`, `respond` and `passthrough`.
+    /// A route has exactly one of `to`, `redirect`, `respond` and `passthrough`.
     Route, "a route", later ["retries", "rollout"] {
-        /// The name, unique in the configuration: letters, digits, `.`, `_` and `-`.
+        /// Name, unique in the configuration: letters, digits, `.`, `_` and `-`.
         name: Text = Required, "orders";
-        /// The conditions, or a list of alternatives of which any may hold.
+        /// Conditions, or a list of alternatives of which one must hold.
         ///
-        /// Without it, every request matches.
+        /// Defaults to every request.
         matching as "match": OneOrMany<Match> = Optional, "{ path: /orders/* }";
-        /// The service that gets the requests, or a split: services with weights.
+        /// Service to forward to, or a split: services with weights.
         ///
-        /// The share of a service is its weight divided by the sum of all. Weight 0 gets nothing; when
-        /// all are 0, or with `{}`, the answer is 500.
+        /// The share of a service is its weight divided by the sum of all weights. Weight 0 gets no requests. If all
+        /// weights are 0, or with `{}`, requests get 500.
         to: To = Optional, "{ orders-v1: 90, orders-v2: 10 }";
-        /// What keeps a client on its side of the split. Only with `to`.
-        sticky: Sticky = Optional, "{ header: x-user-id }";
-        /// What lets testers pick a service of the split, even one of weight 0. Only with `to`.
-        force: Force = Optional, "{ header: x-canary, values: { always: orders-v2 } }";
-        /// Another service that gets copies of requests, and whose answers nobody gets. Only with `to`.
-        mirror: Mirror = Optional, "{ to: orders-next, percent: 10 }";
-        /// The client is sent elsewhere.
+        /// Keeps a client on the same arm of the split.
+        sticky: Sticky = Optional, "{ header: x-user-id }", only with ["to"];
+        /// Lets testers pick a service of the split, even one of weight 0.
+        force: Force = Optional, "{ header: x-canary, values: { always: orders-v2 } }", only with ["to"];
+        /// Copies requests to another service and discards its responses.
+        mirror: Mirror = Optional, "{ to: orders-next, percent: 10 }", only with ["to"];
+        /// Redirects the client.
         redirect: Redirect = Optional, "{ status: 308, host: www.example.com }";
-        /// The gateway answers by itself.
+        /// Responds without a service.
         respond: Respond = Optional, "{ status: 410, body: gone }";
-        /// The service, or split, that gets connections under TLS as they are, at listeners that pass them through.
+        /// Service, or split, for TLS connections of listeners that pass them through.
         ///
-        /// Its `match` knows `host`, which is the one that the client names in its handshake, and `client_ip`.
+        /// Its `match` can have `host`, the server name of the handshake (SNI), and `client_ip`.
         passthrough: To = Optional, "{ mail-v1: 90, mail-v2: 10 }";
-        /// What the service sees instead of the client's path and host. Only with `to`.
-        rewrite: Rewrite = Optional, "{ prefix: /v2/orders }";
-        /// Edits to the request. Only with `to`.
-        request_headers: HeaderEdits = Optional, "{ set: { x-gateway: waypost }, remove: [x-internal] }";
-        /// Edits to the answer: a service's, a redirect or a respond, not the gateway's own errors.
-        response_headers: HeaderEdits = Optional, "{ remove: [server] }";
-        /// The bound on the whole exchange (504). Only with `to`.
-        timeout: DurationText = Optional, "15s";
-        /// The protocols that a client's connection may be upgraded to; with `[]`, none. Only with `to`.
+        /// Rewrites path and host for the service.
+        rewrite: Rewrite = Optional, "{ prefix: /v2/orders }", only with ["to"];
+        /// Edits of request headers.
+        request_headers: HeaderEdits = Optional, "{ set: { x-gateway: waypost }, remove: [x-internal] }",
+            only with ["to"];
+        /// Edits of response headers: of a service's responses, redirects and `respond`, not of the gateway's errors.
+        response_headers: HeaderEdits = Optional, "{ remove: [server] }",
+            only with ["to", "redirect", "respond"];
+        /// Timeout for the whole exchange (504).
+        timeout: DurationText = Optional, "15s", only with ["to"];
+        /// Protocols that clients may upgrade to; `[]` for none.
         ///
-        /// A client of HTTP/2 gets there by an extended CONNECT (RFC 8441).
-        upgrade: List<Text> = Fallback("[websocket]"), "[]";
-        /// Whether calls of gRPC-Web, as browsers make them, are translated into calls of gRPC. Only with `to`.
-        grpc_web: bool = Fallback("false"), "true";
+        /// HTTP/2 clients use an extended CONNECT (RFC 8441).
+        upgrade: List<Text> = Fallback("[websocket]"), "[]", only with ["to"];
+        /// Translates gRPC-Web calls, as made by browsers, to gRPC.
+        grpc_web: bool = Fallback("false"), "true", only with ["to"];
     }
 
-    /// Conditions of a route; all that are given have to hold.
+    /// Conditions of a route. All of them must hold.
     Match, "a match" {
-        /// A host or a wildcard such as `*.example.net`, or a list of which any may hold.
+        /// Host, wildcard such as `*.example.net`, or a list of them.
         host: OneOrMany<Text> = Optional, "[api.example.com, \"*.example.net\"]";
-        /// A path: `/orders` exactly, `/orders/*` as a prefix, `/users/{id}/cart` with a parameter, or
-        /// `~^/v[0-9]+/` as a regex.
+        /// Path: `/orders` is exact, `/orders/*` a prefix, `/users/{id}/cart` has a parameter, `~^/v[0-9]+/` is a
+        /// regex.
         path: Text = Optional, "/orders/*";
-        /// A method, or a list of which any may hold. Compared with case; GET does not cover HEAD.
+        /// Method, or a list of them. Case-sensitive; GET does not cover HEAD.
         method: OneOrMany<Text> = Optional, "[POST, PUT]";
-        /// Headers by name, without case; lines of one name count as one value joined by `, `.
+        /// Headers by case-insensitive name; several lines of one name are one value, joined by `, `.
         headers: Named<ValueText> = Optional, "{ x-tier: \"~^(gold|silver)$\", x-debug: false }";
-        /// Query parameters by name; the first of a name counts.
+        /// Query parameters by name; the first of each name is compared.
         query: Named<ValueText> = Optional, "{ preview: \"1\" }";
-        /// Cookies by name; the first of a name counts.
+        /// Cookies by name; the first of each name is compared.
         cookies: Named<ValueText> = Optional, "{ beta: true }";
-        /// An address or network of the client, or a list of which any may hold.
+        /// Address or network of the client, or a list of them.
         client_ip: OneOrMany<Text> = Optional, "[10.0.0.0/8, 192.0.2.7]";
-        /// What the client's certificate says, where the listener has `client_auth`.
+        /// Subject and names of the client's certificate, on listeners with `client_auth`.
         client_cert: ClientCert = Optional, "{ san: spiffe://example/web }";
-        /// A call of gRPC: its path and its `content-type`. Without `path`.
+        /// gRPC service and method: the path and `content-type` of the call. Excludes `path`.
         grpc: Grpc = Optional, "{ service: shop.Orders, method: Get }";
     }
 
-    /// A call of gRPC. At least one key.
+    /// A gRPC call. At least one key is required.
     Grpc, "a `grpc`" {
-        /// The full name of the service.
+        /// Full name of the service.
         service: Text = Optional, "shop.Orders";
-        /// The method.
+        /// Name of the method.
         method: Text = Optional, "Get";
     }
 
-    /// Conditions on the certificate that a client has proved to be its own. At least one key.
+    /// Conditions on the client's verified certificate. At least one key is required.
     ClientCert, "a `client_cert`" {
-        /// The subject, as `CN=web, O=Example`, in the order of the certificate.
+        /// Subject, as `CN=web, O=Example`, in the order of the certificate.
         subject: ValueText = Optional, "\"~CN=web(,|$)\"";
-        /// One of the alternative names: a host, URI, mail address or IP address.
+        /// Any of the subject alternative names: a host, URI, mail address or IP address.
         san: ValueText = Optional, "spiffe://example/web";
     }
 
-    /// What keeps a client on its side of a split. Exactly one key.
+    /// Keeps a client on the same arm of a split. Exactly one key is required.
     ///
-    /// The value is hashed, so nothing is stored and every instance decides alike. A request without the value, or
-    /// with an empty one, rolls anew.
+    /// The value is hashed, so nothing is stored and all instances agree. A request without a value, or with an empty
+    /// one, gets a random arm.
     Sticky, "a `sticky`" {
-        /// A header, such as one with the user's id.
+        /// Header, such as one with the user's id.
         header: Text = Optional, "x-user-id";
-        /// A cookie, which is set where it is missing: its name, or a mapping.
-        cookie: CookieText = Optional, "side";
-        /// The client's address: `true`.
+        /// Cookie, by name or as a mapping. The gateway sets it if it is missing.
+        cookie: TextOr<StickyCookie> = Optional, "side";
+        /// `true` for the client's address.
         client_ip: bool = Optional, "true";
     }
 
-    /// The cookie that clients without one are given.
+    /// The cookie set for clients without one.
     ///
-    /// Its value is random. It is `HttpOnly` and `SameSite=Lax`, and `Secure` where the client uses TLS.
+    /// Its value is random. It is `HttpOnly` and `SameSite=Lax`, and `Secure` for clients that use TLS.
     StickyCookie, "a cookie" {
-        /// The name.
+        /// Name of the cookie.
         name: Text = Required, "side";
-        /// The `Path` where the client sends it.
+        /// `Path` of the cookie.
         path: Text = Fallback("/"), "/shop";
-        /// How long the client keeps it, in whole seconds.
+        /// `Max-Age` of the cookie, in whole seconds.
         ///
-        /// Without it, as long as the client's session lasts.
+        /// Without it, the cookie lasts for the client's session.
         max_age: DurationText = Optional, "8760h";
-        /// The `Domain` whose hosts get it; without it, only the host that was asked.
+        /// `Domain` of the cookie; without it, only the requested host gets it.
         domain: Text = Optional, "example.com";
     }
 
-    /// What lets testers pick a service of a split. One of `header` and `cookie`.
+    /// Lets testers pick a service of a split. Has either `header` or `cookie`.
     Force, "a `force`" {
-        /// A header.
+        /// Header to look at.
         header: Text = Optional, "x-canary";
-        /// A cookie.
+        /// Cookie to look at.
         cookie: Text = Optional, "canary";
-        /// The service that each value of it picks; any other value leaves the choice to the split.
+        /// Service for each value. With any other value, the split decides.
         values: Named<Text> = Required, "{ always: orders-v2, never: orders-v1 }";
     }
 
-    /// A service that gets copies of requests, and how many. At most one of `percent` and `fraction`; without
-    /// them, every request is copied.
+    /// Copies of requests to another service. At most one of `percent` and `fraction`; by default, every request is
+    /// copied.
     ///
-    /// Clients never wait for it. A copy carries `x-waypost-mirror` with the name of the route. Bodies of up to
-    /// 64 KiB are copied; requests with longer ones are not.
+    /// Clients never wait for the mirror. A copy has the header `x-waypost-mirror` with the name of the route. Requests
+    /// with bodies of more than 64 KiB are not copied.
     Mirror, "a `mirror`" {
-        /// The service.
+        /// Service that gets the copies.
         to: Text = Required, "orders-next";
-        /// How many of a hundred requests are copied; up to three decimals.
+        /// Percentage of requests to copy, with up to three decimals.
         percent: Percent = Optional, "10";
-        /// How many requests of how many are copied.
+        /// Fraction of requests to copy.
         fraction: Fraction = Optional, "{ numerator: 1, denominator: 1000 }";
     }
 
-    /// A share of all.
+    /// A fraction of all requests.
     Fraction, "a fraction" {
-        /// How many.
+        /// Numerator.
         numerator: Whole = Required, "1";
-        /// Of how many.
+        /// Denominator.
         denominator: Whole = Fallback("100"), "1000";
     }
 
-    /// Where a client is sent. At least one key besides `status`, and one of `prefix`, `path` and `regex`
-    /// at most. The query stays.
+    /// A redirect. At least one key besides `status` is required, and at most one of `prefix`, `path` and `regex`
+    /// allowed. The query is kept.
     Redirect, "a redirect" {
-        /// 301, 302, 303, 307 or 308.
+        /// Status: 301, 302, 303, 307 or 308.
         status: Whole = Fallback("302"), "308";
-        /// The scheme; without it, the client's.
+        /// Scheme; defaults to the client's.
         scheme: Scheme = Optional, "https";
-        /// The host; without it, the request's.
+        /// Host; defaults to the request's.
         host: Text = Optional, "www.example.com";
-        /// The port. Without it, none when scheme or host is given, else the request's.
+        /// Port. Defaults to none if scheme or host is given, else to the request's.
         port: Whole = Optional, "8443";
-        /// What replaces the prefix that the pattern took. Only for patterns that end in `/*`.
+        /// Replacement for the prefix of the pattern. Only for patterns that end in `/*`.
         prefix: Text = Optional, "/shops";
-        /// The path; `{name}` is a parameter of the pattern.
+        /// Replacement for the whole path; `{name}` is a parameter of the pattern.
         path: Text = Optional, "/shops/{shop}";
-        /// `[from, to]`: every match of `from` in the path is replaced; `$1` and `$name` are its groups.
+        /// `[from, to]`: replaces every match of `from` in the path; `$1` and `$name` are its groups.
         regex: Replacing = Optional, "[\"^/v1/\", /v2/]";
     }
 
-    /// An answer that the gateway gives by itself.
+    /// A fixed response of the gateway.
     Respond, "a respond" {
-        /// 200 to 599.
+        /// Status: 200 to 599.
         status: Whole = Required, "410";
-        /// The body. Not sent with 204, 205 and 304.
+        /// Body. Not sent with 204, 205 and 304.
         body: Text = Fallback(""), "gone";
-        /// The type of the body.
+        /// Media type of the body.
         content_type: Text = Fallback("text/plain; charset=utf-8"), "application/json";
     }
 
-    /// What a service sees instead of the client's path and host. One of `prefix`, `path` and `regex` at most.
-    /// The query stays.
+    /// Rewrites of path and host for a service. At most one of `prefix`, `path` and `regex` is allowed. The query is
+    /// kept.
     Rewrite, "a rewrite" {
-        /// What replaces the prefix that the pattern took. Only for patterns that end in `/*`.
+        /// Replacement for the prefix of the pattern. Only for patterns that end in `/*`.
         prefix: Text = Optional, "/v2/checkout";
-        /// The path; `{name}` is a parameter of the pattern, or a named group of its regex.
+        /// Replacement for the whole path; `{name}` is a parameter of the pattern, or a named group of its regex.
         path: Text = Optional, "/shops/{shop}/x";
-        /// `[from, to]`: every match of `from` in the path is replaced; `$1` and `$name` are its groups.
+        /// `[from, to]`: replaces every match of `from` in the path; `$1` and `$name` are its groups.
         regex: Replacing = Optional, "[\"^/v1/\", /v2/]";
-        /// The `Host` header.
+        /// `Host` header for the service.
         host: Text = Optional, "checkout.internal";
     }
 
-    /// Edits of headers: remove, then set, then add. A name stands in one of them at most.
+    /// Edits of headers, applied in the order `remove`, `set`, `add`. A name occurs in at most one of them.
     HeaderEdits, "header edits" {
-        /// Headers that are replaced, by name.
+        /// Headers to replace, by name.
         set: Named<Text> = Optional, "{ x-gateway: waypost }";
-        /// Headers that are added beside those that are there, by name.
+        /// Headers to add to existing ones, by name.
         add: Named<Text> = Optional, "{ via: waypost }";
-        /// Names of headers that are left out.
+        /// Names of headers to remove.
         remove: List<Text> = Optional, "[x-internal]";
     }
 
-    /// A request, and what is expected to become of it.
+    /// A request with its expected outcome.
     Test, "a test" {
-        /// Method and URL; the URL is `http://host/path?query`, or `/path` for a request without host.
+        /// Method and URL: `http://host/path?query`, or `/path` for a request without host.
         request: Text = Required, "GET http://api.example.com/orders/7";
         /// Headers of the request, by name.
         headers: Named<Text> = Optional, "{ x-api-version: \"2\" }";
-        /// The address of the client.
+        /// Address of the client.
         client_ip: Text = Fallback("127.0.0.1"), "10.1.2.3";
-        /// The listener it comes in by, by name or `bind` text.
+        /// Listener of the request, by name or `bind`.
         ///
-        /// Without it, the first that serves its host.
+        /// Defaults to the first listener that serves the host.
         listener: Text = Optional, "public";
-        /// What is expected: at least one key.
+        /// Expected outcome: at least one key.
         expect: Expect = Required, "{ route: orders, service: orders }";
     }
 
-    /// What is expected of a request; what is not named may be anything.
+    /// The expected outcome of a request. Keys left out are not checked.
     Expect, "an expectation" {
-        /// What happens.
+        /// Outcome of the request.
         outcome: Outcome = Optional, "forward";
-        /// The route that takes it; `null` for none.
+        /// Route of the request; `null` for none.
         route: NameOrNull = Optional, "orders";
-        /// The service that gets all of it.
+        /// Service that gets all such requests.
         service: Text = Optional, "orders";
-        /// The services with a weight above 0, or all services with their weights, in any order.
+        /// Services with a weight above 0, or all services with their weights, in any order.
         arms: ArmsText = Optional, "{ orders-v1: 90, orders-v2: 10 }";
-        /// The status of an answer that the gateway makes.
+        /// Status of a response of the gateway itself.
         status: Whole = Optional, "404";
-        /// The path that the service sees, without query.
+        /// Path as the service gets it, without query.
         path: Text = Optional, "/v2/orders/7";
-        /// The `Host` that the service sees.
+        /// `Host` as the service gets it.
         host: Text = Optional, "checkout.internal";
-        /// The `Location` of a redirect.
+        /// `Location` of a redirect.
         location: Text = Optional, "https://www.example.com/shops/7";
     }
 }

@@ -1,11 +1,10 @@
-//! What may be written in two forms: a name, or a mapping with more to say.
+//! Values with two forms: text or a list, or a mapping with more to say.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::collections::{List, Named};
 use crate::diagnostic::Code;
-use crate::document::{Admin, State, StickyCookie};
-use crate::keys::{At, Read, Table};
+use crate::keys::{At, KeyTable, Read};
 use crate::problems::{Problems, quote};
 use crate::tree::{Node, Value};
 use crate::values::{Text, Whole, text_of};
@@ -24,25 +23,24 @@ pub(crate) enum ArmsText {
     Weights(Named<Whole>),
 }
 
-/// The name of a cookie, or all there is to say of it.
+/// Text, or a mapping with more to say.
 #[derive(Debug, Clone)]
-pub(crate) enum CookieText {
-    Name(At<Text>),
-    Cookie(Box<StickyCookie>),
+pub(crate) enum TextOr<T> {
+    Text(At<Text>),
+    Mapping(Box<T>),
 }
 
-/// Where the admin API is, or `off`.
+/// A mapping that may be written as text.
+pub(crate) trait Shorthand: Read {
+    /// Description of the text, with its article: `the name of a cookie`.
+    const WORDS: &'static str;
+}
+
+/// `off`, or a mapping.
 #[derive(Debug, Clone)]
-pub(crate) enum AdminText {
+pub(crate) enum OffOr<T> {
     Off,
-    At(Box<Admin>),
-}
-
-/// A directory, or all there is to say of the state.
-#[derive(Debug, Clone)]
-pub(crate) enum StateText {
-    Path(At<Text>),
-    State(Box<State>),
+    Mapping(Box<T>),
 }
 
 impl Read for To {
@@ -89,48 +87,48 @@ impl Read for ArmsText {
     }
 }
 
-impl Read for CookieText {
+impl<T: Shorthand> Read for TextOr<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         match &node.value {
-            Value::Mapping(_) => {
-                StickyCookie::read(node, problems).map(|cookie| Self::Cookie(Box::new(cookie)))
-            }
-            _ => At::read(node.span, node, problems).map(Self::Name),
+            Value::Mapping(_) => T::read(node, problems).map(|mapping| Self::Mapping(Box::new(mapping))),
+            _ => At::read(node.span, node, problems).map(Self::Text),
         }
     }
 
     fn words() -> String {
-        "the name of a cookie, or a mapping".to_owned()
+        format!("{}, or a mapping", T::WORDS)
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [Text::schema(generator), StickyCookie::schema(generator)] })
+        json_schema!({ "anyOf": [Text::schema(generator), T::schema(generator)] })
     }
 
-    fn table() -> Option<&'static Table> {
-        StickyCookie::table()
+    fn table() -> Option<&'static KeyTable> {
+        T::table()
     }
 }
 
-impl Read for AdminText {
+impl<T: Read> Read for OffOr<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         match &node.value {
-            Value::Mapping(_) => Admin::read(node, problems).map(|admin| Self::At(Box::new(admin))),
+            Value::Mapping(_) => T::read(node, problems).map(|mapping| Self::Mapping(Box::new(mapping))),
             _ if text_of(node).is_some_and(|text| &**text == "off") => Some(Self::Off),
             _ => {
-                let help = match text_of(node) {
+                // Text with a colon is most likely the address, which is the first key.
+                let first = T::table().and_then(|table| table.keys.first());
+                let help = first.map(|key| match text_of(node) {
                     Some(text) if text.contains(':') => {
-                        format!("write `{{ bind: {} }}`", quote(text).trim_matches('`'))
+                        format!("write `{{ {}: {} }}`", key.name, quote(text).trim_matches('`'))
                     }
-                    _ => "write `{ bind: 127.0.0.1:9900 }`, or `off`".to_owned(),
-                };
+                    _ => format!("write `{{ {}: {} }}`, or `off`", key.name, key.example),
+                });
                 problems
                     .add(
                         Code::WrongType,
                         node.span,
                         format!("expected a mapping or `off`, found {}", node.found()),
                     )
-                    .help(help);
+                    .help_if(help);
                 None
             }
         }
@@ -141,31 +139,10 @@ impl Read for AdminText {
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "type": "string", "enum": ["off"] }, Admin::schema(generator)] })
+        json_schema!({ "anyOf": [{ "type": "string", "enum": ["off"] }, T::schema(generator)] })
     }
 
-    fn table() -> Option<&'static Table> {
-        Admin::table()
-    }
-}
-
-impl Read for StateText {
-    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-        match &node.value {
-            Value::Mapping(_) => State::read(node, problems).map(|state| Self::State(Box::new(state))),
-            _ => At::read(node.span, node, problems).map(Self::Path),
-        }
-    }
-
-    fn words() -> String {
-        "the path of a directory, or a mapping".to_owned()
-    }
-
-    fn schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [Text::schema(generator), State::schema(generator)] })
-    }
-
-    fn table() -> Option<&'static Table> {
-        State::table()
+    fn table() -> Option<&'static KeyTable> {
+        T::table()
     }
 }

@@ -1,53 +1,62 @@
-//! One definition of a key: parser, schema and reference are made from it.
+//! Definitions of keys, from which parser, schema and reference are generated.
 //!
-//! [`keys!`] declares a mapping of the language as a struct. Its doc comments become the descriptions of
-//! the schema and the text of the reference; its fields say what [`Read`] reads.
+//! [`keys!`] declares a mapping of the language as a struct. Its doc comments become the descriptions in
+//! schema and reference; the types of its fields implement [`Read`].
 
 use std::rc::Rc;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+use crate::description;
 use crate::diagnostic::Code;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::suggest::nearest;
+use crate::suggest::{foreign, nearest};
 use crate::tree::{Entry, Node, Value};
 
 /// A value with its place.
 #[derive(Debug, Clone)]
 pub(crate) struct At<T> {
-    /// The key it stands behind; for an item of a list, the item.
+    /// Place of the key; for an item of a list, of the item.
     pub(crate) key: Span,
     pub(crate) span: Span,
     pub(crate) value: T,
 }
 
-/// What can be read from a node.
+/// Types that can be read from a node.
 pub(crate) trait Read: Sized {
-    /// Reads it. `None` when it is not what it should be, which is among the problems then.
+    /// Reads a value. `None` if the node is not of this type, which is then reported.
     fn read(node: &Node, problems: &mut Problems) -> Option<Self>;
 
-    /// What it is, for `expected …` and the reference: `a duration`.
+    /// Description of the type for `expected …` and the reference: `a duration`.
     fn words() -> String;
 
-    /// Its schema, before variables are filled in.
+    /// JSON Schema, for the text before variables are replaced.
     fn schema(generator: &mut SchemaGenerator) -> Schema;
 
-    /// The mapping behind it, if it is one or holds one.
-    fn table() -> Option<&'static Table> {
+    /// The keys, if the type is or contains a mapping.
+    fn table() -> Option<&'static KeyTable> {
         None
     }
 }
 
+/// A mapping of the language, as read.
+pub(crate) trait Mapping {
+    /// Returns the keys whose values could be read, in declared order, each with its place.
+    fn read_keys(&self) -> Vec<(&'static Key, Span)>;
+}
+
 /// The keys of a mapping.
 #[derive(Debug)]
-pub(crate) struct Table {
-    /// What it is, with its article: `a listener`.
+pub(crate) struct KeyTable {
+    /// Description with its article: `a listener`.
     pub(crate) words: &'static str,
     pub(crate) doc: &'static str,
     pub(crate) keys: &'static [Key],
-    /// Keys that a later version will know.
+    /// Keys reserved for later versions.
     pub(crate) later: &'static [&'static str],
+    /// The mapping at the top level of the language.
+    pub(crate) root: fn() -> Option<&'static KeyTable>,
 }
 
 /// One key of a mapping.
@@ -58,12 +67,27 @@ pub(crate) struct Key {
     pub(crate) presence: Presence,
     /// A value, as written in YAML.
     pub(crate) example: &'static str,
+    /// The key needs one of these beside it; empty for none.
+    pub(crate) only_with: &'static [&'static str],
     pub(crate) words: fn() -> String,
-    pub(crate) table: fn() -> Option<&'static Table>,
+    pub(crate) table: fn() -> Option<&'static KeyTable>,
     pub(crate) schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
-/// Whether a key has to be there, and what holds when it is not.
+impl Key {
+    /// Returns the description, with the keys that it needs beside it.
+    pub(crate) fn description(&self) -> String {
+        let text = description::one_line(self.doc);
+        let names: Vec<String> = self.only_with.iter().map(|name| format!("`{name}`")).collect();
+        match names.split_last() {
+            None => text,
+            Some((last, [])) => format!("{text} Only with {last}."),
+            Some((last, names)) => format!("{text} Only with {} or {last}.", names.join(", ")),
+        }
+    }
+}
+
+/// The presence of a key: required, or optional with or without a default.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Presence {
     Required,
@@ -72,12 +96,12 @@ pub(crate) enum Presence {
     Default(&'static str),
 }
 
-/// The keys of a mapping as written: a key whose value could not be read is given all the same.
+/// The keys of a mapping as written, including those whose values could not be read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Given(pub(crate) Option<Rc<[Entry]>>);
 
 impl Given {
-    /// The keys, in order.
+    /// Returns the keys in order.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.0
             .iter()
@@ -85,7 +109,7 @@ impl Given {
             .map(|entry| &*entry.key)
     }
 
-    /// Where those of `names` stand that are given.
+    /// Returns the places of the keys in `names`.
     pub(crate) fn places(&self, names: &[&str]) -> impl Iterator<Item = Span> {
         let entries = self.0.iter().flat_map(|entries| entries.iter());
         entries
@@ -93,7 +117,7 @@ impl Given {
             .map(|entry| entry.key_span)
     }
 
-    /// Whether an empty list is written behind `key`.
+    /// Returns true if the value of `key` is an empty list.
     pub(crate) fn is_empty_list(&self, key: &str) -> bool {
         self.0.iter().flat_map(|entries| entries.iter()).any(|entry| {
             &*entry.key == key && matches!(&entry.value.value, Value::List(items) if items.is_empty())
@@ -102,9 +126,9 @@ impl Given {
 }
 
 impl<T: Read> At<T> {
-    /// Reads the value behind `key`.
+    /// Reads the value of `key`.
     pub(crate) fn read(key: Span, node: &Node, problems: &mut Problems) -> Option<Self> {
-        // That it is unset is reported already; what it would have been is anyone's guess.
+        // The unset variable is reported already; the type of the value is unknown.
         if node.is_unset() {
             return None;
         }
@@ -117,7 +141,7 @@ impl<T: Read> At<T> {
 }
 
 impl<T> At<T> {
-    /// The same place with another value.
+    /// Returns another value with the same place.
     pub(crate) fn with<U>(&self, value: U) -> At<U> {
         At {
             key: self.key,
@@ -127,7 +151,7 @@ impl<T> At<T> {
     }
 }
 
-/// Says that `node` should have been `expected`.
+/// Reports that `node` is not the `expected` type.
 pub(crate) fn wrong_type(node: &Node, expected: &str, problems: &mut Problems) {
     if node.is_null() {
         problems
@@ -146,13 +170,13 @@ pub(crate) fn wrong_type(node: &Node, expected: &str, problems: &mut Problems) {
     );
 }
 
-/// The entries of a mapping whose keys `table` lists: unknown and missing ones are reported.
-pub(crate) fn entries(node: &Node, table: &Table, problems: &mut Problems) -> Option<Rc<[Entry]>> {
+/// Returns the entries of a mapping with the keys of `table`; reports unknown and missing keys.
+pub(crate) fn entries(node: &Node, table: &KeyTable, problems: &mut Problems) -> Option<Rc<[Entry]>> {
     let Value::Mapping(entries) = &node.value else {
         wrong_type(node, table.words, problems);
         return None;
     };
-    // A key that is misspelt is not missing as well.
+    // A misspelt key is not reported as missing too.
     let mut meant = Vec::new();
     for entry in entries.iter() {
         if !table.keys.iter().any(|key| key.name == &*entry.key) {
@@ -174,8 +198,8 @@ pub(crate) fn entries(node: &Node, table: &Table, problems: &mut Problems) -> Op
     Some(Rc::clone(entries))
 }
 
-/// Reports a key; what comes back is the key that was probably meant.
-fn report_unknown(entry: &Entry, table: &Table, problems: &mut Problems) -> Option<&'static str> {
+/// Reports an unknown key; returns the key that was probably meant.
+fn report_unknown(entry: &Entry, table: &KeyTable, problems: &mut Problems) -> Option<&'static str> {
     if problems.is_full() {
         return None;
     }
@@ -187,7 +211,7 @@ fn report_unknown(entry: &Entry, table: &Table, problems: &mut Problems) -> Opti
         format!("{} is not supported by this version", quote(name))
     } else if let Some(near) = near {
         format!("did you mean `{near}`?")
-    } else if let Some(elsewhere) = table_with(name, table) {
+    } else if let Some(elsewhere) = table_elsewhere(name, table) {
         format!("`{name}` is a key of {elsewhere}")
     } else {
         let names: Vec<String> = names().map(|name| format!("`{name}`")).collect();
@@ -203,78 +227,31 @@ fn report_unknown(entry: &Entry, table: &Table, problems: &mut Problems) -> Opti
     near
 }
 
-/// The words of other gateways for keys of this language.
-const FOREIGN: &[(&str, &[&str])] = &[
-    (
-        "to",
-        &[
-            "service",
-            "upstream",
-            "backend",
-            "cluster",
-            "proxy_pass",
-            "use_backend",
-            "target",
-            "destination",
-        ],
-    ),
-    ("respond", &["return", "direct_response"]),
-    ("bind", &["listen", "address", "socket_address"]),
-    (
-        "endpoints",
-        &[
-            "url", "urls", "server", "servers", "targets", "backends", "address", "hosts",
-        ],
-    ),
-    ("hosts", &["server_name", "server_names", "domains"]),
-    (
-        "host",
-        &[
-            "hostname",
-            "hostnames",
-            "domain",
-            "domains",
-            "authority",
-            "server_name",
-        ],
-    ),
-    ("path", &["uri", "url", "location", "path_prefix"]),
-    ("client_ip", &["source_ip", "remote_addr", "src"]),
-    ("listeners", &["entrypoints", "entry_points", "frontends"]),
-    ("services", &["upstreams", "backends", "clusters"]),
-    ("routes", &["rules", "locations", "routers"]),
-];
-
-/// The key of `table` that was probably meant by `name`, which is none.
-pub(crate) fn meant(name: &str, table: &Table) -> Option<&'static str> {
-    let foreign = table.keys.iter().map(|key| key.name).find(|key| {
-        FOREIGN
-            .iter()
-            .any(|(own, words)| own == key && words.contains(&name))
-    });
-    foreign.or_else(|| nearest(name, table.keys.iter().map(|key| key.name)))
+/// Returns the key of `table` that was probably meant by the unknown key `name`.
+pub(crate) fn meant(name: &str, table: &KeyTable) -> Option<&'static str> {
+    let names = || table.keys.iter().map(|key| key.name);
+    foreign::key(name, names()).or_else(|| nearest(name, names()))
 }
 
-/// The mapping elsewhere in the language that has this key.
-fn table_with(name: &str, not: &Table) -> Option<&'static str> {
-    fn find(table: &'static Table, name: &str, not: &Table) -> Option<&'static str> {
+/// Returns another mapping of the language that has this key.
+fn table_elsewhere(name: &str, not: &KeyTable) -> Option<&'static str> {
+    fn find(table: &'static KeyTable, name: &str, not: &KeyTable) -> Option<&'static str> {
         if table.words != not.words && table.keys.iter().any(|key| key.name == name) {
             return Some(table.words);
         }
         table.keys.iter().find_map(|key| find((key.table)()?, name, not))
     }
-    find(&crate::document::Document::TABLE, name, not)
+    find((not.root)()?, name, not)
 }
 
-/// The schema of a mapping.
-pub(crate) fn schema(table: &Table, generator: &mut SchemaGenerator) -> Schema {
+/// Returns the JSON Schema of a mapping.
+pub(crate) fn schema(table: &KeyTable, generator: &mut SchemaGenerator) -> Schema {
     let mut properties = serde_json::Map::new();
     let mut required = Vec::new();
     for key in table.keys {
         let mut schema = (key.schema)(generator);
-        let (title, description) = crate::reference::title_and_text(key.doc);
-        schema.insert("title".to_owned(), title.into());
-        schema.insert("description".to_owned(), description.into());
+        schema.insert("title".to_owned(), description::title(key.doc).into());
+        schema.insert("description".to_owned(), key.description().into());
         match key.presence {
             Presence::Required => required.push(key.name),
             Presence::Optional => {}
@@ -286,7 +263,7 @@ pub(crate) fn schema(table: &Table, generator: &mut SchemaGenerator) -> Schema {
     }
     let mut schema = json_schema!({
         "type": "object",
-        "description": crate::reference::one_line(table.doc),
+        "description": description::one_line(table.doc),
         "properties": properties,
         "additionalProperties": false,
     });
@@ -296,22 +273,23 @@ pub(crate) fn schema(table: &Table, generator: &mut SchemaGenerator) -> Schema {
     schema
 }
 
-/// A scalar of the table above as JSON: a number, a truth value, an empty list, or text.
+/// Converts a default to JSON: a number, a boolean, an empty list, or text.
 fn json_of(yaml: &str) -> serde_json::Value {
     serde_json::from_str(yaml).unwrap_or_else(|_| yaml.into())
 }
 
-/// Declares mappings: a struct, its [`Table`], how it is read, and its schema.
+/// Declares mappings, each as a struct with its [`KeyTable`], parser and schema.
 ///
-/// Every field is an `Option`, required ones too: a mistake in one key must not hide those in others. It is boxed, as a mapping
-/// has many keys of which few are written, and there may be 100,000 routes.
+/// Every field is an `Option`, even if required: a mistake in one key must not hide those in others. Values are boxed,
+/// since few of the keys are present in a mapping, and there may be 100,000 routes.
 macro_rules! keys {
-    ($(
+    (root $root:ident; $(
         $(#[doc = $doc:literal])+
         $name:ident, $words:literal $(, later [$($later:literal),* $(,)?])? {
             $(
                 $(#[doc = $key_doc:literal])+
-                $field:ident $(as $text:literal)?: $type:ty = $presence:expr, $example:literal;
+                $field:ident $(as $text:literal)?: $type:ty = $presence:expr, $example:literal
+                    $(, only with [$($with:literal),+])?;
             )+
         }
     )+) => {$(
@@ -322,12 +300,12 @@ macro_rules! keys {
                 $(#[doc = $key_doc])+
                 pub(crate) $field: Option<Box<$crate::keys::At<$type>>>,
             )+
-            /// What is written, whether or not it could be read.
+            /// The keys as written.
             pub(crate) given: $crate::keys::Given,
         }
 
         impl $name {
-            pub(crate) const TABLE: $crate::keys::Table = $crate::keys::Table {
+            pub(crate) const TABLE: $crate::keys::KeyTable = $crate::keys::KeyTable {
                 words: $words,
                 doc: concat!($($doc, "\n"),+),
                 keys: &[$(
@@ -336,13 +314,23 @@ macro_rules! keys {
                         doc: concat!($($key_doc, "\n"),+),
                         presence: $presence,
                         example: $example,
+                        only_with: &[$($($with),+)?],
                         words: <$type as $crate::keys::Read>::words,
                         table: <$type as $crate::keys::Read>::table,
                         schema: <$type as $crate::keys::Read>::schema,
                     },
                 )+],
                 later: &[$($($later),*)?],
+                root: <$root as $crate::keys::Read>::table,
             };
+        }
+
+        impl $crate::keys::Mapping for $name {
+            fn read_keys(&self) -> Vec<(&'static $crate::keys::Key, $crate::place::Span)> {
+                let places = [$(self.$field.as_ref().map(|given| given.key)),+];
+                let keys = Self::TABLE.keys.iter().zip(places);
+                keys.filter_map(|(key, place)| Some((key, place?))).collect()
+            }
         }
 
         impl $crate::keys::Read for $name {
@@ -374,8 +362,8 @@ macro_rules! keys {
                 generator.subschema_for::<Self>()
             }
 
-            fn table() -> Option<&'static $crate::keys::Table> {
-                static TABLE: $crate::keys::Table = $name::TABLE;
+            fn table() -> Option<&'static $crate::keys::KeyTable> {
+                static TABLE: $crate::keys::KeyTable = $name::TABLE;
                 Some(&TABLE)
             }
         }
@@ -392,7 +380,7 @@ macro_rules! keys {
     )+};
 }
 
-/// The key of a field: the field's name, or the text given for it.
+/// The key of a field: its name, or the text given with `as`.
 macro_rules! key_name {
     ($field:ident) => {
         stringify!($field)

@@ -1,7 +1,7 @@
-//! From configuration text to a plan.
+//! The configuration language: from text to a plan.
 //!
-//! [`load`] is given named texts and a way to look up environment variables, and returns data: a valid
-//! [`Plan`], or every mistake at once as [`Diagnostic`]s with their places. It knows no file system.
+//! [`load`] takes named texts and a lookup for environment variables. It returns a valid [`Plan`], or all
+//! mistakes at once as [`Diagnostic`]s with their places. It does not access the file system.
 //!
 //! ```
 //! use waypost_config::{Kind, Source, load, render};
@@ -19,11 +19,11 @@
 //! );
 //! ```
 //!
-//! The stages, in a reader's order: `yaml` turns bytes into a `tree` whose every value knows its place,
-//! with `substitute` filling in variables. `document` is the language, written with `keys`, `values`,
-//! `either` and `collections`: from that one definition come the reader, [`schema`](mod@schema) and
-//! [`reference`](mod@reference). `merge` makes one document of the files of a directory, `meaning` makes a
-//! plan of the document, and `overlap` looks for routes of it that cannot be meant.
+//! The stages, in reading order: `yaml` parses bytes to a `tree` of values with places, in which `substitute`
+//! replaces variables. `document` defines the language in terms of `keys`, `values`, `either` and
+//! `collections`; the parser, [`schema`](mod@schema) and [`reference`](mod@reference) are generated from this
+//! definition. `merge` combines the files of a directory, `lower` lowers the document to a plan, and `overlap`
+//! reports unreachable and ambiguous routes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,11 +39,12 @@ use crate::place::{Place, Span};
 use crate::problems::Problems;
 
 mod collections;
+mod description;
 pub mod diagnostic;
 mod document;
 mod either;
 mod keys;
-mod meaning;
+mod lower;
 mod merge;
 mod overlap;
 pub mod place;
@@ -61,36 +62,36 @@ pub mod yaml;
 #[cfg(test)]
 mod tests;
 
-/// A text of a configuration.
+/// A text of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Its name, as given by the user; diagnostics show it.
+    /// Name as given by the user, shown in diagnostics.
     pub name: String,
-    /// Its bytes, as read. They are shared: what is read, what is in force and what was good last are mostly the same.
+    /// Bytes as read. They are shared, since the text read, the active one and the last good one are mostly the same.
     pub text: Arc<[u8]>,
 }
 
-/// What the sources are together.
+/// The kind of configuration that the sources form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// One file.
+    /// A single file.
     File,
-    /// The files of a directory, which are merged in the order of their names' bytes.
+    /// The files of a directory, merged in byte order of their names.
     Directory,
 }
 
 /// A configuration without errors.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// What it means.
+    /// The plan.
     pub plan: Plan,
-    /// What looks like a mistake.
+    /// Warnings.
     pub warnings: Vec<Diagnostic>,
-    /// Where each test's request stands, parallel to [`Plan::tests`].
+    /// Place of the request of each test, parallel to [`Plan::tests`].
     pub test_places: Vec<Place>,
-    /// Where each route's name stands, parallel to [`Plan::routes`].
+    /// Place of the name of each route, parallel to [`Plan::routes`].
     pub route_places: Vec<Place>,
-    /// Where each file that is named, such as one of a certificate, is named first; by its path as written.
+    /// Place of the first mention of each file, such as a certificate, by its path as written.
     pub file_places: HashMap<Box<str>, Place>,
 }
 
@@ -99,20 +100,20 @@ pub struct Loaded {
 pub struct Refused {
     /// All errors and warnings, in order of place.
     pub diagnostics: Vec<Diagnostic>,
-    /// The listeners that could be read, for whoever looks at the files that they name.
+    /// Listeners that could be read, so that the files they name can be checked.
     pub listeners: Vec<Arc<Listener>>,
-    /// The services, likewise.
+    /// Services, likewise.
     pub services: Vec<Arc<Service>>,
-    /// As [`Loaded::file_places`].
+    /// See [`Loaded::file_places`].
     pub file_places: HashMap<Box<str>, Place>,
 }
 
-/// Reads a configuration.
+/// Loads a configuration.
 ///
 /// `env` looks up environment variables.
 ///
 /// # Errors
-/// All errors and warnings, in order of place, when there is any error.
+/// If there is any error: all errors and warnings, in order of place.
 pub fn load(
     sources: &[Source],
     kind: Kind,
@@ -121,10 +122,10 @@ pub fn load(
     load_or_refuse(sources, kind, env).map_err(|refused| refused.diagnostics)
 }
 
-/// As [`load`]; what is refused comes with those of its parts whose files can be looked at all the same.
+/// Like [`load`]; a refused configuration comes with the parts whose files can still be checked.
 ///
 /// # Errors
-/// When there is any error.
+/// If there is any error.
 pub fn load_or_refuse(
     sources: &[Source],
     kind: Kind,
@@ -143,7 +144,7 @@ pub fn load_or_refuse(
             code: Code::EmptyFile,
             severity: Code::EmptyFile.severity(),
             message: "the directory has no `*.yaml` or `*.yml` file".to_owned(),
-            // No file, no place.
+            // Without a file there is no place.
             labels: Vec::new(),
             help: Some("the smallest config has `listeners`, `services` and `routes`".to_owned()),
         };
@@ -156,7 +157,7 @@ pub fn load_or_refuse(
     }
     let mut problems = Problems::new(files);
     let mut documents = Vec::new();
-    // Not all names are known when a file could not be read, or `services` or the like is misspelt.
+    // Not all names are known if a file could not be read, or `services` or the like is misspelt.
     let mut complete = true;
     for (file, source) in order.iter().enumerate() {
         let file = u32::try_from(file).unwrap_or(u32::MAX);
@@ -164,7 +165,7 @@ pub fn load_or_refuse(
             .and_then(|node| Document::read(&node, &mut problems));
         match document {
             Some(document) => {
-                // A person misspells a few keys; a thousand are no configuration.
+                // Users misspell a few keys; more than a thousand are not a configuration.
                 complete &= !document.given.keys().take(1000).any(misspells_names);
                 documents.push(document);
             }
@@ -172,46 +173,46 @@ pub fn load_or_refuse(
         }
     }
     let document = merge::merge(documents, &mut problems);
-    let meaning = meaning::of(&document, complete, &mut problems);
-    // Of many routes it is large, and nobody asks it again.
+    let lowered = lower::lower(&document, complete, &mut problems);
+    // It is large for many routes, and no longer needed.
     drop(document);
-    if let Ok(meaning) = &meaning {
-        overlap::report(meaning, &mut problems);
+    if let Ok(lowered) = &lowered {
+        overlap::report(lowered, &mut problems);
     }
     let files = problems.files().to_vec();
-    // Of a file that is named twice, the first place counts.
+    // If a file is named twice, the first place counts.
     let places = |named: Vec<(Box<str>, Span)>| {
         let named = named.into_iter().rev();
         named.map(|(path, span)| (path, span.place(&files))).collect()
     };
-    match meaning {
-        Ok(meaning) if !problems.has_errors() => Ok(Loaded {
-            plan: meaning.plan,
+    match lowered {
+        Ok(lowered) if !problems.has_errors() => Ok(Loaded {
+            plan: lowered.plan,
             warnings: problems.into_diagnostics(),
-            test_places: meaning.tests.iter().map(|span| span.place(&files)).collect(),
-            route_places: meaning
+            test_places: lowered.tests.iter().map(|span| span.place(&files)).collect(),
+            route_places: lowered
                 .routes
                 .iter()
                 .map(|route| route.name.place(&files))
                 .collect(),
-            file_places: places(meaning.files),
+            file_places: places(lowered.files),
         }),
-        Ok(meaning) => Err(Refused {
+        Ok(lowered) => Err(Refused {
             diagnostics: problems.into_diagnostics(),
-            listeners: meaning.plan.listeners().to_vec(),
-            services: meaning.plan.services().to_vec(),
-            file_places: places(meaning.files),
+            listeners: lowered.plan.listeners().to_vec(),
+            services: lowered.plan.services().to_vec(),
+            file_places: places(lowered.files),
         }),
-        Err(fragments) => Err(Refused {
+        Err(partial) => Err(Refused {
             diagnostics: problems.into_diagnostics(),
-            listeners: fragments.listeners,
-            services: fragments.services,
-            file_places: places(fragments.files),
+            listeners: partial.listeners,
+            services: partial.services,
+            file_places: places(partial.files),
         }),
     }
 }
 
-/// Whether a top-level key is none, but like one of those that declare names.
+/// Returns true for an unknown top-level key that looks like one of those that declare names.
 fn misspells_names(key: &str) -> bool {
     !Document::TABLE.keys.iter().any(|known| known.name == key)
         && keys::meant(key, &Document::TABLE)

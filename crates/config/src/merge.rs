@@ -1,4 +1,4 @@
-//! The files of a directory as one document.
+//! Merging of the files of a directory.
 
 use crate::diagnostic::Code;
 use crate::document::Document;
@@ -6,10 +6,10 @@ use crate::keys::{At, Given};
 use crate::problems::Problems;
 use crate::tree::Entry;
 
-/// Lists are appended and services united; any other key may stand in one file only.
+/// Merges documents: lists are concatenated and services merged; any other key may occur in one file only.
 pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Document {
     let mut merged = Document::default();
-    // One entry for each key of the language, so that looking through them stays cheap.
+    // At most one entry for each key of the language, so a linear search is cheap.
     let mut given: Vec<Entry> = Vec::new();
     for document in documents {
         append(&mut merged.listeners, document.listeners, |to, from| {
@@ -25,7 +25,7 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
         append(&mut merged.tests, document.tests, |to, from| {
             to.0.extend(from.0);
         });
-        // What is given is compared, not what could be read, so that a wrong value hides nothing.
+        // Keys are compared as written, so a value that could not be read hides nothing.
         let known = |entry: &&Entry| Document::TABLE.keys.iter().any(|key| key.name == &*entry.key);
         let entries = document.given.0.iter().flat_map(|entries| entries.iter());
         for entry in entries.filter(known) {

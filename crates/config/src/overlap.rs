@@ -1,4 +1,4 @@
-//! What the overlap analysis found, as diagnostics.
+//! Findings of the overlap analysis as diagnostics.
 
 use std::collections::BTreeMap;
 
@@ -9,28 +9,28 @@ use waypost_route::rank::Position;
 use waypost_route::table::Table;
 
 use crate::diagnostic::Code;
-use crate::meaning::{Meaning, RouteSpans};
+use crate::lower::{LoweredPlan, RouteSpans};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 
-/// How many of those that shadow a route are pointed at.
+/// Maximum number of shadowing routes to label.
 const SHADOWS_MAX: usize = 3;
 
-/// Reports the routes and alternatives of a plan that cannot be meant.
+/// Reports unreachable, ambiguous and impossible routes of a plan.
 ///
-/// What a regex or sheer number left undecided is not reported: a warning is a proof.
-pub(crate) fn report(meaning: &Meaning, problems: &mut Problems) {
-    for routes in [meaning.plan.matching(), meaning.plan.passing_through()] {
-        report_among(routes, meaning, problems);
+/// Undecided ones are not reported: a warning is a proof.
+pub(crate) fn report(lowered: &LoweredPlan, problems: &mut Problems) {
+    for routes in [lowered.plan.request_routes(), lowered.plan.connection_routes()] {
+        report_among(routes, lowered, problems);
     }
 }
 
-/// Reports those among `routes`, which are matched together.
-fn report_among(routes: Vec<waypost_route::Route>, meaning: &Meaning, problems: &mut Problems) {
-    if routes.iter().all(|route| route.alternatives.is_empty()) {
+/// Reports those among `routes`, which are in one table.
+fn report_among(routes: Vec<(usize, waypost_route::Route)>, lowered: &LoweredPlan, problems: &mut Problems) {
+    if routes.is_empty() {
         return;
     }
-    let Ok(table) = Table::new(routes) else {
+    let Ok(table) = Table::with_positions(routes) else {
         problems.add(
             Code::OutOfRange,
             Span::start_of(0),
@@ -38,12 +38,12 @@ fn report_among(routes: Vec<waypost_route::Route>, meaning: &Meaning, problems: 
         );
         return;
     };
-    let analysis = overlap::analyse(&table, &served(&meaning.plan));
+    let analysis = overlap::analyse(&table, &served(&lowered.plan));
     let report = Report {
-        plan: &meaning.plan,
-        routes: &meaning.routes,
+        plan: &lowered.plan,
+        routes: &lowered.routes,
     };
-    // One warning for a route of which no alternative can be reached, with all that shadows it.
+    // One warning for a route without reachable alternatives, with all alternatives that shadow it.
     let mut whole: BTreeMap<usize, Vec<Position>> = BTreeMap::new();
     for finding in &analysis.findings {
         if let Finding::Unreachable { at, shadowed_by } = finding
@@ -70,7 +70,7 @@ fn report_among(routes: Vec<waypost_route::Route>, meaning: &Meaning, problems: 
                 second,
                 witness,
             } => {
-                // That the route is unreachable says it all, and what takes its requests.
+                // The warning for the unreachable route is enough.
                 if whole
                     .get(&second.route)
                     .is_some_and(|shadows| shadows.iter().any(|shadow| shadow.route == first.route))
@@ -101,7 +101,7 @@ fn report_among(routes: Vec<waypost_route::Route>, meaning: &Meaning, problems: 
     }
 }
 
-/// The hosts that some listener serves; none when one serves every host.
+/// Returns the hosts that listeners serve; empty if one serves every host.
 fn served(plan: &Plan) -> Vec<HostPattern> {
     let listeners = plan.listeners();
     if listeners.iter().any(|listener| listener.hosts.is_empty()) {

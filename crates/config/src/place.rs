@@ -1,27 +1,27 @@
-//! Where something stands in a configuration.
+//! Places in the text of a configuration.
 
 use std::sync::Arc;
 
-/// A stretch of text in one of the sources.
+/// A range of text in one of the sources.
 ///
-/// Lines and columns count from 1, columns in characters; a byte order mark counts as nothing.
+/// Lines and columns count from 1, columns in characters. A byte order mark is not counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// The name of the source, as given.
+    /// Name of the source.
     pub file: Arc<str>,
-    /// The line it begins on.
+    /// First line.
     pub line: usize,
-    /// The column of its first character.
+    /// Column of the first character.
     pub column: usize,
-    /// The line it ends on; `line <= end_line`.
+    /// Last line; `line <= end_line`.
     pub end_line: usize,
-    /// The column behind its last character.
+    /// Column after the last character.
     pub end_column: usize,
 }
 
-/// A place whose file is the number of a source: small enough for every node of a tree to have one.
+/// A place with the index of its source, small enough for every node of a tree.
 ///
-/// The order is the order in which a person reads.
+/// The order is reading order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct Span {
     pub(crate) file: u32,
@@ -32,12 +32,12 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// The first character of a file.
+    /// Returns the place of the first character of a file.
     pub(crate) fn start_of(file: u32) -> Self {
         Self::char_at(file, 1, 1)
     }
 
-    /// One character.
+    /// Returns the place of one character.
     pub(crate) fn char_at(file: u32, line: u32, column: u32) -> Self {
         Self {
             file,
@@ -48,7 +48,7 @@ impl Span {
         }
     }
 
-    /// From the start of `self` to the end of `end`.
+    /// Returns the range from the start of `self` to the end of `end`.
     pub(crate) fn to(self, end: Self) -> Self {
         Self {
             end_line: end.end_line,
@@ -57,7 +57,7 @@ impl Span {
         }
     }
 
-    /// The same stretch, with the file by name.
+    /// Returns the same place with the name of the file.
     pub(crate) fn place(self, files: &[Arc<str>]) -> Place {
         Place {
             file: files.get(self.file as usize).cloned().unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! The mistakes found so far, while a configuration is read.
+//! The collection of diagnostics while a configuration is loaded.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 use crate::diagnostic::{Code, Diagnostic, Severity, diagnostic};
 use crate::place::Span;
 
-/// How many are collected before the search is given up: far more than anyone reads.
+/// Maximum number of diagnostics; after it, the search ends.
 const PROBLEMS_MAX: usize = 10_000;
 
-/// How many names get a suggestion by comparing them with every declared name, which costs time.
+/// Maximum number of names that are compared with every declared name for a suggestion, which is slow.
 const SUGGESTIONS_MAX: usize = 100;
 
-/// Collects diagnostics, so that a mistake in one place does not hide those in others.
+/// Collects diagnostics: a mistake in one place does not hide those in others.
 pub(crate) struct Problems {
     files: Vec<Arc<str>>,
     found: Vec<(Span, Diagnostic)>,
@@ -30,7 +30,7 @@ impl Problems {
         }
     }
 
-    /// Adds a diagnostic at `span`; what comes back takes labels and help.
+    /// Adds a diagnostic at `span`; the result takes labels and help.
     pub(crate) fn add(&mut self, code: Code, span: Span, message: impl Into<String>) -> Problem<'_> {
         if code.severity() == Severity::Error {
             self.errors += 1;
@@ -51,33 +51,33 @@ impl Problems {
         }
     }
 
-    /// Whether the search was given up, so that nothing more needs to be said.
+    /// Returns true if the limit of diagnostics is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.found.len() > PROBLEMS_MAX
     }
 
-    /// Whether an error was found.
+    /// Returns true if there is an error.
     pub(crate) fn has_errors(&self) -> bool {
         self.errors > 0
     }
 
-    /// How many errors were found.
+    /// Returns the number of errors.
     pub(crate) fn errors(&self) -> usize {
         self.errors
     }
 
-    /// Whether one more name may be compared with all declared ones.
+    /// Counts a suggestion; returns false above the limit.
     pub(crate) fn may_suggest(&mut self) -> bool {
         self.suggestions += 1;
         self.suggestions <= SUGGESTIONS_MAX
     }
 
-    /// The names of the sources.
+    /// Returns the names of the sources.
     pub(crate) fn files(&self) -> &[Arc<str>] {
         &self.files
     }
 
-    /// All of them in order of place; what an alias repeats is said once.
+    /// Returns all diagnostics in order of place, without the duplicates that aliases cause.
     pub(crate) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|(span, _)| *span);
         let mut seen = HashSet::new();
@@ -87,15 +87,15 @@ impl Problems {
     }
 }
 
-/// A diagnostic that was just added.
+/// A diagnostic just added.
 pub(crate) struct Problem<'p> {
     files: &'p [Arc<str>],
-    /// `None` once the search is given up.
+    /// `None` above the limit of diagnostics.
     diagnostic: Option<&'p mut Diagnostic>,
 }
 
 impl Problem<'_> {
-    /// Adds a further place.
+    /// Adds a related place.
     pub(crate) fn label(self, span: Span, text: impl Into<String>) -> Self {
         self.edit(|diagnostic, files| {
             diagnostic.labels.push(crate::diagnostic::Label {
@@ -105,12 +105,12 @@ impl Problem<'_> {
         })
     }
 
-    /// Says how to mend it.
+    /// Sets the hint.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         self.edit(|diagnostic, _| diagnostic.help = Some(help.into()))
     }
 
-    /// Says how to mend it, where that is known.
+    /// Sets the hint, if there is one.
     pub(crate) fn help_if(self, help: Option<String>) -> Self {
         match help {
             Some(help) => self.help(help),
@@ -126,7 +126,7 @@ impl Problem<'_> {
     }
 }
 
-/// `text` in backticks, fit for one line of a message: escaped, and cut when it is long.
+/// Returns `text` in backticks for a one-line message: escaped, and truncated if long.
 pub(crate) fn quote(text: &str) -> String {
     const CHARS_MAX: usize = 60;
     let mut quoted = String::from("`");

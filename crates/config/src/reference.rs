@@ -1,19 +1,20 @@
-//! The reference page, made from the same definitions as parser and schema.
+//! The reference page, generated from the same definitions as parser and schema.
 
 use std::fmt::Write;
 
+use crate::description::paragraphs;
 use crate::diagnostic::{Code, Severity};
 use crate::document::Document;
-use crate::keys::{Presence, Table};
+use crate::keys::{KeyTable, Presence};
 
-/// The reference of the configuration language, in Markdown: every key with type, default, meaning and an
-/// example, and every code that a diagnostic may have.
+/// Returns the reference of the configuration language in Markdown: every key with its type, default, meaning and an
+/// example, and every diagnostic code.
 pub fn reference() -> String {
     let mut page = String::from(INTRODUCTION);
     let mut seen = Vec::new();
     section("", &Document::TABLE, &mut seen, &mut page);
     page.push_str("## Diagnostics\n\n");
-    page.push_str("Errors refuse the configuration, warnings do not. A code never changes its meaning.\n\n");
+    page.push_str("A configuration with errors is refused, one with warnings is not. A code never changes its meaning.\n\n");
     page.push_str("| Code | | Meaning |\n|---|---|---|\n");
     for code in Code::ALL {
         let severity = match code.severity() {
@@ -31,25 +32,25 @@ pub fn reference() -> String {
 const INTRODUCTION: &str = "\
 # Configuration
 
-<!-- Made from the definitions in crates/config; `UPDATE_DOCS=1 cargo test -p waypost-config` writes it. -->
+<!-- Generated from the definitions in crates/config by `UPDATE_DOCS=1 cargo test -p waypost-config`. -->
 
-A configuration is YAML, and so may be JSON: one file, or a directory whose `*.yaml` and `*.yml` files are merged in
-the order of their names. `waypost schema` prints its JSON Schema.
+A configuration is YAML, so it can be JSON: one file, or a directory whose `*.yaml` and `*.yml` files are merged in the
+order of their names. `waypost schema` prints its JSON Schema.
 
-- `${NAME}` and `${NAME:-default}` are replaced from the environment inside values, quoted or not, before the type of the
-  value is decided. The default counts when the variable is unset or empty. `$${` is a literal `${`. Inside `{…}` and
-  `[…]` such a value has to be quoted.
-- Durations are whole numbers with units, `500ms`, `10s`, `1h30m`; they go up to `24h`. Sizes are bytes, or have one of the
+- `${NAME}` and `${NAME:-default}` in values, quoted or not, are replaced from the environment before the type of the value
+  is determined. The default applies if the variable is unset or empty. `$${` is a literal `${`. Inside `{…}` and `[…]`,
+  quote such a value.
+- Durations are whole numbers with units: `500ms`, `10s`, `1h30m`. The maximum is `24h`. Sizes are bytes, or have one of the
   units `KiB`, `MiB`, `GiB`.
-- Unquoted numbers are the text as written where text is expected. `true`, `false` and `null` are not text unless quoted;
+- Where text is expected, an unquoted number is text as written. `true`, `false` and `null` are not text unless quoted;
   `yes`, `no`, `on` and `off` are.
-- An unknown key, a key twice, and a key without a value are errors. Anchors and aliases may stand for up to 100,000 values
-  in all; merge keys (`<<`), tags and several documents in a file are not supported.
-- A file has 16 MiB at most, and lists and mappings stand at most 64 deep in each other.
+- Unknown keys, duplicate keys and keys without a value are errors. Anchors and aliases may expand to at most 100,000
+  values. Merge keys (`<<`), tags and several documents in a file are not supported.
+- A file is at most 16 MiB, and lists and mappings nest at most 64 deep.
 
 ";
 
-fn section(path: &str, table: &'static Table, seen: &mut Vec<&'static str>, page: &mut String) {
+fn section(path: &str, table: &'static KeyTable, seen: &mut Vec<&'static str>, page: &mut String) {
     seen.push(table.words);
     let title = if path.is_empty() { "The top level" } else { path };
     let title = if path.is_empty() {
@@ -72,7 +73,7 @@ fn section(path: &str, table: &'static Table, seen: &mut Vec<&'static str>, page
                 "| `{}` | {} | {default} | {} Example: `{}: {}` |\n",
                 key.name,
                 cell(&(key.words)()),
-                cell(&one_line(key.doc)),
+                cell(&key.description()),
                 key.name,
                 cell(key.example),
             ),
@@ -101,30 +102,6 @@ fn cell(text: &str) -> String {
 fn push(page: &mut String, text: std::fmt::Arguments<'_>) {
     page.write_fmt(text)
         .expect("a String takes everything that is written to it");
-}
-
-/// The doc comment without the line breaks of its source, one paragraph a line.
-fn paragraphs(doc: &str) -> String {
-    let lines: Vec<&str> = doc.lines().map(str::trim).collect();
-    let paragraphs: Vec<String> = lines
-        .split(|line| line.is_empty())
-        .map(|lines| lines.join(" "))
-        .filter(|paragraph| !paragraph.is_empty())
-        .collect();
-    paragraphs.join("\n\n")
-}
-
-/// The doc comment as one line.
-pub(crate) fn one_line(doc: &str) -> String {
-    paragraphs(doc).replace("\n\n", " ")
-}
-
-/// The first paragraph without its full stop, and all of it.
-pub(crate) fn title_and_text(doc: &str) -> (String, String) {
-    let paragraphs = paragraphs(doc);
-    let title = paragraphs.split("\n\n").next().unwrap_or_default();
-    let title = title.strip_suffix('.').unwrap_or(title);
-    (title.to_owned(), one_line(doc))
 }
 
 #[cfg(test)]

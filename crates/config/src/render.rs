@@ -1,4 +1,4 @@
-//! Diagnostics as people read them.
+//! Diagnostics as text for terminals.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snip
 use crate::Source;
 use crate::diagnostic::{Diagnostic, Label, Severity};
 
-/// How many diagnostics are shown before the rest is only counted.
+/// Maximum number of diagnostics shown; the rest is counted.
 pub const SHOWN_MAX: usize = 100;
 
-/// How many characters of a line are shown; of longer ones a window around the place.
+/// Maximum number of characters shown of a line; longer lines are cut to a window around the place.
 const LINE_CHARS_MAX: usize = 120;
 
-/// How many further places of a diagnostic are shown.
+/// Maximum number of places shown of a diagnostic.
 const LABELS_MAX: usize = 4;
 
-/// The diagnostics as text, each beginning with `FILE:LINE:COLUMN: error[code]: message`, then the lines it
-/// is about, then `hint: …`. At most 100 are shown, and how many more there are.
+/// Renders diagnostics: each has the form `FILE:LINE:COLUMN: error[code]: message`, followed by its lines and
+/// `hint: …`. At most 100 are shown, and the number of the others.
 ///
-/// `sources` are those that were loaded; a place in none of them is shown without its line.
+/// `sources` are the loaded sources; places in other files are shown without lines.
 pub fn render(diagnostics: &[Diagnostic], sources: &[Source], color: bool) -> String {
     let mut lines = Lines::new(sources);
     let mut out = String::new();
@@ -73,7 +73,7 @@ fn render_one(diagnostic: &Diagnostic, lines: &mut Lines<'_>, color: bool, out: 
     }
 }
 
-/// The lines that the labels are about, those of other files under their names.
+/// Renders the lines of the labels, those of other files with the names of the files.
 fn excerpt(diagnostic: &Diagnostic, lines: &mut Lines<'_>, color: bool) -> String {
     let Some(first) = diagnostic.labels.first() else {
         return String::new();
@@ -124,7 +124,7 @@ fn excerpt(diagnostic: &Diagnostic, lines: &mut Lines<'_>, color: bool) -> Strin
     out
 }
 
-/// The part of a line that is shown, and the bytes of it to underline.
+/// Returns the part of a line to show, and the bytes of it to underline.
 fn window(line: &str, label: &Label) -> (String, std::ops::Range<usize>) {
     let place = &label.place;
     let start = place.column.saturating_sub(1);
@@ -160,7 +160,7 @@ fn window(line: &str, label: &Label) -> (String, std::ops::Range<usize>) {
     (text, from..underlined_end.max(from))
 }
 
-/// A file's name, fit for a terminal.
+/// Escapes the name of a file for a terminal.
 fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
@@ -173,16 +173,16 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-/// The lines of the sources, found once for each file.
+/// The lines of the sources, indexed once for each file.
 struct Lines<'s> {
     files: Vec<File<'s>>,
 }
 
 struct File<'s> {
     name: &'s str,
-    /// Without a byte order mark.
+    /// Text without a byte order mark.
     text: &'s [u8],
-    /// Where each line begins and ends, once someone asked.
+    /// Range of each line, computed on first use.
     ranges: Option<Vec<(usize, usize)>>,
 }
 
@@ -200,7 +200,7 @@ impl<'s> Lines<'s> {
         }
     }
 
-    /// The line with this number, from 1 on; `None` when it is no text, or not there.
+    /// Returns the line with this number, from 1; `None` if it does not exist or is not UTF-8.
     fn line(&mut self, file: &Arc<str>, number: usize) -> Option<&'s str> {
         let found = self.files.iter_mut().find(|known| known.name == &**file)?;
         let text = found.text;
@@ -210,7 +210,7 @@ impl<'s> Lines<'s> {
     }
 }
 
-/// Where lines begin and end; `\n`, `\r\n` and `\r` end one, as in YAML.
+/// Returns the ranges of lines, which end in `\n`, `\r\n` or `\r`, as in YAML.
 fn line_ranges(text: &[u8]) -> Vec<(usize, usize)> {
     let mut ranges = Vec::new();
     let mut start = 0;

@@ -1,12 +1,12 @@
-//! The JSON Schema of the language, for editors and for checks outside Waypost.
+//! The JSON Schema of the language, for editors and external checks.
 
 use schemars::generate::SchemaSettings;
 
 use crate::document::Document;
 
-/// The schema of a configuration file, in JSON Schema 2020-12.
+/// Returns the schema of a configuration file, in JSON Schema 2020-12.
 ///
-/// It describes the text before environment variables are filled in, so a number may be text with `${`.
+/// It applies to the text before variables are replaced, so a number may be text with `${`.
 pub fn schema() -> serde_json::Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<Document>();

@@ -1,12 +1,12 @@
-//! Sizes as people write them: `4096`, `64KiB`, `10MiB`.
+//! Text form of sizes: `4096`, `64KiB`, `10MiB`.
 
-/// Why a text is no size.
+/// An error in the text of a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SizeError {
-    /// Not digits and a unit.
+    /// Not a number with an optional unit.
     #[error("a size is a whole number of bytes, or one with a unit, such as `64KiB` or `10MiB`")]
     Form,
-    /// A unit that is none of the three.
+    /// An unknown unit.
     #[error("the units of a size are `KiB`, `MiB` and `GiB`")]
     Unit,
     /// More than 2^64 bytes.
@@ -16,10 +16,10 @@ pub enum SizeError {
 
 const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("", 0)];
 
-/// Reads a size in bytes: a whole number, then nothing or one of `KiB`, `MiB`, `GiB`.
+/// Parses a size: a whole number, optionally followed by `KiB`, `MiB` or `GiB`.
 ///
 /// # Errors
-/// For everything else.
+/// For any other text.
 pub fn parse(text: &str) -> Result<u64, SizeError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -39,7 +39,7 @@ pub fn parse(text: &str) -> Result<u64, SizeError> {
     number.checked_mul(1 << shift).ok_or(SizeError::TooLarge)
 }
 
-/// What a size with the unit of another program was probably meant to be: `64KiB` for `64kb`.
+/// Returns the probable meaning of a size with a foreign unit: `64KiB` for `64kb`.
 pub(crate) fn corrected(text: &str) -> Option<String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -54,7 +54,7 @@ pub(crate) fn corrected(text: &str) -> Option<String> {
     parse(&size).is_ok().then_some(size)
 }
 
-/// A size as [`parse`] reads it, with the largest unit that leaves a whole number.
+/// Formats a size so that [`parse`] reads it, with the largest unit that leaves a whole number.
 pub fn format(bytes: u64) -> String {
     let fits = |shift: u32| bytes >= 1 << shift && bytes.trailing_zeros() >= shift;
     let (name, shift) = UNITS
@@ -91,7 +91,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn printed_and_read_again_is_the_same(bytes: u64) {
+        fn format_and_parse_round_trip(bytes: u64) {
             proptest::prop_assert_eq!(parse(&format(bytes)), Ok(bytes));
         }
     }

@@ -1,11 +1,11 @@
-//! `${NAME}` and `${NAME:-default}`, filled in from the environment.
+//! Substitution of `${NAME}` and `${NAME:-default}` from the environment.
 
 use std::borrow::Cow;
 
-/// `text` with its variables filled in, or the name of the first one that is unset and has no default.
+/// Replaces the variables in `text`. The error is the name of the first one that is unset and has no default.
 ///
-/// A name is `[A-Za-z_][A-Za-z0-9_]*`. The default ends at the first `}` and counts, as in a shell, also
-/// when the variable is empty. `$${` is a literal `${`; any other `$` is itself, `${1}` too.
+/// A name is `[A-Za-z_][A-Za-z0-9_]*`. The default ends at the first `}` and, as in a shell, also applies if the
+/// variable is empty. `$${` is a literal `${`; any other `$` is literal, including `${1}`.
 pub(crate) fn substitute<'t>(
     text: &'t str,
     env: &dyn Fn(&str) -> Option<String>,
@@ -45,7 +45,7 @@ pub(crate) fn substitute<'t>(
     Ok(Cow::Owned(filled))
 }
 
-/// Name, default and what follows the `}`; `None` when this is no variable.
+/// Returns name, default and the text after the `}`; `None` if this is not a variable.
 fn variable(inside: &str) -> Option<(&str, Option<&str>, &str)> {
     let length = inside
         .bytes()
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_defaults_and_what_is_neither() {
+    fn variables_defaults_and_literals() {
         check("no variable", Ok("no variable"));
         check("http://${HOST}:80", Ok("http://a.example:80"));
         check("${HOST}${HOST}", Ok("a.examplea.example"));

@@ -1,13 +1,13 @@
-//! A configuration as a tree in which every key and value knows its place.
+//! A configuration as a tree of keys and values with places.
 
 use std::rc::Rc;
 
 use crate::place::Span;
 
-/// A value and where it stands. What an alias stands for is shared, and keeps the place of its anchor.
+/// A value with its place. The value of an alias is shared and has the place of its anchor.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    /// All of it for scalars and flow collections; the first key or item for block collections.
+    /// The whole value for scalars and flow collections; the first key or item for block collections.
     pub(crate) span: Span,
     pub(crate) value: Value,
 }
@@ -19,19 +19,19 @@ pub(crate) enum Value {
     Mapping(Rc<[Entry]>),
 }
 
-/// Text, before anyone asks what type it is of. Environment variables are filled in.
+/// Untyped text, with variables replaced.
 #[derive(Debug, Clone)]
 pub(crate) struct Scalar {
     pub(crate) text: Rc<str>,
     pub(crate) style: Style,
 }
 
-/// How a scalar is written; only a plain one can be anything but text.
+/// The style of a scalar. Quoted scalars are always text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     Plain,
     Quoted,
-    /// With a variable that is not set: what it would be is not known.
+    /// With an unset variable, so the value is unknown.
     Unset,
 }
 
@@ -43,9 +43,9 @@ pub(crate) struct Entry {
     pub(crate) value: Node,
 }
 
-/// What a scalar is by the core schema of YAML 1.2, numbers being text as written.
+/// The type of a scalar by the core schema of YAML 1.2. Numbers are kept as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ScalarKind {
     Null,
     Bool(bool),
     Number,
@@ -53,21 +53,21 @@ pub(crate) enum Kind {
 }
 
 impl Scalar {
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> ScalarKind {
         if self.style != Style::Plain {
-            return Kind::Text;
+            return ScalarKind::Text;
         }
         match &*self.text {
-            "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
-            "true" | "True" | "TRUE" => Kind::Bool(true),
-            "false" | "False" | "FALSE" => Kind::Bool(false),
-            text if is_number(text) => Kind::Number,
-            _ => Kind::Text,
+            "" | "~" | "null" | "Null" | "NULL" => ScalarKind::Null,
+            "true" | "True" | "TRUE" => ScalarKind::Bool(true),
+            "false" | "False" | "FALSE" => ScalarKind::Bool(false),
+            text if is_number(text) => ScalarKind::Number,
+            _ => ScalarKind::Text,
         }
     }
 }
 
-/// Digits with a sign, a fraction and an exponent; octal and hexadecimal numbers are text here.
+/// Returns true for digits with optional sign, fraction and exponent. Octal and hexadecimal numbers are text.
 fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     unsigned.starts_with(|c: char| c.is_ascii_digit())
@@ -78,28 +78,28 @@ fn is_number(text: &str) -> bool {
 }
 
 impl Node {
-    /// What it is, in words for `found …`.
+    /// Returns a description for `found …`.
     pub(crate) fn found(&self) -> &'static str {
         match &self.value {
             Value::List(_) => "a list",
             Value::Mapping(_) => "a mapping",
             Value::Scalar(scalar) => match scalar.kind() {
-                Kind::Null => "nothing",
-                Kind::Bool(true) => "`true`",
-                Kind::Bool(false) => "`false`",
-                Kind::Number => "a number",
-                Kind::Text => "text",
+                ScalarKind::Null => "nothing",
+                ScalarKind::Bool(true) => "`true`",
+                ScalarKind::Bool(false) => "`false`",
+                ScalarKind::Number => "a number",
+                ScalarKind::Text => "text",
             },
         }
     }
 
-    /// Whether its text depends on a variable that is not set, so that nothing can be said about it.
+    /// Returns true if the text contains an unset variable.
     pub(crate) fn is_unset(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.style == Style::Unset)
     }
 
-    /// Whether it is a plain `null`, `~` or nothing at all.
+    /// Returns true for a plain `null`, `~` or an empty value.
     pub(crate) fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar(scalar) if scalar.kind() == Kind::Null)
+        matches!(&self.value, Value::Scalar(scalar) if scalar.kind() == ScalarKind::Null)
     }
 }

@@ -1,4 +1,4 @@
-//! What stands behind the keys: texts, numbers, durations, lists and choices.
+//! Types of scalar values: text, numbers, booleans, durations, sizes and choices.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use crate::keys::{At, Read, wrong_type};
 use crate::problems::{Problems, quote};
 use crate::size;
 use crate::suggest::nearest;
-use crate::tree::{Kind, Node, Value};
+use crate::tree::{Node, ScalarKind, Value};
 
-/// Text; an unquoted number is the text as written.
+/// Text; an unquoted number is text as written.
 pub(crate) type Text = Rc<str>;
 
-/// A whole number from 0 on. Digits in quotes count as one, since `${NAME}` has to be quoted in `{…}`.
+/// A whole number. Digits in quotes are accepted, since `${NAME}` must be quoted in `{…}`.
 pub(crate) type Whole = u64;
 
-/// A duration, as text.
+/// A duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DurationText(pub(crate) Duration);
 
-/// A size in bytes, as a number or as text.
+/// A size in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 
@@ -39,7 +39,7 @@ pub(crate) struct NameOrNull(pub(crate) Option<Text>);
 #[derive(Debug, Clone)]
 pub(crate) struct LogText(pub(crate) Text);
 
-/// What a header, cookie or query parameter has to be.
+/// A condition on the value of a header, cookie or query parameter.
 #[derive(Debug, Clone)]
 pub(crate) enum ValueText {
     /// `"text"`, or `"~regex"`.
@@ -61,18 +61,20 @@ pub(crate) struct Replacing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Percent(pub(crate) u64);
 
-/// Text that stands for `${NAME}` in the file, where the schema sees it before anything is filled in.
+/// Pattern of a variable, for schemas: they apply to the text before variables are replaced.
 const VARIABLE: &str = r"\$\{";
 
-/// The text of a scalar that is text or a number, else `None`; nothing is reported.
+/// Returns the text of a scalar that is text or a number; reports nothing.
 pub(crate) fn text_of(node: &Node) -> Option<&Rc<str>> {
     match &node.value {
-        Value::Scalar(scalar) if matches!(scalar.kind(), Kind::Text | Kind::Number) => Some(&scalar.text),
+        Value::Scalar(scalar) if matches!(scalar.kind(), ScalarKind::Text | ScalarKind::Number) => {
+            Some(&scalar.text)
+        }
         _ => None,
     }
 }
 
-/// Whether a scalar is one of a few words, case apart.
+/// Returns true if a scalar is one of `words`, without case.
 fn is_one_of(node: &Node, words: &[&str]) -> bool {
     match &node.value {
         Value::Scalar(scalar) => words.iter().any(|word| scalar.text.eq_ignore_ascii_case(word)),
@@ -80,10 +82,10 @@ fn is_one_of(node: &Node, words: &[&str]) -> bool {
     }
 }
 
-/// Says that `node` should have been `expected`, with a hint at quotes where they would help.
+/// Reports that `node` is not the `expected` type, with a hint at quotes if they would help.
 fn report_no_text(node: &Node, expected: &str, problems: &mut Problems) {
     if let Value::Scalar(scalar) = &node.value
-        && let Kind::Bool(_) = scalar.kind()
+        && let ScalarKind::Bool(_) = scalar.kind()
     {
         problems
             .add(
@@ -118,7 +120,7 @@ impl Read for Text {
 impl Read for bool {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         if let Value::Scalar(scalar) = &node.value
-            && let Kind::Bool(value) = scalar.kind()
+            && let ScalarKind::Bool(value) = scalar.kind()
         {
             return Some(value);
         }
@@ -314,7 +316,7 @@ impl Read for NameOrNull {
 impl Read for LogText {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         if let Value::Scalar(scalar) = &node.value
-            && let Kind::Bool(_) = scalar.kind()
+            && let ScalarKind::Bool(_) = scalar.kind()
         {
             problems
                 .add(
@@ -341,7 +343,7 @@ impl Read for ValueText {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         const EXPECTED: &str = "text, `true` (present) or `false` (absent)";
         if let Value::Scalar(scalar) = &node.value
-            && let Kind::Bool(present) = scalar.kind()
+            && let ScalarKind::Bool(present) = scalar.kind()
         {
             return Some(if present { Self::Present } else { Self::Absent });
         }
@@ -397,7 +399,7 @@ impl Read for Replacing {
 }
 
 impl Percent {
-    /// All of it.
+    /// 100 percent.
     pub(crate) const ALL: Self = Self(100_000);
 
     /// `10`, `0.5` or `12.125`.
@@ -458,7 +460,7 @@ impl Read for Percent {
     }
 }
 
-/// Reads one of a few words.
+/// Reads one of `words`.
 pub(crate) fn read_word<W: Copy>(node: &Node, words: &[(&str, W)], problems: &mut Problems) -> Option<W> {
     let list: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
     if is_one_of(node, &["true", "false"]) {
@@ -489,7 +491,7 @@ pub(crate) fn read_word<W: Copy>(node: &Node, words: &[(&str, W)], problems: &mu
     found.map(|(_, value)| *value)
 }
 
-/// Declares what takes one of a few words, as the type of the plan that they stand for.
+/// Implements [`Read`](crate::keys::Read) for types of the plan that are written as one of a few words.
 macro_rules! words {
     ($($type:ty { $($word:literal => $value:expr),+ $(,)? })+) => {$(
         impl $crate::keys::Read for $type {

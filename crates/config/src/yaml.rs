@@ -1,7 +1,7 @@
-//! From the bytes of a file to a tree.
+//! The parser from the bytes of a file to a tree.
 //!
-//! What a person or a machine may hand over by mistake or malice gets an answer here: files that are too
-//! large or no text, tabs, several documents, nesting without end, and aliases that stand for gigabytes.
+//! It has limits and diagnostics for broken and malicious input: files that are too large or not text, tabs,
+//! several documents, deep nesting, and aliases that expand to gigabytes.
 
 use std::collections::hash_map;
 use std::collections::{HashMap, HashSet};
@@ -16,22 +16,22 @@ use crate::problems::{Problems, quote};
 use crate::substitute::substitute;
 use crate::tree::{Entry, Node, Scalar, Style, Value};
 
-/// The largest file that is read: 16 MiB.
+/// Maximum size of a file: 16 MiB.
 pub const FILE_BYTES_MAX: usize = 16 << 20;
 
-/// How deep collections may stand in each other.
+/// Maximum nesting depth of collections.
 pub const DEPTH_MAX: usize = 64;
 
-/// How many values all aliases of a file may stand for together.
+/// Maximum number of values that all aliases of a file expand to.
 pub const ALIASED_VALUES_MAX: usize = 100_000;
 
-/// How many different keys share their texts: more than the language has, less than a file can make up.
+/// Maximum number of interned keys: more than the language has, fewer than a hostile file can contain.
 const KEYS_SHARED_MAX: usize = 1000;
 
-/// Up to this many keys a mapping is searched from end to end for a duplicate; above, it is indexed.
+/// Mappings with up to this many keys are searched linearly for duplicates; larger ones are indexed.
 const KEYS_SEARCHED: usize = 16;
 
-/// The tree of a source; `None` when there is none to speak of, which is among the problems then.
+/// Parses a source to a tree; `None` if there is none, which is then reported.
 pub(crate) fn parse(
     file: u32,
     source: &Source,
@@ -39,7 +39,7 @@ pub(crate) fn parse(
     problems: &mut Problems,
 ) -> Option<Node> {
     if source.text.len() > FILE_BYTES_MAX {
-        // How large it is, is not known: reading ends early.
+        // The actual size is not known: reading ends early.
         let largest = crate::size::format(FILE_BYTES_MAX as u64);
         problems
             .add(
@@ -96,7 +96,7 @@ pub(crate) fn parse(
     }
 }
 
-/// The bytes as text, without a byte order mark.
+/// Decodes the bytes as text, without a byte order mark.
 fn decode<'t>(file: u32, bytes: &'t [u8], problems: &mut Problems) -> Option<&'t str> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match std::str::from_utf8(bytes) {
@@ -122,7 +122,7 @@ fn decode<'t>(file: u32, bytes: &'t [u8], problems: &mut Problems) -> Option<&'t
     }
 }
 
-/// The place behind `before`, a file's beginning.
+/// Returns the place after `before`, the beginning of a file.
 fn end_of(file: u32, before: &str) -> Span {
     let normal = before.replace("\r\n", "\n");
     let line = normal.matches(['\n', '\r']).count() + 1;
@@ -140,19 +140,19 @@ fn number(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-/// Why building ended early.
+/// The reason why building ended early.
 enum Stopped {
-    /// The text is no YAML.
+    /// The text is not YAML.
     Syntax(granit_parser::ScanError),
-    /// For a reason that is among the problems.
+    /// The reason is reported already.
     Reported,
 }
 
-/// A collection whose end has not come yet.
+/// A collection that is still open.
 struct Open {
     span: Span,
     anchor: usize,
-    /// Whether it is written with brackets or braces, so that its span ends with them.
+    /// True if it is written with brackets or braces, where its span ends.
     flow: bool,
     content: Content,
 }
@@ -162,7 +162,7 @@ enum Content {
     Mapping {
         entries: Vec<Entry>,
         key: Option<(Rc<str>, Span)>,
-        /// Where each key is, once there are more than [`KEYS_SEARCHED`].
+        /// Index of each key, if there are more than [`KEYS_SEARCHED`].
         index: HashMap<Rc<str>, usize>,
     },
 }
@@ -173,8 +173,7 @@ struct Builder<'b> {
     problems: &'b mut Problems,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
-    /// The keys so far: few words that are written again and again. What is beyond [`KEYS_SHARED_MAX`] has a text of its
-    /// own.
+    /// Interned keys, up to [`KEYS_SHARED_MAX`]: a few words repeat many times.
     keys: HashSet<Rc<str>>,
     aliased_values: usize,
     root: Option<Node>,
@@ -242,7 +241,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Whether the next node is a key.
+    /// Returns true if the next node is a key.
     fn awaits_key(&self) -> bool {
         matches!(
             self.open.last(),
@@ -401,7 +400,7 @@ impl Builder<'_> {
         self.finish(node, 0)
     }
 
-    /// Puts a finished node where it belongs.
+    /// Adds a finished node to the open collection.
     fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Stopped> {
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
@@ -463,7 +462,7 @@ fn report_depth(span: Span, problems: &mut Problems) {
     );
 }
 
-/// Counts what an alias stands for, giving up when it is too much.
+/// Counts the values and depth of an alias, up to a limit.
 struct Measure {
     values: usize,
     values_max: usize,
@@ -490,7 +489,7 @@ impl Measure {
     }
 }
 
-/// The parser's words, with a hint for the mistakes that people make.
+/// Reports a syntax error in the parser's words, with a hint for common mistakes.
 fn report_syntax(file: u32, text: &str, error: &granit_parser::ScanError, problems: &mut Problems) {
     let mark = error.marker();
     let span = Span::char_at(file, number(mark.line()), number(mark.col() + 1));
@@ -537,7 +536,7 @@ fn report_syntax(file: u32, text: &str, error: &granit_parser::ScanError, proble
     problems.add(code, span, message).help_if(help);
 }
 
-/// A value such as `/users/{id}` that stands without quotes behind an opening bracket or brace.
+/// Returns an unquoted value such as `/users/{id}` after an opening bracket or brace.
 fn braced_value(line: &str) -> Option<&str> {
     const CHARS_MAX: usize = 60;
     let ends = |c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}' | '"' | '\'');
@@ -559,7 +558,7 @@ fn braced_value(line: &str) -> Option<&str> {
             && !line[start..brace].ends_with(':')
             && !quoted
         {
-            // Further parameters and text belong to the value too, up to the bracket that closes the mapping.
+            // The value includes further parameters and text, up to the bracket that closes the mapping.
             let mut end = end + 1;
             loop {
                 let rest = &line[end..];
@@ -581,8 +580,8 @@ fn braced_value(line: &str) -> Option<&str> {
     None
 }
 
-/// A tab in the indentation of the line of an error or of the one before or after it: some errors are
-/// reported where the value begins that the tab ends.
+/// Returns the place of a tab in the indentation of the line of an error, or of the line before or after it: some
+/// errors are reported at the start of the value that the tab ends.
 fn indenting_tab(text: &str, error_line: usize) -> Option<(usize, usize)> {
     let first = error_line.saturating_sub(2);
     text.split('\n')

@@ -1,16 +1,16 @@
-//! The admin address, where the running gateway is asked and told.
+//! Settings of the admin API.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// Where the admin API is, and who may use it.
+/// Address and access control of the admin API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Where it listens.
+    /// The address to listen on.
     pub bind: AdminBind,
-    /// Whether the config says so. When the default address is taken, the gateway goes on without it.
+    /// True if configured. If only the default address is in use, the gateway runs without an admin API.
     pub is_explicit: bool,
-    /// The file with the tokens that are let in, one `[NAME] TOKEN` a line; `None` lets in everybody who reaches
-    /// the address.
+    /// File of accepted tokens, one `[NAME] TOKEN` per line; `None` gives access to every client that reaches the
+    /// address.
     pub token_file: Option<Box<str>>,
 }
 

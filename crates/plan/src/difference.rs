@@ -1,4 +1,4 @@
-//! What changes from one plan to the next, by name.
+//! The difference between two plans, by name.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,39 +8,39 @@ use crate::Plan;
 use crate::route::{Action, Forward, Route};
 use crate::service::ServiceId;
 
-/// How many names are shown of each kind of change.
+/// Maximum number of names shown for each kind of change.
 const NAMES_SHOWN: usize = 5;
 
-/// What changes from one plan to the next. As text it is one line: a summary.
+/// The difference between two plans. It displays as a one-line summary.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Difference {
-    /// By address, or by name where addresses are shared.
+    /// Listeners, by name if they have one, else by address.
     pub listeners: Changes,
-    /// By name.
+    /// Services.
     pub services: Changes,
-    /// By name.
+    /// Routes.
     pub routes: Changes,
-    /// Whether routes that did not change stand in another order.
+    /// True if the routes in both plans are in another order.
     pub reordered: bool,
-    /// Whether the tests changed.
+    /// True if the tests changed.
     pub tests: bool,
-    /// Whether the settings of the gateway as a whole changed.
+    /// True if the settings changed.
     pub settings: bool,
 }
 
-/// Changes to things of one kind, each list in order of declaration.
+/// Changes to listeners, services or routes, each list in declared order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
     /// Only in the later plan.
     pub added: Vec<Arc<str>>,
     /// Only in the earlier plan.
     pub removed: Vec<Arc<str>>,
-    /// In both, but not alike.
+    /// In both, with different contents.
     pub changed: Vec<Arc<str>>,
 }
 
 impl Difference {
-    /// The difference from `before` to `after`.
+    /// Returns the difference from `before` to `after`.
     pub fn between(before: &Plan, after: &Plan) -> Self {
         let listener_name = |plan: &Plan, index: usize| -> Arc<str> {
             let listener = &plan.listeners()[index];
@@ -86,14 +86,14 @@ impl Difference {
         }
     }
 
-    /// Whether nothing changes.
+    /// Returns true if nothing changes.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Changes {
-    /// `is_same` compares the things at two positions.
+    /// `is_same` compares the items at two positions.
     fn between(before: &[Arc<str>], after: &[Arc<str>], is_same: impl Fn(usize, usize) -> bool) -> Self {
         let positions = |names: &[Arc<str>]| -> HashMap<Arc<str>, usize> {
             let names = names.iter().enumerate();
@@ -118,7 +118,7 @@ impl Changes {
     }
 }
 
-/// Whether two routes mean the same; services are compared by name, as their ids belong to their plans.
+/// Returns true if two routes are the same. Services compare by name, as ids are valid in one plan only.
 fn same_route(before: &Plan, was: &Route, after: &Plan, is: &Route) -> bool {
     let names = |plan: &Plan, forward: &Forward| -> Vec<Arc<str>> {
         let services = forward.services();
@@ -145,7 +145,7 @@ fn same_route(before: &Plan, was: &Route, after: &Plan, is: &Route) -> bool {
     same_action
         && was.matching == is.matching
         && was.response_headers == is.response_headers
-        && was.passes_through == is.passes_through
+        && was.is_passthrough == is.is_passthrough
 }
 
 impl fmt::Display for Difference {
@@ -170,7 +170,7 @@ impl fmt::Display for Difference {
             }
         }
         if parts.is_empty() {
-            // Comments, blanks, another way to say the same.
+            // Comments, blanks, another notation.
             return f.write_str("no change of meaning");
         }
         f.write_str(&parts.join("; "))
@@ -193,7 +193,7 @@ impl fmt::Display for Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PlanBuilder;
+    use crate::builder::PlanBuilder;
     use crate::header_edits::HeaderEdits;
     use crate::listener::{Bind, Listener};
     use crate::policies::PolicySet;
@@ -201,7 +201,7 @@ mod tests {
     use std::time::Duration;
     use waypost_route::split::Split;
 
-    /// A plan with these services, and these routes to them with a weight.
+    /// Returns a plan with these services and with routes to them: name, service, weight.
     fn plan(services: &[&str], routes: &[(&str, &str, u64)], port: u16) -> Plan {
         let mut builder = PlanBuilder::default();
         let text = format!("127.0.0.1:{port}");
@@ -232,7 +232,7 @@ mod tests {
                 },
                 action: Action::Forward(forward),
                 response_headers: HeaderEdits::default(),
-                passes_through: false,
+                is_passthrough: false,
             };
             builder.add_route(route).unwrap();
         }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_compared_and_not_positions() {
+    fn items_are_compared_by_name_not_position() {
         let before = plan(&["a", "b"], &[("r", "b", 1)], 1);
         check(&before, &before.clone(), "no change of meaning");
         check(
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_removed_and_changed_is_named() {
+    fn added_removed_and_changed_names_are_listed() {
         let before = plan(&["a", "b"], &[("r", "a", 1), ("s", "a", 1)], 1);
         let after = plan(&["a", "c"], &[("s", "a", 2), ("t", "c", 1)], 2);
         check(
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn many_names_are_cut_short() {
+    fn long_lists_of_names_are_truncated() {
         let names: Vec<String> = (0..9).map(|number| format!("r{number}")).collect();
         let routes: Vec<(&str, &str, u64)> = names.iter().map(|name| (&**name, "a", 1)).collect();
         check(

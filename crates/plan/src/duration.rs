@@ -1,34 +1,34 @@
-//! Durations as people write them: `500ms`, `10s`, `1h30m`.
+//! Text form of durations: `500ms`, `10s`, `1h30m`.
 
 use std::time::Duration;
 
-/// Why a text is no duration.
+/// An error in the text of a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
-    /// Nothing, or something that does not begin with a digit.
+    /// Empty, or does not begin with a digit.
     #[error("a duration is numbers with units, such as `500ms`, `10s` or `1h30m`")]
     Form,
-    /// A number without a unit behind it.
+    /// A number without a unit.
     #[error("a duration has a unit: `ms`, `s`, `m` or `h`")]
     NoUnit,
-    /// A unit that is none of the four.
+    /// An unknown unit.
     #[error("the units of a duration are `ms`, `s`, `m` and `h`")]
     Unit,
-    /// A unit twice, or a larger one behind a smaller one.
+    /// A unit twice, or a larger unit after a smaller one.
     #[error("the units of a duration come once each, the largest first")]
     Order,
-    /// More than a duration holds.
+    /// Overflow.
     #[error("the duration is too long")]
     TooLong,
 }
 
-/// Units in the order in which they may come, with their length in milliseconds.
+/// Units in their required order, with their length in milliseconds.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
-/// Reads a duration: whole numbers with the units `h`, `m`, `s`, `ms`, each once, the largest first.
+/// Parses a duration: whole numbers with the units `h`, `m`, `s`, `ms`, each at most once, the largest first.
 ///
 /// # Errors
-/// For everything else.
+/// For any other text.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
     if text.is_empty() {
         return Err(DurationError::Form);
@@ -69,7 +69,7 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_millis(total))
 }
 
-/// A duration as [`parse`] reads it.
+/// Formats a duration so that [`parse`] reads it.
 pub fn format(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn other_texts_are_refused() {
         check("", Err(DurationError::Form));
         check("s", Err(DurationError::Form));
         check("-1s", Err(DurationError::Form));
@@ -119,7 +119,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn printed_and_read_again_is_the_same(millis in 0..u64::MAX) {
+        fn format_and_parse_round_trip(millis in 0..u64::MAX) {
             let duration = Duration::from_millis(millis);
             proptest::prop_assert_eq!(parse(&format(duration)), Ok(duration));
         }

@@ -1,25 +1,25 @@
-//! What lets testers pick an arm of a split, whatever its weight.
+//! Forced arms: testers pick an arm of a split, whatever its weight.
 
 /// A header or cookie whose value names an arm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Force {
-    /// Where the value comes from.
+    /// Source of the value.
     pub key: ForceKey,
-    /// Which arm, by position, each value stands for.
+    /// The arm for each value, by position.
     pub values: Vec<(Box<str>, usize)>,
 }
 
-/// Where the value comes from.
+/// The source of a forcing value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForceKey {
-    /// A header, by lower-case name; its lines joined by `, `.
+    /// A header by lower-case name, its lines joined by `, `.
     Header(Box<str>),
     /// A cookie.
     Cookie(Box<str>),
 }
 
 impl Force {
-    /// The arm that `value` stands for; `None` leaves the choice to the split.
+    /// Returns the arm for `value`; `None` leaves the choice to the split.
     pub fn arm(&self, value: &[u8]) -> Option<usize> {
         self.values
             .iter()

@@ -1,10 +1,10 @@
-//! Edits of headers: remove, then set, then add.
+//! Edits of headers, applied in the order remove, set, add.
 
 use waypost_wire::token;
 
-/// Edits of headers. No name stands in two of the lists; none frames a message or ends at the gateway.
+/// Edits of headers. Each name occurs once; none is a framing or hop-by-hop header.
 ///
-/// Most routes have none, and those take no more than a pointer.
+/// Without edits, as in most routes, it takes one pointer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HeaderEdits(Option<Box<Lists>>);
 
@@ -13,31 +13,31 @@ struct Lists {
     remove: Vec<Box<str>>,
     set: Vec<(Box<str>, Box<str>)>,
     add: Vec<(Box<str>, Box<str>)>,
-    /// A bit for the length of each name that is removed or set, modulo 64: few names have to be compared with.
+    /// Bit `n` is set if the length of a removed or set name is `n` modulo 64. It rules out most comparisons.
     lengths: u64,
 }
 
-/// Why an edit is refused.
+/// An error in an edit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderEditError {
-    /// Not a token.
+    /// The name is not a token.
     #[error("`{0}` is no header name")]
     Name(Box<str>),
-    /// A control character in the value, or blanks around it.
+    /// The value has a control character, or blanks around it.
     #[error("the value of `{0}` has a control character, or blanks around it")]
     Value(Box<str>),
-    /// `host`: rewriting it is the business of `rewrite`.
+    /// The name is `host`, which `rewrite` changes.
     #[error("`host` is not edited as a header")]
     Host,
-    /// A header that frames the message or ends at the gateway.
+    /// The name is a framing or hop-by-hop header.
     #[error("`{0}` is set by the gateway itself")]
     Reserved(Box<str>),
-    /// One name in two edits.
+    /// The name is edited already.
     #[error("`{0}` is edited twice")]
     Twice(Box<str>),
 }
 
-/// The names that no edit may touch: framing, and what is meant for one connection only.
+/// Framing and hop-by-hop headers, which cannot be edited.
 const RESERVED: [&str; 10] = [
     "connection",
     "content-length",
@@ -55,11 +55,11 @@ impl HeaderEdits {
     /// No edits.
     pub const NONE: Self = Self(None);
 
-    /// Leaves out every line named `name`.
+    /// Removes every line named `name`.
     ///
     /// # Errors
-    /// When the name is no name, reserved, or edited already.
-    pub fn add_remove(&mut self, name: &str) -> Result<(), HeaderEditError> {
+    /// If the name is invalid, reserved, or edited already.
+    pub fn remove(&mut self, name: &str) -> Result<(), HeaderEditError> {
         self.check(name, "")?;
         let lists = self.lists();
         lists.lengths |= length_bit(name.as_bytes());
@@ -67,11 +67,11 @@ impl HeaderEdits {
         Ok(())
     }
 
-    /// Replaces every line named `name` by one.
+    /// Replaces all lines named `name` by one.
     ///
     /// # Errors
-    /// When the name or value is not one, or the name reserved or edited already.
-    pub fn add_set(&mut self, name: &str, value: &str) -> Result<(), HeaderEditError> {
+    /// If the name or value is invalid, or the name is reserved or edited already.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), HeaderEditError> {
         self.check(name, value)?;
         let lists = self.lists();
         lists.lengths |= length_bit(name.as_bytes());
@@ -82,22 +82,22 @@ impl HeaderEdits {
     /// Adds a line.
     ///
     /// # Errors
-    /// When the name or value is not one, or the name reserved or edited already.
-    pub fn add_add(&mut self, name: &str, value: &str) -> Result<(), HeaderEditError> {
+    /// If the name or value is invalid, or the name is reserved or edited already.
+    pub fn add(&mut self, name: &str, value: &str) -> Result<(), HeaderEditError> {
         self.check(name, value)?;
         self.lists().add.push((name.into(), value.into()));
         Ok(())
     }
 
-    /// Whether a line named `name`, in any case, is left out: it is removed or replaced.
+    /// Returns true if lines named `name` are removed or replaced. Names compare without case.
     #[inline]
     pub fn drops(&self, name: &[u8]) -> bool {
-        // Asked for every field of every message.
+        // Called for every field of every message.
         let lists = self.0.as_ref();
         lists.is_some_and(|lists| lists.lengths & length_bit(name) != 0 && lists.drops(name))
     }
 
-    /// The lines that are put in, in order: what is set, then what is added.
+    /// Returns the lines to insert: those set, then those added.
     pub fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
         let lists = self.0.iter();
         lists
@@ -150,37 +150,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_edited_once_and_never_a_reserved_one() {
+    fn duplicate_and_reserved_names_are_refused() {
         let mut edits = HeaderEdits::default();
-        edits.add_set("X-A", "1").unwrap();
-        assert_eq!(edits.add_remove("x-a"), Err(HeaderEditError::Twice("x-a".into())));
-        assert_eq!(
-            edits.add_add("x-A", "2"),
-            Err(HeaderEditError::Twice("x-A".into()))
-        );
-        assert_eq!(edits.add_set("Host", "a"), Err(HeaderEditError::Host));
-        assert_eq!(
-            edits.add_set("TE", "a"),
-            Err(HeaderEditError::Reserved("TE".into()))
-        );
-        assert_eq!(
-            edits.add_set("a b", "a"),
-            Err(HeaderEditError::Name("a b".into()))
-        );
-        assert_eq!(
-            edits.add_set("a", "x\r\ny"),
-            Err(HeaderEditError::Value("a".into()))
-        );
+        edits.set("X-A", "1").unwrap();
+        assert_eq!(edits.remove("x-a"), Err(HeaderEditError::Twice("x-a".into())));
+        assert_eq!(edits.add("x-A", "2"), Err(HeaderEditError::Twice("x-A".into())));
+        assert_eq!(edits.set("Host", "a"), Err(HeaderEditError::Host));
+        assert_eq!(edits.set("TE", "a"), Err(HeaderEditError::Reserved("TE".into())));
+        assert_eq!(edits.set("a b", "a"), Err(HeaderEditError::Name("a b".into())));
+        assert_eq!(edits.set("a", "x\r\ny"), Err(HeaderEditError::Value("a".into())));
         assert!(edits.drops(b"x-A"));
     }
 
     #[test]
-    fn what_is_dropped_is_what_is_removed_or_set_whatever_its_length() {
+    fn removed_and_set_names_of_any_length_are_dropped() {
         let mut edits = HeaderEdits::default();
         let long = "l".repeat(68);
-        edits.add_remove(&long).unwrap();
-        edits.add_set("x-set", "1").unwrap();
-        edits.add_add("added", "1").unwrap();
+        edits.remove(&long).unwrap();
+        edits.set("x-set", "1").unwrap();
+        edits.add("added", "1").unwrap();
         for (name, dropped) in [
             (&*long, true),
             ("X-SET", true),

@@ -1,4 +1,4 @@
-//! Listeners: the addresses that accept clients, and what is accepted there.
+//! Listeners: addresses that accept clients, with limits, TLS and trust.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -12,126 +12,126 @@ use crate::redirect::Redirect;
 /// An address that accepts clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    /// The name, where one is given.
+    /// The name, if configured.
     pub name: Option<Box<str>>,
-    /// Where it listens.
+    /// The address to listen on.
     pub bind: Bind,
-    /// The hosts it serves; empty for every host. Any other is answered 404.
+    /// Hosts to serve; empty for every host. Requests for any other get 404.
     pub hosts: Vec<HostPattern>,
-    /// What it does with paths that have two readings.
+    /// Handling of ambiguous paths.
     pub paths: PathOptions,
-    /// The peers whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are believed.
+    /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// What a client may send, and how long it may take.
+    /// Limits and timeouts for clients.
     pub limits: Limits,
-    /// Whether clients speak TLS.
+    /// TLS for clients.
     pub tls: ListenerTls,
-    /// Where every request that comes in here is sent instead.
+    /// Redirect for every request, if configured.
     pub redirect: Option<Redirect>,
-    /// Whether connections of trusted proxies begin with who the client is.
+    /// PROXY protocol on connections of trusted proxies.
     pub proxy_protocol: ProxyProtocol,
 }
 
-/// Whether the clients of a listener speak TLS.
+/// TLS at a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ListenerTls {
-    /// They do not.
+    /// Clear text.
     #[default]
     Off,
-    /// They do, and it ends here.
-    Ends(TlsEnd),
-    /// They do, with a service of a route that passes it through.
-    PassesThrough,
+    /// TLS is terminated here.
+    Terminates(TlsTermination),
+    /// TLS connections are passed through to a service.
+    Passthrough,
 }
 
-/// TLS that ends at a listener.
+/// Termination of TLS at a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsEnd {
-    /// What clients are shown; the first is the default. Never empty.
+pub struct TlsTermination {
+    /// Server certificates; the first is the default. Never empty.
     pub certificates: Vec<CertificateFiles>,
-    /// What clients are asked for.
+    /// Authentication of clients, if configured.
     pub client_auth: Option<ClientAuth>,
 }
 
-/// The files of a certificate and its key. Paths are as written.
+/// The files of a certificate and its key. Paths are as configured.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CertificateFiles {
-    /// The certificate with the chain that leads to it, as PEM.
+    /// Certificate as PEM, followed by its chain.
     pub cert: Box<str>,
-    /// Its key, as PEM.
+    /// Private key as PEM.
     pub key: Box<str>,
 }
 
-/// What the clients of a listener are asked for.
+/// Authentication of clients by certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientAuth {
-    /// The file, as PEM, of the certificates that may have signed theirs; the path is as written.
+    /// File of the CA certificates for clients, as PEM; the path is as configured.
     pub ca: Box<str>,
-    /// Whether they have to have one.
+    /// Mode.
     pub mode: ClientAuthMode,
 }
 
-/// Whether clients have to have a certificate.
+/// Mode of client authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientAuthMode {
-    /// They may have none.
+    /// Clients without a certificate are accepted.
     Optional,
-    /// Without one, there is no connection.
+    /// Clients without a certificate are refused.
     Required,
 }
 
-/// Whether connections of trusted proxies begin with a header of the PROXY protocol.
+/// PROXY protocol headers in front of connections from trusted proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProxyProtocol {
-    /// They do not.
+    /// Not read.
     #[default]
     Off,
-    /// They may.
+    /// Read if present.
     Optional,
-    /// Every connection has to; what comes from elsewhere is closed.
+    /// Required; connections from other addresses are closed.
     Required,
 }
 
-/// An address as written and as meant.
+/// An address with the text that it was configured by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bind {
-    /// The text, by which the listener is known across reloads.
+    /// The text, which identifies the listener across reloads.
     pub text: Box<str>,
     /// The address.
     pub address: SocketAddr,
 }
 
-/// What a client of a listener may send, and how long it may take.
+/// Limits and timeouts for the clients of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a request head in all (431).
+    /// Maximum bytes of a request head (431).
     pub header_bytes: usize,
-    /// Fields of a request head (431).
+    /// Maximum fields of a request head (431).
     pub headers: usize,
-    /// Bytes of the request target (414).
+    /// Maximum bytes of the request target (414).
     pub target_bytes: usize,
-    /// Time for a whole head, from its first byte on (408).
+    /// Timeout for a request head, from its first byte (408).
     pub header_timeout: Duration,
-    /// Time that a connection may wait for its next request.
+    /// Timeout for the next request on an idle connection.
     pub keep_alive_timeout: Duration,
-    /// Time that a body may pause (408).
+    /// Timeout between two parts of a request body (408).
     pub body_idle_timeout: Duration,
-    /// Bytes of a request body (413); `None` for no bound.
+    /// Maximum bytes of a request body (413); `None` for no limit.
     pub body_bytes: Option<u64>,
-    /// Connections at a time; more wait in the backlog.
+    /// Maximum open connections; further ones wait in the backlog.
     pub connections: usize,
-    /// What happens to header names with `_`, which CGI-like servers cannot tell from `-`.
+    /// Handling of header names with `_`, which CGI-like servers confuse with `-`.
     pub underscores: Underscores,
-    /// Time from a connection to the end of its TLS handshake.
+    /// Timeout for the TLS handshake, from the start of the connection.
     pub handshake_timeout: Duration,
-    /// TLS handshakes at a time, in each worker; beyond them, the oldest makes room for the newest.
+    /// Maximum concurrent TLS handshakes per worker; a further one replaces the oldest.
     pub handshakes: usize,
 }
 
-/// What happens to header names with `_`.
+/// Handling of header names with `_`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Underscores {
-    /// The header is left out.
+    /// The header is dropped.
     #[default]
     Drop,
     /// It is forwarded.
@@ -157,7 +157,7 @@ impl Default for Limits {
 }
 
 impl Listener {
-    /// A listener on `bind` with nothing else said.
+    /// Returns a listener on `bind` with defaults.
     pub fn new(bind: Bind) -> Self {
         Self {
             name: None,
@@ -172,37 +172,37 @@ impl Listener {
         }
     }
 
-    /// Whether clients speak TLS that ends here, so that their requests are `https`.
-    pub fn ends_tls(&self) -> bool {
-        matches!(self.tls, ListenerTls::Ends(_))
+    /// Returns true if TLS is terminated here, so that requests are `https`.
+    pub fn terminates_tls(&self) -> bool {
+        matches!(self.tls, ListenerTls::Terminates(_))
     }
 
-    /// The scheme of its URL: `https` where clients speak TLS, else `http`.
+    /// Returns the scheme of its URL: `https` if clients use TLS, else `http`.
     pub fn scheme(&self) -> &'static str {
         match self.tls {
             ListenerTls::Off => "http",
-            ListenerTls::Ends(_) | ListenerTls::PassesThrough => "https",
+            ListenerTls::Terminates(_) | ListenerTls::Passthrough => "https",
         }
     }
 
-    /// Whether a request to `host` (normalised; `None` when it names none) may come in here.
+    /// Returns true if requests for `host` (normalised; `None` if the request has none) are served here.
     pub fn serves(&self, host: Option<&[u8]>) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.covers(host))
     }
 
-    /// Whether the forwarding headers of `peer` are believed.
+    /// Returns true if the forwarding headers of `peer` are trusted.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
 
-    /// Whether both cannot stand in one plan: they share an address, or one takes every address of a port of
-    /// which the other takes one.
+    /// Returns true if both cannot be in one plan: they share an address, or one listens on every address of the
+    /// other's port.
     pub(crate) fn conflicts_with(&self, other: &Self) -> bool {
         let (a, b) = (self.bind.address, other.bind.address);
         if a.port() == 0 || a.port() != b.port() {
             return a == b && self.name == other.name;
         }
-        // `[::]` takes IPv4 clients too.
+        // `[::]` accepts IPv4 clients too.
         let covers =
             |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
         a.ip() == b.ip() || covers(a, b) || covers(b, a)
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn one_port_of_one_address_is_taken_once() {
+    fn one_listener_per_port_and_address() {
         assert!(conflict("127.0.0.1:80", "127.0.0.1:80"));
         assert!(conflict("0.0.0.0:80", "127.0.0.1:80"));
         assert!(conflict("127.0.0.1:80", "[::]:80"));

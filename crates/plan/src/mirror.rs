@@ -1,20 +1,20 @@
-//! Copies of requests for a service whose answers nobody gets.
+//! Mirrors: copies of requests to another service, whose responses are discarded.
 
 use waypost_route::split::Split;
 
 use crate::service::ServiceId;
 
-/// Where copies go, and of how many requests.
+/// A mirror service and the fraction of requests to copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirror {
-    /// The service that gets them.
+    /// The service that gets the copies.
     pub to: ServiceId,
-    /// Two arms: what is copied, and what is not.
+    /// Two arms: copied, not copied.
     share: Split,
 }
 
 impl Mirror {
-    /// A mirror of `numerator` requests in `denominator`; more than all of them are all of them.
+    /// Returns a mirror of `numerator` in `denominator` requests; a larger numerator means all of them.
     pub fn new(to: ServiceId, numerator: u64, denominator: u64) -> Self {
         let copied = numerator.min(denominator);
         Self {
@@ -23,12 +23,12 @@ impl Mirror {
         }
     }
 
-    /// Whether the request with this roll is copied; over all rolls the share is exact.
+    /// Returns true if the request with this roll is copied. Over all rolls, the fraction is exact.
     pub fn takes(&self, roll: u64) -> bool {
         self.share.pick(roll) == Some(0)
     }
 
-    /// How many requests in how many are copied.
+    /// Returns the fraction of requests to copy, as numerator and denominator.
     pub fn share(&self) -> (u64, u64) {
         let weights = self.share.weights();
         (weights[0], weights[0] + weights[1])

@@ -1,23 +1,23 @@
-//! Path patterns as written: their literal text gets the normal form that requests get.
+//! Path patterns as configured. Their literal text is normalised like the path of a request.
 
 use waypost_route::path::{PathPattern, PathPatternError};
 use waypost_wire::path::{self, PathError, PathOptions};
 
-/// Why a text is no path pattern.
+/// An error in a path pattern.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PatternError {
-    /// It is not in the language of patterns.
+    /// Invalid syntax.
     #[error(transparent)]
     Pattern(#[from] PathPatternError),
-    /// A request with this path would be refused, so the pattern could never match.
+    /// Requests with such a path are refused, so the pattern could never match.
     #[error("no request can have this path: {0}")]
     Refused(PathError),
 }
 
-/// Reads a path pattern; `options` say which paths any listener lets in.
+/// Parses a path pattern. `options` are the union of what the listeners accept.
 ///
 /// # Errors
-/// When it is not in the language of patterns, or when no request could ever have such a path.
+/// If the syntax is invalid, or if no request can have such a path.
 pub fn parse(text: &str, options: PathOptions) -> Result<PathPattern, PatternError> {
     if !text.starts_with('/') {
         return Ok(PathPattern::parse(text)?);
@@ -27,7 +27,7 @@ pub fn parse(text: &str, options: PathOptions) -> Result<PathPattern, PatternErr
         if index > 0 {
             normal.push(b'/');
         }
-        // What has a meaning in patterns, or none at all, is for the pattern's own parser to judge.
+        // Left to the pattern's own parser: these characters are syntax, or errors.
         if segment.contains(['{', '}', '*', '?', '#']) {
             normal.extend_from_slice(segment.as_bytes());
         } else {
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_request_can_have_is_refused() {
+    fn paths_that_no_request_can_have_are_refused() {
         for (text, message) in [
             ("/a%2Fb", "no request can have"),
             ("/a b", "no request can have"),

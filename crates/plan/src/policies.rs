@@ -1,4 +1,4 @@
-//! What a route says of the requests that it forwards, beside where they go.
+//! Policies of a route: how it forwards requests, apart from the split.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -9,59 +9,69 @@ use crate::mirror::Mirror;
 use crate::rewrite::Rewrite;
 use crate::sticky::Sticky;
 
-/// What a route says of the requests that it forwards.
+/// The policies of a route.
 ///
-/// Most routes say nothing, and those take no more than a pointer: of one route in many nothing is in a core's cache, and
-/// there may be a hundred thousand.
+/// Most routes configure none and take no more than a pointer here: there may be 100,000 of them, and the cache of a
+/// core holds few.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policies(Option<Box<PolicySet>>);
 
-/// All that a route can say of the requests that it forwards.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Every policy that a route can configure.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicySet {
-    /// What keeps a client on its side of the split; without it, every request rolls anew.
+    /// Keeps each client in its cohort; without it, every request rolls anew.
     pub sticky: Option<Sticky>,
-    /// What lets testers pick their arm.
+    /// Lets testers pick an arm.
     pub force: Option<Force>,
-    /// Which other service gets copies.
+    /// The service that gets copies.
     pub mirror: Option<Mirror>,
-    /// What the service sees instead of the client's path and host.
+    /// Rewrites of path and host for the service.
     pub rewrite: Rewrite,
     /// Edits to the request.
     pub request_headers: HeaderEdits,
-    /// The bound on the whole exchange (504).
+    /// Timeout for the whole exchange (504).
     pub timeout: Option<Duration>,
     /// The protocols that a connection may be upgraded to.
     pub upgrade: Upgrade,
-    /// Whether calls of gRPC-Web are translated into calls of gRPC.
+    /// True if gRPC-Web calls are translated to gRPC.
     pub grpc_web: bool,
 }
 
-/// The protocols that a connection may be upgraded to (RFC 9110 §7.8). Anything else is not passed on.
+/// The protocols that a connection may be upgraded to (RFC 9110 §7.8). An `Upgrade` to any other is not forwarded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Upgrade {
     /// `websocket`.
     #[default]
     WebSocket,
-    /// These, perhaps none.
+    /// These; empty for none.
     Only(Box<[Box<str>]>),
 }
 
-/// What is said by saying nothing.
-static NOTHING: PolicySet = PolicySet {
-    sticky: None,
-    force: None,
-    mirror: None,
-    rewrite: Rewrite::NONE,
-    request_headers: HeaderEdits::NONE,
-    timeout: None,
-    upgrade: Upgrade::WebSocket,
-    grpc_web: false,
-};
+/// The policies of a route that configures none.
+static DEFAULT: PolicySet = PolicySet::DEFAULT;
+
+impl PolicySet {
+    const DEFAULT: Self = Self {
+        sticky: None,
+        force: None,
+        mirror: None,
+        rewrite: Rewrite::NONE,
+        request_headers: HeaderEdits::NONE,
+        timeout: None,
+        upgrade: Upgrade::WebSocket,
+        grpc_web: false,
+    };
+}
+
+impl Default for PolicySet {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
 
 impl From<PolicySet> for Policies {
     fn from(policies: PolicySet) -> Self {
-        Self((policies != NOTHING).then(|| Box::new(policies)))
+        Self((policies != DEFAULT).then(|| Box::new(policies)))
     }
 }
 
@@ -69,12 +79,12 @@ impl Deref for Policies {
     type Target = PolicySet;
 
     fn deref(&self) -> &PolicySet {
-        self.0.as_deref().unwrap_or(&NOTHING)
+        self.0.as_deref().unwrap_or(&DEFAULT)
     }
 }
 
 impl Upgrade {
-    /// Whether `protocol`, as a client names it, is among them. Names compare without case.
+    /// Returns true if `protocol`, as named by a client, is allowed. Names compare without case.
     pub fn allows(&self, protocol: &[u8]) -> bool {
         match self {
             Self::WebSocket => protocol.eq_ignore_ascii_case(b"websocket"),
@@ -91,10 +101,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn to_say_nothing_takes_a_pointer_and_means_what_it_meant() {
-        let silent = Policies::from(PolicySet::default());
-        assert_eq!(*silent, PolicySet::default());
-        assert_eq!((&silent.0, size_of::<Policies>()), (&None, size_of::<usize>()));
+    fn default_policies_take_no_more_than_a_pointer() {
+        let default = Policies::from(PolicySet::default());
+        assert_eq!(*default, PolicySet::default());
+        assert_eq!((&default.0, size_of::<Policies>()), (&None, size_of::<usize>()));
         let timed = PolicySet {
             timeout: Some(Duration::from_secs(1)),
             ..PolicySet::default()

@@ -1,51 +1,51 @@
-//! Redirects: where a client is sent.
+//! Redirects.
 
 use waypost_route::path::PathPattern;
 use waypost_wire::path::{PathError, PathOptions};
 
 use crate::rewrite::PathRewrite;
 
-/// Sends the client elsewhere.
+/// A redirect of the client to another URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redirect {
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
-    /// The scheme; `None` for the client's.
+    /// Scheme; `None` for the client's.
     pub scheme: Option<Scheme>,
-    /// The host; `None` for the request's.
+    /// Host; `None` for the request's.
     pub host: Option<Box<str>>,
-    /// The port; `None` for none where scheme or host is given, else for the request's.
+    /// Port; `None` for none if scheme or host is given, else for the request's.
     pub port: Option<u16>,
-    /// The path.
+    /// Rewrite of the path.
     pub path: PathRewrite,
 }
 
-/// How a client speaks.
+/// The scheme of a client's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// In clear text.
+    /// Clear text.
     Http,
-    /// Over TLS.
+    /// TLS.
     Https,
 }
 
-/// The URL that a request was sent to, which a redirect starts from.
+/// The URL of a request, on which a redirect is based.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestUrl<'a> {
-    /// How the client speaks.
+    /// Scheme of the client's connection.
     pub scheme: Scheme,
-    /// The normalised host; `None` when the request names none (HTTP/1.0).
+    /// Normalised host; `None` if the request has none (HTTP/1.0).
     pub host: Option<&'a [u8]>,
-    /// The port of the request's Host.
+    /// Port in the request's `Host`.
     pub port: Option<u16>,
-    /// The normalised path.
+    /// Normalised path.
     pub path: &'a [u8],
-    /// What follows `?`, if there is a `?`.
+    /// Query without the `?`; `None` without a `?`.
     pub query: Option<&'a [u8]>,
 }
 
 impl Scheme {
-    /// `http` or `https`.
+    /// Returns `http` or `https`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -53,7 +53,7 @@ impl Scheme {
         }
     }
 
-    /// The port that goes without saying.
+    /// Returns the default port of the scheme.
     pub fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -65,10 +65,10 @@ impl Scheme {
 impl Redirect {
     /// Appends the `Location` for `url`, whose path `pattern` covers.
     ///
-    /// It is absolute, unless neither the redirect nor the request names a host.
+    /// It is absolute unless neither the redirect nor the request has a host.
     ///
     /// # Errors
-    /// When the new path has no safe normal form.
+    /// If the new path has no safe normal form.
     pub fn location(
         &self,
         url: &RequestUrl<'_>,
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_is_the_requests() {
+    fn host_and_port_default_to_the_request() {
         let prefix = PathRewrite::Prefix(PathTemplate::parse("/shops").unwrap().into());
         let moved = Redirect {
             path: prefix,
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_scheme_or_host_leaves_the_requests_port_behind() {
+    fn scheme_or_host_drops_the_port_of_the_request() {
         let secure = Redirect {
             scheme: Some(Scheme::Https),
             ..redirect()

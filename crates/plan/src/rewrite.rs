@@ -1,35 +1,35 @@
-//! Rewrites: the path and host that a service sees instead of the client's.
+//! Rewrites of path and host for a service.
 
 use waypost_route::path::PathPattern;
 use waypost_wire::path::{self, PathError, PathOptions};
 
 use crate::template::{PathTemplate, Replacement};
 
-/// What a service sees instead of the client's path and host.
+/// A rewrite of path and host for a service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rewrite {
-    /// The path.
+    /// Rewrite of the path.
     pub path: PathRewrite,
-    /// The `Host` header; `None` leaves the client's.
+    /// `Host` header; `None` keeps the client's.
     pub host: Option<Box<str>>,
 }
 
-/// What becomes of a path. The query stays as it is.
+/// A rewrite of the path. The query is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PathRewrite {
-    /// It stays.
+    /// Keeps the path.
     #[default]
     Keep,
-    /// The part that the pattern took in front of `/*` is replaced.
+    /// Replaces the prefix of the pattern, in front of `/*`.
     Prefix(Box<PathTemplate>),
-    /// All of it is replaced.
+    /// Replaces the whole path.
     Path(Box<PathTemplate>),
-    /// Every match of an expression is replaced.
+    /// Replaces every match of a regex.
     Regex(Box<Replacement>),
 }
 
 impl Rewrite {
-    /// Nothing is rewritten.
+    /// No rewrite.
     pub(crate) const NONE: Self = Self {
         path: PathRewrite::Keep,
         host: None,
@@ -37,15 +37,15 @@ impl Rewrite {
 }
 
 impl PathRewrite {
-    /// Whether the path stays as it is.
+    /// Returns true if the path is kept.
     pub fn keeps(&self) -> bool {
         matches!(self, Self::Keep)
     }
 
-    /// Appends what becomes of `path`, which `pattern` covers, in its normal form.
+    /// Appends the normal form of the rewritten `path`, which `pattern` covers.
     ///
     /// # Errors
-    /// When what comes out has no safe normal form; such a request cannot be forwarded (500).
+    /// If the result has no safe normal form; such a request cannot be forwarded (500).
     pub fn apply(
         &self,
         path: &[u8],
@@ -73,7 +73,7 @@ impl PathRewrite {
             }
             Self::Regex(replacement) => replacement.replace_all(path, &mut rewritten),
         }
-        // Taken for an authority, `//host/x` would lead elsewhere: nothing that was rewritten begins so.
+        // `//host/x` would be read as an authority, so a rewritten path never begins with `//`.
         let slashes = rewritten.iter().take_while(|&&byte| byte == b'/').count();
         let start = if self.keeps() {
             0
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_rewritten_begins_with_two_slashes() {
+    fn rewritten_paths_never_begin_with_two_slashes() {
         assert_eq!(prefix("/", "/foo/*", "/foo//evil.example/x"), "/evil.example/x");
         let strip = Replacement::parse(Regex::new("^/foo").unwrap(), "").unwrap();
         assert_eq!(
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_safe_form_is_an_error() {
+    fn unsafe_results_are_errors() {
         let to = Replacement::parse(Regex::new("^/.*").unwrap(), "/../x").unwrap();
         assert_eq!(
             apply(&PathRewrite::Regex(to.into()), "/*", "/a"),

@@ -1,4 +1,4 @@
-//! Routes: what they match, what happens, and where it goes.
+//! Routes: a match with an action and policies.
 
 use std::ops::Deref;
 
@@ -12,14 +12,14 @@ use crate::service::ServiceId;
 /// A named rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Its name and what it matches.
+    /// Name and alternatives.
     pub matching: waypost_route::Route,
-    /// What happens to a request that it takes.
+    /// Action for matching requests.
     pub action: Action,
-    /// Edits to the answer: a service's, a redirect, a respond; not the gateway's errors.
+    /// Edits of response headers: of a service's responses, redirects and `respond`, not of the gateway's errors.
     pub response_headers: HeaderEdits,
-    /// Whether it takes connections under TLS, by the host that they ask for, rather than requests. It forwards them.
-    pub passes_through: bool,
+    /// True if it takes TLS connections by SNI and forwards them as they are, rather than requests.
+    pub is_passthrough: bool,
 }
 
 impl Route {
@@ -32,29 +32,29 @@ impl Route {
     }
 }
 
-/// What happens to a request that a route takes.
+/// The action for requests that match a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// It goes to a service.
+    /// Forward to a service.
     Forward(Forward),
-    /// The client is sent elsewhere.
+    /// Redirect the client.
     Redirect(Redirect),
-    /// The gateway answers.
+    /// Respond without a service.
     Respond(Respond),
 }
 
-/// Forwarding to one service of several.
+/// Forwarding to one service of a split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forward {
-    /// The weights of the arms. `to: NAME` is one arm of weight 1.
+    /// Weights of the arms. `to: NAME` is one arm of weight 1.
     pub split: Split,
-    /// The service of each arm, in the split's order; `arms.len() == split.weights().len()`.
+    /// Service of each arm; `arms.len() == split.weights().len()`.
     pub arms: Arms,
-    /// What else is said of its requests.
+    /// Policies for its requests.
     pub policies: Policies,
 }
 
-/// The services of a split, as a slice. Nearly every route has one, which stands in the route itself.
+/// The services of a split, as a slice. A single one, as in most routes, is stored inline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arms(ArmsInner);
 
@@ -85,7 +85,7 @@ impl Deref for Arms {
 }
 
 impl Forward {
-    /// Forwarding with nothing else said.
+    /// Returns forwarding with default policies.
     pub fn to(arms: impl Into<Arms>, split: Split) -> Self {
         Self {
             split,
@@ -94,20 +94,20 @@ impl Forward {
         }
     }
 
-    /// The services that requests go to: the arms', then the mirror's.
+    /// Returns the services that get requests: those of the arms, then the mirror's.
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
         let mirror = self.policies.mirror.iter().map(|mirror| mirror.to);
         self.arms.iter().copied().chain(mirror)
     }
 }
 
-/// An answer that the gateway gives by itself.
+/// A fixed response of the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Respond {
-    /// 200 to 599.
+    /// Status: 200 to 599.
     pub status: u16,
-    /// The body; not sent with 204, 205, 304, nor to HEAD.
+    /// Body; not sent with 204, 205, 304, nor in response to HEAD.
     pub body: Box<[u8]>,
-    /// The `content-type`.
+    /// `content-type` of the body.
     pub content_type: Box<str>,
 }

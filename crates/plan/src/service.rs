@@ -1,4 +1,4 @@
-//! Services: named destinations, and the endpoints that serve them.
+//! Services: named destinations with their endpoints.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,55 +11,55 @@ use crate::listener::CertificateFiles;
 pub struct ServiceId(pub(crate) usize);
 
 impl ServiceId {
-    /// The position among [`Plan::services`](crate::Plan::services).
+    /// Returns the position in [`Plan::services`](crate::Plan::services).
     pub fn index(self) -> usize {
         self.0
     }
 }
 
-/// A named destination: one version of one thing.
+/// A named destination: one version of one application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// The name, unique in its plan.
     pub name: Arc<str>,
-    /// Its identical servers; none is a service that answers 503.
+    /// Identical servers; without any, requests get 503.
     pub endpoints: Vec<Endpoint>,
-    /// How long it may take.
+    /// Timeouts.
     pub timeouts: Timeouts,
-    /// Which idle connections are kept.
+    /// Idle connections to keep.
     pub pool: Pool,
-    /// Whether its endpoints speak HTTP/2: those under TLS where they choose it, those in clear text without being asked.
+    /// True to use HTTP/2: by ALPN under TLS, with prior knowledge in clear text.
     pub http2: bool,
-    /// How its endpoints under TLS are known.
+    /// Verification of its endpoints under TLS.
     pub tls: ServiceTls,
-    /// Whether a connection begins with who the client is.
+    /// PROXY protocol header to send on connections, if any.
     pub proxy_protocol: Option<ProxyVersion>,
 }
 
-/// How the endpoints of a service are known under TLS, and what they are shown. Paths are as written.
+/// Verification of the endpoints of a service under TLS, and the client certificate. Paths are as configured.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceTls {
-    /// Whose certificates they may have.
+    /// Trusted certificates.
     pub trust: Trust,
-    /// The name that their certificates have to have, and that they are asked for; without it, that of the endpoint.
+    /// Server name for SNI and verification; `None` for the endpoint's host.
     pub server_name: Option<Box<str>>,
-    /// What they are shown.
+    /// Client certificate, if any.
     pub client_cert: Option<CertificateFiles>,
 }
 
-/// Whose certificates a service may have.
+/// Trust in the certificates of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Trust {
-    /// Those that the machine trusts.
+    /// The CA certificates of the system.
     #[default]
     Platform,
-    /// Those that one in this file has signed.
+    /// The CA certificates in this file.
     Ca(Box<str>),
-    /// Anybody's.
-    Anybody,
+    /// Any certificate, without verification.
+    Unverified,
 }
 
-/// The versions of the PROXY protocol.
+/// Versions of the PROXY protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyVersion {
     /// A line of text.
@@ -69,7 +69,7 @@ pub enum ProxyVersion {
 }
 
 impl Service {
-    /// A service with nothing else said.
+    /// Returns a service with defaults.
     pub fn new(name: Arc<str>, endpoints: Vec<Endpoint>) -> Self {
         Self {
             name,
@@ -82,14 +82,14 @@ impl Service {
         }
     }
 
-    /// Whether some endpoint is spoken to under TLS.
+    /// Returns true if any endpoint uses TLS.
     pub fn uses_tls(&self) -> bool {
         self.endpoints
             .iter()
             .any(|endpoint| endpoint.scheme == EndpointScheme::Https)
     }
 
-    /// What is spoken with `endpoint`.
+    /// Returns the protocol to speak with `endpoint`.
     pub fn speaks(&self, endpoint: &Endpoint) -> Speaks {
         match endpoint.scheme {
             EndpointScheme::Http if self.http2 => Speaks::Http2,
@@ -100,16 +100,16 @@ impl Service {
     }
 }
 
-/// What is spoken with an endpoint.
+/// The protocol to speak with an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaks {
     /// HTTP/1.1 in clear text.
     Http1,
-    /// HTTP/2 in clear text, from the first byte on (RFC 9113 §3.3).
+    /// HTTP/2 in clear text with prior knowledge (RFC 9113 §3.3).
     Http2,
-    /// TLS, and in it what the endpoint chooses.
+    /// TLS, with the protocol chosen by ALPN (RFC 7301).
     Tls {
-        /// Whether HTTP/2 is offered.
+        /// True if HTTP/2 is offered.
         http2: bool,
     },
 }
@@ -117,13 +117,13 @@ pub enum Speaks {
 /// One server of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// `host[:port]` as written, which a service sees as `Host` when the client named none.
+    /// `host[:port]` as configured; the `Host` for requests without one.
     pub authority: Box<str>,
-    /// Where it is.
+    /// Address or name.
     pub host: EndpointHost,
-    /// The port; where none is written, that of the scheme.
+    /// Port; defaults to that of the scheme.
     pub port: u16,
-    /// How it is spoken to.
+    /// Scheme.
     pub scheme: EndpointScheme,
 }
 
@@ -143,20 +143,20 @@ pub enum EndpointScheme {
 pub enum EndpointHost {
     /// An address.
     Address(IpAddr),
-    /// A name, looked up again and again; each of its addresses takes its turn.
+    /// A name, re-resolved periodically; requests are spread over all of its addresses.
     Name(Box<str>),
 }
 
-/// How long a service may take.
+/// Timeouts of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a connection to come about (504).
+    /// Timeout for a connection attempt (504).
     pub connect: Duration,
-    /// From the end of the request to the first byte of the answer (504).
+    /// Timeout from the end of the request to the first byte of the response (504).
     pub response: Duration,
-    /// Between two parts of an answer.
+    /// Timeout between two parts of a response.
     pub idle: Duration,
-    /// In which nothing moves on a connection that was upgraded, such as a WebSocket.
+    /// Idle timeout of an upgraded connection, such as a WebSocket.
     pub tunnel: Duration,
 }
 
@@ -171,12 +171,12 @@ impl Default for Timeouts {
     }
 }
 
-/// Which idle connections are kept, for each worker and endpoint.
+/// Idle connections to keep, for each worker and endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
-    /// How many; 0 keeps none.
+    /// Maximum number; 0 keeps none.
     pub idle_max: usize,
-    /// How long.
+    /// Timeout after which one is closed.
     pub idle_timeout: Duration,
 }
 

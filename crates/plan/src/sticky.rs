@@ -1,49 +1,49 @@
-//! What keeps a client on its side of a split: a value of the request, hashed.
+//! Sticky splits: a hash of a value of the request keeps a client in its cohort.
 //!
-//! There is no state. Every gateway with the same `split_key` sends the same value to the same arm, before and
-//! after a restart, and because arms keep their order a client moves at most once while one of two arms grows.
+//! There is no state. All gateways with the same `split_key` send a value to the same arm, before and after a
+//! restart. Since arms keep their order, a client moves at most once while one of two arms grows.
 
 use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What a client is known by.
+/// The source of a client's value, with the hash over it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sticky {
-    /// Where the value comes from.
+    /// Source of the value.
     pub key: StickyKey,
-    /// What is hashed in front of the value: `split_key ‖ route ‖ 0x00`.
+    /// Prefix of the hashed text: `split_key ‖ route ‖ 0x00`.
     prefix: Box<[u8]>,
 }
 
-/// Where the value comes from.
+/// The source of a client's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StickyKey {
-    /// A header, by lower-case name; its lines joined by `, `.
+    /// A header by lower-case name, its lines joined by `, `.
     Header(Box<str>),
-    /// A cookie, which is set where it is missing.
+    /// A cookie, set if it is missing.
     Cookie(StickyCookie),
-    /// The address of the client, as text.
+    /// The client's address, as text.
     ClientIp,
 }
 
-/// The cookie that the gateway gives to clients who have none.
+/// The cookie set for clients without one.
 ///
-/// Its value is random; it says nothing of the arm, which follows from it.
+/// Its value is random and does not name the arm; the arm follows from its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StickyCookie {
-    /// The name, a token.
+    /// Name, a token.
     pub name: Box<str>,
-    /// The `Path`.
+    /// `Path` attribute.
     pub path: Box<str>,
-    /// The `Max-Age`; without it, the cookie lasts as long as the client's session.
+    /// `Max-Age` attribute; without it, the cookie lasts for the client's session.
     pub max_age: Option<Duration>,
-    /// The `Domain`; without it, the cookie is for the host that was asked.
+    /// `Domain` attribute; without it, only the requested host gets the cookie.
     pub domain: Option<Box<str>>,
 }
 
 impl Sticky {
-    /// The stickiness of the route named `route`.
+    /// Returns the sticky policy of the route named `route`.
     pub fn new(split_key: &str, route: &str, key: StickyKey) -> Self {
         let prefix = [split_key.as_bytes(), route.as_bytes(), b"\0"].concat();
         Self {
@@ -52,7 +52,7 @@ impl Sticky {
         }
     }
 
-    /// The roll that `value` stands for: `xxh3_64(split_key ‖ route ‖ 0x00 ‖ value)`. `scratch` is overwritten.
+    /// Returns the roll for `value`: `xxh3_64(split_key ‖ route ‖ 0x00 ‖ value)`. `scratch` is overwritten.
     pub fn roll(&self, value: &[u8], scratch: &mut Vec<u8>) -> u64 {
         scratch.clear();
         scratch.extend_from_slice(&self.prefix);
@@ -62,7 +62,7 @@ impl Sticky {
 }
 
 impl StickyCookie {
-    /// Appends the value of the `Set-Cookie` that gives a client `value`.
+    /// Appends the value of a `Set-Cookie` header for `value` (RFC 6265 §4.1).
     pub fn write(&self, value: &[u8], is_secure: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(self.name.as_bytes());
         out.push(b'=');
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn another_route_or_key_deals_anew() {
+    fn rolls_depend_on_route_and_split_key() {
         let mut scratch = Vec::new();
         let rolls: Vec<u64> = [("", "a"), ("", "b"), ("k", "a")]
             .iter()
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn during_a_ramp_every_client_moves_once_and_back_once() {
+    fn each_client_moves_once_during_a_ramp() {
         let sticky = sticky("", "users");
         let mut scratch = Vec::new();
         for client in 0..2000 {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_says_how_it_may_travel() {
+    fn cookie_is_written_with_its_attributes() {
         let mut cookie = StickyCookie {
             name: "side".into(),
             path: "/".into(),

@@ -1,9 +1,9 @@
-//! Paths with `{name}` in them, filled in from what a pattern bound; and replacements with `$1` in them.
+//! Path templates with `{name}`, filled in from a pattern's parameters, and regex replacements with `$1`.
 
 use waypost_route::path::PathBinding;
 use waypost_route::regex::Regex;
 
-/// A path with `{name}` where a bound value goes.
+/// A path with `{name}` placeholders for parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PathTemplate {
     parts: Vec<Part>,
@@ -15,34 +15,34 @@ enum Part {
     Bound(Box<str>),
 }
 
-/// Why a text is no template.
+/// An error in a template or replacement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// `{` without `}`, or the other way round.
+    /// An unbalanced brace.
     #[error("a brace without its partner; a literal brace is written `%7B` or `%7D`")]
     Brace,
     /// `{}`.
     #[error("`{{}}` names nothing")]
     EmptyName,
-    /// Not beginning with `/`.
+    /// Does not begin with `/`.
     #[error("a path begins with `/`")]
     NoSlash,
     /// `?` or `#`.
     #[error("`{0}` cannot stand in a path")]
     Character(char),
-    /// `$name` where the expression has no such group.
+    /// The regex has no group of this name or number.
     #[error("the expression has no group `{0}`")]
     NoGroup(Box<str>),
-    /// `$` followed by neither a group nor another `$`.
+    /// A `$` that is followed by neither a group nor another `$`.
     #[error("`$` is followed by a group's number or name, or by another `$`")]
     Dollar,
 }
 
 impl PathTemplate {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// When it is no path, or has a brace without its partner.
+    /// If it is not a path, or has unbalanced braces.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         if !text.starts_with('/') {
             return Err(TemplateError::NoSlash);
@@ -72,7 +72,7 @@ impl PathTemplate {
         Ok(Self { parts })
     }
 
-    /// The names that a pattern has to bind.
+    /// Returns the names of the placeholders.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Bound(name) => Some(&**name),
@@ -80,9 +80,9 @@ impl PathTemplate {
         })
     }
 
-    /// Appends the text with what `binding` took from `path` filled in.
+    /// Appends the template with the parameters that `binding` took from `path`.
     ///
-    /// A group of a regex that took no part in the match is empty.
+    /// A regex group that did not participate in the match is empty.
     pub fn fill(&self, path: &[u8], binding: &PathBinding<'_>, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
@@ -98,7 +98,7 @@ impl PathTemplate {
     }
 }
 
-/// What replaces each match of an expression: text with `$1`, `${1}`, `$name`, `${name}` and `$$`.
+/// A replacement for every match of a regex: text with `$1`, `${1}`, `$name`, `${name}` and `$$`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replacement {
     from: Regex,
@@ -112,10 +112,10 @@ enum ReplacementPart {
 }
 
 impl Replacement {
-    /// Reads what replaces the matches of `from`.
+    /// Parses the replacement `to` for the matches of `from`.
     ///
     /// # Errors
-    /// When it refers to a group that `from` does not have, or has a `$` that means nothing.
+    /// If it refers to a group that `from` does not have, or has a stray `$`.
     pub fn parse(from: Regex, to: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut text = String::new();
@@ -154,7 +154,7 @@ impl Replacement {
         Ok(Self { from, parts })
     }
 
-    /// Appends `path` with every match replaced; without a match, `path` as it is.
+    /// Appends `path` with every match replaced; without a match, `path` unchanged.
     pub fn replace_all(&self, path: &[u8], out: &mut Vec<u8>) {
         let mut copied = 0;
         for captures in self.from.compiled().captures_iter(path) {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_take_what_was_bound() {
+    fn placeholders_are_filled_with_parameters() {
         assert_eq!(
             fill("/x/{id}/{id}.json", "/users/{id}", "/users/7"),
             "/x/7/7.json"
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_templates_are_refused() {
+    fn invalid_templates_are_refused() {
         for (text, error) in [
             ("a", TemplateError::NoSlash),
             ("/{a", TemplateError::Brace),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_replacements_are_refused() {
+    fn invalid_replacements_are_refused() {
         let parse = |to| Replacement::parse(Regex::new("(a)").unwrap(), to);
         assert_eq!(parse("$2"), Err(TemplateError::NoGroup("2".into())));
         assert_eq!(parse("$1x"), Err(TemplateError::NoGroup("1x".into())));

@@ -1,50 +1,50 @@
-//! Tests that live in a config and gate its reload.
+//! Tests in a config, which must pass before it is loaded.
 
 use std::net::IpAddr;
 
-/// A request, and what is expected to become of it.
+/// A request with its expected outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestCase {
-    /// The method.
+    /// Method.
     pub method: Box<str>,
-    /// The URL as written: `http://host/path?query`, or `/path` for a request that names no host.
+    /// URL as written: `http://host/path?query`, or `/path` for a request without host.
     pub url: Box<str>,
     /// Headers, in order.
     pub headers: Vec<(Box<str>, Box<str>)>,
-    /// The client's address.
+    /// Address of the client.
     pub client_ip: IpAddr,
-    /// The listener it comes in by, by name or bind text; `None` for the first that serves its host.
+    /// Listener of the request, by name or bind text; `None` for the first that serves the host.
     pub listener: Option<Box<str>>,
-    /// What is expected.
+    /// Expected outcome.
     pub expect: Expectation,
 }
 
-/// What is expected; what is `None` may be anything.
+/// The expected outcome of a request. `None` is not checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Expectation {
     /// `forward`, `redirect`, `respond`, `not_found`, `refused` or `unavailable`.
     pub outcome: Option<Box<str>>,
-    /// The route; `Some(None)` for none.
+    /// Route; `Some(None)` for none.
     pub route: Option<Option<Box<str>>>,
-    /// The one service that gets all of it.
+    /// Service that gets all such requests.
     pub service: Option<Box<str>>,
-    /// The arms of the split.
-    pub arms: Option<Arms>,
-    /// The status of an answer that the gateway makes.
+    /// Arms of the split.
+    pub arms: Option<ExpectedArms>,
+    /// Status of a response of the gateway itself.
     pub status: Option<u16>,
-    /// The path that the service sees.
+    /// Path as the service gets it.
     pub path: Option<Box<str>>,
-    /// The host that the service sees.
+    /// `Host` as the service gets it.
     pub host: Option<Box<str>>,
-    /// The `Location` of a redirect.
+    /// `Location` of a redirect.
     pub location: Option<Box<str>>,
 }
 
-/// The arms that a test expects, in any order.
+/// Expected arms, in any order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arms {
-    /// These services have a weight above 0, whatever it is.
+pub enum ExpectedArms {
+    /// The services with a weight above 0.
     Named(Vec<Box<str>>),
-    /// These are the services and their weights.
+    /// All services with their weights.
     Weighted(Vec<(Box<str>, u64)>),
 }

@@ -110,6 +110,7 @@ mod tests {
             method: b"GET",
             client_ip: [10, 0, 0, 7].into(),
             headers: &headers,
+            attributes: &waypost_route::attribute::NoAttributes,
         };
         let choice = ArmChoice::of(&policies, &request, &mut Vec::new(), &mut Vec::new());
         assert_eq!(choice, expected);

@@ -25,8 +25,8 @@ impl Compiled {
     /// When the routes exceed what a table can hold.
     pub fn new(plan: Plan) -> Result<Self, TableError> {
         Ok(Self {
-            requests: Table::new(plan.matching())?,
-            connections: Table::new(plan.passing_through())?,
+            requests: Table::with_positions(plan.request_routes())?,
+            connections: Table::with_positions(plan.connection_routes())?,
             live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
             plan,
         })

@@ -21,6 +21,7 @@ use waypost_plan::redirect::Redirect;
 use waypost_plan::route::{Action, Forward, Respond, Route};
 use waypost_plan::service::ServiceId;
 use waypost_plan::sticky::StickyKey;
+use waypost_route::attribute::NoAttributes;
 use waypost_route::path::PathPattern;
 use waypost_route::request::{Headers, Request};
 use waypost_route::table::{Found, Scratch};
@@ -340,6 +341,7 @@ pub fn connection_conditions<'a>(peer: &Peer, host: Option<&'a [u8]>) -> Request
         method: b"",
         client_ip: peer.ip(),
         headers: &NoHeaders,
+        attributes: &NoAttributes,
     }
 }
 

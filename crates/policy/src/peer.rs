@@ -4,13 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use waypost_plan::redirect::Scheme;
+use waypost_route::attribute::{Attribute, Attributes};
 use waypost_tls::identity::Identity;
 use waypost_tls::peer::ClientCertificate;
-
-/// The name by which conditions look up the subject of a client's certificate. No header can have it.
-pub const SUBJECT: &str = ":client_cert subject";
-/// The name by which conditions look up the alternative names of a client's certificate.
-pub const SAN: &str = ":client_cert san";
 
 /// The peer of a client connection, and what the TLS handshake established.
 #[derive(Debug, Clone)]
@@ -71,6 +67,20 @@ impl Peer {
         match (&self.served, host) {
             (Some(served), Some(host)) => std::str::from_utf8(host).is_ok_and(|host| served.serves(host)),
             _ => true,
+        }
+    }
+}
+
+impl Attributes for Peer {
+    fn values(&self, attribute: Attribute, visit: &mut dyn FnMut(&[u8])) {
+        let Some(certificate) = &self.certificate else {
+            return;
+        };
+        match attribute {
+            Attribute::ClientCertificateSubject => visit(certificate.subject().as_bytes()),
+            Attribute::ClientCertificateSan => {
+                certificate.alternatives().for_each(|name| visit(name.as_bytes()));
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use waypost_wire::path;
 use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
 
 use crate::head::forwarded;
-use crate::peer::{self, Peer};
+use crate::peer::Peer;
 
 /// The normal form of a request, in memory that is reused for the next one.
 #[derive(Debug, Default)]
@@ -44,7 +44,6 @@ pub struct IncomingRequest<'a> {
 pub struct RequestFields<'a> {
     head: &'a RequestHead,
     buffer: &'a [u8],
-    peer: &'a Peer,
 }
 
 impl NormalizedRequest {
@@ -106,7 +105,6 @@ impl<'a> IncomingRequest<'a> {
         RequestFields {
             head: self.head,
             buffer: self.buffer,
-            peer: self.peer,
         }
     }
 
@@ -122,6 +120,7 @@ impl<'a> IncomingRequest<'a> {
             method: self.head.method(self.buffer),
             client_ip: self.normalized.client_ip(),
             headers: fields,
+            attributes: self.peer,
         }
     }
 
@@ -143,17 +142,6 @@ pub fn head_limits(listener: &Listener) -> HeadLimits {
 
 impl Headers for RequestFields<'_> {
     fn lines(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
-        // A colon in front is no header's: what the client has proved is looked up by the same conditions.
-        if name.starts_with(':') {
-            if let Some(certificate) = &self.peer.certificate {
-                match name {
-                    peer::SUBJECT => visit(certificate.subject().as_bytes()),
-                    peer::SAN => certificate.alternatives().for_each(|name| visit(name.as_bytes())),
-                    _ => {}
-                }
-            }
-            return;
-        }
         for Field {
             name: line, value, ..
         } in self.head.fields()

@@ -250,7 +250,7 @@ impl explain::State for ExplainedState<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use waypost_plan::PlanBuilder;
+    use waypost_plan::builder::PlanBuilder;
     use waypost_plan::listener::Bind;
 
     fn generation(binds: &[(&str, Option<&str>)]) -> Generation {

@@ -10,10 +10,12 @@ use std::thread;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::runtime::Builder;
+use waypost_plan::Plan;
+use waypost_plan::builder::PlanBuilder;
 use waypost_plan::listener::{Bind, Listener};
 use waypost_plan::route::{Action, Forward, Route};
 use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme, Service};
-use waypost_plan::{Plan, PlanBuilder, Settings};
+use waypost_plan::settings::Settings;
 use waypost_proxy::gateway::Gateway;
 use waypost_proxy::generation::Generation;
 use waypost_route::alternative::Alternative;
@@ -86,7 +88,7 @@ fn plan(service: SocketAddr) -> Plan {
         },
         action: Action::Forward(Forward::to(vec![orders], Split::new(&[1]))),
         response_headers: Default::default(),
-        passes_through: false,
+        is_passthrough: false,
     };
     builder.add_route(route).unwrap();
     builder.set_settings(Settings {

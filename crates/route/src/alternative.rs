@@ -1,46 +1,50 @@
-//! One alternative of a route: conditions that have to hold together.
+//! Alternatives of a route: conditions that must hold together.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::condition::{FieldCondition, ValueCondition};
+use crate::attribute::AttributeCondition;
+use crate::condition::FieldCondition;
 use crate::cookie;
 use crate::host::HostPattern;
 use crate::path::PathPattern;
 use crate::query;
 use crate::request::Request;
 
-/// The conditions of one alternative; all of them have to hold.
+/// One alternative of a route. All of its conditions must hold.
 ///
-/// A route's `match` is a list of these. Each host of a `host` list is an alternative of its own, so an
-/// alternative has one host pattern.
+/// A route's `match` is a list of alternatives. Each host of a `host` list has its own, so an alternative has
+/// one host pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Alternative {
-    /// Which hosts.
+    /// Host pattern.
     pub host: HostPattern,
-    /// Which paths.
+    /// Path pattern.
     pub path: PathPattern,
-    /// Which methods, compared with case; empty for every method.
+    /// Methods, case-sensitive; empty for every method.
     pub methods: Box<[Box<str>]>,
-    /// Conditions on headers, by lower-case name.
+    /// Conditions on headers by lower-case name.
     pub headers: Box<[FieldCondition]>,
+    /// Conditions on attributes.
+    pub attributes: Box<[AttributeCondition]>,
     /// Conditions on cookies.
     pub cookies: Box<[FieldCondition]>,
     /// Conditions on query parameters.
     pub query: Box<[FieldCondition]>,
-    /// The client's networks; empty for every client.
+    /// Networks of the client; empty for every client.
     pub client_ips: Box<[IpNet]>,
 }
 
 impl Default for Alternative {
-    /// The alternative that takes every request.
+    /// Returns the alternative that matches every request.
     fn default() -> Self {
         Self {
             host: HostPattern::Any,
             path: PathPattern::any(),
             methods: Box::default(),
             headers: Box::default(),
+            attributes: Box::default(),
             cookies: Box::default(),
             query: Box::default(),
             client_ips: Box::default(),
@@ -48,28 +52,30 @@ impl Default for Alternative {
     }
 }
 
-/// One condition of an alternative, named when it is the one that failed.
+/// One condition of an alternative, as reported when it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition<'a> {
-    /// The host pattern.
+    /// Host pattern.
     Host(&'a HostPattern),
-    /// The path pattern.
+    /// Path pattern.
     Path(&'a PathPattern),
-    /// The methods.
+    /// Methods.
     Method(&'a [Box<str>]),
     /// A header.
     Header(&'a FieldCondition),
+    /// An attribute.
+    Attribute(&'a AttributeCondition),
     /// A cookie.
     Cookie(&'a FieldCondition),
     /// A query parameter.
     Query(&'a FieldCondition),
-    /// The client's networks.
+    /// Networks of the client.
     ClientIp(&'a [IpNet]),
 }
 
 impl Alternative {
-    /// The first condition that `request` fails, in the order host, path, method, headers, cookies,
-    /// query, client_ip; `None` when all hold. `scratch` is overwritten.
+    /// Returns the first condition that `request` fails, in the order host, path, method, headers, attributes,
+    /// cookies, query, client_ip; `None` if all hold. `scratch` is overwritten.
     pub fn first_failed(&self, request: &Request<'_>, scratch: &mut Vec<u8>) -> Option<Condition<'_>> {
         if !self.host.covers(request.host) {
             return Some(Condition::Host(&self.host));
@@ -80,7 +86,7 @@ impl Alternative {
         self.first_failed_beside_path(request, scratch)
     }
 
-    /// As [`Alternative::first_failed`], for a request whose host and path are known to be covered.
+    /// Like [`Alternative::first_failed`], for a request whose host and path are known to match.
     pub fn first_failed_beside_path(
         &self,
         request: &Request<'_>,
@@ -92,6 +98,14 @@ impl Alternative {
         for header in &self.headers {
             if !header.value.holds(request.header(&header.name, scratch)) {
                 return Some(Condition::Header(header));
+            }
+        }
+        for attribute in &self.attributes {
+            if !attribute
+                .value
+                .holds(request.attribute(attribute.attribute, scratch))
+            {
+                return Some(Condition::Attribute(attribute));
             }
         }
         for cookie in &self.cookies {
@@ -118,33 +132,28 @@ impl Alternative {
 }
 
 impl Condition<'_> {
-    /// The condition's name as `explain` prints it: `method`, `header x-tier`.
+    /// Returns the name of the condition as printed by `explain`: `method`, `header x-tier`.
     pub fn name(&self) -> String {
         match self {
             Self::Host(_) => "host".to_owned(),
             Self::Path(_) => "path".to_owned(),
             Self::Method(_) => "method".to_owned(),
-            // A name that no header can have is that of something else that is looked up in the same way.
-            Self::Header(field) => match field.name.strip_prefix(':') {
-                Some(name) => name.to_owned(),
-                None => format!("header {}", field.name),
-            },
+            Self::Header(field) => format!("header {}", field.name),
+            Self::Attribute(condition) => condition.attribute.to_string(),
             Self::Cookie(field) => format!("cookie {}", field.name),
             Self::Query(field) => format!("query {}", field.name),
             Self::ClientIp(_) => "client_ip".to_owned(),
         }
     }
 
-    /// What the condition asks for, as it would be written in a config.
+    /// Returns the wanted value, as written in a config.
     pub fn wants(&self) -> String {
         match self {
             Self::Host(pattern) => pattern.to_string(),
             Self::Path(pattern) => pattern.to_string(),
             Self::Method(methods) => methods.join(", "),
-            Self::Header(field) | Self::Cookie(field) | Self::Query(field) => match &field.value {
-                ValueCondition::Equals(text) => text.to_string(),
-                other => other.to_string(),
-            },
+            Self::Header(field) | Self::Cookie(field) | Self::Query(field) => field.value.to_string(),
+            Self::Attribute(condition) => condition.value.to_string(),
             Self::ClientIp(networks) => {
                 let networks: Vec<String> = networks.iter().map(network_text).collect();
                 networks.join(", ")
@@ -152,7 +161,7 @@ impl Condition<'_> {
         }
     }
 
-    /// What `request` has in its place; `None` when it has nothing there.
+    /// Returns the value of `request`; `None` if it has none.
     pub fn saw(&self, request: &Request<'_>) -> Option<String> {
         let mut scratch = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -161,6 +170,7 @@ impl Condition<'_> {
             Self::Path(_) => Some(text(request.path)),
             Self::Method(_) => Some(text(request.method)),
             Self::Header(field) => request.header(&field.name, &mut scratch).map(text),
+            Self::Attribute(condition) => request.attribute(condition.attribute, &mut scratch).map(text),
             Self::Cookie(field) => cookie::find(request.headers, &field.name, &mut scratch).map(text),
             Self::Query(field) => query_value(request, &field.name, &mut scratch).map(text),
             Self::ClientIp(_) => Some(request.client_ip.to_string()),
@@ -176,7 +186,7 @@ fn covers_ip(networks: &[IpNet], ip: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&ip))
 }
 
-/// A network as people write it: a single address without its prefix length.
+/// Formats a network; a single address has no prefix length.
 fn network_text(network: &IpNet) -> String {
     if network.prefix_len() == network.max_prefix_len() {
         network.addr().to_string()

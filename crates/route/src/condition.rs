@@ -1,24 +1,24 @@
-//! The conditions of an alternative beside host and path.
+//! Conditions on values: of headers, cookies, query parameters and attributes.
 
 use std::fmt;
 
 use crate::regex::Regex;
 
-/// What the value of a header, cookie or query parameter has to be.
+/// A condition on the value of a header, cookie, query parameter or attribute.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ValueCondition {
-    /// Equal to this text, with case.
+    /// Equal to this text, case-sensitive.
     Equals(Box<str>),
-    /// The expression is found in it.
+    /// The regex has a match in the value.
     Matches(Regex),
-    /// There, even when empty.
+    /// Present, even if empty.
     Present,
-    /// Not there.
+    /// Absent.
     Absent,
 }
 
 impl ValueCondition {
-    /// Whether `value` (`None` when it is not there) fulfils the condition.
+    /// Returns true if `value` (`None` if absent) fulfils the condition.
     pub fn holds(&self, value: Option<&[u8]>) -> bool {
         match (self, value) {
             (Self::Equals(text), Some(value)) => text.as_bytes() == value,
@@ -41,11 +41,11 @@ impl fmt::Display for ValueCondition {
     }
 }
 
-/// A condition on the field called `name`: a header (lower-case), a cookie or a query parameter.
+/// A condition on a header, cookie or query parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct FieldCondition {
-    /// The field's name; lower-case for a header, as written for the others.
+    /// Name; lower-case for a header, as written for the others.
     pub name: Box<str>,
-    /// What its value has to be.
+    /// Condition on its value.
     pub value: ValueCondition,
 }

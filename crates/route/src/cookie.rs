@@ -1,11 +1,11 @@
-//! Cookies, as conditions see them.
+//! Lookup of cookies.
 //!
 //! The `cookie` lines count as one, joined by `; `: split at `;`, trimmed, split at the first `=`. The
 //! first cookie of a name counts; names and values are bytes, nothing is decoded.
 
 use crate::request::Headers;
 
-/// The value of the first cookie named `name`, copied into `scratch`; `None` when there is none.
+/// Returns the value of the first cookie named `name`, copied into `scratch`.
 ///
 /// A part without `=` is a cookie with an empty value.
 pub fn find<'s>(headers: &dyn Headers, name: &str, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {

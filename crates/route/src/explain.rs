@@ -1,41 +1,40 @@
-//! Why a route takes a request, and why the others do not.
+//! Explanations: why a route matches a request, and why the others do not.
 
 use crate::alternative::Condition;
 use crate::request::Request;
 use crate::table::Table;
 
-/// Which alternatives are looked at.
+/// The alternatives to explain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Those whose host pattern covers the request's host.
+    /// Alternatives whose host pattern covers the host of the request.
     HostCovers,
-    /// All of the table.
+    /// All alternatives.
     All,
 }
 
-/// One alternative and what became of it.
+/// An alternative with the reason why it does not match, if it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Considered<'t> {
-    /// The index of the route among those that the table was made from.
+    /// Position of the route.
     pub route: usize,
-    /// The index of the alternative in that route.
+    /// Index of the alternative in that route.
     pub alternative: usize,
-    /// The first condition that fails, in the order host, path, method, headers, cookies, query,
+    /// The first condition that fails, in the order host, path, method, headers, attributes, cookies, query,
     /// client_ip; `None` when all hold. The first alternative with `None` takes the request.
     pub failed: Option<Condition<'t>>,
 }
 
 impl Table {
-    /// The alternatives that came into question for `request`, in rank order, the winner and later ones
-    /// included.
+    /// Returns the alternatives in `scope` for `request` in rank order, including the winner and those after
+    /// it.
     ///
-    /// It asks every alternative for its conditions, as [`Table::find`] does with those that it has left,
-    /// so it is as slow as the table is long.
+    /// Every alternative is evaluated with the same conditions as in [`Table::find`], so the time is linear in the
+    /// size of the table.
     pub fn explain(&self, request: &Request<'_>, scope: Scope) -> Vec<Considered<'_>> {
         let mut scratch = Vec::new();
         let mut considered = Vec::new();
-        for found in self.in_rank_order() {
-            let alternative = self.alternative(found);
+        for (found, alternative) in self.in_rank_order() {
             if scope == Scope::HostCovers && !alternative.host.covers(request.host) {
                 continue;
             }
@@ -54,17 +53,16 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    /// `expected` is a line for each alternative: its route, and the condition that failed with what it
-    /// wants and saw.
+    /// `expected` has a line for each alternative: its route, and the failed condition with wanted and seen values.
     fn check(routes: &str, request: &str, scope: Scope, expected: &[&str]) {
         let table = Table::new(testing::routes(routes)).unwrap();
-        let asked = testing::request(request);
-        let request = asked.request();
+        let owned = testing::request(request);
+        let request = owned.request();
         let lines: Vec<String> = table
             .explain(&request, scope)
             .iter()
             .map(|considered| {
-                let name = &table.routes()[considered.route].name;
+                let name = &table.routes()[considered.route].1.name;
                 match considered.failed {
                     None => format!("{name}.{} holds", considered.alternative),
                     Some(failed) => format!(
@@ -89,7 +87,7 @@ mod tests {
         exact   /users/7  q:full=1";
 
     #[test]
-    fn every_alternative_that_covers_the_host_comes_in_rank_order() {
+    fn alternatives_that_cover_the_host_are_in_rank_order() {
         check(
             ROUTES,
             "GET a.b/users/7?full=0",
@@ -105,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_hosts_come_in_their_place_when_asked_for() {
+    fn other_hosts_are_included_in_rank_order() {
         check(
             ROUTES,
             "POST /users h:X-Api-Version=2",

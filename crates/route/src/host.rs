@@ -1,33 +1,33 @@
-//! Host patterns: a name exactly, or every name below a domain.
+//! Host patterns: an exact name, or every name below a domain.
 
 use std::fmt;
 
-/// The hosts that an alternative accepts.
+/// A pattern for hosts.
 ///
-/// The text is lower-case, without port and without a trailing dot, as the host of a [`Request`] is.
+/// The text is lower-case, without port and trailing dot, like the host of a [`Request`].
 ///
 /// [`Request`]: crate::request::Request
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HostPattern {
-    /// Every request, also one without a host (HTTP/1.0).
+    /// Every request, including one without a host (HTTP/1.0).
     Any,
-    /// One name or address.
+    /// A name or address.
     Exact(Box<str>),
-    /// `*.example.net`: every name with one label or more in front of the suffix, kept here as
+    /// `*.example.net`: names with one or more labels in front of the suffix, which is stored as
     /// `.example.net`. As in the Gateway API, `example.net` itself is not covered.
     Wildcard(Box<str>),
 }
 
-/// Why a text is no host pattern.
+/// An error in a host pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HostPatternError {
-    /// Nothing at all.
+    /// Empty text.
     #[error("a host cannot be empty")]
     Empty,
     /// `*` alone.
     #[error("`*` alone is not a host pattern")]
     BareWildcard,
-    /// `*` elsewhere than as the first label.
+    /// `*` that is not the first label.
     #[error("`*` may only stand once, as the first label: `*.example.com`")]
     MisplacedWildcard,
     /// `http://…`.
@@ -42,19 +42,19 @@ pub enum HostPatternError {
     /// `a..b`, or a dot in front.
     #[error("a host pattern has no empty labels")]
     EmptyLabel,
-    /// A character that no valid Host header carries.
+    /// A character that no valid `Host` header has.
     #[error("`{0}` cannot stand in a host")]
     Character(char),
-    /// Something in brackets that is no IPv6 address.
+    /// Brackets without an IPv6 address.
     #[error("what stands in brackets is not an IPv6 address")]
     Ipv6,
 }
 
 impl HostPattern {
-    /// Reads a pattern; upper-case letters are lowered.
+    /// Parses a pattern; upper-case letters are lowered.
     ///
     /// # Errors
-    /// When the text could never equal the host of a request, or has a wildcard in an odd place.
+    /// If no request can have such a host, or a wildcard is misplaced.
     pub fn parse(text: &str) -> Result<Self, HostPatternError> {
         if text.is_empty() {
             return Err(HostPatternError::Empty);
@@ -106,7 +106,7 @@ impl HostPattern {
         })
     }
 
-    /// Whether a request to `host` (normalised; `None` when it names none) may take this alternative.
+    /// Returns true if the pattern covers `host` (normalised; `None` if the request has none).
     pub fn covers(&self, host: Option<&[u8]>) -> bool {
         match (self, host) {
             (Self::Any, _) => true,
@@ -118,7 +118,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether some host is covered by both.
+    /// Returns true if both patterns cover some host.
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Any, _) | (_, Self::Any) => true,
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcard_covers_one_label_or_more_but_not_the_domain() {
+    fn wildcard_covers_subdomains_but_not_the_domain() {
         assert!(covers("*.example.net", "a.example.net"));
         assert!(covers("*.example.net", "a.b.example.net"));
         assert!(!covers("*.example.net", "example.net"));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_patterns_are_refused() {
+    fn invalid_patterns_are_refused() {
         use HostPatternError as E;
         for (text, error) in [
             ("", E::Empty),

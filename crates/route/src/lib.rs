@@ -1,19 +1,19 @@
-//! Which route takes a request.
+//! Route matching.
 //!
-//! This crate is the heart of Waypost and knows nothing of the rest: no I/O, no clock, no randomness, no
-//! async, no serde. Routes go in as plain values, a request goes in as borrowed bytes, and the answer is
-//! the route that wins, or for every route why not.
+//! Routes are plain values and a request is borrowed bytes. The result is the route that wins, or the reason why each
+//! route does not match. The crate has no I/O, clock, randomness, async or serde.
 //!
-//! A reader's order: [`host`], [`path`] and [`condition`] are what one alternative of a route asks for;
-//! [`alternative`] puts them together; [`request`] is what they look at; [`rank`] says which alternative
-//! wins, [`reference`](mod@reference) finds it the slow and plain way and [`table`] the fast one;
-//! [`explain`] says why, and [`overlap`] what cannot be meant; [`split`] decides which service of a weighted route a roll of the dice lands on.
+//! In reading order: [`host`], [`path`], [`condition`] and [`attribute`] define the conditions of a route;
+//! [`alternative`] combines them; [`request`] is their input. [`rank`] defines which alternative wins.
+//! [`reference`](mod@reference) finds it the slow and simple way, [`table`] the fast way. [`explain`] gives the
+//! reasons, [`overlap`] finds unreachable and ambiguous alternatives, and [`split`] picks an arm of a weighted route.
 //!
 //! ```
 //! use std::net::Ipv4Addr;
 //!
 //! use waypost_route::Route;
 //! use waypost_route::alternative::Alternative;
+//! use waypost_route::attribute::NoAttributes;
 //! use waypost_route::path::PathPattern;
 //! use waypost_route::request::Request;
 //! use waypost_route::table::{Scratch, Table};
@@ -23,7 +23,8 @@
 //!     let alternatives = [Alternative { path, ..Alternative::default() }].into();
 //!     Ok(Route { name: name.into(), alternatives })
 //! };
-//! let table = Table::new(vec![route("shop", "/shop/*")?, route("cart", "/shop/{id}/cart")?])?;
+//! let routes = vec![route("shop", "/shop/*")?, route("cart", "/shop/{id}/cart")?];
+//! let table = Table::new(routes.clone())?;
 //!
 //! let headers: Vec<(String, Vec<u8>)> = Vec::new();
 //! let request = Request {
@@ -33,13 +34,15 @@
 //!     method: b"GET",
 //!     client_ip: Ipv4Addr::LOCALHOST.into(),
 //!     headers: &headers,
+//!     attributes: &NoAttributes,
 //! };
-//! let found = table.find(&request, &mut Scratch::new()).expect("`cart` takes it");
-//! assert_eq!(&*table.routes()[found.route].name, "cart");
+//! let found = table.find(&request, &mut Scratch::new()).expect("`cart` matches");
+//! assert_eq!(&*routes[found.route].name, "cart");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 pub mod alternative;
+pub mod attribute;
 pub mod condition;
 pub mod cookie;
 pub mod explain;
@@ -60,11 +63,11 @@ use std::sync::Arc;
 
 use crate::alternative::Alternative;
 
-/// A route as matching knows it: a name and what it accepts.
+/// A route for matching: its name and alternatives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The route's name, unique in its table.
+    /// Name, unique in its table.
     pub name: Arc<str>,
-    /// Any of these; never empty. Each host of a `host` list has an alternative of its own.
+    /// Alternatives, of which one must match; never empty. Each host of a `host` list has its own.
     pub alternatives: Arc<[Alternative]>,
 }

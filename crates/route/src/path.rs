@@ -1,7 +1,7 @@
 //! Path patterns: exact, template, regex, and prefix by whole segments.
 //!
 //! A path is split at `/` into segments: `/orders/7` has `orders` and `7`, `/orders/` has `orders` and an
-//! empty one, `/` has one empty one. A pattern that ends in `/*` is *open*: it takes every path that
+//! empty one, `/` has one empty one. A pattern that ends in `/*` is *open*: it covers every path that
 //! begins with its segments. Any other is *closed*.
 
 use std::fmt;
@@ -9,16 +9,16 @@ use std::ops::Range;
 
 use crate::regex::{Regex, RegexError};
 
-/// The paths that an alternative accepts. Literal text is in its normal form, as the path of a request is.
+/// A pattern for paths. Literal text is in normal form, like the path of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathPattern {
-    /// `/orders`: this path and no other, trailing slash included.
+    /// `/orders`: exactly this path, including the trailing slash or its absence.
     Exact(Box<str>),
     /// `/users/{id}/cart`: a closed template with at least one parameter.
     Template(Box<[Segment]>),
-    /// `~^/v[0-9]+/`: found in the path.
+    /// `~^/v[0-9]+/`: has a match in the path.
     Regex(Regex),
-    /// `/orders/*` or `/shops/{shop}/*`: the segments in front of the `*`; `/*` has none.
+    /// `/orders/*` or `/shops/{shop}/*`, as the segments in front of the `*`; none for `/*`.
     Open(Box<[Segment]>),
 }
 
@@ -27,20 +27,20 @@ pub enum PathPattern {
 pub enum Segment {
     /// This text.
     Literal(Box<str>),
-    /// `{name}`: any one segment that is not empty.
+    /// `{name}`: any non-empty segment.
     Parameter(Box<str>),
 }
 
-/// What a path pattern took from a path.
+/// The parts of a path that a pattern binds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathBinding<'p> {
-    /// How many bytes of the path the part in front of `/*` took; `None` for closed patterns and regexes.
+    /// Length of the prefix covered in front of `/*`; `None` for closed patterns and regexes.
     pub prefix_len: Option<usize>,
-    /// The parameters, or the named groups of a regex that took part, as ranges of the path.
+    /// Parameters, or the participating named groups of a regex, as ranges of the path.
     pub parameters: Vec<(&'p str, Range<usize>)>,
 }
 
-/// Why a text is no path pattern.
+/// An error in a path pattern.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PathPatternError {
     /// Neither `/…` nor `~…`.
@@ -55,10 +55,10 @@ pub enum PathPatternError {
     /// `?` or `#`.
     #[error("`{0}` cannot stand in a path pattern")]
     Character(char),
-    /// `*` elsewhere than as the last segment.
+    /// `*` that is not the last segment.
     #[error("`*` may only be the last segment, as in `/orders/*`")]
     Star,
-    /// A brace that does not enclose a whole segment.
+    /// Braces that do not enclose a whole segment.
     #[error(
         "a parameter is a whole segment, as in `/users/{{id}}`; a literal brace is written `%7B` or `%7D`"
     )]
@@ -69,21 +69,21 @@ pub enum PathPatternError {
     /// One name in two segments.
     #[error("the parameter `{0}` comes twice")]
     ParameterTwice(Box<str>),
-    /// What follows `~` does not compile.
+    /// The regex after `~` does not compile.
     #[error("{0}")]
     Regex(#[from] RegexError),
 }
 
 impl PathPattern {
-    /// The pattern of an alternative that names no path: `/*`.
+    /// Returns the pattern of an alternative without path: `/*`.
     pub fn any() -> Self {
         Self::Open(Box::default())
     }
 
-    /// Reads a pattern whose literal segments are in their normal form already.
+    /// Parses a pattern whose literal segments are in normal form already.
     ///
     /// # Errors
-    /// When the text is not in the language of path patterns.
+    /// If the syntax is invalid.
     pub fn parse(text: &str) -> Result<Self, PathPatternError> {
         if let Some(regex) = text.strip_prefix('~') {
             return Ok(Self::Regex(Regex::new(regex)?));
@@ -122,7 +122,7 @@ impl PathPattern {
         })
     }
 
-    /// Whether the pattern takes `path`, which is in its normal form.
+    /// Returns true if the pattern covers `path`, which is in normal form.
     pub fn covers(&self, path: &[u8]) -> bool {
         match self {
             Self::Exact(text) => text.as_bytes() == path,
@@ -143,9 +143,7 @@ impl PathPattern {
         }
     }
 
-    /// What the pattern takes from `path`: the length of its prefix, and its parameters.
-    ///
-    /// `None` when it does not cover the path.
+    /// Returns the prefix and the parameters of `path`; `None` if the pattern does not cover it.
     pub fn bind(&self, path: &[u8]) -> Option<PathBinding<'_>> {
         let mut binding = PathBinding {
             prefix_len: None,
@@ -188,12 +186,12 @@ impl PathPattern {
         }
     }
 
-    /// Whether the pattern ends in `/*`.
+    /// Returns true if the pattern ends in `/*`.
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open(_))
     }
 
-    /// The names that [`PathPattern::bind`] may bind: parameters, or the named groups of a regex.
+    /// Returns the names that [`PathPattern::bind`] can bind: parameters, or the named groups of a regex.
     pub fn names(&self) -> Vec<&str> {
         match self {
             Self::Exact(_) => Vec::new(),
@@ -235,7 +233,7 @@ impl Segment {
         }
     }
 
-    /// Whether the segment takes `found`.
+    /// Returns true if the segment covers `found`.
     pub fn covers(&self, found: &[u8]) -> bool {
         match self {
             Self::Literal(text) => text.as_bytes() == found,
@@ -247,12 +245,12 @@ impl Segment {
 /// The segments of a path, as ranges of it.
 pub struct Segments<'a> {
     path: &'a [u8],
-    /// Where the next segment starts; past the end when there is none.
+    /// Start of the next segment; past the end if there is none.
     next: usize,
 }
 
 impl<'a> Segments<'a> {
-    /// The segments of `path`, which begins with `/`.
+    /// Returns the segments of `path`, which begins with `/`.
     pub fn of(path: &'a [u8]) -> Self {
         Self { path, next: 1 }
     }
@@ -304,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_go_by_whole_segments() {
+    fn prefixes_match_whole_segments() {
         for path in ["/orders", "/orders/", "/orders/7", "/orders/7/x"] {
             assert!(covers("/orders/*", path), "{path}");
         }
@@ -325,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_binds_one_segment_that_is_not_empty() {
+    fn parameter_binds_one_non_empty_segment() {
         assert!(covers("/users/{id}/cart", "/users/7/cart"));
         assert!(!covers("/users/{id}/cart", "/users//cart"));
         assert!(!covers("/users/{id}", "/users/"));
@@ -359,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_patterns_are_refused() {
+    fn invalid_patterns_are_refused() {
         for (text, message) in [
             ("orders", "begins with `/`"),
             ("", "begins with `/`"),

@@ -1,10 +1,10 @@
-//! The query string, as conditions see it.
+//! Lookup of query parameters.
 //!
 //! It is split at `&`, each part at its first `=`; name and value are percent-decoded and `+` is a space.
-//! A part without `=` is present and empty, and the first part of a name counts. This is for matching
-//! only: the query is forwarded byte for byte.
+//! A part without `=` is present and empty. The first part of a name counts. Decoding is for matching only:
+//! the query is forwarded byte for byte.
 
-/// The value of the first part named `name`, decoded into `scratch`; `None` when there is no such part.
+/// Returns the value of the first part named `name`, decoded into `scratch`.
 pub fn find<'s>(query: &[u8], name: &str, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
     for part in query.split(|&byte| byte == b'&') {
         let (raw_name, raw_value) = match memchr::memchr(b'=', part) {
@@ -27,7 +27,7 @@ fn decoded_equals(raw: &[u8], plain: &[u8]) -> bool {
     decoded(raw).eq(plain.iter().copied())
 }
 
-/// A `%` that is not followed by two hex digits stands for itself.
+/// A `%` without two hex digits is literal.
 fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> + '_ {
     let mut rest = raw;
     std::iter::from_fn(move || {

@@ -1,6 +1,6 @@
-//! How specific an alternative is, and with it which route wins.
+//! The specificity of alternatives, which decides which route wins.
 //!
-//! This is the one place where the order is said; everything else sorts by [`Rank`]. The specification:
+//! The order is defined here only; all other code sorts by [`Rank`]. The specification:
 //!
 //! > 1. Host: exact, then wildcard with more labels, then none.
 //! > 2. Path: exact, closed template, regex, open (prefix or template with `/*`). Two closed templates: the
@@ -12,8 +12,9 @@
 //! > 6. client_ip given.
 //! > 7. File name (bytes), then position.
 //!
-//! The caller gives the routes in the order of 7, so that a position in the list of routes is all there is
-//! to compare.
+//! A condition on an attribute, such as the client's certificate, counts as one on a header.
+//!
+//! Routes are given in the order of 7, so their positions in the list are compared.
 
 use std::cmp::Reverse;
 
@@ -21,29 +22,29 @@ use crate::alternative::Alternative;
 use crate::host::HostPattern;
 use crate::path::{PathPattern, Segment};
 
-/// The place of an alternative in the one total order; the smaller one wins.
+/// The place of an alternative in the total order; the smaller rank wins.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     specificity: Specificity,
     position: Position,
 }
 
-/// Which alternative of which route, both counted from 0 in declared order.
+/// The position of an alternative, counted from 0 in declared order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// The index of the route.
+    /// Position of the route.
     pub route: usize,
-    /// The index of the alternative in its route.
+    /// Index of the alternative in its route.
     pub alternative: usize,
 }
 
-/// Lines 1 to 6 of the specification. The derived order goes through the fields from the top.
+/// Lines 1 to 6 of the specification. The derived order compares the fields from top to bottom.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Specificity {
     host: HostRank,
     path: PathRank,
     method_given: Reverse<bool>,
-    headers_and_cookies: Reverse<usize>,
+    fields: Reverse<usize>,
     query: Reverse<usize>,
     client_ip_given: Reverse<bool>,
 }
@@ -70,14 +71,16 @@ enum SegmentRank {
 }
 
 impl Rank {
-    /// The rank of `alternative`, which stands at `position`.
+    /// Returns the rank of `alternative` at `position`.
     pub fn of(alternative: &Alternative, position: Position) -> Self {
         Self {
             specificity: Specificity {
                 host: HostRank::of(&alternative.host),
                 path: PathRank::of(&alternative.path),
                 method_given: Reverse(!alternative.methods.is_empty()),
-                headers_and_cookies: Reverse(alternative.headers.len() + alternative.cookies.len()),
+                fields: Reverse(
+                    alternative.headers.len() + alternative.attributes.len() + alternative.cookies.len(),
+                ),
                 query: Reverse(alternative.query.len()),
                 client_ip_given: Reverse(!alternative.client_ips.is_empty()),
             },
@@ -85,12 +88,12 @@ impl Rank {
         }
     }
 
-    /// Whether nothing but declaration order separates the two.
+    /// Returns true if the two differ in declared order only.
     pub fn equal_but_for_order(&self, other: &Self) -> bool {
         self.specificity == other.specificity
     }
 
-    /// Where the alternative stands.
+    /// Returns the position of the alternative.
     pub fn position(&self) -> Position {
         self.position
     }
@@ -170,7 +173,8 @@ mod tests {
     fn conditions_rank_method_then_fields_then_query_then_client() {
         check(&[
             "/a GET",
-            "/a h:a=1 c:b=!",
+            "/a h:a=1 a:san=x c:b=!",
+            "/a h:a=1 a:san=x",
             "/a h:a=! q:a=1",
             "/a c:a=1",
             "/a q:a=1 q:b=1",

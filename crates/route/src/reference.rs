@@ -1,20 +1,21 @@
-//! The naive reference: the specification in code, slow and plain.
+//! The reference implementation of matching: the specification in code, slow and simple.
 //!
-//! It looks at every alternative, splits texts into lists and compares them. It shares nothing with the
-//! compiled [`Table`](crate::table::Table) but the patterns themselves, so that a mistake in one of them
-//! shows as a difference. The tests and `cases/` run both.
+//! It evaluates every alternative on split and copied texts. It shares only the patterns with the compiled
+//! [`Table`](crate::table::Table), so a mistake in either shows as a difference. The tests and `cases/` run
+//! both.
 
 use std::cmp::Ordering;
 
 use crate::Route;
 use crate::alternative::Alternative;
+use crate::attribute::Attribute;
 use crate::condition::{FieldCondition, ValueCondition};
 use crate::host::HostPattern;
 use crate::path::{PathPattern, Segment};
 use crate::request::Request;
 use crate::table::Found;
 
-/// The alternative that takes `request`; `None` when none does.
+/// Returns the alternative that matches `request` and wins; positions are indices into `routes`.
 pub fn find(routes: &[Route], request: &Request<'_>) -> Option<Found> {
     let mut best: Option<(&Alternative, Found)> = None;
     for (route_index, route) in routes.iter().enumerate() {
@@ -22,7 +23,7 @@ pub fn find(routes: &[Route], request: &Request<'_>) -> Option<Found> {
             if !takes(alternative, request) {
                 continue;
             }
-            // In declared order: a later one has to be better, not as good.
+            // In declared order: a later one must be better, not equal.
             if best.is_none_or(|(winner, _)| order(alternative, winner) == Ordering::Less) {
                 let found = Found {
                     route: route_index,
@@ -35,7 +36,7 @@ pub fn find(routes: &[Route], request: &Request<'_>) -> Option<Found> {
     best.map(|(_, found)| found)
 }
 
-/// Whether all conditions hold.
+/// Returns true if all conditions hold.
 fn takes(alternative: &Alternative, request: &Request<'_>) -> bool {
     let method = text(request.method);
     let methods = &alternative.methods;
@@ -43,6 +44,10 @@ fn takes(alternative: &Alternative, request: &Request<'_>) -> bool {
         && path_covers(&alternative.path, request.path)
         && (methods.is_empty() || methods.iter().any(|known| **known == *method))
         && all_hold(&alternative.headers, |name| header(request, name))
+        && alternative
+            .attributes
+            .iter()
+            .all(|condition| holds(&condition.value, attribute(request, condition.attribute)))
         && all_hold(&alternative.cookies, |name| cookie(request, name))
         && all_hold(&alternative.query, |name| parameter(request, name))
         && (alternative.client_ips.is_empty()
@@ -88,15 +93,18 @@ fn path_covers(pattern: &PathPattern, path: &[u8]) -> bool {
 }
 
 fn all_hold(conditions: &[FieldCondition], value_of: impl Fn(&str) -> Option<Vec<u8>>) -> bool {
-    conditions.iter().all(|condition| {
-        let value = value_of(&condition.name);
-        match &condition.value {
-            ValueCondition::Present => value.is_some(),
-            ValueCondition::Absent => value.is_none(),
-            ValueCondition::Equals(wanted) => value.is_some_and(|value| wanted.as_bytes() == value),
-            ValueCondition::Matches(regex) => value.is_some_and(|value| regex.is_match(&value)),
-        }
-    })
+    conditions
+        .iter()
+        .all(|condition| holds(&condition.value, value_of(&condition.name)))
+}
+
+fn holds(condition: &ValueCondition, value: Option<Vec<u8>>) -> bool {
+    match condition {
+        ValueCondition::Present => value.is_some(),
+        ValueCondition::Absent => value.is_none(),
+        ValueCondition::Equals(wanted) => value.is_some_and(|value| wanted.as_bytes() == value),
+        ValueCondition::Matches(regex) => value.is_some_and(|value| regex.is_match(&value)),
+    }
 }
 
 fn lines(request: &Request<'_>, name: &str) -> Vec<Vec<u8>> {
@@ -106,8 +114,18 @@ fn lines(request: &Request<'_>, name: &str) -> Vec<Vec<u8>> {
 }
 
 fn header(request: &Request<'_>, name: &str) -> Option<Vec<u8>> {
-    let lines = lines(request, name);
-    (!lines.is_empty()).then(|| lines.join(&b", "[..]).trim_ascii().to_vec())
+    joined(&lines(request, name))
+}
+
+fn attribute(request: &Request<'_>, attribute: Attribute) -> Option<Vec<u8>> {
+    let mut values = Vec::new();
+    let mut visit = |value: &[u8]| values.push(value.to_vec());
+    request.attributes.values(attribute, &mut visit);
+    joined(&values)
+}
+
+fn joined(values: &[Vec<u8>]) -> Option<Vec<u8>> {
+    (!values.is_empty()).then(|| values.join(&b", "[..]).trim_ascii().to_vec())
 }
 
 fn cookie(request: &Request<'_>, name: &str) -> Option<Vec<u8>> {
@@ -154,20 +172,19 @@ fn decoded(raw: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Which of two alternatives that both take a request is better, declared order apart: `Less` when it is
-/// `a`.
+/// Compares two alternatives that match the same request, apart from declared order: `Less` if `a` is better.
 fn order(a: &Alternative, b: &Alternative) -> Ordering {
     let by_host = host_class(&a.host).cmp(&host_class(&b.host));
     let more = |count: fn(&Alternative) -> usize| count(b).cmp(&count(a));
     by_host
         .then_with(|| path_order(&a.path, &b.path))
         .then_with(|| more(|of| usize::from(!of.methods.is_empty())))
-        .then_with(|| more(|of| of.headers.len() + of.cookies.len()))
+        .then_with(|| more(|of| of.headers.len() + of.attributes.len() + of.cookies.len()))
         .then_with(|| more(|of| of.query.len()))
         .then_with(|| more(|of| usize::from(!of.client_ips.is_empty())))
 }
 
-/// Exact is 0, no host the largest number, and a wildcard the smaller the more labels it has.
+/// 0 for an exact host, the maximum for any host; a wildcard is smaller the more labels it has.
 fn host_class(pattern: &HostPattern) -> usize {
     match pattern {
         HostPattern::Exact(_) => 0,
@@ -204,7 +221,7 @@ fn leftmost_literal(a: &[Segment], b: &[Segment]) -> Ordering {
 }
 
 fn text(bytes: &[u8]) -> String {
-    // One character for each byte, so that different bytes stay different.
+    // One character for each byte keeps different bytes different.
     if bytes.is_ascii() || std::str::from_utf8(bytes).is_err() {
         bytes.iter().map(|&byte| char::from(byte)).collect()
     } else {

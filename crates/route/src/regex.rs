@@ -6,13 +6,12 @@ use std::sync::Arc;
 use regex_automata::meta;
 use regex_automata::util::syntax;
 
-/// The most memory that one compiled expression may take, as in the `regex` crate.
+/// Maximum size of one compiled regex in bytes, as in the `regex` crate.
 const COMPILED_BYTES_MAX: usize = 10 << 20;
 
-/// A compiled expression and the text it came from.
+/// A compiled regex with its source text.
 ///
-/// The syntax is that of the `regex` crate. It is matched on bytes, with case, and found anywhere in the
-/// value unless it is anchored.
+/// The syntax is that of the `regex` crate. Matching is on bytes, case-sensitive, and unanchored.
 #[derive(Clone)]
 pub struct Regex(Arc<Inner>);
 
@@ -21,28 +20,28 @@ struct Inner {
     compiled: meta::Regex,
 }
 
-/// Why a text is no usable expression.
+/// An error in a regex.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RegexError {
-    /// It does not follow the syntax. `offset` counts bytes from the start of the expression.
+    /// Invalid syntax.
     #[error("{reason}")]
     Syntax {
-        /// What is wrong, in the parser's words.
+        /// The parser's message.
         reason: String,
-        /// Where, when it is known.
+        /// Byte offset in the regex, if known.
         offset: Option<usize>,
     },
-    /// It compiles to more than 10 MiB.
+    /// The compiled regex is larger than 10 MiB.
     #[error("the expression is too large: compiled it takes more than 10 MiB")]
     TooLarge,
 }
 
-/// How expressions are parsed, for one as for many.
+/// Parser settings, for single regexes and for sets.
 pub(crate) fn syntax_config() -> syntax::Config {
     syntax::Config::new().utf8(false)
 }
 
-/// How expressions are compiled, for one as for many.
+/// Compiler settings, for single regexes and for sets.
 pub(crate) fn meta_config() -> meta::Config {
     meta::Config::new()
         .utf8_empty(false)
@@ -50,10 +49,10 @@ pub(crate) fn meta_config() -> meta::Config {
 }
 
 impl Regex {
-    /// Compiles an expression.
+    /// Compiles a regex.
     ///
     /// # Errors
-    /// When it breaks the syntax, or compiles to more than 10 MiB.
+    /// If the syntax is invalid, or the compiled regex is larger than 10 MiB.
     pub fn new(text: &str) -> Result<Self, RegexError> {
         let parsed = regex_syntax::ParserBuilder::new().utf8(false).build().parse(text);
         if let Err(error) = parsed {
@@ -75,22 +74,22 @@ impl Regex {
         })))
     }
 
-    /// The expression as written.
+    /// Returns the source text.
     pub fn as_str(&self) -> &str {
         &self.0.text
     }
 
-    /// Whether the expression is found in `value`.
+    /// Returns true if the regex has a match in `value`.
     pub fn is_match(&self, value: &[u8]) -> bool {
         self.0.compiled.is_match(value)
     }
 
-    /// The compiled expression, for captures and replacing.
+    /// Returns the compiled regex, for captures and replacements.
     pub fn compiled(&self) -> &meta::Regex {
         &self.0.compiled
     }
 
-    /// The names of the groups that have one.
+    /// Returns the names of named groups.
     pub fn group_names(&self) -> impl Iterator<Item = &str> {
         self.0
             .compiled

@@ -1,51 +1,71 @@
-//! What the conditions of a route look at: a request, as borrowed bytes.
+//! The input of matching: a request as borrowed bytes.
 
 use std::net::IpAddr;
 
-/// The headers of a request, looked up by name.
+use crate::attribute::{Attribute, Attributes};
+
+/// Headers of a request, by name.
 pub trait Headers {
     /// Calls `visit` with the value of each line named `name`, in order of arrival.
     ///
-    /// `name` is lower-case; the lines' names compare without case. Values come without the blanks
-    /// around them.
+    /// `name` is lower-case; names of lines compare without case. Values have no surrounding blanks.
     fn lines(&self, name: &str, visit: &mut dyn FnMut(&[u8]));
 }
 
-/// A request as conditions see it: as the client sent it, except that host and path are normalised.
+/// A request as sent by the client, except that host and path are normalised.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// Lower-case, without port and one trailing dot; `None` when the request names none (HTTP/1.0).
+    /// Lower-case host without port and one trailing dot; `None` if the request has none (HTTP/1.0).
     pub host: Option<&'a [u8]>,
-    /// The path in its normal form; it begins with `/` and has no query.
+    /// Path in normal form; begins with `/`, without query.
     pub path: &'a [u8],
-    /// What follows the first `?` of the target, byte for byte; `None` without a `?`.
+    /// Query as sent, without the `?`; `None` without a `?`.
     pub query: Option<&'a [u8]>,
-    /// The method, with case.
+    /// Method.
     pub method: &'a [u8],
-    /// The address of the client; IPv4-mapped addresses are IPv4.
+    /// Address of the client; IPv4-mapped addresses are IPv4.
     pub client_ip: IpAddr,
-    /// The headers, as the client sent them.
+    /// Headers.
     pub headers: &'a dyn Headers,
+    /// Attributes.
+    pub attributes: &'a dyn Attributes,
 }
 
 impl Request<'_> {
-    /// The lines named `name`, which is lower-case, as one value: joined by `, ` in order and trimmed; `None`
-    /// without any. `scratch` is overwritten.
+    /// Returns the lines named `name`, which is lower-case, as one value: joined by `, ` in order and trimmed
+    /// (RFC 9110 §5.3); `None` without any. `scratch` is overwritten.
     pub fn header<'s>(&self, name: &str, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
-        let mut lines = 0;
-        scratch.clear();
-        self.headers.lines(name, &mut |line| {
-            if lines > 0 {
-                scratch.extend_from_slice(b", ");
-            }
-            scratch.extend_from_slice(line);
-            lines += 1;
-        });
-        (lines > 0).then(|| scratch.trim_ascii())
+        joined(scratch, |visit| self.headers.lines(name, visit))
+    }
+
+    /// Returns the values of `attribute` as one value, joined like the lines of a header; `None` without any.
+    /// `scratch` is overwritten.
+    pub fn attribute<'s>(&self, attribute: Attribute, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+        joined(scratch, |visit| self.attributes.values(attribute, visit))
     }
 }
 
-/// Headers as a plain list: for tests, for the command line, and for the reference.
+/// Joins the values that `each` visits by `, ` in `scratch`, trimmed; `None` without any.
+#[inline]
+fn joined(scratch: &mut Vec<u8>, each: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Option<&[u8]> {
+    let mut count = 0;
+    scratch.clear();
+    each(&mut |value| {
+        if count > 0 {
+            scratch.extend_from_slice(b", ");
+        }
+        scratch.extend_from_slice(value);
+        count += 1;
+    });
+    (count > 0).then(|| scratch.trim_ascii())
+}
+
+/// Returns true for methods that never reach a route: the gateway responds to them itself.
+pub fn is_refused_method(method: &str) -> bool {
+    matches!(method, "CONNECT" | "TRACE")
+}
+
+/// Headers as a plain list, for tests and witnesses.
 impl Headers for [(String, Vec<u8>)] {
     fn lines(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
         for (line, value) in self {

@@ -1,10 +1,10 @@
-//! Weighted splits: which arm a roll of the dice lands on.
+//! Weighted splits: from a random number to an arm.
 
 /// The arms of a route as shares of the rolls `0..2^64`, in declared order.
 ///
-/// With `c(k)` the running sum of the weights and `sum` all of them, arm `k` owns the rolls from
-/// `floor(2^64·c(k−1)/sum)` up to, not including, `floor(2^64·c(k)/sum)`. Arms keep their order, so when
-/// one of two arms grows, its interval only grows: a sticky client moves at most once during a ramp.
+/// With `c(k)` the running sum of the weights and `sum` their total, arm `k` owns the rolls in
+/// `floor(2^64·c(k−1)/sum) .. floor(2^64·c(k)/sum)`. Arms keep their order, so while one of two arms grows,
+/// its interval only grows: a sticky client moves at most once during a ramp.
 ///
 /// ```
 /// use waypost_route::split::Split;
@@ -16,13 +16,13 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     weights: Weights,
-    /// `ends[k]` is the last roll that belongs to arm `k` or one before it; `None` while that is no roll
-    /// at all. The ends only grow, and the last arm with a weight has `u64::MAX`. A single arm owns every roll, or none,
-    /// and has no end here: nearly all routes have one, and there may be many.
+    /// `ends[k]` is the last roll of arms `0..=k`; `None` if they have no roll. Ends are ascending, and that of the last
+    /// arm with a weight is `u64::MAX`. Empty for a single arm, which owns every roll or none: most routes have one, and
+    /// there may be many.
     ends: Box<[Option<u64>]>,
 }
 
-/// The weights in order. A single one stands in the route itself.
+/// The weights in order. A single one is stored inline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Weights {
     One([u64; 1]),
@@ -30,7 +30,7 @@ enum Weights {
 }
 
 impl Split {
-    /// A split by `weights`, in declared order. All zero, or no arm at all, is a split that picks nothing.
+    /// Returns a split by `weights`, in declared order. If all are zero, or there is no arm, it picks none.
     pub fn new(weights: &[u64]) -> Self {
         if let [only] = *weights {
             return Self {
@@ -54,7 +54,7 @@ impl Split {
         }
     }
 
-    /// The arm that owns `roll`; `None` when no arm has a weight.
+    /// Returns the arm that owns `roll`; `None` if no arm has a weight.
     pub fn pick(&self, roll: u64) -> Option<usize> {
         if let Weights::One([weight]) = self.weights {
             return (weight > 0).then_some(0);
@@ -73,7 +73,7 @@ impl Split {
         (self.pick(start) == Some(arm)).then_some(start)
     }
 
-    /// The weights, in declared order.
+    /// Returns the weights in declared order.
     pub fn weights(&self) -> &[u64] {
         match &self.weights {
             Weights::One(one) => one,
@@ -82,9 +82,9 @@ impl Split {
     }
 }
 
-/// `floor(2^64 · part / sum)`, which is at most `2^64`; `None` when `sum` is 0.
+/// `floor(2^64 · part / sum)`, which is at most `2^64`; `None` if `sum` is 0.
 ///
-/// `2^64 · part` may need more than 128 bits, so the quotient is found bit by bit, as in long division.
+/// `2^64 · part` may need more than 128 bits, so the quotient is computed bit by bit, by long division.
 fn share_of_all_rolls(part: u128, sum: u128) -> Option<u128> {
     if sum == 0 {
         return None;
@@ -110,7 +110,7 @@ fn share_of_all_rolls(part: u128, sum: u128) -> Option<u128> {
 mod tests {
     use super::*;
 
-    /// How many of all rolls each arm owns, found by bisection on the public face.
+    /// Counts the rolls of each arm by bisection over `pick`.
     fn shares(weights: &[u64]) -> Vec<u128> {
         let split = Split::new(weights);
         let arm_of = |roll: u64| split.pick(roll).unwrap();

@@ -1,8 +1,9 @@
-//! A short text for route tables and requests, for tests.
+//! A short notation for routes and requests in tests.
 //!
-//! A line of routes is `NAME [HOST] [PATH] [METHOD,…] [h:NAME=VALUE] [c:…] [q:…] [ip:NETWORK,…]`; lines of
+//! A line of routes is `NAME [HOST] [PATH] [METHOD,…] [h:NAME=VALUE] [a:…] [c:…] [q:…] [ip:NETWORK,…]`; lines of
 //! one name are alternatives of one route. A value is `~REGEX`, `*` (present), `!` (absent), or text.
-//! A request is `METHOD [HOST]/PATH[?QUERY] [h:NAME=VALUE] [c:…] [ip:ADDRESS]`.
+//! A request is `METHOD [HOST]/PATH[?QUERY] [h:NAME=VALUE] [a:…] [c:…] [ip:ADDRESS]`.
+//! An attribute (`a:`) is called `subject` or `san`.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use ipnet::IpNet;
 
 use crate::Route;
 use crate::alternative::Alternative;
+use crate::attribute::{Attribute, AttributeCondition};
 use crate::condition::{FieldCondition, ValueCondition};
 use crate::host::HostPattern;
 use crate::path::PathPattern;
@@ -19,16 +21,17 @@ use crate::request::Request;
 
 /// A request that owns its parts.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct OwnedRequest {
     pub(crate) host: Option<String>,
     pub(crate) path: String,
     pub(crate) query: Option<String>,
     pub(crate) method: String,
     pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) attributes: Vec<(Attribute, Vec<u8>)>,
     pub(crate) client_ip: IpAddr,
 }
 
-impl Asked {
+impl OwnedRequest {
     pub(crate) fn request(&self) -> Request<'_> {
         Request {
             host: self.host.as_deref().map(str::as_bytes),
@@ -37,6 +40,7 @@ impl Asked {
             method: self.method.as_bytes(),
             client_ip: self.client_ip,
             headers: &self.headers,
+            attributes: &self.attributes,
         }
     }
 }
@@ -63,11 +67,18 @@ pub(crate) fn routes(text: &str) -> Vec<Route> {
 fn alternative(text: &str) -> Alternative {
     let mut alternative = Alternative::default();
     let (mut headers, mut cookies, mut query) = (Vec::new(), Vec::new(), Vec::new());
+    let mut attributes = Vec::new();
     for word in text.split_whitespace() {
         if word.starts_with(['/', '~']) {
             alternative.path = PathPattern::parse(word).unwrap();
         } else if let Some(field) = word.strip_prefix("h:") {
             headers.push(condition(field));
+        } else if let Some(field) = word.strip_prefix("a:") {
+            let FieldCondition { name, value } = condition(field);
+            attributes.push(AttributeCondition {
+                attribute: attribute(&name),
+                value,
+            });
         } else if let Some(field) = word.strip_prefix("c:") {
             cookies.push(condition(field));
         } else if let Some(field) = word.strip_prefix("q:") {
@@ -82,6 +93,7 @@ fn alternative(text: &str) -> Alternative {
     }
     Alternative {
         headers: headers.into(),
+        attributes: attributes.into(),
         cookies: cookies.into(),
         query: query.into(),
         ..alternative
@@ -104,6 +116,14 @@ fn condition(text: &str) -> FieldCondition {
     }
 }
 
+fn attribute(name: &str) -> Attribute {
+    match name {
+        "subject" => Attribute::ClientCertificateSubject,
+        "san" => Attribute::ClientCertificateSan,
+        _ => panic!("`{name}` is no attribute"),
+    }
+}
+
 fn network(text: &str) -> IpNet {
     match text.parse::<IpAddr>() {
         Ok(address) => address.into(),
@@ -111,7 +131,7 @@ fn network(text: &str) -> IpNet {
     }
 }
 
-pub(crate) fn request(text: &str) -> Asked {
+pub(crate) fn request(text: &str) -> OwnedRequest {
     let mut words = text.split_whitespace();
     let method = words.next().unwrap().to_owned();
     let target = words.next().unwrap();
@@ -120,27 +140,32 @@ pub(crate) fn request(text: &str) -> Asked {
         None => (target, None),
     };
     let (host, path) = target.split_at(target.find('/').unwrap());
-    let mut asked = Asked {
+    let mut owned = OwnedRequest {
         host: (!host.is_empty()).then(|| host.to_owned()),
         path: path.to_owned(),
         query,
         method,
         headers: Vec::new(),
+        attributes: Vec::new(),
         client_ip: Ipv4Addr::LOCALHOST.into(),
     };
     for word in words {
         if let Some(field) = word.strip_prefix("h:") {
             let (name, value) = field.split_once('=').unwrap();
-            asked.headers.push((name.to_owned(), value.as_bytes().to_vec()));
+            owned.headers.push((name.to_owned(), value.as_bytes().to_vec()));
+        } else if let Some(field) = word.strip_prefix("a:") {
+            let (name, value) = field.split_once('=').unwrap();
+            let value = value.as_bytes().to_vec();
+            owned.attributes.push((attribute(name), value));
         } else if let Some(cookie) = word.strip_prefix("c:") {
-            asked
+            owned
                 .headers
                 .push(("cookie".to_owned(), cookie.as_bytes().to_vec()));
         } else if let Some(address) = word.strip_prefix("ip:") {
-            asked.client_ip = address.parse().unwrap();
+            owned.client_ip = address.parse().unwrap();
         } else {
             panic!("`{word}` is no part of a request");
         }
     }
-    asked
+    owned
 }

@@ -1,4 +1,4 @@
-//! Matching allocates nothing, once the memory that it works in has grown to what the requests need.
+//! Matching does not allocate once its scratch memory has grown.
 
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use waypost_route::Route;
 use waypost_route::alternative::Alternative;
+use waypost_route::attribute::{Attribute, AttributeCondition};
 use waypost_route::condition::{FieldCondition, ValueCondition};
 use waypost_route::host::HostPattern;
 use waypost_route::path::PathPattern;
@@ -24,7 +25,7 @@ fn equals(name: &str, value: &str) -> FieldCondition {
     }
 }
 
-/// A route of every kind, and many that differ in one field.
+/// Routes of every kind, and many that differ in one field.
 fn routes() -> Vec<Route> {
     let path = |text: &str| Alternative {
         path: PathPattern::parse(text).unwrap(),
@@ -45,6 +46,14 @@ fn routes() -> Vec<Route> {
             cookies: [equals("beta", "1")].into(),
             query: [equals("preview", "1")].into(),
             ..path("/fields/*")
+        },
+        Alternative {
+            attributes: [AttributeCondition {
+                attribute: Attribute::ClientCertificateSan,
+                value: ValueCondition::Equals("spiffe://x/web".into()),
+            }]
+            .into(),
+            ..path("/attributes/*")
         },
     ];
     alternatives.extend((0..100).map(|tenant| Alternative {
@@ -67,7 +76,8 @@ fn matching_allocates_nothing() {
         ("x-tenant".to_owned(), b"77".to_vec()),
         ("cookie".to_owned(), b"a=b; beta=1".to_vec()),
     ];
-    let cases: [(&str, &str, Option<usize>); 11] = [
+    let attributes = vec![(Attribute::ClientCertificateSan, b"spiffe://x/web".to_vec())];
+    let cases: [(&str, &str, Option<usize>); 12] = [
         ("a.example", "/exact", Some(0)),
         ("a.example", "/users/7/cart", Some(1)),
         ("a.example", "/shops/7/x/y", Some(2)),
@@ -76,7 +86,8 @@ fn matching_allocates_nothing() {
         ("a.example", "/v12/two", Some(5)),
         ("b.a.example.net", "/wild/x", Some(6)),
         ("a.example", "/fields/x", Some(7)),
-        ("a.example", "/tenants/x", Some(8 + 77)),
+        ("a.example", "/attributes/x", Some(8)),
+        ("a.example", "/tenants/x", Some(9 + 77)),
         ("a.example", "/ordersX", None),
         ("a.example", "/v12/three", None),
     ];
@@ -90,6 +101,7 @@ fn matching_allocates_nothing() {
                 method: b"GET",
                 client_ip: Ipv4Addr::LOCALHOST.into(),
                 headers: &headers,
+                attributes: &attributes,
             };
             let found = table.find(&request, &mut scratch);
             assert_eq!(found.map(|found| found.route), expected, "{host}{path}");

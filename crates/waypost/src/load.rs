@@ -2,7 +2,7 @@
 
 use waypost_config::diagnostic::{Code, Diagnostic, diagnostic};
 use waypost_config::{Loaded, Refused, render};
-use waypost_plan::test_case::{Arms, TestCase};
+use waypost_plan::test_case::{ExpectedArms, TestCase};
 use waypost_policy::explain::{Explanation, Question};
 use waypost_proxy::generation::Generation;
 use waypost_proxy::generation::KnownEndpoints;
@@ -250,7 +250,7 @@ fn compare(test: &TestCase, answer: &Explanation) -> Vec<Mismatch> {
     if let Some(expected) = &expect.arms {
         let got = arms(answer);
         let (expected, got) = match expected {
-            Arms::Named(names) => {
+            ExpectedArms::Named(names) => {
                 let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
                 names.sort();
                 let weighted = got
@@ -259,7 +259,7 @@ fn compare(test: &TestCase, answer: &Explanation) -> Vec<Mismatch> {
                     .map(|(name, _)| name);
                 (names.join(", "), weighted.collect::<Vec<String>>().join(", "))
             }
-            Arms::Weighted(weights) => {
+            ExpectedArms::Weighted(weights) => {
                 let mut weights: Vec<(String, u64)> = weights
                     .iter()
                     .map(|(name, weight)| (name.to_string(), *weight))

@@ -181,7 +181,7 @@ fn view(generation: &Arc<Generation>, position: usize) -> RouteView {
         Action::Redirect(_) | Action::Respond(_) => None,
     };
     let action = match &route.action {
-        Action::Forward(_) if route.passes_through => "passthrough",
+        Action::Forward(_) if route.is_passthrough => "passthrough",
         Action::Forward(_) => "forward",
         Action::Redirect(_) => "redirect",
         Action::Respond(_) => "respond",
@@ -210,6 +210,7 @@ fn matches(route: &Route) -> Vec<String> {
             let methods = alternative.methods.join("|");
             let host = alternative.host.to_string();
             let conditions = alternative.headers.len()
+                + alternative.attributes.len()
                 + alternative.cookies.len()
                 + alternative.query.len()
                 + usize::from(!alternative.client_ips.is_empty());

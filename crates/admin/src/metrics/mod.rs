@@ -7,8 +7,8 @@ mod exposition;
 pub mod families;
 
 use jiff::Timestamp;
-use waypost_plan::CodeLabel;
 use waypost_plan::listener::ListenerTls;
+use waypost_plan::settings::CodeLabel;
 use waypost_proxy::gateway::View;
 use waypost_proxy::observe::metrics::histogram::SHOWN_BOUNDS_US;
 use waypost_proxy::observe::metrics::{Mirrored, Reading};
@@ -61,7 +61,7 @@ fn certificates(view: &View, out: &mut Writer) {
     let now = Timestamp::now().as_millisecond() as f64 / 1000.0;
     out.family(&families::CERTIFICATE_DAYS);
     for (listener, tls) in view.generation().certificates() {
-        let (ListenerTls::Ends(end), Some(tls)) = (&listener.tls, tls) else {
+        let (ListenerTls::Terminates(end), Some(tls)) = (&listener.tls, tls) else {
             continue;
         };
         let name = listener.name.as_deref().unwrap_or(&listener.bind.text);

@@ -1,9 +1,9 @@
-//! What loads, and what it means.
+//! Valid configurations and their plans.
 
 use std::time::Duration;
 
-use waypost_plan::AccessLog;
 use waypost_plan::route::Action;
+use waypost_plan::settings::AccessLog;
 use waypost_route::condition::ValueCondition;
 use waypost_route::host::HostPattern;
 
@@ -133,8 +133,8 @@ fn json_is_yaml() {
 }
 
 #[test]
-fn a_default_that_is_written_changes_nothing() {
-    fn defaults(table: &keys::Table) -> String {
+fn explicit_defaults_change_nothing() {
+    fn defaults(table: &keys::KeyTable) -> String {
         let given = table.keys.iter().filter_map(|key| match key.presence {
             keys::Presence::Default("") => Some(format!("{}: \"\"", key.name)),
             keys::Presence::Default(value) if value.contains(';') => {
@@ -159,7 +159,7 @@ fn a_default_that_is_written_changes_nothing() {
         )
     };
     let without = plan(&config("", "", "", "", "", ""));
-    let more = |table: &keys::Table| format!(", {}", defaults(table));
+    let more = |table: &keys::KeyTable| format!(", {}", defaults(table));
     let with = plan(&config(
         &more(&document::Document::TABLE),
         &format!(
@@ -181,7 +181,7 @@ fn a_default_that_is_written_changes_nothing() {
 }
 
 #[test]
-fn values_are_typed_after_variables_are_filled_in() {
+fn values_are_typed_after_substitution() {
     let text = "listeners: [{ bind: \"127.0.0.1:${PORT}\" }]\nworkers: ${N:-3}\ndebug_headers: ${YES}\n\
         services: { a: { endpoints: [\"http://a:${PORT}\"] } }\nroutes: [{ name: r, to: { a: \"${N:-7}\" } }]\n";
     let plan = plan(text);
@@ -195,7 +195,7 @@ fn values_are_typed_after_variables_are_filled_in() {
 }
 
 #[test]
-fn conditions_are_what_is_written() {
+fn conditions_are_lowered_as_written() {
     let plan = with_route(
         "to: a, match: { headers: { X-A: 1.10, x-b: \"true\", x-c: true, x-d: FALSE, x-e: yes, x-f: \"~^a\", x-g: 0x10 } }",
     );
@@ -228,6 +228,27 @@ fn conditions_are_what_is_written() {
 }
 
 #[test]
+fn client_certificates_are_lowered_to_attributes() {
+    let text = "listeners: [{ bind: \"127.0.0.1:8080\", \
+        tls: { certificates: [{ cert: a, key: b }], client_auth: { ca: c } } }]\n\
+        services: { a: { endpoints: [http://a] } }\n\
+        routes: [{ name: r, to: a, match: { client_cert: { subject: true, san: \"~^spiffe:\" } } }]\n";
+    let plan = load_text(text).unwrap().plan;
+    let attributes = &plan.routes()[0].matching.alternatives[0].attributes;
+    let shown: Vec<String> = attributes
+        .iter()
+        .map(|condition| format!("{}={:?}", condition.attribute, condition.value))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "client_cert subject=Present",
+            "client_cert san=Matches(~^spiffe:)"
+        ]
+    );
+}
+
+#[test]
 fn splits_may_be_empty_or_all_zero() {
     assert_eq!(
         load_text(format!("{BASE}routes: [{{ name: r, to: {{}} }}]\n"))
@@ -240,7 +261,7 @@ fn splits_may_be_empty_or_all_zero() {
 }
 
 #[test]
-fn anchors_and_aliases_stand_for_values() {
+fn aliases_expand_to_values() {
     let plan = plan(
         "listeners: [{ bind: 127.0.0.1:80 }]\nservices: { a: &s { endpoints: [http://a] }, b: *s }\n\
         routes: [{ name: r, to: { a: 1, b: 1 } }]\n",
@@ -249,7 +270,7 @@ fn anchors_and_aliases_stand_for_values() {
 }
 
 #[test]
-fn the_files_of_a_directory_are_merged_in_order_of_their_names() {
+fn files_of_a_directory_are_merged_by_name() {
     let files = [
         source(
             "d/b.yaml",
@@ -272,7 +293,7 @@ fn the_files_of_a_directory_are_merged_in_order_of_their_names() {
 }
 
 #[test]
-fn an_encoded_slash_is_let_in_where_a_listener_keeps_it() {
+fn encoded_slash_is_accepted_if_a_listener_keeps_it() {
     plan(
         "listeners: [{ bind: 127.0.0.1:80, paths: { encoded_slash: keep } }]\n\
         routes: [{ name: r, match: { path: /a%2fb }, respond: { status: 200 } }]\n",

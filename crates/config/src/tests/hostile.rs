@@ -1,11 +1,11 @@
-//! Files that are broken, enormous or malicious get an answer.
+//! Broken, enormous and malicious files are refused with a diagnostic.
 
 use proptest::prelude::*;
 
 use super::*;
 
 #[test]
-fn what_is_no_text_of_ours_is_said_so() {
+fn files_that_are_not_a_configuration_are_refused() {
     check("", &["1:1 empty-file"]);
     check("# nothing\n", &["1:1 empty-file"]);
     check("---\n...\n", &["1:1 empty-file"]);
@@ -28,7 +28,7 @@ fn what_is_no_text_of_ours_is_said_so() {
 }
 
 #[test]
-fn a_byte_order_mark_changes_no_place() {
+fn byte_order_mark_does_not_change_places() {
     check(
         b"\xef\xbb\xbfworkres: 1\n".to_vec(),
         &["1:1 unknown-key did you mean `workers`?"],
@@ -62,7 +62,7 @@ fn duplicate_keys_name_both_places() {
 }
 
 #[test]
-fn bombs_are_defused() {
+fn alias_bombs_are_refused() {
     let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (name, inner) in ('b'..='z').zip('a'..) {
         let aliases = vec![format!("*{inner}"); 10].join(", ");
@@ -71,7 +71,7 @@ fn bombs_are_defused() {
     check(bomb, &["5:36 alias stand for more than 100000 values"]);
     check("a: &a [*a]\n", &["1:8 alias inside the value"]);
     check("a: *b\n", &["1:4 alias"]);
-    // One alias below the other goes deeper than the text does.
+    // Nested aliases go deeper than the text.
     let mut deep = "a: &a0 [[[[[[[[[[x]]]]]]]]]]\n".to_owned();
     for at in 1..9 {
         deep.push_str(&format!("a{at}: &a{at} [[[[[[[[[[*a{}]]]]]]]]]]\n", at - 1));
@@ -80,7 +80,7 @@ fn bombs_are_defused() {
 }
 
 #[test]
-fn depth_and_size_have_an_end() {
+fn depth_and_size_are_limited() {
     let nested = |depth: usize| format!("a: {}{}\n", "[".repeat(depth), "]".repeat(depth));
     check(nested(64), &["1:67 nested-too-deep"]);
     check(nested(100_000), &["1:68 nested-too-deep"]);
@@ -107,7 +107,7 @@ fn no_more_than_ten_thousand_mistakes_are_listed() {
     );
 }
 
-/// A configuration with everything in it, to be damaged.
+/// A configuration with all features, to be damaged.
 const VALID: &str = r#"listeners: [{ name: l, bind: "127.0.0.1:${PORT}", hosts: ["*.a.b"], limits: { headers: 9 } }]
 services: { a: &a { endpoints: [http://a:1] }, b: *a }
 routes:
@@ -134,7 +134,7 @@ fn shown(text: &[u8]) {
 }
 
 #[test]
-fn the_configuration_to_be_damaged_is_whole() {
+fn undamaged_configuration_is_valid() {
     assert!(
         load_text(VALID).is_ok(),
         "{:#?}",

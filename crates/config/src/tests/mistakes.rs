@@ -1,4 +1,4 @@
-//! One mistake each: its code, its place, and what is advised.
+//! Configurations with one mistake each: code, place and hint.
 
 use super::*;
 
@@ -489,7 +489,7 @@ fn variables() {
 }
 
 #[test]
-fn what_yaml_reads_otherwise() {
+fn unquoted_values_that_yaml_misreads() {
     for (route, advice) in [
         ("match: { path: /users/{id} }, to: a", "`\"/users/{id}\"`"),
         ("match: {path: /{a}/x/{b}/y}, to: a", "`\"/{a}/x/{b}/y\"`"),
@@ -518,7 +518,7 @@ fn what_yaml_reads_otherwise() {
         "listeners:\n  - bind: 127.0.0.1:0\n\thosts: [a]\n",
         &["3:1 tab-indentation indent with spaces"],
     );
-    // What is broken otherwise gets no such advice.
+    // Other syntax errors get no such hint.
     for text in [
         "routes: [{ a: \"/{b}\" }, { c: d ]\n",
         "routes: [{ a:{b} ]\n",
@@ -530,7 +530,7 @@ fn what_yaml_reads_otherwise() {
 }
 
 #[test]
-fn a_mistake_does_not_hide_others() {
+fn mistakes_do_not_hide_others() {
     check(
         format!(
             "{BASE}routes:\n- {{ name: r, to: b, timeout: x }}\n- {{ name: s, match: {{ path: a }}, to: a, zzz: 1 }}\nworkers: x\n"
@@ -543,7 +543,7 @@ fn a_mistake_does_not_hide_others() {
             "6:10 wrong-type",
         ],
     );
-    // What is declared but cannot be read is not missing as well.
+    // An item that cannot be read is not reported as missing too.
     check(
         "listeners: [{ bind: 0.0.0.0:80 }]\nservices: { a: http://x }\nroutes: [{ name: r, to: a }]\n",
         &["2:16 wrong-type expected a service"],
@@ -564,7 +564,7 @@ fn a_mistake_does_not_hide_others() {
 }
 
 #[test]
-fn two_files_that_clash_name_both_places() {
+fn conflicts_between_files_name_both_places() {
     let files = [
         source(
             "a.yaml",
@@ -599,7 +599,7 @@ fn two_files_that_clash_name_both_places() {
 }
 
 #[test]
-fn routes_that_cannot_be_meant() {
+fn unreachable_and_ambiguous_routes() {
     let check = |routes: &str, expected: &[&str]| check(format!("{BASE}routes:\n{routes}"), expected);
     check(
         "- { name: r, match: { path: /a/* }, to: a }\n- { name: s, match: { path: /a/* }, to: a }\n",
@@ -628,7 +628,7 @@ fn routes_that_cannot_be_meant() {
 }
 
 #[test]
-fn stickiness() {
+fn sticky() {
     for sticky in [
         "{ header: X-User }",
         "{ cookie: side }",

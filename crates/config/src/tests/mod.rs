@@ -1,4 +1,4 @@
-//! Whole configurations in, plans and diagnostics out.
+//! Tests on whole configurations.
 
 use super::*;
 
@@ -8,7 +8,7 @@ mod mistakes;
 mod shown;
 mod typos;
 
-/// The smallest configuration, to which a test adds what it is about.
+/// The smallest configuration, for tests to extend.
 const BASE: &str = "\
 listeners: [{ bind: 127.0.0.1:8080 }]
 services: { a: { endpoints: [http://a] } }
@@ -33,7 +33,7 @@ fn load_text(text: impl Into<Vec<u8>>) -> Result<Loaded, Vec<Diagnostic>> {
     load(&[source("c.yaml", text)], Kind::File, &environment)
 }
 
-/// One line for each diagnostic: `LINE:COLUMN code message (hint)`.
+/// Formats diagnostics, one line each: `LINE:COLUMN code message (hint)`.
 fn lines(diagnostics: &[Diagnostic]) -> Vec<String> {
     diagnostics
         .iter()
@@ -48,8 +48,7 @@ fn lines(diagnostics: &[Diagnostic]) -> Vec<String> {
         .collect()
 }
 
-/// Checks that `config` gives these diagnostics and no others: `LINE:COLUMN code`, then a part of what is
-/// said or advised.
+/// Checks that `config` gives these diagnostics and no others: `LINE:COLUMN code`, then a part of message or hint.
 fn check(config: impl Into<Vec<u8>>, expected: &[&str]) {
     let config = config.into();
     let found = match load_text(config.clone()) {
@@ -70,7 +69,7 @@ fn check(config: impl Into<Vec<u8>>, expected: &[&str]) {
     );
 }
 
-/// As [`check`], for a route on line 4 of a configuration with the service `a`.
+/// Like [`check`], for a route on line 4 of a configuration with the service `a`.
 fn check_route(route: &str, expected: &[&str]) {
     check(format!("{BASE}routes:\n- {{ name: r, {route} }}\n"), expected);
 }

@@ -1,8 +1,8 @@
-//! Diagnostics as they are printed.
+//! Rendered diagnostics and the schema.
 
 use super::*;
 
-/// Checks what `config` prints, colour aside.
+/// Checks the diagnostics of `config` as rendered without colour.
 fn check(config: &str, expected: &str) {
     let sources = [source("conf/c.yaml", config)];
     let found = load(&sources, Kind::File, &environment).unwrap_err();
@@ -11,7 +11,7 @@ fn check(config: &str, expected: &str) {
 }
 
 #[test]
-fn place_code_and_message_then_the_line_then_the_hint() {
+fn place_code_message_line_and_hint_are_shown() {
     check(
         "listeners: [{ bind: 0.0.0.0:80 }]\nworkres: 1\n",
         "\
@@ -60,7 +60,7 @@ hint: keep one of the two
 }
 
 #[test]
-fn json_has_the_same_parts() {
+fn json_has_all_parts_of_a_diagnostic() {
     let found = load_text("listeners: [{ bind: x }]\n").unwrap_err();
     let json = diagnostic::to_json(&found);
     assert_eq!(
@@ -91,7 +91,10 @@ fn the_schema_knows_every_key_and_the_examples_fit() {
     assert_eq!(schema["properties"]["drain_timeout"]["default"], "30s");
     let limits = &schema["$defs"]["Limits"]["properties"];
     assert_eq!(limits["headers"]["default"], 100);
-    assert_eq!(limits["headers"]["title"], "The fields of a head (431)");
+    assert_eq!(
+        limits["headers"]["title"],
+        "Maximum number of header fields (431)"
+    );
     assert_eq!(
         schema["$defs"]["Listener"]["required"],
         serde_json::json!(["bind"])

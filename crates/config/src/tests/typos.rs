@@ -1,9 +1,9 @@
-//! Every key, misspelt: the right suggestion at the right place.
+//! Suggestions for every misspelt key.
 
 use super::*;
-use crate::keys::{Presence, Table};
+use crate::keys::{KeyTable, Presence};
 
-/// A mistake that people make: two letters swapped, or one too many where that changes nothing.
+/// A common misspelling: two letters swapped, or an extra letter if that changes nothing.
 fn misspell(key: &str) -> String {
     let mut letters: Vec<char> = key.chars().collect();
     let at = (0..letters.len() - 1)
@@ -14,8 +14,8 @@ fn misspell(key: &str) -> String {
     letters.into_iter().collect()
 }
 
-/// A mapping of `table` with all its examples, one key in a line, `typo` misspelt; and the typo's line.
-fn mapping(table: &Table, typo: &str) -> (String, usize) {
+/// Returns a mapping of `table` with all its examples, one key per line, `typo` misspelt; and the line of the typo.
+fn mapping(table: &KeyTable, typo: &str) -> (String, usize) {
     let mut text = String::new();
     let mut line = 0;
     for (at, key) in table.keys.iter().enumerate() {
@@ -31,9 +31,9 @@ fn mapping(table: &Table, typo: &str) -> (String, usize) {
 }
 
 fn tables(
-    table: &'static Table,
+    table: &'static KeyTable,
     path: &[&'static str],
-    found: &mut Vec<(Vec<&'static str>, &'static Table)>,
+    found: &mut Vec<(Vec<&'static str>, &'static KeyTable)>,
 ) {
     if found.iter().any(|(_, known)| known.words == table.words) {
         return;
@@ -102,7 +102,7 @@ fn every_misspelt_key_is_found_with_a_suggestion() {
                 Some(&*format!("did you mean `{}`?", key.name)),
                 "{text}"
             );
-            // A required key that is misspelt is not missing as well.
+            // A misspelt required key is not reported as missing too.
             let missing = |d: &Diagnostic| d.message == format!("{} has no `{}`", table.words, key.name);
             if matches!(key.presence, Presence::Required) && table.words != "a respond" {
                 assert!(!found.iter().any(missing), "{text}\n{found:#?}");
@@ -114,7 +114,7 @@ fn every_misspelt_key_is_found_with_a_suggestion() {
 }
 
 #[test]
-fn keys_of_later_features_are_named_as_such() {
+fn keys_of_later_versions_are_reported_as_such() {
     check(
         format!("{BASE}include: x\n"),
         &["3:1 unknown-key not supported by this version"],
@@ -154,7 +154,7 @@ fn words_of_other_gateways_are_translated() {
         "listeners: [{ bind: 127.0.0.1:80 }]\nservices: { a: { servers: [http://a] } }\n",
         &["2:18 unknown-key did you mean `endpoints`?"],
     );
-    // What is under it declares names, so that none of them is unknown.
+    // The names declared under it are not reported as unknown.
     check(
         "listeners: [{ bind: 127.0.0.1:80 }]\nupstreams: {}\nroutes: [{ name: r, to: a }]\n",
         &["2:1 unknown-key did you mean `services`?"],
@@ -162,7 +162,7 @@ fn words_of_other_gateways_are_translated() {
 }
 
 #[test]
-fn keys_that_belong_elsewhere_are_led_there() {
+fn keys_of_other_mappings_name_the_mapping() {
     check_route(
         "to: a, cookies: {}",
         &["4:21 unknown-key `cookies` is a key of a match"],

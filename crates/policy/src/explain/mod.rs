@@ -145,7 +145,7 @@ impl<S: State> Explainer<'_, S> {
         self.head
             .parse(self.buffer, end, &request::head_limits(listener))?;
         self.is_parsed = true;
-        self.peer.scheme = if listener.ends_tls() {
+        self.peer.scheme = if listener.terminates_tls() {
             Scheme::Https
         } else {
             Scheme::Http
@@ -158,7 +158,7 @@ impl<S: State> Explainer<'_, S> {
             .normalized
             .host()
             .and_then(|host| std::str::from_utf8(host).ok());
-        self.peer.served = match listener.ends_tls() {
+        self.peer.served = match listener.terminates_tls() {
             true => self.state.certificate(position, host),
             false => None,
         };
@@ -178,7 +178,7 @@ impl<S: State> Explainer<'_, S> {
 
     fn explain(&self, listener: &Listener) -> Explanation {
         let host = self.normalized.host();
-        if listener.tls == ListenerTls::PassesThrough {
+        if listener.tls == ListenerTls::Passthrough {
             let mut explanation = self.explain_all(
                 |environment, buffers| {
                     decision::decide_connection(
@@ -404,11 +404,12 @@ impl<S: State> Explainer<'_, S> {
         } else {
             Scope::HostCovers
         };
+        let plan = self.compiled.plan();
         let considered = table
             .explain(request, scope)
             .into_iter()
             .map(|considered| Considered {
-                route: table.routes()[considered.route].name.to_string(),
+                route: plan.routes()[considered.route].matching.name.to_string(),
                 alternative: considered.alternative,
                 matched: considered.failed.is_none(),
                 because: considered.failed.map(|condition| Because {

@@ -47,11 +47,11 @@ fn peer() -> Peer {
 
 fn edits(remove: &[&str], set: &[(&str, &str)], add: &[(&str, &str)]) -> HeaderEdits {
     let mut edits = HeaderEdits::default();
-    remove.iter().for_each(|name| edits.add_remove(name).unwrap());
+    remove.iter().for_each(|name| edits.remove(name).unwrap());
     set.iter()
-        .for_each(|(name, value)| edits.add_set(name, value).unwrap());
+        .for_each(|(name, value)| edits.set(name, value).unwrap());
     add.iter()
-        .for_each(|(name, value)| edits.add_add(name, value).unwrap());
+        .for_each(|(name, value)| edits.add(name, value).unwrap());
     edits
 }
 

@@ -93,7 +93,7 @@ impl Client {
         self.expect_request(&snapshot);
         buffers.scan = HeadScan::default();
         // Only a connection's first bytes can be another protocol, and TLS has negotiated which one it is.
-        let may_be_http2 = !served && !listener.ends_tls();
+        let may_be_http2 = !served && !listener.terminates_tls();
         let head = self.read_head(buffers, &listener, may_be_http2).await;
         let mut request = ActiveRequest {
             client: self,

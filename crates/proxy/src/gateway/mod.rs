@@ -14,8 +14,8 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use waypost_plan::Settings;
 use waypost_plan::listener::Listener;
+use waypost_plan::settings::Settings;
 
 use waypost_transport::sockets;
 use waypost_upstream::discovery;

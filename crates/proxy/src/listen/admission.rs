@@ -78,9 +78,9 @@ impl Admission {
     async fn find_out(self, stream: TcpStream, peer: Peer, tls: Option<Arc<ServerTls>>) {
         match (&self.listener.tls, tls) {
             (ListenerTls::Off, _) => self.serve(Socket::Tcp(stream), peer),
-            (ListenerTls::Ends(_), Some(tls)) => self.serve_tls(stream, peer, tls).await,
-            (ListenerTls::Ends(_), None) => {}
-            (ListenerTls::PassesThrough, _) => Box::pin(self.pass_through(stream, peer)).await,
+            (ListenerTls::Terminates(_), Some(tls)) => self.serve_tls(stream, peer, tls).await,
+            (ListenerTls::Terminates(_), None) => {}
+            (ListenerTls::Passthrough, _) => Box::pin(self.pass_through(stream, peer)).await,
         }
     }
 

@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use waypost_plan::AccessLog;
 use waypost_plan::listener::Listener;
+use waypost_plan::settings::AccessLog;
 use waypost_policy::head::edits::DebugHeaders;
 use waypost_upstream::local::LocalService;
 

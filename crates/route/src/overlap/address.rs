@@ -1,21 +1,22 @@
-//! Enough addresses to tell networks apart.
+//! Representative client addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// The client's address of a witness that no network is about.
+/// The client's address in a witness without conditions on networks.
 pub(super) const DEFAULT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// `::ffff:0.0.0.0`, where the IPv4-mapped addresses begin; a client never has one of these.
+/// `::ffff:0.0.0.0`, the first IPv4-mapped address. Clients never have such an address.
 const MAPPED_FIRST: u128 = 0xffff_0000_0000;
-/// What follows the last IPv4-mapped address.
+/// The address after the last IPv4-mapped one.
 const MAPPED_END: u128 = 0x1_0000_0000_0000;
 
-/// One address at least of every set that intersections, unions and differences of `networks` can make.
+/// Returns at least one address of every non-empty set formed by intersections, unions and differences of
+/// `networks`.
 ///
-/// Networks are intervals. They cut the addresses into pieces that no network tells apart, and each piece
-/// begins where the space, or a network, begins, or right behind the end of one.
+/// Networks are intervals. They cut the address space into pieces that are each inside or outside of any network,
+/// and each piece begins at the start of the space, at the start of a network, or right after its end.
 pub(super) fn representatives<'n>(networks: impl Iterator<Item = &'n IpNet>) -> Vec<IpAddr> {
     let mut v4: Vec<u32> = vec![0];
     let mut v6: Vec<u128> = vec![0, MAPPED_END];
@@ -45,7 +46,7 @@ pub(super) fn representatives<'n>(networks: impl Iterator<Item = &'n IpNet>) -> 
 mod tests {
     use super::*;
 
-    /// Some representative is in `inside` and in none of `outside`.
+    /// Checks for a representative in `inside` and in none of `outside`.
     fn check(inside: &str, outside: &[&str], expected: Option<&str>) {
         let inside: IpNet = inside.parse().unwrap();
         let outside: Vec<IpNet> = outside.iter().map(|text| text.parse().unwrap()).collect();

@@ -1,23 +1,23 @@
-//! Texts in which an expression is found, made from its syntax.
+//! Examples of texts that a regex matches, generated from its syntax.
 
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use crate::regex::Regex;
 
-/// How many texts are tried; each takes other branches and characters.
+/// Number of texts to try, each with other branches and characters.
 const VARIANTS: usize = 8;
 
-/// The most texts that are given.
+/// Maximum number of examples.
 const EXAMPLES_MAX: usize = 12;
 
-/// The longest text that is made; repetitions may ask for any length.
+/// Maximum length of an example; repetitions can require any length.
 const LEN_MAX: usize = 1024;
 
-/// What a class is asked for, in this order, so that examples are easy to read and stand in any field.
+/// Preferred characters of a class, in this order: easy to read and valid in any field.
 const PREFERRED: [char; 10] = ['a', '7', 'x', 'Z', '-', '_', '0', '.', '/', ' '];
 
-/// Texts in which `regex` is found; empty when none could be made.
+/// Returns texts that `regex` matches; empty if none could be generated.
 pub(super) fn of(regex: &Regex) -> Vec<Vec<u8>> {
     let Some(hir) = syntax(regex) else {
         return Vec::new();
@@ -28,8 +28,8 @@ pub(super) fn of(regex: &Regex) -> Vec<Vec<u8>> {
         if !write(&hir, variant, &mut example) {
             continue;
         }
-        // Assertions such as `\b` are not looked at while writing, so the result is tried; and more around it,
-        // which an expression that is not anchored lets stand.
+        // Assertions such as `\b` are ignored while writing, so the result is checked. Unanchored regexes also match
+        // with more text around it.
         let around = [
             example.clone(),
             [&example[..], b"x"].concat(),
@@ -45,8 +45,8 @@ pub(super) fn of(regex: &Regex) -> Vec<Vec<u8>> {
     examples
 }
 
-/// Whether no text can have both: they are anchored, and begin in different ways. `false` when that is not
-/// plain to see.
+/// Returns true if no text can match both because they are anchored with different prefixes; false if that is not
+/// obvious.
 pub(super) fn are_disjoint(a: &Regex, b: &Regex) -> bool {
     let Some((a, b)) = beginnings(a).zip(beginnings(b)) else {
         return false;
@@ -55,7 +55,7 @@ pub(super) fn are_disjoint(a: &Regex, b: &Regex) -> bool {
         .all(|a| b.iter().all(|b| !a.starts_with(b) && !b.starts_with(a)))
 }
 
-/// With one of these begins every text in which `regex` is found.
+/// Returns prefixes of which every matching text has one.
 fn beginnings(regex: &Regex) -> Option<Vec<Vec<u8>>> {
     let hir = syntax(regex)?;
     if !hir.properties().look_set_prefix().contains(Look::Start) {
@@ -76,7 +76,7 @@ fn syntax(regex: &Regex) -> Option<Hir> {
     parser.parse(regex.as_str()).ok()
 }
 
-/// Appends an example of `hir`; the parser bounds how deep it nests. `false` when there is none.
+/// Appends an example of `hir`, whose depth the parser bounds. Returns false if there is none.
 fn write(hir: &Hir, variant: usize, out: &mut Vec<u8>) -> bool {
     if out.len() > LEN_MAX {
         return false;
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn different_beginnings_exclude_each_other() {
+    fn different_prefixes_are_disjoint() {
         let disjoint = |a, b| are_disjoint(&Regex::new(a).unwrap(), &Regex::new(b).unwrap());
         assert!(disjoint("^/v1/", "^/v2/"));
         assert!(disjoint("^/(a|b)", "^/[cd]x*$"));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_that_nothing_matches_has_no_example() {
+    fn regex_without_matches_has_no_example() {
         assert!(of(&Regex::new(r"[^\s\S]").unwrap()).is_empty());
         assert!(of(&Regex::new(r"a\bb").unwrap()).is_empty());
         assert!(of(&Regex::new(r"(a{1000}){3}").unwrap()).is_empty());

@@ -1,14 +1,12 @@
-//! What in a table cannot be meant: alternatives that no request can reach, and pairs that only the order
-//! of declaration separates.
+//! Overlap analysis: alternatives that no request can reach, and pairs that differ in declared order only.
 //!
-//! Every finding is a proof. An alternative is unreachable when, in each part of the hosts and
-//! paths that it covers, no values of method, headers, cookies, query and client address make it hold
-//! and all better ones fail. A pair is ambiguous when a witness request, which was run on the table, fits
-//! both. Where a regex leaves the answer open, the alternative is named in [`Analysis::inexact`].
+//! Every finding is a proof. An alternative is unreachable if, in each cell of the hosts and paths that it
+//! covers, no values of method, headers, attributes, cookies, query and client address make it hold while all
+//! better ones fail. A pair is ambiguous if a witness request, which was run on the table, matches both. If
+//! regexes leave it undecided, the alternative is listed in [`Analysis::inexact`].
 //!
-//! Paths are taken as listeners make them unless they are told otherwise: without empty segments in the
-//! middle. An alternative that only a kept `//` reaches counts as unreachable. So does one that only methods
-//! reach that no route ever sees.
+//! Paths have no empty segments in the middle, as by default. An alternative that is reached only by a kept
+//! `//`, or only by methods that never reach a route, counts as unreachable.
 
 mod address;
 mod assignment;
@@ -26,7 +24,7 @@ use hashbrown::HashMap;
 use crate::alternative::Alternative;
 use crate::condition::{FieldCondition, ValueCondition};
 use crate::host::HostPattern;
-use crate::overlap::assignment::{Assignment, Outcome, Variable};
+use crate::overlap::assignment::{Assignment, Solution, Variable};
 use crate::overlap::place::{Fresh, VARIANTS};
 use crate::path::{PathPattern, Segment};
 use crate::rank::{Position, Rank};
@@ -34,65 +32,65 @@ use crate::table::{Found, Scratch, Table};
 
 pub use crate::overlap::witness::Witness;
 
-/// How many candidates and pairs are looked at in one analysis. Tables in which many alternatives share one
-/// host and path would take time by the square of their number.
+/// Maximum number of candidates and pairs in one analysis. Tables in which many alternatives share one host and
+/// path would take quadratic time.
 const STEPS_MAX: usize = 10_000_000;
 
-/// What a pair of regexes counts.
+/// Steps for a pair of regexes.
 const REGEX_PAIR_STEPS: usize = 2_000;
 
-/// The most better alternatives of one cell that are searched together.
+/// Maximum number of better alternatives of one cell in one search.
 const COVERING_MAX: usize = 512;
 
-/// The most alternatives that are taken out one by one to name only those that matter.
+/// Maximum size of a proof that is minimised by removing alternatives one by one.
 const MINIMISED_MAX: usize = 24;
 
-/// What was found in a table.
+/// The result of an analysis.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Analysis {
-    /// The findings, in declared order of the alternative that each is about.
+    /// Findings, in declared order of their alternatives.
     pub findings: Vec<Finding>,
-    /// Alternatives for which a regex, the number of others on the same paths, or the hosts that are served
-    /// left it undecided whether they are unreachable or ambiguous; in declared order.
+    /// Alternatives for which regexes, the number of others on the same paths, or the served hosts left the result
+    /// undecided; in declared order.
     pub inexact: Vec<Position>,
-    /// Whether there was too much to look at, so that findings may be missing.
+    /// True if the analysis hit a limit, so findings may be missing.
     pub truncated: bool,
-    /// Routes of which every alternative is unreachable or impossible, by index.
+    /// Routes of which every alternative is unreachable or impossible, by position, in ascending order.
     pub unreachable_routes: Vec<usize>,
 }
 
-/// Something that cannot be meant.
+/// A likely mistake in a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// No request reaches the alternative, since better ones take all that it could.
+    /// No request reaches the alternative: better ones match all of its requests.
     Unreachable {
         /// The alternative.
         at: Position,
-        /// Those that together take its requests; never empty.
+        /// Alternatives that together match its requests; never empty.
         shadowed_by: Vec<Position>,
     },
-    /// Alternatives of two routes whose ranks are equal but for the order fit one request.
+    /// A request matches alternatives of two routes whose ranks differ in declared order only.
     Ambiguous {
-        /// The one that wins since it was declared earlier.
+        /// The winner, declared earlier.
         first: Position,
         /// The other one.
         second: Position,
-        /// A request that both fit and that `first` takes.
+        /// A request that matches both and goes to `first`.
         witness: Witness,
     },
-    /// The conditions contradict one another.
+    /// The conditions contradict each other.
     Impossible {
         /// The alternative.
         at: Position,
-        /// What contradicts.
+        /// The contradiction.
         reason: Contradiction,
     },
 }
 
-/// What no request can fulfil.
+/// Conditions that no request can fulfil together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contradiction {
-    /// The condition's name, as `explain` prints it: `header x-tier`.
+    /// Name of the condition as printed by `explain`: `header x-tier`.
     pub condition: String,
 }
 
@@ -103,7 +101,7 @@ impl fmt::Display for Contradiction {
 }
 
 impl Finding {
-    /// The alternative that the finding is about; the second one of a pair.
+    /// Returns the alternative of the finding; the second one of a pair.
     pub fn position(&self) -> Position {
         match self {
             Self::Unreachable { at, .. } | Self::Impossible { at, .. } => *at,
@@ -112,76 +110,71 @@ impl Finding {
     }
 }
 
-/// Whether requests with this method are answered before any route is looked for, so that none matches it.
-pub fn is_refused_method(method: &str) -> bool {
-    matches!(method, "CONNECT" | "TRACE")
-}
-
-/// Analyses `table`. Only requests for the `served` hosts come this far; with none, those for every host do.
+/// Analyses `table` for requests to the `served` hosts; to every host if there are none.
 pub fn analyse(table: &Table, served: &[HostPattern]) -> Analysis {
-    let mut analyst = Analyst::new(table, served);
-    let unreachable = analyst.find_unreachable();
-    analyst.find_ambiguous();
-    let mut analysis = analyst.analysis;
+    let mut analyzer = Analyzer::new(table, served);
+    let unreachable = analyzer.find_unreachable();
+    analyzer.find_ambiguous();
+    let mut analysis = analyzer.analysis;
     analysis.findings.sort_by_key(Finding::position);
     analysis.inexact.sort_unstable();
     analysis.inexact.dedup();
-    for (index, route) in table.routes().iter().enumerate() {
+    for (position, route) in table.routes() {
         let alternatives = 0..route.alternatives.len();
         if !alternatives.is_empty()
             && alternatives
                 .map(|alternative| Position {
-                    route: index,
+                    route: *position,
                     alternative,
                 })
                 .all(|at| unreachable.contains(&at))
         {
-            analysis.unreachable_routes.push(index);
+            analysis.unreachable_routes.push(*position);
         }
     }
     analysis
 }
 
-/// Alternatives that may cover the same paths of the same hosts with ranks that differ by their conditions
-/// only: one host, and one path apart from the names of parameters. All regexes of a host are one group.
+/// Alternatives with the same host and the same path, apart from the names of parameters. Their ranks differ by
+/// their other conditions only. All regexes of a host are one group.
 type Group = Vec<usize>;
 
-/// What a search for a request came to. Alternatives are named by their place in rank order.
+/// The result of a search for a request. Alternatives are given by their index in rank order.
 enum Verdict {
     Witness(Witness),
-    /// There is none: these take it.
+    /// There is none: these alternatives match instead.
     Taken {
         by: Vec<usize>,
     },
     Undecided,
-    /// The budget is used up.
+    /// The steps are used up.
     Stopped,
 }
 
-struct Analyst<'t> {
+struct Analyzer<'t> {
     table: &'t Table,
-    /// The hosts whose requests come this far; empty when all do.
+    /// Served hosts; empty for all.
     served: &'t [HostPattern],
-    order: Vec<Found>,
+    /// All alternatives in rank order.
+    order: Vec<(Found, &'t Alternative)>,
     fresh: Fresh,
     groups: Vec<Group>,
-    /// The group of each alternative.
+    /// Group of each alternative.
     group_of: Vec<usize>,
-    /// Alternatives that are known to hold for no request.
+    /// True for alternatives that no request can match.
     impossible: Vec<bool>,
     scratch: Scratch,
     steps: usize,
     analysis: Analysis,
 }
 
-impl<'t> Analyst<'t> {
+impl<'t> Analyzer<'t> {
     fn new(table: &'t Table, served: &'t [HostPattern]) -> Self {
-        let order: Vec<Found> = table.in_rank_order().collect();
+        let order: Vec<(Found, &Alternative)> = table.in_rank_order().collect();
         let mut keys: HashMap<(&HostPattern, String), usize> = HashMap::new();
         let mut groups: Vec<Group> = Vec::new();
         let mut group_of = Vec::with_capacity(order.len());
-        for (place, &found) in order.iter().enumerate() {
-            let alternative = table.alternative(found);
+        for (place, (_, alternative)) in order.iter().enumerate() {
             let key = (&alternative.host, group_text(&alternative.path));
             let group = *keys.entry(key).or_insert_with(|| {
                 groups.push(Group::new());
@@ -193,7 +186,7 @@ impl<'t> Analyst<'t> {
         Self {
             table,
             served,
-            fresh: Fresh::of(table.routes()),
+            fresh: Fresh::of(order.iter().map(|(_, alternative)| *alternative)),
             groups,
             group_of,
             impossible: vec![false; order.len()],
@@ -210,7 +203,7 @@ impl<'t> Analyst<'t> {
         for place in 0..self.order.len() {
             let alternative = self.alternative(place);
             let at = self.position(place);
-            if let Outcome::Nothing { empty } = assignment::find(&[alternative], &[]) {
+            if let Solution::Nothing { empty } = assignment::find(&[alternative], &[]) {
                 let condition = empty.map_or_else(|| "header cookie".to_owned(), condition_name);
                 let reason = Contradiction { condition };
                 self.analysis.findings.push(Finding::Impossible { at, reason });
@@ -235,20 +228,15 @@ impl<'t> Analyst<'t> {
     }
 
     fn find_ambiguous(&mut self) {
-        let table = self.table;
-        let rank = |place: usize, order: &[Found]| {
-            let Found { route, alternative } = order[place];
-            Rank::of(table.alternative(order[place]), Position { route, alternative })
-        };
         for group in 0..self.groups.len() {
             if self.groups[group].len() < 2 {
                 continue;
             }
             let group = self.groups[group].clone();
-            let ranks: Vec<Rank> = group.iter().map(|&place| rank(place, &self.order)).collect();
+            let ranks: Vec<Rank> = group.iter().map(|&place| self.rank(place)).collect();
             for (index, &first) in group.iter().enumerate() {
                 for (later, &second) in group.iter().enumerate().skip(index + 1) {
-                    // A group is in rank order, so equal ones stand together.
+                    // A group is in rank order, so equal ranks are adjacent.
                     if !ranks[index].equal_but_for_order(&ranks[later]) {
                         break;
                     }
@@ -265,7 +253,7 @@ impl<'t> Analyst<'t> {
 
     fn compare(&mut self, first: usize, second: usize) {
         let (a, b) = (self.alternative(first), self.alternative(second));
-        let of_one_route = self.order[first].route == self.order[second].route;
+        let of_one_route = self.position(first).route == self.position(second).route;
         if of_one_route || self.impossible[first] || self.impossible[second] || !may_hold_together(a, b) {
             return;
         }
@@ -273,7 +261,7 @@ impl<'t> Analyst<'t> {
             if example::are_disjoint(a, b) {
                 return;
             }
-            // The search runs both on many examples.
+            // The search evaluates both on many examples.
             self.steps = self.steps.saturating_sub(REGEX_PAIR_STEPS);
         }
         let (first_at, second_at) = (self.position(first), self.position(second));
@@ -289,8 +277,8 @@ impl<'t> Analyst<'t> {
         }
     }
 
-    /// Looks for a request that all of `required` fit and that `winner`, which is the best of them, takes.
-    /// They are of one group.
+    /// Searches for a request that matches all of `required` and goes to `winner`, the best of them. They are in one
+    /// group.
     fn search(&mut self, required: &[usize], winner: usize) -> Verdict {
         let wanted: Vec<&Alternative> = required.iter().map(|&place| self.alternative(place)).collect();
         let pattern = &wanted[0].path;
@@ -311,24 +299,25 @@ impl<'t> Analyst<'t> {
                     .copied()
                     .filter(|&place| !self.is_regex(place))
                     .collect();
-                let outcome = if better.len() > COVERING_MAX {
-                    Outcome::TooMany
+                let solution = if better.len() > COVERING_MAX {
+                    Solution::TooMany
                 } else {
                     assignment::find(&wanted, &self.alternatives(&better))
                 };
-                match outcome {
-                    Outcome::Found(assignment) => match self.witness(&wanted, winner, path, assignment) {
+                match solution {
+                    Solution::Found(assignment) => match self.witness(&wanted, winner, path, assignment) {
                         Some(witness) => return Verdict::Witness(witness),
                         None => undecided = true,
                     },
-                    Outcome::Regex | Outcome::TooMany => undecided = true,
-                    Outcome::Nothing { .. } => {}
+                    Solution::Regex | Solution::TooMany => undecided = true,
+                    Solution::Nothing { .. } => {}
                 }
                 if sure.len() == better.len() {
                     proven = self.add_proof(&wanted, &sure, &mut taken_by);
                     break;
                 }
-                // Another fresh segment may get around the regexes; what is sure to cover all of them may not.
+                // Another fresh segment may avoid the regexes. The alternatives without a regex cover all fresh
+                // segments alike.
                 if variant == 0 && self.add_proof(&wanted, &sure, &mut taken_by) {
                     proven = true;
                     break;
@@ -352,13 +341,13 @@ impl<'t> Analyst<'t> {
                 return Verdict::Stopped;
             };
             if better.len() <= COVERING_MAX
-                && let Outcome::Found(assignment) = assignment::find(wanted, &self.alternatives(&better))
+                && let Solution::Found(assignment) = assignment::find(wanted, &self.alternatives(&better))
                 && let Some(witness) = self.witness(wanted, winner, path, assignment)
             {
                 return Verdict::Witness(witness);
             }
         }
-        // The same expression covers the same paths, whichever they are.
+        // Equal regexes cover equal paths.
         let group = &self
             .groups
             .get(self.group_of[winner])
@@ -382,15 +371,15 @@ impl<'t> Analyst<'t> {
         }
     }
 
-    /// The alternatives that are better than `winner` and cover the fresh host of its pattern, and `path`;
-    /// `None` when the budget is used up.
+    /// Returns the alternatives that are better than `winner` and cover the fresh host of its pattern, and `path`;
+    /// `None` if the steps are used up.
     ///
-    /// Those of other host patterns are either worse, or do not cover the fresh host. Those that plainly
-    /// cannot hold together with `wanted` are left out: they fail of themselves.
+    /// Alternatives of other host patterns are worse, or do not cover the fresh host. Those that obviously cannot
+    /// hold together with `wanted` are left out.
     fn better(&mut self, winner: usize, path: &str, wanted: &[&Alternative]) -> Option<Vec<usize>> {
         let mut better = Vec::new();
         let host = &self.alternative(winner).host;
-        let (table, order) = (self.table, &self.order);
+        let order = &self.order;
         let steps = &mut self.steps;
         self.table
             .each_covering(host, path.as_bytes(), &mut self.scratch, |place| {
@@ -398,7 +387,7 @@ impl<'t> Analyst<'t> {
                     return ControlFlow::Break(());
                 }
                 *steps -= 1;
-                let alternative = table.alternative(order[place]);
+                let (_, alternative) = order[place];
                 if wanted.iter().all(|wanted| may_hold_together(wanted, alternative)) {
                     better.push(place);
                 }
@@ -407,18 +396,18 @@ impl<'t> Analyst<'t> {
         (self.steps > 0).then_some(better)
     }
 
-    /// Whether `wanted` cannot hold without one of `better`; if so, adds those that matter to `taken_by`.
+    /// Returns true if `wanted` cannot hold without one of `better`, and adds the ones that prove it to `taken_by`.
     fn add_proof(&self, wanted: &[&Alternative], better: &[usize], taken_by: &mut Vec<usize>) -> bool {
         let proves = |better: &[usize]| {
             matches!(
                 assignment::find(wanted, &self.alternatives(better)),
-                Outcome::Nothing { .. }
+                Solution::Nothing { .. }
             )
         };
         if better.len() > COVERING_MAX || !proves(better) {
             return false;
         }
-        // One that suffices is the easiest to understand.
+        // A single one is the easiest to understand.
         if let Some(&one) = better.iter().find(|&&one| proves(&[one])) {
             taken_by.push(one);
             return true;
@@ -437,7 +426,7 @@ impl<'t> Analyst<'t> {
         true
     }
 
-    /// The request, if it proves on the table that `winner` takes it and all of `wanted` fit.
+    /// Returns the request if, on the table, it matches all of `wanted` and goes to `winner`.
     fn witness(
         &mut self,
         wanted: &[&Alternative],
@@ -451,6 +440,7 @@ impl<'t> Analyst<'t> {
             method: assignment.method.unwrap_or_else(|| "GET".to_owned()),
             query: assignment.query,
             headers: assignment.headers,
+            attributes: assignment.attributes,
             client_ip: assignment.client_ip.unwrap_or(address::DEFAULT),
         };
         let (fresh, pattern) = (&self.fresh, &wanted[0].host);
@@ -460,8 +450,8 @@ impl<'t> Analyst<'t> {
             self.served.is_empty() || self.served.iter().any(|served| served.covers(host))
         };
         let own = is_served(&own).then_some(own);
-        // The better ones were found for the pattern's own host; whether they are the same ones for another
-        // host shows when the table is asked.
+        // The better alternatives were found for the pattern's own host. For other hosts, the lookup in the table
+        // decides.
         let others = self
             .served
             .iter()
@@ -478,7 +468,7 @@ impl<'t> Analyst<'t> {
             let all_fit = wanted
                 .iter()
                 .all(|of| of.first_failed(&request, &mut value).is_none());
-            if all_fit && self.table.find(&request, &mut self.scratch) == Some(self.order[winner]) {
+            if all_fit && self.table.find(&request, &mut self.scratch) == Some(self.order[winner].0) {
                 return Some(witness);
             }
         }
@@ -486,7 +476,7 @@ impl<'t> Analyst<'t> {
     }
 
     fn alternative(&self, place: usize) -> &'t Alternative {
-        self.table.alternative(self.order[place])
+        self.order[place].1
     }
 
     fn alternatives(&self, places: &[usize]) -> Vec<&'t Alternative> {
@@ -494,8 +484,12 @@ impl<'t> Analyst<'t> {
     }
 
     fn position(&self, place: usize) -> Position {
-        let Found { route, alternative } = self.order[place];
+        let Found { route, alternative } = self.order[place].0;
         Position { route, alternative }
+    }
+
+    fn rank(&self, place: usize) -> Rank {
+        Rank::of(self.alternative(place), self.position(place))
     }
 
     fn is_regex(&self, place: usize) -> bool {
@@ -503,8 +497,8 @@ impl<'t> Analyst<'t> {
     }
 }
 
-/// `false` when methods or values plainly exclude each other, as those of versions told apart by a header
-/// do. It spares the search.
+/// Returns false if methods or values obviously exclude each other, as for versions selected by a header. It saves
+/// the search.
 fn may_hold_together(a: &Alternative, b: &Alternative) -> bool {
     let clash = |a: &[FieldCondition], b: &[FieldCondition]| {
         a.iter().any(|a| {
@@ -514,16 +508,23 @@ fn may_hold_together(a: &Alternative, b: &Alternative) -> bool {
             })
         })
     };
+    let attributes_clash = a.attributes.iter().any(|a| {
+        b.attributes.iter().any(|b| match (&a.value, &b.value) {
+            (ValueCondition::Equals(x), ValueCondition::Equals(y)) => a.attribute == b.attribute && x != y,
+            _ => false,
+        })
+    });
     let methods_meet = a.methods.is_empty()
         || b.methods.is_empty()
         || a.methods.iter().any(|method| b.methods.contains(method));
     methods_meet
         && !clash(&a.headers, &b.headers)
+        && !attributes_clash
         && !clash(&a.cookies, &b.cookies)
         && !clash(&a.query, &b.query)
 }
 
-/// The same for patterns that cover the same paths, and for all regexes.
+/// Returns the key of a group: the same text for patterns that cover the same paths, and for all regexes.
 fn group_text(pattern: &PathPattern) -> String {
     match pattern {
         PathPattern::Exact(text) => text.to_string(),
@@ -548,6 +549,7 @@ fn condition_name(variable: Variable<'_>) -> String {
     match variable {
         Variable::Method => "method".to_owned(),
         Variable::Header(name) => format!("header {name}"),
+        Variable::Attribute(attribute) => attribute.to_string(),
         Variable::Cookie(name) => format!("cookie {name}"),
         Variable::Query(name) => format!("query {name}"),
         Variable::ClientIp => "client_ip".to_owned(),

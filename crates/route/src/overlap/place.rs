@@ -1,43 +1,42 @@
-//! Hosts and paths that stand for all that a pattern covers.
+//! Representative hosts and paths of a pattern.
 //!
-//! What a pattern leaves open is filled with *fresh* text, which occurs in no pattern. A fresh label or
-//! segment is covered by the fewest patterns: by those that would cover any other text in its place too. So
-//! it is enough to look at fresh ones, for every pattern but a regex.
+//! Wildcards and parameters are filled with *fresh* text, which occurs in no pattern. The patterns that cover a
+//! fresh label or segment cover any other text there too. So fresh text is enough, except for regexes.
 
 use hashbrown::HashSet;
 
-use crate::Route;
+use crate::alternative::Alternative;
 use crate::host::HostPattern;
 use crate::overlap::example;
 use crate::path::{PathPattern, Segment};
 
-/// How many different fresh segments there are, to get around regexes.
+/// Number of different fresh segments, to avoid regexes.
 pub(super) const VARIANTS: usize = 4;
 
-/// Text that occurs in no pattern of the routes.
+/// Text that occurs in no pattern of the table.
 #[derive(Debug)]
 pub(super) struct Fresh {
     label: String,
     segments: [String; VARIANTS],
-    /// The most segments that a pattern has.
+    /// Maximum number of segments of a pattern.
     segments_max: usize,
 }
 
-/// Paths that the same patterns cover, regexes apart.
+/// A set of paths that are covered by the same patterns, regexes aside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cell {
-    /// How many segments follow those of an open pattern.
+    /// Number of segments after those of an open pattern.
     tail: usize,
-    /// Whether an empty one follows.
+    /// True if an empty segment follows.
     trailing_slash: bool,
 }
 
 impl Fresh {
-    pub(super) fn of(routes: &[Route]) -> Self {
+    pub(super) fn of<'a>(alternatives: impl Iterator<Item = &'a Alternative>) -> Self {
         let mut literals: HashSet<&str> = HashSet::new();
         let mut labels: HashSet<&str> = HashSet::new();
         let mut segments_max = 0;
-        for alternative in routes.iter().flat_map(|route| route.alternatives.iter()) {
+        for alternative in alternatives {
             match &alternative.path {
                 PathPattern::Exact(path) => {
                     literals.extend(path.split('/'));
@@ -63,7 +62,7 @@ impl Fresh {
         }
     }
 
-    /// A host that `pattern` covers, and no other pattern that does not cover all of its hosts.
+    /// Returns a host of `pattern` that other patterns cover only if they cover all hosts of `pattern`.
     pub(super) fn host(&self, pattern: &HostPattern) -> Option<String> {
         match pattern {
             HostPattern::Any => None,
@@ -72,15 +71,15 @@ impl Fresh {
         }
     }
 
-    /// The cells of `pattern`, likely ones first. A regex has none.
+    /// Returns the cells of `pattern`, likely ones first. A regex has none.
     pub(super) fn cells(&self, pattern: &PathPattern) -> impl Iterator<Item = Cell> + use<> {
         let (tail_max, cells) = match pattern {
             PathPattern::Exact(_) | PathPattern::Template(_) => (0, 1),
-            // Whatever is longer than the longest pattern is covered alike.
+            // All paths longer than the longest pattern are covered alike.
             PathPattern::Open(segments) => (self.segments_max + 1 - segments.len(), 2),
             PathPattern::Regex(_) => (0, 0),
         };
-        // One segment behind the prefix first: nearly always that settles it.
+        // One segment after the prefix first: it nearly always decides.
         let first = usize::from(cells == 2);
         let tails = std::iter::once(first).chain((0..=tail_max).filter(move |&tail| tail != first));
         tails.flat_map(move |tail| {
@@ -91,7 +90,7 @@ impl Fresh {
         })
     }
 
-    /// A path of `cell`, which is one of `pattern`'s.
+    /// Returns a path of `cell`, one of the cells of `pattern`.
     pub(super) fn path(&self, pattern: &PathPattern, cell: Cell, variant: usize) -> String {
         let fresh = &self.segments[variant];
         let mut path = String::new();
@@ -118,7 +117,7 @@ impl Fresh {
         path
     }
 
-    /// Some normal paths that both regexes take.
+    /// Returns some normalised paths that both regexes match.
     pub(super) fn common_paths(&self, a: &PathPattern, b: &PathPattern) -> Vec<String> {
         let examples = |pattern: &PathPattern| -> Vec<String> {
             let PathPattern::Regex(regex) = pattern else {
@@ -150,7 +149,7 @@ impl Fresh {
     }
 }
 
-/// Whether `path` is certainly in its normal form, whatever the listener.
+/// Returns true if `path` is in normal form for every listener.
 fn is_normal(path: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@[]".contains(&byte);
     let Some(rest) = path.strip_prefix('/') else {

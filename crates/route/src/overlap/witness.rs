@@ -1,32 +1,35 @@
-//! A request that shows a finding.
+//! Witnesses: requests that prove a finding.
 
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::attribute::Attribute;
 use crate::overlap::address;
 use crate::request::Request;
 
-/// A request that shows a finding, as plain values.
+/// A request that proves a finding, as plain values.
 ///
-/// It prints as the arguments of `waypost explain`, quoted for a shell.
+/// It displays as the arguments of `waypost explain`, quoted for a shell, with its attributes as a comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Witness {
-    /// The host; `None` for a request without one.
+    /// Host; `None` for a request without one.
     pub host: Option<String>,
-    /// The path in its normal form.
+    /// Path in normal form.
     pub path: String,
-    /// The method.
+    /// Method.
     pub method: String,
-    /// The query, percent-encoded.
+    /// Query, percent-encoded.
     pub query: Option<String>,
-    /// The headers in order, cookies as one `cookie` line.
+    /// Headers in order, with cookies as one `cookie` line.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The client's address.
+    /// Attributes.
+    pub attributes: Vec<(Attribute, Vec<u8>)>,
+    /// Address of the client.
     pub client_ip: IpAddr,
 }
 
 impl Witness {
-    /// The witness as conditions see it.
+    /// Returns the witness as a request for matching.
     pub fn request(&self) -> Request<'_> {
         Request {
             host: self.host.as_deref().map(str::as_bytes),
@@ -35,6 +38,7 @@ impl Witness {
             method: self.method.as_bytes(),
             client_ip: self.client_ip,
             headers: &self.headers,
+            attributes: &self.attributes,
         }
     }
 }
@@ -57,11 +61,16 @@ impl fmt::Display for Witness {
         if self.client_ip != address::DEFAULT {
             write!(f, " --client-ip {}", self.client_ip)?;
         }
+        // `explain` has no arguments for attributes.
+        for (index, (attribute, value)) in self.attributes.iter().enumerate() {
+            let separator = if index == 0 { " #" } else { "," };
+            write!(f, "{separator} {attribute}: {}", String::from_utf8_lossy(value))?;
+        }
         Ok(())
     }
 }
 
-/// `text` as one word of a POSIX shell.
+/// Quotes `text` as one word of a POSIX shell.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-,@%+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -76,13 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prints_as_arguments_of_explain() {
+    fn displays_as_arguments_of_explain() {
         let mut witness = Witness {
             host: None,
             path: "/users/7".to_owned(),
             method: "GET".to_owned(),
             query: None,
             headers: Vec::new(),
+            attributes: Vec::new(),
             client_ip: address::DEFAULT,
         };
         assert_eq!(witness.to_string(), "GET /users/7");
@@ -94,5 +104,11 @@ mod tests {
             witness.to_string(),
             r"GET 'http://a.b/users/7?a=1&b=2' -H 'x-a: it'\''s' --client-ip 10.0.0.1"
         );
+        witness.attributes = vec![
+            (Attribute::ClientCertificateSubject, b"CN=a".to_vec()),
+            (Attribute::ClientCertificateSan, b"a.test".to_vec()),
+        ];
+        let arguments = witness.to_string();
+        assert!(arguments.ends_with(" 10.0.0.1 # client_cert subject: CN=a, client_cert san: a.test"));
     }
 }

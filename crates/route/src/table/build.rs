@@ -1,4 +1,4 @@
-//! From routes to their table.
+//! The builder of tables.
 
 use hashbrown::HashMap;
 
@@ -15,17 +15,17 @@ use crate::table::regexes::Regexes;
 use crate::table::trie::Trie;
 use crate::table::{EXACT, Entry, Site, SiteId, Table, TableError, WILDCARD};
 
-/// A table while it is filled, in rank order.
+/// A table under construction; alternatives are added in rank order.
 struct Builder {
     hosts: Keys,
     wildcard_len_max: usize,
     any: Option<SiteId>,
     sites: Vec<Site>,
-    /// The list of each exact path, by site.
+    /// List of each exact path, by site.
     exact_paths: Keys,
     trie: Trie,
     lists: ListsBuilder,
-    /// The distinct regexes of each site.
+    /// Distinct regexes of each site.
     regexes: HashMap<SiteId, SiteRegexes>,
 }
 
@@ -35,9 +35,9 @@ struct SiteRegexes {
     by_text: HashMap<Box<str>, usize>,
 }
 
-pub(super) fn build(routes: Vec<Route>) -> Result<Table, TableError> {
+pub(super) fn build(routes: Vec<(usize, Route)>) -> Result<Table, TableError> {
     let mut ranks: Vec<Rank> = Vec::new();
-    for (route, of) in routes.iter().enumerate() {
+    for (route, (_, of)) in routes.iter().enumerate() {
         for (alternative, pattern) in of.alternatives.iter().enumerate() {
             ranks.push(Rank::of(pattern, Position { route, alternative }));
         }
@@ -56,8 +56,10 @@ pub(super) fn build(routes: Vec<Route>) -> Result<Table, TableError> {
     let mut entries = Vec::with_capacity(ranks.len());
     for (order, rank) in ranks.iter().enumerate() {
         let Position { route, alternative } = rank.position();
-        builder.add(to_u32(order)?, &routes[route].alternatives[alternative])?;
+        let (position, of) = &routes[route];
+        builder.add(to_u32(order)?, &of.alternatives[alternative])?;
         entries.push(Entry {
+            position: to_u32(*position)?,
             route: to_u32(route)?,
             alternative: to_u32(alternative)?,
         });
@@ -67,8 +69,8 @@ pub(super) fn build(routes: Vec<Route>) -> Result<Table, TableError> {
     }
     let mut lists = builder.lists.finish();
     let dispatch = Dispatch::new(&mut lists, |candidate| {
-        let position = ranks[candidate.order as usize].position();
-        &routes[position.route].alternatives[position.alternative]
+        let Position { route, alternative } = ranks[candidate.order as usize].position();
+        &routes[route].1.alternatives[alternative]
     })?;
     lists.shrink();
     builder.exact_paths.map_values(|list| lists.compact(list));
@@ -165,6 +167,7 @@ impl Builder {
 fn is_unconditional(alternative: &Alternative) -> bool {
     alternative.methods.is_empty()
         && alternative.headers.is_empty()
+        && alternative.attributes.is_empty()
         && alternative.cookies.is_empty()
         && alternative.query.is_empty()
         && alternative.client_ips.is_empty()

@@ -1,13 +1,13 @@
-//! Long lists of candidates, told apart by a field that many of them want to equal something.
+//! Indexes of long lists of candidates, by a field that many of them compare with a text.
 //!
-//! A thousand routes of one path that differ in the value of a header are one list. To go through it costs as much as it
-//! is long; here the value is looked up, and what is left are the candidates that want this value, and those that do not
-//! say what they want it to be. Whether a candidate takes the request is still asked of all its conditions: this only
-//! leaves out those that cannot.
+//! A thousand routes for one path that differ in the value of a header are one list. Instead of a scan, the value is
+//! looked up. Left are the candidates that want this value, and those that do not compare the field with a text. All of
+//! their conditions are still evaluated: the index only leaves out candidates that cannot match.
 
 use hashbrown::HashMap;
 
 use crate::alternative::Alternative;
+use crate::attribute::Attribute;
 use crate::condition::{FieldCondition, ValueCondition};
 use crate::cookie;
 use crate::query;
@@ -16,50 +16,45 @@ use crate::table::TableError;
 use crate::table::keys::Keys;
 use crate::table::lists::{Candidate, ListId, Lists};
 
-/// Up to this many candidates are gone through: a look-up costs as much.
-const GONE_THROUGH_MAX: usize = 8;
-/// How many fields, one after the other, a list is told apart by.
+/// Lists of up to this length are scanned: a lookup costs as much.
+const SCANNED_MAX: usize = 8;
+/// Maximum depth of indexes within indexes, each by another field.
 const DEPTH_MAX: usize = 4;
 
-/// What tells long lists apart.
+/// The indexes of long lists.
 #[derive(Debug, Default)]
 pub(super) struct Dispatch {
     by_list: HashMap<ListId, Split>,
-    /// The list of each value, by the list that it is a part of.
+    /// List of each value, by the list that it is a part of.
     values: Keys,
 }
 
 /// The parts of a list.
 #[derive(Debug)]
 struct Split {
-    field: Field,
-    /// The candidates that do not want the field to equal anything.
+    field: Field<Box<str>>,
+    /// Candidates that do not compare the field with a text.
     rest: ListId,
 }
 
-/// A field of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Field {
-    kind: Kind,
-    name: Box<str>,
+/// A field of a request, by name or by attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Field<N> {
+    Attribute(Attribute),
+    Header(N),
+    Cookie(N),
+    Query(N),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
-    Header,
-    Cookie,
-    Query,
-}
-
-/// Candidates of several lists that are gone through in one rank order. Its memory is kept.
+/// A cursor over several lists, merged by rank. Its memory is reused.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// What is left of each list.
+    /// The rest of each list.
     ranges: Vec<(usize, usize)>,
 }
 
 impl Dispatch {
-    /// Tells apart those of the first `count` lists that are long. Their parts are further lists. `alternative` is the one
+    /// Indexes the long ones among `lists`. Their parts are added as further lists. `alternative` gives the alternative
     /// of a candidate.
     pub(super) fn new<'a>(
         lists: &mut Lists,
@@ -77,9 +72,9 @@ impl Dispatch {
         list: ListId,
         lists: &mut Lists,
         alternative: &impl Fn(Candidate) -> &'a Alternative,
-        used: &mut Vec<Field>,
+        used: &mut Vec<Field<&'a str>>,
     ) -> Result<(), TableError> {
-        if lists.list(list).len() <= GONE_THROUGH_MAX || used.len() >= DEPTH_MAX {
+        if lists.list(list).len() <= SCANNED_MAX || used.len() >= DEPTH_MAX {
             return Ok(());
         }
         let candidates = lists.list(list).to_vec();
@@ -87,7 +82,7 @@ impl Dispatch {
             return Ok(());
         };
         let mut rest = Vec::new();
-        // In the order of their first candidates, so that the same routes give the same table.
+        // In the order of their first candidates: the same routes always give the same table.
         let mut parts: Vec<(&str, Vec<Candidate>)> = Vec::new();
         let mut known: HashMap<&str, usize> = HashMap::new();
         for candidate in candidates {
@@ -102,7 +97,7 @@ impl Dispatch {
                 }
             }
         }
-        used.push(field.clone());
+        used.push(field);
         let rest = lists.add(&rest)?;
         for (value, part) in parts {
             let part = lists.add(&part)?;
@@ -111,11 +106,17 @@ impl Dispatch {
         }
         self.split(rest, lists, alternative, used)?;
         used.pop();
-        self.by_list.insert(list, Split { field, rest });
+        self.by_list.insert(
+            list,
+            Split {
+                field: field.to_owned(),
+                rest,
+            },
+        );
         Ok(())
     }
 
-    /// Has `parts` be the candidates of `list` that may take `request`.
+    /// Sets `parts` to the candidates of `list` that may match `request`.
     pub(super) fn choose(
         &self,
         list: ListId,
@@ -137,7 +138,7 @@ impl Dispatch {
         parts: &mut Parts,
     ) {
         let range = lists.range(list);
-        let is_long = range.1 - range.0 > GONE_THROUGH_MAX;
+        let is_long = range.1 - range.0 > SCANNED_MAX;
         let Some(split) = is_long.then(|| self.by_list.get(&list)).flatten() else {
             if range.0 < range.1 {
                 parts.ranges.push(range);
@@ -154,7 +155,7 @@ impl Dispatch {
 }
 
 impl Parts {
-    /// The next candidate in rank order.
+    /// Returns the next candidate in rank order.
     pub(super) fn next(&mut self, lists: &Lists) -> Option<Candidate> {
         let first = |&(from, _): &(usize, usize)| lists.candidate(from);
         let best = match self.ranges.len() {
@@ -175,62 +176,73 @@ impl Parts {
     }
 }
 
-impl Field {
-    /// What `alternative` wants it to equal.
+impl Field<&str> {
+    /// Returns the text that `alternative` compares the field with.
     fn wanted_by<'a>(&self, alternative: &'a Alternative) -> Option<&'a str> {
-        let conditions = match self.kind {
-            Kind::Header => &alternative.headers,
-            Kind::Cookie => &alternative.cookies,
-            Kind::Query => &alternative.query,
-        };
-        conditions.iter().find_map(|condition| match &condition.value {
-            ValueCondition::Equals(value) if condition.name == self.name => Some(&**value),
-            _ => None,
-        })
+        wanted(alternative).find_map(|(field, text)| (field == *self).then_some(text))
     }
 
-    /// Its value in `request`; `scratch` is overwritten.
-    fn of<'s>(&self, request: &Request<'_>, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
-        match self.kind {
-            Kind::Header => request.header(&self.name, scratch),
-            Kind::Cookie => cookie::find(request.headers, &self.name, scratch),
-            Kind::Query => query::find(request.query?, &self.name, scratch),
+    fn to_owned(self) -> Field<Box<str>> {
+        match self {
+            Self::Attribute(attribute) => Field::Attribute(attribute),
+            Self::Header(name) => Field::Header(name.into()),
+            Self::Cookie(name) => Field::Cookie(name.into()),
+            Self::Query(name) => Field::Query(name.into()),
         }
     }
 }
 
-/// The field, other than those `used`, that most of the alternatives want to equal something; `None` when those are few.
-fn most_wanted<'a>(alternatives: impl Iterator<Item = &'a Alternative>, used: &[Field]) -> Option<Field> {
-    let mut counts: HashMap<(Kind, &str), usize> = HashMap::new();
-    for alternative in alternatives {
-        let kinds = [
-            (Kind::Header, &alternative.headers),
-            (Kind::Cookie, &alternative.cookies),
-            (Kind::Query, &alternative.query),
-        ];
-        for (kind, conditions) in kinds {
-            let wants = |condition: &&FieldCondition| matches!(condition.value, ValueCondition::Equals(_));
-            for condition in conditions.iter().filter(wants) {
-                *counts.entry((kind, &condition.name)).or_default() += 1;
-            }
+impl Field<Box<str>> {
+    /// Returns its value in `request`; `scratch` is overwritten.
+    fn of<'s>(&self, request: &Request<'_>, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]> {
+        match self {
+            Self::Attribute(attribute) => request.attribute(*attribute, scratch),
+            Self::Header(name) => request.header(name, scratch),
+            Self::Cookie(name) => cookie::find(request.headers, name, scratch),
+            Self::Query(name) => query::find(request.query?, name, scratch),
         }
     }
-    let is_new = |(kind, name): &(Kind, &str)| {
-        !used
-            .iter()
-            .any(|field| field.kind == *kind && *field.name == **name)
-    };
+}
+
+/// Returns the fields that `alternative` compares with a text, each with the text.
+fn wanted(alternative: &Alternative) -> impl Iterator<Item = (Field<&str>, &str)> {
+    let attributes = alternative
+        .attributes
+        .iter()
+        .map(|condition| (Field::Attribute(condition.attribute), &condition.value));
+    attributes
+        .chain(named(Field::Header, &alternative.headers))
+        .chain(named(Field::Cookie, &alternative.cookies))
+        .chain(named(Field::Query, &alternative.query))
+        .filter_map(|(field, condition)| match condition {
+            ValueCondition::Equals(text) => Some((field, &**text)),
+            _ => None,
+        })
+}
+
+fn named<'a>(
+    field: fn(&'a str) -> Field<&'a str>,
+    conditions: &'a [FieldCondition],
+) -> impl Iterator<Item = (Field<&'a str>, &'a ValueCondition)> {
+    conditions
+        .iter()
+        .map(move |condition| (field(&condition.name), &condition.value))
+}
+
+/// Returns the field, other than those `used`, that most alternatives compare with a text; `None` if those are few.
+fn most_wanted<'a>(
+    alternatives: impl Iterator<Item = &'a Alternative>,
+    used: &[Field<&'a str>],
+) -> Option<Field<&'a str>> {
+    let mut counts: HashMap<Field<&str>, usize> = HashMap::new();
+    for (field, _) in alternatives.flat_map(wanted) {
+        *counts.entry(field).or_default() += 1;
+    }
     let many = counts
         .into_iter()
-        .filter(|(field, count)| *count > GONE_THROUGH_MAX && is_new(field));
-    // Of those that as many want, always the same one.
-    let (kind, name) = many
-        .max_by_key(|((kind, name), count)| (*count, *kind as u8, *name))?
-        .0;
-    Some(Field {
-        kind,
-        name: name.into(),
-    })
+        .filter(|(field, count)| *count > SCANNED_MAX && !used.contains(field));
+    // The field itself breaks ties: the same routes always give the same table.
+    Some(many.max_by_key(|(field, count)| (*count, *field))?.0)
 }
 
 #[cfg(test)]
@@ -241,7 +253,7 @@ mod tests {
     use crate::table::{Found, Scratch, Table};
     use crate::testing;
 
-    /// Counts how often a header is looked up.
+    /// Counts lookups of headers.
     struct Counting<'h> {
         headers: &'h dyn Headers,
         looked_up: Cell<usize>,
@@ -254,11 +266,11 @@ mod tests {
         }
     }
 
-    /// The route that takes the request, and how many headers were looked up for it.
+    /// Returns the route that wins, and the number of header lookups.
     fn find(text: &str, request: &str) -> (Option<usize>, usize) {
         let table = Table::new(testing::routes(text)).unwrap();
-        let asked = testing::request(request);
-        let mut request = asked.request();
+        let owned = testing::request(request);
+        let mut request = owned.request();
         let counting = Counting {
             headers: request.headers,
             looked_up: Cell::new(0),
@@ -274,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_values_of_a_header_are_told_apart_by_a_look_up() {
+    fn values_of_a_header_are_indexed() {
         let text = routes(1000, |at| format!("h:tenant={at}"));
         assert_eq!(find(&text, "GET /a/b h:tenant=777"), (Some(777), 2));
         assert_eq!(find(&text, "GET /a/b h:tenant=x"), (None, 1));
@@ -282,7 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn two_fields_are_told_apart_one_after_the_other() {
+    fn values_of_an_attribute_are_indexed() {
+        let text = routes(1000, |at| format!("a:san={at}"));
+        assert_eq!(find(&text, "GET /a/b a:san=777").0, Some(777));
+        assert_eq!(find(&text, "GET /a/b a:subject=777").0, None);
+    }
+
+    #[test]
+    fn two_fields_are_indexed_one_within_the_other() {
         let text = routes(1000, |at| format!("h:tenant={} h:version={}", at / 20, at % 20));
         let (found, looked_up) = find(&text, "GET /a/b h:tenant=7 h:version=3");
         assert_eq!(found, Some(143));
@@ -290,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_say_nothing_of_the_field_keep_their_rank() {
+    fn candidates_without_the_field_keep_their_rank() {
         let mut text = routes(100, |at| format!("h:tenant={at}"));
         // More conditions make a higher rank, none a lower one.
         text.push_str("\nspecial /a/* h:beta=* h:debug=*\nrest /a/*");

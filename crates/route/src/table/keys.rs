@@ -1,4 +1,4 @@
-//! A compact map from (number, bytes) to a number, for keys that are looked up as slices of a request.
+//! A compact map from (number, bytes) to a number, with lookup by slices of a request.
 
 use std::hash::BuildHasher;
 
@@ -6,7 +6,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::table::TableError;
 
-/// All keys lie behind one another in one buffer, so that 100,000 of them are three allocations.
+/// All keys are in one buffer, so 100,000 of them take three allocations.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     hasher: DefaultHashBuilder,
@@ -32,10 +32,10 @@ impl Keys {
         Some(slot.value)
     }
 
-    /// Adds a key that is not there yet.
+    /// Adds a new key.
     ///
     /// # Errors
-    /// When the keys outgrow 4 GiB.
+    /// If the keys outgrow 4 GiB.
     pub(super) fn insert(&mut self, scope: u32, key: &[u8], value: u32) -> Result<(), TableError> {
         let start = u32::try_from(self.text.len()).map_err(|_| TableError::TooLarge)?;
         let len = u32::try_from(key.len()).map_err(|_| TableError::TooLarge)?;

@@ -1,19 +1,19 @@
-//! Lists of candidates, each in rank order, behind one another in one buffer.
+//! Lists of candidates, each in rank order, in one buffer.
 
 use crate::table::TableError;
 
-/// A list; [`EMPTY`] is the one without candidates. In a table, most lists have one, and are named by it: see [`single`].
+/// The id of a list. The id of a list with a single candidate, as most are, encodes the candidate: see [`single`].
 pub(super) type ListId = u32;
 
 /// The list without candidates.
 pub(super) const EMPTY: ListId = 0;
 
-/// Set in the name of a list that is its only candidate.
+/// Bit of an id that encodes a single candidate.
 const SINGLE: ListId = 1 << 31;
-/// Set beside it when the candidate is unconditional.
+/// Bit of such an id for an unconditional candidate.
 const UNCONDITIONAL: ListId = 1 << 30;
 
-/// The only candidate of a list that is named by it, which spares a look at the list.
+/// Returns the candidate that the id encodes, if it does, without access to the list.
 pub(super) fn single(list: ListId) -> Option<Candidate> {
     (list & SINGLE != 0).then_some(Candidate {
         order: list & !(SINGLE | UNCONDITIONAL),
@@ -21,12 +21,12 @@ pub(super) fn single(list: ListId) -> Option<Candidate> {
     })
 }
 
-/// An alternative that covers host and path.
+/// An alternative of which host and path match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Candidate {
-    /// Its place among all alternatives of the table in rank order.
+    /// Index among all alternatives of the table, in rank order.
     pub(super) order: u32,
-    /// Whether it asks for nothing else, so that it need not be looked at.
+    /// True if it has no other conditions, so they need not be evaluated.
     pub(super) unconditional: bool,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Lists {
     starts: Vec<u32>,
 }
 
-/// Lists while they are filled.
+/// Lists under construction.
 #[derive(Debug)]
 pub(super) struct ListsBuilder {
     members: Vec<(ListId, Candidate)>,
@@ -52,7 +52,7 @@ impl ListsBuilder {
         }
     }
 
-    /// Appends to `list`, or to a new list when that is [`EMPTY`]; candidates come in rank order.
+    /// Appends to `list`, or to a new list for [`EMPTY`]; candidates come in rank order.
     pub(super) fn push(&mut self, list: ListId, candidate: Candidate) -> Result<ListId, TableError> {
         let list = if list == EMPTY {
             let new = self.len;
@@ -73,7 +73,7 @@ impl ListsBuilder {
             while self.members.get(at).is_some_and(|(of, _)| *of < list) {
                 at += 1;
             }
-            // As many members as orders, which are u32.
+            // There are as many members as orders, which are u32.
             starts.push(at as u32);
         }
         Lists {
@@ -84,9 +84,9 @@ impl ListsBuilder {
 }
 
 impl Lists {
-    /// How many there are, [`EMPTY`] included.
+    /// Returns the number of lists, including [`EMPTY`].
     pub(super) fn len(&self) -> ListId {
-        // One start for each list, and the last one's end.
+        // One start for each list, and the end of the last.
         self.starts.len() as ListId - 1
     }
 
@@ -99,13 +99,13 @@ impl Lists {
         Ok(id)
     }
 
-    /// Where a list begins and ends among all candidates.
+    /// Returns the range of a list among all candidates.
     pub(super) fn range(&self, id: ListId) -> (usize, usize) {
         let (from, to) = (self.starts[id as usize], self.starts[id as usize + 1]);
         (from as usize, to as usize)
     }
 
-    /// A shorter name of a list: its only candidate, if it has but one.
+    /// Returns the id that encodes the candidate, if the list has a single one; else `id`.
     pub(super) fn compact(&self, id: ListId) -> ListId {
         match *self.list(id) {
             [Candidate { order, unconditional }] if order < UNCONDITIONAL => {
@@ -115,12 +115,12 @@ impl Lists {
         }
     }
 
-    /// The candidate at a place among all.
+    /// Returns the candidate at an index among all.
     pub(super) fn candidate(&self, at: usize) -> Candidate {
         self.candidates[at]
     }
 
-    /// Gives back memory that was kept for further lists.
+    /// Releases memory reserved for further lists.
     pub(super) fn shrink(&mut self) {
         self.candidates.shrink_to_fit();
         self.starts.shrink_to_fit();

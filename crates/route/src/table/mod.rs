@@ -1,9 +1,9 @@
 //! Routes compiled for matching.
 //!
-//! A request costs one hash of its host (and one for each label that a wildcard may stand for), one hash of
-//! its path, one walk over its segments, and one search for all regexes of the host; then the candidates
-//! that cover host and path are asked for their other conditions, in rank order; of many that differ in what a field has
-//! to be, only those that want what it is. None of this depends on how many routes there are.
+//! A lookup takes one hash of the host (and one for each label that a wildcard may cover), one hash of the
+//! path, one walk over its segments, and one search for all regexes of the host. Then the other conditions of
+//! the candidates, which cover host and path, are evaluated in rank order. Long lists of candidates are indexed by
+//! the value of a field. The time does not depend on the number of routes.
 
 mod build;
 mod dispatch;
@@ -29,72 +29,77 @@ use crate::table::lists::{Candidate, EMPTY, ListId, Lists};
 use crate::table::regexes::Regexes;
 use crate::table::trie::{NodeId, Trie, Walk};
 
-/// Routes compiled for matching; immutable.
+/// An immutable table of routes, compiled for matching.
 pub struct Table {
-    routes: Box<[Route]>,
+    /// The routes in declared order, with their positions.
+    routes: Box<[(usize, Route)]>,
     /// All alternatives in rank order.
     entries: Box<[Entry]>,
-    /// The site of each host, by kind ([`EXACT`], [`WILDCARD`]) and name or suffix.
+    /// Site of each host, by kind ([`EXACT`], [`WILDCARD`]) and name or suffix.
     hosts: Keys,
-    /// The longest suffix of a wildcard; 0 without any.
+    /// Length of the longest wildcard suffix; 0 without any.
     wildcard_len_max: usize,
     any: Option<SiteId>,
     sites: Box<[Site]>,
-    /// The list of each exact path, by site.
+    /// List of each exact path, by site.
     exact_paths: Keys,
     trie: Trie,
     lists: Lists,
     dispatch: Dispatch,
 }
 
-/// Which alternative takes a request.
+/// The alternative that matches a request and wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Found {
-    /// The index of the route among those that the table was made from.
+    /// Position of the route: its index, or the position given to [`Table::with_positions`].
     pub route: usize,
-    /// The index of the alternative in that route.
+    /// Index of the alternative in that route.
     pub alternative: usize,
 }
 
-/// Memory that [`Table::find`] works in. Once it has grown to what the requests need, finding allocates
-/// nothing. It belongs to no table and carries nothing from one request to the next.
+/// Scratch memory of [`Table::find`]. Once it has grown as needed, lookups do not allocate. It can be used with
+/// any table and carries nothing from one request to the next.
 #[derive(Debug)]
 pub struct Scratch {
     places: Places,
-    /// The value of the field that is being compared.
+    /// Value of the field that is being compared.
     value: Vec<u8>,
     parts: Parts,
-    /// The candidates of all regexes that were found.
+    /// Candidates of all matching regexes.
     candidates: Vec<Candidate>,
 }
 
-/// Why routes cannot be compiled.
+/// An error in compiling routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
-    /// More alternatives, path segments or bytes of them than 32 bits can count.
+    /// The number of alternatives, path segments or bytes of them exceeds 32 bits.
     #[error("the routes have more alternatives or path segments than a table can hold")]
     TooLarge,
 }
 
-/// Where a walk through the paths of one host stands.
+/// State of a lookup in the paths of one host.
 #[derive(Debug)]
 struct Places {
     walk: Walk,
     patterns: PatternSet,
-    /// The lists of all regexes that were found.
+    /// Lists of all matching regexes.
     found: Vec<ListId>,
 }
 
-/// Candidates that cover a path, equal in rank but for their other conditions.
+/// Candidates that cover a path with equal rank so far.
 enum Covering<'p> {
     List(ListId),
-    /// Those of several regexes.
+    /// The lists of several regexes.
     Regexes(&'p [ListId]),
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
+    /// Position of the route.
+    position: u32,
+    /// Index of the route in the table.
     route: u32,
+    /// Index of the alternative in the route.
     alternative: u32,
 }
 
@@ -102,7 +107,7 @@ type SiteId = u32;
 
 /// Keys of `hosts`: an exact name.
 const EXACT: u32 = 0;
-/// Keys of `hosts`: what follows the `*` of a wildcard.
+/// Keys of `hosts`: the suffix after the `*` of a wildcard.
 const WILDCARD: u32 = 1;
 
 /// The paths of one host pattern.
@@ -129,27 +134,31 @@ impl Default for Scratch {
 }
 
 impl Scratch {
-    /// Scratch memory that has yet to grow.
+    /// Returns empty scratch memory.
     pub fn new() -> Self {
         Self::default()
     }
 }
 
 impl Table {
-    /// Compiles `routes`, given in declared order.
+    /// Compiles `routes`, given in declared order. Their positions are their indices.
     ///
     /// # Errors
-    /// When there are more than 32 bits can count.
+    /// If a count exceeds 32 bits.
     pub fn new(routes: Vec<Route>) -> Result<Self, TableError> {
+        Self::with_positions(routes.into_iter().enumerate().collect())
+    }
+
+    /// Compiles some routes of a longer list, given in declared order, each with its position there. [`Found`] refers to
+    /// a route by this position.
+    ///
+    /// # Errors
+    /// If a count or a position exceeds 32 bits.
+    pub fn with_positions(routes: Vec<(usize, Route)>) -> Result<Self, TableError> {
         build::build(routes)
     }
 
-    /// The routes that the table was made from, in the order given.
-    pub fn routes(&self) -> &[Route] {
-        &self.routes
-    }
-
-    /// The best alternative whose conditions all hold; `None` when there is none.
+    /// Returns the best alternative of which all conditions hold.
     pub fn find(&self, request: &Request<'_>, scratch: &mut Scratch) -> Option<Found> {
         if let Some(host) = request.host {
             if let Some(site) = self.hosts.find(EXACT, host)
@@ -157,8 +166,8 @@ impl Table {
             {
                 return Some(found);
             }
-            // The first byte is never the dot of a suffix: `*` stands for one label at least. Suffixes longer
-            // than any that is known are skipped, so that a host of thousands of labels costs nothing.
+            // The first byte is never the dot of a suffix: `*` covers at least one label. Suffixes longer than
+            // any known one are skipped, so a host of thousands of labels costs nothing.
             let mut from = host.len().saturating_sub(self.wildcard_len_max).max(1);
             while let Some(dot) = host.get(from..).and_then(|rest| memchr::memchr(b'.', rest)) {
                 if let Some(site) = self.hosts.find(WILDCARD, &host[from + dot..])
@@ -172,18 +181,24 @@ impl Table {
         self.find_at(self.any?, request, scratch)
     }
 
-    /// The alternative at `found`, which this table gave.
-    pub fn alternative(&self, found: Found) -> &Alternative {
-        &self.routes[found.route].alternatives[found.alternative]
+    /// Returns all routes in declared order, with their positions.
+    pub(crate) fn routes(&self) -> &[(usize, Route)] {
+        &self.routes
     }
 
-    /// All alternatives in rank order.
-    pub(crate) fn in_rank_order(&self) -> impl ExactSizeIterator<Item = Found> {
-        self.entries.iter().map(|entry| entry.found())
+    /// Returns all alternatives in rank order.
+    pub(crate) fn in_rank_order(&self) -> impl ExactSizeIterator<Item = (Found, &Alternative)> {
+        self.entries
+            .iter()
+            .map(|entry| (entry.found(), self.alternative(*entry)))
     }
 
-    /// Calls `visit` with each alternative of exactly the host pattern `host` whose path pattern covers
-    /// `path`, in rank order, as its place in that order.
+    fn alternative(&self, entry: Entry) -> &Alternative {
+        &self.routes[entry.route as usize].1.alternatives[entry.alternative as usize]
+    }
+
+    /// Calls `visit` with each alternative with exactly the host pattern `host` whose path pattern covers
+    /// `path`, in rank order, by its index in that order.
     pub(crate) fn each_covering(
         &self,
         host: &HostPattern,
@@ -197,7 +212,7 @@ impl Table {
             HostPattern::Wildcard(suffix) => self.hosts.find(WILDCARD, suffix.as_bytes()),
         };
         if let Some(site) = site {
-            // What stopped the visits is of no interest here.
+            // The result says only whether `visit` broke off.
             let candidates = &mut scratch.candidates;
             let _ = self.each_covering_list(site, path, &mut scratch.places, |covering| {
                 candidates.clear();
@@ -263,20 +278,20 @@ impl Table {
         request: &Request<'_>,
         value: &mut Vec<u8>,
     ) -> ControlFlow<Found> {
-        let found = self.entries[candidate.order as usize].found();
+        let entry = self.entries[candidate.order as usize];
         let takes = candidate.unconditional
             || self
-                .alternative(found)
+                .alternative(entry)
                 .first_failed_beside_path(request, value)
                 .is_none();
         if takes {
-            ControlFlow::Break(found)
+            ControlFlow::Break(entry.found())
         } else {
             ControlFlow::Continue(())
         }
     }
 
-    /// Calls `visit` with the candidates of `site` that cover `path`, in rank order, until it breaks.
+    /// Calls `visit` with the candidates of `site` that cover `path`, in rank order, until it breaks off.
     fn each_covering_list<B>(
         &self,
         site: SiteId,
@@ -317,7 +332,7 @@ impl Table {
 impl Entry {
     fn found(self) -> Found {
         Found {
-            route: self.route as usize,
+            route: self.position as usize,
             alternative: self.alternative as usize,
         }
     }

@@ -1,4 +1,4 @@
-//! The path regexes of one host, searched together.
+//! Simultaneous search for the path regexes of one host.
 
 use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::{Input, MatchKind, PatternSet, meta};
@@ -6,23 +6,23 @@ use regex_automata::{Input, MatchKind, PatternSet, meta};
 use crate::regex::{self, Regex};
 use crate::table::lists::ListId;
 
-/// The most memory that searching one automaton may take on each thread. With less, hundreds of expressions
-/// make it forget its states all the time.
+/// Maximum memory of the lazy DFA of one automaton, per thread, in bytes. With less, hundreds of regexes
+/// thrash its cache of states.
 const SEARCH_BYTES_MAX: usize = 16 << 20;
 
-/// Distinct expressions and the candidates of each.
+/// Distinct regexes and the candidates of each.
 #[derive(Debug)]
 pub(super) struct Regexes {
-    /// As few automata as their size limit allows; nearly always one.
+    /// As few automata as the size limit allows, usually one.
     automata: Vec<Automaton>,
-    /// The candidates of each expression.
+    /// List of each regex.
     lists: Box<[ListId]>,
 }
 
 #[derive(Debug)]
 struct Automaton {
     compiled: meta::Regex,
-    /// The index in `lists` of its first expression.
+    /// Index in `lists` of its first regex.
     first: usize,
 }
 
@@ -30,7 +30,7 @@ impl Regexes {
     pub(super) fn new(expressions: &[(Regex, ListId)]) -> Self {
         let texts: Vec<&str> = expressions.iter().map(|(regex, _)| regex.as_str()).collect();
         let mut automata = Vec::new();
-        // Ranges still to be compiled, the first one last. One that is too large is halved.
+        // Ranges to compile, the first at the end. A range that is too large is halved.
         let mut waiting = Vec::from([(0, texts.len())]);
         while let Some((from, to)) = waiting.pop() {
             let range = from..to;
@@ -65,8 +65,8 @@ impl Regexes {
         }
     }
 
-    /// Calls `visit` with the list of each expression that is found in `path`. `set` is overwritten, and
-    /// enlarged when it is too small.
+    /// Calls `visit` with the list of each regex that has a match in `path`. `set` is overwritten, and
+    /// enlarged if it is too small.
     pub(super) fn each_match(&self, path: &[u8], set: &mut PatternSet, mut visit: impl FnMut(ListId)) {
         for automaton in &self.automata {
             let len = automaton.compiled.pattern_len();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn every_expression_that_is_found_counts() {
+    fn every_matching_regex_is_visited() {
         let texts = ["^/a", "b$", "^/c", "", "[0-9]"].map(str::to_owned);
         assert_eq!(matches(&texts, "/a/b"), [1, 2, 4]);
         assert_eq!(matches(&texts, "/c7"), [3, 4, 5]);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_too_large_for_one_automaton_are_searched_in_several() {
+    fn regexes_too_large_for_one_automaton_use_several() {
         let texts: Vec<String> = (0..8).map(|n| format!(r"^/{n}/\w{{60}}$")).collect();
         let sizes: Vec<(Regex, ListId)> = texts.iter().map(|text| (Regex::new(text).unwrap(), 1)).collect();
         assert!(Regexes::new(&sizes).automata.len() > 1);

@@ -9,10 +9,10 @@ use crate::{reference, testing};
 /// `expected` is the route's name and the index of the alternative: `users.0`; `none` for no route.
 fn check(routes: &str, request: &str, expected: &str) {
     let routes = testing::routes(routes);
-    let asked = testing::request(request);
+    let owned = testing::request(request);
     let table = Table::new(routes.clone()).unwrap();
-    let found = table.find(&asked.request(), &mut Scratch::new());
-    assert_eq!(found, reference::find(&routes, &asked.request()), "{request}");
+    let found = table.find(&owned.request(), &mut Scratch::new());
+    assert_eq!(found, reference::find(&routes, &owned.request()), "{request}");
     let name = found.map_or_else(
         || "none".to_owned(),
         |found| format!("{}.{}", routes[found.route].name, found.alternative),
@@ -21,7 +21,7 @@ fn check(routes: &str, request: &str, expected: &str) {
 }
 
 #[test]
-fn more_specific_host_wins_and_a_failing_one_hands_over_to_a_wilder_one() {
+fn more_specific_host_wins_and_falls_back_to_a_wildcard() {
     let routes = "
         any   /*
         wild  *.b    /*
@@ -37,7 +37,7 @@ fn more_specific_host_wins_and_a_failing_one_hands_over_to_a_wilder_one() {
 }
 
 #[test]
-fn more_specific_path_wins_and_a_failing_one_hands_over_to_a_shorter_one() {
+fn more_specific_path_wins_and_falls_back_to_a_shorter_one() {
     let routes = "
         root   /*
         a      /a/*
@@ -77,7 +77,7 @@ fn literals_win_from_the_left() {
 }
 
 #[test]
-fn regexes_are_equal_but_for_their_conditions_and_order() {
+fn regexes_rank_by_conditions_then_order() {
     let routes = "
         first  ~^/v[0-9]
         second ~^/v1/longer
@@ -88,7 +88,7 @@ fn regexes_are_equal_but_for_their_conditions_and_order() {
 }
 
 #[test]
-fn the_best_alternative_of_a_route_is_the_one_found() {
+fn best_alternative_of_a_route_wins() {
     let routes = "
         a /*
         a /x/*
@@ -111,6 +111,22 @@ fn empty_segments_are_segments_but_never_parameters() {
 }
 
 #[test]
+fn found_has_the_given_position_of_a_route() {
+    let routes = testing::routes(
+        "
+        a /*
+        b /x",
+    );
+    let table = Table::with_positions([3, 7].into_iter().zip(routes).collect()).unwrap();
+    let owned = testing::request("GET /x");
+    let found = table.find(&owned.request(), &mut Scratch::new());
+    assert_eq!(found.map(|found| found.route), Some(7));
+    let considered = table.explain(&owned.request(), Scope::All);
+    let positions: Vec<usize> = considered.iter().map(|considered| considered.route).collect();
+    assert_eq!(positions, [7, 3]);
+}
+
+#[test]
 fn an_empty_table_finds_nothing() {
     check("", "GET a.b/x", "none");
 }
@@ -123,14 +139,14 @@ pub(crate) fn hundred_thousand_prefixes() -> Vec<Route> {
 }
 
 #[test]
-fn a_hundred_thousand_routes_build_and_answer_quickly() {
+fn a_hundred_thousand_routes_build_and_match_quickly() {
     let routes = hundred_thousand_prefixes();
     let started = Instant::now();
     let table = Table::new(routes).unwrap();
-    // Generous, for a debug build on a busy machine: what is meant is "not quadratic".
+    // Generous for a debug build on a busy machine; quadratic time would take far longer.
     assert!(started.elapsed() < Duration::from_secs(20));
-    let asked = testing::request("GET a.b/api/service-99999/x/y");
-    let found = table.find(&asked.request(), &mut Scratch::new());
+    let owned = testing::request("GET a.b/api/service-99999/x/y");
+    let found = table.find(&owned.request(), &mut Scratch::new());
     assert_eq!(
         found,
         Some(Found {
@@ -141,7 +157,7 @@ fn a_hundred_thousand_routes_build_and_answer_quickly() {
 }
 
 #[test]
-fn hostile_paths_and_hosts_cost_what_they_weigh() {
+fn hostile_paths_and_hosts_take_linear_time() {
     let table = Table::new(testing::routes(
         "
         a /{a}/{b}/{c}/*
@@ -152,23 +168,23 @@ fn hostile_paths_and_hosts_cost_what_they_weigh() {
     ))
     .unwrap();
     let mut scratch = Scratch::new();
-    let mut asked = testing::request("GET /");
-    asked.host = Some("a.".repeat(4096) + "b");
+    let mut owned = testing::request("GET /");
+    owned.host = Some("a.".repeat(4096) + "b");
     for path in [
         "/".repeat(8192),
         "/x".repeat(4096),
         "/".to_owned() + &"x".repeat(8191),
     ] {
-        asked.path = path;
+        owned.path = path;
         let started = Instant::now();
         for _ in 0..20 {
-            table.find(&asked.request(), &mut scratch);
+            table.find(&owned.request(), &mut scratch);
         }
-        assert!(started.elapsed() < Duration::from_secs(1), "{:.20}", asked.path);
+        assert!(started.elapsed() < Duration::from_secs(1), "{:.20}", owned.path);
     }
 }
 
-/// One random alternative, from an alphabet so small that tables and requests collide all the time.
+/// A random alternative, from an alphabet so small that tables and requests often collide.
 pub(crate) fn alternative() -> impl Strategy<Value = String> {
     let host = prop_oneof![
         3 => Just(""), 2 => Just("a.b"), 1 => Just("b"), 1 => Just("x.a.b"), 2 => Just("*.b"), 2 => Just("*.a.b"),
@@ -199,7 +215,9 @@ pub(crate) fn alternative() -> impl Strategy<Value = String> {
             Just("q:q"),
             Just("c:s"),
             Just("c:t"),
-            Just("h:cookie")
+            Just("h:cookie"),
+            Just("a:subject"),
+            Just("a:san")
         ],
         value(),
     )
@@ -254,7 +272,10 @@ pub(crate) fn request() -> impl Strategy<Value = String> {
         Just("h:y="),
         Just("c:s=1"),
         Just("c:t=2;s=2"),
-        Just("c:1")
+        Just("c:1"),
+        Just("a:subject=1"),
+        Just("a:san=1"),
+        Just("a:san=2")
     ];
     let headers = prop::collection::vec(header, 0..4);
     let ip = prop_oneof![
@@ -268,7 +289,7 @@ pub(crate) fn request() -> impl Strategy<Value = String> {
     })
 }
 
-/// Many alternatives of few paths, so that their lists are told apart by fields.
+/// Many alternatives with few paths, whose lists are indexed by fields.
 fn crowded_text() -> impl Strategy<Value = String> {
     let line = (
         prop_oneof![4 => Just("/a/*"), 1 => Just("/a/b"), 1 => Just("~^/a")],
@@ -276,7 +297,7 @@ fn crowded_text() -> impl Strategy<Value = String> {
     );
     prop::collection::vec(line, 12..80).prop_map(|lines| {
         let lines = lines.iter().enumerate().map(|(route, (path, line))| {
-            // The words of an alternative but its path and host.
+            // The words of an alternative without its path and host.
             let words = line.split(' ').filter(|word| word.contains(':'));
             format!("r{route} {path} {}", words.collect::<Vec<_>>().join(" "))
         });
@@ -284,24 +305,24 @@ fn crowded_text() -> impl Strategy<Value = String> {
     })
 }
 
-/// Whether table, reference and explain agree on which route takes each request.
+/// Checks that table, reference and explain agree on each request.
 fn agree(text: &str, requests: &[String]) -> Result<(), TestCaseError> {
     let routes = testing::routes(text);
     let table = Table::new(routes.clone()).unwrap();
     let mut scratch = Scratch::new();
     for request in requests {
-        let asked = testing::request(request);
-        let found = table.find(&asked.request(), &mut scratch);
+        let owned = testing::request(request);
+        let found = table.find(&owned.request(), &mut scratch);
         prop_assert_eq!(
             found,
-            reference::find(&routes, &asked.request()),
+            reference::find(&routes, &owned.request()),
             "{} on\n{}",
             request,
             text
         );
         for scope in [Scope::HostCovers, Scope::All] {
             let first = table
-                .explain(&asked.request(), scope)
+                .explain(&owned.request(), scope)
                 .into_iter()
                 .find(|considered| considered.failed.is_none())
                 .map(|considered| Found {

@@ -1,43 +1,43 @@
-//! Closed templates and open patterns of all hosts, by segments.
+//! The trie of closed templates and open patterns, by segments.
 
 use crate::path::{Segment, Segments};
 use crate::table::TableError;
 use crate::table::keys::Keys;
 use crate::table::lists::{EMPTY, ListId};
 
-/// A node; 0 is no node.
+/// The id of a node; 0 is none.
 pub(super) type NodeId = u32;
 
 /// A forest with one root for each host.
 #[derive(Debug)]
 pub(super) struct Trie {
     nodes: Vec<Node>,
-    /// The literal children, by parent and segment.
+    /// Literal children, by parent and segment.
     literals: Keys,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
-    /// The child that any segment but an empty one leads to; 0 without one.
+    /// Child for any non-empty segment; 0 without one.
     parameter: NodeId,
-    /// Spares the look-up at leaves, where most walks end.
+    /// False saves the lookup at leaves, where most walks end.
     has_literals: bool,
-    /// The closed templates that end here.
+    /// Closed templates that end here.
     pub(super) closed: ListId,
-    /// The open patterns whose segments end here.
+    /// Open patterns whose segments end here.
     pub(super) open: ListId,
 }
 
-/// Which nodes a path leads to, level by level.
+/// The nodes on the paths through the trie, level by level.
 ///
-/// The nodes of a level stand in the order of their ranks: at the leftmost segment where two differ, the
-/// one that took it as a literal is in front.
+/// The nodes of a level are in the order of their ranks: at the leftmost segment where two differ, the one
+/// with the literal comes first.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     nodes: Vec<NodeId>,
-    /// Where each level starts in `nodes`. Level k has the nodes that took k segments.
+    /// Start of each level in `nodes`. Level k has the nodes after k segments.
     levels: Vec<usize>,
-    /// Whether the last level took the whole path.
+    /// True if the last level covers the whole path.
     complete: bool,
 }
 
@@ -64,7 +64,7 @@ impl Trie {
         Ok(id)
     }
 
-    /// The node that `segments` lead to from `root`, made where it is missing.
+    /// Returns the node for `segments` below `root`, inserting it if needed.
     pub(super) fn insert(&mut self, root: NodeId, segments: &[Segment]) -> Result<NodeId, TableError> {
         let mut at = root;
         for segment in segments {
@@ -108,8 +108,8 @@ impl Trie {
 
     /// Walks `path` from `root`.
     ///
-    /// The cost is bounded by the path's length and, where literals and parameters branch, by the nodes
-    /// that the patterns of this host have at each level: a request cannot make more of them.
+    /// The cost is bounded by the length of the path and, where literals and parameters branch, by the number
+    /// of nodes that the patterns of this host have at each level; a request cannot increase it.
     pub(super) fn walk(&self, root: NodeId, path: &[u8], walk: &mut Walk) {
         walk.nodes.clear();
         walk.levels.clear();
@@ -147,7 +147,7 @@ impl Trie {
 }
 
 impl Walk {
-    /// The nodes whose closed templates cover the path, best first.
+    /// Returns the nodes whose closed templates cover the path, best first.
     pub(super) fn closed(&self) -> &[NodeId] {
         match self.levels.last() {
             Some(&from) if self.complete => &self.nodes[from..],
@@ -155,7 +155,7 @@ impl Walk {
         }
     }
 
-    /// The levels of nodes whose open patterns cover the path, deepest first, each best first.
+    /// Returns the levels of nodes whose open patterns cover the path, deepest first, each best first.
     pub(super) fn open(&self) -> impl Iterator<Item = &[NodeId]> {
         let mut to = self.nodes.len();
         self.levels.iter().rev().map(move |&from| {

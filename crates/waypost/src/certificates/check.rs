@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use waypost_config::diagnostic::Code;
-use waypost_plan::listener::{Listener, TlsEnd};
+use waypost_plan::listener::{Listener, TlsTermination};
 use waypost_route::host::HostPattern;
 use waypost_tls::identity::Identity;
 use waypost_tls::name::CertificateName;
@@ -26,7 +26,7 @@ pub(super) struct Finding<'a> {
 /// Warnings about the certificates of a listener. `identities` are parallel to the certificates of `end`.
 pub(super) fn check<'a>(
     listener: &Listener,
-    end: &'a TlsEnd,
+    end: &'a TlsTermination,
     identities: &[Arc<Identity>],
     now: Timestamp,
 ) -> Vec<Finding<'a>> {
@@ -95,7 +95,7 @@ fn check_names<'a>(path: &'a str, identity: &Identity, listener: &Listener) -> O
 /// Hosts of the listener that no certificate is for.
 fn check_hosts<'a>(
     listener: &Listener,
-    end: &'a TlsEnd,
+    end: &'a TlsTermination,
     identities: &[Arc<Identity>],
 ) -> impl Iterator<Item = Finding<'a>> {
     let path = end.certificates.first().map_or("", |files| &*files.cert);

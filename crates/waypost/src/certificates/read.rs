@@ -64,7 +64,7 @@ pub(super) struct Reading<'a> {
 impl Reading<'_> {
     /// The TLS of a listener; `None` if it has none, or its files are refused.
     pub(super) fn listener(&mut self, listener: &Listener) -> Option<Arc<ServerTls>> {
-        let ListenerTls::Ends(end) = &listener.tls else {
+        let ListenerTls::Terminates(end) = &listener.tls else {
             return None;
         };
         let identities: Vec<Arc<Identity>> = end
@@ -154,7 +154,7 @@ impl Reading<'_> {
         }
         let authority = match &service.tls.trust {
             Trust::Ca(path) => Some(self.authority(path)?),
-            Trust::Platform | Trust::Anybody => None,
+            Trust::Platform | Trust::Unverified => None,
         };
         let identity = match &service.tls.client_cert {
             Some(files) => Some(self.identity(files)?),
@@ -172,7 +172,7 @@ impl Reading<'_> {
         }
         let trust = match (&key.trust, &key.ca) {
             (Trust::Ca(_), Some(ca)) => client::Trust::Ca(ca),
-            (Trust::Anybody, _) => client::Trust::Unverified,
+            (Trust::Unverified, _) => client::Trust::Unverified,
             _ => client::Trust::Platform,
         };
         match ClientTls::new(trust, identity.as_deref()) {
@@ -187,7 +187,7 @@ impl Reading<'_> {
             Err(error) => {
                 let path = match &service.tls.trust {
                     Trust::Ca(path) => &**path,
-                    Trust::Platform | Trust::Anybody => "",
+                    Trust::Platform | Trust::Unverified => "",
                 };
                 let message = format!("the service `{}`: {error}", service.name);
                 self.fail(path, Code::BadCertificate, message, AUTHORITIES);

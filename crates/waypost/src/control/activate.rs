@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use waypost_admin::events::EventKind;
 use waypost_admin::server::OpenError;
-use waypost_plan::Settings;
 use waypost_plan::difference::Difference;
+use waypost_plan::settings::Settings;
 use waypost_proxy::gateway::{ApplyError, Listened};
 use waypost_proxy::generation::Generation;
 use waypost_proxy::observe::metrics::ending::Ending;

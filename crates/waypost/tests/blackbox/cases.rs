@@ -11,6 +11,7 @@ use waypost_plan::listener::Listener;
 use waypost_policy::explain::{Outcome, Question};
 use waypost_proxy::generation::Generation;
 use waypost_proxy::generation::KnownEndpoints;
+use waypost_route::attribute::NoAttributes;
 use waypost_route::reference;
 use waypost_route::request::Request;
 use waypost_wire::authority::Authority;
@@ -296,8 +297,13 @@ impl Case {
             method: self.method.as_bytes(),
             client_ip: self.client(listener),
             headers: &headers,
+            attributes: &NoAttributes,
         };
-        let routes = plan.matching();
+        let routes: Vec<_> = plan
+            .request_routes()
+            .into_iter()
+            .map(|(_, route)| route)
+            .collect();
         let found = listener
             .serves(request.host)
             .then(|| reference::find(&routes, &request))

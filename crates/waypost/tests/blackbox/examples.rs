@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use waypost_config::{Kind, Source};
 use waypost_plan::Plan;
-use waypost_plan::test_case::{Arms, TestCase};
+use waypost_plan::test_case::{ExpectedArms, TestCase};
 
 use crate::support::client::{Client, written};
 use crate::support::command::{Output, output, repository};
@@ -114,7 +114,7 @@ fn check_served(file: &Path) {
         }
         let address = gateway.addresses()[listener];
         let request = written(&test.method, &test.url.replace("https://", "http://"), &headers);
-        let answer = if plan.listeners()[listener].ends_tls() {
+        let answer = if plan.listeners()[listener].terminates_tls() {
             let mut client = Trusting::new(&authority).connect(address, "localhost");
             client.ask(request)
         } else {
@@ -158,8 +158,8 @@ fn check_answer(file: &Path, test: &TestCase, answer: &Message) {
     }
     let wanted: Vec<&str> = match (&expect.service, &expect.arms) {
         (Some(service), _) => vec![service],
-        (None, Some(Arms::Named(names))) => names.iter().map(|name| &**name).collect(),
-        (None, Some(Arms::Weighted(arms))) => arms.iter().map(|(name, _)| &**name).collect(),
+        (None, Some(ExpectedArms::Named(names))) => names.iter().map(|name| &**name).collect(),
+        (None, Some(ExpectedArms::Weighted(arms))) => arms.iter().map(|(name, _)| &**name).collect(),
         (None, None) => return,
     };
     // Services are known here by the variables that their addresses come from: `ORDERS`, `CHECKOUT_V1_B`.

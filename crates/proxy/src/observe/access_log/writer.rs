@@ -9,7 +9,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use waypost_plan::AccessLog;
+use waypost_plan::settings::AccessLog;
 
 /// What a worker may be ahead of the writer.
 pub(crate) const RING_BYTES: usize = 1 << 20;

@@ -1,12 +1,13 @@
 //! Plans for tests of what is counted.
 
+use waypost_plan::Plan;
+use waypost_plan::builder::PlanBuilder;
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::listener::{Bind, Listener};
 use waypost_plan::mirror::Mirror;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::route::{Action, Forward, Respond, Route};
 use waypost_plan::service::Service;
-use waypost_plan::{Plan, PlanBuilder};
 use waypost_route::split::Split;
 
 /// A plan of routes by name, each with the services that it leads to, of `a` to `d`; one behind `~` gets copies. Without any it
@@ -51,7 +52,7 @@ pub(crate) fn plan(routes: &[(&str, &[&str])]) -> Plan {
             matching,
             action,
             response_headers: HeaderEdits::default(),
-            passes_through: false,
+            is_passthrough: false,
         };
         builder.add_route(route).unwrap();
     }

@@ -9,7 +9,7 @@ use waypost_wire::authority::Authority;
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
-use crate::meaning::{Context, duration, tls, whole};
+use crate::lower::{Context, duration, tls, whole};
 use crate::problems::{Problems, quote};
 use crate::values::Text;
 
@@ -17,19 +17,19 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
     for (name, written) in document.services.iter().flat_map(|services| &services.value.0) {
         context.services.declare(name, written.key, context.problems);
         let service = service(name, &written.value, context);
-        // A second one of the same name was reported just now.
+        // A duplicate name is reported already.
         if let Ok(id) = context.builder.add_service(service) {
             context.service_ids.insert(name.clone(), id);
         }
     }
-    // What could not be read is reported; its name is known all the same.
+    // Services that could not be read are reported already; their names are known.
     for (name, span) in document.services.iter().flat_map(|services| &services.value.1) {
         context.services.declare(name, *span, context.problems);
     }
 }
 
-/// Warns of services that no route names; only once everything else is right, since a misspelt name in a
-/// route would make an unused service of the one that was meant.
+/// Warns of services that no route refers to, if there are no errors: a misspelt name in a route would make the
+/// intended service unused.
 pub(super) fn report_unused(document: &Document, context: &mut Context<'_>) {
     if context.problems.has_errors() {
         return;
@@ -86,7 +86,7 @@ fn service(name: &str, written: &document::Service, context: &mut Context<'_>) -
     }
 }
 
-/// Scheme, host and perhaps a port, and nothing else.
+/// Lowers the URL of an endpoint: scheme, host and optional port.
 fn endpoint(written: &At<Text>, problems: &mut Problems) -> Option<Endpoint> {
     match parse_endpoint(&written.value) {
         Ok(endpoint) => Some(endpoint),
@@ -161,7 +161,7 @@ fn parse_endpoint(url: &str) -> Result<Endpoint, (String, String)> {
         .unwrap_or(host);
     let host = match bare.parse::<IpAddr>() {
         Ok(address) => EndpointHost::Address(address),
-        // A name whose last label is a number is an address with a slip in it: `10.0.0.256`, `10.0.1`.
+        // A name whose last label is a number is a misspelt address: `10.0.0.256`, `10.0.1`.
         Err(_) if is_numeric(bare) => {
             return refuse("is not an endpoint: the host is no valid IPv4 address", form());
         }

@@ -8,7 +8,7 @@ use crate::keys::At;
 use crate::place::Span;
 use crate::problems::Problems;
 
-/// The edits; those that are not allowed are reported and left out.
+/// Lowers header edits; reports and leaves out those that are not allowed.
 pub(super) fn of(
     written: Option<&At<document::HeaderEdits>>,
     host_help: &str,
@@ -19,15 +19,15 @@ pub(super) fn of(
         return edits;
     };
     for name in written.remove.iter().flat_map(|list| &list.value.0) {
-        let result = edits.add_remove(&name.value);
+        let result = edits.remove(&name.value);
         report(result, name.span, name.span, host_help, problems);
     }
     for (name, value) in written.set.iter().flat_map(|set| &set.value.0) {
-        let result = edits.add_set(name, &value.value);
+        let result = edits.set(name, &value.value);
         report(result, value.key, value.span, host_help, problems);
     }
     for (name, value) in written.add.iter().flat_map(|add| &add.value.0) {
-        let result = edits.add_add(name, &value.value);
+        let result = edits.add(name, &value.value);
         report(result, value.key, value.span, host_help, problems);
     }
     edits

@@ -1,20 +1,20 @@
-//! Tests that live in a configuration.
+//! Tests in a configuration.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use waypost_plan::test_case::{Arms, Expectation, TestCase};
+use waypost_plan::test_case::{Expectation, ExpectedArms, TestCase};
 use waypost_wire::token;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::either::ArmsText;
 use crate::keys::At;
-use crate::meaning::{Context, network};
+use crate::lower::{Context, network};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::values::Text;
 
-/// Adds every test that is right, and gives their places.
+/// Lowers all tests; adds the valid ones and returns their places.
 pub(super) fn add_all(document: &Document, context: &mut Context<'_>) -> Vec<Span> {
     let mut spans = Vec::new();
     for written in document.tests.iter().flat_map(|tests| &tests.value.0) {
@@ -56,7 +56,7 @@ fn test(written: &document::Test, context: &mut Context<'_>) -> Option<TestCase>
     })
 }
 
-/// `METHOD URL`.
+/// Parses `METHOD URL`.
 fn parse_request(written: &At<Text>, problems: &mut Problems) -> Option<(Box<str>, Box<str>)> {
     let text = written.value.trim();
     let mut report = |what: &str, help: String| {
@@ -163,20 +163,20 @@ fn expectation(written: &At<document::Expect>, context: &mut Context<'_>) -> Exp
     expect
 }
 
-fn arms(written: &ArmsText, context: &mut Context<'_>) -> Arms {
+fn arms(written: &ArmsText, context: &mut Context<'_>) -> ExpectedArms {
     match written {
         ArmsText::Names(names) => {
             for name in &names.0 {
                 context.services.resolve(name, context.problems);
             }
-            Arms::Named(names.0.iter().map(|name| Box::from(&*name.value)).collect())
+            ExpectedArms::Named(names.0.iter().map(|name| Box::from(&*name.value)).collect())
         }
         ArmsText::Weights(weights) => {
             for (name, weight) in &weights.0 {
                 context.services.resolve_at(name, weight.key, context.problems);
             }
             let weights = weights.0.iter();
-            Arms::Weighted(
+            ExpectedArms::Weighted(
                 weights
                     .map(|(name, weight)| (Box::from(&**name), weight.value))
                     .collect(),

@@ -1,45 +1,38 @@
-//! What a route matches.
+//! Matches of routes.
 
 use std::collections::HashMap;
 
-use waypost_plan::path_pattern::{self, PatternError};
+use waypost_plan::path_pattern;
 use waypost_route::alternative::Alternative;
+use waypost_route::attribute::{Attribute, AttributeCondition};
 use waypost_route::condition::{FieldCondition, ValueCondition};
 use waypost_route::host::HostPattern;
-use waypost_route::overlap::is_refused_method;
-use waypost_route::path::{PathPattern, PathPatternError};
-use waypost_route::regex::{Regex, RegexError};
-use waypost_wire::path::PathError;
+use waypost_route::path::PathPattern;
+use waypost_route::regex::Regex;
+use waypost_route::request::is_refused_method;
 use waypost_wire::token;
 
 use crate::collections::{Named, OneOrMany};
 use crate::diagnostic::Code;
 use crate::document::{self, Match};
 use crate::keys::At;
-use crate::meaning::{Context, listener, network};
+use crate::lower::pattern::{self, Pattern, report_regex};
+use crate::lower::{Context, host, network};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::values::{Text, ValueText};
 
-/// The alternatives of a route.
+/// The lowered matches of a route.
 pub(super) struct Matching {
     /// One for each host of each `match`.
     pub(super) alternatives: Vec<Alternative>,
     /// Parallel to the alternatives.
     pub(super) spans: Vec<Span>,
-    /// The path patterns, one for each `match`, for rewrites to judge.
+    /// The path patterns, one for each `match`, to check rewrites against.
     pub(super) patterns: Vec<Pattern>,
 }
 
-/// The path pattern of a `match`, and where it is or would be written.
-pub(super) struct Pattern {
-    pub(super) pattern: PathPattern,
-    pub(super) span: Span,
-    /// Whether it is written at all; otherwise it is `/*`.
-    pub(super) written: bool,
-}
-
-/// The kinds of named values that a request has.
+/// The kinds of named values of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Field {
     Header,
@@ -80,7 +73,7 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
             .help("leave `path` out, or match the path and `content-type` instead of `grpc`");
     }
     if let Some(path) = &given.path {
-        if let Some(pattern) = path_pattern(path, context) {
+        if let Some(pattern) = pattern::pattern(path, context) {
             matching.patterns.push(Pattern {
                 pattern: pattern.clone(),
                 span: path.span,
@@ -127,7 +120,7 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
         }
     }
     if let Some(certificate) = &given.client_cert {
-        headers.extend(certificate_conditions(certificate, asked, problems));
+        alternative.attributes = certificate_conditions(certificate, asked, problems).into();
     }
     alternative.headers = headers.into();
     alternative.cookies = conditions(Field::Cookie, given.cookies.as_deref(), problems).into();
@@ -142,7 +135,7 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
         return;
     };
     for host in &hosts.value.0 {
-        let Some(pattern) = listener::host_pattern(host, context.problems) else {
+        let Some(pattern) = host::pattern(host, context.problems) else {
             continue;
         };
         report_unserved(&pattern, host, context);
@@ -154,7 +147,7 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
     }
 }
 
-/// Warns of a host that every listener turns away.
+/// Warns of a host that no listener serves.
 fn report_unserved(pattern: &HostPattern, written: &At<Text>, context: &mut Context<'_>) {
     let serves = |listener: &waypost_plan::listener::Listener| {
         listener.hosts.is_empty() || listener.hosts.iter().any(|host| host.overlaps(pattern))
@@ -169,109 +162,6 @@ fn report_unserved(pattern: &HostPattern, written: &At<Text>, context: &mut Cont
             )
             .help("add it to the `hosts` of a listener");
     }
-}
-
-fn path_pattern(written: &At<Text>, context: &mut Context<'_>) -> Option<PathPattern> {
-    let text = &*written.value;
-    let error = match path_pattern::parse(text, context.path_options) {
-        Ok(pattern) => return Some(pattern),
-        Err(error) => error,
-    };
-    let problems = &mut *context.problems;
-    match error {
-        PatternError::Pattern(PathPatternError::Regex(error)) => {
-            report_regex(&error, written.span, problems);
-        }
-        PatternError::Pattern(error) => {
-            let help = match &error {
-                PathPatternError::NoSlash if text.contains("://") => {
-                    Some("a path has neither scheme nor host; the host goes into `host`".to_owned())
-                }
-                PathPatternError::NoSlash if text.starts_with('^') => {
-                    Some(format!("for a regex write `~{text}`"))
-                }
-                PathPatternError::NoSlash if text == "*" => {
-                    Some("write `/*`, or leave `path` out, to take every path".to_owned())
-                }
-                PathPatternError::NoSlash => Some(format!("did you mean `/{text}`?")),
-                PathPatternError::Character('?') => Some("query parameters go into `query`".to_owned()),
-                PathPatternError::Star => {
-                    Some("for anything more than a prefix use a regex: `~^/…$`".to_owned())
-                }
-                PathPatternError::EmptySegment => {
-                    Some("requests' `//` are merged before they are matched".to_owned())
-                }
-                PathPatternError::DotSegment(_) => {
-                    Some("requests' dot segments are resolved before they are matched".to_owned())
-                }
-                PathPatternError::ParameterTwice(_) => {
-                    Some("give each parameter a name of its own".to_owned())
-                }
-                _ => None,
-            };
-            problems
-                .add(
-                    Code::BadPath,
-                    written.span,
-                    format!("{} is not a path pattern: {error}", quote(text)),
-                )
-                .help_if(help);
-        }
-        PatternError::Refused(error) => {
-            let (what, help) = match error {
-                PathError::Encoded(_) if has_only_slashes(text) => (
-                    "an encoded `/`",
-                    "requests with `%2F` are refused unless a listener has `paths: { encoded_slash: keep }`",
-                ),
-                PathError::Encoded(_) => (
-                    "an encoded `\\` or NUL",
-                    "requests with `%5C` or `%00` are refused",
-                ),
-                PathError::Percent(_) => ("a `%` without two hex digits", "a literal `%` is written `%25`"),
-                _ => (
-                    "a character that paths do not have",
-                    "write it percent-encoded, a space as `%20`",
-                ),
-            };
-            problems
-                .add(
-                    Code::BadPath,
-                    written.span,
-                    format!("{} is not a path pattern: it has {what}", quote(text)),
-                )
-                .help(help);
-        }
-    }
-    None
-}
-
-fn has_only_slashes(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    lower.contains("%2f") && !lower.contains("%5c") && !lower.contains("%00")
-}
-
-pub(super) fn report_regex(error: &RegexError, span: Span, problems: &mut Problems) {
-    let (message, help) = match error {
-        RegexError::Syntax { reason, offset } => (
-            match offset {
-                Some(offset) => format!(
-                    "the regex does not compile: {reason}, at byte {} of it",
-                    offset + 1
-                ),
-                None => format!("the regex does not compile: {reason}"),
-            },
-            if reason.contains("look-around") || reason.contains("backreference") {
-                "leave it out; use several alternatives, or `false` for what must be absent"
-            } else {
-                "a literal special character has a `\\` in front of it; in double quotes, two"
-            },
-        ),
-        RegexError::TooLarge => (
-            error.to_string(),
-            "lower the counted repetitions, or use `(?-u)` where only ASCII is meant",
-        ),
-    };
-    problems.add(Code::BadRegex, span, message).help(help);
 }
 
 fn check_method(written: &At<Text>, problems: &mut Problems) {
@@ -302,7 +192,7 @@ fn check_method(written: &At<Text>, problems: &mut Problems) {
     }
 }
 
-/// Reports methods of which none ever reaches a route.
+/// Reports methods that never reach a route.
 fn report_refused_methods(written: &At<OneOrMany<Text>>, problems: &mut Problems) {
     let methods = &written.value.0;
     if !methods.is_empty() && methods.iter().all(|method| is_refused_method(&method.value)) {
@@ -352,7 +242,7 @@ fn conditions(
     conditions
 }
 
-/// The path of a call of gRPC: `/package.Service/Method`.
+/// Lowers a gRPC call to its path: `/package.Service/Method`.
 fn grpc_path(written: &At<document::Grpc>, context: &mut Context<'_>) -> Option<PathPattern> {
     let given = &written.value;
     if given.given.keys().next().is_none() {
@@ -396,7 +286,7 @@ fn grpc_path(written: &At<document::Grpc>, context: &mut Context<'_>) -> Option<
     path_pattern::parse(&text, context.path_options).ok()
 }
 
-/// What tells a call of gRPC, or of gRPC-Web, from other requests.
+/// Returns the condition that distinguishes calls of gRPC and gRPC-Web from other requests.
 fn grpc_condition() -> Option<FieldCondition> {
     let regex = Regex::new(r"(?i)^application/grpc(-web(-text)?)?([+; ]|$)").ok()?;
     Some(FieldCondition {
@@ -405,12 +295,12 @@ fn grpc_condition() -> Option<FieldCondition> {
     })
 }
 
-/// Conditions on a client's certificate. They are looked up as fields are, under names that no header has.
+/// Lowers conditions on a client's certificate.
 fn certificate_conditions(
     written: &At<document::ClientCert>,
     asked: bool,
     problems: &mut Problems,
-) -> Vec<FieldCondition> {
+) -> Vec<AttributeCondition> {
     let given = &written.value;
     let wants = |value: &Option<Box<At<ValueText>>>| {
         value
@@ -435,24 +325,24 @@ fn certificate_conditions(
     if let Some(subject) = &given.subject
         && let Some(value) = value_condition(Field::Header, subject, problems)
     {
-        conditions.push(FieldCondition {
-            name: ":client_cert subject".into(),
+        conditions.push(AttributeCondition {
+            attribute: Attribute::ClientCertificateSubject,
             value,
         });
     }
     if let Some(san) = &given.san
         && let Some(value) = value_condition(Field::Header, san, problems)
     {
-        conditions.push(FieldCondition {
-            name: ":client_cert san".into(),
+        conditions.push(AttributeCondition {
+            attribute: Attribute::ClientCertificateSan,
             value: any_of_list(value),
         });
     }
     conditions
 }
 
-/// A condition that one element of a list fulfils. Lines of one name are joined by `, `, and no alternative name has a
-/// comma in it.
+/// Returns a condition on any element of a list. The values of an attribute are joined by `, `, and no alternative name
+/// contains a comma.
 fn any_of_list(value: ValueCondition) -> ValueCondition {
     match &value {
         ValueCondition::Equals(text) => {
@@ -463,7 +353,7 @@ fn any_of_list(value: ValueCondition) -> ValueCondition {
     }
 }
 
-/// `text` as a regex that matches it and nothing else.
+/// Escapes `text` for a regex.
 fn regex_escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {
@@ -475,7 +365,7 @@ fn regex_escaped(text: &str) -> String {
     escaped
 }
 
-/// Whether a field of this kind can have this name.
+/// Reports an invalid name of a field; returns true if it is valid.
 fn check_name(field: Field, name: &str, span: Span, problems: &mut Problems) -> bool {
     let (what, help) = match field {
         Field::Header if name.eq_ignore_ascii_case("host") => (

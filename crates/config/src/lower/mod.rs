@@ -1,29 +1,34 @@
-//! From what is written to what is meant: a plan, or everything that keeps it from being one.
+//! Lowering of a document to a plan.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use waypost_plan::Plan;
+use waypost_plan::builder::PlanBuilder;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::{Service, ServiceId};
-use waypost_plan::{Plan, PlanBuilder};
 use waypost_wire::path::{EncodedSlash, PathOptions};
 
 use crate::diagnostic::Code;
 use crate::document::Document;
 use crate::keys::At;
-use crate::meaning::names::Names;
+use crate::lower::names::Names;
 use crate::place::Span;
 use crate::problems::Problems;
 use crate::values::DurationText;
 
 mod action;
 mod header_edits;
+mod host;
 mod listener;
 mod matching;
 mod names;
 mod network;
+mod pattern;
+mod redirect;
+mod rewrite;
 mod route;
 mod service;
 mod settings;
@@ -31,57 +36,62 @@ mod split;
 mod test_case;
 mod tls;
 
-/// A plan with the places of its parts.
-pub(crate) struct Meaning {
+/// A plan with places.
+pub(crate) struct LoweredPlan {
     pub(crate) plan: Plan,
     /// Parallel to the plan's routes.
     pub(crate) routes: Vec<RouteSpans>,
     /// Parallel to the plan's tests.
     pub(crate) tests: Vec<Span>,
-    /// Where each file that the configuration needs is named first.
+    /// Files that the configuration names, with their places.
     pub(crate) files: Vec<(Box<str>, Span)>,
 }
 
-/// What there is of a plan that is none: enough to look at the files that are named in it.
-pub(crate) struct Fragments {
+/// The parts of a refused plan that are needed to check the files named in it.
+pub(crate) struct PartialPlan {
     pub(crate) listeners: Vec<Arc<Listener>>,
     pub(crate) services: Vec<Arc<Service>>,
     pub(crate) files: Vec<(Box<str>, Span)>,
 }
 
-/// Where a route stands.
+/// The places of a route.
 pub(crate) struct RouteSpans {
-    /// Its name.
+    /// Place of its name.
     pub(crate) name: Span,
-    /// Parallel to the alternatives that matching knows, one for each host.
+    /// Parallel to its alternatives, of which there is one for each host.
     pub(crate) alternatives: Vec<Span>,
 }
 
-/// What the parts of a configuration need to know of each other.
+/// State shared by the parts of a configuration while they are lowered.
 struct Context<'c> {
     problems: &'c mut Problems,
     builder: PlanBuilder,
     services: Names,
     routes: Names,
     listeners: Names,
-    /// Services that some route names, by name.
+    /// Names of services that routes refer to.
     used_services: HashSet<Rc<str>>,
     service_ids: HashMap<Rc<str>, ServiceId>,
-    /// The paths that any listener lets in.
+    /// The union of the paths that listeners accept.
     path_options: PathOptions,
-    /// The listeners, for what no listener serves.
+    /// Listeners, to report hosts that none serves.
     served: Vec<Listener>,
     split_key: Rc<str>,
-    /// Whether some listener asks clients for a certificate.
+    /// True if any listener asks clients for a certificate.
     asks_clients: bool,
-    /// The files that are named, and where.
+    /// Files that the configuration names, with their places.
     files: Vec<(Box<str>, Span)>,
 }
 
-/// The plan that `document` means. Fragments of one when it means none, or when `problems` has errors already.
+/// Lowers `document` to a plan; to parts of one if `problems` has errors.
 ///
-/// `resolves` says whether all names are known: not when a file could not be read at all.
-pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -> Result<Meaning, Fragments> {
+/// `resolves` is true if all names are known, so undeclared names are errors. They are not known if a file could not
+/// be read.
+pub(crate) fn lower(
+    document: &Document,
+    resolves: bool,
+    problems: &mut Problems,
+) -> Result<LoweredPlan, PartialPlan> {
     let mut context = Context {
         problems,
         builder: PlanBuilder::default(),
@@ -117,26 +127,26 @@ pub(crate) fn of(document: &Document, resolves: bool, problems: &mut Problems) -
         files,
         ..
     } = context;
-    let fragments = Fragments {
+    let partial = PartialPlan {
         listeners: builder.listeners().to_vec(),
         services: builder.services().to_vec(),
         files,
     };
     if problems.has_errors() {
-        return Err(fragments);
+        return Err(partial);
     }
     match builder.build() {
-        Ok(plan) => Ok(Meaning {
+        Ok(plan) => Ok(LoweredPlan {
             plan,
             routes,
             tests,
-            files: fragments.files,
+            files: partial.files,
         }),
         Err(error) => {
             problems
                 .add(Code::NoListeners, Span::start_of(0), error.to_string())
                 .help("add `listeners: [{ bind: 0.0.0.0:8080 }]`");
-            Err(fragments)
+            Err(partial)
         }
     }
 }
@@ -146,7 +156,7 @@ fn asks_clients(listener: &crate::document::Listener) -> bool {
     tls.is_some_and(|tls| tls.value.given.keys().any(|key| key == "client_auth"))
 }
 
-/// Whether a path with `%2F` can come in anywhere.
+/// Returns the union of the options for paths: `%2F` is accepted if any listener keeps it.
 fn path_options(document: &Document) -> PathOptions {
     let keeps = document
         .listeners
@@ -167,15 +177,15 @@ fn path_options(document: &Document) -> PathOptions {
     }
 }
 
-/// The longest of all durations: a day, above which a number is a mistake rather than a wish.
+/// Maximum of durations. Anything longer is most likely a mistake.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A duration from `min` up to a day.
+/// Checks a duration from `min` up to a day.
 fn duration(written: &At<DurationText>, min: Duration, problems: &mut Problems) -> Duration {
     duration_up_to(written, min, DURATION_MAX, problems)
 }
 
-/// A duration from `min` up to `max`.
+/// Checks a duration from `min` up to `max`.
 fn duration_up_to(
     written: &At<DurationText>,
     min: Duration,
@@ -199,7 +209,7 @@ fn duration_up_to(
     value
 }
 
-/// A number from `min` to `max`.
+/// Checks a number from `min` to `max`.
 fn whole(written: &At<u64>, min: u64, max: u64, problems: &mut Problems) -> usize {
     if written.value < min || written.value > max {
         problems

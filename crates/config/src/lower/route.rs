@@ -7,10 +7,10 @@ use waypost_plan::route::Route;
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
-use crate::meaning::{Context, RouteSpans, action, header_edits, matching};
+use crate::lower::{Context, RouteSpans, action, header_edits, matching};
 use crate::place::Span;
 
-/// Adds every route that is right, and reports what is wrong with the others.
+/// Lowers all routes; adds the valid ones and reports mistakes in the others.
 pub(super) fn add_all(document: &Document, context: &mut Context<'_>) -> Vec<RouteSpans> {
     let mut spans = Vec::new();
     for written in document.routes.iter().flat_map(|routes| &routes.value.0) {
@@ -26,7 +26,7 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) -> Vec<Rou
     spans
 }
 
-/// Warns of listeners that pass connections through to no route, and of routes that get none.
+/// Warns of listeners that pass connections through without a route for them, and of such routes without a listener.
 pub(super) fn report_passing(document: &Document, context: &mut Context<'_>) {
     if context.problems.has_errors() {
         return;
@@ -85,7 +85,7 @@ fn route(written: &At<document::Route>, context: &mut Context<'_>) -> Option<(Ro
         name: name_span,
         alternatives: matching.spans,
     };
-    // Without an alternative nothing could match; the match that was meant is among the problems.
+    // Without an alternative nothing could match; the mistake in the match is reported already.
     if matching.alternatives.is_empty() {
         return None;
     }
@@ -96,7 +96,7 @@ fn route(written: &At<document::Route>, context: &mut Context<'_>) -> Option<(Ro
         },
         action: action?,
         response_headers,
-        passes_through: route.passthrough.is_some(),
+        is_passthrough: route.passthrough.is_some(),
     };
     Some((route, spans))
 }

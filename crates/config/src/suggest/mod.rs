@@ -1,6 +1,8 @@
-//! Did you mean …?
+//! Suggestions for misspelt and foreign words.
 
-/// The candidate that is most like `text`, if any is like it enough to be what was meant.
+pub(crate) mod foreign;
+
+/// The candidate closest to `text`, if any is close enough to be a misspelling of it.
 pub(crate) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let chars = text.chars().count();
     let mistakes_max = (chars / 3).clamp(1, 4);

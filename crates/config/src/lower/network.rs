@@ -9,7 +9,7 @@ use crate::keys::At;
 use crate::problems::{Problems, quote};
 use crate::values::Text;
 
-/// An address or a network without host bits. IPv4-mapped ones are IPv4.
+/// Lowers an address or a network without host bits. IPv4-mapped ones are IPv4.
 pub(super) fn network(written: &At<Text>, problems: &mut Problems) -> Option<IpNet> {
     let text = &*written.value;
     let network = match text.parse::<IpAddr>() {
@@ -49,7 +49,7 @@ pub(super) fn network(written: &At<Text>, problems: &mut Problems) -> Option<IpN
     Some(network)
 }
 
-/// An address of a client. IPv4-mapped ones are IPv4.
+/// Lowers the address of a client. IPv4-mapped ones are IPv4.
 pub(super) fn address(written: &At<Text>, problems: &mut Problems) -> Option<IpAddr> {
     let address = written.value.parse::<IpAddr>().ok();
     if address.is_none() {
@@ -64,7 +64,7 @@ pub(super) fn address(written: &At<Text>, problems: &mut Problems) -> Option<IpA
     address.map(|address| address.to_canonical())
 }
 
-/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+/// Converts IPv4-mapped networks: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
 fn unmapped(network: IpNet) -> IpNet {
     let mapped_prefix = Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0);
     if let IpNet::V6(v6) = network

@@ -1,7 +1,7 @@
-//! Certificates, keys, and whom they are shown to.
+//! TLS of listeners and services.
 
 use waypost_plan::listener::{
-    CertificateFiles, ClientAuth, ClientAuthMode, ListenerTls, ProxyProtocol, TlsEnd,
+    CertificateFiles, ClientAuth, ClientAuthMode, ListenerTls, ProxyProtocol, TlsTermination,
 };
 use waypost_plan::service::{EndpointScheme, ProxyVersion, ServiceTls, Trust};
 use waypost_wire::authority::Authority;
@@ -9,7 +9,7 @@ use waypost_wire::authority::Authority;
 use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::At;
-use crate::meaning::{Context, settings};
+use crate::lower::{Context, settings};
 use crate::problems::quote;
 use crate::values::{Text, words};
 
@@ -28,7 +28,7 @@ words! {
     }
 }
 
-/// The TLS of a listener.
+/// Lowers the TLS of a listener.
 pub(super) fn of_listener(
     written: Option<&At<document::ListenerTls>>,
     context: &mut Context<'_>,
@@ -54,7 +54,7 @@ pub(super) fn of_listener(
                 .label(passes.key, "it passes through")
                 .help("keep one of them, or make two listeners of it");
         }
-        return ListenerTls::PassesThrough;
+        return ListenerTls::Passthrough;
     }
     if given.certificates.is_none() && !given.given.keys().any(|key| key == "certificates") {
         context
@@ -80,13 +80,13 @@ pub(super) fn of_listener(
                 .map_or(ClientAuthMode::Required, |mode| mode.value),
         })
     });
-    ListenerTls::Ends(TlsEnd {
+    ListenerTls::Terminates(TlsTermination {
         certificates,
         client_auth,
     })
 }
 
-/// How a service's endpoints under TLS are known. `endpoints` says how many there are of each scheme.
+/// Lowers the TLS of a service; `schemes` are those of its endpoints.
 pub(super) fn of_service(
     service: &document::Service,
     schemes: &[EndpointScheme],
@@ -133,7 +133,7 @@ pub(super) fn of_service(
     }
     ServiceTls {
         trust: match (insecure, ca) {
-            (Some(_), _) => Trust::Anybody,
+            (Some(_), _) => Trust::Unverified,
             (None, Some(ca)) => Trust::Ca(ca),
             (None, None) => Trust::Platform,
         },
@@ -169,7 +169,7 @@ fn certificate(written: &document::Certificate, context: &mut Context<'_>) -> Op
     })
 }
 
-/// The path of a file that whoever loads the configuration has to read.
+/// Lowers the path of a file, and records it for the caller to read.
 fn file(written: &At<Text>, context: &mut Context<'_>) -> Option<Box<str>> {
     let path = settings::path_of(written, context.problems)?;
     context.files.push((path.clone(), written.span));

@@ -1,4 +1,4 @@
-//! Splits: their arms, and what a request's arm depends on beside a roll of the dice.
+//! Splits and their policies: sticky, force and mirror.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use waypost_wire::token;
 
 use crate::diagnostic::Code;
 use crate::document;
-use crate::either::{CookieText, To};
+use crate::either::{TextOr, To};
 use crate::keys::At;
-use crate::meaning::Context;
+use crate::lower::Context;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
 use crate::values::{Percent, Text};
 
-/// The services of a split that exist, with their weights.
+/// Lowers the arms of a split to the services that exist, with their weights.
 pub(super) fn arms(to: &To, context: &mut Context<'_>) -> (Vec<ServiceId>, Vec<u64>) {
     let mut arms = Vec::new();
     let mut weights = Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn arms(to: &To, context: &mut Context<'_>) -> (Vec<ServiceId>, Vec<u
     (arms, weights)
 }
 
-/// The service with this name; one that does not exist is reported.
+/// Returns the service with this name, or reports that it does not exist.
 fn resolve(name: &Text, span: Span, context: &mut Context<'_>) -> Option<ServiceId> {
     if !context.services.resolve_at(name, span, context.problems) {
         return None;
@@ -48,7 +48,7 @@ fn resolve(name: &Text, span: Span, context: &mut Context<'_>) -> Option<Service
     context.service_ids.get(name).copied()
 }
 
-/// The services of a split, in order, whether or not they exist.
+/// Returns the names of the services of a split in order, including those that do not exist.
 pub(super) fn names(to: &To) -> Vec<Text> {
     match to {
         To::Service(name) => vec![name.value.clone()],
@@ -56,7 +56,7 @@ pub(super) fn names(to: &To) -> Vec<Text> {
     }
 }
 
-/// What keeps clients on their side.
+/// Lowers `sticky`.
 pub(super) fn sticky(route: &document::Route, context: &mut Context<'_>) -> Option<Sticky> {
     let written = route.sticky.as_ref()?;
     let given = &written.value;
@@ -90,7 +90,7 @@ pub(super) fn sticky(route: &document::Route, context: &mut Context<'_>) -> Opti
     Some(Sticky::new(&context.split_key, name, key))
 }
 
-/// What lets testers pick one of `arms`.
+/// Lowers `force`, for one of `arms`.
 pub(super) fn force(route: &document::Route, arms: &[Text], context: &mut Context<'_>) -> Option<Force> {
     let written = route.force.as_ref()?;
     let given = &written.value;
@@ -108,7 +108,7 @@ pub(super) fn force(route: &document::Route, arms: &[Text], context: &mut Contex
     for (value, arm) in given.values.iter().flat_map(|values| &values.value.0) {
         match arms.iter().position(|known| *known == arm.value) {
             Some(at) => values.push(((&**value).into(), at)),
-            // Without a `to` there is nothing to pick from, which is reported already.
+            // A missing `to` is reported already.
             None if route.to.is_none() => {}
             None => {
                 let near = nearest(&arm.value, arms.iter().map(|arm| &**arm));
@@ -133,7 +133,7 @@ pub(super) fn force(route: &document::Route, arms: &[Text], context: &mut Contex
     Some(Force { key, values })
 }
 
-/// Which other service gets copies.
+/// Lowers `mirror`.
 pub(super) fn mirror(route: &document::Route, context: &mut Context<'_>) -> Option<Mirror> {
     let given = &route.mirror.as_ref()?.value;
     if let (Some(percent), Some(fraction)) = (&given.percent, &given.fraction) {
@@ -157,7 +157,7 @@ pub(super) fn mirror(route: &document::Route, context: &mut Context<'_>) -> Opti
     Some(Mirror::new(id, numerator, denominator))
 }
 
-/// How many of how many.
+/// Lowers a fraction to numerator and denominator.
 fn share(fraction: &document::Fraction, problems: &mut Problems) -> Option<(u64, u64)> {
     let numerator = fraction.numerator.as_ref()?;
     let denominator = fraction.denominator.as_ref().map_or(100, |written| written.value);
@@ -182,8 +182,8 @@ fn share(fraction: &document::Fraction, problems: &mut Problems) -> Option<(u64,
     Some((numerator.value, denominator))
 }
 
-/// Reports when not exactly one of `keys` is given. `misread` is whether something is written that could not be
-/// read, and is reported.
+/// Reports if not exactly one of `keys` is given. `misread` is true if a key could not be read, which is reported
+/// already.
 fn one_of<T>(written: &At<T>, keys: &[(&str, Option<Span>)], misread: bool, problems: &mut Problems) {
     let given: Vec<(&str, Span)> = keys
         .iter()
@@ -246,12 +246,15 @@ fn cookie_name(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> 
     Some((&*written.value).into())
 }
 
-/// The longest that a cookie is kept: 400 days, which is all that browsers allow (RFC 6265bis §5.5).
+/// Maximum `Max-Age` of a cookie: 400 days, the limit of browsers (RFC 6265bis §5.5).
 const MAX_AGE_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-fn sticky_cookie(written: &At<CookieText>, problems: &mut Problems) -> Option<StickyCookie> {
+fn sticky_cookie(
+    written: &At<TextOr<document::StickyCookie>>,
+    problems: &mut Problems,
+) -> Option<StickyCookie> {
     let given = match &written.value {
-        CookieText::Name(name) => {
+        TextOr::Text(name) => {
             return Some(StickyCookie {
                 name: cookie_name(name, problems)?,
                 path: "/".into(),
@@ -259,7 +262,7 @@ fn sticky_cookie(written: &At<CookieText>, problems: &mut Problems) -> Option<St
                 domain: None,
             });
         }
-        CookieText::Cookie(given) => given,
+        TextOr::Mapping(given) => given,
     };
     let mut attribute = |text: &Option<Box<At<Text>>>, begins: &str, what: &str| {
         let written = text.as_ref()?;

@@ -1,4 +1,4 @@
-//! The names of one kind of thing: declared once, found again, and guessed when they are misspelt.
+//! Declaration and resolution of names, with suggestions for misspelt ones.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -9,14 +9,14 @@ use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
 
-/// The longest name.
+/// Maximum length of a name.
 const NAME_CHARS_MAX: usize = 128;
 
 pub(super) struct Names {
-    /// What is named: `service`.
+    /// The kind of item: `service`.
     noun: &'static str,
     unknown: Code,
-    /// Whether all names are known, so that one that is not declared is a mistake.
+    /// True if all names are known, so undeclared names are errors.
     complete: bool,
     declared: HashMap<Rc<str>, Span>,
 }
@@ -31,7 +31,7 @@ impl Names {
         }
     }
 
-    /// Declares a name; a bad or repeated one is reported.
+    /// Declares a name; reports an invalid or duplicate one.
     pub(super) fn declare(&mut self, name: &Rc<str>, span: Span, problems: &mut Problems) {
         let noun = self.noun;
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
@@ -64,17 +64,17 @@ impl Names {
         self.declared.insert(Rc::clone(name), span);
     }
 
-    /// Adds a name that may stand for a thing beside its own, such as the address of a listener.
+    /// Adds an alternative name, such as the address of a listener.
     pub(super) fn also(&mut self, name: &Rc<str>, span: Span) {
         self.declared.entry(Rc::clone(name)).or_insert(span);
     }
 
-    /// Whether `name` is declared; one that is not is reported.
+    /// Returns true if `name` is declared, else reports it.
     pub(super) fn resolve(&self, name: &At<Rc<str>>, problems: &mut Problems) -> bool {
         self.resolve_at(&name.value, name.span, problems)
     }
 
-    /// As [`Names::resolve`], for a name that is a key.
+    /// Like [`Names::resolve`], for a name that is a key.
     pub(super) fn resolve_at(&self, name: &str, span: Span, problems: &mut Problems) -> bool {
         if self.declared.contains_key(name) {
             return true;

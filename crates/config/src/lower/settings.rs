@@ -1,24 +1,24 @@
-//! What concerns the gateway as a whole.
+//! Settings of the gateway as a whole.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use waypost_plan::admin::{Admin, AdminBind};
-use waypost_plan::{AccessLog, Settings, StateSettings};
+use waypost_plan::settings::{AccessLog, Settings, StateSettings};
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
-use crate::either::{AdminText, StateText};
+use crate::either::{OffOr, TextOr};
 use crate::keys::At;
-use crate::meaning::{Context, duration, whole};
+use crate::lower::{Context, duration, whole};
 use crate::problems::{Problems, quote};
 use crate::values::Text;
 
-/// The most revisions that are kept: each start looks at all of them.
+/// Maximum number of revisions to keep: each start reads all of them.
 const KEEP_MAX: u64 = 10_000;
 
-/// Sets what concerns the gateway as a whole.
+/// Lowers the settings of the gateway as a whole.
 pub(super) fn set(document: &Document, context: &mut Context<'_>) {
     let mut settings = Settings::default();
     let problems = &mut *context.problems;
@@ -64,9 +64,9 @@ pub(super) fn set(document: &Document, context: &mut Context<'_>) {
     context.builder.set_settings(settings);
 }
 
-/// Where the admin API is; `None` when it is off, or not said well.
-fn admin_of(written: &At<AdminText>, problems: &mut Problems) -> Option<Admin> {
-    let AdminText::At(given) = &written.value else {
+/// Lowers the settings of the admin API; `None` if it is off or invalid.
+fn admin_of(written: &At<OffOr<document::Admin>>, problems: &mut Problems) -> Option<Admin> {
+    let OffOr::Mapping(given) = &written.value else {
         return None;
     };
     let bind = match &given.bind {
@@ -124,13 +124,13 @@ fn admin_bind(written: &At<Text>, problems: &mut Problems) -> Option<AdminBind> 
     None
 }
 
-fn state_of(written: &StateText, problems: &mut Problems) -> StateSettings {
+fn state_of(written: &TextOr<document::State>, problems: &mut Problems) -> StateSettings {
     match written {
-        StateText::Path(path) => StateSettings {
+        TextOr::Text(path) => StateSettings {
             path: path_of(path, problems),
             ..StateSettings::default()
         },
-        StateText::State(given) => {
+        TextOr::Mapping(given) => {
             let document::State { path, keep, .. } = &**given;
             let keep = keep.as_ref().map(|keep| whole(keep, 1, KEEP_MAX, problems));
             StateSettings {

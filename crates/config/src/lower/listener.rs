@@ -7,24 +7,24 @@ use std::time::Duration;
 use ipnet::IpNet;
 use waypost_plan::listener::{Bind, Limits, Listener, ListenerTls};
 use waypost_plan::redirect::Scheme;
-use waypost_route::host::{HostPattern, HostPatternError};
 use waypost_route::path::PathPattern;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
-use crate::meaning::matching::Pattern;
-use crate::meaning::{Context, action, duration, network, tls, whole};
+use crate::lower::pattern::Pattern;
+use crate::lower::redirect::redirect;
+use crate::lower::{Context, duration, host, network, tls, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::values::{Size, Text};
 
-/// The shortest of the time limits: anything below is a missing unit or a joke.
+/// Minimum of the timeouts.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
-/// Keys that say something about requests.
+/// Keys about requests.
 const OF_REQUESTS: [&str; 2] = ["redirect", "paths"];
-/// Limits of requests.
+/// Limits for requests.
 const LIMITS_OF_REQUESTS: [&str; 7] = [
     "header_bytes",
     "headers",
@@ -37,7 +37,7 @@ const LIMITS_OF_REQUESTS: [&str; 7] = [
 
 pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
     let listeners = document.listeners.iter().flat_map(|list| &list.value.0);
-    // Addresses are unique; with port 0 every socket gets a port of its own, so that names tell them apart.
+    // Addresses are unique. With port 0 every socket gets its own port, and names distinguish the listeners.
     let mut taken: HashMap<(SocketAddr, Option<Text>), Span> = HashMap::new();
     let mut count = 0;
     for written in listeners {
@@ -68,14 +68,14 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
                 .help("give each listener its own address; one listener can serve many `hosts`");
             continue;
         }
-        // A listener that still does not fit is one that was reported for its name.
+        // Any other conflict is one of names, which is reported already.
         if context.builder.add_listener(listener.clone()).is_ok() {
             context.served.push(listener);
         }
     }
     if count == 0 {
         let span = document.listeners.as_ref().map(|list| list.span);
-        // A misspelt `listeners` is reported as such; a wrong one, or a wrong item, as well.
+        // A misspelt or invalid `listeners`, or an invalid item, is reported already.
         if document.given.is_empty_list("listeners") || !context.problems.has_errors() {
             context
                 .problems
@@ -99,10 +99,10 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
     let redirect = written
         .redirect
         .as_ref()
-        .and_then(|redirect| action::redirect(redirect, &[everything], context));
+        .and_then(|redirect| self::redirect(redirect, &[everything], context));
     let problems = &mut *context.problems;
     let hosts = written.hosts.iter().flat_map(|hosts| &hosts.value.0);
-    let hosts = hosts.filter_map(|host| host_pattern(host, problems)).collect();
+    let hosts = hosts.filter_map(|host| host::pattern(host, problems)).collect();
     let trusted = written.trusted_proxies.iter().flat_map(|list| &list.value.0);
     let trusted_proxies: Vec<IpNet> = trusted
         .filter_map(|item| network::network(item, problems))
@@ -148,9 +148,9 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
     Some(listener)
 }
 
-/// Reports keys that would do nothing here.
+/// Reports keys without effect.
 fn report_needless(written: &document::Listener, listener: &Listener, problems: &mut Problems) {
-    if listener.tls == ListenerTls::PassesThrough {
+    if listener.tls == ListenerTls::Passthrough {
         let limits = written.limits.iter();
         let keys = written.given.places(&OF_REQUESTS);
         for span in keys.chain(limits.flat_map(|limits| limits.value.given.places(&LIMITS_OF_REQUESTS))) {
@@ -164,7 +164,7 @@ fn report_needless(written: &document::Listener, listener: &Listener, problems: 
         }
     }
     if let (Some(redirect), Some(written)) = (&listener.redirect, &written.redirect)
-        && listener.ends_tls()
+        && listener.terminates_tls()
         && redirect.scheme == Some(Scheme::Https)
         && redirect.host.is_none()
         && redirect.port.is_none()
@@ -225,42 +225,6 @@ fn bind(written: &At<Text>, problems: &mut Problems) -> Option<Bind> {
     None
 }
 
-/// A host pattern, wherever one stands.
-pub(super) fn host_pattern(written: &At<Text>, problems: &mut Problems) -> Option<HostPattern> {
-    let text = &*written.value;
-    match HostPattern::parse(text) {
-        Ok(pattern) => Some(pattern),
-        Err(error) => {
-            let help = match error {
-                HostPatternError::BareWildcard => Some("leave the key out to take every host".to_owned()),
-                HostPatternError::Scheme => text
-                    .split_once("://")
-                    .map(|(_, rest)| format!("leave the scheme out: `{}`", rest.trim_end_matches('/'))),
-                HostPatternError::Port => text.rsplit_once(':').map(|(host, _)| {
-                    format!("write `{host}`: the port is compared nowhere, the listener's `bind` has it")
-                }),
-                HostPatternError::TrailingDot => Some(format!(
-                    "write `{}`, which covers it too",
-                    text.trim_end_matches('.')
-                )),
-                HostPatternError::Character('/') => Some("a path goes into `path`".to_owned()),
-                HostPatternError::Character(odd) if !odd.is_ascii() => {
-                    Some("write international names in their `xn--` form".to_owned())
-                }
-                _ => None,
-            };
-            problems
-                .add(
-                    Code::BadHost,
-                    written.span,
-                    format!("{} is not a host pattern: {error}", quote(text)),
-                )
-                .help_if(help);
-            None
-        }
-    }
-}
-
 fn limits(written: &document::Limits, problems: &mut Problems) -> Limits {
     let mut limits = Limits::default();
     if let Some(size) = &written.header_bytes {
@@ -294,7 +258,7 @@ fn limits(written: &document::Limits, problems: &mut Problems) -> Limits {
     if let Some(underscores) = &written.underscores {
         limits.underscores = underscores.value;
     }
-    // Only what is written is compared: a smaller head takes the default for targets down with it.
+    // Only a configured limit is compared: a smaller head limit reduces the default for targets.
     if let Some(target) = &written.target_bytes
         && limits.target_bytes > limits.header_bytes
     {

@@ -1,0 +1,232 @@
+//! Actions of routes.
+
+use std::time::Duration;
+
+use waypost_plan::policies::{PolicySet, Upgrade};
+use waypost_plan::rewrite::Rewrite;
+use waypost_plan::route::{Action, Forward, Respond};
+use waypost_route::split::Split;
+use waypost_wire::token;
+
+use crate::diagnostic::Code;
+use crate::document;
+use crate::keys::{At, Mapping};
+use crate::lower::pattern::Pattern;
+use crate::lower::redirect::redirect;
+use crate::lower::rewrite::rewrite;
+use crate::lower::{Context, duration, header_edits, split};
+use crate::place::Span;
+use crate::problems::{Problems, quote};
+use crate::values::Text;
+
+/// Lowers the action of a route; `None` if there is not exactly one.
+pub(super) fn of(
+    written: &At<document::Route>,
+    patterns: &[Pattern],
+    context: &mut Context<'_>,
+) -> Option<Action> {
+    let route = &written.value;
+    let keys = route.read_keys();
+    let given: Vec<(&str, Span)> = keys
+        .iter()
+        .filter(|(key, _)| is_action(key.name))
+        .map(|(key, span)| (key.name, *span))
+        .collect();
+    match &*given {
+        // Misspelt keys, and values that could not be read, are reported already.
+        [] if route.given.keys().any(|key| is_action(key) || !is_known(key)) => {}
+        [] => {
+            let span = route.name.as_ref().map_or(written.span, |name| name.span);
+            context
+                .problems
+                .add(
+                    Code::MissingKey,
+                    span,
+                    "the route has no `to`, `redirect` or `respond`",
+                )
+                .help("add `to: NAME` with the name of a service");
+        }
+        [_] => {}
+        [(first, first_span), (second, second_span), ..] => {
+            context
+                .problems
+                .add(
+                    Code::ConflictingKeys,
+                    *second_span,
+                    format!("a route has either `{first}` or `{second}`"),
+                )
+                .label(*first_span, "the other one")
+                .help("keep one of them, or make two routes of it");
+        }
+    }
+    if let [(action, action_span)] = &*given {
+        for (key, span) in keys {
+            if !key.only_with.is_empty() && !key.only_with.contains(action) {
+                let key = key.name;
+                context
+                    .problems
+                    .add(
+                        Code::ConflictingKeys,
+                        span,
+                        format!("`{key}` has no meaning beside `{action}`"),
+                    )
+                    .label(*action_span, "no request is forwarded")
+                    .help(format!("leave it out; `{key}` goes with `to`"));
+            }
+        }
+    }
+    // All are lowered, so no mistake hides another.
+    let forward = forward(route, patterns, context);
+    let redirect = route
+        .redirect
+        .as_ref()
+        .and_then(|given| redirect(given, patterns, context));
+    let respond = route
+        .respond
+        .as_ref()
+        .and_then(|given| respond(&given.value, context.problems));
+    let passes = route.passthrough.as_ref().map(|to| {
+        check_passing_match(route, context.problems);
+        let (arms, weights) = split::arms(&to.value, context);
+        Forward::to(arms, Split::new(&weights))
+    });
+    match &*given {
+        [("passthrough", _)] => passes.map(Action::Forward),
+        [("to", _)] => forward.map(Action::Forward),
+        [("redirect", _)] => redirect.map(Action::Redirect),
+        [("respond", _)] => respond.map(Action::Respond),
+        _ => None,
+    }
+}
+
+fn is_action(key: &str) -> bool {
+    matches!(key, "to" | "redirect" | "respond" | "passthrough")
+}
+
+/// Reports conditions that cannot be evaluated for a passed-through connection.
+fn check_passing_match(route: &document::Route, problems: &mut Problems) {
+    for one in route.matching.iter().flat_map(|matching| &matching.value.0) {
+        for (key, span) in one.value.read_keys() {
+            let key = key.name;
+            if !matches!(key, "host" | "client_ip") {
+                problems
+                    .add(
+                        Code::ConflictingKeys,
+                        span,
+                        format!("`{key}` cannot be seen of a connection that is passed through"),
+                    )
+                    .help("only `host` and `client_ip` can; end TLS here with `certificates` to see more");
+            }
+        }
+    }
+}
+
+fn is_known(key: &str) -> bool {
+    document::Route::TABLE.keys.iter().any(|known| known.name == key)
+}
+
+fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<'_>) -> Option<Forward> {
+    let arms = route.to.as_ref().map(|to| split::arms(&to.value, context));
+    let rewrite = match &route.rewrite {
+        Some(given) => rewrite(given, patterns, context),
+        None => Rewrite::default(),
+    };
+    let request_headers = header_edits::of(
+        route.request_headers.as_deref(),
+        "use `rewrite: { host: … }`",
+        context.problems,
+    );
+    let timeout = route
+        .timeout
+        .as_ref()
+        .map(|time| duration(time, Duration::from_millis(1), context.problems));
+    let names = route
+        .to
+        .as_ref()
+        .map(|to| split::names(&to.value))
+        .unwrap_or_default();
+    let sticky = split::sticky(route, context);
+    let force = split::force(route, &names, context);
+    let mirror = split::mirror(route, context);
+    let upgrade = upgrade(route, context.problems);
+    let (arms, weights) = arms?;
+    let policies = PolicySet {
+        sticky,
+        force,
+        mirror,
+        rewrite,
+        request_headers,
+        timeout,
+        upgrade,
+        grpc_web: route.grpc_web.as_ref().is_some_and(|web| web.value),
+    };
+    Some(Forward {
+        policies: policies.into(),
+        ..Forward::to(arms, Split::new(&weights))
+    })
+}
+
+/// Lowers the protocols that a connection may be upgraded to.
+fn upgrade(route: &document::Route, problems: &mut Problems) -> Upgrade {
+    let Some(written) = &route.upgrade else {
+        return Upgrade::default();
+    };
+    let protocols = written.value.0.iter().filter_map(|protocol| {
+        let name = &*protocol.value;
+        let lower = name.to_ascii_lowercase();
+        let (what, help) = if matches!(&*lower, "h2c" | "h2") || lower.starts_with("http/") {
+            (
+                "is not spoken by way of an upgrade",
+                "leave it out: clients speak HTTP/2 from the first byte on, services with `http2: true`",
+            )
+        } else if !token::is_token(name.split('/').next().unwrap_or(name).as_bytes()) {
+            (
+                "is not the name of a protocol",
+                "write a name such as `websocket`",
+            )
+        } else {
+            return Some(name.into());
+        };
+        problems
+            .add(Code::BadValue, protocol.span, format!("{} {what}", quote(name)))
+            .help(help);
+        None
+    });
+    Upgrade::Only(protocols.collect())
+}
+
+fn respond(written: &document::Respond, problems: &mut Problems) -> Option<Respond> {
+    if let Some(status) = &written.status {
+        super::whole(status, 200, 599, problems);
+        if let Some(body) = &written.body
+            && matches!(status.value, 204 | 205 | 304)
+            && !body.value.is_empty()
+        {
+            problems
+                .add(
+                    Code::IgnoredBody,
+                    body.key,
+                    format!("an answer of status {} has no body", status.value),
+                )
+                .help("leave the body out, or answer with another status");
+        }
+    }
+    if let Some(kind) = &written.content_type
+        && (kind.value.is_empty() || !token::is_field_value(kind.value.as_bytes()))
+    {
+        problems
+            .add(
+                Code::BadValue,
+                kind.span,
+                format!("{} cannot stand in a header", quote(&kind.value)),
+            )
+            .help("write a type such as `application/json`");
+    }
+    let text = |given: &Option<Box<At<Text>>>| given.as_ref().map(|text| text.value.clone());
+    Some(Respond {
+        status: u16::try_from(written.status.as_ref()?.value).ok()?,
+        body: text(&written.body).unwrap_or_default().as_bytes().into(),
+        content_type: text(&written.content_type)
+            .map_or("text/plain; charset=utf-8".into(), |kind| (*kind).into()),
+    })
+}

@@ -1,0 +1,126 @@
+//! Path patterns and regexes.
+
+use waypost_plan::path_pattern::{self, PatternError};
+use waypost_route::path::{PathPattern, PathPatternError};
+use waypost_route::regex::RegexError;
+use waypost_wire::path::PathError;
+
+use crate::diagnostic::Code;
+use crate::keys::At;
+use crate::lower::Context;
+use crate::place::Span;
+use crate::problems::{Problems, quote};
+use crate::values::Text;
+
+/// The path pattern of a `match`, with the place where it is or could be written.
+pub(super) struct Pattern {
+    pub(super) pattern: PathPattern,
+    pub(super) span: Span,
+    /// False for the default, `/*`.
+    pub(super) written: bool,
+}
+
+/// Lowers a path pattern.
+pub(super) fn pattern(written: &At<Text>, context: &mut Context<'_>) -> Option<PathPattern> {
+    let text = &*written.value;
+    let error = match path_pattern::parse(text, context.path_options) {
+        Ok(pattern) => return Some(pattern),
+        Err(error) => error,
+    };
+    let problems = &mut *context.problems;
+    match error {
+        PatternError::Pattern(PathPatternError::Regex(error)) => {
+            report_regex(&error, written.span, problems);
+        }
+        PatternError::Pattern(error) => {
+            let help = match &error {
+                PathPatternError::NoSlash if text.contains("://") => {
+                    Some("a path has neither scheme nor host; the host goes into `host`".to_owned())
+                }
+                PathPatternError::NoSlash if text.starts_with('^') => {
+                    Some(format!("for a regex write `~{text}`"))
+                }
+                PathPatternError::NoSlash if text == "*" => {
+                    Some("write `/*`, or leave `path` out, to take every path".to_owned())
+                }
+                PathPatternError::NoSlash => Some(format!("did you mean `/{text}`?")),
+                PathPatternError::Character('?') => Some("query parameters go into `query`".to_owned()),
+                PathPatternError::Star => {
+                    Some("for anything more than a prefix use a regex: `~^/…$`".to_owned())
+                }
+                PathPatternError::EmptySegment => {
+                    Some("requests' `//` are merged before they are matched".to_owned())
+                }
+                PathPatternError::DotSegment(_) => {
+                    Some("requests' dot segments are resolved before they are matched".to_owned())
+                }
+                PathPatternError::ParameterTwice(_) => {
+                    Some("give each parameter a name of its own".to_owned())
+                }
+                _ => None,
+            };
+            problems
+                .add(
+                    Code::BadPath,
+                    written.span,
+                    format!("{} is not a path pattern: {error}", quote(text)),
+                )
+                .help_if(help);
+        }
+        PatternError::Refused(error) => {
+            let (what, help) = match error {
+                PathError::Encoded(_) if has_only_slashes(text) => (
+                    "an encoded `/`",
+                    "requests with `%2F` are refused unless a listener has `paths: { encoded_slash: keep }`",
+                ),
+                PathError::Encoded(_) => (
+                    "an encoded `\\` or NUL",
+                    "requests with `%5C` or `%00` are refused",
+                ),
+                PathError::Percent(_) => ("a `%` without two hex digits", "a literal `%` is written `%25`"),
+                _ => (
+                    "a character that paths do not have",
+                    "write it percent-encoded, a space as `%20`",
+                ),
+            };
+            problems
+                .add(
+                    Code::BadPath,
+                    written.span,
+                    format!("{} is not a path pattern: it has {what}", quote(text)),
+                )
+                .help(help);
+        }
+    }
+    None
+}
+
+fn has_only_slashes(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    lower.contains("%2f") && !lower.contains("%5c") && !lower.contains("%00")
+}
+
+/// Reports a regex that does not compile.
+pub(super) fn report_regex(error: &RegexError, span: Span, problems: &mut Problems) {
+    let (message, help) = match error {
+        RegexError::Syntax { reason, offset } => (
+            match offset {
+                Some(offset) => format!(
+                    "the regex does not compile: {reason}, at byte {} of it",
+                    offset + 1
+                ),
+                None => format!("the regex does not compile: {reason}"),
+            },
+            if reason.contains("look-around") || reason.contains("backreference") {
+                "leave it out; use several alternatives, or `false` for what must be absent"
+            } else {
+                "a literal special character has a `\\` in front of it; in double quotes, two"
+            },
+        ),
+        RegexError::TooLarge => (
+            error.to_string(),
+            "lower the counted repetitions, or use `(?-u)` where only ASCII is meant",
+        ),
+    };
+    problems.add(Code::BadRegex, span, message).help(help);
+}
