@@ -1,7 +1,7 @@
-//! What benchmarks run beside the gateways that they compare.
+//! Programs that the benchmarks run beside the gateways.
 //!
-//! `service` answers, `call-service` answers calls of gRPC, `floor` relays as a gateway does and does nothing else, and
-//! `load` asks at a given pace. None of them is part of the product, and none is tuned beyond what keeps it out of the way.
+//! `service` responds, `call-service` responds to gRPC calls, `floor` is a minimal relay, and `load` sends requests
+//! at a given rate. None is part of the product, and none is tuned further than needed to not be the bottleneck.
 
 pub mod message;
 pub mod poller;

@@ -1,4 +1,4 @@
-//! Waiting for sockets, by epoll.
+//! A wrapper around epoll.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,20 +8,20 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
-/// How many sockets are told of at once.
+/// Events per wait.
 const EVENTS_MAX: usize = 512;
 
-/// Sockets that are waited for, each under a number of the caller's.
+/// A set of sockets, each under a number chosen by the caller.
 pub struct Poller {
     epoll: OwnedFd,
     events: Vec<Event>,
 }
 
 impl Poller {
-    /// One without sockets.
+    /// Creates an empty set.
     ///
     /// # Errors
-    /// When the kernel gives none.
+    /// If the kernel refuses a descriptor.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
@@ -29,21 +29,20 @@ impl Poller {
         })
     }
 
-    /// Tells from now on when `socket`, which does not block, can be read or written again. It is forgotten when it is
-    /// closed.
+    /// Adds a non-blocking socket, edge-triggered for reading and writing. Closing the socket removes it.
     ///
     /// # Errors
-    /// When the kernel refuses it.
+    /// If the kernel refuses the socket.
     pub fn add(&self, socket: impl AsFd, number: u64) -> io::Result<()> {
         let edges = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.epoll, socket, EventData::new_u64(number), edges)?;
         Ok(())
     }
 
-    /// Waits for at most `patience`; the numbers of the sockets that can go on.
+    /// Waits for up to `patience`; returns the numbers of the ready sockets.
     ///
     /// # Errors
-    /// When the kernel reports one.
+    /// If the wait fails.
     pub fn wait(&mut self, patience: Option<Duration>) -> io::Result<impl Iterator<Item = u64>> {
         let patience = patience.map(|patience| Timespec {
             tv_sec: patience.as_secs().cast_signed(),
@@ -58,10 +57,10 @@ impl Poller {
     }
 }
 
-/// What came of reading or writing without waiting: `None` when it would have to wait.
+/// Turns `WouldBlock` into `None`.
 ///
 /// # Errors
-/// Those of `outcome` that are others than that.
+/// All other errors of `outcome`.
 pub fn unless_blocked(outcome: io::Result<usize>) -> io::Result<Option<usize>> {
     match outcome {
         Ok(count) => Ok(Some(count)),

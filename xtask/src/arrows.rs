@@ -1,4 +1,4 @@
-//! What a crate must not depend on, directly or through others; the absences of `docs/design.md`, proved.
+//! Proves the dependencies that `docs/design.md` rules out, direct and transitive.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::command;
 
-/// What a crate must not know, by the names of crates. A name that ends in `*` stands for all that begin so.
+/// Forbidden dependencies per crate. A name that ends in `*` is a prefix.
 const ABSENCES: [(&str, &[&str]); 7] = [
     (
         "waypost-route",
@@ -33,8 +33,7 @@ const ABSENCES: [(&str, &[&str]); 7] = [
     ("waypost-admin", &["granit-parser", "yaml-*", "waypost-config"]),
 ];
 
-/// What no crate needs: other TLS and C libraries than the one that is meant, unmaintained crates, a second
-/// runtime.
+/// Dependencies forbidden everywhere: other TLS and C libraries, unmaintained crates, a second runtime.
 const NOWHERE: [&str; 6] = [
     "ring",
     "openssl-sys",
@@ -44,13 +43,13 @@ const NOWHERE: [&str; 6] = [
     "async-std",
 ];
 
-/// Crates that may be in the binary in several versions, each with the reason.
+/// Crates allowed in several versions, with reasons.
 const TWICE: [(&str, &str); 1] = [(
     "syn",
     "the macros of x509-parser are on version 2; they run when the binary is built, and are not in it",
 )];
 
-/// Checks all of it.
+/// Checks all rules.
 pub(crate) fn run() -> Result<()> {
     let mut problems = Vec::new();
     for (crate_name, absent) in ABSENCES {
@@ -65,7 +64,7 @@ pub(crate) fn run() -> Result<()> {
     )
 }
 
-/// What `crate_name` is compiled from, in its own features.
+/// Dependencies of `crate_name` with its own features.
 fn tree(crate_name: &str) -> Result<Vec<Package>> {
     let text = command::output(&mut command::cargo([
         "tree",
@@ -87,7 +86,7 @@ struct Package {
     version: String,
 }
 
-/// The lines of `cargo tree`: `name v1.2.3`, and perhaps more.
+/// Lines of `cargo tree`: `name v1.2.3`, optionally with more.
 fn packages(tree: &str) -> Vec<Package> {
     tree.lines()
         .filter_map(|line| {
@@ -168,7 +167,7 @@ syn v2.0.0 (*)
         check_absent(&["serde"], &["serde"]);
         check_absent(&["serde*"], &["serde", "serde_derive"]);
         check_absent(&["ser", "tokio"], &[]);
-        // A crate may know itself.
+        // A crate may depend on itself.
         check_absent(&["a", "a*"], &[]);
     }
 

@@ -1,4 +1,4 @@
-//! Running other programs, cargo above all, from the root of the repository.
+//! Runs other programs, mostly cargo, from the root of the repository.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ pub(crate) fn root() -> &'static Path {
     xtask.parent().unwrap_or(xtask)
 }
 
-/// The cargo that runs this, with `arguments`.
+/// The running cargo, with `arguments`.
 pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
@@ -21,7 +21,7 @@ pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command
 /// Runs `command` with its output shown.
 ///
 /// # Errors
-/// When it cannot be started or fails.
+/// If it cannot be started or fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let text = text(command);
     let status = command
@@ -31,10 +31,10 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What `command` prints to standard output.
+/// Returns the standard output of `command`.
 ///
 /// # Errors
-/// When it cannot be started, fails, or prints something else than text.
+/// If it cannot be started, fails, or prints something other than UTF-8.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let text = text(command);
     let output = command
@@ -45,10 +45,10 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{text}` printed something else than text"))
 }
 
-/// Prints `problems` and fails when there are any; says `fine` otherwise.
+/// Prints `problems`, or `fine` if there are none.
 ///
 /// # Errors
-/// When there are any.
+/// If there are problems.
 pub(crate) fn report(problems: &[String], fine: &str) -> Result<()> {
     for problem in problems {
         eprintln!("{problem}");
@@ -61,7 +61,7 @@ pub(crate) fn report(problems: &[String], fine: &str) -> Result<()> {
     Ok(())
 }
 
-/// The program's name and its arguments, for messages.
+/// The program and its arguments, for messages.
 fn text(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let words: Vec<_> = std::iter::once(program).chain(command.get_args()).collect();

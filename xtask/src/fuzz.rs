@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::command;
 
-/// The targets, in the order of the bytes' way through the gateway, and how often a smoke run calls each: by
-/// what a call costs, some seconds of each.
+/// The targets, in the order in which bytes pass through the gateway, with the calls of each in a smoke run: some
+/// seconds per target.
 const TARGETS: [(&str, u32); 7] = [
     ("request_head", 200_000),
     ("response_head", 200_000),
@@ -20,7 +20,7 @@ const TARGETS: [(&str, u32); 7] = [
     ("config", 40_000),
 ];
 
-/// What the compiler puts in for libFuzzer: counters for each edge, and operands of comparisons.
+/// Instrumentation for libFuzzer: edge counters and operands of comparisons.
 const RUSTFLAGS: &str = "\
     --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -28,14 +28,13 @@ const RUSTFLAGS: &str = "\
     -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// With a fixed random seed and a fixed number of runs, a smoke run says the same every time. Its inputs may
-/// be long from the start.
+/// A fixed seed and a fixed number of runs make a smoke run reproducible. Inputs may be long from the start.
 const SMOKE: [&str; 3] = ["-seed=1", "-max_len=4096", "-len_control=0"];
 
-/// Where a smoke run keeps what it found on its way.
+/// Folder for the inputs that a smoke run finds.
 const SMOKE_CORPUS: &str = "target/smoke-corpus";
 
-/// Smoke-runs all targets; or runs the one that `arguments` begin with, the rest goes to libFuzzer.
+/// Smoke-runs all targets, or runs the one that `arguments` starts with; the rest goes to libFuzzer.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let host = host()?;
     match arguments.split_first() {
@@ -43,7 +42,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             build(&host)?;
             for (target, runs) in TARGETS {
                 println!("fuzzing {target}, {runs} runs");
-                // What an earlier run found would make this one another.
+                // Inputs of an earlier run would change this one.
                 fs::remove_dir_all(folder(SMOKE_CORPUS, target)?).context("could not clear the corpus")?;
                 let corpus = folder(SMOKE_CORPUS, target)?;
                 let runs = format!("-runs={runs}");
@@ -67,14 +66,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Whether libFuzzer's log is shown when nothing was found.
+/// Whether to show libFuzzer's log of a run without findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Log {
     Shown,
     Quiet,
 }
 
-/// The platform that this runs on. With it named, cargo keeps the flags away from build scripts and macros.
+/// The host platform. Naming it keeps cargo's flags away from build scripts and macros.
 fn host() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = command::output(Command::new(rustc).arg("-vV"))?;
@@ -86,7 +85,7 @@ fn host_of(version: &str) -> Option<String> {
     Some(host.trim().to_owned())
 }
 
-/// Builds all targets, in a target directory of their own: the flags would have the rest built anew.
+/// Builds all targets, in a target directory of their own: the flags would rebuild everything else.
 fn build(host: &str) -> Result<()> {
     let mut cargo = command::cargo(["build", "--release", "--bins", "--locked", "--target", host]);
     cargo.args([
@@ -101,7 +100,7 @@ fn build(host: &str) -> Result<()> {
     command::run(&mut cargo)
 }
 
-/// The folder `kind/target` of the fuzz crate, which is there afterwards.
+/// Creates and returns the folder `kind/target` of the fuzz crate.
 fn folder(kind: &str, target: &str) -> Result<PathBuf> {
     let folder = command::root().join("fuzz").join(kind).join(target);
     fs::create_dir_all(&folder).with_context(|| format!("could not make `{}`", folder.display()))?;
@@ -116,7 +115,7 @@ fn fuzz(host: &str, target: &str, corpus: PathBuf, arguments: &[&str], log: Log)
         .current_dir(root)
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .args(arguments)
-        // New inputs are kept in the first folder.
+        // libFuzzer stores new inputs in the first folder.
         .arg(corpus)
         .arg(root.join("fuzz/seeds").join(target));
     let finding = || format!("`{target}` found something; the input is in fuzz/artifacts/{target}");

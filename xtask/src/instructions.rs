@@ -1,7 +1,7 @@
-//! What a request costs in instructions, which do not depend on what else the machine does, held against what it may.
+//! Instructions per request, compared with recorded counts. They do not depend on the load of the machine.
 //!
-//! Time is compared by `cargo xtask bench`; here a regression is caught where it comes in. One client asks, one request
-//! after the other, while callgrind counts what the gateway executes.
+//! `cargo xtask bench` compares time; this catches a regression in the commit that causes it. One client sends requests
+//! one after the other while callgrind counts the gateway's instructions.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -17,17 +17,17 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::command;
 use crate::programs::{self, Running, Service};
 
-/// Where the counts are kept.
+/// File with the recorded counts.
 const KEPT: &str = "bench/instructions.txt";
-/// Requests that are counted.
+/// Measured requests.
 const REQUESTS: u64 = 2000;
-/// Requests before, so that connections and memory are there.
+/// Warm-up requests, which open connections and allocate memory.
 const WARM_UP: u64 = 200;
 const ROUTES: usize = 100;
-/// By how much a count may grow, in hundredths.
+/// Allowed growth of a count, in percent.
 const GROWTH_MAX: u64 = 5;
 
-/// What is counted, and the functions that do it; without one, everything.
+/// Counted parts and their functions; without functions, everything.
 const COUNTED: [(&str, Option<&str>); 6] = [
     ("finding the route", Some("waypost_route::table::Table::find")),
     (
@@ -49,7 +49,7 @@ const COUNTED: [(&str, Option<&str>); 6] = [
     ("a whole forwarded exchange", None),
 ];
 
-/// Counts, and compares; `--update` keeps what was counted instead.
+/// Counts and compares; with `--update`, records the counts instead.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let updates = match arguments {
         [] => false,
@@ -97,7 +97,7 @@ fn read_kept(path: &Path) -> Result<HashMap<String, u64>> {
         .collect()
 }
 
-/// Instructions for each request, of everything that is counted.
+/// Instructions per request, for each counted part.
 fn count() -> Result<Vec<(&'static str, u64)>> {
     programs::build()?;
     let folder = command::root().join("target/instructions");
@@ -133,7 +133,7 @@ fn count() -> Result<Vec<(&'static str, u64)>> {
             break;
         }
     }
-    // Nobody reads the rest, but somebody takes it.
+    // Drains the pipe.
     thread::spawn(move || lines.for_each(drop));
     let listening = listening.context("the gateway names no address")?;
     let id = gateway.0.id().to_string();
@@ -185,10 +185,10 @@ fn config(service: SocketAddr) -> String {
     text
 }
 
-/// What a profile of callgrind says (its manual, "Callgrind Format Specification").
+/// A callgrind profile (its manual, "Callgrind Format Specification").
 struct Costs {
     all: u64,
-    /// Of functions, with everything that they call.
+    /// Inclusive costs of functions.
     inclusive: HashMap<String, u64>,
 }
 
@@ -211,7 +211,7 @@ impl Costs {
             } else if line.starts_with("calls=") {
                 is_call = true;
             } else if std::mem::take(&mut is_call) {
-                // A place, and what the calls cost.
+                // A position and the cost of the calls.
                 let cost = line.split(' ').nth(1).and_then(|cost| cost.parse::<u64>().ok());
                 *costs.inclusive.entry(callee.to_owned()).or_default() += cost.unwrap_or(0);
             }
@@ -220,7 +220,7 @@ impl Costs {
     }
 }
 
-/// `(12) name` the first time, `(12)` from then on.
+/// Resolves compressed names: `(12) name` the first time, `(12)` afterwards.
 fn full_name<'p>(text: &'p str, names: &mut HashMap<&'p str, &'p str>) -> &'p str {
     match text.split_once(' ') {
         Some((number, name)) => {

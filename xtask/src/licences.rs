@@ -1,4 +1,4 @@
-//! The licences of everything that the binary is made from.
+//! Checks the licences of the binary's dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::command;
 
-/// Licences that ask for no more than to be named, by their SPDX names.
+/// Licences that require attribution only, by SPDX identifier.
 const ALLOWED: [&str; 11] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -22,14 +22,14 @@ const ALLOWED: [&str; 11] = [
     "Zlib",
 ];
 
-/// Licences that a single crate may have, each with the reason.
+/// Exceptions for single crates, with reasons.
 const EXCEPTIONS: [(&str, &str, &str); 1] = [(
     "webpki-root-certs",
     "CDLA-Permissive-2.0",
     "a list of certificates, asks for nothing; used on systems without a list of their own, none of them Linux",
 )];
 
-/// Checks every dependency of the binary, on every platform, those of build scripts included.
+/// Checks every dependency of the binary on every platform, including build scripts.
 pub(crate) fn run() -> Result<()> {
     let text = command::output(&mut command::cargo(["metadata", "--format-version", "1"]))?;
     let metadata =
@@ -63,7 +63,7 @@ fn problem(package: &str, licence: Option<&str>) -> Option<String> {
     }
 }
 
-/// `name version` and licence of what the package `root` is made from, itself included.
+/// `name version` and licence of the package `root` and its dependencies.
 fn licences(metadata: &Value, root: &str) -> Result<BTreeMap<String, Option<String>>> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let packages = list(&metadata["packages"]);
@@ -111,18 +111,18 @@ fn licences(metadata: &Value, root: &str) -> Result<BTreeMap<String, Option<Stri
     Ok(licences)
 }
 
-/// Whether a dependency is one for more than tests.
+/// Returns true for a dependency that is not only for tests.
 fn is_built_in(dependency: &Value) -> bool {
     let kinds = dependency["dep_kinds"].as_array();
     kinds.is_none_or(|kinds| kinds.iter().any(|kind| kind["kind"] != "dev"))
 }
 
-/// Whether an SPDX expression can be fulfilled with allowed licences alone.
+/// Returns true if allowed licences satisfy an SPDX expression.
 ///
 /// # Errors
-/// When it is no expression.
+/// If it is not a valid expression.
 fn is_allowed(expression: &str) -> Result<bool> {
-    // What crates wrote before there were expressions.
+    // The syntax that crates used before SPDX expressions.
     let spaced = expression
         .replace('/', " OR ")
         .replace('(', " ( ")
@@ -134,7 +134,7 @@ fn is_allowed(expression: &str) -> Result<bool> {
     Ok(allowed)
 }
 
-/// The words of an expression, the next one last.
+/// Tokens of an expression, in reverse order.
 struct Words<'a>(Vec<&'a str>);
 
 impl Words<'_> {
@@ -184,7 +184,7 @@ fn one(words: &mut Words<'_>) -> Result<bool> {
 mod tests {
     use super::*;
 
-    /// `None` for what is no expression.
+    /// `None` for an invalid expression.
     fn check(expression: &str, expected: Option<bool>) {
         assert_eq!(is_allowed(expression).ok(), expected, "{expression}");
     }
@@ -200,7 +200,7 @@ mod tests {
         check("MIT WITH LLVM-exception", Some(false));
         check("(MIT OR Apache-2.0) AND Unicode-3.0", Some(true));
         check("(MIT OR Apache-2.0) AND MPL-2.0", Some(false));
-        // AND binds stronger.
+        // AND binds tighter.
         check("MIT OR Apache-2.0 AND MPL-2.0", Some(true));
         check("MPL-2.0 AND Apache-2.0 OR ISC", Some(true));
         check("MPL-2.0 AND (Apache-2.0 OR ISC)", Some(false));

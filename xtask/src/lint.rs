@@ -1,4 +1,4 @@
-//! Format, clippy and documentation; a warning is a failure.
+//! Formatting, clippy and documentation; warnings are errors.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use crate::command;
 /// Checks the workspace and the fuzz targets.
 pub(crate) fn run() -> Result<()> {
     command::run(&mut command::cargo(["fmt", "--all", "--check"]))?;
-    // Clippy of the fuzz targets would build libFuzzer; what they hold is compiled by `cargo xtask fuzz`.
+    // Clippy on the fuzz targets would build libFuzzer; `cargo xtask fuzz` compiles them.
     command::run(&mut command::cargo([
         "fmt",
         "--manifest-path",
@@ -25,8 +25,7 @@ pub(crate) fn run() -> Result<()> {
         "-D",
         "warnings",
     ]))?;
-    // Links to private items are of use to those who read the code in an editor, so those are
-    // documented, too, and the links lead somewhere.
+    // Private items are documented too, as links to them help readers in an editor.
     command::run(
         command::cargo(["doc", "--workspace", "--no-deps", "--document-private-items"])
             .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"),

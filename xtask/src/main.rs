@@ -1,4 +1,4 @@
-//! What a contributor runs: `cargo xtask test` and its siblings.
+//! Tasks for contributors: `cargo xtask test` and others.
 
 mod arrows;
 mod bench;

@@ -29,7 +29,7 @@ pub(crate) fn dist(name: &str) -> PathBuf {
     command::root().join("target/dist").join(name)
 }
 
-/// A program that ends when this is dropped.
+/// A running program, killed on drop.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
@@ -39,14 +39,14 @@ impl Drop for Running {
     }
 }
 
-/// A service that runs; it ends when this is dropped.
+/// A running service, killed on drop.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     _running: Running,
 }
 
 impl Service {
-    /// Starts what `command` says, which prints its address.
+    /// Starts `command`, which prints its address.
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
         let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut running = Running(started.context("a service does not start")?);

@@ -1,4 +1,4 @@
-//! Tests against programs of other people, which the README's user need not have.
+//! Tests against other programs, which users need not have.
 
 use std::process::Command;
 
@@ -6,13 +6,13 @@ use anyhow::Result;
 
 use crate::command;
 
-/// Where the Python programs are, apart from those of the machine.
+/// Python environment for the tests, apart from the system's.
 const ENVIRONMENT: &str = "target/peers";
 
-/// What is put there.
+/// Packages in that environment.
 const PACKAGES: [&str; 2] = ["grpcio", "websockets"];
 
-/// Runs them.
+/// Runs the tests.
 pub(crate) fn run() -> Result<()> {
     let environment = command::root().join(ENVIRONMENT);
     let python = environment.join("bin/python");

@@ -1,4 +1,4 @@
-//! All tests, with nothing but cargo.
+//! Runs all tests that need only cargo.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! What must not stand in a file of the repository.
+//! Text that no file of the repository may contain.
 
 use std::fs;
 use std::process::Command;
@@ -7,24 +7,24 @@ use anyhow::{Context as _, Result};
 
 use crate::command;
 
-/// This file holds the words itself.
+/// This file contains the words itself.
 const EXEMPT: &str = "xtask/src/words.rs";
 
-/// A text that must not stand in a file.
+/// A forbidden text.
 struct Rule {
     text: &'static str,
     place: Place,
     reason: &'static str,
 }
 
-/// Where a rule holds.
+/// Files that a rule applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Everywhere.
+    /// All files.
     Everywhere,
-    /// Everywhere but in the lock files, which cargo writes.
+    /// All files except lock files, which cargo writes.
     NotInLockFiles,
-    /// In tests written in Rust.
+    /// Tests in Rust.
     Tests,
 }
 
@@ -69,9 +69,9 @@ const fn everywhere(text: &'static str, reason: &'static str) -> Rule {
     }
 }
 
-/// Reads every file that git knows or would add.
+/// Checks every file that git tracks or would add.
 pub(crate) fn run() -> Result<()> {
-    // The checkout may belong to somebody else than who runs this, as in a container.
+    // In a container, the checkout may belong to another user.
     let mut git = Command::new("git");
     git.args([
         "-c",
@@ -91,7 +91,7 @@ pub(crate) fn run() -> Result<()> {
             continue; // deleted, but still in the index
         }
         let bytes = fs::read(&path).with_context(|| format!("could not read `{name}`"))?;
-        // Not text: a seed of a fuzz target.
+        // A binary file, such as a seed of a fuzz target.
         let Ok(text) = String::from_utf8(bytes) else {
             continue;
         };
@@ -130,14 +130,14 @@ fn is_test_file(name: &str) -> bool {
     name.ends_with("tests.rs") || (name.ends_with(".rs") && name.split('/').any(|folder| folder == "tests"))
 }
 
-/// Whether `word` stands in `line`, not as a part of a longer word or path.
+/// Returns true if `line` contains `word`, but not inside a longer word or path.
 fn contains_word(line: &str, word: &str) -> bool {
     let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        // Punctuation at an end of the word is its own boundary: what is in front of `/home/` still says
-        // whether a path begins there, what follows it does not matter.
+        // Punctuation at an end of the word is its own boundary: the character before `/home/` matters, as a path may
+        // start there; the one after it does not.
         let ends_in_letter = word.ends_with(char::is_alphanumeric);
         let continues = |c: char| c.is_alphanumeric() || c == '_';
         let is_part = before.is_some_and(is_word) || (ends_in_letter && after.is_some_and(continues));

@@ -1,6 +1,6 @@
-//! A service of gRPC in clear text: `call-service [PORT]` prints its address and runs until it is killed.
+//! A gRPC service in clear text: `call-service [PORT]` prints its address and runs until it is killed.
 //!
-//! Every call, whatever its method, gets one message of 100 bytes and the status 0, once its own message has come.
+//! Every call of any method gets one message of 100 bytes and status 0, after its own message has arrived.
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -8,7 +8,7 @@ use h2::server::{self, SendResponse};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::net::TcpListener;
 
-/// A message of 100 bytes: not compressed, and its length (gRPC over HTTP/2, "Length-Prefixed-Message").
+/// An uncompressed message of 100 bytes with its prefix (gRPC over HTTP/2, "Length-Prefixed-Message").
 const MESSAGE: [u8; 105] = {
     let mut message = [b'x'; 105];
     (message[0], message[1], message[2], message[3], message[4]) = (0, 0, 0, 0, 100);

@@ -1,8 +1,8 @@
-//! The floor: the least that relays a request. `floor PORT SERVICE ROUTES` runs until it is killed.
+//! The floor: a minimal relay. `floor PORT SERVICE ROUTES` runs until it is killed.
 //!
-//! One thread and epoll. It parses heads, routes by the first segment of the path (`/s0` to `/sN`), drops hop-by-hop
-//! fields, adds forwarding ones, keeps connections on both sides, and does nothing else that a gateway has to do: no
-//! limit, no time-out, no normal form, no check of what peers send, no metrics. Bodies have a `content-length`.
+//! One thread and epoll. It parses heads, routes by the first path segment (`/s0` to `/sN`), drops hop-by-hop fields,
+//! adds forwarding fields, and keeps connections on both sides. It has no limits, timeouts, normal forms, validation or
+//! metrics. Bodies have a `content-length`.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
@@ -25,7 +25,7 @@ fn main() -> anyhow::Result<()> {
     listener.set_nonblocking(true)?;
     let mut floor = Floor {
         poller: Poller::new()?,
-        // A route leads to the address of its service.
+        // Each route maps to the address of its service.
         routes: (0..routes).map(|at| (format!("s{at}"), service)).collect(),
         connections: vec![None],
         free: Vec::new(),
@@ -59,25 +59,25 @@ struct Floor {
     routes: HashMap<String, SocketAddr>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
-    /// Connections to the service that nobody uses.
+    /// Idle connections to the service.
     idle: Vec<usize>,
     buffer: Vec<u8>,
     out: Vec<u8>,
 }
 
-/// A connection, of a client or to the service.
+/// A connection from a client or to the service.
 struct Connection {
     socket: TcpStream,
     address: [u8; 15],
     address_len: usize,
-    /// The connection at the other side of the present exchange.
+    /// The other connection of the current exchange.
     other: Option<usize>,
     is_service: bool,
-    /// What came of a head that is not all there.
+    /// An incomplete head.
     partial: Vec<u8>,
-    /// How much of the present body has yet to come from here.
+    /// Bytes of the current body still to be read here.
     body_left: usize,
-    /// What could not be written at once.
+    /// Bytes that could not be written yet.
     unwritten: Vec<u8>,
 }
 
@@ -118,7 +118,7 @@ impl Floor {
         }
     }
 
-    /// Reads what has come, and passes it on.
+    /// Reads and relays until the socket would block.
     fn serve(&mut self, at: usize) -> io::Result<()> {
         loop {
             let Some(connection) = &mut self.connections[at] else {
@@ -130,7 +130,7 @@ impl Floor {
             }
             let other = connection.other;
             if waited && let Some(other) = other {
-                // It was not read while this one took nothing.
+                // The other side was not read while this one was not writable.
                 self.serve(other)?;
                 continue;
             }
@@ -155,14 +155,14 @@ impl Floor {
             let filled = kept + count;
             let drained = filled < self.buffer.len();
             self.pass(at, filled)?;
-            // A short read has taken all there was.
+            // A short read has emptied the socket.
             if drained {
                 return Ok(());
             }
         }
     }
 
-    /// Passes on the first `filled` bytes of the buffer, which came from the connection `at`.
+    /// Relays the first `filled` bytes of the buffer, read from the connection `at`.
     fn pass(&mut self, at: usize, filled: usize) -> io::Result<()> {
         let Some(connection) = &mut self.connections[at] else {
             return Ok(());
@@ -216,7 +216,7 @@ impl Floor {
         Ok(())
     }
 
-    /// A connection to the service.
+    /// Takes or opens a connection to the service.
     fn lease(&mut self, service: SocketAddr) -> io::Result<usize> {
         if let Some(at) = self.idle.pop() {
             return Ok(at);
@@ -250,7 +250,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether nothing waits to be written any more.
+    /// Writes pending bytes; returns true once there are none.
     fn flush(&mut self) -> io::Result<bool> {
         while !self.unwritten.is_empty() {
             let Some(count) = unless_blocked(self.socket.write(&self.unwritten))? else {
@@ -262,7 +262,7 @@ impl Connection {
     }
 }
 
-/// The length of a head, that of its body, and the service that its route leads to.
+/// Length of a head, length of its body, and the service of its route.
 type Written = Option<(usize, usize, Option<SocketAddr>)>;
 
 fn write_request(
@@ -303,7 +303,7 @@ fn write_answer(bytes: &[u8], out: &mut Vec<u8>) -> io::Result<Written> {
     Ok(Some((len, body_len, None)))
 }
 
-/// Writes the fields that travel on; the length of the body that they announce.
+/// Writes the end-to-end fields; returns the announced length of the body.
 fn write_fields(fields: &[httparse::Header<'_>], out: &mut Vec<u8>) -> usize {
     let mut body_len = 0;
     for field in fields {

@@ -1,6 +1,6 @@
-//! A service that answers at once: `service [PORT]` prints its address and runs until it is killed.
+//! A service that responds at once: `service [PORT]` prints its address and runs until it is killed.
 //!
-//! An answer has 1 KiB, or as many bytes as the request's `bytes=` says. The body of a request is read and dropped.
+//! A response body has 1 KiB, or the length in the request's `bytes=`. Request bodies are read and dropped.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,11 +10,11 @@ use memchr::memmem;
 use waypost_bench::message;
 use waypost_bench::poller::{Poller, unless_blocked};
 
-/// What an answer has unless it was asked for more.
+/// Default length of a response body.
 const USUAL_BYTES: usize = 1024;
-/// What is read at once.
+/// Read size, in bytes.
 const READ_BYTES: usize = 64 << 10;
-/// What is written at once.
+/// Write size, in bytes.
 const WRITE_BYTES: usize = 256 << 10;
 
 fn main() -> anyhow::Result<()> {
@@ -55,15 +55,15 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// A client of the service.
+/// A client connection.
 struct Connection {
     socket: TcpStream,
     received: Vec<u8>,
     filled: usize,
-    /// How much of a request's body has yet to come, and how much the answer's body is to have then.
+    /// Bytes of the request's body still to be read, and the length of its response body.
     body_left: usize,
     asked: usize,
-    /// The head that is being written, and how much of its body has to follow.
+    /// The head being written, and the bytes of its body still to be written.
     head: Vec<u8>,
     answer_left: usize,
     body: Arc<[u8]>,
@@ -83,7 +83,7 @@ impl Connection {
         }
     }
 
-    /// Goes on as far as it can; whether the connection is still there.
+    /// Reads and writes until the socket would block; returns false if the connection is closed.
     fn serve(&mut self) -> io::Result<bool> {
         loop {
             if !self.write()? {
@@ -99,7 +99,7 @@ impl Connection {
                 Some(0) => return Ok(false),
                 Some(count) => {
                     self.filled += count;
-                    // A short read has taken all there was.
+                    // A short read has emptied the socket.
                     if count < size && !self.take_request() {
                         return Ok(true);
                     }
@@ -108,7 +108,7 @@ impl Connection {
         }
     }
 
-    /// Takes a request off what was received, and begins to answer it once all of it has come.
+    /// Consumes received bytes; starts a response once a request is complete.
     fn take_request(&mut self) -> bool {
         if self.body_left > 0 {
             let count = self.body_left.min(self.filled);
@@ -157,7 +157,7 @@ impl Connection {
         self.filled -= count;
     }
 
-    /// Writes what is to be written; whether all of it is gone.
+    /// Writes pending bytes; returns true once there are none.
     fn write(&mut self) -> io::Result<bool> {
         while !self.head.is_empty() || self.answer_left > 0 {
             if self.head.is_empty() {

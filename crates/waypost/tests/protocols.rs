@@ -1,10 +1,10 @@
-//! Protocols as programs speak them that others wrote: curl, OpenSSL, nghttp2, grpcio and websockets.
-//! `cargo xtask system` runs it, and says what has to be there.
+//! Interoperability with curl, OpenSSL, nghttp2, grpcio and websockets. `cargo xtask system` runs these tests and lists
+//! the programs they need.
 
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
 #[path = "blackbox/support/mod.rs"]
-#[expect(dead_code, reason = "it is there for more tests than these")]
+#[expect(dead_code, reason = "shared with the black-box suite")]
 mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,34 +12,25 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::support::command::{output, repository};
-use crate::support::gateway::Gateway;
+use crate::support::config::Config;
+use crate::support::gateway::{Gateway, certificates};
 use crate::support::service::Service;
 use crate::support::tls::Authority;
 
-/// A gateway in clear and under TLS for `localhost`, with this behind its listeners.
+/// A gateway with a clear-text and a TLS listener for `localhost`.
 struct Between {
     gateway: Gateway,
     authority: PathBuf,
 }
 
 impl Between {
-    fn new(rest: &str) -> Self {
+    fn new(behind: impl FnOnce(Config) -> Config) -> Self {
         let authority = Authority::new();
         let pair = authority.issue(&["localhost", "127.0.0.1"]);
         let rsa = authority.issue_rsa(&["localhost", "127.0.0.1"]);
-        let config = format!(
-            "listeners:\n- {{ bind: 127.0.0.1:0, name: clear }}\n- {{ bind: 127.0.0.1:0, name: tls, tls: {{ certificates: [{{ cert: r.crt, key: r.key }}, {{ cert: a.crt, key: a.key }}] }} }}\n{rest}"
-        );
-        let gateway = Gateway::beside(
-            &[
-                ("a.crt", &pair.cert),
-                ("a.key", &pair.key),
-                ("r.crt", &rsa.cert),
-                ("r.key", &rsa.key),
-                ("ca.crt", authority.pem()),
-            ],
-            config,
-        );
+        let tls = format!("name: tls, tls: {{ {} }}", certificates(2));
+        let config = behind(Config::listening(&["name: clear", &tls]));
+        let gateway = Gateway::under_tls(&[&rsa, &pair], &[("ca.crt", authority.pem())], config);
         let authority = gateway.directory().join("ca.crt");
         Self { gateway, authority }
     }
@@ -78,8 +69,8 @@ impl Between {
         ran.stdout
     }
 
-    /// Runs a script that is both ends, with the gateway between them.
-    fn run(script: &str, config: impl Fn(u16) -> String) -> String {
+    /// Runs a script that is both client and service, with the gateway between them.
+    fn run(script: &str, behind: impl FnOnce(Config, &str) -> Config) -> String {
         let python = repository().join("target/peers/bin/python");
         let script = repository().join("crates/waypost/tests/peers").join(script);
         let mut child = Command::new(python)
@@ -91,7 +82,8 @@ impl Between {
         let mut said = BufReader::new(child.stdout.take().unwrap());
         let mut port = String::new();
         said.read_line(&mut port).unwrap();
-        let between = Self::new(&config(port.trim().parse().expect("the port of a service")));
+        let url = format!("http://127.0.0.1:{}", port.trim());
+        let between = Self::new(|config| behind(config, &url));
         let (clear, secure) = (between.port(0), between.port(1));
         let line = format!("{clear} {secure} {}\n", between.authority.display());
         child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
@@ -102,19 +94,15 @@ impl Between {
     }
 }
 
-fn echo() -> (Service, String) {
+fn echo() -> (Service, Between) {
     let service = Service::echo("echo");
-    let config = format!(
-        "services: {{ echo: {{ endpoints: [{}] }} }}\nroutes: [{{ name: all, to: echo }}]\n",
-        service.url()
-    );
-    (service, config)
+    let between = Between::new(|config| config.all_to(&service));
+    (service, between)
 }
 
 #[test]
-fn curl_speaks_every_version() {
-    let (_service, config) = echo();
-    let between = Between::new(&config);
+fn curl_over_every_version() {
+    let (_service, between) = echo();
     let clear = format!("http://127.0.0.1:{}/x?y", between.port(0));
     let secure = format!("https://localhost:{}/x?y", between.port(1));
     for (arguments, url, version) in [
@@ -126,32 +114,37 @@ fn curl_speaks_every_version() {
         (&["--http2", "--tlsv1.2", "--tls-max", "1.2"], &secure, "2"),
         (&["--http2", "--tlsv1.3"], &secure, "2"),
     ] {
-        let answer = between.curl(
+        let response = between.curl(
             &[arguments, &["--write-out", "%{http_version} %{http_code}"]].concat(),
             url,
         );
         assert!(
-            answer.ends_with(&format!("{version} 200")),
-            "{arguments:?}: {answer}"
+            response.ends_with(&format!("{version} 200")),
+            "{arguments:?}: {response}"
         );
-        assert!(answer.contains(r#""target":"/x?y""#), "{arguments:?}: {answer}");
+        assert!(
+            response.contains(r#""target":"/x?y""#),
+            "{arguments:?}: {response}"
+        );
     }
-    // Upgrades to HTTP/2 in clear text are left to be HTTP/1.1.
-    let answer = between.curl(&["--http2", "--write-out", "%{http_version}"], &clear);
-    assert!(answer.ends_with("1.1") && !answer.contains("h2c"), "{answer}");
+    // An h2c upgrade is declined.
+    let response = between.curl(&["--http2", "--write-out", "%{http_version}"], &clear);
+    assert!(
+        response.ends_with("1.1") && !response.contains("h2c"),
+        "{response}"
+    );
     let body = "x".repeat(100_000);
     for arguments in [&["--http1.1"][..], &["--http2"]] {
-        let answer = between.curl(&[arguments, &["--data", &body]].concat(), &secure);
-        assert!(answer.contains(&body), "{arguments:?}");
+        let response = between.curl(&[arguments, &["--data", &body]].concat(), &secure);
+        assert!(response.contains(&body), "{arguments:?}");
     }
     let other = ["--header", "Host: other.test", "--write-out", "%{http_code}"];
     assert!(between.curl(&other, &secure).ends_with("421"));
 }
 
 #[test]
-fn openssl_agrees_about_the_handshake() {
-    let (_service, config) = echo();
-    let between = Between::new(&config);
+fn openssl_handshakes() {
+    let (_service, between) = echo();
     for (arguments, expected) in [
         (&["-tls1_2"][..], "Protocol  : TLSv1.2"),
         (&["-tls1_3"], "New, TLSv1.3"),
@@ -178,9 +171,8 @@ fn openssl_agrees_about_the_handshake() {
 }
 
 #[test]
-fn h2load_gets_every_answer() {
-    let (_service, config) = echo();
-    let between = Between::new(&config);
+fn h2load_gets_every_response() {
+    let (_service, between) = echo();
     for url in [
         format!("http://127.0.0.1:{}/", between.port(0)),
         format!("https://127.0.0.1:{}/", between.port(1)),
@@ -198,14 +190,10 @@ fn h2load_gets_every_answer() {
 
 #[test]
 fn nghttp_reads_trailers() {
-    let service = Service::answering(
+    let service = Service::responding(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 2\r\n\r\n",
     );
-    let config = format!(
-        "services: {{ s: {{ endpoints: [{}] }} }}\nroutes: [{{ name: all, to: s }}]\n",
-        service.url()
-    );
-    let between = Between::new(&config);
+    let between = Between::new(|config| config.all_to(&service));
     let url = format!("http://127.0.0.1:{}/", between.port(0));
     let ran = output(Command::new("nghttp").args(["--verbose", &url]));
     assert!(ran.stdout.contains("x-sum: 2"), "{}", ran.stdout);
@@ -213,21 +201,23 @@ fn nghttp_reads_trailers() {
 }
 
 #[test]
-fn grpcio_makes_calls_of_all_four_kinds() {
-    let said = Between::run("grpc_calls.py", |port| {
-        format!(
-            "services: {{ s: {{ endpoints: [\"http://127.0.0.1:{port}\"], http2: true }}, down: {{ endpoints: [\"http://127.0.0.1:1\"], http2: true }} }}\nroutes:\n- {{ name: orders, match: {{ grpc: {{ service: shop.Orders }} }}, to: s }}\n- {{ name: down, match: {{ path: /down.S/* }}, to: down }}\n"
-        )
+fn grpcio_unary_and_streaming_calls() {
+    let said = Between::run("grpc_calls.py", |config, url| {
+        config
+            .service_at("s", &[url], "http2: true")
+            .service_at("down", &["http://127.0.0.1:1"], "http2: true")
+            .route("name: orders, match: { grpc: { service: shop.Orders } }, to: s")
+            .route("name: down, match: { path: /down.S/* }, to: down")
     });
     assert!(said.contains("all calls are right"), "{said}");
 }
 
 #[test]
-fn websockets_come_back() {
-    let said = Between::run("websocket_echo.py", |port| {
-        format!(
-            "services: {{ s: {{ endpoints: [\"http://127.0.0.1:{port}\"] }} }}\nroutes: [{{ name: ws, match: {{ path: /ws }}, to: s }}]\n"
-        )
+fn websockets_echo() {
+    let said = Between::run("websocket_echo.py", |config, url| {
+        config
+            .service_at("s", &[url], "")
+            .route("name: ws, match: { path: /ws }, to: s")
     });
     assert!(said.contains("all messages came back"), "{said}");
 }

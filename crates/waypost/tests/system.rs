@@ -1,11 +1,9 @@
-//! Against programs that others wrote: what the README's user need not have, and `cargo xtask system` runs.
-//!
-//! The support of the black-box suite is used as it is.
+//! Tests against Prometheus and real file systems. `cargo xtask system` runs them.
 
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
 #[path = "blackbox/support/mod.rs"]
-#[expect(dead_code, reason = "it is there for more tests than these")]
+#[expect(dead_code, reason = "shared with the black-box suite")]
 mod support;
 
 use std::fs;
@@ -18,13 +16,16 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, get};
 use crate::support::command::repository;
-use crate::support::gateway::{Gateway, LISTENER, services};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
 use crate::support::service::{Service, ok};
 
-/// How long Prometheus may take for anything.
+const ADMIN: &str = "admin: { bind: 127.0.0.1:0 }";
+
+/// Timeout of every wait for Prometheus.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The real Prometheus, reading a gateway's metrics as the example says.
+/// Prometheus, scraping a gateway with the example's config.
 struct Prometheus {
     child: Child,
     address: SocketAddr,
@@ -40,7 +41,7 @@ impl Prometheus {
             .replace("127.0.0.1:9900", &admin.to_string())
             .replace("interval: 5s", "interval: 1s");
         fs::write(directory.path().join("prometheus.yml"), config).unwrap();
-        // It cannot say which port it was given, so a free one is found for it; another process may be faster.
+        // Prometheus cannot report a port 0, so a free port is picked; another process may take it first.
         for _ in 0..5 {
             let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
             let mut child = start(directory.path(), address);
@@ -57,11 +58,11 @@ impl Prometheus {
         panic!("Prometheus does not start");
     }
 
-    /// What a query gives, by the values of these labels.
+    /// Runs a query; returns the values by these labels.
     fn query(&self, query: &str, labels: &[&str]) -> Vec<(Vec<String>, f64)> {
-        let answer = self.ask(query);
-        assert_eq!(answer["status"], "success", "{query}: {answer}");
-        let results = answer["data"]["result"].as_array().unwrap();
+        let response = self.ask(query);
+        assert_eq!(response["status"], "success", "{query}: {response}");
+        let results = response["data"]["result"].as_array().unwrap();
         let mut found: Vec<(Vec<String>, f64)> = results
             .iter()
             .map(|result| {
@@ -74,7 +75,7 @@ impl Prometheus {
         found
     }
 
-    /// Asks again until the answer is as wanted: it reads once a second.
+    /// Repeats a query until its result is `wanted`: Prometheus scrapes once a second.
     fn wait_for(&self, query: &str, labels: &[&str], wanted: &[(&[&str], f64)]) {
         let wanted: Vec<(Vec<String>, f64)> = wanted
             .iter()
@@ -128,8 +129,8 @@ fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
     while Instant::now() < until && child.try_wait().is_ok_and(|ended| ended.is_none()) {
         let ready = Client::try_connect(address)
             .ok()
-            .and_then(|mut client| client.try_answer_to(&get(&format!("http://{address}/-/ready"))));
-        if ready.is_some_and(|answer| answer.status() == 200) {
+            .and_then(|mut client| client.try_ask(&get(&format!("http://{address}/-/ready"))));
+        if ready.is_some_and(|response| response.status() == 200) {
             return true;
         }
         std::thread::yield_now();
@@ -137,7 +138,7 @@ fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
     false
 }
 
-/// Two versions behind a sticky split, so that the counts are known beforehand.
+/// Two versions behind a sticky split, which makes the counts predictable.
 fn canary() -> (Service, Service, Gateway) {
     let v1 = Service::named("users-v1", |talk| {
         while talk.request().is_some_and(|request| request.is_complete) {
@@ -149,15 +150,17 @@ fn canary() -> (Service, Service, Gateway) {
             talk.send("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n");
         }
     });
-    let gateway = Gateway::with(format!(
-        "{LISTENER}{}routes:\n  - {{ name: users, to: {{ users-v1: 95, users-v2: 5 }}, sticky: {{ header: x-user }} }}\n",
-        services([&v1, &v2])
-    ));
+    let gateway = Gateway::with(
+        Config::new()
+            .service(&v1, "")
+            .service(&v2, "")
+            .route("name: users, to: { users-v1: 95, users-v2: 5 }, sticky: { header: x-user }"),
+    );
     (v1, v2, gateway)
 }
 
 #[test]
-fn prometheus_reads_the_split_back_and_the_dashboards_queries_work() {
+fn prometheus_scrape_and_dashboard_queries() {
     let (_v1, _v2, gateway) = canary();
     let prometheus = Prometheus::reading(gateway.admin_address());
     assert_eq!(
@@ -204,15 +207,15 @@ fn prometheus_reads_the_split_back_and_the_dashboards_queries_work() {
         for target in panel["targets"].as_array().unwrap() {
             let query = target["expr"].as_str().unwrap();
             let query = query.replace("$__rate_interval", "1m").replace("$route", ".*");
-            let answer = prometheus.ask(&query);
-            assert_eq!(answer["status"], "success", "{query}: {answer}");
+            let response = prometheus.ask(&query);
+            assert_eq!(response["status"], "success", "{query}: {response}");
             queries += 1;
         }
     }
     assert!(queries >= 15, "{queries} queries");
 }
 
-/// A disk of its own, a few blocks large.
+/// A tmpfs of a few blocks.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -233,7 +236,7 @@ impl SmallDisk {
         self.0.path()
     }
 
-    /// Leaves no byte free.
+    /// Fills the disk.
     fn fill(&self) {
         let mut filler = fs::File::create(self.path().join("filler")).unwrap();
         let block = [0; 1024];
@@ -252,15 +255,17 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_refuses_what_cannot_be_stored_and_stops_nobody() {
+fn full_disk_refuses_changes_but_not_traffic() {
     let disk = SmallDisk::mount();
     let text = |weight: u64| {
-        format!(
-            "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nservices: {{ a: {{ endpoints: [] }}, b: {{ endpoints: [] }} }}\n\
-             routes: [{{ name: r, to: {{ a: {weight}, b: 1 }} }}]\n"
-        )
+        Config::new()
+            .key(ADMIN)
+            .service_at("a", &[], "")
+            .service_at("b", &[], "")
+            .route(&format!("name: r, to: {{ a: {weight}, b: 1 }}"))
+            .to_string()
     };
-    // Config and state are both on it.
+    // Both config and state are on the small disk.
     let config = disk.path().join("waypost.yaml");
     fs::write(&config, text(1)).unwrap();
     let gateway = Gateway::run(tempfile::tempdir().unwrap(), config.clone(), &[]);
@@ -277,7 +282,7 @@ fn a_full_disk_refuses_what_cannot_be_stored_and_stops_nobody() {
     );
     assert_eq!(fs::read_to_string(&config).unwrap(), text(1));
     assert_eq!(gateway.admin_json("/api/v1/status")["ok"], false);
-    // An edit that needs no room comes into force all the same, and a start works too.
+    // An edit that needs no space still comes into force, and a start works.
     fs::write(&config, text(3)).unwrap();
     gateway.wait_for_revision(2);
     let gateway = gateway.restarted();
@@ -299,14 +304,10 @@ fn a_full_disk_refuses_what_cannot_be_stored_and_stops_nobody() {
 }
 
 #[test]
-fn a_config_that_cannot_be_replaced_on_disk_never_serves() {
-    // As `docker run --volume FILE:FILE` does it: the file can be written, but not renamed over.
+fn unreplaceable_config_file_refuses_changes() {
+    // Like `docker run --volume FILE:FILE`: the file can be written, but not renamed over.
     let directory = tempfile::tempdir().unwrap();
-    let text = |body: &str| {
-        format!(
-            "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nroutes: [{{ name: all, respond: {{ status: 200, body: {body} }} }}]\n"
-        )
-    };
+    let text = |body: &str| Config::new().key(ADMIN).all_respond(body).to_string();
     let (source, config) = (
         directory.path().join("source"),
         directory.path().join("waypost.yaml"),
@@ -323,10 +324,10 @@ fn a_config_that_cannot_be_replaced_on_disk_never_serves() {
     );
     let gateway = Gateway::run(directory, config.clone(), &[]);
     let fields = "Content-Type: application/yaml\r\nIf-Match: *\r\n";
-    let answer = gateway.admin("PUT", "/api/v1/config", fields, &text("two"));
+    let response = gateway.admin("PUT", "/api/v1/config", fields, &text("two"));
     let served = gateway.get("http://a/").text();
     let revisions = gateway.admin_json("/api/v1/revisions");
     let _ = Command::new("umount").arg("--lazy").arg(&config).status();
-    assert_eq!((answer.status(), &*served), (507, "one"), "{}", answer.text());
+    assert_eq!((response.status(), &*served), (507, "one"), "{}", response.text());
     assert_eq!(revisions.as_array().map(Vec::len), Some(1));
 }

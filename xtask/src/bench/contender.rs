@@ -1,4 +1,4 @@
-//! A gateway that is compared, as it runs.
+//! A gateway under comparison.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -17,13 +17,13 @@ use crate::bench::machine::{GATEWAY_CORE, Machine, pinned};
 use crate::bench::process::{self, Usage};
 use crate::command;
 
-/// How long a gateway may take until it accepts: some need long for many routes.
+/// Timeout until a gateway accepts: some take long to load many routes.
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// Open files, as far as the machine lets one have them.
+/// Limit of open files, if the machine allows it.
 const FILES: u32 = 20_000;
 
-/// A configuration that is ready: each file's name, and where its text is.
+/// A prepared configuration: names of files, and paths of their texts.
 pub(crate) struct Configuration(Vec<(String, PathBuf)>);
 
 /// A program that relays requests.
@@ -66,7 +66,7 @@ impl Peer {
         })
     }
 
-    /// The templates of its configuration, by file name.
+    /// Templates of its configuration, by file name.
     fn templates(self, layout: &Layout) -> Vec<String> {
         match self {
             Self::Waypost => vec!["waypost.yaml".to_owned()],
@@ -87,7 +87,7 @@ impl Peer {
 pub(crate) struct Contender {
     pub(crate) peer: Peer,
     pub(crate) layout: Layout,
-    /// What it is called where a peer stands there twice.
+    /// A label, if one peer is compared in two setups.
     pub(crate) label: &'static str,
 }
 
@@ -102,18 +102,18 @@ impl Contender {
     }
 }
 
-/// A gateway that runs; it ends when this is dropped.
+/// A running gateway, stopped on drop.
 pub(crate) struct Running {
     pub(crate) contender: Contender,
     pub(crate) address: SocketAddr,
-    /// How long it took until it accepted.
+    /// Time until it accepted.
     pub(crate) start_time: Duration,
     child: Child,
     folder: PathBuf,
     machine: RunInfo,
 }
 
-/// What a configuration is written with besides its layout.
+/// Values for the templates besides the layout.
 #[derive(Debug, Clone)]
 struct RunInfo {
     service: SocketAddr,
@@ -125,7 +125,7 @@ struct RunInfo {
 impl Running {
     /// Starts it, and waits until it accepts.
     pub(crate) fn start(machine: &Machine, contender: Contender) -> Result<Self> {
-        // Whoever bound a port of the kernel's choice leaves it free for the next.
+        // The kernel's choice of a port, released for the gateway.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let folder = machine
             .folder
@@ -193,7 +193,8 @@ impl Running {
         Ok(())
     }
 
-    /// Whether it is there. Traefik accepts before it has read its routes, so it is asked for one in clear text.
+    /// Returns true once it serves. Traefik accepts before it has read its routes, so a route is requested in clear
+    /// text.
     fn answers(&self) -> bool {
         let Ok(mut socket) = TcpStream::connect(self.address) else {
             return false;
@@ -203,7 +204,7 @@ impl Running {
         }
         let path = match self.contender.layout.kind {
             Kind::Prefix => "/s0/",
-            // Other conditions are few routes, which are read at once.
+            // Other layouts have few routes, which load at once.
             Kind::Hosts | Kind::Headers | Kind::Regex => return true,
         };
         let request = format!("GET {path} HTTP/1.1\r\nHost: api.example.com\r\nConnection: close\r\n\r\n");
@@ -212,7 +213,7 @@ impl Running {
         asked.and_then(|()| socket.read_to_end(&mut answer)).is_ok() && answer.starts_with(b"HTTP/1.1 200")
     }
 
-    /// What it uses, its children included.
+    /// Its resource usage, including children.
     pub(crate) fn usage(&self) -> Result<Usage> {
         process::usage(self.child.id())
     }
@@ -222,7 +223,7 @@ impl Running {
         &self.folder
     }
 
-    /// Writes down its configuration for another layout, to be put in the place of its own later.
+    /// Prepares a configuration for another layout.
     pub(crate) fn configuration(&self, layout: &Layout) -> Result<Configuration> {
         let folder = self.folder.join(format!("of-{}", layout.size));
         fs::create_dir_all(&folder)?;
@@ -235,14 +236,14 @@ impl Running {
         Ok(Configuration(files.collect::<Result<_>>()?))
     }
 
-    /// Puts another configuration in the place of its own, each file in one move.
+    /// Replaces its configuration, each file atomically.
     pub(crate) fn rewrite(&self, configuration: &Configuration) -> Result<()> {
         let next = self.folder.join("next");
         for (name, file) in &configuration.0 {
-            // To write so much would take time on one of the cores; a further name for it takes none.
+            // Writing that much would take CPU time; a hard link takes none.
             fs::hard_link(file, &next)?;
             fs::rename(&next, self.folder.join(name))?;
-            // It stays when it is the same file already.
+            // A rename onto the same inode leaves the link.
             if next.exists() {
                 fs::remove_file(&next)?;
             }
@@ -253,7 +254,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A master that is killed would leave its workers behind.
+        // Killing a master would orphan its workers.
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(id) = id {
             let _ = rustix::process::kill_process(id, Signal::TERM);
@@ -296,7 +297,7 @@ fn render(
         access_log,
         edits => layout.extra == Extra::Edits,
         sticky => layout.extra == Extra::Sticky,
-        // Nobody decides on another path than it forwards.
+        // Every peer forwards the path that it matched.
         normalize => true,
         mirror => layout.extra == Extra::Mirror,
         kind => layout.kind,

@@ -1,16 +1,16 @@
-//! What a gateway is configured for, the same for all contenders.
+//! Routes and features that all contenders of a scenario are configured with.
 
 use serde::Serialize;
 
-/// Which kind of condition tells the routes apart.
+/// Kind of condition that distinguishes the routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     /// `/s0` to `/sN`, by whole segments, on any host.
     Prefix,
-    /// So many hosts with ten prefixes each.
+    /// A number of hosts with ten prefixes each.
     Hosts,
-    /// One prefix, and a header with one of so many values.
+    /// One prefix, and a header with as many values as routes.
     Headers,
     /// Regular expressions on the path.
     Regex,
@@ -28,11 +28,11 @@ impl Kind {
     }
 }
 
-/// What routes a gateway has, what it speaks and what it does besides.
+/// Routes, protocols and further work of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) kind: Kind,
-    /// Routes; of hosts, how many of those.
+    /// Number of routes, or of hosts.
     pub(crate) size: usize,
     pub(crate) tls: bool,
     pub(crate) http2: bool,
@@ -41,13 +41,13 @@ pub(crate) struct Layout {
     pub(crate) extra: Extra,
 }
 
-/// What is done beside routing.
+/// Work besides routing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extra {
     Nothing,
-    /// Two fields set and one removed in requests, one set and one removed in answers.
+    /// Two fields set and one removed in requests, one set and one removed in responses.
     Edits,
-    /// A split of two arms that clients stay on by a cookie.
+    /// A split of two arms, sticky by cookie.
     Sticky,
     /// Copies of a tenth of the requests to a second service.
     Mirror,
@@ -65,7 +65,7 @@ impl Layout {
         extra: Extra::Nothing,
     };
 
-    /// So many routes of this kind.
+    /// A number of routes of this kind.
     pub(crate) const fn routes(kind: Kind, size: usize) -> Self {
         Self {
             kind,
@@ -102,7 +102,7 @@ pub(crate) struct Host {
 const ROUTES_PER_HOST: usize = 10;
 
 impl Layout {
-    /// The hosts with their routes; empty unless hosts tell them apart.
+    /// Hosts with their routes; empty unless routes are distinguished by host.
     pub(crate) fn host_groups(&self) -> Vec<Host> {
         if self.kind != Kind::Hosts {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! The load on a gateway, by whichever program makes it, and what that saw.
+//! Load generators and their results.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,33 +14,33 @@ use crate::bench::machine::{LOAD_CORE, Machine, pinned};
 use crate::command;
 use crate::programs::dist;
 
-/// What asks, and for what.
+/// A load: the generator and its requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Load {
-    /// wrk: requests of HTTP/1.1 one after the other on each connection.
+    /// wrk: sequential HTTP/1.1 requests on each connection.
     Http1 {
         connections: usize,
-        /// The length of an answer; without it 1 KiB.
+        /// Length of a response body; 1 KiB by default.
         answer: Option<u64>,
-        /// The length of what is posted; 0 for a GET.
+        /// Length of the posted body; 0 for a GET.
         body: usize,
-        /// A further line, in which `%d` is a random number.
+        /// A further header line; `%d` becomes a random number.
         header: Option<&'static str>,
     },
-    /// h2load: so many requests of HTTP/2 at a time on each connection.
+    /// h2load: concurrent HTTP/2 streams on each connection.
     Http2 { connections: usize, streams: usize },
-    /// h2load: HTTP/1.1, where all have to use the same cipher.
+    /// h2load: HTTP/1.1 over TLS with one cipher for all.
     Http1Tls { connections: usize },
-    /// h2load: calls of gRPC.
+    /// h2load: gRPC calls.
     Calls { connections: usize, streams: usize },
-    /// Connections that shake hands, ask once and leave.
+    /// Short connections: handshake, one request, close.
     Handshakes { connections: usize, resumed: bool },
-    /// So many requests a second, whatever their answers take.
+    /// Requests at this rate, in requests per second (open loop).
     Paced { connections: usize, rate: usize },
 }
 
 impl Load {
-    /// Requests of 1 KiB over so many connections.
+    /// Requests for 1 KiB over a number of connections.
     pub(crate) const fn http1(connections: usize) -> Self {
         Self::Http1 {
             connections,
@@ -51,27 +51,27 @@ impl Load {
     }
 }
 
-/// What the load saw.
+/// Results of a load.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct Seen {
     pub(crate) requests: u64,
     pub(crate) seconds: f64,
-    /// Requests that failed, or were answered otherwise than with 200.
+    /// Requests that failed or had a status other than 200.
     pub(crate) errors: u64,
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
     #[serde(default)]
     pub(crate) p999_us: u64,
-    /// Only of the loads of this workspace.
+    /// Only from the loads of this workspace.
     #[serde(default)]
     pub(crate) max_us: u64,
-    /// Connections that went on with a session they had before.
+    /// Connections that resumed a session.
     pub(crate) resumed: Option<u64>,
 }
 
-/// Routes whose paths are asked for through h2load.
+/// Number of routes that h2load requests.
 const PATHS: usize = 100;
-/// A message of 50 bytes: not compressed, and its length.
+/// An uncompressed message of 50 bytes with its prefix.
 const CALL: [u8; 55] = {
     let mut call = [b'x'; 55];
     (call[0], call[1], call[2], call[3], call[4]) = (0, 0, 0, 0, 50);
@@ -79,7 +79,7 @@ const CALL: [u8; 55] = {
 };
 
 impl Load {
-    /// Asks for `seconds`.
+    /// Runs the load for `seconds`.
     pub(crate) fn run(&self, machine: &Machine, running: &Running, seconds: f64) -> Result<Seen> {
         let (address, layout) = (running.address, running.contender.layout);
         let seen = match *self {
@@ -152,7 +152,7 @@ pub(crate) fn own(kind: &str, address: SocketAddr) -> Command {
     load
 }
 
-/// What a program says in the last line that it prints.
+/// Parses the last line of a program's output.
 fn last_line(command: &mut Command) -> Result<Seen> {
     let output = command::output(command)?;
     let line = output.lines().last().unwrap_or_default();
@@ -209,7 +209,7 @@ fn h2load(
     seen_by_h2load(&output, &fs::read_to_string(&log)?, seconds)
 }
 
-/// h2load counts in words, and logs a line for each request: when it began, its status, and microseconds.
+/// h2load prints its counts as text, and logs per request: start, status, microseconds.
 fn seen_by_h2load(output: &str, log: &str, seconds: f64) -> Result<Seen> {
     let counts = output.lines().find_map(|line| line.strip_prefix("requests: "));
     let counts: BTreeMap<&str, u64> = counts
@@ -237,7 +237,7 @@ fn seen_by_h2load(output: &str, log: &str, seconds: f64) -> Result<Seen> {
     Ok(Seen {
         requests: done,
         seconds,
-        // What is under way when the time is up is no failure; another status than 2xx is one.
+        // Requests in flight at the end are no failures; a status other than 2xx is.
         errors: counts.get("failed").copied().unwrap_or(0) + done.saturating_sub(good.unwrap_or(0)),
         p50_us: at(0.5),
         p99_us: at(0.99),

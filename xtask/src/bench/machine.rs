@@ -1,4 +1,4 @@
-//! What a benchmark needs of the machine: programs, versions, cores, and the services that answer.
+//! The machine of a benchmark: programs, versions, cores, services.
 
 use std::env;
 use std::ffi::OsStr;
@@ -14,12 +14,12 @@ use crate::bench::options::Options;
 use crate::command;
 use crate::programs::{self, Service, dist};
 
-/// The core that gateways run on, one at a time.
+/// Core of the gateways, one at a time.
 pub(crate) const GATEWAY_CORE: usize = 0;
-/// The core of load and service.
+/// Core of loads and services.
 pub(crate) const LOAD_CORE: usize = 1;
 
-/// Programs of the system, each with the package that has it.
+/// System programs, with their packages.
 const PROGRAMS: [(&str, &str); 7] = [
     ("wrk", "wrk"),
     ("h2load", "nghttp2-client"),
@@ -32,13 +32,13 @@ const PROGRAMS: [(&str, &str); 7] = [
 
 /// The machine, set up.
 pub(crate) struct Machine {
-    /// Where the contenders' files are.
+    /// Folder of the contenders' files.
     pub(crate) folder: PathBuf,
     pub(crate) service: Service,
     pub(crate) call_service: Service,
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
-    /// The programs of the peers that are asked for, and their versions.
+    /// Programs and versions of the selected peers.
     programs: Vec<(Peer, PathBuf, String)>,
 }
 
@@ -76,7 +76,7 @@ impl Machine {
         })
     }
 
-    /// The versions of all programs that take part.
+    /// Versions of all programs involved.
     pub(crate) fn versions(&self) -> Result<Vec<String>> {
         let mut versions: Vec<String> = self
             .programs
@@ -88,7 +88,7 @@ impl Machine {
         Ok(versions)
     }
 
-    /// Whether nginx takes HTTP/2 by a directive of its own, as it does from 1.25.1 on.
+    /// Returns true if nginx has the `http2` directive (1.25.1 or later).
     pub(crate) fn nginx_http2_directive(&self) -> bool {
         let nginx = self.programs.iter().find(|(peer, ..)| *peer == Peer::Nginx);
         let minor =
@@ -96,7 +96,7 @@ impl Machine {
         minor.is_some_and(|minor: u32| minor > 25)
     }
 
-    /// How a contender is started.
+    /// The command that starts a contender.
     pub(crate) fn command_of(
         &self,
         contender: Contender,
@@ -145,7 +145,7 @@ impl Machine {
     }
 }
 
-/// A command that stays on `core`.
+/// A command pinned to `core`.
 pub(crate) fn pinned(core: usize, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = Command::new("taskset");
     command.arg("--cpu-list").arg(core.to_string()).args(words);
@@ -184,7 +184,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The program of a peer. Envoy and Traefik come as Python packages, into an environment of their own.
+/// The program of a peer. Envoy and Traefik are installed from Python packages, in a separate environment.
 fn find(peer: Peer, target: &Path) -> Result<PathBuf> {
     let system = |variable: &str, name: &str| {
         let chosen = env::var_os(variable).map(PathBuf::from);
@@ -201,7 +201,7 @@ fn find(peer: Peer, target: &Path) -> Result<PathBuf> {
     }
 }
 
-/// A program that a Python package brings along.
+/// A program inside a Python package.
 fn from_python(target: &Path, package: &str, program: &str) -> Result<PathBuf> {
     let environment = target.join("peers");
     let python = environment.join("bin/python");
@@ -222,7 +222,7 @@ fn from_python(target: &Path, package: &str, program: &str) -> Result<PathBuf> {
     let files = command::output(Command::new(&python).args(["-m", "pip", "show", "--files", package]))?;
     let value = |name: &str| files.lines().find_map(|line| line.strip_prefix(name));
     let location = value("Location: ").context("pip names no location")?;
-    // The program itself, not the script that would start it.
+    // The program, not its launcher script.
     let programs = files
         .lines()
         .map(str::trim)
@@ -245,7 +245,7 @@ fn version(peer: Peer, program: &Path) -> Result<String> {
     first_line(Command::new(program).arg(argument))
 }
 
-/// The first line that a program prints about itself, wherever it prints it.
+/// The first line of a program's version output, on either stream.
 fn first_line(command: &mut Command) -> Result<String> {
     let output = command.output().context("a program does not start")?;
     let text = [output.stdout, output.stderr].concat();
@@ -253,7 +253,7 @@ fn first_line(command: &mut Command) -> Result<String> {
     let mut lines = text.lines();
     let line = lines.find(|line| line.contains(|of: char| of.is_ascii_digit()));
     let line = line.unwrap_or("unknown").trim();
-    // Envoy says first where it lies.
+    // Envoy prints its path first.
     let after_place = line.split_once("version: ");
     Ok(after_place.map_or(line, |(_, version)| version).to_owned())
 }
@@ -277,7 +277,7 @@ fn make_certificate(target: &Path) -> Result<(PathBuf, PathBuf)> {
                     "-addext",
                     "subjectAltName=DNS:localhost,DNS:api.example.com,IP:127.0.0.1",
                 ])
-                // Who trusts it takes it for no authority.
+                // Clients that trust it must not take it for an authority.
                 .args(["-addext", "basicConstraints=critical,CA:FALSE"])
                 .arg("-keyout")
                 .arg(&key)

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: Waypost, other gateways and the floor, side by side on this machine.
 //!
-//! Gateways run on one core, load and service on another. All contenders of a scenario stand ready at the same time and
-//! take turns, so that whatever else the machine does falls on each of them alike; what counts are the ratios of a turn.
+//! Gateways run on one core, loads and services on another. All contenders of a scenario run at the same time and take
+//! turns under load, which spreads disturbances evenly; the result is the ratio per turn.
 
 mod contender;
 mod layout;
@@ -21,7 +21,7 @@ use crate::bench::machine::Machine;
 use crate::bench::options::{Options, USAGE};
 use crate::bench::report::Report;
 
-/// Runs what `arguments` ask for, and prints it as Markdown.
+/// Runs the selected scenarios and prints a report in Markdown.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if arguments.iter().any(|argument| argument == "--help") {
         println!("{USAGE}");
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             eprintln!("== {}", scenario.name);
             match scenario.run(&machine, &options) {
                 Ok(section) => report.add(section)?,
-                // The others may do all the same.
+                // Other scenarios may still succeed.
                 Err(error) => report.add_failure(scenario.name, &format!("{error:#}"))?,
             }
         }

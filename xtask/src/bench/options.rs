@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! Options of the command line.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ usage: cargo xtask bench [--scenario NAME]… [--peer NAME]… [--quick] [--out 
 
   NGINX, HAPROXY    other programs than those on the PATH, such as newer versions";
 
-/// What the command line asks for.
+/// Options of the command line.
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     /// Empty for all.
@@ -47,22 +47,22 @@ impl Options {
         Ok(options)
     }
 
-    /// Whether the scenario is to be run.
+    /// Returns true if the scenario is selected.
     pub(crate) fn wants(&self, scenario: &str) -> bool {
         self.scenarios.is_empty() || self.scenarios.iter().any(|name| name == scenario)
     }
 
-    /// Whether the peer is to be compared with.
+    /// Returns true if the peer is selected.
     pub(crate) fn wants_peer(&self, peer: Peer) -> bool {
         peer == Peer::Waypost || self.peers.is_empty() || self.peers.contains(&peer)
     }
 
-    /// How often the contenders take turns.
+    /// Number of rounds.
     pub(crate) fn rounds(&self) -> usize {
         if self.quick { 3 } else { 5 }
     }
 
-    /// How long a turn is.
+    /// Duration of a turn.
     pub(crate) fn seconds(&self) -> u32 {
         if self.quick { 2 } else { 3 }
     }

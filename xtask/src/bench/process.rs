@@ -1,30 +1,30 @@
-//! What a program uses, as the kernel counts it.
+//! Resource usage of a process, as the kernel counts it.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// Ticks in a second, in which `/proc` counts time; the same on every Linux there is (`getconf CLK_TCK`).
+/// Clock ticks per second in `/proc`; 100 on every Linux (`getconf CLK_TCK`).
 const TICKS: u64 = 100;
 
-/// What a program and its children use.
+/// Usage of a process and its children.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
-    /// Time on a core, the kernel's for it included.
+    /// CPU time, user and system.
     pub(crate) cpu: Duration,
-    /// Memory that is resident now.
+    /// Current resident memory.
     pub(crate) resident_kib: u64,
-    /// The most that ever was.
+    /// Peak resident memory.
     pub(crate) peak_kib: u64,
 }
 
-/// What the process `id` and its children use.
+/// Reads the usage of the process `id` and its children.
 pub(crate) fn usage(id: u32) -> Result<Usage> {
     let mut all = Usage::default();
     for id in family(id)? {
         let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
-        // The name, in brackets, may hold anything.
+        // The name in brackets may contain any character.
         let (_, fields) = stat
             .rsplit_once(") ")
             .context("`/proc/…/stat` reads otherwise than expected")?;
@@ -51,7 +51,7 @@ fn family(id: u32) -> Result<Vec<u32>> {
         let Some(process) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
-        // It may have ended in the meantime.
+        // The process may have ended meanwhile.
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         let parent = stat
             .rsplit_once(") ")

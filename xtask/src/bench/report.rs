@@ -13,10 +13,10 @@ use crate::bench::scenario::Unit;
 use crate::bench::statistics::Spread;
 use crate::command;
 
-/// What a file has in front of the report, when it has more than that.
+/// Marker in front of the report in a file with other text.
 const BEGINS: &str = "<!-- From here on, this is written by `cargo xtask bench`. -->";
 
-/// A report that grows; what is there already is on standard output.
+/// A report; each section is also printed to standard output.
 pub(crate) struct Report {
     text: String,
     out: Option<std::path::PathBuf>,
@@ -24,7 +24,7 @@ pub(crate) struct Report {
     failed: Vec<String>,
 }
 
-/// What came of one scenario.
+/// Results of one scenario.
 pub(crate) struct Section {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
@@ -33,7 +33,7 @@ pub(crate) struct Section {
     missed: Vec<String>,
 }
 
-/// A contender's figures.
+/// Results of a contender.
 pub(crate) struct Row {
     pub(crate) label: &'static str,
     pub(crate) cpu_us: Spread,
@@ -41,13 +41,13 @@ pub(crate) struct Row {
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
     pub(crate) peak_mib: f64,
-    /// What Waypost used, as a part of what this one did, turn by turn.
+    /// CPU time of Waypost as a fraction of this contender's, per turn.
     pub(crate) ratio: Option<Spread>,
     pub(crate) target: Option<f64>,
 }
 
 impl Section {
-    /// A section of any columns; `missed` says which targets were.
+    /// Adds a section with any columns; `missed` lists the missed targets.
     pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, missed: Vec<String>) -> Self {
         Self {
             name: "",
@@ -58,7 +58,7 @@ impl Section {
         }
     }
 
-    /// A comparison of time on a core.
+    /// Adds a comparison of CPU time.
     pub(crate) fn compared(unit: Unit, rows: &[Row]) -> Self {
         let cpu = format!("CPU µs/{}", unit.name());
         let rate = format!("{}s/s", unit.name());
@@ -148,7 +148,7 @@ impl Report {
         self.write()
     }
 
-    /// Notes a scenario that could not be run to its end.
+    /// Adds a scenario that failed.
     pub(crate) fn add_failure(&mut self, name: &str, why: &str) -> Result<()> {
         self.failed.push(name.to_owned());
         self.say(&format!("\n## {name}\n\nFailed: {why}.\n"));
@@ -172,7 +172,7 @@ impl Report {
         self.text.push_str(text);
     }
 
-    /// Writes it to its file, in which what stands in front of [`BEGINS`] stays.
+    /// Writes the report to its file, and keeps the text before [`BEGINS`].
     fn write(&self) -> Result<()> {
         if let Some(out) = &self.out {
             let before = match fs::read_to_string(out) {

@@ -1,4 +1,4 @@
-//! A scenario: contenders that do the same work in turns, and what Waypost may use beside each of them.
+//! A scenario: contenders that do the same work in turns, with targets for Waypost against each.
 
 use anyhow::{Context as _, Result};
 
@@ -10,9 +10,9 @@ use crate::bench::process::Usage;
 use crate::bench::report::{Row, Section};
 use crate::bench::statistics::Spread;
 
-/// How long a gateway is asked before it is measured: connections are opened, memory has grown.
+/// Warm-up before a measurement: opens connections and grows memory.
 const WARM_UP_SECONDS: f64 = 1.0;
-/// The same where processes do not last: time enough to have asked most of 100,000 routes.
+/// Warm-up of processes started per turn: enough to reach most of 100,000 routes.
 const LONG_WARM_UP_SECONDS: f64 = 3.0;
 
 /// A scenario.
@@ -22,33 +22,33 @@ pub(crate) struct Scenario {
     pub(crate) kind: Kind,
 }
 
-/// What is done in a scenario.
+/// The work of a scenario.
 pub(crate) enum Kind {
-    /// Time on a core is compared.
+    /// A comparison of CPU time.
     Cpu(Cpu),
-    /// Something else, by a function of its own.
+    /// Something else, by a function.
     Special(fn(&Machine, &Options) -> Result<Section>),
 }
 
-/// A comparison of time on a core.
+/// A comparison of CPU time.
 pub(crate) struct Cpu {
     pub(crate) load: Load,
-    /// The Waypost that is judged.
+    /// The Waypost under judgement.
     pub(crate) subject: Contender,
-    /// What it is compared with.
+    /// The contenders it is compared with.
     pub(crate) others: Vec<Contender>,
-    /// The most that Waypost may use, as a part of what the one with this label does.
+    /// Target: the CPU time of Waypost as a fraction of this contender's.
     pub(crate) targets: Vec<(&'static str, f64)>,
     pub(crate) unit: Unit,
 }
 
-/// What time on a core is counted for.
+/// Unit that CPU time is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     Request,
     Handshake,
     Call,
-    /// A MiB of answers of so many MiB.
+    /// One MiB of responses of this size, in MiB.
     Mebibyte(u64),
 }
 
@@ -70,10 +70,10 @@ impl Unit {
     }
 }
 
-/// What one turn of a contender gave.
+/// Result of one turn of a contender.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Turn {
-    /// Microseconds on a core for each unit.
+    /// CPU time per unit, in microseconds.
     pub(crate) cpu_us: f64,
     pub(crate) rate: f64,
     pub(crate) p50_us: f64,
@@ -114,11 +114,11 @@ impl Cpu {
         }
         for round in 0..options.rounds() {
             for step in 0..running.len() {
-                // Nobody is always first.
+                // The order rotates.
                 let at = (round + step) % running.len();
                 let contender = running[at].contender;
                 if round > 0 && compares_with_itself && is_own(contender) {
-                    // Two processes of one program differ by up to a twelfth, by where their memory happens to lie.
+                    // Memory layout makes two processes of one program differ by up to a twelfth.
                     drop(running.remove(at));
                     running.insert(at, Running::start(machine, contender)?);
                     self.load.run(machine, &running[at], warm_up)?;
@@ -165,10 +165,10 @@ impl Cpu {
     }
 }
 
-/// All peers but the floor, as far as they can.
+/// All peers that support this, except the floor.
 pub(crate) const GATEWAYS: [Peer; 4] = [Peer::Nginx, Peer::Haproxy, Peer::Envoy, Peer::Traefik];
 
-/// Shows what a round gave, so that one sees how steady it is.
+/// Prints the results of a round, to show their spread.
 fn show_round(round: usize, running: &[Running], turns: &[Vec<Turn>]) {
     let figures: Vec<String> = running
         .iter()

@@ -6,7 +6,7 @@ use crate::bench::load::Load;
 use crate::bench::scenario::{Cpu, GATEWAYS, Kind, Scenario, Unit};
 use crate::bench::special;
 
-/// All of them, in the order in which they are run.
+/// All scenarios, in order of execution.
 pub(crate) fn all() -> Vec<Scenario> {
     let mut all = vec![
         Scenario {
@@ -125,7 +125,7 @@ fn routes() -> Vec<Scenario> {
     ]
 }
 
-/// What is done beside routing, against Waypost without it.
+/// Work besides routing, compared with Waypost without it.
 fn extras() -> Vec<Scenario> {
     let beside_plain = |name, title, extra, header, most| Scenario {
         name,
@@ -286,7 +286,7 @@ fn waypost(layout: Layout) -> Contender {
     Contender::new(Peer::Waypost, layout)
 }
 
-/// Waypost beside peers that all do the same.
+/// Waypost against peers with the same layout.
 fn compared(
     name: &'static str,
     title: &'static str,

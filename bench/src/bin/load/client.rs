@@ -1,4 +1,4 @@
-//! What every client here sends, and trusts.
+//! Requests and TLS settings shared by all clients.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use waypost_bench::message;
 
-/// How many sessions are remembered.
+/// Sessions kept for resumption.
 const SESSIONS_KEPT: usize = 1024;
 
-/// A request with six ordinary fields, for `/sROUTE/…`.
+/// A request for `/sROUTE/…` with six ordinary fields.
 pub(crate) fn request(route: usize, connection: &str) -> Vec<u8> {
     format!(
         "GET /s{route}/items/7?page=2 HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: load/1.0\r\n\
@@ -23,7 +23,7 @@ pub(crate) fn request(route: usize, connection: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Reads one answer.
+/// Reads one response.
 pub(crate) fn read_answer(mut from: impl Read) -> io::Result<()> {
     let mut buffer = vec![0; 16 << 10];
     let (mut filled, mut whole) = (0, None);
@@ -44,14 +44,14 @@ pub(crate) fn read_answer(mut from: impl Read) -> io::Result<()> {
     }
 }
 
-/// Asks, and reads the answer.
+/// Sends a request and reads its response.
 pub(crate) fn exchange(mut socket: impl Read + Write, connection: &str) -> io::Result<()> {
     socket.write_all(&request(0, connection))?;
     read_answer(socket)
 }
 
-/// Trusts the certificates in the file `ca`, and speaks TLS 1.3 with X25519 and AES-128 alone, so that every gateway has the
-/// same work.
+/// Trusts the certificates in the file `ca`. Offers only TLS 1.3 with X25519 and AES-128, for equal work at every
+/// gateway.
 pub(crate) fn tls(ca: &str, resumes: bool) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca).with_context(|| format!("could not read `{ca}`"))? {

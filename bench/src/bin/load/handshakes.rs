@@ -1,4 +1,4 @@
-//! Connections that shake hands, ask once and leave.
+//! Short connections: handshake, one request, close.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind, Stream};
 use crate::client;
 use crate::latencies::Latencies;
 
-/// What one of the clients saw.
+/// Results of one client.
 #[derive(Default)]
 struct Seen {
     full: usize,
@@ -28,7 +28,7 @@ pub(crate) fn run(
     ca: &str,
     resumes: bool,
 ) -> Result<()> {
-    // One connection at a time, and its own sessions, for each.
+    // Each client has one connection at a time, and its own sessions.
     let configs: Vec<_> = (0..connections)
         .map(|_| client::tls(ca, resumes))
         .collect::<Result<_>>()?;

@@ -1,4 +1,4 @@
-//! Connections that ask once and stay.
+//! Idle connections: each sends one request and stays open.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -10,14 +10,14 @@ use rustls::{ClientConnection, StreamOwned};
 
 use crate::client;
 
-/// A connection that is kept.
+/// An open connection.
 #[expect(dead_code, reason = "they are held open, and that is all")]
 enum Kept {
     Clear(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
-/// Prints `{"connections":N}` once all are there, and keeps them until standard input ends.
+/// Prints `{"connections":N}` once all are open, and keeps them until standard input ends.
 pub(crate) fn run(address: SocketAddr, connections: usize, ca: Option<&str>) -> Result<()> {
     let tls = ca.map(|ca| client::tls(ca, false)).transpose()?;
     let mut kept = Vec::with_capacity(connections);

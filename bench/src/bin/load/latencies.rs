@@ -1,4 +1,4 @@
-//! How long answers took, and what a run says of it.
+//! Latencies of a run and their report.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// Prints what is known of the run, as a line of JSON; `more` are further members.
+    /// Prints the run as a line of JSON, with further members `more`.
     pub(crate) fn print(mut self, requests: usize, began: Instant, errors: usize, more: &str) {
         self.0.sort_unstable();
         let at = |share: f64| {

@@ -1,5 +1,5 @@
-//! What other load generators do not do: ask at a given pace, whatever the answers take; shake hands and leave; or connect
-//! and stay. Prints one line of JSON.
+//! Loads that other generators lack: requests at a fixed rate (open loop), handshakes, and idle connections. Prints one
+//! line of JSON.
 
 mod client;
 mod handshakes;

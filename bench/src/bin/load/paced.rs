@@ -1,8 +1,7 @@
-//! Requests at a given pace, whatever their answers take.
+//! Requests at a given rate, independent of response times (open loop).
 //!
-//! Each request has a time at which it is due, and its latency counts from then: when all connections are busy, it waits
-//! for one, and that wait is latency, as it would be for a person (the "coordinated omission" of generators that wait
-//! for an answer before they ask again).
+//! Latency counts from the time a request is due. The wait for a free connection is part of it, as it would be for a
+//! user; closed-loop generators omit it ("coordinated omission").
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
@@ -16,12 +15,12 @@ use waypost_bench::poller::{Poller, unless_blocked};
 use crate::client;
 use crate::latencies::Latencies;
 
-/// How long answers are waited for after the last request.
+/// Timeout for responses after the last request.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Steps between routes, so that neighbours in time are none in the table.
+/// Stride over the routes, so that successive requests are far apart in the table.
 const STRIDE: usize = 7919;
 
-/// What is asked, and how fast.
+/// Target and rate of a run.
 pub(crate) struct Pace {
     pub(crate) address: SocketAddr,
     pub(crate) duration: Duration,
@@ -35,7 +34,7 @@ struct Connection {
     socket: TcpStream,
     received: Vec<u8>,
     filled: usize,
-    /// When the present request was due.
+    /// Due time of the current request.
     due: Option<Instant>,
 }
 
@@ -100,7 +99,7 @@ pub(crate) fn run(pace: &Pace) -> Result<()> {
                     }
                 }
                 Err(_) => {
-                    // Its place is taken by a new one.
+                    // Replaced by a new connection.
                     if connection.due.take().is_some() {
                         failed += 1;
                     }
@@ -119,7 +118,7 @@ pub(crate) fn run(pace: &Pace) -> Result<()> {
     Ok(())
 }
 
-/// A connection that does not block, and that the poller knows under this number.
+/// A non-blocking connection, registered with the poller under this number.
 fn connect(address: SocketAddr, number: u64, poller: &Poller) -> io::Result<TcpStream> {
     let socket = TcpStream::connect(address)?;
     socket.set_nodelay(true)?;
@@ -129,7 +128,7 @@ fn connect(address: SocketAddr, number: u64, poller: &Poller) -> io::Result<TcpS
 }
 
 impl Connection {
-    /// Reads what has come; whether that completes an answer.
+    /// Reads available bytes; returns true once a response is complete.
     fn read(&mut self) -> io::Result<bool> {
         loop {
             match unless_blocked(self.socket.read(&mut self.received[self.filled..]))? {

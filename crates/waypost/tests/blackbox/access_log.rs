@@ -1,4 +1,4 @@
-//! The access log: a line for each request, whatever becomes of it, and never at the cost of traffic.
+//! The access log: one line per request with any outcome, and no effect on traffic.
 
 use std::fs;
 use std::time::Instant;
@@ -9,20 +9,26 @@ use serde_json::{Value, json};
 use crate::support::PATIENCE;
 use crate::support::client::get;
 use crate::support::command::waypost_in;
-use crate::support::gateway::{Gateway, LISTENER, everything_to};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
 use crate::support::service::Service;
 
+/// A config whose access log is `access.log`.
+fn logging() -> Config {
+    Config::new().key("access_log: access.log")
+}
+
 #[test]
-fn the_access_log_has_a_line_for_each_request() {
+fn one_line_per_request() {
     let (service, down) = (Service::echo("a"), Service::refusing());
-    let top = format!("{LISTENER}access_log: access.log\n");
-    let gateway = Gateway::with(format!(
-        "{top}services:\n  a: {{ endpoints: [\"{}\"] }}\n  down: {{ endpoints: [\"{}\"] }}\nroutes:\n  \
-         - {{ name: all, to: a }}\n  - {{ name: down, match: {{ path: /down }}, to: down }}\n  \
-         - {{ name: own, match: {{ path: /own }}, respond: {{ status: 410, body: gone }} }}\n",
-        service.url(),
-        down.url()
-    ));
+    let gateway = Gateway::with(
+        logging()
+            .service(&service, "")
+            .service_at("down", &[&down.url()], "")
+            .route("name: all, to: a")
+            .route("name: down, match: { path: /down }, to: down")
+            .route("name: own, match: { path: /own }, respond: { status: 410, body: gone }"),
+    );
     let mut client = gateway.connect();
     client.get("http://A.example:80/x//y?q=1");
     client.get("http://a.example/down");
@@ -74,7 +80,7 @@ fn the_access_log_has_a_line_for_each_request() {
     );
 }
 
-/// The access log, once it has this many lines.
+/// Waits for the access log to have this many lines, and parses them.
 pub(crate) fn wait_for_log(gateway: &Gateway, count: usize) -> Vec<Value> {
     let path = gateway.directory().join("access.log");
     let until = Instant::now() + PATIENCE;
@@ -93,7 +99,7 @@ pub(crate) fn wait_for_log(gateway: &Gateway, count: usize) -> Vec<Value> {
 }
 
 #[test]
-fn who_ended_a_request_is_in_its_line() {
+fn line_names_who_ended_the_request() {
     let service = Service::scripted(|talk| {
         let Some(asked) = talk.request() else { return };
         match asked.target() {
@@ -102,10 +108,7 @@ fn who_ended_a_request_is_in_its_line() {
             _ => talk.read_to_end(),
         }
     });
-    let gateway = Gateway::with(everything_to(
-        &service,
-        &format!("{LISTENER}access_log: access.log\n"),
-    ));
+    let gateway = Gateway::with(logging().all_to(&service));
     gateway.get("http://a/cut");
     gateway.get("http://a/nonsense");
     let mut leaving = gateway.connect();
@@ -123,15 +126,14 @@ fn who_ended_a_request_is_in_its_line() {
 }
 
 #[test]
-fn tries_at_other_endpoints_are_counted() {
+fn retries_are_counted() {
     let (down, up) = (Service::refusing(), Service::echo("up"));
-    let gateway = Gateway::with(format!(
-        "{LISTENER}access_log: access.log\nservices: {{ s: {{ endpoints: [\"{}\", \"{}\"] }} }}\n\
-         routes: [{{ name: all, to: s }}]\n",
-        down.url(),
-        up.url()
-    ));
-    // Whichever endpoint is the first one's turn, one of two requests begins with the one that is down.
+    let gateway = Gateway::with(
+        logging()
+            .service_at("s", &[&down.url(), &up.url()], "")
+            .route("name: all, to: s"),
+    );
+    // Round robin may begin at either endpoint, but one of the two requests begins at the refusing one.
     gateway.get("http://a/1");
     gateway.get("http://a/2");
     let lines = wait_for_log(&gateway, 2);
@@ -143,24 +145,18 @@ fn tries_at_other_endpoints_are_counted() {
 }
 
 #[test]
-fn a_client_cannot_forge_a_line() {
+fn client_cannot_forge_a_line() {
     let service = Service::echo("a");
-    let gateway = Gateway::with(everything_to(
-        &service,
-        &format!("{LISTENER}access_log: access.log\n"),
-    ));
+    let gateway = Gateway::with(logging().all_to(&service));
     gateway.get("http://a/%0A%22x?q=\"%0a\t");
     gateway.ask("GET /\"},{\" HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(wait_for_log(&gateway, 2).len(), 2);
 }
 
 #[test]
-fn it_may_go_to_standard_output() {
+fn log_to_stdout() {
     let service = Service::echo("a");
-    let gateway = Gateway::with(everything_to(
-        &service,
-        &format!("{LISTENER}access_log: stdout\n"),
-    ));
+    let gateway = Gateway::with(Config::new().all_to(&service).key("access_log: stdout"));
     gateway.get("http://a/x");
     let line = gateway.wait_for_stdout("/x");
     let line: Value = serde_json::from_str(&line).unwrap();
@@ -168,12 +164,9 @@ fn it_may_go_to_standard_output() {
 }
 
 #[test]
-fn sighup_begins_a_new_file_after_the_old_one_was_moved() {
+fn sighup_reopens_a_rotated_log() {
     let service = Service::echo("a");
-    let gateway = Gateway::with(everything_to(
-        &service,
-        &format!("{LISTENER}access_log: access.log\n"),
-    ));
+    let gateway = Gateway::with(logging().all_to(&service));
     gateway.get("http://a/old");
     wait_for_log(&gateway, 1);
     let log = gateway.directory().join("access.log");
@@ -188,12 +181,9 @@ fn sighup_begins_a_new_file_after_the_old_one_was_moved() {
 }
 
 #[test]
-fn a_full_disk_stops_no_traffic() {
+fn full_disk_does_not_stop_traffic() {
     let service = Service::echo("a");
-    let mut gateway = Gateway::with(everything_to(
-        &service,
-        &format!("{LISTENER}access_log: /dev/full\n"),
-    ));
+    let mut gateway = Gateway::with(Config::new().all_to(&service).key("access_log: /dev/full"));
     let mut client = gateway.connect();
     for _ in 0..100 {
         assert_eq!(client.get("http://a/").status(), 200);
@@ -204,12 +194,9 @@ fn a_full_disk_stops_no_traffic() {
 }
 
 #[test]
-fn explain_understands_its_lines() {
+fn explain_reads_the_access_log() {
     let service = Service::echo("a");
-    let gateway = Gateway::with(everything_to(
-        &service,
-        &format!("{LISTENER}access_log: access.log\n"),
-    ));
+    let gateway = Gateway::with(logging().all_to(&service));
     gateway.get("http://a.example/x?y=1");
     gateway.ask("GET /no-host HTTP/1.0\r\n\r\n");
     wait_for_log(&gateway, 2);
@@ -221,8 +208,8 @@ fn explain_understands_its_lines() {
         "--format",
         "json",
     ];
-    let answers = waypost_in(gateway.directory(), &asked).expect(0).json();
-    for answer in answers.as_array().unwrap() {
-        assert_eq!(answer["answer"]["route"], "all", "{answer}");
+    let explained = waypost_in(gateway.directory(), &asked).expect(0).json();
+    for line in explained.as_array().unwrap() {
+        assert_eq!(line["answer"]["route"], "all", "{line}");
     }
 }

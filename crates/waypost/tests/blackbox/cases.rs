@@ -1,5 +1,5 @@
-//! `cases/*.txt`, run three ways: by the naive reference, by the compiled table through `explain`, and by the
-//! real binary, which is asked by HTTP/1 and HTTP/2, in clear and under TLS. The format is described in `cases/README.md`.
+//! `cases/*.txt`, run against the naive reference, the compiled table through `explain`, and the binary over HTTP/1 and
+//! HTTP/2, in clear text and over TLS. `cases/README.md` describes the format.
 
 use std::fmt::{self, Write as _};
 use std::fs;
@@ -20,13 +20,14 @@ use waypost_wire::target::Target;
 
 use crate::support::client;
 use crate::support::command::repository;
-use crate::support::gateway::{Gateway, services};
+use crate::support::config::Config;
+use crate::support::gateway::{Gateway, certificates};
 use crate::support::http2::Http2Client;
 use crate::support::message::Message;
 use crate::support::service::Service;
 use crate::support::tls::{self, Trusting};
 
-/// A test for each file, so that they run side by side.
+/// Declares a test per file, to run them in parallel.
 macro_rules! files {
     ($($test:ident: $file:literal,)*) => {
         $(
@@ -61,7 +62,7 @@ files! {
 }
 
 #[test]
-fn every_file_is_run_and_there_are_many_cases() {
+fn every_file_is_listed() {
     let mut found: Vec<String> = fs::read_dir(repository().join("cases"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -84,7 +85,7 @@ fn blocks_cases(blocks: &[Block]) -> impl Iterator<Item = &Case> {
     blocks.iter().flat_map(|block| &block.requests)
 }
 
-/// Routes, and requests with what is expected of them.
+/// Routes, and requests with their expected outcomes.
 #[derive(Debug, Default)]
 struct Block {
     title: String,
@@ -94,7 +95,7 @@ struct Block {
     requests: Vec<Case>,
 }
 
-/// A request, and what is expected of it.
+/// A request and its expected outcome.
 #[derive(Debug)]
 struct Case {
     line: usize,
@@ -105,7 +106,7 @@ struct Case {
     expected: Expected,
 }
 
-/// What has to come; what is `None` may be anything.
+/// An expected outcome; `None` accepts anything.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Expected {
     route: Option<String>,
@@ -115,7 +116,7 @@ struct Expected {
     location: Option<String>,
 }
 
-/// What came, as far as the way that was taken shows it.
+/// An actual outcome, with the parts that a runner can observe.
 #[derive(Debug, Default)]
 struct Came {
     route: Option<String>,
@@ -221,7 +222,7 @@ fn expectation(text: &str) -> Expected {
 }
 
 impl Expected {
-    /// What of it did not come. `knows_all` is false for the reference, which knows the route at most.
+    /// Describes the differences. `knows_all` is false for the reference, which finds only the route.
     fn differs(&self, came: &Came, knows_all: bool) -> Option<String> {
         let mut differences = Vec::new();
         let mut compare = |key: &str, wanted: Option<String>, got: Option<String>| {
@@ -266,7 +267,7 @@ impl fmt::Display for Shown {
 }
 
 impl Case {
-    /// The request as it goes over the wire.
+    /// The request in HTTP/1.
     fn bytes(&self) -> String {
         let mut headers = self.headers.clone();
         if let Some(client) = self.client_ip {
@@ -275,7 +276,7 @@ impl Case {
         client::written(&self.method, &self.url, &headers)
     }
 
-    /// The naive reference's word.
+    /// The outcome by the naive reference.
     fn by_reference(&self, generation: &Generation) -> Came {
         let plan = generation.plan();
         let listener = &plan.listeners()[0];
@@ -320,7 +321,7 @@ impl Case {
         }
     }
 
-    /// Host, path and query in their normal form; `None` when the request is one to refuse.
+    /// Normal forms of host, path and query; `None` if the request must be refused.
     #[expect(clippy::type_complexity, reason = "three texts of which two may be missing")]
     fn normal_form(&self, listener: &Listener) -> Option<(Option<Vec<u8>>, Vec<u8>, Option<Vec<u8>>)> {
         let (named, target, is_11) = client::split(&self.url, &self.headers);
@@ -355,7 +356,7 @@ impl Case {
         Some((host, path, target.query.map(<[u8]>::to_vec)))
     }
 
-    /// Who the client is: the peer, or the right-most address that is not a trusted proxy's.
+    /// The client address: the peer, or the right-most forwarded address that is not a trusted proxy's.
     fn client(&self, listener: &Listener) -> IpAddr {
         if let Some(client) = self.client_ip {
             return client.to_canonical();
@@ -379,7 +380,7 @@ impl Case {
         client
     }
 
-    /// What `explain` says, which asks the compiled table.
+    /// The outcome by `explain`, which uses the compiled table.
     fn by_explain(&self, generation: &Generation) -> Came {
         let question = Question {
             method: self.method.clone(),
@@ -409,35 +410,35 @@ impl Case {
         }
     }
 
-    /// What the gateway does.
+    /// The outcome by the gateway over HTTP/1.
     fn by_gateway(&self, gateway: &Gateway) -> Came {
         let mut client = gateway.connect();
         client.send(self.bytes());
-        let answer = if self.method == "HEAD" {
-            client.answer_to_head()
+        let response = if self.method == "HEAD" {
+            client.response_to_head()
         } else {
-            client.answer()
+            client.response()
         };
-        let came = Self::came(&answer);
-        if answer.status() == 400 {
+        let came = Self::came(&response);
+        if response.status() == 400 {
             client.assert_closed();
         }
         came
     }
 
-    /// What the gateway does under TLS.
+    /// The outcome by the gateway over TLS.
     fn by_tls(&self, gateway: &Gateway, trusting: &Trusting) -> Came {
         let mut client = trusting.connect(gateway.addresses()[1], "localhost");
         client.send(self.bytes());
-        let answer = if self.method == "HEAD" {
-            client.answer_to_head()
+        let response = if self.method == "HEAD" {
+            client.response_to_head()
         } else {
-            client.answer()
+            client.response()
         };
-        self.in_clear(Self::came(&answer))
+        self.in_clear(Self::came(&response))
     }
 
-    /// The request as HTTP/2 has it; `None` where the library of the tests does not let it be asked.
+    /// The request in HTTP/2; `None` if the client library cannot send it.
     fn http2(&self) -> Option<http::Request<()>> {
         let (named, target, is_11) = client::split(&self.url, &self.headers);
         let given = self
@@ -445,7 +446,7 @@ impl Case {
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case("host"));
         let host = given.map(|(_, value)| value.trim()).or(named)?;
-        // The library drops a fragment without a word.
+        // The library silently drops a fragment.
         if !is_11 || target.contains('#') || self.method == "CONNECT" {
             return None;
         }
@@ -467,14 +468,13 @@ impl Case {
         request.body(()).ok()
     }
 
-    /// What the gateway does by HTTP/2.
+    /// The outcome by the gateway over HTTP/2.
     fn by_http2(&self, client: &Http2Client) -> Option<Came> {
-        let answer = client.ask(self.http2()?, "");
-        Some(self.in_clear(Self::came(&answer)))
+        let response = client.ask(self.http2()?, "");
+        Some(self.in_clear(Self::came(&response)))
     }
 
-    /// A location under TLS, as it would be in clear: where no scheme is said, it is the client's, and with it goes
-    /// which port is the scheme's default.
+    /// Translates a `Location` from TLS to clear text: an unset scheme is the request's, and decides the default port.
     fn in_clear(&self, mut came: Came) -> Came {
         let wanted = self.expected.location.as_deref().unwrap_or_default();
         if let Some(rest) = came
@@ -488,24 +488,24 @@ impl Case {
         came
     }
 
-    /// What an answer shows.
-    fn came(answer: &Message) -> Came {
-        let echoed = answer.header("x-echo").is_some();
+    /// The outcome that a response shows.
+    fn came(response: &Message) -> Came {
+        let echoed = response.header("x-echo").is_some();
         let mut came = Came {
-            route: answer.header("x-waypost-route").map(str::to_owned),
-            status: Some(answer.status()),
-            location: answer.header("location").map(str::to_owned),
+            route: response.header("x-waypost-route").map(str::to_owned),
+            status: Some(response.status()),
+            location: response.header("location").map(str::to_owned),
             ..Came::default()
         };
         if echoed {
-            came.service = answer.header("x-echo").map(str::to_owned);
-            let target = answer.header("x-echo-target").unwrap_or_default();
+            came.service = response.header("x-echo").map(str::to_owned);
+            let target = response.header("x-echo-target").unwrap_or_default();
             came.path = target.split('?').next().map(str::to_owned);
         }
         came
     }
 
-    /// The host in its normal form, for a certificate.
+    /// The normal form of the host, for a certificate.
     fn host(&self) -> Option<String> {
         let (named, ..) = client::split(&self.url, &self.headers);
         let given = self
@@ -522,7 +522,7 @@ impl Case {
     }
 }
 
-/// The services of all blocks, started once: what they are called is all that differs.
+/// The services of all blocks, started once; they differ only by name.
 static SERVICES: LazyLock<Vec<Service>> = LazyLock::new(|| {
     let mut names: Vec<String> = FILES
         .iter()
@@ -534,7 +534,7 @@ static SERVICES: LazyLock<Vec<Service>> = LazyLock::new(|| {
     names.iter().map(|name| echo_in_headers(name)).collect()
 });
 
-/// A service that says in headers what it was asked, for HEAD has no body.
+/// Echoes the request in headers, as a response to HEAD has no body.
 fn echo_in_headers(name: &str) -> Service {
     let echoed = name.to_owned();
     Service::named(name, move |talk| {
@@ -556,11 +556,11 @@ fn check_file(file: &str) {
         let listener = block.listener.as_deref().unwrap_or("{}");
         let keys = listener.trim_start_matches('{').trim_end_matches('}').trim();
         let comma = if keys.is_empty() { "" } else { ", " };
-        let config = format!(
-            "listeners:\n- {{ bind: 127.0.0.1:0, name: clear{comma}{keys} }}\n- {{ bind: 127.0.0.1:0, name: tls{comma}{keys}, tls: {{ certificates: [{{ cert: c, key: k }}] }} }}\nworkers: 1\ndebug_headers: true\n{}routes:\n{}",
-            services(used),
-            block.routes
-        );
+        let clear = format!("name: clear{comma}{keys}");
+        let tls = format!("name: tls, tls: {{ {} }}{comma}{keys}", certificates(1));
+        let config = Config::listening(&[&clear, &tls]).key("debug_headers: true");
+        let config = used.fold(config, |config, service| config.service(service, ""));
+        let config = format!("{config}routes:\n{}", block.routes);
         let source = Source {
             name: file.to_owned(),
             text: config.as_bytes().into(),
@@ -573,7 +573,7 @@ fn check_file(file: &str) {
         hosts.push("localhost".to_owned());
         let hosts: Vec<&str> = hosts.iter().map(|host| &**host).collect();
         let pair = authority.issue(&hosts);
-        let gateway = Gateway::beside(&[("c", &pair.cert), ("k", &pair.key)], &config);
+        let gateway = Gateway::under_tls(&[&pair], &[], &config);
         let trusting = Trusting::new(&authority);
         let both = trusting.clone().offering(&["h2", "http/1.1"]).config();
         let [clear, secure] = *gateway.addresses() else {

@@ -1,4 +1,4 @@
-//! The commands that end by themselves: what they print, and how they end.
+//! Output and exit codes of `explain`, `check`, `test`, `schema` and `completions`.
 
 use std::fs;
 use std::path::Path;
@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::command::{Output, waypost_in};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
 
 const CONFIG: &str = r#"
 listeners:
@@ -45,7 +47,7 @@ tests:
     expect: { route: orders, service: orders, path: /o/7 }
 "#;
 
-/// A directory with the config above as `waypost.yaml`, the name that is read by default.
+/// A directory with the config above as `waypost.yaml`, the default name.
 fn place() -> TempDir {
     place_with(CONFIG)
 }
@@ -64,7 +66,7 @@ fn explain(arguments: &[&str]) -> Value {
     waypost_in(directory.path(), &all).expect(0).json()
 }
 
-/// The part of an answer that `wanted` is about.
+/// The members of `answer` that `wanted` has.
 fn part(answer: &Value, wanted: &Value) -> Value {
     let keys = wanted.as_object().unwrap().keys();
     keys.map(|key| {
@@ -77,7 +79,7 @@ fn part(answer: &Value, wanted: &Value) -> Value {
 }
 
 #[test]
-fn explain_says_what_becomes_of_a_request() {
+fn explain_gives_the_outcome() {
     let cases: &[(&[&str], Value)] = &[
         (
             &["GET", "http://api.example.com/orders/7?a=1"],
@@ -124,7 +126,7 @@ fn explain_says_what_becomes_of_a_request() {
             &["GET", "http://api.example.com/a%2Fb"],
             json!({ "outcome": "refused", "route": null, "status": 400 }),
         ),
-        // A path alone names no host, which only the listener without `hosts` serves.
+        // A path names no host, so only the listener without `hosts` serves it.
         (
             &["GET", "/orders/7"],
             json!({ "outcome": "forward", "route": "orders" }),
@@ -154,7 +156,7 @@ fn explain_says_what_becomes_of_a_request() {
 }
 
 #[test]
-fn explain_shows_the_headers_as_the_service_gets_them() {
+fn explain_shows_the_service_headers() {
     let answer = explain(&[
         "GET",
         "http://api.example.com/orders/7",
@@ -187,7 +189,7 @@ fn explain_shows_the_headers_as_the_service_gets_them() {
 }
 
 #[test]
-fn explain_says_for_every_route_why_not() {
+fn explain_gives_a_reason_per_route() {
     let users = ["GET", "http://other.example.com/users/7"];
     let answer = explain(&users);
     assert_eq!(
@@ -224,7 +226,7 @@ fn explain_says_for_every_route_why_not() {
 }
 
 #[test]
-fn explain_in_words_names_the_route_and_the_reasons() {
+fn explain_text_names_route_and_reasons() {
     let directory = place();
     let said = waypost_in(
         directory.path(),
@@ -243,7 +245,7 @@ fn explain_in_words_names_the_route_and_the_reasons() {
 }
 
 #[test]
-fn explain_takes_a_config_in_front_of_method_and_url() {
+fn explain_accepts_a_config_path_first() {
     let directory = place();
     fs::rename(
         directory.path().join("waypost.yaml"),
@@ -260,7 +262,7 @@ fn explain_takes_a_config_in_front_of_method_and_url() {
 }
 
 #[test]
-fn explain_says_that_the_method_is_missing() {
+fn explain_reports_a_missing_method() {
     let directory = place();
     fs::create_dir(directory.path().join("conf")).unwrap();
     for config in ["waypost.yaml", "conf", "other.yaml", "conf/a"] {
@@ -273,7 +275,7 @@ fn explain_says_that_the_method_is_missing() {
 }
 
 #[test]
-fn explain_understands_curl() {
+fn explain_reads_curl_arguments() {
     let cases: &[(&[&str], Value)] = &[
         (
             &["curl", "-H", "x-api-version: 2", "http://api.example.com/users/7"],
@@ -302,7 +304,7 @@ fn explain_understands_curl() {
 }
 
 #[test]
-fn explain_goes_through_an_access_log() {
+fn explain_reads_an_access_log() {
     let directory = place();
     let line = |path: &str, route: Value| {
         let line = json!({
@@ -341,7 +343,7 @@ fn explain_goes_through_an_access_log() {
 }
 
 #[test]
-fn explain_claims_nothing_of_logged_requests_that_were_refused() {
+fn explain_skips_refused_log_lines() {
     let directory = place();
     let line = |method: &str, route: Value, status: u16, ended_by: &str| {
         let line = json!({
@@ -397,7 +399,7 @@ fn check_names_file_line_and_column() {
 }
 
 #[test]
-fn check_reports_all_mistakes_at_once() {
+fn check_reports_all_errors_at_once() {
     let config = CONFIG
         .replace("    to: orders\n", "    to: order\n")
         .replace("status: 308", "status: 309")
@@ -411,7 +413,7 @@ fn check_reports_all_mistakes_at_once() {
 }
 
 #[test]
-fn check_of_a_good_config_is_one_line() {
+fn check_prints_one_line_for_a_good_config() {
     let directory = place();
     let said = waypost_in(directory.path(), &["check"]).expect(0);
     assert_eq!(
@@ -422,7 +424,7 @@ fn check_of_a_good_config_is_one_line() {
 }
 
 #[test]
-fn check_shows_the_limits_in_force() {
+fn check_limits_lists_all_limits() {
     let directory = place();
     let said = waypost_in(directory.path(), &["check", "--limits"]).expect(0);
     for limit in [
@@ -442,10 +444,10 @@ fn check_shows_the_limits_in_force() {
 }
 
 #[test]
-fn at_most_100_mistakes_are_shown_and_the_others_counted() {
+fn check_shows_100_errors_and_counts_the_rest() {
     let mut config = String::from("listeners: [{ bind: 127.0.0.1:8080 }]\nroutes:\n");
     for number in 0..130 {
-        config += &format!("  - {{ name: r{number}, match: {{ path: /r{number} }}, to: nobody }}\n");
+        config += &format!("  - {{ name: r{number}, match: {{ path: /r{number} }}, to: unknown }}\n");
     }
     let directory = place_with(&config);
     let said = waypost_in(directory.path(), &["check"]).expect(1);
@@ -454,7 +456,7 @@ fn at_most_100_mistakes_are_shown_and_the_others_counted() {
 }
 
 #[test]
-fn test_shows_expected_against_got_and_what_is_not_asserted() {
+fn test_shows_differences_and_unasserted_routes() {
     let directory = place();
     let said = waypost_in(directory.path(), &["test"]).expect(0);
     assert!(
@@ -479,13 +481,13 @@ fn test_shows_expected_against_got_and_what_is_not_asserted() {
         .json();
     assert_eq!(document["failed"], 1);
     assert_eq!(document["tests"][0]["ok"], false);
-    // `check` says it too, at the test.
+    // `check` reports it too, at the place of the test.
     let said = waypost_in(directory.path(), &["check"]).expect(1);
     assert!(said.stdout.starts_with("waypost.yaml:34:"), "{}", said.stdout);
 }
 
 #[test]
-fn a_route_is_asserted_by_a_passing_test_that_it_answered() {
+fn only_passing_tests_assert_routes() {
     let cases = [
         (
             "GET http://api.example.com/orders/7",
@@ -516,7 +518,7 @@ fn a_route_is_asserted_by_a_passing_test_that_it_answered() {
             "",
         ),
         ("GET http://api.example.com/nothing", "{ status: 404 }", ""),
-        // These fail.
+        // Failing tests assert nothing.
         ("GET http://api.example.com/orders/7", "{ route: users }", ""),
         (
             "GET http://api.example.com/orders/7",
@@ -537,7 +539,7 @@ fn a_route_is_asserted_by_a_passing_test_that_it_answered() {
 }
 
 #[test]
-fn schema_is_a_json_schema() {
+fn schema_prints_a_json_schema() {
     let schema = waypost_in(Path::new("/"), &["schema"]).expect(0).json();
     assert!(schema["$schema"].is_string());
     for key in ["listeners", "services", "routes", "tests", "access_log"] {
@@ -546,7 +548,7 @@ fn schema_is_a_json_schema() {
 }
 
 #[test]
-fn completions_are_there_for_every_shell() {
+fn completions_for_every_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let script = waypost_in(Path::new("/"), &["completions", shell])
             .expect(0)
@@ -560,7 +562,7 @@ fn completions_are_there_for_every_shell() {
 }
 
 #[test]
-fn what_cannot_run_is_2_and_what_is_bad_is_1() {
+fn exit_codes() {
     let good = CONFIG;
     let cases: &[(&str, &[&str], i32)] = &[
         (good, &["check", "missing.yaml"], 2),
@@ -568,7 +570,7 @@ fn what_cannot_run_is_2_and_what_is_bad_is_1() {
         (good, &["run", "missing.yaml"], 2),
         (good, &["explain", "missing.yaml", "GET", "/"], 2),
         (good, &["explain", "GET"], 2),
-        (good, &["explain", "GET", "/", "--listener", "nobody"], 2),
+        (good, &["explain", "GET", "/", "--listener", "unknown"], 2),
         (good, &["explain", "GET", "/", "-H", "no colon"], 2),
         (good, &["explain", "--log", "missing.log"], 2),
         (good, &["fly"], 2),
@@ -604,10 +606,10 @@ fn what_cannot_run_is_2_and_what_is_bad_is_1() {
 }
 
 #[test]
-fn an_address_that_is_taken_refuses_the_start() {
+fn taken_address_refuses_start() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let directory = place_with(&format!("listeners: [{{ bind: {address} }}]\n"));
+    let directory = place_with(Config::at(address).as_ref());
     let said = waypost_in(directory.path(), &["run"]).expect(2);
     assert!(said.stderr.contains(&address.to_string()), "{}", said.stderr);
     assert!(
@@ -618,9 +620,9 @@ fn an_address_that_is_taken_refuses_the_start() {
 }
 
 #[test]
-fn two_gateways_do_not_share_an_address() {
-    let gateway = crate::support::gateway::Gateway::with("listeners: [{ bind: 127.0.0.1:0 }]\n");
-    let directory = place_with(&format!("listeners: [{{ bind: {} }}]\n", gateway.address()));
+fn second_gateway_on_the_same_address_refused() {
+    let gateway = Gateway::with(Config::new());
+    let directory = place_with(Config::at(gateway.address()).as_ref());
     let said = waypost_in(directory.path(), &["run"]).expect(2);
     assert!(
         said.stderr.contains(&gateway.address().to_string()),

@@ -1,21 +1,24 @@
-//! The dial: live weights beside the config, at once, for every worker, and until the split itself changes.
+//! The dial: live weights that apply at once, on all workers, until the split changes in the config.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, get};
-use crate::support::gateway::{Gateway, services};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
 use crate::support::service::Service;
 
-const TWO_WORKERS: &str = "listeners: [{ bind: 127.0.0.1:0 }]\nworkers: 2\n";
-
-fn config(v1: &Service, v2: &Service, split: &str) -> String {
-    format!(
-        "{TWO_WORKERS}{}routes:\n  - {{ name: users, match: {{ path: /users/* }}, to: {split}, sticky: {{ header: x-user }} }}\n  \
-         - {{ name: old, match: {{ path: /old }}, respond: {{ status: 410 }} }}\n",
-        services([v1, v2])
-    )
+/// A route `users` with this split; two workers.
+fn config(v1: &Service, v2: &Service, split: &str) -> Config {
+    Config::new()
+        .workers(2)
+        .service(v1, "")
+        .service(v2, "")
+        .route(&format!(
+            "name: users, match: {{ path: /users/* }}, to: {split}, sticky: {{ header: x-user }}"
+        ))
+        .route("name: old, match: { path: /old }, respond: { status: 410 }")
 }
 
 fn canary() -> (Service, Service, Gateway) {
@@ -43,18 +46,18 @@ fn weights(v1: u64, v2: u64) -> Vec<(String, u64)> {
 }
 
 fn asked(client: &mut Client) -> String {
-    let answer = client.ask(get("http://a/users/7"));
-    assert_eq!(answer.status(), 200, "{}", answer.text());
-    answer.json()["service"].as_str().unwrap().to_owned()
+    let response = client.ask(get("http://a/users/7"));
+    assert_eq!(response.status(), 200, "{}", response.text());
+    response.json()["service"].as_str().unwrap().to_owned()
 }
 
 #[test]
-fn a_dial_says_what_was_and_what_is() {
+fn dial_reports_weights_before_and_after() {
     let (_v1, _v2, gateway) = canary();
-    let answer = gateway.dial("users", &json!({ "v1": 75, "v2": 25 }));
-    assert_eq!(answer.status(), 200);
+    let response = gateway.dial("users", &json!({ "v1": 75, "v2": 25 }));
+    assert_eq!(response.status(), 200);
     assert_eq!(
-        answer.json(),
+        response.json(),
         json!({
             "name": "users",
             "before": [{ "service": "v1", "weight": 95 }, { "service": "v2", "weight": 5 }],
@@ -66,17 +69,17 @@ fn a_dial_says_what_was_and_what_is() {
         })
     );
     let routes = gateway.admin_json("/api/v1/routes");
-    assert_eq!(routes[0]["arms"], answer.json()["arms"]);
+    assert_eq!(routes[0]["arms"], response.json()["arms"]);
     assert_eq!(routes[1]["arms"], json!([]));
-    // A service that is not named gets nothing, whatever order the others come in.
+    // An unnamed service gets weight 0, and order does not matter.
     assert_eq!(gateway.dial("users", &json!({ "v2": 1 })).status(), 200);
     assert_eq!(live(&gateway), weights(0, 1));
-    let answer = gateway.admin("DELETE", "/api/v1/routes/users/split", "", "");
-    assert_eq!((answer.status(), live(&gateway)), (200, weights(95, 5)));
+    let response = gateway.admin("DELETE", "/api/v1/routes/users/split", "", "");
+    assert_eq!((response.status(), live(&gateway)), (200, weights(95, 5)));
 }
 
 #[test]
-fn what_cannot_be_dialed_is_refused_and_changes_nothing() {
+fn invalid_dials_refused() {
     let (_v1, _v2, gateway) = canary();
     let json = "Content-Type: application/json\r\n";
     let path = "/api/v1/routes/users/split";
@@ -94,13 +97,13 @@ fn what_cannot_be_dialed_is_refused_and_changes_nothing() {
         (path, json, "", 400),
         (path, "", "{\"v1\": 1}", 415),
         (path, "Content-Type: text/plain\r\n", "{\"v1\": 1}", 415),
-        ("/api/v1/routes/nobody/split", json, "{\"v1\": 1}", 404),
+        ("/api/v1/routes/unknown/split", json, "{\"v1\": 1}", 404),
         ("/api/v1/routes/old/split", json, "{\"v1\": 1}", 422),
     ] {
-        let answer = gateway.admin("PUT", path, fields, body);
-        assert_eq!(answer.status(), status, "{path} {body}: {}", answer.text());
-        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
-        assert_eq!(answer.json()["status"], status);
+        let response = gateway.admin("PUT", path, fields, body);
+        assert_eq!(response.status(), status, "{path} {body}: {}", response.text());
+        assert_eq!(response.header("content-type"), Some("application/problem+json"));
+        assert_eq!(response.json()["status"], status);
     }
     assert_eq!(live(&gateway), weights(95, 5));
     let last = gateway.dial("users", &json!({ "v1": u64::MAX, "v2": u64::MAX }));
@@ -108,7 +111,7 @@ fn what_cannot_be_dialed_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn every_request_that_begins_after_the_answer_is_dialed_and_none_fails() {
+fn dial_takes_effect_before_its_response() {
     let (_v1, _v2, gateway) = canary();
     let address = gateway.address();
     let stop = AtomicBool::new(false);
@@ -123,7 +126,7 @@ fn every_request_that_begins_after_the_answer_is_dialed_and_none_fails() {
                 }
             });
         }
-        // Connections of both workers, most likely, that were there before the dial.
+        // Enough connections to reach both workers, opened before the dial.
         let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();
         clients.iter_mut().for_each(|client| drop(asked(client)));
         for turn in 0..40 {
@@ -143,7 +146,7 @@ fn every_request_that_begins_after_the_answer_is_dialed_and_none_fails() {
 }
 
 #[test]
-fn a_dial_outlives_a_kill_and_reloads_but_not_another_split() {
+fn dial_survives_restart_and_reload_but_not_a_new_split() {
     let (v1, v2, gateway) = canary();
     assert_eq!(
         gateway.dial("users", &json!({ "v1": 50, "v2": 50 })).status(),
@@ -151,12 +154,12 @@ fn a_dial_outlives_a_kill_and_reloads_but_not_another_split() {
     );
     let gateway = gateway.restarted();
     assert_eq!(live(&gateway), weights(50, 50));
-    // Another route, another timeout: the split is the one that was dialed.
+    // A changed timeout leaves the split, and so the dial, in place.
     let other = config(&v1, &v2, "{ v1: 95, v2: 5 }, timeout: 5s");
     gateway.rewrite(other);
     gateway.wait_for_revision(2);
     assert_eq!(live(&gateway), weights(50, 50));
-    // Another split, and back to the first one: the dial is gone for good.
+    // A changed split drops the dial, and changing it back does not restore it.
     gateway.rewrite(config(&v1, &v2, "{ v1: 94, v2: 6 }"));
     gateway.wait_for("the dial of the route `users` is dropped");
     gateway.wait_for_revision(3);
@@ -169,7 +172,7 @@ fn a_dial_outlives_a_kill_and_reloads_but_not_another_split() {
 }
 
 #[test]
-fn a_dial_that_waits_for_a_split_that_was_edited_meanwhile_does_not_come_back() {
+fn stored_dial_dropped_when_the_split_was_edited() {
     let (v1, v2, gateway) = canary();
     assert_eq!(gateway.dial("users", &json!({ "v2": 1 })).status(), 200);
     let mut gateway = gateway;
@@ -181,7 +184,7 @@ fn a_dial_that_waits_for_a_split_that_was_edited_meanwhile_does_not_come_back() 
 }
 
 #[test]
-fn a_ramp_by_the_dial_moves_every_client_once_each_way_on_two_gateways_alike() {
+fn dialed_ramp_moves_each_client_once() {
     let (v1, v2, first) = canary();
     let second = Gateway::with(config(&v1, &v2, "{ v1: 95, v2: 5 }"));
     let mut last: Vec<Option<Value>> = vec![None; 100];
@@ -211,34 +214,29 @@ fn a_ramp_by_the_dial_moves_every_client_once_each_way_on_two_gateways_alike() {
 }
 
 #[test]
-fn a_dial_that_cannot_be_stored_is_refused_and_not_applied() {
+fn unstorable_dial_refused() {
     let (v1, v2) = (Service::echo("v1"), Service::echo("v2"));
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("waypost.yaml");
     let state = directory.path().join("state");
-    let text = config(&v1, &v2, "{ v1: 95, v2: 5 }");
-    std::fs::write(
-        &path,
-        format!(
-            "{text}state: {}\nadmin: {{ bind: 127.0.0.1:0 }}\n",
-            state.display()
-        ),
-    )
-    .unwrap();
+    let config = config(&v1, &v2, "{ v1: 95, v2: 5 }")
+        .key(&format!("state: {}", state.display()))
+        .key("admin: { bind: 127.0.0.1:0 }");
+    std::fs::write(&path, config).unwrap();
     let gateway = Gateway::run(directory, path, &[]);
     // A directory that is not empty cannot be replaced by a file.
     std::fs::create_dir_all(state.join("dials.json/x")).unwrap();
-    let answer = gateway.dial("users", &json!({ "v2": 1 }));
-    assert_eq!(answer.status(), 507, "{}", answer.text());
+    let response = gateway.dial("users", &json!({ "v2": 1 }));
+    assert_eq!(response.status(), 507, "{}", response.text());
     assert_eq!(live(&gateway), weights(95, 5));
-    // Once that is mended, dials are stored again.
+    // Dials are stored again once it is gone.
     std::fs::remove_dir_all(state.join("dials.json")).unwrap();
     assert_eq!(gateway.dial("users", &json!({ "v2": 1 })).status(), 200);
     assert_eq!(live(&gateway.restarted()), weights(0, 1));
 }
 
 #[test]
-fn a_second_gateway_on_the_same_state_serves_the_dials_and_stores_none() {
+fn second_gateway_on_the_same_state_is_read_only() {
     let (_v1, _v2, first) = canary();
     assert_eq!(first.dial("users", &json!({ "v1": 1, "v2": 1 })).status(), 200);
     let second = first.again();
@@ -254,7 +252,7 @@ fn a_second_gateway_on_the_same_state_serves_the_dials_and_stores_none() {
 }
 
 #[test]
-fn explain_answers_by_the_live_weights() {
+fn explain_uses_live_weights() {
     let (_v1, _v2, gateway) = canary();
     assert_eq!(
         gateway.dial("users", &json!({ "v1": 0, "v2": 100 })).status(),
@@ -262,13 +260,13 @@ fn explain_answers_by_the_live_weights() {
     );
     let json = "Content-Type: application/json\r\n";
     let ask = |body: Value| gateway.admin("POST", "/api/v1/explain", json, &body.to_string());
-    let answer = ask(json!({ "request": "GET http://a/users/7" })).json();
+    let response = ask(json!({ "request": "GET http://a/users/7" })).json();
     assert_eq!(
-        answer["arms"],
+        response["arms"],
         json!([{ "service": "v1", "weight": 0 }, { "service": "v2", "weight": 100 }])
     );
     assert_eq!(
-        (&answer["outcome"], &answer["revision"]),
+        (&response["outcome"], &response["revision"]),
         (&json!("forward"), &json!(1))
     );
     let sticky = json!({ "method": "GET", "url": "/users/7", "headers": { "host": "a", "x-user": "5" } });
@@ -278,7 +276,7 @@ fn explain_answers_by_the_live_weights() {
     for wrong in [
         json!({}),
         json!({ "request": "GET" }),
-        json!({ "url": "/", "nobody": 1 }),
+        json!({ "url": "/", "unknown": 1 }),
         json!({ "url": "/", "listener": "x" }),
     ] {
         assert_eq!(ask(wrong.clone()).status(), 422, "{wrong}");
@@ -286,7 +284,7 @@ fn explain_answers_by_the_live_weights() {
 }
 
 #[test]
-fn the_command_gives_the_rest_to_the_other_of_two_and_says_how_to_undo_it() {
+fn dial_command_fills_in_the_other_weight_and_prints_the_undo() {
     let (_v1, _v2, gateway) = canary();
     let dialed = gateway.command(&["dial", "users", "v2=25"]).expect(0);
     assert_eq!(
@@ -324,7 +322,7 @@ fn the_command_gives_the_rest_to_the_other_of_two_and_says_how_to_undo_it() {
         "{}",
         unknown.stderr
     );
-    gateway.command(&["dial", "nobody", "v1=1"]).expect(1);
+    gateway.command(&["dial", "unknown", "v1=1"]).expect(1);
     gateway.command(&["dial", "users", "v1=x"]).expect(2);
     gateway.command(&["dial", "users"]).expect(2);
 }

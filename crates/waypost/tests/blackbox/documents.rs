@@ -1,4 +1,4 @@
-//! README and `docs/`: each command that they show works from the root of the repository.
+//! README and `docs/`: every command they show works from the root of the repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::command::{Output, output, repository};
 use crate::support::gateway::{Gateway, Lines};
 
-/// A command of a document, and the output that is shown below it.
+/// A command in a document, with the output shown below it.
 #[derive(Debug)]
 struct Shown {
     place: String,
@@ -29,7 +29,7 @@ fn documents() -> Vec<PathBuf> {
     files
 }
 
-/// The commands of a document's `console` blocks.
+/// Commands in the `console` blocks of a document.
 fn commands(file: &Path) -> Vec<Shown> {
     let text = fs::read_to_string(file).unwrap();
     let mut commands: Vec<Shown> = Vec::new();
@@ -57,11 +57,11 @@ fn commands(file: &Path) -> Vec<Shown> {
 }
 
 #[test]
-fn every_command_that_the_documents_show_works() {
+fn documented_commands_work() {
     let mut ran = 0;
     for file in documents() {
         let shown = commands(&file);
-        // What talks to a running gateway talks to the demo, as a reader's does, from the first command to the last.
+        // Commands to a running gateway talk to one demo per document, as a reader's do.
         let demo = shown
             .iter()
             .any(|shown| is_live(&shown.command))
@@ -76,7 +76,7 @@ fn every_command_that_the_documents_show_works() {
     assert!(ran >= 30, "only {ran} commands found");
 }
 
-/// Whether a command talks to a running gateway.
+/// Returns true for a command that talks to a running gateway.
 fn is_live(command: &str) -> bool {
     let remote = [
         "status", "routes", "dial", "stats", "apply", "confirm", "history", "rollback",
@@ -86,7 +86,7 @@ fn is_live(command: &str) -> bool {
         || matches!(&words[..], ["waypost", verb, ..] if remote.contains(verb))
 }
 
-/// The demo, while it runs.
+/// A running demo.
 struct Demo {
     child: std::process::Child,
     gateway: String,
@@ -117,7 +117,7 @@ impl Demo {
         }
     }
 
-    /// A command with the demo's own addresses: the usual ones may be taken.
+    /// Replaces the documented addresses, which may be taken, with the demo's.
     fn adapt(&self, command: &str) -> String {
         command
             .replace("127.0.0.1:8080", &self.gateway)
@@ -148,7 +148,7 @@ fn check(shown: &Shown, directory: &Path, demo: Option<&Demo>) {
         ["cargo", "run", "--release", "--", "demo"] => {}
         ["cargo", "test" | "install" | "build" | "clippy" | "fmt", ..] => {}
         ["waypost", "run", path] => {
-            // On ports of its own: the documented ones may be taken.
+            // On free ports, as the documented ones may be taken.
             let environment: Vec<(String, String)> = ["LISTEN", "LISTEN_INTERNAL", "ADMIN"]
                 .map(|name| (name.to_owned(), "127.0.0.1:0".to_owned()))
                 .into();
@@ -170,7 +170,7 @@ fn check(shown: &Shown, directory: &Path, demo: Option<&Demo>) {
 }
 
 #[test]
-fn every_command_that_the_demo_prints_works() {
+fn demo_commands_work() {
     let empty = tempfile::tempdir().unwrap();
     let mut demo = Command::new(env!("CARGO_BIN_EXE_waypost"))
         .arg("demo")
@@ -216,7 +216,7 @@ fn every_command_that_the_demo_prints_works() {
 }
 
 #[test]
-fn the_demo_does_not_say_where_waypost_is_when_the_shell_knows() {
+fn demo_omits_install_hint_when_waypost_is_on_the_path() {
     let binary = Path::new(env!("CARGO_BIN_EXE_waypost"));
     let mut demo = Command::new(binary)
         .arg("demo")
@@ -240,7 +240,7 @@ fn the_demo_does_not_say_where_waypost_is_when_the_shell_knows() {
     fs::remove_dir_all(Path::new(config.unwrap()).parent().unwrap()).unwrap();
 }
 
-/// Runs a line as a person would type it, with the built binary first on the path.
+/// Runs a shell command with the built binary first on the path.
 fn shell(line: &str, directory: &Path, admin: Option<&str>) -> Output {
     let binary = Path::new(env!("CARGO_BIN_EXE_waypost"));
     let path = std::env::var_os("PATH").unwrap_or_default();

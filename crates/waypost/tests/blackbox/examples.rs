@@ -1,4 +1,4 @@
-//! `examples/*.yaml`: each is clean, passes its own tests, and answers those tests' requests when it runs.
+//! `examples/*.yaml`: each has no diagnostics, passes its own tests, and behaves like them when it runs.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,7 +28,7 @@ fn examples() -> Vec<PathBuf> {
     files
 }
 
-/// Runs `waypost` at the root, with the certificates that an example may name.
+/// Runs `waypost` at the root of the repository, with certificates for the examples.
 fn waypost(arguments: &[&str]) -> Output {
     let (_, certificates) = certificates();
     output(
@@ -40,7 +40,7 @@ fn waypost(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn every_example_is_clean_and_passes_its_tests() {
+fn examples_pass_check_and_test() {
     for file in examples() {
         let file = file.to_str().unwrap();
         let checked = waypost(&["check", file, "--format", "json"]).expect(0).json();
@@ -53,7 +53,7 @@ fn every_example_is_clean_and_passes_its_tests() {
 }
 
 #[test]
-fn every_example_answers_the_requests_of_its_tests() {
+fn running_examples_match_their_tests() {
     for file in examples() {
         check_served(&file);
     }
@@ -93,7 +93,7 @@ fn check_served(file: &Path) {
 
     let mut asked = 0;
     for test in plan.tests() {
-        // Only who is nearby can be played here.
+        // The test connects from localhost only.
         if test.client_ip != IpAddr::from(Ipv4Addr::LOCALHOST) {
             continue;
         }
@@ -108,25 +108,25 @@ fn check_served(file: &Path) {
             });
             position.expect("a listener of that name")
         });
-        // What the services of the tests speak is HTTP/1.
+        // The echo services speak HTTP/1 only.
         if forwards_to_http2(&plan, test) {
             continue;
         }
         let address = gateway.addresses()[listener];
         let request = written(&test.method, &test.url.replace("https://", "http://"), &headers);
-        let answer = if plan.listeners()[listener].terminates_tls() {
+        let response = if plan.listeners()[listener].terminates_tls() {
             let mut client = Trusting::new(&authority).connect(address, "localhost");
             client.ask(request)
         } else {
             Client::connect(address).ask(request)
         };
-        check_answer(file, test, &answer);
+        check_response(file, test, &response);
         asked += 1;
     }
     assert!(asked > 0, "{} is not asked anything", file.display());
 }
 
-/// A directory with a certificate for `localhost`, and who has signed it.
+/// A directory with a certificate for `localhost`, and its issuer.
 fn certificates() -> (Authority, TempDir) {
     let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
     let pair = authority.issue(&["localhost"]);
@@ -141,17 +141,17 @@ fn forwards_to_http2(plan: &Plan, test: &TestCase) -> bool {
     services.any(|known| Some(&*known.name) == service && known.http2)
 }
 
-fn check_answer(file: &Path, test: &TestCase, answer: &Message) {
+fn check_response(file: &Path, test: &TestCase, response: &Message) {
     let context = format!("{}: {} {}", file.display(), test.method, test.url);
     let expect = &test.expect;
-    assert_eq!(answer.status(), expect.status.unwrap_or(200), "{context}");
+    assert_eq!(response.status(), expect.status.unwrap_or(200), "{context}");
     if let Some(location) = &expect.location {
-        assert_eq!(answer.header("location"), Some(&**location), "{context}");
+        assert_eq!(response.header("location"), Some(&**location), "{context}");
     }
-    if answer.status() != 200 {
+    if response.status() != 200 {
         return;
     }
-    let echoed = answer.json();
+    let echoed = response.json();
     if let Some(path) = &expect.path {
         let target = echoed["target"].as_str().unwrap();
         assert_eq!(target.split('?').next(), Some(&**path), "{context}");
@@ -162,7 +162,7 @@ fn check_answer(file: &Path, test: &TestCase, answer: &Message) {
         (None, Some(ExpectedArms::Weighted(arms))) => arms.iter().map(|(name, _)| &**name).collect(),
         (None, None) => return,
     };
-    // Services are known here by the variables that their addresses come from: `ORDERS`, `CHECKOUT_V1_B`.
+    // Each echo service is named after the variable of its address: `ORDERS`, `CHECKOUT_V1_B`.
     let variable = echoed["service"].as_str().unwrap();
     let reached = |service: &&str| variable.starts_with(&service.replace('-', "_").to_uppercase());
     assert!(
@@ -171,7 +171,7 @@ fn check_answer(file: &Path, test: &TestCase, answer: &Message) {
     );
 }
 
-/// The variables of a config whose comments are about something else.
+/// Names of the variables in a config, without comments.
 fn variables(text: &str) -> Vec<String> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     lines

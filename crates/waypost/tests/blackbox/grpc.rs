@@ -1,13 +1,14 @@
-//! gRPC: calls of every kind, what the gateway says itself, and the form of it that browsers speak.
+//! gRPC: unary and streaming calls, matching, own responses, timeouts, gRPC-Web.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 
-use crate::support::gateway::{Gateway, LISTENER};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
 use crate::support::http2::{Http2Client, Http2Service};
 use crate::support::message::Message;
 
-/// A message as it stands on the wire.
+/// A length-prefixed message.
 fn message(text: &str) -> Vec<u8> {
     let mut bytes = vec![0];
     bytes.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
@@ -15,18 +16,20 @@ fn message(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A service that sends every message back as it comes, then `grpc-status: 0`; calls of `Fail` end at once.
+/// Echoes every message, then sends `grpc-status: 0`; calls of `Fail` end with status 9.
 fn echoing() -> Http2Service {
     Http2Service::start(|request, mut respond| async move {
         let (head, mut body) = request.into_parts();
-        let answer = Response::builder().header("content-type", "application/grpc");
+        let response = Response::builder().header("content-type", "application/grpc");
         if head.uri.path().ends_with("/Fail") {
-            let answer = answer.header("grpc-status", "9").header("grpc-message", "no way");
-            respond.send_response(answer.body(()).unwrap(), true).unwrap();
+            let response = response
+                .header("grpc-status", "9")
+                .header("grpc-message", "no way");
+            respond.send_response(response.body(()).unwrap(), true).unwrap();
             return;
         }
         let types = head.headers.get("content-type").cloned();
-        let answer = answer
+        let response = response
             .header("x-type", types.unwrap_or(HeaderValue::from_static("none")))
             .header(
                 "x-te",
@@ -35,7 +38,7 @@ fn echoing() -> Http2Service {
                     .cloned()
                     .unwrap_or(HeaderValue::from_static("none")),
             );
-        let mut stream = respond.send_response(answer.body(()).unwrap(), false).unwrap();
+        let mut stream = respond.send_response(response.body(()).unwrap(), false).unwrap();
         while let Some(Ok(data)) = body.data().await {
             let _ = body.flow_control().release_capacity(data.len());
             if stream.send_data(data, false).is_err() {
@@ -49,11 +52,12 @@ fn echoing() -> Http2Service {
     })
 }
 
-fn config(service: &Http2Service, routes: &str) -> String {
-    format!(
-        "{LISTENER}services: {{ s: {{ endpoints: [\"{}\"], http2: true }}, down: {{ endpoints: [\"http://127.0.0.1:1\"], http2: true }}, none: {{ endpoints: [] }} }}\nroutes:\n{routes}",
-        service.url()
-    )
+/// A config with `service` as `s`, a service `down` that refuses, and `none` without endpoints.
+fn config(service: &Http2Service) -> Config {
+    Config::new()
+        .service_at("s", &[&service.url()], "http2: true")
+        .service_at("down", &["http://127.0.0.1:1"], "http2: true")
+        .service_at("none", &[], "")
 }
 
 fn call(path: &str) -> http::request::Builder {
@@ -68,24 +72,25 @@ fn trailer<'m>(message: &'m Message, name: &str) -> Option<&'m str> {
 }
 
 #[test]
-fn calls_of_all_four_kinds_pass_with_their_trailers() {
+fn unary_and_streaming_calls_with_trailers() {
     let service = echoing();
-    let gateway = Gateway::with(config(
-        &service,
-        "- { name: s, match: { grpc: { service: shop.Orders } }, to: s }\n",
-    ));
+    let gateway =
+        Gateway::with(config(&service).route("name: s, match: { grpc: { service: shop.Orders } }, to: s"));
     let client = Http2Client::connect(gateway.address());
-    // One message each way.
+    // Unary.
     let mut stream = client.open(call("/shop.Orders/Get").body(()).unwrap(), false);
     stream.send(&message("one"), true);
-    let answer = stream.answer().unwrap();
-    assert_eq!(answer.body, message("one"));
+    let response = stream.response().unwrap();
+    assert_eq!(response.body, message("one"));
     assert_eq!(
-        (trailer(&answer, "grpc-status"), trailer(&answer, "x-trailing")),
+        (
+            trailer(&response, "grpc-status"),
+            trailer(&response, "x-trailing")
+        ),
         (Some("0"), Some("yes"))
     );
-    assert_eq!(answer.header("x-te"), Some("trailers"));
-    // Many, one after the other, each answered before the next: client, server and both streaming.
+    assert_eq!(response.header("x-te"), Some("trailers"));
+    // Bidirectional streaming, in turns.
     let mut stream = client.open(call("/shop.Orders/Chat").body(()).unwrap(), false);
     assert_eq!(stream.head().unwrap().status(), 200);
     for number in 0..5 {
@@ -95,7 +100,7 @@ fn calls_of_all_four_kinds_pass_with_their_trailers() {
     }
     stream.send(b"", true);
     assert!(stream.piece().is_none());
-    // An answer that is all in its head stays so: the client would miss its status otherwise.
+    // A trailers-only response stays one.
     let mut stream = client.open(call("/shop.Orders/Fail").body(()).unwrap(), false);
     let head = stream.head().unwrap();
     assert_eq!(head.header("grpc-status"), Some("9"));
@@ -104,20 +109,22 @@ fn calls_of_all_four_kinds_pass_with_their_trailers() {
 }
 
 #[test]
-fn calls_are_matched_by_service_and_method() {
+fn match_by_grpc_service_and_method() {
     let service = echoing();
-    let routes = "- { name: method, match: { grpc: { service: shop.Orders, method: Get } }, respond: { status: 201 } }\n\
-                  - { name: service, match: { grpc: { service: shop.Orders } }, respond: { status: 202 } }\n\
-                  - { name: anywhere, match: { grpc: { method: Ping } }, respond: { status: 203 } }\n\
-                  - { name: rest, to: s }\n";
-    let gateway = Gateway::with(config(&service, routes));
+    let gateway = Gateway::with(
+        config(&service)
+            .route("name: method, match: { grpc: { service: shop.Orders, method: Get } }, respond: { status: 201 }")
+            .route("name: service, match: { grpc: { service: shop.Orders } }, respond: { status: 202 }")
+            .route("name: anywhere, match: { grpc: { method: Ping } }, respond: { status: 203 }")
+            .route("name: rest, to: s"),
+    );
     let client = Http2Client::connect(gateway.address());
     let status = |path: &str| client.ask(call(path).body(()).unwrap(), "").status();
     assert_eq!(status("/shop.Orders/Get"), 201);
     assert_eq!(status("/shop.Orders/Put"), 202);
     assert_eq!(status("/other.Service/Ping"), 203);
     assert_eq!(status("/other.Service/Get"), 200);
-    // What is no call goes elsewhere.
+    // Requests of other content types are no calls.
     let plain = Request::post("http://a/shop.Orders/Get").header("content-type", "application/json");
     assert_eq!(
         client.ask(plain.body(()).unwrap(), "").header("x-type"),
@@ -126,13 +133,15 @@ fn calls_are_matched_by_service_and_method() {
 }
 
 #[test]
-fn what_the_gateway_says_itself_is_a_status_of_grpc() {
+fn own_responses_carry_grpc_status() {
     let service = echoing();
-    let routes = "- { name: s, match: { path: /s/* }, to: s }\n\
-                  - { name: down, match: { path: /down/* }, to: down }\n\
-                  - { name: none, match: { path: /none/* }, to: none }\n\
-                  - { name: all, match: { path: /nowhere/* }, to: {} }\n";
-    let gateway = Gateway::with(config(&service, routes));
+    let gateway = Gateway::with(
+        config(&service)
+            .route("name: s, match: { path: /s/* }, to: s")
+            .route("name: down, match: { path: /down/* }, to: down")
+            .route("name: none, match: { path: /none/* }, to: none")
+            .route("name: all, match: { path: /nowhere/* }, to: {}"),
+    );
     let client = Http2Client::connect(gateway.address());
     for (path, status, message) in [
         ("/x.Y/Z", "12", "no route takes this request"),
@@ -154,28 +163,31 @@ fn what_the_gateway_says_itself_is_a_status_of_grpc() {
             "{path}"
         );
     }
-    // Others are told as ever.
+    // Other requests get plain HTTP statuses.
     assert_eq!(client.get("http://a/x.Y/Z").status(), 404);
 }
 
 #[test]
-fn the_time_that_a_call_gives_itself_bounds_it() {
+fn grpc_timeout_bounds_the_call() {
     let service = Http2Service::start(|_, respond| async move {
         std::future::pending::<()>().await;
         drop(respond);
     });
-    let gateway = Gateway::with(config(&service, "- { name: s, to: s }\n"));
+    let gateway = Gateway::with(config(&service).route("name: s, to: s"));
     let client = Http2Client::connect(gateway.address());
     let request = call("/x.Y/Z").header("grpc-timeout", "50m").body(()).unwrap();
-    let answer = client.ask(request, "");
-    assert_eq!(answer.header("grpc-status"), Some("4"));
+    let response = client.ask(request, "");
+    assert_eq!(response.header("grpc-status"), Some("4"));
 }
 
 #[test]
-fn calls_of_browsers_are_translated_on_a_route_that_says_so() {
+fn grpc_web_translated_where_enabled() {
     let service = echoing();
-    let routes = "- { name: web, match: { grpc: { service: shop.Orders } }, to: s, grpc_web: true }\n- { name: not, match: { path: /plain/* }, to: s }\n";
-    let gateway = Gateway::with(config(&service, routes));
+    let gateway = Gateway::with(
+        config(&service)
+            .route("name: web, match: { grpc: { service: shop.Orders } }, to: s, grpc_web: true")
+            .route("name: not, match: { path: /plain/* }, to: s"),
+    );
     let ask = |path: &str, kind: &str, body: &[u8]| {
         let mut bytes = format!(
             "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
@@ -187,47 +199,50 @@ fn calls_of_browsers_are_translated_on_a_route_that_says_so() {
     };
     let frame = b"\x80\0\0\0\x1fgrpc-status:0\r\nx-trailing:yes\r\n";
     let expected = [message("hi"), frame.to_vec()].concat();
-    let answer = ask("/shop.Orders/Get", "application/grpc-web+proto", &message("hi"));
-    assert_eq!(answer.header("content-type"), Some("application/grpc-web+proto"));
+    let response = ask("/shop.Orders/Get", "application/grpc-web+proto", &message("hi"));
     assert_eq!(
-        (answer.header("x-type"), answer.header("x-te")),
+        response.header("content-type"),
+        Some("application/grpc-web+proto")
+    );
+    assert_eq!(
+        (response.header("x-type"), response.header("x-te")),
         (Some("application/grpc+proto"), Some("trailers"))
     );
-    assert_eq!(answer.body, expected);
-    assert!(answer.trailers.is_empty());
+    assert_eq!(response.body, expected);
+    assert!(response.trailers.is_empty());
 
-    let answer = ask("/shop.Orders/Get", "application/grpc-web-text", b"AAAAAAJoaQ==");
+    let response = ask("/shop.Orders/Get", "application/grpc-web-text", b"AAAAAAJoaQ==");
     assert_eq!(
-        answer.header("content-type"),
+        response.header("content-type"),
         Some("application/grpc-web-text+proto")
     );
-    assert_eq!(answer.header("x-type"), Some("application/grpc"));
-    assert_eq!(decoded(&answer.text()), expected);
+    assert_eq!(response.header("x-type"), Some("application/grpc"));
+    assert_eq!(decoded(&response.text()), expected);
 
-    let answer = ask("/shop.Orders/Fail", "application/grpc-web+proto", &message("hi"));
+    let response = ask("/shop.Orders/Fail", "application/grpc-web+proto", &message("hi"));
     assert_eq!(
-        (answer.header("grpc-status"), answer.text()),
+        (response.header("grpc-status"), response.text()),
         (Some("9"), String::new())
     );
-    let answer = ask("/other.S/Fail", "application/grpc-web+proto", &message("hi"));
-    assert_eq!(answer.header("grpc-status"), Some("12"));
-    // Without it, they pass as they are.
-    let answer = ask("/plain/Get", "application/grpc-web+proto", &message("hi"));
-    assert_eq!(answer.header("x-type"), Some("application/grpc-web+proto"));
-    assert_eq!(trailer(&answer, "grpc-status"), Some("0"));
-    // Base64 that is none is the client's fault, and no call.
-    let answer = ask("/shop.Orders/Get", "application/grpc-web-text", b"****");
-    assert_ne!(answer.header("grpc-status").unwrap_or("0"), "0");
+    let response = ask("/other.S/Fail", "application/grpc-web+proto", &message("hi"));
+    assert_eq!(response.header("grpc-status"), Some("12"));
+    // Without `grpc_web`, requests are forwarded verbatim.
+    let response = ask("/plain/Get", "application/grpc-web+proto", &message("hi"));
+    assert_eq!(response.header("x-type"), Some("application/grpc-web+proto"));
+    assert_eq!(trailer(&response, "grpc-status"), Some("0"));
+    // Invalid base64.
+    let response = ask("/shop.Orders/Get", "application/grpc-web-text", b"****");
+    assert_eq!(response.header("grpc-status"), Some("13"));
 
     let client = Http2Client::connect(gateway.address());
     let request =
         Request::post("http://a/shop.Orders/Get").header("content-type", "application/grpc-web+proto");
     let mut stream = client.open(request.body(()).unwrap(), false);
     stream.sender.send_data(Bytes::from(message("hi")), true).unwrap();
-    assert_eq!(stream.answer().unwrap().body, expected);
+    assert_eq!(stream.response().unwrap().body, expected);
 }
 
-/// Base64 in groups, each with its own padding.
+/// Decodes base64 in groups of four, each with its own padding.
 fn decoded(text: &str) -> Vec<u8> {
     let value = |byte: u8| match byte {
         b'A'..=b'Z' => byte - b'A',

@@ -1,15 +1,15 @@
-//! What peers may not send: every refusal of the gateway on raw sockets, with a recording service behind it
-//! that must not see a byte of what was refused.
+//! Malformed HTTP/1 from clients and services. Refused requests must not reach the recording service.
 
-use crate::support::client::Client;
-use crate::support::gateway::{Gateway, LISTENER, everything_to};
-use crate::support::service::{Service, ok};
+use crate::support::client::{Client, get};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
+use crate::support::service::{Service, gate, ok};
 
-/// A request that is refused, and with which status.
+/// A request to refuse, and the status of its response.
 type Refusal<'a> = (&'a str, u16);
 
-/// Sends each request on a connection of its own: it is answered with its status, the connection is closed,
-/// and nothing reaches the service. What follows it on the connection is not read either.
+/// Asserts for each request, on a connection of its own: the response has this status, the connection is closed, and
+/// neither the request nor the bytes after it reach the service.
 fn check_refused(refusals: &[Refusal<'_>]) {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
@@ -21,16 +21,16 @@ fn check_refused_by(gateway: &Gateway, service: &Service, refusals: &[Refusal<'_
         let mut client = gateway.connect();
         client.send(request);
         client.send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
-        let answer = client.try_answer();
+        let response = client.try_response();
         let shown = shortened(request);
-        let answer = answer.unwrap_or_else(|| panic!("{shown} got no answer"));
-        assert_eq!(answer.status(), *status, "{shown}: {}", answer.text());
-        assert_eq!(answer.header("connection"), Some("close"), "{shown}");
-        assert!(answer.header("proxy-status").is_some(), "{shown}");
+        let response = response.unwrap_or_else(|| panic!("{shown} got no response"));
+        assert_eq!(response.status(), *status, "{shown}: {}", response.text());
+        assert_eq!(response.header("connection"), Some("close"), "{shown}");
+        assert!(response.header("proxy-status").is_some(), "{shown}");
         let rest = client.rest();
         assert_eq!(rest, "", "{shown}: nothing comes after the refusal");
     }
-    // A connection that was opened for nothing would show here too.
+    // Connections without requests would show here too.
     assert_eq!(service.received(), Vec::<String>::new());
     assert_eq!(gateway.get("http://a/alive").status(), 200);
 }
@@ -40,7 +40,7 @@ fn shortened(request: &str) -> String {
 }
 
 #[test]
-fn request_lines() {
+fn malformed_request_lines_refused() {
     check_refused(&[
         ("GET /\r\n", 400),
         ("GET\r\n\r\n", 400),
@@ -76,7 +76,7 @@ fn request_lines() {
 }
 
 #[test]
-fn line_ends() {
+fn bare_cr_and_lf_refused() {
     check_refused(&[
         ("GET / HTTP/1.1\nHost: a\n\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\n\r\n", 400),
@@ -92,7 +92,7 @@ fn line_ends() {
 }
 
 #[test]
-fn fields() {
+fn malformed_fields_refused() {
     check_refused(&[
         ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nX-A : b\r\n\r\n", 400),
@@ -115,7 +115,7 @@ fn fields() {
 }
 
 #[test]
-fn hosts() {
+fn malformed_hosts_refused() {
     check_refused(&[
         ("GET / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nX: y\r\n\r\n", 400),
@@ -134,7 +134,7 @@ fn hosts() {
 }
 
 #[test]
-fn paths() {
+fn malformed_paths_refused() {
     check_refused(&[
         ("GET /a%2Fb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET /a%2fb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
@@ -155,7 +155,7 @@ fn paths() {
 }
 
 #[test]
-fn lengths_with_more_than_one_reading() {
+fn ambiguous_lengths_refused() {
     let post = |fields: &str, body: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n{body}");
     let requests = [
         (post("Content-Length: 3\r\nContent-Length: 3\r\n", "abc"), 400),
@@ -225,7 +225,7 @@ fn lengths_with_more_than_one_reading() {
 }
 
 #[test]
-fn heads_over_the_limits() {
+fn oversized_heads_refused() {
     let long = |bytes: usize| "a".repeat(bytes);
     let many: String = (0..100).map(|number| format!("X-{number}: y\r\n")).collect();
     check_refused(&[
@@ -237,7 +237,7 @@ fn heads_over_the_limits() {
             &format!("GET /?{} HTTP/1.1\r\nHost: a\r\n\r\n", long(8 << 10)),
             414,
         ),
-        // Told before the line is complete.
+        // Refused before the line is complete.
         (&format!("GET /{}", long(20 << 10)), 414),
         (
             &format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", long(64 << 10)),
@@ -256,26 +256,25 @@ fn heads_over_the_limits() {
 }
 
 #[test]
-fn heads_at_the_limits_pass() {
+fn heads_at_the_limits_accepted() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
     let target = format!("/{}", "a".repeat((8 << 10) - 1));
-    let answer = gateway.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    assert_eq!(answer.json()["target"], target);
+    let response = gateway.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert_eq!(response.json()["target"], target);
     let many: String = (0..99).map(|number| format!("X-{number}: y\r\n")).collect();
-    let answer = gateway.ask(format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"));
-    assert_eq!(answer.status(), 200);
+    let response = gateway.ask(format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"));
+    assert_eq!(response.status(), 200);
     let value = "v".repeat(60 << 10);
-    let answer = gateway.ask(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {value}\r\n\r\n"));
-    assert_eq!(answer.status(), 200);
+    let response = gateway.ask(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {value}\r\n\r\n"));
+    assert_eq!(response.status(), 200);
 }
 
 #[test]
-fn limits_of_the_listener_are_obeyed() {
+fn listener_limits_enforced() {
     let service = Service::echo("a");
-    let limits = "listeners: [{ bind: 127.0.0.1:0, limits: { headers: 3, target_bytes: 64, header_bytes: 1KiB, \
-                  body_bytes: 10 } }]\nworkers: 1\n";
-    let gateway = Gateway::with(everything_to(&service, limits));
+    let limits = "limits: { headers: 3, target_bytes: 64, header_bytes: 1KiB, body_bytes: 10 }";
+    let gateway = Gateway::with(Config::listening(&[limits]).all_to(&service));
     check_refused_by(
         &gateway,
         &service,
@@ -300,24 +299,22 @@ fn limits_of_the_listener_are_obeyed() {
 }
 
 #[test]
-fn a_chunked_body_over_the_limit_never_looks_complete() {
+fn oversized_chunked_body_never_looks_complete() {
     let service = Service::echo("a");
-    let top = "listeners: [{ bind: 127.0.0.1:0, limits: { body_bytes: 10 } }]\nworkers: 1\n";
-    let gateway = Gateway::with(everything_to(&service, top));
+    let gateway = Gateway::with(Config::listening(&["limits: { body_bytes: 10 }"]).all_to(&service));
     let mut client = gateway.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n");
     service.wait_for("abcdef");
     client.send("6\r\nghijkl\r\n0\r\n\r\n");
-    assert_eq!(client.answer().status(), 413);
+    assert_eq!(client.response().status(), 413);
     client.assert_closed();
     let received = &service.received()[0];
     assert!(!received.contains("0\r\n\r\n"), "{received:?}");
 }
 
-/// Bodies that break their coding. Some of the request may be on its way already, but what the service has
-/// got never is, or is followed by, a complete request.
+/// The service may receive the start of such a request, but never a complete one.
 #[test]
-fn chunks_that_are_none() {
+fn malformed_chunks_refused() {
     let bodies = [
         "3\nabc\r\n0\r\n\r\n",
         "3\r\nabc\n0\r\n\r\n",
@@ -350,7 +347,7 @@ fn chunks_that_are_none() {
 }
 
 #[test]
-fn extensions_and_trailers_over_the_limits() {
+fn oversized_chunk_extensions_and_trailers_refused() {
     let many_extensions: String = (0..100)
         .map(|_| format!("1;{}\r\na\r\n", "x".repeat(200)))
         .collect();
@@ -371,10 +368,10 @@ fn check_broken_bodies(bodies: &[String]) {
         client.send("POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
         client.send(body);
         client.send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
-        let answer = client
-            .try_answer()
-            .unwrap_or_else(|| panic!("{shown} got no answer"));
-        assert_eq!(answer.status(), 400, "{shown}");
+        let response = client
+            .try_response()
+            .unwrap_or_else(|| panic!("{shown} got no response"));
+        assert_eq!(response.status(), 400, "{shown}");
         assert_eq!(client.rest(), "", "{shown}");
     }
     for received in service.received() {
@@ -385,14 +382,14 @@ fn check_broken_bodies(bodies: &[String]) {
 }
 
 #[test]
-fn chunk_extensions_within_the_limits_are_dropped() {
+fn chunk_extensions_dropped() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
-    let answer = gateway.ask(
+    let response = gateway.ask(
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
          3;name=value;other=\"quoted\"\r\nabc\r\n0;last\r\n\r\n",
     );
-    assert_eq!(answer.json()["body"], "abc");
+    assert_eq!(response.json()["body"], "abc");
     let received = &service.received()[0];
     assert!(
         !received.contains("name") && !received.contains("last"),
@@ -401,7 +398,7 @@ fn chunk_extensions_within_the_limits_are_dropped() {
 }
 
 #[test]
-fn an_upload_that_the_client_breaks_off_is_broken_off_at_the_service() {
+fn aborted_upload_never_looks_complete() {
     let requests = [
         "POST /u HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc",
         "POST /u HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
@@ -422,8 +419,8 @@ fn an_upload_that_the_client_breaks_off_is_broken_off_at_the_service() {
             service.wait_for("abc");
             match leaves {
                 "half-closes" => {
-                    let answer = client.finish_sending().answer();
-                    assert_eq!(answer.status(), 400, "{request:?}");
+                    let response = client.finish_sending().response();
+                    assert_eq!(response.status(), 400, "{request:?}");
                 }
                 "closes" => drop(client),
                 _ => client.reset(),
@@ -435,7 +432,7 @@ fn an_upload_that_the_client_breaks_off_is_broken_off_at_the_service() {
 }
 
 #[test]
-fn a_head_that_breaks_off_reaches_nobody() {
+fn truncated_head_reaches_no_service() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
     for part in [
@@ -446,15 +443,15 @@ fn a_head_that_breaks_off_reaches_nobody() {
     ] {
         let mut client = gateway.connect();
         client.send(part).finish_sending();
-        let answer = client.answer();
-        assert_eq!(answer.status(), 400, "{part:?}");
+        let response = client.response();
+        assert_eq!(response.status(), 400, "{part:?}");
         client.assert_closed();
     }
     assert_eq!(service.connections(), 0);
 }
 
 #[test]
-fn what_comes_in_pieces_is_refused_as_what_comes_at_once() {
+fn byte_by_byte_requests_judged_alike() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
     let requests = [
@@ -466,7 +463,7 @@ fn what_comes_in_pieces_is_refused_as_what_comes_at_once() {
         for byte in request.bytes() {
             client.send([byte]);
         }
-        assert_eq!(client.answer().status(), 400, "{request:?}");
+        assert_eq!(client.response().status(), 400, "{request:?}");
         client.assert_closed();
     }
     let mut client = gateway.connect();
@@ -476,34 +473,33 @@ fn what_comes_in_pieces_is_refused_as_what_comes_at_once() {
     {
         client.send([byte]);
     }
-    assert_eq!(client.answer().json()["body"], "abc");
+    assert_eq!(client.response().json()["body"], "abc");
 }
 
 #[test]
-fn smuggling_behind_a_good_request_is_seen_as_a_request_of_its_own() {
+fn smuggled_request_routed_on_its_own() {
     let service = Service::echo("a");
-    let gateway = Gateway::with(format!(
-        "{LISTENER}services: {{ a: {{ endpoints: [\"{}\"] }} }}\n\
-         routes: [{{ name: open, match: {{ path: /open/* }}, to: a }}]\n",
-        service.url()
-    ));
+    let gateway = Gateway::with(
+        Config::new()
+            .service(&service, "")
+            .route("name: open, match: { path: /open/* }, to: a"),
+    );
     let mut client = gateway.connect();
     let inner = "GET /closed HTTP/1.1\r\nHost: a\r\n\r\n";
-    // The body looks like a request, and stays a body; what follows it is judged by the rules.
+    // The inner request is a body the first time, and a request the second time.
     client.send(format!(
         "POST /open/1 HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{inner}{inner}",
         inner.len()
     ));
-    assert_eq!(client.answer().json()["body"], inner);
-    assert_eq!(client.answer().status(), 404);
+    assert_eq!(client.response().json()["body"], inner);
+    assert_eq!(client.response().status(), 404);
     assert_eq!(service.received()[0].matches("/closed").count(), 1);
 }
 
-/// Answers that are refused, by what they break.
 #[test]
-fn answers_that_break_the_rules_are_502() {
+fn malformed_responses_are_502() {
     let long = "x".repeat(66 << 10);
-    let answers = [
+    let responses = [
         "NONSENSE\r\n\r\n".to_owned(),
         "HTTP/1.1 99 Low\r\nContent-Length: 0\r\n\r\n".to_owned(),
         "HTTP/1.1 2000 High\r\nContent-Length: 0\r\n\r\n".to_owned(),
@@ -535,13 +531,13 @@ fn answers_that_break_the_rules_are_502() {
         String::new(),
         "HTTP/1.1 200 OK\r\nContent-Le".to_owned(),
     ];
-    for answer in answers {
-        let shown = shortened(&answer);
-        let given = answer.clone();
+    for response in responses {
+        let shown = shortened(&response);
+        let given = response.clone();
         let service = Service::scripted(move |talk| {
             if talk.request().is_some() && talk.number == 0 {
                 talk.send(&given);
-                // A gateway that trusted it would ask again here.
+                // A gateway that kept the connection would send the next request here.
                 if !given.is_empty() && !given.ends_with("Le") && !given.ends_with("xx") {
                     talk.read_to_end();
                 }
@@ -552,13 +548,13 @@ fn answers_that_break_the_rules_are_502() {
         let gateway = Gateway::to(&service);
         let mut client = gateway.connect();
         client.send("POST /one HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-        let mut refused = client.answer();
+        let mut refused = client.response();
         while refused.status() == 100 {
-            refused = client.answer();
+            refused = client.response();
         }
         assert_eq!(refused.status(), 502, "{shown}: {}", refused.head);
         assert!(refused.header("proxy-status").is_some(), "{shown}");
-        // The client's own connection is sound; the service's is not used again.
+        // The client's connection is kept; the service's is not.
         assert_eq!(gateway.get("http://a/two").text(), "fresh", "{shown}");
         let received = service.received();
         assert_eq!(received.len(), 2, "{shown}: {received:?}");
@@ -567,7 +563,7 @@ fn answers_that_break_the_rules_are_502() {
 }
 
 #[test]
-fn bytes_behind_an_answer_are_nobodys_answer() {
+fn surplus_response_bytes_discarded() {
     let poisoned = format!(
         "{}HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned",
         ok("good")
@@ -590,7 +586,7 @@ fn bytes_behind_an_answer_are_nobodys_answer() {
 }
 
 #[test]
-fn bodies_where_there_may_be_none_are_not_passed_on() {
+fn bodies_of_bodiless_responses_discarded() {
     for (method, head) in [
         ("GET", "HTTP/1.1 204 No Content\r\n\r\n"),
         ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"),
@@ -607,51 +603,47 @@ fn bodies_where_there_may_be_none_are_not_passed_on() {
         let gateway = Gateway::to(&service);
         let mut client = gateway.connect();
         client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));
-        client.answer_to_head();
+        client.response_to_head();
         assert_eq!(client.get("http://a/next").text(), "fresh", "{method} {head}");
     }
 }
 
 #[test]
-fn a_framing_error_in_mid_answer_is_visible_to_the_client() {
+fn framing_error_mid_response_visible_to_the_client() {
     for body in [
         "3\r\nabc\r\nnonsense\r\n",
         "3\r\nabcd\r\n0\r\n\r\n",
         "3\r\nabc\r\n0\r\nX : y\r\n\r\n",
     ] {
+        let (opener, gate) = gate();
         let service = Service::scripted(move |talk| {
             if talk.request().is_some() {
-                talk.send(format!(
-                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}"
-                ));
+                talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+                gate.wait();
+                talk.send(body);
                 talk.read_to_end();
             }
         });
         let gateway = Gateway::to(&service);
         let mut client = gateway.connect();
-        // It depends on how much had come when the fault was seen whether the answer has begun.
-        let answer = client.get("http://a/");
-        assert!(
-            answer.status() == 502 || !answer.is_complete,
-            "{body:?}: {}",
-            answer.head
-        );
+        assert_eq!(client.send(get("http://a/")).response_head().status(), 200);
+        client.expect("first");
+        opener.open();
+        let rest = client.rest();
+        assert!(!rest.ends_with("0\r\n\r\n"), "{body:?}: {rest:?}");
     }
 }
 
 #[test]
-fn connection_cannot_name_what_others_rely_on() {
+fn connection_header_cannot_remove_protected_fields() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
-    let answer = gateway.ask(
+    let response = gateway.ask(
         "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: secret\r\nCookie: c=1\r\nX-Hop: 1\r\n\
          Connection: Host, Authorization, Cookie, X-Forwarded-For, Forwarded, X-Real-IP, X-Hop\r\n\r\n",
     );
     let received = service.received().concat().to_lowercase();
-    if answer.status() == 400 {
-        assert_eq!(received, "");
-        return;
-    }
+    assert_eq!(response.status(), 200);
     for kept in [
         "host: a\r\n",
         "authorization: secret",
@@ -664,23 +656,20 @@ fn connection_cannot_name_what_others_rely_on() {
 }
 
 #[test]
-fn trailers_never_carry_what_decides() {
+fn framing_routing_and_auth_trailers_dropped() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
-    let answer = gateway.ask(
+    let response = gateway.ask(
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\
          Host: evil\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\nAuthorization: evil\r\n\
          X-Forwarded-For: 6.6.6.6\r\nCookie: evil\r\nX-Sum: 1\r\n\r\n",
     );
-    if answer.status() == 400 {
-        return;
-    }
-    let trailers = answer.json()["trailers"].to_string().to_lowercase();
+    let trailers = response.json()["trailers"].to_string().to_lowercase();
     assert_eq!(trailers, r#"[["x-sum","1"]]"#);
 }
 
 #[test]
-fn nothing_is_read_behind_a_last_request() {
+fn bytes_after_a_last_request_ignored() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
     for last in [
@@ -689,7 +678,7 @@ fn nothing_is_read_behind_a_last_request() {
     ] {
         let mut client = gateway.connect();
         client.send(format!("{last}GET /behind HTTP/1.1\r\nHost: a\r\n\r\n"));
-        assert_eq!(client.answer().json()["target"], "/last", "{last}");
+        assert_eq!(client.response().json()["target"], "/last", "{last}");
         client.assert_closed();
     }
     let received = service.received().concat();
@@ -697,45 +686,47 @@ fn nothing_is_read_behind_a_last_request() {
 }
 
 #[test]
-fn headers_that_claim_another_method_or_path_do_not_route() {
+fn override_headers_do_not_route() {
     let service = Service::echo("a");
-    let gateway = Gateway::with(format!(
-        "{LISTENER}services: {{ a: {{ endpoints: [\"{}\"] }} }}\nroutes:\n  \
-         - {{ name: read, match: {{ path: /open, method: GET }}, to: a }}\n  \
-         - {{ name: closed, match: [{{ path: /closed }}, {{ method: DELETE }}], respond: {{ status: 403 }} }}\n",
-        service.url()
-    ));
-    let answer = gateway.ask(
+    let gateway = Gateway::with(
+        Config::new()
+            .service(&service, "")
+            .route("name: read, match: { path: /open, method: GET }, to: a")
+            .route("name: closed, match: [{ path: /closed }, { method: DELETE }], respond: { status: 403 }"),
+    );
+    let response = gateway.ask(
         "GET /open HTTP/1.1\r\nHost: a\r\nX-Original-URL: /closed\r\nX-Rewrite-URL: /closed\r\n\
          X-HTTP-Method-Override: DELETE\r\nX-Method-Override: DELETE\r\n\r\n",
     );
     assert_eq!(
-        (answer.json()["method"].as_str(), answer.json()["target"].as_str()),
+        (
+            response.json()["method"].as_str(),
+            response.json()["target"].as_str()
+        ),
         (Some("GET"), Some("/open"))
     );
 }
 
 #[test]
-fn names_with_underscores_are_dropped_unless_kept() {
+fn underscore_names_dropped_by_default() {
     let service = Service::echo("a");
     let asked = "GET / HTTP/1.1\r\nHost: a\r\nX_User: root\r\nX-User: me\r\n\r\n";
     Gateway::to(&service).ask(asked);
-    let top = "listeners: [{ bind: 127.0.0.1:0, limits: { underscores: keep } }]\nworkers: 1\n";
-    Gateway::with(everything_to(&service, top)).ask(asked);
+    Gateway::with(Config::listening(&["limits: { underscores: keep }"]).all_to(&service)).ask(asked);
     let received = service.received();
     assert!(!received[0].contains("X_User"), "{}", received[0]);
     assert!(received[1].contains("X_User: root"), "{}", received[1]);
 }
 
 #[test]
-fn a_flood_of_rubbish_leaves_the_gateway_alive() {
+fn random_bytes_never_reach_a_service() {
     let service = Service::echo("a");
     let mut gateway = Gateway::to(&service);
     let mut state = 1_u64;
     for _ in 0..200 {
-        let rubbish: Vec<u8> = (0..300)
+        let bytes: Vec<u8> = (0..300)
             .map(|_| {
-                // The numbers of Knuth's generator: rubbish, but the same in every run.
+                // Knuth's linear congruential generator: the same bytes in every run.
                 state = state
                     .wrapping_mul(6_364_136_223_846_793_005)
                     .wrapping_add(1_442_695_040_888_963_407);
@@ -743,7 +734,7 @@ fn a_flood_of_rubbish_leaves_the_gateway_alive() {
             })
             .collect();
         let mut client = Client::connect(gateway.address());
-        client.send(&rubbish).finish_sending();
+        client.send(&bytes).finish_sending();
         client.rest();
     }
     assert!(gateway.is_alive());

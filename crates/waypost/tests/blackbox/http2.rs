@@ -1,4 +1,4 @@
-//! HTTP/2 from clients and to services: that an exchange is the same, whichever way it comes.
+//! HTTP/2 from clients and to services: the same exchanges as over HTTP/1.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,20 +8,20 @@ use h2::Reason;
 use http::{HeaderMap, Request, Response};
 use rustix::process::Signal;
 
-use crate::support::gateway::{Gateway, LISTENER, everything_to};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
 use crate::support::http2::{Http2Client, Http2Service, get};
-use crate::support::service::{Service, ok};
+use crate::support::service::{Service, gate, ok};
 
 /// Sends every request to a service that speaks HTTP/2.
-fn to_http2(service: &Http2Service) -> String {
-    format!(
-        "{LISTENER}services: {{ s: {{ endpoints: [\"{}\"], http2: true }} }}\nroutes: [{{ name: all, to: s }}]\n",
-        service.url()
-    )
+fn to_http2(service: &Http2Service) -> Config {
+    Config::new()
+        .service_at("s", &[&service.url()], "http2: true")
+        .route("name: all, to: s")
 }
 
 #[test]
-fn a_request_reaches_a_service_of_http1_as_any_other() {
+fn request_to_an_http1_service() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
     let client = Http2Client::connect(gateway.address());
@@ -32,9 +32,9 @@ fn a_request_reaches_a_service_of_http1_as_any_other() {
         .header("cookie", "b=2")
         .header("te", "trailers")
         .header("content-length", "5");
-    let answer = client.ask(request.body(()).unwrap(), "hello").json();
-    assert_eq!(answer["target"], "/x?y=%20z");
-    assert_eq!(answer["body"], "hello");
+    let response = client.ask(request.body(()).unwrap(), "hello").json();
+    assert_eq!(response["target"], "/x?y=%20z");
+    assert_eq!(response["body"], "hello");
     let head = service.received().join("");
     for line in [
         "POST /x?y=%20z HTTP/1.1\r\n",
@@ -51,13 +51,13 @@ fn a_request_reaches_a_service_of_http1_as_any_other() {
 }
 
 #[test]
-fn a_body_of_unknown_length_is_sent_in_chunks_and_none_is_none() {
+fn body_of_unknown_length_sent_chunked() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
     let client = Http2Client::connect(gateway.address());
     let request = Request::put("http://a/x").body(()).unwrap();
-    let answer = client.ask(request, "some body").json();
-    assert_eq!(answer["body"], "some body");
+    let response = client.ask(request, "some body").json();
+    assert_eq!(response["body"], "some body");
     assert!(
         service
             .received()
@@ -77,7 +77,7 @@ fn a_body_of_unknown_length_is_sent_in_chunks_and_none_is_none() {
 }
 
 #[test]
-fn an_answer_arrives_with_its_length_or_trailers_or_not_at_all() {
+fn response_framing_translated() {
     let service = Service::scripted(|talk| {
         while let Some(request) = talk.request() {
             talk.send(match request.target() {
@@ -118,7 +118,7 @@ fn an_answer_arrives_with_its_length_or_trailers_or_not_at_all() {
     for gone in ["connection", "x-hop", "keep-alive", "content-length"] {
         assert_eq!(nothing.header(gone), None, "{gone}");
     }
-    // What is cut off is reset, and never looks complete.
+    // Truncated responses reset their stream.
     for path in ["short", "broken"] {
         let error = client.try_ask(get(&format!("http://a/{path}")), "").unwrap_err();
         assert!(error.is_reset(), "{path}: {error}");
@@ -127,15 +127,14 @@ fn an_answer_arrives_with_its_length_or_trailers_or_not_at_all() {
 }
 
 #[test]
-fn streams_of_a_connection_do_not_wait_for_each_other() {
+fn streams_do_not_block_each_other() {
     let (arrived, arrivals) = std::sync::mpsc::channel();
-    let (let_go, gate) = std::sync::mpsc::channel::<()>();
-    let gate = Arc::new(std::sync::Mutex::new(gate));
+    let (opener, gate) = gate();
     let service = Service::scripted(move |talk| {
         while let Some(request) = talk.request() {
             if request.target() == "/slow" {
                 arrived.send(()).unwrap();
-                let _ = gate.lock().unwrap().recv();
+                gate.wait();
             }
             talk.send(ok(request.target()));
         }
@@ -147,20 +146,20 @@ fn streams_of_a_connection_do_not_wait_for_each_other() {
     for _ in 0..10 {
         assert_eq!(client.get("http://a/fast").text(), "/fast");
     }
-    let_go.send(()).unwrap();
-    assert_eq!(slow.answer().unwrap().text(), "/slow");
+    opener.open();
+    assert_eq!(slow.response().unwrap().text(), "/slow");
 }
 
 #[test]
-fn large_bodies_pass_both_ways_and_a_slow_reader_holds_up_only_itself() {
+fn large_bodies_with_a_slow_reader() {
     let body = "0123456789".repeat(300_000);
-    let answer = ok(&body);
+    let response = ok(&body);
     let service = Service::named("s", move |talk| {
         while let Some(request) = talk.request() {
             talk.send(if request.method() == "POST" {
                 ok(&request.body.len().to_string())
             } else {
-                answer.clone()
+                response.clone()
             });
         }
     });
@@ -175,7 +174,7 @@ fn large_bodies_pass_both_ways_and_a_slow_reader_holds_up_only_itself() {
         upload.send(part, false);
     }
     upload.send(b"", true);
-    assert_eq!(upload.answer().unwrap().text(), body.len().to_string());
+    assert_eq!(upload.response().unwrap().text(), body.len().to_string());
     let mut come = 0;
     while let Some(piece) = unread.piece() {
         come += piece.unwrap().len();
@@ -184,7 +183,7 @@ fn large_bodies_pass_both_ways_and_a_slow_reader_holds_up_only_itself() {
 }
 
 #[test]
-fn interim_answers_are_passed_on_and_a_body_waits_for_them() {
+fn expect_continue_over_http2() {
     let service = Service::scripted(|talk| {
         talk.request_head();
         talk.send("HTTP/1.1 100 Continue\r\n\r\n");
@@ -199,11 +198,11 @@ fn interim_answers_are_passed_on_and_a_body_waits_for_them() {
     let mut stream = client.open(request.body(()).unwrap(), false);
     service.wait_for("expect: 100-continue");
     stream.send(b"hello", true);
-    assert_eq!(stream.answer().unwrap().text(), "done");
+    assert_eq!(stream.response().unwrap().text(), "done");
 }
 
 #[test]
-fn a_client_that_resets_its_stream_is_gone_and_others_stay() {
+fn stream_reset_ends_only_that_exchange() {
     let service = Service::scripted(|talk| {
         while let Some(request) = talk.request_head() {
             if request.target() == "/left" {
@@ -219,15 +218,15 @@ fn a_client_that_resets_its_stream_is_gone_and_others_stay() {
     service.wait_for("GET /left");
     left.sender.send_reset(Reason::CANCEL);
     assert_eq!(client.get("http://a/here").text(), "here");
-    // The service's connection is closed, which its script waits for; the gateway counts a client that left.
+    // The gateway closes the service's connection and counts an aborted request.
     crate::support::wait_for("the count", || {
-        let metrics = gateway.admin("GET", "/metrics", "", "").text();
+        let metrics = gateway.metrics();
         metrics.contains("code=\"0\"} 1").then_some(())
     });
 }
 
 #[test]
-fn an_early_answer_does_not_reset_a_body_that_is_about_to_end() {
+fn early_response_allows_a_short_body_to_end() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
     let client = Http2Client::connect(gateway.address());
@@ -236,25 +235,24 @@ fn an_early_answer_does_not_reset_a_body_that_is_about_to_end() {
         request.body(()).unwrap()
     };
     let mut early = client.open(request(), false);
-    assert_eq!(early.answer().unwrap().status(), 400);
-    // Whatever was said behind the answer has come before this.
+    assert_eq!(early.response().unwrap().status(), 400);
+    // Any frame sent after the response has arrived before this one.
     assert_eq!(client.get("http://a/").status(), 200);
     early.send(b"the end", true);
 
-    // A body that goes on is not read for ever.
+    // An endless body is reset after a while.
     let mut endless = client.open(request(), false);
-    assert_eq!(endless.answer().unwrap().status(), 400);
+    assert_eq!(endless.response().unwrap().status(), 400);
     let reason = client.wait(std::future::poll_fn(|cx| endless.sender.poll_reset(cx)));
     assert_eq!(reason.unwrap(), Reason::NO_ERROR);
 }
 
 #[test]
-fn a_drain_lets_streams_end_and_takes_no_more() {
-    let (let_go, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
+fn drain_finishes_open_streams() {
+    let (opener, gate) = gate();
     let service = Service::scripted(move |talk| {
         talk.request();
-        let _ = gate.lock().unwrap().recv();
+        gate.wait();
         talk.send(ok("late"));
     });
     let mut gateway = Gateway::to(&service);
@@ -265,27 +263,25 @@ fn a_drain_lets_streams_end_and_takes_no_more() {
     gateway.signal(Signal::TERM);
     client.wait_for_end();
     idle.wait_for_end();
-    let_go.send(()).unwrap();
-    assert_eq!(stream.answer().unwrap().text(), "late");
+    opener.open();
+    assert_eq!(stream.response().unwrap().text(), "late");
     assert_eq!(gateway.wait().code(), Some(0));
 }
 
 #[test]
-fn a_listener_that_is_removed_says_goodbye() {
+fn removed_listener_sends_goaway() {
     let service = Service::echo("a");
-    let two = "listeners: [{ bind: 127.0.0.1:0, name: x }, { bind: 127.0.0.1:0, name: y }]\nworkers: 1\n";
-    let gateway = Gateway::with(everything_to(&service, two));
+    let gateway = Gateway::with(Config::listening(&["name: x", "name: y"]).all_to(&service));
     let client = Http2Client::connect(gateway.addresses()[1]);
     assert_eq!(client.get("http://a/").status(), 200);
-    let one = "listeners: [{ bind: 127.0.0.1:0, name: x }]\nworkers: 1\n";
-    gateway.rewrite(everything_to(&service, one));
+    gateway.rewrite(Config::listening(&["name: x"]).all_to(&service));
     gateway.wait_for_revision(2);
     client.wait_for_end();
     assert_eq!(gateway.get("http://a/").status(), 200);
 }
 
 #[test]
-fn a_service_of_http2_gets_requests_of_both_kinds_on_one_connection() {
+fn http2_service_shares_one_connection() {
     let service = Http2Service::start(|request, mut respond| async move {
         let (head, mut body) = request.into_parts();
         let mut read = 0;
@@ -310,23 +306,23 @@ fn a_service_of_http2_gets_requests_of_both_kinds_on_one_connection() {
     });
     let gateway = Gateway::with(to_http2(&service));
     let expected = |body: &str| format!("POST http://a.test/x?y Some(\"1\") {body}");
-    let answer = gateway.ask(
+    let response = gateway.ask(
         "POST /x?y HTTP/1.1\r\nHost: a.test\r\nX-One: 1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 5\r\n\r\n",
     );
-    assert_eq!(answer.text(), expected("5 Some(\"5\")"));
-    assert_eq!(answer.trailers, [("x-end".to_owned(), "1".to_owned())]);
-    let answer =
+    assert_eq!(response.text(), expected("5 Some(\"5\")"));
+    assert_eq!(response.trailers, [("x-end".to_owned(), "1".to_owned())]);
+    let response =
         gateway.ask("POST /x?y HTTP/1.1\r\nHost: a.test\r\nX-One: 1\r\nContent-Length: 5\r\n\r\nhello");
-    assert_eq!(answer.text(), expected("5 None"));
+    assert_eq!(response.text(), expected("5 None"));
     let client = Http2Client::connect(gateway.address());
     let request = Request::post("http://a.test/x?y")
         .header("x-one", "1")
         .body(())
         .unwrap();
-    let answer = client.ask(request, "hello");
-    assert_eq!(answer.text(), expected("5 None"));
-    assert_eq!(answer.trailers, [("x-end".to_owned(), "1".to_owned())]);
-    let metrics = gateway.admin("GET", "/metrics", "", "").text();
+    let response = client.ask(request, "hello");
+    assert_eq!(response.text(), expected("5 None"));
+    assert_eq!(response.trailers, [("x-end".to_owned(), "1".to_owned())]);
+    let metrics = gateway.metrics();
     assert!(
         metrics.contains("waypost_upstream_connections_total{service=\"s\"} 1\n"),
         "{metrics}"
@@ -334,7 +330,7 @@ fn a_service_of_http2_gets_requests_of_both_kinds_on_one_connection() {
 }
 
 #[test]
-fn a_connection_grows_into_several_when_its_streams_run_out() {
+fn more_connections_when_streams_run_out() {
     let mut builder = h2::server::Builder::new();
     builder.max_concurrent_streams(2);
     let (open, gate) = (
@@ -353,7 +349,7 @@ fn a_connection_grows_into_several_when_its_streams_run_out() {
         }
     });
     let gateway = Gateway::with(to_http2(&service));
-    // The service's limit is known once a connection has been used.
+    // The service's SETTINGS have arrived with the first response.
     assert_eq!(gateway.get("http://a/").status(), 200);
     std::thread::scope(|scope| {
         let asked: Vec<_> = (0..5)
@@ -367,7 +363,7 @@ fn a_connection_grows_into_several_when_its_streams_run_out() {
             assert_eq!(asked.join().unwrap(), 200);
         }
     });
-    let metrics = gateway.admin("GET", "/metrics", "", "").text();
+    let metrics = gateway.metrics();
     assert!(
         metrics.contains("waypost_upstream_connections_total{service=\"s\"} 3\n"),
         "{metrics}"
@@ -375,7 +371,7 @@ fn a_connection_grows_into_several_when_its_streams_run_out() {
 }
 
 #[test]
-fn what_a_service_has_not_begun_is_asked_again_and_nothing_else() {
+fn only_refused_streams_retried() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
     let service = Http2Service::start(move |request, mut respond| {
@@ -405,23 +401,23 @@ fn what_a_service_has_not_begun_is_asked_again_and_nothing_else() {
 }
 
 #[test]
-fn a_service_in_clear_text_can_be_named_by_its_own_scheme() {
+fn h2c_scheme() {
     let service = Http2Service::start(|_, mut respond| async move {
         respond.send_response(Response::new(()), true).unwrap();
     });
-    let config = to_http2(&service)
-        .replace("http://", "h2c://")
-        .replace(", http2: true", "");
+    let config = Config::new()
+        .service_at("s", &[&service.url().replace("http://", "h2c://")], "")
+        .route("name: all, to: s");
     assert_eq!(Gateway::with(config).get("http://a/").status(), 200);
 }
 
 #[test]
-fn a_client_that_does_not_read_ends_nobody_elses_exchange() {
+fn unread_stream_does_not_block_others() {
     let service = Http2Service::start(|request, mut respond| async move {
         let mut stream = respond.send_response(Response::new(()), false).unwrap();
         if request.uri().path() == "/drops" {
             for _ in 0..6000 {
-                // As many small frames as there are.
+                // Many small frames.
                 if stream.send_data(Bytes::from_static(b"drop"), false).is_err() {
                     return;
                 }
@@ -437,7 +433,7 @@ fn a_client_that_does_not_read_ends_nobody_elses_exchange() {
     for _ in 0..200 {
         assert_eq!(gateway.get("http://a/").text(), "end");
     }
-    let metrics = gateway.admin("GET", "/metrics", "", "").text();
+    let metrics = gateway.metrics();
     assert!(
         metrics.contains("waypost_upstream_connections_total{service=\"s\"} 1\n"),
         "{metrics}"
@@ -445,14 +441,14 @@ fn a_client_that_does_not_read_ends_nobody_elses_exchange() {
 }
 
 #[test]
-fn a_short_request_survives_a_service_that_goes_away() {
+fn short_request_replayed_after_refused_stream() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
     let service = Http2Service::start(move |request, mut respond| {
         let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
         async move {
             if first {
-                // Refused once its body has come, as a service may that has begun with nothing.
+                // Refused after its body: the service has processed nothing (RFC 9113 §8.7).
                 let mut body = request.into_body();
                 while body.data().await.is_some() {}
                 respond.send_reset(Reason::REFUSED_STREAM);
@@ -472,6 +468,6 @@ fn a_short_request_survives_a_service_that_goes_away() {
     let mut stream = client.open(Request::post("http://a/").body(()).unwrap(), false);
     stream.send(b"one ", false);
     stream.send(b"two", true);
-    assert_eq!(stream.answer().unwrap().text(), "one two");
+    assert_eq!(stream.response().unwrap().text(), "one two");
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 }

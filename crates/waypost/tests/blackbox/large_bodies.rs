@@ -1,13 +1,13 @@
-//! Bodies too large for a buffer: in clear text the kernel moves them, and nothing else with them.
+//! Bodies larger than a buffer, which the kernel splices in clear text.
 
 use crate::support::client::{get, request};
 use crate::support::gateway::Gateway;
 use crate::support::service::{Service, ok};
 
-/// Far more than is copied, and no round number, so that ends fall within pieces.
+/// Well above the splice threshold, and no multiple of a buffer size.
 const BYTES: usize = 1_000_003;
 
-/// Bytes of which no two stretches are alike for long.
+/// A text without long repeats.
 fn body() -> String {
     let numbers = (0..).map(|number: usize| format!("{number},"));
     let mut body: String = numbers.take(BYTES / 4).collect();
@@ -16,7 +16,7 @@ fn body() -> String {
 }
 
 #[test]
-fn large_bodies_pass_both_ways_byte_for_byte_again_and_again() {
+fn large_bodies_both_ways_byte_for_byte() {
     let (sent, body) = (body(), body());
     let service = Service::scripted(move |talk| {
         while let Some(request) = talk.request() {
@@ -28,35 +28,35 @@ fn large_bodies_pass_both_ways_byte_for_byte_again_and_again() {
     let mut client = gateway.connect();
     let length = format!("Content-Length: {BYTES}\r\n");
     for _ in 0..3 {
-        let answer = client.ask(format!("{}{sent}", request("POST", "http://a/", &length)));
-        assert!(answer.is_complete && answer.body == sent.as_bytes());
+        let response = client.ask(format!("{}{sent}", request("POST", "http://a/", &length)));
+        assert!(response.is_complete && response.body == sent.as_bytes());
     }
     assert_eq!(service.connections(), 1);
 }
 
 #[test]
-fn what_a_service_sends_behind_a_large_body_reaches_nobody() {
+fn surplus_after_a_large_body_discarded() {
     let (tell, told) = std::sync::mpsc::channel();
-    let answer = format!("{}{}", ok(&body()), ok("nobody asked for this"));
+    let response = format!("{}{}", ok(&body()), ok("surplus"));
     let service = Service::scripted(move |talk| {
         while talk.request().is_some() {
-            talk.send(&answer);
+            talk.send(&response);
             let _ = tell.send(());
         }
     });
     let gateway = Gateway::to(&service);
     let mut client = gateway.connect();
     for _ in 0..3 {
-        let answer = client.get("http://a/");
-        assert_eq!(answer.body.len(), BYTES);
-        // What it had to say has been said before anybody asks again.
+        let response = client.get("http://a/");
+        assert_eq!(response.body.len(), BYTES);
+        // The surplus has been sent before the next request.
         told.recv_timeout(crate::support::PATIENCE).unwrap();
     }
     assert_eq!(service.connections(), 3, "such a connection is not used again");
 }
 
 #[test]
-fn a_large_answer_that_is_cut_off_does_not_look_complete() {
+fn truncated_large_response_visible() {
     let service = Service::scripted(|talk| {
         if talk.request().is_some() {
             let part = &body()[..BYTES / 2];
@@ -68,12 +68,12 @@ fn a_large_answer_that_is_cut_off_does_not_look_complete() {
     let gateway = Gateway::to(&service);
     let mut client = gateway.connect();
     client.send(get("http://a/"));
-    let answer = client.answer();
-    assert_eq!((answer.is_complete, answer.body.len()), (false, BYTES / 2));
+    let response = client.response();
+    assert_eq!((response.is_complete, response.body.len()), (false, BYTES / 2));
 }
 
 #[test]
-fn a_large_upload_that_is_broken_off_is_broken_off_at_the_service() {
+fn aborted_large_upload_never_looks_complete() {
     let (tell, told) = std::sync::mpsc::channel();
     let service = Service::scripted(move |talk| {
         if let Some(request) = talk.request() {

@@ -1,7 +1,7 @@
-//! The black-box suite: the real binary on port 0, driven over sockets, files and signals, grouped by promise.
+//! The black-box suite: the built binary on port 0, driven over sockets, files and signals; one module per promise.
 //!
-//! Nothing here sleeps or relies on time. A test waits for what it expects (a line on standard error, a
-//! connection, an answer); the only clock is [`support::PATIENCE`], after which a wait fails the test.
+//! No test sleeps. A test waits for an event (a line on standard error, a connection, a response), and each test has
+//! one possible outcome. The only clock is [`support::PATIENCE`], the timeout of every wait.
 
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
@@ -9,11 +9,15 @@ mod access_log;
 mod admin;
 mod cases;
 mod commands;
+mod connections;
 mod dial;
 mod documents;
 mod drain;
+mod ejection;
 mod examples;
+mod explain;
 mod forwarding;
+mod framing;
 mod grpc;
 mod hostile;
 mod http2;
@@ -21,15 +25,18 @@ mod http2_hostile;
 mod large_bodies;
 mod metrics;
 mod mirror;
+mod own_responses;
 mod passthrough;
 mod proxy_protocol;
 mod regression;
 mod reload;
+mod retries;
 mod revisions;
 mod splits;
 mod state;
 mod state_damage;
 mod support;
+mod timeouts;
 mod tls;
 mod tls_to_services;
 mod upgrade;

@@ -1,23 +1,24 @@
-//! Metrics and statistics: what is counted, under which labels, and when.
+//! Metrics and statistics: counters, labels, and the time of counting.
 
 use serde_json::json;
 
 use crate::support::client::get;
-use crate::support::gateway::{Gateway, LISTENER, services};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
 use crate::support::message::Message;
 use crate::support::service::{Service, ok};
 use crate::support::wait_for;
 
 fn metrics(gateway: &Gateway) -> String {
-    let answer = gateway.admin("GET", "/metrics", "", "");
+    let response = gateway.admin("GET", "/metrics", "", "");
     assert_eq!(
-        answer.header("content-type"),
+        response.header("content-type"),
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
-    answer.text()
+    response.text()
 }
 
-/// The value of a sample, with its labels as they are written.
+/// The value of a sample; `series` includes the labels as written.
 fn sample(metrics: &str, series: &str) -> Option<f64> {
     let line = metrics
         .lines()
@@ -25,7 +26,7 @@ fn sample(metrics: &str, series: &str) -> Option<f64> {
     line.map(|value| value.parse().unwrap())
 }
 
-/// A service that answers with the status that the path names.
+/// Responds with the status named by the path.
 fn status_service(name: &str) -> Service {
     Service::named(name, |talk| {
         while let Some(request) = talk.request() {
@@ -36,8 +37,8 @@ fn status_service(name: &str) -> Service {
 }
 
 #[test]
-fn an_answer_that_has_been_read_is_counted() {
-    let service = Service::answering(ok("hello"));
+fn response_counted_before_it_is_read() {
+    let service = Service::responding(ok("hello"));
     let gateway = Gateway::to(&service);
     let mut client = gateway.connect();
     for count in 1..=50 {
@@ -59,9 +60,9 @@ fn an_answer_that_has_been_read_is_counted() {
         let expected = Some(f64::from(count));
         assert_eq!((requests, durations, upstream), (expected, expected, expected));
     }
-    // A large body passes through without being gathered, and is counted as early.
+    // Spliced bodies are counted before their end too.
     let body = "x".repeat(1 << 20);
-    let large = Service::answering(ok(&body));
+    let large = Service::responding(ok(&body));
     let gateway = Gateway::to(&large);
     for count in 1..=20 {
         assert_eq!(gateway.get("http://a/").body.len(), body.len());
@@ -72,17 +73,16 @@ fn an_answer_that_has_been_read_is_counted() {
 }
 
 #[test]
-fn every_status_service_and_route_has_its_own_count() {
+fn requests_counted_by_route_service_and_code() {
     let (a, down) = (status_service("a"), Service::refusing());
-    let config = |top: &str| {
-        format!(
-            "{LISTENER}{top}{}routes:\n  - {{ name: a, to: a }}\n  - {{ name: down, match: {{ path: /down }}, to: refusing }}\n  \
-             - {{ name: none, match: {{ host: none.example }}, to: {{}} }}\n  \
-             - {{ name: own, match: {{ path: /own }}, respond: {{ status: 418 }} }}\n",
-            services([&a, &down])
-        )
-    };
-    let gateway = Gateway::with(config(""));
+    let config = Config::new()
+        .service(&a, "")
+        .service(&down, "")
+        .route("name: a, to: a")
+        .route("name: down, match: { path: /down }, to: refusing")
+        .route("name: none, match: { host: none.example }, to: {}")
+        .route("name: own, match: { path: /own }, respond: { status: 418 }");
+    let gateway = Gateway::with(&config);
     let mut client = gateway.connect();
     let expected = [
         ("/200", "a", "a", 200),
@@ -129,8 +129,8 @@ fn every_status_service_and_route_has_its_own_count() {
     ] {
         assert_eq!(sample(&text, series), Some(value), "{series} in {text}");
     }
-    // By class, where the config asks for it; what was counted stays.
-    gateway.rewrite(config("metrics: { code: class }\n"));
+    // `code: class` keeps earlier counts.
+    gateway.rewrite(config.key("metrics: { code: class }"));
     gateway.wait_for_revision(2);
     let text = metrics(&gateway);
     for (class, count) in [("2xx", 3.0), ("4xx", 1.0), ("5xx", 1.0)] {
@@ -140,8 +140,8 @@ fn every_status_service_and_route_has_its_own_count() {
 }
 
 #[test]
-fn no_label_comes_from_a_request() {
-    let service = Service::answering(ok("x"));
+fn labels_never_come_from_requests() {
+    let service = Service::responding(ok("x"));
     let gateway = Gateway::to(&service);
     let labels = |gateway: &Gateway| {
         let mut series: Vec<String> = metrics(gateway)
@@ -162,28 +162,27 @@ fn no_label_comes_from_a_request() {
 }
 
 #[test]
-fn openmetrics_comes_to_whoever_asks_for_it() {
+fn openmetrics_negotiated() {
     let gateway = Gateway::to(&Service::refusing());
     let accept = "Accept: application/openmetrics-text; version=1.0.0\r\n";
-    let answer = gateway.admin("GET", "/metrics", accept, "");
-    let kind = answer.header("content-type").unwrap();
+    let response = gateway.admin("GET", "/metrics", accept, "");
+    let kind = response.header("content-type").unwrap();
     assert!(
         kind.starts_with("application/openmetrics-text; version=1.0.0"),
         "{kind}"
     );
-    let text = answer.text();
+    let text = response.text();
     assert!(text.ends_with("# EOF\n"), "{text}");
     assert!(text.contains("# TYPE waypost_requests counter\n"), "{text}");
 }
 
 #[test]
-fn series_of_routes_that_are_gone_go() {
-    let service = Service::answering(ok("x"));
+fn series_of_removed_routes_dropped() {
+    let service = Service::responding(ok("x"));
     let config = |name: &str| {
-        format!(
-            "{LISTENER}{}routes: [{{ name: {name}, to: service }}]\n",
-            services([&service])
-        )
+        Config::new()
+            .service(&service, "")
+            .route(&format!("name: {name}, to: service"))
     };
     let gateway = Gateway::with(config("one"));
     gateway.get("http://a/");
@@ -199,16 +198,18 @@ fn series_of_routes_that_are_gone_go() {
 }
 
 #[test]
-fn copies_are_counted_by_what_became_of_them() {
-    let main = Service::answering(ok("main"));
-    let shadow = Service::answering(ok("shadow"));
+fn mirrored_requests_counted_by_outcome() {
+    let main = Service::responding(ok("main"));
+    let shadow = Service::responding(ok("shadow"));
     let silent = Service::named("silent", |talk| talk.read_to_end());
-    let gateway = Gateway::with(format!(
-        "{LISTENER}{}  shadow: {{ endpoints: [\"{}\"] }}\nroutes:\n  - {{ name: r, to: service, mirror: {{ to: shadow }} }}\n  \
-         - {{ name: s, match: {{ path: /s }}, to: service, mirror: {{ to: silent }} }}\n",
-        services([&main, &silent]),
-        shadow.url()
-    ));
+    let gateway = Gateway::with(
+        Config::new()
+            .service(&main, "")
+            .service(&silent, "")
+            .service_at("shadow", &[&shadow.url()], "")
+            .route("name: r, to: service, mirror: { to: shadow }")
+            .route("name: s, match: { path: /s }, to: service, mirror: { to: silent }"),
+    );
     let mut client = gateway.connect();
     for _ in 0..10 {
         client.ask(get("http://a/"));
@@ -219,8 +220,8 @@ fn copies_are_counted_by_what_became_of_them() {
         );
         sample(&metrics(&gateway), &series).unwrap_or(0.0)
     };
-    // They are answered a moment later.
-    wait_for("the last answer", || {
+    // Mirrored responses arrive later than the client's.
+    wait_for("the last response", || {
         (count("answered", "r", "shadow") == 10.0).then_some(())
     });
     for _ in 0..300 {
@@ -233,18 +234,20 @@ fn copies_are_counted_by_what_became_of_them() {
         long.len()
     );
     assert_eq!(client.ask(post).status(), 200);
-    // The silent one holds all places: the copy would be too long all the same.
+    // The silent service holds all mirror permits, but the length is checked first.
     assert_eq!(count("dropped_too_long", "r", "shadow"), 1.0);
 }
 
 #[test]
-fn statistics_show_the_arms_over_the_same_time() {
+fn stats_compare_arms_over_one_window() {
     let (good, bad) = (status_service("good"), status_service("bad"));
-    let gateway = Gateway::with(format!(
-        "{LISTENER}{}routes:\n  - name: r\n    to: {{ good: 1, bad: 1 }}\n    force: {{ header: x, values: {{ g: good, b: bad }} }}\n  \
-         - {{ name: idle, match: {{ path: /idle }}, to: good }}\n",
-        services([&good, &bad])
-    ));
+    let gateway = Gateway::with(
+        Config::new()
+            .service(&good, "")
+            .service(&bad, "")
+            .route("name: r, to: { good: 1, bad: 1 }, force: { header: x, values: { g: good, b: bad } }")
+            .route("name: idle, match: { path: /idle }, to: good"),
+    );
     let mut client = gateway.connect();
     let mut ask = |arm: &str, status: u16| -> Message {
         client.ask(format!("GET /{status} HTTP/1.1\r\nHost: a\r\nX: {arm}\r\n\r\n"))
@@ -280,12 +283,12 @@ fn statistics_show_the_arms_over_the_same_time() {
     let idle = gateway.admin_json("/api/v1/stats?route=idle");
     assert_eq!(idle["routes"][0]["arms"][0]["requests"], 0);
     for wrong in ["window=0s", "window=2h", "window=x"] {
-        let answer = gateway.admin("GET", &format!("/api/v1/stats?{wrong}"), "", "");
-        assert_eq!(answer.status(), 422, "{wrong}: {}", answer.text());
+        let response = gateway.admin("GET", &format!("/api/v1/stats?{wrong}"), "", "");
+        assert_eq!(response.status(), 422, "{wrong}: {}", response.text());
     }
     assert_eq!(
         gateway
-            .admin("GET", "/api/v1/stats?route=nobody", "", "")
+            .admin("GET", "/api/v1/stats?route=unknown", "", "")
             .status(),
         404
     );
@@ -297,7 +300,7 @@ fn statistics_show_the_arms_over_the_same_time() {
 }
 
 #[test]
-fn a_client_that_leaves_before_the_answer_is_counted_without_a_status() {
+fn aborted_request_counted_with_code_0() {
     let slow = Service::scripted(|talk| {
         talk.request();
         talk.read_to_end();
@@ -312,21 +315,21 @@ fn a_client_that_leaves_before_the_answer_is_counted_without_a_status() {
 }
 
 #[test]
-fn a_retry_is_an_attempt_after_another() {
-    let (up, down) = (Service::answering(ok("up")), Service::refusing());
-    let gateway = Gateway::with(format!(
-        "{LISTENER}services: {{ both: {{ endpoints: [\"{}\", \"{}\"] }}, none: {{ endpoints: [\"{}\"] }} }}\n\
-         routes:\n  - {{ name: both, to: both }}\n  - {{ name: none, match: {{ path: /none }}, to: none }}\n",
-        down.url(),
-        up.url(),
-        down.url()
-    ));
+fn retries_count_second_attempts() {
+    let (up, down) = (Service::responding(ok("up")), Service::refusing());
+    let gateway = Gateway::with(
+        Config::new()
+            .service_at("both", &[&down.url(), &up.url()], "")
+            .service_at("none", &[&down.url()], "")
+            .route("name: both, to: both")
+            .route("name: none, match: { path: /none }, to: none"),
+    );
     for _ in 0..2 {
         assert_eq!(gateway.get("http://a/").text(), "up");
     }
     assert_eq!(gateway.get("http://a/none").status(), 502);
     let text = metrics(&gateway);
-    // One of the two tried the other endpoint first; after that it rests.
+    // One of the two requests tried the refusing endpoint first, which was then ejected.
     let retries = |route: &str| {
         sample(
             &text,

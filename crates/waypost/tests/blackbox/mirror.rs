@@ -1,18 +1,21 @@
-//! Copies of requests: what is copied, and that nobody waits for it.
+//! Mirrored requests: their content and share, and no effect on the original exchange.
 
 use crate::support::client::Client;
-use crate::support::gateway::{Gateway, LISTENER, services};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
 use crate::support::message::Message;
 use crate::support::service::{Service, ok};
 use crate::support::wait_for;
 
+/// A gateway that forwards to `main` and mirrors to `shadow`, with further keys of the route.
 fn mirrored(main: &Service, shadow: &Service, keys: &str) -> Gateway {
-    Gateway::with(format!(
-        "{LISTENER}{}routes:\n  - name: all\n    to: {}\n    mirror: {{ to: {} }}\n{keys}",
-        services([main, shadow]),
-        main.name(),
-        shadow.name(),
-    ))
+    let (to, mirror) = (main.name(), shadow.name());
+    Gateway::with(
+        Config::new()
+            .service(main, "")
+            .service(shadow, "")
+            .route(&format!("name: all, to: {to}, mirror: {{ to: {mirror} }}{keys}")),
+    )
 }
 
 fn post(client: &mut Client, path: &str, body: &str) -> Message {
@@ -23,18 +26,18 @@ fn post(client: &mut Client, path: &str, body: &str) -> Message {
 }
 
 #[test]
-fn a_copy_is_the_request_with_a_mark() {
+fn copy_is_the_forwarded_request_with_a_mark() {
     let (main, shadow) = (Service::echo("main"), Service::echo("shadow"));
-    let keys = "    rewrite: { host: b.internal }\n    request_headers: { set: { x-gateway: waypost } }\n";
+    let keys = ", rewrite: { host: b.internal }, request_headers: { set: { x-gateway: waypost } }";
     let gateway = mirrored(&main, &shadow, keys);
     let mut client = gateway.connect();
     let sent = "POST /a?b=c HTTP/1.1\r\nHost: a.example\r\nX-One: 1\r\nX-Waypost-Mirror: forged\r\n\
                 Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello";
-    let answer = client.ask(sent);
+    let response = client.ask(sent);
     assert_eq!(
-        answer.json()["service"],
+        response.json()["service"],
         "main",
-        "the client hears of nobody else"
+        "the response is the main service's"
     );
     shadow.wait_for("hello");
     let copy = shadow.received().concat();
@@ -60,12 +63,12 @@ fn a_copy_is_the_request_with_a_mark() {
     );
     assert!(
         !main.received().concat().contains("x-waypost-mirror: all"),
-        "the request itself has none"
+        "the forwarded request has no mark"
     );
 }
 
 #[test]
-fn requests_without_a_body_and_with_chunks_are_copied() {
+fn bodiless_and_chunked_requests_copied() {
     let (main, shadow) = (Service::echo("main"), Service::echo("shadow"));
     let gateway = mirrored(&main, &shadow, "");
     let mut client = gateway.connect();
@@ -77,13 +80,13 @@ fn requests_without_a_body_and_with_chunks_are_copied() {
 }
 
 #[test]
-fn a_mirror_that_never_answers_or_refuses_holds_up_nobody() {
+fn unresponsive_mirror_does_not_delay_requests() {
     let main = Service::echo("main");
     let silent = Service::named("silent", |talk| talk.read_to_end());
     for shadow in [silent, Service::refusing()] {
         let gateway = mirrored(&main, &shadow, "");
         let mut client = gateway.connect();
-        // More than may be under way.
+        // More than the limit of concurrent copies.
         for turn in 0..300 {
             assert_eq!(
                 post(&mut client, "/", &format!("{turn}")).json()["service"],
@@ -94,8 +97,8 @@ fn a_mirror_that_never_answers_or_refuses_holds_up_nobody() {
 }
 
 #[test]
-fn a_body_that_is_too_long_is_not_copied_and_passes_all_the_same() {
-    let main = Service::answering(ok("main"));
+fn oversized_bodies_forwarded_but_not_copied() {
+    let main = Service::responding(ok("main"));
     let shadow = Service::echo("shadow");
     let gateway = mirrored(&main, &shadow, "");
     let mut client = gateway.connect();
@@ -117,14 +120,14 @@ fn a_body_that_is_too_long_is_not_copied_and_passes_all_the_same() {
 }
 
 #[test]
-fn only_the_share_that_is_asked_for_is_copied() {
+fn only_the_configured_share_copied() {
     let (main, shadow) = (Service::echo("main"), Service::echo("shadow"));
     let config = |share: &str| {
-        format!(
-            "{LISTENER}{}routes:\n  - {{ name: all, to: main, mirror: {{ to: shadow, {share} }} }}\n  \
-             - {{ name: last, match: {{ path: /last }}, to: main, mirror: {{ to: shadow }} }}\n",
-            services([&main, &shadow])
-        )
+        Config::new()
+            .service(&main, "")
+            .service(&shadow, "")
+            .route(&format!("name: all, to: main, mirror: {{ to: shadow, {share} }}"))
+            .route("name: last, match: { path: /last }, to: main, mirror: { to: shadow }")
     };
     let gateway = Gateway::with(config("percent: 0"));
     let mut client = gateway.connect();
@@ -146,15 +149,15 @@ fn only_the_share_that_is_asked_for_is_copied() {
         String::from_utf8_lossy(&all).matches("GET /last ").count() == 2
     });
     let copies = shadow.received().concat().matches("GET /half ").count();
-    // Eight standard deviations.
+    // Eight standard deviations of the binomial distribution.
     assert!((120..=280).contains(&copies), "{copies} of 400");
 }
 
 #[test]
-fn a_copy_does_not_wait_for_the_answer() {
+fn copy_sent_before_the_response() {
     let main = Service::named("main", |talk| {
         talk.request();
-        // Nobody answers; the copy is there all the same.
+        // No response ever comes.
         talk.read_to_end();
     });
     let shadow = Service::echo("shadow");
@@ -165,8 +168,8 @@ fn a_copy_does_not_wait_for_the_answer() {
 }
 
 #[test]
-fn an_answer_to_a_copy_that_never_ends_is_not_read_for_ever() {
-    let main = Service::answering(ok("main"));
+fn endless_mirror_response_abandoned() {
+    let main = Service::responding(ok("main"));
     let endless = Service::named("endless", |talk| {
         if talk.request().is_some() {
             talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -178,7 +181,7 @@ fn an_answer_to_a_copy_that_never_ends_is_not_read_for_ever() {
     assert_eq!(gateway.get("http://a/").text(), "main");
     let series = "outcome=\"answered\"} 1\n";
     wait_for("the count", || {
-        let metrics = gateway.admin("GET", "/metrics", "", "").text();
+        let metrics = gateway.metrics();
         metrics.contains(series).then_some(())
     });
 }

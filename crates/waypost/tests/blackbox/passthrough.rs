@@ -1,39 +1,52 @@
-//! TLS that passes through: connections by the host that their clients name, with the splits and dials of requests.
+//! TLS passthrough: connections routed by SNI host, with splits and dials.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Arc;
 
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 use serde_json::json;
 
 use crate::support::PATIENCE;
 use crate::support::command::waypost_in;
+use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::service::Service;
 use crate::support::tls::{Authority, Trusting, der};
 
-/// A gateway that ends TLS for `host` in front of `service`.
+/// A gateway that terminates TLS for `host` in front of `service`; also its certificate.
 fn inner(service: &Service, authority: &Authority, host: &str) -> (Gateway, Vec<u8>) {
     let pair = authority.issue(&[host, "both.test"]);
-    let config = format!(
-        "listeners: [{{ bind: 127.0.0.1:0, tls: {{ certificates: [{{ cert: a.crt, key: a.key }}] }} }}]\nworkers: 1\nservices: {{ a: {{ endpoints: [{}] }} }}\nroutes: [{{ name: all, to: a }}]\n",
-        service.url()
-    );
-    let gateway = Gateway::beside(&[("a.crt", &pair.cert), ("a.key", &pair.key)], config);
-    (gateway, der(&pair))
+    (Gateway::with_certificates(&[&pair], service), der(&pair))
+}
+
+/// A config whose listener passes TLS through.
+fn passing() -> Config {
+    Config::listening(&["tls: { passthrough: true }"])
+}
+
+/// A config that passes connections for `a.test` to a refusing endpoint.
+fn one_host() -> Config {
+    passing()
+        .service_at("a", &["https://127.0.0.1:1"], "")
+        .route("name: a, match: { host: a.test }, passthrough: a")
 }
 
 #[test]
-fn a_connection_goes_where_its_host_is_and_nowhere_else() {
+fn connections_routed_by_sni_host() {
     let authority = Authority::new();
     let service = Service::echo("s");
     let (a, shown_a) = inner(&service, &authority, "a.test");
     let (b, shown_b) = inner(&service, &authority, "x.b.test");
-    let config = format!(
-        "listeners: [{{ bind: 127.0.0.1:0, tls: {{ passthrough: true }} }}]\nworkers: 1\nservices:\n  a: {{ endpoints: [\"https://{}\"] }}\n  b: {{ endpoints: [\"https://{}\"] }}\nroutes:\n- {{ name: a, match: {{ host: a.test }}, passthrough: a }}\n- {{ name: b, match: {{ host: \"*.b.test\" }}, passthrough: b }}\n- {{ name: both, match: {{ host: both.test }}, passthrough: {{ a: 1, b: 0 }} }}\n",
-        a.address(),
-        b.address()
+    let gateway = Gateway::with(
+        passing()
+            .service_at("a", &[&format!("https://{}", a.address())], "")
+            .service_at("b", &[&format!("https://{}", b.address())], "")
+            .route("name: a, match: { host: a.test }, passthrough: a")
+            .route("name: b, match: { host: \"*.b.test\" }, passthrough: b")
+            .route("name: both, match: { host: both.test }, passthrough: { a: 1, b: 0 }"),
     );
-    let gateway = Gateway::with(config);
     let trusting = Trusting::new(&authority);
     for (host, shown) in [
         ("a.test", &shown_a),
@@ -42,29 +55,26 @@ fn a_connection_goes_where_its_host_is_and_nowhere_else() {
     ] {
         let mut client = trusting.connect(gateway.address(), host);
         assert_eq!(client.shown(), *shown, "{host}");
-        let answer = client.get(host, "/x").json();
-        assert_eq!(answer["service"], "s");
+        let response = client.get(host, "/x").json();
+        assert_eq!(response["service"], "s");
     }
-    // The dial turns for connections as it does for requests, and those that are open stay.
+    // A dial applies to new connections; open ones stay.
     let mut open = trusting.connect(gateway.address(), "both.test");
     assert_eq!(gateway.dial("both", &json!({ "b": 1 })).status(), 200);
     assert_eq!(trusting.connect(gateway.address(), "both.test").shown(), shown_b);
     assert_eq!(open.get("both.test", "/").status(), 200);
-    gateway.rewrite(
-        "listeners: [{ bind: 127.0.0.1:0, name: other }]\nroutes: [{ name: o, respond: { status: 200 } }]\n",
-    );
+    gateway.rewrite(Config::listening(&["name: other"]).all_respond(""));
     gateway.wait_for_revision(2);
     assert_eq!(open.get("both.test", "/").status(), 200);
 
-    let before = a.admin("GET", "/metrics", "", "").text();
+    let before = a.metrics();
     trusting.refusal(gateway.address(), "other.test");
-    assert_eq!(a.admin("GET", "/metrics", "", "").text().len(), before.len());
+    assert_eq!(a.metrics().len(), before.len());
 }
 
 #[test]
-fn what_is_no_tls_is_closed() {
-    let config = "listeners: [{ bind: 127.0.0.1:0, tls: { passthrough: true } }]\nservices: { a: { endpoints: [\"https://127.0.0.1:1\"] } }\nroutes: [{ name: a, match: { host: a.test }, passthrough: a }]\n";
-    let gateway = Gateway::with(config);
+fn non_tls_connections_closed() {
+    let gateway = Gateway::with(one_host());
     for bytes in [
         &b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"[..],
         &[0xff; 600],
@@ -81,8 +91,10 @@ fn what_is_no_tls_is_closed() {
 }
 
 #[test]
-fn explain_knows_where_a_connection_goes() {
-    let config = "listeners:\n- { bind: 127.0.0.1:0, name: pass, tls: { passthrough: true } }\nservices: { a: { endpoints: [\"https://127.0.0.1:1\"] } }\nroutes: [{ name: a, match: { host: a.test }, passthrough: a }]\ntests:\n- { request: GET https://a.test/, expect: { route: a, service: a } }\n- { request: GET https://b.test/, expect: { outcome: not_found } }\n";
+fn explain_covers_passthrough_routes() {
+    let config = one_host()
+        .test("request: GET https://a.test/, expect: { route: a, service: a }")
+        .test("request: GET https://b.test/, expect: { outcome: not_found }");
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("waypost.yaml"), config).unwrap();
     waypost_in(directory.path(), &["check", "waypost.yaml"]).expect(0);
@@ -92,4 +104,57 @@ fn explain_knows_where_a_connection_goes() {
     )
     .expect(0);
     assert!(explained.stdout.contains("goes to a"), "{}", explained.stdout);
+}
+
+/// A ClientHello with this SNI host. rustls would normalize the name, so a name of the same length is replaced.
+fn client_hello(host: &str) -> Vec<u8> {
+    let placeholder = "x".repeat(host.len());
+    let config = Trusting::new(&Authority::new()).config();
+    let name = ServerName::try_from(placeholder.clone()).unwrap();
+    let mut connection = ClientConnection::new(Arc::clone(&config), name).unwrap();
+    let mut bytes = Vec::new();
+    connection.write_tls(&mut bytes).unwrap();
+    let at = bytes
+        .windows(host.len())
+        .position(|window| window == placeholder.as_bytes());
+    let at = at.expect("the name in clear text");
+    bytes[at..at + host.len()].copy_from_slice(host.as_bytes());
+    bytes
+}
+
+#[test]
+fn sni_host_normalized_as_explain_does() {
+    let service = Service::scripted(|talk| talk.read_to_end());
+    let gateway = Gateway::with(
+        passing()
+            .service_at("s", &[&service.url().replace("http:", "https:")], "")
+            .route("name: all, match: { host: a.test }, passthrough: s"),
+    );
+    let mut connections = 0;
+    for (host, passes) in [
+        ("a.test", true),
+        ("A.Test", true),
+        ("a.test.", true),
+        ("a.test..", false),
+        ("b.test", false),
+    ] {
+        let mut socket = TcpStream::connect(gateway.address()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(&client_hello(host)).unwrap();
+        if passes {
+            connections += 1;
+            service.wait_until(|received| received.len() == connections);
+        } else {
+            // The gateway closes the connection, perhaps after an alert.
+            let _ = socket.read_to_end(&mut Vec::new());
+            assert_eq!(service.connections(), connections, "{host}");
+        }
+        let url = format!("https://{host}/");
+        for (way, answer) in [
+            ("offline", gateway.explain_offline(&url)),
+            ("live", gateway.explain(&url)),
+        ] {
+            assert_eq!(answer["outcome"] == "forward", passes, "{host} {way}: {answer}");
+        }
+    }
 }

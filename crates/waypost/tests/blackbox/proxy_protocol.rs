@@ -1,18 +1,18 @@
-//! The PROXY protocol: who the client is, said in front of everything else.
+//! The PROXY protocol, from clients and to services.
 
 use crate::support::client::Client;
-use crate::support::gateway::{Gateway, LISTENER, everything_to};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
 use crate::support::service::{Service, ok};
 
 const HEADER: &str = "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n";
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn gateway(service: &Service, keys: &str) -> Gateway {
-    let listener = format!("listeners: [{{ bind: 127.0.0.1:0, {keys} }}]\nworkers: 1\n");
-    Gateway::with(everything_to(service, &listener))
+    Gateway::with(Config::listening(&[keys]).all_to(service))
 }
 
-/// A header of the second version for the same client.
+/// A version 2 header for the same client.
 fn binary() -> Vec<u8> {
     let mut bytes = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     bytes.extend([192, 0, 2, 7, 198, 51, 100, 1]);
@@ -22,7 +22,7 @@ fn binary() -> Vec<u8> {
 }
 
 #[test]
-fn a_trusted_proxy_says_who_the_client_is() {
+fn header_from_a_trusted_proxy_sets_the_client() {
     let service = Service::echo("a");
     for mode in ["required", "optional"] {
         let gateway = gateway(
@@ -30,35 +30,35 @@ fn a_trusted_proxy_says_who_the_client_is() {
             &format!("proxy_protocol: {mode}, trusted_proxies: [127.0.0.1]"),
         );
         for header in [HEADER.as_bytes().to_vec(), binary()] {
-            let answer = gateway.ask([&header, GET.as_bytes()].concat());
-            let headers = answer.json()["headers"].to_string();
+            let response = gateway.ask([&header, GET.as_bytes()].concat());
+            let headers = response.json()["headers"].to_string();
             for told in [
                 r#"["x-forwarded-for","192.0.2.7"]"#,
                 r#"["x-real-ip","192.0.2.7"]"#,
             ] {
                 assert!(headers.contains(told), "{told} in {headers}");
             }
-            // It may come in as many pieces as it likes.
+            // Byte by byte.
             let mut client = gateway.connect();
             for byte in &header {
                 client.send([*byte]);
             }
             assert_eq!(client.ask(GET).status(), 200);
         }
-        // A proxy that speaks for itself.
-        let answer = gateway.ask(format!("PROXY UNKNOWN\r\n{GET}"));
+        // UNKNOWN: the client is the proxy itself.
+        let response = gateway.ask(format!("PROXY UNKNOWN\r\n{GET}"));
         assert!(
-            answer.text().contains(r#"["x-real-ip","127.0.0.1"]"#),
+            response.text().contains(r#"["x-real-ip","127.0.0.1"]"#),
             "{}",
-            answer.text()
+            response.text()
         );
     }
 }
 
 #[test]
-fn it_is_believed_of_nobody_else() {
+fn header_from_other_peers_refused() {
     let service = Service::echo("a");
-    let closed = |client: &mut Client| client.try_answer().is_none();
+    let closed = |client: &mut Client| client.try_response().is_none();
     let required = gateway(&service, "proxy_protocol: required, trusted_proxies: [127.0.0.1]");
     assert!(closed(required.connect().send(GET)), "no header");
     for bad in [
@@ -78,7 +78,7 @@ fn it_is_believed_of_nobody_else() {
         closed(far.connect().send(format!("{HEADER}{GET}"))),
         "an untrusted peer"
     );
-    // Where it is not expected, it is no request.
+    // Without `proxy_protocol`, a header is a malformed request.
     for keys in [
         "proxy_protocol: optional, trusted_proxies: [192.0.2.0/24]",
         "name: plain",
@@ -89,7 +89,7 @@ fn it_is_believed_of_nobody_else() {
 }
 
 #[test]
-fn a_service_is_told_on_every_connection_of_its_own() {
+fn header_sent_on_every_service_connection() {
     let service = Service::scripted(|talk| {
         while talk.request().is_some() {
             talk.send(ok("ok"));
@@ -100,12 +100,11 @@ fn a_service_is_told_on_every_connection_of_its_own() {
         ("v2", "\r\n\r\n\0\r\nQUIT\n"),
     ] {
         let before = service.connections();
-        let config = everything_to(
-            &service,
-            "listeners: [{ bind: 127.0.0.1:0, proxy_protocol: required, trusted_proxies: [127.0.0.1] }]\nworkers: 1\n",
-        )
-        .replace("] }\nroutes", &format!("], proxy_protocol: {version} }}\nroutes"));
-        let gateway = Gateway::with(config);
+        let gateway = Gateway::with(
+            Config::listening(&["proxy_protocol: required, trusted_proxies: [127.0.0.1]"])
+                .service(&service, &format!("proxy_protocol: {version}"))
+                .route("name: all, to: service"),
+        );
         let mut client = gateway.connect();
         client.send(HEADER);
         for _ in 0..2 {
@@ -117,6 +116,4 @@ fn a_service_is_told_on_every_connection_of_its_own() {
             assert!(received.starts_with(begins), "{version}: {received:?}");
         }
     }
-    let gateway = Gateway::with(everything_to(&service, LISTENER));
-    drop(gateway);
 }

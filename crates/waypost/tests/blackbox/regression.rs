@@ -1,17 +1,19 @@
-//! Faults that were there once.
+//! Regressions: each test names the fault it was written for.
 
 use rustix::process::Signal;
 
 use crate::support::client::request;
 use crate::support::command::waypost_in;
-use crate::support::gateway::{Gateway, LISTENER, everything_to, services};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
+use crate::support::make_fifo;
 use crate::support::service::{Service, ok};
 
-/// A retry put its endpoint's host where an earlier request's had been.
+/// A retry wrote its endpoint's host over a stale range of an earlier request.
 #[test]
-fn a_retry_leaves_nothing_behind_for_the_next_one() {
+fn retry_leaves_no_stale_host() {
     let service = Service::scripted(|talk| {
-        // The first request of each connection is answered, the second is read and left.
+        // Responds to the first request of each connection, and reads the second.
         if talk.request().is_some() {
             talk.send(ok("done"));
             talk.request();
@@ -20,9 +22,9 @@ fn a_retry_leaves_nothing_behind_for_the_next_one() {
     let gateway = Gateway::to(&service);
     let long = "b".repeat(4000);
     for path in ["1", long.as_str(), "2", "3", "cccccccccccccccc", "4"] {
-        let answer = gateway.ask(format!("GET /{path} HTTP/1.0\r\n\r\n"));
+        let response = gateway.ask(format!("GET /{path} HTTP/1.0\r\n\r\n"));
         assert_eq!(
-            (answer.status(), answer.text().as_str()),
+            (response.status(), response.text().as_str()),
             (200, "done"),
             "/{path}"
         );
@@ -37,33 +39,26 @@ fn a_retry_leaves_nothing_behind_for_the_next_one() {
     assert_eq!(received.matches(&head).count(), requests, "{received}");
 }
 
-/// A listener that got a name was taken for another one.
+/// A reload that named a listener reopened its socket.
 #[test]
-fn a_listener_keeps_its_socket_and_its_clients_when_it_gets_a_name() {
+fn naming_a_listener_keeps_its_socket() {
     let service = Service::echo("service");
-    let config = |name: &str| {
-        let routes = "routes: [{ name: all, to: service }]\n";
-        let listener = LISTENER.replace("bind:", &format!("{name}bind:"));
-        format!("{listener}{}{routes}", services([&service]))
-    };
+    let config = |name: &str| Config::listening(&[name]).all_to(&service);
     let gateway = Gateway::with(config(""));
     let mut client = gateway.connect();
     assert_eq!(client.get("http://a/1").status(), 200);
-    gateway.rewrite(config("name: web, "));
+    gateway.rewrite(config("name: web"));
     gateway.wait_for_revision(2);
     assert_eq!(client.get("http://a/2").status(), 200);
     assert_eq!(gateway.get("http://a/3").status(), 200);
     assert_eq!(gateway.announced().len(), 1);
 }
 
-/// A refused request was logged without a word of what it was.
+/// The log line of a refused request had no method, host or path.
 #[test]
-fn a_refused_request_is_logged_as_far_as_it_was_understood() {
+fn refused_request_logged_with_its_parts() {
     let service = Service::echo("service");
-    let gateway = Gateway::with(everything_to(
-        &service,
-        &format!("{LISTENER}access_log: stdout\n"),
-    ));
+    let gateway = Gateway::with(Config::new().all_to(&service).key("access_log: stdout"));
     assert_eq!(gateway.get("http://a/b%2Fc?d").status(), 400);
     let line = gateway.wait_for_stdout("\"status\":400");
     for part in [
@@ -82,13 +77,13 @@ fn a_refused_request_is_logged_as_far_as_it_was_understood() {
     );
 }
 
-/// `explain` gave JSON where the gateway gave text.
+/// `explain` showed JSON where the gateway responded with text.
 #[test]
-fn a_refusal_is_told_in_json_to_who_asks_for_it() {
+fn refusal_in_json_on_request() {
     let service = Service::echo("service");
     let gateway = Gateway::to(&service);
-    let answer = gateway.ask(request("GET", "http://a/%2F", "Accept: application/json\r\n"));
-    assert_eq!(answer.json()["status"], 400);
+    let response = gateway.ask(request("GET", "http://a/%2F", "Accept: application/json\r\n"));
+    assert_eq!(response.json()["status"], 400);
     let asked = [
         "explain",
         "waypost.yaml",
@@ -106,28 +101,23 @@ fn a_refusal_is_told_in_json_to_who_asks_for_it() {
     assert!(headers.contains(r#"["connection","close"]"#), "{headers}");
 }
 
-/// A chunked body that breaks its coding was no fault where no service was asked.
+/// A malformed chunked body was accepted where the gateway responds by itself.
 #[test]
-fn a_broken_body_is_refused_by_a_route_that_answers_itself() {
-    let gateway = Gateway::with(format!(
-        "{LISTENER}routes: [{{ name: here, respond: {{ status: 200 }} }}]\n"
-    ));
+fn malformed_body_refused_by_a_fixed_response() {
+    let gateway = Gateway::with(Config::new().all_respond("here"));
     let broken = request("POST", "http://a/", "Transfer-Encoding: chunked\r\n") + "zz\r\n";
     assert_eq!(gateway.ask(broken).status(), 400);
 }
 
-/// A log that nobody reads kept the gateway from ending.
+/// A blocked access log kept the gateway from exiting.
 #[test]
-fn a_log_that_blocks_does_not_keep_the_gateway() {
+fn blocked_access_log_does_not_delay_exit() {
     let service = Service::echo("service");
     let directory = tempfile::tempdir().unwrap();
     let pipe = directory.path().join("log");
-    let mode = rustix::fs::Mode::from_raw_mode(0o600);
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-    let mut gateway = Gateway::with(everything_to(
-        &service,
-        &format!("{LISTENER}access_log: {}\n", pipe.display()),
-    ));
+    make_fifo(&pipe);
+    let log = format!("access_log: {}", pipe.display());
+    let mut gateway = Gateway::with(Config::new().all_to(&service).key(&log));
     assert_eq!(gateway.get("http://a/").status(), 200);
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.wait().code(), Some(0));

@@ -1,5 +1,4 @@
-//! Configs that come by the admin API: replaced, confirmed or taken back, listed, rolled back; on disk before they
-//! are answered.
+//! Configs through the admin API: replaced, confirmed or reverted, listed, rolled back; on disk before the response.
 
 use std::fs;
 use std::path::Path;
@@ -7,30 +6,32 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
-use crate::support::gateway::{Gateway, LISTENER};
+use crate::support::config::{Config, route_file};
+use crate::support::gateway::Gateway;
 use crate::support::message::Message;
 use crate::support::wait_for;
 
 const YAML: &str = "Content-Type: application/yaml\r\n";
+const ADMIN: &str = "admin: { bind: 127.0.0.1:0 }";
 
-fn saying(text: &str) -> String {
-    format!(
-        "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nroutes: [{{ name: all, respond: {{ status: 200, body: \"{text}\" }} }}]\n"
-    )
+/// A config with an admin API.
+fn base() -> Config {
+    Config::new().key(ADMIN)
 }
 
-fn said(gateway: &Gateway) -> String {
-    gateway.get("http://a/").text()
+/// A config that responds to everything with this body.
+fn responding(text: &str) -> String {
+    base().all_respond(text).to_string()
 }
 
 fn on_disk(gateway: &Gateway) -> String {
     fs::read_to_string(gateway.config()).unwrap()
 }
 
-/// The ETag of what is in force.
+/// The ETag of the config in force.
 fn tag(gateway: &Gateway) -> String {
-    let answer = gateway.admin("GET", "/api/v1/config", "", "");
-    answer.header("etag").expect("an etag").to_owned()
+    let response = gateway.admin("GET", "/api/v1/config", "", "");
+    response.header("etag").expect("an etag").to_owned()
 }
 
 fn put(gateway: &Gateway, query: &str, tag: &str, text: &str) -> Message {
@@ -38,7 +39,7 @@ fn put(gateway: &Gateway, query: &str, tag: &str, text: &str) -> Message {
     gateway.admin("PUT", &format!("/api/v1/config{query}"), &fields, text)
 }
 
-/// Numbers and origins of all revisions, the newest first.
+/// Numbers and origins of all revisions, newest first.
 fn history(gateway: &Gateway) -> Vec<(u64, String)> {
     let all = gateway.admin_json("/api/v1/revisions");
     let all = all.as_array().unwrap().iter();
@@ -57,34 +58,34 @@ fn entries(expected: &[(u64, &str)]) -> Vec<(u64, String)> {
 }
 
 #[test]
-fn the_text_is_read_and_replaced_byte_for_byte() {
-    let text = format!("# a comment, {{}}\r\n{}", saying("one"));
-    let gateway = Gateway::with(&text);
-    let answer = gateway.admin("GET", "/api/v1/config", "", "");
+fn config_read_and_replaced_byte_for_byte() {
+    let text = format!("# a comment, {{}}\r\n{}", responding("one"));
+    let gateway = Gateway::verbatim(&text);
+    let response = gateway.admin("GET", "/api/v1/config", "", "");
     assert_eq!(
-        (answer.text(), answer.header("content-type")),
+        (response.text(), response.header("content-type")),
         (text, Some("application/yaml"))
     );
-    let tag = answer.header("etag").unwrap().to_owned();
+    let tag = response.header("etag").unwrap().to_owned();
     assert!(tag.starts_with('"') && tag.len() > 10, "strong: {tag}");
-    let next = format!("{}# no newline at the end", saying("two"));
-    let answer = put(&gateway, "", &tag, &next);
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let next = format!("{}# no newline at the end", responding("two"));
+    let response = put(&gateway, "", &tag, &next);
+    assert_eq!(response.status(), 200, "{}", response.text());
     assert_eq!(
-        (&answer.json()["revision"], &answer.json()["summary"]),
+        (&response.json()["revision"], &response.json()["summary"]),
         (&json!(2), &json!("routes ~all"))
     );
-    // All of it is true when the answer has come.
+    // In force and on disk by the time of the response.
     assert_eq!(
-        (said(&gateway), on_disk(&gateway)),
+        (gateway.body(), on_disk(&gateway)),
         ("two".to_owned(), next.clone())
     );
     assert_eq!(
-        answer.header("etag"),
+        response.header("etag"),
         gateway.admin("GET", "/api/v1/config", "", "").header("etag")
     );
     assert_eq!(history(&gateway), entries(&[(2, "api"), (1, "file")]));
-    // The same text again is no change.
+    // The same text is no change.
     let again = put(&gateway, "", "*", &next).json();
     assert_eq!(
         (&again["changed"], &again["revision"]),
@@ -93,20 +94,24 @@ fn the_text_is_read_and_replaced_byte_for_byte() {
 }
 
 #[test]
-fn whoever_does_not_know_what_is_replaced_replaces_nothing() {
-    let gateway = Gateway::with(saying("one"));
+fn put_requires_the_current_etag() {
+    let gateway = Gateway::verbatim(responding("one"));
     let first = tag(&gateway);
     assert_eq!(
         gateway
-            .admin("PUT", "/api/v1/config", YAML, &saying("two"))
+            .admin("PUT", "/api/v1/config", YAML, &responding("two"))
             .status(),
         428
     );
-    assert_eq!(put(&gateway, "", "\"other\"", &saying("two")).status(), 412);
-    assert_eq!(put(&gateway, "", &first, &saying("two")).status(), 200);
-    assert_eq!(put(&gateway, "", &first, &saying("three")).status(), 412, "stale");
+    assert_eq!(put(&gateway, "", "\"other\"", &responding("two")).status(), 412);
+    assert_eq!(put(&gateway, "", &first, &responding("two")).status(), 200);
     assert_eq!(
-        put(&gateway, "?dry_run=true", &first, &saying("three")).status(),
+        put(&gateway, "", &first, &responding("three")).status(),
+        412,
+        "stale"
+    );
+    assert_eq!(
+        put(&gateway, "?dry_run=true", &first, &responding("three")).status(),
         412
     );
     assert_eq!(
@@ -114,38 +119,38 @@ fn whoever_does_not_know_what_is_replaced_replaces_nothing() {
             &gateway,
             "",
             &format!("\"x\", {}", tag(&gateway)),
-            &saying("three")
+            &responding("three")
         )
         .status(),
         200
     );
-    // An edit on disk that nobody has seen yet is not overwritten either.
+    // An edit on disk that has not been loaded yet is not overwritten either.
     let known = tag(&gateway);
-    gateway.rewrite(saying("by hand"));
-    assert_eq!(put(&gateway, "", &known, &saying("four")).status(), 412);
+    gateway.rewrite(responding("by hand"));
+    assert_eq!(put(&gateway, "", &known, &responding("four")).status(), 412);
     assert_eq!(
-        (said(&gateway), on_disk(&gateway)),
-        ("by hand".to_owned(), saying("by hand"))
+        (gateway.body(), on_disk(&gateway)),
+        ("by hand".to_owned(), responding("by hand"))
     );
 }
 
 #[test]
-fn what_is_wrong_changes_nothing_and_says_what() {
-    let gateway = Gateway::with(saying("one"));
+fn invalid_config_refused_with_diagnostics() {
+    let gateway = Gateway::verbatim(responding("one"));
     let current = tag(&gateway);
-    let answer = put(&gateway, "", &current, &format!("{}typo: 1\n", saying("two")));
+    let response = put(&gateway, "", &current, &format!("{}typo: 1\n", responding("two")));
     assert_eq!(
-        (answer.status(), answer.header("content-type")),
+        (response.status(), response.header("content-type")),
         (422, Some("application/problem+json"))
     );
-    let diagnostic = &answer.json()["diagnostics"][0];
+    let diagnostic = &response.json()["diagnostics"][0];
     assert_eq!(
         (&diagnostic["code"], &diagnostic["line"]),
-        (&json!("unknown-key"), &json!(5))
+        (&json!("unknown-key"), &json!(7))
     );
     let failing = format!(
         "{}tests: [{{ request: GET /, expect: {{ status: 500 }} }}]\n",
-        saying("two")
+        responding("two")
     );
     assert_eq!(
         put(&gateway, "", &current, &failing).json()["diagnostics"][0]["code"],
@@ -155,26 +160,29 @@ fn what_is_wrong_changes_nothing_and_says_what() {
     let fields = format!("Content-Type: image/png\r\nIf-Match: {current}\r\n");
     assert_eq!(
         gateway
-            .admin("PUT", "/api/v1/config", &fields, &saying("two"))
+            .admin("PUT", "/api/v1/config", &fields, &responding("two"))
             .status(),
         415
     );
     assert_eq!(
-        put(&gateway, "?confirm=x", &current, &saying("two")).status(),
+        put(&gateway, "?confirm=x", &current, &responding("two")).status(),
         422
     );
     assert_eq!(
-        put(&gateway, "?confirm=25h", &current, &saying("two")).status(),
+        put(&gateway, "?confirm=25h", &current, &responding("two")).status(),
         422
     );
-    assert_eq!(put(&gateway, "?nobody=1", &current, &saying("two")).status(), 400);
+    assert_eq!(
+        put(&gateway, "?unknown=1", &current, &responding("two")).status(),
+        400
+    );
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let listener = format!("listeners: [{{ bind: {} }}]", taken.local_addr().unwrap());
-    let other = saying("two").replace("listeners: [{ bind: 127.0.0.1:0 }]", &listener);
+    let address = taken.local_addr().unwrap();
+    let other = Config::at(address).key(ADMIN).all_respond("two").to_string();
     assert_eq!(put(&gateway, "", &current, &other).status(), 409);
     assert_eq!(
-        (said(&gateway), on_disk(&gateway)),
-        ("one".to_owned(), saying("one"))
+        (gateway.body(), on_disk(&gateway)),
+        ("one".to_owned(), responding("one"))
     );
     assert_eq!(
         (history(&gateway), tag(&gateway)),
@@ -183,33 +191,33 @@ fn what_is_wrong_changes_nothing_and_says_what() {
 }
 
 #[test]
-fn a_dry_run_says_what_would_change_and_changes_nothing() {
-    let gateway = Gateway::with(saying("one"));
-    let answer = put(&gateway, "?dry_run=true", &tag(&gateway), &saying("two"));
-    let answer = answer.json();
+fn dry_run_reports_without_applying() {
+    let gateway = Gateway::verbatim(responding("one"));
+    let response = put(&gateway, "?dry_run=true", &tag(&gateway), &responding("two"));
+    let response = response.json();
     assert_eq!(
-        (&answer["dry_run"], &answer["changed"], &answer["revision"]),
+        (&response["dry_run"], &response["changed"], &response["revision"]),
         (&json!(true), &json!(true), &json!(1))
     );
-    assert_eq!(answer["summary"], "routes ~all");
+    assert_eq!(response["summary"], "routes ~all");
     assert_eq!(
-        (said(&gateway), on_disk(&gateway)),
-        ("one".to_owned(), saying("one"))
+        (gateway.body(), on_disk(&gateway)),
+        ("one".to_owned(), responding("one"))
     );
 }
 
 #[test]
-fn a_change_that_is_confirmed_stays() {
-    let gateway = Gateway::with(saying("one"));
+fn confirmed_change_stays() {
+    let gateway = Gateway::verbatim(responding("one"));
     assert_eq!(
         gateway.admin("POST", "/api/v1/config/confirm", "", "").status(),
         409
     );
-    let answer = put(&gateway, "?confirm=1h", &tag(&gateway), &saying("two"));
-    assert!(answer.json()["reverts_at"].is_string(), "{}", answer.text());
+    let response = put(&gateway, "?confirm=1h", &tag(&gateway), &responding("two"));
+    assert!(response.json()["reverts_at"].is_string(), "{}", response.text());
     assert_eq!(
-        (said(&gateway), on_disk(&gateway)),
-        ("two".to_owned(), saying("one"))
+        (gateway.body(), on_disk(&gateway)),
+        ("two".to_owned(), responding("one"))
     );
     let pending = gateway.admin_json("/api/v1/status")["pending"].clone();
     assert_eq!(
@@ -221,32 +229,30 @@ fn a_change_that_is_confirmed_stays() {
         200
     );
     assert_eq!(
-        (said(&gateway), on_disk(&gateway)),
-        ("two".to_owned(), saying("two"))
+        (gateway.body(), on_disk(&gateway)),
+        ("two".to_owned(), responding("two"))
     );
     assert_eq!(gateway.admin_json("/api/v1/status")["pending"], Value::Null);
     assert_eq!(history(&gateway), entries(&[(2, "api"), (1, "file")]));
-    assert_eq!(said(&gateway.restarted()), "two");
+    assert_eq!(gateway.restarted().body(), "two");
 }
 
 #[test]
-fn a_confirm_that_never_comes_takes_the_change_back_with_its_dials() {
+fn unconfirmed_change_reverted_with_its_dials() {
     let split = |weights: &str| {
-        format!(
-            "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nservices: {{ a: {{ endpoints: [] }}, b: {{ endpoints: [] }} }}\n\
-             routes: [{{ name: r, to: {weights} }}]\n"
-        )
+        let config = base().service_at("a", &[], "").service_at("b", &[], "");
+        config.route(&format!("name: r, to: {weights}")).to_string()
     };
-    let gateway = Gateway::with(split("{ a: 95, b: 5 }"));
+    let gateway = Gateway::verbatim(split("{ a: 95, b: 5 }"));
     assert_eq!(gateway.dial("r", &json!({ "a": 1, "b": 1 })).status(), 200);
-    let answer = put(
+    let response = put(
         &gateway,
         "?confirm=50ms",
         &tag(&gateway),
         &split("{ a: 90, b: 10 }"),
     )
     .json();
-    assert_eq!(answer["dials_dropped"], json!(["r"]));
+    assert_eq!(response["dials_dropped"], json!(["r"]));
     gateway.wait_for("revision 2 was not confirmed: it is taken back");
     gateway.wait_for("revision 3 is in force");
     assert_eq!(
@@ -267,73 +273,79 @@ fn a_confirm_that_never_comes_takes_the_change_back_with_its_dials() {
 }
 
 #[test]
-fn a_crash_takes_an_unconfirmed_change_back() {
-    let gateway = Gateway::with(saying("one"));
+fn crash_reverts_an_unconfirmed_change() {
+    let gateway = Gateway::verbatim(responding("one"));
     assert_eq!(
-        put(&gateway, "?confirm=1h", &tag(&gateway), &saying("two")).status(),
+        put(&gateway, "?confirm=1h", &tag(&gateway), &responding("two")).status(),
         200
     );
-    assert_eq!(said(&gateway), "two");
+    assert_eq!(gateway.body(), "two");
     let gateway = gateway.restarted();
-    assert_eq!(said(&gateway), "one");
+    assert_eq!(gateway.body(), "one");
     assert_eq!(history(&gateway)[0].0, 3, "no number comes twice");
 }
 
 #[test]
-fn a_further_change_takes_the_place_of_one_that_waits() {
-    let gateway = Gateway::with(saying("one"));
+fn new_change_replaces_a_pending_one() {
+    let gateway = Gateway::verbatim(responding("one"));
     assert_eq!(
-        put(&gateway, "?confirm=1h", &tag(&gateway), &saying("two")).status(),
+        put(&gateway, "?confirm=1h", &tag(&gateway), &responding("two")).status(),
         200
     );
     assert_eq!(
-        put(&gateway, "?confirm=50ms", &tag(&gateway), &saying("three")).status(),
+        put(&gateway, "?confirm=50ms", &tag(&gateway), &responding("three")).status(),
         200
     );
     gateway.wait_for("revision 3 was not confirmed");
     gateway.wait_for("revision 4 is in force");
     assert_eq!(
-        said(&gateway),
+        gateway.body(),
         "one",
         "what was on disk comes back, not what waited"
     );
     assert_eq!(
-        put(&gateway, "?confirm=1h", &tag(&gateway), &saying("five")).status(),
+        put(&gateway, "?confirm=1h", &tag(&gateway), &responding("five")).status(),
         200
     );
-    assert_eq!(put(&gateway, "", &tag(&gateway), &saying("six")).status(), 200);
+    assert_eq!(
+        put(&gateway, "", &tag(&gateway), &responding("six")).status(),
+        200
+    );
     assert_eq!(
         gateway.admin("POST", "/api/v1/config/confirm", "", "").status(),
         409,
         "nothing waits any more"
     );
     assert_eq!(
-        (said(&gateway), on_disk(&gateway)),
-        ("six".to_owned(), saying("six"))
+        (gateway.body(), on_disk(&gateway)),
+        ("six".to_owned(), responding("six"))
     );
     assert_eq!(
-        put(&gateway, "?confirm=1h", &tag(&gateway), &saying("seven")).status(),
+        put(&gateway, "?confirm=1h", &tag(&gateway), &responding("seven")).status(),
         200
     );
-    gateway.rewrite(saying("by hand"));
+    gateway.rewrite(responding("by hand"));
     gateway.wait_for("the config on disk was edited: nothing waits to be confirmed any more");
-    assert_eq!(said(&gateway), "by hand");
+    assert_eq!(gateway.body(), "by hand");
 }
 
 #[test]
-fn a_rollback_and_a_rollback_of_it_are_revisions_like_any_other() {
-    let gateway = Gateway::with(saying("one"));
-    assert_eq!(put(&gateway, "", &tag(&gateway), &saying("two")).status(), 200);
+fn rollbacks_are_revisions() {
+    let gateway = Gateway::verbatim(responding("one"));
+    assert_eq!(
+        put(&gateway, "", &tag(&gateway), &responding("two")).status(),
+        200
+    );
     let back = |number: u64| gateway.admin("POST", &format!("/api/v1/revisions/{number}/rollback"), "", "");
     assert_eq!(back(1).json()["revision"], 3);
     assert_eq!(
-        (said(&gateway), on_disk(&gateway)),
-        ("one".to_owned(), saying("one"))
+        (gateway.body(), on_disk(&gateway)),
+        ("one".to_owned(), responding("one"))
     );
     assert_eq!(back(2).json()["revision"], 4);
     assert_eq!(
-        (said(&gateway), on_disk(&gateway)),
-        ("two".to_owned(), saying("two"))
+        (gateway.body(), on_disk(&gateway)),
+        ("two".to_owned(), responding("two"))
     );
     assert_eq!(back(4).json()["revision"], 5, "also to what is in force");
     assert_eq!(back(9).status(), 404);
@@ -349,7 +361,7 @@ fn a_rollback_and_a_rollback_of_it_are_revisions_like_any_other() {
     let shown = gateway.admin_json("/api/v1/revisions/1");
     assert_eq!(
         (&shown["origin"], &shown["files"][0]["text"]),
-        (&json!("file"), &json!(saying("one")))
+        (&json!("file"), &json!(responding("one")))
     );
     let gateway = gateway.restarted();
     assert_eq!(
@@ -357,22 +369,22 @@ fn a_rollback_and_a_rollback_of_it_are_revisions_like_any_other() {
         entries(&expected),
         "a start with the same text adds none"
     );
-    assert_eq!(said(&gateway), "two");
+    assert_eq!(gateway.body(), "two");
 }
 
 #[test]
-fn revisions_number_the_answers_and_are_kept_up_to_a_bound() {
+fn revisions_number_responses_and_are_bounded() {
     let text = |number: u64| {
         format!(
             "state: {{ keep: 3 }}\ndebug_headers: true\n{}",
-            saying(&number.to_string())
+            responding(&number.to_string())
         )
     };
-    let gateway = Gateway::with(text(1));
+    let gateway = Gateway::verbatim(text(1));
     for number in 2..=5 {
         assert_eq!(put(&gateway, "", "*", &text(number)).status(), 200);
-        let answer = gateway.get("http://a/");
-        assert_eq!(answer.header("x-waypost-revision"), Some(&*number.to_string()));
+        let response = gateway.get("http://a/");
+        assert_eq!(response.header("x-waypost-revision"), Some(&*number.to_string()));
     }
     assert_eq!(history(&gateway), entries(&[(5, "api"), (4, "api"), (3, "api")]));
     let gateway = gateway.restarted();
@@ -383,15 +395,18 @@ fn revisions_number_the_answers_and_are_kept_up_to_a_bound() {
 }
 
 #[test]
-fn what_was_never_in_force_is_not_lost_when_it_is_replaced() {
-    let gateway = Gateway::with(saying("one"));
-    let broken = format!("{}typo: 1\n", saying("half done"));
+fn unapplied_text_kept_when_replaced() {
+    let gateway = Gateway::verbatim(responding("one"));
+    let broken = format!("{}typo: 1\n", responding("half done"));
     gateway.rewrite(&broken);
     gateway.wait_for("waypost: revision 1 stays in force");
-    assert_eq!(put(&gateway, "", &tag(&gateway), &saying("two")).status(), 200);
     assert_eq!(
-        (said(&gateway), on_disk(&gateway)),
-        ("two".to_owned(), saying("two"))
+        put(&gateway, "", &tag(&gateway), &responding("two")).status(),
+        200
+    );
+    assert_eq!(
+        (gateway.body(), on_disk(&gateway)),
+        ("two".to_owned(), responding("two"))
     );
     gateway.wait_for_part("had never been in force; it is kept as");
     let kept = fs::read_to_string(format!("{}.unapplied", gateway.config().display())).unwrap();
@@ -399,41 +414,31 @@ fn what_was_never_in_force_is_not_lost_when_it_is_replaced() {
 }
 
 #[test]
-fn a_link_stays_one_and_what_it_leads_to_is_replaced() {
+fn symlink_target_replaced() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("real")).unwrap();
     let (real, link) = (
         directory.path().join("real/config.yaml"),
         directory.path().join("waypost.yaml"),
     );
-    fs::write(&real, saying("one")).unwrap();
+    fs::write(&real, responding("one")).unwrap();
     std::os::unix::fs::symlink("real/config.yaml", &link).unwrap();
     let gateway = Gateway::run(directory, link.clone(), &[]);
-    assert_eq!(put(&gateway, "", "*", &saying("two")).status(), 200);
+    assert_eq!(put(&gateway, "", "*", &responding("two")).status(), 200);
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-    assert_eq!(fs::read_to_string(&real).unwrap(), saying("two"));
+    assert_eq!(fs::read_to_string(&real).unwrap(), responding("two"));
 }
 
-/// A gateway whose config is a directory with a file for the listener, and one for each of these routes.
+/// A gateway whose config is a directory: a file with the listener, and one per route.
 fn directory(routes: &[&str]) -> Gateway {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("config");
     fs::create_dir(&config).unwrap();
-    fs::write(
-        config.join("00.yaml"),
-        format!("{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\n"),
-    )
-    .unwrap();
+    fs::write(config.join("00.yaml"), base()).unwrap();
     for route in routes {
         fs::write(config.join(format!("{route}.yaml")), route_file(route, "old")).unwrap();
     }
     Gateway::run(directory, config, &[])
-}
-
-fn route_file(name: &str, text: &str) -> String {
-    format!(
-        "routes: [{{ name: {name}, match: {{ path: /{name} }}, respond: {{ status: 200, body: {text} }} }}]\n"
-    )
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -446,12 +451,12 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_files_of_a_directory_are_replaced_one_by_one_or_all_at_once() {
+fn directory_files_replaced_singly_or_together() {
     let gateway = directory(&["a", "b"]);
     let file = "/api/v1/config/files/a.yaml";
-    let answer = gateway.admin("GET", file, "", "");
-    assert_eq!(answer.text(), route_file("a", "old"));
-    let fields = format!("{YAML}If-Match: {}\r\n", answer.header("etag").unwrap());
+    let response = gateway.admin("GET", file, "", "");
+    assert_eq!(response.text(), route_file("a", "old"));
+    let fields = format!("{YAML}If-Match: {}\r\n", response.header("etag").unwrap());
     assert_eq!(
         gateway
             .admin("PUT", file, &fields, &route_file("a", "new"))
@@ -510,9 +515,9 @@ fn the_files_of_a_directory_are_replaced_one_by_one_or_all_at_once() {
         .unwrap()
         .to_owned();
     let fields = format!("Content-Type: application/json\r\nIf-Match: {tag}\r\n");
-    let answer = gateway.admin("PUT", "/api/v1/config", &fields, &all.to_string());
+    let response = gateway.admin("PUT", "/api/v1/config", &fields, &all.to_string());
     assert_eq!(
-        (answer.status(), &answer.json()["summary"]),
+        (response.status(), &response.json()["summary"]),
         (200, &json!("routes -b"))
     );
     assert_eq!(names(gateway.config()), ["00.yaml", "a.yaml", "c.yaml"]);
@@ -523,7 +528,7 @@ fn the_files_of_a_directory_are_replaced_one_by_one_or_all_at_once() {
     assert_eq!(gateway.get("http://x/a").text(), "old");
     let same = gateway.restarted();
     assert_eq!(history(&same).len(), 5);
-    // The commands know directories too.
+    // The commands accept directories.
     let other = same.directory().join("other");
     fs::create_dir(&other).unwrap();
     for name in ["00.yaml", "a.yaml"] {
@@ -536,9 +541,9 @@ fn the_files_of_a_directory_are_replaced_one_by_one_or_all_at_once() {
 }
 
 #[test]
-fn the_commands_show_the_past_and_go_back_to_it() {
-    let gateway = Gateway::with(saying("one"));
-    fs::write(gateway.directory().join("next"), saying("two")).unwrap();
+fn history_apply_and_rollback_commands() {
+    let gateway = Gateway::verbatim(responding("one"));
+    fs::write(gateway.directory().join("next"), responding("two")).unwrap();
     fs::write(gateway.directory().join("broken"), "listeners: 1\n").unwrap();
     let tried = gateway.command(&["apply", "next", "--dry-run"]).expect(0).stdout;
     assert_eq!(
@@ -577,13 +582,11 @@ fn the_commands_show_the_past_and_go_back_to_it() {
     );
     assert_eq!(
         gateway.command(&["history", "show", "1"]).expect(0).stdout,
-        saying("one")
+        responding("one")
     );
     let diff = gateway.command(&["history", "diff", "1", "2"]).expect(0).stdout;
-    assert!(
-        diff.contains("\n-routes:") && diff.contains("\n+routes:"),
-        "{diff}"
-    );
+    let [old, new] = ["-", "+"].map(|sign| format!("\n{sign}- {{ name: all, "));
+    assert!(diff.contains(&old) && diff.contains(&new), "{diff}");
     let back = gateway
         .command(&["rollback", "1", "--format", "json"])
         .expect(0)
@@ -596,58 +599,63 @@ fn the_commands_show_the_past_and_go_back_to_it() {
 }
 
 #[test]
-fn the_text_in_force_mends_what_is_on_disk() {
-    let gateway = Gateway::with(saying("one"));
-    gateway.rewrite(format!("{}typo: 1\n", saying("half done")));
+fn put_of_the_running_text_repairs_the_disk() {
+    let gateway = Gateway::verbatim(responding("one"));
+    gateway.rewrite(format!("{}typo: 1\n", responding("half done")));
     gateway.wait_for("waypost: revision 1 stays in force");
-    let answer = put(&gateway, "", &tag(&gateway), &saying("one")).json();
+    let response = put(&gateway, "", &tag(&gateway), &responding("one")).json();
     assert_eq!(
-        (&answer["changed"], on_disk(&gateway)),
-        (&json!(false), saying("one"))
+        (&response["changed"], on_disk(&gateway)),
+        (&json!(false), responding("one"))
     );
     assert_eq!(gateway.admin_json("/api/v1/status")["failed_load"], Value::Null);
-    // A config that has gone from the disk comes back by a rollback to what is in force.
+    // A rollback to the running revision restores a removed file.
     fs::remove_file(gateway.config()).unwrap();
     gateway.wait_for_part("stays in force");
     let back = gateway.admin("POST", "/api/v1/revisions/1/rollback", "", "");
-    assert_eq!((back.status(), on_disk(&gateway)), (200, saying("one")));
+    assert_eq!((back.status(), on_disk(&gateway)), (200, responding("one")));
 }
 
 #[test]
-fn a_hangup_does_not_end_the_waiting_and_an_edit_that_nobody_has_seen_does() {
-    let gateway = Gateway::with(saying("one"));
+fn sighup_keeps_a_pending_change_but_an_edit_ends_it() {
+    let gateway = Gateway::verbatim(responding("one"));
     assert_eq!(
-        put(&gateway, "?confirm=1h", &tag(&gateway), &saying("two")).status(),
+        put(&gateway, "?confirm=1h", &tag(&gateway), &responding("two")).status(),
         200
     );
     gateway.signal(rustix::process::Signal::HUP);
-    // A dial is behind the hangup in the queue, or before it; the next command is behind both.
+    // The control handles the signal and the request in either order.
     assert_eq!(gateway.admin_json("/api/v1/revisions")[0]["number"], 2);
-    assert_eq!(said(&gateway), "two");
+    assert_eq!(gateway.body(), "two");
     assert_eq!(gateway.admin_json("/api/v1/status")["pending"]["revision"], 2);
-    gateway.rewrite(saying("by hand"));
+    gateway.rewrite(responding("by hand"));
     let confirmed = gateway.admin("POST", "/api/v1/config/confirm", "", "");
     assert_eq!(confirmed.status(), 409, "{}", confirmed.text());
     assert_eq!(
-        (said(&gateway), on_disk(&gateway)),
-        ("by hand".to_owned(), saying("by hand"))
+        (gateway.body(), on_disk(&gateway)),
+        ("by hand".to_owned(), responding("by hand"))
     );
 }
 
 #[test]
-fn a_change_that_cannot_be_taken_back_yet_is_taken_back_later() {
-    // An address that nobody else uses here, so that nobody else is given its ports.
+fn failed_revert_retried() {
+    // No other test binds this address, so its ports stay free.
     let port = std::net::TcpListener::bind("127.83.12.7:0")
         .unwrap()
         .local_addr()
         .unwrap();
-    let listener = format!("listeners: [{{ bind: {port} }}]");
-    let one = saying("one").replace("listeners: [{ bind: 127.0.0.1:0 }]", &listener);
-    let gateway = Gateway::with(&one);
-    assert_eq!(put(&gateway, "?confirm=1h", "*", &saying("two")).status(), 200);
-    // Somebody takes the port, which is free now; only then the time is up.
+    let one = Config::at(port).key(ADMIN).all_respond("one").to_string();
+    let gateway = Gateway::verbatim(&one);
+    assert_eq!(
+        put(&gateway, "?confirm=1h", "*", &responding("two")).status(),
+        200
+    );
+    // Take the port, which is free by now, before the confirmation times out.
     let taken = wait_for("the port", || std::net::TcpListener::bind(port).ok());
-    assert_eq!(put(&gateway, "?confirm=1ms", "*", &saying("two")).status(), 200);
+    assert_eq!(
+        put(&gateway, "?confirm=1ms", "*", &responding("two")).status(),
+        200
+    );
     gateway.wait_for("waypost: the change cannot be taken back");
     assert_eq!(gateway.admin_json("/api/v1/status")["pending"]["revision"], 2);
     drop(taken);
@@ -656,7 +664,7 @@ fn a_change_that_cannot_be_taken_back_yet_is_taken_back_later() {
 }
 
 #[test]
-fn files_that_cannot_all_be_replaced_are_none_of_them_replaced() {
+fn partial_replacement_undone() {
     let split = |weight: u64| {
         format!(
             "services: {{ s: {{ endpoints: [] }}, t: {{ endpoints: [] }} }}\nroutes: [{{ name: r, to: {{ s: {weight}, t: 1 }} }}]\n"
@@ -666,7 +674,7 @@ fn files_that_cannot_all_be_replaced_are_none_of_them_replaced() {
     fs::write(gateway.config().join("r.yaml"), split(1)).unwrap();
     gateway.wait_for_revision(2);
     assert_eq!(gateway.dial("r", &json!({ "s": 7, "t": 7 })).status(), 200);
-    // Where a new file is to be, there is a directory.
+    // A directory in the place of the new file.
     fs::create_dir(gateway.config().join("z.yaml")).unwrap();
     let mut all = gateway.admin_json("/api/v1/config");
     let files = all["files"].as_array_mut().unwrap();
@@ -675,8 +683,8 @@ fn files_that_cannot_all_be_replaced_are_none_of_them_replaced() {
     }
     files.push(json!({ "name": "z.yaml", "text": route_file("z", "new") }));
     let fields = "Content-Type: application/json\r\nIf-Match: *\r\n";
-    let answer = gateway.admin("PUT", "/api/v1/config", fields, &all.to_string());
-    assert_eq!(answer.status(), 507, "{}", answer.text());
+    let response = gateway.admin("PUT", "/api/v1/config", fields, &all.to_string());
+    assert_eq!(response.status(), 507, "{}", response.text());
     assert_eq!(
         fs::read_to_string(gateway.config().join("r.yaml")).unwrap(),
         split(1)
@@ -692,8 +700,8 @@ fn files_that_cannot_all_be_replaced_are_none_of_them_replaced() {
 }
 
 #[test]
-fn edits_are_seen_however_often_the_api_is_asked() {
-    let gateway = Gateway::with(saying("one"));
+fn edits_noticed_under_api_load() {
+    let gateway = Gateway::verbatim(responding("one"));
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -701,35 +709,35 @@ fn edits_are_seen_however_often_the_api_is_asked() {
                 gateway.admin_json("/api/v1/revisions");
             }
         });
-        gateway.rewrite(saying("two"));
+        gateway.rewrite(responding("two"));
         gateway.wait_for_revision(2);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    assert_eq!(said(&gateway), "two");
+    assert_eq!(gateway.body(), "two");
 }
 
 #[test]
-fn a_change_that_is_refused_costs_no_revision() {
-    let gateway = Gateway::with(format!("state: {{ keep: 1 }}\n{}", saying("one")));
+fn refused_change_uses_no_revision() {
+    let gateway = Gateway::verbatim(format!("state: {{ keep: 1 }}\n{}", responding("one")));
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let listener = format!("listeners: [{{ bind: {} }}]", taken.local_addr().unwrap());
-    let other = saying("two").replace("listeners: [{ bind: 127.0.0.1:0 }]", &listener);
-    let answer = put(&gateway, "", "*", &format!("state: {{ keep: 1 }}\n{other}"));
-    assert_eq!(answer.status(), 409);
+    let address = taken.local_addr().unwrap();
+    let other = Config::at(address).key(ADMIN).all_respond("two").to_string();
+    let response = put(&gateway, "", "*", &format!("state: {{ keep: 1 }}\n{other}"));
+    assert_eq!(response.status(), 409);
     assert_eq!(history(&gateway), entries(&[(1, "file")]));
 }
 
 #[test]
-fn the_same_text_with_another_confirm_waits_longer() {
-    let gateway = Gateway::with(saying("one"));
-    let ends = |query: &str| put(&gateway, query, "*", &saying("two")).json()["reverts_at"].clone();
+fn repeated_put_extends_the_confirmation() {
+    let gateway = Gateway::verbatim(responding("one"));
+    let ends = |query: &str| put(&gateway, query, "*", &responding("two")).json()["reverts_at"].clone();
     let (first, second) = (ends("?confirm=1h"), ends("?confirm=2h"));
     assert!(first.as_str() < second.as_str(), "{first} {second}");
     assert_eq!(history(&gateway).len(), 2);
 }
 
 #[test]
-fn status_stays_red_while_what_is_on_disk_is_broken() {
+fn status_fails_while_the_disk_is_broken() {
     let gateway = directory(&["a", "b"]);
     fs::write(gateway.config().join("b.yaml"), "typo: 1\n").unwrap();
     gateway.wait_for("waypost: revision 1 stays in force");
@@ -745,7 +753,7 @@ fn status_stays_red_while_what_is_on_disk_is_broken() {
         200
     );
     assert!(red(), "a start would refuse it");
-    // What is in force is put on disk as a whole, and the broken text kept beside.
+    // The whole running config is written, and the broken text kept under another name.
     assert_eq!(
         gateway.admin("POST", "/api/v1/config/confirm", "", "").status(),
         200

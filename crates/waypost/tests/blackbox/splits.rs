@@ -1,4 +1,4 @@
-//! Which service of a split gets a request: by chance, by what a client is known by, by force.
+//! Splits: choice of an arm by weight, by a sticky value, by force.
 
 use std::collections::BTreeMap;
 
@@ -6,38 +6,51 @@ use waypost_route::split::Split;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::support::client::Client;
-use crate::support::gateway::{Gateway, LISTENER, services};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
 use crate::support::message::Message;
 use crate::support::service::Service;
 
 /// Two versions, and a gateway whose route `users` has these keys.
-fn split(top: &str, route: &str) -> (Service, Service, Gateway) {
+fn split(route: &str) -> (Service, Service, Gateway) {
+    split_with(Config::new(), route)
+}
+
+/// Like [`split`], on top of `config`.
+fn split_with(config: Config, route: &str) -> (Service, Service, Gateway) {
     let (v1, v2) = (Service::echo("v1"), Service::echo("v2"));
-    let gateway = Gateway::with(format!(
-        "{top}{LISTENER}{}routes:\n  - name: users\n    {route}\n",
-        services([&v1, &v2])
-    ));
+    let gateway = Gateway::with(users(config, &v1, &v2, route));
     (v1, v2, gateway)
+}
+
+fn users(config: Config, v1: &Service, v2: &Service, route: &str) -> Config {
+    let route = format!("name: users, {route}");
+    config.service(v1, "").service(v2, "").route(&route)
+}
+
+/// A listener that trusts X-Forwarded headers from localhost.
+fn trusting() -> Config {
+    Config::listening(&["trusted_proxies: [127.0.0.1]"])
 }
 
 fn ask(client: &mut Client, fields: &str) -> Message {
     client.ask(format!("GET /users/7 HTTP/1.1\r\nHost: a\r\n{fields}\r\n"))
 }
 
-fn service_of(answer: &Message) -> String {
-    assert_eq!(answer.status(), 200, "{}", answer.text());
-    answer.json()["service"].as_str().unwrap().to_owned()
+fn service_of(response: &Message) -> String {
+    assert_eq!(response.status(), 200, "{}", response.text());
+    response.json()["service"].as_str().unwrap().to_owned()
 }
 
-/// What the hash says: the contract that all instances share.
+/// The arm by the documented hash, which all instances share.
 fn expected(split_key: &str, weights: [u64; 2], value: &str) -> &'static str {
     let roll = xxh3_64(format!("{split_key}users\0{value}").as_bytes());
     ["v1", "v2"][Split::new(&weights).pick(roll).unwrap()]
 }
 
 #[test]
-fn without_stickiness_the_shares_are_the_weights() {
-    let (_v1, _v2, gateway) = split("", "to: { v1: 3, v2: 1 }");
+fn shares_match_weights() {
+    let (_v1, _v2, gateway) = split("to: { v1: 3, v2: 1 }");
     let mut client = gateway.connect();
     let requests = 2000;
     let v2 = (0..requests)
@@ -49,10 +62,11 @@ fn without_stickiness_the_shares_are_the_weights() {
 }
 
 #[test]
-fn a_header_decides_alike_on_every_gateway() {
-    let route = "to: { v1: 70, v2: 30 }\n    sticky: { header: X-User-Id }";
-    let (_a, _b, first) = split("split_key: spring\n", route);
-    let (_c, _d, second) = split("split_key: spring\n", route);
+fn sticky_header_agrees_across_gateways() {
+    let route = "to: { v1: 70, v2: 30 }, sticky: { header: X-User-Id }";
+    let config = Config::new().key("split_key: spring");
+    let (_a, _b, first) = split_with(config.clone(), route);
+    let (_c, _d, second) = split_with(config, route);
     let (mut one, mut other) = (first.connect(), second.connect());
     let mut seen = BTreeMap::new();
     for user in 0..200 {
@@ -66,14 +80,12 @@ fn a_header_decides_alike_on_every_gateway() {
 }
 
 #[test]
-fn a_ramp_by_edits_moves_every_client_once_each_way() {
+fn edited_ramp_moves_each_client_once() {
     let route = |v2: u32| {
-        format!(
-            "to: {{ v1: {}, v2: {v2} }}\n    sticky: {{ header: x-user-id }}",
-            100 - v2
-        )
+        let v1 = 100 - v2;
+        format!("to: {{ v1: {v1}, v2: {v2} }}, sticky: {{ header: x-user-id }}")
     };
-    let (v1, v2, gateway) = split("", &route(0));
+    let (v1, v2, gateway) = split(&route(0));
     let mut last: Vec<Option<String>> = vec![None; 100];
     let mut moves = [[0; 100]; 2];
     for (revision, (percent, leg)) in [(0, 0), (5, 0), (10, 0), (50, 0), (100, 0), (0, 1)]
@@ -81,12 +93,7 @@ fn a_ramp_by_edits_moves_every_client_once_each_way() {
         .enumerate()
     {
         if revision > 0 {
-            let config = format!(
-                "{LISTENER}{}routes:\n  - name: users\n    {}\n",
-                services([&v1, &v2]),
-                route(percent)
-            );
-            gateway.rewrite(config);
+            gateway.rewrite(users(Config::new(), &v1, &v2, &route(percent)));
             gateway.wait_for_revision(revision as u32 + 1);
         }
         let mut client = gateway.connect();
@@ -102,13 +109,13 @@ fn a_ramp_by_edits_moves_every_client_once_each_way() {
 }
 
 #[test]
-fn a_client_without_the_cookie_is_given_one_and_stays_where_it_was_put() {
-    let (_v1, _v2, gateway) = split("", "to: { v1: 1, v2: 1 }\n    sticky: { cookie: side }");
+fn sticky_cookie_set_and_followed() {
+    let (_v1, _v2, gateway) = split("to: { v1: 1, v2: 1 }, sticky: { cookie: side }");
     let mut values = Vec::new();
     for _ in 0..20 {
         let mut client = gateway.connect();
-        let answer = ask(&mut client, "Cookie: theme=dark\r\n");
-        let cookie = answer.header("set-cookie").expect("a cookie");
+        let response = ask(&mut client, "Cookie: theme=dark\r\n");
+        let cookie = response.header("set-cookie").expect("a cookie");
         let (pair, attributes) = cookie.split_once(';').unwrap();
         assert_eq!(attributes, " Path=/; HttpOnly; SameSite=Lax");
         let value = pair.strip_prefix("side=").unwrap().to_owned();
@@ -116,11 +123,11 @@ fn a_client_without_the_cookie_is_given_one_and_stays_where_it_was_put() {
             value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit()),
             "{value}"
         );
-        let service = service_of(&answer);
+        let service = service_of(&response);
         assert_eq!(
             service,
             expected("", [1, 1], &value),
-            "the cookie says where it is"
+            "the cookie determines the arm"
         );
         let again = ask(&mut client, &format!("Cookie: theme=dark; side={value}\r\n"));
         assert_eq!(
@@ -135,17 +142,13 @@ fn a_client_without_the_cookie_is_given_one_and_stays_where_it_was_put() {
 }
 
 #[test]
-fn the_cookie_has_the_attributes_that_are_asked_for_and_is_secure_behind_tls() {
-    let top = "listeners: [{ bind: 127.0.0.1:0, trusted_proxies: [127.0.0.1] }]\nworkers: 1\n";
-    let v1 = Service::echo("v1");
+fn sticky_cookie_attributes() {
     let cookie = "{ name: side, path: /users, max_age: 1h, domain: example.com }";
-    let gateway = Gateway::with(format!(
-        "{top}{}routes:\n  - name: users\n    to: v1\n    sticky: {{ cookie: {cookie} }}\n",
-        services([&v1])
-    ));
+    let route = format!("to: v1, sticky: {{ cookie: {cookie} }}");
+    let (_v1, _v2, gateway) = split_with(trusting(), &route);
     for (proto, secure) in [("http", ""), ("https", "; Secure")] {
-        let answer = ask(&mut gateway.connect(), &format!("X-Forwarded-Proto: {proto}\r\n"));
-        let set = answer.header("set-cookie").unwrap();
+        let response = ask(&mut gateway.connect(), &format!("X-Forwarded-Proto: {proto}\r\n"));
+        let set = response.header("set-cookie").unwrap();
         let expected =
             format!("; Path=/users; Domain=example.com; Max-Age=3600{secure}; HttpOnly; SameSite=Lax");
         assert!(set.ends_with(&expected), "{set}");
@@ -153,25 +156,21 @@ fn the_cookie_has_the_attributes_that_are_asked_for_and_is_secure_behind_tls() {
 }
 
 #[test]
-fn an_address_decides_when_it_is_asked_to() {
-    let top = "listeners: [{ bind: 127.0.0.1:0, trusted_proxies: [127.0.0.1] }]\nworkers: 1\n";
-    let (v1, v2) = (Service::echo("v1"), Service::echo("v2"));
-    let gateway = Gateway::with(format!(
-        "{top}{}routes:\n  - name: users\n    to: {{ v1: 1, v2: 1 }}\n    sticky: {{ client_ip: true }}\n",
-        services([&v1, &v2])
-    ));
+fn sticky_client_ip() {
+    let route = "to: { v1: 1, v2: 1 }, sticky: { client_ip: true }";
+    let (_v1, _v2, gateway) = split_with(trusting(), route);
     let mut client = gateway.connect();
     for last in 1..50 {
         let address = format!("10.0.0.{last}");
-        let answer = ask(&mut client, &format!("X-Forwarded-For: {address}\r\n"));
-        assert_eq!(service_of(&answer), expected("", [1, 1], &address));
+        let response = ask(&mut client, &format!("X-Forwarded-For: {address}\r\n"));
+        assert_eq!(service_of(&response), expected("", [1, 1], &address));
     }
 }
 
 #[test]
-fn force_picks_an_arm_even_at_weight_zero_and_other_values_leave_the_split() {
+fn force_overrides_weight_zero() {
     let force = "force: { header: x-canary, values: { always: v2, never: v1 } }";
-    let (_v1, _v2, gateway) = split("", &format!("to: {{ v1: 1, v2: 0 }}\n    {force}"));
+    let (_v1, _v2, gateway) = split(&format!("to: {{ v1: 1, v2: 0 }}, {force}"));
     let mut client = gateway.connect();
     for (fields, service) in [
         ("", "v1"),
@@ -185,9 +184,9 @@ fn force_picks_an_arm_even_at_weight_zero_and_other_values_leave_the_split() {
 }
 
 #[test]
-fn weights_that_are_all_zero_answer_500_but_force_still_leads_somewhere() {
+fn all_zero_weights_are_500_unless_forced() {
     let force = "force: { cookie: canary, values: { on: v2 } }";
-    let (_v1, _v2, gateway) = split("", &format!("to: {{ v1: 0, v2: 0 }}\n    {force}"));
+    let (_v1, _v2, gateway) = split(&format!("to: {{ v1: 0, v2: 0 }}, {force}"));
     let mut client = gateway.connect();
     assert_eq!(ask(&mut client, "").status(), 500);
     assert_eq!(service_of(&ask(&mut client, "Cookie: canary=on\r\n")), "v2");

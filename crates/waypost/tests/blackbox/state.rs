@@ -1,5 +1,5 @@
-//! What outlives the process: whatever happens to it or to its files, the gateway starts, serves the config, says what
-//! it found, and has what it acknowledged.
+//! Persistent state: after kills, damage and full disks, the gateway starts, serves its config, reports what it found,
+//! and has what it acknowledged.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,27 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::support::client::Client;
-use crate::support::gateway::{Gateway, LISTENER};
-use crate::support::wait_for;
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
+use crate::support::{make_fifo, wait_for};
 
-/// A split that nobody asks, in a directory of its own with the state beside.
+const ADMIN: &str = "admin: { bind: 127.0.0.1:0 }";
+
+/// A gateway with a split, in a directory with its state.
 fn gateway() -> Gateway {
-    Gateway::with(format!(
-        "{LISTENER}services: {{ a: {{ endpoints: [] }}, b: {{ endpoints: [] }} }}\nroutes: [{{ name: r, to: {{ a: 1, b: 1 }} }}]\n"
-    ))
+    Gateway::verbatim(two_services().route("name: r, to: { a: 1, b: 1 }"))
+}
+
+fn two_services() -> Config {
+    Config::new()
+        .key(ADMIN)
+        .service_at("a", &[], "")
+        .service_at("b", &[], "")
+}
+
+/// A config with an admin API that responds to everything with this body.
+fn responding(text: &str) -> Config {
+    Config::new().key(ADMIN).all_respond(text)
 }
 
 fn state(gateway: &Gateway) -> PathBuf {
@@ -27,7 +40,7 @@ fn live_a(gateway: &Gateway) -> u64 {
         .unwrap()
 }
 
-/// The files of a directory and below.
+/// All files below a directory.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -43,10 +56,10 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_was_acknowledged_is_there_whenever_the_process_is_killed() {
+fn acknowledged_dials_survive_kills() {
     let mut gateway = gateway();
     let mut acknowledged = 1;
-    // A kill after every so many writes, in the middle of the next ones.
+    // Each round kills the gateway amid writes.
     for round in 0..10 {
         let address = gateway.admin_address();
         let mut child = gateway;
@@ -61,13 +74,13 @@ fn what_was_acknowledged_is_there_whenever_the_process_is_killed() {
                         "PUT /api/v1/routes/r/split HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
                         body.len()
                     );
-                    match client.try_answer_to(&request) {
-                        Some(answer) if answer.is_complete && answer.status() == 200 => acknowledged += 1,
+                    match client.try_ask(&request) {
+                        Some(response) if response.is_complete && response.status() == 200 => acknowledged += 1,
                         _ => return acknowledged,
                     }
                 }
             });
-            // The dials of this round have begun to be live.
+            // This round's dials have started.
             wait_for("the dial", || {
                 (live_a(&child) >= first + 10 + round).then_some(())
             });
@@ -90,12 +103,12 @@ fn what_was_acknowledged_is_there_whenever_the_process_is_killed() {
             .into_iter()
             .filter(|file| file.to_string_lossy().contains("unfinished"))
             .collect();
-        assert_eq!(left, Vec::<PathBuf>::new(), "what is half written is swept");
+        assert_eq!(left, Vec::<PathBuf>::new(), "unfinished files are removed");
     }
 }
 
 #[test]
-fn whatever_is_damaged_is_set_aside_named_and_does_not_keep_the_gateway_from_serving() {
+fn damaged_files_set_aside_and_reported() {
     let fresh = |damage: &dyn Fn(&Path)| {
         let mut gateway = gateway();
         assert_eq!(gateway.dial("r", &json!({ "a": 7, "b": 1 })).status(), 200);
@@ -115,7 +128,7 @@ fn whatever_is_damaged_is_set_aside_named_and_does_not_keep_the_gateway_from_ser
             (&status["ok"], status["state"]["damaged"].as_array().map(Vec::len)),
             (&json!(false), Some(1))
         );
-        let metrics = gateway.admin("GET", "/metrics", "", "").text();
+        let metrics = gateway.metrics();
         assert!(metrics.contains("\nwaypost_state_damaged_files 1\n"), "{metrics}");
         assert_eq!(gateway.dial("r", &json!({ "a": 3, "b": 1 })).status(), 200);
         let gateway = gateway.restarted();
@@ -135,7 +148,7 @@ fn whatever_is_damaged_is_set_aside_named_and_does_not_keep_the_gateway_from_ser
 }
 
 #[test]
-fn every_file_may_be_cut_anywhere() {
+fn truncated_files_do_not_prevent_start() {
     let mut gateway = gateway();
     assert_eq!(gateway.dial("r", &json!({ "a": 7, "b": 1 })).status(), 200);
     gateway.kill();
@@ -160,16 +173,12 @@ fn every_file_may_be_cut_anywhere() {
 }
 
 #[test]
-fn a_state_that_cannot_be_written_keeps_nobody_from_being_served() {
+fn unwritable_state_does_not_stop_traffic() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("waypost.yaml");
     fs::write(directory.path().join("state"), "no directory").unwrap();
-    let text = |body: &str| {
-        format!(
-            "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nstate: {}\nroutes: [{{ name: all, respond: {{ status: 200, body: {body} }} }}]\n",
-            directory.path().join("state").display()
-        )
-    };
+    let state = format!("state: {}", directory.path().join("state").display());
+    let text = |body: &str| responding(body).key(&state).to_string();
     fs::write(&path, text("one")).unwrap();
     let (one, two, three) = (text("one"), text("two"), text("three"));
     let gateway = Gateway::run(directory, path, &[]);
@@ -180,7 +189,7 @@ fn a_state_that_cannot_be_written_keeps_nobody_from_being_served() {
         (&status["ok"], &status["state"]["writable"]),
         (&json!(false), &json!(false))
     );
-    // What comes by the API has to be stored; what is on disk is the user's will.
+    // A change by the API must be stored; an edit on disk must not.
     let fields = "Content-Type: application/yaml\r\nIf-Match: *\r\n";
     assert_eq!(gateway.admin("PUT", "/api/v1/config", fields, &two).status(), 507);
     assert_eq!(fs::read_to_string(gateway.config()).unwrap(), one);
@@ -188,7 +197,7 @@ fn a_state_that_cannot_be_written_keeps_nobody_from_being_served() {
     gateway.wait_for_revision(2);
     assert_eq!(gateway.get("http://a/").text(), "two");
     assert_eq!(gateway.admin_json("/api/v1/revisions/1")["files"][0]["text"], one);
-    // Once the disk is mended, all is well again.
+    // The state recovers once the file is gone.
     fs::remove_file(gateway.directory().join("state")).unwrap();
     assert_eq!(
         gateway.admin("PUT", "/api/v1/config", fields, &three).status(),
@@ -199,13 +208,11 @@ fn a_state_that_cannot_be_written_keeps_nobody_from_being_served() {
 }
 
 #[test]
-fn configs_in_one_directory_do_not_share_their_state() {
+fn configs_in_one_directory_have_separate_state() {
     let directory = tempfile::tempdir().unwrap();
     let text = |weight: u64| {
-        format!(
-            "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nservices: {{ a: {{ endpoints: [] }}, b: {{ endpoints: [] }} }}\n\
-             routes: [{{ name: r, to: {{ a: {weight}, b: 1 }} }}]\n"
-        )
+        let route = format!("name: r, to: {{ a: {weight}, b: 1 }}");
+        two_services().route(&route)
     };
     let (one, other) = (
         directory.path().join("one.yaml"),
@@ -225,32 +232,28 @@ fn configs_in_one_directory_do_not_share_their_state() {
 }
 
 #[test]
-fn what_another_gateway_stored_holds_when_this_one_may_store_again() {
-    let config = format!(
-        "{LISTENER}services: {{ a: {{ endpoints: [] }}, b: {{ endpoints: [] }} }}\n\
-         routes:\n  - {{ name: r, to: {{ a: 1, b: 1 }} }}\n  - {{ name: q, match: {{ path: /q }}, to: {{ a: 1, b: 1 }} }}\n"
+fn second_gateway_takes_over_stored_dials() {
+    let first = Gateway::verbatim(
+        two_services()
+            .route("name: r, to: { a: 1, b: 1 }")
+            .route("name: q, match: { path: /q }, to: { a: 1, b: 1 }"),
     );
-    let first = Gateway::with(config);
     let second = first.again();
     assert_eq!(first.dial("r", &json!({ "a": 7, "b": 1 })).status(), 200);
     drop(first);
     assert_eq!(second.dial("q", &json!({ "a": 9, "b": 1 })).status(), 200);
-    assert_eq!(live_a(&second), 7, "it is live here too by now");
+    assert_eq!(live_a(&second), 7, "the first gateway's dial");
     let second = second.restarted();
     assert_eq!(live_a(&second), 7);
     assert_eq!(second.admin_json("/api/v1/routes/q")["arms"][0]["live"], 9);
 }
 
 #[test]
-fn a_revision_that_another_gateway_numbered_meanwhile_gets_another_number() {
-    let text = |body: &str| {
-        format!(
-            "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nroutes: [{{ name: all, respond: {{ status: 200, body: {body} }} }}]\n"
-        )
-    };
-    let first = Gateway::with(text("one"));
+fn second_gateway_continues_revision_numbers() {
+    let text = |body: &str| responding(body).to_string();
+    let first = Gateway::verbatim(text("one"));
     let second = first.again();
-    // Both see the edit; the one that may store numbers it.
+    // Both load the edit; the first, which owns the state, numbers it.
     first.rewrite(text("two"));
     first.wait_for_revision(2);
     second.wait_for_revision(2);
@@ -275,7 +278,7 @@ fn a_revision_that_another_gateway_numbered_meanwhile_gets_another_number() {
 }
 
 #[test]
-fn a_state_that_was_removed_is_made_anew() {
+fn removed_state_recreated() {
     let gateway = gateway();
     fs::remove_dir_all(state(&gateway)).unwrap();
     assert_eq!(gateway.dial("r", &json!({ "a": 7, "b": 1 })).status(), 200);
@@ -283,7 +286,7 @@ fn a_state_that_was_removed_is_made_anew() {
 }
 
 #[test]
-fn status_says_when_the_last_thing_could_not_be_stored_and_when_the_next_one_could() {
+fn status_follows_store_failures() {
     let gateway = gateway();
     let dials = state(&gateway).join("dials.json");
     fs::create_dir_all(dials.join("x")).unwrap();
@@ -293,7 +296,7 @@ fn status_says_when_the_last_thing_could_not_be_stored_and_when_the_next_one_cou
         (&status["ok"], &status["state"]["writable"]),
         (&json!(false), &json!(false))
     );
-    let metrics = gateway.admin("GET", "/metrics", "", "").text();
+    let metrics = gateway.metrics();
     assert!(metrics.contains("\nwaypost_state_writable 0\n"), "{metrics}");
     fs::remove_dir_all(&dials).unwrap();
     assert_eq!(gateway.dial("r", &json!({ "a": 7, "b": 1 })).status(), 200);
@@ -305,7 +308,7 @@ fn status_says_when_the_last_thing_could_not_be_stored_and_when_the_next_one_cou
 }
 
 #[test]
-fn a_damaged_revision_that_is_not_the_newest_is_set_aside_too() {
+fn damaged_old_revision_set_aside() {
     let mut gateway = gateway();
     let text = fs::read_to_string(gateway.config()).unwrap();
     gateway.rewrite(format!("{text}# another text\n"));
@@ -327,13 +330,12 @@ fn a_damaged_revision_that_is_not_the_newest_is_set_aside_too() {
 }
 
 #[test]
-fn a_directory_whose_change_was_interrupted_is_completed_by_the_next_start() {
+fn interrupted_directory_change_completed_at_start() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("config");
     fs::create_dir(&config).unwrap();
-    let listeners = format!("{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\n");
-    fs::write(config.join("00.yaml"), &listeners).unwrap();
-    // Half of a change: the route leads to a service that is in the other file.
+    fs::write(config.join("00.yaml"), Config::new().key(ADMIN)).unwrap();
+    // Half of a change: the service of the route is missing in the other file.
     fs::write(config.join("routes.yaml"), "routes: [{ name: r, to: new }]\n").unwrap();
     fs::write(
         config.join("services.yaml"),
@@ -356,7 +358,7 @@ fn a_directory_whose_change_was_interrupted_is_completed_by_the_next_start() {
 }
 
 #[test]
-fn what_is_no_file_of_ours_neither_hangs_a_start_nor_bends_the_numbers() {
+fn foreign_files_ignored_at_start() {
     let mut gateway = gateway();
     let text = fs::read_to_string(gateway.config()).unwrap();
     gateway.kill();
@@ -365,8 +367,7 @@ fn what_is_no_file_of_ours_neither_hangs_a_start_nor_bends_the_numbers() {
     fs::write(revisions.join("18446744073709551614.revision.bad"), "junk").unwrap();
     let pipes = [state(&gateway).join("dials.json"), revisions.join("7.revision")];
     for pipe in &pipes {
-        let made = std::process::Command::new("mkfifo").arg(pipe).status().unwrap();
-        assert!(made.success());
+        make_fifo(pipe);
     }
     let gateway = gateway.restarted();
     gateway.wait_for_part("dials.json` cannot be read: it is not a file");
@@ -375,46 +376,34 @@ fn what_is_no_file_of_ours_neither_hangs_a_start_nor_bends_the_numbers() {
 }
 
 #[test]
-fn a_token_file_that_is_a_pipe_hangs_nobody() {
+fn fifo_as_token_file_does_not_block() {
     let directory = tempfile::tempdir().unwrap();
     let tokens = directory.path().join("tokens");
     let path = directory.path().join("waypost.yaml");
     fs::write(&tokens, "\u{feff}ann secret-of-ann\n").unwrap();
-    let admin = format!(
-        "admin: {{ bind: 127.0.0.1:0, token_file: {} }}\n",
-        tokens.display()
-    );
-    fs::write(
-        &path,
-        format!("{LISTENER}{admin}routes: [{{ name: all, respond: {{ status: 200 }} }}]\n"),
-    )
-    .unwrap();
+    let admin = format!("admin: {{ bind: 127.0.0.1:0, token_file: {} }}", tokens.display());
+    fs::write(&path, Config::new().key(&admin).all_respond("")).unwrap();
     let gateway = Gateway::run(directory, path, &[]);
     let fields = "Authorization: Bearer secret-of-ann\r\n";
     assert_eq!(
         gateway.admin("GET", "/metrics", fields, "").status(),
         200,
-        "in spite of the mark at its start"
+        "in spite of the byte order mark"
     );
     fs::remove_file(&tokens).unwrap();
-    let made = std::process::Command::new("mkfifo")
-        .arg(&tokens)
-        .status()
-        .unwrap();
-    assert!(made.success());
+    make_fifo(&tokens);
     assert_eq!(gateway.admin("GET", "/metrics", fields, "").status(), 401);
     assert_eq!(gateway.admin("GET", "/healthz", "", "").status(), 200);
 }
 
 #[test]
-fn a_second_start_on_a_directory_leaves_the_journal_of_the_first_alone() {
+fn second_gateway_leaves_the_journal_alone() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("config");
     fs::create_dir(&config).unwrap();
-    let listeners = format!("{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\n");
-    fs::write(config.join("00.yaml"), listeners).unwrap();
+    fs::write(config.join("00.yaml"), Config::new().key(ADMIN)).unwrap();
     let gateway = Gateway::run(directory, config, &[]);
-    // As if the first one were in the middle of a change.
+    // As if the first gateway were in the middle of a change.
     let journal =
         json!({ "write": [{ "name": "new.yaml", "text": "tests: []\n", "old": null }], "remove": [] })
             .to_string();
@@ -435,7 +424,7 @@ fn a_second_start_on_a_directory_leaves_the_journal_of_the_first_alone() {
 }
 
 #[test]
-fn a_state_mends_by_itself() {
+fn store_retried_until_it_succeeds() {
     let gateway = gateway();
     let dials = state(&gateway).join("dials.json");
     fs::create_dir_all(dials.join("x")).unwrap();
@@ -443,7 +432,7 @@ fn a_state_mends_by_itself() {
     fs::remove_dir_all(&dials).unwrap();
     gateway.wait_for("the state can be written again");
     assert_eq!(gateway.admin_json("/api/v1/status")["ok"], true);
-    // A gateway whose predecessor has gone serves what that one stored last, without being asked.
+    // A second gateway picks up the last dial of the first one after its exit.
     let second = gateway.again();
     assert_eq!(gateway.dial("r", &json!({ "a": 3, "b": 1 })).status(), 200);
     drop(gateway);

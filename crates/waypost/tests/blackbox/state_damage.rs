@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::gateway::{Gateway, LISTENER};
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
 
 /// A gateway with a split and a stored dial of 7 to 1.
 fn dialed() -> Gateway {
-    let gateway = Gateway::with(format!(
-        "{LISTENER}services: {{ a: {{ endpoints: [] }}, b: {{ endpoints: [] }} }}\nroutes: [{{ name: r, to: {{ a: 1, b: 1 }} }}]\n"
-    ));
+    let gateway = Gateway::with(
+        Config::new()
+            .key("services: { a: { endpoints: [] }, b: { endpoints: [] } }")
+            .key("routes: [{ name: r, to: { a: 1, b: 1 } }]"),
+    );
     assert_eq!(dial(&gateway, 7), 200);
     gateway
 }
@@ -188,9 +191,9 @@ fn journal_that_is_a_directory_is_set_aside() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("config");
     fs::create_dir(&config).unwrap();
-    let text = format!(
-        "{LISTENER}admin: {{ bind: 127.0.0.1:0 }}\nroutes: [{{ name: r, respond: {{ status: 200 }} }}]\n"
-    );
+    let text = Config::new()
+        .key("admin: { bind: 127.0.0.1:0 }")
+        .key("routes: [{ name: r, respond: { status: 200 } }]");
     fs::write(config.join("00.yaml"), text).unwrap();
     fs::create_dir_all(config.join(".waypost-journal/inside")).unwrap();
     let gateway = Gateway::run(directory, config, &[]);

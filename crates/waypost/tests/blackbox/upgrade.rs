@@ -1,18 +1,19 @@
-//! WebSocket and other upgrades: that a tunnel begins with the service's word, and lasts.
+//! WebSocket and other upgrades: start, life and end of a tunnel.
 
 use http::Request;
 use rustix::process::Signal;
 
 use crate::support::client::Client;
-use crate::support::gateway::{Gateway, LISTENER, everything_to, services};
+use crate::support::config::Config;
+use crate::support::gateway::{Gateway, certificates};
 use crate::support::http2::{Frames, Http2Client, PROTOCOL_ERROR};
-use crate::support::service::{Service, Talk, ok};
+use crate::support::service::{Service, Talk, gate, ok};
 use crate::support::tls::{Authority, Trusting};
 
 const ASK: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-/// A service that changes protocols, then answers each line with itself in capitals, until it reads `bye`.
+/// Switches protocols, then returns each line in upper case.
 fn shouting() -> Service {
     Service::scripted(|talk| {
         talk.request_head();
@@ -29,17 +30,25 @@ fn shout(talk: &mut Talk) {
     }
 }
 
-/// A client whose connection has been upgraded.
+/// An extended CONNECT (RFC 8441 §4).
+fn extended_connect(url: &str, protocol: &'static str) -> http::request::Builder {
+    Request::builder()
+        .method("CONNECT")
+        .uri(url)
+        .extension(h2::ext::Protocol::from_static(protocol))
+}
+
+/// Upgrades a client's connection.
 fn upgraded(gateway: &Gateway) -> Client {
     let mut client = gateway.connect();
-    let answer = client.send(ASK).answer_head();
-    assert_eq!(answer.status(), 101, "{}", answer.head);
-    assert_eq!(answer.header("upgrade"), Some("websocket"));
-    assert_eq!(answer.header("connection"), Some("upgrade"));
+    let response = client.send(ASK).response_head();
+    assert_eq!(response.status(), 101, "{}", response.head);
+    assert_eq!(response.header("upgrade"), Some("websocket"));
+    assert_eq!(response.header("connection"), Some("upgrade"));
     client
 }
 
-/// Says a line, and hears it again.
+/// Sends a line and waits for its echo.
 fn say(client: &mut Client, number: u32) {
     client
         .send(format!("line {number}\n"))
@@ -47,7 +56,7 @@ fn say(client: &mut Client, number: u32) {
 }
 
 #[test]
-fn bytes_go_both_ways_once_the_service_has_agreed() {
+fn websocket_tunnel_both_ways() {
     let service = shouting();
     let gateway = Gateway::to(&service);
     let mut client = upgraded(&gateway);
@@ -65,12 +74,11 @@ fn bytes_go_both_ways_once_the_service_has_agreed() {
 }
 
 #[test]
-fn nothing_behind_the_request_is_forwarded_before_the_service_agrees() {
-    let (let_go, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
+fn bytes_after_the_request_wait_for_the_101() {
+    let (opener, gate) = gate();
     let service = Service::scripted(move |talk| {
         talk.request_head();
-        let _ = gate.lock().unwrap().recv();
+        gate.wait();
         talk.send(SWITCHED);
         shout(talk);
     });
@@ -83,13 +91,13 @@ fn nothing_behind_the_request_is_forwarded_before_the_service_agrees() {
         "{:?}",
         service.received()
     );
-    let_go.send(()).unwrap();
-    assert_eq!(client.answer_head().status(), 101);
+    opener.open();
+    assert_eq!(client.response_head().status(), 101);
     client.expect("LINE 0\n");
 }
 
 #[test]
-fn a_service_that_does_not_agree_is_asked_as_ever() {
+fn declined_upgrade_stays_http() {
     let service = Service::scripted(|talk| {
         while talk.request().is_some() {
             talk.send("HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno");
@@ -97,24 +105,26 @@ fn a_service_that_does_not_agree_is_asked_as_ever() {
     });
     let gateway = Gateway::to(&service);
     let mut client = gateway.connect();
-    // What follows is a request, and not for the service to read as anything else.
+    // The bytes after the declined upgrade are the next request.
     client.send(format!("{ASK}GET /next HTTP/1.1\r\nHost: a\r\n\r\n"));
-    assert_eq!(client.answer().status(), 426);
-    assert_eq!(client.answer().status(), 426);
+    assert_eq!(client.response().status(), 426);
+    assert_eq!(client.response().status(), 426);
     service.wait_for("GET /next HTTP/1.1\r\n");
 }
 
 #[test]
-fn what_the_route_does_not_list_is_not_passed_on() {
+fn unlisted_protocols_not_forwarded() {
     let service = Service::echo("a");
-    let config = format!(
-        "{LISTENER}{}routes:\n- {{ name: ws, to: a }}\n- {{ name: none, match: {{ path: /none }}, to: a, upgrade: [] }}\n- {{ name: other, match: {{ path: /other }}, to: a, upgrade: [other] }}\n",
-        services([&service])
+    let gateway = Gateway::with(
+        Config::new()
+            .service(&service, "")
+            .route("name: ws, to: a")
+            .route("name: none, match: { path: /none }, to: a, upgrade: []")
+            .route("name: other, match: { path: /other }, to: a, upgrade: [other]"),
     );
-    let gateway = Gateway::with(config);
     let ask = |path: &str, fields: &str| {
-        let answer = gateway.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
-        answer.json()["headers"].to_string().to_lowercase()
+        let response = gateway.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        response.json()["headers"].to_string().to_lowercase()
     };
     let websocket = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
     assert!(ask("/", websocket).contains("websocket"));
@@ -140,20 +150,20 @@ fn what_the_route_does_not_list_is_not_passed_on() {
 }
 
 #[test]
-fn a_change_of_protocol_that_was_not_asked_for_is_refused() {
-    for answer in [
+fn unsolicited_101_is_502() {
+    for response in [
         "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n",
     ] {
-        let service = Service::answering_once(answer);
+        let service = Service::responding_once(response);
         let gateway = Gateway::to(&service);
-        assert_eq!(gateway.ask(ASK).status(), 502, "{answer:?}");
+        assert_eq!(gateway.ask(ASK).status(), 502, "{response:?}");
     }
 }
 
 #[test]
-fn a_side_that_has_ended_is_still_answered() {
+fn half_closed_tunnel_keeps_the_other_direction() {
     let service = Service::scripted(|talk| {
         talk.request_head();
         talk.send(SWITCHED);
@@ -169,29 +179,26 @@ fn a_side_that_has_ended_is_still_answered() {
 }
 
 #[test]
-fn a_tunnel_outlives_any_number_of_reloads() {
+fn reload_keeps_websockets_open() {
     let service = shouting();
     let gateway = Gateway::to(&service);
     let mut client = upgraded(&gateway);
     for number in 0..20 {
-        let top = format!("{LISTENER}drain_timeout: {}s\n", number + 1);
-        gateway.rewrite(everything_to(&service, &top));
+        let timeout = format!("drain_timeout: {}s", number + 1);
+        gateway.rewrite(Config::new().all_to(&service).key(&timeout));
         gateway.wait_for_revision(number + 2);
         say(&mut client, number);
     }
-    // Even one in which its route, its service and its listener are gone.
-    gateway.rewrite(
-        "listeners: [{ bind: 127.0.0.1:0, name: other }]\nroutes: [{ name: o, respond: { status: 200 } }]\n",
-    );
+    // Including one that removes its route, service and listener.
+    gateway.rewrite(Config::listening(&["name: other"]).all_respond(""));
     gateway.wait_for_revision(22);
     say(&mut client, 20);
     assert_eq!(service.connections(), 1);
 }
 
 #[test]
-fn a_drain_closes_tunnels_last() {
-    let (let_go, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
+fn drain_closes_tunnels_last() {
+    let (opener, gate) = gate();
     let service = Service::scripted(move |talk| {
         let Some(request) = talk.request_head() else {
             return;
@@ -200,10 +207,10 @@ fn a_drain_closes_tunnels_last() {
             talk.send(SWITCHED);
             shout(talk);
         }
-        let _ = gate.lock().unwrap().recv();
+        gate.wait();
         talk.send(ok("late"));
     });
-    let mut gateway = Gateway::with(everything_to(&service, &format!("{LISTENER}drain_timeout: 2s\n")));
+    let mut gateway = Gateway::with(Config::new().all_to(&service).key("drain_timeout: 2s"));
     let mut client = upgraded(&gateway);
     let mut slow = gateway.connect();
     slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -211,8 +218,8 @@ fn a_drain_closes_tunnels_last() {
     gateway.signal(Signal::TERM);
     gateway.wait_for("draining");
     say(&mut client, 0);
-    let_go.send(()).unwrap();
-    assert_eq!(slow.answer().text(), "late");
+    opener.open();
+    assert_eq!(slow.response().text(), "late");
     say(&mut client, 1);
     assert_eq!(gateway.wait().code(), Some(0));
     assert_eq!(client.rest(), "");
@@ -227,25 +234,23 @@ fn a_drain_closes_tunnels_last() {
 }
 
 #[test]
-fn a_tunnel_in_which_nothing_moves_is_closed_in_its_own_time() {
+fn idle_tunnel_closed_after_its_timeout() {
     let service = shouting();
-    let config = everything_to(&service, LISTENER).replace("] }", "], timeouts: { tunnel: 50ms } }");
-    let gateway = Gateway::with(config);
+    let gateway = Gateway::with(
+        Config::new()
+            .service(&service, "timeouts: { tunnel: 50ms }")
+            .route("name: all, to: service"),
+    );
     assert_eq!(upgraded(&gateway).rest(), "");
 }
 
 #[test]
-fn a_client_of_http2_gets_there_by_an_extended_connect() {
+fn extended_connect_becomes_an_upgrade() {
     let service = shouting();
     let gateway = Gateway::to(&service);
     let client = Http2Client::connect(gateway.address());
-    // That it may be asked for is among the settings, which have come with the first answer.
-    crate::support::wait_for("the setting", || client.knows_extended_connect().then_some(()));
-    let request = Request::builder()
-        .method("CONNECT")
-        .uri("http://a/ws?x=1")
-        .extension(h2::ext::Protocol::from_static("websocket"))
-        .header("sec-websocket-version", "13");
+    client.wait_for_extended_connect();
+    let request = extended_connect("http://a/ws?x=1", "websocket").header("sec-websocket-version", "13");
     let mut stream = client.open(request.body(()).unwrap(), false);
     let head = stream.head().unwrap();
     assert_eq!(head.status(), 200);
@@ -274,66 +279,54 @@ fn a_client_of_http2_gets_there_by_an_extended_connect() {
 }
 
 #[test]
-fn a_client_of_http2_that_resets_after_its_end_is_gone() {
+fn http2_reset_after_half_close_ends_the_tunnel() {
     let (ended, has_ended) = std::sync::mpsc::channel::<()>();
-    let (done, wait) = std::sync::mpsc::channel::<()>();
-    let wait = std::sync::Mutex::new(wait);
+    let (opener, gate) = gate();
     let service = Service::scripted(move |talk| {
         talk.request_head();
         talk.send(SWITCHED);
         talk.read_to_end();
         let _ = ended.send(());
-        // It neither says anything nor leaves.
-        let _ = wait.lock().unwrap().recv();
+        // The service stays silent and connected.
+        gate.wait();
     });
-    let done = done;
-    let gateway = Gateway::with(everything_to(
-        &service,
-        &format!("{LISTENER}access_log: access.log\n"),
-    ));
+    let gateway = Gateway::with(Config::new().all_to(&service).key("access_log: access.log"));
     let client = Http2Client::connect(gateway.address());
-    crate::support::wait_for("the setting", || client.knows_extended_connect().then_some(()));
-    let request = Request::builder()
-        .method("CONNECT")
-        .uri("http://a/ws")
-        .extension(h2::ext::Protocol::from_static("websocket"));
+    client.wait_for_extended_connect();
+    let request = extended_connect("http://a/ws", "websocket");
     let mut stream = client.open(request.body(()).unwrap(), false);
     assert_eq!(stream.head().unwrap().status(), 200);
     stream.send(b"", true);
     has_ended.recv().unwrap();
     stream.sender.send_reset(h2::Reason::CANCEL);
-    // It is written once the tunnel is over.
+    // The line is written at the end of the tunnel.
     let lines = crate::access_log::wait_for_log(&gateway, 1);
     assert_eq!(lines[0]["ended_by"], "client", "{}", lines[0]);
-    drop(done);
+    drop(opener);
 }
 
 #[test]
-fn an_extended_connect_that_the_route_does_not_list_is_501() {
+fn unlisted_extended_connect_is_501() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
     let client = Http2Client::connect(gateway.address());
-    crate::support::wait_for("the setting", || client.knows_extended_connect().then_some(()));
-    let request = Request::builder()
-        .method("CONNECT")
-        .uri("http://a/x")
-        .extension(h2::ext::Protocol::from_static("other"));
+    client.wait_for_extended_connect();
+    let request = extended_connect("http://a/x", "other");
     let mut stream = client.open(request.body(()).unwrap(), false);
     assert_eq!(stream.head().unwrap().status(), 501);
     assert_eq!(service.received(), Vec::<String>::new());
 }
 
 #[test]
-fn what_a_service_sends_now_and_then_is_passed_on_at_once() {
-    let (let_go, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
+fn event_stream_forwarded_at_once() {
+    let (opener, gate) = gate();
     let service = Service::scripted(move |talk| {
         talk.request();
         talk.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
         for number in 0..3 {
             let event = format!("data: {number}\n\n");
             talk.send(format!("{:x}\r\n{event}\r\n", event.len()));
-            let _ = gate.lock().unwrap().recv();
+            gate.wait();
         }
         talk.send("0\r\n\r\n");
     });
@@ -344,23 +337,13 @@ fn what_a_service_sends_now_and_then_is_passed_on_at_once() {
     for number in 0..3 {
         let event = stream.piece().unwrap().unwrap();
         assert_eq!(String::from_utf8(event).unwrap(), format!("data: {number}\n\n"));
-        let_go.send(()).unwrap();
+        opener.open();
     }
     assert!(stream.piece().is_none());
 }
 
-/// A certificate for `localhost`, and a gateway that serves `service` under TLS with it.
-fn under_tls(service: &Service) -> (Authority, Gateway) {
-    let authority = Authority::new();
-    let pair = authority.issue(&["localhost"]);
-    let listener = "listeners: [{ bind: 127.0.0.1:0, tls: { certificates: [{ cert: a.crt, key: a.key }] } }]\nworkers: 1\n";
-    let files = [("a.crt", &*pair.cert), ("a.key", &*pair.key)];
-    let gateway = Gateway::beside(&files, everything_to(service, listener));
-    (authority, gateway)
-}
-
 #[test]
-fn a_side_that_does_not_read_holds_up_nobody_else() {
+fn unread_tunnel_does_not_block_others() {
     const TALK: usize = 20 << 20;
     let service = Service::scripted(|talk| {
         let Some(request) = talk.request_head() else {
@@ -373,22 +356,18 @@ fn a_side_that_does_not_read_holds_up_nobody_else() {
         talk.send(SWITCHED);
         talk.try_send(vec![b'x'; TALK]);
     });
-    let (authority, inner) = under_tls(&service);
-    let front = format!(
-        "listeners: [{{ bind: 127.0.0.1:0, tls: {{ certificates: [{{ cert: a.crt, key: a.key }}] }} }}]\nworkers: 1\nservices: {{ s: {{ endpoints: [\"https://{}\"], tls: {{ ca: ca.crt, server_name: localhost }} }} }}\nroutes: [{{ name: all, to: s, rewrite: {{ host: localhost }} }}]\n",
-        inner.address()
-    );
+    let authority = Authority::new();
     let pair = authority.issue(&["localhost"]);
-    let files = [
-        ("a.crt", &*pair.cert),
-        ("a.key", &*pair.key),
-        ("ca.crt", authority.pem()),
-    ];
-    let mut gateway = Gateway::beside(&files, front);
+    let inner = Gateway::with_certificates(&[&pair], &service);
+    let endpoint = format!("https://{}", inner.address());
+    let front = Config::listening(&[&format!("tls: {{ {} }}", certificates(1))])
+        .service_at("s", &[&endpoint], "tls: { ca: ca.crt, server_name: localhost }")
+        .route("name: all, to: s, rewrite: { host: localhost }");
+    let mut gateway = Gateway::under_tls(&[&pair], &[("ca.crt", authority.pem())], front);
     let trusting = Trusting::new(&authority);
     let ask = ASK.replace("Host: a", "Host: localhost");
     let mut unread = trusting.connect(gateway.address(), "localhost");
-    assert_eq!(unread.send(&ask).answer_head().status(), 101);
+    assert_eq!(unread.send(&ask).response_head().status(), 101);
     for _ in 0..20 {
         let mut client = trusting.connect(gateway.address(), "localhost");
         assert_eq!(client.get("localhost", "/").text(), "here");
@@ -400,25 +379,21 @@ fn a_side_that_does_not_read_holds_up_nobody_else() {
 }
 
 #[test]
-fn a_success_that_is_no_tunnel_is_not_passed_for_one() {
-    let service = Service::answering(ok("a page"));
-    let config = everything_to(&service, LISTENER)
-        + "  - { name: own, match: { path: /own }, respond: { status: 200 } }\n";
-    let gateway = Gateway::with(config);
+fn plain_200_to_extended_connect_is_502() {
+    let service = Service::responding(ok("a page"));
+    let own = "name: own, match: { path: /own }, respond: { status: 200 }";
+    let gateway = Gateway::with(Config::new().all_to(&service).route(own));
     let client = Http2Client::connect(gateway.address());
-    crate::support::wait_for("the setting", || client.knows_extended_connect().then_some(()));
+    client.wait_for_extended_connect();
     for (path, status) in [("/page", 502), ("/own", 501)] {
-        let request = Request::builder()
-            .method("CONNECT")
-            .uri(format!("http://a{path}"))
-            .extension(h2::ext::Protocol::from_static("websocket"));
+        let request = extended_connect(&format!("http://a{path}"), "websocket");
         let mut stream = client.open(request.body(()).unwrap(), false);
         assert_eq!(stream.head().unwrap().status(), status, "{path}");
     }
 }
 
 #[test]
-fn the_protocol_of_an_extended_connect_is_one_word() {
+fn extended_connect_protocol_is_a_token() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
     for protocol in [

@@ -1,4 +1,4 @@
-//! What a connection costs while nothing is asked on it.
+//! Memory per idle connection.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -28,7 +28,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
         for (tls, most) in [(false, KIB_MAX), (true, TLS_KIB_MAX)] {
             let layout = Layout { tls, ..Layout::PLAIN };
             let kib = match each(machine, Contender::new(peer, layout)) {
-                // The others are worth knowing all the same.
+                // The other results are still reported.
                 Err(error) if peer != Peer::Waypost => {
                     eprintln!("   {error:#}");
                     cells.push("failed".to_owned());
@@ -55,10 +55,10 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
     Ok(Section::table(&header, rows, missed))
 }
 
-/// KiB of resident memory for each connection.
+/// Resident memory per connection, in KiB.
 fn each(machine: &Machine, contender: Contender) -> Result<f64> {
     let running = Running::start(machine, contender)?;
-    // What the first requests of all bring about is no connection's own.
+    // One-time costs of the first requests do not count.
     Load::http1(16).run(machine, &running, 1.0)?;
     let before = running.usage()?.resident_kib;
     let mut load = own("idle", running.address);
@@ -77,7 +77,7 @@ fn each(machine: &Machine, contender: Contender) -> Result<f64> {
     let all = format!("{{\"connections\":{CONNECTIONS}}}");
     ensure!(line.trim() == all, "not all connections were accepted: {line}");
     let after = running.usage()?.resident_kib;
-    // The end of its input is the end of the load.
+    // The load ends with its standard input.
     drop(load.stdin.take());
     ensure!(load.wait()?.success(), "the load failed");
     Ok(after.saturating_sub(before) as f64 / CONNECTIONS as f64)

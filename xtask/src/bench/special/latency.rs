@@ -1,4 +1,4 @@
-//! How late the latest requests are, at half of the pace that each gateway can keep.
+//! Tail latency at half of each gateway's maximum rate.
 
 use anyhow::Result;
 
@@ -12,8 +12,8 @@ use crate::bench::scenario::GATEWAYS;
 use crate::bench::statistics::Spread;
 
 const CONNECTIONS: usize = 512;
-/// How many times as many rounds as elsewhere: of the latest of a thousand requests, most waited for something else on the
-/// machine that comes by a few times a second, in one round more often than in another.
+/// Factor on the number of rounds: the slowest of a thousand requests mostly wait for other activity on the machine,
+/// whose share differs between rounds.
 const ROUNDS: usize = 3;
 
 pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
@@ -81,7 +81,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
     Ok(Section::table(&header, rows, missed))
 }
 
-/// Requests a second when asked as fast as it answers.
+/// Maximum rate, in requests per second (closed loop).
 pub(crate) fn saturation(machine: &Machine, running: &Running, options: &Options) -> Result<f64> {
     let load = Load::http1(CONNECTIONS);
     load.run(machine, running, 1.0)?;

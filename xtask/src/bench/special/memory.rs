@@ -1,4 +1,4 @@
-//! What 100,000 routes take: memory, time to load, and what a request notices of a swap.
+//! 100,000 routes: memory, load time, and the effect of a swap on latency.
 
 use std::thread;
 use std::time::Duration;
@@ -17,15 +17,15 @@ use crate::bench::statistics::Spread;
 const LAYOUT: Layout = Layout::routes(Kind::Prefix, 100_000);
 const MIB_MAX: f64 = 120.0;
 const LOAD_SECONDS_MAX: f64 = 1.5;
-/// How much later a request may be because of a swap.
+/// Allowed delay of a request by a swap.
 const LATER_US_MAX: f64 = 2000.0;
-/// Far from what saturates: what is late is late because of the swap.
+/// Rate far below saturation, so that delays are the swap's.
 const RATE: usize = 5_000;
-/// Asks for all of them within [`SECONDS`].
+/// Rate that requests every route within [`SECONDS`].
 const ALL_RATE: usize = 20_000;
 const CONNECTIONS: usize = 64;
 const SECONDS: f64 = 5.0;
-/// Until what it took to read a config has gone back to the system, where a gateway gives it back.
+/// Time for a gateway to return the memory of a load to the system.
 const SETTLED: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
@@ -47,7 +47,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
                 rate,
             };
             let load = at(RATE);
-            // To make one takes longer than to read it, so that is done before anything is measured.
+            // Generating a config takes longer than loading it, so it is done before the measurement.
             let configurations = [
                 running.configuration(&changed(LAYOUT, 0))?,
                 running.configuration(&changed(LAYOUT, 1))?,
@@ -57,7 +57,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
             wait_for_revision(&running, before)?;
             thread::sleep(SETTLED);
             let after = running.usage()?;
-            // Each route is counted by itself from its first request on.
+            // Counters of a route are allocated at its first request.
             at(ALL_RATE).run(machine, &running, SECONDS)?;
             thread::sleep(SETTLED);
             let asked = running.usage()?;

@@ -1,4 +1,4 @@
-//! Scenarios that compare something else than time on a core.
+//! Scenarios that compare something other than CPU time.
 
 pub(crate) mod idle;
 pub(crate) mod latency;
@@ -14,11 +14,11 @@ use anyhow::{Result, ensure};
 use crate::bench::contender::Running;
 use crate::bench::layout::{Kind, Layout};
 
-/// How long a config may take until it is in force.
+/// Timeout until a config is in force.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// A config that differs from that of `layout` in one route more.
+/// The config of `layout` with one more route.
 fn changed(layout: Layout, times: usize) -> Layout {
     debug_assert!(layout.kind == Kind::Prefix);
     Layout {
@@ -27,13 +27,13 @@ fn changed(layout: Layout, times: usize) -> Layout {
     }
 }
 
-/// How many configs a Waypost has taken so far.
+/// Number of configs that a Waypost has applied.
 fn revisions(running: &Running) -> Result<usize> {
     let output = fs::read_to_string(running.folder().join("output.log"))?;
     Ok(output.lines().filter(|line| line.contains("in force")).count())
 }
 
-/// Waits until a Waypost has taken more than `before` configs.
+/// Waits until a Waypost has applied more than `before` configs.
 fn wait_for_revision(running: &Running, before: usize) -> Result<Duration> {
     let began = Instant::now();
     while revisions(running)? <= before {

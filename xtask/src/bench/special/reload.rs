@@ -19,7 +19,7 @@ const LAYOUT: Layout = Layout::routes(Kind::Prefix, 10_000);
 const EVERY: Duration = Duration::from_secs(1);
 const CONNECTIONS: usize = 64;
 const LATER_MAX: f64 = 1.2;
-/// Long enough for a few configs to come into force.
+/// Duration of a turn: a few configs come into force.
 const SECONDS: f64 = 6.0;
 
 pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
@@ -32,7 +32,7 @@ pub(crate) fn run(machine: &Machine, options: &Options) -> Result<Section> {
     let (mut calm, mut changing) = (Vec::new(), Vec::new());
     let mut times = 0;
     let before = revisions(&running)?;
-    // To make one takes longer than to read it, so that is done before anything is measured.
+    // Generating a config takes longer than loading it, so it is done before the measurement.
     let configurations = [
         running.configuration(&changed(LAYOUT, 0))?,
         running.configuration(&changed(LAYOUT, 1))?,

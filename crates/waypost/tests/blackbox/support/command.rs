@@ -1,9 +1,9 @@
-//! Commands that end by themselves.
+//! Commands that run to their end.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a command said, and how it ended.
+/// Output and exit code of a command.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) code: i32,
@@ -12,7 +12,7 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Fails unless the command ended with `code`.
+    /// Asserts the exit code.
     pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}{}", self.stdout, self.stderr);
         self
@@ -32,7 +32,7 @@ pub(crate) fn waypost_in(directory: &Path, arguments: &[&str]) -> Output {
     )
 }
 
-/// Runs a command to its end.
+/// Runs a command and waits for its exit.
 pub(crate) fn output(command: &mut Command) -> Output {
     let output = command
         .stdin(Stdio::null())

@@ -1,6 +1,5 @@
-//! The gateway: the real binary, in a directory of its own.
+//! The gateway under test: the built binary in a temporary directory.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -14,14 +13,13 @@ use tempfile::TempDir;
 
 use super::PATIENCE;
 use super::client::Client;
-use super::command::{Output, output};
+use super::command::{Output, output, waypost_in};
+use super::config::Config;
 use super::message::Message;
 use super::service::Service;
+use super::tls::Pair;
 
-/// A listener on a port of the system's choice, and one worker, so that there is one pool of connections.
-pub(crate) const LISTENER: &str = "listeners: [{ bind: 127.0.0.1:0 }]\nworkers: 1\n";
-
-/// A running gateway. It is killed when it goes out of scope.
+/// A running gateway, killed on drop.
 pub(crate) struct Gateway {
     child: Child,
     lines: Arc<Lines>,
@@ -30,9 +28,32 @@ pub(crate) struct Gateway {
     config: PathBuf,
     directory: Arc<TempDir>,
     environment: Vec<(String, String)>,
+    admin: Admin,
 }
 
-/// What a process has said so far.
+/// Source of the admin address in a gateway's configs.
+#[derive(Debug, Clone, Copy)]
+enum Admin {
+    /// Every config gets an `admin` key on a free port, as the default port may be taken.
+    Added,
+    /// Configs are written verbatim and have their own `admin` key.
+    OwnKey,
+}
+
+impl Admin {
+    /// Returns the text to write for `config`. The key goes last to keep line numbers.
+    fn complete(self, config: &str) -> String {
+        match self {
+            Self::OwnKey => config.to_owned(),
+            Self::Added => {
+                let end = if config.ends_with('\n') { "" } else { "\n" };
+                format!("{config}{end}admin: {{ bind: 127.0.0.1:0 }}\n")
+            }
+        }
+    }
+}
+
+/// Lines that a process has printed.
 #[derive(Default)]
 pub(crate) struct Lines {
     said: Mutex<Said>,
@@ -42,12 +63,12 @@ pub(crate) struct Lines {
 #[derive(Default)]
 struct Said {
     lines: Vec<String>,
-    /// Whether nothing more will come.
+    /// True at the end of the stream.
     ended: bool,
 }
 
 impl Lines {
-    /// Collects the lines of a stream as they come.
+    /// Collects lines on a thread of its own.
     pub(crate) fn of(stream: impl std::io::Read + Send + 'static) -> Arc<Self> {
         let lines = Arc::<Self>::default();
         let collected = Arc::clone(&lines);
@@ -68,7 +89,7 @@ impl Lines {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a line for which `wanted` holds, among those that have come too.
+    /// Waits for a line that satisfies `wanted`; earlier lines count.
     pub(crate) fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + PATIENCE;
         let mut said = self.lock();
@@ -87,12 +108,12 @@ impl Lines {
         }
     }
 
-    /// All lines so far.
+    /// Returns the lines so far.
     pub(crate) fn all(&self) -> Vec<String> {
         self.lock().lines.clone()
     }
 
-    /// All lines, once nothing more can come.
+    /// Waits for the end of the stream and returns all lines.
     fn to_the_end(&self) -> Vec<String> {
         let mut said = self.lock();
         while !said.ended {
@@ -103,70 +124,107 @@ impl Lines {
 }
 
 impl Gateway {
-    /// Serves this config.
+    /// Starts a gateway on this config plus an admin API on a free port.
     pub(crate) fn with(config: impl AsRef<str>) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("waypost.yaml");
-        fs::write(&path, with_admin(config.as_ref())).expect("a written config");
-        Self::run(directory, path, &[])
+        Self::beside(&[], config)
     }
 
-    /// Serves this config, with these files beside it.
+    /// Like [`with`](Self::with), with further files in the config's directory.
     pub(crate) fn beside(files: &[(&str, &str)], config: impl AsRef<str>) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        for (name, text) in files {
-            fs::write(directory.path().join(name), text).expect("a written file");
-        }
-        let path = directory.path().join("waypost.yaml");
-        fs::write(&path, with_admin(config.as_ref())).expect("a written config");
-        Self::run(directory, path, &[])
+        Self::place_and_start(files, config.as_ref(), Admin::Added)
     }
 
-    /// Replaces a file beside the config, by renaming a new one into its place.
+    /// Starts a gateway on this config verbatim; it has its own `admin` key.
+    pub(crate) fn verbatim(config: impl AsRef<str>) -> Self {
+        Self::place_and_start(&[], config.as_ref(), Admin::OwnKey)
+    }
+
+    /// Starts a gateway that forwards everything to `service`.
+    pub(crate) fn to(service: &Service) -> Self {
+        Self::with(Config::new().all_to(service))
+    }
+
+    /// Starts a gateway that forwards everything from a TLS listener to `service`. Certificates are stored as
+    /// `1.crt`, `1.key`, `2.crt`, and so on.
+    pub(crate) fn with_certificates(pairs: &[&Pair], service: &Service) -> Self {
+        let tls = format!("tls: {{ {} }}", certificates(pairs.len()));
+        Self::under_tls(pairs, &[], Config::listening(&[&tls]).all_to(service))
+    }
+
+    /// Starts a gateway on this config, with certificates stored as `1.crt`, `1.key`, `2.crt`, and so on, and further
+    /// files.
+    pub(crate) fn under_tls(pairs: &[&Pair], files: &[(&str, &str)], config: impl AsRef<str>) -> Self {
+        let names: Vec<[String; 2]> = (1..=pairs.len())
+            .map(|number| [format!("{number}.crt"), format!("{number}.key")])
+            .collect();
+        let mut all = files.to_vec();
+        for (pair, [cert, key]) in pairs.iter().zip(&names) {
+            all.extend([(&**cert, &*pair.cert), (&**key, &*pair.key)]);
+        }
+        Self::beside(&all, config)
+    }
+
+    /// Replaces a file in the config's directory atomically.
     pub(crate) fn place(&self, name: &str, text: &str) {
         let beside = self.directory().join(format!("{name}.new"));
         fs::write(&beside, text).expect("a written file");
         fs::rename(&beside, self.directory().join(name)).expect("a renamed file");
     }
 
-    /// Sends every request to `service`.
-    pub(crate) fn to(service: &Service) -> Self {
-        Self::with(everything_to(service, LISTENER))
-    }
-
-    /// Serves the config at `path`, which may be outside of `directory`, where the process runs.
+    /// Starts a gateway on the config at `path`, in the working directory `directory`. Configs stay verbatim.
     pub(crate) fn run(directory: TempDir, path: PathBuf, environment: &[(String, String)]) -> Self {
-        Self::start(Arc::new(directory), path, environment.to_vec())
+        Self::start(Arc::new(directory), path, environment.to_vec(), Admin::OwnKey)
     }
 
-    /// Kills it without a warning, and starts it again where it was.
+    fn place_and_start(files: &[(&str, &str)], config: &str, admin: Admin) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text).expect("a written file");
+        }
+        let path = directory.path().join("waypost.yaml");
+        fs::write(&path, admin.complete(config)).expect("a written config");
+        Self::start(Arc::new(directory), path, Vec::new(), admin)
+    }
+
+    /// Sends SIGKILL and starts the gateway again on the same config and state.
     pub(crate) fn restarted(mut self) -> Self {
         self.kill();
         let (path, environment) = (self.config.clone(), std::mem::take(&mut self.environment));
-        Self::start(Arc::clone(&self.directory), path, environment)
+        Self::start(Arc::clone(&self.directory), path, environment, self.admin)
     }
 
-    /// Starts another one on the same config.
+    /// Starts a second gateway on the same config.
     pub(crate) fn again(&self) -> Self {
         Self::start(
             Arc::clone(&self.directory),
             self.config.clone(),
             self.environment.clone(),
+            self.admin,
         )
     }
 
-    /// Starts another one on another config, in the same directory.
+    /// Starts a second gateway on another config in the same directory.
     pub(crate) fn on(&self, config: &Path) -> Self {
-        Self::start(Arc::clone(&self.directory), config.to_owned(), Vec::new())
+        Self::start(
+            Arc::clone(&self.directory),
+            config.to_owned(),
+            Vec::new(),
+            Admin::OwnKey,
+        )
     }
 
-    /// Kills it without a warning.
+    /// Sends SIGKILL.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    fn start(directory: Arc<TempDir>, path: PathBuf, environment: Vec<(String, String)>) -> Self {
+    fn start(
+        directory: Arc<TempDir>,
+        path: PathBuf,
+        environment: Vec<(String, String)>,
+        admin: Admin,
+    ) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_waypost"))
             .arg("run")
             .arg(&path)
@@ -187,18 +245,19 @@ impl Gateway {
             config: path,
             directory,
             environment,
+            admin,
         };
         gateway.wait_for("ready");
         gateway.addresses = gateway.said().iter().filter_map(|line| listening(line)).collect();
         gateway
     }
 
-    /// Where its first listener is.
+    /// Address of the first listener.
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[0]
     }
 
-    /// Where its listeners were when it started, in order of declaration.
+    /// Addresses of the listeners at start, in order of declaration.
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -207,17 +266,22 @@ impl Gateway {
         Client::connect(self.address())
     }
 
-    /// The answer to a plain GET on a connection of its own.
+    /// Sends a GET on a new connection.
     pub(crate) fn get(&self, url: &str) -> Message {
         self.connect().get(url)
     }
 
-    /// The answer to these bytes on a connection of their own.
+    /// Body of the response to `GET http://a/`.
+    pub(crate) fn body(&self) -> String {
+        self.get("http://a/").text()
+    }
+
+    /// Sends these bytes on a new connection.
     pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Message {
         self.connect().ask(request)
     }
 
-    /// Where its admin API is.
+    /// Current address of the admin API.
     pub(crate) fn admin_address(&self) -> SocketAddr {
         let line = self
             .said()
@@ -227,7 +291,7 @@ impl Gateway {
         line.expect("an admin address")
     }
 
-    /// Asks its admin API; `fields` are whole lines with their line ends.
+    /// Sends a request to the admin API; each line in `fields` ends in CRLF.
     pub(crate) fn admin(&self, method: &str, path: &str, fields: &str, body: &str) -> Message {
         let address = self.admin_address();
         let length = body.len();
@@ -236,14 +300,35 @@ impl Gateway {
         ))
     }
 
-    /// Asks its admin API for JSON.
+    /// Gets JSON from the admin API.
     pub(crate) fn admin_json(&self, path: &str) -> serde_json::Value {
-        let answer = self.admin("GET", path, "", "");
+        let response = self.admin("GET", path, "", "");
+        assert_eq!(response.status(), 200, "{}", response.text());
+        response.json()
+    }
+
+    /// Gets the metrics in the Prometheus text format.
+    pub(crate) fn metrics(&self) -> String {
+        self.admin("GET", "/metrics", "", "").text()
+    }
+
+    /// Explains a GET with the live generation.
+    pub(crate) fn explain(&self, url: &str) -> serde_json::Value {
+        let question = serde_json::json!({ "request": format!("GET {url}") });
+        let fields = "Content-Type: application/json\r\n";
+        let answer = self.admin("POST", "/api/v1/explain", fields, &question.to_string());
         assert_eq!(answer.status(), 200, "{}", answer.text());
         answer.json()
     }
 
-    /// Turns a dial.
+    /// Explains a GET with the command, which reads the config.
+    pub(crate) fn explain_offline(&self, url: &str) -> serde_json::Value {
+        let config = self.config.to_str().expect("a path in UTF-8");
+        let asked = ["explain", config, "GET", url, "--format", "json"];
+        waypost_in(self.directory(), &asked).expect(0).json()
+    }
+
+    /// Sets the live weights of a route.
     pub(crate) fn dial(&self, route: &str, weights: &serde_json::Value) -> Message {
         let path = format!("/api/v1/routes/{route}/split");
         self.admin(
@@ -254,7 +339,7 @@ impl Gateway {
         )
     }
 
-    /// Runs a command that talks to it.
+    /// Runs a `waypost` command against this gateway.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         let admin = format!("http://{}", self.admin_address());
         output(
@@ -266,7 +351,7 @@ impl Gateway {
         )
     }
 
-    /// Waits for a line on standard error that begins with `start`.
+    /// Waits for a line on standard error that starts with `start`.
     pub(crate) fn wait_for(&self, start: &str) -> String {
         self.lines
             .wait_for(&format!("that begins with `{start}`"), |line| {
@@ -280,7 +365,7 @@ impl Gateway {
             .wait_for(&format!("with `{part}`"), |line| line.contains(part))
     }
 
-    /// Waits for a line that names a place in the config and contains `part`.
+    /// Waits for a line on standard error that starts with a place in the config and contains `part`.
     pub(crate) fn wait_for_place(&self, part: &str) -> String {
         let place = format!("{}:", self.config.display());
         let wanted = |line: &str| line.starts_with(&place) && line.contains(part);
@@ -294,7 +379,7 @@ impl Gateway {
             .wait_for(&format!("with `{part}`"), |line| line.contains(part))
     }
 
-    /// The most memory that it has held at a time, in bytes.
+    /// Peak resident memory, in bytes.
     pub(crate) fn memory_max(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -302,39 +387,39 @@ impl Gateway {
         kib.expect("a size in KiB") << 10
     }
 
-    /// Waits until this revision serves.
+    /// Waits until this revision is in force.
     pub(crate) fn wait_for_revision(&self, number: u32) {
         self.wait_for(&format!("revision {number} is in force"));
     }
 
-    /// What it has said on standard error.
+    /// Returns the lines on standard error so far.
     pub(crate) fn said(&self) -> Vec<String> {
         self.lines.all()
     }
 
-    /// The addresses of all listeners that were ever announced.
+    /// Addresses of all listeners announced so far, including closed ones.
     pub(crate) fn announced(&self) -> Vec<SocketAddr> {
         self.said().iter().filter_map(|line| listening(line)).collect()
     }
 
-    /// Its own directory.
+    /// The working directory.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
     /// Writes the config in place.
     pub(crate) fn rewrite(&self, config: impl AsRef<str>) {
-        fs::write(&self.config, with_admin(config.as_ref())).expect("a written config");
+        fs::write(&self.config, self.admin.complete(config.as_ref())).expect("a written config");
     }
 
-    /// Writes the config beside, and renames it into place.
+    /// Replaces the config atomically.
     pub(crate) fn replace(&self, config: impl AsRef<str>) {
         let beside = self.directory.path().join("waypost.yaml.new");
-        fs::write(&beside, with_admin(config.as_ref())).expect("a written config");
+        fs::write(&beside, self.admin.complete(config.as_ref())).expect("a written config");
         fs::rename(&beside, &self.config).expect("a renamed config");
     }
 
-    /// Where its config is.
+    /// Path of the config.
     pub(crate) fn config(&self) -> &Path {
         &self.config
     }
@@ -344,13 +429,13 @@ impl Gateway {
         kill_process(id.expect("the id of a process"), signal).expect("a living process");
     }
 
-    /// Waits for it to end by itself; its last lines have come then too.
+    /// Waits for the exit, and for the last lines.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.lines.to_the_end();
         self.child.wait().expect("an ended process")
     }
 
-    /// Whether it still runs.
+    /// Returns true while the process runs.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("a process").is_none()
     }
@@ -366,41 +451,16 @@ impl Drop for Gateway {
     }
 }
 
-/// The config with an admin address of its own, as the default one may be taken; behind the rest, so that places
-/// stay what they are.
-fn with_admin(config: &str) -> String {
-    if config.contains("admin:") {
-        return config.to_owned();
-    }
-    let end = if config.ends_with('\n') { "" } else { "\n" };
-    format!("{config}{end}admin: {{ bind: 127.0.0.1:0 }}\n")
+/// The `certificates` key of a listener, for `1.crt`, `1.key`, `2.crt`, and so on.
+pub(crate) fn certificates(count: usize) -> String {
+    let pairs: Vec<String> = (1..=count)
+        .map(|number| format!("{{ cert: {number}.crt, key: {number}.key }}"))
+        .collect();
+    format!("certificates: [{}]", pairs.join(", "))
 }
 
-/// The address in a line that announces a listener.
+/// Parses the address in a listener's announcement.
 fn listening(line: &str) -> Option<SocketAddr> {
     let url = line.strip_prefix("listening on ")?;
     url.split_once("://")?.1.parse().ok()
-}
-
-/// `services:` with an entry for each.
-pub(crate) fn services<'s>(services: impl IntoIterator<Item = &'s Service>) -> String {
-    let mut text = String::from("services:\n");
-    for service in services {
-        let _ = writeln!(
-            text,
-            "  {}: {{ endpoints: [\"{}\"] }}",
-            service.name(),
-            service.url()
-        );
-    }
-    text
-}
-
-/// A config that sends every request to `service`; `top` is in front of it, a listener at least.
-pub(crate) fn everything_to(service: &Service, top: &str) -> String {
-    format!(
-        "{top}{}routes:\n  - name: all\n    to: {}\n",
-        services([service]),
-        service.name()
-    )
 }

@@ -1,4 +1,4 @@
-//! HTTP/2 as the tests speak it: by a library where it is to be right, and frame by frame where it is not.
+//! HTTP/2 clients and services: by the h2 library for valid traffic, frame by frame for invalid traffic.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -18,34 +18,34 @@ use tokio_rustls::TlsConnector;
 use super::PATIENCE;
 use super::message::{Framing, Message};
 
-/// A client's connection.
+/// A client connection.
 pub(crate) struct Http2Client {
     runtime: Runtime,
     sender: SendRequest<Bytes>,
 }
 
-/// A stream of it that is open in both directions.
+/// An open stream of a client.
 pub(crate) struct Stream<'c> {
     client: &'c Http2Client,
-    answer: h2::client::ResponseFuture,
+    response: h2::client::ResponseFuture,
     pub(crate) sender: SendStream<Bytes>,
     body: Option<RecvStream>,
 }
 
 impl Http2Client {
-    /// Connects in clear text, by prior knowledge.
+    /// Connects in clear text with prior knowledge (RFC 9113 §3.3).
     pub(crate) fn connect(address: SocketAddr) -> Self {
         Self::start(address, None, &patient())
     }
 
-    /// Connects in clear text, and takes this much on each stream before it reads.
+    /// Connects in clear text with this initial stream window.
     pub(crate) fn with_window(address: SocketAddr, window: u32) -> Self {
         let mut builder = patient();
         builder.initial_window_size(window);
         Self::start(address, None, &builder)
     }
 
-    /// Connects under TLS, asking for `host`.
+    /// Connects over TLS with `host` as SNI.
     pub(crate) fn connect_tls(address: SocketAddr, host: &str, config: Arc<ClientConfig>) -> Self {
         Self::start(address, Some((host, config)), &patient())
     }
@@ -84,15 +84,17 @@ impl Http2Client {
         Self { runtime, sender }
     }
 
-    /// Waits for something, and fails the test when it never comes.
+    /// Runs a future, with [`PATIENCE`] as its timeout.
     pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime
-            .block_on(async { timeout(PATIENCE, future).await.expect("it never comes") })
+            .block_on(async { timeout(PATIENCE, future).await.expect("a result in time") })
     }
 
-    /// Whether the gateway has said that it knows extended CONNECT.
-    pub(crate) fn knows_extended_connect(&self) -> bool {
-        self.sender.is_extended_connect_protocol_enabled()
+    /// Waits for the gateway's SETTINGS frame to enable extended CONNECT (RFC 8441 §3).
+    pub(crate) fn wait_for_extended_connect(&self) {
+        super::wait_for("the setting", || {
+            self.sender.is_extended_connect_protocol_enabled().then_some(())
+        });
     }
 
     /// Opens a stream.
@@ -102,35 +104,35 @@ impl Http2Client {
 
     pub(crate) fn try_open(&self, request: Request<()>, ends: bool) -> Result<Stream<'_>, h2::Error> {
         let mut ready = self.wait(self.sender.clone().ready())?;
-        let (answer, sender) = ready.send_request(request, ends)?;
+        let (response, sender) = ready.send_request(request, ends)?;
         Ok(Stream {
             client: self,
-            answer,
+            response,
             sender,
             body: None,
         })
     }
 
-    /// The answer to a whole request.
+    /// Sends a request with its body and reads the response.
     pub(crate) fn ask(&self, request: Request<()>, body: &str) -> Message {
-        self.try_ask(request, body).expect("an answer")
+        self.try_ask(request, body).expect("a response")
     }
 
-    /// The answer to a whole request, or why there is none.
+    /// Sends a request with its body and reads the response, or the error of its stream.
     pub(crate) fn try_ask(&self, request: Request<()>, body: &str) -> Result<Message, h2::Error> {
         let mut stream = self.try_open(request, body.is_empty())?;
         if !body.is_empty() {
             stream.sender.send_data(Bytes::from(body.to_owned()), true)?;
         }
-        stream.answer()
+        stream.response()
     }
 
-    /// The answer to a plain GET.
+    /// Sends a GET and reads its response.
     pub(crate) fn get(&self, url: &str) -> Message {
         self.ask(get(url), "")
     }
 
-    /// Waits until the gateway takes no further streams.
+    /// Waits until the gateway accepts no further streams.
     pub(crate) fn wait_for_end(&self) {
         super::wait_for("the end of the connection", || {
             self.wait(self.sender.clone().ready()).is_err().then_some(())
@@ -139,10 +141,10 @@ impl Http2Client {
 }
 
 impl Stream<'_> {
-    /// The head of the answer.
+    /// Reads the head of the response.
     pub(crate) fn head(&mut self) -> Result<Message, h2::Error> {
-        let answer = self.client.wait(&mut self.answer)?;
-        let (head, body) = answer.into_parts();
+        let response = self.client.wait(&mut self.response)?;
+        let (head, body) = response.into_parts();
         let is_over = body.is_end_stream();
         self.body = Some(body);
         Ok(Message {
@@ -154,7 +156,7 @@ impl Stream<'_> {
         })
     }
 
-    /// The next piece of the body; `None` at its end.
+    /// Reads the next piece of the body; `None` at its end.
     pub(crate) fn piece(&mut self) -> Option<Result<Vec<u8>, h2::Error>> {
         let body = self.body.as_mut().expect("a head in front");
         loop {
@@ -163,15 +165,15 @@ impl Stream<'_> {
                 Err(error) => return Some(Err(error)),
             };
             let _ = body.flow_control().release_capacity(data.len());
-            // What only ends the stream is no piece.
+            // An empty frame only ends the stream.
             if !data.is_empty() {
                 return Some(Ok(data.to_vec()));
             }
         }
     }
 
-    /// The whole answer.
-    pub(crate) fn answer(&mut self) -> Result<Message, h2::Error> {
+    /// Reads the whole response.
+    pub(crate) fn response(&mut self) -> Result<Message, h2::Error> {
         let mut message = self.head()?;
         while let Some(piece) = self.piece() {
             message.body.extend(piece?);
@@ -191,7 +193,7 @@ impl Stream<'_> {
     }
 }
 
-/// A stream that nobody reads does not hold up the others.
+/// A builder with a connection window so large that one unread stream does not block the others.
 fn patient() -> h2::client::Builder {
     let mut builder = h2::client::Builder::new();
     builder.initial_connection_window_size(8 << 20);
@@ -206,27 +208,27 @@ fn fields(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A plain GET.
+/// Builds a GET.
 pub(crate) fn get(url: &str) -> Request<()> {
     Request::get(url).body(()).expect("a request")
 }
 
-/// A service that speaks HTTP/2 in clear text, and answers each request as `answer` does.
+/// A service that speaks HTTP/2 in clear text; `respond` handles each request.
 pub(crate) struct Http2Service {
     address: SocketAddr,
     runtime: Option<Runtime>,
 }
 
 impl Http2Service {
-    pub(crate) fn start<F, R>(answer: F) -> Self
+    pub(crate) fn start<F, R>(respond: F) -> Self
     where
         F: Fn(Request<RecvStream>, SendResponse<Bytes>) -> R + Clone + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        Self::with(h2::server::Builder::new(), answer)
+        Self::with(h2::server::Builder::new(), respond)
     }
 
-    pub(crate) fn with<F, R>(builder: h2::server::Builder, answer: F) -> Self
+    pub(crate) fn with<F, R>(builder: h2::server::Builder, respond: F) -> Self
     where
         F: Fn(Request<RecvStream>, SendResponse<Bytes>) -> R + Clone + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
@@ -242,13 +244,13 @@ impl Http2Service {
         let address = listener.local_addr().expect("its address");
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let (builder, answer) = (builder.clone(), answer.clone());
+                let (builder, respond) = (builder.clone(), respond.clone());
                 tokio::spawn(async move {
                     let Ok(mut connection) = builder.handshake::<_, Bytes>(socket).await else {
                         return;
                     };
-                    while let Some(Ok((request, respond))) = connection.accept().await {
-                        tokio::spawn(answer(request, respond));
+                    while let Some(Ok((request, response))) = connection.accept().await {
+                        tokio::spawn(respond(request, response));
                     }
                 });
             }
@@ -259,7 +261,7 @@ impl Http2Service {
         }
     }
 
-    /// What of the configuration says where it is.
+    /// Its URL, as a config names it.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -273,7 +275,7 @@ impl Drop for Http2Service {
     }
 }
 
-/// A client that sends frames as they stand.
+/// A client that sends raw frames.
 pub(crate) struct Frames {
     socket: TcpStream,
     read: Vec<u8>,
@@ -305,7 +307,7 @@ pub(crate) const PROTOCOL_ERROR: u32 = 1;
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
 impl Frames {
-    /// Connects, and says what a connection begins with.
+    /// Connects and sends the connection preface (RFC 9113 §3.4).
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let socket = TcpStream::connect_timeout(&address, PATIENCE).expect("a connection");
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -319,22 +321,22 @@ impl Frames {
         frames
     }
 
-    /// Writes bytes; whether they were taken.
+    /// Writes bytes; returns false if the connection is closed.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> bool {
         self.socket.write_all(bytes).is_ok()
     }
 
-    /// Sends a frame; whether it was taken.
+    /// Sends a frame; returns false if the connection is closed.
     pub(crate) fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
         self.write(&frame(kind, flags, stream, payload))
     }
 
-    /// Sends a head of these fields, in this order.
+    /// Sends a HEADERS frame with these fields, in this order.
     pub(crate) fn head(&mut self, stream: u32, flags: u8, fields: &[(&[u8], &[u8])]) -> bool {
         self.send(HEADERS, flags | END_HEADERS, stream, &block(fields))
     }
 
-    /// The next frame; `None` at the end of the connection.
+    /// Reads a frame; `None` at the end of the connection.
     pub(crate) fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.take() {
@@ -361,7 +363,7 @@ impl Frames {
         Some(frame)
     }
 
-    /// The first frame of `kind`; what comes before it is passed over. `None` at the end of the connection.
+    /// Reads up to the first frame of `kind`; `None` at the end of the connection.
     pub(crate) fn wait_for(&mut self, kind: u8) -> Option<Frame> {
         loop {
             let frame = self.next()?;
@@ -371,13 +373,13 @@ impl Frames {
         }
     }
 
-    /// The error of the GOAWAY that ends the connection.
+    /// Waits for GOAWAY and returns its error code.
     pub(crate) fn goaway(&mut self) -> u32 {
         let frame = self.wait_for(GOAWAY).expect("a GOAWAY");
         code(&frame.payload[4..])
     }
 
-    /// The error by which a stream is reset.
+    /// Waits for the RST_STREAM of `stream` and returns its error code.
     pub(crate) fn reset_of(&mut self, stream: u32) -> u32 {
         loop {
             let frame = self.next().expect("a frame, not the end");
@@ -386,7 +388,7 @@ impl Frames {
             }
             assert!(
                 !(frame.stream == stream && frame.kind == HEADERS),
-                "the stream is answered"
+                "the stream has a response"
             );
         }
     }
@@ -396,7 +398,7 @@ fn code(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(bytes[..4].try_into().expect("four bytes"))
 }
 
-/// A frame's bytes.
+/// Serializes a frame.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = u32::try_from(payload.len()).expect("a frame").to_be_bytes()[1..].to_vec();
     bytes.extend([kind, flags]);
@@ -405,7 +407,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// A block of fields, each as a literal that is not indexed (RFC 7541 §6.2.2).
+/// Encodes a field block of literals without indexing (RFC 7541 §6.2.2).
 pub(crate) fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -418,7 +420,7 @@ pub(crate) fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     block
 }
 
-/// A length with a prefix of seven bits (RFC 7541 §5.1).
+/// Encodes a length with a 7-bit prefix (RFC 7541 §5.1).
 fn write_length(length: usize, out: &mut Vec<u8>) {
     if length < 127 {
         out.push(length as u8);

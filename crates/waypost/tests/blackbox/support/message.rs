@@ -1,24 +1,24 @@
-//! HTTP/1 messages as the tests read them: plainly, and keeping what a strict reader would throw away.
+//! A lenient HTTP/1 reader: it keeps what a strict one would reject.
 
 use std::io::{self, Read};
 
-/// A message with all of its body, or as much of it as came.
+/// A message with its body, complete or truncated.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Message {
     /// The request line or status line.
     pub(crate) first_line: String,
     pub(crate) fields: Vec<(String, String)>,
-    /// The head byte for byte, the empty line included.
+    /// The raw head, including the empty line.
     pub(crate) head: String,
-    /// The body without its coding.
+    /// The decoded body.
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: Vec<(String, String)>,
     pub(crate) framing: Framing,
-    /// Whether the body ended as its framing says that it does.
+    /// True if the body ended as its framing requires.
     pub(crate) is_complete: bool,
 }
 
-/// How a body is delimited.
+/// Delimiter of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Framing {
     #[default]
@@ -29,7 +29,7 @@ pub(crate) enum Framing {
 }
 
 impl Message {
-    /// The values of a field's lines.
+    /// Values of all lines of a field.
     pub(crate) fn values(&self, name: &str) -> Vec<&str> {
         self.fields
             .iter()
@@ -38,7 +38,7 @@ impl Message {
             .collect()
     }
 
-    /// The value of a field that comes once.
+    /// Value of a field; panics if it occurs more than once.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let values = self.values(name);
         assert!(
@@ -75,13 +75,13 @@ impl Message {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
     }
 
-    /// The framing that the fields of a request announce.
+    /// Framing of a request.
     fn request_framing(&self) -> Framing {
         self.announced().unwrap_or(Framing::None)
     }
 
-    /// The framing of an answer to a request with this method.
-    fn answer_framing(&self, to_head: bool) -> Framing {
+    /// Framing of a response; `to_head` if it responds to HEAD.
+    fn response_framing(&self, to_head: bool) -> Framing {
         let status = self.status();
         if to_head || status < 200 || status == 204 || status == 304 {
             return Framing::None;
@@ -89,7 +89,7 @@ impl Message {
         self.announced().unwrap_or(Framing::UntilClose)
     }
 
-    /// The framing that the fields announce.
+    /// Framing announced by the fields.
     pub(crate) fn announced(&self) -> Option<Framing> {
         if !self.values("transfer-encoding").is_empty() {
             return Some(Framing::Chunked);
@@ -99,7 +99,7 @@ impl Message {
     }
 }
 
-/// Reads messages from one end of a connection.
+/// Reads messages from a connection.
 #[derive(Debug)]
 pub(crate) struct MessageReader<R> {
     pub(crate) from: R,
@@ -114,7 +114,7 @@ impl<R: Read> MessageReader<R> {
         }
     }
 
-    /// The next request; `None` when the connection ends before a head is complete.
+    /// Reads a request. `None` if the connection ends before its head is complete.
     pub(crate) fn request(&mut self) -> Option<Message> {
         let mut message = self.head()?;
         message.framing = message.request_framing();
@@ -122,7 +122,7 @@ impl<R: Read> MessageReader<R> {
         Some(message)
     }
 
-    /// The head of the next message, its body left unread.
+    /// Reads a head only.
     pub(crate) fn head(&mut self) -> Option<Message> {
         let end = loop {
             if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
@@ -142,27 +142,26 @@ impl<R: Read> MessageReader<R> {
         })
     }
 
-    /// The next answer, which may be an interim one; `None` when the connection ends before its head is
-    /// complete.
-    pub(crate) fn answer(&mut self, to_head: bool) -> Option<Message> {
+    /// Reads a response, interim or final. `None` if the connection ends before its head is complete.
+    pub(crate) fn response(&mut self, to_head: bool) -> Option<Message> {
         let mut message = self.head()?;
-        message.framing = message.answer_framing(to_head);
+        message.framing = message.response_framing(to_head);
         self.body(&mut message);
         Some(message)
     }
 
-    /// Everything up to the end of the connection, orderly or not.
+    /// Reads to the end of the connection, closed or reset.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         self.rest_and_end().0
     }
 
-    /// Everything up to the end of the connection, and whether that was an orderly one.
+    /// Reads to the end of the connection; true if it was closed rather than reset.
     pub(crate) fn rest_and_end(&mut self) -> (Vec<u8>, bool) {
         let orderly = self.read_to_end();
         (std::mem::take(&mut self.buffer), orderly)
     }
 
-    /// Takes up to `length` bytes of a body, a little at a time; how many came.
+    /// Discards up to `length` bytes in small reads; returns their count.
     pub(crate) fn skip(&mut self, length: usize) -> usize {
         let mut come = self.buffer.len().min(length);
         self.buffer.drain(..come);
@@ -186,7 +185,7 @@ impl<R: Read> MessageReader<R> {
         }
     }
 
-    /// Reads until `wanted` has come.
+    /// Reads up to and including `wanted`.
     pub(crate) fn expect(&mut self, wanted: &[u8]) {
         while find(&self.buffer, wanted).is_none() {
             let more = self.fill();
@@ -219,7 +218,7 @@ impl<R: Read> MessageReader<R> {
         };
     }
 
-    /// `None` when the connection ends before the last chunk and its trailers.
+    /// `None` if the connection ends before the last chunk and its trailers.
     fn chunks(&mut self, message: &mut Message) -> Option<()> {
         loop {
             let line = self.line()?;
@@ -267,7 +266,7 @@ impl<R: Read> MessageReader<R> {
         true
     }
 
-    /// `None` at the end of the connection, however it came.
+    /// `None` at the end of the connection, closed or reset.
     fn fill(&mut self) -> Option<()> {
         self.read().ok().filter(|count| *count > 0).map(|_| ())
     }
@@ -299,7 +298,32 @@ fn fields<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Where `wanted` begins in `bytes`.
+/// Offset of `wanted` in `bytes`.
 pub(crate) fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+/// The request fields that an echoing service received, without those that a gateway always adds.
+pub(crate) fn seen(response: &Message) -> Vec<(String, String)> {
+    let added = [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "forwarded",
+        "x-real-ip",
+    ];
+    let fields = response.json()["headers"].clone();
+    let fields: Vec<(String, String)> = serde_json::from_value(fields).unwrap();
+    fields
+        .into_iter()
+        .map(|(name, value)| (name.to_lowercase(), value))
+        .filter(|(name, _)| !added.contains(&name.as_str()))
+        .collect()
+}
+
+pub(crate) fn pairs(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+    fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }

@@ -1,19 +1,29 @@
-//! What the tests are written with: a gateway, services that record what reaches them, and raw clients.
+//! Support for the tests: a gateway, services that record what they receive, raw clients.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 pub(crate) mod client;
 pub(crate) mod command;
+pub(crate) mod config;
 pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod message;
 pub(crate) mod service;
 pub(crate) mod tls;
 
-/// How long anything is waited for before the test fails. It never decides what a passing test does.
+/// Timeout of every wait. It fails a test; it never decides what a passing test does.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Looks again and again until something is there.
+/// Creates a named pipe, which blocks a process that opens it.
+pub(crate) fn make_fifo(path: &Path) {
+    let mode = Mode::from_raw_mode(0o600);
+    mknodat(CWD, path, FileType::Fifo, mode, 0).expect("a pipe");
+}
+
+/// Polls `look` until it returns a value.
 pub(crate) fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
     loop {

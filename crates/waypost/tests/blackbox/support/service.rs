@@ -1,9 +1,9 @@
-//! A service under the test's control: it records every connection and every byte, and answers as it is told.
+//! Scripted services that record every connection and every byte.
 
 use std::io::{self, Read, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -12,21 +12,21 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::PATIENCE;
 use super::message::{Message, MessageReader, find};
 
-/// A service that listens on a port of its own.
+/// A service on a free port.
 #[derive(Debug)]
 pub(crate) struct Service {
     name: String,
     address: SocketAddr,
     record: Arc<Record>,
     stopped: Arc<AtomicBool>,
-    /// Of a service that is not there: it holds the port, and refuses connections.
-    _port: Option<Socket>,
+    /// Of a refusing service: bound but not listening.
+    port: Option<Socket>,
 }
 
-/// What has reached a service.
+/// Connections and bytes that a service has received.
 #[derive(Debug, Default)]
 struct Record {
-    /// The bytes of each connection, in order of arrival.
+    /// Bytes per connection, in order of arrival.
     connections: Mutex<Vec<Vec<u8>>>,
     changed: Condvar,
 }
@@ -38,69 +38,74 @@ impl Record {
 }
 
 impl Service {
-    /// A service that answers every request with what it was asked, as JSON.
+    /// Responds to every request with the request as JSON.
     pub(crate) fn echo(name: &str) -> Self {
-        let echoed = name.to_owned();
-        Self::start(name, move |talk| {
-            while let Some(request) = talk.request() {
-                if !request.is_complete {
-                    return;
-                }
-                talk.send(echo(&echoed, &request));
-                if request.values("connection").contains(&"close") {
-                    return;
-                }
-            }
-        })
+        Self::start(name, echo_all(name))
     }
 
-    /// A service that reads each request to its end, and answers these bytes.
-    pub(crate) fn answering(answer: impl Into<Vec<u8>>) -> Self {
-        let answer = answer.into();
+    /// Reads each request in full and responds with these bytes.
+    pub(crate) fn responding(response: impl Into<Vec<u8>>) -> Self {
+        let response = response.into();
         Self::scripted(move |talk| {
             while talk.request().is_some_and(|request| request.is_complete) {
-                talk.send(&answer);
+                talk.send(&response);
             }
         })
     }
 
-    /// A service that reads one request, answers these bytes, and closes the connection.
-    pub(crate) fn answering_once(answer: impl Into<Vec<u8>>) -> Self {
-        let answer = answer.into();
+    /// Reads one request per connection, responds with these bytes and closes.
+    pub(crate) fn responding_once(response: impl Into<Vec<u8>>) -> Self {
+        let response = response.into();
         Self::scripted(move |talk| {
             if talk.request().is_some() {
-                talk.send(&answer);
+                talk.send(&response);
             }
         })
     }
 
-    /// A service that does as `script` says with each connection, and then closes it.
+    /// Runs `script` for each connection, then closes it.
     pub(crate) fn scripted(script: impl Fn(&mut Talk) + Send + Sync + 'static) -> Self {
         Self::start("service", script)
     }
 
-    /// A service that is down: its port is taken, but refuses connections.
+    /// Refuses connections on a port that nothing else can take.
     pub(crate) fn refusing() -> Self {
+        Self::refusing_as("refusing")
+    }
+
+    /// Like [`refusing`](Self::refusing), under a name.
+    pub(crate) fn refusing_as(name: &str) -> Self {
         let port = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         port.bind(&any.into()).expect("a port");
         let address = port.local_addr().expect("its address").as_socket();
         Self {
-            name: "refusing".to_owned(),
+            name: name.to_owned(),
             address: address.expect("an IPv4 address"),
             record: Arc::default(),
             stopped: Arc::default(),
-            _port: Some(port),
+            port: Some(port),
         }
     }
 
-    /// A service with a name that does as `script` says with each connection.
+    /// Turns a refusing service into an echo on the same port.
+    pub(crate) fn recover(&mut self) {
+        let port = self.port.take().expect("a refusing service");
+        port.listen(128).expect("a port to listen on");
+        *self = Self::serve(&self.name, port.into(), echo_all(&self.name));
+    }
+
+    /// Like [`scripted`](Self::scripted), under a name.
     pub(crate) fn named(name: &str, script: impl Fn(&mut Talk) + Send + Sync + 'static) -> Self {
         Self::start(name, script)
     }
 
     fn start(name: &str, script: impl Fn(&mut Talk) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        Self::serve(name, listener, script)
+    }
+
+    fn serve(name: &str, listener: TcpListener, script: impl Fn(&mut Talk) + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().expect("its address");
         let record = Arc::<Record>::default();
         let stopped = Arc::<AtomicBool>::default();
@@ -122,7 +127,7 @@ impl Service {
             address,
             record,
             stopped,
-            _port: None,
+            port: None,
         }
     }
 
@@ -134,17 +139,17 @@ impl Service {
         self.address
     }
 
-    /// What of the configuration says where it is.
+    /// Its URL, as a config names it.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// How many connections it has got.
+    /// Number of connections accepted so far.
     pub(crate) fn connections(&self) -> usize {
         self.record.lock().len()
     }
 
-    /// All that it has got, connection by connection.
+    /// Bytes received so far, per connection.
     pub(crate) fn received(&self) -> Vec<String> {
         let connections = self.record.lock();
         connections
@@ -153,7 +158,7 @@ impl Service {
             .collect()
     }
 
-    /// Waits until `enough` holds for what it has got.
+    /// Waits until the received bytes satisfy `enough`.
     pub(crate) fn wait_until(&self, enough: impl Fn(&[Vec<u8>]) -> bool) {
         let until = Instant::now() + PATIENCE;
         let mut connections = self.record.lock();
@@ -165,7 +170,7 @@ impl Service {
         }
     }
 
-    /// Waits until some connection has got these bytes.
+    /// Waits until one connection has received `wanted`.
     pub(crate) fn wait_for(&self, wanted: &str) {
         self.wait_until(|connections| {
             connections
@@ -178,19 +183,43 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
-        // So that the thread that accepts sees it.
+        // Wakes the accepting thread.
         let _ = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
     }
 }
 
-/// A connection of a service, in the hands of its script.
+/// A gate that a script waits at, and its opener.
+pub(crate) fn gate() -> (Opener, Gate) {
+    let (sender, receiver) = mpsc::channel();
+    (Opener(sender), Gate(Mutex::new(receiver)))
+}
+
+/// Lets one wait pass per call; all of them once dropped.
+pub(crate) struct Opener(mpsc::Sender<()>);
+
+impl Opener {
+    pub(crate) fn open(&self) {
+        self.0.send(()).expect("a script that waits");
+    }
+}
+
+/// See [`gate`].
+pub(crate) struct Gate(Mutex<mpsc::Receiver<()>>);
+
+impl Gate {
+    pub(crate) fn wait(&self) {
+        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    }
+}
+
+/// A connection, as a script sees it.
 pub(crate) struct Talk {
     reader: MessageReader<Recording>,
-    /// Which connection of its service it is, counted from 0.
+    /// Index among the service's connections, from 0.
     pub(crate) number: usize,
 }
 
-/// Bytes on their way in, noted down.
+/// A reader that records what passes.
 struct Recording {
     stream: TcpStream,
     record: Arc<Record>,
@@ -225,48 +254,64 @@ impl Talk {
         }
     }
 
-    /// The next request with its body; `None` when the gateway closes instead.
+    /// Reads a request with its body; `None` if the gateway closes instead.
     pub(crate) fn request(&mut self) -> Option<Message> {
         self.reader.request()
     }
 
-    /// The head of the next request, its body left to be read.
+    /// Reads the head of a request only.
     pub(crate) fn request_head(&mut self) -> Option<Message> {
         self.reader.head()
     }
 
-    /// Reads until these bytes have come.
+    /// Reads up to and including `wanted`.
     pub(crate) fn expect(&mut self, wanted: &str) {
         self.reader.expect(wanted.as_bytes());
     }
 
-    /// Sends bytes; a gateway that has closed is the test's business, not the service's.
+    /// Sends bytes, ignoring errors.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.reader.from.stream.write_all(bytes.as_ref());
     }
 
-    /// Sends bytes, unless the gateway takes no more.
+    /// Sends bytes; returns false if the gateway has closed.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.reader.from.stream.write_all(bytes.as_ref()).is_ok()
     }
 
-    /// Reads, and notes down, until the gateway closes.
+    /// Reads and records until the gateway closes.
     pub(crate) fn read_to_end(&mut self) {
         self.reader.rest();
     }
 
-    /// Ends the sending side.
+    /// Shuts down the sending side.
     pub(crate) fn finish_sending(&mut self) {
         let _ = self.reader.from.stream.shutdown(Shutdown::Write);
     }
 
-    /// Lets the connection end by a reset, as that of a killed process may.
+    /// Makes the close a reset, as after a killed process.
     pub(crate) fn reset(&mut self) {
         let _ = SockRef::from(&self.reader.from.stream).set_linger(Some(Duration::ZERO));
     }
 }
 
-/// An answer that says what was asked.
+/// A script that echoes every request.
+fn echo_all(name: &str) -> impl Fn(&mut Talk) + Send + Sync + 'static {
+    let name = name.to_owned();
+    move |talk| {
+        while let Some(request) = talk.request() {
+            if !request.is_complete {
+                return;
+            }
+            talk.send(echo(&name, &request));
+            if request.values("connection").contains(&"close") {
+                return;
+            }
+        }
+    }
+}
+
+/// A response with the request as JSON.
 pub(crate) fn echo(name: &str, request: &Message) -> Vec<u8> {
     let body = json!({
         "service": name,
@@ -277,17 +322,17 @@ pub(crate) fn echo(name: &str, request: &Message) -> Vec<u8> {
         "trailers": request.trailers,
     });
     let body = format!("{body}\n");
-    let mut answer = format!(
+    let mut response = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     if request.method() != "HEAD" {
-        answer.push_str(&body);
+        response.push_str(&body);
     }
-    answer.into_bytes()
+    response.into_bytes()
 }
 
-/// An answer with this body and its length.
+/// A 200 with this body.
 pub(crate) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }

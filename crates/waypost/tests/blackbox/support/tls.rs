@@ -1,4 +1,4 @@
-//! Certificates that a test makes, and a client that speaks TLS.
+//! Certificates, and a client that speaks TLS.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -16,13 +16,13 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, Support
 use super::PATIENCE;
 use super::message::{Message, MessageReader};
 
-/// Somebody whose signature is trusted.
+/// A certificate authority.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
-/// A certificate and its key, as PEM.
+/// A certificate and its key in PEM.
 #[derive(Debug, Clone)]
 pub(crate) struct Pair {
     pub(crate) cert: String,
@@ -36,7 +36,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params
             .distinguished_name
-            .push(DnType::CommonName, "an authority of the tests");
+            .push(DnType::CommonName, "test authority");
         let certificate = params.self_signed(&key).expect("a certificate");
         Self {
             pem: certificate.pem(),
@@ -44,22 +44,22 @@ impl Authority {
         }
     }
 
-    /// Its own certificate.
+    /// Its own certificate in PEM.
     pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// A certificate for these names.
+    /// Issues a certificate for these names.
     pub(crate) fn issue(&self, names: &[&str]) -> Pair {
         self.issue_with(names, |_| {})
     }
 
-    /// A certificate for these names, with whatever `edit` makes of it.
+    /// Issues a certificate for these names, with edited parameters.
     pub(crate) fn issue_with(&self, names: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> Pair {
         self.sign(names, edit, &key())
     }
 
-    /// A certificate for these names, with an RSA key.
+    /// Issues a certificate with an RSA key.
     pub(crate) fn issue_rsa(&self, names: &[&str]) -> Pair {
         let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key");
         self.sign(names, |_| {}, &key)
@@ -76,7 +76,7 @@ impl Authority {
         }
     }
 
-    /// A certificate of a client.
+    /// Issues a client certificate.
     pub(crate) fn client(&self, common_name: &str, uri: &str) -> Pair {
         self.issue_with(&[], |params| {
             params.distinguished_name.push(DnType::CommonName, common_name);
@@ -91,7 +91,7 @@ fn key() -> KeyPair {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key")
 }
 
-/// What a client trusts, offers and shows.
+/// TLS settings of a client.
 #[derive(Clone)]
 pub(crate) struct Trusting {
     roots: Vec<CertificateDer<'static>>,
@@ -101,7 +101,7 @@ pub(crate) struct Trusting {
 }
 
 impl Trusting {
-    /// A client that trusts `authority`, and speaks HTTP/1.1.
+    /// Trusts `authority` and offers HTTP/1.1.
     pub(crate) fn new(authority: &Authority) -> Self {
         let root = CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("a certificate");
         Self {
@@ -112,19 +112,19 @@ impl Trusting {
         }
     }
 
-    /// It offers these protocols.
+    /// Offers these protocols (ALPN).
     pub(crate) fn offering(mut self, protocols: &[&str]) -> Self {
         self.protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         self
     }
 
-    /// It shows this certificate when it is asked.
+    /// Presents this client certificate.
     pub(crate) fn showing(mut self, pair: &Pair) -> Self {
         self.shown = Some(pair.clone());
         self
     }
 
-    /// It speaks this version alone.
+    /// Limits the client to one version of TLS.
     pub(crate) fn speaking(mut self, version: &'static SupportedProtocolVersion) -> Self {
         self.versions = vec![version];
         self
@@ -152,19 +152,19 @@ impl Trusting {
         Arc::new(config)
     }
 
-    /// A connection to `address` that asks for `host`.
+    /// Connects with `host` as SNI.
     pub(crate) fn connect(&self, address: SocketAddr, host: &str) -> TlsClient {
         TlsClient::connect(self.config(), address, host)
             .unwrap_or_else(|error| panic!("no handshake with {address} for {host}: {error}"))
     }
 
-    /// Why there is no connection.
+    /// Asserts that the gateway refuses the connection; returns the client's error.
     pub(crate) fn refusal(&self, address: SocketAddr, host: &str) -> String {
         match TlsClient::connect(self.config(), address, host) {
             Ok(mut client) => {
-                // In TLS 1.3 a client learns what is thought of its certificate only when it reads.
+                // In TLS 1.3 a client learns of a rejected certificate only when it reads.
                 client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-                let end = client.try_answer();
+                let end = client.try_response();
                 assert!(end.is_none(), "the connection is served: {end:?}");
                 "closed".to_owned()
             }
@@ -173,7 +173,7 @@ impl Trusting {
     }
 }
 
-/// A client's connection under TLS.
+/// A client connection over TLS.
 pub(crate) struct TlsClient {
     reader: MessageReader<StreamOwned<ClientConnection, TcpStream>>,
 }
@@ -198,7 +198,7 @@ impl TlsClient {
         })
     }
 
-    /// The certificate that was shown.
+    /// The certificate that the server presented, in DER.
     pub(crate) fn shown(&self) -> Vec<u8> {
         let chain = self.session().peer_certificates().expect("a certificate");
         chain[0].to_vec()
@@ -213,41 +213,41 @@ impl TlsClient {
         self
     }
 
-    pub(crate) fn answer(&mut self) -> Message {
-        self.reader.answer(false).expect("an answer, not the end")
+    pub(crate) fn response(&mut self) -> Message {
+        self.reader.response(false).expect("a response, not the end")
     }
 
-    /// The head of the next answer.
-    pub(crate) fn answer_head(&mut self) -> Message {
-        self.reader.head().expect("an answer, not the end")
+    /// Reads the head of a response only.
+    pub(crate) fn response_head(&mut self) -> Message {
+        self.reader.head().expect("a response, not the end")
     }
 
-    /// How many of so many bytes come.
+    /// Discards up to `bytes` bytes; returns their count.
     pub(crate) fn count(&mut self, bytes: usize) -> usize {
         self.reader.skip(bytes)
     }
 
-    /// The next answer, to a HEAD.
-    pub(crate) fn answer_to_head(&mut self) -> Message {
-        self.reader.answer(true).expect("an answer, not the end")
+    /// Reads the response to HEAD.
+    pub(crate) fn response_to_head(&mut self) -> Message {
+        self.reader.response(true).expect("a response, not the end")
     }
 
-    /// The next answer, or `None` when the connection ends instead.
-    pub(crate) fn try_answer(&mut self) -> Option<Message> {
-        self.reader.answer(false)
+    /// Reads a response; `None` if the connection ends instead.
+    pub(crate) fn try_response(&mut self) -> Option<Message> {
+        self.reader.response(false)
     }
 
     pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Message {
-        self.send(request).answer()
+        self.send(request).response()
     }
 
-    /// Sends a plain GET for `host` and a path.
+    /// Sends a GET and reads its response.
     pub(crate) fn get(&mut self, host: &str, path: &str) -> Message {
         self.ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
     }
 }
 
-/// The bytes of a certificate, to be compared with one that was shown.
+/// The certificate in DER, for comparison with [`TlsClient::shown`].
 pub(crate) fn der(pair: &Pair) -> Vec<u8> {
     CertificateDer::from_pem_slice(pair.cert.as_bytes())
         .expect("a certificate")

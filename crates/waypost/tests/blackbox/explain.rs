@@ -1,0 +1,58 @@
+//! `explain` and live traffic agree, offline from the config and in the running gateway.
+
+use serde_json::{Value, json};
+
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
+use crate::support::service::Service;
+use crate::support::tls::{Authority, Trusting};
+
+#[test]
+fn explain_gives_421_for_an_uncovered_host() {
+    let (service, authority) = (Service::echo("a"), Authority::new());
+    let pair = authority.issue(&["a.test", "*.b.test"]);
+    let gateway = Gateway::with_certificates(&[&pair], &service);
+    let trusting = Trusting::new(&authority);
+    for (host, status) in [
+        ("a.test", 200),
+        ("A.test.", 200),
+        ("x.b.test", 200),
+        ("b.test", 421),
+        ("x.y.b.test", 421),
+        ("other.test", 421),
+    ] {
+        let mut client = trusting.connect(gateway.address(), "a.test");
+        assert_eq!(client.get(host, "/").status(), status, "{host}");
+        let url = format!("https://{host}/");
+        for (way, answer) in [
+            ("offline", gateway.explain_offline(&url)),
+            ("live", gateway.explain(&url)),
+        ] {
+            let expected = match status {
+                200 => (json!("forward"), json!("all"), Value::Null),
+                _ => (json!("refused"), Value::Null, json!(status)),
+            };
+            let found = (
+                answer["outcome"].clone(),
+                answer["route"].clone(),
+                answer["status"].clone(),
+            );
+            assert_eq!(found, expected, "{host} {way}");
+        }
+    }
+}
+
+#[test]
+fn live_explain_gives_503_for_an_unresolved_name() {
+    let gateway = Gateway::with(
+        Config::new()
+            .service_at("s", &["http://service.invalid:80"], "")
+            .route("name: all, to: s"),
+    );
+    assert_eq!(gateway.get("http://a/").status(), 503);
+    let answer = gateway.explain("http://a/");
+    assert_eq!(
+        (&answer["outcome"], &answer["route"], &answer["status"]),
+        (&json!("unavailable"), &json!("all"), &json!(503))
+    );
+}

@@ -1,0 +1,89 @@
+//! Timeouts of routes, services and clients.
+
+use crate::support::config::Config;
+use crate::support::gateway::Gateway;
+use crate::support::service::Service;
+
+/// Everything to `service`, with further keys of the route.
+fn with_route(service: &Service, keys: &str) -> Config {
+    let route = format!("name: all, to: service, {keys}");
+    Config::new().service(service, "").route(&route)
+}
+
+/// Everything to `service`, with further keys of the service.
+fn with_service(service: &Service, keys: &str) -> Config {
+    Config::new()
+        .service(service, keys)
+        .route("name: all, to: service")
+}
+
+#[test]
+fn route_timeout_cuts_a_started_response() {
+    let service = Service::scripted(|talk| {
+        talk.request();
+        talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+        talk.read_to_end();
+    });
+    let gateway = Gateway::with(with_route(&service, "timeout: 2s"));
+    let response = gateway.get("http://a/");
+    assert_eq!((response.status(), response.text().as_str()), (200, "abc"));
+    assert!(!response.is_complete);
+}
+
+#[test]
+fn response_and_route_timeouts_are_504() {
+    let silent = || {
+        Service::scripted(|talk| {
+            talk.request();
+            talk.read_to_end();
+        })
+    };
+    let service = silent();
+    let gateway = Gateway::with(with_service(&service, "timeouts: { response: 100ms }"));
+    let response = gateway.get("http://a/");
+    assert_eq!(response.status(), 504);
+    assert_eq!(
+        response.header("proxy-status"),
+        Some("waypost; error=http_response_timeout")
+    );
+    assert_eq!(service.connections(), 1, "it is not asked again");
+
+    let service = silent();
+    let gateway = Gateway::with(with_route(&service, "timeout: 100ms"));
+    assert_eq!(gateway.get("http://a/").status(), 504);
+}
+
+#[test]
+fn stalled_response_cut_visibly() {
+    let service = Service::scripted(|talk| {
+        talk.request();
+        talk.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+        talk.read_to_end();
+    });
+    let gateway = Gateway::with(with_service(&service, "timeouts: { idle: 100ms }"));
+    let response = gateway.get("http://a/");
+    assert_eq!((response.status(), response.text().as_str()), (200, "abc"));
+    assert!(!response.is_complete);
+}
+
+#[test]
+fn slow_clients_get_408_and_idle_ones_closed() {
+    let service = Service::echo("a");
+    let limits = "limits: { header_timeout: 100ms, keep_alive_timeout: 100ms, body_idle_timeout: 100ms }";
+    let gateway = Gateway::with(Config::listening(&[limits]).all_to(&service));
+    let mut client = gateway.connect();
+    assert_eq!(client.ask("GET / HTTP/1.1\r\nHost:").status(), 408);
+    client.assert_closed();
+    let mut client = gateway.connect();
+    assert_eq!(
+        client
+            .ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab")
+            .status(),
+        408
+    );
+    client.assert_closed();
+    let mut client = gateway.connect();
+    assert_eq!(client.get("http://a/").status(), 200);
+    client.assert_closed();
+    gateway.connect().assert_closed();
+}
