@@ -30,7 +30,6 @@ use waypost_wire::request::RequestError;
 use crate::arm::ArmChoice;
 use crate::compiled::Compiled;
 use crate::failure::Failure;
-use crate::head::forwarded;
 use crate::peer::Peer;
 use crate::request::IncomingRequest;
 
@@ -210,7 +209,7 @@ fn act<'p>(
         }
         Action::Respond(respond) => decision(Verdict::Respond { respond, edits }),
         Action::Forward(forward) => {
-            let uses_tls = || forwarded::client_uses_tls(request);
+            let uses_tls = || request.client_uses_tls();
             let arm = pick_arm(
                 compiled,
                 found.route,
@@ -260,19 +259,13 @@ fn forward_to<'p>(
     {
         return Verdict::Fail(Failure::Rewrite);
     }
-    if request.demands_upgrade && upgrade(request, policies).is_none() {
+    if request.demands_upgrade && request.upgrade(policies).is_none() {
         return Verdict::Fail(Failure::Request(RequestError::Method));
     }
     if !environment.has_endpoint(forwarding.service) {
         return Verdict::Fail(Failure::NoEndpoint);
     }
     Verdict::Forward(forwarding)
-}
-
-/// The protocol that the client's connection is upgraded to: the one that it asks for, where the route allows it.
-pub fn upgrade<'a>(request: &IncomingRequest<'a>, policies: &PolicySet) -> Option<&'a [u8]> {
-    let wanted = request.head.upgrade(request.buffer)?;
-    policies.upgrade.allows(wanted).then_some(wanted)
 }
 
 /// Leaves the `location` of a redirect in `buffers`.

@@ -8,6 +8,7 @@
 //! The crate is pure: no sockets, no async, no clock, no randomness.
 
 pub mod arm;
+pub mod client;
 pub mod compiled;
 pub mod decision;
 pub mod error_format;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use waypost_plan::listener::Listener;
+use waypost_plan::policies::PolicySet;
 use waypost_plan::redirect::{RequestUrl, Scheme};
 use waypost_route::request::{Headers, Request};
 use waypost_wire::field::Field;
@@ -10,7 +11,7 @@ use waypost_wire::framing::Framing;
 use waypost_wire::path;
 use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
 
-use crate::head::forwarded;
+use crate::client;
 use crate::peer::Peer;
 
 /// The normal form of a request, in memory that is reused for the next one.
@@ -62,7 +63,7 @@ impl NormalizedRequest {
         self.host.clear();
         self.has_host = head.authority(buffer).is_some();
         head.normalize_host_into(buffer, &mut self.host);
-        self.client_ip = Some(forwarded::client_ip(listener, peer.ip(), head, buffer));
+        self.client_ip = Some(client::ip(listener, peer.ip(), head, buffer));
         self.scheme = Some(peer.scheme);
         self.path.clear();
         let raw = head.raw_path(buffer);
@@ -122,6 +123,17 @@ impl<'a> IncomingRequest<'a> {
             headers: fields,
             attributes: self.peer,
         }
+    }
+
+    /// Returns true if the client itself uses TLS: on this connection, or as a trusted proxy in front says.
+    pub(crate) fn client_uses_tls(&self) -> bool {
+        client::uses_tls(self.listener, self.peer, self.head, self.buffer)
+    }
+
+    /// The protocol that the connection is upgraded to: the one that the client asks for, where `policies` allow it.
+    pub fn upgrade(&self, policies: &PolicySet) -> Option<&'a [u8]> {
+        let wanted = self.head.upgrade(self.buffer)?;
+        policies.upgrade.allows(wanted).then_some(wanted)
     }
 
     /// Returns true if the announced body is longer than the listener allows.

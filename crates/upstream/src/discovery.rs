@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -43,16 +44,27 @@ pub async fn resolve(services: &[Arc<ServiceState>]) -> Vec<String> {
 }
 
 /// The addresses of one name; none when there is no answer in time.
-pub async fn look_up(name: String, port: u16) -> Vec<SocketAddr> {
+async fn look_up(name: String, port: u16) -> Vec<SocketAddr> {
     match timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((name, port))).await {
         Ok(Ok(addresses)) => addresses.collect(),
         Ok(Err(_)) | Err(_) => Vec::new(),
     }
 }
 
+/// Starts the task on `control` that keeps the names of a service resolved, unless it runs already. It runs until the service
+/// is retired.
+pub fn start(state: &Arc<ServiceState>, control: &Handle) {
+    if state.names().next().is_some() {
+        state.resolve_by(|| {
+            let resolving = keep_resolved(Arc::downgrade(state), look_up);
+            control.spawn(resolving).abort_handle()
+        });
+    }
+}
+
 /// Keeps the names of one service resolved, by `look_up`, as long as the service exists. One task serves it across
 /// reloads: a reload neither delays nor repeats a lookup.
-pub(crate) async fn keep_resolved<F>(state: Weak<ServiceState>, look_up: impl Fn(String, u16) -> F)
+async fn keep_resolved<F>(state: Weak<ServiceState>, look_up: impl Fn(String, u16) -> F)
 where
     F: Future<Output = Vec<SocketAddr>>,
 {
@@ -128,7 +140,7 @@ mod tests {
         let runtime = tokio::runtime::Handle::current();
         let before = runtime.metrics().num_alive_tasks();
         for _reload in 0..3 {
-            state.start_tasks(&runtime);
+            start(&state, &runtime);
         }
         assert_eq!(runtime.metrics().num_alive_tasks(), before + 1);
         state.retire();

@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use waypost_plan::service::{EndpointHost, Service};
 use waypost_tls::client::ClientTls;
 
-use crate::discovery;
 use crate::endpoint::Endpoint;
 
 /// The endpoints of a service; replaced as a whole when their addresses change.
@@ -114,14 +112,10 @@ impl ServiceState {
         }
     }
 
-    /// Starts the service's tasks on `control`, unless they run already. They run until the service is retired.
-    pub fn start_tasks(self: &Arc<Self>, control: &Handle) {
-        if self.names().next().is_some() {
-            self.resolver.get_or_init(|| {
-                let resolving = discovery::keep_resolved(Arc::downgrade(self), discovery::look_up);
-                control.spawn(resolving).abort_handle()
-            });
-        }
+    /// Keeps the handle of the task that resolves its names, made by `start` unless it runs already. It is aborted when the
+    /// service is retired.
+    pub(crate) fn resolve_by(&self, start: impl FnOnce() -> AbortHandle) {
+        self.resolver.get_or_init(start);
     }
 
     /// Ends the service: no generation refers to it any more.

@@ -1,87 +1,20 @@
-//! The client's address, and the headers that tell services of it: `X-Forwarded-*`, `Forwarded`, `X-Real-IP`.
+//! The headers that tell services of the client: `X-Forwarded-*`, `Forwarded`, `X-Real-IP`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use waypost_plan::listener::Listener;
-use waypost_plan::redirect::Scheme;
-use waypost_wire::field::{self, FieldKind};
+use waypost_wire::field::FieldKind;
 use waypost_wire::request::RequestHead;
 use waypost_wire::write;
 
 use crate::peer::Peer;
 use crate::request::IncomingRequest;
 
-/// The client's address: the peer's, or, behind a trusted proxy, the right-most address of `X-Forwarded-For` that is not a
-/// trusted proxy itself.
-///
-/// An entry that is no address ends the search: nobody trusted wrote what stands left of it.
-pub fn client_ip(listener: &Listener, peer: IpAddr, head: &RequestHead, buffer: &[u8]) -> IpAddr {
-    if !listener.trusts(peer) {
-        return peer;
-    }
-    let mut client = peer;
-    let lines = head
-        .fields()
-        .iter()
-        .rev()
-        .filter(|field| field.kind == FieldKind::XForwardedFor);
-    for line in lines {
-        for entry in line
-            .value
-            .of(buffer)
-            .rsplit(|&byte| byte == b',')
-            .map(field::trim_blanks)
-        {
-            let Some(address) = parse_entry(entry) else {
-                return client;
-            };
-            client = address;
-            if !listener.trusts(address) {
-                return client;
-            }
-        }
-    }
-    client
-}
-
-/// Returns true if the client itself uses TLS: on this connection, or as a trusted proxy in front says.
-pub fn client_uses_tls(request: &IncomingRequest<'_>) -> bool {
-    let IncomingRequest {
-        head,
-        buffer,
-        peer,
-        listener,
-        ..
-    } = *request;
-    let said = head
-        .fields()
-        .iter()
-        .find(|field| field.kind == FieldKind::XForwardedProto);
-    match said.filter(|_| listener.trusts(peer.ip())) {
-        Some(field) => field.value.of(buffer).eq_ignore_ascii_case(b"https"),
-        None => peer.scheme == Scheme::Https,
-    }
-}
-
-/// `192.0.2.1`, `2001:db8::1`, or either with a port.
-fn parse_entry(entry: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(entry).ok()?;
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'))
-        .unwrap_or(text);
-    let address = bare
-        .parse()
-        .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
-    address.ok().map(|address: IpAddr| address.to_canonical())
-}
-
 /// The forwarding headers of a request.
 pub(crate) struct ForwardedHeaders<'a> {
     head: &'a RequestHead,
     buffer: &'a [u8],
     peer: &'a Peer,
-    /// The client, as [`client_ip`] finds it.
+    /// The client; see [`crate::client`].
     client: IpAddr,
     /// True if the peer's own headers are believed, and only added to.
     trusted: bool,

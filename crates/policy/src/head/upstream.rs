@@ -9,7 +9,6 @@ use waypost_wire::framing::Framing;
 use waypost_wire::version::Version;
 use waypost_wire::write;
 
-use crate::decision;
 use crate::grpc;
 use crate::grpc::web::{self, WebForm};
 use crate::head::forwarded::ForwardedHeaders;
@@ -85,7 +84,7 @@ impl<'a> UpstreamHead<'a> {
 
     /// The protocol that the client's connection is upgraded to.
     pub fn upgrade(&self) -> Option<&'a [u8]> {
-        decision::upgrade(&self.request, self.policies)
+        self.request.upgrade(self.policies)
     }
 
     /// The form of gRPC-Web that is translated for the service, with the request's `content-type`.

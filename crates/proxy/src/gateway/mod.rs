@@ -327,7 +327,7 @@ impl Gateway {
     /// they were retired.
     fn start_tasks(&self, generation: &Generation) {
         for state in generation.services() {
-            state.start_tasks(&self.control);
+            discovery::start(state, &self.control);
         }
     }
 }

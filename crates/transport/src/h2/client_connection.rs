@@ -1,6 +1,5 @@
 //! Connections to services that carry many exchanges at a time.
 
-use std::cell::Cell;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,6 +11,7 @@ use tokio::time::Instant;
 use waypost_wire::response::HEAD_BYTES_MAX;
 
 use crate::h2::client_stream::ClientStream;
+use crate::h2::stream_count::StreamCount;
 use crate::permits::Permit;
 use crate::socket::Socket;
 
@@ -31,32 +31,9 @@ const DATA_FRAMES_BUDGET: usize = 64 << 20;
 #[derive(Debug)]
 pub struct ClientConnection {
     sender: SendRequest<Bytes>,
+    /// `https` or `http`.
     scheme: &'static str,
-    /// Streams in use.
-    active: Cell<usize>,
-    /// How many there have been.
-    opened: Cell<u64>,
-    idle_since: Cell<Instant>,
-    is_closed: Cell<bool>,
-    _permit: Option<Permit>,
-}
-
-/// A stream's part of its connection, given back when it ends.
-#[derive(Debug)]
-pub struct StreamSlot(Rc<ClientConnection>);
-
-impl StreamSlot {
-    /// Has no further stream begin on its connection, as the service goes away.
-    pub fn close_connection(&self) {
-        self.0.is_closed.set(true);
-    }
-}
-
-impl Drop for StreamSlot {
-    fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
-        self.0.idle_since.set(Instant::now());
-    }
+    streams: Rc<StreamCount>,
 }
 
 impl ClientConnection {
@@ -82,48 +59,39 @@ impl ClientConnection {
             Poll::Pending => Poll::Pending,
         })
         .await?;
-        let multiplexed = Rc::new(Self {
-            sender,
-            scheme,
-            active: Cell::new(0),
-            opened: Cell::new(0),
-            idle_since: Cell::new(Instant::now()),
-            is_closed: Cell::new(false),
-            _permit: permit,
-        });
-        let known = Rc::downgrade(&multiplexed);
+        let streams = Rc::new(StreamCount::new(permit));
+        let counted = Rc::downgrade(&streams);
         tokio::task::spawn_local(async move {
             let _ = connection.await;
-            if let Some(multiplexed) = known.upgrade() {
-                multiplexed.is_closed.set(true);
+            if let Some(streams) = counted.upgrade() {
+                streams.close();
             }
         });
-        Ok(multiplexed)
+        Ok(Rc::new(Self {
+            sender,
+            scheme,
+            streams,
+        }))
     }
 
     /// A stream of it, and whether there were others before; `None` when it has no more to give.
-    pub fn stream(self: &Rc<Self>) -> Option<(ClientStream, bool)> {
-        if self.is_closed.get() || self.active.get() >= self.sender.current_max_send_streams() {
-            return None;
-        }
-        self.active.set(self.active.get() + 1);
-        let reused = self.opened.replace(self.opened.get() + 1) > 0;
-        let slot = StreamSlot(Rc::clone(self));
+    pub fn stream(&self) -> Option<(ClientStream, bool)> {
+        let (slot, reused) = self.streams.open(self.sender.current_max_send_streams())?;
         Some((ClientStream::new(self.sender.clone(), self.scheme, slot), reused))
     }
 
     /// Returns true if no further streams can be opened on it, now or later.
     pub fn is_closed(&self) -> bool {
-        self.is_closed.get()
+        self.streams.is_closed()
     }
 
     /// Returns true if no stream is open.
     pub fn is_idle(&self) -> bool {
-        self.active.get() == 0
+        self.streams.is_idle()
     }
 
     /// The time when the last stream ended, or the connection began.
     pub fn idle_since(&self) -> Instant {
-        self.idle_since.get()
+        self.streams.idle_since()
     }
 }

@@ -11,8 +11,8 @@ use h2::client::{ResponseFuture, SendRequest};
 
 use crate::buffer::Buffer;
 use crate::h2::body::{Incoming, Outgoing};
-use crate::h2::client_connection::StreamSlot;
 use crate::h2::fields;
+use crate::h2::stream_count::StreamSlot;
 
 /// A stream at a service: a request, and the answer to it.
 pub struct ClientStream {
@@ -40,7 +40,7 @@ impl std::fmt::Debug for ClientStream {
 
 impl ClientStream {
     /// A stream that is opened once a head is written.
-    pub fn new(sender: SendRequest<Bytes>, scheme: &'static str, slot: StreamSlot) -> Self {
+    pub(super) fn new(sender: SendRequest<Bytes>, scheme: &'static str, slot: StreamSlot) -> Self {
         Self {
             sender,
             scheme,

@@ -9,3 +9,4 @@ pub mod client_stream;
 pub mod fields;
 pub mod guard;
 pub mod server_stream;
+mod stream_count;

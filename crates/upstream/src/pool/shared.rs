@@ -21,7 +21,7 @@ pub struct SharedConnections {
 impl SharedConnections {
     /// Opens a stream on any of them; also returns true if its connection had others before.
     pub fn stream(&self) -> Option<(ClientStream, bool)> {
-        self.connections.iter().find_map(ClientConnection::stream)
+        self.connections.iter().find_map(|connection| connection.stream())
     }
 
     /// Keeps a connection.

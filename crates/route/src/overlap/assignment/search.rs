@@ -1,14 +1,12 @@
 //! The search for one choice of each variable, so that all avoided alternatives fail.
 
-use crate::overlap::assignment::values::Value;
-
 /// Maximum number of steps of one search.
 pub(super) const STEPS_MAX: usize = 20_000;
 
 /// A value with the avoided alternatives that fail because of it.
 #[derive(Debug)]
-pub(super) struct Choice {
-    pub(super) value: Value,
+pub(super) struct Choice<V> {
+    pub(super) value: V,
     pub(super) fails: Bits,
 }
 
@@ -19,7 +17,7 @@ pub(super) struct Bits(Vec<u64>);
 /// Picks one choice for each variable so that all `avoided` alternatives fail; returns them as indices.
 ///
 /// `steps` is counted down; at 0 the search ends.
-pub(super) fn pick(variables: &[Vec<Choice>], avoided: usize, steps: &mut usize) -> Option<Vec<usize>> {
+pub(super) fn pick<V>(variables: &[Vec<Choice<V>>], avoided: usize, steps: &mut usize) -> Option<Vec<usize>> {
     // `reach[k]` is the set that can fail by the variables from k on.
     let mut reach = vec![Bits::empty(avoided); variables.len() + 1];
     for (index, choices) in variables.iter().enumerate().rev() {

@@ -27,8 +27,8 @@ pub(super) enum Value {
 impl<'a> Problem<'a, '_> {
     /// Returns the values of `variable` that fulfil the required conditions, except those that are dominated: with
     /// another value, the same alternatives and more fail.
-    pub(super) fn choices(&self, variable: Variable<'a>) -> Vec<Choice> {
-        let mut choices: Vec<Choice> = Vec::new();
+    pub(super) fn choices(&self, variable: Variable<'a>) -> Vec<Choice<Value>> {
+        let mut choices: Vec<Choice<Value>> = Vec::new();
         for value in self.candidates(variable) {
             if !self
                 .required
@@ -52,7 +52,7 @@ impl<'a> Problem<'a, '_> {
     }
 
     /// Returns the wild choice; `None` if the candidates of `variable` represent all values.
-    pub(super) fn wild_choice(&self, variable: Variable<'a>) -> Option<Choice> {
+    pub(super) fn wild_choice(&self, variable: Variable<'a>) -> Option<Choice<Value>> {
         let is_regex = |value: &ValueCondition| matches!(value, ValueCondition::Matches(_));
         let pins =
             |value: &ValueCondition| matches!(value, ValueCondition::Equals(_) | ValueCondition::Absent);

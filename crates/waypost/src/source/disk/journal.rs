@@ -10,8 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::unfinished::{prefix, sweep, written_beside};
-use super::write::keep_beside;
+use super::unfinished::{keep_beside, prefix, sweep, written_beside};
 use crate::state::sealed::{self, Damaged, directory_of};
 
 /// The name of the journal, in the directory of the config.

@@ -1,14 +1,14 @@
 //! Temporary files that become files of a config by a rename.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use crate::state::sealed::directory_of;
+use crate::state::sealed::{directory_of, free_name};
 
 /// Prefix of a temporary file's name; the name of the config follows. The loader skips it, as it skips all dot files.
 const UNFINISHED: &str = ".waypost-unfinished-";
@@ -58,4 +58,15 @@ pub(super) fn sweep(directory: &Path, prefix: &str, owned: bool) {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+/// Suffix of a copy of a text that was replaced without ever having been active.
+const UNAPPLIED: &str = ".unapplied";
+
+/// Copies a file to a free name beside it.
+pub(super) fn keep_beside(path: &Path) -> io::Result<PathBuf> {
+    let beside = free_name(path, UNAPPLIED);
+    fs::copy(path, &beside)?;
+    File::open(&beside)?.sync_all()?;
+    Ok(beside)
 }

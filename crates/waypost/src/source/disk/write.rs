@@ -13,14 +13,11 @@ use tempfile::NamedTempFile;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::journal::{JOURNAL, Journal, Remove, Write};
-use super::unfinished::{prefix, written_beside};
+use super::unfinished::{keep_beside, prefix, written_beside};
 use crate::log;
 use crate::source::Texts;
 use crate::state::revisions::file_name;
-use crate::state::sealed::{self, directory_of, free_name};
-
-/// Suffix of a copy of a text that was replaced without ever having been active.
-const UNAPPLIED: &str = ".unapplied";
+use crate::state::sealed::{self, directory_of};
 
 /// Files that are written and synced under temporary names.
 pub(crate) struct Prepared {
@@ -212,14 +209,6 @@ fn put_in_place(file: NamedTempFile, target: &Path, old: Option<&[u8]>) -> Resul
         }
         Err(error) => Err(advise(error.into()).into()),
     }
-}
-
-/// Copies a file to a free name beside it.
-pub(super) fn keep_beside(path: &Path) -> io::Result<PathBuf> {
-    let beside = free_name(path, UNAPPLIED);
-    fs::copy(path, &beside)?;
-    File::open(&beside)?.sync_all()?;
-    Ok(beside)
 }
 
 impl Committed {
