@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Whether to show libFuzzer's log of a run without findings.
+/// Display of libFuzzer's log of a run without findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Log {
     Shown,

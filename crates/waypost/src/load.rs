@@ -28,7 +28,7 @@ pub(crate) struct TestResult {
     /// Empty if the test passes.
     pub(crate) mismatches: Vec<Mismatch>,
     /// `None` if the request cannot be sent.
-    pub(crate) answer: Option<Explanation>,
+    pub(crate) explanation: Option<Explanation>,
 }
 
 /// An expectation that does not hold.
@@ -197,10 +197,10 @@ fn run_test(generation: &Generation, index: usize, test: &TestCase) -> TestResul
         all: false,
     };
     match generation.explain(&question, KnownEndpoints::Declared) {
-        Ok(answer) => TestResult {
+        Ok(explanation) => TestResult {
             index,
-            mismatches: compare(test, &answer),
-            answer: Some(answer),
+            mismatches: compare(test, &explanation),
+            explanation: Some(explanation),
         },
         Err(error) => TestResult {
             index,
@@ -209,13 +209,13 @@ fn run_test(generation: &Generation, index: usize, test: &TestCase) -> TestResul
                 expected: "one that can be sent".to_owned(),
                 got: error.to_string(),
             }],
-            answer: None,
+            explanation: None,
         },
     }
 }
 
 /// The expectations of the test that the answer does not meet.
-fn compare(test: &TestCase, answer: &Explanation) -> Vec<Mismatch> {
+fn compare(test: &TestCase, explanation: &Explanation) -> Vec<Mismatch> {
     let expect = &test.expect;
     let mut mismatches = Vec::new();
     let mut same = |key: &'static str, expected: Option<String>, got: Option<String>| {
@@ -230,25 +230,25 @@ fn compare(test: &TestCase, answer: &Explanation) -> Vec<Mismatch> {
     same(
         "outcome",
         owned(&expect.outcome),
-        Some(answer.outcome.as_str().to_owned()),
+        Some(explanation.outcome.as_str().to_owned()),
     );
     let route = |route: Option<&str>| route.unwrap_or("none").to_owned();
     same(
         "route",
         expect.route.as_ref().map(|expected| route(expected.as_deref())),
-        Some(route(answer.route.as_deref())),
+        Some(route(explanation.route.as_deref())),
     );
-    same("service", owned(&expect.service), only_service(answer));
+    same("service", owned(&expect.service), only_service(explanation));
     same(
         "status",
         expect.status.map(|status| status.to_string()),
-        answer.status.map(|status| status.to_string()),
+        explanation.status.map(|status| status.to_string()),
     );
-    same("path", owned(&expect.path), Some(answer.path.clone()));
-    same("host", owned(&expect.host), answer.host.clone());
-    same("location", owned(&expect.location), answer.location.clone());
+    same("path", owned(&expect.path), Some(explanation.path.clone()));
+    same("host", owned(&expect.host), explanation.host.clone());
+    same("location", owned(&expect.location), explanation.location.clone());
     if let Some(expected) = &expect.arms {
-        let got = arms(answer);
+        let got = arms(explanation);
         let (expected, got) = match expected {
             ExpectedArms::Named(names) => {
                 let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -281,8 +281,8 @@ fn compare(test: &TestCase, answer: &Explanation) -> Vec<Mismatch> {
 }
 
 /// The service that gets all traffic of the route, if one does.
-fn only_service(answer: &Explanation) -> Option<String> {
-    if let Some(arms) = &answer.arms {
+fn only_service(explanation: &Explanation) -> Option<String> {
+    if let Some(arms) = &explanation.arms {
         let mut weighted = arms.iter().filter(|arm| arm.weight > 0);
         return match (weighted.next(), weighted.next()) {
             (Some(arm), None) => Some(arm.service.clone()),
@@ -290,12 +290,12 @@ fn only_service(answer: &Explanation) -> Option<String> {
             (Some(_), Some(_)) => Some("a split of several".to_owned()),
         };
     }
-    answer.service.clone()
+    explanation.service.clone()
 }
 
 /// The arms sorted by name. A route with one service has one arm.
-fn arms(answer: &Explanation) -> Vec<(String, u64)> {
-    let mut arms: Vec<(String, u64)> = match (&answer.arms, &answer.service) {
+fn arms(explanation: &Explanation) -> Vec<(String, u64)> {
+    let mut arms: Vec<(String, u64)> = match (&explanation.arms, &explanation.service) {
         (Some(arms), _) => arms.iter().map(|arm| (arm.service.clone(), arm.weight)).collect(),
         (None, Some(service)) => vec![(service.clone(), 1)],
         (None, None) => Vec::new(),

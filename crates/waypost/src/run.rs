@@ -95,7 +95,7 @@ pub(crate) async fn serve(
         let deadline = control.deadline();
         tokio::select! {
             () = control.source().changed() => control.reload(Because::Changed).await,
-            _ = signals.hangup.recv() => control.reload(Because::Asked).await,
+            _ = signals.hangup.recv() => control.reload(Because::Requested).await,
             _ = signals.terminate.recv() => break false,
             _ = signals.interrupt.recv() => break true,
             // The sender lives as long as `control`.

@@ -43,7 +43,7 @@ pub(crate) fn test(path: &Path, format: Format) -> anyhow::Result<Outcome> {
             let expect = &loaded.plan.tests()[result.index].expect;
             result.mismatches.is_empty() && asserts_route(expect)
         })
-        .filter_map(|result| result.answer.as_ref()?.route.as_deref())
+        .filter_map(|result| result.explanation.as_ref()?.route.as_deref())
         .collect();
     let unasserted: Vec<&str> = loaded
         .plan
@@ -99,7 +99,7 @@ pub(crate) fn test(path: &Path, format: Format) -> anyhow::Result<Outcome> {
                         "column": place.column,
                         "ok": result.mismatches.is_empty(),
                         "mismatches": result.mismatches,
-                        "answer": result.answer,
+                        "answer": result.explanation,
                     })
                 })
                 .collect();
@@ -127,8 +127,8 @@ fn asserts_route(expect: &Expectation) -> bool {
 
 /// The outcome of the request, in a few words.
 fn got(result: &TestResult) -> String {
-    let Some(answer) = &result.answer else {
+    let Some(explanation) = &result.explanation else {
         return "not sent".to_owned();
     };
-    crate::explain::in_short(answer)
+    crate::explain::in_short(explanation)
 }

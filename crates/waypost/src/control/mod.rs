@@ -276,8 +276,8 @@ impl Control {
         let own = texts.clone();
         let before = self.gateway.generation();
         let bytes: usize = texts.sources.iter().map(|source| source.text.len()).sum();
-        let patience = READ_PATIENCE + READ_PATIENCE_PER_MIB.mul_f64(bytes as f64 / f64::from(1 << 20));
-        let patience = patience.min(READ_PATIENCE_MAX);
+        let timeout = READ_PATIENCE + READ_PATIENCE_PER_MIB.mul_f64(bytes as f64 / f64::from(1 << 20));
+        let timeout = timeout.min(READ_PATIENCE_MAX);
         let read = move || {
             let read = load::read(&own);
             let changes = read
@@ -285,7 +285,7 @@ impl Control {
                 .map(|read| Changes::between(&before, read.generation()));
             (changes.unwrap_or_default(), read)
         };
-        let (changes, read) = self.background.run(patience, read).await;
+        let (changes, read) = self.background.run(timeout, read).await;
         let checked = load::finish(read, texts, &mut self.certificates, &self.source)?;
         Ok(Candidate { checked, changes })
     }

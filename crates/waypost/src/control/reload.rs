@@ -19,13 +19,13 @@ pub(crate) enum Because {
     /// The source may have changed.
     Changed,
     /// SIGHUP.
-    Asked,
+    Requested,
 }
 
 impl Control {
     /// Reads the config, and activates it if it has no errors.
     pub(crate) async fn reload(&mut self, because: Because) {
-        if because == Because::Asked {
+        if because == Because::Requested {
             self.gateway.reopen_log();
             // An error is logged again on request.
             self.unreadable = None;

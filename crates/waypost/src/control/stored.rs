@@ -26,7 +26,7 @@ impl Control {
             .for_each(log_damaged);
         let generation = self.gateway.generation();
         self.state.dials.apply_to(&generation);
-        let in_force = generation.number();
+        let active = generation.number();
         for (mut revision, texts) in unstored {
             let was = revision.number;
             // Another gateway on the same config has stored the same edits.
@@ -47,7 +47,7 @@ impl Control {
                     revision.number
                 }
             };
-            if was == in_force && number != was {
+            if was == active && number != was {
                 log::info(format_args!(
                     "revision {was} is revision {number} from now on: the state has another {was}"
                 ));

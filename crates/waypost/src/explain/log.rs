@@ -47,11 +47,11 @@ impl Line {
     /// Returns true if the log names another route than the one that would take the request now.
     ///
     /// A gateway error without a route may be due to something that the log does not have, such as headers.
-    fn differs_from(&self, answer: &Explanation) -> bool {
+    fn differs_from(&self, explanation: &Explanation) -> bool {
         let is_error_of_gateway = self.route.is_none()
             && self.status >= 400
             && self.ended_by.as_deref().is_none_or(|who| who == "gateway");
-        self.route != answer.route && !is_error_of_gateway
+        self.route != explanation.route && !is_error_of_gateway
     }
 }
 
@@ -83,9 +83,9 @@ pub(super) fn explain(generation: &Generation, file: &Path, arguments: &Explain)
         let explained = line
             .and_then(|line| explain_line(generation, line, arguments).map_err(|error| error.to_string()));
         match (explained, arguments.format) {
-            (Ok((line, answer)), Format::Text) => {
+            (Ok((line, explanation)), Format::Text) => {
                 let logged = line.route.as_deref().unwrap_or("no route");
-                let differs = if line.differs_from(&answer) {
+                let differs = if line.differs_from(&explanation) {
                     format!("  (logged: {logged})")
                 } else {
                     String::new()
@@ -98,11 +98,11 @@ pub(super) fn explain(generation: &Generation, file: &Path, arguments: &Explain)
                 let request = format!("{} {}{}{query}", line.method, line.host, line.path);
                 output::print(&format!(
                     "{number}  {request}  {}{differs}\n",
-                    super::in_short(&answer)
+                    super::in_short(&explanation)
                 ))?;
             }
-            (Ok((line, answer)), Format::Json) => {
-                documents.push(json!({ "line": number, "logged_route": line.route, "answer": answer }));
+            (Ok((line, explanation)), Format::Json) => {
+                documents.push(json!({ "line": number, "logged_route": line.route, "answer": explanation }));
             }
             (Err(error), Format::Text) => {
                 outcome = Outcome::Bad;
@@ -143,6 +143,6 @@ fn explain_line(
         listener: arguments.listener.clone(),
         all: arguments.all,
     };
-    let answer = generation.explain(&question, KnownEndpoints::Declared)?;
-    Ok((line, answer))
+    let explanation = generation.explain(&question, KnownEndpoints::Declared)?;
+    Ok((line, explanation))
 }

@@ -52,11 +52,11 @@ pub(crate) fn explain(arguments: &Explain) -> anyhow::Result<Outcome> {
 }
 
 fn print(generation: &Generation, question: &Question, format: Format) -> anyhow::Result<Outcome> {
-    let answer = generation.explain(question, KnownEndpoints::Declared)?;
+    let explanation = generation.explain(question, KnownEndpoints::Declared)?;
     match format {
-        Format::Text => output::print(&text::in_words(question, &answer))?,
+        Format::Text => output::print(&text::in_words(question, &explanation))?,
         Format::Json => {
-            output::print_json(&answer)?;
+            output::print_json(&explanation)?;
         }
     }
     // An explanation succeeds whatever the outcome of the request.

@@ -5,70 +5,70 @@ use std::fmt::Write as _;
 use waypost_policy::explain::{Arm, Because, Considered, Explanation, Outcome, Question};
 
 /// An explanation in a few words: `users → users-v1`.
-pub(crate) fn in_short(answer: &Explanation) -> String {
-    let route = answer.route.as_deref().unwrap_or("no route");
-    match answer.outcome {
-        Outcome::Forward => format!("{route} → {}", destination(answer)),
+pub(crate) fn in_short(explanation: &Explanation) -> String {
+    let route = explanation.route.as_deref().unwrap_or("no route");
+    match explanation.outcome {
+        Outcome::Forward => format!("{route} → {}", destination(explanation)),
         Outcome::Redirect => {
             format!(
                 "{route} → {} {}",
-                status(answer),
-                answer.location.as_deref().unwrap_or_default()
+                status(explanation),
+                explanation.location.as_deref().unwrap_or_default()
             )
         }
-        Outcome::Respond | Outcome::Unavailable => format!("{route} → {}", status(answer)),
-        Outcome::NotFound | Outcome::Refused => status(answer),
+        Outcome::Respond | Outcome::Unavailable => format!("{route} → {}", status(explanation)),
+        Outcome::NotFound | Outcome::Refused => status(explanation),
     }
 }
 
 /// An explanation in full.
-pub(crate) fn in_words(question: &Question, answer: &Explanation) -> String {
+pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String {
     let mut text = format!("{} {}\n", question.method, question.url);
-    let verdict = match answer.outcome {
-        Outcome::Forward => format!("goes to {}", destination(answer)),
+    let verdict = match explanation.outcome {
+        Outcome::Forward => format!("goes to {}", destination(explanation)),
         Outcome::Redirect => {
             format!(
                 "is redirected: {} to {}",
-                status(answer),
-                answer.location.as_deref().unwrap_or_default()
+                status(explanation),
+                explanation.location.as_deref().unwrap_or_default()
             )
         }
-        Outcome::Respond => format!("is answered by the route itself: {}", status(answer)),
-        Outcome::NotFound => format!("is not found: {}", status(answer)),
-        Outcome::Refused => format!("is refused: {}", status(answer)),
-        Outcome::Unavailable => format!("cannot be served: {}", status(answer)),
+        Outcome::Respond => format!("is answered by the route itself: {}", status(explanation)),
+        Outcome::NotFound => format!("is not found: {}", status(explanation)),
+        Outcome::Refused => format!("is refused: {}", status(explanation)),
+        Outcome::Unavailable => format!("cannot be served: {}", status(explanation)),
     };
     line(&mut text, "outcome", &verdict);
-    if let Some(reason) = &answer.reason {
+    if let Some(reason) = &explanation.reason {
         line(&mut text, "reason", reason);
     }
-    line(&mut text, "route", answer.route.as_deref().unwrap_or("none"));
-    if let Some(cohort) = &answer.cohort {
+    line(&mut text, "route", explanation.route.as_deref().unwrap_or("none"));
+    if let Some(cohort) = &explanation.cohort {
         line(&mut text, "cohort", cohort);
     }
-    if answer.outcome == Outcome::Forward {
-        line(&mut text, "host", answer.host.as_deref().unwrap_or("none"));
+    if explanation.outcome == Outcome::Forward {
+        line(&mut text, "host", explanation.host.as_deref().unwrap_or("none"));
     }
-    if !answer.path.is_empty() {
-        let query = answer
+    if !explanation.path.is_empty() {
+        let query = explanation
             .query
             .as_ref()
             .map(|query| format!("?{query}"))
             .unwrap_or_default();
-        line(&mut text, "path", &format!("{}{query}", answer.path));
+        line(&mut text, "path", &format!("{}{query}", explanation.path));
     }
-    let whose = if answer.outcome == Outcome::Forward {
+    let whose = if explanation.outcome == Outcome::Forward {
         "headers for the service"
     } else {
         "headers for the client"
     };
     let _ = writeln!(text, "  {whose}");
-    for (name, value) in &answer.headers {
+    for (name, value) in &explanation.headers {
         let _ = writeln!(text, "    {}: {}", printable(name), printable(value));
     }
-    if !answer.considered.is_empty() {
+    if !explanation.considered.is_empty() {
         text.push_str("  considered, in order of rank\n");
-        considered(&answer.considered, &mut text);
+        considered(&explanation.considered, &mut text);
     }
     text
 }
@@ -122,11 +122,11 @@ fn line(text: &mut String, key: &str, value: &str) {
     let _ = writeln!(text, "  {key:8} {}", printable(value));
 }
 
-fn destination(answer: &Explanation) -> String {
-    if let Some(service) = &answer.service {
+fn destination(explanation: &Explanation) -> String {
+    if let Some(service) = &explanation.service {
         return service.clone();
     }
-    let arms = answer.arms.as_deref().unwrap_or_default();
+    let arms = explanation.arms.as_deref().unwrap_or_default();
     let sum: u128 = arms.iter().map(|arm| u128::from(arm.weight)).sum();
     let share = |Arm { service, weight }: &Arm| {
         let percent = *weight as f64 * 100.0 / sum as f64;
@@ -140,8 +140,8 @@ fn destination(answer: &Explanation) -> String {
     arms.iter().map(share).collect::<Vec<String>>().join(", ")
 }
 
-fn status(answer: &Explanation) -> String {
-    answer
+fn status(explanation: &Explanation) -> String {
+    explanation
         .status
         .map_or_else(String::new, |status| status.to_string())
 }

@@ -17,7 +17,7 @@ use waypost_admin::access::USER;
 use waypost_admin::problem::Problem;
 
 use crate::cli::AdminArgs;
-use crate::remote::Answer;
+use crate::remote::Response;
 
 /// The timeout of a request. A change of a very large config takes seconds.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -91,12 +91,12 @@ impl Client {
     }
 
     /// Sends a GET for JSON.
-    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Answer<T>> {
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Response<T>> {
         read(&self.send("GET", path, &[], Bytes::new())?)
     }
 
     /// Sends a GET for a text, and returns it with its `ETag`.
-    pub(crate) fn get_text(&self, path: &str) -> anyhow::Result<Answer<(Bytes, String)>> {
+    pub(crate) fn get_text(&self, path: &str) -> anyhow::Result<Response<(Bytes, String)>> {
         let raw = self.send("GET", path, &[], Bytes::new())?;
         if !raw.status.is_success() {
             return Ok(Err(problem(&raw)?));
@@ -111,14 +111,14 @@ impl Client {
         kind: &str,
         if_match: Option<&str>,
         body: Vec<u8>,
-    ) -> anyhow::Result<Answer<T>> {
+    ) -> anyhow::Result<Response<T>> {
         let mut headers = vec![("content-type", kind)];
         headers.extend(if_match.map(|tag| ("if-match", tag)));
         read(&self.send("PUT", path, &headers, body.into())?)
     }
 
     /// Sends a request without a body.
-    pub(crate) fn act<T: DeserializeOwned>(&self, method: &str, path: &str) -> anyhow::Result<Answer<T>> {
+    pub(crate) fn act<T: DeserializeOwned>(&self, method: &str, path: &str) -> anyhow::Result<Response<T>> {
         read(&self.send(method, path, &[], Bytes::new())?)
     }
 
@@ -211,7 +211,7 @@ impl Client {
     }
 }
 
-fn read<T: DeserializeOwned>(raw: &Raw) -> anyhow::Result<Answer<T>> {
+fn read<T: DeserializeOwned>(raw: &Raw) -> anyhow::Result<Response<T>> {
     if !raw.status.is_success() {
         return Ok(Err(problem(raw)?));
     }

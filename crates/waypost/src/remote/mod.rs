@@ -18,11 +18,11 @@ use crate::output;
 pub(crate) use client::Client;
 
 /// The result of a request to the admin API.
-type Answer<T> = Result<T, Problem>;
+type Response<T> = Result<T, Problem>;
 
 /// Prints a result, in words or as JSON.
 fn show<T: serde::Serialize>(
-    answer: Answer<T>,
+    answer: Response<T>,
     format: Format,
     in_words: impl FnOnce(&T) -> String,
 ) -> anyhow::Result<Outcome> {

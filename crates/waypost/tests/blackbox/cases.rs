@@ -390,11 +390,11 @@ impl Case {
             listener: None,
             all: false,
         };
-        let answer = generation
+        let explanation = generation
             .explain(&question, KnownEndpoints::Declared)
             .expect("an answer");
-        let forwards = answer.outcome == Outcome::Forward;
-        let whole = answer
+        let forwards = explanation.outcome == Outcome::Forward;
+        let whole = explanation
             .arms
             .iter()
             .flatten()
@@ -402,11 +402,11 @@ impl Case {
             .map(|arm| arm.service.clone())
             .next();
         Came {
-            route: answer.route,
-            status: answer.status,
-            service: answer.service.or(whole).filter(|_| forwards),
-            path: forwards.then_some(answer.path),
-            location: answer.location,
+            route: explanation.route,
+            status: explanation.status,
+            service: explanation.service.or(whole).filter(|_| forwards),
+            path: forwards.then_some(explanation.path),
+            location: explanation.location,
         }
     }
 

@@ -17,7 +17,7 @@ fn two_workers(endpoints: &[&Service]) -> Gateway {
     Gateway::with(config.route("name: all, to: s"))
 }
 
-/// Whether each endpoint is shown as ejected.
+/// The `ejected` field of each endpoint.
 fn ejected(gateway: &Gateway) -> Vec<bool> {
     let services = gateway.admin_json("/api/v1/services");
     let endpoints = services[0]["endpoints"].as_array().unwrap().iter();

@@ -4,13 +4,13 @@ use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::service::Service;
 
-/// Everything to `service`, with further keys of the route.
+/// One route to `service`, with further keys of the route.
 fn with_route(service: &Service, keys: &str) -> Config {
     let route = format!("name: all, to: service, {keys}");
     Config::new().service(service, "").route(&route)
 }
 
-/// Everything to `service`, with further keys of the service.
+/// One route to `service`, with further keys of the service.
 fn with_service(service: &Service, keys: &str) -> Config {
     Config::new()
         .service(service, keys)
