@@ -25,6 +25,8 @@ pub struct Memory {
     /// True if every other read and write has to wait first.
     pauses: bool,
     paused: bool,
+    /// True if the peer stays silent behind `incoming`, rather than end.
+    stays_open: bool,
 }
 
 impl Memory {
@@ -60,6 +62,13 @@ impl Memory {
         self
     }
 
+    /// The same from a peer that stays silent behind it, rather than end.
+    #[must_use]
+    pub fn open(mut self) -> Self {
+        self.stays_open = true;
+        self
+    }
+
     /// The bytes that were written.
     pub fn written(&self) -> &[u8] {
         &self.written
@@ -85,6 +94,9 @@ impl Memory {
 
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
         if self.pause(cx) {
+            return Poll::Pending;
+        }
+        if self.incoming.is_empty() && self.stays_open {
             return Poll::Pending;
         }
         let piece = self.incoming.pop_front().unwrap_or_default();

@@ -7,6 +7,8 @@ pub(crate) mod observation;
 pub(crate) mod reclaim;
 pub(crate) mod slots;
 pub(crate) mod snapshot;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

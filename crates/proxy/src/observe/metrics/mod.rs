@@ -10,7 +10,7 @@ pub mod histogram;
 mod recorder;
 mod statuses;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
