@@ -8,4 +8,6 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod passthrough;
 pub(crate) mod reading;
+#[cfg(test)]
+mod tests;
 mod tunnel;

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
+use waypost_plan::Plan;
 use waypost_plan::settings::AccessLog;
 use waypost_transport::clock::Ticks;
 
@@ -19,7 +20,12 @@ use crate::observe::metrics::testing::plan;
 
 /// A worker of a gateway with one listener and no routes.
 pub(crate) fn worker() -> Rc<Worker> {
-    let generation = Generation::compile(plan(&[])).unwrap();
+    worker_with(plan(&[]))
+}
+
+/// A worker of a gateway with this plan.
+pub(crate) fn worker_with(plan: Plan) -> Rc<Worker> {
+    let generation = Generation::compile(plan).unwrap();
     let (_, mut rings) = Writer::start(1, AccessLog::Off, log::warn).unwrap();
     let (_, mut recorders) = Metrics::new(1);
     let shared = Shared {
