@@ -19,16 +19,16 @@ use anyhow::{Result, bail, ensure};
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test [ARGS…]           all tests; ARGS go to `cargo test`
-  system                 tests against prometheus, curl, openssl, nghttp2, grpcio and others, and a full disk: needs
-                         their packages, and root
-  lint                   format, clippy and documentation, without a warning
-  arrows                 what a crate must not depend on, and that no crate is there twice
-  words                  what must not stand in a file
-  licences               the licences of all dependencies
-  bench [OPTIONS]        Waypost beside other gateways; `cargo xtask bench --help` says more
-  instructions [--update]  what a request costs in instructions, held against bench/instructions.txt: needs valgrind
-  fuzz [TARGET [ARGS…]]  each target for a fixed number of runs; or one, ARGS go to libFuzzer";
+  test [ARGS…]             all tests; ARGS are passed to `cargo test`
+  system                   tests against prometheus, curl, openssl, nghttp2, grpcio and others, and on a full disk; needs
+                           their packages, and root
+  lint                     rustfmt, clippy and rustdoc, warnings denied
+  arrows                   dependency rules of crates and modules
+  words                    forbidden text, retired names, mannered prose
+  licences                 licences of all dependencies
+  bench [OPTIONS]          comparison with other gateways; see `cargo xtask bench --help`
+  instructions [--update]  instructions per request, compared with bench/instructions.txt; needs valgrind
+  fuzz [TARGET [ARGS…]]    all fuzz targets for a fixed number of runs; or one, with ARGS passed to libFuzzer";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -91,18 +91,21 @@ mod tests {
     use std::cell::Cell;
     use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme, Service};
 
-    #[tokio::test(start_paused = true)]
-    async fn names_are_looked_up_on_time_as_long_as_the_service_exists() {
+    /// A service with one endpoint, by name.
+    fn service(name: &str) -> Arc<ServiceState> {
         let endpoint = Endpoint {
-            authority: "a.example:80".into(),
-            host: EndpointHost::Name("a.example".into()),
+            authority: format!("{name}:80").into(),
+            host: EndpointHost::Name(name.into()),
             port: 80,
             scheme: EndpointScheme::Http,
         };
-        let state = Arc::new(ServiceState::new(Arc::new(Service::new(
-            "s".into(),
-            vec![endpoint],
-        ))));
+        let service = Service::new("s".into(), vec![endpoint]);
+        Arc::new(ServiceState::new(Arc::new(service)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_are_looked_up_on_time_as_long_as_the_service_exists() {
+        let state = service("a.example");
         let lookups = Cell::new(0u8);
         let look_up = |name: String, port| {
             assert_eq!((&*name, port), ("a.example", 80));
@@ -127,16 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_task_is_started_once_and_ends_with_the_service() {
-        let endpoint = Endpoint {
-            authority: "a.invalid:80".into(),
-            host: EndpointHost::Name("a.invalid".into()),
-            port: 80,
-            scheme: EndpointScheme::Http,
-        };
-        let state = Arc::new(ServiceState::new(Arc::new(Service::new(
-            "s".into(),
-            vec![endpoint],
-        ))));
+        let state = service("a.invalid");
         let runtime = tokio::runtime::Handle::current();
         let before = runtime.metrics().num_alive_tasks();
         for _reload in 0..3 {
