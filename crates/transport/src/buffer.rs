@@ -1,4 +1,4 @@
-//! Byte buffers that connections read into.
+//! Input buffers of connections.
 
 use std::io;
 use std::pin::Pin;
@@ -8,16 +8,16 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::socket::Socket;
 
-/// Initial size of a buffer: more than nearly every head, and what a socket usually has at once.
+/// Initial size of a buffer. Nearly every head fits, and so does what a socket usually has available.
 const USUAL_BYTES: usize = 16 << 10;
-/// Size of a buffer while a large body passes through it; larger reads cost less.
+/// Size of a buffer for a large body: larger reads cost less per byte.
 pub const BODY_BYTES: usize = 64 << 10;
 
-/// Received bytes that are not consumed yet. The caller bounds how many are let in.
+/// Received bytes that are not consumed yet. The buffer grows as needed; callers bound its size.
 #[derive(Debug)]
 pub struct Buffer {
     bytes: Vec<u8>,
-    /// start <= end <= bytes.len()
+    /// `start <= end <= bytes.len()`
     start: usize,
     end: usize,
 }
@@ -33,12 +33,12 @@ impl Default for Buffer {
 }
 
 impl Buffer {
-    /// The bytes that are not consumed yet.
+    /// The unconsumed bytes.
     pub fn filled(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
-    /// Returns true if all received bytes are consumed.
+    /// Returns true if there are no unconsumed bytes.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -59,7 +59,7 @@ impl Buffer {
         self.end = 0;
     }
 
-    /// Makes room at the end: moves the bytes to the front, or doubles the memory.
+    /// Makes room at the end by moving the bytes to the front, or else by doubling the capacity.
     fn make_room(&mut self) {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -70,10 +70,10 @@ impl Buffer {
         }
     }
 
-    /// Reads once, appending.
+    /// Reads once and appends the bytes. Returns their number; 0 at the end of the stream.
     ///
-    /// A read that does not fill the buffer is trusted to have drained the socket, so the next one waits for readiness
-    /// instead of making a call in vain.
+    /// A read that does not fill the buffer is assumed to have drained the socket. The next one then waits for
+    /// readiness, which saves a system call.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> Poll<io::Result<usize>> {
         if self.end == self.bytes.len() {
             self.make_room();
@@ -94,14 +94,14 @@ impl Buffer {
         self.end += bytes.len();
     }
 
-    /// Grows an empty buffer to the size for large bodies.
+    /// Grows an empty buffer to [`BODY_BYTES`].
     pub fn widen(&mut self) {
         if self.is_empty() && self.bytes.len() < BODY_BYTES {
             self.bytes.resize(BODY_BYTES, 0);
         }
     }
 
-    /// Discards all bytes, and memory beyond [`BODY_BYTES`], before the buffer is kept for reuse.
+    /// Discards all bytes, and memory beyond [`BODY_BYTES`]. Prepares the buffer for reuse.
     pub fn shrink(&mut self) {
         self.clear();
         if self.bytes.len() > BODY_BYTES {

@@ -1,4 +1,4 @@
-//! A worker's clock: exact times for measurements, cheap ones for deadlines.
+//! A worker's clock: exact times for measurements, cached ones for deadlines.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -6,39 +6,40 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::time::Instant;
 
-/// Uses of one reading before the clock is read again, for a worker that never waits.
+/// Maximum uses of a cached time within a tick, for workers that never wait.
 const USES_MAX: u32 = 16;
 
-/// Counts how often a worker has waited for its sockets. After a tick, the runtime knows of everything that had arrived
-/// by then.
+/// Counts a worker's polls for I/O events. After a tick, the runtime knows of all input that arrived before it.
 #[derive(Debug, Clone, Default)]
 pub struct Ticks(Arc<AtomicU32>);
 
 impl Ticks {
-    /// Counts one more, when the worker resumes.
+    /// Increments the count; called when the worker resumes.
     pub fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The number of ticks so far; it wraps around.
+    /// The number of ticks so far, wrapping around on overflow.
     pub fn count(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// A worker's own time. Reading the system's clock costs as much as parsing two header lines, and a request sets many
+/// A worker's clock. Reading the system clock costs as much as parsing two header lines, and each request sets many
 /// deadlines.
 #[derive(Debug)]
 pub struct Clock {
     ticks: Ticks,
-    /// The tick and the time of the last reading, and its uses since.
+    /// The tick of the last reading.
     seen: Cell<u32>,
+    /// The time of the last reading.
     now: Cell<Instant>,
+    /// Uses of the last reading since.
     uses: Cell<u32>,
 }
 
 impl Clock {
-    /// A clock of the worker that counts `ticks`.
+    /// Creates a clock for the worker that counts `ticks`.
     pub fn new(ticks: Ticks) -> Self {
         Self {
             seen: Cell::new(ticks.count()),
@@ -62,7 +63,7 @@ impl Clock {
         now
     }
 
-    /// The time of the last reading within this tick: precise enough for deadlines.
+    /// The time, cached within a tick: precise enough for deadlines.
     pub fn about_now(&self) -> Instant {
         let uses = self.uses.get();
         if self.seen.get() != self.ticks.count() || uses == USES_MAX {
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_is_read_again_after_a_tick_and_after_many_uses() {
+    fn cached_time_expires_after_a_tick_and_after_many_uses() {
         let ticks = Ticks::default();
         let clock = Clock::new(ticks.clone());
         let began = clock.now();

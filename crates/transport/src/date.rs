@@ -1,25 +1,25 @@
-//! The `date` header (RFC 9110 §5.6.7), formatted once a second.
+//! The value of the `date` header (RFC 9110 §5.6.7), formatted at most once a second.
 
 use std::cell::Cell;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
-/// Bytes of an IMF-fixdate.
+/// Length of an IMF-fixdate in bytes.
 pub const DATE_BYTES: usize = 29;
 
-/// A point in time as HTTP writes it, an IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// A date in IMF-fixdate format, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub type HttpDate = [u8; DATE_BYTES];
 
-/// A worker's own source of dates.
+/// A worker's cache of the current date.
 #[derive(Debug, Default)]
 pub struct DateClock {
-    /// The second that was formatted last, and its text.
+    /// The second formatted last, and its text.
     last: Cell<Option<(i64, HttpDate)>>,
 }
 
 impl DateClock {
-    /// The current date; `None` for years that HTTP cannot write.
+    /// The current date; `None` if HTTP cannot represent its year.
     pub fn now(&self) -> Option<HttpDate> {
         let now = Timestamp::now();
         if let Some((second, date)) = self.last.get()
@@ -44,7 +44,6 @@ mod tests {
         let date = clock.now().unwrap();
         assert_eq!(&date[DATE_BYTES - 4..], b" GMT");
         assert_eq!((date[3], date[7]), (b',', b' '));
-        // Within the same second, or in the next one, the text is made by the same rule.
         assert_eq!(clock.now().unwrap().len(), date.len());
     }
 }

@@ -1,17 +1,17 @@
-//! Memory that is kept for reuse.
+//! A free list of boxed values.
 
 use std::cell::{Cell, RefCell};
 
-/// Boxes that a list keeps at most.
+/// Maximum number of boxes in a list.
 pub const KEPT_MAX: usize = 1024;
-/// Boxes that one trim frees at most: requests wait meanwhile.
+/// Maximum number of boxes freed per trim, as requests wait meanwhile.
 const TRIMMED_MAX: usize = 32;
 
-/// Boxes that are not in use. The one used last is reused first: it is the most likely to be in a cache.
+/// Unused boxes, reused last-in first-out: the box used last is the most likely to be in a CPU cache.
 #[derive(Debug)]
 pub struct FreeList<T> {
     kept: RefCell<Vec<Box<T>>>,
-    /// Boxes that were free all the time since the last [`FreeList::trim`]: `fewest <= kept.len()`.
+    /// The lowest `kept.len()` since the last [`FreeList::trim`]: `fewest <= kept.len()`.
     fewest: Cell<usize>,
 }
 
@@ -25,7 +25,7 @@ impl<T> Default for FreeList<T> {
 }
 
 impl<T: Default> FreeList<T> {
-    /// Takes a box, or allocates one.
+    /// Takes a box from the list, or allocates one.
     pub fn take(&self) -> Box<T> {
         let mut kept = self.kept.borrow_mut();
         let taken = kept.pop().unwrap_or_default();
@@ -33,7 +33,7 @@ impl<T: Default> FreeList<T> {
         taken
     }
 
-    /// Returns a box.
+    /// Returns a box to the list. Frees it if the list is full.
     pub fn put(&self, free: Box<T>) {
         let mut kept = self.kept.borrow_mut();
         if kept.len() < KEPT_MAX {
@@ -41,10 +41,10 @@ impl<T: Default> FreeList<T> {
         }
     }
 
-    /// Frees boxes that were not needed since the last time.
+    /// Frees boxes that were not used since the last trim.
     pub fn trim(&self) {
         let mut kept = self.kept.borrow_mut();
-        // The front was used longest ago.
+        // The front holds the least recently used boxes.
         kept.drain(..self.fewest.get().min(TRIMMED_MAX));
         self.fewest.set(kept.len());
     }
@@ -55,12 +55,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn boxes_that_were_not_needed_are_freed() {
+    fn trim_frees_unused_boxes() {
         let list = FreeList::<u8>::default();
         let lent: Vec<_> = (0..5).map(|_| list.take()).collect();
         lent.into_iter().for_each(|one| list.put(one));
         list.trim();
-        assert_eq!(list.kept.borrow().len(), 5, "all were needed a moment ago");
+        assert_eq!(list.kept.borrow().len(), 5, "all were in use since the last trim");
         let lent = [list.take(), list.take()];
         lent.into_iter().for_each(|one| list.put(one));
         list.trim();
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_box_used_last_is_reused_first() {
+    fn last_used_box_is_reused_first() {
         let list = FreeList::<u8>::default();
         list.put(Box::new(1));
         list.put(Box::new(2));

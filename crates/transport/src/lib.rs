@@ -1,12 +1,12 @@
 //! Bytes and messages on connections.
 //!
-//! A [`link`] is one end of an exchange: a TCP or TLS socket that speaks HTTP/1, a stream of HTTP/2, or a message in
-//! memory. All of them read and write the same thing, a head as HTTP/1 writes it followed by the bytes of a body, so one
-//! parser judges every head. A [`relay`] moves one direction of an exchange from a link to another: it decodes the body's
-//! framing, transforms it, copies it to a tap, and frames it anew.
+//! A [`link`] is one end of an exchange: a TCP or TLS socket that speaks HTTP/1, an HTTP/2 stream, or a message in
+//! memory. All links read and write the same format, an HTTP/1 head followed by the bytes of a body, so a single parser
+//! handles every head. A [`relay`] moves one direction of an exchange from one link to another: it decodes the body's
+//! framing, transforms the body, copies it to a tap, and frames it for the destination.
 //!
-//! The crate knows no routes, services or policies. It runs on a current-thread runtime: nothing in it is shared between
-//! workers.
+//! The crate does not depend on routes, services or policies. It runs on a current-thread runtime; workers share none
+//! of its state.
 
 pub mod buffer;
 pub mod clock;

@@ -1,9 +1,9 @@
-//! One end of an exchange, whatever it speaks.
+//! One end of an exchange, independent of the protocol.
 //!
-//! To the rest of the data plane a message is a head as HTTP/1 writes it, followed by the bytes of a body. A socket
-//! carries exactly that, with a chunked body where its length is unknown. A stream of HTTP/2 has frames for both: its link
-//! translates between such a message and frames, and needs no chunks. A message in memory looks like either. Every rule
-//! about heads and bodies is therefore applied once, by one parser, to the same bytes.
+//! To the rest of the data plane a message is an HTTP/1 head followed by the bytes of a body. A socket carries exactly
+//! that, with a chunked body if the length is unknown. An HTTP/2 link translates between that format and frames, and
+//! needs no chunks. A message in memory can act as either. Rules about heads and bodies are therefore applied in one
+//! place, by one parser, to the same bytes.
 
 use std::future::poll_fn;
 use std::io;
@@ -22,20 +22,20 @@ use crate::socket::Socket;
 /// One end of an exchange.
 #[derive(Debug)]
 pub enum Link {
-    /// A connection that speaks HTTP/1.
+    /// An HTTP/1 connection.
     Socket(Socket),
-    /// A stream of HTTP/2 that a client opened.
+    /// An HTTP/2 stream opened by a client.
     ServerStream(Box<ServerStream>),
-    /// A stream of HTTP/2 that the gateway opens at a service.
+    /// An HTTP/2 stream opened by the gateway at a service.
     ClientStream(Box<ClientStream>),
     /// A message in memory.
     Memory(Box<Memory>),
-    /// No connection: it was handed on.
+    /// No connection: its owner moved it elsewhere.
     Gone,
 }
 
 impl Link {
-    /// Returns true if the protocol itself delimits bodies, so that neither chunks nor the end of the connection do.
+    /// Returns true if the protocol itself delimits bodies, without chunks or the end of the connection.
     pub fn frames_bodies(&self) -> bool {
         match self {
             Self::ServerStream(_) | Self::ClientStream(_) => true,
@@ -63,8 +63,8 @@ impl Link {
         poll_fn(|cx| self.poll_fill(cx, buffer)).await
     }
 
-    /// Writes some of `bytes`: first a head, which must be passed as a whole, then its body. `last` is true if nothing
-    /// follows them, not even trailers.
+    /// Writes some of `bytes`: first a head, which must be passed in one piece, then its body. `last` is true if
+    /// nothing follows, not even trailers.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8], last: bool) -> Poll<io::Result<usize>> {
         match self {
             Self::Socket(socket) => Pin::new(socket).poll_write(cx, bytes),
@@ -93,7 +93,7 @@ impl Link {
         .await
     }
 
-    /// Sends everything that was written.
+    /// Flushes buffered writes.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Socket(socket) => Pin::new(socket).poll_flush(cx),
@@ -103,7 +103,7 @@ impl Link {
         }
     }
 
-    /// Ends the message that was written, with `trailers` as lines. On a socket, the body's own framing ends it.
+    /// Ends the outgoing message with `trailers`, given as lines. No-op on a socket, where the body's framing ends it.
     ///
     /// # Errors
     /// When the stream fails.
@@ -119,7 +119,7 @@ impl Link {
         }
     }
 
-    /// The trailers that arrived apart from the body, ended by an empty line; empty without any.
+    /// The trailers received separately from the body, as lines ended by an empty line. Empty if there are none.
     pub fn trailers(&self) -> &[u8] {
         match self {
             Self::Socket(_) | Self::Gone => b"",
@@ -129,7 +129,7 @@ impl Link {
         }
     }
 
-    /// Returns true if the message that is being read is known to have ended, so that no body follows its head.
+    /// Returns true if the incoming message is known to have ended, so no more of its body follows.
     pub fn has_ended(&self) -> bool {
         match self {
             Self::Socket(_) => false,
@@ -140,26 +140,26 @@ impl Link {
         }
     }
 
-    /// Returns true if the peer is known not to have processed the request (RFC 9113 §8.7), so that any request may be
-    /// sent again.
+    /// Returns true if the peer is known not to have processed the request (RFC 9113 §8.7). Any request may then be
+    /// retried.
     pub fn is_unprocessed(&self) -> bool {
         matches!(self, Self::ClientStream(stream) if stream.is_unprocessed())
     }
 
-    /// Returns true if reading failed because the peer broke the protocol.
+    /// Returns true if reading failed because of a protocol error by the peer.
     pub fn is_malformed(&self) -> bool {
         matches!(self, Self::ClientStream(stream) if stream.is_malformed())
     }
 
-    /// Polls for the peer's departure while nothing is expected from it. `Ready(true)` means that it has left,
-    /// `Ready(false)` that it sent something.
+    /// Polls for a disconnect while no input is expected. `Ready(true)` means that the peer disconnected or reset the
+    /// stream, `Ready(false)` that it sent something.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         match self {
             Self::Socket(socket) => {
                 if socket.poll_read_ready(cx).is_pending() {
                     return Poll::Pending;
                 }
-                // A half-closed connection is not gone: a client may end its sending side and wait for the response.
+                // Half-closed is not gone: a client may shut down its sending side and wait for the response.
                 let gone = socket
                     .peek()
                     .is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
@@ -171,7 +171,7 @@ impl Link {
         }
     }
 
-    /// Breaks off the message that is being written, in a way that the peer can see.
+    /// Aborts the outgoing message by resetting its stream. No-op on a socket, where the caller closes the connection.
     pub fn abort(&mut self) {
         match self {
             Self::Socket(_) | Self::Memory(_) | Self::Gone => {}
@@ -180,7 +180,7 @@ impl Link {
         }
     }
 
-    /// Waits for readability, without a buffer to read into.
+    /// Polls for readability without a buffer.
     pub fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Socket(socket) => socket.poll_read_ready(cx),
@@ -190,16 +190,16 @@ impl Link {
         }
     }
 
-    /// Waits until a service may have sent something. Only a TCP socket in clear text reports that by itself; decrypted
-    /// bytes, an end or an error of the others show when they are read.
-    pub fn poll_may_say(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Polls for readability, with false positives. Only a cleartext TCP socket reports readiness by itself; the other
+    /// links are always ready, and a read finds out.
+    pub fn poll_maybe_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Socket(Socket::Tcp(socket)) => socket.poll_read_ready(cx).map(|_| ()),
             _ => Poll::Ready(()),
         }
     }
 
-    /// Resolves when the client has reset its stream. Connections report that only to reads and writes.
+    /// Polls for a reset of the client's stream. Connections report a reset only to reads and writes.
     pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::ServerStream(stream) => stream.poll_reset(cx),
@@ -207,7 +207,7 @@ impl Link {
         }
     }
 
-    /// Ends the sending side of a connection. A stream ends with its message.
+    /// Shuts down the sending side of a connection. No-op on a stream, which ends with its message.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Socket(socket) => Pin::new(socket).poll_shutdown(cx),
@@ -217,7 +217,7 @@ impl Link {
         }
     }
 
-    /// The TCP socket of a connection in clear text, whose bytes are the message's own.
+    /// The TCP socket of a cleartext connection.
     pub fn clear_socket(&self) -> Option<&TcpStream> {
         match self {
             Self::Socket(Socket::Tcp(socket)) => Some(socket),
@@ -225,8 +225,8 @@ impl Link {
         }
     }
 
-    /// Returns true if unread bytes of the peer may have been received already.
-    pub fn holds_more(&self) -> bool {
-        matches!(self, Self::Socket(socket) if socket.holds_more())
+    /// Returns true if unread input may already be buffered.
+    pub fn may_have_buffered(&self) -> bool {
+        matches!(self, Self::Socket(socket) if socket.may_have_buffered())
     }
 }

@@ -1,4 +1,4 @@
-//! A message in memory, as a link: what it holds is read as if it came from a peer, and what is written to it is kept.
+//! An in-memory link: serves prepared input to reads and records writes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,21 +8,21 @@ use bytes::Bytes;
 
 use crate::buffer::Buffer;
 
-/// A message in memory.
+/// An in-memory link.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// What is still to be read, one piece for each read.
+    /// Input that is not read yet. Each read returns one piece.
     incoming: VecDeque<Bytes>,
-    /// The trailers of `incoming`, ended by an empty line; only where the message is framed.
+    /// The trailers of `incoming`, ended by an empty line; only if the message is framed.
     incoming_trailers: Vec<u8>,
     written: Vec<u8>,
-    /// The trailers that the written message was ended with; `None` while it has not ended.
+    /// The trailers of the written message; `None` until it ends.
     written_trailers: Option<Vec<u8>>,
-    /// True if bodies are delimited as in HTTP/2, rather than by chunks and lengths.
+    /// True if bodies are delimited as in HTTP/2, not by chunks and lengths.
     frames_bodies: bool,
-    /// Bytes that one write accepts; 0 for all of them.
+    /// Maximum bytes per write; 0 for no limit.
     write_max: usize,
-    /// True if every other read and write has to wait first.
+    /// True if every other read and write returns `Pending` first.
     pauses: bool,
     paused: bool,
     /// True if the peer stays silent behind `incoming`, rather than end.
@@ -30,7 +30,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// A message that is read in these pieces and ends behind them, as the connection does.
+    /// Creates a link that returns `pieces`, one per read, followed by the end of the connection.
     pub fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
         Self {
             incoming: pieces.into_iter().filter(|piece| !piece.is_empty()).collect(),
@@ -38,12 +38,12 @@ impl Memory {
         }
     }
 
-    /// The same from slices, which are copied.
+    /// Like [`Memory::new`], but copies slices.
     pub fn of(pieces: &[&[u8]]) -> Self {
         Self::new(pieces.iter().map(|piece| Bytes::copy_from_slice(piece)))
     }
 
-    /// The same, with bodies delimited as in HTTP/2, and with `trailers` as lines behind the incoming one.
+    /// Delimits bodies as in HTTP/2 and appends `trailers`, given as lines, to the incoming one.
     #[must_use]
     pub fn framed(mut self, trailers: &[u8]) -> Self {
         self.frames_bodies = true;
@@ -54,7 +54,7 @@ impl Memory {
         self
     }
 
-    /// The same, accepting at most `write_max` bytes a write, and delaying every other read and write.
+    /// Limits each write to `write_max` bytes (0: no limit) and delays every other read and write.
     #[must_use]
     pub fn slow(mut self, write_max: usize) -> Self {
         self.write_max = write_max;
@@ -74,8 +74,7 @@ impl Memory {
         &self.written
     }
 
-    /// The trailers that the written message was ended with, as lines; `None` while it has not ended. A message that is not
-    /// framed ends by itself.
+    /// The trailers of the written message, as lines; `None` until [`Link::finish`](crate::link::Link::finish).
     pub fn written_trailers(&self) -> Option<&[u8]> {
         self.written_trailers.as_deref()
     }
@@ -120,7 +119,7 @@ impl Memory {
         self.written_trailers = Some(trailers.to_vec());
     }
 
-    /// Returns true if this operation has to wait; the task is woken at once.
+    /// Returns true if this operation must return `Pending`; the task is woken immediately.
     fn pause(&mut self, cx: &mut Context<'_>) -> bool {
         self.paused = self.pauses && !self.paused;
         if self.paused {

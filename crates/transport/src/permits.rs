@@ -1,4 +1,4 @@
-//! Bounded counts of things that one worker has at a time.
+//! Counted permits, bounding a worker's use of a resource.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,12 +10,12 @@ pub struct Permits {
     max: usize,
 }
 
-/// One permit, given back when it is dropped.
+/// A permit, returned to its pool on drop.
 #[derive(Debug)]
 pub struct Permit(Rc<Cell<usize>>);
 
 impl Permits {
-    /// A pool of `max` permits.
+    /// Creates a pool of `max` permits.
     pub fn new(max: usize) -> Self {
         Self {
             taken: Rc::default(),
@@ -23,7 +23,7 @@ impl Permits {
         }
     }
 
-    /// Takes a permit; `None` when all of them are taken.
+    /// Takes a permit, or returns `None` if all are taken.
     pub fn take(&self) -> Option<Permit> {
         let taken = self.taken.get();
         if taken >= self.max {
@@ -33,7 +33,7 @@ impl Permits {
         Some(Permit(Rc::clone(&self.taken)))
     }
 
-    /// The number of permits that are taken.
+    /// The number of permits taken.
     pub fn taken(&self) -> usize {
         self.taken.get()
     }

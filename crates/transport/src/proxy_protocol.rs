@@ -1,4 +1,4 @@
-//! The PROXY protocol: who the client of a connection is, in front of everything else on it.
+//! The PROXY protocol: a header at the start of a connection that carries the client's address.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,58 +8,58 @@ use proxy_header::{Error, ParseConfig, ProxiedAddress, ProxyHeader};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-/// The longest header that is read, with all that a proxy may add to it.
+/// Maximum length of a header, including the TLVs of version 2.
 pub const HEADER_BYTES_MAX: usize = 4 << 10;
 
-/// The longest header of the first version.
+/// Maximum length of a version 1 header.
 const V1_BYTES_MAX: usize = 107;
 
-/// How long it is waited until a header that has begun is looked at again.
-const LOOK: Duration = Duration::from_millis(5);
+/// Delay between two looks at an incomplete header.
+const PEEK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What the headers of both versions begin with.
-const BEGINNINGS: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
+/// The signatures of both versions.
+const SIGNATURES: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
 
-/// The two ends of a client's connection, as it is told to services.
+/// The addresses of a client's connection, as sent to services.
 #[derive(Debug, Clone, Copy)]
 pub struct ProxiedAddresses {
-    /// The client's.
+    /// The client's address.
     pub client: SocketAddr,
-    /// The one that it has connected to.
+    /// The address that the client connected to.
     pub local: SocketAddr,
 }
 
-/// What a connection begins with.
+/// The start of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyPreamble {
-    /// A header that names the client; `None` when the proxy speaks for itself.
+    /// A header with the client's address; `None` if the proxy opened the connection for itself (`LOCAL`, `UNKNOWN`).
     Header(Option<SocketAddr>),
     /// No header.
     None,
 }
 
-/// Takes a header off the beginning of a connection, and nothing else.
+/// Reads a header from the start of a connection, and no bytes beyond it.
 ///
 /// # Errors
-/// When the connection ends, or begins like a header that is none.
+/// When the connection ends, or the header is malformed or too long.
 pub async fn read_header(stream: &mut TcpStream) -> io::Result<ProxyPreamble> {
-    let mut seen = vec![0; HEADER_BYTES_MAX];
-    let mut known = 0;
+    let mut bytes = vec![0; HEADER_BYTES_MAX];
+    let mut peeked = 0;
     loop {
-        let count = stream.peek(&mut seen).await?;
+        let count = stream.peek(&mut bytes).await?;
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if count == known {
-            // The kernel calls it ready for what is there already.
-            tokio::time::sleep(LOOK).await;
+        if count == peeked {
+            // The socket stays readable while peeked bytes are unread, so readiness cannot signal new ones.
+            tokio::time::sleep(PEEK_INTERVAL).await;
             continue;
         }
-        known = count;
-        match read(&seen[..count])? {
-            Some((introduction, length)) => {
-                stream.read_exact(&mut seen[..length]).await?;
-                return Ok(introduction);
+        peeked = count;
+        match parse(&bytes[..count])? {
+            Some((preamble, length)) => {
+                stream.read_exact(&mut bytes[..length]).await?;
+                return Ok(preamble);
             }
             None if count == HEADER_BYTES_MAX => return Err(io::ErrorKind::InvalidData.into()),
             None => {}
@@ -67,16 +67,16 @@ pub async fn read_header(stream: &mut TcpStream) -> io::Result<ProxyPreamble> {
     }
 }
 
-/// The header at the beginning of `bytes`, and its length; `None` while it is not complete.
-fn read(bytes: &[u8]) -> io::Result<Option<(ProxyPreamble, usize)>> {
-    let may_be = |beginning: &&&[u8]| {
-        let length = beginning.len().min(bytes.len());
-        bytes[..length] == beginning[..length]
+/// Parses the header at the start of `bytes`. Returns it with its length, or `None` if it is incomplete.
+fn parse(bytes: &[u8]) -> io::Result<Option<(ProxyPreamble, usize)>> {
+    let matches_prefix = |signature: &&&[u8]| {
+        let length = signature.len().min(bytes.len());
+        bytes[..length] == signature[..length]
     };
-    let Some(beginning) = BEGINNINGS.iter().find(may_be) else {
+    let Some(signature) = SIGNATURES.iter().find(matches_prefix) else {
         return Ok(Some((ProxyPreamble::None, 0)));
     };
-    if bytes.len() < beginning.len() {
+    if bytes.len() < signature.len() {
         return Ok(None);
     }
     let config = ParseConfig {
@@ -84,10 +84,10 @@ fn read(bytes: &[u8]) -> io::Result<Option<(ProxyPreamble, usize)>> {
         ..ParseConfig::default()
     };
     match ProxyHeader::parse(bytes, config) {
-        Ok((_, length)) if *beginning == BEGINNINGS[0] && length > V1_BYTES_MAX => {
+        Ok((_, length)) if *signature == SIGNATURES[0] && length > V1_BYTES_MAX => {
             Err(io::ErrorKind::InvalidData.into())
         }
-        Err(Error::BufferTooShort) if *beginning == BEGINNINGS[0] && bytes.len() > V1_BYTES_MAX => {
+        Err(Error::BufferTooShort) if *signature == SIGNATURES[0] && bytes.len() > V1_BYTES_MAX => {
             Err(io::ErrorKind::InvalidData.into())
         }
         Ok((header, length)) => {
@@ -99,7 +99,7 @@ fn read(bytes: &[u8]) -> io::Result<Option<(ProxyPreamble, usize)>> {
     }
 }
 
-/// A version of the protocol that can be written.
+/// A version of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
     /// Version 1, a line of text.
@@ -108,20 +108,21 @@ pub enum Version {
     V2,
 }
 
-/// The header for a service. Without addresses, it says that the gateway speaks for itself (`LOCAL`, `UNKNOWN`).
+/// Encodes a header. Without addresses, it says that the gateway opened the connection for itself (`LOCAL`,
+/// `UNKNOWN`).
 pub fn header(version: Version, addresses: Option<ProxiedAddresses>) -> Vec<u8> {
     let header = match addresses {
         Some(ProxiedAddresses { client, local }) if client.is_ipv4() == local.is_ipv4() => {
             ProxyHeader::with_address(ProxiedAddress::stream(client, local))
         }
-        // The families differ where a proxy in front named the client: both are written as IPv6.
+        // The families may differ if a proxy in front sent the client's address. Both are then written as IPv6.
         Some(ProxiedAddresses { client, local }) => {
             ProxyHeader::with_address(ProxiedAddress::stream(mapped(client), mapped(local)))
         }
         None => ProxyHeader::with_local(),
     };
     let mut bytes = Vec::new();
-    // Addresses of one family always fit.
+    // Encoding cannot fail: the addresses are of one family.
     let _ = match version {
         Version::V1 => header.encode_v1(&mut bytes),
         Version::V2 => header.encode_v2(&mut bytes),
@@ -129,6 +130,7 @@ pub fn header(version: Version, addresses: Option<ProxiedAddresses>) -> Vec<u8> 
     bytes
 }
 
+/// Maps an IPv4 address to IPv6 (`::ffff:0:0/96`).
 fn mapped(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again_however_it_is_cut() {
+    fn encoded_headers_parse_at_any_split() {
         for version in [Version::V1, Version::V2] {
             for (ends, client) in [
                 (Some(addresses()), Some(addresses().client)),
@@ -164,11 +166,11 @@ mod tests {
                 let mut bytes = header(version, ends);
                 let length = bytes.len();
                 for cut in 1..length {
-                    assert_eq!(read(&bytes[..cut]).unwrap(), None, "{version:?} {cut}");
+                    assert_eq!(parse(&bytes[..cut]).unwrap(), None, "{version:?} {cut}");
                 }
                 bytes.extend_from_slice(b"GET / HTTP/1.1");
                 assert_eq!(
-                    read(&bytes).unwrap(),
+                    parse(&bytes).unwrap(),
                     Some((ProxyPreamble::Header(client), length)),
                     "{version:?}"
                 );
@@ -177,16 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_left_alone() {
+    fn only_well_formed_headers_are_consumed() {
         for bytes in [&b"GET /"[..], b"PUT / HTTP", b"\x16\x03\x01", b"\r\nGET"] {
-            assert_eq!(read(bytes).unwrap(), Some((ProxyPreamble::None, 0)), "{bytes:?}");
+            assert_eq!(parse(bytes).unwrap(), Some((ProxyPreamble::None, 0)), "{bytes:?}");
         }
         for bytes in [
             &b"PROXY TCP4 1.2.3.4 5.6.7.8 x 1\r\n"[..],
             b"PROXY TCP9 1.2.3.4 5.6.7.8 1 1\r\n",
             b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c",
         ] {
-            assert!(read(bytes).is_err(), "{bytes:?}");
+            assert!(parse(bytes).is_err(), "{bytes:?}");
         }
     }
 }

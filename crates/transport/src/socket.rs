@@ -1,4 +1,4 @@
-//! A connection as bytes: in clear, or under TLS.
+//! A byte stream over TCP or TLS.
 
 use std::io;
 use std::pin::Pin;
@@ -9,35 +9,35 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-/// A connection as bytes.
+/// A byte stream over TCP or TLS.
 #[derive(Debug)]
 pub enum Socket {
-    /// A connection in clear text.
+    /// A cleartext connection.
     Tcp(TcpStream),
-    /// A connection under TLS.
+    /// A TLS connection.
     Tls(Box<Tls>),
 }
 
-/// A connection under TLS.
+/// A TLS connection.
 #[derive(Debug)]
 pub struct Tls {
     stream: TlsStream<TcpStream>,
-    /// Whether the last read filled what it was given, or there was none, so that more may be decrypted already than was
-    /// asked for; or the peer has said that no more comes.
-    holds_more: bool,
+    /// True if decrypted bytes or a close notification may be waiting: there was no read yet, the last one filled its
+    /// buffer, or TLS wants no more input.
+    may_have_buffered: bool,
 }
 
 impl Socket {
-    /// A connection whose TLS handshake is complete.
+    /// Wraps a TLS stream whose handshake is complete.
     pub fn tls(stream: impl Into<TlsStream<TcpStream>>) -> Self {
         Self::Tls(Box::new(Tls {
             stream: stream.into(),
-            // What came along with the end of the handshake is decrypted already.
-            holds_more: true,
+            // Bytes received along with the end of the handshake are already decrypted.
+            may_have_buffered: true,
         }))
     }
 
-    /// The connection below.
+    /// The underlying TCP connection.
     pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Tcp(stream) => stream,
@@ -45,38 +45,38 @@ impl Socket {
         }
     }
 
-    /// Returns true if the connection is under TLS.
+    /// Returns true if the connection uses TLS.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 
-    /// Whether HTTP/2 was chosen in its handshake (RFC 7301).
+    /// Returns true if the TLS handshake selected HTTP/2 (ALPN, RFC 7301).
     pub fn chose_http2(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.stream.get_ref().1.alpn_protocol() == Some(b"h2"))
     }
 
-    /// Waits until there may be something to read, without memory to read it into.
+    /// Polls for readability without a buffer; may report false positives.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.holds_more() {
+        if self.may_have_buffered() {
             return Poll::Ready(Ok(()));
         }
         self.tcp().poll_read_ready(cx)
     }
 
-    /// Whether bytes of the peer may be here already that nobody has read.
-    pub fn holds_more(&self) -> bool {
-        matches!(self, Self::Tls(tls) if tls.holds_more)
+    /// Returns true if unread input may already be buffered in the TLS layer.
+    pub fn may_have_buffered(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.may_have_buffered)
     }
 
-    /// Whether nothing has come since the last read, the end of the connection included, as far as the runtime knows;
-    /// to ask costs nothing.
+    /// Returns true if, to the runtime's knowledge, neither bytes nor the end of the connection arrived since the last
+    /// read. Makes no system call.
     pub fn is_quiet(&self) -> bool {
-        // What would read is called only if the runtime takes the connection for readable.
+        // The closure runs only if the runtime considers the connection readable.
         self.tcp().try_io(Interest::READABLE, || Ok(())).is_err()
     }
 
-    /// What the kernel says of the connection: bytes that wait, none since the peer has ended its side, or why there
-    /// are none.
+    /// Peeks at one byte, with a system call. Returns 1 if a byte is available and 0 if the peer closed its side;
+    /// otherwise the error, such as `WouldBlock`.
     pub fn peek(&self) -> io::Result<usize> {
         let mut byte = [std::mem::MaybeUninit::uninit()];
         SockRef::from(self.tcp()).peek(&mut byte)
@@ -94,7 +94,7 @@ impl AsyncRead for Socket {
             Self::Tls(tls) => {
                 let read = Pin::new(&mut tls.stream).poll_read(cx, space);
                 let is_full = space.remaining() == 0;
-                tls.holds_more = read.is_ready() && (is_full || !tls.stream.get_ref().1.wants_read());
+                tls.may_have_buffered = read.is_ready() && (is_full || !tls.stream.get_ref().1.wants_read());
                 read
             }
         }

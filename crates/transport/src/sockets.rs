@@ -1,22 +1,22 @@
-//! Sockets that listen: one for each worker, sharing an address.
+//! Listening sockets, one per worker on the same address.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// How many connections wait to be accepted; the kernel may cap it further.
+/// Length of the accept queue (the backlog); the kernel may lower it.
 pub const BACKLOG: i32 = 4096;
-/// How often a free port is asked for anew when somebody else takes it in between.
+/// Attempts to find a free port, as another process may take one between the probe and the bind.
 const PORT_ATTEMPTS: usize = 16;
 
-/// Opens `count` listening sockets on one address, port 0 standing for any free port.
+/// Opens `count` listening sockets on one address. Port 0 selects a free port, the same for all.
 ///
-/// They share the address by `SO_REUSEPORT`. That would also let two gateways share it by mistake, so the
-/// address is first taken alone, unless `is_own` says that this gateway has it already.
+/// The sockets share the address with `SO_REUSEPORT`. To keep two gateways from sharing it by mistake, the address is
+/// first bound exclusively, unless `is_own` is true: this process listens on it already.
 ///
 /// # Errors
-/// When the address is taken, or is not this machine's.
+/// When the address is in use or not local.
 pub fn listen(address: SocketAddr, count: usize, is_own: bool) -> io::Result<Vec<TcpListener>> {
     if is_own {
         return open(address, count);
@@ -49,7 +49,7 @@ fn open(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
 fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        // `[::]` takes IPv4 clients too, as it does elsewhere.
+        // `[::]` accepts IPv4 clients too, as is usual on Linux.
         socket.set_only_v6(false)?;
     }
     socket.set_reuse_address(true)?;

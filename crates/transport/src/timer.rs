@@ -1,7 +1,7 @@
-//! One timer per connection, re-armed only when it has to be.
+//! A timer per connection that is re-armed lazily.
 //!
-//! A deadline that moves into the future, as nearly every one does with each request, costs nothing: the
-//! timer fires at the old one, sees that it is early, and is armed anew.
+//! Nearly every deadline moves into the future with each request. Moving it costs nothing: the timer fires at the old
+//! deadline, finds that it is early, and is re-armed.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -10,19 +10,19 @@ use std::task::{Context, Poll};
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A deadline that can be moved. It belongs to one task.
+/// A movable deadline, polled by one task.
 #[derive(Debug)]
 pub struct Timer {
     sleep: Pin<Box<Sleep>>,
-    /// When `sleep` fires.
+    /// The time at which `sleep` fires.
     armed: Instant,
-    /// Whether the task is known to `sleep`, which then wakes it.
+    /// True if the task's waker is registered with `sleep`.
     registered: bool,
     deadline: Instant,
 }
 
 impl Timer {
-    /// A timer that fires at `deadline`.
+    /// Creates a timer that fires at `deadline`.
     pub fn new(deadline: Instant) -> Self {
         Self {
             sleep: Box::pin(sleep_until(deadline)),
@@ -37,7 +37,7 @@ impl Timer {
         self.deadline = deadline;
     }
 
-    /// Whether the deadline has passed; if not, the task is woken then, or earlier.
+    /// Polls for the deadline. The task is woken at the deadline or earlier.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.deadline < self.armed {
             self.arm();
@@ -46,10 +46,10 @@ impl Timer {
             if self.registered && !self.sleep.is_elapsed() {
                 return Poll::Pending;
             }
-            // A task that has used up its turn is sent away before the timer has looked at it.
-            let looked_at = coop::has_budget_remaining();
+            // Without cooperative budget, `Sleep::poll` returns `Pending` without registering the waker.
+            let registers = coop::has_budget_remaining();
             if self.sleep.as_mut().poll(cx).is_pending() {
-                self.registered = looked_at;
+                self.registered = registers;
                 return Poll::Pending;
             }
             if Instant::now() >= self.deadline {

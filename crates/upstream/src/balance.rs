@@ -1,18 +1,18 @@
-//! Load balancing: which endpoint of a service takes an attempt.
+//! Load balancing over the endpoints of a service.
 
-/// An endpoint, as balancers see it.
+/// An endpoint as seen by the balancer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
-    /// True if the request tried it already.
+    /// True if the request has tried the endpoint.
     pub is_tried: bool,
-    /// True if it is ejected.
+    /// True if the endpoint is ejected.
     pub is_ejected: bool,
 }
 
-/// Round robin: the first available candidate from `cursor` on, by position.
+/// Picks round-robin: returns the index of the first available candidate at or after `cursor`, wrapping around.
 ///
-/// Ejected candidates are passed over while another one is available. When all are ejected, they are tried all the same:
-/// an endpoint that is back is found at once, and one that is not says why.
+/// Ejected candidates are skipped while another one is available. If all are ejected, they are tried anyway: an
+/// endpoint that has recovered is found at once, and the failure of another has a current reason.
 pub fn round_robin(count: usize, cursor: usize, candidate: impl Fn(usize) -> Candidate) -> Option<usize> {
     let mut ejected = None;
     for step in 0..count {
@@ -33,7 +33,7 @@ pub fn round_robin(count: usize, cursor: usize, candidate: impl Fn(usize) -> Can
 mod tests {
     use super::*;
 
-    /// Picks for cursors from 0 on; `.` is available, `x` ejected, `t` tried.
+    /// Checks the picks for cursors from 0; `.` is available, `x` ejected, `t` tried.
     fn check(candidates: &str, expected: &[Option<usize>]) {
         let candidate = |at: usize| Candidate {
             is_tried: candidates.as_bytes()[at] == b't',
@@ -46,13 +46,13 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_are_picked_in_turn() {
+    fn endpoints_are_picked_round_robin() {
         check("...", &[Some(0), Some(1), Some(2), Some(0)]);
         check("", &[None]);
     }
 
     #[test]
-    fn ejected_endpoints_are_passed_over_unless_all_are() {
+    fn ejected_endpoints_are_skipped_unless_all_are_ejected() {
         check("x.", &[Some(1), Some(1), Some(1)]);
         check("xx", &[Some(0), Some(1), Some(0)]);
         check("tx", &[Some(1), Some(1)]);
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cursor_wraps_around() {
+    fn cursor_wraps_around() {
         let candidate = |_| Candidate {
             is_tried: false,
             is_ejected: false,

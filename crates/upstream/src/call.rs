@@ -1,4 +1,4 @@
-//! One bounded request to a service, and its response: for mirrors, and for whatever the gateway asks on its own account.
+//! Bounded requests by the gateway itself, such as mirrored ones.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -18,32 +18,32 @@ use crate::local::{LocalService, Upstreams};
 use crate::pool::idle::{Liveness, ReuseTrust};
 use crate::response_buffers::ResponseBuffers;
 
-/// Interim responses to one request.
+/// Maximum interim responses to a request.
 pub const INTERIM_MAX: u32 = 8;
 
-/// A request, complete and ready to be sent.
+/// A complete request.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// Its head as HTTP/1 writes it, and its body.
+    /// The head in HTTP/1 format, and the body.
     pub message: Vec<u8>,
-    /// True for HEAD, whose response has no body.
+    /// True for the HEAD method, whose response has no body.
     pub is_head: bool,
-    /// True if it may be sent twice.
+    /// True if the request may be sent twice.
     pub is_idempotent: bool,
-    /// Bytes of the response's body that are read so that the connection can be reused; beyond, it is closed.
+    /// Maximum bytes of the response body to read. The connection of a longer response is closed instead of reused.
     pub response_bytes_max: usize,
 }
 
-/// Why a call has no response.
+/// A failure of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// No endpoint could be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The connection ended before a response came.
+    /// The connection ended before the first byte of a response.
     #[error("the connection ended before a response")]
     Silent,
-    /// The response is malformed, or incomplete.
+    /// The response is malformed or incomplete.
     #[error("the response is malformed or incomplete")]
     Malformed,
     /// The deadline passed.
@@ -51,25 +51,25 @@ pub enum CallError {
     TimedOut,
 }
 
-/// The end of a response that was read.
+/// A response that was read and discarded.
 #[derive(Debug)]
 struct Response {
     status: u16,
-    /// The trust in the connection, if another request may follow.
+    /// The trust in the connection, if it can be reused.
     reusable: Option<ReuseTrust>,
 }
 
-/// The default deadline of calls to `service`, from its timeouts.
+/// The default deadline of a call to `service`, from its timeouts.
 pub fn deadline(service: &LocalService) -> Instant {
     let timeouts = service.declared().timeouts;
     let idle = timeouts.idle.min(Duration::from_secs(60));
     Instant::now() + timeouts.connect + timeouts.response + idle
 }
 
-/// Sends a call to `service`, reads the response to its end, and discards it. Returns the status.
+/// Sends a call to `service`, and reads and discards the response. Returns the status.
 ///
 /// # Errors
-/// When no complete response came in time.
+/// When no complete response is received before `deadline`.
 pub async fn call(
     upstreams: &Upstreams,
     service: &Rc<LocalService>,
@@ -91,14 +91,14 @@ pub async fn call(
             Ok(Ok(Response { status, reusable })) => {
                 let outcome = Outcome::Response(status);
                 match reusable {
-                    Some(trust) if !lease.link.holds_more() => {
+                    Some(trust) if !lease.link.may_have_buffered() => {
                         lease.end_and_keep(outcome, trust, upstreams);
                     }
                     _ => lease.end(outcome),
                 }
                 return Ok(status);
             }
-            // The endpoint had closed an idle connection.
+            // The endpoint had closed the idle connection.
             Ok(Err(CallError::Silent)) if lease.reused && call.is_idempotent => reuse = None,
             Ok(Err(error)) => {
                 lease.end(Outcome::Reset);
@@ -112,12 +112,13 @@ pub async fn call(
     }
 }
 
+/// Sends the request and reads the response.
 async fn exchange(upstreams: &Upstreams, link: &mut Link, call: &Call) -> Result<Response, CallError> {
     let sent = link.write_all(&call.message).await;
     if sent.is_err() || poll_fn(|cx| link.poll_read_ready(cx)).await.is_err() {
         return Err(CallError::Silent);
     }
-    // While the service thinks, nothing but the request is held.
+    // Buffers are borrowed only once the response arrives.
     let mut buffers = upstreams.borrow_response();
     let ResponseBuffers {
         from_service,
@@ -129,7 +130,7 @@ async fn exchange(upstreams: &Upstreams, link: &mut Link, call: &Call) -> Result
     read
 }
 
-/// Reads a response as strictly as any, and discards it.
+/// Reads a response, as strictly as a forwarded one, and discards it.
 async fn read_response(
     link: &mut Link,
     buffer: &mut Buffer,
@@ -170,7 +171,7 @@ async fn read_response(
     })
 }
 
-/// Reads the final head; interim ones are passed over.
+/// Reads the final head, skipping interim responses.
 async fn read_head(
     link: &mut Link,
     buffer: &mut Buffer,
@@ -219,7 +220,7 @@ mod tests {
 
     use waypost_transport::memory::Memory;
 
-    /// Reads `text`, cut at every `cut` bytes.
+    /// Reads `text` in pieces of `cut` bytes. Returns the status, and true if the connection is reusable.
     fn read(text: &str, cut: usize, is_head: bool) -> Result<(u16, bool), CallError> {
         let pieces: Vec<_> = text.as_bytes().chunks(cut).collect();
         let memory = Memory::of(&pieces).slow(0);
@@ -234,7 +235,7 @@ mod tests {
         let mut reading = pin!(read_response(&mut link, &mut buffer, &mut response, &call));
         let mut cx = Context::from_waker(Waker::noop());
         loop {
-            // Memory that pauses wakes at once.
+            // A paused link wakes at once.
             if let Poll::Ready(read) = reading.as_mut().poll(&mut cx) {
                 return read.map(|response| (response.status, response.reusable.is_some()));
             }
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn responses_are_read_to_their_end_however_they_are_cut() {
+    fn responses_are_read_at_any_split() {
         check("HTTP/1.1 204 No Content\r\n\r\n", false, Ok((204, true)));
         check(
             "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc",
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_is_none_or_not_all_is_an_error() {
+    fn malformed_or_incomplete_responses_are_errors() {
         check(
             "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab",
             false,
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_body_is_not_read_to_its_end() {
+    fn long_body_is_not_read_to_its_end() {
         let text = format!(
             "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{}",
             "a".repeat(500)

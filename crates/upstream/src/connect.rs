@@ -1,4 +1,4 @@
-//! A link to one endpoint: over a connection that is there, or a new one.
+//! Links to an endpoint, over a pooled or a new connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,26 +23,26 @@ use crate::pool::idle::Liveness;
 /// Requirements on a link.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectOptions {
-    /// The certainty that a reused connection is alive; `None` if only a new one will do, as a reused one just turned out
-    /// to be dead.
+    /// The required certainty that a reused connection is alive. `None` requires a new connection, as after a reused
+    /// one turned out to be dead.
     pub reuse: Option<Liveness>,
-    /// True if only HTTP/1.1 will do, as the connection is to be upgraded.
+    /// Requires HTTP/1.1, for an upgrade.
     pub http1: bool,
-    /// True for bytes alone: no HTTP, and no TLS of the gateway's.
+    /// Requires a plain TCP connection of its own, without TLS by the gateway, for passthrough.
     pub raw: bool,
-    /// The client, for services that get a PROXY header; without it, the gateway speaks for itself.
+    /// The client's addresses, for a PROXY header. `None` for connections that the gateway opens for itself.
     pub addresses: Option<ProxiedAddresses>,
-    /// When the route's time is up.
+    /// The route's deadline.
     pub deadline: Option<Instant>,
 }
 
-/// Why no link could be had.
+/// A failure to obtain a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// The service has no endpoint, or none that was not tried.
+    /// The service has no endpoint, or all of them were tried.
     #[error("no endpoint")]
     NoEndpoint,
-    /// The process has no descriptor left.
+    /// No file descriptor is available.
     #[error("no descriptor left")]
     NoDescriptor,
     /// The connect timeout expired.
@@ -51,25 +51,25 @@ pub enum ConnectError {
     /// The route's deadline passed.
     #[error("deadline passed")]
     DeadlinePassed,
-    /// The endpoint refused the connection, or closed it at once.
+    /// The endpoint refused the connection or closed it immediately.
     #[error("connection refused")]
     Refused,
     /// The TLS handshake failed.
     #[error("TLS handshake failed")]
     Tls,
-    /// The endpoint's certificate is not trusted, or not for its name.
+    /// The endpoint's certificate is not trusted or not valid for its name.
     #[error("certificate not trusted")]
     Certificate,
 }
 
 impl ConnectError {
-    /// Returns true if the endpoint is to blame, so that another one may do better.
-    pub(crate) fn is_of_endpoint(self) -> bool {
+    /// Returns true if the endpoint is at fault, so another one may succeed.
+    pub(crate) fn is_endpoint_fault(self) -> bool {
         !matches!(self, Self::NoEndpoint | Self::NoDescriptor | Self::DeadlinePassed)
     }
 }
 
-/// A link to `endpoint`; also returns true if its connection served a request before.
+/// Returns a link to `endpoint`, and true if its connection served a request before.
 pub(crate) async fn link_to(
     upstreams: &Upstreams,
     service: &LocalService,
@@ -84,11 +84,11 @@ pub(crate) async fn link_to(
         Speaks::Tls { .. } if options.http1 => Speaks::Tls { http2: false },
         speaks => speaks,
     };
-    // A connection that names one client is not for another, nor is one that is passed through.
+    // A connection with a PROXY header, or for passthrough, belongs to one client.
     let proxy_version = declared.proxy_protocol;
-    let is_own = proxy_version.is_some() || options.raw;
+    let is_dedicated = proxy_version.is_some() || options.raw;
     let is_shared = match speaks {
-        _ if is_own => false,
+        _ if is_dedicated => false,
         Speaks::Http1 | Speaks::Tls { http2: false } => false,
         Speaks::Http2 => true,
         Speaks::Tls { http2: true } => !endpoint.connections.borrow().chose_http1,
@@ -106,7 +106,7 @@ pub(crate) async fn link_to(
         }
     }
     if let Some(liveness) = options.reuse
-        && !is_own
+        && !is_dedicated
         && !matches!(speaks, Speaks::Http2)
     {
         let client = options.addresses.map(|addresses| addresses.client);
@@ -124,7 +124,7 @@ pub(crate) async fn link_to(
         };
         proxy_protocol::header(version, options.addresses)
     });
-    // Most links are there already: the state of a connect is kept out of theirs.
+    // Boxed, as most calls reuse a connection and should not carry the state of a connect.
     let connecting = Box::pin(connect(upstreams, service, endpoint, speaks, proxy_header, by));
     let socket = connecting.await?;
     service.report_connected(endpoint);
@@ -148,22 +148,22 @@ pub(crate) async fn link_to(
         .map_err(|_| ConnectError::TimedOut)?
         .map_err(|_| ConnectError::Refused)?;
     let (stream, _) = connection.stream().ok_or(ConnectError::Refused)?;
-    if !is_own {
+    if !is_dedicated {
         endpoint.connections.borrow_mut().put(connection);
     }
     drop(permit);
     Ok((Link::ClientStream(Box::new(stream)), false))
 }
 
-/// What can be had of connections that exchanges share.
+/// The result of [`shared`].
 enum Shared {
-    /// A stream; true if its connection had others before.
+    /// A stream, and true if its connection had others before.
     Stream(ClientStream, bool),
-    /// The right to connect; `None` if that needs no permit, as the connection will not be shared.
+    /// A new connection is needed. `None` if it needs no permit, as the endpoint chose HTTP/1.1.
     Connect(Option<ConnectPermit>),
 }
 
-/// The right to open a connection that exchanges share. Those that wait for it are woken when it is dropped.
+/// The exclusive right to open a shared connection to an endpoint. Wakes waiting exchanges on drop.
 struct ConnectPermit(Rc<LocalEndpoint>);
 
 impl Drop for ConnectPermit {
@@ -172,8 +172,8 @@ impl Drop for ConnectPermit {
     }
 }
 
-/// A stream of a shared connection, waiting for a connect that is under way; or the right to connect. Connections that were
-/// there before do not do if `fresh`.
+/// Returns a stream of a shared connection, or a permit to connect. Waits for another exchange's connect in progress.
+/// With `fresh`, existing connections are not used.
 async fn shared(endpoint: &Rc<LocalEndpoint>, mut fresh: bool, by: Instant) -> Result<Shared, ConnectError> {
     loop {
         let stream = || endpoint.connections.borrow().stream();
@@ -199,7 +199,7 @@ async fn shared(endpoint: &Rc<LocalEndpoint>, mut fresh: bool, by: Instant) -> R
     }
 }
 
-/// Connects, up to the end of a TLS handshake.
+/// Opens a connection, including the PROXY header and TLS handshake if configured.
 async fn connect(
     upstreams: &Upstreams,
     service: &LocalService,
@@ -232,7 +232,7 @@ async fn connect(
     }
 }
 
-/// The name that the endpoint's certificate has to be for.
+/// The name for which the endpoint's certificate must be valid.
 fn server_name(service: &Service, endpoint: &Endpoint) -> Option<ServerName<'static>> {
     match (&service.tls.server_name, &endpoint.host) {
         (Some(name), _) => waypost_tls::client::server_name(name),
@@ -241,13 +241,13 @@ fn server_name(service: &Service, endpoint: &Endpoint) -> Option<ServerName<'sta
     }
 }
 
-/// Returns true if a handshake failed for the endpoint's certificate.
+/// Returns true if a handshake failed because of the endpoint's certificate.
 fn is_about_certificate(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|error| error.downcast_ref());
     matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
 }
 
-/// Opens a TCP connection. When descriptors are short, idle connections are closed for it.
+/// Opens a TCP connection. If descriptors run out, closes idle connections and retries once.
 async fn connect_tcp(
     upstreams: &Upstreams,
     address: SocketAddr,
@@ -257,7 +257,7 @@ async fn connect_tcp(
     loop {
         match timeout_at(by, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // Without it, the end of a request could wait for the service's acknowledgement.
+                // With Nagle's algorithm, the end of a request could be delayed until the service's ACK.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
@@ -273,7 +273,7 @@ async fn connect_tcp(
     }
 }
 
-/// Returns true if the process, or the system, has no descriptor left.
+/// Returns true if the process or the system is out of file descriptors.
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
     matches!(code, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))

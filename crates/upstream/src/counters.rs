@@ -1,43 +1,43 @@
-//! Counters that one thread writes and any may read: no lock, and no atomic read-modify-write.
+//! Single-writer counters, readable by any thread without a lock or an atomic read-modify-write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// A number that only its own thread changes.
+/// A number written by one thread only.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
-/// One worker's counters of the connections to one service.
+/// A worker's counters of its connections to a service.
 #[derive(Debug, Default)]
 pub struct ServiceCounters {
-    /// The service.
+    /// The name of the service.
     pub service: Arc<str>,
-    /// True once the service is gone, and the counters are not read any more.
+    /// True once the service is removed and the counters are no longer read.
     pub retired: AtomicBool,
     /// Connections opened.
     pub opened: Counter,
-    /// Times that an idle connection was reused.
+    /// Reuses of a connection.
     pub reused: Counter,
     /// Failed attempts to connect.
     pub failed: Counter,
-    /// Connections that are idle now.
+    /// Idle connections at the moment (a gauge).
     pub idle: Counter,
 }
 
 impl Counter {
-    /// Adds to the number.
+    /// Adds `by`.
     pub fn add(&self, by: u64) {
-        // The only writer, so nothing comes in between.
+        // There is one writer, so a load and a store suffice.
         self.0
             .store(self.0.load(Ordering::Relaxed) + by, Ordering::Relaxed);
     }
 
-    /// Replaces the number.
+    /// Sets the value.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 
-    /// The number.
+    /// The current value.
     pub fn read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

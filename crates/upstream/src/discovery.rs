@@ -1,4 +1,4 @@
-//! Resolution of endpoints' names, on the control runtime.
+//! Name resolution of endpoints, on the control plane's runtime.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use tokio::time::timeout;
 
 use crate::service::ServiceState;
 
-/// Timeout of one lookup.
+/// Timeout for one lookup.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
-/// Interval between lookups. The system's resolver does not tell the time to live.
+/// Interval between lookups. The system resolver does not report TTLs.
 pub const REFRESH: Duration = Duration::from_secs(10);
-/// Interval while the service has no address at all.
+/// Interval between lookups while the service has no address.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Looks up every name of `services` once, and hands each service its addresses. Returns the names without an answer.
+/// Looks up every name of `services` once and updates their endpoints. Returns the names without an address.
 pub async fn resolve(services: &[Arc<ServiceState>]) -> Vec<String> {
     let mut lookups = JoinSet::new();
     let names: BTreeSet<(&str, u16)> = services.iter().flat_map(|state| state.names()).collect();
@@ -120,7 +120,7 @@ mod tests {
                 tokio::time::advance(Duration::from_secs(1)).await;
                 tokio::task::yield_now().await;
             }
-            // Once after a second, then every ten.
+            // Once after one second, then every ten seconds.
             assert_eq!(lookups.get(), 10);
             assert_eq!(state.endpoints()[0].address.to_string(), "10.0.0.10:80");
             drop(state);

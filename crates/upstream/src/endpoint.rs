@@ -1,22 +1,22 @@
-//! An address of a service, shared by all workers.
+//! Endpoints of services, shared by all workers.
 
 use std::net::SocketAddr;
 
 use crate::health::Health;
 
-/// One address of a service. A name that resolves to several addresses has several of these.
+/// One address of a service. A declared endpoint whose name resolves to several addresses has one `Endpoint` for each.
 #[derive(Debug)]
 pub struct Endpoint {
     /// The address.
     pub address: SocketAddr,
-    /// The position of the declared endpoint in the service.
+    /// The index of the declared endpoint in the service.
     pub declared: usize,
-    /// Its health.
+    /// The health of this address.
     pub health: Health,
 }
 
 impl Endpoint {
-    /// An endpoint that is up.
+    /// Creates an endpoint that is up.
     pub fn new(address: SocketAddr, declared: usize) -> Self {
         Self {
             address,

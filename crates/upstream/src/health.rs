@@ -1,28 +1,28 @@
-//! The health of an endpoint: passive, by the outcomes of exchanges.
+//! Passive health checks, based on the outcomes of exchanges.
 //!
-//! A failed connect ejects the endpoint for [`EJECTION`]; it is passed over while another one is available. After that it
-//! is tried again. It counts as down until it is reached.
+//! A failed connection attempt ejects the endpoint for [`EJECTION`]. The balancer skips it while another endpoint is
+//! available, and tries it again afterwards. The endpoint counts as down until a connection or response succeeds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long an endpoint is passed over after a failed connect.
+/// Duration of an ejection.
 pub const EJECTION: Duration = Duration::from_secs(10);
 
-/// The outcome of one exchange with an endpoint, or of the attempt at one.
+/// The outcome of an exchange with an endpoint, or of an attempt to connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// No connection could be made.
+    /// The connection attempt failed.
     ConnectFailed,
     /// The endpoint sent a complete response with this status.
     Response(u16),
-    /// The connection broke, or what came was malformed.
+    /// The connection broke, or the response was malformed.
     Reset,
     /// The endpoint missed a deadline.
     Timeout,
-    /// The exchange ended for reasons that say nothing of the endpoint, such as a client that left.
+    /// The exchange ended for a reason unrelated to the endpoint, such as a client disconnect.
     Abandoned,
 }
 
@@ -30,7 +30,7 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Health {
     began: Instant,
-    /// Milliseconds since `began` at which the ejection ends; 0 while the endpoint is up.
+    /// The end of the ejection, in milliseconds since `began`; 0 while the endpoint is up.
     ejected_until_ms: AtomicU64,
 }
 
@@ -46,14 +46,14 @@ impl Default for Health {
 /// A change of an endpoint's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthChange {
-    /// It was up, and is ejected now.
+    /// The endpoint was up, and is ejected now.
     Ejected,
-    /// It was down, and is up now.
+    /// The endpoint was down, and is up now.
     Recovered,
 }
 
 impl Health {
-    /// Takes an outcome into account. Of workers that report at the same time, one is told of the change.
+    /// Records an outcome. Returns the change of health, to only one of several workers that report it concurrently.
     pub fn report(&self, outcome: Outcome, now: Instant) -> Option<HealthChange> {
         match outcome {
             Outcome::ConnectFailed => {
@@ -62,14 +62,14 @@ impl Health {
                 let was = self.ejected_until_ms.swap(until, Ordering::Relaxed);
                 (was == 0).then_some(HealthChange::Ejected)
             }
-            Outcome::Response(_) => self.reached(),
+            Outcome::Response(_) => self.report_reached(),
             Outcome::Reset | Outcome::Timeout | Outcome::Abandoned => None,
         }
     }
 
-    /// Takes into account that a connection was made, or a response came.
-    pub fn reached(&self) -> Option<HealthChange> {
-        // Nearly always up: a load costs nothing that other workers notice.
+    /// Records a successful connection or response. Returns the change of health, as [`Health::report`] does.
+    pub fn report_reached(&self) -> Option<HealthChange> {
+        // The endpoint is nearly always up. A load does not contend with other workers.
         if !self.is_down() {
             return None;
         }
@@ -77,13 +77,13 @@ impl Health {
         (was != 0).then_some(HealthChange::Recovered)
     }
 
-    /// Returns true if the endpoint is to be passed over while another one is available.
+    /// Returns true if the endpoint is ejected: skipped while another one is available.
     pub fn is_ejected(&self, now: Instant) -> bool {
         let until = self.ejected_until_ms.load(Ordering::Relaxed);
         until != 0 && now < self.began + Duration::from_millis(until)
     }
 
-    /// Returns true if the endpoint was not reached since it was ejected last.
+    /// Returns true if the endpoint has not been reached since its last ejection.
     pub fn is_down(&self) -> bool {
         self.ejected_until_ms.load(Ordering::Relaxed) != 0
     }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_connect_ejects_until_the_time_is_up_or_it_is_reached() {
+    fn failed_connect_ejects_until_timeout_or_success() {
         let health = Health::default();
         let now = health.began;
         assert!(!health.is_ejected(now) && !health.is_down());
@@ -102,12 +102,12 @@ mod tests {
             health.report(Outcome::ConnectFailed, now),
             Some(HealthChange::Ejected)
         );
-        assert_eq!(health.report(Outcome::ConnectFailed, now), None, "told once");
+        assert_eq!(health.report(Outcome::ConnectFailed, now), None, "reported once");
         assert!(health.is_ejected(now + EJECTION - Duration::from_millis(1)));
         let later = now + EJECTION;
         assert!(
             !health.is_ejected(later) && health.is_down(),
-            "tried again, but not up yet"
+            "eligible again, but still down"
         );
         for outcome in [Outcome::Reset, Outcome::Timeout, Outcome::Abandoned] {
             assert_eq!(health.report(outcome, later), None);
@@ -116,7 +116,7 @@ mod tests {
             health.report(Outcome::Response(503), later),
             Some(HealthChange::Recovered)
         );
-        assert_eq!(health.reached(), None, "told once");
+        assert_eq!(health.report_reached(), None, "reported once");
         assert!(!health.is_down());
     }
 }

@@ -1,4 +1,4 @@
-//! A lease of a link to a service, for one exchange.
+//! Leases: the use of a link by one exchange.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,26 +11,27 @@ use crate::health::Outcome;
 use crate::local::{LocalEndpoint, LocalService, Upstreams};
 use crate::pool::idle::ReuseTrust;
 
-/// Endpoints that are tried for one request.
+/// Maximum endpoints tried per request.
 pub const ATTEMPTS_MAX: usize = 8;
 
-/// A link to an endpoint, for one exchange. Whoever holds it reports the outcome by ending it; a lease that is dropped
-/// reports that its exchange was abandoned.
+/// The use of a link to an endpoint by one exchange. Ending the lease reports the outcome; dropping it reports
+/// [`Outcome::Abandoned`].
 #[derive(Debug)]
 pub struct Lease {
     /// The link.
     pub link: Link,
-    /// True if its connection served a request before.
+    /// True if the connection served a request before.
     pub reused: bool,
     service: Rc<LocalService>,
     endpoint: Rc<LocalEndpoint>,
     outcome: Outcome,
 }
 
-/// Leases a link to some endpoint of `service`. `failed` counts the endpoints that could not be reached.
+/// Leases a link to an endpoint of `service`, trying up to [`ATTEMPTS_MAX`]. Adds the number of failed attempts to
+/// `failed`.
 ///
 /// # Errors
-/// When no endpoint can be reached; the last reason.
+/// When no endpoint can be reached, with the last failure.
 pub async fn acquire(
     upstreams: &Upstreams,
     service: &Rc<LocalService>,
@@ -65,7 +66,7 @@ pub async fn acquire(
             {
                 return Err(ConnectError::DeadlinePassed);
             }
-            Err(error) if !error.is_of_endpoint() => return Err(error),
+            Err(error) if !error.is_endpoint_fault() => return Err(error),
             Err(error) => {
                 last = error;
                 service.report(&endpoint, Outcome::ConnectFailed);
@@ -88,17 +89,18 @@ impl Lease {
         self.endpoint.shared.address
     }
 
-    /// The endpoint's authority as declared, for requests that name no host.
+    /// The endpoint's declared authority, for requests without a host.
     pub fn authority(&self) -> &str {
         &self.service.declared().endpoints[self.endpoint.shared.declared].authority
     }
 
-    /// Ends the exchange, and closes the connection.
+    /// Ends the exchange and closes the connection.
     pub fn end(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
 
-    /// Ends an exchange that has finished exactly, and keeps its connection for the next one if there is room.
+    /// Ends the exchange and returns the connection to the pool if there is room. Both messages must be complete,
+    /// without unread bytes.
     pub fn end_and_keep(mut self, outcome: Outcome, trust: ReuseTrust, upstreams: &Upstreams) {
         self.outcome = outcome;
         if self.service.keeps_connections()
@@ -111,7 +113,7 @@ impl Lease {
         }
     }
 
-    /// Ends the exchange, and hands its link over to a tunnel.
+    /// Ends the exchange and returns the link, for a tunnel.
     pub fn into_link(mut self, outcome: Outcome) -> Link {
         self.outcome = outcome;
         std::mem::replace(&mut self.link, Link::Gone)

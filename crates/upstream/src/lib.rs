@@ -1,9 +1,9 @@
-//! Services, as seen from the gateway: where their endpoints are, which of them takes a request, and how it is reached.
+//! Services and connections to them: discovery, health, load balancing, pooling and calls.
 //!
-//! Shared by all workers, and alive as long as a service stays unchanged: [`service`] with its [`endpoint`]s,
-//! [`health`] and [`discovery`]. One worker's own side: [`local`], with a [`pool`] for each endpoint, and [`balance`].
-//! [`lease`] hands out a connection or a stream for one exchange and takes its outcome back; [`call`] makes a whole bounded
-//! exchange. The crate knows no clients and no routes.
+//! All workers share a [`service`] with its [`endpoint`]s, [`health`] and [`discovery`] for as long as the service is
+//! unchanged. Each worker has [`local`] state, with a [`pool`] per endpoint, and [`balance`]s its own requests. A
+//! [`lease`] is the use of a connection or stream for one exchange, and reports the outcome; a [`call`] is one
+//! complete, bounded exchange. The crate does not depend on clients or routes.
 
 pub mod balance;
 pub mod call;

@@ -1,4 +1,4 @@
-//! One worker's own side of all services: their endpoints with their pools, and the memory for responses.
+//! A worker's local state of all services: endpoints, pools and response buffers.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -24,12 +24,12 @@ use crate::pool::shared::SharedConnections;
 use crate::response_buffers::ResponseBuffers;
 use crate::service::{Endpoints, ServiceState};
 
-/// What a worker keeps for all services together.
+/// A worker's local state of all services.
 #[derive(Debug)]
 pub struct Upstreams {
-    /// By the address of their state, which cannot be another's while it is held here.
+    /// Keyed by the address of the service's state, which is unique while its entry owns it.
     services: RefCell<HashMap<usize, Rc<LocalService>>>,
-    /// Idle connections that the worker may keep in all, so that descriptors are left for clients.
+    /// Bounds the worker's idle connections, to leave descriptors for clients.
     idle: Permits,
     pipes: Rc<Pipes>,
     clock: Clock,
@@ -37,37 +37,38 @@ pub struct Upstreams {
     notices: Sender<Notice>,
 }
 
-/// A service as one worker knows it. Nothing of it is shared with other workers but `state`.
+/// A worker's local state of a service. Only `state` is shared with other workers.
 #[derive(Debug)]
 pub struct LocalService {
     state: Arc<ServiceState>,
     endpoints: RefCell<LocalEndpoints>,
     counters: Arc<ServiceCounters>,
     notices: Sender<Notice>,
-    /// Where round robin goes on.
+    /// The round-robin position of the next pick.
     cursor: Cell<usize>,
 }
 
-/// The endpoints that a worker knows, and its own side of each: `shared.len() == local.len()`.
+/// The current endpoints and the worker's local state of each: `shared.len() == local.len()`.
 #[derive(Debug)]
 struct LocalEndpoints {
     shared: Endpoints,
     local: Vec<Rc<LocalEndpoint>>,
 }
 
-/// One worker's own side of an endpoint.
+/// A worker's local state of an endpoint.
 #[derive(Debug)]
 pub struct LocalEndpoint {
-    /// The side that all workers share.
+    /// The state shared by all workers.
     pub shared: Arc<Endpoint>,
-    /// Idle connections of HTTP/1.
+    /// Idle HTTP/1 connections.
     pub idle: RefCell<IdleConnections>,
-    /// Connections of HTTP/2.
+    /// HTTP/2 connections.
     pub connections: RefCell<SharedConnections>,
 }
 
 impl Upstreams {
-    /// For a worker that keeps up to `idle_max` idle connections and tells `notices` of endpoints that come and go.
+    /// Creates the state of a worker that keeps up to `idle_max` idle connections and sends changes of health to
+    /// `notices`.
     pub fn new(clock: Clock, idle_max: usize, notices: Sender<Notice>) -> Self {
         Self {
             services: RefCell::default(),
@@ -79,8 +80,8 @@ impl Upstreams {
         }
     }
 
-    /// The worker's own side of a service. The first time, it is made with the counters that `counters` returns, and its
-    /// round robin begins at `cursor`.
+    /// The local state of a service. It is created on first use, with counters from `counters` and round robin starting
+    /// at `cursor`.
     pub fn service(
         &self,
         state: &Arc<ServiceState>,
@@ -100,30 +101,30 @@ impl Upstreams {
         &self.clock
     }
 
-    /// Pipes for large bodies.
+    /// The worker's pipes for splicing large bodies.
     pub fn pipes(&self) -> &Rc<Pipes> {
         &self.pipes
     }
 
-    /// Borrows memory for a response.
+    /// Borrows response buffers.
     pub fn borrow_response(&self) -> Box<ResponseBuffers> {
         let mut response = self.responses.take();
         response.begin();
         response
     }
 
-    /// Returns it for the next one.
+    /// Returns borrowed response buffers.
     pub fn return_response(&self, mut response: Box<ResponseBuffers>) {
         response.tidy();
         self.responses.put(response);
     }
 
-    /// A permit to keep one more connection between its exchanges.
+    /// Takes a permit for an idle connection.
     pub fn idle_permit(&self) -> Option<Permit> {
         self.idle.take()
     }
 
-    /// Closes all idle connections and pipes, as descriptors are short. Returns true if there were any.
+    /// Closes all idle connections and pipes to free descriptors. Returns true if there were any.
     pub fn close_idle(&self) -> bool {
         let any = self.pipes.close_idle() | (self.idle.taken() > 0);
         for service in self.services.borrow().values() {
@@ -135,7 +136,7 @@ impl Upstreams {
         any
     }
 
-    /// Closes what is idle for too long, and forgets retired services.
+    /// Closes connections that exceeded their idle timeout, drops retired services, and trims free buffers.
     pub fn sweep(&self) {
         let mut services = self.services.borrow_mut();
         services.retain(|_, service| !service.state().is_retired());
@@ -147,7 +148,7 @@ impl Upstreams {
 }
 
 impl LocalService {
-    /// A service whose round robin begins at `cursor`.
+    /// Creates the local state of a service, with round robin starting at `cursor`.
     pub fn new(
         state: Arc<ServiceState>,
         cursor: usize,
@@ -165,12 +166,12 @@ impl LocalService {
         }
     }
 
-    /// The state that all workers share.
+    /// The state shared by all workers.
     pub fn state(&self) -> &Arc<ServiceState> {
         &self.state
     }
 
-    /// The service as it is declared.
+    /// The service as declared in the config.
     pub fn declared(&self) -> &Arc<Service> {
         self.state.service()
     }
@@ -180,7 +181,7 @@ impl LocalService {
         &self.counters
     }
 
-    /// Returns true if a connection may serve other clients after this one. One that began with a PROXY header may not.
+    /// Returns true if connections can be reused. A connection that began with a PROXY header belongs to one client.
     pub fn keeps_connections(&self) -> bool {
         self.declared().proxy_protocol.is_none()
     }
@@ -193,7 +194,7 @@ impl LocalService {
         })
     }
 
-    /// The endpoint for the next attempt, other than those that were `tried`.
+    /// Picks the endpoint for the next attempt, excluding the addresses in `tried`.
     pub fn pick(&self, tried: &[SocketAddr], now: Instant) -> Option<Rc<LocalEndpoint>> {
         let cursor = self.cursor.get();
         self.cursor.set(cursor.wrapping_add(1));
@@ -210,30 +211,31 @@ impl LocalService {
         })
     }
 
-    /// Reports the outcome of an exchange with `endpoint`, or of the attempt at one.
+    /// Reports the outcome of an exchange with `endpoint`, or of an attempt to connect.
     pub fn report(&self, endpoint: &LocalEndpoint, outcome: Outcome) {
         if outcome == Outcome::ConnectFailed {
             endpoint.idle.borrow_mut().clear();
             self.counters.failed.add(1);
-            self.tell(endpoint, endpoint.shared.health.report(outcome, Instant::now()));
+            self.notify(endpoint, endpoint.shared.health.report(outcome, Instant::now()));
         } else if let Outcome::Response(_) = outcome {
-            self.tell(endpoint, endpoint.shared.health.reached());
+            self.notify(endpoint, endpoint.shared.health.report_reached());
         }
     }
 
-    /// Reports that a connection to `endpoint` was made.
+    /// Reports a new connection to `endpoint`.
     pub fn report_connected(&self, endpoint: &LocalEndpoint) {
         self.counters.opened.add(1);
-        self.tell(endpoint, endpoint.shared.health.reached());
+        self.notify(endpoint, endpoint.shared.health.report_reached());
     }
 
-    fn tell(&self, endpoint: &LocalEndpoint, change: Option<HealthChange>) {
+    /// Sends a notice of `change`, if any.
+    fn notify(&self, endpoint: &LocalEndpoint, change: Option<HealthChange>) {
         let Some(change) = change else {
             return;
         };
         let service = Arc::clone(&self.declared().name);
         let address = endpoint.shared.address;
-        // A worker does not wait for listeners: what they do not take in time, they miss.
+        // Notices are dropped when the channel is full, as a worker must not wait.
         let _ = self.notices.try_send(match change {
             HealthChange::Ejected => Notice::EndpointEjected { service, address },
             HealthChange::Recovered => Notice::EndpointRecovered { service, address },
@@ -258,10 +260,10 @@ impl LocalService {
         self.with_endpoints(|endpoints| endpoints.local.iter().map(|endpoint| &**endpoint).for_each(visit));
     }
 
-    /// Looks at the endpoints, after taking over the addresses that names resolve to now.
-    fn with_endpoints<T>(&self, look: impl FnOnce(&LocalEndpoints) -> T) -> T {
+    /// Calls `f` with the current endpoints, after applying changes from discovery.
+    fn with_endpoints<T>(&self, f: impl FnOnce(&LocalEndpoints) -> T) -> T {
         let mut endpoints = self.endpoints.borrow_mut();
-        if let Some(shared) = self.state.endpoints_unless(&endpoints.shared) {
+        if let Some(shared) = self.state.endpoints_if_changed(&endpoints.shared) {
             let keep = |endpoint: &Arc<Endpoint>| {
                 let mut known = endpoints.local.iter();
                 let known = known.find(|known| Arc::ptr_eq(&known.shared, endpoint));
@@ -270,7 +272,7 @@ impl LocalService {
             let local = shared.iter().map(keep).collect();
             *endpoints = LocalEndpoints { shared, local };
         }
-        look(&endpoints)
+        f(&endpoints)
     }
 }
 

@@ -1,19 +1,19 @@
-//! News about endpoints.
+//! Notices about endpoints.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// News about an endpoint, told once for all workers.
+/// A change in an endpoint's health, reported by one worker for all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// A connection to the endpoint failed: it is ejected.
+    /// A connection to the endpoint failed, and it was ejected.
     EndpointEjected {
         /// The service.
         service: Arc<str>,
         /// The endpoint's address.
         address: SocketAddr,
     },
-    /// An ejected endpoint was reached again.
+    /// A connection to an ejected endpoint succeeded.
     EndpointRecovered {
         /// The service.
         service: Arc<str>,

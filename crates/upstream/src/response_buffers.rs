@@ -1,19 +1,19 @@
-//! The memory that a service's response is read into and relayed from.
+//! Buffers for relaying a response.
 
 use waypost_transport::buffer::Buffer;
 use waypost_transport::relay::Relay;
 use waypost_wire::response::ResponseHead;
 
-/// Memory that the relay of a response keeps when it is returned.
+/// Maximum capacity of the relay's output in returned buffers.
 const BYTES_KEPT: usize = 64 << 10;
 
-/// Buffers for one response, borrowed from the worker when the service sends something: while it thinks, an exchange over
-/// a connection in clear text holds none.
+/// Buffers for one response, borrowed from the worker when the service starts to respond. An exchange over cleartext
+/// TCP has none while it waits for the service.
 #[derive(Debug, Default)]
 pub struct ResponseBuffers {
     /// Received bytes of the response.
     pub from_service: Buffer,
-    /// Its head.
+    /// The parsed head.
     pub response: ResponseHead,
     /// The relay to the client.
     pub download: Relay,
@@ -26,7 +26,7 @@ impl ResponseBuffers {
         self.download.begin(None);
     }
 
-    /// Frees memory beyond the usual.
+    /// Clears the buffers and frees excess memory, before they are returned.
     pub fn tidy(&mut self) {
         self.from_service.shrink();
         self.download.tidy(BYTES_KEPT);

@@ -1,4 +1,4 @@
-//! A service with the state that all workers share.
+//! The state of a service shared by all workers.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,26 +11,26 @@ use waypost_tls::client::ClientTls;
 
 use crate::endpoint::Endpoint;
 
-/// The endpoints of a service; replaced as a whole when their addresses change.
+/// The endpoints of a service. The list is replaced when addresses change.
 pub type Endpoints = Arc<Vec<Arc<Endpoint>>>;
 
-/// A service with its endpoints. It lives as long as the service stays unchanged, however often the config around it is
-/// replaced, and so do the health, the pools and the tasks that belong to it.
+/// A service and its endpoints. The state survives reloads as long as the service's config is unchanged, and with it
+/// the health, pools and tasks.
 #[derive(Debug)]
 pub struct ServiceState {
     service: Arc<Service>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     /// True while `endpoints` is not empty.
     has_endpoints: AtomicBool,
-    /// The TLS of its endpoints.
+    /// TLS config for connections to the endpoints.
     tls: ArcSwapOption<ClientTls>,
-    /// The task that keeps its names resolved.
+    /// The task that re-resolves the endpoints' names.
     resolver: OnceLock<AbortHandle>,
     retired: AtomicBool,
 }
 
 impl ServiceState {
-    /// The state of a service whose names are not resolved yet.
+    /// Creates the state of a service whose names are not resolved yet.
     pub fn new(service: Arc<Service>) -> Self {
         let endpoints = endpoints(&service, &[], |_| Vec::new());
         Self {
@@ -48,12 +48,12 @@ impl ServiceState {
         &self.service
     }
 
-    /// The TLS of its endpoints; without it, no TLS connection can be made.
+    /// TLS config for connections to the endpoints. Without it, TLS connections fail.
     pub fn tls(&self) -> Option<Arc<ClientTls>> {
         self.tls.load_full()
     }
 
-    /// Replaces the TLS for new connections.
+    /// Sets the TLS config for new connections.
     pub fn set_tls(&self, tls: Option<Arc<ClientTls>>) {
         self.tls.store(tls);
     }
@@ -63,13 +63,13 @@ impl ServiceState {
         self.endpoints.load_full()
     }
 
-    /// The current endpoints, if they are not the ones that are `known`.
-    pub(crate) fn endpoints_unless(&self, known: &Endpoints) -> Option<Endpoints> {
+    /// The current endpoints, or `None` if they are still the `known` ones.
+    pub(crate) fn endpoints_if_changed(&self, known: &Endpoints) -> Option<Endpoints> {
         let now = self.endpoints.load();
         (!Arc::ptr_eq(&now, known)).then(|| Arc::clone(&now))
     }
 
-    /// Returns true if it has an endpoint whose address is known.
+    /// Returns true if the service has an endpoint.
     pub fn has_endpoints(&self) -> bool {
         self.has_endpoints.load(Ordering::Relaxed)
     }
@@ -85,16 +85,16 @@ impl ServiceState {
             })
     }
 
-    /// Takes over the addresses that its names resolve to. A name without an answer keeps its last addresses; an address
-    /// that stays keeps its endpoint.
-    pub fn set_resolved(&self, answer: impl Fn(&str, u16) -> Vec<SocketAddr>) {
+    /// Updates the endpoints with the addresses that `lookup` returns for each name and port. A name without addresses
+    /// keeps its last ones; an unchanged address keeps its `Endpoint`.
+    pub fn set_resolved(&self, lookup: impl Fn(&str, u16) -> Vec<SocketAddr>) {
         let before = self.endpoints();
         let now = endpoints(&self.service, &before, |index| {
             let endpoint = &self.service.endpoints[index];
             let EndpointHost::Name(name) = &endpoint.host else {
                 return Vec::new();
             };
-            let found = answer(name, endpoint.port);
+            let found = lookup(name, endpoint.port);
             if found.is_empty() {
                 let kept = before.iter().filter(|known| known.declared == index);
                 return kept.map(|known| known.address).collect();
@@ -118,7 +118,7 @@ impl ServiceState {
         self.resolver.get_or_init(start);
     }
 
-    /// Ends the service: no generation refers to it any more.
+    /// Retires the service, which no generation refers to, and stops its tasks.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
         if let Some(resolver) = self.resolver.get() {
@@ -126,13 +126,13 @@ impl ServiceState {
         }
     }
 
-    /// Returns true if no generation refers to the service any more.
+    /// Returns true if the service is retired.
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
     }
 }
 
-/// The endpoints of a service, without duplicates. Those of `before` are kept where their address stays.
+/// Builds the endpoints of a service, without duplicate addresses. Unchanged endpoints are taken from `before`.
 fn endpoints(
     service: &Service,
     before: &[Arc<Endpoint>],
@@ -184,7 +184,7 @@ mod tests {
             .collect()
     }
 
-    fn answer(ips: &'static [&'static str]) -> impl Fn(&str, u16) -> Vec<SocketAddr> {
+    fn lookup(ips: &'static [&'static str]) -> impl Fn(&str, u16) -> Vec<SocketAddr> {
         move |_, port| {
             ips.iter()
                 .map(|ip| SocketAddr::new(ip.parse().unwrap(), port))
@@ -193,25 +193,25 @@ mod tests {
     }
 
     #[test]
-    fn a_name_keeps_its_last_addresses_while_it_has_no_answer() {
+    fn name_without_addresses_keeps_its_last_ones() {
         let state = state(&["10.0.0.1", "a.example"]);
         assert_eq!(addresses(&state), ["10.0.0.1"]);
-        state.set_resolved(answer(&["10.0.0.2", "10.0.0.3"]));
+        state.set_resolved(lookup(&["10.0.0.2", "10.0.0.3"]));
         assert_eq!(addresses(&state), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
-        state.set_resolved(answer(&[]));
+        state.set_resolved(lookup(&[]));
         assert_eq!(addresses(&state), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
-        state.set_resolved(answer(&["10.0.0.1"]));
+        state.set_resolved(lookup(&["10.0.0.1"]));
         assert_eq!(addresses(&state), ["10.0.0.1"]);
     }
 
     #[test]
-    fn an_address_that_stays_keeps_its_health() {
+    fn unchanged_address_keeps_its_health() {
         let state = state(&["a.example"]);
         assert!(!state.has_endpoints());
-        state.set_resolved(answer(&["10.0.0.2"]));
+        state.set_resolved(lookup(&["10.0.0.2"]));
         assert!(state.has_endpoints());
         let before = Arc::clone(&state.endpoints()[0]);
-        state.set_resolved(answer(&["10.0.0.3", "10.0.0.2"]));
+        state.set_resolved(lookup(&["10.0.0.3", "10.0.0.2"]));
         assert!(Arc::ptr_eq(&state.endpoints()[1], &before));
     }
 }

@@ -121,7 +121,7 @@ impl Http2 {
         let Ok(Ok(connection)) = timeout(limits.header_timeout, handshake).await else {
             return;
         };
-        guard.gather();
+        guard.cork();
         let mut server = ServerConnection {
             connection,
             guard,
@@ -207,7 +207,7 @@ impl ServerConnection {
             let limits = http2.limits();
             let head_due = self
                 .guard
-                .head_due(limits.header_timeout)
+                .head_deadline(limits.header_timeout)
                 .filter(|_| !self.is_closing());
             let Some(next) = [self.deadline(&limits), head_due].into_iter().flatten().min() else {
                 return Poll::Pending;

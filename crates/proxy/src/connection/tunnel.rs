@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use waypost_policy::failure::{Blame, Cause};
 use waypost_transport::buffer::Buffer;
 use waypost_transport::link::Link;
-use waypost_transport::relay::{BodyForm, Relay, RelayError, Waits};
+use waypost_transport::relay::{BlockedOn, BodyForm, Relay, RelayError};
 use waypost_upstream::response_buffers::ResponseBuffers;
 use waypost_wire::framing::Framing;
 
@@ -156,7 +156,7 @@ impl Client {
         }
         // A sink that has not taken all of it yet would be forgotten otherwise.
         let waits_for_source = |relay: &Relay, flow: Flow| match flow {
-            Flow::Open => relay.is_flushed() && relay.waits_for == Waits::Source,
+            Flow::Open => relay.is_flushed() && relay.blocked_on == BlockedOn::Source,
             Flow::Ending => false,
             Flow::Ended => true,
         };

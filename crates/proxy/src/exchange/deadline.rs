@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use waypost_policy::failure::{Cause, Failure};
-use waypost_transport::relay::Waits;
+use waypost_transport::relay::BlockedOn;
 
 use crate::exchange::state::{RequestPhase, ResponsePhase};
 use crate::exchange::{BODY_RATE_GRACE, BODY_RATE_MIN, End, Exchange, WRITE_TIMEOUT};
@@ -61,10 +61,10 @@ impl Exchange<'_> {
         let since = self.state.download_since;
         let relaying = matches!(self.state.response, ResponsePhase::Relaying { .. });
         let response = self.response.as_ref().filter(|_| relaying);
-        match response.map(|response| response.download.waits_for) {
+        match response.map(|response| response.download.blocked_on) {
             None if self.state.request == RequestPhase::Sending => None,
             None => Some((since + self.deadlines.service.response, Overdue::Response)),
-            Some(Waits::Source) => {
+            Some(BlockedOn::Source) => {
                 let since = if self.options.is_grpc {
                     self.state.moved
                 } else {
@@ -72,7 +72,7 @@ impl Exchange<'_> {
                 };
                 Some((since + self.deadlines.service.idle, Overdue::ResponseBody))
             }
-            Some(Waits::Sink) => Some((since + WRITE_TIMEOUT, Overdue::ClientWrite)),
+            Some(BlockedOn::Sink) => Some((since + WRITE_TIMEOUT, Overdue::ClientWrite)),
         }
     }
 
@@ -81,18 +81,18 @@ impl Exchange<'_> {
             return None;
         }
         let since = self.state.upload_since;
-        Some(match self.upload.waits_for {
-            Waits::Sink => (since + WRITE_TIMEOUT, Overdue::ServiceWrite),
+        Some(match self.upload.blocked_on {
+            BlockedOn::Sink => (since + WRITE_TIMEOUT, Overdue::ServiceWrite),
             // A client that waits for `100 Continue` waits for the service.
-            Waits::Source if self.awaits_continue() => {
+            BlockedOn::Source if self.awaits_continue() => {
                 (since + self.deadlines.service.response, Overdue::Response)
             }
             // The messages of a call come when there is something to say.
-            Waits::Source if self.options.is_grpc => (
+            BlockedOn::Source if self.options.is_grpc => (
                 self.state.moved + self.deadlines.service.idle,
                 Overdue::RequestBody,
             ),
-            Waits::Source => {
+            BlockedOn::Source => {
                 let earned =
                     Duration::from_secs(self.upload.body_bytes() / BODY_RATE_MIN).max(BODY_RATE_GRACE);
                 let timeout = earned

@@ -17,7 +17,7 @@ use waypost_policy::head::edits::ResponseEdits;
 use waypost_transport::buffer::Buffer;
 use waypost_transport::link::Link;
 use waypost_transport::relay::tap::Tap;
-use waypost_transport::relay::{Relay, RelayError, Waits};
+use waypost_transport::relay::{BlockedOn, Relay, RelayError};
 use waypost_transport::timer::Timer;
 use waypost_upstream::response_buffers::ResponseBuffers;
 use waypost_wire::version::Version;
@@ -174,7 +174,7 @@ impl<'a> Exchange<'a> {
 
     /// Moves what can be moved, in both directions.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer) -> Poll<End> {
-        let upload_waited_for = self.upload.waits_for;
+        let upload_waited_for = self.upload.blocked_on;
         if self.state.request == RequestPhase::Sending
             && let Poll::Ready(end) = self.poll_upload(cx)
         {
@@ -231,7 +231,7 @@ impl<'a> Exchange<'a> {
         let mut buffers = match self.response.take() {
             Some(buffers) => buffers,
             // While the service thinks, nothing but the request is held. Reading tells of failures.
-            None if self.service.poll_may_say(cx).is_pending() => return Poll::Pending,
+            None if self.service.poll_maybe_readable(cx).is_pending() => return Poll::Pending,
             None => self.worker.upstreams().borrow_response(),
         };
         let polled = self.poll_with(cx, &mut buffers);
@@ -294,7 +294,7 @@ impl<'a> Exchange<'a> {
                     reusable: is_sent
                         && buffers.response.keeps_alive()
                         && buffers.from_service.is_empty()
-                        && !self.service.holds_more(),
+                        && !self.service.may_have_buffered(),
                     keep_alive: keep_alive && is_sent,
                 }));
             }
@@ -333,7 +333,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Restarts the clocks of what moved. Time in which the upload waited for its source is the client's.
-    fn note_progress(&mut self, upload_waited_for: Waits) {
+    fn note_progress(&mut self, upload_waited_for: BlockedOn) {
         let up = self.upload.take_progress();
         let response = self.response.as_mut();
         let down = response.is_some_and(|response| response.download.take_progress());
@@ -343,7 +343,7 @@ impl<'a> Exchange<'a> {
         let now = self.worker.clock().about_now();
         self.state.moved = now;
         if up {
-            if upload_waited_for == Waits::Source {
+            if upload_waited_for == BlockedOn::Source {
                 self.state.client_waited += now - self.state.upload_since;
             }
             self.state.upload_since = now;

@@ -177,7 +177,7 @@ impl ActiveRequest<'_> {
         }
         if upstream.form == BodyForm::Frames {
             // A service of HTTP/2 says what it has not begun with, and that may be sent again whatever it is.
-            upload.hold();
+            upload.retain_body();
         }
         let begun = upload.begin_body(head.framing(), upstream.form, from_client);
         begun.map_err(|error| match error {
@@ -423,7 +423,7 @@ struct Retry {
 fn may_resend(buffers: &RequestBuffers, options: &ForwardOptions, link: &Link, dead: bool) -> bool {
     let upload = &buffers.upload;
     if link.is_unprocessed() {
-        return upload.is_whole();
+        return upload.is_retained();
     }
     dead && (upload.is_untouched() || (options.is_idempotent && upload.can_restart()))
 }

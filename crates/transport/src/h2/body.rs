@@ -1,4 +1,4 @@
-//! The bodies of a stream of HTTP/2, in and out.
+//! The incoming and outgoing body of an HTTP/2 stream.
 
 use std::io;
 use std::task::{Context, Poll, ready};
@@ -9,11 +9,11 @@ use h2::{RecvStream, SendStream};
 use crate::buffer::Buffer;
 use crate::h2::fields;
 
-/// A body that comes in.
+/// An incoming body.
 #[derive(Debug)]
 pub(super) struct Incoming {
     stream: RecvStream,
-    /// What has come and is not read yet; its window is not opened again before.
+    /// A received DATA frame that is not read yet. Its flow-control capacity is released when it is read.
     piece: Bytes,
     ended: bool,
     trailers: Vec<u8>,
@@ -29,17 +29,18 @@ impl Incoming {
         }
     }
 
-    /// Whether nothing more comes.
+    /// Returns true if the body has ended and was read completely.
     pub(super) fn has_ended(&self) -> bool {
         self.ended && self.piece.is_empty()
     }
 
-    /// The trailers with an empty line behind them, once the end has been read; empty without any.
+    /// The trailers as lines ended by an empty line, available at the end of the body. Empty if there are none.
     pub(super) fn trailers(&self) -> &[u8] {
         &self.trailers
     }
 
-    /// Takes the next frame of data. The peer may send as much again, as what is in the buffer bounds what is held.
+    /// Appends the next DATA frame to `buffer` and releases its flow-control capacity: the size of the buffer bounds
+    /// the memory in use.
     pub(super) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -52,7 +53,7 @@ impl Incoming {
         Poll::Ready(Ok(data.len()))
     }
 
-    /// Waits until there is something to read, or its end.
+    /// Polls for data or the end of the body.
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         while !self.ended && self.piece.is_empty() {
             match ready!(self.stream.poll_data(cx)) {
@@ -71,7 +72,7 @@ impl Incoming {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads what comes and forgets it, until its end or until `left` bytes are read.
+    /// Discards the body up to its end, or up to `left` bytes; `left` is reduced by the bytes discarded.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
         while !self.has_ended() && *left > 0 {
             if ready!(self.poll_ready(cx)).is_err() {
@@ -85,7 +86,7 @@ impl Incoming {
     }
 }
 
-/// A body that goes out.
+/// An outgoing body.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) stream: SendStream<Bytes>,
@@ -93,12 +94,12 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// `ended` says that the head was all.
+    /// `ended` is true if the head was sent with END_STREAM.
     pub(super) fn new(stream: SendStream<Bytes>, ended: bool) -> Self {
         Self { stream, ended }
     }
 
-    /// Sends as much of `bytes` as the peer takes now.
+    /// Sends as many of `bytes` as flow control permits. `last` is true if no data or trailers follow them.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -109,7 +110,7 @@ impl Outgoing {
         while self.stream.capacity() == 0 {
             match ready!(self.stream.poll_capacity(cx)) {
                 Some(capacity) => capacity?,
-                // The stream has ended, as by a reset.
+                // The stream was closed, for example by a reset.
                 None => return Poll::Ready(Err(h2::Reason::CANCEL.into())),
             };
         }
@@ -121,7 +122,7 @@ impl Outgoing {
         Poll::Ready(Ok(count))
     }
 
-    /// Ends the message.
+    /// Ends the message, with `trailers` if there are any. No-op if it has ended.
     pub(super) fn finish(&mut self, trailers: &[u8]) -> io::Result<()> {
         if std::mem::replace(&mut self.ended, true) {
             return Ok(());

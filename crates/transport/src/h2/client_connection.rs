@@ -1,4 +1,4 @@
-//! Connections to services that carry many exchanges at a time.
+//! HTTP/2 connections to services, each shared by concurrent exchanges.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
@@ -15,19 +15,19 @@ use crate::h2::stream_count::StreamCount;
 use crate::permits::Permit;
 use crate::socket::Socket;
 
-/// What a peer may send on a stream before it is read.
+/// Initial flow-control window of a stream, in bytes.
 pub const STREAM_WINDOW: u32 = 64 << 10;
-/// What a peer may send on all streams of a connection before it is read.
+/// Initial flow-control window of a connection, in bytes.
 pub const CONNECTION_WINDOW: u32 = 1 << 20;
-/// What is taken from an exchange of a connection before the peer takes it.
+/// Maximum unsent bytes buffered per stream.
 pub const SEND_BUFFER: usize = 64 << 10;
 
-/// What small frames of data that wait to be read may cost, as the library reckons: a frame, 256 less its length. One
-/// client that does not read must not end the exchanges of the others, so it is out of the reach of what a window holds
-/// of any usual size of frames.
+/// Budget for small unread DATA frames, which `h2` charges 256 bytes minus their length each. Exceeding it ends the
+/// whole connection, so it is larger than a full window of frames of any usual size can cost: one client that does not
+/// read must not end the exchanges of others.
 const DATA_FRAMES_BUDGET: usize = 64 << 20;
 
-/// A connection that speaks HTTP/2.
+/// An HTTP/2 connection to a service.
 #[derive(Debug)]
 pub struct ClientConnection {
     sender: SendRequest<Bytes>,
@@ -37,10 +37,10 @@ pub struct ClientConnection {
 }
 
 impl ClientConnection {
-    /// Begins to speak HTTP/2 on a new connection, and waits until the service has said how many streams it takes.
+    /// Starts HTTP/2 on a new connection, and waits for the service's SETTINGS with its stream limit.
     ///
     /// # Errors
-    /// When the connection breaks at once.
+    /// When the connection fails or closes before that.
     pub async fn begin(socket: Socket, permit: Option<Permit>) -> Result<Rc<Self>, h2::Error> {
         let scheme = if socket.is_tls() { "https" } else { "http" };
         let (sender, mut connection) = Builder::new()
@@ -74,13 +74,14 @@ impl ClientConnection {
         }))
     }
 
-    /// A stream of it, and whether there were others before; `None` when it has no more to give.
+    /// Opens a stream; also returns true if the connection had streams before. Returns `None` if the connection is
+    /// closed or its stream limit is reached.
     pub fn stream(&self) -> Option<(ClientStream, bool)> {
         let (slot, reused) = self.streams.open(self.sender.current_max_send_streams())?;
         Some((ClientStream::new(self.sender.clone(), self.scheme, slot), reused))
     }
 
-    /// Returns true if no further streams can be opened on it, now or later.
+    /// Returns true if no further streams can be opened.
     pub fn is_closed(&self) -> bool {
         self.streams.is_closed()
     }
@@ -90,7 +91,7 @@ impl ClientConnection {
         self.streams.is_idle()
     }
 
-    /// The time when the last stream ended, or the connection began.
+    /// The time at which the last stream ended, or the connection was opened.
     pub fn idle_since(&self) -> Instant {
         self.streams.idle_since()
     }

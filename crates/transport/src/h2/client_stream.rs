@@ -1,4 +1,4 @@
-//! A stream of HTTP/2 that the gateway opens at a service.
+//! An HTTP/2 stream opened by the gateway at a service.
 
 use std::future::Future as _;
 use std::io;
@@ -14,7 +14,7 @@ use crate::h2::body::{Incoming, Outgoing};
 use crate::h2::fields;
 use crate::h2::stream_count::StreamSlot;
 
-/// A stream at a service: a request, and the answer to it.
+/// A client stream: a request to a service, and its response.
 pub struct ClientStream {
     sender: SendRequest<Bytes>,
     /// `https` or `http`.
@@ -22,10 +22,11 @@ pub struct ClientStream {
     outgoing: Option<Outgoing>,
     response: Option<ResponseFuture>,
     incoming: Option<Incoming>,
+    /// True if the service did not process the request (RFC 9113 §8.7).
     unprocessed: bool,
-    /// Whether nothing can be asked.
+    /// True if the request could not be sent.
     is_broken: bool,
-    /// Whether what came is no answer.
+    /// True if the service violated the protocol.
     malformed: bool,
     slot: StreamSlot,
 }
@@ -39,7 +40,7 @@ impl std::fmt::Debug for ClientStream {
 }
 
 impl ClientStream {
-    /// A stream that is opened once a head is written.
+    /// Creates a stream that is opened when a head is written.
     pub(super) fn new(sender: SendRequest<Bytes>, scheme: &'static str, slot: StreamSlot) -> Self {
         Self {
             sender,
@@ -70,10 +71,11 @@ impl ClientStream {
         self.incoming.as_ref().map_or(b"", |incoming| incoming.trailers())
     }
 
-    /// Notes whether a failed stream was not even begun, which the service says by refusing it or by going away.
+    /// Records the kind of a failure: unprocessed (REFUSED_STREAM or a graceful GOAWAY), malformed, or other.
     fn failed(&mut self, error: h2::Error) -> io::Error {
         let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
-        // Only streams that the service has not looked at end so; the others fail when the connection does.
+        // A graceful GOAWAY fails only the streams that the service did not process; the others fail with the
+        // connection.
         let went_away = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
         self.unprocessed |= refused || went_away;
         self.malformed |= error.is_library() || (error.is_go_away() && !error.is_remote());
@@ -89,7 +91,7 @@ impl ClientStream {
             return Poll::Ready(filled.map_err(|error| self.failed(error)));
         }
         let Some(response) = &mut self.response else {
-            // Nothing has been asked yet, or it could not be.
+            // The request is not sent yet, or sending it failed.
             return match self.is_broken {
                 true => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
                 false => Poll::Pending,
@@ -118,7 +120,7 @@ impl ClientStream {
         }
     }
 
-    /// Waits until there may be something to read, its end, or a failure that reading will tell.
+    /// Polls for data, the end of the body or a failure; may report false positives.
     pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.incoming {
             Some(incoming) => incoming.poll_ready(cx).map(|_| ()),
@@ -137,7 +139,7 @@ impl ClientStream {
             return Poll::Ready(written.map_err(|error| self.failed(error)));
         }
         if let Err(error) = ready!(self.sender.poll_ready(cx)) {
-            return Poll::Ready(Err(self.not_begun(error)));
+            return Poll::Ready(Err(self.not_opened(error)));
         }
         let request = fields::request(bytes, self.scheme);
         self.is_broken = request.is_err();
@@ -149,12 +151,12 @@ impl ClientStream {
                 self.outgoing = Some(Outgoing::new(stream, is_end));
                 Poll::Ready(Ok(length))
             }
-            Err(error) => Poll::Ready(Err(self.not_begun(error))),
+            Err(error) => Poll::Ready(Err(self.not_opened(error))),
         }
     }
 
-    /// Notes that nothing was sent at all: the connection takes no further streams.
-    fn not_begun(&mut self, error: h2::Error) -> io::Error {
+    /// Records that no stream could be opened. Prevents further streams on the connection.
+    fn not_opened(&mut self, error: h2::Error) -> io::Error {
         self.unprocessed = true;
         self.is_broken = true;
         self.slot.close_connection();

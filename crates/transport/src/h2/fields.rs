@@ -1,8 +1,8 @@
-//! Heads of HTTP/2 as HTTP/1 writes them, and back.
+//! Conversion of heads between HTTP/2 and the HTTP/1 format.
 //!
-//! What comes from a peer is written down here and then read by the parser that reads every head, so that nothing is
-//! let through that HTTP/1 would not say. What goes out was written by the gateway itself; taking it apart again needs
-//! no second judgement.
+//! A head received over HTTP/2 is written in HTTP/1 format and then parsed like any other, so HTTP/2 admits nothing
+//! that HTTP/1 would reject. An outgoing head was written by the gateway itself; splitting it needs no further
+//! validation.
 
 use std::io;
 
@@ -15,32 +15,33 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use memchr::{memchr, memchr_iter};
 use waypost_wire::{token, write};
 
-/// A head of the gateway's own, told apart.
+/// An outgoing head in HTTP/1 format, split into its parts.
 struct Head<'a> {
+    /// The start line, without its line ending.
     line: &'a [u8],
-    /// The fields, a line each.
+    /// The field lines.
     lines: &'a [u8],
-    /// How many they are.
+    /// The number of field lines.
     count: usize,
-    /// The whole length, with the empty line.
+    /// The length of the head, including the empty line.
     length: usize,
 }
 
-/// Why the fields of a request break RFC 9113 §8.2, so that its stream is reset.
+/// A request whose fields violate RFC 9113 §8.2; its stream is reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// What an extended CONNECT asks for (RFC 8441).
+/// The protocol upgrade requested by an extended CONNECT (RFC 8441).
 #[derive(Debug, Clone, Copy)]
 pub struct Upgrade<'a> {
     /// The value of `:protocol`.
     pub protocol: &'a str,
-    /// Random bits, for the key of a WebSocket's handshake, which HTTP/2 does not need.
+    /// Random bits for `sec-websocket-key`, which the HTTP/2 handshake does not have.
     pub key: [u64; 2],
 }
 
 impl<'a> Head<'a> {
-    /// The head that `bytes` begin with.
+    /// Splits the head at the start of `bytes`.
     fn split(bytes: &'a [u8]) -> io::Result<Self> {
         let mut ends = memchr_iter(b'\n', bytes).map(|at| at + 1);
         let fields_start = ends.next().ok_or(io::ErrorKind::InvalidData)?;
@@ -61,24 +62,24 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Appends a request's head. The body's length is what `content-length` says; without it, the body ends with its
-/// stream. With `upgrade`, it is the request of HTTP/1 that asks for the same.
+/// Appends the head of a request in HTTP/1 format. The body's length is that of `content-length`; without it, the body
+/// ends with its stream. With `upgrade`, appends the equivalent HTTP/1 upgrade request.
 ///
 /// # Errors
-/// When a value begins or ends with a blank.
+/// When a field value begins or ends with whitespace, or the upgrade's protocol is not a token.
 pub fn write_request(
     head: &http::request::Parts,
     upgrade: Option<Upgrade<'_>>,
     out: &mut Vec<u8>,
 ) -> Result<(), Malformed> {
-    // It becomes a value of a line, and the library has only looked whether it is UTF-8.
+    // The protocol becomes a field value, and `h2` only checks that it is UTF-8.
     if upgrade.is_some_and(|upgrade| !token::is_token(upgrade.protocol.as_bytes())) {
         return Err(Malformed);
     }
     let authority = head.uri.authority().map(Authority::as_str);
-    // To look at all names takes less than to look one up.
+    // Scanning all names is cheaper than a hash lookup.
     let has = |wanted: HeaderName| head.headers.keys().any(|name| *name == wanted);
-    let (has_host, has_crumbs) = (has(header::HOST), has(header::COOKIE));
+    let (has_host, has_cookies) = (has(header::HOST), has(header::COOKIE));
     let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let method = if upgrade.is_some() {
         &Method::GET
@@ -89,9 +90,9 @@ pub fn write_request(
     out.push(b' ');
     match authority {
         Some(authority) if *method == Method::CONNECT => out.extend_from_slice(authority.as_bytes()),
-        // Both have to name the same host, as an absolute target and `Host` have to; and a scheme has to be one of HTTP.
-        // What is no path is left to be refused as such.
-        Some(authority) if target.starts_with('/') && (has_host || !is_of_http(head.uri.scheme())) => {
+        // An absolute target lets the parser check that `:authority` and `Host` agree, and that the scheme is HTTP's. A
+        // target that is not a path is written as is, and the parser rejects it.
+        Some(authority) if target.starts_with('/') && (has_host || !is_http_scheme(head.uri.scheme())) => {
             out.extend_from_slice(head.uri.scheme_str().unwrap_or("http").as_bytes());
             out.extend_from_slice(b"://");
             out.extend_from_slice(authority.as_bytes());
@@ -115,18 +116,18 @@ pub fn write_request(
             write::field(out, b"sec-websocket-key", STANDARD.encode(bytes).as_bytes());
         }
     }
-    if has_crumbs {
-        // RFC 9113 §8.2.3: one line again, before anybody reads it who knows no crumbs.
-        let mut before: &[u8] = b"cookie: ";
-        for crumb in head.headers.get_all(header::COOKIE) {
-            out.extend_from_slice(before);
-            out.extend_from_slice(checked(crumb)?);
-            before = b"; ";
+    if has_cookies {
+        // RFC 9113 §8.2.3: cookie fields are joined with `; ` outside of HTTP/2.
+        let mut separator: &[u8] = b"cookie: ";
+        for cookie in head.headers.get_all(header::COOKIE) {
+            out.extend_from_slice(separator);
+            out.extend_from_slice(checked(cookie)?);
+            separator = b"; ";
         }
         out.extend_from_slice(b"\r\n");
     }
     for (name, value) in &head.headers {
-        // The key of the handshake is the gateway's.
+        // The gateway generates the key.
         let is_replaced = upgrade.is_some() && name == header::SEC_WEBSOCKET_KEY;
         if name != header::COOKIE && !is_replaced {
             write::field(out, name.as_str().as_bytes(), checked(value)?);
@@ -136,24 +137,24 @@ pub fn write_request(
     Ok(())
 }
 
-fn is_of_http(scheme: Option<&Scheme>) -> bool {
+fn is_http_scheme(scheme: Option<&Scheme>) -> bool {
     scheme.is_none_or(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS)
 }
 
-/// A value without blanks at its ends, which no value has (RFC 9113 §8.2.1).
+/// Returns the value's bytes, rejecting leading and trailing whitespace (RFC 9113 §8.2.1).
 fn checked(value: &HeaderValue) -> Result<&[u8], Malformed> {
     let bytes = value.as_bytes();
-    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    if is_blank(bytes.first()) || is_blank(bytes.last()) {
+    let is_whitespace = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    if is_whitespace(bytes.first()) || is_whitespace(bytes.last()) {
         return Err(Malformed);
     }
     Ok(bytes)
 }
 
-/// Appends an answer's head.
+/// Appends the head of a response in HTTP/1 format.
 ///
 /// # Errors
-/// When the status is `101`, which HTTP/2 does not have.
+/// When the status is 101, which HTTP/2 does not use (RFC 9113 §8.6).
 pub(crate) fn write_response(status: StatusCode, fields: &HeaderMap, out: &mut Vec<u8>) -> io::Result<()> {
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(io::ErrorKind::InvalidData.into());
@@ -170,7 +171,7 @@ pub(crate) fn write_response(status: StatusCode, fields: &HeaderMap, out: &mut V
     Ok(())
 }
 
-/// Appends trailers as lines with an empty one behind them; nothing without any.
+/// Appends trailers as lines followed by an empty line; appends nothing if there are none.
 pub(crate) fn write_trailers(fields: &HeaderMap, out: &mut Vec<u8>) {
     for (name, value) in fields {
         write::field(out, name.as_str().as_bytes(), value.as_bytes());
@@ -180,7 +181,7 @@ pub(crate) fn write_trailers(fields: &HeaderMap, out: &mut Vec<u8>) {
     }
 }
 
-/// The request whose head `bytes` begin with, and how long that is.
+/// Converts the request head at the start of `bytes`. Also returns its length.
 pub(crate) fn request(bytes: &[u8], scheme: &str) -> io::Result<(Request<()>, usize)> {
     let head = Head::split(bytes)?;
     let mut words = head.line.split(|&byte| byte == b' ');
@@ -200,7 +201,7 @@ pub(crate) fn request(bytes: &[u8], scheme: &str) -> io::Result<(Request<()>, us
         if is_host {
             uri.authority = Some(Authority::try_from(value).map_err(io::Error::other)?);
         }
-        Ok(!is_host && !is_of_connection(name))
+        Ok(!is_host && !is_connection_specific(name))
     })?;
     let mut request = Request::new(());
     *request.method_mut() = method;
@@ -210,7 +211,7 @@ pub(crate) fn request(bytes: &[u8], scheme: &str) -> io::Result<(Request<()>, us
     Ok((request, head.length))
 }
 
-/// A target whose query has bytes that HTTP/1 lets through, but that no URI has: they are percent-encoded.
+/// Percent-encodes bytes of a target that the HTTP/1 parser accepts but that are invalid in a URI.
 fn encoded(target: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(target.len() * 2);
     for &byte in target {
@@ -223,7 +224,7 @@ fn encoded(target: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The answer whose head `bytes` begin with, and how long that is.
+/// Converts the response head at the start of `bytes`. Also returns its length.
 pub(crate) fn response(bytes: &[u8]) -> io::Result<(Response<()>, usize)> {
     let head = Head::split(bytes)?;
     let status = head
@@ -237,12 +238,12 @@ pub(crate) fn response(bytes: &[u8]) -> io::Result<(Response<()>, usize)> {
     let mut response = Response::new(());
     *response.status_mut() = status;
     append_all(response.headers_mut(), head.lines, head.count, |name, _| {
-        Ok(!is_of_connection(name))
+        Ok(!is_connection_specific(name))
     })?;
     Ok((response, head.length))
 }
 
-/// Trailers out of their lines.
+/// Parses trailer lines.
 pub(crate) fn trailers(lines: &[u8]) -> io::Result<HeaderMap> {
     let mut fields = HeaderMap::new();
     let count = memchr_iter(b'\n', lines).count();
@@ -250,6 +251,7 @@ pub(crate) fn trailers(lines: &[u8]) -> io::Result<HeaderMap> {
     Ok(fields)
 }
 
+/// Splits the next field off `lines`. Returns its name and value.
 fn next_field<'a>(lines: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     let colon = memchr(b':', lines)?;
     let end = memchr(b'\r', &lines[colon..])? + colon;
@@ -258,24 +260,24 @@ fn next_field<'a>(lines: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     Some((name, value.trim_ascii()))
 }
 
-/// Fields that HTTP/2 does not have (RFC 9113 §8.2.2).
-fn is_of_connection(name: &[u8]) -> bool {
+/// Returns true for connection-specific fields, which HTTP/2 forbids (RFC 9113 §8.2.2).
+fn is_connection_specific(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"transfer-encoding")
 }
 
-/// Appends the fields that `lines` hold, `count` at most, as far as `keeps` says so of their names and values.
+/// Appends the fields in `lines` for which `keep` returns true. `count` is the capacity to reserve.
 fn append_all(
     fields: &mut HeaderMap,
     lines: &[u8],
     count: usize,
-    mut keeps: impl FnMut(&[u8], &[u8]) -> io::Result<bool>,
+    mut keep: impl FnMut(&[u8], &[u8]) -> io::Result<bool>,
 ) -> io::Result<()> {
     fields.reserve(count);
-    // The values are parts of one copy, rather than a copy each.
+    // The values are slices of one copy of the lines.
     let all = Bytes::copy_from_slice(lines);
     let mut lines = &all[..];
     while let Some((name, value)) = next_field(&mut lines) {
-        if keeps(name, value)? {
+        if keep(name, value)? {
             let name = HeaderName::from_bytes(name).map_err(io::Error::other)?;
             let value = HeaderValue::from_maybe_shared(all.slice_ref(value)).map_err(io::Error::other)?;
             fields.try_append(name, value).map_err(io::Error::other)?;
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_authority_becomes_the_host() {
+    fn authority_becomes_host() {
         let head = Request::get("https://a.b:1/c?d").header("x", "1");
         assert_eq!(
             written(head).unwrap(),
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_beside_a_host_is_left_to_be_compared() {
+    fn authority_and_host_are_both_kept() {
         let head = Request::get("https://a.b/c").header("host", "d");
         assert_eq!(
             written(head).unwrap(),
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_of_something_else_is_left_to_be_refused() {
+    fn other_scheme_is_kept() {
         let head = Request::get("ftp://a.b/c");
         assert_eq!(
             written(head).unwrap(),
@@ -323,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_is_asked_for_with_a_key_of_the_gateways() {
+    fn extended_connect_becomes_an_upgrade_with_a_generated_key() {
         let upgraded = |protocol| {
             let head = Request::builder()
                 .method("CONNECT")
@@ -352,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn crumbs_become_one_cookie() {
+    fn cookie_fields_are_joined() {
         let head = Request::get("/").header("cookie", "a=1").header("cookie", "b=2");
         assert_eq!(
             written(head).unwrap(),
@@ -361,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_at_the_ends_of_a_value_are_malformed() {
+    fn leading_or_trailing_whitespace_is_malformed() {
         for value in [" a", "a ", "\ta", " "] {
             assert_eq!(
                 written(Request::get("/").header("x", value)),
@@ -372,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_of_ours_is_taken_apart() {
+    fn outgoing_heads_are_split() {
         let bytes =
             b"PUT /a?b HTTP/1.1\r\nHost: h:1\r\nTE: trailers\r\nconnection: te\r\nx: \r\ny: 1:2\r\n\r\nbody";
         let (request, length) = request(bytes, "https").unwrap();

@@ -1,4 +1,4 @@
-//! A connection of HTTP/2: its frames are counted as they come, and leave together.
+//! The I/O of a client's HTTP/2 connection: counts received frames and batches writes.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -13,24 +13,25 @@ use waypost_wire::frames::{Excess, FrameWatch};
 
 use crate::socket::Socket;
 
-/// What may wait to be sent, beyond which whoever writes waits.
+/// Maximum unsent bytes; beyond it, writes wait for the socket.
 pub const UNSENT_MAX: usize = 64 << 10;
-/// What is written at once from here on is sent as it is, rather than copied to what waits.
-const WAITS_MAX: usize = 8 << 10;
-/// What the memory of what waits may keep while nothing does.
+/// Maximum size of a write that is copied to the queue. Larger writes go directly to the socket.
+const QUEUED_WRITE_MAX: usize = 8 << 10;
+/// Maximum capacity that an empty queue keeps.
 const KEPT_BYTES: usize = 16 << 10;
 
-/// A connection, with what was read of it before.
+/// The I/O of a connection, given to `h2`.
 ///
-/// The library has every answer of some length leave by itself. Here answers wait for each other: what is written is sent
-/// when the connection has been served, by [`FrameGuard::poll_send`], so that those that are ready together leave in one call.
+/// `h2` sends every response of some length with a system call of its own. Once [corked](FrameGuard::cork), the
+/// connection queues them until [`FrameGuard::poll_send`], so that responses that are ready together are sent with one
+/// call.
 pub struct GuardedIo {
-    /// What is to be read first.
+    /// Bytes that were read from the socket before.
     read_before: Vec<u8>,
     guard: Rc<FrameGuard>,
 }
 
-/// A connection, and what has been seen of its frames.
+/// The connection's frame counts and write queue, for its owner.
 pub struct FrameGuard {
     began: Instant,
     frames: RefCell<FrameWatch>,
@@ -38,18 +39,19 @@ pub struct FrameGuard {
     queue: RefCell<WriteQueue>,
 }
 
-/// Where bytes leave.
+/// The socket and its unsent bytes.
 struct WriteQueue {
     socket: Socket,
-    /// What waits to be sent: sent <= unsent.len().
+    /// Queued bytes.
     unsent: Vec<u8>,
+    /// Bytes of `unsent` already sent: `sent <= unsent.len()`.
     sent: usize,
-    /// Whether it waits until it is told to leave.
-    waits: bool,
+    /// True if a flush does not send, and only [`FrameGuard::poll_send`] does.
+    corked: bool,
 }
 
 impl GuardedIo {
-    /// Guards `socket`, of which `read_before` was read already.
+    /// Wraps `socket`, from which the bytes `read_before` were already read.
     pub fn new(socket: Socket, read_before: Vec<u8>) -> Self {
         let guard = Rc::new(FrameGuard {
             began: Instant::now(),
@@ -59,20 +61,20 @@ impl GuardedIo {
                 socket,
                 unsent: Vec::new(),
                 sent: 0,
-                waits: false,
+                corked: false,
             }),
         });
         Self { read_before, guard }
     }
 
-    /// What has been seen of it, for whoever decides.
+    /// The guard of the connection.
     pub fn guard(&self) -> Rc<FrameGuard> {
         Rc::clone(&self.guard)
     }
 }
 
 impl WriteQueue {
-    /// Sends what waits.
+    /// Sends all queued bytes and flushes the socket.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.unsent.len() {
             let rest = &self.unsent[self.sent..];
@@ -89,10 +91,10 @@ impl WriteQueue {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let count = slices.iter().map(|slice| slice.len()).sum();
-        if count > WAITS_MAX || self.unsent.len() + count > UNSENT_MAX {
+        if count > QUEUED_WRITE_MAX || self.unsent.len() + count > UNSENT_MAX {
             ready!(self.poll_send(cx))?;
         }
-        if count > WAITS_MAX {
+        if count > QUEUED_WRITE_MAX {
             return Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         }
         for slice in slices {
@@ -103,31 +105,32 @@ impl WriteQueue {
 }
 
 impl FrameGuard {
+    /// Counts the frames in `bytes`.
     fn feed(&self, bytes: &[u8]) {
         if let Err(excess) = self.frames.borrow_mut().feed(bytes, self.began.elapsed()) {
             self.excess.set(Some(excess));
         }
     }
 
-    /// Has what is written wait for [`FrameGuard::poll_send`] from now on.
-    pub fn gather(&self) {
-        self.queue.borrow_mut().waits = true;
+    /// Queues writes until [`FrameGuard::poll_send`] from now on.
+    pub fn cork(&self) {
+        self.queue.borrow_mut().corked = true;
     }
 
-    /// Sends what waits to be sent.
+    /// Sends all queued bytes.
     pub fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.queue.borrow_mut().poll_send(cx)
     }
 
-    /// What the peer sends too much of. Nothing more is read then.
+    /// The limit on frames that the peer exceeded, if any. The connection is no longer read then.
     pub fn excess(&self) -> Option<Excess> {
         self.excess.get()
     }
 
-    /// When a head that has begun has to be complete.
-    pub fn head_due(&self, patience: Duration) -> Option<Instant> {
+    /// The deadline of an incomplete head, `timeout` after its start.
+    pub fn head_deadline(&self, timeout: Duration) -> Option<Instant> {
         let since = self.frames.borrow().head_since()?;
-        Some(self.began + since + patience)
+        Some(self.began + since + timeout)
     }
 }
 
@@ -173,7 +176,7 @@ impl AsyncWrite for GuardedIo {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut queue = self.guard.queue.borrow_mut();
-        if queue.waits {
+        if queue.corked {
             return Poll::Ready(Ok(()));
         }
         queue.poll_send(cx)

@@ -1,7 +1,7 @@
-//! HTTP/2 as links: streams that clients open, streams that the gateway opens, and the connections below them.
+//! HTTP/2 links: streams opened by clients, streams opened by the gateway, and their connections.
 //!
-//! The `h2` library keeps streams, windows and header compression. [`fields`] turns its heads into heads as HTTP/1 writes
-//! them, and back; [`guard`] counts the frames of a client's connection and gathers its writes.
+//! The `h2` crate handles streams, flow control and header compression. [`fields`] converts its heads to HTTP/1 format
+//! and back; [`guard`] counts the frames of a client connection and batches its writes.
 
 mod body;
 pub mod client_connection;

@@ -1,4 +1,4 @@
-//! A stream of HTTP/2 that a client has opened.
+//! An HTTP/2 stream opened by a client.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -11,17 +11,17 @@ use crate::buffer::Buffer;
 use crate::h2::body::{Incoming, Outgoing};
 use crate::h2::fields;
 
-/// A client's stream: the body of its request, and the answer to it.
+/// A server stream: the body of a client's request, and the response.
 #[derive(Debug)]
 pub struct ServerStream {
     incoming: Incoming,
     respond: SendResponse<Bytes>,
-    /// Once the final head has been sent.
+    /// `None` until the final head is sent.
     outgoing: Option<Outgoing>,
 }
 
 impl ServerStream {
-    /// The stream of a request whose head was received.
+    /// Creates the stream of a request whose head was received.
     pub fn new(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
         Self {
             incoming: Incoming::new(body),
@@ -30,7 +30,7 @@ impl ServerStream {
         }
     }
 
-    /// Returns true if the request has ended, its body included.
+    /// Returns true if the request body has ended and was read completely.
     pub fn has_ended(&self) -> bool {
         self.incoming.has_ended()
     }
@@ -43,7 +43,7 @@ impl ServerStream {
         self.incoming.poll_fill(cx, buffer).map_err(io::Error::other)
     }
 
-    /// Waits until there is something to read, its end, or a failure that reading will tell.
+    /// Polls for data, the end of the body or a failure.
     pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.incoming.poll_ready(cx).map(|_| ())
     }
@@ -60,7 +60,7 @@ impl ServerStream {
         Poll::Ready(self.send_head(bytes, last))
     }
 
-    /// Sends the head that `bytes` begin with; how long it is.
+    /// Sends the head at the start of `bytes`. Returns its length.
     fn send_head(&mut self, bytes: &[u8], last: bool) -> io::Result<usize> {
         let (response, length) = fields::response(bytes)?;
         if response.status().is_informational() {
@@ -85,12 +85,13 @@ impl ServerStream {
         }
     }
 
-    /// Reads the rest of a request that is answered already, up to `left` bytes.
+    /// Discards the rest of the request body after an early response, up to `left` bytes; `left` is reduced by the
+    /// bytes discarded.
     pub fn poll_discard(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
         self.incoming.poll_discard(cx, left)
     }
 
-    /// `Ready` once the client has reset the stream, or the connection is gone.
+    /// Polls for a reset by the client, or the loss of the connection.
     pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.outgoing {
             Some(outgoing) => outgoing.stream.poll_reset(cx).map(|_| ()),
@@ -102,7 +103,7 @@ impl ServerStream {
         self.reset(Reason::INTERNAL_ERROR);
     }
 
-    /// Ends the stream with a word about why.
+    /// Resets the stream.
     pub fn reset(&mut self, reason: Reason) {
         match &mut self.outgoing {
             Some(outgoing) => outgoing.stream.send_reset(reason),

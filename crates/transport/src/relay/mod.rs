@@ -1,7 +1,7 @@
-//! One direction of an exchange: a head that is written first, then a body that passes through.
+//! One direction of an exchange: writes a head, then moves a body from a source to a sink.
 //!
-//! A body is decoded from its source's framing, transformed, copied to a tap, and framed for its sink. Nothing is read
-//! while the sink does not accept what was read before.
+//! The body is decoded from the source's framing, transformed, copied to a tap, and framed for the sink. The relay
+//! applies backpressure: it reads nothing more until the sink has accepted the bytes read before.
 
 pub mod splice;
 pub mod tap;
@@ -20,75 +20,76 @@ use waypost_wire::{chunked, write};
 
 use crate::buffer::Buffer;
 use crate::link::Link;
-use crate::relay::splice::{Pipe, Pipes, WORTH_BYTES};
+use crate::relay::splice::{Pipe, Pipes, SPLICE_BYTES_MIN};
 use crate::relay::tap::Tap;
 use crate::relay::transform::Transform;
 
-/// How much is gathered before it is written.
-const GATHER_BYTES: usize = 64 << 10;
+/// Size of the output at which encoding pauses until it is written.
+const OUT_BYTES: usize = 64 << 10;
 
-/// How much of a request is held, beyond which it cannot be asked again.
-const HELD_BYTES: usize = 32 << 10;
+/// Size of the output above which it is not retained for a retry.
+const RETAINED_BYTES_MAX: usize = 32 << 10;
 
-/// One direction of an exchange. Reading waits for writing: a slow sink stops the reading from its source.
+/// One direction of an exchange. A slow sink pauses reading from the source.
 #[derive(Debug)]
 pub struct Relay {
     decoder: BodyDecoder,
     form: BodyForm,
-    /// The trailers, as lines, where the sink frames bodies itself.
+    /// The trailers as lines, if the sink frames bodies itself ([`BodyForm::Frames`]).
     trailers: Vec<u8>,
-    /// What is to be written, and was: written <= out.len().
+    /// Encoded output.
     out: Vec<u8>,
+    /// Bytes of `out` already written: `written <= out.len()`.
     written: usize,
-    /// Whether everything, the end of the body included, is in `out`.
+    /// True once the source's body has ended; the rest of the message is in `out` and `trailers`.
     complete: bool,
-    /// Whether `out` still holds all that came, so that it can be written to another connection.
-    whole: bool,
-    /// Whether it is to do so beyond the head, as long as the body is short.
-    holds: bool,
-    /// Bytes of body that came through.
+    /// True while `out` contains the message from its first byte, so that it can be sent again on another connection.
+    retained: bool,
+    /// True if a short body is retained too, not only the head.
+    retain_body: bool,
+    /// Bytes of the body so far, before framing.
     body_bytes: u64,
     body_bytes_max: u64,
-    /// What the relay waits for.
-    pub waits_for: Waits,
-    /// Whether bytes moved since somebody asked.
+    /// The end that the relay is blocked on.
+    pub blocked_on: BlockedOn,
+    /// True if bytes moved since the last [`Relay::take_progress`].
     progressed: bool,
     tap: Tap,
     transform: Transform,
-    /// What a large body passes through.
+    /// The pipe of a spliced body.
     pipe: Option<Pipe>,
 }
 
-/// How a body leaves.
+/// The encoding of a body for its sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyForm {
-    /// Byte for byte: its length, or the end of the connection, says where it ends.
+    /// Unframed: delimited by its length or the end of the connection.
     Plain,
-    /// In chunks.
+    /// Chunked transfer coding (RFC 9112 §7.1).
     Chunks,
-    /// Byte for byte, in the frames of its protocol, which have room for trailers.
+    /// Delimited by the protocol, as in HTTP/2, with trailers sent separately.
     Frames,
 }
 
-/// What a relay waits for.
+/// The end that a relay is blocked on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waits {
-    /// Bytes from the source.
+pub enum BlockedOn {
+    /// The source has no bytes to read.
     Source,
-    /// The sink, to accept bytes.
+    /// The sink accepts no bytes.
     Sink,
 }
 
-/// Why a relay cannot go on.
+/// A failure of a relay.
 #[derive(Debug)]
 pub enum RelayError {
     /// Reading failed.
     Source,
     /// The source ended before the body did.
     Ended,
-    /// The body breaks its coding.
+    /// The body's chunked coding, base64 or trailers are malformed.
     Coding,
-    /// The body is longer than allowed.
+    /// The body exceeds its maximum length.
     TooLarge,
     /// Writing failed.
     Sink,
@@ -103,11 +104,11 @@ impl Default for Relay {
             out: Vec::new(),
             written: 0,
             complete: false,
-            whole: true,
-            holds: false,
+            retained: true,
+            retain_body: false,
             body_bytes: 0,
             body_bytes_max: u64::MAX,
-            waits_for: Waits::Sink,
+            blocked_on: BlockedOn::Sink,
             progressed: false,
             tap: Tap::Closed,
             transform: Transform::None,
@@ -117,7 +118,7 @@ impl Default for Relay {
 }
 
 impl Relay {
-    /// Begins anew; the head is then written into what is returned.
+    /// Resets the relay for a new message. The caller writes the head into the returned output.
     pub fn begin(&mut self, body_bytes_max: Option<u64>) -> &mut Vec<u8> {
         *self = Self {
             out: std::mem::take(&mut self.out),
@@ -128,24 +129,24 @@ impl Relay {
         &mut self.out
     }
 
-    /// Has the body copied, up to `max` bytes. To be said before it begins.
+    /// Copies the body to a tap of up to `max` bytes. Must be called before [`Relay::begin_body`].
     pub fn open_tap(&mut self, max: usize) {
         self.tap = Tap::open(max);
     }
 
-    /// The copy, once all of the body has come, or more than may be copied.
+    /// Takes the tap once it is final: the body has ended, or exceeds the tap's bound.
     pub fn take_tap(&mut self) -> Option<Tap> {
         let is_settled = self.complete || self.tap == Tap::Overflowed;
         is_settled.then(|| std::mem::take(&mut self.tap))
     }
 
-    /// Has the body written otherwise than it came. To be said before it begins.
+    /// Sets the transform of the body. Must be called before [`Relay::begin_body`].
     pub fn set_transform(&mut self, transform: Transform) {
         self.transform = transform;
     }
 
-    /// Says how the body is framed and in which form it leaves, and takes what is there of it already, so that it
-    /// leaves with the head.
+    /// Starts the body, with its framing at the source and its form at the sink. Bytes already in `source` are encoded
+    /// at once, to be written together with the head.
     pub fn begin_body(
         &mut self,
         framing: Framing,
@@ -154,60 +155,60 @@ impl Relay {
     ) -> Result<(), RelayError> {
         self.decoder = BodyDecoder::new(framing);
         self.form = form;
-        self.gather(source)
+        self.encode(source)
     }
 
-    /// Replaces a part of what is written first, before it is written again.
+    /// Replaces a range of the head before a retry.
     pub fn replace_in_head(&mut self, range: Range<usize>, by: &[u8]) {
         self.out.splice(range, by.iter().copied());
     }
 
-    /// Whether nothing waits to be written.
+    /// Returns true if all output is written.
     pub fn is_flushed(&self) -> bool {
         self.written == self.out.len()
     }
 
-    /// Whether everything is in memory still, so that it can be written again.
+    /// Returns true if the message is complete and retained, so that it can be sent again.
     pub fn can_restart(&self) -> bool {
-        self.whole && self.complete
+        self.retained && self.complete
     }
 
-    /// Has a short body be held, so that all of it can be written again.
-    pub fn hold(&mut self) {
-        self.holds = true;
+    /// Retains a short body, so that the message can be sent again.
+    pub fn retain_body(&mut self) {
+        self.retain_body = true;
     }
 
-    /// Whether all that came is in memory still. More may come.
-    pub fn is_whole(&self) -> bool {
-        self.whole
+    /// Returns true if the message so far is retained. It may be incomplete.
+    pub fn is_retained(&self) -> bool {
+        self.retained
     }
 
-    /// Whether all there is has been written.
+    /// Returns true if the message is complete and written.
     pub fn is_finished(&self) -> bool {
         self.complete && self.written == self.out.len()
     }
 
-    /// Whether nothing at all has been written.
+    /// Returns true if nothing has been written yet.
     pub fn is_untouched(&self) -> bool {
-        self.whole && self.written == 0
+        self.retained && self.written == 0
     }
 
-    /// Has everything written again.
+    /// Starts writing the retained message again from its first byte.
     pub fn restart(&mut self) {
         self.written = 0;
     }
 
-    /// Bytes of body that came through.
+    /// The number of bytes of the body so far, before framing.
     pub fn body_bytes(&self) -> u64 {
         self.body_bytes
     }
 
-    /// Whether bytes moved since the last time this was asked.
+    /// Returns true if bytes moved since the last call.
     pub fn take_progress(&mut self) -> bool {
         std::mem::take(&mut self.progressed)
     }
 
-    /// Gives back memory beyond `keep`.
+    /// Discards output, frees memory beyond `keep` bytes, and returns the pipe.
     pub fn tidy(&mut self, keep: usize) {
         self.out.clear();
         self.out.shrink_to(keep);
@@ -215,10 +216,10 @@ impl Relay {
         self.pipe = None;
     }
 
-    /// Writes what is to be written, and no more.
+    /// Writes all pending output and flushes the sink. Reads nothing.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, to: &mut Link) -> Poll<Result<(), RelayError>> {
         while self.written < self.out.len() {
-            self.waits_for = Waits::Sink;
+            self.blocked_on = BlockedOn::Sink;
             let rest = &self.out[self.written..];
             let last = self.complete && self.trailers.is_empty();
             let count = ready!(to.poll_write(cx, rest, last)).map_err(|_| RelayError::Sink)?;
@@ -230,13 +231,13 @@ impl Relay {
         }
         let flushed = to.poll_flush(cx).map_err(|_| RelayError::Sink);
         if flushed.is_pending() {
-            self.waits_for = Waits::Sink;
+            self.blocked_on = BlockedOn::Sink;
         }
         flushed
     }
 
-    /// Moves bytes until all have moved, or nothing moves. `before_last` is called before the last of them is
-    /// written, at least once. Large bodies may pass through one of the `pipes`, if there are any.
+    /// Moves bytes until the message is complete or one end blocks. Calls `before_last` at least once, before the last
+    /// bytes are written. Large bodies may be spliced through one of the `pipes`.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -254,32 +255,32 @@ impl Relay {
             if self.complete {
                 return Poll::Ready(to.finish(&self.trailers).map_err(|_| RelayError::Sink));
             }
-            if !self.holds || self.out.len() > HELD_BYTES {
-                self.whole = false;
+            if !self.retain_body || self.out.len() > RETAINED_BYTES_MAX {
+                self.retained = false;
                 self.out.clear();
                 self.written = 0;
             }
             if !source.is_empty() {
-                if !self.whole && self.passes_unchanged() {
+                if !self.retained && self.passes_unchanged() {
                     let last = self.is_last(source, from);
                     if last {
                         before_last();
                     }
-                    ready!(self.poll_pass(cx, source, to, last))?;
+                    ready!(self.poll_write_through(cx, source, to, last))?;
                 } else {
-                    self.gather(source)?;
-                    if source.is_empty() && self.ends_with(from) {
+                    self.encode(source)?;
+                    if source.is_empty() && self.has_ended_with(from) {
                         self.finish(from.trailers())?;
                     }
                 }
                 continue;
             }
-            if let Some((from, to)) = self.takes_pipe(from, to, pipes) {
+            if let Some((from, to)) = self.spliceable(from, to, pipes) {
                 ready!(self.poll_splice(cx, from, to, &mut before_last))?;
                 continue;
             }
-            self.waits_for = Waits::Source;
-            // Frames are no larger than what a buffer has from the start.
+            self.blocked_on = BlockedOn::Source;
+            // DATA frames fit into the initial buffer.
             if !from.frames_bodies() && !to.frames_bodies() {
                 source.widen();
             }
@@ -294,8 +295,9 @@ impl Relay {
         }
     }
 
-    /// The sockets, if what is left of the body may pass through a pipe, and is worth it. One that has begun to goes on.
-    fn takes_pipe<'s>(
+    /// Returns the sockets if the rest of the body can be spliced and is large enough, or if splicing has begun. Takes
+    /// a pipe if needed.
+    fn spliceable<'s>(
         &mut self,
         from: &'s Link,
         to: &'s Link,
@@ -303,8 +305,8 @@ impl Relay {
     ) -> Option<(&'s TcpStream, &'s TcpStream)> {
         let (from, to) = (from.clear_socket()?, to.clear_socket()?);
         if self.pipe.is_none() {
-            let is_seen = self.whole || self.tap != Tap::Closed || !self.passes_unchanged();
-            if is_seen || self.decoder.unseen()? < WORTH_BYTES {
+            let needs_copy = self.retained || self.tap != Tap::Closed || !self.passes_unchanged();
+            if needs_copy || self.decoder.unseen()? < SPLICE_BYTES_MIN {
                 return None;
             }
             self.pipe = Some(pipes?.take()?);
@@ -312,7 +314,7 @@ impl Relay {
         Some((from, to))
     }
 
-    /// Moves what the pipe takes.
+    /// Splices once: fills the pipe if it is empty, then drains it.
     fn poll_splice(
         &mut self,
         cx: &mut Context<'_>,
@@ -324,7 +326,7 @@ impl Relay {
             return Poll::Ready(Ok(()));
         };
         if pipe.filled() == 0 {
-            self.waits_for = Waits::Source;
+            self.blocked_on = BlockedOn::Source;
             let count = ready!(pipe.poll_fill(cx, from, left)).map_err(|_| RelayError::Source)?;
             self.progressed = true;
             if count == 0 {
@@ -337,7 +339,7 @@ impl Relay {
         if pipe.filled() as u64 == left {
             before_last();
         }
-        self.waits_for = Waits::Sink;
+        self.blocked_on = BlockedOn::Sink;
         let count = ready!(pipe.poll_drain(cx, to)).map_err(|_| RelayError::Sink)?;
         self.progressed = true;
         self.decoder.skip(count as u64);
@@ -348,12 +350,12 @@ impl Relay {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether the body ends where its source ends, and that has.
-    fn ends_with(&self, from: &Link) -> bool {
+    /// Returns true if the body ends with its source, and the source has ended.
+    fn has_ended_with(&self, from: &Link) -> bool {
         self.decoder.may_end_by_close() && from.has_ended()
     }
 
-    /// Whether what `source` holds ends the whole message.
+    /// Returns true if the message ends with the bytes in `source`.
     fn is_last(&self, source: &Buffer, from: &Link) -> bool {
         match self.decoder {
             BodyDecoder::Length(left) => left <= source.filled().len() as u64,
@@ -362,15 +364,16 @@ impl Relay {
         }
     }
 
-    /// Whether the body's bytes leave as they came, so that they need not be copied.
+    /// Returns true if the rest of the body needs no decoding, encoding or transform, and can be written without a
+    /// copy.
     fn passes_unchanged(&self) -> bool {
         self.form != BodyForm::Chunks
             && !matches!(self.decoder, BodyDecoder::Chunked(_))
             && self.transform == Transform::None
     }
 
-    /// Writes from `source` itself.
-    fn poll_pass(
+    /// Writes directly from `source`, without a copy to `out`.
+    fn poll_write_through(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut Buffer,
@@ -383,7 +386,7 @@ impl Relay {
             .decode(source.filled())
             .map_err(|_| RelayError::Coding)?
             .data;
-        self.waits_for = Waits::Sink;
+        self.blocked_on = BlockedOn::Sink;
         let count = ready!(to.poll_write(cx, &source.filled()[data], last)).map_err(|_| RelayError::Sink)?;
         if count == 0 {
             return Poll::Ready(Err(RelayError::Sink));
@@ -401,9 +404,9 @@ impl Relay {
         Poll::Ready(Ok(()))
     }
 
-    /// Moves what `source` has of the body to `out`, in the form in which it leaves.
-    fn gather(&mut self, source: &mut Buffer) -> Result<(), RelayError> {
-        while !self.decoder.is_done() && !source.is_empty() && self.out.len() < GATHER_BYTES {
+    /// Encodes bytes of the body from `source` into `out`.
+    fn encode(&mut self, source: &mut Buffer) -> Result<(), RelayError> {
+        while !self.decoder.is_done() && !source.is_empty() && self.out.len() < OUT_BYTES {
             let piece = self
                 .decoder
                 .decode(source.filled())
@@ -431,7 +434,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Puts data of the body behind what is to be written.
+    /// Appends data of the body to the output.
     fn write_data(&mut self, data: &[u8]) {
         if self.form == BodyForm::Chunks {
             write::chunk(&mut self.out, data);
@@ -440,6 +443,7 @@ impl Relay {
         }
     }
 
+    /// Adds to the length of the body.
     fn count(&mut self, bytes: usize) -> Result<(), RelayError> {
         self.body_bytes += bytes as u64;
         if self.body_bytes > self.body_bytes_max {
@@ -448,8 +452,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Puts the end of the body behind what is to be written. `trailers` are those that the source keeps apart from the
-    /// body.
+    /// Appends the end of the body to the output. `trailers` are the source's, if it keeps them separate from the body.
     fn finish(&mut self, trailers: &[u8]) -> Result<(), RelayError> {
         if std::mem::replace(&mut self.complete, true) {
             return Ok(());

@@ -1,8 +1,8 @@
-//! Moving a body from one socket to another without looking at it: the kernel moves its pages through a pipe.
+//! Zero-copy relaying between two sockets, with `splice(2)` through a pipe.
 //!
-//! To read and to write a MiB copies it twice. A large body in clear text whose bytes leave as they came need not be
-//! copied at all: `splice(2)` moves references to what was received. Nothing of the head, and nothing that has to be
-//! parsed, goes this way, and never more than belongs to the body.
+//! Reading and writing copies every byte twice. A large cleartext body that is forwarded unchanged needs no copy:
+//! `splice(2)` moves references to the received pages. Heads and anything else that must be parsed are never spliced,
+//! nor are bytes beyond the end of the body.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -14,42 +14,43 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// What is left of a body for it to be worth a pipe: below, the calls cost more than the copies.
-pub const WORTH_BYTES: u64 = 128 << 10;
-/// What a pipe holds.
+/// Minimum remaining length of a body to splice. Below it, the system calls cost more than the copies.
+pub const SPLICE_BYTES_MIN: u64 = 128 << 10;
+/// Capacity of a pipe in bytes.
 pub const PIPE_BYTES: usize = 256 << 10;
-/// How many pipes a worker has at a time; other bodies are copied. Each takes two descriptors.
+/// Maximum pipes in use per worker; other bodies are copied. Each pipe uses two descriptors.
 pub const PIPES_MAX: usize = 64;
-/// How many of them are kept when nobody uses them.
+/// Maximum idle pipes kept per worker.
 const PIPES_KEPT: usize = 16;
 
 /// A worker's pipes.
 #[derive(Debug, Default)]
 pub struct Pipes {
-    /// Empty ones.
-    idle: RefCell<Vec<ProxiedAddresses>>,
-    /// How many are in use.
+    /// Idle pipes, all of them empty.
+    idle: RefCell<Vec<PipeEnds>>,
+    /// The number of pipes in use: `used <= PIPES_MAX`.
     used: Cell<usize>,
 }
 
+/// The descriptors of a pipe.
 #[derive(Debug)]
-struct ProxiedAddresses {
+struct PipeEnds {
     read: OwnedFd,
     write: OwnedFd,
 }
 
-/// A pipe that one body passes through.
+/// A pipe in use by one body; returned to its worker on drop.
 #[derive(Debug)]
 pub struct Pipe {
     pipes: Rc<Pipes>,
-    /// There until it is dropped.
-    ends: Option<ProxiedAddresses>,
-    /// How much is in it.
+    /// `None` only during drop.
+    ends: Option<PipeEnds>,
+    /// Bytes in the pipe.
     filled: usize,
 }
 
 impl Pipes {
-    /// A pipe; `None` when there are enough of them, or descriptors are short.
+    /// Takes an idle pipe, or opens one. Returns `None` if [`PIPES_MAX`] are in use or no descriptor is available.
     pub fn take(self: &Rc<Self>) -> Option<Pipe> {
         if self.used.get() >= PIPES_MAX {
             return None;
@@ -57,7 +58,7 @@ impl Pipes {
         let kept = self.idle.borrow_mut().pop();
         let ends = match kept {
             Some(ends) => ends,
-            None => ProxiedAddresses::new().ok()?,
+            None => PipeEnds::new().ok()?,
         };
         self.used.set(self.used.get() + 1);
         Some(Pipe {
@@ -67,32 +68,33 @@ impl Pipes {
         })
     }
 
-    /// Closes those that nobody uses, as descriptors are short; whether there were any.
+    /// Closes the idle pipes to free descriptors. Returns true if there were any.
     pub fn close_idle(&self) -> bool {
         !std::mem::take(&mut *self.idle.borrow_mut()).is_empty()
     }
 }
 
-impl ProxiedAddresses {
+impl PipeEnds {
     fn new() -> io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // Where the system does not allow it, it holds less, and works all the same.
+        // Best effort: a smaller pipe works too.
         let _ = fcntl_setpipe_size(&write, PIPE_BYTES);
         Ok(Self { read, write })
     }
 }
 
 impl Pipe {
-    /// How much is in it.
+    /// The number of bytes in the pipe.
     pub fn filled(&self) -> usize {
         self.filled
     }
 
-    /// Takes up to `max` bytes of `from` into the pipe, which is empty; 0 is the end of the connection.
+    /// Moves up to `max` bytes from `from` into the pipe, which must be empty. Returns their number; 0 at the end of
+    /// the connection.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream, max: u64) -> Poll<io::Result<usize>> {
         debug_assert!(
             self.filled == 0,
-            "a full pipe would look like a socket without bytes"
+            "`splice` returns EAGAIN for a full pipe as for an empty socket"
         );
         let max = usize::try_from(max).map_or(PIPE_BYTES, |max| max.min(PIPE_BYTES));
         let Some(ends) = &self.ends else {
@@ -112,7 +114,7 @@ impl Pipe {
         }
     }
 
-    /// Gives some of what is in the pipe to `to`.
+    /// Moves bytes from the pipe to `to`. Returns their number.
     pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<usize>> {
         let Some(ends) = &self.ends else {
             return Poll::Ready(Ok(0));
@@ -135,7 +137,7 @@ impl Pipe {
 impl Drop for Pipe {
     fn drop(&mut self) {
         self.pipes.used.set(self.pipes.used.get() - 1);
-        // One with bytes in it, of a body that was broken off, is nobody else's.
+        // A pipe that still contains bytes of an aborted body must not be reused.
         if let Some(ends) = self.ends.take().filter(|_| self.filled == 0) {
             let mut idle = self.pipes.idle.borrow_mut();
             if idle.len() < PIPES_KEPT {
@@ -155,12 +157,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_empty_pipes_are_used_again_and_there_is_a_bound() {
+    fn only_empty_pipes_are_reused_and_their_number_is_bounded() {
         let pipes = Rc::new(Pipes::default());
         let mut full = pipes.take().unwrap();
         full.filled = 1;
         drop(full);
-        assert!(!pipes.close_idle(), "what was in it would reach another client");
+        assert!(!pipes.close_idle(), "its bytes would reach another client");
         let all: Vec<Pipe> = (0..PIPES_MAX).map(|_| pipes.take().unwrap()).collect();
         assert!(pipes.take().is_none());
         drop(all);

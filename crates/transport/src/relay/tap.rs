@@ -1,24 +1,24 @@
-//! A copy of a body that passes through a relay, up to a bound.
+//! A bounded copy of a relayed body.
 
-/// A copy of a body, as it leaves the relay before framing.
+/// A bounded copy of a relayed body, after its transform and before framing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Tap {
     /// No copy is made.
     #[default]
     Closed,
-    /// The bytes so far: `copy.len() <= max`.
+    /// The body so far: `copy.len() <= max`.
     Open {
         /// The copy.
         copy: Vec<u8>,
-        /// The longest body that is copied.
+        /// The maximum length of the copy.
         max: usize,
     },
-    /// The body is longer than the bound; the copy is gone.
+    /// The body exceeded the bound. Its copy is discarded.
     Overflowed,
 }
 
 impl Tap {
-    /// A tap for a body of up to `max` bytes.
+    /// Creates a tap for a body of up to `max` bytes.
     pub fn open(max: usize) -> Self {
         Self::Open {
             copy: Vec::new(),

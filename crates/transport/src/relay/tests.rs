@@ -1,4 +1,4 @@
-//! A relay gives the same message however its bytes are cut, in every framing and with every transform.
+//! The relayed message does not depend on how its bytes are split, for every framing and transform.
 
 use std::task::{Context, Waker};
 
@@ -8,20 +8,20 @@ use proptest::prelude::*;
 use super::*;
 use crate::memory::Memory;
 
-/// Everything about a body but how it is cut.
+/// A body to relay, independent of how it is split.
 #[derive(Debug, Clone)]
 struct Case {
-    /// The body as its source sends it, in `framing`.
+    /// The body as sent by the source, in `framing`.
     sent: Vec<u8>,
     framing: Framing,
-    /// Lines of trailers that the source keeps apart; only for sources that frame bodies.
+    /// Trailer lines that the source keeps separate; only for sources that frame bodies.
     trailers: &'static [u8],
     source_frames: bool,
     form: BodyForm,
     transform: Transform,
 }
 
-/// A relayed message, as its sink has it.
+/// A relayed message, as received by the sink.
 #[derive(Debug, PartialEq, Eq)]
 struct Relayed {
     written: Vec<u8>,
@@ -33,8 +33,8 @@ struct Relayed {
 
 const HEAD: &[u8] = b"HEAD\r\n\r\n";
 
-/// Relays `case`, of which `cuts` gives the lengths of the pieces that arrive, over links that accept `write_max` bytes
-/// at a time (0: all) and pause in between.
+/// Relays `case`, arriving in pieces of the lengths in `cuts`, over links that pause and accept `write_max` bytes at a
+/// time (0: no pauses, no limit).
 fn relay(case: &Case, cuts: &[usize], write_max: usize) -> Result<Relayed, &'static str> {
     let mut rest = &case.sent[..];
     let mut pieces = Vec::new();
@@ -66,7 +66,7 @@ fn relay(case: &Case, cuts: &[usize], write_max: usize) -> Result<Relayed, &'sta
         .map_err(|_| "begin")?;
     let mut cx = Context::from_waker(Waker::noop());
     let mut last_announced = false;
-    // Every pause wakes at once, so each turn makes progress: a bound on turns is a bound on bytes.
+    // Paused links wake at once, so every second poll makes progress.
     for _ in 0..200_000 {
         match relay.poll(&mut cx, &mut from, &mut buffer, &mut to, None, || {
             last_announced = true
@@ -90,7 +90,7 @@ fn relay(case: &Case, cuts: &[usize], write_max: usize) -> Result<Relayed, &'sta
     Err("stuck")
 }
 
-/// The body that a sink got: chunks joined, base64 left as it is.
+/// The body received by the sink: chunks are joined, base64 is not decoded.
 fn body_of(relayed: &Relayed, form: BodyForm) -> Vec<u8> {
     let written = relayed.written.strip_prefix(HEAD).unwrap();
     if form != BodyForm::Chunks {
@@ -100,7 +100,7 @@ fn body_of(relayed: &Relayed, form: BodyForm) -> Vec<u8> {
     let (mut rest, mut body) = (written, Vec::new());
     while !decoder.is_done() {
         let piece = decoder.decode(rest).unwrap();
-        assert!(piece.consumed > 0, "the chunks have no end");
+        assert!(piece.consumed > 0, "the last chunk is missing");
         body.extend_from_slice(&rest[piece.data]);
         rest = &rest[piece.consumed..];
     }
@@ -125,7 +125,7 @@ fn chunks(body: &[u8], sizes: &[usize], trailers: &[u8]) -> Vec<u8> {
     sent
 }
 
-/// How a source delimits a body.
+/// The framing of a body at its source.
 #[derive(Debug, Clone, Copy)]
 enum Source {
     Length,
@@ -177,7 +177,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn a_body_is_the_same_however_it_is_cut(
+    fn body_does_not_depend_on_splits(
         body in proptest::collection::vec(any::<u8>(), 0..400),
         sizes in proptest::collection::vec(1usize..90, 1..4),
         cuts in proptest::collection::vec(1usize..120, 1..6),
@@ -198,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn trailers_pass_to_chunks_and_frames(
+    fn trailers_are_relayed_to_chunks_and_frames(
         body in proptest::collection::vec(any::<u8>(), 0..100),
         cuts in proptest::collection::vec(1usize..50, 1..4),
         write_max in 1usize..30,
@@ -214,12 +214,12 @@ proptest! {
     }
 
     #[test]
-    fn transforms_are_the_same_however_a_body_is_cut(
+    fn transforms_do_not_depend_on_splits(
         body in proptest::collection::vec(any::<u8>(), 0..200),
         cuts in proptest::collection::vec(1usize..50, 1..4),
         write_max in 0usize..30,
     ) {
-        // A client's text becomes the service's bytes, and those the client's text again, with trailers as a frame.
+        // A gRPC-Web-Text request is decoded; a gRPC response becomes gRPC-Web, with the trailers as a frame.
         use base64::Engine as _;
         let text = base64::engine::general_purpose::STANDARD.encode(&body).into_bytes();
         let request = Case {
@@ -240,7 +240,7 @@ proptest! {
     }
 
     #[test]
-    fn a_body_that_ends_early_is_never_finished(
+    fn truncated_body_is_an_error(
         body in proptest::collection::vec(any::<u8>(), 1..100),
         missing in 1usize..20,
         cuts in proptest::collection::vec(1usize..50, 1..4),
@@ -257,7 +257,7 @@ proptest! {
 }
 
 #[test]
-fn a_body_past_its_bound_is_refused() {
+fn body_over_the_limit_is_rejected() {
     let mut relay = Relay::default();
     relay.begin(Some(4));
     let mut buffer = Buffer::default();
@@ -267,7 +267,7 @@ fn a_body_past_its_bound_is_refused() {
 }
 
 #[test]
-fn a_tap_past_its_bound_keeps_nothing() {
+fn tap_over_its_bound_is_discarded() {
     let mut relay = Relay::default();
     relay.begin(None);
     relay.open_tap(4);

@@ -1,4 +1,4 @@
-//! Transforms of a body on its way through a relay; a closed list.
+//! Transforms that a relay applies to a body.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,17 +7,17 @@ use waypost_wire::field::{self, FieldKind};
 /// Flag of the gRPC-Web frame that holds trailers.
 const TRAILERS: u8 = 0x80;
 
-/// A transform of a body.
+/// A transform of a body and its trailers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Transform {
-    /// The bytes leave as they came.
+    /// No transform.
     #[default]
     None,
     /// gRPC to gRPC-Web: trailers become a frame at the end of the body.
     GrpcWeb,
     /// gRPC to gRPC-Web-Text: the same, in base64.
     GrpcWebText,
-    /// gRPC-Web-Text to gRPC: base64 is decoded. Holds the bytes of an unfinished group.
+    /// gRPC-Web-Text to gRPC: base64 is decoded. Contains the bytes of an incomplete group.
     FromGrpcWebText(Vec<u8>),
 }
 
@@ -26,12 +26,12 @@ pub enum Transform {
 pub struct NotBase64;
 
 impl Transform {
-    /// Decodes the body of a gRPC-Web-Text request.
+    /// Returns the transform for a gRPC-Web-Text request.
     pub fn from_grpc_web_text() -> Self {
         Self::FromGrpcWebText(Vec::new())
     }
 
-    /// Returns true if the bytes of the body leave as they came; trailers may not.
+    /// Returns true if the body is not changed, though its trailers may be.
     pub(crate) fn keeps_bytes(&self) -> bool {
         matches!(self, Self::None | Self::GrpcWeb)
     }
@@ -39,11 +39,11 @@ impl Transform {
     /// Appends the transformed `data`.
     ///
     /// # Errors
-    /// When `data` should be base64 and is not.
+    /// When `data` should be base64 and is malformed.
     pub(crate) fn apply(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), NotBase64> {
         match self {
             Self::None | Self::GrpcWeb => out.extend_from_slice(data),
-            // Readers take groups of four, each with padding of its own.
+            // Decoders of gRPC-Web-Text accept padding in the middle of the body.
             Self::GrpcWebText => out.extend_from_slice(STANDARD.encode(data).as_bytes()),
             Self::FromGrpcWebText(rest) => {
                 for &byte in data {
@@ -58,11 +58,11 @@ impl Transform {
         Ok(())
     }
 
-    /// Appends the end of a body that has these trailers, ended by an empty line. Returns the trailers that are still to
-    /// be sent as such.
+    /// Appends the end of the body. `trailers` are lines ended by an empty line. Returns the trailers that remain to be
+    /// sent as trailers.
     ///
     /// # Errors
-    /// When base64 ends within a group.
+    /// When base64 ends in an incomplete group.
     pub(crate) fn finish<'t>(
         &mut self,
         trailers: &'t [u8],
@@ -87,7 +87,7 @@ impl Transform {
     }
 }
 
-/// Trailers as the gRPC-Web frame has them: lower-case names, no blank behind the colon.
+/// Formats trailers for a gRPC-Web frame: lower-case names, no space after the colon.
 fn trailer_lines(trailers: &[u8]) -> Vec<u8> {
     let mut fields = Vec::new();
     let mut lines = Vec::new();
@@ -108,10 +108,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_decoded_however_it_is_cut() {
+    fn base64_is_decoded_at_any_split() {
         let mut transform = Transform::from_grpc_web_text();
         let mut out = Vec::new();
-        // Two groups with padding of their own, as a client writes that flushes in between.
+        // Two padded groups, as from a client that flushes in between.
         for piece in [&b"AAE"[..], b"=", b"AgM", b"E", b""] {
             transform.apply(piece, &mut out).unwrap();
         }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_become_a_frame() {
+    fn trailers_are_encoded_as_a_frame() {
         let trailers = b"Grpc-Status: 0\r\ngrpc-message: a b\r\n\r\n";
         let mut out = Vec::new();
         assert_eq!(Transform::GrpcWeb.finish(trailers, &mut out), Ok(&b""[..]));

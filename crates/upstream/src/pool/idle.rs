@@ -1,4 +1,4 @@
-//! Idle connections of HTTP/1.
+//! Idle HTTP/1 connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,32 +11,32 @@ use waypost_transport::socket::Socket;
 use waypost_wire::framing::Framing;
 use waypost_wire::response::ResponseHead;
 
-/// How long a connection settles whose last response withheld the body that its head announced.
+/// Time that a connection settles after a response whose head announced a body that was not sent, as for HEAD.
 pub const SETTLE_TIME: Duration = Duration::from_millis(5);
 
-/// How certain it has to be that an idle connection is alive and has no unexpected bytes.
+/// The certainty that an idle connection is alive and has no unexpected bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Liveness {
-    /// As far as the runtime knows; free of charge.
+    /// To the runtime's knowledge, without a system call.
     Likely,
-    /// As far as the kernel knows; a system call.
+    /// To the kernel's knowledge, with a system call.
     Certain,
 }
 
-/// How far a connection is trusted to carry another request. To a HEAD, and behind a 204 or 304, some services send a body
-/// against the rules, a moment later: it would be taken for the next response.
+/// The trust in a connection for another request. In response to HEAD, or with a 204 or 304, some services send a body
+/// against the specification, slightly delayed. It would be taken for the next response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReuseTrust {
-    /// The end of a body was seen.
+    /// The response had a body, and its end was received.
     Full,
-    /// There was to be no body.
+    /// The response had no body.
     Checked,
-    /// There was to be no body, though the head announced one. The client that asked may reuse the connection at once;
-    /// before others do, it settles.
+    /// The response had no body, though its head announced one. The client of that request may reuse the connection at
+    /// once; for others, it settles first.
     Withheld(Option<SocketAddr>),
 }
 
-/// Idle connections to one endpoint. The one used last is reused first, so that those not needed grow old.
+/// Idle connections to an endpoint, reused last-in first-out, so that surplus connections reach their idle timeout.
 #[derive(Debug, Default)]
 pub struct IdleConnections(Vec<IdleConnection>);
 
@@ -45,13 +45,13 @@ struct IdleConnection {
     socket: Socket,
     trust: ReuseTrust,
     since: Instant,
-    /// The worker's tick in which it became idle.
+    /// The worker's tick at `since`.
     tick: u32,
     _permit: Permit,
 }
 
 impl Liveness {
-    /// The certainty that a request needs: one that may be sent again can do without the kernel's word.
+    /// The certainty that a request requires. A request that may be sent again does not need a system call.
     pub fn when(may_be_sent_again: bool) -> Self {
         if may_be_sent_again {
             Self::Likely
@@ -62,7 +62,7 @@ impl Liveness {
 }
 
 impl ReuseTrust {
-    /// The trust after `response` to `client`; `None` for a request of the gateway's own.
+    /// The trust after `response` to `client`. `client` is `None` for the gateway's own requests.
     pub fn after(response: &ResponseHead, client: Option<SocketAddr>) -> Self {
         match response.framing() {
             Framing::None if response.withholds_body() => Self::Withheld(client),
@@ -75,7 +75,7 @@ impl ReuseTrust {
         matches!(self, Self::Withheld(_))
     }
 
-    /// The certainty that reuse needs.
+    /// The certainty that reuse requires.
     fn liveness(self) -> Liveness {
         match self {
             Self::Full => Liveness::Likely,
@@ -85,7 +85,7 @@ impl ReuseTrust {
 }
 
 impl IdleConnections {
-    /// Takes a live connection for a request of `client`.
+    /// Takes a live connection for a request of `client`, dropping dead and expired ones.
     pub fn take(
         &mut self,
         client: Option<SocketAddr>,
@@ -104,9 +104,9 @@ impl IdleConnections {
         None
     }
 
-    /// Keeps a connection whose exchange has finished exactly, unless there are `idle_max`.
+    /// Keeps a connection after a complete exchange, up to `idle_max` connections.
     pub fn put(&mut self, socket: Socket, trust: ReuseTrust, clock: &Clock, permit: Permit, idle_max: usize) {
-        // One that settles makes room for one that any client may use.
+        // A settling connection is replaced by one that any client may use.
         if self.0.len() >= idle_max
             && !trust.is_withheld()
             && let Some(at) = self.0.iter().position(|idle| idle.trust.is_withheld())
@@ -124,7 +124,7 @@ impl IdleConnections {
         }
     }
 
-    /// Closes connections that are idle for too long, and those that the endpoint closed.
+    /// Drops connections that exceeded `idle_timeout` or were closed by the endpoint.
     pub fn sweep(&mut self, now: Instant, tick: u32, idle_timeout: Duration) {
         self.0
             .retain(|idle| now - idle.since < idle_timeout && idle.is_alive(tick, Liveness::Likely));
@@ -140,7 +140,7 @@ impl IdleConnections {
         self.0.len()
     }
 
-    /// Returns true if there is none.
+    /// Returns true if there are no connections.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -158,24 +158,23 @@ impl IdleConnections {
 }
 
 impl IdleConnection {
-    /// Returns true while a withheld body may still come, to another client than the one that asked for it.
+    /// Returns true while a withheld body may still arrive, and `client` is not the one that requested it.
     fn settles(&self, client: Option<SocketAddr>, now: Instant) -> bool {
         matches!(self.trust, ReuseTrust::Withheld(asker) if asker != client)
             && now.saturating_duration_since(self.since) < SETTLE_TIME
     }
 
-    /// Returns true if the connection can be reused, as certain as `liveness` asks: it is open, and has no bytes that would
-    /// be taken for the next response.
+    /// Returns true if, with the certainty of `liveness`, the connection is open and has no bytes that would be taken
+    /// for the next response.
     ///
-    /// The runtime knows of everything that arrived before the worker waited for its sockets last. Of a connection that
-    /// became idle within this tick the kernel may know more: a service may close it after each response without
-    /// announcing that, or have sent more than it announced.
+    /// The runtime knows of all input that arrived before the current tick. For a connection that became idle within
+    /// this tick, the kernel may know more: a service may have closed it unannounced, or sent more than it announced.
     fn is_alive(&self, tick: u32, liveness: Liveness) -> bool {
         let is_known = liveness.max(self.trust.liveness()) == Liveness::Likely || tick != self.tick;
         if is_known && self.socket.is_quiet() {
             return true;
         }
-        let waits = self.socket.peek();
-        waits.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        let peeked = self.socket.peek();
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }

@@ -1,4 +1,4 @@
-//! One worker's connections to one endpoint that wait for the next exchange, or carry many at a time.
+//! A worker's connections to an endpoint: idle HTTP/1 connections, and HTTP/2 connections shared by exchanges.
 
 pub mod idle;
 pub mod shared;

@@ -1,4 +1,4 @@
-//! Connections of HTTP/2, which many exchanges share.
+//! HTTP/2 connections, shared by concurrent exchanges.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,23 +8,23 @@ use tokio::time::Instant;
 use waypost_transport::h2::client_connection::ClientConnection;
 use waypost_transport::h2::client_stream::ClientStream;
 
-/// The shared connections to one endpoint.
+/// The shared connections to an endpoint.
 #[derive(Debug, Default)]
 pub struct SharedConnections {
     connections: Vec<Rc<ClientConnection>>,
-    /// Notified when the connect that is under way ends; `None` while there is none.
+    /// Notified when the connect in progress ends; `None` if there is none.
     connecting: Option<Rc<Notify>>,
-    /// True if the endpoint chose HTTP/1.1 when it had the choice last (ALPN).
+    /// True if the endpoint selected HTTP/1.1 in the last ALPN negotiation that offered HTTP/2.
     pub chose_http1: bool,
 }
 
 impl SharedConnections {
-    /// Opens a stream on any of them; also returns true if its connection had others before.
+    /// Opens a stream on any connection; also returns true if the connection had streams before.
     pub fn stream(&self) -> Option<(ClientStream, bool)> {
         self.connections.iter().find_map(|connection| connection.stream())
     }
 
-    /// Keeps a connection.
+    /// Adds a connection.
     pub fn put(&mut self, connection: Rc<ClientConnection>) {
         self.connections.push(connection);
     }
@@ -32,7 +32,7 @@ impl SharedConnections {
     /// Claims the right to connect.
     ///
     /// # Errors
-    /// When a connect is under way; its notification.
+    /// When a connect is in progress. The error is notified when it ends.
     pub fn claim_connect(&mut self) -> Result<(), Rc<Notify>> {
         if let Some(connecting) = &self.connecting {
             return Err(Rc::clone(connecting));
@@ -41,14 +41,14 @@ impl SharedConnections {
         Ok(())
     }
 
-    /// Gives the right back, and wakes those that wait for it.
+    /// Releases the right to connect and wakes all waiters.
     pub fn end_connect(&mut self) {
         if let Some(connecting) = self.connecting.take() {
             connecting.notify_waiters();
         }
     }
 
-    /// Drops connections that are closed, or idle for too long.
+    /// Drops connections that are closed or exceeded `idle_timeout`.
     pub fn sweep(&mut self, now: Instant, idle_timeout: Duration) {
         self.connections.retain(|connection| {
             let is_fresh = now.saturating_duration_since(connection.idle_since()) < idle_timeout;

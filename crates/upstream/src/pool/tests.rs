@@ -17,7 +17,7 @@ fn trust(response: &str, to_head: bool) -> ReuseTrust {
 }
 
 #[test]
-fn trust_is_less_where_a_body_may_come_against_the_rules() {
+fn responses_without_body_lower_the_trust() {
     let of = |length| format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
     assert_eq!(trust(&of(5), false), ReuseTrust::Full);
     assert_eq!(trust(&of(5), true), ReuseTrust::Withheld(None));
@@ -32,7 +32,7 @@ fn trust_is_less_where_a_body_may_come_against_the_rules() {
     assert_eq!(trust(unchanged, false), ReuseTrust::Withheld(None));
 }
 
-/// Runs `check` with open connections, each with a permit. Time stands still.
+/// Runs `check` with `count` open connections, each with a permit. The clock's tick does not advance.
 fn with_connections(count: usize, check: impl FnOnce(Vec<(Socket, Permit)>, &Clock)) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -56,7 +56,7 @@ fn client(port: u16) -> Option<SocketAddr> {
 }
 
 #[test]
-fn a_connection_settles_after_a_withheld_body_before_others_reuse_it() {
+fn connection_settles_after_a_withheld_body_before_others_reuse_it() {
     with_connections(2, |mut connections, clock| {
         let mut pool = IdleConnections::default();
         let local = |socket: &Socket| socket.tcp().local_addr().unwrap();
@@ -70,15 +70,15 @@ fn a_connection_settles_after_a_withheld_body_before_others_reuse_it() {
         let minute = Duration::from_secs(60);
         let mut take = |client| pool.take(client, clock, Liveness::Likely, minute);
         let first = take(client(2)).map(|socket| local(&socket));
-        assert_eq!(first, Some(seen_at), "the end of its body was seen");
-        assert!(take(client(2)).is_none(), "a new connection would do");
+        assert_eq!(first, Some(seen_at), "the end of its body was received");
+        assert!(take(client(2)).is_none(), "the other one is settling");
         let own = take(client(1)).map(|socket| local(&socket));
-        assert_eq!(own, Some(withheld_at), "the response was this client's");
+        assert_eq!(own, Some(withheld_at), "the response was for this client");
     });
 }
 
 #[test]
-fn a_settling_connection_makes_room_for_one_that_any_client_may_reuse() {
+fn settling_connection_is_replaced_by_one_that_any_client_may_reuse() {
     with_connections(3, |connections, clock| {
         let mut pool = IdleConnections::default();
         let trusts = [
