@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_without_a_value_rolls() {
+    fn client_without_a_value_gets_a_random_arm() {
         let dice = |wants_cookie| ArmChoice::Dice { wants_cookie };
         check(None, None, &[("x-user", "7")], dice(false));
         check(header(), None, &[], dice(false));

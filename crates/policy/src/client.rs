@@ -12,7 +12,7 @@ use crate::peer::Peer;
 /// The client's address: the peer's, or, behind a trusted proxy, the right-most address of `X-Forwarded-For` that is not a
 /// trusted proxy itself.
 ///
-/// An entry that is no address ends the search: nobody trusted wrote what stands left of it.
+/// An entry that is not an address ends the search: entries to its left were not written by a trusted proxy.
 pub fn ip(listener: &Listener, peer: IpAddr, head: &RequestHead, buffer: &[u8]) -> IpAddr {
     if !listener.trusts(peer) {
         return peer;
@@ -42,13 +42,13 @@ pub fn ip(listener: &Listener, peer: IpAddr, head: &RequestHead, buffer: &[u8]) 
     client
 }
 
-/// Returns true if the client itself uses TLS: on this connection, or as a trusted proxy in front says.
+/// Returns true if the client itself uses TLS: on this connection, or according to a trusted proxy in front.
 pub fn uses_tls(listener: &Listener, peer: &Peer, head: &RequestHead, buffer: &[u8]) -> bool {
-    let said = head
+    let forwarded = head
         .fields()
         .iter()
         .find(|field| field.kind == FieldKind::XForwardedProto);
-    match said.filter(|_| listener.trusts(peer.ip())) {
+    match forwarded.filter(|_| listener.trusts(peer.ip())) {
         Some(field) => field.value.of(buffer).eq_ignore_ascii_case(b"https"),
         None => peer.scheme == Scheme::Https,
     }

@@ -22,7 +22,7 @@ impl Compiled {
     /// Compiles the routes of `plan`.
     ///
     /// # Errors
-    /// When the routes exceed what a table can hold.
+    /// The routes exceed the capacity of a table.
     pub fn new(plan: Plan) -> Result<Self, TableError> {
         Ok(Self {
             requests: Table::with_positions(plan.request_routes())?,
@@ -53,8 +53,8 @@ impl Compiled {
         routes.position(|known| *known.matching.name == *route)
     }
 
-    /// Sets the live weights of the route at `position`, in the order of its arms, for every request that begins from now
-    /// on; `None` restores the declared ones. Ignored unless the route has a split of as many arms.
+    /// Sets the live weights of the route at `position`, in the order of its arms, for every request that begins from
+    /// now on; `None` restores the declared ones. Ignored unless the route has a split of as many arms.
     pub fn dial(&self, position: usize, weights: Option<&[u64]>) {
         let live = weights
             .filter(|weights| {
@@ -83,18 +83,18 @@ impl Compiled {
         }
     }
 
-    /// Calls `ask` with the live split of the route at `position`, whose declared one is `declared`.
+    /// Calls `pick` with the live split of the route at `position`, whose declared one is `declared`.
     pub(crate) fn with_split<T>(
         &self,
         position: usize,
         declared: &Split,
-        ask: impl FnOnce(&Split) -> T,
+        pick: impl FnOnce(&Split) -> T,
     ) -> T {
         // Fewer than two arms cannot be dialled.
         if declared.weights().len() < 2 {
-            return ask(declared);
+            return pick(declared);
         }
         let live = self.live[position].load();
-        ask(live.as_deref().unwrap_or(declared))
+        pick(live.as_deref().unwrap_or(declared))
     }
 }

@@ -1,4 +1,4 @@
-//! What happens to a request: the one sequence of rules.
+//! Decisions: the sequence of rules that every request goes through.
 //!
 //! [`decide`] is called for HTTP/1 and HTTP/2 traffic, by `explain` and by `waypost test`; [`decide_connection`] for TLS
 //! connections that are passed through, live or explained. Nothing else decides. The order, for a request whose head was
@@ -11,8 +11,8 @@
 //! 5. route: the best alternative whose conditions hold, else 404
 //! 6. the route's action: a redirect, a response, or forwarding: arm, rewrite, upgrade, endpoints
 //!
-//! An extended CONNECT (RFC 8441) is refused where its route cannot upgrade it: a success would tell the client that its
-//! tunnel is there.
+//! An extended CONNECT (RFC 8441) is refused if its route cannot upgrade it: to the client, a success would mean that
+//! the tunnel is established.
 
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::listener::Listener;
@@ -33,7 +33,7 @@ use crate::failure::Failure;
 use crate::peer::Peer;
 use crate::request::IncomingRequest;
 
-/// What a decision needs to know beside the plan and the request.
+/// The inputs of a decision other than the plan and the request.
 pub trait Environment {
     /// A roll of the dice, uniform in `0..2^64`.
     fn roll(&self) -> u64;
@@ -63,18 +63,18 @@ pub struct DecisionBuffers {
     pub set_cookie: Vec<u8>,
 }
 
-/// What happens to a request.
+/// The decision for a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Decision<'p> {
     /// The route that takes the request, by position.
     pub route: Option<usize>,
     /// The arm of the route's split that takes it, and the rule that picked it.
     pub arm: Option<(usize, ArmChoice)>,
-    /// What happens.
+    /// The verdict.
     pub verdict: Verdict<'p>,
 }
 
-/// What happens to a request.
+/// The result of a decision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Verdict<'p> {
     /// The gateway responds with an error.
@@ -86,7 +86,7 @@ pub enum Verdict<'p> {
         /// Edits to the response.
         edits: &'p HeaderEdits,
     },
-    /// The gateway responds as the route says.
+    /// The gateway sends the route's response.
     Respond {
         /// The response.
         respond: &'p Respond,
@@ -288,7 +288,7 @@ fn locate<'p>(
 }
 
 /// The arm that takes a request, and the rule that picked it; `None` when no arm has a weight. A new client of a sticky
-/// cookie gets one in `buffers`; `uses_tls` says whether it may only travel over TLS.
+/// cookie gets one in `buffers`, which is `Secure` if `uses_tls` returns true.
 fn pick_arm(
     compiled: &Compiled,
     route: usize,
@@ -318,14 +318,14 @@ fn pick_arm(
     Some((arm?, choice))
 }
 
-/// A connection shows no headers.
+/// A passed-through connection has no headers.
 struct NoHeaders;
 
 impl Headers for NoHeaders {
     fn lines(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
 }
 
-/// The conditions' view of a TLS connection that asks for `host`, in its normal form.
+/// The conditions' view of a TLS connection to `host`, in its normal form.
 pub fn connection_conditions<'a>(peer: &Peer, host: Option<&'a [u8]>) -> Request<'a> {
     Request {
         host,
@@ -338,7 +338,8 @@ pub fn connection_conditions<'a>(peer: &Peer, host: Option<&'a [u8]>) -> Request
     }
 }
 
-/// Decides what happens to a TLS connection that is passed through, by the host that its client names, in its normal form.
+/// Decides what happens to a TLS connection that is passed through, by the host that its client names, in its normal
+/// form.
 pub fn decide_connection<'p>(
     compiled: &'p Compiled,
     listener: &Listener,

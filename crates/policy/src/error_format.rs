@@ -6,20 +6,20 @@ use waypost_wire::request::RequestHead;
 use crate::failure::Failure;
 use crate::grpc;
 
-/// The form in which a client reads of errors.
+/// The format of errors for one client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ErrorFormat {
-    /// A sentence.
+    /// Plain text.
     #[default]
     Text,
-    /// The same in JSON.
+    /// JSON.
     Json,
-    /// The status of a call of gRPC; what the call has as `content-type`.
+    /// A gRPC status; the `content-type` of the call.
     Grpc(Vec<u8>),
 }
 
 impl ErrorFormat {
-    /// The form that a request asks for.
+    /// The format that a request accepts.
     pub fn of(head: &RequestHead, buffer: &[u8]) -> Self {
         match grpc::call_type(head, buffer) {
             Some(content_type) => Self::Grpc(content_type.to_vec()),
@@ -28,7 +28,7 @@ impl ErrorFormat {
         }
     }
 
-    /// The status of an answer in this form: that of a call that fails stands elsewhere.
+    /// The HTTP status in this format: 200 for a gRPC call, whose failure is in `grpc-status`.
     pub fn status(&self, failure: Failure) -> u16 {
         match self.call_type(failure) {
             Some(_) => 200,
@@ -36,8 +36,8 @@ impl ErrorFormat {
         }
     }
 
-    /// The `content-type` of an answer to a call. What is misdirected is said to whoever holds the connection, who then
-    /// makes the call on another (RFC 9110 §15.5.20).
+    /// The `content-type` of the response to a gRPC call. A misdirected call gets a plain 421 instead, on which the
+    /// HTTP client retries on another connection (RFC 9110 §15.5.20).
     pub(crate) fn call_type(&self, failure: Failure) -> Option<&[u8]> {
         match self {
             Self::Grpc(content_type) if failure != Failure::Misdirected => Some(content_type),
@@ -46,7 +46,7 @@ impl ErrorFormat {
     }
 }
 
-/// Whether the client asks for JSON: an `Accept` names it, or a format made of it.
+/// Returns true if an `Accept` line names JSON or a `+json` type.
 fn wants_json(head: &RequestHead, buffer: &[u8]) -> bool {
     head.fields()
         .iter()
@@ -54,7 +54,8 @@ fn wants_json(head: &RequestHead, buffer: &[u8]) -> bool {
         .any(|line| names_json(line.value.of(buffer)))
 }
 
-/// Whether one of these media ranges is JSON. Every request is asked, few fail: the usual ones are told apart at a glance.
+/// Returns true if one of these media ranges is JSON. This runs for every request although few fail, so common values
+/// are decided quickly.
 fn names_json(ranges: &[u8]) -> bool {
     const JSON: &[u8] = b"application/json";
     if let Some((first, rest)) = ranges.split_at_checked(JSON.len())
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_asked_for_by_any_range_that_names_it() {
+    fn any_json_range_selects_json() {
         for ranges in [
             "application/json",
             "Application/JSON;q=0.9, text/plain",

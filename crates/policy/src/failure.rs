@@ -1,4 +1,4 @@
-//! Why the gateway responds itself, and why a response is cut.
+//! Failures, for which the gateway responds itself, and causes, for which a response is cut.
 
 use waypost_wire::request::RequestError;
 
@@ -13,7 +13,7 @@ pub enum Blame {
     Service,
 }
 
-/// Why an exchange, or a tunnel, was cut after its response had begun.
+/// The cause of a cut: an exchange or a tunnel ended after its response had begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// The client's connection or stream broke.
@@ -34,10 +34,10 @@ pub enum Cause {
     Failed(Failure),
 }
 
-/// Why the gateway responds with an error of its own.
+/// The failure that an error response of the gateway reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// The request is not one that may be forwarded.
+    /// The request is malformed or not supported.
     Request(RequestError),
     /// The head did not arrive in time.
     HeadTimeout,
@@ -45,21 +45,21 @@ pub enum Failure {
     BodyTimeout,
     /// The body ended early.
     BodyIncomplete,
-    /// The body breaks its coding.
+    /// The body violates its transfer coding.
     BodyMalformed,
-    /// The body is longer than the listener allows.
+    /// The body exceeds the listener's limit.
     BodyTooLarge,
     /// The listener does not serve this host.
     HostNotServed,
-    /// No route takes the request.
+    /// No route matches the request.
     NoRoute,
-    /// The split has no arm with a weight.
+    /// All arms of the split have weight 0.
     NoArm,
-    /// What a rewrite made of the path has no safe form.
+    /// The rewritten path has no safe normal form.
     Rewrite,
     /// The service has no endpoint, or none whose name resolves.
     NoEndpoint,
-    /// The gateway itself has no descriptor left for a connection.
+    /// The gateway has no file descriptor left for a connection.
     NoDescriptor,
     /// No endpoint accepts connections.
     ConnectionRefused,
@@ -67,25 +67,25 @@ pub enum Failure {
     ConnectTimeout,
     /// The TLS handshake with the service failed.
     TlsToService,
-    /// The service's certificate is not one that is trusted, or not its own.
+    /// The service's certificate is not trusted, or is not for its host.
     CertificateOfService,
-    /// The certificate that the client was shown is not for the host that it asks for.
+    /// The certificate served to the client does not cover the requested host.
     Misdirected,
-    /// The client floods its connection of HTTP/2 with frames. There is nothing to answer.
+    /// The client floods its HTTP/2 connection with frames. The connection is closed without a response.
     TooManyFrames,
-    /// The service closed the connection instead of answering.
+    /// The service closed the connection without responding.
     ConnectionTerminated,
-    /// The service did not answer in time.
+    /// The service did not respond in time.
     ResponseTimeout,
-    /// The service did not take the request in time.
+    /// The service did not accept the request in time.
     WriteTimeout,
-    /// The whole exchange took longer than the route allows.
+    /// The exchange exceeded the route's timeout.
     RouteTimeout,
-    /// What the service answered is no valid HTTP.
+    /// The service's response is not valid HTTP.
     Protocol,
 }
 
-/// The values of the label `reason`: a word for each kind of failure, for good.
+/// The values of the metric label `reason`, one for each kind of failure. They are a stable interface.
 pub const REASONS: [&str; 37] = [
     "bare_line_end",
     "request_line",
@@ -123,11 +123,11 @@ pub const REASONS: [&str; 37] = [
     "response_timeout",
     "write_timeout",
     "route_timeout",
-    "invalid_answer",
+    "invalid_response",
 ];
 
 impl Failure {
-    /// A word for it, one of [`REASONS`].
+    /// The value of the metric label `reason`, one of [`REASONS`].
     pub fn reason(self) -> &'static str {
         match self {
             Self::Request(error) => match error {
@@ -168,7 +168,7 @@ impl Failure {
             Self::ResponseTimeout => "response_timeout",
             Self::WriteTimeout => "write_timeout",
             Self::RouteTimeout => "route_timeout",
-            Self::Protocol => "invalid_answer",
+            Self::Protocol => "invalid_response",
         }
     }
 
@@ -217,7 +217,7 @@ impl Failure {
         }
     }
 
-    /// What the client reads.
+    /// The message that the client reads.
     pub fn message(self) -> String {
         match self {
             Self::Request(error) => error.to_string(),
@@ -234,20 +234,19 @@ impl Failure {
             Self::NoDescriptor => "the gateway has no more connections to give".to_owned(),
             Self::ConnectionRefused => "the service refused the connection".to_owned(),
             Self::ConnectTimeout => "the service could not be reached in time".to_owned(),
-            Self::TlsToService => "no secure connection to the service came about".to_owned(),
+            Self::TlsToService => "the TLS handshake with the service failed".to_owned(),
             Self::CertificateOfService => "the certificate of the service cannot be trusted".to_owned(),
             Self::TooManyFrames => "the connection is flooded with frames".to_owned(),
             Self::Misdirected => "this connection's certificate is not for this host".to_owned(),
-            Self::ConnectionTerminated => "the service closed the connection before it answered".to_owned(),
-            Self::ResponseTimeout => "the service did not answer in time".to_owned(),
-            Self::WriteTimeout => "the service did not take the request in time".to_owned(),
+            Self::ConnectionTerminated => "the service closed the connection before it responded".to_owned(),
+            Self::ResponseTimeout => "the service did not respond in time".to_owned(),
+            Self::WriteTimeout => "the service did not accept the request in time".to_owned(),
             Self::RouteTimeout => "the exchange took longer than its route allows".to_owned(),
-            Self::Protocol => "the service gave an invalid answer".to_owned(),
+            Self::Protocol => "the service sent an invalid response".to_owned(),
         }
     }
 
-    /// Whether the client's connection cannot be used any more: its bytes are not to be trusted, or some of
-    /// them have not been read.
+    /// Returns true if the client's connection cannot be reused: its bytes cannot be trusted, or some are unread.
     pub fn closes(self) -> bool {
         matches!(
             self,
@@ -289,7 +288,7 @@ impl Failure {
         }
     }
 
-    /// The status of a gRPC call that fails this way.
+    /// The `grpc-status` of a call that fails this way.
     pub fn grpc_status(self) -> u8 {
         const DEADLINE_EXCEEDED: u8 = 4;
         const RESOURCE_EXHAUSTED: u8 = 8;

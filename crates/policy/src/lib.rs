@@ -1,9 +1,9 @@
-//! Decides what happens to a request, and writes the heads that say so.
+//! Decides what happens to a request, and writes the resulting heads.
 //!
 //! [`decision`] is the one place where rules are applied, in one order: live traffic, passed-through connections,
-//! `explain` and `waypost test` all call it. It is given a [`compiled`] plan, a request in its normal form ([`request`]),
-//! the [`peer`] that sent it, and an environment that rolls the dice. [`head`] writes the heads that follow from a
-//! decision; [`failure`] lists why the gateway responds itself, and why a response is cut.
+//! `explain` and `waypost test` all call it. Its input is a [`compiled`] plan, a request in its normal form
+//! ([`request`]), the [`peer`] that sent it, and an environment that rolls the dice. [`head`] writes the heads that
+//! follow from a decision; [`failure`] lists the reasons for error responses and for responses that are cut.
 //!
 //! The crate is pure: no sockets, no async, no clock, no randomness.
 

@@ -51,7 +51,7 @@ impl NormalizedRequest {
     /// Normalises host and path, and determines the client's address.
     ///
     /// # Errors
-    /// When the path has no safe normal form. It is kept as sent then, for the log.
+    /// The path has no safe normal form. It is kept as sent, for the log.
     pub fn fill(
         &mut self,
         listener: &Listener,

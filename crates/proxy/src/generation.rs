@@ -1,4 +1,4 @@
-//! Generations: a plan with its compiled table, numbered, as the workers serve it.
+//! Generations: a plan, compiled, numbered and served by the workers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,21 +20,21 @@ use waypost_upstream::service::ServiceState;
 #[derive(Debug)]
 pub struct Generation {
     number: AtomicU64,
-    /// How many came before it in this process. Unlike its number it only grows.
+    /// The number of earlier generations in this process. Unlike `number` it only grows.
     serial: u64,
     compiled: Compiled,
     /// Parallel to the plan's services.
     services: Vec<Arc<ServiceState>>,
     /// Parallel to the plan's listeners.
     listeners: Vec<ListenerId>,
-    /// Parallel to the plan's listeners: their certificates.
+    /// The listeners' certificates, parallel to the plan's listeners.
     listener_tls: Vec<ArcSwapOption<ServerTls>>,
-    /// The id of the next listener that is new. An id is never given twice: connections of a listener that is
-    /// gone may still be there, and must not pass for those of another.
+    /// The id of the next new listener. Ids are never reused: connections may outlive their listener and must not be
+    /// taken for another's.
     next_listener: u32,
 }
 
-/// What the TLS of a plan's listeners and services needs, out of files.
+/// Certificates and keys of a plan's listeners and services, read from files.
 #[derive(Debug, Default)]
 pub struct Materials {
     /// Parallel to the plan's listeners.
@@ -43,15 +43,15 @@ pub struct Materials {
     pub services: Vec<Option<Arc<ClientTls>>>,
 }
 
-/// A listener across generations: as long as its address and name stay, so does its id.
+/// The identity of a listener across generations; unchanged as long as its address and name are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ListenerId(pub(crate) u32);
 
 impl Generation {
-    /// Compiles a plan, as generation 1 of a gateway.
+    /// Compiles a plan into the first generation of a gateway.
     ///
     /// # Errors
-    /// When the routes cannot be compiled into a table.
+    /// The routes exceed the capacity of a table.
     pub fn compile(plan: Plan) -> Result<Self, TableError> {
         let compiled = Compiled::new(plan)?;
         let plan = compiled.plan();
@@ -73,14 +73,14 @@ impl Generation {
         })
     }
 
-    /// The same with what its TLS needs, which may have changed while its plan has not.
+    /// Sets the TLS material, which may change without the plan.
     #[must_use]
     pub fn secured(self, materials: Materials) -> Self {
         self.secure(materials);
         self
     }
 
-    /// Has new connections use these from now on.
+    /// Replaces the TLS material for new connections.
     pub fn secure(&self, materials: Materials) {
         for (slot, tls) in self.listener_tls.iter().zip(materials.listeners) {
             slot.store(tls);
@@ -90,7 +90,7 @@ impl Generation {
         }
     }
 
-    /// The certificates of a listener; `None` where it has none, or is gone.
+    /// The certificates of a listener; `None` if it has none or was removed.
     pub fn server_tls(&self, id: ListenerId) -> Option<Arc<ServerTls>> {
         let at = self.listeners.iter().position(|other| *other == id)?;
         self.listener_tls[at].load_full()
@@ -102,19 +102,19 @@ impl Generation {
         self.plan().listeners().iter().zip(tls)
     }
 
-    /// The same with this number.
+    /// Sets the number.
     #[must_use]
     pub fn numbered(self, number: u64) -> Self {
         self.renumber(number);
         self
     }
 
-    /// Gives it this number from now on, as the one that it had turns out to be another revision's.
+    /// Changes the number of a live generation, whose previous one belongs to another revision.
     pub fn renumber(&self, number: u64) {
         self.number.store(number, Ordering::Relaxed);
     }
 
-    /// The same, as the generation after `before`: services and listeners that did not change keep their state.
+    /// Makes this the successor of `before`: unchanged services and listeners keep their state.
     #[must_use]
     pub fn following(mut self, before: &Self) -> Self {
         let known: HashMap<&str, &Arc<ServiceState>> = before
@@ -134,7 +134,7 @@ impl Generation {
         self.next_listener = before.next_listener;
         let plan = self.compiled.plan();
         for (id, listener) in self.listeners.iter_mut().zip(plan.listeners()) {
-            *id = before.listener_like(listener, plan).unwrap_or_else(|| {
+            *id = before.corresponding_listener(listener, plan).unwrap_or_else(|| {
                 self.next_listener += 1;
                 ListenerId(self.next_listener - 1)
             });
@@ -142,12 +142,12 @@ impl Generation {
         self
     }
 
-    /// How many came before it in this process.
+    /// The number of earlier generations in this process.
     pub(crate) fn serial(&self) -> u64 {
         self.serial
     }
 
-    /// The number: the revision that it serves.
+    /// The number of the revision that this generation serves.
     pub fn number(&self) -> u64 {
         self.number.load(Ordering::Relaxed)
     }
@@ -157,15 +157,15 @@ impl Generation {
         self.compiled.plan()
     }
 
-    /// The plan, compiled, with the splits that are live.
+    /// The compiled plan, with the live splits.
     pub fn compiled(&self) -> &Compiled {
         &self.compiled
     }
 
-    /// Explains what happens to a request.
+    /// Explains the decision for a request.
     ///
     /// # Errors
-    /// When the question names an unknown listener, or could not be sent as one request.
+    /// The question names an unknown listener, or is not a single request.
     pub fn explain(
         &self,
         question: &Question,
@@ -193,15 +193,15 @@ impl Generation {
         self.listeners.iter().copied().zip(self.plan().listeners())
     }
 
-    /// The listener with this id, if this generation still has it.
+    /// The listener with this id, if this generation has it.
     pub(crate) fn listener(&self, id: ListenerId) -> Option<&Arc<Listener>> {
         self.listeners()
             .find_map(|(other, listener)| (other == id).then_some(listener))
     }
 
-    /// The listener that `listener`, of the plan `next`, was here: by its address, and by its name only where
-    /// listeners share an address, as they may with port 0.
-    fn listener_like(&self, listener: &Listener, next: &Plan) -> Option<ListenerId> {
+    /// The id of the listener of this generation that `listener`, of the plan `next`, corresponds to: the one with the
+    /// same address. Names count only where listeners share an address, as is possible with port 0.
+    fn corresponding_listener(&self, listener: &Listener, next: &Plan) -> Option<ListenerId> {
         let with_address = |plan: &Plan| {
             let all = plan.listeners().iter();
             all.filter(|other| other.bind.text == listener.bind.text).count()
@@ -214,12 +214,12 @@ impl Generation {
     }
 }
 
-/// The endpoints that an explanation takes to be there.
+/// The endpoints that an explanation considers available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KnownEndpoints {
-    /// Those that are declared: names are not resolved, as offline.
+    /// All declared ones; names are not resolved. For use offline.
     Declared,
-    /// Those whose address is known, as for live traffic.
+    /// Endpoints with a known address, as for live traffic.
     Resolved,
 }
 
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_a_listener_that_is_gone_is_not_given_again() {
+    fn listener_ids_are_not_reused() {
         let first = generation(&[("127.0.0.1:1", None), ("127.0.0.1:2", None)]);
         let without = generation(&[("127.0.0.1:1", None)]).following(&first);
         let other = generation(&[("127.0.0.1:1", None), ("127.0.0.1:3", None)]).following(&without);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_tells_listeners_apart_only_where_they_share_an_address() {
+    fn names_distinguish_only_listeners_with_the_same_address() {
         let first = generation(&[("127.0.0.1:0", None)]);
         let named = generation(&[("127.0.0.1:0", Some("a"))]).following(&first);
         assert_eq!(ids(&named), [0]);

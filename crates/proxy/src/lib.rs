@@ -1,18 +1,19 @@
-//! The data plane: everything between a client's socket and a service's.
+//! The data plane: from a client's socket to a service's.
 //!
-//! The modules lie on floors, each of which knows only those below it; `cargo xtask arrows` proves that. From the bottom:
+//! The modules are layers, each of which depends only on those below it; `cargo xtask arrows` checks that. From the
+//! bottom:
 //!
-//! - [`priority`]: how threads give way to workers
-//! - [`generation`]: a compiled plan with its services, numbered
+//! - [`priority`]: scheduling priorities of threads
+//! - [`generation`]: a compiled and numbered plan with the state of its services
 //! - [`observe`]: metrics, the access log, messages for operators
-//! - `local`: what the tasks of one worker share
+//! - `local`: state shared by the tasks of one worker
 //! - `exchange`: one exchange with a service, both directions
 //! - `request`: a request in progress, from its decision to the end of its response
-//! - `connection`: what drives the requests of a client: HTTP/1, HTTP/2, tunnels, TLS passed through
-//! - `listen`: accepting clients, and finding out what they speak
-//! - `worker`: a thread with all of that
-//! - [`gateway`]: the control: start, apply a generation, drain
-//! - [`limits`]: every limit that no config changes
+//! - `connection`: client connections: HTTP/1, HTTP/2, tunnels, TLS passthrough
+//! - `listen`: accepting clients and choosing their protocol
+//! - `worker`: the thread that runs these
+//! - [`gateway`]: control: start, apply a generation, drain
+//! - [`limits`]: limits that cannot be configured
 
 mod connection;
 mod exchange;

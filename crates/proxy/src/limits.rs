@@ -1,4 +1,4 @@
-//! The limits that no config changes, for `waypost check --limits`.
+//! Limits that cannot be configured, for `waypost check --limits`.
 
 use std::time::Duration;
 
@@ -19,26 +19,26 @@ use crate::{exchange, local};
 /// A limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// What it bounds.
+    /// The limited quantity.
     pub name: &'static str,
-    /// By how much.
+    /// The limit.
     pub value: Value,
 }
 
-/// How much, and of what.
+/// The value of a limit, with its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
-    /// So many bytes.
+    /// Bytes.
     Bytes(u64),
-    /// So many.
+    /// A number of things.
     Count(u64),
-    /// So long.
+    /// A duration.
     Time(Duration),
 }
 
-/// Every limit that no config changes, as it is in force in this process.
+/// All limits that cannot be configured, as they apply to this process.
 ///
-/// The number of open files that a process may have is first raised as far as it may be, as the gateway does.
+/// Raises the process's limit of open files to its maximum first, as the gateway does.
 pub fn fixed() -> Vec<Limit> {
     let bytes = |name, bytes: usize| Limit {
         name,
@@ -54,82 +54,88 @@ pub fn fixed() -> Vec<Limit> {
     };
     let descriptors = descriptors::descriptors();
     vec![
-        count("clients, by this process's open files", descriptors.clients),
-        count("idle service connections, likewise", descriptors.idle),
-        count("clients waiting to be accepted", sockets::BACKLOG as usize),
+        count(
+            "client connections (from the limit of open files)",
+            descriptors.clients,
+        ),
+        count(
+            "idle service connections (from the limit of open files)",
+            descriptors.idle,
+        ),
+        count(
+            "clients waiting to be accepted, per listener and worker",
+            sockets::BACKLOG as usize,
+        ),
         time(
-            "first request of a client of a closing listener",
+            "timeout of the first request on a closing listener",
             reading::LAST_CALL,
         ),
         bytes("response head", response::HEAD_BYTES_MAX),
-        count("header lines of a response", response::FIELDS_MAX),
-        count("interim answers of a request", call::INTERIM_MAX as usize),
-        bytes("one chunk extension", chunked::EXTENSION_BYTES_MAX),
+        count("headers of a response", response::FIELDS_MAX),
+        count("interim responses to a request", call::INTERIM_MAX as usize),
+        bytes("extension of one chunk", chunked::EXTENSION_BYTES_MAX),
         bytes("chunk extensions of a message", chunked::EXTENSIONS_BYTES_MAX),
         bytes("trailers", chunked::TRAILERS_BYTES_MAX),
-        count("trailer lines", chunked::TRAILERS_MAX),
+        count("number of trailers", chunked::TRAILERS_MAX),
         Limit {
-            name: "request body, each second",
+            name: "minimum rate of a request body, per second",
             value: Value::Bytes(exchange::BODY_RATE_MIN),
         },
         time(
-            "request body, waiting before that counts",
+            "grace period before the minimum rate applies",
             exchange::BODY_RATE_GRACE,
         ),
-        time("a peer that takes nothing", exchange::WRITE_TIMEOUT),
-        bytes("buffer of each direction of a body", buffer::BODY_BYTES),
-        time("swallowing what comes behind a last answer", responses::LINGER),
-        bytes("swallowed behind a last answer", responses::LINGER_BYTES),
-        count("endpoints tried for a request", lease::ATTEMPTS_MAX),
-        time("rest of an endpoint that refused", health::EJECTION),
+        time("write timeout", exchange::WRITE_TIMEOUT),
+        bytes("body buffer, per direction", buffer::BODY_BYTES),
+        time("timeout of a lingering close", responses::LINGER),
+        bytes("data read in a lingering close", responses::LINGER_BYTES),
+        count("endpoints tried per request", lease::ATTEMPTS_MAX),
+        time("ejection of an endpoint", health::EJECTION),
         time(
-            "settling of a connection after an answer that withheld its body",
+            "delay before reuse after a response to HEAD or a 304",
             idle::SETTLE_TIME,
         ),
-        time("looking up an endpoint's name", discovery::LOOKUP_TIMEOUT),
-        time("between two look-ups", discovery::REFRESH),
-        count("mirrored requests under way, each worker", local::MIRRORED_MAX),
+        time("timeout of a DNS lookup", discovery::LOOKUP_TIMEOUT),
+        time("interval between DNS lookups", discovery::REFRESH),
+        count("mirrored requests in flight, per worker", local::MIRRORED_MAX),
         bytes("body of a mirrored request", mirror::BODY_BYTES_MAX),
-        bytes("read of the answer to one", mirror::RESPONSE_BYTES_MAX),
-        bytes("access log lines waiting, each worker", RING_BYTES),
-        count(
-            "memories of requests kept for others, each worker",
-            free_list::KEPT_MAX,
-        ),
-        count("streams of an HTTP/2 connection", http2::STREAMS_MAX as usize),
         bytes(
-            "unread on an HTTP/2 stream",
+            "response body read of a mirrored request",
+            mirror::RESPONSE_BYTES_MAX,
+        ),
+        bytes("access log buffer, per worker", RING_BYTES),
+        count("request buffers kept for reuse, per worker", free_list::KEPT_MAX),
+        count("HTTP/2 streams per connection", http2::STREAMS_MAX as usize),
+        bytes(
+            "HTTP/2 receive window of a stream",
             client_connection::STREAM_WINDOW as usize,
         ),
         bytes(
-            "unread on an HTTP/2 connection",
+            "HTTP/2 receive window of a connection",
             client_connection::CONNECTION_WINDOW as usize,
         ),
-        bytes("answer waiting on an HTTP/2 stream", http2::SEND_BUFFER),
-        bytes("answers gathered on an HTTP/2 connection", guard::UNSENT_MAX),
-        count("pipes for large bodies, in each worker", splice::PIPES_MAX),
-        bytes("a body in a pipe", splice::PIPE_BYTES),
+        bytes("HTTP/2 send buffer of a stream", http2::SEND_BUFFER),
+        bytes("HTTP/2 send buffer of a connection", guard::UNSENT_MAX),
+        count("pipes for large bodies, per worker", splice::PIPES_MAX),
+        bytes("pipe for a large body", splice::PIPE_BYTES),
         count(
-            "CONTINUATION frames of a head",
+            "HTTP/2 CONTINUATION frames of a head",
             frames::CONTINUATIONS_MAX as usize,
         ),
         count(
-            "HTTP/2 frames without use, at once",
+            "HTTP/2 control and empty frames, burst",
             frames::USELESS_BURST as usize,
         ),
         count(
-            "HTTP/2 frames without use, each second",
+            "HTTP/2 control and empty frames, per second",
             frames::USELESS_RATE as usize,
         ),
-        count("HTTP/2 streams reset, at once", frames::RESETS_BURST as usize),
-        count("HTTP/2 streams reset, each second", frames::RESETS_RATE as usize),
-        count(
-            "HTTP/2 streams reset for a client's mistakes",
-            http2::MISTAKES_MAX,
-        ),
+        count("HTTP/2 stream resets, burst", frames::RESETS_BURST as usize),
+        count("HTTP/2 stream resets, per second", frames::RESETS_RATE as usize),
+        count("HTTP/2 stream resets for protocol errors", http2::MISTAKES_MAX),
         bytes("PROXY protocol header", proxy_protocol::HEADER_BYTES_MAX),
         bytes(
-            "first words of a connection passed through",
+            "TLS ClientHello of a passthrough connection",
             admission::HELLO_BYTES_MAX,
         ),
     ]

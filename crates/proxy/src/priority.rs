@@ -1,13 +1,14 @@
-//! Which threads come first: those that serve requests. All others give way to them.
+//! Thread priorities: workers run first; all other threads yield to them.
 //!
-//! A nice value alone does not do: where a request arrives while another thread runs, the scheduler lets that one run on to
-//! the end of its slice, which takes some milliseconds. So a worker asks for the shortest slice: who asks for less at a time
-//! has it sooner (EEVDF, Linux 6.12 and later), unless it has just had more than its share.
+//! A nice value alone is not enough: if a request arrives while another thread runs, the scheduler lets that thread
+//! finish its slice, which takes some milliseconds. Workers therefore request the shortest slice: a thread with a
+//! shorter slice is scheduled sooner (EEVDF, Linux 6.12 and later), unless it has just exceeded its share.
 //!
-//! A thread under `SCHED_IDLE` gives way to a worker even then. But threads share locks with the workers, those of the allocator
-//! among them, and one that holds such a lock hardly ever runs under that policy while other programs keep all cores busy:
-//! requests then waited for half a second. So it is for work that frees no memory of a worker's, and none that a worker frees,
-//! but for crumbs; and each thread has an arena of its own, which `.cargo/config.toml` asks of the allocator.
+//! A thread under `SCHED_IDLE` yields to a worker even then. But threads share locks with the workers, such as the
+//! allocator's, and a thread that holds one hardly ever runs under that policy while other programs keep all cores
+//! busy: requests were seen to wait for half a second. The policy is therefore only for work that frees next to no
+//! memory allocated by a worker, and allocates next to none that a worker frees. For the same reason each thread has an
+//! arena of its own, which `.cargo/config.toml` configures.
 
 use std::fs;
 use std::time::Duration;
@@ -19,15 +20,15 @@ use thread_priority::unix::{
     set_thread_priority_and_policy, thread_native_id,
 };
 
-/// How much of a core a thread has that the workers keep busy all the time.
+/// Priority of a thread, as its share of a core that a worker keeps busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// A tenth, for what somebody waits for. A request may wait for it, for some milliseconds at most.
+    /// A tenth, for work with a user waiting. It may delay a request by some milliseconds.
     Low,
-    /// A hundredth, for what takes long.
+    /// A hundredth, for long work.
     Lowest,
-    /// Nothing to speak of, for what takes long and frees no memory that a worker took: a lock that it holds may be held for
-    /// a second. No request waits for it.
+    /// Almost none, for long work that frees no memory allocated by a worker: it may hold a lock for a second. It
+    /// delays no request.
     Idle,
 }
 
@@ -40,69 +41,70 @@ impl Priority {
     }
 }
 
-/// The shortest slice that there is, for workers.
+/// The scheduler's minimum slice, for workers.
 const SLICE: Duration = Duration::from_micros(100);
-/// The slice of threads that give way.
+/// The slice of all other threads.
 const LONGER_SLICE: Duration = Duration::from_micros(200);
 
-/// How the thread that asks is called.
+/// The thread id that means the calling thread.
 const THIS_THREAD: i32 = 0;
 
-/// `SCHED_FLAG_KEEP_POLICY` (sched.h): whatever policy is named, the thread keeps its own.
+/// `SCHED_FLAG_KEEP_POLICY` (sched.h): the thread keeps its policy; the one in the call is ignored.
 const KEEP_POLICY: u64 = 0x08;
 
-/// What jemalloc calls the threads that give memory back to the system.
-const ALLOCATORS_THREAD: &str = "jemalloc_bg_thd";
+/// The name of jemalloc's background threads, which return memory to the system.
+const ALLOCATOR_THREAD: &str = "jemalloc_bg_thd";
 
-/// Gives this thread, and those that it starts from now on, a lower priority than the workers'. There is no way back.
+/// Lowers the priority of this thread, and of those it starts later, below the workers'. This cannot be undone.
 pub fn lower(priority: Priority) {
-    ask_for_slice(THIS_THREAD, LONGER_SLICE);
+    set_slice(THIS_THREAD, LONGER_SLICE);
     let nice = nice_of(None).max(priority.nice());
     if priority == Priority::Idle {
-        // It sets a nice value too, where it may.
+        // This sets a nice value too, if permitted.
         let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
         let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
     }
-    // Where it is forbidden, all goes on as it was.
+    // If it is not permitted, the priority stays as it was.
     let _ = setpriority_process(None, nice);
 }
 
-/// The nice value of a thread, or of the one that asks. On Linux it is a thread's own, and not its process's.
+/// The nice value of `thread`, or of the calling one. On Linux threads, not processes, have nice values.
 fn nice_of(thread: Option<Pid>) -> i32 {
     getpriority_process(thread).unwrap_or(0)
 }
 
-/// Gives the lowest priority to the allocator's own threads, if it has any.
+/// Lowers the priority of the allocator's background threads, if any, to [`Priority::Lowest`].
 pub fn lower_allocator() {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     for task in tasks {
         let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
         let id = task.file_name().to_str().and_then(|id| id.parse().ok());
-        if name.trim_end() == ALLOCATORS_THREAD
+        if name.trim_end() == ALLOCATOR_THREAD
             && let Some(id) = id
             && let Some(thread) = Pid::from_raw(id)
         {
-            ask_for_slice(id, LONGER_SLICE);
+            set_slice(id, LONGER_SLICE);
             let nice = nice_of(Some(thread)).max(Priority::Lowest.nice());
             let _ = setpriority_process(Some(thread), nice);
         }
     }
 }
 
-/// Has this thread run at once when there is something to do, and those that it starts, which a worker does not.
-pub(crate) fn come_first() {
-    ask_for_slice(THIS_THREAD, SLICE);
+/// Gives this thread the minimum slice, so that it runs as soon as it is runnable. Threads that it starts inherit the
+/// slice; workers start none.
+pub(crate) fn prioritize() {
+    set_slice(THIS_THREAD, SLICE);
 }
 
-/// Has a thread run for so long at a time, and those that it starts from now on.
-fn ask_for_slice(thread: i32, slice: Duration) {
-    // The call sets a nice value too, and it is 0. Somebody who gave the gateway another one shall have it.
-    let asked = (thread != THIS_THREAD).then(|| Pid::from_raw(thread)).flatten();
-    if nice_of(asked) != 0 {
+/// Sets the slice of a thread, and of those it starts later.
+fn set_slice(thread: i32, slice: Duration) {
+    // The call also sets the nice value to 0; one that the operator chose is kept.
+    let other = (thread != THIS_THREAD).then(|| Pid::from_raw(thread)).flatten();
+    if nice_of(other) != 0 {
         return;
     }
-    // The slice of an ordinary thread is what `sched_setattr` calls its runtime (sched_setattr(2)). The crate knows the call for
-    // another policy only, so here that is named and not taken. An older kernel takes no notice.
+    // `sched_setattr(2)` takes the slice of an ordinary thread as its `sched_runtime`. The crate makes that call only
+    // for the deadline policy, which `KEEP_POLICY` has the kernel ignore. Older kernels ignore the slice.
     let slice = ThreadPriority::Deadline {
         runtime: slice,
         deadline: slice,
@@ -133,10 +135,10 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_gives_way_and_takes_no_other_along() {
+    fn lower_affects_only_its_thread() {
         let before = own();
         for priority in [Priority::Low, Priority::Lowest] {
-            // Perhaps the tests give way themselves.
+            // The tests may run at a lower priority themselves.
             let expected = (before.0.max(priority.nice()), before.1);
             assert_eq!(after(move || lower(priority)), expected);
         }
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lower_priority_is_never_a_higher_one() {
+    fn lower_never_raises_the_priority() {
         let twice = || {
             lower(Priority::Lowest);
             lower(Priority::Low);
@@ -155,42 +157,42 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_comes_first_keeps_its_policy_and_its_nice_value() {
+    fn prioritize_keeps_policy_and_nice_value() {
         let before = own();
-        assert_eq!(after(come_first), before);
+        assert_eq!(after(prioritize), before);
         let given = || {
             lower(Priority::Low);
-            come_first();
+            prioritize();
         };
         assert_eq!(after(given), (before.0.max(Priority::Low.nice()), before.1));
     }
 
     #[test]
-    fn a_thread_that_comes_first_has_the_shortest_slice() {
-        /// In nanoseconds, where the kernel tells.
+    fn prioritize_sets_the_minimum_slice() {
+        /// The slice in nanoseconds, if the kernel reports it.
         fn slice() -> Option<u64> {
             let sched = fs::read_to_string("/proc/thread-self/sched").ok()?;
             let line = sched.lines().find(|line| line.starts_with("se.slice"))?;
             line.rsplit(' ').next()?.parse().ok()
         }
         fn first() -> Option<u64> {
-            come_first();
+            prioritize();
             slice()
         }
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
         let mut numbers = release.split('.').map_while(|number| number.parse::<u32>().ok());
-        let heeds = (numbers.next(), numbers.next()) >= (Some(6), Some(12));
-        if heeds && own().0 == 0 && slice().is_some() {
+        let is_supported = (numbers.next(), numbers.next()) >= (Some(6), Some(12));
+        if is_supported && own().0 == 0 && slice().is_some() {
             let after = std::thread::spawn(first).join().unwrap();
             assert_eq!(after, Some(100_000));
         }
     }
 
     #[test]
-    fn the_threads_of_the_allocator_are_known_by_their_name() {
+    fn allocator_threads_are_found_by_name() {
         let (ready, is_ready) = std::sync::mpsc::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::Builder::new().name(ALLOCATORS_THREAD.to_owned());
+        let thread = std::thread::Builder::new().name(ALLOCATOR_THREAD.to_owned());
         let thread = thread.spawn(move || {
             ready.send(()).unwrap();
             let _ = released.recv();

@@ -1,4 +1,4 @@
-//! What a plain exchange allocates: little, and no more than is said here.
+//! The number of allocations in a plain exchange has a fixed upper bound.
 
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
@@ -25,18 +25,18 @@ use waypost_route::split::Split;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// What an exchange over connections that are kept may allocate: the state of the request that is served.
+/// Maximum allocations of an exchange over kept-alive connections: the future that serves the request.
 const ALLOCATIONS_MAX: usize = 1;
 const EXCHANGES: usize = 1000;
 
 const REQUEST: &[u8] =
     b"GET /orders/7?page=2 HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: test\r\nAccept: */*\r\n\
                          Accept-Language: en\r\nAccept-Encoding: gzip\r\nX-Request-Id: 1\r\n\r\n";
-const ANSWER: &[u8] =
+const RESPONSE: &[u8] =
     b"HTTP/1.1 200 OK\r\nServer: test\r\nDate: Sat, 28 Nov 2026 00:00:00 GMT\r\nContent-Type: text/plain\r\n\
                         Content-Length: 5\r\n\r\nhello";
 
-/// A service that answers every request with the same bytes, and allocates nothing while it does.
+/// A service that sends the same response to every request, without allocating.
 fn service() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -53,7 +53,7 @@ fn service() -> SocketAddr {
                     }
                     if received[..filled].ends_with(b"\r\n\r\n") {
                         filled = 0;
-                        socket.write_all(ANSWER).unwrap();
+                        socket.write_all(RESPONSE).unwrap();
                     }
                 }
             });
@@ -107,22 +107,22 @@ fn a_plain_exchange_allocates_little() {
         .unwrap();
     let here = Builder::new_current_thread().enable_all().build().unwrap();
     let generation = Generation::compile(plan(service())).unwrap();
-    let (gateway, listened) = here
+    let (gateway, listening) = here
         .block_on(Gateway::start(generation, control.handle().clone()))
         .unwrap();
 
-    let mut client = TcpStream::connect(listened[0].address).unwrap();
+    let mut client = TcpStream::connect(listening[0].address).unwrap();
     client.set_nodelay(true).unwrap();
-    let mut answer = [0; 4096];
+    let mut response = [0; 4096];
     let mut exchange = || {
         client.write_all(REQUEST).unwrap();
         let mut filled = 0;
-        while !answer[..filled].ends_with(b"hello") {
-            let count = client.read(&mut answer[filled..]).unwrap();
+        while !response[..filled].ends_with(b"hello") {
+            let count = client.read(&mut response[filled..]).unwrap();
             assert!(count > 0, "the gateway closed the connection");
             filled += count;
         }
-        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+        assert!(response.starts_with(b"HTTP/1.1 200 OK\r\n"));
     };
     for _ in 0..100 {
         exchange();
@@ -133,7 +133,7 @@ fn a_plain_exchange_allocates_little() {
     }
     let used = region.change();
     let all = used.allocations + used.reallocations;
-    // A few are no request's own, such as a timer's that goes off in the meantime.
+    // Some allocations belong to no request, such as a timer's.
     let most = EXCHANGES * ALLOCATIONS_MAX + EXCHANGES / 100;
     assert!(
         all <= most,

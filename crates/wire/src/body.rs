@@ -6,7 +6,7 @@ use crate::framing::Framing;
 /// Decodes a body from the bytes that follow a head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BodyDecoder {
-    /// The number of bytes still to come.
+    /// The number of bytes left.
     Length(u64),
     /// The chunked transfer coding.
     Chunked(ChunkedDecoder),
@@ -25,7 +25,7 @@ impl BodyDecoder {
         }
     }
 
-    /// Decodes the next stretch of data in `input`. Bytes behind the body are not consumed.
+    /// Decodes the next stretch of data in `input`. Bytes after the body are not consumed.
     ///
     /// # Errors
     /// A chunked body violates its coding.

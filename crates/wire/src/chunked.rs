@@ -28,15 +28,15 @@ pub struct ChunkedDecoder {
 enum State {
     /// In the digits of a chunk size.
     Size { value: u64, digits: usize },
-    /// In an extension, behind the size.
+    /// In an extension, after the size.
     Extension { value: u64, bytes: usize },
-    /// At the LF behind a size.
+    /// At the LF after a size.
     SizeLf { value: u64 },
     /// In the data of a chunk, with this many bytes left.
     Data { left: u64 },
-    /// At the CR behind the data.
+    /// At the CR after the data.
     DataCr,
-    /// At the LF behind the data.
+    /// At the LF after the data.
     DataLf,
     /// In the trailers; `line` is the offset of the current line within them.
     Trailers { line: usize },

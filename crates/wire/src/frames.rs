@@ -1,31 +1,31 @@
-//! Counting the frames of HTTP/2 that a peer sends, as far as they cost the gateway something and bring nobody anything.
+//! Counts HTTP/2 frames that cost work without carrying data.
 //!
-//! The frames are read by a library. Some of what RFC 9113 allows is a flood all the same, which it says too (§10.5):
-//! resets, pings, settings, empty data, head blocks without an end. They are counted here as their bytes pass by, and
-//! whoever sends more than a budget allows is told so.
+//! The frames are parsed by a library. A peer can flood a connection with frames that are valid on their own (RFC 9113
+//! §10.5): resets, pings, settings, empty data, header blocks without an end. They are counted here as their bytes
+//! pass, and a peer that exceeds a budget is reported.
 
 use std::time::Duration;
 
-/// CONTINUATION frames of one head.
+/// Maximum CONTINUATION frames of one head.
 pub const CONTINUATIONS_MAX: u32 = 10;
-/// Frames without use that may come at once.
+/// Maximum burst of useless frames.
 pub const USELESS_BURST: u32 = 2000;
-/// Frames without use that may come each second, on and on.
+/// Sustained rate of useless frames, per second.
 pub const USELESS_RATE: u32 = 1000;
-/// Streams that may be reset at once.
+/// Maximum burst of stream resets.
 pub const RESETS_BURST: u32 = 500;
-/// Streams that may be reset each second, on and on.
+/// Sustained rate of stream resets, per second.
 pub const RESETS_RATE: u32 = 100;
 
-/// A window that is opened by less than this is opened for its own sake.
-const INCREMENT_USEFUL: u32 = 1024;
+/// Minimum increment of a WINDOW_UPDATE that is not useless.
+const INCREMENT_MIN: u32 = 1024;
 
-/// What goes in front of the first frame (RFC 9113 §3.4).
+/// Length of the connection preface (RFC 9113 §3.4).
 const PREFACE_BYTES: usize = 24;
-/// Length, type, flags and stream of a frame.
+/// Length of a frame header: length, type, flags and stream (RFC 9113 §4.1).
 const HEADER_BYTES: usize = 9;
-/// How much of a payload is looked at.
-const LOOKED_AT: usize = 4;
+/// Bytes of a payload that are examined.
+const EXAMINED_BYTES: usize = 4;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -39,15 +39,15 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 
-/// Counts the frames of one connection.
+/// Frame counters of one connection.
 #[derive(Debug)]
 pub struct FrameWatch {
-    /// Bytes of the preface that are still to come.
+    /// Bytes of the preface that have not arrived.
     preface_left: usize,
     header: [u8; HEADER_BYTES],
     header_read: usize,
     payload_left: usize,
-    payload: [u8; LOOKED_AT],
+    payload: [u8; EXAMINED_BYTES],
     payload_read: usize,
     continuations: u32,
     head_since: Option<Duration>,
@@ -55,24 +55,24 @@ pub struct FrameWatch {
     resets: Budget,
 }
 
-/// What a peer sends too much of.
+/// The frames of which a peer sent too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Excess {
     /// CONTINUATION frames of one head.
     Continuations,
-    /// Frames without use.
+    /// Useless frames.
     Useless,
-    /// Resets.
+    /// Stream resets.
     Resets,
 }
 
-/// So many at once, and so many a second.
+/// A token bucket.
 #[derive(Debug)]
 struct Budget {
     left: u32,
     burst: u32,
     rate: u32,
-    /// When it was last filled up.
+    /// The time of the last refill.
     filled: Duration,
 }
 
@@ -86,7 +86,7 @@ impl Budget {
         }
     }
 
-    /// Takes one; `false` when there is none.
+    /// Takes a token. Returns false if there is none.
     fn take(&mut self, now: Duration) -> bool {
         let earned = now.saturating_sub(self.filled).as_millis() * u128::from(self.rate) / 1000;
         if earned > 0 {
@@ -103,14 +103,14 @@ impl Budget {
 }
 
 impl Default for FrameWatch {
-    /// For a connection whose preface is still to come.
+    /// The counters of a new connection, which begins with the preface.
     fn default() -> Self {
         Self {
             preface_left: PREFACE_BYTES,
             header: [0; HEADER_BYTES],
             header_read: 0,
             payload_left: 0,
-            payload: [0; LOOKED_AT],
+            payload: [0; EXAMINED_BYTES],
             payload_read: 0,
             continuations: 0,
             head_since: None,
@@ -121,10 +121,10 @@ impl Default for FrameWatch {
 }
 
 impl FrameWatch {
-    /// Takes in what has arrived, at a time that is counted from any moment.
+    /// Counts the frames in `bytes`, which arrived at `now`, measured from any fixed point in time.
     ///
     /// # Errors
-    /// When there is more of something than a connection may send.
+    /// A budget is exceeded.
     pub fn feed(&mut self, mut bytes: &[u8], now: Duration) -> Result<(), Excess> {
         let preface = self.preface_left.min(bytes.len());
         self.preface_left -= preface;
@@ -141,13 +141,12 @@ impl FrameWatch {
                 let [a, b, c, ..] = self.header;
                 self.payload_left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
                 self.payload_read = 0;
-                self.payload = [0; LOOKED_AT];
+                self.payload = [0; EXAMINED_BYTES];
             }
             let taken = self.payload_left.min(bytes.len());
-            let looked_at = taken.min(LOOKED_AT - self.payload_read);
-            self.payload[self.payload_read..self.payload_read + looked_at]
-                .copy_from_slice(&bytes[..looked_at]);
-            self.payload_read += looked_at;
+            let examined = taken.min(EXAMINED_BYTES - self.payload_read);
+            self.payload[self.payload_read..self.payload_read + examined].copy_from_slice(&bytes[..examined]);
+            self.payload_read += examined;
             self.payload_left -= taken;
             bytes = &bytes[taken..];
             if self.payload_left == 0 {
@@ -158,12 +157,12 @@ impl FrameWatch {
         Ok(())
     }
 
-    /// Since when a head has been waiting for its end.
+    /// The time at which an incomplete head began; `None` if there is none.
     pub fn head_since(&self) -> Option<Duration> {
         self.head_since
     }
 
-    /// Judges the frame that has just ended.
+    /// Counts the frame that has just ended.
     fn count(&mut self, now: Duration) -> Result<(), Excess> {
         let [a, b, c, kind, flags, ..] = self.header;
         let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
@@ -193,7 +192,7 @@ impl FrameWatch {
             DATA => length <= padding && !has(END_STREAM),
             HEADERS | RST_STREAM => false,
             CONTINUATION => length == 0,
-            WINDOW_UPDATE => u32::from_be_bytes(self.payload) < INCREMENT_USEFUL,
+            WINDOW_UPDATE => u32::from_be_bytes(self.payload) < INCREMENT_MIN,
             PRIORITY | SETTINGS | PING => true,
             _ => true,
         };
@@ -216,8 +215,8 @@ mod tests {
         frame
     }
 
-    /// How many of `frame` are taken before there are too many, one each `pause`, of 5000 at most.
-    fn taken(frame: &[u8], pause: Duration) -> (usize, Option<Excess>) {
+    /// Feeds up to 5000 copies of `frame`, one each `pause`. Returns the number accepted, and the excess that ended it.
+    fn accepted(frame: &[u8], pause: Duration) -> (usize, Option<Excess>) {
         let mut watch = FrameWatch::default();
         watch.feed(&[0; PREFACE_BYTES], Duration::ZERO).unwrap();
         for count in 0..5000 {
@@ -229,8 +228,8 @@ mod tests {
     }
 
     #[test]
-    fn floods_are_told_from_traffic() {
-        let at_once = |frame: &[u8]| taken(frame, Duration::ZERO);
+    fn floods_are_distinguished_from_traffic() {
+        let at_once = |frame: &[u8]| accepted(frame, Duration::ZERO);
         let useless = (USELESS_BURST as usize, Some(Excess::Useless));
         assert_eq!(at_once(&frame(PING, 0, &[0; 8])), useless);
         assert_eq!(at_once(&frame(SETTINGS, 0, &[])), useless);
@@ -255,17 +254,17 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_slowly_is_no_flood() {
+    fn slow_frames_are_not_a_flood() {
         let second = Duration::from_secs(1);
-        assert_eq!(taken(&frame(PING, 0, &[0; 8]), second / USELESS_RATE).1, None);
+        assert_eq!(accepted(&frame(PING, 0, &[0; 8]), second / USELESS_RATE).1, None);
         assert_eq!(
-            taken(&frame(RST_STREAM, 0, &[0; 4]), second / RESETS_RATE).1,
+            accepted(&frame(RST_STREAM, 0, &[0; 4]), second / RESETS_RATE).1,
             None
         );
     }
 
     #[test]
-    fn a_head_without_end_is_seen() {
+    fn incomplete_head_is_detected() {
         let mut watch = FrameWatch::default();
         watch.feed(&[0; PREFACE_BYTES], Duration::ZERO).unwrap();
         let begun = Duration::from_secs(3);
@@ -280,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_counted_however_they_are_cut() {
+    fn frames_are_counted_across_reads() {
         let all: Vec<u8> = std::iter::repeat_n(frame(RST_STREAM, 0, &[0; 4]), RESETS_BURST as usize)
             .flatten()
             .collect();

@@ -9,7 +9,7 @@ pub struct HeadScan {
     line: usize,
     /// End of the bytes that have been examined.
     scanned: usize,
-    /// Start of the head, behind leading empty lines.
+    /// Start of the head, after leading empty lines.
     start: usize,
     /// End of the first line, without its CRLF; 0 while unknown.
     first_line_end: usize,
@@ -18,7 +18,7 @@ pub struct HeadScan {
 /// A complete head in a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadEnd {
-    /// Start of the head, behind leading empty lines, which a client may send (RFC 9112 §2.2).
+    /// Start of the head, after leading empty lines, which a client may send (RFC 9112 §2.2).
     pub start: usize,
     /// End of the first line, without its CRLF.
     pub first_line_end: usize,
@@ -81,7 +81,7 @@ impl HeadScan {
         (self.first_line_end > 0).then(|| &bytes[self.start..self.first_line_end])
     }
 
-    /// Start of the head, behind the leading empty lines seen so far.
+    /// Start of the head, after the leading empty lines seen so far.
     pub fn start(&self) -> usize {
         self.start
     }

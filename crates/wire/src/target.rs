@@ -9,7 +9,7 @@ pub struct Target<'a> {
     pub authority: Option<&'a [u8]>,
     /// The path as sent; `/` where an absolute target has none.
     pub path: &'a [u8],
-    /// Everything behind the first `?`; `None` without a `?`.
+    /// The part after the first `?`; `None` without a `?`.
     pub query: Option<&'a [u8]>,
 }
 

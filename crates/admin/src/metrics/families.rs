@@ -66,7 +66,7 @@ families! {
     DURATION Histogram "waypost_request_duration_seconds" ["route", "service"] "Time from the first byte of a request to the last byte of its response, in seconds.";
     UPSTREAM_DURATION Histogram "waypost_upstream_duration_seconds" ["route", "service"] "Time taken by the service once a connection to it was ready, in seconds.";
     RETRIES Counter "waypost_retries" ["route", "service"] "Retried attempts to reach a service.";
-    MIRRORED Counter "waypost_mirrored_requests" ["route", "service", "outcome"] "Mirrored requests by outcome: answered, failed, or not sent because of too many concurrent copies (dropped_too_many), a body over the limit (dropped_too_long) or a request that ended early (dropped_incomplete).";
+    MIRRORED Counter "waypost_mirrored_requests" ["route", "service", "outcome"] "Mirrored requests by outcome: responded, failed, or not sent because of too many concurrent copies (dropped_too_many), a body over the limit (dropped_too_long) or a request that ended early (dropped_incomplete).";
     REFUSALS Counter "waypost_refusals" ["reason"] "Error responses of the gateway itself, by reason.";
     CONNECTIONS_OPEN Gauge "waypost_connections_open" [] "Open client connections.";
     CONNECTIONS Counter "waypost_connections" [] "Accepted client connections.";

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// The explanation of a request: what happens to it, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// What happens.
+    /// The outcome.
     pub outcome: Outcome,
     /// The status, if the gateway responds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,14 +35,14 @@ pub struct Explanation {
     pub query: Option<String>,
     /// The headers that the service gets, or the client if the gateway responds.
     pub headers: Vec<(String, String)>,
-    /// The revision that was asked.
+    /// The number of the revision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
     /// The alternatives in question, in rank order.
     pub considered: Vec<Considered>,
 }
 
-/// What happens to a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -50,7 +50,7 @@ pub enum Outcome {
     Forward,
     /// The client is redirected.
     Redirect,
-    /// The gateway responds as the route says.
+    /// The gateway sends the route's response.
     Respond,
     /// No route takes it.
     NotFound,

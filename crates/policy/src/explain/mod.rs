@@ -1,4 +1,4 @@
-//! Explains what happens to a request, and for every other route why it does not take the request.
+//! Explains the decision for a request, and why every other route does not take it.
 //!
 //! The question is written as the bytes of a request, parsed, normalised and decided by the functions that serve traffic
 //! ([`crate::decision`]). Where traffic rolls dice, every outcome of the dice is decided.
@@ -37,13 +37,13 @@ use crate::request::{self, IncomingRequest, NormalizedRequest};
 pub use explanation::{Arm, Because, Considered, Explanation, Outcome};
 pub use question::{Question, QuestionError};
 
-/// The state of a gateway, as far as explanations depend on it.
+/// The state of a gateway that explanations depend on.
 pub trait State {
-    /// The revision that is asked, for `debug_headers`.
+    /// The number of the revision, for `debug_headers`.
     fn revision(&self) -> u64;
 
-    /// Returns true if the service has an endpoint. Offline that is a declared one, in a running gateway one whose address
-    /// is known.
+    /// Returns true if the service has an endpoint. Offline that is a declared one, in a running gateway one whose
+    /// address is known.
     fn has_endpoint(&self, service: ServiceId) -> bool;
 
     /// The certificate that the listener at this position serves to clients of `host`; `None` if it is not known.
@@ -53,7 +53,7 @@ pub trait State {
 /// Explains what happens to a request.
 ///
 /// # Errors
-/// When the question names an unknown listener, or could not be sent as one request.
+/// The question names an unknown listener, or is not a single request.
 pub fn explain(
     compiled: &Compiled,
     state: &impl State,
@@ -73,7 +73,7 @@ pub fn explain(
         peer: question.peer(),
     };
     let listeners = compiled.plan().listeners();
-    // Without a listener named, the first that serves the host; the first of all tells what the host is.
+    // Without a named listener, the first that serves the host. The first of all is used to find the host.
     let first = named.unwrap_or(0);
     let mut refused = explainer.read(first).err();
     let chosen = named.unwrap_or_else(|| {
@@ -111,7 +111,7 @@ struct Explainer<'a, S> {
     peer: Peer,
 }
 
-/// Dice that are loaded.
+/// Dice with a fixed outcome.
 struct Loaded<'a, S> {
     state: &'a S,
     roll: u64,
@@ -153,7 +153,7 @@ impl<S: State> Explainer<'_, S> {
         let normalized = self
             .normalized
             .fill(listener, &self.peer, &self.head, self.buffer, &mut Vec::new());
-        // The client's SNI is taken to be the host that it asks for.
+        // The client's SNI is assumed to be the requested host.
         let host = self
             .normalized
             .host()
@@ -289,7 +289,7 @@ impl<S: State> Explainer<'_, S> {
         explanation
     }
 
-    /// Says what the service gets.
+    /// Adds the request that the service gets.
     fn forward(
         &self,
         request: &IncomingRequest<'_>,

@@ -12,8 +12,8 @@ pub struct Question {
     pub method: String,
     /// `http://host/path?query`, or a path for a request without host; byte for byte as on the wire.
     pub url: String,
-    /// Headers in order. A `host` overrides the URL's. With the method CONNECT, `:protocol` makes the request an extended
-    /// CONNECT (RFC 8441).
+    /// Headers in order. A `host` overrides the URL's. With the method CONNECT, `:protocol` makes the request an
+    /// extended CONNECT (RFC 8441).
     pub headers: Vec<(String, String)>,
     /// The address of the client's end of the connection.
     pub client_ip: IpAddr,
@@ -23,7 +23,7 @@ pub struct Question {
     pub all: bool,
 }
 
-/// Why a question cannot be asked.
+/// A question that cannot be explained.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuestionError {
     /// A line break, which would make two requests or two headers of it.

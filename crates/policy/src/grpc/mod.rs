@@ -1,7 +1,7 @@
-//! What the gateway knows of gRPC: which requests are calls, how long they may take, and how they are told of failures.
+//! gRPC: detection of calls, `grpc-timeout`, and `grpc-message`.
 //!
-//! A call is an exchange like any other; trailers and streaming are HTTP/2's. [`web`] is the form of it that browsers
-//! speak, which have no trailers.
+//! A call is an ordinary exchange; trailers and streaming are features of HTTP/2. [`web`] is gRPC-Web, for browsers,
+//! which cannot read trailers.
 
 pub mod web;
 
@@ -10,10 +10,10 @@ use std::time::Duration;
 use waypost_wire::field::FieldKind;
 use waypost_wire::request::RequestHead;
 
-/// The media type of calls, before `+proto` and the like.
+/// The media type of calls, without a suffix such as `+proto`.
 const MEDIA_TYPE: &[u8] = b"application/grpc";
 
-/// The `content-type` of a request that is a call, of gRPC or of gRPC-Web.
+/// The `content-type` of a gRPC or gRPC-Web call; `None` for any other request.
 pub fn call_type<'b>(head: &RequestHead, buffer: &'b [u8]) -> Option<&'b [u8]> {
     let mut fields = head.fields().iter();
     let field = fields.find(|field| field.kind == FieldKind::ContentType)?;
@@ -22,32 +22,32 @@ pub fn call_type<'b>(head: &RequestHead, buffer: &'b [u8]) -> Option<&'b [u8]> {
     (is_end(rest) || web::form_of(value).is_some()).then_some(value)
 }
 
-/// What follows the media type, where `value` begins with it.
+/// The rest of `value` after the media type; `None` if it does not begin with it.
 fn rest_of(value: &[u8]) -> Option<&[u8]> {
     let (start, rest) = value.split_at_checked(MEDIA_TYPE.len())?;
     start.eq_ignore_ascii_case(MEDIA_TYPE).then_some(rest)
 }
 
-/// Whether a media type ends here, but for the format of its messages and for parameters.
+/// Returns true if only a suffix for the message format, or parameters, follow.
 fn is_end(rest: &[u8]) -> bool {
     matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
-/// How long a call may take: what its `grpc-timeout` says. One that says nonsense says nothing.
+/// The call's `grpc-timeout`; `None` if it is absent or malformed.
 pub fn timeout(head: &RequestHead, buffer: &[u8]) -> Option<Duration> {
     let mut fields = head.fields().iter();
     let field = fields.find(|field| field.name.of(buffer).eq_ignore_ascii_case(b"grpc-timeout"))?;
     parse_timeout(field.value.of(buffer))
 }
 
-/// At most eight digits and a unit, as the gRPC protocol has it.
+/// Parses at most eight digits and a unit, as the gRPC protocol specifies.
 fn parse_timeout(value: &[u8]) -> Option<Duration> {
     let (unit, digits) = value.split_last()?;
     if digits.is_empty() || digits.len() > 8 {
         return None;
     }
     let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    // A sign parses as a number too.
+    // `parse` also accepts a sign.
     if !digits[0].is_ascii_digit() {
         return None;
     }
@@ -62,7 +62,7 @@ fn parse_timeout(value: &[u8]) -> Option<Duration> {
     })
 }
 
-/// Appends a text as `grpc-message` has it: percent-encoded where it is not printable ASCII.
+/// Appends `message` in the encoding of `grpc-message`: bytes other than printable ASCII are percent-encoded.
 pub fn write_message(message: &str, out: &mut Vec<u8>) {
     for byte in message.bytes() {
         if matches!(byte, b' '..=b'~') && byte != b'%' {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_printable() {
+    fn messages_are_percent_encoded() {
         let mut out = Vec::new();
         write_message("100% ü\n", &mut out);
         assert_eq!(out, b"100%25 %C3%BC%0A");

@@ -1,20 +1,20 @@
-//! gRPC-Web: calls as browsers can make them.
+//! gRPC-Web, the variant of gRPC for browsers.
 //!
-//! The messages are those of gRPC. The trailers, which browsers do not show, come as one more frame behind them, and in
-//! the form that is text everything is base64.
+//! Messages are the same as in gRPC. Trailers, which browsers do not expose, are sent as a last frame of the body. The
+//! text form encodes the whole body in base64.
 
 use crate::grpc::{is_end, rest_of};
 
-/// How the messages of a call are written.
+/// The encoding of a call's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebForm {
-    /// As they are.
+    /// Binary: `application/grpc-web`.
     Binary,
-    /// In base64.
+    /// Base64: `application/grpc-web-text`.
     Text,
 }
 
-/// The form of a `content-type` of gRPC-Web; `None` for any other.
+/// The form of a gRPC-Web `content-type`; `None` for any other.
 pub fn form_of(content_type: &[u8]) -> Option<WebForm> {
     let rest = rest_of(content_type)?;
     let after = |word: &[u8]| {
@@ -36,22 +36,22 @@ impl WebForm {
         }
     }
 
-    /// Appends the `content-type` that a service gets in the place of a client's `content_type`, which has this form.
+    /// Appends the `content-type` for the service, given the client's, which has this form.
     pub fn write_service_type(self, content_type: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(b"application/grpc");
         let rest = rest_of(content_type).unwrap_or_default();
         out.extend_from_slice(rest.get(self.word().len()..).unwrap_or_default());
     }
 
-    /// Appends the `content-type` that a client gets in the place of a service's; nothing when that is no call's, so that
-    /// the answer is passed on as it is.
+    /// Appends the `content-type` for the client, given the service's. Returns false and appends nothing if that is not
+    /// a gRPC type; the response is then forwarded unchanged.
     pub fn write_client_type(self, content_type: &[u8], out: &mut Vec<u8>) -> bool {
         let Some(rest) = rest_of(content_type).filter(|rest| is_end(rest)) else {
             return false;
         };
         out.extend_from_slice(b"application/grpc");
         out.extend_from_slice(self.word());
-        // The format has to be said.
+        // gRPC-Web requires an explicit message format.
         out.extend_from_slice(if rest.first() == Some(&b'+') {
             rest
         } else {

@@ -9,7 +9,7 @@ use waypost_wire::write;
 
 use crate::head::edits::{KeepAlive, ResponseEdits};
 
-/// How a response body is delimited on the client's connection.
+/// The delimiter of a response body on the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyDelimiter {
     /// By its length; or there is no body.
@@ -42,7 +42,7 @@ pub struct DownstreamHead<'a> {
     pub buffer: &'a [u8],
     /// The edits.
     pub edits: ResponseEdits<'a>,
-    /// How the body is delimited.
+    /// The delimiter of the body.
     pub body: BodyDelimiter,
     /// The `content-type`, where a transform of the body replaces the service's; its length changes too then.
     pub content_type: Option<&'a [u8]>,
@@ -86,8 +86,8 @@ impl DownstreamHead<'_> {
         self.edits.finish(out);
     }
 
-    /// Appends the head of a `101`: the connection speaks `protocol` from now on. Its edits have no date and imply that the
-    /// connection stays open.
+    /// Appends the head of a `101`: the connection speaks `protocol` from now on. Its edits have no date and imply that
+    /// the connection stays open.
     pub fn write_upgrade(&self, protocol: &[u8], out: &mut Vec<u8>) {
         debug_assert_eq!(self.edits.keep_alive, KeepAlive::Implied);
         if self.body == BodyDelimiter::Frames {

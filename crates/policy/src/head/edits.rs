@@ -1,10 +1,10 @@
-//! What the gateway changes in the head of a response: one writer for services' responses and its own.
+//! Edits of response heads; one writer for services' responses and local ones.
 
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_wire::version::Version;
 use waypost_wire::write;
 
-/// How a response says whether its connection stays open.
+/// The `connection` header of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeepAlive {
     /// Open, without a header: the default of HTTP/1.1.

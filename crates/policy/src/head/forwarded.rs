@@ -1,4 +1,4 @@
-//! The headers that tell services of the client: `X-Forwarded-*`, `Forwarded`, `X-Real-IP`.
+//! The headers that pass the client's address to services: `X-Forwarded-*`, `Forwarded`, `X-Real-IP`.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ pub(crate) struct ForwardedHeaders<'a> {
     client: IpAddr,
     /// True if the peer's own headers are believed, and only added to.
     trusted: bool,
-    /// The host that the client asked for, as sent.
+    /// The requested host, as sent.
     host: Option<&'a [u8]>,
 }
 

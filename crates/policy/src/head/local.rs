@@ -1,7 +1,7 @@
 //! Responses of the gateway's own: errors, redirects, and those that routes configure.
 //!
-//! An error says in a sentence what happened, as text or JSON by `Accept`, with the reason as `proxy-status` (RFC 9209).
-//! It reveals nothing of the inside: no address, no name of a service.
+//! An error describes the failure in a sentence, as text or JSON by `Accept`, with the reason as `proxy-status`
+//! (RFC 9209). It reveals nothing internal: no address, no name of a service.
 
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::route::Respond;
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::grpc;
 use crate::head::edits::{DebugHeaders, KeepAlive, ResponseEdits};
 
-/// The parts of a local response that do not depend on what it says.
+/// The parts of a local response that do not depend on its content.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalResponse<'a> {
     /// The `connection` header.

@@ -1,4 +1,4 @@
-//! Table tests: a head comes in, a head goes out.
+//! Table tests of the heads written for a given head.
 
 use std::net::SocketAddr;
 
@@ -22,7 +22,7 @@ use crate::head::upstream::UpstreamHead;
 use crate::peer::Peer;
 use crate::request::{IncomingRequest, NormalizedRequest, head_limits};
 
-/// Lines as a message has them, with the empty line behind them.
+/// Joins lines with CRLF and appends the empty line.
 fn message(lines: &[&str]) -> String {
     lines.iter().map(|line| format!("{line}\r\n")).collect::<String>() + "\r\n"
 }
@@ -107,7 +107,7 @@ fn check_plain(sent: &[&str], before: &[&str], host: &str, behind: &[&str]) {
 }
 
 #[test]
-fn end_to_end_fields_travel_and_others_end_here() {
+fn end_to_end_fields_are_forwarded_and_hop_by_hop_fields_are_not() {
     check_plain(
         &[
             "GET /a//b?x=%20 HTTP/1.1",
@@ -136,7 +136,7 @@ fn end_to_end_fields_travel_and_others_end_here() {
 }
 
 #[test]
-fn bodies_are_framed_as_they_came() {
+fn body_framing_is_kept() {
     check_plain(
         &["POST / HTTP/1.1", "host: a", "content-length: 5"],
         &["POST / HTTP/1.1", "Host: a"],
@@ -158,7 +158,7 @@ fn bodies_are_framed_as_they_came() {
 }
 
 #[test]
-fn an_upgrade_is_passed_on_where_the_route_allows_it() {
+fn upgrade_is_forwarded_if_the_route_allows_it() {
     let sent = [
         "GET / HTTP/1.1",
         "host: a",
@@ -184,7 +184,7 @@ fn an_upgrade_is_passed_on_where_the_route_allows_it() {
 }
 
 #[test]
-fn a_request_without_host_borrows_the_endpoints() {
+fn request_without_host_gets_the_endpoint_authority() {
     let forwarded = [
         "x-forwarded-for: 192.0.2.7",
         "x-forwarded-proto: http",
@@ -211,7 +211,7 @@ fn a_request_without_host_borrows_the_endpoints() {
 }
 
 #[test]
-fn edits_come_after_the_gateways_own_headers() {
+fn configured_edits_override_the_gateway_headers() {
     let policies = PolicySet {
         request_headers: edits(
             &["x-secret", "forwarded", "x-forwarded-host", "x-real-ip"],
@@ -244,7 +244,7 @@ fn edits_come_after_the_gateways_own_headers() {
 }
 
 #[test]
-fn a_trusted_proxys_headers_are_believed_and_added_to() {
+fn forwarding_headers_of_trusted_proxies_are_extended() {
     let mut trusting = listener();
     trusting.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
     let mut peer = peer();
@@ -274,7 +274,7 @@ fn a_trusted_proxys_headers_are_believed_and_added_to() {
 }
 
 #[test]
-fn kept_underscores_never_pass_for_the_gateways_own_headers() {
+fn kept_underscores_cannot_spoof_forwarding_headers() {
     let mut keeping = listener();
     keeping.limits.underscores = Underscores::Keep;
     let forwarded = forwarded("a");
@@ -295,7 +295,7 @@ fn kept_underscores_never_pass_for_the_gateways_own_headers() {
 }
 
 #[test]
-fn grpc_web_becomes_grpc() {
+fn grpc_web_is_translated_to_grpc() {
     let policies = PolicySet {
         grpc_web: true,
         ..PolicySet::default()
@@ -357,7 +357,7 @@ fn check_downstream(sent: &[&str], to_head: bool, head: impl Fn(&mut DownstreamH
 }
 
 #[test]
-fn responses_lose_what_belongs_to_the_services_connection() {
+fn hop_by_hop_response_fields_are_dropped() {
     check_downstream(
         &[
             "HTTP/1.1 200 Fine",
@@ -423,7 +423,7 @@ fn response_bodies_are_delimited_for_the_client() {
 }
 
 #[test]
-fn a_transformed_body_has_another_type_and_length() {
+fn transformed_body_changes_type_and_framing() {
     let sent = [
         "HTTP/1.1 200 OK",
         "content-type: application/grpc",
@@ -447,7 +447,7 @@ fn a_transformed_body_has_another_type_and_length() {
 }
 
 #[test]
-fn configured_edits_of_a_response_have_the_last_word() {
+fn configured_edits_override_response_headers() {
     let configured = edits(
         &["server", "x-waypost-route"],
         &[("date", "mine"), ("set-cookie", "mine")],
@@ -497,7 +497,7 @@ fn configured_edits_of_a_response_have_the_last_word() {
 }
 
 #[test]
-fn upgrades_and_interim_responses_are_written_as_such() {
+fn upgrades_and_interim_responses_are_written() {
     let sent = [
         "HTTP/1.1 101 Switching Protocols",
         "Connection: Upgrade",
@@ -553,7 +553,7 @@ fn local() -> LocalResponse<'static> {
 }
 
 #[test]
-fn errors_are_text_json_or_the_status_of_a_call() {
+fn errors_are_text_json_or_grpc_status() {
     let check = |response: LocalResponse<'_>, format: &ErrorFormat, expected: &[&str]| {
         let mut out = Vec::new();
         let body_bytes = response.write_failure(Failure::NoRoute, format, &mut out);

@@ -28,7 +28,7 @@ pub struct UpstreamHead<'a> {
     pub path: &'a [u8],
 }
 
-/// Returns true if `name` is one of the gateway's own headers to a server that cannot tell `_` from `-`.
+/// Returns true if `name` is one of the gateway's own headers to a server that treats `_` like `-`.
 fn is_forwarding(name: &[u8]) -> bool {
     const OWN: [&str; 6] = [
         "x-forwarded-for",
@@ -114,9 +114,9 @@ impl<'a> UpstreamHead<'a> {
             out.extend_from_slice(query);
         }
         out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-        let asked = head.authority(buffer);
+        let requested = head.authority(buffer);
         let rewritten = self.policies.rewrite.host.as_deref();
-        let host = rewritten.map(str::as_bytes).or(asked);
+        let host = rewritten.map(str::as_bytes).or(requested);
         let host_start = out.len();
         out.extend_from_slice(host.unwrap_or(authority));
         let borrowed_host = host.is_none().then_some(host_start..out.len());

@@ -1,4 +1,4 @@
-//! Connections of HTTP/1: requests one after the other.
+//! HTTP/1 client connections: requests one after the other.
 
 use waypost_policy::failure::Failure;
 use waypost_policy::request::head_limits;
@@ -11,29 +11,28 @@ use crate::local::slots::ConnectionSlot;
 use crate::request::client::Client;
 use crate::request::{ActiveRequest, Next, in_place};
 
-/// What comes after requests that arrived together.
+/// The step after a batch of pipelined requests.
 enum After {
-    /// Others, when they come. True if there was one at all.
+    /// Wait for the next request. True if the batch had one at all.
     Waiting(bool),
-    /// HTTP/2, which the connection turns out to speak, with the bytes that were read of it.
+    /// The connection speaks HTTP/2; the bytes read so far.
     Http2(Vec<u8>),
-    /// The end.
+    /// The connection ends.
     Closed,
 }
 
-/// What comes after one read.
+/// The result of reading and serving one request.
 enum Served {
     /// A request was served.
     Request(Next),
-    /// Nothing: what had woken the connection was no request.
+    /// The wake-up was spurious: no bytes have arrived.
     Nothing,
     /// The connection speaks HTTP/2.
     Http2,
 }
 
 impl Client {
-    /// Serves the connection until it ends. Returns a connection that turned out to speak HTTP/2, with the bytes that were
-    /// read of it.
+    /// Serves the connection until it ends. Returns a connection that speaks HTTP/2, with the bytes read so far.
     pub(crate) async fn run(&mut self, slot: &ConnectionSlot) -> Option<(Link, Vec<u8>)> {
         let mut served = false;
         slot.register().await;
@@ -41,7 +40,7 @@ impl Client {
             if !self.wait_for_request(served).await {
                 return None;
             }
-            // While no request is served, neither buffers nor the state of serving take memory.
+            // An idle connection holds neither buffers nor the future that serves a request.
             match in_place(|| self.serve_all(served)).await {
                 After::Waiting(any) => served |= any,
                 After::Http2(read) => return Some((std::mem::replace(&mut self.link, Link::Gone), read)),
@@ -50,7 +49,7 @@ impl Client {
         }
     }
 
-    /// Serves the request that comes, and those that came along with it.
+    /// Serves the next request and those pipelined behind it.
     async fn serve_all(&mut self, mut served: bool) -> After {
         let mut buffers = self.worker.borrow_request();
         let after = loop {
@@ -92,7 +91,7 @@ impl Client {
         let listener = self.listener_in(&snapshot);
         self.expect_request(&snapshot);
         buffers.scan = HeadScan::default();
-        // Only a connection's first bytes can be another protocol, and TLS has negotiated which one it is.
+        // Only a connection's first bytes can be the preface; under TLS, ALPN has decided.
         let may_be_http2 = !served && !listener.terminates_tls();
         let head = self.read_head(buffers, &listener, may_be_http2).await;
         let mut request = ActiveRequest {

@@ -1,4 +1,4 @@
-//! Connections of HTTP/2: a task for the connection, and one for each of its streams.
+//! HTTP/2 client connections: a task for the connection and one for each stream.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -34,31 +34,31 @@ use crate::local::snapshot::Snapshot;
 use crate::request::client::Client;
 use crate::request::{ActiveRequest, Next, Tunnel, in_place};
 
-/// Streams that a client may have open on a connection.
+/// Maximum concurrent streams of a connection.
 pub(crate) const STREAMS_MAX: u32 = 100;
-/// Streams whose resets the client's own mistakes made necessary.
+/// Maximum streams reset because of a client's protocol errors.
 pub(crate) const MISTAKES_MAX: usize = 200;
-/// What is written of an answer before the client takes it, on each stream.
+/// Maximum bytes of a response that are buffered on a stream.
 pub(crate) const SEND_BUFFER: usize = 32 << 10;
-/// What small frames of data that wait to be read may cost, as the library reckons: a frame, 256 less its length.
+/// Budget for small unread DATA frames; each counts as 256 minus its length.
 const DATA_FRAMES_BUDGET: usize = 4 << 20;
-/// How long a connection that has been given up may take to say so.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Timeout for flushing GOAWAY on a connection that is being closed.
+const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is read of a body whose request is answered already, so that its end may come.
+/// Maximum bytes discarded of a request body after the response.
 const DISCARD_MAX: usize = 64 << 10;
-/// How long its end may take.
+/// Timeout for the end of such a body.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
-/// A connection's streams, counted.
+/// The number of open streams of a connection.
 #[derive(Debug)]
 struct Streams {
     open: Cell<usize>,
-    /// Since when there is none, while there is none.
+    /// When the last stream ended, while none is open.
     idle_since: Cell<Instant>,
 }
 
-/// One of them.
+/// An open stream; counted until dropped.
 struct OpenStream(Rc<Streams>);
 
 impl OpenStream {
@@ -78,7 +78,7 @@ impl Drop for OpenStream {
     }
 }
 
-/// Who is served on a connection, and by whom.
+/// A client connection that speaks HTTP/2, before it is served.
 pub(crate) struct Http2 {
     pub(crate) worker: Rc<Worker>,
     pub(crate) peer: Rc<Peer>,
@@ -86,22 +86,22 @@ pub(crate) struct Http2 {
     pub(crate) listener: Rc<Listener>,
 }
 
-/// How far a connection has come.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Streams may begin.
+    /// New streams are accepted.
     Open,
-    /// Since this time, only those that are open may end.
+    /// A graceful shutdown began at this time; open streams may finish.
     Leaving(Instant),
-    /// It is given up; until then, what is to be said of it may leave.
+    /// The connection is being closed; GOAWAY may be flushed until this deadline.
     Closing(Instant),
 }
 
-/// A request whose body is still to come, and where it is answered.
+/// A request head with its body, and the handle for the response.
 type NewStream = (Request<RecvStream>, SendResponse<Bytes>);
 
 impl Http2 {
-    /// Serves a connection until it ends. `read_before` is what was read of it already.
+    /// Serves the connection until it ends. `read_before` holds the bytes that were already read from it.
     pub(crate) async fn serve(self, socket: Socket, read_before: Vec<u8>, slot: &ConnectionSlot) {
         slot.register().await;
         let limits = self.listener.limits;
@@ -111,7 +111,7 @@ impl Http2 {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_concurrent_streams(STREAMS_MAX)
-            // The library bounds CONTINUATION by it too. What goes beyond `header_bytes` is answered 431 all the same.
+            // `h2` derives its CONTINUATION limit from this. Heads over `header_bytes` still get a 431.
             .max_header_list_size(u32::try_from(limits.header_bytes.saturating_mul(2)).unwrap_or(u32::MAX))
             .max_local_error_reset_streams(Some(MISTAKES_MAX))
             .max_send_buffer_size(SEND_BUFFER)
@@ -143,7 +143,7 @@ impl Http2 {
                 self.listener_id,
                 Rc::clone(&self.listener),
             );
-            // The runtime moves what it is given three times over: a pointer, rather than the whole exchange.
+            // The runtime moves the future three times: box it, so that it moves a pointer.
             tokio::task::spawn_local(in_place(|| async move {
                 client.serve_stream(request, respond).await;
                 drop(open);
@@ -151,7 +151,7 @@ impl Http2 {
         }
     }
 
-    /// The limits of the listener as it is now, or as it was.
+    /// The limits of the listener; if it was removed, those it had when the connection was accepted.
     fn limits(&self) -> Limits {
         let snapshot = self.worker.snapshot();
         let listener = snapshot.listener(self.listener_id);
@@ -159,22 +159,22 @@ impl Http2 {
     }
 }
 
-/// A connection while it is served.
+/// A connection being served.
 struct ServerConnection {
     connection: Connection<GuardedIo, Bytes>,
     guard: Rc<FrameGuard>,
     streams: Rc<Streams>,
     timer: Timer,
     phase: Phase,
-    /// Whether a stream has begun yet.
+    /// True once a stream has been opened.
     served: bool,
 }
 
 impl ServerConnection {
-    /// The next stream; `None` at the end of the connection.
+    /// Polls for the next stream; `None` at the end of the connection.
     fn poll(&mut self, cx: &mut Context<'_>, http2: &Http2) -> Poll<Option<NewStream>> {
         let next = self.poll_next(cx, http2);
-        // What has been written in the meantime leaves together.
+        // Send all frames written since the last poll together.
         if next.is_pending() && matches!(self.guard.poll_send(cx), Poll::Ready(Err(_))) {
             return Poll::Ready(None);
         }
@@ -190,7 +190,7 @@ impl ServerConnection {
             match self.connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok(stream))) => return Poll::Ready(Some(stream)),
                 Poll::Ready(Some(Err(error))) => {
-                    // The library has budgets of its own.
+                    // `h2` has frame budgets of its own.
                     if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && self.guard.excess().is_none() {
                         http2.worker.recorder().count_failure(Failure::TooManyFrames);
                     }
@@ -205,11 +205,15 @@ impl ServerConnection {
                 continue;
             }
             let limits = http2.limits();
-            let head_due = self
+            let head_deadline = self
                 .guard
                 .head_deadline(limits.header_timeout)
                 .filter(|_| !self.is_closing());
-            let Some(next) = [self.deadline(&limits), head_due].into_iter().flatten().min() else {
+            let Some(next) = [self.deadline(&limits), head_deadline]
+                .into_iter()
+                .flatten()
+                .min()
+            else {
                 return Poll::Pending;
             };
             self.timer.set(next);
@@ -218,19 +222,19 @@ impl ServerConnection {
             }
             match self.phase {
                 Phase::Closing(_) => return Poll::Ready(None),
-                _ if head_due.is_some_and(|due| due <= Instant::now()) => {
+                _ if head_deadline.is_some_and(|due| due <= Instant::now()) => {
                     self.close(Reason::ENHANCE_YOUR_CALM);
                 }
-                // Nothing is under way: the client is told, and that is all.
+                // Idle: close after a GOAWAY.
                 Phase::Open | Phase::Leaving(_) => self.close(Reason::NO_ERROR),
             }
         }
     }
 
-    /// When the connection ends by itself, unless streams are open.
+    /// When the connection is closed; `None` while streams are open, unless it is closing already.
     fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let idle_since = (self.streams.open.get() == 0).then(|| self.streams.idle_since.get());
-        let patience = if self.served {
+        let limit = if self.served {
             limits.keep_alive_timeout
         } else {
             limits.header_timeout
@@ -238,7 +242,7 @@ impl ServerConnection {
         match self.phase {
             Phase::Closing(until) => Some(until),
             Phase::Leaving(left) => idle_since.map(|since| since.max(left) + LAST_CALL),
-            Phase::Open => idle_since.map(|since| since + patience),
+            Phase::Open => idle_since.map(|since| since + limit),
         }
     }
 
@@ -246,15 +250,15 @@ impl ServerConnection {
         matches!(self.phase, Phase::Closing(_))
     }
 
-    /// Ends the connection with a word about why.
+    /// Sends GOAWAY with `reason` and begins to close the connection.
     fn close(&mut self, reason: Reason) {
         self.connection.abrupt_shutdown(reason);
-        self.phase = Phase::Closing(Instant::now() + FAREWELL);
+        self.phase = Phase::Closing(Instant::now() + GOAWAY_TIMEOUT);
     }
 }
 
 impl Client {
-    /// Serves one stream.
+    /// Serves the request of one stream.
     async fn serve_stream(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let (head, body) = request.into_parts();
         let stream = ServerStream::new(body, respond);
@@ -274,8 +278,8 @@ impl Client {
         self.discard_rest().await;
     }
 
-    /// Reads the rest of a body whose request was responded to. A stream that ends before its body is reset (RFC 9113 §8.1),
-    /// which some clients take for a failure when the body was about to end.
+    /// Discards the rest of the request body after the response. A stream that ends before its request is reset
+    /// (RFC 9113 §8.1), which some clients report as a failure even if the body was about to end.
     async fn discard_rest(&mut self) {
         if let Link::ServerStream(stream) = &mut self.link
             && !stream.has_ended()
@@ -285,7 +289,7 @@ impl Client {
         }
     }
 
-    /// Serves the request of a stream. Returns the tunnel that it becomes.
+    /// Serves the request of a stream. Returns the tunnel if the request becomes one.
     async fn respond_to_stream(
         &mut self,
         buffers: &mut RequestBuffers,
@@ -294,7 +298,7 @@ impl Client {
         head: &Parts,
         mut stream: ServerStream,
     ) -> Option<Tunnel> {
-        // RFC 8441 §4: a CONNECT that names a protocol is what an upgrade is in HTTP/1.
+        // RFC 8441 §4: a CONNECT with `:protocol` corresponds to an upgrade in HTTP/1.
         let protocol = head
             .extensions
             .get::<h2::ext::Protocol>()
@@ -317,7 +321,7 @@ impl Client {
         self.link = Link::ServerStream(Box::new(stream));
         buffers.from_client.append(bytes);
         let limits = head_limits(listener);
-        // Each crumb of a cookie is a field on the wire.
+        // `write_request` joins cookie crumbs, each of which is a field on the wire.
         let parsed = if head.headers.len() > limits.fields {
             Err(RequestError::TooManyFields)
         } else {

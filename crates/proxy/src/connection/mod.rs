@@ -1,8 +1,7 @@
-//! Client connections: what drives their requests.
+//! Client connections.
 //!
-//! [`http1`] has one task read requests one after the other and see each through to the end of its response; [`http2`] has a
-//! task for each stream. [`tunnel`] is what an upgraded connection becomes, [`passthrough`] a TLS connection that is passed
-//! on as it is.
+//! [`http1`] serves a connection's requests one after the other in one task; [`http2`] has a task for each stream.
+//! [`tunnel`] relays an upgraded connection, [`passthrough`] a TLS connection that is not terminated.
 
 pub(crate) mod http1;
 pub(crate) mod http2;

@@ -16,11 +16,12 @@ use crate::observe::access_log::Ending;
 use crate::request::client::Client;
 use crate::request::{LiveTraffic, Tunnel, failure_of};
 
-/// The status that is logged for a connection that was passed through: it has none of its own.
+/// The status logged for a passed-through connection, which has none.
 const PASSED_THROUGH: u16 = 200;
 
 impl Client {
-    /// Passes the connection through until it ends. `host` is the one that the client names, `read` the bytes that it sent.
+    /// Passes the connection through until it ends. `host` is the one that the client names, `read` the bytes that it
+    /// sent.
     pub(crate) async fn pass_through(mut self, host: Option<&str>, read: &[u8], slot: &ConnectionSlot) {
         slot.register().await;
         let snapshot = self.worker.snapshot();

@@ -15,38 +15,38 @@ use waypost_policy::request::head_limits;
 use crate::local::buffers::RequestBuffers;
 use crate::request::client::Client;
 
-/// How long a new connection whose listener is closing may still send its first request.
+/// Timeout for the first request on a connection whose listener is closing.
 pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// Why there is no head.
+/// The reason that no head was read.
 pub(super) enum NoHead {
-    /// The client has left, or has nothing to ask any more.
+    /// The client closed the connection, or it failed.
     Gone,
-    /// Nothing has come: the runtime calls a new socket ready until it is asked, and one whose last read filled
-    /// the buffer.
+    /// No bytes have arrived: the runtime reports a new socket as ready until it is read, and one whose last read
+    /// filled the buffer.
     NotYet,
-    /// It is refused.
+    /// The request is refused.
     Refused(Failure),
-    /// What has come is the preface of HTTP/2 (RFC 9113 §3.4).
+    /// The client sent the HTTP/2 connection preface (RFC 9113 §3.4).
     Http2,
 }
 
-/// What a connection of HTTP/2 begins with.
+/// The HTTP/2 connection preface.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Client {
-    /// Waits until the client sends something; `false` when the connection is to be closed instead.
+    /// Waits until the client sends bytes. Returns false if the connection must be closed instead.
     pub(super) async fn wait_for_request(&mut self, served: bool) -> bool {
         let snapshot = self.worker.snapshot();
         let limits = self.listener_in(&snapshot).limits;
         drop(snapshot);
-        // The first request is due as soon as the connection is there.
-        let patience = if served {
+        // A new connection must send its first request within `header_timeout`.
+        let limit = if served {
             limits.keep_alive_timeout
         } else {
             limits.header_timeout
         };
-        let mut deadline = self.worker.clock().about_now() + patience;
+        let mut deadline = self.worker.clock().about_now() + limit;
         self.timer.set(deadline);
         poll_fn(|cx| {
             if let Poll::Ready(readiness) = self.link.poll_read_ready(cx) {
@@ -56,7 +56,7 @@ impl Client {
                 if served {
                     return Poll::Ready(false);
                 }
-                // Who has just connected means to ask something, and has been let in.
+                // A client that has just been admitted is about to send a request.
                 deadline = deadline.min(Instant::now() + LAST_CALL);
                 self.timer.set(deadline);
             }
@@ -65,7 +65,7 @@ impl Client {
         .await
     }
 
-    /// Reads until a head is complete. Not more is read than belongs to it and what came along with it.
+    /// Reads until a head is complete. Bytes that arrived with it stay in the buffer.
     pub(super) async fn read_head(
         &mut self,
         buffers: &mut RequestBuffers,
@@ -79,7 +79,7 @@ impl Client {
             if may_be_http2 && bytes.starts_with(PREFACE) {
                 return Err(NoHead::Http2);
             }
-            // Of a method that begins with the same letter, one more read says which it is.
+            // Could be the preface or a method with the same first letter; read on.
             let begins_http2 = may_be_http2 && !bytes.is_empty() && PREFACE.starts_with(bytes);
             let mut start = 0;
             if !begins_http2 {
@@ -114,7 +114,7 @@ impl Client {
                 Ok(0) if nothing_yet => return Err(NoHead::Gone),
                 Ok(0) => return Err(NoHead::Refused(Failure::Request(RequestError::Incomplete))),
                 Ok(_) => {}
-                // Empty lines are no request to answer.
+                // Empty lines are not a request and get no response.
                 Err(NoHead::Refused(_)) if nothing_yet => return Err(NoHead::Gone),
                 Err(no_head) => return Err(no_head),
             }

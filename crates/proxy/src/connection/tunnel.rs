@@ -1,7 +1,7 @@
-//! A connection that was upgraded: bytes go both ways, and mean nothing to the gateway.
+//! Tunnels: upgraded connections, whose bytes are relayed in both directions without being interpreted.
 //!
-//! It holds no generation, so that however long it lasts, nothing is kept of configs that were replaced meanwhile; and no
-//! buffers while nothing moves.
+//! A tunnel holds no generation, so that a long-lived one does not keep a replaced config in memory, and no buffers
+//! while it is idle.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -19,27 +19,27 @@ use crate::observe::access_log::Ending;
 use crate::request::Tunnel;
 use crate::request::client::Client;
 
-/// A direction of a tunnel.
+/// The state of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     Open,
-    /// All has passed; that the sender has ended is still to be said.
+    /// All bytes have been relayed; the shutdown of the receiving side is pending.
     Ending,
     Ended,
 }
 
-/// Why a tunnel stops for now.
+/// The reason that the relays stopped.
 enum Pause {
-    /// Nothing moves, and nothing is held.
+    /// Nothing moves and no bytes are buffered.
     Quiet,
-    /// It has ended.
+    /// The tunnel has ended.
     Over(Ending),
 }
 
 impl Client {
-    /// Passes bytes both ways until both sides have ended, or one breaks, or nothing moves for too long.
+    /// Relays both directions until both sides have ended, one fails, or the idle timeout expires.
     pub(super) async fn run_tunnel(&mut self, mut tunnel: Tunnel, mut buffers: Box<RequestBuffers>) {
-        // What was written of the answer so far, or has come behind it, goes first.
+        // The unwritten rest of the response, and bytes that arrived behind it, go first.
         let form = |link: &Link| match link.frames_bodies() {
             true => BodyForm::Frames,
             false => BodyForm::Plain,
@@ -74,13 +74,13 @@ impl Client {
             received += response.download.body_bytes();
             self.worker.return_request(buffers);
             self.worker.upstreams().return_response(response);
-            let stirs = poll_fn(|cx| {
-                let stirs = (flows[0] == Flow::Open && self.link.poll_read_ready(cx).is_ready())
+            let is_active = poll_fn(|cx| {
+                let is_active = (flows[0] == Flow::Open && self.link.poll_read_ready(cx).is_ready())
                     | (flows[1] == Flow::Open && tunnel.service.poll_read_ready(cx).is_ready());
                 self.timer.set(moved + tunnel.idle);
                 match self.timer.poll(cx) {
-                    _ if stirs => Poll::Ready(Ok(())),
-                    // Its own direction has ended, so that nothing else tells.
+                    _ if is_active => Poll::Ready(Ok(())),
+                    // The client's direction has ended, so a reset is not seen by reading.
                     _ if flows[0] != Flow::Open && self.link.poll_reset(cx).is_ready() => {
                         Poll::Ready(Err(Cause::ClientReset))
                     }
@@ -88,12 +88,12 @@ impl Client {
                     Poll::Pending => Poll::Pending,
                 }
             });
-            let stirs = stirs.await;
+            let awake = is_active.await;
             buffers = self.worker.borrow_request();
             buffers.upload.begin(None);
             response = self.worker.upstreams().borrow_response();
             begin_flows(&mut buffers, &mut response, forms);
-            if let Err(cause) = stirs {
+            if let Err(cause) = awake {
                 break Ending::Cut(cause);
             }
         };
@@ -110,7 +110,7 @@ impl Client {
         self.worker.upstreams().return_response(response);
     }
 
-    /// Moves what can be moved, in both directions.
+    /// Relays what is available, in both directions.
     fn poll_flows(
         &mut self,
         cx: &mut Context<'_>,
@@ -154,23 +154,23 @@ impl Client {
         if *flows == [Flow::Ended; 2] {
             return Some(Pause::Over(Ending::Complete(Blame::Service)));
         }
-        // A sink that has not taken all of it yet would be forgotten otherwise.
-        let waits_for_source = |relay: &Relay, flow: Flow| match flow {
+        // Bytes that the sink has not accepted yet must keep the tunnel awake.
+        let blocked_on_source = |relay: &Relay, flow: Flow| match flow {
             Flow::Open => relay.is_flushed() && relay.blocked_on == BlockedOn::Source,
             Flow::Ending => false,
             Flow::Ended => true,
         };
         let is_quiet = from_client.is_empty()
             && from_service.is_empty()
-            && waits_for_source(upload, flows[0])
-            && waits_for_source(download, flows[1]);
+            && blocked_on_source(upload, flows[0])
+            && blocked_on_source(download, flows[1]);
         is_quiet.then_some(Pause::Quiet)
     }
 }
 
-/// Has bytes leave in these forms, upwards and downwards, those first that are there already.
+/// Begins the relays, upstream and downstream, in these forms. Bytes that are buffered already go first.
 fn begin_flows(buffers: &mut RequestBuffers, response: &mut ResponseBuffers, [up, down]: [BodyForm; 2]) {
-    // Bytes without a coding cannot be coded wrongly.
+    // Cannot fail: a body without a coding has no malformed form.
     let _ = buffers
         .upload
         .begin_body(Framing::UntilClose, up, &mut buffers.from_client);
@@ -179,7 +179,7 @@ fn begin_flows(buffers: &mut RequestBuffers, response: &mut ResponseBuffers, [up
         .begin_body(Framing::UntilClose, down, &mut response.from_service);
 }
 
-/// Moves what can be moved in one direction, and passes its end on.
+/// Relays what is available in one direction, then its end.
 fn poll_flow(
     cx: &mut Context<'_>,
     flow: &mut Flow,

@@ -9,7 +9,7 @@ use waypost_transport::relay::BlockedOn;
 use crate::exchange::state::{RequestPhase, ResponsePhase};
 use crate::exchange::{BODY_RATE_GRACE, BODY_RATE_MIN, End, Exchange, WRITE_TIMEOUT};
 
-/// When to look again while no deadline runs.
+/// Timer interval while no deadline is set.
 const FAR: Duration = Duration::from_secs(3600);
 
 /// A deadline that passed.
@@ -87,7 +87,7 @@ impl Exchange<'_> {
             BlockedOn::Source if self.awaits_continue() => {
                 (since + self.deadlines.service.response, Overdue::Response)
             }
-            // The messages of a call come when there is something to say.
+            // A gRPC stream may pause for as long as either side has no message to send.
             BlockedOn::Source if self.options.is_grpc => (
                 self.state.moved + self.deadlines.service.idle,
                 Overdue::RequestBody,
@@ -103,7 +103,7 @@ impl Exchange<'_> {
         })
     }
 
-    /// Returns true if the client holds its body back until the service says `100 Continue`.
+    /// Returns true if the client holds its body back until the service sends `100 Continue`.
     fn awaits_continue(&self) -> bool {
         self.options.expects_continue && self.state.interims == 0 && self.upload.body_bytes() == 0
     }

@@ -36,7 +36,7 @@ impl Exchange<'_> {
         self.state.scan = HeadScan::default();
         match buffers.response.status() {
             101 => self.take_upgrade(buffers, end)?,
-            // A success would tell a client of HTTP/2 that its tunnel is there (RFC 8441 §5).
+            // To an HTTP/2 client, a success means that the tunnel is established (RFC 8441 §5).
             200..300 if self.options.demands_upgrade => return Err(Failure::Protocol),
             _ if buffers.response.is_interim() => self.take_interim(buffers, end)?,
             _ => self.take_final(buffers, end)?,
@@ -129,7 +129,7 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Begins to pass a `101` on, which is valid only where it was asked for (RFC 9110 §15.2.2).
+    /// Begins to pass a `101` on, which is valid only where it was requested (RFC 9110 §15.2.2).
     fn take_upgrade(&mut self, buffers: &mut ResponseBuffers, end: HeadEnd) -> Result<(), Failure> {
         let buffer = buffers.from_service.filled();
         let is_framing = |kind| matches!(kind, FieldKind::ContentLength | FieldKind::TransferEncoding);
@@ -138,10 +138,10 @@ impl Exchange<'_> {
             return Err(Failure::Protocol);
         }
         let chosen = buffers.response.upgrade(buffer);
-        let (Some(asked), Some(chosen)) = (self.options.upgrade, chosen) else {
+        let (Some(requested), Some(chosen)) = (self.options.upgrade, chosen) else {
             return Err(Failure::Protocol);
         };
-        if !asked.eq_ignore_ascii_case(chosen) || self.state.request != RequestPhase::Sent {
+        if !requested.eq_ignore_ascii_case(chosen) || self.state.request != RequestPhase::Sent {
             return Err(Failure::Protocol);
         }
         let head = DownstreamHead {

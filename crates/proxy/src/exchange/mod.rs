@@ -29,19 +29,19 @@ use crate::local::meter::Meter;
 
 /// Timeout of writes: how long a peer may accept no bytes.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes a second that a request body has to come at...
+/// Minimum rate of a request body, in bytes per second, averaged over the time spent waiting for it...
 pub(crate) const BODY_RATE_MIN: u64 = 1024;
-/// ...once it was waited for this long.
+/// ...which is enforced after this much waiting.
 pub(crate) const BODY_RATE_GRACE: Duration = Duration::from_secs(10);
 
-/// What an exchange needs to know of the request and its client.
+/// Options of an exchange, from the request and its client.
 #[derive(Clone, Copy)]
 pub(crate) struct ExchangeOptions<'a> {
     /// The client's version of HTTP.
     pub(crate) version: Version,
     /// True for HEAD, whose response has no body.
     pub(crate) to_head: bool,
-    /// True if the client's connection may stay open behind the response.
+    /// True if the client's connection may stay open after the response.
     pub(crate) keep_alive: bool,
     pub(crate) listener: ListenerId,
     /// Edits of the response, but for its date and keep-alive.
@@ -50,7 +50,7 @@ pub(crate) struct ExchangeOptions<'a> {
     pub(crate) expects_continue: bool,
     /// The listener's `body_idle_timeout`.
     pub(crate) body_idle: Duration,
-    /// The protocol that the connection is to be upgraded to.
+    /// The requested protocol of an upgrade.
     pub(crate) upgrade: Option<&'a [u8]>,
     /// True if the request is meaningless without the upgrade (extended CONNECT).
     pub(crate) demands_upgrade: bool,
@@ -65,11 +65,11 @@ pub(crate) struct ExchangeOptions<'a> {
 pub(crate) struct Deadlines {
     /// The service's timeouts.
     pub(crate) service: Timeouts,
-    /// When the route's timeout ends.
+    /// The deadline of the route's timeout.
     pub(crate) route: Option<Instant>,
 }
 
-/// An exchange that is under way.
+/// An exchange in progress.
 pub(crate) struct Exchange<'a> {
     pub(crate) worker: &'a Worker,
     /// The measurement of the request; taken when it is counted.
@@ -109,7 +109,7 @@ pub(crate) enum End {
         /// True if the client's connection stays open.
         keep_alive: bool,
     },
-    /// The service switches protocols, and the response that says so is about to be written.
+    /// The service switches protocols; the `101` is about to be written.
     Upgraded,
     /// It failed before the client got a byte of the final response.
     Failed {
@@ -117,7 +117,7 @@ pub(crate) enum End {
         /// True if the service sent nothing at all: a reused connection may have been dead.
         is_silent: bool,
     },
-    /// It failed within the response: all that is left is to cut it.
+    /// It failed within the response, which must be cut.
     Cut(Cause),
 }
 
@@ -230,7 +230,7 @@ impl<'a> Exchange<'a> {
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let mut buffers = match self.response.take() {
             Some(buffers) => buffers,
-            // While the service thinks, nothing but the request is held. Reading tells of failures.
+            // Until the service responds, only the request buffers are held. Reading detects failures.
             None if self.service.poll_maybe_readable(cx).is_pending() => return Poll::Pending,
             None => self.worker.upstreams().borrow_response(),
         };

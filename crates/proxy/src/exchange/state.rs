@@ -7,7 +7,7 @@ use waypost_wire::scan::HeadScan;
 
 /// The progress of an exchange: two phases, one for each direction, and their clocks.
 pub(super) struct State {
-    /// When the exchange began.
+    /// The start of the exchange.
     pub(super) began: Instant,
     pub(super) request: RequestPhase,
     pub(super) response: ResponsePhase,
@@ -17,13 +17,13 @@ pub(super) struct State {
     pub(super) interims: u32,
     /// True while the client is watched for leaving.
     pub(super) watches_client: bool,
-    /// When the upload moved last, or was allowed to.
+    /// The last progress of the upload, or the time it was permitted to start.
     pub(super) upload_since: Instant,
-    /// When the response moved last, or began to be waited for.
+    /// The last progress of the response, or the time at which the wait for it began.
     pub(super) download_since: Instant,
-    /// When either direction moved last.
+    /// The last progress in either direction.
     pub(super) moved: Instant,
-    /// How long the client was waited for in all.
+    /// The total time spent waiting for the client.
     pub(super) client_waited: Duration,
 }
 
@@ -32,9 +32,9 @@ pub(super) struct State {
 pub(super) enum RequestPhase {
     /// It is being sent.
     Sending,
-    /// All of it was sent.
+    /// The request was sent completely.
     Sent,
-    /// The service accepts no more of it, but may respond all the same.
+    /// The service accepts no more of it, but may still respond.
     Broken,
 }
 
@@ -47,7 +47,7 @@ pub(super) enum ResponsePhase {
     Begun,
     /// The final head was read, and the response is being written.
     Relaying {
-        /// True if the client's connection stays open behind it.
+        /// True if the client's connection stays open after it.
         keep_alive: bool,
     },
     /// The head of an upgrade was read, and is about to be written.

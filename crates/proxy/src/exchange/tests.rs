@@ -41,7 +41,7 @@ struct Case {
     http10: bool,
 }
 
-/// What came of it.
+/// Its outcome.
 #[derive(Debug, PartialEq, Eq)]
 struct Made {
     end: End,

@@ -1,20 +1,20 @@
-//! The budget of file descriptors.
+//! The file descriptor budget.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are left for everything but connections: files, listeners, runtimes.
+/// Descriptors reserved for files, listeners and runtimes.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
-/// The budget of the process's descriptors.
+/// Connection limits derived from the process's descriptor limit.
 pub(crate) struct Descriptors {
-    /// Client connections in all. One whose request is served needs a second descriptor, for the service.
+    /// Maximum client connections. A connection needs a second descriptor, for the service, while it serves a request.
     pub(crate) clients: usize,
-    /// Idle connections to services in all.
+    /// Maximum idle upstream connections.
     pub(crate) idle: usize,
 }
 
-/// Shares out the descriptors: 3/5 to clients, 1/5 to active upstream connections, 1/5 to idle ones, which are closed first.
-/// The limit is raised to its maximum before.
+/// Raises the soft descriptor limit to the hard one and divides it: 3/5 clients, 1/5 active upstream connections, 1/5
+/// idle upstream connections, which are closed first.
 pub(crate) fn descriptors() -> Descriptors {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {

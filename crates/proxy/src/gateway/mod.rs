@@ -1,10 +1,10 @@
-//! The control of the data plane: starting it, changing its plan, draining it.
+//! Control of the data plane: start it, apply a generation, drain it.
 
 pub(crate) mod descriptors;
+pub mod listeners;
 
 use std::collections::HashSet;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -14,17 +14,15 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use waypost_plan::listener::Listener;
 use waypost_plan::settings::Settings;
 
-use waypost_transport::sockets;
 use waypost_upstream::discovery;
 use waypost_upstream::notice::Notice;
 use waypost_upstream::service::ServiceState;
 
 use crate::gateway::descriptors::descriptors;
+use crate::gateway::listeners::{BoundListener, ListeningAt, OpenListener, bind_all};
 use crate::generation::{Generation, ListenerId};
-use crate::listen::accept::Listening;
 use crate::local::Shared;
 use crate::local::reclaim::Reclaimer;
 use crate::observe::access_log::{Losses, Lost, Writer};
@@ -33,14 +31,14 @@ use crate::observe::metrics::Metrics;
 use crate::observe::metrics::ending::Ending;
 use crate::worker::{self, Command, Handle};
 
-/// How long a change waits for the names in it.
-const RESOLVE_PATIENCE: Duration = Duration::from_millis(500);
+/// Timeout for resolving new endpoint names before a generation goes live without them.
+const RESOLVE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long the last lines of the access log may take; a destination that blocks must not keep the gateway.
-const LOG_PATIENCE: Duration = Duration::from_secs(1);
+/// Timeout for flushing the access log at exit; a destination that blocks must not keep the process alive.
+const LOG_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many notices wait to be taken; what goes beyond is not told.
-const NOTICES_WAITING: usize = 1024;
+/// Capacity of the notice channel; further notices are dropped.
+const NOTICES_MAX: usize = 1024;
 
 /// A running data plane.
 pub struct Gateway {
@@ -50,13 +48,13 @@ pub struct Gateway {
     losses: Losses,
     notices: Option<mpsc::Receiver<Notice>>,
     workers: Vec<Handle>,
-    listeners: Vec<Open>,
+    listeners: Vec<OpenListener>,
     control: Runtime,
     log: Option<Writer>,
     reclaimer: Reclaimer,
 }
 
-/// A look at a running data plane, for whoever only wants to know.
+/// A read-only view of a running data plane. It may outlive the [`Gateway`].
 #[derive(Debug, Clone)]
 pub struct View {
     generations: Arc<ArcSwap<Generation>>,
@@ -66,67 +64,51 @@ pub struct View {
     losses: Losses,
 }
 
-/// A listener that is open.
-#[derive(Debug)]
-struct Open {
-    id: ListenerId,
-    address: SocketAddr,
-}
-
-/// Why a plan could not be taken into service. Nothing has changed then.
+/// A plan that could not be activated. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// An address cannot be listened on.
+    /// An address cannot be bound.
     #[error("cannot listen on {bind}: {error}")]
     Listen {
         /// The address as written.
         bind: Box<str>,
-        /// Why.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// A worker, the log's writer, or who lets go of what was replaced cannot be started.
+    /// A worker, log-writer or reclaimer thread cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(io::Error),
 }
 
-/// A listener that has been opened, and where: port 0 has become a real one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listened {
-    /// The address.
-    pub address: SocketAddr,
-    /// `https` where clients speak TLS, else `http`.
-    pub scheme: &'static str,
-}
-
-/// How a drain ended.
+/// The result of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections that were cut as the time was up.
+    /// Connections cut at the deadline.
     pub cut: usize,
-    /// Lines that never reached the access log.
+    /// Lines that did not reach the access log.
     pub lost: Lost,
 }
 
 impl Gateway {
-    /// Starts serving `generation`. The control's work runs on `control`.
+    /// Starts serving `generation`. The tasks of services run on `control`.
     ///
-    /// Returns once clients are accepted, with the listeners in order of declaration.
+    /// Returns the listeners, in order of declaration, once clients are accepted.
     ///
     /// # Errors
-    /// When an address cannot be listened on, or no thread can be started.
+    /// An address cannot be bound, or a thread cannot be started.
     pub async fn start(
         generation: Generation,
         control: Runtime,
-    ) -> Result<(Self, Vec<Listened>), ApplyError> {
+    ) -> Result<(Self, Vec<ListeningAt>), ApplyError> {
         let settings = generation.plan().settings().clone();
-        let count = workers_wanted(&settings);
-        let opened = open_all(generation.listeners(), count, &[])?;
-        warn_of_names(&discovery::resolve(generation.services()).await);
+        let count = worker_count(&settings);
+        let bound = bind_all(generation.listeners(), count, &[])?;
+        warn_unresolved(&discovery::resolve(generation.services()).await);
 
         let generations = Arc::new(ArcSwap::from_pointee(generation));
         let (log, rings) =
             Writer::start(count, settings.access_log, log::warn).map_err(ApplyError::Thread)?;
-        let (sender, notices) = mpsc::channel(NOTICES_WAITING);
+        let (sender, notices) = mpsc::channel(NOTICES_MAX);
         let descriptors = descriptors();
         let reclaimer = Reclaimer::start().map_err(ApplyError::Thread)?;
         let shared = Shared {
@@ -157,42 +139,43 @@ impl Gateway {
             log: Some(log),
             reclaimer,
         };
-        let listened = gateway.accept_on(opened);
+        let listening = gateway.start_accepting(bound);
         gateway.start_tasks(&gateway.generation());
-        Ok((gateway, listened))
+        Ok((gateway, listening))
     }
 
-    /// Puts `generation` in the place of the one that is served; `ending` is what ends with that. Requests under way keep theirs.
+    /// Replaces the live generation. `ending` lists the metric series that end with the replaced one. In-flight
+    /// requests keep their generation.
     ///
     /// Returns the listeners that were added.
     ///
     /// # Errors
-    /// When a listener that is new cannot be opened. Nothing has changed then.
+    /// A new listener cannot be opened. Nothing has changed.
     pub async fn apply(
         &mut self,
         generation: Generation,
         ending: &Ending,
-    ) -> Result<Vec<Listened>, ApplyError> {
+    ) -> Result<Vec<ListeningAt>, ApplyError> {
         let before = self.generations.load_full();
         let generation = generation.following(&before);
         let is_new = |id: ListenerId| before.listener(id).is_none();
         let added = generation.listeners().filter(|(id, _)| is_new(*id));
-        // A listener that moves to another address of its port takes the port over from itself.
+        // A listener that moves to another address of its port takes the port over from its old sockets.
         let leaving = self
             .listeners
             .iter()
             .filter(|open| generation.listener(open.id).is_none());
         let leaving: Vec<u16> = leaving.map(|open| open.address.port()).collect();
-        let opened = open_all(added, self.workers.len(), &leaving)?;
+        let bound = bind_all(added, self.workers.len(), &leaving)?;
         let unresolved: Vec<Arc<ServiceState>> = generation
             .services()
             .iter()
             .filter(|state| !state.has_endpoints())
             .cloned()
             .collect();
-        // A resolver that does not answer must not keep the change from coming into force.
-        let resolved = timeout(RESOLVE_PATIENCE, discovery::resolve(&unresolved)).await;
-        warn_of_names(&resolved.unwrap_or_default());
+        // A resolver that does not respond must not hold up the change.
+        let resolved = timeout(RESOLVE_TIMEOUT, discovery::resolve(&unresolved)).await;
+        warn_unresolved(&resolved.unwrap_or_default());
 
         let generation = Arc::new(generation);
         self.generations.store(Arc::clone(&generation));
@@ -202,7 +185,7 @@ impl Gateway {
                 state.retire();
             }
         }
-        let listened = self.accept_on(opened);
+        let listening = self.start_accepting(bound);
         for open in self
             .listeners
             .extract_if(.., |open| generation.listener(open.id).is_none())
@@ -216,13 +199,13 @@ impl Gateway {
             self.reopen_log();
         }
         let changed = settings.workers != before.plan().settings().workers;
-        if changed && workers_wanted(settings) != self.workers.len() {
+        if changed && worker_count(settings) != self.workers.len() {
             log::warn("a changed `workers` takes effect at the next start");
         }
         self.start_tasks(&generation);
         self.metrics.end(ending, &generation);
         self.reclaimer.generation(before);
-        Ok(listened)
+        Ok(listening)
     }
 
     /// The generation that is served.
@@ -230,7 +213,7 @@ impl Gateway {
         self.generations.load_full()
     }
 
-    /// A look at it, which lasts beyond it.
+    /// A read-only view of the data plane.
     pub fn view(&self) -> View {
         View {
             generations: Arc::clone(&self.generations),
@@ -241,12 +224,12 @@ impl Gateway {
         }
     }
 
-    /// What happens in the data plane from now on. Whoever asks first gets it.
+    /// The receiver of notices about endpoints; `None` if it was taken before.
     pub fn take_notices(&mut self) -> Option<mpsc::Receiver<Notice>> {
         self.notices.take()
     }
 
-    /// Where the listeners are, by the text of their `bind`, in order of declaration.
+    /// The `bind` text and the local address of each open listener, in order of declaration.
     pub fn listening(&self) -> Vec<(String, String)> {
         let generation = self.generation();
         let open = generation.listeners().filter_map(|(id, listener)| {
@@ -256,15 +239,15 @@ impl Gateway {
         open.collect()
     }
 
-    /// Opens the access log anew, so that a rotated file is let go of.
+    /// Reopens the access log, as after a rotation.
     pub fn reopen_log(&self) {
         if let Some(log) = &self.log {
             log.redirect(self.generation().plan().settings().access_log.clone());
         }
     }
 
-    /// Stops accepting, lets requests end for up to `patience`, then cuts what is left.
-    pub async fn drain(mut self, patience: Duration) -> Drained {
+    /// Stops accepting, waits up to `grace` for requests to end, then cuts the remaining connections.
+    pub async fn drain(mut self, grace: Duration) -> Drained {
         let mut waits = Vec::new();
         for worker in &self.workers {
             let (done, wait) = oneshot::channel();
@@ -276,19 +259,19 @@ impl Gateway {
                 let _ = wait.await;
             }
         };
-        let _ = timeout(patience, all).await;
+        let _ = timeout(grace, all).await;
         let mut cut = 0;
         for worker in self.workers.drain(..) {
-            let (answer, left) = oneshot::channel();
-            let _ = worker.commands.send(Command::Stop(answer));
-            cut += left.await.unwrap_or(0);
+            let (sender, connections) = oneshot::channel();
+            let _ = worker.commands.send(Command::Stop(sender));
+            cut += connections.await.unwrap_or(0);
             let _ = tokio::task::spawn_blocking(move || worker.thread.join()).await;
         }
         for state in self.generation().services() {
             state.retire();
         }
         let lost = match self.log.take() {
-            Some(log) => tokio::task::spawn_blocking(move || log.finish(LOG_PATIENCE)).await,
+            Some(log) => tokio::task::spawn_blocking(move || log.finish(LOG_TIMEOUT)).await,
             None => Ok(Lost::default()),
         };
         Drained {
@@ -297,34 +280,18 @@ impl Gateway {
         }
     }
 
-    fn accept_on(&mut self, opened: Vec<Opened>) -> Vec<Listened> {
-        let mut listened = Vec::new();
-        for Opened {
-            id,
-            listener,
-            address,
-            sockets,
-        } in opened
-        {
-            let open = Arc::new(AtomicUsize::new(0));
-            for (worker, socket) in self.workers.iter().zip(sockets) {
-                let listening = Listening {
-                    id,
-                    listener: Arc::clone(&listener),
-                    socket,
-                    open: Arc::clone(&open),
-                };
-                let _ = worker.commands.send(Command::Listen(listening));
-            }
-            self.listeners.push(Open { id, address });
-            let scheme = listener.scheme();
-            listened.push(Listened { address, scheme });
+    /// Hands the sockets of new listeners to the workers, which start to accept.
+    fn start_accepting(&mut self, bound: Vec<BoundListener>) -> Vec<ListeningAt> {
+        let mut listening = Vec::new();
+        for listener in bound {
+            listening.push(listener.listening_at());
+            self.listeners.push(listener.start(&self.workers));
         }
-        listened
+        listening
     }
 
-    /// Starts the tasks of services that are new. Those of unchanged services run on; those that are gone were ended when
-    /// they were retired.
+    /// Starts the tasks of new services. Those of unchanged services keep running; those of removed ones ended when the
+    /// services were retired.
     fn start_tasks(&self, generation: &Generation) {
         for state in generation.services() {
             discovery::start(state, &self.control);
@@ -338,29 +305,29 @@ impl View {
         self.generations.load_full()
     }
 
-    /// What the data plane counts.
+    /// The metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// How many clients are connected.
+    /// The number of open client connections.
     pub fn connections_open(&self) -> usize {
         self.connections_open.load(Ordering::Relaxed)
     }
 
-    /// How many workers serve them.
+    /// The number of workers.
     pub fn workers(&self) -> usize {
         self.workers
     }
 
-    /// Lines that have not reached the access log.
+    /// Lines that did not reach the access log.
     pub fn log_lines_lost(&self) -> Lost {
         self.losses.so_far()
     }
 }
 
-/// Says which names of endpoints have no address; they are asked for again and again.
-fn warn_of_names(unresolved: &[String]) {
+/// Warns about endpoint names that do not resolve.
+fn warn_unresolved(unresolved: &[String]) {
     const SHOWN: usize = 10;
     for name in unresolved.iter().take(SHOWN) {
         log::warn(&format!(
@@ -375,42 +342,8 @@ fn warn_of_names(unresolved: &[String]) {
     }
 }
 
-/// How many workers the settings ask for.
-fn workers_wanted(settings: &Settings) -> usize {
+/// The configured number of workers; by default one per core.
+fn worker_count(settings: &Settings) -> usize {
     let cores = || thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     settings.workers.map_or_else(cores, std::num::NonZeroUsize::get)
-}
-
-struct Opened {
-    id: ListenerId,
-    listener: Arc<Listener>,
-    address: SocketAddr,
-    sockets: Vec<std::net::TcpListener>,
-}
-
-fn open_all<'a>(
-    listeners: impl Iterator<Item = (ListenerId, &'a Arc<Listener>)>,
-    workers: usize,
-    leaving: &[u16],
-) -> Result<Vec<Opened>, ApplyError> {
-    listeners
-        .map(|(id, listener)| {
-            let cannot = |error| ApplyError::Listen {
-                bind: listener.bind.text.clone(),
-                error,
-            };
-            let is_own = leaving.contains(&listener.bind.address.port());
-            let sockets = sockets::listen(listener.bind.address, workers, is_own).map_err(cannot)?;
-            let address = match sockets.first() {
-                Some(socket) => socket.local_addr().map_err(cannot)?,
-                None => listener.bind.address,
-            };
-            Ok(Opened {
-                id,
-                listener: Arc::clone(listener),
-                address,
-                sockets,
-            })
-        })
-        .collect()
 }

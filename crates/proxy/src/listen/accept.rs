@@ -20,14 +20,14 @@ use crate::listen::handshakes::Handshakes;
 use crate::local::Worker;
 use crate::observe::log;
 
-/// How long accepting pauses when there are no descriptors, or too many connections.
+/// Pause after an accept error, such as a lack of descriptors, or at the connection limit.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long trouble lasts before it is said again.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// Minimum interval between warnings of a listener.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A socket to accept clients on.
-pub(crate) struct Listening {
+/// One worker's socket of a listener.
+pub(crate) struct WorkerSocket {
     pub(crate) id: ListenerId,
     pub(crate) listener: Arc<Listener>,
     pub(crate) socket: std::net::TcpListener,
@@ -35,32 +35,36 @@ pub(crate) struct Listening {
     pub(crate) open: Arc<AtomicUsize>,
 }
 
-/// A listener in one worker, while it accepts.
+/// An accepting listener in one worker.
 pub(crate) struct Acceptor {
     listening: Rc<ListeningSocket>,
     task: JoinHandle<()>,
 }
 
-/// Where clients of a listener come in.
+/// The listening socket, and what its connections are admitted with.
 struct ListeningSocket {
     worker: Rc<Worker>,
     id: ListenerId,
-    /// The listener as it was opened, for clients who are let in after it is gone.
+    /// The listener as it was opened, for clients admitted after it was removed.
     listener: Rc<Listener>,
     socket: TcpListener,
-    /// How many connections of the listener are open, in all workers.
+    /// Open connections of the listener, in all workers.
     open: Arc<AtomicUsize>,
     handshakes: Rc<Handshakes>,
 }
 
 impl Acceptor {
-    pub(crate) fn start(worker: &Rc<Worker>, opened: Listening) -> io::Result<Self> {
+    /// Starts a task that accepts clients.
+    ///
+    /// # Errors
+    /// The runtime cannot register the socket.
+    pub(crate) fn start(worker: &Rc<Worker>, bound: WorkerSocket) -> io::Result<Self> {
         let listening = Rc::new(ListeningSocket {
             worker: Rc::clone(worker),
-            id: opened.id,
-            listener: Rc::new((*opened.listener).clone()),
-            socket: TcpListener::from_std(opened.socket)?,
-            open: opened.open,
+            id: bound.id,
+            listener: Rc::new((*bound.listener).clone()),
+            socket: TcpListener::from_std(bound.socket)?,
+            open: bound.open,
             handshakes: Rc::default(),
         });
         let task = tokio::task::spawn_local(accept(Rc::clone(&listening)));
@@ -71,11 +75,11 @@ impl Acceptor {
         self.listening.id
     }
 
-    /// Stops accepting. Clients who are connected already, as far as they know, are taken in first.
+    /// Stops accepting. Clients in the backlog, for which the handshake of TCP is complete, are admitted first.
     pub(crate) async fn stop(self) {
         self.task.abort();
         let _ = self.task.await;
-        // The kernel is asked itself: what the runtime knows of the socket may be old.
+        // Ask the kernel: the runtime's view of the socket's readiness may be stale.
         while let Ok((socket, peer)) = SockRef::from(&self.listening.socket).accept() {
             let stream = socket
                 .set_nonblocking(true)
@@ -88,31 +92,30 @@ impl Acceptor {
 }
 
 async fn accept(listening: Rc<ListeningSocket>) {
-    // Trouble that lasts is said now and then, not each time.
-    let mut said: Option<Instant> = None;
-    let mut say = |message: &str| {
-        if said.is_none_or(|at| at.elapsed() > SAY_AGAIN) {
+    let mut warned: Option<Instant> = None;
+    let mut warn = |message: &str| {
+        if warned.is_none_or(|at| at.elapsed() > WARN_INTERVAL) {
             log::warn(message);
-            said = Some(Instant::now());
+            warned = Some(Instant::now());
         }
     };
     loop {
         if let Some(limit) = listening.full() {
             if listening.handshakes.make_room() {
-                // Its seat is free once its task has run.
+                // The evicted connection frees its slot when its task runs.
                 tokio::task::yield_now().await;
                 continue;
             }
-            say(&format!("a listener pauses: it has as many clients as {limit}"));
-            // Whoever waits in the backlog is served when somebody leaves.
+            warn(&format!("a listener pauses: it has as many clients as {limit}"));
+            // Clients in the backlog are accepted when others disconnect.
             tokio::time::sleep(PAUSE).await;
             continue;
         }
         match poll_fn(|cx| listening.socket.poll_accept(cx)).await {
             Ok((stream, peer)) => listening.admit(stream, peer),
-            Err(error) if is_about_one_client(&error) => {}
+            Err(error) if is_client_error(&error) => {}
             Err(error) => {
-                say(&format!("a listener pauses: {error}"));
+                warn(&format!("a listener pauses: {error}"));
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -120,7 +123,7 @@ async fn accept(listening: Rc<ListeningSocket>) {
 }
 
 impl ListeningSocket {
-    /// What keeps further clients out.
+    /// The limit that keeps the listener from accepting, as the end of a sentence; `None` if it may accept.
     fn full(&self) -> Option<&'static str> {
         let snapshot = self.worker.snapshot();
         let listener = snapshot.listener(self.id).unwrap_or(&self.listener);
@@ -132,7 +135,7 @@ impl ListeningSocket {
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
-        // Without it, the last part of an answer could wait for the client's acknowledgement.
+        // Nagle's algorithm could delay the end of a response until the client acknowledges what came before.
         if stream.set_nodelay(true).is_err() {
             return;
         }
@@ -150,8 +153,8 @@ impl ListeningSocket {
     }
 }
 
-/// Whether the error says something of one client, and nothing of the socket.
-fn is_about_one_client(error: &io::Error) -> bool {
+/// Returns true if the error concerns one client rather than the socket.
+fn is_client_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted

@@ -1,4 +1,5 @@
-//! What a new connection speaks: who is behind it, whether it is under TLS, and which HTTP is in it.
+//! Admission of a new connection: reads the PROXY header, completes the TLS handshake, and starts the task that serves
+//! it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,25 +30,25 @@ use crate::local::Worker;
 use crate::local::slots::ConnectionSlot;
 use crate::request::client::Client;
 
-/// The longest that a client may say before it is known where it wants to go.
+/// Maximum bytes of a TLS `ClientHello` on a passthrough listener.
 pub(crate) const HELLO_BYTES_MAX: usize = 64 << 10;
 
-/// Everything that a new connection is let in by.
+/// A connection being admitted.
 pub(crate) struct Admission {
     pub(crate) worker: Rc<Worker>,
     pub(crate) listener_id: ListenerId,
     /// The listener as it was opened.
     pub(crate) listener: Rc<Listener>,
-    /// Those of the listener that are under way.
+    /// The listener's pending handshakes.
     pub(crate) handshakes: Rc<Handshakes>,
     pub(crate) slot: ConnectionSlot,
 }
 
 impl Admission {
-    /// Lets a connection in, and has it served until it ends.
+    /// Admits a connection and starts serving it.
     ///
-    /// To find out what it speaks takes more than to serve it, and a connection only waits most of the time: the two are
-    /// tasks of their own.
+    /// A handshake needs more memory than a connection that mostly waits for requests, so each runs in a task of its
+    /// own.
     pub(crate) fn admit(mut self, stream: TcpStream, peer: SocketAddr) {
         let Ok(local) = stream.local_addr() else {
             return;
@@ -62,20 +63,20 @@ impl Admission {
         match (self.listener.proxy_protocol, &self.listener.tls) {
             (ProxyProtocol::Off, ListenerTls::Off) => self.serve(Socket::Tcp(stream), peer),
             (ProxyProtocol::Off, _) => {
-                spawn_local(self.find_out(stream, peer, tls));
+                spawn_local(self.dispatch(stream, peer, tls));
             }
             _ => {
                 spawn_local(async move {
                     if let Some((stream, peer)) = self.read_proxy_header(stream, peer).await {
-                        self.find_out(stream, peer, tls).await;
+                        self.dispatch(stream, peer, tls).await;
                     }
                 });
             }
         }
     }
 
-    /// Does whatever the listener says that comes first.
-    async fn find_out(self, stream: TcpStream, peer: Peer, tls: Option<Arc<ServerTls>>) {
+    /// Terminates TLS, passes it through, or serves clear text, as the listener is configured.
+    async fn dispatch(self, stream: TcpStream, peer: Peer, tls: Option<Arc<ServerTls>>) {
         match (&self.listener.tls, tls) {
             (ListenerTls::Off, _) => self.serve(Socket::Tcp(stream), peer),
             (ListenerTls::Terminates(_), Some(tls)) => self.serve_tls(stream, peer, tls).await,
@@ -84,15 +85,15 @@ impl Admission {
         }
     }
 
-    /// Takes the header of the PROXY protocol off the connection; `None` when it is to be closed.
+    /// Reads the PROXY protocol header; `None` if the connection must be closed.
     async fn read_proxy_header(&self, mut stream: TcpStream, mut peer: Peer) -> Option<(TcpStream, Peer)> {
         let is_required = self.listener.proxy_protocol == ProxyProtocol::Required;
         if !self.listener.trusts(peer.ip()) {
             return (!is_required).then_some((stream, peer));
         }
-        let patience = self.listener.limits.header_timeout;
+        let limit = self.listener.limits.header_timeout;
         match self
-            .bounded(patience, proxy_protocol::read_header(&mut stream))
+            .bounded(limit, proxy_protocol::read_header(&mut stream))
             .await?
             .ok()?
         {
@@ -104,19 +105,19 @@ impl Admission {
         Some((stream, peer))
     }
 
-    /// Waits for what a client has to say first; `None` when it takes too long, or others want to come in.
-    async fn bounded<T>(&self, patience: Duration, first: impl Future<Output = T>) -> Option<T> {
+    /// Runs `step` as a pending handshake; `None` if it times out or is evicted.
+    async fn bounded<T>(&self, limit: Duration, step: impl Future<Output = T>) -> Option<T> {
         let handshake = self.handshakes.begin(self.listener.limits.handshakes);
         tokio::select! {
-            said = timeout(patience, first) => said.ok(),
+            result = timeout(limit, step) => result.ok(),
             () = handshake.evicted() => None,
         }
     }
 
-    /// Passes a connection under TLS on to the service of the host that its client names.
+    /// Passes a TLS connection through to the service of the host in its SNI.
     async fn pass_through(self, mut stream: TcpStream, peer: Peer) {
-        let patience = self.listener.limits.handshake_timeout;
-        let hello = self.bounded(patience, read_hello(&mut stream)).await;
+        let limit = self.listener.limits.handshake_timeout;
+        let hello = self.bounded(limit, read_hello(&mut stream)).await;
         let Some(Ok((host, read))) = hello else {
             self.worker.recorder().own().handshakes_failed.add(1);
             return;
@@ -131,7 +132,7 @@ impl Admission {
         client.pass_through(host.as_deref(), &read, &self.slot).await;
     }
 
-    /// Has the HTTP that comes be served, by a task that holds no more than a connection needs that waits.
+    /// Starts the task that serves HTTP. It holds only the memory that a waiting connection needs.
     fn serve(self, socket: Socket, peer: Peer) {
         let Self {
             worker,
@@ -159,11 +160,11 @@ impl Admission {
         });
     }
 
-    /// Makes the handshake, and has what comes behind it be served.
+    /// Completes the TLS handshake, then serves HTTP.
     async fn serve_tls(self, stream: TcpStream, mut peer: Peer, tls: Arc<ServerTls>) {
-        let patience = self.listener.limits.handshake_timeout;
-        let shaken = self.bounded(patience, shake_hands(stream, &tls, &mut peer)).await;
-        let Some(Ok(socket)) = shaken else {
+        let limit = self.listener.limits.handshake_timeout;
+        let handshake = self.bounded(limit, tls_handshake(stream, &tls, &mut peer)).await;
+        let Some(Ok(socket)) = handshake else {
             self.worker.recorder().own().handshakes_failed.add(1);
             return;
         };
@@ -171,7 +172,7 @@ impl Admission {
     }
 }
 
-/// Reads what a client says first, and the host that it names there. Nothing is answered.
+/// Reads the `ClientHello` without responding. Returns its SNI host and the bytes read.
 async fn read_hello(stream: &mut TcpStream) -> io::Result<(Option<String>, Vec<u8>)> {
     let mut acceptor = Acceptor::default();
     let mut read = Vec::new();
@@ -194,16 +195,16 @@ async fn read_hello(stream: &mut TcpStream) -> io::Result<(Option<String>, Vec<u
     }
 }
 
-/// Makes the handshake with the certificate that the client asks for, and notes what both have shown.
-async fn shake_hands(stream: TcpStream, tls: &ServerTls, peer: &mut Peer) -> io::Result<Socket> {
+/// Completes the handshake with the certificate for the client's SNI, and records both certificates in `peer`.
+async fn tls_handshake(stream: TcpStream, tls: &ServerTls, peer: &mut Peer) -> io::Result<Socket> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
     let served = Arc::clone(tls.choose(&hello.client_hello()));
     let stream = hello.into_stream(Arc::clone(tls.config())).await?;
     let (_, session) = stream.get_ref();
-    let shown = session.peer_certificates().and_then(|chain| chain.first());
-    if let Some(shown) = shown {
-        // Whoever has been verified is somebody: a match must not take them for nobody.
-        let certificate = ClientCertificate::of(shown).ok_or(io::ErrorKind::InvalidData)?;
+    let presented = session.peer_certificates().and_then(|chain| chain.first());
+    if let Some(presented) = presented {
+        // A verified client must not match as one without a certificate.
+        let certificate = ClientCertificate::of(presented).ok_or(io::ErrorKind::InvalidData)?;
         peer.certificate = Some(Box::new(certificate));
     }
     peer.served = Some(served);

@@ -1,5 +1,4 @@
-//! What the clients of a listener have to say before it is known what they want: headers of the PROXY protocol and TLS
-//! handshakes that are under way, in one worker.
+//! The pending handshakes of a listener in one worker: PROXY headers and TLS handshakes that are not complete.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -9,82 +8,83 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How long a handshake may take at least, before it has to give way to clients for whom there is no seat.
-const UNHURRIED: Duration = Duration::from_secs(1);
+/// Minimum age of a handshake that is evicted when the connection limit is reached.
+const EVICTABLE_AGE: Duration = Duration::from_secs(1);
 
-/// Those that are under way, the oldest first.
+/// Pending handshakes, the oldest first.
 ///
-/// When there are as many as there may be, the oldest makes room for a new one: whoever opens connections only to leave
-/// them at that closes the door to nobody else.
+/// At the limit, the oldest is evicted in favour of a new one, so that clients that never finish a handshake cannot
+/// lock others out.
 #[derive(Debug, Default)]
 pub(crate) struct Handshakes {
-    waiting: RefCell<BTreeMap<u64, Waiting>>,
+    pending: RefCell<BTreeMap<u64, Pending>>,
     next: Cell<u64>,
 }
 
-/// What is known of one of them here.
+/// The entry of a pending handshake.
 #[derive(Debug)]
-struct Waiting {
+struct Pending {
     since: Instant,
-    make_room: Rc<Notify>,
+    evicted: Rc<Notify>,
 }
 
-/// One of them.
+/// A pending handshake; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Handshake {
     all: Rc<Handshakes>,
     number: u64,
-    make_room: Rc<Notify>,
+    evicted: Rc<Notify>,
 }
 
 impl Handshakes {
-    /// One more, where there may be `max` of them.
+    /// Registers a handshake, evicting the oldest ones while there are `max` or more.
     pub(crate) fn begin(self: &Rc<Self>, max: usize) -> Handshake {
-        let mut waiting = self.waiting.borrow_mut();
-        while waiting.len() >= max
-            && let Some((_, oldest)) = waiting.pop_first()
+        let mut pending = self.pending.borrow_mut();
+        while pending.len() >= max
+            && let Some((_, oldest)) = pending.pop_first()
         {
-            oldest.make_room.notify_one();
+            oldest.evicted.notify_one();
         }
         let number = self.next.replace(self.next.get() + 1);
-        let make_room = Rc::<Notify>::default();
-        waiting.insert(
+        let evicted = Rc::<Notify>::default();
+        pending.insert(
             number,
-            Waiting {
+            Pending {
                 since: Instant::now(),
-                make_room: Rc::clone(&make_room),
+                evicted: Rc::clone(&evicted),
             },
         );
         Handshake {
             all: Rc::clone(self),
             number,
-            make_room,
+            evicted,
         }
     }
 
-    /// Has the oldest give up its seat; `false` when all of them have just begun.
+    /// Evicts the oldest handshake, to free its connection slot. Returns false if there is none older than
+    /// [`EVICTABLE_AGE`].
     pub(crate) fn make_room(&self) -> bool {
-        let mut waiting = self.waiting.borrow_mut();
-        let Some(oldest) = waiting.first_entry() else {
+        let mut pending = self.pending.borrow_mut();
+        let Some(oldest) = pending.first_entry() else {
             return false;
         };
-        let is_slow = oldest.get().since.elapsed() >= UNHURRIED;
+        let is_slow = oldest.get().since.elapsed() >= EVICTABLE_AGE;
         if is_slow {
-            oldest.remove().make_room.notify_one();
+            oldest.remove().evicted.notify_one();
         }
         is_slow
     }
 }
 
 impl Handshake {
-    /// Returns once it has to give way.
+    /// Completes when this handshake is evicted.
     pub(crate) async fn evicted(&self) {
-        self.make_room.notified().await;
+        self.evicted.notified().await;
     }
 }
 
 impl Drop for Handshake {
     fn drop(&mut self) {
-        self.all.waiting.borrow_mut().remove(&self.number);
+        self.all.pending.borrow_mut().remove(&self.number);
     }
 }

@@ -1,4 +1,4 @@
-//! Listening sockets, and the way of a connection from them to what serves it: PROXY header, TLS handshake, protocol.
+//! Listening sockets, and the admission of a connection: PROXY header, TLS handshake, choice of protocol.
 
 pub(crate) mod accept;
 pub(crate) mod admission;

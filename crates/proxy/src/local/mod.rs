@@ -1,5 +1,5 @@
-//! A worker, as its tasks share it. Nothing here is shared with other workers, but for a few counters that are touched once
-//! a connection.
+//! A worker, as its tasks share it. Nothing here is shared with other workers, but for a few counters that are touched
+//! once a connection.
 
 pub(crate) mod buffers;
 pub(crate) mod meter;
@@ -37,7 +37,7 @@ use crate::observe::metrics::{Recorder, RouteCounters, Side};
 /// Mirrored requests that a worker has in flight.
 pub(crate) const MIRRORED_MAX: usize = 128;
 
-/// What all workers are started with.
+/// State shared by all workers.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) generations: Arc<ArcSwap<Generation>>,
@@ -47,9 +47,9 @@ pub(crate) struct Shared {
     pub(crate) idle_max: usize,
     /// Open client connections of all workers together.
     pub(crate) connections_open: Arc<AtomicUsize>,
-    /// Takes news of endpoints.
+    /// Receives notices about endpoints.
     pub(crate) notices: mpsc::Sender<Notice>,
-    /// Frees what was replaced.
+    /// Frees replaced generations.
     pub(crate) reclaimer: Reclaimer,
 }
 
@@ -116,7 +116,7 @@ impl Worker {
         Rc::clone(service)
     }
 
-    /// What the worker keeps for all services.
+    /// The worker's upstream state, across services.
     pub(crate) fn upstreams(&self) -> &Upstreams {
         &self.upstreams
     }
@@ -204,7 +204,7 @@ impl Worker {
         self.log.borrow_mut().push(lines.write(record));
     }
 
-    /// Closes and frees what was not used for a while.
+    /// Closes idle connections and frees unused memory.
     pub(crate) fn sweep(&self) {
         self.upstreams.sweep();
         self.requests.trim();

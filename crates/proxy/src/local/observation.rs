@@ -33,7 +33,7 @@ impl Observation {
         self.meter = Some(Meter::start(Rc::clone(snapshot), worker.clock()));
     }
 
-    /// Forgets the request: none has come.
+    /// Discards the observation: no request arrived.
     pub(crate) fn discard(&mut self) {
         self.record = None;
         self.meter = None;
@@ -61,7 +61,7 @@ impl Observation {
         }
     }
 
-    /// Notes as much of a refused request's first line as can be told apart.
+    /// Records method and path of a refused request, as far as its first line has them.
     pub(crate) fn note_first_line(&mut self, buffers: &RequestBuffers) {
         if let Some(record) = &mut self.record {
             let bytes = buffers.from_client.filled();

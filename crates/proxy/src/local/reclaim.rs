@@ -1,6 +1,6 @@
-//! Letting go of what was replaced, on a thread that nobody waits for.
+//! The reclaimer: a thread that frees replaced generations.
 //!
-//! To free the table of 100,000 routes takes milliseconds. A worker that did it would keep its requests waiting.
+//! Freeing the table of 100,000 routes takes milliseconds, which would delay the requests of a worker.
 
 use std::io;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::generation::Generation;
 use crate::observe::metrics::RouteMeters;
 use crate::priority::{Priority, lower};
 
-/// How often it is looked whether a replaced generation is still in use.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Interval at which replaced generations are checked for remaining users.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Where to send what was replaced. The thread behind it ends with the last of these.
+/// A handle of the reclaimer thread, which ends when the last handle is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Reclaimer(Sender<Replaced>);
 
 #[derive(Debug)]
 enum Replaced {
     Generation(Arc<Generation>),
-    /// What a worker counted the requests of a generation by.
+    /// A worker's meters of a generation.
     Meters(RouteMeters),
 }
 
@@ -30,7 +30,7 @@ impl Reclaimer {
     /// Starts the thread.
     ///
     /// # Errors
-    /// When there cannot be one more.
+    /// The thread cannot be started.
     pub(crate) fn start() -> io::Result<Self> {
         let (sender, inbox) = mpsc::channel();
         thread::Builder::new().name("reclaim".to_owned()).spawn(move || {
@@ -40,13 +40,13 @@ impl Reclaimer {
         Ok(Self(sender))
     }
 
-    /// Lets go of a generation once no request holds it any more.
+    /// Frees a generation when no request holds it any more.
     pub(crate) fn generation(&self, generation: Arc<Generation>) {
-        // The thread lasts as long as this.
+        // The thread lives as long as this handle.
         let _ = self.0.send(Replaced::Generation(generation));
     }
 
-    /// Lets go of a worker's meters.
+    /// Frees a worker's meters.
     pub(crate) fn meters(&self, meters: RouteMeters) {
         let _ = self.0.send(Replaced::Meters(meters));
     }
@@ -58,7 +58,7 @@ fn reclaim(inbox: &Receiver<Replaced>) {
         let replaced = if in_use.is_empty() {
             inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
         } else {
-            inbox.recv_timeout(LOOK_AGAIN)
+            inbox.recv_timeout(CHECK_INTERVAL)
         };
         match replaced {
             Ok(Replaced::Generation(generation)) => in_use.push(generation),

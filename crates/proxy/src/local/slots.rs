@@ -1,4 +1,4 @@
-//! The connections of a worker: how many there are, and how to wake them all.
+//! The connection slots of a worker, which count its client connections and wake them all.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 
 use tokio::sync::Notify;
 
-/// A place for each connection.
+/// A worker's connection slots.
 #[derive(Default)]
 pub(crate) struct Slots {
     inner: Rc<Inner>,
@@ -23,16 +23,16 @@ struct Inner {
     emptied: Notify,
 }
 
-/// The place of one connection, given back when it ends, however it ends.
+/// The slot of one connection, freed on drop.
 pub(crate) struct ConnectionSlot {
     inner: Rc<Inner>,
     index: usize,
-    /// What else counts this connection.
+    /// Further counters of open connections that include this one.
     counters: [Arc<AtomicUsize>; 2],
 }
 
 impl Slots {
-    /// A place for a new connection, which `counters` count as well.
+    /// Takes a slot for a new connection, which also counts in `counters`.
     pub(crate) fn take(&self, counters: [Arc<AtomicUsize>; 2]) -> ConnectionSlot {
         let mut wakers = self.inner.wakers.borrow_mut();
         let index = self.inner.free.borrow_mut().pop().unwrap_or_else(|| {
@@ -50,12 +50,12 @@ impl Slots {
         }
     }
 
-    /// How many connections there are.
+    /// The number of connections.
     pub(crate) fn len(&self) -> usize {
         self.inner.taken.get()
     }
 
-    /// Has every connection look at the state of the world.
+    /// Wakes every connection's task, so that it checks whether to close.
     pub(crate) fn wake_all(&self) {
         let wakers: Vec<Waker> = self.inner.wakers.borrow().iter().flatten().cloned().collect();
         for waker in wakers {
@@ -63,7 +63,7 @@ impl Slots {
         }
     }
 
-    /// Returns once there is no connection.
+    /// Completes when there is no connection.
     pub(crate) async fn emptied(&self) {
         while self.len() > 0 {
             self.inner.emptied.notified().await;
@@ -72,7 +72,7 @@ impl Slots {
 }
 
 impl ConnectionSlot {
-    /// Leaves the task's waker for [`Slots::wake_all`]. It stays the same for the life of the task.
+    /// Stores the current task's waker for [`Slots::wake_all`]. It stays valid for the life of the task.
     pub(crate) async fn register(&self) {
         poll_fn(|cx| {
             self.inner.wakers.borrow_mut()[self.index] = Some(cx.waker().clone());

@@ -1,4 +1,4 @@
-//! What operators see of the data plane: metrics, the access log, and messages on standard error.
+//! Observability of the data plane: metrics, the access log, and messages on standard error.
 
 pub mod access_log;
 pub mod log;

@@ -80,7 +80,7 @@ impl Drop for Client {
         if self.open_ended
             && let Link::Socket(socket) = &self.link
         {
-            // Only a reset tells the client that the response is incomplete.
+            // Only a reset shows the client that the response is incomplete.
             let _ = SockRef::from(socket.tcp()).set_linger(Some(Duration::ZERO));
         }
         if std::thread::panicking() {

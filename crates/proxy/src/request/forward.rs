@@ -1,5 +1,5 @@
-//! Forwarding a request to a service: prepare it, attempt the exchange, conclude; again on a fresh connection if the service
-//! has not begun with it.
+//! Forwarding a request to a service: prepare it, attempt the exchange, conclude; again on a fresh connection if the
+//! service has not begun with it.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -31,15 +31,15 @@ use crate::observe::metrics::Side;
 use crate::request::mirror::{self, Copied, MirrorCopy};
 use crate::request::{ActiveRequest, Next, Tunnel, is_idempotent};
 
-/// How often a request is sent again that the service has not begun with.
+/// Maximum retries of a request that the service has not begun to process.
 const RESENDS_MAX: u32 = 2;
 
-/// What a request asks for, beside a response.
+/// Options of a request that is forwarded.
 struct ForwardOptions {
-    /// When the route's timeout ends, or the call's own.
+    /// The deadline of the route's timeout, or of the call's own.
     deadline: Option<Instant>,
     is_idempotent: bool,
-    /// The protocol that its connection is to be upgraded to; a copy, as it outlives the request's bytes.
+    /// The requested protocol of an upgrade; a copy, because it outlives the request's bytes.
     upgrade: Option<Vec<u8>>,
     /// True for a gRPC call.
     is_grpc: bool,
@@ -64,7 +64,7 @@ struct Upstream<'p> {
     resends: u32,
 }
 
-/// One attempt, when its exchange has ended.
+/// The result of one attempt.
 struct Attempt {
     lease: Lease,
     end: End,
@@ -91,7 +91,7 @@ impl ForwardOptions {
 }
 
 impl ActiveRequest<'_> {
-    /// Has the service respond that the decision named; `position` is the route's.
+    /// Forwards the request to the decision's service; `position` is the route's.
     pub(super) async fn forward(&mut self, forwarding: Forwarding<'_>, position: Option<usize>) -> Next {
         let name = &*forwarding.route.matching.name;
         let (mut upstream, mut lease) = match self.prepare(forwarding, position).await {
@@ -176,7 +176,8 @@ impl ActiveRequest<'_> {
             upload.set_transform(Transform::from_grpc_web_text());
         }
         if upstream.form == BodyForm::Frames {
-            // A service of HTTP/2 says what it has not begun with, and that may be sent again whatever it is.
+            // An HTTP/2 service reports requests that it has not processed; those may be sent again whatever their
+            // method.
             upload.retain_body();
         }
         let begun = upload.begin_body(head.framing(), upstream.form, from_client);
@@ -258,8 +259,8 @@ impl ActiveRequest<'_> {
         Attempt { lease, end, status }
     }
 
-    /// Reports the outcome of an attempt. Returns what comes next; or a failure, if the request is to be sent again or an
-    /// error is to be sent.
+    /// Reports the outcome of an attempt. Returns the connection's next step, or a failure, after which the request is
+    /// retried or an error sent.
     fn conclude(&mut self, upstream: &mut Upstream<'_>, attempt: Attempt) -> Result<Next, Retry> {
         let Attempt { lease, end, status } = attempt;
         let client = &mut *self.client;
@@ -301,7 +302,8 @@ impl ActiveRequest<'_> {
         }
     }
 
-    /// Gets a fresh link for the same request, after a connection that was closed while it was idle, or that takes no more.
+    /// Gets a fresh link for the same request, after a connection that closed while idle, or that accepts no more
+    /// requests.
     async fn connect_again(&mut self, upstream: &mut Upstream<'_>, retry: Retry) -> Result<Lease, Failure> {
         if !retry.may_resend {
             return Err(retry.failure);
@@ -327,7 +329,7 @@ impl ActiveRequest<'_> {
         Ok(lease)
     }
 
-    /// What the request asks for, beside a response.
+    /// The request's options.
     fn options(&self, forwarding: &Forwarding<'_>) -> ForwardOptions {
         let head = &self.buffers.head;
         let buffer = self.buffers.from_client.filled();
@@ -344,7 +346,7 @@ impl ActiveRequest<'_> {
         }
     }
 
-    /// Begins a copy of the request for the route's mirror, if this one is to be copied.
+    /// Begins a copy of the request for the route's mirror, if this request is selected.
     fn begin_copy(&self, forwarding: &Forwarding<'_>, position: usize) -> Option<MirrorCopy> {
         let mirror = forwarding.policies().mirror.as_ref()?;
         let buffer = self.buffers.from_client.filled();
@@ -400,7 +402,7 @@ impl ActiveRequest<'_> {
             .note_attempts(&client.worker, failed, succeeded);
     }
 
-    /// What comes after a complete response.
+    /// The next step of the connection after a complete response.
     fn after_response(&self, keep_alive: bool) -> Next {
         if keep_alive {
             return Next::Request;
@@ -418,8 +420,8 @@ struct Retry {
     may_resend: bool,
 }
 
-/// Returns true if a request may be sent again after `link` failed: all of it is still held, and either the service is known
-/// not to have begun with it, or its connection was `dead` and the request does no harm twice.
+/// Returns true if a request may be sent again after `link` failed: all of it is still held, and either the service is
+/// known not to have begun with it, or its connection was `dead` and the request does no harm twice.
 fn may_resend(buffers: &RequestBuffers, options: &ForwardOptions, link: &Link, dead: bool) -> bool {
     let upload = &buffers.upload;
     if link.is_unprocessed() {
@@ -428,7 +430,7 @@ fn may_resend(buffers: &RequestBuffers, options: &ForwardOptions, link: &Link, d
     dead && (upload.is_untouched() || (options.is_idempotent && upload.can_restart()))
 }
 
-/// The failure that a client is told when no link could be had.
+/// The failure that is reported to the client when no link to the service could be obtained.
 pub(crate) fn failure_of(error: ConnectError) -> Failure {
     match error {
         ConnectError::NoEndpoint => Failure::NoEndpoint,
@@ -441,7 +443,7 @@ pub(crate) fn failure_of(error: ConnectError) -> Failure {
     }
 }
 
-/// What a failure says of the endpoint.
+/// The outcome that a failure means for the endpoint.
 fn outcome_of(failure: Failure) -> Outcome {
     match failure {
         Failure::ConnectionTerminated | Failure::Protocol => Outcome::Reset,
@@ -450,7 +452,7 @@ fn outcome_of(failure: Failure) -> Outcome {
     }
 }
 
-/// What a cut says of the endpoint.
+/// The outcome that a cut means for the endpoint.
 fn outcome_of_cut(cause: Cause) -> Outcome {
     match cause {
         Cause::ResponseIncomplete | Cause::ResponseMalformed | Cause::ServiceReset => Outcome::Reset,

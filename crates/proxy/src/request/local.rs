@@ -1,4 +1,4 @@
-//! Responses of the gateway's own, and the end of a connection behind them.
+//! Local responses, and the lingering close of a connection after them.
 
 use std::future::poll_fn;
 use std::io;
@@ -22,9 +22,9 @@ use crate::observe::access_log::Ending;
 use crate::request::client::Client;
 use crate::request::{ActiveRequest, Next};
 
-/// How long a connection that is being closed still discards what its client sends, so that no reset destroys the response.
+/// Timeout of a lingering close, which discards the client's bytes so that no reset destroys the response.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
-/// How much it discards.
+/// Maximum bytes discarded in a lingering close.
 pub(crate) const LINGER_BYTES: usize = 1 << 20;
 
 impl ActiveRequest<'_> {
@@ -138,11 +138,11 @@ impl ActiveRequest<'_> {
         }
     }
 
-    /// Takes the head, and a body that is here already, out of the buffer. Returns true if the connection may stay open: a
-    /// body that is still on its way would be taken for the next request.
+    /// Takes the head, and a body that is here already, out of the buffer. Returns true if the connection may stay
+    /// open: a body that has not arrived would be taken for the next request.
     ///
     /// # Errors
-    /// When the body breaks its coding.
+    /// The body violates its transfer coding.
     fn discard_body(&mut self) -> Result<bool, Failure> {
         let buffers = &mut *self.buffers;
         buffers.from_client.consume(self.head_bytes);

@@ -1,7 +1,7 @@
 //! Copies of requests for a service whose responses are discarded.
 //!
-//! A copy never delays its request: it is collected while the request passes, and sent by a task of its own once all of the
-//! request's body has come. Copies are bounded in number and size; those beyond are dropped and counted.
+//! A copy never delays its request: it is collected while the request passes, and sent by a task of its own once all of
+//! the request's body has come. Copies are bounded in number and size; those beyond are dropped and counted.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -52,8 +52,8 @@ pub(crate) struct Copied {
 }
 
 impl MirrorCopy {
-    /// Begins a copy for `service`, unless it is too long or there are too many. `announced` is the length of its body, if
-    /// that is known.
+    /// Begins a copy for `service`, unless it is too long or there are too many. `announced` is the length of its body,
+    /// if that is known.
     pub(crate) fn begin(
         worker: &Worker,
         service: Rc<LocalService>,
@@ -118,14 +118,14 @@ impl MirrorCopy {
             mut count,
             permit,
         } = self;
-        // Unless it turns out otherwise.
+        // Replaced if the call succeeds.
         count.outcome = Mirrored::Failed;
         let worker = Rc::clone(worker);
         tokio::task::spawn_local(async move {
             let deadline = call::deadline(&service);
             let called = call::call(worker.upstreams(), &service, &call, deadline).await;
             if called.is_ok() {
-                count.outcome = Mirrored::Answered;
+                count.outcome = Mirrored::Responded;
             }
             drop((count, permit));
         });

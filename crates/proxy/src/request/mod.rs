@@ -1,8 +1,8 @@
 //! A request in progress: from its parsed head to the end of its response.
 //!
 //! The decision is made by `policy` ([`waypost_policy::decision`]); here it is carried out. [`local`] sends responses of
-//! the gateway's own, [`forward`] has a service respond, [`mirror`] copies requests. What the request came in by, a
-//! connection of HTTP/1 or a stream of HTTP/2, makes no difference.
+//! the gateway's own, [`forward`] has a service respond, [`mirror`] copies requests. HTTP/1 connections and HTTP/2
+//! streams are served alike.
 
 pub(crate) mod client;
 mod forward;
@@ -39,14 +39,14 @@ pub(crate) struct ActiveRequest<'c> {
     pub(crate) head_bytes: usize,
 }
 
-/// What comes after a request.
+/// The next step of a connection after a request.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// Another request.
     Request,
-    /// The end, once the client had a chance to read the response.
+    /// Close after a lingering close, so that the client can read the response.
     Linger,
-    /// The end, in order.
+    /// Close.
     Close,
     /// The connection is a tunnel from now on.
     Tunnel(Tunnel),
@@ -57,11 +57,11 @@ pub(crate) enum Next {
 pub(crate) struct Tunnel {
     /// The link to the service.
     pub(crate) service: Link,
-    /// How long nothing may move.
+    /// The idle timeout.
     pub(crate) idle: Duration,
 }
 
-/// What decisions about live traffic depend on.
+/// The environment of decisions about live traffic.
 pub(crate) struct LiveTraffic<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) snapshot: &'a Snapshot,
@@ -82,7 +82,7 @@ impl Environment for LiveTraffic<'_> {
     }
 
     fn found(&mut self, position: usize) {
-        // Before the route itself is touched, so that both come from memory together.
+        // Before the route itself is touched, so that the core overlaps both cache misses.
         self.observation.set_route(position);
     }
 }
@@ -183,7 +183,7 @@ impl ActiveRequest<'_> {
         }
     }
 
-    /// Returns true if the client's connection may stay open behind this request.
+    /// Returns true if the client's connection may stay open after this request.
     fn may_keep_alive(&self) -> bool {
         self.buffers.head.keeps_alive() && !self.client.worker.is_closing(self.client.listener_id)
     }
@@ -194,7 +194,7 @@ fn is_idempotent(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
 }
 
-/// Boxes a future where it is made: `Box::pin` makes it elsewhere and copies it, all its kilobytes.
+/// Constructs a future in its box: `Box::pin` would construct it on the stack and copy its kilobytes.
 #[inline(always)]
 pub(crate) fn in_place<F: Future>(future: impl FnOnce() -> F) -> Pin<Box<F>> {
     Box::into_pin(Box::write(Box::new_uninit(), future()))

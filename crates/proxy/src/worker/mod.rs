@@ -10,28 +10,28 @@ use tokio::sync::{mpsc, oneshot};
 use waypost_transport::clock::Ticks;
 
 use crate::generation::ListenerId;
-use crate::listen::accept::{Acceptor, Listening};
+use crate::listen::accept::{Acceptor, WorkerSocket};
 use crate::local::{Shared, Worker};
 use crate::observe::access_log::LineRing;
 use crate::observe::log;
 use crate::observe::metrics::Recorder;
-use crate::priority::come_first;
+use crate::priority::prioritize;
 
-/// Interval at which what is idle is looked through.
+/// Interval between sweeps of idle connections and memory.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// A command to a worker.
 pub(crate) enum Command {
     /// Accept clients.
-    Listen(Listening),
+    Listen(WorkerSocket),
     /// Stop accepting on a listener, and close its idle connections.
     Close(ListenerId),
     /// Stop accepting, and close idle connections.
     Drain {
-        /// Told when the last connection has ended.
+        /// Notified when the last connection has ended.
         done: oneshot::Sender<()>,
     },
-    /// Stop now. The reply is how many connections were cut.
+    /// Stop now. The sender gets the number of connections that are cut.
     Stop(oneshot::Sender<usize>),
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn start(index: usize, shared: Shared, log: LineRing, recorder: Recor
     let thread = thread::Builder::new()
         .name(format!("worker-{index}"))
         .spawn(move || {
-            come_first();
+            prioritize();
             // A local runtime is built on the thread that drives it.
             let ticks = Ticks::default();
             let counted = ticks.clone();
@@ -85,7 +85,7 @@ async fn run(
     let mut acceptors: Vec<Acceptor> = Vec::new();
     while let Some(command) = inbox.recv().await {
         match command {
-            Command::Listen(listening) => match Acceptor::start(&worker, listening) {
+            Command::Listen(socket) => match Acceptor::start(&worker, socket) {
                 Ok(acceptor) => acceptors.push(acceptor),
                 Err(error) => log::warn(&format!("a listener could not be started: {error}")),
             },
@@ -115,7 +115,7 @@ async fn run(
     }
 }
 
-/// Closes and frees what is idle, as long as the worker lives.
+/// Closes idle connections and frees unused memory, periodically.
 async fn sweep(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(SWEEP).await;

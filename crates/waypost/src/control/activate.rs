@@ -5,7 +5,8 @@ use waypost_admin::events::EventKind;
 use waypost_admin::server::OpenError;
 use waypost_plan::difference::Difference;
 use waypost_plan::settings::Settings;
-use waypost_proxy::gateway::{ApplyError, Listened};
+use waypost_proxy::gateway::ApplyError;
+use waypost_proxy::gateway::listeners::ListeningAt;
 use waypost_proxy::generation::Generation;
 use waypost_proxy::observe::metrics::ending::Ending;
 
@@ -201,7 +202,7 @@ impl Control {
         ending: &Ending,
         revision: Numbered,
         committed: Option<Committed>,
-    ) -> Result<Vec<Listened>, ActivateError> {
+    ) -> Result<Vec<ListeningAt>, ActivateError> {
         let generation = generation.numbered(revision.number);
         self.state.dials.apply_to(&generation);
         match self.gateway.apply(generation, ending).await {
@@ -229,7 +230,7 @@ impl Control {
     }
 
     /// Logs and reports where clients are accepted.
-    pub(super) fn announce(&self, listened: &[Listened]) {
+    pub(super) fn announce(&self, listened: &[ListeningAt]) {
         for listener in listened {
             let scheme = listener.scheme;
             log::info(format_args!("listening on {scheme}://{}", listener.address));

@@ -432,7 +432,7 @@ fn check_limits_lists_all_limits() {
         "64KiB",
         "timeouts.connect",
         "trailers",
-        "interim answers",
+        "interim responses",
         "drain_timeout",
     ] {
         assert!(said.stdout.contains(limit), "`{limit}` in {}", said.stdout);

@@ -173,7 +173,10 @@ fn wrong_content_length_never_looks_complete() {
         assert_eq!(frames.reset_of(1), PROTOCOL_ERROR);
     }
     for received in service.received() {
-        let (head, body) = received.split_once("\r\n\r\n").unwrap();
+        // The stream may be reset before its request has been sent.
+        let Some((head, body)) = received.split_once("\r\n\r\n") else {
+            continue;
+        };
         let (_, length) = head.rsplit_once("content-length: ").unwrap();
         assert!(body.len() < length.parse().unwrap(), "{received}");
     }

@@ -222,7 +222,7 @@ fn mirrored_requests_counted_by_outcome() {
     };
     // Mirrored responses arrive later than the client's.
     wait_for("the last response", || {
-        (count("answered", "r", "shadow") == 10.0).then_some(())
+        (count("responded", "r", "shadow") == 10.0).then_some(())
     });
     for _ in 0..300 {
         client.ask(get("http://a/s"));

@@ -179,7 +179,7 @@ fn endless_mirror_response_abandoned() {
     });
     let gateway = mirrored(&main, &endless, "");
     assert_eq!(gateway.get("http://a/").text(), "main");
-    let series = "outcome=\"answered\"} 1\n";
+    let series = "outcome=\"responded\"} 1\n";
     wait_for("the count", || {
         let metrics = gateway.metrics();
         metrics.contains(series).then_some(())

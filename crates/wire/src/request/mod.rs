@@ -290,7 +290,7 @@ impl RequestHead {
         }
     }
 
-    /// The query as sent: everything behind the first `?` of the target.
+    /// The query as sent: the part of the target after its first `?`.
     pub fn query<'b>(&self, buffer: &'b [u8]) -> Option<&'b [u8]> {
         self.query.map(|query| query.of(buffer))
     }
@@ -360,7 +360,7 @@ impl RequestHead {
         self.te_trailers
     }
 
-    /// The protocol that the client asks to upgrade to, such as `websocket`.
+    /// The requested protocol of an upgrade, such as `websocket`.
     pub fn upgrade<'b>(&self, buffer: &'b [u8]) -> Option<&'b [u8]> {
         self.upgrade.map(|protocol| protocol.of(buffer))
     }

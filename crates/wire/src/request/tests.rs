@@ -22,7 +22,7 @@ fn accepts(text: &str, look: impl FnOnce(&RequestHead, &[u8])) {
     }
 }
 
-/// Checks a request with `lines` behind its request line and `Host`.
+/// Checks a request with `lines` after its request line and `Host`.
 fn refuses_fields(lines: &str, status: u16) {
     refuses(&format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n"), status);
 }

@@ -1,7 +1,7 @@
-//! The access log: a JSON line per request, written without ever holding up a worker.
+//! The access log: a JSON line per request, written without blocking a worker.
 //!
-//! Each worker has a ring that it alone writes to; one thread empties them all. A full ring drops the line
-//! and counts it.
+//! Each worker writes lines to a ring of its own; one thread drains them all. A line that finds the ring full is
+//! dropped and counted.
 
 mod record;
 mod writer;

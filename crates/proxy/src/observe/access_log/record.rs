@@ -1,4 +1,4 @@
-//! One line of the access log.
+//! A line of the access log.
 
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use waypost_policy::failure::{Blame, Cause, Failure};
 use waypost_wire::write;
 
-/// What is known of a request; its fields are the keys of the line.
+/// The record of a request; its fields are the keys of the line.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) time: Timestamp,
@@ -25,20 +25,20 @@ pub(crate) struct Record {
     pub(crate) endpoint: Option<SocketAddr>,
     pub(crate) status: u16,
     pub(crate) bytes: u64,
-    /// When the service got the request first.
+    /// When the request was first sent to the service.
     pub(crate) sent: Option<Instant>,
-    /// The service's part of the time.
+    /// The time from then until the service finished its response.
     pub(crate) upstream: Option<Duration>,
     pub(crate) retries: u32,
     pub(crate) revision: u64,
-    /// How the request ended; `None` while it goes on.
+    /// The ending of the request; `None` while it is in flight.
     pub(crate) ending: Option<Ending>,
 }
 
-/// How a request ended.
+/// The ending of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The response was complete; by whom it was made.
+    /// The response was complete; the party that made it.
     Complete(Blame),
     /// The gateway responded with an error.
     Failed(Failure),
@@ -47,7 +47,8 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// The values of `ended_by` and `reason`. A request that did not end was cut by the gateway, as at the end of a drain.
+    /// The values of `ended_by` and `reason`. A request without an ending was cut by the gateway, as at the end of a
+    /// drain.
     fn words(ending: Option<Self>) -> (&'static str, &'static str) {
         match ending {
             Some(Self::Complete(by)) => (by.as_str(), "complete"),
@@ -58,20 +59,20 @@ impl Ending {
     }
 }
 
-/// Writes lines, one after the other, in memory that it keeps.
+/// Formats lines in a reused buffer.
 ///
-/// A request whose line is written field by field by a library of JSON costs a third more. Keys and what stands between
-/// them are always the same here, and most values need no escape.
+/// Formatting by hand takes a quarter off the cost of a request, compared with a JSON library: keys and punctuation are
+/// constant, and most values need no escaping.
 #[derive(Debug, Default)]
 pub(crate) struct LineWriter {
     line: Vec<u8>,
-    /// The last second that was written, as text.
+    /// The second that `date` is for.
     second: i64,
     date: String,
 }
 
 impl Record {
-    /// A record of a request of which nothing is known yet.
+    /// The record of a request that starts now.
     pub(crate) fn new(client: IpAddr, revision: u64) -> Self {
         Self {
             time: Timestamp::now(),
@@ -94,21 +95,21 @@ impl Record {
         }
     }
 
-    /// Notes that the service gets the request now, unless it did before.
+    /// Records that the request is sent to the service now, unless it was before.
     pub(crate) fn sent_now(&mut self) {
         self.sent = self.sent.or_else(|| Some(Instant::now()));
     }
 
-    /// Notes that the service has finished its response now.
+    /// Records that the service finished its response now.
     pub(crate) fn received_now(&mut self) {
         self.upstream = self.sent.map(|sent| sent.elapsed());
     }
 }
 
 impl LineWriter {
-    /// The line of a record, newline included. Control bytes are escaped, as JSON asks.
+    /// The line of a record, newline included. Control characters are escaped (RFC 8259 §7).
     pub(crate) fn write(&mut self, record: &Record) -> &[u8] {
-        self.note_second(record.time);
+        self.update_date(record.time);
         let out = &mut self.line;
         out.clear();
         out.extend_from_slice(b"{\"time\":\"");
@@ -152,8 +153,8 @@ impl LineWriter {
         out
     }
 
-    /// Has `date` be the text of a time's second.
-    fn note_second(&mut self, time: Timestamp) {
+    /// Updates `date` to the second of `time`.
+    fn update_date(&mut self, time: Timestamp) {
         if self.second != time.as_second() || self.date.is_empty() {
             self.second = time.as_second();
             self.date = format!("{time:.0}").trim_end_matches('Z').to_owned();
@@ -168,7 +169,7 @@ fn or_null<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<u
     }
 }
 
-/// A string of JSON; what is no UTF-8 is replaced.
+/// A JSON string; invalid UTF-8 is replaced.
 fn string(out: &mut Vec<u8>, text: &[u8]) {
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     if text.iter().all(is_plain) {
@@ -209,7 +210,7 @@ fn ip(out: &mut Vec<u8>, ip: IpAddr) {
     }
 }
 
-/// Milliseconds, to the microsecond.
+/// Milliseconds with three decimals.
 fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
     let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     write::decimal(out, us / 1000);
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_one_line_whatever_is_in_it() {
+    fn control_characters_are_escaped() {
         let mut record = Record::new(IpAddr::from([127, 0, 0, 1]), 3);
         record.path = b"/a\"\n\x01\xff\\".to_vec();
         let value = value(&record);
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_addresses_read_as_they_are_written_everywhere() {
+    fn times_and_addresses_have_their_standard_form() {
         let mut record = Record::new("2001:db8::1".parse().unwrap(), 3);
         record.time = "2026-11-28T05:21:41.007999Z".parse().unwrap();
         record.endpoint = Some("[2001:db8::2]:8080".parse().unwrap());

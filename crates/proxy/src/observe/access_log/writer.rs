@@ -1,4 +1,4 @@
-//! The thread that empties the rings into the log's destination.
+//! The thread that writes the rings' lines to the log's destination.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -11,63 +11,63 @@ use std::time::Duration;
 use rtrb::{Consumer, Producer, RingBuffer};
 use waypost_plan::settings::AccessLog;
 
-/// What a worker may be ahead of the writer.
+/// Capacity of a worker's ring.
 pub(crate) const RING_BYTES: usize = 1 << 20;
-/// How long lines are collected before they are written together.
-const COLLECT: Duration = Duration::from_millis(10);
-/// How often the writer looks on its own while nobody wakes it.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval between writes while lines arrive, so that they are written in batches.
+const BATCH_INTERVAL: Duration = Duration::from_millis(10);
+/// Interval at which a sleeping writer checks for changes without being woken.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What became of one worker's lines. Only the worker counts here, so that no two cores share the counters.
+/// Counters of one worker's lines. Only the worker writes them, so that no two cores share them.
 #[derive(Debug, Default)]
 struct Tally {
-    /// The ring took them.
+    /// Lines that the ring accepted.
     taken: AtomicU64,
-    /// The ring was full.
+    /// Lines that found the ring full.
     dropped: AtomicU64,
 }
 
-/// Lines that did not reach the log, and why.
+/// Lines that did not reach the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lost {
-    /// The writer was too far behind.
+    /// Lines dropped because the writer was too far behind.
     pub dropped: u64,
-    /// The destination did not take them: a full disk, a closed pipe, nobody who reads.
+    /// Lines that the destination did not accept: a full disk, a closed pipe, a pipe without a reader.
     pub unwritable: u64,
 }
 
-/// A worker's end: it never blocks.
+/// A worker's end of its ring; it never blocks.
 #[derive(Debug)]
 pub(crate) struct LineRing {
     producer: Producer<u8>,
     tally: Arc<Tally>,
-    bell: Arc<Bell>,
+    signal: Arc<WriterSignal>,
 }
 
-/// Wakes the writer, once for many lines.
+/// Wakes the writer thread, once for many lines, and carries its counters.
 #[derive(Debug)]
-struct Bell {
+struct WriterSignal {
     asleep: AtomicBool,
     stop: AtomicBool,
     writer: std::sync::OnceLock<Thread>,
-    /// Lines that are in the log.
+    /// Lines written to the log.
     written: AtomicU64,
-    /// Lines that the destination did not take.
+    /// Lines that the destination did not accept.
     unwritable: AtomicU64,
 }
 
-/// Shows what has been lost so far.
+/// A view of the lines lost so far.
 #[derive(Debug, Clone)]
 pub(crate) struct Losses {
     tallies: Vec<Arc<Tally>>,
-    bell: Arc<Bell>,
+    signal: Arc<WriterSignal>,
 }
 
 impl Losses {
     pub(crate) fn so_far(&self) -> Lost {
         Lost {
             dropped: sum(&self.tallies, |tally| &tally.dropped),
-            unwritable: self.bell.unwritable.load(Ordering::Relaxed),
+            unwritable: self.signal.unwritable.load(Ordering::Relaxed),
         }
     }
 }
@@ -79,10 +79,10 @@ fn sum(tallies: &[Arc<Tally>], counter: fn(&Tally) -> &AtomicU64) -> u64 {
         .sum()
 }
 
-/// The writer's other end.
+/// A handle of the writer thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    bell: Arc<Bell>,
+    signal: Arc<WriterSignal>,
     destinations: mpsc::Sender<AccessLog>,
     tallies: Vec<Arc<Tally>>,
     /// Closed when the thread ends.
@@ -90,21 +90,21 @@ pub(crate) struct Writer {
 }
 
 impl LineRing {
-    /// Hands over a line, or drops it when the writer is too far behind.
+    /// Adds a line, or drops it if the ring is full.
     pub(crate) fn push(&mut self, line: &[u8]) {
         let counter = match self.producer.push_entire_slice(line) {
             Ok(()) => &self.tally.taken,
             Err(_) => &self.tally.dropped,
         };
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        if self.bell.asleep.swap(false, Ordering::SeqCst) {
-            self.bell.ring();
+        if self.signal.asleep.swap(false, Ordering::SeqCst) {
+            self.signal.wake();
         }
     }
 }
 
-impl Bell {
-    fn ring(&self) {
+impl WriterSignal {
+    fn wake(&self) {
         if let Some(writer) = self.writer.get() {
             writer.unpark();
         }
@@ -112,17 +112,17 @@ impl Bell {
 }
 
 impl Writer {
-    /// Starts the thread, with a ring for each of `workers`, for lines that go to `destination`. `complain` is told, now and then, of lines
-    /// that could not be written.
+    /// Starts the thread, with a ring for each of `workers`. Lines go to `destination`; `warn` is called when they
+    /// cannot be written, once until writing succeeds again.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// The thread cannot be started.
     pub(crate) fn start(
         workers: usize,
         destination: AccessLog,
-        complain: fn(&str),
+        warn: fn(&str),
     ) -> io::Result<(Self, Vec<LineRing>)> {
-        let bell = Arc::new(Bell {
+        let signal = Arc::new(WriterSignal {
             asleep: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             writer: std::sync::OnceLock::new(),
@@ -138,7 +138,7 @@ impl Writer {
             rings.push(LineRing {
                 producer,
                 tally: Arc::default(),
-                bell: Arc::clone(&bell),
+                signal: Arc::clone(&signal),
             });
         }
         let tallies = rings.iter().map(|ring| Arc::clone(&ring.tally)).collect();
@@ -147,10 +147,10 @@ impl Writer {
             changes,
             destination: Destination::Off,
             lines: Vec::new(),
-            torn: false,
-            silent: false,
-            complain,
-            bell: Arc::clone(&bell),
+            is_partial: false,
+            has_warned: false,
+            warn,
+            signal: Arc::clone(&signal),
         };
         let (running, finished) = mpsc::channel();
         let thread = thread::Builder::new()
@@ -159,10 +159,10 @@ impl Writer {
                 task.run(destination);
                 drop(running);
             })?;
-        let _ = bell.writer.set(thread.thread().clone());
+        let _ = signal.writer.set(thread.thread().clone());
         Ok((
             Self {
-                bell,
+                signal,
                 destinations,
                 tallies,
                 finished,
@@ -171,32 +171,32 @@ impl Writer {
         ))
     }
 
-    /// Sends what follows to `destination`. A file is opened anew, so that a rotated log is let go of.
+    /// Sends later lines to `destination`. A file is reopened, so that a rotated one is closed.
     pub(crate) fn redirect(&self, destination: AccessLog) {
         // The thread lives as long as `self`.
         let _ = self.destinations.send(destination);
-        self.bell.ring();
+        self.signal.wake();
     }
 
-    /// What shows the lines that have been lost.
+    /// A view of the lines lost so far.
     pub(crate) fn losses(&self) -> Losses {
         Losses {
             tallies: self.tallies.clone(),
-            bell: Arc::clone(&self.bell),
+            signal: Arc::clone(&self.signal),
         }
     }
 
-    /// Has what was logged until now written, and ends the thread, unless that takes longer than `patience`:
-    /// a destination may block for as long as it likes. Returns what has been lost.
-    pub(crate) fn finish(self, patience: Duration) -> Lost {
-        self.bell.stop.store(true, Ordering::Release);
-        self.bell.ring();
-        let _ = self.finished.recv_timeout(patience);
-        // A line that nobody has tried to write any more is lost as well.
+    /// Writes all lines logged so far and ends the thread. Gives up after `limit`, since a destination may block
+    /// forever. Returns the lines lost.
+    pub(crate) fn finish(self, limit: Duration) -> Lost {
+        self.signal.stop.store(true, Ordering::Release);
+        self.signal.wake();
+        let _ = self.finished.recv_timeout(limit);
+        // A line that was not attempted is lost as well.
         let taken = sum(&self.tallies, |tally| &tally.taken);
         Lost {
             dropped: sum(&self.tallies, |tally| &tally.dropped),
-            unwritable: taken.saturating_sub(self.bell.written.load(Ordering::Relaxed)),
+            unwritable: taken.saturating_sub(self.signal.written.load(Ordering::Relaxed)),
         }
     }
 }
@@ -205,14 +205,14 @@ struct Task {
     consumers: Vec<Consumer<u8>>,
     changes: mpsc::Receiver<AccessLog>,
     destination: Destination,
-    /// What is being written, in memory that is kept.
+    /// The lines being written; the memory is reused.
     lines: Vec<u8>,
-    /// Whether the last line is only there in part, since the disk was full.
-    torn: bool,
-    /// Whether the present trouble has been complained of.
-    silent: bool,
-    complain: fn(&str),
-    bell: Arc<Bell>,
+    /// True if the last line was written only in part.
+    is_partial: bool,
+    /// True if the current error has been reported.
+    has_warned: bool,
+    warn: fn(&str),
+    signal: Arc<WriterSignal>,
 }
 
 enum Destination {
@@ -222,37 +222,37 @@ enum Destination {
 }
 
 impl Task {
-    /// Writes until it is told to stop, to `destination` first: lines may be there before the thread is.
+    /// Writes until stopped. `destination` is opened here, on the thread; lines may already be waiting.
     fn run(mut self, destination: AccessLog) {
         self.change(destination);
         loop {
-            let stopping = self.bell.stop.load(Ordering::Acquire);
+            let stopping = self.signal.stop.load(Ordering::Acquire);
             while let Ok(destination) = self.changes.try_recv() {
-                // What was logged before the change belongs where it was meant to go.
-                self.empty_rings();
+                // Lines logged before the change belong to the old destination.
+                self.drain_rings();
                 self.change(destination);
             }
-            let wrote = self.empty_rings();
+            let wrote = self.drain_rings();
             if stopping {
                 return;
             }
             if wrote {
-                thread::park_timeout(COLLECT);
+                thread::park_timeout(BATCH_INTERVAL);
             } else {
-                self.bell.asleep.store(true, Ordering::SeqCst);
-                // Either the worker sees the flag behind its line, or its line is seen here.
+                self.signal.asleep.store(true, Ordering::SeqCst);
+                // Either the worker sees the flag after it pushed its line, or the line is seen here.
                 fence(Ordering::SeqCst);
                 if self.consumers.iter().all(Consumer::is_empty) {
-                    thread::park_timeout(LOOK);
+                    thread::park_timeout(CHECK_INTERVAL);
                 }
-                self.bell.asleep.store(false, Ordering::Release);
+                self.signal.asleep.store(false, Ordering::Release);
             }
         }
     }
 
     fn change(&mut self, destination: AccessLog) {
-        self.torn = false;
-        self.silent = false;
+        self.is_partial = false;
+        self.has_warned = false;
         self.destination = match destination {
             AccessLog::Off => Destination::Off,
             AccessLog::Stdout => Destination::Stdout,
@@ -261,13 +261,13 @@ impl Task {
         if let Destination::File { path, file } = &mut self.destination {
             match open(path) {
                 Ok(opened) => *file = Some(opened),
-                Err(error) => self.trouble(&error),
+                Err(error) => self.report(&error),
             }
         }
     }
 
-    /// Writes what the workers have logged; whether there was anything.
-    fn empty_rings(&mut self) -> bool {
+    /// Writes all lines in the rings. Returns false if there was none.
+    fn drain_rings(&mut self) -> bool {
         let mut lines = std::mem::take(&mut self.lines);
         lines.clear();
         for consumer in &mut self.consumers {
@@ -283,22 +283,22 @@ impl Task {
             self.lines = lines;
             return false;
         }
-        let (written, trouble) = match self.write(&lines) {
+        let (written, error) = match self.write(&lines) {
             Ok(()) => (lines.len(), None),
             Err((error, written)) => (written, Some(error)),
         };
         let count = |lines: &[u8]| memchr::memchr_iter(b'\n', lines).count() as u64;
         let whole = count(&lines[..written]);
-        self.bell.written.fetch_add(whole, Ordering::Relaxed);
-        match trouble {
-            None => self.silent = false,
+        self.signal.written.fetch_add(whole, Ordering::Relaxed);
+        match error {
+            None => self.has_warned = false,
             Some(error) => {
                 let lost = count(&lines[written..]);
-                self.bell.unwritable.fetch_add(lost, Ordering::Relaxed);
+                self.signal.unwritable.fetch_add(lost, Ordering::Relaxed);
                 if written > 0 {
-                    self.torn = lines[written - 1] != b'\n';
+                    self.is_partial = lines[written - 1] != b'\n';
                 }
-                self.trouble(&error);
+                self.report(&error);
             }
         }
         self.lines = lines;
@@ -306,29 +306,29 @@ impl Task {
     }
 
     fn write(&mut self, lines: &[u8]) -> Result<(), (io::Error, usize)> {
-        let torn = &mut self.torn;
+        let is_partial = &mut self.is_partial;
         match &mut self.destination {
             Destination::Off => Ok(()),
-            Destination::Stdout => write_counting(&mut io::stdout().lock(), lines, torn),
+            Destination::Stdout => write_counting(&mut io::stdout().lock(), lines, is_partial),
             Destination::File { path, file } => {
                 let file = match file {
                     Some(file) => file,
                     None => file.insert(open(path).map_err(|error| (error, 0))?),
                 };
-                write_counting(file, lines, torn)
+                write_counting(file, lines, is_partial)
             }
         }
     }
 
-    /// Says what is wrong, once until it is right again.
-    fn trouble(&mut self, error: &io::Error) {
-        if !self.silent {
-            self.silent = true;
+    /// Reports an error, once until writing succeeds again.
+    fn report(&mut self, error: &io::Error) {
+        if !self.has_warned {
+            self.has_warned = true;
             let place = match &self.destination {
                 Destination::File { path, .. } => path,
                 Destination::Stdout | Destination::Off => "standard output",
             };
-            (self.complain)(&format!(
+            (self.warn)(&format!(
                 "the access log cannot be written to {place}: {error}; lines are lost until it can"
             ));
         }
@@ -339,12 +339,16 @@ fn open(path: &str) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Writes all of `lines`; an error says how many bytes were written before it. A line that was torn before
-/// is ended first, so that what follows begins a line of its own.
-fn write_counting(to: &mut impl Write, lines: &[u8], torn: &mut bool) -> Result<(), (io::Error, usize)> {
-    if *torn {
+/// Writes all of `lines`; an error comes with the number of bytes written before it. A partial line is terminated
+/// first, so that the next line is not appended to it.
+fn write_counting(
+    to: &mut impl Write,
+    lines: &[u8],
+    is_partial: &mut bool,
+) -> Result<(), (io::Error, usize)> {
+    if *is_partial {
         to.write_all(b"\n").map_err(|error| (error, 0))?;
-        *torn = false;
+        *is_partial = false;
     }
     let mut written = 0;
     while written < lines.len() {
@@ -363,7 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_torn_line_is_ended_before_the_next() {
+    fn partial_line_is_terminated_before_the_next() {
         struct Disk {
             room: usize,
             text: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Which series end when a plan takes the place of another one.
+//! The metric series that end when a plan is replaced.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use waypost_plan::route::{Action, Forward, Route};
 
 use crate::observe::metrics::RouteAndService;
 
-/// The series that the earlier of two plans has and the later one has not.
+/// The series that a replaced plan has and its successor does not.
 ///
-/// It is found before the later one is live, as that takes milliseconds where there are many routes.
+/// Computed before the successor is live: with many routes it takes milliseconds.
 #[derive(Debug, Default)]
 pub struct Ending {
     pub(super) series: Vec<RouteAndService>,
 }
 
 impl Ending {
-    /// What ends with `before` when `after` follows it; `difference` is that of the two.
+    /// The series that end when `after` replaces `before`; `difference` is that of the two.
     pub fn between(before: &Plan, after: &Plan, difference: &Difference) -> Self {
         let routes = &difference.routes;
         let touched = routes.removed.iter().chain(&routes.changed);
@@ -31,7 +31,7 @@ impl Ending {
     }
 }
 
-/// Those of the series that `plan` does not have.
+/// The subset of `series` that `plan` does not have.
 pub(super) fn not_in(plan: &Plan, mut series: Vec<RouteAndService>) -> Vec<RouteAndService> {
     if !series.is_empty() {
         let names: HashSet<&str> = series.iter().map(|(route, _)| &**route).collect();
@@ -41,8 +41,8 @@ pub(super) fn not_in(plan: &Plan, mut series: Vec<RouteAndService>) -> Vec<Route
     series
 }
 
-/// The series that the routes with these names can have: one for each service that a route can lead to, and one for requests
-/// that none was picked for.
+/// The possible series of the routes with these names: one for each service that a route can use, and one for requests
+/// without a service.
 fn series_of_routes(plan: &Plan, names: &HashSet<&str>) -> HashSet<RouteAndService> {
     let routes = plan.routes().iter();
     let named = routes.filter(|route| names.contains(&*route.matching.name));
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_earlier_plan_has_ends() {
+    fn series_missing_from_the_new_plan_end() {
         check(&[("r", &["a"])], &[("r", &["a"])], &[]);
         check(&[("r", &["a"])], &[("s", &["a"])], &[("r", ""), ("r", "a")]);
         check(&[("r", &["a", "b"])], &[("r", &["a", "c"])], &[("r", "b")]);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn of_late_series_those_stay_that_the_plan_has() {
+    fn late_series_of_the_current_plan_are_kept() {
         let plan = plan(&[("r", &["a"]), ("s", &["b"])]);
         let key = |route: &str, service: &str| -> RouteAndService { (route.into(), service.into()) };
         let late = vec![key("r", "a"), key("r", "b"), key("s", ""), key("t", "a")];

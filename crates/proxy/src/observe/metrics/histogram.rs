@@ -1,9 +1,9 @@
-//! Durations, counted in buckets that grow with them.
+//! Histograms of durations with logarithmic buckets.
 //!
-//! A decade (1 ms to 10 ms, say) has 32 buckets: ten up to its double, twelve up to its fivefold, ten for the rest.
-//! So no bucket is wider than an eighth of its lower bound, and every bound that people write (1, 2.5, 5, 10) is the
-//! bound of a bucket: cumulative counts are exact there. A decade takes memory once something falls into it, but for
-//! the first that does, which lies beside what else a request counts in.
+//! A decade (1 ms to 10 ms, say) has 32 buckets: ten from 1 to 2, twelve from 2 to 5, ten from 5 to 10. No bucket is
+//! wider than an eighth of its lower bound, and the usual bounds (1, 2.5, 5, 10) are bounds of buckets, so that
+//! cumulative counts are exact there. A decade is allocated on first use, except the first one used, which is stored
+//! inline next to the other counters of a request.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,81 +11,81 @@ use std::time::Duration;
 
 use waypost_upstream::counters::Counter;
 
-/// Buckets of a decade.
+/// Buckets in a decade.
 const DECADE: usize = 32;
-/// Decades from 1 µs on; the last one ends at 10,000 s and takes what is longer too.
+/// Decades from 1 µs up; the last one ends at 10,000 s and also counts longer durations.
 const DECADES: usize = 10;
 /// Buckets in all.
 pub const BUCKETS: usize = DECADE * DECADES;
 
-/// The upper bounds of cumulative buckets as they are shown, in microseconds.
+/// Upper bounds of the cumulative buckets in `/metrics`, in microseconds.
 pub const SHOWN_BOUNDS_US: [u64; 16] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 5_000_000, 10_000_000,
 ];
 
-/// Two histograms of the same requests, that one thread writes and any may read.
+/// Two histograms of the same requests, written by one thread and readable by all.
 ///
-/// What a request took in all and its service's part of it mostly fall into the same bucket, or close to it. Their counts
-/// lie side by side, as of a route in many nothing is in a core's cache.
+/// The total duration of a request and its service's part mostly fall into the same bucket or a neighbouring one. Their
+/// counts are adjacent in memory, because with many routes they are rarely in a core's cache.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Histograms {
     sums_us: [Counter; 2],
-    /// The decade of the first duration, which most of the others are expected to fall into.
+    /// The decade of the first duration; most others are expected to fall into it.
     home: OnceLock<Home>,
-    others: [OnceLock<Box<Cells>>; DECADES],
+    others: [OnceLock<Box<DecadeCounts>>; DECADES],
 }
 
-/// The counts of a decade.
-type Cells = [[AtomicU64; 2]; DECADE];
+/// The counts of a decade, indexed by bucket and [`Part`].
+type DecadeCounts = [[AtomicU64; 2]; DECADE];
 
 #[derive(Debug)]
 #[repr(C)]
 struct Home {
     decade: usize,
-    cells: Cells,
+    counts: DecadeCounts,
 }
 
-/// Which of the two.
+/// One of the two histograms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// What requests took in all.
+    /// Total durations of requests.
     Whole,
-    /// What their services took.
+    /// Their services' parts.
     Service,
 }
 
-/// What a histogram held when it was read.
+/// A snapshot of a histogram.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Durations {
-    /// Buckets with their counts, in order; empty ones are left out.
+    /// Non-empty buckets with their counts, in order.
     buckets: Vec<(u16, u64)>,
     /// The sum of all durations, in microseconds.
     pub sum_us: u64,
 }
 
 impl Histograms {
-    /// Counts a duration. Only the thread that the histograms belong to may.
+    /// Counts a duration. Must only be called by the thread that owns the histograms.
     pub(crate) fn record(&self, part: Part, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let bucket = bucket_of(us);
         let (decade, at) = (bucket / DECADE, bucket % DECADE);
         let home = self.home.get_or_init(|| Home {
             decade,
-            cells: Cells::default(),
+            counts: DecadeCounts::default(),
         });
-        let cells = if home.decade == decade {
-            &home.cells
+        let counts = if home.decade == decade {
+            &home.counts
         } else {
             &**self.others[decade].get_or_init(Box::default)
         };
-        let cell = &cells[at][part as usize];
-        cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let count = &counts[at][part as usize];
+        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         self.sums_us[part as usize].add(us);
     }
 
-    /// Whether nothing has been counted.
+    /// Returns true if nothing was counted.
     pub(crate) fn is_empty(&self) -> bool {
         self.home.get().is_none()
     }
@@ -94,12 +94,12 @@ impl Histograms {
         let mut buckets = Vec::new();
         let home = self.home.get();
         for (index, other) in self.others.iter().enumerate() {
-            let cells = match home {
-                Some(home) if home.decade == index => Some(&home.cells),
-                _ => other.get().map(|cells| &**cells),
+            let counts = match home {
+                Some(home) if home.decade == index => Some(&home.counts),
+                _ => other.get().map(|counts| &**counts),
             };
-            for (at, cell) in cells.iter().flat_map(|cells| cells.iter().enumerate()) {
-                let count = cell[part as usize].load(Ordering::Relaxed);
+            for (at, count) in counts.iter().flat_map(|counts| counts.iter().enumerate()) {
+                let count = count[part as usize].load(Ordering::Relaxed);
                 if count > 0 {
                     buckets.push(((index * DECADE + at) as u16, count));
                 }
@@ -112,7 +112,7 @@ impl Histograms {
     }
 }
 
-/// The bucket that `us` microseconds fall into: lower bound <= us < upper bound.
+/// The bucket of `us` microseconds: lower bound <= us < upper bound.
 fn bucket_of(us: u64) -> usize {
     let mut decade = 0;
     let mut unit = 1;
@@ -123,7 +123,7 @@ fn bucket_of(us: u64) -> usize {
         decade += 1;
         unit *= 10;
     }
-    // In twentieths of the decade's lower bound: 20 <= position < 200, but for 0 µs.
+    // In twentieths of the decade's lower bound: 20 <= position < 200; 0 µs counts as 1 µs.
     let position = (us * 20 / unit).max(20) as usize;
     let at = match position {
         ..40 => (position - 20) / 2,
@@ -133,7 +133,7 @@ fn bucket_of(us: u64) -> usize {
     decade * DECADE + at
 }
 
-/// The bounds of a bucket in twentieths of a microsecond, which are whole numbers.
+/// The bounds of a bucket in twentieths of a microsecond, the largest unit in which all are integers.
 fn bounds(bucket: usize) -> (u64, u64) {
     let lower = |at: usize| match at {
         ..10 => 20 + 2 * at,
@@ -146,13 +146,12 @@ fn bounds(bucket: usize) -> (u64, u64) {
 }
 
 impl Durations {
-    /// How many there are.
+    /// The number of durations.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|(_, count)| count).sum()
     }
 
-    /// How many are shorter than `bound_us` microseconds; exact for bounds of buckets, such as
-    /// [`SHOWN_BOUNDS_US`].
+    /// The number of durations below `bound_us` microseconds; exact for bounds of buckets, such as [`SHOWN_BOUNDS_US`].
     pub fn count_below(&self, bound_us: u64) -> u64 {
         let below = |bucket: u16| bounds(usize::from(bucket)).1 <= bound_us.saturating_mul(20);
         self.buckets
@@ -162,8 +161,7 @@ impl Durations {
             .sum()
     }
 
-    /// The duration that the share `q` of all does not exceed, in milliseconds: the middle of the bucket in which
-    /// it lies. `None` when there is none.
+    /// The quantile `q` in milliseconds, as the middle of its bucket; `None` if the histogram is empty.
     pub fn quantile_ms(&self, q: f64) -> Option<f64> {
         let count = self.count();
         let rank = ((count as f64 * q).ceil() as u64).clamp(1, count.max(1));
@@ -178,13 +176,13 @@ impl Durations {
         None
     }
 
-    /// Adds what another histogram holds.
+    /// Adds another histogram.
     pub fn add(&mut self, other: &Self) {
         self.sum_us += other.sum_us;
         self.combine(other, |own, more| own + more);
     }
 
-    /// What has come since `earlier`, an older reading of the same histogram.
+    /// The durations counted since `earlier`, an older reading of the same histogram.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut now = self.clone();
@@ -194,7 +192,7 @@ impl Durations {
         now
     }
 
-    /// Merges two ordered lists of buckets.
+    /// Merges the counts of `other` into this one, both in order of buckets.
     fn combine(&mut self, other: &Self, counts: impl Fn(u64, u64) -> u64) {
         for (bucket, count) in &other.buckets {
             match self.buckets.binary_search_by_key(bucket, |(bucket, _)| *bucket) {
@@ -233,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_touch_each_other() {
+    fn buckets_are_contiguous() {
         for bucket in 1..BUCKETS {
             assert_eq!(bounds(bucket - 1).1, bounds(bucket).0, "{bucket}");
         }

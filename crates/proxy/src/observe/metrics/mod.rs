@@ -1,9 +1,8 @@
-//! What the data plane counts.
+//! Metrics of the data plane.
 //!
-//! Each worker counts in cells of its own, which nobody else writes: a request costs a few plain stores. A cell
-//! is announced once, when it comes into being, through a queue that never blocks; whoever reads sums the cells
-//! of all workers, on the reader's own time. No label comes from a request: there is a series for each route and
-//! each service that it can lead to, and no other.
+//! Each worker has counters of its own, which no other thread writes: a request costs a few plain stores. New counters
+//! are announced once, through a queue that never blocks; a reader sums the counters of all workers on its own thread.
+//! No label comes from a request: there is a series for each route and each service that it can use, and no other.
 
 pub mod ending;
 pub mod histogram;
@@ -26,48 +25,48 @@ use crate::observe::metrics::histogram::{Durations, Histograms, Part};
 pub(crate) use crate::observe::metrics::recorder::{Recorder, RouteMeters, Side};
 use crate::observe::metrics::statuses::Statuses;
 
-/// Everything that is counted, for whoever wants to read it.
+/// The reader's side of the metrics.
 #[derive(Debug)]
 pub struct Metrics {
     announced: Mutex<Announced>,
     workers: Vec<Arc<WorkerCounters>>,
-    /// Where to tell each worker what is read no more.
+    /// Tells each worker which counters are retired.
     gone: Vec<Sender<Gone>>,
 }
 
-/// The names of a route and of a service that it leads to.
+/// The names of a route and of one of its services.
 type RouteAndService = (Arc<str>, Arc<str>);
 
 #[derive(Debug)]
 struct Announced {
     inbox: Receiver<NewCounters>,
-    /// The cells of each route and service, of all workers.
+    /// The counters of each route and service, of all workers.
     requests: BTreeMap<RouteAndService, Vec<Arc<RouteCounters>>>,
     services: BTreeMap<Arc<str>, Vec<Arc<ServiceCounters>>>,
-    /// The serial of the generation that is live.
+    /// The serial of the live generation.
     serial: u64,
-    /// What came for requests of an earlier one, and may have ended with it.
+    /// Series announced by requests of an earlier generation; they may have ended with it.
     late: Vec<RouteAndService>,
 }
 
-/// Cells that have come into being.
+/// New counters.
 #[derive(Debug)]
 enum NewCounters {
-    /// With the serial of the generation that they were needed in.
+    /// With the serial of the generation that needed them.
     Request(Arc<RouteCounters>, u64),
     Service(Arc<ServiceCounters>),
 }
 
-/// Cells that are read no more.
+/// Retired counters, which are no longer read.
 #[derive(Debug, Clone)]
 enum Gone {
     Request(RouteAndService),
     Service(Arc<str>),
 }
 
-/// What one worker counts of the requests of one route that went to one service.
+/// One worker's counters of the requests of one route to one service.
 ///
-/// In front is what every request counts in, in as few lines of a cache as it goes.
+/// The fields that every request updates come first, in as few cache lines as possible.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct RouteCounters {
@@ -82,7 +81,7 @@ pub(crate) struct RouteCounters {
     mirrored: [Counter; Mirrored::ALL.len()],
 }
 
-/// What one worker counts as a whole.
+/// One worker's counters that are not by route or service.
 #[derive(Debug)]
 pub(crate) struct WorkerCounters {
     pub(crate) accepted: Counter,
@@ -103,25 +102,25 @@ impl Default for WorkerCounters {
     }
 }
 
-/// What became of a copy of a request.
+/// The outcome of a mirrored request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mirrored {
-    /// The service answered it.
-    Answered,
-    /// The service could not be reached, or did not answer in time.
+    /// The service responded.
+    Responded,
+    /// The service could not be reached, or did not respond in time.
     Failed,
-    /// There were too many copies under way.
+    /// Too many copies were in flight.
     TooMany,
-    /// The body is too long to be copied.
+    /// The body was too long to be copied.
     TooLong,
     /// The request itself ended before its body did.
     Incomplete,
 }
 
 impl Mirrored {
-    /// All of them, in the order of their cells.
+    /// All outcomes, in the order of their counters.
     pub const ALL: [Self; 5] = [
-        Self::Answered,
+        Self::Responded,
         Self::Failed,
         Self::TooMany,
         Self::TooLong,
@@ -131,7 +130,7 @@ impl Mirrored {
     /// The value of the label `outcome`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Answered => "answered",
+            Self::Responded => "responded",
             Self::Failed => "failed",
             Self::TooMany => "dropped_too_many",
             Self::TooLong => "dropped_too_long",
@@ -140,60 +139,59 @@ impl Mirrored {
     }
 }
 
-/// What was counted when it was read.
+/// A snapshot of all metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reading {
     /// By route and service, in order of their names.
     pub requests: Vec<RequestReading>,
     /// By service, in order of their names.
     pub services: Vec<ServiceReading>,
-    /// Clients' connections that were accepted.
+    /// Accepted client connections.
     pub accepted: u64,
-    /// TLS handshakes with clients that came to nothing.
+    /// Failed or timed-out client TLS handshakes.
     pub handshakes_failed: u64,
-    /// Faults of the gateway that ended a connection.
+    /// Panics of the gateway that ended a connection.
     pub panics: u64,
-    /// Requests that the gateway answered with an error of its own, by reason; those that did not happen are left
-    /// out.
+    /// Error responses of the gateway, by reason; reasons that did not occur are left out.
     pub failures: Vec<(&'static str, u64)>,
 }
 
-/// What was counted of the requests of one route that went to one service.
+/// A snapshot of the requests of one route to one service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RequestReading {
     /// The route; empty for requests without one.
     pub route: Arc<str>,
     /// The service; empty for requests that none was picked for.
     pub service: Arc<str>,
-    /// Answers by status, in order; 0 is a request that got none, as its client had left.
+    /// Responses by status, in order; 0 is a request without one, whose client had disconnected.
     pub statuses: Vec<(u16, u64)>,
-    /// From a request's first byte to the last of its answer.
+    /// From the first byte of a request to the last of its response.
     pub duration: Durations,
-    /// The part of it that the service took.
+    /// The service's part of the duration.
     pub upstream: Durations,
     /// Further attempts at a service.
     pub retries: u64,
-    /// Copies by what became of them, in the order of [`Mirrored::ALL`].
+    /// Mirrored requests by outcome, in the order of [`Mirrored::ALL`].
     pub mirrored: [u64; Mirrored::ALL.len()],
 }
 
-/// What was counted of the connections to one service.
+/// A snapshot of the connections to one service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServiceReading {
     /// The service.
     pub service: Arc<str>,
-    /// Connections that were opened.
+    /// Opened connections.
     pub opened: u64,
-    /// Times that an idle connection was used again.
+    /// Reuses of an idle connection.
     pub reused: u64,
-    /// Connections that did not come about.
+    /// Failed attempts to connect.
     pub failed: u64,
-    /// Connections that were idle a moment ago.
+    /// Idle connections.
     pub idle: u64,
 }
 
 impl RequestReading {
-    /// How many requests there were.
+    /// The number of requests.
     pub fn count(&self) -> u64 {
         self.statuses.iter().map(|(_, count)| count).sum()
     }
@@ -215,13 +213,13 @@ impl RequestReading {
 }
 
 impl Metrics {
-    /// Metrics for `workers` workers, with what each of them counts by.
+    /// Metrics for `workers` workers, and the recorder of each.
     pub(crate) fn new(workers: usize) -> (Arc<Self>, Vec<Recorder>) {
         let (sender, inbox): (Sender<NewCounters>, _) = mpsc::channel();
         let (gone, recorders): (Vec<_>, Vec<Recorder>) = (0..workers)
             .map(|_| {
-                let (gone, told) = mpsc::channel();
-                (gone, Recorder::new(sender.clone(), told))
+                let (retire, retired) = mpsc::channel();
+                (retire, Recorder::new(sender.clone(), retired))
             })
             .unzip();
         let metrics = Self {
@@ -240,7 +238,7 @@ impl Metrics {
 
     /// Reads everything.
     pub fn read(&self) -> Reading {
-        // The cells are read without the lock, which nobody on the data path takes anyway.
+        // The counters are read without the lock, which is never taken on the data path.
         let (requests, services) = {
             let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
             announced.take_in();
@@ -288,7 +286,7 @@ impl Metrics {
         }
     }
 
-    /// Lets go of what ends as `generation` has taken the place of another one.
+    /// Drops the series that end now that `generation` is live.
     pub(crate) fn end(&self, ending: &Ending, generation: &Generation) {
         let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         announced.take_in();
@@ -303,7 +301,7 @@ impl Metrics {
                 );
             }
         }
-        // Services are few, so all of them are looked at.
+        // Services are few: check all of them.
         let services = generation.plan().services().iter();
         let services: HashSet<&str> = services.map(|service| &*service.name).collect();
         announced.services.retain(|service, counters| {
@@ -316,20 +314,20 @@ impl Metrics {
         });
     }
 
-    /// Tells the workers that these cells are read no more.
+    /// Marks counters as retired and tells the workers.
     fn retire<'c>(&self, flags: impl Iterator<Item = &'c AtomicBool>, gone: &Gone) {
         for retired in flags {
             retired.store(true, Ordering::Relaxed);
         }
         for worker in &self.gone {
-            // Nobody listens only when the worker has ended.
+            // Fails only if the worker has ended.
             let _ = worker.send(gone.clone());
         }
     }
 }
 
 impl Announced {
-    /// Takes in the cells that have come into being.
+    /// Adds newly announced counters.
     fn take_in(&mut self) {
         for counters in self.inbox.try_iter() {
             match counters {

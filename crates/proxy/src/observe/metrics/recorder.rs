@@ -1,4 +1,4 @@
-//! A worker's end of the metrics: finding the cells of a request, and counting in them.
+//! The worker's side of the metrics: looks up the counters of a request and increments them.
 
 use std::cell::{OnceCell, RefCell};
 use std::hint::black_box;
@@ -18,7 +18,7 @@ use crate::observe::metrics::{Gone, Mirrored, NewCounters, RouteAndService, Rout
 use waypost_policy::failure::{Failure, REASONS};
 use waypost_upstream::counters::ServiceCounters;
 
-/// What a worker counts by.
+/// A worker's counters.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     announce: Sender<NewCounters>,
@@ -27,35 +27,35 @@ pub(crate) struct Recorder {
     requests: RefCell<HashMap<RouteAndService, Arc<RouteCounters>>>,
     services: RefCell<HashMap<Arc<str>, Arc<ServiceCounters>>>,
     none: Arc<str>,
-    /// The cells of requests without a route, which never retire.
+    /// The counters of requests without a route, which are never retired.
     without_route: OnceCell<Arc<RouteCounters>>,
 }
 
 /// The meters of all routes of a generation, by position.
 ///
-/// A request of one route in many finds little of what it needs in a core's cache, so the way to its cells is short.
+/// With many routes, little of what a request needs is in a core's cache, so the path to its counters is short.
 #[derive(Debug, Default)]
 pub(crate) struct RouteMeters(Box<[OnceCell<Chunk>]>);
 
-/// The meters of neighbouring routes, which take memory together, once those of one are needed.
+/// The meters of neighbouring routes, allocated together when one of them is first needed.
 type Chunk = Box<[RouteMeter; CHUNK]>;
 
-/// How many cells are forgotten before requests have their turn again.
-const FORGOTTEN_AT_ONCE: usize = 256;
+/// Maximum retired counters that are removed before the worker yields to requests.
+const REMOVED_AT_ONCE: usize = 256;
 
-/// How many routes are in a chunk.
+/// Routes in a chunk.
 const CHUNK: usize = 64;
 
-/// The cells of one route, each found when it is needed first. It lasts as long as its generation.
+/// The counters of one route, each looked up on first use. It lives as long as its generation.
 #[derive(Debug, Default)]
 pub(crate) struct RouteMeter {
-    /// Those of the first arm, which is the only one of nearly every route.
+    /// The counters of the first arm, the only one of nearly every route.
     first_arm: OnceCell<Arc<RouteCounters>>,
-    /// Parallel to the further arms; then the mirror's, then those of requests that no arm was picked for.
+    /// The counters of the further arms, then the mirror's, then those of requests without an arm.
     others: OnceCell<Box<[OnceCell<Arc<RouteCounters>>]>>,
 }
 
-/// Which of a route's cells.
+/// Selects the counters of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     /// An arm, by position.
@@ -83,25 +83,25 @@ impl Recorder {
         Arc::clone(&self.own)
     }
 
-    /// What the worker counts as a whole.
+    /// The counters of the worker as a whole.
     pub(crate) fn own(&self) -> &WorkerCounters {
         &self.own
     }
 
-    /// Counts an error that the gateway answers with.
+    /// Counts an error response of the gateway.
     pub(crate) fn count_failure(&self, failure: Failure) {
         let reason = failure.reason();
         let at = REASONS.iter().position(|known| *known == reason);
         debug_assert!(
             at.is_some(),
-            "`{reason}` is missing among the reasons, so it would not be counted"
+            "`{reason}` is missing from `REASONS`, so it is not counted"
         );
         if let Some(at) = at {
             self.own.failures[at].add(1);
         }
     }
 
-    /// The cells of the connections to a service.
+    /// The counters of the connections to a service.
     pub(crate) fn service(&self, name: &Arc<str>) -> Arc<ServiceCounters> {
         let mut services = self.services.borrow_mut();
         if let Some(counters) = services.get(name)
@@ -113,26 +113,26 @@ impl Recorder {
             service: Arc::clone(name),
             ..ServiceCounters::default()
         });
-        // Nobody listens only when the gateway is gone.
+        // Fails only if the gateway was dropped.
         let _ = self.announce.send(NewCounters::Service(Arc::clone(&counters)));
         services.insert(Arc::clone(name), Arc::clone(&counters));
         counters
     }
 
-    /// The cells of requests without a route.
+    /// The counters of requests without a route.
     pub(crate) fn without_route(&self) -> &Arc<RouteCounters> {
         self.without_route
             .get_or_init(|| self.request(&self.none, &self.none, u64::MAX))
     }
 
-    /// Forgets some of the cells of routes and services that are gone; whether there may be more.
+    /// Drops some retired counters. Returns true if there may be more.
     ///
-    /// Others may have come in their place: a route that returns is counted anew.
+    /// A key may have new counters by now: a route that is removed and added again starts from zero.
     pub(crate) fn forget_retired(&self) -> bool {
         let mut requests = self.requests.borrow_mut();
         let mut services = self.services.borrow_mut();
-        let mut forgotten = 0;
-        for gone in self.gone.try_iter().take(FORGOTTEN_AT_ONCE) {
+        let mut removed = 0;
+        for gone in self.gone.try_iter().take(REMOVED_AT_ONCE) {
             match gone {
                 Gone::Request(key) => {
                     if let Entry::Occupied(known) = requests.entry(key)
@@ -149,12 +149,12 @@ impl Recorder {
                     }
                 }
             }
-            forgotten += 1;
+            removed += 1;
         }
-        forgotten == FORGOTTEN_AT_ONCE
+        removed == REMOVED_AT_ONCE
     }
 
-    /// The cells of a route and service, for a request that holds the generation with this serial.
+    /// The counters of a route and service, for a request that holds the generation with this serial.
     fn request(&self, route: &Arc<str>, service: &Arc<str>, serial: u64) -> Arc<RouteCounters> {
         let mut requests = self.requests.borrow_mut();
         let key = (Arc::clone(route), Arc::clone(service));
@@ -177,12 +177,12 @@ impl Recorder {
 }
 
 impl RouteMeters {
-    /// For so many routes.
+    /// Meters for a generation with this many routes.
     pub(crate) fn new(routes: usize) -> Self {
         Self((0..routes.div_ceil(CHUNK)).map(|_| OnceCell::new()).collect())
     }
 
-    /// Those of the route at `position`.
+    /// The meter of the route at `position`.
     pub(crate) fn of(&self, position: usize) -> &RouteMeter {
         let chunk =
             self.0[position / CHUNK].get_or_init(|| Box::new(std::array::from_fn(|_| RouteMeter::default())));
@@ -191,17 +191,17 @@ impl RouteMeters {
 }
 
 impl RouteMeter {
-    /// Looks at the cells of the first arm, so that they are at hand when the request is counted.
+    /// Touches the counters of the first arm, so that they are in the cache when the request is counted.
     ///
-    /// Of one route in many they are far away in memory, as the route itself is: a core waits once for what it has asked
-    /// for together.
+    /// With many routes both the route and its counters are cache misses, which the core overlaps if they are requested
+    /// together.
     pub(crate) fn look_ahead(&self) {
         if let Some(counters) = self.first_arm.get() {
             black_box((counters.statuses.is_empty(), counters.durations.is_empty()));
         }
     }
 
-    /// The cells of a side of the route at `position` in `generation`.
+    /// The counters of a side of the route at `position` in `generation`.
     pub(crate) fn side(
         &self,
         recorder: &Recorder,
@@ -230,7 +230,7 @@ impl RouteMeter {
         })
     }
 
-    /// The place of the cells of a side that is not the first arm.
+    /// The cell for the counters of a side other than the first arm.
     fn other(&self, generation: &Generation, position: usize, side: Side) -> &OnceCell<Arc<RouteCounters>> {
         let others = self.others.get_or_init(|| {
             let arms = match &generation.plan().routes()[position].action {
@@ -250,7 +250,7 @@ impl RouteMeter {
 }
 
 impl RouteCounters {
-    /// Counts an answer, before its last byte leaves. `upstream` is the service's part of the time.
+    /// Counts a response before its last byte is sent. `upstream` is the service's part of the duration.
     pub(crate) fn count(&self, status: u16, duration: Duration, upstream: Option<Duration>) {
         self.statuses.add(status);
         self.durations.record(Part::Whole, duration);
@@ -276,7 +276,7 @@ mod tests {
     use crate::observe::metrics::testing::plan;
 
     #[test]
-    fn each_side_of_a_route_has_cells_of_its_own() {
+    fn each_side_of_a_route_has_its_own_counters() {
         use Side::{Arm, Gateway, Mirror};
         let check = |leads_to: &[&str], expected: &[(Side, &str)]| {
             let generation = Generation::compile(plan(&[("r", leads_to)])).unwrap();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_workers_count_is_summed() {
+    fn counters_of_all_workers_are_summed() {
         let (metrics, recorders) = Metrics::new(2);
         let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());
         for (recorder, times) in recorders.iter().zip([1, 2]) {
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn the_series_of_a_route_that_is_gone_go_and_start_anew_when_it_returns() {
+    fn series_of_a_removed_route_end_and_restart_from_zero() {
         let (metrics, recorders) = Metrics::new(1);
         let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());
         let count = || {
@@ -338,14 +338,14 @@ mod tests {
                 .map(|requests| requests.count())
                 .sum::<u64>()
         };
-        let ask = |serial| {
+        let request = |serial| {
             let counters = recorders[0].request(&route, &service, serial);
             counters.count(200, Duration::ZERO, None);
         };
         let first = Generation::compile(plan(&[])).unwrap();
         let second = Generation::compile(plan(&[])).unwrap().following(&first);
         let third = Generation::compile(plan(&[])).unwrap().following(&second);
-        ask(first.serial());
+        request(first.serial());
         recorders[0].without_route().count(404, Duration::ZERO, None);
         assert_eq!(count(), 2);
         let ending = Ending {
@@ -353,8 +353,8 @@ mod tests {
         };
         metrics.end(&ending, &second);
         assert_eq!(count(), 1, "requests without a route stay");
-        // One that was under way.
-        ask(first.serial());
+        // A request that was in flight.
+        request(first.serial());
         assert_eq!(count(), 2);
         metrics.end(&Ending::default(), &third);
         assert_eq!(count(), 1);

@@ -1,34 +1,34 @@
-//! Counts by status, which one thread writes and any may read.
+//! Counters by status, written by one thread and readable by all.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use waypost_upstream::counters::Counter;
 
-/// How many slots a link of [`Statuses`] has. Few routes see more statuses.
-const LINK: usize = 3;
+/// Slots in one node of [`Statuses`]. Few routes see more statuses.
+const SLOTS: usize = 3;
 
-/// Counts by status. A slot is taken by the first answer of its status.
+/// Counters by status, as a linked list of nodes. The first response with a status takes a slot.
 #[derive(Debug, Default)]
 pub(crate) struct Statuses {
-    /// 0 in a slot that is free. No status is 0 here: see [`Statuses::add`].
-    statuses: [AtomicU16; LINK],
-    counts: [Counter; LINK],
+    /// The status of each slot; 0 if it is free. Status 0 itself is stored as [`NO_RESPONSE`].
+    statuses: [AtomicU16; SLOTS],
+    counts: [Counter; SLOTS],
     next: OnceLock<Box<Statuses>>,
 }
 
-/// Stands for status 0, no answer at all, which would look like a free slot.
+/// Stands for status 0, no response, which would look like a free slot.
 const NO_RESPONSE: u16 = u16::MAX;
 
 impl Statuses {
-    /// Counts an answer; status 0 is a request that got none.
+    /// Counts a response; status 0 is a request without one.
     pub(crate) fn add(&self, status: u16) {
         let status = if status == 0 { NO_RESPONSE } else { status };
         for (slot, count) in self.statuses.iter().zip(&self.counts) {
             let taken = slot.load(Ordering::Relaxed);
             if taken == 0 {
                 count.add(1);
-                // Whoever sees the status sees the count as well.
+                // Release: a reader that sees the status also sees the count.
                 slot.store(status, Ordering::Release);
                 return;
             }
@@ -39,16 +39,16 @@ impl Statuses {
         self.next.get_or_init(Box::default).add(status);
     }
 
-    /// Whether nothing has been counted.
+    /// Returns true if nothing was counted.
     pub(crate) fn is_empty(&self) -> bool {
         self.statuses[0].load(Ordering::Relaxed) == 0
     }
 
-    /// All statuses seen so far, with their counts.
+    /// The statuses counted so far, with their counts.
     pub(crate) fn read(&self) -> Vec<(u16, u64)> {
         let mut all = Vec::new();
-        let mut link = Some(self);
-        while let Some(statuses) = link {
+        let mut node = Some(self);
+        while let Some(statuses) = node {
             for (slot, count) in statuses.statuses.iter().zip(&statuses.counts) {
                 match slot.load(Ordering::Acquire) {
                     0 => {}
@@ -56,7 +56,7 @@ impl Statuses {
                     status => all.push((status, count.read())),
                 }
             }
-            link = statuses.next.get().map(|next| &**next);
+            node = statuses.next.get().map(|next| &**next);
         }
         all
     }

@@ -1,4 +1,4 @@
-//! Plans for tests of what is counted.
+//! Plans for tests of the metrics.
 
 use waypost_plan::Plan;
 use waypost_plan::builder::PlanBuilder;
@@ -10,8 +10,8 @@ use waypost_plan::route::{Action, Forward, Respond, Route};
 use waypost_plan::service::Service;
 use waypost_route::split::Split;
 
-/// A plan of routes by name, each with the services that it leads to, of `a` to `d`; one behind `~` gets copies. Without any it
-/// answers by itself.
+/// A plan with these routes, each a name and its services out of `a` to `d`; `~` marks the mirror. A route without
+/// services responds itself.
 pub(crate) fn plan(routes: &[(&str, &[&str])]) -> Plan {
     let mut builder = PlanBuilder::default();
     let (text, address) = ("127.0.0.1:1".into(), "127.0.0.1:1".parse().unwrap());
