@@ -491,7 +491,7 @@ pub(crate) fn read_word<W: Copy>(node: &Node, words: &[(&str, W)], problems: &mu
     found.map(|(_, value)| *value)
 }
 
-/// Implements [`Read`](crate::keys::Read) for types of the plan that are written as one of a few words.
+/// Implements [`Read`] for types of the plan that are written as one of a few words.
 macro_rules! words {
     ($($type:ty { $($word:literal => $value:expr),+ $(,)? })+) => {$(
         impl $crate::keys::Read for $type {

@@ -206,7 +206,7 @@ impl Generation {
             let all = plan.listeners().iter();
             all.filter(|other| other.bind.text == listener.bind.text).count()
         };
-        let shared = with_address(next) > 1 || with_address(&self.plan()) > 1;
+        let shared = with_address(next) > 1 || with_address(self.plan()) > 1;
         self.listeners().find_map(|(id, other)| {
             let same = other.bind.text == listener.bind.text && (!shared || other.name == listener.name);
             same.then_some(id)

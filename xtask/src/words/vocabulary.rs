@@ -106,7 +106,8 @@ fn begins_comment(text: &str, index: usize) -> bool {
 /// A line of Rust as code and comment. A `//` within a string, as in a URL, is taken for code.
 fn split(line: &str) -> (&str, &str) {
     let mut comments = line.match_indices("//").map(|(at, _)| at);
-    let at = comments.find(|at| !line[..*at].ends_with(':') && line[..*at].matches('"').count() % 2 == 0);
+    let at =
+        comments.find(|at| !line[..*at].ends_with(':') && line[..*at].matches('"').count().is_multiple_of(2));
     let (code, prose) = line.split_at(at.unwrap_or(line.len()));
     (code, prose)
 }

@@ -69,7 +69,7 @@ fn relay(case: &Case, cuts: &[usize], write_max: usize) -> Result<Relayed, &'sta
     // Paused links wake at once, so every second poll makes progress.
     for _ in 0..200_000 {
         match relay.poll(&mut cx, &mut from, &mut buffer, &mut to, None, || {
-            last_announced = true
+            last_announced = true;
         }) {
             Poll::Pending => {}
             Poll::Ready(Err(RelayError::Ended)) => return Err("ended"),
@@ -187,12 +187,12 @@ proptest! {
     ) {
         let case = case(&body, &sizes, source, form);
         let whole = relay(&case, &[usize::MAX], 0).unwrap();
-        prop_assert_eq!(body_of(&whole, form), body.clone());
+        prop_assert_eq!(&body_of(&whole, form), &body);
         prop_assert_eq!(&whole.tap, &Tap::Open { copy: body.clone(), max: 1 << 20 });
         prop_assert_eq!(whole.body_bytes, body.len() as u64);
         prop_assert!(whole.last_announced);
         let cut = relay(&case, &cuts, write_max).unwrap();
-        prop_assert_eq!(body_of(&cut, form), body);
+        prop_assert_eq!(&body_of(&cut, form), &body);
         prop_assert_eq!((cut.trailers, cut.tap, cut.body_bytes, cut.last_announced),
                         (whole.trailers, whole.tap, whole.body_bytes, whole.last_announced));
     }
@@ -210,7 +210,7 @@ proptest! {
         let framed = relay(&case(&body, &[7], source, BodyForm::Frames), &cuts, write_max).unwrap();
         prop_assert_eq!(framed.trailers.as_deref(), Some(&b"x-sum: 7\r\n"[..]));
         let plain = relay(&case(&body, &[7], source, BodyForm::Plain), &cuts, write_max).unwrap();
-        prop_assert_eq!(body_of(&plain, BodyForm::Plain), body);
+        prop_assert_eq!(&body_of(&plain, BodyForm::Plain), &body);
     }
 
     #[test]
@@ -227,7 +227,7 @@ proptest! {
             ..case(&text, &[9], Source::Length, BodyForm::Chunks)
         };
         let decoded = relay(&request, &cuts, write_max).unwrap();
-        prop_assert_eq!(body_of(&decoded, BodyForm::Chunks), body.clone());
+        prop_assert_eq!(&body_of(&decoded, BodyForm::Chunks), &body);
 
         let response = Case {
             transform: Transform::GrpcWeb,
