@@ -104,7 +104,8 @@ fn how_to_call() -> String {
     });
     match std::env::current_exe() {
         Ok(binary) if !is_found => format!(
-            "  (`waypost` is {}; `cargo install --path crates/waypost` puts it on your PATH)\n",
+            "  (`waypost` is {}; `cargo install --path crates/waypost --profile dist --features jemalloc` puts it on your \
+             PATH)\n",
             binary.display()
         ),
         _ => String::new(),
