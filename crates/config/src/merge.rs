@@ -37,7 +37,7 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
                         .add(
                             Code::DuplicateKey,
                             entry.key_span,
-                            format!("`{}` stands in two files", entry.key),
+                            format!("`{}` is in two files", entry.key),
                         )
                         .label(first.key_span, "first here")
                         .help(

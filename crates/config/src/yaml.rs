@@ -110,7 +110,7 @@ fn decode<'t>(file: u32, bytes: &'t [u8], problems: &mut Problems) -> Option<&'t
                 .add(
                     Code::NotUtf8,
                     span,
-                    format!("the file is not UTF-8: byte 0x{byte:02X} cannot stand here"),
+                    format!("the file is not UTF-8: byte 0x{byte:02X} is not allowed here"),
                 )
                 .help(if utf16 {
                     "the file looks like UTF-16; save it as UTF-8"
@@ -360,11 +360,8 @@ impl Builder<'_> {
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<(), Stopped> {
         let Some(node) = self.anchors.get(&anchor).cloned() else {
-            self.problems.add(
-                Code::Alias,
-                span,
-                "the alias stands inside the value that it stands for",
-            );
+            self.problems
+                .add(Code::Alias, span, "the alias refers to a value that contains it");
             return Err(Stopped::Reported);
         };
         if self.awaits_key() {
@@ -436,7 +433,7 @@ impl Builder<'_> {
                 };
                 match earlier {
                     Some(at) => {
-                        let message = format!("the key {} comes twice in one mapping", quote(&key));
+                        let message = format!("the key {} is set twice in one mapping", quote(&key));
                         self.problems
                             .add(Code::DuplicateKey, key_span, message)
                             .label(entries[at].key_span, "first here")
@@ -458,7 +455,7 @@ fn report_depth(span: Span, problems: &mut Problems) {
     problems.add(
         Code::NestedTooDeep,
         span,
-        format!("lists and mappings stand more than {DEPTH_MAX} deep in each other"),
+        format!("lists and mappings are nested more than {DEPTH_MAX} deep"),
     );
 }
 
@@ -524,7 +521,7 @@ fn report_syntax(file: u32, text: &str, error: &granit_parser::ScanError, proble
         None
     };
     let (code, message) = match error.kind() {
-        ErrorKind::UnknownAnchor => (Code::Alias, "no anchor of this name stands in front".to_owned()),
+        ErrorKind::UnknownAnchor => (Code::Alias, "no anchor before it has this name".to_owned()),
         _ => {
             let message = error.info();
             (

@@ -21,7 +21,7 @@ struct Lists {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderEditError {
     /// The name is not a token.
-    #[error("`{0}` is no header name")]
+    #[error("`{0}` is not a header name")]
     Name(Box<str>),
     /// The value has a control character, or blanks around it.
     #[error("the value of `{0}` has a control character, or blanks around it")]

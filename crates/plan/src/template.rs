@@ -28,7 +28,7 @@ pub enum TemplateError {
     #[error("a path begins with `/`")]
     NoSlash,
     /// `?` or `#`.
-    #[error("`{0}` cannot stand in a path")]
+    #[error("`{0}` is not allowed in a path")]
     Character(char),
     /// The regex has no group of this name or number.
     #[error("the expression has no group `{0}`")]

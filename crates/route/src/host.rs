@@ -43,10 +43,10 @@ pub enum HostPatternError {
     #[error("a host pattern has no empty labels")]
     EmptyLabel,
     /// A character that no valid `Host` header has.
-    #[error("`{0}` cannot stand in a host")]
+    #[error("`{0}` is not allowed in a host")]
     Character(char),
     /// Brackets without an IPv6 address.
-    #[error("what stands in brackets is not an IPv6 address")]
+    #[error("the text in brackets is not an IPv6 address")]
     Ipv6,
 }
 

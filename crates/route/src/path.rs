@@ -53,7 +53,7 @@ pub enum PathPatternError {
     #[error("a path pattern has no `{0}` segments")]
     DotSegment(Box<str>),
     /// `?` or `#`.
-    #[error("`{0}` cannot stand in a path pattern")]
+    #[error("`{0}` is not allowed in a path pattern")]
     Character(char),
     /// `*` that is not the last segment.
     #[error("`*` may only be the last segment, as in `/orders/*`")]
@@ -64,10 +64,10 @@ pub enum PathPatternError {
     )]
     PartialParameter,
     /// Not `[a-z_][a-z0-9_]*`.
-    #[error("`{0}` is no parameter name: lower-case letters, digits and `_`, not beginning with a digit")]
+    #[error("`{0}` is not a parameter name: lower-case letters, digits and `_`, not beginning with a digit")]
     ParameterName(Box<str>),
     /// One name in two segments.
-    #[error("the parameter `{0}` comes twice")]
+    #[error("the parameter `{0}` is used twice")]
     ParameterTwice(Box<str>),
     /// The regex after `~` does not compile.
     #[error("{0}")]
@@ -367,8 +367,8 @@ mod tests {
             ("/a//*", "no empty segments"),
             ("/a/../b", "no `..` segments"),
             ("/a/.", "no `.` segments"),
-            ("/a?b", "`?` cannot stand"),
-            ("/a#b", "`#` cannot stand"),
+            ("/a?b", "`?` is not allowed"),
+            ("/a#b", "`#` is not allowed"),
             ("/a*", "`*` may only be the last"),
             ("/*/a", "`*` may only be the last"),
             ("/a/**", "`*` may only be the last"),
@@ -377,7 +377,7 @@ mod tests {
             ("/a/{}", "no parameter name"),
             ("/a/{B}", "no parameter name"),
             ("/a/{1b}", "no parameter name"),
-            ("/{a}/{a}", "comes twice"),
+            ("/{a}/{a}", "is used twice"),
             ("~(", "unclosed group"),
         ] {
             let error = PathPattern::parse(text).unwrap_err().to_string();

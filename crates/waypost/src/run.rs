@@ -119,7 +119,7 @@ async fn until(deadline: Option<Instant>) {
 
 /// Drains the gateway. A second interrupt ends the process at once; an interrupt after a termination counts as the first.
 async fn drain(gateway: Gateway, timeout: Duration, mut signals: Signals, mut interrupted: bool) {
-    log::info("draining: no new clients, requests under way may end");
+    log::info("draining: no new connections; in-flight requests may finish");
     let drained = gateway.drain(timeout);
     tokio::pin!(drained);
     let drained = loop {

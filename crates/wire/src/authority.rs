@@ -18,13 +18,13 @@ pub enum AuthorityError {
     #[error("the host is empty")]
     Empty,
     /// A character that is not allowed in a host, such as the `@` of user information.
-    #[error("the host has a character that cannot stand there")]
+    #[error("the host has a character that is not allowed there")]
     Character,
     /// Two dots in a row, or a leading dot.
     #[error("the host has an empty label")]
     EmptyLabel,
     /// Brackets around something other than an IPv6 address.
-    #[error("what stands in brackets is not an IPv6 address")]
+    #[error("the text in brackets is not an IPv6 address")]
     Ipv6,
     /// Not a number from 0 to 65535.
     #[error("the port is not a number from 0 to 65535")]

@@ -21,7 +21,7 @@ pub enum Framing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FramingError {
     /// Both `Content-Length` and `Transfer-Encoding`.
-    #[error("content-length and transfer-encoding stand together")]
+    #[error("both content-length and transfer-encoding are present")]
     Both,
     /// A `Content-Length` that is not exactly one number.
     #[error("content-length is not one number")]

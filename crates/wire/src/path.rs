@@ -45,7 +45,7 @@ pub enum PathError {
     #[error("an encoded `/`, `\\` or NUL at byte {0} of the path")]
     Encoded(usize),
     /// A backslash, `#`, a control character, a space or DEL.
-    #[error("a character that cannot stand in a path at byte {0}")]
+    #[error("a character that is not allowed in a path at byte {0}")]
     Character(usize),
     /// A `..` that leads above the root.
     #[error("the path climbs above `/`")]

@@ -206,9 +206,9 @@ fn respond(written: &document::Respond, problems: &mut Problems) -> Option<Respo
                 .add(
                     Code::IgnoredBody,
                     body.key,
-                    format!("an answer of status {} has no body", status.value),
+                    format!("a response of status {} has no body", status.value),
                 )
-                .help("leave the body out, or answer with another status");
+                .help("leave the body out, or choose another status");
         }
     }
     if let Some(kind) = &written.content_type
@@ -218,7 +218,7 @@ fn respond(written: &document::Respond, problems: &mut Problems) -> Option<Respo
             .add(
                 Code::BadValue,
                 kind.span,
-                format!("{} cannot stand in a header", quote(&kind.value)),
+                format!("{} is not allowed in a header", quote(&kind.value)),
             )
             .help("write a type such as `application/json`");
     }

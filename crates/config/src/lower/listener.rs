@@ -123,7 +123,7 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
                 .add(
                     Code::ConflictingKeys,
                     proxy.key,
-                    "nobody is trusted to say who the client is",
+                    "`proxy_protocol` has no effect without `trusted_proxies`",
                 )
                 .help("name the proxies in front as `trusted_proxies`");
         }

@@ -202,7 +202,7 @@ fn report_refused_methods(written: &At<OneOrMany<Text>>, problems: &mut Problems
                 Code::ImpossibleMatch,
                 written.span,
                 format!(
-                    "no request matches: the gateway answers {} itself, with 501",
+                    "no request matches: the gateway responds to {} itself, with 501",
                     names.join(" and ")
                 ),
             )

@@ -171,7 +171,7 @@ fn template(
                 written.span,
                 format!("{} can never be a path: {error}", quote(text)),
             )
-            .help("write what cannot stand in a path percent-encoded, a space as `%20`");
+            .help("percent-encode characters that are not allowed in a path, a space as `%20`");
     }
     Some(template)
 }

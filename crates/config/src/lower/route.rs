@@ -74,7 +74,7 @@ fn route(written: &At<document::Route>, context: &mut Context<'_>) -> Option<(Ro
     let action = action::of(written, &matching.patterns, context);
     let response_headers = header_edits::of(
         route.response_headers.as_deref(),
-        "an answer has no `host`; leave it out",
+        "a response has no `host`; leave it out",
         context.problems,
     );
     if context.problems.errors() > errors_before {

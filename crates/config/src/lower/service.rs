@@ -219,6 +219,6 @@ mod tests {
         check("http://a:0", Err("port 0"));
         check("http://a:99999", Err("the port is not a number"));
         check("http://10.0.0.256", Err("no valid IPv4"));
-        check("http://a b", Err("cannot stand there"));
+        check("http://a b", Err("not allowed there"));
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn set(document: &Document, context: &mut Context<'_>) {
                     .add(
                         Code::BadValue,
                         log.span,
-                        format!("{} is no path of a file", quote(path)),
+                        format!("{} is not a file path", quote(path)),
                     )
                     .help("write `off`, `stdout` or a path");
                 AccessLog::Off
@@ -84,7 +84,7 @@ fn admin_of(written: &At<OffOr<document::Admin>>, problems: &mut Problems) -> Op
             .add(
                 Code::OpenAdmin,
                 span,
-                format!("whoever reaches {address} could change everything"),
+                format!("the admin API on {address} is open to other machines"),
             )
             .help("add a `token_file`, or bind to `127.0.0.1`");
     }

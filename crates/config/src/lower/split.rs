@@ -165,8 +165,8 @@ fn share(fraction: &document::Fraction, problems: &mut Problems) -> Option<(u64,
         && denominator == 0
     {
         problems
-            .add(Code::OutOfRange, written.span, "a share of nothing is nothing")
-            .help("write a number from 1 on");
+            .add(Code::OutOfRange, written.span, "the denominator is 0")
+            .help("write a number of 1 or more");
         return None;
     }
     if numerator.value > denominator {
@@ -194,7 +194,7 @@ fn one_of<T>(written: &At<T>, keys: &[(&str, Option<Span>)], misread: bool, prob
         [] if misread => {}
         [] => {
             problems
-                .add(Code::MissingKey, written.key, "it does not say what to look at")
+                .add(Code::MissingKey, written.key, "a key is missing")
                 .help(format!("add one of {}", names.join(", ")));
         }
         [_] => {}

@@ -49,7 +49,7 @@ pub(super) fn of_listener(
                 .add(
                     Code::ConflictingKeys,
                     other,
-                    "a listener that passes TLS through shows nothing of its own",
+                    "a listener with `passthrough` does not terminate TLS",
                 )
                 .label(passes.key, "it passes through")
                 .help("keep one of them, or make two listeners of it");
@@ -102,7 +102,7 @@ pub(super) fn of_service(
             .add(
                 Code::ConflictingKeys,
                 written.key,
-                "`tls` says how `https://` endpoints are known, and there is none",
+                "`tls` has no effect: the service has no `https://` endpoint",
             )
             .help("write the endpoints with `https://`, or leave `tls` out");
     }
@@ -124,9 +124,9 @@ pub(super) fn of_service(
             .add(
                 Code::InsecureService,
                 insecure.key,
-                "the certificates of this service are not checked: anybody on the way can pass for it",
+                "the certificates of this service are not verified: an attacker on the path can impersonate it",
             )
-            .help("name the certificates that sign its own as `ca`");
+            .help("set `ca` to the CA certificates that sign its certificates");
     }
     if let Some(name) = &given.server_name {
         check_server_name(name, context);

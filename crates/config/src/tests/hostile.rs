@@ -51,14 +51,14 @@ fn tabs_are_named() {
 fn duplicate_keys_name_both_places() {
     check(
         format!("{BASE}routes: []\nworkers: 1\nroutes: []\n"),
-        &["5:1 duplicate-key the key `routes` comes twice"],
+        &["5:1 duplicate-key the key `routes` is set twice"],
     );
     let many: String = (0..50)
         .map(|at| format!(" s{at}: {{ endpoints: [] }},"))
         .collect();
     let text =
         format!("listeners: [{{ bind: 127.0.0.1:80 }}]\nservices: {{{many}\n s40: {{ endpoints: [] }} }}\n");
-    check(text, &["3:2 duplicate-key the key `s40` comes twice"]);
+    check(text, &["3:2 duplicate-key the key `s40` is set twice"]);
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn conditions() {
     );
     check_route(
         "to: a, match: { method: CONNECT }",
-        &["4:38 impossible-match answers `CONNECT` itself, with 501"],
+        &["4:38 impossible-match responds to `CONNECT` itself, with 501"],
     );
     check_route(
         "to: a, match: { method: [TRACE, CONNECT] }",
@@ -812,7 +812,7 @@ fn tls_of_listeners() {
     );
     check(
         "tls: { passthrough: true, certificates: [{ cert: a, key: b }] }",
-        &["3:29 conflicting-keys shows nothing of its own"],
+        &["3:29 conflicting-keys does not terminate TLS"],
     );
     check(
         "tls: { certificates: [{ cert: a, key: b }], client_auth: { ca: c, mode: maybe } }",

@@ -46,7 +46,7 @@ conf/c.yaml:2:1: error[unknown-key]: `üü` is not a key of the configuration
   | ^^^^
 hint: the keys here are `listeners`, `services`, `routes`, `tests`, `access_log`, `drain_timeout`, `debug_headers`, `admin`, `state`, `metrics`, `workers`, `split_key`
 
-conf/c.yaml:3:1: error[duplicate-key]: the key `üü` comes twice in one mapping
+conf/c.yaml:3:1: error[duplicate-key]: the key `üü` is set twice in one mapping
   |
 3 | \"üü\": 2
   | ^^^^

@@ -48,7 +48,7 @@ impl ActiveRequest<'_> {
         .await
     }
 
-    /// Refuses bytes that are no request, or none that may be forwarded. Nothing that was parsed of them is certain.
+    /// Refuses a malformed or unsupported request. Its parsed parts are not trusted.
     pub(crate) async fn refuse(&mut self, failure: Failure) -> Next {
         let bytes = self.buffers.from_client.filled();
         let begins = bytes.get(self.buffers.scan.start()..).unwrap_or_default();
@@ -69,7 +69,7 @@ impl ActiveRequest<'_> {
         }
     }
 
-    /// Sends an error to a client whose body has begun to be read: its connection stays open if all of that is through.
+    /// Sends an error after part of the body was read. The connection stays open only if the whole body was read.
     pub(super) async fn fail_within_body(&mut self, failure: Failure, route: &str) -> Next {
         let keep_alive = self.buffers.upload.can_restart() && self.may_keep_alive();
         self.send_failure(failure, route, keep_alive).await

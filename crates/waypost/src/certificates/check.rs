@@ -38,10 +38,8 @@ pub(super) fn check<'a>(
             findings.push(Finding {
                 path,
                 code: Code::CertificateNames,
-                message: format!(
-                    "`{path}` has no alternative names, and clients of today look at nothing else"
-                ),
-                help: "have one issued with a `subjectAltName`",
+                message: format!("`{path}` has no alternative names, which clients require"),
+                help: "get a certificate with a `subjectAltName`",
             });
         }
         findings.extend(check_names(path, identity, listener));
@@ -110,7 +108,7 @@ fn check_hosts<'a>(
             path,
             code: Code::CertificateNames,
             message: format!("no certificate of the listener is for its host `{text}`"),
-            help: "add a certificate; requests for it are answered 421",
+            help: "add a certificate; requests for it get a 421",
         })
     })
 }

@@ -215,7 +215,7 @@ impl Control {
             Err(error) => {
                 self.take_back(revision);
                 if let Some(Err(error)) = committed.map(Committed::undo) {
-                    log::warn(format_args!("the config on disk cannot be put back: {error}"));
+                    log::warn(format_args!("the config on disk cannot be restored: {error}"));
                 }
                 Err(error.into())
             }

@@ -129,7 +129,7 @@ impl Control {
             return;
         };
         log::info(format_args!(
-            "revision {} was not confirmed: it is taken back",
+            "revision {} was not confirmed: reverting it",
             pending.revision
         ));
         let texts = &pending.reverts_to;
@@ -144,8 +144,8 @@ impl Control {
         match outcome {
             Ok(_) => self.set_last_good(),
             Err(error) => {
-                let message = format!("the change cannot be taken back: {error}");
-                log::warn(format_args!("{message}; it is tried again in a while"));
+                let message = format!("the change cannot be reverted: {error}");
+                log::warn(format_args!("{message}; the gateway will retry"));
                 self.note_refusal(&message, Vec::new());
                 self.pending = Some(Pending {
                     deadline: Instant::now() + REVERT_RETRY,
@@ -224,7 +224,7 @@ impl Control {
                 sources.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
                 if let Some(pair) = sources.windows(2).find(|pair| pair[0].name == pair[1].name) {
                     return Err(Problem::invalid(format!(
-                        "`{}` comes twice",
+                        "`{}` is given twice",
                         file_name(&pair[0].name)
                     )));
                 }
@@ -267,7 +267,7 @@ impl Control {
             return Ok(());
         }
         Err(Problem::stale(format!(
-            "the config is another one by now (revision {}); read it again",
+            "the config has changed since (revision {}); read it again",
             self.number()
         )))
     }

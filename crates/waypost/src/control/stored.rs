@@ -49,7 +49,7 @@ impl Control {
             };
             if was == active && number != was {
                 log::info(format_args!(
-                    "revision {was} is revision {number} from now on: the state has another {was}"
+                    "revision {was} is now revision {number}: the state has another revision {was}"
                 ));
                 generation.renumber(number);
             }
@@ -144,7 +144,7 @@ pub(super) fn log_state(state: &State) {
         log::warn(trouble);
     }
     if !state.is_writable() {
-        log::warn("until that is mended, dials are refused, and revisions are kept in memory only");
+        log::warn("until this is fixed, dials are refused, and revisions are kept in memory only");
     }
     state.damaged.iter().for_each(log_damaged);
 }

@@ -70,7 +70,7 @@ pub(super) fn explain(generation: &Generation, file: &Path, arguments: &Explain)
         }
         let number = index + 1;
         let line = serde_json::from_slice::<Line>(&bytes)
-            .map_err(|error| format!("this is no line of an access log: {error}"));
+            .map_err(|error| format!("this is not a line of an access log: {error}"));
         if let Ok(line) = &line
             && let Some(reason) = line.unread()
         {

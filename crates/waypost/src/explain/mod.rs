@@ -78,7 +78,7 @@ fn question(arguments: &Explain) -> anyhow::Result<(PathBuf, Option<Question>)> 
         // The name of a pseudo-header, such as `:protocol`, begins with a colon.
         let colon = header.get(1..).and_then(|rest| rest.find(':'));
         let Some((name, value)) = colon.map(|at| (&header[..=at], &header[at + 2..])) else {
-            bail!("`-H '{header}'` is no header; hint: write it as `-H 'name: value'`");
+            bail!("`-H '{header}'` is not a header; hint: write it as `-H 'name: value'`");
         };
         question.headers.push((name.to_owned(), value.trim().to_owned()));
     }

@@ -33,7 +33,7 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
                 explanation.location.as_deref().unwrap_or_default()
             )
         }
-        Outcome::Respond => format!("is answered by the route itself: {}", status(explanation)),
+        Outcome::Respond => format!("gets a response from the route itself: {}", status(explanation)),
         Outcome::NotFound => format!("is not found: {}", status(explanation)),
         Outcome::Refused => format!("is refused: {}", status(explanation)),
         Outcome::Unavailable => format!("cannot be served: {}", status(explanation)),

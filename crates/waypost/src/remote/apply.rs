@@ -107,7 +107,7 @@ fn in_words(applied: &Applied) -> String {
     }
     if let Some(at) = applied.reverts_at.filter(|_| !applied.dry_run) {
         text.push_str(&format!(
-            "it is taken back at {at:.0} unless you say: waypost confirm\n"
+            "it is reverted at {at:.0} unless you confirm it: waypost confirm\n"
         ));
     }
     text

@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 const RESPONSE_BYTES_MAX: usize = 256 << 20;
 
 /// The error for a response that is not the admin API's.
-const NOT_OURS: &str = "the answer is not one of Waypost's admin API";
+const NOT_OURS: &str = "the response is not from Waypost's admin API";
 
 /// The admin address of a running gateway, and the token for it.
 #[derive(Debug)]
@@ -144,7 +144,7 @@ impl Client {
                 }
             };
             let response = tokio::time::timeout(TIMEOUT, exchange).await;
-            response.with_context(|| format!("{} does not answer", self.name()))?
+            response.with_context(|| format!("{} does not respond", self.name()))?
         })
     }
 
@@ -204,7 +204,7 @@ impl Client {
 
     fn unreachable(&self, error: &io::Error) -> anyhow::Error {
         anyhow!(
-            "no gateway answers at {}: {error}; hint: `waypost run` prints where its admin address is, and `--admin` \
+            "no gateway is reachable at {}: {error}; hint: `waypost run` prints where its admin address is, and `--admin` \
              or WAYPOST_ADMIN takes another one",
             self.name()
         )
@@ -221,7 +221,7 @@ fn read<T: DeserializeOwned>(raw: &Raw) -> anyhow::Result<Response<T>> {
 
 /// The problem that an error response describes.
 fn problem(raw: &Raw) -> anyhow::Result<Problem> {
-    serde_json::from_slice(&raw.body).with_context(|| format!("{NOT_OURS}: it says {}", raw.status))
+    serde_json::from_slice(&raw.body).with_context(|| format!("{NOT_OURS}: status {}", raw.status))
 }
 
 /// Percent-encodes a segment of a path.

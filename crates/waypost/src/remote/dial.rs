@@ -46,13 +46,13 @@ fn parse(weights: &[String]) -> anyhow::Result<Vec<(String, u64)>> {
     let mut named: Vec<(String, u64)> = Vec::new();
     for text in weights {
         let Some((service, weight)) = text.split_once('=') else {
-            bail!("`{text}` is no weight; hint: write it as `SERVICE=WEIGHT`, such as `users-v2=25`");
+            bail!("`{text}` is not a weight; hint: write it as `SERVICE=WEIGHT`, such as `users-v2=25`");
         };
         let Ok(weight) = weight.parse::<u64>() else {
-            bail!("`{weight}` is no weight; hint: a weight is a whole number from 0 on");
+            bail!("`{weight}` is not a weight; hint: a weight is a whole number, 0 or more");
         };
         if named.iter().any(|(known, _)| known == service) {
-            bail!("`{service}` comes twice");
+            bail!("`{service}` is given twice");
         }
         named.push((service.to_owned(), weight));
     }

@@ -34,7 +34,7 @@ fn in_words(status: &Status) -> String {
     let verdict = match (status.ok, status.draining) {
         (_, true) => "draining",
         (true, false) => "ok",
-        (false, false) => "something is to be mended",
+        (false, false) => "needs attention",
     };
     line("status", verdict);
     line("revision", &status.revision.to_string());

@@ -387,7 +387,7 @@ fn meta(path: &Path) -> Result<Revision, ReadError> {
     let (revision, _, at) = head(&mut reader)?;
     let texts: usize = revision.files.iter().map(|(_, length)| length + 1).sum();
     if length != (at + texts) as u64 {
-        return Err(ReadError::Damaged("it is not as long as it says".to_owned()));
+        return Err(ReadError::Damaged("its length does not match".to_owned()));
     }
     Ok(revision)
 }

@@ -120,10 +120,10 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, ReadError> {
         return damaged("its first line is not one of Waypost's");
     };
     if length.parse() != Ok(body.len()) {
-        return damaged("it is not as long as its first line says");
+        return damaged("its length does not match its first line");
     }
     if sum != format!("{:016x}", xxh3_64(body)) {
-        return damaged("its checksum does not fit");
+        return damaged("its checksum does not match");
     }
     Ok(Some(body.to_vec()))
 }

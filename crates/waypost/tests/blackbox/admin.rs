@@ -371,7 +371,7 @@ fn commands_report_an_unreachable_gateway() {
     )
     .expect(2);
     assert!(
-        ran.stderr.contains("no gateway answers at") && ran.stderr.contains("hint:"),
+        ran.stderr.contains("no gateway is reachable at") && ran.stderr.contains("hint:"),
         "{}",
         ran.stderr
     );

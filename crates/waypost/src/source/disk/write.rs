@@ -122,7 +122,7 @@ impl Prepared {
             Err(error) => match committed.undo() {
                 Ok(()) => Err(error),
                 Err(undone) => Err(CommitError::Io(io::Error::other(format!(
-                    "{error}; and what had been replaced already could not be put back: {undone}"
+                    "{error}; and the files already replaced could not be restored: {undone}"
                 )))),
             },
         }
@@ -216,7 +216,7 @@ impl Committed {
     pub(crate) fn finish(self) {
         for path in &self.kept {
             log::info(format_args!(
-                "what was on disk had never been in force; it is kept as `{}`",
+                "the replaced text had never been in force; a copy is kept as `{}`",
                 path.display()
             ));
         }
