@@ -148,6 +148,11 @@ impl Decision<'_> {
             verdict: Verdict::Fail(failure),
         }
     }
+
+    /// Returns true if the decision got as far as the routes.
+    pub fn reached_routes(&self) -> bool {
+        self.route.is_some() || matches!(self.verdict, Verdict::Fail(Failure::NoRoute))
+    }
 }
 
 /// Decides what happens to a request. Results that need memory are left in `buffers`.

@@ -25,6 +25,8 @@ pub struct Generation {
     compiled: Compiled,
     /// Parallel to the plan's services.
     services: Vec<Arc<ServiceState>>,
+    /// Services shared with the generation before, and their TLS configurations from this one on.
+    kept_services: Vec<(Arc<ServiceState>, Option<Arc<ClientTls>>)>,
     /// Parallel to the plan's listeners.
     listeners: Vec<ListenerId>,
     /// The listeners' certificates, parallel to the plan's listeners.
@@ -67,6 +69,7 @@ impl Generation {
             serial: 0,
             compiled,
             services,
+            kept_services: Vec::new(),
             listener_tls: listeners.iter().map(|_| ArcSwapOption::empty()).collect(),
             listeners,
             next_listener,
@@ -126,8 +129,8 @@ impl Generation {
             if let Some(kept) = known.get(&*state.service().name)
                 && kept.service() == state.service()
             {
-                kept.set_tls(state.tls());
-                *state = Arc::clone(kept);
+                let replaced = std::mem::replace(state, Arc::clone(kept));
+                self.kept_services.push((Arc::clone(kept), replaced.tls()));
             }
         }
         self.serial = before.serial + 1;
@@ -140,6 +143,14 @@ impl Generation {
             });
         }
         self
+    }
+
+    /// Gives the services that were kept the TLS configurations of this generation. Called once the generation is certain
+    /// to be applied, as the live one shares these services.
+    pub(crate) fn update_kept_services(&mut self) {
+        for (service, tls) in self.kept_services.drain(..) {
+            service.set_tls(tls);
+        }
     }
 
     /// The number of earlier generations in this process.

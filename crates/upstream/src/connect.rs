@@ -188,14 +188,18 @@ async fn shared(endpoint: &Rc<LocalEndpoint>, mut fresh: bool, by: Instant) -> R
         timeout_at(by, connecting.notified())
             .await
             .map_err(|_| ConnectError::TimedOut)?;
-        if endpoint.shared.health.is_ejected(Instant::now()) {
-            return Err(ConnectError::Refused);
+        // The connection that was just made is fresh. It serves this exchange even if another worker, whose own attempt
+        // failed, has ejected the endpoint in the meantime.
+        fresh = false;
+        if let Some((stream, reused)) = stream() {
+            return Ok(Shared::Stream(stream, reused));
         }
         if endpoint.connections.borrow().chose_http1 {
             return Ok(Shared::Connect(None));
         }
-        // The connection that was just made is fresh.
-        fresh = false;
+        if endpoint.shared.health.is_ejected(Instant::now()) {
+            return Err(ConnectError::Refused);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -76,12 +77,14 @@ where
         let Some(state) = state.upgrade() else {
             return;
         };
-        let mut answers = HashMap::new();
+        // Concurrently: a name whose server does not respond must not delay the others.
         let names: BTreeSet<(&str, u16)> = state.names().collect();
-        for (name, port) in names {
-            answers.insert((name, port), look_up(name.to_owned(), port).await);
-        }
-        state.set_resolved(|name, port| answers.get(&(name, port)).cloned().unwrap_or_default());
+        let lookups = names.into_iter().map(|(name, port)| {
+            let lookup = look_up(name.to_owned(), port);
+            async move { ((name, port), lookup.await) }
+        });
+        let found: HashMap<(&str, u16), Vec<SocketAddr>> = join_all(lookups).await.into_iter().collect();
+        state.set_resolved(|name, port| found.get(&(name, port)).cloned().unwrap_or_default());
     }
 }
 
@@ -89,23 +92,24 @@ where
 mod tests {
     use super::*;
     use std::cell::Cell;
+    use std::future::pending;
     use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme, Service};
 
-    /// A service with one endpoint, by name.
-    fn service(name: &str) -> Arc<ServiceState> {
-        let endpoint = Endpoint {
+    /// A service with an endpoint for each name.
+    fn service(names: &[&str]) -> Arc<ServiceState> {
+        let endpoints = names.iter().map(|&name| Endpoint {
             authority: format!("{name}:80").into(),
             host: EndpointHost::Name(name.into()),
             port: 80,
             scheme: EndpointScheme::Http,
-        };
-        let service = Service::new("s".into(), vec![endpoint]);
+        });
+        let service = Service::new("s".into(), endpoints.collect());
         Arc::new(ServiceState::new(Arc::new(service)))
     }
 
     #[tokio::test(start_paused = true)]
     async fn names_are_looked_up_on_time_as_long_as_the_service_exists() {
-        let state = service("a.example");
+        let state = service(&["a.example"]);
         let lookups = Cell::new(0u8);
         let look_up = |name: String, port| {
             assert_eq!((&*name, port), ("a.example", 80));
@@ -128,9 +132,29 @@ mod tests {
         tokio::join!(resolving, reloads);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn names_without_a_response_do_not_delay_others() {
+        let state = service(&["a.example", "b.example", "c.example"]);
+        let look_up = async |name: String, port| {
+            if name != "c.example" {
+                let _ = timeout(LOOKUP_TIMEOUT, pending::<()>()).await;
+                return Vec::new();
+            }
+            vec![SocketAddr::from(([10, 0, 0, 1], port))]
+        };
+        let resolving = keep_resolved(Arc::downgrade(&state), look_up);
+        let watching = async {
+            let all = RETRY + LOOKUP_TIMEOUT + Duration::from_millis(1);
+            let _ = timeout(all, pending::<()>()).await;
+            assert_eq!(state.endpoints().len(), 1);
+            drop(state);
+        };
+        tokio::join!(resolving, watching);
+    }
+
     #[tokio::test]
     async fn the_task_is_started_once_and_ends_with_the_service() {
-        let state = service("a.invalid");
+        let state = service(&["a.invalid"]);
         let runtime = tokio::runtime::Handle::current();
         let before = runtime.metrics().num_alive_tasks();
         for _reload in 0..3 {

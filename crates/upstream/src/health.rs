@@ -1,7 +1,8 @@
 //! Passive health checks, based on the outcomes of exchanges.
 //!
 //! A failed connection attempt ejects the endpoint for [`EJECTION`]. The balancer skips it while another endpoint is
-//! available, and tries it again afterwards. The endpoint counts as down until a connection or response succeeds.
+//! available, and tries it again afterwards. The endpoint counts as down until a connection attempt succeeds: a response
+//! on a connection from before the ejection does not show that the endpoint accepts new ones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -53,22 +54,22 @@ pub enum HealthChange {
 }
 
 impl Health {
-    /// Records an outcome. Returns the change of health, to only one of several workers that report it concurrently.
-    pub fn report(&self, outcome: Outcome, now: Instant) -> Option<HealthChange> {
+    /// Records an outcome; `now` is called only if the outcome needs the time. Returns the change of health, to only one
+    /// of several workers that report it concurrently.
+    pub fn report(&self, outcome: Outcome, now: impl FnOnce() -> Instant) -> Option<HealthChange> {
         match outcome {
             Outcome::ConnectFailed => {
-                let since = now.saturating_duration_since(self.began) + EJECTION;
+                let since = now().saturating_duration_since(self.began) + EJECTION;
                 let until = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1);
                 let was = self.ejected_until_ms.swap(until, Ordering::Relaxed);
                 (was == 0).then_some(HealthChange::Ejected)
             }
-            Outcome::Response(_) => self.report_reached(),
-            Outcome::Reset | Outcome::Timeout | Outcome::Abandoned => None,
+            Outcome::Response(_) | Outcome::Reset | Outcome::Timeout | Outcome::Abandoned => None,
         }
     }
 
-    /// Records a successful connection or response. Returns the change of health, as [`Health::report`] does.
-    pub fn report_reached(&self) -> Option<HealthChange> {
+    /// Records a successful connection attempt. Returns the change of health, as [`Health::report`] does.
+    pub fn report_connected(&self) -> Option<HealthChange> {
         // The endpoint is nearly always up. A load does not contend with other workers.
         if !self.is_down() {
             return None;
@@ -83,7 +84,7 @@ impl Health {
         until != 0 && now < self.began + Duration::from_millis(until)
     }
 
-    /// Returns true if the endpoint has not been reached since its last ejection.
+    /// Returns true if no connection attempt has succeeded since the last ejection.
     pub fn is_down(&self) -> bool {
         self.ejected_until_ms.load(Ordering::Relaxed) != 0
     }
@@ -99,24 +100,31 @@ mod tests {
         let now = health.began;
         assert!(!health.is_ejected(now) && !health.is_down());
         assert_eq!(
-            health.report(Outcome::ConnectFailed, now),
+            health.report(Outcome::ConnectFailed, || now),
             Some(HealthChange::Ejected)
         );
-        assert_eq!(health.report(Outcome::ConnectFailed, now), None, "reported once");
+        assert_eq!(
+            health.report(Outcome::ConnectFailed, || now),
+            None,
+            "reported once"
+        );
         assert!(health.is_ejected(now + EJECTION - Duration::from_millis(1)));
         let later = now + EJECTION;
         assert!(
             !health.is_ejected(later) && health.is_down(),
             "eligible again, but still down"
         );
-        for outcome in [Outcome::Reset, Outcome::Timeout, Outcome::Abandoned] {
-            assert_eq!(health.report(outcome, later), None);
+        for outcome in [
+            Outcome::Response(200),
+            Outcome::Reset,
+            Outcome::Timeout,
+            Outcome::Abandoned,
+        ] {
+            assert_eq!(health.report(outcome, || later), None);
         }
-        assert_eq!(
-            health.report(Outcome::Response(503), later),
-            Some(HealthChange::Recovered)
-        );
-        assert_eq!(health.report_reached(), None, "reported once");
+        assert!(health.is_down(), "an old connection shows nothing about new ones");
+        assert_eq!(health.report_connected(), Some(HealthChange::Recovered));
+        assert_eq!(health.report_connected(), None, "reported once");
         assert!(!health.is_down());
     }
 }

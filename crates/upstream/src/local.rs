@@ -216,16 +216,14 @@ impl LocalService {
         if outcome == Outcome::ConnectFailed {
             endpoint.idle.borrow_mut().clear();
             self.counters.failed.add(1);
-            self.notify(endpoint, endpoint.shared.health.report(outcome, Instant::now()));
-        } else if let Outcome::Response(_) = outcome {
-            self.notify(endpoint, endpoint.shared.health.report_reached());
         }
+        self.notify(endpoint, endpoint.shared.health.report(outcome, Instant::now));
     }
 
     /// Reports a new connection to `endpoint`.
     pub fn report_connected(&self, endpoint: &LocalEndpoint) {
         self.counters.opened.add(1);
-        self.notify(endpoint, endpoint.shared.health.report_reached());
+        self.notify(endpoint, endpoint.shared.health.report_connected());
     }
 
     /// Sends a notice of `change`, if any.

@@ -1,4 +1,4 @@
-//! Proves the dependencies that `docs/design.md` rules out, direct and transitive.
+//! Proves the dependencies that `ARCHITECTURE.md` rules out, direct and transitive.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -19,7 +19,7 @@ use waypost_route::split::Split;
 use waypost_route::table::Table;
 use waypost_tls::identity::Identity;
 use waypost_wire::field;
-use waypost_wire::request::{RequestError, RequestHead};
+use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
 use waypost_wire::scan::{HeadEnd, HeadScan};
 use waypost_wire::version::Version;
 
@@ -73,19 +73,15 @@ pub fn explain(
         peer: question.peer(),
     };
     let listeners = compiled.plan().listeners();
-    // Without a named listener, the first that serves the host. The first of all is used to find the host.
-    let first = named.unwrap_or(0);
-    let mut refused = explainer.read(first).err();
+    // Without a named listener, the first that serves the host. Listeners differ in limits, so the host is found without.
     let chosen = named.unwrap_or_else(|| {
+        let _ = explainer.read(0, &HeadLimits::UNLIMITED);
+        let host = explainer.normalized.host();
         let mut all = listeners.iter();
-        all.position(|listener| listener.serves(explainer.normalized.host()))
-            .unwrap_or(first)
+        all.position(|listener| listener.serves(host)).unwrap_or(0)
     });
-    if chosen != first {
-        // Listeners differ in limits and in the normal form of paths.
-        refused = explainer.read(chosen).err();
-    }
-    Ok(match refused {
+    let limits = request::head_limits(&listeners[chosen]);
+    Ok(match explainer.read(chosen, &limits).err() {
         Some(error) => {
             let mut explanation = explainer.failure(Failure::Request(error), None);
             if !bytes.names_host {
@@ -135,15 +131,14 @@ impl<S: State> Environment for Loaded<'_, S> {
 }
 
 impl<S: State> Explainer<'_, S> {
-    /// Parses and normalises the request, as one that comes in by the listener at this position.
-    fn read(&mut self, listener: usize) -> Result<(), RequestError> {
+    /// Parses and normalises the request, within these limits, as one that comes in by the listener at this position.
+    fn read(&mut self, listener: usize, limits: &HeadLimits) -> Result<(), RequestError> {
         let position = listener;
         let listener = &self.compiled.plan().listeners()[position];
         let end = HeadScan::default().advance(self.buffer)?;
         let end = end.ok_or(RequestError::RequestLine)?;
         self.is_parsed = false;
-        self.head
-            .parse(self.buffer, end, &request::head_limits(listener))?;
+        self.head.parse(self.buffer, end, limits)?;
         self.is_parsed = true;
         self.peer.scheme = if listener.terminates_tls() {
             Scheme::Https
@@ -179,7 +174,7 @@ impl<S: State> Explainer<'_, S> {
     fn explain(&self, listener: &Listener) -> Explanation {
         let host = self.normalized.host();
         if listener.tls == ListenerTls::Passthrough {
-            let mut explanation = self.explain_all(
+            let (mut explanation, reached_routes) = self.explain_all(
                 |environment, buffers| {
                     decision::decide_connection(
                         self.compiled,
@@ -192,30 +187,23 @@ impl<S: State> Explainer<'_, S> {
                 },
                 |_, _| self.blank(Outcome::Forward, None, Vec::new()),
             );
-            if explanation.route.is_none()
-                && explanation.outcome == Outcome::NotFound
-                && listener.serves(host)
-            {
+            if explanation.outcome != Outcome::Forward {
                 // The connection is closed, without a response.
                 explanation.status = None;
                 explanation.headers = Vec::new();
             }
-            if listener.serves(host) {
+            if reached_routes {
                 let conditions = decision::connection_conditions(&self.peer, host);
                 explanation.considered = self.considered(self.compiled.connections(), &conditions);
             }
             return explanation;
         }
         let request = self.request(listener);
-        let mut explanation = self.explain_all(
+        let (mut explanation, reached_routes) = self.explain_all(
             |environment, buffers| decision::decide(self.compiled, &request, environment, buffers),
             |forwarding, buffers| self.forward(&request, forwarding, buffers),
         );
-        let is_routed = !request.exceeds_body_limit()
-            && self.peer.may_ask_for(host)
-            && listener.serves(host)
-            && listener.redirect.is_none();
-        if is_routed {
+        if reached_routes {
             let fields = request.fields();
             let conditions = request.conditions(&fields);
             explanation.considered = self.considered(self.compiled.requests(), &conditions);
@@ -223,13 +211,13 @@ impl<S: State> Explainer<'_, S> {
         explanation
     }
 
-    /// Explains the decision that `decide` makes, or the best of those that the dice allow; `forward` explains what a
-    /// service gets.
+    /// Explains the decision that `decide` makes, or the best of those that the dice allow; `forward` explains the request
+    /// that a service gets. The second value is true if the decision got as far as the routes.
     fn explain_all<'p>(
         &'p self,
         decide: impl Fn(&mut Loaded<'_, S>, &mut DecisionBuffers) -> Decision<'p>,
         forward: impl Fn(Forwarding<'p>, &DecisionBuffers) -> Explanation,
-    ) -> Explanation {
+    ) -> (Explanation, bool) {
         let mut buffers = DecisionBuffers::default();
         let mut environment = Loaded {
             state: self.state,
@@ -286,7 +274,7 @@ impl<S: State> Explainer<'_, S> {
         if let (Some(Action::Forward(forward)), Some(split)) = (route.map(|route| &route.action), &split) {
             self.name_arms(&mut explanation, forward, split, decision.arm);
         }
-        explanation
+        (explanation, decision.reached_routes())
     }
 
     /// Adds the request that the service gets.
@@ -368,8 +356,11 @@ impl<S: State> Explainer<'_, S> {
     /// for.
     fn local<'r>(&self, route: Option<&'r Route>, is_open: bool) -> LocalResponse<'r> {
         let debug = self.compiled.plan().settings().debug_headers;
+        // A question without a host is written as HTTP/1.0, but does not stand for a client of that version.
+        let asks_to_close =
+            self.is_parsed && self.head.version() == Version::Http11 && !self.head.keeps_alive();
         LocalResponse {
-            keep_alive: KeepAlive::when(is_open, Version::Http11),
+            keep_alive: KeepAlive::when(is_open && !asks_to_close, Version::Http11),
             to_head: false,
             debug: debug.then(|| DebugHeaders {
                 revision: self.state.revision(),

@@ -157,7 +157,7 @@ impl Gateway {
         ending: &Ending,
     ) -> Result<Vec<ListeningAt>, ApplyError> {
         let before = self.generations.load_full();
-        let generation = generation.following(&before);
+        let mut generation = generation.following(&before);
         let is_new = |id: ListenerId| before.listener(id).is_none();
         let added = generation.listeners().filter(|(id, _)| is_new(*id));
         // A listener that moves to another address of its port takes the port over from its old sockets.
@@ -167,6 +167,7 @@ impl Gateway {
             .filter(|open| generation.listener(open.id).is_none());
         let leaving: Vec<u16> = leaving.map(|open| open.address.port()).collect();
         let bound = bind_all(added, self.workers.len(), &leaving)?;
+        generation.update_kept_services();
         let unresolved: Vec<Arc<ServiceState>> = generation
             .services()
             .iter()

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::command::waypost_in;
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::service::Service;
@@ -55,4 +56,33 @@ fn live_explain_gives_503_for_an_unresolved_name() {
         (&answer["outcome"], &answer["route"], &answer["status"]),
         (&json!("unavailable"), &json!("all"), &json!(503))
     );
+}
+
+#[test]
+fn explain_finds_the_listener_of_a_host_whatever_the_limits_of_others() {
+    let short = "name: short, hosts: [a.test], limits: { target_bytes: 64 }";
+    let gateway = Gateway::with(Config::listening(&[short, "name: long, hosts: [b.test]"]).all_respond("ok"));
+    let path = "x".repeat(100);
+    for (host, outcome, status) in [("a.test", "refused", 414), ("b.test", "respond", 200)] {
+        let url = format!("http://{host}/{path}");
+        for answer in [gateway.explain(&url), gateway.explain_offline(&url)] {
+            assert_eq!(
+                (&answer["outcome"], &answer["status"]),
+                (&json!(outcome), &json!(status))
+            );
+        }
+    }
+}
+
+#[test]
+fn explain_shows_the_connection_header_of_a_closing_client() {
+    let gateway = Gateway::with(Config::new().all_respond("ok"));
+    let config = gateway.config().to_str().unwrap();
+    for (fields, closes) in [(&[][..], false), (&["-H", "connection: close"], true)] {
+        let mut command = vec!["explain", config, "GET", "http://a/", "--format", "json"];
+        command.extend(fields);
+        let explained = waypost_in(gateway.directory(), &command).expect(0).json();
+        let headers = explained["headers"].to_string();
+        assert_eq!(headers.contains(r#"["connection","close"]"#), closes, "{headers}");
+    }
 }

@@ -253,7 +253,7 @@ fn unconfirmed_change_reverted_with_its_dials() {
     )
     .json();
     assert_eq!(response["dials_dropped"], json!(["r"]));
-    gateway.wait_for("revision 2 was not confirmed: it is taken back");
+    gateway.wait_for("revision 2 was not confirmed: reverting it");
     gateway.wait_for("revision 3 is in force");
     assert_eq!(
         history(&gateway),
@@ -408,7 +408,7 @@ fn unapplied_text_kept_when_replaced() {
         (gateway.body(), on_disk(&gateway)),
         ("two".to_owned(), responding("two"))
     );
-    gateway.wait_for_part("had never been in force; it is kept as");
+    gateway.wait_for_part("had never been in force; a copy is kept as");
     let kept = fs::read_to_string(format!("{}.unapplied", gateway.config().display())).unwrap();
     assert_eq!(kept, broken);
 }
@@ -656,7 +656,7 @@ fn failed_revert_retried() {
         put(&gateway, "?confirm=1ms", "*", &responding("two")).status(),
         200
     );
-    gateway.wait_for("waypost: the change cannot be taken back");
+    gateway.wait_for("waypost: the change cannot be reverted");
     assert_eq!(gateway.admin_json("/api/v1/status")["pending"]["revision"], 2);
     drop(taken);
     gateway.wait_for_revision(3);

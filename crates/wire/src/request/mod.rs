@@ -20,6 +20,15 @@ pub struct HeadLimits {
     pub target_bytes: usize,
 }
 
+impl HeadLimits {
+    /// No limits.
+    pub const UNLIMITED: Self = Self {
+        bytes: usize::MAX,
+        fields: usize::MAX,
+        target_bytes: usize::MAX,
+    };
+}
+
 /// A request head, as ranges of the buffer it was parsed from. Parsing another head reuses its memory.
 #[derive(Debug, Default)]
 pub struct RequestHead {
