@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod api;
+mod arms;
 pub mod command;
 pub mod events;
 pub mod metrics;

@@ -10,11 +10,12 @@ use axum::routing::{delete, get, put};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use waypost_plan::route::{Action, Forward, Route};
+use waypost_plan::route::{Action, Route};
 use waypost_plan::sticky::StickyKey;
 use waypost_proxy::generation::Generation;
 
 use super::{App, Body, Caller, Operation, PathName, json, json_body};
+use crate::arms;
 use crate::command::{ArmView, Command, Dialed, Turn};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -155,24 +156,6 @@ pub(crate) fn find(generation: &Generation, name: &str) -> Result<usize, Problem
     found.ok_or_else(|| Problem::not_found(format!("there is no route named `{name}`")))
 }
 
-/// The arms of the route at `position`, with their weights.
-pub(crate) fn arms(generation: &Arc<Generation>, position: usize) -> Vec<ArmView> {
-    let plan = generation.plan();
-    let Action::Forward(Forward { split, arms, .. }) = &plan.routes()[position].action else {
-        return Vec::new();
-    };
-    let live = generation.compiled().live_weights(position).unwrap_or_default();
-    let weights = split.weights().iter().zip(live);
-    arms.iter()
-        .zip(weights)
-        .map(|(id, (declared, live))| ArmView {
-            service: plan.service(*id).name.to_string(),
-            declared: *declared,
-            live,
-        })
-        .collect()
-}
-
 fn view(generation: &Arc<Generation>, position: usize) -> RouteView {
     let plan = generation.plan();
     let route = &plan.routes()[position];
@@ -192,7 +175,7 @@ fn view(generation: &Arc<Generation>, position: usize) -> RouteView {
         name: route.matching.name.to_string(),
         action: action.to_owned(),
         matches: matches(route),
-        arms: arms(generation, position),
+        arms: arms::of_route(generation, position),
         sticky: sticky.map(|sticky| match &sticky.key {
             StickyKey::Header(name) => format!("header {name}"),
             StickyKey::Cookie(cookie) => format!("cookie {}", cookie.name),

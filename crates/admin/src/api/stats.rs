@@ -13,6 +13,7 @@ use waypost_plan::duration;
 use waypost_proxy::observe::metrics::RequestReading;
 
 use super::{App, Operation, QueryParams, json, routes};
+use crate::arms;
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::stats::{ArmStats, RouteStats, Stats, WINDOW, WINDOW_MAX};
@@ -92,7 +93,7 @@ fn compare(state: &AppState, window: Duration, route: Option<&str>) -> Result<St
             continue;
         }
         let reading = |service: &str| readings.iter().find(|reading| *reading.service == *service);
-        let mut arms: Vec<ArmStats> = routes::arms(&generation, position)
+        let mut arms: Vec<ArmStats> = arms::of_route(&generation, position)
             .iter()
             .map(|arm| ArmStats::of(&arm.service, Some(arm.live), reading(&arm.service), covered))
             .collect();

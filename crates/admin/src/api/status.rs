@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{App, Operation, json};
+use crate::arms;
 use crate::problem::Problem;
 use crate::report::{FailedLoad, Pending, StateReport};
 
@@ -101,7 +102,7 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
     });
     let listeners = listeners.collect();
     let dialed = plan.routes().iter().enumerate().filter_map(|(position, route)| {
-        let arms = super::routes::arms(&generation, position);
+        let arms = arms::of_route(&generation, position);
         let differs = arms.iter().any(|arm| arm.declared != arm.live);
         differs.then(|| route.matching.name.to_string())
     });

@@ -13,6 +13,7 @@ use waypost_proxy::gateway::View;
 use waypost_proxy::observe::metrics::histogram::SHOWN_BOUNDS_US;
 use waypost_proxy::observe::metrics::{Mirrored, Reading};
 
+use crate::arms;
 pub use crate::metrics::exposition::Dialect;
 use crate::metrics::exposition::Writer;
 use crate::state::AppState;
@@ -169,7 +170,7 @@ fn connections(view: &View, reading: &Reading, out: &mut Writer) {
 /// The weights of splits, without routes that have fewer than two services.
 fn splits(view: &View, out: &mut Writer) {
     let generation = view.generation();
-    let arms = |position: usize| crate::api::routes::arms(&generation, position);
+    let arms = |position: usize| arms::of_route(&generation, position);
     for (family, is_live) in [
         (&families::WEIGHT_DECLARED, false),
         (&families::WEIGHT_LIVE, true),
