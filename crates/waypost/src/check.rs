@@ -34,7 +34,7 @@ pub(crate) fn check(path: &Path, limits: bool, format: Format) -> anyhow::Result
     let warnings = diagnostics.len() - errors;
     match format {
         Format::Text => {
-            let mut text = load::render(diagnostics, &texts, output::stdout_has_colors());
+            let mut text = output::render(diagnostics, &texts, output::stdout_has_colors());
             if !text.is_empty() {
                 text.push('\n');
             }

@@ -34,18 +34,18 @@ pub(crate) enum ReadError {
     Io(#[from] io::Error),
 }
 
-/// Writes a file with a seal, atomically and durably.
+/// Writes a file with a checksum, atomically and durably.
 pub(crate) fn write(path: &Path, body: &[u8]) -> io::Result<()> {
-    write_plain(path, &[&sealed(body)])
+    write_plain(path, &[&checksummed(body)])
 }
 
-/// A body behind its seal: a line with its checksum and length.
-pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
-    let seal = format!("{MAGIC} {:016x} {}\n", xxh3_64(body), body.len());
-    [seal.as_bytes(), body].concat()
+/// A body behind a line with its checksum and length.
+pub(crate) fn checksummed(body: &[u8]) -> Vec<u8> {
+    let line = format!("{MAGIC} {:016x} {}\n", xxh3_64(body), body.len());
+    [line.as_bytes(), body].concat()
 }
 
-/// Writes a file without a seal, atomically and durably.
+/// Writes a file without a checksum, atomically and durably.
 pub(crate) fn write_plain(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let directory = directory_of(path);
     let mut file = tempfile::Builder::new()
@@ -101,7 +101,7 @@ fn broken_link(path: &Path) -> Option<ReadError> {
     (is_link && is_broken).then(|| ReadError::Damaged("it is a broken symbolic link".to_owned()))
 }
 
-/// Reads the body of a file, without its seal; `None` if there is no file.
+/// Reads the body of a file, without its checksum; `None` if there is no file.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, ReadError> {
     let mut bytes = Vec::new();
     match open(path) {

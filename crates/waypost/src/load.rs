@@ -1,7 +1,7 @@
 //! Compiling texts to a generation whose tests pass.
 
 use waypost_config::diagnostic::{Code, Diagnostic, diagnostic};
-use waypost_config::{Loaded, Refused, render};
+use waypost_config::{Loaded, Refused};
 use waypost_plan::test_case::{ExpectedArms, TestCase};
 use waypost_policy::explain::{Explanation, Question};
 use waypost_proxy::generation::Generation;
@@ -9,7 +9,8 @@ use waypost_proxy::generation::KnownEndpoints;
 
 use crate::certificates::Certificates;
 use crate::certificates::watch::Watch;
-use crate::source::{Source, Texts};
+use crate::source::Source;
+use crate::texts::Texts;
 
 /// A config that may be served.
 #[derive(Debug)]
@@ -302,9 +303,4 @@ fn arms(explanation: &Explanation) -> Vec<(String, u64)> {
     };
     arms.sort();
     arms
-}
-
-/// Renders diagnostics with excerpts of the texts.
-pub(crate) fn render(diagnostics: &[Diagnostic], texts: &Texts, color: bool) -> String {
-    render::render(diagnostics, &texts.sources, color)
 }

@@ -4,9 +4,8 @@ use std::fmt::Display;
 
 use waypost_config::diagnostic::Diagnostic;
 
-use crate::load;
 use crate::output::{self, eprint};
-use crate::source::Texts;
+use crate::texts::Texts;
 
 /// The urgency of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +28,7 @@ pub(crate) fn warn(message: impl Display) {
 
 /// Logs diagnostics with excerpts of the texts.
 pub(crate) fn diagnostics(diagnostics: &[Diagnostic], texts: &Texts) {
-    eprint(&load::render(diagnostics, texts, output::stderr_has_colors()));
+    eprint(&output::render(diagnostics, texts, output::stderr_has_colors()));
 }
 
 fn write(level: Level, message: &dyn Display) {

@@ -9,6 +9,7 @@ use crate::cli::{Cli, Command};
 mod background;
 mod certificates;
 mod check;
+mod checksummed;
 mod cli;
 mod control;
 mod demo;
@@ -21,6 +22,7 @@ mod run;
 mod source;
 mod state;
 mod test;
+mod texts;
 
 /// Returns the memory that reading a config took to the system; the system's own allocator keeps it.
 #[cfg(feature = "jemalloc")]

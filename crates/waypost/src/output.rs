@@ -2,7 +2,10 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use waypost_config::diagnostic::Diagnostic;
+
 use crate::Outcome;
+use crate::texts::Texts;
 
 /// Prints text on standard output, without colours if it is not a terminal.
 pub(crate) fn print(text: &str) -> io::Result<()> {
@@ -44,6 +47,11 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     } else {
         format!("{number} {noun}s")
     }
+}
+
+/// Renders diagnostics with excerpts of the texts.
+pub(crate) fn render(diagnostics: &[Diagnostic], texts: &Texts, color: bool) -> String {
+    waypost_config::render::render(diagnostics, &texts.sources, color)
 }
 
 /// Prints text on standard error. Errors are ignored: a gateway serves on without it.

@@ -22,7 +22,7 @@ pub(crate) fn test(path: &Path, format: Format) -> anyhow::Result<Outcome> {
         Err(diagnostics) => {
             match format {
                 Format::Text => {
-                    output::print(&load::render(&diagnostics, &texts, output::stdout_has_colors()))?;
+                    output::print(&output::render(&diagnostics, &texts, output::stdout_has_colors()))?;
                 }
                 Format::Json => {
                     let diagnostics = waypost_config::diagnostic::to_json(&diagnostics);

@@ -23,7 +23,8 @@ use waypost_tls::server::{ServerTls, Tickets};
 
 use self::read::{ListenerKey, Reading, ServiceKey};
 use self::watch::Watch;
-use crate::source::{Source, Texts};
+use crate::source::Source;
+use crate::texts::Texts;
 
 /// The last good version of all files, and the TLS configurations made of them.
 #[derive(Debug, Default)]

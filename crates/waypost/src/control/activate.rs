@@ -14,10 +14,10 @@ use super::Control;
 use crate::check;
 use crate::load::Checked;
 use crate::log;
-use crate::source::Texts;
 use crate::source::disk::write::{CommitError, Committed, Prepared};
 use crate::state::StoreError;
 use crate::state::revisions::{self, Origin};
+use crate::texts::Texts;
 
 /// An error of activating a config. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]

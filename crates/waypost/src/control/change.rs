@@ -20,13 +20,13 @@ use super::activate::{ActivateError, Activation, Candidate};
 use super::report::{diagnostics_view, timestamp_of};
 use super::stored::{log_damaged, revision_view};
 use super::{Control, Pending};
-use crate::load;
+use crate::checksummed::ReadError;
 use crate::log;
-use crate::output::count;
+use crate::output::{self, count};
 use crate::source::disk::write::{CommitError, Prepared};
-use crate::source::{PrepareError, Texts, Version};
-use crate::state::revisions::{self, Origin, file_name};
-use crate::state::sealed::ReadError;
+use crate::source::{PrepareError, Version};
+use crate::state::revisions::{self, Origin};
+use crate::texts::{Texts, file_name};
 
 /// The delay before a failed revert is tried again.
 const REVERT_RETRY: Duration = Duration::from_secs(1);
@@ -139,7 +139,7 @@ impl Control {
                 let reverted = self.activate(texts, candidate, &activation, None).await;
                 reverted.map_err(|error| error.to_string())
             }
-            Err(diagnostics) => Err(load::render(&diagnostics, texts, false)),
+            Err(diagnostics) => Err(output::render(&diagnostics, texts, false)),
         };
         match outcome {
             Ok(_) => self.set_last_good(),

@@ -29,14 +29,15 @@ use waypost_proxy::gateway::Gateway;
 
 use crate::background::Background;
 use crate::certificates::Certificates;
+use crate::checksummed::Damaged;
 use crate::control::activate::{Candidate, Changes};
 use crate::control::address::{log_admin, open_admin};
 use crate::control::stored::{first_revision, log_state, revision_view};
 use crate::load::{self, Checked};
 use crate::log;
-use crate::source::{Source, Texts, Version};
+use crate::source::{Source, Version};
 use crate::state::State;
-use crate::state::sealed::Damaged;
+use crate::texts::Texts;
 
 /// The interval of retries while the state cannot be written.
 const STATE_RETRY: Duration = Duration::from_secs(2);

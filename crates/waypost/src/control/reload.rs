@@ -10,8 +10,8 @@ use super::activate::{Activation, Candidate};
 use super::report::diagnostics_view;
 use crate::log;
 use crate::output::count;
-use crate::source::Texts;
 use crate::state::revisions::Origin;
+use crate::texts::Texts;
 
 /// The reason of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

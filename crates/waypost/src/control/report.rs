@@ -10,8 +10,9 @@ use waypost_config::render::SHOWN_MAX;
 use super::Control;
 use super::stored::damaged_view;
 use crate::log;
-use crate::source::{Texts, Version};
+use crate::source::Version;
 use crate::state::revisions;
+use crate::texts::Texts;
 
 impl Control {
     /// Reports the state directory and the change that waits for confirmation.

@@ -6,11 +6,11 @@ use waypost_plan::Plan;
 use waypost_plan::difference::Difference;
 
 use super::Control;
+use crate::checksummed::Damaged;
 use crate::log;
-use crate::source::Texts;
 use crate::state::revisions::{self, Origin, Revision};
-use crate::state::sealed::Damaged;
 use crate::state::{State, StoreError};
+use crate::texts::Texts;
 use crate::{check, load};
 
 impl Control {

@@ -37,7 +37,7 @@ pub(crate) fn explain(arguments: &Explain) -> anyhow::Result<Outcome> {
             // Standard output is for the explanation, in text or JSON.
             anstream::eprint!(
                 "{}",
-                load::render(&diagnostics, &texts, output::stderr_has_colors())
+                output::render(&diagnostics, &texts, output::stderr_has_colors())
             );
             return Ok(Outcome::Bad);
         }

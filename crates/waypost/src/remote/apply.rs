@@ -11,7 +11,7 @@ use super::{Client, refused, show};
 use crate::Outcome;
 use crate::cli::{AdminArgs, Format};
 use crate::source::Source;
-use crate::state::revisions::file_name;
+use crate::texts::file_name;
 
 /// Replaces the config of the gateway by the one at `path`.
 pub(crate) fn apply(

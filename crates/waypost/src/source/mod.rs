@@ -14,13 +14,7 @@ use self::disk::journal::Recovered;
 use self::disk::stamp::Stamp;
 use self::disk::write::Prepared;
 use self::disk::{Disk, read};
-
-/// The texts of a config, as they were at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Texts {
-    pub(crate) sources: Vec<waypost_config::Source>,
-    pub(crate) kind: Kind,
-}
+use crate::texts::Texts;
 
 /// A version of a source: two readings with the same version have the same texts.
 ///

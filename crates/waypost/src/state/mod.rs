@@ -7,16 +7,15 @@
 
 pub(crate) mod dials;
 pub(crate) mod revisions;
-pub(crate) mod sealed;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::source::Texts;
+use crate::checksummed::{self, Damaged};
 use crate::state::dials::Dials;
 use crate::state::revisions::{Revision, Revisions};
-use crate::state::sealed::Damaged;
+use crate::texts::Texts;
 
 /// The default name of the directory.
 const DEFAULT: &str = ".waypost";
@@ -117,7 +116,7 @@ impl State {
     /// Stores the dials.
     pub(crate) fn store_dials(&mut self, dials: &Dials) -> Result<(), StoreError> {
         let file = self.directory.join(DIALS);
-        self.store(|_| sealed::write(&file, &dials.to_json()), &file)?;
+        self.store(|_| checksummed::write(&file, &dials.to_json()), &file)?;
         self.dials = dials.clone();
         Ok(())
     }
@@ -186,7 +185,7 @@ impl State {
             }
             Err(TryLockError::Error(error)) => return Err(cannot(error)),
         }
-        sealed::sweep(&self.directory);
+        checksummed::sweep(&self.directory);
         Ok(())
     }
 
@@ -198,18 +197,19 @@ impl State {
         // A damaged file that was left in place is found again.
         self.damaged
             .retain(|damaged| damaged.now != damaged.file || !damaged.file.starts_with(&self.directory));
-        match sealed::read(&file) {
+        match checksummed::read(&file) {
             Ok(Some(body)) => match Dials::from_json(&body) {
                 Ok(dials) => self.dials = dials,
-                Err(error) => self
-                    .damaged
-                    .push(sealed::set_aside(&file, &error.to_string(), sets_aside)),
+                Err(error) => {
+                    self.damaged
+                        .push(checksummed::set_aside(&file, &error.to_string(), sets_aside));
+                }
             },
             Ok(None) => {}
-            Err(sealed::ReadError::Damaged(why)) => {
-                self.damaged.push(sealed::set_aside(&file, &why, sets_aside));
+            Err(checksummed::ReadError::Damaged(why)) => {
+                self.damaged.push(checksummed::set_aside(&file, &why, sets_aside));
             }
-            Err(sealed::ReadError::Io(error)) => {
+            Err(checksummed::ReadError::Io(error)) => {
                 self.unreadable
                     .push(format!("`{}` cannot be read: {error}", file.display()));
             }
@@ -225,7 +225,7 @@ pub(crate) fn create_directory(directory: &Path) -> io::Result<()> {
         return Ok(());
     }
     fs::create_dir_all(directory)?;
-    File::open(sealed::directory_of(directory))?.sync_all()
+    File::open(checksummed::directory_of(directory))?.sync_all()
 }
 
 /// The default directory of a config: `.waypost` beside it, or a subdirectory if that belongs to another config.
@@ -236,16 +236,16 @@ fn beside(config: &Path, damaged: &mut Vec<Damaged>) -> PathBuf {
     let claim = || {
         // An error shows again when the lock is taken.
         let _ = create_directory(&shared);
-        let _ = sealed::write(&owner, name.as_encoded_bytes());
+        let _ = checksummed::write(&owner, name.as_encoded_bytes());
     };
-    match sealed::read(&owner) {
+    match checksummed::read(&owner) {
         Ok(Some(owner)) if owner != name.as_encoded_bytes() => return shared.join(name),
         Ok(None) => claim(),
-        Err(sealed::ReadError::Damaged(why)) => {
-            damaged.push(sealed::set_aside(&owner, &why, true));
+        Err(checksummed::ReadError::Damaged(why)) => {
+            damaged.push(checksummed::set_aside(&owner, &why, true));
             claim();
         }
-        Ok(Some(_)) | Err(sealed::ReadError::Io(_)) => {}
+        Ok(Some(_)) | Err(checksummed::ReadError::Io(_)) => {}
     }
     shared
 }

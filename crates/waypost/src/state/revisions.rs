@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use waypost_config::{Kind, Source};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::sealed::{self, Damaged, ReadError};
-use crate::source::Texts;
+use crate::checksummed::{self, Damaged, ReadError};
+use crate::texts::{Texts, file_name};
 
 /// The beginning of the first line.
 const MAGIC: &str = "waypost-revision 1";
@@ -142,7 +142,7 @@ impl Revisions {
     pub(crate) fn store(&mut self, revision: &Revision, texts: &Texts) -> io::Result<()> {
         super::create_directory(&self.directory)?;
         let head = head_of(revision, texts);
-        sealed::write_plain(&self.path(revision.number), &parts(&head, texts))?;
+        checksummed::write_plain(&self.path(revision.number), &parts(&head, texts))?;
         self.put(revision.clone());
         Ok(())
     }
@@ -174,7 +174,7 @@ impl Revisions {
     /// Stores the revisions that could not be stored before.
     pub(super) fn store_unstored(&mut self) {
         while let Some((number, bytes)) = self.unstored.pop_first() {
-            if sealed::write_plain(&self.path(number), &[&bytes]).is_err() {
+            if checksummed::write_plain(&self.path(number), &[&bytes]).is_err() {
                 self.unstored.insert(number, bytes);
                 return;
             }
@@ -203,7 +203,7 @@ impl Revisions {
     /// Sets aside the damaged file of a revision.
     pub(crate) fn set_aside(&mut self, number: u64, why: &str) -> Damaged {
         self.all.remove(&number);
-        sealed::set_aside(&self.path(number), why, true)
+        checksummed::set_aside(&self.path(number), why, true)
     }
 
     fn put(&mut self, revision: Revision) {
@@ -227,7 +227,7 @@ impl Revisions {
             Some(bytes) => bytes.clone(),
             None => {
                 let mut bytes = Vec::new();
-                sealed::open(&self.path(number))?.read_to_end(&mut bytes)?;
+                checksummed::open(&self.path(number))?.read_to_end(&mut bytes)?;
                 bytes
             }
         };
@@ -261,13 +261,13 @@ impl Revisions {
     /// Reads the revisions in the directory.
     pub(super) fn read(&mut self, sets_aside: bool, damaged: &mut Vec<Damaged>, troubles: &mut Vec<String>) {
         if sets_aside {
-            sealed::sweep(&self.directory);
+            checksummed::sweep(&self.directory);
         }
-        let entries = match sealed::entries(&self.directory) {
+        let entries = match checksummed::entries(&self.directory) {
             Ok(Some(entries)) => entries,
             Ok(None) => return,
             Err(ReadError::Damaged(why)) => {
-                damaged.push(sealed::set_aside(&self.directory, &why, sets_aside));
+                damaged.push(checksummed::set_aside(&self.directory, &why, sets_aside));
                 return;
             }
             Err(ReadError::Io(error)) => {
@@ -297,8 +297,12 @@ impl Revisions {
                 Ok(revision) if revision.number == number => {
                     self.all.insert(number, revision);
                 }
-                Ok(_) => damaged.push(sealed::set_aside(&path, "it is another revision's", sets_aside)),
-                Err(ReadError::Damaged(why)) => damaged.push(sealed::set_aside(&path, &why, sets_aside)),
+                Ok(_) => damaged.push(checksummed::set_aside(
+                    &path,
+                    "it is another revision's",
+                    sets_aside,
+                )),
+                Err(ReadError::Damaged(why)) => damaged.push(checksummed::set_aside(&path, &why, sets_aside)),
                 Err(ReadError::Io(error)) => {
                     troubles.push(format!("`{}` cannot be read: {error}", path.display()));
                 }
@@ -319,7 +323,7 @@ impl Revisions {
             match self.texts(number) {
                 Ok(_) => {}
                 Err(ReadError::Damaged(why)) => {
-                    damaged.push(sealed::set_aside(&self.path(number), &why, sets_aside));
+                    damaged.push(checksummed::set_aside(&self.path(number), &why, sets_aside));
                     self.all.remove(&number);
                 }
                 // The file may be readable later.
@@ -355,12 +359,6 @@ pub(crate) fn hash(texts: &Texts) -> String {
     format!("{:032x}", hasher.digest128())
 }
 
-/// The last component of a path.
-pub(crate) fn file_name(path: &str) -> &str {
-    let name = Path::new(path).file_name();
-    name.and_then(|name| name.to_str()).unwrap_or(path)
-}
-
 /// The first two lines of a revision's file.
 fn head_of(revision: &Revision, texts: &Texts) -> String {
     let mut body = Xxh3::new();
@@ -381,7 +379,7 @@ fn parts<'t>(head: &'t str, texts: &'t Texts) -> Vec<&'t [u8]> {
 
 /// Reads a revision without its texts, and checks the length of the file.
 fn meta(path: &Path) -> Result<Revision, ReadError> {
-    let file = sealed::open(path)?;
+    let file = checksummed::open(path)?;
     let length = file.metadata()?.len();
     let mut reader = BufReader::new(file);
     let (revision, _, at) = head(&mut reader)?;

@@ -346,9 +346,9 @@ fn interrupted_directory_change_completed_at_start() {
     let text = "services: { new: { endpoints: [] } }\n";
     let journal =
         json!({ "write": [{ "name": "services.yaml", "text": text, "old": old }], "remove": [] }).to_string();
-    let seal = xxhash_rust::xxh3::xxh3_64(journal.as_bytes());
-    let sealed = format!("waypost-state 1 {seal:016x} {}\n{journal}", journal.len());
-    fs::write(config.join(".waypost-journal"), sealed).unwrap();
+    let checksum = xxhash_rust::xxh3::xxh3_64(journal.as_bytes());
+    let checksummed = format!("waypost-state 1 {checksum:016x} {}\n{journal}", journal.len());
+    fs::write(config.join(".waypost-journal"), checksummed).unwrap();
     let gateway = Gateway::run(directory, config, &[]);
     gateway.wait_for("waypost: a change of the config had been interrupted; it is complete now");
     assert_eq!(
@@ -407,9 +407,9 @@ fn second_gateway_leaves_the_journal_alone() {
     let journal =
         json!({ "write": [{ "name": "new.yaml", "text": "tests: []\n", "old": null }], "remove": [] })
             .to_string();
-    let seal = xxhash_rust::xxh3::xxh3_64(journal.as_bytes());
-    let sealed = format!("waypost-state 1 {seal:016x} {}\n{journal}", journal.len());
-    fs::write(gateway.config().join(".waypost-journal"), sealed).unwrap();
+    let checksum = xxhash_rust::xxh3::xxh3_64(journal.as_bytes());
+    let checksummed = format!("waypost-state 1 {checksum:016x} {}\n{journal}", journal.len());
+    fs::write(gateway.config().join(".waypost-journal"), checksummed).unwrap();
     let second = gateway.again();
     assert!(!second.config().join("new.yaml").exists());
     let fields = "Content-Type: application/yaml\r\nIf-Match: *\r\n";

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::unfinished::{keep_beside, prefix, sweep, written_beside};
-use crate::state::sealed::{self, Damaged, directory_of};
+use crate::checksummed::{self, Damaged, directory_of};
 
 /// The name of the journal, in the directory of the config.
 pub(super) const JOURNAL: &str = ".waypost-journal";
@@ -64,7 +64,7 @@ pub(super) fn recover(config: &Path, owned: bool) -> Recovered {
     if !owned || !real.is_dir() {
         return recovered;
     }
-    let journal = match sealed::read(&path) {
+    let journal = match checksummed::read(&path) {
         Ok(None) => return recovered,
         Ok(Some(journal)) => serde_json::from_slice(&journal).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -72,7 +72,7 @@ pub(super) fn recover(config: &Path, owned: bool) -> Recovered {
     let journal: Journal = match journal {
         Ok(journal) => journal,
         Err(why) => {
-            recovered.damaged = Some(sealed::set_aside(&path, &why, true));
+            recovered.damaged = Some(checksummed::set_aside(&path, &why, true));
             return recovered;
         }
     };

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use waypost_config::Kind;
 
-use super::{PrepareError, Texts, Version};
+use super::{PrepareError, Version};
+use crate::texts::Texts;
 use journal::Recovered;
 use stamp::Stamp;
 use write::Prepared;

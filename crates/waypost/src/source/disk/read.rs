@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use waypost_config::{Kind, Source};
 
-use crate::source::Texts;
+use crate::texts::Texts;
 
 /// The size limit of one file: one byte more than the language allows, so that its own check reports it.
 const READ_BYTES_MAX: u64 = waypost_config::yaml::FILE_BYTES_MAX as u64 + 1;

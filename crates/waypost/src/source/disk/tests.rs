@@ -10,8 +10,9 @@ use super::journal::{JOURNAL, Journal, Remove, Write, recover};
 use super::read;
 use super::unfinished::prefix;
 use super::write::{CommitError, Prepared, Replaced, prepare};
-use crate::source::{PrepareError, Source, Texts, Version};
-use crate::state::sealed;
+use crate::checksummed;
+use crate::source::{PrepareError, Source, Version};
+use crate::texts::Texts;
 
 fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
@@ -81,7 +82,7 @@ fn start_completes_a_change_interrupted_at_any_step() {
         let mut prepared = prepared(path);
         // The steps before the kill: the journal, then one file after the other.
         let journal = journal();
-        sealed::write(&path.join(JOURNAL), &serde_json::to_vec(&journal).unwrap()).unwrap();
+        checksummed::write(&path.join(JOURNAL), &serde_json::to_vec(&journal).unwrap()).unwrap();
         for Replaced { file, target, .. } in prepared.replaced.drain(..).take(step.min(2)) {
             file.persist(target).unwrap();
         }
@@ -120,7 +121,7 @@ fn journal() -> Journal {
 fn edit_after_an_interruption_is_kept_beside() {
     let directory = directory(OLD);
     let path = directory.path();
-    sealed::write(&path.join(JOURNAL), &serde_json::to_vec(&journal()).unwrap()).unwrap();
+    checksummed::write(&path.join(JOURNAL), &serde_json::to_vec(&journal()).unwrap()).unwrap();
     fs::write(path.join("a.yaml"), "by hand").unwrap();
     fs::write(path.join("c.yaml"), "by hand").unwrap();
     assert_eq!(recover(path, true).messages.len(), 3);
@@ -152,7 +153,7 @@ fn links_stay_links() {
     fs::create_dir(path.join("real")).unwrap();
     fs::rename(path.join("a.yaml"), path.join("real/team-a")).unwrap();
     std::os::unix::fs::symlink("real/team-a", path.join("a.yaml")).unwrap();
-    sealed::write(&path.join(JOURNAL), &serde_json::to_vec(&journal()).unwrap()).unwrap();
+    checksummed::write(&path.join(JOURNAL), &serde_json::to_vec(&journal()).unwrap()).unwrap();
     recover(path, true);
     assert_eq!(fs::read_to_string(path.join("real/team-a")).unwrap(), "2");
     let prepared = prepare(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use crate::state::sealed::{directory_of, free_name};
+use crate::checksummed::{directory_of, free_name};
 
 /// Prefix of a temporary file's name; the name of the config follows. The loader skips it, as it skips all dot files.
 const UNFINISHED: &str = ".waypost-unfinished-";

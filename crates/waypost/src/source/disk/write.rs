@@ -14,10 +14,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::journal::{JOURNAL, Journal, Remove, Write};
 use super::unfinished::{keep_beside, prefix, written_beside};
+use crate::checksummed::{self, directory_of};
 use crate::log;
-use crate::source::Texts;
-use crate::state::revisions::file_name;
-use crate::state::sealed::{self, directory_of};
+use crate::texts::{Texts, file_name};
 
 /// Files that are written and synced under temporary names.
 pub(crate) struct Prepared {
@@ -148,7 +147,7 @@ impl Prepared {
                 remove: remove.collect(),
             };
             let entry = serde_json::to_vec(&entry).map_err(io::Error::from)?;
-            written_beside(journal, &sealed::sealed(&entry), &self.prefix)?
+            written_beside(journal, &checksummed::checksummed(&entry), &self.prefix)?
                 .persist(journal)
                 .map_err(|error| error.error)?;
             committed.journal = Some(journal.clone());
