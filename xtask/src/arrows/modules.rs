@@ -1,7 +1,8 @@
 //! Proves from the source that modules lie on floors, and that no modules depend on each other in a circle.
 //!
-//! A module depends on another if its code names it, in a `use` or in a path that begins with `crate::` or `super::`. Test
-//! code may look anywhere. A parent and its own descendants may know each other; there is no other circle.
+//! A module depends on another if its code names it, in a `use` or in a path that begins with `crate::`, `super::`, `self::`
+//! or the name of a child. Test code may look anywhere. A parent and its own descendants may know each other; there is no
+//! other circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -145,7 +146,7 @@ fn read_folder(folder: &Path, prefix: &str, sources: &mut Vec<(String, String)>)
 fn arrows(sources: &[(String, String)]) -> Arrows {
     let known: BTreeSet<&str> = sources.iter().map(|(module, _)| &**module).collect();
     let arrows = sources.iter().map(|(module, text)| {
-        let named = paths(module, &code(text));
+        let named = paths(module, &code(text), &known);
         let named = named.iter().filter_map(|path| longest_known(path, &known));
         let others = named.filter(|other| other != module).collect();
         (module.clone(), others)
@@ -153,20 +154,35 @@ fn arrows(sources: &[(String, String)]) -> Arrows {
     arrows.collect()
 }
 
-/// The text without comments and test modules.
+/// The text without comments, up to its inline test module.
 fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or(text);
-    let lines = text.lines().map(|line| line.split("//").next().unwrap_or(line));
-    lines.collect::<Vec<&str>>().join("\n")
+    let mut code: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        let is_inline_module = line.starts_with("mod ") && line.ends_with('{');
+        if is_inline_module && code.last() == Some(&"#[cfg(test)]") {
+            break;
+        }
+        code.push(line.split("//").next().unwrap_or(line));
+    }
+    code.join("\n")
 }
 
-/// The paths that the code of `module` names, from the root of the crate.
-fn paths(module: &str, code: &str) -> Vec<String> {
+/// The paths that the code of `module` names, from the root of the crate. `known` are all modules of the crate.
+fn paths(module: &str, code: &str, known: &BTreeSet<&str>) -> Vec<String> {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':';
     let mut found = Vec::new();
+    for child in known.iter().filter(|other| parent(other) == module) {
+        let name = child.rsplit("::").next().unwrap_or(child);
+        for (at, _) in code.match_indices(&format!("{name}::")) {
+            if at == 0 || !is_word(code.as_bytes()[at - 1]) {
+                expand(module, &code[at..], &mut found);
+            }
+        }
+    }
     for (root, prefix) in [("crate::", ""), ("super::", parent(module)), ("self::", module)] {
         for (at, _) in code.match_indices(root) {
-            let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':';
-            if at > 0 && is_word(code.as_bytes()[at - 1]) {
+            // `pub(in crate::a)` is a visibility.
+            if at > 0 && is_word(code.as_bytes()[at - 1]) || code[..at].ends_with("(in ") {
                 continue;
             }
             let mut prefix = prefix;
@@ -216,6 +232,8 @@ fn expand(prefix: &str, rest: &str, found: &mut Vec<String>) {
         .unwrap_or(rest.len());
     let (name, behind) = rest.split_at(end);
     match behind.strip_prefix("::") {
+        // `a::*` and `a::b::<C>` name what stands before.
+        _ if name.is_empty() && rest.starts_with(['*', '<']) => found.push(prefix.to_owned()),
         _ if name.is_empty() => {}
         _ if name == "self" => found.push(prefix.to_owned()),
         Some(behind) => expand(&join(name), behind, found),
@@ -241,34 +259,68 @@ fn is_within(module: &str, ancestor: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// The circles among modules of which none contains another.
+/// The circles of modules: every component but a parent with its descendants. Descendants that form a circle without their
+/// parents are one too.
 fn circles(name: &str, arrows: &Arrows) -> Vec<String> {
-    let apart = |one: &str, other: &str| !is_within(one, other) && !is_within(other, one);
-    let mut problems = BTreeSet::new();
-    for start in arrows.keys() {
-        // A walk from each module; one that leads back to it is a circle.
-        let mut ways: Vec<Vec<&str>> = vec![vec![start]];
-        let mut seen = BTreeSet::new();
-        while let Some(way) = ways.pop() {
-            let last = way[way.len() - 1];
-            for next in arrows
-                .get(last)
-                .into_iter()
-                .flatten()
-                .filter(|next| apart(last, next))
-            {
-                if next == start {
-                    let mut circle: Vec<&str> = way.clone();
-                    let first = (0..circle.len()).min_by_key(|at| circle[*at]).unwrap_or(0);
-                    circle.rotate_left(first);
-                    problems.insert(format!("{name}: a circle of modules: {}", circle.join(" → ")));
-                } else if seen.insert(next) {
-                    ways.push([&way[..], &[next]].concat());
-                }
+    let is_apart = |one: &str, other: &str| !is_within(one, other) && !is_within(other, one);
+    let is_family = |component: &BTreeSet<&str>| {
+        component
+            .iter()
+            .any(|head| component.iter().all(|module| is_within(module, head)))
+    };
+    let apart: Arrows = arrows
+        .iter()
+        .map(|(module, others)| {
+            let others = others.iter().filter(|other| is_apart(module, other));
+            (module.clone(), others.cloned().collect())
+        })
+        .collect();
+    let mut refused: Vec<BTreeSet<&str>> = components(arrows);
+    refused.retain(|component| !is_family(component));
+    let hidden = components(&apart).into_iter().filter(|component| {
+        let is_refused = refused.iter().any(|refused| refused.is_superset(component));
+        component.len() > 1 && !is_refused
+    });
+    let refused: Vec<BTreeSet<&str>> = refused.iter().cloned().chain(hidden).collect();
+    let problems = refused.iter().map(|component| {
+        // The arrows of a parent and its child are no mistake.
+        let inside = component.iter().flat_map(|module| {
+            let others = arrows[*module].iter();
+            let others = others.filter(|other| component.contains(&***other) && is_apart(module, other));
+            others.map(move |other| format!("{module} → {other}"))
+        });
+        let inside: Vec<String> = inside.collect();
+        format!("{name}: a circle of modules: {}", inside.join(", "))
+    });
+    problems.collect()
+}
+
+/// The strongly connected components: the largest sets of modules that all depend on each other.
+fn components(arrows: &Arrows) -> Vec<BTreeSet<&str>> {
+    let reached: BTreeMap<&str, BTreeSet<&str>> = arrows
+        .keys()
+        .map(|module| (&**module, reached_from(module, arrows)))
+        .collect();
+    let component_of = |module: &str| -> BTreeSet<&str> {
+        let others = reached[module].iter().copied();
+        others.filter(|other| reached[other].contains(module)).collect()
+    };
+    let components: BTreeSet<BTreeSet<&str>> = reached.keys().map(|module| component_of(module)).collect();
+    components.into_iter().collect()
+}
+
+/// The module itself, and all that it depends on, directly or through others.
+fn reached_from<'a>(module: &'a str, arrows: &'a Arrows) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::from([module]);
+    let mut open = vec![module];
+    while let Some(next) = open.pop() {
+        for other in &arrows[next] {
+            if reached.insert(other) {
+                open.push(other);
             }
         }
     }
-    problems.into_iter().collect()
+    reached
 }
 
 /// The arrows between top-level modules that do not point to a lower floor, and modules without a floor.
@@ -314,9 +366,29 @@ mod tests {
     fn paths_are_found_wherever_they_stand() {
         let text =
             "use crate::a::{self, b::{C, d}, E};\nfn f() { crate::g::h(); super::i::J; }\n// crate::not\n";
-        let mut found = paths("x::y", &code(text));
+        let mut found = paths("x::y", &code(text), &BTreeSet::new());
         found.sort();
         assert_eq!(found, ["a", "a::E", "a::b::C", "a::b::d", "g::h", "x::i::J"]);
+    }
+
+    #[test]
+    fn a_glob_names_its_module_and_a_bare_path_a_child() {
+        let text =
+            "use crate::a::*;\npub(in crate::b) fn f() { y::g(); crate::c::h::<u8>(); other_y::g(); }\n";
+        let known = BTreeSet::from(["x", "x::y", "y"]);
+        let mut found = paths("x", &code(text), &known);
+        found.sort();
+        assert_eq!(found, ["a", "c::h", "x::y::g"]);
+    }
+
+    #[test]
+    fn code_ends_at_an_inline_test_module_only() {
+        let text =
+            "#[cfg(test)]\nmod tests;\nuse crate::a;\n#[cfg(test)]\nmod more {\n    use crate::b;\n}\n";
+        assert_eq!(
+            code(text),
+            "#[cfg(test)]\nmod tests;\nuse crate::a;\n#[cfg(test)]"
+        );
     }
 
     #[test]
@@ -332,10 +404,42 @@ mod tests {
             ("c", "use crate::e;"),
             (
                 "e",
-                "use crate::a::b::E;\n#[cfg(test)]\nmod tests { use crate::c; }",
+                "use crate::a::b::E;\n#[cfg(test)]\nmod tests {\n    use crate::c;\n}",
             ),
         ]);
-        assert_eq!(circles("x", &bad), ["x: a circle of modules: a::b → c → e"]);
+        assert_eq!(
+            circles("x", &bad),
+            ["x: a circle of modules: a::b → c, c → e, e → a::b"]
+        );
+    }
+
+    #[test]
+    fn circles_through_a_parent_are_found() {
+        let through_parent = of(&[
+            ("a", "use self::b::B;"),
+            ("a::b", "use crate::c::C;"),
+            ("c", "use crate::a::A;"),
+        ]);
+        assert_eq!(
+            circles("x", &through_parent),
+            ["x: a circle of modules: a::b → c, c → a"]
+        );
+        let of_siblings = of(&[
+            ("a", "use self::b::B;"),
+            ("a::b", "use super::A; use super::c::C;"),
+            ("a::c", "use super::b::B;"),
+        ]);
+        assert_eq!(
+            circles("x", &of_siblings),
+            ["x: a circle of modules: a::b → a::c, a::c → a::b"]
+        );
+        // These siblings form a circle only through their parent.
+        let family = of(&[
+            ("a", "use self::b::B; use self::c::C;"),
+            ("a::b", "use super::A;"),
+            ("a::c", "use super::A; use super::b::B;"),
+        ]);
+        assert_eq!(circles("x", &family), [""; 0]);
     }
 
     #[test]
