@@ -216,9 +216,8 @@ fn plan(rng: &mut Rng, services: [SocketAddr; 2]) -> Plan {
     }
     let [one, two] = services;
     let mut text = format!(
-        "admin: off\nworkers: 1\ndebug_headers: {}\nlisteners: [{{ {} }}]\nservices:\n  one: {{ endpoints: [http://{one}] }}\n  two: \
+        "admin: off\nworkers: 1\ndebug_headers: true\nlisteners: [{{ {} }}]\nservices:\n  one: {{ endpoints: [http://{one}] }}\n  two: \
          {{ endpoints: [http://{two}] }}\n  none: {{ endpoints: [] }}\nroutes:\n",
-        rng.bool(),
         listener.join(", ")
     );
     for route in 0..rng.usize(1..7) {
@@ -386,19 +385,32 @@ fn compare(plan: &Plan, question: &Question, explained: &Explanation, response: 
         )
     };
     let status: u16 = response.line.split(' ').nth(1).unwrap().parse().unwrap();
-    let arms = explained.arms.iter().flatten().filter(|arm| arm.weight > 0);
-    let mut services: Vec<&str> = arms.map(|arm| &*arm.service).collect();
-    services.extend(explained.service.as_deref());
-    if let Some(cohort) = &explained.cohort {
-        services = vec![cohort];
-    }
+    // No configured edit touches this header, so every response of a route has it.
+    assert_eq!(
+        field(response, "x-waypost-route"),
+        explained.route.as_deref(),
+        "{}",
+        show()
+    );
     if explained.outcome == Outcome::Forward {
+        let arms = explained.arms.iter().flatten().filter(|arm| arm.weight > 0);
+        let possible: Vec<&str> = match (&explained.service, &explained.cohort) {
+            (Some(service), _) | (None, Some(service)) => vec![service],
+            (None, None) => arms.map(|arm| &*arm.service).collect(),
+        };
         let Some(service) = field(response, "x-service") else {
-            // The dice rolled for an arm that has no endpoint.
-            assert!(status == 503 && services.contains(&plan.empty), "{}", show());
+            // The dice chose the arm without an endpoint; explain describes one that has some.
+            assert!(possible.len() > 1 && possible.contains(&plan.empty), "{}", show());
+            let error = field(response, "proxy-status");
+            assert_eq!(
+                (status, error),
+                (503, Some("waypost; error=destination_unavailable")),
+                "{}",
+                show()
+            );
             return;
         };
-        assert!(services.contains(&service), "{}", show());
+        assert!(possible.contains(&service), "{}", show());
         let got = parse(&unhex(field(response, "x-head").unwrap()));
         let query = explained
             .query
