@@ -3,13 +3,17 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use proptest::prelude::*;
 use tokio::runtime::{Builder, Runtime};
 use waypost_plan::header_edits::HeaderEdits;
+use waypost_policy::grpc::web::WebForm;
 use waypost_policy::head::edits::KeepAlive;
 use waypost_transport::memory::Memory;
 use waypost_transport::relay::BodyForm;
+use waypost_transport::relay::transform::Transform;
 use waypost_wire::body::BodyDecoder;
 use waypost_wire::framing::Framing;
 
@@ -30,6 +34,12 @@ struct Case {
     request_body: Vec<Bytes>,
     request_framing: Option<Framing>,
     response: Vec<Bytes>,
+    /// Trailers of a client whose bodies are delimited as in HTTP/2; `None` for one of HTTP/1.
+    client_frames: Option<String>,
+    /// The same for the service.
+    service_frames: Option<String>,
+    /// The form of gRPC-Web that the client speaks.
+    web: Option<WebForm>,
     /// Bytes that the client accepts at a time, with pauses in between; 0 for all.
     client_accepts: usize,
     /// The same for the service. One that is slow may respond before it has the whole request.
@@ -45,8 +55,16 @@ struct Case {
 #[derive(Debug, PartialEq, Eq)]
 struct Made {
     end: End,
-    to_service: String,
-    to_client: String,
+    to_service: Written,
+    to_client: Written,
+}
+
+/// The output to one side.
+#[derive(Debug, PartialEq, Eq)]
+struct Written {
+    bytes: Bytes,
+    /// The trailers that were written separately from the bytes.
+    trailers: Bytes,
 }
 
 /// A runtime whose time passes when all wait, and a worker on it.
@@ -61,8 +79,15 @@ fn runtime() -> Runtime {
 fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
     runtime.block_on(async {
         let framing = case.request_framing.unwrap_or(Framing::None);
-        let mut client = Memory::new(case.request_body.clone()).open();
+        let mut client = Memory::new(case.request_body.clone());
+        client = match &case.client_frames {
+            Some(trailers) => client.framed(trailers.as_bytes()),
+            None => client.open(),
+        };
         let mut service = Memory::new(case.response.clone());
+        if let Some(trailers) = &case.service_frames {
+            service = service.framed(trailers.as_bytes());
+        }
         if case.stays_open {
             service = service.open();
         }
@@ -76,10 +101,16 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
         let mut service = Link::Memory(Box::new(service));
         let (mut from_client, mut upload) = (Buffer::default(), Relay::default());
         upload.begin(None).extend_from_slice(REQUEST_HEAD.as_bytes());
+        let is_text = case.web == Some(WebForm::Text);
         let form = match framing {
-            Framing::Chunked => BodyForm::Chunks,
+            _ if service.frames_bodies() => BodyForm::Frames,
+            Framing::Chunked | Framing::UntilClose => BodyForm::Chunks,
+            Framing::Length(_) if is_text => BodyForm::Chunks,
             _ => BodyForm::Plain,
         };
+        if is_text {
+            upload.set_transform(Transform::from_grpc_web_text());
+        }
         upload.begin_body(framing, form, &mut from_client).unwrap();
         let (mut meter, mut open_ended, mut response) = (None, false, None);
         let parts = ExchangeParts {
@@ -119,7 +150,7 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             upgrade: case.upgrade.map(str::as_bytes),
             demands_upgrade: false,
             is_grpc: false,
-            web: None,
+            web: case.web,
         };
         let deadlines = Deadlines {
             service: TIMEOUTS,
@@ -128,14 +159,17 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
         let mut timer = Timer::new(Instant::now());
         let mut exchange = Exchange::new(parts, options, deadlines, 0);
         let end = poll_fn(|cx| exchange.poll(cx, &mut timer)).await;
-        let text = |link: Link| match link {
-            Link::Memory(memory) => String::from_utf8(memory.written().to_vec()).unwrap(),
+        let written = |link: Link| match link {
+            Link::Memory(memory) => Written {
+                bytes: Bytes::copy_from_slice(memory.written()),
+                trailers: Bytes::copy_from_slice(memory.written_trailers().unwrap_or_default()),
+            },
             _ => unreachable!(),
         };
         Made {
             end,
-            to_service: text(service),
-            to_client: text(client),
+            to_service: written(service),
+            to_client: written(client),
         }
     })
 }
@@ -144,9 +178,9 @@ fn whole(text: &str) -> Vec<Bytes> {
     vec![Bytes::copy_from_slice(text.as_bytes())]
 }
 
-/// Cuts `text` into pieces of these lengths, again and again.
-fn cut(text: &str, lengths: &[usize]) -> Vec<Bytes> {
-    let mut rest = text.as_bytes();
+/// Cuts `bytes` into pieces of these lengths, again and again.
+fn cut(bytes: &[u8], lengths: &[usize]) -> Vec<Bytes> {
+    let mut rest = bytes;
     let mut pieces = Vec::new();
     for length in lengths.iter().cycle() {
         if rest.is_empty() {
@@ -159,26 +193,64 @@ fn cut(text: &str, lengths: &[usize]) -> Vec<Bytes> {
     pieces
 }
 
-/// A head and the body behind it, whose chunks are joined.
-fn told_apart(message: &str) -> (String, String) {
-    let end = message.rfind("\r\n\r\n").map_or(message.len(), |_| {
-        // Interim responses come first: the final head is the last one that begins with a status.
-        let last = message.rfind("HTTP/1.1 ").unwrap_or(0);
-        last + message[last..].find("\r\n\r\n").unwrap() + 4
-    });
-    let (head, body) = message.split_at(end);
-    if !head.contains("transfer-encoding: chunked") {
-        return (head.to_owned(), body.to_owned());
+/// A head and what follows it.
+#[derive(Debug, PartialEq, Eq)]
+struct ToldApart {
+    /// With the heads of interim responses in front.
+    head: String,
+    /// The body, whose chunks are joined.
+    body: Vec<u8>,
+    /// The lines of the trailers behind the chunks.
+    trailers: String,
+}
+
+fn told_apart(message: &[u8]) -> ToldApart {
+    let mut end = 0;
+    while end < message.len() {
+        let head = &message[end..];
+        let length = head.windows(4).position(|four| four == b"\r\n\r\n");
+        end += length.map_or(head.len(), |length| length + 4);
+        if !head.starts_with(b"HTTP/1.1 1") {
+            break;
+        }
     }
+    let (head, body) = message.split_at(end);
+    let head = String::from_utf8(head.to_vec()).unwrap();
+    if !head.contains("transfer-encoding: chunked") {
+        return ToldApart {
+            head,
+            body: body.to_vec(),
+            trailers: String::new(),
+        };
+    }
+    let (body, trailers) = joined(body);
+    ToldApart { head, body, trailers }
+}
+
+/// The data and the trailers of a chunked body.
+fn joined(chunks: &[u8]) -> (Vec<u8>, String) {
     let mut decoder = BodyDecoder::new(Framing::Chunked);
-    let (mut rest, mut joined) = (body.as_bytes(), Vec::new());
+    let (mut rest, mut joined) = (chunks, Vec::new());
     while !decoder.is_done() {
         let piece = decoder.decode(rest).unwrap();
-        assert!(piece.consumed > 0, "no last chunk: {message:?}");
+        assert!(piece.consumed > 0, "no last chunk: {chunks:?}");
         joined.extend_from_slice(&rest[piece.data]);
         rest = &rest[piece.consumed..];
     }
-    (head.to_owned(), String::from_utf8(joined).unwrap())
+    assert!(rest.is_empty(), "behind the last chunk: {rest:?}");
+    let BodyDecoder::Chunked(decoder) = decoder else {
+        unreachable!()
+    };
+    (joined, lines(decoder.trailers()))
+}
+
+/// Trailers, without the empty line that may end them.
+fn lines(trailers: &[u8]) -> String {
+    let text = std::str::from_utf8(trailers).unwrap();
+    text.lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| format!("{line}\r\n"))
+        .collect()
 }
 
 /// Checks the end of an exchange and what the client gets, whole and cut at every length.
@@ -186,15 +258,15 @@ fn check(case: &Case, response: &str, end: &End, to_client: &str) {
     let (runtime, worker) = (runtime(), worker());
     for length in (1..=response.len().max(1)).chain([usize::MAX]) {
         let case = Case {
-            response: cut(response, &[length]),
+            response: cut(response.as_bytes(), &[length]),
             client_accepts: if length % 2 == 0 { 7 } else { 0 },
             ..case.clone()
         };
         let made = make(&runtime, &worker, &case);
         assert_eq!(&made.end, end, "{response:?} in pieces of {length}");
         assert_eq!(
-            told_apart(&made.to_client),
-            told_apart(to_client),
+            told_apart(&made.to_client.bytes),
+            told_apart(to_client.as_bytes()),
             "{response:?} in pieces of {length}"
         );
     }
@@ -304,7 +376,7 @@ fn a_response_that_breaks_off_is_cut() {
         };
         let made = make(&runtime, &worker, &case);
         assert_eq!(made.end, End::Cut(cause), "{response}");
-        assert!(!made.to_client.ends_with("0\r\n\r\n"), "{made:?}");
+        assert!(!made.to_client.bytes.ends_with(b"0\r\n\r\n"), "{made:?}");
     }
     // The client has the head already when the body turns out to be malformed.
     let case = Case {
@@ -357,56 +429,156 @@ fn an_upgrade_that_was_asked_for_ends_the_exchange() {
     assert_eq!(make(&runtime(), &worker(), &case).end, End::Upgraded);
 }
 
+/// The end of a message's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delimiter {
+    Length,
+    Chunks,
+    Close,
+    Frames,
+}
+
+impl Delimiter {
+    fn has_trailers(self) -> bool {
+        matches!(self, Self::Chunks | Self::Frames)
+    }
+
+    /// The field for a body of this length, if there is one.
+    fn field(self, body: &str) -> String {
+        match self {
+            Self::Length => format!("content-length: {}\r\n", body.len()),
+            Self::Chunks => "transfer-encoding: chunked\r\n".to_owned(),
+            Self::Close | Self::Frames => String::new(),
+        }
+    }
+
+    /// The bytes of a body; trailers in frames are not among them.
+    fn bytes(self, body: &str, trailers: &str) -> String {
+        match self {
+            Self::Chunks if body.is_empty() => format!("0\r\n{trailers}\r\n"),
+            Self::Chunks => format!("{:x}\r\n{body}\r\n0\r\n{trailers}\r\n", body.len()),
+            Self::Length | Self::Close | Self::Frames => body.to_owned(),
+        }
+    }
+}
+
+/// A body in base64 that was flushed after `at` bytes.
+fn base64(body: &str, at: usize) -> String {
+    let (first, second) = body.as_bytes().split_at(at.min(body.len()));
+    STANDARD.encode(first) + &STANDARD.encode(second)
+}
+
+/// The body of a gRPC-Web response.
+fn web_body(body: &str, trailers: &str) -> Vec<u8> {
+    let mut bytes = body.as_bytes().to_vec();
+    if !trailers.is_empty() {
+        let lines = trailers.replace(": ", ":");
+        bytes.push(0x80);
+        bytes.extend_from_slice(&u32::try_from(lines.len()).unwrap().to_be_bytes());
+        bytes.extend_from_slice(lines.as_bytes());
+    }
+    bytes
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn both_directions_are_the_same_however_they_are_cut(
         request in "[a-z]{0,200}",
         response in "[a-z]{0,200}",
-        request_cuts in proptest::collection::vec(1usize..60, 1..4),
-        response_cuts in proptest::collection::vec(1usize..60, 1..4),
+        cuts in [
+            proptest::collection::vec(1usize..60, 1..4),
+            proptest::collection::vec(1usize..60, 1..4),
+        ],
         client_accepts in 0usize..30,
         service_accepts in 0usize..30,
-        request_is_chunked in any::<bool>(),
-        response_is_chunked in any::<bool>(),
+        from_client in prop_oneof![Just(Delimiter::Length), Just(Delimiter::Chunks), Just(Delimiter::Frames)],
+        from_service in prop_oneof![
+            Just(Delimiter::Length),
+            Just(Delimiter::Chunks),
+            Just(Delimiter::Close),
+            Just(Delimiter::Frames),
+        ],
+        web in prop_oneof![Just(None), Just(Some(WebForm::Binary)), Just(Some(WebForm::Text))],
+        trailers in ["(x-up: [a-z]{1,9}\r\n)?", "(x-down: [a-z]{1,9}\r\n)?"],
     ) {
-        let chunked = |body: &str| match body {
-            "" => "0\r\n\r\n".to_owned(),
-            body => format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()),
+        let [request_cuts, response_cuts] = cuts;
+        let [mut up, mut down] = trailers;
+        if !from_client.has_trailers() {
+            up.clear();
+        }
+        // A framed response in memory ends with its head if it has no body.
+        if !from_service.has_trailers() || (from_service == Delimiter::Frames && response.is_empty()) {
+            down.clear();
+        }
+        let sent = match web {
+            Some(WebForm::Text) => base64(&request, request_cuts[0]),
+            _ => request.clone(),
         };
-        let (sent, framing) = match request_is_chunked {
-            true => (chunked(&request), Framing::Chunked),
-            false => (request.clone(), Framing::Length(request.len() as u64)),
+        let framing = match from_client {
+            Delimiter::Length => Framing::Length(sent.len() as u64),
+            Delimiter::Chunks => Framing::Chunked,
+            Delimiter::Close | Delimiter::Frames => Framing::UntilClose,
         };
-        let answer = match response_is_chunked {
-            true => format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{}", chunked(&response)),
-            false => format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{response}", response.len()),
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\n{}\r\n",
+            from_service.field(&response)
+        );
+        let body = from_service.bytes(&response, &down);
+        let answer = match from_service {
+            // A head in HTTP/2 has frames of its own.
+            Delimiter::Frames => [whole(&head), cut(body.as_bytes(), &response_cuts)].concat(),
+            _ => cut((head + &body).as_bytes(), &response_cuts),
         };
         let case = Case {
-            request_body: cut(&sent, &request_cuts),
+            request_body: cut(from_client.bytes(&sent, &up).as_bytes(), &request_cuts),
             request_framing: Some(framing),
-            response: cut(&answer, &response_cuts),
+            response: answer,
+            client_frames: (from_client == Delimiter::Frames).then(|| up.clone()),
+            service_frames: (from_service == Delimiter::Frames).then(|| down.clone()),
+            web,
             client_accepts,
             service_accepts,
-            stays_open: true,
+            stays_open: matches!(from_service, Delimiter::Length | Delimiter::Chunks),
             ..Case::default()
         };
         let made = make(&runtime(), &worker(), &case);
-        let (_, client_body) = told_apart(&made.to_client);
-        prop_assert_eq!(client_body, response);
-        // A response may be complete before the request is; a connection is reused only if both are.
         let End::Complete { reusable, keep_alive } = made.end else {
             panic!("{made:?}")
         };
-        prop_assert!(reusable || !keep_alive);
-        if reusable {
-            let sent = made.to_service.strip_prefix(REQUEST_HEAD).unwrap();
-            let body = match request_is_chunked {
-                true => told_apart(&format!("transfer-encoding: chunked\r\n\r\n{sent}")).1,
-                false => sent.to_owned(),
+
+        let to_client = told_apart(&made.to_client.bytes);
+        let got = match web {
+            // Each group of four is decoded by itself, because padding may be anywhere.
+            Some(WebForm::Text) => {
+                let groups = to_client.body.chunks(4);
+                groups.flat_map(|group| STANDARD.decode(group).unwrap()).collect()
+            }
+            _ => to_client.body,
+        };
+        let (body, trailers) = match web {
+            Some(_) => (web_body(&response, &down), ""),
+            None => (response.into_bytes(), &*down),
+        };
+        prop_assert_eq!(got, body);
+        prop_assert_eq!(to_client.trailers + &lines(&made.to_client.trailers), trailers);
+
+        // A response may be complete before the request is; a connection is reused only if both are.
+        if from_service == Delimiter::Length || from_service == Delimiter::Chunks {
+            prop_assert!(reusable || !keep_alive);
+        }
+        if reusable || keep_alive {
+            let sent = made.to_service.bytes.strip_prefix(REQUEST_HEAD.as_bytes()).unwrap();
+            let is_plain = from_service == Delimiter::Frames
+                || (from_client == Delimiter::Length && web != Some(WebForm::Text));
+            let (body, trailers) = if is_plain {
+                (sent.to_vec(), String::new())
+            } else {
+                joined(sent)
             };
-            prop_assert_eq!(body, request);
+            prop_assert_eq!(body, request.into_bytes());
+            prop_assert_eq!(trailers + &lines(&made.to_service.trailers), up);
         }
     }
 }
