@@ -66,8 +66,14 @@ fn forwarded(host: &str) -> [String; 5] {
     ]
 }
 
-/// Checks the head that a service gets of a request with the lines `sent`.
-fn check_upstream(sent: &[&str], listener: &Listener, peer: &Peer, policies: &PolicySet, expected: &[&str]) {
+/// Calls `write` with the head that a service gets of a request with the lines `sent`.
+fn with_upstream(
+    sent: &[&str],
+    listener: &Listener,
+    peer: &Peer,
+    policies: &PolicySet,
+    write: impl FnOnce(&UpstreamHead<'_>),
+) {
     let buffer = message(sent).into_bytes();
     let end = HeadScan::default().advance(&buffer).unwrap().unwrap();
     let mut head = RequestHead::default();
@@ -76,7 +82,7 @@ fn check_upstream(sent: &[&str], listener: &Listener, peer: &Peer, policies: &Po
     normalized
         .fill(listener, peer, &head, &buffer, &mut Vec::new())
         .unwrap();
-    let upstream = UpstreamHead {
+    write(&UpstreamHead {
         request: IncomingRequest {
             head: &head,
             buffer: &buffer,
@@ -87,15 +93,22 @@ fn check_upstream(sent: &[&str], listener: &Listener, peer: &Peer, policies: &Po
         },
         policies,
         path: normalized.path(),
-    };
-    let mut out = Vec::new();
-    let borrowed = upstream.write(b"endpoint:81", &mut out);
-    assert_eq!(lines(&out), [expected, &[""]].concat(), "{sent:?}");
-    let names_host = head.authority(&buffer).is_some() || policies.rewrite.host.is_some();
-    assert_eq!(borrowed.is_none(), names_host);
-    if let Some(range) = borrowed {
-        assert_eq!(&out[range], b"endpoint:81");
-    }
+    });
+}
+
+/// Checks the head that a service gets of a request with the lines `sent`.
+fn check_upstream(sent: &[&str], listener: &Listener, peer: &Peer, policies: &PolicySet, expected: &[&str]) {
+    with_upstream(sent, listener, peer, policies, |upstream| {
+        let mut out = Vec::new();
+        let borrowed = upstream.write(b"endpoint:81", &mut out);
+        assert_eq!(lines(&out), [expected, &[""]].concat(), "{sent:?}");
+        let IncomingRequest { head, buffer, .. } = upstream.request;
+        let names_host = head.authority(buffer).is_some() || policies.rewrite.host.is_some();
+        assert_eq!(borrowed.is_none(), names_host);
+        if let Some(range) = borrowed {
+            assert_eq!(&out[range], b"endpoint:81");
+        }
+    });
 }
 
 /// The same with nothing configured, in front of the forwarding headers for `host`.
@@ -321,6 +334,131 @@ fn grpc_web_is_translated_to_grpc() {
         &policies,
         &expected,
     );
+}
+
+#[test]
+fn mirrored_requests_are_marked_and_have_no_framing() {
+    let forwarded = forwarded("a");
+    let forwarded: Vec<&str> = forwarded.iter().map(String::as_str).collect();
+    let without_host = [
+        "x-forwarded-for: 192.0.2.7",
+        "x-forwarded-proto: http",
+        "forwarded: for=192.0.2.7;proto=http",
+        "x-real-ip: 192.0.2.7",
+    ];
+    let plain = PolicySet::default();
+    let edited = PolicySet {
+        request_headers: edits(&["accept"], &[("x-mine", "set")], &[("x-more", "1")]),
+        ..PolicySet::default()
+    };
+    let web = PolicySet {
+        grpc_web: true,
+        ..PolicySet::default()
+    };
+    let rewritten = PolicySet {
+        rewrite: Rewrite {
+            host: Some("inside.test".into()),
+            ..Rewrite::default()
+        },
+        ..PolicySet::default()
+    };
+    for (sent, policies, before, forwarded, behind) in [
+        // The fields of the request, with the path and query that the service gets.
+        (
+            &["GET /a//b?x=%20 HTTP/1.1", "host: a", "Accept: */*"][..],
+            &plain,
+            &["GET /a/b?x=%20 HTTP/1.1", "Host: a", "Accept: */*"][..],
+            &forwarded[..],
+            &[][..],
+        ),
+        // The caller appends the length, so neither framing is written.
+        (
+            &["POST / HTTP/1.1", "host: a", "content-length: 5"],
+            &plain,
+            &["POST / HTTP/1.1", "Host: a"],
+            &forwarded,
+            &[],
+        ),
+        (
+            &[
+                "POST / HTTP/1.1",
+                "host: a",
+                "transfer-encoding: chunked",
+                "te: trailers",
+            ],
+            &plain,
+            &["POST / HTTP/1.1", "Host: a"],
+            &forwarded,
+            &[],
+        ),
+        // No client waits for an interim response to a copy.
+        (
+            &[
+                "PUT / HTTP/1.1",
+                "host: a",
+                "expect: 100-continue",
+                "content-length: 1",
+            ],
+            &plain,
+            &["PUT / HTTP/1.1", "Host: a"],
+            &forwarded,
+            &[],
+        ),
+        // A client cannot pass for a mirror.
+        (
+            &["GET / HTTP/1.1", "host: a", "X-Waypost-Mirror: forged"],
+            &plain,
+            &["GET / HTTP/1.1", "Host: a"],
+            &forwarded,
+            &[],
+        ),
+        (
+            &[
+                "GET / HTTP/1.1",
+                "host: a",
+                "Accept: */*",
+                "x-mine: 0",
+                "x-more: 0",
+            ],
+            &edited,
+            &["GET / HTTP/1.1", "Host: a", "x-more: 0"],
+            &forwarded,
+            &["x-mine: set", "x-more: 1"],
+        ),
+        (
+            &[
+                "POST / HTTP/1.1",
+                "host: a",
+                "content-type: application/grpc-web-text",
+                "content-length: 8",
+            ],
+            &web,
+            &["POST / HTTP/1.1", "Host: a", "content-type: application/grpc"],
+            &forwarded,
+            &[],
+        ),
+        (
+            &["GET / HTTP/1.0"],
+            &plain,
+            &["GET / HTTP/1.1", "Host: endpoint:81"],
+            &without_host,
+            &[],
+        ),
+        (
+            &["GET / HTTP/1.0"],
+            &rewritten,
+            &["GET / HTTP/1.1", "Host: inside.test"],
+            &without_host,
+            &[],
+        ),
+    ] {
+        with_upstream(sent, &listener(), &peer(), policies, |upstream| {
+            let mut out = Vec::new();
+            upstream.write_mirrored(b"endpoint:81", "shop", &mut out);
+            let expected = [before, forwarded, behind, &["x-waypost-mirror: shop"]].concat();
+            assert_eq!(lines(&out), expected, "{sent:?}");
+        });
+    }
 }
 
 /// Checks the head that a client gets of a response with the lines `sent`.
