@@ -1,4 +1,4 @@
-//! Plans for tests of the metrics.
+//! Plans for tests of the metrics, and counts of mirrored requests.
 
 use waypost_plan::Plan;
 use waypost_plan::builder::PlanBuilder;
@@ -9,6 +9,15 @@ use waypost_plan::policies::PolicySet;
 use waypost_plan::route::{Action, Forward, Respond, Route};
 use waypost_plan::service::Service;
 use waypost_route::split::Split;
+
+use crate::observe::metrics::{Mirrored, RouteCounters};
+
+/// The outcomes of mirrored requests that were counted, with how often.
+pub(crate) fn mirrored(counters: &RouteCounters) -> Vec<(Mirrored, u64)> {
+    let counts = counters.mirrored.iter().map(|counter| counter.read());
+    let all = Mirrored::ALL.into_iter().zip(counts);
+    all.filter(|(_, count)| *count > 0).collect()
+}
 
 /// A plan with these routes, each a name and its services out of `a` to `d`; `~` marks the mirror. A route without
 /// services responds itself.
