@@ -60,7 +60,7 @@ mod tests {
             ("/a%2Fb", "no request can have"),
             ("/a b", "no request can have"),
             ("/%2e%2e/a", "no `..` segments"),
-            ("/a/{x y}", "no parameter name"),
+            ("/a/{x y}", "not a parameter name"),
         ] {
             let error = parse(text, PathOptions::default()).unwrap_err().to_string();
             assert!(error.contains(message), "{text}: {error}");

@@ -374,9 +374,9 @@ mod tests {
             ("/a/**", "`*` may only be the last"),
             ("/a/{b}c", "whole segment"),
             ("/a/{b", "whole segment"),
-            ("/a/{}", "no parameter name"),
-            ("/a/{B}", "no parameter name"),
-            ("/a/{1b}", "no parameter name"),
+            ("/a/{}", "not a parameter name"),
+            ("/a/{B}", "not a parameter name"),
+            ("/a/{1b}", "not a parameter name"),
             ("/{a}/{a}", "is used twice"),
             ("~(", "unclosed group"),
         ] {

@@ -163,7 +163,7 @@ fn parse_endpoint(url: &str) -> Result<Endpoint, (String, String)> {
         Ok(address) => EndpointHost::Address(address),
         // A name whose last label is a number is a misspelt address: `10.0.0.256`, `10.0.1`.
         Err(_) if is_numeric(bare) => {
-            return refuse("is not an endpoint: the host is no valid IPv4 address", form());
+            return refuse("is not an endpoint: the host is not a valid IPv4 address", form());
         }
         Err(_) => EndpointHost::Name(bare.into()),
     };
@@ -218,7 +218,7 @@ mod tests {
         check("http://", Err("the host is empty"));
         check("http://a:0", Err("port 0"));
         check("http://a:99999", Err("the port is not a number"));
-        check("http://10.0.0.256", Err("no valid IPv4"));
+        check("http://10.0.0.256", Err("not a valid IPv4"));
         check("http://a b", Err("not allowed there"));
     }
 }

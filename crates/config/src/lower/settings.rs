@@ -148,7 +148,7 @@ pub(super) fn path_of(written: &At<Text>, problems: &mut Problems) -> Option<Box
             .add(
                 Code::BadValue,
                 written.span,
-                format!("{} is no path", quote(path)),
+                format!("{} is not a path", quote(path)),
             )
             .help("write a path such as `/var/lib/waypost`");
         return None;

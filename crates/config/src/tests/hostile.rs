@@ -69,7 +69,10 @@ fn alias_bombs_are_refused() {
         bomb.push_str(&format!("{name}: &{name} [{aliases}]\n"));
     }
     check(bomb, &["5:36 alias stand for more than 100000 values"]);
-    check("a: &a [*a]\n", &["1:8 alias inside the value"]);
+    check(
+        "a: &a [*a]\n",
+        &["1:8 alias the alias refers to a value that contains it"],
+    );
     check("a: *b\n", &["1:4 alias"]);
     // Nested aliases go deeper than the text.
     let mut deep = "a: &a0 [[[[[[[[[[x]]]]]]]]]]\n".to_owned();

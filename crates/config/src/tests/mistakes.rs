@@ -357,7 +357,7 @@ fn header_edits() {
         &[
             "4:47 bad-header-edit `rewrite: { host: … }`",
             "4:56 bad-header-edit set by the gateway itself",
-            "4:63 bad-header-edit no header name",
+            "4:63 bad-header-edit not a header name",
             "4:76 bad-header-edit control character",
         ],
     );
@@ -735,7 +735,7 @@ fn mirrors() {
     );
     check_route(
         "to: a, mirror: { to: a, fraction: { numerator: 0, denominator: 0 } }",
-        &["4:77 out-of-range nothing"],
+        &["4:77 out-of-range denominator is 0"],
     );
 }
 
@@ -863,7 +863,7 @@ fn tls_of_services() {
     );
     check(
         "endpoints: [https://a], tls: { insecure: true }",
-        &["3:39 insecure-service name the certificates"],
+        &["3:39 insecure-service set `ca`"],
     );
     check(
         "endpoints: [https://a], tls: { server_name: \"https://b\" }",

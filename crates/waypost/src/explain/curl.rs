@@ -280,7 +280,7 @@ impl Options {
         }
         if let Some(target) = &self.target {
             if !target.starts_with('/') {
-                bail!("the request target `{target}` is no path; hint: give it as the URL");
+                bail!("the request target `{target}` is not a path; hint: give it as the URL");
             }
             url = url::with_target(&url, target);
         }
@@ -594,7 +594,7 @@ mod tests {
             ("curl -H @f http://a", "files are not read"),
             ("curl -K f http://a", "files are not read"),
             ("curl http://a --next", "one at a time"),
-            ("curl --request-target '*' http://a", "is no path"),
+            ("curl --request-target '*' http://a", "is not a path"),
         ];
         for (line, wanted) in cases {
             let error = parse(&[line.to_owned()]).unwrap_err().to_string();

@@ -562,7 +562,10 @@ fn history_apply_and_rollback_commands() {
         .command(&["apply", "next", "--confirm", "1h"])
         .expect(0)
         .stdout;
-    assert!(applied.contains("unless you confirm it: waypost confirm\n"), "{applied}");
+    assert!(
+        applied.contains("unless you confirm it: waypost confirm\n"),
+        "{applied}"
+    );
     gateway.command(&["confirm"]).expect(0);
     gateway.command(&["confirm"]).expect(1);
     let listed = gateway.command(&["history"]).expect(0).stdout;
