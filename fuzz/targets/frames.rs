@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use waypost_wire::frames::{Excess, FrameWatch};
+use waypost_wire::frames::{Excess, FrameBudget};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&cut, bytes)) = data.split_first() else {
@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
 
 /// The verdict on `bytes`, cut into pieces and repeated a thousand times at one instant.
 fn feed(bytes: &[u8], piece: usize) -> (Option<Excess>, Option<Duration>) {
-    let mut watch = FrameWatch::default();
+    let mut watch = FrameBudget::default();
     let played = (0..1000).try_for_each(|_| {
         let mut pieces = bytes.chunks(piece);
         pieces.try_for_each(|piece| watch.feed(piece, Duration::ZERO))

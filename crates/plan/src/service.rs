@@ -90,19 +90,19 @@ impl Service {
     }
 
     /// Returns the protocol to speak with `endpoint`.
-    pub fn speaks(&self, endpoint: &Endpoint) -> Speaks {
+    pub fn upstream_protocol(&self, endpoint: &Endpoint) -> UpstreamProtocol {
         match endpoint.scheme {
-            EndpointScheme::Http if self.http2 => Speaks::Http2,
-            EndpointScheme::Http => Speaks::Http1,
-            EndpointScheme::H2c => Speaks::Http2,
-            EndpointScheme::Https => Speaks::Tls { http2: self.http2 },
+            EndpointScheme::Http if self.http2 => UpstreamProtocol::Http2,
+            EndpointScheme::Http => UpstreamProtocol::Http1,
+            EndpointScheme::H2c => UpstreamProtocol::Http2,
+            EndpointScheme::Https => UpstreamProtocol::Tls { http2: self.http2 },
         }
     }
 }
 
 /// The protocol to speak with an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaks {
+pub enum UpstreamProtocol {
     /// HTTP/1.1 in clear text.
     Http1,
     /// HTTP/2 in clear text with prior knowledge (RFC 9113 §3.3).

@@ -167,7 +167,7 @@ pub fn decide<'p>(
         return Decision::fail(Failure::BodyTooLarge);
     }
     let host = request.normalized.host();
-    if !request.peer.may_ask_for(host) {
+    if !request.peer.is_authoritative_for(host) {
         return Decision::fail(Failure::Misdirected);
     }
     if !request.listener.serves(host) {

@@ -63,7 +63,7 @@ impl Peer {
 
     /// Returns true if the served certificate covers `host`, or none was served. Otherwise a request for `host` is
     /// misdirected (RFC 9110 §15.5.20).
-    pub fn may_ask_for(&self, host: Option<&[u8]>) -> bool {
+    pub fn is_authoritative_for(&self, host: Option<&[u8]>) -> bool {
         match (&self.served, host) {
             (Some(served), Some(host)) => std::str::from_utf8(host).is_ok_and(|host| served.serves(host)),
             _ => true,

@@ -64,7 +64,7 @@ impl Clock {
     }
 
     /// The time, cached within a tick: precise enough for deadlines.
-    pub fn about_now(&self) -> Instant {
+    pub fn coarse_now(&self) -> Instant {
         let uses = self.uses.get();
         if self.seen.get() != self.ticks.count() || uses == USES_MAX {
             return self.now();
@@ -84,12 +84,12 @@ mod tests {
         let clock = Clock::new(ticks.clone());
         let began = clock.now();
         while Instant::now() == began {}
-        assert_eq!(clock.about_now(), began);
+        assert_eq!(clock.coarse_now(), began);
         ticks.add();
-        let later = clock.about_now();
+        let later = clock.coarse_now();
         assert!(later > began);
         while Instant::now() == later {}
-        let times: Vec<Instant> = (0..=USES_MAX).map(|_| clock.about_now()).collect();
+        let times: Vec<Instant> = (0..=USES_MAX).map(|_| clock.coarse_now()).collect();
         assert_eq!(times[0], later);
         assert!(times.last() > times.first());
     }

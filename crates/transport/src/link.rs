@@ -153,7 +153,7 @@ impl Link {
 
     /// Polls for a disconnect while no input is expected. `Ready(true)` means that the peer disconnected or reset the
     /// stream, `Ready(false)` that it sent something.
-    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    pub fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         match self {
             Self::Socket(socket) => {
                 if socket.poll_read_ready(cx).is_pending() {
@@ -218,7 +218,7 @@ impl Link {
     }
 
     /// The TCP socket of a cleartext connection.
-    pub fn clear_socket(&self) -> Option<&TcpStream> {
+    pub fn cleartext_tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Socket(Socket::Tcp(socket)) => Some(socket),
             _ => None,

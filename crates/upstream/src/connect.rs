@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{self, pki_types::ServerName};
-use waypost_plan::service::{Endpoint, EndpointHost, ProxyVersion, Service, Speaks};
+use waypost_plan::service::{Endpoint, EndpointHost, ProxyVersion, Service, UpstreamProtocol};
 use waypost_transport::h2::client_connection::ClientConnection;
 use waypost_transport::h2::client_stream::ClientStream;
 use waypost_transport::link::Link;
@@ -78,20 +78,20 @@ pub(crate) async fn link_to(
     by: Instant,
 ) -> Result<(Link, bool), ConnectError> {
     let declared = service.declared();
-    let speaks = match declared.speaks(&declared.endpoints[endpoint.shared.declared]) {
-        _ if options.raw => Speaks::Http1,
-        Speaks::Http2 if options.http1 => Speaks::Http1,
-        Speaks::Tls { .. } if options.http1 => Speaks::Tls { http2: false },
-        speaks => speaks,
+    let protocol = match declared.upstream_protocol(&declared.endpoints[endpoint.shared.declared]) {
+        _ if options.raw => UpstreamProtocol::Http1,
+        UpstreamProtocol::Http2 if options.http1 => UpstreamProtocol::Http1,
+        UpstreamProtocol::Tls { .. } if options.http1 => UpstreamProtocol::Tls { http2: false },
+        protocol => protocol,
     };
     // A connection with a PROXY header, or for passthrough, belongs to one client.
     let proxy_version = declared.proxy_protocol;
     let is_dedicated = proxy_version.is_some() || options.raw;
-    let is_shared = match speaks {
+    let is_shared = match protocol {
         _ if is_dedicated => false,
-        Speaks::Http1 | Speaks::Tls { http2: false } => false,
-        Speaks::Http2 => true,
-        Speaks::Tls { http2: true } => !endpoint.connections.borrow().chose_http1,
+        UpstreamProtocol::Http1 | UpstreamProtocol::Tls { http2: false } => false,
+        UpstreamProtocol::Http2 => true,
+        UpstreamProtocol::Tls { http2: true } => !endpoint.connections.borrow().chose_http1,
     };
     let mut permit = None;
     if is_shared {
@@ -107,7 +107,7 @@ pub(crate) async fn link_to(
     }
     if let Some(liveness) = options.reuse
         && !is_dedicated
-        && !matches!(speaks, Speaks::Http2)
+        && !matches!(protocol, UpstreamProtocol::Http2)
     {
         let client = options.addresses.map(|addresses| addresses.client);
         let idle_timeout = declared.pool.idle_timeout;
@@ -125,13 +125,13 @@ pub(crate) async fn link_to(
         proxy_protocol::header(version, options.addresses)
     });
     // Boxed, as most calls reuse a connection and should not carry the state of a connect.
-    let connecting = Box::pin(connect(upstreams, service, endpoint, speaks, proxy_header, by));
+    let connecting = Box::pin(connect(upstreams, service, endpoint, protocol, proxy_header, by));
     let socket = connecting.await?;
     service.report_connected(endpoint);
-    let http2 = match speaks {
-        Speaks::Http1 => false,
-        Speaks::Http2 => true,
-        Speaks::Tls { http2 } => {
+    let http2 = match protocol {
+        UpstreamProtocol::Http1 => false,
+        UpstreamProtocol::Http2 => true,
+        UpstreamProtocol::Tls { http2 } => {
             let chosen = http2 && socket.chose_http2();
             if http2 {
                 endpoint.connections.borrow_mut().chose_http1 = !chosen;
@@ -208,7 +208,7 @@ async fn connect(
     upstreams: &Upstreams,
     service: &LocalService,
     endpoint: &LocalEndpoint,
-    speaks: Speaks,
+    protocol: UpstreamProtocol,
     proxy_header: Option<Vec<u8>>,
     by: Instant,
 ) -> Result<Socket, ConnectError> {
@@ -219,7 +219,7 @@ async fn connect(
             .map_err(|_| ConnectError::TimedOut)?
             .map_err(|_| ConnectError::Refused)?;
     }
-    let Speaks::Tls { http2 } = speaks else {
+    let UpstreamProtocol::Tls { http2 } = protocol else {
         return Ok(Socket::Tcp(stream));
     };
     let declared = service.declared();

@@ -41,7 +41,7 @@ pub async fn acquire(
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut last = ConnectError::NoEndpoint;
     while tried.len() < ATTEMPTS_MAX {
-        let now = upstreams.clock().about_now();
+        let now = upstreams.clock().coarse_now();
         let Some(endpoint) = service.pick(&tried, now) else {
             break;
         };

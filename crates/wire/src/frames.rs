@@ -41,7 +41,7 @@ const PADDED: u8 = 8;
 
 /// Frame counters of one connection.
 #[derive(Debug)]
-pub struct FrameWatch {
+pub struct FrameBudget {
     /// Bytes of the preface that have not arrived.
     preface_left: usize,
     header: [u8; HEADER_BYTES],
@@ -102,7 +102,7 @@ impl Budget {
     }
 }
 
-impl Default for FrameWatch {
+impl Default for FrameBudget {
     /// The counters of a new connection, which begins with the preface.
     fn default() -> Self {
         Self {
@@ -120,7 +120,7 @@ impl Default for FrameWatch {
     }
 }
 
-impl FrameWatch {
+impl FrameBudget {
     /// Counts the frames in `bytes`, which arrived at `now`, measured from any fixed point in time.
     ///
     /// # Errors
@@ -217,7 +217,7 @@ mod tests {
 
     /// Feeds up to 5000 copies of `frame`, one each `pause`. Returns the number accepted, and the excess that ended it.
     fn accepted(frame: &[u8], pause: Duration) -> (usize, Option<Excess>) {
-        let mut watch = FrameWatch::default();
+        let mut watch = FrameBudget::default();
         watch.feed(&[0; PREFACE_BYTES], Duration::ZERO).unwrap();
         for count in 0..5000 {
             if let Err(excess) = watch.feed(frame, pause * count) {
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn incomplete_head_is_detected() {
-        let mut watch = FrameWatch::default();
+        let mut watch = FrameBudget::default();
         watch.feed(&[0; PREFACE_BYTES], Duration::ZERO).unwrap();
         let begun = Duration::from_secs(3);
         watch.feed(&frame(HEADERS, 0, b"x"), begun).unwrap();
@@ -283,7 +283,7 @@ mod tests {
         let all: Vec<u8> = std::iter::repeat_n(frame(RST_STREAM, 0, &[0; 4]), RESETS_BURST as usize)
             .flatten()
             .collect();
-        let mut watch = FrameWatch::default();
+        let mut watch = FrameBudget::default();
         watch.feed(&[0; PREFACE_BYTES], Duration::ZERO).unwrap();
         for byte in &all {
             watch.feed(&[*byte], Duration::ZERO).unwrap();

@@ -5,7 +5,7 @@ use waypost_policy::request::head_limits;
 use waypost_transport::link::Link;
 use waypost_wire::scan::HeadScan;
 
-use crate::connection::reading::NoHead;
+use crate::connection::reading::ReadHeadError;
 use crate::local::buffers::RequestBuffers;
 use crate::local::slots::ConnectionSlot;
 use crate::request::client::Client;
@@ -103,13 +103,13 @@ impl Client {
         };
         let end = match head {
             Ok(end) => end,
-            Err(NoHead::Refused(failure)) => return Served::Request(request.refuse(failure).await),
+            Err(ReadHeadError::Refused(failure)) => return Served::Request(request.refuse(failure).await),
             Err(none) => {
                 request.client.observation.discard();
                 return match none {
-                    NoHead::NotYet => Served::Nothing,
-                    NoHead::Http2 => Served::Http2,
-                    NoHead::Gone | NoHead::Refused(_) => Served::Request(Next::Close),
+                    ReadHeadError::NotYet => Served::Nothing,
+                    ReadHeadError::Http2 => Served::Http2,
+                    ReadHeadError::Gone | ReadHeadError::Refused(_) => Served::Request(Next::Close),
                 };
             }
         };

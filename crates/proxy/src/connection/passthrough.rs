@@ -98,7 +98,7 @@ impl Client {
         let lease = lease.map_err(failure_of)?;
         if let Some(record) = self.observation.record() {
             record.endpoint = Some(lease.address());
-            record.sent_now();
+            record.mark_sent();
         }
         Ok(Tunnel {
             service: lease.into_link(Outcome::Abandoned),

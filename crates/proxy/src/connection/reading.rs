@@ -19,7 +19,7 @@ use crate::request::client::Client;
 pub(crate) const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// The reason that no head was read.
-pub(super) enum NoHead {
+pub(super) enum ReadHeadError {
     /// The client closed the connection, or it failed.
     Gone,
     /// No bytes have arrived: the runtime reports a new socket as ready until it is read, and one whose last read
@@ -46,7 +46,7 @@ impl Client {
         } else {
             limits.header_timeout
         };
-        let mut deadline = self.worker.clock().about_now() + limit;
+        let mut deadline = self.worker.clock().coarse_now() + limit;
         self.timer.set(deadline);
         poll_fn(|cx| {
             if let Poll::Ready(readiness) = self.link.poll_read_ready(cx) {
@@ -71,13 +71,13 @@ impl Client {
         buffers: &mut RequestBuffers,
         listener: &Listener,
         may_be_http2: bool,
-    ) -> Result<HeadEnd, NoHead> {
+    ) -> Result<HeadEnd, ReadHeadError> {
         let limits = head_limits(listener);
-        let deadline = self.worker.clock().about_now() + listener.limits.header_timeout;
+        let deadline = self.worker.clock().coarse_now() + listener.limits.header_timeout;
         loop {
             let bytes = buffers.from_client.filled();
             if may_be_http2 && bytes.starts_with(PREFACE) {
-                return Err(NoHead::Http2);
+                return Err(ReadHeadError::Http2);
             }
             // Could be the preface or a method with the same first letter; read on.
             let begins_http2 = may_be_http2 && !bytes.is_empty() && PREFACE.starts_with(bytes);
@@ -86,36 +86,38 @@ impl Client {
                 let end = buffers
                     .scan
                     .advance(bytes)
-                    .map_err(|error| NoHead::Refused(Failure::Request(error.into())))?;
+                    .map_err(|error| ReadHeadError::Refused(Failure::Request(error.into())))?;
                 if let Some(end) = end {
                     return Ok(end);
                 }
                 start = buffers.scan.start();
                 let first_line = buffers.scan.first_line(bytes);
                 if start > limits.bytes {
-                    return Err(NoHead::Refused(Failure::Request(RequestError::HeadTooLarge)));
+                    return Err(ReadHeadError::Refused(Failure::Request(
+                        RequestError::HeadTooLarge,
+                    )));
                 }
                 request::check_partial(&bytes[start..], first_line, &limits)
-                    .map_err(|error| NoHead::Refused(Failure::Request(error)))?;
+                    .map_err(|error| ReadHeadError::Refused(Failure::Request(error)))?;
             }
             let nothing_yet = bytes.len() == start;
             let nothing_at_all = bytes.is_empty();
 
             self.timer.set(deadline);
             let read = poll_fn(|cx| match self.link.poll_fill(cx, &mut buffers.from_client) {
-                Poll::Ready(read) => Poll::Ready(read.map_err(|_| NoHead::Gone)),
-                Poll::Pending if nothing_at_all => Poll::Ready(Err(NoHead::NotYet)),
+                Poll::Ready(read) => Poll::Ready(read.map_err(|_| ReadHeadError::Gone)),
+                Poll::Pending if nothing_at_all => Poll::Ready(Err(ReadHeadError::NotYet)),
                 Poll::Pending => self
                     .timer
                     .poll(cx)
-                    .map(|()| Err(NoHead::Refused(Failure::HeadTimeout))),
+                    .map(|()| Err(ReadHeadError::Refused(Failure::HeadTimeout))),
             });
             match read.await {
-                Ok(0) if nothing_yet => return Err(NoHead::Gone),
-                Ok(0) => return Err(NoHead::Refused(Failure::Request(RequestError::Incomplete))),
+                Ok(0) if nothing_yet => return Err(ReadHeadError::Gone),
+                Ok(0) => return Err(ReadHeadError::Refused(Failure::Request(RequestError::Incomplete))),
                 Ok(_) => {}
                 // Empty lines are not a request and get no response.
-                Err(NoHead::Refused(_)) if nothing_yet => return Err(NoHead::Gone),
+                Err(ReadHeadError::Refused(_)) if nothing_yet => return Err(ReadHeadError::Gone),
                 Err(no_head) => return Err(no_head),
             }
         }

@@ -100,7 +100,7 @@ impl Client {
         received += response.download.body_bytes();
         if let Some(record) = self.observation.record() {
             record.bytes = received;
-            record.received_now();
+            record.mark_received();
         }
         self.observation.end(ending);
         if matches!(ending, Ending::Cut(_)) {

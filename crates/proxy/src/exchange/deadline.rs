@@ -54,7 +54,7 @@ impl Exchange<'_> {
             .into_iter()
             .flatten()
             .min_by_key(|(at, _)| *at)
-            .unwrap_or_else(|| (self.worker.clock().about_now() + FAR, Overdue::Route))
+            .unwrap_or_else(|| (self.worker.clock().coarse_now() + FAR, Overdue::Route))
     }
 
     fn response_deadline(&self) -> Option<(Instant, Overdue)> {

@@ -125,7 +125,7 @@ impl Exchange<'_> {
         }
         buffers.from_service.consume(end.end);
         // The client may send its body now, and its clock starts.
-        self.state.upload_since = self.worker.clock().about_now();
+        self.state.upload_since = self.worker.clock().coarse_now();
         Ok(())
     }
 

@@ -224,7 +224,7 @@ impl<'a> Exchange<'a> {
 
     fn end_request(&mut self, phase: RequestPhase) {
         self.state.request = phase;
-        self.state.download_since = self.worker.clock().about_now();
+        self.state.download_since = self.worker.clock().coarse_now();
     }
 
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -323,7 +323,7 @@ impl<'a> Exchange<'a> {
         if !self.state.watches_client || self.state.request == RequestPhase::Sending {
             return false;
         }
-        match self.client.poll_gone(cx) {
+        match self.client.poll_disconnect(cx) {
             Poll::Pending => false,
             Poll::Ready(gone) => {
                 self.state.watches_client = false;
@@ -340,7 +340,7 @@ impl<'a> Exchange<'a> {
         if !up && !down {
             return;
         }
-        let now = self.worker.clock().about_now();
+        let now = self.worker.clock().coarse_now();
         self.state.moved = now;
         if up {
             if upload_waited_for == BlockedOn::Source {

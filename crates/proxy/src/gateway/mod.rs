@@ -205,7 +205,7 @@ impl Gateway {
         }
         self.start_tasks(&generation);
         self.metrics.end(ending, &generation);
-        self.reclaimer.generation(before);
+        self.reclaimer.reclaim_generation(before);
         Ok(listening)
     }
 

@@ -32,7 +32,7 @@ impl Meter {
 
     /// Sets the route, by position.
     pub(crate) fn set_route(&mut self, route: usize) {
-        self.snapshot.meters.of(route).look_ahead();
+        self.snapshot.meters.of(route).prefetch();
         self.route = Some(route);
     }
 

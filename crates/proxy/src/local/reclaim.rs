@@ -41,13 +41,13 @@ impl Reclaimer {
     }
 
     /// Frees a generation when no request holds it any more.
-    pub(crate) fn generation(&self, generation: Arc<Generation>) {
+    pub(crate) fn reclaim_generation(&self, generation: Arc<Generation>) {
         // The thread lives as long as this handle.
         let _ = self.0.send(Replaced::Generation(generation));
     }
 
     /// Frees a worker's meters.
-    pub(crate) fn meters(&self, meters: RouteMeters) {
+    pub(crate) fn reclaim_meters(&self, meters: RouteMeters) {
         let _ = self.0.send(Replaced::Meters(meters));
     }
 }

@@ -64,7 +64,7 @@ impl Slots {
     }
 
     /// Completes when there is no connection.
-    pub(crate) async fn emptied(&self) {
+    pub(crate) async fn wait_until_empty(&self) {
         while self.len() > 0 {
             self.inner.emptied.notified().await;
         }

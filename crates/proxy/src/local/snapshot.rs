@@ -66,6 +66,6 @@ impl Snapshot {
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        self.reclaimer.meters(std::mem::take(&mut self.meters));
+        self.reclaimer.reclaim_meters(std::mem::take(&mut self.meters));
     }
 }

@@ -40,7 +40,7 @@ impl Client {
         listener: Rc<Listener>,
     ) -> Self {
         Self {
-            timer: Timer::new(worker.clock().about_now() + WRITE_TIMEOUT),
+            timer: Timer::new(worker.clock().coarse_now() + WRITE_TIMEOUT),
             worker,
             link,
             peer,

@@ -191,7 +191,7 @@ impl ActiveRequest<'_> {
     async fn attempt(&mut self, upstream: &mut Upstream<'_>, mut lease: Lease) -> Attempt {
         if let Some(record) = self.client.observation.record() {
             record.endpoint = Some(lease.address());
-            record.sent_now();
+            record.mark_sent();
         }
         let client = &mut *self.client;
         let buffers = &mut *self.buffers;
@@ -250,7 +250,7 @@ impl ActiveRequest<'_> {
         let response = buffers.response.as_ref().filter(|_| responding);
         let status = response.map_or(0, |response| response.response.status());
         if let Some(record) = client.observation.record() {
-            record.received_now();
+            record.mark_received();
             if let Some(response) = response {
                 record.status = status;
                 record.bytes = response.download.body_bytes();
@@ -338,7 +338,7 @@ impl ActiveRequest<'_> {
         let call = is_grpc.then(|| grpc::timeout(head, buffer)).flatten();
         let timeout = [forwarding.policies().timeout, call].into_iter().flatten().min();
         ForwardOptions {
-            deadline: timeout.map(|timeout| self.client.worker.clock().about_now() + timeout),
+            deadline: timeout.map(|timeout| self.client.worker.clock().coarse_now() + timeout),
             is_idempotent: is_idempotent(head.method(buffer)),
             upgrade: upstream.upgrade().map(<[u8]>::to_vec),
             is_grpc,

@@ -103,7 +103,7 @@ async fn run(
                 worker.slots().wake_all();
                 let worker = Rc::clone(&worker);
                 tokio::task::spawn_local(async move {
-                    worker.slots().emptied().await;
+                    worker.slots().wait_until_empty().await;
                     let _ = done.send(());
                 });
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-use waypost_wire::frames::{Excess, FrameWatch};
+use waypost_wire::frames::{Excess, FrameBudget};
 
 use crate::socket::Socket;
 
@@ -34,7 +34,7 @@ pub struct GuardedIo {
 /// The connection's frame counts and write queue, for its owner.
 pub struct FrameGuard {
     began: Instant,
-    frames: RefCell<FrameWatch>,
+    frames: RefCell<FrameBudget>,
     excess: Cell<Option<Excess>>,
     queue: RefCell<WriteQueue>,
 }

@@ -303,7 +303,7 @@ impl Relay {
         to: &'s Link,
         pipes: Option<&Rc<Pipes>>,
     ) -> Option<(&'s TcpStream, &'s TcpStream)> {
-        let (from, to) = (from.clear_socket()?, to.clear_socket()?);
+        let (from, to) = (from.cleartext_tcp()?, to.cleartext_tcp()?);
         if self.pipe.is_none() {
             let needs_copy = self.retained || self.tap != Tap::Closed || !self.passes_unchanged();
             if needs_copy || self.decoder.unseen()? < SPLICE_BYTES_MIN {

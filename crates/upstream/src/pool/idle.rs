@@ -93,7 +93,7 @@ impl IdleConnections {
         liveness: Liveness,
         idle_timeout: Duration,
     ) -> Option<Socket> {
-        let now = clock.about_now();
+        let now = clock.coarse_now();
         while let Some(at) = self.0.iter().rposition(|idle| !idle.settles(client, now)) {
             let idle = self.0.remove(at);
             let is_fresh = now.saturating_duration_since(idle.since) < idle_timeout;
@@ -117,7 +117,7 @@ impl IdleConnections {
             self.0.push(IdleConnection {
                 socket,
                 trust,
-                since: clock.about_now(),
+                since: clock.coarse_now(),
                 tick: clock.tick(),
                 _permit: permit,
             });

@@ -96,12 +96,12 @@ impl Record {
     }
 
     /// Records that the request is sent to the service now, unless it was before.
-    pub(crate) fn sent_now(&mut self) {
+    pub(crate) fn mark_sent(&mut self) {
         self.sent = self.sent.or_else(|| Some(Instant::now()));
     }
 
     /// Records that the service finished its response now.
-    pub(crate) fn received_now(&mut self) {
+    pub(crate) fn mark_received(&mut self) {
         self.upstream = self.sent.map(|sent| sent.elapsed());
     }
 }

@@ -195,7 +195,7 @@ impl RouteMeter {
     ///
     /// With many routes both the route and its counters are cache misses, which the core overlaps if they are requested
     /// together.
-    pub(crate) fn look_ahead(&self) {
+    pub(crate) fn prefetch(&self) {
         if let Some(counters) = self.first_arm.get() {
             black_box((counters.statuses.is_empty(), counters.durations.is_empty()));
         }
