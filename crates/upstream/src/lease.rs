@@ -112,12 +112,6 @@ impl Lease {
             idle.put(socket, trust, upstreams.clock(), permit, idle_max);
         }
     }
-
-    /// Ends the exchange and returns the link, for a tunnel.
-    pub fn into_link(mut self, outcome: Outcome) -> Link {
-        self.outcome = outcome;
-        std::mem::replace(&mut self.link, Link::Gone)
-    }
 }
 
 impl Drop for Lease {

@@ -6,7 +6,6 @@ use waypost_policy::decision::{self, Verdict};
 use waypost_policy::failure::{Blame, Failure};
 use waypost_transport::proxy_protocol::ProxiedAddresses;
 use waypost_upstream::connect::ConnectOptions;
-use waypost_upstream::health::Outcome;
 use waypost_upstream::lease;
 use waypost_wire::authority::Authority;
 
@@ -101,7 +100,8 @@ impl Client {
             record.mark_sent();
         }
         Ok(Tunnel {
-            service: lease.into_link(Outcome::Abandoned),
+            lease,
+            status: None,
             idle: service.declared().timeouts.tunnel,
         })
     }

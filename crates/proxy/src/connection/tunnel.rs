@@ -1,7 +1,7 @@
 //! Tunnels: upgraded connections, whose bytes are relayed in both directions without being interpreted.
 //!
 //! A tunnel holds no generation, so that a long-lived one does not keep a replaced config in memory, and no buffers
-//! while it is idle.
+//! while it is idle. It holds its lease to the end, so that the endpoint learns the outcome.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -11,13 +11,14 @@ use waypost_policy::failure::{Blame, Cause};
 use waypost_transport::buffer::Buffer;
 use waypost_transport::link::Link;
 use waypost_transport::relay::{BlockedOn, BodyForm, Relay, RelayError};
+use waypost_upstream::health::Outcome;
 use waypost_upstream::response_buffers::ResponseBuffers;
 use waypost_wire::framing::Framing;
 
 use crate::local::buffers::RequestBuffers;
 use crate::observe::access_log::Ending;
-use crate::request::Tunnel;
 use crate::request::client::Client;
+use crate::request::{Tunnel, outcome_of_cut};
 
 /// The state of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Client {
             true => BodyForm::Frames,
             false => BodyForm::Plain,
         };
-        let forms = [form(&tunnel.service), form(&self.link)];
+        let forms = [form(&tunnel.lease.link), form(&self.link)];
         buffers.upload.begin(None);
         let response = buffers.response.take();
         let mut response = response.unwrap_or_else(|| self.worker.upstreams().borrow_response());
@@ -76,7 +77,7 @@ impl Client {
             self.worker.upstreams().return_response(response);
             let is_active = poll_fn(|cx| {
                 let is_active = (flows[0] == Flow::Open && self.link.poll_read_ready(cx).is_ready())
-                    | (flows[1] == Flow::Open && tunnel.service.poll_read_ready(cx).is_ready());
+                    | (flows[1] == Flow::Open && tunnel.lease.link.poll_read_ready(cx).is_ready());
                 self.timer.set(moved + tunnel.idle);
                 match self.timer.poll(cx) {
                     _ if is_active => Poll::Ready(Ok(())),
@@ -106,6 +107,7 @@ impl Client {
         if matches!(ending, Ending::Cut(_)) {
             self.link.abort();
         }
+        tunnel.lease.end(outcome(ending, tunnel.status));
         self.worker.return_request(buffers);
         self.worker.upstreams().return_response(response);
     }
@@ -133,13 +135,13 @@ impl Client {
             upload,
             &mut self.link,
             from_client,
-            &mut tunnel.service,
+            &mut tunnel.lease.link,
         );
         let down = poll_flow(
             cx,
             &mut flows[1],
             download,
-            &mut tunnel.service,
+            &mut tunnel.lease.link,
             from_service,
             &mut self.link,
         );
@@ -165,6 +167,15 @@ impl Client {
             && blocked_on_source(upload, flows[0])
             && blocked_on_source(download, flows[1]);
         is_quiet.then_some(Pause::Quiet)
+    }
+}
+
+/// The outcome of a tunnel for the endpoint, which began it with a response of this status, if any.
+fn outcome(ending: Ending, status: Option<u16>) -> Outcome {
+    match (ending, status) {
+        (Ending::Cut(cause), _) => outcome_of_cut(cause),
+        (Ending::Complete(_), Some(status)) => Outcome::Response(status),
+        (Ending::Complete(_), None) | (Ending::Failed(_), _) => Outcome::Abandoned,
     }
 }
 

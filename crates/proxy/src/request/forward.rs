@@ -280,7 +280,8 @@ impl ActiveRequest<'_> {
             End::Upgraded => {
                 client.observation.count(&client.worker, status);
                 Ok(Next::Tunnel(Tunnel {
-                    service: lease.into_link(Outcome::Response(status)),
+                    lease,
+                    status: Some(status),
                     idle: upstream.service.declared().timeouts.tunnel,
                 }))
             }
@@ -453,7 +454,7 @@ fn outcome_of(failure: Failure) -> Outcome {
 }
 
 /// The outcome that a cut means for the endpoint.
-fn outcome_of_cut(cause: Cause) -> Outcome {
+pub(crate) fn outcome_of_cut(cause: Cause) -> Outcome {
     match cause {
         Cause::ResponseIncomplete | Cause::ResponseMalformed | Cause::ServiceReset => Outcome::Reset,
         Cause::ResponseStalled => Outcome::Timeout,

@@ -18,7 +18,7 @@ use waypost_plan::service::ServiceId;
 use waypost_policy::decision::{self, Decision, Environment, Verdict};
 use waypost_policy::failure::Failure;
 use waypost_policy::request::IncomingRequest;
-use waypost_transport::link::Link;
+use waypost_upstream::lease::Lease;
 use waypost_wire::request::RequestError;
 
 use crate::local::Worker;
@@ -26,7 +26,7 @@ use crate::local::buffers::RequestBuffers;
 use crate::local::observation::Observation;
 use crate::local::snapshot::Snapshot;
 use crate::request::client::Client;
-pub(crate) use crate::request::forward::failure_of;
+pub(crate) use crate::request::forward::{failure_of, outcome_of_cut};
 
 /// A request in progress, with everything that serves it.
 pub(crate) struct ActiveRequest<'c> {
@@ -55,8 +55,10 @@ pub(crate) enum Next {
 /// The service's end of a tunnel.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    /// The link to the service.
-    pub(crate) service: Link,
+    /// The lease of the link to the service.
+    pub(crate) lease: Lease,
+    /// The status of the service's response; `None` for a connection that is passed through.
+    pub(crate) status: Option<u16>,
     /// The idle timeout.
     pub(crate) idle: Duration,
 }
