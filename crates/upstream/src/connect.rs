@@ -78,12 +78,7 @@ pub(crate) async fn link_to(
     by: Instant,
 ) -> Result<(Link, bool), ConnectError> {
     let declared = service.declared();
-    let protocol = match declared.upstream_protocol(&declared.endpoints[endpoint.shared.declared]) {
-        _ if options.raw => UpstreamProtocol::Http1,
-        UpstreamProtocol::Http2 if options.http1 => UpstreamProtocol::Http1,
-        UpstreamProtocol::Tls { .. } if options.http1 => UpstreamProtocol::Tls { http2: false },
-        protocol => protocol,
-    };
+    let protocol = protocol_for(declared, endpoint, options);
     // A connection with a PROXY header, or for passthrough, belongs to one client.
     let proxy_version = declared.proxy_protocol;
     let is_dedicated = proxy_version.is_some() || options.raw;
@@ -117,13 +112,7 @@ pub(crate) async fn link_to(
             return Ok((Link::Socket(socket), true));
         }
     }
-    let proxy_header = proxy_version.map(|version| {
-        let version = match version {
-            ProxyVersion::V1 => Version::V1,
-            ProxyVersion::V2 => Version::V2,
-        };
-        proxy_protocol::header(version, options.addresses)
-    });
+    let proxy_header = proxy_version.map(|version| proxy_header(version, options));
     // Boxed, as most calls reuse a connection and should not carry the state of a connect.
     let connecting = Box::pin(connect(upstreams, service, endpoint, protocol, proxy_header, by));
     let socket = connecting.await?;
@@ -153,6 +142,25 @@ pub(crate) async fn link_to(
     }
     drop(permit);
     Ok((Link::ClientStream(Box::new(stream)), false))
+}
+
+/// The protocol of a connection with these options.
+fn protocol_for(declared: &Service, endpoint: &LocalEndpoint, options: ConnectOptions) -> UpstreamProtocol {
+    match declared.upstream_protocol(&declared.endpoints[endpoint.shared.declared]) {
+        _ if options.raw => UpstreamProtocol::Http1,
+        UpstreamProtocol::Http2 if options.http1 => UpstreamProtocol::Http1,
+        UpstreamProtocol::Tls { .. } if options.http1 => UpstreamProtocol::Tls { http2: false },
+        protocol => protocol,
+    }
+}
+
+/// The PROXY header that begins a connection with these options.
+fn proxy_header(version: ProxyVersion, options: ConnectOptions) -> Vec<u8> {
+    let version = match version {
+        ProxyVersion::V1 => Version::V1,
+        ProxyVersion::V2 => Version::V2,
+    };
+    proxy_protocol::header(version, options.addresses)
 }
 
 /// The result of [`shared`].
