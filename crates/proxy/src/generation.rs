@@ -263,8 +263,42 @@ mod tests {
     use super::*;
     use waypost_plan::builder::PlanBuilder;
     use waypost_plan::listener::Bind;
+    use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme, Service};
+    use waypost_tls::client::Trust;
 
-    fn generation(binds: &[(&str, Option<&str>)]) -> Generation {
+    /// A generation with one service and a TLS configuration of its own for it.
+    fn with_tls() -> (Generation, Arc<ClientTls>) {
+        let mut builder = listening(&[("127.0.0.1:1", None)]);
+        let endpoint = Endpoint {
+            authority: "a.test:443".into(),
+            host: EndpointHost::Name("a.test".into()),
+            port: 443,
+            scheme: EndpointScheme::Https,
+        };
+        builder
+            .add_service(Service::new("s".into(), vec![endpoint]))
+            .unwrap();
+        let tls = Arc::new(ClientTls::new(Trust::Unverified, None).unwrap());
+        let materials = Materials {
+            listeners: Vec::new(),
+            services: vec![Some(Arc::clone(&tls))],
+        };
+        let generation = Generation::compile(builder.build().unwrap()).unwrap();
+        (generation.secured(materials), tls)
+    }
+
+    #[test]
+    fn kept_service_gets_new_tls_only_when_the_generation_is_applied() {
+        let ((live, before), (next, after)) = (with_tls(), with_tls());
+        let mut next = next.following(&live);
+        let served = || live.services()[0].tls().unwrap();
+        assert!(Arc::ptr_eq(&next.services()[0], &live.services()[0]));
+        assert!(Arc::ptr_eq(&served(), &before), "a refused apply changes nothing");
+        next.update_kept_services();
+        assert!(Arc::ptr_eq(&served(), &after));
+    }
+
+    fn listening(binds: &[(&str, Option<&str>)]) -> PlanBuilder {
         let mut builder = PlanBuilder::default();
         for (bind, name) in binds {
             let (text, address) = ((*bind).into(), bind.parse().unwrap());
@@ -272,7 +306,11 @@ mod tests {
             listener.name = name.map(Into::into);
             builder.add_listener(listener).unwrap();
         }
-        Generation::compile(builder.build().unwrap()).unwrap()
+        builder
+    }
+
+    fn generation(binds: &[(&str, Option<&str>)]) -> Generation {
+        Generation::compile(listening(binds).build().unwrap()).unwrap()
     }
 
     fn ids(generation: &Generation) -> Vec<u32> {

@@ -106,6 +106,29 @@ fn explain_covers_passthrough_routes() {
     assert!(explained.stdout.contains("goes to a"), "{}", explained.stdout);
 }
 
+#[test]
+fn explain_shows_no_response_for_refused_connections() {
+    let config = Config::listening(&["hosts: [a.test], tls: { passthrough: true }"])
+        .service_at("a", &["https://127.0.0.1:1"], "")
+        .route("name: a, match: { host: a.test }, passthrough: a");
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("waypost.yaml"), config).unwrap();
+    let command = [
+        "explain",
+        "waypost.yaml",
+        "GET",
+        "https://b.test/",
+        "--format",
+        "json",
+    ];
+    let refused = waypost_in(directory.path(), &command).expect(0).json();
+    assert_eq!(
+        (&refused["outcome"], &refused["status"]),
+        (&"not_found".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(refused["headers"], serde_json::json!([]));
+}
+
 /// A ClientHello with this SNI host. rustls would normalize the name, so a name of the same length is replaced.
 fn client_hello(host: &str) -> Vec<u8> {
     let placeholder = "x".repeat(host.len());
