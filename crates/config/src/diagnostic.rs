@@ -101,7 +101,7 @@ codes! {
     UnsupportedYaml Error "unsupported-yaml",
     /// More than one YAML document in a file.
     SeveralDocuments Error "several-documents",
-    /// An empty file, or no file at all.
+    /// Nothing but comments in the file, or in all files of the directory, or no file at all.
     EmptyFile Error "empty-file",
     /// A key twice in one mapping, or in two files of which only one may have it.
     DuplicateKey Error "duplicate-key",

@@ -37,6 +37,7 @@ use crate::document::Document;
 use crate::keys::Read;
 use crate::place::{Place, Span};
 use crate::problems::Problems;
+use crate::yaml::Parsed;
 
 mod collections;
 mod description;
@@ -108,6 +109,9 @@ pub struct Refused {
     pub file_places: HashMap<Box<str>, Place>,
 }
 
+/// The hint where there is nothing to read.
+const SMALLEST: &str = "the smallest config has `listeners`, `services` and `routes`";
+
 /// Loads a configuration.
 ///
 /// `env` looks up environment variables.
@@ -146,7 +150,7 @@ pub fn load_or_refuse(
             message: "the directory has no `*.yaml` or `*.yml` file".to_owned(),
             // Without a file there is no place.
             labels: Vec::new(),
-            help: Some("the smallest config has `listeners`, `services` and `routes`".to_owned()),
+            help: Some(SMALLEST.to_owned()),
         };
         return Err(Refused {
             diagnostics: vec![diagnostic],
@@ -159,10 +163,17 @@ pub fn load_or_refuse(
     let mut documents = Vec::new();
     // Not all names are known if a file could not be read, or `services` or the like is misspelt.
     let mut complete = true;
+    let mut nothing = 0;
     for (file, source) in order.iter().enumerate() {
         let file = u32::try_from(file).unwrap_or(u32::MAX);
-        let document = yaml::parse(file, source, env, &mut problems)
-            .and_then(|node| Document::read(&node, &mut problems));
+        let document = match yaml::parse(file, source, env, &mut problems) {
+            Parsed::Mapping(root) => Document::read(&root, &mut problems),
+            Parsed::Nothing => {
+                nothing += 1;
+                continue;
+            }
+            Parsed::Broken => None,
+        };
         match document {
             Some(document) => {
                 // Users misspell a few keys; more than a thousand are not a configuration.
@@ -171,6 +182,20 @@ pub fn load_or_refuse(
             }
             None => complete = false,
         }
+    }
+    // A file of a directory may have its last route commented out; the whole has to be something.
+    if nothing == order.len() {
+        complete = false;
+        problems
+            .add(
+                Code::EmptyFile,
+                Span::start_of(0),
+                match kind {
+                    Kind::File => "there is nothing in this file",
+                    Kind::Directory => "there is nothing in the files of this directory",
+                },
+            )
+            .help(SMALLEST);
     }
     let document = merge::merge(documents, &mut problems);
     let lowered = lower::lower(&document, complete, &mut problems);

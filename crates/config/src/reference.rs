@@ -35,7 +35,7 @@ const INTRODUCTION: &str = "\
 <!-- Generated from the definitions in crates/config by `UPDATE_DOCS=1 cargo test -p waypost-config`. -->
 
 A configuration is YAML, so it can be JSON: one file, or a directory whose `*.yaml` and `*.yml` files are merged in the
-order of their names. `waypost schema` prints its JSON Schema.
+order of their names. A file of a directory may be empty. `waypost schema` prints its JSON Schema.
 
 - `${NAME}` and `${NAME:-default}` in values, quoted or not, are replaced from the environment before the type of the value
   is determined. The default applies if the variable is unset or empty. `$${` is a literal `${`. Inside `{…}` and `[…]`,

@@ -31,13 +31,35 @@ const KEYS_SHARED_MAX: usize = 1000;
 /// Mappings with up to this many keys are searched linearly for duplicates; larger ones are indexed.
 const KEYS_SEARCHED: usize = 16;
 
-/// Parses a source to a tree; `None` if there is none, which is then reported.
+/// The content of a source.
+pub(crate) enum Parsed {
+    /// A mapping.
+    Mapping(Node),
+    /// No value: at most comments.
+    Nothing,
+    /// Anything else, which is reported.
+    Broken,
+}
+
+/// Parses a source to a tree.
 pub(crate) fn parse(
     file: u32,
     source: &Source,
     env: &dyn Fn(&str) -> Option<String>,
     problems: &mut Problems,
-) -> Option<Node> {
+) -> Parsed {
+    mapping(file, source, env, problems).map_or(Parsed::Broken, |root| {
+        root.map_or(Parsed::Nothing, Parsed::Mapping)
+    })
+}
+
+/// Parses a source to a mapping; `Some(None)` if there is nothing in it, `None` if it is broken, which is reported.
+fn mapping(
+    file: u32,
+    source: &Source,
+    env: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Problems,
+) -> Option<Option<Node>> {
     if source.text.len() > FILE_BYTES_MAX {
         // The actual size is not known: reading ends early.
         let largest = crate::size::format(FILE_BYTES_MAX as u64);
@@ -70,9 +92,8 @@ pub(crate) fn parse(
             return None;
         }
     }
-    let root = builder.root;
-    match root {
-        Some(root) if matches!(root.value, Value::Mapping(_)) => Some(root),
+    match builder.root {
+        Some(root) if matches!(root.value, Value::Mapping(_)) => Some(Some(root)),
         Some(root) if !root.is_null() => {
             problems
                 .add(
@@ -83,16 +104,7 @@ pub(crate) fn parse(
                 .help("begin with a key at the start of a line, such as `listeners:`");
             None
         }
-        _ => {
-            problems
-                .add(
-                    Code::EmptyFile,
-                    Span::start_of(file),
-                    "there is nothing in this file",
-                )
-                .help("the smallest config has `listeners`, `services` and `routes`");
-            None
-        }
+        _ => Some(None),
     }
 }
 

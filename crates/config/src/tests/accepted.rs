@@ -299,3 +299,50 @@ fn encoded_slash_is_accepted_if_a_listener_keeps_it() {
         routes: [{ name: r, match: { path: /a%2fb }, respond: { status: 200 } }]\n",
     );
 }
+#[test]
+fn files_of_a_directory_may_have_nothing_but_comments() {
+    let base = source("d/base.yaml", format!("{BASE}routes: [{{ name: r, to: a }}]\n"));
+    for nothing in [
+        "",
+        "\n",
+        "# routes: []\n",
+        "---\n",
+        "--- # nothing\n...\n",
+        "null\n",
+        "\u{feff}# x",
+    ] {
+        for name in ["d/a.yaml", "d/z.yml"] {
+            let loaded = load(
+                &[source(name, nothing), base.clone()],
+                Kind::Directory,
+                &environment,
+            );
+            let loaded = loaded.unwrap_or_else(|found| panic!("{nothing:?}: {:#?}", lines(&found)));
+            assert_eq!(
+                (loaded.plan.routes().len(), loaded.warnings.len()),
+                (1, 0),
+                "{nothing:?}"
+            );
+        }
+        let found = load(&[source("d/a.yaml", nothing)], Kind::Directory, &environment).unwrap_err();
+        assert_eq!(
+            lines(&found),
+            [
+                "1:1 empty-file there is nothing in the files of this directory (the smallest config has `listeners`, \
+              `services` and `routes`)"
+            ],
+            "{nothing:?}"
+        );
+    }
+    // An unresolved name is found although a file is empty.
+    let found = load(
+        &[
+            source("d/a.yaml", "# nothing\n"),
+            source("d/b.yaml", format!("{BASE}routes: [{{ name: r, to: b }}]\n")),
+        ],
+        Kind::Directory,
+        &environment,
+    );
+    assert_eq!(found.unwrap_err()[0].code, Code::UnknownService);
+}
+

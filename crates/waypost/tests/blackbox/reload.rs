@@ -307,6 +307,58 @@ fn broken_file_in_a_directory_keeps_its_last_good_version() {
 }
 
 #[test]
+fn file_of_a_directory_with_comments_only() {
+    let mut gateway = with_directory(|directory| {
+        let listeners = Config::new().key("admin: { bind: 127.0.0.1:0 }");
+        fs::write(directory.join("00-listeners.yaml"), listeners).unwrap();
+        fs::write(directory.join("a.yaml"), route_file("a", "a1")).unwrap();
+        fs::write(directory.join("b.yaml"), "# nothing yet\n").unwrap();
+    });
+    assert_eq!(gateway.get("http://x/a").text(), "a1");
+    // The last route of a file is commented out, or the file emptied: its routes end.
+    let mut revision = 1;
+    for nothing in ["# routes: []\n", "", "---\n# nothing\n"] {
+        let beside = gateway.directory().join("a.new");
+        fs::write(&beside, nothing).unwrap();
+        fs::rename(&beside, gateway.config().join("a.yaml")).unwrap();
+        revision += 1;
+        gateway.wait_for_revision(revision);
+        assert_eq!(gateway.get("http://x/a").status(), 404, "{nothing:?}");
+        fs::write(&beside, route_file("a", "back")).unwrap();
+        fs::rename(&beside, gateway.config().join("a.yaml")).unwrap();
+        revision += 1;
+        gateway.wait_for_revision(revision);
+        assert_eq!(gateway.get("http://x/a").text(), "back", "{nothing:?}");
+    }
+    // The next start, and `check`, take such a directory too.
+    fs::write(gateway.config().join("a.yaml"), "# routes: []\n").unwrap();
+    gateway.wait_for_revision(revision + 1);
+    gateway.kill();
+    let path = gateway.config().to_str().unwrap().to_owned();
+    let checked = crate::support::command::waypost_in(gateway.directory(), &["check", &path]).expect(0);
+    assert!(!checked.stdout.contains("empty-file"), "{}", checked.stdout);
+    let gateway = gateway.restarted();
+    assert_eq!(gateway.get("http://x/a").status(), 404);
+}
+
+#[test]
+fn directory_without_anything_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.yaml"), "# nothing\n").unwrap();
+    fs::write(directory.path().join("b.yaml"), "").unwrap();
+    for command in ["check", "run"] {
+        let ended = crate::support::command::waypost_in(directory.path(), &[command, "."]).expect(1);
+        let said = ended.stdout + &ended.stderr;
+        assert!(said.contains("a.yaml:1:1: error[empty-file]"), "{said}");
+    }
+    // A single file has to be something by itself.
+    for file in ["a.yaml", "b.yaml"] {
+        let ended = crate::support::command::waypost_in(directory.path(), &["check", file]).expect(1);
+        assert!(ended.stdout.contains("error[empty-file]"), "{}", ended.stdout);
+    }
+}
+
+#[test]
 fn last_of_many_changes_wins() {
     let gateway = Gateway::with(responding("0"));
     for number in 1..=50 {
