@@ -105,7 +105,7 @@ codes! {
     EmptyFile Error "empty-file",
     /// A key twice in one mapping, or in two files of which only one may have it.
     DuplicateKey Error "duplicate-key",
-    /// An environment variable that is neither set nor has a default.
+    /// An environment variable that is unset or empty, without a default.
     UnsetVariable Error "unset-variable",
     /// A key that is not part of this mapping.
     UnknownKey Error "unknown-key",
@@ -159,6 +159,8 @@ codes! {
     BadHeaderEdit Error "bad-header-edit",
     /// Conditions that no request can fulfil.
     ImpossibleMatch Error "impossible-match",
+    /// A condition that holds for an empty value.
+    EmptyCondition Warning "empty-condition",
     /// A method in lower case, which no client sends.
     LowerCaseMethod Warning "lower-case-method",
     /// A body that is never sent, since responses with this status have none.

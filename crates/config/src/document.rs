@@ -13,7 +13,8 @@ use crate::either::{ArmsText, OffOr, Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::values::{
-    DurationText, LogText, NameOrNull, Percent, Replacing, Size, SizeOrNone, Text, ValueText, Whole, words,
+    DurationText, LogText, NameOrNull, PatternText, Percent, Replacing, Size, SizeOrNone, Text, ValueText,
+    Whole, words,
 };
 
 /// The outcome that a test expects.
@@ -336,7 +337,7 @@ keys! {
         host: OneOrMany<Text> = Optional, "[api.example.com, \"*.example.net\"]";
         /// Path: `/orders` is exact, `/orders/*` a prefix, `/users/{id}/cart` has a parameter, `~^/v[0-9]+/` is a
         /// regex.
-        path: Text = Optional, "/orders/*";
+        path: PatternText = Optional, "/orders/*";
         /// Method, or a list of them. Case-sensitive; GET does not cover HEAD.
         method: OneOrMany<Text> = Optional, "[POST, PUT]";
         /// Headers by case-insensitive name; several lines of one name are one value, joined by `, `.

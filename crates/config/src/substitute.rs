@@ -2,18 +2,30 @@
 
 use std::borrow::Cow;
 
-/// Replaces the variables in `text`. The error is the name of the first one that is unset and has no default.
+use crate::tree::Origin;
+
+/// A variable without a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoValue<'t> {
+    /// The variable of this name is unset and has no default.
+    Unset(&'t str),
+    /// The variable of this name is empty and has no default. Empty is rarely meant, and opens what a value closes.
+    Empty(&'t str),
+}
+
+/// Replaces the variables in `text`. The error is the first one without a value.
 ///
 /// A name is `[A-Za-z_][A-Za-z0-9_]*`. The default ends at the first `}` and, as in a shell, also applies if the
 /// variable is empty. `$${` is a literal `${`; any other `$` is literal, including `${1}`.
 pub(crate) fn substitute<'t>(
     text: &'t str,
     env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Cow<'t, str>, &'t str> {
+) -> Result<(Cow<'t, str>, Origin), NoValue<'t>> {
     if !text.contains("${") {
-        return Ok(Cow::Borrowed(text));
+        return Ok((Cow::Borrowed(text), Origin::Written));
     }
     let mut filled = String::with_capacity(text.len());
+    let mut origin = Origin::Written;
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         if rest[..at].ends_with('$') {
@@ -26,12 +38,16 @@ pub(crate) fn substitute<'t>(
         let inside = &rest[at + 2..];
         match variable(inside) {
             Some((name, default, after)) => {
-                let value = env(name);
-                match (value, default) {
-                    (Some(value), None) => filled.push_str(&value),
-                    (Some(value), Some(_)) if !value.is_empty() => filled.push_str(&value),
+                if filled.is_empty() {
+                    origin = Origin::Variable;
+                } else if origin == Origin::Written {
+                    origin = Origin::Mixed;
+                }
+                match (env(name), default) {
+                    (Some(value), _) if !value.is_empty() => filled.push_str(&value),
                     (_, Some(default)) => filled.push_str(default),
-                    (None, None) => return Err(name),
+                    (Some(_), None) => return Err(NoValue::Empty(name)),
+                    (None, None) => return Err(NoValue::Unset(name)),
                 }
                 rest = after;
             }
@@ -42,7 +58,7 @@ pub(crate) fn substitute<'t>(
         }
     }
     filled.push_str(rest);
-    Ok(Cow::Owned(filled))
+    Ok((Cow::Owned(filled), origin))
 }
 
 /// Returns name, default and the text after the `}`; `None` if this is not a variable.
@@ -66,14 +82,22 @@ fn variable(inside: &str) -> Option<(&str, Option<&str>, &str)> {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Result<&str, &str>) {
-        let env = |name: &str| match name {
+    fn environment(name: &str) -> Option<String> {
+        match name {
             "HOST" => Some("a.example".to_owned()),
             "EMPTY" => Some(String::new()),
             "NESTED" => Some("${HOST}".to_owned()),
             _ => None,
-        };
-        assert_eq!(substitute(text, &env).as_deref(), expected.as_deref(), "{text}");
+        }
+    }
+
+    fn check(text: &str, expected: Result<&str, NoValue<'_>>) {
+        let found = substitute(text, &environment);
+        assert_eq!(
+            found.map(|(filled, _)| filled).as_deref(),
+            expected.as_deref(),
+            "{text}"
+        );
     }
 
     #[test]
@@ -81,12 +105,11 @@ mod tests {
         check("no variable", Ok("no variable"));
         check("http://${HOST}:80", Ok("http://a.example:80"));
         check("${HOST}${HOST}", Ok("a.examplea.example"));
-        check("${EMPTY}", Ok(""));
         check("${EMPTY:-x}", Ok("x"));
+        check("${EMPTY:-}", Ok(""));
         check("${UNSET:-x}", Ok("x"));
         check("${UNSET:-}", Ok(""));
         check("${UNSET:-a:-b}", Ok("a:-b"));
-        check("a${UNSET}", Err("UNSET"));
         check("$${HOST}", Ok("${HOST}"));
         check("$$${HOST}", Ok("$${HOST}"));
         check(
@@ -94,5 +117,29 @@ mod tests {
             Ok("$HOST $1 ${1} ${} ${HOST ${a-b} $"),
         );
         check("${NESTED}", Ok("${HOST}"));
+    }
+
+    #[test]
+    fn variables_without_a_value_are_errors() {
+        check("a${UNSET}", Err(NoValue::Unset("UNSET")));
+        check("${EMPTY}", Err(NoValue::Empty("EMPTY")));
+        check("${HOST}${EMPTY}", Err(NoValue::Empty("EMPTY")));
+    }
+
+    #[test]
+    fn origin_is_known() {
+        for (text, expected) in [
+            ("a", Origin::Written),
+            ("$${HOST}", Origin::Written),
+            ("${HOST}", Origin::Variable),
+            ("${UNSET:-}${HOST}", Origin::Variable),
+            ("${HOST}a", Origin::Variable),
+            ("${UNSET:-~}a", Origin::Variable),
+            ("~${HOST}", Origin::Mixed),
+            ("a${HOST}${UNSET:-}", Origin::Mixed),
+        ] {
+            let origin = substitute(text, &environment).map(|(_, origin)| origin);
+            assert_eq!(origin, Ok(expected), "{text}");
+        }
     }
 }

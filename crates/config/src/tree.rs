@@ -24,6 +24,18 @@ pub(crate) enum Value {
 pub(crate) struct Scalar {
     pub(crate) text: Rc<str>,
     pub(crate) style: Style,
+    pub(crate) origin: Origin,
+}
+
+/// The origin of the text of a scalar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// All of it is written in the file.
+    Written,
+    /// The beginning is written in the file, something behind it comes from a variable.
+    Mixed,
+    /// The beginning comes from a variable.
+    Variable,
 }
 
 /// The style of a scalar. Quoted scalars are always text.

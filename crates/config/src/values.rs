@@ -11,7 +11,7 @@ use crate::keys::{At, Read, wrong_type};
 use crate::problems::{Problems, quote};
 use crate::size;
 use crate::suggest::nearest;
-use crate::tree::{Node, ScalarKind, Value};
+use crate::tree::{Node, Origin, ScalarKind, Value};
 
 /// Text; an unquoted number is text as written.
 pub(crate) type Text = Rc<str>;
@@ -42,12 +42,21 @@ pub(crate) struct LogText(pub(crate) Text);
 /// A condition on the value of a header, cookie or query parameter.
 #[derive(Debug, Clone)]
 pub(crate) enum ValueText {
-    /// `"text"`, or `"~regex"`.
+    /// `"text"`
     Text(Text),
+    /// `"~regex"`, without the `~`.
+    Regex(Text),
     /// `true`
     Present,
     /// `false`
     Absent,
+}
+
+/// The pattern of a path.
+#[derive(Debug, Clone)]
+pub(crate) struct PatternText {
+    pub(crate) text: Text,
+    pub(crate) origin: Origin,
 }
 
 /// `[from, to]`.
@@ -342,18 +351,26 @@ impl Read for LogText {
 impl Read for ValueText {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         const EXPECTED: &str = "text, `true` (present) or `false` (absent)";
-        if let Value::Scalar(scalar) = &node.value
-            && let ScalarKind::Bool(present) = scalar.kind()
-        {
-            return Some(if present { Self::Present } else { Self::Absent });
-        }
-        match text_of(node) {
-            Some(text) => Some(Self::Text(Rc::clone(text))),
-            None => {
+        let Value::Scalar(scalar) = &node.value else {
+            wrong_type(node, EXPECTED, problems);
+            return None;
+        };
+        let text = || Rc::clone(&scalar.text);
+        Some(match (scalar.kind(), scalar.origin) {
+            (ScalarKind::Bool(true), Origin::Written) => Self::Present,
+            (ScalarKind::Bool(false), Origin::Written) => Self::Absent,
+            (ScalarKind::Null, Origin::Written) => {
                 wrong_type(node, EXPECTED, problems);
-                None
+                return None;
             }
-        }
+            // The value of a variable is compared, never obeyed: a secret that is `false`, or begins with `~`, must not
+            // open a route.
+            (_, Origin::Variable) => Self::Text(text()),
+            (_, Origin::Written | Origin::Mixed) => match scalar.text.strip_prefix('~') {
+                Some(regex) => Self::Regex(regex.into()),
+                None => Self::Text(text()),
+            },
+        })
     }
 
     fn words() -> String {
@@ -362,6 +379,25 @@ impl Read for ValueText {
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+impl Read for PatternText {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let text = Text::read(node, problems)?;
+        let origin = match &node.value {
+            Value::Scalar(scalar) => scalar.origin,
+            Value::List(_) | Value::Mapping(_) => Origin::Written,
+        };
+        Some(Self { text, origin })
+    }
+
+    fn words() -> String {
+        Text::words()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Text::schema(generator)
     }
 }
 

@@ -13,8 +13,8 @@ use crate::Source;
 use crate::diagnostic::Code;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::substitute::substitute;
-use crate::tree::{Entry, Node, Scalar, Style, Value};
+use crate::substitute::{NoValue, substitute};
+use crate::tree::{Entry, Node, Origin, Scalar, Style, Value};
 
 /// Maximum size of a file: 16 MiB.
 pub const FILE_BYTES_MAX: usize = 16 << 20;
@@ -273,24 +273,44 @@ impl Builder<'_> {
         if self.awaits_key() {
             return self.key(text, style, span);
         }
-        let (text, style): (Rc<str>, Style) = match substitute(text, self.env) {
-            Ok(text) => (text.as_ref().into(), style),
-            Err(name) => {
+        let scalar = match substitute(text, self.env) {
+            Ok((text, origin)) => Scalar {
+                text: text.as_ref().into(),
+                style,
+                origin,
+            },
+            Err(error) => {
+                let (name, what, help) = match error {
+                    NoValue::Unset(name) => (
+                        name,
+                        "not set",
+                        format!(
+                            "set it, give a default as in `${{{name}:-default}}`, or write `$${{` for a literal `${{`"
+                        ),
+                    ),
+                    NoValue::Empty(name) => (
+                        name,
+                        "empty",
+                        format!("give it a value, or write `${{{name}:-}}` where empty is meant"),
+                    ),
+                };
                 self.problems
                     .add(
                         Code::UnsetVariable,
                         span,
-                        format!("the environment variable {} is not set", quote(name)),
+                        format!("the environment variable {} is {what}", quote(name)),
                     )
-                    .help(format!(
-                        "set it, give a default as in `${{{name}:-default}}`, or write `$${{` for a literal `${{`"
-                    ));
-                (text.into(), Style::Unset)
+                    .help(help);
+                Scalar {
+                    text: text.into(),
+                    style: Style::Unset,
+                    origin: Origin::Written,
+                }
             }
         };
         let node = Node {
             span,
-            value: Value::Scalar(Scalar { text, style }),
+            value: Value::Scalar(scalar),
         };
         self.finish(node, anchor)
     }

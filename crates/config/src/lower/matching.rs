@@ -394,16 +394,25 @@ fn value_condition(field: Field, written: &At<ValueText>, problems: &mut Problem
     let text = match &written.value {
         ValueText::Present => return Some(ValueCondition::Present),
         ValueText::Absent => return Some(ValueCondition::Absent),
+        ValueText::Regex(regex) => {
+            return match Regex::new(regex) {
+                Ok(regex) => Some(ValueCondition::Matches(regex)),
+                Err(error) => {
+                    report_regex(&error, written.span, problems);
+                    None
+                }
+            };
+        }
         ValueText::Text(text) => text,
     };
-    if let Some(regex) = text.strip_prefix('~') {
-        return match Regex::new(regex) {
-            Ok(regex) => Some(ValueCondition::Matches(regex)),
-            Err(error) => {
-                report_regex(&error, written.span, problems);
-                None
-            }
-        };
+    if text.is_empty() {
+        problems
+            .add(
+                Code::EmptyCondition,
+                written.span,
+                "the condition holds for an empty value",
+            )
+            .help("write `true` for any value, or `false` for none");
     }
     let impossible = match field {
         Field::Header if !token::is_field_value(text.as_bytes()) => {

@@ -10,7 +10,8 @@ use crate::keys::At;
 use crate::lower::Context;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::values::Text;
+use crate::tree::Origin;
+use crate::values::PatternText;
 
 /// The path pattern of a `match`, with the place where it is or could be written.
 pub(super) struct Pattern {
@@ -21,8 +22,19 @@ pub(super) struct Pattern {
 }
 
 /// Lowers a path pattern.
-pub(super) fn pattern(written: &At<Text>, context: &mut Context<'_>) -> Option<PathPattern> {
-    let text = &*written.value;
+pub(super) fn pattern(written: &At<PatternText>, context: &mut Context<'_>) -> Option<PathPattern> {
+    let text = &*written.value.text;
+    if written.value.origin == Origin::Variable && text.starts_with('~') {
+        context
+            .problems
+            .add(
+                Code::BadPath,
+                written.span,
+                "a variable cannot make a path pattern a regex",
+            )
+            .help("write the `~` in front of the variable: `~${NAME}`");
+        return None;
+    }
     let error = match path_pattern::parse(text, context.path_options) {
         Ok(pattern) => return Some(pattern),
         Err(error) => error,

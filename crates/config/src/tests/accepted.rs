@@ -228,6 +228,37 @@ fn conditions_are_lowered_as_written() {
 }
 
 #[test]
+fn variables_in_conditions_are_text() {
+    let plan = plan(&format!(
+        "{BASE}routes:\n- name: r\n  to: a\n  match:\n    path: \"~^/${{WORD}}$\"\n    headers:\n      a: ${{YES}}\n      \
+        b: ${{NO}}\n      c: \"${{REGEX}}\"\n      d: ${{REGEX}}\n      e: ~^${{WORD}}$\n      f: ${{NULL}}\n      \
+        g: \"${{UNSET:-~x}}\"\n      h: x${{REGEX}}\n      i: ${{PORT}}\n      j: ${{EMPTY:-x}}\n"
+    ));
+    let alternative = &plan.routes()[0].matching.alternatives[0];
+    let shown: Vec<String> = alternative
+        .headers
+        .iter()
+        .map(|condition| format!("{}={:?}", condition.name, condition.value))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "a=Equals(\"true\")",
+            "b=Equals(\"false\")",
+            "c=Equals(\"~.*\")",
+            "d=Equals(\"~.*\")",
+            "e=Matches(~^a.c$)",
+            "f=Equals(\"null\")",
+            "g=Equals(\"~x\")",
+            "h=Equals(\"x~.*\")",
+            "i=Equals(\"8081\")",
+            "j=Equals(\"x\")",
+        ]
+    );
+    assert_eq!(alternative.path.to_string(), "~^/a.c$");
+}
+
+#[test]
 fn client_certificates_are_lowered_to_attributes() {
     let text = "listeners: [{ bind: \"127.0.0.1:8080\", \
         tls: { certificates: [{ cert: a, key: b }], client_auth: { ca: c } } }]\n\
@@ -293,13 +324,6 @@ fn files_of_a_directory_are_merged_by_name() {
 }
 
 #[test]
-fn encoded_slash_is_accepted_if_a_listener_keeps_it() {
-    plan(
-        "listeners: [{ bind: 127.0.0.1:80, paths: { encoded_slash: keep } }]\n\
-        routes: [{ name: r, match: { path: /a%2fb }, respond: { status: 200 } }]\n",
-    );
-}
-#[test]
 fn files_of_a_directory_may_have_nothing_but_comments() {
     let base = source("d/base.yaml", format!("{BASE}routes: [{{ name: r, to: a }}]\n"));
     for nothing in [
@@ -346,3 +370,10 @@ fn files_of_a_directory_may_have_nothing_but_comments() {
     assert_eq!(found.unwrap_err()[0].code, Code::UnknownService);
 }
 
+#[test]
+fn encoded_slash_is_accepted_if_a_listener_keeps_it() {
+    plan(
+        "listeners: [{ bind: 127.0.0.1:80, paths: { encoded_slash: keep } }]\n\
+        routes: [{ name: r, match: { path: /a%2fb }, respond: { status: 200 } }]\n",
+    );
+}

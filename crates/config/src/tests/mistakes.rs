@@ -172,6 +172,10 @@ fn hosts_and_paths() {
     }
     check_route("to: a, match: { path: ~^( }", &["4:36 bad-regex unclosed group"]);
     check_route(
+        "to: a, match: { path: \"${REGEX}\" }",
+        &["4:36 bad-path in front of the variable: `~${NAME}`"],
+    );
+    check_route(
         "to: a, match: { path: \"~(?!a)\" }",
         &["4:36 bad-regex look-around"],
     );
@@ -485,6 +489,67 @@ fn variables() {
     check(
         "listeners: [{ bind: ${PORT} }]\n",
         &["1:22 syntax has to be quoted"],
+    );
+}
+
+#[test]
+fn empty_variables() {
+    for (text, place) in [
+        ("listeners: [{ bind: \"${EMPTY}\" }]\n".to_owned(), "1:21"),
+        (
+            "listeners: [{ bind: \"127.0.0.1:80${EMPTY}\" }]\n".to_owned(),
+            "1:21",
+        ),
+        (format!("{BASE}drain_timeout: ${{EMPTY}}\n"), "3:16"),
+    ] {
+        check(
+            text,
+            &[&format!(
+                "{place} unset-variable write `${{EMPTY:-}}` where empty is meant"
+            )],
+        );
+    }
+    for (route, column) in [
+        ("to: a, match: { headers: { x: \"${EMPTY}\" } }", 44),
+        ("to: a, match: { headers: { x: \"Bearer ${EMPTY}\" } }", 44),
+        ("to: a, match: { headers: { x: \"~^${EMPTY}$\" } }", 44),
+        ("to: a, match: { query: { x: \"${EMPTY}\" } }", 42),
+        ("to: a, match: { cookies: { x: \"${EMPTY}\" } }", 44),
+        ("to: a, match: { path: \"${EMPTY}/*\" }", 36),
+        ("to: \"${EMPTY}\"", 18),
+        ("to: a, force: { header: x, values: { y: \"${EMPTY}\" } }", 54),
+        ("to: a, request_headers: { set: { x: \"${EMPTY}\" } }", 50),
+        ("to: a, rewrite: { host: \"${EMPTY}\" }", 38),
+    ] {
+        check_route(route, &[&format!("4:{column} unset-variable `EMPTY` is empty")]);
+    }
+    check_route(
+        "to: a, request_headers: { set: { x: \"${EMPTY:-}\", y: \"${UNSET:-}\" } }",
+        &[],
+    );
+    check_route("to: \"${EMPTY:-a}\"", &[]);
+    check(
+        format!("{BASE}tests: [{{ request: \"GET /${{EMPTY}}\", expect: {{ route: null }} }}]\n"),
+        &["3:20 unset-variable `EMPTY` is empty"],
+    );
+}
+
+#[test]
+fn conditions_on_an_empty_value() {
+    for (route, column) in [
+        ("to: a, match: { headers: { x: \"\" } }", 44),
+        ("to: a, match: { headers: { x: \"${EMPTY:-}\" } }", 44),
+        ("to: a, match: { query: { x: \"${UNSET:-}\" } }", 42),
+        ("to: a, match: { cookies: { x: \"\" } }", 44),
+    ] {
+        check_route(
+            route,
+            &[&format!("4:{column} empty-condition write `true` for any value")],
+        );
+    }
+    check(
+        format!("{BASE}routes:\n- name: r\n  to: a\n  match:\n    query:\n      x: ${{EMPTY:-}}\n"),
+        &["8:10 empty-condition"],
     );
 }
 

@@ -18,6 +18,11 @@ fn environment(name: &str) -> Option<String> {
     match name {
         "PORT" => Some("8081".to_owned()),
         "YES" => Some("true".to_owned()),
+        "NO" => Some("false".to_owned()),
+        "EMPTY" => Some(String::new()),
+        "NULL" => Some("null".to_owned()),
+        "REGEX" => Some("~.*".to_owned()),
+        "WORD" => Some("a.c".to_owned()),
         _ => None,
     }
 }

@@ -40,3 +40,4 @@ mod timeouts;
 mod tls;
 mod tls_to_services;
 mod upgrade;
+mod variables;
