@@ -159,7 +159,9 @@ keys! {
         /// Certificates, chosen by SNI: the one for the host, else one with a matching wildcard, else the first.
         ///
         /// A wildcard covers exactly one label. Among several for one host, a client gets one that it
-        /// supports, ECDSA before RSA. A request for a host that the connection's certificate does not cover gets 421.
+        /// supports, ECDSA before RSA. A request for a host that another certificate would be chosen for than for the
+        /// connection's SNI gets 421, unless the connection's certificate covers it; with `client_auth`, every host that
+        /// the connection's certificate does not cover.
         certificates: NonEmptyList<Certificate> = Optional, "[{ cert: api.crt, key: api.key }]";
         /// Authentication of clients by certificate.
         client_auth: ClientAuth = Optional, "{ ca: clients.crt, mode: required }";

@@ -5,7 +5,7 @@
 //! parsed and normalised:
 //!
 //! 1. body limit: an announced body over the listener's limit is 413
-//! 2. certificate: a host that the served certificate does not cover is 421
+//! 2. certificate: a host that is served another certificate is 421
 //! 3. host: one that the listener does not serve is 404
 //! 4. the listener's redirect
 //! 5. route: the best alternative whose conditions hold, else 404

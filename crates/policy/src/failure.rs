@@ -69,7 +69,7 @@ pub enum Failure {
     TlsToService,
     /// The service's certificate is not trusted, or is not for its host.
     CertificateOfService,
-    /// The certificate served to the client does not cover the requested host.
+    /// The client was served a certificate for another host, and asks for one that has its own.
     Misdirected,
     /// The client floods its HTTP/2 connection with frames. The connection is closed without a response.
     TooManyFrames,

@@ -1,12 +1,11 @@
 //! The other end of a client's connection.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use waypost_plan::redirect::Scheme;
 use waypost_route::attribute::{Attribute, Attributes};
-use waypost_tls::identity::Identity;
 use waypost_tls::peer::ClientCertificate;
+use waypost_tls::served::Served;
 
 /// The peer of a client connection, and what the TLS handshake established.
 #[derive(Debug, Clone)]
@@ -20,7 +19,7 @@ pub struct Peer {
     /// `https` if the connection is under TLS.
     pub scheme: Scheme,
     /// The certificate that the client was served.
-    pub served: Option<Arc<Identity>>,
+    pub served: Option<Served>,
     /// The certificate that the client presented, verified.
     pub certificate: Option<Box<ClientCertificate>>,
 }
@@ -61,11 +60,11 @@ impl Peer {
         &self.ip_text
     }
 
-    /// Returns true if the served certificate covers `host`, or none was served. Otherwise a request for `host` is
-    /// misdirected (RFC 9110 §15.5.20).
+    /// Returns true if requests for `host` may come on this connection. Otherwise such a request is misdirected
+    /// (RFC 9110 §15.5.20); see [`Served::may_serve`].
     pub fn is_authoritative_for(&self, host: Option<&[u8]>) -> bool {
         match (&self.served, host) {
-            (Some(served), Some(host)) => std::str::from_utf8(host).is_ok_and(|host| served.serves(host)),
+            (Some(served), Some(host)) => std::str::from_utf8(host).is_ok_and(|host| served.may_serve(host)),
             _ => true,
         }
     }

@@ -12,7 +12,7 @@ use waypost_policy::compiled::Compiled;
 use waypost_policy::explain::{self, Explanation, Question, QuestionError};
 use waypost_route::table::TableError;
 use waypost_tls::client::ClientTls;
-use waypost_tls::identity::Identity;
+use waypost_tls::served::Served;
 use waypost_tls::server::ServerTls;
 use waypost_upstream::service::ServiceState;
 
@@ -252,9 +252,9 @@ impl explain::State for ExplainedState<'_> {
         }
     }
 
-    fn certificate(&self, listener: usize, host: Option<&str>) -> Option<Arc<Identity>> {
+    fn served(&self, listener: usize, host: Option<&str>) -> Option<Served> {
         let tls = self.generation.listener_tls[listener].load();
-        tls.as_ref().map(|tls| Arc::clone(tls.identity_for(host)))
+        tls.as_ref().map(|tls| Served::to_host(tls, host))
     }
 }
 

@@ -141,6 +141,12 @@ impl Identity {
         self.names.iter().any(|name| name.covers(host))
     }
 
+    /// Returns true if both certificates are for the same names, in any order.
+    pub(crate) fn has_same_names(&self, other: &Self) -> bool {
+        let all_of = |a: &Self, b: &Self| a.names.iter().all(|name| b.names.contains(name));
+        all_of(self, other) && all_of(other, self)
+    }
+
     /// Start of the validity period, in seconds since 1970.
     pub fn not_before(&self) -> i64 {
         self.not_before

@@ -2,7 +2,8 @@
 //!
 //! The contents of files go in; configurations for handshakes come out. The crate does no I/O, so certificates can be
 //! checked before the first client connects. [`identity`] has certificates with their keys, [`server`] the TLS
-//! configuration of a listener, [`client`] that of connections to services, and [`peer`] verified client certificates.
+//! configuration of a listener, [`served`] what a client was served, [`client`] the TLS configuration of connections to
+//! services, and [`peer`] verified client certificates.
 
 pub mod client;
 mod danger;
@@ -11,6 +12,7 @@ pub mod name;
 pub mod peer;
 pub mod pem;
 mod resolver;
+pub mod served;
 pub mod server;
 
 use std::sync::Arc;

@@ -27,6 +27,7 @@ pub struct ServerTls {
     config: Arc<ServerConfig>,
     /// The resolver in `config`.
     resolver: Arc<CertificateResolver>,
+    authenticates_clients: bool,
 }
 
 /// Keys for session tickets. They rotate every six hours; tickets of the previous period remain valid. Each listener has
@@ -99,6 +100,7 @@ impl ServerTls {
         Ok(Self {
             config: Arc::new(config),
             resolver,
+            authenticates_clients: client_auth.is_some(),
         })
     }
 
@@ -115,13 +117,23 @@ impl ServerTls {
     /// The certificate that [`ServerTls::config`] serves to a client: one for the host that it names, else one for a
     /// wildcard that covers the host, else the first. Among several, the first whose signatures the client can verify,
     /// and ECDSA before RSA.
-    pub fn choose(&self, hello: &ClientHello<'_>) -> &Arc<Identity> {
+    pub(crate) fn choose(&self, hello: &ClientHello<'_>) -> &Arc<Identity> {
         self.resolver.choose(hello)
     }
 
     /// The certificate that is served to a client that names `host` and supports every signature scheme.
-    pub fn identity_for(&self, host: Option<&str>) -> &Arc<Identity> {
+    pub(crate) fn identity_for(&self, host: Option<&str>) -> &Arc<Identity> {
         self.resolver.identity_for(host)
+    }
+
+    /// Names `identity_for(host)` by its position. Certificates for the same names, which differ in their keys, share one.
+    pub(crate) fn choice_for(&self, host: &str) -> usize {
+        self.resolver.choice_for(host)
+    }
+
+    /// Returns true if clients are asked for certificates.
+    pub(crate) fn authenticates_clients(&self) -> bool {
+        self.authenticates_clients
     }
 }
 

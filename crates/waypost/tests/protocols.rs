@@ -139,7 +139,8 @@ fn curl_over_every_version() {
         assert!(response.contains(&body), "{arguments:?}");
     }
     let other = ["--header", "Host: other.test", "--write-out", "%{http_code}"];
-    assert!(between.curl(&other, &secure).ends_with("421"));
+    // No certificate is for this host, so no other connection would be better.
+    assert!(between.curl(&other, &secure).ends_with("200"));
 }
 
 #[test]

@@ -7,7 +7,6 @@ mod explanation;
 mod question;
 
 use std::cell::Cell;
-use std::sync::Arc;
 
 use waypost_plan::listener::{Listener, ListenerTls};
 use waypost_plan::redirect::Scheme;
@@ -17,7 +16,7 @@ use waypost_route::explain::Scope;
 use waypost_route::request::Request;
 use waypost_route::split::Split;
 use waypost_route::table::Table;
-use waypost_tls::identity::Identity;
+use waypost_tls::served::Served;
 use waypost_wire::field;
 use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
 use waypost_wire::scan::{HeadEnd, HeadScan};
@@ -46,8 +45,8 @@ pub trait State {
     /// address is known.
     fn has_endpoint(&self, service: ServiceId) -> bool;
 
-    /// The certificate that the listener at this position serves to clients of `host`; `None` if it is not known.
-    fn certificate(&self, listener: usize, host: Option<&str>) -> Option<Arc<Identity>>;
+    /// The certificate that the listener at this position serves to clients that name `host`; `None` if it is not known.
+    fn served(&self, listener: usize, host: Option<&str>) -> Option<Served>;
 }
 
 /// Explains what happens to a request.
@@ -148,13 +147,11 @@ impl<S: State> Explainer<'_, S> {
         let normalized = self
             .normalized
             .fill(listener, &self.peer, &self.head, self.buffer, &mut Vec::new());
-        // The client's SNI is assumed to be the requested host.
-        let host = self
-            .normalized
-            .host()
-            .and_then(|host| std::str::from_utf8(host).ok());
         self.peer.served = match listener.terminates_tls() {
-            true => self.state.certificate(position, host),
+            true => {
+                let name = self.question.server_name(self.normalized.host());
+                self.state.served(position, name.as_deref())
+            }
             false => None,
         };
         normalized

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use waypost_wire::authority::Authority;
+
 use crate::compiled::Compiled;
 use crate::peer::Peer;
 
@@ -93,6 +95,20 @@ impl Question {
     pub(super) fn peer(&self) -> Peer {
         let end = |ip| SocketAddr::new(ip, 0);
         Peer::in_clear(end(self.client_ip), end(Ipv4Addr::UNSPECIFIED.into()))
+    }
+
+    /// The host that the client names in its TLS handshake (SNI): that of the URL, or else `requested`, the normal form of
+    /// the requested one. Addresses are not named (RFC 6066 §3).
+    pub(super) fn server_name(&self, requested: Option<&[u8]>) -> Option<String> {
+        let (host, _) = split_url(&self.url);
+        let mut name = Vec::new();
+        match host.map(|host| Authority::parse(host.as_bytes())) {
+            Some(host) => host.ok()?.normalize_into(&mut name),
+            None => name.extend_from_slice(requested?),
+        }
+        let name = String::from_utf8(name).ok()?;
+        let is_address = name.starts_with('[') || name.parse::<Ipv4Addr>().is_ok();
+        (!is_address).then_some(name)
     }
 
     /// The position of the listener that it names; `None` when it names none.

@@ -16,6 +16,7 @@ use tokio_rustls::rustls::server::Acceptor;
 use waypost_plan::listener::{Listener, ListenerTls, ProxyProtocol};
 use waypost_plan::redirect::Scheme;
 use waypost_tls::peer::ClientCertificate;
+use waypost_tls::served::Served;
 use waypost_tls::server::ServerTls;
 
 use waypost_policy::peer::Peer;
@@ -196,9 +197,9 @@ async fn read_hello(stream: &mut TcpStream) -> io::Result<(Option<String>, Vec<u
 }
 
 /// Completes the handshake with the certificate for the client's SNI, and records both certificates in `peer`.
-async fn tls_handshake(stream: TcpStream, tls: &ServerTls, peer: &mut Peer) -> io::Result<Socket> {
+async fn tls_handshake(stream: TcpStream, tls: &Arc<ServerTls>, peer: &mut Peer) -> io::Result<Socket> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let served = Arc::clone(tls.choose(&hello.client_hello()));
+    let served = Served::to(tls, &hello.client_hello());
     let stream = hello.into_stream(Arc::clone(tls.config())).await?;
     let (_, session) = stream.get_ref();
     let presented = session.peer_certificates().and_then(|chain| chain.first());

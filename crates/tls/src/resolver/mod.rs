@@ -17,6 +17,8 @@ use crate::name::CertificateName;
 pub(crate) struct CertificateResolver {
     /// In order of declaration; never empty. The first is the default for unknown hosts.
     identities: Vec<Arc<Identity>>,
+    /// Parallel to `identities`: the first one with the same names.
+    twins: Vec<usize>,
     /// Positions in `identities` by host name.
     by_host: HashMap<Box<str>, Vec<usize>>,
     /// Positions in `identities` by the labels behind a wildcard.
@@ -43,7 +45,12 @@ impl CertificateResolver {
                 }
             }
         }
+        let twins = identities.iter().map(|identity| {
+            let mut all = identities.iter();
+            all.position(|other| other.has_same_names(identity)).unwrap_or(0)
+        });
         Some(Self {
+            twins: twins.collect(),
             identities,
             by_host,
             by_wildcard,
@@ -70,6 +77,14 @@ impl CertificateResolver {
         self.select(host, |_| true)
     }
 
+    /// Names `identity_for(host)` by its position. Identities with the same names, which differ in their keys, share one.
+    pub(crate) fn choice_for(&self, host: &str) -> usize {
+        let chosen = self.identity_for(Some(host));
+        let mut all = self.identities.iter();
+        let position = all.position(|identity| Arc::ptr_eq(identity, chosen));
+        position.map_or(0, |position| self.twins[position])
+    }
+
     fn select(&self, host: Option<&str>, suits: impl Fn(&Identity) -> bool) -> &Arc<Identity> {
         let host = host.map(|host| host.trim_end_matches('.').to_ascii_lowercase());
         let exact = host.as_deref().and_then(|host| self.by_host.get(host));
@@ -92,13 +107,10 @@ impl CertificateResolver {
 
     /// The first identity, or one with the same names that suits the client.
     fn default_for(&self, suits: impl Fn(&Identity) -> bool) -> &Arc<Identity> {
-        let first = &self.identities[0];
-        let twins = self
-            .identities
-            .iter()
-            .filter(|other| other.names() == first.names());
-        let mut suitable = twins.filter(|twin| suits(twin));
-        suitable.next().unwrap_or(first)
+        let all = self.identities.iter().zip(&self.twins);
+        let twins = all.filter(|(_, twin)| **twin == 0);
+        let mut suitable = twins.map(|(identity, _)| identity).filter(|twin| suits(twin));
+        suitable.next().unwrap_or(&self.identities[0])
     }
 
     /// Returns true if the client offers a cipher suite of the server that works with keys of this algorithm. In TLS 1.2
@@ -119,5 +131,7 @@ impl ResolvesServerCert for CertificateResolver {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,9 @@
 use super::*;
 use crate::client::{ClientTls, Trust};
 use crate::provider;
+use crate::resolver::testing::identity;
 use crate::server::{ServerTls, Tickets};
-use rcgen::{
-    CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256,
-    SignatureAlgorithm as KeyKind,
-};
+use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
 use rustls::crypto::aws_lc_rs::cipher_suite;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::quic::{self, Connection as QuicConnection, KeyChange};
@@ -15,14 +13,6 @@ use rustls::server::Acceptor;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
 };
-
-fn identity(names: &[&str], kind: &'static KeyKind) -> Arc<Identity> {
-    let key = KeyPair::generate_for(kind).unwrap();
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
-    let (certificate, key) = (certificate.pem(), key.serialize_pem());
-    Arc::new(Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap())
-}
 
 fn resolver(identities: Vec<Arc<Identity>>) -> CertificateResolver {
     CertificateResolver::new(identities, provider().cipher_suites.clone()).unwrap()

@@ -108,7 +108,7 @@ fn check_hosts<'a>(
             path,
             code: Code::CertificateNames,
             message: format!("no certificate of the listener is for its host `{text}`"),
-            help: "add a certificate; requests for it get a 421",
+            help: "add a certificate; its clients are shown the first one",
         })
     })
 }

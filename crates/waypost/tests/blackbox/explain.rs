@@ -4,41 +4,78 @@ use serde_json::{Value, json};
 
 use crate::support::command::waypost_in;
 use crate::support::config::Config;
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, certificates};
 use crate::support::service::Service;
 use crate::support::tls::{Authority, Trusting};
 
 #[test]
-fn explain_gives_421_for_an_uncovered_host() {
+fn explain_gives_421_for_a_host_of_another_certificate() {
     let (service, authority) = (Service::echo("a"), Authority::new());
-    let pair = authority.issue(&["a.test", "*.b.test"]);
-    let gateway = Gateway::with_certificates(&[&pair], &service);
-    let trusting = Trusting::new(&authority);
-    for (host, status) in [
-        ("a.test", 200),
-        ("A.test.", 200),
-        ("x.b.test", 200),
-        ("b.test", 421),
-        ("x.y.b.test", 421),
-        ("other.test", 421),
+    let pairs = [
+        authority.issue(&["a.test", "*.b.test"]),
+        authority.issue(&["c.test"]),
+    ];
+    for (auth, expected) in [
+        (
+            "",
+            [
+                ("a.test", "a.test", 200),
+                ("a.test", "x.b.test", 200),
+                ("a.test", "other.test", 200),
+                ("a.test", "c.test", 421),
+                ("c.test:8443", "C.test.:443", 200),
+                ("c.test", "a.test", 421),
+                ("c.test", "other.test", 421),
+                ("other.test", "other.test", 200),
+                ("other.test", "c.test", 421),
+                ("127.0.0.1", "c.test", 200),
+            ],
+        ),
+        (
+            ", client_auth: { ca: clients.crt, mode: optional }",
+            [
+                ("a.test", "a.test", 200),
+                ("a.test", "x.b.test", 200),
+                ("a.test", "other.test", 421),
+                ("a.test", "c.test", 421),
+                ("c.test:8443", "C.test.:443", 200),
+                ("c.test", "a.test", 421),
+                ("c.test", "other.test", 421),
+                ("other.test", "other.test", 421),
+                ("other.test", "c.test", 421),
+                ("127.0.0.1", "c.test", 421),
+            ],
+        ),
     ] {
-        let mut client = trusting.connect(gateway.address(), "a.test");
-        assert_eq!(client.get(host, "/").status(), status, "{host}");
-        let url = format!("https://{host}/");
-        for (way, answer) in [
-            ("offline", gateway.explain_offline(&url)),
-            ("live", gateway.explain(&url)),
-        ] {
-            let expected = match status {
-                200 => (json!("forward"), json!("all"), Value::Null),
-                _ => (json!("refused"), Value::Null, json!(status)),
-            };
-            let found = (
-                answer["outcome"].clone(),
-                answer["route"].clone(),
-                answer["status"].clone(),
-            );
-            assert_eq!(found, expected, "{host} {way}");
+        let tls = format!("tls: {{ {}{auth} }}", certificates(2));
+        let config = Config::listening(&[&tls]).all_to(&service);
+        let files = [("clients.crt", authority.pem())];
+        let gateway = Gateway::under_tls(&[&pairs[0], &pairs[1]], &files, config);
+        let unverified = Trusting::new(&authority).without_verifying();
+        for (name, host, status) in expected {
+            let sni = name.split(':').next().unwrap();
+            let mut client = unverified.connect(gateway.address(), sni);
+            assert_eq!(client.get(host, "/").status(), status, "{name}, {host}{auth}");
+            let question = json!({
+                "request": format!("GET https://{name}/"),
+                "headers": { "host": host },
+            });
+            let config = gateway.config().to_str().unwrap();
+            let (url, field) = (format!("https://{name}/"), format!("host: {host}"));
+            let asked = ["explain", config, "GET", &url, "-H", &field, "--format", "json"];
+            let offline = waypost_in(gateway.directory(), &asked).expect(0).json();
+            for answer in [gateway.explain_question(&question), offline] {
+                let expected = match status {
+                    200 => (json!("forward"), json!("all"), Value::Null),
+                    _ => (json!("refused"), Value::Null, json!(status)),
+                };
+                let found = (
+                    answer["outcome"].clone(),
+                    answer["route"].clone(),
+                    answer["status"].clone(),
+                );
+                assert_eq!(found, expected, "{name}, {host}{auth}");
+            }
         }
     }
 }

@@ -86,36 +86,112 @@ fn tls_versions_and_alpn() {
     }
 }
 
-#[test]
-fn uncovered_host_is_421() {
-    let (service, authority) = (Service::echo("a"), Authority::new());
-    let pair = authority.issue(&["a.test", "*.b.test", "127.0.0.1"]);
-    let gateway = Gateway::with_certificates(&[&pair], &service);
-    let trusting = Trusting::new(&authority);
+/// Checks the status of a request for each host on a connection with `name` as SNI, over HTTP/1.1 and HTTP/2, and of a gRPC
+/// call, which gets the HTTP status too, as clients retry on it.
+fn check_hosts(gateway: &Gateway, trusting: &Trusting, name: &str, expected: &[(&str, u16)]) {
     let both = trusting.clone().offering(&["h2"]).config();
-    let http2 = Http2Client::connect_tls(gateway.address(), "a.test", both);
-    for (host, status) in [
-        ("a.test", 200),
-        ("A.Test.:8443", 200),
-        ("x.b.test", 200),
-        ("127.0.0.1", 200),
-        ("b.test", 421),
-        ("x.y.b.test", 421),
-        ("other.test", 421),
-        ("127.0.0.2", 421),
-    ] {
-        let mut client = trusting.connect(gateway.address(), "a.test");
+    let http2 = Http2Client::connect_tls(gateway.address(), name, both);
+    for (host, status) in expected {
+        let mut client = trusting.connect(gateway.address(), name);
         let response = client.get(host, "/");
-        assert_eq!(response.status(), status, "{host}: {}", response.text());
+        assert_eq!(response.status(), *status, "{name}, {host}: {}", response.text());
         let response = http2.get(&format!("https://{host}/"));
-        assert_eq!(response.status(), status, "{host} by HTTP/2");
-        // A gRPC call gets the HTTP status too, as clients retry on it.
+        assert_eq!(response.status(), *status, "{name}, {host} by HTTP/2");
         let call =
             http::Request::post(format!("https://{host}/a.B/C")).header("content-type", "application/grpc");
         let response = http2.ask(call.body(()).unwrap(), "");
-        assert_eq!(response.status(), status, "{host} for a call");
+        assert_eq!(response.status(), *status, "{name}, {host} for a call");
     }
-    assert_eq!(service.received().join("").matches("GET / ").count(), 8);
+}
+
+#[test]
+fn host_of_another_certificate_is_421() {
+    let (service, authority) = (Service::echo("a"), Authority::new());
+    let pairs = [
+        authority.issue(&["first.test", "10.0.0.1"]),
+        authority.issue_rsa(&["a.test", "*.b.test"]),
+        authority.issue(&["*.b.test", "a.test"]),
+        authority.issue(&["c.test", "a.test", "127.0.0.1"]),
+    ];
+    let gateway = Gateway::with_certificates(&[&pairs[0], &pairs[1], &pairs[2], &pairs[3]], &service);
+    let trusting = Trusting::new(&authority);
+    check_hosts(
+        &gateway,
+        &trusting,
+        "a.test",
+        &[
+            ("a.test", 200),
+            ("A.Test.:8443", 200),
+            ("x.b.test", 200),
+            ("b.test", 421),
+            ("x.y.b.test", 421),
+            ("c.test", 421),
+            ("first.test", 421),
+            ("other.test", 421),
+            ("10.0.0.1", 421),
+        ],
+    );
+    // The certificate of `c.test` covers two hosts more, though others are chosen for them.
+    let covered = [
+        ("c.test", 200),
+        ("a.test", 200),
+        ("127.0.0.1", 200),
+        ("x.b.test", 421),
+    ];
+    check_hosts(&gateway, &trusting, "c.test", &covered);
+    // A host without a certificate gets the first one, which any other such host would get too.
+    let unverified = trusting.without_verifying();
+    for name in ["first.test", "other.test", "b.test"] {
+        let first = [
+            (name, 200),
+            ("first.test", 200),
+            ("unknown.test", 200),
+            ("x.y.b.test", 200),
+            ("10.0.0.1", 200),
+            ("[::1]", 200),
+            ("a.test", 421),
+            ("x.b.test", 421),
+        ];
+        check_hosts(&gateway, &unverified, name, &first);
+    }
+    // Clients without SNI get the first certificate on every connection.
+    let all = [
+        "first.test",
+        "a.test",
+        "x.b.test",
+        "c.test",
+        "unknown.test",
+        "127.0.0.1",
+    ];
+    let all = all.map(|host| (host, 200));
+    for (unnamed, name) in [
+        (unverified.clone().naming_no_host(), "a.test"),
+        (unverified, "127.0.0.1"),
+    ] {
+        check_hosts(&gateway, &unnamed, name, &all);
+    }
+    let refused = gateway.metrics();
+    assert!(refused.contains(r#"reason="misdirected""#), "{refused}");
+}
+
+#[test]
+fn uncovered_host_is_421_where_clients_are_authenticated() {
+    let (service, authority) = (Service::echo("a"), Authority::new());
+    let pair = authority.issue(&["a.test", "*.b.test"]);
+    let files = [("clients.crt", authority.pem())];
+    let auth = ", client_auth: { ca: clients.crt, mode: optional }";
+    let gateway = Gateway::under_tls(&[&pair], &files, config(&service, auth, ""));
+    let expected = [
+        ("a.test", 200),
+        ("x.b.test", 200),
+        ("b.test", 421),
+        ("other.test", 421),
+        ("127.0.0.1", 421),
+    ];
+    let trusting = Trusting::new(&authority);
+    check_hosts(&gateway, &trusting, "a.test", &expected);
+    check_hosts(&gateway, &trusting.clone().naming_no_host(), "a.test", &expected);
+    check_hosts(&gateway, &trusting.without_verifying(), "other.test", &expected);
 }
 
 #[test]

@@ -314,7 +314,11 @@ impl Gateway {
 
     /// Explains a GET with the live generation.
     pub(crate) fn explain(&self, url: &str) -> serde_json::Value {
-        let question = serde_json::json!({ "request": format!("GET {url}") });
+        self.explain_question(&serde_json::json!({ "request": format!("GET {url}") }))
+    }
+
+    /// Explains a question, as the admin API takes it, with the live generation.
+    pub(crate) fn explain_question(&self, question: &serde_json::Value) -> serde_json::Value {
         let fields = "Content-Type: application/json\r\n";
         let answer = self.admin("POST", "/api/v1/explain", fields, &question.to_string());
         assert_eq!(answer.status(), 200, "{}", answer.text());

@@ -8,10 +8,15 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
     PKCS_RSA_SHA256, RsaKeySize, SanType,
 };
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned,
+    SupportedProtocolVersion,
+};
 
 use super::PATIENCE;
 use super::message::{Message, MessageReader};
@@ -98,6 +103,8 @@ pub(crate) struct Trusting {
     protocols: Vec<Vec<u8>>,
     shown: Option<Pair>,
     versions: Vec<&'static SupportedProtocolVersion>,
+    names_host: bool,
+    verifies: bool,
 }
 
 impl Trusting {
@@ -109,6 +116,8 @@ impl Trusting {
             protocols: vec![b"http/1.1".to_vec()],
             shown: None,
             versions: rustls::ALL_VERSIONS.to_vec(),
+            names_host: true,
+            verifies: true,
         }
     }
 
@@ -121,6 +130,18 @@ impl Trusting {
     /// Presents this client certificate.
     pub(crate) fn showing(mut self, pair: &Pair) -> Self {
         self.shown = Some(pair.clone());
+        self
+    }
+
+    /// Sends no SNI.
+    pub(crate) fn naming_no_host(mut self) -> Self {
+        self.names_host = false;
+        self
+    }
+
+    /// Accepts every certificate.
+    pub(crate) fn without_verifying(mut self) -> Self {
+        self.verifies = false;
         self
     }
 
@@ -149,6 +170,12 @@ impl Trusting {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&self.protocols);
+        config.enable_sni = self.names_host;
+        if !self.verifies {
+            config
+                .dangerous()
+                .set_certificate_verifier(Arc::new(Unverified(default_provider())));
+        }
         Arc::new(config)
     }
 
@@ -170,6 +197,45 @@ impl Trusting {
             }
             Err(error) => error.to_string(),
         }
+    }
+}
+
+/// Accepts every certificate.
+#[derive(Debug)]
+struct Unverified(CryptoProvider);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
