@@ -321,12 +321,8 @@ impl Client {
         self.link = Link::ServerStream(Box::new(stream));
         buffers.from_client.append(bytes);
         let limits = head_limits(listener);
-        // `write_request` joins cookie crumbs, each of which is a field on the wire.
-        let parsed = if head.headers.len() > limits.fields {
-            Err(RequestError::TooManyFields)
-        } else {
-            buffers.parse_whole_head(&limits)
-        };
+        // Cookie crumbs are joined by now and count as one field; `h2` bounds their bytes with the header list.
+        let parsed = buffers.parse_whole_head(&limits);
         let mut request = ActiveRequest {
             client: self,
             buffers,

@@ -51,6 +51,50 @@ fn request_to_an_http1_service() {
 }
 
 #[test]
+fn cookie_crumbs_are_one_field() {
+    let http1 = Service::echo("http1");
+    let http2 = Http2Service::start(|request, mut respond| async move {
+        let cookies: Vec<_> = request.headers().get_all("cookie").iter().collect();
+        let text = format!("{cookies:?}");
+        let mut stream = respond.send_response(Response::new(()), false).unwrap();
+        stream.send_data(Bytes::from(text), true).unwrap();
+    });
+    let gateway = Gateway::with(
+        Config::new()
+            .service(&http1, "")
+            .service_at("http2", &[&http2.url()], "http2: true")
+            .route("name: last, match: { path: /x, cookies: { c129: last } }, to: http1")
+            .route(r#"name: all, match: { path: /x, headers: { cookie: "~^c0=0; c1=1" } }, to: http2"#)
+            .route("name: none, respond: { status: 404 }"),
+    );
+    let client = Http2Client::connect(gateway.address());
+    let ask = |count: usize, last: &str| {
+        let mut request = Request::get("http://a/x");
+        let mut line = String::new();
+        for number in 0..count {
+            let crumb = match number {
+                129 => format!("c{number}={last}"),
+                _ => format!("c{number}={number}"),
+            };
+            request = request.header("cookie", &crumb);
+            line = format!("{line}{}{crumb}", if number == 0 { "" } else { "; " });
+        }
+        let over_http1 = gateway.ask(format!("GET /x HTTP/1.1\r\nHost: a\r\nCookie: {line}\r\n\r\n"));
+        let over_http2 = client.ask(request.body(()).unwrap(), "");
+        assert_eq!((over_http1.status(), over_http2.status()), (200, 200));
+        assert_eq!(over_http1.text().replace("Cookie", "cookie"), over_http2.text());
+        (over_http2.text(), line)
+    };
+    let (_, line) = ask(130, "last");
+    let head = http1.received().pop().unwrap();
+    assert!(head.contains(&format!("\r\ncookie: {line}\r\n")), "{head}");
+    for count in [2, 100, 101, 1000] {
+        let (shown, line) = ask(count, "other");
+        assert_eq!(shown, format!("[{line:?}]"));
+    }
+}
+
+#[test]
 fn body_of_unknown_length_sent_chunked() {
     let service = Service::echo("a");
     let gateway = Gateway::to(&service);
