@@ -78,9 +78,13 @@ pub struct ArmStats {
     pub rate: f64,
     /// Responses by class, such as `5xx`; `none` if the client disconnected before the response.
     pub classes: BTreeMap<String, u64>,
-    /// Responses of class `5xx`.
+    /// Calls of gRPC by `grpc-status`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub grpc: BTreeMap<u8, u64>,
+    /// Failed requests: responses of class `5xx`, calls of gRPC with a status that blames the server, and responses that
+    /// the service cut.
     pub errors: u64,
-    /// Share of responses of class `5xx`.
+    /// Share of failed requests.
     pub error_share: f64,
     /// The 95 % confidence interval of that share (Wilson's score interval).
     pub error_interval: (f64, f64),
@@ -211,11 +215,14 @@ impl ArmStats {
         let none = RequestReading::default();
         let reading = reading.unwrap_or(&none);
         let requests = reading.count();
-        let mut classes = BTreeMap::new();
+        let (mut classes, mut grpc) = (BTreeMap::new(), BTreeMap::new());
         for (status, count) in &reading.statuses {
-            *classes.entry(class(*status).to_owned()).or_insert(0) += count;
+            *classes.entry(class(status.http_status()).to_owned()).or_insert(0) += count;
+            if let Some(code) = status.grpc_code() {
+                *grpc.entry(code.number()).or_insert(0) += count;
+            }
         }
-        let errors = classes.get("5xx").copied().unwrap_or(0);
+        let errors = reading.failed();
         let (error_share, error_interval) = wilson(errors, requests);
         let quantile = |durations: &Durations, q: f64| durations.quantile_ms(q);
         Self {
@@ -224,6 +231,7 @@ impl ArmStats {
             requests,
             rate: requests as f64 / window.as_secs_f64().max(0.001),
             classes,
+            grpc,
             errors,
             error_share,
             error_interval,
@@ -267,13 +275,14 @@ fn wilson(errors: u64, all: u64) -> (f64, (f64, f64)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use waypost_policy::status::RequestStatus;
 
     /// A reading of one series with this many responses of status 200.
     fn reading(count: u64) -> Reading {
         let requests = RequestReading {
             route: "r".into(),
             service: "s".into(),
-            statuses: vec![(200, count)],
+            statuses: vec![(RequestStatus::http(200), count)],
             ..RequestReading::default()
         };
         Reading {

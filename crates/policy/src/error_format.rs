@@ -5,6 +5,7 @@ use waypost_wire::request::RequestHead;
 
 use crate::failure::Failure;
 use crate::grpc;
+use crate::status::RequestStatus;
 
 /// The format of errors for one client.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,11 +29,11 @@ impl ErrorFormat {
         }
     }
 
-    /// The HTTP status in this format: 200 for a gRPC call, whose failure is in `grpc-status`.
-    pub fn status(&self, failure: Failure) -> u16 {
+    /// The status in this format: for a gRPC call HTTP's is 200, and the failure is in `grpc-status`.
+    pub fn status(&self, failure: Failure) -> RequestStatus {
         match self.call_type(failure) {
-            Some(_) => 200,
-            None => failure.status(),
+            Some(_) => RequestStatus::error(failure, 200, Some(failure.grpc_code())),
+            None => RequestStatus::error(failure, failure.status(), None),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Failures, for which the gateway responds itself, and causes, for which a response is cut.
 
+use waypost_wire::grpc::GrpcCode;
 use waypost_wire::request::RequestError;
 
 /// The party that ended an exchange, for the access log.
@@ -288,21 +289,16 @@ impl Failure {
         }
     }
 
-    /// The `grpc-status` of a call that fails this way.
-    pub fn grpc_status(self) -> u8 {
-        const DEADLINE_EXCEEDED: u8 = 4;
-        const RESOURCE_EXHAUSTED: u8 = 8;
-        const UNIMPLEMENTED: u8 = 12;
-        const INTERNAL: u8 = 13;
-        const UNAVAILABLE: u8 = 14;
+    /// The status of a call that fails this way.
+    pub fn grpc_code(self) -> GrpcCode {
         match self {
-            Self::RouteTimeout | Self::ResponseTimeout | Self::BodyTimeout => DEADLINE_EXCEEDED,
-            Self::NoRoute | Self::HostNotServed => UNIMPLEMENTED,
+            Self::RouteTimeout | Self::ResponseTimeout | Self::BodyTimeout => GrpcCode::DEADLINE_EXCEEDED,
+            Self::NoRoute | Self::HostNotServed => GrpcCode::UNIMPLEMENTED,
             failure => match failure.status() {
-                413 | 414 | 431 => RESOURCE_EXHAUSTED,
-                501 => UNIMPLEMENTED,
-                502..=504 => UNAVAILABLE,
-                _ => INTERNAL,
+                413 | 414 | 431 => GrpcCode::RESOURCE_EXHAUSTED,
+                501 => GrpcCode::UNIMPLEMENTED,
+                502..=504 => GrpcCode::UNAVAILABLE,
+                _ => GrpcCode::INTERNAL,
             },
         }
     }

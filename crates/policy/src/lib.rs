@@ -3,7 +3,8 @@
 //! [`decision`] is the one place where rules are applied, in one order: live traffic, passed-through connections,
 //! `explain` and `waypost test` all call it. Its input is a [`compiled`] plan, a request in its normal form
 //! ([`request`]), the [`peer`] that sent it, and an environment that rolls the dice. [`head`] writes the heads that
-//! follow from a decision; [`failure`] lists the reasons for error responses and for responses that are cut.
+//! follow from a decision; [`failure`] lists the reasons for error responses and for responses that are cut, and
+//! [`status`] says which requests count as failed.
 //!
 //! The crate is pure: no sockets, no async, no clock, no randomness.
 
@@ -18,3 +19,4 @@ pub mod grpc;
 pub mod head;
 pub mod peer;
 pub mod request;
+pub mod status;

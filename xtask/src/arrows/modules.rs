@@ -37,7 +37,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
         "policy",
         &[
             &["failure", "peer"],
-            &["arm", "client", "compiled", "grpc"],
+            &["arm", "client", "compiled", "grpc", "status"],
             &["error_format"],
             &["request"],
             &["head"],

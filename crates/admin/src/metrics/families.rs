@@ -62,7 +62,8 @@ families! {
     STATE_WRITABLE Gauge "waypost_state_writable" [] "1 if dials and revisions can be stored, else 0.";
     STALE_FILES Gauge "waypost_stale_files" [] "Files, such as certificates, whose current version is unusable and whose last good version stays in use.";
     CERTIFICATE_DAYS Gauge "waypost_certificate_days_to_expiry" ["listener", "certificate"] "Days until a listener's certificate expires; negative once it has expired.";
-    REQUESTS Counter "waypost_requests" ["route", "service", "code"] "Requests by route, service and response status. The code is 0 if the client disconnected before the response, the service is empty if the gateway responded itself, and the route is empty if none matched.";
+    REQUESTS Counter "waypost_requests" ["route", "service", "code", "grpc_code"] "Requests by route, service and response status. The code is 0 if the client disconnected before the response, the service is empty if the gateway responded itself, and the route is empty if none matched. Calls of gRPC and gRPC-Web have a `grpc_code`, 0 to 16: their `grpc-status`, or the one that clients take for a missing one.";
+    FAILED Counter "waypost_failed_requests" ["route", "service"] "Failed requests: responses of class 5xx, calls with a `grpc-status` that blames the server (2, 4, 12, 13, 14, 15), and responses that were cut, unless by the client.";
     DURATION Histogram "waypost_request_duration_seconds" ["route", "service"] "Time from the first byte of a request to the last byte of its response, in seconds.";
     UPSTREAM_DURATION Histogram "waypost_upstream_duration_seconds" ["route", "service"] "Time taken by the service once a connection to it was ready, in seconds.";
     RETRIES Counter "waypost_retries" ["route", "service"] "Retried attempts to reach a service.";

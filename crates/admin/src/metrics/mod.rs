@@ -6,12 +6,14 @@
 mod exposition;
 pub mod families;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use waypost_plan::listener::ListenerTls;
 use waypost_plan::settings::CodeLabel;
 use waypost_proxy::gateway::View;
 use waypost_proxy::observe::metrics::histogram::SHOWN_BOUNDS_US;
-use waypost_proxy::observe::metrics::{Mirrored, Reading};
+use waypost_proxy::observe::metrics::{Mirrored, Reading, RequestReading};
 
 use crate::arms;
 pub use crate::metrics::exposition::Dialect;
@@ -79,25 +81,28 @@ fn requests(view: &View, reading: &Reading, out: &mut Writer) {
     let label = view.generation().plan().settings().code_label;
     out.family(&families::REQUESTS);
     for series in &reading.requests {
-        let mut codes: Vec<(String, u64)> = Vec::new();
-        for (status, count) in &series.statuses {
-            let code = match label {
-                CodeLabel::Exact => status.to_string(),
-                CodeLabel::Class => class(*status).to_owned(),
-            };
-            match codes.last_mut() {
-                Some((last, sum)) if *last == code => *sum += count,
-                _ => codes.push((code, *count)),
-            }
-        }
-        for (code, count) in codes {
+        for ((code, grpc_code), count) in codes(series, label) {
             let labels = [
                 ("route", &*series.route),
                 ("service", &*series.service),
                 ("code", &code),
+                ("grpc_code", &grpc_code),
             ];
-            out.sample(&labels, count);
+            // Only calls of gRPC have the last one.
+            let labels = if grpc_code.is_empty() {
+                &labels[..3]
+            } else {
+                &labels
+            };
+            out.sample(labels, count);
         }
+    }
+    out.family(&families::FAILED);
+    for series in &reading.requests {
+        out.sample(
+            &[("route", &series.route), ("service", &series.service)],
+            series.failed(),
+        );
     }
     for (family, durations) in [(&families::DURATION, false), (&families::UPSTREAM_DURATION, true)] {
         out.family(family);
@@ -140,6 +145,21 @@ fn requests(view: &View, reading: &Reading, out: &mut Writer) {
     for (reason, count) in &reading.failures {
         out.sample(&[("reason", reason)], *count);
     }
+}
+
+/// The counts of a series by the labels `code` and `grpc_code`; the latter is empty for requests that are no calls.
+fn codes(series: &RequestReading, label: CodeLabel) -> BTreeMap<(String, String), u64> {
+    let mut codes = BTreeMap::new();
+    for (status, count) in &series.statuses {
+        let code = match label {
+            CodeLabel::Exact => status.http_status().to_string(),
+            CodeLabel::Class => class(status.http_status()).to_owned(),
+        };
+        let grpc = status.grpc_code();
+        let grpc_code = grpc.map_or_else(String::new, |code| code.number().to_string());
+        *codes.entry((code, grpc_code)).or_insert(0) += count;
+    }
+    codes
 }
 
 fn connections(view: &View, reading: &Reading, out: &mut Writer) {

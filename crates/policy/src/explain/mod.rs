@@ -343,7 +343,7 @@ impl<S: State> Explainer<'_, S> {
         self.local(route, !failure.closes())
             .write_failure(failure, &format, &mut out);
         Explanation {
-            status: Some(format.status(failure)),
+            status: Some(format.status(failure).http_status()),
             reason: Some(failure.message()),
             ..self.blank(outcome, route, headers_of(&out))
         }

@@ -28,11 +28,12 @@ pub struct LocalResponse<'a> {
 impl LocalResponse<'_> {
     /// Appends an error. Returns the bytes of its body.
     pub fn write_failure(&self, failure: Failure, format: &ErrorFormat, out: &mut Vec<u8>) -> usize {
-        let status = format.status(failure);
+        let status = format.status(failure).http_status();
         write_status_line(status, out);
         if let Some(content_type) = format.call_type(failure) {
             write::field(out, b"content-type", content_type);
-            write::field(out, b"grpc-status", failure.grpc_status().to_string().as_bytes());
+            let code = failure.grpc_code().number();
+            write::field(out, b"grpc-status", code.to_string().as_bytes());
             out.extend_from_slice(b"grpc-message: ");
             grpc::write_message(&failure.message(), out);
             out.extend_from_slice(b"\r\n");

@@ -16,6 +16,7 @@ use waypost_plan::listener::{Limits, Listener};
 use waypost_policy::failure::Failure;
 use waypost_policy::peer::Peer;
 use waypost_policy::request::head_limits;
+use waypost_policy::status::RequestStatus;
 use waypost_transport::h2::client_connection::{CONNECTION_WINDOW, STREAM_WINDOW};
 use waypost_transport::h2::fields;
 use waypost_transport::h2::guard::{FrameGuard, GuardedIo};
@@ -313,7 +314,7 @@ impl Client {
             stream.reset(Reason::PROTOCOL_ERROR);
             let failure = Failure::Request(RequestError::Field);
             self.observation.fail(&self.worker, failure);
-            self.observation.count(&self.worker, 0);
+            self.observation.count(&self.worker, RequestStatus::default());
             return None;
         }
         let has_body = !stream.has_ended() && upgrade.is_none();

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use waypost_policy::decision::{self, Verdict};
 use waypost_policy::failure::{Blame, Failure};
+use waypost_policy::status::RequestStatus;
 use waypost_transport::proxy_protocol::ProxiedAddresses;
 use waypost_upstream::connect::ConnectOptions;
 use waypost_upstream::lease;
@@ -37,8 +38,8 @@ impl Client {
         let connected = self.connect_for(&snapshot, host.as_deref()).await;
         drop(snapshot);
         let status = match connected {
-            Ok(_) => PASSED_THROUGH,
-            Err(failure) => failure.status(),
+            Ok(_) => RequestStatus::http(PASSED_THROUGH),
+            Err(failure) => RequestStatus::error(failure, failure.status(), None),
         };
         if let Some(record) = self.observation.record() {
             record.status = status;

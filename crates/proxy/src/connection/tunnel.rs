@@ -200,7 +200,7 @@ fn poll_flow(
     to: &mut Link,
 ) -> Result<(), RelayError> {
     if *flow == Flow::Open {
-        match relay.poll(cx, from, source, to, None, || {}) {
+        match relay.poll(cx, from, source, to, None, |_| {}) {
             Poll::Pending => return Ok(()),
             Poll::Ready(moved) => moved?,
         }

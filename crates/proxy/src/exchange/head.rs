@@ -1,15 +1,18 @@
 //! The response's head: read, judged, and written for the client.
 
 use waypost_policy::failure::Failure;
+use waypost_policy::grpc;
 use waypost_policy::grpc::web::WebForm;
 use waypost_policy::head::downstream::{self, BodyDelimiter, DownstreamHead};
 use waypost_policy::head::edits::{KeepAlive, ResponseEdits};
 use waypost_transport::relay::BodyForm;
+use waypost_transport::relay::call_status::{CallStatus, WebEncoding};
 use waypost_transport::relay::transform::Transform;
 use waypost_upstream::call::INTERIM_MAX;
 use waypost_upstream::response_buffers::ResponseBuffers;
 use waypost_wire::field::FieldKind;
 use waypost_wire::framing::Framing;
+use waypost_wire::grpc::GrpcCode;
 use waypost_wire::response;
 use waypost_wire::scan::{HeadEnd, HeadScan};
 use waypost_wire::version::Version;
@@ -51,6 +54,7 @@ impl Exchange<'_> {
         }
         let framing = buffers.response.framing();
         let web_type = self.web_type(buffers);
+        let call_status = self.options.is_grpc.then(|| begin_call_status(buffers));
         let body = if self.client.frames_bodies() {
             BodyDelimiter::Frames
         } else if web_type.is_some() {
@@ -86,6 +90,9 @@ impl Exchange<'_> {
                 WebForm::Binary => Transform::GrpcWeb,
                 WebForm::Text => Transform::GrpcWebText,
             });
+        }
+        if let Some(status) = call_status {
+            buffers.download.observe_call(status);
         }
         let form = match body {
             BodyDelimiter::Length | BodyDelimiter::Close => BodyForm::Plain,
@@ -170,4 +177,23 @@ impl Exchange<'_> {
         form.write_client_type(value, &mut translated)
             .then_some(translated)
     }
+}
+
+/// The status that the head of a response to a call gives, and how its body is scanned for one.
+fn begin_call_status(buffers: &ResponseBuffers) -> CallStatus {
+    let bytes = buffers.from_service.filled();
+    let fields = buffers.response.fields();
+    let code = fields
+        .iter()
+        .find(|field| field.name.of(bytes).eq_ignore_ascii_case(b"grpc-status"))
+        .map(|field| GrpcCode::parse(field.value.of(bytes)));
+    let content_type = fields.iter().find(|field| field.kind == FieldKind::ContentType);
+    let web = content_type.and_then(|field| grpc::web::form_of(field.value.of(bytes)));
+    CallStatus::begin(
+        code,
+        web.map(|form| match form {
+            WebForm::Binary => WebEncoding::Binary,
+            WebForm::Text => WebEncoding::Base64,
+        }),
+    )
 }

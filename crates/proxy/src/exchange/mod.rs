@@ -14,8 +14,10 @@ use waypost_plan::service::Timeouts;
 use waypost_policy::failure::{Cause, Failure};
 use waypost_policy::grpc::web::WebForm;
 use waypost_policy::head::edits::ResponseEdits;
+use waypost_policy::status::RequestStatus;
 use waypost_transport::buffer::Buffer;
 use waypost_transport::link::Link;
+use waypost_transport::relay::call_status::CallStatus;
 use waypost_transport::relay::tap::Tap;
 use waypost_transport::relay::{BlockedOn, Relay, RelayError};
 use waypost_transport::timer::Timer;
@@ -167,6 +169,18 @@ impl<'a> Exchange<'a> {
         self.state.is_responding()
     }
 
+    /// The status of the response as far as it has come; that of a request without one before a final head.
+    pub(crate) fn status(&self) -> RequestStatus {
+        match self.response.as_ref().filter(|_| self.is_responding()) {
+            Some(buffers) => status_of(
+                buffers.response.status(),
+                self.options.is_grpc,
+                buffers.download.tap(),
+            ),
+            None => RequestStatus::default(),
+        }
+    }
+
     /// The copy of the request's body, once all of it has come or it is too long.
     pub(crate) fn take_tap(&mut self) -> Option<Tap> {
         self.upload.take_tap()
@@ -202,7 +216,7 @@ impl<'a> Exchange<'a> {
             self.from_client,
             self.service,
             Some(self.worker.upstreams().pipes()),
-            || {},
+            |_| {},
         );
         let failure = match moved {
             Poll::Pending => return Poll::Pending,
@@ -271,10 +285,10 @@ impl<'a> Exchange<'a> {
             return Poll::Ready(Ok(End::Upgraded));
         };
         let (meter, worker, began) = (&mut *self.meter, self.worker, self.state.began);
-        let status = buffers.response.status();
-        let count = || {
+        let (status, is_grpc) = (buffers.response.status(), self.options.is_grpc);
+        let count = |tap: &Tap| {
             if let Some(meter) = meter.take() {
-                meter.count(worker, status, Some(began));
+                meter.count(worker, status_of(status, is_grpc, tap), Some(began));
             }
         };
         let moved = buffers.download.poll(
@@ -352,4 +366,13 @@ impl<'a> Exchange<'a> {
             self.state.download_since = now;
         }
     }
+}
+
+/// The status of a response, whose body `tap` observes.
+fn status_of(http: u16, is_grpc: bool, tap: &Tap) -> RequestStatus {
+    // An upgrade is no call.
+    if !is_grpc || http == 101 {
+        return RequestStatus::http(http);
+    }
+    RequestStatus::call(http, tap.call_status().and_then(CallStatus::code))
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use waypost_policy::status::RequestStatus;
 use waypost_transport::clock::Clock;
 
 use crate::local::Worker;
@@ -41,9 +42,9 @@ impl Meter {
         self.side = Side::Arm(arm);
     }
 
-    /// Counts the request, before the last byte of its response leaves. Status 0 is no response. `sent` is when the
-    /// service got the request.
-    pub(crate) fn count(self, worker: &Worker, status: u16, sent: Option<Instant>) {
+    /// Counts the request, before the last byte of its response leaves. `sent` is when the service got the
+    /// request.
+    pub(crate) fn count(self, worker: &Worker, status: RequestStatus, sent: Option<Instant>) {
         let now = worker.clock().now();
         let upstream = sent.map(|sent| now.saturating_duration_since(sent));
         self.with_counters(worker, |counters| {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use waypost_policy::failure::Failure;
+use waypost_policy::status::RequestStatus;
 
 use crate::local::Worker;
 use crate::local::buffers::RequestBuffers;
@@ -130,8 +131,8 @@ impl Observation {
         worker.recorder().count_failure(failure);
     }
 
-    /// Counts the request, unless it is counted already. Status 0 is no response.
-    pub(crate) fn count(&mut self, worker: &Worker, status: u16) {
+    /// Counts the request, unless it is counted already.
+    pub(crate) fn count(&mut self, worker: &Worker, status: RequestStatus) {
         if let Some(meter) = self.meter.take() {
             meter.count(worker, status, None);
         }

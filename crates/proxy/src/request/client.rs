@@ -6,6 +6,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use waypost_plan::listener::Listener;
 use waypost_policy::peer::Peer;
+use waypost_policy::status::RequestStatus;
 use waypost_transport::link::Link;
 use waypost_transport::timer::Timer;
 
@@ -76,7 +77,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         // A request that is cut, at the end of a drain or by a panic, is logged and counted too.
         self.log();
-        self.observation.count(&self.worker, 0);
+        self.observation.count(&self.worker, RequestStatus::default());
         if self.open_ended
             && let Link::Socket(socket) = &self.link
         {

@@ -13,6 +13,7 @@ use waypost_policy::grpc;
 use waypost_policy::grpc::web::WebForm;
 use waypost_policy::head::edits::{KeepAlive, ResponseEdits};
 use waypost_policy::head::upstream::UpstreamHead;
+use waypost_policy::status::RequestStatus;
 use waypost_transport::link::Link;
 use waypost_transport::proxy_protocol::ProxiedAddresses;
 use waypost_transport::relay::transform::Transform;
@@ -68,8 +69,8 @@ struct Upstream<'p> {
 struct Attempt {
     lease: Lease,
     end: End,
-    /// The status of the response, if it was begun to be passed on; else 0.
-    status: u16,
+    /// The status of the response, if it was begun to be passed on.
+    status: RequestStatus,
 }
 
 impl ForwardOptions {
@@ -247,8 +248,11 @@ impl ActiveRequest<'_> {
         .await;
         upstream.interims = exchange.interims();
         let responding = exchange.is_responding();
+        let mut status = exchange.status();
+        if let End::Cut(cause) = end {
+            status = status.cut(cause);
+        }
         let response = buffers.response.as_ref().filter(|_| responding);
-        let status = response.map_or(0, |response| response.response.status());
         if let Some(record) = client.observation.record() {
             record.mark_received();
             if let Some(response) = response {
@@ -267,7 +271,7 @@ impl ActiveRequest<'_> {
         match end {
             End::Complete { reusable, keep_alive } => {
                 client.observation.end(Ending::Complete(Blame::Service));
-                let outcome = Outcome::Response(status);
+                let outcome = Outcome::Response(status.http_status());
                 match self.buffers.response.as_ref().filter(|_| reusable) {
                     Some(response) => {
                         let trust = ReuseTrust::after(&response.response, Some(client.peer.address()));
@@ -281,7 +285,7 @@ impl ActiveRequest<'_> {
                 client.observation.count(&client.worker, status);
                 Ok(Next::Tunnel(Tunnel {
                     lease,
-                    status: Some(status),
+                    status: Some(status.http_status()),
                     idle: upstream.service.declared().timeouts.tunnel,
                 }))
             }

@@ -14,7 +14,9 @@ use waypost_policy::error_format::ErrorFormat;
 use waypost_policy::failure::{Blame, Cause, Failure};
 use waypost_policy::head::edits::KeepAlive;
 use waypost_policy::head::local::LocalResponse;
+use waypost_policy::status::RequestStatus;
 use waypost_wire::body::BodyDecoder;
+use waypost_wire::grpc::GrpcCode;
 
 use crate::exchange::WRITE_TIMEOUT;
 use crate::local::buffers::RequestBuffers;
@@ -32,7 +34,7 @@ impl ActiveRequest<'_> {
     pub(super) async fn redirect(&mut self, status: u16, edits: &HeaderEdits, route: &str) -> Next {
         let location = mem::take(&mut self.buffers.decision.location);
         let next = self
-            .send(status, route, |response, out| {
+            .send(self.status_of(status, edits), route, |response, out| {
                 response.write_redirect(status, &location, edits, out)
             })
             .await;
@@ -42,10 +44,21 @@ impl ActiveRequest<'_> {
 
     /// Sends the response that a route configures.
     pub(super) async fn respond(&mut self, respond: &Respond, edits: &HeaderEdits, route: &str) -> Next {
-        self.send(respond.status, route, |response, out| {
+        let status = self.status_of(respond.status, edits);
+        self.send(status, route, |response, out| {
             response.write_respond(respond, edits, out)
         })
         .await
+    }
+
+    /// The status of a configured response with these edits. To a call, one without a `grpc-status` is no success.
+    fn status_of(&self, status: u16, edits: &HeaderEdits) -> RequestStatus {
+        if !matches!(self.buffers.error_format, ErrorFormat::Grpc(_)) {
+            return RequestStatus::http(status);
+        }
+        let mut lines = edits.lines();
+        let code = lines.find(|(name, _)| name.eq_ignore_ascii_case("grpc-status"));
+        RequestStatus::call(status, code.map(|(_, value)| GrpcCode::parse(value.as_bytes())))
     }
 
     /// Refuses a malformed or unsupported request. Its parsed parts are not trusted.
@@ -78,7 +91,7 @@ impl ActiveRequest<'_> {
     /// Sends a response in the name of a route. `write` returns the bytes of its body.
     async fn send(
         &mut self,
-        status: u16,
+        status: RequestStatus,
         route: &str,
         write: impl FnOnce(&LocalResponse<'_>, &mut Vec<u8>) -> usize,
     ) -> Next {
@@ -106,7 +119,7 @@ impl ActiveRequest<'_> {
 
     async fn write_response(
         &mut self,
-        status: u16,
+        status: RequestStatus,
         route: &str,
         keep_alive: bool,
         write: impl FnOnce(&LocalResponse<'_>, &mut Vec<u8>) -> usize,

@@ -100,7 +100,7 @@ impl MirrorCopy {
     pub(crate) fn send_with(mut self, worker: &Rc<Worker>, tap: Tap) {
         match tap {
             Tap::Open { copy, .. } => self.send(worker, Some(&copy)),
-            Tap::Closed | Tap::Overflowed => self.count.outcome = Mirrored::TooLong,
+            Tap::Closed | Tap::Overflowed | Tap::CallStatus(_) => self.count.outcome = Mirrored::TooLong,
         }
     }
 

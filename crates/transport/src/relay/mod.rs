@@ -3,6 +3,7 @@
 //! The body is decoded from the source's framing, transformed, copied to a tap, and framed for the sink. The relay
 //! applies backpressure: it reads nothing more until the sink has accepted the bytes read before.
 
+pub mod call_status;
 pub mod splice;
 pub mod tap;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use waypost_wire::{chunked, write};
 
 use crate::buffer::Buffer;
 use crate::link::Link;
+use crate::relay::call_status::CallStatus;
 use crate::relay::splice::{Pipe, Pipes, SPLICE_BYTES_MIN};
 use crate::relay::tap::Tap;
 use crate::relay::transform::Transform;
@@ -134,6 +136,16 @@ impl Relay {
         self.tap = Tap::open(max);
     }
 
+    /// Observes the status of a call. Must be called before [`Relay::begin_body`].
+    pub fn observe_call(&mut self, status: CallStatus) {
+        self.tap = Tap::CallStatus(status);
+    }
+
+    /// The observer of the body.
+    pub fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
     /// Takes the tap once it is final: the body has ended, or exceeds the tap's bound.
     pub fn take_tap(&mut self) -> Option<Tap> {
         let is_settled = self.complete || self.tap == Tap::Overflowed;
@@ -237,7 +249,7 @@ impl Relay {
     }
 
     /// Moves bytes until the message is complete or one end blocks. Calls `before_last` at least once, before the last
-    /// bytes are written. Large bodies may be spliced through one of the `pipes`.
+    /// bytes are written, with the observer of the body. Large bodies may be spliced through one of the `pipes`.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -245,11 +257,11 @@ impl Relay {
         source: &mut Buffer,
         to: &mut Link,
         pipes: Option<&Rc<Pipes>>,
-        mut before_last: impl FnMut(),
+        mut before_last: impl FnMut(&Tap),
     ) -> Poll<Result<(), RelayError>> {
         loop {
             if self.complete {
-                before_last();
+                before_last(&self.tap);
             }
             ready!(self.poll_flush(cx, to))?;
             if self.complete {
@@ -264,7 +276,7 @@ impl Relay {
                 if !self.retained && self.passes_unchanged() {
                     let last = self.is_last(source, from);
                     if last {
-                        before_last();
+                        before_last(&self.tap);
                     }
                     ready!(self.poll_write_through(cx, source, to, last))?;
                 } else {
@@ -320,7 +332,7 @@ impl Relay {
         cx: &mut Context<'_>,
         from: &TcpStream,
         to: &TcpStream,
-        before_last: &mut impl FnMut(),
+        before_last: &mut impl FnMut(&Tap),
     ) -> Poll<Result<(), RelayError>> {
         let (Some(pipe), Some(left)) = (&mut self.pipe, self.decoder.unseen()) else {
             return Poll::Ready(Ok(()));
@@ -337,7 +349,7 @@ impl Relay {
             }
         }
         if pipe.filled() as u64 == left {
-            before_last();
+            before_last(&self.tap);
         }
         self.blocked_on = BlockedOn::Sink;
         let count = ready!(pipe.poll_drain(cx, to)).map_err(|_| RelayError::Sink)?;
@@ -370,6 +382,7 @@ impl Relay {
         self.form != BodyForm::Chunks
             && !matches!(self.decoder, BodyDecoder::Chunked(_))
             && self.transform == Transform::None
+            && !self.tap.precedes_writes()
     }
 
     /// Writes directly from `source`, without a copy to `out`.
@@ -394,7 +407,7 @@ impl Relay {
         self.decoder
             .decode(&source.filled()[..count])
             .map_err(|_| RelayError::Coding)?;
-        self.tap.copy(&source.filled()[..count]);
+        self.tap.observe(&source.filled()[..count]);
         source.consume(count);
         self.count(count)?;
         self.progressed = true;
@@ -423,7 +436,7 @@ impl Relay {
                 Some(transformed)
             };
             let data = transformed.as_deref().unwrap_or(data);
-            self.tap.copy(data);
+            self.tap.observe(data);
             self.write_data(data);
             self.count(count)?;
             source.consume(piece.consumed);
@@ -463,6 +476,7 @@ impl Relay {
             chunked_trailers = decoder.trailers().to_vec();
             trailers = &chunked_trailers;
         }
+        self.tap.observe_trailers(trailers);
         if self.transform != Transform::None {
             let mut rest = Vec::new();
             trailers = self

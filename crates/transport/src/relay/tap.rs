@@ -1,9 +1,11 @@
-//! A bounded copy of a relayed body.
+//! An observer of a relayed body: makes a bounded copy of it, or finds the status of a call.
 
-/// A bounded copy of a relayed body, after its transform and before framing.
+use crate::relay::call_status::CallStatus;
+
+/// An observer of a relayed body, after its transform and before framing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Tap {
-    /// No copy is made.
+    /// Nothing is observed.
     #[default]
     Closed,
     /// The body so far: `copy.len() <= max`.
@@ -15,6 +17,8 @@ pub enum Tap {
     },
     /// The body exceeded the bound. Its copy is discarded.
     Overflowed,
+    /// The status of a call, from its trailers.
+    CallStatus(CallStatus),
 }
 
 impl Tap {
@@ -26,14 +30,34 @@ impl Tap {
         }
     }
 
-    /// Appends bytes of the body.
-    pub(crate) fn copy(&mut self, data: &[u8]) {
-        if let Self::Open { copy, max } = self {
-            if copy.len() + data.len() > *max {
-                *self = Self::Overflowed;
-            } else {
-                copy.extend_from_slice(data);
-            }
+    /// The status of a call that is observed; `None` for any other body.
+    pub fn call_status(&self) -> Option<&CallStatus> {
+        match self {
+            Self::CallStatus(status) => Some(status),
+            Self::Closed | Self::Open { .. } | Self::Overflowed => None,
+        }
+    }
+
+    /// Returns true if bytes have to be observed before they are written: the end of the body can change what is
+    /// counted.
+    pub(super) fn precedes_writes(&self) -> bool {
+        self.call_status().is_some_and(CallStatus::scans_body)
+    }
+
+    /// Observes bytes of the body.
+    pub(super) fn observe(&mut self, data: &[u8]) {
+        match self {
+            Self::Open { copy, max } if copy.len() + data.len() > *max => *self = Self::Overflowed,
+            Self::Open { copy, .. } => copy.extend_from_slice(data),
+            Self::CallStatus(status) => status.scan(data),
+            Self::Closed | Self::Overflowed => {}
+        }
+    }
+
+    /// Observes the trailers, as the source sent them: lines ended by an empty line.
+    pub(super) fn observe_trailers(&mut self, lines: &[u8]) {
+        if let Self::CallStatus(status) = self {
+            status.read_trailers(lines);
         }
     }
 }

@@ -68,7 +68,7 @@ fn relay(case: &Case, cuts: &[usize], write_max: usize) -> Result<Relayed, &'sta
     let mut last_announced = false;
     // Paused links wake at once, so every second poll makes progress.
     for _ in 0..200_000 {
-        match relay.poll(&mut cx, &mut from, &mut buffer, &mut to, None, || {
+        match relay.poll(&mut cx, &mut from, &mut buffer, &mut to, None, |_| {
             last_announced = true;
         }) {
             Poll::Pending => {}

@@ -4,8 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use waypost_wire::field::{self, FieldKind};
 
-/// Flag of the gRPC-Web frame that holds trailers.
-const TRAILERS: u8 = 0x80;
+use crate::relay::call_status::TRAILERS;
 
 /// A transform of a body and its trailers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

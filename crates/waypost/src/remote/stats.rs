@@ -66,7 +66,8 @@ fn in_columns(stats: &Stats) -> String {
         ">RATE/S",
         ">4XX",
         ">5XX",
-        ">5XX SHARE",
+        ">FAILED",
+        ">FAILED SHARE",
         "95 % INTERVAL",
         ">P50",
         ">P90",
@@ -80,7 +81,7 @@ fn in_columns(stats: &Stats) -> String {
     format!("the last {seconds} s\n{}", table.text())
 }
 
-fn row(route: &str, arm: &ArmStats) -> [String; 12] {
+fn row(route: &str, arm: &ArmStats) -> [String; 13] {
     let class = |class: &str| arm.classes.get(class).copied().unwrap_or(0).to_string();
     let percent = |share: f64| format!("{:.2} %", share * 100.0);
     let ms = |ms: Option<f64>| match ms {
@@ -112,6 +113,7 @@ fn row(route: &str, arm: &ArmStats) -> [String; 12] {
         format!("{:.1}", arm.rate),
         class("4xx"),
         class("5xx"),
+        arm.errors.to_string(),
         share,
         interval,
         ms(arm.p50_ms),

@@ -19,6 +19,7 @@ mod explain;
 mod forwarding;
 mod framing;
 mod grpc;
+mod grpc_failures;
 mod hostile;
 mod http2;
 mod http2_hostile;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use waypost_policy::failure::{Blame, Cause, Failure};
+use waypost_policy::status::RequestStatus;
 use waypost_wire::write;
 
 /// The record of a request; its fields are the keys of the line.
@@ -23,7 +24,7 @@ pub(crate) struct Record {
     pub(crate) route: Option<Arc<str>>,
     pub(crate) service: Option<Arc<str>>,
     pub(crate) endpoint: Option<SocketAddr>,
-    pub(crate) status: u16,
+    pub(crate) status: RequestStatus,
     pub(crate) bytes: u64,
     /// When the request was first sent to the service.
     pub(crate) sent: Option<Instant>,
@@ -85,7 +86,7 @@ impl Record {
             route: None,
             service: None,
             endpoint: None,
-            status: 0,
+            status: RequestStatus::default(),
             bytes: 0,
             sent: None,
             upstream: None,
@@ -133,7 +134,15 @@ impl LineWriter {
         out.extend_from_slice(b",\"endpoint\":");
         or_null(out, record.endpoint, address);
         out.extend_from_slice(b",\"status\":");
-        write::decimal(out, record.status.into());
+        write::decimal(out, record.status.http_status().into());
+        out.extend_from_slice(b",\"grpc_status\":");
+        or_null(out, record.status.grpc_code(), |out, code| {
+            write::decimal(out, code.number().into());
+        });
+        out.extend_from_slice(match record.status.has_failed() {
+            true => b",\"failed\":true",
+            false => b",\"failed\":false",
+        });
         out.extend_from_slice(b",\"bytes\":");
         write::decimal(out, record.bytes);
         out.extend_from_slice(b",\"duration_ms\":");

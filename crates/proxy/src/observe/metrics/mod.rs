@@ -17,6 +17,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use waypost_policy::failure::REASONS;
+use waypost_policy::status::RequestStatus;
 use waypost_upstream::counters::{Counter, ServiceCounters};
 
 use crate::generation::Generation;
@@ -163,8 +164,8 @@ pub struct RequestReading {
     pub route: Arc<str>,
     /// The service; empty for requests that none was picked for.
     pub service: Arc<str>,
-    /// Responses by status, in order; 0 is a request without one, whose client had disconnected.
-    pub statuses: Vec<(u16, u64)>,
+    /// Requests by status, in order.
+    pub statuses: Vec<(RequestStatus, u64)>,
     /// From the first byte of a request to the last of its response.
     pub duration: Durations,
     /// The service's part of the duration.
@@ -194,6 +195,12 @@ impl RequestReading {
     /// The number of requests.
     pub fn count(&self) -> u64 {
         self.statuses.iter().map(|(_, count)| count).sum()
+    }
+
+    /// The number of requests that failed.
+    pub fn failed(&self) -> u64 {
+        let failed = self.statuses.iter().filter(|(status, _)| status.has_failed());
+        failed.map(|(_, count)| count).sum()
     }
 
     fn add(&mut self, counters: &RouteCounters) {

@@ -16,6 +16,7 @@ use crate::generation::Generation;
 use crate::observe::metrics::histogram::Part;
 use crate::observe::metrics::{Gone, Mirrored, NewCounters, RouteAndService, RouteCounters, WorkerCounters};
 use waypost_policy::failure::{Failure, REASONS};
+use waypost_policy::status::RequestStatus;
 use waypost_upstream::counters::ServiceCounters;
 
 /// A worker's counters.
@@ -251,7 +252,7 @@ impl RouteMeter {
 
 impl RouteCounters {
     /// Counts a response before its last byte is sent. `upstream` is the service's part of the duration.
-    pub(crate) fn count(&self, status: u16, duration: Duration, upstream: Option<Duration>) {
+    pub(crate) fn count(&self, status: RequestStatus, duration: Duration, upstream: Option<Duration>) {
         self.statuses.add(status);
         self.durations.record(Part::Whole, duration);
         if let Some(upstream) = upstream {
@@ -307,11 +308,13 @@ mod tests {
         for (recorder, times) in recorders.iter().zip([1, 2]) {
             for _ in 0..times {
                 let ms = Duration::from_millis(3);
-                recorder.request(&route, &service, 0).count(200, ms, Some(ms));
+                recorder
+                    .request(&route, &service, 0)
+                    .count(RequestStatus::http(200), ms, Some(ms));
             }
             recorder
                 .request(&route, &service, 0)
-                .count(502, Duration::ZERO, None);
+                .count(RequestStatus::http(502), Duration::ZERO, None);
             recorder.service(&service).opened.add(5);
             recorder.count_failure(Failure::NoRoute);
         }
@@ -320,7 +323,10 @@ mod tests {
             panic!("{reading:?}")
         };
         assert_eq!((&*requests.route, &*requests.service), ("r", "s"));
-        assert_eq!(requests.statuses, [(200, 3), (502, 2)]);
+        assert_eq!(
+            requests.statuses,
+            [(RequestStatus::http(200), 3), (RequestStatus::http(502), 2)]
+        );
         assert_eq!((requests.duration.count(), requests.upstream.count()), (5, 3));
         assert_eq!(reading.services[0].opened, 10);
         assert_eq!(reading.failures, [("no_route", 2)]);
@@ -340,13 +346,15 @@ mod tests {
         };
         let request = |serial| {
             let counters = recorders[0].request(&route, &service, serial);
-            counters.count(200, Duration::ZERO, None);
+            counters.count(RequestStatus::http(200), Duration::ZERO, None);
         };
         let first = Generation::compile(plan(&[])).unwrap();
         let second = Generation::compile(plan(&[])).unwrap().following(&first);
         let third = Generation::compile(plan(&[])).unwrap().following(&second);
         request(first.serial());
-        recorders[0].without_route().count(404, Duration::ZERO, None);
+        recorders[0]
+            .without_route()
+            .count(RequestStatus::http(404), Duration::ZERO, None);
         assert_eq!(count(), 2);
         let ending = Ending {
             series: vec![(Arc::clone(&route), Arc::clone(&service))],

@@ -3,57 +3,62 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use waypost_policy::status::RequestStatus;
 use waypost_upstream::counters::Counter;
 
 /// Slots in one node of [`Statuses`]. Few routes see more statuses.
 const SLOTS: usize = 3;
 
-/// Counters by status, as a linked list of nodes. The first response with a status takes a slot.
+/// Counters by status, as a linked list of nodes. The first request with a status takes a slot.
 #[derive(Debug, Default)]
 pub(crate) struct Statuses {
-    /// The status of each slot; 0 if it is free. Status 0 itself is stored as [`NO_RESPONSE`].
-    statuses: [AtomicU16; SLOTS],
+    /// The key of each slot's status; 0 if the slot is free. Key 0 itself is stored as [`NO_RESPONSE`].
+    keys: [AtomicU16; SLOTS],
     counts: [Counter; SLOTS],
     next: OnceLock<Box<Statuses>>,
 }
 
-/// Stands for status 0, no response, which would look like a free slot.
+/// Stands for key 0, no response, which would look like a free slot.
 const NO_RESPONSE: u16 = u16::MAX;
 
 impl Statuses {
-    /// Counts a response; status 0 is a request without one.
-    pub(crate) fn add(&self, status: u16) {
-        let status = if status == 0 { NO_RESPONSE } else { status };
-        for (slot, count) in self.statuses.iter().zip(&self.counts) {
+    /// Counts a request that ended with `status`.
+    pub(crate) fn add(&self, status: RequestStatus) {
+        let key = status.key();
+        self.add_key(if key == 0 { NO_RESPONSE } else { key });
+    }
+
+    fn add_key(&self, key: u16) {
+        for (slot, count) in self.keys.iter().zip(&self.counts) {
             let taken = slot.load(Ordering::Relaxed);
             if taken == 0 {
                 count.add(1);
-                // Release: a reader that sees the status also sees the count.
-                slot.store(status, Ordering::Release);
+                // Release: a reader that sees the key also sees the count.
+                slot.store(key, Ordering::Release);
                 return;
             }
-            if taken == status {
+            if taken == key {
                 return count.add(1);
             }
         }
-        self.next.get_or_init(Box::default).add(status);
+        self.next.get_or_init(Box::default).add_key(key);
     }
 
     /// Returns true if nothing was counted.
     pub(crate) fn is_empty(&self) -> bool {
-        self.statuses[0].load(Ordering::Relaxed) == 0
+        self.keys[0].load(Ordering::Relaxed) == 0
     }
 
     /// The statuses counted so far, with their counts.
-    pub(crate) fn read(&self) -> Vec<(u16, u64)> {
+    pub(crate) fn read(&self) -> Vec<(RequestStatus, u64)> {
         let mut all = Vec::new();
         let mut node = Some(self);
         while let Some(statuses) = node {
-            for (slot, count) in statuses.statuses.iter().zip(&statuses.counts) {
+            for (slot, count) in statuses.keys.iter().zip(&statuses.counts) {
                 match slot.load(Ordering::Acquire) {
                     0 => {}
-                    NO_RESPONSE => all.push((0, count.read())),
-                    status => all.push((status, count.read())),
+                    NO_RESPONSE => all.push((RequestStatus::default(), count.read())),
+                    key => all.push((RequestStatus::from_key(key), count.read())),
                 }
             }
             node = statuses.next.get().map(|next| &**next);
@@ -65,22 +70,24 @@ impl Statuses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use waypost_wire::grpc::GrpcCode;
 
     #[test]
     fn every_status_has_its_own_count() {
         let statuses = Statuses::default();
-        for status in (0..=999).chain([200, 200, 0]) {
-            statuses.add(status);
-        }
+        let call = RequestStatus::call(200, Some(GrpcCode::UNAVAILABLE));
+        let http = (0..=999).chain([200, 200, 0]).map(RequestStatus::http);
+        http.chain([call; 4]).for_each(|status| statuses.add(status));
         let all = statuses.read();
-        assert_eq!(all.len(), 1000);
+        assert_eq!(all.len(), 1001);
         for (status, count) in all {
-            let expected = match status {
-                200 => 3,
-                0 => 2,
+            let expected = match (status.http_status(), status.grpc_code()) {
+                (200, Some(_)) => 4,
+                (200, None) => 3,
+                (0, None) => 2,
                 _ => 1,
             };
-            assert_eq!(count, expected, "{status}");
+            assert_eq!(count, expected, "{status:?}");
         }
     }
 }
