@@ -47,9 +47,7 @@ impl PathTemplate {
         if !text.starts_with('/') {
             return Err(TemplateError::NoSlash);
         }
-        if let Some(odd) = text.chars().find(|c| matches!(c, '?' | '#')) {
-            return Err(TemplateError::Character(odd));
-        }
+        check_characters(text)?;
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
@@ -70,6 +68,15 @@ impl PathTemplate {
             parts.push(Part::Text(rest.into()));
         }
         Ok(Self { parts })
+    }
+
+    /// Returns the template with `value` for every parameter.
+    pub fn filled_with(&self, value: &str) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text,
+            Part::Bound(_) => value,
+        });
+        parts.collect()
     }
 
     /// Returns the names of the placeholders.
@@ -115,7 +122,7 @@ impl Replacement {
     /// Parses the replacement `to` for the matches of `from`.
     ///
     /// # Errors
-    /// If it refers to a group that `from` does not have, or has a stray `$`.
+    /// If it refers to a group that `from` does not have, has a stray `$`, or text that no path has.
     pub fn parse(from: Regex, to: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut text = String::new();
@@ -151,7 +158,30 @@ impl Replacement {
         if !text.is_empty() {
             parts.push(ReplacementPart::Text(text.into()));
         }
+        for part in &parts {
+            if let ReplacementPart::Text(text) = part {
+                check_characters(text)?;
+            }
+        }
         Ok(Self { from, parts })
+    }
+
+    /// Returns the replacement with `value` for every group.
+    pub fn filled_with(&self, value: &str) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            ReplacementPart::Text(text) => text,
+            ReplacementPart::Group(_) => value,
+        });
+        parts.collect()
+    }
+
+    /// Returns the beginning of every replaced path, as far as it is known: the text in front of the first group, if
+    /// every match begins at the start of the path. `None` if nothing is known.
+    pub fn beginning(&self) -> Option<&str> {
+        match self.parts.first()? {
+            ReplacementPart::Text(text) if self.from.is_anchored() => Some(text),
+            _ => None,
+        }
     }
 
     /// Appends `path` with every match replaced; without a match, `path` unchanged.
@@ -174,6 +204,14 @@ impl Replacement {
             }
         }
         out.extend_from_slice(&path[copied..]);
+    }
+}
+
+/// Refuses the characters that end a path.
+fn check_characters(text: &str) -> Result<(), TemplateError> {
+    match text.chars().find(|c| matches!(c, '?' | '#')) {
+        Some(odd) => Err(TemplateError::Character(odd)),
+        None => Ok(()),
     }
 }
 
@@ -241,11 +279,28 @@ mod tests {
     }
 
     #[test]
+    fn known_text_of_a_replacement() {
+        for (from, to, beginning, filled) in [
+            ("^/a(.*)", "/b$1/c", Some("/b"), "/bx/c"),
+            ("^/a(.*)", "b", Some("b"), "b"),
+            ("^/a(.*)", "$1/b", None, "x/b"),
+            ("^/a", "", None, ""),
+            ("/a(.*)", "/b$1$$", None, "/bx$"),
+        ] {
+            let replacement = Replacement::parse(Regex::new(from).unwrap(), to).unwrap();
+            assert_eq!(replacement.beginning(), beginning, "{from} → {to}");
+            assert_eq!(replacement.filled_with("x"), filled, "{from} → {to}");
+        }
+    }
+
+    #[test]
     fn invalid_replacements_are_refused() {
         let parse = |to| Replacement::parse(Regex::new("(a)").unwrap(), to);
         assert_eq!(parse("$2"), Err(TemplateError::NoGroup("2".into())));
         assert_eq!(parse("$1x"), Err(TemplateError::NoGroup("1x".into())));
         assert_eq!(parse("a$"), Err(TemplateError::Dollar));
         assert_eq!(parse("${1"), Err(TemplateError::Dollar));
+        assert_eq!(parse("$1?a"), Err(TemplateError::Character('?')));
+        assert_eq!(parse("#$1"), Err(TemplateError::Character('#')));
     }
 }

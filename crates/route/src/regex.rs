@@ -84,6 +84,18 @@ impl Regex {
         self.0.compiled.is_match(value)
     }
 
+    /// Returns true if every match begins at the start of the value.
+    pub fn is_anchored(&self) -> bool {
+        let parsed = regex_syntax::ParserBuilder::new()
+            .utf8(false)
+            .build()
+            .parse(&self.0.text);
+        parsed.is_ok_and(|parsed| {
+            let prefix = parsed.properties().look_set_prefix();
+            prefix.contains(regex_syntax::hir::Look::Start)
+        })
+    }
+
     /// Returns the compiled regex, for captures and replacements.
     pub fn compiled(&self) -> &meta::Regex {
         &self.0.compiled
@@ -129,6 +141,22 @@ mod tests {
         assert!(!Regex::new("^gold$").unwrap().is_match(b"golden"));
         assert!(!Regex::new("gold").unwrap().is_match(b"GOLD"));
         assert!(Regex::new(r"(?-u)\xff").unwrap().is_match(b"a\xff"));
+    }
+
+    #[test]
+    fn anchored_if_every_match_begins_at_the_start() {
+        for (text, anchored) in [
+            ("^/a", true),
+            ("^(/a|/b)", true),
+            ("(^/a|^/b)", true),
+            ("\\A", true),
+            ("/a", false),
+            ("^/a|/b", false),
+            ("(?m)^/a", false),
+            ("(^)?/a", false),
+        ] {
+            assert_eq!(Regex::new(text).unwrap().is_anchored(), anchored, "{text}");
+        }
     }
 
     #[test]

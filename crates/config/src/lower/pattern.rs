@@ -107,7 +107,7 @@ pub(super) fn pattern(written: &At<PatternText>, context: &mut Context<'_>) -> O
     None
 }
 
-fn has_only_slashes(text: &str) -> bool {
+pub(super) fn has_only_slashes(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     lower.contains("%2f") && !lower.contains("%5c") && !lower.contains("%00")
 }

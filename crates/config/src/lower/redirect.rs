@@ -7,7 +7,7 @@ use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::At;
 use crate::lower::pattern::Pattern;
-use crate::lower::rewrite::path_rewrite;
+use crate::lower::rewrite::{Reader, path_rewrite};
 use crate::lower::{Context, host, whole};
 use crate::problems::{Problems, quote};
 use crate::values::Text;
@@ -23,6 +23,7 @@ pub(super) fn redirect(
         [given.prefix.as_deref(), given.path.as_deref()],
         given.regex.as_deref(),
         patterns,
+        Reader::Client,
         context,
     );
     let problems = &mut *context.problems;

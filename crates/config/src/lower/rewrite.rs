@@ -3,16 +3,25 @@
 use waypost_plan::rewrite::{PathRewrite, Rewrite};
 use waypost_plan::template::{PathTemplate, Replacement, TemplateError};
 use waypost_route::regex::Regex;
-use waypost_wire::path::{self, PathOptions};
+use waypost_wire::path::{self, PathError, PathOptions};
 
 use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::At;
-use crate::lower::pattern::{Pattern, report_regex};
+use crate::lower::pattern::{Pattern, has_only_slashes, report_regex};
 use crate::lower::{Context, host};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::values::{Replacing, Text};
+
+/// The reader of a new path.
+#[derive(Clone, Copy)]
+pub(super) enum Reader {
+    /// A service, of a rewritten path.
+    Service,
+    /// A client, of the `Location` of a redirect.
+    Client,
+}
 
 /// Lowers the `rewrite` of a route.
 pub(super) fn rewrite(
@@ -25,6 +34,7 @@ pub(super) fn rewrite(
         [given.prefix.as_deref(), given.path.as_deref()],
         given.regex.as_deref(),
         patterns,
+        Reader::Service,
         context,
     );
     let problems = &mut *context.problems;
@@ -47,6 +57,7 @@ pub(super) fn path_rewrite(
     [prefix, path]: [Option<&At<Text>>; 2],
     regex: Option<&At<Replacing>>,
     patterns: &[Pattern],
+    reader: Reader,
     context: &mut Context<'_>,
 ) -> PathRewrite {
     let given: Vec<(&str, Span)> = [
@@ -68,14 +79,12 @@ pub(super) fn path_rewrite(
             .label(*first_span, "the other one")
             .help("keep one of them");
     }
-    let options = context.path_options;
-    let problems = &mut *context.problems;
     if let Some(prefix) = prefix {
-        check_open(prefix, patterns, problems);
+        check_open(prefix, patterns, context.problems);
     }
-    let prefix = prefix.and_then(|prefix| template(prefix, "/x", patterns, options, problems));
-    let path = path.and_then(|path| template(path, "", patterns, options, problems));
-    let regex = regex.and_then(|regex| replacement(regex, problems));
+    let prefix = prefix.and_then(|prefix| template(prefix, "/x", patterns, reader, context));
+    let path = path.and_then(|path| template(path, "", patterns, reader, context));
+    let regex = regex.and_then(|regex| replacement(regex, reader, context));
     None.or(prefix.map(|prefix| PathRewrite::Prefix(prefix.into())))
         .or(path.map(|path| PathRewrite::Path(path.into())))
         .or(regex.map(|regex| PathRewrite::Regex(regex.into())))
@@ -100,9 +109,11 @@ fn template(
     written: &At<Text>,
     suffix: &str,
     patterns: &[Pattern],
-    options: PathOptions,
-    problems: &mut Problems,
+    reader: Reader,
+    context: &mut Context<'_>,
 ) -> Option<PathTemplate> {
+    let options = context.path_options;
+    let problems = &mut *context.problems;
     let text = &*written.value;
     let template = match PathTemplate::parse(text) {
         Ok(template) => template,
@@ -112,7 +123,7 @@ fn template(
                     Some("scheme and host have keys of their own".to_owned())
                 }
                 TemplateError::NoSlash => Some(format!("did you mean `/{text}`?")),
-                TemplateError::Character('?') => Some("the query of the request stays as it is".to_owned()),
+                TemplateError::Character(odd) => Some(ending_hint(*odd, reader).to_owned()),
                 _ => None,
             };
             problems
@@ -154,29 +165,59 @@ fn template(
         }
     }
     // Parameters come from a normalised path, so only the text around them can be invalid.
-    let mut filled = String::new();
-    let mut rest = text;
-    while let Some((before, from)) = rest.split_once('{') {
-        filled.push_str(before);
-        filled.push('x');
-        rest = from.split_once('}').map_or("", |(_, after)| after);
-    }
-    filled.push_str(rest);
-    filled.push_str(suffix);
+    let filled = template.filled_with("x") + suffix;
     let mut scratch = Vec::new();
     if let Err(error) = path::normalize(filled.as_bytes(), options, &mut scratch) {
-        problems
-            .add(
-                Code::BadRewrite,
-                written.span,
-                format!("{} can never be a path: {error}", quote(text)),
-            )
-            .help("percent-encode characters that are not allowed in a path, a space as `%20`");
+        report_refused(written, error, problems);
     }
     Some(template)
 }
 
-fn replacement(written: &At<Replacing>, problems: &mut Problems) -> Option<Replacement> {
+/// Reports a path that is refused whatever the request is.
+fn report_refused(written: &At<Text>, error: PathError, problems: &mut Problems) {
+    let text = &*written.value;
+    problems
+        .add(
+            Code::BadRewrite,
+            written.span,
+            format!("{} can never be a path: {error}", quote(text)),
+        )
+        .help(match error {
+            PathError::NoSlash => "a path begins with `/`",
+            PathError::Percent(_) => "a literal `%` is written `%25`",
+            PathError::Encoded(_) if has_only_slashes(text) => {
+                "a path has `%2F` only where a listener has `paths: { encoded_slash: keep }`"
+            }
+            PathError::Encoded(_) => "servers read `%5C` and `%00` in different ways; leave it out",
+            PathError::Character(_) if text.contains('\\') => {
+                "there are no escapes; the groups of a regex are `$1` or `$name`"
+            }
+            PathError::Character(_) => {
+                "percent-encode characters that are not allowed in a path, a space as `%20`"
+            }
+            PathError::Climbs => "leave the `..` out, or put what it leads out of in front of it",
+        });
+}
+
+/// Returns the hint at a character that ends a path.
+fn ending_hint(odd: char, reader: Reader) -> &'static str {
+    match (odd, reader) {
+        ('?', Reader::Service) => {
+            "the query of the request stays, behind the new path; what else the service has to know goes into \
+            `request_headers`, and a `?` of the path itself is `%3F`"
+        }
+        ('?', Reader::Client) => {
+            "the query of the request stays, behind the new path; a fixed URL with a query is `respond: { status: 302 }` \
+            with `response_headers: { set: { location: URL } }`, and a `?` of the path itself is `%3F`"
+        }
+        (_, Reader::Service) => "services get no fragment; a `#` of the path itself is `%23`",
+        (_, Reader::Client) => "clients keep their fragment; a `#` of the path itself is `%23`",
+    }
+}
+
+fn replacement(written: &At<Replacing>, reader: Reader, context: &mut Context<'_>) -> Option<Replacement> {
+    let options = context.path_options;
+    let problems = &mut *context.problems;
     let Replacing { from, to } = &written.value;
     let text = from
         .value
@@ -200,16 +241,52 @@ fn replacement(written: &At<Replacing>, problems: &mut Problems) -> Option<Repla
         }
     };
     match Replacement::parse(regex, &to.value) {
-        Ok(replacement) => Some(replacement),
+        Ok(replacement) => {
+            if let Err(error) = check_replacement(&from.value, &replacement, options) {
+                report_refused(to, error, problems);
+            }
+            Some(replacement)
+        }
         Err(error) => {
+            let (what, help) = match error {
+                TemplateError::Character(odd) => ("a path", ending_hint(odd, reader)),
+                _ => (
+                    "filled in",
+                    "groups are `$1`, `${1}` or `$name`; a literal `$` is `$$`",
+                ),
+            };
             problems
                 .add(
                     Code::BadRewrite,
                     to.span,
-                    format!("{} cannot be filled in: {error}", quote(&to.value)),
+                    format!("{} cannot be {what}: {error}", quote(&to.value)),
                 )
-                .help("groups are `$1`, `${1}` or `$name`; a literal `$` is `$$`");
+                .help(help);
             None
         }
     }
+}
+
+/// Checks the text of a replacement. Groups come from a normalised path, and what stands around the match is unknown, so
+/// only what holds for every request is an error.
+fn check_replacement(from: &str, replacement: &Replacement, options: PathOptions) -> Result<(), PathError> {
+    let filled = if from.contains('%') {
+        // It takes encodings apart, so a `%` may get its digits from the request.
+        replacement.filled_with("25") + "25"
+    } else {
+        replacement.filled_with("x")
+    };
+    path::encode_into(filled.as_bytes(), options, &mut Vec::new())?;
+    // Its segments, with enough in front of them for any number of `..`.
+    let mut scratch = Vec::new();
+    if let Some((_, segments)) = filled.split_once('/') {
+        let deep = "/x".repeat(segments.split('/').count());
+        path::normalize(format!("{deep}/{segments}").as_bytes(), options, &mut scratch)?;
+    }
+    if let Some(beginning) = replacement.beginning() {
+        // The last segment may go on.
+        let whole = beginning.rfind('/').map_or(beginning, |end| &beginning[..=end]);
+        path::normalize(whole.as_bytes(), options, &mut scratch)?;
+    }
+    Ok(())
 }

@@ -355,6 +355,109 @@ fn rewrites() {
 }
 
 #[test]
+fn literals_of_replacements() {
+    // The same text is held to the same rules as a path, a prefix, and a replacement; of a rewrite and of a redirect.
+    for (text, advice) in [
+        ("/find?a=1", "a `?` of the path itself is `%3F`"),
+        ("/find#a", "a `#` of the path itself is `%23`"),
+        ("/a%2Fb", "`paths: { encoded_slash: keep }`"),
+        ("/a%2fb", "`paths: { encoded_slash: keep }`"),
+        ("/a%5Cb", "leave it out"),
+        ("/a%00b", "leave it out"),
+        ("/a%zz", "`%25`"),
+        ("/a%", "`%25`"),
+        ("/a%2", "`%25`"),
+        ("/a b", "a space as `%20`"),
+        ("/a\\\\b", "there are no escapes"),
+        ("/a\\tb", "a space as `%20`"),
+        ("/a\\x7fb", "a space as `%20`"),
+    ] {
+        for action in ["to: a, rewrite", "redirect"] {
+            for key in ["path: TEXT", "prefix: TEXT", "regex: [\"^/x(.*)\", TEXT]"] {
+                let (before, after) = key.split_once("TEXT").unwrap();
+                let before = format!("- {{ name: r, {action}: {{ {before}");
+                let rest = if action == "redirect" {
+                    "- { name: s, match: { path: /s }, to: a }\n"
+                } else {
+                    ""
+                };
+                check(
+                    format!("{BASE}routes:\n{before}\"{text}\"{after} }} }}\n{rest}"),
+                    &[&format!("4:{} bad-rewrite {advice}", before.len() + 1)],
+                );
+            }
+        }
+    }
+    for (from, to, advice) in [
+        ("^/x", "/../y", "climbs above"),
+        ("^/.*", "/a/../../b", "climbs above"),
+        ("^/x", "/../$0", "climbs above"),
+        ("^/x", "y", "a path begins with `/`"),
+        ("^/(.*)", "y$1", "a path begins with `/`"),
+        ("(.*)", "/%$1", "`%25`"),
+        ("(.*)", "/%2$1", "`%25`"),
+        ("(.*)", "/$1?a=1", "the query of the request stays"),
+        ("(.*)", "$2", "no group `2`"),
+        ("(.*)", "$name", "no group `name`"),
+        ("(?<n>.*)", "/$n/$m", "no group `m`"),
+        ("(.*)", "$1x", "no group `1x`"),
+        ("(.*)", "/a$", "a literal `$` is `$$`"),
+    ] {
+        check_route(
+            &format!("to: a, rewrite: {{ regex: [\"{from}\", \"{to}\"] }}"),
+            &[&format!("4:{} bad-rewrite {advice}", 44 + from.len())],
+        );
+    }
+    // Whether these have a path depends on the request.
+    for (from, to) in [
+        ("^/x", ""),
+        ("^/x(.*)", "$1"),
+        ("/x", "y"),
+        ("/x", "/../y"),
+        ("^/x(.*)", "/a/../$1/.."),
+        ("^/x", "/.."),
+        ("^/x(.*)", "/%41$1%20%25$$"),
+        ("^/x", "/a%3Fb"),
+        ("^/x", "/ü{}|"),
+        ("^/x", "//a//b"),
+        ("%25", "%"),
+        ("%25(.)", "/%2$1"),
+    ] {
+        check_route(
+            &format!("to: a, rewrite: {{ regex: [\"{from}\", \"{to}\"] }}"),
+            &[],
+        );
+    }
+    // As in a path, `%2F` is there where a listener keeps it.
+    for key in ["path: /a%2Fb", "regex: [\"^/x\", /a%2Fb]"] {
+        check(
+            format!(
+                "listeners: [{{ bind: 127.0.0.1:80, paths: {{ encoded_slash: keep }} }}]\n\
+                services: {{ a: {{ endpoints: [] }} }}\nroutes:\n- {{ name: r, to: a, rewrite: {{ {key} }} }}\n"
+            ),
+            &[],
+        );
+    }
+    // A listener's redirect.
+    check(
+        "listeners: [{ bind: 127.0.0.1:80, redirect: { regex: [\"^/x\", \"/y?z\"] } }]\n",
+        &["1:62 bad-rewrite `respond: { status: 302 }`"],
+    );
+}
+
+#[test]
+fn hints_at_other_ways_to_say_it_are_valid() {
+    check(
+        format!(
+            "{BASE}routes:\n- {{ name: r, match: {{ path: /x }}, respond: {{ status: 302 }}, \
+            response_headers: {{ set: {{ location: \"https://a/find?a=1\" }} }} }}\n\
+            - {{ name: s, to: a, rewrite: {{ regex: [^/x, /find%3Fa%23b] }}, request_headers: {{ set: {{ x-a: 1 }} }} }}\n"
+        ),
+        &[],
+    );
+}
+
+#[test]
 fn header_edits() {
     check_route(
         "to: a, request_headers: { set: { host: b, te: x, \"a b\": c, x: \"\\r\" }, remove: [x] }",

@@ -413,6 +413,25 @@ fn check_reports_all_errors_at_once() {
 }
 
 #[test]
+fn check_refuses_replacements_that_no_path_has() {
+    for text in ["/find?a=1", "/find#a", "/a%2Fb", "/a%", "/a b", "/../a", "new"] {
+        let regex = format!("{{ regex: [\"^/x\", \"{text}\"] }}");
+        for route in [
+            format!("name: r, to: a, rewrite: {regex}"),
+            format!("name: r, redirect: {regex}"),
+        ] {
+            let config = Config::new().service_at("a", &[], "").route(&route);
+            let checked = waypost_in(place_with(config.as_ref()).path(), &["check"]).expect(1);
+            let said = &checked.stdout;
+            assert!(
+                said.contains("error[bad-rewrite]") && said.contains("hint: "),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[test]
 fn check_prints_one_line_for_a_good_config() {
     let directory = place();
     let said = waypost_in(directory.path(), &["check"]).expect(0);
