@@ -2,7 +2,7 @@
 //!
 //! This is the only definition. Parser, JSON Schema and reference page are generated from it.
 
-use waypost_plan::listener::{ClientAuthMode, ProxyProtocol, Underscores};
+use waypost_plan::listener::{ClientAuthMode, HalfClose, ProxyProtocol, Underscores};
 use waypost_plan::redirect::Scheme;
 use waypost_plan::service::ProxyVersion;
 use waypost_plan::settings::CodeLabel;
@@ -24,6 +24,7 @@ pub(crate) struct Outcome(pub(crate) &'static str);
 words! {
     EncodedSlash { "refuse" => EncodedSlash::Refuse, "keep" => EncodedSlash::Keep }
     DoubleSlash { "merge" => DoubleSlash::Merge, "keep" => DoubleSlash::Keep }
+    HalfClose { "end" => HalfClose::End, "serve" => HalfClose::Serve }
     Underscores { "drop" => Underscores::Drop, "keep" => Underscores::Keep }
     CodeLabel { "exact" => CodeLabel::Exact, "class" => CodeLabel::Class }
     Scheme { "http" => Scheme::Http, "https" => Scheme::Https }
@@ -152,6 +153,11 @@ keys! {
         ///
         /// Only `trusted_proxies` are believed. With `required`, connections from any other address are closed.
         proxy_protocol: ProxyProtocol = Optional, "required";
+        /// An HTTP/1 client that ends its sending side (FIN) before anything of its response was sent: `end` takes it
+        /// for one that left and ends the exchange, `serve` responds to it.
+        ///
+        /// A request with `Connection: close`, or of HTTP/1.0 without keep-alive, is always served.
+        half_close: HalfClose = Fallback("end"), "serve";
     }
 
     /// TLS at a listener, terminated or passed through.
@@ -217,6 +223,11 @@ keys! {
         body_idle_timeout: DurationText = Fallback("30s"), "1m";
         /// Maximum size of a request body (413); `none` for no limit.
         body_bytes: SizeOrNone = Fallback("none"), "10MiB";
+        /// Minimum rate of a request body, as a size per second (408); `none` for no minimum.
+        ///
+        /// It is the average over the time in which the gateway waits for the client, and applies after 10 s of it. It
+        /// does not apply once the response has begun.
+        body_rate: SizeOrNone = Fallback("none"), "1KiB";
         /// Maximum number of open connections; further ones wait in the backlog.
         connections: Whole = Fallback("10000"), "50000";
         /// Headers with `_` in their names, which some servers confuse with `-`: drop or keep them.

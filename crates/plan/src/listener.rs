@@ -30,6 +30,19 @@ pub struct Listener {
     pub redirect: Option<Redirect>,
     /// PROXY protocol on connections of trusted proxies.
     pub proxy_protocol: ProxyProtocol,
+    /// Handling of HTTP/1 clients that stop sending before their response.
+    pub half_close: HalfClose,
+}
+
+/// Handling of an HTTP/1 client that ends its sending side while nothing of its response has been sent. A request that
+/// announced the end of its connection is always served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HalfClose {
+    /// It has left: the exchange ends.
+    #[default]
+    End,
+    /// It waits for the response.
+    Serve,
 }
 
 /// TLS at a listener.
@@ -118,6 +131,9 @@ pub struct Limits {
     pub body_idle_timeout: Duration,
     /// Maximum bytes of a request body (413); `None` for no limit.
     pub body_bytes: Option<u64>,
+    /// Minimum rate of a request body, in bytes per second, averaged over the time spent waiting for it (408); `None`
+    /// for no minimum. Never 0.
+    pub body_rate: Option<u64>,
     /// Maximum open connections; further ones wait in the backlog.
     pub connections: usize,
     /// Handling of header names with `_`, which CGI-like servers confuse with `-`.
@@ -148,6 +164,7 @@ impl Default for Limits {
             keep_alive_timeout: Duration::from_secs(60),
             body_idle_timeout: Duration::from_secs(30),
             body_bytes: None,
+            body_rate: None,
             connections: 10_000,
             underscores: Underscores::Drop,
             handshake_timeout: Duration::from_secs(10),
@@ -169,6 +186,7 @@ impl Listener {
             tls: ListenerTls::Off,
             redirect: None,
             proxy_protocol: ProxyProtocol::Off,
+            half_close: HalfClose::End,
         }
     }
 

@@ -19,6 +19,8 @@ pub enum Blame {
 pub enum Cause {
     /// The client's connection or stream broke.
     ClientReset,
+    /// The client closed its connection before its response.
+    ClientClosed,
     /// The client accepted no bytes for too long.
     ClientStalled,
     /// The service's connection broke in a tunnel.
@@ -319,7 +321,7 @@ impl Cause {
     /// The party to blame.
     pub fn blame(self) -> Blame {
         match self {
-            Self::ClientReset | Self::ClientStalled => Blame::Client,
+            Self::ClientReset | Self::ClientClosed | Self::ClientStalled => Blame::Client,
             Self::ServiceReset
             | Self::ResponseIncomplete
             | Self::ResponseMalformed
@@ -333,6 +335,7 @@ impl Cause {
     pub fn reason(self) -> &'static str {
         match self {
             Self::ClientReset | Self::ServiceReset => "connection reset",
+            Self::ClientClosed => "connection closed",
             Self::ClientStalled => "write stall",
             Self::ResponseIncomplete => "http_response_incomplete",
             Self::ResponseMalformed => "http_protocol_error",

@@ -77,12 +77,8 @@ pub fn fixed() -> Vec<Limit> {
         bytes("chunk extensions of a message", chunked::EXTENSIONS_BYTES_MAX),
         bytes("trailers", chunked::TRAILERS_BYTES_MAX),
         count("number of trailers", chunked::TRAILERS_MAX),
-        Limit {
-            name: "minimum rate of a request body, per second",
-            value: Value::Bytes(exchange::BODY_RATE_MIN),
-        },
         time(
-            "grace period before the minimum rate applies",
+            "grace period before `body_rate` applies",
             exchange::BODY_RATE_GRACE,
         ),
         time("write timeout", exchange::WRITE_TIMEOUT),

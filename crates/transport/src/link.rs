@@ -10,7 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::AsyncWrite as _;
+use tokio::io::{AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::buffer::Buffer;
@@ -32,6 +32,17 @@ pub enum Link {
     Memory(Box<Memory>),
     /// No connection: its owner moved it elsewhere.
     Gone,
+}
+
+/// A sign of life of a peer from which no input is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It sent something.
+    Input,
+    /// It ended its sending side, and may still read.
+    End,
+    /// It reset the connection or the stream, or the connection failed.
+    Reset,
 }
 
 impl Link {
@@ -151,24 +162,34 @@ impl Link {
         matches!(self, Self::ClientStream(stream) if stream.is_malformed())
     }
 
-    /// Polls for a disconnect while no input is expected. `Ready(true)` means that the peer disconnected or reset the
-    /// stream, `Ready(false)` that it sent something.
-    pub fn poll_disconnect(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        match self {
+    /// Polls for a sign of life while no input is expected. Input that has to be read for it is appended to `buffer`.
+    pub fn poll_sign(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<Sign> {
+        let read = match self {
+            Self::Socket(Socket::Tcp(socket)) => {
+                if socket.poll_read_ready(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                let mut byte = [0];
+                ready!(socket.poll_peek(cx, &mut ReadBuf::new(&mut byte)))
+            }
+            // Only the TLS layer can tell a close notification from data.
             Self::Socket(socket) => {
                 if socket.poll_read_ready(cx).is_pending() {
                     return Poll::Pending;
                 }
-                // Half-closed is not gone: a client may shut down its sending side and wait for the response.
-                let gone = socket
-                    .peek()
-                    .is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
-                Poll::Ready(gone)
+                ready!(buffer.poll_read(cx, socket))
             }
-            Self::ServerStream(stream) => stream.poll_reset(cx).map(|()| true),
-            Self::ClientStream(_) | Self::Memory(_) => Poll::Pending,
-            Self::Gone => Poll::Ready(true),
-        }
+            Self::ServerStream(stream) => return stream.poll_reset(cx).map(|()| Sign::Reset),
+            Self::ClientStream(_) | Self::Memory(_) => return Poll::Pending,
+            Self::Gone => return Poll::Ready(Sign::Reset),
+        };
+        Poll::Ready(match read {
+            Ok(0) => Sign::End,
+            Ok(_) => Sign::Input,
+            // A TLS client that ended without a close notification.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Sign::End,
+            Err(_) => Sign::Reset,
+        })
     }
 
     /// Aborts the outgoing message by resetting its stream. No-op on a socket, where the caller closes the connection.

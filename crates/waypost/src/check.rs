@@ -147,6 +147,10 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
                 "body_bytes",
                 set.body_bytes.map_or_else(|| "none".to_owned(), size::format),
             ),
+            (
+                "body_rate",
+                set.body_rate.map_or_else(|| "none".to_owned(), size::format),
+            ),
             ("connections", set.connections.to_string()),
             ("underscores", underscores.to_owned()),
             ("handshake_timeout", duration::format(set.handshake_timeout)),

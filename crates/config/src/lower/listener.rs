@@ -23,15 +23,16 @@ use crate::values::{Size, Text};
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
 /// Keys about requests.
-const OF_REQUESTS: [&str; 2] = ["redirect", "paths"];
+const OF_REQUESTS: [&str; 3] = ["redirect", "paths", "half_close"];
 /// Limits for requests.
-const LIMITS_OF_REQUESTS: [&str; 7] = [
+const LIMITS_OF_REQUESTS: [&str; 8] = [
     "header_bytes",
     "headers",
     "target_bytes",
     "keep_alive_timeout",
     "body_idle_timeout",
     "body_bytes",
+    "body_rate",
     "underscores",
 ];
 
@@ -128,6 +129,9 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
                 .help("name the proxies in front as `trusted_proxies`");
         }
         listener.proxy_protocol = proxy.value;
+    }
+    if let Some(half_close) = &written.half_close {
+        listener.half_close = half_close.value;
     }
     listener.redirect = redirect;
     listener.name = written.name.as_ref().map(|name| (*name.value).into());
@@ -248,6 +252,14 @@ fn limits(written: &document::Limits, problems: &mut Problems) -> Limits {
     }
     if let Some(size) = &written.body_bytes {
         limits.body_bytes = size.value.0;
+    }
+    if let Some(rate) = &written.body_rate {
+        limits.body_rate = rate.value.0;
+        if limits.body_rate == Some(0) {
+            problems
+                .add(Code::OutOfRange, rate.span, "a minimum rate of 0 is no minimum")
+                .help("write `none` for no minimum, or a size per second such as `1KiB`");
+        }
     }
     if let Some(number) = &written.connections {
         limits.connections = whole(number, 1, 10_000_000, problems);

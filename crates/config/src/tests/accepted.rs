@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use waypost_plan::listener::HalfClose;
 use waypost_plan::route::Action;
 use waypost_plan::settings::AccessLog;
 use waypost_route::condition::ValueCondition;
@@ -45,9 +46,10 @@ listeners:
     bind: 0.0.0.0:8080
     hosts: [api.example.com, "*.example.net", www.example.com]
     paths: { encoded_slash: keep, double_slash: merge }
+    half_close: serve
     trusted_proxies: [10.0.0.0/8, "::1"]
     limits: { header_bytes: 32KiB, headers: 50, target_bytes: 4096, header_timeout: 5s, keep_alive_timeout: 1m30s,
-              body_idle_timeout: 20s, body_bytes: 10MiB, connections: 1000, underscores: keep }
+              body_idle_timeout: 20s, body_bytes: 10MiB, body_rate: 1KiB, connections: 1000, underscores: keep }
 services:
   checkout-v1: { endpoints: [http://10.0.0.1:8080], timeouts: { connect: 1s, response: 5s, idle: 5m } }
   checkout-v2: { endpoints: ["http://[::1]:8080"], pool: { idle_max: 0, idle_timeout: 5s } }
@@ -97,6 +99,13 @@ fn the_examples_of_the_language_load() {
     assert_eq!(listener.limits.header_bytes, 32 << 10);
     assert_eq!(listener.limits.keep_alive_timeout, Duration::from_secs(90));
     assert_eq!(listener.limits.body_bytes, Some(10 << 20));
+    assert_eq!(listener.limits.body_rate, Some(1 << 10));
+    assert_eq!(listener.half_close, HalfClose::Serve);
+    let defaults = &first.listeners()[0];
+    assert_eq!(
+        (defaults.limits.body_rate, defaults.half_close),
+        (None, HalfClose::End)
+    );
     // A list of hosts is a list of alternatives.
     let hosts: Vec<&HostPattern> = plan.routes()[0]
         .matching
@@ -116,12 +125,12 @@ fn the_examples_of_the_language_load() {
     assert_eq!(everything.test_places.len(), plan.tests().len());
     assert_eq!(
         (everything.test_places[0].line, everything.test_places[0].column),
-        (39, 14)
+        (40, 14)
     );
     assert_eq!(everything.route_places.len(), plan.routes().len());
     assert_eq!(
         (everything.route_places[0].line, everything.route_places[0].column),
-        (18, 11)
+        (19, 11)
     );
 }
 

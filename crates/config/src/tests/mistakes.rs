@@ -82,6 +82,16 @@ fn listener_limits() {
         &["3:29 out-of-range write a duration from `1ms` to `24h`"],
     );
     check("limits: { body_bytes: nnoe }", &["3:25 bad-value"]);
+    check("limits: { body_rate: 0 }", &["3:24 out-of-range write `none`"]);
+    check("limits: { body_rate: off }", &["3:24 bad-value write `none`"]);
+    check(
+        "limits: { body_rate: 1KB }",
+        &["3:24 bad-value did you mean `1KiB`?"],
+    );
+    check("limits: { body_rate: 1KiB }", &[]);
+    check("limits: { body_rate: none }", &[]);
+    check("half_close: sevre", &["3:15 unknown-word did you mean `serve`?"]);
+    check("half_close: end", &[]);
     check("limits: { body_bytes: none, connections: 1 }", &[]);
     check(
         "limits: { underscores: kepe }",
@@ -1004,6 +1014,10 @@ fn tls_of_listeners() {
     check(
         "tls: { passthrough: true }\n  limits: { body_bytes: 1KiB }",
         &["4:13 conflicting-keys sees no requests"],
+    );
+    check(
+        "tls: { passthrough: true }\n  half_close: end",
+        &["4:3 conflicting-keys sees no requests"],
     );
     check(
         "tls: { certificates: [{ cert: a, key: b }] }\n  redirect: { scheme: https }",

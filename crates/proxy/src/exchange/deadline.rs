@@ -7,7 +7,7 @@ use waypost_policy::failure::{Cause, Failure};
 use waypost_transport::relay::BlockedOn;
 
 use crate::exchange::state::{RequestPhase, ResponsePhase};
-use crate::exchange::{BODY_RATE_GRACE, BODY_RATE_MIN, End, Exchange, WRITE_TIMEOUT};
+use crate::exchange::{BODY_RATE_GRACE, End, Exchange, WRITE_TIMEOUT};
 
 /// Timer interval while no deadline is set.
 const FAR: Duration = Duration::from_secs(3600);
@@ -23,7 +23,7 @@ enum Overdue {
     ClientWrite,
     /// The service accepts nothing of the request.
     ServiceWrite,
-    /// The client does not send the body, or sends it too slowly.
+    /// The client does not send the body, or sends it more slowly than the listener demands.
     RequestBody,
     /// The route's timeout.
     Route,
@@ -92,15 +92,23 @@ impl Exchange<'_> {
                 self.state.moved + self.deadlines.service.idle,
                 Overdue::RequestBody,
             ),
+            // A client that is being answered may wait for the answer before it sends more.
+            BlockedOn::Source if self.state.is_responding() => {
+                (self.state.moved + self.options.body_idle, Overdue::RequestBody)
+            }
             BlockedOn::Source => {
-                let earned =
-                    Duration::from_secs(self.upload.body_bytes() / BODY_RATE_MIN).max(BODY_RATE_GRACE);
-                let timeout = earned
-                    .saturating_sub(self.state.client_waited)
-                    .min(self.options.body_idle);
+                let idle = self.options.body_idle;
+                let timeout = self.paced().map_or(idle, |paced| paced.min(idle));
                 (since + timeout, Overdue::RequestBody)
             }
         })
+    }
+
+    /// Time left for the next bytes of the body by the listener's `body_rate`, if there is one.
+    fn paced(&self) -> Option<Duration> {
+        let seconds = self.upload.body_bytes() / self.options.body_rate?;
+        let earned = Duration::from_secs(seconds).max(BODY_RATE_GRACE);
+        Some(earned.saturating_sub(self.state.client_waited))
     }
 
     /// Returns true if the client holds its body back until the service sends `100 Continue`.

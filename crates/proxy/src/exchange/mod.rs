@@ -16,7 +16,7 @@ use waypost_policy::grpc::web::WebForm;
 use waypost_policy::head::edits::ResponseEdits;
 use waypost_policy::status::RequestStatus;
 use waypost_transport::buffer::Buffer;
-use waypost_transport::link::Link;
+use waypost_transport::link::{Link, Sign};
 use waypost_transport::relay::call_status::CallStatus;
 use waypost_transport::relay::tap::Tap;
 use waypost_transport::relay::{BlockedOn, Relay, RelayError};
@@ -31,9 +31,7 @@ use crate::local::meter::Meter;
 
 /// Timeout of writes: how long a peer may accept no bytes.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Minimum rate of a request body, in bytes per second, averaged over the time spent waiting for it...
-pub(crate) const BODY_RATE_MIN: u64 = 1024;
-/// ...which is enforced after this much waiting.
+/// Time spent waiting for a request body after which the listener's `body_rate` applies.
 pub(crate) const BODY_RATE_GRACE: Duration = Duration::from_secs(10);
 
 /// Options of an exchange, from the request and its client.
@@ -52,6 +50,10 @@ pub(crate) struct ExchangeOptions<'a> {
     pub(crate) expects_continue: bool,
     /// The listener's `body_idle_timeout`.
     pub(crate) body_idle: Duration,
+    /// The listener's `body_rate`.
+    pub(crate) body_rate: Option<u64>,
+    /// True if a client that ends its sending side before the response has left. Otherwise it may wait for it.
+    pub(crate) ends_with_client: bool,
     /// The requested protocol of an upgrade.
     pub(crate) upgrade: Option<&'a [u8]>,
     /// True if the request is meaningless without the upgrade (extended CONNECT).
@@ -197,8 +199,8 @@ impl<'a> Exchange<'a> {
         if let Poll::Ready(end) = self.poll_response(cx) {
             return Poll::Ready(end);
         }
-        if self.client_left(cx) {
-            return Poll::Ready(End::Cut(Cause::ClientReset));
+        if let Some(cause) = self.client_left(cx) {
+            return Poll::Ready(End::Cut(cause));
         }
         self.note_progress(upload_waited_for);
         timer.set(self.deadline());
@@ -332,17 +334,27 @@ impl<'a> Exchange<'a> {
         End::Failed { failure, is_silent }
     }
 
-    /// Returns true if the client left while the service is waited for.
-    fn client_left(&mut self, cx: &mut Context<'_>) -> bool {
+    /// The cause of the end, if the client left while the service is waited for.
+    fn client_left(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
         if !self.state.watches_client || self.state.request == RequestPhase::Sending {
-            return false;
+            return None;
         }
-        match self.client.poll_disconnect(cx) {
-            Poll::Pending => false,
-            Poll::Ready(gone) => {
-                self.state.watches_client = false;
-                gone
+        let Poll::Ready(sign) = self.client.poll_sign(cx, self.from_client) else {
+            return None;
+        };
+        self.state.watches_client = false;
+        match sign {
+            Sign::Reset => Some(Cause::ClientReset),
+            // Behind further requests, it is the last of them that it leaves. Within the response, it may be a client
+            // that has nothing more to say, and writing finds out.
+            Sign::End
+                if self.options.ends_with_client
+                    && !self.state.is_responding()
+                    && self.from_client.is_empty() =>
+            {
+                Some(Cause::ClientClosed)
             }
+            Sign::End | Sign::Input => None,
         }
     }
 

@@ -49,6 +49,7 @@ struct Case {
     to_head: bool,
     upgrade: Option<&'static str>,
     http10: bool,
+    body_rate: Option<u64>,
 }
 
 /// Its outcome.
@@ -147,6 +148,8 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             },
             expects_continue: false,
             body_idle: Duration::from_secs(30),
+            body_rate: case.body_rate,
+            ends_with_client: true,
             upgrade: case.upgrade.map(str::as_bytes),
             demands_upgrade: false,
             is_grpc: false,
@@ -415,6 +418,43 @@ fn deadlines_have_names() {
     };
     let end = make(&runtime, &worker, &slow_client).end;
     assert_eq!(end, failed(Failure::BodyTimeout, false));
+}
+
+#[test]
+fn a_paused_upload_fails_by_its_rate_only_where_one_is_demanded() {
+    let (runtime, worker) = (runtime(), worker());
+    let case = Case {
+        request_framing: Some(Framing::Chunked),
+        request_body: whole("5\r\nabcde\r\n"),
+        stays_open: true,
+        ..Case::default()
+    };
+    let ended_after = |case: &Case| {
+        let began = runtime.block_on(async { Instant::now() });
+        let end = make(&runtime, &worker, case).end;
+        (end, runtime.block_on(async { began.elapsed() }).as_secs())
+    };
+    let (idle, grace) = (30, BODY_RATE_GRACE.as_secs());
+    let timed_out = || failed(Failure::BodyTimeout, false);
+    assert_eq!(ended_after(&case), (timed_out(), idle));
+    let demanded = Case {
+        body_rate: Some(1024),
+        ..case
+    };
+    assert_eq!(ended_after(&demanded), (timed_out(), grace));
+    // What came fast earns time, but no more than a pause may take.
+    let earned = Case {
+        request_body: whole(&format!("4000\r\n{}\r\n", "x".repeat(0x4000))),
+        ..demanded.clone()
+    };
+    assert_eq!(ended_after(&earned), (timed_out(), 16));
+    // The pace does not count for an exchange that is being answered.
+    let answered = Case {
+        response: whole("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n"),
+        ..demanded
+    };
+    let late = End::Cut(Cause::Failed(Failure::BodyTimeout));
+    assert_eq!(ended_after(&answered), (late, idle));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use tokio::time::Instant;
+use waypost_plan::listener::HalfClose;
 use waypost_policy::decision::Forwarding;
 use waypost_policy::error_format::ErrorFormat;
 use waypost_policy::failure::{Blame, Cause, Failure};
@@ -214,6 +215,9 @@ impl ActiveRequest<'_> {
             },
             expects_continue: buffers.head.expects(),
             body_idle: self.listener.limits.body_idle_timeout,
+            body_rate: self.listener.limits.body_rate,
+            // A request that said so is the last, and its client has nothing more to send.
+            ends_with_client: self.listener.half_close == HalfClose::End && buffers.head.keeps_alive(),
             upgrade: upstream.options.upgrade.as_deref(),
             demands_upgrade: buffers.demands_upgrade,
             is_grpc: upstream.options.is_grpc,
@@ -463,6 +467,8 @@ pub(crate) fn outcome_of_cut(cause: Cause) -> Outcome {
         Cause::ResponseIncomplete | Cause::ResponseMalformed | Cause::ServiceReset => Outcome::Reset,
         Cause::ResponseStalled => Outcome::Timeout,
         Cause::Failed(failure) => outcome_of(failure),
-        Cause::ClientReset | Cause::ClientStalled | Cause::TunnelIdle => Outcome::Abandoned,
+        Cause::ClientReset | Cause::ClientClosed | Cause::ClientStalled | Cause::TunnelIdle => {
+            Outcome::Abandoned
+        }
     }
 }

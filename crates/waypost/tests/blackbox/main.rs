@@ -20,6 +20,7 @@ mod forwarding;
 mod framing;
 mod grpc;
 mod grpc_failures;
+mod half_close;
 mod hostile;
 mod http2;
 mod http2_hostile;

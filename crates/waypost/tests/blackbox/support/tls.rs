@@ -1,7 +1,7 @@
 //! Certificates, and a client that speaks TLS.
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use rcgen::{
@@ -277,6 +277,18 @@ impl TlsClient {
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let _ = self.reader.from.write_all(bytes.as_ref());
         self
+    }
+
+    /// Ends the sending side: `close_notify`, then FIN.
+    pub(crate) fn finish_sending(&mut self) {
+        self.reader.from.conn.send_close_notify();
+        let _ = self.reader.from.flush();
+        self.finish_sending_without_notice();
+    }
+
+    /// Ends the sending side of the TCP connection only.
+    pub(crate) fn finish_sending_without_notice(&mut self) {
+        let _ = self.reader.from.sock.shutdown(Shutdown::Write);
     }
 
     pub(crate) fn response(&mut self) -> Message {
