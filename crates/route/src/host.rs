@@ -1,10 +1,12 @@
 //! Host patterns: an exact name, or every name below a domain.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 /// A pattern for hosts.
 ///
-/// The text is lower-case, without port and trailing dot, like the host of a [`Request`].
+/// The text is lower-case, without port and trailing dot, and an IPv6 address is spelled as in RFC 5952, like the host of a
+/// [`Request`].
 ///
 /// [`Request`]: crate::request::Request
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,7 +53,7 @@ pub enum HostPatternError {
 }
 
 impl HostPattern {
-    /// Parses a pattern; upper-case letters are lowered.
+    /// Parses a pattern; upper-case letters are lowered, and an IPv6 address gets the spelling of RFC 5952.
     ///
     /// # Errors
     /// If no request can have such a host, or a wildcard is misplaced.
@@ -72,10 +74,10 @@ impl HostPattern {
             if rest.starts_with(':') {
                 return Err(HostPatternError::Port);
             }
-            if !rest.is_empty() || address.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err(HostPatternError::Ipv6);
-            }
-            return Ok(Self::Exact(text.to_ascii_lowercase().into()));
+            return match address.parse::<Ipv6Addr>() {
+                Ok(address) if rest.is_empty() => Ok(Self::Exact(format!("[{address}]").into())),
+                _ => Err(HostPatternError::Ipv6),
+            };
         }
         let lower = text.to_ascii_lowercase();
         let name = lower.strip_prefix("*.").unwrap_or(&lower);
@@ -160,7 +162,17 @@ mod tests {
     #[test]
     fn patterns_are_lowered() {
         assert!(covers("API.Example.COM", "api.example.com"));
-        assert!(covers("[::1]", "[::1]"));
+    }
+
+    #[test]
+    fn ipv6_patterns_cover_one_spelling() {
+        for text in ["[::1]", "[0:0:0:0:0:0:0:1]", "[::0.0.0.1]", "[0000::0001]"] {
+            assert!(covers(text, "[::1]"), "{text}");
+        }
+        for text in ["[::FFFF:1.2.3.4]", "[::ffff:102:304]"] {
+            assert!(covers(text, "[::ffff:1.2.3.4]"), "{text}");
+            assert!(!covers(text, "1.2.3.4"), "{text}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `Host` and the authority of an absolute target: validation and normal form.
 
+use std::io::Write as _;
 use std::net::Ipv6Addr;
 
 /// A valid `host[:port]`.
@@ -7,7 +8,7 @@ use std::net::Ipv6Addr;
 pub struct Authority<'a> {
     /// The host as sent, including the brackets of an IPv6 address.
     pub host: &'a [u8],
-    /// The port, if given.
+    /// The port, if given. An empty one is none (RFC 3986 §3.2.3).
     pub port: Option<u16>,
 }
 
@@ -33,7 +34,7 @@ pub enum AuthorityError {
 
 impl<'a> Authority<'a> {
     /// Parses `host[:port]`. The host consists of letters, digits, `-`, `_` and `.` without empty labels (one trailing
-    /// dot is allowed), or is a bracketed IPv6 address. The port is a number from 0 to 65535.
+    /// dot is allowed), or is a bracketed IPv6 address. The port is a number from 0 to 65535, or empty.
     ///
     /// # Errors
     /// Any other text.
@@ -49,17 +50,28 @@ impl<'a> Authority<'a> {
             (&raw[..end], &raw[end..])
         };
         let port = match port {
-            [] => None,
+            [] | [b':'] => None,
             [b':', digits @ ..] => Some(parse_port(digits)?),
             _ => return Err(AuthorityError::Character),
         };
         Ok(Self { host, port })
     }
 
-    /// Appends the host in its normal form: lower-case, without the port and one trailing dot.
+    /// Appends the host in its normal form: lower-case, without the port and one trailing dot; an IPv6 address in the
+    /// one spelling of RFC 5952.
     pub fn normalize_into(&self, out: &mut Vec<u8>) {
+        if let Some(address) = self.ipv6() {
+            // Writing to a vector cannot fail.
+            let _ = write!(out, "[{address}]");
+            return;
+        }
         let host = self.host.strip_suffix(b".").unwrap_or(self.host);
         out.extend(host.iter().map(u8::to_ascii_lowercase));
+    }
+
+    fn ipv6(&self) -> Option<Ipv6Addr> {
+        let inside = self.host.strip_prefix(b"[")?.strip_suffix(b"]")?;
+        std::str::from_utf8(inside).ok()?.parse().ok()
     }
 }
 
@@ -111,6 +123,17 @@ mod tests {
         check("10.0.0.1:65535", Ok(("10.0.0.1", Some(65535))));
         check("[::1]:0", Ok(("[::1]", Some(0))));
         check("[FE80::1]", Ok(("[fe80::1]", None)));
+        check("[0:0:0:0:0:0:0:1]", Ok(("[::1]", None)));
+        check(
+            "[2001:DB8:0:0:1:0:0:1]:8080",
+            Ok(("[2001:db8::1:0:0:1]", Some(8080))),
+        );
+        check("[2001:0db8::0001]", Ok(("[2001:db8::1]", None)));
+        check("[::FFFF:1.2.3.4]", Ok(("[::ffff:1.2.3.4]", None)));
+        check("[::ffff:102:304]", Ok(("[::ffff:1.2.3.4]", None)));
+        check("a:", Ok(("a", None)));
+        check("a.:", Ok(("a", None)));
+        check("[::1]:", Ok(("[::1]", None)));
         check("a_b-c", Ok(("a_b-c", None)));
     }
 
@@ -134,7 +157,8 @@ mod tests {
             ("[::1%eth0]", E::Ipv6),
             ("[1.2.3.4]", E::Ipv6),
             ("[::1]x", E::Character),
-            ("a:", E::Port),
+            (":", E::Empty),
+            ("a::", E::Port),
             ("a:+80", E::Port),
             ("a:65536", E::Port),
             ("a:80:80", E::Port),

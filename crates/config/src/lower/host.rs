@@ -1,7 +1,7 @@
 //! Hosts and host patterns.
 
 use waypost_route::host::{HostPattern, HostPatternError};
-use waypost_wire::authority::Authority;
+use waypost_wire::authority::{Authority, AuthorityError};
 
 use crate::diagnostic::Code;
 use crate::keys::At;
@@ -44,10 +44,18 @@ pub(super) fn pattern(written: &At<Text>, problems: &mut Problems) -> Option<Hos
     }
 }
 
+/// Parses a host, possibly with a port. Clients may leave a port empty; in a config, that is a mistake.
+pub(super) fn authority(text: &str) -> Result<Authority<'_>, AuthorityError> {
+    match Authority::parse(text.as_bytes()) {
+        Ok(_) if text.ends_with(':') => Err(AuthorityError::Port),
+        parsed => parsed,
+    }
+}
+
 /// Checks a `Host` header: a host, possibly with a port.
 pub(super) fn check_authority(written: &At<Text>, problems: &mut Problems) {
     let text = &*written.value;
-    if let Err(error) = Authority::parse(text.as_bytes()) {
+    if let Err(error) = authority(text) {
         let help = text
             .split_once("://")
             .map(|(_, rest)| format!("leave the scheme out: `{rest}`"));

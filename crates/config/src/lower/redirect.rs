@@ -64,7 +64,7 @@ pub(super) fn redirect(
 /// Checks the host of a `Location`, whose port has its own key.
 fn check_redirect_host(written: &At<Text>, problems: &mut Problems) {
     let text = &*written.value;
-    match Authority::parse(text.as_bytes()) {
+    match host::authority(text) {
         Ok(Authority { port: Some(port), .. }) => {
             let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
             problems

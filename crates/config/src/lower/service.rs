@@ -4,12 +4,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme, Pool, Service, Timeouts};
-use waypost_wire::authority::Authority;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
-use crate::lower::{Context, duration, tls, whole};
+use crate::lower::{Context, duration, host, tls, whole};
 use crate::problems::{Problems, quote};
 use crate::values::Text;
 
@@ -146,7 +145,7 @@ fn parse_endpoint(url: &str) -> Result<Endpoint, (String, String)> {
         };
     }
     let form = || "an endpoint is `http://host` or `http://host:port`".to_owned();
-    let authority = match Authority::parse(rest.as_bytes()) {
+    let authority = match host::authority(rest) {
         Ok(authority) => authority,
         Err(error) => return refuse(&format!("is not an endpoint: {error}"), form()),
     };
@@ -218,6 +217,7 @@ mod tests {
         check("http://", Err("the host is empty"));
         check("http://a:0", Err("port 0"));
         check("http://a:99999", Err("the port is not a number"));
+        check("http://a:", Err("the port is not a number"));
         check("http://10.0.0.256", Err("not a valid IPv4"));
         check("http://a b", Err("not allowed there"));
     }

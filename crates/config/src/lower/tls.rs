@@ -4,12 +4,11 @@ use waypost_plan::listener::{
     CertificateFiles, ClientAuth, ClientAuthMode, ListenerTls, ProxyProtocol, TlsTermination,
 };
 use waypost_plan::service::{EndpointScheme, ProxyVersion, ServiceTls, Trust};
-use waypost_wire::authority::Authority;
 
 use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::At;
-use crate::lower::{Context, settings};
+use crate::lower::{Context, host, settings};
 use crate::problems::quote;
 use crate::values::{Text, words};
 
@@ -146,7 +145,7 @@ pub(super) fn of_service(
 }
 
 fn check_server_name(written: &At<Text>, context: &mut Context<'_>) {
-    let parsed = Authority::parse(written.value.as_bytes());
+    let parsed = host::authority(&written.value);
     if parsed.is_ok_and(|authority| authority.port.is_none()) {
         return;
     }
