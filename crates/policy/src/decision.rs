@@ -4,12 +4,13 @@
 //! connections that are passed through, live or explained. Nothing else decides. The order, for a request whose head was
 //! parsed and normalised:
 //!
-//! 1. body limit: an announced body over the listener's limit is 413
-//! 2. certificate: a host that is served another certificate is 421
-//! 3. host: one that the listener does not serve is 404
-//! 4. the listener's redirect
-//! 5. route: the best alternative whose conditions hold, else 404
-//! 6. the route's action: a redirect, a response, or forwarding: arm, rewrite, upgrade, endpoints
+//! 1. target: a request for the server, `OPTIONS *`, gets 204, whatever its host
+//! 2. body limit: an announced body over the listener's limit is 413
+//! 3. certificate: a host that is served another certificate is 421
+//! 4. host: one that the listener does not serve is 404
+//! 5. the listener's redirect
+//! 6. route: the best alternative whose conditions hold, else 404
+//! 7. the route's action: a redirect, a response, or forwarding: arm, rewrite, upgrade, endpoints
 //!
 //! An extended CONNECT (RFC 8441) is refused if its route cannot upgrade it: to the client, a success would mean that
 //! the tunnel is established.
@@ -32,6 +33,7 @@ use crate::compiled::Compiled;
 use crate::failure::Failure;
 use crate::peer::Peer;
 use crate::request::IncomingRequest;
+use crate::server_options;
 
 /// The inputs of a decision other than the plan and the request.
 pub trait Environment {
@@ -86,7 +88,7 @@ pub enum Verdict<'p> {
         /// Edits to the response.
         edits: &'p HeaderEdits,
     },
-    /// The gateway sends the route's response.
+    /// The gateway sends a response that a route configures, or that to `OPTIONS *`.
     Respond {
         /// The response.
         respond: &'p Respond,
@@ -163,6 +165,16 @@ pub fn decide<'p>(
     buffers: &mut DecisionBuffers,
 ) -> Decision<'p> {
     buffers.set_cookie.clear();
+    if request.head.targets_server(request.buffer) {
+        return Decision {
+            route: None,
+            arm: None,
+            verdict: Verdict::Respond {
+                respond: &server_options::RESPONSE,
+                edits: &server_options::HEADERS,
+            },
+        };
+    }
     if request.exceeds_body_limit() {
         return Decision::fail(Failure::BodyTooLarge);
     }

@@ -19,4 +19,5 @@ pub mod grpc;
 pub mod head;
 pub mod peer;
 pub mod request;
+mod server_options;
 pub mod status;

@@ -67,6 +67,10 @@ impl NormalizedRequest {
         self.scheme = Some(peer.scheme);
         self.path.clear();
         let raw = head.raw_path(buffer);
+        if head.targets_server(buffer) {
+            self.path.extend_from_slice(raw);
+            return Ok(());
+        }
         let normal = path::normalize(raw, listener.paths, scratch);
         self.path.extend_from_slice(normal.as_deref().unwrap_or(raw));
         normal?;
@@ -78,7 +82,7 @@ impl NormalizedRequest {
         self.has_host.then_some(&self.host)
     }
 
-    /// The normalised path.
+    /// The normalised path; `*` for a request that is for the server.
     pub fn path(&self) -> &[u8] {
         &self.path
     }

@@ -16,7 +16,7 @@ pub struct Target<'a> {
 /// An invalid request target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// Neither a path nor an absolute URL; `*` is one example.
+    /// Neither a path nor an absolute URL; `*` is one example, unless it is that of OPTIONS.
     #[error("the request target is neither a path nor an absolute URL")]
     Form,
     /// A `#`, which is not part of any target (RFC 9112 §3.2).

@@ -36,7 +36,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
     (
         "policy",
         &[
-            &["failure", "peer"],
+            &["failure", "peer", "server_options"],
             &["arm", "client", "compiled", "grpc", "status"],
             &["error_format"],
             &["request"],

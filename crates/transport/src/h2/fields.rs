@@ -91,7 +91,7 @@ pub fn write_request(
     match authority {
         Some(authority) if *method == Method::CONNECT => out.extend_from_slice(authority.as_bytes()),
         // An absolute target lets the parser check that `:authority` and `Host` agree, and that the scheme is HTTP's. A
-        // target that is not a path is written as is, and the parser rejects it.
+        // target that is not a path is written as is; the parser rejects any but `OPTIONS *`.
         Some(authority) if target.starts_with('/') && (has_host || !is_http_scheme(head.uri.scheme())) => {
             out.extend_from_slice(head.uri.scheme_str().unwrap_or("http").as_bytes());
             out.extend_from_slice(b"://");
@@ -102,7 +102,7 @@ pub fn write_request(
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     if let Some(authority) = authority
-        && !has_host
+        && (!has_host || (target == "*" && !agree(authority, &head.headers)))
     {
         write::field(out, b"host", authority.as_bytes());
     }
@@ -135,6 +135,19 @@ pub fn write_request(
     }
     out.extend_from_slice(b"\r\n");
     Ok(())
+}
+
+/// Returns true if `:authority` and `Host` name the same host. Otherwise both are written, and the parser rejects two hosts.
+fn agree(authority: &str, fields: &HeaderMap) -> bool {
+    let normal = |authority: &[u8]| {
+        let mut host = Vec::new();
+        waypost_wire::authority::Authority::parse(authority)
+            .ok()?
+            .normalize_into(&mut host);
+        Some(host)
+    };
+    let mut hosts = fields.get_all(header::HOST).iter();
+    hosts.all(|host| normal(host.as_bytes()) == normal(authority.as_bytes()))
 }
 
 fn is_http_scheme(scheme: Option<&Scheme>) -> bool {
@@ -313,6 +326,27 @@ mod tests {
             written(head).unwrap(),
             "GET https://a.b/c HTTP/1.1\r\nhost: d\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn target_of_the_server_is_kept() {
+        let written = |authority: &str, host: Option<&str>| {
+            let uri = http::Uri::builder()
+                .scheme("https")
+                .authority(authority)
+                .path_and_query("*");
+            let mut head = Request::options(uri.build().unwrap());
+            if let Some(host) = host {
+                head = head.header("host", host);
+            }
+            written(head).unwrap()
+        };
+        let expected = |host: &str| format!("OPTIONS * HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        assert_eq!(written("a:1", None), expected("a:1"));
+        assert_eq!(written("a:1", Some("A.")), expected("A."));
+        assert_eq!(written("[::1]", Some("[0::1]:2")), expected("[0::1]:2"));
+        // The parser rejects two hosts.
+        assert_eq!(written("a", Some("b")), expected("a\r\nhost: b"));
     }
 
     #[test]

@@ -279,10 +279,18 @@ impl Options {
             url::add_query(&mut url, &body.text);
         }
         if let Some(target) = &self.target {
-            if !target.starts_with('/') {
+            if target == "*" {
+                let names_host = |(name, _): &(String, _)| name.eq_ignore_ascii_case("host");
+                if !self.headers.iter().any(names_host) {
+                    let host = url::host(&url).to_owned();
+                    self.headers.push(("Host".to_owned(), Some(host)));
+                }
+                "*".clone_into(&mut url);
+            } else if target.starts_with('/') {
+                url = url::with_target(&url, target);
+            } else {
                 bail!("the request target `{target}` is not a path; hint: give it as the URL");
             }
-            url = url::with_target(&url, target);
         }
         let implied = match () {
             () if self.head => "HEAD",
@@ -579,6 +587,18 @@ mod tests {
             "http://a/x?y",
             &[],
         );
+        check(
+            "curl -X OPTIONS --request-target '*' http://a:1/b",
+            "OPTIONS",
+            "*",
+            &[("host", "a:1")],
+        );
+        check(
+            "curl -X OPTIONS --request-target '*' -H 'Host: b' http://a",
+            "OPTIONS",
+            "*",
+            &[("host", "b")],
+        );
         check("curl -T d/f.txt http://a/b/", "PUT", "http://a/b/f.txt", &[]);
         check("curl -T d/f.txt http://a/b", "PUT", "http://a/b", &[]);
     }
@@ -594,7 +614,7 @@ mod tests {
             ("curl -H @f http://a", "files are not read"),
             ("curl -K f http://a", "files are not read"),
             ("curl http://a --next", "one at a time"),
-            ("curl --request-target '*' http://a", "is not a path"),
+            ("curl --request-target x http://a", "is not a path"),
         ];
         for (line, wanted) in cases {
             let error = parse(&[line.to_owned()]).unwrap_err().to_string();

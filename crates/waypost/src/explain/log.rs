@@ -130,7 +130,11 @@ fn explain_line(
         .as_ref()
         .map(|query| format!("?{query}"))
         .unwrap_or_default();
+    let mut headers = Vec::new();
     let origin = if line.host.is_empty() {
+        String::new()
+    } else if line.path == "*" {
+        headers.push(("host".to_owned(), line.host.clone()));
         String::new()
     } else {
         format!("http://{}", line.host)
@@ -138,7 +142,7 @@ fn explain_line(
     let question = Question {
         method: line.method.clone(),
         url: format!("{origin}{}{query}", line.path),
-        headers: Vec::new(),
+        headers,
         client_ip: line.client.unwrap_or(arguments.client_ip),
         listener: arguments.listener.clone(),
         all: arguments.all,

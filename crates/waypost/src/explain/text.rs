@@ -33,6 +33,9 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
                 explanation.location.as_deref().unwrap_or_default()
             )
         }
+        Outcome::Respond if explanation.route.is_none() => {
+            format!("gets a response from the gateway itself: {}", status(explanation))
+        }
         Outcome::Respond => format!("gets a response from the route itself: {}", status(explanation)),
         Outcome::NotFound => format!("is not found: {}", status(explanation)),
         Outcome::Refused => format!("is refused: {}", status(explanation)),

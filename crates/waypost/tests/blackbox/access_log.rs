@@ -213,3 +213,19 @@ fn explain_reads_the_access_log() {
         assert_eq!(line["answer"]["route"], "all", "{line}");
     }
 }
+
+#[test]
+fn options_for_the_server_has_a_line_without_route() {
+    let gateway = Gateway::with(logging().all_respond("ok"));
+    gateway.ask("OPTIONS * HTTP/1.1\r\nHost: [0::1]:81\r\n\r\n");
+    let line = &wait_for_log(&gateway, 1)[0];
+    let found = ["method", "host", "path", "route", "status"].map(|key| line[key].clone());
+    let expected = [
+        json!("OPTIONS"),
+        json!("[::1]"),
+        json!("*"),
+        Value::Null,
+        json!(204),
+    ];
+    assert_eq!(found, expected, "{line}");
+}

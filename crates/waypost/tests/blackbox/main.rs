@@ -22,6 +22,7 @@ mod grpc;
 mod grpc_failures;
 mod half_close;
 mod hostile;
+mod hosts;
 mod http2;
 mod http2_hostile;
 mod large_bodies;

@@ -46,6 +46,9 @@ pub struct RequestHead {
     upgrade: Option<Span>,
 }
 
+/// The target of `OPTIONS *` (RFC 9112 §3.2.4).
+const SERVER: &[u8] = b"*";
+
 /// The version, and the framing of the body.
 #[derive(Debug, Clone, Copy)]
 struct RequestLine {
@@ -265,7 +268,15 @@ impl RequestHead {
             return Err(RequestError::Method);
         }
 
-        let target = Target::parse(raw_target)?;
+        let target = if raw_target == SERVER && method == b"OPTIONS" {
+            Target {
+                authority: None,
+                path: raw_target,
+                query: None,
+            }
+        } else {
+            Target::parse(raw_target)?
+        };
         self.authority = host;
         self.port = named.and_then(|authority| authority.port);
         if let Some(raw) = target.authority {
@@ -291,7 +302,13 @@ impl RequestHead {
         self.method.of(buffer)
     }
 
-    /// The path as sent; `/` where an absolute target has none.
+    /// Returns true for `OPTIONS *`, which asks about the server rather than about a resource (RFC 9110 §9.3.7).
+    pub fn targets_server(&self, buffer: &[u8]) -> bool {
+        // Every other path begins with `/`.
+        self.path.of(buffer) == SERVER
+    }
+
+    /// The path as sent; `/` where an absolute target has none, `*` where the request is for the server.
     pub fn raw_path<'b>(&self, buffer: &'b [u8]) -> &'b [u8] {
         match self.path.of(buffer) {
             [] => b"/",
@@ -314,7 +331,7 @@ impl RequestHead {
         self.port
     }
 
-    /// Appends the host in its normal form: lower-case, without the port and one trailing dot.
+    /// Appends the host in its normal form; see [`Authority::normalize_into`].
     pub fn normalize_host_into(&self, buffer: &[u8], out: &mut Vec<u8>) {
         if let Some(Ok(authority)) = self.authority(buffer).map(Authority::parse) {
             authority.normalize_into(out);

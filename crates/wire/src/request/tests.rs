@@ -59,6 +59,28 @@ fn ordinary_request_is_parsed() {
 }
 
 #[test]
+fn options_may_target_the_server() {
+    for text in [
+        "OPTIONS * HTTP/1.1\r\nHost: a:\r\n\r\n",
+        "OPTIONS * HTTP/1.0\r\n\r\n",
+    ] {
+        accepts(text, |head, buffer| {
+            assert!(head.targets_server(buffer));
+            assert_eq!((head.raw_path(buffer), head.query(buffer)), (&b"*"[..], None));
+        });
+    }
+    for text in [
+        "OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "OPTIONS /* HTTP/1.1\r\nHost: a\r\n\r\n",
+        "OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        accepts(text, |head, buffer| {
+            assert!(!head.targets_server(buffer), "{text}");
+        });
+    }
+}
+
+#[test]
 fn absolute_target_overrides_host_and_must_agree() {
     accepts(
         "GET http://B.example/x HTTP/1.1\r\nHost: b.example:80\r\n\r\n",
@@ -107,7 +129,9 @@ fn malformed_request_lines_are_refused() {
         " GET / HTTP/1.1",
         "G(T / HTTP/1.1",
         "GET * HTTP/1.1",
-        "OPTIONS * HTTP/1.1",
+        "options * HTTP/1.1",
+        "OPTIONS *?a HTTP/1.1",
+        "OPTIONS ** HTTP/1.1",
         "GET a HTTP/1.1",
         "GET /\x7f HTTP/1.1",
         "GET /\0 HTTP/1.1",

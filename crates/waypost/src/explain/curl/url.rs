@@ -51,6 +51,11 @@ fn add_slash(url: &mut String) {
     }
 }
 
+/// The host of a URL, with its port.
+pub(super) fn host(url: &str) -> &str {
+    &url[authority(url)]
+}
+
 /// The URL with `target` as its path and query.
 pub(super) fn with_target(url: &str, target: &str) -> String {
     format!("{}{target}", &url[..authority(url).end])

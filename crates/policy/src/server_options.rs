@@ -1,0 +1,27 @@
+//! The response to `OPTIONS *`.
+//!
+//! The request is for the server that the client is connected to (RFC 9110 §9.3.7): the gateway, whichever host it names.
+//! It is a way to find out that the server is alive.
+
+use std::sync::LazyLock;
+
+use waypost_plan::header_edits::HeaderEdits;
+use waypost_plan::route::Respond;
+
+/// The methods that services may get, and every server is expected to know. CONNECT and TRACE are refused; any other is
+/// forwarded.
+const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// A response without content.
+pub(crate) static RESPONSE: LazyLock<Respond> = LazyLock::new(|| Respond {
+    status: 204,
+    body: Box::default(),
+    content_type: Box::default(),
+});
+
+/// The headers of [`RESPONSE`].
+pub(crate) static HEADERS: LazyLock<HeaderEdits> = LazyLock::new(|| {
+    let mut edits = HeaderEdits::default();
+    edits.set("allow", ALLOWED).expect("a header and its value");
+    edits
+});
