@@ -3,25 +3,33 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use waypost_wire::path::{DoubleSlash, EncodedSlash, PathOptions, normalize};
+use waypost_wire::path::{DotSegmentParameters, DoubleSlash, EncodedSlash, PathOptions, normalize};
 
 fuzz_target!(|data: &[u8]| {
     let raw = data.split(|&byte| byte == b'?').next().unwrap_or_default();
-    for encoded_slash in [EncodedSlash::Refuse, EncodedSlash::Keep] {
-        for double_slash in [DoubleSlash::Merge, DoubleSlash::Keep] {
-            let options = PathOptions {
-                encoded_slash,
-                double_slash,
-            };
-            let mut scratch = Vec::new();
-            if let Ok(normal) = normalize(raw, options, &mut scratch) {
-                assert_eq!(
-                    normalize(normal, options, &mut Vec::new()),
-                    Ok(normal),
-                    "normalisation is idempotent"
-                );
-                check(normal, options);
-            }
+    for kept in 0..8 {
+        let options = PathOptions {
+            encoded_slash: match kept & 1 {
+                0 => EncodedSlash::Refuse,
+                _ => EncodedSlash::Keep,
+            },
+            double_slash: match kept & 2 {
+                0 => DoubleSlash::Merge,
+                _ => DoubleSlash::Keep,
+            },
+            dot_segment_parameters: match kept & 4 {
+                0 => DotSegmentParameters::Refuse,
+                _ => DotSegmentParameters::Keep,
+            },
+        };
+        let mut scratch = Vec::new();
+        if let Ok(normal) = normalize(raw, options, &mut scratch) {
+            assert_eq!(
+                normalize(normal, options, &mut Vec::new()),
+                Ok(normal),
+                "normalisation is idempotent"
+            );
+            check(normal, options);
         }
     }
 });
@@ -37,6 +45,17 @@ fn check(normal: &[u8], options: PathOptions) {
         !segments.iter().any(|segment| matches!(*segment, "." | "..")),
         "dot segment in {text}"
     );
+    if options.dot_segment_parameters == DotSegmentParameters::Refuse {
+        let is_dot = |segment: &&str| {
+            let name = segment.replace("%3B", ";");
+            name.split_once(';')
+                .is_some_and(|(name, _)| matches!(name, "." | ".."))
+        };
+        assert!(
+            !segments.iter().any(is_dot),
+            "dot segment with parameters in {text}"
+        );
+    }
     if options.double_slash == DoubleSlash::Merge {
         assert!(!text.contains("//"), "empty segment in {text}");
     }

@@ -6,7 +6,7 @@ use waypost_plan::listener::{ClientAuthMode, HalfClose, ProxyProtocol, Underscor
 use waypost_plan::redirect::Scheme;
 use waypost_plan::service::ProxyVersion;
 use waypost_plan::settings::CodeLabel;
-use waypost_wire::path::{DoubleSlash, EncodedSlash};
+use waypost_wire::path::{DotSegmentParameters, DoubleSlash, EncodedSlash};
 
 use crate::collections::{List, Named, NonEmptyList, OneOrMany};
 use crate::either::{ArmsText, OffOr, Shorthand, TextOr, To};
@@ -25,6 +25,7 @@ words! {
     EncodedSlash { "refuse" => EncodedSlash::Refuse, "keep" => EncodedSlash::Keep }
     DoubleSlash { "merge" => DoubleSlash::Merge, "keep" => DoubleSlash::Keep }
     HalfClose { "end" => HalfClose::End, "serve" => HalfClose::Serve }
+    DotSegmentParameters { "refuse" => DotSegmentParameters::Refuse, "keep" => DotSegmentParameters::Keep }
     Underscores { "drop" => Underscores::Drop, "keep" => Underscores::Keep }
     CodeLabel { "exact" => CodeLabel::Exact, "class" => CodeLabel::Class }
     Scheme { "http" => Scheme::Http, "https" => Scheme::Https }
@@ -205,6 +206,9 @@ keys! {
         encoded_slash: EncodedSlash = Fallback("refuse"), "keep";
         /// `//`: merge it into `/`, or keep the empty segment.
         double_slash: DoubleSlash = Fallback("merge"), "keep";
+        /// `..;`, `.;x=1` and the like, which servlet containers resolve: refuse the request with 400, or keep it as an
+        /// ordinary segment.
+        dot_segment_parameters: DotSegmentParameters = Fallback("refuse"), "keep";
     }
 
     /// Limits and timeouts for the clients of a listener.

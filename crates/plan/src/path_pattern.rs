@@ -1,7 +1,7 @@
 //! Path patterns as configured. Their literal text is normalised like the path of a request.
 
 use waypost_route::path::{PathPattern, PathPatternError};
-use waypost_wire::path::{self, PathError, PathOptions};
+use waypost_wire::path::{self, DotSegmentParameters, PathError, PathOptions};
 
 /// An error in a path pattern.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -31,7 +31,13 @@ pub fn parse(text: &str, options: PathOptions) -> Result<PathPattern, PatternErr
         if segment.contains(['{', '}', '*', '?', '#']) {
             normal.extend_from_slice(segment.as_bytes());
         } else {
+            let start = normal.len();
             path::encode_into(segment.as_bytes(), options, &mut normal).map_err(PatternError::Refused)?;
+            if options.dot_segment_parameters == DotSegmentParameters::Refuse
+                && path::is_dot_with_parameters(&normal[start..])
+            {
+                return Err(PatternError::Refused(PathError::DotParameters));
+            }
         }
     }
     Ok(PathPattern::parse(&String::from_utf8_lossy(&normal))?)
@@ -52,6 +58,7 @@ mod tests {
         check("/%7bx%7d", "/%7Bx%7D");
         check("/a|b", "/a%7Cb");
         check("~^/%7e", "~^/%7e");
+        check("/..a;x/.well-known;y", "/..a;x/.well-known;y");
     }
 
     #[test]
@@ -59,6 +66,9 @@ mod tests {
         for (text, message) in [
             ("/a%2Fb", "no request can have"),
             ("/a b", "no request can have"),
+            ("/a/..;/b", "no request can have"),
+            ("/a/%2e;x/*", "no request can have"),
+            ("/{id}/..%3b", "no request can have"),
             ("/%2e%2e/a", "no `..` segments"),
             ("/a/{x y}", "not a parameter name"),
         ] {

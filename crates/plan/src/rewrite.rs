@@ -97,13 +97,13 @@ impl PathRewrite {
 mod tests {
     use super::*;
     use waypost_route::regex::Regex;
-    use waypost_wire::path::{DoubleSlash, EncodedSlash};
+    use waypost_wire::path::DoubleSlash;
 
     fn apply(rewrite: &PathRewrite, pattern: &str, path: &str) -> Result<String, PathError> {
         let pattern = PathPattern::parse(pattern).unwrap();
         let options = PathOptions {
-            encoded_slash: EncodedSlash::Refuse,
             double_slash: DoubleSlash::Keep,
+            ..PathOptions::default()
         };
         let mut out = Vec::new();
         rewrite.apply(path.as_bytes(), &pattern, options, &mut out)?;
@@ -149,6 +149,11 @@ mod tests {
         assert_eq!(
             apply(&PathRewrite::Regex(to.into()), "/*", "/a"),
             Err(PathError::Climbs)
+        );
+        let cut = Replacement::parse(Regex::new("^/a/x").unwrap(), "/").unwrap();
+        assert_eq!(
+            apply(&PathRewrite::Regex(cut.into()), "/*", "/a/x..;y/b"),
+            Err(PathError::DotParameters)
         );
     }
 }

@@ -62,7 +62,7 @@ const PATHS: [&str; 9] = [
     "\"~^/v[0-9]+/\"",
     "/b/{x}/c",
 ];
-const TARGETS: [&str; 21] = [
+const TARGETS: [&str; 22] = [
     "/",
     "/a",
     "/a/",
@@ -76,6 +76,7 @@ const TARGETS: [&str; 21] = [
     "/a/../b/2/c",
     "/a/%62",
     "/a/%2Fb",
+    "/a/%2e.;x/b",
     "/a?x=1",
     "/a/b?x=1&y=%20",
     "/?",
@@ -182,7 +183,7 @@ fn action(rng: &mut Rng, matches_open_path: bool) -> Vec<String> {
             match rng.u8(..6) {
                 0 => lines.push("rewrite: { path: /fixed, host: inside.test }".to_owned()),
                 1 if matches_open_path => lines.push("rewrite: { prefix: /v2 }".to_owned()),
-                2 => lines.push("rewrite: { regex: [\"/a\", \"/%2F\"] }".to_owned()),
+                2 => lines.push("rewrite: { regex: [\"/a\", \"/..\"] }".to_owned()),
                 3 => lines.push("rewrite: { regex: [\"[0-9]+\", \"n$0\"] }".to_owned()),
                 _ => {}
             }
@@ -206,7 +207,9 @@ fn plan(rng: &mut Rng, services: [SocketAddr; 2]) -> Plan {
         listener.push("trusted_proxies: [127.0.0.0/8]".to_owned());
     }
     if rng.u8(..4) == 0 {
-        listener.push("paths: { encoded_slash: keep, double_slash: keep }".to_owned());
+        listener.push(
+            "paths: { encoded_slash: keep, double_slash: keep, dot_segment_parameters: keep }".to_owned(),
+        );
     }
     if rng.u8(..5) == 0 {
         listener.push("limits: { body_bytes: 4, underscores: keep }".to_owned());

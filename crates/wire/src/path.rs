@@ -10,6 +10,8 @@ pub struct PathOptions {
     pub encoded_slash: EncodedSlash,
     /// `//`, which some servers read as `/`.
     pub double_slash: DoubleSlash,
+    /// `/..;x/`, which servlet containers read as `/../`.
+    pub dot_segment_parameters: DotSegmentParameters,
 }
 
 /// Treatment of `%2F`.
@@ -32,6 +34,16 @@ pub enum DoubleSlash {
     Keep,
 }
 
+/// Treatment of `.` and `..` with parameters: `..;`, `.;x=1`, also with an encoded `;`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum DotSegmentParameters {
+    /// Refuse the request with 400.
+    #[default]
+    Refuse,
+    /// Keep it, as an ordinary segment.
+    Keep,
+}
+
 /// A path without a safe normal form. Offsets are in bytes from the start of the path as received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
@@ -47,6 +59,9 @@ pub enum PathError {
     /// A backslash, `#`, a control character, a space or DEL.
     #[error("a character that is not allowed in a path at byte {0}")]
     Character(usize),
+    /// A dot segment with parameters (RFC 3986 §3.3), which some servers strip before they resolve it.
+    #[error("the path has a `.` or `..` segment with parameters, which some servers resolve")]
+    DotParameters,
     /// A `..` that leads above the root.
     #[error("the path climbs above `/`")]
     Climbs,
@@ -73,8 +88,19 @@ pub fn normalize<'a>(
     }
     scratch.clear();
     encode_into(raw, options, scratch)?;
-    resolve_dot_segments(scratch)?;
+    resolve_dot_segments(scratch, options.dot_segment_parameters)?;
     Ok(scratch)
+}
+
+/// Returns true for a segment in its normal form that is `.` or `..` with parameters.
+///
+/// An encoded `;` counts: a server that decodes before it splits parameters off sees the same segment.
+pub fn is_dot_with_parameters(segment: &[u8]) -> bool {
+    let Some(rest) = segment.strip_prefix(b".") else {
+        return false;
+    };
+    let rest = rest.strip_prefix(b".").unwrap_or(rest);
+    rest.starts_with(b";") || rest.starts_with(b"%3B")
 }
 
 /// Appends `raw` with each character in its normal form: unreserved characters decoded, hex digits in upper case,
@@ -131,7 +157,7 @@ fn is_plainly_normal(path: &[u8]) -> bool {
 }
 
 /// Resolves dot segments in place (RFC 3986 §5.2.4), for a path that begins with `/`.
-fn resolve_dot_segments(path: &mut Vec<u8>) -> Result<(), PathError> {
+fn resolve_dot_segments(path: &mut Vec<u8>, parameters: DotSegmentParameters) -> Result<(), PathError> {
     // path[..written] is the result so far; it has no trailing slash. written <= read.
     let mut written = 0;
     let mut read = 0;
@@ -152,6 +178,9 @@ fn resolve_dot_segments(path: &mut Vec<u8>) -> Result<(), PathError> {
                     path[written] = b'/';
                     written += 1;
                 }
+            }
+            text if parameters == DotSegmentParameters::Refuse && is_dot_with_parameters(text) => {
+                return Err(PathError::DotParameters);
             }
             _ => {
                 path.copy_within(read..end, written);
@@ -260,6 +289,10 @@ mod tests {
             ("/.a/..b/c.", "/.a/..b/c."),
             ("/...", "/..."),
             ("/a;b=c,d!$&'()*+:@", "/a;b=c,d!$&'()*+:@"),
+            ("/a;b/..a;x/.well-known;x/...;x", "/a;b/..a;x/.well-known;x/...;x"),
+            ("/;x/a;../b;.;/c..;/d.;", "/;x/a;../b;.;/c..;/d.;"),
+            ("/..%253Bx", "/..%253Bx"),
+            ("/a;x/../b", "/b"),
             ("/[x]", "/[x]"),
             ("/%0a%7f", "/%0A%7F"),
         ] {
@@ -293,6 +326,20 @@ mod tests {
             ("/a/../../a", E::Climbs),
             ("/./..", E::Climbs),
             ("/%2e%2e", E::Climbs),
+            ("/..;", E::DotParameters),
+            ("/..;/", E::DotParameters),
+            ("/.;", E::DotParameters),
+            ("/.;/a", E::DotParameters),
+            ("/a/..;a=b/c", E::DotParameters),
+            ("/a/.;a=b;c,d/e", E::DotParameters),
+            ("/a/..;;", E::DotParameters),
+            ("/a/%2e%2e;x", E::DotParameters),
+            ("/a/.%2E;x", E::DotParameters),
+            ("/a/%2e;", E::DotParameters),
+            ("/a/..%3b", E::DotParameters),
+            ("/a/%2E%2E%3Bx=1/b", E::DotParameters),
+            ("//..;/a", E::DotParameters),
+            ("/../..;/a", E::Climbs),
         ] {
             assert_eq!(
                 normal(raw.as_bytes(), PathOptions::default()),
@@ -321,14 +368,42 @@ mod tests {
         assert_eq!(normal(b"/a/..//", double).as_deref(), Ok("//"));
     }
 
+    #[test]
+    fn kept_dot_segments_with_parameters_are_ordinary_segments() {
+        let keep = PathOptions {
+            dot_segment_parameters: DotSegmentParameters::Keep,
+            ..PathOptions::default()
+        };
+        for (raw, expected) in [
+            ("/a/..;/b", "/a/..;/b"),
+            ("/..;/", "/..;/"),
+            ("/a/%2e%2e;x=1", "/a/..;x=1"),
+            ("/a/.%3b/", "/a/.%3B/"),
+            ("/a/..;/../b", "/a/b"),
+            ("/a/../..;", "/..;"),
+        ] {
+            assert_eq!(normal(raw.as_bytes(), keep).as_deref(), Ok(expected), "{raw}");
+        }
+        assert_eq!(normal(b"/..;/../..", keep), Err(PathError::Climbs));
+    }
+
     proptest::proptest! {
         #[test]
-        fn normalization_never_panics_and_is_idempotent(raw in "[/.%2eE5cfF0a{ü\\\\]{0,24}", keep in 0..4) {
+        fn normalization_never_panics_and_is_idempotent(raw in "[/.;%2eE3bB5cfF0a{ü\\\\]{0,24}", keep in 0..8) {
             let options = PathOptions {
                 encoded_slash: if keep & 1 == 0 { EncodedSlash::Refuse } else { EncodedSlash::Keep },
                 double_slash: if keep & 2 == 0 { DoubleSlash::Merge } else { DoubleSlash::Keep },
+                dot_segment_parameters: match keep & 4 {
+                    0 => DotSegmentParameters::Refuse,
+                    _ => DotSegmentParameters::Keep,
+                },
             };
-            let _ = normal(format!("/{raw}").as_bytes(), options);
+            let normal = normal(format!("/{raw}").as_bytes(), options);
+            if let Ok(normal) = normal && keep & 4 == 0 {
+                for segment in normal.split('/') {
+                    assert!(!is_dot_with_parameters(segment.as_bytes()), "{normal}");
+                }
+            }
         }
     }
 }

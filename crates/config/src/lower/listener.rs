@@ -148,6 +148,9 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
         if let Some(slash) = &paths.value.double_slash {
             listener.paths.double_slash = slash.value;
         }
+        if let Some(parameters) = &paths.value.dot_segment_parameters {
+            listener.paths.dot_segment_parameters = parameters.value;
+        }
     }
     Some(listener)
 }

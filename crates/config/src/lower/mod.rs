@@ -9,7 +9,7 @@ use waypost_plan::Plan;
 use waypost_plan::builder::PlanBuilder;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::{Service, ServiceId};
-use waypost_wire::path::{EncodedSlash, PathOptions};
+use waypost_wire::path::{DotSegmentParameters, EncodedSlash, PathOptions};
 
 use crate::diagnostic::Code;
 use crate::document::Document;
@@ -156,25 +156,21 @@ fn asks_clients(listener: &crate::document::Listener) -> bool {
     tls.is_some_and(|tls| tls.value.given.keys().any(|key| key == "client_auth"))
 }
 
-/// Returns the union of the options for paths: `%2F` is accepted if any listener keeps it.
+/// Returns the union of the options for paths: what any listener keeps is accepted.
 fn path_options(document: &Document) -> PathOptions {
-    let keeps = document
-        .listeners
-        .iter()
-        .flat_map(|list| &list.value.0)
-        .any(|listener| {
-            let paths = listener.value.paths.as_ref();
-            let slash = paths.and_then(|paths| paths.value.encoded_slash.as_ref());
-            slash.is_some_and(|slash| slash.value == EncodedSlash::Keep)
-        });
-    PathOptions {
-        encoded_slash: if keeps {
-            EncodedSlash::Keep
-        } else {
-            EncodedSlash::Refuse
-        },
-        ..PathOptions::default()
+    let mut union = PathOptions::default();
+    let listeners = document.listeners.iter().flat_map(|list| &list.value.0);
+    for paths in listeners.filter_map(|listener| listener.value.paths.as_ref()) {
+        let slash = paths.value.encoded_slash.as_ref();
+        if slash.is_some_and(|slash| slash.value == EncodedSlash::Keep) {
+            union.encoded_slash = EncodedSlash::Keep;
+        }
+        let parameters = paths.value.dot_segment_parameters.as_ref();
+        if parameters.is_some_and(|parameters| parameters.value == DotSegmentParameters::Keep) {
+            union.dot_segment_parameters = DotSegmentParameters::Keep;
+        }
     }
+    union
 }
 
 /// Maximum of durations. Anything longer is most likely a mistake.

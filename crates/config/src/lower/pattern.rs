@@ -89,6 +89,10 @@ pub(super) fn pattern(written: &At<PatternText>, context: &mut Context<'_>) -> O
                     "an encoded `\\` or NUL",
                     "requests with `%5C` or `%00` are refused",
                 ),
+                PathError::DotParameters => (
+                    "a `.` or `..` segment with parameters",
+                    "requests with `..;` are refused unless a listener has `paths: { dot_segment_parameters: keep }`",
+                ),
                 PathError::Percent(_) => ("a `%` without two hex digits", "a literal `%` is written `%25`"),
                 _ => (
                     "a character that paths do not have",

@@ -195,6 +195,9 @@ fn report_refused(written: &At<Text>, error: PathError, problems: &mut Problems)
             PathError::Character(_) => {
                 "percent-encode characters that are not allowed in a path, a space as `%20`"
             }
+            PathError::DotParameters => {
+                "a path has `..;` only where a listener has `paths: { dot_segment_parameters: keep }`"
+            }
             PathError::Climbs => "leave the `..` out, or put what it leads out of in front of it",
         });
 }

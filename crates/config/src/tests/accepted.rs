@@ -7,6 +7,7 @@ use waypost_plan::route::Action;
 use waypost_plan::settings::AccessLog;
 use waypost_route::condition::ValueCondition;
 use waypost_route::host::HostPattern;
+use waypost_wire::path::DotSegmentParameters;
 
 use super::*;
 
@@ -45,8 +46,8 @@ listeners:
   - name: public
     bind: 0.0.0.0:8080
     hosts: [api.example.com, "*.example.net", www.example.com]
-    paths: { encoded_slash: keep, double_slash: merge }
     half_close: serve
+    paths: { encoded_slash: keep, double_slash: merge, dot_segment_parameters: keep }
     trusted_proxies: [10.0.0.0/8, "::1"]
     limits: { header_bytes: 32KiB, headers: 50, target_bytes: 4096, header_timeout: 5s, keep_alive_timeout: 1m30s,
               body_idle_timeout: 20s, body_bytes: 10MiB, body_rate: 1KiB, connections: 1000, underscores: keep }
@@ -377,6 +378,23 @@ fn files_of_a_directory_may_have_nothing_but_comments() {
         &environment,
     );
     assert_eq!(found.unwrap_err()[0].code, Code::UnknownService);
+}
+
+#[test]
+fn dot_segments_with_parameters_are_accepted_if_a_listener_keeps_them() {
+    let plan = plan(
+        "listeners: [{ bind: 127.0.0.1:80 }, { bind: 127.0.0.1:81, paths: { dot_segment_parameters: keep } }]\n\
+        services: { a: { endpoints: [] } }\n\
+        routes: [{ name: r, match: { path: /a/..;x }, to: a, rewrite: { path: /.;y } }]\n",
+    );
+    let kept = plan
+        .listeners()
+        .iter()
+        .map(|listener| listener.paths.dot_segment_parameters);
+    assert_eq!(
+        kept.collect::<Vec<_>>(),
+        [DotSegmentParameters::Refuse, DotSegmentParameters::Keep]
+    );
 }
 
 #[test]

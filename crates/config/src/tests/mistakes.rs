@@ -98,6 +98,10 @@ fn listener_limits() {
         &["3:26 unknown-word did you mean `keep`?"],
     );
     check(
+        "paths: { dot_segment_parameters: kep }",
+        &["3:36 unknown-word did you mean `keep`?"],
+    );
+    check(
         "paths: { encoded_slash: true }",
         &["3:27 wrong-type (write `refuse` or `keep`)"],
     );
@@ -170,6 +174,8 @@ fn hosts_and_paths() {
         ("/a/../b", "are resolved"),
         ("/a%2Fb", "`paths: { encoded_slash: keep }`"),
         ("/a%5Cb", "are refused"),
+        ("/a/..;/b", "`paths: { dot_segment_parameters: keep }`"),
+        ("/a/%2e;x=1/*", "`paths: { dot_segment_parameters: keep }`"),
         ("/a%zz", "`%25`"),
         ("/a b", "`%20`"),
         ("\"/{a}/{a}\"", "a name of its own"),
@@ -374,6 +380,8 @@ fn literals_of_replacements() {
         ("/a%2fb", "`paths: { encoded_slash: keep }`"),
         ("/a%5Cb", "leave it out"),
         ("/a%00b", "leave it out"),
+        ("/a/..;/b", "`paths: { dot_segment_parameters: keep }`"),
+        ("/a/%2e%2e%3bx", "`paths: { dot_segment_parameters: keep }`"),
         ("/a%zz", "`%25`"),
         ("/a%", "`%25`"),
         ("/a%2", "`%25`"),
