@@ -5,7 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 use waypost_fuzz::hyper_reads::{self, Message};
 use waypost_wire::body::BodyDecoder;
-use waypost_wire::response::{ResponseHead, may_begin};
+use waypost_wire::response::fault::ResponseFault;
+use waypost_wire::response::{ResponseHead, ResponseLimits, may_begin};
 use waypost_wire::scan::{HeadEnd, HeadScan};
 
 /// The maximum number of fields that hyper accepts.
@@ -22,7 +23,8 @@ fuzz_target!(|data: &[u8]| {
 
 fn check(data: &[u8], end: HeadEnd, to_head: bool) {
     let mut head = ResponseHead::default();
-    if head.parse(data, end, to_head).is_err() {
+    if let Err(error) = head.parse(data, end, to_head, &ResponseLimits::default()) {
+        ResponseFault::in_head(error, &data[..end.end], end.first_line_end, head.fields());
         return;
     }
     for length in 0..data.len().min(16) {

@@ -253,6 +253,8 @@ keys! {
         endpoints: List<Text> = Required, "[http://10.0.0.11:8080, http://10.0.0.12:8080]";
         /// Timeouts of the service.
         timeouts: Timeouts = Optional, "{ response: 5s }";
+        /// Limits on the heads of responses. A response over them is replaced by a 502.
+        limits: ServiceLimits = Optional, "{ header_bytes: 256KiB }";
         /// Idle connections to keep.
         pool: Pool = Optional, "{ idle_max: 16 }";
         /// Uses HTTP/2, as gRPC requires: by ALPN on `https://` endpoints, with prior knowledge on `http://` endpoints.
@@ -291,6 +293,14 @@ keys! {
         idle: DurationText = Fallback("60s"), "5m";
         /// Idle timeout of an upgraded connection, such as a WebSocket.
         tunnel: DurationText = Fallback("1h"), "10m";
+    }
+
+    /// Limits on the heads of a service's responses.
+    ServiceLimits, "the limits of a service" {
+        /// Maximum size of a response head.
+        header_bytes: Size = Fallback("64KiB"), "256KiB";
+        /// Maximum number of header fields of a response.
+        headers: Whole = Fallback("500"), "1000";
     }
 
     /// Idle connections to a service, for each worker and endpoint.

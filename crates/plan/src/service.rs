@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use waypost_wire::response::ResponseLimits;
+
 use crate::listener::CertificateFiles;
 
 /// A service of a plan, by position.
@@ -26,6 +28,8 @@ pub struct Service {
     pub endpoints: Vec<Endpoint>,
     /// Timeouts.
     pub timeouts: Timeouts,
+    /// Limits on the heads of its responses.
+    pub limits: ResponseLimits,
     /// Idle connections to keep.
     pub pool: Pool,
     /// True to use HTTP/2: by ALPN under TLS, with prior knowledge in clear text.
@@ -75,6 +79,7 @@ impl Service {
             name,
             endpoints,
             timeouts: Timeouts::default(),
+            limits: ResponseLimits::default(),
             pool: Pool::default(),
             http2: false,
             tls: ServiceTls::default(),

@@ -2,6 +2,7 @@
 
 use waypost_wire::grpc::GrpcCode;
 use waypost_wire::request::RequestError;
+use waypost_wire::response::fault::ResponseFault;
 
 /// The party that ended an exchange, for the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub enum Cause {
     /// The service's response ended before its body did.
     ResponseIncomplete,
     /// The service's response broke its framing, or the protocol.
-    ResponseMalformed,
+    ResponseMalformed(ResponseFault),
     /// The service paused within its response for too long.
     ResponseStalled,
     /// Nothing moved in a tunnel for too long.
@@ -85,7 +86,7 @@ pub enum Failure {
     /// The exchange exceeded the route's timeout.
     RouteTimeout,
     /// The service's response is not valid HTTP.
-    Protocol,
+    InvalidResponse(ResponseFault),
 }
 
 /// The values of the metric label `reason`, one for each kind of failure. They are a stable interface.
@@ -171,7 +172,7 @@ impl Failure {
             Self::ResponseTimeout => "response_timeout",
             Self::WriteTimeout => "write_timeout",
             Self::RouteTimeout => "route_timeout",
-            Self::Protocol => "invalid_response",
+            Self::InvalidResponse(_) => "invalid_response",
         }
     }
 
@@ -189,7 +190,7 @@ impl Failure {
             Self::TooManyFrames => 429,
             Self::ConnectionRefused
             | Self::ConnectionTerminated
-            | Self::Protocol
+            | Self::InvalidResponse(_)
             | Self::TlsToService
             | Self::CertificateOfService => 502,
             Self::ConnectTimeout | Self::ResponseTimeout | Self::WriteTimeout | Self::RouteTimeout => 504,
@@ -216,7 +217,15 @@ impl Failure {
             Self::ConnectionTerminated => "connection_terminated",
             Self::ResponseTimeout | Self::RouteTimeout => "http_response_timeout",
             Self::WriteTimeout => "connection_write_timeout",
-            Self::Protocol => "http_protocol_error",
+            Self::InvalidResponse(fault) => fault.rule.proxy_error(),
+        }
+    }
+
+    /// The fault of the service's response, if it is to blame.
+    pub fn response_fault(self) -> Option<ResponseFault> {
+        match self {
+            Self::InvalidResponse(fault) => Some(fault),
+            _ => None,
         }
     }
 
@@ -245,7 +254,7 @@ impl Failure {
             Self::ResponseTimeout => "the service did not respond in time".to_owned(),
             Self::WriteTimeout => "the service did not accept the request in time".to_owned(),
             Self::RouteTimeout => "the exchange took longer than its route allows".to_owned(),
-            Self::Protocol => "the service sent an invalid response".to_owned(),
+            Self::InvalidResponse(_) => "the service sent an invalid response".to_owned(),
         }
     }
 
@@ -287,7 +296,7 @@ impl Failure {
             | Self::ConnectionTerminated
             | Self::ResponseTimeout
             | Self::WriteTimeout
-            | Self::Protocol => Blame::Service,
+            | Self::InvalidResponse(_) => Blame::Service,
         }
     }
 
@@ -324,10 +333,19 @@ impl Cause {
             Self::ClientReset | Self::ClientClosed | Self::ClientStalled => Blame::Client,
             Self::ServiceReset
             | Self::ResponseIncomplete
-            | Self::ResponseMalformed
+            | Self::ResponseMalformed(_)
             | Self::ResponseStalled => Blame::Service,
             Self::TunnelIdle => Blame::Gateway,
             Self::Failed(failure) => failure.blame(),
+        }
+    }
+
+    /// The fault of the service's response, if it is to blame.
+    pub fn response_fault(self) -> Option<ResponseFault> {
+        match self {
+            Self::ResponseMalformed(fault) => Some(fault),
+            Self::Failed(failure) => failure.response_fault(),
+            _ => None,
         }
     }
 
@@ -338,7 +356,7 @@ impl Cause {
             Self::ClientClosed => "connection closed",
             Self::ClientStalled => "write stall",
             Self::ResponseIncomplete => "http_response_incomplete",
-            Self::ResponseMalformed => "http_protocol_error",
+            Self::ResponseMalformed(fault) => fault.rule.proxy_error(),
             Self::ResponseStalled => "connection_read_timeout",
             Self::TunnelIdle => "idle timeout",
             Self::Failed(failure) => failure.proxy_error(),

@@ -128,6 +128,7 @@ fn of_http(status: u16) -> GrpcCode {
 mod tests {
     use super::*;
     use waypost_wire::request::RequestError;
+    use waypost_wire::response::fault::{ResponseFault, ResponseRule};
 
     #[test]
     fn server_faults_are_failures() {
@@ -166,7 +167,7 @@ mod tests {
     fn cut_is_a_failure_unless_the_client_is_to_blame() {
         for cause in [
             Cause::ResponseIncomplete,
-            Cause::ResponseMalformed,
+            Cause::ResponseMalformed(ResponseFault::of(ResponseRule::ChunkSize)),
             Cause::ResponseStalled,
             Cause::Failed(Failure::RouteTimeout),
         ] {

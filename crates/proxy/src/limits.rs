@@ -7,7 +7,7 @@ use waypost_transport::relay::splice;
 use waypost_transport::{buffer, free_list, proxy_protocol, sockets};
 use waypost_upstream::pool::idle;
 use waypost_upstream::{call, discovery, health, lease};
-use waypost_wire::{chunked, frames, response};
+use waypost_wire::{chunked, frames};
 
 use crate::connection::{http2, reading};
 use crate::gateway::descriptors;
@@ -70,8 +70,6 @@ pub fn fixed() -> Vec<Limit> {
             "timeout of the first request on a closing listener",
             reading::LAST_CALL,
         ),
-        bytes("response head", response::HEAD_BYTES_MAX),
-        count("headers of a response", response::FIELDS_MAX),
         count("interim responses to a request", call::INTERIM_MAX as usize),
         bytes("extension of one chunk", chunked::EXTENSION_BYTES_MAX),
         bytes("chunk extensions of a message", chunked::EXTENSIONS_BYTES_MAX),

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use waypost_transport::buffer::Buffer;
 use waypost_transport::link::Link;
 use waypost_wire::body::BodyDecoder;
-use waypost_wire::response::{self, ResponseHead};
+use waypost_wire::response::{self, ResponseHead, ResponseLimits};
 use waypost_wire::scan::HeadScan;
 
 use crate::connect::{ConnectError, ConnectOptions};
@@ -86,7 +86,8 @@ pub async fn call(
             deadline: Some(deadline),
         };
         let mut lease = lease::acquire(upstreams, service, options, &mut 0).await?;
-        let exchange = exchange(upstreams, &mut lease.link, call);
+        let limits = &service.declared().limits;
+        let exchange = exchange(upstreams, &mut lease.link, call, limits);
         match timeout_at(deadline, exchange).await {
             Ok(Ok(Response { status, reusable })) => {
                 let outcome = Outcome::Response(status);
@@ -113,7 +114,12 @@ pub async fn call(
 }
 
 /// Sends the request and reads the response.
-async fn exchange(upstreams: &Upstreams, link: &mut Link, call: &Call) -> Result<Response, CallError> {
+async fn exchange(
+    upstreams: &Upstreams,
+    link: &mut Link,
+    call: &Call,
+    limits: &ResponseLimits,
+) -> Result<Response, CallError> {
     let sent = link.write_all(&call.message).await;
     if sent.is_err() || poll_fn(|cx| link.poll_read_ready(cx)).await.is_err() {
         return Err(CallError::Silent);
@@ -125,7 +131,7 @@ async fn exchange(upstreams: &Upstreams, link: &mut Link, call: &Call) -> Result
         response,
         ..
     } = &mut *buffers;
-    let read = read_response(link, from_service, response, call).await;
+    let read = read_response(link, from_service, response, call, limits).await;
     upstreams.return_response(buffers);
     read
 }
@@ -136,9 +142,10 @@ async fn read_response(
     buffer: &mut Buffer,
     response: &mut ResponseHead,
     call: &Call,
+    limits: &ResponseLimits,
 ) -> Result<Response, CallError> {
     buffer.clear();
-    let mut body = read_head(link, buffer, response, call.is_head).await?;
+    let mut body = read_head(link, buffer, response, call.is_head, limits).await?;
     let status = response.status();
     let mut read = 0;
     while !body.is_done() {
@@ -177,6 +184,7 @@ async fn read_head(
     buffer: &mut Buffer,
     response: &mut ResponseHead,
     to_head: bool,
+    limits: &ResponseLimits,
 ) -> Result<BodyDecoder, CallError> {
     let mut scan = HeadScan::default();
     let mut interims = 0;
@@ -185,7 +193,7 @@ async fn read_head(
         let bytes = buffer.filled();
         if let Some(end) = scan.advance(bytes).map_err(|_| CallError::Malformed)? {
             response
-                .parse(bytes, end, to_head)
+                .parse(bytes, end, to_head, limits)
                 .map_err(|_| CallError::Malformed)?;
             buffer.consume(end.end);
             scan = HeadScan::default();
@@ -201,7 +209,7 @@ async fn read_head(
             }
             continue;
         }
-        if !response::may_begin(bytes) || bytes.len() > response::HEAD_BYTES_MAX {
+        if !response::may_begin(bytes) || bytes.len() > limits.bytes {
             return Err(CallError::Malformed);
         }
         match link.fill(buffer).await {
@@ -232,7 +240,14 @@ mod tests {
             response_bytes_max: 64,
         };
         let (mut buffer, mut response) = (Buffer::default(), ResponseHead::default());
-        let mut reading = pin!(read_response(&mut link, &mut buffer, &mut response, &call));
+        let limits = ResponseLimits::default();
+        let mut reading = pin!(read_response(
+            &mut link,
+            &mut buffer,
+            &mut response,
+            &call,
+            &limits
+        ));
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             // A paused link wakes at once.

@@ -131,7 +131,11 @@ pub(crate) async fn link_to(
     if !http2 {
         return Ok((Link::Socket(socket), false));
     }
-    let connection = Box::pin(ClientConnection::begin(socket, upstreams.idle_permit()));
+    let connection = Box::pin(ClientConnection::begin(
+        socket,
+        declared.limits.bytes,
+        upstreams.idle_permit(),
+    ));
     let connection = timeout_at(by, connection)
         .await
         .map_err(|_| ConnectError::TimedOut)?

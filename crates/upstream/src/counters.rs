@@ -1,7 +1,9 @@
 //! Single-writer counters, readable by any thread without a lock or an atomic read-modify-write.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use waypost_wire::response::fault::ResponseRule;
 
 /// A number written by one thread only.
 #[derive(Debug, Default)]
@@ -22,7 +24,13 @@ pub struct ServiceCounters {
     pub failed: Counter,
     /// Idle connections at the moment (a gauge).
     pub idle: Counter,
+    /// Invalid responses.
+    pub faults: FaultCounters,
 }
+
+/// One worker's counters of invalid responses, by rule. They are allocated with the first one.
+#[derive(Debug, Default)]
+pub struct FaultCounters(OnceLock<Box<[Counter]>>);
 
 impl Counter {
     /// Adds `by`.
@@ -40,5 +48,38 @@ impl Counter {
     /// The current value.
     pub fn read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl FaultCounters {
+    /// Counts a response that broke `rule`.
+    pub fn add(&self, rule: ResponseRule) {
+        let counters = self
+            .0
+            .get_or_init(|| ResponseRule::ALL.iter().map(|_| Counter::default()).collect());
+        counters[rule as usize].add(1);
+    }
+
+    /// The counts by rule; empty if there was none.
+    pub fn read(&self) -> impl Iterator<Item = (ResponseRule, u64)> {
+        let counters = self.0.get().into_iter().flatten();
+        let counted = ResponseRule::ALL.iter().zip(counters);
+        counted.map(|(rule, counter)| (*rule, counter.read()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_counted_by_rule() {
+        let counters = FaultCounters::default();
+        assert_eq!(counters.read().count(), 0);
+        counters.add(ResponseRule::Http2);
+        counters.add(ResponseRule::Http2);
+        counters.add(ResponseRule::NotHttp);
+        let counted: Vec<_> = counters.read().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, [(ResponseRule::NotHttp, 1), (ResponseRule::Http2, 2)]);
     }
 }

@@ -11,6 +11,7 @@ pub mod connect;
 pub mod counters;
 pub mod discovery;
 pub mod endpoint;
+mod faults;
 pub mod health;
 pub mod lease;
 pub mod local;

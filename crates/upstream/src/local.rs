@@ -13,6 +13,7 @@ use waypost_transport::clock::Clock;
 use waypost_transport::free_list::FreeList;
 use waypost_transport::permits::{Permit, Permits};
 use waypost_transport::relay::splice::Pipes;
+use waypost_wire::response::fault::ResponseRule;
 
 use crate::balance::{self, Candidate};
 use crate::counters::ServiceCounters;
@@ -218,6 +219,12 @@ impl LocalService {
             self.counters.failed.add(1);
         }
         self.notify(endpoint, endpoint.shared.health.report(outcome, Instant::now));
+    }
+
+    /// Counts a response that broke `rule`. Returns true if it is to be reported to the operator.
+    pub fn count_fault(&self, rule: ResponseRule) -> bool {
+        self.counters.faults.add(rule);
+        self.state.faults().is_due(rule, Instant::now())
     }
 
     /// Reports a new connection to `endpoint`.

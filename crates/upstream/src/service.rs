@@ -6,10 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use waypost_plan::service::{EndpointHost, Service};
 use waypost_tls::client::ClientTls;
 
 use crate::endpoint::Endpoint;
+use crate::faults::FaultReports;
 
 /// The endpoints of a service. The list is replaced when addresses change.
 pub type Endpoints = Arc<Vec<Arc<Endpoint>>>;
@@ -27,6 +29,8 @@ pub struct ServiceState {
     /// The task that re-resolves the endpoints' names.
     resolver: OnceLock<AbortHandle>,
     retired: AtomicBool,
+    /// Reports of invalid responses.
+    faults: FaultReports,
 }
 
 impl ServiceState {
@@ -40,12 +44,18 @@ impl ServiceState {
             tls: ArcSwapOption::empty(),
             resolver: OnceLock::new(),
             retired: AtomicBool::new(false),
+            faults: FaultReports::new(Instant::now()),
         }
     }
 
     /// The service.
     pub fn service(&self) -> &Arc<Service> {
         &self.service
+    }
+
+    /// Reports of invalid responses.
+    pub(crate) fn faults(&self) -> &FaultReports {
+        &self.faults
     }
 
     /// TLS config for connections to the endpoints. Without it, TLS connections fail.

@@ -169,6 +169,8 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
             ("timeouts.response", duration::format(service.timeouts.response)),
             ("timeouts.idle", duration::format(service.timeouts.idle)),
             ("timeouts.tunnel", duration::format(service.timeouts.tunnel)),
+            ("limits.header_bytes", size::format(service.limits.bytes as u64)),
+            ("limits.headers", service.limits.fields.to_string()),
             ("pool.idle_max", service.pool.idle_max.to_string()),
             ("pool.idle_timeout", duration::format(service.pool.idle_timeout)),
         ];

@@ -48,7 +48,14 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
     (
         "upstream",
         &[
-            &["balance", "counters", "health", "notice", "response_buffers"],
+            &[
+                "balance",
+                "counters",
+                "faults",
+                "health",
+                "notice",
+                "response_buffers",
+            ],
             &["endpoint", "pool"],
             &["service"],
             &["discovery", "local"],

@@ -77,6 +77,7 @@ families! {
     UPSTREAM_REUSED Counter "waypost_upstream_connections_reused" ["service"] "Reuses of an idle connection to a service.";
     UPSTREAM_FAILED Counter "waypost_upstream_connect_failures" ["service"] "Failed attempts to connect to a service.";
     UPSTREAM_IDLE Gauge "waypost_upstream_connections_idle" ["service"] "Idle connections to a service.";
+    INVALID_RESPONSES Counter "waypost_invalid_responses" ["service", "cause"] "Invalid responses of a service, by the rule that they broke, such as `header_name` or `chunk_size`.";
     LOG_LOST Counter "waypost_access_log_lost_lines" ["reason"] "Access log lines lost because the writer was behind or the destination was not writable.";
     WEIGHT_DECLARED Gauge "waypost_split_weight_declared" ["route", "service"] "Weight of a service in a split, as declared in the config.";
     WEIGHT_LIVE Gauge "waypost_split_weight" ["route", "service"] "Live weight of a service in a split.";

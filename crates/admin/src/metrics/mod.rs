@@ -181,6 +181,13 @@ fn connections(view: &View, reading: &Reading, out: &mut Writer) {
             out.sample(&[("service", &*service.service)], values[value]);
         }
     }
+    out.family(&families::INVALID_RESPONSES);
+    for service in &reading.services {
+        for (rule, count) in &service.faults {
+            let labels = [("service", &*service.service), ("cause", rule.name())];
+            out.sample(&labels, *count);
+        }
+    }
     let lost = view.log_lines_lost();
     out.family(&families::LOG_LOST)
         .sample(&[("reason", "behind")], lost.dropped)

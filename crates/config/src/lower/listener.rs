@@ -14,10 +14,10 @@ use crate::document::{self, Document};
 use crate::keys::At;
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
-use crate::lower::{Context, duration, host, network, tls, whole};
+use crate::lower::{Context, bytes, duration, host, network, tls, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::values::{Size, Text};
+use crate::values::Text;
 
 /// Minimum of the timeouts.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
@@ -289,19 +289,4 @@ fn limits(written: &document::Limits, problems: &mut Problems) -> Limits {
             ));
     }
     limits
-}
-
-fn bytes(written: &At<Size>, min: u64, max: u64, problems: &mut Problems) -> usize {
-    let value = written.value.0;
-    if value < min || value > max {
-        let (min, max) = (crate::size::format(min), crate::size::format(max));
-        problems
-            .add(
-                Code::OutOfRange,
-                written.span,
-                format!("the size is out of range: {min} to {max}"),
-            )
-            .help(format!("write a size from `{min}` to `{max}`"));
-    }
-    usize::try_from(value).unwrap_or(usize::MAX)
 }

@@ -17,7 +17,7 @@ use crate::keys::At;
 use crate::lower::names::Names;
 use crate::place::Span;
 use crate::problems::Problems;
-use crate::values::DurationText;
+use crate::values::{DurationText, Size};
 
 mod action;
 mod header_edits;
@@ -203,6 +203,22 @@ fn duration_up_to(
             .help(format!("write a duration from `{min}` to `{max}`"));
     }
     value
+}
+
+/// Checks a size from `min` to `max` bytes.
+fn bytes(written: &At<Size>, min: u64, max: u64, problems: &mut Problems) -> usize {
+    let value = written.value.0;
+    if value < min || value > max {
+        let (min, max) = (crate::size::format(min), crate::size::format(max));
+        problems
+            .add(
+                Code::OutOfRange,
+                written.span,
+                format!("the size is out of range: {min} to {max}"),
+            )
+            .help(format!("write a size from `{min}` to `{max}`"));
+    }
+    usize::try_from(value).unwrap_or(usize::MAX)
 }
 
 /// Checks a number from `min` to `max`.

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme, Pool, Service, Timeouts};
+use waypost_wire::response::ResponseLimits;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
-use crate::lower::{Context, duration, host, tls, whole};
+use crate::lower::{Context, bytes, duration, host, tls, whole};
 use crate::problems::{Problems, quote};
 use crate::values::Text;
 
@@ -66,6 +67,15 @@ fn service(name: &str, written: &document::Service, context: &mut Context<'_>) -
             }
         }
     }
+    let mut limits = ResponseLimits::default();
+    if let Some(given) = &written.limits {
+        if let Some(size) = &given.value.header_bytes {
+            limits.bytes = bytes(size, 1 << 10, 16 << 20, problems);
+        }
+        if let Some(number) = &given.value.headers {
+            limits.fields = whole(number, 1, 10_000, problems);
+        }
+    }
     let mut pool = Pool::default();
     if let Some(given) = &written.pool {
         if let Some(number) = &given.value.idle_max {
@@ -77,6 +87,7 @@ fn service(name: &str, written: &document::Service, context: &mut Context<'_>) -
     }
     Service {
         timeouts,
+        limits,
         pool,
         http2: written.http2.as_ref().is_some_and(|http2| http2.value),
         tls,

@@ -104,7 +104,11 @@ impl LocalResponse<'_> {
 }
 
 fn write_proxy_status(failure: Failure, out: &mut Vec<u8>) {
-    let reason = format!("waypost; error={}", failure.proxy_error());
+    let mut reason = format!("waypost; error={}", failure.proxy_error());
+    if let Some(fault) = failure.response_fault() {
+        // A fault's text needs no escapes in a quoted string (RFC 8941 §3.3.3).
+        reason.push_str(&format!("; details=\"{fault}\""));
+    }
     write::field(out, b"proxy-status", reason.as_bytes());
 }
 

@@ -9,7 +9,7 @@ use waypost_plan::redirect::Scheme;
 use waypost_plan::rewrite::Rewrite;
 use waypost_plan::route::Respond;
 use waypost_wire::request::RequestHead;
-use waypost_wire::response::ResponseHead;
+use waypost_wire::response::{ResponseHead, ResponseLimits};
 use waypost_wire::scan::HeadScan;
 use waypost_wire::version::Version;
 
@@ -466,7 +466,9 @@ fn check_downstream(sent: &[&str], to_head: bool, head: impl Fn(&mut DownstreamH
     let buffer = message(sent).into_bytes();
     let end = HeadScan::default().advance(&buffer).unwrap().unwrap();
     let mut response = ResponseHead::default();
-    response.parse(&buffer, end, to_head).unwrap();
+    response
+        .parse(&buffer, end, to_head, &ResponseLimits::default())
+        .unwrap();
     let none = HeaderEdits::NONE;
     let mut downstream = DownstreamHead {
         response: &response,
@@ -600,7 +602,9 @@ fn configured_edits_override_response_headers() {
     let buffer = message(&sent).into_bytes();
     let end = HeadScan::default().advance(&buffer).unwrap().unwrap();
     let mut response = ResponseHead::default();
-    response.parse(&buffer, end, false).unwrap();
+    response
+        .parse(&buffer, end, false, &ResponseLimits::default())
+        .unwrap();
     let mut out = Vec::new();
     DownstreamHead {
         response: &response,

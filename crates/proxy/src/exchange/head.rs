@@ -5,15 +5,16 @@ use waypost_policy::grpc;
 use waypost_policy::grpc::web::WebForm;
 use waypost_policy::head::downstream::{self, BodyDelimiter, DownstreamHead};
 use waypost_policy::head::edits::{KeepAlive, ResponseEdits};
-use waypost_transport::relay::BodyForm;
 use waypost_transport::relay::call_status::{CallStatus, WebEncoding};
 use waypost_transport::relay::transform::Transform;
+use waypost_transport::relay::{BodyForm, CodingError, RelayError};
 use waypost_upstream::call::INTERIM_MAX;
 use waypost_upstream::response_buffers::ResponseBuffers;
 use waypost_wire::field::FieldKind;
 use waypost_wire::framing::Framing;
 use waypost_wire::grpc::GrpcCode;
 use waypost_wire::response;
+use waypost_wire::response::fault::{ResponseFault, ResponseRule};
 use waypost_wire::scan::{HeadEnd, HeadScan};
 use waypost_wire::version::Version;
 
@@ -24,23 +25,39 @@ impl Exchange<'_> {
     /// Takes a head out of the received bytes and begins to pass it on. Returns true if there was one.
     pub(super) fn take_head(&mut self, buffers: &mut ResponseBuffers) -> Result<bool, Failure> {
         let bytes = buffers.from_service.filled();
-        let Some(end) = self.state.scan.advance(bytes).map_err(|_| Failure::Protocol)? else {
-            let is_hopeless = !response::may_begin(bytes) || bytes.len() > response::HEAD_BYTES_MAX;
-            return if is_hopeless {
-                Err(Failure::Protocol)
+        let limits = &self.options.response_limits;
+        let fail = |fault| {
+            let is_http = response::may_begin(bytes);
+            let fault = if is_http {
+                fault
             } else {
-                Ok(false)
+                ResponseFault::of(ResponseRule::NotHttp)
+            };
+            Err(Failure::InvalidResponse(fault))
+        };
+        let Some(end) = (match self.state.scan.advance(bytes) {
+            Ok(end) => end,
+            Err(_) => return fail(ResponseFault::line_end(bytes)),
+        }) else {
+            return match bytes.len() > limits.bytes || !response::may_begin(bytes) {
+                true => fail(ResponseFault::of(ResponseRule::HeadTooLarge)),
+                false => Ok(false),
             };
         };
-        buffers
-            .response
-            .parse(bytes, end, self.options.to_head)
-            .map_err(|_| Failure::Protocol)?;
+        if let Err(error) = buffers.response.parse(bytes, end, self.options.to_head, limits) {
+            let fields = buffers.response.fields();
+            return fail(ResponseFault::in_head(
+                error,
+                &bytes[..end.end],
+                end.first_line_end,
+                fields,
+            ));
+        }
         self.state.scan = HeadScan::default();
         match buffers.response.status() {
             101 => self.take_upgrade(buffers, end)?,
             // To an HTTP/2 client, a success means that the tunnel is established (RFC 8441 §5).
-            200..300 if self.options.demands_upgrade => return Err(Failure::Protocol),
+            200..300 if self.options.demands_upgrade => return Err(invalid(ResponseRule::NoTunnel)),
             _ if buffers.response.is_interim() => self.take_interim(buffers, end)?,
             _ => self.take_final(buffers, end)?,
         }
@@ -102,11 +119,12 @@ impl Exchange<'_> {
         let begun = buffers
             .download
             .begin_body(framing, form, &mut buffers.from_service);
-        if begun.is_err() {
+        if let Err(error) = begun {
             // The head in front of the malformed bytes is not out yet.
             *self.open_ended = false;
+            let fault = body_fault(&error, buffers.download.body_bytes());
             buffers.download.begin(None);
-            return Err(Failure::Protocol);
+            return Err(Failure::InvalidResponse(fault));
         }
         self.state.response = ResponsePhase::Relaying { keep_alive };
         Ok(())
@@ -116,7 +134,7 @@ impl Exchange<'_> {
     fn take_interim(&mut self, buffers: &mut ResponseBuffers, end: HeadEnd) -> Result<(), Failure> {
         self.state.interims += 1;
         if self.state.interims > INTERIM_MAX {
-            return Err(Failure::Protocol);
+            return Err(invalid(ResponseRule::TooManyInterims));
         }
         let out = buffers.download.begin(None);
         // HTTP/1.0 has no interim responses (RFC 9110 §15.2).
@@ -142,14 +160,14 @@ impl Exchange<'_> {
         let is_framing = |kind| matches!(kind, FieldKind::ContentLength | FieldKind::TransferEncoding);
         let mut fields = buffers.response.fields().iter();
         if fields.any(|field| is_framing(field.kind)) {
-            return Err(Failure::Protocol);
+            return Err(invalid(ResponseRule::UpgradeFraming));
         }
         let chosen = buffers.response.upgrade(buffer);
         let (Some(requested), Some(chosen)) = (self.options.upgrade, chosen) else {
-            return Err(Failure::Protocol);
+            return Err(invalid(ResponseRule::UnrequestedUpgrade));
         };
         if !requested.eq_ignore_ascii_case(chosen) || self.state.request != RequestPhase::Sent {
-            return Err(Failure::Protocol);
+            return Err(invalid(ResponseRule::UnrequestedUpgrade));
         }
         let head = DownstreamHead {
             response: &buffers.response,
@@ -176,6 +194,19 @@ impl Exchange<'_> {
         let mut translated = Vec::new();
         form.write_client_type(value, &mut translated)
             .then_some(translated)
+    }
+}
+
+/// A response that breaks `rule`.
+fn invalid(rule: ResponseRule) -> Failure {
+    Failure::InvalidResponse(ResponseFault::of(rule))
+}
+
+/// The fault that an error of the download means, behind `body_bytes` of the body.
+pub(super) fn body_fault(error: &RelayError, body_bytes: u64) -> ResponseFault {
+    match error {
+        RelayError::Coding(CodingError::Chunks(error)) => ResponseFault::in_chunks(*error, body_bytes),
+        _ => ResponseFault::of(ResponseRule::Http2),
     }
 }
 

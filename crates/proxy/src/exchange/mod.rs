@@ -22,6 +22,8 @@ use waypost_transport::relay::tap::Tap;
 use waypost_transport::relay::{BlockedOn, Relay, RelayError};
 use waypost_transport::timer::Timer;
 use waypost_upstream::response_buffers::ResponseBuffers;
+use waypost_wire::response::ResponseLimits;
+use waypost_wire::response::fault::{ResponseFault, ResponseRule};
 use waypost_wire::version::Version;
 
 use crate::exchange::state::{RequestPhase, ResponsePhase, State};
@@ -62,6 +64,8 @@ pub(crate) struct ExchangeOptions<'a> {
     pub(crate) is_grpc: bool,
     /// The form of gRPC-Web that the client speaks.
     pub(crate) web: Option<WebForm>,
+    /// The service's limits on the head of a response.
+    pub(crate) response_limits: ResponseLimits,
 }
 
 /// The deadlines of an exchange.
@@ -232,7 +236,7 @@ impl<'a> Exchange<'a> {
             }
             Poll::Ready(Err(RelayError::Source)) => return Poll::Ready(End::Cut(Cause::ClientReset)),
             Poll::Ready(Err(RelayError::Ended)) => Failure::BodyIncomplete,
-            Poll::Ready(Err(RelayError::Coding)) => Failure::BodyMalformed,
+            Poll::Ready(Err(RelayError::Coding(_))) => Failure::BodyMalformed,
             Poll::Ready(Err(RelayError::TooLarge)) => Failure::BodyTooLarge,
         };
         Poll::Ready(self.fail(failure))
@@ -276,7 +280,7 @@ impl<'a> Exchange<'a> {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0) | Err(_)) => {
                     return Poll::Ready(Err(Broken(match self.service.is_malformed() {
-                        true => Failure::Protocol,
+                        true => Failure::InvalidResponse(ResponseFault::of(ResponseRule::Http2)),
                         false => Failure::ConnectionTerminated,
                     })));
                 }
@@ -316,7 +320,9 @@ impl<'a> Exchange<'a> {
             }
             Poll::Ready(Err(RelayError::Sink)) => Cause::ClientReset,
             Poll::Ready(Err(RelayError::Ended | RelayError::Source)) => Cause::ResponseIncomplete,
-            Poll::Ready(Err(RelayError::Coding | RelayError::TooLarge)) => Cause::ResponseMalformed,
+            Poll::Ready(Err(error @ (RelayError::Coding(_) | RelayError::TooLarge))) => {
+                Cause::ResponseMalformed(head::body_fault(&error, buffers.download.body_bytes()))
+            }
         };
         Poll::Ready(Ok(End::Cut(cause)))
     }
@@ -330,7 +336,10 @@ impl<'a> Exchange<'a> {
             return End::Cut(Cause::Failed(failure));
         }
         let is_silent = self.state.response == ResponsePhase::Silent
-            && matches!(failure, Failure::ConnectionTerminated | Failure::Protocol);
+            && matches!(
+                failure,
+                Failure::ConnectionTerminated | Failure::InvalidResponse(_)
+            );
         End::Failed { failure, is_silent }
     }
 

@@ -16,6 +16,7 @@ use waypost_transport::relay::BodyForm;
 use waypost_transport::relay::transform::Transform;
 use waypost_wire::body::BodyDecoder;
 use waypost_wire::framing::Framing;
+use waypost_wire::response::fault::FaultPlace;
 
 use super::*;
 use crate::local::testing::worker;
@@ -154,6 +155,7 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             demands_upgrade: false,
             is_grpc: false,
             web: case.web,
+            response_limits: ResponseLimits::default(),
         };
         let deadlines = Deadlines {
             service: TIMEOUTS,
@@ -346,14 +348,32 @@ fn an_http10_client_gets_no_chunks_and_no_interim_responses() {
 #[test]
 fn what_is_no_response_fails_before_the_client_gets_a_byte() {
     let case = Case::default();
-    for response in [
-        "SSH-2.0-x\r\n",
-        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\na",
-        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nbare: line\n\r\n",
+    for (response, rule, at) in [
+        ("SSH-2.0-x\r\n", ResponseRule::NotHttp, None),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\na",
+            ResponseRule::ContentLength,
+            Some(52),
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+            ResponseRule::LengthAndCoding,
+            Some(55),
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+            ResponseRule::UnrequestedUpgrade,
+            None,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nbare: line\n\r\n",
+            ResponseRule::LineEnd,
+            Some(27),
+        ),
     ] {
-        check(&case, response, &failed(Failure::Protocol, false), "");
+        let place = at.map(FaultPlace::Head);
+        let failure = Failure::InvalidResponse(ResponseFault { rule, place });
+        check(&case, response, &failed(failure, false), "");
     }
     check(&case, "", &failed(Failure::ConnectionTerminated, true), "");
     let begun = failed(Failure::ConnectionTerminated, false);
@@ -391,7 +411,10 @@ fn a_response_that_breaks_off_is_cut() {
     };
     assert_eq!(
         make(&runtime, &worker, &case).end,
-        End::Cut(Cause::ResponseMalformed)
+        End::Cut(Cause::ResponseMalformed(ResponseFault {
+            rule: ResponseRule::ChunkSize,
+            place: Some(FaultPlace::Body(1)),
+        }))
     );
 }
 

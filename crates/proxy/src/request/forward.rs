@@ -2,6 +2,7 @@
 //! service has not begun with it.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -25,10 +26,12 @@ use waypost_upstream::lease::{self, Lease};
 use waypost_upstream::local::LocalService;
 use waypost_upstream::pool::idle::{Liveness, ReuseTrust};
 use waypost_wire::framing::Framing;
+use waypost_wire::response::fault::ResponseFault;
 
 use crate::exchange::{Deadlines, End, Exchange, ExchangeOptions, ExchangeParts};
 use crate::local::buffers::RequestBuffers;
 use crate::observe::access_log::Ending;
+use crate::observe::log;
 use crate::observe::metrics::Side;
 use crate::request::mirror::{self, Copied, MirrorCopy};
 use crate::request::{ActiveRequest, Next, Tunnel, is_idempotent};
@@ -222,6 +225,7 @@ impl ActiveRequest<'_> {
             demands_upgrade: buffers.demands_upgrade,
             is_grpc: upstream.options.is_grpc,
             web: upstream.options.web,
+            response_limits: upstream.service.declared().limits,
         };
         let deadlines = Deadlines {
             service: upstream.service.declared().timeouts,
@@ -272,6 +276,14 @@ impl ActiveRequest<'_> {
     fn conclude(&mut self, upstream: &mut Upstream<'_>, attempt: Attempt) -> Result<Next, Retry> {
         let Attempt { lease, end, status } = attempt;
         let client = &mut *self.client;
+        let fault = match &end {
+            End::Cut(cause) => cause.response_fault(),
+            End::Failed { failure, .. } => failure.response_fault(),
+            End::Complete { .. } | End::Upgraded => None,
+        };
+        if let Some(fault) = fault {
+            report(&upstream.service, lease.address(), fault);
+        }
         match end {
             End::Complete { reusable, keep_alive } => {
                 client.observation.end(Ending::Complete(Blame::Service));
@@ -439,6 +451,18 @@ fn may_resend(buffers: &RequestBuffers, options: &ForwardOptions, link: &Link, d
     dead && (upload.is_untouched() || (options.is_idempotent && upload.can_restart()))
 }
 
+/// Counts an invalid response of an endpoint, and warns of it, once a minute for each service and rule.
+fn report(service: &LocalService, endpoint: SocketAddr, fault: ResponseFault) {
+    if service.count_fault(fault.rule) {
+        log::warn(&format!(
+            "the service `{}` sent an invalid response from {endpoint}: {fault}; for the next minute, more of them are \
+             only counted (waypost_invalid_responses_total, cause `{}`)",
+            service.declared().name,
+            fault.rule.name()
+        ));
+    }
+}
+
 /// The failure that is reported to the client when no link to the service could be obtained.
 pub(crate) fn failure_of(error: ConnectError) -> Failure {
     match error {
@@ -455,7 +479,7 @@ pub(crate) fn failure_of(error: ConnectError) -> Failure {
 /// The outcome that a failure means for the endpoint.
 fn outcome_of(failure: Failure) -> Outcome {
     match failure {
-        Failure::ConnectionTerminated | Failure::Protocol => Outcome::Reset,
+        Failure::ConnectionTerminated | Failure::InvalidResponse(_) => Outcome::Reset,
         Failure::ResponseTimeout | Failure::WriteTimeout => Outcome::Timeout,
         _ => Outcome::Abandoned,
     }
@@ -464,7 +488,7 @@ fn outcome_of(failure: Failure) -> Outcome {
 /// The outcome that a cut means for the endpoint.
 pub(crate) fn outcome_of_cut(cause: Cause) -> Outcome {
     match cause {
-        Cause::ResponseIncomplete | Cause::ResponseMalformed | Cause::ServiceReset => Outcome::Reset,
+        Cause::ResponseIncomplete | Cause::ResponseMalformed(_) | Cause::ServiceReset => Outcome::Reset,
         Cause::ResponseStalled => Outcome::Timeout,
         Cause::Failed(failure) => outcome_of(failure),
         Cause::ClientReset | Cause::ClientClosed | Cause::ClientStalled | Cause::TunnelIdle => {

@@ -8,7 +8,6 @@ use std::task::Poll;
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use tokio::time::Instant;
-use waypost_wire::response::HEAD_BYTES_MAX;
 
 use crate::h2::client_stream::ClientStream;
 use crate::h2::stream_count::StreamCount;
@@ -37,16 +36,21 @@ pub struct ClientConnection {
 }
 
 impl ClientConnection {
-    /// Starts HTTP/2 on a new connection, and waits for the service's SETTINGS with its stream limit.
+    /// Starts HTTP/2 on a new connection, and waits for the service's SETTINGS with its stream limit. Heads of
+    /// responses may have `head_bytes_max` bytes.
     ///
     /// # Errors
     /// When the connection fails or closes before that.
-    pub async fn begin(socket: Socket, permit: Option<Permit>) -> Result<Rc<Self>, h2::Error> {
+    pub async fn begin(
+        socket: Socket,
+        head_bytes_max: usize,
+        permit: Option<Permit>,
+    ) -> Result<Rc<Self>, h2::Error> {
         let scheme = if socket.is_tls() { "https" } else { "http" };
         let (sender, mut connection) = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(HEAD_BYTES_MAX as u32)
+            .max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX))
             .max_send_buffer_size(SEND_BUFFER)
             .enable_push(false)
             .data_frame_budget(DATA_FRAMES_BUDGET)

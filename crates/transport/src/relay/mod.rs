@@ -16,6 +16,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::net::TcpStream;
 use waypost_wire::body::BodyDecoder;
+use waypost_wire::chunked::ChunkError;
 use waypost_wire::framing::Framing;
 use waypost_wire::{chunked, write};
 
@@ -24,7 +25,7 @@ use crate::link::Link;
 use crate::relay::call_status::CallStatus;
 use crate::relay::splice::{Pipe, Pipes, SPLICE_BYTES_MIN};
 use crate::relay::tap::Tap;
-use crate::relay::transform::Transform;
+use crate::relay::transform::{NotBase64, Transform};
 
 /// Size of the output at which encoding pauses until it is written.
 const OUT_BYTES: usize = 64 << 10;
@@ -89,12 +90,33 @@ pub enum RelayError {
     Source,
     /// The source ended before the body did.
     Ended,
-    /// The body's chunked coding, base64 or trailers are malformed.
-    Coding,
+    /// The body's coding or its trailers are malformed.
+    Coding(CodingError),
     /// The body exceeds its maximum length.
     TooLarge,
     /// Writing failed.
     Sink,
+}
+
+/// The malformed part of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodingError {
+    /// The chunked transfer coding, or the trailers.
+    Chunks(ChunkError),
+    /// The base64 of gRPC-Web-Text.
+    Base64,
+}
+
+impl From<ChunkError> for RelayError {
+    fn from(error: ChunkError) -> Self {
+        Self::Coding(CodingError::Chunks(error))
+    }
+}
+
+impl From<NotBase64> for RelayError {
+    fn from(_: NotBase64) -> Self {
+        Self::Coding(CodingError::Base64)
+    }
 }
 
 impl Default for Relay {
@@ -397,7 +419,7 @@ impl Relay {
             .decoder
             .clone()
             .decode(source.filled())
-            .map_err(|_| RelayError::Coding)?
+            .map_err(RelayError::from)?
             .data;
         self.blocked_on = BlockedOn::Sink;
         let count = ready!(to.poll_write(cx, &source.filled()[data], last)).map_err(|_| RelayError::Sink)?;
@@ -406,7 +428,7 @@ impl Relay {
         }
         self.decoder
             .decode(&source.filled()[..count])
-            .map_err(|_| RelayError::Coding)?;
+            .map_err(RelayError::from)?;
         self.tap.observe(&source.filled()[..count]);
         source.consume(count);
         self.count(count)?;
@@ -420,19 +442,14 @@ impl Relay {
     /// Encodes bytes of the body from `source` into `out`.
     fn encode(&mut self, source: &mut Buffer) -> Result<(), RelayError> {
         while !self.decoder.is_done() && !source.is_empty() && self.out.len() < OUT_BYTES {
-            let piece = self
-                .decoder
-                .decode(source.filled())
-                .map_err(|_| RelayError::Coding)?;
+            let piece = self.decoder.decode(source.filled())?;
             let data = &source.filled()[piece.data];
             let count = data.len();
             let transformed = if self.transform.keeps_bytes() {
                 None
             } else {
                 let mut transformed = Vec::new();
-                self.transform
-                    .apply(data, &mut transformed)
-                    .map_err(|_| RelayError::Coding)?;
+                self.transform.apply(data, &mut transformed)?;
                 Some(transformed)
             };
             let data = transformed.as_deref().unwrap_or(data);
@@ -479,10 +496,7 @@ impl Relay {
         self.tap.observe_trailers(trailers);
         if self.transform != Transform::None {
             let mut rest = Vec::new();
-            trailers = self
-                .transform
-                .finish(trailers, &mut rest)
-                .map_err(|_| RelayError::Coding)?;
+            trailers = self.transform.finish(trailers, &mut rest)?;
             self.write_data(&rest);
         }
         if self.form == BodyForm::Plain {
@@ -497,7 +511,7 @@ impl Relay {
         } else {
             &mut self.trailers
         };
-        chunked::write_trailers(trailers, out).map_err(|_| RelayError::Coding)?;
+        chunked::write_trailers(trailers, out)?;
         if is_chunked {
             self.out.extend_from_slice(b"\r\n");
         }

@@ -73,7 +73,7 @@ fn relay(case: &Case, cuts: &[usize], write_max: usize) -> Result<Relayed, &'sta
         }) {
             Poll::Pending => {}
             Poll::Ready(Err(RelayError::Ended)) => return Err("ended"),
-            Poll::Ready(Err(RelayError::Coding)) => return Err("coding"),
+            Poll::Ready(Err(RelayError::Coding(_))) => return Err("coding"),
             Poll::Ready(Err(_)) => return Err("other"),
             Poll::Ready(Ok(())) => {
                 let Link::Memory(sink) = to else { unreachable!() };

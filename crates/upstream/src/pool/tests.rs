@@ -4,7 +4,7 @@ use std::time::Duration;
 use waypost_transport::clock::{Clock, Ticks};
 use waypost_transport::permits::{Permit, Permits};
 use waypost_transport::socket::Socket;
-use waypost_wire::response::ResponseHead;
+use waypost_wire::response::{ResponseHead, ResponseLimits};
 use waypost_wire::scan::HeadScan;
 
 use super::idle::{IdleConnections, Liveness, ReuseTrust, SETTLE_TIME};
@@ -12,7 +12,8 @@ use super::idle::{IdleConnections, Liveness, ReuseTrust, SETTLE_TIME};
 fn trust(response: &str, to_head: bool) -> ReuseTrust {
     let end = HeadScan::default().advance(response.as_bytes()).unwrap().unwrap();
     let mut head = ResponseHead::default();
-    head.parse(response.as_bytes(), end, to_head).unwrap();
+    head.parse(response.as_bytes(), end, to_head, &ResponseLimits::default())
+        .unwrap();
     ReuseTrust::after(&head, None)
 }
 

@@ -25,6 +25,7 @@ mod hostile;
 mod hosts;
 mod http2;
 mod http2_hostile;
+mod invalid_responses;
 mod large_bodies;
 mod metrics;
 mod mirror;

@@ -1,15 +1,29 @@
 //! Response heads, parsed as strictly as requests.
 
+pub mod fault;
+
 use crate::field::{self, ConnectionOptions, Field, FieldError, FieldKind, Span};
 use crate::framing::{Framing, FramingError, FramingFields};
 use crate::scan::{BareLineEnd, HeadEnd};
 use crate::version::Version;
 
-/// Maximum bytes of a response head.
-pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Limits on a response head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseLimits {
+    /// Maximum bytes.
+    pub bytes: usize,
+    /// Maximum fields. The operator chooses the services, so the byte limit is the one that matters.
+    pub fields: usize,
+}
 
-/// Maximum fields of a response head. The operator chooses the services, so the byte limit is the one that matters.
-pub const FIELDS_MAX: usize = 500;
+impl Default for ResponseLimits {
+    fn default() -> Self {
+        Self {
+            bytes: 64 << 10,
+            fields: 500,
+        }
+    }
+}
 
 /// A response head, as ranges of the buffer it was parsed from. Parsing another head reuses its memory.
 #[derive(Debug, Default)]
@@ -32,9 +46,12 @@ pub enum ResponseError {
     /// A malformed status line.
     #[error("the status line is malformed")]
     StatusLine,
-    /// A head over 64 KiB, or too many fields.
+    /// A head over the limit.
     #[error("the response head is too large")]
     HeadTooLarge,
+    /// More fields than the limit.
+    #[error("there are too many header lines")]
+    TooManyFields,
     /// A malformed header line.
     #[error("a header line is malformed")]
     Field,
@@ -47,7 +64,7 @@ impl From<FieldError> for ResponseError {
     fn from(error: FieldError) -> Self {
         match error {
             FieldError::Malformed => Self::Field,
-            FieldError::TooMany => Self::HeadTooLarge,
+            FieldError::TooMany => Self::TooManyFields,
         }
     }
 }
@@ -58,18 +75,24 @@ impl ResponseHead {
     ///
     /// # Errors
     /// The response cannot be forwarded; the head must not be used.
-    pub fn parse(&mut self, buffer: &[u8], end: HeadEnd, to_head: bool) -> Result<(), ResponseError> {
+    pub fn parse(
+        &mut self,
+        buffer: &[u8],
+        end: HeadEnd,
+        to_head: bool,
+        limits: &ResponseLimits,
+    ) -> Result<(), ResponseError> {
         if end.start != 0 {
             return Err(ResponseError::StatusLine);
         }
         let head = &buffer[..end.end];
-        if head.len() > HEAD_BYTES_MAX {
+        if head.len() > limits.bytes {
             return Err(ResponseError::HeadTooLarge);
         }
         let (version, status, reason) = split_status_line(&head[..end.first_line_end])?;
         self.status = status;
         self.reason = Span::within(buffer, reason);
-        field::parse(head, end.first_line_end + 2, FIELDS_MAX, &mut self.fields)?;
+        field::parse(head, end.first_line_end + 2, limits.fields, &mut self.fields)?;
         self.connection = ConnectionOptions::default();
         let mut framing = FramingFields::default();
         for field in &self.fields {
@@ -201,6 +224,24 @@ fn split_status_line(line: &[u8]) -> Result<(Version, u16, &[u8]), ResponseError
         return Err(ResponseError::StatusLine);
     }
     Ok((version, status, reason))
+}
+
+/// The offset of the first byte of `line` that makes it no status line.
+fn status_line_fault(line: &[u8]) -> usize {
+    // Each prefix that a status line can begin with, by the byte that may follow.
+    let may_follow = |at: usize, byte: u8| match at {
+        0..7 => byte == b"HTTP/1."[at],
+        7 => byte.is_ascii_digit(),
+        8 | 12 => byte == b' ',
+        9 => matches!(byte, b'1'..=b'9'),
+        10 | 11 => byte.is_ascii_digit(),
+        _ => (byte >= b' ' || byte == b'\t') && byte != 0x7f,
+    };
+    let wrong = line
+        .iter()
+        .enumerate()
+        .position(|(at, &byte)| !may_follow(at, byte));
+    wrong.unwrap_or(line.len())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ fn parse(text: &str, to_head: bool) -> Result<ResponseHead, ResponseError> {
         .advance(text.as_bytes())?
         .expect("the test's head is complete");
     let mut head = ResponseHead::default();
-    head.parse(text.as_bytes(), end, to_head)?;
+    head.parse(text.as_bytes(), end, to_head, &ResponseLimits::default())?;
     Ok(head)
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use waypost_policy::failure::{Blame, Cause, Failure};
 use waypost_policy::status::RequestStatus;
+use waypost_wire::response::fault::ResponseFault;
 use waypost_wire::write;
 
 /// The record of a request; its fields are the keys of the line.
@@ -56,6 +57,17 @@ impl Ending {
             Some(Self::Failed(failure)) => (failure.blame().as_str(), failure.proxy_error()),
             Some(Self::Cut(cause)) => (cause.blame().as_str(), cause.reason()),
             None => (Blame::Gateway.as_str(), "cut"),
+        }
+    }
+}
+
+impl Ending {
+    /// The fault of the service's response, if it is to blame.
+    fn response_fault(self) -> Option<ResponseFault> {
+        match self {
+            Self::Failed(failure) => failure.response_fault(),
+            Self::Cut(cause) => cause.response_fault(),
+            Self::Complete(_) => None,
         }
     }
 }
@@ -158,6 +170,15 @@ impl LineWriter {
         string(out, ended_by.as_bytes());
         out.extend_from_slice(b",\"reason\":");
         string(out, reason.as_bytes());
+        out.extend_from_slice(b",\"detail\":");
+        or_null(
+            out,
+            record.ending.and_then(Ending::response_fault),
+            |out, fault| {
+                // Writing to a Vec cannot fail, and the text needs no escapes.
+                let _ = write!(out, "\"{fault}\"");
+            },
+        );
         out.extend_from_slice(b"}\n");
         out
     }

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use waypost_policy::failure::REASONS;
 use waypost_policy::status::RequestStatus;
 use waypost_upstream::counters::{Counter, ServiceCounters};
+use waypost_wire::response::fault::ResponseRule;
 
 use crate::generation::Generation;
 use crate::observe::metrics::ending::Ending;
@@ -189,6 +190,8 @@ pub struct ServiceReading {
     pub failed: u64,
     /// Idle connections.
     pub idle: u64,
+    /// Invalid responses by the rule that they broke; rules that none broke are left out.
+    pub faults: Vec<(ResponseRule, u64)>,
 }
 
 impl RequestReading {
@@ -273,6 +276,7 @@ impl Metrics {
                 reused: sum(|counters| &counters.reused),
                 failed: sum(|counters| &counters.failed),
                 idle: sum(|counters| &counters.idle),
+                faults: faults(counters),
             })
         });
         let failures = REASONS.iter().enumerate().map(|(at, reason)| {
@@ -331,6 +335,16 @@ impl Metrics {
             let _ = worker.send(gone.clone());
         }
     }
+}
+
+/// The invalid responses that these counters have together.
+fn faults(counters: &[Arc<ServiceCounters>]) -> Vec<(ResponseRule, u64)> {
+    let mut sums = vec![0; ResponseRule::ALL.len()];
+    for (rule, count) in counters.iter().flat_map(|counters| counters.faults.read()) {
+        sums[rule as usize] += count;
+    }
+    let all = ResponseRule::ALL.iter().copied().zip(sums);
+    all.filter(|(_, count)| *count > 0).collect()
 }
 
 impl Announced {
