@@ -63,6 +63,8 @@ pub enum FieldKind {
     XForwardedProto,
     /// `X-Forwarded-Host`.
     XForwardedHost,
+    /// `X-Forwarded-Port`.
+    XForwardedPort,
     /// `Forwarded` (RFC 7239).
     Forwarded,
     /// `X-Real-IP`.
@@ -106,6 +108,7 @@ impl FieldKind {
             (14, b'h') if is("http2-settings") => Self::HopByHop,
             (15, b'x') if is("x-forwarded-for") => Self::XForwardedFor,
             (16, b'x') if is("x-forwarded-host") => Self::XForwardedHost,
+            (16, b'x') if is("x-forwarded-port") => Self::XForwardedPort,
             (16, b'p') if is("proxy-connection") => Self::HopByHop,
             (17, b'x') if is("x-forwarded-proto") => Self::XForwardedProto,
             (17, b't') if is("transfer-encoding") => Self::TransferEncoding,

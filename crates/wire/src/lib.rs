@@ -6,12 +6,14 @@
 //! [`scan`] finds the end of a head as its bytes arrive. [`request`] and [`response`] parse a head into ranges of its
 //! buffer, with [`field`] for header lines and [`framing`] for the length of the body. [`body`] and [`chunked`] decode
 //! the body, and [`write`](mod@write) serialises messages. [`path`] and [`authority`] define the normal forms used for
-//! routing. [`frames`] counts HTTP/2 frames, and [`grpc`] has the status codes of gRPC.
+//! routing. [`forwarded`] parses what proxies say of a request, [`frames`] counts HTTP/2 frames, and [`grpc`] has the
+//! status codes of gRPC.
 
 pub mod authority;
 pub mod body;
 pub mod chunked;
 pub mod field;
+pub mod forwarded;
 pub mod frames;
 pub mod framing;
 pub mod grpc;
