@@ -139,11 +139,17 @@ keys! {
         hosts: NonEmptyList<Text> = Optional, "[api.example.com, \"*.example.net\"]";
         /// Handling of ambiguous paths.
         paths: Paths = Optional, "{ encoded_slash: keep }";
-        /// Addresses and networks of proxies whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are trusted.
+        /// Addresses and networks of proxies whose `Forwarded`, `X-Forwarded-*` and `X-Real-IP` are trusted.
         ///
-        /// For a request from a trusted proxy, the client is the right-most address of `X-Forwarded-For`
-        /// that is not itself a trusted proxy.
+        /// For a request from a trusted proxy, the client is the right-most address in `Forwarded` or `X-Forwarded-For`
+        /// that is not itself a trusted proxy, or that of `X-Real-IP`; its scheme, host and port are those of the same
+        /// headers. Headers that name different clients get 400.
         trusted_proxies: List<Text> = Fallback("[]"), "[10.0.0.0/8]";
+        /// Scheme that clients use: `https` where a load balancer in front ends TLS.
+        ///
+        /// Defaults to `https` with `tls`, else to `http`. A trusted proxy that names the scheme of its client is
+        /// believed.
+        scheme: Scheme = Optional, "https";
         /// Limits and timeouts for clients.
         limits: Limits = Optional, "{ body_bytes: 10MiB }";
         /// TLS for clients: 1.2 and 1.3, with HTTP/2 and HTTP/1.1 by ALPN.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use waypost_route::host::HostPattern;
 use waypost_wire::path::PathOptions;
 
-use crate::redirect::Redirect;
+use crate::redirect::{Redirect, Scheme};
 
 /// An address that accepts clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Listener {
     pub paths: PathOptions,
     /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are trusted.
     pub trusted_proxies: Vec<IpNet>,
+    /// Scheme that clients use, where it is not that of the connection: TLS ends in front.
+    pub client_scheme: Option<Scheme>,
     /// Limits and timeouts for clients.
     pub limits: Limits,
     /// TLS for clients.
@@ -182,6 +184,7 @@ impl Listener {
             hosts: Vec::new(),
             paths: PathOptions::default(),
             trusted_proxies: Vec::new(),
+            client_scheme: None,
             limits: Limits::default(),
             tls: ListenerTls::Off,
             redirect: None,

@@ -23,7 +23,7 @@ use crate::values::Text;
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
 /// Keys about requests.
-const OF_REQUESTS: [&str; 3] = ["redirect", "paths", "half_close"];
+const OF_REQUESTS: [&str; 4] = ["redirect", "paths", "half_close", "scheme"];
 /// Limits for requests.
 const LIMITS_OF_REQUESTS: [&str; 8] = [
     "header_bytes",
@@ -133,6 +133,7 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
     if let Some(half_close) = &written.half_close {
         listener.half_close = half_close.value;
     }
+    listener.client_scheme = written.scheme.as_ref().map(|scheme| scheme.value);
     listener.redirect = redirect;
     listener.name = written.name.as_ref().map(|name| (*name.value).into());
     listener.hosts = hosts;
@@ -170,8 +171,20 @@ fn report_needless(written: &document::Listener, listener: &Listener, problems: 
                 .help("leave it out");
         }
     }
-    if let (Some(redirect), Some(written)) = (&listener.redirect, &written.redirect)
+    if let Some(scheme) = &written.scheme
         && listener.terminates_tls()
+        && scheme.value == Scheme::Http
+    {
+        problems
+            .add(
+                Code::ConflictingKeys,
+                scheme.key,
+                "clients of a listener with `tls` use `https`",
+            )
+            .help("leave `scheme` out, or leave `tls` out");
+    }
+    if let (Some(redirect), Some(written)) = (&listener.redirect, &written.redirect)
+        && (listener.terminates_tls() || listener.client_scheme == Some(Scheme::Https))
         && redirect.scheme == Some(Scheme::Https)
         && redirect.host.is_none()
         && redirect.port.is_none()
@@ -181,7 +194,7 @@ fn report_needless(written: &document::Listener, listener: &Listener, problems: 
             .add(
                 Code::ConflictingKeys,
                 written.key,
-                "the redirect leads back to where it came from: clients speak TLS here already",
+                "the redirect leads back to where it came from: clients use `https` here already",
             )
             .help("put it on the listener in clear text");
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use waypost_plan::listener::HalfClose;
+use waypost_plan::redirect::Scheme;
 use waypost_plan::route::Action;
 use waypost_plan::settings::AccessLog;
 use waypost_route::condition::ValueCondition;
@@ -287,6 +288,22 @@ fn client_certificates_are_lowered_to_attributes() {
             "client_cert san=Matches(~^spiffe:)"
         ]
     );
+}
+
+#[test]
+fn listeners_say_the_scheme_of_their_clients() {
+    let scheme = |keys: &str| {
+        let text = format!("listeners: [{{ bind: 0.0.0.0:80{keys} }}]\n");
+        plan(&text).listeners()[0].client_scheme
+    };
+    let tls = "tls: { certificates: [{ cert: a, key: b }] }";
+    assert_eq!(scheme(""), None);
+    assert_eq!(scheme(", scheme: https"), Some(Scheme::Https));
+    assert_eq!(
+        scheme(", scheme: http, redirect: { scheme: https }"),
+        Some(Scheme::Http)
+    );
+    assert_eq!(scheme(&format!(", scheme: https, {tls}")), Some(Scheme::Https));
 }
 
 #[test]

@@ -1031,6 +1031,19 @@ fn tls_of_listeners() {
         "tls: { certificates: [{ cert: a, key: b }] }\n  redirect: { scheme: https }",
         &["4:3 conflicting-keys in clear text"],
     );
+    check(
+        "scheme: https\n  redirect: { scheme: https }",
+        &["4:3 conflicting-keys in clear text"],
+    );
+    check(
+        "tls: { certificates: [{ cert: a, key: b }] }\n  scheme: http",
+        &["4:3 conflicting-keys leave `scheme` out"],
+    );
+    check(
+        "tls: { passthrough: true }\n  scheme: https",
+        &["4:3 conflicting-keys sees no requests"],
+    );
+    check("scheme: tcp", &["3:11 unknown-word `http` or `https`"]);
 }
 
 #[test]
