@@ -32,11 +32,11 @@ pub enum Scheme {
 /// The URL of a request, on which a redirect is based.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestUrl<'a> {
-    /// Scheme of the client's connection.
+    /// Scheme that the client used.
     pub scheme: Scheme,
-    /// Normalised host; `None` if the request has none (HTTP/1.0).
+    /// Normalised host that the client asked for; `None` if there is none (HTTP/1.0).
     pub host: Option<&'a [u8]>,
-    /// Port in the request's `Host`.
+    /// Port that the client asked for.
     pub port: Option<u16>,
     /// Normalised path.
     pub path: &'a [u8],
@@ -63,6 +63,18 @@ impl Scheme {
 }
 
 impl Redirect {
+    /// Returns true if the redirect leads back to `url`: a redirect to `https` does, where a proxy in front says that the
+    /// client uses it already. As the port of the request is not kept, it makes no difference.
+    pub fn leads_back(&self, url: &RequestUrl<'_>) -> bool {
+        let scheme = self.scheme.unwrap_or(url.scheme);
+        let host = self.host.as_deref().map(str::as_bytes);
+        let port = self.port.unwrap_or(scheme.default_port());
+        scheme == url.scheme
+            && host.is_none_or(|host| url.host.is_some_and(|same| same.eq_ignore_ascii_case(host)))
+            && (self.port.is_none() || port == url.port.unwrap_or(scheme.default_port()))
+            && self.path.keeps()
+    }
+
     /// Appends the `Location` for `url`, whose path `pattern` covers.
     ///
     /// It is absolute unless neither the redirect nor the request has a host.
@@ -157,6 +169,52 @@ mod tests {
             "http://a.example/shops/7?a=%20b"
         );
         assert_eq!(location(&moved, None, None), "/shops/7?a=%20b");
+    }
+
+    #[test]
+    fn a_redirect_to_the_same_url_leads_back() {
+        let secure = Redirect {
+            scheme: Some(Scheme::Https),
+            ..redirect()
+        };
+        let host = Redirect {
+            host: Some("A.example".into()),
+            ..redirect()
+        };
+        let port = Redirect {
+            port: Some(443),
+            ..redirect()
+        };
+        let path = Redirect {
+            path: PathRewrite::Prefix(PathTemplate::parse("/shop").unwrap().into()),
+            ..secure.clone()
+        };
+        let plain = Redirect {
+            scheme: Some(Scheme::Http),
+            ..redirect()
+        };
+        for (redirect, host, url_port, expected) in [
+            (&secure, Some("a.example"), None, true),
+            (&secure, Some("a.example"), Some(8443), true),
+            (&secure, None, None, true),
+            (&plain, Some("a.example"), None, false),
+            (&host, Some("a.example"), Some(8443), true),
+            (&host, Some("b.example"), None, false),
+            (&host, None, None, false),
+            (&port, Some("a.example"), None, true),
+            (&port, Some("a.example"), Some(443), true),
+            (&port, Some("a.example"), Some(8443), false),
+            (&path, Some("a.example"), None, false),
+        ] {
+            let url = RequestUrl {
+                scheme: Scheme::Https,
+                host: host.map(str::as_bytes),
+                port: url_port,
+                path: b"/shop/7",
+                query: None,
+            };
+            assert_eq!(redirect.leads_back(&url), expected, "{redirect:?} from {url:?}");
+        }
     }
 
     #[test]
