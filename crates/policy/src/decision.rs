@@ -8,7 +8,7 @@
 //! 2. body limit: an announced body over the listener's limit is 413
 //! 3. certificate: a host that is served another certificate is 421
 //! 4. host: one that the listener does not serve is 404
-//! 5. the listener's redirect
+//! 5. the listener's redirect, unless it leads back to where the client is
 //! 6. route: the best alternative whose conditions hold, else 404
 //! 7. the route's action: a redirect, a response, or forwarding: arm, rewrite, upgrade, endpoints
 //!
@@ -185,7 +185,9 @@ pub fn decide<'p>(
     if !request.listener.serves(host) {
         return Decision::fail(Failure::HostNotServed);
     }
-    if let Some(redirect) = &request.listener.redirect {
+    if let Some(redirect) = &request.listener.redirect
+        && !redirect.leads_back(&request.url())
+    {
         static NO_EDITS: HeaderEdits = HeaderEdits::NONE;
         return Decision {
             route: None,

@@ -45,6 +45,10 @@ pub enum Failure {
     Request(RequestError),
     /// The head did not arrive in time.
     HeadTimeout,
+    /// The `Forwarded` header of a trusted proxy is malformed.
+    ForwardedMalformed,
+    /// The forwarding headers of a trusted proxy name different clients.
+    ClientsDisagree,
     /// The body did not arrive in time.
     BodyTimeout,
     /// The body ended early.
@@ -90,7 +94,7 @@ pub enum Failure {
 }
 
 /// The values of the metric label `reason`, one for each kind of failure. They are a stable interface.
-pub const REASONS: [&str; 37] = [
+pub const REASONS: [&str; 39] = [
     "bare_line_end",
     "request_line",
     "version",
@@ -106,6 +110,8 @@ pub const REASONS: [&str; 37] = [
     "target",
     "head_incomplete",
     "path",
+    "forwarded",
+    "clients_disagree",
     "head_timeout",
     "body_timeout",
     "body_incomplete",
@@ -151,6 +157,8 @@ impl Failure {
                 RequestError::Incomplete => "head_incomplete",
                 RequestError::Path(_) => "path",
             },
+            Self::ForwardedMalformed => "forwarded",
+            Self::ClientsDisagree => "clients_disagree",
             Self::HeadTimeout => "head_timeout",
             Self::BodyTimeout => "body_timeout",
             Self::BodyIncomplete => "body_incomplete",
@@ -181,6 +189,7 @@ impl Failure {
         match self {
             Self::Request(error) => error.status(),
             Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::ForwardedMalformed | Self::ClientsDisagree => 400,
             Self::BodyIncomplete | Self::BodyMalformed => 400,
             Self::BodyTooLarge => 413,
             Self::HostNotServed | Self::NoRoute => 404,
@@ -203,6 +212,7 @@ impl Failure {
             Self::Request(_) | Self::HeadTimeout | Self::BodyTimeout | Self::BodyIncomplete => {
                 "http_request_error"
             }
+            Self::ForwardedMalformed | Self::ClientsDisagree => "http_request_error",
             Self::BodyMalformed | Self::BodyTooLarge => "http_request_error",
             Self::HostNotServed | Self::NoRoute => "destination_not_found",
             Self::NoArm => "destination_unavailable",
@@ -233,6 +243,8 @@ impl Failure {
     pub fn message(self) -> String {
         match self {
             Self::Request(error) => error.to_string(),
+            Self::ForwardedMalformed => "the forwarded header is malformed".to_owned(),
+            Self::ClientsDisagree => "the forwarding headers name different clients".to_owned(),
             Self::HeadTimeout => "the request head did not arrive in time".to_owned(),
             Self::BodyTimeout => "the request body did not arrive in time".to_owned(),
             Self::BodyIncomplete => "the request body ended early".to_owned(),
@@ -263,6 +275,8 @@ impl Failure {
         matches!(
             self,
             Self::Request(_)
+                | Self::ForwardedMalformed
+                | Self::ClientsDisagree
                 | Self::HeadTimeout
                 | Self::BodyTimeout
                 | Self::BodyIncomplete
@@ -275,6 +289,8 @@ impl Failure {
     pub fn blame(self) -> Blame {
         match self {
             Self::Request(_)
+            | Self::ForwardedMalformed
+            | Self::ClientsDisagree
             | Self::HeadTimeout
             | Self::BodyTimeout
             | Self::BodyIncomplete

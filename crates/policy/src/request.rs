@@ -1,6 +1,6 @@
 //! A request in its normal form, as rules see it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use waypost_plan::listener::Listener;
 use waypost_plan::policies::PolicySet;
@@ -9,9 +9,10 @@ use waypost_route::request::{Headers, Request};
 use waypost_wire::field::Field;
 use waypost_wire::framing::Framing;
 use waypost_wire::path;
-use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
+use waypost_wire::request::{HeadLimits, RequestHead};
 
-use crate::client;
+use crate::client::ClientSide;
+use crate::failure::Failure;
 use crate::peer::Peer;
 
 /// The normal form of a request, in memory that is reused for the next one.
@@ -20,8 +21,7 @@ pub struct NormalizedRequest {
     host: Vec<u8>,
     has_host: bool,
     path: Vec<u8>,
-    client_ip: Option<IpAddr>,
-    scheme: Option<Scheme>,
+    client: ClientSide,
 }
 
 /// A request with everything that was established about it before rules are applied.
@@ -48,10 +48,11 @@ pub struct RequestFields<'a> {
 }
 
 impl NormalizedRequest {
-    /// Normalises host and path, and determines the client's address.
+    /// Normalises host and path, and finds the client.
     ///
     /// # Errors
-    /// The path has no safe normal form. It is kept as sent, for the log.
+    /// The path has no safe normal form, and is kept as sent, for the log; or a trusted proxy contradicts itself about its
+    /// client.
     pub fn fill(
         &mut self,
         listener: &Listener,
@@ -59,12 +60,11 @@ impl NormalizedRequest {
         head: &RequestHead,
         buffer: &[u8],
         scratch: &mut Vec<u8>,
-    ) -> Result<(), RequestError> {
+    ) -> Result<(), Failure> {
         self.host.clear();
         self.has_host = head.authority(buffer).is_some();
         head.normalize_host_into(buffer, &mut self.host);
-        self.client_ip = Some(client::ip(listener, peer.ip(), head, buffer));
-        self.scheme = Some(peer.scheme);
+        let found = self.client.find(listener, peer, head, buffer);
         self.path.clear();
         let raw = head.raw_path(buffer);
         if head.targets_server(buffer) {
@@ -73,8 +73,10 @@ impl NormalizedRequest {
         }
         let normal = path::normalize(raw, listener.paths, scratch);
         self.path.extend_from_slice(normal.as_deref().unwrap_or(raw));
-        normal?;
-        Ok(())
+        match normal {
+            Ok(_) => found,
+            Err(error) => Err(Failure::Request(error.into())),
+        }
     }
 
     /// The normalised host; `None` when the request names none.
@@ -89,17 +91,23 @@ impl NormalizedRequest {
 
     /// The client's address; unspecified before [`NormalizedRequest::fill`].
     pub fn client_ip(&self) -> IpAddr {
-        self.client_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+        self.client.ip()
+    }
+
+    /// The client's side of the request.
+    pub fn client(&self) -> &ClientSide {
+        &self.client
     }
 }
 
 impl<'a> IncomingRequest<'a> {
-    /// The URL that the request was sent to.
+    /// The URL that the client sent the request to.
     pub fn url(&self) -> RequestUrl<'a> {
+        let client = self.normalized.client();
         RequestUrl {
-            scheme: self.normalized.scheme.unwrap_or(Scheme::Http),
-            host: self.normalized.host(),
-            port: self.head.port(),
+            scheme: client.scheme(),
+            host: client.host().or(self.normalized.host()),
+            port: client.url_port(),
             path: self.normalized.path(),
             query: self.head.query(self.buffer),
         }
@@ -131,7 +139,7 @@ impl<'a> IncomingRequest<'a> {
 
     /// Returns true if the client itself uses TLS: on this connection, or as a trusted proxy in front says.
     pub(crate) fn client_uses_tls(&self) -> bool {
-        client::uses_tls(self.listener, self.peer, self.head, self.buffer)
+        self.normalized.client().scheme() == Scheme::Https
     }
 
     /// The protocol that the connection is upgraded to: the one that the client asks for, where `policies` allow it.

@@ -87,7 +87,7 @@ const TARGETS: [&str; 22] = [
     "/v1/../a",
 ];
 const METHODS: [&str; 7] = ["GET", "GET", "POST", "PUT", "HEAD", "OPTIONS", "get"];
-const HEADERS: [(&str, &str); 16] = [
+const HEADERS: [(&str, &str); 21] = [
     ("x-tier", "gold"),
     ("X-Tier", "silver"),
     ("x-debug", ""),
@@ -101,7 +101,12 @@ const HEADERS: [(&str, &str); 16] = [
     ("x_under", "1"),
     ("x-forwarded-for", "203.0.113.9, 10.1.2.3"),
     ("x-forwarded-proto", "https"),
+    ("x-forwarded-proto", "http, https"),
+    ("x-forwarded-host", "public.test"),
+    ("x-forwarded-port", "8443"),
     ("forwarded", "for=203.0.113.9"),
+    ("forwarded", "for=10.1.2.3;proto=https;host=\"b.test:81\""),
+    ("x-real-ip", "10.1.2.3"),
     ("te", "trailers"),
     ("connection", "x-user"),
 ];

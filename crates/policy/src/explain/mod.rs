@@ -81,8 +81,8 @@ pub fn explain(
     });
     let limits = request::head_limits(&listeners[chosen]);
     Ok(match explainer.read(chosen, &limits).err() {
-        Some(error) => {
-            let mut explanation = explainer.failure(Failure::Request(error), None);
+        Some(failure) => {
+            let mut explanation = explainer.failure(failure, None);
             if !bytes.names_host {
                 explanation.host = None;
             }
@@ -131,13 +131,11 @@ impl<S: State> Environment for Loaded<'_, S> {
 
 impl<S: State> Explainer<'_, S> {
     /// Parses and normalises the request, within these limits, as one that comes in by the listener at this position.
-    fn read(&mut self, listener: usize, limits: &HeadLimits) -> Result<(), RequestError> {
+    fn read(&mut self, listener: usize, limits: &HeadLimits) -> Result<(), Failure> {
         let position = listener;
         let listener = &self.compiled.plan().listeners()[position];
-        let end = HeadScan::default().advance(self.buffer)?;
-        let end = end.ok_or(RequestError::RequestLine)?;
         self.is_parsed = false;
-        self.head.parse(self.buffer, end, limits)?;
+        self.parse(limits).map_err(Failure::Request)?;
         self.is_parsed = true;
         self.peer.scheme = if listener.terminates_tls() {
             Scheme::Https
@@ -155,6 +153,12 @@ impl<S: State> Explainer<'_, S> {
             false => None,
         };
         normalized
+    }
+
+    fn parse(&mut self, limits: &HeadLimits) -> Result<(), RequestError> {
+        let end = HeadScan::default().advance(self.buffer)?;
+        let end = end.ok_or(RequestError::RequestLine)?;
+        self.head.parse(self.buffer, end, limits)
     }
 
     fn request<'r>(&'r self, listener: &'r Listener) -> IncomingRequest<'r> {

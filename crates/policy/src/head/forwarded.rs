@@ -1,4 +1,4 @@
-//! The headers that pass the client's address to services: `X-Forwarded-*`, `Forwarded`, `X-Real-IP`.
+//! The headers that tell services of the client: `X-Forwarded-*`, `Forwarded`, `X-Real-IP`.
 
 use std::net::IpAddr;
 
@@ -6,97 +6,134 @@ use waypost_wire::field::FieldKind;
 use waypost_wire::request::RequestHead;
 use waypost_wire::write;
 
+use crate::client::{ClientSide, Trust};
 use crate::peer::Peer;
 use crate::request::IncomingRequest;
 
-/// The forwarding headers of a request.
+/// The forwarding headers of a request. Both families say the same: the client, its scheme, host and port are one fact.
 pub(crate) struct ForwardedHeaders<'a> {
     head: &'a RequestHead,
     buffer: &'a [u8],
     peer: &'a Peer,
-    /// The client; see [`crate::client`].
-    client: IpAddr,
-    /// True if the peer's own headers are believed, and only added to.
-    trusted: bool,
-    /// The requested host, as sent.
+    client: &'a ClientSide,
+    /// The host that the client asked for, as sent.
     host: Option<&'a [u8]>,
 }
 
 impl<'a> ForwardedHeaders<'a> {
     /// The headers of `request`.
     pub(crate) fn of(request: &IncomingRequest<'a>) -> Self {
+        let client = request.normalized.client();
         Self {
             head: request.head,
             buffer: request.buffer,
             peer: request.peer,
-            client: request.normalized.client_ip(),
-            trusted: request.listener.trusts(request.peer.ip()),
-            host: request.head.authority(request.buffer),
+            client,
+            host: client
+                .authority()
+                .or_else(|| request.head.authority(request.buffer)),
         }
     }
 
     /// Appends the headers, leaving out those that `drops` names.
     pub(crate) fn write(&self, drops: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) {
-        let scheme = self.peer.scheme.as_str().as_bytes();
+        let (forwarded, x_forwarded_for) = match self.client.trust() {
+            Trust::Untrusted => (List::Own, List::Own),
+            Trust::Trusted {
+                forwarded,
+                x_forwarded_for,
+            } => (List::of_trusted(forwarded), List::of_trusted(x_forwarded_for)),
+        };
+        let client_text;
+        let client = if self.client.ip() == self.peer.ip() {
+            self.peer.ip_text()
+        } else {
+            client_text = self.client.ip().to_string();
+            &client_text
+        };
         if !drops(b"x-forwarded-for") {
-            self.begin_list(FieldKind::XForwardedFor, b"x-forwarded-for", out);
+            out.extend_from_slice(b"x-forwarded-for: ");
+            match x_forwarded_for {
+                List::Own => {}
+                List::Continued => self.write_list(FieldKind::XForwardedFor, out),
+                List::BegunAnew => {
+                    out.extend_from_slice(client.as_bytes());
+                    out.extend_from_slice(b", ");
+                }
+            }
             out.extend_from_slice(self.peer.ip_text().as_bytes());
             out.extend_from_slice(b"\r\n");
         }
         if !drops(b"x-forwarded-proto") {
-            self.write_first(
-                FieldKind::XForwardedProto,
-                b"x-forwarded-proto",
-                Some(scheme),
-                out,
-            );
+            let scheme = self.client.scheme().as_str();
+            write::field(out, b"x-forwarded-proto", scheme.as_bytes());
         }
-        if !drops(b"x-forwarded-host") {
-            self.write_first(FieldKind::XForwardedHost, b"x-forwarded-host", self.host, out);
+        if let Some(host) = self.host
+            && !drops(b"x-forwarded-host")
+        {
+            write::field(out, b"x-forwarded-host", host);
+        }
+        // A client that connects here has its port in the host, where ports are mapped too.
+        if let Some(port) = self.client.port_in_front()
+            && !drops(b"x-forwarded-port")
+        {
+            out.extend_from_slice(b"x-forwarded-port: ");
+            write::decimal(out, port.into());
+            out.extend_from_slice(b"\r\n");
         }
         if !drops(b"forwarded") {
-            self.begin_list(FieldKind::Forwarded, b"forwarded", out);
-            self.write_element(scheme, out);
+            out.extend_from_slice(b"forwarded: ");
+            match forwarded {
+                List::Own => {}
+                List::Continued => self.write_list(FieldKind::Forwarded, out),
+                List::BegunAnew => {
+                    self.write_element(self.client.ip(), client, out);
+                    out.extend_from_slice(b", ");
+                }
+            }
+            self.write_element(self.peer.ip(), self.peer.ip_text(), out);
             out.extend_from_slice(b"\r\n");
         }
         if !drops(b"x-forwarded-client-cert") {
             self.write_client_cert(out);
         }
         if !drops(b"x-real-ip") {
-            let client = (self.client != self.peer.ip()).then(|| self.client.to_string());
-            let client = client.as_deref().unwrap_or(self.peer.ip_text());
-            self.write_first(FieldKind::XRealIp, b"x-real-ip", Some(client.as_bytes()), out);
+            write::field(out, b"x-real-ip", client.as_bytes());
         }
     }
 
-    /// Appends this proxy's element of `forwarded` (RFC 7239 §4).
-    fn write_element(&self, scheme: &[u8], out: &mut Vec<u8>) {
-        let (open, close): (&[u8], &[u8]) = match self.peer.ip() {
+    /// Appends an element of `forwarded` (RFC 7239 §4) for a node, which `text` writes.
+    fn write_element(&self, node: IpAddr, text: &str, out: &mut Vec<u8>) {
+        let (open, close): (&[u8], &[u8]) = match node {
             IpAddr::V4(_) => (b"for=", b""),
             IpAddr::V6(_) => (b"for=\"[", b"]\""),
         };
-        for part in [open, self.peer.ip_text().as_bytes(), close] {
+        for part in [open, text.as_bytes(), close] {
             out.extend_from_slice(part);
         }
         if let Some(host) = self.host {
+            let port = self.client.lacking_port();
             // A valid host needs quotes only for its port or its brackets.
-            let quote: &[u8] = if host.iter().any(|byte| matches!(byte, b':' | b'[')) {
-                b"\""
-            } else {
-                b""
-            };
-            for part in [b";host=", quote, host, quote] {
+            let is_quoted = port.is_some() || host.iter().any(|byte| matches!(byte, b':' | b'['));
+            let quote: &[u8] = if is_quoted { b"\"" } else { b"" };
+            for part in [b";host=", quote, host] {
                 out.extend_from_slice(part);
             }
+            if let Some(port) = port {
+                out.push(b':');
+                write::decimal(out, port.into());
+            }
+            out.extend_from_slice(quote);
         }
         out.extend_from_slice(b";proto=");
-        out.extend_from_slice(scheme);
+        out.extend_from_slice(self.client.scheme().as_str().as_bytes());
     }
 
     /// Appends `x-forwarded-client-cert`: the elements of trusted proxies, and the client's own certificate.
     fn write_client_cert(&self, out: &mut Vec<u8>) {
+        let is_trusted = self.client.trust().is_given();
         let lines = self.head.fields().iter();
-        let believed = lines.filter(|field| self.trusted && field.kind == FieldKind::XForwardedClientCert);
+        let believed = lines.filter(|field| is_trusted && field.kind == FieldKind::XForwardedClientCert);
         let mut elements: Vec<&[u8]> = believed.map(|field| field.value.of(self.buffer)).collect();
         if let Some(certificate) = &self.peer.certificate {
             elements.push(certificate.forwarded().as_bytes());
@@ -106,27 +143,35 @@ impl<'a> ForwardedHeaders<'a> {
         }
     }
 
-    /// Begins a header to which each proxy adds an element, up to where ours stands.
-    fn begin_list(&self, kind: FieldKind, name: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        if self.trusted {
-            for line in self.head.fields().iter().filter(|field| field.kind == kind) {
-                let value = line.value.of(self.buffer);
-                if !value.is_empty() {
-                    out.extend_from_slice(value);
-                    out.extend_from_slice(b", ");
-                }
+    /// Appends the peer's lines of a list header, each followed by a comma.
+    fn write_list(&self, kind: FieldKind, out: &mut Vec<u8>) {
+        for line in self.head.fields().iter().filter(|field| field.kind == kind) {
+            let value = line.value.of(self.buffer);
+            if !value.is_empty() {
+                out.extend_from_slice(value);
+                out.extend_from_slice(b", ");
             }
         }
     }
+}
 
-    /// Appends a header that the first proxy sets and later ones leave: a trusted peer's, else `own`.
-    fn write_first(&self, kind: FieldKind, name: &[u8], own: Option<&[u8]>, out: &mut Vec<u8>) {
-        let mut fields = self.head.fields().iter();
-        let believed = fields.find(|field| self.trusted && field.kind == kind);
-        if let Some(value) = believed.map(|field| field.value.of(self.buffer)).or(own) {
-            write::field(out, name, value);
+/// The beginning of a list header to which each proxy adds its peer.
+#[derive(Clone, Copy)]
+enum List {
+    /// The peer alone.
+    Own,
+    /// The list of a trusted peer.
+    Continued,
+    /// The client, in front of the trusted peer that names it in another header.
+    BegunAnew,
+}
+
+impl List {
+    fn of_trusted(names_client: bool) -> Self {
+        if names_client {
+            Self::Continued
+        } else {
+            Self::BegunAnew
         }
     }
 }

@@ -262,26 +262,85 @@ fn forwarding_headers_of_trusted_proxies_are_extended() {
     trusting.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
     let mut peer = peer();
     peer.scheme = Scheme::Https;
-    check_upstream(
+    // The client, the host that it asked for, and the headers behind `Host`.
+    let check = |host: &str, sent: &[&str], expected: &[&str]| {
+        let line = format!("host: {host}");
+        let sent = [&["GET / HTTP/1.1", &line], sent].concat();
+        let line = format!("Host: {host}");
+        let expected = [&["GET / HTTP/1.1", &line], expected].concat();
+        check_upstream(&sent, &trusting, &peer, &PolicySet::default(), &expected);
+    };
+    check(
+        "[::1]:8080",
         &[
-            "GET / HTTP/1.1",
-            "host: [::1]:8080",
             "X-Forwarded-For: 203.0.113.9",
             "X-Forwarded-For: 192.0.2.8",
             "X-Forwarded-Proto: http",
-            "Forwarded: for=203.0.113.9",
+            "Forwarded: for=203.0.113.9;secret=x",
         ],
-        &trusting,
-        &peer,
-        &PolicySet::default(),
         &[
-            "GET / HTTP/1.1",
-            "Host: [::1]:8080",
             "x-forwarded-for: 203.0.113.9, 192.0.2.8, 192.0.2.7",
             "x-forwarded-proto: http",
             "x-forwarded-host: [::1]:8080",
-            "forwarded: for=203.0.113.9, for=192.0.2.7;host=\"[::1]:8080\";proto=https",
+            "x-forwarded-port: 8080",
+            "forwarded: for=203.0.113.9;secret=x, for=192.0.2.7;host=\"[::1]:8080\";proto=http",
             "x-real-ip: 203.0.113.9",
+        ],
+    );
+    // A family that the proxy does not speak begins with the client.
+    check(
+        "a",
+        &[
+            "X-Forwarded-For: 2001:db8::9",
+            "X-Forwarded-Proto: https",
+            "X-Forwarded-Host: b.example",
+            "X-Forwarded-Port: 8443",
+        ],
+        &[
+            "x-forwarded-for: 2001:db8::9, 192.0.2.7",
+            "x-forwarded-proto: https",
+            "x-forwarded-host: b.example",
+            "x-forwarded-port: 8443",
+            "forwarded: for=\"[2001:db8::9]\";host=\"b.example:8443\";proto=https, \
+             for=192.0.2.7;host=\"b.example:8443\";proto=https",
+            "x-real-ip: 2001:db8::9",
+        ],
+    );
+    check(
+        "a",
+        &["Forwarded: for=\"[2001:db8::9]:4711\";host=\"b.example:81\";proto=http"],
+        &[
+            "x-forwarded-for: 2001:db8::9, 192.0.2.7",
+            "x-forwarded-proto: http",
+            "x-forwarded-host: b.example:81",
+            "x-forwarded-port: 81",
+            "forwarded: for=\"[2001:db8::9]:4711\";host=\"b.example:81\";proto=http, \
+             for=192.0.2.7;host=\"b.example:81\";proto=http",
+            "x-real-ip: 2001:db8::9",
+        ],
+    );
+    check(
+        "a",
+        &["X-Real-IP: 203.0.113.9"],
+        &[
+            "x-forwarded-for: 203.0.113.9, 192.0.2.7",
+            "x-forwarded-proto: https",
+            "x-forwarded-host: a",
+            "x-forwarded-port: 443",
+            "forwarded: for=203.0.113.9;host=a;proto=https, for=192.0.2.7;host=a;proto=https",
+            "x-real-ip: 203.0.113.9",
+        ],
+    );
+    // A proxy that names no client may have none.
+    check(
+        "a",
+        &["X-Forwarded-For: unknown", "Forwarded: for=_hidden"],
+        &[
+            "x-forwarded-for: unknown, 192.0.2.7",
+            "x-forwarded-proto: https",
+            "x-forwarded-host: a",
+            "forwarded: for=_hidden, for=192.0.2.7;host=a;proto=https",
+            "x-real-ip: 192.0.2.7",
         ],
     );
 }

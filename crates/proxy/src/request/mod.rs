@@ -19,7 +19,6 @@ use waypost_policy::decision::{self, Decision, Environment, Verdict};
 use waypost_policy::failure::Failure;
 use waypost_policy::request::IncomingRequest;
 use waypost_upstream::lease::Lease;
-use waypost_wire::request::RequestError;
 
 use crate::local::Worker;
 use crate::local::buffers::RequestBuffers;
@@ -110,8 +109,8 @@ impl ActiveRequest<'_> {
         self.buffers.note_kind();
         let normalized = self.normalize();
         self.client.observation.note_request(self.buffers);
-        if let Err(error) = normalized {
-            return self.fail(Failure::Request(error), "").await;
+        if let Err(failure) = normalized {
+            return self.fail(failure, "").await;
         }
         let snapshot = Rc::clone(self.snapshot);
         let decision = self.decide(&snapshot);
@@ -127,7 +126,7 @@ impl ActiveRequest<'_> {
     }
 
     /// Brings the request into its normal form.
-    fn normalize(&mut self) -> Result<(), RequestError> {
+    fn normalize(&mut self) -> Result<(), Failure> {
         let RequestBuffers {
             head,
             from_client,

@@ -68,7 +68,7 @@ fn forwarded_headers_trusted_only_from_trusted_proxies() {
                 ("x-forwarded-host", "public.example"),
                 (
                     "forwarded",
-                    "for=192.0.2.1, for=127.0.0.1;host=\"a.example:81\";proto=http",
+                    "for=192.0.2.1, for=127.0.0.1;host=public.example;proto=https",
                 ),
                 ("x-real-ip", "192.0.2.1"),
             ],

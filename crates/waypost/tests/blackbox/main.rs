@@ -8,6 +8,7 @@
 mod access_log;
 mod admin;
 mod cases;
+mod clients;
 mod commands;
 mod connections;
 mod dial;

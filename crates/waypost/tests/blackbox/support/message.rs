@@ -309,6 +309,7 @@ pub(crate) fn seen(response: &Message) -> Vec<(String, String)> {
         "x-forwarded-for",
         "x-forwarded-proto",
         "x-forwarded-host",
+        "x-forwarded-port",
         "forwarded",
         "x-real-ip",
     ];
