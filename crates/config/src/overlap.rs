@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use waypost_plan::Plan;
 use waypost_route::host::HostPattern;
-use waypost_route::overlap::{self, Finding};
-use waypost_route::rank::Position;
+use waypost_route::overlap::{self, Finding, Mend};
+use waypost_route::rank::{Criterion, Position};
 use waypost_route::table::Table;
 
 use crate::diagnostic::Code;
@@ -44,12 +44,18 @@ fn report_among(routes: Vec<(usize, waypost_route::Route)>, lowered: &LoweredPla
         routes: &lowered.routes,
     };
     // One warning for a route without reachable alternatives, with all alternatives that shadow it.
-    let mut whole: BTreeMap<usize, Vec<Position>> = BTreeMap::new();
+    let mut whole: BTreeMap<usize, Shadowed> = BTreeMap::new();
     for finding in &analysis.findings {
-        if let Finding::Unreachable { at, shadowed_by } = finding
+        if let Finding::Unreachable {
+            at,
+            shadowed_by,
+            mend,
+        } = finding
             && analysis.unreachable_routes.binary_search(&at.route).is_ok()
         {
-            whole.entry(at.route).or_default().extend(shadowed_by);
+            let shadowed = whole.entry(at.route).or_default();
+            shadowed.by.extend(shadowed_by);
+            shadowed.mends.push(*mend);
         }
     }
     for finding in &analysis.findings {
@@ -59,10 +65,18 @@ fn report_among(routes: Vec<(usize, waypost_route::Route)>, lowered: &LoweredPla
                     .add(Code::ImpossibleMatch, report.span(*at), reason.to_string())
                     .help("two of its conditions exclude each other; make alternatives of them, or drop one");
             }
-            Finding::Unreachable { at, shadowed_by } => {
+            Finding::Unreachable {
+                at,
+                shadowed_by,
+                mend,
+            } => {
                 if !whole.contains_key(&at.route) {
                     let message = format!("no request reaches this alternative of {}", report.name(*at));
-                    report.shadowed(report.span(*at), message, shadowed_by, problems);
+                    let shadowed = Shadowed {
+                        by: shadowed_by.clone(),
+                        mends: vec![*mend],
+                    };
+                    report.shadowed(*at, report.span(*at), message, &shadowed, problems);
                 }
             }
             Finding::Ambiguous {
@@ -73,7 +87,7 @@ fn report_among(routes: Vec<(usize, waypost_route::Route)>, lowered: &LoweredPla
                 // The warning for the unreachable route is enough.
                 if whole
                     .get(&second.route)
-                    .is_some_and(|shadows| shadows.iter().any(|shadow| shadow.route == first.route))
+                    .is_some_and(|shadowed| shadowed.by.iter().any(|shadow| shadow.route == first.route))
                 {
                     continue;
                 }
@@ -89,15 +103,15 @@ fn report_among(routes: Vec<(usize, waypost_route::Route)>, lowered: &LoweredPla
             }
         }
     }
-    for (route, mut shadows) in whole {
-        shadows.sort_unstable();
-        shadows.dedup();
+    for (route, mut shadowed) in whole {
+        shadowed.by.sort_unstable();
+        shadowed.by.dedup();
         let at = Position {
             route,
             alternative: 0,
         };
         let message = format!("no request reaches the route {}", report.name(at));
-        report.shadowed(report.routes[route].name, message, &shadows, problems);
+        report.shadowed(at, report.routes[route].name, message, &shadowed, problems);
     }
 }
 
@@ -111,6 +125,13 @@ fn served(plan: &Plan) -> Vec<HostPattern> {
         .iter()
         .flat_map(|listener| listener.hosts.iter().cloned())
         .collect()
+}
+
+/// The alternatives that take the requests of an unreachable one, or of all of a route.
+#[derive(Default)]
+struct Shadowed {
+    by: Vec<Position>,
+    mends: Vec<Mend>,
 }
 
 struct Report<'m> {
@@ -132,12 +153,60 @@ impl Report<'_> {
         quote(&self.plan.routes()[at.route].matching.name)
     }
 
-    fn shadowed(&self, span: Span, message: String, by: &[Position], problems: &mut Problems) {
+    /// Reports `at`, an unreachable alternative or the first of an unreachable route.
+    fn shadowed(
+        &self,
+        at: Position,
+        span: Span,
+        message: String,
+        shadowed: &Shadowed,
+        problems: &mut Problems,
+    ) {
         let mut problem = problems
             .add(Code::UnreachableRoute, span, message)
-            .help("remove it, or make it more specific than what takes its requests");
-        for shadow in by.iter().take(SHADOWS_MAX) {
+            .help(self.mend(at, &shadowed.mends));
+        for shadow in shadowed.by.iter().take(SHADOWS_MAX) {
             problem = problem.label(self.span(*shadow), format!("{} takes them", self.name(*shadow)));
+        }
+    }
+
+    /// The change that lets requests reach `at`, or its whole route if there are several.
+    fn mend(&self, at: Position, mends: &[Mend]) -> String {
+        let before = mends.iter().map(|mend| match mend {
+            Mend::DeclareBefore(other) => Some(*other),
+            _ => None,
+        });
+        if let Some(before) = before.collect::<Option<Vec<Position>>>()
+            && let Some(first) = before.into_iter().min()
+        {
+            return format!(
+                "declare it before {}: only their order decides between them",
+                self.name(first)
+            );
+        }
+        match mends {
+            [Mend::Same(other) | Mend::Outrank(other, _)] if other.route == at.route => {
+                "remove it: another alternative of the route takes the same requests".to_owned()
+            }
+            [Mend::Same(other)] => format!(
+                "remove it, or add a condition: {} takes the same requests",
+                self.name(*other)
+            ),
+            [Mend::Outrank(other, criterion)] => format!(
+                "remove it, or narrow {}, which ranks first by its {}",
+                self.name(*other),
+                match criterion {
+                    Criterion::Host => "host",
+                    Criterion::Path => "path",
+                    Criterion::Method => "method",
+                    Criterion::Fields => "number of conditions on headers and cookies",
+                    Criterion::Query => "number of conditions on the query",
+                    Criterion::ClientIp => "client address",
+                    Criterion::Kinds => "exact values",
+                    Criterion::Order => "place",
+                }
+            ),
+            _ => "remove it, or narrow what takes its requests".to_owned(),
         }
     }
 }

@@ -10,15 +10,18 @@
 //! > 4. Number of header and cookie conditions, every entry counts, `false` too.
 //! > 5. Number of query conditions.
 //! > 6. client_ip given.
-//! > 7. File name (bytes), then position.
+//! > 7. Kinds of the conditions on headers, cookies and query, taken together: more that want an exact value, then
+//! >    more with a regex. `true` and `false` rank alike.
+//! > 8. File name (bytes), then position.
 //!
 //! A condition on an attribute, such as the client's certificate, counts as one on a header.
 //!
-//! Routes are given in the order of 7, so their positions in the list are compared.
+//! Routes are given in the order of 8, so their positions in the list are compared.
 
 use std::cmp::Reverse;
 
 use crate::alternative::Alternative;
+use crate::condition::ValueCondition;
 use crate::host::HostPattern;
 use crate::path::{PathPattern, Segment};
 
@@ -38,7 +41,7 @@ pub struct Position {
     pub alternative: usize,
 }
 
-/// Lines 1 to 6 of the specification. The derived order compares the fields from top to bottom.
+/// Lines 1 to 7 of the specification. The derived order compares the fields from top to bottom.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Specificity {
     host: HostRank,
@@ -47,6 +50,29 @@ struct Specificity {
     fields: Reverse<usize>,
     query: Reverse<usize>,
     client_ip_given: Reverse<bool>,
+    exact_values: Reverse<usize>,
+    regexes: Reverse<usize>,
+}
+
+/// The line of the specification by which two ranks differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Criterion {
+    /// Line 1.
+    Host,
+    /// Line 2.
+    Path,
+    /// Line 3.
+    Method,
+    /// Line 4.
+    Fields,
+    /// Line 5.
+    Query,
+    /// Line 6.
+    ClientIp,
+    /// Line 7.
+    Kinds,
+    /// Line 8.
+    Order,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +99,8 @@ enum SegmentRank {
 impl Rank {
     /// Returns the rank of `alternative` at `position`.
     pub fn of(alternative: &Alternative, position: Position) -> Self {
+        let with =
+            |is: fn(&ValueCondition) -> bool| Reverse(values_of(alternative).filter(|of| is(of)).count());
         Self {
             specificity: Specificity {
                 host: HostRank::of(&alternative.host),
@@ -83,6 +111,8 @@ impl Rank {
                 ),
                 query: Reverse(alternative.query.len()),
                 client_ip_given: Reverse(!alternative.client_ips.is_empty()),
+                exact_values: with(|value| matches!(value, ValueCondition::Equals(_))),
+                regexes: with(|value| matches!(value, ValueCondition::Matches(_))),
             },
             position,
         }
@@ -93,10 +123,32 @@ impl Rank {
         self.specificity == other.specificity
     }
 
+    /// Returns the first line of the specification by which the two differ.
+    pub fn criterion(&self, other: &Self) -> Criterion {
+        let (a, b) = (&self.specificity, &other.specificity);
+        match () {
+            () if a.host != b.host => Criterion::Host,
+            () if a.path != b.path => Criterion::Path,
+            () if a.method_given != b.method_given => Criterion::Method,
+            () if a.fields != b.fields => Criterion::Fields,
+            () if a.query != b.query => Criterion::Query,
+            () if a.client_ip_given != b.client_ip_given => Criterion::ClientIp,
+            () if a != b => Criterion::Kinds,
+            () => Criterion::Order,
+        }
+    }
+
     /// Returns the position of the alternative.
     pub fn position(&self) -> Position {
         self.position
     }
+}
+
+/// The conditions on values: of headers, attributes, cookies and query parameters.
+fn values_of(alternative: &Alternative) -> impl Iterator<Item = &ValueCondition> {
+    let fields = [&alternative.headers, &alternative.cookies, &alternative.query];
+    let fields = fields.into_iter().flatten().map(|field| &field.value);
+    fields.chain(alternative.attributes.iter().map(|attribute| &attribute.value))
 }
 
 impl HostRank {
@@ -186,12 +238,57 @@ mod tests {
     }
 
     #[test]
+    fn kinds_rank_exact_then_regex_then_present_and_absent() {
+        check(&[
+            "/a h:a=1 c:b=2 q:c=3",
+            "/a h:a=1 c:b=2 q:c=~3",
+            "/a h:a=1 c:b=2 q:c=*",
+            "/a a:san=1 c:b=~2 q:c=~3",
+            "/a h:a=* c:b=~2 q:c=3",
+            "/a h:a=1 c:b=! q:c=*",
+            "/a h:a=~1 c:b=~2 q:c=~3",
+            "/a h:a=~1 c:b=* q:c=~3",
+            "/a a:san=* c:b=! q:c=~3",
+            "/a h:a=* c:b=! q:c=*",
+        ]);
+        // Numbers rank before kinds.
+        check(&[
+            "/a h:a=* h:b=!",
+            "/a h:a=* q:a=1",
+            "/a h:a=1",
+            "/a q:a=* q:b=*",
+            "/a q:a=1",
+        ]);
+        check(&["/a q:a=* ip:10.0.0.1", "/a q:a=1"]);
+    }
+
+    #[test]
+    fn criterion_is_the_first_difference() {
+        use Criterion as C;
+        for (a, b, expected) in [
+            ("a.b /a", "/a GET", C::Host),
+            ("/a", "/{x} GET", C::Path),
+            ("/a GET", "/a h:a=1", C::Method),
+            ("/a h:a=1", "/a q:a=1", C::Fields),
+            ("/a q:a=1", "/a ip:::1", C::Query),
+            ("/a ip:::1 h:a=1", "/a h:a=~1", C::ClientIp),
+            ("/a h:a=~1", "/a h:a=*", C::Kinds),
+            ("/a h:a=1", "/a c:a=1", C::Order),
+        ] {
+            assert_eq!(rank(a, 0).criterion(&rank(b, 1)), expected, "`{a}`, `{b}`");
+            assert_eq!(rank(b, 0).criterion(&rank(a, 1)), expected, "`{b}`, `{a}`");
+        }
+    }
+
+    #[test]
     fn declared_order_decides_between_equals() {
         for (first, second) in [
             ("/a/{x}", "/b/{y}"),
             ("~a", "~^/longer/regex$"),
             ("GET", "/* POST,PUT"),
-            ("a.b /a h:x=1", "c.d /b c:y=!"),
+            ("a.b /a h:x=1", "c.d /b c:y=1"),
+            ("/a h:x=*", "/a c:y=!"),
+            ("/a h:x=1 q:y=~2", "/a h:x=~1 q:y=2"),
             ("*.a.b /a ip:10.0.0.1", "*.c.d /b ip:::1,::2"),
         ] {
             assert!(rank(first, 0) < rank(second, 1), "`{first}`, `{second}`");

@@ -182,6 +182,18 @@ fn order(a: &Alternative, b: &Alternative) -> Ordering {
         .then_with(|| more(|of| of.headers.len() + of.attributes.len() + of.cookies.len()))
         .then_with(|| more(|of| of.query.len()))
         .then_with(|| more(|of| usize::from(!of.client_ips.is_empty())))
+        .then_with(|| more(|of| count(of, |value| matches!(value, ValueCondition::Equals(_)))))
+        .then_with(|| more(|of| count(of, |value| matches!(value, ValueCondition::Matches(_)))))
+}
+
+/// The number of conditions on values that are of a kind.
+fn count(alternative: &Alternative, is: fn(&ValueCondition) -> bool) -> usize {
+    let of = |fields: &[FieldCondition]| fields.iter().filter(|field| is(&field.value)).count();
+    let attributes = alternative.attributes.iter();
+    of(&alternative.headers)
+        + attributes.filter(|attribute| is(&attribute.value)).count()
+        + of(&alternative.cookies)
+        + of(&alternative.query)
 }
 
 /// 0 for an exact host, the maximum for any host; a wildcard is smaller the more labels it has.

@@ -791,6 +791,41 @@ fn unreachable_and_ambiguous_routes() {
         "- { name: r, match: { path: /a/* }, to: a }\n- { name: s, match: { path: /a/* }, to: a }\n",
         &["5:11 unreachable-route no request reaches the route `s`"],
     );
+    // The hint says what mends it.
+    let twice = |first: &str, second: &str| {
+        format!("- {{ name: r, match: {first}, to: a }}\n- {{ name: s, match: {second}, to: a }}\n")
+    };
+    check(
+        &twice("{ path: /a/* }", "{ path: /a/* }"),
+        &["5:11 unreachable-route (remove it, or add a condition: `r` takes the same requests)"],
+    );
+    let pair = |reversed: bool| {
+        let (wide, narrow) = ("{ method: [GET, PUT] }", "{ method: GET }");
+        if reversed {
+            twice(narrow, wide)
+        } else {
+            twice(wide, narrow)
+        }
+    };
+    let (in_order, order) = (
+        &pair(false),
+        "(declare it before `r`: only their order decides between them)",
+    );
+    check(in_order, &[&format!("5:11 unreachable-route {order}")]);
+    check(&pair(true), &["5:21 ambiguous-routes only the order"]);
+    check(
+        "- { name: r, match: [{ path: /a }, { path: /a }], to: a }\n",
+        &["4:36 unreachable-route (remove it: another alternative of the route takes the same requests)"],
+    );
+    for (wide, narrow) in [
+        ("{ headers: { x: true } }", "{ headers: { x: 1 } }"),
+        ("{ headers: { x: '~^[0-9]' } }", "{ headers: { x: 1 } }"),
+        ("{ cookies: { x: true } }", "{ cookies: { x: '~^1' } }"),
+        ("{ query: { x: true } }", "{ query: { x: 1 } }"),
+    ] {
+        check(&twice(wide, narrow), &[]);
+        check(&twice(narrow, wide), &[]);
+    }
     check(
         "- { name: r, match: { headers: { x: 1 } }, to: a }\n- { name: s, match: { headers: { y: 1 } }, to: a }\n",
         &["5:21 ambiguous-routes separates `s` from `r`, which takes `GET"],

@@ -11,6 +11,7 @@
 mod address;
 mod assignment;
 mod example;
+mod mend;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::path::{PathPattern, Segment};
 use crate::rank::{Position, Rank};
 use crate::table::{Found, Scratch, Table};
 
+pub use crate::overlap::mend::Mend;
 pub use crate::overlap::witness::Witness;
 
 /// Maximum number of candidates and pairs in one analysis. Tables in which many alternatives share one host and
@@ -68,6 +70,8 @@ pub enum Finding {
         at: Position,
         /// Alternatives that together match its requests; never empty.
         shadowed_by: Vec<Position>,
+        /// The change that mends it.
+        mend: Mend,
     },
     /// A request matches alternatives of two routes whose ranks differ in declared order only.
     Ambiguous {
@@ -214,10 +218,13 @@ impl<'t> Analyzer<'t> {
             match self.search(&[place], place) {
                 Verdict::Witness(_) => {}
                 Verdict::Taken { by } => {
+                    let mend = self.mend(place, &by);
                     let shadowed_by = by.into_iter().map(|place| self.position(place)).collect();
-                    self.analysis
-                        .findings
-                        .push(Finding::Unreachable { at, shadowed_by });
+                    self.analysis.findings.push(Finding::Unreachable {
+                        at,
+                        shadowed_by,
+                        mend,
+                    });
                     unreachable.insert(at);
                 }
                 Verdict::Undecided => self.analysis.inexact.push(at),
