@@ -228,7 +228,7 @@ keys! {
         /// Timeout for a request head, from its first byte (408).
         header_timeout: DurationText = Fallback("10s"), "5s";
         /// Timeout for the next request on an idle connection.
-        keep_alive_timeout: DurationText = Fallback("60s"), "75s";
+        keep_alive_timeout: DurationText = Fallback("75s"), "2m";
         /// Timeout between two parts of a request body (408).
         body_idle_timeout: DurationText = Fallback("30s"), "1m";
         /// Maximum size of a request body (413); `none` for no limit.

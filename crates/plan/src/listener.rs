@@ -163,7 +163,7 @@ impl Default for Limits {
             headers: 100,
             target_bytes: 8 << 10,
             header_timeout: Duration::from_secs(10),
-            keep_alive_timeout: Duration::from_secs(60),
+            keep_alive_timeout: Duration::from_secs(75),
             body_idle_timeout: Duration::from_secs(30),
             body_bytes: None,
             body_rate: None,

@@ -459,7 +459,10 @@ fn check_limits_lists_all_limits() {
     let document = waypost_in(directory.path(), &["check", "--limits", "--format", "json"])
         .expect(0)
         .json();
-    assert!(document["limits"].as_array().unwrap().len() > 20, "{document}");
+    let limits = document["limits"].as_array().unwrap();
+    assert!(limits.len() > 20, "{document}");
+    let idle = limits.iter().find(|limit| limit["key"] == "keep_alive_timeout");
+    assert_eq!(idle.unwrap()["value"], "1m15s");
 }
 
 #[test]
