@@ -87,7 +87,7 @@ const TARGETS: [&str; 22] = [
     "/v1/../a",
 ];
 const METHODS: [&str; 7] = ["GET", "GET", "POST", "PUT", "HEAD", "OPTIONS", "get"];
-const HEADERS: [(&str, &str); 21] = [
+const HEADERS: [(&str, &str); 24] = [
     ("x-tier", "gold"),
     ("X-Tier", "silver"),
     ("x-debug", ""),
@@ -107,6 +107,9 @@ const HEADERS: [(&str, &str); 21] = [
     ("forwarded", "for=203.0.113.9"),
     ("forwarded", "for=10.1.2.3;proto=https;host=\"b.test:81\""),
     ("x-real-ip", "10.1.2.3"),
+    ("x-forwarded-ssl", "on"),
+    ("x-waypost-mirror", "r0"),
+    ("x_original_url", "/"),
     ("te", "trailers"),
     ("connection", "x-user"),
 ];

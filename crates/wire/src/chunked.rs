@@ -246,7 +246,6 @@ fn is_forbidden_trailer(name: &[u8]) -> bool {
     FORBIDDEN
         .iter()
         .any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
-        || (name.len() > 12 && name[..12].eq_ignore_ascii_case(b"x-forwarded-"))
         || name.contains(&b'_')
 }
 

@@ -71,6 +71,12 @@ pub enum FieldKind {
     XRealIp,
     /// `X-Forwarded-Client-Cert`.
     XForwardedClientCert,
+    /// Any other field by which a proxy tells of its client, or of the request that it got: `X-Forwarded-*`,
+    /// `X-Original-*`, `X-Rewrite-*`, `X-Envoy-*`, and a closed list of names such as `True-Client-IP`. Servers believe
+    /// them, so only a trusted proxy may send them.
+    Forwarding,
+    /// `X-Waypost-*`: the gateway's own.
+    Waypost,
     /// `Expect`.
     Expect,
     /// `Authorization` or `Cookie`, which `Connection` must not nominate.
@@ -115,17 +121,80 @@ impl FieldKind {
             (18, b'p') if is("proxy-authenticate") => Self::HopByHop,
             (19, b'p') if is("proxy-authorization") => Self::HopByHop,
             (23, b'x') if is("x-forwarded-client-cert") => Self::XForwardedClientCert,
+            (_, b'x') => Self::of_extension(name),
+            (length, b'c' | b'd' | b'f' | b'p' | b't' | b'w') => match length {
+                9 if is("client-ip") => Self::Forwarding,
+                10 if is("cf-visitor") || is("fastly-ssl") => Self::Forwarding,
+                13 if is("fly-client-ip") => Self::Forwarding,
+                14 if is("true-client-ip") || is("cf-pseudo-ipv4") => Self::Forwarding,
+                15 if is("front-end-https") || is("proxy-client-ip") => Self::Forwarding,
+                16 if is("cf-connecting-ip") || is("do-connecting-ip") || is("fastly-client-ip") => {
+                    Self::Forwarding
+                }
+                18 if is("cf-connecting-ipv6") || is("wl-proxy-client-ip") => Self::Forwarding,
+                25 if is("cloudfront-viewer-address") => Self::Forwarding,
+                26 if is("cloudfront-forwarded-proto") => Self::Forwarding,
+                _ => Self::Other,
+            },
             _ => Self::Other,
         }
+    }
+
+    /// The kind of a field whose name begins with `x`, but for those of a kind of their own.
+    fn of_extension(name: &[u8]) -> Self {
+        let Some(third) = name.get(2) else {
+            return Self::Other;
+        };
+        let begins = |prefix: &str| {
+            let start = name.get(..prefix.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+        };
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let is_forwarding = match third | 0x20 {
+            b'w' if begins("x-waypost-") => return Self::Waypost,
+            b'a' => is("x-appengine-user-ip") || is("x-azure-clientip") || is("x-azure-socketip"),
+            b'c' => is("x-client-ip") || is("x-cluster-client-ip"),
+            b'e' => begins("x-envoy-"),
+            b'f' => begins("x-forwarded-") || is("x-forwarded"),
+            b'h' => is("x-http-host-override"),
+            b'n' => is("x-nf-client-connection-ip"),
+            b'o' => begins("x-original-") || is("x-originating-ip"),
+            b'p' => is("x-proxyuser-ip"),
+            b'r' => begins("x-rewrite-") || is("x-remote-addr") || is("x-remote-ip"),
+            b's' => is("x-scheme"),
+            b'u' => is("x-url-scheme"),
+            _ => false,
+        };
+        if is_forwarding {
+            Self::Forwarding
+        } else {
+            Self::Other
+        }
+    }
+
+    /// The kind of the field that servers take `name` for if they treat `_` like `-`, as those do that pass headers on
+    /// as variables.
+    pub fn of_dashed(name: &[u8]) -> Self {
+        let dashed: Vec<u8> = name
+            .iter()
+            .map(|byte| if *byte == b'_' { b'-' } else { *byte })
+            .collect();
+        Self::of(&dashed)
+    }
+
+    /// Returns true for a field that does not simply travel from end to end: it ends at the gateway, is written by it, or is
+    /// believed by servers.
+    pub fn is_of_the_gateway(self) -> bool {
+        !matches!(
+            self,
+            Self::Other | Self::Expect | Self::Credentials | Self::Accept | Self::ContentType | Self::Date
+        )
     }
 
     /// Returns true if `Connection` may nominate the field as hop-by-hop.
     fn may_be_nominated(self, name: &[u8]) -> bool {
         match self {
-            Self::Other => {
-                let forwarded = name.len() > 12 && name[..12].eq_ignore_ascii_case(b"x-forwarded-");
-                !forwarded && !name.eq_ignore_ascii_case(b"trailer")
-            }
+            Self::Other => !name.eq_ignore_ascii_case(b"trailer"),
             Self::Expect
             | Self::Accept
             | Self::ContentType
@@ -249,4 +318,109 @@ pub fn is_nominated(buffer: &[u8], fields: &[Field], field: &Field) -> bool {
             .filter(|other| other.kind == FieldKind::Connection)
             .flat_map(|line| list(line.value.of(buffer)))
             .any(|option| option.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwarding_fields_are_told_by_family_and_name() {
+        for name in [
+            "x-forwarded-prefix",
+            "X-Forwarded-Ssl",
+            "x-forwarded-scheme",
+            "x-forwarded-server",
+            "x-forwarded-uri",
+            "x-forwarded-method",
+            "x-forwarded-by",
+            "x-forwarded-",
+            "x-forwarded",
+            "X-Forwarded-Anything-Else",
+            "X-Original-URL",
+            "x-original-host",
+            "x-original-forwarded-for",
+            "X-Rewrite-URL",
+            "X-Client-IP",
+            "x-cluster-client-ip",
+            "True-Client-IP",
+            "CF-Connecting-IP",
+            "cf-connecting-ipv6",
+            "cf-pseudo-ipv4",
+            "cf-visitor",
+            "fastly-client-ip",
+            "fastly-ssl",
+            "fly-client-ip",
+            "do-connecting-ip",
+            "client-ip",
+            "proxy-client-ip",
+            "WL-Proxy-Client-IP",
+            "front-end-https",
+            "cloudfront-viewer-address",
+            "cloudfront-forwarded-proto",
+            "x-appengine-user-ip",
+            "x-azure-clientip",
+            "x-azure-socketip",
+            "x-nf-client-connection-ip",
+            "x-originating-ip",
+            "x-proxyuser-ip",
+            "x-remote-addr",
+            "x-remote-ip",
+            "x-scheme",
+            "x-url-scheme",
+            "x-http-host-override",
+            "X-Envoy-External-Address",
+            "x-envoy-internal",
+            "x-envoy-original-path",
+        ] {
+            assert_eq!(FieldKind::of(name.as_bytes()), FieldKind::Forwarding, "{name}");
+            let underscored = name.replace('-', "_");
+            assert_eq!(
+                FieldKind::of_dashed(underscored.as_bytes()),
+                FieldKind::Forwarding
+            );
+        }
+        for name in ["x-waypost-mirror", "X-Waypost-Anything", "x-waypost-"] {
+            assert_eq!(FieldKind::of(name.as_bytes()), FieldKind::Waypost, "{name}");
+        }
+        for name in [
+            "x",
+            "x-",
+            "x-f",
+            "x-request-id",
+            "x-forwardedfor",
+            "x-originals",
+            "x-rewriter",
+            "x-envoys",
+            "x-waypost",
+            "x-http-method-override",
+            "x_forwarded_for",
+            "x-forwarded_for",
+            "client-id",
+            "cf-ray",
+            "cache-control",
+            "from",
+            "pragma",
+            "via",
+        ] {
+            assert_eq!(FieldKind::of(name.as_bytes()), FieldKind::Other, "{name}");
+        }
+    }
+
+    #[test]
+    fn fields_with_underscores_are_taken_for_those_with_dashes() {
+        for (name, expected) in [
+            ("x_forwarded_for", true),
+            ("X_Forwarded-Proto", true),
+            ("x_waypost_mirror", true),
+            ("x_real_ip", true),
+            ("content_length", true),
+            ("transfer_encoding", true),
+            ("content_type", false),
+            ("x_request_id", false),
+        ] {
+            let kind = FieldKind::of_dashed(name.as_bytes());
+            assert_eq!(kind.is_of_the_gateway(), expected, "{name}");
+        }
+    }
 }

@@ -140,6 +140,7 @@ impl DownstreamHead<'_> {
                     | FieldKind::Upgrade
                     | FieldKind::HopByHop
                     | FieldKind::Te
+                    | FieldKind::Waypost
             ) || (field.kind == FieldKind::ContentType && self.content_type.is_some());
             if !ends_here && keeps(name) && !edits.drops(name) && !response.is_nominated(buffer, field) {
                 write::field(out, name, field.value.of(buffer));

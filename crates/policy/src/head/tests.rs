@@ -346,24 +346,59 @@ fn forwarding_headers_of_trusted_proxies_are_extended() {
 }
 
 #[test]
-fn kept_underscores_cannot_spoof_forwarding_headers() {
+fn kept_underscores_cannot_spoof_headers_of_the_gateway() {
     let mut keeping = listener();
     keeping.limits.underscores = Underscores::Keep;
     let forwarded = forwarded("a");
     let forwarded: Vec<&str> = forwarded.iter().map(String::as_str).collect();
+    let sent = [
+        "GET / HTTP/1.1",
+        "host: a",
+        "X_Mine: 1",
+        "X_Forwarded_For: 10.0.0.1",
+        "x_forwarded-Proto: https",
+        "X_Forwarded_Prefix: /a",
+        "X_Original_URL: /b",
+        "True_Client_IP: 10.0.0.1",
+        "X_Waypost_Mirror: all",
+        "Transfer_Encoding: chunked",
+    ];
     let expected = [&["GET / HTTP/1.1", "Host: a", "X_Mine: 1"], &forwarded[..]].concat();
-    check_upstream(
+    check_upstream(&sent, &keeping, &peer(), &PolicySet::default(), &expected);
+}
+
+#[test]
+fn forwarding_families_pass_from_trusted_proxies_alone() {
+    let families = [
+        "X-Forwarded-Ssl: on",
+        "x-forwarded-uri: /admin",
+        "X-Original-URL: /admin",
+        "X-Rewrite-URL: /admin",
+        "X-Client-IP: 10.0.0.1",
+        "True-Client-IP: 10.0.0.1",
+        "X-Envoy-Internal: true",
+    ];
+    let sent: Vec<&str> = [
+        &["GET / HTTP/1.1", "host: a", "x-mine: 1"][..],
+        &families,
         &[
-            "GET / HTTP/1.1",
-            "host: a",
-            "X_Mine: 1",
-            "X_Forwarded_For: 10.0.0.1",
+            "X-Waypost-Mirror: all",
+            "x-waypost-route: r",
+            "X-Forwarded-Under_Score: 1",
         ],
-        &keeping,
-        &peer(),
-        &PolicySet::default(),
-        &expected,
-    );
+        // A family cannot be declared hop-by-hop either.
+        &["connection: x-forwarded-ssl, x-client-ip, x-mine"],
+    ]
+    .concat();
+    let forwarded = forwarded("a");
+    let forwarded: Vec<&str> = forwarded.iter().map(String::as_str).collect();
+    let mut trusting = listener();
+    let head = ["GET / HTTP/1.1", "Host: a"];
+    let expected = [&head[..], &forwarded].concat();
+    check_upstream(&sent, &trusting, &peer(), &PolicySet::default(), &expected);
+    trusting.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+    let expected = [&head[..], &families, &forwarded].concat();
+    check_upstream(&sent, &trusting, &peer(), &PolicySet::default(), &expected);
 }
 
 #[test]
@@ -561,6 +596,7 @@ fn hop_by_hop_response_fields_are_dropped() {
         &[
             "HTTP/1.1 200 Fine",
             "Server: s",
+            "X-Waypost-Revision: 7",
             "Date: then",
             "Connection: close, x-mine",
             "X-Mine: 1",
@@ -720,7 +756,12 @@ fn upgrades_and_interim_responses_are_written() {
     let frames = |head: &mut DownstreamHead<'_>| head.body = BodyDelimiter::Frames;
     check_downstream(&sent, false, frames, &["HTTP/1.1 200 OK"]);
     check_downstream(
-        &["HTTP/1.1 103 Early Hints", "Link: </a>", "Connection: close"],
+        &[
+            "HTTP/1.1 103 Early Hints",
+            "Link: </a>",
+            "Connection: close",
+            "x-waypost-route: r",
+        ],
         false,
         |_| {},
         &["HTTP/1.1 103 Early Hints", "Link: </a>"],

@@ -28,27 +28,19 @@ pub struct UpstreamHead<'a> {
     pub path: &'a [u8],
 }
 
-/// Returns true if `name` is one of the gateway's own headers to a server that treats `_` like `-`.
-fn is_forwarding(name: &[u8]) -> bool {
-    const OWN: [&str; 6] = [
-        "x-forwarded-for",
-        "x-forwarded-proto",
-        "x-forwarded-host",
-        "x-forwarded-client-cert",
-        "x-real-ip",
-        "forwarded",
-    ];
-    let dashed: Vec<u8> = name
-        .iter()
-        .map(|byte| if *byte == b'_' { b'-' } else { *byte })
-        .collect();
-    OWN.iter().any(|own| dashed.eq_ignore_ascii_case(own.as_bytes()))
+/// The purpose of a request to a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// The client waits for its response.
+    Original,
+    /// It goes to a mirror.
+    Copy,
 }
 
 impl<'a> UpstreamHead<'a> {
     /// Appends the head of a mirrored request of the route `mirror_of`, up to `content-length` and the empty line.
     pub fn write_mirrored(&self, authority: &[u8], mirror_of: &str, out: &mut Vec<u8>) {
-        self.write_fields(authority, Some(MIRROR_MARK), out);
+        self.write_fields(authority, Purpose::Copy, out);
         self.write_edits(out);
         write::field(out, MIRROR_MARK, mirror_of.as_bytes());
     }
@@ -58,7 +50,7 @@ impl<'a> UpstreamHead<'a> {
     pub fn write(&self, authority: &[u8], out: &mut Vec<u8>) -> Option<Range<usize>> {
         let head = self.request.head;
         let web_form = self.web_form();
-        let borrowed_host = self.write_fields(authority, None, out);
+        let borrowed_host = self.write_fields(authority, Purpose::Original, out);
         if let Some(protocol) = self.upgrade() {
             out.extend_from_slice(b"connection: upgrade\r\n");
             write::field(out, b"upgrade", protocol);
@@ -96,13 +88,13 @@ impl<'a> UpstreamHead<'a> {
         Some((web::form_of(content_type)?, content_type))
     }
 
-    /// Appends the request line and all fields but framing and edits. A mirrored request leaves out `mark`, which the
-    /// client may have sent, and `expect`.
-    fn write_fields(&self, authority: &[u8], mark: Option<&[u8]>, out: &mut Vec<u8>) -> Option<Range<usize>> {
+    /// Appends the request line and all fields but framing and edits. A copy has no `expect`.
+    fn write_fields(&self, authority: &[u8], purpose: Purpose, out: &mut Vec<u8>) -> Option<Range<usize>> {
         let IncomingRequest {
             head,
             buffer,
             listener,
+            normalized,
             ..
         } = self.request;
         let edits = &self.policies.request_headers;
@@ -131,15 +123,20 @@ impl<'a> UpstreamHead<'a> {
             out.extend_from_slice(b"\r\n");
         }
         let keeps_underscores = listener.limits.underscores == Underscores::Keep;
+        let is_trusted = normalized.client().trust().is_given();
         for field in head.fields() {
             let name = field.name.of(buffer);
             let travels = match field.kind {
-                FieldKind::Other => !name.contains(&b'_') || (keeps_underscores && !is_forwarding(name)),
+                FieldKind::Other if name.contains(&b'_') => {
+                    keeps_underscores && !FieldKind::of_dashed(name).is_of_the_gateway()
+                }
+                FieldKind::Other => true,
+                FieldKind::Forwarding => is_trusted && (keeps_underscores || !name.contains(&b'_')),
                 FieldKind::Credentials | FieldKind::Accept | FieldKind::Date => true,
                 FieldKind::ContentType => web.is_none(),
-                FieldKind::Expect => head.version() == Version::Http11 && mark.is_none(),
+                FieldKind::Expect => head.version() == Version::Http11 && purpose == Purpose::Original,
                 _ => false,
-            } && !mark.is_some_and(|mark| name.eq_ignore_ascii_case(mark));
+            };
             if travels && !edits.drops(name) && !head.is_nominated(buffer, field) {
                 write::field(out, name, field.value.of(buffer));
             }

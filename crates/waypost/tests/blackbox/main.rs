@@ -44,5 +44,6 @@ mod support;
 mod timeouts;
 mod tls;
 mod tls_to_services;
+mod trust;
 mod upgrade;
 mod variables;
