@@ -13,7 +13,7 @@ use crate::connection::{http2, reading};
 use crate::gateway::descriptors;
 use crate::listen::admission;
 use crate::observe::access_log::RING_BYTES;
-use crate::request::{local as responses, mirror};
+use crate::request::{announced, local as responses, mirror};
 use crate::{exchange, local};
 
 /// A limit.
@@ -127,6 +127,10 @@ pub fn fixed() -> Vec<Limit> {
         count("HTTP/2 stream resets, burst", frames::RESETS_BURST as usize),
         count("HTTP/2 stream resets, per second", frames::RESETS_RATE as usize),
         count("HTTP/2 stream resets for protocol errors", http2::MISTAKES_MAX),
+        time(
+            "wait for the first bytes of an HTTP/2 request body of announced length",
+            announced::BODY_HOLD,
+        ),
         bytes("PROXY protocol header", proxy_protocol::HEADER_BYTES_MAX),
         bytes(
             "TLS ClientHello of a passthrough connection",

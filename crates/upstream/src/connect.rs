@@ -95,7 +95,7 @@ pub(crate) async fn link_to(
                 if reused {
                     service.counters().reused.add(1);
                 }
-                return Ok((Link::ClientStream(Box::new(stream)), reused));
+                return Ok((Link::ClientStream(stream), reused));
             }
             Shared::Connect(claimed) => permit = claimed,
         }
@@ -145,7 +145,7 @@ pub(crate) async fn link_to(
         endpoint.connections.borrow_mut().put(connection);
     }
     drop(permit);
-    Ok((Link::ClientStream(Box::new(stream)), false))
+    Ok((Link::ClientStream(stream), false))
 }
 
 /// The protocol of a connection with these options.
@@ -170,7 +170,7 @@ fn proxy_header(version: ProxyVersion, options: ConnectOptions) -> Vec<u8> {
 /// The result of [`shared`].
 enum Shared {
     /// A stream, and true if its connection had others before.
-    Stream(ClientStream, bool),
+    Stream(Box<ClientStream>, bool),
     /// A new connection is needed. `None` if it needs no permit, as the endpoint chose HTTP/1.1.
     Connect(Option<ConnectPermit>),
 }

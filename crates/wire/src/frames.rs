@@ -1,10 +1,12 @@
-//! Counts HTTP/2 frames that cost work without carrying data.
+//! Watches HTTP/2 frames as their bytes pass to the library that parses them.
 //!
-//! The frames are parsed by a library. A peer can flood a connection with frames that are valid on their own (RFC 9113
-//! §10.5): resets, pings, settings, empty data, header blocks without an end. They are counted here as their bytes
-//! pass, and a peer that exceeds a budget is reported.
+//! A peer can flood a connection with frames that are valid on their own (RFC 9113 §10.5): resets, pings, settings,
+//! empty data, header blocks without an end. They are counted, and a peer that exceeds a budget is reported. Faults of
+//! field blocks that the library hides make a stream malformed.
 
 use std::time::Duration;
+
+use crate::malformed::{HeadFrame, MalformedStreams};
 
 /// Maximum CONTINUATION frames of one head.
 pub const CONTINUATIONS_MAX: u32 = 10;
@@ -53,6 +55,7 @@ pub struct FrameBudget {
     head_since: Option<Duration>,
     useless: Budget,
     resets: Budget,
+    malformed: MalformedStreams,
 }
 
 /// The frames of which a peer sent too many.
@@ -116,6 +119,7 @@ impl Default for FrameBudget {
             head_since: None,
             useless: Budget::new(USELESS_BURST, USELESS_RATE),
             resets: Budget::new(RESETS_BURST, RESETS_RATE),
+            malformed: MalformedStreams::default(),
         }
     }
 }
@@ -148,6 +152,12 @@ impl FrameBudget {
             self.payload[self.payload_read..self.payload_read + examined].copy_from_slice(&bytes[..examined]);
             self.payload_read += examined;
             self.payload_left -= taken;
+            if let Some(frame) = self.head_frame() {
+                let is_end = self.payload_left == 0;
+                if !self.malformed.take(frame, &bytes[..taken], is_end) {
+                    return Err(Excess::Resets);
+                }
+            }
             bytes = &bytes[taken..];
             if self.payload_left == 0 {
                 self.header_read = 0;
@@ -155,6 +165,28 @@ impl FrameBudget {
             }
         }
         Ok(())
+    }
+
+    /// The current frame, if it is one of a head.
+    fn head_frame(&self) -> Option<HeadFrame> {
+        let [a, b, c, kind, flags, stream @ ..] = self.header;
+        matches!(kind, HEADERS | CONTINUATION).then(|| HeadFrame {
+            is_first: kind == HEADERS,
+            flags,
+            stream: u32::from_be_bytes(stream) & (u32::MAX >> 1),
+            length: usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c),
+        })
+    }
+
+    /// Returns true if the head or the trailers of a stream are malformed: a `#` in `:path`, or a pseudo-header field in
+    /// trailers.
+    pub fn is_malformed(&self, stream: u32) -> bool {
+        self.malformed.contains(stream)
+    }
+
+    /// Forgets a stream that has ended.
+    pub fn forget(&mut self, stream: u32) {
+        self.malformed.remove(stream);
     }
 
     /// The time at which an incomplete head began; `None` if there is none.
@@ -276,6 +308,95 @@ mod tests {
         assert_eq!(watch.head_since(), Some(begun));
         let one_more = watch.feed(&frame(CONTINUATION, END_HEADERS, b"x"), begun);
         assert_eq!(one_more, Err(Excess::Continuations));
+    }
+
+    /// The malformed streams among 1, 3 and 5 after these frames, cut at every length.
+    fn check_malformed(frames: &[Vec<u8>], expected: &[u32]) {
+        let all = frames.concat();
+        for length in 1..=all.len() {
+            let mut watch = FrameBudget::default();
+            watch.feed(&[0; PREFACE_BYTES], Duration::ZERO).unwrap();
+            for piece in all.chunks(length) {
+                watch.feed(piece, Duration::ZERO).unwrap();
+            }
+            let mut streams = vec![1, 3, 5];
+            streams.retain(|stream| watch.is_malformed(*stream));
+            assert_eq!(streams, expected, "{frames:?} in pieces of {length}");
+            for stream in streams {
+                watch.forget(stream);
+                assert!(!watch.is_malformed(stream));
+            }
+        }
+    }
+
+    fn head(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = frame(kind, flags, payload);
+        frame[8] = stream;
+        frame
+    }
+
+    #[test]
+    fn hidden_faults_make_a_stream_malformed() {
+        const PRIORITISED: u8 = 0x20;
+        let whole = END_HEADERS | END_STREAM;
+        // `:method: GET`, `:path: /`
+        let plain = b"\x82\x84";
+        check_malformed(&[head(HEADERS, whole, 1, plain)], &[]);
+        check_malformed(&[head(HEADERS, whole, 1, b"\x82\x04\x02/#")], &[1]);
+        // Inserted into the table by one stream, referred to by another.
+        let inserting = head(HEADERS, whole, 1, b"\x82\x44\x02/#");
+        check_malformed(
+            &[
+                inserting,
+                head(HEADERS, whole, 3, plain),
+                head(HEADERS, whole, 5, b"\x82\xbe"),
+            ],
+            &[1, 5],
+        );
+        // In pieces, padded and with a priority.
+        let padded = |block: &[u8]| {
+            let payload = [b"\x03\x00\x00\x00\x00\x10", block, b"###"].concat();
+            head(HEADERS, whole | PADDED | PRIORITISED, 1, &payload)
+        };
+        check_malformed(&[padded(b"\x82\x04\x02/#")], &[1]);
+        check_malformed(&[padded(b"\x82\x04\x02/x")], &[]);
+        check_malformed(
+            &[
+                head(HEADERS, END_STREAM, 1, b"\x82\x04"),
+                head(CONTINUATION, 0, 1, b"\x02/"),
+                head(CONTINUATION, END_HEADERS, 1, b"#"),
+            ],
+            &[1],
+        );
+        // A pseudo-header field is malformed in trailers only.
+        let (open, data) = (head(HEADERS, END_HEADERS, 1, plain), head(DATA, 0, 1, b"x"));
+        let trailers = |block: &[u8]| head(HEADERS, whole, 1, block);
+        check_malformed(&[open.clone(), data.clone(), trailers(b"\x00\x01x\x01y")], &[]);
+        check_malformed(&[open.clone(), data, trailers(b"\x82")], &[1]);
+        check_malformed(
+            &[
+                open,
+                head(HEADERS, whole, 3, plain),
+                trailers(b"\x00\x07:status\x03200"),
+            ],
+            &[1],
+        );
+    }
+
+    #[test]
+    fn nothing_is_trusted_behind_a_block_that_cannot_be_decoded() {
+        for flawed in [
+            head(HEADERS, END_HEADERS, 1, b"\xbe"),
+            head(HEADERS, END_HEADERS | PADDED, 1, b"\x09\x82"),
+            // The library does not decode the head of a stream that depends on itself.
+            head(HEADERS, END_HEADERS | 0x20, 1, b"\x00\x00\x00\x01\x10\x82\x84"),
+            head(HEADERS, END_HEADERS, 1, &[0x20; (16 << 10) + 1]),
+        ] {
+            let mut watch = FrameBudget::default();
+            watch.feed(&[0; PREFACE_BYTES], Duration::ZERO).unwrap();
+            watch.feed(&flawed, Duration::ZERO).unwrap();
+            assert!(watch.is_malformed(1) && watch.is_malformed(3));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! [`scan`] finds the end of a head as its bytes arrive. [`request`] and [`response`] parse a head into ranges of its
 //! buffer, with [`field`] for header lines and [`framing`] for the length of the body. [`body`] and [`chunked`] decode
 //! the body, and [`write`](mod@write) serialises messages. [`path`] and [`authority`] define the normal forms used for
-//! routing. [`forwarded`] parses what proxies say of a request, [`frames`] counts HTTP/2 frames, and [`grpc`] has the
+//! routing. [`forwarded`] parses what proxies say of a request, [`frames`] watches HTTP/2 frames, and [`grpc`] has the
 //! status codes of gRPC.
 
 pub mod authority;
@@ -17,6 +17,8 @@ pub mod forwarded;
 pub mod frames;
 pub mod framing;
 pub mod grpc;
+mod hpack;
+mod malformed;
 pub mod path;
 pub mod request;
 pub mod response;

@@ -137,6 +137,7 @@ impl Http2 {
         while let Some((request, respond)) = poll_fn(|cx| server.poll(cx, &self)).await {
             server.served = true;
             let open = OpenStream::new(&server.streams);
+            let guard = Rc::clone(&server.guard);
             let mut client = Client::new(
                 Rc::clone(&self.worker),
                 Link::Gone,
@@ -146,7 +147,7 @@ impl Http2 {
             );
             // The runtime moves the future three times: box it, so that it moves a pointer.
             tokio::task::spawn_local(in_place(|| async move {
-                client.serve_stream(request, respond).await;
+                client.serve_stream(request, respond, guard).await;
                 drop(open);
             }));
         }
@@ -260,9 +261,14 @@ impl ServerConnection {
 
 impl Client {
     /// Serves the request of one stream.
-    async fn serve_stream(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    async fn serve_stream(
+        &mut self,
+        request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        guard: Rc<FrameGuard>,
+    ) {
         let (head, body) = request.into_parts();
-        let stream = ServerStream::new(body, respond);
+        let stream = ServerStream::new(&head.headers, body, respond, guard);
         let snapshot = self.worker.snapshot();
         let listener = self.listener_in(&snapshot);
         self.expect_request(&snapshot);
@@ -310,7 +316,8 @@ impl Client {
         });
         let bytes = &mut buffers.decision.scratch;
         bytes.clear();
-        if fields::write_request(head, upgrade, bytes).is_err() {
+        let is_malformed = stream.is_malformed() || (upgrade.is_some() && head.method != Method::CONNECT);
+        if is_malformed || fields::write_request(head, upgrade, bytes).is_err() {
             stream.reset(Reason::PROTOCOL_ERROR);
             let failure = Failure::Request(RequestError::Field);
             self.observation.fail(&self.worker, failure);

@@ -99,6 +99,9 @@ impl ActiveRequest<'_> {
     /// Forwards the request to the decision's service; `position` is the route's.
     pub(super) async fn forward(&mut self, forwarding: Forwarding<'_>, position: Option<usize>) -> Next {
         let name = &*forwarding.route.matching.name;
+        if let Some(next) = self.refuse_unsound(name).await {
+            return next;
+        }
         let (mut upstream, mut lease) = match self.prepare(forwarding, position).await {
             Ok(prepared) => prepared,
             Err(failure) => return self.fail(failure, name).await,

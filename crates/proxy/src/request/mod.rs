@@ -1,9 +1,10 @@
 //! A request in progress: from its parsed head to the end of its response.
 //!
 //! The decision is made by `policy` ([`waypost_policy::decision`]); here it is carried out. [`local`] sends responses of
-//! the gateway's own, [`forward`] has a service respond, [`mirror`] copies requests. HTTP/1 connections and HTTP/2
-//! streams are served alike.
+//! the gateway's own, [`forward`] has a service respond to what [`announced`] finds sound, [`mirror`] copies requests.
+//! HTTP/1 connections and HTTP/2 streams are served alike.
 
+pub(crate) mod announced;
 pub(crate) mod client;
 mod forward;
 pub(crate) mod local;

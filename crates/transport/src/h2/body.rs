@@ -1,13 +1,16 @@
 //! The incoming and outgoing body of an HTTP/2 stream.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
+use http::HeaderMap;
 
 use crate::buffer::Buffer;
 use crate::h2::fields;
+use crate::h2::guard::FrameGuard;
 
 /// An incoming body.
 #[derive(Debug)]
@@ -17,16 +20,36 @@ pub(super) struct Incoming {
     piece: Bytes,
     ended: bool,
     trailers: Vec<u8>,
+    /// Bytes that are left of the announced length; `None` if there is none.
+    left: Option<u64>,
+    /// The guard of a client's connection, which sees faults that `h2` hides.
+    guard: Option<Rc<FrameGuard>>,
 }
 
 impl Incoming {
-    pub(super) fn new(stream: RecvStream) -> Self {
+    /// The body of a message with these fields.
+    pub(super) fn new(stream: RecvStream, fields: &HeaderMap, guard: Option<Rc<FrameGuard>>) -> Self {
+        let ended = stream.is_end_stream();
         Self {
-            ended: stream.is_end_stream(),
+            left: if ended { None } else { fields::length(fields) },
+            ended,
             stream,
             piece: Bytes::new(),
             trailers: Vec::new(),
+            guard,
         }
+    }
+
+    /// Returns true if the message is known to be malformed in a way that `h2` hides.
+    pub(super) fn is_malformed(&self) -> bool {
+        let guard = self.guard.as_ref();
+        guard.is_some_and(|guard| guard.is_malformed(self.stream.stream_id()))
+    }
+
+    /// Returns true if all announced bytes have come, but not the end. The last of them are held until then, so that a
+    /// message that turns out longer never looks complete (RFC 9113 §8.1.1).
+    pub(super) fn awaits_end(&self) -> bool {
+        self.left == Some(0) && !self.ended
     }
 
     /// Returns true if the body has ended and was read completely.
@@ -55,14 +78,26 @@ impl Incoming {
 
     /// Polls for data or the end of the body.
     pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
-        while !self.ended && self.piece.is_empty() {
+        while self.awaits_end() || (!self.ended && self.piece.is_empty()) {
             match ready!(self.stream.poll_data(cx)) {
                 Some(data) => {
-                    self.piece = data?;
+                    let data = data?;
+                    if let Some(left) = &mut self.left {
+                        *left = left.saturating_sub(data.len() as u64);
+                    }
+                    // What follows the announced bytes is the empty frame that ends them.
+                    if self.piece.is_empty() {
+                        self.piece = data;
+                    } else if !data.is_empty() {
+                        return Poll::Ready(Err(Reason::PROTOCOL_ERROR.into()));
+                    }
                     self.ended = self.stream.is_end_stream();
                 }
                 None => {
                     if let Some(trailers) = ready!(self.stream.poll_trailers(cx))? {
+                        if self.is_malformed() {
+                            return Poll::Ready(Err(Reason::PROTOCOL_ERROR.into()));
+                        }
                         fields::write_trailers(&trailers, &mut self.trailers);
                     }
                     self.ended = true;
@@ -83,6 +118,14 @@ impl Incoming {
             *left = left.saturating_sub(count);
         }
         Poll::Ready(())
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Some(guard) = &self.guard {
+            guard.forget(self.stream.stream_id());
+        }
     }
 }
 
@@ -111,7 +154,7 @@ impl Outgoing {
             match ready!(self.stream.poll_capacity(cx)) {
                 Some(capacity) => capacity?,
                 // The stream was closed, for example by a reset.
-                None => return Poll::Ready(Err(h2::Reason::CANCEL.into())),
+                None => return Poll::Ready(Err(Reason::CANCEL.into())),
             };
         }
         let count = self.stream.capacity().min(bytes.len());

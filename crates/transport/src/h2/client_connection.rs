@@ -80,9 +80,10 @@ impl ClientConnection {
 
     /// Opens a stream; also returns true if the connection had streams before. Returns `None` if the connection is
     /// closed or its stream limit is reached.
-    pub fn stream(&self) -> Option<(ClientStream, bool)> {
+    pub fn stream(&self) -> Option<(Box<ClientStream>, bool)> {
         let (slot, reused) = self.streams.open(self.sender.current_max_send_streams())?;
-        Some((ClientStream::new(self.sender.clone(), self.scheme, slot), reused))
+        let stream = ClientStream::new(self.sender.clone(), self.scheme, slot);
+        Some((Box::new(stream), reused))
     }
 
     /// Returns true if no further streams can be opened.

@@ -22,6 +22,8 @@ pub struct ClientStream {
     outgoing: Option<Outgoing>,
     response: Option<ResponseFuture>,
     incoming: Option<Incoming>,
+    /// The head of a response whose announced end has not come; empty if there is none.
+    held: Vec<u8>,
     /// True if the service did not process the request (RFC 9113 §8.7).
     unprocessed: bool,
     /// True if the request could not be sent.
@@ -48,6 +50,7 @@ impl ClientStream {
             outgoing: None,
             response: None,
             incoming: None,
+            held: Vec::new(),
             unprocessed: false,
             is_broken: false,
             malformed: false,
@@ -87,6 +90,14 @@ impl ClientStream {
 
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
         if let Some(incoming) = &mut self.incoming {
+            if !self.held.is_empty() {
+                if let Err(error) = ready!(incoming.poll_ready(cx)) {
+                    return Poll::Ready(Err(self.failed(error)));
+                }
+                let head = std::mem::take(&mut self.held);
+                buffer.append(&head);
+                return Poll::Ready(Ok(head.len()));
+            }
             let filled = ready!(incoming.poll_fill(cx, buffer));
             return Poll::Ready(filled.map_err(|error| self.failed(error)));
         }
@@ -111,9 +122,14 @@ impl ClientStream {
             Ok(response) => {
                 let (response, body) = response.into_parts();
                 fields::write_response(response.status, &response.headers, &mut head)?;
-                buffer.append(&head);
-                self.incoming = Some(Incoming::new(body));
+                let incoming = self.incoming.insert(Incoming::new(body, &response.headers, None));
                 self.response = None;
+                // A response that announces no body must not have one.
+                if incoming.awaits_end() {
+                    self.held = head;
+                    return self.poll_fill(cx, buffer);
+                }
+                buffer.append(&head);
                 Poll::Ready(Ok(head.len()))
             }
             Err(error) => Poll::Ready(Err(self.failed(error))),

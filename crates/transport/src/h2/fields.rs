@@ -66,7 +66,7 @@ impl<'a> Head<'a> {
 /// ends with its stream. With `upgrade`, appends the equivalent HTTP/1 upgrade request.
 ///
 /// # Errors
-/// When a field value begins or ends with whitespace, or the upgrade's protocol is not a token.
+/// When a field value begins or ends with whitespace, the upgrade's protocol is not a token, or there is no path.
 pub fn write_request(
     head: &http::request::Parts,
     upgrade: Option<Upgrade<'_>>,
@@ -80,7 +80,14 @@ pub fn write_request(
     // Scanning all names is cheaper than a hash lookup.
     let has = |wanted: HeaderName| head.headers.keys().any(|name| *name == wanted);
     let (has_host, has_cookies) = (has(header::HOST), has(header::COOKIE));
-    let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let target = match head.uri.path_and_query() {
+        // Without `:path`, or with a fragment alone, `h2` gives an empty path, which reads as `/`.
+        Some(path) if path.as_str() == "/" && *path != PathAndQuery::from_static("/") => {
+            return Err(Malformed);
+        }
+        Some(path) => path.as_str(),
+        None => "/",
+    };
     let method = if upgrade.is_some() {
         &Method::GET
     } else {
@@ -148,6 +155,11 @@ fn agree(authority: &str, fields: &HeaderMap) -> bool {
     };
     let mut hosts = fields.get_all(header::HOST).iter();
     hosts.all(|host| normal(host.as_bytes()) == normal(authority.as_bytes()))
+}
+
+/// The length of a body that `fields` announce, which `h2` has checked.
+pub(super) fn length(fields: &HeaderMap) -> Option<u64> {
+    fields.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn is_http_scheme(scheme: Option<&Scheme>) -> bool {

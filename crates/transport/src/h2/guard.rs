@@ -1,4 +1,4 @@
-//! The I/O of a client's HTTP/2 connection: counts received frames and batches writes.
+//! The I/O of a client's HTTP/2 connection: watches received frames and batches writes.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use h2::StreamId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 use waypost_wire::frames::{Excess, FrameBudget};
@@ -37,6 +38,14 @@ pub struct FrameGuard {
     frames: RefCell<FrameBudget>,
     excess: Cell<Option<Excess>>,
     queue: RefCell<WriteQueue>,
+}
+
+impl std::fmt::Debug for FrameGuard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrameGuard")
+            .field("excess", &self.excess)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The socket and its unsent bytes.
@@ -125,6 +134,16 @@ impl FrameGuard {
     /// The limit on frames that the peer exceeded, if any. The connection is no longer read then.
     pub fn excess(&self) -> Option<Excess> {
         self.excess.get()
+    }
+
+    /// Returns true if the head or the trailers of a stream, as far as they came, are malformed in a way that `h2` hides.
+    pub(super) fn is_malformed(&self, stream: StreamId) -> bool {
+        self.frames.borrow().is_malformed(stream.as_u32())
+    }
+
+    /// Forgets a stream that has ended.
+    pub(super) fn forget(&self, stream: StreamId) {
+        self.frames.borrow_mut().forget(stream.as_u32());
     }
 
     /// The deadline of an incomplete head, `timeout` after its start.

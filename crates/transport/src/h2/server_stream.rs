@@ -1,15 +1,18 @@
 //! An HTTP/2 stream opened by a client.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
+use http::HeaderMap;
 
 use crate::buffer::Buffer;
 use crate::h2::body::{Incoming, Outgoing};
 use crate::h2::fields;
+use crate::h2::guard::FrameGuard;
 
 /// A server stream: the body of a client's request, and the response.
 #[derive(Debug)]
@@ -21,13 +24,31 @@ pub struct ServerStream {
 }
 
 impl ServerStream {
-    /// Creates the stream of a request whose head was received.
-    pub fn new(body: RecvStream, respond: SendResponse<Bytes>) -> Self {
+    /// Creates the stream of a request with these fields.
+    pub fn new(
+        fields: &HeaderMap,
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+        guard: Rc<FrameGuard>,
+    ) -> Self {
         Self {
-            incoming: Incoming::new(body),
+            incoming: Incoming::new(body, fields, Some(guard)),
             respond,
             outgoing: None,
         }
+    }
+
+    /// Returns true if the request, as far as it came, is malformed in a way that `h2` hides.
+    pub fn is_malformed(&self) -> bool {
+        self.incoming.is_malformed()
+    }
+
+    /// Polls for a part of the body that can be relayed, or its end.
+    ///
+    /// # Errors
+    /// When the request is malformed, or its stream was reset.
+    pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        self.incoming.poll_ready(cx)
     }
 
     /// Returns true if the request body has ended and was read completely.
@@ -100,7 +121,10 @@ impl ServerStream {
     }
 
     pub(crate) fn abort(&mut self) {
-        self.reset(Reason::INTERNAL_ERROR);
+        self.reset(match self.is_malformed() {
+            true => Reason::PROTOCOL_ERROR,
+            false => Reason::INTERNAL_ERROR,
+        });
     }
 
     /// Resets the stream.

@@ -20,7 +20,7 @@ pub struct SharedConnections {
 
 impl SharedConnections {
     /// Opens a stream on any connection; also returns true if the connection had streams before.
-    pub fn stream(&self) -> Option<(ClientStream, bool)> {
+    pub fn stream(&self) -> Option<(Box<ClientStream>, bool)> {
         self.connections.iter().find_map(|connection| connection.stream())
     }
 

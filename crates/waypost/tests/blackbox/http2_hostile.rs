@@ -1,10 +1,12 @@
 //! Malformed HTTP/2 from clients, frame by frame. It must not reach the recording service.
 
+use bytes::Bytes;
+
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::http2::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frames, HEADERS, PING, PRIORITY,
-    PROTOCOL_ERROR, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frames, HEADERS, Http2Service, PING,
+    PRIORITY, PROTOCOL_ERROR, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get,
 };
 use crate::support::service::Service;
 
@@ -34,6 +36,13 @@ fn instead<'a>(name: &[u8], value: &'a [u8]) -> Head<'a> {
     fields
 }
 
+/// The head of a plain GET, without one of its fields.
+fn without(name: &[u8]) -> Head<'static> {
+    let mut fields = with(&[]);
+    fields.retain(|field| field.0 != name);
+    fields
+}
+
 #[test]
 fn malformed_fields_reset_the_stream() {
     let service = Service::echo("a");
@@ -55,6 +64,32 @@ fn malformed_fields_reset_the_stream() {
         ("a response pseudo-header", with(&[(b":status", b"200")])),
         ("no method", with(&[])[1..].to_vec()),
         ("an empty path", instead(b":path", b"")),
+        ("no path", without(b":path")),
+        ("no path, and a host", {
+            let mut fields = without(b":path");
+            fields.retain(|field| field.0 != b":authority");
+            fields.push((b"host", b"a"));
+            fields
+        }),
+        ("no scheme", without(b":scheme")),
+        ("a fragment", instead(b":path", b"/x#y")),
+        ("a fragment behind a query", instead(b":path", b"/x?q=1#")),
+        ("a fragment alone", instead(b":path", b"#y")),
+        (
+            "a protocol without CONNECT",
+            with(&[])
+                .into_iter()
+                .chain([(&b":protocol"[..], &b"websocket"[..])])
+                .collect(),
+        ),
+        ("a protocol of a POST", {
+            let mut fields = instead(b":method", b"POST");
+            fields.push((b":protocol", b"websocket"));
+            fields
+        }),
+        ("a method twice", with(&[(b":method", b"GET")])),
+        ("an authority twice", with(&[(b":authority", b"b")])),
+        ("te with more than trailers", with(&[(b"te", b"trailers, gzip")])),
         (
             "CRLF in the path",
             instead(b":path", b"/x HTTP/1.1\r\nHost: b\r\n\r\n"),
@@ -63,6 +98,7 @@ fn malformed_fields_reset_the_stream() {
         ("a blank in the authority", instead(b":authority", b"a b")),
         ("a length that is no number", with(&[(b"content-length", b"+1")])),
         ("a length without a body", with(&[(b"content-length", b"5")])),
+        ("a list of lengths", with(&[(b"content-length", b"0, 0")])),
         (
             "two lengths",
             with(&[(b"content-length", b"0"), (b"content-length", b"1")]),
@@ -158,6 +194,147 @@ fn refusals_match_http1() {
         assert_eq!(status(build(crumbs)), 431, "{count} crumbs");
     }
     assert_eq!(service.received(), Vec::<String>::new());
+}
+
+#[test]
+fn fragment_is_found_in_every_encoding() {
+    let service = Service::echo("a");
+    let gateway = Gateway::to(&service);
+    let mut frames = Frames::connect(gateway.address());
+    let whole = END_HEADERS | END_STREAM;
+    // `:method: GET`, `:scheme: http`, `:authority: a`; then `:path` as a literal that enters the dynamic table, as a
+    // reference to it, and Huffman-coded.
+    let start = b"\x82\x86\x41\x01a";
+    let paths: [(u32, &[u8]); 3] = [(1, b"\x44\x04/x#y"), (3, b"\xbe"), (5, b"\x04\x83\x63\xfe\xbf")];
+    for (stream, path) in paths {
+        frames.send(HEADERS, whole, stream, &[&start[..], path].concat());
+        assert_eq!(frames.reset_of(stream), PROTOCOL_ERROR, "{path:?}");
+    }
+    assert_eq!(service.received(), Vec::<String>::new());
+    // The connection serves what is well-formed; a fragment in pieces is found too.
+    frames.head(7, END_STREAM, &with(&[(b"x", b"#")]));
+    assert_eq!(frames.wait_for(HEADERS).unwrap().stream, 7);
+    let block = block(&instead(b":path", b"/x#y"));
+    let (first, second) = block.split_at(block.len() - 2);
+    frames.send(HEADERS, END_STREAM, 9, first);
+    frames.send(CONTINUATION, END_HEADERS, 9, second);
+    assert_eq!(frames.reset_of(9), PROTOCOL_ERROR);
+}
+
+/// The head of a POST with an announced length, if there is one.
+fn post<'a>(length: Option<&'a [u8]>) -> Head<'a> {
+    let mut fields = instead(b":method", b"POST");
+    fields.extend(length.map(|length| (&b"content-length"[..], length)));
+    fields
+}
+
+#[test]
+fn body_that_breaks_its_announcement_reaches_no_service() {
+    let service = Service::echo("a");
+    let gateway = Gateway::with(
+        Config::new()
+            .all_to(&service)
+            .route("name: local, match: { path: /local }, respond: { status: 200 }"),
+    );
+    let cases: [(&[u8], &[&[u8]]); 5] = [
+        (b"0", &[b"abc"]),
+        (b"0", &[b"", b"abc"]),
+        (b"3", &[b"abcdef"]),
+        (b"9", &[b"abc"]),
+        (b"9", &[b""]),
+    ];
+    for (length, pieces) in cases {
+        for at_once in [true, false] {
+            let mut frames = Frames::connect(gateway.address());
+            let mut all = frame(HEADERS, END_HEADERS, 1, &block(&post(Some(length))));
+            if !at_once {
+                frames.write(&std::mem::take(&mut all));
+                // The gateway has seen the head when it acknowledges the ping.
+                frames.send(PING, 0, 0, &[7; 8]);
+                while frames.wait_for(PING).expect("a PING").payload != [7; 8] {}
+            }
+            for (index, piece) in pieces.iter().enumerate() {
+                let flags = if index + 1 == pieces.len() { END_STREAM } else { 0 };
+                all.extend(frame(DATA, flags, 1, piece));
+            }
+            frames.write(&all);
+            assert_eq!(frames.reset_of(1), PROTOCOL_ERROR, "{length:?} {pieces:?}");
+        }
+    }
+    assert_eq!(service.received(), Vec::<String>::new());
+    // An empty body may end in a frame of its own, and so may one that has been read.
+    for (stream, length, data) in [(1, &b"0"[..], &b""[..]), (3, b"3", b"abc")] {
+        let mut frames = Frames::connect(gateway.address());
+        frames.head(stream, 0, &post(Some(length)));
+        if !data.is_empty() {
+            frames.send(DATA, 0, stream, data);
+        }
+        frames.send(DATA, END_STREAM, stream, b"");
+        assert!(frames.wait_for(HEADERS).is_some());
+    }
+    service.wait_for("content-length: 0");
+    service.wait_for("abc");
+}
+
+#[test]
+fn body_longer_than_announced_is_never_complete_at_the_service() {
+    let service = Service::scripted(|talk| {
+        talk.request_head();
+        talk.read_to_end();
+    });
+    let gateway = Gateway::to(&service);
+    let mut frames = Frames::connect(gateway.address());
+    frames.head(1, 0, &post(Some(b"6")));
+    frames.send(DATA, 0, 1, b"abc");
+    service.wait_for("abc");
+    // All that was announced, and more behind it.
+    frames.send(DATA, 0, 1, b"def");
+    frames.send(DATA, END_STREAM, 1, b"ghi");
+    assert_eq!(frames.reset_of(1), PROTOCOL_ERROR);
+    assert!(!service.received()[0].contains("def"), "{:?}", service.received());
+}
+
+#[test]
+fn pseudo_headers_in_trailers_reset_the_stream() {
+    let trailers: [(&[u8], &[u8]); 5] = [
+        (b":status", b"200"),
+        (b":path", b"/y"),
+        (b":method", b"GET"),
+        (b":authority", b"b"),
+        (b":protocol", b"x"),
+    ];
+    for trailer in trailers {
+        for at_once in [true, false] {
+            let (tell, told) = std::sync::mpsc::channel();
+            let service = Service::scripted(move |talk| {
+                if let Some(request) = talk.request() {
+                    let _ = tell.send(request.is_complete);
+                }
+            });
+            let gateway = Gateway::to(&service);
+            let mut frames = Frames::connect(gateway.address());
+            let mut all = frame(HEADERS, END_HEADERS, 1, &block(&post(None)));
+            all.extend(frame(DATA, 0, 1, b"abc"));
+            if !at_once {
+                frames.write(&std::mem::take(&mut all));
+                service.wait_for("abc");
+            }
+            let block = block(&[trailer, (b"x", b"y")]);
+            all.extend(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block));
+            frames.write(&all);
+            assert_eq!(frames.reset_of(1), PROTOCOL_ERROR, "{trailer:?}");
+            if at_once {
+                assert_eq!(service.received(), Vec::<String>::new());
+            } else {
+                assert!(!told.recv_timeout(crate::support::PATIENCE).unwrap());
+            }
+            // The connection goes on.
+            frames.head(3, END_STREAM, &with(&[]));
+            if at_once {
+                service.wait_for("GET /x");
+            }
+        }
+    }
 }
 
 #[test]
@@ -303,4 +480,37 @@ fn settings_announce_the_limits() {
     assert_eq!(setting(4).unwrap_or(65_535), 64 << 10);
     assert_eq!(setting(6), Some(128 << 10));
     assert_eq!(setting(8), Some(1));
+}
+
+/// A service over HTTP/2 whose responses announce this length and have this body.
+fn announcing(length: &'static str, body: &'static [u8]) -> Http2Service {
+    Http2Service::start(move |_, mut respond| async move {
+        let head = http::Response::builder().header("content-length", length);
+        if let Ok(mut stream) = respond.send_response(head.body(()).unwrap(), false) {
+            let _ = stream.send_data(Bytes::from_static(body), true);
+            let _ = std::future::poll_fn(|cx| stream.poll_reset(cx)).await;
+        }
+    })
+}
+
+#[test]
+fn response_that_breaks_its_announcement_never_looks_complete() {
+    for (length, body) in [("0", &b"abc"[..]), ("3", b"abcdef"), ("9", b"abc"), ("9", b"")] {
+        let service = announcing(length, body);
+        let config = Config::new().service_at("s", &[&service.url()], "http2: true");
+        let gateway = Gateway::with(config.route("name: all, to: s"));
+        let response = gateway.connect().try_ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let is_refused = response
+            .as_ref()
+            .is_none_or(|response| response.status() == 502 || !response.is_complete);
+        assert!(is_refused, "{length} {body:?}: {response:?}");
+        if length == "0" {
+            assert_eq!(response.map(|response| response.status()), Some(502));
+        }
+    }
+    // An empty body may end in a frame of its own.
+    let service = announcing("0", b"");
+    let config = Config::new().service_at("s", &[&service.url()], "http2: true");
+    let gateway = Gateway::with(config.route("name: all, to: s"));
+    assert_eq!(gateway.get("http://a/").status(), 200);
 }
