@@ -7,10 +7,14 @@ use anyhow::Result;
 use crate::command;
 
 /// Forbidden dependencies per crate. A name that ends in `*` is a prefix.
-const ABSENCES: [(&str, &[&str]); 10] = [
+const ABSENCES: [(&str, &[&str]); 11] = [
     (
         "waypost-route",
         &["tokio", "serde", "rand", "fastrand", "waypost-*"],
+    ),
+    (
+        "waypost-rollout",
+        &["tokio", "serde", "socket2", "rand", "fastrand", "waypost-*"],
     ),
     ("waypost-wire", &["tokio", "serde", "waypost-*"]),
     (

@@ -83,8 +83,9 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
 ];
 
 /// Crates in which no circle is allowed.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "route",
+    "rollout",
     "wire",
     "tls",
     "plan",
