@@ -72,6 +72,7 @@ families! {
     CONNECTIONS_OPEN Gauge "waypost_connections_open" [] "Open client connections.";
     CONNECTIONS Counter "waypost_connections" [] "Accepted client connections.";
     HANDSHAKES_FAILED Counter "waypost_tls_handshake_failures" [] "Failed or timed-out client TLS handshakes.";
+    PROXY_HEADERS Counter "waypost_proxy_header_failures" ["reason"] "Client connections closed for their PROXY header, by reason: missing, malformed, or from a peer that is not in `trusted_proxies` (untrusted).";
     PANICS Counter "waypost_panics" [] "Internal faults that ended a connection; please report them.";
     UPSTREAM_OPENED Counter "waypost_upstream_connections" ["service"] "Opened connections to a service.";
     UPSTREAM_REUSED Counter "waypost_upstream_connections_reused" ["service"] "Reuses of an idle connection to a service.";

@@ -13,7 +13,7 @@ use waypost_plan::listener::ListenerTls;
 use waypost_plan::settings::CodeLabel;
 use waypost_proxy::gateway::View;
 use waypost_proxy::observe::metrics::histogram::SHOWN_BOUNDS_US;
-use waypost_proxy::observe::metrics::{Mirrored, Reading, RequestReading};
+use waypost_proxy::observe::metrics::{Mirrored, ProxyHeaderFault, Reading, RequestReading};
 
 use crate::arms;
 pub use crate::metrics::exposition::Dialect;
@@ -168,6 +168,10 @@ fn connections(view: &View, reading: &Reading, out: &mut Writer) {
     out.family(&families::CONNECTIONS).sample(&[], reading.accepted);
     out.family(&families::HANDSHAKES_FAILED)
         .sample(&[], reading.handshakes_failed);
+    out.family(&families::PROXY_HEADERS);
+    for (fault, count) in ProxyHeaderFault::ALL.iter().zip(reading.proxy_headers) {
+        out.sample(&[("reason", fault.as_str())], count);
+    }
     out.family(&families::PANICS).sample(&[], reading.panics);
     for (family, value) in [
         (&families::UPSTREAM_OPENED, 0),

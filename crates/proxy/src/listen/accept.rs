@@ -11,20 +11,16 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use waypost_plan::listener::Listener;
 
 use crate::generation::ListenerId;
 use crate::listen::admission::Admission;
 use crate::listen::handshakes::Handshakes;
 use crate::local::Worker;
-use crate::observe::log;
+use crate::observe::log::RareWarnings;
 
 /// Pause after an accept error, such as a lack of descriptors, or at the connection limit.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// Minimum interval between warnings of a listener.
-const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// One worker's socket of a listener.
 pub(crate) struct WorkerSocket {
@@ -51,6 +47,8 @@ struct ListeningSocket {
     /// Open connections of the listener, in all workers.
     open: Arc<AtomicUsize>,
     handshakes: Rc<Handshakes>,
+    /// Warnings of missing PROXY headers.
+    warnings: Rc<RareWarnings>,
 }
 
 impl Acceptor {
@@ -66,6 +64,7 @@ impl Acceptor {
             socket: TcpListener::from_std(bound.socket)?,
             open: bound.open,
             handshakes: Rc::default(),
+            warnings: Rc::default(),
         });
         let task = tokio::task::spawn_local(accept(Rc::clone(&listening)));
         Ok(Self { listening, task })
@@ -92,13 +91,7 @@ impl Acceptor {
 }
 
 async fn accept(listening: Rc<ListeningSocket>) {
-    let mut warned: Option<Instant> = None;
-    let mut warn = |message: &str| {
-        if warned.is_none_or(|at| at.elapsed() > WARN_INTERVAL) {
-            log::warn(message);
-            warned = Some(Instant::now());
-        }
-    };
+    let warnings = RareWarnings::default();
     loop {
         if let Some(limit) = listening.full() {
             if listening.handshakes.make_room() {
@@ -106,7 +99,7 @@ async fn accept(listening: Rc<ListeningSocket>) {
                 tokio::task::yield_now().await;
                 continue;
             }
-            warn(&format!("a listener pauses: it has as many clients as {limit}"));
+            warnings.warn(|| format!("a listener pauses: it has as many clients as {limit}"));
             // Clients in the backlog are accepted when others disconnect.
             tokio::time::sleep(PAUSE).await;
             continue;
@@ -115,7 +108,7 @@ async fn accept(listening: Rc<ListeningSocket>) {
             Ok((stream, peer)) => listening.admit(stream, peer),
             Err(error) if is_client_error(&error) => {}
             Err(error) => {
-                warn(&format!("a listener pauses: {error}"));
+                warnings.warn(|| format!("a listener pauses: {error}"));
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -147,6 +140,7 @@ impl ListeningSocket {
             listener_id: self.id,
             listener: Rc::clone(&self.listener),
             handshakes: Rc::clone(&self.handshakes),
+            warnings: Rc::clone(&self.warnings),
             slot,
         };
         admission.admit(stream, peer);

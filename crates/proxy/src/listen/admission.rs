@@ -29,6 +29,8 @@ use crate::generation::ListenerId;
 use crate::listen::handshakes::Handshakes;
 use crate::local::Worker;
 use crate::local::slots::ConnectionSlot;
+use crate::observe::log::RareWarnings;
+use crate::observe::metrics::ProxyHeaderFault;
 use crate::request::client::Client;
 
 /// Maximum bytes of a TLS `ClientHello` on a passthrough listener.
@@ -42,6 +44,8 @@ pub(crate) struct Admission {
     pub(crate) listener: Rc<Listener>,
     /// The listener's pending handshakes.
     pub(crate) handshakes: Rc<Handshakes>,
+    /// The listener's warnings of missing PROXY headers.
+    pub(crate) warnings: Rc<RareWarnings>,
     pub(crate) slot: ConnectionSlot,
 }
 
@@ -90,20 +94,52 @@ impl Admission {
     async fn read_proxy_header(&self, mut stream: TcpStream, mut peer: Peer) -> Option<(TcpStream, Peer)> {
         let is_required = self.listener.proxy_protocol == ProxyProtocol::Required;
         if !self.listener.trusts(peer.ip()) {
-            return (!is_required).then_some((stream, peer));
+            if is_required {
+                self.note_proxy_header(ProxyHeaderFault::Untrusted, &peer);
+                return None;
+            }
+            return Some((stream, peer));
         }
         let limit = self.listener.limits.header_timeout;
-        match self
+        let header = self
             .bounded(limit, proxy_protocol::read_header(&mut stream))
-            .await?
-            .ok()?
-        {
-            ProxyPreamble::Header(Some(client)) => peer.set_client(client),
-            ProxyPreamble::Header(None) => {}
-            ProxyPreamble::None if is_required => return None,
-            ProxyPreamble::None => {}
+            .await;
+        match header {
+            Some(Ok(ProxyPreamble::Header(Some(client)))) => peer.set_client(client),
+            Some(Ok(ProxyPreamble::Header(None))) => {}
+            Some(Ok(ProxyPreamble::None)) if !is_required => {}
+            Some(Ok(ProxyPreamble::None)) | None => {
+                self.note_proxy_header(ProxyHeaderFault::Missing, &peer);
+                return None;
+            }
+            Some(Err(error)) => {
+                // A connection that ends without a byte is how many health checks look.
+                if error.kind() == io::ErrorKind::InvalidData {
+                    self.note_proxy_header(ProxyHeaderFault::Malformed, &peer);
+                }
+                return None;
+            }
         }
         Some((stream, peer))
+    }
+
+    /// Counts and reports a connection that is closed for its PROXY header.
+    fn note_proxy_header(&self, fault: ProxyHeaderFault, peer: &Peer) {
+        self.worker.recorder().own().proxy_headers.count(fault);
+        self.warnings.warn(|| {
+            let listener = self.listener.name.as_deref().unwrap_or(&self.listener.bind.text);
+            let fault = match fault {
+                ProxyHeaderFault::Missing => "without a PROXY header, which `proxy_protocol` expects",
+                ProxyHeaderFault::Malformed => "with a malformed PROXY header",
+                ProxyHeaderFault::Untrusted => {
+                    "whose PROXY header is required, and not believed: it is not in `trusted_proxies`"
+                }
+            };
+            format!(
+                "the listener `{listener}` closed a connection from {}, {fault}",
+                peer.ip_text()
+            )
+        });
     }
 
     /// Runs `step` as a pending handshake; `None` if it times out or is evicted.

@@ -89,6 +89,73 @@ fn header_from_other_peers_refused() {
 }
 
 #[test]
+fn connections_closed_for_their_header_are_counted_and_reported() {
+    let service = Service::echo("a");
+    let count = |gateway: &Gateway, reason: &str| {
+        let metrics = gateway.metrics();
+        let series = format!("waypost_proxy_header_failures_total{{reason=\"{reason}\"}} ");
+        let value = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(&*series))
+            .map(str::to_owned);
+        value.unwrap_or_else(|| panic!("no {series} in {metrics}"))
+    };
+    for tls in ["", ", tls: { passthrough: true }"] {
+        let keys = format!("name: edge, proxy_protocol: required, trusted_proxies: [127.0.0.1]{tls}");
+        let routes = if tls.is_empty() {
+            "match: { path: /x }"
+        } else {
+            "passthrough: true"
+        };
+        let gateway = Gateway::with(
+            Config::listening(&[&keys])
+                .service(&service, "")
+                .route(&format!("name: all, {routes}, to: a")),
+        );
+        assert!(gateway.connect().send(GET).try_response().is_none());
+        gateway.wait_for(
+            "waypost: the listener `edge` closed a connection from 127.0.0.1, without a PROXY header",
+        );
+        // One line a minute.
+        for bad in ["PROXY TCP4 x y 1 2\r\n", "\x16\x03\x01", GET] {
+            assert!(gateway.connect().send(bad).try_response().is_none(), "{bad:?}");
+        }
+        // A health check of the port is no client.
+        drop(gateway.connect());
+        assert_eq!(count(&gateway, "missing"), "3");
+        assert_eq!(count(&gateway, "malformed"), "1");
+        assert_eq!(count(&gateway, "untrusted"), "0");
+        let said = gateway.said();
+        assert_eq!(
+            said.iter().filter(|line| line.contains("PROXY")).count(),
+            1,
+            "{said:?}"
+        );
+    }
+    let far = gateway(
+        &service,
+        "proxy_protocol: required, trusted_proxies: [192.0.2.0/24]",
+    );
+    assert!(far.connect().send(GET).try_response().is_none());
+    far.wait_for_part("closed a connection from 127.0.0.1, whose PROXY header is required, and not believed");
+    assert_eq!(count(&far, "untrusted"), "1");
+    let optional = gateway(&service, "proxy_protocol: optional, trusted_proxies: [127.0.0.1]");
+    assert_eq!(optional.ask(GET).status(), 200);
+    assert!(
+        optional
+            .connect()
+            .send("PROXY TCP4 x y 1 2\r\n")
+            .try_response()
+            .is_none()
+    );
+    optional.wait_for_part("with a malformed PROXY header");
+    assert_eq!(
+        (count(&optional, "missing"), count(&optional, "malformed")),
+        ("0".to_owned(), "1".to_owned())
+    );
+}
+
+#[test]
 fn header_sent_on_every_service_connection() {
     let service = Service::scripted(|talk| {
         while talk.request().is_some() {

@@ -88,6 +88,7 @@ pub(crate) struct RouteCounters {
 pub(crate) struct WorkerCounters {
     pub(crate) accepted: Counter,
     pub(crate) handshakes_failed: Counter,
+    pub(crate) proxy_headers: ProxyHeaderCounters,
     pub(crate) panics: Counter,
     /// Parallel to [`REASONS`].
     failures: [Counter; REASONS.len()],
@@ -98,9 +99,45 @@ impl Default for WorkerCounters {
         Self {
             accepted: Counter::default(),
             handshakes_failed: Counter::default(),
+            proxy_headers: ProxyHeaderCounters::default(),
             panics: Counter::default(),
             failures: std::array::from_fn(|_| Counter::default()),
         }
+    }
+}
+
+/// The reason that a client connection is closed for its PROXY header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyHeaderFault {
+    /// There is none, or it did not come in time.
+    Missing,
+    /// It cannot be parsed.
+    Malformed,
+    /// The peer is not a trusted proxy.
+    Untrusted,
+}
+
+/// Counters of connections that were closed for their PROXY header, by fault.
+#[derive(Debug, Default)]
+pub(crate) struct ProxyHeaderCounters([Counter; ProxyHeaderFault::ALL.len()]);
+
+impl ProxyHeaderFault {
+    /// All faults, in the order of their counters.
+    pub const ALL: [Self; 3] = [Self::Missing, Self::Malformed, Self::Untrusted];
+
+    /// The value of the label `reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Untrusted => "untrusted",
+        }
+    }
+}
+
+impl ProxyHeaderCounters {
+    pub(crate) fn count(&self, fault: ProxyHeaderFault) {
+        self.0[fault as usize].add(1);
     }
 }
 
@@ -152,6 +189,8 @@ pub struct Reading {
     pub accepted: u64,
     /// Failed or timed-out client TLS handshakes.
     pub handshakes_failed: u64,
+    /// Connections that were closed for their PROXY header, in the order of [`ProxyHeaderFault::ALL`].
+    pub proxy_headers: [u64; ProxyHeaderFault::ALL.len()],
     /// Panics of the gateway that ended a connection.
     pub panics: u64,
     /// Error responses of the gateway, by reason; reasons that did not occur are left out.
@@ -292,6 +331,10 @@ impl Metrics {
                 .iter()
                 .map(|worker| worker.handshakes_failed.read())
                 .sum(),
+            proxy_headers: ProxyHeaderFault::ALL.map(|fault| {
+                let counters = self.workers.iter().map(|worker| &worker.proxy_headers);
+                counters.map(|counters| counters.0[fault as usize].read()).sum()
+            }),
             panics: self.workers.iter().map(|worker| worker.panics.read()).sum(),
             failures: failures.filter(|(_, count)| *count > 0).collect(),
         }
