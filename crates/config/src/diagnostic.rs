@@ -167,6 +167,8 @@ codes! {
     IgnoredBody Warning "ignored-body",
     /// A service that no route refers to.
     UnusedService Warning "unused-service",
+    /// Routes of one deal that cannot agree: splits of different sizes, or different sticky keys.
+    UnevenDeal Warning "uneven-deal",
     /// Two routes that differ in declaration order only.
     AmbiguousRoutes Warning "ambiguous-routes",
     /// A route, or an alternative of one, that no request can reach.

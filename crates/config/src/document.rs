@@ -6,6 +6,7 @@ use waypost_plan::listener::{ClientAuthMode, HalfClose, ProxyProtocol, Underscor
 use waypost_plan::redirect::Scheme;
 use waypost_plan::service::ProxyVersion;
 use waypost_plan::settings::CodeLabel;
+use waypost_plan::sticky::SameSite;
 use waypost_wire::path::{DotSegmentParameters, DoubleSlash, EncodedSlash};
 
 use crate::collections::{List, Named, NonEmptyList, OneOrMany};
@@ -27,6 +28,7 @@ words! {
     HalfClose { "end" => HalfClose::End, "serve" => HalfClose::Serve }
     DotSegmentParameters { "refuse" => DotSegmentParameters::Refuse, "keep" => DotSegmentParameters::Keep }
     Underscores { "drop" => Underscores::Drop, "keep" => Underscores::Keep }
+    SameSite { "strict" => SameSite::Strict, "lax" => SameSite::Lax, "none" => SameSite::None }
     CodeLabel { "exact" => CodeLabel::Exact, "class" => CodeLabel::Class }
     Scheme { "http" => Scheme::Http, "https" => Scheme::Https }
     Outcome {
@@ -403,7 +405,7 @@ keys! {
         san: ValueText = Optional, "spiffe://example/web";
     }
 
-    /// Keeps a client on the same arm of a split. Exactly one key is required.
+    /// Keeps a client on the same arm of a split. Exactly one of `header`, `cookie` and `client_ip` is required.
     ///
     /// The value is hashed, so nothing is stored and all instances agree. A request without a value, or with an empty
     /// one, gets a random arm.
@@ -414,11 +416,13 @@ keys! {
         cookie: TextOr<StickyCookie> = Optional, "side";
         /// `true` for the client's address.
         client_ip: bool = Optional, "true";
+        /// Name shared by routes of one release, such as `checkout-2026`. It replaces the name of the route in the hash.
+        ///
+        /// A client is then on the same side of all routes with this name, and `waypost dial --deal` turns them at once.
+        deal: Text = Optional, "checkout-2026";
     }
 
-    /// The cookie set for clients without one.
-    ///
-    /// Its value is random. It is `HttpOnly` and `SameSite=Lax`, and `Secure` for clients that use TLS.
+    /// The cookie set for clients without one. Its value is random.
     StickyCookie, "a cookie" {
         /// Name of the cookie.
         name: Text = Required, "side";
@@ -430,6 +434,14 @@ keys! {
         max_age: DurationText = Optional, "8760h";
         /// `Domain` of the cookie; without it, only the requested host gets it.
         domain: Text = Optional, "example.com";
+        /// `SameSite` of the cookie. `none` implies `secure`.
+        same_site: SameSite = Fallback("lax"), "strict";
+        /// `Secure`: `true` or `false` for all clients.
+        ///
+        /// Defaults to the clients that use TLS, with the gateway or with a trusted proxy in front of it.
+        secure: bool = Optional, "true";
+        /// `HttpOnly`, which hides the cookie from scripts.
+        http_only: bool = Fallback("true"), "false";
     }
 
     /// Lets testers pick a service of a split. Has either `header` or `cookie`.

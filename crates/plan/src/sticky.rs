@@ -12,7 +12,9 @@ use xxhash_rust::xxh3::xxh3_64;
 pub struct Sticky {
     /// Source of the value.
     pub key: StickyKey,
-    /// Prefix of the hashed text: `split_key ‖ route ‖ 0x00`.
+    /// Name shared by routes that assign clients alike, instead of each by its own name.
+    pub deal: Option<Box<str>>,
+    /// Prefix of the hashed text: `split_key ‖ deal or route ‖ 0x00`.
     prefix: Box<[u8]>,
 }
 
@@ -40,6 +42,35 @@ pub struct StickyCookie {
     pub max_age: Option<Duration>,
     /// `Domain` attribute; without it, only the requested host gets the cookie.
     pub domain: Option<Box<str>>,
+    /// `Secure` attribute; `None` for clients that use TLS.
+    pub secure: Option<bool>,
+    /// `HttpOnly` attribute.
+    pub http_only: bool,
+    /// `SameSite` attribute.
+    pub same_site: SameSite,
+}
+
+/// The requests from other sites that send a cookie (RFC 6265bis §5.6.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SameSite {
+    /// None.
+    Strict,
+    /// Navigation to the site.
+    #[default]
+    Lax,
+    /// All. Browsers take such a cookie only with `Secure`.
+    None,
+}
+
+impl SameSite {
+    /// Returns the value of the attribute.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "Strict",
+            Self::Lax => "Lax",
+            Self::None => "None",
+        }
+    }
 }
 
 impl Sticky {
@@ -48,11 +79,20 @@ impl Sticky {
         let prefix = [split_key.as_bytes(), route.as_bytes(), b"\0"].concat();
         Self {
             key,
+            deal: None,
             prefix: prefix.into(),
         }
     }
 
-    /// Returns the roll for `value`: `xxh3_64(split_key ‖ route ‖ 0x00 ‖ value)`. `scratch` is overwritten.
+    /// Returns the sticky policy of all routes of `deal`.
+    pub fn of_deal(split_key: &str, deal: &str, key: StickyKey) -> Self {
+        Self {
+            deal: Some(deal.into()),
+            ..Self::new(split_key, deal, key)
+        }
+    }
+
+    /// Returns the roll for `value`: `xxh3_64(split_key ‖ deal or route ‖ 0x00 ‖ value)`. `scratch` is overwritten.
     pub fn roll(&self, value: &[u8], scratch: &mut Vec<u8>) -> u64 {
         scratch.clear();
         scratch.extend_from_slice(&self.prefix);
@@ -62,8 +102,21 @@ impl Sticky {
 }
 
 impl StickyCookie {
-    /// Appends the value of a `Set-Cookie` header for `value` (RFC 6265 §4.1).
-    pub fn write(&self, value: &[u8], is_secure: bool, out: &mut Vec<u8>) {
+    /// Returns the cookie of this name with the attributes that it has by default.
+    pub fn named(name: Box<str>) -> Self {
+        Self {
+            name,
+            path: "/".into(),
+            max_age: None,
+            domain: None,
+            secure: None,
+            http_only: true,
+            same_site: SameSite::Lax,
+        }
+    }
+
+    /// Appends the value of a `Set-Cookie` header for `value` (RFC 6265 §4.1), for a client that uses TLS or not.
+    pub fn write(&self, value: &[u8], uses_tls: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(self.name.as_bytes());
         out.push(b'=');
         out.extend_from_slice(value);
@@ -76,10 +129,14 @@ impl StickyCookie {
         if let Some(age) = self.max_age {
             out.extend_from_slice(format!("; Max-Age={}", age.as_secs()).as_bytes());
         }
-        if is_secure {
+        if self.same_site == SameSite::None || self.secure.unwrap_or(uses_tls) {
             out.extend_from_slice(b"; Secure");
         }
-        out.extend_from_slice(b"; HttpOnly; SameSite=Lax");
+        if self.http_only {
+            out.extend_from_slice(b"; HttpOnly");
+        }
+        out.extend_from_slice(b"; SameSite=");
+        out.extend_from_slice(self.same_site.as_str().as_bytes());
     }
 }
 
@@ -100,6 +157,14 @@ mod tests {
             xxh3_64(b"kusers\x007")
         );
         assert_eq!(sticky("", "r").roll(b"", &mut scratch), xxh3_64(b"r\0"));
+    }
+
+    #[test]
+    fn routes_of_a_deal_roll_alike() {
+        let mut scratch = Vec::new();
+        let dealt = Sticky::of_deal("k", "spring", StickyKey::ClientIp);
+        assert_eq!(dealt.roll(b"7", &mut scratch), xxh3_64(b"kspring\x007"));
+        assert_eq!(dealt.deal.as_deref(), Some("spring"));
     }
 
     #[test]
@@ -129,15 +194,10 @@ mod tests {
 
     #[test]
     fn cookie_is_written_with_its_attributes() {
-        let mut cookie = StickyCookie {
-            name: "side".into(),
-            path: "/".into(),
-            max_age: None,
-            domain: None,
-        };
-        let text = |cookie: &StickyCookie, is_secure| {
+        let mut cookie = StickyCookie::named("side".into());
+        let text = |cookie: &StickyCookie, uses_tls| {
             let mut out = Vec::new();
-            cookie.write(b"abc", is_secure, &mut out);
+            cookie.write(b"abc", uses_tls, &mut out);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(text(&cookie, false), "side=abc; Path=/; HttpOnly; SameSite=Lax");
@@ -148,5 +208,52 @@ mod tests {
             text(&cookie, true),
             "side=abc; Path=/shop; Domain=example.com; Max-Age=3600; Secure; HttpOnly; SameSite=Lax"
         );
+    }
+
+    #[test]
+    fn cookie_is_secure_as_configured_or_as_the_client() {
+        for (secure, same_site, uses_tls, expected) in [
+            (None, SameSite::Strict, false, "; HttpOnly; SameSite=Strict"),
+            (
+                None,
+                SameSite::Strict,
+                true,
+                "; Secure; HttpOnly; SameSite=Strict",
+            ),
+            (
+                Some(true),
+                SameSite::Lax,
+                false,
+                "; Secure; HttpOnly; SameSite=Lax",
+            ),
+            (Some(false), SameSite::Lax, true, "; HttpOnly; SameSite=Lax"),
+            (None, SameSite::None, false, "; Secure; HttpOnly; SameSite=None"),
+            (
+                Some(true),
+                SameSite::None,
+                true,
+                "; Secure; HttpOnly; SameSite=None",
+            ),
+        ] {
+            for http_only in [true, false] {
+                let cookie = StickyCookie {
+                    secure,
+                    same_site,
+                    http_only,
+                    ..StickyCookie::named("side".into())
+                };
+                let mut out = Vec::new();
+                cookie.write(b"abc", uses_tls, &mut out);
+                let expected = if http_only {
+                    expected.to_owned()
+                } else {
+                    expected.replace("; HttpOnly", "")
+                };
+                assert_eq!(
+                    String::from_utf8_lossy(&out),
+                    format!("side=abc; Path=/{expected}")
+                );
+            }
+        }
     }
 }

@@ -126,12 +126,7 @@ mod tests {
     }
 
     fn cookie() -> Option<StickyKey> {
-        Some(StickyKey::Cookie(StickyCookie {
-            name: "side".into(),
-            path: "/".into(),
-            max_age: None,
-            domain: None,
-        }))
+        Some(StickyKey::Cookie(StickyCookie::named("side".into())))
     }
 
     #[test]

@@ -14,12 +14,14 @@ use waypost_wire::path::{DotSegmentParameters, EncodedSlash, PathOptions};
 use crate::diagnostic::Code;
 use crate::document::Document;
 use crate::keys::At;
+use crate::lower::deal::Deals;
 use crate::lower::names::Names;
 use crate::place::Span;
 use crate::problems::Problems;
 use crate::values::{DurationText, Size};
 
 mod action;
+mod deal;
 mod header_edits;
 mod host;
 mod listener;
@@ -69,6 +71,7 @@ struct Context<'c> {
     services: Names,
     routes: Names,
     listeners: Names,
+    deals: Deals,
     /// Names of services that routes refer to.
     used_services: HashSet<Rc<str>>,
     service_ids: HashMap<Rc<str>, ServiceId>,
@@ -98,6 +101,7 @@ pub(crate) fn lower(
         services: Names::new("service", Code::UnknownService, resolves),
         routes: Names::new("route", Code::UnknownRoute, resolves),
         listeners: Names::new("listener", Code::UnknownListener, resolves),
+        deals: Deals::default(),
         used_services: HashSet::new(),
         service_ids: HashMap::new(),
         path_options: path_options(document),
@@ -120,6 +124,8 @@ pub(crate) fn lower(
     let tests = test_case::add_all(document, &mut context);
     service::report_unused(document, &mut context);
     route::report_passing(document, &mut context);
+    let deals = std::mem::take(&mut context.deals);
+    deals.report_uneven(context.problems);
 
     let Context {
         problems,

@@ -21,6 +21,26 @@ pub(super) struct Names {
     declared: HashMap<Rc<str>, Span>,
 }
 
+/// Reports an invalid name.
+pub(super) fn check(noun: &str, name: &str, span: Span, problems: &mut Problems) {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if name.is_empty() || !name.bytes().all(fits) {
+        problems
+            .add(
+                Code::BadName,
+                span,
+                format!("{} is not a name for a {noun}", quote(name)),
+            )
+            .help("a name has letters, digits, `.`, `_` and `-`, and at least one of them");
+    } else if name.len() > NAME_CHARS_MAX {
+        problems.add(
+            Code::BadName,
+            span,
+            format!("the name of a {noun} has {NAME_CHARS_MAX} characters at most"),
+        );
+    }
+}
+
 impl Names {
     pub(super) fn new(noun: &'static str, unknown: Code, complete: bool) -> Self {
         Self {
@@ -34,22 +54,7 @@ impl Names {
     /// Declares a name; reports an invalid or duplicate one.
     pub(super) fn declare(&mut self, name: &Rc<str>, span: Span, problems: &mut Problems) {
         let noun = self.noun;
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        if name.is_empty() || !name.bytes().all(fits) {
-            problems
-                .add(
-                    Code::BadName,
-                    span,
-                    format!("{} is not a name for a {noun}", quote(name)),
-                )
-                .help("a name has letters, digits, `.`, `_` and `-`, and at least one of them");
-        } else if name.len() > NAME_CHARS_MAX {
-            problems.add(
-                Code::BadName,
-                span,
-                format!("the name of a {noun} has {NAME_CHARS_MAX} characters at most"),
-            );
-        }
+        check(noun, name, span, problems);
         if let Some(first) = self.declared.get(name) {
             problems
                 .add(

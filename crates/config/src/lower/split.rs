@@ -5,14 +5,14 @@ use std::time::Duration;
 use waypost_plan::force::{Force, ForceKey};
 use waypost_plan::mirror::Mirror;
 use waypost_plan::service::ServiceId;
-use waypost_plan::sticky::{Sticky, StickyCookie, StickyKey};
+use waypost_plan::sticky::{SameSite, Sticky, StickyCookie, StickyKey};
 use waypost_wire::token;
 
 use crate::diagnostic::Code;
 use crate::document;
 use crate::either::{TextOr, To};
 use crate::keys::At;
-use crate::lower::Context;
+use crate::lower::{Context, names};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
@@ -67,9 +67,15 @@ pub(super) fn sticky(route: &document::Route, context: &mut Context<'_>) -> Opti
     one_of(
         written,
         &[("header", header), ("cookie", cookie), ("client_ip", client_ip)],
-        given.given.keys().next().is_some(),
+        given
+            .given
+            .keys()
+            .any(|key| matches!(key, "header" | "cookie" | "client_ip")),
         problems,
     );
+    if let Some(deal) = &given.deal {
+        names::check("deal", &deal.value, deal.span, problems);
+    }
     if let Some(client_ip) = &given.client_ip
         && !client_ip.value
     {
@@ -86,8 +92,13 @@ pub(super) fn sticky(route: &document::Route, context: &mut Context<'_>) -> Opti
         (_, Some(cookie)) => StickyKey::Cookie(sticky_cookie(cookie, problems)?),
         _ => StickyKey::ClientIp,
     };
-    let name = &*route.name.as_ref()?.value;
-    Some(Sticky::new(&context.split_key, name, key))
+    Some(match &given.deal {
+        Some(deal) => {
+            context.deals.add(deal, &key, route);
+            Sticky::of_deal(&context.split_key, &deal.value, key)
+        }
+        None => Sticky::new(&context.split_key, &route.name.as_ref()?.value, key),
+    })
 }
 
 /// Lowers `force`, for one of `arms`.
@@ -255,12 +266,7 @@ fn sticky_cookie(
 ) -> Option<StickyCookie> {
     let given = match &written.value {
         TextOr::Text(name) => {
-            return Some(StickyCookie {
-                name: cookie_name(name, problems)?,
-                path: "/".into(),
-                max_age: None,
-                domain: None,
-            });
+            return Some(StickyCookie::named(cookie_name(name, problems)?));
         }
         TextOr::Mapping(given) => given,
     };
@@ -286,7 +292,23 @@ fn sticky_cookie(
         .max_age
         .as_ref()
         .map(|age| super::duration_up_to(age, Duration::from_secs(1), MAX_AGE_MAX, problems));
+    let same_site = given.same_site.as_ref().map(|same_site| same_site.value);
+    let secure = given.secure.as_ref().map(|secure| secure.value);
     let name = given.name.as_ref()?;
+    if let Some(written) = given.secure.as_ref().filter(|secure| !secure.value) {
+        let reason = match same_site {
+            Some(SameSite::None) => Some("browsers refuse a `SameSite=None` cookie that is not `Secure`"),
+            _ if name.value.starts_with("__Host-") || name.value.starts_with("__Secure-") => {
+                Some("browsers refuse a cookie of this name that is not `Secure`")
+            }
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            problems
+                .add(Code::ConflictingKeys, written.key, reason)
+                .help("leave `secure` out");
+        }
+    }
     if name.value.starts_with("__Host-")
         && (path.as_deref().is_some_and(|path| path != "/") || domain.is_some())
     {
@@ -303,5 +325,8 @@ fn sticky_cookie(
         path: path.unwrap_or("/".into()),
         max_age,
         domain,
+        secure,
+        http_only: given.http_only.as_ref().is_none_or(|http_only| http_only.value),
+        same_site: same_site.unwrap_or_default(),
     })
 }

@@ -476,6 +476,96 @@ fn hints_at_other_ways_to_say_it_are_valid() {
 }
 
 #[test]
+fn sticky_splits() {
+    check_route(
+        "to: a, sticky: {}",
+        &["4:21 missing-key add one of `header`, `cookie`"],
+    );
+    check_route(
+        "to: a, sticky: { deal: spring }",
+        &["4:21 missing-key add one of `header`, `cookie`"],
+    );
+    check_route("to: a, sticky: { client_ip: true, deal: spring-2026.b_C }", &[]);
+    for deal in ["a b", "\"\"", "a/b", "ü"] {
+        check_route(
+            &format!("to: a, sticky: {{ client_ip: true, deal: {deal} }}"),
+            &["4:54 bad-name a name has letters, digits"],
+        );
+    }
+    check_route(
+        "to: a, sticky: { cookie: { name: side, same_site: none, secure: false } }",
+        &["4:70 conflicting-keys leave `secure` out"],
+    );
+    check_route(
+        "to: a, sticky: { cookie: { name: __Secure-side, secure: false } }",
+        &["4:62 conflicting-keys leave `secure` out"],
+    );
+    check_route(
+        "to: a, sticky: { cookie: { name: side, same_site: Lax } }",
+        &["4:64 unknown-word did you mean `lax`?"],
+    );
+    check_route(
+        "to: a, sticky: { cookie: { name: side, http_only: on } }",
+        &["4:64 wrong-type write `true`"],
+    );
+    for attributes in [
+        "same_site: none",
+        "same_site: none, secure: true",
+        "same_site: strict, secure: false, http_only: false",
+    ] {
+        check_route(
+            &format!("to: a, sticky: {{ cookie: {{ name: side, {attributes} }} }}"),
+            &[],
+        );
+    }
+}
+
+#[test]
+fn uneven_deals() {
+    let check = |one: &str, other: &str, expected: &[&str]| {
+        check(
+            format!(
+                "listeners: [{{ bind: 127.0.0.1:80 }}]\n\
+                services: {{ a: {{ endpoints: [] }}, b: {{ endpoints: [] }}, c: {{ endpoints: [] }} }}\nroutes:\n\
+                - {{ name: r, match: {{ path: /r }}, {one} }}\n- {{ name: s, match: {{ path: /s }}, {other} }}\n\
+                - {{ name: t, match: {{ path: /t }}, to: {{ a: 1, b: 1, c: 1 }} }}\n"
+            ),
+            expected,
+        );
+    };
+    check(
+        "to: { a: 1, b: 1 }, sticky: { cookie: x, deal: d }",
+        "to: { b: 1, c: 1 }, sticky: { cookie: { name: x, max_age: 1h }, deal: d }",
+        &[],
+    );
+    check(
+        "to: { a: 1, b: 1 }, sticky: { cookie: x, deal: d }",
+        "to: a, sticky: { header: x, deal: e }",
+        &[],
+    );
+    check(
+        "to: { a: 1, b: 1 }, sticky: { cookie: x, deal: d }",
+        "to: a, sticky: { cookie: x, deal: d }",
+        &["5:69 uneven-deal splits of 2 services and of 1 service"],
+    );
+    check(
+        "to: { a: 1, b: 1 }, sticky: { cookie: x, deal: d }",
+        "to: { a: 1, b: 1 }, sticky: { header: x, deal: d }",
+        &["5:82 uneven-deal by the cookie `x` and by the header `x`"],
+    );
+    check(
+        "to: { a: 1, b: 1 }, sticky: { client_ip: true, deal: d }",
+        "to: { a: 1, b: 1 }, sticky: { header: x, deal: d }",
+        &["5:82 uneven-deal by their address and by the header `x`"],
+    );
+    check(
+        "to: { a: 1, b: 1 }, sticky: { cookie: x, deal: d }",
+        "to: { a: 1, b: 1 }, sticky: { cookie: { name: x, path: /s }, deal: d }",
+        &["5:102 uneven-deal different paths or domains"],
+    );
+}
+
+#[test]
 fn header_edits() {
     check_route(
         "to: a, request_headers: { set: { host: b, te: x, \"a b\": c, x: \"\\r\" }, remove: [x] }",
