@@ -29,6 +29,18 @@ pub enum Command {
         /// Receives the result.
         reply: ReplySender<Dialed>,
     },
+    /// Change the live weights of all routes of a deal, or of none.
+    DialDeal {
+        /// The deal.
+        deal: String,
+        /// Weights by service, as any of the routes names it, 0 for services left out; `None` restores the declared
+        /// weights.
+        weights: Option<Vec<(String, u64)>>,
+        /// The client.
+        by: String,
+        /// Receives the result.
+        reply: ReplySender<DealDialed>,
+    },
     /// Read the history of a route's dial.
     DialOf {
         /// The route.
@@ -149,6 +161,17 @@ pub struct Dialed {
     /// The arms with their new weights.
     pub arms: Vec<ArmView>,
     /// The client that turned it.
+    pub by: String,
+}
+
+/// The dials of a deal after a turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DealDialed {
+    /// The deal.
+    pub name: String,
+    /// Its routes.
+    pub routes: Vec<Dialed>,
+    /// The client that turned them.
     pub by: String,
 }
 

@@ -66,18 +66,30 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Change the live weights of a route.
-    #[command(after_help = "\
+    /// Change the live weights of a route, or of all routes of a deal.
+    #[command(
+        override_usage = "\
+waypost dial [OPTIONS] <ROUTE> <SERVICE=WEIGHT>...
+       waypost dial [OPTIONS] <ROUTE> --reset
+       waypost dial [OPTIONS] --deal <DEAL> <SERVICE=WEIGHT>...
+       waypost dial [OPTIONS] --deal <DEAL> --reset",
+        after_help = "\
 Examples:
   waypost dial users users-v2=25         of two services that add up to 100, the other gets the rest
   waypost dial users users-v1=1 users-v2=3
-  waypost dial users --reset             back to what the config declares")]
+  waypost dial users --reset             back to what the config declares
+  waypost dial --deal checkout-2026 v2=10"
+    )]
     Dial {
         /// The route.
-        route: String,
+        #[arg(required_unless_present = "deal")]
+        route: Option<String>,
         /// The new weights.
-        #[arg(value_name = "SERVICE=WEIGHT", required_unless_present = "reset")]
+        #[arg(value_name = "SERVICE=WEIGHT", required_unless_present_any = ["reset", "deal"])]
         weights: Vec<String>,
+        /// Change all routes of this deal at once. Their services are matched by position.
+        #[arg(long, value_name = "DEAL")]
+        deal: Option<String>,
         /// Restore the weights of the config.
         #[arg(long, conflicts_with = "weights")]
         reset: bool,

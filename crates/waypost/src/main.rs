@@ -58,10 +58,18 @@ fn main() -> ExitCode {
         Command::Dial {
             route,
             weights,
+            deal,
             reset,
             admin,
             format,
-        } => remote::dial::dial(&admin, &route, &weights, reset, format),
+        } => match deal {
+            Some(deal) => {
+                // Beside a deal, every word is a weight.
+                let weights: Vec<String> = route.into_iter().chain(weights).collect();
+                remote::dial::dial_deal(&admin, &deal, &weights, reset, format)
+            }
+            None => remote::dial::dial(&admin, &route.unwrap_or_default(), &weights, reset, format),
+        },
         Command::Stats {
             route,
             window,

@@ -1,6 +1,7 @@
 //! The operations of the API, each defined once. The router and the OpenAPI document are generated from the list.
 
 pub mod config;
+pub mod deals;
 pub mod events;
 pub mod explain;
 pub mod health;
@@ -89,6 +90,7 @@ pub fn operations() -> Vec<Operation> {
     all.extend(health::operations());
     all.extend(status::operations());
     all.extend(routes::operations());
+    all.extend(deals::operations());
     all.extend(services::operations());
     all.extend(explain::operations());
     all.extend(config::operations());

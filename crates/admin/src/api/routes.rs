@@ -33,6 +33,8 @@ pub struct RouteView {
     pub arms: Vec<ArmView>,
     /// The key of sticky clients, such as `header x-user-id`.
     pub sticky: Option<String>,
+    /// The deal, whose routes assign sticky clients alike.
+    pub deal: Option<String>,
     /// The service that receives copies of requests.
     pub mirror: Option<String>,
 }
@@ -156,7 +158,7 @@ pub(crate) fn find(generation: &Generation, name: &str) -> Result<usize, Problem
     found.ok_or_else(|| Problem::not_found(format!("there is no route named `{name}`")))
 }
 
-fn view(generation: &Arc<Generation>, position: usize) -> RouteView {
+pub(super) fn view(generation: &Arc<Generation>, position: usize) -> RouteView {
     let plan = generation.plan();
     let route = &plan.routes()[position];
     let forward = match &route.action {
@@ -181,6 +183,9 @@ fn view(generation: &Arc<Generation>, position: usize) -> RouteView {
             StickyKey::Cookie(cookie) => format!("cookie {}", cookie.name),
             StickyKey::ClientIp => "client_ip".to_owned(),
         }),
+        deal: sticky
+            .and_then(|sticky| sticky.deal.as_deref())
+            .map(str::to_owned),
         mirror: mirror.map(|mirror| plan.service(mirror.to).name.to_string()),
     }
 }

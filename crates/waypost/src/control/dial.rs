@@ -1,84 +1,152 @@
 //! Dials: changing the live weights of a split.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
-use waypost_admin::command::{ArmView, DialHistory, Dialed, Turn as TurnView, Weight};
+use waypost_admin::command::{ArmView, DealDialed, DialHistory, Dialed, Turn as TurnView, Weight};
 use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
+use waypost_proxy::generation::Generation;
 
 use super::Control;
 use crate::state::StoreError;
 use crate::state::dials::{Dial, Turn, Weights, declared};
 
+/// A dial that is about to be turned.
+struct Turning {
+    route: String,
+    position: usize,
+    declared: Weights,
+    before: Weights,
+    after: Weights,
+}
+
 impl Control {
-    /// Turns the dial of a route: first stored, then live. `None` restores the declared weights.
+    /// Turns the dial of a route. `None` restores the declared weights.
     pub(super) fn dial(
         &mut self,
         route: &str,
         weights: Option<Vec<(String, u64)>>,
-        by: String,
+        by: &str,
     ) -> Result<Dialed, Problem> {
-        let not_stored = |error: StoreError| Problem::not_stored(format!("the dial is not turned: {error}"));
+        // What another gateway has stored is taken over first.
         let claimed = self.claim_state();
         let generation = self.gateway.generation();
         let position = generation.compiled().position(route);
         let position =
             position.ok_or_else(|| Problem::not_found(format!("there is no route named `{route}`")))?;
-        let Some(declared) = declared(generation.plan(), position).filter(|arms| !arms.is_empty()) else {
-            return Err(Problem::invalid(format!(
+        let turning = turning(&generation, position).filter(|turning| !turning.declared.is_empty());
+        let mut turning = turning.ok_or_else(|| {
+            Problem::invalid(format!(
                 "the route `{route}` forwards to no service, so it has no dial"
-            )));
+            ))
+        })?;
+        turning.after = match weights {
+            None => turning.declared.clone(),
+            Some(weights) => dialed(route, &turning.declared, weights)?,
         };
-        let names = || declared.iter().map(|(service, _)| service.clone());
-        let live = generation.compiled().live_weights(position).unwrap_or_default();
-        let before: Weights = names().zip(live).collect();
-        let after = match weights {
-            None => declared.clone(),
-            Some(weights) => dialed(route, &declared, weights)?,
-        };
+        let mut dialed = self.turn(claimed, &generation, vec![turning], by)?;
+        dialed
+            .pop()
+            .ok_or_else(|| Problem::not_found(format!("there is no route named `{route}`")))
+    }
 
-        let turn = Turn {
-            time: Timestamp::now(),
-            route: route.to_owned(),
-            before: before.clone(),
-            after: after.clone(),
-            by: by.clone(),
-        };
-        let dial = (after != declared).then(|| Dial {
-            declared: declared.clone(),
-            live: after.clone(),
-            by: by.clone(),
-            time: turn.time,
-        });
+    /// Turns the dials of all routes of a deal, or none of them. `None` restores the declared weights.
+    pub(super) fn dial_deal(
+        &mut self,
+        deal: &str,
+        weights: Option<&[(String, u64)]>,
+        by: String,
+    ) -> Result<DealDialed, Problem> {
+        let claimed = self.claim_state();
+        let generation = self.gateway.generation();
+        let positions = waypost_admin::api::deals::routes_of(generation.plan(), deal);
+        if positions.is_empty() {
+            return Err(Problem::not_found(format!("there is no deal named `{deal}`")));
+        }
+        let mut turnings: Vec<Turning> = positions
+            .into_iter()
+            .filter_map(|position| turning(&generation, position))
+            .collect();
+        match weights {
+            None => {
+                for turning in &mut turnings {
+                    turning.after = turning.declared.clone();
+                }
+            }
+            Some(weights) => {
+                let by_position = by_position(deal, &turnings, weights)?;
+                for turning in &mut turnings {
+                    let names = turning.declared.iter().map(|(service, _)| service.clone());
+                    turning.after = names.zip(by_position.iter().copied()).collect();
+                }
+            }
+        }
+        Ok(DealDialed {
+            name: deal.to_owned(),
+            routes: self.turn(claimed, &generation, turnings, &by)?,
+            by,
+        })
+    }
+
+    /// Turns dials: first all are stored, then they are live.
+    fn turn(
+        &mut self,
+        claimed: Result<(), StoreError>,
+        generation: &Arc<Generation>,
+        turnings: Vec<Turning>,
+        by: &str,
+    ) -> Result<Vec<Dialed>, Problem> {
+        let time = Timestamp::now();
         let mut dials = self.state.dials.clone();
-        dials.turn(route, dial, turn);
+        for turning in &turnings {
+            let dial = turning.is_dialed().then(|| Dial {
+                declared: turning.declared.clone(),
+                live: turning.after.clone(),
+                by: by.to_owned(),
+                time,
+            });
+            let turn = Turn {
+                time,
+                route: turning.route.clone(),
+                before: turning.before.clone(),
+                after: turning.after.clone(),
+                by: by.to_owned(),
+            };
+            dials.turn(&turning.route, dial, turn);
+        }
         let stored = claimed.and_then(|()| self.state.store_dials(&dials));
         self.report_state();
-        stored.map_err(not_stored)?;
+        stored
+            .map_err(|error: StoreError| Problem::not_stored(format!("the dial is not turned: {error}")))?;
 
-        let weights: Vec<u64> = after.iter().map(|(_, weight)| *weight).collect();
-        generation
-            .compiled()
-            .dial(position, (after != declared).then_some(&weights[..]));
-        self.shared.events.publish(EventKind::Dial {
-            route: route.to_owned(),
-            before: view(&before),
-            after: view(&after),
-            by: by.clone(),
-        });
-        let arms = declared
-            .iter()
-            .zip(&after)
-            .map(|((service, declared), (_, live))| ArmView {
+        for turning in &turnings {
+            let weights: Vec<u64> = turning.after.iter().map(|(_, weight)| *weight).collect();
+            generation
+                .compiled()
+                .dial(turning.position, turning.is_dialed().then_some(&weights[..]));
+        }
+        let dialed = turnings.into_iter().map(|turning| {
+            self.shared.events.publish(EventKind::Dial {
+                route: turning.route.clone(),
+                before: view(&turning.before),
+                after: view(&turning.after),
+                by: by.to_owned(),
+            });
+            let weights = turning.declared.iter().zip(&turning.after);
+            let arms = weights.map(|((service, declared), (_, live))| ArmView {
                 service: service.clone(),
                 declared: *declared,
                 live: *live,
             });
-        Ok(Dialed {
-            name: route.to_owned(),
-            before: view(&before),
-            arms: arms.collect(),
-            by,
-        })
+            Dialed {
+                before: view(&turning.before),
+                arms: arms.collect(),
+                name: turning.route,
+                by: by.to_owned(),
+            }
+        });
+        Ok(dialed.collect())
     }
 
     /// The past turns of a route's dial.
@@ -93,6 +161,83 @@ impl Control {
             turns: turns.collect(),
         }
     }
+}
+
+impl Turning {
+    /// True if the new weights differ from the declared ones.
+    fn is_dialed(&self) -> bool {
+        self.after != self.declared
+    }
+}
+
+/// The dial of the route at `position`, not yet turned; `None` if it does not forward.
+fn turning(generation: &Generation, position: usize) -> Option<Turning> {
+    let declared = declared(generation.plan(), position)?;
+    let live = generation.compiled().live_weights(position).unwrap_or_default();
+    let names = declared.iter().map(|(service, _)| service.clone());
+    let before: Weights = names.zip(live).collect();
+    Some(Turning {
+        route: generation.plan().routes()[position].matching.name.to_string(),
+        position,
+        after: before.clone(),
+        before,
+        declared,
+    })
+}
+
+/// The weights of the arms of every route of a deal, by position. A service may be named as in any of the routes.
+fn by_position(deal: &str, turnings: &[Turning], asked: &[(String, u64)]) -> Result<Vec<u64>, Problem> {
+    let arms = turnings.first().map_or(0, |first| first.declared.len());
+    if turnings.iter().any(|turning| turning.declared.len() != arms) {
+        let counts = turnings
+            .iter()
+            .map(|turning| format!("`{}` {}", turning.route, turning.declared.len()));
+        return Err(Problem::invalid(format!(
+            "the routes of the deal `{deal}` have different numbers of services, so one dial cannot turn them: {}",
+            counts.collect::<Vec<String>>().join(", ")
+        )));
+    }
+    let mut weights: Vec<Option<(&str, u64)>> = vec![None; arms];
+    for (service, weight) in asked {
+        let mut places = turnings.iter().filter_map(|turning| {
+            let at = turning.declared.iter().position(|(known, _)| known == service)?;
+            Some((&turning.route, at))
+        });
+        let Some((route, at)) = places.next() else {
+            let names = turnings.iter().map(|turning| {
+                let names: Vec<&str> = turning.declared.iter().map(|(service, _)| &**service).collect();
+                format!("`{}` has {}", turning.route, names.join(", "))
+            });
+            return Err(Problem::invalid(format!(
+                "`{service}` is not a service of any route of the deal `{deal}`; {}",
+                names.collect::<Vec<String>>().join("; ")
+            )));
+        };
+        if let Some((other, _)) = places.find(|(_, other)| *other != at) {
+            return Err(Problem::invalid(format!(
+                "`{service}` has different places in the routes `{route}` and `{other}`, and the services of a deal are \
+                 matched by place"
+            )));
+        }
+        match weights[at] {
+            Some((same, earlier)) if earlier != *weight => {
+                return Err(Problem::invalid(format!(
+                    "`{same}` and `{service}` have the same place in the deal `{deal}`, and different weights"
+                )));
+            }
+            _ => weights[at] = Some((service, *weight)),
+        }
+    }
+    let weights: Vec<u64> = weights
+        .iter()
+        .map(|weight| weight.map_or(0, |(_, weight)| weight))
+        .collect();
+    if weights.iter().all(|weight| *weight == 0) {
+        return Err(Problem::invalid(format!(
+            "all weights would be 0, and the routes of the deal `{deal}` would answer 500"
+        )));
+    }
+    Ok(weights)
 }
 
 /// The weights of all arms, in order. An arm that `asked` does not name gets 0.

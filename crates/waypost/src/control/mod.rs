@@ -246,7 +246,13 @@ impl Control {
                 weights,
                 by,
                 reply,
-            } => drop(reply.send(self.dial(&route, weights, by))),
+            } => drop(reply.send(self.dial(&route, weights, &by))),
+            Command::DialDeal {
+                deal,
+                weights,
+                by,
+                reply,
+            } => drop(reply.send(self.dial_deal(&deal, weights.as_deref(), by))),
             Command::DialOf { route, reply } => drop(reply.send(Ok(self.dial_of(&route)))),
             Command::ReadConfig { reply } => drop(reply.send(Ok(self.config_texts()))),
             Command::Apply { change, reply } => {

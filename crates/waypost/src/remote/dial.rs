@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use waypost_admin::api::routes::RouteDetail;
-use waypost_admin::command::{ArmView, Dialed};
+use waypost_admin::api::deals::DealView;
+use waypost_admin::api::routes::{RouteDetail, RouteView};
+use waypost_admin::command::{ArmView, DealDialed, Dialed};
 
 use super::client::segment;
 use super::table::Table;
@@ -31,14 +32,102 @@ pub(crate) fn dial(
             Ok(detail) => detail,
             Err(problem) => return refused(&problem, format),
         };
-        let all = complete(route, named, &detail.route.arms)?;
-        let all: BTreeMap<&str, u64> = all
-            .iter()
-            .map(|(service, weight)| (&**service, *weight))
-            .collect();
-        client.put(&split, "application/json", None, serde_json::to_vec(&all)?)?
+        let all = complete(&format!("`{route}`"), named, &detail.route.arms)?;
+        client.put(&split, "application/json", None, body(&all)?)?
     };
-    show(answer, format, in_words)
+    show(answer, format, |dialed: &Dialed| {
+        let mut table = Table::new(&HEAD[1..]);
+        for row in rows(dialed) {
+            table.row(&row[1..]);
+        }
+        format!(
+            "{}the dial of `{}` is live; to undo it: {}\n",
+            table.text(),
+            dialed.name,
+            undo(dialed)
+        )
+    })
+}
+
+/// Turns the dials of all routes of `deal` to `weights`, or back to the declared weights.
+pub(crate) fn dial_deal(
+    admin: &AdminArgs,
+    deal: &str,
+    weights: &[String],
+    reset: bool,
+    format: Format,
+) -> anyhow::Result<Outcome> {
+    if reset && !weights.is_empty() {
+        bail!("there are weights beside `--reset`; hint: leave one of the two out");
+    }
+    if !reset && weights.is_empty() {
+        bail!("there are no weights; hint: write them as `SERVICE=WEIGHT`, or `--reset`");
+    }
+    let client = Client::new(admin)?;
+    let path = format!("/api/v1/deals/{}", segment(deal));
+    let split = format!("{path}/split");
+    let answer = if reset {
+        client.act("DELETE", &split)?
+    } else {
+        let named = parse(weights)?;
+        let view: DealView = match client.get(&path)? {
+            Ok(view) => view,
+            Err(problem) => return refused(&problem, format),
+        };
+        let all = complete_deal(deal, named, &view.routes)?;
+        client.put(&split, "application/json", None, body(&all)?)?
+    };
+    show(answer, format, |dialed: &DealDialed| {
+        let mut table = Table::new(&HEAD);
+        for row in dialed.routes.iter().flat_map(rows) {
+            table.row(row);
+        }
+        format!(
+            "{}the dials of the deal `{deal}` are live; to undo it: {}\n",
+            table.text(),
+            undo_deal(dialed)
+        )
+    })
+}
+
+fn body(weights: &[(String, u64)]) -> anyhow::Result<Vec<u8>> {
+    let weights: BTreeMap<&str, u64> = weights
+        .iter()
+        .map(|(service, weight)| (&**service, *weight))
+        .collect();
+    Ok(serde_json::to_vec(&weights)?)
+}
+
+/// The weights of all services of a deal, completed as those of its first route.
+fn complete_deal(
+    deal: &str,
+    named: Vec<(String, u64)>,
+    routes: &[RouteView],
+) -> anyhow::Result<Vec<(String, u64)>> {
+    let Some(first) = routes.first() else {
+        return Ok(named);
+    };
+    // The gateway refuses what cannot be resolved, with a better message.
+    let in_first = |service: &str| {
+        let mut places = routes
+            .iter()
+            .filter_map(|route| route.arms.iter().position(|arm| arm.service == service));
+        let place = places.next()?;
+        let arm = first.arms.get(place)?;
+        places.all(|other| other == place).then(|| arm.service.clone())
+    };
+    let renamed: Option<Vec<(String, u64)>> = named
+        .iter()
+        .map(|(service, weight)| Some((in_first(service)?, *weight)))
+        .collect();
+    match renamed {
+        Some(renamed) if routes.iter().all(|route| route.arms.len() == first.arms.len()) => {
+            let whole = complete(&format!("the deal `{deal}`"), renamed.clone(), &first.arms)?;
+            let rest = whole.into_iter().skip(renamed.len());
+            Ok(named.into_iter().chain(rest).collect())
+        }
+        _ => Ok(named),
+    }
 }
 
 /// Parses `SERVICE=WEIGHT` arguments, each service once.
@@ -61,7 +150,7 @@ fn parse(weights: &[String]) -> anyhow::Result<Vec<(String, u64)>> {
 
 /// The weights of all services. Of two that add up to 100, one may be omitted: it gets the rest.
 fn complete(
-    route: &str,
+    what: &str,
     mut named: Vec<(String, u64)>,
     arms: &[ArmView],
 ) -> anyhow::Result<Vec<(String, u64)>> {
@@ -91,7 +180,7 @@ fn complete(
                 .map(|arm| format!("{}=WEIGHT", arm.service))
                 .collect();
             bail!(
-                "the weight of every service of `{route}` is needed; hint: add {} (only of two services that add up \
+                "the weight of every service of {what} is needed; hint: add {} (only of two services that add up \
                  to 100, one gets the rest by itself)",
                 missing.join(" ")
             )
@@ -99,39 +188,61 @@ fn complete(
     }
 }
 
-fn in_words(dialed: &Dialed) -> String {
+/// The head of a table of turned dials.
+const HEAD: [&str; 5] = ["ROUTE", "SERVICE", ">WAS", ">IS", ">SHARE"];
+
+fn rows(dialed: &Dialed) -> Vec<[String; 5]> {
     let sum: u128 = dialed.arms.iter().map(|arm| u128::from(arm.live)).sum();
-    let mut table = Table::new(&["SERVICE", ">WAS", ">IS", ">SHARE"]);
-    for (arm, before) in dialed.arms.iter().zip(&dialed.before) {
+    let rows = dialed.arms.iter().zip(&dialed.before).map(|(arm, before)| {
         let share = arm.live as f64 * 100.0 / sum.max(1) as f64;
-        let share = format!("{} %", (share * 100.0).round() / 100.0);
-        table.row([
-            &*arm.service,
-            &before.weight.to_string(),
-            &arm.live.to_string(),
-            &share,
-        ]);
+        [
+            dialed.name.clone(),
+            arm.service.clone(),
+            before.weight.to_string(),
+            arm.live.to_string(),
+            format!("{} %", (share * 100.0).round() / 100.0),
+        ]
+    });
+    rows.collect()
+}
+
+/// The command that restores the weights before.
+fn undo(dialed: &Dialed) -> String {
+    format!("waypost dial {} {}", dialed.name, earlier(dialed))
+}
+
+/// The commands that restore the weights of all routes of a deal: one, if all had the same.
+fn undo_deal(dialed: &DealDialed) -> String {
+    let weights =
+        |dialed: &Dialed| -> Vec<u64> { dialed.before.iter().map(|before| before.weight).collect() };
+    let commands: Vec<String> = dialed.routes.iter().map(undo).collect();
+    match &dialed.routes[..] {
+        [] => String::new(),
+        routes if routes.iter().all(was_declared) => format!("waypost dial --deal {} --reset", dialed.name),
+        [first, others @ ..] if others.iter().all(|other| weights(other) == weights(first)) => {
+            format!("waypost dial --deal {} {}", dialed.name, set(first))
+        }
+        _ => commands.join("; "),
     }
-    let was_declared = dialed
-        .arms
-        .iter()
-        .zip(&dialed.before)
-        .all(|(arm, before)| arm.declared == before.weight);
-    let undo = if was_declared {
+}
+
+fn was_declared(dialed: &Dialed) -> bool {
+    let mut arms = dialed.arms.iter().zip(&dialed.before);
+    arms.all(|(arm, before)| arm.declared == before.weight)
+}
+
+fn earlier(dialed: &Dialed) -> String {
+    if was_declared(dialed) {
         "--reset".to_owned()
     } else {
-        let weights = dialed
-            .before
-            .iter()
-            .map(|before| format!("{}={}", before.service, before.weight));
-        weights.collect::<Vec<String>>().join(" ")
-    };
-    format!(
-        "{}the dial of `{}` is live; to undo it: waypost dial {} {undo}\n",
-        table.text(),
-        dialed.name,
-        dialed.name
-    )
+        set(dialed)
+    }
+}
+
+fn set(dialed: &Dialed) -> String {
+    let weights = dialed.before.iter();
+    let weights = weights.map(|before| format!("{}={}", before.service, before.weight));
+    weights.collect::<Vec<String>>().join(" ")
 }
 
 #[cfg(test)]

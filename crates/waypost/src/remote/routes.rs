@@ -17,11 +17,18 @@ pub(crate) fn routes(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcom
 }
 
 fn in_columns(routes: &[RouteView]) -> String {
-    let mut table = Table::new(&["ROUTE", "TO", ">LIVE", ">DECLARED", "MATCH"]);
+    // Few configs have deals.
+    let has_deals = routes.iter().any(|route| route.deal.is_some());
+    let head = ["ROUTE", "TO", ">LIVE", ">DECLARED", "DEAL", "MATCH"];
+    let mut table = Table::new(&columns(has_deals, head));
     for route in routes {
         let matches = route.matches.join(" or ");
+        let deal = route.deal.as_deref().unwrap_or_default();
         if route.arms.is_empty() {
-            table.row([&*route.name, &*route.action, "", "", &matches]);
+            table.row(columns(
+                has_deals,
+                [&*route.name, &*route.action, "", "", deal, &matches],
+            ));
         }
         for arm in &route.arms {
             // The declared weight is shown only where it differs, to make dials stand out.
@@ -30,14 +37,18 @@ fn in_columns(routes: &[RouteView]) -> String {
             } else {
                 arm.declared.to_string()
             };
-            table.row([
-                &*route.name,
-                &*arm.service,
-                &arm.live.to_string(),
-                &declared,
-                &matches,
-            ]);
+            let live = arm.live.to_string();
+            let cells = [&*route.name, &*arm.service, &live, &declared, deal, &matches];
+            table.row(columns(has_deals, cells));
         }
     }
     table.text()
+}
+
+/// The cells of a row, with that of the deal or without it.
+fn columns(has_deals: bool, [route, to, live, declared, deal, matches]: [&str; 6]) -> Vec<&str> {
+    let mut cells = vec![route, to, live, declared];
+    cells.extend(has_deals.then_some(deal));
+    cells.push(matches);
+    cells
 }

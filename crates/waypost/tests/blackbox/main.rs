@@ -11,6 +11,7 @@ mod cases;
 mod clients;
 mod commands;
 mod connections;
+mod deals;
 mod dial;
 mod documents;
 mod drain;

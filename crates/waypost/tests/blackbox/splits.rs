@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use http::Request;
 use waypost_route::split::Split;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::support::client::Client;
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
+use crate::support::http2::Http2Client;
 use crate::support::message::Message;
 use crate::support::service::Service;
 
@@ -152,6 +154,36 @@ fn sticky_cookie_attributes() {
         let expected =
             format!("; Path=/users; Domain=example.com; Max-Age=3600{secure}; HttpOnly; SameSite=Lax");
         assert!(set.ends_with(&expected), "{set}");
+    }
+}
+
+#[test]
+fn sticky_cookie_same_site_secure_and_http_only() {
+    for (attributes, expected) in [
+        ("same_site: none", "; Path=/; Secure; HttpOnly; SameSite=None"),
+        (
+            "same_site: none, http_only: false",
+            "; Path=/; Secure; SameSite=None",
+        ),
+        ("same_site: strict", "; Path=/TLS; HttpOnly; SameSite=Strict"),
+        (
+            "same_site: lax, secure: false",
+            "; Path=/; HttpOnly; SameSite=Lax",
+        ),
+        ("secure: true", "; Path=/; Secure; HttpOnly; SameSite=Lax"),
+    ] {
+        let route = format!("to: v1, sticky: {{ cookie: {{ name: side, {attributes} }} }}");
+        let (_v1, _v2, gateway) = split_with(trusting(), &route);
+        let http2 = Http2Client::connect(gateway.address());
+        for (proto, secure) in [("http", ""), ("https", "; Secure")] {
+            let expected = expected.replace("TLS", secure);
+            let response = ask(&mut gateway.connect(), &format!("X-Forwarded-Proto: {proto}\r\n"));
+            let asked = Request::get("http://a/users/7").header("x-forwarded-proto", proto);
+            for response in [response, http2.ask(asked.body(()).unwrap(), "")] {
+                let set = response.header("set-cookie").unwrap();
+                assert!(set.ends_with(&expected), "{attributes} by {proto}: {set}");
+            }
+        }
     }
 }
 
