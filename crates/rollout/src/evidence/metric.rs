@@ -9,7 +9,7 @@ use crate::evidence::process::{ALTERNATIVES, Wealth, ln_add, ln_stake};
 /// Odds ratios that are bet on against the canary.
 const WORSE: [f64; ALTERNATIVES] = [1.5, 2.5, 5.0, 12.0];
 /// Odds ratios that are bet on for the canary.
-const FINE: [f64; ALTERNATIVES] = [0.1, 0.35, 0.65, 0.85];
+pub(crate) const FINE: [f64; ALTERNATIVES] = [0.1, 0.35, 0.65, 0.85];
 /// Half-life of the baseline's rate, in seconds.
 const RATE_HALF_LIFE: f64 = 60.0;
 /// Seconds after which a window that cannot be compared is given up.

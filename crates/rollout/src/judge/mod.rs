@@ -1,0 +1,412 @@
+//! The judge of a rollout: fed with the counts of each second, it has evidence at any time.
+//!
+//! [`Judge::evidence`] is the evidence that the canary is worse than tolerated; the rollout is rolled back once it reaches
+//! [`Judge::rollback_at`]. [`Judge::proofs`] is the evidence, metric by metric, that it is not worse; a step is proved once
+//! each has reached [`Judge::proved_at`].
+
+pub mod settings;
+
+use crate::evidence::betting::{Bet, Window};
+use crate::evidence::clusters::{GROUPS, Groups};
+use crate::evidence::metric::{Evidence, Mark, MetricSettings, Second, Stratum};
+use crate::evidence::threshold::{FadingHistogram, Threshold};
+use crate::judge::settings::{JudgeSettings, MetricKind, Quantile};
+
+/// The share of errors that is tolerated while the first step warms up.
+const WARMUP_ERRORS: f64 = 0.2;
+/// The share of the baseline's errors above which nothing is promoted: a sick baseline proves nothing.
+const SICK_BASELINE: f64 = 0.1;
+
+/// The counts of one arm in one second.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ArmSecond<'a> {
+    /// Requests that ended.
+    pub finished: f64,
+    /// Failed ones among them.
+    pub errors: f64,
+    /// Responses of class 4xx.
+    pub client_errors: f64,
+    /// Requests whose clients left.
+    pub abandoned: f64,
+    /// Responses by their latency, in the buckets of [`Judge::new`].
+    pub latencies: &'a [f64],
+}
+
+/// The baseline's counts by group of clients, in one second.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct GroupSecond {
+    /// Requests that ended.
+    pub finished: [f64; GROUPS],
+    /// Failed ones among them.
+    pub errors: [f64; GROUPS],
+    /// Responses of class 4xx.
+    pub client_errors: [f64; GROUPS],
+    /// Requests whose clients left.
+    pub abandoned: [f64; GROUPS],
+    /// Responses over the thresholds of [`Judge::thresholds`].
+    pub slow: [[f64; GROUPS]; Quantile::ALL.len()],
+}
+
+/// The counts of one route in one second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RouteSecond<'a> {
+    /// The canary's.
+    pub canary: ArmSecond<'a>,
+    /// The baseline's.
+    pub baseline: ArmSecond<'a>,
+    /// The baseline's by group; `None` for a route that is not sticky.
+    pub groups: Option<&'a GroupSecond>,
+    /// The live share of the canary, 0 to 1.
+    pub share: f64,
+}
+
+/// The judge of one canary, on one or more routes.
+#[derive(Debug, Clone)]
+pub struct Judge {
+    settings: JudgeSettings,
+    metrics: Vec<Metric>,
+    routes: Vec<Past>,
+    /// The upper bounds of the latency buckets, ascending.
+    bounds: Vec<f64>,
+    /// Seconds since the rollout began; only counted ones pass.
+    now: u64,
+    /// Seconds since the step began.
+    step_age: u64,
+    /// Steps that were begun.
+    steps_begun: u32,
+}
+
+/// A metric of the rollout, with a stratum for each route.
+#[derive(Debug, Clone)]
+struct Metric {
+    kind: MetricKind,
+    settings: MetricSettings,
+    /// The evidence against the canary; for all metrics but latencies, its proof too.
+    evidence: Evidence,
+    strata: Vec<Stratum>,
+    /// A latency is counted over two bounds: over this one for the proof.
+    proof: Option<(Evidence, Vec<Stratum>)>,
+}
+
+/// The latencies of a route's baseline so far.
+#[derive(Debug, Clone, Default)]
+struct Past {
+    latencies: FadingHistogram,
+    thresholds: [Option<Threshold>; Quantile::ALL.len()],
+}
+
+/// The evidence on one metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Finding {
+    /// The metric.
+    pub kind: MetricKind,
+    /// Its part of the evidence against the canary.
+    pub against: f64,
+    /// The evidence that the canary is not worse.
+    pub proof: f64,
+    /// Since when the counts speak against the canary most.
+    pub since: Mark,
+    /// The counts since the rollout began.
+    pub totals: Window,
+}
+
+impl Judge {
+    /// A judge of a rollout over `routes` routes with `steps` steps below 100 %. `bounds` are the upper bounds of the
+    /// latency buckets, ascending.
+    pub fn new(
+        settings: JudgeSettings,
+        routes: usize,
+        steps: usize,
+        is_sticky: bool,
+        bounds: Vec<f64>,
+    ) -> Self {
+        let metrics = settings.metrics(steps, is_sticky);
+        let metric = |(kind, settings)| Metric {
+            kind,
+            settings,
+            evidence: Evidence::default(),
+            strata: vec![Stratum::default(); routes],
+            proof: matches!(kind, MetricKind::Latency(_))
+                .then(|| (Evidence::default(), vec![Stratum::default(); routes])),
+        };
+        Self {
+            metrics: metrics.into_iter().map(metric).collect(),
+            routes: vec![Past::default(); routes],
+            settings,
+            bounds,
+            now: 0,
+            step_age: 0,
+            steps_begun: 0,
+        }
+    }
+
+    /// Begins a step. `is_planned` is false for one that was added or repeated by hand.
+    pub fn begin_step(&mut self, is_planned: bool) {
+        self.step_age = 0;
+        self.steps_begun += 1;
+        let (scope, now) = (self.settings.scope, self.now);
+        for metric in &mut self.metrics {
+            let (settings, strata) = (&metric.settings, &mut metric.strata);
+            metric
+                .evidence
+                .begin_step(settings, strata, scope, is_planned, now);
+            if let Some((proof, strata)) = &mut metric.proof {
+                proof.begin_step(settings, strata, scope, is_planned, now);
+            }
+        }
+    }
+
+    /// Counts a second outside of a rollout, to learn about the baseline.
+    pub fn learn(&mut self, routes: &[RouteSecond<'_>]) {
+        self.count(routes, false);
+    }
+
+    /// Counts a second of the rollout.
+    pub fn add(&mut self, routes: &[RouteSecond<'_>]) {
+        self.now += 1;
+        self.step_age += 1;
+        self.count(routes, true);
+    }
+
+    fn count(&mut self, routes: &[RouteSecond<'_>], is_judged: bool) {
+        let is_warm = self.step_age > self.settings.warmup;
+        let is_tolerant = !is_warm && self.steps_begun <= 1;
+        for (at, second) in routes.iter().enumerate().take(self.routes.len()) {
+            let past = &mut self.routes[at];
+            for (place, quantile) in Quantile::ALL.iter().enumerate() {
+                past.thresholds[place] = self.settings.latency[place]
+                    .and_then(|margin| past.latencies.threshold(&self.bounds, quantile.share(), margin));
+            }
+            for metric in &mut self.metrics {
+                let floor = match metric.kind.is_of_errors() && is_tolerant {
+                    true => WARMUP_ERRORS,
+                    false => 0.0,
+                };
+                match metric.kind {
+                    MetricKind::Latency(quantile) => {
+                        let threshold = past.thresholds[quantile as usize];
+                        metric.add_latency(at, second, quantile, threshold, is_judged && is_warm, self.now);
+                    }
+                    kind => {
+                        let counted = rate_second(kind, second, floor, is_warm);
+                        metric.add(at, &counted, is_judged, self.now);
+                    }
+                }
+            }
+            past.latencies.add(second.baseline.latencies);
+        }
+    }
+
+    /// The evidence that the canary is worse than tolerated.
+    pub fn evidence(&self) -> f64 {
+        self.metrics.iter().map(Metric::against).sum()
+    }
+
+    /// The evidence at which the rollout is rolled back.
+    pub fn rollback_at(&self) -> f64 {
+        1.0 / self.settings.false_rollbacks
+    }
+
+    /// The evidence at which a metric is proved not to be worse.
+    pub fn proved_at(&self) -> f64 {
+        1.0 / self.settings.false_promotions
+    }
+
+    /// The evidence on each metric.
+    pub fn findings(&self) -> impl Iterator<Item = Finding> {
+        self.metrics.iter().map(|metric| Finding {
+            kind: metric.kind,
+            against: metric.against(),
+            proof: metric.proof(),
+            since: metric.evidence.since(),
+            totals: metric.evidence.totals(),
+        })
+    }
+
+    /// The metric that speaks against the canary most.
+    pub fn worst(&self) -> Option<Finding> {
+        self.findings().reduce(|worst, other| {
+            if other.against > worst.against {
+                other
+            } else {
+                worst
+            }
+        })
+    }
+
+    /// The metrics that are not proved yet.
+    pub fn unproved(&self) -> impl Iterator<Item = Finding> {
+        let proved_at = self.proved_at();
+        self.findings().filter(move |finding| finding.proof < proved_at)
+    }
+
+    /// Returns true if the baseline of a route fails so often that nothing can be proved by it.
+    pub fn is_baseline_sick(&self) -> bool {
+        let errors = self
+            .metrics
+            .iter()
+            .find(|metric| metric.kind == MetricKind::Errors);
+        errors.is_some_and(|metric| {
+            metric
+                .strata
+                .iter()
+                .any(|stratum| stratum.guess() > SICK_BASELINE)
+        })
+    }
+
+    /// The bounds over which responses of a route's baseline are slow, as positions of buckets, in the order of
+    /// [`Quantile::ALL`].
+    pub fn thresholds(&self, route: usize) -> [Option<usize>; Quantile::ALL.len()] {
+        let known = self.routes.get(route).map(|past| past.thresholds);
+        known.map_or([None; 3], |all| {
+            all.map(|threshold| threshold.map(|threshold| threshold.baseline))
+        })
+    }
+
+    /// Seconds since the step began.
+    pub fn step_age(&self) -> u64 {
+        self.step_age
+    }
+
+    /// Requests of the canary that are still needed to prove `finding`, at the rates seen so far; `None` if it would never
+    /// be proved at these rates.
+    pub fn requests_needed(&self, finding: &Finding) -> Option<f64> {
+        let metric = self.metrics.iter().find(|metric| metric.kind == finding.kind)?;
+        let gain = metric.gain_per_request(&finding.totals)?;
+        let missing = self.proved_at().ln() - finding.proof.ln();
+        Some((missing / gain).max(0.0))
+    }
+}
+
+impl Metric {
+    fn against(&self) -> f64 {
+        self.settings.weight * self.evidence.against.mean()
+    }
+
+    fn proof(&self) -> f64 {
+        let evidence = self
+            .proof
+            .as_ref()
+            .map_or(&self.evidence, |(evidence, _)| evidence);
+        evidence.proof.mean()
+    }
+
+    fn add(&mut self, route: usize, second: &Second, is_judged: bool, now: u64) {
+        match is_judged {
+            true => self
+                .evidence
+                .add(&self.settings, &mut self.strata[route], second, now),
+            false => self.strata[route].learn(second),
+        }
+    }
+
+    /// Counts the latencies of a second, over one bound against the canary, over another for it.
+    fn add_latency(
+        &mut self,
+        route: usize,
+        second: &RouteSecond<'_>,
+        quantile: Quantile,
+        threshold: Option<Threshold>,
+        is_judged: bool,
+        now: u64,
+    ) {
+        let Some(threshold) = threshold else {
+            return;
+        };
+        let counted = |bound| latency_second(second, quantile, &threshold, bound);
+        self.add(route, &counted(threshold.against), is_judged, now);
+        if let Some((proof, strata)) = &mut self.proof {
+            let counted = counted(threshold.proof);
+            match is_judged {
+                true => proof.add(&self.settings, &mut strata[route], &counted, now),
+                false => strata[route].learn(&counted),
+            }
+        }
+    }
+
+    /// The growth of the proof with each request of the canary, at the rates of `totals`, as a logarithm.
+    fn gain_per_request(&self, totals: &Window) -> Option<f64> {
+        let (canary, baseline) = (totals.canary.max(1.0), totals.baseline.max(1.0));
+        let rates = (
+            (totals.canary_bad / canary).min(1.0),
+            (totals.baseline_bad / baseline).min(1.0),
+        );
+        let scaled = baseline / canary;
+        let gains = crate::evidence::metric::FINE.iter().filter_map(|rho| {
+            let bet = Bet::new(1.0, scaled, rates.1, *rho, self.settings.tolerance)?;
+            let window = Window {
+                canary: 1.0,
+                canary_bad: rates.0,
+                baseline: scaled,
+                baseline_bad: scaled * rates.1,
+            };
+            Some(bet.ln_factor(&window))
+        });
+        let best = gains.fold(f64::NEG_INFINITY, f64::max);
+        (best > 0.0).then_some(best)
+    }
+}
+
+/// The counts of a rate in one second.
+fn rate_second(kind: MetricKind, second: &RouteSecond<'_>, floor: f64, proves: bool) -> Second {
+    let bad = |arm: &ArmSecond<'_>| match kind {
+        MetricKind::ClientErrors => arm.client_errors,
+        MetricKind::Abandoned => arm.abandoned,
+        _ => arm.errors,
+    };
+    let groups = second.groups.map_or_else(Groups::default, |groups| Groups {
+        all: groups.finished,
+        bad: match kind {
+            MetricKind::ClientErrors => groups.client_errors,
+            MetricKind::Abandoned => groups.abandoned,
+            _ => groups.errors,
+        },
+    });
+    let (canary, baseline) = (&second.canary, &second.baseline);
+    Second {
+        counts: Window {
+            canary: canary.finished,
+            canary_bad: bad(canary).min(canary.finished),
+            baseline: baseline.finished,
+            baseline_bad: bad(baseline).min(baseline.finished),
+        },
+        groups,
+        share: second.share,
+        known_rate: None,
+        floor,
+        proves,
+    }
+}
+
+/// The counts of slow responses in one second; `bound` is the canary's.
+fn latency_second(
+    second: &RouteSecond<'_>,
+    quantile: Quantile,
+    threshold: &Threshold,
+    bound: usize,
+) -> Second {
+    let all = |latencies: &[f64]| -> f64 { latencies.iter().sum() };
+    let over = |latencies: &[f64], bound: usize| -> f64 { latencies.iter().skip(bound + 1).sum() };
+    let (canary, baseline) = (second.canary.latencies, second.baseline.latencies);
+    let theta = (threshold.above * threshold.requests + 0.1) / (threshold.requests + 10.0);
+    Second {
+        counts: Window {
+            canary: all(canary),
+            canary_bad: over(canary, bound),
+            baseline: all(baseline),
+            baseline_bad: over(baseline, threshold.baseline),
+        },
+        groups: second.groups.map_or_else(Groups::default, |groups| Groups {
+            all: groups.finished,
+            bad: groups.slow[quantile as usize],
+        }),
+        share: second.share,
+        known_rate: Some((threshold.above, threshold.requests)),
+        // A narrow bucket must not turn p99 into p99.99.
+        floor: (1.0 - quantile.share() - theta).max(0.0),
+        proves: true,
+    }
+}
+
+#[cfg(test)]
+mod tests;
