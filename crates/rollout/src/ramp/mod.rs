@@ -1,0 +1,250 @@
+//! The ramp: where a rollout stands, and whether it may go on.
+//!
+//! [`Ramp::tick`] counts a second and says how the rollout stands. The caller turns the dial, asks windows and hooks, and
+//! reports what it did: the ramp never takes a step by itself.
+
+pub mod plan;
+#[cfg(test)]
+mod tests;
+
+use crate::judge::settings::MetricKind;
+use crate::judge::{Finding, Judge, RouteSecond};
+use crate::ramp::plan::{Percent, Proof, RampPlan, Then};
+
+/// The longest response timeout of a service that a step waits for, in seconds.
+const RESPONSE_TIMEOUT_MAX: u64 = 300;
+/// The part of the evidence for a rollback above which nothing is promoted.
+const SUSPICION: f64 = 0.1;
+
+/// A rollout in progress.
+#[derive(Debug, Clone)]
+pub struct Ramp {
+    plan: RampPlan,
+    judge: Option<Judge>,
+    /// The response timeout of the canary's service, in seconds.
+    response_timeout: u64,
+    /// The step that was taken last; `None` before the first.
+    step: Option<usize>,
+    /// Counted seconds of this step.
+    age: u64,
+    /// Requests of the canary in this step.
+    requests: f64,
+    is_approved: bool,
+    stop: Option<Stop>,
+}
+
+/// A reason, other than the judge's, that the rollout does not go up. The judge goes on all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The operator paused it.
+    Paused,
+    /// The plan or the split was changed; it goes on once the operator resumes it.
+    PlanChanged,
+}
+
+/// The standing of a rollout.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Standing {
+    /// It has to be rolled back.
+    RollBack(Reason),
+    /// The next step may be taken.
+    Ready,
+    /// It holds, for these reasons; there is one at least.
+    Holds(Vec<Lack>),
+    /// The last step is completed.
+    Done,
+}
+
+/// The reason for a rollback.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reason {
+    /// The canary is worse than tolerated, by this metric most of all.
+    Worse(Finding),
+    /// Too little spoke for the canary within `hold`.
+    HoldExpired,
+}
+
+/// A condition of the next step that does not hold yet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Lack {
+    /// Seconds of the step.
+    Time(u64),
+    /// Requests of the canary.
+    Requests(f64),
+    /// Proof that the canary is not worse in this metric; with it, the requests of the canary that it takes at the present
+    /// rates, or `None` if they would never do.
+    Proof(MetricKind, Option<f64>),
+    /// Something speaks against the canary; with the evidence, of which [`Judge::rollback_at`] rolls back.
+    Suspicion(f64),
+    /// The baseline fails so often that it proves nothing.
+    SickBaseline,
+    /// The operator's approval.
+    Approval,
+    /// Nothing but an action of the operator.
+    Stopped(Stop),
+}
+
+impl Ramp {
+    /// A rollout by `plan` before its first step. `judge` is `None` for a timed ramp; `response_timeout` is that of the
+    /// canary's service, in seconds.
+    pub fn new(plan: RampPlan, judge: Option<Judge>, response_timeout: u64) -> Self {
+        Self {
+            plan,
+            judge,
+            response_timeout,
+            step: None,
+            age: 0,
+            requests: 0.0,
+            is_approved: false,
+            stop: None,
+        }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &RampPlan {
+        &self.plan
+    }
+
+    /// The judge; `None` for a timed ramp.
+    pub fn judge(&self) -> Option<&Judge> {
+        self.judge.as_ref()
+    }
+
+    /// The step that was taken last, by position; `None` before the first.
+    pub fn step(&self) -> Option<usize> {
+        self.step
+    }
+
+    /// The share of the canary in this step.
+    pub fn percent(&self) -> Percent {
+        self.step
+            .map_or(Percent::ZERO, |step| self.plan.steps[step].percent)
+    }
+
+    /// The share of the canary in the next step; `None` after the last.
+    pub fn next_percent(&self) -> Option<Percent> {
+        let next = self.step.map_or(0, |step| step + 1);
+        self.plan.steps.get(next).map(|step| step.percent)
+    }
+
+    /// Seconds in this step.
+    pub fn age(&self) -> u64 {
+        self.age
+    }
+
+    /// Requests of the canary in this step.
+    pub fn requests(&self) -> f64 {
+        self.requests
+    }
+
+    /// The reason that the rollout was stopped, if it was.
+    pub fn stop(&self) -> Option<Stop> {
+        self.stop
+    }
+
+    /// Takes the next step. Returns the share that is to be dialed, or `None` after the last.
+    pub fn step_up(&mut self) -> Option<Percent> {
+        let percent = self.next_percent()?;
+        self.step = Some(self.step.map_or(0, |step| step + 1));
+        self.age = 0;
+        self.requests = 0.0;
+        self.is_approved = false;
+        if let Some(judge) = &mut self.judge {
+            judge.begin_step(true);
+        }
+        Some(percent)
+    }
+
+    /// Stops the rollout from going up, until [`Ramp::resume`].
+    pub fn halt(&mut self, stop: Stop) {
+        self.stop = Some(stop);
+    }
+
+    /// Lets the rollout go on.
+    pub fn resume(&mut self) {
+        self.stop = None;
+    }
+
+    /// Approves of the step after this one, if it waits for that.
+    pub fn approve(&mut self) {
+        self.is_approved = true;
+    }
+
+    /// Counts a second. Returns how the rollout stands.
+    pub fn tick(&mut self, routes: &[RouteSecond<'_>]) -> Standing {
+        self.age += 1;
+        self.requests += routes.iter().map(|route| route.canary.finished).sum::<f64>();
+        if let Some(judge) = &mut self.judge {
+            judge.add(routes);
+        }
+        self.standing()
+    }
+
+    /// The standing of the rollout.
+    pub fn standing(&self) -> Standing {
+        let Some(step) = self.step else {
+            return match self.stop {
+                Some(stop) => Standing::Holds(vec![Lack::Stopped(stop)]),
+                None => Standing::Ready,
+            };
+        };
+        if self.percent() == Percent::ALL {
+            return Standing::Done;
+        }
+        if let Some(judge) = &self.judge
+            && judge.evidence() >= judge.rollback_at()
+            && let Some(worst) = judge.worst()
+        {
+            return Standing::RollBack(Reason::Worse(worst));
+        }
+        let mut lacks = self.lacks(step);
+        let is_evidence = |lack: &Lack| !matches!(lack, Lack::Approval | Lack::Stopped(_));
+        if self.age >= self.plan.hold && lacks.iter().any(is_evidence) {
+            match self.plan.then {
+                Then::Hold => {}
+                Then::RollBack => return Standing::RollBack(Reason::HoldExpired),
+                // Too few requests are no reason to promote.
+                Then::Promote => lacks.retain(|lack| !matches!(lack, Lack::Proof(..))),
+            }
+        }
+        match lacks.is_empty() {
+            false => Standing::Holds(lacks),
+            true if self.next_percent().is_some() => Standing::Ready,
+            true => Standing::Done,
+        }
+    }
+
+    /// The conditions of the next step that do not hold.
+    fn lacks(&self, step: usize) -> Vec<Lack> {
+        let mut lacks = Vec::new();
+        let rules = self.plan.rules(step);
+        let judge = self.judge.as_ref().filter(|_| rules.proof != Proof::None);
+        let mut least = rules.at_least;
+        if judge.is_some() {
+            // A request that hangs has failed by then.
+            least = least.max(self.plan.warmup + self.response_timeout.min(RESPONSE_TIMEOUT_MAX));
+        }
+        if self.age < least {
+            lacks.push(Lack::Time(least - self.age));
+        }
+        if self.requests < rules.requests {
+            lacks.push(Lack::Requests(rules.requests - self.requests));
+        }
+        if let Some(judge) = judge {
+            let evidence = judge.evidence();
+            if evidence >= SUSPICION * judge.rollback_at() {
+                lacks.push(Lack::Suspicion(evidence));
+            }
+            if judge.is_baseline_sick() {
+                lacks.push(Lack::SickBaseline);
+            }
+            let unproved = judge.unproved();
+            lacks.extend(unproved.map(|finding| Lack::Proof(finding.kind, judge.requests_needed(&finding))));
+        }
+        if rules.approve && !self.is_approved {
+            lacks.push(Lack::Approval);
+        }
+        lacks.extend(self.stop.map(Lack::Stopped));
+        lacks
+    }
+}

@@ -1,0 +1,239 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::evidence::metric::ProofScope;
+use crate::judge::ArmSecond;
+use crate::judge::settings::JudgeSettings;
+use crate::ramp::plan::{Rules, Step};
+
+fn percent(whole: u16) -> Percent {
+    Percent::from_hundredths(whole * 100).unwrap()
+}
+
+fn plan(steps: &[u16]) -> RampPlan {
+    RampPlan {
+        steps: steps.iter().map(|step| Step::to(percent(*step))).collect(),
+        rules: Rules {
+            at_least: 60,
+            requests: 100.0,
+            proof: Proof::Step,
+            approve: false,
+        },
+        warmup: 0,
+        hold: 7200,
+        then: Then::Hold,
+    }
+}
+
+fn errors_alone() -> JudgeSettings {
+    JudgeSettings {
+        client_errors: None,
+        abandoned: None,
+        latency: [None; 3],
+        warmup: 0,
+        scope: ProofScope::Step,
+        ..JudgeSettings::default()
+    }
+}
+
+fn judged(plan: RampPlan) -> Ramp {
+    let judge = Judge::new(errors_alone(), 1, plan.judged_steps(), false, Vec::new());
+    Ramp::new(plan, Some(judge), 30)
+}
+
+/// A second in which the canary fails `errors` of its `requests`, and the baseline none of 1,000.
+fn second(requests: f64, errors: f64) -> RouteSecond<'static> {
+    RouteSecond {
+        canary: ArmSecond {
+            finished: requests,
+            errors,
+            ..ArmSecond::default()
+        },
+        baseline: ArmSecond {
+            finished: 1000.0,
+            ..ArmSecond::default()
+        },
+        groups: None,
+        share: 0.1,
+    }
+}
+
+/// Ticks until the ramp is ready, at most `limit` seconds.
+fn ready_after(ramp: &mut Ramp, requests: f64, limit: u64) -> Option<u64> {
+    (1..=limit).find(|_| ramp.tick(&[second(requests, 0.0)]) == Standing::Ready)
+}
+
+#[test]
+fn good_version_goes_all_the_way() {
+    let mut ramp = judged(plan(&[1, 5, 25, 100]));
+    assert_eq!(ramp.standing(), Standing::Ready);
+    let mut shares = Vec::new();
+    while let Some(share) = ramp.step_up() {
+        shares.push(share.to_string());
+        if share < Percent::ALL {
+            // 60 s by the rule, and about 940 requests for the proof.
+            assert_eq!(ready_after(&mut ramp, 20.0, 600), Some(60), "{shares:?}");
+        }
+    }
+    assert_eq!(shares, ["1 %", "5 %", "25 %", "100 %"]);
+    assert_eq!(ramp.standing(), Standing::Done);
+}
+
+#[test]
+fn step_waits_for_time_requests_and_proof() {
+    let mut ramp = judged(plan(&[5, 100]));
+    ramp.step_up();
+    let Standing::Holds(lacks) = ramp.tick(&[second(2.0, 0.0)]) else {
+        panic!("{:?}", ramp.standing());
+    };
+    assert!(
+        lacks.contains(&Lack::Time(59)) && lacks.contains(&Lack::Requests(98.0)),
+        "{lacks:?}"
+    );
+    assert!(
+        matches!(lacks[..], [.., Lack::Proof(MetricKind::Errors, Some(needed))] if needed > 500.0),
+        "{lacks:?}"
+    );
+    let ready = ready_after(&mut ramp, 2.0, 3600).unwrap();
+    assert!((400..600).contains(&ready), "about 940 requests: {ready}");
+}
+
+#[test]
+fn least_time_covers_the_response_timeout() {
+    let mut ramp = judged(plan(&[5, 100]));
+    ramp.response_timeout = 120;
+    ramp.step_up();
+    assert_eq!(ready_after(&mut ramp, 100.0, 600), Some(120));
+    ramp = judged(plan(&[5, 100]));
+    ramp.response_timeout = 3600;
+    ramp.step_up();
+    assert_eq!(
+        ready_after(&mut ramp, 100.0, 600),
+        Some(300),
+        "at most five minutes"
+    );
+    let mut timed = plan(&[5, 100]);
+    timed.rules.proof = Proof::None;
+    ramp = judged(timed);
+    ramp.response_timeout = 3600;
+    ramp.step_up();
+    assert_eq!(ready_after(&mut ramp, 100.0, 600), Some(60));
+}
+
+#[test]
+fn timed_ramp_needs_time_and_requests_alone() {
+    let mut ramp = Ramp::new(plan(&[5, 100]), None, 30);
+    ramp.step_up();
+    assert_eq!(ready_after(&mut ramp, 1.0, 600), Some(100));
+}
+
+#[test]
+fn bad_version_is_rolled_back_also_while_it_is_paused() {
+    for stop in [None, Some(Stop::Paused), Some(Stop::PlanChanged)] {
+        let mut ramp = judged(plan(&[5, 100]));
+        ramp.step_up();
+        if let Some(stop) = stop {
+            ramp.halt(stop);
+        }
+        let found = (1..=60).find_map(|at| match ramp.tick(&[second(5.0, 5.0)]) {
+            Standing::RollBack(Reason::Worse(finding)) => Some((at, finding.kind)),
+            _ => None,
+        });
+        assert!(matches!(found, Some((5..=8, MetricKind::Errors))), "{found:?}");
+    }
+}
+
+#[test]
+fn pause_and_changed_plan_hold_until_resumed() {
+    for stop in [Stop::Paused, Stop::PlanChanged] {
+        let mut ramp = judged(plan(&[5, 100]));
+        ramp.halt(stop);
+        assert_eq!(ramp.standing(), Standing::Holds(vec![Lack::Stopped(stop)]));
+        ramp.resume();
+        ramp.step_up();
+        ramp.halt(stop);
+        assert_eq!(ready_after(&mut ramp, 100.0, 600), None);
+        assert_eq!(ramp.standing(), Standing::Holds(vec![Lack::Stopped(stop)]));
+        ramp.resume();
+        assert_eq!(ramp.standing(), Standing::Ready);
+    }
+}
+
+#[test]
+fn approval_is_for_one_step() {
+    let mut steps = plan(&[5, 50, 100]);
+    steps.steps[0].approve = true;
+    steps.steps[1].approve = true;
+    let mut ramp = judged(steps);
+    ramp.step_up();
+    assert_eq!(ready_after(&mut ramp, 100.0, 600), None);
+    assert_eq!(ramp.standing(), Standing::Holds(vec![Lack::Approval]));
+    ramp.approve();
+    assert_eq!(ramp.standing(), Standing::Ready);
+    ramp.step_up();
+    assert_eq!(
+        ready_after(&mut ramp, 100.0, 600),
+        None,
+        "the next step needs its own"
+    );
+}
+
+#[test]
+fn after_hold_the_operators_choice_counts() {
+    let waited = |then, requests| {
+        let mut plan = plan(&[5, 100]);
+        plan.hold = 300;
+        plan.then = then;
+        let mut ramp = judged(plan);
+        ramp.step_up();
+        (1..300).for_each(|_| assert!(matches!(ramp.tick(&[second(requests, 0.0)]), Standing::Holds(_))));
+        ramp.tick(&[second(requests, 0.0)])
+    };
+    assert!(matches!(waited(Then::Hold, 1.0), Standing::Holds(_)));
+    assert_eq!(waited(Then::Promote, 1.0), Standing::Ready);
+    assert_eq!(
+        waited(Then::RollBack, 1.0),
+        Standing::RollBack(Reason::HoldExpired)
+    );
+    // Nothing is promoted because too little came in.
+    assert!(matches!(waited(Then::Promote, 0.1), Standing::Holds(_)));
+}
+
+#[test]
+fn last_step_below_everything_is_done_and_stays() {
+    let mut ramp = judged(plan(&[5, 50]));
+    ramp.step_up();
+    ramp.step_up();
+    let done = (1..=600).find(|_| ramp.tick(&[second(100.0, 0.0)]) == Standing::Done);
+    assert_eq!(done, Some(60));
+    assert_eq!((ramp.step_up(), ramp.percent()), (None, percent(50)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A judged ramp is never ready without its least time, its requests and a proof of each metric, nor
+    /// while something speaks against the canary.
+    #[test]
+    fn never_ready_without_proof(seconds in prop::collection::vec((0_u32..40, 0_u32..3), 1..400)) {
+        let mut ramp = judged(plan(&[5, 100]));
+        ramp.step_up();
+        let mut requests = 0.0;
+        for (at, (finished, errors)) in (1..).zip(seconds) {
+            let (finished, errors) = (f64::from(finished), f64::from(errors.min(finished)));
+            requests += finished;
+            let standing = ramp.tick(&[second(finished, errors)]);
+            let judge = ramp.judge().unwrap();
+            match standing {
+                Standing::Ready => {
+                    prop_assert!(at >= 60 && requests >= 100.0);
+                    prop_assert!(judge.unproved().next().is_none());
+                    prop_assert!(judge.evidence() < SUSPICION * judge.rollback_at());
+                }
+                Standing::RollBack(_) => prop_assert!(judge.evidence() >= judge.rollback_at()),
+                Standing::Holds(lacks) => prop_assert!(!lacks.is_empty()),
+                Standing::Done => prop_assert!(false, "it is not at its end"),
+            }
+        }
+    }
+}
