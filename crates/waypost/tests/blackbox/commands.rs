@@ -461,7 +461,7 @@ fn check_limits_lists_all_limits() {
         .json();
     let limits = document["limits"].as_array().unwrap();
     assert!(limits.len() > 20, "{document}");
-    let idle = limits.iter().find(|limit| limit["key"] == "keep_alive_timeout");
+    let idle = limits.iter().find(|limit| limit["limit"] == "keep_alive_timeout");
     assert_eq!(idle.unwrap()["value"], "1m15s");
 }
 
