@@ -14,7 +14,7 @@ use crate::either::{ArmsText, OffOr, Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::values::{
-    DurationText, LogText, NameOrNull, PatternText, Percent, Replacing, Size, SizeOrNone, Text, ValueText,
+    DurationText, LogText, NameOrNull, OriginText, Percent, Replacing, Size, SizeOrNone, Text, ValueText,
     Whole, words,
 };
 
@@ -257,8 +257,8 @@ keys! {
         /// Servers: `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2.
         ///
         /// Names are re-resolved every 10 s; requests are spread round-robin over all addresses. With `[]`,
-        /// requests get 503.
-        endpoints: List<Text> = Required, "[http://10.0.0.11:8080, http://10.0.0.12:8080]";
+        /// requests get 503. A variable may bring several, separated by commas or blanks: `["${ENDPOINTS}"]`.
+        endpoints: List<OriginText> = Required, "[http://10.0.0.11:8080, http://10.0.0.12:8080]";
         /// Timeouts of the service.
         timeouts: Timeouts = Optional, "{ response: 5s }";
         /// Limits on the heads of responses. A response over them is replaced by a 502.
@@ -372,7 +372,7 @@ keys! {
         host: OneOrMany<Text> = Optional, "[api.example.com, \"*.example.net\"]";
         /// Path: `/orders` is exact, `/orders/*` a prefix, `/users/{id}/cart` has a parameter, `~^/v[0-9]+/` is a
         /// regex.
-        path: PatternText = Optional, "/orders/*";
+        path: OriginText = Optional, "/orders/*";
         /// Method, or a list of them. Case-sensitive; GET does not cover HEAD.
         method: OneOrMany<Text> = Optional, "[POST, PUT]";
         /// Headers by case-insensitive name; several lines of one name are one value, joined by `, `.

@@ -5,7 +5,8 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use crate::collections::{List, Named};
 use crate::diagnostic::Code;
 use crate::keys::{At, KeyTable, Read};
-use crate::problems::{Problems, quote};
+use crate::problems::Problems;
+use crate::suggest::correction::{self, plain};
 use crate::tree::{Node, Value};
 use crate::values::{Text, Whole, text_of};
 
@@ -116,11 +117,11 @@ impl<T: Read> Read for OffOr<T> {
             _ => {
                 // Text with a colon is most likely the address, which is the first key.
                 let first = T::table().and_then(|table| table.keys.first());
-                let help = first.map(|key| match text_of(node) {
-                    Some(text) if text.contains(':') => {
-                        format!("write `{{ {}: {} }}`", key.name, quote(text).trim_matches('`'))
-                    }
-                    _ => format!("write `{{ {}: {} }}`, or `off`", key.name, key.example),
+                let meant = text_of(node).filter(|text| text.contains(':'));
+                let meant = meant.and_then(|text| correction::address(text, "127.0.0.1", 9900));
+                let help = first.map(|key| match &meant {
+                    Some(address) => format!("write `{{ {}: {} }}`", key.name, plain(address)),
+                    None => format!("write `{{ {}: {} }}`, or `off`", key.name, key.example),
                 });
                 problems
                     .add(

@@ -10,6 +10,7 @@ use crate::diagnostic::Code;
 use crate::keys::{At, Read, wrong_type};
 use crate::problems::{Problems, quote};
 use crate::size;
+use crate::suggest::correction::accepted;
 use crate::suggest::nearest;
 use crate::tree::{Node, Origin, ScalarKind, Value};
 
@@ -52,9 +53,9 @@ pub(crate) enum ValueText {
     Absent,
 }
 
-/// The pattern of a path.
+/// Text whose meaning depends on whether variables filled it.
 #[derive(Debug, Clone)]
-pub(crate) struct PatternText {
+pub(crate) struct OriginText {
     pub(crate) text: Text,
     pub(crate) origin: Origin,
 }
@@ -212,12 +213,12 @@ impl Read for DurationText {
             Ok(duration) => Some(Self(duration)),
             Err(error) => {
                 let help = match error {
-                    duration::DurationError::NoUnit => Some(format!("did you mean `{text}s`?")),
+                    duration::DurationError::NoUnit => with_unit(text),
                     _ => None,
                 };
                 problems
                     .add(Code::BadValue, node.span, error.to_string())
-                    .help_if(help.filter(|_| text.len() < 20));
+                    .help_if(help.map(|meant| format!("did you mean `{meant}`?")));
                 None
             }
         }
@@ -234,6 +235,17 @@ impl Read for DurationText {
             "pattern": format!("^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$|{VARIABLE}"),
         })
     }
+}
+
+/// Returns a number of seconds with its unit, if it can be meant so: a long one is one of milliseconds.
+fn with_unit(number: &str) -> Option<String> {
+    let meant = |unit: &str, max: Duration| {
+        accepted(format!("{number}{unit}"), |text| match duration::parse(text) {
+            Ok(duration) if !duration.is_zero() && duration <= max => Ok(()),
+            _ => Err(()),
+        })
+    };
+    meant("s", Duration::from_secs(24 * 60 * 60)).or_else(|| meant("ms", Duration::from_secs(24 * 60 * 60)))
 }
 
 fn read_size(node: &Node, expected: &str, problems: &mut Problems) -> Option<u64> {
@@ -382,7 +394,7 @@ impl Read for ValueText {
     }
 }
 
-impl Read for PatternText {
+impl Read for OriginText {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         let text = Text::read(node, problems)?;
         let origin = match &node.value {

@@ -1,11 +1,14 @@
 //! Hosts and host patterns.
 
+use std::net::Ipv6Addr;
+
 use waypost_route::host::{HostPattern, HostPatternError};
 use waypost_wire::authority::{Authority, AuthorityError};
 
 use crate::diagnostic::Code;
 use crate::keys::At;
 use crate::problems::{Problems, quote};
+use crate::suggest::correction::{before_path, corrected};
 use crate::values::Text;
 
 /// Lowers a host pattern, of a listener or of a match.
@@ -14,20 +17,27 @@ pub(super) fn pattern(written: &At<Text>, problems: &mut Problems) -> Option<Hos
     match HostPattern::parse(text) {
         Ok(pattern) => Some(pattern),
         Err(error) => {
-            let help = match error {
-                HostPatternError::BareWildcard => Some("leave the key out to take every host".to_owned()),
-                HostPatternError::Scheme => text
-                    .split_once("://")
-                    .map(|(_, rest)| format!("leave the scheme out: `{}`", rest.trim_end_matches('/'))),
-                HostPatternError::Port => text.rsplit_once(':').map(|(host, _)| {
-                    format!("write `{host}`: the port is compared nowhere, the listener's `bind` has it")
-                }),
-                HostPatternError::TrailingDot => Some(format!(
-                    "write `{}`, which covers it too",
-                    text.trim_end_matches('.')
+            let meant = corrected(text, |text| HostPattern::parse(text).map(drop), correct_pattern);
+            let help = match (&error, meant) {
+                (HostPatternError::BareWildcard, _) => {
+                    Some("leave the key out to take every host".to_owned())
+                }
+                (HostPatternError::Scheme, Some(host)) => Some(format!("leave the scheme out: `{host}`")),
+                (HostPatternError::Scheme, None) => Some("write the name of a host alone".to_owned()),
+                (_, Some(host)) if text.parse::<Ipv6Addr>().is_ok() => {
+                    Some(format!("write `{host}`: an IPv6 address stands in brackets"))
+                }
+                (HostPatternError::Port, Some(host)) => Some(format!(
+                    "write `{host}`: the port is compared nowhere, the listener's `bind` has it"
                 )),
-                HostPatternError::Character('/') => Some("a path goes into `path`".to_owned()),
-                HostPatternError::Character(odd) if !odd.is_ascii() => {
+                (HostPatternError::Port, None) => {
+                    Some("leave the port out, it is compared nowhere".to_owned())
+                }
+                (HostPatternError::TrailingDot, Some(host)) => {
+                    Some(format!("write `{host}`, which covers it too"))
+                }
+                (HostPatternError::Character('/'), _) => Some("a path goes into `path`".to_owned()),
+                (HostPatternError::Character(odd), _) if !odd.is_ascii() => {
                     Some("write international names in their `xn--` form".to_owned())
                 }
                 _ => None,
@@ -44,6 +54,30 @@ pub(super) fn pattern(written: &At<Text>, problems: &mut Problems) -> Option<Hos
     }
 }
 
+/// Mends one error of a host pattern.
+fn correct_pattern(text: &str, error: &HostPatternError) -> Option<String> {
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Some(format!("[{address}]"));
+    }
+    match error {
+        HostPatternError::Scheme => Some(before_path(text.split_once("://")?.1).to_owned()),
+        HostPatternError::Port => Some(text.rsplit_once(':')?.0.to_owned()),
+        HostPatternError::TrailingDot => Some(text.trim_end_matches('.').to_owned()),
+        _ => None,
+    }
+}
+
+/// Mends one error of a host that may have a port.
+fn correct_authority(text: &str, _: &AuthorityError) -> Option<String> {
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Some(format!("[{address}]"));
+    }
+    match text.split_once("://") {
+        Some((_, rest)) => Some(before_path(rest).to_owned()),
+        None => Some(text.strip_suffix(':')?.to_owned()),
+    }
+}
+
 /// Parses a host, possibly with a port. Clients may leave a port empty; in a config, that is a mistake.
 pub(super) fn authority(text: &str) -> Result<Authority<'_>, AuthorityError> {
     match Authority::parse(text.as_bytes()) {
@@ -56,9 +90,13 @@ pub(super) fn authority(text: &str) -> Result<Authority<'_>, AuthorityError> {
 pub(super) fn check_authority(written: &At<Text>, problems: &mut Problems) {
     let text = &*written.value;
     if let Err(error) = authority(text) {
-        let help = text
-            .split_once("://")
-            .map(|(_, rest)| format!("leave the scheme out: `{rest}`"));
+        let help = corrected(text, |text| authority(text).map(drop), correct_authority).map(|host| {
+            if text.contains("://") {
+                format!("leave the scheme out: `{host}`")
+            } else {
+                format!("write `{host}`")
+            }
+        });
         problems
             .add(
                 Code::BadHost,

@@ -1,7 +1,7 @@
 //! Listeners.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -17,6 +17,7 @@ use crate::lower::redirect::redirect;
 use crate::lower::{Context, bytes, duration, host, network, tls, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
+use crate::suggest::correction;
 use crate::values::Text;
 
 /// Minimum of the timeouts.
@@ -208,36 +209,32 @@ fn bind(written: &At<Text>, problems: &mut Problems) -> Option<Bind> {
             address,
         });
     }
-    let (what, help) = if let Some((_, rest)) = text.split_once("://") {
-        let rest = rest.trim_end_matches('/');
-        ("has a scheme", format!("leave it out: `{rest}`"))
+    let (what, advice) = if text.contains("://") {
+        ("has a scheme", "leave it out")
     } else if text.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4()) {
-        ("has no port", format!("add one: `{text}:8080`"))
-    } else if let Ok(address) = text.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>() {
-        (
-            "has no port",
-            format!("add one, with the address in brackets: `[{address}]:8080`"),
-        )
-    } else if let Ok(port) = text.trim_start_matches(['*', ':']).parse::<u16>() {
-        (
-            "has no address",
-            format!("write `0.0.0.0:{port}` for every IPv4 address"),
-        )
+        ("has no port", "add one")
+    } else if text.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok() {
+        ("has no port", "add one, with the address in brackets")
+    } else if text.trim_start_matches(['*', ':']).parse::<u16>().is_ok() {
+        ("has no address", "for every IPv4 address")
     } else if let Some((host, port)) = text.rsplit_once(':')
         && port.parse::<u16>().is_ok()
         && host.parse::<IpAddr>().is_err()
     {
-        let help = if host == "localhost" {
-            format!("write `127.0.0.1:{port}`")
-        } else {
-            format!("write an IP address, such as `0.0.0.0:{port}`; the hosts to serve go into `hosts`")
-        };
-        ("has a name where an IP address belongs", help)
+        ("has a name where an IP address belongs", "")
     } else {
-        (
-            "is not an address to listen on",
-            "write an IP address and a port, such as `0.0.0.0:8080`".to_owned(),
-        )
+        ("is not an address to listen on", "")
+    };
+    let help = match (correction::address(text, "0.0.0.0", 8080), advice) {
+        (Some(address), "") => format!("write `{address}`"),
+        (Some(address), "for every IPv4 address") => format!("write `{address}` {advice}"),
+        (Some(address), _) => format!("{advice}: `{address}`"),
+        (None, _) => match text.rsplit_once(':').map(|(_, port)| port.parse::<u16>()) {
+            Some(Ok(port)) => {
+                format!("write an IP address, such as `0.0.0.0:{port}`; the hosts to serve go into `hosts`")
+            }
+            _ => "write an IP address and a port, such as `0.0.0.0:8080`".to_owned(),
+        },
     };
     problems
         .add(Code::BadBind, written.span, format!("{} {what}", quote(text)))

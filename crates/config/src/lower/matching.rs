@@ -20,6 +20,7 @@ use crate::lower::pattern::{self, Pattern, report_regex};
 use crate::lower::{Context, host, network};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
+use crate::suggest::correction::accepted;
 use crate::values::{Text, ValueText};
 
 /// The lowered matches of a route.
@@ -188,7 +189,13 @@ fn check_method(written: &At<Text>, problems: &mut Problems) {
                     quote(method)
                 ),
             )
-            .help(format!("write `{}`", method.to_ascii_uppercase()));
+            .help(match method.to_ascii_uppercase() {
+                upper if is_refused_method(&upper) => format!("requests with `{upper}` never reach a route"),
+                upper => match accepted(upper, |_| Ok::<(), ()>(())) {
+                    Some(upper) => format!("write `{upper}`"),
+                    None => "write it in upper case".to_owned(),
+                },
+            });
     }
 }
 

@@ -17,11 +17,14 @@ pub(super) fn network(written: &At<Text>, problems: &mut Problems) -> Option<IpN
         Err(_) => text.parse::<IpNet>().ok().map(unmapped),
     };
     let Some(network) = network else {
-        let help = match text.rsplit_once(':') {
-            Some((host, _)) if host.parse::<std::net::Ipv4Addr>().is_ok() => {
-                format!("leave the port out: `{host}`")
+        let host = text.rsplit_once(':').map(|(host, _)| host);
+        let bare = |host: &str| host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        let help = match (bare(text), host.and_then(bare)) {
+            (Some(address), _) => format!("leave the brackets out: `{address}`"),
+            (None, Some(address)) => format!("leave the port out: `{address}`"),
+            (None, None) => {
+                "write an address such as `192.0.2.7`, or a network such as `10.0.0.0/8`".to_owned()
             }
-            _ => "write an address such as `192.0.2.7`, or a network such as `10.0.0.0/8`".to_owned(),
         };
         problems
             .add(

@@ -10,8 +10,9 @@ use crate::keys::At;
 use crate::lower::Context;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
+use crate::suggest::correction::accepted;
 use crate::tree::Origin;
-use crate::values::PatternText;
+use crate::values::OriginText;
 
 /// The path pattern of a `match`, with the place where it is or could be written.
 pub(super) struct Pattern {
@@ -22,7 +23,7 @@ pub(super) struct Pattern {
 }
 
 /// Lowers a path pattern.
-pub(super) fn pattern(written: &At<PatternText>, context: &mut Context<'_>) -> Option<PathPattern> {
+pub(super) fn pattern(written: &At<OriginText>, context: &mut Context<'_>) -> Option<PathPattern> {
     let text = &*written.value.text;
     if written.value.origin == Origin::Variable && text.starts_with('~') {
         context
@@ -39,6 +40,8 @@ pub(super) fn pattern(written: &At<PatternText>, context: &mut Context<'_>) -> O
         Ok(pattern) => return Some(pattern),
         Err(error) => error,
     };
+    let options = context.path_options;
+    let meant = |text: String| accepted(text, |text| path_pattern::parse(text, options).map(drop));
     let problems = &mut *context.problems;
     match error {
         PatternError::Pattern(PathPatternError::Regex(error)) => {
@@ -49,13 +52,17 @@ pub(super) fn pattern(written: &At<PatternText>, context: &mut Context<'_>) -> O
                 PathPatternError::NoSlash if text.contains("://") => {
                     Some("a path has neither scheme nor host; the host goes into `host`".to_owned())
                 }
-                PathPatternError::NoSlash if text.starts_with('^') => {
-                    Some(format!("for a regex write `~{text}`"))
-                }
+                PathPatternError::NoSlash if text.starts_with('^') => Some(match meant(format!("~{text}")) {
+                    Some(regex) => format!("for a regex write `{regex}`"),
+                    None => "a regex begins with `~`".to_owned(),
+                }),
                 PathPatternError::NoSlash if text == "*" => {
                     Some("write `/*`, or leave `path` out, to take every path".to_owned())
                 }
-                PathPatternError::NoSlash => Some(format!("did you mean `/{text}`?")),
+                PathPatternError::NoSlash => Some(match meant(format!("/{text}")) {
+                    Some(path) => format!("did you mean `{path}`?"),
+                    None => "a path begins with `/`".to_owned(),
+                }),
                 PathPatternError::Character('?') => Some("query parameters go into `query`".to_owned()),
                 PathPatternError::Star => {
                     Some("for anything more than a prefix use a regex: `~^/…$`".to_owned())

@@ -10,6 +10,7 @@ use crate::lower::pattern::Pattern;
 use crate::lower::rewrite::{Reader, path_rewrite};
 use crate::lower::{Context, host, whole};
 use crate::problems::{Problems, quote};
+use crate::suggest::correction::plain;
 use crate::values::Text;
 
 /// Lowers a redirect; `patterns` are those of the route.
@@ -67,9 +68,13 @@ fn check_redirect_host(written: &At<Text>, problems: &mut Problems) {
     match host::authority(text) {
         Ok(Authority { port: Some(port), .. }) => {
             let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
+            let help = match port {
+                0 => format!("write `host: {}`", plain(host)),
+                _ => format!("write `host: {}` and `port: {port}`", plain(host)),
+            };
             problems
                 .add(Code::BadHost, written.span, format!("{} has a port", quote(text)))
-                .help(format!("write `host: {host}` and `port: {port}`"));
+                .help(help);
         }
         _ => host::check_authority(written, problems),
     }

@@ -12,6 +12,7 @@ use crate::lower::pattern::{Pattern, has_only_slashes, report_regex};
 use crate::lower::{Context, host};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
+use crate::suggest::correction::accepted;
 use crate::values::{Replacing, Text};
 
 /// The reader of a new path.
@@ -122,7 +123,14 @@ fn template(
                 TemplateError::NoSlash if text.contains("://") => {
                     Some("scheme and host have keys of their own".to_owned())
                 }
-                TemplateError::NoSlash => Some(format!("did you mean `/{text}`?")),
+                TemplateError::NoSlash => Some(
+                    match accepted(format!("/{text}"), |path| {
+                        check_template(path, suffix, patterns, options)
+                    }) {
+                        Some(path) => format!("did you mean `{path}`?"),
+                        None => "a path begins with `/`".to_owned(),
+                    },
+                ),
                 TemplateError::Character(odd) => Some(ending_hint(*odd, reader).to_owned()),
                 _ => None,
             };
@@ -164,13 +172,30 @@ fn template(
                 });
         }
     }
-    // Parameters come from a normalised path, so only the text around them can be invalid.
-    let filled = template.filled_with("x") + suffix;
-    let mut scratch = Vec::new();
-    if let Err(error) = path::normalize(filled.as_bytes(), options, &mut scratch) {
+    if let Err(error) = check_filled(&template, suffix, options) {
         report_refused(written, error, problems);
     }
     Some(template)
+}
+
+/// Checks the text of a template, which `suffix` follows, and whose names `patterns` bind.
+fn check_template(text: &str, suffix: &str, patterns: &[Pattern], options: PathOptions) -> Result<(), ()> {
+    let template = PathTemplate::parse(text).map_err(|_| ())?;
+    let mut patterns = patterns.iter();
+    if !patterns.all(|pattern| {
+        template
+            .names()
+            .all(|name| pattern.pattern.names().contains(&name))
+    }) {
+        return Err(());
+    }
+    check_filled(&template, suffix, options).map_err(|_| ())
+}
+
+/// Checks the text around the parameters of a template. They come from a normalised path, so only that can be invalid.
+fn check_filled(template: &PathTemplate, suffix: &str, options: PathOptions) -> Result<(), PathError> {
+    let filled = template.filled_with("x") + suffix;
+    path::normalize(filled.as_bytes(), options, &mut Vec::new()).map(|_| ())
 }
 
 /// Reports a path that is refused whatever the request is.
@@ -233,7 +258,12 @@ fn replacement(written: &At<Replacing>, reader: Reader, context: &mut Context<'_
                 from.span,
                 "the first text of `regex` is a regex without a `~`",
             )
-            .help(format!("write {}", quote(text)));
+            .help(
+                match accepted(text.to_owned(), |text| Regex::new(text).map(drop)) {
+                    Some(regex) => format!("write `{regex}`"),
+                    None => "leave the `~` out".to_owned(),
+                },
+            );
         return None;
     }
     let regex = match Regex::new(&from.value) {

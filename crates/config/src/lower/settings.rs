@@ -1,6 +1,6 @@
 //! Settings of the gateway as a whole.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::either::{OffOr, TextOr};
 use crate::keys::At;
 use crate::lower::{Context, duration, whole};
 use crate::problems::{Problems, quote};
+use crate::suggest::correction;
 use crate::values::Text;
 
 /// Maximum number of revisions to keep: each start reads all of them.
@@ -97,20 +98,14 @@ fn admin_of(written: &At<OffOr<document::Admin>>, problems: &mut Problems) -> Op
 
 fn admin_bind(written: &At<Text>, problems: &mut Problems) -> Option<AdminBind> {
     let text = &*written.value;
-    if let Some(path) = text.strip_prefix("unix:") {
-        if !path.is_empty() && !path.contains(char::is_control) {
-            return Some(AdminBind::Unix(path.into()));
-        }
-    } else if let Ok(address) = text.parse::<SocketAddr>() {
-        return Some(AdminBind::Tcp(address));
+    if let Some(bind) = parse_admin_bind(text) {
+        return Some(bind);
     }
-    let help = match text.rsplit_once(':') {
-        Some(("localhost", port)) => format!("write `127.0.0.1:{port}`"),
-        _ if text.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4()) => {
-            format!("a port is missing: `{text}:9900`")
-        }
-        _ if text.starts_with('/') => format!("write `unix:{}`", quote(text).trim_matches('`')),
-        _ => {
+    let help = match correction::address(text, "127.0.0.1", 9900) {
+        Some(address) if text.parse::<IpAddr>().is_ok() => format!("a port is missing: `{address}`"),
+        Some(address) => format!("write `{address}`"),
+        None if text.starts_with('/') && is_file_path(text) => format!("write `unix:{text}`"),
+        None => {
             "write an IP address and a port such as `127.0.0.1:9900`, or `unix:/run/waypost.sock`".to_owned()
         }
     };
@@ -141,9 +136,20 @@ fn state_of(written: &TextOr<document::State>, problems: &mut Problems) -> State
     }
 }
 
+fn parse_admin_bind(text: &str) -> Option<AdminBind> {
+    match text.strip_prefix("unix:") {
+        Some(path) => is_file_path(path).then(|| AdminBind::Unix(path.into())),
+        None => text.parse().ok().map(AdminBind::Tcp),
+    }
+}
+
+fn is_file_path(path: &str) -> bool {
+    !path.is_empty() && !path.contains(char::is_control)
+}
+
 pub(super) fn path_of(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
     let path = &*written.value;
-    if path.is_empty() || path.contains(char::is_control) {
+    if !is_file_path(path) {
         problems
             .add(
                 Code::BadValue,

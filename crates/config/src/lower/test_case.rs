@@ -12,6 +12,7 @@ use crate::keys::At;
 use crate::lower::{Context, network};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
+use crate::suggest::correction::corrected;
 use crate::values::Text;
 
 /// Lowers all tests; adds the valid ones and returns their places.
@@ -31,7 +32,7 @@ fn test(written: &document::Test, context: &mut Context<'_>) -> Option<TestCase>
     let request = written
         .request
         .as_ref()
-        .and_then(|request| parse_request(request, context.problems));
+        .and_then(|text| request(text, context.problems));
     let mut headers = Vec::new();
     for (name, value) in written.headers.iter().flat_map(|headers| &headers.value.0) {
         check_header(name, value, context.problems);
@@ -56,47 +57,90 @@ fn test(written: &document::Test, context: &mut Context<'_>) -> Option<TestCase>
     })
 }
 
-/// Parses `METHOD URL`.
-fn parse_request(written: &At<Text>, problems: &mut Problems) -> Option<(Box<str>, Box<str>)> {
+/// A request of a test that is not `METHOD URL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RequestTextError {
+    NoMethod,
+    NoUrl,
+    Method,
+    Version,
+    Blank,
+    Scheme,
+}
+
+/// Lowers a request, `METHOD URL`.
+fn request(written: &At<Text>, problems: &mut Problems) -> Option<(Box<str>, Box<str>)> {
+    use RequestTextError as E;
     let text = written.value.trim();
-    let mut report = |what: &str, help: String| {
-        problems
-            .add(Code::BadValue, written.span, format!("{} {what}", quote(text)))
-            .help(help);
-        None
+    let error = match parse_request(text) {
+        Ok((method, url)) => return Some((method.into(), url.into())),
+        Err(error) => error,
     };
+    let meant = corrected(text, |text| parse_request(text).map(drop), correct_request);
+    let what = match error {
+        E::NoMethod => "has no method",
+        E::NoUrl => "has no URL",
+        E::Method => "does not begin with a method",
+        E::Version | E::Blank => "has a blank in its URL",
+        E::Scheme => "has a URL without scheme",
+    };
+    let help = match (error, meant) {
+        (E::NoUrl, Some(meant)) => format!("write `{meant}`, or `{text} http://host/path`"),
+        (E::Version, Some(meant)) => format!("leave out what follows: `{meant}`"),
+        (E::Scheme, Some(meant)) => {
+            format!("write `{meant}`, or a path such as `/path` for a request without host")
+        }
+        (_, Some(meant)) => format!("write `{meant}`"),
+        (E::Version | E::Blank, None) => "write a space as `%20`; headers go into `headers`".to_owned(),
+        (_, None) => "write method and URL, as in `GET /orders/7`".to_owned(),
+    };
+    problems
+        .add(Code::BadValue, written.span, format!("{} {what}", quote(text)))
+        .help(help);
+    None
+}
+
+/// Parses `METHOD URL`.
+fn parse_request(text: &str) -> Result<(&str, &str), RequestTextError> {
     let Some((method, url)) = text.split_once(' ') else {
-        return if text.contains('/') {
-            report("has no method", format!("write `GET {text}`"))
+        return Err(if text.contains('/') {
+            RequestTextError::NoMethod
         } else {
-            report(
-                "has no URL",
-                format!("write `{text} /path`, or `{text} http://host/path`"),
-            )
-        };
+            RequestTextError::NoUrl
+        });
     };
     let url = url.trim_start();
     if !token::is_token(method.as_bytes()) {
-        return report(
-            "does not begin with a method",
-            "write method and URL, as in `GET /orders/7`".to_owned(),
-        );
+        return Err(RequestTextError::Method);
     }
     if let Some(odd) = url.find(|c: char| c.is_whitespace() || c.is_control()) {
-        let help = if url[odd..].trim_start().starts_with("HTTP/") {
-            format!("leave out what follows: `{method} {}`", &url[..odd])
+        return Err(if url[odd..].trim_start().starts_with("HTTP/") {
+            RequestTextError::Version
         } else {
-            "write a space as `%20`; headers go into `headers`".to_owned()
-        };
-        return report("has a blank in its URL", help);
+            RequestTextError::Blank
+        });
     }
     if !url.starts_with('/') && !url.contains("://") && url != "*" {
-        return report(
-            "has a URL without scheme",
-            format!("write `{method} http://{url}`, or `{method} /path` for a request without host"),
-        );
+        return Err(RequestTextError::Scheme);
     }
-    Some((method.into(), url.into()))
+    Ok((method, url))
+}
+
+/// Mends one error of a request.
+fn correct_request(text: &str, error: &RequestTextError) -> Option<String> {
+    match error {
+        RequestTextError::NoMethod => Some(format!("GET {text}")),
+        RequestTextError::NoUrl => Some(format!("{text} /path")),
+        RequestTextError::Version => {
+            let (method, rest) = text.split_once(' ')?;
+            Some(format!("{method} {}", rest.split_whitespace().next()?))
+        }
+        RequestTextError::Scheme => {
+            let (method, url) = text.split_once(' ')?;
+            Some(format!("{method} http://{}", url.trim_start()))
+        }
+        RequestTextError::Method | RequestTextError::Blank => None,
+    }
 }
 
 fn check_header(name: &str, value: &At<Text>, problems: &mut Problems) {

@@ -1,5 +1,6 @@
 //! Suggestions for misspelt and foreign words.
 
+pub(crate) mod correction;
 pub(crate) mod foreign;
 
 /// The candidate closest to `text`, if any is close enough to be a misspelling of it.

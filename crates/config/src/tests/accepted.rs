@@ -421,3 +421,28 @@ fn encoded_slash_is_accepted_if_a_listener_keeps_it() {
         routes: [{ name: r, match: { path: /a%2fb }, respond: { status: 200 } }]\n",
     );
 }
+
+#[test]
+fn variable_brings_several_endpoints() {
+    for (endpoints, expected) in [
+        ("[\"${LIST}\"]", &["10.0.0.1:1", "10.0.0.2:2", "c"][..]),
+        (
+            "[http://first, \"${LIST}\"]",
+            &["first", "10.0.0.1:1", "10.0.0.2:2", "c"],
+        ),
+        ("[\"http://${WORD}:80\"]", &["a.c:80"]),
+        ("[\"${UNSET:-http://a,http://b}\"]", &["a", "b"]),
+        ("[\"${UNSET:-}\"]", &[]),
+    ] {
+        let text = format!(
+            "listeners: [{{ bind: 127.0.0.1:8080 }}]\nservices: {{ a: {{ endpoints: {endpoints} }} }}\n\
+             routes: [{{ name: r, to: a }}]\n"
+        );
+        let plan = load_text(text).unwrap().plan;
+        let authorities = plan.services()[0]
+            .endpoints
+            .iter()
+            .map(|endpoint| &*endpoint.authority);
+        assert_eq!(authorities.collect::<Vec<_>>(), expected, "{endpoints}");
+    }
+}

@@ -144,6 +144,22 @@ fn services() {
         &["3:41 out-of-range"],
     );
     check("[http://a]", &["3:6 wrong-type expected a service, found a list"]);
+    // A list in one text is only read where a variable brings it; each part is named by itself.
+    check(
+        "{ endpoints: [\"http://a, http://b\"] }",
+        &["3:20 bad-endpoint make each an item of the list: `http://a`, `http://b`"],
+    );
+    check(
+        "{ endpoints: [\"${BAD_LIST}\"] }",
+        &[
+            "3:20 bad-endpoint `b:80` has no scheme (write `http://b:80`)",
+            "3:20 bad-endpoint `ftp://c` has another scheme",
+        ],
+    );
+    check(
+        "{ endpoints: [\"http://${WORD} b\"] }",
+        &["3:20 bad-endpoint `b` has no scheme (write `http://b`)"],
+    );
 }
 
 #[test]
@@ -154,6 +170,14 @@ fn hosts_and_paths() {
         ("http://a", "leave the scheme out: `a`"),
         ("a:80", "write `a`"),
         ("a.", "write `a`"),
+        (
+            "http://API.example.com:8080/x",
+            "leave the scheme out: `API.example.com`",
+        ),
+        ("http://*", "write the name of a host alone"),
+        ("\"::1\"", "write `[::1]`: an IPv6 address stands in brackets"),
+        ("\"[::1]:80\"", "write `[::1]`"),
+        ("\":80\"", "leave the port out"),
         ("a/b", "a path goes into `path`"),
         ("bücher.example", "`xn--`"),
         ("\"\"", "empty"),
@@ -165,6 +189,8 @@ fn hosts_and_paths() {
     }
     for (path, advice) in [
         ("orders", "did you mean `/orders`?"),
+        ("api/**", "(a path begins with `/`)"),
+        ("^/(a", "(a regex begins with `~`)"),
         ("\"*\"", "write `/*`"),
         ("http://a/b", "the host goes into `host`"),
         ("^/a", "for a regex write `~^/a`"),

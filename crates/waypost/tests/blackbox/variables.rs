@@ -10,6 +10,7 @@ use crate::support::command::{Output, output};
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::http2::Http2Client;
+use crate::support::service::Service;
 
 /// Runs `waypost check` on `config` with a variable `KEY`.
 fn check(config: &str, key: &str) -> Output {
@@ -29,6 +30,18 @@ fn gateway(conditions: &str, key: &str) -> Gateway {
     let path = directory.path().join("waypost.yaml");
     fs::write(&path, config(conditions).key("admin: { bind: 127.0.0.1:0 }")).unwrap();
     Gateway::run(directory, path, &[("KEY".to_owned(), key.to_owned())])
+}
+
+/// A gateway that forwards to the endpoints that a variable `LIST` brings.
+fn balancing(list: &str) -> Gateway {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("waypost.yaml");
+    let config = Config::new()
+        .service_at("all", &["${LIST}"], "")
+        .route("name: all, to: all")
+        .key("admin: { bind: 127.0.0.1:0 }");
+    fs::write(&path, config).unwrap();
+    Gateway::run(directory, path, &[("LIST".to_owned(), list.to_owned())])
 }
 
 fn config(conditions: &str) -> Config {
@@ -129,4 +142,26 @@ fn variable_in_a_written_regex_is_part_of_it() {
     }
     let found = check(config("path: \"${KEY}\"").as_ref(), "~^/x").expect(1);
     assert!(found.stdout.contains("error[bad-path]"), "{}", found.stdout);
+}
+
+#[test]
+fn variable_brings_several_endpoints() {
+    let services = [Service::echo("a"), Service::echo("b"), Service::echo("c")];
+    let [a, b, c] = services.each_ref().map(Service::url);
+    for list in [
+        format!("{a},{b},{c}"),
+        format!(" {a}, {b}\n{c},"),
+        format!("{a} {b}\t{c}"),
+    ] {
+        let before = services.each_ref().map(Service::connections);
+        let gateway = balancing(&list);
+        let http2 = Http2Client::connect(gateway.address());
+        for _ in 0..3 {
+            assert_eq!(gateway.get("http://a/").status(), 200);
+            assert_eq!(http2.get("http://a/").status(), 200);
+        }
+        for (service, before) in services.iter().zip(before) {
+            assert!(service.connections() > before, "{} of {list:?}", service.name());
+        }
+    }
 }
