@@ -4,6 +4,7 @@
 
 use waypost_plan::listener::{ClientAuthMode, HalfClose, ProxyProtocol, Underscores};
 use waypost_plan::redirect::Scheme;
+use waypost_plan::rewrite::Reverse;
 use waypost_plan::service::ProxyVersion;
 use waypost_plan::settings::CodeLabel;
 use waypost_plan::sticky::SameSite;
@@ -25,6 +26,7 @@ pub(crate) struct Outcome(pub(crate) &'static str);
 words! {
     EncodedSlash { "refuse" => EncodedSlash::Refuse, "keep" => EncodedSlash::Keep }
     DoubleSlash { "merge" => DoubleSlash::Merge, "keep" => DoubleSlash::Keep }
+    Reverse { "on" => Reverse::On, "off" => Reverse::Off }
     HalfClose { "end" => HalfClose::End, "serve" => HalfClose::Serve }
     DotSegmentParameters { "refuse" => DotSegmentParameters::Refuse, "keep" => DotSegmentParameters::Keep }
     Underscores { "drop" => Underscores::Drop, "keep" => Underscores::Keep }
@@ -516,6 +518,10 @@ keys! {
         regex: Replacing = Optional, "[\"^/v1/\", /v2/]";
         /// `Host` header for the service.
         host: Text = Optional, "checkout.internal";
+        /// Maps a service's references to itself back to the paths and the host that the client sees.
+        ///
+        /// With `prefix` or `host`: in `Location`, `Content-Location`, `Refresh` and `Set-Cookie`.
+        reverse: Reverse = Fallback("on"), "off";
     }
 
     /// Edits of headers, applied in the order `remove`, `set`, `add`. A name occurs in at most one of them.

@@ -12,6 +12,18 @@ pub struct Rewrite {
     pub path: PathRewrite,
     /// `Host` header; `None` keeps the client's.
     pub host: Option<Box<str>>,
+    /// Mapping of responses back.
+    pub reverse: Reverse,
+}
+
+/// Mapping of a service's references to itself back to the paths and the host that the client sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reverse {
+    /// Mapped, where a prefix or the host is rewritten.
+    #[default]
+    On,
+    /// Left as they are.
+    Off,
 }
 
 /// A rewrite of the path. The query is kept.
@@ -33,13 +45,43 @@ impl Rewrite {
     pub(crate) const NONE: Self = Self {
         path: PathRewrite::Keep,
         host: None,
+        reverse: Reverse::On,
     };
+
+    /// Returns true if the service sees another place than the client, and the way back can be computed: a prefix or the
+    /// host is rewritten.
+    pub fn moves(&self) -> bool {
+        self.host.is_some() || matches!(self.path, PathRewrite::Prefix(_))
+    }
 }
 
 impl PathRewrite {
     /// Returns true if the path is kept.
     pub fn keeps(&self) -> bool {
         matches!(self, Self::Keep)
+    }
+
+    /// The prefix of `path` that is replaced, if a prefix is; `pattern` covers the path. Appends what stands in its place,
+    /// in its normal form and without trailing slash.
+    pub fn replaced_prefix<'p>(
+        &self,
+        path: &'p [u8],
+        pattern: &PathPattern,
+        options: PathOptions,
+        out: &mut Vec<u8>,
+    ) -> Option<&'p [u8]> {
+        let Self::Prefix(template) = self else {
+            return None;
+        };
+        let binding = pattern.bind(path)?;
+        let prefix = &path[..binding.prefix_len?];
+        let mut filled = Vec::new();
+        template.fill(path, &binding, &mut filled);
+        let slashes = filled.iter().take_while(|&&byte| byte == b'/').count();
+        let mut scratch = Vec::new();
+        let normal = path::normalize(&filled[slashes.saturating_sub(1)..], options, &mut scratch).ok()?;
+        out.extend_from_slice(normal.strip_suffix(b"/").unwrap_or(normal));
+        Some(prefix)
     }
 
     /// Appends the normal form of the rewritten `path`, which `pattern` covers.

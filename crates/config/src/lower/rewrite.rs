@@ -1,6 +1,6 @@
 //! Rewrites of paths, for services and for redirects.
 
-use waypost_plan::rewrite::{PathRewrite, Rewrite};
+use waypost_plan::rewrite::{PathRewrite, Reverse, Rewrite};
 use waypost_plan::template::{PathTemplate, Replacement, TemplateError};
 use waypost_route::regex::Regex;
 use waypost_wire::path::{self, PathError, PathOptions};
@@ -42,14 +42,31 @@ pub(super) fn rewrite(
     if let Some(host) = &given.host {
         host::check_authority(host, problems);
     }
-    if given.given.keys().next().is_none() {
+    if given.given.keys().all(|key| key == "reverse") {
         problems
             .add(Code::MissingKey, written.key, "the rewrite rewrites nothing")
             .help("add `prefix`, `path`, `regex` or `host`, or leave it out");
     }
+    let moves = given.given.keys().any(|key| matches!(key, "prefix" | "host"));
+    if let Some(reverse) = &given.reverse
+        && !moves
+        && given.given.keys().count() > 1
+    {
+        problems
+            .add(
+                Code::ConflictingKeys,
+                reverse.key,
+                "`reverse` has no effect without `prefix` or `host`",
+            )
+            .help("leave it out: what `path` and `regex` do cannot be undone");
+    }
     Rewrite {
         path,
         host: given.host.as_ref().map(|host| (*host.value).into()),
+        reverse: given
+            .reverse
+            .as_ref()
+            .map_or(Reverse::On, |reverse| reverse.value),
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use waypost_plan::listener::HalfClose;
 use waypost_plan::redirect::Scheme;
+use waypost_plan::rewrite::Reverse;
 use waypost_plan::route::Action;
 use waypost_plan::settings::AccessLog;
 use waypost_route::condition::ValueCondition;
@@ -304,6 +305,21 @@ fn listeners_say_the_scheme_of_their_clients() {
         Some(Scheme::Http)
     );
     assert_eq!(scheme(&format!(", scheme: https, {tls}")), Some(Scheme::Https));
+}
+
+#[test]
+fn rewrites_are_mapped_back_unless_off() {
+    for (keys, expected) in [
+        ("prefix: /", Reverse::On),
+        ("host: b.internal", Reverse::On),
+        ("prefix: /, reverse: on", Reverse::On),
+        ("prefix: /, reverse: off", Reverse::Off),
+        ("path: /x, host: b.internal, reverse: \"off\"", Reverse::Off),
+    ] {
+        let plan = with_route(&format!("to: a, match: {{ path: /x/* }}, rewrite: {{ {keys} }}"));
+        let rewrite = &plan.routes()[0].forward().unwrap().policies.rewrite;
+        assert_eq!(rewrite.reverse, expected, "{keys}");
+    }
 }
 
 #[test]

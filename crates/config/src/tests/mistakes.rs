@@ -343,6 +343,18 @@ fn actions() {
     check_route("to: a, timeout: 1y", &["4:30 bad-value"]);
     check_route("to: a, rewrite: {}", &["4:21 missing-key rewrites nothing"]);
     check_route(
+        "to: a, rewrite: { reverse: off }",
+        &["4:21 missing-key rewrites nothing"],
+    );
+    check_route(
+        "to: a, rewrite: { path: /x, reverse: off }",
+        &["4:42 conflicting-keys cannot be undone"],
+    );
+    check_route(
+        "to: a, rewrite: { host: b, reverse: never }",
+        &["4:50 unknown-word `on` or `off`"],
+    );
+    check_route(
         "to: a, rewrite: { host: http://a }",
         &["4:38 bad-host leave the scheme out: `a`"],
     );
