@@ -19,6 +19,7 @@ use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::listener::Listener;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::redirect::Redirect;
+use waypost_plan::rewrite::Reverse;
 use waypost_plan::route::{Action, Forward, Respond, Route};
 use waypost_plan::service::ServiceId;
 use waypost_plan::sticky::StickyKey;
@@ -31,6 +32,7 @@ use waypost_wire::request::RequestError;
 use crate::arm::ArmChoice;
 use crate::compiled::Compiled;
 use crate::failure::Failure;
+use crate::head::reverse::WayBack;
 use crate::peer::Peer;
 use crate::request::IncomingRequest;
 use crate::server_options;
@@ -63,6 +65,8 @@ pub struct DecisionBuffers {
     pub location: Vec<u8>,
     /// The `set-cookie` value that keeps the client on its arm; empty for none.
     pub set_cookie: Vec<u8>,
+    /// The way back of [`Verdict::Forward`] where its rewrite moves the service; see [`Forwarding::way_back`].
+    way_back: WayBack,
 }
 
 /// The decision for a request.
@@ -126,6 +130,27 @@ impl<'p> Forwarding<'p> {
     }
 }
 
+impl Forwarding<'_> {
+    /// The client's prefix, where the service sees another.
+    pub fn replaced_prefix<'b>(&self, buffers: &'b DecisionBuffers) -> Option<&'b [u8]> {
+        let moves = self.forward.policies.rewrite.moves();
+        moves.then_some(&buffers.way_back)?.forwarded_prefix()
+    }
+
+    /// Notes that the request goes to the endpoint with this authority.
+    pub fn note_endpoint(&self, authority: &str, buffers: &mut DecisionBuffers) {
+        if self.forward.policies.rewrite.moves() {
+            buffers.way_back.set_endpoint(authority.as_bytes());
+        }
+    }
+
+    /// The way back for the response, if it is mapped.
+    pub fn way_back<'b>(&self, buffers: &'b DecisionBuffers) -> Option<&'b WayBack> {
+        let rewrite = &self.forward.policies.rewrite;
+        (rewrite.moves() && rewrite.reverse == Reverse::On).then_some(&buffers.way_back)
+    }
+}
+
 impl DecisionBuffers {
     /// Discards results, and memory beyond `keep` bytes each.
     pub fn tidy(&mut self, keep: usize) {
@@ -138,6 +163,7 @@ impl DecisionBuffers {
             bytes.clear();
             bytes.shrink_to(keep);
         }
+        self.way_back.tidy(keep);
     }
 }
 
@@ -277,6 +303,9 @@ fn forward_to<'p>(
             .is_err()
     {
         return Verdict::Fail(Failure::Rewrite);
+    }
+    if policies.rewrite.moves() {
+        buffers.way_back.find(&policies.rewrite, request, pattern);
     }
     if request.demands_upgrade && request.upgrade(policies).is_none() {
         return Verdict::Fail(Failure::Request(RequestError::Method));

@@ -65,6 +65,8 @@ pub enum FieldKind {
     XForwardedHost,
     /// `X-Forwarded-Port`.
     XForwardedPort,
+    /// `X-Forwarded-Prefix`.
+    XForwardedPrefix,
     /// `Forwarded` (RFC 7239).
     Forwarded,
     /// `X-Real-IP`.
@@ -118,6 +120,7 @@ impl FieldKind {
             (16, b'p') if is("proxy-connection") => Self::HopByHop,
             (17, b'x') if is("x-forwarded-proto") => Self::XForwardedProto,
             (17, b't') if is("transfer-encoding") => Self::TransferEncoding,
+            (18, b'x') if is("x-forwarded-prefix") => Self::XForwardedPrefix,
             (18, b'p') if is("proxy-authenticate") => Self::HopByHop,
             (19, b'p') if is("proxy-authorization") => Self::HopByHop,
             (23, b'x') if is("x-forwarded-client-cert") => Self::XForwardedClientCert,
@@ -327,7 +330,6 @@ mod tests {
     #[test]
     fn forwarding_fields_are_told_by_family_and_name() {
         for name in [
-            "x-forwarded-prefix",
             "X-Forwarded-Ssl",
             "x-forwarded-scheme",
             "x-forwarded-server",

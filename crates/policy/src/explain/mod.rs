@@ -290,6 +290,7 @@ impl<S: State> Explainer<'_, S> {
             request: *request,
             policies: forwarding.policies(),
             path,
+            prefix: forwarding.replaced_prefix(buffers),
         };
         let endpoint = self.compiled.plan().service(forwarding.service).endpoints.first();
         let authority = endpoint.map_or(&b""[..], |endpoint| endpoint.authority.as_bytes());

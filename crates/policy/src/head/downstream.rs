@@ -143,7 +143,11 @@ impl DownstreamHead<'_> {
                     | FieldKind::Waypost
             ) || (field.kind == FieldKind::ContentType && self.content_type.is_some());
             if !ends_here && keeps(name) && !edits.drops(name) && !response.is_nominated(buffer, field) {
-                write::field(out, name, field.value.of(buffer));
+                let value = field.value.of(buffer);
+                match self.edits.way_back.and_then(|way_back| way_back.map(name, value)) {
+                    None => write::field(out, name, value),
+                    Some(mapped) => write::field(out, name, &mapped),
+                }
             }
         }
     }

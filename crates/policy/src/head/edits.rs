@@ -4,6 +4,8 @@ use waypost_plan::header_edits::HeaderEdits;
 use waypost_wire::version::Version;
 use waypost_wire::write;
 
+use crate::head::reverse::WayBack;
+
 /// The `connection` header of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeepAlive {
@@ -29,6 +31,8 @@ pub struct DebugHeaders<'a> {
 pub struct ResponseEdits<'a> {
     /// `response_headers` of the route. A name that they remove or set is left out of everything else.
     pub configured: &'a HeaderEdits,
+    /// The way back to the client's paths and host, where a service's references to itself are mapped.
+    pub way_back: Option<&'a WayBack>,
     /// The `date`, for a response that has none.
     pub date: Option<&'a [u8]>,
     /// The value of a `set-cookie` that is added; empty for none.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use waypost_wire::field::FieldKind;
+use waypost_wire::field::{self, FieldKind};
 use waypost_wire::request::RequestHead;
 use waypost_wire::write;
 
@@ -18,11 +18,13 @@ pub(crate) struct ForwardedHeaders<'a> {
     client: &'a ClientSide,
     /// The host that the client asked for, as sent.
     host: Option<&'a [u8]>,
+    /// The client's prefix, where the service sees another.
+    prefix: Option<&'a [u8]>,
 }
 
 impl<'a> ForwardedHeaders<'a> {
-    /// The headers of `request`.
-    pub(crate) fn of(request: &IncomingRequest<'a>) -> Self {
+    /// The headers of `request`; `prefix` is the client's, where the service sees another.
+    pub(crate) fn of(request: &IncomingRequest<'a>, prefix: Option<&'a [u8]>) -> Self {
         let client = request.normalized.client();
         Self {
             head: request.head,
@@ -32,6 +34,7 @@ impl<'a> ForwardedHeaders<'a> {
             host: client
                 .authority()
                 .or_else(|| request.head.authority(request.buffer)),
+            prefix,
         }
     }
 
@@ -79,6 +82,14 @@ impl<'a> ForwardedHeaders<'a> {
         {
             out.extend_from_slice(b"x-forwarded-port: ");
             write::decimal(out, port.into());
+            out.extend_from_slice(b"\r\n");
+        }
+        if let Some(prefix) = self.prefix
+            && !drops(b"x-forwarded-prefix")
+        {
+            out.extend_from_slice(b"x-forwarded-prefix: ");
+            self.write_prefix_in_front(out);
+            out.extend_from_slice(prefix);
             out.extend_from_slice(b"\r\n");
         }
         if !drops(b"forwarded") {
@@ -140,6 +151,27 @@ impl<'a> ForwardedHeaders<'a> {
         }
         if !elements.is_empty() {
             write::field(out, b"x-forwarded-client-cert", &elements.join(&b", "[..]));
+        }
+    }
+
+    /// Appends the prefix that trusted proxies took off: one, or several in a list, the first of which came first. One that
+    /// is no path is left out with all others.
+    fn write_prefix_in_front(&self, out: &mut Vec<u8>) {
+        if !self.client.trust().is_given() {
+            return;
+        }
+        let start = out.len();
+        let fields = self.head.fields().iter();
+        let lines = fields.filter(|field| field.kind == FieldKind::XForwardedPrefix);
+        for part in lines.flat_map(|line| field::list(line.value.of(self.buffer))) {
+            let is_path = part.first() == Some(&b'/')
+                && !part.starts_with(b"//")
+                && part.iter().all(|&byte| matches!(byte, b'!' | b'$'..=b';' | b'=' | b'@'..=b'Z' | b'_' | b'a'..=b'z' | b'~'));
+            if !is_path {
+                out.truncate(start);
+                return;
+            }
+            out.extend_from_slice(part.strip_suffix(b"/").unwrap_or(part));
         }
     }
 

@@ -89,6 +89,7 @@ impl LocalResponse<'_> {
         }
         let edits = ResponseEdits {
             configured,
+            way_back: None,
             date: self.date,
             set_cookie: b"",
             debug: self.debug,

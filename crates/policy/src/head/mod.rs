@@ -4,6 +4,7 @@ pub mod downstream;
 pub mod edits;
 pub mod forwarded;
 pub mod local;
+pub mod reverse;
 #[cfg(test)]
 mod tests;
 pub mod upstream;

@@ -93,6 +93,7 @@ fn with_upstream(
         },
         policies,
         path: normalized.path(),
+        prefix: None,
     });
 }
 
@@ -346,6 +347,46 @@ fn forwarding_headers_of_trusted_proxies_are_extended() {
 }
 
 #[test]
+fn prefix_that_a_service_does_not_see_is_behind_those_of_proxies() {
+    let mut trusting = listener();
+    trusting.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+    let plain = PolicySet::default();
+    let removing = PolicySet {
+        request_headers: edits(&["x-forwarded-prefix"], &[], &[]),
+        ..PolicySet::default()
+    };
+    let check = |listener: &Listener, policies, sent: &[&str], prefix: Option<&str>, expected: &[&str]| {
+        let sent = [&["GET / HTTP/1.1", "host: a"], sent].concat();
+        with_upstream(&sent, listener, &peer(), policies, |upstream| {
+            let mut out = Vec::new();
+            let prefix = prefix.map(str::as_bytes);
+            UpstreamHead { prefix, ..*upstream }.write(b"endpoint:81", &mut out);
+            let lines = lines(&out);
+            let found: Vec<&str> = lines
+                .iter()
+                .filter_map(|line| line.split_once(": "))
+                .filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-prefix"))
+                .map(|(_, value)| value)
+                .collect();
+            assert_eq!(found, expected, "{sent:?}");
+        });
+    };
+    let (outer, untrusting) = ("X-Forwarded-Prefix: /outer/", listener());
+    check(&untrusting, &plain, &[], None, &[]);
+    check(&untrusting, &plain, &[outer], None, &[]);
+    check(&untrusting, &plain, &[outer], Some("/api"), &["/api"]);
+    check(&trusting, &plain, &[outer], None, &["/outer/"]);
+    check(&trusting, &plain, &[outer], Some("/api"), &["/outer/api"]);
+    check(&trusting, &removing, &[outer], Some("/api"), &[]);
+    let list = ["X-Forwarded-Prefix: /a, /b/", "x-forwarded-prefix: /c%20d"];
+    check(&trusting, &plain, &list, Some("/api"), &["/a/b/c%20d/api"]);
+    for invalid in ["a", "//a", "/a?b", "/a#b", "/a b", "/a\"", "/a<"] {
+        let line = format!("X-Forwarded-Prefix: {invalid}");
+        check(&trusting, &plain, &[&line], Some("/api"), &["/api"]);
+    }
+}
+
+#[test]
 fn kept_underscores_cannot_spoof_headers_of_the_gateway() {
     let mut keeping = listener();
     keeping.limits.underscores = Underscores::Keep;
@@ -569,6 +610,7 @@ fn check_downstream(sent: &[&str], to_head: bool, head: impl Fn(&mut DownstreamH
         buffer: &buffer,
         edits: ResponseEdits {
             configured: &none,
+            way_back: None,
             date: (!downstream::is_dated(&response)).then_some(b"now"),
             set_cookie: b"",
             debug: None,
@@ -706,6 +748,7 @@ fn configured_edits_override_response_headers() {
         buffer: &buffer,
         edits: ResponseEdits {
             configured: &configured,
+            way_back: None,
             date: Some(b"now"),
             set_cookie: b"side=1",
             debug: Some(DebugHeaders {

@@ -26,6 +26,8 @@ pub struct UpstreamHead<'a> {
     pub policies: &'a PolicySet,
     /// The path that the service gets, without query.
     pub path: &'a [u8],
+    /// The client's prefix, where the service sees another.
+    pub prefix: Option<&'a [u8]>,
 }
 
 /// The purpose of a request to a service.
@@ -131,6 +133,7 @@ impl<'a> UpstreamHead<'a> {
                     keeps_underscores && !FieldKind::of_dashed(name).is_of_the_gateway()
                 }
                 FieldKind::Other => true,
+                FieldKind::XForwardedPrefix => is_trusted && self.prefix.is_none(),
                 FieldKind::Forwarding => is_trusted && (keeps_underscores || !name.contains(&b'_')),
                 FieldKind::Credentials | FieldKind::Accept | FieldKind::Date => true,
                 FieldKind::ContentType => web.is_none(),
@@ -141,7 +144,7 @@ impl<'a> UpstreamHead<'a> {
                 write::field(out, name, field.value.of(buffer));
             }
         }
-        ForwardedHeaders::of(&self.request).write(|name| edits.drops(name), out);
+        ForwardedHeaders::of(&self.request, self.prefix).write(|name| edits.drops(name), out);
         borrowed_host
     }
 

@@ -142,6 +142,7 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             listener: ListenerId(0),
             edits: ResponseEdits {
                 configured: &configured,
+                way_back: None,
                 date: None,
                 set_cookie: b"",
                 debug: None,

@@ -207,6 +207,9 @@ impl ActiveRequest<'_> {
             client.worker.upstreams().return_response(response);
         }
         let name = &upstream.forwarding.route.matching.name;
+        upstream
+            .forwarding
+            .note_endpoint(lease.authority(), &mut buffers.decision);
         let options = ExchangeOptions {
             version: buffers.head.version(),
             to_head: buffers.is_head,
@@ -214,6 +217,7 @@ impl ActiveRequest<'_> {
             listener: client.listener_id,
             edits: ResponseEdits {
                 configured: &upstream.forwarding.route.response_headers,
+                way_back: upstream.forwarding.way_back(&buffers.decision),
                 date: None,
                 set_cookie: &buffers.decision.set_cookie,
                 debug: self.snapshot.debug_headers(name),
@@ -408,6 +412,7 @@ impl ActiveRequest<'_> {
             request: self.incoming(),
             policies: forwarding.policies(),
             path: forwarding.path(self.buffers.normalized.path(), &self.buffers.decision),
+            prefix: forwarding.replaced_prefix(&self.buffers.decision),
         }
     }
 

@@ -37,6 +37,7 @@ mod proxy_protocol;
 mod regression;
 mod reload;
 mod retries;
+mod reverse;
 mod revisions;
 mod splits;
 mod state;
