@@ -183,6 +183,8 @@ codes! {
     CertificateNames Warning "certificate-names",
     /// A service under TLS whose certificates are not verified.
     InsecureService Warning "insecure-service",
+    /// A match of gRPC calls whose route leads to a service without HTTP/2, which gRPC requires.
+    GrpcWithoutHttp2 Warning "grpc-without-http2",
     /// A test of the configuration that fails.
     TestFailed Error "test-failed",
     /// Too many mistakes; the rest is not listed.

@@ -74,6 +74,11 @@ impl Names {
         self.declared.entry(Rc::clone(name)).or_insert(span);
     }
 
+    /// Returns the place where `name` is declared.
+    pub(super) fn place(&self, name: &str) -> Option<Span> {
+        self.declared.get(name).copied()
+    }
+
     /// Returns true if `name` is declared, else reports it.
     pub(super) fn resolve(&self, name: &At<Rc<str>>, problems: &mut Problems) -> bool {
         self.resolve_at(&name.value, name.span, problems)

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use waypost_plan::route::Route;
+use waypost_plan::route::{Action, Forward, Route};
+use waypost_plan::service::EndpointScheme;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
 use crate::lower::{Context, RouteSpans, action, header_edits, matching};
 use crate::place::Span;
+use crate::problems::quote;
 
 /// Lowers all routes; adds the valid ones and reports mistakes in the others.
 pub(super) fn add_all(document: &Document, context: &mut Context<'_>) -> Vec<RouteSpans> {
@@ -66,6 +68,36 @@ pub(super) fn report_passing(document: &Document, context: &mut Context<'_>) {
     }
 }
 
+/// Warns of calls of gRPC that go to a service without HTTP/2.
+fn report_grpc(route: &document::Route, forward: &Forward, context: &mut Context<'_>) {
+    let calls = route.matching.iter().flat_map(|matching| &matching.value.0);
+    let Some(call) = calls.filter_map(|one| one.value.grpc.as_ref()).next() else {
+        return;
+    };
+    for id in forward.arms.iter() {
+        let service = &context.builder.services()[id.index()];
+        let speaks_http1 = !service.http2
+            && service
+                .endpoints
+                .iter()
+                .any(|endpoint| endpoint.scheme != EndpointScheme::H2c);
+        if speaks_http1 {
+            let name = quote(&service.name);
+            let mut problem = context.problems.add(
+                Code::GrpcWithoutHttp2,
+                call.key,
+                format!("gRPC requires HTTP/2, which the service {name} is not asked to speak"),
+            );
+            if let Some(place) = context.services.place(&service.name) {
+                problem = problem.label(place, "this service");
+            }
+            problem.help(format!(
+                "add `http2: true` to {name}, or write its endpoints with `h2c://`"
+            ));
+        }
+    }
+}
+
 fn route(written: &At<document::Route>, context: &mut Context<'_>) -> Option<(Route, RouteSpans)> {
     let errors_before = context.problems.errors();
     let route = &written.value;
@@ -88,6 +120,9 @@ fn route(written: &At<document::Route>, context: &mut Context<'_>) -> Option<(Ro
     // Without an alternative nothing could match; the mistake in the match is reported already.
     if matching.alternatives.is_empty() {
         return None;
+    }
+    if let Some(Action::Forward(forward)) = &action {
+        report_grpc(route, forward, context);
     }
     let route = Route {
         matching: waypost_route::Route {

@@ -1274,6 +1274,36 @@ fn upgrades_calls_and_connections() {
         "to: a, match: { grpc: { service: a.B }, method: GET }",
         &["4:54 impossible-match leave `method` out"],
     );
+    for (service, warned) in [
+        ("endpoints: [http://a]", true),
+        ("endpoints: [https://a]", true),
+        ("endpoints: [h2c://a, http://b]", true),
+        ("endpoints: [h2c://a]", false),
+        ("endpoints: [http://a], http2: true", false),
+        ("endpoints: [https://a], http2: true", false),
+        ("endpoints: []", false),
+    ] {
+        for route in ["to: a", "to: { b: 1, a: 0 }", "to: a, grpc_web: true"] {
+            check(
+                format!(
+                    "listeners: [{{ bind: 127.0.0.1:80 }}]\nservices:\n  b: {{ endpoints: [h2c://b] }}\n  a: {{ {service} }}\n\
+                    routes:\n- {{ name: r, match: [{{ path: /x }}, {{ grpc: {{ service: s.T }} }}], {route} }}\n\
+                    - {{ name: s, match: {{ path: /s }}, to: b }}\n"
+                ),
+                if warned {
+                    &[
+                        "6:38 grpc-without-http2 add `http2: true` to `a`, or write its endpoints with `h2c://`",
+                    ]
+                } else {
+                    &[]
+                },
+            );
+        }
+    }
+    check_route(
+        "respond: { status: 200 }, match: { grpc: { service: a.B } }",
+        &["2:13 unused-service"],
+    );
     check_route(
         "to: a, match: { client_cert: { san: x } }",
         &["4:30 impossible-match add `client_auth:"],

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response};
 
+use crate::support::command::waypost_in;
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::http2::{Http2Client, Http2Service};
@@ -69,6 +70,20 @@ fn call(path: &str) -> http::request::Builder {
 fn trailer<'m>(message: &'m Message, name: &str) -> Option<&'m str> {
     let mut found = message.trailers.iter().filter(|(known, _)| known == name);
     found.next().map(|(_, value)| &**value)
+}
+
+#[test]
+fn check_warns_of_calls_to_a_service_without_http2() {
+    for (keys, warns) in [("", true), ("http2: true", false)] {
+        let config = Config::new()
+            .service_at("s", &["http://127.0.0.1:1"], keys)
+            .route("name: calls, match: { grpc: { service: shop.Orders } }, to: s");
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("waypost.yaml"), config).unwrap();
+        let said = waypost_in(directory.path(), &["check"]).expect(0).stdout;
+        assert_eq!(said.contains("warning[grpc-without-http2]"), warns, "{said}");
+        assert_eq!(said.contains("hint: add `http2: true` to `s`"), warns, "{said}");
+    }
 }
 
 #[test]
