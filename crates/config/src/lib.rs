@@ -25,7 +25,6 @@
 //! definition. `merge` combines the files of a directory, `lower` lowers the document to a plan, and `overlap`
 //! reports unreachable and ambiguous routes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use waypost_plan::Plan;
@@ -34,6 +33,7 @@ use waypost_plan::service::Service;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::document::Document;
+use crate::files::NamedFiles;
 use crate::keys::Read;
 use crate::place::{Place, Span};
 use crate::problems::Problems;
@@ -44,6 +44,7 @@ mod description;
 pub mod diagnostic;
 mod document;
 mod either;
+pub mod files;
 mod keys;
 mod lower;
 mod merge;
@@ -92,8 +93,8 @@ pub struct Loaded {
     pub test_places: Vec<Place>,
     /// Place of the name of each route, parallel to [`Plan::routes`].
     pub route_places: Vec<Place>,
-    /// Place of the first mention of each file, such as a certificate, by its path as written.
-    pub file_places: HashMap<Box<str>, Place>,
+    /// Files that it names.
+    pub files: NamedFiles,
 }
 
 /// A configuration with errors.
@@ -105,8 +106,8 @@ pub struct Refused {
     pub listeners: Vec<Arc<Listener>>,
     /// Services, likewise.
     pub services: Vec<Arc<Service>>,
-    /// See [`Loaded::file_places`].
-    pub file_places: HashMap<Box<str>, Place>,
+    /// Files that it names.
+    pub files: Box<NamedFiles>,
 }
 
 /// The hint where there is nothing to read.
@@ -156,7 +157,7 @@ pub fn load_or_refuse(
             diagnostics: vec![diagnostic],
             listeners: Vec::new(),
             services: Vec::new(),
-            file_places: HashMap::new(),
+            files: Box::default(),
         });
     }
     let mut problems = Problems::new(files);
@@ -205,11 +206,7 @@ pub fn load_or_refuse(
         overlap::report(lowered, &mut problems);
     }
     let files = problems.files().to_vec();
-    // If a file is named twice, the first place counts.
-    let places = |named: Vec<(Box<str>, Span)>| {
-        let named = named.into_iter().rev();
-        named.map(|(path, span)| (path, span.place(&files))).collect()
-    };
+    let places = |named: NamedFiles<Span>| named.placed(|span| span.place(&files));
     match lowered {
         Ok(lowered) if !problems.has_errors() => Ok(Loaded {
             plan: lowered.plan,
@@ -220,19 +217,19 @@ pub fn load_or_refuse(
                 .iter()
                 .map(|route| route.name.place(&files))
                 .collect(),
-            file_places: places(lowered.files),
+            files: places(lowered.files),
         }),
         Ok(lowered) => Err(Refused {
             diagnostics: problems.into_diagnostics(),
             listeners: lowered.plan.listeners().to_vec(),
             services: lowered.plan.services().to_vec(),
-            file_places: places(lowered.files),
+            files: places(lowered.files).into(),
         }),
         Err(partial) => Err(Refused {
             diagnostics: problems.into_diagnostics(),
             listeners: partial.listeners,
             services: partial.services,
-            file_places: places(partial.files),
+            files: places(partial.files).into(),
         }),
     }
 }

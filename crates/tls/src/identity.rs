@@ -1,6 +1,7 @@
 //! Certificates with their keys.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
@@ -10,6 +11,7 @@ use rustls::{CertificateError, InconsistentKeys, SignatureAlgorithm, SignatureSc
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
+use x509_parser::public_key::PublicKey;
 
 use crate::name::CertificateName;
 use crate::pem::PemError;
@@ -17,6 +19,9 @@ use crate::provider;
 
 /// Maximum bytes of a chain. OpenSSL aborts handshakes beyond 100 KiB.
 const CHAIN_BYTES_MAX: usize = 64 << 10;
+
+/// Bits of RSA keys that can sign: below, signatures can be forged; above, the provider has no implementation.
+const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 
 /// A certificate with its chain and its private key.
 #[derive(Debug, Clone)]
@@ -77,6 +82,12 @@ pub enum KeyError {
     /// The text has no private key.
     #[error("there is no private key in it")]
     Empty,
+    /// The key is an RSA key that TLS peers do not accept.
+    #[error("it is an RSA key of {bits} bits, and TLS takes {} to {}", RSA_BITS.start(), RSA_BITS.end())]
+    RsaBits {
+        /// Bits of the modulus.
+        bits: usize,
+    },
     /// The key is of an unsupported kind, or malformed.
     #[error("{0}")]
     Unusable(#[source] rustls::Error),
@@ -110,6 +121,13 @@ impl Identity {
                 error => KeyError::Pem(error.into()),
             })
         })?;
+        // The provider says no more than that it cannot parse such a key.
+        if let Ok(PublicKey::RSA(key)) = parsed.public_key().parsed()
+            && !RSA_BITS.contains(&key.key_size())
+        {
+            let bits = key.key_size();
+            return Err(IdentityError::Key(KeyError::RsaBits { bits }));
+        }
         let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => IdentityError::Mismatch,
             rustls::Error::InvalidCertificate(error) => {

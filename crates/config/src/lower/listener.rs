@@ -11,6 +11,7 @@ use waypost_route::path::PathPattern;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
+use crate::files::TlsFiles;
 use crate::keys::At;
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
@@ -49,30 +50,11 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
                 .listeners
                 .declare(&name.value, name.span, context.problems);
         }
-        let Some(listener) = listener(&written.value, context) else {
-            continue;
-        };
-        let Some(bind) = &written.value.bind else {
-            continue;
-        };
-        context.listeners.also(&bind.value, bind.span);
-        let name = written.value.name.as_ref().map(|name| name.value.clone());
-        let name = name.filter(|_| listener.bind.address.port() == 0);
-        if let Some(first) = taken.insert((listener.bind.address, name), bind.span) {
-            context
-                .problems
-                .add(
-                    Code::DuplicateName,
-                    bind.span,
-                    format!("a listener on {} is declared already", quote(&bind.value)),
-                )
-                .label(first, "first here")
-                .help("give each listener its own address; one listener can serve many `hosts`");
-            continue;
-        }
-        // Any other conflict is one of names, which is reported already.
-        if context.builder.add_listener(listener.clone()).is_ok() {
-            context.served.push(listener);
+        let (listener, files) = listener(&written.value, context);
+        if listener.is_some_and(|listener| add(&written.value, listener, &mut taken, context)) {
+            context.files.listeners.push(files);
+        } else {
+            context.files.refused.push(files);
         }
     }
     if count == 0 {
@@ -91,8 +73,42 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
     }
 }
 
-fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<Listener> {
-    let tls = tls::of_listener(written.tls.as_deref(), context);
+/// Adds a listener to the plan; returns true if its address and name are free.
+fn add(
+    written: &document::Listener,
+    listener: Listener,
+    taken: &mut HashMap<(SocketAddr, Option<Text>), Span>,
+    context: &mut Context<'_>,
+) -> bool {
+    let Some(bind) = &written.bind else {
+        return false;
+    };
+    context.listeners.also(&bind.value, bind.span);
+    let name = written.name.as_ref().map(|name| name.value.clone());
+    let name = name.filter(|_| listener.bind.address.port() == 0);
+    if let Some(first) = taken.insert((listener.bind.address, name), bind.span) {
+        context
+            .problems
+            .add(
+                Code::DuplicateName,
+                bind.span,
+                format!("a listener on {} is declared already", quote(&bind.value)),
+            )
+            .label(first, "first here")
+            .help("give each listener its own address; one listener can serve many `hosts`");
+        return false;
+    }
+    // Any other conflict is one of names, which is reported already.
+    let added = context.builder.add_listener(listener.clone()).is_ok();
+    if added {
+        context.served.push(listener);
+    }
+    added
+}
+
+/// Lowers a listener, if its address is valid, and the files that it names in any case.
+fn listener(written: &document::Listener, context: &mut Context<'_>) -> (Option<Listener>, TlsFiles<Span>) {
+    let (tls, files) = tls::of_listener(written.tls.as_deref(), context);
     let everything = Pattern {
         pattern: PathPattern::any(),
         span: Span::default(),
@@ -115,7 +131,10 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
         .map(|limits| self::limits(&limits.value, problems));
     let bind = written.bind.as_ref().and_then(|bind| self::bind(bind, problems));
 
-    let mut listener = Listener::new(bind?);
+    let Some(bind) = bind else {
+        return (None, files);
+    };
+    let mut listener = Listener::new(bind);
     listener.tls = tls;
     if let Some(proxy) = &written.proxy_protocol {
         let misread =
@@ -154,7 +173,7 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> Option<L
             listener.paths.dot_segment_parameters = parameters.value;
         }
     }
-    Some(listener)
+    (Some(listener), files)
 }
 
 /// Reports keys without effect.

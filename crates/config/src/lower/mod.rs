@@ -13,6 +13,7 @@ use waypost_wire::path::{DotSegmentParameters, EncodedSlash, PathOptions};
 
 use crate::diagnostic::Code;
 use crate::document::Document;
+use crate::files::NamedFiles;
 use crate::keys::At;
 use crate::lower::deal::Deals;
 use crate::lower::names::Names;
@@ -45,15 +46,15 @@ pub(crate) struct LoweredPlan {
     pub(crate) routes: Vec<RouteSpans>,
     /// Parallel to the plan's tests.
     pub(crate) tests: Vec<Span>,
-    /// Files that the configuration names, with their places.
-    pub(crate) files: Vec<(Box<str>, Span)>,
+    /// Files that the configuration names.
+    pub(crate) files: NamedFiles<Span>,
 }
 
 /// The parts of a refused plan that are needed to check the files named in it.
 pub(crate) struct PartialPlan {
     pub(crate) listeners: Vec<Arc<Listener>>,
     pub(crate) services: Vec<Arc<Service>>,
-    pub(crate) files: Vec<(Box<str>, Span)>,
+    pub(crate) files: NamedFiles<Span>,
 }
 
 /// The places of a route.
@@ -82,8 +83,8 @@ struct Context<'c> {
     split_key: Rc<str>,
     /// True if any listener asks clients for a certificate.
     asks_clients: bool,
-    /// Files that the configuration names, with their places.
-    files: Vec<(Box<str>, Span)>,
+    /// Files that the configuration names.
+    files: NamedFiles<Span>,
 }
 
 /// Lowers `document` to a plan; to parts of one if `problems` has errors.
@@ -115,7 +116,7 @@ pub(crate) fn lower(
             .iter()
             .flat_map(|list| &list.value.0)
             .any(|listener| asks_clients(&listener.value)),
-        files: Vec::new(),
+        files: NamedFiles::default(),
     };
     settings::set(document, &mut context);
     listener::add_all(document, &mut context);

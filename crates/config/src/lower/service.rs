@@ -9,6 +9,7 @@ use waypost_wire::response::ResponseLimits;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
+use crate::files::TlsFiles;
 use crate::keys::At;
 use crate::lower::{Context, bytes, duration, host, tls, whole};
 use crate::place::Span;
@@ -20,10 +21,13 @@ use crate::values::OriginText;
 pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
     for (name, written) in document.services.iter().flat_map(|services| &services.value.0) {
         context.services.declare(name, written.key, context.problems);
-        let service = service(name, &written.value, context);
+        let (service, files) = service(name, &written.value, context);
         // A duplicate name is reported already.
         if let Ok(id) = context.builder.add_service(service) {
             context.service_ids.insert(name.clone(), id);
+            context.files.services.push(files);
+        } else {
+            context.files.refused.push(files);
         }
     }
     // Services that could not be read are reported already; their names are known.
@@ -52,11 +56,11 @@ pub(super) fn report_unused(document: &Document, context: &mut Context<'_>) {
     }
 }
 
-fn service(name: &str, written: &document::Service, context: &mut Context<'_>) -> Service {
+fn service(name: &str, written: &document::Service, context: &mut Context<'_>) -> (Service, TlsFiles<Span>) {
     let urls = written.endpoints.iter().flat_map(|list| &list.value.0);
     let endpoints: Vec<Endpoint> = urls.flat_map(|url| endpoints(url, context.problems)).collect();
     let schemes: Vec<EndpointScheme> = endpoints.iter().map(|endpoint| endpoint.scheme).collect();
-    let tls = tls::of_service(written, &schemes, context);
+    let (tls, files) = tls::of_service(written, &schemes, context);
     let problems = &mut *context.problems;
     let mut timeouts = Timeouts::default();
     if let Some(given) = &written.timeouts {
@@ -89,7 +93,7 @@ fn service(name: &str, written: &document::Service, context: &mut Context<'_>) -
             pool.idle_timeout = duration(time, Duration::from_millis(1), problems);
         }
     }
-    Service {
+    let service = Service {
         timeouts,
         limits,
         pool,
@@ -97,7 +101,8 @@ fn service(name: &str, written: &document::Service, context: &mut Context<'_>) -
         tls,
         proxy_protocol: written.proxy_protocol.as_ref().map(|version| version.value),
         ..Service::new(name.into(), endpoints)
-    }
+    };
+    (service, files)
 }
 
 /// A URL that is no endpoint.

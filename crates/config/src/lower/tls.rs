@@ -7,8 +7,10 @@ use waypost_plan::service::{EndpointScheme, ProxyVersion, ServiceTls, Trust};
 
 use crate::diagnostic::Code;
 use crate::document;
+use crate::files::{CertificateMention, Mention, TlsFiles};
 use crate::keys::At;
 use crate::lower::{Context, host, settings};
+use crate::place::Span;
 use crate::problems::quote;
 use crate::values::{Text, words};
 
@@ -27,13 +29,14 @@ words! {
     }
 }
 
-/// Lowers the TLS of a listener.
+/// Lowers the TLS of a listener, with the files that it names.
 pub(super) fn of_listener(
     written: Option<&At<document::ListenerTls>>,
     context: &mut Context<'_>,
-) -> ListenerTls {
+) -> (ListenerTls, TlsFiles<Span>) {
+    let mut files = TlsFiles::default();
     let Some(written) = written else {
-        return ListenerTls::Off;
+        return (ListenerTls::Off, files);
     };
     let given = &written.value;
     let passthrough = given.passthrough.as_ref().filter(|passes| passes.value);
@@ -53,7 +56,7 @@ pub(super) fn of_listener(
                 .label(passes.key, "it passes through")
                 .help("keep one of them, or make two listeners of it");
         }
-        return ListenerTls::Passthrough;
+        return (ListenerTls::Passthrough, files);
     }
     if given.certificates.is_none() && !given.given.keys().any(|key| key == "certificates") {
         context
@@ -67,32 +70,35 @@ pub(super) fn of_listener(
     }
     let certificates = given.certificates.iter().flat_map(|list| &list.value.0);
     let certificates = certificates
-        .filter_map(|one| certificate(&one.value, context))
+        .filter_map(|one| certificate(&one.value, &mut files, context))
         .collect();
     let client_auth = given.client_auth.as_ref().and_then(|auth| {
         let auth = &auth.value;
+        files.ca = file(auth.ca.as_deref(), context);
         Some(ClientAuth {
-            ca: file(auth.ca.as_ref()?, context)?,
+            ca: files.ca.as_ref()?.path.clone(),
             mode: auth
                 .mode
                 .as_ref()
                 .map_or(ClientAuthMode::Required, |mode| mode.value),
         })
     });
-    ListenerTls::Terminates(TlsTermination {
+    let end = TlsTermination {
         certificates,
         client_auth,
-    })
+    };
+    (ListenerTls::Terminates(end), files)
 }
 
-/// Lowers the TLS of a service; `schemes` are those of its endpoints.
+/// Lowers the TLS of a service, with the files that it names; `schemes` are those of its endpoints.
 pub(super) fn of_service(
     service: &document::Service,
     schemes: &[EndpointScheme],
     context: &mut Context<'_>,
-) -> ServiceTls {
+) -> (ServiceTls, TlsFiles<Span>) {
+    let mut files = TlsFiles::default();
     let Some(written) = &service.tls else {
-        return ServiceTls::default();
+        return (ServiceTls::default(), files);
     };
     let given = &written.value;
     if !schemes.is_empty() && !schemes.contains(&EndpointScheme::Https) {
@@ -105,7 +111,8 @@ pub(super) fn of_service(
             )
             .help("write the endpoints with `https://`, or leave `tls` out");
     }
-    let ca = given.ca.as_ref().and_then(|ca| file(ca, context));
+    files.ca = file(given.ca.as_deref(), context);
+    let ca = files.ca.as_ref().map(|ca| ca.path.clone());
     let insecure = given.insecure.as_ref().filter(|insecure| insecure.value);
     if let (Some(insecure), Some(ca)) = (insecure, &given.ca) {
         context
@@ -130,7 +137,7 @@ pub(super) fn of_service(
     if let Some(name) = &given.server_name {
         check_server_name(name, context);
     }
-    ServiceTls {
+    let tls = ServiceTls {
         trust: match (insecure, ca) {
             (Some(_), _) => Trust::Unverified,
             (None, Some(ca)) => Trust::Ca(ca),
@@ -140,8 +147,9 @@ pub(super) fn of_service(
         client_cert: given
             .client_cert
             .as_ref()
-            .and_then(|files| certificate(&files.value, context)),
-    }
+            .and_then(|one| certificate(&one.value, &mut files, context)),
+    };
+    (tls, files)
 }
 
 fn check_server_name(written: &At<Text>, context: &mut Context<'_>) {
@@ -159,18 +167,30 @@ fn check_server_name(written: &At<Text>, context: &mut Context<'_>) {
         .help("write the name that stands in the certificate, without scheme and port");
 }
 
-fn certificate(written: &document::Certificate, context: &mut Context<'_>) -> Option<CertificateFiles> {
-    let cert = written.cert.as_ref().and_then(|path| file(path, context));
-    let key = written.key.as_ref().and_then(|path| file(path, context));
+/// Lowers the files of a certificate, and adds them to `files`.
+fn certificate(
+    written: &document::Certificate,
+    files: &mut TlsFiles<Span>,
+    context: &mut Context<'_>,
+) -> Option<CertificateFiles> {
+    let mention = CertificateMention {
+        cert: file(written.cert.as_deref(), context),
+        key: file(written.key.as_deref(), context),
+    };
+    let path = |mention: &Option<Mention<Span>>| Some(mention.as_ref()?.path.clone());
+    let paths = (path(&mention.cert), path(&mention.key));
+    files.certificates.push(mention);
     Some(CertificateFiles {
-        cert: cert?,
-        key: key?,
+        cert: paths.0?,
+        key: paths.1?,
     })
 }
 
-/// Lowers the path of a file, and records it for the caller to read.
-fn file(written: &At<Text>, context: &mut Context<'_>) -> Option<Box<str>> {
-    let path = settings::path_of(written, context.problems)?;
-    context.files.push((path.clone(), written.span));
-    Some(path)
+/// Lowers the path of a file.
+fn file(written: Option<&At<Text>>, context: &mut Context<'_>) -> Option<Mention<Span>> {
+    let written = written?;
+    Some(Mention {
+        path: settings::path_of(written, context.problems)?,
+        place: written.span,
+    })
 }

@@ -11,11 +11,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use waypost_config::diagnostic::Diagnostic;
+use waypost_config::files::NamedFiles;
 use waypost_config::place::Place;
 use waypost_config::{Loaded, Refused};
 use waypost_plan::Plan;
-use waypost_plan::listener::{CertificateFiles, Listener};
-use waypost_plan::service::Service;
+use waypost_plan::listener::CertificateFiles;
 use waypost_proxy::generation::Materials;
 use waypost_tls::client::ClientTls;
 use waypost_tls::identity::Identity;
@@ -54,13 +54,9 @@ impl Certificates {
     /// Reads the files of a loaded config.
     pub(crate) fn read(&mut self, loaded: &Loaded, texts: &Texts, source: &Source) -> ReadCertificates {
         let plan = &loaded.plan;
-        self.read_files(
-            plan.listeners(),
-            plan.services(),
-            &loaded.file_places,
-            texts,
-            source,
-        )
+        let mut reading = self.reading(texts, source);
+        let materials = reading.materials(plan.listeners(), plan.services(), &loaded.files);
+        reading.finish(materials)
     }
 
     /// Diagnostics of the files of a refused config.
@@ -70,34 +66,31 @@ impl Certificates {
         texts: &Texts,
         source: &Source,
     ) -> Vec<Diagnostic> {
-        let read = self.read_files(
-            &refused.listeners,
-            &refused.services,
-            &refused.file_places,
-            texts,
-            source,
-        );
-        read.diagnostics
+        let mut reading = self.reading(texts, source);
+        reading.materials(&refused.listeners, &refused.services, &refused.files);
+        let NamedFiles {
+            listeners,
+            services,
+            refused,
+        } = &*refused.files;
+        for files in listeners.iter().chain(services).chain(refused) {
+            reading.check_alone(files);
+        }
+        reading.diagnostics
     }
 
     /// Reads the files of the active plan again.
     pub(crate) fn renew(&mut self, plan: &Plan, texts: &Texts, source: &Source) -> ReadCertificates {
-        self.read_files(plan.listeners(), plan.services(), &HashMap::new(), texts, source)
+        let mut reading = self.reading(texts, source);
+        let materials = reading.materials(plan.listeners(), plan.services(), &NamedFiles::default());
+        reading.finish(materials)
     }
 
-    fn read_files(
-        &mut self,
-        listeners: &[Arc<Listener>],
-        services: &[Arc<Service>],
-        places: &HashMap<Box<str>, Place>,
-        texts: &Texts,
-        source: &Source,
-    ) -> ReadCertificates {
+    fn reading<'r>(&'r mut self, texts: &Texts, source: &'r Source) -> Reading<'r> {
         let first = texts.sources.first().map(|source| source.name.clone());
-        let mut reading = Reading {
+        Reading {
             certificates: self,
             source,
-            places,
             anywhere: Place {
                 file: first.unwrap_or_default().into(),
                 line: 1,
@@ -107,16 +100,6 @@ impl Certificates {
             },
             diagnostics: Vec::new(),
             watch: Watch::default(),
-        };
-        let listeners = listeners
-            .iter()
-            .map(|listener| reading.listener(listener))
-            .collect();
-        let services = services.iter().map(|service| reading.service(service)).collect();
-        ReadCertificates {
-            materials: Materials { listeners, services },
-            diagnostics: reading.diagnostics,
-            watch: reading.watch,
         }
     }
 

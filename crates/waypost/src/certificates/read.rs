@@ -1,26 +1,30 @@
 //! Reading certificate files, and turning them into TLS configurations.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use waypost_config::diagnostic::{Code, Diagnostic, diagnostic};
+use waypost_config::files::{NamedFiles, TlsFiles};
 use waypost_config::place::Place;
 use waypost_plan::listener::{CertificateFiles, ClientAuthMode, Listener, ListenerTls};
 use waypost_plan::service::{Service, Trust};
+use waypost_proxy::generation::Materials;
 use waypost_tls::client::{self, ClientTls};
-use waypost_tls::identity::{Identity, IdentityError};
+use waypost_tls::identity::{Identity, IdentityError, KeyError};
 use waypost_tls::server::{ClientAuth, ServerError, ServerTls, Tickets};
 
-use super::Certificates;
 use super::check::{Finding, check};
 use super::watch::Watch;
+use super::{Certificates, ReadCertificates};
 use crate::source::Source;
 
 /// The help for a pair of files that is refused.
 const PAIR: &str = "a certificate with its chain is one PEM file, its own certificate first; its key is another, without \
                     a password";
+/// The help for an RSA key of a size that is refused.
+const RSA: &str = "make a new key, of an elliptic curve (P-256) or of RSA with 2048 bits or more, and get a certificate for \
+                   it";
 /// The help for the file of a `ca` that is refused.
 const AUTHORITIES: &str = "a `ca` is a PEM file with the certificates that are trusted to have signed others";
 
@@ -53,30 +57,82 @@ impl PartialEq for Same {
 pub(super) struct Reading<'a> {
     pub(super) certificates: &'a mut Certificates,
     pub(super) source: &'a Source,
-    /// The place of each file name in the config.
-    pub(super) places: &'a HashMap<Box<str>, Place>,
-    /// The place of file names that are not in `places`.
+    /// The place of files whose mention is not known.
     pub(super) anywhere: Place,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) watch: Watch,
 }
 
 impl Reading<'_> {
+    /// Reads the files of listeners and services. `named` has their mentions, if they are known.
+    pub(super) fn materials(
+        &mut self,
+        listeners: &[Arc<Listener>],
+        services: &[Arc<Service>],
+        named: &NamedFiles,
+    ) -> Materials {
+        let unknown = TlsFiles::default();
+        let listeners = listeners.iter().enumerate();
+        let listeners = listeners
+            .map(|(at, listener)| self.listener(listener, named.listeners.get(at).unwrap_or(&unknown)))
+            .collect();
+        let services = services.iter().enumerate();
+        let services = services
+            .map(|(at, service)| self.service(service, named.services.get(at).unwrap_or(&unknown)))
+            .collect();
+        Materials { listeners, services }
+    }
+
+    /// Reads files without making a TLS configuration of them.
+    pub(super) fn check_alone(&mut self, named: &TlsFiles) {
+        for mention in &named.certificates {
+            match (&mention.cert, &mention.key) {
+                (Some(cert), Some(key)) => {
+                    let files = CertificateFiles {
+                        cert: cert.path.clone(),
+                        key: key.path.clone(),
+                    };
+                    self.identity(&files, named);
+                }
+                // The other one is missing, which is reported.
+                (Some(alone), None) | (None, Some(alone)) => {
+                    if let Err(error) = self.file(&alone.path) {
+                        let message = unreadable(&alone.path, &error);
+                        self.fail(vec![alone.place.clone()], Code::UnreadableFile, &message, PAIR);
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+        if let Some(ca) = &named.ca {
+            self.authority(&ca.path, named);
+        }
+    }
+
+    pub(super) fn finish(self, materials: Materials) -> ReadCertificates {
+        ReadCertificates {
+            materials,
+            diagnostics: self.diagnostics,
+            watch: self.watch,
+        }
+    }
+
     /// The TLS of a listener; `None` if it has none, or its files are refused.
-    pub(super) fn listener(&mut self, listener: &Listener) -> Option<Arc<ServerTls>> {
+    fn listener(&mut self, listener: &Listener, named: &TlsFiles) -> Option<Arc<ServerTls>> {
         let ListenerTls::Terminates(end) = &listener.tls else {
             return None;
         };
         let identities: Vec<Arc<Identity>> = end
             .certificates
             .iter()
-            .filter_map(|files| self.identity(files))
+            .filter_map(|files| self.identity(files, named))
             .collect();
         let authority = match &end.client_auth {
-            Some(auth) => Some((self.authority(&auth.ca)?, auth.mode)),
+            Some(auth) => Some((self.authority(&auth.ca, named)?, auth.mode)),
             None => None,
         };
-        if identities.len() < end.certificates.len() {
+        // Without any, the mistake in the text is reported already.
+        if identities.is_empty() || identities.len() < end.certificates.len() {
             return None;
         }
         for Finding {
@@ -86,9 +142,11 @@ impl Reading<'_> {
             help,
         } in check(listener, end, &identities, Timestamp::now())
         {
-            let mut found = diagnostic(code, self.place(path), message);
-            found.help = Some(help.to_owned());
-            self.diagnostics.push(found);
+            for place in self.places_of(path, named) {
+                let mut found = diagnostic(code, place, message.clone());
+                found.help = Some(help.to_owned());
+                self.add(found);
+            }
         }
         let key = ListenerKey {
             certificates: identities.iter().cloned().map(Same).collect(),
@@ -125,13 +183,8 @@ impl Reading<'_> {
                 Some(tls)
             }
             Err(error) => {
-                let path = end.client_auth.as_ref().map(|auth| &*auth.ca);
-                self.fail(
-                    path.unwrap_or_default(),
-                    Code::BadCertificate,
-                    error.to_string(),
-                    AUTHORITIES,
-                );
+                let places = self.place_of_ca(named);
+                self.fail(places, Code::BadCertificate, &error.to_string(), AUTHORITIES);
                 None
             }
         }
@@ -148,18 +201,20 @@ impl Reading<'_> {
     }
 
     /// The TLS of a service; `None` if it has none, or its files are refused.
-    pub(super) fn service(&mut self, service: &Service) -> Option<Arc<ClientTls>> {
+    fn service(&mut self, service: &Service, named: &TlsFiles) -> Option<Arc<ClientTls>> {
         if !service.uses_tls() {
             return None;
         }
+        // Both are read, so that a mistake in one does not hide one in the other.
         let authority = match &service.tls.trust {
-            Trust::Ca(path) => Some(self.authority(path)?),
-            Trust::Platform | Trust::Unverified => None,
+            Trust::Ca(path) => self.authority(path, named).map(Some),
+            Trust::Platform | Trust::Unverified => Some(None),
         };
         let identity = match &service.tls.client_cert {
-            Some(files) => Some(self.identity(files)?),
-            None => None,
+            Some(files) => self.identity(files, named).map(Some),
+            None => Some(None),
         };
+        let (authority, identity) = (authority?, identity?);
         let key = ServiceKey {
             ca: authority,
             trust: service.tls.trust.clone(),
@@ -185,19 +240,16 @@ impl Reading<'_> {
                 Some(tls)
             }
             Err(error) => {
-                let path = match &service.tls.trust {
-                    Trust::Ca(path) => &**path,
-                    Trust::Platform | Trust::Unverified => "",
-                };
                 let message = format!("the service `{}`: {error}", service.name);
-                self.fail(path, Code::BadCertificate, message, AUTHORITIES);
+                let places = self.place_of_ca(named);
+                self.fail(places, Code::BadCertificate, &message, AUTHORITIES);
                 None
             }
         }
     }
 
     /// A certificate with its key: the present version of the files, or else the last good one.
-    fn identity(&mut self, files: &CertificateFiles) -> Option<Arc<Identity>> {
+    fn identity(&mut self, files: &CertificateFiles, named: &TlsFiles) -> Option<Arc<Identity>> {
         let (certificate, key) = (self.file(&files.cert), self.file(&files.key));
         let known = self.certificates.identities.get(files);
         let read = match (&certificate, &key) {
@@ -208,16 +260,21 @@ impl Reading<'_> {
                 {
                     return Some(Arc::clone(identity));
                 }
-                Identity::from_pem(certificate, key).map_err(|error| {
-                    let path = match error {
-                        IdentityError::Certificate(_) => &files.cert,
-                        _ => &files.key,
-                    };
-                    (path, Code::BadCertificate, format!("`{path}`: {error}"))
-                })
+                Identity::from_pem(certificate, key).map_err(|error| vec![Fault::of(&error, files)])
             }
-            (Err(error), _) => Err((&files.cert, Code::UnreadableFile, unreadable(&files.cert, error))),
-            (_, Err(error)) => Err((&files.key, Code::UnreadableFile, unreadable(&files.key, error))),
+            // Both can be unreadable.
+            _ => Err([(Part::Certificate, &certificate), (Part::Key, &key)]
+                .into_iter()
+                .filter_map(|(part, text)| {
+                    let error = text.as_ref().err()?;
+                    Some(Fault {
+                        part,
+                        code: Code::UnreadableFile,
+                        message: unreadable(part.path(files), error),
+                        wanted: PAIR,
+                    })
+                })
+                .collect()),
         };
         match (read, known) {
             (Ok(identity), _) => {
@@ -227,20 +284,25 @@ impl Reading<'_> {
                 self.certificates.identities.insert(files.clone(), known);
                 Some(identity)
             }
-            (Err((_, _, message)), Some((_, identity))) => {
+            (Err(faults), Some((_, identity))) => {
                 let identity = Arc::clone(identity);
-                self.watch.add_stale(message);
+                for fault in faults {
+                    self.watch.add_stale(fault.message);
+                }
                 Some(identity)
             }
-            (Err((path, code, message)), None) => {
-                self.fail(path, code, message, PAIR);
+            (Err(faults), None) => {
+                for fault in faults {
+                    let places = self.places_in_pair(files, fault.part, named);
+                    self.fail(places, fault.code, &fault.message, fault.wanted);
+                }
                 None
             }
         }
     }
 
     /// Trusted certificates: the present version of the file, or else the last good one.
-    fn authority(&mut self, path: &str) -> Option<Arc<[u8]>> {
+    fn authority(&mut self, path: &str, named: &TlsFiles) -> Option<Arc<[u8]>> {
         let read = match self.file(path) {
             Ok(text) => match waypost_tls::check_roots(&text) {
                 Ok(()) => Ok(text),
@@ -264,7 +326,7 @@ impl Reading<'_> {
                 Some(known)
             }
             (Err((code, message)), None) => {
-                self.fail(path, code, message, AUTHORITIES);
+                self.fail(self.place_of_ca(named), code, &message, AUTHORITIES);
                 None
             }
         }
@@ -276,16 +338,45 @@ impl Reading<'_> {
         text
     }
 
-    fn place(&self, path: &str) -> Place {
-        self.places.get(path).unwrap_or(&self.anywhere).clone()
+    /// The places where a listener names a certificate.
+    fn places_of(&self, path: &str, named: &TlsFiles) -> Vec<Place> {
+        let mentions = named.certificates.iter().filter_map(|pair| pair.cert.as_ref());
+        let places = mentions
+            .filter(|mention| *mention.path == *path)
+            .map(|mention| mention.place.clone());
+        self.or_anywhere(places.collect())
     }
 
-    /// Refuses a file; `wanted` describes the content it should have.
-    fn fail(&mut self, path: &str, code: Code, message: String, wanted: &str) {
-        let place = self.place(path);
-        let mut found = diagnostic(code, place, message);
+    /// The place of a `ca`.
+    fn place_of_ca(&self, named: &TlsFiles) -> Vec<Place> {
+        let place = named.ca.iter().map(|mention| mention.place.clone());
+        self.or_anywhere(place.collect())
+    }
+
+    /// The places where a listener or service names a certificate, or its key, as one of this pair.
+    fn places_in_pair(&self, files: &CertificateFiles, part: Part, named: &TlsFiles) -> Vec<Place> {
+        let pairs = named.certificates.iter().filter_map(|pair| {
+            let (cert, key) = (pair.cert.as_ref()?, pair.key.as_ref()?);
+            let is_meant = cert.path == files.cert && key.path == files.key;
+            is_meant.then(|| match part {
+                Part::Certificate => cert.place.clone(),
+                Part::Key => key.place.clone(),
+            })
+        });
+        self.or_anywhere(pairs.collect())
+    }
+
+    fn or_anywhere(&self, places: Vec<Place>) -> Vec<Place> {
+        if places.is_empty() {
+            return vec![self.anywhere.clone()];
+        }
+        places
+    }
+
+    /// Refuses a file at each of these places; `wanted` describes the content it should have.
+    fn fail(&mut self, places: Vec<Place>, code: Code, message: &str, wanted: &str) {
         let directory = self.source.material_directory();
-        found.help = Some(match code {
+        let help = match code {
             Code::UnreadableFile if directory.as_os_str().is_empty() => {
                 "a relative path counts from the working directory".to_owned()
             }
@@ -294,8 +385,62 @@ impl Reading<'_> {
                 directory.display()
             ),
             _ => wanted.to_owned(),
-        });
-        self.diagnostics.push(found);
+        };
+        for place in places {
+            let mut found = diagnostic(code, place, message);
+            found.help = Some(help.clone());
+            self.add(found);
+        }
+    }
+
+    /// Adds a diagnostic, unless an alias or a second check has brought it already.
+    fn add(&mut self, found: Diagnostic) {
+        if !self.diagnostics.contains(&found) {
+            self.diagnostics.push(found);
+        }
+    }
+}
+
+/// One file of a pair.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Certificate,
+    Key,
+}
+
+impl Part {
+    fn path(self, files: &CertificateFiles) -> &str {
+        match self {
+            Self::Certificate => &files.cert,
+            Self::Key => &files.key,
+        }
+    }
+}
+
+/// The reason why a pair is refused.
+struct Fault {
+    part: Part,
+    code: Code,
+    message: String,
+    /// The content that the file should have.
+    wanted: &'static str,
+}
+
+impl Fault {
+    fn of(error: &IdentityError, files: &CertificateFiles) -> Self {
+        let part = match error {
+            IdentityError::Certificate(_) => Part::Certificate,
+            IdentityError::Key(_) | IdentityError::Mismatch => Part::Key,
+        };
+        Self {
+            part,
+            code: Code::BadCertificate,
+            message: format!("`{}`: {error}", part.path(files)),
+            wanted: match error {
+                IdentityError::Key(KeyError::RsaBits { .. }) => RSA,
+                _ => PAIR,
+            },
+        }
     }
 }
 

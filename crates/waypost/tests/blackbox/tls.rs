@@ -604,3 +604,191 @@ fn text_errors_do_not_hide_file_errors() {
         assert!(said.contains(part), "{part} is missing in\n{said}");
     }
 }
+
+/// The places of all diagnostics with this code, as `check` prints them: `LINE:COLUMN`.
+fn places(said: &str, code: &str) -> Vec<String> {
+    let lines = said.lines().filter(|line| line.contains(&format!("[{code}]")));
+    let places = lines.map(|line| line.split(':').skip(1).take(2).collect::<Vec<_>>().join(":"));
+    places.collect()
+}
+
+/// Runs `check` on a config beside a good pair `a.crt`, `a.key`, and another one `b.crt`, `b.key`.
+fn check_beside(config: &str) -> String {
+    let authority = Authority::new();
+    let directory = tempfile::tempdir().unwrap();
+    let (a, b) = (authority.issue(&["a.test"]), authority.issue(&["b.test"]));
+    for (name, text) in [
+        ("a.crt", &*a.cert),
+        ("a.key", &*a.key),
+        ("b.crt", &*b.cert),
+        ("b.key", &*b.key),
+        ("junk", "junk"),
+        ("weak.crt", WEAK_CERTIFICATE),
+        ("weak.key", WEAK_KEY),
+        ("waypost.yaml", config),
+    ] {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    waypost_in(directory.path(), &["check"]).expect(1).stdout
+}
+
+#[test]
+fn file_errors_beside_text_errors_everywhere() {
+    // The listeners and services that name the files are refused themselves.
+    let said = check_beside(
+        "listeners:\n\
+         - { bind: localhost:1, tls: { certificates: [{ cert: no.crt, key: no.key }] } }\n\
+         - { bind: 127.0.0.1:1, tls: { certificates: [{ cert: junk, key: a.key }, { cert: a.crt, key: b.key }] } }\n\
+         - { bind: 127.0.0.1:1, tls: { certificates: [{ cert: a.crt, key: junk }], client_auth: { ca: junk, mode: x } } }\n\
+         - { bind: 127.0.0.1:2, tls: { certificates: [{ cert: gone.crt }] } }\n\
+         services:\n\
+         \x20 s: { endpoints: [ftp://a], tls: { ca: junk, client_cert: { cert: a.crt, key: none.key } } }\n\
+         \x20 t: { endpoints: [https://a], tls: { ca: none.ca, client_cert: { cert: junk, key: a.key } } }\n\
+         routes: [{ name: r, mach: {}, to: { s: 1, t: 1 } }]\n",
+    );
+    let mut unreadable = places(&said, "unreadable-file");
+    unreadable.sort();
+    assert_eq!(unreadable, ["2:54", "2:67", "5:54", "7:80", "8:43"], "{said}");
+    let mut bad = places(&said, "bad-certificate");
+    bad.sort();
+    assert_eq!(bad, ["3:54", "3:94", "4:66", "4:94", "7:41", "8:73"], "{said}");
+    for code in [
+        "bad-bind",
+        "duplicate-name",
+        "unknown-word",
+        "bad-endpoint",
+        "unknown-key",
+        "missing-key",
+    ] {
+        assert!(
+            said.contains(&format!("error[{code}]")),
+            "{code} is missing in\n{said}"
+        );
+    }
+}
+
+#[test]
+fn file_named_twice_reported_at_each_place() {
+    let listeners = "listeners:\n\
+         - { bind: 127.0.0.1:1, tls: { certificates: [{ cert: no.crt, key: a.key }] } }\n\
+         - { bind: 127.0.0.1:2, tls: { certificates: [{ cert: no.crt, key: a.key }] } }\n\
+         - { bind: 127.0.0.1:3, tls: { certificates: [{ cert: no.crt, key: b.key }, { cert: a.crt, key: b.key }] } }\n\
+         - { bind: 127.0.0.1:4, tls: { certificates: [{ cert: b.crt, key: b.key }], client_auth: { ca: junk } } }\n\
+         services: { s: { endpoints: [https://a], tls: { ca: junk } } }\n";
+    let good = "routes: [{ name: r, to: s }]\n";
+    let bad = "routes: [{ name: r, to: t }]\n";
+    for routes in [good, bad] {
+        let said = check_beside(&format!("{listeners}{routes}"));
+        assert_eq!(
+            places(&said, "unreadable-file"),
+            ["2:54", "3:54", "4:54"],
+            "{said}"
+        );
+        // `b.key` is good beside `b.crt`.
+        assert_eq!(
+            places(&said, "bad-certificate"),
+            ["4:96", "5:95", "6:53"],
+            "{said}"
+        );
+    }
+    // An alias is one place.
+    let alias = "listeners:\n\
+         - { bind: 127.0.0.1:1, tls: &tls { certificates: [{ cert: no.crt, key: a.key }] } }\n\
+         - { bind: 127.0.0.1:2, tls: *tls }\nroutes: [{ name: r, respond: { status: 204 } }]\n";
+    let said = check_beside(alias);
+    assert_eq!(places(&said, "unreadable-file"), ["2:59"], "{said}");
+}
+
+#[test]
+fn mistake_in_the_tls_of_a_listener_is_the_only_one() {
+    for tls in ["{}", "{ certificates: [{ cert: a.crt }] }", "{ certificate: x }"] {
+        let said = check_beside(&format!(
+            "listeners: [{{ bind: 127.0.0.1:1, tls: {tls} }}]\nroutes: [{{ name: r, respond: {{ status: 204 }} }}]\n"
+        ));
+        assert!(
+            !said.contains("waypost.yaml:1:1:") && !said.contains("`ca`"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn both_files_of_a_pair_reported() {
+    let said = check_beside(
+        "listeners: [{ bind: 127.0.0.1:1, tls: { certificates: [{ cert: no.crt, key: no.key }] } }]\n\
+         routes: [{ name: r, respond: { status: 204 } }]\n",
+    );
+    assert_eq!(places(&said, "unreadable-file"), ["1:64", "1:77"], "{said}");
+}
+
+#[test]
+fn weak_rsa_key_named_with_what_to_do() {
+    for (config, place) in [
+        (
+            "listeners: [{ bind: 127.0.0.1:1, tls: { certificates: [{ cert: weak.crt, key: weak.key }] } }]\n\
+             routes: [{ name: r, respond: { status: 204 } }]\n",
+            "1:79",
+        ),
+        (
+            "listeners: [{ bind: 127.0.0.1:1 }]\nservices:\n  s: { endpoints: [https://a], \
+             tls: { client_cert: { cert: weak.crt, key: weak.key } } }\nroutes: [{ name: r, to: s }]\n",
+            "3:75",
+        ),
+    ] {
+        let said = check_beside(config);
+        assert_eq!(places(&said, "bad-certificate"), [place], "{said}");
+        assert!(
+            said.contains("`weak.key`: the key cannot be used: it is an RSA key of 1024 bits, and TLS takes 2048 to 8192"),
+            "{said}"
+        );
+        assert!(said.contains("hint: make a new key"), "{said}");
+    }
+    // A running gateway keeps the good pair.
+    let (service, authority) = (Service::echo("a"), Authority::new());
+    let pair = authority.issue(&["a.test"]);
+    let gateway = Gateway::with_certificates(&[&pair], &service);
+    gateway.place("1.key", WEAK_KEY);
+    gateway.place("1.crt", WEAK_CERTIFICATE);
+    gateway.wait_for_part("it is an RSA key of 1024 bits");
+    let shown = Trusting::new(&authority)
+        .connect(gateway.address(), "a.test")
+        .shown();
+    assert_eq!(shown, der(&pair));
+}
+
+/// A certificate for `a.test` with an RSA key of 1024 bits, which rcgen does not make.
+const WEAK_CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIICEzCCAXygAwIBAgIUaZSMwFJRpn5a7mepeL7jHcExnaIwDQYJKoZIhvcNAQEL
+BQAwETEPMA0GA1UEAwwGYS50ZXN0MCAXDTI2MTEyOTE4MjIzNVoYDzIxMjYxMTA1
+MTgyMjM1WjARMQ8wDQYDVQQDDAZhLnRlc3QwgZ8wDQYJKoZIhvcNAQEBBQADgY0A
+MIGJAoGBAL5xN8F6EO33HPStfScnr4oTLZyo++FXTYKO1t4r9l07NJQsIJPVMuDJ
+0eV8/ePigeg6UHvctRqZ5EPcJH81AXxjbURny3Iq1KTaqzqL1DtmELC2ACnRBIA4
+pkBlfcw9nOnnOADnGgGVLPRDDJM1/Sgy6XFckM3i+TzWoZMOPp+RAgMBAAGjZjBk
+MB0GA1UdDgQWBBTw3uVCkP44hTTaAxUIF7+z6clDMTAfBgNVHSMEGDAWgBTw3uVC
+kP44hTTaAxUIF7+z6clDMTAPBgNVHRMBAf8EBTADAQH/MBEGA1UdEQQKMAiCBmEu
+dGVzdDANBgkqhkiG9w0BAQsFAAOBgQAuAFaZfziVnwPi+qOCUCRW8ok4JChqKHfx
+rUMQVkKFg4nHCOi65bW2QKBl5FJ3DQ5JpJUsCrd21bxWUNvLqx/ECzKkanUvz+22
+/+OtY/iylYfK4+fb5949+4zskFmkpJPvPiar2vUlwTt/cyf5JnXqSMbUZ6lq2/kZ
+h8k6zrU4aQ==
+-----END CERTIFICATE-----
+";
+
+const WEAK_KEY: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIICdwIBADANBgkqhkiG9w0BAQEFAASCAmEwggJdAgEAAoGBAL5xN8F6EO33HPSt
+fScnr4oTLZyo++FXTYKO1t4r9l07NJQsIJPVMuDJ0eV8/ePigeg6UHvctRqZ5EPc
+JH81AXxjbURny3Iq1KTaqzqL1DtmELC2ACnRBIA4pkBlfcw9nOnnOADnGgGVLPRD
+DJM1/Sgy6XFckM3i+TzWoZMOPp+RAgMBAAECgYBvT/nI6rIuhTu1gBog4r9lsyP7
+54GiCsdRQnAw1/1eLRbkbI52Gi1s2koHGvHDW0eXF06nty9b5wtW5rumZrMAoQwA
+WLOo93ZoNBX7lHvWanluCtmyBmlmzgpryQiCV88AKuKgA/aJyFWjkOgUrHtt93OS
+NXnX65bxNiKJj0ej4QJBAOm1DoeRPnkeiahAqZouBschiMX2a8B8kE0uiYVc9wVE
+wwQpK0/fFMOpIBVnwe4nyTQzlupEDSfVYbDkId5AsQ0CQQDQm6okeXBeWfns8DPE
+HXAmsbjgk0X03frNsXhhJhcE4EWdw1Y8LUscLny740DNnRVosWDBRB9W+BcZr31y
+Ax+VAkBi3zRsaigx+ZdnVSPrlHlNmYRRq/TeFFTAMmX/w9rFodeXVQt72Pbh6BUo
+uSK0bKSUrxazuWKPbZjMy1cAvgGpAkEAgS5khoHNXCBL7LYy2FeCg/O6kReiUqjE
+D2y/Jyn3R0W61p+IX2uM/76p75AjKTEFePee+w+8eJbZd0Z9YIUeoQJBAN4YMiU/
+mleQyUBYW7o/XsP6gFEK3g4wJvVyQ0jZk1IgIe+CuRm3PFXaXOq9ItKS87WsOIbO
++Ey6pO/UJHIlqi8=
+-----END PRIVATE KEY-----
+";

@@ -1,0 +1,85 @@
+//! Files that a configuration names: certificates, keys and trusted authorities, with the place of each mention.
+
+use crate::place::Place;
+
+/// The files of all listeners and services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFiles<P = Place> {
+    /// Parallel to the listeners of the plan.
+    pub listeners: Vec<TlsFiles<P>>,
+    /// Parallel to the services of the plan.
+    pub services: Vec<TlsFiles<P>>,
+    /// Files of listeners and services that are refused.
+    pub refused: Vec<TlsFiles<P>>,
+}
+
+/// The files of one listener or service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles<P = Place> {
+    /// Certificates with their keys.
+    pub certificates: Vec<CertificateMention<P>>,
+    /// Trusted authorities.
+    pub ca: Option<Mention<P>>,
+}
+
+/// A certificate with its key. One that is missing or invalid is `None`, and reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateMention<P = Place> {
+    /// The certificate.
+    pub cert: Option<Mention<P>>,
+    /// The key.
+    pub key: Option<Mention<P>>,
+}
+
+/// A file by its path as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mention<P = Place> {
+    /// The path.
+    pub path: Box<str>,
+    /// The place of the path.
+    pub place: P,
+}
+
+// Derived, it would ask for a default of `P`.
+impl<P> Default for NamedFiles<P> {
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            services: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+}
+
+impl<P> Default for TlsFiles<P> {
+    fn default() -> Self {
+        Self {
+            certificates: Vec::new(),
+            ca: None,
+        }
+    }
+}
+
+impl<P> NamedFiles<P> {
+    /// Returns the same files with other places.
+    pub(crate) fn placed<Q>(self, place: impl Fn(P) -> Q) -> NamedFiles<Q> {
+        let mention = |mention: Mention<P>| Mention {
+            path: mention.path,
+            place: place(mention.place),
+        };
+        let certificate = |certificate: CertificateMention<P>| CertificateMention {
+            cert: certificate.cert.map(&mention),
+            key: certificate.key.map(&mention),
+        };
+        let files = |files: TlsFiles<P>| TlsFiles {
+            certificates: files.certificates.into_iter().map(&certificate).collect(),
+            ca: files.ca.map(&mention),
+        };
+        let all = |all: Vec<TlsFiles<P>>| all.into_iter().map(&files).collect();
+        NamedFiles {
+            listeners: all(self.listeners),
+            services: all(self.services),
+            refused: all(self.refused),
+        }
+    }
+}
