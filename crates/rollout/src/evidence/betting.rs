@@ -193,21 +193,29 @@ mod tests {
         row
     }
 
-    /// The expected factor of the bet, over all counts that both arms can have.
-    fn expectation(n: [u32; 2], p: [f64; 2], theta: f64, rho: f64, tolerance: Tolerance) -> f64 {
+    /// The expected factor of the bet, over all counts that both arms can have; `use_of` turns its logarithm into that of
+    /// the factor that is used.
+    fn expectation(
+        n: [u32; 2],
+        p: [f64; 2],
+        theta: f64,
+        rho: f64,
+        tolerance: Tolerance,
+        use_of: impl Fn(f64) -> f64,
+    ) -> f64 {
         let (canary, baseline) = (binomial(n[0], p[0]), binomial(n[1], p[1]));
         let mut sum = 0.0;
         for (k_c, mass_c) in (0..).zip(&canary) {
             for (k_b, mass_b) in (0..).zip(&baseline) {
                 let window = window(n[0], k_c, n[1], k_b);
-                sum += mass_c * mass_b * ln_factor(&window, theta, rho, tolerance).exp();
+                sum += mass_c * mass_b * use_of(ln_factor(&window, theta, rho, tolerance)).exp();
             }
         }
         sum
     }
 
-    #[test]
-    fn expected_factor_under_the_hypothesis_is_at_most_one() {
+    /// The greatest expected factor under the hypothesis that is bet against, over many hypotheses and guesses.
+    fn greatest_expectation(use_of: impl Fn(f64) -> f64) -> f64 {
         let mut greatest: f64 = 0.0;
         for n in [[1, 1], [1, 9], [3, 7], [8, 8], [12, 2]] {
             for (ratio, plus) in [(1.5, 0.005), (1.0, 0.0), (2.0, 0.05), (0.0, 0.05), (1.0, 0.2)] {
@@ -227,7 +235,7 @@ mod tests {
                                 (limit + 1.0) * 0.5
                             };
                             for canary in [limit.min(1.0), within.min(1.0)] {
-                                let mean = expectation(n, [canary, baseline], theta, rho, tolerance);
+                                let mean = expectation(n, [canary, baseline], theta, rho, tolerance, &use_of);
                                 greatest = greatest.max(mean);
                             }
                         }
@@ -235,7 +243,21 @@ mod tests {
                 }
             }
         }
+        greatest
+    }
+
+    #[test]
+    fn expected_factor_under_the_hypothesis_is_at_most_one() {
+        let greatest = greatest_expectation(|ln| ln);
         assert!(greatest <= 1.0 + 1e-12, "{greatest}");
         assert!(greatest > 0.999_999, "the bound is reached: {greatest}");
+    }
+
+    #[test]
+    fn capped_and_tempered_factors_are_valid_too() {
+        for (factor, cap) in [(1.0, 0.5), (2.0, f64::INFINITY), (4.0, 0.1)] {
+            let greatest = greatest_expectation(|ln| (ln / factor).min(cap));
+            assert!(greatest <= 1.0 + 1e-12, "{factor}, {cap}: {greatest}");
+        }
     }
 }
