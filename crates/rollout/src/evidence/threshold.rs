@@ -15,6 +15,8 @@ const SHARE_EXCESS: f64 = 1.5;
 pub struct FadingHistogram {
     /// Requests by bucket.
     counts: Vec<f64>,
+    /// All of them.
+    total: f64,
 }
 
 /// The bounds for one quantile, as positions in the list of bucket bounds.
@@ -43,12 +45,13 @@ impl FadingHistogram {
         for (count, more) in self.counts.iter_mut().zip(second) {
             *count += more;
         }
+        self.total = self.counts.iter().sum();
     }
 
     /// The thresholds for `quantile`, of which the canary's may be `margin` greater; `bounds` are the upper bounds of the
     /// buckets, ascending. Returns `None` if there are too few requests, or no bounds that fit.
     pub fn threshold(&self, bounds: &[f64], quantile: f64, margin: f64) -> Option<Threshold> {
-        let total: f64 = self.counts.iter().sum();
+        let total = self.total;
         let rest = 1.0 - quantile;
         if total < ABOVE_MIN / rest {
             return None;
@@ -57,13 +60,16 @@ impl FadingHistogram {
         let mut before = None;
         for (at, count) in self.counts.iter().enumerate() {
             over -= count;
-            let share = (over / total).max(0.0);
-            if share <= rest {
+            if over <= rest * total {
+                let share = (over / total).max(0.0);
                 let lower = before.filter(|(_, lower): &(usize, f64)| is_nearer(*lower, share, rest));
                 let (baseline, above) = lower.unwrap_or((at, share));
                 let limit = bounds.get(baseline)? * (1.0 + margin);
-                let against = bounds.iter().position(|bound| *bound >= limit)?;
-                let proof = bounds.iter().rposition(|bound| *bound <= limit)?;
+                let against = bounds.partition_point(|bound| *bound < limit);
+                let proof = bounds.partition_point(|bound| *bound <= limit).checked_sub(1)?;
+                if against == bounds.len() {
+                    return None;
+                }
                 return Some(Threshold {
                     baseline,
                     against,
@@ -72,7 +78,7 @@ impl FadingHistogram {
                     requests: total,
                 });
             }
-            before = Some((at, share));
+            before = Some((at, over / total));
         }
         None
     }
@@ -92,6 +98,7 @@ mod tests {
     fn past(counts: &[f64]) -> FadingHistogram {
         FadingHistogram {
             counts: counts.to_vec(),
+            total: counts.iter().sum(),
         }
     }
 
