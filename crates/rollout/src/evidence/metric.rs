@@ -1,8 +1,9 @@
 //! One metric of a rollout: its counts, second by second, and the evidence from them.
 //!
-//! Time comes in as calls: one a second. Everything that a bet depends on is known before its window is counted.
+//! Time comes in as calls: one a second. Everything that a bet depends on, but for the numbers of requests, is known before
+//! its window is counted, also where little traffic makes the window last for many seconds.
 
-use crate::evidence::betting::{Bet, Tolerance, Window};
+use crate::evidence::betting::{Tolerance, Window, ln_factor};
 use crate::evidence::clusters::{Clusters, Groups};
 use crate::evidence::process::{ALTERNATIVES, Wealth, ln_add, ln_stake};
 
@@ -55,8 +56,17 @@ pub struct Second {
     pub known_rate: Option<(f64, f64)>,
     /// The least that is tolerated on top of the baseline's rate at the moment.
     pub floor: f64,
-    /// True if the canary may be proved fine in this second; false while it warms up.
-    pub proves: bool,
+    /// The sides that are bet on: all but that for the canary while it warms up.
+    pub sides: Sides,
+}
+
+/// The sides of the evidence that a window counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sides {
+    /// Evidence that the canary is worse than tolerated.
+    pub against: bool,
+    /// Evidence that it is not.
+    pub proof: bool,
 }
 
 /// The running window and the past of one metric on one route.
@@ -66,9 +76,25 @@ pub struct Stratum {
     open: Window,
     /// Seconds since it was opened.
     age: u32,
+    /// The terms of the bet on it; `None` while it is empty.
+    terms: Option<Terms>,
     /// The baseline's recent bad requests and requests.
     recent: (f64, f64),
     clusters: Clusters,
+}
+
+/// The terms of a bet, fixed before the first request of its window is counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Terms {
+    /// The baseline's rate, as guessed.
+    theta: f64,
+    /// The cluster factor, by which evidence is divided.
+    factor: f64,
+    /// The rate that is tolerated on top by a proof.
+    proof_plus: f64,
+    /// The rate that is tolerated on top by the evidence against the canary.
+    against_plus: f64,
+    sides: Sides,
 }
 
 /// The evidence of one metric, over all routes of a rollout.
@@ -84,6 +110,8 @@ pub struct Evidence {
     proof_bets: u32,
     /// The counts since the rollout began, but for open windows.
     totals: Window,
+    /// Of these, the counts before this step.
+    totals_before: Window,
     /// For each account of `against`, the stake that makes up most of it: its present worth, as a logarithm, and when it
     /// was put in. Each stake has grown by the same bets since, so the greatest is followed with one number.
     leading: Wealth,
@@ -121,10 +149,33 @@ impl Stratum {
         (self.recent.0 + 0.1) / (self.recent.1 + 10.0)
     }
 
-    /// Empties the open window, at the beginning of a step.
-    fn reopen(&mut self) {
+    /// The cluster factor at present; see [`Clusters::factor`].
+    pub fn cluster_factor(&self, settings: &MetricSettings) -> f64 {
+        self.clusters.factor(settings.clusters_prior)
+    }
+
+    /// Empties the open window: at the beginning of a step, and where seconds cannot be counted.
+    pub fn reopen(&mut self) {
         self.open = Window::default();
         self.age = 0;
+        self.terms = None;
+    }
+
+    /// The terms of a window that begins with `second`.
+    fn terms_of(&self, settings: &MetricSettings, second: &Second) -> Terms {
+        let theta = match second.known_rate {
+            Some((above, requests)) => (above * requests + 0.1) / (requests + 10.0),
+            None => self.guess(),
+        };
+        let factor = self.cluster_factor(settings);
+        let proof_plus = settings.tolerance.plus.max(second.floor);
+        Terms {
+            theta,
+            factor,
+            proof_plus,
+            against_plus: proof_plus + self.clusters.allowance(factor, second.share),
+            sides: second.sides,
+        }
     }
 
     /// Moves the open window into the past.
@@ -148,6 +199,7 @@ impl Evidence {
         now: u64,
     ) {
         strata.iter_mut().for_each(Stratum::reopen);
+        self.totals_before = self.totals;
         let is_first = self.proof == Wealth::default();
         if scope == ProofScope::Step || is_first {
             self.proof = Wealth {
@@ -163,11 +215,15 @@ impl Evidence {
 
     /// Counts a second of one route.
     pub fn add(&mut self, settings: &MetricSettings, stratum: &mut Stratum, second: &Second, now: u64) {
+        let terms = stratum
+            .terms
+            .unwrap_or_else(|| stratum.terms_of(settings, second));
+        stratum.terms = Some(terms);
         stratum.open.add(&second.counts);
         stratum.age += 1;
         let closes = stratum.open.is_comparable();
         if closes {
-            self.bet(settings, stratum, second, now);
+            self.bet(settings, &terms, &stratum.open, now);
             self.totals.add(&stratum.open);
         }
         if closes || stratum.age >= AGE_MAX {
@@ -176,39 +232,31 @@ impl Evidence {
         stratum.clusters.add(&second.groups);
     }
 
-    /// Bets on the open window.
-    fn bet(&mut self, settings: &MetricSettings, stratum: &Stratum, second: &Second, now: u64) {
-        let window = &stratum.open;
-        let theta = match second.known_rate {
-            Some((above, requests)) => (above * requests + 0.1) / (requests + 10.0),
-            None => stratum.guess(),
-        };
-        let factor = stratum.clusters.factor(settings.clusters_prior);
-        let proof_plus = settings.tolerance.plus.max(second.floor);
-        let against_plus = proof_plus + stratum.clusters.allowance(factor, second.share);
-        self.put_stake(ln_stake(self.bets) - settings.steps.ln(), now);
-        self.bets += 1;
-        let ln_factor = |rho, plus| {
+    /// Bets on a window.
+    fn bet(&mut self, settings: &MetricSettings, terms: &Terms, window: &Window, now: u64) {
+        let gain = |rho, plus, cap: f64| {
             let tolerance = Tolerance {
                 plus,
                 ..settings.tolerance
             };
-            let bet = Bet::new(window.canary, window.baseline, theta, rho, tolerance);
-            bet.map_or(0.0, |bet| bet.ln_factor(window)) / factor
+            (ln_factor(window, terms.theta, rho, tolerance) / terms.factor).min(cap)
         };
-        let accounts = self.against.ln.iter_mut().zip(&mut self.leading.ln);
-        for ((ln, leading), rho) in accounts.zip(WORSE) {
-            let gain = ln_factor(rho, against_plus).min(settings.cap_against);
-            *ln += gain;
-            *leading += gain;
+        if terms.sides.against {
+            self.put_stake(ln_stake(self.bets) - settings.steps.ln(), now);
+            self.bets += 1;
+            let accounts = self.against.ln.iter_mut().zip(&mut self.leading.ln);
+            for ((ln, leading), rho) in accounts.zip(WORSE) {
+                let gain = gain(rho, terms.against_plus, settings.cap_against);
+                *ln += gain;
+                *leading += gain;
+            }
         }
-        if !second.proves {
-            return;
-        }
-        let stake = ln_stake(self.proof_bets);
-        self.proof_bets += 1;
-        for (ln, rho) in self.proof.ln.iter_mut().zip(FINE) {
-            *ln = ln_factor(rho, proof_plus).min(settings.cap_proof) + ln_add(*ln, stake);
+        if terms.sides.proof {
+            let stake = ln_stake(self.proof_bets);
+            self.proof_bets += 1;
+            for (ln, rho) in self.proof.ln.iter_mut().zip(FINE) {
+                *ln = gain(rho, terms.proof_plus, settings.cap_proof) + ln_add(*ln, stake);
+            }
         }
     }
 
@@ -234,6 +282,13 @@ impl Evidence {
         self.totals
     }
 
+    /// The requests of the baseline for each of the canary in this step; `None` before there are any.
+    pub fn baseline_per_canary(&self) -> Option<f64> {
+        let canary = self.totals.canary - self.totals_before.canary;
+        let baseline = self.totals.baseline - self.totals_before.baseline;
+        (canary > 0.0).then(|| baseline / canary)
+    }
+
     /// The beginning of the stretch that speaks against the canary most.
     pub fn since(&self) -> Mark {
         self.since[self.against.leader()]
@@ -242,10 +297,17 @@ impl Evidence {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::evidence::clusters::GROUPS;
 
     const STEPS: f64 = 5.0;
     const ALPHA: f64 = 0.01;
+    const BOTH: Sides = Sides {
+        against: true,
+        proof: true,
+    };
 
     fn settings(weight: f64) -> MetricSettings {
         MetricSettings {
@@ -273,7 +335,7 @@ mod tests {
             share: 0.01,
             known_rate: None,
             floor: 0.0,
-            proves: true,
+            sides: BOTH,
         }
     }
 
@@ -343,20 +405,77 @@ mod tests {
         assert_eq!(evidence, before);
     }
 
-    #[test]
-    fn window_is_the_same_however_its_seconds_are_cut() {
-        let settings = settings(0.5);
-        let run = |seconds: &[[f64; 4]]| {
+    proptest! {
+        /// Until both arms have a request, seconds are one window: of any number of requests of the baseline, in whichever
+        /// of the seconds before the canary's first, the evidence is the same.
+        #[test]
+        fn window_is_the_same_however_its_seconds_are_cut(
+            past in prop::collection::vec((0_u32..20, 0_u32..3, 1_u32..200, 0_u32..5), 0..20),
+            window in prop::collection::vec((0_u32..50, 0_u32..3, 0_usize..GROUPS), 1..20),
+        ) {
+            let settings = MetricSettings { clusters_prior: 2.0, ..settings(0.5) };
+            let run = |seconds: &[(f64, f64, Groups)]| {
+                let (mut evidence, mut stratum) = begun(&settings);
+                for (at, (canary, canary_bad, baseline, bad)) in (1..).zip(&past) {
+                    let [canary, canary_bad, baseline, bad] =
+                        [*canary, *canary_bad.min(canary), *baseline, *bad.min(baseline)].map(f64::from);
+                    evidence.add(&settings, &mut stratum, &second(canary, canary_bad, baseline, bad), at);
+                }
+                // The window that the past may have left open.
+                evidence.add(&settings, &mut stratum, &second(1.0, 0.0, 1.0, 0.0), 50);
+                for (at, (all, bad, groups)) in (51..).zip(seconds) {
+                    let second = Second { groups: *groups, ..second(0.0, 0.0, *all, *bad) };
+                    evidence.add(&settings, &mut stratum, &second, at);
+                }
+                evidence.add(&settings, &mut stratum, &second(3.0, 1.0, 1.0, 0.0), 100);
+                (evidence.against, evidence.proof)
+            };
+            let cut: Vec<_> = window
+                .iter()
+                .map(|(all, bad, group)| {
+                    let mut groups = Groups::default();
+                    groups.all[*group] = f64::from(*all);
+                    groups.bad[*group] = f64::from(*bad.min(all));
+                    (f64::from(*all), f64::from(*bad.min(all)), groups)
+                })
+                .collect();
+            let mut whole = vec![(0.0, 0.0, Groups::default()); cut.len()];
+            whole[0] = cut.iter().fold((0.0, 0.0, Groups::default()), |sum, (all, bad, _)| {
+                (sum.0 + all, sum.1 + bad, sum.2)
+            });
+            let mut backwards = cut.clone();
+            backwards.reverse();
+            let expected = run(&cut);
+            prop_assert_eq!(run(&whole), expected);
+            prop_assert_eq!(run(&backwards), expected);
+        }
+
+        /// Time goes forward, and so do the counts that the evidence rests on.
+        #[test]
+        fn marks_and_totals_go_forward(
+            seconds in prop::collection::vec((0_u32..20, 0_u32..5, 0_u32..50, 0_u32..3), 1..200),
+        ) {
+            let settings = settings(0.5);
             let (mut evidence, mut stratum) = begun(&settings);
-            for (now, [a, b, c, d]) in (1..).zip(seconds) {
-                evidence.add(&settings, &mut stratum, &second(*a, *b, *c, *d), now);
+            let fields = |window: Window| {
+                [window.canary, window.canary_bad, window.baseline, window.baseline_bad]
+            };
+            for (now, (canary, canary_bad, baseline, baseline_bad)) in (1..).zip(seconds) {
+                let [canary, canary_bad, baseline, baseline_bad] =
+                    [canary, canary_bad.min(canary), baseline, baseline_bad.min(baseline)].map(f64::from);
+                let before = evidence;
+                evidence.add(&settings, &mut stratum, &second(canary, canary_bad, baseline, baseline_bad), now);
+                for (mark, earlier) in evidence.since.iter().zip(&before.since) {
+                    prop_assert!(earlier.at <= mark.at && mark.at <= now);
+                    for (at, total) in fields(mark.totals).into_iter().zip(fields(evidence.totals)) {
+                        prop_assert!(at <= total);
+                    }
+                }
+                for (was, is) in fields(before.totals).into_iter().zip(fields(evidence.totals)) {
+                    prop_assert!(was <= is);
+                }
             }
-            (evidence.against.mean(), evidence.proof.mean())
-        };
-        // Until both arms have a request, seconds are one window.
-        let whole = run(&[[0.0; 4], [0.0; 4], [1.0, 1.0, 40.0, 1.0]]);
-        let cut = run(&[[0.0, 0.0, 25.0, 1.0], [0.0, 0.0, 15.0, 0.0], [1.0, 1.0, 0.0, 0.0]]);
-        assert_eq!(whole, cut);
+        }
     }
 
     #[test]
@@ -379,12 +498,46 @@ mod tests {
     }
 
     #[test]
+    fn bet_on_a_long_window_does_not_depend_on_its_first_seconds() {
+        let settings = MetricSettings {
+            clusters_prior: 2.0,
+            ..settings(0.5)
+        };
+        let (evidence, stratum) = begun(&settings);
+        // The canary's request comes seconds after those of the baseline, whose failures are all in one group.
+        let wealth = |bad: f64| {
+            let (mut evidence, mut stratum) = (evidence, stratum);
+            for now in 1..10 {
+                let mut groups = Groups {
+                    all: [60.0; GROUPS],
+                    ..Groups::default()
+                };
+                groups.bad[3] = bad;
+                let second = Second {
+                    groups,
+                    ..second(0.0, 0.0, 960.0, bad)
+                };
+                evidence.add(&settings, &mut stratum, &second, now);
+            }
+            evidence.add(&settings, &mut stratum, &second(1.0, 0.0, 0.0, 0.0), 10);
+            evidence.proof.ln[2]
+        };
+        let steps: Vec<f64> = (5..9)
+            .map(|bad| wealth(f64::from(bad + 1)) - wealth(f64::from(bad)))
+            .collect();
+        assert!(
+            steps.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 1e-9),
+            "{steps:?}"
+        );
+    }
+
+    #[test]
     fn nothing_is_proved_while_it_warms_up() {
         let settings = settings(0.5);
         let (mut evidence, mut stratum) = begun(&settings);
         for now in 1..30 {
             let second = Second {
-                proves: false,
+                sides: Sides { proof: false, ..BOTH },
                 floor: 0.2,
                 ..second(10.0, 1.0, 90.0, 0.0)
             };

@@ -6,9 +6,9 @@
 
 pub mod settings;
 
-use crate::evidence::betting::{Bet, Window};
+use crate::evidence::betting::{Window, ln_factor};
 use crate::evidence::clusters::{GROUPS, Groups};
-use crate::evidence::metric::{Evidence, Mark, MetricSettings, Second, Stratum};
+use crate::evidence::metric::{Evidence, FINE, Mark, MetricSettings, ProofScope, Second, Sides, Stratum};
 use crate::evidence::threshold::{FadingHistogram, Threshold};
 use crate::judge::settings::{JudgeSettings, MetricKind, Quantile};
 
@@ -68,6 +68,8 @@ pub struct Judge {
     routes: Vec<Past>,
     /// The upper bounds of the latency buckets, ascending.
     bounds: Vec<f64>,
+    /// The latencies of the second that is counted: the canary's, the baseline's.
+    tails: [Tail; 2],
     /// Seconds since the rollout began; only counted ones pass.
     now: u64,
     /// Seconds since the step began.
@@ -87,6 +89,10 @@ struct Metric {
     /// A latency is counted over two bounds: over this one for the proof.
     proof: Option<(Evidence, Vec<Stratum>)>,
 }
+
+/// The latencies of an arm in one second, by the number of responses in each bucket and all later ones.
+#[derive(Debug, Clone, Default)]
+struct Tail(Vec<f64>);
 
 /// The latencies of a route's baseline so far.
 #[derive(Debug, Clone, Default)]
@@ -133,6 +139,7 @@ impl Judge {
             metrics: metrics.into_iter().map(metric).collect(),
             routes: vec![Past::default(); routes],
             settings,
+            tails: std::array::from_fn(|_| Tail(vec![0.0; bounds.len() + 1])),
             bounds,
             now: 0,
             step_age: 0,
@@ -140,11 +147,11 @@ impl Judge {
         }
     }
 
-    /// Begins a step. `is_planned` is false for one that was added or repeated by hand.
-    pub fn begin_step(&mut self, is_planned: bool) {
+    /// Begins a step whose proof has this scope. `is_planned` is false for one that was added or repeated by hand.
+    pub fn begin_step(&mut self, scope: ProofScope, is_planned: bool) {
         self.step_age = 0;
         self.steps_begun += 1;
-        let (scope, now) = (self.settings.scope, self.now);
+        let now = self.now;
         for metric in &mut self.metrics {
             let (settings, strata) = (&metric.settings, &mut metric.strata);
             metric
@@ -171,8 +178,15 @@ impl Judge {
     fn count(&mut self, routes: &[RouteSecond<'_>], is_judged: bool) {
         let is_warm = self.step_age > self.settings.warmup;
         let is_tolerant = !is_warm && self.steps_begun <= 1;
+        let sides = Sides {
+            against: true,
+            proof: is_warm,
+        };
         for (at, second) in routes.iter().enumerate().take(self.routes.len()) {
             let past = &mut self.routes[at];
+            let [canary, baseline] = &mut self.tails;
+            canary.count(second.canary.latencies);
+            baseline.count(second.baseline.latencies);
             for (place, quantile) in Quantile::ALL.iter().enumerate() {
                 past.thresholds[place] = self.settings.latency[place]
                     .and_then(|margin| past.latencies.threshold(&self.bounds, quantile.share(), margin));
@@ -184,11 +198,12 @@ impl Judge {
                 };
                 match metric.kind {
                     MetricKind::Latency(quantile) => {
-                        let threshold = past.thresholds[quantile as usize];
-                        metric.add_latency(at, second, quantile, threshold, is_judged && is_warm, self.now);
+                        let counted = past.thresholds[quantile as usize]
+                            .map(|threshold| slow_seconds(&self.tails, second, quantile, &threshold));
+                        metric.add_latency(at, counted.as_ref(), is_judged && is_warm, self.now);
                     }
                     kind => {
-                        let counted = rate_second(kind, second, floor, is_warm);
+                        let counted = rate_second(kind, second, floor, sides);
                         metric.add(at, &counted, is_judged, self.now);
                     }
                 }
@@ -242,10 +257,7 @@ impl Judge {
 
     /// Returns true if the baseline of a route fails so often that nothing can be proved by it.
     pub fn is_baseline_sick(&self) -> bool {
-        let errors = self
-            .metrics
-            .iter()
-            .find(|metric| metric.kind == MetricKind::Errors);
+        let errors = self.metrics.iter().find(|metric| metric.kind.is_of_errors());
         errors.is_some_and(|metric| {
             metric
                 .strata
@@ -272,7 +284,7 @@ impl Judge {
     /// be proved at these rates.
     pub fn requests_needed(&self, finding: &Finding) -> Option<f64> {
         let metric = self.metrics.iter().find(|metric| metric.kind == finding.kind)?;
-        let gain = metric.gain_per_request(&finding.totals)?;
+        let gain = metric.gain_per_request()?;
         let missing = self.proved_at().ln() - finding.proof.ln();
         Some((missing / gain).max(0.0))
     }
@@ -283,12 +295,15 @@ impl Metric {
         self.settings.weight * self.evidence.against.mean()
     }
 
-    fn proof(&self) -> f64 {
-        let evidence = self
-            .proof
+    /// The evidence that has the proof.
+    fn proving(&self) -> &Evidence {
+        self.proof
             .as_ref()
-            .map_or(&self.evidence, |(evidence, _)| evidence);
-        evidence.proof.mean()
+            .map_or(&self.evidence, |(evidence, _)| evidence)
+    }
+
+    fn proof(&self) -> f64 {
+        self.proving().proof.mean()
     }
 
     fn add(&mut self, route: usize, second: &Second, is_judged: bool, now: u64) {
@@ -300,55 +315,78 @@ impl Metric {
         }
     }
 
-    /// Counts the latencies of a second, over one bound against the canary, over another for it.
-    fn add_latency(
-        &mut self,
-        route: usize,
-        second: &RouteSecond<'_>,
-        quantile: Quantile,
-        threshold: Option<Threshold>,
-        is_judged: bool,
-        now: u64,
-    ) {
-        let Some(threshold) = threshold else {
+    /// Counts the latencies of a second: over one bound against the canary, over another for it. Without a threshold there
+    /// is nothing to count.
+    fn add_latency(&mut self, route: usize, counted: Option<&[Second; 2]>, is_judged: bool, now: u64) {
+        let Some([against, fine]) = counted else {
+            self.strata[route].reopen();
+            if let Some((_, strata)) = &mut self.proof {
+                strata[route].reopen();
+            }
             return;
         };
-        let counted = |bound| latency_second(second, quantile, &threshold, bound);
-        self.add(route, &counted(threshold.against), is_judged, now);
+        self.add(route, against, is_judged, now);
         if let Some((proof, strata)) = &mut self.proof {
-            let counted = counted(threshold.proof);
             match is_judged {
-                true => proof.add(&self.settings, &mut strata[route], &counted, now),
-                false => strata[route].learn(&counted),
+                true => proof.add(&self.settings, &mut strata[route], fine, now),
+                false => strata[route].learn(fine),
             }
         }
     }
 
-    /// The growth of the proof with each request of the canary, at the rates of `totals`, as a logarithm.
-    fn gain_per_request(&self, totals: &Window) -> Option<f64> {
-        let (canary, baseline) = (totals.canary.max(1.0), totals.baseline.max(1.0));
-        let rates = (
-            (totals.canary_bad / canary).min(1.0),
-            (totals.baseline_bad / baseline).min(1.0),
-        );
-        let scaled = baseline / canary;
-        let gains = crate::evidence::metric::FINE.iter().filter_map(|rho| {
-            let bet = Bet::new(1.0, scaled, rates.1, *rho, self.settings.tolerance)?;
-            let window = Window {
-                canary: 1.0,
-                canary_bad: rates.0,
-                baseline: scaled,
-                baseline_bad: scaled * rates.1,
-            };
-            Some(bet.ln_factor(&window))
-        });
-        let best = gains.fold(f64::NEG_INFINITY, f64::max);
+    /// The growth of the proof with each request of the canary, at the rates seen so far and the shares of this step, as a
+    /// logarithm; `None` if it does not grow.
+    fn gain_per_request(&self) -> Option<f64> {
+        let totals = self.proving().totals();
+        let rate = |bad: f64, all: f64| (bad / all.max(1.0)).min(1.0);
+        let canary = rate(totals.canary_bad, totals.canary);
+        let baseline = rate(totals.baseline_bad, totals.baseline);
+        let scaled = self
+            .proving()
+            .baseline_per_canary()
+            .filter(|scaled| *scaled > 0.0)
+            .unwrap_or_else(|| totals.baseline.max(1.0) / totals.canary.max(1.0));
+        let window = Window {
+            canary: 1.0,
+            canary_bad: canary,
+            baseline: scaled,
+            baseline_bad: scaled * baseline,
+        };
+        let gains = FINE.map(|rho| ln_factor(&window, baseline, rho, self.settings.tolerance));
+        let factors = self
+            .strata
+            .iter()
+            .map(|stratum| stratum.cluster_factor(&self.settings));
+        let best = gains.into_iter().fold(0.0, f64::max) / factors.fold(1.0, f64::max);
         (best > 0.0).then_some(best)
     }
 }
 
+impl Tail {
+    /// Counts the responses of a second.
+    fn count(&mut self, latencies: &[f64]) {
+        self.0.resize(latencies.len() + 1, 0.0);
+        self.0[latencies.len()] = 0.0;
+        let mut sum = 0.0;
+        for (tail, count) in self.0.iter_mut().zip(latencies).rev() {
+            sum += count;
+            *tail = sum;
+        }
+    }
+
+    /// All responses.
+    fn all(&self) -> f64 {
+        self.0.first().copied().unwrap_or_default()
+    }
+
+    /// The responses over a bound.
+    fn over(&self, bound: usize) -> f64 {
+        self.0.get(bound + 1).copied().unwrap_or_default()
+    }
+}
+
 /// The counts of a rate in one second.
-fn rate_second(kind: MetricKind, second: &RouteSecond<'_>, floor: f64, proves: bool) -> Second {
+fn rate_second(kind: MetricKind, second: &RouteSecond<'_>, floor: f64, sides: Sides) -> Second {
     let bad = |arm: &ArmSecond<'_>| match kind {
         MetricKind::ClientErrors => arm.client_errors,
         MetricKind::Abandoned => arm.abandoned,
@@ -374,27 +412,24 @@ fn rate_second(kind: MetricKind, second: &RouteSecond<'_>, floor: f64, proves: b
         share: second.share,
         known_rate: None,
         floor,
-        proves,
+        sides,
     }
 }
 
-/// The counts of slow responses in one second; `bound` is the canary's.
-fn latency_second(
+/// The counts of slow responses in one second: over the bound against the canary, and over that for it.
+fn slow_seconds(
+    [canary, baseline]: &[Tail; 2],
     second: &RouteSecond<'_>,
     quantile: Quantile,
     threshold: &Threshold,
-    bound: usize,
-) -> Second {
-    let all = |latencies: &[f64]| -> f64 { latencies.iter().sum() };
-    let over = |latencies: &[f64], bound: usize| -> f64 { latencies.iter().skip(bound + 1).sum() };
-    let (canary, baseline) = (second.canary.latencies, second.baseline.latencies);
+) -> [Second; 2] {
     let theta = (threshold.above * threshold.requests + 0.1) / (threshold.requests + 10.0);
-    Second {
+    let counted = |bound, sides| Second {
         counts: Window {
-            canary: all(canary),
-            canary_bad: over(canary, bound),
-            baseline: all(baseline),
-            baseline_bad: over(baseline, threshold.baseline),
+            canary: canary.all(),
+            canary_bad: canary.over(bound),
+            baseline: baseline.all(),
+            baseline_bad: baseline.over(threshold.baseline),
         },
         groups: second.groups.map_or_else(Groups::default, |groups| Groups {
             all: groups.finished,
@@ -404,8 +439,16 @@ fn latency_second(
         known_rate: Some((threshold.above, threshold.requests)),
         // A narrow bucket must not turn p99 into p99.99.
         floor: (1.0 - quantile.share() - theta).max(0.0),
-        proves: true,
-    }
+        sides,
+    };
+    let only = |against| Sides {
+        against,
+        proof: !against,
+    };
+    [
+        counted(threshold.against, only(true)),
+        counted(threshold.proof, only(false)),
+    ]
 }
 
 #[cfg(test)]

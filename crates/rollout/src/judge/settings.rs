@@ -1,7 +1,7 @@
 //! The settings of a judge: error budgets, margins, and the metrics that follow from them.
 
 use crate::evidence::betting::Tolerance;
-use crate::evidence::metric::{MetricSettings, ProofScope};
+use crate::evidence::metric::MetricSettings;
 
 /// The settings of a judge.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +25,6 @@ pub struct JudgeSettings {
     /// Seconds at the beginning of each step in which latency is not judged and nothing is proved; in the first step, 20 %
     /// of errors are tolerated for so long.
     pub warmup: u64,
-    /// The stretch of a rollout that a proof is made of.
-    pub scope: ProofScope,
 }
 
 /// A quantile of the latency.
@@ -76,7 +74,6 @@ impl Default for JudgeSettings {
             }),
             latency: [Some(0.2), Some(0.2), Some(0.5)],
             warmup: 30,
-            scope: ProofScope::Step,
         }
     }
 }

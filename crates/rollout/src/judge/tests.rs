@@ -109,7 +109,7 @@ fn begun(settings: JudgeSettings, traffic: Traffic, dice: &mut Dice) -> Judge {
             groups: None,
         }]);
     }
-    judge.begin_step(true);
+    judge.begin_step(ProofScope::Step, true);
     judge
 }
 
@@ -268,6 +268,125 @@ fn sick_baseline_is_known() {
 }
 
 #[test]
+fn sick_baseline_is_known_by_an_absolute_limit_alone() {
+    let settings = JudgeSettings {
+        errors: None,
+        errors_max: Some(0.5),
+        ..errors_alone()
+    };
+    let traffic = Traffic {
+        errors: [0.3, 0.3],
+        ..HEALTHY
+    };
+    let mut dice = Dice(7);
+    assert!(begun(settings, traffic, &mut dice).is_baseline_sick());
+}
+
+/// A route whose clients fail together: group 3 of the baseline fails always.
+fn clustered(judge: &mut Judge, seconds: usize) {
+    let mut groups = GroupSecond {
+        finished: [6.0; GROUPS],
+        ..GroupSecond::default()
+    };
+    groups.errors[3] = 6.0;
+    let arm = |finished, errors| ArmSecond {
+        finished,
+        errors,
+        ..ArmSecond::default()
+    };
+    for _ in 0..seconds {
+        judge.add(&[RouteSecond {
+            canary: arm(5.0, 0.0),
+            baseline: arm(96.0, 6.0),
+            groups: Some(&groups),
+            share: 0.05,
+        }]);
+    }
+}
+
+#[test]
+fn clients_that_fail_together_make_a_proof_take_longer() {
+    let needed = |is_clustered| {
+        let mut judge = Judge::new(errors_alone(), 1, 4, true, bounds());
+        judge.begin_step(ProofScope::Step, true);
+        match is_clustered {
+            true => clustered(&mut judge, 60),
+            false => judge.add(&[RouteSecond {
+                canary: ArmSecond {
+                    finished: 300.0,
+                    ..ArmSecond::default()
+                },
+                baseline: ArmSecond {
+                    finished: 5760.0,
+                    errors: 360.0,
+                    ..ArmSecond::default()
+                },
+                groups: None,
+                share: 0.05,
+            }]),
+        }
+        let finding = Finding {
+            proof: 0.5,
+            ..judge.findings().next().unwrap()
+        };
+        judge.requests_needed(&finding).unwrap()
+    };
+    // The counts are the same, but with all failures in one group of sixteen they tell nearly nothing.
+    let ratio = needed(true) / needed(false);
+    assert!(ratio > 100.0, "{ratio}");
+}
+
+#[test]
+fn proof_carries_over_where_the_step_says_so() {
+    let mut judge = Judge::new(errors_alone(), 1, 4, false, Vec::new());
+    let proof = |judge: &Judge| judge.findings().next().unwrap().proof;
+    judge.begin_step(ProofScope::Step, true);
+    clustered(&mut judge, 60);
+    let before = proof(&judge);
+    assert!(before > 1.0, "{before}");
+    judge.begin_step(ProofScope::Rollout, true);
+    assert_eq!(proof(&judge), before);
+    judge.begin_step(ProofScope::Step, true);
+    assert_eq!(proof(&judge), 0.5);
+}
+
+#[test]
+fn latency_is_not_judged_by_a_window_from_before_its_threshold_was_lost() {
+    let settings = JudgeSettings {
+        latency: [Some(0.2), None, None],
+        ..errors_alone()
+    };
+    let mut judge = Judge::new(settings, 1, 4, false, vec![1.0, 2.0, 3.0, 4.0]);
+    let count = |judge: &mut Judge, canary: &[f64], baseline: &[f64]| {
+        let arm = |latencies| ArmSecond {
+            latencies,
+            ..ArmSecond::default()
+        };
+        judge.add(&[RouteSecond {
+            canary: arm(canary),
+            baseline: arm(baseline),
+            groups: None,
+            share: 0.05,
+        }]);
+    };
+    judge.begin_step(ProofScope::Step, true);
+    count(&mut judge, &[], &[30.0, 30.0, 0.0, 0.0]);
+    // A window of the baseline alone is open; then the histogram fades below what a median needs.
+    count(&mut judge, &[], &[0.0, 5.0, 0.0, 0.0]);
+    for _ in 0..1000 {
+        count(&mut judge, &[], &[0.0; 4]);
+    }
+    assert_eq!(judge.thresholds(0)[0], None);
+    count(&mut judge, &[], &[30.0, 30.0, 0.0, 0.0]);
+    count(&mut judge, &[0.0, 2.0, 0.0, 0.0], &[1.0, 0.0, 0.0, 0.0]);
+    let latency = judge
+        .findings()
+        .find(|finding| matches!(finding.kind, MetricKind::Latency(_)))
+        .unwrap();
+    assert_eq!((latency.totals.canary, latency.totals.baseline), (2.0, 1.0));
+}
+
+#[test]
 fn estimate_of_the_requests_needed_is_of_the_right_size() {
     let mut dice = Dice(3);
     let mut judge = begun(errors_alone(), HEALTHY, &mut dice);
@@ -282,16 +401,14 @@ fn estimate_of_the_requests_needed_is_of_the_right_size() {
     let needed = judge.requests_needed(&finding).unwrap();
     // Without errors, 4.7 / 0.005 requests prove it; about a hundred have come.
     assert!((500.0..1200.0).contains(&needed), "{needed}");
-    let failing = Finding {
-        totals: Window {
-            canary: 100.0,
-            canary_bad: 50.0,
-            baseline: 1000.0,
-            baseline_bad: 1.0,
-        },
-        ..finding
+    let failing = Traffic {
+        errors: [0.5, 0.0],
+        ..HEALTHY
     };
-    assert_eq!(judge.requests_needed(&failing), None);
+    for _ in 0..20 {
+        failing.second(&mut judge, &mut dice);
+    }
+    assert_eq!(judge.requests_needed(&finding), None);
 }
 
 #[test]
@@ -315,7 +432,7 @@ fn routes_are_strata_of_one_judgement() {
     // Route 0 gets nearly all of the canary and fails often, in both arms. Summed up, the canary would look bad.
     let mut dice = Dice(11);
     let mut judge = Judge::new(errors_alone(), 2, 4, false, bounds());
-    judge.begin_step(true);
+    judge.begin_step(ProofScope::Step, true);
     for second in 0..600 {
         let arm = |dice: &mut Dice, n: u32, p: f64| {
             let finished = f64::from(n);

@@ -7,6 +7,7 @@ pub mod plan;
 #[cfg(test)]
 mod tests;
 
+use crate::evidence::metric::ProofScope;
 use crate::judge::settings::MetricKind;
 use crate::judge::{Finding, Judge, RouteSecond};
 use crate::ramp::plan::{Percent, Proof, RampPlan, Then};
@@ -145,12 +146,18 @@ impl Ramp {
     /// Takes the next step. Returns the share that is to be dialed, or `None` after the last.
     pub fn step_up(&mut self) -> Option<Percent> {
         let percent = self.next_percent()?;
-        self.step = Some(self.step.map_or(0, |step| step + 1));
+        let step = self.step.map_or(0, |step| step + 1);
+        self.step = Some(step);
         self.age = 0;
         self.requests = 0.0;
         self.is_approved = false;
+        let scope = match self.plan.rules(step).proof {
+            Proof::Step => ProofScope::Step,
+            // A step that needs no proof does not end that of a rollout.
+            Proof::Rollout | Proof::None => ProofScope::Rollout,
+        };
         if let Some(judge) = &mut self.judge {
-            judge.begin_step(true);
+            judge.begin_step(scope, true);
         }
         Some(percent)
     }

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::evidence::metric::ProofScope;
 use crate::judge::ArmSecond;
 use crate::judge::settings::JudgeSettings;
 use crate::ramp::plan::{Rules, Step};
@@ -31,7 +30,6 @@ fn errors_alone() -> JudgeSettings {
         abandoned: None,
         latency: [None; 3],
         warmup: 0,
-        scope: ProofScope::Step,
         ..JudgeSettings::default()
     }
 }
@@ -118,6 +116,22 @@ fn least_time_covers_the_response_timeout() {
     ramp.response_timeout = 3600;
     ramp.step_up();
     assert_eq!(ready_after(&mut ramp, 100.0, 600), Some(60));
+}
+
+#[test]
+fn proof_of_the_rollout_is_needed_once() {
+    let second_step = |proof| {
+        let mut plan = plan(&[5, 50, 100]);
+        plan.rules.proof = proof;
+        let mut ramp = judged(plan);
+        ramp.step_up();
+        ready_after(&mut ramp, 5.0, 3600).unwrap();
+        ramp.step_up();
+        ready_after(&mut ramp, 5.0, 3600).unwrap()
+    };
+    assert_eq!(second_step(Proof::Rollout), 60);
+    let anew = second_step(Proof::Step);
+    assert!((150..250).contains(&anew), "about 940 requests: {anew}");
 }
 
 #[test]
