@@ -292,8 +292,22 @@ fn replacement(written: &At<Replacing>, reader: Reader, context: &mut Context<'_
     };
     match Replacement::parse(regex, &to.value) {
         Ok(replacement) => {
-            if let Err(error) = check_replacement(&from.value, &replacement, options) {
-                report_refused(to, error, problems);
+            match check_replacement(&from.value, &replacement, options) {
+                Ok(()) => {}
+                // Its text is that of a path; the place where the regex matches is what makes it climb.
+                Err(PathError::Climbs) => {
+                    problems
+                        .add(
+                            Code::ClimbingRewrite,
+                            to.span,
+                            format!(
+                                "{} at the start of a path climbs above `/`, so requests get 500",
+                                quote(&to.value)
+                            ),
+                        )
+                        .help("leave the `..` out, or put what it leads out of in front of it");
+                }
+                Err(error) => report_refused(to, error, problems),
             }
             Some(replacement)
         }

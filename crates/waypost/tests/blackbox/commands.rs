@@ -414,7 +414,7 @@ fn check_reports_all_errors_at_once() {
 
 #[test]
 fn check_refuses_replacements_that_no_path_has() {
-    for text in ["/find?a=1", "/find#a", "/a%2Fb", "/a%", "/a b", "/../a", "new"] {
+    for text in ["/find?a=1", "/find#a", "/a%2Fb", "/a%", "/a b", "new"] {
         let regex = format!("{{ regex: [\"^/x\", \"{text}\"] }}");
         for route in [
             format!("name: r, to: a, rewrite: {regex}"),
