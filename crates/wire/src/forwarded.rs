@@ -195,6 +195,7 @@ mod tests {
         check(", ;;, for=a;, ", Ok(&["a - -"]));
         check("secret=x", Ok(&["- - -"]));
         check("for=", Ok(&[" - -"]));
+        check("for=a,", Ok(&["a - -"]));
         check("for=\"\"", Ok(&[" - -"]));
     }
 
@@ -240,6 +241,32 @@ mod tests {
             "for=\", for=\"[2001:db8::1]\";proto=http",
         ] {
             check(line, Err(Malformed));
+        }
+    }
+
+    #[test]
+    fn an_element_more_is_read_as_written() {
+        for line in [
+            "",
+            ",",
+            ";",
+            "for=a;",
+            "for=a,",
+            "for=\"a\"",
+            "for=\"a, \\\"b\"",
+            "for=",
+            "for=\"\"",
+            "x=1; ",
+        ] {
+            let mut elements = Vec::new();
+            assert_eq!(parse(line.as_bytes(), &mut elements), Ok(()), "{line}");
+            let extended = format!("{line}, for=192.0.2.1;host=\"h:1\"");
+            let mut more = Vec::new();
+            assert_eq!(parse(extended.as_bytes(), &mut more), Ok(()), "{line}");
+            let last = more.pop().unwrap();
+            assert_eq!(more, elements, "{line}");
+            assert_eq!(last.node.as_deref(), Some(&b"192.0.2.1"[..]));
+            assert_eq!(last.host.as_deref(), Some(&b"h:1"[..]));
         }
     }
 

@@ -374,11 +374,20 @@ impl Case {
             return client.to_canonical();
         }
         let mut client = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let forwarded: Vec<&str> = self
-            .headers
-            .iter()
-            .filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-for"))
-            .flat_map(|(_, value)| value.split(','))
+        // Cases have one family of headers each.
+        let family = |wanted: &'static str| {
+            let headers = self.headers.iter();
+            let lines = headers.filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
+            lines.flat_map(|(_, value)| value.split(','))
+        };
+        let nodes = family("forwarded").map(|element| {
+            let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
+            let node = pairs.find(|(name, _)| *name == "for");
+            node.map_or("", |(_, node)| node).trim_matches(['"', '[', ']'])
+        });
+        let forwarded: Vec<&str> = family("x-forwarded-for")
+            .chain(family("x-real-ip"))
+            .chain(nodes)
             .collect();
         for entry in forwarded.iter().rev() {
             if !listener.trusts(client) {
