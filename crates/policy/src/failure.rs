@@ -51,6 +51,8 @@ pub enum Failure {
     ClientsDisagree,
     /// The body did not arrive in time.
     BodyTimeout,
+    /// The body came more slowly than those of others while connections ran short.
+    BodyDisplaced,
     /// The body ended early.
     BodyIncomplete,
     /// The body violates its transfer coding.
@@ -94,7 +96,7 @@ pub enum Failure {
 }
 
 /// The values of the metric label `reason`, one for each kind of failure. They are a stable interface.
-pub const REASONS: [&str; 39] = [
+pub const REASONS: [&str; 40] = [
     "bare_line_end",
     "request_line",
     "version",
@@ -114,6 +116,7 @@ pub const REASONS: [&str; 39] = [
     "clients_disagree",
     "head_timeout",
     "body_timeout",
+    "body_displaced",
     "body_incomplete",
     "body_malformed",
     "body_too_large",
@@ -161,6 +164,7 @@ impl Failure {
             Self::ClientsDisagree => "clients_disagree",
             Self::HeadTimeout => "head_timeout",
             Self::BodyTimeout => "body_timeout",
+            Self::BodyDisplaced => "body_displaced",
             Self::BodyIncomplete => "body_incomplete",
             Self::BodyMalformed => "body_malformed",
             Self::BodyTooLarge => "body_too_large",
@@ -188,7 +192,7 @@ impl Failure {
     pub fn status(self) -> u16 {
         match self {
             Self::Request(error) => error.status(),
-            Self::HeadTimeout | Self::BodyTimeout => 408,
+            Self::HeadTimeout | Self::BodyTimeout | Self::BodyDisplaced => 408,
             Self::ForwardedMalformed | Self::ClientsDisagree => 400,
             Self::BodyIncomplete | Self::BodyMalformed => 400,
             Self::BodyTooLarge => 413,
@@ -218,7 +222,7 @@ impl Failure {
             Self::NoArm => "destination_unavailable",
             Self::Rewrite => "proxy_configuration_error",
             Self::NoEndpoint => "destination_unavailable",
-            Self::NoDescriptor => "connection_limit_reached",
+            Self::NoDescriptor | Self::BodyDisplaced => "connection_limit_reached",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
             Self::TlsToService => "tls_protocol_error",
@@ -247,6 +251,7 @@ impl Failure {
             Self::ClientsDisagree => "the forwarding headers name different clients".to_owned(),
             Self::HeadTimeout => "the request head did not arrive in time".to_owned(),
             Self::BodyTimeout => "the request body did not arrive in time".to_owned(),
+            Self::BodyDisplaced => "the request body came too slowly while connections ran short".to_owned(),
             Self::BodyIncomplete => "the request body ended early".to_owned(),
             Self::BodyMalformed => "the request body is malformed".to_owned(),
             Self::BodyTooLarge => "the request body is too large".to_owned(),
@@ -279,6 +284,7 @@ impl Failure {
                 | Self::ClientsDisagree
                 | Self::HeadTimeout
                 | Self::BodyTimeout
+                | Self::BodyDisplaced
                 | Self::BodyIncomplete
                 | Self::BodyMalformed
                 | Self::BodyTooLarge
@@ -304,6 +310,7 @@ impl Failure {
             | Self::Rewrite
             | Self::NoEndpoint
             | Self::NoDescriptor
+            | Self::BodyDisplaced
             | Self::RouteTimeout => Blame::Gateway,
             Self::ConnectionRefused
             | Self::ConnectTimeout
@@ -321,6 +328,7 @@ impl Failure {
         match self {
             Self::RouteTimeout | Self::ResponseTimeout | Self::BodyTimeout => GrpcCode::DEADLINE_EXCEEDED,
             Self::NoRoute | Self::HostNotServed => GrpcCode::UNIMPLEMENTED,
+            Self::BodyDisplaced => GrpcCode::RESOURCE_EXHAUSTED,
             failure => match failure.status() {
                 413 | 414 | 431 => GrpcCode::RESOURCE_EXHAUSTED,
                 501 => GrpcCode::UNIMPLEMENTED,

@@ -13,7 +13,7 @@ use crate::connection::{http2, reading};
 use crate::gateway::descriptors;
 use crate::listen::admission;
 use crate::observe::access_log::RING_BYTES;
-use crate::request::{announced, local as responses, mirror};
+use crate::request::{announced, mirror, rest};
 use crate::{exchange, local};
 
 /// A limit.
@@ -81,8 +81,23 @@ pub fn fixed() -> Vec<Limit> {
         ),
         time("write timeout", exchange::WRITE_TIMEOUT),
         bytes("body buffer, per direction", buffer::BODY_BYTES),
-        time("timeout of a lingering close", responses::LINGER),
-        bytes("data read in a lingering close", responses::LINGER_BYTES),
+        time(
+            "wait for a request body before its connection may have to go",
+            exchange::SLOW_AFTER,
+        ),
+        time("time for the rest of a request that nobody reads", rest::LINGER),
+        time(
+            "pause in the rest of a request that nobody reads",
+            rest::LINGER_IDLE,
+        ),
+        count(
+            "requests whose rest nobody reads, per worker",
+            rest::LINGERING_MAX,
+        ),
+        time(
+            "write timeout for the rest of a request behind its response",
+            rest::REST_STALL,
+        ),
         count("endpoints tried per request", lease::ATTEMPTS_MAX),
         time("ejection of an endpoint", health::EJECTION),
         time(

@@ -9,6 +9,7 @@ use crate::connection::reading::ReadHeadError;
 use crate::local::buffers::RequestBuffers;
 use crate::local::slots::ConnectionSlot;
 use crate::request::client::Client;
+use crate::request::rest::RestEnd;
 use crate::request::{ActiveRequest, Next, in_place};
 
 /// The step after a batch of pipelined requests.
@@ -17,6 +18,8 @@ enum After {
     Waiting(bool),
     /// The connection speaks HTTP/2; the bytes read so far.
     Http2(Vec<u8>),
+    /// The connection ends, but the client still sends.
+    Lingers,
     /// The connection ends.
     Closed,
 }
@@ -44,6 +47,10 @@ impl Client {
             match in_place(|| self.serve_all(served)).await {
                 After::Waiting(any) => served |= any,
                 After::Http2(read) => return Some((std::mem::replace(&mut self.link, Link::Gone), read)),
+                After::Lingers => {
+                    in_place(|| self.linger()).await;
+                    return None;
+                }
                 After::Closed => return None,
             }
         }
@@ -76,8 +83,14 @@ impl Client {
                 }
                 Next::Linger => {
                     self.log();
-                    self.linger(&mut buffers).await;
-                    break After::Closed;
+                    break After::Lingers;
+                }
+                Next::Rest(rest) => {
+                    self.log();
+                    break match in_place(|| self.relay_rest(rest, &mut buffers)).await {
+                        RestEnd::Over => After::Closed,
+                        RestEnd::Unread => After::Lingers,
+                    };
                 }
             }
         };

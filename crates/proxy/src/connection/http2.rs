@@ -30,10 +30,12 @@ use crate::connection::reading::LAST_CALL;
 use crate::generation::ListenerId;
 use crate::local::Worker;
 use crate::local::buffers::RequestBuffers;
+use crate::local::expendable::Claim;
 use crate::local::slots::ConnectionSlot;
 use crate::local::snapshot::Snapshot;
 use crate::request::client::Client;
-use crate::request::{ActiveRequest, Next, Tunnel, in_place};
+use crate::request::rest::RestEnd;
+use crate::request::{ActiveRequest, Next, in_place};
 
 /// Maximum concurrent streams of a connection.
 pub(crate) const STREAMS_MAX: u32 = 100;
@@ -46,17 +48,13 @@ const DATA_FRAMES_BUDGET: usize = 4 << 20;
 /// Timeout for flushing GOAWAY on a connection that is being closed.
 const GOAWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Maximum bytes discarded of a request body after the response.
-const DISCARD_MAX: usize = 64 << 10;
-/// Timeout for the end of such a body.
-const DISCARD_TIME: Duration = Duration::from_secs(1);
-
 /// The number of open streams of a connection.
 #[derive(Debug)]
 struct Streams {
     open: Cell<usize>,
     /// When the last stream ended, while none is open.
     idle_since: Cell<Instant>,
+    claim: Rc<Claim>,
 }
 
 /// An open stream; counted until dropped.
@@ -65,6 +63,7 @@ struct OpenStream(Rc<Streams>);
 impl OpenStream {
     fn new(streams: &Rc<Streams>) -> Self {
         streams.open.set(streams.open.get() + 1);
+        streams.claim.set_open(streams.open.get());
         Self(Rc::clone(streams))
     }
 }
@@ -73,6 +72,7 @@ impl Drop for OpenStream {
     fn drop(&mut self) {
         let open = self.0.open.get() - 1;
         self.0.open.set(open);
+        self.0.claim.set_open(open);
         if open == 0 {
             self.0.idle_since.set(Instant::now());
         }
@@ -123,12 +123,14 @@ impl Http2 {
             return;
         };
         guard.cork();
+        slot.claim().set_open(0);
         let mut server = ServerConnection {
             connection,
             guard,
             streams: Rc::new(Streams {
                 open: Cell::new(0),
                 idle_since: Cell::new(Instant::now()),
+                claim: Rc::clone(slot.claim()),
             }),
             timer: Timer::new(Instant::now() + limits.header_timeout),
             phase: Phase::Open,
@@ -144,6 +146,7 @@ impl Http2 {
                 Rc::clone(&self.peer),
                 self.listener_id,
                 Rc::clone(&self.listener),
+                Rc::clone(slot.claim()),
             );
             // The runtime moves the future three times: box it, so that it moves a pointer.
             tokio::task::spawn_local(in_place(|| async move {
@@ -236,7 +239,9 @@ impl ServerConnection {
     /// When the connection is closed; `None` while streams are open, unless it is closing already.
     fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let idle_since = (self.streams.open.get() == 0).then(|| self.streams.idle_since.get());
-        let limit = if self.served {
+        let limit = if self.streams.claim.is_displaced() {
+            Duration::ZERO
+        } else if self.served {
             limits.keep_alive_timeout
         } else {
             limits.header_timeout
@@ -273,30 +278,39 @@ impl Client {
         let listener = self.listener_in(&snapshot);
         self.expect_request(&snapshot);
         let mut buffers = self.worker.borrow_request();
-        let tunnel = self
+        let next = self
             .respond_to_stream(&mut buffers, &snapshot, &listener, &head, stream)
             .await;
         drop((snapshot, listener));
-        match tunnel {
-            Some(tunnel) => self.run_tunnel(tunnel, buffers).await,
-            None => self.worker.return_request(buffers),
-        }
-        self.log();
-        self.discard_rest().await;
-    }
-
-    /// Discards the rest of the request body after the response. A stream that ends before its request is reset
-    /// (RFC 9113 §8.1), which some clients report as a failure even if the body was about to end.
-    async fn discard_rest(&mut self) {
-        if let Link::ServerStream(stream) = &mut self.link
+        let rest = match next {
+            Next::Tunnel(tunnel) => {
+                self.run_tunnel(tunnel, buffers).await;
+                self.log();
+                return;
+            }
+            Next::Rest(rest) => {
+                self.log();
+                let end = in_place(|| self.relay_rest(rest, &mut buffers)).await;
+                self.worker.return_request(buffers);
+                end
+            }
+            Next::Request | Next::Linger | Next::Close => {
+                self.worker.return_request(buffers);
+                self.log();
+                RestEnd::Unread
+            }
+        };
+        // A stream that ends before its request is reset (RFC 9113 §8.1), which some clients report as a failure even if
+        // the body was about to end.
+        if rest == RestEnd::Unread
+            && let Link::ServerStream(stream) = &self.link
             && !stream.has_ended()
         {
-            let mut left = DISCARD_MAX;
-            let _ = timeout(DISCARD_TIME, poll_fn(|cx| stream.poll_discard(cx, &mut left))).await;
+            in_place(|| self.linger()).await;
         }
     }
 
-    /// Serves the request of a stream. Returns the tunnel if the request becomes one.
+    /// Serves the request of a stream.
     async fn respond_to_stream(
         &mut self,
         buffers: &mut RequestBuffers,
@@ -304,7 +318,7 @@ impl Client {
         listener: &Listener,
         head: &Parts,
         mut stream: ServerStream,
-    ) -> Option<Tunnel> {
+    ) -> Next {
         // RFC 8441 §4: a CONNECT with `:protocol` corresponds to an upgrade in HTTP/1.
         let protocol = head
             .extensions
@@ -322,7 +336,7 @@ impl Client {
             let failure = Failure::Request(RequestError::Field);
             self.observation.fail(&self.worker, failure);
             self.observation.count(&self.worker, RequestStatus::default());
-            return None;
+            return Next::Close;
         }
         let has_body = !stream.has_ended() && upgrade.is_none();
         buffers.demands_upgrade = upgrade.is_some();
@@ -341,8 +355,7 @@ impl Client {
         match parsed {
             Ok(end) => request.head_bytes = end.end,
             Err(error) => {
-                request.refuse(Failure::Request(error)).await;
-                return None;
+                return request.refuse(Failure::Request(error)).await;
             }
         }
         if has_body {
@@ -351,9 +364,6 @@ impl Client {
         if matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
             request.buffers.head.set_empty_body();
         }
-        match request.serve().await {
-            Next::Tunnel(tunnel) => Some(tunnel),
-            Next::Request | Next::Linger | Next::Close => None,
-        }
+        request.serve().await
     }
 }

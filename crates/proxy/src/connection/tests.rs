@@ -29,6 +29,7 @@ use waypost_wire::framing::Framing;
 
 use crate::generation::ListenerId;
 use crate::local::Worker;
+use crate::local::expendable::Claim;
 use crate::local::testing::worker_with;
 use crate::observe::metrics::testing::mirrored;
 use crate::observe::metrics::{Mirrored, Side};
@@ -101,8 +102,9 @@ async fn serve(worker: Rc<Worker>, pieces: &[&[u8]]) -> String {
     let end = "127.0.0.1:7".parse().unwrap();
     let peer = Rc::new(Peer::in_clear(end, end));
     let counters = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
-    let slot = worker.slots().take(counters);
-    let mut client = Client::new(worker, link, peer, ListenerId(0), listener);
+    let claim = Claim::new(worker.expendables(), ListenerId(0));
+    let slot = worker.slots().take(counters, Rc::clone(&claim));
+    let mut client = Client::new(worker, link, peer, ListenerId(0), listener, claim);
     assert!(client.run(&slot).await.is_none(), "it does not speak HTTP/2");
     let Link::Memory(memory) = &client.link else {
         panic!("the link is gone")

@@ -7,7 +7,7 @@ use waypost_policy::failure::{Cause, Failure};
 use waypost_transport::relay::BlockedOn;
 
 use crate::exchange::state::{RequestPhase, ResponsePhase};
-use crate::exchange::{BODY_RATE_GRACE, End, Exchange, WRITE_TIMEOUT};
+use crate::exchange::{BODY_RATE_GRACE, End, Exchange, SLOW_AFTER, WRITE_TIMEOUT};
 
 /// Timer interval while no deadline is set.
 const FAR: Duration = Duration::from_secs(3600);
@@ -111,8 +111,22 @@ impl Exchange<'_> {
         Some(earned.saturating_sub(self.state.client_waited))
     }
 
+    /// The time at which an upload counts as slow, if it does not already.
+    pub(super) fn slow_at(&self) -> Option<Instant> {
+        let left = SLOW_AFTER.saturating_sub(self.state.client_waited);
+        (self.place.is_none() && self.awaits_body()).then(|| self.state.upload_since + left)
+    }
+
+    /// Returns true if the client is waited for, and gets no response meanwhile.
+    pub(super) fn awaits_body(&self) -> bool {
+        self.state.request == RequestPhase::Sending
+            && self.upload.blocked_on == BlockedOn::Source
+            && !self.state.is_responding()
+            && !self.awaits_continue()
+    }
+
     /// Returns true if the client holds its body back until the service sends `100 Continue`.
-    fn awaits_continue(&self) -> bool {
+    pub(super) fn awaits_continue(&self) -> bool {
         self.options.expects_continue && self.state.interims == 0 && self.upload.body_bytes() == 0
     }
 }

@@ -6,6 +6,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -29,10 +30,13 @@ use waypost_wire::version::Version;
 use crate::exchange::state::{RequestPhase, ResponsePhase, State};
 use crate::generation::ListenerId;
 use crate::local::Worker;
+use crate::local::expendable::{Claim, Expendable};
 use crate::local::meter::Meter;
 
 /// Timeout of writes: how long a peer may accept no bytes.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time spent waiting for a request body after which its connection may have to go, where connections run short.
+pub(crate) const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// Time spent waiting for a request body after which the listener's `body_rate` applies.
 pub(crate) const BODY_RATE_GRACE: Duration = Duration::from_secs(10);
 
@@ -84,6 +88,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) meter: &'a mut Option<Meter>,
     /// True while the end of the client's connection would end the response, so that a cut must not look like it.
     pub(crate) open_ended: &'a mut bool,
+    pub(crate) claim: &'a Rc<Claim>,
     pub(crate) options: ExchangeOptions<'a>,
     pub(crate) deadlines: Deadlines,
     pub(crate) client: &'a mut Link,
@@ -93,6 +98,8 @@ pub(crate) struct Exchange<'a> {
     /// Borrowed when the service sends something.
     pub(crate) response: &'a mut Option<Box<ResponseBuffers>>,
     state: State,
+    /// The place among the connections that go first, while the client keeps the upload waiting.
+    place: Option<Expendable>,
 }
 
 /// The parts of an exchange that outlive it.
@@ -100,6 +107,7 @@ pub(crate) struct ExchangeParts<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) meter: &'a mut Option<Meter>,
     pub(crate) open_ended: &'a mut bool,
+    pub(crate) claim: &'a Rc<Claim>,
     pub(crate) client: &'a mut Link,
     pub(crate) from_client: &'a mut Buffer,
     pub(crate) service: &'a mut Link,
@@ -112,10 +120,12 @@ pub(crate) struct ExchangeParts<'a> {
 pub(crate) enum End {
     /// The client has the whole response.
     Complete {
-        /// True if both directions finished exactly, so that the service's connection can be reused.
+        /// True if the response finished exactly, so that the service's connection can be reused behind the request.
         reusable: bool,
         /// True if the client's connection stays open.
         keep_alive: bool,
+        /// True if there is a rest of the request that the service may still read.
+        has_rest: bool,
     },
     /// The service switches protocols; the `101` is about to be written.
     Upgraded,
@@ -144,6 +154,7 @@ impl<'a> Exchange<'a> {
             worker,
             meter,
             open_ended,
+            claim,
             client,
             from_client,
             service,
@@ -152,9 +163,11 @@ impl<'a> Exchange<'a> {
         } = parts;
         Self {
             state: State::new(worker.clock().now(), interims),
+            place: None,
             worker,
             meter,
             open_ended,
+            claim,
             options,
             deadlines,
             client,
@@ -207,11 +220,38 @@ impl<'a> Exchange<'a> {
             return Poll::Ready(End::Cut(cause));
         }
         self.note_progress(upload_waited_for);
-        timer.set(self.deadline());
-        if timer.poll(cx).is_ready() {
-            return Poll::Ready(self.overdue());
+        self.note_pace();
+        if self.place.as_ref().is_some_and(Expendable::is_displaced) {
+            return Poll::Ready(self.fail(Failure::BodyDisplaced));
         }
-        Poll::Pending
+        loop {
+            let deadline = self.deadline();
+            let slow = self.slow_at().filter(|slow| *slow < deadline);
+            timer.set(slow.unwrap_or(deadline));
+            if timer.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if slow.is_none() {
+                return Poll::Ready(self.overdue());
+            }
+            self.place = Some(self.claim.add(cx.waker(), false));
+            self.note_pace();
+        }
+    }
+
+    /// Notes the pace of an upload that the client keeps waiting; one that is no longer waited for gives its place up.
+    fn note_pace(&mut self) {
+        match &self.place {
+            Some(place) if self.awaits_body() => {
+                place.note(
+                    self.upload.body_bytes(),
+                    self.state.client_waited,
+                    self.state.upload_since,
+                );
+            }
+            Some(_) => self.place = None,
+            None => {}
+        }
     }
 
     /// Resolves when the upload ends the exchange.
@@ -311,11 +351,12 @@ impl<'a> Exchange<'a> {
                 *self.open_ended = false;
                 let is_sent = self.state.request == RequestPhase::Sent;
                 return Poll::Ready(Ok(End::Complete {
-                    reusable: is_sent
+                    reusable: self.state.request != RequestPhase::Broken
                         && buffers.response.keeps_alive()
                         && buffers.from_service.is_empty()
                         && !self.service.may_have_buffered(),
                     keep_alive: keep_alive && is_sent,
+                    has_rest: self.state.request == RequestPhase::Sending && !self.awaits_continue(),
                 }));
             }
             Poll::Ready(Err(RelayError::Sink)) => Cause::ClientReset,
@@ -347,6 +388,20 @@ impl<'a> Exchange<'a> {
     fn client_left(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
         if !self.state.watches_client || self.state.request == RequestPhase::Sending {
             return None;
+        }
+        // Behind the final head, the request is not sent again: what the service does not read is discarded, so that a
+        // client that sends all before it reads gets to the response.
+        while self.state.request == RequestPhase::Broken && self.state.is_responding() {
+            self.from_client.clear();
+            match self.client.poll_fill(cx, self.from_client) {
+                Poll::Pending => return None,
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(Ok(_)) => {
+                    self.state.watches_client = false;
+                    return None;
+                }
+                Poll::Ready(Err(_)) => return Some(Cause::ClientReset),
+            }
         }
         let Poll::Ready(sign) = self.client.poll_sign(cx, self.from_client) else {
             return None;

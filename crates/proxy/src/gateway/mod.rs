@@ -118,6 +118,7 @@ impl Gateway {
             connections_open: Arc::new(AtomicUsize::new(0)),
             notices: sender,
             reclaimer: reclaimer.clone(),
+            expendables: Arc::default(),
         };
         let (metrics, recorders) = Metrics::new(count);
         let connections_open = Arc::clone(&shared.connections_open);

@@ -1,5 +1,6 @@
 //! Accepting clients.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -11,16 +12,21 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use waypost_plan::listener::Listener;
 
 use crate::generation::ListenerId;
 use crate::listen::admission::Admission;
-use crate::listen::handshakes::Handshakes;
 use crate::local::Worker;
+use crate::local::evictable::Evictables;
+use crate::local::expendable::Claim;
 use crate::observe::log::RareWarnings;
 
 /// Pause after an accept error, such as a lack of descriptors, or at the connection limit.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Minimum age of a handshake that is evicted when the connection limit is reached.
+const HANDSHAKE_AGE: Duration = Duration::from_secs(1);
 
 /// One worker's socket of a listener.
 pub(crate) struct WorkerSocket {
@@ -37,6 +43,15 @@ pub(crate) struct Acceptor {
     task: JoinHandle<()>,
 }
 
+/// A limit of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    /// The listener's.
+    Listener,
+    /// The process's, from its open files.
+    Process,
+}
+
 /// The listening socket, and what its connections are admitted with.
 struct ListeningSocket {
     worker: Rc<Worker>,
@@ -46,7 +61,9 @@ struct ListeningSocket {
     socket: TcpListener,
     /// Open connections of the listener, in all workers.
     open: Arc<AtomicUsize>,
-    handshakes: Rc<Handshakes>,
+    handshakes: Rc<Evictables>,
+    /// The client that waits for room.
+    held: Cell<Option<(TcpStream, SocketAddr)>>,
     /// Warnings of missing PROXY headers.
     warnings: Rc<RareWarnings>,
 }
@@ -64,6 +81,7 @@ impl Acceptor {
             socket: TcpListener::from_std(bound.socket)?,
             open: bound.open,
             handshakes: Rc::default(),
+            held: Cell::default(),
             warnings: Rc::default(),
         });
         let task = tokio::task::spawn_local(accept(Rc::clone(&listening)));
@@ -74,10 +92,11 @@ impl Acceptor {
         self.listening.id
     }
 
-    /// Stops accepting. Clients in the backlog, for which the handshake of TCP is complete, are admitted first.
+    /// Stops accepting. Clients for which the handshake of TCP is complete are admitted first.
     pub(crate) async fn stop(self) {
         self.task.abort();
         let _ = self.task.await;
+        self.listening.admit_held();
         // Ask the kernel: the runtime's view of the socket's readiness may be stale.
         while let Ok((socket, peer)) = SockRef::from(&self.listening.socket).accept() {
             let stream = socket
@@ -93,19 +112,12 @@ impl Acceptor {
 async fn accept(listening: Rc<ListeningSocket>) {
     let warnings = RareWarnings::default();
     loop {
-        if let Some(limit) = listening.full() {
-            if listening.handshakes.make_room() {
-                // The evicted connection frees its slot when its task runs.
-                tokio::task::yield_now().await;
-                continue;
-            }
-            warnings.warn(|| format!("a listener pauses: it has as many clients as {limit}"));
-            // Clients in the backlog are accepted when others disconnect.
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        }
         match poll_fn(|cx| listening.socket.poll_accept(cx)).await {
-            Ok((stream, peer)) => listening.admit(stream, peer),
+            Ok(client) => {
+                listening.held.set(Some(client));
+                listening.wait_for_room(&warnings).await;
+                listening.admit_held();
+            }
             Err(error) if is_client_error(&error) => {}
             Err(error) => {
                 warnings.warn(|| format!("a listener pauses: {error}"));
@@ -115,16 +127,52 @@ async fn accept(listening: Rc<ListeningSocket>) {
     }
 }
 
+impl Limit {
+    /// The limit as the end of a sentence.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Listener => "its limit of connections allows",
+            Self::Process => "this process's limit of open files allows",
+        }
+    }
+}
+
 impl ListeningSocket {
-    /// The limit that keeps the listener from accepting, as the end of a sentence; `None` if it may accept.
-    fn full(&self) -> Option<&'static str> {
+    /// Waits until there is room for one more client. Connections that can go first make it.
+    async fn wait_for_room(&self, warnings: &RareWarnings) {
+        while let Some(limit) = self.full() {
+            if self.handshakes.make_room(HANDSHAKE_AGE) {
+                // The evicted connection frees its slot when its task runs.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let of = (limit == Limit::Listener).then_some(self.id);
+            if let Some(displaced) = self.worker.expendables().make_room(of) {
+                let _ = timeout(PAUSE, displaced.closed()).await;
+                continue;
+            }
+            let limit = limit.as_str();
+            warnings.warn(|| format!("a listener pauses: it has as many clients as {limit}"));
+            // Clients in the backlog are accepted when others disconnect.
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn admit_held(&self) {
+        if let Some((stream, peer)) = self.held.take() {
+            self.admit(stream, peer);
+        }
+    }
+
+    /// The limit that keeps the listener from accepting; `None` if it may accept.
+    fn full(&self) -> Option<Limit> {
         let snapshot = self.worker.snapshot();
         let listener = snapshot.listener(self.id).unwrap_or(&self.listener);
         if self.open.load(Ordering::Relaxed) >= listener.limits.connections {
-            return Some("its limit of connections allows");
+            return Some(Limit::Listener);
         }
         let (open, max) = self.worker.connections();
-        (open.load(Ordering::Relaxed) >= max).then_some("this process's limit of open files allows")
+        (open.load(Ordering::Relaxed) >= max).then_some(Limit::Process)
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
@@ -134,7 +182,8 @@ impl ListeningSocket {
         }
         self.worker.recorder().own().accepted.add(1);
         let counters = [Arc::clone(&self.open), Arc::clone(self.worker.connections().0)];
-        let slot = self.worker.slots().take(counters);
+        let claim = Claim::new(self.worker.expendables(), self.id);
+        let slot = self.worker.slots().take(counters, claim);
         let admission = Admission {
             worker: Rc::clone(&self.worker),
             listener_id: self.id,

@@ -1,6 +1,7 @@
 //! Admission of a new connection: reads the PROXY header, completes the TLS handshake, and starts the task that serves
 //! it.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -26,8 +27,8 @@ use waypost_transport::socket::Socket;
 
 use crate::connection::http2::Http2;
 use crate::generation::ListenerId;
-use crate::listen::handshakes::Handshakes;
 use crate::local::Worker;
+use crate::local::evictable::Evictables;
 use crate::local::slots::ConnectionSlot;
 use crate::observe::log::RareWarnings;
 use crate::observe::metrics::ProxyHeaderFault;
@@ -43,7 +44,7 @@ pub(crate) struct Admission {
     /// The listener as it was opened.
     pub(crate) listener: Rc<Listener>,
     /// The listener's pending handshakes.
-    pub(crate) handshakes: Rc<Handshakes>,
+    pub(crate) handshakes: Rc<Evictables>,
     /// The listener's warnings of missing PROXY headers.
     pub(crate) warnings: Rc<RareWarnings>,
     pub(crate) slot: ConnectionSlot,
@@ -144,10 +145,10 @@ impl Admission {
 
     /// Runs `step` as a pending handshake; `None` if it times out or is evicted.
     async fn bounded<T>(&self, limit: Duration, step: impl Future<Output = T>) -> Option<T> {
-        let handshake = self.handshakes.begin(self.listener.limits.handshakes);
+        let mut handshake = self.handshakes.begin(self.listener.limits.handshakes);
         tokio::select! {
             result = timeout(limit, step) => result.ok(),
-            () = handshake.evicted() => None,
+            () = poll_fn(|cx| handshake.poll_evicted(cx)) => None,
         }
     }
 
@@ -165,6 +166,7 @@ impl Admission {
             Rc::new(peer),
             self.listener_id,
             self.listener,
+            Rc::clone(self.slot.claim()),
         );
         client.pass_through(host.as_deref(), &read, &self.slot).await;
     }
@@ -189,7 +191,8 @@ impl Admission {
             spawn_local(async move { http2.serve(socket, Vec::new(), &slot).await });
             return;
         }
-        let mut client = Client::new(worker, Link::Socket(socket), peer, listener_id, listener);
+        let claim = Rc::clone(slot.claim());
+        let mut client = Client::new(worker, Link::Socket(socket), peer, listener_id, listener, claim);
         spawn_local(async move {
             if let Some((Link::Socket(socket), read)) = client.run(&slot).await {
                 Box::pin(http2.serve(socket, read, &slot)).await;

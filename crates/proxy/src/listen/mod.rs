@@ -2,4 +2,3 @@
 
 pub(crate) mod accept;
 pub(crate) mod admission;
-pub(crate) mod handshakes;

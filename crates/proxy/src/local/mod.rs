@@ -2,6 +2,8 @@
 //! once a connection.
 
 pub(crate) mod buffers;
+pub(crate) mod evictable;
+pub(crate) mod expendable;
 pub(crate) mod meter;
 pub(crate) mod observation;
 pub(crate) mod reclaim;
@@ -28,6 +30,8 @@ use waypost_upstream::notice::Notice;
 
 use crate::generation::{Generation, ListenerId};
 use crate::local::buffers::RequestBuffers;
+use crate::local::evictable::Evictables;
+use crate::local::expendable::Expendables;
 use crate::local::reclaim::Reclaimer;
 use crate::local::slots::Slots;
 use crate::local::snapshot::Snapshot;
@@ -51,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) notices: mpsc::Sender<Notice>,
     /// Frees replaced generations.
     pub(crate) reclaimer: Reclaimer,
+    /// The client connections that go first.
+    pub(crate) expendables: Arc<Expendables>,
 }
 
 /// A worker, as its tasks share it.
@@ -60,6 +66,8 @@ pub(crate) struct Worker {
     upstreams: Upstreams,
     requests: FreeList<RequestBuffers>,
     slots: Slots,
+    expendables: Arc<Expendables>,
+    lingering: Rc<Evictables>,
     draining: Cell<bool>,
     log: RefCell<LineRing>,
     lines: RefCell<LineWriter>,
@@ -81,6 +89,8 @@ impl Worker {
             upstreams: Upstreams::new(Clock::new(ticks), shared.idle_max, shared.notices),
             requests: FreeList::default(),
             slots: Slots::default(),
+            expendables: shared.expendables,
+            lingering: Rc::default(),
             draining: Cell::new(false),
             log: RefCell::new(log),
             lines: RefCell::default(),
@@ -149,6 +159,16 @@ impl Worker {
     /// The slots of client connections.
     pub(crate) fn slots(&self) -> &Slots {
         &self.slots
+    }
+
+    /// The client connections of all workers that go first when connections run short.
+    pub(crate) fn expendables(&self) -> &Arc<Expendables> {
+        &self.expendables
+    }
+
+    /// The requests whose rest is discarded.
+    pub(crate) fn lingering(&self) -> &Rc<Evictables> {
+        &self.lingering
     }
 
     /// Open client connections of all workers together, and how many there may be.

@@ -9,6 +9,8 @@ use std::task::{Poll, Waker};
 
 use tokio::sync::Notify;
 
+use crate::local::expendable::Claim;
+
 /// A worker's connection slots.
 #[derive(Default)]
 pub(crate) struct Slots {
@@ -29,11 +31,12 @@ pub(crate) struct ConnectionSlot {
     index: usize,
     /// Further counters of open connections that include this one.
     counters: [Arc<AtomicUsize>; 2],
+    claim: Rc<Claim>,
 }
 
 impl Slots {
     /// Takes a slot for a new connection, which also counts in `counters`.
-    pub(crate) fn take(&self, counters: [Arc<AtomicUsize>; 2]) -> ConnectionSlot {
+    pub(crate) fn take(&self, counters: [Arc<AtomicUsize>; 2], claim: Rc<Claim>) -> ConnectionSlot {
         let mut wakers = self.inner.wakers.borrow_mut();
         let index = self.inner.free.borrow_mut().pop().unwrap_or_else(|| {
             wakers.push(None);
@@ -47,6 +50,7 @@ impl Slots {
             inner: Rc::clone(&self.inner),
             index,
             counters,
+            claim,
         }
     }
 
@@ -72,6 +76,11 @@ impl Slots {
 }
 
 impl ConnectionSlot {
+    /// The connection's claim to stay when connections run short.
+    pub(crate) fn claim(&self) -> &Rc<Claim> {
+        &self.claim
+    }
+
     /// Stores the current task's waker for [`Slots::wake_all`]. It stays valid for the life of the task.
     pub(crate) async fn register(&self) {
         poll_fn(|cx| {
@@ -90,6 +99,7 @@ impl Drop for ConnectionSlot {
         for counter in &self.counters {
             counter.fetch_sub(1, Ordering::Relaxed);
         }
+        self.claim.close();
         if self.inner.taken.get() == 0 {
             self.inner.emptied.notify_one();
         }

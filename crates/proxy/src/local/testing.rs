@@ -35,6 +35,7 @@ pub(crate) fn worker_with(plan: Plan) -> Rc<Worker> {
         connections_open: Arc::new(AtomicUsize::new(0)),
         notices: mpsc::channel(1).0,
         reclaimer: Reclaimer::start().unwrap(),
+        expendables: Arc::default(),
     };
     let (ring, recorder) = (rings.remove(0), recorders.remove(0));
     Rc::new(Worker::new(shared, Ticks::default(), ring, recorder))

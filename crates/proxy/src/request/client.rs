@@ -13,6 +13,7 @@ use waypost_transport::timer::Timer;
 use crate::exchange::WRITE_TIMEOUT;
 use crate::generation::ListenerId;
 use crate::local::Worker;
+use crate::local::expendable::Claim;
 use crate::local::observation::Observation;
 use crate::local::snapshot::Snapshot;
 use crate::observe::log;
@@ -30,6 +31,8 @@ pub(crate) struct Client {
     pub(crate) observation: Observation,
     /// True while the end of the connection would end a response.
     pub(crate) open_ended: bool,
+    /// The connection's claim to stay when connections run short.
+    pub(crate) claim: Rc<Claim>,
 }
 
 impl Client {
@@ -39,6 +42,7 @@ impl Client {
         peer: Rc<Peer>,
         listener_id: ListenerId,
         listener: Rc<Listener>,
+        claim: Rc<Claim>,
     ) -> Self {
         Self {
             timer: Timer::new(worker.clock().coarse_now() + WRITE_TIMEOUT),
@@ -49,6 +53,7 @@ impl Client {
             listener,
             observation: Observation::default(),
             open_ended: false,
+            claim,
         }
     }
 

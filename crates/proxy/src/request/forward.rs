@@ -27,6 +27,7 @@ use waypost_upstream::local::LocalService;
 use waypost_upstream::pool::idle::{Liveness, ReuseTrust};
 use waypost_wire::framing::Framing;
 use waypost_wire::response::fault::ResponseFault;
+use waypost_wire::version::Version;
 
 use crate::exchange::{Deadlines, End, Exchange, ExchangeOptions, ExchangeParts};
 use crate::local::buffers::RequestBuffers;
@@ -34,6 +35,7 @@ use crate::observe::access_log::Ending;
 use crate::observe::log;
 use crate::observe::metrics::Side;
 use crate::request::mirror::{self, Copied, MirrorCopy};
+use crate::request::rest::Rest;
 use crate::request::{ActiveRequest, Next, Tunnel, is_idempotent};
 
 /// Maximum retries of a request that the service has not begun to process.
@@ -242,6 +244,7 @@ impl ActiveRequest<'_> {
             worker: &client.worker,
             meter: client.observation.meter(),
             open_ended: &mut client.open_ended,
+            claim: &client.claim,
             client: &mut client.link,
             from_client: &mut buffers.from_client,
             service: &mut lease.link,
@@ -292,14 +295,27 @@ impl ActiveRequest<'_> {
             report(&upstream.service, lease.address(), fault);
         }
         match end {
-            End::Complete { reusable, keep_alive } => {
+            End::Complete {
+                reusable,
+                keep_alive,
+                has_rest,
+            } => {
                 client.observation.end(Ending::Complete(Blame::Service));
                 let outcome = Outcome::Response(status.http_status());
-                match self.buffers.response.as_ref().filter(|_| reusable) {
-                    Some(response) => {
-                        let trust = ReuseTrust::after(&response.response, Some(client.peer.address()));
-                        lease.end_and_keep(outcome, trust, client.worker.upstreams());
-                    }
+                let response = self.buffers.response.as_ref().filter(|_| reusable);
+                let trust = response
+                    .map(|response| ReuseTrust::after(&response.response, Some(client.peer.address())));
+                if has_rest {
+                    return Ok(Next::Rest(Rest {
+                        lease,
+                        outcome,
+                        trust,
+                        body_idle: self.listener.limits.body_idle_timeout,
+                        ends_by_close: self.buffers.head.version() == Version::Http10,
+                    }));
+                }
+                match trust {
+                    Some(trust) => lease.end_and_keep(outcome, trust, client.worker.upstreams()),
                     None => lease.end(outcome),
                 }
                 Ok(self.after_response(keep_alive))

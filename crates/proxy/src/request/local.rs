@@ -1,11 +1,10 @@
-//! Local responses, and the lingering close of a connection after them.
+//! Local responses.
 
 use std::future::poll_fn;
 use std::io;
 use std::mem;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::time::Instant;
 use waypost_plan::header_edits::HeaderEdits;
@@ -19,15 +18,9 @@ use waypost_wire::body::BodyDecoder;
 use waypost_wire::grpc::GrpcCode;
 
 use crate::exchange::WRITE_TIMEOUT;
-use crate::local::buffers::RequestBuffers;
 use crate::observe::access_log::Ending;
 use crate::request::client::Client;
 use crate::request::{ActiveRequest, Next};
-
-/// Timeout of a lingering close, which discards the client's bytes so that no reset destroys the response.
-pub(crate) const LINGER: Duration = Duration::from_secs(2);
-/// Maximum bytes discarded in a lingering close.
-pub(crate) const LINGER_BYTES: usize = 1 << 20;
 
 impl ActiveRequest<'_> {
     /// Redirects the client to the location that was decided.
@@ -182,32 +175,5 @@ impl Client {
             written => written,
         })
         .await
-    }
-
-    /// Ends the sending side, and discards for a while what the client still sends.
-    pub(crate) async fn linger(&mut self, buffers: &mut RequestBuffers) {
-        self.timer.set(Instant::now() + LINGER);
-        let ended = poll_fn(|cx| match self.link.poll_shutdown(cx) {
-            Poll::Pending => self.timer.poll(cx).map(|()| false),
-            ended => ended.map(|ended| ended.is_ok()),
-        });
-        if !ended.await {
-            return;
-        }
-        let mut discarded = 0;
-        poll_fn(|cx| {
-            loop {
-                buffers.from_client.clear();
-                match self.link.poll_fill(cx, &mut buffers.from_client) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(count)) => discarded += count,
-                    Poll::Pending => return self.timer.poll(cx),
-                }
-                if discarded > LINGER_BYTES {
-                    return Poll::Ready(());
-                }
-            }
-        })
-        .await;
     }
 }

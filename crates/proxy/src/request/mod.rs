@@ -1,14 +1,15 @@
 //! A request in progress: from its parsed head to the end of its response.
 //!
 //! The decision is made by `policy` ([`waypost_policy::decision`]); here it is carried out. [`local`] sends responses of
-//! the gateway's own, [`forward`] has a service respond to what [`announced`] finds sound, [`mirror`] copies requests.
-//! HTTP/1 connections and HTTP/2 streams are served alike.
+//! the gateway's own, [`forward`] has a service respond to what [`announced`] finds sound, [`mirror`] copies requests,
+//! and [`rest`] is about what comes of them behind their response. HTTP/1 connections and HTTP/2 streams are served alike.
 
 pub(crate) mod announced;
 pub(crate) mod client;
 mod forward;
 pub(crate) mod local;
 pub(crate) mod mirror;
+pub(crate) mod rest;
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -27,6 +28,7 @@ use crate::local::observation::Observation;
 use crate::local::snapshot::Snapshot;
 use crate::request::client::Client;
 pub(crate) use crate::request::forward::{failure_of, outcome_of_cut};
+use crate::request::rest::Rest;
 
 /// A request in progress, with everything that serves it.
 pub(crate) struct ActiveRequest<'c> {
@@ -44,8 +46,10 @@ pub(crate) struct ActiveRequest<'c> {
 pub(crate) enum Next {
     /// Another request.
     Request,
-    /// Close after a lingering close, so that the client can read the response.
+    /// Close after the rest of the request was discarded, so that the client can read the response.
     Linger,
+    /// Close after the rest of the request was relayed to a service that has responded.
+    Rest(Rest),
     /// Close.
     Close,
     /// The connection is a tunnel from now on.

@@ -107,17 +107,13 @@ impl Incoming {
         Poll::Ready(Ok(()))
     }
 
-    /// Discards the body up to its end, or up to `left` bytes; `left` is reduced by the bytes discarded.
-    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
-        while !self.has_ended() && *left > 0 {
-            if ready!(self.poll_ready(cx)).is_err() {
-                break;
-            }
-            let count = std::mem::take(&mut self.piece).len();
-            let _ = self.stream.flow_control().release_capacity(count);
-            *left = left.saturating_sub(count);
-        }
-        Poll::Ready(())
+    /// Discards the next DATA frame and releases its flow-control capacity. Returns its length; 0 at the end of the
+    /// body.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, h2::Error>> {
+        ready!(self.poll_ready(cx))?;
+        let count = std::mem::take(&mut self.piece).len();
+        let _ = self.stream.flow_control().release_capacity(count);
+        Poll::Ready(Ok(count))
     }
 }
 

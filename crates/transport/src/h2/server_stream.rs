@@ -106,10 +106,12 @@ impl ServerStream {
         }
     }
 
-    /// Discards the rest of the request body after an early response, up to `left` bytes; `left` is reduced by the
-    /// bytes discarded.
-    pub fn poll_discard(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
-        self.incoming.poll_discard(cx, left)
+    /// Discards a part of the request body. Returns its length; 0 at the end of the body.
+    ///
+    /// # Errors
+    /// When the stream was reset.
+    pub fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.incoming.poll_discard(cx).map_err(io::Error::other)
     }
 
     /// Polls for a reset by the client, or the loss of the connection.

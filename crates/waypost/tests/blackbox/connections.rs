@@ -3,7 +3,8 @@
 use crate::support::client::{get, request};
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
-use crate::support::service::Service;
+use crate::support::http2::Http2Client;
+use crate::support::service::{Service, ok};
 
 #[test]
 fn client_connection_close_honoured() {
@@ -132,4 +133,106 @@ fn clients_over_the_connection_limit_wait() {
     assert_eq!(first.get("http://a/again").json()["target"], "/again");
     drop(first);
     assert_eq!(second.response().json()["target"], "/second");
+}
+
+/// The head and the beginning of an upload whose client then says nothing more.
+const BEGUN_UPLOAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n";
+
+#[test]
+fn slow_upload_goes_when_connections_run_short() {
+    let service = Service::echo("a");
+    for workers in [1, 2] {
+        let limit = "limits: { connections: 1, body_idle_timeout: 5m }";
+        let gateway = Gateway::with(Config::listening(&[limit]).all_to(&service).workers(workers));
+        let mut slow = gateway.connect();
+        slow.send(BEGUN_UPLOAD);
+        assert_eq!(gateway.get("http://a/").status(), 200);
+        let response = slow.response();
+        assert_eq!(response.status(), 408);
+        assert_eq!(
+            response.header("proxy-status"),
+            Some("waypost; error=connection_limit_reached")
+        );
+        slow.assert_closed();
+        let series = "waypost_refusals_total{reason=\"body_displaced\"} 1\n";
+        assert!(gateway.metrics().contains(series));
+    }
+}
+
+#[test]
+fn slowest_upload_goes_first() {
+    let service = Service::echo("a");
+    let limit = "limits: { connections: 2, body_idle_timeout: 5m }";
+    let gateway = Gateway::with(Config::listening(&[limit]).all_to(&service));
+    let [mut slow, mut fast] = [gateway.connect(), gateway.connect()];
+    slow.send(BEGUN_UPLOAD);
+    let part = "x".repeat(100_000);
+    fast.send(format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100001\r\n\r\n{part}"
+    ));
+    service.wait_until(|connections| connections.iter().any(|bytes| bytes.len() > part.len()));
+    assert_eq!(gateway.get("http://a/").status(), 200);
+    assert_eq!(slow.response().status(), 408);
+    assert_eq!(fast.send("x").response().status(), 200);
+}
+
+#[test]
+fn upload_that_is_being_answered_stays_when_connections_run_short() {
+    let service = Service::scripted(|talk| {
+        if let Some(request) = talk.request_head() {
+            if request.method() == "GET" {
+                talk.send(ok("got"));
+                return;
+            }
+            talk.expect("abcde");
+            talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+            talk.expect("fghij");
+            talk.send("4\r\nlast\r\n0\r\n\r\n");
+            talk.read_to_end();
+        }
+    });
+    let limit = "limits: { connections: 2, body_idle_timeout: 5m }";
+    let gateway = Gateway::with(Config::listening(&[limit]).all_to(&service));
+    let [mut slow, mut answered] = [gateway.connect(), gateway.connect()];
+    answered.send(BEGUN_UPLOAD).expect("first");
+    slow.send(BEGUN_UPLOAD.replace("abcde", "abcdf"));
+    assert_eq!(gateway.get("http://a/").text(), "got");
+    assert_eq!(slow.response().status(), 408);
+    answered.send("5\r\nfghij\r\n0\r\n\r\n").expect("last");
+}
+
+#[test]
+fn http2_connection_with_slow_uploads_only_goes_when_connections_run_short() {
+    let service = Service::echo("a");
+    let limit = "limits: { connections: 1, body_idle_timeout: 5m }";
+    let gateway = Gateway::with(Config::listening(&[limit]).all_to(&service));
+    let client = Http2Client::connect(gateway.address());
+    let mut slow: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = client.open(http::Request::post("http://a/").body(()).unwrap(), false);
+            stream.send(b"abcde", false);
+            stream
+        })
+        .collect();
+    assert_eq!(gateway.get("http://a/").status(), 200);
+    for stream in &mut slow {
+        // The connection may end before the response is read.
+        let response = stream.response();
+        assert!(response.is_err() || response.unwrap().status() == 408);
+    }
+    client.wait_for_end();
+}
+
+#[test]
+fn lingering_connection_goes_when_connections_run_short() {
+    let config = Config::listening(&["limits: { connections: 1 }"]);
+    let gateway = Gateway::with(config.route("name: all, match: { host: a }, respond: { status: 200 }"));
+    let mut clients = Vec::new();
+    // Each of them could hold its connection for seconds.
+    for _ in 0..20 {
+        let mut client = gateway.connect();
+        client.send("POST / HTTP/1.1\r\nHost: b\r\nContent-Length: 10\r\n\r\nabc");
+        assert_eq!(client.response().status(), 404);
+        clients.push(client);
+    }
 }

@@ -15,6 +15,7 @@ mod deals;
 mod dial;
 mod documents;
 mod drain;
+mod early_responses;
 mod ejection;
 mod examples;
 mod explain;

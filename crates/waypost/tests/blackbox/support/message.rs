@@ -117,9 +117,14 @@ impl<R: Read> MessageReader<R> {
     /// Reads a request. `None` if the connection ends before its head is complete.
     pub(crate) fn request(&mut self) -> Option<Message> {
         let mut message = self.head()?;
-        message.framing = message.request_framing();
-        self.body(&mut message);
+        self.request_body(&mut message);
         Some(message)
+    }
+
+    /// Reads the body of a request.
+    pub(crate) fn request_body(&mut self, message: &mut Message) {
+        message.framing = message.request_framing();
+        self.body(message);
     }
 
     /// Reads a head only.

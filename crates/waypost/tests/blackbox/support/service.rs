@@ -264,6 +264,11 @@ impl Talk {
         self.reader.head()
     }
 
+    /// Reads the body of a request whose head was read.
+    pub(crate) fn body_of(&mut self, request: &mut Message) {
+        self.reader.request_body(request);
+    }
+
     /// Reads up to and including `wanted`.
     pub(crate) fn expect(&mut self, wanted: &str) {
         self.reader.expect(wanted.as_bytes());
