@@ -3,6 +3,7 @@
 use waypost_wire::grpc::GrpcCode;
 use waypost_wire::request::RequestError;
 use waypost_wire::response::fault::ResponseFault;
+use waypost_wire::tls_alert::TlsAlert;
 
 /// The party that ended an exchange, for the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,9 @@ pub enum Failure {
     TlsToService,
     /// The service's certificate is not trusted, or is not for its host.
     CertificateOfService,
+    /// The service ended the TLS connection with an alert, in the handshake or before it responded. In TLS 1.3 a service
+    /// judges the client's certificate after the client's handshake is complete (RFC 8446 §4.4.2.4).
+    TlsAlert(TlsAlert),
     /// The client was served a certificate for another host, and asks for one that has its own.
     Misdirected,
     /// The client floods its HTTP/2 connection with frames. The connection is closed without a response.
@@ -96,7 +100,7 @@ pub enum Failure {
 }
 
 /// The values of the metric label `reason`, one for each kind of failure. They are a stable interface.
-pub const REASONS: [&str; 40] = [
+pub const REASONS: [&str; 41] = [
     "bare_line_end",
     "request_line",
     "version",
@@ -130,6 +134,7 @@ pub const REASONS: [&str; 40] = [
     "connect_timeout",
     "tls_to_service",
     "certificate_of_service",
+    "tls_alert_received",
     "misdirected",
     "too_many_frames",
     "connection_terminated",
@@ -178,6 +183,7 @@ impl Failure {
             Self::ConnectTimeout => "connect_timeout",
             Self::TlsToService => "tls_to_service",
             Self::CertificateOfService => "certificate_of_service",
+            Self::TlsAlert(_) => "tls_alert_received",
             Self::Misdirected => "misdirected",
             Self::TooManyFrames => "too_many_frames",
             Self::ConnectionTerminated => "connection_terminated",
@@ -205,7 +211,8 @@ impl Failure {
             | Self::ConnectionTerminated
             | Self::InvalidResponse(_)
             | Self::TlsToService
-            | Self::CertificateOfService => 502,
+            | Self::CertificateOfService
+            | Self::TlsAlert(_) => 502,
             Self::ConnectTimeout | Self::ResponseTimeout | Self::WriteTimeout | Self::RouteTimeout => 504,
         }
     }
@@ -227,6 +234,7 @@ impl Failure {
             Self::ConnectTimeout => "connection_timeout",
             Self::TlsToService => "tls_protocol_error",
             Self::CertificateOfService => "tls_certificate_error",
+            Self::TlsAlert(_) => "tls_alert_received",
             Self::Misdirected | Self::TooManyFrames => "http_request_error",
             Self::ConnectionTerminated => "connection_terminated",
             Self::ResponseTimeout | Self::RouteTimeout => "http_response_timeout",
@@ -265,6 +273,7 @@ impl Failure {
             Self::ConnectTimeout => "the service could not be reached in time".to_owned(),
             Self::TlsToService => "the TLS handshake with the service failed".to_owned(),
             Self::CertificateOfService => "the certificate of the service cannot be trusted".to_owned(),
+            Self::TlsAlert(alert) => format!("the service ended the TLS connection with the alert {alert}"),
             Self::TooManyFrames => "the connection is flooded with frames".to_owned(),
             Self::Misdirected => "this connection's certificate is not for this host".to_owned(),
             Self::ConnectionTerminated => "the service closed the connection before it responded".to_owned(),
@@ -316,6 +325,7 @@ impl Failure {
             | Self::ConnectTimeout
             | Self::TlsToService
             | Self::CertificateOfService
+            | Self::TlsAlert(_)
             | Self::ConnectionTerminated
             | Self::ResponseTimeout
             | Self::WriteTimeout

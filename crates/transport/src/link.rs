@@ -12,12 +12,13 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
+use waypost_wire::tls_alert::TlsAlert;
 
 use crate::buffer::Buffer;
 use crate::h2::client_stream::ClientStream;
 use crate::h2::server_stream::ServerStream;
 use crate::memory::Memory;
-use crate::socket::Socket;
+use crate::socket::{Socket, alert_of};
 
 /// One end of an exchange.
 #[derive(Debug)]
@@ -160,6 +161,15 @@ impl Link {
     /// Returns true if reading failed because of a protocol error by the peer.
     pub fn is_malformed(&self) -> bool {
         matches!(self, Self::ClientStream(stream) if stream.is_malformed())
+    }
+
+    /// The TLS alert by which the peer ended its connection, if reading failed with `error` because of one.
+    pub fn alert(&self, error: &io::Error) -> Option<TlsAlert> {
+        match self {
+            Self::Socket(_) => alert_of(error),
+            Self::ClientStream(stream) => stream.alert(),
+            Self::ServerStream(_) | Self::Memory(_) | Self::Gone => None,
+        }
     }
 
     /// Polls for a sign of life while no input is expected. Input that has to be read for it is appended to `buffer`.

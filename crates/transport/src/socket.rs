@@ -8,6 +8,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
+use tokio_rustls::rustls;
+use waypost_wire::tls_alert::TlsAlert;
 
 /// A byte stream over TCP or TLS.
 #[derive(Debug)]
@@ -80,6 +82,14 @@ impl Socket {
     pub fn peek(&self) -> io::Result<usize> {
         let mut byte = [std::mem::MaybeUninit::uninit()];
         SockRef::from(self.tcp()).peek(&mut byte)
+    }
+}
+
+/// The alert by which the peer ended a TLS connection, or a handshake, that failed with `error`.
+pub fn alert_of(error: &io::Error) -> Option<TlsAlert> {
+    match error.get_ref()?.downcast_ref()? {
+        rustls::Error::AlertReceived(alert) => Some(TlsAlert((*alert).into())),
+        _ => None,
     }
 }
 

@@ -15,7 +15,8 @@ use waypost_transport::h2::client_connection::ClientConnection;
 use waypost_transport::h2::client_stream::ClientStream;
 use waypost_transport::link::Link;
 use waypost_transport::proxy_protocol::{self, ProxiedAddresses, Version};
-use waypost_transport::socket::Socket;
+use waypost_transport::socket::{Socket, alert_of};
+use waypost_wire::tls_alert::TlsAlert;
 
 use crate::local::{LocalEndpoint, LocalService, Upstreams};
 use crate::pool::idle::Liveness;
@@ -57,6 +58,9 @@ pub enum ConnectError {
     /// The TLS handshake failed.
     #[error("TLS handshake failed")]
     Tls,
+    /// The endpoint ended the TLS connection with an alert.
+    #[error("TLS alert {0}")]
+    TlsAlert(TlsAlert),
     /// The endpoint's certificate is not trusted or not valid for its name.
     #[error("certificate not trusted")]
     Certificate,
@@ -139,7 +143,7 @@ pub(crate) async fn link_to(
     let connection = timeout_at(by, connection)
         .await
         .map_err(|_| ConnectError::TimedOut)?
-        .map_err(|_| ConnectError::Refused)?;
+        .map_err(|alert| alert.map_or(ConnectError::Refused, ConnectError::TlsAlert))?;
     let (stream, _) = connection.stream().ok_or(ConnectError::Refused)?;
     if !is_dedicated {
         endpoint.connections.borrow_mut().put(connection);
@@ -243,7 +247,7 @@ async fn connect(
     match timeout_at(by, connector.connect(name, stream)).await {
         Ok(Ok(stream)) => Ok(Socket::tls(stream)),
         Ok(Err(error)) if is_about_certificate(&error) => Err(ConnectError::Certificate),
-        Ok(Err(_)) => Err(ConnectError::Tls),
+        Ok(Err(error)) => Err(alert_of(&error).map_or(ConnectError::Tls, ConnectError::TlsAlert)),
         Err(_) => Err(ConnectError::TimedOut),
     }
 }

@@ -110,6 +110,12 @@ fn write_proxy_status(failure: Failure, out: &mut Vec<u8>) {
         // A fault's text needs no escapes in a quoted string (RFC 8941 §3.3.3).
         reason.push_str(&format!("; details=\"{fault}\""));
     }
+    if let Failure::TlsAlert(alert) = failure {
+        reason.push_str(&format!("; alert-id={}", alert.0));
+        if let Some(name) = alert.name() {
+            reason.push_str(&format!("; alert-message={name}"));
+        }
+    }
     write::field(out, b"proxy-status", reason.as_bytes());
 }
 

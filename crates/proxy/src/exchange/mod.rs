@@ -25,6 +25,7 @@ use waypost_transport::timer::Timer;
 use waypost_upstream::response_buffers::ResponseBuffers;
 use waypost_wire::response::ResponseLimits;
 use waypost_wire::response::fault::{ResponseFault, ResponseRule};
+use waypost_wire::tls_alert::TlsAlert;
 use waypost_wire::version::Version;
 
 use crate::exchange::state::{RequestPhase, ResponsePhase, State};
@@ -318,11 +319,10 @@ impl<'a> Exchange<'a> {
             }
             match self.service.poll_fill(cx, &mut buffers.from_service) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0) | Err(_)) => {
-                    return Poll::Ready(Err(Broken(match self.service.is_malformed() {
-                        true => Failure::InvalidResponse(ResponseFault::of(ResponseRule::Http2)),
-                        false => Failure::ConnectionTerminated,
-                    })));
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Broken(self.terminated(None)))),
+                Poll::Ready(Err(error)) => {
+                    let alert = self.service.alert(&error);
+                    return Poll::Ready(Err(Broken(self.terminated(alert))));
                 }
                 Poll::Ready(Ok(_)) => self.state.response = ResponsePhase::Begun,
             }
@@ -366,6 +366,18 @@ impl<'a> Exchange<'a> {
             }
         };
         Poll::Ready(Ok(End::Cut(cause)))
+    }
+
+    /// The failure of a service whose connection or stream ended before its response; `alert` is its TLS alert, if any.
+    fn terminated(&self, alert: Option<TlsAlert>) -> Failure {
+        match alert {
+            // A connection that closed while idle has no fatal alert, so this is an answer to the request.
+            Some(alert) => Failure::TlsAlert(alert),
+            None if self.service.is_malformed() => {
+                Failure::InvalidResponse(ResponseFault::of(ResponseRule::Http2))
+            }
+            None => Failure::ConnectionTerminated,
+        }
     }
 
     /// The end that a failure makes: a response of the gateway's own if none was begun, else a cut.

@@ -496,6 +496,7 @@ pub(crate) fn failure_of(error: ConnectError) -> Failure {
         ConnectError::DeadlinePassed => Failure::RouteTimeout,
         ConnectError::Refused => Failure::ConnectionRefused,
         ConnectError::Tls => Failure::TlsToService,
+        ConnectError::TlsAlert(alert) => Failure::TlsAlert(alert),
         ConnectError::Certificate => Failure::CertificateOfService,
     }
 }
@@ -503,7 +504,7 @@ pub(crate) fn failure_of(error: ConnectError) -> Failure {
 /// The outcome that a failure means for the endpoint.
 fn outcome_of(failure: Failure) -> Outcome {
     match failure {
-        Failure::ConnectionTerminated | Failure::InvalidResponse(_) => Outcome::Reset,
+        Failure::ConnectionTerminated | Failure::InvalidResponse(_) | Failure::TlsAlert(_) => Outcome::Reset,
         Failure::ResponseTimeout | Failure::WriteTimeout => Outcome::Timeout,
         _ => Outcome::Abandoned,
     }

@@ -8,9 +8,11 @@ use std::task::Poll;
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use tokio::time::Instant;
+use waypost_wire::tls_alert::TlsAlert;
 
 use crate::h2::client_stream::ClientStream;
 use crate::h2::stream_count::StreamCount;
+use crate::h2::watched_socket::WatchedSocket;
 use crate::permits::Permit;
 use crate::socket::Socket;
 
@@ -40,13 +42,16 @@ impl ClientConnection {
     /// responses may have `head_bytes_max` bytes.
     ///
     /// # Errors
-    /// When the connection fails or closes before that.
+    /// The connection fails or closes before that; with the TLS alert that the service sent, if it did.
     pub async fn begin(
         socket: Socket,
         head_bytes_max: usize,
         permit: Option<Permit>,
-    ) -> Result<Rc<Self>, h2::Error> {
+    ) -> Result<Rc<Self>, Option<TlsAlert>> {
         let scheme = if socket.is_tls() { "https" } else { "http" };
+        let streams = Rc::new(StreamCount::new(permit));
+        let socket = WatchedSocket::new(socket, &streams);
+        let failed = |_: h2::Error| streams.alert();
         let (sender, mut connection) = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -56,14 +61,15 @@ impl ClientConnection {
             .data_frame_budget(DATA_FRAMES_BUDGET)
             .initial_max_send_streams(0)
             .handshake::<_, Bytes>(socket)
-            .await?;
+            .await
+            .map_err(failed)?;
         poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
             Poll::Ready(ended) => Poll::Ready(ended.and(Err(h2::Reason::NO_ERROR.into()))),
             Poll::Pending if sender.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         })
-        .await?;
-        let streams = Rc::new(StreamCount::new(permit));
+        .await
+        .map_err(failed)?;
         let counted = Rc::downgrade(&streams);
         tokio::task::spawn_local(async move {
             let _ = connection.await;

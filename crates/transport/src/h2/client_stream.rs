@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::Reason;
 use h2::client::{ResponseFuture, SendRequest};
+use waypost_wire::tls_alert::TlsAlert;
 
 use crate::buffer::Buffer;
 use crate::h2::body::{Incoming, Outgoing};
@@ -64,6 +65,10 @@ impl ClientStream {
 
     pub(crate) fn is_malformed(&self) -> bool {
         self.malformed
+    }
+
+    pub(crate) fn alert(&self) -> Option<TlsAlert> {
+        self.slot.alert()
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -10,3 +10,4 @@ pub mod fields;
 pub mod guard;
 pub mod server_stream;
 mod stream_count;
+mod watched_socket;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use tokio::time::Instant;
+use waypost_wire::tls_alert::TlsAlert;
 
 use crate::permits::Permit;
 
@@ -17,6 +18,8 @@ pub(super) struct StreamCount {
     /// When the last stream ended, or the connection began.
     idle_since: Cell<Instant>,
     is_closed: Cell<bool>,
+    /// The TLS alert that ended the connection.
+    alert: Cell<Option<TlsAlert>>,
     _permit: Option<Permit>,
 }
 
@@ -32,6 +35,7 @@ impl StreamCount {
             opened: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             is_closed: Cell::new(false),
+            alert: Cell::new(None),
             _permit: permit,
         }
     }
@@ -51,6 +55,15 @@ impl StreamCount {
         self.is_closed.set(true);
     }
 
+    /// Notes the TLS alert that ended the connection.
+    pub(super) fn note_alert(&self, alert: TlsAlert) {
+        self.alert.set(Some(alert));
+    }
+
+    pub(super) fn alert(&self) -> Option<TlsAlert> {
+        self.alert.get()
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.is_closed.get()
     }
@@ -65,6 +78,11 @@ impl StreamCount {
 }
 
 impl StreamSlot {
+    /// The TLS alert that ended the connection.
+    pub(super) fn alert(&self) -> Option<TlsAlert> {
+        self.0.alert()
+    }
+
     /// Lets no further stream begin on the connection, as the service goes away.
     pub(super) fn close_connection(&self) {
         self.0.close();

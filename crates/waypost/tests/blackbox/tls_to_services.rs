@@ -8,12 +8,16 @@ use std::thread;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, Stream};
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, Stream, SupportedProtocolVersion};
 
 use crate::support::config::Config;
 use crate::support::gateway::{Gateway, certificates};
+use crate::support::http2::Http2Client;
 use crate::support::service::Service;
 use crate::support::tls::{Authority, Pair};
+use crate::support::wait_for;
 
 /// A gateway that serves `service` over TLS with this certificate, and requires certificates issued by `clients`.
 fn secure(service: &Service, pair: &Pair, clients: Option<&Authority>) -> Gateway {
@@ -99,6 +103,105 @@ fn client_certificate_presented_to_services() {
     assert!(told.contains("spiffe://x/gateway"), "{told}");
     let gateway = front(&inner, &files, "tls: { ca: ca.crt, server_name: a.test }");
     assert_eq!(gateway.get("http://a.test/x").status(), 502);
+}
+
+#[test]
+fn alert_of_a_service_is_reported() {
+    let (authority, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
+    let pair = authority.issue(&["a.test"]);
+    let stranger = strangers.client("stranger", "spiffe://x/stranger");
+    let files = [
+        ("ca.crt", authority.pem()),
+        ("own.crt", &*stranger.cert),
+        ("own.key", &*stranger.key),
+    ];
+    let own = ", client_cert: { cert: own.crt, key: own.key }";
+    let required = "alert-id=116; alert-message=certificate_required";
+    // The authority of another key has the same name.
+    let unknown = "alert-id=51; alert-message=decrypt_error";
+    for (version, cert, alert) in [
+        (&TLS13, "", required),
+        (&TLS13, own, unknown),
+        (&TLS12, "", required),
+        (&TLS12, own, unknown),
+    ] {
+        for http2 in [false, true] {
+            let service = demanding(&pair, &clients, version);
+            let config = Config::new()
+                .service_at(
+                    "s",
+                    &[&format!("https://{service}")],
+                    &format!("http2: {http2}, tls: {{ ca: ca.crt, server_name: a.test{cert} }}"),
+                )
+                .route("name: all, to: s, rewrite: { host: a.test }")
+                .key("access_log: access.log");
+            let gateway = Gateway::beside(&files, config);
+            let place = format!("{version:?}, {cert}, http2: {http2}");
+            for request in [
+                "GET /x HTTP/1.1\r\nHost: a\r\n\r\n",
+                "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+            ] {
+                let response = gateway.ask(request);
+                assert_eq!(response.status(), 502, "{place}");
+                let expected = format!("waypost; error=tls_alert_received; {alert}");
+                assert_eq!(response.header("proxy-status"), Some(&*expected), "{place}");
+            }
+            let response = Http2Client::connect(gateway.address()).get("http://a/");
+            assert_eq!(response.status(), 502, "{place}");
+            let metrics = gateway.metrics();
+            let count = metrics
+                .lines()
+                .find(|line| line.starts_with(r#"waypost_refusals_total{reason="tls_alert_received"}"#));
+            assert!(
+                count.is_some_and(|line| line.ends_with(" 3")),
+                "{place}: {count:?}"
+            );
+            let log = wait_for("the log", || {
+                let text = std::fs::read_to_string(gateway.directory().join("access.log")).ok()?;
+                (text.lines().count() == 3).then_some(text)
+            });
+            for line in log.lines() {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert_eq!(line["reason"], "tls_alert_received", "{place}");
+                let name = alert.rsplit('=').next();
+                assert_eq!(line["detail"].as_str(), name, "{place}");
+            }
+        }
+    }
+}
+
+/// The address of a service that speaks one version of TLS, and demands certificates issued by `clients`.
+fn demanding(pair: &Pair, clients: &Authority, version: &'static SupportedProtocolVersion) -> SocketAddr {
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(clients.pem().as_bytes()).unwrap();
+    roots.add(root).unwrap();
+    let provider = Arc::new(default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let chain = vec![CertificateDer::from_pem_slice(pair.cert.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(chain, key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (mut socket, config) = (socket.unwrap(), Arc::clone(&config));
+            thread::spawn(move || {
+                let mut session = ServerConnection::new(config).unwrap();
+                // The alert is sent before the error is returned.
+                while session.is_handshaking() && session.complete_io(&mut socket).is_ok() {}
+                let _ = socket.shutdown(std::net::Shutdown::Write);
+                let _ = std::io::copy(&mut socket, &mut std::io::sink());
+            });
+        }
+    });
+    address
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A line of the access log.
 
+use std::fmt;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use waypost_policy::failure::{Blame, Cause, Failure};
 use waypost_policy::status::RequestStatus;
 use waypost_wire::response::fault::ResponseFault;
+use waypost_wire::tls_alert::TlsAlert;
 use waypost_wire::write;
 
 /// The record of a request; its fields are the keys of the line.
@@ -61,14 +63,33 @@ impl Ending {
     }
 }
 
-impl Ending {
-    /// The fault of the service's response, if it is to blame.
-    fn response_fault(self) -> Option<ResponseFault> {
+/// A mistake of the service, for `detail`.
+enum Detail {
+    Fault(ResponseFault),
+    Alert(TlsAlert),
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Fault(fault) => fault.fmt(f),
+            Self::Alert(alert) => alert.fmt(f),
+        }
+    }
+}
+
+impl Ending {
+    /// The detail of a failure that the service is to blame for.
+    fn detail(self) -> Option<Detail> {
+        let fault = match self {
+            Self::Failed(Failure::TlsAlert(alert)) | Self::Cut(Cause::Failed(Failure::TlsAlert(alert))) => {
+                return Some(Detail::Alert(alert));
+            }
             Self::Failed(failure) => failure.response_fault(),
             Self::Cut(cause) => cause.response_fault(),
             Self::Complete(_) => None,
-        }
+        };
+        fault.map(Detail::Fault)
     }
 }
 
@@ -171,14 +192,10 @@ impl LineWriter {
         out.extend_from_slice(b",\"reason\":");
         string(out, reason.as_bytes());
         out.extend_from_slice(b",\"detail\":");
-        or_null(
-            out,
-            record.ending.and_then(Ending::response_fault),
-            |out, fault| {
-                // Writing to a Vec cannot fail, and the text needs no escapes.
-                let _ = write!(out, "\"{fault}\"");
-            },
-        );
+        or_null(out, record.ending.and_then(Ending::detail), |out, detail| {
+            // Writing to a Vec cannot fail, and the text needs no escapes.
+            let _ = write!(out, "\"{detail}\"");
+        });
         out.extend_from_slice(b"}\n");
         out
     }
