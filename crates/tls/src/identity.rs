@@ -21,7 +21,7 @@ use crate::provider;
 const CHAIN_BYTES_MAX: usize = 64 << 10;
 
 /// Bits of RSA keys that can sign: below, signatures can be forged; above, the provider has no implementation.
-const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
+pub(crate) const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 
 /// A certificate with its chain and its private key.
 #[derive(Debug, Clone)]
@@ -122,10 +122,7 @@ impl Identity {
             })
         })?;
         // The provider says no more than that it cannot parse such a key.
-        if let Ok(PublicKey::RSA(key)) = parsed.public_key().parsed()
-            && !RSA_BITS.contains(&key.key_size())
-        {
-            let bits = key.key_size();
+        if let Some(bits) = refused_rsa_bits(&parsed) {
             return Err(IdentityError::Key(KeyError::RsaBits { bits }));
         }
         let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
@@ -193,6 +190,14 @@ impl Identity {
     /// Returns true for an RSA key, whose signatures cost a server far more than those of elliptic curves.
     pub(crate) fn is_rsa(&self) -> bool {
         self.algorithm() == SignatureAlgorithm::RSA
+    }
+}
+
+/// Returns the size of a certificate's RSA key, if it is one that cannot be used.
+pub(crate) fn refused_rsa_bits(certificate: &X509Certificate<'_>) -> Option<usize> {
+    match certificate.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => Some(key.key_size()).filter(|bits| !RSA_BITS.contains(bits)),
+        _ => None,
     }
 }
 

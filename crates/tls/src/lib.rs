@@ -21,6 +21,8 @@ use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use crate::pem::PemError;
 
@@ -38,6 +40,12 @@ pub enum RootsError {
     /// The text has no certificate.
     #[error("there is no certificate in it")]
     Empty,
+    /// None of the certificates has a key whose signatures can be verified.
+    #[error("its certificates have RSA keys of {bits} bits, and TLS takes {} to {}", identity::RSA_BITS.start(), identity::RSA_BITS.end())]
+    RsaBits {
+        /// Bits of the modulus of the first one.
+        bits: usize,
+    },
     /// A certificate cannot be parsed.
     #[error("a certificate in it cannot be read: {0}")]
     Certificate(#[source] rustls::Error),
@@ -54,12 +62,24 @@ pub fn check_roots(pem: &[u8]) -> Result<(), RootsError> {
 /// The certificates of a PEM text, as trust anchors.
 fn roots(pem: &[u8]) -> Result<RootCertStore, RootsError> {
     let mut roots = RootCertStore::empty();
+    let mut refused = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(identity::without_bom(pem)) {
         let certificate = certificate.map_err(|error| RootsError::Pem(error.into()))?;
+        refused.extend(refused_rsa_bits(&certificate));
         roots.add(certificate).map_err(RootsError::Certificate)?;
     }
     if roots.is_empty() {
         return Err(RootsError::Empty);
     }
-    Ok(roots)
+    // Bundles may still have an old one among many.
+    match refused.first() {
+        Some(&bits) if refused.len() == roots.len() => Err(RootsError::RsaBits { bits }),
+        _ => Ok(roots),
+    }
+}
+
+/// Returns the size of a certificate's RSA key, if it is one that cannot be used.
+fn refused_rsa_bits(certificate: &CertificateDer<'_>) -> Option<usize> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    identity::refused_rsa_bits(&parsed)
 }

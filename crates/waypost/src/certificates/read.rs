@@ -10,6 +10,7 @@ use waypost_config::place::Place;
 use waypost_plan::listener::{CertificateFiles, ClientAuthMode, Listener, ListenerTls};
 use waypost_plan::service::{Service, Trust};
 use waypost_proxy::generation::Materials;
+use waypost_tls::RootsError;
 use waypost_tls::client::{self, ClientTls};
 use waypost_tls::identity::{Identity, IdentityError, KeyError};
 use waypost_tls::server::{ClientAuth, ServerError, ServerTls, Tickets};
@@ -306,9 +307,15 @@ impl Reading<'_> {
         let read = match self.file(path) {
             Ok(text) => match waypost_tls::check_roots(&text) {
                 Ok(()) => Ok(text),
-                Err(error) => Err((Code::BadCertificate, format!("`{path}`: {error}"))),
+                Err(error) => {
+                    let wanted = match error {
+                        RootsError::RsaBits { .. } => RSA,
+                        _ => AUTHORITIES,
+                    };
+                    Err((Code::BadCertificate, format!("`{path}`: {error}"), wanted))
+                }
             },
-            Err(error) => Err((Code::UnreadableFile, unreadable(path, &error))),
+            Err(error) => Err((Code::UnreadableFile, unreadable(path, &error), AUTHORITIES)),
         };
         let known = self.certificates.authorities.get(path);
         match (read, known) {
@@ -320,13 +327,13 @@ impl Reading<'_> {
                     .insert(path.into(), Arc::clone(&text));
                 Some(text)
             }
-            (Err((_, message)), Some(known)) => {
+            (Err((_, message, _)), Some(known)) => {
                 let known = Arc::clone(known);
                 self.watch.add_stale(message);
                 Some(known)
             }
-            (Err((code, message)), None) => {
-                self.fail(self.place_of_ca(named), code, &message, AUTHORITIES);
+            (Err((code, message, wanted)), None) => {
+                self.fail(self.place_of_ca(named), code, &message, wanted);
                 None
             }
         }

@@ -743,6 +743,16 @@ fn weak_rsa_key_named_with_what_to_do() {
         );
         assert!(said.contains("hint: make a new key"), "{said}");
     }
+    let said = check_beside(
+        "listeners: [{ bind: 127.0.0.1:1 }]\nservices:\n  s: { endpoints: [https://a], tls: { ca: weak.crt } }\n\
+         routes: [{ name: r, to: s }]\n",
+    );
+    assert_eq!(places(&said, "bad-certificate"), ["3:43"], "{said}");
+    assert!(
+        said.contains("`weak.crt`: its certificates have RSA keys of 1024 bits")
+            && said.contains("hint: make a new key"),
+        "{said}"
+    );
     // A running gateway keeps the good pair.
     let (service, authority) = (Service::echo("a"), Authority::new());
     let pair = authority.issue(&["a.test"]);
