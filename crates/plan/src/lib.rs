@@ -64,6 +64,14 @@ impl Plan {
         &self.routes
     }
 
+    /// Returns the positions of the routes of `deal`.
+    pub fn routes_of_deal(&self, deal: &str) -> impl Iterator<Item = usize> {
+        let routes = self.routes.iter().enumerate();
+        routes
+            .filter(move |(_, route)| route.deal() == Some(deal))
+            .map(|(position, _)| position)
+    }
+
     /// Returns the tests in declared order.
     pub fn tests(&self) -> &[TestCase] {
         &self.tests

@@ -30,6 +30,11 @@ impl Route {
             Action::Redirect(_) | Action::Respond(_) => None,
         }
     }
+
+    /// The deal that its sticky split belongs to.
+    pub fn deal(&self) -> Option<&str> {
+        self.forward()?.policies.sticky.as_ref()?.deal.as_deref()
+    }
 }
 
 /// The action for requests that match a route.

@@ -8,8 +8,7 @@ use axum::http::HeaderMap;
 use axum::routing::{delete, get, put};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use waypost_plan::Plan;
-use waypost_plan::route::{Action, Route};
+use waypost_plan::route::Route;
 use waypost_proxy::generation::Generation;
 
 use super::routes::{RouteView, Weights, view};
@@ -72,25 +71,10 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// The positions of the routes of `deal`.
-pub fn routes_of(plan: &Plan, deal: &str) -> Vec<usize> {
-    let routes = plan.routes().iter().enumerate();
-    let members = routes.filter(|(_, route)| deal_of(route) == Some(deal));
-    members.map(|(position, _)| position).collect()
-}
-
-/// The deal of a route.
-fn deal_of(route: &Route) -> Option<&str> {
-    match &route.action {
-        Action::Forward(forward) => forward.policies.sticky.as_ref()?.deal.as_deref(),
-        Action::Redirect(_) | Action::Respond(_) => None,
-    }
-}
-
 async fn list(State(state): App) -> Result<Json<Vec<DealView>>, Problem> {
     let generation = state.view()?.generation();
     let mut names: Vec<&str> = Vec::new();
-    for deal in generation.plan().routes().iter().filter_map(deal_of) {
+    for deal in generation.plan().routes().iter().filter_map(Route::deal) {
         if !names.contains(&deal) {
             names.push(deal);
         }
@@ -110,7 +94,7 @@ async fn show(State(state): App, PathName(name): PathName) -> Result<Json<DealVi
 }
 
 fn deal(generation: &Arc<Generation>, name: &str) -> DealView {
-    let positions = routes_of(generation.plan(), name).into_iter();
+    let positions = generation.plan().routes_of_deal(name);
     DealView {
         name: name.to_owned(),
         routes: positions.map(|position| view(generation, position)).collect(),

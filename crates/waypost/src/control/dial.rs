@@ -60,14 +60,13 @@ impl Control {
     ) -> Result<DealDialed, Problem> {
         let claimed = self.claim_state();
         let generation = self.gateway.generation();
-        let positions = waypost_admin::api::deals::routes_of(generation.plan(), deal);
-        if positions.is_empty() {
-            return Err(Problem::not_found(format!("there is no deal named `{deal}`")));
-        }
+        let positions = generation.plan().routes_of_deal(deal);
         let mut turnings: Vec<Turning> = positions
-            .into_iter()
             .filter_map(|position| turning(&generation, position))
             .collect();
+        if turnings.is_empty() {
+            return Err(Problem::not_found(format!("there is no deal named `{deal}`")));
+        }
         match weights {
             None => {
                 for turning in &mut turnings {
