@@ -39,7 +39,10 @@ fn rewrite_redirect_and_fixed_response() {
     let mut client = gateway.connect();
     let response = client.get("http://a.example/old/x?y=%2F");
     assert_eq!(response.json()["target"], "/new/x?y=%2F");
-    assert_eq!(seen(&response), pairs(&[("host", "inside.example")]));
+    assert_eq!(
+        seen(&response),
+        pairs(&[("host", "inside.example"), ("x-forwarded-prefix", "/old")])
+    );
 
     let response = client.get("http://a.example:81/moved/x?y");
     assert_eq!(response.status(), 301);
