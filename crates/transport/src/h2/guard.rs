@@ -207,3 +207,80 @@ impl AsyncWrite for GuardedIo {
         Pin::new(&mut queue.socket).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderName, HeaderValue, Request};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    /// Fields of a message: few names, so that the encoder refers to them, and values of all lengths.
+    fn fields() -> impl Strategy<Value = HeaderMap> {
+        let name = "x-[ab]|cookie|accept|user-agent|[a-z]{1,30}";
+        vec((name, "[ -~]{0,40}|[ -~]{0,3}|[#&'+;^|~]{0,60}"), 0..8).prop_map(|fields| {
+            let fields = fields.into_iter().filter_map(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+                Some((name, HeaderValue::from_str(&value).ok()?))
+            });
+            fields
+                .filter(|(name, _)| !["te", "connection", "upgrade"].contains(&name.as_str()))
+                .collect()
+        })
+    }
+
+    /// The bytes that a client sends for these requests: paths, heads and trailers.
+    async fn sent(requests: Vec<(String, HeaderMap, HeaderMap)>) -> Vec<u8> {
+        let (near, mut far) = tokio::io::duplex(4 << 20);
+        let (mut sender, connection) = h2::client::handshake(near).await.unwrap();
+        let client = async move {
+            let mut open = Vec::new();
+            for (path, head, trailers) in requests {
+                let mut request = Request::post(format!("http://a{path}")).body(()).unwrap();
+                *request.headers_mut() = head;
+                let (response, mut stream) = sender.send_request(request, false).unwrap();
+                stream.send_data(Bytes::from_static(b"body"), false).unwrap();
+                stream.send_trailers(trailers).unwrap();
+                open.push((response, stream));
+            }
+            // The connection writes all of it in one of its turns.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            drop(open);
+        };
+        let connection = Box::pin(connection);
+        tokio::select! {
+            _ = connection => {}
+            () = client => {}
+        }
+        let mut bytes = Vec::new();
+        far.read_to_end(&mut bytes).await.unwrap();
+        bytes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        #[test]
+        fn nothing_of_an_encoder_is_malformed(
+            requests in vec(("(/[a-z0-9&;+]{0,12}){1,4}(\\?[a-z=&;]{0,20})?", fields(), fields()), 1..40),
+            piece in 1usize..5000,
+        ) {
+            let runtime = Builder::new_current_thread().build().unwrap();
+            let count = requests.len() as u32;
+            let bytes = runtime.block_on(sent(requests));
+            let mut frames = FrameBudget::default();
+            for piece in bytes.chunks(piece) {
+                frames.feed(piece, Duration::ZERO).unwrap();
+            }
+            prop_assert!(bytes.len() > 30 * count as usize, "{} bytes", bytes.len());
+            let malformed: Vec<u32> = (0..count).map(|number| 2 * number + 1).filter(|id| frames.is_malformed(*id)).collect();
+            prop_assert_eq!(malformed, Vec::<u32>::new());
+        }
+    }
+}
