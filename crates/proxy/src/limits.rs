@@ -85,13 +85,10 @@ pub fn fixed() -> Vec<Limit> {
             "wait for a request body before its connection may have to go",
             exchange::SLOW_AFTER,
         ),
-        time("time for the rest of a request that nobody reads", rest::LINGER),
-        time(
-            "pause in the rest of a request that nobody reads",
-            rest::LINGER_IDLE,
-        ),
+        time("time for which the rest of a request is discarded", rest::LINGER),
+        time("pause after which it is discarded no longer", rest::LINGER_IDLE),
         count(
-            "requests whose rest nobody reads, per worker",
+            "requests whose rest is discarded, per worker",
             rest::LINGERING_MAX,
         ),
         time(

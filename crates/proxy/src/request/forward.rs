@@ -311,6 +311,7 @@ impl ActiveRequest<'_> {
                         outcome,
                         trust,
                         body_idle: self.listener.limits.body_idle_timeout,
+                        deadline: upstream.options.deadline,
                         ends_by_close: self.buffers.head.version() == Version::Http10,
                     }));
                 }

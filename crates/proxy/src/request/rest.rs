@@ -36,6 +36,8 @@ pub(crate) struct Rest {
     pub(super) trust: Option<ReuseTrust>,
     /// The listener's `body_idle_timeout`.
     pub(super) body_idle: Duration,
+    /// The deadline of the route's timeout.
+    pub(super) deadline: Option<Instant>,
     /// True if the response ends with the connection.
     pub(super) ends_by_close: bool,
 }
@@ -80,7 +82,12 @@ impl Client {
                 BlockedOn::Source => (rest.body_idle, RelayError::Source),
                 BlockedOn::Sink => (REST_STALL, RelayError::Sink),
             };
-            self.timer.set(moved + limit);
+            let pause = moved + limit;
+            let (end, error) = match rest.deadline {
+                Some(deadline) if deadline < pause => (deadline, RelayError::Sink),
+                _ => (pause, error),
+            };
+            self.timer.set(end);
             self.timer.poll(cx).map(|()| Err(error))
         });
         match end.await {
