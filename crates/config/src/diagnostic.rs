@@ -163,8 +163,6 @@ codes! {
     EmptyCondition Warning "empty-condition",
     /// A method in lower case, which no client sends.
     LowerCaseMethod Warning "lower-case-method",
-    /// A replacement whose `..` lead above `/` in every path that its regex matches.
-    ClimbingRewrite Warning "climbing-rewrite",
     /// A body that is never sent, since responses with this status have none.
     IgnoredBody Warning "ignored-body",
     /// A service that no route refers to.

@@ -298,10 +298,10 @@ fn replacement(written: &At<Replacing>, reader: Reader, context: &mut Context<'_
                 Err(PathError::Climbs) => {
                     problems
                         .add(
-                            Code::ClimbingRewrite,
+                            Code::BadRewrite,
                             to.span,
                             format!(
-                                "{} at the start of a path climbs above `/`, so requests get 500",
+                                "{} at the start of a path climbs above `/`, so no request has a path",
                                 quote(&to.value)
                             ),
                         )

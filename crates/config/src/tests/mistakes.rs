@@ -469,10 +469,7 @@ fn literals_of_replacements() {
     ] {
         check_route(
             &format!("to: a, rewrite: {{ regex: [\"{from}\", \"{to}\"] }}"),
-            &[&format!(
-                "4:{} climbing-rewrite leave the `..` out",
-                44 + from.len()
-            )],
+            &[&format!("4:{} bad-rewrite leave the `..` out", 44 + from.len())],
         );
     }
     // Whether these have a path depends on the request.

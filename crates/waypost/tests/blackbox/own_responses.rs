@@ -26,7 +26,7 @@ fn acting(service: &Service, down: &Service) -> Gateway {
             .route("name: no-endpoints, match: { path: /no-endpoints }, to: empty")
             .route("name: nowhere, match: { path: /nowhere }, to: {}")
             .route(
-                "name: bad-rewrite, match: { path: /bad/* }, rewrite: { regex: [\"^/bad/x\", \"/../..\"] }, to: a",
+                "name: bad-rewrite, match: { path: /bad/* }, rewrite: { regex: [\"^/bad/(.*)-$\", \"/$1.\"] }, to: a",
             )
             .route("name: down, match: { path: /down }, to: down"),
     )
@@ -78,7 +78,7 @@ fn errors_name_the_cause_but_no_internals() {
         ("/unknown", 404, "destination_not_found"),
         ("/no-endpoints", 503, "destination_unavailable"),
         ("/nowhere", 500, "destination_unavailable"),
-        ("/bad/x", 500, "proxy_configuration_error"),
+        ("/bad/.-", 500, "proxy_configuration_error"),
         ("/down", 502, "connection_refused"),
     ] {
         let response = client.get(&format!("http://a{path}"));
