@@ -18,11 +18,11 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// The verdict on `bytes`, cut into pieces and repeated a thousand times at one instant.
-fn feed(bytes: &[u8], piece: usize) -> (Option<Excess>, Option<Duration>) {
+fn feed(bytes: &[u8], piece: usize) -> (Option<Excess>, Option<Duration>, bool) {
     let mut watch = FrameBudget::default();
     let played = (0..1000).try_for_each(|_| {
         let mut pieces = bytes.chunks(piece);
         pieces.try_for_each(|piece| watch.feed(piece, Duration::ZERO))
     });
-    (played.err(), watch.head_since())
+    (played.err(), watch.head_since(), watch.is_malformed(1))
 }

@@ -1,6 +1,7 @@
 //! Responses to uploads that are not read to their end: a client that sends all before it reads gets them.
 
 use http::Request;
+use rustix::process::Signal;
 
 use crate::support::config::Config;
 use crate::support::gateway::{Gateway, certificates};
@@ -277,4 +278,39 @@ fn response_that_ends_by_close_ends_before_the_rest() {
     assert_eq!((response.text().as_str(), response.is_complete), ("early", true));
     client.send("def");
     service.wait_for("abcdef");
+}
+
+#[test]
+fn http2_service_that_refuses_by_its_head_does_not_hold_the_response_back() {
+    let service = Http2Service::start(|request, mut respond| async move {
+        let head = http::Response::builder().status(401).body(()).unwrap();
+        let mut stream = respond.send_response(head, false).unwrap();
+        stream.send_data("no".into(), true).unwrap();
+        // The stream is reset.
+        drop(request);
+    });
+    let config = Config::new().service_at("s", &[&service.url()], "http2: true");
+    let gateway = Gateway::with(config.route("name: all, to: s"));
+    for request in [upload("/"), chunked("/")] {
+        for _ in 0..TIMES {
+            let mut client = gateway.connect();
+            let response = client.send(&request).response();
+            assert_eq!((response.status(), response.text().as_str()), (401, "no"));
+            client.assert_closed();
+        }
+    }
+    let client = Http2Client::connect(gateway.address());
+    let mut stream = client.open(Request::post("http://a/").body(()).unwrap(), false);
+    stream.send(&vec![b'a'; BYTES], true);
+    assert_eq!(stream.response().unwrap().text(), "no");
+}
+
+#[test]
+fn draining_gateway_ends_while_a_client_lingers() {
+    let mut gateway = Gateway::with(Config::new().key("drain_timeout: 5m").all_respond("own"));
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    assert_eq!(client.response().text(), "own");
+    gateway.signal(Signal::TERM);
+    assert!(gateway.wait().success());
 }
