@@ -15,8 +15,8 @@ use crate::either::{ArmsText, OffOr, Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::values::{
-    DurationText, LogText, NameOrNull, OriginText, Percent, Replacing, Size, SizeOrNone, Text, ValueText,
-    Whole, words,
+    DurationText, LogText, NameOrNull, OriginText, Percent, RateOrNone, Replacing, Size, SizeOrNone, Text,
+    ValueText, Whole, words,
 };
 
 /// The outcome that a test expects.
@@ -237,11 +237,11 @@ keys! {
         body_idle_timeout: DurationText = Fallback("30s"), "1m";
         /// Maximum size of a request body (413); `none` for no limit.
         body_bytes: SizeOrNone = Fallback("none"), "10MiB";
-        /// Minimum rate of a request body, as a size per second (408); `none` for no minimum.
+        /// Minimum rate of a request body, as a size per second, with or without `/s` (408); `none` for no minimum.
         ///
         /// It is the average over the time in which the gateway waits for the client, and applies after 10 s of it. It
         /// does not apply once the response has begun.
-        body_rate: SizeOrNone = Fallback("none"), "1KiB";
+        body_rate: RateOrNone = Fallback("none"), "1KiB";
         /// Maximum number of open connections; further ones wait in the backlog.
         connections: Whole = Fallback("10000"), "50000";
         /// Headers with `_` in their names, which some servers confuse with `-`: drop or keep them.

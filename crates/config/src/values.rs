@@ -32,6 +32,10 @@ pub(crate) struct Size(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SizeOrNone(pub(crate) Option<u64>);
 
+/// A size per second, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RateOrNone(pub(crate) Option<u64>);
+
 /// A name, or null for none.
 #[derive(Debug, Clone)]
 pub(crate) struct NameOrNull(pub(crate) Option<Text>);
@@ -313,6 +317,28 @@ impl Read for SizeOrNone {
             "type": ["integer", "string"],
             "minimum": 0,
             "pattern": format!("^([0-9]+([KMG]iB)?|none)$|{VARIABLE}"),
+        })
+    }
+}
+
+impl Read for RateOrNone {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let per_second = text_of(node).and_then(|text| text.strip_suffix("/s"));
+        if let Some(Ok(size)) = per_second.map(size::parse) {
+            return Some(Self(Some(size)));
+        }
+        SizeOrNone::read(node, problems).map(|size| Self(size.0))
+    }
+
+    fn words() -> String {
+        "a size per second, or `none`".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["integer", "string"],
+            "minimum": 1,
+            "pattern": format!("^([0-9]+([KMG]iB)?(/s)?|none)$|{VARIABLE}"),
         })
     }
 }

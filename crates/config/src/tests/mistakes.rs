@@ -89,6 +89,9 @@ fn listener_limits() {
         &["3:24 bad-value did you mean `1KiB`?"],
     );
     check("limits: { body_rate: 1KiB }", &[]);
+    check("limits: { body_rate: 1KiB/s }", &[]);
+    check("limits: { body_rate: 1KiB/m }", &["3:24 bad-value"]);
+    check("limits: { body_rate: 0/s }", &["3:24 out-of-range write `none`"]);
     check("limits: { body_rate: none }", &[]);
     check("half_close: sevre", &["3:15 unknown-word did you mean `serve`?"]);
     check("half_close: end", &[]);
