@@ -12,6 +12,10 @@ use x509_parser::x509::X509Name;
 
 use crate::identity::address;
 
+/// Maximum bytes of a subject that are forwarded, and of the alternative names together. A certificate can be larger than
+/// the heads that services accept.
+const FORWARDED_BYTES_MAX: usize = 8 << 10;
+
 /// A client certificate that a handshake has verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
@@ -25,7 +29,9 @@ impl ClientCertificate {
     pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
         let subject = format_name(parsed.subject());
-        let mut forwarded = format!("Hash={};Subject={}", fingerprint(certificate), quoted(&subject));
+        let shown = quoted(cut_subject(&subject));
+        let mut forwarded = format!("Hash={};Subject={shown}", fingerprint(certificate));
+        let names_start = forwarded.len();
         let mut alternatives = Vec::new();
         if let Ok(Some(names)) = parsed.subject_alternative_name() {
             for name in &names.value.general_names {
@@ -43,7 +49,11 @@ impl ClientCertificate {
                 if value.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b',') {
                     continue;
                 }
-                let _ = write!(forwarded, ";{key}={}", quoted_if_needed(&value));
+                let shown = format!(";{key}={}", quoted_if_needed(&value));
+                // A part of a name would be another name.
+                if forwarded.len() - names_start + shown.len() <= FORWARDED_BYTES_MAX {
+                    forwarded.push_str(&shown);
+                }
                 alternatives.push(value);
             }
         }
@@ -65,7 +75,8 @@ impl ClientCertificate {
         self.alternatives.iter().map(|name| &**name)
     }
 
-    /// The element for `x-forwarded-client-cert`: `Hash=…;Subject="…";URI=…;DNS=…`.
+    /// The element for `x-forwarded-client-cert`: `Hash=…;Subject="…";URI=…;DNS=…`. A subject ends after 8 KiB, and
+    /// alternative names beyond 8 KiB in all are left out.
     pub fn forwarded(&self) -> &str {
         &self.forwarded
     }
@@ -131,6 +142,33 @@ fn escape(value: &str, out: &mut String) {
     }
 }
 
+/// The beginning of a formatted subject that takes at most [`FORWARDED_BYTES_MAX`] bytes in quotes. It ends between two
+/// characters of a value.
+fn cut_subject(subject: &str) -> &str {
+    let mut bytes = 0;
+    let mut whole = 0;
+    let mut rest = subject;
+    while let Some(first) = rest.chars().next() {
+        // An escaped byte that continues a character (RFC 3629 §3) stays with it.
+        let is_hex = |at: usize| rest.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
+        let (length, continues) = match (first, is_hex(1) && is_hex(2)) {
+            ('\\', true) => (3, matches!(rest.as_bytes()[1], b'8'..=b'9' | b'A'..=b'B')),
+            ('\\', false) => (2.min(rest.len()), false),
+            _ => (first.len_utf8(), false),
+        };
+        if !continues {
+            whole = subject.len() - rest.len();
+        }
+        let (token, after) = rest.split_at(length);
+        bytes += token.len() + token.matches(['"', '\\']).count();
+        if bytes > FORWARDED_BYTES_MAX {
+            return &subject[..whole];
+        }
+        rest = after;
+    }
+    subject
+}
+
 fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
@@ -173,6 +211,49 @@ mod tests {
             let found = ClientCertificate::of(certificate.der()).unwrap();
             assert_eq!(found.subject(), expected);
         }
+    }
+
+    #[test]
+    fn long_subjects_are_cut_between_characters() {
+        let max = FORWARDED_BYTES_MAX;
+        let cut = |text: &str| cut_subject(text).len();
+        let plain = "x".repeat(max);
+        assert_eq!(cut(&plain), max);
+        assert_eq!(cut(&format!("{plain}y")), max);
+        // A backslash and what it escapes are doubled in quotes.
+        let almost = "x".repeat(max - 2);
+        assert_eq!(cut(&format!("{almost}\\,")), max - 2);
+        assert_eq!(cut(&format!("{}\\,y", &almost[1..])), max - 1);
+        assert_eq!(cut(&format!("{}\\\"", &almost[2..])), max - 2);
+        // Four bytes for each byte of a character, which is not taken apart.
+        for bytes in 0..=8 {
+            let text = format!("{}\\C3\\BC", &plain[bytes..]);
+            let expected = if bytes == 8 { max - 2 } else { max - bytes };
+            assert_eq!(cut(&text), expected, "{bytes}");
+        }
+        assert_eq!(cut("\\"), 1);
+    }
+
+    #[test]
+    fn forwarded_element_of_a_large_certificate_is_bounded() {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "\u{fc}\"".repeat(4000));
+        params.subject_alt_names = (0..1000)
+            .map(|number| SanType::DnsName(format!("host-{number}.test").try_into().unwrap()))
+            .collect();
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let found = ClientCertificate::of(certificate.der()).unwrap();
+        assert!(found.subject().len() > 30_000);
+        assert_eq!(found.alternatives().count(), 1000);
+        let forwarded = found.forwarded();
+        assert!(forwarded.len() < 17 << 10, "{}", forwarded.len());
+        let (_, subject) = forwarded.split_once(";Subject=\"").unwrap();
+        let (subject, names) = subject.split_once("\";").unwrap();
+        assert!(subject.len() <= FORWARDED_BYTES_MAX && subject.len() > FORWARDED_BYTES_MAX - 20);
+        assert!(names.starts_with("DNS=host-0.test;") && names.ends_with(".test"));
     }
 
     #[test]

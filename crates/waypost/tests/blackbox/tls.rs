@@ -195,6 +195,37 @@ fn uncovered_host_is_421_where_clients_are_authenticated() {
 }
 
 #[test]
+fn long_subject_is_cut_when_forwarded_and_matched_whole() {
+    let (service, authority, clients) = (Service::echo("a"), Authority::new(), Authority::new());
+    let pair = authority.issue(&["a.test"]);
+    let files = [("clients.crt", clients.pem())];
+    let config = config(&service, ", client_auth: { ca: clients.crt }", "").route(
+        "name: long, match: { path: /long, client_cert: { subject: \"~zzz$\" } }, respond: { status: 201 }",
+    );
+    let gateway = Gateway::under_tls(&[&pair], &files, config);
+    let name = format!("{}zzz", "x".repeat(20_000));
+    let shown = Trusting::new(&authority).showing(&clients.client(&name, "spiffe://x/long"));
+    let both = shown.clone().offering(&["h2"]).config();
+    let http2 = Http2Client::connect_tls(gateway.address(), "a.test", both);
+    let mut http1 = shown.connect(gateway.address(), "a.test");
+    for response in [http1.get("a.test", "/"), http2.get("https://a.test/")] {
+        let response = response.json();
+        let headers = response["headers"].as_array().unwrap();
+        let found = headers
+            .iter()
+            .find(|header| header[0] == "x-forwarded-client-cert")
+            .unwrap();
+        let element = found[1].as_str().unwrap();
+        let (_, subject) = element.split_once(";Subject=\"").unwrap();
+        let (subject, names) = subject.split_once('"').unwrap();
+        assert_eq!(subject, &format!("CN={name}")[..8 << 10]);
+        assert_eq!(names, ";URI=spiffe://x/long");
+    }
+    assert_eq!(http1.get("a.test", "/long").status(), 201);
+    assert_eq!(http2.get("https://a.test/long").status(), 201);
+}
+
+#[test]
 fn client_certificate_forwarded_and_matched() {
     let (service, authority) = (Service::echo("a"), Authority::new());
     let (clients, strangers) = (Authority::new(), Authority::new());
