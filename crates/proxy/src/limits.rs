@@ -80,6 +80,10 @@ pub fn fixed() -> Vec<Limit> {
             exchange::BODY_RATE_GRACE,
         ),
         time("write timeout", exchange::WRITE_TIMEOUT),
+        time(
+            "silence before TCP asks a client, or a tunnel's service, for a sign of life",
+            sockets::KEEP_ALIVE,
+        ),
         bytes("body buffer, per direction", buffer::BODY_BYTES),
         time(
             "wait for a request body before its connection may have to go",

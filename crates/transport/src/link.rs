@@ -5,12 +5,12 @@
 //! needs no chunks. A message in memory can act as either. Rules about heads and bodies are therefore applied in one
 //! place, by one parser, to the same bytes.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncWrite as _, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use waypost_wire::tls_alert::TlsAlert;
 
@@ -19,6 +19,7 @@ use crate::h2::client_stream::ClientStream;
 use crate::h2::server_stream::ServerStream;
 use crate::memory::Memory;
 use crate::socket::{Socket, alert_of};
+use crate::sockets;
 
 /// One end of an exchange.
 #[derive(Debug)]
@@ -230,11 +231,23 @@ impl Link {
         }
     }
 
-    /// Polls for a reset of the client's stream. Connections report a reset only to reads and writes.
-    pub fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Lets TCP find out that the peer is gone, on a connection that may be quiet for long. No-op on a stream.
+    pub fn watch_peer(&self) {
+        if let Self::Socket(socket) = self {
+            sockets::watch(socket.tcp());
+        }
+    }
+
+    /// Waits until the connection or the stream fails, while no input is expected: after the end of the peer's sending
+    /// side, readiness says nothing about the other side.
+    pub async fn failed(&mut self) {
         match self {
-            Self::ServerStream(stream) => stream.poll_reset(cx),
-            Self::Socket(_) | Self::ClientStream(_) | Self::Memory(_) | Self::Gone => Poll::Pending,
+            Self::Socket(socket) => {
+                let _ = socket.tcp().ready(Interest::ERROR).await;
+            }
+            Self::ServerStream(stream) => poll_fn(|cx| stream.poll_reset(cx)).await,
+            Self::ClientStream(_) | Self::Memory(_) => pending().await,
+            Self::Gone => {}
         }
     }
 

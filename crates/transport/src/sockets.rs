@@ -2,11 +2,19 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::TcpStream;
 
 /// Length of the accept queue (the backlog); the kernel may lower it.
 pub const BACKLOG: i32 = 4096;
+/// Silence after which TCP asks for a sign of life.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// Pause between two questions of that kind.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Questions without a reply after which the connection fails.
+const KEEP_ALIVE_PROBES: u32 = 3;
 /// Attempts to find a free port, as another process may take one between the probe and the bind.
 const PORT_ATTEMPTS: usize = 16;
 
@@ -55,6 +63,21 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
+    // Connections inherit it, without a system call each.
+    socket.set_tcp_keepalive(&keep_alive())?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// Lets TCP find out that the peer of a quiet connection is gone. Clients' connections do so from the beginning.
+pub(crate) fn watch(stream: &TcpStream) {
+    // Fails only if the connection has failed, which is about to be seen.
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keep_alive());
+}
+
+fn keep_alive() -> TcpKeepalive {
+    TcpKeepalive::new()
+        .with_time(KEEP_ALIVE)
+        .with_interval(KEEP_ALIVE_INTERVAL)
+        .with_retries(KEEP_ALIVE_PROBES)
 }

@@ -53,6 +53,7 @@ impl Client {
         let mut flows = [Flow::Open; 2];
         let mut moved = Instant::now();
         let mut received = 0;
+        tunnel.lease.link.watch_peer();
         let ending = loop {
             let pause = poll_fn(|cx| {
                 let pause = self.poll_flows(cx, &mut buffers, &mut response, &mut tunnel, &mut flows);
@@ -75,21 +76,13 @@ impl Client {
             received += response.download.body_bytes();
             self.worker.return_request(buffers);
             self.worker.upstreams().return_response(response);
-            let is_active = poll_fn(|cx| {
-                let is_active = (flows[0] == Flow::Open && self.link.poll_read_ready(cx).is_ready())
-                    | (flows[1] == Flow::Open && tunnel.lease.link.poll_read_ready(cx).is_ready());
-                self.timer.set(moved + tunnel.idle);
-                match self.timer.poll(cx) {
-                    _ if is_active => Poll::Ready(Ok(())),
-                    // The client's direction has ended, so a reset is not seen by reading.
-                    _ if flows[0] != Flow::Open && self.link.poll_reset(cx).is_ready() => {
-                        Poll::Ready(Err(Cause::ClientReset))
-                    }
-                    Poll::Ready(()) => Poll::Ready(Err(Cause::TunnelIdle)),
-                    Poll::Pending => Poll::Pending,
-                }
-            });
-            let awake = is_active.await;
+            self.timer.set(moved + tunnel.idle);
+            let awake = tokio::select! {
+                biased;
+                awake = sign_of_life(&mut self.link, flows[0], Cause::ClientReset) => awake,
+                awake = sign_of_life(&mut tunnel.lease.link, flows[1], Cause::ServiceReset) => awake,
+                () = poll_fn(|cx| self.timer.poll(cx)) => Err(Cause::TunnelIdle),
+            };
             buffers = self.worker.borrow_request();
             buffers.upload.begin(None);
             response = self.worker.upstreams().borrow_response();
@@ -168,6 +161,20 @@ impl Client {
             && blocked_on_source(download, flows[1]);
         is_quiet.then_some(Pause::Quiet)
     }
+}
+
+/// Waits until the peer of a quiet link does something.
+///
+/// # Errors
+/// The link failed, with `cause`, after the direction from its peer had ended. A half-closed tunnel may live for long, and
+/// a failure is not seen by reading then.
+async fn sign_of_life(link: &mut Link, flow: Flow, cause: Cause) -> Result<(), Cause> {
+    if flow == Flow::Open {
+        let _ = poll_fn(|cx| link.poll_read_ready(cx)).await;
+        return Ok(());
+    }
+    link.failed().await;
+    Err(cause)
 }
 
 /// The outcome of a tunnel for the endpoint, which began it with a response of this status, if any.

@@ -7,8 +7,9 @@ use crate::support::client::Client;
 use crate::support::config::Config;
 use crate::support::gateway::{Gateway, certificates};
 use crate::support::http2::{Frames, Http2Client, PROTOCOL_ERROR};
-use crate::support::service::{Service, Talk, gate, ok};
+use crate::support::service::{Gate, Service, Talk, gate, ok};
 use crate::support::tls::{Authority, Trusting};
+use crate::support::wait_for;
 
 const ASK: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -303,6 +304,105 @@ fn http2_reset_after_half_close_ends_the_tunnel() {
     let lines = crate::access_log::wait_for_log(&gateway, 1);
     assert_eq!(lines[0]["ended_by"], "client", "{}", lines[0]);
     drop(opener);
+}
+
+/// A service that switches protocols, ends its sending side, and is lost once the gate opens.
+fn lost_after_half_close(gate: Gate) -> Service {
+    Service::scripted(move |talk| {
+        talk.request_head();
+        talk.send(SWITCHED);
+        talk.finish_sending();
+        gate.wait();
+        talk.reset();
+    })
+}
+
+#[test]
+fn loss_of_a_half_closed_client_ends_the_tunnel() {
+    let (ended, has_ended) = std::sync::mpsc::channel::<()>();
+    let (opener, gate) = gate();
+    let service = Service::scripted(move |talk| {
+        talk.request_head();
+        talk.send(SWITCHED);
+        talk.read_to_end();
+        let _ = ended.send(());
+        gate.wait();
+    });
+    let gateway = Gateway::with(Config::new().all_to(&service).key("access_log: access.log"));
+    let mut client = upgraded(&gateway);
+    client.finish_sending();
+    has_ended.recv().unwrap();
+    client.reset();
+    let lines = crate::access_log::wait_for_log(&gateway, 1);
+    assert_eq!(lines[0]["ended_by"], "client", "{}", lines[0]);
+    assert_eq!(lines[0]["reason"], "connection reset", "{}", lines[0]);
+    drop(opener);
+}
+
+#[test]
+fn loss_of_a_half_closed_service_ends_the_tunnel() {
+    let (opener, gate) = gate();
+    let service = lost_after_half_close(gate);
+    let gateway = Gateway::with(Config::new().all_to(&service).key("access_log: access.log"));
+    let mut client = upgraded(&gateway);
+    assert_eq!(client.rest(), "");
+    let streams = Http2Client::connect(gateway.address());
+    streams.wait_for_extended_connect();
+    let request = extended_connect("http://a/ws", "websocket");
+    let mut stream = streams.open(request.body(()).unwrap(), false);
+    assert_eq!(stream.head().unwrap().status(), 200);
+    assert_eq!(stream.piece().map(Result::unwrap), None);
+    // Neither client sends anything.
+    drop(opener);
+    let lines = crate::access_log::wait_for_log(&gateway, 2);
+    for line in lines {
+        assert_eq!(line["ended_by"], "service", "{line}");
+        assert_eq!(line["reason"], "connection reset", "{line}");
+    }
+}
+
+/// The timer of a TCP connection from this end's port to the other's, as Linux shows it: its kind, and hundredths of a
+/// second.
+fn timer(local: u16, remote: u16) -> Option<(u8, u64)> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().skip(1).find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_at = |word: &str, port: u16| word.ends_with(&format!(":{port:04X}"));
+        if !is_at(words[1], local) || !is_at(words[2], remote) {
+            return None;
+        }
+        let (kind, when) = words[5].split_once(':')?;
+        Some((kind.parse().ok()?, u64::from_str_radix(when, 16).ok()?))
+    })
+}
+
+/// Port of the gateway's end of its only connection to `service`.
+fn port_to(service: &Service) -> Option<u16> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let remote = format!(":{:04X}", service.address().port());
+    table.lines().skip(1).find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (_, port) = words[1].split_once(':')?;
+        let is_established = words[3] == "01";
+        (words[2].ends_with(&remote) && is_established).then(|| u16::from_str_radix(port, 16).ok())?
+    })
+}
+
+#[test]
+fn tcp_asks_both_ends_of_a_tunnel_for_signs_of_life() {
+    const KEEP_ALIVE: u8 = 2;
+    let service = shouting();
+    let gateway = Gateway::to(&service);
+    let mut client = upgraded(&gateway);
+    say(&mut client, 0);
+    let is_watched = |local: u16, remote: u16| {
+        wait_for("a timer", || {
+            timer(local, remote).filter(|(kind, when)| *kind == KEEP_ALIVE && *when <= 60 * 100)
+        });
+    };
+    is_watched(gateway.address().port(), client.port());
+    let port = wait_for("the connection to the service", || port_to(&service));
+    is_watched(port, service.address().port());
 }
 
 #[test]

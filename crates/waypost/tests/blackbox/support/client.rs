@@ -36,6 +36,11 @@ impl Client {
         self
     }
 
+    /// Its own port.
+    pub(crate) fn port(&self) -> u16 {
+        self.reader.from.local_addr().expect("a connection").port()
+    }
+
     /// Shuts down the sending side.
     pub(crate) fn finish_sending(&mut self) -> &mut Self {
         let _ = self.reader.from.shutdown(Shutdown::Write);
