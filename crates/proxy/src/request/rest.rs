@@ -151,7 +151,6 @@ impl Client {
         }
         ready!(self.link.poll_read_ready(cx))?;
         let mut buffers = self.worker.borrow_request();
-        buffers.from_client.widen();
         let read = self.link.poll_fill(cx, &mut buffers.from_client);
         self.worker.return_request(buffers);
         read
