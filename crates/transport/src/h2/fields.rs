@@ -81,8 +81,10 @@ pub fn write_request(
     let has = |wanted: HeaderName| head.headers.keys().any(|name| *name == wanted);
     let (has_host, has_cookies) = (has(header::HOST), has(header::COOKIE));
     let target = match head.uri.path_and_query() {
-        // Without `:path`, or with a fragment alone, `h2` gives an empty path, which reads as `/`.
-        Some(path) if path.as_str() == "/" && *path != PathAndQuery::from_static("/") => {
+        // Without `:path`, `h2` gives an empty path, which reads as `/`. With an authority, it refuses that itself.
+        Some(path)
+            if authority.is_none() && path.as_str() == "/" && *path != PathAndQuery::from_static("/") =>
+        {
             return Err(Malformed);
         }
         Some(path) => path.as_str(),

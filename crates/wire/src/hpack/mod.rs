@@ -81,6 +81,9 @@ const STATIC_NAMES: [&str; 61] = [
     "www-authenticate",
 ];
 
+/// The number of pseudo-header fields, with which the static table begins.
+const STATIC_PSEUDO: usize = 14;
+
 /// Findings in a field block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Findings {
@@ -197,6 +200,11 @@ impl FieldBlocks {
             // RFC 7541 §6.
             if first & 0x80 != 0 {
                 let index = integer(&mut block, 7)?;
+                // Most fields of most requests are here, and need no look at their names.
+                if (1..=STATIC_NAMES.len()).contains(&index) {
+                    findings.has_pseudo |= index <= STATIC_PSEUDO;
+                    continue;
+                }
                 let entry = self.entry(index)?;
                 findings.has_pseudo |= entry.name.kind != NameKind::Field;
                 findings.has_fragment |= entry.has_fragment;
@@ -431,6 +439,13 @@ mod tests {
         assert_eq!(blocks.walk(b"\x7e\x01z"), found(false, false), "z: z");
         // Evicted by a smaller table.
         assert_eq!(blocks.walk(b"\x20\x3f\xe1\x1f\xbe"), None);
+    }
+
+    #[test]
+    fn static_table_begins_with_the_pseudo_headers() {
+        for (index, name) in STATIC_NAMES.iter().enumerate() {
+            assert_eq!(name.starts_with(':'), index < STATIC_PSEUDO, "{name}");
+        }
     }
 
     #[test]
