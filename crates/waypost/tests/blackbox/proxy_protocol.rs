@@ -103,14 +103,14 @@ fn connections_closed_for_their_header_are_counted_and_reported() {
     for tls in ["", ", tls: { passthrough: true }"] {
         let keys = format!("name: edge, proxy_protocol: required, trusted_proxies: [127.0.0.1]{tls}");
         let routes = if tls.is_empty() {
-            "match: { path: /x }"
+            "match: { path: /x }, to: a"
         } else {
-            "passthrough: true"
+            "passthrough: a"
         };
         let gateway = Gateway::with(
             Config::listening(&[&keys])
                 .service(&service, "")
-                .route(&format!("name: all, {routes}, to: a")),
+                .route(&format!("name: all, {routes}")),
         );
         assert!(gateway.connect().send(GET).try_response().is_none());
         gateway.wait_for(

@@ -185,6 +185,10 @@ fn split_request_line<'a>(
     if !token::is_token(method) || target.is_empty() || target.iter().any(|&b| b <= b' ' || b == 0x7f) {
         return Err(RequestError::RequestLine);
     }
+    // The length comes first: without the end of its line, a target that is too long is refused for it alone.
+    if target.len() > limits.target_bytes {
+        return Err(RequestError::TargetTooLong);
+    }
     let version = match version {
         b"HTTP/1.1" => Version::Http11,
         b"HTTP/1.0" => Version::Http10,
@@ -198,9 +202,6 @@ fn split_request_line<'a>(
         }
         _ => return Err(RequestError::RequestLine),
     };
-    if target.len() > limits.target_bytes {
-        return Err(RequestError::TargetTooLong);
-    }
     Ok((method, target, version))
 }
 
