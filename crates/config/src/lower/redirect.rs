@@ -62,20 +62,22 @@ pub(super) fn redirect(
     })
 }
 
-/// Checks the host of a `Location`, whose port has its own key.
+/// Checks the host of a `Location`, whose scheme and port have keys of their own.
 fn check_redirect_host(written: &At<Text>, problems: &mut Problems) {
     let text = &*written.value;
-    match host::authority(text) {
-        Ok(Authority { port: Some(port), .. }) => {
-            let host = text.rsplit_once(':').map_or(text, |(host, _)| host);
-            let help = match port {
-                0 => format!("write `host: {}`", plain(host)),
-                _ => format!("write `host: {}` and `port: {port}`", plain(host)),
-            };
-            problems
-                .add(Code::BadHost, written.span, format!("{} has a port", quote(text)))
-                .help(help);
-        }
-        _ => host::check_authority(written, problems),
-    }
+    let (bare, what) = match text.split_once("://") {
+        Some((_, bare)) => (bare, "has a scheme and a port"),
+        None => (text, "has a port"),
+    };
+    let Ok(Authority { port: Some(port), .. }) = host::authority(bare) else {
+        return host::check_authority(written, problems);
+    };
+    let host = bare.rsplit_once(':').map_or(bare, |(host, _)| host);
+    let help = match port {
+        0 => format!("write `host: {}`", plain(host)),
+        _ => format!("write `host: {}` and `port: {port}`", plain(host)),
+    };
+    problems
+        .add(Code::BadHost, written.span, format!("{} {what}", quote(text)))
+        .help(help);
 }
