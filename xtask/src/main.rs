@@ -5,6 +5,7 @@ mod bench;
 mod command;
 mod fuzz;
 mod instructions;
+mod judge;
 mod licences;
 mod lint;
 mod programs;
@@ -28,6 +29,7 @@ usage: cargo xtask COMMAND
   licences                 licences of all dependencies
   bench [OPTIONS]          comparison with other gateways; see `cargo xtask bench --help`
   instructions [--update]  instructions per request, compared with bench/instructions.txt; needs valgrind
+  judge [--quick]          simulated rollouts: tables of the judge's figures, or bounds that must hold
   fuzz [TARGET [ARGS…]]    all fuzz targets for a fixed number of runs; or one, with ARGS passed to libFuzzer";
 
 fn main() -> ExitCode {
@@ -45,7 +47,7 @@ fn run(arguments: &[String]) -> Result<()> {
     let Some((command, rest)) = arguments.split_first() else {
         bail!("a command is missing\n\n{USAGE}");
     };
-    if !matches!(&**command, "bench" | "test" | "fuzz" | "instructions") {
+    if !matches!(&**command, "bench" | "test" | "fuzz" | "instructions" | "judge") {
         ensure!(rest.is_empty(), "`{command}` takes no arguments\n\n{USAGE}");
     }
     match &**command {
@@ -57,6 +59,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "licences" => licences::run(),
         "bench" => bench::run(rest),
         "instructions" => instructions::run(rest),
+        "judge" => judge::run(rest),
         "fuzz" => fuzz::run(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
