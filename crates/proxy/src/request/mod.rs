@@ -21,6 +21,7 @@ use waypost_policy::decision::{self, Decision, Environment, Verdict};
 use waypost_policy::failure::Failure;
 use waypost_policy::request::IncomingRequest;
 use waypost_upstream::lease::Lease;
+use waypost_wire::framing::Framing;
 
 use crate::local::Worker;
 use crate::local::buffers::RequestBuffers;
@@ -116,6 +117,12 @@ impl ActiveRequest<'_> {
         self.client.observation.note_request(self.buffers);
         if let Err(failure) = normalized {
             return self.fail(failure, "").await;
+        }
+        // A body that was announced as empty is waited for to its end, also where the gateway responds itself.
+        if self.buffers.head.framing() == Framing::Length(0)
+            && let Some(next) = self.refuse_unsound("").await
+        {
+            return next;
         }
         let snapshot = Rc::clone(self.snapshot);
         let decision = self.decide(&snapshot);

@@ -262,6 +262,19 @@ fn body_that_breaks_its_announcement_reaches_no_service() {
         }
     }
     assert_eq!(service.received(), Vec::<String>::new());
+    // The gateway does not respond to it either.
+    let mut frames = Frames::connect(gateway.address());
+    let mut local = post(Some(b"0"));
+    for field in &mut local {
+        if field.0 == b":path" {
+            field.1 = b"/local";
+        }
+    }
+    frames.head(1, 0, &local);
+    frames.send(PING, 0, 0, &[7; 8]);
+    while frames.wait_for(PING).expect("a PING").payload != [7; 8] {}
+    frames.send(DATA, END_STREAM, 1, b"abc");
+    assert_eq!(frames.reset_of(1), PROTOCOL_ERROR);
     // An empty body may end in a frame of its own, and so may one that has been read.
     for (stream, length, data) in [(1, &b"0"[..], &b""[..]), (3, b"3", b"abc")] {
         let mut frames = Frames::connect(gateway.address());
