@@ -74,7 +74,9 @@ fn correct_authority(text: &str, _: &AuthorityError) -> Option<String> {
     }
     match text.split_once("://") {
         Some((_, rest)) => Some(before_path(rest).to_owned()),
-        None => Some(text.strip_suffix(':')?.to_owned()),
+        // A port where none belongs, or an empty one.
+        None if Authority::parse(text.as_bytes()).is_ok() => Some(text.rsplit_once(':')?.0.to_owned()),
+        None => None,
     }
 }
 
@@ -88,21 +90,45 @@ pub(super) fn authority(text: &str) -> Result<Authority<'_>, AuthorityError> {
 
 /// Checks a `Host` header: a host, possibly with a port.
 pub(super) fn check_authority(written: &At<Text>, problems: &mut Problems) {
-    let text = &*written.value;
-    if let Err(error) = authority(text) {
-        let help = corrected(text, |text| authority(text).map(drop), correct_authority).map(|host| {
-            if text.contains("://") {
-                format!("leave the scheme out: `{host}`")
-            } else {
-                format!("write `{host}`")
-            }
-        });
-        problems
-            .add(
-                Code::BadHost,
-                written.span,
-                format!("{} is not a host: {error}", quote(text)),
-            )
-            .help_if(help);
+    if let Err(error) = authority(&written.value) {
+        report(written, error, authority, problems);
     }
+}
+
+/// Checks a host without a port.
+pub(super) fn check_portless(written: &At<Text>, problems: &mut Problems) {
+    if let Err(error) = portless(&written.value) {
+        report(written, error, portless, problems);
+    }
+}
+
+fn portless(text: &str) -> Result<Authority<'_>, AuthorityError> {
+    match authority(text) {
+        Ok(Authority { port: Some(_), .. }) => Err(AuthorityError::Port),
+        parsed => parsed,
+    }
+}
+
+/// Reports a host that `check` refuses.
+fn report(
+    written: &At<Text>,
+    error: AuthorityError,
+    check: fn(&str) -> Result<Authority<'_>, AuthorityError>,
+    problems: &mut Problems,
+) {
+    let text = &*written.value;
+    let help = corrected(text, |text| check(text).map(drop), correct_authority).map(|host| {
+        if text.contains("://") {
+            format!("leave the scheme out: `{host}`")
+        } else {
+            format!("write `{host}`")
+        }
+    });
+    problems
+        .add(
+            Code::BadHost,
+            written.span,
+            format!("{} is not a host: {error}", quote(text)),
+        )
+        .help_if(help);
 }

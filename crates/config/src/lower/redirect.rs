@@ -70,7 +70,7 @@ fn check_redirect_host(written: &At<Text>, problems: &mut Problems) {
         None => (text, "has a port"),
     };
     let Ok(Authority { port: Some(port), .. }) = host::authority(bare) else {
-        return host::check_authority(written, problems);
+        return host::check_portless(written, problems);
     };
     let host = bare.rsplit_once(':').map_or(bare, |(host, _)| host);
     let help = match port {
