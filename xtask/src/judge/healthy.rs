@@ -291,7 +291,7 @@ fn passing() -> Vec<Healthy> {
         ..Rollout::new(Scene::new(
             100.0,
             Errors::Hiccups {
-                rate: 0.001,
+                rate: 0.003,
                 deviation,
                 length,
             },
@@ -328,23 +328,29 @@ fn passing() -> Vec<Healthy> {
     };
     vec![
         healthy(
-            "hiccups of 10 s in each arm, deviation 1",
+            "each arm's 0.3 % times a gamma number of mean 1, anew each 10 s: deviation 1",
             hiccups(1.0, 10, 5.0),
             400,
             "0",
             None,
         ),
         healthy("deviation 2", hiccups(2.0, 10, 5.0), 400, "3.0 %", None),
-        healthy("of 60 s, deviation 1", hiccups(1.0, 60, 5.0), 400, "6.0 %", None),
         healthy(
-            "of 10 s, deviation 2, patience 30",
+            "anew each 60 s, deviation 1",
+            hiccups(1.0, 60, 5.0),
+            400,
+            "6.0 %",
+            None,
+        ),
+        healthy(
+            "anew each 10 s, deviation 2, patience 30",
             hiccups(2.0, 10, 30.0),
             400,
             "0",
             None,
         ),
         healthy(
-            "of 60 s, deviation 1, patience 30",
+            "anew each 60 s, deviation 1, patience 30",
             hiccups(1.0, 60, 30.0),
             400,
             "0.25 %",

@@ -391,7 +391,7 @@ fn false_promotions(report: &mut Report) {
     ];
     report.table(
         "False promotions",
-        "Steps of a version that is not tolerated, of which this share is promoted within an hour; 4,000 rollouts of one step, \
+        "Steps of a version that is not tolerated, of which this share is promoted within an hour; 2,000 rollouts of one step, \
          at 100 requests a second. At most 5 % are allowed.",
         &["v1 → v2", "share 1 %", "share 5 %", "share 50 %", "reference"],
     );
@@ -399,7 +399,7 @@ fn false_promotions(report: &mut Report) {
         let mut cells = vec![name.to_owned()];
         for share in [1.0, 5.0, 50.0] {
             let rollout = Rollout::proof_at(Scene::steady(100.0, rates), share);
-            let found = outcomes(4000, |seed| rollout.run(seed));
+            let found = outcomes(2000, |seed| rollout.run(seed));
             let promoted = count(&found, |outcome| outcome.end == End::Promoted);
             cells.push(percentage(promoted, found.len()));
         }
