@@ -101,7 +101,10 @@ impl ActiveRequest<'_> {
     /// Forwards the request to the decision's service; `position` is the route's.
     pub(super) async fn forward(&mut self, forwarding: Forwarding<'_>, position: Option<usize>) -> Next {
         let name = &*forwarding.route.matching.name;
-        if let Some(next) = self.refuse_unsound(name).await {
+        // Over HTTP/1 there is nothing to wait for.
+        if matches!(self.client.link, Link::ServerStream(_))
+            && let Some(next) = self.refuse_unsound(name).await
+        {
             return next;
         }
         let (mut upstream, mut lease) = match self.prepare(forwarding, position).await {
@@ -306,14 +309,14 @@ impl ActiveRequest<'_> {
                 let trust = response
                     .map(|response| ReuseTrust::after(&response.response, Some(client.peer.address())));
                 if has_rest {
-                    return Ok(Next::Rest(Rest {
+                    return Ok(Next::Rest(Box::new(Rest {
                         lease,
                         outcome,
                         trust,
                         body_idle: self.listener.limits.body_idle_timeout,
                         deadline: upstream.options.deadline,
                         ends_by_close: self.buffers.head.version() == Version::Http10,
-                    }));
+                    })));
                 }
                 match trust {
                     Some(trust) => lease.end_and_keep(outcome, trust, client.worker.upstreams()),

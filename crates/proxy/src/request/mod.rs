@@ -50,7 +50,7 @@ pub(crate) enum Next {
     /// Close after the rest of the request was discarded, so that the client can read the response.
     Linger,
     /// Close after the rest of the request was relayed to a service that has responded.
-    Rest(Rest),
+    Rest(Box<Rest>),
     /// Close.
     Close,
     /// The connection is a tunnel from now on.

@@ -53,7 +53,7 @@ pub(crate) enum RestEnd {
 
 impl Client {
     /// Relays the rest of a request to its service.
-    pub(crate) async fn relay_rest(&mut self, mut rest: Rest, buffers: &mut RequestBuffers) -> RestEnd {
+    pub(crate) async fn relay_rest(&mut self, mut rest: Box<Rest>, buffers: &mut RequestBuffers) -> RestEnd {
         if let Some(response) = buffers.response.take() {
             self.worker.upstreams().return_response(response);
         }

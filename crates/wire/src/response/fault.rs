@@ -25,8 +25,9 @@ pub struct ResponseFault {
 pub enum FaultPlace {
     /// The offset of a byte of the head, from 0.
     Head(u32),
-    /// The number of bytes of the body in front of it.
-    Body(u64),
+    /// The number of bytes of the body in front of it, 4 GiB at most: a fault is part of every result on the way of a
+    /// request, so it is small.
+    Body(u32),
 }
 
 /// Declares the rules, each with its name, its error type of RFC 9209 §2.3, and the sentence that describes a fault.
@@ -142,7 +143,7 @@ impl ResponseFault {
         };
         Self {
             rule,
-            place: Some(FaultPlace::Body(body_bytes)),
+            place: Some(FaultPlace::Body(u32::try_from(body_bytes).unwrap_or(u32::MAX))),
         }
     }
 }
