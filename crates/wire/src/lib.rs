@@ -6,8 +6,8 @@
 //! [`scan`] finds the end of a head as its bytes arrive. [`request`] and [`response`] parse a head into ranges of its
 //! buffer, with [`field`] for header lines and [`framing`] for the length of the body. [`body`] and [`chunked`] decode
 //! the body, and [`write`](mod@write) serialises messages. [`path`] and [`authority`] define the normal forms used for
-//! routing. [`forwarded`] parses what proxies say of a request, [`frames`] watches HTTP/2 frames, and [`grpc`] and
-//! [`tls_alert`] have the status codes of gRPC and TLS.
+//! routing. [`forwarded`] parses what proxies say of a request, [`frames`] and [`stream_ends`] watch HTTP/2
+//! frames, and [`grpc`] and [`tls_alert`] have the status codes of gRPC and TLS.
 
 pub mod authority;
 pub mod body;
@@ -23,6 +23,7 @@ pub mod path;
 pub mod request;
 pub mod response;
 pub mod scan;
+pub mod stream_ends;
 pub mod target;
 pub mod tls_alert;
 pub mod token;

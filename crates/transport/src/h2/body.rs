@@ -52,6 +52,11 @@ impl Incoming {
         self.left == Some(0) && !self.ended
     }
 
+    /// Ends the body after the pieces received so far, as its END_STREAM is known to have been received.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+    }
+
     /// Returns true if the body has ended and was read completely.
     pub(super) fn has_ended(&self) -> bool {
         self.ended && self.piece.is_empty()

@@ -95,10 +95,10 @@ impl ClientStream {
 
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
         if let Some(incoming) = &mut self.incoming {
+            if let Err(error) = ready!(poll_body(cx, incoming, &self.slot)) {
+                return Poll::Ready(Err(self.failed(error)));
+            }
             if !self.held.is_empty() {
-                if let Err(error) = ready!(incoming.poll_ready(cx)) {
-                    return Poll::Ready(Err(self.failed(error)));
-                }
                 let head = std::mem::take(&mut self.held);
                 buffer.append(&head);
                 return Poll::Ready(Ok(head.len()));
@@ -144,7 +144,7 @@ impl ClientStream {
     /// Polls for data, the end of the body or a failure; may report false positives.
     pub(crate) fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.incoming {
-            Some(incoming) => incoming.poll_ready(cx).map(|_| ()),
+            Some(incoming) => poll_body(cx, incoming, &self.slot).map(|_| ()),
             None => Poll::Ready(()),
         }
     }
@@ -168,6 +168,7 @@ impl ClientStream {
         let is_end = last && length == bytes.len();
         match self.sender.send_request(request, is_end) {
             Ok((response, stream)) => {
+                self.slot.begin(response.stream_id().as_u32());
                 self.response = Some(response);
                 self.outgoing = Some(Outgoing::new(stream, is_end));
                 Poll::Ready(Ok(length))
@@ -195,5 +196,21 @@ impl ClientStream {
         if let Some(outgoing) = &mut self.outgoing {
             outgoing.stream.send_reset(Reason::CANCEL);
         }
+    }
+}
+
+/// Polls for data or the end of a body. When the connection ends, `h2` fails a stream behind the data that it received,
+/// even if the body had ended before.
+fn poll_body(
+    cx: &mut Context<'_>,
+    incoming: &mut Incoming,
+    slot: &StreamSlot,
+) -> Poll<Result<(), h2::Error>> {
+    match ready!(incoming.poll_ready(cx)) {
+        Err(error) if error.is_io() && slot.has_ended() => {
+            incoming.end();
+            Poll::Ready(Ok(()))
+        }
+        polled => Poll::Ready(polled),
     }
 }

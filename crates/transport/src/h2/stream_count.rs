@@ -1,6 +1,6 @@
 //! The streams of a connection to a service, counted.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use tokio::time::Instant;
@@ -20,12 +20,18 @@ pub(super) struct StreamCount {
     is_closed: Cell<bool>,
     /// The TLS alert that ended the connection.
     alert: Cell<Option<TlsAlert>>,
+    /// The streams with a request, and true for those whose response has been received to its end.
+    ends: RefCell<Vec<(u32, bool)>>,
     _permit: Option<Permit>,
 }
 
 /// The slot of one stream, given back when it ends.
 #[derive(Debug)]
-pub(super) struct StreamSlot(Rc<StreamCount>);
+pub(super) struct StreamSlot {
+    streams: Rc<StreamCount>,
+    /// The stream's identifier, once its request is sent.
+    id: Option<u32>,
+}
 
 impl StreamCount {
     /// For a new connection, which holds `permit`.
@@ -36,6 +42,7 @@ impl StreamCount {
             idle_since: Cell::new(Instant::now()),
             is_closed: Cell::new(false),
             alert: Cell::new(None),
+            ends: RefCell::default(),
             _permit: permit,
         }
     }
@@ -47,7 +54,11 @@ impl StreamCount {
         }
         self.active.set(self.active.get() + 1);
         let reused = self.opened.replace(self.opened.get() + 1) > 0;
-        Some((StreamSlot(Rc::clone(self)), reused))
+        let slot = StreamSlot {
+            streams: Rc::clone(self),
+            id: None,
+        };
+        Some((slot, reused))
     }
 
     /// Lets no further stream begin.
@@ -62,6 +73,18 @@ impl StreamCount {
 
     pub(super) fn alert(&self) -> Option<TlsAlert> {
         self.alert.get()
+    }
+
+    /// Notes that the last frame of a stream has been received.
+    pub(super) fn note_end(&self, id: u32) {
+        if let Some((_, has_ended)) = self.ends.borrow_mut().iter_mut().find(|stream| stream.0 == id) {
+            *has_ended = true;
+        }
+    }
+
+    /// Forgets the ends of all streams, as frames may be lost.
+    pub(super) fn forget_ends(&self) {
+        self.ends.borrow_mut().clear();
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -80,18 +103,35 @@ impl StreamCount {
 impl StreamSlot {
     /// The TLS alert that ended the connection.
     pub(super) fn alert(&self) -> Option<TlsAlert> {
-        self.0.alert()
+        self.streams.alert()
     }
 
     /// Lets no further stream begin on the connection, as the service goes away.
     pub(super) fn close_connection(&self) {
-        self.0.close();
+        self.streams.close();
+    }
+
+    /// Names the stream, as its request is sent.
+    pub(super) fn begin(&mut self, id: u32) {
+        self.id = Some(id);
+        self.streams.ends.borrow_mut().push((id, false));
+    }
+
+    /// Returns true if the last frame of the stream has been received.
+    pub(super) fn has_ended(&self) -> bool {
+        let ends = self.streams.ends.borrow();
+        ends.iter()
+            .any(|(id, has_ended)| self.id == Some(*id) && *has_ended)
     }
 }
 
 impl Drop for StreamSlot {
     fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
-        self.0.idle_since.set(Instant::now());
+        self.streams.active.set(self.streams.active.get() - 1);
+        self.streams.idle_since.set(Instant::now());
+        let mut ends = self.streams.ends.borrow_mut();
+        if let Some(at) = ends.iter().position(|stream| self.id == Some(stream.0)) {
+            ends.swap_remove(at);
+        }
     }
 }

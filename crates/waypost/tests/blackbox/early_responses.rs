@@ -5,7 +5,9 @@ use rustix::process::Signal;
 
 use crate::support::config::Config;
 use crate::support::gateway::{Gateway, certificates};
-use crate::support::http2::{Http2Client, Http2Service};
+use crate::support::http2::{
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2Client, Http2Service, SETTINGS, block, frame,
+};
 use crate::support::service::{Service, Talk, gate, ok};
 use crate::support::tls::{Authority, Trusting};
 
@@ -303,6 +305,91 @@ fn http2_service_that_refuses_by_its_head_does_not_hold_the_response_back() {
     let mut stream = client.open(Request::post("http://a/").body(()).unwrap(), false);
     stream.send(&vec![b'a'; BYTES], true);
     assert_eq!(stream.response().unwrap().text(), "no");
+}
+
+/// An HTTP/2 service that responds with `frames` within the first request with a body, and ends its connection: its
+/// sending side alone, or all of it.
+fn http2_service_that_closes(frames: Vec<Vec<u8>>, reads_on: bool) -> Service {
+    Service::named("s", move |talk| {
+        talk.send(frame(SETTINGS, 0, 0, &[]));
+        talk.expect("aaaaaaaa");
+        talk.send(frames.concat());
+        if reads_on {
+            talk.finish_sending();
+            talk.read_to_end();
+        }
+    })
+}
+
+#[test]
+fn http2_service_that_refuses_and_closes_does_not_lose_its_response() {
+    let head = |flags, length: Option<&str>| {
+        let mut fields = vec![(&b":status"[..], &b"401"[..])];
+        fields.extend(length.map(|length| (&b"content-length"[..], length.as_bytes())));
+        frame(HEADERS, flags | END_HEADERS, 1, &block(&fields))
+    };
+    let data = |flags, text: &str| frame(DATA, flags, 1, text.as_bytes());
+    let long = "n".repeat(16_000);
+    let trailers = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&[(b"x", b"y")]));
+    let goaway = frame(GOAWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]);
+    let responses = [
+        ("no", vec![head(0, Some("2")), data(END_STREAM, "no")]),
+        (
+            "no",
+            vec![head(0, Some("2")), data(0, "no"), data(END_STREAM, "")],
+        ),
+        ("no", vec![head(0, None), data(END_STREAM, "no")]),
+        ("no", vec![head(0, None), data(0, "no"), trailers]),
+        ("", vec![head(END_STREAM, Some("0"))]),
+        ("", vec![head(END_STREAM, None)]),
+        (
+            &long.repeat(4),
+            vec![
+                head(0, None),
+                data(0, &long),
+                data(0, &long),
+                data(0, &long),
+                data(END_STREAM, &long),
+            ],
+        ),
+    ];
+    for (text, frames) in responses {
+        for (goes_away, reads_on) in [(false, true), (true, true), (false, false), (true, false)] {
+            let mut frames = frames.clone();
+            frames.extend(goes_away.then(|| goaway.clone()));
+            let service = http2_service_that_closes(frames, reads_on);
+            let config = Config::new().service_at("s", &[&service.url()], "http2: true");
+            let gateway = Gateway::with(config.route("name: all, to: s"));
+            for request in [upload("/"), chunked("/")] {
+                let mut client = gateway.connect();
+                let response = client.send(&request).response();
+                assert!(response.is_complete, "{goes_away} {reads_on} {response:?}");
+                assert_eq!((response.status(), response.text().as_str()), (401, text));
+            }
+            let client = Http2Client::connect(gateway.address());
+            let mut stream = client.open(Request::post("http://a/").body(()).unwrap(), false);
+            stream.send(&vec![b'a'; BYTES], true);
+            assert_eq!(stream.response().unwrap().text(), text);
+        }
+    }
+}
+
+#[test]
+fn http2_response_without_an_end_never_looks_complete() {
+    let head = frame(HEADERS, END_HEADERS, 1, &block(&[(b":status", b"401")]));
+    let data = frame(DATA, 0, 1, b"no");
+    // The last frame is not complete.
+    let cut = frame(DATA, END_STREAM, 1, b"no")[..10].to_vec();
+    for frames in [vec![head.clone(), data.clone()], vec![head, data, cut]] {
+        let service = http2_service_that_closes(frames, true);
+        let config = Config::new().service_at("s", &[&service.url()], "http2: true");
+        let gateway = Gateway::with(config.route("name: all, to: s"));
+        let response = gateway.connect().send(upload("/")).try_response();
+        let is_refused = response
+            .as_ref()
+            .is_none_or(|response| !response.is_complete || response.status() == 502);
+        assert!(is_refused, "{response:?}");
+    }
 }
 
 #[test]
