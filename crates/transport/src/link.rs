@@ -164,6 +164,11 @@ impl Link {
         matches!(self, Self::ClientStream(stream) if stream.is_malformed())
     }
 
+    /// Returns true if reading failed because a body is longer or shorter than its `content-length`.
+    pub fn breaks_length(&self) -> bool {
+        matches!(self, Self::ClientStream(stream) if stream.breaks_length())
+    }
+
     /// The TLS alert by which the peer ended its connection, if reading failed with `error` because of one.
     pub fn alert(&self, error: &io::Error) -> Option<TlsAlert> {
         match self {

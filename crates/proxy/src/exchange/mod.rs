@@ -360,6 +360,9 @@ impl<'a> Exchange<'a> {
                 }));
             }
             Poll::Ready(Err(RelayError::Sink)) => Cause::ClientReset,
+            Poll::Ready(Err(RelayError::Ended | RelayError::Source)) if self.service.breaks_length() => {
+                Cause::ResponseMalformed(ResponseFault::of(ResponseRule::BodyLength))
+            }
             Poll::Ready(Err(RelayError::Ended | RelayError::Source)) => Cause::ResponseIncomplete,
             Poll::Ready(Err(error @ (RelayError::Coding(_) | RelayError::TooLarge))) => {
                 Cause::ResponseMalformed(head::body_fault(&error, buffers.download.body_bytes()))
@@ -373,6 +376,9 @@ impl<'a> Exchange<'a> {
         match alert {
             // A connection that closed while idle has no fatal alert, so this is an answer to the request.
             Some(alert) => Failure::TlsAlert(alert),
+            None if self.service.breaks_length() => {
+                Failure::InvalidResponse(ResponseFault::of(ResponseRule::BodyLength))
+            }
             None if self.service.is_malformed() => {
                 Failure::InvalidResponse(ResponseFault::of(ResponseRule::Http2))
             }

@@ -24,6 +24,8 @@ pub(super) struct Incoming {
     left: Option<u64>,
     /// The guard of a client's connection, which sees faults that `h2` hides.
     guard: Option<Rc<FrameGuard>>,
+    /// True once the body turned out longer or shorter than announced.
+    breaks_length: bool,
 }
 
 impl Incoming {
@@ -37,6 +39,7 @@ impl Incoming {
             piece: Bytes::new(),
             trailers: Vec::new(),
             guard,
+            breaks_length: false,
         }
     }
 
@@ -50,6 +53,11 @@ impl Incoming {
     /// message that turns out longer never looks complete (RFC 9113 §8.1.1).
     pub(super) fn awaits_end(&self) -> bool {
         self.left == Some(0) && !self.ended
+    }
+
+    /// Returns true if the body is longer or shorter than announced.
+    pub(super) fn breaks_length(&self) -> bool {
+        self.breaks_length
     }
 
     /// Ends the body after the pieces received so far, as its END_STREAM is known to have been received.
@@ -86,7 +94,9 @@ impl Incoming {
         while self.awaits_end() || (!self.ended && self.piece.is_empty()) {
             match ready!(self.stream.poll_data(cx)) {
                 Some(data) => {
-                    let data = data?;
+                    let data = data.inspect_err(|error| {
+                        self.breaks_length = self.left.is_some() && is_malformed(error);
+                    })?;
                     if let Some(left) = &mut self.left {
                         *left = left.saturating_sub(data.len() as u64);
                     }
@@ -94,6 +104,7 @@ impl Incoming {
                     if self.piece.is_empty() {
                         self.piece = data;
                     } else if !data.is_empty() {
+                        self.breaks_length = true;
                         return Poll::Ready(Err(Reason::PROTOCOL_ERROR.into()));
                     }
                     self.ended = self.stream.is_end_stream();
@@ -120,6 +131,12 @@ impl Incoming {
         let _ = self.stream.flow_control().release_capacity(count);
         Poll::Ready(Ok(count))
     }
+}
+
+/// Returns true if `h2` resets the stream for its peer's fault. Behind the head, that is mostly its length
+/// (RFC 9113 §8.1.1).
+fn is_malformed(error: &h2::Error) -> bool {
+    error.is_library() && error.is_reset() && error.reason() == Some(Reason::PROTOCOL_ERROR)
 }
 
 impl Drop for Incoming {

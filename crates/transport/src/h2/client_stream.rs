@@ -67,6 +67,10 @@ impl ClientStream {
         self.malformed
     }
 
+    pub(crate) fn breaks_length(&self) -> bool {
+        self.incoming.as_ref().is_some_and(Incoming::breaks_length)
+    }
+
     pub(crate) fn alert(&self) -> Option<TlsAlert> {
         self.slot.alert()
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::access_log::wait_for_log;
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::http2::{
@@ -511,6 +512,7 @@ fn response_that_breaks_its_announcement_never_looks_complete() {
     for (length, body) in [("0", &b"abc"[..]), ("3", b"abcdef"), ("9", b"abc"), ("9", b"")] {
         let service = announcing(length, body);
         let config = Config::new().service_at("s", &[&service.url()], "http2: true");
+        let config = config.key("access_log: access.log");
         let gateway = Gateway::with(config.route("name: all, to: s"));
         let response = gateway.connect().try_ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         let is_refused = response
@@ -520,6 +522,12 @@ fn response_that_breaks_its_announcement_never_looks_complete() {
         if length == "0" {
             assert_eq!(response.map(|response| response.status()), Some(502));
         }
+        let line = &wait_for_log(&gateway, 1)[0];
+        assert_eq!(line["reason"], "http_protocol_error", "{length} {body:?}");
+        assert_eq!(
+            line["detail"], "the body is longer or shorter than its content-length",
+            "{length} {body:?}"
+        );
     }
     // An empty body may end in a frame of its own.
     let service = announcing("0", b"");

@@ -91,6 +91,7 @@ rules! {
     UpgradeFraming "upgrade_framing" "http_upgrade_failed" "a switch of protocols announces a body";
     NoTunnel "no_tunnel" "http_upgrade_failed" "a success to an extended CONNECT establishes no tunnel";
     Http2 "http2" "http_protocol_error" "it breaks the rules of HTTP/2";
+    BodyLength "body_length" "http_protocol_error" "the body is longer or shorter than its content-length";
 }
 
 impl ResponseFault {
