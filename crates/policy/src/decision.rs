@@ -21,7 +21,7 @@ use waypost_plan::policies::PolicySet;
 use waypost_plan::redirect::Redirect;
 use waypost_plan::rewrite::Reverse;
 use waypost_plan::route::{Action, Forward, Respond, Route};
-use waypost_plan::service::ServiceId;
+use waypost_plan::service::{Endpoint, ServiceId};
 use waypost_plan::sticky::StickyKey;
 use waypost_route::attribute::NoAttributes;
 use waypost_route::path::PathPattern;
@@ -137,10 +137,10 @@ impl Forwarding<'_> {
         moves.then_some(&buffers.way_back)?.forwarded_prefix()
     }
 
-    /// Notes that the request goes to the endpoint with this authority.
-    pub fn note_endpoint(&self, authority: &str, buffers: &mut DecisionBuffers) {
+    /// Notes that the request goes to this endpoint.
+    pub fn note_endpoint(&self, endpoint: &Endpoint, buffers: &mut DecisionBuffers) {
         if self.forward.policies.rewrite.moves() {
-            buffers.way_back.set_endpoint(authority.as_bytes());
+            buffers.way_back.set_endpoint(endpoint);
         }
     }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use tokio::time::Instant;
+use waypost_plan::service::Endpoint;
 use waypost_transport::link::Link;
 
 use crate::connect::{self, ConnectError, ConnectOptions};
@@ -91,7 +92,12 @@ impl Lease {
 
     /// The endpoint's declared authority, for requests without a host.
     pub fn authority(&self) -> &str {
-        &self.service.declared().endpoints[self.endpoint.shared.declared].authority
+        &self.declared().authority
+    }
+
+    /// The endpoint as it is declared.
+    pub fn declared(&self) -> &Endpoint {
+        &self.service.declared().endpoints[self.endpoint.shared.declared]
     }
 
     /// Ends the exchange and closes the connection.

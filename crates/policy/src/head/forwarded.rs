@@ -88,7 +88,7 @@ impl<'a> ForwardedHeaders<'a> {
             && !drops(b"x-forwarded-prefix")
         {
             out.extend_from_slice(b"x-forwarded-prefix: ");
-            self.write_prefix_in_front(out);
+            append_prefix_in_front(self.client, self.head, self.buffer, out);
             out.extend_from_slice(prefix);
             out.extend_from_slice(b"\r\n");
         }
@@ -154,27 +154,6 @@ impl<'a> ForwardedHeaders<'a> {
         }
     }
 
-    /// Appends the prefix that trusted proxies took off: one, or several in a list, the first of which came first. One that
-    /// is no path is left out with all others.
-    fn write_prefix_in_front(&self, out: &mut Vec<u8>) {
-        if !self.client.trust().is_given() {
-            return;
-        }
-        let start = out.len();
-        let fields = self.head.fields().iter();
-        let lines = fields.filter(|field| field.kind == FieldKind::XForwardedPrefix);
-        for part in lines.flat_map(|line| field::list(line.value.of(self.buffer))) {
-            let is_path = part.first() == Some(&b'/')
-                && !part.starts_with(b"//")
-                && part.iter().all(|&byte| matches!(byte, b'!' | b'$'..=b';' | b'=' | b'@'..=b'Z' | b'_' | b'a'..=b'z' | b'~'));
-            if !is_path {
-                out.truncate(start);
-                return;
-            }
-            out.extend_from_slice(part.strip_suffix(b"/").unwrap_or(part));
-        }
-    }
-
     /// Appends the peer's lines of a list header, each followed by a comma.
     fn write_list(&self, kind: FieldKind, out: &mut Vec<u8>) {
         for line in self.head.fields().iter().filter(|field| field.kind == kind) {
@@ -184,6 +163,34 @@ impl<'a> ForwardedHeaders<'a> {
                 out.extend_from_slice(b", ");
             }
         }
+    }
+}
+
+/// Appends the prefix that trusted proxies took off: one, or several in a list, the first of which came first. One that is
+/// no path is left out with all others.
+pub(super) fn append_prefix_in_front(
+    client: &ClientSide,
+    head: &RequestHead,
+    buffer: &[u8],
+    out: &mut Vec<u8>,
+) {
+    if !client.trust().is_given() {
+        return;
+    }
+    let start = out.len();
+    let fields = head.fields().iter();
+    let lines = fields.filter(|field| field.kind == FieldKind::XForwardedPrefix);
+    for part in lines.flat_map(|line| field::list(line.value.of(buffer))) {
+        let is_path = part.first() == Some(&b'/')
+            && !part.starts_with(b"//")
+            && part.iter().all(
+                |&byte| matches!(byte, b'!' | b'$'..=b';' | b'=' | b'@'..=b'Z' | b'_' | b'a'..=b'z' | b'~'),
+            );
+        if !is_path {
+            out.truncate(start);
+            return;
+        }
+        out.extend_from_slice(part.strip_suffix(b"/").unwrap_or(part));
     }
 }
 

@@ -214,7 +214,7 @@ impl ActiveRequest<'_> {
         let name = &upstream.forwarding.route.matching.name;
         upstream
             .forwarding
-            .note_endpoint(lease.authority(), &mut buffers.decision);
+            .note_endpoint(lease.declared(), &mut buffers.decision);
         let options = ExchangeOptions {
             version: buffers.head.version(),
             to_head: buffers.is_head,

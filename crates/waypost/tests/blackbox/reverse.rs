@@ -10,12 +10,13 @@ use crate::support::gateway::Gateway;
 use crate::support::http2::{Http2Client, Http2Service};
 use crate::support::message::Message;
 use crate::support::service::Service;
+use crate::support::tls::Authority;
 
 /// Header lines.
 type Lines = [(&'static str, &'static str)];
 
 /// A service that responds with these header lines.
-fn saying(lines: &Lines) -> Service {
+fn saying(lines: &[(&str, &str)]) -> Service {
     let fields: String = lines
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
@@ -120,7 +121,7 @@ fn internal_host_does_not_leak() {
         ),
         (
             "http://a.test:8080/api/x",
-            "https://users.internal/login",
+            "http://users.internal/login",
             "http://a.test:8080/api/login",
         ),
         (
@@ -151,6 +152,119 @@ fn internal_host_does_not_leak() {
             ("set-cookie", "b=1; Domain=example.com; Path=/"),
         ],
     );
+}
+
+#[test]
+fn https_that_a_service_asks_for_is_never_undone() {
+    let stripped = "match: { path: /app/* }, rewrite: { prefix: / }";
+    let moved = "match: { path: /app/* }, rewrite: { prefix: /, host: int.internal:8080 }";
+    for (route, url, said, expected) in [
+        (
+            stripped,
+            "http://h.test/app/x",
+            "https://h.test/z",
+            "https://h.test/app/z",
+        ),
+        (
+            stripped,
+            "http://h.test/app/x",
+            "https://h.test:443/z",
+            "https://h.test:443/app/z",
+        ),
+        (
+            stripped,
+            "http://h.test:8080/app/x",
+            "https://h.test:8080/z",
+            "https://h.test:8080/app/z",
+        ),
+        (
+            stripped,
+            "http://h.test:8080/app/x",
+            "https://h.test/z",
+            "https://h.test/z",
+        ),
+        (
+            moved,
+            "http://h.test/app/x",
+            "https://int.internal:8080/x",
+            "https://h.test/app/x",
+        ),
+        (
+            moved,
+            "http://h.test:81/app/x",
+            "https://int.internal:8080/x",
+            "https://int.internal:8080/x",
+        ),
+        (
+            moved,
+            "http://h.test/app/x",
+            "http://h.test/x",
+            "http://h.test/app/x",
+        ),
+    ] {
+        check(
+            route,
+            url,
+            &[("location", said), ("content-location", said)],
+            &[("location", expected), ("content-location", expected)],
+        );
+    }
+    check(
+        stripped,
+        "http://h.test/app/x",
+        &[("refresh", "0; https://h.test/z")],
+        &[("refresh", "0; https://h.test/app/z")],
+    );
+}
+
+#[test]
+fn https_of_a_service_under_tls_is_the_scheme_of_the_client() {
+    let pair = Authority::new().issue(&["int.internal"]);
+    for (said, expected) in [
+        ("https://int.internal/x", "http://h.test:81/app/x"),
+        ("https://h.test:81/x", "https://h.test:81/app/x"),
+    ] {
+        let service = saying(&[("location", said)]);
+        let inner = Gateway::with_certificates(&[&pair], &service);
+        let endpoint = format!("https://{}", inner.address());
+        let gateway = Gateway::with(
+            Config::new()
+                .service_at("s", &[&endpoint], "tls: { insecure: true }")
+                .route("name: r, match: { path: /app/* }, to: s, rewrite: { prefix: /, host: int.internal }"),
+        );
+        for response in ask(&gateway, "http://h.test:81/app/x", &[]) {
+            assert_eq!(response.header("location"), Some(expected), "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_a_trusted_proxy_tells_of_the_client_is_known_to_the_service() {
+    let told: &Lines = &[
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "pub.test"),
+        ("x-forwarded-prefix", "/outer"),
+    ];
+    for (said, expected) in [
+        ("/outer/app/login", "/outer/app/login"),
+        ("/login", "/app/login"),
+        ("https://pub.test/login", "https://pub.test/app/login"),
+        (
+            "https://pub.test/outer/app/login",
+            "https://pub.test/outer/app/login",
+        ),
+    ] {
+        let service = saying(&[("location", said)]);
+        let gateway = Gateway::with(
+            Config::listening(&["trusted_proxies: [127.0.0.1]"])
+                .service(&service, "")
+                .route("name: r, match: { path: /app/* }, to: service, rewrite: { prefix: / }"),
+        );
+        for response in ask(&gateway, "http://h.test/app/x", told) {
+            assert_eq!(response.header("location"), Some(expected), "{said}");
+        }
+    }
 }
 
 #[test]

@@ -7,18 +7,22 @@
 //!   prefix, each path has the client's in front.
 //! - A path that begins with the client's prefix already, and not by way of the replacement, stays: the service knows the
 //!   prefix, by `x-forwarded-prefix` or its own configuration. With the replacement behind the prefix, as frameworks put
-//!   it together, it is mapped.
+//!   it together, it is mapped. Both hold with the prefix of trusted proxies in front of the client's, too.
 //! - A URL of the host that the service was sent, or of its endpoint, becomes one of the client's scheme and host. A URL of
-//!   the host that the client itself asked for is mapped only where its path is.
+//!   the host that the client itself asked for, or that its request names, is mapped only where its path is.
+//! - `https` stays for a client of `http`, since a service that demands TLS would be asked in clear text again, for ever.
+//!   A service that is itself asked over TLS says `https` of its own hosts in any case, so there it is the client's scheme.
 //! - All else stays: other hosts, relative references, paths with dot segments or a backslash.
 
 use waypost_plan::redirect::Scheme;
 use waypost_plan::rewrite::Rewrite;
+use waypost_plan::service::{Endpoint, EndpointScheme};
 use waypost_route::path::PathPattern;
 use waypost_wire::authority::Authority;
 use waypost_wire::field::trim_blanks;
 use waypost_wire::write;
 
+use crate::head::forwarded::append_prefix_in_front;
 use crate::request::IncomingRequest;
 
 /// The way back of one request, in memory that is reused for the next one.
@@ -30,16 +34,24 @@ pub struct WayBack {
     replacement: Vec<u8>,
     /// True if these differ.
     moves_prefix: bool,
+    /// The client's prefix behind that of trusted proxies, as their client sees it; empty if they took none off.
+    outer_prefix: Vec<u8>,
     /// The client's scheme.
     scheme: Option<Scheme>,
     /// The host and port of the client's URL; empty for none.
     authority: Vec<u8>,
     /// The length of the host in it.
     host_bytes: usize,
+    /// The port in it, which is not the scheme's default.
+    port: Option<u16>,
+    /// The `Host` of the request.
+    asked: NamedHost,
     /// The `Host` that the service gets; none for its endpoint's.
     sent: NamedHost,
     /// The service's endpoint.
     endpoint: NamedHost,
+    /// True if the endpoint is asked over TLS.
+    uses_tls: bool,
 }
 
 /// A host in its normal form, and its port.
@@ -70,22 +82,34 @@ impl WayBack {
             .replaced_prefix(path, pattern, options, &mut self.replacement);
         self.prefix.extend_from_slice(prefix.unwrap_or_default());
         self.moves_prefix = prefix.is_some() && self.prefix != self.replacement;
+        append_prefix_in_front(
+            request.normalized.client(),
+            request.head,
+            request.buffer,
+            &mut self.outer_prefix,
+        );
+        if !self.outer_prefix.is_empty() {
+            self.outer_prefix.extend_from_slice(&self.prefix);
+        }
         let url = request.url();
         self.scheme = Some(url.scheme);
         self.authority.extend_from_slice(url.host.unwrap_or_default());
         self.host_bytes = self.authority.len();
-        if let Some(port) = url.port.filter(|&port| port != url.scheme.default_port()) {
+        self.port = url.port.filter(|&port| port != url.scheme.default_port());
+        if let Some(port) = self.port {
             self.authority.push(b':');
             write::decimal(&mut self.authority, port.into());
         }
         let rewritten = rewrite.host.as_deref().map(str::as_bytes);
-        let sent = rewritten.or_else(|| request.head.authority(request.buffer));
-        self.sent.set(sent.unwrap_or_default());
+        let asked = request.head.authority(request.buffer).unwrap_or_default();
+        self.asked.set(asked);
+        self.sent.set(rewritten.unwrap_or(asked));
     }
 
-    /// Notes the authority of the endpoint that the request goes to.
-    pub fn set_endpoint(&mut self, authority: &[u8]) {
-        self.endpoint.set(authority);
+    /// Notes the endpoint that the request goes to.
+    pub(crate) fn set_endpoint(&mut self, endpoint: &Endpoint) {
+        self.endpoint.set(endpoint.authority.as_bytes());
+        self.uses_tls = endpoint.scheme == EndpointScheme::Https;
     }
 
     /// Discards memory beyond `keep` bytes each.
@@ -93,7 +117,9 @@ impl WayBack {
         for bytes in [
             &mut self.prefix,
             &mut self.replacement,
+            &mut self.outer_prefix,
             &mut self.authority,
+            &mut self.asked.host,
             &mut self.sent.host,
             &mut self.endpoint.host,
         ] {
@@ -139,7 +165,9 @@ impl WayBack {
         };
         let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
         let (authority, target) = rest.split_at(end.unwrap_or(rest.len()));
-        let place = self.place_of(authority, scheme.or(self.scheme)?)?;
+        let mut named = NamedHost::default();
+        named.set(authority);
+        let place = self.place_of(&named, scheme.or(self.scheme)?)?;
         let mapped = match target.first() {
             Some(b'/') => self.path(target),
             // An empty path is `/` (RFC 9110 §4.2.3).
@@ -151,6 +179,18 @@ impl WayBack {
             (Place::Internal, None) => target,
         };
         let mut out = Vec::new();
+        if self.keeps_https(scheme, place) {
+            let authority = match place {
+                Place::Own if named.host == self.host() => authority,
+                // The port of TLS beside a port of clear text is not known.
+                _ if self.port.is_some() || self.authority.is_empty() => return None,
+                _ => self.host(),
+            };
+            for part in [b"https://", authority, target] {
+                out.extend_from_slice(part);
+            }
+            return Some(out);
+        }
         if self.authority.is_empty() {
             // Nothing but the path, which must not begin with an authority then.
             if target.first() != Some(&b'/') {
@@ -169,74 +209,90 @@ impl WayBack {
         Some(out)
     }
 
-    /// The place that an authority stands for; `None` for another host.
-    fn place_of(&self, authority: &[u8], scheme: Scheme) -> Option<Place> {
-        let mut named = NamedHost::default();
-        named.set(authority);
+    /// Returns true if a URL with this scheme stays one of `https`, though the client uses `http`.
+    fn keeps_https(&self, scheme: Option<Scheme>, place: Place) -> bool {
+        scheme == Some(Scheme::Https)
+            && self.scheme == Some(Scheme::Http)
+            && !(self.uses_tls && place == Place::Internal)
+    }
+
+    /// The place that a host stands for, in a URL with this scheme; `None` for another host.
+    fn place_of(&self, named: &NamedHost, scheme: Scheme) -> Option<Place> {
         if named.host.is_empty() {
             return None;
         }
         let port_of = |named: &NamedHost| named.port.unwrap_or(scheme.default_port());
-        let is_port_of_endpoint = port_of(&named) == port_of(&self.endpoint);
-        if named.host == self.endpoint.host && is_port_of_endpoint {
+        let has_port_of = |known: &NamedHost| port_of(named) == port_of(known);
+        let is = |known: &NamedHost| named.host == known.host && has_port_of(known);
+        if is(&self.endpoint) {
             return Some(Place::Internal);
         }
-        if named.host != self.sent.host {
-            return None;
-        }
-        let is_own = named.host == self.host();
-        if port_of(&named) == port_of(&self.sent) {
-            return Some(if is_own { Place::Own } else { Place::Internal });
+        let is_host_of_client = named.host == self.host();
+        if is_host_of_client && (self.is_port_of_client(named.port, scheme) || is(&self.asked)) {
+            return Some(Place::Own);
         }
         // A server may add the port that it listens on to the name that it was sent. Where the client knows the name, the
         // port may be another server's.
-        (is_port_of_endpoint && !is_own).then_some(Place::Internal)
+        let adds_port = named.host == self.sent.host && has_port_of(&self.endpoint) && !is_host_of_client;
+        if is(&self.sent) || adds_port {
+            return Some(Place::Internal);
+        }
+        is(&self.asked).then_some(Place::Own)
+    }
+
+    /// Returns true for the port of the client's URL. The default ports of both schemes stand for each other.
+    fn is_port_of_client(&self, port: Option<u16>, scheme: Scheme) -> bool {
+        let is_default = port.is_none_or(|port| port == scheme.default_port());
+        let own = self.port.or(self.scheme.map(Scheme::default_port));
+        (is_default && self.port.is_none()) || Some(port.unwrap_or(scheme.default_port())) == own
     }
 
     /// Maps an absolute path, with its query and fragment.
     fn path(&self, target: &[u8]) -> Option<Vec<u8>> {
         let end = target.iter().position(|byte| matches!(byte, b'?' | b'#'));
         let (path, tail) = target.split_at(end.unwrap_or(target.len()));
-        let rest = self.behind_replacement(path)?;
-        let rest = match (&self.prefix[..], rest) {
+        let (prefix, rest) = self.exchanged(path)?;
+        let rest = match (prefix, rest) {
             (b"", b"") => b"/",
             (_, rest) => rest,
         };
-        Some([&self.prefix, rest, tail].concat())
+        Some([prefix, rest, tail].concat())
     }
 
-    /// The rest of a service's path behind the replacement; `None` if it is not mapped.
-    fn behind_replacement<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+    /// The client's prefix for a service's path, and the rest of the path behind it; `None` if it is not mapped.
+    fn exchanged<'p>(&'p self, path: &'p [u8]) -> Option<(&'p [u8], &'p [u8])> {
         if !self.moves_prefix || path.contains(&b'\\') || path.split(|&byte| byte == b'/').any(is_dots) {
             return None;
         }
-        if !self.prefix.is_empty()
-            && let Some(rest) = behind(path, &self.prefix)
-            && behind(&self.replacement, &self.prefix).is_none()
-        {
-            return behind(rest, &self.replacement).filter(|_| !self.replacement.is_empty());
+        for prefix in [&self.outer_prefix[..], &self.prefix[..]] {
+            if !prefix.is_empty()
+                && let Some(rest) = behind(path, prefix)
+                && behind(&self.replacement, prefix).is_none()
+            {
+                let rest = behind(rest, &self.replacement).filter(|_| !self.replacement.is_empty())?;
+                return Some((prefix, rest));
+            }
         }
         let rest = behind(path, &self.replacement)?;
         // Without a prefix in front, `//` would begin an authority.
-        (!self.prefix.is_empty() || !rest.starts_with(b"//")).then_some(rest)
+        (!self.prefix.is_empty() || !rest.starts_with(b"//")).then_some((&self.prefix[..], rest))
     }
 
-    /// Maps the URL of `Refresh`, as in `5; url=/login`.
+    /// Maps the URL of `Refresh`, as in `5; url=/login` or `5; /login`.
     fn refresh(&self, value: &[u8]) -> Option<Vec<u8>> {
         let after_blanks = |at: usize| {
             let blanks = value[at..].iter().position(|byte| !matches!(byte, b' ' | b'\t'));
             at + blanks.unwrap_or(value.len() - at)
         };
-        let at = value.iter().position(|byte| matches!(byte, b';' | b','))? + 1;
-        let at = after_blanks(at);
-        if !value.get(at..at + 3)?.eq_ignore_ascii_case(b"url") {
-            return None;
-        }
-        let at = after_blanks(at + 3);
-        if value.get(at) != Some(&b'=') {
-            return None;
-        }
-        let at = after_blanks(at + 1);
+        let at = after_blanks(value.iter().position(|byte| matches!(byte, b';' | b','))? + 1);
+        // Browsers do without `url=`.
+        let behind_name = || {
+            let name = value.get(at..at + 3)?;
+            let at = after_blanks(at + name.len());
+            let is_named = name.eq_ignore_ascii_case(b"url") && value.get(at) == Some(&b'=');
+            is_named.then(|| after_blanks(at + 1))
+        };
+        let at = behind_name().unwrap_or(at);
         let (start, end) = match value.get(at)? {
             quote @ (b'"' | b'\'') => {
                 let length = value[at + 1..].iter().position(|byte| byte == quote)?;
@@ -300,12 +356,13 @@ impl WayBack {
         if path.first() != Some(&b'/') {
             return None;
         }
-        let rest: &[u8] = match self.behind_replacement(path)? {
-            b"/" if self.replacement.is_empty() && !self.prefix.is_empty() => b"",
-            b"" if self.prefix.is_empty() => b"/",
+        let (prefix, rest) = self.exchanged(path)?;
+        let rest: &[u8] = match rest {
+            b"/" if self.replacement.is_empty() && !prefix.is_empty() => b"",
+            b"" if prefix.is_empty() => b"/",
             rest => rest,
         };
-        Some([&self.prefix, rest].concat())
+        Some([prefix, rest].concat())
     }
 
     /// Returns true if a cookie's domain is a host of the service that the client does not know.

@@ -1,9 +1,10 @@
 //! Table tests of what clients get in place of a service's references to itself.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use waypost_plan::listener::{Bind, Listener};
 use waypost_plan::rewrite::PathRewrite;
+use waypost_plan::service::EndpointHost;
 use waypost_plan::template::PathTemplate;
 use waypost_wire::request::{HeadLimits, RequestHead};
 use waypost_wire::scan::HeadScan;
@@ -19,6 +20,10 @@ struct Moved<'a> {
     host: Option<&'a str>,
     /// The client's URL.
     url: &'a str,
+    /// Header lines of a trusted proxy.
+    told: &'a [&'a str],
+    /// The scheme of the endpoint.
+    endpoint: EndpointScheme,
 }
 
 /// `/api/*` behind a stripped prefix, at the host of the client.
@@ -27,6 +32,8 @@ const STRIPPED: Moved<'static> = Moved {
     prefix: Some("/"),
     host: None,
     url: "https://a.test/api/x",
+    told: &[],
+    endpoint: EndpointScheme::Http,
 };
 /// `/api/*` in place of `/v2`.
 const REPLACED: Moved<'static> = Moved {
@@ -39,6 +46,19 @@ const HOST: Moved<'static> = Moved {
     prefix: None,
     host: Some("in.test"),
     url: "https://a.test/x",
+    ..STRIPPED
+};
+/// A client that names no host.
+const HOSTLESS: Moved<'static> = Moved {
+    url: "http:///api/x",
+    ..STRIPPED
+};
+/// `/api/*` in place of `/v2` at another host, for a client in clear text.
+const MOVED: Moved<'static> = Moved {
+    prefix: Some("/v2"),
+    host: Some("in.test"),
+    url: "http://a.test/api/x",
+    ..STRIPPED
 };
 
 impl Moved<'_> {
@@ -46,20 +66,27 @@ impl Moved<'_> {
     fn way_back(&self) -> WayBack {
         let (scheme, rest) = self.url.split_once("://").unwrap();
         let (authority, path) = rest.split_at(rest.find('/').unwrap());
-        let buffer = if authority.is_empty() {
-            format!("GET {path} HTTP/1.0\r\n\r\n")
+        let mut buffer = if authority.is_empty() {
+            format!("GET {path} HTTP/1.0\r\n")
         } else {
-            format!("GET {path} HTTP/1.1\r\nhost: {authority}\r\n\r\n")
+            format!("GET {path} HTTP/1.1\r\nhost: {authority}\r\n")
         };
+        for line in self.told.iter().chain(&[""]) {
+            buffer.push_str(line);
+            buffer.push_str("\r\n");
+        }
         let buffer = buffer.into_bytes();
         let end = HeadScan::default().advance(&buffer).unwrap().unwrap();
         let mut head = RequestHead::default();
         head.parse(&buffer, end, &HeadLimits::UNLIMITED).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let listener = Listener::new(Bind {
+        let mut listener = Listener::new(Bind {
             text: "127.0.0.1:80".into(),
             address,
         });
+        if !self.told.is_empty() {
+            listener.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+        }
         let mut peer = Peer::in_clear(address, address);
         if scheme == "https" {
             peer.scheme = Scheme::Https;
@@ -88,9 +115,16 @@ impl Moved<'_> {
         way_back.replacement.extend_from_slice(b"/stale");
         way_back.authority.extend_from_slice(b"stale");
         way_back.sent.set(b"stale:1");
+        way_back.outer_prefix.extend_from_slice(b"/stale");
+        way_back.port = Some(1);
         let pattern = PathPattern::parse(self.pattern).unwrap();
         way_back.find(&rewrite, &request, &pattern);
-        way_back.set_endpoint(b"10.0.0.5:8080");
+        way_back.set_endpoint(&Endpoint {
+            authority: "10.0.0.5:8080".into(),
+            host: EndpointHost::Address(IpAddr::from([10, 0, 0, 5])),
+            port: 8080,
+            scheme: self.endpoint,
+        });
         way_back
     }
 
@@ -266,16 +300,13 @@ fn urls_of_the_service_become_those_of_the_client() {
             ("http://in.test:81/x", "http://[::1]:8080/api/x"),
             ("http://in.test:8080/x", "http://[::1]:8080/api/x"),
             ("http://in.test/x", ""),
-            // The client's host is not what the service was sent.
-            ("http://[::1]:8080/x", ""),
+            // The client's host, which `x-forwarded-host` names.
+            ("http://[::1]:8080/x", "http://[::1]:8080/api/x"),
+            ("http://[::1]/x", ""),
         ],
     );
     // A client that names no host gets paths.
-    let hostless = Moved {
-        url: "http:///api/x",
-        ..STRIPPED
-    };
-    hostless.check(
+    HOSTLESS.check(
         "location",
         &[
             ("http://10.0.0.5:8080/x", "/api/x"),
@@ -283,6 +314,168 @@ fn urls_of_the_service_become_those_of_the_client() {
             ("http://a.test/x", ""),
             ("/x", "/api/x"),
         ],
+    );
+}
+
+#[test]
+fn https_that_a_service_asks_for_stays() {
+    let plain = Moved {
+        url: "http://a.test/api/x",
+        ..STRIPPED
+    };
+    let cases = [
+        ("https://a.test/z", "https://a.test/api/z"),
+        ("HTTPS://a.test:443/z?q", "https://a.test:443/api/z?q"),
+        ("https://a.test", "https://a.test/api/"),
+        ("https://a.test/api/z", ""),
+        ("https://a.test:8443/z", ""),
+        // Without a scheme it is the client's.
+        ("//a.test/z", "//a.test/api/z"),
+        ("http://a.test/z", "http://a.test/api/z"),
+        ("https://10.0.0.5:8080/z", "https://a.test/api/z"),
+    ];
+    plain.check("location", &cases);
+    Moved {
+        url: "http://a.test:80/api/x",
+        ..plain
+    }
+    .check("location", &cases);
+    plain.check("refresh", &[("0; https://a.test/z", "0; https://a.test/api/z")]);
+    let port = Moved {
+        url: "http://a.test:8080/api/x",
+        ..STRIPPED
+    };
+    port.check(
+        "location",
+        &[
+            ("https://a.test:8080/z", "https://a.test:8080/api/z"),
+            // The port of TLS may be another server's.
+            ("https://a.test/z", ""),
+            ("https://10.0.0.5:8080/z", ""),
+            ("http://10.0.0.5:8080/z", "http://a.test:8080/api/z"),
+        ],
+    );
+    MOVED.check(
+        "location",
+        &[
+            ("https://in.test/v2/z", "https://a.test/api/z"),
+            ("https://in.test:8080/v2/z", "https://a.test/api/z"),
+            ("https://in.test/z", "https://a.test/z"),
+            ("https://a.test/v2/z", "https://a.test/api/z"),
+            ("https://a.test/z", ""),
+            ("http://in.test/v2/z", "http://a.test/api/z"),
+        ],
+    );
+    HOSTLESS.check("location", &[("https://10.0.0.5:8080/x", "")]);
+    // It says nothing where the service itself is asked over TLS.
+    let tls = Moved {
+        endpoint: EndpointScheme::Https,
+        url: "http://a.test:8080/api/x",
+        ..MOVED
+    };
+    tls.check(
+        "location",
+        &[
+            ("https://in.test/v2/z", "http://a.test:8080/api/z"),
+            ("https://10.0.0.5:8080/z", "http://a.test:8080/z"),
+            ("https://a.test:8080/v2/z", "https://a.test:8080/api/z"),
+        ],
+    );
+}
+
+#[test]
+fn both_hosts_that_a_client_asks_for_are_its_own() {
+    MOVED.check(
+        "location",
+        &[
+            ("http://a.test/v2/x", "http://a.test/api/x"),
+            ("http://a.test:80/v2/x", "http://a.test/api/x"),
+            ("http://a.test/x", ""),
+            ("http://a.test:8080/v2/x", ""),
+            ("http://b.test/v2/x", ""),
+        ],
+    );
+    let told = ["x-forwarded-host: pub.test", "x-forwarded-proto: https"];
+    let proxied = Moved {
+        url: "http://a.test/api/x",
+        told: &told,
+        ..STRIPPED
+    };
+    proxied.check(
+        "location",
+        &[
+            ("https://pub.test/login", "https://pub.test/api/login"),
+            ("http://pub.test/login", "https://pub.test/api/login"),
+            ("https://pub.test/api/login", ""),
+            ("https://pub.test:8443/login", ""),
+            ("http://a.test/login", "https://pub.test/api/login"),
+        ],
+    );
+    let moved = Moved { told: &told, ..MOVED };
+    moved.check(
+        "location",
+        &[
+            ("https://pub.test/v2/x", "https://pub.test/api/x"),
+            ("https://a.test/v2/x", "https://pub.test/api/x"),
+            ("https://a.test/x", ""),
+            ("http://in.test/x", "https://pub.test/x"),
+        ],
+    );
+    let port = Moved {
+        told: &["x-forwarded-proto: https", "x-forwarded-port: 8443"],
+        ..proxied
+    };
+    port.check(
+        "location",
+        &[
+            ("https://a.test:8443/x", "https://a.test:8443/api/x"),
+            ("https://a.test/x", "https://a.test:8443/api/x"),
+            ("https://a.test:444/x", ""),
+        ],
+    );
+}
+
+#[test]
+fn prefix_of_proxies_in_front_is_known_to_services() {
+    let told = ["x-forwarded-prefix: /outer/"];
+    let stripped = Moved {
+        told: &told,
+        ..STRIPPED
+    };
+    stripped.check(
+        "location",
+        &[
+            ("/outer/api/login", ""),
+            ("/outer/api", ""),
+            ("/api/login", ""),
+            ("/login", "/api/login"),
+            ("/outer/login", "/api/outer/login"),
+            ("/outer/apis", "/api/outer/apis"),
+        ],
+    );
+    stripped.check(
+        "set-cookie",
+        &[("a=1; Path=/outer/api", ""), ("a=1; Path=/", "a=1; Path=/api")],
+    );
+    let replaced = Moved {
+        told: &told,
+        ..REPLACED
+    };
+    replaced.check(
+        "location",
+        &[
+            ("/outer/api/v2/login", "/outer/api/login"),
+            ("/outer/api/login", ""),
+            ("/v2/login", "/api/login"),
+        ],
+    );
+    let whole = Moved {
+        pattern: "/*",
+        ..replaced
+    };
+    whole.check(
+        "location",
+        &[("/outer/v2/x", "/outer/x"), ("/outer/x", ""), ("/v2/x", "/x")],
     );
 }
 
@@ -303,7 +496,12 @@ fn urls_in_refresh_are_mapped() {
             ("5; url", ""),
             ("5; url=", ""),
             ("5; url='/login", ""),
-            ("5; /login", ""),
+            ("5; /login", "5; /api/login"),
+            ("0;'/login'", "0;'/api/login'"),
+            ("0, http://a.test/", "0, https://a.test/api/"),
+            ("0; /api/x", ""),
+            ("0; login", ""),
+            ("0; urls=/x", ""),
             ("5; url=login", ""),
             ("5; url=/api/x", ""),
         ],
