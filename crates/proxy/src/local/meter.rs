@@ -37,9 +37,12 @@ impl Meter {
         self.route = Some(route);
     }
 
-    /// Sets the arm, by position.
-    pub(crate) fn set_arm(&mut self, arm: usize) {
-        self.side = Side::Arm(arm);
+    /// Sets the arm, by position. `is_forced` is true if the request chose it by `force`.
+    pub(crate) fn set_arm(&mut self, arm: usize, is_forced: bool) {
+        self.side = match is_forced {
+            true => Side::Forced(arm),
+            false => Side::Arm(arm),
+        };
     }
 
     /// Counts the request, before the last byte of its response leaves. `sent` is when the service got the

@@ -90,10 +90,10 @@ impl Observation {
         }
     }
 
-    /// Notes the arm, and its service.
-    pub(crate) fn set_arm(&mut self, arm: usize, service: &Arc<str>) {
+    /// Notes the arm, and its service. `is_forced` is true if the request chose it by `force`.
+    pub(crate) fn set_arm(&mut self, arm: usize, is_forced: bool, service: &Arc<str>) {
         if let Some(meter) = &mut self.meter {
-            meter.set_arm(arm);
+            meter.set_arm(arm, is_forced);
         }
         if let Some(record) = &mut self.record {
             record.service = Some(Arc::clone(service));

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
+use waypost_policy::arm::ArmChoice;
 use waypost_policy::decision::{self, Decision, Environment, Verdict};
 use waypost_policy::failure::Failure;
 use waypost_policy::request::IncomingRequest;
@@ -102,9 +103,10 @@ impl LiveTraffic<'_> {
             return;
         };
         self.observation.set_route_name(&route.matching.name);
-        if let (Some((arm, _)), Some(forward)) = (decision.arm, route.forward()) {
-            self.observation
-                .set_arm(arm, &plan.service(forward.arms[arm]).name);
+        if let (Some((arm, choice)), Some(forward)) = (decision.arm, route.forward()) {
+            let is_forced = matches!(choice, ArmChoice::Forced(_));
+            let service = &plan.service(forward.arms[arm]).name;
+            self.observation.set_arm(arm, is_forced, service);
         }
     }
 }

@@ -145,7 +145,23 @@ fn bounds(bucket: usize) -> (u64, u64) {
     (lower(at) * unit, lower(at + 1) * unit)
 }
 
+/// The upper bound of each bucket, in milliseconds.
+pub fn bounds_ms() -> Vec<f64> {
+    (0..BUCKETS)
+        .map(|bucket| bounds(bucket).1 as f64 / 20_000.0)
+        .collect()
+}
+
 impl Durations {
+    /// The counts by bucket, empty ones included.
+    pub fn by_bucket(&self) -> Vec<f64> {
+        let mut counts = vec![0.0; BUCKETS];
+        for (bucket, count) in &self.buckets {
+            counts[usize::from(*bucket)] = *count as f64;
+        }
+        counts
+    }
+
     /// The number of durations.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|(_, count)| count).sum()

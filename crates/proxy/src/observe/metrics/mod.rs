@@ -79,6 +79,8 @@ pub(crate) struct RouteCounters {
     /// The service; empty for requests that none was picked for.
     service: Arc<str>,
     retired: AtomicBool,
+    /// True for requests that chose their arm by `force`.
+    is_forced: bool,
     retries: Counter,
     mirrored: [Counter; Mirrored::ALL.len()],
 }
@@ -338,6 +340,25 @@ impl Metrics {
             panics: self.workers.iter().map(|worker| worker.panics.read()).sum(),
             failures: failures.filter(|(_, count)| *count > 0).collect(),
         }
+    }
+
+    /// Reads the requests of an arm that did not choose it by `force`: those by which arms can be compared.
+    pub fn arm(&self, route: &str, service: &str) -> RequestReading {
+        let key = (Arc::from(route), Arc::from(service));
+        let counters = {
+            let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+            announced.take_in();
+            announced.requests.get(&key).cloned()
+        };
+        let (route, service) = key;
+        let mut reading = RequestReading {
+            route,
+            service,
+            ..RequestReading::default()
+        };
+        let chosen = counters.iter().flatten().filter(|counters| !counters.is_forced);
+        chosen.for_each(|counters| reading.add(counters));
+        reading
     }
 
     /// Drops the series that end now that `generation` is live.

@@ -26,6 +26,8 @@ pub(crate) struct Recorder {
     gone: Receiver<Gone>,
     own: Arc<WorkerCounters>,
     requests: RefCell<HashMap<RouteAndService, Arc<RouteCounters>>>,
+    /// The counters of requests that chose their arm by `force`.
+    forced: RefCell<HashMap<RouteAndService, Arc<RouteCounters>>>,
     services: RefCell<HashMap<Arc<str>, Arc<ServiceCounters>>>,
     none: Arc<str>,
     /// The counters of requests without a route, which are never retired.
@@ -52,7 +54,8 @@ const CHUNK: usize = 64;
 pub(crate) struct RouteMeter {
     /// The counters of the first arm, the only one of nearly every route.
     first_arm: OnceCell<Arc<RouteCounters>>,
-    /// The counters of the further arms, then the mirror's, then those of requests without an arm.
+    /// The counters of the further arms, then the mirror's, then those of requests without an arm, then those of each arm
+    /// for requests that chose it by `force`.
     others: OnceCell<Box<[OnceCell<Arc<RouteCounters>>]>>,
 }
 
@@ -65,6 +68,8 @@ pub(crate) enum Side {
     Mirror,
     /// No service.
     Gateway,
+    /// An arm, by position, that the request chose by `force`. Such requests do not tell how good the arm is.
+    Forced(usize),
 }
 
 impl Recorder {
@@ -74,6 +79,7 @@ impl Recorder {
             gone,
             own: Arc::default(),
             requests: RefCell::default(),
+            forced: RefCell::default(),
             services: RefCell::default(),
             none: "".into(),
             without_route: OnceCell::new(),
@@ -123,7 +129,7 @@ impl Recorder {
     /// The counters of requests without a route.
     pub(crate) fn without_route(&self) -> &Arc<RouteCounters> {
         self.without_route
-            .get_or_init(|| self.request(&self.none, &self.none, u64::MAX))
+            .get_or_init(|| self.request(&self.none, &self.none, false, u64::MAX))
     }
 
     /// Drops some retired counters. Returns true if there may be more.
@@ -131,15 +137,18 @@ impl Recorder {
     /// A key may have new counters by now: a route that is removed and added again starts from zero.
     pub(crate) fn forget_retired(&self) -> bool {
         let mut requests = self.requests.borrow_mut();
+        let mut forced = self.forced.borrow_mut();
         let mut services = self.services.borrow_mut();
         let mut removed = 0;
         for gone in self.gone.try_iter().take(REMOVED_AT_ONCE) {
             match gone {
                 Gone::Request(key) => {
-                    if let Entry::Occupied(known) = requests.entry(key)
-                        && known.get().retired.load(Ordering::Relaxed)
-                    {
-                        known.remove();
+                    for counters in [&mut *requests, &mut *forced] {
+                        if let Entry::Occupied(known) = counters.entry(key.clone())
+                            && known.get().retired.load(Ordering::Relaxed)
+                        {
+                            known.remove();
+                        }
                     }
                 }
                 Gone::Service(name) => {
@@ -156,8 +165,15 @@ impl Recorder {
     }
 
     /// The counters of a route and service, for a request that holds the generation with this serial.
-    fn request(&self, route: &Arc<str>, service: &Arc<str>, serial: u64) -> Arc<RouteCounters> {
-        let mut requests = self.requests.borrow_mut();
+    fn request(
+        &self,
+        route: &Arc<str>,
+        service: &Arc<str>,
+        is_forced: bool,
+        serial: u64,
+    ) -> Arc<RouteCounters> {
+        let all = if is_forced { &self.forced } else { &self.requests };
+        let mut requests = all.borrow_mut();
         let key = (Arc::clone(route), Arc::clone(service));
         if let Some(counters) = requests.get(&key)
             && !counters.retired.load(Ordering::Relaxed)
@@ -167,6 +183,7 @@ impl Recorder {
         let counters = Arc::new(RouteCounters {
             route: Arc::clone(route),
             service: Arc::clone(service),
+            is_forced,
             ..RouteCounters::default()
         });
         let _ = self
@@ -219,7 +236,7 @@ impl RouteMeter {
             let route = &plan.routes()[position];
             let service = |id: ServiceId| &plan.service(id).name;
             let service = match (&route.action, side) {
-                (Action::Forward(forward), Side::Arm(arm)) => service(forward.arms[arm]),
+                (Action::Forward(forward), Side::Arm(arm) | Side::Forced(arm)) => service(forward.arms[arm]),
                 (Action::Forward(forward), Side::Mirror) => forward
                     .policies
                     .mirror
@@ -227,24 +244,32 @@ impl RouteMeter {
                     .map_or(&recorder.none, |mirror| service(mirror.to)),
                 _ => &recorder.none,
             };
-            recorder.request(&route.matching.name, service, generation.serial())
+            let is_forced = matches!(side, Side::Forced(_));
+            recorder.request(&route.matching.name, service, is_forced, generation.serial())
         })
     }
 
     /// The cell for the counters of a side other than the first arm.
     fn other(&self, generation: &Generation, position: usize, side: Side) -> &OnceCell<Arc<RouteCounters>> {
         let others = self.others.get_or_init(|| {
-            let arms = match &generation.plan().routes()[position].action {
-                Action::Forward(forward) => forward.arms.len(),
-                Action::Redirect(_) | Action::Respond(_) => 0,
+            let (arms, forced) = match &generation.plan().routes()[position].action {
+                Action::Forward(forward) => {
+                    let arms = forward.arms.len();
+                    (arms, forward.policies.force.as_ref().map_or(0, |_| arms))
+                }
+                Action::Redirect(_) | Action::Respond(_) => (0, 0),
             };
-            (0..arms.max(1) + 1).map(|_| OnceCell::new()).collect()
+            (0..arms.max(1) + 1 + forced).map(|_| OnceCell::new()).collect()
         });
-        let last = others.len() - 1;
+        let arms = match &generation.plan().routes()[position].action {
+            Action::Forward(forward) => forward.arms.len().max(1),
+            Action::Redirect(_) | Action::Respond(_) => 1,
+        };
         let at = match side {
             Side::Arm(arm) => arm - 1,
-            Side::Mirror => last - 1,
-            Side::Gateway => last,
+            Side::Mirror => arms - 1,
+            Side::Gateway => arms,
+            Side::Forced(arm) => arms + 1 + arm,
         };
         &others[at]
     }
@@ -309,12 +334,14 @@ mod tests {
             for _ in 0..times {
                 let ms = Duration::from_millis(3);
                 recorder
-                    .request(&route, &service, 0)
+                    .request(&route, &service, false, 0)
                     .count(RequestStatus::http(200), ms, Some(ms));
             }
-            recorder
-                .request(&route, &service, 0)
-                .count(RequestStatus::http(502), Duration::ZERO, None);
+            recorder.request(&route, &service, false, 0).count(
+                RequestStatus::http(502),
+                Duration::ZERO,
+                None,
+            );
             recorder.service(&service).opened.add(5);
             recorder.count_failure(Failure::NoRoute);
         }
@@ -333,6 +360,22 @@ mod tests {
     }
 
     #[test]
+    fn forced_requests_are_counted_but_not_compared() {
+        let (metrics, recorders) = Metrics::new(1);
+        let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());
+        let count = |is_forced| {
+            let counters = recorders[0].request(&route, &service, is_forced, 0);
+            counters.count(RequestStatus::http(200), Duration::ZERO, None);
+        };
+        count(false);
+        count(true);
+        count(true);
+        assert_eq!(metrics.read().requests[0].count(), 3);
+        assert_eq!(metrics.arm("r", "s").count(), 1);
+        assert_eq!(metrics.arm("r", "other").count(), 0);
+    }
+
+    #[test]
     fn series_of_a_removed_route_end_and_restart_from_zero() {
         let (metrics, recorders) = Metrics::new(1);
         let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());
@@ -345,7 +388,7 @@ mod tests {
                 .sum::<u64>()
         };
         let request = |serial| {
-            let counters = recorders[0].request(&route, &service, serial);
+            let counters = recorders[0].request(&route, &service, false, serial);
             counters.count(RequestStatus::http(200), Duration::ZERO, None);
         };
         let first = Generation::compile(plan(&[])).unwrap();
