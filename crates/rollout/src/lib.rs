@@ -8,3 +8,4 @@
 pub mod evidence;
 pub mod judge;
 pub mod ramp;
+pub mod words;

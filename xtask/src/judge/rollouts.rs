@@ -143,7 +143,7 @@ impl Rollout {
         let steps = self.steps.iter().chain([&100.0]);
         let step = |percent: &f64| {
             let hundredths = (percent * 100.0).round() as u16;
-            Step::to(Percent::from_hundredths(hundredths).unwrap_or(Percent::ALL))
+            Step::to(Percent::from_thousandths(u64::from(hundredths) * 10).unwrap_or(Percent::ALL))
         };
         let by_default = self.drive == Drive::Ramp;
         RampPlan {

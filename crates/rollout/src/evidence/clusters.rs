@@ -59,6 +59,13 @@ impl Groups {
 }
 
 impl Clusters {
+    /// All numbers, for storage.
+    pub(crate) fn visit(&mut self, visit: &mut impl FnMut(&mut f64)) {
+        for groups in [&mut self.near, &mut self.far] {
+            groups.bad.iter_mut().chain(&mut groups.all).for_each(&mut *visit);
+        }
+    }
+
     /// Adds the counts of one second.
     pub fn add(&mut self, second: &Groups) {
         self.near.fade_and_add(fading(), second);

@@ -139,6 +139,13 @@ impl MetricSettings {
 }
 
 impl Stratum {
+    /// All numbers, for storage, but for those of the open window.
+    pub(crate) fn visit(&mut self, visit: &mut impl FnMut(&mut f64)) {
+        visit(&mut self.recent.0);
+        visit(&mut self.recent.1);
+        self.clusters.visit(visit);
+    }
+
     /// Counts a second before or outside of a rollout: the past is learned, nothing is bet.
     pub fn learn(&mut self, second: &Second) {
         self.open.add(&second.counts);
@@ -192,6 +199,30 @@ impl Stratum {
 }
 
 impl Evidence {
+    /// All numbers, for storage.
+    pub(crate) fn visit(&mut self, visit: &mut impl FnMut(&mut f64)) {
+        for wealth in [&mut self.against, &mut self.proof, &mut self.leading] {
+            wealth.ln.iter_mut().for_each(&mut *visit);
+        }
+        for count in [&mut self.bets, &mut self.proof_bets] {
+            let mut number = f64::from(*count);
+            visit(&mut number);
+            *count = number as u32;
+        }
+        for mark in &mut self.since {
+            let mut at = mark.at as f64;
+            visit(&mut at);
+            mark.at = at as u64;
+        }
+        let marks = self.since.iter_mut().map(|mark| &mut mark.totals);
+        for window in marks.chain([&mut self.totals, &mut self.totals_before]) {
+            visit(&mut window.canary);
+            visit(&mut window.canary_bad);
+            visit(&mut window.baseline);
+            visit(&mut window.baseline_bad);
+        }
+    }
+
     /// Begins a step. `is_planned` is false for one that was added or repeated by hand: it gets no stake of its own, as all
     /// stakes of a rollout sum to 1.
     pub fn begin_step(

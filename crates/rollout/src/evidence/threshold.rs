@@ -35,6 +35,12 @@ pub struct Threshold {
 }
 
 impl FadingHistogram {
+    /// All numbers, for storage, in `buckets` buckets.
+    pub(crate) fn visit(&mut self, buckets: usize, visit: &mut impl FnMut(&mut f64)) {
+        self.counts.resize(buckets.max(self.counts.len()), 0.0);
+        self.counts.iter_mut().for_each(visit);
+    }
+
     /// Adds the requests of one second, by bucket, after the older ones have faded.
     pub fn add(&mut self, second: &[f64]) {
         self.counts.resize(second.len().max(self.counts.len()), 0.0);

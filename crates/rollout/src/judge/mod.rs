@@ -5,8 +5,9 @@
 //! each has reached [`Judge::proved_at`].
 
 pub mod settings;
+mod storage;
 
-use crate::evidence::betting::{Window, ln_factor};
+use crate::evidence::betting::{Tolerance, Window, ln_factor};
 use crate::evidence::clusters::{GROUPS, Groups};
 use crate::evidence::metric::{Evidence, FINE, Mark, MetricSettings, ProofScope, Second, Sides, Stratum};
 use crate::evidence::threshold::{FadingHistogram, Threshold};
@@ -147,6 +148,11 @@ impl Judge {
         }
     }
 
+    /// The settings.
+    pub fn settings(&self) -> &JudgeSettings {
+        &self.settings
+    }
+
     /// Begins a step whose proof has this scope. `is_planned` is false for one that was added or repeated by hand.
     pub fn begin_step(&mut self, scope: ProofScope, is_planned: bool) {
         self.step_age = 0;
@@ -233,6 +239,17 @@ impl Judge {
             since: metric.evidence.since(),
             totals: metric.evidence.totals(),
         })
+    }
+
+    /// The tolerance of a metric; `None` if it is not judged.
+    pub fn tolerance(&self, kind: MetricKind) -> Option<Tolerance> {
+        let metric = self.metrics.iter().find(|metric| metric.kind == kind);
+        metric.map(|metric| metric.settings.tolerance)
+    }
+
+    /// Seconds since the rollout began.
+    pub fn now(&self) -> u64 {
+        self.now
     }
 
     /// The metric that speaks against the canary most.

@@ -53,6 +53,9 @@ pub enum MetricKind {
     Latency(Quantile),
 }
 
+// Settings are written down, never computed: none of their numbers is NaN.
+impl Eq for JudgeSettings {}
+
 impl Default for JudgeSettings {
     fn default() -> Self {
         Self {

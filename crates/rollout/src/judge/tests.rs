@@ -452,3 +452,60 @@ fn routes_are_strata_of_one_judgement() {
         assert!(judge.evidence() < judge.rollback_at(), "second {second}");
     }
 }
+
+#[test]
+fn stored_numbers_restore_the_evidence() {
+    let traffic = Traffic {
+        errors: [0.02, 0.001],
+        ..HEALTHY
+    };
+    let mut dice = Dice(5);
+    let settings = JudgeSettings {
+        warmup: 0,
+        ..JudgeSettings::default()
+    };
+    let mut judge = begun(settings.clone(), traffic, &mut dice);
+    for _ in 0..40 {
+        traffic.second(&mut judge, &mut dice);
+    }
+    let mut again = Judge::new(settings, 1, 4, false, bounds());
+    assert!(
+        !again.set_numbers(&judge.numbers()[1..]),
+        "numbers of another judge"
+    );
+    assert!(again.set_numbers(&judge.numbers()));
+    assert_eq!(again.numbers(), judge.numbers());
+    let evidence = |judge: &Judge| -> Vec<Finding> { judge.findings().collect() };
+    assert_eq!(evidence(&again), evidence(&judge));
+    // Both go on alike, but for windows that were open.
+    let mut same = Dice(dice.0);
+    for _ in 0..40 {
+        traffic.second(&mut judge, &mut dice);
+        traffic.second(&mut again, &mut same);
+    }
+    let (one, other) = (judge.evidence(), again.evidence());
+    assert!((one - other).abs() <= 0.2 * one.max(other), "{one} and {other}");
+}
+
+#[test]
+fn knowledge_of_the_baseline_is_inherited_and_evidence_is_not() {
+    let mut dice = Dice(2);
+    let mut learner = Judge::new(JudgeSettings::default(), 1, 4, false, bounds());
+    let sick = Traffic {
+        errors: [0.3, 0.3],
+        ..HEALTHY
+    };
+    for _ in 0..300 {
+        let baseline = sick.arm(&mut dice, false);
+        learner.learn(&[RouteSecond {
+            canary: ArmSecond::default(),
+            baseline: baseline.arm(),
+            share: 0.0,
+            groups: None,
+        }]);
+    }
+    let mut judge = Judge::new(JudgeSettings::default(), 1, 2, false, bounds());
+    judge.inherit(&learner);
+    assert!(judge.is_baseline_sick());
+    assert_eq!(judge.evidence(), 0.0);
+}

@@ -138,6 +138,69 @@ impl Ramp {
         self.requests
     }
 
+    /// Returns true if the operator approved of the next step.
+    pub fn is_approved(&self) -> bool {
+        self.is_approved
+    }
+
+    /// Returns true if the proof that this step needs is there.
+    pub fn is_proved(&self) -> bool {
+        let needs_proof = self
+            .step
+            .is_some_and(|step| self.plan.rules(step).proof != Proof::None);
+        let judge = self.judge.as_ref().filter(|_| needs_proof);
+        judge.is_some_and(|judge| judge.unproved().next().is_none())
+    }
+
+    /// Takes up where a stored rollout was. `numbers` are those of [`Judge::numbers`]; if they do not fit, the evidence of
+    /// this step is lost.
+    pub fn restore(
+        &mut self,
+        step: Option<usize>,
+        age: u64,
+        requests: f64,
+        is_approved: bool,
+        numbers: &[f64],
+    ) {
+        self.step = step.map(|step| step.min(self.plan.steps.len() - 1));
+        self.age = age;
+        self.requests = requests;
+        self.is_approved = is_approved;
+        let scope = self.step.map(|step| scope_of(self.plan.rules(step).proof));
+        if let Some(judge) = &mut self.judge
+            && !judge.set_numbers(numbers)
+            && let Some(scope) = scope
+        {
+            judge.begin_step(scope, true);
+        }
+    }
+
+    /// Goes on by another plan, from the last of its steps that is not above the present share. Returns false, and changes
+    /// nothing, if there is none: the share must not grow without a judgement.
+    pub fn replace_plan(&mut self, plan: RampPlan) -> bool {
+        let percent = self.percent();
+        let step = plan.steps.iter().rposition(|step| step.percent <= percent);
+        if self.step.is_some() && step.is_none() {
+            return false;
+        }
+        self.step = self.step.and(step);
+        self.plan = plan;
+        true
+    }
+
+    /// Goes on with another judge, which knows what this one has learned about the baseline. The evidence begins anew.
+    pub fn replace_judge(&mut self, mut judge: Option<Judge>) {
+        if let Some(judge) = &mut judge {
+            if let Some(known) = &self.judge {
+                judge.inherit(known);
+            }
+            if let Some(step) = self.step {
+                judge.begin_step(scope_of(self.plan.rules(step).proof), true);
+            }
+        }
+        self.judge = judge;
+    }
+
     /// The reason that the rollout was stopped, if it was.
     pub fn stop(&self) -> Option<Stop> {
         self.stop
@@ -151,11 +214,7 @@ impl Ramp {
         self.age = 0;
         self.requests = 0.0;
         self.is_approved = false;
-        let scope = match self.plan.rules(step).proof {
-            Proof::Step => ProofScope::Step,
-            // A step that needs no proof does not end that of a rollout.
-            Proof::Rollout | Proof::None => ProofScope::Rollout,
-        };
+        let scope = scope_of(self.plan.rules(step).proof);
         if let Some(judge) = &mut self.judge {
             judge.begin_step(scope, true);
         }
@@ -172,7 +231,12 @@ impl Ramp {
         self.stop = None;
     }
 
-    /// Approves of the step after this one, if it waits for that.
+    /// Returns true if the next step waits for the operator's approval.
+    pub fn needs_approval(&self) -> bool {
+        !self.is_approved && self.step.is_some_and(|step| self.plan.rules(step).approve)
+    }
+
+    /// Approves of the step after this one.
     pub fn approve(&mut self) {
         self.is_approved = true;
     }
@@ -248,10 +312,19 @@ impl Ramp {
             let unproved = judge.unproved();
             lacks.extend(unproved.map(|finding| Lack::Proof(finding.kind, judge.requests_needed(&finding))));
         }
-        if rules.approve && !self.is_approved {
+        if self.needs_approval() {
             lacks.push(Lack::Approval);
         }
         lacks.extend(self.stop.map(Lack::Stopped));
         lacks
+    }
+}
+
+/// The stretch of a rollout that the proof of a step is made of.
+fn scope_of(proof: Proof) -> ProofScope {
+    match proof {
+        Proof::Step => ProofScope::Step,
+        // A step that needs no proof does not end that of a rollout.
+        Proof::Rollout | Proof::None => ProofScope::Rollout,
     }
 }

@@ -1,8 +1,8 @@
 //! The plan of a ramp: its steps, and what each waits for.
 
-/// A share of the requests, in hundredths of a percent.
+/// A share of the requests, in thousandths of a percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Percent(u16);
+pub struct Percent(u32);
 
 /// The plan of a ramp.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,19 +69,42 @@ pub enum Then {
     RollBack,
 }
 
+// Settings are written down, never computed: none of their numbers is NaN.
+impl Eq for RampPlan {}
+impl Eq for Step {}
+impl Eq for Rules {}
+
+impl Default for RampPlan {
+    fn default() -> Self {
+        Self {
+            steps: vec![Step::to(Percent::ALL)],
+            rules: Rules {
+                at_least: 60,
+                requests: 100.0,
+                proof: Proof::Step,
+                approve: false,
+            },
+            warmup: 30,
+            hold: 2 * 60 * 60,
+            then: Then::Hold,
+        }
+    }
+}
+
 impl Percent {
     /// Nothing.
     pub const ZERO: Self = Self(0);
     /// Everything.
-    pub const ALL: Self = Self(10_000);
+    pub const ALL: Self = Self(100_000);
 
-    /// A share in hundredths of a percent; `None` above 100 %.
-    pub fn from_hundredths(hundredths: u16) -> Option<Self> {
-        (hundredths <= Self::ALL.0).then_some(Self(hundredths))
+    /// A share in thousandths of a percent; `None` above 100 %.
+    pub fn from_thousandths(thousandths: u64) -> Option<Self> {
+        let thousandths = u32::try_from(thousandths).ok()?;
+        (thousandths <= Self::ALL.0).then_some(Self(thousandths))
     }
 
-    /// The share in hundredths of a percent.
-    pub fn hundredths(self) -> u16 {
+    /// The share in thousandths of a percent.
+    pub fn thousandths(self) -> u32 {
         self.0
     }
 
@@ -93,12 +116,12 @@ impl Percent {
 
 impl std::fmt::Display for Percent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (whole, rest) = (self.0 / 100, self.0 % 100);
-        match rest {
-            0 => write!(f, "{whole} %"),
-            rest if rest % 10 == 0 => write!(f, "{whole}.{} %", rest / 10),
-            rest => write!(f, "{whole}.{rest:02} %"),
+        let (whole, rest) = (self.0 / 1000, self.0 % 1000);
+        if rest == 0 {
+            return write!(f, "{whole} %");
         }
+        let digits = format!("{rest:03}");
+        write!(f, "{whole}.{} %", digits.trim_end_matches('0'))
     }
 }
 
@@ -148,14 +171,9 @@ mod tests {
 
     #[test]
     fn shares_are_written_without_needless_digits() {
-        let text = |hundredths| Percent::from_hundredths(hundredths).unwrap().to_string();
-        assert_eq!(
-            ["5 %", "0.5 %", "0.05 %", "12.34 %", "100 %"],
-            [500, 50, 5, 1234, 10_000]
-                .map(text)
-                .each_ref()
-                .map(String::as_str)
-        );
-        assert_eq!(Percent::from_hundredths(10_001), None);
+        let text = |thousandths| Percent::from_thousandths(thousandths).unwrap().to_string();
+        let texts = [5000, 500, 50, 12_345, 100_000].map(text);
+        assert_eq!(texts, ["5 %", "0.5 %", "0.05 %", "12.345 %", "100 %"]);
+        assert_eq!(Percent::from_thousandths(100_001), None);
     }
 }

@@ -6,7 +6,7 @@ use crate::judge::settings::JudgeSettings;
 use crate::ramp::plan::{Rules, Step};
 
 fn percent(whole: u16) -> Percent {
-    Percent::from_hundredths(whole * 100).unwrap()
+    Percent::from_thousandths(u64::from(whole) * 1000).unwrap()
 }
 
 fn plan(steps: &[u16]) -> RampPlan {
@@ -249,5 +249,43 @@ proptest! {
                 Standing::Done => prop_assert!(false, "it is not at its end"),
             }
         }
+    }
+}
+
+#[test]
+fn restored_ramp_goes_on_where_it_was() {
+    let mut ramp = judged(plan(&[5, 50, 100]));
+    ramp.step_up();
+    (0..30).for_each(|_| drop(ramp.tick(&[second(20.0, 0.0)])));
+    let numbers = ramp.judge().unwrap().numbers();
+    let mut again = judged(plan(&[5, 50, 100]));
+    again.restore(ramp.step(), ramp.age(), ramp.requests(), false, &numbers);
+    assert_eq!(
+        (again.percent(), again.standing()),
+        (ramp.percent(), ramp.standing())
+    );
+    // Without its numbers, the step is proved anew.
+    let mut lost = judged(plan(&[5, 50, 100]));
+    lost.restore(Some(1), 30, 600.0, false, &[]);
+    assert_eq!(lost.percent(), percent(50));
+    assert!(matches!(lost.standing(), Standing::Holds(_)));
+    // A shorter plan has no such step.
+    let mut shorter = judged(plan(&[5, 50]));
+    shorter.restore(Some(7), 30, 600.0, false, &[]);
+    assert_eq!(shorter.percent(), percent(50));
+}
+
+#[test]
+fn replaced_plan_never_raises_the_share() {
+    for (steps, expected) in [
+        (&[1_u16, 10, 50, 100][..], 10),
+        (&[5, 20, 100], 20),
+        (&[50, 100], 20),
+    ] {
+        let mut ramp = judged(plan(&[5, 20, 100]));
+        ramp.step_up();
+        ramp.step_up();
+        assert_eq!(ramp.replace_plan(plan(steps)), steps[0] <= 20);
+        assert_eq!(ramp.percent(), percent(expected), "{steps:?}");
     }
 }
