@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::problem::Problem;
+use crate::rollout::{RolloutAction, RolloutChange, RolloutView, StartRollout};
 
 /// Receives the result of a command.
 pub type ReplySender<T> = oneshot::Sender<Result<T, Problem>>;
@@ -24,6 +25,8 @@ pub enum Command {
         route: String,
         /// Weights by service, 0 for services left out; `None` restores the declared weights.
         weights: Option<Vec<(String, u64)>>,
+        /// True to abort a rollout of the route first.
+        force: bool,
         /// The client.
         by: String,
         /// Receives the result.
@@ -40,6 +43,54 @@ pub enum Command {
         by: String,
         /// Receives the result.
         reply: ReplySender<DealDialed>,
+    },
+    /// Start a rollout.
+    StartRollout {
+        /// The route.
+        route: String,
+        /// The rollout.
+        start: StartRollout,
+        /// The client.
+        by: String,
+        /// Receives the result.
+        reply: ReplySender<RolloutView>,
+    },
+    /// Act on a rollout.
+    RolloutAct {
+        /// The route.
+        route: String,
+        /// The action.
+        action: RolloutAction,
+        /// The client.
+        by: String,
+        /// Receives the result.
+        reply: ReplySender<RolloutView>,
+    },
+    /// Read the rollout of a route.
+    RolloutOf {
+        /// The route.
+        route: String,
+        /// Receives the result.
+        reply: ReplySender<RolloutView>,
+    },
+    /// Read the last rollout of each route.
+    Rollouts {
+        /// Receives the result.
+        reply: ReplySender<Vec<RolloutView>>,
+    },
+    /// Read the changes of a route's rollouts.
+    RolloutHistory {
+        /// The route.
+        route: String,
+        /// Receives the result, latest first.
+        reply: ReplySender<Vec<RolloutChange>>,
+    },
+    /// Let seconds of the test clock pass: see [`AppState::test_clock`](crate::state::AppState::test_clock).
+    Advance {
+        /// The number of seconds.
+        seconds: u64,
+        /// Receives a word when they have passed.
+        reply: ReplySender<()>,
     },
     /// Read the history of a route's dial.
     DialOf {

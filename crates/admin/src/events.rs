@@ -62,6 +62,22 @@ pub enum EventKind {
         /// The client that confirmed it.
         by: String,
     },
+    /// A rollout changed.
+    Rollout {
+        /// The route.
+        route: String,
+        /// The service that is rolled out.
+        canary: String,
+        /// The kind of change: `started`, `step`, `paused`, `resumed`, `approved`, `plan_changed`, `rolled_back`,
+        /// `finished` or `aborted`.
+        change: String,
+        /// The share of the canary from then on, such as `5 %`.
+        percent: String,
+        /// The reason in one sentence.
+        summary: String,
+        /// The client that asked for it; `judge` if none did.
+        by: String,
+    },
     /// An endpoint was ejected after a failed connection.
     EndpointEjected {
         /// The service.
@@ -86,6 +102,7 @@ impl EventKind {
             Self::Applied { .. } => "applied",
             Self::Refused { .. } => "refused",
             Self::Confirmed { .. } => "confirmed",
+            Self::Rollout { .. } => "rollout",
             Self::EndpointEjected { .. } => "endpoint_ejected",
             Self::EndpointRecovered { .. } => "endpoint_recovered",
         }

@@ -16,6 +16,7 @@ pub mod metrics;
 mod pages;
 pub mod problem;
 pub mod report;
+pub mod rollout;
 pub mod server;
 pub mod state;
 pub mod stats;

@@ -1,5 +1,6 @@
 //! The state of the gateway, as the control plane reports it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -7,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The report that the control plane keeps up to date.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
     /// The path of the config.
     pub config: PathBuf,
@@ -27,6 +28,29 @@ pub struct Report {
     pub stale_files: Vec<String>,
     /// Addresses of the listeners, by the text of their `bind`.
     pub listening: Vec<(String, String)>,
+    /// Rollouts under way.
+    pub rollouts: Vec<RolloutReport>,
+    /// Ends of rollouts so far, by route and by state: `finished`, `rolled_back` or `aborted`.
+    pub verdicts: BTreeMap<(String, &'static str), u64>,
+}
+
+/// A rollout under way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RolloutReport {
+    /// The route.
+    pub route: String,
+    /// The service that is rolled out.
+    pub canary: String,
+    /// The number of the step, from 1; 0 before the first.
+    pub step: usize,
+    /// The number of steps.
+    pub steps: usize,
+    /// The share of the canary, 0 to 1.
+    pub share: f64,
+    /// The evidence that the canary is worse than tolerated.
+    pub evidence: f64,
+    /// True if it takes no steps until `resume`.
+    pub paused: bool,
 }
 
 /// A refused config.

@@ -33,6 +33,9 @@ pub struct AppState {
     view: OnceLock<View>,
     draining: AtomicBool,
     report: RwLock<Report>,
+    /// True if rollouts go by a clock that only `POST /api/v1/clock?seconds=N` turns. For tests of configs and of the
+    /// gateway itself, with `WAYPOST_TEST_CLOCK=1` in the environment.
+    pub test_clock: bool,
     /// Events for subscribers.
     pub events: Events,
     commands: mpsc::Sender<Command>,
@@ -50,6 +53,7 @@ impl AppState {
             view: OnceLock::new(),
             draining: AtomicBool::new(false),
             report: RwLock::new(report),
+            test_clock: std::env::var_os("WAYPOST_TEST_CLOCK").is_some_and(|value| value == "1"),
             events: Events::default(),
             commands,
             history: Mutex::new(History::new(Instant::now())),

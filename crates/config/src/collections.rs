@@ -34,17 +34,17 @@ fn read_items<T: Read>(items: &[Node], problems: &mut Problems) -> Vec<At<T>> {
         .collect()
 }
 
-fn report_empty(node: &Node, problems: &mut Problems) {
+fn report_empty<T: Read>(node: &Node, problems: &mut Problems) {
     problems
         .add(Code::EmptyList, node.span, "the list is empty")
-        .help("leave the key out if nothing is meant");
+        .help(T::help_if_empty());
 }
 
 impl<T: Read> Read for OneOrMany<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         match &node.value {
             Value::List(items) if items.is_empty() => {
-                report_empty(node, problems);
+                report_empty::<T>(node, problems);
                 None
             }
             Value::List(items) => Some(Self(read_items(items, problems))),
@@ -100,7 +100,7 @@ impl<T: Read> Read for List<T> {
 impl<T: Read> Read for NonEmptyList<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         if matches!(&node.value, Value::List(items) if items.is_empty()) {
-            report_empty(node, problems);
+            report_empty::<T>(node, problems);
             return None;
         }
         List::read(node, problems).map(|list| Self(list.0))

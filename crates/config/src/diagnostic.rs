@@ -137,6 +137,14 @@ codes! {
     UnknownService Error "unknown-service",
     /// No route has this name.
     UnknownRoute Error "unknown-route",
+    /// No plan of rollouts has this name.
+    UnknownRollout Error "unknown-rollout",
+    /// A rollout that cannot be made: its steps do not rise, its route has no split, or nothing is judged or compared.
+    BadRollout Error "bad-rollout",
+    /// A judge that tolerates nothing, so that nothing can be proved.
+    NoMargin Warning "no-margin",
+    /// A step of a rollout whose proof takes longer than the rollout waits for it.
+    SlowProof Warning "slow-proof",
     /// No listener has this name or address.
     UnknownListener Error "unknown-listener",
     /// An invalid address to listen on.

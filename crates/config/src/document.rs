@@ -8,10 +8,12 @@ use waypost_plan::rewrite::Reverse;
 use waypost_plan::service::ProxyVersion;
 use waypost_plan::settings::CodeLabel;
 use waypost_plan::sticky::SameSite;
+use waypost_rollout::ramp::plan::{Proof, Then};
 use waypost_wire::path::{DotSegmentParameters, DoubleSlash, EncodedSlash};
 
 use crate::collections::{List, Named, NonEmptyList, OneOrMany};
-use crate::either::{ArmsText, OffOr, Shorthand, TextOr, To};
+use crate::decimal::Decimal;
+use crate::either::{ArmsText, OffOr, PercentOr, Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::values::{
@@ -24,6 +26,8 @@ use crate::values::{
 pub(crate) struct Outcome(pub(crate) &'static str);
 
 words! {
+    Proof { "step" => Proof::Step, "rollout" => Proof::Rollout, "none" => Proof::None }
+    Then { "hold" => Then::Hold, "promote" => Then::Promote, "rollback" => Then::RollBack }
     EncodedSlash { "refuse" => EncodedSlash::Refuse, "keep" => EncodedSlash::Keep }
     DoubleSlash { "merge" => DoubleSlash::Merge, "keep" => DoubleSlash::Keep }
     Reverse { "on" => Reverse::On, "off" => Reverse::Off }
@@ -45,6 +49,10 @@ words! {
 
 impl Shorthand for State {
     const WORDS: &'static str = "the path of a directory";
+}
+
+impl Shorthand for Rollout {
+    const WORDS: &'static str = "the name of one of `rollouts`";
 }
 
 impl Shorthand for StickyCookie {
@@ -71,6 +79,10 @@ keys! {
         /// The most specific match wins. The order of the list breaks ties only. In a directory, the lists
         /// of all files are concatenated.
         routes: List<Route> = Optional, "[{ name: orders, match: { path: /orders/* }, to: orders }]";
+        /// Plans of rollouts: how a new version gets its traffic.
+        ///
+        /// In a directory, the rollouts of all files are merged.
+        rollouts: Named<Rollout> = Optional, "{ steady: { steps: [1, 5, 25, 50, 100] } }";
         /// Requests with their expected outcomes.
         ///
         /// Tests run on every load. A configuration with a failing test is refused.
@@ -324,7 +336,7 @@ keys! {
     /// A named rule: its conditions, its action and its policies.
     ///
     /// A route has exactly one of `to`, `redirect`, `respond` and `passthrough`.
-    Route, "a route", later ["retries", "rollout"] {
+    Route, "a route", later ["retries"] {
         /// Name, unique in the configuration: letters, digits, `.`, `_` and `-`.
         name: Text = Required, "orders";
         /// Conditions, or a list of alternatives of which one must hold.
@@ -340,6 +352,8 @@ keys! {
         sticky: Sticky = Optional, "{ header: x-user-id }", only with ["to"];
         /// Lets testers pick a service of the split, even one of weight 0.
         force: Force = Optional, "{ header: x-canary, values: { always: orders-v2 } }", only with ["to"];
+        /// Plan of its rollouts, by name or in place. `waypost rollout start` begins one.
+        rollout: TextOr<Rollout> = Optional, "steady", only with ["to"];
         /// Copies requests to another service and discards its responses.
         mirror: Mirror = Optional, "{ to: orders-next, percent: 10 }", only with ["to"];
         /// Redirects the client.
@@ -366,6 +380,98 @@ keys! {
         upgrade: List<Text> = Fallback("[websocket]"), "[]", only with ["to"];
         /// Translates gRPC-Web calls, as made by browsers, to gRPC.
         grpc_web: bool = Fallback("false"), "true", only with ["to"];
+    }
+
+    /// The plan of a rollout: a new version, the canary, gets its traffic step by step.
+    ///
+    /// The gateway compares the canary with the baseline over the same seconds, goes on when it is proved not to be worse
+    /// than tolerated, and back to 0 % when it is shown to be. The maximum of its durations is `720h`.
+    Rollout, "a rollout", later ["windows", "hooks", "notify", "on_change", "on_success"] {
+        /// Service that is rolled out; given by `waypost rollout start --to` otherwise.
+        canary: Text = Optional, "checkout-v2";
+        /// Service that it is compared with.
+        ///
+        /// Defaults to the other service of a split of two. A larger split needs it.
+        baseline: Text = Optional, "checkout-v1";
+        /// Shares of the canary, rising; each a percentage, or a mapping.
+        steps: NonEmptyList<PercentOr<RolloutStep>> = Required, "[1, 5, 25, { percent: 50, approve: true }, 100]";
+        /// Minimum time of a step. With a judge, it is at least `warmup` and the response timeout of the canary, up to 5m.
+        at_least: DurationText = Fallback("1m"), "5m";
+        /// Minimum number of the canary's requests in a step.
+        requests: Whole = Fallback("100"), "1000";
+        /// Proof that a step needs: of this `step`, of the `rollout` so far, or `none`, which leaves time and requests.
+        evidence: Proof = Fallback("step"), "rollout";
+        /// Time at the beginning of each step in which latency is not judged and nothing is proved. In that of the first
+        /// step, 20 % of errors are tolerated.
+        warmup: DurationText = Fallback("30s"), "1m";
+        /// Longest wait for evidence in a step.
+        hold: DurationText = Fallback("2h"), "30m";
+        /// Action after `hold`: to go on waiting (`hold`), to take the next step without the proof (`promote`), or to go
+        /// back (`rollback`).
+        then: Then = Fallback("hold"), "rollback";
+        /// The judge; `off` for a ramp by time and requests alone.
+        judge: OffOr<Judge> = Optional, "{ errors: { ratio: 2, plus: 1 } }";
+    }
+
+    /// A step of a rollout.
+    RolloutStep, "a step" {
+        /// Share of the canary.
+        percent: Percent = Required, "25";
+        /// Minimum time of this step.
+        at_least: DurationText = Optional, "10m";
+        /// Minimum number of the canary's requests in this step.
+        requests: Whole = Optional, "1000";
+        /// Proof that this step needs.
+        evidence: Proof = Optional, "none";
+        /// Waits for `waypost rollout approve` before the next step.
+        approve: bool = Fallback("false"), "true";
+    }
+
+    /// The judge of a rollout.
+    Judge, "a judge", later ["late"] {
+        /// Probability in percent that a version within tolerance is rolled back, however often the judge looks.
+        false_rollbacks: Percent = Fallback("1"), "0.1";
+        /// Probability in percent that a step of a version beyond tolerance is proved fine.
+        false_promotions: Percent = Fallback("5"), "1";
+        /// Seconds that have to speak against the canary at least.
+        patience: Whole = Fallback("5"), "30";
+        /// Tolerated failures, compared with the baseline; `off` to ignore them.
+        errors: OffOr<ErrorMargin> = Optional, "{ ratio: 1.5, plus: 0.5 }";
+        /// Tolerated responses of class 4xx; `off` to ignore them.
+        client_errors: OffOr<Margin> = Optional, "{ ratio: 2, plus: 5 }";
+        /// Tolerated requests whose clients leave; `off` to ignore them.
+        abandoned: OffOr<Margin> = Optional, "{ ratio: 2, plus: 2 }";
+        /// Tolerated slowness; `off` to ignore it.
+        latency: OffOr<LatencyMargin> = Optional, "{ p50: 20, p90: 20, p99: 50 }";
+    }
+
+    /// The tolerated share of failures: `ratio` times the baseline's, plus `plus` percent.
+    ErrorMargin, "a margin of errors", later ["statuses", "exclude"] {
+        /// Factor on the baseline's share.
+        ratio: Decimal = Fallback("1.5"), "2";
+        /// Percentage added to it.
+        plus: Percent = Fallback("0.5"), "0.1";
+        /// Absolute limit on the share, in percent, whatever the baseline's is.
+        max: Percent = Optional, "5";
+    }
+
+    /// A tolerated share: `ratio` times the baseline's, plus `plus` percent.
+    Margin, "a margin" {
+        /// Factor on the baseline's share.
+        ratio: Decimal = Fallback("2"), "1.5";
+        /// Percentage added to it. Defaults to 5 for `client_errors`, to 2 for `abandoned`.
+        plus: Percent = Optional, "1";
+    }
+
+    /// Tolerated slowness of quantiles, in percent. Where some are named, only those are judged; else p50 and p90 with 20, p99
+    /// with 50.
+    LatencyMargin, "a margin of latency" {
+        /// The median.
+        p50: Decimal = Optional, "20";
+        /// The 90th percentile.
+        p90: Decimal = Optional, "20";
+        /// The 99th percentile.
+        p99: Decimal = Optional, "50";
     }
 
     /// Conditions of a route. All of them must hold.

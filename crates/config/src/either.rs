@@ -4,11 +4,11 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::collections::{List, Named};
 use crate::diagnostic::Code;
-use crate::keys::{At, KeyTable, Read};
+use crate::keys::{At, KeyTable, Read, wrong_type};
 use crate::problems::Problems;
 use crate::suggest::correction::{self, plain};
 use crate::tree::{Node, Value};
-use crate::values::{Text, Whole, text_of};
+use crate::values::{Percent, Text, Whole, is_one_of, text_of};
 
 /// One name, or names with weights.
 #[derive(Debug, Clone)]
@@ -42,6 +42,38 @@ pub(crate) trait Shorthand: Read {
 pub(crate) enum OffOr<T> {
     Off,
     Mapping(Box<T>),
+}
+
+/// A percentage, or a mapping with more to say.
+#[derive(Debug, Clone)]
+pub(crate) enum PercentOr<T> {
+    Percent(At<Percent>),
+    Mapping(Box<T>),
+}
+
+impl<T: Read> Read for PercentOr<T> {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Mapping(_) => T::read(node, problems).map(|mapping| Self::Mapping(Box::new(mapping))),
+            _ => At::read(node.span, node, problems).map(Self::Percent),
+        }
+    }
+
+    fn words() -> String {
+        "a percentage, or a mapping".to_owned()
+    }
+
+    fn help_if_empty() -> &'static str {
+        "write shares, such as `[1, 5, 25, 50, 100]`"
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [Percent::schema(generator), T::schema(generator)] })
+    }
+
+    fn table() -> Option<&'static KeyTable> {
+        T::table()
+    }
 }
 
 impl Read for To {
@@ -92,7 +124,11 @@ impl<T: Shorthand> Read for TextOr<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         match &node.value {
             Value::Mapping(_) => T::read(node, problems).map(|mapping| Self::Mapping(Box::new(mapping))),
-            _ => At::read(node.span, node, problems).map(Self::Text),
+            Value::Scalar(_) => At::read(node.span, node, problems).map(Self::Text),
+            Value::List(_) => {
+                wrong_type(node, &Self::words(), problems);
+                None
+            }
         }
     }
 
@@ -117,9 +153,12 @@ impl<T: Read> Read for OffOr<T> {
             _ => {
                 // Text with a colon is most likely the address, which is the first key.
                 let first = T::table().and_then(|table| table.keys.first());
-                let meant = text_of(node).filter(|text| text.contains(':'));
+                let takes_address = first.is_some_and(|key| key.name == "bind");
+                let meant = text_of(node).filter(|text| takes_address && text.contains(':'));
                 let meant = meant.and_then(|text| correction::address(text, "127.0.0.1", 9900));
+                let is_off = is_one_of(node, &["false", "no", "none"]);
                 let help = first.map(|key| match &meant {
+                    _ if is_off => "write `off`".to_owned(),
                     Some(address) => format!("write `{{ {}: {} }}`", key.name, plain(address)),
                     None => format!("write `{{ {}: {} }}`, or `off`", key.name, key.example),
                 });

@@ -38,6 +38,11 @@ pub(crate) trait Read: Sized {
     fn table() -> Option<&'static KeyTable> {
         None
     }
+
+    /// The hint at an empty list of such values.
+    fn help_if_empty() -> &'static str {
+        "leave the key out if nothing is meant"
+    }
 }
 
 /// A mapping of the language, as read.

@@ -40,6 +40,7 @@ use crate::problems::Problems;
 use crate::yaml::Parsed;
 
 mod collections;
+mod decimal;
 mod description;
 pub mod diagnostic;
 mod document;
@@ -238,5 +239,5 @@ pub fn load_or_refuse(
 fn misspells_names(key: &str) -> bool {
     !Document::TABLE.keys.iter().any(|known| known.name == key)
         && keys::meant(key, &Document::TABLE)
-            .is_some_and(|meant| matches!(meant, "listeners" | "services" | "routes"))
+            .is_some_and(|meant| matches!(meant, "listeners" | "services" | "routes" | "rollouts"))
 }

@@ -22,6 +22,10 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
         append(&mut merged.routes, document.routes, |to, from| {
             to.0.extend(from.0);
         });
+        append(&mut merged.rollouts, document.rollouts, |to, from| {
+            to.0.extend(from.0);
+            to.1.extend(from.1);
+        });
         append(&mut merged.tests, document.tests, |to, from| {
             to.0.extend(from.0);
         });
@@ -30,7 +34,10 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
         let entries = document.given.0.iter().flat_map(|entries| entries.iter());
         for entry in entries.filter(known) {
             let first = given.iter().find(|earlier| earlier.key == entry.key);
-            let merges = matches!(&*entry.key, "listeners" | "services" | "routes" | "tests");
+            let merges = matches!(
+                &*entry.key,
+                "listeners" | "services" | "routes" | "rollouts" | "tests"
+            );
             match first {
                 Some(first) if !merges => {
                     problems
@@ -41,7 +48,7 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
                         )
                         .label(first.key_span, "first here")
                         .help(
-                            "keep one of them; only `listeners`, `services`, `routes` and `tests` are merged",
+                            "keep one of them; only `listeners`, `services`, `routes`, `rollouts` and `tests` are merged",
                         );
                 }
                 Some(_) => {}

@@ -42,7 +42,7 @@ order of their names. A file of a directory may be empty. `waypost schema` print
   is empty on purpose. `$${` is a literal `${`. Inside `{…}` and `[…]`, quote such a value.
 - In the conditions of a match, a value that begins with a variable is text to compare with, even if it begins with `~` or
   is `true` or `false`. In `~^/v${VERSION}/`, whose `~` is in the file, the variable becomes part of the regex as it is.
-- Durations are whole numbers with units: `500ms`, `10s`, `1h30m`. The maximum is `24h`. Sizes are bytes, or have one of the
+- Durations are whole numbers with units: `500ms`, `10s`, `1h30m`. The maximum is `24h`, unless another is given. Sizes are bytes, or have one of the
   units `KiB`, `MiB`, `GiB`.
 - Where text is expected, an unquoted number is text as written. `true`, `false` and `null` are not text unless quoted;
   `yes`, `no`, `on` and `off` are.

@@ -76,7 +76,7 @@ pub(crate) struct Replacing {
 pub(crate) struct Percent(pub(crate) u64);
 
 /// Pattern of a variable, for schemas: they apply to the text before variables are replaced.
-const VARIABLE: &str = r"\$\{";
+pub(crate) const VARIABLE: &str = r"\$\{";
 
 /// Returns the text of a scalar that is text or a number; reports nothing.
 pub(crate) fn text_of(node: &Node) -> Option<&Rc<str>> {
@@ -89,7 +89,7 @@ pub(crate) fn text_of(node: &Node) -> Option<&Rc<str>> {
 }
 
 /// Returns true if a scalar is one of `words`, without case.
-fn is_one_of(node: &Node, words: &[&str]) -> bool {
+pub(crate) fn is_one_of(node: &Node, words: &[&str]) -> bool {
     match &node.value {
         Value::Scalar(scalar) => words.iter().any(|word| scalar.text.eq_ignore_ascii_case(word)),
         Value::List(_) | Value::Mapping(_) => false,

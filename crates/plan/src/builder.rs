@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::Plan;
 use crate::listener::Listener;
+use crate::rollout::RolloutPlan;
 use crate::route::Route;
 use crate::service::{Service, ServiceId};
 use crate::settings::Settings;
@@ -36,6 +37,7 @@ pub struct PlanBuilder {
     route_names: HashSet<Arc<str>>,
     routes: Vec<Route>,
     tests: Vec<TestCase>,
+    rollouts: Vec<(Box<str>, Arc<RolloutPlan>)>,
     settings: Settings,
 }
 
@@ -92,6 +94,11 @@ impl PlanBuilder {
         self.tests.push(test);
     }
 
+    /// Adds a named plan of rollouts. The caller refuses duplicate names.
+    pub fn add_rollout(&mut self, name: &str, plan: Arc<RolloutPlan>) {
+        self.rollouts.push((name.into(), plan));
+    }
+
     /// Replaces the settings.
     pub fn set_settings(&mut self, settings: Settings) {
         self.settings = settings;
@@ -110,6 +117,7 @@ impl PlanBuilder {
             services: self.services,
             routes: self.routes.into(),
             tests: self.tests,
+            rollouts: self.rollouts,
             settings: self.settings,
         })
     }

@@ -24,6 +24,8 @@ pub struct Difference {
     pub reordered: bool,
     /// True if the tests changed.
     pub tests: bool,
+    /// True if the named plans of rollouts changed.
+    pub rollouts: bool,
     /// True if the settings changed.
     pub settings: bool,
 }
@@ -82,6 +84,7 @@ impl Difference {
             routes,
             reordered,
             tests: before.tests() != after.tests(),
+            rollouts: before.rollouts() != after.rollouts(),
             settings: before.settings() != after.settings(),
         }
     }
@@ -163,6 +166,7 @@ impl fmt::Display for Difference {
         for (is_so, words) in [
             (self.reordered, "routes reordered"),
             (self.tests, "tests changed"),
+            (self.rollouts, "rollouts changed"),
             (self.settings, "settings changed"),
         ] {
             if is_so {

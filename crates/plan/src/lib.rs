@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::listener::Listener;
+use crate::rollout::RolloutPlan;
 use crate::route::Route;
 use crate::service::{Service, ServiceId};
 use crate::settings::Settings;
@@ -25,6 +26,7 @@ pub mod path_pattern;
 pub mod policies;
 pub mod redirect;
 pub mod rewrite;
+pub mod rollout;
 pub mod route;
 pub mod service;
 pub mod settings;
@@ -40,6 +42,8 @@ pub struct Plan {
     /// In one allocation: with many routes, most requests miss the cache here, and this saves one miss.
     routes: Arc<[Route]>,
     tests: Vec<TestCase>,
+    /// Named plans of rollouts.
+    rollouts: Vec<(Box<str>, Arc<RolloutPlan>)>,
     settings: Settings,
 }
 
@@ -75,6 +79,11 @@ impl Plan {
     /// Returns the tests in declared order.
     pub fn tests(&self) -> &[TestCase] {
         &self.tests
+    }
+
+    /// Returns the named plans of rollouts, in declared order.
+    pub fn rollouts(&self) -> &[(Box<str>, Arc<RolloutPlan>)] {
+        &self.rollouts
     }
 
     /// Returns the settings.

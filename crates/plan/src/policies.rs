@@ -7,6 +7,7 @@ use crate::force::Force;
 use crate::header_edits::HeaderEdits;
 use crate::mirror::Mirror;
 use crate::rewrite::Rewrite;
+use crate::rollout::RouteRollout;
 use crate::sticky::Sticky;
 
 /// The policies of a route.
@@ -23,6 +24,8 @@ pub struct PolicySet {
     pub sticky: Option<Sticky>,
     /// Lets testers pick an arm.
     pub force: Option<Force>,
+    /// The rollout of a new version.
+    pub rollout: Option<RouteRollout>,
     /// The service that gets copies.
     pub mirror: Option<Mirror>,
     /// Rewrites of path and host for the service.
@@ -54,6 +57,7 @@ impl PolicySet {
     const DEFAULT: Self = Self {
         sticky: None,
         force: None,
+        rollout: None,
         mirror: None,
         rewrite: Rewrite::NONE,
         request_headers: HeaderEdits::NONE,

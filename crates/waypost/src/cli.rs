@@ -93,11 +93,19 @@ Examples:
         /// Restore the weights of the config.
         #[arg(long, conflicts_with = "weights")]
         reset: bool,
+        /// Abort a rollout of the route first.
+        #[arg(long, conflicts_with = "deal")]
+        force: bool,
         #[command(flatten)]
         admin: AdminArgs,
         /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
+    },
+    /// Start, follow and steer rollouts, in which the gateway turns a dial step by step.
+    Rollout {
+        #[command(subcommand)]
+        command: RolloutCommand,
     },
     /// Show recent requests, errors and latencies of each service of a route.
     Stats {
@@ -273,4 +281,67 @@ mod tests {
     fn command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+}
+
+/// The commands of `waypost rollout`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RolloutCommand {
+    /// Begin a rollout: the first step is taken at once.
+    Start {
+        /// The route.
+        route: String,
+        /// The service that is rolled out; can be left out if the plan names it.
+        #[arg(long, value_name = "SERVICE")]
+        to: Option<String>,
+        /// The plan, one of `rollouts` in the config; by default the route's.
+        #[arg(long, value_name = "NAME")]
+        plan: Option<String>,
+        /// Shares in percent, instead of the plan's steps.
+        #[arg(long, value_name = "PERCENT,...", value_delimiter = ',')]
+        steps: Option<Vec<f64>>,
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// Output format.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Show how rollouts stand, and why.
+    Status {
+        /// The route; by default all routes that had a rollout.
+        route: Option<String>,
+        /// Refresh until Ctrl-C; in JSON, print one line each time.
+        #[arg(long)]
+        watch: bool,
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// Output format.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Take no further steps. The judge goes on, and rolls back.
+    Pause(OnRollout),
+    /// Go on after a pause, or with a changed plan.
+    Resume(OnRollout),
+    /// Take the next step now.
+    Promote(OnRollout),
+    /// Approve of the next step.
+    Approve(OnRollout),
+    /// Go back to the weights of the start.
+    Abort(OnRollout),
+    /// Give the new version everything now.
+    Finish(OnRollout),
+    /// Show the changes of a route's rollouts, latest first.
+    History(OnRollout),
+}
+
+/// The arguments of an action on a rollout.
+#[derive(Debug, Args)]
+pub(crate) struct OnRollout {
+    /// The route.
+    pub(crate) route: String,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }

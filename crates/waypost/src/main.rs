@@ -60,6 +60,7 @@ fn main() -> ExitCode {
             weights,
             deal,
             reset,
+            force,
             admin,
             format,
         } => match deal {
@@ -68,8 +69,15 @@ fn main() -> ExitCode {
                 let weights: Vec<String> = route.into_iter().chain(weights).collect();
                 remote::dial::dial_deal(&admin, &deal, &weights, reset, format)
             }
-            None => remote::dial::dial(&admin, &route.unwrap_or_default(), &weights, reset, format),
+            None => remote::dial::dial(
+                &admin,
+                &route.unwrap_or_default(),
+                &weights,
+                (reset, force),
+                format,
+            ),
         },
+        Command::Rollout { command } => remote::rollout::rollout(command),
         Command::Stats {
             route,
             window,

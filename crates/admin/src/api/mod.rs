@@ -7,6 +7,7 @@ pub mod explain;
 pub mod health;
 pub mod openapi;
 pub mod revisions;
+mod rollouts;
 pub mod routes;
 pub mod services;
 pub mod stats;
@@ -91,6 +92,7 @@ pub fn operations() -> Vec<Operation> {
     all.extend(status::operations());
     all.extend(routes::operations());
     all.extend(deals::operations());
+    all.extend(rollouts::operations());
     all.extend(services::operations());
     all.extend(explain::operations());
     all.extend(config::operations());
@@ -106,6 +108,9 @@ pub fn router(state: Arc<AppState>, access: Arc<RwLock<Access>>) -> Router {
     let mut router = Router::new();
     for operation in operations() {
         router = router.route(operation.path, (operation.handler)());
+    }
+    if state.test_clock {
+        router = router.route("/api/v1/clock", axum::routing::post(rollouts::advance));
     }
     router
         .fallback(async || Problem::not_found("no such path; see /api/v1/openapi.json"))

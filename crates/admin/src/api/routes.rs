@@ -14,7 +14,7 @@ use waypost_plan::route::{Action, Route};
 use waypost_plan::sticky::StickyKey;
 use waypost_proxy::generation::Generation;
 
-use super::{App, Body, Caller, Operation, PathName, json, json_body};
+use super::{App, Body, Caller, Operation, PathName, QueryParams, json, json_body};
 use crate::arms;
 use crate::command::{ArmView, Command, Dialed, Turn};
 use crate::problem::Problem;
@@ -37,6 +37,9 @@ pub struct RouteView {
     pub deal: Option<String>,
     /// The service that receives copies of requests.
     pub mirror: Option<String>,
+    /// The rollout under way, such as `step 2 of 5`.
+    #[serde(default)]
+    pub rollout: Option<String>,
 }
 
 /// A route with the history of its dial.
@@ -52,6 +55,13 @@ pub struct RouteDetail {
 /// Weights by service, in any order, without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weights(pub Vec<(String, u64)>);
+
+/// The query parameter that turns a dial in spite of a rollout.
+const FORCE: (&str, &str, &str) = (
+    "force",
+    "boolean",
+    "`true` aborts a rollout of the route first; without it, one under way is a 409",
+);
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -79,20 +89,20 @@ pub(super) fn operations() -> Vec<Operation> {
             method: "put",
             path: "/api/v1/routes/{name}/split",
             summary: "Turn the dial: set weights by service, live for every request that begins after the response; services left out get 0",
-            query: &[],
+            query: &[FORCE],
             body: vec![json::<Weights>()],
             response: vec![json::<Dialed>()],
-            problems: &[400, 404, 415, 422, 503, 507],
+            problems: &[400, 404, 409, 415, 422, 503, 507],
             handler: || put(dial),
         },
         Operation {
             method: "delete",
             path: "/api/v1/routes/{name}/split",
             summary: "Reset the dial to the declared weights",
-            query: &[],
+            query: &[FORCE],
             body: Vec::new(),
             response: vec![json::<Dialed>()],
-            problems: &[404, 422, 503, 507],
+            problems: &[400, 404, 409, 422, 503, 507],
             handler: || delete(reset),
         },
     ]
@@ -100,11 +110,16 @@ pub(super) fn operations() -> Vec<Operation> {
 
 async fn list(State(state): App) -> Result<Json<Vec<RouteView>>, Problem> {
     let generation = state.view()?.generation();
-    Ok(Json(
-        (0..generation.plan().routes().len())
-            .map(|position| view(&generation, position))
-            .collect(),
-    ))
+    let rollouts = state.report().rollouts.clone();
+    let views = (0..generation.plan().routes().len()).map(|position| {
+        let view = view(&generation, position);
+        let rollout = rollouts.iter().find(|rollout| rollout.route == view.name);
+        RouteView {
+            rollout: rollout.map(|rollout| format!("step {} of {}", rollout.step, rollout.steps)),
+            ..view
+        }
+    });
+    Ok(Json(views.collect()))
 }
 
 async fn show(State(state): App, PathName(name): PathName) -> Result<Json<RouteDetail>, Problem> {
@@ -118,34 +133,46 @@ async fn show(State(state): App, PathName(name): PathName) -> Result<Json<RouteD
     }))
 }
 
+/// The query of a dial.
+#[derive(Debug, Deserialize)]
+struct DialQuery {
+    /// True to abort a rollout of the route first.
+    #[serde(default)]
+    force: bool,
+}
+
 async fn dial(
     State(state): App,
     Extension(Caller(by)): Extension<Caller>,
     PathName(route): PathName,
+    QueryParams(query): QueryParams<DialQuery>,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Json<Dialed>, Problem> {
     let Weights(weights) = json_body(&headers, &body)?;
-    turn(&state, route, Some(weights), by).await
+    turn(&state, route, Some(weights), query.force, by).await
 }
 
 async fn reset(
     State(state): App,
     Extension(Caller(by)): Extension<Caller>,
     PathName(route): PathName,
+    QueryParams(query): QueryParams<DialQuery>,
 ) -> Result<Json<Dialed>, Problem> {
-    turn(&state, route, None, by).await
+    turn(&state, route, None, query.force, by).await
 }
 
 async fn turn(
     state: &AppState,
     route: String,
     weights: Option<Vec<(String, u64)>>,
+    force: bool,
     by: String,
 ) -> Result<Json<Dialed>, Problem> {
     let dialed = state.execute(|reply| Command::Dial {
         route,
         weights,
+        force,
         by,
         reply,
     });
@@ -187,6 +214,7 @@ pub(super) fn view(generation: &Arc<Generation>, position: usize) -> RouteView {
             .and_then(|sticky| sticky.deal.as_deref())
             .map(str::to_owned),
         mirror: mirror.map(|mirror| plan.service(mirror.to).name.to_string()),
+        rollout: None,
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{App, Operation, json};
 use crate::arms;
 use crate::problem::Problem;
-use crate::report::{FailedLoad, Pending, StateReport};
+use crate::report::{FailedLoad, Pending, RolloutReport, StateReport};
 
 /// The status of the gateway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +44,9 @@ pub struct Status {
     pub connections: usize,
     /// Routes whose live weights differ from the declared ones.
     pub dialed: Vec<String>,
+    /// Rollouts under way.
+    #[serde(default)]
+    pub rollouts: Vec<RolloutReport>,
     /// The last failed load, until one succeeds.
     pub failed_load: Option<FailedLoad>,
     /// Errors of files, such as certificates, whose last good version stays in use.
@@ -125,6 +128,7 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
         workers: view.workers(),
         connections: view.connections_open(),
         dialed: dialed.collect(),
+        rollouts: report.rollouts,
         failed_load: report.failed,
         stale_files: report.stale_files,
         pending: report.pending,

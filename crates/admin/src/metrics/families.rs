@@ -80,6 +80,10 @@ families! {
     UPSTREAM_IDLE Gauge "waypost_upstream_connections_idle" ["service"] "Idle connections to a service.";
     INVALID_RESPONSES Counter "waypost_invalid_responses" ["service", "cause"] "Invalid responses of a service, by the rule that they broke, such as `header_name` or `chunk_size`.";
     LOG_LOST Counter "waypost_access_log_lost_lines" ["reason"] "Access log lines lost because the writer was behind or the destination was not writable.";
+    ROLLOUT_STEP Gauge "waypost_rollout_step" ["route", "canary"] "Number of the step of a rollout under way, from 1.";
+    ROLLOUT_SHARE Gauge "waypost_rollout_share" ["route", "canary"] "Share of the canary of a rollout under way, 0 to 1.";
+    ROLLOUT_EVIDENCE Gauge "waypost_rollout_evidence" ["route", "canary"] "Evidence that the canary of a rollout under way is worse than tolerated; it is rolled back at 1 / `false_rollbacks`.";
+    ROLLOUT_VERDICTS Counter "waypost_rollout_verdicts" ["route", "verdict"] "Ended rollouts: finished, rolled_back or aborted.";
     WEIGHT_DECLARED Gauge "waypost_split_weight_declared" ["route", "service"] "Weight of a service in a split, as declared in the config.";
     WEIGHT_LIVE Gauge "waypost_split_weight" ["route", "service"] "Live weight of a service in a split.";
 }

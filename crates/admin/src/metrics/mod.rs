@@ -25,6 +25,7 @@ use crate::stats::class;
 pub fn text(state: &AppState, dialect: Dialect) -> String {
     let mut out = Writer::new(dialect);
     process(state, &mut out);
+    rollouts(state, &mut out);
     if let Ok(view) = state.view() {
         let reading = view.metrics().read();
         certificates(view, &mut out);
@@ -56,6 +57,26 @@ fn process(state: &AppState, out: &mut Writer) {
         .sample(&[], u64::from(report.state.writable));
     out.family(&families::STALE_FILES)
         .sample(&[], report.stale_files.len() as u64);
+}
+
+fn rollouts(state: &AppState, out: &mut Writer) {
+    let report = state.report();
+    for (family, value) in [
+        (&families::ROLLOUT_STEP, 0),
+        (&families::ROLLOUT_SHARE, 1),
+        (&families::ROLLOUT_EVIDENCE, 2),
+    ] {
+        out.family(family);
+        for rollout in &report.rollouts {
+            let values = [rollout.step as f64, rollout.share, rollout.evidence];
+            let labels = [("route", &*rollout.route), ("canary", &*rollout.canary)];
+            out.sample_float(&labels, values[value]);
+        }
+    }
+    out.family(&families::ROLLOUT_VERDICTS);
+    for ((route, verdict), count) in &report.verdicts {
+        out.sample(&[("route", route), ("verdict", verdict)], *count);
+    }
 }
 
 /// Remaining validity of the certificates.

@@ -14,7 +14,7 @@ use crate::keys::{At, Mapping};
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
 use crate::lower::rewrite::rewrite;
-use crate::lower::{Context, duration, header_edits, split};
+use crate::lower::{Context, duration, header_edits, rollout, split};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::values::Text;
@@ -148,11 +148,13 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
     let sticky = split::sticky(route, context);
     let force = split::force(route, &names, context);
     let mirror = split::mirror(route, context);
+    let rollout = rollout::of_route(route, context);
     let upgrade = upgrade(route, context.problems);
     let (arms, weights) = arms?;
     let policies = PolicySet {
         sticky,
         force,
+        rollout,
         mirror,
         rewrite,
         request_headers,

@@ -17,6 +17,7 @@ use crate::files::NamedFiles;
 use crate::keys::At;
 use crate::lower::deal::Deals;
 use crate::lower::names::Names;
+use crate::lower::rollout::PlacedPlan;
 use crate::place::Span;
 use crate::problems::Problems;
 use crate::values::{DurationText, Size};
@@ -25,6 +26,7 @@ mod action;
 mod deal;
 mod header_edits;
 mod host;
+mod judge;
 mod listener;
 mod matching;
 mod names;
@@ -32,6 +34,7 @@ mod network;
 mod pattern;
 mod redirect;
 mod rewrite;
+mod rollout;
 mod route;
 mod service;
 mod settings;
@@ -72,6 +75,9 @@ struct Context<'c> {
     services: Names,
     routes: Names,
     listeners: Names,
+    rollouts: Names,
+    /// The named plans of rollouts that are valid.
+    rollout_plans: HashMap<Rc<str>, PlacedPlan>,
     deals: Deals,
     /// Names of services that routes refer to.
     used_services: HashSet<Rc<str>>,
@@ -102,6 +108,8 @@ pub(crate) fn lower(
         services: Names::new("service", Code::UnknownService, resolves),
         routes: Names::new("route", Code::UnknownRoute, resolves),
         listeners: Names::new("listener", Code::UnknownListener, resolves),
+        rollouts: Names::new("rollout", Code::UnknownRollout, resolves),
+        rollout_plans: HashMap::new(),
         deals: Deals::default(),
         used_services: HashSet::new(),
         service_ids: HashMap::new(),
@@ -121,6 +129,7 @@ pub(crate) fn lower(
     settings::set(document, &mut context);
     listener::add_all(document, &mut context);
     service::add_all(document, &mut context);
+    rollout::add_all(document, &mut context);
     let routes = route::add_all(document, &mut context);
     let tests = test_case::add_all(document, &mut context);
     service::report_unused(document, &mut context);

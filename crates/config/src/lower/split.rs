@@ -48,11 +48,17 @@ fn resolve(name: &Text, span: Span, context: &mut Context<'_>) -> Option<Service
     context.service_ids.get(name).copied()
 }
 
-/// Returns the names of the services of a split in order, including those that do not exist.
+/// Returns the names of the services of a split in order, including those that do not exist; then those whose weights
+/// could not be read.
 pub(super) fn names(to: &To) -> Vec<Text> {
     match to {
         To::Service(name) => vec![name.value.clone()],
-        To::Split(split) => split.0.iter().map(|(name, _)| name.clone()).collect(),
+        To::Split(split) => {
+            let read = split.0.iter().map(|(name, _)| name);
+            read.chain(split.1.iter().map(|(name, _)| name))
+                .cloned()
+                .collect()
+        }
     }
 }
 

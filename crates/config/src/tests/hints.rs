@@ -27,6 +27,11 @@ const PLACES: &[&str] = &[
     "listeners: [{ bind: 127.0.0.1:8080 }]\nservices: { a: { endpoints: [] } }\nroutes: [{ name: r, to: a, rewrite: { host: @ } }]\n",
     "listeners: [{ bind: 127.0.0.1:8080 }]\nservices: { a: { endpoints: [] } }\nroutes: [{ name: r, to: a, timeout: @ }]\n",
     "listeners: [{ bind: 127.0.0.1:8080 }]\nroutes: [{ name: r, respond: { status: 200 } }]\ntests: [{ request: @, expect: { route: r } }]\n",
+    "listeners: [{ bind: 127.0.0.1:8080 }]\nrollouts: { p: { steps: [@, 100] } }\n",
+    "listeners: [{ bind: 127.0.0.1:8080 }]\nrollouts: { p: { steps: [1, 100], at_least: @ } }\n",
+    "listeners: [{ bind: 127.0.0.1:8080 }]\nrollouts: { p: { steps: [1, 100], judge: @ } }\n",
+    "listeners: [{ bind: 127.0.0.1:8080 }]\nrollouts: { p: { steps: [1, 100], judge: { errors: @ } } }\n",
+    "listeners: [{ bind: 127.0.0.1:8080 }]\nrollouts: { p: { steps: [1, 100], judge: { errors: { ratio: @ } } } }\n",
 ];
 
 /// Parts of values.
@@ -81,6 +86,7 @@ const PARTS: &[&str] = &[
     "GET ",
     " HTTP/1.1",
     "kb",
+    "none",
     "KiB",
     "m",
     "s",

@@ -119,7 +119,10 @@ routes:
     to: { a: 1, b: 2 }
     rewrite: { prefix: "/x/{b}" }
     request_headers: { set: { p: q }, remove: [z] }
+    rollout: p
   - { name: s, match: { path: "~^/(?P<n>x)" }, redirect: { path: "/{n}", status: 301 } }
+rollouts:
+  p: { canary: b, steps: [1, { percent: 2.5, at_least: 5m }, 100], judge: { errors: { ratio: 1.5, max: 5 }, latency: off } }
 tests:
   - { request: GET /a/1/2, expect: { route: r, arms: { a: 1 } } }
 "#;

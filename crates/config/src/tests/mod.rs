@@ -6,6 +6,7 @@ mod accepted;
 mod hints;
 mod hostile;
 mod mistakes;
+mod rollouts;
 mod shown;
 mod typos;
 

@@ -54,7 +54,7 @@ fn nest(path: &[&str], mapping: &str) -> (String, usize, usize) {
     for key in path {
         let pad = " ".repeat(indent);
         match *key {
-            "listeners" | "routes" | "tests" | "certificates" => {
+            "listeners" | "routes" | "tests" | "certificates" | "steps" => {
                 text.push_str(&format!("{pad}{key}:\n{pad}  -\n"));
                 indent += 4;
                 lines += 2;
@@ -124,8 +124,8 @@ fn keys_of_later_versions_are_reported_as_such() {
         &["1:35 unknown-key `http3` is not supported by this version"],
     );
     check_route(
-        "to: a, rollout: {}",
-        &["4:21 unknown-key `rollout` is not supported"],
+        "to: a, retries: {}",
+        &["4:21 unknown-key `retries` is not supported"],
     );
 }
 

@@ -144,6 +144,7 @@ impl Control {
         self.report_certificates();
         self.state.revisions.prune();
         let dials_dropped = self.settle_dials(activation);
+        self.settle_rollouts();
         self.report_activation(revision, &summary, activation);
         Ok(Activated {
             summary,

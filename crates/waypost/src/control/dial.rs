@@ -6,14 +6,16 @@ use jiff::Timestamp;
 use waypost_admin::command::{ArmView, DealDialed, DialHistory, Dialed, Turn as TurnView, Weight};
 use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
+use waypost_admin::rollout::RolloutAction;
 use waypost_proxy::generation::Generation;
 
 use super::Control;
 use crate::state::StoreError;
-use crate::state::dials::{Dial, Turn, Weights, declared};
+use crate::state::dials::{Dial, Dials, Turn};
+use crate::state::weights::{Weights, declared};
 
 /// A dial that is about to be turned.
-struct Turning {
+pub(super) struct Turning {
     route: String,
     position: usize,
     declared: Weights,
@@ -27,6 +29,7 @@ impl Control {
         &mut self,
         route: &str,
         weights: Option<Vec<(String, u64)>>,
+        force: bool,
         by: &str,
     ) -> Result<Dialed, Problem> {
         // What another gateway has stored is taken over first.
@@ -35,16 +38,22 @@ impl Control {
         let position = generation.compiled().position(route);
         let position =
             position.ok_or_else(|| Problem::not_found(format!("there is no route named `{route}`")))?;
-        let turning = turning(&generation, position).filter(|turning| !turning.declared.is_empty());
-        let mut turning = turning.ok_or_else(|| {
-            Problem::invalid(format!(
-                "the route `{route}` forwards to no service, so it has no dial"
-            ))
-        })?;
-        turning.after = match weights {
-            None => turning.declared.clone(),
-            Some(weights) => dialed(route, &turning.declared, weights)?,
+        let dial = || {
+            let turning = turning(&generation, position).filter(|turning| !turning.declared.is_empty());
+            turning.ok_or_else(|| {
+                Problem::invalid(format!(
+                    "the route `{route}` forwards to no service, so it has no dial"
+                ))
+            })
         };
+        let declared = dial()?.declared;
+        let after = match weights {
+            None => declared,
+            Some(weights) => dialed(route, &declared, weights)?,
+        };
+        // A dial that is refused aborts nothing.
+        self.make_way(route, force, by)?;
+        let turning = Turning { after, ..dial()? };
         let mut dialed = self.turn(claimed, &generation, vec![turning], by)?;
         dialed
             .pop()
@@ -61,6 +70,10 @@ impl Control {
         let claimed = self.claim_state();
         let generation = self.gateway.generation();
         let positions = generation.plan().routes_of_deal(deal);
+        for position in generation.plan().routes_of_deal(deal) {
+            let route = generation.plan().routes()[position].matching.name.to_string();
+            self.make_way(&route, false, &by)?;
+        }
         let mut turnings: Vec<Turning> = positions
             .filter_map(|position| turning(&generation, position))
             .collect();
@@ -88,6 +101,20 @@ impl Control {
         })
     }
 
+    /// Refuses a dial of a route whose rollout is under way; with `force`, aborts the rollout.
+    fn make_way(&mut self, route: &str, force: bool, by: &str) -> Result<(), Problem> {
+        if !self.rollouts.is_active(route) {
+            return Ok(());
+        }
+        if !force {
+            return Err(Problem::conflict(format!(
+                "a rollout of the route `{route}` is under way and turns this dial; `pause` holds it where it is, \
+                 `abort` ends it, and `--force` aborts it and dials"
+            )));
+        }
+        self.act_on_rollout(route, RolloutAction::Abort, by).map(drop)
+    }
+
     /// Turns dials: first all are stored, then they are live.
     fn turn(
         &mut self,
@@ -96,8 +123,20 @@ impl Control {
         turnings: Vec<Turning>,
         by: &str,
     ) -> Result<Vec<Dialed>, Problem> {
+        let dials = self.state.dials.clone();
+        self.turn_with(claimed, generation, dials, turnings, by)
+    }
+
+    /// Turns dials; `dials` are those to store, but for the turns.
+    pub(super) fn turn_with(
+        &mut self,
+        claimed: Result<(), StoreError>,
+        generation: &Arc<Generation>,
+        mut dials: Dials,
+        turnings: Vec<Turning>,
+        by: &str,
+    ) -> Result<Vec<Dialed>, Problem> {
         let time = Timestamp::now();
-        let mut dials = self.state.dials.clone();
         for turning in &turnings {
             let dial = turning.is_dialed().then(|| Dial {
                 declared: turning.declared.clone(),
@@ -163,6 +202,20 @@ impl Control {
 }
 
 impl Turning {
+    /// The dial of the route at `position`; `None` if it does not forward.
+    pub(super) fn of(generation: &Generation, position: usize) -> Option<Self> {
+        turning(generation, position)
+    }
+
+    /// Turns it to these weights, given by service; a service that is not among them gets 0. `None` if it is there already.
+    pub(super) fn to(mut self, weights: &Weights) -> Option<Self> {
+        for (service, weight) in &mut self.after {
+            let given = weights.iter().find(|(known, _)| known == service);
+            *weight = given.map_or(0, |(_, weight)| *weight);
+        }
+        (self.after != self.before).then_some(self)
+    }
+
     /// True if the new weights differ from the declared ones.
     fn is_dialed(&self) -> bool {
         self.after != self.declared

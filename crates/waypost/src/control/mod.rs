@@ -1,6 +1,7 @@
 //! The owner of a running gateway. It serialises all changes.
 //!
-//! [`reload`] handles changes of the source, [`change`] those sent to the admin API, [`dial`] those of weights. Configs are
+//! [`reload`] handles changes of the source, [`change`] those sent to the admin API, [`dial`] those of weights, [`rollout`]
+//! the dials that turn by themselves. Configs are
 //! activated by [`Control::activate`] only, which takes effect as a whole or not at all.
 
 mod activate;
@@ -9,6 +10,7 @@ mod change;
 mod dial;
 pub(crate) mod reload;
 mod report;
+mod rollout;
 mod stored;
 
 use std::collections::BTreeMap;
@@ -32,6 +34,7 @@ use crate::certificates::Certificates;
 use crate::checksummed::Damaged;
 use crate::control::activate::{Candidate, Changes};
 use crate::control::address::{log_admin, open_admin};
+use crate::control::rollout::Rollouts;
 use crate::control::stored::{first_revision, log_state, revision_view};
 use crate::load::{self, Checked};
 use crate::log;
@@ -76,6 +79,7 @@ pub(crate) struct Control {
     /// The next poll of certificate files.
     certificate_poll_at: Instant,
     background: Background,
+    rollouts: Rollouts,
 }
 
 /// An active config that the source does not have.
@@ -147,6 +151,7 @@ impl Control {
             certificates,
             certificate_poll_at: Instant::now() + CERTIFICATE_POLL,
             background: Background::default(),
+            rollouts: Rollouts::default(),
         };
         control.announce(&listened);
         log_admin(control.server.as_ref(), no_server.as_ref());
@@ -155,6 +160,7 @@ impl Control {
             control.store_first(&revision);
         }
         control.drop_stale_dials();
+        control.restore_rollouts();
         control.set_last_good();
         control.report_state();
         control.report_certificates();
@@ -178,6 +184,7 @@ impl Control {
     /// Gives up everything but the gateway, which is about to stop, and the admin API.
     pub(crate) fn into_parts(mut self) -> (Gateway, Option<Server>) {
         self.shared.set_draining();
+        self.store_evidence();
         // A successor may write from now on.
         self.state.release();
         self.source.release();
@@ -192,10 +199,15 @@ impl Control {
             .certificates
             .are_watched()
             .then_some(self.certificate_poll_at);
-        [reverts_at, state_retry_at, certificate_poll_at]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            reverts_at,
+            state_retry_at,
+            certificate_poll_at,
+            self.rollouts.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Does what is due: a revert, a retry of the state, a poll of certificate files.
@@ -212,6 +224,7 @@ impl Control {
             self.state_retry_at = now + STATE_RETRY;
             self.retry_state();
         }
+        self.tick_rollouts(now);
         if self.certificates.are_watched() && self.certificate_poll_at <= now {
             self.certificate_poll_at = now + CERTIFICATE_POLL;
             if self.certificates.poll() {
@@ -244,9 +257,30 @@ impl Control {
             Command::Dial {
                 route,
                 weights,
+                force,
                 by,
                 reply,
-            } => drop(reply.send(self.dial(&route, weights, &by))),
+            } => drop(reply.send(self.dial(&route, weights, force, &by))),
+            Command::StartRollout {
+                route,
+                start,
+                by,
+                reply,
+            } => drop(reply.send(self.start_rollout(&route, &start, &by))),
+            Command::RolloutAct {
+                route,
+                action,
+                by,
+                reply,
+            } => drop(reply.send(self.act_on_rollout(&route, action, &by))),
+            Command::Advance { seconds, reply } => {
+                // An hour at most, so that no other command waits for long.
+                (0..seconds.min(3600)).for_each(|_| self.judge_rollouts());
+                drop(reply.send(Ok(())));
+            }
+            Command::RolloutOf { route, reply } => drop(reply.send(self.rollout_of(&route))),
+            Command::Rollouts { reply } => drop(reply.send(Ok(self.all_rollouts()))),
+            Command::RolloutHistory { route, reply } => drop(reply.send(self.rollout_history(&route))),
             Command::DialDeal {
                 deal,
                 weights,

@@ -26,6 +26,7 @@ impl Control {
             .for_each(log_damaged);
         let generation = self.gateway.generation();
         self.state.dials.apply_to(&generation);
+        self.restore_rollouts();
         let active = generation.number();
         for (mut revision, texts) in unstored {
             let was = revision.number;
@@ -102,7 +103,7 @@ impl Control {
     pub(super) fn drop_stale_dials(&mut self) -> Vec<String> {
         let mut dials = self.state.dials.clone();
         let stale = dials.drop_stale(self.gateway.generation().plan());
-        if stale.is_empty() {
+        if dials == self.state.dials {
             return stale;
         }
         for route in &stale {

@@ -117,6 +117,16 @@ impl Client {
         read(&self.send("PUT", path, &headers, body.into())?)
     }
 
+    /// Sends a POST with a body of the content type `kind`.
+    pub(crate) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        kind: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<Response<T>> {
+        read(&self.send("POST", path, &[("content-type", kind)], body.into())?)
+    }
+
     /// Sends a request without a body.
     pub(crate) fn act<T: DeserializeOwned>(&self, method: &str, path: &str) -> anyhow::Result<Response<T>> {
         read(&self.send(method, path, &[], Bytes::new())?)

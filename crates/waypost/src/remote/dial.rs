@@ -13,17 +13,19 @@ use super::{Client, refused, show};
 use crate::Outcome;
 use crate::cli::{AdminArgs, Format};
 
-/// Turns the dial of `route` to `weights`, or back to the declared weights.
+/// Turns the dial of `route` to `weights`, or back to the declared weights. With `force`, a rollout of the route is aborted
+/// first.
 pub(crate) fn dial(
     admin: &AdminArgs,
     route: &str,
     weights: &[String],
-    reset: bool,
+    (reset, force): (bool, bool),
     format: Format,
 ) -> anyhow::Result<Outcome> {
     let client = Client::new(admin)?;
     let path = format!("/api/v1/routes/{}", segment(route));
-    let split = format!("{path}/split");
+    let query = if force { "?force=true" } else { "" };
+    let split = format!("{path}/split{query}");
     let answer = if reset {
         client.act("DELETE", &split)?
     } else {

@@ -4,6 +4,7 @@ pub(crate) mod apply;
 mod client;
 pub(crate) mod dial;
 pub(crate) mod history;
+pub(crate) mod rollout;
 pub(crate) mod routes;
 pub(crate) mod stats;
 pub(crate) mod status;

@@ -17,17 +17,21 @@ pub(crate) fn routes(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcom
 }
 
 fn in_columns(routes: &[RouteView]) -> String {
-    // Few configs have deals.
-    let has_deals = routes.iter().any(|route| route.deal.is_some());
-    let head = ["ROUTE", "TO", ">LIVE", ">DECLARED", "DEAL", "MATCH"];
-    let mut table = Table::new(&columns(has_deals, head));
+    // Few configs have deals, or rollouts under way.
+    let shown = [
+        routes.iter().any(|route| route.deal.is_some()),
+        routes.iter().any(|route| route.rollout.is_some()),
+    ];
+    let head = ["ROUTE", "TO", ">LIVE", ">DECLARED", "DEAL", "ROLLOUT", "MATCH"];
+    let mut table = Table::new(&columns(shown, head));
     for route in routes {
         let matches = route.matches.join(" or ");
         let deal = route.deal.as_deref().unwrap_or_default();
+        let rollout = route.rollout.as_deref().unwrap_or_default();
         if route.arms.is_empty() {
             table.row(columns(
-                has_deals,
-                [&*route.name, &*route.action, "", "", deal, &matches],
+                shown,
+                [&*route.name, &*route.action, "", "", deal, rollout, &matches],
             ));
         }
         for arm in &route.arms {
@@ -38,17 +42,29 @@ fn in_columns(routes: &[RouteView]) -> String {
                 arm.declared.to_string()
             };
             let live = arm.live.to_string();
-            let cells = [&*route.name, &*arm.service, &live, &declared, deal, &matches];
-            table.row(columns(has_deals, cells));
+            let cells = [
+                &*route.name,
+                &*arm.service,
+                &live,
+                &declared,
+                deal,
+                rollout,
+                &matches,
+            ];
+            table.row(columns(shown, cells));
         }
     }
     table.text()
 }
 
-/// The cells of a row, with that of the deal or without it.
-fn columns(has_deals: bool, [route, to, live, declared, deal, matches]: [&str; 6]) -> Vec<&str> {
+/// The cells of a row, with those of deal and rollout where they are shown.
+fn columns(
+    [has_deals, has_rollouts]: [bool; 2],
+    [route, to, live, declared, deal, rollout, matches]: [&str; 7],
+) -> Vec<&str> {
     let mut cells = vec![route, to, live, declared];
     cells.extend(has_deals.then_some(deal));
+    cells.extend(has_rollouts.then_some(rollout));
     cells.push(matches);
     cells
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use waypost_admin::api::status::Status;
 use waypost_plan::duration;
+use waypost_rollout::words;
 
 use super::{Client, refused};
 use crate::Outcome;
@@ -65,6 +66,20 @@ fn in_words(status: &Status) -> String {
     );
     if !status.dialed.is_empty() {
         line("dialed", &status.dialed.join(", "));
+    }
+    for rollout in &status.rollouts {
+        let paused = if rollout.paused { ", paused" } else { "" };
+        line(
+            "rollout",
+            &format!(
+                "{} of {}: step {} of {}, {}{paused}",
+                rollout.route,
+                rollout.canary,
+                rollout.step,
+                rollout.steps,
+                words::percent(rollout.share)
+            ),
+        );
     }
     if let Some(pending) = &status.pending {
         line(

@@ -5,23 +5,25 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waypost_plan::Plan;
-use waypost_plan::route::Action;
 use waypost_proxy::generation::Generation;
+
+use crate::state::rollouts::StoredRollout;
+use crate::state::weights::{Weights, declared};
 
 /// The number of turns that are kept.
 const TURNS_KEPT: usize = 200;
 
 /// All dials and their past turns.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Dials {
     /// By route.
     dials: BTreeMap<String, Dial>,
     /// The latest is the last.
     turns: Vec<Turn>,
+    /// The last rollout of each route.
+    #[serde(default)]
+    pub(crate) rollouts: BTreeMap<String, StoredRollout>,
 }
-
-/// Weights of services, in the order of a split's arms.
-pub(crate) type Weights = Vec<(String, u64)>;
 
 /// The dial of one route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,20 +73,53 @@ impl Dials {
         }
     }
 
-    /// Sets the live weights of a generation to these dials.
+    /// Sets the live weights of a generation to these dials. A rollout under way keeps its share under a changed split.
     pub(crate) fn apply_to(&self, generation: &Generation) {
         for (position, route) in generation.plan().routes().iter().enumerate() {
-            let dial = self.dials.get(&*route.matching.name);
-            let dial =
-                dial.filter(|dial| declared(generation.plan(), position).as_ref() == Some(&dial.declared));
-            let weights: Option<Vec<u64>> =
-                dial.map(|dial| dial.live.iter().map(|(_, weight)| *weight).collect());
+            let name = &*route.matching.name;
+            let declared = declared(generation.plan(), position);
+            let dial = self.dials.get(name);
+            let dial = dial.filter(|dial| declared.as_ref() == Some(&dial.declared));
+            let of_rollout = self
+                .rollouts
+                .get(name)
+                .zip(declared.as_ref())
+                .and_then(|(rollout, declared)| rollout.live_of(declared));
+            let live = of_rollout.or_else(|| dial.map(|dial| dial.live.clone()));
+            let weights: Option<Vec<u64>> = live.map(|live| live.iter().map(|(_, weight)| *weight).collect());
             generation.compiled().dial(position, weights.as_deref());
         }
     }
 
-    /// Drops the dials of routes that `plan` does not have or whose declared weights differ. Returns the routes.
+    /// Brings the dials of rollouts under way in line with the declared weights of `plan`.
+    fn carry_over(&mut self, plan: &Plan) {
+        for (position, route) in plan.routes().iter().enumerate() {
+            let name = &*route.matching.name;
+            let (Some(rollout), Some(declared)) = (self.rollouts.get(name), declared(plan, position)) else {
+                continue;
+            };
+            let Some(live) = rollout.live_of(&declared) else {
+                continue;
+            };
+            let known = self.dials.get(name);
+            if live == declared {
+                self.dials.remove(name);
+            } else if known.is_none_or(|dial| dial.declared != declared || dial.live != live) {
+                let dial = Dial {
+                    by: known.map_or(&rollout.by, |dial| &dial.by).clone(),
+                    time: known.map_or(rollout.started, |dial| dial.time),
+                    declared,
+                    live,
+                };
+                self.dials.insert(name.to_owned(), dial);
+            }
+        }
+    }
+
+    /// Drops the dials of routes that `plan` does not have or whose declared weights differ. Returns the routes. The dials of
+    /// rollouts under way are kept where both versions are.
     pub(crate) fn drop_stale(&mut self, plan: &Plan) -> Vec<String> {
+        self.carry_over(plan);
         if self.dials.is_empty() {
             return Vec::new();
         }
@@ -99,13 +134,4 @@ impl Dials {
         self.dials.retain(|name, _| !stale.contains(name));
         stale
     }
-}
-
-/// The declared weights of the route at `position`; `None` if it does not forward.
-pub(crate) fn declared(plan: &Plan, position: usize) -> Option<Weights> {
-    let Action::Forward(forward) = &plan.routes()[position].action else {
-        return None;
-    };
-    let names = forward.arms.iter().map(|id| plan.service(*id).name.to_string());
-    Some(names.zip(forward.split.weights().iter().copied()).collect())
 }

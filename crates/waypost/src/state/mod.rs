@@ -1,4 +1,4 @@
-//! Persistent state: revisions and dials, as plain files in a directory.
+//! Persistent state: revisions, dials and rollouts, as plain files in a directory.
 //!
 //! Every file is written under a temporary name, synced and renamed, and the directory is synced; every file has a
 //! checksum. So a kill at any moment leaves the old file or the new one. A damaged file is set aside and named, never
@@ -7,6 +7,8 @@
 
 pub(crate) mod dials;
 pub(crate) mod revisions;
+pub(crate) mod rollouts;
+pub(crate) mod weights;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -83,6 +85,11 @@ impl State {
 
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Returns true if this process holds the lock.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// Returns true if the lock is held and the last write succeeded.

@@ -1,0 +1,164 @@
+//! Operations on rollouts.
+
+use axum::Json;
+use axum::extract::{Extension, Path, State};
+use axum::http::HeaderMap;
+use axum::routing::{delete, get, post};
+
+use super::{App, Body, Caller, Operation, PathName, QueryParams, json, json_body};
+use crate::command::Command;
+use crate::problem::Problem;
+use crate::rollout::{RolloutAction, RolloutChange, RolloutView, StartRollout};
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation {
+            method: "get",
+            path: "/api/v1/rollouts",
+            summary: "The last rollout of each route",
+            query: &[],
+            body: Vec::new(),
+            response: vec![json::<Vec<RolloutView>>()],
+            problems: &[503],
+            handler: || get(list),
+        },
+        Operation {
+            method: "get",
+            path: "/api/v1/routes/{name}/rollout",
+            summary: "The rollout of a route, or its last one",
+            query: &[],
+            body: Vec::new(),
+            response: vec![json::<RolloutView>()],
+            problems: &[404, 503],
+            handler: || get(show),
+        },
+        Operation {
+            method: "post",
+            path: "/api/v1/routes/{name}/rollout",
+            summary: "Start a rollout",
+            query: &[],
+            body: vec![json::<StartRollout>()],
+            response: vec![json::<RolloutView>()],
+            problems: &[400, 404, 409, 415, 422, 503, 507],
+            handler: || post(start),
+        },
+        Operation {
+            method: "delete",
+            path: "/api/v1/routes/{name}/rollout",
+            summary: "Abort a rollout: back to the weights of its start",
+            query: &[],
+            body: Vec::new(),
+            response: vec![json::<RolloutView>()],
+            problems: &[404, 409, 503, 507],
+            handler: || delete(abort),
+        },
+        Operation {
+            method: "get",
+            path: "/api/v1/routes/{name}/rollout/history",
+            summary: "The changes of a route's rollouts, latest first",
+            query: &[],
+            body: Vec::new(),
+            response: vec![json::<Vec<RolloutChange>>()],
+            problems: &[404, 503],
+            handler: || get(history),
+        },
+        Operation {
+            method: "post",
+            path: "/api/v1/routes/{name}/rollout/{action}",
+            summary: "Act on a rollout: pause, resume, promote (the next step now), approve, abort, or finish (100 % now)",
+            query: &[],
+            body: Vec::new(),
+            response: vec![json::<RolloutView>()],
+            problems: &[404, 409, 503, 507],
+            handler: || post(act),
+        },
+    ]
+}
+
+/// The query of the test clock.
+#[derive(Debug, serde::Deserialize)]
+pub(super) struct Advance {
+    /// The number of seconds that pass.
+    seconds: u64,
+}
+
+/// Lets seconds of the test clock pass.
+pub(super) async fn advance(
+    State(state): App,
+    QueryParams(Advance { seconds }): QueryParams<Advance>,
+) -> Result<(), Problem> {
+    state.execute(|reply| Command::Advance { seconds, reply }).await
+}
+
+async fn list(State(state): App) -> Result<Json<Vec<RolloutView>>, Problem> {
+    state.execute(|reply| Command::Rollouts { reply }).await.map(Json)
+}
+
+async fn show(State(state): App, PathName(route): PathName) -> Result<Json<RolloutView>, Problem> {
+    let shown = state.execute(|reply| Command::RolloutOf { route, reply });
+    shown.await.map(Json)
+}
+
+async fn history(State(state): App, PathName(route): PathName) -> Result<Json<Vec<RolloutChange>>, Problem> {
+    let history = state.execute(|reply| Command::RolloutHistory { route, reply });
+    history.await.map(Json)
+}
+
+async fn start(
+    State(state): App,
+    Extension(Caller(by)): Extension<Caller>,
+    PathName(route): PathName,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Json<RolloutView>, Problem> {
+    let start: StartRollout = json_body(&headers, &body)?;
+    let started = state.execute(|reply| Command::StartRollout {
+        route,
+        start,
+        by,
+        reply,
+    });
+    started.await.map(Json)
+}
+
+async fn abort(
+    state: App,
+    caller: Extension<Caller>,
+    PathName(route): PathName,
+) -> Result<Json<RolloutView>, Problem> {
+    perform(state, caller, route, RolloutAction::Abort).await
+}
+
+async fn act(
+    state: App,
+    caller: Extension<Caller>,
+    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+) -> Result<Json<RolloutView>, Problem> {
+    let Path((route, word)) =
+        path.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    let action = RolloutAction::ALL
+        .into_iter()
+        .find(|action| action.as_str() == word);
+    let action = action.ok_or_else(|| {
+        let words = RolloutAction::ALL.map(RolloutAction::as_str).join(", ");
+        Problem::not_found(format!(
+            "there is no action `{word}` on a rollout; there are {words}"
+        ))
+    })?;
+    perform(state, caller, route, action).await
+}
+
+async fn perform(
+    State(state): App,
+    Extension(Caller(by)): Extension<Caller>,
+    route: String,
+    action: RolloutAction,
+) -> Result<Json<RolloutView>, Problem> {
+    let done = state.execute(|reply| Command::RolloutAct {
+        route,
+        action,
+        by,
+        reply,
+    });
+    done.await.map(Json)
+}

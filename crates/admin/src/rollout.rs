@@ -1,0 +1,143 @@
+//! Rollouts, as the API shows them.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A rollout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RolloutView {
+    /// The route.
+    pub route: String,
+    /// The service that is rolled out.
+    pub canary: String,
+    /// The service that it is compared with.
+    pub baseline: String,
+    /// The name of the plan, if it has one.
+    pub plan: Option<String>,
+    /// `waiting` before the first step, `running`, `paused`, `finished`, `rolled_back` or `aborted`.
+    pub state: String,
+    /// The number of the step, from 1; 0 before the first.
+    pub step: usize,
+    /// The number of steps.
+    pub steps: usize,
+    /// The share of the canary, in percent.
+    pub percent: f64,
+    /// The share of the next step, in percent.
+    pub next_percent: Option<f64>,
+    /// Seconds in this step.
+    pub step_seconds: u64,
+    /// Requests of the canary in this step.
+    pub step_requests: u64,
+    /// The standing in one sentence.
+    pub summary: String,
+    /// The conditions of the next step that do not hold yet.
+    pub lacks: Vec<String>,
+    /// The evidence that the canary is worse than tolerated.
+    pub evidence: f64,
+    /// The evidence at which the rollout is rolled back.
+    pub rollback_at: f64,
+    /// The metrics that are judged; empty for a timed ramp.
+    pub metrics: Vec<MetricView>,
+    /// The start of the rollout.
+    #[schemars(with = "String")]
+    pub started: Timestamp,
+    /// The client that started it.
+    pub by: String,
+    /// The end of the rollout.
+    #[schemars(with = "Option<String>")]
+    pub ended: Option<Timestamp>,
+}
+
+/// A metric of a rollout. Counts are those since the rollout began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MetricView {
+    /// `errors`, `errors.max`, `client_errors`, `abandoned`, `p50`, `p90` or `p99`.
+    pub metric: String,
+    /// Requests of the canary.
+    pub canary_requests: u64,
+    /// Bad ones among them: failed ones, or those slower than the threshold of the quantile.
+    pub canary_bad: u64,
+    /// Requests of the baseline.
+    pub baseline_requests: u64,
+    /// Bad ones among them.
+    pub baseline_bad: u64,
+    /// Its part of the evidence that the canary is worse than tolerated.
+    pub evidence: f64,
+    /// The evidence that the canary is not worse.
+    pub proof: f64,
+    /// True if that is proved.
+    pub proved: bool,
+}
+
+/// A change of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RolloutChange {
+    /// The time.
+    #[schemars(with = "String")]
+    pub time: Timestamp,
+    /// `started`, `step`, `paused`, `resumed`, `approved`, `plan_changed`, `rolled_back`, `finished` or `aborted`.
+    pub change: String,
+    /// The share of the canary from then on, such as `5 %`.
+    pub percent: String,
+    /// The reason in one sentence, with the counts that it rests on.
+    pub summary: String,
+    /// The client that asked for it; `judge` if none did.
+    pub by: String,
+}
+
+/// The start of a rollout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartRollout {
+    /// The service that is rolled out; can be left out if the plan names it.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// The name of a plan; defaults to the route's.
+    #[serde(default)]
+    pub plan: Option<String>,
+    /// Shares of the canary in percent, instead of the plan's steps.
+    #[serde(default)]
+    pub steps: Option<Vec<f64>>,
+}
+
+/// An action on a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RolloutAction {
+    /// No further steps.
+    Pause,
+    /// Steps go on.
+    Resume,
+    /// The next step now.
+    Promote,
+    /// The next step may be taken, once its other conditions hold.
+    Approve,
+    /// Back to the weights of the start.
+    Abort,
+    /// All to the canary now.
+    Finish,
+}
+
+impl RolloutAction {
+    /// All actions.
+    pub const ALL: [Self; 6] = [
+        Self::Pause,
+        Self::Resume,
+        Self::Promote,
+        Self::Approve,
+        Self::Abort,
+        Self::Finish,
+    ];
+
+    /// The word in paths and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Promote => "promote",
+            Self::Approve => "approve",
+            Self::Abort => "abort",
+            Self::Finish => "finish",
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Actions of operators on a rollout under way.
+
+use waypost_admin::problem::Problem;
+use waypost_admin::rollout::{RolloutAction, RolloutView};
+use waypost_proxy::generation::Generation;
+use waypost_rollout::judge::Judge;
+use waypost_rollout::ramp::Stop;
+use waypost_rollout::ramp::plan::Percent;
+
+use crate::control::Control;
+use crate::control::rollout::judge_of;
+use crate::control::rollout::plans::fingerprint;
+use crate::control::rollout::settle::still_there;
+use crate::state::rollouts::EndState;
+
+impl Control {
+    /// Acts on a rollout.
+    pub(in crate::control) fn act_on_rollout(
+        &mut self,
+        route: &str,
+        action: RolloutAction,
+        by: &str,
+    ) -> Result<RolloutView, Problem> {
+        // An unknown route, or one that never had a rollout, is not found.
+        self.rollout_of(route)?;
+        let claimed = self.claim_state();
+        claimed.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
+        let before = self.rollouts.active.get(route).map(|active| active.ramp.clone());
+        let done = self.perform(route, action, by);
+        if done.is_err()
+            && let (Some(active), Some(before)) = (self.rollouts.active.get_mut(route), before)
+        {
+            active.ramp = before;
+            active.standing = active.ramp.standing();
+        }
+        done?;
+        self.report_rollouts();
+        self.rollout_of(route)
+    }
+
+    /// Does an action on a rollout. Of one that fails, the ramp may be done already.
+    fn perform(&mut self, route: &str, action: RolloutAction, by: &str) -> Result<(), Problem> {
+        let generation = self.gateway.generation();
+        let Some(active) = self.rollouts.active.get_mut(route) else {
+            return Err(Problem::conflict(format!(
+                "no rollout of the route `{route}` is under way"
+            )));
+        };
+        match action {
+            RolloutAction::Pause => {
+                if active.ramp.stop() == Some(Stop::Paused) {
+                    return Err(Problem::conflict("the rollout is paused already"));
+                }
+                active.ramp.halt(Stop::Paused);
+                self.note_rollout(route, "paused", "the operator paused it; the judge goes on", by)
+            }
+            RolloutAction::Resume => {
+                let Some(stop) = active.ramp.stop() else {
+                    return Err(Problem::conflict("the rollout is not paused"));
+                };
+                if stop == Stop::PlanChanged {
+                    self.take_changed_plan(&generation, route)?;
+                }
+                if let Some(active) = self.rollouts.active.get_mut(route) {
+                    active.ramp.resume();
+                }
+                self.note_rollout(route, "resumed", "the operator resumed it", by)
+            }
+            RolloutAction::Approve => {
+                if !active.ramp.needs_approval() {
+                    return Err(Problem::conflict("the next step needs no approval"));
+                }
+                active.ramp.approve();
+                self.note_rollout(route, "approved", "the operator approved of the next step", by)
+            }
+            RolloutAction::Promote => {
+                if active.ramp.next_percent().is_none() {
+                    return Err(Problem::conflict("the rollout is at its last step; finish it"));
+                }
+                self.take_step(route, "the operator asked for the next step", by)
+            }
+            RolloutAction::Abort => {
+                self.end_rollout(route, EndState::Aborted, "the operator aborted it", by, None)
+            }
+            RolloutAction::Finish => {
+                let all = Some(Percent::ALL);
+                self.end_rollout(route, EndState::Finished, "the operator finished it", by, all)
+            }
+        }
+    }
+
+    /// Takes the plan that the config has now.
+    fn take_changed_plan(&mut self, generation: &Generation, route: &str) -> Result<(), Problem> {
+        let Some(stored) = self.state.dials.rollouts.get(route).cloned() else {
+            return Ok(());
+        };
+        let plan = still_there(generation, route, &stored).map_err(Problem::conflict)?;
+        let Some(plan) = plan else {
+            return Err(Problem::conflict(
+                "the config has no plan for this rollout any more; abort or finish it",
+            ));
+        };
+        if let Some(active) = self.rollouts.active.get_mut(route)
+            && !active.ramp.replace_plan(plan.ramp.clone())
+        {
+            return Err(Problem::conflict(format!(
+                "the new plan has no step at or below the present {}; abort or finish the rollout",
+                active.ramp.percent()
+            )));
+        }
+        let mut dials = self.state.dials.clone();
+        if let Some(stored) = dials.rollouts.get_mut(route) {
+            stored.fingerprint = fingerprint(generation, route, &plan);
+        }
+        let written = self.state.store_dials(&dials);
+        written.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
+        if let Some(active) = self.rollouts.active.get_mut(route)
+            && active.ramp.judge().map(Judge::settings) != plan.judge.as_ref()
+        {
+            let position = generation.compiled().position(route).unwrap_or_default();
+            active.ramp.replace_judge(judge_of(generation, position, &plan));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! The plan of a rollout, as the config has it or a start asks for it.
+
+use std::sync::Arc;
+
+use waypost_admin::problem::Problem;
+use waypost_admin::rollout::StartRollout;
+use waypost_plan::Plan;
+use waypost_plan::rollout::RolloutPlan;
+use waypost_proxy::generation::Generation;
+use waypost_rollout::ramp::plan::{Percent, Step};
+
+use crate::control::rollout::forward;
+use crate::state::weights::declared;
+
+/// The plan that a start asks for, with its name.
+pub(super) fn chosen_plan(
+    plan: &Plan,
+    position: usize,
+    start: &StartRollout,
+) -> Result<(Option<String>, Arc<RolloutPlan>), Problem> {
+    let own = forward(plan, position).and_then(|forward| forward.policies.rollout.as_ref());
+    let (name, chosen) = match (&start.plan, own) {
+        (Some(name), _) => {
+            let named = plan.rollouts().iter().find(|(known, _)| **known == **name);
+            let (_, chosen) = named.ok_or_else(|| {
+                Problem::invalid(format!("there is no rollout named `{name}` in the config"))
+            })?;
+            (Some(name.clone()), Arc::clone(chosen))
+        }
+        (None, Some(own)) => (own.name.as_ref().map(ToString::to_string), Arc::clone(&own.plan)),
+        (None, None) if start.steps.is_some() => (None, Arc::new(RolloutPlan::default())),
+        (None, None) => {
+            let route = &plan.routes()[position].matching.name;
+            return Err(Problem::invalid(format!(
+                "the route `{route}` has no `rollout` in the config; name a plan, or give steps"
+            )));
+        }
+    };
+    match &start.steps {
+        None => Ok((name, chosen)),
+        Some(steps) => Ok((name, Arc::new(with_steps(&chosen, steps)?))),
+    }
+}
+
+/// The plan with other steps, in percent.
+fn with_steps(plan: &RolloutPlan, steps: &[f64]) -> Result<RolloutPlan, Problem> {
+    let thousandths = steps.iter().map(|percent| (percent * 1000.0).round() as u64);
+    let shares: Option<Vec<Percent>> = thousandths.map(Percent::from_thousandths).collect();
+    let shares = shares.filter(|shares| {
+        let rises = shares.windows(2).all(|pair| pair[0] < pair[1]);
+        rises && shares.first().is_some_and(|first| *first > Percent::ZERO)
+    });
+    let shares = shares
+        .ok_or_else(|| Problem::invalid("the steps must be rising percentages, such as 1, 5, 25, 50, 100"))?;
+    let mut plan = plan.clone();
+    plan.ramp.steps = shares.into_iter().map(Step::to).collect();
+    Ok(plan)
+}
+
+/// A text that differs for plans that differ, and for splits of the route that do.
+pub(super) fn fingerprint(generation: &Generation, route: &str, plan: &RolloutPlan) -> String {
+    let position = generation.compiled().position(route);
+    let split = position.and_then(|position| declared(generation.plan(), position));
+    format!(
+        "{:016x}",
+        xxhash_rust::xxh3::xxh3_64(format!("{split:?} {plan:?}").as_bytes())
+    )
+}

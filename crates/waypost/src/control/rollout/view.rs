@@ -1,0 +1,199 @@
+//! Rollouts as they are shown.
+
+use waypost_admin::problem::Problem;
+use waypost_admin::rollout::{MetricView, RolloutView};
+use waypost_rollout::judge::Judge;
+use waypost_rollout::ramp::plan::Percent;
+use waypost_rollout::ramp::{Lack, Reason, Standing, Stop};
+use waypost_rollout::words;
+
+use crate::control::Control;
+use crate::control::rollout::Active;
+use crate::state::rollouts::StoredRollout;
+
+/// The evidence from which on a rollout is under suspicion.
+const SUSPICION: f64 = 2.0;
+
+impl Control {
+    /// The rollout of a route, or its last one.
+    pub(crate) fn rollout_of(&self, route: &str) -> Result<RolloutView, Problem> {
+        let stored = self.stored_rollout(route)?;
+        Ok(match self.rollouts.active.get(route) {
+            Some(active) => view_of_active(route, active, stored),
+            None => view_of_ended(route, stored),
+        })
+    }
+
+    /// The last rollout of each route.
+    pub(crate) fn all_rollouts(&self) -> Vec<RolloutView> {
+        let routes = self.state.dials.rollouts.keys();
+        routes.filter_map(|route| self.rollout_of(route).ok()).collect()
+    }
+}
+
+/// The standing of a rollout in a sentence.
+pub(super) fn summary(active: &Active, stored: &StoredRollout) -> String {
+    let compared = active.ramp.judge().and_then(|judge| compared(active, judge));
+    match &active.standing {
+        Standing::RollBack(Reason::Worse(_)) => {
+            let evidence = active.ramp.judge().map_or(0.0, Judge::evidence);
+            format!(
+                "{}. Luck alone does this in fewer than {} rollouts",
+                compared.unwrap_or_default(),
+                words::luck(evidence)
+            )
+        }
+        Standing::RollBack(Reason::HoldExpired) => "too little spoke for the canary within `hold`".to_owned(),
+        Standing::Done => format!("the last step is completed at {}", active.ramp.percent()),
+        Standing::Ready if active.ramp.is_proved() => {
+            format!("{} is not worse than tolerated, as is proved", stored.canary)
+        }
+        Standing::Ready if active.ramp.judge().is_some() => format!(
+            "the time and the requests of the step are over, and nothing speaks against {}; nothing is proved",
+            stored.canary
+        ),
+        Standing::Ready => "the time and the requests of the step are over".to_owned(),
+        Standing::Holds(lacks) => {
+            let evidence = active.ramp.judge().map_or(0.0, Judge::evidence);
+            let damage = match compared.filter(|_| evidence >= SUSPICION) {
+                Some(compared) => format!(
+                    "{compared}; luck alone makes a good version look this bad in {} rollouts",
+                    words::luck(evidence)
+                ),
+                None if active.ramp.judge().is_some() => "no sign of damage".to_owned(),
+                None => "a ramp by time, without a judge".to_owned(),
+            };
+            let lacks: Vec<String> = lacks.iter().map(|lack| in_words(lack, active)).collect();
+            format!("{damage}; holds: {}", lacks.join("; "))
+        }
+    }
+}
+
+/// The comparison by the metric that speaks against the canary most.
+fn compared(active: &Active, judge: &Judge) -> Option<String> {
+    let worst = judge.worst()?;
+    let tolerance = judge.tolerance(worst.kind)?;
+    Some(words::comparison(active.names(), &worst, tolerance, judge.now()))
+}
+
+/// A condition of the next step that does not hold.
+fn in_words(lack: &Lack, active: &Active) -> String {
+    match lack {
+        Lack::Time(seconds) => format!("{} more in this step", words::duration(*seconds)),
+        Lack::Requests(requests) => format!(
+            "{} more requests to {} in this step",
+            words::count(requests.ceil()),
+            active.canary
+        ),
+        Lack::Proof(kind, Some(needed)) => {
+            let rate = active.ramp.requests() / active.ramp.age().max(1) as f64;
+            let time = match rate > 0.0 {
+                true => format!(
+                    ", {} at this rate",
+                    words::duration((needed / rate).ceil() as u64)
+                ),
+                false => String::new(),
+            };
+            format!(
+                "{} are not shown to be within tolerance; about {} more requests to {}{time}",
+                kind.as_str(),
+                words::count(needed.ceil()),
+                active.canary
+            )
+        }
+        Lack::Proof(kind, None) => format!(
+            "{} are not shown to be within tolerance, and would not be at these rates",
+            kind.as_str()
+        ),
+        Lack::Suspicion(evidence) => format!(
+            "too much speaks against {}: luck does this in {} rollouts",
+            active.canary,
+            words::luck(*evidence)
+        ),
+        Lack::SickBaseline => format!("{} fails too often itself to compare with", active.baseline),
+        Lack::Approval => "the next step needs `waypost rollout approve`".to_owned(),
+        Lack::Stopped(Stop::Paused) => "paused; `waypost rollout resume` goes on".to_owned(),
+        Lack::Stopped(Stop::PlanChanged) => {
+            "the plan or the split was changed; `waypost rollout resume` takes the new one".to_owned()
+        }
+    }
+}
+
+fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> RolloutView {
+    let ramp = &active.ramp;
+    let lacks = match &active.standing {
+        Standing::Holds(lacks) => lacks.iter().map(|lack| in_words(lack, active)).collect(),
+        _ => Vec::new(),
+    };
+    let state = match (ramp.stop(), ramp.step()) {
+        (Some(_), _) => "paused",
+        (None, None) => "waiting",
+        (None, Some(_)) => "running",
+    };
+    let judge = ramp.judge();
+    RolloutView {
+        state: state.to_owned(),
+        step: ramp.step().map_or(0, |step| step + 1),
+        steps: ramp.plan().steps.len(),
+        percent: in_percent(ramp.percent()),
+        next_percent: ramp.next_percent().map(in_percent),
+        step_seconds: ramp.age(),
+        step_requests: ramp.requests() as u64,
+        summary: summary(active, stored),
+        lacks,
+        evidence: judge.map_or(0.0, Judge::evidence),
+        rollback_at: judge.map_or(0.0, Judge::rollback_at),
+        metrics: judge.map(metrics).unwrap_or_default(),
+        ..view_of_ended(route, stored)
+    }
+}
+
+fn metrics(judge: &Judge) -> Vec<MetricView> {
+    let proved_at = judge.proved_at();
+    let views = judge.findings().map(|finding| MetricView {
+        metric: finding.kind.as_str().to_owned(),
+        canary_requests: finding.totals.canary as u64,
+        canary_bad: finding.totals.canary_bad as u64,
+        baseline_requests: finding.totals.baseline as u64,
+        baseline_bad: finding.totals.baseline_bad as u64,
+        evidence: finding.against,
+        proof: finding.proof,
+        proved: finding.proof >= proved_at,
+    });
+    views.collect()
+}
+
+fn view_of_ended(route: &str, stored: &StoredRollout) -> RolloutView {
+    let last = stored.changes.last();
+    RolloutView {
+        route: route.to_owned(),
+        canary: stored.canary.clone(),
+        baseline: stored.baseline.clone(),
+        plan: stored.plan.clone(),
+        state: stored
+            .end
+            .as_ref()
+            .map_or("running", |end| end.state.as_str())
+            .to_owned(),
+        step: stored.step.map_or(0, |step| step + 1),
+        steps: 0,
+        percent: last
+            .and_then(|last| last.percent.trim_end_matches(" %").parse().ok())
+            .unwrap_or(0.0),
+        next_percent: None,
+        step_seconds: stored.age,
+        step_requests: stored.requests as u64,
+        summary: last.map(|last| last.summary.clone()).unwrap_or_default(),
+        lacks: Vec::new(),
+        evidence: 0.0,
+        rollback_at: 0.0,
+        metrics: Vec::new(),
+        started: stored.started,
+        by: stored.by.clone(),
+        ended: stored.end.as_ref().map(|end| end.time),
+    }
+}
+
+fn in_percent(percent: Percent) -> f64 {
+    f64::from(percent.thousandths()) / 1000.0
+}

@@ -1,0 +1,188 @@
+//! `waypost rollout`: starting, following and steering rollouts.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::bail;
+use waypost_admin::rollout::{MetricView, RolloutAction, RolloutChange, RolloutView, StartRollout};
+use waypost_rollout::words;
+
+use super::client::segment;
+use super::table::Table;
+use super::{Client, refused, show};
+use crate::Outcome;
+use crate::cli::{AdminArgs, Format, OnRollout, RolloutCommand};
+use crate::output;
+
+/// The interval of `--watch`.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Clears a terminal and moves the cursor to its upper left corner.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Runs one of the commands.
+pub(crate) fn rollout(command: RolloutCommand) -> anyhow::Result<Outcome> {
+    match command {
+        RolloutCommand::Start {
+            route,
+            to,
+            plan,
+            steps,
+            admin,
+            format,
+        } => start(&admin, &route, &StartRollout { to, plan, steps }, format),
+        RolloutCommand::Status {
+            route,
+            watch,
+            admin,
+            format,
+        } => status(&admin, route.as_deref(), watch, format),
+        RolloutCommand::Pause(on) => act(&on, RolloutAction::Pause),
+        RolloutCommand::Resume(on) => act(&on, RolloutAction::Resume),
+        RolloutCommand::Promote(on) => act(&on, RolloutAction::Promote),
+        RolloutCommand::Approve(on) => act(&on, RolloutAction::Approve),
+        RolloutCommand::Abort(on) => act(&on, RolloutAction::Abort),
+        RolloutCommand::Finish(on) => act(&on, RolloutAction::Finish),
+        RolloutCommand::History(on) => history(&on),
+    }
+}
+
+fn path(route: &str) -> String {
+    format!("/api/v1/routes/{}/rollout", segment(route))
+}
+
+fn start(admin: &AdminArgs, route: &str, start: &StartRollout, format: Format) -> anyhow::Result<Outcome> {
+    if start.steps.as_ref().is_some_and(Vec::is_empty) {
+        bail!("there are no steps; hint: write them as `--steps 1,5,25,50,100`");
+    }
+    let client = Client::new(admin)?;
+    let body = serde_json::to_vec(start)?;
+    let started = client.post(&path(route), "application/json", body)?;
+    show(started, format, in_words)
+}
+
+fn act(on: &OnRollout, action: RolloutAction) -> anyhow::Result<Outcome> {
+    let client = Client::new(&on.admin)?;
+    let done = client.act("POST", &format!("{}/{}", path(&on.route), action.as_str()))?;
+    show(done, on.format, in_words)
+}
+
+fn history(on: &OnRollout) -> anyhow::Result<Outcome> {
+    let client = Client::new(&on.admin)?;
+    let history = client.get(&format!("{}/history", path(&on.route)))?;
+    show(history, on.format, |changes: &Vec<RolloutChange>| {
+        let mut table = Table::new(&["TIME", "CHANGE", ">SHARE", "BY", "WHY"]);
+        for change in changes {
+            table.row(&[
+                format!("{:.0}", change.time),
+                change.change.replace('_', " "),
+                change.percent.clone(),
+                change.by.clone(),
+                change.summary.clone(),
+            ]);
+        }
+        table.text()
+    })
+}
+
+fn status(admin: &AdminArgs, route: Option<&str>, watch: bool, format: Format) -> anyhow::Result<Outcome> {
+    let client = Client::new(admin)?;
+    loop {
+        let found: Result<Vec<RolloutView>, _> = match route {
+            Some(route) => client.get(&path(route))?.map(|one| vec![one]),
+            None => client.get("/api/v1/rollouts")?,
+        };
+        let rollouts = match found {
+            Ok(rollouts) => rollouts,
+            Err(problem) => return refused(&problem, format),
+        };
+        match format {
+            Format::Text => {
+                let text: String = rollouts.iter().map(in_words).collect();
+                let text = match text.is_empty() {
+                    true => "no route had a rollout so far\n".to_owned(),
+                    false => text,
+                };
+                let clear = if watch && output::stdout_has_colors() {
+                    CLEAR
+                } else {
+                    ""
+                };
+                output::print(&format!("{clear}{text}"))?;
+            }
+            Format::Json if watch => output::print(&format!("{}\n", serde_json::to_string(&rollouts)?))?,
+            Format::Json => {
+                match (route, rollouts.first()) {
+                    (Some(_), Some(one)) => output::print_json(one)?,
+                    _ => output::print_json(&rollouts)?,
+                };
+            }
+        }
+        if !watch {
+            return Ok(Outcome::Good);
+        }
+        thread::sleep(INTERVAL);
+    }
+}
+
+/// A rollout, as people read it.
+fn in_words(rollout: &RolloutView) -> String {
+    let RolloutView {
+        route,
+        canary,
+        baseline,
+        ..
+    } = rollout;
+    let mut text = format!("{route}      {canary} against {baseline}");
+    if rollout.ended.is_none() {
+        let steps = match rollout.step {
+            0 => "      before the first step".to_owned(),
+            step => format!("      step {step} of {}: {} %", rollout.steps, rollout.percent),
+        };
+        text.push_str(&steps);
+        text.push_str(&format!("      for {}", words::duration(rollout.step_seconds)));
+    } else {
+        text.push_str(&format!("      at {} %", rollout.percent));
+    }
+    text.push_str(&format!("      {}\n", rollout.state.replace('_', " ")));
+    for metric in &rollout.metrics {
+        text.push_str(&format!("  {}\n", metric_in_words(metric, rollout)));
+    }
+    if rollout.lacks.is_empty() {
+        text.push_str(&format!("  {}\n", rollout.summary));
+    } else {
+        let summary = rollout.summary.split("; holds: ").next().unwrap_or_default();
+        text.push_str(&format!("  {summary}\n"));
+        let next = rollout
+            .next_percent
+            .map_or_else(|| "done when".to_owned(), |next| format!("to {next} % when"));
+        text.push_str(&format!("  next          {next} nothing of this is left:\n"));
+        for lack in &rollout.lacks {
+            text.push_str(&format!("                {lack}\n"));
+        }
+    }
+    text
+}
+
+fn metric_in_words(metric: &MetricView, rollout: &RolloutView) -> String {
+    let share = |bad: u64, all: u64| match all {
+        0 => "none so far".to_owned(),
+        all => format!(
+            "{} of {}",
+            words::percent(bad as f64 / all as f64),
+            words::count(all as f64)
+        ),
+    };
+    let proved = if metric.proved {
+        "      proved not to be worse than tolerated"
+    } else {
+        ""
+    };
+    format!(
+        "{:<13} {} {}      {} {}{proved}",
+        metric.metric,
+        rollout.canary,
+        share(metric.canary_bad, metric.canary_requests),
+        rollout.baseline,
+        share(metric.baseline_bad, metric.baseline_requests),
+    )
+}

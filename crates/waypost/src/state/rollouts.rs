@@ -1,0 +1,114 @@
+//! Rollouts as they are stored: with the dials, in one file, so that step and share are one write.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::state::weights::Weights;
+
+/// The number of changes that are kept for each route.
+const CHANGES_KEPT: usize = 200;
+
+/// The last rollout of a route.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StoredRollout {
+    pub(crate) canary: String,
+    pub(crate) baseline: String,
+    /// The name of the plan; `None` for the route's own.
+    pub(crate) plan: Option<String>,
+    /// Shares in thousandths of a percent, instead of the plan's steps.
+    pub(crate) steps: Option<Vec<u64>>,
+    /// A text that differs for plans and splits that differ.
+    pub(crate) fingerprint: String,
+    /// The live weights at the start.
+    pub(crate) before: Weights,
+    /// The live weights of the step that was taken last.
+    pub(crate) live: Weights,
+    pub(crate) started: Timestamp,
+    pub(crate) by: String,
+    /// The step that was taken last, by position.
+    pub(crate) step: Option<usize>,
+    /// Seconds in this step.
+    pub(crate) age: u64,
+    /// Requests of the canary in this step.
+    pub(crate) requests: f64,
+    pub(crate) is_approved: bool,
+    pub(crate) stop: Option<StoredStop>,
+    /// The evidence so far; infinite numbers are `null`.
+    pub(crate) evidence: Vec<Option<f64>>,
+    pub(crate) end: Option<StoredEnd>,
+    /// The changes of the route's rollouts; the latest is the last.
+    pub(crate) changes: Vec<StoredChange>,
+}
+
+/// A reason that a rollout does not go up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StoredStop {
+    Paused,
+    PlanChanged,
+}
+
+/// The end of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredEnd {
+    pub(crate) time: Timestamp,
+    pub(crate) state: EndState,
+}
+
+/// The state of a rollout that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EndState {
+    Finished,
+    RolledBack,
+    Aborted,
+}
+
+/// A change of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredChange {
+    pub(crate) time: Timestamp,
+    pub(crate) change: String,
+    pub(crate) percent: String,
+    pub(crate) summary: String,
+    pub(crate) by: String,
+}
+
+impl EndState {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::RolledBack => "rolled_back",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+impl StoredRollout {
+    /// Returns true if both versions are among these services.
+    pub(crate) fn has_arms_in(&self, declared: &Weights) -> bool {
+        let has = |arm: &str| declared.iter().any(|(service, _)| service == arm);
+        has(&self.canary) && has(&self.baseline)
+    }
+
+    /// The weights of a split with these declared ones while the rollout is under way; `None` if it is not, or has lost one
+    /// of its versions. A service that came later gets nothing.
+    pub(crate) fn live_of(&self, declared: &Weights) -> Option<Weights> {
+        if self.end.is_some() || !self.has_arms_in(declared) {
+            return None;
+        }
+        let weight = |service: &str| self.live.iter().find(|(known, _)| known == service);
+        let live = declared
+            .iter()
+            .map(|(service, _)| (service.clone(), weight(service).map_or(0, |(_, weight)| *weight)));
+        let live: Weights = live.collect();
+        live.iter().any(|(_, weight)| *weight > 0).then_some(live)
+    }
+
+    /// Adds a change, and drops the oldest beyond those that are kept.
+    pub(crate) fn note(&mut self, change: StoredChange) {
+        self.changes.push(change);
+        let more = self.changes.len().saturating_sub(CHANGES_KEPT);
+        self.changes.drain(..more);
+    }
+}
