@@ -40,6 +40,7 @@ mod reload;
 mod retries;
 mod reverse;
 mod revisions;
+mod rollouts;
 mod splits;
 mod state;
 mod state_damage;

@@ -129,14 +129,26 @@ impl Gateway {
         Self::beside(&[], config)
     }
 
+    /// Like [`with`](Self::with); rollouts go by a clock that only [`pass`](Self::pass) turns.
+    pub(crate) fn with_test_clock(config: impl AsRef<str>) -> Self {
+        let clock = ("WAYPOST_TEST_CLOCK".to_owned(), "1".to_owned());
+        Self::place_and_start(&[], config.as_ref(), vec![clock], Admin::Added)
+    }
+
+    /// Lets seconds of the test clock pass.
+    pub(crate) fn pass(&self, seconds: u64) {
+        let passed = self.admin("POST", &format!("/api/v1/clock?seconds={seconds}"), "", "");
+        assert_eq!(passed.status(), 200, "{}", passed.text());
+    }
+
     /// Like [`with`](Self::with), with further files in the config's directory.
     pub(crate) fn beside(files: &[(&str, &str)], config: impl AsRef<str>) -> Self {
-        Self::place_and_start(files, config.as_ref(), Admin::Added)
+        Self::place_and_start(files, config.as_ref(), Vec::new(), Admin::Added)
     }
 
     /// Starts a gateway on this config verbatim; it has its own `admin` key.
     pub(crate) fn verbatim(config: impl AsRef<str>) -> Self {
-        Self::place_and_start(&[], config.as_ref(), Admin::OwnKey)
+        Self::place_and_start(&[], config.as_ref(), Vec::new(), Admin::OwnKey)
     }
 
     /// Starts a gateway that forwards everything to `service`.
@@ -176,14 +188,19 @@ impl Gateway {
         Self::start(Arc::new(directory), path, environment.to_vec(), Admin::OwnKey)
     }
 
-    fn place_and_start(files: &[(&str, &str)], config: &str, admin: Admin) -> Self {
+    fn place_and_start(
+        files: &[(&str, &str)],
+        config: &str,
+        environment: Vec<(String, String)>,
+        admin: Admin,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         for (name, text) in files {
             fs::write(directory.path().join(name), text).expect("a written file");
         }
         let path = directory.path().join("waypost.yaml");
         fs::write(&path, admin.complete(config)).expect("a written config");
-        Self::start(Arc::new(directory), path, Vec::new(), admin)
+        Self::start(Arc::new(directory), path, environment, admin)
     }
 
     /// Sends SIGKILL and starts the gateway again on the same config and state.
