@@ -1,7 +1,7 @@
 //! The judge of a rollout: fed with the counts of each second, it has evidence at any time.
 //!
 //! [`Judge::evidence`] is the evidence that the canary is worse than tolerated; the rollout is rolled back once it reaches
-//! [`Judge::rollback_at`]. [`Judge::proofs`] is the evidence, metric by metric, that it is not worse; a step is proved once
+//! [`Judge::rollback_at`]. [`Judge::findings`] has, metric by metric, the proof that it is not worse; a step is proved once
 //! each has reached [`Judge::proved_at`].
 
 pub mod settings;
