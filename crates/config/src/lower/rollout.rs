@@ -58,6 +58,21 @@ pub(super) fn of_route(route: &document::Route, context: &mut Context<'_>) -> Op
     if let Some(to) = &route.to {
         report_no_split(to, written.key, context.problems);
     }
+    if let Some(deal) = route
+        .sticky
+        .as_ref()
+        .and_then(|sticky| sticky.value.deal.as_ref())
+    {
+        context
+            .problems
+            .add(
+                Code::BadRollout,
+                written.key,
+                "this version has no rollouts of the routes of a deal",
+            )
+            .label(deal.span, "the deal")
+            .help("turn the routes of a deal together by hand, with `waypost dial --deal`");
+    }
     let (name, placed) = match &written.value {
         TextOr::Text(name) => {
             if !context.rollouts.resolve(name, context.problems) {

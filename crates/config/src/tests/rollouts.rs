@@ -497,6 +497,18 @@ fn rollouts_need_a_split() {
 }
 
 #[test]
+fn routes_of_deals_have_no_rollout() {
+    check(
+        with_route(
+            "to: { users-v1: 1, users-v2: 0 }, sticky: { client_ip: true, deal: d }, rollout: steady",
+            "steps: [5, 100]",
+        )
+        .replace(", users-v3: { endpoints: [] }", ""),
+        &["4:90 bad-rollout this version has no rollouts of the routes of a deal"],
+    );
+}
+
+#[test]
 fn larger_splits_name_the_baseline() {
     let split = "to: { users-v1: 10, users-v2: 0, users-v3: 90 }, rollout:";
     let without = with_route(

@@ -36,6 +36,11 @@ impl Control {
         let position = generation.compiled().position(route);
         let position =
             position.ok_or_else(|| Problem::not_found(format!("there is no route named `{route}`")))?;
+        if let Some(deal) = generation.plan().routes()[position].deal() {
+            return Err(Problem::invalid(format!(
+                "the route `{route}` is of the deal `{deal}`, and this version has no rollouts of deals"
+            )));
+        }
         let (name, plan) = chosen_plan(generation.plan(), position, start)?;
         let arms = arms(&generation, route, &plan, start.to.as_deref())?;
         let before = live_weights(&generation, position);
@@ -79,6 +84,7 @@ impl Control {
             started: Timestamp::now(),
             by: by.to_owned(),
             step: None,
+            step_count: plan.ramp.steps.len(),
             age: 0,
             requests: 0.0,
             is_approved: false,
