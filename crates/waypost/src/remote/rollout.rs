@@ -143,7 +143,11 @@ fn in_words(rollout: &RolloutView) -> String {
     } else {
         text.push_str(&format!("      at {} %", rollout.percent));
     }
-    text.push_str(&format!("      {}\n", rollout.state.replace('_', " ")));
+    let state = match &*rollout.state {
+        "running" if !rollout.lacks.is_empty() => "holding".to_owned(),
+        state => state.replace('_', " "),
+    };
+    text.push_str(&format!("      {state}\n"));
     for metric in &rollout.metrics {
         text.push_str(&format!("  {}\n", metric_in_words(metric, rollout)));
     }

@@ -27,6 +27,8 @@ pub(crate) struct StoredRollout {
     pub(crate) by: String,
     /// The step that was taken last, by position.
     pub(crate) step: Option<usize>,
+    /// The number of steps.
+    pub(crate) step_count: usize,
     /// Seconds in this step.
     pub(crate) age: u64,
     /// Requests of the canary in this step.

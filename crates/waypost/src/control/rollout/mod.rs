@@ -234,6 +234,7 @@ impl Control {
             };
             let ramp = &active.ramp;
             stored.step = ramp.step();
+            stored.step_count = ramp.plan().steps.len();
             stored.age = ramp.age();
             stored.requests = ramp.requests();
             stored.is_approved = ramp.is_approved();

@@ -95,14 +95,14 @@ fn in_words(lack: &Lack, active: &Active) -> String {
                 false => String::new(),
             };
             format!(
-                "{} are not shown to be within tolerance; about {} more requests to {}{time}",
+                "{} to be shown tolerable: about {} more requests to {}{time}",
                 kind.as_str(),
                 words::count(needed.ceil()),
                 active.canary
             )
         }
         Lack::Proof(kind, None) => format!(
-            "{} are not shown to be within tolerance, and would not be at these rates",
+            "{} to be shown tolerable, which these rates are not",
             kind.as_str()
         ),
         Lack::Suspicion(evidence) => format!(
@@ -176,7 +176,7 @@ fn view_of_ended(route: &str, stored: &StoredRollout) -> RolloutView {
             .map_or("running", |end| end.state.as_str())
             .to_owned(),
         step: stored.step.map_or(0, |step| step + 1),
-        steps: 0,
+        steps: stored.step_count,
         percent: last
             .and_then(|last| last.percent.trim_end_matches(" %").parse().ok())
             .unwrap_or(0.0),
