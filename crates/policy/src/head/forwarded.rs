@@ -115,29 +115,24 @@ impl<'a> ForwardedHeaders<'a> {
 
     /// Appends an element of `forwarded` (RFC 7239 §4) for a node, which `text` writes.
     fn write_element(&self, node: IpAddr, text: &str, out: &mut Vec<u8>) {
-        let (open, close): (&[u8], &[u8]) = match node {
-            IpAddr::V4(_) => (b"for=", b""),
-            IpAddr::V6(_) => (b"for=\"[", b"]\""),
+        let text = text.as_bytes();
+        match node {
+            IpAddr::V4(_) => append(out, [b"for=", text]),
+            IpAddr::V6(_) => append(out, [b"for=\"[", text, b"]\""]),
+        }
+        let scheme = self.client.scheme().as_str().as_bytes();
+        let Some(host) = self.host else {
+            return append(out, [b";proto=", scheme]);
         };
-        for part in [open, text.as_bytes(), close] {
-            out.extend_from_slice(part);
+        let port = self.client.lacking_port();
+        // A valid host needs quotes only for its port or its brackets; a port stands at the end.
+        let is_quoted = port.is_some() || host.iter().rev().any(|byte| matches!(byte, b':' | b'['));
+        append(out, [if is_quoted { b";host=\"" } else { b";host=" }, host]);
+        if let Some(port) = port {
+            out.push(b':');
+            write::decimal(out, port.into());
         }
-        if let Some(host) = self.host {
-            let port = self.client.lacking_port();
-            // A valid host needs quotes only for its port or its brackets.
-            let is_quoted = port.is_some() || host.iter().any(|byte| matches!(byte, b':' | b'['));
-            let quote: &[u8] = if is_quoted { b"\"" } else { b"" };
-            for part in [b";host=", quote, host] {
-                out.extend_from_slice(part);
-            }
-            if let Some(port) = port {
-                out.push(b':');
-                write::decimal(out, port.into());
-            }
-            out.extend_from_slice(quote);
-        }
-        out.extend_from_slice(b";proto=");
-        out.extend_from_slice(self.client.scheme().as_str().as_bytes());
+        append(out, [if is_quoted { b"\";proto=" } else { b";proto=" }, scheme]);
     }
 
     /// Appends `x-forwarded-client-cert`: the elements of trusted proxies, and the client's own certificate.
@@ -212,5 +207,12 @@ impl List {
         } else {
             Self::BegunAnew
         }
+    }
+}
+
+/// Appends parts of a value.
+fn append<const N: usize>(out: &mut Vec<u8>, parts: [&[u8]; N]) {
+    for part in parts {
+        out.extend_from_slice(part);
     }
 }

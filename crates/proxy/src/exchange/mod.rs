@@ -463,6 +463,7 @@ impl<'a> Exchange<'a> {
 }
 
 /// The status of a response, whose body `tap` observes.
+#[inline]
 fn status_of(http: u16, is_grpc: bool, tap: &Tap) -> RequestStatus {
     // An upgrade is no call.
     if !is_grpc || http == 101 {

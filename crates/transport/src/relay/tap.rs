@@ -45,7 +45,14 @@ impl Tap {
     }
 
     /// Observes bytes of the body.
+    #[inline]
     pub(super) fn observe(&mut self, data: &[u8]) {
+        if !matches!(self, Self::Closed) {
+            self.observe_open(data);
+        }
+    }
+
+    fn observe_open(&mut self, data: &[u8]) {
         match self {
             Self::Open { copy, max } if copy.len() + data.len() > *max => *self = Self::Overflowed,
             Self::Open { copy, .. } => copy.extend_from_slice(data),
