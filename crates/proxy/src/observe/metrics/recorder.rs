@@ -251,20 +251,13 @@ impl RouteMeter {
 
     /// The cell for the counters of a side other than the first arm.
     fn other(&self, generation: &Generation, position: usize, side: Side) -> &OnceCell<Arc<RouteCounters>> {
+        let forward = generation.plan().routes()[position].forward();
+        let arms = forward.map_or(1, |forward| forward.arms.len().max(1));
         let others = self.others.get_or_init(|| {
-            let (arms, forced) = match &generation.plan().routes()[position].action {
-                Action::Forward(forward) => {
-                    let arms = forward.arms.len();
-                    (arms, forward.policies.force.as_ref().map_or(0, |_| arms))
-                }
-                Action::Redirect(_) | Action::Respond(_) => (0, 0),
-            };
-            (0..arms.max(1) + 1 + forced).map(|_| OnceCell::new()).collect()
+            let has_force = forward.is_some_and(|forward| forward.policies.force.is_some());
+            let forced = if has_force { arms } else { 0 };
+            (0..arms + 1 + forced).map(|_| OnceCell::new()).collect()
         });
-        let arms = match &generation.plan().routes()[position].action {
-            Action::Forward(forward) => forward.arms.len().max(1),
-            Action::Redirect(_) | Action::Respond(_) => 1,
-        };
         let at = match side {
             Side::Arm(arm) => arm - 1,
             Side::Mirror => arms - 1,
