@@ -56,20 +56,21 @@ mod tests {
     use crate::server::{ClientAuth, Tickets};
     use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
 
-    /// Checks the hosts that a client with this SNI may ask for, among a few, and that all others are misdirected.
+    const HOSTS: [&str; 8] = [
+        "first.test",
+        "a.test",
+        "b.test",
+        "x.wild.test",
+        "x.y.wild.test",
+        "other.test",
+        "10.0.0.1",
+        "10.0.0.2",
+    ];
+
+    /// Checks the hosts that a client with this SNI may ask for, among [`HOSTS`], and that all others are misdirected.
     fn check(tls: &Arc<ServerTls>, name: Option<&str>, expected: &[&str]) {
         let served = Served::to_host(tls, name);
-        let hosts = [
-            "first.test",
-            "a.test",
-            "b.test",
-            "x.wild.test",
-            "x.y.wild.test",
-            "other.test",
-            "10.0.0.1",
-            "10.0.0.2",
-        ];
-        let may = hosts.into_iter().filter(|host| served.may_serve(host));
+        let may = HOSTS.into_iter().filter(|host| served.may_serve(host));
         assert_eq!(may.collect::<Vec<_>>(), expected, "{name:?}");
     }
 
@@ -92,16 +93,6 @@ mod tests {
         let tls = |auth: Option<&ClientAuth<'_>>| {
             Arc::new(ServerTls::new(identities(), auth, &Tickets::new().unwrap()).unwrap())
         };
-        let all = [
-            "first.test",
-            "a.test",
-            "b.test",
-            "x.wild.test",
-            "x.y.wild.test",
-            "other.test",
-            "10.0.0.1",
-            "10.0.0.2",
-        ];
         let by_first = [
             "first.test",
             "x.y.wild.test",
@@ -110,7 +101,7 @@ mod tests {
             "10.0.0.2",
         ];
         let open = tls(None);
-        check(&open, None, &all);
+        check(&open, None, &HOSTS);
         check(&open, Some("first.test"), &by_first);
         check(&open, Some("other.test"), &by_first);
         check(&open, Some("a.test"), &["a.test", "b.test"]);
