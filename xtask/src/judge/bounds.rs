@@ -3,7 +3,9 @@
 use waypost_rollout::judge::settings::JudgeSettings;
 
 use crate::command;
-use crate::judge::report::{count, grouped, quantiles};
+use waypost_rollout::words;
+
+use crate::judge::report::{count, quantiles};
 use crate::judge::rollouts::{Drive, End, Outcome, Rollout, errors_alone, outcomes, with_latency};
 use crate::judge::traffic::{Clients, Errors, Latency, Scene};
 
@@ -176,7 +178,7 @@ fn promotions() -> Vec<String> {
     let within = SLACK * 1013.0;
     match quantiles(&requests) {
         [_, Some(high)] if high <= within => {
-            println!("without errors: proved after {} requests", grouped(high));
+            println!("without errors: proved after {} requests", words::count(high));
         }
         _ => problems.push(format!(
             "a good version takes more than {within} requests to be proved"

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use waypost_rollout::words;
 
 use crate::judge::rollouts::Outcome;
 
@@ -107,26 +108,13 @@ pub(crate) fn quantiles(values: &[Option<f64>]) -> [Option<f64>; 2] {
 /// Both quantiles, as text.
 pub(crate) fn quantiles_text(values: &[Option<f64>]) -> String {
     let [median, high] = quantiles(values).map(|value| match value {
-        Some(value) => grouped(value),
+        Some(value) => words::count(value),
         None => "–".to_owned(),
     });
     if median == "–" {
         return median;
     }
     format!("{median}/{high}")
-}
-
-/// A whole number with commas.
-pub(crate) fn grouped(value: f64) -> String {
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// The number of outcomes that `is_counted`.
@@ -143,8 +131,8 @@ mod tests {
         assert_eq!(percentage(0, 10), "0");
         assert_eq!(percentage(1, 300), "0.33 %");
         assert_eq!(percentage(10, 10), "100 %");
-        assert_eq!(grouped(1_234_567.2), "1,234,567");
-        assert_eq!(grouped(999.0), "999");
+        assert_eq!(words::count(1_234_567.2), "1,234,567");
+        assert_eq!(words::count(999.0), "999");
         let values = [Some(3.0), Some(1.0), None, Some(2.0)];
         assert_eq!(quantiles(&values), [Some(2.0), None]);
         assert_eq!(quantiles_text(&values), "2/–");

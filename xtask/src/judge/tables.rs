@@ -8,9 +8,10 @@ use waypost_rollout::evidence::betting::Tolerance;
 use waypost_rollout::evidence::metric::ProofScope;
 use waypost_rollout::judge::Judge;
 use waypost_rollout::judge::settings::JudgeSettings;
+use waypost_rollout::words;
 
 use crate::judge::peers::{argo_rollout, flagger_rollout};
-use crate::judge::report::{Report, beside, count, grouped, percentage, quantiles, quantiles_text};
+use crate::judge::report::{Report, beside, count, percentage, quantiles, quantiles_text};
 use crate::judge::rollouts::{Drive, End, Outcome, Rollout, errors_alone, outcomes, with_latency};
 use crate::judge::traffic::{Clients, Counts, Errors, Latency, Scene, Traffic, bounds};
 
@@ -248,7 +249,7 @@ fn special_detection(report: &mut Report) {
             name.to_owned(),
             beside(&quantiles_text(&in_units), reference),
             percentage(found.iter().flatten().count(), found.len()),
-            requests.map_or_else(|| "–".to_owned(), grouped),
+            requests.map_or_else(|| "–".to_owned(), words::count),
         ]);
     }
     report.end();
@@ -306,7 +307,7 @@ fn whole_rollouts(report: &mut Report) {
             let median = |value: &dyn Fn(&Outcome) -> f64| {
                 let values: Vec<_> = outcomes.iter().map(|outcome| Some(value(outcome))).collect();
                 let [median, _] = quantiles(&values);
-                grouped(median.unwrap_or_default())
+                words::count(median.unwrap_or_default())
             };
             let ended = |end| percentage(count(outcomes, |outcome| outcome.end == end), outcomes.len());
             let text = format!(
