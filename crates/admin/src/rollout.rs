@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct RolloutView {
     /// The route.
     pub route: String,
+    /// The routes that are turned together: those of a deal, or one. The first is the one that it was started at.
+    pub routes: Vec<String>,
+    /// The deal of these routes.
+    pub deal: Option<String>,
     /// The service that is rolled out.
     pub canary: String,
     /// The service that it is compared with.

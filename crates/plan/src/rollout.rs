@@ -37,3 +37,41 @@ pub struct RouteRollout {
     /// The plan.
     pub plan: Arc<RolloutPlan>,
 }
+
+impl RolloutPlan {
+    /// The keys of the config whose values differ in another plan.
+    pub fn changed_keys(&self, other: &Self) -> Vec<&'static str> {
+        let Self {
+            ramp,
+            judge,
+            canary,
+            baseline,
+        } = self;
+        let RampPlan {
+            steps,
+            rules,
+            warmup,
+            hold,
+            then,
+        } = ramp;
+        let changed = [
+            ("canary", *canary != other.canary),
+            ("baseline", *baseline != other.baseline),
+            ("steps", *steps != other.ramp.steps),
+            ("at_least", rules.at_least != other.ramp.rules.at_least),
+            ("requests", rules.requests != other.ramp.rules.requests),
+            ("evidence", rules.proof != other.ramp.rules.proof),
+            ("warmup", *warmup != other.ramp.warmup),
+            ("hold", *hold != other.ramp.hold),
+            ("then", *then != other.ramp.then),
+            ("judge", without_warmup(judge) != without_warmup(&other.judge)),
+        ];
+        let changed = changed.into_iter().filter(|(_, differs)| *differs);
+        changed.map(|(key, _)| key).collect()
+    }
+}
+
+/// The settings of a judge without those that have a key of their own in the plan.
+fn without_warmup(judge: &Option<JudgeSettings>) -> Option<JudgeSettings> {
+    judge.clone().map(|judge| JudgeSettings { warmup: 0, ..judge })
+}

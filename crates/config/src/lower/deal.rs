@@ -26,7 +26,7 @@ struct Member {
     /// Place of the deal's name.
     span: Span,
     key: StickyKey,
-    arms: usize,
+    services: Vec<Text>,
 }
 
 impl Deals {
@@ -36,13 +36,24 @@ impl Deals {
         let member = Member {
             span: deal.span,
             key: key.clone(),
-            arms: split::names(&to.value).len(),
+            services: split::names(&to.value),
         };
         if self.first.contains_key(&deal.value) {
             self.others.push((deal.value.clone(), member));
         } else {
             self.first.insert(deal.value.clone(), member);
         }
+    }
+
+    /// The services of each route of a deal, in the order of its split.
+    pub(super) fn services<'d>(&'d self, deal: &'d Text) -> impl Iterator<Item = &'d [Text]> {
+        let others = self.others.iter().filter(move |(of, _)| of == deal);
+        let members = self
+            .first
+            .get(deal)
+            .into_iter()
+            .chain(others.map(|(_, member)| member));
+        members.map(|member| &*member.services)
     }
 
     /// Warns of routes that cannot agree with the first one of their deal.
@@ -55,15 +66,15 @@ impl Deals {
                 continue;
             };
             let name = quote(deal);
-            if member.arms != first.arms {
+            if member.services.len() != first.services.len() {
                 problems
                     .add(
                         Code::UnevenDeal,
                         member.span,
                         format!(
                             "the routes of the deal {name} have splits of {} and of {}, so one dial cannot turn them",
-                            count(first.arms),
-                            count(member.arms)
+                            count(first.services.len()),
+                            count(member.services.len())
                         ),
                     )
                     .label(first.span, "the other one")

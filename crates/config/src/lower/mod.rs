@@ -17,7 +17,7 @@ use crate::files::NamedFiles;
 use crate::keys::At;
 use crate::lower::deal::Deals;
 use crate::lower::names::Names;
-use crate::lower::rollout::PlacedPlan;
+use crate::lower::rollout::{DealRollout, PlacedPlan};
 use crate::place::Span;
 use crate::problems::Problems;
 use crate::values::{DurationText, Size};
@@ -79,6 +79,8 @@ struct Context<'c> {
     /// The named plans of rollouts that are valid.
     rollout_plans: HashMap<Rc<str>, PlacedPlan>,
     deals: Deals,
+    /// The rollouts of routes of deals.
+    deal_rollouts: Vec<DealRollout>,
     /// Names of services that routes refer to.
     used_services: HashSet<Rc<str>>,
     service_ids: HashMap<Rc<str>, ServiceId>,
@@ -111,6 +113,7 @@ pub(crate) fn lower(
         rollouts: Names::new("rollout", Code::UnknownRollout, resolves),
         rollout_plans: HashMap::new(),
         deals: Deals::default(),
+        deal_rollouts: Vec::new(),
         used_services: HashSet::new(),
         service_ids: HashMap::new(),
         path_options: path_options(document),
@@ -136,6 +139,7 @@ pub(crate) fn lower(
     route::report_passing(document, &mut context);
     let deals = std::mem::take(&mut context.deals);
     deals.report_uneven(context.problems);
+    rollout::check_deals(&deals, &mut context);
 
     let Context {
         problems,

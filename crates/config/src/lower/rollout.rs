@@ -10,6 +10,7 @@ use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::either::{PercentOr, TextOr, To};
 use crate::keys::At;
+use crate::lower::deal::Deals;
 use crate::lower::{Context, duration_up_to, judge, split, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
@@ -29,6 +30,16 @@ pub(super) struct PlacedPlan {
     baseline: Option<Span>,
     /// True if the baseline is named, even by a value that could not be read.
     has_baseline: bool,
+}
+
+/// The rollout of a route of a deal.
+pub(super) struct DealRollout {
+    deal: Text,
+    /// Place of the key.
+    key: Span,
+    /// Place of the name of its plan.
+    named: Option<Span>,
+    placed: PlacedPlan,
 }
 
 /// Lowers the named plans.
@@ -58,21 +69,6 @@ pub(super) fn of_route(route: &document::Route, context: &mut Context<'_>) -> Op
     if let Some(to) = &route.to {
         report_no_split(to, written.key, context.problems);
     }
-    if let Some(deal) = route
-        .sticky
-        .as_ref()
-        .and_then(|sticky| sticky.value.deal.as_ref())
-    {
-        context
-            .problems
-            .add(
-                Code::BadRollout,
-                written.key,
-                "this version has no rollouts of the routes of a deal",
-            )
-            .label(deal.span, "the deal")
-            .help("turn the routes of a deal together by hand, with `waypost dial --deal`");
-    }
     let (name, placed) = match &written.value {
         TextOr::Text(name) => {
             if !context.rollouts.resolve(name, context.problems) {
@@ -83,7 +79,16 @@ pub(super) fn of_route(route: &document::Route, context: &mut Context<'_>) -> Op
         }
         TextOr::Mapping(mapping) => (None, plan(mapping, context.problems)?),
     };
-    if let Some(to) = &route.to
+    let sticky = route.sticky.as_ref();
+    if let Some(deal) = sticky.and_then(|sticky| sticky.value.deal.as_ref()) {
+        // The services of the other routes are not known yet.
+        context.deal_rollouts.push(DealRollout {
+            deal: deal.value.clone(),
+            key: written.key,
+            named: name.map(|name| name.span),
+            placed: placed.clone(),
+        });
+    } else if let Some(to) = &route.to
         && let To::Split(arms) = &to.value
         && split::names(&to.value).len() > 1
     {
@@ -93,7 +98,10 @@ pub(super) fn of_route(route: &document::Route, context: &mut Context<'_>) -> Op
             .map(|(name, weight)| (name, weight.value))
             .chain(arms.1.iter().map(|(name, _)| (name, 0)))
             .collect();
-        check_arms(&placed, name.map(|name| name.span), &arms, context);
+        let names: Vec<&Text> = arms.iter().map(|(name, _)| *name).collect();
+        let named = name.map(|name| name.span);
+        check_names(&placed, named, &names, context);
+        check_baseline(&placed, named, &arms, context.problems);
     }
     Some(RouteRollout {
         name: name.map(|name| (*name.value).into()),
@@ -127,9 +135,55 @@ fn report_no_split(to: &At<To>, rollout: Span, problems: &mut Problems) {
         .help(help);
 }
 
-/// Checks the services of a plan against the arms of a route. `named` is the place where the route names the plan.
-fn check_arms(placed: &PlacedPlan, named: Option<Span>, arms: &[(&Text, u64)], context: &mut Context<'_>) {
-    let is_arm = |service: &str| arms.iter().any(|(arm, _)| ***arm == *service);
+/// Checks the rollouts of the routes of deals. Services are matched by their place in the split, and named as in any of the
+/// routes.
+pub(super) fn check_deals(deals: &Deals, context: &mut Context<'_>) {
+    let rollouts = std::mem::take(&mut context.deal_rollouts);
+    for (at, rollout) in rollouts.iter().enumerate() {
+        let names: Vec<&Text> = deals.services(&rollout.deal).flatten().collect();
+        check_names(&rollout.placed, rollout.named, &names, context);
+        let plan = &rollout.placed.plan;
+        let arms = deals.services(&rollout.deal).map(<[Text]>::len).max();
+        if let (Some(canary), Some(place)) = (&plan.canary, rollout.placed.canary)
+            && !rollout.placed.has_baseline
+            && let Some(arms) = arms.filter(|arms| *arms > 2)
+        {
+            let mut problem = context.problems.add(
+                Code::BadRollout,
+                rollout.named.unwrap_or(place),
+                format!(
+                    "the canary {} could be compared with any of the {} other services",
+                    quote(canary),
+                    arms - 1
+                ),
+            );
+            if rollout.named.is_some() {
+                problem = problem.label(place, "the plan names no `baseline` beside it");
+            }
+            problem.help("name one in the plan, such as `baseline: users-v1`");
+        }
+        let mut earlier = rollouts[..at].iter().filter(|other| other.deal == rollout.deal);
+        if let Some(other) = earlier.find(|other| other.placed.plan != *plan) {
+            context
+                .problems
+                .add(
+                    Code::UnevenDeal,
+                    rollout.key,
+                    format!(
+                        "the routes of the deal {} have different plans",
+                        quote(&rollout.deal)
+                    ),
+                )
+                .label(other.key, "the other one")
+                .help("give both the same plan; a rollout takes that of the route at which it is started");
+        }
+    }
+}
+
+/// Checks that a plan names services among `names`, those of the route or of its deal. `named` is the place where the route
+/// names the plan.
+fn check_names(placed: &PlacedPlan, named: Option<Span>, names: &[&Text], context: &mut Context<'_>) {
+    let is_arm = |service: &str| names.iter().any(|name| ***name == *service);
     let plan = &placed.plan;
     for (role, service, place) in [
         ("canary", &plan.canary, placed.canary),
@@ -142,7 +196,7 @@ fn check_arms(placed: &PlacedPlan, named: Option<Span>, arms: &[(&Text, u64)], c
         if is_arm(service) || (named.is_some() && context.services.place(service).is_none()) {
             continue;
         }
-        let near = nearest(service, arms.iter().map(|(arm, _)| &***arm));
+        let near = nearest(service, names.iter().map(|name| &***name));
         let mut problem = context.problems.add(
             Code::UnknownService,
             named.unwrap_or(place),
@@ -159,7 +213,12 @@ fn check_arms(placed: &PlacedPlan, named: Option<Span>, arms: &[(&Text, u64)], c
             None => "add it to `to`, with the weight 0 if it gets no requests yet".to_owned(),
         });
     }
-    let (Some(canary), Some(place)) = (&plan.canary, placed.canary) else {
+}
+
+/// Checks that a plan that names a canary says what it is compared with, where there are several services.
+fn check_baseline(placed: &PlacedPlan, named: Option<Span>, arms: &[(&Text, u64)], problems: &mut Problems) {
+    let is_arm = |service: &str| arms.iter().any(|(arm, _)| ***arm == *service);
+    let (Some(canary), Some(place)) = (&placed.plan.canary, placed.canary) else {
         return;
     };
     if placed.has_baseline || arms.len() < 3 || !is_arm(canary) {
@@ -168,7 +227,7 @@ fn check_arms(placed: &PlacedPlan, named: Option<Span>, arms: &[(&Text, u64)], c
     // The first one of the greatest weight.
     let others = arms.iter().rev().filter(|(arm, _)| ***arm != **canary);
     let live = others.max_by_key(|(_, weight)| *weight);
-    let mut problem = context.problems.add(
+    let mut problem = problems.add(
         Code::BadRollout,
         named.unwrap_or(place),
         format!(

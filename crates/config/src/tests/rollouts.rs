@@ -496,15 +496,39 @@ fn rollouts_need_a_split() {
     );
 }
 
+/// Two routes of a deal, with these keys, and a plan.
+fn dealt(first: &str, second: &str, plan: &str) -> String {
+    format!(
+        "listeners: [{{ bind: 127.0.0.1:0 }}]
+services: {{ a1: {{ endpoints: [] }}, a2: {{ endpoints: [] }}, b1: {{ endpoints: [] }}, b2: {{ endpoints: [] }} }}
+rollouts: {{ steady: {{ {plan} }} }}
+routes:
+  - {{ name: a, match: {{ path: /a }}, to: {{ a1: 1, a2: 0 }}, sticky: {{ client_ip: true, deal: d }}, {first} }}
+  - {{ name: b, match: {{ path: /b }}, to: {{ b1: 1, b2: 0 }}, sticky: {{ client_ip: true, deal: d }}, {second} }}
+"
+    )
+}
+
 #[test]
-fn routes_of_deals_have_no_rollout() {
+fn plan_of_a_deal_names_a_service_of_any_of_its_routes() {
+    let steady = "rollout: steady";
+    check(dealt(steady, steady, "steps: [5, 100]"), &[]);
+    check(dealt(steady, steady, "canary: b2, steps: [5, 100]"), &[]);
     check(
-        with_route(
-            "to: { users-v1: 1, users-v2: 0 }, sticky: { client_ip: true, deal: d }, rollout: steady",
-            "steps: [5, 100]",
-        )
-        .replace(", users-v3: { endpoints: [] }", ""),
-        &["4:90 bad-rollout this version has no rollouts of the routes of a deal"],
+        dealt("", steady, "canary: a2, baseline: a1, steps: [5, 100]"),
+        &[],
+    );
+    check(
+        dealt(steady, "", "canary: a3, steps: [5, 100]"),
+        &["3:31 unknown-service `a3`"],
+    );
+    check(
+        dealt("rollout: { canary: b3, steps: [1] }", "", "steps: [5, 100]"),
+        &["5:116 unknown-service the canary `b3` is not a service of this route's `to`"],
+    );
+    check(
+        dealt(steady, "rollout: { steps: [1] }", "steps: [5, 100]"),
+        &["6:97 uneven-deal the routes of the deal `d` have different plans"],
     );
 }
 

@@ -42,6 +42,20 @@ impl Judge {
         self.routes.clone_from(&other.routes);
     }
 
+    /// Takes over what the judge of a single route has learned about the baseline of the route at this position.
+    pub fn inherit_route(&mut self, route: usize, other: &Self) {
+        for metric in &mut self.metrics {
+            let Some(learned) = other.metrics.iter().find(|learned| learned.kind == metric.kind) else {
+                continue;
+            };
+            copy(&mut metric.strata, route, &learned.strata);
+            if let (Some((_, strata)), Some((_, learned))) = (&mut metric.proof, &learned.proof) {
+                copy(strata, route, learned);
+            }
+        }
+        copy(&mut self.routes, route, &other.routes);
+    }
+
     fn visit(&mut self, visit: &mut impl FnMut(&mut f64)) {
         for count in [&mut self.now, &mut self.step_age] {
             let mut number = *count as f64;
@@ -63,5 +77,12 @@ impl Judge {
         for past in &mut self.routes {
             past.latencies.visit(buckets, visit);
         }
+    }
+}
+
+/// Replaces the item at a position with the only item of `learned`.
+fn copy<T: Clone>(items: &mut [T], at: usize, learned: &[T]) {
+    if let (Some(item), [learned]) = (items.get_mut(at), learned) {
+        item.clone_from(learned);
     }
 }

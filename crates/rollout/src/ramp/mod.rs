@@ -201,6 +201,13 @@ impl Ramp {
         self.judge = judge;
     }
 
+    /// Takes over what the judge of one route has learned about the baseline of the route at this position.
+    pub fn learn_from(&mut self, route: usize, learned: &Judge) {
+        if let Some(judge) = &mut self.judge {
+            judge.inherit_route(route, learned);
+        }
+    }
+
     /// The reason that the rollout was stopped, if it was.
     pub fn stop(&self) -> Option<Stop> {
         self.stop

@@ -103,7 +103,7 @@ impl Control {
 
     /// Refuses a dial of a route whose rollout is under way; with `force`, aborts the rollout.
     fn make_way(&mut self, route: &str, force: bool, by: &str) -> Result<(), Problem> {
-        if !self.rollouts.is_active(route) {
+        if self.rollouts.lead_of(route).is_none() {
             return Ok(());
         }
         if !force {

@@ -1,13 +1,13 @@
 //! Dials: live weights that replace those of the config, and the history of their changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waypost_plan::Plan;
 use waypost_proxy::generation::Generation;
 
-use crate::state::rollouts::StoredRollout;
+use crate::state::rollouts::{StoredRollout, StoredRoute};
 use crate::state::weights::{Weights, declared};
 
 /// The number of turns that are kept.
@@ -20,7 +20,7 @@ pub(crate) struct Dials {
     dials: BTreeMap<String, Dial>,
     /// The latest is the last.
     turns: Vec<Turn>,
-    /// The last rollout of each route.
+    /// The last rollouts, by the route that each was started at.
     #[serde(default)]
     pub(crate) rollouts: BTreeMap<String, StoredRollout>,
 }
@@ -47,7 +47,9 @@ pub(crate) struct Turn {
 
 impl Dials {
     pub(crate) fn from_json(json: &[u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(json)
+        let mut dials: Self = serde_json::from_slice(json)?;
+        dials.rollouts.retain(|_, rollout| !rollout.routes.is_empty());
+        Ok(dials)
     }
 
     pub(crate) fn to_json(&self) -> Vec<u8> {
@@ -73,18 +75,37 @@ impl Dials {
         }
     }
 
+    /// The last rollout that the route had a part in.
+    pub(crate) fn rollout_of(&self, route: &str) -> Option<&StoredRollout> {
+        let rollouts = self.rollouts.values();
+        rollouts
+            .filter(|rollout| rollout.route(route).is_some())
+            .max_by_key(|rollout| (rollout.end.is_none(), rollout.started))
+    }
+
+    /// The rollouts under way, each with its routes, by route.
+    fn moving(&self) -> HashMap<&str, (&StoredRollout, &StoredRoute)> {
+        let active = self.rollouts.values().filter(|rollout| rollout.end.is_none());
+        active
+            .flat_map(|rollout| {
+                let routes = rollout.routes.iter();
+                routes.map(move |route| (&*route.route, (rollout, route)))
+            })
+            .collect()
+    }
+
     /// Sets the live weights of a generation to these dials. A rollout under way keeps its share under a changed split.
     pub(crate) fn apply_to(&self, generation: &Generation) {
+        let moving = self.moving();
         for (position, route) in generation.plan().routes().iter().enumerate() {
             let name = &*route.matching.name;
             let declared = declared(generation.plan(), position);
             let dial = self.dials.get(name);
             let dial = dial.filter(|dial| declared.as_ref() == Some(&dial.declared));
-            let of_rollout = self
-                .rollouts
+            let of_rollout = moving
                 .get(name)
                 .zip(declared.as_ref())
-                .and_then(|(rollout, declared)| rollout.live_of(declared));
+                .and_then(|((_, route), declared)| route.live_of(declared));
             let live = of_rollout.or_else(|| dial.map(|dial| dial.live.clone()));
             let weights: Option<Vec<u64>> = live.map(|live| live.iter().map(|(_, weight)| *weight).collect());
             generation.compiled().dial(position, weights.as_deref());
@@ -93,17 +114,23 @@ impl Dials {
 
     /// Brings the dials of rollouts under way in line with the declared weights of `plan`.
     fn carry_over(&mut self, plan: &Plan) {
+        let moving = self.moving();
+        if moving.is_empty() {
+            return;
+        }
+        let mut carried: Vec<(String, Option<Dial>)> = Vec::new();
         for (position, route) in plan.routes().iter().enumerate() {
             let name = &*route.matching.name;
-            let (Some(rollout), Some(declared)) = (self.rollouts.get(name), declared(plan, position)) else {
+            let (Some((rollout, route)), Some(declared)) = (moving.get(name), declared(plan, position))
+            else {
                 continue;
             };
-            let Some(live) = rollout.live_of(&declared) else {
+            let Some(live) = route.live_of(&declared) else {
                 continue;
             };
             let known = self.dials.get(name);
             if live == declared {
-                self.dials.remove(name);
+                carried.push((name.to_owned(), None));
             } else if known.is_none_or(|dial| dial.declared != declared || dial.live != live) {
                 let dial = Dial {
                     by: known.map_or(&rollout.by, |dial| &dial.by).clone(),
@@ -111,8 +138,14 @@ impl Dials {
                     declared,
                     live,
                 };
-                self.dials.insert(name.to_owned(), dial);
+                carried.push((name.to_owned(), Some(dial)));
             }
+        }
+        for (name, dial) in carried {
+            match dial {
+                Some(dial) => self.dials.insert(name, dial),
+                None => self.dials.remove(&name),
+            };
         }
     }
 

@@ -8,21 +8,21 @@ use crate::state::weights::Weights;
 /// The number of changes that are kept for each route.
 const CHANGES_KEPT: usize = 200;
 
-/// The last rollout of a route.
+/// A rollout, under way or ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StoredRollout {
-    pub(crate) canary: String,
-    pub(crate) baseline: String,
+    /// The routes that it turns together, which is one unless they are a deal. The first is the one that it was started at.
+    #[serde(default)]
+    pub(crate) routes: Vec<StoredRoute>,
+    /// The deal of the routes.
+    #[serde(default)]
+    pub(crate) deal: Option<String>,
     /// The name of the plan; `None` for the route's own.
     pub(crate) plan: Option<String>,
     /// Shares in thousandths of a percent, instead of the plan's steps.
     pub(crate) steps: Option<Vec<u64>>,
     /// A text that differs for plans and splits that differ.
-    pub(crate) fingerprint: String,
-    /// The live weights at the start.
-    pub(crate) before: Weights,
-    /// The live weights of the step that was taken last.
-    pub(crate) live: Weights,
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) started: Timestamp,
     pub(crate) by: String,
     /// The step that was taken last, by position.
@@ -40,6 +40,28 @@ pub(crate) struct StoredRollout {
     pub(crate) end: Option<StoredEnd>,
     /// The changes of the route's rollouts; the latest is the last.
     pub(crate) changes: Vec<StoredChange>,
+}
+
+/// A route of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredRoute {
+    pub(crate) route: String,
+    pub(crate) canary: String,
+    pub(crate) baseline: String,
+    /// The live weights at the start.
+    pub(crate) before: Weights,
+    /// The live weights of the step that was taken last.
+    pub(crate) live: Weights,
+}
+
+/// Texts that differ for configs in which a rollout is another one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Fingerprint {
+    /// Of the declared splits of its routes.
+    pub(crate) splits: String,
+    /// Of its plan.
+    pub(crate) plan: String,
 }
 
 /// A reason that a rollout does not go up.
@@ -87,16 +109,35 @@ impl EndState {
 }
 
 impl StoredRollout {
+    /// The route that it was started at.
+    pub(crate) fn lead(&self) -> Option<&StoredRoute> {
+        self.routes.first()
+    }
+
+    /// One of its routes, by name.
+    pub(crate) fn route(&self, name: &str) -> Option<&StoredRoute> {
+        self.routes.iter().find(|route| route.route == name)
+    }
+
+    /// Adds a change, and drops the oldest beyond those that are kept.
+    pub(crate) fn note(&mut self, change: StoredChange) {
+        self.changes.push(change);
+        let more = self.changes.len().saturating_sub(CHANGES_KEPT);
+        self.changes.drain(..more);
+    }
+}
+
+impl StoredRoute {
     /// Returns true if both versions are among these services.
     pub(crate) fn has_arms_in(&self, declared: &Weights) -> bool {
         let has = |arm: &str| declared.iter().any(|(service, _)| service == arm);
         has(&self.canary) && has(&self.baseline)
     }
 
-    /// The weights of a split with these declared ones while the rollout is under way; `None` if it is not, or has lost one
-    /// of its versions. A service that came later gets nothing.
+    /// The weights of a split with these declared ones while the rollout is under way; `None` if it has lost one of its
+    /// versions. A service that came later gets nothing.
     pub(crate) fn live_of(&self, declared: &Weights) -> Option<Weights> {
-        if self.end.is_some() || !self.has_arms_in(declared) {
+        if !self.has_arms_in(declared) {
             return None;
         }
         let weight = |service: &str| self.live.iter().find(|(known, _)| known == service);
@@ -105,12 +146,5 @@ impl StoredRollout {
             .map(|(service, _)| (service.clone(), weight(service).map_or(0, |(_, weight)| *weight)));
         let live: Weights = live.collect();
         live.iter().any(|(_, weight)| *weight > 0).then_some(live)
-    }
-
-    /// Adds a change, and drops the oldest beyond those that are kept.
-    pub(crate) fn note(&mut self, change: StoredChange) {
-        self.changes.push(change);
-        let more = self.changes.len().saturating_sub(CHANGES_KEPT);
-        self.changes.drain(..more);
     }
 }

@@ -9,8 +9,8 @@ use waypost_rollout::ramp::plan::Percent;
 
 use crate::control::Control;
 use crate::control::rollout::judge_of;
-use crate::control::rollout::plans::fingerprint;
 use crate::control::rollout::settle::still_there;
+use crate::control::rollout::turn::Target;
 use crate::state::rollouts::EndState;
 
 impl Control {
@@ -23,12 +23,13 @@ impl Control {
     ) -> Result<RolloutView, Problem> {
         // An unknown route, or one that never had a rollout, is not found.
         self.rollout_of(route)?;
+        let lead = self.rollouts.lead_of(route).unwrap_or(route).to_owned();
         let claimed = self.claim_state();
         claimed.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
-        let before = self.rollouts.active.get(route).map(|active| active.ramp.clone());
-        let done = self.perform(route, action, by);
+        let before = self.rollouts.active.get(&lead).map(|active| active.ramp.clone());
+        let done = self.perform(&lead, action, by);
         if done.is_err()
-            && let (Some(active), Some(before)) = (self.rollouts.active.get_mut(route), before)
+            && let (Some(active), Some(before)) = (self.rollouts.active.get_mut(&lead), before)
         {
             active.ramp = before;
             active.standing = active.ramp.standing();
@@ -79,46 +80,63 @@ impl Control {
                 }
                 self.take_step(route, "the operator asked for the next step", by)
             }
-            RolloutAction::Abort => {
-                self.end_rollout(route, EndState::Aborted, "the operator aborted it", by, None)
-            }
+            RolloutAction::Abort => self.end_rollout(
+                route,
+                EndState::Aborted,
+                "the operator aborted it",
+                by,
+                Target::Before,
+            ),
             RolloutAction::Finish => {
-                let all = Some(Percent::ALL);
+                let all = Target::Share(Percent::ALL);
                 self.end_rollout(route, EndState::Finished, "the operator finished it", by, all)
             }
         }
     }
 
     /// Takes the plan that the config has now.
-    fn take_changed_plan(&mut self, generation: &Generation, route: &str) -> Result<(), Problem> {
-        let Some(stored) = self.state.dials.rollouts.get(route).cloned() else {
+    fn take_changed_plan(&mut self, generation: &Generation, lead: &str) -> Result<(), Problem> {
+        let Some(stored) = self.state.dials.rollouts.get(lead).cloned() else {
             return Ok(());
         };
-        let plan = still_there(generation, route, &stored).map_err(Problem::conflict)?;
-        let Some(plan) = plan else {
+        let now = still_there(generation, &stored).map_err(Problem::conflict)?;
+        let Some(plan) = now.plan else {
             return Err(Problem::conflict(
                 "the config has no plan for this rollout any more; abort or finish it",
             ));
         };
-        if let Some(active) = self.rollouts.active.get_mut(route)
-            && !active.ramp.replace_plan(plan.ramp.clone())
-        {
+        if now.has_other_routes {
+            return Err(Problem::conflict(
+                "other routes belong to the deal than at the start; abort or finish the rollout, and start a new one",
+            ));
+        }
+        let Some(active) = self.rollouts.active.get_mut(lead) else {
+            return Ok(());
+        };
+        let steps = active.ramp.plan().judged_steps();
+        if !active.ramp.replace_plan(plan.ramp.clone()) {
             return Err(Problem::conflict(format!(
                 "the new plan has no step at or below the present {}; abort or finish the rollout",
                 active.ramp.percent()
             )));
         }
         let mut dials = self.state.dials.clone();
-        if let Some(stored) = dials.rollouts.get_mut(route) {
-            stored.fingerprint = fingerprint(generation, route, &plan);
+        if let Some(stored) = dials.rollouts.get_mut(lead) {
+            stored.fingerprint = now.fingerprint;
         }
         let written = self.state.store_dials(&dials);
         written.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
-        if let Some(active) = self.rollouts.active.get_mut(route)
-            && active.ramp.judge().map(Judge::settings) != plan.judge.as_ref()
-        {
-            let position = generation.compiled().position(route).unwrap_or_default();
-            active.ramp.replace_judge(judge_of(generation, position, &plan));
+        if let Some(active) = self.rollouts.active.get_mut(lead) {
+            // The error budget is divided among the steps.
+            let is_same = active.ramp.judge().map(Judge::settings) == plan.judge.as_ref()
+                && plan.ramp.judged_steps() == steps;
+            if !is_same {
+                active
+                    .ramp
+                    .replace_judge(judge_of(generation, &now.positions, &plan));
+            }
+            active.plan = plan;
+            active.change = None;
         }
         Ok(())
     }

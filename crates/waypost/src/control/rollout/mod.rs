@@ -4,6 +4,7 @@
 //! counters are read, the dial is turned, and what happened is told.
 
 mod action;
+mod arms;
 mod counting;
 mod plans;
 mod settle;
@@ -11,7 +12,7 @@ mod start;
 mod turn;
 mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,15 +24,16 @@ use waypost_plan::Plan;
 use waypost_plan::rollout::RolloutPlan;
 use waypost_plan::route::{Action, Forward};
 use waypost_proxy::generation::Generation;
-use waypost_proxy::observe::metrics::histogram;
-use waypost_rollout::judge::Judge;
+use waypost_proxy::observe::metrics::{Metrics, histogram};
+use waypost_rollout::judge::{Judge, RouteSecond};
 use waypost_rollout::ramp::plan::Percent;
 use waypost_rollout::ramp::{Ramp, Reason, Standing, Stop};
 use waypost_rollout::words::Names;
 
 use crate::control::Control;
-use crate::control::rollout::counting::Counting;
-use crate::control::rollout::start::arms;
+use crate::control::rollout::arms::{arms, routes_of};
+use crate::control::rollout::counting::{Counted, Counting};
+use crate::control::rollout::turn::Target;
 use crate::log;
 use crate::state::dials::Dials;
 use crate::state::rollouts::{EndState, StoredRollout, StoredStop};
@@ -47,7 +49,7 @@ const JUDGE: &str = "judge";
 /// The rollouts under way, and what is learned for those to come.
 #[derive(Default)]
 pub(super) struct Rollouts {
-    /// By route.
+    /// By the route that each was started at.
     active: BTreeMap<String, Active>,
     /// Judges of routes that have a plan and no rollout, which learn about the baseline.
     learners: HashMap<String, Learner>,
@@ -58,11 +60,21 @@ pub(super) struct Rollouts {
 
 /// A rollout under way.
 struct Active {
+    /// The routes that it turns together; never empty, and in the order of its judge's strata.
+    routes: Vec<Moving>,
+    plan: Arc<RolloutPlan>,
+    /// The change of the config that it holds for.
+    change: Option<String>,
+    ramp: Ramp,
+    standing: Standing,
+}
+
+/// A route of a rollout.
+struct Moving {
+    route: String,
     canary: String,
     baseline: String,
-    ramp: Ramp,
     counting: Counting,
-    standing: Standing,
 }
 
 /// A judge that learns, for one baseline.
@@ -74,21 +86,25 @@ struct Learner {
     counting: Counting,
 }
 
-/// The arms of a route's split that a rollout is about.
-struct Arms {
-    canary: String,
-    baseline: String,
-}
-
 impl Rollouts {
     /// The time of the next tick; `None` while there is nothing to judge or to learn.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.tick_at
     }
 
-    /// Returns true if a rollout of the route is under way.
-    pub(super) fn is_active(&self, route: &str) -> bool {
-        self.active.contains_key(route)
+    /// The rollout under way that turns this route, by the route that it was started at.
+    pub(super) fn lead_of(&self, route: &str) -> Option<&str> {
+        if let Some((lead, _)) = self.active.get_key_value(route) {
+            return Some(lead);
+        }
+        let mut active = self.active.iter();
+        let (lead, _) =
+            active.find(|(_, active)| active.routes.iter().any(|moving| moving.route == route))?;
+        Some(lead)
+    }
+
+    fn active_of(&self, route: &str) -> Option<&Active> {
+        self.active.get(self.lead_of(route)?)
     }
 }
 
@@ -96,15 +112,19 @@ impl Control {
     /// Sets the judges that learn: one for each route that has a plan and no rollout.
     fn set_learners(&mut self, generation: &Generation) {
         let mut before = std::mem::take(&mut self.rollouts.learners);
+        let moving = self.rollouts.active.values().flat_map(|active| &active.routes);
+        let moving: HashSet<String> = moving.map(|moving| moving.route.clone()).collect();
         for (position, route) in generation.plan().routes().iter().enumerate() {
             let name = &*route.matching.name;
             let rollout = route
                 .forward()
                 .and_then(|forward| forward.policies.rollout.as_ref());
-            let (Some(rollout), false) = (rollout, self.rollouts.active.contains_key(name)) else {
+            let (Some(rollout), false) = (rollout, moving.contains(name)) else {
                 continue;
             };
-            let Ok(arms) = arms(generation, name, &rollout.plan, None) else {
+            let arms =
+                routes_of(generation, name).and_then(|routes| arms(generation, &routes, &rollout.plan, None));
+            let Some(arms) = arms.ok().and_then(|arms| arms.into_iter().next()) else {
                 continue;
             };
             let known = before.remove(name).filter(|learner| {
@@ -112,7 +132,7 @@ impl Control {
                     && learner.baseline == arms.baseline
                     && learner.canary == arms.canary
             });
-            let judge = || judge_of(generation, position, &rollout.plan);
+            let judge = || judge_of(generation, &[position], &rollout.plan);
             let learner = known.or_else(|| {
                 Some(Learner {
                     judge: judge()?,
@@ -151,10 +171,13 @@ impl Control {
         }
         let mut due = Vec::new();
         for (route, active) in &mut self.rollouts.active {
-            let arms = [&*active.canary, &*active.baseline];
-            let share = active.ramp.percent().share();
-            active.standing = match active.counting.read(metrics, route, arms) {
-                Some(counted) => active.ramp.tick(&[counted.second(share)]),
+            active.standing = match read_all(&mut active.routes, metrics) {
+                Some(counted) => {
+                    let share = active.ramp.percent().share();
+                    let seconds: Vec<RouteSecond<'_>> =
+                        counted.iter().map(|counted| counted.second(share)).collect();
+                    active.ramp.tick(&seconds)
+                }
                 // Nothing was counted: no second has passed.
                 None => active.ramp.standing(),
             };
@@ -174,9 +197,13 @@ impl Control {
 
     /// Reports the rollouts under way, for status, routes and metrics.
     fn report_rollouts(&self) {
-        let active = self.rollouts.active.iter().map(|(route, active)| RolloutReport {
-            route: route.clone(),
-            canary: active.canary.clone(),
+        let moving = self.rollouts.active.values().flat_map(|active| {
+            let routes = active.routes.iter();
+            routes.map(move |moving| (moving, active))
+        });
+        let active = moving.map(|(moving, active)| RolloutReport {
+            route: moving.route.clone(),
+            canary: moving.canary.clone(),
             step: active.ramp.step().map_or(0, |step| step + 1),
             steps: active.ramp.plan().steps.len(),
             share: active.ramp.percent().share(),
@@ -213,14 +240,14 @@ impl Control {
             Standing::Done => {
                 let percent = active.ramp.percent();
                 let summary = format!("the last step is completed at {percent}");
-                warned(self.end_rollout(route, EndState::Finished, &summary, JUDGE, None));
+                warned(self.end_rollout(route, EndState::Finished, &summary, JUDGE, Target::Present));
             }
             Standing::RollBack(reason) => {
                 let summary = match reason {
                     Reason::Worse(_) => summary,
                     Reason::HoldExpired => "too little spoke for the canary within `hold`".to_owned(),
                 };
-                let none = Some(Percent::ZERO);
+                let none = Target::Share(Percent::ZERO);
                 warned(self.end_rollout(route, EndState::RolledBack, &summary, JUDGE, none));
             }
         }
@@ -263,24 +290,22 @@ impl Control {
         Ok(changes.collect())
     }
 
-    /// The last rollout of a route.
+    /// The last rollout that a route had a part in.
     fn stored_rollout(&self, route: &str) -> Result<&StoredRollout, Problem> {
         if self.gateway.generation().compiled().position(route).is_none() {
             return Err(Problem::not_found(format!("there is no route named `{route}`")));
         }
-        let stored = self.state.dials.rollouts.get(route);
+        let stored = self.state.dials.rollout_of(route);
         stored.ok_or_else(|| Problem::not_found(format!("the route `{route}` had no rollout so far")))
     }
 
     /// The standing of a rollout under way, in a sentence.
     fn summary(&self, route: &str) -> String {
-        let (Some(active), Some(stored)) = (
-            self.rollouts.active.get(route),
-            self.state.dials.rollouts.get(route),
-        ) else {
-            return String::new();
-        };
-        view::summary(active, stored)
+        self.rollouts
+            .active
+            .get(route)
+            .map(view::summary)
+            .unwrap_or_default()
     }
 }
 
@@ -309,31 +334,58 @@ fn forward(plan: &Plan, position: usize) -> Option<&Forward> {
     }
 }
 
-/// The judge of a rollout of the route at `position`; `None` for a timed ramp.
-fn judge_of(generation: &Generation, position: usize, plan: &RolloutPlan) -> Option<Judge> {
+/// The judge of a rollout of the routes at `positions`; `None` for a timed ramp.
+fn judge_of(generation: &Generation, positions: &[usize], plan: &RolloutPlan) -> Option<Judge> {
     let settings = plan.judge.clone()?;
-    let forward = forward(generation.plan(), position)?;
-    let is_sticky = forward.policies.sticky.is_some();
+    let mut forwards = positions
+        .iter()
+        .filter_map(|position| forward(generation.plan(), *position));
+    let is_sticky = forwards.any(|forward| forward.policies.sticky.is_some());
     let steps = plan.ramp.judged_steps();
-    Some(Judge::new(settings, 1, steps, is_sticky, histogram::bounds_ms()))
+    Some(Judge::new(
+        settings,
+        positions.len(),
+        steps,
+        is_sticky,
+        histogram::bounds_ms(),
+    ))
 }
 
-/// The response timeout of a service of the route at `position`, in seconds.
-fn response_timeout(generation: &Generation, position: usize, service: &str) -> u64 {
+/// Reads the counters of all routes of a rollout. `None` if those of one of them were not comparable.
+fn read_all(routes: &mut [Moving], metrics: &Metrics) -> Option<Vec<Counted>> {
+    // All are read before one that failed ends it, so that all begin anew at the same time.
+    let counted: Vec<Option<Counted>> = routes
+        .iter_mut()
+        .map(|moving| {
+            let arms = [&*moving.canary, &*moving.baseline];
+            moving.counting.read(metrics, &moving.route, arms)
+        })
+        .collect();
+    counted.into_iter().collect()
+}
+
+/// The longest response timeout of the canaries, in seconds.
+fn response_timeout(generation: &Generation, positions: &[usize], routes: &[Moving]) -> u64 {
     let plan = generation.plan();
-    let arms = forward(plan, position)
-        .map(|forward| &*forward.arms)
-        .unwrap_or_default();
-    let mut services = arms.iter().map(|id| plan.service(*id));
-    let found = services.find(|known| *known.name == *service);
-    found.map_or(0, |service| service.timeouts.response.as_secs())
+    let timeouts = positions.iter().zip(routes).filter_map(|(position, moving)| {
+        let arms = &forward(plan, *position)?.arms;
+        let mut services = arms.iter().map(|id| plan.service(*id));
+        services.find(|service| *service.name == *moving.canary)
+    });
+    let seconds = timeouts.map(|service| service.timeouts.response.as_secs());
+    seconds.max().unwrap_or_default()
 }
 
 impl Active {
+    /// The canary on the route that the rollout was started at.
+    fn canary(&self) -> &str {
+        &self.routes[0].canary
+    }
+
     fn names(&self) -> Names<'_> {
         Names {
-            canary: &self.canary,
-            baseline: &self.baseline,
+            canary: self.canary(),
+            baseline: &self.routes[0].baseline,
         }
     }
 }

@@ -10,15 +10,18 @@ use waypost_proxy::generation::Generation;
 use waypost_rollout::ramp::plan::{Percent, Step};
 
 use crate::control::rollout::forward;
+use crate::state::rollouts::Fingerprint;
 use crate::state::weights::declared;
 
-/// The plan that a start asks for, with its name.
+/// The plan that a start asks for, with its name. Without one, it is that of the first of the routes that has one.
 pub(super) fn chosen_plan(
     plan: &Plan,
-    position: usize,
+    positions: &[usize],
     start: &StartRollout,
 ) -> Result<(Option<String>, Arc<RolloutPlan>), Problem> {
-    let own = forward(plan, position).and_then(|forward| forward.policies.rollout.as_ref());
+    let own = positions
+        .iter()
+        .find_map(|position| forward(plan, *position)?.policies.rollout.as_ref());
     let (name, chosen) = match (&start.plan, own) {
         (Some(name), _) => {
             let named = plan.rollouts().iter().find(|(known, _)| **known == **name);
@@ -30,7 +33,9 @@ pub(super) fn chosen_plan(
         (None, Some(own)) => (own.name.as_ref().map(ToString::to_string), Arc::clone(&own.plan)),
         (None, None) if start.steps.is_some() => (None, Arc::new(RolloutPlan::default())),
         (None, None) => {
-            let route = &plan.routes()[position].matching.name;
+            let route = positions
+                .first()
+                .map_or("", |position| &plan.routes()[*position].matching.name);
             return Err(Problem::invalid(format!(
                 "the route `{route}` has no `rollout` in the config; name a plan, or give steps"
             )));
@@ -57,12 +62,18 @@ fn with_steps(plan: &RolloutPlan, steps: &[f64]) -> Result<RolloutPlan, Problem>
     Ok(plan)
 }
 
-/// A text that differs for plans that differ, and for splits of the route that do.
-pub(super) fn fingerprint(generation: &Generation, route: &str, plan: &RolloutPlan) -> String {
-    let position = generation.compiled().position(route);
-    let split = position.and_then(|position| declared(generation.plan(), position));
-    format!(
-        "{:016x}",
-        xxhash_rust::xxh3::xxh3_64(format!("{split:?} {plan:?}").as_bytes())
-    )
+/// Texts that differ for plans that differ, and for splits of the routes that do.
+pub(super) fn fingerprint(generation: &Generation, positions: &[usize], plan: &RolloutPlan) -> Fingerprint {
+    let splits: Vec<_> = positions
+        .iter()
+        .map(|position| declared(generation.plan(), *position))
+        .collect();
+    Fingerprint {
+        splits: hash(&format!("{splits:?}")),
+        plan: hash(&format!("{plan:?}")),
+    }
+}
+
+fn hash(text: &str) -> String {
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
 }

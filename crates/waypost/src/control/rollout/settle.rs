@@ -1,5 +1,6 @@
 //! Rollouts across restarts and reloads.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -9,11 +10,13 @@ use waypost_proxy::generation::Generation;
 use waypost_rollout::ramp::{Ramp, Stop};
 
 use crate::control::Control;
+use crate::control::rollout::arms::routes_of;
 use crate::control::rollout::counting::Counting;
 use crate::control::rollout::plans::{chosen_plan, fingerprint};
-use crate::control::rollout::{Active, JUDGE, TICK, judge_of, response_timeout, warned};
+use crate::control::rollout::turn::Target;
+use crate::control::rollout::{Active, JUDGE, Moving, TICK, judge_of, response_timeout, warned};
 use crate::log;
-use crate::state::rollouts::{EndState, StoredRollout, StoredStop};
+use crate::state::rollouts::{EndState, Fingerprint, StoredRollout, StoredStop};
 use crate::state::weights::declared;
 
 impl Control {
@@ -33,17 +36,17 @@ impl Control {
             .filter(|(_, rollout)| rollout.end.is_none())
             .map(|(route, rollout)| (route.clone(), rollout.clone()))
             .collect();
-        for (route, rollout) in stored {
-            match restored(&generation, &route, &rollout) {
+        for (lead, rollout) in stored {
+            match restored(&generation, &rollout) {
                 Ok(active) => {
                     log::info(format_args!(
-                        "the rollout of `{}` on the route `{route}` goes on at {}",
-                        rollout.canary,
+                        "the rollout of `{}` on the route `{lead}` goes on at {}",
+                        active.canary(),
                         active.ramp.percent()
                     ));
-                    self.rollouts.active.insert(route, active);
+                    self.rollouts.active.insert(lead, active);
                 }
-                Err(why) => warned(self.end_rollout(&route, EndState::Aborted, &why, JUDGE, None)),
+                Err(why) => warned(self.end_rollout(&lead, EndState::Aborted, &why, JUDGE, Target::Before)),
             }
         }
         self.settle_rollouts();
@@ -52,28 +55,32 @@ impl Control {
     /// Brings rollouts in line with the active config.
     pub(in crate::control) fn settle_rollouts(&mut self) {
         let generation = self.gateway.generation();
-        let routes: Vec<String> = self.rollouts.active.keys().cloned().collect();
-        for route in routes {
-            let Some(stored) = self.state.dials.rollouts.get(&route).cloned() else {
+        let leads: Vec<String> = self.rollouts.active.keys().cloned().collect();
+        for lead in leads {
+            let Some(stored) = self.state.dials.rollouts.get(&lead).cloned() else {
                 continue;
             };
-            let plan = match still_there(&generation, &route, &stored) {
-                Ok(plan) => plan,
+            let now = match still_there(&generation, &stored) {
+                Ok(now) => now,
                 Err(why) => {
-                    warned(self.end_rollout(&route, EndState::Aborted, &why, JUDGE, None));
+                    warned(self.end_rollout(&lead, EndState::Aborted, &why, JUDGE, Target::Before));
                     continue;
                 }
             };
-            let is_changed =
-                plan.is_none_or(|plan| fingerprint(&generation, &route, &plan) != stored.fingerprint);
-            if is_changed && stored.stop != Some(StoredStop::PlanChanged) {
-                if let Some(active) = self.rollouts.active.get_mut(&route) {
-                    active.ramp.halt(Stop::PlanChanged);
-                }
-                let summary =
-                    "its plan or split was changed; it holds until `resume`, which takes the new one";
-                warned(self.note_rollout(&route, "plan_changed", summary, JUDGE));
+            let Some(active) = self.rollouts.active.get_mut(&lead) else {
+                continue;
+            };
+            let Some(change) = difference(active, &stored, &now) else {
+                continue;
+            };
+            // A second change is told, too, and holds no more than the first.
+            if stored.stop == Some(StoredStop::PlanChanged) && active.change.as_ref() == Some(&change) {
+                continue;
             }
+            active.ramp.halt(Stop::PlanChanged);
+            let summary = format!("{change}; it holds until `resume`, which goes on with the new config");
+            active.change = Some(change);
+            warned(self.note_rollout(&lead, "plan_changed", &summary, JUDGE));
         }
         self.set_learners(&generation);
         self.report_rollouts();
@@ -86,22 +93,33 @@ impl Control {
     }
 }
 
-/// The plan of a stored rollout as the config has it now; `None` if it has none any more.
+/// A stored rollout, as the active config has it.
+pub(super) struct Configured {
+    pub(super) positions: Vec<usize>,
+    /// The plan; `None` if there is none any more.
+    pub(super) plan: Option<Arc<RolloutPlan>>,
+    pub(super) fingerprint: Fingerprint,
+    /// True if the routes of the deal are not those that the rollout was started with.
+    pub(super) has_other_routes: bool,
+}
+
+/// A stored rollout as the config has it now.
 ///
 /// # Errors
-/// The route or one of the arms is gone, so the rollout cannot go on.
-pub(super) fn still_there(
-    generation: &Generation,
-    route: &str,
-    stored: &StoredRollout,
-) -> Result<Option<Arc<RolloutPlan>>, String> {
-    let position = generation.compiled().position(route);
-    let position = position.ok_or_else(|| format!("the route `{route}` was removed"))?;
-    let services = declared(generation.plan(), position).unwrap_or_default();
-    for arm in [&stored.canary, &stored.baseline] {
-        if !services.iter().any(|(service, _)| service == arm) {
-            return Err(format!("`{arm}` was removed from the route `{route}`"));
+/// A route or one of the arms is gone, so the rollout cannot go on.
+pub(super) fn still_there(generation: &Generation, stored: &StoredRollout) -> Result<Configured, String> {
+    let mut positions = Vec::with_capacity(stored.routes.len());
+    for route in &stored.routes {
+        let name = &route.route;
+        let position = generation.compiled().position(name);
+        let position = position.ok_or_else(|| format!("the route `{name}` was removed"))?;
+        let services = declared(generation.plan(), position).unwrap_or_default();
+        for arm in [&route.canary, &route.baseline] {
+            if !services.iter().any(|(service, _)| service == arm) {
+                return Err(format!("`{arm}` was removed from the route `{name}`"));
+            }
         }
+        positions.push(position);
     }
     let start = StartRollout {
         to: None,
@@ -111,23 +129,65 @@ pub(super) fn still_there(
             .as_ref()
             .map(|steps| steps.iter().map(|step| *step as f64 / 1000.0).collect()),
     };
-    Ok(chosen_plan(generation.plan(), position, &start)
-        .ok()
-        .map(|(_, plan)| plan))
+    let plan = chosen_plan(generation.plan(), &positions, &start).ok();
+    let plan = plan.map(|(_, plan)| plan);
+    let lead = stored.lead().map_or("", |lead| &lead.route);
+    let together = routes_of(generation, lead).unwrap_or_default();
+    Ok(Configured {
+        fingerprint: plan
+            .as_ref()
+            .map(|plan| fingerprint(generation, &positions, plan))
+            .unwrap_or_default(),
+        has_other_routes: HashSet::<usize>::from_iter(together)
+            != HashSet::from_iter(positions.iter().copied()),
+        positions,
+        plan,
+    })
+}
+
+/// The change of the config that a rollout under way waits for its operator to accept; `None` without one.
+fn difference(active: &Active, stored: &StoredRollout, now: &Configured) -> Option<String> {
+    let mut changes = Vec::new();
+    match &now.plan {
+        None => changes.push("its plan was removed".to_owned()),
+        Some(plan) if now.fingerprint.plan != stored.fingerprint.plan => {
+            let keys = active.plan.changed_keys(plan);
+            changes.push(match keys.is_empty() {
+                // The plan in use is the new one after a restart.
+                true => "its plan was changed".to_owned(),
+                false => format!("its plan was changed: {}", keys.join(", ")),
+            });
+        }
+        Some(_) => {}
+    }
+    if now.plan.is_some() && now.fingerprint.splits != stored.fingerprint.splits {
+        changes.push("the weights or services of its split were changed".to_owned());
+    }
+    if now.has_other_routes {
+        changes.push("other routes belong to its deal".to_owned());
+    }
+    (!changes.is_empty()).then(|| changes.join(", and "))
 }
 
 /// A stored rollout, under way again.
-fn restored(generation: &Generation, route: &str, stored: &StoredRollout) -> Result<Active, String> {
-    let plan = still_there(generation, route, stored)?;
+pub(super) fn restored(generation: &Generation, stored: &StoredRollout) -> Result<Active, String> {
+    let now = still_there(generation, stored)?;
+    let plan = now.plan;
     let plan = plan.ok_or_else(|| "the config has no plan for it any more".to_owned())?;
-    let position = generation.compiled().position(route).unwrap_or_default();
     let numbers: Vec<f64> = stored
         .evidence
         .iter()
         .map(|number| number.unwrap_or(f64::NEG_INFINITY))
         .collect();
-    let judge = judge_of(generation, position, &plan);
-    let timeout = response_timeout(generation, position, &stored.canary);
+    let judge = judge_of(generation, &now.positions, &plan);
+    let routes = stored.routes.iter().map(|route| Moving {
+        route: route.route.clone(),
+        canary: route.canary.clone(),
+        baseline: route.baseline.clone(),
+        counting: Counting::default(),
+    });
+    let routes: Vec<Moving> = routes.collect();
+    let timeout = response_timeout(generation, &now.positions, &routes);
     let mut ramp = Ramp::new(plan.ramp.clone(), judge, timeout);
     ramp.restore(
         stored.step,
@@ -142,10 +202,10 @@ fn restored(generation: &Generation, route: &str, stored: &StoredRollout) -> Res
         None => {}
     }
     Ok(Active {
-        canary: stored.canary.clone(),
-        baseline: stored.baseline.clone(),
+        routes,
+        plan,
+        change: None,
         standing: ramp.standing(),
         ramp,
-        counting: Counting::default(),
     })
 }

@@ -8,23 +8,46 @@ use waypost_rollout::words;
 
 use crate::control::Control;
 use crate::control::dial::Turning;
-use crate::control::rollout::Active;
 use crate::log;
-use crate::state::rollouts::{EndState, StoredChange, StoredEnd, StoredRollout};
+use crate::state::rollouts::{EndState, StoredChange, StoredEnd, StoredRollout, StoredRoute};
 use crate::state::weights::{Weights, declared};
 
+/// The weights that a rollout turns its dials to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// This share for the canary; the others keep the proportions that they had at the start.
+    Share(Percent),
+    /// The live weights at the start.
+    Before,
+    /// The live weights.
+    Present,
+}
+
 impl Control {
-    /// Takes the next step: stored, then in force.
-    pub(super) fn take_step(&mut self, route: &str, summary: &str, by: &str) -> Result<(), Problem> {
-        let Some(active) = self.rollouts.active.get_mut(route) else {
-            return Ok(());
+    /// Takes the next step: stored, then in force, then told.
+    pub(super) fn take_step(&mut self, lead: &str, summary: &str, by: &str) -> Result<(), Problem> {
+        if let Some(change) = self.step_up(lead, summary, by)? {
+            self.tell(lead, &change);
+        }
+        Ok(())
+    }
+
+    /// Takes the next step, and returns what is to be told.
+    pub(super) fn step_up(
+        &mut self,
+        lead: &str,
+        summary: &str,
+        by: &str,
+    ) -> Result<Option<StoredChange>, Problem> {
+        let Some(active) = self.rollouts.active.get_mut(lead) else {
+            return Ok(None);
         };
         let before = active.ramp.clone();
         let Some(percent) = active.ramp.step_up() else {
-            return Ok(());
+            return Ok(None);
         };
-        let turned = self.turn_to(route, percent, "step", summary, by, None);
-        if let Some(active) = self.rollouts.active.get_mut(route) {
+        let turned = self.turn_to(lead, Target::Share(percent), "step", summary, by, None);
+        if let Some(active) = self.rollouts.active.get_mut(lead) {
             if turned.is_err() {
                 active.ramp = before;
             }
@@ -33,131 +56,125 @@ impl Control {
         turned
     }
 
-    /// Ends a rollout: at `percent`, at the weights of its start (aborted), or where it is.
+    /// Ends a rollout.
     pub(super) fn end_rollout(
         &mut self,
-        route: &str,
+        lead: &str,
         state: EndState,
         summary: &str,
         by: &str,
-        percent: Option<Percent>,
+        target: Target,
     ) -> Result<(), Problem> {
-        let change = state.as_str();
-        let end = Some(state);
-        let turned = match percent {
-            Some(percent) => self.turn_to(route, percent, change, summary, by, end),
-            None => self.turn_weights(route, None, change, summary, by, end),
-        };
+        let turned = self.turn_to(lead, target, state.as_str(), summary, by, Some(state));
         // A bad version loses its requests at once, even if that cannot be stored. It is tried again at the next tick.
         if turned.is_err() && state == EndState::RolledBack {
-            self.roll_back_unstored(route);
+            self.roll_back_unstored(lead);
         }
-        turned?;
-        self.rollouts.active.remove(route);
+        let change = turned?;
+        self.rollouts.active.remove(lead);
         let generation = self.gateway.generation();
         self.set_learners(&generation);
-        let verdict = (route.to_owned(), state.as_str());
-        self.shared
-            .update_report(|report| *report.verdicts.entry(verdict).or_insert(0) += 1);
+        let routes = self.state.dials.rollouts.get(lead).map(|stored| &*stored.routes);
+        let verdicts = routes.unwrap_or_default().iter();
+        let verdicts: Vec<_> = verdicts
+            .map(|route| (route.route.clone(), state.as_str()))
+            .collect();
+        self.shared.update_report(|report| {
+            for verdict in verdicts {
+                *report.verdicts.entry(verdict).or_insert(0) += 1;
+            }
+        });
         self.report_rollouts();
+        if let Some(change) = change {
+            self.tell(lead, &change);
+        }
         Ok(())
     }
 
     /// Takes a canary's requests away although that cannot be stored.
-    fn roll_back_unstored(&self, route: &str) {
+    fn roll_back_unstored(&self, lead: &str) {
         let generation = self.gateway.generation();
-        let Some(stored) = self.state.dials.rollouts.get(route) else {
+        let Some(stored) = self.state.dials.rollouts.get(lead) else {
             return;
         };
-        let weights = weights_at(&stored.before, &stored.canary, Percent::ZERO);
-        if let (Some(position), Some(weights)) = (generation.compiled().position(route), weights) {
-            let weights: Vec<u64> = weights.iter().map(|(_, weight)| *weight).collect();
-            generation.compiled().dial(position, Some(&weights));
+        for route in &stored.routes {
+            let weights = weights_at(&route.before, &route.canary, Percent::ZERO);
+            if let (Some(position), Some(weights)) = (generation.compiled().position(&route.route), weights) {
+                let weights: Vec<u64> = weights.iter().map(|(_, weight)| *weight).collect();
+                generation.compiled().dial(position, Some(&weights));
+            }
         }
     }
 
-    /// Turns the dial of a rollout to this share of the canary.
+    /// Turns the dials of a rollout, and stores what became of it in the same write. Returns what is to be told.
     fn turn_to(
         &mut self,
-        route: &str,
-        percent: Percent,
+        lead: &str,
+        target: Target,
         change: &str,
         summary: &str,
         by: &str,
         end: Option<EndState>,
-    ) -> Result<(), Problem> {
-        let stored = self.state.dials.rollouts.get(route);
-        let weights = stored.and_then(|stored| weights_at(&stored.before, &stored.canary, percent));
-        self.turn_weights(route, weights, change, summary, by, end)
-    }
-
-    /// Turns the dial of a rollout, and stores what became of it in the same write. Without weights, an aborted rollout
-    /// goes back to those of its start, and any other stays where it is.
-    fn turn_weights(
-        &mut self,
-        route: &str,
-        weights: Option<Weights>,
-        change: &str,
-        summary: &str,
-        by: &str,
-        end: Option<EndState>,
-    ) -> Result<(), Problem> {
+    ) -> Result<Option<StoredChange>, Problem> {
         let time = Timestamp::now();
         let generation = self.gateway.generation();
         let mut dials = self.state.dials.clone();
         self.update_stored(&mut dials);
-        let Some(stored) = dials.rollouts.get_mut(route) else {
-            return Ok(());
+        let Some(stored) = dials.rollouts.get_mut(lead) else {
+            return Ok(None);
         };
-        let weights = match (weights, end) {
-            (None, Some(EndState::Aborted)) => Some(stored.before.clone()),
-            (weights, _) => weights,
-        };
-        let percent = percent_of(weights.as_ref(), stored, self.rollouts.active.get(route));
+        let mut turnings = Vec::new();
+        for route in &mut stored.routes {
+            let weights = match target {
+                Target::Share(percent) => weights_at(&route.before, &route.canary, percent),
+                Target::Before => Some(route.before.clone()),
+                Target::Present => None,
+            };
+            let Some(weights) = weights else { continue };
+            // Without one of its arms, the split is no longer the rollout's.
+            let turning = generation
+                .compiled()
+                .position(&route.route)
+                .filter(|position| {
+                    let declared = declared(generation.plan(), *position);
+                    declared.is_some_and(|declared| route.has_arms_in(&declared))
+                })
+                .and_then(|position| Turning::of(&generation, position))
+                .and_then(|turning| turning.to(&weights));
+            turnings.extend(turning);
+            route.live = weights;
+        }
         let change = StoredChange {
             time,
             change: change.to_owned(),
-            percent,
+            percent: match target {
+                Target::Present => self.percent_of(lead),
+                Target::Before | Target::Share(_) => stored.lead().map(percent_of).unwrap_or_default(),
+            },
             summary: summary.to_owned(),
             by: by.to_owned(),
         };
         stored.note(change.clone());
-        if let Some(weights) = &weights {
-            stored.live.clone_from(weights);
-        }
         stored.end = end.map(|state| StoredEnd { time, state });
-        let canary = stored.canary.clone();
-        // Without one of its arms, the split is no longer the rollout's.
-        let turning = generation
-            .compiled()
-            .position(route)
-            .filter(|position| {
-                let declared = declared(generation.plan(), *position);
-                declared.is_some_and(|declared| stored.has_arms_in(&declared))
-            })
-            .and_then(|position| Turning::of(&generation, position))
-            .zip(weights.as_ref())
-            .and_then(|(turning, weights)| turning.to(weights));
         let claimed = self.claim_state();
-        self.turn_with(claimed, &generation, dials, turning.into_iter().collect(), by)?;
-        self.tell(route, &canary, &change);
-        Ok(())
+        self.turn_with(claimed, &generation, dials, turnings, by)?;
+        Ok(Some(change))
     }
 
     /// Notes a change that turns no dial.
     pub(super) fn note_rollout(
         &mut self,
-        route: &str,
+        lead: &str,
         change: &str,
         summary: &str,
         by: &str,
     ) -> Result<(), Problem> {
         let mut dials = self.state.dials.clone();
         self.update_stored(&mut dials);
-        let Some(stored) = dials.rollouts.get_mut(route) else {
+        let percent = self.percent_of(lead);
+        let Some(stored) = dials.rollouts.get_mut(lead) else {
             return Ok(());
         };
-        let percent = percent_of(None, stored, self.rollouts.active.get(route));
         let change = StoredChange {
             time: Timestamp::now(),
             change: change.to_owned(),
@@ -166,27 +183,38 @@ impl Control {
             by: by.to_owned(),
         };
         stored.note(change.clone());
-        let canary = stored.canary.clone();
         let written = self.state.store_dials(&dials);
         self.report_state();
         written.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
-        if let Some(active) = self.rollouts.active.get_mut(route) {
+        if let Some(active) = self.rollouts.active.get_mut(lead) {
             active.standing = active.ramp.standing();
         }
-        self.tell(route, &canary, &change);
+        self.tell(lead, &change);
         Ok(())
     }
 
+    /// The share of the canary in the present step, as text.
+    fn percent_of(&self, lead: &str) -> String {
+        let active = self.rollouts.active.get(lead);
+        active
+            .map_or(Percent::ZERO, |active| active.ramp.percent())
+            .to_string()
+    }
+
     /// Publishes a change, and logs it.
-    fn tell(&self, route: &str, canary: &str, change: &StoredChange) {
+    pub(super) fn tell(&self, lead: &str, change: &StoredChange) {
+        let stored = self.state.dials.rollouts.get(lead);
+        let canary = stored
+            .and_then(StoredRollout::lead)
+            .map_or("", |route| &route.canary);
         log::info(format_args!(
-            "rollout of `{canary}` on the route `{route}`: {}, {}: {}",
+            "rollout of `{canary}` on the route `{lead}`: {}, {}: {}",
             change.change.replace('_', " "),
             change.percent,
             change.summary
         ));
         self.shared.events.publish(EventKind::Rollout {
-            route: route.to_owned(),
+            route: lead.to_owned(),
             canary: canary.to_owned(),
             change: change.change.clone(),
             percent: change.percent.clone(),
@@ -196,15 +224,11 @@ impl Control {
     }
 }
 
-/// The share of the canary, as text: in these weights, or in the present step.
-fn percent_of(weights: Option<&Weights>, stored: &StoredRollout, active: Option<&Active>) -> String {
-    let Some(weights) = weights else {
-        return active
-            .map_or(Percent::ZERO, |active| active.ramp.percent())
-            .to_string();
-    };
-    let sum: u64 = weights.iter().map(|(_, weight)| weight).sum();
-    let canary = weights.iter().find(|(service, _)| *service == stored.canary);
+/// The live share of a route's canary, as text.
+fn percent_of(route: &StoredRoute) -> String {
+    let sum: u64 = route.live.iter().map(|(_, weight)| weight).sum();
+    let mut arms = route.live.iter();
+    let canary = arms.find(|(service, _)| *service == route.canary);
     let share = canary.map_or(0.0, |(_, weight)| *weight as f64 / sum.max(1) as f64);
     words::percent(share)
 }

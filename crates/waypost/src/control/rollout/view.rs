@@ -18,7 +18,7 @@ impl Control {
     /// The rollout of a route, or its last one.
     pub(crate) fn rollout_of(&self, route: &str) -> Result<RolloutView, Problem> {
         let stored = self.stored_rollout(route)?;
-        Ok(match self.rollouts.active.get(route) {
+        Ok(match self.rollouts.active_of(route) {
             Some(active) => view_of_active(route, active, stored),
             None => view_of_ended(route, stored),
         })
@@ -32,7 +32,7 @@ impl Control {
 }
 
 /// The standing of a rollout in a sentence.
-pub(super) fn summary(active: &Active, stored: &StoredRollout) -> String {
+pub(super) fn summary(active: &Active) -> String {
     let compared = active.ramp.judge().and_then(|judge| compared(active, judge));
     match &active.standing {
         Standing::RollBack(Reason::Worse(_)) => {
@@ -46,11 +46,11 @@ pub(super) fn summary(active: &Active, stored: &StoredRollout) -> String {
         Standing::RollBack(Reason::HoldExpired) => "too little spoke for the canary within `hold`".to_owned(),
         Standing::Done => format!("the last step is completed at {}", active.ramp.percent()),
         Standing::Ready if active.ramp.is_proved() => {
-            format!("{} is not worse than tolerated, as is proved", stored.canary)
+            format!("{} is not worse than tolerated, as is proved", active.canary())
         }
         Standing::Ready if active.ramp.judge().is_some() => format!(
             "the time and the requests of the step are over, and nothing speaks against {}; nothing is proved",
-            stored.canary
+            active.canary()
         ),
         Standing::Ready => "the time and the requests of the step are over".to_owned(),
         Standing::Holds(lacks) => {
@@ -83,7 +83,7 @@ fn in_words(lack: &Lack, active: &Active) -> String {
         Lack::Requests(requests) => format!(
             "{} more requests to {} in this step",
             words::count(requests.ceil()),
-            active.canary
+            active.canary()
         ),
         Lack::Proof(kind, Some(needed)) => {
             let rate = active.ramp.requests() / active.ramp.age().max(1) as f64;
@@ -98,7 +98,7 @@ fn in_words(lack: &Lack, active: &Active) -> String {
                 "{} to be shown tolerable: about {} more requests to {}{time}",
                 kind.as_str(),
                 words::count(needed.ceil()),
-                active.canary
+                active.canary()
             )
         }
         Lack::Proof(kind, None) => format!(
@@ -107,15 +107,19 @@ fn in_words(lack: &Lack, active: &Active) -> String {
         ),
         Lack::Suspicion(evidence) => format!(
             "too much speaks against {}: luck does this in {} rollouts",
-            active.canary,
+            active.canary(),
             words::luck(*evidence)
         ),
-        Lack::SickBaseline => format!("{} fails too often itself to compare with", active.baseline),
+        Lack::SickBaseline => format!(
+            "{} fails too often itself to compare with",
+            active.names().baseline
+        ),
         Lack::Approval => "the next step needs `waypost rollout approve`".to_owned(),
         Lack::Stopped(Stop::Paused) => "paused; `waypost rollout resume` goes on".to_owned(),
-        Lack::Stopped(Stop::PlanChanged) => {
-            "the plan or the split was changed; `waypost rollout resume` takes the new one".to_owned()
-        }
+        Lack::Stopped(Stop::PlanChanged) => format!(
+            "{}; `waypost rollout resume` goes on with the new config",
+            active.change.as_deref().unwrap_or("the config was changed")
+        ),
     }
 }
 
@@ -139,7 +143,7 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
         next_percent: ramp.next_percent().map(in_percent),
         step_seconds: ramp.age(),
         step_requests: ramp.requests() as u64,
-        summary: summary(active, stored),
+        summary: summary(active),
         lacks,
         evidence: judge.map_or(0.0, Judge::evidence),
         rollback_at: judge.map_or(0.0, Judge::rollback_at),
@@ -165,10 +169,13 @@ fn metrics(judge: &Judge) -> Vec<MetricView> {
 
 fn view_of_ended(route: &str, stored: &StoredRollout) -> RolloutView {
     let last = stored.changes.last();
+    let own = stored.route(route).or(stored.lead());
     RolloutView {
         route: route.to_owned(),
-        canary: stored.canary.clone(),
-        baseline: stored.baseline.clone(),
+        routes: stored.routes.iter().map(|route| route.route.clone()).collect(),
+        deal: stored.deal.clone(),
+        canary: own.map(|own| own.canary.clone()).unwrap_or_default(),
+        baseline: own.map(|own| own.baseline.clone()).unwrap_or_default(),
         plan: stored.plan.clone(),
         state: stored
             .end

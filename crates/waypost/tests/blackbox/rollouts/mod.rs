@@ -3,6 +3,7 @@
 //! The test clock stands still but for [`Gateway::pass`]: seconds are counted, not waited for.
 
 mod actions;
+mod deals;
 mod reload;
 mod restart;
 mod start;
@@ -172,7 +173,6 @@ fn config(v1: &Version, v2: &Version, split: &str, plan: &str, keys: &str) -> Co
             "name: users, match: {{ path: /users/* }}, to: {split}, rollout: plan{keys}"
         ))
         .route("name: old, match: { path: /old }, respond: { status: 410 }")
-        .route("name: dealt, match: { path: /dealt }, to: { v1: 1, v2: 0 }, sticky: { client_ip: true, deal: d }")
 }
 
 fn start(gateway: &Gateway, route: &str, body: &Value) -> Message {

@@ -22,7 +22,7 @@ fn changed_plan_holds_until_resumed() {
     bench.gateway.wait_for_revision(3);
     let status = bench.status();
     assert_eq!((&status["state"], bench.live()), (&json!("paused"), vec![50, 50]));
-    assert!(has_lack(&status, "the plan or the split was changed"), "{status}");
+    assert!(has_lack(&status, "its plan was changed: steps"), "{status}");
     for _ in 0..20 {
         bench.second();
     }
@@ -75,7 +75,10 @@ fn changed_split_leaves_the_share_of_the_canary() {
     bench.gateway.wait_for_revision(2);
     let status = bench.status();
     assert_eq!((&status["state"], bench.live()), (&json!("paused"), vec![75, 25]));
-    assert!(has_lack(&status, "the plan or the split was changed"), "{status}");
+    assert!(
+        has_lack(&status, "the weights or services of its split were changed"),
+        "{status}"
+    );
     let bench = bench.restarted();
     assert_eq!(
         (bench.status()["state"].clone(), bench.live()),

@@ -56,12 +56,6 @@ fn starts_that_make_no_sense_are_refused() {
     for (route, body, status, said) in [
         ("x", json!({ "to": "v2" }), 404, "no route named `x`"),
         ("users", json!({}), 422, "not said which service"),
-        (
-            "dealt",
-            json!({ "to": "v2", "plan": "plan" }),
-            422,
-            "of the deal `d`",
-        ),
         ("users", json!({ "to": "v3" }), 422, "`v3` is not a service"),
         (
             "users",
