@@ -85,10 +85,12 @@ pub enum Command {
         /// Receives the result, latest first.
         reply: ReplySender<Vec<RolloutChange>>,
     },
-    /// Let seconds of the test clock pass: see [`AppState::test_clock`](crate::state::AppState::test_clock).
+    /// Set the test clock, then let seconds of it pass: see [`AppState::test_clock`](crate::state::AppState::test_clock).
     Advance {
         /// The number of seconds.
         seconds: u64,
+        /// The time that it is before they pass, if it is set.
+        now: Option<Timestamp>,
         /// Receives a word when they have passed.
         reply: ReplySender<()>,
     },

@@ -33,7 +33,7 @@ pub struct AppState {
     view: OnceLock<View>,
     draining: AtomicBool,
     report: RwLock<Report>,
-    /// True if rollouts go by a clock that only `POST /api/v1/clock?seconds=N` turns. For tests of configs and of the
+    /// True if rollouts go by a clock that only `POST /api/v1/clock` turns. For tests of configs and of the
     /// gateway itself, with `WAYPOST_TEST_CLOCK=1` in the environment.
     pub test_clock: bool,
     /// Events for subscribers.

@@ -20,6 +20,7 @@ use crate::values::{
     DurationText, LogText, NameOrNull, OriginText, Percent, RateOrNone, Replacing, Size, SizeOrNone, Text,
     ValueText, Whole, words,
 };
+use crate::windows::WindowText;
 
 /// The outcome that a test expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -386,7 +387,7 @@ keys! {
     ///
     /// The gateway compares the canary with the baseline over the same seconds, goes on when it is proved not to be worse
     /// than tolerated, and back to 0 % when it is shown to be. The maximum of its durations is `720h`.
-    Rollout, "a rollout", later ["windows", "hooks", "notify", "on_change", "on_success"] {
+    Rollout, "a rollout", later ["hooks", "notify", "on_change", "on_success"] {
         /// Service that is rolled out; given by `waypost rollout start --to` otherwise.
         canary: Text = Optional, "checkout-v2";
         /// Service that it is compared with.
@@ -409,6 +410,12 @@ keys! {
         /// Action after `hold`: to go on waiting (`hold`), to take the next step without the proof (`promote`), or to go
         /// back (`rollback`).
         then: Then = Fallback("hold"), "rollback";
+        /// Hours in which steps upward are taken, in any of them; the rest of a rollout goes on at any time.
+        ///
+        /// A window is `DAYS HH:MM-HH:MM ZONE`. The days are single ones, ranges or a list: `Mon`, `Mon-Fri`, `Mon,Thu-Sat`.
+        /// A window that ends before it begins goes past midnight, and belongs to the day on which it begins; `00:00-24:00` is
+        /// a whole day. The zone is a name such as `Europe/Berlin` or `UTC`.
+        windows: NonEmptyList<WindowText> = Optional, "[\"Mon-Fri 09:00-17:00 Europe/Berlin\"]";
         /// The judge; `off` for a ramp by time and requests alone.
         judge: OffOr<Judge> = Optional, "{ errors: { ratio: 2, plus: 1 } }";
     }

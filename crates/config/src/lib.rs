@@ -60,6 +60,7 @@ mod substitute;
 mod suggest;
 mod tree;
 mod values;
+mod windows;
 pub mod yaml;
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ impl RolloutPlan {
             warmup,
             hold,
             then,
+            windows,
         } = ramp;
         let changed = [
             ("canary", *canary != other.canary),
@@ -64,6 +65,7 @@ impl RolloutPlan {
             ("warmup", *warmup != other.ramp.warmup),
             ("hold", *hold != other.ramp.hold),
             ("then", *then != other.ramp.then),
+            ("windows", *windows != other.ramp.windows),
             ("judge", without_warmup(judge) != without_warmup(&other.judge)),
         ];
         let changed = changed.into_iter().filter(|(_, differs)| *differs);

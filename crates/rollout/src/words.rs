@@ -3,6 +3,8 @@
 use crate::evidence::betting::Tolerance;
 use crate::judge::Finding;
 use crate::judge::settings::MetricKind;
+use crate::ramp::Opening;
+use crate::ramp::window::Window;
 
 /// The names of the arms that are compared.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +56,15 @@ pub fn luck(evidence: f64) -> String {
         rounded *= step;
     }
     format!("1 of {}", count(rounded))
+}
+
+/// The wait for a window: "waits for Mon 09:00-17:00 Europe/Berlin, opens in 14h5m (Mon 2026-11-30 09:00 +01:00)".
+pub fn opening(window: &Window, opening: Opening) -> String {
+    format!(
+        "waits for {window}, opens in {} ({})",
+        duration(opening.wait),
+        window.clock(opening.at)
+    )
 }
 
 /// A share as a percentage, with as many digits as tell something.

@@ -39,6 +39,7 @@ const ABSENCES: [(&str, &[&str]); 11] = [
             "waypost-upstream",
         ],
     ),
+    // jiff comes with the plan: the time zones of windows.
     (
         "waypost-policy",
         &[
@@ -46,7 +47,6 @@ const ABSENCES: [(&str, &[&str]); 11] = [
             "h2",
             "socket2",
             "fastrand",
-            "jiff",
             "waypost-config",
             "waypost-transport",
             "waypost-upstream",

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use jiff::Timestamp;
 use waypost_rollout::evidence::betting::Tolerance;
 use waypost_rollout::judge::Judge;
 use waypost_rollout::judge::settings::JudgeSettings;
@@ -157,6 +158,7 @@ impl Rollout {
             warmup: self.settings.warmup,
             hold: 7200,
             then: Then::Hold,
+            windows: Vec::new(),
         }
     }
 
@@ -175,7 +177,7 @@ impl Rollout {
             judge.learn(&[traffic.second(0.0).route()]);
         }
         let timeout = if self.drive == Drive::Ramp { 30 } else { 0 };
-        let mut ramp = Ramp::new(plan, Some(judge), timeout);
+        let mut ramp = Ramp::new(plan, Some(judge), timeout, Timestamp::UNIX_EPOCH);
         let mut peers = self.has_peers.then(Peers::default);
         let mut outcome = Outcome::default();
         let mut is_running = true;

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::http::HeaderMap;
 use axum::routing::{delete, get, post};
+use jiff::Timestamp;
 
 use super::{App, Body, Caller, Operation, PathName, QueryParams, json, json_body};
 use crate::command::Command;
@@ -79,15 +80,24 @@ pub(super) fn operations() -> Vec<Operation> {
 #[derive(Debug, serde::Deserialize)]
 pub(super) struct Advance {
     /// The number of seconds that pass.
-    seconds: u64,
+    seconds: Option<u64>,
+    /// The time that it is before they pass.
+    now: Option<Timestamp>,
 }
 
-/// Lets seconds of the test clock pass.
+/// Sets the test clock, or lets seconds of it pass.
 pub(super) async fn advance(
     State(state): App,
-    QueryParams(Advance { seconds }): QueryParams<Advance>,
+    QueryParams(Advance { seconds, now }): QueryParams<Advance>,
 ) -> Result<(), Problem> {
-    state.execute(|reply| Command::Advance { seconds, reply }).await
+    if seconds.is_none() && now.is_none() {
+        return Err(Problem::invalid(
+            "the clock needs `seconds` that pass, or the time `now`",
+        ));
+    }
+    let seconds = seconds.unwrap_or(0);
+    let passed = state.execute(|reply| Command::Advance { seconds, now, reply });
+    passed.await
 }
 
 async fn list(State(state): App) -> Result<Json<Vec<RolloutView>>, Problem> {

@@ -262,6 +262,12 @@ fn plan(written: &document::Rollout, problems: &mut Problems) -> Option<PlacedPl
         warmup,
         hold,
         then: written.then.as_ref().map_or(Then::Hold, |then| then.value),
+        windows: written
+            .windows
+            .iter()
+            .flat_map(|windows| &windows.value.0)
+            .map(|window| window.value.0.clone())
+            .collect(),
     };
     if let Some(judge) = &judge
         && problems.errors() == errors_before

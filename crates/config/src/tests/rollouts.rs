@@ -6,6 +6,7 @@ use waypost_plan::rollout::{RolloutPlan, RouteRollout};
 use waypost_rollout::evidence::betting::Tolerance;
 use waypost_rollout::judge::settings::JudgeSettings;
 use waypost_rollout::ramp::plan::{Percent, Proof, RampPlan, Rules, Step, Then};
+use waypost_rollout::ramp::window::Window;
 
 use super::*;
 
@@ -77,6 +78,7 @@ evidence: step
 warmup: 30s
 hold: 2h
 then: hold
+windows: [\"Mon-Fri 09:00-17:00 Europe/Berlin\"]
 judge:
   false_rollbacks: 1
   false_promotions: 5
@@ -102,6 +104,7 @@ judge:
             warmup: 30,
             hold: 7200,
             then: Then::Hold,
+            windows: vec![Window::parse("Mon-Fri 09:00-17:00 Europe/Berlin").unwrap()],
         },
         judge: Some(JudgeSettings::default()),
         canary: Some("users-v2".into()),
@@ -110,11 +113,12 @@ judge:
     assert_eq!(plan(keys), expected);
     // All of it but the steps is the default.
     let short = plan("steps: [1, { percent: 5, at_least: 5m }, 25, { percent: 50, approve: true }, 100]");
-    let without_names = RolloutPlan {
+    let mut without_names = RolloutPlan {
         canary: None,
         baseline: None,
         ..expected
     };
+    without_names.ramp.windows.clear();
     assert_eq!(short, without_names);
     assert!(load_text(in_place(keys)).unwrap().warnings.is_empty());
 }
@@ -138,6 +142,7 @@ fn keys_change_what_they_say() {
         warmup: 0,
         hold: 30 * 24 * 60 * 60,
         then: Then::RollBack,
+        windows: Vec::new(),
     };
     assert_eq!(changed.ramp, ramp);
     assert_eq!(changed.judge.unwrap().warmup, 0);
@@ -390,6 +395,56 @@ fn values_have_their_ranges() {
     check(
         "client_errors: { max: 5 }",
         &["8:31 unknown-key `max` is a key of a margin of errors"],
+    );
+}
+
+#[test]
+fn windows_are_read_each_with_its_place() {
+    let check = |windows: &str, expected: &[&str]| {
+        check(
+            in_place(&format!("steps: [1, 100]\nwindows: {windows}")),
+            expected,
+        );
+    };
+    check(
+        "[\"Mon-Fri 09:00-17:00 Europe/Berlin\", Sat-Sun 22:00-02:00 UTC]",
+        &[],
+    );
+    check("[\"${WINDOW:-Mon 09:00-17:00 UTC}\"]", &[]);
+    check("[]", &["8:14 empty-list (write a window, such as"]);
+    check("Mon-Fri 09:00-17:00 UTC", &["8:14 wrong-type put it into a list"]);
+    check(
+        "[7]",
+        &["8:15 bad-value a window is made of days, times and a time zone (write all of them, in quotes:"],
+    );
+    check(
+        "[{}]",
+        &["8:15 wrong-type expected a window, as `DAYS HH:MM-HH:MM ZONE`"],
+    );
+    check(
+        "[Mon-Fri 09:00-17:00]",
+        &["8:15 bad-value the window has no time zone (add it at the end, such as `Europe/Berlin`"],
+    );
+    check(
+        "[Mon-Fri 9:00-17:00 UTC]",
+        &["8:15 bad-value `9:00-17:00` are not two times of the day (write them as `09:00-17:00`"],
+    );
+    check(
+        "[Mon-Fri 09:00-09:00 UTC]",
+        &["8:15 bad-value `09:00-09:00` ends when it begins (write `00:00-24:00` for whole days)"],
+    );
+    check(
+        "[Mon,Wed 09:00-17:00 UTC]",
+        &["8:15 bad-value a window is made of days, times and a time zone (write all of them, in quotes:"],
+    );
+    // One mistake hides no other.
+    check(
+        "[Mon 00:00-24:00 UTC, Mo-Fri 09:00-17:00 UTC, Mon 09:00-17:00 Europe/Berln, Mon 09:00-17:00 Here]",
+        &[
+            "8:36 bad-value `Mo` is no day of the week (the days are `Mon`, `Tue`",
+            "8:60 bad-value there is no time zone named `Europe/Berln` (did you mean `Europe/Berlin`?)",
+            "8:90 bad-value there is no time zone named `Here` (write a name of the time zone database",
+        ],
     );
 }
 
@@ -692,7 +747,7 @@ fn proofs_that_take_longer_than_hold_are_warned_of() {
 #[test]
 fn keys_of_later_versions_are_named() {
     let later = |key: &str| format!("unknown-key `{key}` is not supported by this version");
-    for key in ["windows", "hooks", "notify", "on_change", "on_success"] {
+    for key in ["hooks", "notify", "on_change", "on_success"] {
         check(
             in_place(&format!("{key}: x\nsteps: [1, 100]")),
             &[&format!("7:5 {}", later(key))],

@@ -6,6 +6,9 @@
 pub mod plan;
 #[cfg(test)]
 mod tests;
+pub mod window;
+
+use jiff::Timestamp;
 
 use crate::evidence::metric::ProofScope;
 use crate::judge::settings::MetricKind;
@@ -32,6 +35,8 @@ pub struct Ramp {
     requests: f64,
     is_approved: bool,
     stop: Option<Stop>,
+    /// The time, by which windows are open or not.
+    now: Timestamp,
 }
 
 /// A reason, other than the judge's, that the rollout does not go up. The judge goes on all the same.
@@ -79,16 +84,29 @@ pub enum Lack {
     Suspicion(f64),
     /// The baseline fails so often that it proves nothing.
     SickBaseline,
+    /// A window: none is open.
+    Window(Opening),
     /// The operator's approval.
     Approval,
     /// Nothing but an action of the operator.
     Stopped(Stop),
 }
 
+/// The window that opens next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// The window, by its position in the plan.
+    pub window: usize,
+    /// The moment at which it opens.
+    pub at: Timestamp,
+    /// Seconds until then.
+    pub wait: u64,
+}
+
 impl Ramp {
     /// A rollout by `plan` before its first step. `judge` is `None` for a timed ramp; `response_timeout` is that of the
     /// canary's service, in seconds.
-    pub fn new(plan: RampPlan, judge: Option<Judge>, response_timeout: u64) -> Self {
+    pub fn new(plan: RampPlan, judge: Option<Judge>, response_timeout: u64, now: Timestamp) -> Self {
         Self {
             plan,
             judge,
@@ -98,7 +116,13 @@ impl Ramp {
             requests: 0.0,
             is_approved: false,
             stop: None,
+            now,
         }
+    }
+
+    /// Says the time, by which windows are open or not.
+    pub fn set_time(&mut self, now: Timestamp) {
+        self.now = now;
     }
 
     /// The plan.
@@ -250,6 +274,11 @@ impl Ramp {
 
     /// Counts a second. Returns how the rollout stands.
     pub fn tick(&mut self, routes: &[RouteSecond<'_>]) -> Standing {
+        if self.step.is_none() {
+            // Nothing is at stake before the first step.
+            self.judge.iter_mut().for_each(|judge| judge.learn(routes));
+            return self.standing();
+        }
         self.age += 1;
         self.requests += routes.iter().map(|route| route.canary.finished).sum::<f64>();
         if let Some(judge) = &mut self.judge {
@@ -261,9 +290,11 @@ impl Ramp {
     /// The standing of the rollout.
     pub fn standing(&self) -> Standing {
         let Some(step) = self.step else {
-            return match self.stop {
-                Some(stop) => Standing::Holds(vec![Lack::Stopped(stop)]),
-                None => Standing::Ready,
+            let window = self.closed_window().map(Lack::Window);
+            let lacks: Vec<Lack> = window.into_iter().chain(self.stop.map(Lack::Stopped)).collect();
+            return match lacks.is_empty() {
+                true => Standing::Ready,
+                false => Standing::Holds(lacks),
             };
         };
         if self.percent() == Percent::ALL {
@@ -276,7 +307,7 @@ impl Ramp {
             return Standing::RollBack(Reason::Worse(worst));
         }
         let mut lacks = self.lacks(step);
-        let is_evidence = |lack: &Lack| !matches!(lack, Lack::Approval | Lack::Stopped(_));
+        let is_evidence = |lack: &Lack| !matches!(lack, Lack::Window(_) | Lack::Approval | Lack::Stopped(_));
         if self.age >= self.plan.hold && lacks.iter().any(is_evidence) {
             match self.plan.then {
                 Then::Hold => {}
@@ -290,6 +321,23 @@ impl Ramp {
             true if self.next_percent().is_some() => Standing::Ready,
             true => Standing::Done,
         }
+    }
+
+    /// The window that opens next; `None` while one is open, or if steps need none.
+    fn closed_window(&self) -> Option<Opening> {
+        let windows = &self.plan.windows;
+        if windows.iter().any(|window| window.is_open(self.now)) {
+            return None;
+        }
+        let openings = windows.iter().enumerate().map(|(position, window)| {
+            let at = window.opening(self.now).unwrap_or(Timestamp::MAX);
+            Opening {
+                window: position,
+                at,
+                wait: at.duration_since(self.now).as_secs().unsigned_abs(),
+            }
+        });
+        openings.min_by_key(|opening| opening.at)
     }
 
     /// The conditions of the next step that do not hold.
@@ -318,6 +366,9 @@ impl Ramp {
             }
             let unproved = judge.unproved();
             lacks.extend(unproved.map(|finding| Lack::Proof(finding.kind, judge.requests_needed(&finding))));
+        }
+        if self.next_percent().is_some() {
+            lacks.extend(self.closed_window().map(Lack::Window));
         }
         if self.needs_approval() {
             lacks.push(Lack::Approval);

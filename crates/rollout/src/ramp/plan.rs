@@ -1,5 +1,7 @@
 //! The plan of a ramp: its steps, and what each waits for.
 
+use crate::ramp::window::Window;
+
 /// A share of the requests, in thousandths of a percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(u32);
@@ -17,6 +19,8 @@ pub struct RampPlan {
     pub hold: u64,
     /// The action after that.
     pub then: Then,
+    /// Steps are taken only while one of these is open; at any time if there are none.
+    pub windows: Vec<Window>,
 }
 
 /// A step: a share, and its own rules.
@@ -87,6 +91,7 @@ impl Default for RampPlan {
             warmup: 30,
             hold: 2 * 60 * 60,
             then: Then::Hold,
+            windows: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::judge::ArmSecond;
 use crate::judge::settings::JudgeSettings;
 use crate::ramp::plan::{Rules, Step};
+use crate::ramp::window::Window;
 
 fn percent(whole: u16) -> Percent {
     Percent::from_thousandths(u64::from(whole) * 1000).unwrap()
@@ -21,6 +22,7 @@ fn plan(steps: &[u16]) -> RampPlan {
         warmup: 0,
         hold: 7200,
         then: Then::Hold,
+        windows: Vec::new(),
     }
 }
 
@@ -36,7 +38,7 @@ fn errors_alone() -> JudgeSettings {
 
 fn judged(plan: RampPlan) -> Ramp {
     let judge = Judge::new(errors_alone(), 1, plan.judged_steps(), false, Vec::new());
-    Ramp::new(plan, Some(judge), 30)
+    Ramp::new(plan, Some(judge), 30, Timestamp::UNIX_EPOCH)
 }
 
 /// A second in which the canary fails `errors` of its `requests`, and the baseline none of 1,000.
@@ -136,7 +138,7 @@ fn proof_of_the_rollout_is_needed_once() {
 
 #[test]
 fn timed_ramp_needs_time_and_requests_alone() {
-    let mut ramp = Ramp::new(plan(&[5, 100]), None, 30);
+    let mut ramp = Ramp::new(plan(&[5, 100]), None, 30, Timestamp::UNIX_EPOCH);
     ramp.step_up();
     assert_eq!(ready_after(&mut ramp, 1.0, 600), Some(100));
 }
@@ -288,4 +290,95 @@ fn replaced_plan_never_raises_the_share() {
         assert_eq!(ramp.replace_plan(plan(steps)), steps[0] <= 20);
         assert_eq!(ramp.percent(), percent(expected), "{steps:?}");
     }
+}
+
+/// A moment of the 30th of November 2026, a Monday.
+fn monday(time: &str) -> Timestamp {
+    format!("2026-11-30T{time}Z").parse().unwrap()
+}
+
+/// A plan with a step to 5 %, in hours of the 30th of November.
+fn in_hours(windows: &[&str]) -> RampPlan {
+    let mut plan = plan(&[5, 100]);
+    plan.windows = windows
+        .iter()
+        .map(|window| Window::parse(window).unwrap())
+        .collect();
+    plan
+}
+
+/// The window that a ramp waits for alone.
+fn awaited(ramp: &Ramp) -> Opening {
+    match &ramp.standing() {
+        Standing::Holds(lacks) => match lacks[..] {
+            [Lack::Window(opening)] => opening,
+            _ => panic!("{lacks:?}"),
+        },
+        standing => panic!("{standing:?}"),
+    }
+}
+
+#[test]
+fn steps_wait_for_a_window() {
+    let mut ramp = judged(in_hours(&["Mon 12:00-13:00 UTC", "Mon 09:00-10:00 UTC"]));
+    ramp.set_time(monday("08:59:00"));
+    let opening = awaited(&ramp);
+    assert_eq!(
+        (opening.window, opening.at, opening.wait),
+        (1, monday("09:00:00"), 60)
+    );
+    // The baseline is learned about meanwhile; the step has not begun.
+    (0..10).for_each(|_| drop(ramp.tick(&[second(20.0, 20.0)])));
+    assert_eq!((ramp.age(), ramp.requests()), (0, 0.0));
+    ramp.set_time(monday("09:00:00"));
+    assert_eq!(ramp.standing(), Standing::Ready);
+    ramp.step_up();
+    assert_eq!(ready_after(&mut ramp, 20.0, 600), Some(60));
+    ramp.set_time(monday("10:00:00"));
+    assert_eq!(awaited(&ramp).at, monday("12:00:00"));
+    ramp.set_time(monday("12:59:59"));
+    assert_eq!(ramp.standing(), Standing::Ready);
+}
+
+#[test]
+fn judge_goes_on_while_windows_are_closed() {
+    let mut ramp = judged(in_hours(&["Mon 09:00-10:00 UTC"]));
+    ramp.set_time(monday("12:00:00"));
+    ramp.step_up();
+    let is_over = (0..10).any(|_| matches!(ramp.tick(&[second(20.0, 20.0)]), Standing::RollBack(_)));
+    assert!(is_over, "{:?}", ramp.standing());
+}
+
+#[test]
+fn closed_window_alone_is_no_reason_of_hold() {
+    for then in [Then::Hold, Then::Promote, Then::RollBack] {
+        let mut plan = in_hours(&["Mon 09:00-10:00 UTC"]);
+        plan.then = then;
+        plan.hold = 300;
+        let mut ramp = judged(plan);
+        ramp.set_time(monday("12:00:00"));
+        ramp.step_up();
+        (0..1000).for_each(|_| drop(ramp.tick(&[second(20.0, 0.0)])));
+        assert_eq!(awaited(&ramp).window, 0, "{then:?}");
+    }
+    // Without a proof, `hold` goes on.
+    let mut plan = in_hours(&["Mon 09:00-10:00 UTC"]);
+    plan.then = Then::RollBack;
+    plan.hold = 300;
+    let mut ramp = judged(plan);
+    ramp.set_time(monday("12:00:00"));
+    ramp.step_up();
+    let over = (1..1000).find(|_| ramp.tick(&[]) == Standing::RollBack(Reason::HoldExpired));
+    assert_eq!(over, Some(300));
+}
+
+#[test]
+fn last_step_is_done_outside_of_windows() {
+    let mut plan = in_hours(&["Mon 09:00-10:00 UTC"]);
+    plan.steps.truncate(1);
+    let mut ramp = judged(plan);
+    ramp.set_time(monday("12:00:00"));
+    ramp.step_up();
+    let done = (1..600).find(|_| ramp.tick(&[second(20.0, 0.0)]) == Standing::Done);
+    assert_eq!(done, Some(60));
 }

@@ -273,9 +273,8 @@ impl Control {
                 by,
                 reply,
             } => drop(reply.send(self.act_on_rollout(&route, action, &by))),
-            Command::Advance { seconds, reply } => {
-                // An hour at most, so that no other command waits for long.
-                (0..seconds.min(3600)).for_each(|_| self.judge_rollouts());
+            Command::Advance { seconds, now, reply } => {
+                self.turn_test_clock(seconds, now);
                 drop(reply.send(Ok(())));
             }
             Command::RolloutOf { route, reply } => drop(reply.send(self.rollout_of(&route))),

@@ -5,6 +5,7 @@
 
 mod action;
 mod arms;
+mod clock;
 mod counting;
 mod plans;
 mod settle;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use waypost_admin::problem::Problem;
 use waypost_admin::report::RolloutReport;
@@ -56,6 +58,8 @@ pub(super) struct Rollouts {
     tick_at: Option<Instant>,
     /// Ticks since evidence was stored.
     unstored: u64,
+    /// The time of day of the test clock, once it was turned.
+    test_time: Option<Timestamp>,
 }
 
 /// A rollout under way.
@@ -169,8 +173,10 @@ impl Control {
                 learner.judge.learn(&[counted.second(0.0)]);
             }
         }
+        let now = self.wall_time();
         let mut due = Vec::new();
         for (route, active) in &mut self.rollouts.active {
+            active.ramp.set_time(now);
             active.standing = match read_all(&mut active.routes, metrics) {
                 Some(counted) => {
                     let share = active.ramp.percent().share();

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use waypost_admin::rollout::StartRollout;
 use waypost_plan::rollout::RolloutPlan;
@@ -36,8 +37,9 @@ impl Control {
             .filter(|(_, rollout)| rollout.end.is_none())
             .map(|(route, rollout)| (route.clone(), rollout.clone()))
             .collect();
+        let now = self.wall_time();
         for (lead, rollout) in stored {
-            match restored(&generation, &rollout) {
+            match restored(&generation, &rollout, now) {
                 Ok(active) => {
                     log::info(format_args!(
                         "the rollout of `{}` on the route `{lead}` goes on at {}",
@@ -170,7 +172,11 @@ fn difference(active: &Active, stored: &StoredRollout, now: &Configured) -> Opti
 }
 
 /// A stored rollout, under way again.
-pub(super) fn restored(generation: &Generation, stored: &StoredRollout) -> Result<Active, String> {
+pub(super) fn restored(
+    generation: &Generation,
+    stored: &StoredRollout,
+    time: Timestamp,
+) -> Result<Active, String> {
     let now = still_there(generation, stored)?;
     let plan = now.plan;
     let plan = plan.ok_or_else(|| "the config has no plan for it any more".to_owned())?;
@@ -188,7 +194,7 @@ pub(super) fn restored(generation: &Generation, stored: &StoredRollout) -> Resul
     });
     let routes: Vec<Moving> = routes.collect();
     let timeout = response_timeout(generation, &now.positions, &routes);
-    let mut ramp = Ramp::new(plan.ramp.clone(), judge, timeout);
+    let mut ramp = Ramp::new(plan.ramp.clone(), judge, timeout, time);
     ramp.restore(
         stored.step,
         stored.age,

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use waypost_admin::problem::Problem;
 use waypost_admin::rollout::{RolloutView, StartRollout};
 use waypost_proxy::generation::Generation;
+use waypost_rollout::ramp::Standing;
 use waypost_rollout::ramp::plan::Percent;
 
 use crate::control::Control;
@@ -90,7 +91,7 @@ impl Control {
         let Some(lead) = stored.lead().map(|lead| lead.route.clone()) else {
             return Ok(());
         };
-        let mut active = restored(generation, &stored).map_err(Problem::conflict)?;
+        let mut active = restored(generation, &stored, self.wall_time()).map_err(Problem::conflict)?;
         for (at, moving) in active.routes.iter_mut().enumerate() {
             if let Some(learner) = self.rollouts.learners.get(&moving.route)
                 && learner.baseline == moving.baseline
@@ -122,9 +123,14 @@ impl Control {
         stored.note(change.clone());
         let by = stored.by.clone();
         dials.rollouts.insert(lead.clone(), stored);
+        let is_ready = active.standing == Standing::Ready;
         let before = std::mem::replace(&mut self.state.dials, dials);
         self.rollouts.active.insert(lead.clone(), active);
-        let step = self.step_up(&lead, "the first step", &by);
+        let step = match is_ready {
+            true => self.step_up(&lead, "the first step", &by),
+            // It waits for a window; the judge takes the first step.
+            false => self.store_waiting().map(|()| None),
+        };
         let step = step.inspect_err(|_| {
             self.state.dials = before;
             self.rollouts.active.remove(&lead);
@@ -137,5 +143,13 @@ impl Control {
             self.rollouts.learners.remove(&route.route);
         }
         Ok(())
+    }
+
+    /// Stores a rollout that waits for its first step.
+    fn store_waiting(&mut self) -> Result<(), Problem> {
+        let dials = self.state.dials.clone();
+        let stored = self.state.store_dials(&dials);
+        self.report_state();
+        stored.map_err(|error| Problem::not_stored(format!("the rollout is not started: {error}")))
     }
 }

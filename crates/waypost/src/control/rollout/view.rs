@@ -45,6 +45,7 @@ pub(super) fn summary(active: &Active) -> String {
         }
         Standing::RollBack(Reason::HoldExpired) => "too little spoke for the canary within `hold`".to_owned(),
         Standing::Done => format!("the last step is completed at {}", active.ramp.percent()),
+        Standing::Ready if active.ramp.step().is_none() => "the first step".to_owned(),
         Standing::Ready if active.ramp.is_proved() => {
             format!("{} is not worse than tolerated, as is proved", active.canary())
         }
@@ -60,6 +61,7 @@ pub(super) fn summary(active: &Active) -> String {
                     "{compared}; luck alone makes a good version look this bad in {} rollouts",
                     words::luck(evidence)
                 ),
+                None if active.ramp.step().is_none() => "nothing has begun".to_owned(),
                 None if active.ramp.judge().is_some() => "no sign of damage".to_owned(),
                 None => "a ramp by time, without a judge".to_owned(),
             };
@@ -114,6 +116,7 @@ fn in_words(lack: &Lack, active: &Active) -> String {
             "{} fails too often itself to compare with",
             active.names().baseline
         ),
+        Lack::Window(opening) => words::opening(&active.ramp.plan().windows[opening.window], *opening),
         Lack::Approval => "the next step needs `waypost rollout approve`".to_owned(),
         Lack::Stopped(Stop::Paused) => "paused; `waypost rollout resume` goes on".to_owned(),
         Lack::Stopped(Stop::PlanChanged) => format!(

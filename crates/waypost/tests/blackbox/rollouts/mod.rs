@@ -10,6 +10,7 @@ mod start;
 mod steps;
 mod telling;
 mod verdicts;
+mod windows;
 
 use std::cell::Cell;
 use std::sync::Arc;

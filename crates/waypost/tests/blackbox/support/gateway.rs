@@ -141,6 +141,12 @@ impl Gateway {
         assert_eq!(passed.status(), 200, "{}", passed.text());
     }
 
+    /// Sets the test clock.
+    pub(crate) fn set_clock(&self, now: &str) {
+        let set = self.admin("POST", &format!("/api/v1/clock?now={now}"), "", "");
+        assert_eq!(set.status(), 200, "{}", set.text());
+    }
+
     /// Like [`with`](Self::with), with further files in the config's directory.
     pub(crate) fn beside(files: &[(&str, &str)], config: impl AsRef<str>) -> Self {
         Self::place_and_start(files, config.as_ref(), Vec::new(), Admin::Added)
