@@ -56,8 +56,6 @@ pub struct Second {
     pub known_rate: Option<(f64, f64)>,
     /// The least that is tolerated on top of the baseline's rate at the moment.
     pub floor: f64,
-    /// True while a cold start is tolerated. Stakes that were put in now would be lost to that tolerance, so they wait.
-    pub is_cold: bool,
     /// The sides that are bet on: all but that for the canary while it warms up.
     pub sides: Sides,
 }
@@ -96,7 +94,6 @@ struct Terms {
     proof_plus: f64,
     /// The rate that is tolerated on top by the evidence against the canary.
     against_plus: f64,
-    is_cold: bool,
     sides: Sides,
 }
 
@@ -184,7 +181,6 @@ impl Stratum {
             factor,
             proof_plus,
             against_plus: proof_plus + self.clusters.allowance(factor, second.share),
-            is_cold: second.is_cold,
             sides: second.sides,
         }
     }
@@ -277,10 +273,8 @@ impl Evidence {
             (ln_factor(window, terms.theta, rho, tolerance) / terms.factor).min(cap)
         };
         if terms.sides.against {
-            if !terms.is_cold {
-                self.put_stake(ln_stake(self.bets) - settings.steps.ln(), now);
-                self.bets += 1;
-            }
+            self.put_stake(ln_stake(self.bets) - settings.steps.ln(), now);
+            self.bets += 1;
             let accounts = self.against.ln.iter_mut().zip(&mut self.leading.ln);
             for ((ln, leading), rho) in accounts.zip(WORSE) {
                 let gain = gain(rho, terms.against_plus, settings.cap_against);
@@ -372,7 +366,6 @@ mod tests {
             share: 0.01,
             known_rate: None,
             floor: 0.0,
-            is_cold: false,
             sides: BOTH,
         }
     }
@@ -584,23 +577,19 @@ mod tests {
     }
 
     #[test]
-    fn stakes_wait_until_a_cold_start_is_over() {
+    fn damage_late_in_the_warm_up_is_found_in_it() {
         let settings = settings(0.5);
-        let after_warmup = |is_cold| {
-            let (mut evidence, mut stratum) = begun(&settings);
-            for now in 1..=30 {
-                let second = Second {
-                    floor: 0.2,
-                    is_cold,
-                    ..second(5.0, 0.0, 95.0, 0.0)
-                };
-                evidence.add(&settings, &mut stratum, &second, now);
-            }
-            evidence.add(&settings, &mut stratum, &second(5.0, 0.0, 95.0, 0.0), 31);
-            evidence.against.mean()
-        };
-        // The first stakes are the greatest.
-        assert!(after_warmup(true) > 10.0 * after_warmup(false));
+        let (mut evidence, mut stratum) = begun(&settings);
+        let found = (1..=30).find(|now| {
+            let bad = if *now > 20 { 5.0 } else { 0.0 };
+            let second = Second {
+                floor: 0.2,
+                ..second(5.0, bad, 95.0, 0.0)
+            };
+            evidence.add(&settings, &mut stratum, &second, *now);
+            settings.weight * evidence.against.mean() >= 1.0 / ALPHA
+        });
+        assert!(matches!(found, Some(25..=30)), "{found:?}");
     }
 
     #[test]

@@ -198,7 +198,10 @@ impl Judge {
                     .and_then(|margin| past.latencies.threshold(&self.bounds, quantile.share(), margin));
             }
             for metric in &mut self.metrics {
-                let is_cold = metric.kind.is_of_errors() && is_tolerant;
+                let floor = match metric.kind.is_of_errors() && is_tolerant {
+                    true => WARMUP_ERRORS,
+                    false => 0.0,
+                };
                 match metric.kind {
                     MetricKind::Latency(quantile) => {
                         let counted = past.thresholds[quantile as usize]
@@ -206,7 +209,7 @@ impl Judge {
                         metric.add_latency(at, counted.as_ref(), is_judged && is_warm, self.now);
                     }
                     kind => {
-                        let counted = rate_second(kind, second, is_cold, sides);
+                        let counted = rate_second(kind, second, floor, sides);
                         metric.add(at, &counted, is_judged, self.now);
                     }
                 }
@@ -400,7 +403,7 @@ impl Tail {
 }
 
 /// The counts of a rate in one second.
-fn rate_second(kind: MetricKind, second: &RouteSecond<'_>, is_cold: bool, sides: Sides) -> Second {
+fn rate_second(kind: MetricKind, second: &RouteSecond<'_>, floor: f64, sides: Sides) -> Second {
     let bad = |arm: &ArmSecond<'_>| match kind {
         MetricKind::ClientErrors => arm.client_errors,
         MetricKind::Abandoned => arm.abandoned,
@@ -425,8 +428,7 @@ fn rate_second(kind: MetricKind, second: &RouteSecond<'_>, is_cold: bool, sides:
         groups,
         share: second.share,
         known_rate: None,
-        floor: if is_cold { WARMUP_ERRORS } else { 0.0 },
-        is_cold,
+        floor,
         sides,
     }
 }
@@ -454,7 +456,6 @@ fn slow_seconds(
         known_rate: Some((threshold.above, threshold.requests)),
         // A narrow bucket must not turn p99 into p99.99.
         floor: (1.0 - quantile.share() - theta).max(0.0),
-        is_cold: false,
         sides,
     };
     let only = |against| Sides {
