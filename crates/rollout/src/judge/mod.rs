@@ -65,6 +65,7 @@ pub struct RouteSecond<'a> {
 #[derive(Debug, Clone)]
 pub struct Judge {
     settings: JudgeSettings,
+    is_sticky: bool,
     metrics: Vec<Metric>,
     routes: Vec<Past>,
     /// The upper bounds of the latency buckets, ascending.
@@ -140,6 +141,7 @@ impl Judge {
             metrics: metrics.into_iter().map(metric).collect(),
             routes: vec![Past::default(); routes],
             settings,
+            is_sticky,
             tails: std::array::from_fn(|_| Tail(vec![0.0; bounds.len() + 1])),
             bounds,
             now: 0,
@@ -151,6 +153,14 @@ impl Judge {
     /// The settings.
     pub fn settings(&self) -> &JudgeSettings {
         &self.settings
+    }
+
+    /// Takes another number of steps below 100 % for the measure of stakes and caps from now on. The evidence stays.
+    pub fn set_steps(&mut self, steps: usize) {
+        let metrics = self.settings.metrics(steps, self.is_sticky);
+        for (metric, (_, settings)) in self.metrics.iter_mut().zip(metrics) {
+            metric.settings = settings;
+        }
     }
 
     /// Begins a step whose proof has this scope. `is_planned` is false for one that was added or repeated by hand.

@@ -208,6 +208,9 @@ impl Ramp {
             return false;
         }
         self.step = self.step.and(step);
+        if let Some(judge) = &mut self.judge {
+            judge.set_steps(plan.judged_steps());
+        }
         self.plan = plan;
         true
     }

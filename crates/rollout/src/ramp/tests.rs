@@ -278,6 +278,26 @@ fn restored_ramp_goes_on_where_it_was() {
 }
 
 #[test]
+fn replaced_plan_counts_its_own_steps() {
+    let run = |mut ramp: Ramp| {
+        (0..3).for_each(|_| drop(ramp.tick(&[second(20.0, 5.0)])));
+        ramp.judge().unwrap().numbers()
+    };
+    let mut replaced = judged(plan(&[5, 100]));
+    replaced.step_up();
+    let numbers = replaced.judge().unwrap().numbers();
+    let same = replaced.clone();
+    assert!(replaced.replace_plan(plan(&[5, 10, 20, 50, 100])));
+    assert_eq!(replaced.judge().unwrap().numbers(), numbers, "the evidence stays");
+    // As after a restart.
+    let mut restored = judged(plan(&[5, 10, 20, 50, 100]));
+    restored.restore(Some(0), 0, 0.0, false, &numbers);
+    let found = run(replaced);
+    assert_eq!(found, run(restored));
+    assert_ne!(found, run(same));
+}
+
+#[test]
 fn replaced_plan_never_raises_the_share() {
     for (steps, expected) in [
         (&[1_u16, 10, 50, 100][..], 10),

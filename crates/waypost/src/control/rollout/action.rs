@@ -113,7 +113,6 @@ impl Control {
         let Some(active) = self.rollouts.active.get_mut(lead) else {
             return Ok(());
         };
-        let steps = active.ramp.plan().judged_steps();
         if !active.ramp.replace_plan(plan.ramp.clone()) {
             return Err(Problem::conflict(format!(
                 "the new plan has no step at or below the present {}; abort or finish the rollout",
@@ -127,10 +126,7 @@ impl Control {
         let written = self.state.store_dials(&dials);
         written.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
         if let Some(active) = self.rollouts.active.get_mut(lead) {
-            // The error budget is divided among the steps.
-            let is_same = active.ramp.judge().map(Judge::settings) == plan.judge.as_ref()
-                && plan.ramp.judged_steps() == steps;
-            if !is_same {
+            if active.ramp.judge().map(Judge::settings) != plan.judge.as_ref() {
                 active
                     .ramp
                     .replace_judge(judge_of(generation, &now.positions, &plan));
