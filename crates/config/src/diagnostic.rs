@@ -145,6 +145,8 @@ codes! {
     NoMargin Warning "no-margin",
     /// A step of a rollout whose proof takes longer than the rollout waits for it.
     SlowProof Warning "slow-proof",
+    /// Keys of a rollout that do nothing beside the others.
+    NoEffect Warning "no-effect",
     /// No listener has this name or address.
     UnknownListener Error "unknown-listener",
     /// An invalid address to listen on.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use waypost_plan::duration;
 use waypost_rollout::evidence::betting::Tolerance;
 use waypost_rollout::judge::settings::JudgeSettings;
-use waypost_rollout::ramp::plan::{Percent as Share, Proof, RampPlan};
+use waypost_rollout::ramp::plan::{Percent as Share, Proof, RampPlan, Then};
 
 use crate::decimal::Decimal;
 use crate::diagnostic::Code;
@@ -155,6 +155,50 @@ fn warn_of_no_margin(tolerance: Tolerance, key: Span, problems: &mut Problems) {
             )
             .help("tolerate a little, such as `{ ratio: 1.5, plus: 0.5 }`");
     }
+}
+
+/// Warns of keys that a plan without a judge has no use for.
+pub(super) fn warn_of_no_effect(written: &document::Rollout, problems: &mut Problems) {
+    let Some(judge) = written
+        .judge
+        .as_ref()
+        .filter(|judge| matches!(judge.value, OffOr::Off))
+    else {
+        return;
+    };
+    // Requests are waited for all the same, and a rollback is what may become of that.
+    let has_effect = |key: &str| match key {
+        "evidence" => written
+            .evidence
+            .as_ref()
+            .is_some_and(|proof| proof.value == Proof::None),
+        "hold" | "then" => written
+            .then
+            .as_ref()
+            .is_some_and(|then| then.value == Then::RollBack),
+        _ => false,
+    };
+    let keys: Vec<&str> = ["evidence", "warmup", "hold", "then"]
+        .into_iter()
+        .filter(|key| written.given.places(&[key]).next().is_some() && !has_effect(key))
+        .collect();
+    let Some((first, others)) = keys.split_first() else {
+        return;
+    };
+    let list = match others.split_last() {
+        None => format!("`{first}` does"),
+        Some((last, [])) => format!("`{first}` and `{last}` do"),
+        Some((last, others)) => format!("`{first}`, `{}` and `{last}` do", others.join("`, `")),
+    };
+    let mut problem = problems.add(
+        Code::NoEffect,
+        judge.key,
+        format!("without a judge, {list} nothing"),
+    );
+    for place in written.given.places(&keys) {
+        problem = problem.label(place, "this is about evidence, and there is none");
+    }
+    problem.help("leave them out, or `judge: off`");
 }
 
 /// Warns of the first step, with its place in `spans`, that cannot be proved within `hold`.

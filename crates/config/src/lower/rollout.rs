@@ -249,6 +249,7 @@ fn plan(written: &document::Rollout, problems: &mut Problems) -> Option<PlacedPl
     let hold = seconds(written.hold.as_deref(), problems).unwrap_or(2 * 60 * 60);
     let requests = requests(written.requests.as_deref(), problems).unwrap_or(100.0);
     let judge = judge::of(written, warmup, problems);
+    judge::warn_of_no_effect(written, problems);
     report_same(written, problems);
     let (steps, spans) = steps(written, problems)?;
     let ramp = RampPlan {

@@ -706,6 +706,34 @@ fn margins_of_nothing_are_warned_of() {
 }
 
 #[test]
+fn keys_without_effect_are_warned_of() {
+    let check = |keys: &str, expected: &[&str]| {
+        let config = in_place(&format!("steps: [1, 100]\njudge: off\n{keys}"));
+        assert!(load_text(config.clone()).is_ok());
+        check(config, expected);
+    };
+    check("at_least: 5m\nrequests: 0", &[]);
+    check(
+        "warmup: 1m",
+        &["8:5 no-effect without a judge, `warmup` does nothing (leave them out, or `judge: off`)"],
+    );
+    check(
+        "hold: 1h\nevidence: step",
+        &["8:5 no-effect without a judge, `evidence` and `hold` do nothing"],
+    );
+    check(
+        "hold: 1h\nevidence: rollout\nthen: promote\nwarmup: 0s",
+        &["8:5 no-effect without a judge, `evidence`, `warmup`, `hold` and `then` do nothing"],
+    );
+    // Requests are waited for, for so long.
+    check("hold: 1h\nthen: rollback\nevidence: none", &[]);
+    check(
+        "hold: 1h\nthen: rollback\nwarmup: 0s",
+        &["8:5 no-effect without a judge, `warmup` does nothing"],
+    );
+}
+
+#[test]
 fn proofs_that_take_longer_than_hold_are_warned_of() {
     let check = |keys: &str, expected: &[&str]| {
         let config = in_place(keys);
@@ -725,7 +753,7 @@ fn proofs_that_take_longer_than_hold_are_warned_of() {
         &["7:13 slow-proof the proof of `abandoned` takes longer than `hold`"],
     );
     check("steps: [1, 100]\nhold: 9m\nevidence: none", &[]);
-    check("steps: [1, 100]\nhold: 9m\njudge: off", &[]);
+    check("steps: [1, 100]\nhold: 9m\njudge: off", &["9:5 no-effect"]);
     check("steps: [100]\nhold: 9m", &[]);
     check("steps: [1, 100]\nhold: 9m\nrequests: 0", &[]);
     check(
