@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::evidence::betting::Tolerance;
 use crate::judge::ArmSecond;
 use crate::judge::settings::JudgeSettings;
 use crate::ramp::plan::{Rules, Step};
@@ -401,4 +402,28 @@ fn last_step_is_done_outside_of_windows() {
     ramp.step_up();
     let done = (1..600).find(|_| ramp.tick(&[second(20.0, 0.0)]) == Standing::Done);
     assert_eq!(done, Some(60));
+}
+
+#[test]
+fn small_damage_is_told_from_luck_by_the_margin() {
+    let ended = |plus: f64, errors: f64, seconds: u64| {
+        let plan = plan(&[5, 100]);
+        let settings = JudgeSettings {
+            errors: Some(Tolerance { ratio: 1.5, plus }),
+            ..errors_alone()
+        };
+        let judge = Judge::new(settings, 1, plan.judged_steps(), false, Vec::new());
+        let mut ramp = Ramp::new(plan, Some(judge), 30, Timestamp::UNIX_EPOCH);
+        ramp.step_up();
+        let standings = (1..=seconds).map(|at| (at, ramp.tick(&[second(200.0, errors)])));
+        let mut ends = standings.filter(|(_, standing)| !matches!(standing, Standing::Holds(_)));
+        ends.next()
+            .map(|(at, standing)| (at, standing == Standing::Ready))
+    };
+    // 5 % more than the baseline.
+    assert!(matches!(ended(0.005, 10.0, 600), Some((5..=10, false))));
+    // 0.5 % more: beyond a tight margin, within a wide one, and held at its edge for two hours.
+    assert!(matches!(ended(0.001, 1.0, 600), Some((5..=60, false))));
+    assert_eq!(ended(0.02, 1.0, 600), Some((60, true)));
+    assert_eq!(ended(0.005, 1.0, 7200), None);
 }

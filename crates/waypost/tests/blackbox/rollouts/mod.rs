@@ -3,6 +3,7 @@
 //! The test clock stands still but for [`Gateway::pass`]: seconds are counted, not waited for.
 
 mod actions;
+mod damage;
 mod deals;
 mod reload;
 mod restart;
@@ -80,7 +81,11 @@ impl Bench {
 
     /// The route has further keys.
     fn with(plan: &str, keys: &str) -> Self {
-        let (v1, v2) = (Version::new("v1"), Version::new("v2"));
+        Self::of(Version::new("v1"), Version::new("v2"), plan, keys)
+    }
+
+    /// The versions are these.
+    fn of(v1: Version, v2: Version, plan: &str, keys: &str) -> Self {
         let gateway = Gateway::with_test_clock(config(&v1, &v2, "{ v1: 100, v2: 0 }", plan, keys));
         Self {
             gateway,

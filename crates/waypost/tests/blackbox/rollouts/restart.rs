@@ -32,6 +32,48 @@ fn killed_gateway_goes_on_with_share_and_evidence() {
 }
 
 #[test]
+fn gateway_killed_at_each_step_goes_on_from_there() {
+    let killed = |bench: Bench| {
+        let shown = |bench: &Bench| {
+            let status = bench.status();
+            let keys =
+                ["state", "step", "percent", "next_percent", "by", "started"].map(|key| status[key].clone());
+            (keys, bench.live(), bench.changes())
+        };
+        let before = shown(&bench);
+        let bench = bench.restarted();
+        assert_eq!(shown(&bench), before);
+        // Once more, before anything was judged.
+        let bench = bench.restarted();
+        assert_eq!(shown(&bench), before);
+        bench
+    };
+    let bench = Bench::new(&judged("[10, 25, { percent: 50, approve: true }, 75, 100]"));
+    bench.start();
+    let bench = killed(bench);
+    bench.seconds_to(25.0, 60);
+    let bench = killed(bench);
+    bench.act("promote");
+    let bench = killed(bench);
+    bench.act("approve");
+    let bench = killed(bench);
+    bench.seconds_to(75.0, 60);
+    let bench = killed(bench);
+    bench.seconds_until("finished", 60);
+    let bench = killed(bench);
+    assert_eq!(bench.live(), [0, 100]);
+    // The next one is killed at its end, too.
+    bench.gateway.command(&["dial", "users", "--reset"]).expect(0);
+    bench.start();
+    bench.act("abort");
+    let bench = killed(bench);
+    bench.v2.set_broken(true);
+    bench.start();
+    bench.seconds_until("rolled_back", 20);
+    assert_eq!(killed(bench).live(), [100, 0]);
+}
+
+#[test]
 fn ended_gateway_keeps_all_evidence() {
     let plan = judged("[50, 100]").replace("requests: 20", "requests: 1000000");
     let mut bench = Bench::new(&plan);
