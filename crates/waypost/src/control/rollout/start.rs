@@ -1,6 +1,5 @@
 //! The start of a rollout.
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 use waypost_admin::problem::Problem;
 use waypost_admin::rollout::{RolloutView, StartRollout};
@@ -68,7 +67,7 @@ impl Control {
             plan: name,
             steps,
             fingerprint: fingerprint(&generation, &positions, &plan),
-            started: Timestamp::now(),
+            started: self.wall_time(),
             by: by.to_owned(),
             step: None,
             step_count: plan.ramp.steps.len(),

@@ -1,6 +1,5 @@
 //! Steps and ends of rollouts: stored, then in force, then told.
 
-use jiff::Timestamp;
 use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
 use waypost_rollout::ramp::plan::Percent;
@@ -116,7 +115,7 @@ impl Control {
         by: &str,
         end: Option<EndState>,
     ) -> Result<Option<StoredChange>, Problem> {
-        let time = Timestamp::now();
+        let time = self.wall_time();
         let generation = self.gateway.generation();
         let mut dials = self.state.dials.clone();
         self.update_stored(&mut dials);
@@ -176,7 +175,7 @@ impl Control {
             return Ok(());
         };
         let change = StoredChange {
-            time: Timestamp::now(),
+            time: self.wall_time(),
             change: change.to_owned(),
             percent,
             summary: summary.to_owned(),
