@@ -118,3 +118,32 @@ fn starts_that_make_no_sense_are_refused() {
         .expect(1);
     gateway.command(&["rollout", "status", "x"]).expect(1);
 }
+
+/// The first step is stored with the rollout, so that there is none that has half begun.
+#[test]
+fn start_that_cannot_be_stored_leaves_nothing() {
+    let hours = "windows: [\"Mon 09:00-17:00 UTC\"]";
+    for (now, state) in [
+        ("2026-11-30T12:00:00Z", "running"),
+        ("2026-11-29T12:00:00Z", "waiting"),
+    ] {
+        let bench = Bench::new(&format!("{}, {hours}", judged("[25, 100]")));
+        bench.gateway.set_clock(now);
+        // A directory cannot be replaced by a file.
+        let file = bench.gateway.directory().join(".waypost/dials.json");
+        std::fs::create_dir_all(file.join("x")).unwrap();
+        for _ in 0..2 {
+            let refused = start(&bench.gateway, "users", &json!({ "to": "v2" }));
+            assert_eq!(refused.status(), 507, "{}", refused.text());
+            let none = bench.gateway.admin("GET", "/api/v1/routes/users/rollout", "", "");
+            assert_eq!((none.status(), bench.live()), (404, vec![100, 0]));
+        }
+        bench.gateway.pass(5);
+        assert_eq!(bench.live(), [100, 0]);
+        std::fs::remove_dir_all(&file).unwrap();
+        assert_eq!(bench.start()["state"], state);
+        let names: Vec<String> = bench.changes().into_iter().map(|(change, _)| change).collect();
+        assert_eq!(names[0], "started");
+        assert_eq!(names.len(), if state == "running" { 2 } else { 1 }, "{names:?}");
+    }
+}
