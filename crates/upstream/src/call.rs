@@ -1,10 +1,11 @@
 //! Bounded requests by the gateway itself, such as mirrored ones.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use waypost_transport::buffer::Buffer;
 use waypost_transport::link::Link;
 use waypost_wire::body::BodyDecoder;
@@ -26,12 +27,27 @@ pub const INTERIM_MAX: u32 = 8;
 pub struct Call {
     /// The head in HTTP/1 format, and the body.
     pub message: Vec<u8>,
+    /// The place in `message` of the endpoint's authority, if the request names no host.
+    pub authority_at: Option<usize>,
     /// True for the HEAD method, whose response has no body.
     pub is_head: bool,
     /// True if the request may be sent twice.
     pub is_idempotent: bool,
     /// Maximum bytes of the response body to read. The connection of a longer response is closed instead of reused.
     pub response_bytes_max: usize,
+    /// Bytes of the response body to return.
+    pub response_bytes_kept: usize,
+    /// The wait for the body of the response, where its status alone matters; `None` if the response has to be complete.
+    pub body_wait: Option<Duration>,
+}
+
+/// A response to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The beginning of the body.
+    pub body: Vec<u8>,
 }
 
 /// A failure of a call.
@@ -51,10 +67,10 @@ pub enum CallError {
     TimedOut,
 }
 
-/// A response that was read and discarded.
+/// A response that was read.
 #[derive(Debug)]
 struct Response {
-    status: u16,
+    answer: Answer,
     /// The trust in the connection, if it can be reused.
     reusable: Option<ReuseTrust>,
 }
@@ -66,7 +82,7 @@ pub fn deadline(service: &LocalService) -> Instant {
     Instant::now() + timeouts.connect + timeouts.response + idle
 }
 
-/// Sends a call to `service`, and reads and discards the response. Returns the status.
+/// Sends a call to `service`, and reads the response.
 ///
 /// # Errors
 /// When no complete response is received before `deadline`.
@@ -75,7 +91,7 @@ pub async fn call(
     service: &Rc<LocalService>,
     call: &Call,
     deadline: Instant,
-) -> Result<u16, CallError> {
+) -> Result<Answer, CallError> {
     let mut reuse = Some(Liveness::when(call.is_idempotent));
     loop {
         let options = ConnectOptions {
@@ -87,17 +103,18 @@ pub async fn call(
         };
         let mut lease = lease::acquire(upstreams, service, options, &mut 0).await?;
         let limits = &service.declared().limits;
-        let exchange = exchange(upstreams, &mut lease.link, call, limits);
+        let message = call.message_to(lease.authority());
+        let exchange = exchange(upstreams, &mut lease.link, &message, call, limits);
         match timeout_at(deadline, exchange).await {
-            Ok(Ok(Response { status, reusable })) => {
-                let outcome = Outcome::Response(status);
+            Ok(Ok(Response { answer, reusable })) => {
+                let outcome = Outcome::Response(answer.status);
                 match reusable {
                     Some(trust) if !lease.link.may_have_buffered() => {
                         lease.end_and_keep(outcome, trust, upstreams);
                     }
                     _ => lease.end(outcome),
                 }
-                return Ok(status);
+                return Ok(answer);
             }
             // The endpoint had closed the idle connection.
             Ok(Err(CallError::Silent)) if lease.reused && call.is_idempotent => reuse = None,
@@ -113,14 +130,25 @@ pub async fn call(
     }
 }
 
+impl Call {
+    /// The message to an endpoint with this authority.
+    fn message_to(&self, authority: &str) -> Cow<'_, [u8]> {
+        let Some((head, rest)) = self.authority_at.and_then(|at| self.message.split_at_checked(at)) else {
+            return Cow::Borrowed(&self.message);
+        };
+        Cow::Owned([head, authority.as_bytes(), rest].concat())
+    }
+}
+
 /// Sends the request and reads the response.
 async fn exchange(
     upstreams: &Upstreams,
     link: &mut Link,
+    message: &[u8],
     call: &Call,
     limits: &ResponseLimits,
 ) -> Result<Response, CallError> {
-    let sent = link.write_all(&call.message).await;
+    let sent = link.write_all(message).await;
     if sent.is_err() || poll_fn(|cx| link.poll_read_ready(cx)).await.is_err() {
         return Err(CallError::Silent);
     }
@@ -136,7 +164,7 @@ async fn exchange(
     read
 }
 
-/// Reads a response, as strictly as a forwarded one, and discards it.
+/// Reads a response, as strictly as a forwarded one.
 async fn read_response(
     link: &mut Link,
     buffer: &mut Buffer,
@@ -145,37 +173,53 @@ async fn read_response(
     limits: &ResponseLimits,
 ) -> Result<Response, CallError> {
     buffer.clear();
-    let mut body = read_head(link, buffer, response, call.is_head, limits).await?;
-    let status = response.status();
+    let mut decoder = read_head(link, buffer, response, call.is_head, limits).await?;
+    let mut body = Vec::new();
+    let reading = read_body(link, buffer, &mut decoder, call, &mut body);
+    let is_at_end = match call.body_wait {
+        None => reading.await?,
+        Some(wait) => matches!(timeout(wait, reading).await, Ok(Ok(true))),
+    };
+    let is_reusable = is_at_end && response.keeps_alive() && buffer.is_empty();
+    Ok(Response {
+        answer: Answer {
+            status: response.status(),
+            body,
+        },
+        reusable: is_reusable.then(|| ReuseTrust::after(response, None)),
+    })
+}
+
+/// Reads a body, and keeps its beginning in `kept`. Returns true if the connection is at the end of the message, false if
+/// the rest was left, or the message ended with the connection.
+async fn read_body(
+    link: &mut Link,
+    buffer: &mut Buffer,
+    decoder: &mut BodyDecoder,
+    call: &Call,
+    kept: &mut Vec<u8>,
+) -> Result<bool, CallError> {
     let mut read = 0;
-    while !body.is_done() {
+    while !decoder.is_done() {
         if read > call.response_bytes_max {
-            return Ok(Response {
-                status,
-                reusable: None,
-            });
+            return Ok(false);
         }
-        let piece = body.decode(buffer.filled()).map_err(|_| CallError::Malformed)?;
+        let piece = decoder
+            .decode(buffer.filled())
+            .map_err(|_| CallError::Malformed)?;
         if piece.consumed > 0 {
+            let room = call.response_bytes_kept - kept.len();
+            kept.extend(buffer.filled()[piece.data].iter().take(room));
             buffer.consume(piece.consumed);
             continue;
         }
         match link.fill(buffer).await {
-            Ok(0) if body.may_end_by_close() => {
-                return Ok(Response {
-                    status,
-                    reusable: None,
-                });
-            }
+            Ok(0) if decoder.may_end_by_close() => return Ok(false),
             Ok(0) | Err(_) => return Err(CallError::Malformed),
             Ok(count) => read += count,
         }
     }
-    let is_reusable = response.keeps_alive() && buffer.is_empty();
-    Ok(Response {
-        status,
-        reusable: is_reusable.then(|| ReuseTrust::after(response, None)),
-    })
+    Ok(true)
 }
 
 /// Reads the final head, skipping interim responses.
@@ -228,31 +272,43 @@ mod tests {
 
     use waypost_transport::memory::Memory;
 
-    /// Reads `text` in pieces of `cut` bytes. Returns the status, and true if the connection is reusable.
-    fn read(text: &str, cut: usize, is_head: bool) -> Result<(u16, bool), CallError> {
-        let pieces: Vec<_> = text.as_bytes().chunks(cut).collect();
-        let memory = Memory::of(&pieces).slow(0);
-        let mut link = Link::Memory(Box::new(memory));
-        let call = Call {
-            message: Vec::new(),
+    /// A call whose response, of which 4 bytes of the body are kept, is read up to 64 bytes.
+    fn call(is_head: bool) -> Call {
+        Call {
+            message: b"POST / HTTP/1.1\r\nHost: \r\n\r\n".to_vec(),
+            authority_at: None,
             is_head,
             is_idempotent: true,
             response_bytes_max: 64,
-        };
+            response_bytes_kept: 4,
+            body_wait: None,
+        }
+    }
+
+    /// Reads `text` in pieces of `cut` bytes. Returns the status, and true if the connection is reusable.
+    fn read(text: &str, cut: usize, is_head: bool) -> Result<(u16, bool), CallError> {
+        let read = read_all(text, cut, &call(is_head));
+        read.map(|response| (response.answer.status, response.reusable.is_some()))
+    }
+
+    fn read_all(text: &str, cut: usize, call: &Call) -> Result<Response, CallError> {
+        let pieces: Vec<_> = text.as_bytes().chunks(cut).collect();
+        let memory = Memory::of(&pieces).slow(0);
+        let mut link = Link::Memory(Box::new(memory));
         let (mut buffer, mut response) = (Buffer::default(), ResponseHead::default());
         let limits = ResponseLimits::default();
         let mut reading = pin!(read_response(
             &mut link,
             &mut buffer,
             &mut response,
-            &call,
+            call,
             &limits
         ));
         let mut cx = Context::from_waker(Waker::noop());
         loop {
             // A paused link wakes at once.
             if let Poll::Ready(read) = reading.as_mut().poll(&mut cx) {
-                return read.map(|response| (response.status, response.reusable.is_some()));
+                return read;
             }
         }
     }
@@ -318,5 +374,50 @@ mod tests {
             "a".repeat(500)
         );
         assert_eq!(read(&text, 20, false), Ok((200, false)));
+    }
+    #[test]
+    fn beginning_of_the_body_is_kept() {
+        for (text, expected) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", "abc"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabcdef", "abcd"),
+            (
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n",
+                "abcd",
+            ),
+            ("HTTP/1.1 200 OK\r\n\r\nuntil the end", "unti"),
+        ] {
+            for cut in 1..=text.len() {
+                let response = read_all(text, cut, &call(false)).unwrap();
+                assert_eq!(response.answer.body, expected.as_bytes(), "{text:?} cut at {cut}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn status_alone_does_not_need_the_body() {
+        let call = Call {
+            body_wait: Some(Duration::from_millis(1)),
+            ..call(false)
+        };
+        let text = "HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nab";
+        let memory = Memory::of(&[text.as_bytes()]);
+        let mut link = Link::Memory(Box::new(memory));
+        let (mut buffer, mut response) = (Buffer::default(), ResponseHead::default());
+        let limits = ResponseLimits::default();
+        let read = read_response(&mut link, &mut buffer, &mut response, &call, &limits).await;
+        let read = read.unwrap();
+        assert_eq!((read.answer.status, &*read.answer.body), (403, &b"ab"[..]));
+        assert!(read.reusable.is_none());
+    }
+
+    #[test]
+    fn request_without_a_host_gets_the_authority_of_its_endpoint() {
+        let mut call = call(false);
+        assert_eq!(*call.message_to("a:80"), call.message);
+        call.authority_at = Some(23);
+        assert_eq!(
+            &*call.message_to("a:80"),
+            b"POST / HTTP/1.1\r\nHost: a:80\r\n\r\n"
+        );
     }
 }

@@ -87,9 +87,12 @@ impl MirrorCopy {
             service,
             call: Call {
                 message: head,
+                authority_at: None,
                 is_head,
                 is_idempotent,
                 response_bytes_max: RESPONSE_BYTES_MAX,
+                response_bytes_kept: 0,
+                body_wait: None,
             },
             count,
             permit,
