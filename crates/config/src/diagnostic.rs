@@ -155,7 +155,7 @@ codes! {
     BadEndpoint Error "bad-endpoint",
     /// A host or host pattern that cannot match any request.
     BadHost Error "bad-host",
-    /// A path pattern that cannot match any request.
+    /// A path pattern that cannot match any request, or a path that no request can have.
     BadPath Error "bad-path",
     /// A regular expression that does not compile.
     BadRegex Error "bad-regex",

@@ -387,7 +387,7 @@ keys! {
     ///
     /// The gateway compares the canary with the baseline over the same seconds, goes on when it is proved not to be worse
     /// than tolerated, and back to 0 % when it is shown to be. The maximum of its durations is `720h`.
-    Rollout, "a rollout", later ["hooks", "notify", "on_change", "on_success"] {
+    Rollout, "a rollout", later ["on_change", "on_success"] {
         /// Service that is rolled out; given by `waypost rollout start --to` otherwise.
         canary: Text = Optional, "checkout-v2";
         /// Service that it is compared with.
@@ -418,6 +418,30 @@ keys! {
         windows: NonEmptyList<WindowText> = Optional, "[\"Mon-Fri 09:00-17:00 Europe/Berlin\"]";
         /// The judge; `off` for a ramp by time and requests alone.
         judge: OffOr<Judge> = Optional, "{ errors: { ratio: 2, plus: 1 } }";
+        /// Services that are asked before the rollout goes on.
+        hooks: RolloutHooks = Optional, "{ before_step: { to: gatekeeper, path: /may } }";
+        /// Service that is told of every change of the rollout: a POST with the event as JSON, as `/api/v1/events` has it.
+        ///
+        /// A notification that is not answered with 2xx within 5s is sent again, after 1s, 2s and so on up to 1m, 10 times in
+        /// all, for 15m at most. Nothing waits for it but the next one of the same rollout.
+        notify: Destination = Optional, "{ to: chat, path: /hook }";
+    }
+
+    /// Services that are asked before a rollout goes on.
+    RolloutHooks, "hooks" {
+        /// Asked before every step, the first too: a POST with the step as JSON.
+        ///
+        /// An answer of 2xx lets the rollout go on. Anything else, or none within 5s, holds it, and the service is asked
+        /// again 10s later. Neither a rollback nor an action of the operator asks.
+        before_step: Destination = Required, "{ to: gatekeeper, path: /may }";
+    }
+
+    /// A destination of the gateway's own requests.
+    Destination, "a destination" {
+        /// Service, reached as requests of clients are: with its endpoints, TLS and protocol.
+        to: Text = Required, "gatekeeper";
+        /// Path, with or without a query.
+        path: Text = Required, "/may";
     }
 
     /// A step of a rollout.

@@ -1,5 +1,6 @@
 //! Plans of rollouts.
 
+use std::fmt;
 use std::sync::Arc;
 
 use waypost_rollout::judge::settings::JudgeSettings;
@@ -16,6 +17,19 @@ pub struct RolloutPlan {
     pub canary: Option<Box<str>>,
     /// The service that it is compared with, if the plan says it.
     pub baseline: Option<Box<str>>,
+    /// The destination that is asked before every step, if any.
+    pub before_step: Option<Destination>,
+    /// The destination that is told of every change, if any.
+    pub notify: Option<Destination>,
+}
+
+/// A destination of the gateway's own requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// The name of the service.
+    pub service: Box<str>,
+    /// The path, absolute, with the query.
+    pub path: Box<str>,
 }
 
 impl Default for RolloutPlan {
@@ -25,6 +39,8 @@ impl Default for RolloutPlan {
             judge: Some(JudgeSettings::default()),
             canary: None,
             baseline: None,
+            before_step: None,
+            notify: None,
         }
     }
 }
@@ -46,6 +62,8 @@ impl RolloutPlan {
             judge,
             canary,
             baseline,
+            before_step,
+            notify,
         } = self;
         let RampPlan {
             steps,
@@ -67,6 +85,8 @@ impl RolloutPlan {
             ("then", *then != other.ramp.then),
             ("windows", *windows != other.ramp.windows),
             ("judge", without_warmup(judge) != without_warmup(&other.judge)),
+            ("hooks", *before_step != other.before_step),
+            ("notify", *notify != other.notify),
         ];
         let changed = changed.into_iter().filter(|(_, differs)| *differs);
         changed.map(|(key, _)| key).collect()
@@ -76,4 +96,12 @@ impl RolloutPlan {
 /// The settings of a judge without those that have a key of their own in the plan.
 fn without_warmup(judge: &Option<JudgeSettings>) -> Option<JudgeSettings> {
     judge.clone().map(|judge| JudgeSettings { warmup: 0, ..judge })
+}
+
+impl fmt::Display for Destination {
+    /// Without the query, which may hold a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.split('?').next().unwrap_or_default();
+        write!(f, "{}{path}", self.service)
+    }
 }

@@ -24,6 +24,7 @@ use crate::values::{DurationText, Size};
 
 mod action;
 mod deal;
+mod destination;
 mod header_edits;
 mod host;
 mod judge;

@@ -11,7 +11,7 @@ use crate::document::{self, Document};
 use crate::either::{PercentOr, TextOr, To};
 use crate::keys::At;
 use crate::lower::deal::Deals;
-use crate::lower::{Context, duration_up_to, judge, split, whole};
+use crate::lower::{Context, destination, duration_up_to, judge, split, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
@@ -52,7 +52,7 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
         {
             context.services.resolve(service, context.problems);
         }
-        if let Some(placed) = plan(&written.value, context.problems) {
+        if let Some(placed) = plan(&written.value, context) {
             context.builder.add_rollout(name, Arc::clone(&placed.plan));
             context.rollout_plans.insert(name.clone(), placed);
         }
@@ -77,7 +77,7 @@ pub(super) fn of_route(route: &document::Route, context: &mut Context<'_>) -> Op
             let placed = context.rollout_plans.get(&name.value)?.clone();
             (Some(name), placed)
         }
-        TextOr::Mapping(mapping) => (None, plan(mapping, context.problems)?),
+        TextOr::Mapping(mapping) => (None, plan(mapping, context)?),
     };
     let sticky = route.sticky.as_ref();
     if let Some(deal) = sticky.and_then(|sticky| sticky.value.deal.as_ref()) {
@@ -242,7 +242,10 @@ fn check_baseline(placed: &PlacedPlan, named: Option<Span>, arms: &[(&Text, u64)
     problem.help_if(live.map(|(arm, _)| format!("name one in the plan, such as `baseline: {arm}`")));
 }
 
-fn plan(written: &document::Rollout, problems: &mut Problems) -> Option<PlacedPlan> {
+fn plan(written: &document::Rollout, context: &mut Context<'_>) -> Option<PlacedPlan> {
+    let before_step = destination::of_hook(written, context);
+    let notify = destination::of_notify(written, context);
+    let problems = &mut *context.problems;
     let errors_before = problems.errors();
     let at_least = seconds(written.at_least.as_deref(), problems).unwrap_or(60);
     let warmup = seconds(written.warmup.as_deref(), problems).unwrap_or(30);
@@ -286,6 +289,8 @@ fn plan(written: &document::Rollout, problems: &mut Problems) -> Option<PlacedPl
             judge,
             canary: name(&written.canary),
             baseline: name(&written.baseline),
+            before_step,
+            notify,
         }),
     })
 }

@@ -40,7 +40,7 @@ pub(super) fn arms(to: &To, context: &mut Context<'_>) -> (Vec<ServiceId>, Vec<u
 }
 
 /// Returns the service with this name, or reports that it does not exist.
-fn resolve(name: &Text, span: Span, context: &mut Context<'_>) -> Option<ServiceId> {
+pub(super) fn resolve(name: &Text, span: Span, context: &mut Context<'_>) -> Option<ServiceId> {
     if !context.services.resolve_at(name, span, context.problems) {
         return None;
     }

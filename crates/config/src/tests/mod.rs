@@ -3,6 +3,7 @@
 use super::*;
 
 mod accepted;
+mod destinations;
 mod hints;
 mod hostile;
 mod mistakes;

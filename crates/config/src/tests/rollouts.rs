@@ -109,6 +109,8 @@ judge:
         judge: Some(JudgeSettings::default()),
         canary: Some("users-v2".into()),
         baseline: Some("users-v1".into()),
+        before_step: None,
+        notify: None,
     };
     assert_eq!(plan(keys), expected);
     // All of it but the steps is the default.
@@ -775,7 +777,7 @@ fn proofs_that_take_longer_than_hold_are_warned_of() {
 #[test]
 fn keys_of_later_versions_are_named() {
     let later = |key: &str| format!("unknown-key `{key}` is not supported by this version");
-    for key in ["hooks", "notify", "on_change", "on_success"] {
+    for key in ["on_change", "on_success"] {
         check(
             in_place(&format!("{key}: x\nsteps: [1, 100]")),
             &[&format!("7:5 {}", later(key))],
