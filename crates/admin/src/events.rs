@@ -6,12 +6,13 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::command::Weight;
+use crate::rollout::RolloutEvent;
 
 /// Events buffered for a subscriber. One that falls further behind misses events, and is notified.
 pub const BEHIND_MAX: usize = 256;
 
 /// An event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Event {
     /// The time of the event.
     #[schemars(with = "String")]
@@ -22,7 +23,7 @@ pub struct Event {
 }
 
 /// The kinds of events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
     /// The live weights of a split changed.
@@ -63,21 +64,7 @@ pub enum EventKind {
         by: String,
     },
     /// A rollout changed.
-    Rollout {
-        /// The route.
-        route: String,
-        /// The service that is rolled out.
-        canary: String,
-        /// The kind of change: `started`, `step`, `paused`, `resumed`, `approved`, `plan_changed`, `rolled_back`,
-        /// `finished` or `aborted`.
-        change: String,
-        /// The share of the canary from then on, such as `5 %`.
-        percent: String,
-        /// The reason in one sentence.
-        summary: String,
-        /// The client that asked for it; `judge` if none did.
-        by: String,
-    },
+    Rollout(Box<RolloutEvent>),
     /// An endpoint was ejected after a failed connection.
     EndpointEjected {
         /// The service.
@@ -102,7 +89,7 @@ impl EventKind {
             Self::Applied { .. } => "applied",
             Self::Refused { .. } => "refused",
             Self::Confirmed { .. } => "confirmed",
-            Self::Rollout { .. } => "rollout",
+            Self::Rollout(_) => "rollout",
             Self::EndpointEjected { .. } => "endpoint_ejected",
             Self::EndpointRecovered { .. } => "endpoint_recovered",
         }
@@ -120,11 +107,16 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Publishes an event.
+    /// Publishes an event of now.
     pub fn publish(&self, kind: EventKind) {
         let time = Timestamp::now();
+        self.publish_event(Event { time, kind });
+    }
+
+    /// Publishes an event.
+    pub fn publish_event(&self, event: Event) {
         // Without subscribers, sending fails, which is fine.
-        let _ = self.0.send(Event { time, kind });
+        let _ = self.0.send(event);
     }
 
     /// Subscribes to events from now on.

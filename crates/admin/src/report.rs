@@ -32,6 +32,8 @@ pub struct Report {
     pub rollouts: Vec<RolloutReport>,
     /// Ends of rollouts so far, by route and by state: `finished`, `rolled_back` or `aborted`.
     pub verdicts: BTreeMap<(String, &'static str), u64>,
+    /// Notifications of rollouts so far, by result: `delivered`, `failed` or `dropped`.
+    pub notifications: BTreeMap<&'static str, u64>,
 }
 
 /// A rollout under way.

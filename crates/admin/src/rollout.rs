@@ -90,6 +90,46 @@ pub struct RolloutChange {
     pub by: String,
 }
 
+/// A change of a rollout, or the step that a hook is asked about: the event that is published, and sent to services.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RolloutEvent {
+    /// The route that it was started at.
+    pub route: String,
+    /// The routes that are turned together: those of a deal, or one.
+    pub routes: Vec<String>,
+    /// The deal of these routes.
+    pub deal: Option<String>,
+    /// The service that is rolled out.
+    pub canary: String,
+    /// The service that it is compared with.
+    pub baseline: String,
+    /// The name of the plan, if it has one.
+    pub plan: Option<String>,
+    /// `started`, `step`, `paused`, `resumed`, `approved`, `plan_changed`, `rolled_back`, `finished` or `aborted`;
+    /// `before_step` in the question to a hook.
+    pub change: String,
+    /// The number of the step, from 1; 0 before the first. In a question, that of the step that is asked about.
+    pub step: usize,
+    /// The number of steps.
+    pub steps: usize,
+    /// The share of the canary before, in percent.
+    pub from_percent: f64,
+    /// The share of the canary from then on, in percent.
+    pub to_percent: f64,
+    /// The share of the canary from then on, such as `5 %`.
+    pub percent: String,
+    /// The reason in one sentence, with the counts that it rests on; in a question, the standing.
+    pub summary: String,
+    /// The client that asked for it; `judge` if none did.
+    pub by: String,
+    /// The evidence that the canary is worse than tolerated.
+    pub evidence: f64,
+    /// The evidence at which the rollout is rolled back.
+    pub rollback_at: f64,
+    /// The metrics that are judged; empty for a timed ramp.
+    pub metrics: Vec<MetricView>,
+}
+
 /// The start of a rollout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -103,6 +143,31 @@ pub struct StartRollout {
     /// Shares of the canary in percent, instead of the plan's steps.
     #[serde(default)]
     pub steps: Option<Vec<f64>>,
+}
+
+impl RolloutEvent {
+    /// An event of a rollout that stands like this, without the change.
+    pub fn of(view: RolloutView) -> Self {
+        Self {
+            route: view.route,
+            routes: view.routes,
+            deal: view.deal,
+            canary: view.canary,
+            baseline: view.baseline,
+            plan: view.plan,
+            change: String::new(),
+            step: view.step,
+            steps: view.steps,
+            from_percent: view.percent,
+            to_percent: view.percent,
+            percent: String::new(),
+            summary: view.summary,
+            by: view.by,
+            evidence: view.evidence,
+            rollback_at: view.rollback_at,
+            metrics: view.metrics,
+        }
+    }
 }
 
 /// An action on a rollout.

@@ -16,7 +16,7 @@ use crate::certificates::Certificates;
 use crate::cli::Format;
 use crate::output::{self, count};
 use crate::source::Source;
-use crate::{Outcome, load};
+use crate::{Outcome, caller, load, notifier};
 
 /// Prints the diagnostics of the config at `path`, and a summary.
 pub(crate) fn check(path: &Path, limits: bool, format: Format) -> anyhow::Result<Outcome> {
@@ -204,6 +204,28 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
             value,
         });
     }
+    let calls = [
+        (
+            "timeout of a hook, or of a notification of a rollout",
+            duration::format(caller::TIMEOUT),
+        ),
+        (
+            "response body read of a hook or a notification",
+            size::format(caller::RESPONSE_BYTES_MAX as u64),
+        ),
+        ("hooks and notifications at a time", caller::CALLS_MAX.to_string()),
+        (
+            "notifications that wait, per route",
+            notifier::WAITING_MAX.to_string(),
+        ),
+        ("attempts for a notification", notifier::ATTEMPTS_MAX.to_string()),
+        ("age of a notification", duration::format(notifier::AGE_MAX)),
+    ];
+    limits.extend(calls.map(|(key, value)| Limit {
+        scope: "always".to_owned(),
+        key,
+        value,
+    }));
     let config = [
         ("config file", size::format(yaml::FILE_BYTES_MAX as u64)),
         ("config nesting", yaml::DEPTH_MAX.to_string()),

@@ -7,6 +7,7 @@ use clap::Parser as _;
 use crate::cli::{Cli, Command};
 
 mod background;
+mod caller;
 mod certificates;
 mod check;
 mod checksummed;
@@ -16,6 +17,7 @@ mod demo;
 mod explain;
 mod load;
 mod log;
+mod notifier;
 mod output;
 mod remote;
 mod run;

@@ -101,12 +101,15 @@ pub(crate) async fn serve(
             // The sender lives as long as `control`.
             Some(command) = commands.recv() => control.handle(command).await,
             () = until(deadline), if deadline.is_some() => control.on_deadline().await,
+            () = control.hook_answered() => control.take_answers(),
         }
     };
     drop(commands);
-    let (gateway, _admin) = control.into_parts();
+    let (gateway, _admin, notifier) = control.into_parts();
     let timeout = gateway.generation().plan().settings().drain_timeout;
     drain(gateway, timeout, signals, interrupted).await;
+    notifier.finish().await;
+    log::info("stopped");
     Ok(Outcome::Good)
 }
 
@@ -147,7 +150,6 @@ async fn drain(gateway: Gateway, timeout: Duration, mut signals: Signals, mut in
             "access log: {dropped} lines dropped, {unwritable} could not be written"
         ));
     }
-    log::info("stopped");
 }
 
 /// The signals that control the gateway.

@@ -84,6 +84,7 @@ families! {
     ROLLOUT_SHARE Gauge "waypost_rollout_share" ["route", "canary"] "Share of the canary of a rollout under way, 0 to 1.";
     ROLLOUT_EVIDENCE Gauge "waypost_rollout_evidence" ["route", "canary"] "Evidence that the canary of a rollout under way is worse than tolerated; it is rolled back at 1 / `false_rollbacks`.";
     ROLLOUT_VERDICTS Counter "waypost_rollout_verdicts" ["route", "verdict"] "Ended rollouts: finished, rolled_back or aborted.";
+    ROLLOUT_NOTIFICATIONS Counter "waypost_rollout_notifications" ["result"] "Notifications of rollouts: delivered, failed in all attempts, or dropped because too many waited.";
     WEIGHT_DECLARED Gauge "waypost_split_weight_declared" ["route", "service"] "Weight of a service in a split, as declared in the config.";
     WEIGHT_LIVE Gauge "waypost_split_weight" ["route", "service"] "Live weight of a service in a split.";
 }

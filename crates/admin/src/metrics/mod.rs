@@ -77,6 +77,10 @@ fn rollouts(state: &AppState, out: &mut Writer) {
     for ((route, verdict), count) in &report.verdicts {
         out.sample(&[("route", route), ("verdict", verdict)], *count);
     }
+    out.family(&families::ROLLOUT_NOTIFICATIONS);
+    for (result, count) in &report.notifications {
+        out.sample(&[("result", result)], *count);
+    }
 }
 
 /// Remaining validity of the certificates.

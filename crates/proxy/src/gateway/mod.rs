@@ -47,6 +47,7 @@ pub struct Gateway {
     connections_open: Arc<AtomicUsize>,
     losses: Losses,
     notices: Option<mpsc::Receiver<Notice>>,
+    notice_sender: mpsc::WeakSender<Notice>,
     workers: Vec<Handle>,
     listeners: Vec<OpenListener>,
     control: Runtime,
@@ -109,6 +110,7 @@ impl Gateway {
         let (log, rings) =
             Writer::start(count, settings.access_log, log::warn).map_err(ApplyError::Thread)?;
         let (sender, notices) = mpsc::channel(NOTICES_MAX);
+        let notice_sender = sender.downgrade();
         let descriptors = descriptors();
         let reclaimer = Reclaimer::start().map_err(ApplyError::Thread)?;
         let shared = Shared {
@@ -134,6 +136,7 @@ impl Gateway {
             connections_open,
             losses: log.losses(),
             notices: Some(notices),
+            notice_sender,
             workers: workers.map_err(ApplyError::Thread)?,
             listeners: Vec::new(),
             control,
@@ -229,6 +232,11 @@ impl Gateway {
     /// The receiver of notices about endpoints; `None` if it was taken before.
     pub fn take_notices(&mut self) -> Option<mpsc::Receiver<Notice>> {
         self.notices.take()
+    }
+
+    /// The sender of notices about endpoints, for calls outside the workers. It lasts as long as these.
+    pub fn notice_sender(&self) -> mpsc::WeakSender<Notice> {
+        self.notice_sender.clone()
     }
 
     /// The `bind` text and the local address of each open listener, in order of declaration.

@@ -30,6 +30,7 @@ use waypost_config::diagnostic::Diagnostic;
 use waypost_proxy::gateway::Gateway;
 
 use crate::background::Background;
+use crate::caller::Caller;
 use crate::certificates::Certificates;
 use crate::checksummed::Damaged;
 use crate::control::activate::{Candidate, Changes};
@@ -38,6 +39,7 @@ use crate::control::rollout::Rollouts;
 use crate::control::stored::{first_revision, log_state, revision_view};
 use crate::load::{self, Checked};
 use crate::log;
+use crate::notifier::Notifier;
 use crate::source::{Source, Version};
 use crate::state::State;
 use crate::texts::Texts;
@@ -80,6 +82,7 @@ pub(crate) struct Control {
     certificate_poll_at: Instant,
     background: Background,
     rollouts: Rollouts,
+    caller: Arc<Caller>,
 }
 
 /// An active config that the source does not have.
@@ -135,6 +138,7 @@ impl Control {
         }
         shared.record_history().context("a thread cannot be started")?;
 
+        let caller = Arc::new(Caller::new(gateway.notice_sender()));
         let mut control = Self {
             source,
             gateway,
@@ -152,6 +156,7 @@ impl Control {
             certificate_poll_at: Instant::now() + CERTIFICATE_POLL,
             background: Background::default(),
             rollouts: Rollouts::default(),
+            caller,
         };
         control.announce(&listened);
         log_admin(control.server.as_ref(), no_server.as_ref());
@@ -181,14 +186,14 @@ impl Control {
         self.gateway.listening()
     }
 
-    /// Gives up everything but the gateway, which is about to stop, and the admin API.
-    pub(crate) fn into_parts(mut self) -> (Gateway, Option<Server>) {
+    /// Gives up everything but the gateway, which is about to stop, the admin API, and the notifications under way.
+    pub(crate) fn into_parts(mut self) -> (Gateway, Option<Server>, Notifier) {
         self.shared.set_draining();
         self.store_evidence();
         // A successor may write from now on.
         self.state.release();
         self.source.release();
-        (self.gateway, self.server)
+        (self.gateway, self.server, self.rollouts.into_notifier())
     }
 
     /// The time of the next call of [`Control::on_deadline`].
@@ -274,7 +279,7 @@ impl Control {
                 reply,
             } => drop(reply.send(self.act_on_rollout(&route, action, &by))),
             Command::Advance { seconds, now, reply } => {
-                self.turn_test_clock(seconds, now);
+                self.turn_test_clock(seconds, now).await;
                 drop(reply.send(Ok(())));
             }
             Command::RolloutOf { route, reply } => drop(reply.send(self.rollout_of(&route))),

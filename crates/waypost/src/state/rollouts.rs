@@ -108,6 +108,13 @@ impl EndState {
     }
 }
 
+impl StoredChange {
+    /// The share of the canary from then on, in percent.
+    pub(crate) fn in_percent(&self) -> f64 {
+        self.percent.trim_end_matches(" %").parse().unwrap_or(0.0)
+    }
+}
+
 impl StoredRollout {
     /// The route that it was started at.
     pub(crate) fn lead(&self) -> Option<&StoredRoute> {

@@ -8,6 +8,7 @@ use waypost_rollout::ramp::Stop;
 use waypost_rollout::ramp::plan::Percent;
 
 use crate::control::Control;
+use crate::control::rollout::hook::Gate;
 use crate::control::rollout::judge_of;
 use crate::control::rollout::settle::still_there;
 use crate::control::rollout::turn::Target;
@@ -35,6 +36,10 @@ impl Control {
             active.standing = active.ramp.standing();
         }
         done?;
+        // Whatever a hook said was about the rollout before.
+        if let Some(active) = self.rollouts.active.get_mut(&lead) {
+            active.gate = Gate::default();
+        }
         self.report_rollouts();
         self.rollout_of(route)
     }

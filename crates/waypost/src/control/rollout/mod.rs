@@ -7,6 +7,8 @@ mod action;
 mod arms;
 mod clock;
 mod counting;
+mod hook;
+mod notify;
 mod plans;
 mod settle;
 mod start;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use waypost_admin::problem::Problem;
 use waypost_admin::report::RolloutReport;
@@ -35,8 +38,10 @@ use waypost_rollout::words::Names;
 use crate::control::Control;
 use crate::control::rollout::arms::{arms, routes_of};
 use crate::control::rollout::counting::{Counted, Counting};
+use crate::control::rollout::hook::Gate;
 use crate::control::rollout::turn::Target;
 use crate::log;
+use crate::notifier::Notifier;
 use crate::state::dials::Dials;
 use crate::state::rollouts::{EndState, StoredRollout, StoredStop};
 use crate::state::weights::{Weights, declared};
@@ -60,6 +65,9 @@ pub(super) struct Rollouts {
     unstored: u64,
     /// The time of day of the test clock, once it was turned.
     test_time: Option<Timestamp>,
+    /// Notified of each answer of a hook.
+    answered: Arc<Notify>,
+    notifier: Notifier,
 }
 
 /// A rollout under way.
@@ -71,6 +79,7 @@ struct Active {
     change: Option<String>,
     ramp: Ramp,
     standing: Standing,
+    gate: Gate,
 }
 
 /// A route of a rollout.
@@ -94,6 +103,11 @@ impl Rollouts {
     /// The time of the next tick; `None` while there is nothing to judge or to learn.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.tick_at
+    }
+
+    /// Gives up everything but the notifications under way.
+    pub(super) fn into_notifier(self) -> Notifier {
+        self.notifier
     }
 
     /// The rollout under way that turns this route, by the route that it was started at.
@@ -187,6 +201,7 @@ impl Control {
                 // Nothing was counted: no second has passed.
                 None => active.ramp.standing(),
             };
+            active.gate.tick(&active.standing);
             if !matches!(active.standing, Standing::Holds(_)) {
                 due.push(route.clone());
             }
@@ -235,6 +250,9 @@ impl Control {
 
     /// Does what the standing of a rollout asks for.
     fn carry_on(&mut self, route: &str) {
+        if self.waits_for_hook(route) {
+            return;
+        }
         let Some(active) = self.rollouts.active.get(route) else {
             return;
         };

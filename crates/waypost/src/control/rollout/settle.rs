@@ -13,6 +13,7 @@ use waypost_rollout::ramp::{Ramp, Stop};
 use crate::control::Control;
 use crate::control::rollout::arms::routes_of;
 use crate::control::rollout::counting::Counting;
+use crate::control::rollout::hook::Gate;
 use crate::control::rollout::plans::{chosen_plan, fingerprint};
 use crate::control::rollout::turn::Target;
 use crate::control::rollout::{Active, JUDGE, Moving, TICK, judge_of, response_timeout, warned};
@@ -213,5 +214,6 @@ pub(super) fn restored(
         change: None,
         standing: ramp.standing(),
         ramp,
+        gate: Gate::default(),
     })
 }

@@ -125,9 +125,9 @@ impl Control {
         let is_ready = active.standing == Standing::Ready;
         let before = std::mem::replace(&mut self.state.dials, dials);
         self.rollouts.active.insert(lead.clone(), active);
-        let step = match is_ready {
+        // It may wait for a window, or for the answer of a hook.
+        let step = match is_ready && !self.waits_for_hook(&lead) {
             true => self.step_up(&lead, "the first step", &by),
-            // It waits for a window; the judge takes the first step.
             false => self.store_waiting().map(|()| None),
         };
         let step = step.inspect_err(|_| {

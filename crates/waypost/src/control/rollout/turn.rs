@@ -1,12 +1,12 @@
 //! Steps and ends of rollouts: stored, then in force, then told.
 
-use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
 use waypost_rollout::ramp::plan::Percent;
 use waypost_rollout::words;
 
 use crate::control::Control;
 use crate::control::dial::Turning;
+use crate::control::rollout::notify::Telling;
 use crate::log;
 use crate::state::rollouts::{EndState, StoredChange, StoredEnd, StoredRollout, StoredRoute};
 use crate::state::weights::{Weights, declared};
@@ -70,6 +70,8 @@ impl Control {
             self.roll_back_unstored(lead);
         }
         let change = turned?;
+        // With the evidence, which ends with the rollout.
+        let telling = change.as_ref().and_then(|change| self.telling(lead, change));
         self.rollouts.active.remove(lead);
         let generation = self.gateway.generation();
         self.set_learners(&generation);
@@ -85,7 +87,7 @@ impl Control {
         });
         self.report_rollouts();
         if let Some(change) = change {
-            self.tell(lead, &change);
+            self.publish(lead, &change, telling);
         }
         Ok(())
     }
@@ -201,7 +203,13 @@ impl Control {
     }
 
     /// Publishes a change, and logs it.
-    pub(super) fn tell(&self, lead: &str, change: &StoredChange) {
+    pub(super) fn tell(&mut self, lead: &str, change: &StoredChange) {
+        let telling = self.telling(lead, change);
+        self.publish(lead, change, telling);
+    }
+
+    /// Publishes a change, which was put in words before, and logs it.
+    fn publish(&mut self, lead: &str, change: &StoredChange, telling: Option<Telling>) {
         let stored = self.state.dials.rollouts.get(lead);
         let canary = stored
             .and_then(StoredRollout::lead)
@@ -212,14 +220,9 @@ impl Control {
             change.percent,
             change.summary
         ));
-        self.shared.events.publish(EventKind::Rollout {
-            route: lead.to_owned(),
-            canary: canary.to_owned(),
-            change: change.change.clone(),
-            percent: change.percent.clone(),
-            summary: change.summary.clone(),
-            by: change.by.clone(),
-        });
+        if let Some(telling) = telling {
+            self.send(lead, telling);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use waypost_rollout::words;
 
 use crate::control::Control;
 use crate::control::rollout::Active;
-use crate::state::rollouts::StoredRollout;
+use crate::state::rollouts::{StoredChange, StoredRollout};
 
 /// The evidence from which on a rollout is under suspicion.
 const SUSPICION: f64 = 2.0;
@@ -21,6 +21,15 @@ impl Control {
         Ok(match self.rollouts.active_of(route) {
             Some(active) => view_of_active(route, active, stored),
             None => view_of_ended(route, stored),
+        })
+    }
+
+    /// A rollout by the route that it was started at, even if the config does not have that any more.
+    pub(super) fn view_of(&self, lead: &str) -> Option<RolloutView> {
+        let stored = self.state.dials.rollouts.get(lead)?;
+        Some(match self.rollouts.active.get(lead) {
+            Some(active) => view_of_active(lead, active, stored),
+            None => view_of_ended(lead, stored),
         })
     }
 
@@ -130,8 +139,15 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
     let ramp = &active.ramp;
     let lacks = match &active.standing {
         Standing::Holds(lacks) => lacks.iter().map(|lack| in_words(lack, active)).collect(),
+        Standing::Ready => active.hook_lack().into_iter().collect(),
         _ => Vec::new(),
     };
+    let mut summary = summary(active);
+    if active.standing == Standing::Ready
+        && let Some(lack) = active.hook_lack()
+    {
+        summary = format!("{summary}; holds: {lack}");
+    }
     let state = match (ramp.stop(), ramp.step()) {
         (Some(_), _) => "paused",
         (None, None) => "waiting",
@@ -146,7 +162,7 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
         next_percent: ramp.next_percent().map(in_percent),
         step_seconds: ramp.age(),
         step_requests: ramp.requests() as u64,
-        summary: summary(active),
+        summary,
         lacks,
         evidence: judge.map_or(0.0, Judge::evidence),
         rollback_at: judge.map_or(0.0, Judge::rollback_at),
@@ -187,9 +203,7 @@ fn view_of_ended(route: &str, stored: &StoredRollout) -> RolloutView {
             .to_owned(),
         step: stored.step.map_or(0, |step| step + 1),
         steps: stored.step_count,
-        percent: last
-            .and_then(|last| last.percent.trim_end_matches(" %").parse().ok())
-            .unwrap_or(0.0),
+        percent: last.map_or(0.0, StoredChange::in_percent),
         next_percent: None,
         step_seconds: stored.age,
         step_requests: stored.requests as u64,

@@ -5,6 +5,8 @@
 mod actions;
 mod damage;
 mod deals;
+mod hooks;
+mod notifications;
 mod reload;
 mod restart;
 mod start;
@@ -171,10 +173,23 @@ impl Bench {
 }
 
 fn config(v1: &Version, v2: &Version, split: &str, plan: &str, keys: &str) -> Config {
-    Config::new()
+    config_with([v1, v2], split, plan, keys, |config| config)
+}
+
+/// A config with further services.
+fn config_with(
+    versions: [&Version; 2],
+    split: &str,
+    plan: &str,
+    keys: &str,
+    services: impl FnOnce(Config) -> Config,
+) -> Config {
+    let [v1, v2] = versions;
+    let config = Config::new()
         .key(&format!("rollouts: {{ plan: {{ {plan} }} }}"))
         .service(&v1.service, "timeouts: { response: 5s }")
-        .service(&v2.service, "timeouts: { response: 5s }")
+        .service(&v2.service, "timeouts: { response: 5s }");
+    services(config)
         .route(&format!(
             "name: users, match: {{ path: /users/* }}, to: {split}, rollout: plan{keys}"
         ))

@@ -1,0 +1,75 @@
+//! Notifications: the events of rollouts, published and sent to the service that a plan names.
+
+use waypost_admin::events::{Event, EventKind};
+use waypost_admin::rollout::RolloutEvent;
+use waypost_plan::rollout::Destination;
+
+use crate::control::Control;
+use crate::notifier::{Means, Notification};
+use crate::state::rollouts::StoredChange;
+
+/// A change that is to be published.
+#[derive(Debug)]
+pub(super) struct Telling {
+    event: RolloutEvent,
+    change: StoredChange,
+    /// The destination that is notified.
+    to: Option<Destination>,
+}
+
+impl Control {
+    /// Puts a change, which is noted already, into an event.
+    pub(super) fn telling(&self, lead: &str, change: &StoredChange) -> Option<Telling> {
+        let view = self.view_of(lead)?;
+        let changes = &self.state.dials.rollouts.get(lead)?.changes;
+        let to_percent = change.in_percent();
+        let is_start = change.change == "started";
+        let place = changes.iter().rposition(|known| known == change);
+        // The first change of a rollout has nothing to do with the last of another.
+        let before = place.filter(|place| *place > 0 && !is_start);
+        Some(Telling {
+            event: RolloutEvent {
+                change: change.change.clone(),
+                step: if is_start { 0 } else { view.step },
+                from_percent: before.map_or(to_percent, |place| changes[place - 1].in_percent()),
+                to_percent,
+                percent: change.percent.clone(),
+                summary: change.summary.clone(),
+                by: change.by.clone(),
+                ..RolloutEvent::of(view)
+            },
+            change: change.clone(),
+            to: self.notified_by(lead),
+        })
+    }
+
+    /// Publishes a change, and sends it to the service that is to be notified.
+    pub(super) fn send(&mut self, lead: &str, telling: Telling) {
+        let Telling { event, change, to } = telling;
+        let event = Event {
+            time: change.time,
+            kind: EventKind::Rollout(Box::new(event)),
+        };
+        if let Some(to) = to
+            && let Ok(body) = serde_json::to_vec(&event)
+        {
+            let notification = Notification::new(to, body, change.change.replace('_', " "));
+            let means = Means::new(&self.caller, &self.shared);
+            self.rollouts.notifier.send(lead, notification, means);
+        }
+        self.shared.events.publish_event(event);
+    }
+
+    /// The destination of a rollout's events.
+    fn notified_by(&self, lead: &str) -> Option<Destination> {
+        if let Some(active) = self.rollouts.active.get(lead) {
+            return active.plan.notify.clone();
+        }
+        // A rollout that cannot be taken up again.
+        let name = self.state.dials.rollouts.get(lead)?.plan.as_deref()?;
+        let generation = self.gateway.generation();
+        let mut plans = generation.plan().rollouts().iter();
+        let (_, plan) = plans.find(|(known, _)| **known == *name)?;
+        plan.notify.clone()
+    }
+}
