@@ -16,6 +16,7 @@ use crate::decimal::Decimal;
 use crate::either::{ArmsText, OffOr, PercentOr, Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
+use crate::statuses::Statuses;
 use crate::values::{
     DurationText, LogText, NameOrNull, OriginText, Percent, RateOrNone, Replacing, Size, SizeOrNone, Text,
     ValueText, Whole, words,
@@ -459,7 +460,7 @@ keys! {
     }
 
     /// The judge of a rollout.
-    Judge, "a judge", later ["late"] {
+    Judge, "a judge" {
         /// Probability in percent that a version within tolerance is rolled back, however often the judge looks.
         false_rollbacks: Percent = Fallback("1"), "0.1";
         /// Probability in percent that a step of a version beyond tolerance is proved fine.
@@ -474,16 +475,26 @@ keys! {
         abandoned: OffOr<Margin> = Optional, "{ ratio: 2, plus: 2 }";
         /// Tolerated slowness; `off` to ignore it.
         latency: OffOr<LatencyMargin> = Optional, "{ p50: 20, p90: 20, p99: 50 }";
+        /// Time, up to 1h, after which a request whose response has not begun counts as failed at once, before any timeout.
+        ///
+        /// Time that is spent waiting for the client's body is left out.
+        late: DurationText = Optional, "10s";
     }
 
     /// The tolerated share of failures: `ratio` times the baseline's, plus `plus` percent.
-    ErrorMargin, "a margin of errors", later ["statuses", "exclude"] {
+    ErrorMargin, "a margin of errors" {
         /// Factor on the baseline's share.
         ratio: Decimal = Fallback("1.5"), "2";
         /// Percentage added to it.
         plus: Percent = Fallback("0.5"), "0.1";
         /// Absolute limit on the share, in percent, whatever the baseline's is.
         max: Percent = Optional, "5";
+        /// Statuses, and classes of them, of responses that are failures.
+        ///
+        /// A response that is cut or does not come is a failure in any case, and calls fail by their gRPC status.
+        statuses: NonEmptyList<Statuses> = Fallback("[5xx]"), "[5xx, 429]";
+        /// Statuses, and classes of them, of responses that are no failures, the gateway's own included.
+        exclude: NonEmptyList<Statuses> = Optional, "[501]";
     }
 
     /// A tolerated share: `ratio` times the baseline's, plus `plus` percent.

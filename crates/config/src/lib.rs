@@ -56,6 +56,7 @@ pub mod reference;
 pub mod render;
 pub mod schema;
 pub mod size;
+mod statuses;
 mod substitute;
 mod suggest;
 mod tree;

@@ -18,6 +18,7 @@ pub mod admin;
 pub mod builder;
 pub mod difference;
 pub mod duration;
+pub mod failures;
 pub mod force;
 pub mod header_edits;
 pub mod listener;

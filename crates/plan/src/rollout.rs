@@ -6,6 +6,8 @@ use std::sync::Arc;
 use waypost_rollout::judge::settings::JudgeSettings;
 use waypost_rollout::ramp::plan::RampPlan;
 
+use crate::failures::FailureRule;
+
 /// The plan of a rollout: its steps, and its judge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolloutPlan {
@@ -13,6 +15,8 @@ pub struct RolloutPlan {
     pub ramp: RampPlan,
     /// The judge; `None` for a timed ramp.
     pub judge: Option<JudgeSettings>,
+    /// The requests that the judge takes for failed.
+    pub failures: FailureRule,
     /// The service that is rolled out, if the plan says it.
     pub canary: Option<Box<str>>,
     /// The service that it is compared with, if the plan says it.
@@ -37,6 +41,7 @@ impl Default for RolloutPlan {
         Self {
             ramp: RampPlan::default(),
             judge: Some(JudgeSettings::default()),
+            failures: FailureRule::default(),
             canary: None,
             baseline: None,
             before_step: None,
@@ -60,6 +65,7 @@ impl RolloutPlan {
         let Self {
             ramp,
             judge,
+            failures,
             canary,
             baseline,
             before_step,
@@ -84,7 +90,10 @@ impl RolloutPlan {
             ("hold", *hold != other.ramp.hold),
             ("then", *then != other.ramp.then),
             ("windows", *windows != other.ramp.windows),
-            ("judge", without_warmup(judge) != without_warmup(&other.judge)),
+            (
+                "judge",
+                without_warmup(judge) != without_warmup(&other.judge) || *failures != other.failures,
+            ),
             ("hooks", *before_step != other.before_step),
             ("notify", *notify != other.notify),
         ];

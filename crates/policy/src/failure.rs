@@ -333,6 +333,16 @@ impl Failure {
         }
     }
 
+    /// Returns true if the failure tells how good the service is: it failed, or could not be asked. What the gateway refuses by
+    /// itself says nothing of it.
+    pub fn tells_of_service(self) -> bool {
+        match self.blame() {
+            Blame::Service => true,
+            Blame::Client => false,
+            Blame::Gateway => matches!(self, Self::NoEndpoint | Self::NoDescriptor | Self::RouteTimeout),
+        }
+    }
+
     /// The status of a call that fails this way.
     pub fn grpc_code(self) -> GrpcCode {
         match self {

@@ -1,7 +1,9 @@
 //! The status of a request, and the one notion of a failed request.
 //!
-//! Metrics, statistics, the access log and rollouts all ask [`RequestStatus::has_failed`].
+//! Metrics, statistics and the access log ask [`RequestStatus::has_failed`]; rollouts [`RequestStatus::kind`], which is the
+//! same unless a plan has a rule of its own.
 
+use waypost_plan::failures::FailureRule;
 use waypost_wire::grpc::GrpcCode;
 
 use crate::failure::{Blame, Cause, Failure};
@@ -15,12 +17,29 @@ pub struct RequestStatus {
     grpc: Option<GrpcCode>,
     /// True if the request failed.
     failed: bool,
+    /// True if the gateway responded in place of the service; not told apart for calls.
+    is_own: bool,
+}
+
+/// The kind of a request, by which arms are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusKind {
+    /// None of the others.
+    Fine,
+    /// It failed.
+    Failed,
+    /// The client is to blame: a response of class 4xx, or a call with a code that says so.
+    ClientError,
+    /// Its client left.
+    Abandoned,
 }
 
 /// Bits of [`RequestStatus::key`] for the HTTP status.
 const HTTP_BITS: u32 = 10;
 /// The bit of [`RequestStatus::key`] for a failed request.
 const FAILED: u16 = 1 << 15;
+/// Stands in place of a code for responses of the gateway's own.
+const OWN: u16 = 31;
 
 impl RequestStatus {
     /// The status of a response to a request that is no call. One of class 5xx is a failure.
@@ -29,6 +48,7 @@ impl RequestStatus {
             http: status,
             grpc: None,
             failed: status >= 500,
+            is_own: false,
         }
     }
 
@@ -40,6 +60,7 @@ impl RequestStatus {
             http: status,
             grpc: Some(code),
             failed: blames_server(code),
+            is_own: false,
         }
     }
 
@@ -50,6 +71,7 @@ impl RequestStatus {
             http,
             grpc,
             failed: failure.status() >= 500 && failure.blame() != Blame::Client,
+            is_own: grpc.is_none(),
         }
     }
 
@@ -80,20 +102,50 @@ impl RequestStatus {
         self.failed
     }
 
+    /// The kind of the request, with these failures. Without a rule of its own, a plan has the failures of
+    /// [`RequestStatus::has_failed`].
+    pub fn kind(self, rule: &FailureRule) -> StatusKind {
+        let is_cut = self.failed && !self.is_own && self.grpc.is_none() && self.http < 500;
+        // A call is judged by its code, and by its HTTP status where that is an error.
+        let has_status = !is_cut && (self.grpc.is_none() || self.http != 200);
+        if has_status && rule.exclude.contains(self.http) {
+            return StatusKind::Fine;
+        }
+        let is_listed = has_status && rule.statuses.contains(self.http);
+        let fails_anyway = self.failed && (is_cut || self.is_own || self.grpc.is_some());
+        if is_listed || fails_anyway {
+            return StatusKind::Failed;
+        }
+        match self.grpc {
+            Some(GrpcCode::CANCELLED) => StatusKind::Abandoned,
+            Some(GrpcCode::OK) => StatusKind::Fine,
+            Some(_) => StatusKind::ClientError,
+            None if self.http == 0 => StatusKind::Abandoned,
+            None if (400..500).contains(&self.http) => StatusKind::ClientError,
+            None => StatusKind::Fine,
+        }
+    }
+
     /// A number for this status: 10 bits for the HTTP status, 5 for the code, 1 for a failure. It is never `u16::MAX`.
     pub fn key(self) -> u16 {
-        let code = self.grpc.map_or(0, |code| u16::from(code.number()) + 1);
+        let code = match self.grpc {
+            Some(code) => u16::from(code.number()) + 1,
+            None if self.is_own => OWN,
+            None => 0,
+        };
         let failed = if self.failed { FAILED } else { 0 };
         self.http.min(999) | (code << HTTP_BITS) | failed
     }
 
     /// The status with this [`RequestStatus::key`].
     pub fn from_key(key: u16) -> Self {
-        let code = ((key & !FAILED) >> HTTP_BITS).checked_sub(1);
+        let code = (key & !FAILED) >> HTTP_BITS;
+        let number = code.checked_sub(1).filter(|_| code != OWN);
         Self {
             http: key & ((1 << HTTP_BITS) - 1),
-            grpc: code.and_then(|code| GrpcCode::new(code as u8)),
+            grpc: number.and_then(|number| GrpcCode::new(number as u8)),
             failed: key & FAILED != 0,
+            is_own: code == OWN,
         }
     }
 }
@@ -126,7 +178,10 @@ fn of_http(status: u16) -> GrpcCode {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+
     use super::*;
+    use waypost_plan::failures::StatusSet;
     use waypost_wire::request::RequestError;
     use waypost_wire::response::fault::{ResponseFault, ResponseRule};
 
@@ -215,12 +270,109 @@ mod tests {
         let mut keys = std::collections::HashSet::new();
         for http in [0, 1, 101, 200, 503, 999] {
             for grpc in std::iter::once(None).chain((0..=16).map(GrpcCode::new)) {
-                for failed in [false, true] {
-                    let status = RequestStatus { http, grpc, failed };
+                for (failed, is_own) in [(false, false), (true, false), (false, true), (true, true)] {
+                    if is_own && grpc.is_some() {
+                        continue;
+                    }
+                    let status = RequestStatus {
+                        http,
+                        grpc,
+                        failed,
+                        is_own,
+                    };
                     assert_eq!(RequestStatus::from_key(status.key()), status);
                     assert!(keys.insert(status.key()) && status.key() != u16::MAX);
                 }
             }
         }
+    }
+
+    fn rule(statuses: &[RangeInclusive<u16>], exclude: &[RangeInclusive<u16>]) -> FailureRule {
+        let mut rule = FailureRule::default();
+        if !statuses.is_empty() {
+            rule.statuses = StatusSet::default();
+        }
+        statuses.iter().for_each(|one| rule.statuses.add(one.clone()));
+        exclude.iter().for_each(|one| rule.exclude.add(one.clone()));
+        rule
+    }
+
+    /// Statuses of each kind.
+    fn samples() -> Vec<(&'static str, RequestStatus)> {
+        let http = RequestStatus::http;
+        let call = |status, code| RequestStatus::call(status, GrpcCode::new(code));
+        let own = |failure: Failure| RequestStatus::error(failure, failure.status(), None);
+        vec![
+            ("left", http(0)),
+            ("200", http(200)),
+            ("404", http(404)),
+            ("429", http(429)),
+            ("501", http(501)),
+            ("503", http(503)),
+            ("cut 200", http(200).cut(Cause::ResponseIncomplete)),
+            ("cut 404", http(404).cut(Cause::ServiceReset)),
+            ("own 502", own(Failure::ConnectionRefused)),
+            ("own 504", own(Failure::ResponseTimeout)),
+            ("ok", call(200, 0)),
+            ("cancelled", call(200, 1)),
+            ("not found", call(200, 5)),
+            ("unimplemented", call(200, 12)),
+            ("unavailable", call(200, 14)),
+            ("call 503", RequestStatus::call(503, None)),
+        ]
+    }
+
+    #[test]
+    fn plans_without_a_rule_count_what_has_failed() {
+        for (name, status) in samples() {
+            let kind = status.kind(&FailureRule::default());
+            assert_eq!(kind == StatusKind::Failed, status.has_failed(), "{name}");
+            let expected = match name {
+                "left" | "cancelled" => StatusKind::Abandoned,
+                "404" | "429" | "not found" => StatusKind::ClientError,
+                "200" | "ok" => StatusKind::Fine,
+                _ => StatusKind::Failed,
+            };
+            assert_eq!(kind, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn rules_change_which_responses_fail() {
+        let check = |rule: FailureRule, changed: &[(&str, StatusKind)]| {
+            for (name, status) in samples() {
+                let changed = changed.iter().find(|(other, _)| *other == name);
+                let expected = changed.map_or(status.kind(&FailureRule::default()), |(_, kind)| *kind);
+                assert_eq!(status.kind(&rule), expected, "{name} by {rule:?}");
+            }
+        };
+        use StatusKind::{Failed, Fine};
+        check(
+            rule(&[500..=599, 429..=429], &[501..=501]),
+            &[("429", Failed), ("501", Fine)],
+        );
+        check(rule(&[], &[501..=501]), &[("501", Fine)]);
+        // What never came, or was cut, fails whatever is listed.
+        check(rule(&[501..=501], &[]), &[("503", Fine)]);
+        check(
+            rule(&[], &[500..=599]),
+            &[
+                ("501", Fine),
+                ("503", Fine),
+                ("own 502", Fine),
+                ("own 504", Fine),
+                ("call 503", Fine),
+            ],
+        );
+        check(
+            rule(&[400..=499], &[404..=404, 504..=504]),
+            &[
+                ("404", Fine),
+                ("429", Failed),
+                ("501", Fine),
+                ("503", Fine),
+                ("own 504", Fine),
+            ],
+        );
     }
 }

@@ -11,7 +11,7 @@ use crate::document::{self, Document};
 use crate::either::{PercentOr, TextOr, To};
 use crate::keys::At;
 use crate::lower::deal::Deals;
-use crate::lower::{Context, destination, duration_up_to, judge, split, whole};
+use crate::lower::{Context, destination, duration_up_to, failures, judge, split, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
@@ -253,6 +253,7 @@ fn plan(written: &document::Rollout, context: &mut Context<'_>) -> Option<Placed
     let requests = requests(written.requests.as_deref(), problems).unwrap_or(100.0);
     let judge = judge::of(written, warmup, problems);
     judge::warn_of_no_effect(written, problems);
+    let failures = failures::of(written, problems);
     report_same(written, problems);
     let (steps, spans) = steps(written, problems)?;
     let ramp = RampPlan {
@@ -287,6 +288,7 @@ fn plan(written: &document::Rollout, context: &mut Context<'_>) -> Option<Placed
         plan: Arc::new(RolloutPlan {
             ramp,
             judge,
+            failures,
             canary: name(&written.canary),
             baseline: name(&written.baseline),
             before_step,

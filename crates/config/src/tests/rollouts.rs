@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
+use waypost_plan::failures::{FailureRule, StatusSet};
 use waypost_plan::rollout::{RolloutPlan, RouteRollout};
 use waypost_rollout::evidence::betting::Tolerance;
 use waypost_rollout::judge::settings::JudgeSettings;
@@ -107,6 +110,7 @@ judge:
             windows: vec![Window::parse("Mon-Fri 09:00-17:00 Europe/Berlin").unwrap()],
         },
         judge: Some(JudgeSettings::default()),
+        failures: FailureRule::default(),
         canary: Some("users-v2".into()),
         baseline: Some("users-v1".into()),
         before_step: None,
@@ -783,20 +787,148 @@ fn keys_of_later_versions_are_named() {
             &[&format!("7:5 {}", later(key))],
         );
     }
-    let judge = |keys: &str, expected: String| {
+    check(
+        in_place("steps: [1, 100]\njudge: { erors: off }"),
+        &["8:14 unknown-key did you mean `errors`?"],
+    );
+}
+
+#[test]
+fn plans_say_what_fails() {
+    let set = |list: &[std::ops::RangeInclusive<u16>]| {
+        let mut set = StatusSet::default();
+        list.iter().for_each(|statuses| set.add(statuses.clone()));
+        set
+    };
+    let default = FailureRule::default();
+    for (keys, expected) in [
+        ("{}", default.clone()),
+        ("off", default.clone()),
+        ("{ errors: { statuses: [5xx] } }", default.clone()),
+        (
+            "{ errors: { statuses: [5xx, 429], exclude: [501] } }",
+            FailureRule {
+                statuses: set(&[500..=599, 429..=429]),
+                exclude: set(&[501..=501]),
+                ..default.clone()
+            },
+        ),
+        (
+            "{ errors: { statuses: [\"404\", 1xx] } }",
+            FailureRule {
+                statuses: set(&[404..=404, 100..=199]),
+                ..default.clone()
+            },
+        ),
+        // The gateway's own responses are failures whatever is listed.
+        (
+            "{ errors: { statuses: [429], exclude: [5xx] } }",
+            FailureRule {
+                statuses: set(&[429..=429]),
+                exclude: set(&[500..=599]),
+                ..default.clone()
+            },
+        ),
+        (
+            "{ late: 10s }",
+            FailureRule {
+                late: Some(Duration::from_secs(10)),
+                ..default.clone()
+            },
+        ),
+        (
+            "{ late: 1ms, errors: { max: 5 } }",
+            FailureRule {
+                late: Some(Duration::from_millis(1)),
+                ..default
+            },
+        ),
+    ] {
+        let plan = plan(&format!("steps: [5, 100]\njudge: {keys}"));
+        assert_eq!(plan.failures, expected, "{keys}");
+    }
+    let same = "{ ratio: 1.5, plus: 0.5, statuses: [429] }";
+    assert_eq!(judge(&format!("{{ errors: {same} }}")), JudgeSettings::default());
+}
+
+#[test]
+fn failures_that_make_no_sense_are_reported() {
+    let check = |judge: &str, expected: &[&str]| {
         check(
-            in_place(&format!("steps: [1, 100]\njudge: {{ {keys} }}")),
-            &[&expected],
+            in_place(&format!("steps: [1, 100]\njudge: {{ {judge} }}")),
+            expected,
         );
     };
-    judge("late: 10s", format!("8:14 {}", later("late")));
-    for key in ["statuses", "exclude"] {
-        judge(
-            &format!("errors: {{ {key}: [501] }}"),
-            format!("8:24 {}", later(key)),
-        );
-    }
-    judge("erors: off", "8:14 unknown-key did you mean `errors`?".to_owned());
+    let statuses =
+        |list: &str, expected: &[&str]| check(&format!("errors: {{ statuses: {list} }}"), expected);
+    statuses("[5xx, 429]", &[]);
+    statuses("[]", &["8:34 empty-list such as `[5xx, 429]`"]);
+    statuses("5xx", &["8:34 wrong-type put it into a list"]);
+    statuses("[5XX]", &["8:35 bad-value did you mean `5xx`?"]);
+    statuses(
+        "[server]",
+        &["8:35 bad-value write a status such as `429`, or a class such as `5xx`"],
+    );
+    statuses("[4x, xx]", &["8:35 bad-value", "8:39 bad-value"]);
+    statuses(
+        "[\"500-510\"]",
+        &["8:35 bad-value expected a status, or a class of them, found `500-510`"],
+    );
+    statuses("[-1]", &["8:35 bad-value"]);
+    statuses(
+        "[99, 600, 6xx, 99999999]",
+        &[
+            "8:35 out-of-range 100 to 599",
+            "8:39 out-of-range 100 to 599",
+            "8:44 out-of-range a class from `1xx` to `5xx`",
+            "8:49 out-of-range",
+        ],
+    );
+    statuses(
+        "[{ from: 500 }]",
+        &["8:35 wrong-type expected a status, or a class of them"],
+    );
+    statuses(
+        "[503, 5xx]",
+        &["8:35 no-effect another item of the list has this already (leave one of them out)"],
+    );
+    statuses("[429, 429]", &["8:40 no-effect"]);
+    let both = |lists: &str, expected: &[&str]| check(&format!("errors: {{ {lists} }}"), expected);
+    both(
+        "exclude: [501, 5xx]",
+        &[
+            "8:24 bad-rollout all statuses of failures are excluded, so no response fails",
+            "8:34 no-effect",
+        ],
+    );
+    both("statuses: [5xx], exclude: [501]", &[]);
+    both(
+        "statuses: [5xx, 501], exclude: [501]",
+        &[
+            "8:40 no-effect",
+            "8:56 bad-rollout a status cannot be both a failure and excluded (leave it out of one",
+        ],
+    );
+    both("statuses: [501], exclude: [5xx]", &["8:51 bad-rollout"]);
+    both(
+        "statuses: [5xx], exclude: [5xx]",
+        &["8:51 bad-rollout both a failure and excluded"],
+    );
+    both(
+        "exclude: [404]",
+        &["8:34 no-effect this is excluded from the failures, and is none (leave it out of `exclude`"],
+    );
+    both("statuses: [500], exclude: [501, 502]", &["8:51 no-effect"]);
+    check(
+        "late: 0s",
+        &["8:20 out-of-range write a duration from `1ms` to `1h`"],
+    );
+    check("late: 61m", &["8:20 out-of-range"]);
+    check("late: 10", &["8:20 bad-value did you mean `10s`?"]);
+    check(
+        "late: 10s, errors: off",
+        &["8:14 no-effect late requests count as failed, and failures are not judged"],
+    );
 }
 
 /// Writes a hint's value in place of the mistake; the mistake is gone.

@@ -1,0 +1,88 @@
+//! HTTP statuses, alone or by class.
+
+use std::ops::RangeInclusive;
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+use waypost_plan::failures::STATUSES;
+
+use crate::diagnostic::Code;
+use crate::keys::{Read, wrong_type};
+use crate::problems::{Problems, quote};
+use crate::tree::Node;
+use crate::values::{VARIABLE, text_of};
+
+/// A status such as `429`, or a class such as `5xx`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Statuses(pub(crate) RangeInclusive<u16>);
+
+impl Statuses {
+    /// Returns true if all of `other` is in it.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self.0.start() <= other.0.start() && other.0.end() <= self.0.end()
+    }
+
+    /// The statuses that `text` means; `None` if it is neither a number nor a class.
+    fn parse(text: &str) -> Option<RangeInclusive<u16>> {
+        if let Some(class) = text.strip_suffix("xx") {
+            let class: u16 = class.parse().ok().filter(|_| class.len() == 1)?;
+            return Some(class * 100..=class * 100 + 99);
+        }
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let status = text.parse().unwrap_or(u16::MAX);
+        is_number.then_some(status..=status)
+    }
+}
+
+impl Read for Statuses {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let Some(text) = text_of(node) else {
+            wrong_type(node, &Self::words(), problems);
+            return None;
+        };
+        match Self::parse(text) {
+            Some(statuses) if STATUSES.contains(statuses.start()) => Some(Self(statuses)),
+            Some(_) => {
+                problems
+                    .add(
+                        Code::OutOfRange,
+                        node.span,
+                        "the status is out of range: 100 to 599",
+                    )
+                    .help("write a status from 100 to 599, or a class from `1xx` to `5xx`");
+                None
+            }
+            None => {
+                let lower = text.to_ascii_lowercase();
+                let help = match Self::parse(&lower) {
+                    Some(_) => format!("did you mean `{lower}`?"),
+                    None => "write a status such as `429`, or a class such as `5xx`".to_owned(),
+                };
+                problems
+                    .add(
+                        Code::BadValue,
+                        node.span,
+                        format!("expected {}, found {}", Self::words(), quote(text)),
+                    )
+                    .help(help);
+                None
+            }
+        }
+    }
+
+    fn words() -> String {
+        "a status, or a class of them".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["integer", "string"],
+            "minimum": STATUSES.start(),
+            "maximum": STATUSES.end(),
+            "pattern": format!("^[1-5](xx|[0-9]{{2}})$|{VARIABLE}"),
+        })
+    }
+
+    fn help_if_empty() -> &'static str {
+        "write statuses and classes, such as `[5xx, 429]`"
+    }
+}
