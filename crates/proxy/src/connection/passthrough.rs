@@ -1,5 +1,6 @@
 //! TLS connections that are passed through, by the host that their client names (SNI).
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use waypost_policy::decision::{self, Verdict};
@@ -67,6 +68,7 @@ impl Client {
             worker: &self.worker,
             snapshot,
             observation: &mut self.observation,
+            rolled: Cell::default(),
         };
         let compiled = snapshot.generation.compiled();
         let peer = &self.peer;

@@ -117,6 +117,13 @@ impl Exchange<'_> {
         (self.place.is_none() && self.awaits_body()).then(|| self.state.upload_since + left)
     }
 
+    /// The time at which the request counts as failed, unless its response begins before or the client is waited for.
+    pub(super) fn late_at(&self) -> Option<Instant> {
+        let late = self.deadlines.late?;
+        let is_awaited = !self.state.is_responding() && !self.awaits_body();
+        is_awaited.then(|| late + self.state.client_waited)
+    }
+
     /// Returns true if the client is waited for, and gets no response meanwhile.
     pub(super) fn awaits_body(&self) -> bool {
         self.state.request == RequestPhase::Sending

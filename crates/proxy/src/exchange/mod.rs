@@ -80,6 +80,9 @@ pub(crate) struct Deadlines {
     pub(crate) service: Timeouts,
     /// The deadline of the route's timeout.
     pub(crate) route: Option<Instant>,
+    /// The time at which the request counts as failed if no response has begun; it goes on all the same. Time spent waiting for
+    /// the client is added.
+    pub(crate) late: Option<Instant>,
 }
 
 /// An exchange in progress.
@@ -228,9 +231,18 @@ impl<'a> Exchange<'a> {
         loop {
             let deadline = self.deadline();
             let slow = self.slow_at().filter(|slow| *slow < deadline);
-            timer.set(slow.unwrap_or(deadline));
+            let next = slow.unwrap_or(deadline);
+            let late = self.late_at().filter(|late| *late < next);
+            timer.set(late.unwrap_or(next));
             if timer.poll(cx).is_pending() {
                 return Poll::Pending;
+            }
+            if late.is_some() {
+                self.deadlines.late = None;
+                if let Some(meter) = self.meter {
+                    meter.count_late(self.worker);
+                }
+                continue;
             }
             if slow.is_none() {
                 return Poll::Ready(self.overdue());

@@ -162,6 +162,7 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
         let deadlines = Deadlines {
             service: TIMEOUTS,
             route: None,
+            late: None,
         };
         let mut timer = Timer::new(Instant::now());
         let mut exchange = Exchange::new(parts, options, deadlines, 0);

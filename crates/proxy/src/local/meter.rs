@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use waypost_policy::status::RequestStatus;
@@ -9,6 +10,7 @@ use waypost_transport::clock::Clock;
 
 use crate::local::Worker;
 use crate::local::snapshot::Snapshot;
+use crate::observe::metrics::watch::GROUPS;
 use crate::observe::metrics::{RouteCounters, Side};
 
 /// The measurement of a request whose status is not known yet.
@@ -18,6 +20,8 @@ pub(crate) struct Meter {
     /// The route, by position; `None` while there is none.
     route: Option<usize>,
     side: Side,
+    /// The group of the client.
+    group: u8,
 }
 
 impl Meter {
@@ -28,6 +32,7 @@ impl Meter {
             started: clock.now(),
             route: None,
             side: Side::Gateway,
+            group: 0,
         }
     }
 
@@ -37,12 +42,50 @@ impl Meter {
         self.route = Some(route);
     }
 
-    /// Sets the arm, by position. `is_forced` is true if the request chose it by `force`.
-    pub(crate) fn set_arm(&mut self, arm: usize, is_forced: bool) {
-        self.side = match is_forced {
-            true => Side::Forced(arm),
-            false => Side::Arm(arm),
-        };
+    /// Sets the arm, by position, and the roll that picked it; `None` if the request chose it by `force`.
+    pub(crate) fn set_arm(&mut self, arm: usize, roll: Option<u64>) {
+        match roll {
+            Some(roll) => {
+                self.side = Side::Arm(arm);
+                self.group = (roll % GROUPS as u64) as u8;
+            }
+            None => self.side = Side::Apart(arm),
+        }
+    }
+
+    /// Notes that the request does not tell how good its arm is.
+    pub(crate) fn set_apart(&mut self) {
+        let Some((route, arm)) = self.arm() else { return };
+        let forward = self.snapshot.generation.plan().routes()[route].forward();
+        // A single arm is compared with none.
+        if forward.is_some_and(|forward| forward.arms.len() > 1) {
+            self.side = Side::Apart(arm);
+        }
+    }
+
+    /// The time after which the request counts as failed if no response has begun, if a rollout says so.
+    pub(crate) fn late_after(&self, worker: &Worker) -> Option<Duration> {
+        self.arm()?;
+        self.with_counters(worker, |counters| counters.watched()?.late_after())
+    }
+
+    /// Counts the request as failed before it has ended. Whatever comes of it is not compared.
+    pub(crate) fn count_late(&mut self, worker: &Worker) {
+        let Some((_, arm)) = self.arm() else { return };
+        self.with_counters(worker, |counters| {
+            if let Some(watched) = counters.watched() {
+                watched.count_late(self.group);
+            }
+        });
+        self.side = Side::Apart(arm);
+    }
+
+    /// Route and arm, if the request tells how good the arm is.
+    fn arm(&self) -> Option<(usize, usize)> {
+        match self.side {
+            Side::Arm(arm) => Some((self.route?, arm)),
+            Side::Mirror | Side::Gateway | Side::Apart(_) => None,
+        }
     }
 
     /// Counts the request, before the last byte of its response leaves. `sent` is when the service got the
@@ -52,6 +95,9 @@ impl Meter {
         let upstream = sent.map(|sent| now.saturating_duration_since(sent));
         self.with_counters(worker, |counters| {
             counters.count(status, now.saturating_duration_since(self.started), upstream);
+            if let Some(watched) = counters.watched() {
+                watched.count(self.group, status, upstream);
+            }
         });
     }
 
@@ -60,7 +106,7 @@ impl Meter {
         self.with_counters(worker, |counters| counters.count_retries(times));
     }
 
-    fn with_counters(&self, worker: &Worker, count: impl FnOnce(&Arc<RouteCounters>)) {
+    fn with_counters<T>(&self, worker: &Worker, count: impl FnOnce(&Arc<RouteCounters>) -> T) -> T {
         match self.route {
             Some(route) => worker.with_counters(&self.snapshot, route, self.side, count),
             None => count(worker.recorder().without_route()),

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use waypost_policy::failure::Failure;
 use waypost_policy::status::RequestStatus;
@@ -90,13 +91,32 @@ impl Observation {
         }
     }
 
-    /// Notes the arm, and its service. `is_forced` is true if the request chose it by `force`.
-    pub(crate) fn set_arm(&mut self, arm: usize, is_forced: bool, service: &Arc<str>) {
+    /// Notes the arm, its service, and the roll that picked it; `None` if the request chose it by `force`.
+    pub(crate) fn set_arm(&mut self, arm: usize, roll: Option<u64>, service: &Arc<str>) {
         if let Some(meter) = &mut self.meter {
-            meter.set_arm(arm, is_forced);
+            meter.set_arm(arm, roll);
         }
         if let Some(record) = &mut self.record {
             record.service = Some(Arc::clone(service));
+        }
+    }
+
+    /// Notes that the request does not tell how good its arm is.
+    pub(crate) fn set_apart(&mut self) {
+        if let Some(meter) = &mut self.meter {
+            meter.set_apart();
+        }
+    }
+
+    /// The time after which the request counts as failed if no response has begun, if a rollout says so.
+    pub(crate) fn late_after(&self, worker: &Worker) -> Option<Duration> {
+        self.meter.as_ref()?.late_after(worker)
+    }
+
+    /// Counts the request as failed before it has ended.
+    pub(crate) fn count_late(&mut self, worker: &Worker) {
+        if let Some(meter) = &mut self.meter {
+            meter.count_late(worker);
         }
     }
 
@@ -127,6 +147,9 @@ impl Observation {
 
     /// Notes a failure: for the log line, and among the gateway's own responses.
     pub(crate) fn fail(&mut self, worker: &Worker, failure: Failure) {
+        if !failure.tells_of_service() {
+            self.set_apart();
+        }
         self.end(Ending::Failed(failure));
         worker.recorder().count_failure(failure);
     }

@@ -37,7 +37,11 @@ impl ActiveRequest<'_> {
             Ok(()) => return None,
             Err(Unsound::Endless) => return Some(self.fail(Failure::BodyTimeout, route).await),
             Err(Unsound::Malformed) => self.client.observation.fail(&self.client.worker, failure),
-            Err(Unsound::Reset) => self.client.observation.end(Ending::Cut(Cause::ClientReset)),
+            Err(Unsound::Reset) => {
+                // Its service was not asked.
+                self.client.observation.set_apart();
+                self.client.observation.end(Ending::Cut(Cause::ClientReset));
+            }
         }
         self.client
             .observation

@@ -4,7 +4,9 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use waypost_plan::listener::HalfClose;
@@ -45,6 +47,8 @@ const RESENDS_MAX: u32 = 2;
 struct ForwardOptions {
     /// The deadline of the route's timeout, or of the call's own.
     deadline: Option<Instant>,
+    /// The time at which the request counts as failed if no response has begun.
+    late: Option<Instant>,
     is_idempotent: bool,
     /// The requested protocol of an upgrade; a copy, because it outlives the request's bytes.
     upgrade: Option<Vec<u8>>,
@@ -150,7 +154,7 @@ impl ActiveRequest<'_> {
             deadline: options.deadline,
         };
         let mut failed = 0;
-        let lease = lease::acquire(self.client.worker.upstreams(), &service, connect, &mut failed).await;
+        let lease = self.acquire(&service, connect, options.late, &mut failed).await;
         self.note_attempts(failed, lease.is_ok());
         let lease = lease.map_err(failure_of)?;
         let upstream = Upstream {
@@ -242,6 +246,7 @@ impl ActiveRequest<'_> {
         let deadlines = Deadlines {
             service: upstream.service.declared().timeouts,
             route: upstream.options.deadline,
+            late: upstream.options.late,
         };
         let parts = ExchangeParts {
             worker: &client.worker,
@@ -358,8 +363,10 @@ impl ActiveRequest<'_> {
         }
         upstream.connect.reuse = None;
         let mut failed = 1;
-        let upstreams = self.client.worker.upstreams();
-        let lease = lease::acquire(upstreams, &upstream.service, upstream.connect, &mut failed).await;
+        let late = upstream.options.late;
+        let lease = self
+            .acquire(&upstream.service, upstream.connect, late, &mut failed)
+            .await;
         self.note_attempts(failed, lease.is_ok());
         let lease = lease.map_err(failure_of)?;
         let framing = self.buffers.head.framing();
@@ -377,6 +384,34 @@ impl ActiveRequest<'_> {
         Ok(lease)
     }
 
+    /// Gets a link to a service; the request may become late meanwhile. `failed` counts failed attempts.
+    async fn acquire(
+        &mut self,
+        service: &Rc<LocalService>,
+        connect: ConnectOptions,
+        mut late: Option<Instant>,
+        failed: &mut u32,
+    ) -> Result<Lease, ConnectError> {
+        let client = &mut *self.client;
+        let mut acquired = pin!(lease::acquire(
+            client.worker.upstreams(),
+            service,
+            connect,
+            failed
+        ));
+        poll_fn(|cx| {
+            if let Some(at) = late {
+                client.timer.set(at);
+                if client.timer.poll(cx).is_ready() {
+                    client.observation.count_late(&client.worker);
+                    late = None;
+                }
+            }
+            acquired.as_mut().poll(cx)
+        })
+        .await
+    }
+
     /// The request's options.
     fn options(&self, forwarding: &Forwarding<'_>) -> ForwardOptions {
         let head = &self.buffers.head;
@@ -385,8 +420,15 @@ impl ActiveRequest<'_> {
         let is_grpc = matches!(self.buffers.error_format, ErrorFormat::Grpc(_));
         let call = is_grpc.then(|| grpc::timeout(head, buffer)).flatten();
         let timeout = [forwarding.policies().timeout, call].into_iter().flatten().min();
+        let worker = &self.client.worker;
+        // Only arms that are compared can be late.
+        let late = (forwarding.forward.arms.len() > 1)
+            .then(|| self.client.observation.late_after(worker))
+            .flatten();
+        let after = |time: Option<Duration>| time.map(|time| worker.clock().coarse_now() + time);
         ForwardOptions {
-            deadline: timeout.map(|timeout| self.client.worker.clock().coarse_now() + timeout),
+            deadline: after(timeout),
+            late: after(late),
             is_idempotent: is_idempotent(head.method(buffer)),
             upgrade: upstream.upgrade().map(<[u8]>::to_vec),
             is_grpc,

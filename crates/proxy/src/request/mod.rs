@@ -11,6 +11,7 @@ pub(crate) mod local;
 pub(crate) mod mirror;
 pub(crate) mod rest;
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -74,11 +75,15 @@ pub(crate) struct LiveTraffic<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) observation: &'a mut Observation,
+    /// The last roll.
+    pub(crate) rolled: Cell<u64>,
 }
 
 impl Environment for LiveTraffic<'_> {
     fn roll(&self) -> u64 {
-        self.worker.roll()
+        let roll = self.worker.roll();
+        self.rolled.set(roll);
+        roll
     }
 
     fn new_cookie(&self) -> Option<[u64; 2]> {
@@ -104,9 +109,13 @@ impl LiveTraffic<'_> {
         };
         self.observation.set_route_name(&route.matching.name);
         if let (Some((arm, choice)), Some(forward)) = (decision.arm, route.forward()) {
-            let is_forced = matches!(choice, ArmChoice::Forced(_));
+            let roll = match choice {
+                ArmChoice::Forced(_) => None,
+                ArmChoice::Cohort(roll) => Some(roll),
+                ArmChoice::Dice { .. } => Some(self.rolled.get()),
+            };
             let service = &plan.service(forward.arms[arm]).name;
-            self.observation.set_arm(arm, is_forced, service);
+            self.observation.set_arm(arm, roll, service);
         }
     }
 }
@@ -180,6 +189,7 @@ impl ActiveRequest<'_> {
             worker: &self.client.worker,
             snapshot,
             observation: &mut self.client.observation,
+            rolled: Cell::default(),
         };
         let decision = decision::decide(snapshot.generation.compiled(), &request, &mut live, buffers);
         live.note(&decision);

@@ -163,6 +163,11 @@ impl Judge {
         }
     }
 
+    /// Returns true if clients stay on their arm, so that counts by group are of use.
+    pub fn is_sticky(&self) -> bool {
+        self.is_sticky
+    }
+
     /// Begins a step whose proof has this scope. `is_planned` is false for one that was added or repeated by hand.
     pub fn begin_step(&mut self, scope: ProofScope, is_planned: bool) {
         self.step_age = 0;

@@ -17,6 +17,8 @@ const DECADE: usize = 32;
 const DECADES: usize = 10;
 /// Buckets in all.
 pub const BUCKETS: usize = DECADE * DECADES;
+/// The last one, which has no end.
+const LAST: usize = BUCKETS - 1;
 
 /// Upper bounds of the cumulative buckets in `/metrics`, in microseconds.
 pub const SHOWN_BOUNDS_US: [u64; 16] = [
@@ -90,8 +92,8 @@ impl Histograms {
         self.home.get().is_none()
     }
 
-    pub(crate) fn read(&self, part: Part) -> Durations {
-        let mut buckets = Vec::new();
+    /// Visits the buckets of the decades that were used, with their counts.
+    fn visit(&self, part: Part, mut visit: impl FnMut(usize, u64)) {
         let home = self.home.get();
         for (index, other) in self.others.iter().enumerate() {
             let counts = match home {
@@ -99,12 +101,23 @@ impl Histograms {
                 _ => other.get().map(|counts| &**counts),
             };
             for (at, count) in counts.iter().flat_map(|counts| counts.iter().enumerate()) {
-                let count = count[part as usize].load(Ordering::Relaxed);
-                if count > 0 {
-                    buckets.push(((index * DECADE + at) as u16, count));
-                }
+                visit(index * DECADE + at, count[part as usize].load(Ordering::Relaxed));
             }
         }
+    }
+
+    /// Adds the counts to `sums`, by bucket.
+    pub(crate) fn add_to(&self, part: Part, sums: &mut [u64; BUCKETS]) {
+        self.visit(part, |bucket, count| sums[bucket] += count);
+    }
+
+    pub(crate) fn read(&self, part: Part) -> Durations {
+        let mut buckets = Vec::new();
+        self.visit(part, |bucket, count| {
+            if count > 0 {
+                buckets.push((bucket as u16, count));
+            }
+        });
         Durations {
             buckets,
             sum_us: self.sums_us[part as usize].read(),
@@ -145,6 +158,14 @@ fn bounds(bucket: usize) -> (u64, u64) {
     (lower(at) * unit, lower(at + 1) * unit)
 }
 
+/// The least duration that is in a later bucket than this one, in microseconds.
+pub(crate) fn exceeding_us(bucket: usize) -> u64 {
+    match bucket {
+        ..LAST => bounds(bucket).1.div_ceil(20),
+        _ => u64::MAX,
+    }
+}
+
 /// The upper bound of each bucket, in milliseconds.
 pub fn bounds_ms() -> Vec<f64> {
     (0..BUCKETS)
@@ -153,15 +174,6 @@ pub fn bounds_ms() -> Vec<f64> {
 }
 
 impl Durations {
-    /// The counts by bucket, empty ones included.
-    pub fn by_bucket(&self) -> Vec<f64> {
-        let mut counts = vec![0.0; BUCKETS];
-        for (bucket, count) in &self.buckets {
-            counts[usize::from(*bucket)] = *count as f64;
-        }
-        counts
-    }
-
     /// The number of durations.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|(_, count)| count).sum()
@@ -242,6 +254,14 @@ mod tests {
                 assert!((upper - lower) * 8 <= lower, "{us}: {lower} to {upper}");
             }
         }
+        for bucket in 0..LAST {
+            let slow = exceeding_us(bucket);
+            assert!(
+                bucket_of(slow) > bucket && bucket_of(slow - 1) <= bucket,
+                "{bucket}"
+            );
+        }
+        assert_eq!(exceeding_us(LAST), u64::MAX);
         assert_eq!(bucket_of(0), 0);
         assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
     }

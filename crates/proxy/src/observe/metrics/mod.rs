@@ -4,17 +4,19 @@
 //! are announced once, through a queue that never blocks; a reader sums the counters of all workers on its own thread.
 //! No label comes from a request: there is a series for each route and each service that it can use, and no other.
 
+pub mod arm;
 pub mod ending;
 pub mod histogram;
 mod recorder;
 mod statuses;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod watch;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use waypost_policy::failure::REASONS;
 use waypost_policy::status::RequestStatus;
@@ -26,6 +28,7 @@ use crate::observe::metrics::ending::Ending;
 use crate::observe::metrics::histogram::{Durations, Histograms, Part};
 pub(crate) use crate::observe::metrics::recorder::{Recorder, RouteMeters, Side};
 use crate::observe::metrics::statuses::Statuses;
+use crate::observe::metrics::watch::{WatchCounts, Watches};
 
 /// The reader's side of the metrics.
 #[derive(Debug)]
@@ -34,6 +37,7 @@ pub struct Metrics {
     workers: Vec<Arc<WorkerCounters>>,
     /// Tells each worker which counters are retired.
     gone: Vec<Sender<Gone>>,
+    watches: Arc<Watches>,
 }
 
 /// The names of a route and of one of its services.
@@ -45,6 +49,8 @@ struct Announced {
     /// The counters of each route and service, of all workers.
     requests: BTreeMap<RouteAndService, Vec<Arc<RouteCounters>>>,
     services: BTreeMap<Arc<str>, Vec<Arc<ServiceCounters>>>,
+    /// The number of times that `requests` has changed.
+    changes: u64,
     /// The serial of the live generation.
     serial: u64,
     /// Series announced by requests of an earlier generation; they may have ended with it.
@@ -73,14 +79,16 @@ enum Gone {
 #[repr(C)]
 pub(crate) struct RouteCounters {
     statuses: Statuses,
+    /// Counters for a rollout, if one asks for more than the metrics have.
+    watched: OnceLock<Box<WatchCounts>>,
     durations: Histograms,
     /// The route; empty for requests without one.
     route: Arc<str>,
     /// The service; empty for requests that none was picked for.
     service: Arc<str>,
     retired: AtomicBool,
-    /// True for requests that chose their arm by `force`.
-    is_forced: bool,
+    /// True for requests that do not tell how good their arm is.
+    is_apart: bool,
     retries: Counter,
     mirrored: [Counter; Mirrored::ALL.len()],
 }
@@ -248,12 +256,12 @@ impl RequestReading {
     }
 
     fn add(&mut self, counters: &RouteCounters) {
-        for (status, count) in counters.statuses.read() {
+        counters.statuses.visit(|status, count| {
             match self.statuses.binary_search_by_key(&status, |(status, _)| *status) {
                 Ok(at) => self.statuses[at].1 += count,
                 Err(at) => self.statuses.insert(at, (status, count)),
             }
-        }
+        });
         self.duration.add(&counters.durations.read(Part::Whole));
         self.upstream.add(&counters.durations.read(Part::Service));
         self.retries += counters.retries.read();
@@ -267,10 +275,14 @@ impl Metrics {
     /// Metrics for `workers` workers, and the recorder of each.
     pub(crate) fn new(workers: usize) -> (Arc<Self>, Vec<Recorder>) {
         let (sender, inbox): (Sender<NewCounters>, _) = mpsc::channel();
+        let watches = Arc::<Watches>::default();
         let (gone, recorders): (Vec<_>, Vec<Recorder>) = (0..workers)
             .map(|_| {
                 let (retire, retired) = mpsc::channel();
-                (retire, Recorder::new(sender.clone(), retired))
+                (
+                    retire,
+                    Recorder::new(sender.clone(), retired, Arc::clone(&watches)),
+                )
             })
             .unzip();
         let metrics = Self {
@@ -278,11 +290,13 @@ impl Metrics {
                 inbox,
                 requests: BTreeMap::new(),
                 services: BTreeMap::new(),
+                changes: 0,
                 serial: 0,
                 late: Vec::new(),
             }),
             workers: recorders.iter().map(Recorder::worker_counters).collect(),
             gone,
+            watches,
         };
         (Arc::new(metrics), recorders)
     }
@@ -342,25 +356,6 @@ impl Metrics {
         }
     }
 
-    /// Reads the requests of an arm that did not choose it by `force`: those by which arms can be compared.
-    pub fn arm(&self, route: &str, service: &str) -> RequestReading {
-        let key = (Arc::from(route), Arc::from(service));
-        let counters = {
-            let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-            announced.take_in();
-            announced.requests.get(&key).cloned()
-        };
-        let (route, service) = key;
-        let mut reading = RequestReading {
-            route,
-            service,
-            ..RequestReading::default()
-        };
-        let chosen = counters.iter().flatten().filter(|counters| !counters.is_forced);
-        chosen.for_each(|counters| reading.add(counters));
-        reading
-    }
-
     /// Drops the series that end now that `generation` is live.
     pub(crate) fn end(&self, ending: &Ending, generation: &Generation) {
         let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
@@ -370,6 +365,8 @@ impl Metrics {
         let late = ending::not_in(generation.plan(), late);
         for key in ending.series.iter().cloned().chain(late) {
             if let Some(counters) = announced.requests.remove(&key) {
+                announced.changes += 1;
+                self.watches.forget(&key);
                 self.retire(
                     counters.iter().map(|counters| &counters.retired),
                     &Gone::Request(key),
@@ -422,6 +419,7 @@ impl Announced {
                         self.late.push(key.clone());
                     }
                     self.requests.entry(key).or_default().push(counters);
+                    self.changes += 1;
                 }
                 NewCounters::Service(counters) => {
                     let key = Arc::clone(&counters.service);

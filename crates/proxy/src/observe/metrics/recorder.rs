@@ -14,6 +14,7 @@ use waypost_plan::service::ServiceId;
 
 use crate::generation::Generation;
 use crate::observe::metrics::histogram::Part;
+use crate::observe::metrics::watch::{WatchCounts, Watches};
 use crate::observe::metrics::{Gone, Mirrored, NewCounters, RouteAndService, RouteCounters, WorkerCounters};
 use waypost_policy::failure::{Failure, REASONS};
 use waypost_policy::status::RequestStatus;
@@ -26,12 +27,13 @@ pub(crate) struct Recorder {
     gone: Receiver<Gone>,
     own: Arc<WorkerCounters>,
     requests: RefCell<HashMap<RouteAndService, Arc<RouteCounters>>>,
-    /// The counters of requests that chose their arm by `force`.
-    forced: RefCell<HashMap<RouteAndService, Arc<RouteCounters>>>,
+    /// The counters of requests that do not tell how good their arm is.
+    apart: RefCell<HashMap<RouteAndService, Arc<RouteCounters>>>,
     services: RefCell<HashMap<Arc<str>, Arc<ServiceCounters>>>,
     none: Arc<str>,
     /// The counters of requests without a route, which are never retired.
     without_route: OnceCell<Arc<RouteCounters>>,
+    watches: Arc<Watches>,
 }
 
 /// The meters of all routes of a generation, by position.
@@ -55,7 +57,7 @@ pub(crate) struct RouteMeter {
     /// The counters of the first arm, the only one of nearly every route.
     first_arm: OnceCell<Arc<RouteCounters>>,
     /// The counters of the further arms, then the mirror's, then those of requests without an arm, then those of each arm
-    /// for requests that chose it by `force`.
+    /// that do not tell how good it is.
     others: OnceCell<Box<[OnceCell<Arc<RouteCounters>>]>>,
 }
 
@@ -68,21 +70,23 @@ pub(crate) enum Side {
     Mirror,
     /// No service.
     Gateway,
-    /// An arm, by position, that the request chose by `force`. Such requests do not tell how good the arm is.
-    Forced(usize),
+    /// An arm, by position, for a request that does not tell how good the arm is: it chose it by `force`, the gateway
+    /// refused it by itself, or it is counted as late already.
+    Apart(usize),
 }
 
 impl Recorder {
-    pub(super) fn new(announce: Sender<NewCounters>, gone: Receiver<Gone>) -> Self {
+    pub(super) fn new(announce: Sender<NewCounters>, gone: Receiver<Gone>, watches: Arc<Watches>) -> Self {
         Self {
             announce,
             gone,
             own: Arc::default(),
             requests: RefCell::default(),
-            forced: RefCell::default(),
+            apart: RefCell::default(),
             services: RefCell::default(),
             none: "".into(),
             without_route: OnceCell::new(),
+            watches,
         }
     }
 
@@ -137,13 +141,13 @@ impl Recorder {
     /// A key may have new counters by now: a route that is removed and added again starts from zero.
     pub(crate) fn forget_retired(&self) -> bool {
         let mut requests = self.requests.borrow_mut();
-        let mut forced = self.forced.borrow_mut();
+        let mut apart = self.apart.borrow_mut();
         let mut services = self.services.borrow_mut();
         let mut removed = 0;
         for gone in self.gone.try_iter().take(REMOVED_AT_ONCE) {
             match gone {
                 Gone::Request(key) => {
-                    for counters in [&mut *requests, &mut *forced] {
+                    for counters in [&mut *requests, &mut *apart] {
                         if let Entry::Occupied(known) = counters.entry(key.clone())
                             && known.get().retired.load(Ordering::Relaxed)
                         {
@@ -169,10 +173,10 @@ impl Recorder {
         &self,
         route: &Arc<str>,
         service: &Arc<str>,
-        is_forced: bool,
+        is_apart: bool,
         serial: u64,
     ) -> Arc<RouteCounters> {
-        let all = if is_forced { &self.forced } else { &self.requests };
+        let all = if is_apart { &self.apart } else { &self.requests };
         let mut requests = all.borrow_mut();
         let key = (Arc::clone(route), Arc::clone(service));
         if let Some(counters) = requests.get(&key)
@@ -183,9 +187,12 @@ impl Recorder {
         let counters = Arc::new(RouteCounters {
             route: Arc::clone(route),
             service: Arc::clone(service),
-            is_forced,
+            is_apart,
             ..RouteCounters::default()
         });
+        if let Some(watch) = self.watches.known(&key).filter(|_| !is_apart) {
+            counters.watched.get_or_init(|| Box::new(WatchCounts::new(watch)));
+        }
         let _ = self
             .announce
             .send(NewCounters::Request(Arc::clone(&counters), serial));
@@ -236,7 +243,7 @@ impl RouteMeter {
             let route = &plan.routes()[position];
             let service = |id: ServiceId| &plan.service(id).name;
             let service = match (&route.action, side) {
-                (Action::Forward(forward), Side::Arm(arm) | Side::Forced(arm)) => service(forward.arms[arm]),
+                (Action::Forward(forward), Side::Arm(arm) | Side::Apart(arm)) => service(forward.arms[arm]),
                 (Action::Forward(forward), Side::Mirror) => forward
                     .policies
                     .mirror
@@ -244,8 +251,8 @@ impl RouteMeter {
                     .map_or(&recorder.none, |mirror| service(mirror.to)),
                 _ => &recorder.none,
             };
-            let is_forced = matches!(side, Side::Forced(_));
-            recorder.request(&route.matching.name, service, is_forced, generation.serial())
+            let is_apart = matches!(side, Side::Apart(_));
+            recorder.request(&route.matching.name, service, is_apart, generation.serial())
         })
     }
 
@@ -255,14 +262,14 @@ impl RouteMeter {
         let arms = forward.map_or(1, |forward| forward.arms.len().max(1));
         let others = self.others.get_or_init(|| {
             let has_force = forward.is_some_and(|forward| forward.policies.force.is_some());
-            let forced = if has_force { arms } else { 0 };
-            (0..arms + 1 + forced).map(|_| OnceCell::new()).collect()
+            let apart = if has_force || arms > 1 { arms } else { 0 };
+            (0..arms + 1 + apart).map(|_| OnceCell::new()).collect()
         });
         let at = match side {
             Side::Arm(arm) => arm - 1,
             Side::Mirror => arms - 1,
             Side::Gateway => arms,
-            Side::Forced(arm) => arms + 1 + arm,
+            Side::Apart(arm) => arms + 1 + arm,
         };
         &others[at]
     }
@@ -278,6 +285,11 @@ impl RouteCounters {
         }
     }
 
+    /// The counters for a rollout, if one asks for more than the metrics have.
+    pub(crate) fn watched(&self) -> Option<&WatchCounts> {
+        self.watched.get().map(|watched| &**watched)
+    }
+
     pub(crate) fn count_retries(&self, times: u32) {
         self.retries.add(u64::from(times));
     }
@@ -291,8 +303,11 @@ impl RouteCounters {
 mod tests {
     use super::*;
     use crate::observe::metrics::Metrics;
+    use crate::observe::metrics::arm::{ArmReader, ArmReading};
     use crate::observe::metrics::ending::Ending;
     use crate::observe::metrics::testing::plan;
+    use crate::observe::metrics::watch::Wanted;
+    use waypost_plan::failures::FailureRule;
 
     #[test]
     fn each_side_of_a_route_has_its_own_counters() {
@@ -353,19 +368,65 @@ mod tests {
     }
 
     #[test]
-    fn forced_requests_are_counted_but_not_compared() {
+    fn requests_apart_are_counted_but_not_compared() {
         let (metrics, recorders) = Metrics::new(1);
         let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());
-        let count = |is_forced| {
-            let counters = recorders[0].request(&route, &service, is_forced, 0);
+        let count = |is_apart| {
+            let counters = recorders[0].request(&route, &service, is_apart, 0);
             counters.count(RequestStatus::http(200), Duration::ZERO, None);
+        };
+        let compared = |service| {
+            let mut reading = ArmReading::default();
+            ArmReader::new("r", service).read(&metrics, &mut reading);
+            reading.statuses
         };
         count(false);
         count(true);
         count(true);
         assert_eq!(metrics.read().requests[0].count(), 3);
-        assert_eq!(metrics.arm("r", "s").count(), 1);
-        assert_eq!(metrics.arm("r", "other").count(), 0);
+        assert_eq!(compared("s"), [(RequestStatus::http(200), 1)]);
+        assert_eq!(compared("other"), []);
+    }
+
+    #[test]
+    fn readers_of_arms_find_counters_old_and_new() {
+        let (metrics, recorders) = Metrics::new(2);
+        let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());
+        let asked = Wanted {
+            failures: FailureRule::default(),
+            groups: Some([Some(0), None, None]),
+        };
+        let count = |worker: usize, group| {
+            let counters = recorders[worker].request(&route, &service, false, 0);
+            let us = Some(Duration::from_micros(2));
+            counters.count(RequestStatus::http(503), Duration::ZERO, us);
+            if let Some(watched) = counters.watched() {
+                watched.count(group, RequestStatus::http(503), us);
+            }
+        };
+        let (mut reader, mut reading) = (ArmReader::new("r", "s"), ArmReading::default());
+        let mut counts = |asked: Option<&Wanted>| {
+            reader.ask(&metrics, asked);
+            reader.read(&metrics, &mut reading);
+            let groups = reading.groups.as_ref();
+            (
+                reading.statuses.iter().map(|(_, count)| count).sum::<u64>(),
+                reading.latencies.iter().sum::<u64>(),
+                groups.map(|groups| {
+                    [2, 7].map(|at| groups[at].finished + groups[at].failed + groups[at].slow[0])
+                }),
+            )
+        };
+        count(0, 2);
+        assert_eq!(counts(None), (1, 1, None));
+        assert_eq!(counts(Some(&asked)), (1, 1, Some([0, 0])));
+        count(0, 2);
+        // These counters are new, and watched from the beginning.
+        count(1, 7);
+        assert_eq!(counts(Some(&asked)), (3, 3, Some([3, 3])));
+        assert_eq!(counts(None), (3, 3, None));
+        count(1, 7);
+        assert_eq!(counts(Some(&asked)), (4, 4, Some([3, 3])));
     }
 
     #[test]

@@ -49,21 +49,19 @@ impl Statuses {
         self.keys[0].load(Ordering::Relaxed) == 0
     }
 
-    /// The statuses counted so far, with their counts.
-    pub(crate) fn read(&self) -> Vec<(RequestStatus, u64)> {
-        let mut all = Vec::new();
+    /// Visits the statuses counted so far, with their counts.
+    pub(crate) fn visit(&self, mut visit: impl FnMut(RequestStatus, u64)) {
         let mut node = Some(self);
         while let Some(statuses) = node {
             for (slot, count) in statuses.keys.iter().zip(&statuses.counts) {
                 match slot.load(Ordering::Acquire) {
                     0 => {}
-                    NO_RESPONSE => all.push((RequestStatus::default(), count.read())),
-                    key => all.push((RequestStatus::from_key(key), count.read())),
+                    NO_RESPONSE => visit(RequestStatus::default(), count.read()),
+                    key => visit(RequestStatus::from_key(key), count.read()),
                 }
             }
             node = statuses.next.get().map(|next| &**next);
         }
-        all
     }
 }
 
@@ -78,7 +76,8 @@ mod tests {
         let call = RequestStatus::call(200, Some(GrpcCode::UNAVAILABLE));
         let http = (0..=999).chain([200, 200, 0]).map(RequestStatus::http);
         http.chain([call; 4]).for_each(|status| statuses.add(status));
-        let all = statuses.read();
+        let mut all = Vec::new();
+        statuses.visit(|status, count| all.push((status, count)));
         assert_eq!(all.len(), 1001);
         for (status, count) in all {
             let expected = match (status.http_status(), status.grpc_code()) {

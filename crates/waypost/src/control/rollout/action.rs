@@ -131,7 +131,10 @@ impl Control {
         let written = self.state.store_dials(&dials);
         written.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
         if let Some(active) = self.rollouts.active.get_mut(lead) {
-            if active.ramp.judge().map(Judge::settings) != plan.judge.as_ref() {
+            // What was counted by other rules proves nothing by these.
+            let is_same = active.ramp.judge().map(Judge::settings) == plan.judge.as_ref()
+                && active.plan.failures == plan.failures;
+            if !is_same {
                 active
                     .ramp
                     .replace_judge(judge_of(generation, &now.positions, &plan));

@@ -1,22 +1,40 @@
 //! The counts of a rollout's arms: the differences of the workers' counters, second by second.
 
-use waypost_policy::status::RequestStatus;
-use waypost_proxy::observe::metrics::histogram::BUCKETS;
-use waypost_proxy::observe::metrics::{Metrics, RequestReading};
-use waypost_rollout::judge::{ArmSecond, RouteSecond};
-use waypost_wire::grpc::GrpcCode;
+use std::array;
+use std::mem;
 
-/// The counters of both arms at the last reading.
+use waypost_plan::failures::FailureRule;
+use waypost_plan::rollout::RolloutPlan;
+use waypost_policy::status::{RequestStatus, StatusKind};
+use waypost_proxy::observe::metrics::Metrics;
+use waypost_proxy::observe::metrics::arm::{ArmReader, ArmReading};
+use waypost_proxy::observe::metrics::watch::{GroupReading, Wanted};
+use waypost_rollout::judge::{ArmSecond, GroupSecond, Judge, RouteSecond};
+
+/// Canary and baseline of one route, with their counters at the last reading. While it lives, the workers count what the
+/// judge asks for beyond the metrics.
 #[derive(Debug, Default)]
-pub(super) struct Counting {
-    last: Option<[RequestReading; 2]>,
+pub(super) struct Counting(Option<[ArmCounting; 2]>);
+
+#[derive(Debug)]
+struct ArmCounting {
+    reader: ArmReader,
+    last: ArmReading,
+    now: ArmReading,
+    /// True once `now` was read.
+    is_begun: bool,
 }
 
 /// The counts of both arms in one second.
 #[derive(Debug)]
-pub(super) struct Counted([ArmCounts; 2]);
+pub(super) struct Counted {
+    canary: ArmCounts,
+    baseline: ArmCounts,
+    /// The baseline's by group of clients, where they are sticky.
+    groups: Option<Box<GroupSecond>>,
+}
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct ArmCounts {
     finished: u64,
     errors: u64,
@@ -26,51 +44,110 @@ struct ArmCounts {
 }
 
 impl Counting {
-    /// Reads the counters of canary and baseline. Returns what they counted since the last reading; `None` for the first
-    /// one, and after counters that were begun anew.
-    pub(super) fn read(&mut self, metrics: &Metrics, route: &str, arms: [&str; 2]) -> Option<Counted> {
-        let now = arms.map(|service| metrics.arm(route, service));
-        let last = self.last.replace(now.clone())?;
-        let [canary, baseline] = now;
-        let [last_canary, last_baseline] = last;
-        Some(Counted([
-            ArmCounts::between(&last_canary, &canary)?,
-            ArmCounts::between(&last_baseline, &baseline)?,
-        ]))
+    /// Reads the counters of canary and baseline on a route, the judge's one at position `at`. Returns what they counted since
+    /// the last reading; `None` for the first one, and after counters that were begun anew.
+    pub(super) fn read(
+        &mut self,
+        metrics: &Metrics,
+        route: &str,
+        arms: [&str; 2],
+        plan: &RolloutPlan,
+        judge: Option<(&Judge, usize)>,
+    ) -> Option<Counted> {
+        let known = self.0.take().filter(|known| {
+            let mut both = known.iter().zip(arms);
+            both.all(|(arm, service)| arm.reader.is_of(route, service))
+        });
+        let countings =
+            known.unwrap_or_else(|| arms.map(|service| ArmCounting::new(ArmReader::new(route, service))));
+        let [canary, baseline] = self.0.insert(countings);
+        let rule = &plan.failures;
+        let sticky = judge.filter(|(judge, _)| judge.is_sticky());
+        let groups = sticky.map(|(judge, at)| judge.thresholds(at));
+        let asks = |groups: Option<_>| {
+            let is_asked = judge.is_some() && (rule.late.is_some() || groups.is_some());
+            is_asked.then(|| Wanted {
+                failures: rule.clone(),
+                groups,
+            })
+        };
+        canary.reader.ask(metrics, asks(None).as_ref());
+        baseline.reader.ask(metrics, asks(groups).as_ref());
+        // Both are read, whatever comes of the first.
+        let counted = [canary, baseline].map(|arm| {
+            arm.read(metrics)
+                .then(|| ArmCounts::between(&arm.last, &arm.now, rule))?
+        });
+        let [Some(canary), Some(baseline_counts)] = counted else {
+            return None;
+        };
+        let [_, baseline] = self.0.as_ref()?;
+        Some(Counted {
+            canary,
+            baseline: baseline_counts,
+            groups: groups_between(&baseline.last, &baseline.now),
+        })
+    }
+}
+
+impl ArmCounting {
+    fn new(reader: ArmReader) -> Self {
+        Self {
+            reader,
+            last: ArmReading::default(),
+            now: ArmReading::default(),
+            is_begun: false,
+        }
+    }
+
+    /// Reads the counters. Returns true if there was a reading before.
+    fn read(&mut self, metrics: &Metrics) -> bool {
+        mem::swap(&mut self.last, &mut self.now);
+        self.reader.read(metrics, &mut self.now);
+        mem::replace(&mut self.is_begun, true)
     }
 }
 
 impl Counted {
     /// The counts as the judge takes them; `share` is the canary's.
     pub(super) fn second(&self, share: f64) -> RouteSecond<'_> {
-        let [canary, baseline] = &self.0;
         RouteSecond {
-            canary: canary.second(),
-            baseline: baseline.second(),
-            groups: None,
+            canary: self.canary.second(),
+            baseline: self.baseline.second(),
+            groups: self.groups.as_deref(),
             share,
         }
     }
 }
 
 impl ArmCounts {
-    fn between(before: &RequestReading, now: &RequestReading) -> Option<Self> {
-        let count = |is_counted: fn(RequestStatus) -> bool| {
-            let sum = |reading: &RequestReading| -> u64 {
-                let statuses = reading.statuses.iter().filter(|(status, _)| is_counted(*status));
-                statuses.map(|(_, count)| count).sum()
-            };
-            sum(now).checked_sub(sum(before))
+    /// The requests between two readings; `None` if a counter fell.
+    fn between(before: &ArmReading, now: &ArmReading, rule: &FailureRule) -> Option<Self> {
+        let mut counts = Self::default();
+        let known = |status: RequestStatus| {
+            let known = before.statuses.iter().find(|(known, _)| *known == status);
+            known.map_or(0, |(_, count)| *count)
         };
-        let latencies = now.upstream.since(&before.upstream).by_bucket();
-        debug_assert_eq!(latencies.len(), BUCKETS);
-        Some(Self {
-            finished: count(|_| true)?,
-            errors: count(RequestStatus::has_failed)?,
-            client_errors: count(is_client_error)?,
-            abandoned: count(is_abandoned)?,
-            latencies,
-        })
+        let total = |reading: &ArmReading| reading.statuses.iter().map(|(_, count)| count).sum::<u64>();
+        total(now).checked_sub(total(before))?;
+        for (status, count) in &now.statuses {
+            let count = count.checked_sub(known(*status))?;
+            counts.finished += count;
+            match status.kind(rule) {
+                StatusKind::Fine => {}
+                StatusKind::Failed => counts.errors += count,
+                StatusKind::ClientError => counts.client_errors += count,
+                StatusKind::Abandoned => counts.abandoned += count,
+            }
+        }
+        let late = now.late.checked_sub(before.late)?;
+        counts.finished += late;
+        counts.errors += late;
+        let latencies = now.latencies.iter().zip(&*before.latencies);
+        counts.latencies = latencies
+            .map(|(now, before)| now.saturating_sub(*before) as f64)
+            .collect();
+        Some(counts)
     }
 
     fn second(&self) -> ArmSecond<'_> {
@@ -84,38 +161,54 @@ impl ArmCounts {
     }
 }
 
-/// Returns true for a response of class 4xx, and for calls with a status that blames the caller.
-fn is_client_error(status: RequestStatus) -> bool {
-    if status.has_failed() || is_abandoned(status) {
-        return false;
-    }
-    match status.grpc_code() {
-        Some(code) => code != GrpcCode::OK,
-        None => (400..500).contains(&status.http_status()),
-    }
-}
-
-/// Returns true for a request whose client left.
-fn is_abandoned(status: RequestStatus) -> bool {
-    status.http_status() == 0 || status.grpc_code() == Some(GrpcCode::CANCELLED)
+/// The counts by group between two readings; `None` if either has none.
+fn groups_between(before: &ArmReading, now: &ArmReading) -> Option<Box<GroupSecond>> {
+    let (before, now) = (before.groups.as_ref()?, now.groups.as_ref()?);
+    let count = |of: fn(&GroupReading) -> u64| {
+        array::from_fn(|group| of(&now[group]).saturating_sub(of(&before[group])) as f64)
+    };
+    Some(Box::new(GroupSecond {
+        finished: count(|group| group.finished),
+        errors: count(|group| group.failed),
+        client_errors: count(|group| group.client_errors),
+        abandoned: count(|group| group.abandoned),
+        slow: [
+            count(|group| group.slow[0]),
+            count(|group| group.slow[1]),
+            count(|group| group.slow[2]),
+        ],
+    }))
 }
 
 #[cfg(test)]
 mod tests {
+    use waypost_plan::failures::StatusSet;
+    use waypost_wire::grpc::GrpcCode;
+
     use super::*;
 
-    fn reading(statuses: &[(RequestStatus, u64)]) -> RequestReading {
-        RequestReading {
+    fn reading(statuses: &[(RequestStatus, u64)]) -> ArmReading {
+        ArmReading {
             statuses: statuses.to_vec(),
-            ..RequestReading::default()
+            ..ArmReading::default()
         }
+    }
+
+    fn counts(counted: &ArmCounts) -> [u64; 4] {
+        [
+            counted.finished,
+            counted.errors,
+            counted.client_errors,
+            counted.abandoned,
+        ]
     }
 
     #[test]
     fn requests_are_counted_by_their_kind() {
+        let rule = FailureRule::default();
         let call = |code| RequestStatus::call(200, GrpcCode::new(code));
         let before = reading(&[(RequestStatus::http(200), 5), (call(14), 1)]);
-        let now = reading(&[
+        let mut now = reading(&[
             (RequestStatus::http(0), 2),
             (RequestStatus::http(200), 15),
             (RequestStatus::http(404), 3),
@@ -125,19 +218,35 @@ mod tests {
             (call(5), 2),
             (call(14), 3),
         ]);
-        let counts = ArmCounts::between(&before, &now).unwrap();
-        assert_eq!(
-            (
-                counts.finished,
-                counts.errors,
-                counts.client_errors,
-                counts.abandoned
-            ),
-            (25, 3, 5, 3)
-        );
+        let between = |rule| ArmCounts::between(&before, &now, rule).unwrap();
+        assert_eq!(counts(&between(&rule)), [25, 3, 5, 3]);
+        let mut other = rule.clone();
+        other.statuses.add(404..=404);
+        other.exclude = StatusSet::server_errors();
+        assert_eq!(counts(&between(&other)), [25, 5, 2, 3]);
+        now.late = 2;
+        let between = ArmCounts::between(&before, &now, &rule).unwrap();
+        assert_eq!(counts(&between), [27, 5, 5, 3]);
         assert!(
-            ArmCounts::between(&now, &before).is_none(),
+            ArmCounts::between(&now, &before, &rule).is_none(),
             "counters that fell began anew"
         );
+    }
+
+    #[test]
+    fn groups_are_counted_from_the_second_reading_on() {
+        let of = |finished| {
+            let mut groups = Box::new([GroupReading::default(); 16]);
+            groups[5].finished = finished;
+            groups[5].slow[2] = finished / 2;
+            ArmReading {
+                groups: Some(groups),
+                ..ArmReading::default()
+            }
+        };
+        assert_eq!(groups_between(&ArmReading::default(), &of(4)), None);
+        let second = groups_between(&of(4), &of(10)).unwrap();
+        assert_eq!((second.finished[5], second.slow[2][5]), (6.0, 3.0));
+        assert_eq!(second.finished.iter().sum::<f64>(), 6.0);
     }
 }

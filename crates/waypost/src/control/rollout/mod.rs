@@ -183,7 +183,9 @@ impl Control {
         let metrics = view.metrics();
         for (route, learner) in &mut self.rollouts.learners {
             let arms = [&*learner.canary, &*learner.baseline];
-            if let Some(counted) = learner.counting.read(metrics, route, arms) {
+            let judge = Some((&learner.judge, 0));
+            let counted = learner.counting.read(metrics, route, arms, &learner.plan, judge);
+            if let Some(counted) = counted {
                 learner.judge.learn(&[counted.second(0.0)]);
             }
         }
@@ -191,7 +193,7 @@ impl Control {
         let mut due = Vec::new();
         for (route, active) in &mut self.rollouts.active {
             active.ramp.set_time(now);
-            active.standing = match read_all(&mut active.routes, metrics) {
+            active.standing = match read_all(active, metrics) {
                 Some(counted) => {
                     let share = active.ramp.percent().share();
                     let seconds: Vec<RouteSecond<'_>> =
@@ -376,13 +378,17 @@ fn judge_of(generation: &Generation, positions: &[usize], plan: &RolloutPlan) ->
 }
 
 /// Reads the counters of all routes of a rollout. `None` if those of one of them were not comparable.
-fn read_all(routes: &mut [Moving], metrics: &Metrics) -> Option<Vec<Counted>> {
+fn read_all(active: &mut Active, metrics: &Metrics) -> Option<Vec<Counted>> {
+    let (plan, judge) = (&active.plan, active.ramp.judge());
     // All are read before one that failed ends it, so that all begin anew at the same time.
-    let counted: Vec<Option<Counted>> = routes
+    let counted: Vec<Option<Counted>> = active
+        .routes
         .iter_mut()
-        .map(|moving| {
+        .enumerate()
+        .map(|(at, moving)| {
             let arms = [&*moving.canary, &*moving.baseline];
-            moving.counting.read(metrics, &moving.route, arms)
+            let judge = judge.map(|judge| (judge, at));
+            moving.counting.read(metrics, &moving.route, arms, plan, judge)
         })
         .collect();
     counted.into_iter().collect()

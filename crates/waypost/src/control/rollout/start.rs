@@ -100,7 +100,11 @@ impl Control {
             if let Ok(view) = self.shared.view() {
                 // What was counted before is not the rollout's.
                 let arms = [&*moving.canary, &*moving.baseline];
-                moving.counting.read(view.metrics(), &moving.route, arms);
+                let judge = active.ramp.judge().map(|judge| (judge, at));
+                let plan = &active.plan;
+                moving
+                    .counting
+                    .read(view.metrics(), &moving.route, arms, plan, judge);
             }
         }
         let change = StoredChange {
