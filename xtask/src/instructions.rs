@@ -49,6 +49,12 @@ const COUNTED: [(&str, Option<&str>); 6] = [
     ("a whole forwarded exchange", None),
 ];
 
+/// A whole exchange on a sticky split, and on one whose rollout has all that the workers can be asked for.
+const ON_SPLIT: &str = "a whole exchange on a split";
+const IN_ROLLOUT: &str = "a whole exchange in a rollout";
+/// Allowed growth of an exchange by a rollout, in percent.
+const ROLLOUT_GROWTH_MAX: u64 = 2;
+
 /// Counts and compares; with `--update`, records the counts instead.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let updates = match arguments {
@@ -68,6 +74,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     let allowed = read_kept(&kept)?;
     let mut problems = Vec::new();
+    let of = |name: &str| {
+        counted
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or(0, |(_, count)| *count)
+    };
+    let (split, rollout) = (of(ON_SPLIT), of(IN_ROLLOUT));
+    if rollout * 100 > split * (100 + ROLLOUT_GROWTH_MAX) {
+        problems.push(format!(
+            "a rollout takes more than {ROLLOUT_GROWTH_MAX} % of an exchange: {rollout} instructions instead of {split}"
+        ));
+    }
     for (name, instructions) in &counted {
         let before = allowed
             .get(*name)
@@ -100,6 +118,31 @@ fn read_kept(path: &Path) -> Result<HashMap<String, u64>> {
 /// Instructions per request, for each counted part.
 fn count() -> Result<Vec<(&'static str, u64)>> {
     programs::build()?;
+    let costs = costs(ROUTES, "to: service")?;
+    let parts = COUNTED.into_iter().map(|(name, function)| {
+        let all = match function {
+            None => costs.all,
+            Some(function) => *costs
+                .inclusive
+                .get(function)
+                .with_context(|| format!("`{function}` is not called, or is part of its caller"))?,
+        };
+        Ok((name, all / REQUESTS))
+    });
+    let mut counted = parts.collect::<Result<Vec<_>>>()?;
+    // One route, so that the judge's own seconds are lost among the requests.
+    let split = "to: { service: 100, other: 0 }, sticky: { client_ip: true }";
+    counted.push((ON_SPLIT, self::costs(1, split)?.all / REQUESTS));
+    let rollout = "rollout: { canary: other, steps: [1, 100], judge: { late: 10s } }";
+    counted.push((
+        IN_ROLLOUT,
+        self::costs(1, &format!("{split}, {rollout}"))?.all / REQUESTS,
+    ));
+    Ok(counted)
+}
+
+/// The profile of [`REQUESTS`] requests to so many routes with these keys.
+fn costs(routes: usize, keys: &str) -> Result<Costs> {
     let folder = command::root().join("target/instructions");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
@@ -107,7 +150,7 @@ fn count() -> Result<Vec<(&'static str, u64)>> {
     fs::create_dir_all(&folder)?;
 
     let service = Service::start(&mut Command::new(programs::dist("service")))?;
-    fs::write(folder.join("waypost.yaml"), config(service.address))?;
+    fs::write(folder.join("waypost.yaml"), config(service.address, routes, keys))?;
 
     let profile = folder.join("profile");
     let mut gateway = Running(
@@ -138,7 +181,7 @@ fn count() -> Result<Vec<(&'static str, u64)>> {
     let listening = listening.context("the gateway names no address")?;
     let id = gateway.0.id().to_string();
     let ask = |requests: u64| {
-        let words = ["1", "1", &requests.to_string(), &ROUTES.to_string()].map(str::to_owned);
+        let words = ["1", "1", &requests.to_string(), &routes.to_string()].map(str::to_owned);
         let mut load = Command::new(programs::dist("load"));
         load.args(["paced", &listening]).args(words);
         let seen = command::output(&mut load)?;
@@ -157,29 +200,18 @@ fn count() -> Result<Vec<(&'static str, u64)>> {
     control("-i", Some("off"))?;
     control("-d", None)?;
     let profile = fs::read_to_string(folder.join("profile.1")).context("callgrind wrote no profile")?;
-    let costs = Costs::of(&profile);
-    let counted = COUNTED.into_iter().map(|(name, function)| {
-        let all = match function {
-            None => costs.all,
-            Some(function) => *costs
-                .inclusive
-                .get(function)
-                .with_context(|| format!("`{function}` is not called, or is part of its caller"))?,
-        };
-        Ok((name, all / REQUESTS))
-    });
-    counted.collect()
+    Ok(Costs::of(&profile))
 }
 
-fn config(service: SocketAddr) -> String {
+fn config(service: SocketAddr, routes: usize, keys: &str) -> String {
     let mut text = format!(
-        "listeners: [{{ bind: 127.0.0.1:0 }}]\nadmin: off\nworkers: 1\n\
-         services: {{ service: {{ endpoints: [http://{service}] }} }}\nroutes:\n"
+        "listeners: [{{ bind: 127.0.0.1:0 }}]\nadmin: off\nworkers: 1\nservices:\n  \
+         service: {{ endpoints: [http://{service}] }}\n  other: {{ endpoints: [http://{service}] }}\nroutes:\n"
     );
-    for route in 0..ROUTES {
+    for route in 0..routes {
         let _ = writeln!(
             text,
-            "  - {{ name: s{route}, match: {{ path: /s{route}/* }}, to: service }}"
+            "  - {{ name: s{route}, match: {{ path: /s{route}/* }}, {keys} }}"
         );
     }
     text

@@ -9,6 +9,7 @@ mod judge;
 mod licences;
 mod lint;
 mod programs;
+mod rollouts;
 mod system;
 mod test;
 mod words;
@@ -29,6 +30,7 @@ usage: cargo xtask COMMAND
   licences                 licences of all dependencies
   bench [OPTIONS]          comparison with other gateways; see `cargo xtask bench --help`
   instructions [--update]  instructions per request, compared with bench/instructions.txt; needs valgrind
+  rollouts                 CPU time that 1,000 rollouts take
   judge [--quick]          simulated rollouts: tables of the judge's figures, or bounds that must hold
   fuzz [TARGET [ARGS…]]    all fuzz targets for a fixed number of runs; or one, with ARGS passed to libFuzzer";
 
@@ -59,6 +61,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "licences" => licences::run(),
         "bench" => bench::run(rest),
         "instructions" => instructions::run(rest),
+        "rollouts" => rollouts::run(),
         "judge" => judge::run(rest),
         "fuzz" => fuzz::run(rest),
         "help" | "--help" | "-h" => {

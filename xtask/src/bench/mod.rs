@@ -8,7 +8,7 @@ mod layout;
 mod load;
 mod machine;
 mod options;
-mod process;
+pub(crate) mod process;
 mod report;
 mod scenario;
 mod scenarios;
