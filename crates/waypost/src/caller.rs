@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use waypost_plan::duration;
 use waypost_plan::rollout::Destination;
 use waypost_proxy::generation::Generation;
+use waypost_proxy::priority::{Priority, lower};
 use waypost_transport::clock::{Clock, Ticks};
 use waypost_upstream::call::{self, Answer, Call, CallError};
 use waypost_upstream::connect::ConnectError;
@@ -105,6 +106,8 @@ fn start(notices: mpsc::WeakSender<Notice>) -> io::Result<mpsc::Sender<Order>> {
     let (orders, inbox) = mpsc::channel(CALLS_MAX);
     let (started, outcome) = std::sync::mpsc::channel();
     thread::Builder::new().name("calls".to_owned()).spawn(move || {
+        // Requests of clients must not wait for it.
+        lower(Priority::Low);
         // A local runtime is built on the thread that drives it.
         let ticks = Ticks::default();
         let counted = ticks.clone();

@@ -16,6 +16,7 @@ use waypost_rollout::ramp::Standing;
 use crate::caller::{Post, PostError, service};
 use crate::control::Control;
 use crate::control::rollout::{Active, JUDGE};
+use crate::log;
 
 /// The interval, in ticks, between questions about one step.
 const ASK_TICKS: u64 = 10;
@@ -28,6 +29,8 @@ pub(super) struct Gate {
     question: Question,
     /// The last refusal.
     refusal: Option<String>,
+    /// True if it is another one than the time before.
+    is_news: bool,
     /// Ticks until it may be asked again.
     pause: u64,
 }
@@ -71,7 +74,7 @@ impl Gate {
         matches!(self.question, Question::Pending(_))
     }
 
-    /// Takes the answer, if there is one.
+    /// Takes the answer, if there is one. Returns true then.
     fn take_answer(&mut self) -> bool {
         let Question::Pending(answer) = &mut self.question else {
             return false;
@@ -86,6 +89,7 @@ impl Gate {
             None => Question::Allowed,
             Some(_) => Question::Unasked,
         };
+        self.is_news = refusal.is_some() && refusal != self.refusal;
         self.refusal = refusal;
         true
     }
@@ -186,11 +190,16 @@ impl Control {
         let answered = active.filter_map(|(lead, active)| active.gate.take_answer().then(|| lead.clone()));
         let answered: Vec<String> = answered.collect();
         for lead in &answered {
-            // Paused meanwhile, or with a plan that was changed.
-            if let Some(active) = self.rollouts.active.get_mut(lead)
-                && active.standing != Standing::Ready
-            {
-                active.gate.question = Question::Unasked;
+            if let Some(active) = self.rollouts.active.get_mut(lead) {
+                if active.gate.is_news
+                    && let Some(lack) = active.hook_lack()
+                {
+                    log::info(format_args!("the rollout on the route `{lead}` holds: {lack}"));
+                }
+                // Paused meanwhile, or with a plan that was changed.
+                if active.standing != Standing::Ready {
+                    active.gate.question = Question::Unasked;
+                }
             }
             self.carry_on(lead);
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use http::Response;
 use serde_json::{Value, json};
 
-use super::{Bench, Version, act, changes, config_with, has_lack, judged};
+use super::{Bench, Version, act, changes, config_with, has_lack, judged, live, started};
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::http2::Http2Service;
@@ -207,6 +207,12 @@ fn no_holds_and_is_named_and_asked_again_after_ten_seconds() {
     assert_eq!(asked(), 1);
     bench.gateway.pass(1);
     assert_eq!(asked(), 2);
+    // Once in the log, however often it is said.
+    let said = bench.gateway.said();
+    let holds = said
+        .iter()
+        .filter(|line| line.contains("holds: the hook `gatekeeper/may`"));
+    assert_eq!(holds.count(), 1, "{said:#?}");
     gatekeeper.answer(ok("yes"));
     bench.gateway.pass(9);
     assert_eq!((asked(), bench.status()["percent"].clone()), (2, json!(0.0)));
@@ -389,4 +395,45 @@ fn hook_in_clear_http2_is_asked() {
     });
     bench.start();
     wait_for_percent(&bench, 10.0);
+}
+
+#[test]
+fn deal_asks_once_for_all_its_routes() {
+    let gatekeeper = Gatekeeper::new(ok("yes"));
+    let (v1, v2) = (Version::new("v1"), Version::new("v2"));
+    let route = |name: &str| {
+        format!(
+            "name: {name}, match: {{ path: /{name}/* }}, to: {{ v1: 100, v2: 0 }}, rollout: plan, \
+             sticky: {{ client_ip: true, deal: d }}"
+        )
+    };
+    let config = Config::new()
+        .key(&format!("rollouts: {{ plan: {{ {TIMED}, {HOOK} }} }}"))
+        .service(&v1.service, "")
+        .service(&v2.service, "")
+        .service(&gatekeeper.service, "")
+        .route(&route("users"))
+        .route(&route("orders"));
+    let gateway = Gateway::with_test_clock(config);
+    started(&gateway, "users", &json!({ "to": "v2" }));
+    gateway.pass(1);
+    wait_for("the first step", || {
+        (live(&gateway, "orders") == [90, 10] && live(&gateway, "users") == [90, 10]).then_some(())
+    });
+    let asked = questions(&gatekeeper.service);
+    assert_eq!(
+        json!([asked.len(), asked[0]["deal"], asked[0]["routes"]]),
+        json!([1, "d", ["users", "orders"]])
+    );
+}
+
+#[test]
+fn events_are_in_the_api_document() {
+    let gatekeeper = Gatekeeper::new(ok("yes"));
+    let bench = gatekeeper.bench(TIMED);
+    let document = bench.gateway.admin_json("/api/v1/openapi.json");
+    let fields = &document["components"]["schemas"]["RolloutEvent"]["properties"];
+    for field in ["change", "from_percent", "to_percent", "metrics"] {
+        assert!(fields[field].is_object(), "{field} in {fields}");
+    }
 }
