@@ -1,3 +1,4 @@
+use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::*;
@@ -359,6 +360,38 @@ fn steps_wait_for_a_window() {
     assert_eq!(awaited(&ramp).at, monday("12:00:00"));
     ramp.set_time(monday("12:59:59"));
     assert_eq!(ramp.standing(), Standing::Ready);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// At any minute of two weeks, before any step and after it, a ramp that lacks nothing else is ready while a window is
+    /// open, and at no other time; the opening that it waits for is the next such minute.
+    #[test]
+    fn ready_only_while_a_window_is_open(minute in 0_i64..14 * 24 * 60, has_begun: bool) {
+        let mut plan = in_hours(&["Fri-Mon 22:30-01:15 America/Sao_Paulo", "Wed 09:00-24:00 Asia/Kolkata"]);
+        plan.rules.at_least = 0;
+        plan.rules.requests = 0.0;
+        let mut ramp = Ramp::new(plan, None, 30, monday("00:00:00"));
+        if has_begun {
+            ramp.step_up();
+        }
+        let is_ready = |minute: i64| {
+            let mut ramp = ramp.clone();
+            ramp.set_time(monday("00:00:00") + SignedDuration::from_mins(minute));
+            ramp.standing() == Standing::Ready
+        };
+        let now = monday("00:00:00") + SignedDuration::from_mins(minute);
+        let is_open = ramp.plan().windows.iter().any(|window| window.is_open(now));
+        prop_assert_eq!(is_ready(minute), is_open);
+        if !is_open {
+            let mut ramp = ramp.clone();
+            ramp.set_time(now);
+            let wait = i64::try_from(awaited(&ramp).wait).unwrap() / 60;
+            prop_assert!((minute..minute + wait).all(|minute| !is_ready(minute)));
+            prop_assert!(is_ready(minute + wait));
+        }
+    }
 }
 
 #[test]
