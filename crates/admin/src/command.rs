@@ -61,6 +61,8 @@ pub enum Command {
         route: String,
         /// The action.
         action: RolloutAction,
+        /// True to put the weights into the config, for [`RolloutAction::Finish`] only.
+        write: bool,
         /// The client.
         by: String,
         /// Receives the result.

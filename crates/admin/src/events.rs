@@ -41,7 +41,7 @@ pub enum EventKind {
     Applied {
         /// The revision.
         revision: u64,
-        /// The origin: `file`, `api`, `rollback` or `revert`.
+        /// The origin: `file`, `api`, `rollback`, `revert` or `rollout`.
         origin: String,
         /// Summary of the changes, in one line.
         summary: String,

@@ -80,7 +80,8 @@ pub struct RolloutChange {
     /// The time.
     #[schemars(with = "String")]
     pub time: Timestamp,
-    /// `started`, `step`, `paused`, `resumed`, `approved`, `plan_changed`, `rolled_back`, `finished` or `aborted`.
+    /// `started`, `step`, `paused`, `resumed`, `approved`, `plan_changed`, `rolled_back`, `finished`, `aborted`, `written` or
+    /// `not_written`.
     pub change: String,
     /// The share of the canary from then on, such as `5 %`.
     pub percent: String,
@@ -105,7 +106,8 @@ pub struct RolloutEvent {
     pub baseline: String,
     /// The name of the plan, if it has one.
     pub plan: Option<String>,
-    /// `started`, `step`, `paused`, `resumed`, `approved`, `plan_changed`, `rolled_back`, `finished` or `aborted`;
+    /// `started`, `step`, `paused`, `resumed`, `approved`, `plan_changed`, `rolled_back`, `finished`, `aborted`,
+    /// `written` or `not_written`;
     /// `before_step` in the question to a hook.
     pub change: String,
     /// The number of the step, from 1; 0 before the first. In a question, that of the step that is asked about.
@@ -143,6 +145,9 @@ pub struct StartRollout {
     /// Shares of the canary in percent, instead of the plan's steps.
     #[serde(default)]
     pub steps: Option<Vec<f64>>,
+    /// Puts the weights into the config when the rollout succeeds, as `on_success: write` in its plan does.
+    #[serde(default)]
+    pub write: bool,
 }
 
 impl RolloutEvent {

@@ -5,6 +5,7 @@
 use waypost_plan::listener::{ClientAuthMode, HalfClose, ProxyProtocol, Underscores};
 use waypost_plan::redirect::Scheme;
 use waypost_plan::rewrite::Reverse;
+use waypost_plan::rollout::OnSuccess;
 use waypost_plan::service::ProxyVersion;
 use waypost_plan::settings::CodeLabel;
 use waypost_plan::sticky::SameSite;
@@ -30,6 +31,7 @@ pub(crate) struct Outcome(pub(crate) &'static str);
 words! {
     Proof { "step" => Proof::Step, "rollout" => Proof::Rollout, "none" => Proof::None }
     Then { "hold" => Then::Hold, "promote" => Then::Promote, "rollback" => Then::RollBack }
+    OnSuccess { "dial" => OnSuccess::Dial, "write" => OnSuccess::Write }
     EncodedSlash { "refuse" => EncodedSlash::Refuse, "keep" => EncodedSlash::Keep }
     DoubleSlash { "merge" => DoubleSlash::Merge, "keep" => DoubleSlash::Keep }
     Reverse { "on" => Reverse::On, "off" => Reverse::Off }
@@ -388,7 +390,7 @@ keys! {
     ///
     /// The gateway compares the canary with the baseline over the same seconds, goes on when it is proved not to be worse
     /// than tolerated, and back to 0 % when it is shown to be. The maximum of its durations is `720h`.
-    Rollout, "a rollout", later ["on_change", "on_success"] {
+    Rollout, "a rollout" {
         /// Service that is rolled out; given by `waypost rollout start --to` otherwise.
         canary: Text = Optional, "checkout-v2";
         /// Service that it is compared with.
@@ -426,6 +428,12 @@ keys! {
         /// A notification that is not answered with 2xx within 5s is sent again, after 1s, 2s and so on up to 1m, 10 times in
         /// all, for 15m at most. Nothing waits for it but the next one of the same rollout.
         notify: Destination = Optional, "{ to: chat, path: /hook }";
+        /// Goes to changed weights of `to` in these steps, rather than at once. Until the first step the old weights stay
+        /// live. The canary is the service whose share grows; a smaller share of a named `canary` is taken at once.
+        on_change: bool = Fallback("false"), "true";
+        /// The end of a rollout that succeeds: the last share stays as a `dial`, or is put into the config (`write`), as a
+        /// revision of its own.
+        on_success: OnSuccess = Fallback("dial"), "write";
     }
 
     /// Services that are asked before a rollout goes on.

@@ -44,6 +44,7 @@ mod decimal;
 mod description;
 pub mod diagnostic;
 mod document;
+pub mod edit;
 mod either;
 pub mod files;
 mod keys;

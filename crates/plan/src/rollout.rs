@@ -25,6 +25,19 @@ pub struct RolloutPlan {
     pub before_step: Option<Destination>,
     /// The destination that is told of every change, if any.
     pub notify: Option<Destination>,
+    /// True if a change of the declared weights is gone to in steps.
+    pub on_change: bool,
+    /// The end of a rollout that succeeds.
+    pub on_success: OnSuccess,
+}
+
+/// The end of a rollout that succeeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnSuccess {
+    /// The share stays as a dial.
+    Dial,
+    /// The share is put into the config.
+    Write,
 }
 
 /// A destination of the gateway's own requests.
@@ -46,6 +59,8 @@ impl Default for RolloutPlan {
             baseline: None,
             before_step: None,
             notify: None,
+            on_change: false,
+            on_success: OnSuccess::Dial,
         }
     }
 }
@@ -70,6 +85,8 @@ impl RolloutPlan {
             baseline,
             before_step,
             notify,
+            on_change,
+            on_success,
         } = self;
         let RampPlan {
             steps,
@@ -90,6 +107,8 @@ impl RolloutPlan {
             ("hold", *hold != other.ramp.hold),
             ("then", *then != other.ramp.then),
             ("windows", *windows != other.ramp.windows),
+            ("on_change", *on_change != other.on_change),
+            ("on_success", *on_success != other.on_success),
             (
                 "judge",
                 without_warmup(judge) != without_warmup(&other.judge) || *failures != other.failures,

@@ -299,6 +299,9 @@ pub(crate) enum RolloutCommand {
         /// Shares in percent, instead of the plan's steps.
         #[arg(long, value_name = "PERCENT,...", value_delimiter = ',')]
         steps: Option<Vec<f64>>,
+        /// Put the weights into the config when the rollout succeeds.
+        #[arg(long)]
+        write: bool,
         #[command(flatten)]
         admin: AdminArgs,
         /// Output format.
@@ -329,7 +332,13 @@ pub(crate) enum RolloutCommand {
     /// Go back to the weights of the start.
     Abort(OnRollout),
     /// Give the new version everything now.
-    Finish(OnRollout),
+    Finish {
+        /// Put the weights into the config.
+        #[arg(long)]
+        write: bool,
+        #[command(flatten)]
+        on: OnRollout,
+    },
     /// Show the changes of a route's rollouts, latest first.
     History(OnRollout),
 }

@@ -67,13 +67,25 @@ pub(super) fn operations() -> Vec<Operation> {
             method: "post",
             path: "/api/v1/routes/{name}/rollout/{action}",
             summary: "Act on a rollout: pause, resume, promote (the next step now), approve, abort, or finish (100 % now)",
-            query: &[],
+            query: &[(
+                "write",
+                "boolean",
+                "`true` puts the weights into the config, for `finish` only",
+            )],
             body: Vec::new(),
             response: vec![json::<RolloutView>()],
-            problems: &[404, 409, 503, 507],
+            problems: &[400, 404, 409, 422, 503, 507],
             handler: || post(act),
         },
     ]
+}
+
+/// The query of an action.
+#[derive(Debug, serde::Deserialize)]
+struct Acting {
+    /// True to put the weights into the config.
+    #[serde(default)]
+    write: bool,
 }
 
 /// The query of the test clock.
@@ -136,13 +148,14 @@ async fn abort(
     caller: Extension<Caller>,
     PathName(route): PathName,
 ) -> Result<Json<RolloutView>, Problem> {
-    perform(state, caller, route, RolloutAction::Abort).await
+    perform(state, caller, route, RolloutAction::Abort, false).await
 }
 
 async fn act(
     state: App,
     caller: Extension<Caller>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    QueryParams(Acting { write }): QueryParams<Acting>,
 ) -> Result<Json<RolloutView>, Problem> {
     let Path((route, word)) =
         path.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
@@ -155,7 +168,12 @@ async fn act(
             "there is no action `{word}` on a rollout; there are {words}"
         ))
     })?;
-    perform(state, caller, route, action).await
+    if write && action != RolloutAction::Finish {
+        return Err(Problem::invalid(format!(
+            "`write` is for `finish` alone, and `{word}` puts nothing into the config"
+        )));
+    }
+    perform(state, caller, route, action, write).await
 }
 
 async fn perform(
@@ -163,10 +181,12 @@ async fn perform(
     Extension(Caller(by)): Extension<Caller>,
     route: String,
     action: RolloutAction,
+    write: bool,
 ) -> Result<Json<RolloutView>, Problem> {
     let done = state.execute(|reply| Command::RolloutAct {
         route,
         action,
+        write,
         by,
         reply,
     });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use waypost_plan::rollout::{RolloutPlan, RouteRollout};
+use waypost_plan::rollout::{OnSuccess, RolloutPlan, RouteRollout};
 use waypost_rollout::ramp::plan::{Percent as Share, Proof, RampPlan, Rules, Step, Then};
 
 use crate::diagnostic::Code;
@@ -30,6 +30,8 @@ pub(super) struct PlacedPlan {
     baseline: Option<Span>,
     /// True if the baseline is named, even by a value that could not be read.
     has_baseline: bool,
+    /// Place of `on_change: true`.
+    on_change: Option<Span>,
 }
 
 /// The rollout of a route of a deal.
@@ -144,6 +146,14 @@ pub(super) fn check_deals(deals: &Deals, context: &mut Context<'_>) {
         check_names(&rollout.placed, rollout.named, &names, context);
         let plan = &rollout.placed.plan;
         let arms = deals.services(&rollout.deal).map(<[Text]>::len).max();
+        if plan.canary.is_none() {
+            report_no_canary(
+                &rollout.placed,
+                rollout.named,
+                arms.unwrap_or_default(),
+                context.problems,
+            );
+        }
         if let (Some(canary), Some(place)) = (&plan.canary, rollout.placed.canary)
             && !rollout.placed.has_baseline
             && let Some(arms) = arms.filter(|arms| *arms > 2)
@@ -219,6 +229,7 @@ fn check_names(placed: &PlacedPlan, named: Option<Span>, names: &[&Text], contex
 fn check_baseline(placed: &PlacedPlan, named: Option<Span>, arms: &[(&Text, u64)], problems: &mut Problems) {
     let is_arm = |service: &str| arms.iter().any(|(arm, _)| ***arm == *service);
     let (Some(canary), Some(place)) = (&placed.plan.canary, placed.canary) else {
+        report_no_canary(placed, named, arms.len(), problems);
         return;
     };
     if placed.has_baseline || arms.len() < 3 || !is_arm(canary) {
@@ -240,6 +251,22 @@ fn check_baseline(placed: &PlacedPlan, named: Option<Span>, arms: &[(&Text, u64)
         problem = problem.label(place, "the plan names no `baseline` beside it");
     }
     problem.help_if(live.map(|(arm, _)| format!("name one in the plan, such as `baseline: {arm}`")));
+}
+
+/// Reports a plan whose rollouts begin by a change of weights, where it is not clear which service is the new one.
+fn report_no_canary(placed: &PlacedPlan, named: Option<Span>, arms: usize, problems: &mut Problems) {
+    let Some(on_change) = placed.on_change.filter(|_| arms > 2) else {
+        return;
+    };
+    let mut problem = problems.add(
+        Code::BadRollout,
+        named.unwrap_or(on_change),
+        format!("a change of {arms} weights does not say which service is rolled out"),
+    );
+    if named.is_some() {
+        problem = problem.label(on_change, "the plan has `on_change` here");
+    }
+    problem.help("name `canary` and `baseline` in the plan, or leave `on_change` out");
 }
 
 fn plan(written: &document::Rollout, context: &mut Context<'_>) -> Option<PlacedPlan> {
@@ -284,6 +311,11 @@ fn plan(written: &document::Rollout, context: &mut Context<'_>) -> Option<Placed
     Some(PlacedPlan {
         canary: place(&written.canary),
         baseline: place(&written.baseline),
+        on_change: written
+            .on_change
+            .as_ref()
+            .filter(|on_change| on_change.value)
+            .map(|on_change| on_change.key),
         has_baseline: written.given.keys().any(|key| key == "baseline"),
         plan: Arc::new(RolloutPlan {
             ramp,
@@ -293,6 +325,14 @@ fn plan(written: &document::Rollout, context: &mut Context<'_>) -> Option<Placed
             baseline: name(&written.baseline),
             before_step,
             notify,
+            on_change: written
+                .on_change
+                .as_ref()
+                .is_some_and(|on_change| on_change.value),
+            on_success: written
+                .on_success
+                .as_ref()
+                .map_or(OnSuccess::Dial, |on_success| on_success.value),
         }),
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_plan::failures::{FailureRule, StatusSet};
-use waypost_plan::rollout::{RolloutPlan, RouteRollout};
+use waypost_plan::rollout::{OnSuccess, RolloutPlan, RouteRollout};
 use waypost_rollout::evidence::betting::Tolerance;
 use waypost_rollout::judge::settings::JudgeSettings;
 use waypost_rollout::ramp::plan::{Percent, Proof, RampPlan, Rules, Step, Then};
@@ -115,6 +115,8 @@ judge:
         baseline: Some("users-v1".into()),
         before_step: None,
         notify: None,
+        on_change: false,
+        on_success: OnSuccess::Dial,
     };
     assert_eq!(plan(keys), expected);
     // All of it but the steps is the default.
@@ -594,6 +596,17 @@ fn plan_of_a_deal_names_a_service_of_any_of_its_routes() {
 }
 
 #[test]
+fn change_of_larger_splits_needs_a_canary() {
+    let split = "to: { users-v1: 10, users-v2: 0, users-v3: 90 }, rollout: steady";
+    check(
+        with_route(split, "steps: [1, 100], on_change: true"),
+        &["4:76 bad-rollout a change of 3 weights does not say which service is rolled out"],
+    );
+    let named = "steps: [1], on_change: true, on_success: write, canary: users-v2, baseline: users-v1";
+    check(with_route(split, named), &[]);
+}
+
+#[test]
 fn larger_splits_name_the_baseline() {
     let split = "to: { users-v1: 10, users-v2: 0, users-v3: 90 }, rollout:";
     let without = with_route(
@@ -779,14 +792,7 @@ fn proofs_that_take_longer_than_hold_are_warned_of() {
 }
 
 #[test]
-fn keys_of_later_versions_are_named() {
-    let later = |key: &str| format!("unknown-key `{key}` is not supported by this version");
-    for key in ["on_change", "on_success"] {
-        check(
-            in_place(&format!("{key}: x\nsteps: [1, 100]")),
-            &[&format!("7:5 {}", later(key))],
-        );
-    }
+fn misspelt_keys_of_judges_are_named() {
     check(
         in_place("steps: [1, 100]\njudge: { erors: off }"),
         &["8:14 unknown-key did you mean `errors`?"],

@@ -16,6 +16,7 @@ use crate::load::Checked;
 use crate::log;
 use crate::source::disk::write::{CommitError, Committed, Prepared};
 use crate::state::StoreError;
+use crate::state::dials::Dials;
 use crate::state::revisions::{self, Origin};
 use crate::texts::Texts;
 
@@ -128,10 +129,24 @@ impl Control {
 
         let admin = self.reserve_admin(settings.admin.as_ref())?;
         let revision = self.store(texts, &settings, &summary, activation)?;
-        let committed = self.commit(prepared, revision)?;
-        let listened = self
+        let dials = self.hold_back(&before, &checked.generation, activation, revision)?;
+        let committed = match self.commit(prepared, revision) {
+            Ok(committed) => committed,
+            Err(error) => {
+                self.take_back_changes(dials);
+                return Err(error);
+            }
+        };
+        let swapped = self
             .swap(checked.generation, &changes.ending, revision, committed)
-            .await?;
+            .await;
+        let listened = match swapped {
+            Ok(listened) => listened,
+            Err(error) => {
+                self.take_back_changes(dials);
+                return Err(error);
+            }
+        };
 
         self.announce(&listened);
         self.switch_admin(admin).await;
@@ -181,6 +196,22 @@ impl Control {
         Ok(Numbered {
             number: revision.number,
             is_new: true,
+        })
+    }
+
+    /// Holds back the changes of weights that are gone to in steps. Returns the dials before.
+    fn hold_back(
+        &mut self,
+        before: &Generation,
+        after: &Generation,
+        activation: &Activation,
+        revision: Numbered,
+    ) -> Result<Option<Dials>, ActivateError> {
+        let remember = activation.if_unstorable == IfUnstorable::Remember;
+        let held_back = self.hold_back_changes(before, after, activation.by.as_deref(), remember);
+        held_back.map_err(|error| {
+            self.take_back(revision);
+            error.into()
         })
     }
 

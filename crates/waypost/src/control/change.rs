@@ -273,7 +273,7 @@ impl Control {
     }
 
     /// Compiles and checks `texts`; the problem has their diagnostics.
-    async fn checked(&mut self, texts: &Texts) -> Result<Candidate, Problem> {
+    pub(super) async fn checked(&mut self, texts: &Texts) -> Result<Candidate, Problem> {
         self.check(texts).await.map_err(|diagnostics| {
             let errors = diagnostics
                 .iter()
@@ -285,7 +285,7 @@ impl Control {
     }
 
     /// Activates texts, and writes them to disk unless they wait for confirmation.
-    async fn apply_texts(
+    pub(super) async fn apply_texts(
         &mut self,
         texts: Texts,
         candidate: Candidate,

@@ -230,6 +230,7 @@ impl Control {
             self.retry_state();
         }
         self.tick_rollouts(now);
+        self.write_finished().await;
         if self.certificates.are_watched() && self.certificate_poll_at <= now {
             self.certificate_poll_at = now + CERTIFICATE_POLL;
             if self.certificates.poll() {
@@ -275,9 +276,17 @@ impl Control {
             Command::RolloutAct {
                 route,
                 action,
+                write,
                 by,
                 reply,
-            } => drop(reply.send(self.act_on_rollout(&route, action, &by))),
+            } => {
+                let done = match write {
+                    true => self.finish_and_write(&route, &by).await,
+                    false => self.act_on_rollout(&route, action, &by),
+                };
+                self.write_finished().await;
+                drop(reply.send(done));
+            }
             Command::Advance { seconds, now, reply } => {
                 self.turn_test_clock(seconds, now).await;
                 drop(reply.send(Ok(())));

@@ -27,9 +27,18 @@ pub(crate) fn rollout(command: RolloutCommand) -> anyhow::Result<Outcome> {
             to,
             plan,
             steps,
+            write,
             admin,
             format,
-        } => start(&admin, &route, &StartRollout { to, plan, steps }, format),
+        } => {
+            let begun = StartRollout {
+                to,
+                plan,
+                steps,
+                write,
+            };
+            start(&admin, &route, &begun, format)
+        }
         RolloutCommand::Status {
             route,
             watch,
@@ -41,7 +50,8 @@ pub(crate) fn rollout(command: RolloutCommand) -> anyhow::Result<Outcome> {
         RolloutCommand::Promote(on) => act(&on, RolloutAction::Promote),
         RolloutCommand::Approve(on) => act(&on, RolloutAction::Approve),
         RolloutCommand::Abort(on) => act(&on, RolloutAction::Abort),
-        RolloutCommand::Finish(on) => act(&on, RolloutAction::Finish),
+        RolloutCommand::Finish { write: false, on } => act(&on, RolloutAction::Finish),
+        RolloutCommand::Finish { write: true, on } => finish_and_write(&on),
         RolloutCommand::History(on) => history(&on),
     }
 }
@@ -64,6 +74,16 @@ fn act(on: &OnRollout, action: RolloutAction) -> anyhow::Result<Outcome> {
     let client = Client::new(&on.admin)?;
     let done = client.act("POST", &format!("{}/{}", path(&on.route), action.as_str()))?;
     show(done, on.format, in_words)
+}
+
+fn finish_and_write(on: &OnRollout) -> anyhow::Result<Outcome> {
+    let client = Client::new(&on.admin)?;
+    let path = format!(
+        "{}/{}?write=true",
+        path(&on.route),
+        RolloutAction::Finish.as_str()
+    );
+    show(client.act("POST", &path)?, on.format, in_words)
 }
 
 fn history(on: &OnRollout) -> anyhow::Result<Outcome> {

@@ -56,6 +56,8 @@ pub(crate) enum Origin {
     Rollback,
     /// The end of a wait for confirmation.
     Revert,
+    /// The end of a rollout.
+    Rollout,
 }
 
 impl Origin {
@@ -65,6 +67,7 @@ impl Origin {
             Self::Api => "api",
             Self::Rollback => "rollback",
             Self::Revert => "revert",
+            Self::Rollout => "rollout",
         }
     }
 }

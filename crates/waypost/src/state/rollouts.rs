@@ -21,7 +21,15 @@ pub(crate) struct StoredRollout {
     pub(crate) plan: Option<String>,
     /// Shares in thousandths of a percent, instead of the plan's steps.
     pub(crate) steps: Option<Vec<u64>>,
-    /// A text that differs for plans and splits that differ.
+    /// True if it goes to changed weights of the config, rather than to all of the plan's steps.
+    #[serde(default)]
+    pub(crate) on_change: bool,
+    /// True if its end is put into the config, whatever the plan says.
+    #[serde(default)]
+    pub(crate) write: bool,
+    /// True if it has succeeded, and the config is not written yet.
+    #[serde(default)]
+    pub(crate) is_unwritten: bool,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) started: Timestamp,
     pub(crate) by: String,
@@ -116,6 +124,36 @@ impl StoredChange {
 }
 
 impl StoredRollout {
+    /// A rollout before its first step, of no route yet.
+    pub(crate) fn new(fingerprint: Fingerprint, started: Timestamp, by: &str) -> Self {
+        Self {
+            routes: Vec::new(),
+            deal: None,
+            plan: None,
+            steps: None,
+            on_change: false,
+            write: false,
+            is_unwritten: false,
+            fingerprint,
+            started,
+            by: by.to_owned(),
+            step: None,
+            step_count: 0,
+            age: 0,
+            requests: 0.0,
+            is_approved: false,
+            stop: None,
+            evidence: Vec::new(),
+            end: None,
+            changes: Vec::new(),
+        }
+    }
+
+    /// The latest change.
+    pub(crate) fn last(&self) -> Option<&StoredChange> {
+        self.changes.last()
+    }
+
     /// The route that it was started at.
     pub(crate) fn lead(&self) -> Option<&StoredRoute> {
         self.routes.first()

@@ -93,10 +93,37 @@ impl Control {
                 Target::Before,
             ),
             RolloutAction::Finish => {
-                let all = Target::Share(Percent::ALL);
+                let all = self.finish_target(route);
                 self.end_rollout(route, EndState::Finished, "the operator finished it", by, all)
             }
         }
+    }
+
+    /// The weights that `finish` goes to: all for the canary, or those of the config where the rollout goes to these.
+    fn finish_target(&self, lead: &str) -> Target {
+        let stored = self.state.dials.rollouts.get(lead);
+        match stored.is_some_and(|stored| stored.on_change) {
+            true => Target::Declared,
+            false => Target::Share(Percent::ALL),
+        }
+    }
+
+    /// Finishes a rollout, and puts its weights into the config.
+    pub(in crate::control) async fn finish_and_write(
+        &mut self,
+        route: &str,
+        by: &str,
+    ) -> Result<RolloutView, Problem> {
+        let lead = self.rollouts.lead_of(route).unwrap_or(route).to_owned();
+        self.act_on_rollout(route, RolloutAction::Finish, by)?;
+        self.write_rollout(&lead).await.map_err(|problem| Problem {
+            detail: format!(
+                "the rollout is finished, but the config is not written: {}",
+                problem.detail
+            ),
+            ..problem
+        })?;
+        self.rollout_of(route)
     }
 
     /// Takes the plan that the config has now.

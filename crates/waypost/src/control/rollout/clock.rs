@@ -34,6 +34,7 @@ impl Control {
             self.rollouts.test_time = next.ok().or(self.rollouts.test_time);
             self.judge_rollouts();
             self.wait_for_hooks(patience).await;
+            self.write_finished().await;
         }
     }
 }

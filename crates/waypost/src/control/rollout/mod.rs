@@ -9,11 +9,13 @@ mod clock;
 mod counting;
 mod hook;
 mod notify;
+mod on_change;
 mod plans;
 mod settle;
 mod start;
 mod turn;
 mod view;
+mod write;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -39,6 +41,7 @@ use crate::control::Control;
 use crate::control::rollout::arms::{arms, routes_of};
 use crate::control::rollout::counting::{Counted, Counting};
 use crate::control::rollout::hook::Gate;
+use crate::control::rollout::plans::share_of;
 use crate::control::rollout::turn::Target;
 use crate::log;
 use crate::notifier::Notifier;
@@ -266,7 +269,8 @@ impl Control {
             Standing::Done => {
                 let percent = active.ramp.percent();
                 let summary = format!("the last step is completed at {percent}");
-                warned(self.end_rollout(route, EndState::Finished, &summary, JUDGE, Target::Present));
+                let target = self.final_target(route, percent);
+                warned(self.end_rollout(route, EndState::Finished, &summary, JUDGE, target));
             }
             Standing::RollBack(reason) => {
                 let summary = match reason {
@@ -276,6 +280,26 @@ impl Control {
                 let none = Target::Share(Percent::ZERO);
                 warned(self.end_rollout(route, EndState::RolledBack, &summary, JUDGE, none));
             }
+        }
+    }
+
+    /// The weights at which a rollout ends with this share of the canary.
+    fn final_target(&self, lead: &str, percent: Percent) -> Target {
+        let generation = self.gateway.generation();
+        let stored = self
+            .state
+            .dials
+            .rollouts
+            .get(lead)
+            .filter(|stored| stored.on_change);
+        let declared = stored.and_then(|stored| {
+            let lead = stored.lead()?;
+            let position = generation.compiled().position(&lead.route)?;
+            Some(share_of(&declared(generation.plan(), position)?, &lead.canary))
+        });
+        match declared == Some(percent) {
+            true => Target::Declared,
+            false => Target::Share(percent),
         }
     }
 

@@ -11,7 +11,7 @@ use waypost_rollout::ramp::plan::{Percent, Step};
 
 use crate::control::rollout::forward;
 use crate::state::rollouts::Fingerprint;
-use crate::state::weights::declared;
+use crate::state::weights::{Weights, declared};
 
 /// The plan that a start asks for, with its name. Without one, it is that of the first of the routes that has one.
 pub(super) fn chosen_plan(
@@ -62,6 +62,31 @@ fn with_steps(plan: &RolloutPlan, steps: &[f64]) -> Result<RolloutPlan, Problem>
     Ok(plan)
 }
 
+/// The plan with its steps from one share to another, which is the last step.
+pub(super) fn between(plan: &RolloutPlan, from: Percent, to: Percent) -> RolloutPlan {
+    let steps = plan.ramp.steps.iter();
+    let mut steps: Vec<Step> = steps
+        .filter(|step| from < step.percent && step.percent <= to)
+        .copied()
+        .collect();
+    if steps.last().is_none_or(|last| last.percent < to) {
+        steps.push(Step::to(to));
+    }
+    let mut plan = plan.clone();
+    plan.ramp.steps = steps;
+    plan
+}
+
+/// The share of a service in these weights.
+pub(super) fn share_of(weights: &Weights, service: &str) -> Percent {
+    let sum: u128 = weights.iter().map(|(_, weight)| u128::from(*weight)).sum();
+    let known = weights.iter().find(|(known, _)| known == service);
+    let weight = known.map_or(0, |(_, weight)| u128::from(*weight));
+    let thousandths = (weight * u128::from(Percent::ALL.thousandths()) + sum / 2) / sum.max(1);
+    let thousandths = u64::try_from(thousandths).unwrap_or(u64::MAX);
+    Percent::from_thousandths(thousandths).unwrap_or(Percent::ALL)
+}
+
 /// Texts that differ for plans that differ, and for splits of the routes that do.
 pub(super) fn fingerprint(generation: &Generation, positions: &[usize], plan: &RolloutPlan) -> Fingerprint {
     let splits: Vec<_> = positions
@@ -76,4 +101,47 @@ pub(super) fn fingerprint(generation: &Generation, positions: &[usize], plan: &R
 
 fn hash(text: &str) -> String {
     format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn percent(percent: u64) -> Percent {
+        Percent::from_thousandths(percent * 1000).unwrap()
+    }
+
+    #[test]
+    fn change_of_weights_takes_the_steps_in_between() {
+        let mut plan = RolloutPlan::default();
+        plan.ramp.steps = [1, 5, 25, 50, 100].map(|share| Step::to(percent(share))).into();
+        plan.ramp.steps[3].approve = true;
+        let check = |from, to, expected: &[u64]| {
+            let steps = between(&plan, percent(from), percent(to)).ramp.steps;
+            let shares: Vec<u64> = steps
+                .iter()
+                .map(|step| u64::from(step.percent.thousandths()) / 1000)
+                .collect();
+            assert_eq!(shares, expected, "{from} to {to}");
+            steps
+        };
+        check(0, 100, &[1, 5, 25, 50, 100]);
+        check(5, 50, &[25, 50]);
+        check(5, 30, &[25, 30]);
+        check(50, 60, &[60]);
+        assert!(check(25, 50, &[50])[0].approve, "a step keeps its own rules");
+    }
+
+    #[test]
+    fn shares_are_rounded_to_thousandths() {
+        let weights = |weights: &[u64]| -> Weights {
+            let names = ["a", "b", "c"].map(ToOwned::to_owned);
+            names.into_iter().zip(weights.iter().copied()).collect()
+        };
+        let share = |split: &[u64]| share_of(&weights(split), "b").to_string();
+        assert_eq!(
+            [share(&[1, 2]), share(&[0, 0]), share(&[1, u64::MAX])],
+            ["66.667 %", "0 %", "100 %"]
+        );
+    }
 }

@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::control::rollout::arms::routes_of;
 use crate::control::rollout::counting::Counting;
 use crate::control::rollout::hook::Gate;
-use crate::control::rollout::plans::{chosen_plan, fingerprint};
+use crate::control::rollout::plans::{between, chosen_plan, fingerprint, share_of};
 use crate::control::rollout::turn::Target;
 use crate::control::rollout::{Active, JUDGE, Moving, TICK, judge_of, response_timeout, warned};
 use crate::log;
@@ -58,6 +58,7 @@ impl Control {
     /// Brings rollouts in line with the active config.
     pub(in crate::control) fn settle_rollouts(&mut self) {
         let generation = self.gateway.generation();
+        self.begin_held_back(&generation);
         let leads: Vec<String> = self.rollouts.active.keys().cloned().collect();
         for lead in leads {
             let Some(stored) = self.state.dials.rollouts.get(&lead).cloned() else {
@@ -70,6 +71,11 @@ impl Control {
                     continue;
                 }
             };
+            if now.is_taken_back {
+                let summary = "the config gives it no more than it has";
+                warned(self.end_rollout(&lead, EndState::Aborted, summary, JUDGE, Target::Declared));
+                continue;
+            }
             let Some(active) = self.rollouts.active.get_mut(&lead) else {
                 continue;
             };
@@ -96,6 +102,28 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Begins the rollouts that a changed config has made: those that are stored and not under way yet.
+    fn begin_held_back(&mut self, generation: &Generation) {
+        if !self
+            .state
+            .dials
+            .rollouts
+            .values()
+            .any(|rollout| rollout.on_change)
+        {
+            return;
+        }
+        let held_back = self.state.dials.rollouts.iter().filter(|(lead, rollout)| {
+            rollout.on_change && rollout.end.is_none() && !self.rollouts.active.contains_key(*lead)
+        });
+        let held_back: Vec<String> = held_back.map(|(lead, _)| lead.clone()).collect();
+        for lead in held_back {
+            warned(self.begin_stored(generation, &lead));
+        }
+    }
+}
+
 /// A stored rollout, as the active config has it.
 pub(super) struct Configured {
     pub(super) positions: Vec<usize>,
@@ -104,6 +132,8 @@ pub(super) struct Configured {
     pub(super) fingerprint: Fingerprint,
     /// True if the routes of the deal are not those that the rollout was started with.
     pub(super) has_other_routes: bool,
+    /// True if it goes to weights of the config, and those do not give the canary more than it has.
+    is_taken_back: bool,
 }
 
 /// A stored rollout as the config has it now.
@@ -131,20 +161,33 @@ pub(super) fn still_there(generation: &Generation, stored: &StoredRollout) -> Re
             .steps
             .as_ref()
             .map(|steps| steps.iter().map(|step| *step as f64 / 1000.0).collect()),
+        write: stored.write,
     };
     let plan = chosen_plan(generation.plan(), &positions, &start).ok();
-    let plan = plan.map(|(_, plan)| plan);
+    let mut plan = plan.map(|(_, plan)| plan);
+    let mut is_taken_back = false;
+    if stored.on_change
+        && let (Some(chosen), Some(lead), Some(position)) = (&mut plan, stored.lead(), positions.first())
+    {
+        let declared = declared(generation.plan(), *position).unwrap_or_default();
+        let target = share_of(&declared, &lead.canary);
+        let start = share_of(&lead.before, &lead.canary);
+        is_taken_back = target <= share_of(&lead.live, &lead.canary);
+        *chosen = Arc::new(between(chosen, start, target));
+    }
     let lead = stored.lead().map_or("", |lead| &lead.route);
     let together = routes_of(generation, lead).unwrap_or_default();
+    let fingerprint = plan
+        .as_ref()
+        .map(|plan| fingerprint(generation, &positions, plan))
+        .unwrap_or_default();
     Ok(Configured {
-        fingerprint: plan
-            .as_ref()
-            .map(|plan| fingerprint(generation, &positions, plan))
-            .unwrap_or_default(),
         has_other_routes: HashSet::<usize>::from_iter(together)
             != HashSet::from_iter(positions.iter().copied()),
         positions,
         plan,
+        is_taken_back: is_taken_back && fingerprint.splits != stored.fingerprint.splits,
+        fingerprint,
     })
 }
 

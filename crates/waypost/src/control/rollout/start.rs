@@ -9,7 +9,7 @@ use waypost_rollout::ramp::plan::Percent;
 
 use crate::control::Control;
 use crate::control::rollout::arms::{arms, routes_of};
-use crate::control::rollout::plans::{chosen_plan, fingerprint};
+use crate::control::rollout::plans::{chosen_plan, fingerprint, share_of};
 use crate::control::rollout::settle::restored;
 use crate::control::rollout::{TICK, live_weights};
 use crate::state::rollouts::{StoredChange, StoredRollout, StoredRoute};
@@ -60,24 +60,16 @@ impl Control {
             let steps = plan.ramp.steps.iter();
             steps.map(|step| u64::from(step.percent.thousandths())).collect()
         });
-        let lead = generation.plan().routes()[positions[0]].deal();
+        let deal = generation.plan().routes()[positions[0]].deal();
+        let fingerprint = fingerprint(&generation, &positions, &plan);
         let stored = StoredRollout {
             routes,
-            deal: lead.map(ToOwned::to_owned),
+            deal: deal.map(ToOwned::to_owned),
             plan: name,
             steps,
-            fingerprint: fingerprint(&generation, &positions, &plan),
-            started: self.wall_time(),
-            by: by.to_owned(),
-            step: None,
+            write: start.write,
             step_count: plan.ramp.steps.len(),
-            age: 0,
-            requests: 0.0,
-            is_approved: false,
-            stop: None,
-            evidence: Vec::new(),
-            end: None,
-            changes: Vec::new(),
+            ..StoredRollout::new(fingerprint, self.wall_time(), by)
         };
         self.begin_rollout(&generation, stored)?;
         self.report_rollouts();
@@ -85,34 +77,10 @@ impl Control {
         self.rollout_of(route)
     }
 
-    /// Begins a rollout, with its first step in the same write.
+    /// Begins a rollout, with its first step in the same write if that is due.
     fn begin_rollout(&mut self, generation: &Generation, mut stored: StoredRollout) -> Result<(), Problem> {
         let Some(lead) = stored.lead().map(|lead| lead.route.clone()) else {
             return Ok(());
-        };
-        let mut active = restored(generation, &stored, self.wall_time()).map_err(Problem::conflict)?;
-        for (at, moving) in active.routes.iter_mut().enumerate() {
-            if let Some(learner) = self.rollouts.learners.get(&moving.route)
-                && learner.baseline == moving.baseline
-            {
-                active.ramp.learn_from(at, &learner.judge);
-            }
-            if let Ok(view) = self.shared.view() {
-                // What was counted before is not the rollout's.
-                let arms = [&*moving.canary, &*moving.baseline];
-                let judge = active.ramp.judge().map(|judge| (judge, at));
-                let plan = &active.plan;
-                moving
-                    .counting
-                    .read(view.metrics(), &moving.route, arms, plan, judge);
-            }
-        }
-        let change = StoredChange {
-            time: stored.started,
-            change: "started".to_owned(),
-            percent: Percent::ZERO.to_string(),
-            summary: "the rollout begins".to_owned(),
-            by: stored.by.clone(),
         };
         let mut dials = self.state.dials.clone();
         // The history of a route spans its rollouts.
@@ -123,27 +91,60 @@ impl Control {
         {
             stored.changes = last.changes;
         }
-        stored.note(change.clone());
-        let by = stored.by.clone();
         dials.rollouts.insert(lead.clone(), stored);
-        let is_ready = active.standing == Standing::Ready;
         let before = std::mem::replace(&mut self.state.dials, dials);
-        self.rollouts.active.insert(lead.clone(), active);
-        // It may wait for a window, or for the answer of a hook.
-        let step = match is_ready && !self.waits_for_hook(&lead) {
-            true => self.step_up(&lead, "the first step", &by),
-            false => self.store_waiting().map(|()| None),
-        };
-        let step = step.inspect_err(|_| {
+        self.begin_stored(generation, &lead).inspect_err(|_| {
             self.state.dials = before;
             self.rollouts.active.remove(&lead);
-        })?;
-        for change in [Some(change), step].into_iter().flatten() {
-            self.tell(&lead, &change);
+        })
+    }
+
+    /// Begins a rollout that is among the dials, and notes that.
+    pub(super) fn begin_stored(&mut self, generation: &Generation, lead: &str) -> Result<(), Problem> {
+        let wall_time = self.wall_time();
+        let Some(stored) = self.state.dials.rollouts.get_mut(lead) else {
+            return Ok(());
+        };
+        let mut active = restored(generation, stored, wall_time).map_err(Problem::conflict)?;
+        let share = stored.lead().map(|lead| share_of(&lead.live, &lead.canary));
+        let change = StoredChange {
+            time: stored.started,
+            change: "started".to_owned(),
+            percent: share.unwrap_or(Percent::ZERO).to_string(),
+            summary: match stored.on_change {
+                true => "the config has other weights, which are gone to in steps".to_owned(),
+                false => "the rollout begins".to_owned(),
+            },
+            by: stored.by.clone(),
+        };
+        stored.note(change.clone());
+        for (at, moving) in active.routes.iter_mut().enumerate() {
+            if let Some(learner) = self.rollouts.learners.remove(&moving.route)
+                && learner.baseline == moving.baseline
+            {
+                active.ramp.learn_from(at, &learner.judge);
+            }
+            if let Ok(view) = self.shared.view() {
+                // What was counted before is not the rollout's.
+                let arms = [&*moving.canary, &*moving.baseline];
+                let judge = active.ramp.judge().map(|judge| (judge, at));
+                moving
+                    .counting
+                    .read(view.metrics(), &moving.route, arms, &active.plan, judge);
+            }
         }
-        let routes = self.state.dials.rollouts.get(&lead).map(|stored| &*stored.routes);
-        for route in routes.unwrap_or_default() {
-            self.rollouts.learners.remove(&route.route);
+        let is_due = active.standing == Standing::Ready;
+        self.rollouts.active.insert(lead.to_owned(), active);
+        // It may wait for a window, or for the answer of a hook.
+        let step = match is_due && !self.waits_for_hook(lead) {
+            true => self.step_up(lead, "the first step", &change.by)?,
+            false => {
+                self.store_waiting()?;
+                None
+            }
+        };
+        for change in [Some(change), step].into_iter().flatten() {
+            self.tell(lead, &change);
         }
         Ok(())
     }

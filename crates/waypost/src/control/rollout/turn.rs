@@ -1,12 +1,13 @@
 //! Steps and ends of rollouts: stored, then in force, then told.
 
 use waypost_admin::problem::Problem;
+use waypost_plan::rollout::OnSuccess;
 use waypost_rollout::ramp::plan::Percent;
-use waypost_rollout::words;
 
 use crate::control::Control;
 use crate::control::dial::Turning;
 use crate::control::rollout::notify::Telling;
+use crate::control::rollout::plans::share_of;
 use crate::log;
 use crate::state::rollouts::{EndState, StoredChange, StoredEnd, StoredRollout, StoredRoute};
 use crate::state::weights::{Weights, declared};
@@ -18,8 +19,8 @@ pub(super) enum Target {
     Share(Percent),
     /// The live weights at the start.
     Before,
-    /// The live weights.
-    Present,
+    /// The weights of the config.
+    Declared,
 }
 
 impl Control {
@@ -119,6 +120,8 @@ impl Control {
     ) -> Result<Option<StoredChange>, Problem> {
         let time = self.wall_time();
         let generation = self.gateway.generation();
+        let active = self.rollouts.active.get(lead);
+        let writes = active.is_some_and(|active| active.plan.on_success == OnSuccess::Write);
         let mut dials = self.state.dials.clone();
         self.update_stored(&mut dials);
         let Some(stored) = dials.rollouts.get_mut(lead) else {
@@ -129,7 +132,10 @@ impl Control {
             let weights = match target {
                 Target::Share(percent) => weights_at(&route.before, &route.canary, percent),
                 Target::Before => Some(route.before.clone()),
-                Target::Present => None,
+                Target::Declared => generation
+                    .compiled()
+                    .position(&route.route)
+                    .and_then(|position| declared(generation.plan(), position)),
             };
             let Some(weights) = weights else { continue };
             // Without one of its arms, the split is no longer the rollout's.
@@ -148,15 +154,15 @@ impl Control {
         let change = StoredChange {
             time,
             change: change.to_owned(),
-            percent: match target {
-                Target::Present => self.percent_of(lead),
-                Target::Before | Target::Share(_) => stored.lead().map(percent_of).unwrap_or_default(),
-            },
+            percent: stored.lead().map(percent_of).unwrap_or_default(),
             summary: summary.to_owned(),
             by: by.to_owned(),
         };
         stored.note(change.clone());
         stored.end = end.map(|state| StoredEnd { time, state });
+        // The config has the weights that a rollout of its change goes to.
+        let writes = (stored.write || writes) && !stored.on_change;
+        stored.is_unwritten = writes && end == Some(EndState::Finished);
         let claimed = self.claim_state();
         self.turn_with(claimed, &generation, dials, turnings, by)?;
         Ok(Some(change))
@@ -194,12 +200,13 @@ impl Control {
         Ok(())
     }
 
-    /// The share of the canary in the present step, as text.
+    /// The present share of the canary, as text.
     fn percent_of(&self, lead: &str) -> String {
-        let active = self.rollouts.active.get(lead);
-        active
-            .map_or(Percent::ZERO, |active| active.ramp.percent())
-            .to_string()
+        let stored = self.state.dials.rollouts.get(lead);
+        stored
+            .and_then(StoredRollout::lead)
+            .map(percent_of)
+            .unwrap_or_default()
     }
 
     /// Publishes a change, and logs it.
@@ -228,11 +235,7 @@ impl Control {
 
 /// The live share of a route's canary, as text.
 fn percent_of(route: &StoredRoute) -> String {
-    let sum: u64 = route.live.iter().map(|(_, weight)| weight).sum();
-    let mut arms = route.live.iter();
-    let canary = arms.find(|(service, _)| *service == route.canary);
-    let share = canary.map_or(0.0, |(_, weight)| *weight as f64 / sum.max(1) as f64);
-    words::percent(share)
+    share_of(&route.live, &route.canary).to_string()
 }
 
 /// The weights that give the canary this share, while the others keep their proportions of `before`. `None` if no other arm

@@ -9,6 +9,7 @@ use waypost_rollout::words;
 
 use crate::control::Control;
 use crate::control::rollout::Active;
+use crate::control::rollout::plans::share_of;
 use crate::state::rollouts::{StoredChange, StoredRollout};
 
 /// The evidence from which on a rollout is under suspicion.
@@ -158,7 +159,10 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
         state: state.to_owned(),
         step: ramp.step().map_or(0, |step| step + 1),
         steps: ramp.plan().steps.len(),
-        percent: in_percent(ramp.percent()),
+        percent: match (ramp.step(), stored.lead()) {
+            (None, Some(lead)) => in_percent(share_of(&lead.live, &lead.canary)),
+            _ => in_percent(ramp.percent()),
+        },
         next_percent: ramp.next_percent().map(in_percent),
         step_seconds: ramp.age(),
         step_requests: ramp.requests() as u64,

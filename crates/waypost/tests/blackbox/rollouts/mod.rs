@@ -3,6 +3,7 @@
 //! The test clock stands still but for [`Gateway::pass`]: seconds are counted, not waited for.
 
 mod actions;
+mod config;
 mod counting;
 mod damage;
 mod deals;

@@ -1,0 +1,208 @@
+//! Changed weights of the config that are gone to in the steps of a plan.
+
+use jiff::Timestamp;
+use waypost_admin::rollout::StartRollout;
+use waypost_proxy::generation::Generation;
+
+use crate::control::Control;
+use crate::control::rollout::arms::{RouteArms, arms, routes_of};
+use crate::control::rollout::plans::{between, chosen_plan, fingerprint, share_of};
+use crate::control::rollout::{forward, live_weights};
+use crate::log;
+use crate::state::StoreError;
+use crate::state::dials::Dials;
+use crate::state::rollouts::{StoredRollout, StoredRoute};
+use crate::state::weights::{Weights, declared};
+
+/// The change of one route's weights.
+struct Change {
+    live: Weights,
+    declared: Weights,
+}
+
+impl Control {
+    /// Makes rollouts of the changes of weights that are gone to in steps, and stores them: once `after` is active, the
+    /// weights stay as they are. Returns the dials before, to be put back if it is not activated; `None` if there are no
+    /// such changes.
+    ///
+    /// # Errors
+    /// If they cannot be stored. With `remember`, they are kept in memory then.
+    pub(in crate::control) fn hold_back_changes(
+        &mut self,
+        before: &Generation,
+        after: &Generation,
+        by: Option<&str>,
+        remember: bool,
+    ) -> Result<Option<Dials>, StoreError> {
+        let held_back = self.changes_in_steps(before, after, by.unwrap_or("config"));
+        if held_back.is_empty() {
+            return Ok(None);
+        }
+        let mut dials = self.state.dials.clone();
+        for mut rollout in held_back {
+            let Some(lead) = rollout.lead().map(|lead| lead.route.clone()) else {
+                continue;
+            };
+            if let Some(last) = dials.rollouts.remove(&lead) {
+                rollout.changes = last.changes;
+            }
+            dials.rollouts.insert(lead, rollout);
+        }
+        let before = self.state.dials.clone();
+        let claimed = self.claim_state();
+        match claimed.and_then(|()| self.state.store_dials(&dials)) {
+            Err(_) if remember => self.state.dials = dials,
+            stored => stored?,
+        }
+        Ok(Some(before))
+    }
+
+    /// Takes rollouts of a config back that was not activated.
+    pub(in crate::control) fn take_back_changes(&mut self, before: Option<Dials>) {
+        let Some(before) = before else { return };
+        // The status shows an error. Without the config, they would be aborted at the next start.
+        let _ = self.state.store_dials(&before);
+        self.state.dials = before;
+    }
+
+    fn changes_in_steps(&self, before: &Generation, after: &Generation, by: &str) -> Vec<StoredRollout> {
+        let mut rollouts: Vec<StoredRollout> = Vec::new();
+        for (position, route) in after.plan().routes().iter().enumerate() {
+            let name = &*route.matching.name;
+            let planned =
+                forward(after.plan(), position).and_then(|forward| forward.policies.rollout.as_ref());
+            let is_known = || rollouts.iter().any(|rollout| rollout.route(name).is_some());
+            if planned.is_none_or(|rollout| !rollout.plan.on_change) || is_known() {
+                continue;
+            }
+            match change_in_steps(before, after, name, by, self.wall_time()) {
+                Ok(Some(rollout)) => {
+                    let mut routes = rollout.routes.iter();
+                    // A rollout under way holds by itself.
+                    if routes.all(|route| self.rollouts.lead_of(&route.route).is_none()) {
+                        rollouts.push(rollout);
+                    }
+                }
+                Ok(None) => {}
+                Err(why) => log::warn(format_args!(
+                    "the changed weights of the route `{name}` take effect at once: {why}"
+                )),
+            }
+        }
+        rollouts
+    }
+}
+
+/// The rollout that a change of the weights of `route` makes; `None` if they did not change, or are smaller for the canary.
+///
+/// # Errors
+/// The reason for which the change cannot be gone to in steps.
+fn change_in_steps(
+    before: &Generation,
+    after: &Generation,
+    route: &str,
+    by: &str,
+    now: Timestamp,
+) -> Result<Option<StoredRollout>, String> {
+    let positions = routes_of(after, route).map_err(|problem| problem.detail)?;
+    let Some(changes) = changes(before, after, &positions) else {
+        return Ok(None);
+    };
+    let start = StartRollout {
+        to: None,
+        plan: None,
+        steps: None,
+        write: false,
+    };
+    let chosen = chosen_plan(after.plan(), &positions, &start);
+    let (name, plan) = chosen.map_err(|problem| problem.detail)?;
+    let to = match &plan.canary {
+        Some(_) => None,
+        None => Some(growing(&changes[0])?),
+    };
+    let arms = arms(after, &positions, &plan, to).map_err(|problem| problem.detail)?;
+    let shares: Vec<_> = arms
+        .iter()
+        .zip(&changes)
+        .map(|(arms, change)| {
+            let share = |weights: &Weights| share_of(weights, &arms.canary);
+            (share(&change.live), share(&change.declared))
+        })
+        .collect();
+    let (from, target) = shares[0];
+    if shares.iter().any(|other| *other != shares[0]) {
+        return Err("the routes of its deal do not have the same shares".to_owned());
+    }
+    if target <= from {
+        return Ok(None);
+    }
+    let plan = between(&plan, from, target);
+    let is_alone = |(arms, change): (&RouteArms, &Change)| {
+        let others = change.live.iter().filter(|(service, _)| *service != arms.canary);
+        others.map(|(_, weight)| weight).all(|weight| *weight == 0)
+    };
+    if arms.iter().zip(&changes).any(is_alone) {
+        return Err("no other service has a weight to compare with".to_owned());
+    }
+    let routes = arms.into_iter().zip(changes).map(|(arms, change)| StoredRoute {
+        route: arms.route,
+        canary: arms.canary,
+        baseline: arms.baseline,
+        before: change.live.clone(),
+        live: change.live,
+    });
+    Ok(Some(StoredRollout {
+        routes: routes.collect(),
+        deal: after.plan().routes()[positions[0]].deal().map(ToOwned::to_owned),
+        plan: name,
+        on_change: true,
+        step_count: plan.ramp.steps.len(),
+        ..StoredRollout::new(fingerprint(after, &positions, &plan), now, by)
+    }))
+}
+
+/// The changes of all routes; `None` if the declared weights are those of before, or are live already.
+fn changes(before: &Generation, after: &Generation, positions: &[usize]) -> Option<Vec<Change>> {
+    let mut changes = Vec::with_capacity(positions.len());
+    let mut differs = false;
+    for position in positions {
+        let name = &*after.plan().routes()[*position].matching.name;
+        let was = before.compiled().position(name)?;
+        let declared_before = declared(before.plan(), was)?;
+        let declared = declared(after.plan(), *position)?;
+        let live_before = live_weights(before, was);
+        // A service that is gone cannot keep its requests, and one that is new has none.
+        let live: Weights = declared
+            .iter()
+            .map(|(service, _)| {
+                let known = live_before.iter().find(|(known, _)| known == service);
+                (service.clone(), known.map_or(0, |(_, weight)| *weight))
+            })
+            .collect();
+        let is_gone = live_before
+            .iter()
+            .any(|(service, weight)| *weight > 0 && !declared.iter().any(|(known, _)| known == service));
+        if is_gone {
+            return None;
+        }
+        let same_shares = declared
+            .iter()
+            .all(|(service, _)| share_of(&declared, service) == share_of(&live, service));
+        differs |= declared != declared_before && !same_shares;
+        changes.push(Change { live, declared });
+    }
+    differs.then_some(changes)
+}
+
+/// The service whose share grows.
+fn growing(change: &Change) -> Result<&str, String> {
+    let mut growing = change
+        .declared
+        .iter()
+        .map(|(service, _)| &**service)
+        .filter(|service| share_of(&change.declared, service) > share_of(&change.live, service));
+    match (growing.next(), growing.next()) {
+        (Some(one), None) => Ok(one),
+        _ => Err("more than one service grows".to_owned()),
+    }
+}
