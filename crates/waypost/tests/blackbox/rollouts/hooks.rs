@@ -105,8 +105,11 @@ fn yes_goes_on_step_by_step() {
         1,
         "asked before it is ready for the step"
     );
-    bench.gateway.pass(10);
+    bench.gateway.pass(1);
+    wait_for_percent(&bench, 50.0);
+    bench.gateway.pass(5);
     wait_for_percent(&bench, 100.0);
+    bench.gateway.pass(1);
     let asked = questions(&gatekeeper.service);
     let steps: Vec<Value> = asked
         .iter()
