@@ -272,7 +272,10 @@ impl Control {
                 start,
                 by,
                 reply,
-            } => drop(reply.send(self.start_rollout(&route, &start, &by))),
+            } => {
+                let started = self.start_rollout(&route, &start, &by);
+                self.reply_to_start(route, started, reply);
+            }
             Command::RolloutAct {
                 route,
                 action,

@@ -4,12 +4,15 @@
 //! rollout is ready for that: everything else is asked anew.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+use waypost_admin::command::{Command, ReplySender};
 use waypost_admin::events::{Event, EventKind};
-use waypost_admin::rollout::RolloutEvent;
+use waypost_admin::problem::Problem;
+use waypost_admin::rollout::{RolloutEvent, RolloutView};
 use waypost_plan::rollout::Destination;
 use waypost_rollout::ramp::Standing;
 
@@ -20,6 +23,8 @@ use crate::log;
 
 /// The interval, in ticks, between questions about one step.
 const ASK_TICKS: u64 = 10;
+/// The wait of a start for the answer about the first step.
+const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The answer of a rollout's hook about the next step.
 #[derive(Debug, Default)]
@@ -40,8 +45,11 @@ pub(super) struct Gate {
 enum Question {
     #[default]
     Unasked,
-    /// Dropping the receiver gives the question up.
-    Pending(oneshot::Receiver<Result<(), PostError>>),
+    /// Dropping it gives the question up, and wakes who waits for the answer.
+    Pending {
+        answer: oneshot::Receiver<Result<(), PostError>>,
+        waiting: Vec<oneshot::Sender<()>>,
+    },
     Allowed,
 }
 
@@ -71,12 +79,12 @@ impl Gate {
     }
 
     fn is_asking(&self) -> bool {
-        matches!(self.question, Question::Pending(_))
+        matches!(self.question, Question::Pending { .. })
     }
 
     /// Takes the answer, if there is one. Returns true then.
     fn take_answer(&mut self) -> bool {
-        let Question::Pending(answer) = &mut self.question else {
+        let Question::Pending { answer, .. } = &mut self.question else {
             return false;
         };
         let refusal = match answer.try_recv() {
@@ -125,7 +133,12 @@ impl Control {
             if let Some(active) = self.rollouts.active.get_mut(lead) {
                 active.gate.pause = ASK_TICKS;
                 match answer {
-                    Ok(answer) => active.gate.question = Question::Pending(answer),
+                    Ok(answer) => {
+                        active.gate.question = Question::Pending {
+                            answer,
+                            waiting: Vec::new(),
+                        }
+                    }
                     Err(refusal) => active.gate.refusal = Some(refusal),
                 }
             }
@@ -177,6 +190,31 @@ impl Control {
             })),
         };
         serde_json::to_vec(&event).ok()
+    }
+
+    /// Replies to the start of a rollout; if its hook is asked, with the answer, unless that takes long.
+    pub(in crate::control) fn reply_to_start(
+        &mut self,
+        route: String,
+        started: Result<RolloutView, Problem>,
+        reply: ReplySender<RolloutView>,
+    ) {
+        let lead = self.rollouts.lead_of(&route).map(str::to_owned);
+        let active = lead.and_then(|lead| self.rollouts.active.get_mut(&lead));
+        let (Ok(_), Some(Question::Pending { waiting, .. })) =
+            (&started, active.map(|active| &mut active.gate.question))
+        else {
+            drop(reply.send(started));
+            return;
+        };
+        let (waits, answered) = oneshot::channel();
+        waiting.push(waits);
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let _ = timeout(START_PATIENCE, answered).await;
+            let now = shared.execute(|reply| Command::RolloutOf { route, reply }).await;
+            let _ = reply.send(now.or(started));
+        });
     }
 
     /// Returns once a hook has answered.
