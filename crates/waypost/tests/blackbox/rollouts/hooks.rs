@@ -440,3 +440,20 @@ fn events_are_in_the_api_document() {
         assert!(fields[field].is_object(), "{field} in {fields}");
     }
 }
+
+#[test]
+fn hook_is_asked_inside_of_windows_only() {
+    let gatekeeper = Gatekeeper::new(ok("yes"));
+    let bench = gatekeeper.bench(&format!("{TIMED}, windows: [\"Mon 09:00-17:00 UTC\"]"));
+    bench.gateway.set_clock("2026-11-29T12:00:00Z");
+    assert_eq!(bench.start()["state"], "waiting");
+    bench.gateway.pass(30);
+    assert_eq!(questions(&gatekeeper.service).len(), 0);
+    bench.gateway.set_clock("2026-11-30T08:59:59Z");
+    bench.gateway.pass(1);
+    wait_for_percent(&bench, 10.0);
+    bench.gateway.set_clock("2026-11-30T17:00:00Z");
+    bench.gateway.pass(30);
+    assert_eq!(questions(&gatekeeper.service).len(), 1);
+    assert_eq!(bench.live(), [90, 10]);
+}
