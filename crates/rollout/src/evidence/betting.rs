@@ -47,6 +47,16 @@ pub struct Bet {
 }
 
 impl Window {
+    /// The share of the canary's requests that are bad; 0 without requests.
+    pub fn canary_rate(&self) -> f64 {
+        rate(self.canary_bad, self.canary)
+    }
+
+    /// The share of the baseline's requests that are bad; 0 without requests.
+    pub fn baseline_rate(&self) -> f64 {
+        rate(self.baseline_bad, self.baseline)
+    }
+
     /// Adds the counts of another window.
     pub fn add(&mut self, other: &Self) {
         self.canary += other.canary;
@@ -55,10 +65,32 @@ impl Window {
         self.baseline_bad += other.baseline_bad;
     }
 
+    /// The counts of this window that an `earlier` one, a part of it, has not.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            canary: self.canary - earlier.canary,
+            canary_bad: self.canary_bad - earlier.canary_bad,
+            baseline: self.baseline - earlier.baseline,
+            baseline_bad: self.baseline_bad - earlier.baseline_bad,
+        }
+    }
+
     /// Returns true if both arms have a request, so that they can be compared.
     pub fn is_comparable(&self) -> bool {
         self.canary >= 1.0 && self.baseline >= 1.0
     }
+}
+
+impl Tolerance {
+    /// The tolerated rate beside this one of the baseline.
+    pub fn tolerated(&self, baseline: f64) -> f64 {
+        (self.ratio * baseline + self.plus).min(1.0)
+    }
+}
+
+fn rate(bad: f64, all: f64) -> f64 {
+    if all > 0.0 { bad / all } else { 0.0 }
 }
 
 impl Bet {

@@ -81,6 +81,8 @@ pub struct Stratum {
     /// The baseline's recent bad requests and requests.
     recent: (f64, f64),
     clusters: Clusters,
+    /// The allowance for unlike clients in the last bet.
+    allowance: f64,
 }
 
 /// The terms of a bet, fixed before the first request of its window is counted.
@@ -159,6 +161,11 @@ impl Stratum {
     /// The cluster factor at present; see [`Clusters::factor`].
     pub fn cluster_factor(&self, settings: &MetricSettings) -> f64 {
         self.clusters.factor(settings.clusters_prior)
+    }
+
+    /// The rate by which the canary may be worse for who its clients are, as of the last bet.
+    pub fn allowance(&self) -> f64 {
+        self.allowance
     }
 
     /// Empties the open window: at the beginning of a step, and where seconds cannot be counted.
@@ -254,6 +261,7 @@ impl Evidence {
         stratum.age += 1;
         let closes = stratum.open.is_comparable();
         if closes {
+            stratum.allowance = terms.against_plus - terms.proof_plus;
             self.bet(settings, &terms, &stratum.open, now);
             self.totals.add(&stratum.open);
         }
@@ -313,11 +321,15 @@ impl Evidence {
         self.totals
     }
 
+    /// The counts of this step, but for open windows.
+    pub fn step_totals(&self) -> Window {
+        self.totals.since(&self.totals_before)
+    }
+
     /// The requests of the baseline for each of the canary in this step; `None` before there are any.
     pub fn baseline_per_canary(&self) -> Option<f64> {
-        let canary = self.totals.canary - self.totals_before.canary;
-        let baseline = self.totals.baseline - self.totals_before.baseline;
-        (canary > 0.0).then(|| baseline / canary)
+        let step = self.step_totals();
+        (step.canary > 0.0).then(|| step.baseline / step.canary)
     }
 
     /// The beginning of the stretch that speaks against the canary most.

@@ -72,6 +72,8 @@ pub struct Judge {
     bounds: Vec<f64>,
     /// The latencies of the second that is counted: the canary's, the baseline's.
     tails: [Tail; 2],
+    /// The latencies of this step, by bucket: the canary's, the baseline's. They are shown, and nothing rests on them.
+    step_latencies: [Vec<f64>; 2],
     /// Seconds since the rollout began; only counted ones pass.
     now: u64,
     /// Seconds since the step began.
@@ -116,6 +118,24 @@ pub struct Finding {
     pub since: Mark,
     /// The counts since the rollout began.
     pub totals: Window,
+    /// The counts of this step.
+    pub step: Window,
+    /// The rate by which the canary may be worse for who its clients are, on top of the tolerance.
+    pub allowance: f64,
+    /// For a latency, the bounds over which responses are slow; `None` as long as the baseline has too few, and for several
+    /// routes, each of which has its own.
+    pub bounds: Option<SlowBounds>,
+}
+
+/// The bounds over which responses are slow, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SlowBounds {
+    /// The canary's, for the evidence against it.
+    pub canary: f64,
+    /// The baseline's.
+    pub baseline: f64,
+    /// The margin by which the canary's quantile may be greater: 0.5 for 50 %.
+    pub margin: f64,
 }
 
 impl Judge {
@@ -143,6 +163,7 @@ impl Judge {
             settings,
             is_sticky,
             tails: std::array::from_fn(|_| Tail(vec![0.0; bounds.len() + 1])),
+            step_latencies: std::array::from_fn(|_| vec![0.0; bounds.len()]),
             bounds,
             now: 0,
             step_age: 0,
@@ -172,6 +193,7 @@ impl Judge {
     pub fn begin_step(&mut self, scope: ProofScope, is_planned: bool) {
         self.step_age = 0;
         self.steps_begun += 1;
+        self.step_latencies.iter_mut().for_each(|counts| counts.fill(0.0));
         let now = self.now;
         for metric in &mut self.metrics {
             let (settings, strata) = (&metric.settings, &mut metric.strata);
@@ -230,6 +252,12 @@ impl Judge {
                 }
             }
             past.latencies.add(second.baseline.latencies);
+            if is_judged {
+                let latencies = [second.canary.latencies, second.baseline.latencies];
+                for (sums, counts) in self.step_latencies.iter_mut().zip(latencies) {
+                    sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+                }
+            }
         }
     }
 
@@ -256,6 +284,38 @@ impl Judge {
             proof: metric.proof(),
             since: metric.evidence.since(),
             totals: metric.evidence.totals(),
+            step: metric.evidence.step_totals(),
+            allowance: metric.strata.iter().map(Stratum::allowance).fold(0.0, f64::max),
+            bounds: match metric.kind {
+                MetricKind::Latency(quantile) => self.slow_bounds(quantile),
+                _ => None,
+            },
+        })
+    }
+
+    /// The bounds of a quantile, if there is one route alone.
+    fn slow_bounds(&self, quantile: Quantile) -> Option<SlowBounds> {
+        let [past] = &*self.routes else { return None };
+        let threshold = past.thresholds[quantile as usize]?;
+        Some(SlowBounds {
+            canary: *self.bounds.get(threshold.against)?,
+            baseline: *self.bounds.get(threshold.baseline)?,
+            margin: self.settings.latency[quantile as usize]?,
+        })
+    }
+
+    /// A quantile of this step's latencies in milliseconds, the canary's and the baseline's, as the middle of its bucket;
+    /// `None` without responses.
+    pub fn quantile_ms(&self, quantile: Quantile) -> [Option<f64>; 2] {
+        self.step_latencies.each_ref().map(|counts| {
+            let rank = (counts.iter().sum::<f64>() * quantile.share()).ceil();
+            let mut seen = 0.0;
+            let at = counts.iter().position(|count| {
+                seen += count;
+                seen > 0.0 && seen >= rank
+            })?;
+            let lower = at.checked_sub(1).map_or(0.0, |before| self.bounds[before]);
+            Some(f64::midpoint(lower, self.bounds[at]))
         })
     }
 

@@ -1,6 +1,7 @@
 //! Simulated rollouts with fixed seeds.
 
 use super::*;
+use crate::words::{self, Names};
 
 /// A small generator of random numbers (Marsaglia's xorshift64*).
 struct Dice(u64);
@@ -206,8 +207,62 @@ fn slower_version_is_found_by_its_latency() {
         let found = found.expect("twice as slow is found");
         assert!((5..60).contains(&found), "seed {seed}: {found}");
         let worst = judge.worst().unwrap();
-        assert!(matches!(worst.kind, MetricKind::Latency(_)), "{worst:?}");
+        let MetricKind::Latency(quantile) = worst.kind else {
+            panic!("{worst:?}");
+        };
+        let [canary, baseline] = judge.quantile_ms(quantile).map(Option::unwrap);
+        assert!(
+            (1.4..3.0).contains(&(canary / baseline)),
+            "{canary} against {baseline}"
+        );
+        let bounds = worst.bounds.unwrap();
+        assert!(
+            bounds.canary >= bounds.baseline * (1.0 + bounds.margin),
+            "{bounds:?}"
+        );
+        let names = Names {
+            canary: "v2",
+            baseline: "v1",
+        };
+        let tolerance = judge.tolerance(worst.kind).unwrap();
+        let said = words::comparison(names, &worst, tolerance, judge.now());
+        for part in [
+            " of v2's requests (",
+            ") took longer than ",
+            " of v1's longer than ",
+            "0 % worse",
+        ] {
+            assert!(said.contains(part), "{said}");
+        }
     }
+}
+
+#[test]
+fn quantiles_are_those_of_the_step() {
+    let mut judge = Judge::new(JudgeSettings::default(), 1, 2, false, vec![10.0, 20.0, 40.0]);
+    let second = |canary: &'static [f64; 3], baseline: &'static [f64; 3]| {
+        let arm = |latencies: &'static [f64; 3]| ArmSecond {
+            finished: latencies.iter().sum(),
+            latencies,
+            ..ArmSecond::default()
+        };
+        RouteSecond {
+            canary: arm(canary),
+            baseline: arm(baseline),
+            groups: None,
+            share: 0.5,
+        }
+    };
+    judge.begin_step(ProofScope::Step, true);
+    assert_eq!(judge.quantile_ms(Quantile::P50), [None, None]);
+    judge.add(&[second(&[6.0, 3.0, 1.0], &[0.0, 0.0, 1.0])]);
+    let of = |judge: &Judge| Quantile::ALL.map(|quantile| judge.quantile_ms(quantile)[0].unwrap());
+    assert_eq!(of(&judge), [5.0, 15.0, 30.0]);
+    assert_eq!(judge.quantile_ms(Quantile::P50)[1], Some(30.0));
+    judge.begin_step(ProofScope::Step, true);
+    judge.add(&[second(&[0.0, 0.0, 1.0], &[0.0; 3])]);
+    assert_eq!(of(&judge), [30.0; 3]);
+    assert_eq!(judge.quantile_ms(Quantile::P50)[1], None);
 }
 
 #[test]
@@ -475,7 +530,16 @@ fn stored_numbers_restore_the_evidence() {
     );
     assert!(again.set_numbers(&judge.numbers()));
     assert_eq!(again.numbers(), judge.numbers());
-    let evidence = |judge: &Judge| -> Vec<Finding> { judge.findings().collect() };
+    // The bounds of slow responses are found anew with the next second.
+    let evidence = |judge: &Judge| -> Vec<Finding> {
+        let findings = judge.findings();
+        findings
+            .map(|finding| Finding {
+                bounds: None,
+                ..finding
+            })
+            .collect()
+    };
     assert_eq!(evidence(&again), evidence(&judge));
     // Both go on alike, but for windows that were open.
     let mut same = Dice(dice.0);

@@ -157,6 +157,11 @@ impl Ramp {
         self.age
     }
 
+    /// Seconds that this step lasts at least; 0 before the first.
+    pub fn least(&self) -> u64 {
+        self.step.map_or(0, |step| self.least_of(step))
+    }
+
     /// Requests of the canary in this step.
     pub fn requests(&self) -> f64 {
         self.requests
@@ -343,16 +348,25 @@ impl Ramp {
         openings.min_by_key(|opening| opening.at)
     }
 
+    /// Seconds that a step lasts at least.
+    fn least_of(&self, step: usize) -> u64 {
+        let rules = self.plan.rules(step);
+        match self.judge {
+            // A request that hangs has failed by then.
+            Some(_) if rules.proof != Proof::None => {
+                let slowest = self.response_timeout.min(RESPONSE_TIMEOUT_MAX);
+                rules.at_least.max(self.plan.warmup + slowest)
+            }
+            _ => rules.at_least,
+        }
+    }
+
     /// The conditions of the next step that do not hold.
     fn lacks(&self, step: usize) -> Vec<Lack> {
         let mut lacks = Vec::new();
         let rules = self.plan.rules(step);
         let judge = self.judge.as_ref().filter(|_| rules.proof != Proof::None);
-        let mut least = rules.at_least;
-        if judge.is_some() {
-            // A request that hangs has failed by then.
-            least = least.max(self.plan.warmup + self.response_timeout.min(RESPONSE_TIMEOUT_MAX));
-        }
+        let least = self.least_of(step);
         if self.age < least {
             lacks.push(Lack::Time(least - self.age));
         }
