@@ -55,6 +55,13 @@ pub struct RolloutReport {
     pub paused: bool,
 }
 
+impl RolloutReport {
+    /// The share of the canary in percent, without the noise of binary fractions.
+    pub fn percent(&self) -> f64 {
+        (self.share * 100_000.0).round() / 1000.0
+    }
+}
+
 /// A refused config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailedLoad {

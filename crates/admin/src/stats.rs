@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use waypost_proxy::observe::metrics::histogram::Durations;
 use waypost_proxy::observe::metrics::{Reading, RequestReading};
 
+use crate::report::RolloutReport;
+
 /// The sampling interval, unless there are very many series.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Minimum sampling interval per series. Reading one takes some microseconds, mostly waiting for memory, and competes with
@@ -60,6 +62,9 @@ pub struct Stats {
 pub struct RouteStats {
     /// The route.
     pub route: String,
+    /// The rollout under way.
+    #[serde(default)]
+    pub rollout: Option<RolloutReport>,
     /// The arms in order; last, without a service, requests that reached no arm.
     pub arms: Vec<ArmStats>,
 }

@@ -15,6 +15,7 @@ use super::routes::{RouteView, Weights, view};
 use super::{App, Body, Caller, Operation, PathName, json, json_body};
 use crate::command::{Command, DealDialed};
 use crate::problem::Problem;
+use crate::report::RolloutReport;
 use crate::state::AppState;
 
 /// A deal.
@@ -79,25 +80,28 @@ async fn list(State(state): App) -> Result<Json<Vec<DealView>>, Problem> {
             names.push(deal);
         }
     }
-    Ok(Json(
-        names.into_iter().map(|name| deal(&generation, name)).collect(),
-    ))
+    let rollouts = state.report().rollouts.clone();
+    let views = names.into_iter().map(|name| deal(&generation, name, &rollouts));
+    Ok(Json(views.collect()))
 }
 
 async fn show(State(state): App, PathName(name): PathName) -> Result<Json<DealView>, Problem> {
     let generation = state.view()?.generation();
-    let found = deal(&generation, &name);
+    let rollouts = state.report().rollouts.clone();
+    let found = deal(&generation, &name, &rollouts);
     if found.routes.is_empty() {
         return Err(Problem::not_found(format!("there is no deal named `{name}`")));
     }
     Ok(Json(found))
 }
 
-fn deal(generation: &Arc<Generation>, name: &str) -> DealView {
+fn deal(generation: &Arc<Generation>, name: &str, rollouts: &[RolloutReport]) -> DealView {
     let positions = generation.plan().routes_of_deal(name);
     DealView {
         name: name.to_owned(),
-        routes: positions.map(|position| view(generation, position)).collect(),
+        routes: positions
+            .map(|position| view(generation, position, rollouts))
+            .collect(),
     }
 }
 

@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::routing::post;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use waypost_policy::explain::{Explanation, Question};
+use waypost_policy::explain::{Explanation, Question, Rollout};
 use waypost_proxy::generation::KnownEndpoints;
 
 use super::{App, Body, Content, Operation, json, json_body};
@@ -65,6 +65,7 @@ fn response_schema(_: &mut SchemaGenerator) -> Schema {
             "service": { "type": "string" },
             "arms": { "type": "array" },
             "cohort": { "type": "string" },
+            "rollout": { "type": "object" },
             "location": { "type": "string" },
             "host": { "type": ["string", "null"] },
             "path": { "type": "string" },
@@ -124,5 +125,19 @@ async fn ask(State(state): App, headers: HeaderMap, Body(body): Body) -> Result<
         .explain(&question, KnownEndpoints::Resolved)
         .map_err(|error| Problem::invalid(error.to_string()))?;
     explained.revision = Some(generation.number());
+    let report = state.report();
+    let under_way = report
+        .rollouts
+        .iter()
+        .find(|rollout| Some(&rollout.route) == explained.route.as_ref());
+    if let Some(rollout) = under_way {
+        explained.rollout = Some(Rollout {
+            plan: explained.rollout.and_then(|rollout| rollout.plan),
+            steps: rollout.steps,
+            canary: Some(rollout.canary.clone()),
+            step: Some(rollout.step),
+            percent: Some(rollout.percent()),
+        });
+    }
     Ok(Json(explained))
 }

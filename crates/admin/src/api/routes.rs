@@ -18,6 +18,7 @@ use super::{App, Body, Caller, Operation, PathName, QueryParams, json, json_body
 use crate::arms;
 use crate::command::{ArmView, Command, Dialed, Turn};
 use crate::problem::Problem;
+use crate::report::RolloutReport;
 use crate::state::AppState;
 
 /// A route.
@@ -37,7 +38,7 @@ pub struct RouteView {
     pub deal: Option<String>,
     /// The service that receives copies of requests.
     pub mirror: Option<String>,
-    /// The rollout under way, such as `step 2 of 5`.
+    /// The rollout under way, such as `step 2 of 5: 5 %`.
     #[serde(default)]
     pub rollout: Option<String>,
 }
@@ -111,14 +112,7 @@ pub(super) fn operations() -> Vec<Operation> {
 async fn list(State(state): App) -> Result<Json<Vec<RouteView>>, Problem> {
     let generation = state.view()?.generation();
     let rollouts = state.report().rollouts.clone();
-    let views = (0..generation.plan().routes().len()).map(|position| {
-        let view = view(&generation, position);
-        let rollout = rollouts.iter().find(|rollout| rollout.route == view.name);
-        RouteView {
-            rollout: rollout.map(|rollout| format!("step {} of {}", rollout.step, rollout.steps)),
-            ..view
-        }
-    });
+    let views = (0..generation.plan().routes().len()).map(|position| view(&generation, position, &rollouts));
     Ok(Json(views.collect()))
 }
 
@@ -127,8 +121,9 @@ async fn show(State(state): App, PathName(name): PathName) -> Result<Json<RouteD
     let position = find(&generation, &name)?;
     let route = name.clone();
     let history = state.execute(|reply| Command::DialOf { route, reply }).await?;
+    let rollouts = state.report().rollouts.clone();
     Ok(Json(RouteDetail {
-        route: view(&generation, position),
+        route: view(&generation, position, &rollouts),
         turns: history.turns,
     }))
 }
@@ -185,7 +180,7 @@ pub(crate) fn find(generation: &Generation, name: &str) -> Result<usize, Problem
     found.ok_or_else(|| Problem::not_found(format!("there is no route named `{name}`")))
 }
 
-pub(super) fn view(generation: &Arc<Generation>, position: usize) -> RouteView {
+pub(super) fn view(generation: &Arc<Generation>, position: usize, rollouts: &[RolloutReport]) -> RouteView {
     let plan = generation.plan();
     let route = &plan.routes()[position];
     let forward = match &route.action {
@@ -214,7 +209,17 @@ pub(super) fn view(generation: &Arc<Generation>, position: usize) -> RouteView {
             .and_then(|sticky| sticky.deal.as_deref())
             .map(str::to_owned),
         mirror: mirror.map(|mirror| plan.service(mirror.to).name.to_string()),
-        rollout: None,
+        rollout: rollouts
+            .iter()
+            .find(|rollout| *rollout.route == *route.matching.name)
+            .map(|rollout| {
+                format!(
+                    "step {} of {}: {} %",
+                    rollout.step,
+                    rollout.steps,
+                    rollout.percent()
+                )
+            }),
     }
 }
 

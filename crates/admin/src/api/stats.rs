@@ -85,6 +85,7 @@ fn compare(state: &AppState, window: Duration, route: Option<&str>) -> Result<St
             .or_default()
             .push(reading);
     }
+    let report = state.report().clone();
     let mut all = Vec::new();
     for (position, route) in generation.plan().routes().iter().enumerate() {
         let readings = by_route.get(&route.matching.name).map_or(&[][..], Vec::as_slice);
@@ -100,8 +101,12 @@ fn compare(state: &AppState, window: Duration, route: Option<&str>) -> Result<St
         if let Some(own) = reading("").filter(|own| own.count() > 0) {
             arms.push(ArmStats::of("", None, Some(own), covered));
         }
+        let mut rollouts = report.rollouts.iter();
         all.push(RouteStats {
             route: route.matching.name.to_string(),
+            rollout: rollouts
+                .find(|rollout| *rollout.route == *route.matching.name)
+                .cloned(),
             arms,
         });
     }

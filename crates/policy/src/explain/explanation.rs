@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// The explanation of a request: what happens to it, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
     /// The outcome.
     pub outcome: Outcome,
@@ -24,6 +24,9 @@ pub struct Explanation {
     /// The arm of the client's cohort.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cohort: Option<String>,
+    /// The rollout of the route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// The `location` of a redirect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
@@ -65,8 +68,27 @@ pub enum Outcome {
 pub struct Arm {
     /// The service.
     pub service: String,
-    /// Its weight.
+    /// Its weight: the live one, where a gateway is asked.
     pub weight: u64,
+}
+
+/// The rollout of a route: its plan, and where it stands if a gateway is asked and one is under way.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Rollout {
+    /// The name of the plan, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// The number of steps.
+    pub steps: usize,
+    /// The service that is rolled out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<String>,
+    /// The number of the step, from 1; 0 before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
+    /// The share of the canary, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<f64>,
 }
 
 /// An alternative of a route, checked against the request.

@@ -33,7 +33,7 @@ use crate::head::upstream::UpstreamHead;
 use crate::peer::Peer;
 use crate::request::{self, IncomingRequest, NormalizedRequest};
 
-pub use explanation::{Arm, Because, Considered, Explanation, Outcome};
+pub use explanation::{Arm, Because, Considered, Explanation, Outcome, Rollout};
 pub use question::{Question, QuestionError};
 
 /// The state of a gateway that explanations depend on.
@@ -330,6 +330,12 @@ impl<S: State> Explainer<'_, S> {
         if let Some((arm, ArmChoice::Cohort(_))) = arm {
             explanation.cohort = Some(name(arm));
         }
+        let rollout = forward.policies.rollout.as_ref();
+        explanation.rollout = rollout.map(|rollout| Rollout {
+            plan: rollout.name.as_deref().map(str::to_owned),
+            steps: rollout.plan.ramp.steps.len(),
+            ..Rollout::default()
+        });
     }
 
     fn failure(&self, failure: Failure, route: Option<&Route>) -> Explanation {
@@ -381,6 +387,7 @@ impl<S: State> Explainer<'_, S> {
             service: None,
             arms: None,
             cohort: None,
+            rollout: None,
             location: None,
             host: self.normalized.host().map(text),
             path: text(self.normalized.path()),

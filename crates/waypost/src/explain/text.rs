@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use waypost_policy::explain::{Arm, Because, Considered, Explanation, Outcome, Question};
+use waypost_policy::explain::{Arm, Because, Considered, Explanation, Outcome, Question, Rollout};
+
+use crate::output::count;
 
 /// An explanation in a few words: `users → users-v1`.
 pub(crate) fn in_short(explanation: &Explanation) -> String {
@@ -48,6 +50,9 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
     line(&mut text, "route", explanation.route.as_deref().unwrap_or("none"));
     if let Some(cohort) = &explanation.cohort {
         line(&mut text, "cohort", cohort);
+    }
+    if let Some(rollout) = &explanation.rollout {
+        line(&mut text, "rollout", &rollout_in_words(rollout));
     }
     if explanation.outcome == Outcome::Forward {
         line(&mut text, "host", explanation.host.as_deref().unwrap_or("none"));
@@ -141,6 +146,18 @@ fn destination(explanation: &Explanation) -> String {
         format!("{service} {percent}%")
     };
     arms.iter().map(share).collect::<Vec<String>>().join(", ")
+}
+
+/// The plan of a rollout. What is under way is known to a running gateway alone.
+fn rollout_in_words(rollout: &Rollout) -> String {
+    let plan = rollout
+        .plan
+        .as_ref()
+        .map_or_else(|| "its own plan".to_owned(), |plan| format!("the plan `{plan}`"));
+    format!(
+        "by {plan} of {}, once it is started",
+        count(rollout.steps, "step")
+    )
 }
 
 fn status(explanation: &Explanation) -> String {

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use waypost_admin::stats::{ArmStats, Stats};
+use waypost_rollout::words;
 
 use super::client::segment;
 use super::table::Table;
@@ -78,7 +79,19 @@ fn in_columns(stats: &Stats) -> String {
             table.row(row(&route.route, arm));
         }
     }
-    format!("the last {seconds} s\n{}", table.text())
+    let mut text = format!("the last {seconds} s\n{}", table.text());
+    for rollout in stats.routes.iter().filter_map(|route| route.rollout.as_ref()) {
+        text.push_str(&format!(
+            "a rollout of {} on {} is at step {} of {}, {}: waypost rollout status {}\n",
+            rollout.canary,
+            rollout.route,
+            rollout.step,
+            rollout.steps,
+            words::percent(rollout.share),
+            rollout.route
+        ));
+    }
+    text
 }
 
 fn row(route: &str, arm: &ArmStats) -> [String; 13] {
