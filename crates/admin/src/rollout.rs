@@ -19,7 +19,8 @@ pub struct RolloutView {
     pub baseline: String,
     /// The name of the plan, if it has one.
     pub plan: Option<String>,
-    /// `waiting` before the first step, `running`, `paused`, `finished`, `rolled_back` or `aborted`.
+    /// `waiting` before the first step, `running`, `paused`, `finished`, `rolled_back` or `aborted`. One that is `running`
+    /// holds while `lacks` has something.
     pub state: String,
     /// The number of the step, from 1; 0 before the first.
     pub step: usize,
@@ -31,17 +32,30 @@ pub struct RolloutView {
     pub next_percent: Option<f64>,
     /// Seconds in this step.
     pub step_seconds: u64,
+    /// Seconds that this step lasts at least: `at_least` of the plan, or the warm-up and the response timeout of the
+    /// canary's service where they are longer.
+    #[serde(default)]
+    pub at_least_seconds: u64,
     /// Requests of the canary in this step.
     pub step_requests: u64,
     /// The standing in one sentence.
     pub summary: String,
     /// The conditions of the next step that do not hold yet.
     pub lacks: Vec<String>,
+    /// The next step and what it waits for, in one sentence.
+    #[serde(default)]
+    pub next: Option<String>,
+    /// Requests of the canary that are missing to the next step, as estimated from the rates so far.
+    #[serde(default)]
+    pub needed_requests: Option<u64>,
+    /// Seconds that these requests take at the present rate.
+    #[serde(default)]
+    pub needed_seconds: Option<u64>,
     /// The evidence that the canary is worse than tolerated.
     pub evidence: f64,
     /// The evidence at which the rollout is rolled back.
     pub rollback_at: f64,
-    /// The metrics that are judged; empty for a timed ramp.
+    /// The metrics that are judged; empty for a timed ramp. Of a rollout that ended, as they were then.
     pub metrics: Vec<MetricView>,
     /// The start of the rollout.
     #[schemars(with = "String")]
@@ -53,7 +67,7 @@ pub struct RolloutView {
     pub ended: Option<Timestamp>,
 }
 
-/// A metric of a rollout. Counts are those since the rollout began.
+/// A metric of a rollout. Its counts are those since the rollout began; those of this step are in `step`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricView {
     /// `errors`, `errors.max`, `client_errors`, `abandoned`, `p50`, `p90` or `p99`.
@@ -72,10 +86,42 @@ pub struct MetricView {
     pub proof: f64,
     /// True if that is proved.
     pub proved: bool,
+    /// The counts of this step.
+    pub step: ArmCounts,
+    /// The share of bad requests that is tolerated beside the baseline's in this step, 0 to 1; `null` for a latency.
+    pub tolerated: Option<f64>,
+    /// The share by which the canary may be worse on top of that, since clients of the baseline differ.
+    pub allowance: f64,
+    /// The quantile of the canary's latencies in this step, in milliseconds; `null` for other metrics, and without
+    /// responses.
+    pub canary_ms: Option<f64>,
+    /// The quantile of the baseline's.
+    pub baseline_ms: Option<f64>,
+    /// The bound over which a response of the canary is slow, in milliseconds; `null` while the baseline has too few
+    /// responses to judge this quantile.
+    pub canary_over_ms: Option<f64>,
+    /// The bound for those of the baseline.
+    pub baseline_over_ms: Option<f64>,
+    /// Requests of the canary that are missing to the proof, as estimated from the rates so far; `null` if it is proved,
+    /// or would not be at these rates.
+    pub needed_requests: Option<u64>,
+}
+
+/// The counts of both versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ArmCounts {
+    /// Requests of the canary.
+    pub canary_requests: u64,
+    /// Bad ones among them.
+    pub canary_bad: u64,
+    /// Requests of the baseline.
+    pub baseline_requests: u64,
+    /// Bad ones among them.
+    pub baseline_bad: u64,
 }
 
 /// A change of a rollout.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RolloutChange {
     /// The time.
     #[schemars(with = "String")]
@@ -89,6 +135,10 @@ pub struct RolloutChange {
     pub summary: String,
     /// The client that asked for it; `judge` if none did.
     pub by: String,
+    /// The metrics that it rests on: those of the step that was over with it. None for a timed ramp, before the first request
+    /// of the step, and for all but the latest thirty changes of a route.
+    #[serde(default)]
+    pub metrics: Vec<MetricView>,
 }
 
 /// A change of a rollout, or the step that a hook is asked about: the event that is published, and sent to services.

@@ -6,6 +6,7 @@ pub(crate) mod dial;
 pub(crate) mod history;
 pub(crate) mod rollout;
 pub(crate) mod routes;
+mod standing;
 pub(crate) mod stats;
 pub(crate) mod status;
 mod table;

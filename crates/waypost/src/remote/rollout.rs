@@ -4,10 +4,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::bail;
-use waypost_admin::rollout::{MetricView, RolloutAction, RolloutChange, RolloutView, StartRollout};
-use waypost_rollout::words;
+use waypost_admin::rollout::{RolloutAction, RolloutChange, RolloutView, StartRollout};
 
 use super::client::segment;
+use super::standing::in_words;
 use super::table::Table;
 use super::{Client, refused, show};
 use crate::Outcome;
@@ -142,71 +142,4 @@ fn status(admin: &AdminArgs, route: Option<&str>, watch: bool, format: Format) -
         }
         thread::sleep(INTERVAL);
     }
-}
-
-/// A rollout, as people read it.
-fn in_words(rollout: &RolloutView) -> String {
-    let RolloutView {
-        route,
-        canary,
-        baseline,
-        ..
-    } = rollout;
-    let mut text = format!("{route}      {canary} against {baseline}");
-    if rollout.ended.is_none() {
-        let steps = match rollout.step {
-            0 => "      before the first step".to_owned(),
-            step => format!("      step {step} of {}: {} %", rollout.steps, rollout.percent),
-        };
-        text.push_str(&steps);
-        text.push_str(&format!("      for {}", words::duration(rollout.step_seconds)));
-    } else {
-        text.push_str(&format!("      at {} %", rollout.percent));
-    }
-    let state = match &*rollout.state {
-        "running" if !rollout.lacks.is_empty() => "holding".to_owned(),
-        state => state.replace('_', " "),
-    };
-    text.push_str(&format!("      {state}\n"));
-    for metric in &rollout.metrics {
-        text.push_str(&format!("  {}\n", metric_in_words(metric, rollout)));
-    }
-    if rollout.lacks.is_empty() {
-        text.push_str(&format!("  {}\n", rollout.summary));
-    } else {
-        let summary = rollout.summary.split("; holds: ").next().unwrap_or_default();
-        text.push_str(&format!("  {summary}\n"));
-        let next = rollout
-            .next_percent
-            .map_or_else(|| "done when".to_owned(), |next| format!("to {next} % when"));
-        text.push_str(&format!("  next          {next} nothing of this is left:\n"));
-        for lack in &rollout.lacks {
-            text.push_str(&format!("                {lack}\n"));
-        }
-    }
-    text
-}
-
-fn metric_in_words(metric: &MetricView, rollout: &RolloutView) -> String {
-    let share = |bad: u64, all: u64| match all {
-        0 => "none so far".to_owned(),
-        all => format!(
-            "{} of {}",
-            words::percent(bad as f64 / all as f64),
-            words::count(all as f64)
-        ),
-    };
-    let proved = if metric.proved {
-        "      proved not to be worse than tolerated"
-    } else {
-        ""
-    };
-    format!(
-        "{:<13} {} {}      {} {}{proved}",
-        metric.metric,
-        rollout.canary,
-        share(metric.canary_bad, metric.canary_requests),
-        rollout.baseline,
-        share(metric.baseline_bad, metric.baseline_requests),
-    )
 }

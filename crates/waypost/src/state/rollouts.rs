@@ -2,11 +2,14 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use waypost_admin::rollout::MetricView;
 
 use crate::state::weights::Weights;
 
 /// The number of changes that are kept for each route.
 const CHANGES_KEPT: usize = 200;
+/// The number of the latest changes whose metrics are kept.
+const METRICS_KEPT: usize = 30;
 
 /// A rollout, under way or ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,13 +100,16 @@ pub(crate) enum EndState {
 }
 
 /// A change of a rollout.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StoredChange {
     pub(crate) time: Timestamp,
     pub(crate) change: String,
     pub(crate) percent: String,
     pub(crate) summary: String,
     pub(crate) by: String,
+    /// The metrics that it rests on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) metrics: Vec<MetricView>,
 }
 
 impl EndState {
@@ -169,6 +175,11 @@ impl StoredRollout {
         self.changes.push(change);
         let more = self.changes.len().saturating_sub(CHANGES_KEPT);
         self.changes.drain(..more);
+        // All are written with every dial: the numbers of old ones, unlike their sentences, are not worth that.
+        let old = self.changes.len().saturating_sub(METRICS_KEPT);
+        for change in &mut self.changes[..old] {
+            change.metrics = Vec::new();
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod arms;
 mod clock;
 mod counting;
 mod hook;
+mod next;
 mod notify;
 mod on_change;
 mod plans;
@@ -336,6 +337,7 @@ impl Control {
             percent: change.percent.clone(),
             summary: change.summary.clone(),
             by: change.by.clone(),
+            metrics: change.metrics.clone(),
         });
         Ok(changes.collect())
     }

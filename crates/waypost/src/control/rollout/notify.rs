@@ -20,7 +20,11 @@ pub(super) struct Telling {
 impl Control {
     /// Puts a change, which is noted already, into an event.
     pub(super) fn telling(&self, lead: &str, change: &StoredChange) -> Option<Telling> {
-        let view = self.view_of(lead)?;
+        let mut view = self.view_of(lead)?;
+        // A step that was taken has none yet: the change rests on those before it.
+        if !change.metrics.is_empty() {
+            view.metrics.clone_from(&change.metrics);
+        }
         let changes = &self.state.dials.rollouts.get(lead)?.changes;
         let to_percent = change.in_percent();
         let is_start = change.change == "started";

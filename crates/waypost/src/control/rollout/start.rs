@@ -116,6 +116,7 @@ impl Control {
                 false => "the rollout begins".to_owned(),
             },
             by: stored.by.clone(),
+            metrics: Vec::new(),
         };
         stored.note(change.clone());
         for (at, moving) in active.routes.iter_mut().enumerate() {

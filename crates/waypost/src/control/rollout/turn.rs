@@ -1,6 +1,8 @@
 //! Steps and ends of rollouts: stored, then in force, then told.
 
+use jiff::Timestamp;
 use waypost_admin::problem::Problem;
+use waypost_admin::rollout::MetricView;
 use waypost_plan::rollout::OnSuccess;
 use waypost_rollout::ramp::plan::Percent;
 
@@ -8,6 +10,7 @@ use crate::control::Control;
 use crate::control::dial::Turning;
 use crate::control::rollout::notify::Telling;
 use crate::control::rollout::plans::share_of;
+use crate::control::rollout::view;
 use crate::log;
 use crate::state::rollouts::{EndState, StoredChange, StoredEnd, StoredRollout, StoredRoute};
 use crate::state::weights::{Weights, declared};
@@ -21,6 +24,29 @@ pub(super) enum Target {
     Before,
     /// The weights of the config.
     Declared,
+}
+
+/// The words on a change.
+struct Said<'a> {
+    change: &'a str,
+    summary: &'a str,
+    by: &'a str,
+    /// The metrics that it rests on.
+    metrics: Vec<MetricView>,
+}
+
+impl Said<'_> {
+    /// The change as it is stored.
+    fn at(self, time: Timestamp, percent: String) -> StoredChange {
+        StoredChange {
+            time,
+            change: self.change.to_owned(),
+            percent,
+            summary: self.summary.to_owned(),
+            by: self.by.to_owned(),
+            metrics: self.metrics,
+        }
+    }
 }
 
 impl Control {
@@ -46,7 +72,15 @@ impl Control {
         let Some(percent) = active.ramp.step_up() else {
             return Ok(None);
         };
-        let turned = self.turn_to(lead, Target::Share(percent), "step", summary, by, None);
+        // Those of the step that is over.
+        let metrics = view::metrics_of(&before);
+        let said = Said {
+            change: "step",
+            summary,
+            by,
+            metrics,
+        };
+        let turned = self.turn_to(lead, Target::Share(percent), said, None);
         if let Some(active) = self.rollouts.active.get_mut(lead) {
             if turned.is_err() {
                 active.ramp = before;
@@ -65,7 +99,13 @@ impl Control {
         by: &str,
         target: Target,
     ) -> Result<(), Problem> {
-        let turned = self.turn_to(lead, target, state.as_str(), summary, by, Some(state));
+        let said = Said {
+            change: state.as_str(),
+            summary,
+            by,
+            metrics: self.metrics_of(lead),
+        };
+        let turned = self.turn_to(lead, target, said, Some(state));
         // A bad version loses its requests at once, even if that cannot be stored. It is tried again at the next tick.
         if turned.is_err() && state == EndState::RolledBack {
             self.roll_back_unstored(lead);
@@ -113,11 +153,10 @@ impl Control {
         &mut self,
         lead: &str,
         target: Target,
-        change: &str,
-        summary: &str,
-        by: &str,
+        said: Said<'_>,
         end: Option<EndState>,
     ) -> Result<Option<StoredChange>, Problem> {
+        let by = said.by;
         let time = self.wall_time();
         let generation = self.gateway.generation();
         let active = self.rollouts.active.get(lead);
@@ -151,13 +190,8 @@ impl Control {
             turnings.extend(turning);
             route.live = weights;
         }
-        let change = StoredChange {
-            time,
-            change: change.to_owned(),
-            percent: stored.lead().map(percent_of).unwrap_or_default(),
-            summary: summary.to_owned(),
-            by: by.to_owned(),
-        };
+        let percent = stored.lead().map(percent_of).unwrap_or_default();
+        let change = said.at(time, percent);
         stored.note(change.clone());
         stored.end = end.map(|state| StoredEnd { time, state });
         // The config has the weights that a rollout of its change goes to.
@@ -182,13 +216,13 @@ impl Control {
         let Some(stored) = dials.rollouts.get_mut(lead) else {
             return Ok(());
         };
-        let change = StoredChange {
-            time: self.wall_time(),
-            change: change.to_owned(),
-            percent,
-            summary: summary.to_owned(),
-            by: by.to_owned(),
+        let said = Said {
+            change,
+            summary,
+            by,
+            metrics: self.metrics_of(lead),
         };
+        let change = said.at(self.wall_time(), percent);
         stored.note(change.clone());
         let written = self.state.store_dials(&dials);
         self.report_state();
@@ -198,6 +232,12 @@ impl Control {
         }
         self.tell(lead, &change);
         Ok(())
+    }
+
+    /// The metrics of a rollout under way.
+    fn metrics_of(&self, lead: &str) -> Vec<MetricView> {
+        let active = self.rollouts.active.get(lead);
+        active.map_or_else(Vec::new, |active| view::metrics_of(&active.ramp))
     }
 
     /// The present share of the canary, as text.

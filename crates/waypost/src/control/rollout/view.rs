@@ -1,15 +1,16 @@
 //! Rollouts as they are shown.
 
 use waypost_admin::problem::Problem;
-use waypost_admin::rollout::{MetricView, RolloutView};
+use waypost_admin::rollout::{ArmCounts, MetricView, RolloutView};
 use waypost_rollout::judge::Judge;
+use waypost_rollout::judge::settings::MetricKind;
 use waypost_rollout::ramp::plan::Percent;
-use waypost_rollout::ramp::{Lack, Reason, Standing, Stop};
+use waypost_rollout::ramp::{Lack, Ramp, Reason, Standing, Stop};
 use waypost_rollout::words;
 
 use crate::control::Control;
-use crate::control::rollout::Active;
 use crate::control::rollout::plans::share_of;
+use crate::control::rollout::{Active, next};
 use crate::state::rollouts::{StoredChange, StoredRollout};
 
 /// The evidence from which on a rollout is under suspicion.
@@ -43,10 +44,11 @@ impl Control {
 
 /// The standing of a rollout in a sentence.
 pub(super) fn summary(active: &Active) -> String {
-    let compared = active.ramp.judge().and_then(|judge| compared(active, judge));
     match &active.standing {
         Standing::RollBack(Reason::Worse(_)) => {
-            let evidence = active.ramp.judge().map_or(0.0, Judge::evidence);
+            let judge = active.ramp.judge();
+            let compared = judge.and_then(|judge| compared(active, judge));
+            let evidence = judge.map_or(0.0, Judge::evidence);
             format!(
                 "{}. Luck alone does this in fewer than {} rollouts",
                 compared.unwrap_or_default(),
@@ -65,20 +67,28 @@ pub(super) fn summary(active: &Active) -> String {
         ),
         Standing::Ready => "the time and the requests of the step are over".to_owned(),
         Standing::Holds(lacks) => {
-            let evidence = active.ramp.judge().map_or(0.0, Judge::evidence);
-            let damage = match compared.filter(|_| evidence >= SUSPICION) {
-                Some(compared) => format!(
-                    "{compared}; luck alone makes a good version look this bad in {} rollouts",
-                    words::luck(evidence)
-                ),
-                None if active.ramp.step().is_none() => "nothing has begun".to_owned(),
-                None if active.ramp.judge().is_some() => "no sign of damage".to_owned(),
+            let percent = active.ramp.percent();
+            let damage = match active.ramp.judge() {
+                _ if active.ramp.step().is_none() => "nothing has begun".to_owned(),
+                Some(judge) => sign_of_damage(active, judge),
                 None => "a ramp by time, without a judge".to_owned(),
             };
-            let lacks: Vec<String> = lacks.iter().map(|lack| in_words(lack, active)).collect();
-            format!("{damage}; holds: {}", lacks.join("; "))
+            format!("{percent}: {damage}; {}", next::missing(active, lacks))
         }
     }
+}
+
+/// The damage that the canary seems to do, if there is a sign of any.
+fn sign_of_damage(active: &Active, judge: &Judge) -> String {
+    let evidence = judge.evidence();
+    let Some(compared) = compared(active, judge).filter(|_| evidence >= SUSPICION) else {
+        return "no sign of damage".to_owned();
+    };
+    format!(
+        "{compared}; this would be luck in {} rollouts; the judge acts at {}",
+        words::luck(evidence),
+        words::luck(judge.rollback_at())
+    )
 }
 
 /// The comparison by the metric that speaks against the canary most.
@@ -89,7 +99,7 @@ fn compared(active: &Active, judge: &Judge) -> Option<String> {
 }
 
 /// A condition of the next step that does not hold.
-fn in_words(lack: &Lack, active: &Active) -> String {
+pub(super) fn in_words(lack: &Lack, active: &Active) -> String {
     match lack {
         Lack::Time(seconds) => format!("{} more in this step", words::duration(*seconds)),
         Lack::Requests(requests) => format!(
@@ -138,16 +148,22 @@ fn in_words(lack: &Lack, active: &Active) -> String {
 
 fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> RolloutView {
     let ramp = &active.ramp;
-    let lacks = match &active.standing {
-        Standing::Holds(lacks) => lacks.iter().map(|lack| in_words(lack, active)).collect(),
-        Standing::Ready => active.hook_lack().into_iter().collect(),
-        _ => Vec::new(),
+    let holding = match &active.standing {
+        Standing::Holds(lacks) => Some(&**lacks),
+        _ => None,
     };
-    let mut summary = summary(active);
-    if active.standing == Standing::Ready
-        && let Some(lack) = active.hook_lack()
-    {
-        summary = format!("{summary}; holds: {lack}");
+    let hook = active.hook_lack().filter(|_| active.standing == Standing::Ready);
+    let lacks = holding.unwrap_or_default().iter();
+    let lacks = lacks.map(|lack| in_words(lack, active)).chain(hook.clone());
+    let lacks: Vec<String> = lacks.collect();
+    let needed = holding.and_then(next::needed);
+    let (mut summary, mut next) = (
+        summary(active),
+        holding.map(|lacks| next::sentence(route, active, lacks)),
+    );
+    if let Some(hook) = hook {
+        next = ramp.next_percent().map(|next| format!("to {next}; {hook}"));
+        summary = format!("{summary}; holds: {hook}");
     }
     let state = match (ramp.stop(), ramp.step()) {
         (Some(_), _) => "paused",
@@ -165,9 +181,13 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
         },
         next_percent: ramp.next_percent().map(in_percent),
         step_seconds: ramp.age(),
+        at_least_seconds: ramp.least(),
         step_requests: ramp.requests() as u64,
         summary,
         lacks,
+        next,
+        needed_requests: needed.map(|needed| needed.ceil() as u64),
+        needed_seconds: needed.and_then(|needed| next::seconds(active, needed)),
         evidence: judge.map_or(0.0, Judge::evidence),
         rollback_at: judge.map_or(0.0, Judge::rollback_at),
         metrics: judge.map(metrics).unwrap_or_default(),
@@ -175,17 +195,47 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
     }
 }
 
+/// The metrics that a change of a rollout rests on: none before the first request of the canary in this step.
+pub(super) fn metrics_of(ramp: &Ramp) -> Vec<MetricView> {
+    let judge = ramp.judge().filter(|_| ramp.requests() > 0.0);
+    judge.map(metrics).unwrap_or_default()
+}
+
+/// The metrics of a judge, with the counts on which its verdict rests.
 fn metrics(judge: &Judge) -> Vec<MetricView> {
     let proved_at = judge.proved_at();
-    let views = judge.findings().map(|finding| MetricView {
-        metric: finding.kind.as_str().to_owned(),
-        canary_requests: finding.totals.canary as u64,
-        canary_bad: finding.totals.canary_bad as u64,
-        baseline_requests: finding.totals.baseline as u64,
-        baseline_bad: finding.totals.baseline_bad as u64,
-        evidence: finding.against,
-        proof: finding.proof,
-        proved: finding.proof >= proved_at,
+    let views = judge.findings().map(|finding| {
+        let proved = finding.proof >= proved_at;
+        let needed = judge.requests_needed(&finding).filter(|_| !proved);
+        let [canary_ms, baseline_ms] = match finding.kind {
+            MetricKind::Latency(quantile) => judge.quantile_ms(quantile),
+            _ => [None; 2],
+        };
+        let tolerance = judge.tolerance(finding.kind);
+        let tolerance = tolerance.filter(|_| !matches!(finding.kind, MetricKind::Latency(_)));
+        MetricView {
+            metric: finding.kind.as_str().to_owned(),
+            canary_requests: finding.totals.canary as u64,
+            canary_bad: finding.totals.canary_bad as u64,
+            baseline_requests: finding.totals.baseline as u64,
+            baseline_bad: finding.totals.baseline_bad as u64,
+            evidence: finding.against,
+            proof: finding.proof,
+            proved,
+            step: ArmCounts {
+                canary_requests: finding.step.canary as u64,
+                canary_bad: finding.step.canary_bad as u64,
+                baseline_requests: finding.step.baseline as u64,
+                baseline_bad: finding.step.baseline_bad as u64,
+            },
+            tolerated: tolerance.map(|tolerance| tolerance.tolerated(finding.step.baseline_rate())),
+            allowance: finding.allowance,
+            canary_ms,
+            baseline_ms,
+            canary_over_ms: finding.bounds.map(|bounds| bounds.canary),
+            baseline_over_ms: finding.bounds.map(|bounds| bounds.baseline),
+            needed_requests: needed.map(|needed| needed.ceil() as u64),
+        }
     });
     views.collect()
 }
@@ -213,9 +263,13 @@ fn view_of_ended(route: &str, stored: &StoredRollout) -> RolloutView {
         step_requests: stored.requests as u64,
         summary: last.map(|last| last.summary.clone()).unwrap_or_default(),
         lacks: Vec::new(),
+        at_least_seconds: 0,
+        next: None,
+        needed_requests: None,
+        needed_seconds: None,
         evidence: 0.0,
         rollback_at: 0.0,
-        metrics: Vec::new(),
+        metrics: last.map(|last| last.metrics.clone()).unwrap_or_default(),
         started: stored.started,
         by: stored.by.clone(),
         ended: stored.end.as_ref().map(|end| end.time),

@@ -16,6 +16,7 @@ mod steps;
 mod telling;
 mod verdicts;
 mod windows;
+mod words;
 
 use std::cell::Cell;
 use std::sync::Arc;
