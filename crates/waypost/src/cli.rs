@@ -175,7 +175,11 @@ Examples:
         shell: Shell,
     },
     /// Run a demo: a gateway in front of three small built-in services.
-    Demo,
+    Demo {
+        /// With a rollout to watch, of a good or a bad version: it goes all the way, or back.
+        #[arg(long, value_enum, value_name = "VERSION")]
+        rollout: Option<Version>,
+    },
 }
 
 /// The admin API of a running gateway.
@@ -263,6 +267,15 @@ pub(crate) enum Format {
     Text,
     /// For scripts, one JSON document.
     Json,
+}
+
+/// The new version in a rollout of the demo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Version {
+    /// As good as the old one.
+    Good,
+    /// One in five requests fails.
+    Bad,
 }
 
 /// Prints a completion script.

@@ -107,7 +107,7 @@ fn main() -> ExitCode {
         } => remote::apply::roll_back(&admin, revision, format),
         Command::Schema => output::print_json(&waypost_config::schema::schema()),
         Command::Completions { shell } => cli::print_completions(shell),
-        Command::Demo => demo::demo(),
+        Command::Demo { rollout } => demo::demo(rollout),
     };
     match outcome {
         Ok(Outcome::Good) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
-//! `waypost demo`: a gateway in front of three small built-in services.
+//! `waypost demo`: a gateway in front of small built-in services, with a rollout to watch if asked for.
 
 mod service;
+mod traffic;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use waypost_admin::server::OpenError;
 use waypost_plan::admin::Admin;
 use waypost_proxy::gateway::ApplyError;
 
-use crate::{Outcome, output, run};
+use crate::cli::Version;
+use crate::{Outcome, log, output, run};
 
 /// The preferred port of the gateway.
 const GATEWAY_PORT: u16 = 8080;
@@ -22,24 +24,31 @@ const SERVICE_PORTS: [(&str, u16); 3] = [("orders", 9001), ("users-v1", 9002), (
 
 /// The template of the config, with placeholders for addresses.
 const CONFIG: &str = include_str!("waypost.yaml");
+/// The template of the config with a rollout.
+const ROLLOUT_CONFIG: &str = include_str!("rollout.yaml");
 
 /// Runs the demo until Ctrl-C.
-pub(crate) fn demo() -> anyhow::Result<Outcome> {
+pub(crate) fn demo(rollout: Option<Version>) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut config = CONFIG.to_owned();
+        let template = if rollout.is_some() { ROLLOUT_CONFIG } else { CONFIG };
+        let mut config = template.to_owned();
         for (name, port) in SERVICE_PORTS {
+            if !config.contains(&format!("{{{name}}}")) {
+                continue;
+            }
+            let fails = name == "users-v2" && rollout == Some(Version::Bad);
             let (listener, address) = bind(port).await?;
             config = config.replace(&format!("{{{name}}}"), &address.to_string());
-            tokio::spawn(service::serve(name, listener));
+            tokio::spawn(service::serve(name, listener, fails));
         }
         let path = directory()?.join("waypost.yaml");
         let (mut gateway, mut admin) = (GATEWAY_PORT, ADMIN_PORT);
         loop {
-            let served = serve(&path, &config, gateway, admin).await;
+            let served = serve(&path, &config, gateway, admin, rollout).await;
             // A port in use is replaced by one of the system's choice.
             match served {
                 Err(error) if admin != 0 && error.downcast_ref::<OpenError>().is_some() => admin = 0,
@@ -51,7 +60,13 @@ pub(crate) fn demo() -> anyhow::Result<Outcome> {
 }
 
 /// Serves the demo on these ports.
-async fn serve(path: &Path, config: &str, gateway: u16, admin: u16) -> anyhow::Result<Outcome> {
+async fn serve(
+    path: &Path,
+    config: &str,
+    gateway: u16,
+    admin: u16,
+    rollout: Option<Version>,
+) -> anyhow::Result<Outcome> {
     let config = config
         .replace("{gateway}", &format!("127.0.0.1:{gateway}"))
         .replace("{admin}", &format!("127.0.0.1:{admin}"));
@@ -62,6 +77,16 @@ async fn serve(path: &Path, config: &str, gateway: u16, admin: u16) -> anyhow::R
             .first()
             .map(|(_, address)| &**address)
             .unwrap_or_default();
+        let address = control.admin_address().unwrap_or_default();
+        if let Some(version) = rollout {
+            let (gateway, address, path) = (gateway.to_owned(), address.to_owned(), path.to_owned());
+            tokio::spawn(async move {
+                if let Err(error) = show_rollout(&gateway, &address, admin == 0, &path, version).await {
+                    log::warn(format_args!("{error:#}"));
+                }
+            });
+            return Ok(());
+        }
         let admin = match control.admin_address() {
             Some(address) if admin == 0 => format!(" --admin {address}"),
             // The default of the commands.
@@ -71,6 +96,24 @@ async fn serve(path: &Path, config: &str, gateway: u16, admin: u16) -> anyhow::R
         Ok(())
     })
     .await
+}
+
+/// Starts the rollout and its traffic, and says how to watch it.
+async fn show_rollout(
+    gateway: &str,
+    admin: &str,
+    is_other_port: bool,
+    path: &Path,
+    version: Version,
+) -> anyhow::Result<()> {
+    traffic::begin(gateway);
+    traffic::start_rollout(admin).await?;
+    let admin = match is_other_port {
+        true => format!(" --admin {admin}"),
+        false => String::new(),
+    };
+    output::print(&rollout_guide(&admin, path, version))?;
+    Ok(())
 }
 
 /// A socket on `port`, or on any free port if that is in use.
@@ -135,6 +178,32 @@ Waypost is in front of three services: orders, users-v1 and users-v2. Try, in an
 
 The config is {config}
 Edit it, `users` say, and save: the change is in force at once. Ctrl-C ends the demo.
+"
+    )
+}
+
+fn rollout_guide(admin: &str, config: &Path, version: Version) -> String {
+    let how_to_call = how_to_call();
+    let config = config.display();
+    let fault = match version {
+        Version::Good => "",
+        Version::Bad => ", which fails one in five requests",
+    };
+    format!(
+        "
+Waypost is in front of two versions of a service, users-v1 and users-v2, and gets 100 requests a second. A rollout of
+users-v2{fault} has begun. Its steps are told here; watch it from another terminal:
+
+  how does it stand, and what does the next step wait for?
+    $ waypost rollout status users{admin}
+  what has happened, and why?
+    $ waypost rollout history users{admin}
+  both versions side by side
+    $ waypost stats users{admin}
+{how_to_call}
+Add `--watch` to see the status change. Once it has ended, `waypost rollout start users{admin}` begins another one.
+The config is {config}
+Ctrl-C ends the demo.
 "
     )
 }

@@ -1,13 +1,15 @@
 //! A small service that returns the request as JSON.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, header};
+use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -15,16 +17,27 @@ use tokio::net::TcpListener;
 /// The pause after a failed accept.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves clients on `listener` as the service `name`, for ever.
-pub(super) async fn serve(name: &'static str, listener: TcpListener) {
+/// Of so many requests, a service that `fails` fails one.
+const FAILS_OF: u64 = 5;
+
+/// Serves clients on `listener` as the service `name`, for ever. If it `fails`, it answers some requests with 500.
+pub(super) async fn serve(name: &'static str, listener: TcpListener, fails: bool) {
+    let served = Arc::new(AtomicU64::new(0));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
+        let served = Arc::clone(&served);
         tokio::spawn(async move {
-            let service =
-                service_fn(move |request| async move { Ok::<_, Infallible>(response_to(name, &request)) });
+            let service = service_fn(|request| {
+                let has_failed = fails && served.fetch_add(1, Ordering::Relaxed).is_multiple_of(FAILS_OF);
+                let response = match has_failed {
+                    false => response_to(name, &request),
+                    true => failure(),
+                };
+                async { Ok::<_, Infallible>(response) }
+            });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service);
@@ -32,6 +45,12 @@ pub(super) async fn serve(name: &'static str, listener: TcpListener) {
             let _ = connection.await;
         });
     }
+}
+
+fn failure() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from("this version has a fault\n"));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
 }
 
 fn response_to(name: &str, request: &Request<Incoming>) -> Response<Full<Bytes>> {

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::command::{Output, output, repository};
+use crate::support::demo::Demo;
 use crate::support::gateway::{Gateway, Lines};
 
 /// A command in a document, with the output shown below it.
@@ -65,7 +66,7 @@ fn documented_commands_work() {
         let demo = shown
             .iter()
             .any(|shown| is_live(&shown.command))
-            .then(Demo::start);
+            .then(|| Demo::start(&[], &[]));
         let directory = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(repository().join("examples"), directory.path().join("examples")).unwrap();
         for shown in &shown {
@@ -86,50 +87,11 @@ fn is_live(command: &str) -> bool {
         || matches!(&words[..], ["waypost", verb, ..] if remote.contains(verb))
 }
 
-/// A running demo.
-struct Demo {
-    child: std::process::Child,
-    gateway: String,
-    admin: String,
-}
-
-impl Demo {
-    fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_waypost"))
-            .arg("demo")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = Lines::of(child.stderr.take().unwrap());
-        said.wait_for("that it is ready", |line| line == "ready");
-        let address = |start: &str| {
-            let lines = said.all();
-            let line = lines.iter().find_map(|line| line.strip_prefix(start));
-            line.unwrap_or_else(|| panic!("`{start}` in {lines:?}"))
-                .to_owned()
-        };
-        Self {
-            child,
-            gateway: address("listening on http://"),
-            admin: address("admin on http://"),
-        }
-    }
-
-    /// Replaces the documented addresses, which may be taken, with the demo's.
-    fn adapt(&self, command: &str) -> String {
-        command
-            .replace("127.0.0.1:8080", &self.gateway)
-            .replace("127.0.0.1:9900", &self.admin)
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Replaces the documented addresses, which may be taken, with the demo's.
+fn adapt(command: &str, demo: &Demo) -> String {
+    command
+        .replace("127.0.0.1:8080", &demo.gateway)
+        .replace("127.0.0.1:9900", &demo.admin)
 }
 
 fn check(shown: &Shown, directory: &Path, demo: Option<&Demo>) {
@@ -145,7 +107,7 @@ fn check(shown: &Shown, directory: &Path, demo: Option<&Demo>) {
                 "{shown:?}: there is no such task"
             );
         }
-        ["cargo", "run", "--release", "--", "demo"] => {}
+        ["cargo", "run", "--release", "--", "demo"] | ["waypost", "demo", ..] => {}
         ["cargo", "test" | "install" | "build" | "clippy" | "fmt", ..] => {}
         ["waypost", "run", path] => {
             // On free ports, as the documented ones may be taken.
@@ -158,7 +120,7 @@ fn check(shown: &Shown, directory: &Path, demo: Option<&Demo>) {
             assert_eq!(gateway.wait().code(), Some(0), "{shown:?}");
         }
         _ => {
-            let command = demo.map_or(shown.command.clone(), |demo| demo.adapt(&shown.command));
+            let command = demo.map_or(shown.command.clone(), |demo| adapt(&shown.command, demo));
             let admin = demo.map(|demo| format!("http://{}", demo.admin));
             let ran = shell(&command, directory, admin.as_deref());
             assert_eq!(ran.code, 0, "{shown:?}: {}{}", ran.stdout, ran.stderr);

@@ -12,6 +12,7 @@ mod clients;
 mod commands;
 mod connections;
 mod deals;
+mod demo;
 mod dial;
 mod documents;
 mod drain;

@@ -8,6 +8,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod config;
+pub(crate) mod demo;
 pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod message;
