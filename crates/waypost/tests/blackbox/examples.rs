@@ -171,6 +171,23 @@ fn check_response(file: &Path, test: &TestCase, response: &Message) {
     );
 }
 
+#[test]
+fn dashboard_asks_for_metrics_that_exist() {
+    let read = |path: &str| std::fs::read_to_string(repository().join(path)).unwrap();
+    let documented = read("docs/metrics.md");
+    let dashboard = read("examples/monitoring/grafana-dashboard.json");
+    let names = dashboard
+        .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+        .filter(|word| word.starts_with("waypost_"));
+    let mut count = 0;
+    for name in names {
+        let name = name.strip_suffix("_bucket").unwrap_or(name);
+        assert!(documented.contains(&format!("`{name}`")), "{name}");
+        count += 1;
+    }
+    assert!(count >= 25, "{count} metrics");
+}
+
 /// Names of the variables in a config, without comments.
 fn variables(text: &str) -> Vec<String> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
