@@ -58,7 +58,7 @@ pub(super) fn sentence(route: &str, active: &Active, lacks: &[Lack]) -> String {
     }
     for lack in lacks {
         if let Lack::Window(_) = lack {
-            text.push_str(&format!("; {}", super::view::in_words(lack, active)));
+            text.push_str(&format!("; {}", in_words(lack, active)));
         }
     }
     text
@@ -92,8 +92,56 @@ pub(super) fn missing(active: &Active, lacks: &[Lack]) -> String {
         Lack::Requests(_) => kinds.is_empty(),
         _ => true,
     });
-    parts.extend(others.map(|lack| super::view::in_words(lack, active)));
+    parts.extend(others.map(|lack| in_words(lack, active)));
     parts.join("; ")
+}
+
+/// A condition of the next step that does not hold.
+pub(super) fn in_words(lack: &Lack, active: &Active) -> String {
+    match lack {
+        Lack::Time(seconds) => format!("{} more in this step", words::duration(*seconds)),
+        Lack::Requests(requests) => format!(
+            "{} more requests to {} in this step",
+            words::count(requests.ceil()),
+            active.canary()
+        ),
+        Lack::Proof(kind, Some(needed)) => {
+            let rate = active.ramp.requests() / active.ramp.age().max(1) as f64;
+            let time = match rate > 0.0 {
+                true => format!(
+                    ", {} at this rate",
+                    words::duration((needed / rate).ceil() as u64)
+                ),
+                false => String::new(),
+            };
+            format!(
+                "{} to be shown tolerable: about {} more requests to {}{time}",
+                kind.as_str(),
+                words::count(needed.ceil()),
+                active.canary()
+            )
+        }
+        Lack::Proof(kind, None) => format!(
+            "{} to be shown tolerable, which these rates are not",
+            kind.as_str()
+        ),
+        Lack::Suspicion(evidence) => format!(
+            "too much speaks against {}: luck does this in {} rollouts",
+            active.canary(),
+            words::luck(*evidence)
+        ),
+        Lack::SickBaseline => format!(
+            "{} fails too often itself to compare with",
+            active.names().baseline
+        ),
+        Lack::Window(opening) => words::opening(&active.ramp.plan().windows[opening.window], *opening),
+        Lack::Approval => "the next step needs `waypost rollout approve`".to_owned(),
+        Lack::Stopped(Stop::Paused) => "paused; `waypost rollout resume` goes on".to_owned(),
+        Lack::Stopped(Stop::PlanChanged) => format!(
+            "{}; `waypost rollout resume` goes on with the new config",
+            active.change.as_deref().unwrap_or("the config was changed")
+        ),
+    }
 }
 
 /// The requests of the canary that are missing; `None` if it is not known, or none are.

@@ -5,7 +5,7 @@ use waypost_admin::rollout::{ArmCounts, MetricView, RolloutView};
 use waypost_rollout::judge::Judge;
 use waypost_rollout::judge::settings::MetricKind;
 use waypost_rollout::ramp::plan::Percent;
-use waypost_rollout::ramp::{Lack, Ramp, Reason, Standing, Stop};
+use waypost_rollout::ramp::{Ramp, Reason, Standing};
 use waypost_rollout::words;
 
 use crate::control::Control;
@@ -98,54 +98,6 @@ fn compared(active: &Active, judge: &Judge) -> Option<String> {
     Some(words::comparison(active.names(), &worst, tolerance, judge.now()))
 }
 
-/// A condition of the next step that does not hold.
-pub(super) fn in_words(lack: &Lack, active: &Active) -> String {
-    match lack {
-        Lack::Time(seconds) => format!("{} more in this step", words::duration(*seconds)),
-        Lack::Requests(requests) => format!(
-            "{} more requests to {} in this step",
-            words::count(requests.ceil()),
-            active.canary()
-        ),
-        Lack::Proof(kind, Some(needed)) => {
-            let rate = active.ramp.requests() / active.ramp.age().max(1) as f64;
-            let time = match rate > 0.0 {
-                true => format!(
-                    ", {} at this rate",
-                    words::duration((needed / rate).ceil() as u64)
-                ),
-                false => String::new(),
-            };
-            format!(
-                "{} to be shown tolerable: about {} more requests to {}{time}",
-                kind.as_str(),
-                words::count(needed.ceil()),
-                active.canary()
-            )
-        }
-        Lack::Proof(kind, None) => format!(
-            "{} to be shown tolerable, which these rates are not",
-            kind.as_str()
-        ),
-        Lack::Suspicion(evidence) => format!(
-            "too much speaks against {}: luck does this in {} rollouts",
-            active.canary(),
-            words::luck(*evidence)
-        ),
-        Lack::SickBaseline => format!(
-            "{} fails too often itself to compare with",
-            active.names().baseline
-        ),
-        Lack::Window(opening) => words::opening(&active.ramp.plan().windows[opening.window], *opening),
-        Lack::Approval => "the next step needs `waypost rollout approve`".to_owned(),
-        Lack::Stopped(Stop::Paused) => "paused; `waypost rollout resume` goes on".to_owned(),
-        Lack::Stopped(Stop::PlanChanged) => format!(
-            "{}; `waypost rollout resume` goes on with the new config",
-            active.change.as_deref().unwrap_or("the config was changed")
-        ),
-    }
-}
-
 fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> RolloutView {
     let ramp = &active.ramp;
     let holding = match &active.standing {
@@ -154,7 +106,7 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
     };
     let hook = active.hook_lack().filter(|_| active.standing == Standing::Ready);
     let lacks = holding.unwrap_or_default().iter();
-    let lacks = lacks.map(|lack| in_words(lack, active)).chain(hook.clone());
+    let lacks = lacks.map(|lack| next::in_words(lack, active)).chain(hook.clone());
     let lacks: Vec<String> = lacks.collect();
     let needed = holding.and_then(next::needed);
     let (mut summary, mut next) = (
