@@ -20,6 +20,7 @@ use crate::caller::{Post, PostError, service};
 use crate::control::Control;
 use crate::control::rollout::{Active, JUDGE};
 use crate::log;
+use crate::state::rollouts::StoredChange;
 
 /// The interval, in ticks, between questions about one step.
 const ASK_TICKS: u64 = 10;
@@ -175,13 +176,16 @@ impl Control {
     /// The question about the next step, as JSON.
     fn question(&self, lead: &str) -> Option<Vec<u8>> {
         let view = self.view_of(lead)?;
+        // A rollout that the config began may not begin at 0 %.
+        let last = self.state.dials.rollouts.get(lead)?.changes.last();
+        let from_percent = last.map_or(view.percent, StoredChange::in_percent);
         let to = self.rollouts.active.get(lead)?.ramp.next_percent()?;
         let event = Event {
             time: self.wall_time(),
             kind: EventKind::Rollout(Box::new(RolloutEvent {
                 change: "before_step".to_owned(),
                 step: view.step + 1,
-                from_percent: view.percent,
+                from_percent,
                 to_percent: view.next_percent?,
                 percent: to.to_string(),
                 summary: self.summary(lead),

@@ -401,6 +401,40 @@ fn hook_in_clear_http2_is_asked() {
 }
 
 #[test]
+fn change_of_the_config_waits_for_the_hook() {
+    let gatekeeper = Gatekeeper::new(NO);
+    let (v1, v2) = (Version::new("v1"), Version::new("v2"));
+    let plan = format!("{}, on_change: true, {HOOK}", TIMED.replace("10, ", ""));
+    let config = |split: &str| {
+        config_with([&v1, &v2], split, &plan, "", |config| {
+            config.service(&gatekeeper.service, "")
+        })
+    };
+    let gateway = Gateway::with_test_clock(config("{ v1: 90, v2: 10 }"));
+    gateway.rewrite(config("{ v1: 0, v2: 100 }"));
+    wait_for("the lack", || {
+        let shown = rollout(&gateway)?;
+        has_lack(&shown, "answered 403").then_some(())
+    });
+    gateway.pass(5);
+    assert_eq!(live(&gateway, "users"), [90, 10]);
+    let asked = &questions(&gatekeeper.service)[0];
+    assert_eq!(
+        json!([asked["from_percent"], asked["to_percent"]]),
+        json!([10.0, 50.0])
+    );
+    gatekeeper.answer(ok("yes"));
+    gateway.pass(5);
+    wait_for("the step", || (live(&gateway, "users") == [50, 50]).then_some(()));
+}
+
+/// The rollout of `users`, if there is one.
+fn rollout(gateway: &Gateway) -> Option<Value> {
+    let shown = gateway.admin("GET", "/api/v1/routes/users/rollout", "", "");
+    (shown.status() == 200).then(|| shown.json())
+}
+
+#[test]
 fn deal_asks_once_for_all_its_routes() {
     let gatekeeper = Gatekeeper::new(ok("yes"));
     let (v1, v2) = (Version::new("v1"), Version::new("v2"));
