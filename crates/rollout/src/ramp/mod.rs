@@ -34,6 +34,8 @@ pub struct Ramp {
     /// Requests of the canary in this step.
     requests: f64,
     is_approved: bool,
+    /// True once this step lacked nothing but a window or an action of the operator: the wait for evidence is over.
+    has_waited: bool,
     stop: Option<Stop>,
     /// The time, by which windows are open or not.
     now: Timestamp,
@@ -92,6 +94,13 @@ pub enum Lack {
     Stopped(Stop),
 }
 
+impl Lack {
+    /// Returns true for what `hold` waits for: all but windows and actions of the operator.
+    fn is_of_evidence(&self) -> bool {
+        !matches!(self, Self::Window(_) | Self::Approval | Self::Stopped(_))
+    }
+}
+
 /// The window that opens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opening {
@@ -115,6 +124,7 @@ impl Ramp {
             age: 0,
             requests: 0.0,
             is_approved: false,
+            has_waited: false,
             stop: None,
             now,
         }
@@ -253,6 +263,7 @@ impl Ramp {
         self.age = 0;
         self.requests = 0.0;
         self.is_approved = false;
+        self.has_waited = false;
         let scope = scope_of(self.plan.rules(step).proof);
         if let Some(judge) = &mut self.judge {
             judge.begin_step(scope, true);
@@ -282,15 +293,19 @@ impl Ramp {
 
     /// Counts a second. Returns how the rollout stands.
     pub fn tick(&mut self, routes: &[RouteSecond<'_>]) -> Standing {
-        if self.step.is_none() {
+        let Some(step) = self.step else {
             // Nothing is at stake before the first step.
             self.judge.iter_mut().for_each(|judge| judge.learn(routes));
             return self.standing();
-        }
+        };
         self.age += 1;
         self.requests += routes.iter().map(|route| route.canary.finished).sum::<f64>();
         if let Some(judge) = &mut self.judge {
             judge.add(routes);
+        }
+        // An incident while it waits for a window must not end the wait for evidence a second time.
+        if self.plan.then == Then::RollBack && !self.has_waited {
+            self.has_waited = !self.lacks(step).iter().any(Lack::is_of_evidence);
         }
         self.standing()
     }
@@ -315,10 +330,10 @@ impl Ramp {
             return Standing::RollBack(Reason::Worse(worst));
         }
         let mut lacks = self.lacks(step);
-        let is_evidence = |lack: &Lack| !matches!(lack, Lack::Window(_) | Lack::Approval | Lack::Stopped(_));
-        if self.age >= self.plan.hold && lacks.iter().any(is_evidence) {
+        if self.age >= self.plan.hold && lacks.iter().any(Lack::is_of_evidence) {
             match self.plan.then {
                 Then::Hold => {}
+                Then::RollBack if self.has_waited => {}
                 Then::RollBack => return Standing::RollBack(Reason::HoldExpired),
                 // Too few requests are no reason to promote.
                 Then::Promote => lacks.retain(|lack| !matches!(lack, Lack::Proof(..))),

@@ -427,6 +427,26 @@ fn closed_window_alone_is_no_reason_of_hold() {
 }
 
 #[test]
+fn incident_while_a_window_is_closed_is_no_reason_of_hold() {
+    let mut plan = in_hours(&["Mon 09:00-10:00 UTC"]);
+    plan.then = Then::RollBack;
+    plan.hold = 300;
+    let mut ramp = judged(plan);
+    ramp.set_time(monday("12:00:00"));
+    ramp.step_up();
+    (0..400).for_each(|_| drop(ramp.tick(&[second(20.0, 0.0)])));
+    assert_eq!(awaited(&ramp).window, 0);
+    // Both versions fail, so that nothing is proved by the old one.
+    let mut incident = second(20.0, 20.0);
+    incident.baseline.errors = 1000.0;
+    (0..60).for_each(|_| assert!(matches!(ramp.tick(&[incident]), Standing::Holds(_))));
+    let Standing::Holds(lacks) = ramp.standing() else {
+        panic!("{:?}", ramp.standing());
+    };
+    assert!(lacks.contains(&Lack::SickBaseline), "{lacks:?}");
+}
+
+#[test]
 fn last_step_is_done_outside_of_windows() {
     let mut plan = in_hours(&["Mon 09:00-10:00 UTC"]);
     plan.steps.truncate(1);
