@@ -230,7 +230,8 @@ impl Ramp {
         true
     }
 
-    /// Goes on with another judge, which knows what this one has learned about the baseline. The evidence begins anew.
+    /// Goes on with another judge, which knows what this one has learned about the baseline. The evidence begins anew, and
+    /// so do the times of the step.
     pub fn replace_judge(&mut self, mut judge: Option<Judge>) {
         if let Some(judge) = &mut judge {
             if let Some(known) = &self.judge {
@@ -241,6 +242,9 @@ impl Ramp {
             }
         }
         self.judge = judge;
+        self.age = 0;
+        self.requests = 0.0;
+        self.has_waited = false;
     }
 
     /// Takes over what the judge of one route has learned about the baseline of the route at this position.

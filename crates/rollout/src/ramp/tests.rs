@@ -280,6 +280,21 @@ fn restored_ramp_goes_on_where_it_was() {
 }
 
 #[test]
+fn replaced_judge_has_all_of_hold_for_its_evidence() {
+    let mut plan = plan(&[5, 100]);
+    plan.then = Then::RollBack;
+    plan.hold = 300;
+    let mut ramp = judged(plan);
+    ramp.step_up();
+    ramp.halt(Stop::PlanChanged);
+    (0..400).for_each(|_| drop(ramp.tick(&[second(20.0, 0.0)])));
+    ramp.replace_judge(Some(Judge::new(errors_alone(), 1, 1, false, Vec::new())));
+    ramp.resume();
+    assert_eq!((ramp.age(), ramp.requests()), (0, 0.0));
+    assert_eq!(ready_after(&mut ramp, 20.0, 600), Some(60));
+}
+
+#[test]
 fn replaced_plan_counts_its_own_steps() {
     let run = |mut ramp: Ramp| {
         (0..3).for_each(|_| drop(ramp.tick(&[second(20.0, 5.0)])));
