@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::command::{Output, output, repository};
-use crate::support::demo::Demo;
+use crate::support::demo::{Demo, starting};
 use crate::support::gateway::{Gateway, Lines};
 
 /// A command in a document, with the output shown below it.
@@ -134,6 +134,7 @@ fn check(shown: &Shown, directory: &Path, demo: Option<&Demo>) {
 #[test]
 fn demo_commands_work() {
     let empty = tempfile::tempdir().unwrap();
+    let one = starting();
     let mut demo = Command::new(env!("CARGO_BIN_EXE_waypost"))
         .arg("demo")
         .env("PATH", empty.path())
@@ -145,6 +146,7 @@ fn demo_commands_work() {
     let said = Lines::of(demo.stdout.take().unwrap());
     let errors = Lines::of(demo.stderr.take().unwrap());
     said.wait_for("that ends the guide", |line| line.contains("Ctrl-C"));
+    drop(one);
     let lines = said.all();
     let commands: Vec<&str> = lines
         .iter()
@@ -180,6 +182,7 @@ fn demo_commands_work() {
 #[test]
 fn demo_omits_install_hint_when_waypost_is_on_the_path() {
     let binary = Path::new(env!("CARGO_BIN_EXE_waypost"));
+    let one = starting();
     let mut demo = Command::new(binary)
         .arg("demo")
         .env("PATH", binary.parent().unwrap())
@@ -190,6 +193,7 @@ fn demo_omits_install_hint_when_waypost_is_on_the_path() {
         .unwrap();
     let said = Lines::of(demo.stdout.take().unwrap());
     said.wait_for("that ends the guide", |line| line.contains("Ctrl-C"));
+    drop(one);
     let lines = said.all();
     let id = i32::try_from(demo.id()).ok().and_then(Pid::from_raw).unwrap();
     kill_process(id, Signal::INT).unwrap();

@@ -2,9 +2,17 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::gateway::Lines;
+
+/// Held while a demo starts. All of them try the same ports, and two that find one free at the same moment share it.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Keeps other demos from starting.
+pub(crate) fn starting() -> MutexGuard<'static, ()> {
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A demo, which ends with this value.
 pub(crate) struct Demo {
@@ -20,6 +28,7 @@ pub(crate) struct Demo {
 impl Demo {
     /// Starts a demo and waits until it is ready.
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let _one = starting();
         let mut child = Command::new(env!("CARGO_BIN_EXE_waypost"))
             .arg("demo")
             .args(arguments)
