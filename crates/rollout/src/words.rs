@@ -65,6 +65,20 @@ fn slowness(names: Names<'_>, finding: &Finding, quantile: Quantile, counts: &Co
     )
 }
 
+/// The counts of a step on which a proof rests: "v2 failed 0.1 % of its requests (1 of 1,204), v1 0.4 % in the same step".
+pub fn step(names: Names<'_>, finding: &Finding) -> String {
+    let counts = finding.step;
+    format!(
+        "{} failed {} of its requests ({} of {}), {} {} in the same step",
+        names.canary,
+        percent(counts.canary_rate()),
+        count(counts.canary_bad),
+        count(counts.canary),
+        names.baseline,
+        percent(counts.baseline_rate()),
+    )
+}
+
 /// The allowance for clients of the baseline that differ: a part of a sentence.
 pub fn cohort(baseline: &str, allowance: f64) -> String {
     format!(
@@ -264,6 +278,23 @@ mod tests {
             comparison(NAMES, &finding(kind, 104.0, 400.0, None), tolerance, 820),
             "5.2 % of checkout-v2's requests (104 of 2,000) were slow, 1 % of checkout-v1's: its p99 is worse than \
              tolerated"
+        );
+    }
+
+    #[test]
+    fn proof_has_the_counts_of_its_step() {
+        let finding = Finding {
+            step: Counts {
+                canary: 1204.0,
+                canary_bad: 1.0,
+                baseline: 22_871.0,
+                baseline_bad: 91.0,
+            },
+            ..finding(MetricKind::Errors, 0.0, 0.0, None)
+        };
+        assert_eq!(
+            step(NAMES, &finding),
+            "checkout-v2 failed 0.08 % of its requests (1 of 1,204), checkout-v1 0.4 % in the same step"
         );
     }
 

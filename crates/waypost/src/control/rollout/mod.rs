@@ -35,7 +35,7 @@ use waypost_proxy::generation::Generation;
 use waypost_proxy::observe::metrics::{Metrics, histogram};
 use waypost_rollout::judge::{Judge, RouteSecond};
 use waypost_rollout::ramp::plan::Percent;
-use waypost_rollout::ramp::{Ramp, Reason, Standing, Stop};
+use waypost_rollout::ramp::{Ramp, Standing, Stop};
 use waypost_rollout::words::Names;
 
 use crate::control::Control;
@@ -269,15 +269,10 @@ impl Control {
             Standing::Ready => warned(self.take_step(route, &summary, JUDGE)),
             Standing::Done => {
                 let percent = active.ramp.percent();
-                let summary = format!("the last step is completed at {percent}");
                 let target = self.final_target(route, percent);
                 warned(self.end_rollout(route, EndState::Finished, &summary, JUDGE, target));
             }
-            Standing::RollBack(reason) => {
-                let summary = match reason {
-                    Reason::Worse(_) => summary,
-                    Reason::HoldExpired => "too little spoke for the canary within `hold`".to_owned(),
-                };
+            Standing::RollBack(_) => {
                 let none = Target::Share(Percent::ZERO);
                 warned(self.end_rollout(route, EndState::RolledBack, &summary, JUDGE, none));
             }

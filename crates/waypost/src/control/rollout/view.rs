@@ -55,16 +55,25 @@ pub(super) fn summary(active: &Active) -> String {
                 words::luck(evidence)
             )
         }
-        Standing::RollBack(Reason::HoldExpired) => "too little spoke for the canary within `hold`".to_owned(),
+        Standing::RollBack(Reason::HoldExpired) => format!(
+            "too little spoke for {} within `hold`: {} requests in this step",
+            active.canary(),
+            words::count(active.ramp.requests())
+        ),
         Standing::Done => format!("the last step is completed at {}", active.ramp.percent()),
         Standing::Ready if active.ramp.step().is_none() => "the first step".to_owned(),
-        Standing::Ready if active.ramp.is_proved() => {
-            format!("{} is not worse than tolerated, as is proved", active.canary())
+        Standing::Ready if active.ramp.is_proved() => match counted(active) {
+            Some(counts) => format!("{counts}: not worse than tolerated, as is proved"),
+            None => format!("{} is not worse than tolerated, as is proved", active.canary()),
+        },
+        Standing::Ready if active.ramp.judge().is_some() => {
+            let counts = counted(active).map(|counts| format!("{counts}; "));
+            format!(
+                "{}the time and the requests of the step are over, and nothing speaks against {}; nothing is proved",
+                counts.unwrap_or_default(),
+                active.canary()
+            )
         }
-        Standing::Ready if active.ramp.judge().is_some() => format!(
-            "the time and the requests of the step are over, and nothing speaks against {}; nothing is proved",
-            active.canary()
-        ),
         Standing::Ready => "the time and the requests of the step are over".to_owned(),
         Standing::Holds(lacks) => {
             let percent = active.ramp.percent();
@@ -89,6 +98,13 @@ fn sign_of_damage(active: &Active, judge: &Judge) -> String {
         words::luck(evidence),
         words::luck(judge.rollback_at())
     )
+}
+
+/// The failures of both versions in this step; `None` if they are not judged, or there are no requests.
+fn counted(active: &Active) -> Option<String> {
+    let mut findings = active.ramp.judge()?.findings();
+    let failures = findings.find(|finding| finding.kind.is_of_errors() && finding.step.canary > 0.0)?;
+    Some(words::step(active.names(), &failures))
 }
 
 /// The comparison by the metric that speaks against the canary most.
@@ -147,9 +163,11 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
     }
 }
 
-/// The metrics that a change of a rollout rests on: none before the first request of the canary in this step.
+/// The metrics that a change of a rollout rests on: none before the first request of the canary in this step, nor where it
+/// gets all of them and nothing is compared.
 pub(super) fn metrics_of(ramp: &Ramp) -> Vec<MetricView> {
-    let judge = ramp.judge().filter(|_| ramp.requests() > 0.0);
+    let is_compared = ramp.requests() > 0.0 && ramp.percent() < Percent::ALL;
+    let judge = ramp.judge().filter(|_| is_compared);
     judge.map(metrics).unwrap_or_default()
 }
 

@@ -1,8 +1,9 @@
 //! Words and numbers on a rollout: its status, its history.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Bench, has_lack, judged};
+use crate::support::command::waypost_in;
 
 /// The text with each number replaced by `#`, as many depend on the dice.
 fn masked(text: &str) -> String {
@@ -113,15 +114,73 @@ fn proof_and_suspicion_are_shown_in_columns() {
 }
 
 #[test]
+fn other_commands_name_a_rollout_under_way() {
+    let bench = Bench::new(&judged("[2.5, 100]"));
+    let question = json!({ "url": "http://a/users/7" });
+    let asked = |question: &Value| bench.gateway.explain_question(question)["rollout"].clone();
+    assert_eq!(
+        asked(&question),
+        json!({ "plan": "plan", "steps": 2 }),
+        "none is under way"
+    );
+    bench.start();
+    bench.second();
+    assert_eq!(
+        asked(&question),
+        json!({ "plan": "plan", "steps": 2, "canary": "v2", "step": 1, "percent": 2.5 })
+    );
+    assert_eq!(asked(&json!({ "url": "http://a/old" })), json!(null));
+    let told = |arguments: &[&str]| bench.gateway.command(arguments).expect(0).stdout;
+    let stats = told(&["stats", "users"]);
+    let line = "a rollout of v2 on users is at step 1 of 2, 2.5 %: waypost rollout status users";
+    assert_eq!(stats.lines().last(), Some(line), "{stats}");
+    let stats = bench.gateway.admin_json("/api/v1/stats?route=users");
+    assert_eq!(stats["routes"][0]["rollout"]["canary"], "v2", "{stats}");
+    for (arguments, part) in [
+        (&["status"], "rollout    users of v2: step 1 of 2, 2.5 %\n"),
+        (&["routes"], "step 1 of 2: 2.5 %"),
+    ] {
+        let text = told(arguments);
+        assert!(text.contains(part), "{text}");
+    }
+    let route = bench.gateway.admin_json("/api/v1/routes/users");
+    assert_eq!(route["rollout"], "step 1 of 2: 2.5 %");
+    bench.act("abort");
+    assert_eq!(asked(&question), json!({ "plan": "plan", "steps": 2 }));
+    assert!(!told(&["stats", "users"]).contains("rollout"));
+}
+
+#[test]
+fn offline_explanation_names_the_plan() {
+    let bench = Bench::new(&judged("[50, 100]"));
+    let file = bench.gateway.directory().join("waypost.yaml");
+    let explained = waypost_in(
+        bench.gateway.directory(),
+        &["explain", file.to_str().unwrap(), "GET", "http://a/users/7"],
+    );
+    let text = explained.expect(0).stdout;
+    assert!(
+        text.contains("  rollout  by the plan `plan` of 2 steps, once it is started\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn numbers_stand_beside_the_words() {
     let bench = Bench::new(&judged("[50, 75, 100]"));
     bench.start();
     bench.seconds_to(75.0, 60);
     bench.second();
+    let history = bench.gateway.admin_json("/api/v1/routes/users/rollout/history");
+    let proof = masked(history[0]["summary"].as_str().unwrap());
+    assert_eq!(
+        proof,
+        "v# failed # % of its requests (# of #), v# # % in the same step: not worse than tolerated, as is proved"
+    );
     let status = bench.status();
     let metric = &status["metrics"][0];
     assert_eq!(metric["tolerated"], 0.2, "{status}");
-    let number = |value: &serde_json::Value| value.as_u64().unwrap();
+    let number = |value: &Value| value.as_u64().unwrap();
     // Of both steps, and of this one.
     assert!(
         number(&metric["canary_requests"]) > number(&metric["step"]["canary_requests"]),
