@@ -11,10 +11,19 @@ use crate::command;
 
 /// Builds the gateway as it is shipped, and the programs that run beside it.
 pub(crate) fn build() -> Result<()> {
+    build_as("dist")
+}
+
+/// The same, in less time, for programs that take a tenth more of it.
+pub(crate) fn build_release() -> Result<()> {
+    build_as("release")
+}
+
+fn build_as(profile: &str) -> Result<()> {
     command::run(&mut command::cargo([
         "build",
         "--profile",
-        "dist",
+        profile,
         "--features",
         "waypost/jemalloc",
         "--package",
@@ -27,6 +36,11 @@ pub(crate) fn build() -> Result<()> {
 /// The path of one of them.
 pub(crate) fn dist(name: &str) -> PathBuf {
     command::root().join("target/dist").join(name)
+}
+
+/// The path of one of those of [`build_release`].
+pub(crate) fn release(name: &str) -> PathBuf {
+    command::root().join("target/release").join(name)
 }
 
 /// A running program, killed on drop.

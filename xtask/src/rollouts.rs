@@ -37,7 +37,7 @@ enum Routes {
 
 /// Measures, and prints a table.
 pub(crate) fn run() -> Result<()> {
-    programs::build()?;
+    programs::build_release()?;
     println!("{ROLLOUTS} sticky routes, {RATE} requests a second, {MEASURED} s; percent of a core\n");
     let mut plain = 0.0;
     let mut problems = Vec::new();
@@ -68,10 +68,10 @@ fn measure(routes: Routes) -> Result<f64> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let service = Service::start(&mut Command::new(programs::dist("service")))?;
+    let service = Service::start(&mut Command::new(programs::release("service")))?;
     fs::write(folder.join("waypost.yaml"), config(service.address, routes))?;
     let mut gateway = Running(
-        Command::new(programs::dist("waypost"))
+        Command::new(programs::release("waypost"))
             .arg("run")
             .arg(folder.join("waypost.yaml"))
             .stderr(Stdio::piped())
@@ -104,7 +104,7 @@ fn measure(routes: Routes) -> Result<f64> {
     }
     let load = |seconds: u64| {
         let words = ["16", &RATE.to_string(), &ROLLOUTS.to_string()].map(str::to_owned);
-        let mut load = Command::new(programs::dist("load"));
+        let mut load = Command::new(programs::release("load"));
         load.args(["paced", &listening, &seconds.to_string()]).args(words);
         command::output(&mut load)
     };

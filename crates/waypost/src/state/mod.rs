@@ -6,6 +6,7 @@
 //! changes that must be stored.
 
 pub(crate) mod dials;
+pub(crate) mod evidence;
 pub(crate) mod revisions;
 pub(crate) mod rollouts;
 pub(crate) mod weights;

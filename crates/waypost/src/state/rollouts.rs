@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waypost_admin::rollout::MetricView;
 
+use crate::state::evidence::StoredEvidence;
 use crate::state::weights::Weights;
 
 /// The number of changes that are kept for each route.
@@ -46,8 +47,9 @@ pub(crate) struct StoredRollout {
     pub(crate) requests: f64,
     pub(crate) is_approved: bool,
     pub(crate) stop: Option<StoredStop>,
-    /// The evidence so far; infinite numbers are `null`.
-    pub(crate) evidence: Vec<Option<f64>>,
+    /// The evidence so far.
+    #[serde(default, rename = "numbers")]
+    pub(crate) evidence: StoredEvidence,
     pub(crate) end: Option<StoredEnd>,
     /// The changes of the route's rollouts; the latest is the last.
     pub(crate) changes: Vec<StoredChange>,
@@ -149,7 +151,7 @@ impl StoredRollout {
             requests: 0.0,
             is_approved: false,
             stop: None,
-            evidence: Vec::new(),
+            evidence: StoredEvidence::default(),
             end: None,
             changes: Vec::new(),
         }

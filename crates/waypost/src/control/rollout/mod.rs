@@ -47,6 +47,7 @@ use crate::control::rollout::turn::Target;
 use crate::log;
 use crate::notifier::Notifier;
 use crate::state::dials::Dials;
+use crate::state::evidence::StoredEvidence;
 use crate::state::rollouts::{EndState, StoredRollout, StoredStop};
 use crate::state::weights::{Weights, declared};
 
@@ -247,7 +248,9 @@ impl Control {
             return;
         }
         let mut dials = self.state.dials.clone();
-        self.update_stored(&mut dials);
+        for lead in self.rollouts.active.keys() {
+            self.update_stored(lead, &mut dials);
+        }
         // The status shows an error; until the next write, a kill would lose some bets.
         let _ = self.state.store_dials(&dials);
         self.report_state();
@@ -299,28 +302,24 @@ impl Control {
         }
     }
 
-    /// Brings the stored rollouts up to date with those under way.
-    fn update_stored(&self, dials: &mut Dials) {
-        for (route, active) in &self.rollouts.active {
-            let Some(stored) = dials.rollouts.get_mut(route) else {
-                continue;
-            };
-            let ramp = &active.ramp;
-            stored.step = ramp.step();
-            stored.step_count = ramp.plan().steps.len();
-            stored.age = ramp.age();
-            stored.requests = ramp.requests();
-            stored.is_approved = ramp.is_approved();
-            stored.stop = ramp.stop().map(|stop| match stop {
-                Stop::Paused => StoredStop::Paused,
-                Stop::PlanChanged => StoredStop::PlanChanged,
-            });
-            let numbers = ramp.judge().map(Judge::numbers).unwrap_or_default();
-            stored.evidence = numbers
-                .into_iter()
-                .map(|number| number.is_finite().then_some(number))
-                .collect();
-        }
+    /// Brings a stored rollout up to date with the one under way. The others may be up to 30 s behind: a change of one of a
+    /// thousand rollouts must not cost a thousand.
+    fn update_stored(&self, lead: &str, dials: &mut Dials) {
+        let (Some(active), Some(stored)) = (self.rollouts.active.get(lead), dials.rollouts.get_mut(lead))
+        else {
+            return;
+        };
+        let ramp = &active.ramp;
+        stored.step = ramp.step();
+        stored.step_count = ramp.plan().steps.len();
+        stored.age = ramp.age();
+        stored.requests = ramp.requests();
+        stored.is_approved = ramp.is_approved();
+        stored.stop = ramp.stop().map(|stop| match stop {
+            Stop::Paused => StoredStop::Paused,
+            Stop::PlanChanged => StoredStop::PlanChanged,
+        });
+        stored.evidence = StoredEvidence::of(&ramp.judge().map(Judge::numbers).unwrap_or_default());
     }
 
     /// The changes of a route's rollouts, latest first.

@@ -224,11 +224,7 @@ pub(super) fn restored(
     let now = still_there(generation, stored)?;
     let plan = now.plan;
     let plan = plan.ok_or_else(|| "the config has no plan for it any more".to_owned())?;
-    let numbers: Vec<f64> = stored
-        .evidence
-        .iter()
-        .map(|number| number.unwrap_or(f64::NEG_INFINITY))
-        .collect();
+    let numbers = stored.evidence.numbers().unwrap_or_default();
     let judge = judge_of(generation, &now.positions, &plan);
     let routes = stored.routes.iter().map(|route| Moving {
         route: route.route.clone(),

@@ -162,7 +162,7 @@ impl Control {
         let active = self.rollouts.active.get(lead);
         let writes = active.is_some_and(|active| active.plan.on_success == OnSuccess::Write);
         let mut dials = self.state.dials.clone();
-        self.update_stored(&mut dials);
+        self.update_stored(lead, &mut dials);
         let Some(stored) = dials.rollouts.get_mut(lead) else {
             return Ok(None);
         };
@@ -211,7 +211,7 @@ impl Control {
         by: &str,
     ) -> Result<(), Problem> {
         let mut dials = self.state.dials.clone();
-        self.update_stored(&mut dials);
+        self.update_stored(lead, &mut dials);
         let percent = self.percent_of(lead);
         let Some(stored) = dials.rollouts.get_mut(lead) else {
             return Ok(());
