@@ -34,6 +34,7 @@ pub struct FaultCounters(OnceLock<Box<[Counter]>>);
 
 impl Counter {
     /// Adds `by`.
+    #[inline]
     pub fn add(&self, by: u64) {
         // There is one writer, so a load and a store suffice.
         self.0
@@ -46,6 +47,7 @@ impl Counter {
     }
 
     /// The current value.
+    #[inline]
     pub fn read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

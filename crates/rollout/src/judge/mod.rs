@@ -29,7 +29,7 @@ pub struct ArmSecond<'a> {
     pub client_errors: f64,
     /// Requests whose clients left.
     pub abandoned: f64,
-    /// Responses by their latency, in the buckets of [`Judge::new`].
+    /// Responses by their latency, in the buckets of [`Judge::new`]; buckets that are left out at the end are empty.
     pub latencies: &'a [f64],
 }
 

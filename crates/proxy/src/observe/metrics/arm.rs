@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use waypost_policy::status::RequestStatus;
 
-use crate::observe::metrics::histogram::{BUCKETS, Part};
+use crate::observe::metrics::histogram::Part;
 use crate::observe::metrics::watch::{GROUPS, GroupReading, Wanted, WatchCounts, Watching};
 use crate::observe::metrics::{Metrics, RouteAndService, RouteCounters};
 
@@ -16,33 +16,28 @@ pub struct ArmReader {
     seen: u64,
     counters: Vec<Arc<RouteCounters>>,
     watching: Option<Watching>,
+    /// The counts that were asked for last.
+    wanted: Option<Wanted>,
+    /// The last readings of what takes long to read, and the totals at which nothing of it has changed.
+    latencies: Vec<u64>,
+    latencies_at: Option<u64>,
+    groups: Box<[GroupReading; GROUPS]>,
+    groups_at: Option<u64>,
 }
 
 /// A snapshot of the requests of an arm that tell how good it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ArmReading {
     /// Requests by status.
     pub statuses: Vec<(RequestStatus, u64)>,
-    /// The service's part of the duration, by bucket.
-    pub latencies: Box<[u64; BUCKETS]>,
+    /// The service's part of the duration, by bucket, up to the last decade that has any.
+    pub latencies: Vec<u64>,
     /// Requests that failed because no response had begun in time; they are not in `statuses`.
     pub late: u64,
     /// Further attempts at the service.
     pub retries: u64,
     /// By group of clients, if that was asked for.
     pub groups: Option<Box<[GroupReading; GROUPS]>>,
-}
-
-impl Default for ArmReading {
-    fn default() -> Self {
-        Self {
-            statuses: Vec::new(),
-            latencies: Box::new([0; BUCKETS]),
-            late: 0,
-            retries: 0,
-            groups: None,
-        }
-    }
 }
 
 impl ArmReader {
@@ -53,6 +48,11 @@ impl ArmReader {
             seen: u64::MAX,
             counters: Vec::new(),
             watching: None,
+            wanted: None,
+            latencies: Vec::new(),
+            latencies_at: None,
+            groups: Box::default(),
+            groups_at: None,
         }
     }
 
@@ -64,7 +64,7 @@ impl ArmReader {
     /// Asks for more than the metrics have, or no longer.
     pub fn ask(&mut self, metrics: &Metrics, asked: Option<&Wanted>) {
         let Some(asked) = asked else {
-            self.watching = None;
+            (self.watching, self.wanted) = (None, None);
             return;
         };
         let watching = self.watching.get_or_insert_with(|| {
@@ -72,33 +72,69 @@ impl ArmReader {
             self.seen = u64::MAX;
             Watching::new(metrics.watches.of(&self.arm))
         });
-        watching.ask(asked);
+        if self.wanted.as_ref() != Some(asked) {
+            watching.ask(asked);
+            self.wanted = Some(asked.clone());
+        }
     }
 
     /// Reads the counters into `reading`.
     pub fn read(&mut self, metrics: &Metrics, reading: &mut ArmReading) {
         self.find(metrics);
         reading.statuses.clear();
-        reading.latencies.fill(0);
         (reading.late, reading.retries) = (0, 0);
-        let mut groups = reading.groups.take().unwrap_or_default();
-        *groups = [GroupReading::default(); GROUPS];
+        let mut total = 0;
         for counters in &self.counters {
             counters.statuses.visit(|status, count| {
+                total += count;
                 let known = reading.statuses.iter_mut().find(|(known, _)| *known == status);
                 match known {
                     Some((_, sum)) => *sum += count,
                     None => reading.statuses.push((status, count)),
                 }
             });
-            counters.durations.add_to(Part::Service, &mut reading.latencies);
             reading.retries += counters.retries.read();
             if let Some(watched) = counters.watched.get() {
                 reading.late += watched.late();
-                watched.add_groups_to(&mut groups);
             }
         }
-        reading.groups = self.watching.is_some().then_some(groups);
+        self.read_latencies();
+        reading.latencies.clone_from(&self.latencies);
+        let has_groups = self.wanted.as_ref().is_some_and(|wanted| wanted.groups.is_some());
+        if has_groups {
+            self.read_groups(total + reading.late);
+            let groups = reading.groups.get_or_insert_default();
+            **groups = *self.groups;
+        } else {
+            reading.groups = None;
+        }
+    }
+
+    fn read_latencies(&mut self) {
+        let sums = self
+            .counters
+            .iter()
+            .map(|counters| counters.durations.sum_us(Part::Service));
+        let sum: u64 = sums.sum();
+        if self.latencies_at.replace(sum) == Some(sum) {
+            return;
+        }
+        self.latencies.fill(0);
+        for counters in &self.counters {
+            counters.durations.add_to(Part::Service, &mut self.latencies);
+        }
+    }
+
+    /// Reads the counts by group, unless `total` is what it was. A request that is being counted at this moment is read
+    /// with the next one.
+    fn read_groups(&mut self, total: u64) {
+        if self.groups_at.replace(total) == Some(total) {
+            return;
+        }
+        *self.groups = [GroupReading::default(); GROUPS];
+        for watched in self.counters.iter().filter_map(|counters| counters.watched.get()) {
+            watched.add_groups_to(&mut self.groups);
+        }
     }
 
     /// Looks for the counters again if there are other ones now.
@@ -108,12 +144,18 @@ impl ArmReader {
         if announced.changes == self.seen {
             return;
         }
-        self.seen = announced.changes;
-        self.counters.clear();
+        let is_first = std::mem::replace(&mut self.seen, announced.changes) == u64::MAX;
         let counters = announced.requests.get(&self.arm).into_iter().flatten();
-        let compared = counters.filter(|counters| !counters.is_apart);
-        self.counters.extend(compared.map(Arc::clone));
+        let compared = || counters.clone().filter(|counters| !counters.is_apart);
+        let known = compared().zip(&self.counters);
+        let is_same = known.clone().all(|(one, other)| Arc::ptr_eq(one, other));
+        if !is_first && is_same && compared().count() == self.counters.len() {
+            return;
+        }
+        self.counters.clear();
+        self.counters.extend(compared().map(Arc::clone));
         drop(announced);
+        (self.latencies_at, self.groups_at) = (None, None);
         let Some(watching) = &mut self.watching else {
             return;
         };
@@ -121,6 +163,7 @@ impl ArmReader {
         if !watching.is_of(&watch) {
             // The arm was gone for a while. What is asked is said anew with the next reading.
             *watching = Watching::new(watch);
+            self.wanted = None;
         }
         for counters in &self.counters {
             counters

@@ -92,32 +92,44 @@ impl Histograms {
         self.home.get().is_none()
     }
 
-    /// Visits the buckets of the decades that were used, with their counts.
-    fn visit(&self, part: Part, mut visit: impl FnMut(usize, u64)) {
+    /// The decades that were used, with their counts.
+    fn decades(&self) -> impl Iterator<Item = (usize, &DecadeCounts)> {
         let home = self.home.get();
-        for (index, other) in self.others.iter().enumerate() {
-            let counts = match home {
-                Some(home) if home.decade == index => Some(&home.counts),
-                _ => other.get().map(|counts| &**counts),
-            };
-            for (at, count) in counts.iter().flat_map(|counts| counts.iter().enumerate()) {
-                visit(index * DECADE + at, count[part as usize].load(Ordering::Relaxed));
+        let all = self.others.iter().enumerate();
+        all.filter_map(move |(index, other)| match home {
+            Some(home) if home.decade == index => Some((index, &home.counts)),
+            _ => Some((index, other.get()?)),
+        })
+    }
+
+    /// The sum of all durations, in microseconds. It is written last, so if it has not changed, nothing was counted.
+    pub(crate) fn sum_us(&self, part: Part) -> u64 {
+        self.sums_us[part as usize].read()
+    }
+
+    /// Adds the counts to `sums`, by bucket. It is as long as the last decade that was used needs.
+    pub(crate) fn add_to(&self, part: Part, sums: &mut Vec<u64>) {
+        for (index, counts) in self.decades() {
+            let end = (index + 1) * DECADE;
+            if sums.len() < end {
+                sums.resize(end, 0);
+            }
+            for (sum, count) in sums[index * DECADE..end].iter_mut().zip(counts) {
+                *sum += count[part as usize].load(Ordering::Relaxed);
             }
         }
     }
 
-    /// Adds the counts to `sums`, by bucket.
-    pub(crate) fn add_to(&self, part: Part, sums: &mut [u64; BUCKETS]) {
-        self.visit(part, |bucket, count| sums[bucket] += count);
-    }
-
     pub(crate) fn read(&self, part: Part) -> Durations {
         let mut buckets = Vec::new();
-        self.visit(part, |bucket, count| {
-            if count > 0 {
-                buckets.push((bucket as u16, count));
+        for (index, counts) in self.decades() {
+            for (at, count) in counts.iter().enumerate() {
+                let count = count[part as usize].load(Ordering::Relaxed);
+                if count > 0 {
+                    buckets.push(((index * DECADE + at) as u16, count));
+                }
             }
-        });
+        }
         Durations {
             buckets,
             sum_us: self.sums_us[part as usize].read(),

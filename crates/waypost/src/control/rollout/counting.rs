@@ -1,6 +1,7 @@
 //! The counts of a rollout's arms: the differences of the workers' counters, second by second.
 
 use std::array;
+use std::iter;
 use std::mem;
 
 use waypost_plan::failures::FailureRule;
@@ -143,7 +144,8 @@ impl ArmCounts {
         let late = now.late.checked_sub(before.late)?;
         counts.finished += late;
         counts.errors += late;
-        let latencies = now.latencies.iter().zip(&*before.latencies);
+        let earlier = before.latencies.iter().chain(iter::repeat(&0));
+        let latencies = now.latencies.iter().zip(earlier);
         counts.latencies = latencies
             .map(|(now, before)| now.saturating_sub(*before) as f64)
             .collect();
