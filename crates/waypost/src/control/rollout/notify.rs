@@ -5,6 +5,7 @@ use waypost_admin::rollout::RolloutEvent;
 use waypost_plan::rollout::Destination;
 
 use crate::control::Control;
+use crate::control::rollout::forward;
 use crate::notifier::{Means, Notification};
 use crate::state::rollouts::StoredChange;
 
@@ -69,11 +70,16 @@ impl Control {
         if let Some(active) = self.rollouts.active.get(lead) {
             return active.plan.notify.clone();
         }
-        // A rollout that cannot be taken up again.
-        let name = self.state.dials.rollouts.get(lead)?.plan.as_deref()?;
+        // One that has ended, or cannot be taken up again.
+        let stored = self.state.dials.rollouts.get(lead)?;
         let generation = self.gateway.generation();
-        let mut plans = generation.plan().rollouts().iter();
-        let (_, plan) = plans.find(|(known, _)| **known == *name)?;
-        plan.notify.clone()
+        let plan = generation.plan();
+        if let Some(name) = stored.plan.as_deref() {
+            let (_, named) = plan.rollouts().iter().find(|(known, _)| **known == *name)?;
+            return named.notify.clone();
+        }
+        let position = generation.compiled().position(lead)?;
+        let own = forward(plan, position)?.policies.rollout.as_ref()?;
+        own.plan.notify.clone()
     }
 }

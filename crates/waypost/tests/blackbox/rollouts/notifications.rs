@@ -175,3 +175,23 @@ fn end_by_a_removed_route_is_told() {
     let summary = events[2]["summary"].as_str().unwrap();
     assert!(summary.contains("`users` was removed"), "{summary}");
 }
+
+#[test]
+fn what_comes_after_the_end_is_told_too() {
+    let chat = Service::responding(ok(""));
+    let (v1, v2) = (Version::new("v1"), Version::new("v2"));
+    let keys =
+        format!("steps: [50, 100], at_least: 1s, requests: 0, judge: off, on_success: write, {NOTIFY}");
+    let config = config_with([&v1, &v2], "{ v1: 100, v2: 0 }", "steps: [100]", "", |config| {
+        config.service_at("chat", &[&chat.url()], "")
+    });
+    let text: &str = config.as_ref();
+    let in_place = text.replace("rollout: plan", &format!("rollout: {{ {keys} }}"));
+    let gateway = Gateway::with_test_clock(in_place);
+    started(&gateway, "users", &json!({ "to": "v2" }));
+    gateway.pass(5);
+    assert_eq!(
+        wait_for_changes(&chat, 5),
+        ["started", "step", "step", "finished", "written"]
+    );
+}
