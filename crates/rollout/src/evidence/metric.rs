@@ -129,6 +129,11 @@ pub struct Mark {
     pub totals: Window,
 }
 
+/// The guess of a rate that is known from so many requests.
+pub(crate) fn known_rate((rate, requests): (f64, f64)) -> f64 {
+    (rate * requests + 0.1) / (requests + 10.0)
+}
+
 impl MetricSettings {
     /// The cap of a window's factor such that at least `patience` windows are needed for evidence of `bound`, both for this
     /// part of it: `ln(bound) / patience`.
@@ -178,7 +183,7 @@ impl Stratum {
     /// The terms of a window that begins with `second`.
     fn terms_of(&self, settings: &MetricSettings, second: &Second) -> Terms {
         let theta = match second.known_rate {
-            Some((above, requests)) => (above * requests + 0.1) / (requests + 10.0),
+            Some(rate) => known_rate(rate),
             None => self.guess(),
         };
         let factor = self.cluster_factor(settings);

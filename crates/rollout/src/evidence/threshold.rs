@@ -54,6 +54,11 @@ impl FadingHistogram {
         self.total = self.counts.iter().sum();
     }
 
+    /// The requests that are missing until `quantile` is judged.
+    pub fn missing(&self, quantile: f64) -> f64 {
+        (ABOVE_MIN / (1.0 - quantile) - self.total).max(0.0)
+    }
+
     /// The thresholds for `quantile`, of which the canary's may be `margin` greater; `bounds` are the upper bounds of the
     /// buckets, ascending. Returns `None` if there are too few requests, or no bounds that fit.
     pub fn threshold(&self, bounds: &[f64], quantile: f64, margin: f64) -> Option<Threshold> {

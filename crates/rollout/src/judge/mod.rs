@@ -9,7 +9,9 @@ mod storage;
 
 use crate::evidence::betting::{Tolerance, Window, ln_factor};
 use crate::evidence::clusters::{GROUPS, Groups};
-use crate::evidence::metric::{Evidence, FINE, Mark, MetricSettings, ProofScope, Second, Sides, Stratum};
+use crate::evidence::metric::{
+    Evidence, FINE, Mark, MetricSettings, ProofScope, Second, Sides, Stratum, known_rate,
+};
 use crate::evidence::threshold::{FadingHistogram, Threshold};
 use crate::judge::settings::{JudgeSettings, MetricKind, Quantile};
 
@@ -92,6 +94,17 @@ struct Metric {
     strata: Vec<Stratum>,
     /// A latency is counted over two bounds: over this one for the proof.
     proof: Option<(Evidence, Vec<Stratum>)>,
+    /// For a latency, the baseline's share over its bound and the floor of the tolerance, when it was counted last.
+    bound: Option<Bound>,
+}
+
+/// The share of slow responses at the bound of a latency.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    /// The guess of the baseline's share.
+    theta: f64,
+    /// The least share that is tolerated on top.
+    floor: f64,
 }
 
 /// The latencies of an arm in one second, by the number of responses in each bucket and all later ones.
@@ -156,6 +169,7 @@ impl Judge {
             strata: vec![Stratum::default(); routes],
             proof: matches!(kind, MetricKind::Latency(_))
                 .then(|| (Evidence::default(), vec![Stratum::default(); routes])),
+            bound: None,
         };
         Self {
             metrics: metrics.into_iter().map(metric).collect(),
@@ -372,6 +386,20 @@ impl Judge {
         self.step_age
     }
 
+    /// The requests of the baseline that a latency still needs before it is compared, on the route that has the fewest;
+    /// `None` for one that is compared, and for other metrics.
+    pub fn uncompared(&self, kind: MetricKind) -> Option<f64> {
+        let MetricKind::Latency(quantile) = kind else {
+            return None;
+        };
+        let missing = self
+            .routes
+            .iter()
+            .filter(|past| past.thresholds[quantile as usize].is_none())
+            .map(|past| past.latencies.missing(quantile.share()));
+        missing.reduce(f64::max)
+    }
+
     /// Requests of the canary that are still needed to prove `finding`, at the rates seen so far; `None` if it would never
     /// be proved at these rates.
     pub fn requests_needed(&self, finding: &Finding) -> Option<f64> {
@@ -417,6 +445,10 @@ impl Metric {
             }
             return;
         };
+        self.bound = fine.known_rate.map(|rate| Bound {
+            theta: known_rate(rate),
+            floor: fine.floor,
+        });
         self.add(route, against, is_judged, now);
         if let Some((proof, strata)) = &mut self.proof {
             match is_judged {
@@ -444,7 +476,13 @@ impl Metric {
             baseline: scaled,
             baseline_bad: scaled * baseline,
         };
-        let gains = FINE.map(|rho| ln_factor(&window, baseline, rho, self.settings.tolerance));
+        let tolerance = self.settings.tolerance;
+        let (theta, plus) = match self.bound {
+            Some(bound) => (bound.theta, tolerance.plus.max(bound.floor)),
+            None => (baseline, tolerance.plus),
+        };
+        let tolerance = Tolerance { plus, ..tolerance };
+        let gains = FINE.map(|rho| ln_factor(&window, theta, rho, tolerance));
         let factors = self
             .strata
             .iter()
@@ -515,7 +553,7 @@ fn slow_seconds(
     quantile: Quantile,
     threshold: &Threshold,
 ) -> [Second; 2] {
-    let theta = (threshold.above * threshold.requests + 0.1) / (threshold.requests + 10.0);
+    let theta = known_rate((threshold.above, threshold.requests));
     let counted = |bound, sides| Second {
         counts: Window {
             canary: canary.all(),

@@ -467,6 +467,38 @@ fn estimate_of_the_requests_needed_is_of_the_right_size() {
 }
 
 #[test]
+fn latency_says_how_much_it_needs() {
+    let settings = JudgeSettings {
+        errors: None,
+        client_errors: None,
+        abandoned: None,
+        latency: [None, None, Some(0.5)],
+        warmup: 0,
+        ..JudgeSettings::default()
+    };
+    let kind = MetricKind::Latency(Quantile::P99);
+    let (mut judge, mut dice) = (Judge::new(settings, 1, 4, false, bounds()), Dice(5));
+    judge.begin_step(ProofScope::Step, true);
+    // The baseline has 95 requests a second.
+    let mut seconds = 0;
+    while judge.uncompared(kind).is_some() {
+        HEALTHY.second(&mut judge, &mut dice);
+        seconds += 1;
+    }
+    assert!(
+        (20..25).contains(&seconds),
+        "2,000 requests of the baseline: {seconds}"
+    );
+    for _ in 0..5 {
+        HEALTHY.second(&mut judge, &mut dice);
+    }
+    let finding = judge.findings().next().unwrap();
+    let needed = judge.requests_needed(&finding).unwrap();
+    // About 515 in all (judge.md, section 11).
+    assert!((100.0..1000.0).contains(&needed), "{needed}");
+}
+
+#[test]
 fn absolute_limit_holds_whatever_the_baseline_does() {
     let settings = JudgeSettings {
         errors: None,

@@ -82,6 +82,8 @@ pub enum Lack {
     /// Proof that the canary is not worse in this metric; with it, the requests of the canary that it takes at the present
     /// rates, or `None` if they would never do.
     Proof(MetricKind, Option<f64>),
+    /// A latency that is not compared yet; with the requests of the baseline that it takes, of the last minutes.
+    Comparison(MetricKind, f64),
     /// Something speaks against the canary; with the evidence, of which [`Judge::rollback_at`] rolls back.
     Suspicion(f64),
     /// The baseline fails so often that it proves nothing.
@@ -340,7 +342,7 @@ impl Ramp {
                 Then::RollBack if self.has_waited => {}
                 Then::RollBack => return Standing::RollBack(Reason::HoldExpired),
                 // Too few requests are no reason to promote.
-                Then::Promote => lacks.retain(|lack| !matches!(lack, Lack::Proof(..))),
+                Then::Promote => lacks.retain(|lack| !matches!(lack, Lack::Proof(..) | Lack::Comparison(..))),
             }
         }
         match lacks.is_empty() {
@@ -401,7 +403,10 @@ impl Ramp {
                 lacks.push(Lack::SickBaseline);
             }
             let unproved = judge.unproved();
-            lacks.extend(unproved.map(|finding| Lack::Proof(finding.kind, judge.requests_needed(&finding))));
+            lacks.extend(unproved.map(|finding| match judge.uncompared(finding.kind) {
+                Some(missing) => Lack::Comparison(finding.kind, missing),
+                None => Lack::Proof(finding.kind, judge.requests_needed(&finding)),
+            }));
         }
         if self.next_percent().is_some() {
             lacks.extend(self.closed_window().map(Lack::Window));

@@ -13,6 +13,8 @@ pub(super) fn sentence(route: &str, active: &Active, lacks: &[Lack]) -> String {
     let next = next.map_or_else(|| "done".to_owned(), |next| format!("to {next}"));
     let proofs = proofs(lacks);
     let mut conditions = Vec::new();
+    // One condition for all latencies.
+    let mut has_comparison = false;
     if !proofs.is_empty() {
         let kinds: Vec<String> = proofs.iter().map(|kind| name(*kind).to_owned()).collect();
         let are = match &proofs[..] {
@@ -30,6 +32,11 @@ pub(super) fn sentence(route: &str, active: &Active, lacks: &[Lack]) -> String {
                 words::count(requests.ceil())
             )),
             Lack::Proof(..) => None,
+            Lack::Comparison(..) if has_comparison => None,
+            Lack::Comparison(..) => {
+                has_comparison = true;
+                Some(compared(active, lacks))
+            }
             Lack::Suspicion(_) => Some(format!("less speaks against {}", active.canary())),
             Lack::SickBaseline => Some(format!("{} fails less often itself", active.names().baseline)),
             Lack::Window(_) => None,
@@ -121,6 +128,12 @@ pub(super) fn in_words(lack: &Lack, active: &Active) -> String {
                 active.canary()
             )
         }
+        Lack::Comparison(kind, missing) => format!(
+            "{} to be compared: about {} more requests to {} within some minutes",
+            kind.as_str(),
+            words::estimate(*missing),
+            active.names().baseline
+        ),
         Lack::Proof(kind, None) => format!(
             "{} to be shown tolerable, which these rates are not",
             kind.as_str()
@@ -166,6 +179,21 @@ fn proofs(lacks: &[Lack]) -> Vec<MetricKind> {
         _ => None,
     });
     kinds.collect()
+}
+
+/// The condition that latencies are compared, in a sentence.
+fn compared(active: &Active, lacks: &[Lack]) -> String {
+    let waiting = lacks.iter().filter_map(|lack| match lack {
+        Lack::Comparison(kind, missing) => Some((kind.as_str().to_owned(), *missing)),
+        _ => None,
+    });
+    let (kinds, missing): (Vec<String>, Vec<f64>) = waiting.unzip();
+    format!(
+        "{} can be compared, after about {} more requests to {} within some minutes",
+        words::list(&kinds),
+        words::estimate(missing.into_iter().fold(0.0, f64::max)),
+        active.names().baseline
+    )
 }
 
 /// A metric in a sentence.
