@@ -4,7 +4,8 @@ use waypost_plan::Plan;
 use waypost_plan::difference::Difference;
 use waypost_plan::route::Action;
 
-use crate::document::{Document, Route};
+use crate::document::Document;
+use crate::document::route::Route;
 use crate::either::To;
 use crate::keys::Read;
 use crate::place::{Place, Span};

@@ -21,7 +21,7 @@ use crate::values::Text;
 
 /// Lowers the action of a route; `None` if there is not exactly one.
 pub(super) fn of(
-    written: &At<document::Route>,
+    written: &At<document::route::Route>,
     patterns: &[Pattern],
     context: &mut Context<'_>,
 ) -> Option<Action> {
@@ -104,7 +104,7 @@ fn is_action(key: &str) -> bool {
 }
 
 /// Reports conditions that cannot be evaluated for a passed-through connection.
-fn check_passing_match(route: &document::Route, problems: &mut Problems) {
+fn check_passing_match(route: &document::route::Route, problems: &mut Problems) {
     for one in route.matching.iter().flat_map(|matching| &matching.value.0) {
         for (key, span) in one.value.read_keys() {
             let key = key.name;
@@ -122,10 +122,17 @@ fn check_passing_match(route: &document::Route, problems: &mut Problems) {
 }
 
 fn is_known(key: &str) -> bool {
-    document::Route::TABLE.keys.iter().any(|known| known.name == key)
+    document::route::Route::TABLE
+        .keys
+        .iter()
+        .any(|known| known.name == key)
 }
 
-fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<'_>) -> Option<Forward> {
+fn forward(
+    route: &document::route::Route,
+    patterns: &[Pattern],
+    context: &mut Context<'_>,
+) -> Option<Forward> {
     let arms = route.to.as_ref().map(|to| split::arms(&to.value, context));
     let rewrite = match &route.rewrite {
         Some(given) => rewrite(given, patterns, context),
@@ -169,7 +176,7 @@ fn forward(route: &document::Route, patterns: &[Pattern], context: &mut Context<
 }
 
 /// Lowers the protocols that a connection may be upgraded to.
-fn upgrade(route: &document::Route, problems: &mut Problems) -> Upgrade {
+fn upgrade(route: &document::route::Route, problems: &mut Problems) -> Upgrade {
     let Some(written) = &route.upgrade else {
         return Upgrade::default();
     };
@@ -197,7 +204,7 @@ fn upgrade(route: &document::Route, problems: &mut Problems) -> Upgrade {
     Upgrade::Only(protocols.collect())
 }
 
-fn respond(written: &document::Respond, problems: &mut Problems) -> Option<Respond> {
+fn respond(written: &document::route::Respond, problems: &mut Problems) -> Option<Respond> {
     if let Some(status) = &written.status {
         super::whole(status, 200, 599, problems);
         if let Some(body) = &written.body

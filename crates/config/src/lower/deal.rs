@@ -31,7 +31,7 @@ struct Member {
 
 impl Deals {
     /// Adds a route to its deal.
-    pub(super) fn add(&mut self, deal: &At<Text>, key: &StickyKey, route: &document::Route) {
+    pub(super) fn add(&mut self, deal: &At<Text>, key: &StickyKey, route: &document::route::Route) {
         let Some(to) = &route.to else { return };
         let member = Member {
             span: deal.span,

@@ -10,17 +10,23 @@ use crate::problems::{Problems, quote};
 use crate::values::Text;
 
 /// The destination that a rollout asks before every step.
-pub(super) fn of_hook(written: &document::Rollout, context: &mut Context<'_>) -> Option<Destination> {
+pub(super) fn of_hook(
+    written: &document::rollout::Rollout,
+    context: &mut Context<'_>,
+) -> Option<Destination> {
     let hooks = &written.hooks.as_ref()?.value;
     destination(&hooks.before_step.as_ref()?.value, context)
 }
 
 /// The destination that a rollout tells of every change.
-pub(super) fn of_notify(written: &document::Rollout, context: &mut Context<'_>) -> Option<Destination> {
+pub(super) fn of_notify(
+    written: &document::rollout::Rollout,
+    context: &mut Context<'_>,
+) -> Option<Destination> {
     destination(&written.notify.as_ref()?.value, context)
 }
 
-fn destination(written: &document::Destination, context: &mut Context<'_>) -> Option<Destination> {
+fn destination(written: &document::rollout::Destination, context: &mut Context<'_>) -> Option<Destination> {
     let service = written.to.as_ref().filter(|to| {
         // A service that is misspelt, or could not be read, is reported already.
         split::resolve(&to.value, to.span, context).is_some()

@@ -19,7 +19,7 @@ const LATE_MAX: Duration = Duration::from_secs(60 * 60);
 const OWN: [u16; 3] = [502, 503, 504];
 
 /// Lowers the failures of a plan's judge.
-pub(super) fn of(written: &document::Rollout, problems: &mut Problems) -> FailureRule {
+pub(super) fn of(written: &document::rollout::Rollout, problems: &mut Problems) -> FailureRule {
     let mut rule = FailureRule::default();
     let Some(judge) = &written.judge else {
         return rule;
@@ -50,7 +50,7 @@ pub(super) fn of(written: &document::Rollout, problems: &mut Problems) -> Failur
     rule
 }
 
-fn set_statuses(margin: &document::ErrorMargin, rule: &mut FailureRule, problems: &mut Problems) {
+fn set_statuses(margin: &document::rollout::ErrorMargin, rule: &mut FailureRule, problems: &mut Problems) {
     let statuses = margin.statuses.as_ref().map(|statuses| &statuses.value.0[..]);
     let exclude = margin.exclude.as_ref().map(|exclude| &exclude.value.0[..]);
     if let Some(statuses) = statuses {

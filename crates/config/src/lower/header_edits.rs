@@ -10,7 +10,7 @@ use crate::problems::Problems;
 
 /// Lowers header edits; reports and leaves out those that are not allowed.
 pub(super) fn of(
-    written: Option<&At<document::HeaderEdits>>,
+    written: Option<&At<document::route::HeaderEdits>>,
     host_help: &str,
     problems: &mut Problems,
 ) -> HeaderEdits {

@@ -21,7 +21,11 @@ use crate::values::Percent;
 const REQUESTS_TO_PROVE: f64 = 4.7;
 
 /// Lowers the judge of a plan; `None` if it is off.
-pub(super) fn of(written: &document::Rollout, warmup: u64, problems: &mut Problems) -> Option<JudgeSettings> {
+pub(super) fn of(
+    written: &document::rollout::Rollout,
+    warmup: u64,
+    problems: &mut Problems,
+) -> Option<JudgeSettings> {
     let mut settings = JudgeSettings {
         warmup,
         ..JudgeSettings::default()
@@ -53,7 +57,11 @@ pub(super) fn of(written: &document::Rollout, warmup: u64, problems: &mut Proble
     Some(settings)
 }
 
-fn set_probabilities(given: &document::Judge, settings: &mut JudgeSettings, problems: &mut Problems) {
+fn set_probabilities(
+    given: &document::rollout::Judge,
+    settings: &mut JudgeSettings,
+    problems: &mut Problems,
+) {
     for (field, given) in [
         (&mut settings.false_rollbacks, &given.false_rollbacks),
         (&mut settings.false_promotions, &given.false_promotions),
@@ -75,7 +83,7 @@ fn set_probabilities(given: &document::Judge, settings: &mut JudgeSettings, prob
     }
 }
 
-fn set_rates(given: &document::Judge, settings: &mut JudgeSettings, problems: &mut Problems) {
+fn set_rates(given: &document::rollout::Judge, settings: &mut JudgeSettings, problems: &mut Problems) {
     if let Some(errors) = &given.errors {
         settings.errors = None;
         if let OffOr::Mapping(margin) = &errors.value {
@@ -104,7 +112,7 @@ fn set_rates(given: &document::Judge, settings: &mut JudgeSettings, problems: &m
     }
 }
 
-fn set_latency(given: &document::Judge, settings: &mut JudgeSettings, problems: &mut Problems) {
+fn set_latency(given: &document::rollout::Judge, settings: &mut JudgeSettings, problems: &mut Problems) {
     let Some(latency) = &given.latency else { return };
     let OffOr::Mapping(margin) = &latency.value else {
         settings.latency = [None; 3];
@@ -158,7 +166,7 @@ fn warn_of_no_margin(tolerance: Tolerance, key: Span, problems: &mut Problems) {
 }
 
 /// Warns of keys that a plan without a judge has no use for.
-pub(super) fn warn_of_no_effect(written: &document::Rollout, problems: &mut Problems) {
+pub(super) fn warn_of_no_effect(written: &document::rollout::Rollout, problems: &mut Problems) {
     let Some(judge) = written
         .judge
         .as_ref()

@@ -75,7 +75,7 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
 
 /// Adds a listener to the plan; returns true if its address and name are free.
 fn add(
-    written: &document::Listener,
+    written: &document::listener::Listener,
     listener: Listener,
     taken: &mut HashMap<(SocketAddr, Option<Text>), Span>,
     context: &mut Context<'_>,
@@ -107,7 +107,10 @@ fn add(
 }
 
 /// Lowers a listener, if its address is valid, and the files that it names in any case.
-fn listener(written: &document::Listener, context: &mut Context<'_>) -> (Option<Listener>, TlsFiles<Span>) {
+fn listener(
+    written: &document::listener::Listener,
+    context: &mut Context<'_>,
+) -> (Option<Listener>, TlsFiles<Span>) {
     let (tls, files) = tls::of_listener(written.tls.as_deref(), context);
     let everything = Pattern {
         pattern: PathPattern::any(),
@@ -177,7 +180,7 @@ fn listener(written: &document::Listener, context: &mut Context<'_>) -> (Option<
 }
 
 /// Reports keys without effect.
-fn report_needless(written: &document::Listener, listener: &Listener, problems: &mut Problems) {
+fn report_needless(written: &document::listener::Listener, listener: &Listener, problems: &mut Problems) {
     if listener.tls == ListenerTls::Passthrough {
         let limits = written.limits.iter();
         let keys = written.given.places(&OF_REQUESTS);
@@ -261,7 +264,7 @@ fn bind(written: &At<Text>, problems: &mut Problems) -> Option<Bind> {
     None
 }
 
-fn limits(written: &document::Limits, problems: &mut Problems) -> Limits {
+fn limits(written: &document::listener::Limits, problems: &mut Problems) -> Limits {
     let mut limits = Limits::default();
     if let Some(size) = &written.header_bytes {
         limits.header_bytes = bytes(size, 1 << 10, 1 << 20, problems);

@@ -14,7 +14,8 @@ use waypost_wire::token;
 
 use crate::collections::{Named, OneOrMany};
 use crate::diagnostic::Code;
-use crate::document::{self, Match};
+use crate::document;
+use crate::document::route::Match;
 use crate::keys::At;
 use crate::lower::pattern::{self, Pattern, report_regex};
 use crate::lower::{Context, host, network};
@@ -41,7 +42,7 @@ enum Field {
     Cookie,
 }
 
-pub(super) fn of(route: &document::Route, name: Span, context: &mut Context<'_>) -> Matching {
+pub(super) fn of(route: &document::route::Route, name: Span, context: &mut Context<'_>) -> Matching {
     let mut matching = Matching {
         alternatives: Vec::new(),
         spans: Vec::new(),
@@ -250,7 +251,7 @@ fn conditions(
 }
 
 /// Lowers a gRPC call to its path: `/package.Service/Method`.
-fn grpc_path(written: &At<document::Grpc>, context: &mut Context<'_>) -> Option<PathPattern> {
+fn grpc_path(written: &At<document::route::Grpc>, context: &mut Context<'_>) -> Option<PathPattern> {
     let given = &written.value;
     if given.given.keys().next().is_none() {
         context
@@ -304,7 +305,7 @@ fn grpc_condition() -> Option<FieldCondition> {
 
 /// Lowers conditions on a client's certificate.
 fn certificate_conditions(
-    written: &At<document::ClientCert>,
+    written: &At<document::route::ClientCert>,
     asked: bool,
     problems: &mut Problems,
 ) -> Vec<AttributeCondition> {

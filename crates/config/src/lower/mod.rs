@@ -173,7 +173,7 @@ pub(crate) fn lower(
     }
 }
 
-fn asks_clients(listener: &crate::document::Listener) -> bool {
+fn asks_clients(listener: &crate::document::listener::Listener) -> bool {
     let tls = listener.tls.as_ref();
     tls.is_some_and(|tls| tls.value.given.keys().any(|key| key == "client_auth"))
 }

@@ -15,7 +15,7 @@ use crate::values::Text;
 
 /// Lowers a redirect; `patterns` are those of the route.
 pub(super) fn redirect(
-    written: &At<document::Redirect>,
+    written: &At<document::route::Redirect>,
     patterns: &[Pattern],
     context: &mut Context<'_>,
 ) -> Option<Redirect> {

@@ -26,7 +26,7 @@ pub(super) enum Reader {
 
 /// Lowers the `rewrite` of a route.
 pub(super) fn rewrite(
-    written: &At<document::Rewrite>,
+    written: &At<document::route::Rewrite>,
     patterns: &[Pattern],
     context: &mut Context<'_>,
 ) -> Rewrite {

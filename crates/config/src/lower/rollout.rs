@@ -66,7 +66,7 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
 }
 
 /// Lowers the rollout of a route.
-pub(super) fn of_route(route: &document::Route, context: &mut Context<'_>) -> Option<RouteRollout> {
+pub(super) fn of_route(route: &document::route::Route, context: &mut Context<'_>) -> Option<RouteRollout> {
     let written = route.rollout.as_ref()?;
     if let Some(to) = &route.to {
         report_no_split(to, written.key, context.problems);
@@ -269,7 +269,7 @@ fn report_no_canary(placed: &PlacedPlan, named: Option<Span>, arms: usize, probl
     problem.help("name `canary` and `baseline` in the plan, or leave `on_change` out");
 }
 
-fn plan(written: &document::Rollout, context: &mut Context<'_>) -> Option<PlacedPlan> {
+fn plan(written: &document::rollout::Rollout, context: &mut Context<'_>) -> Option<PlacedPlan> {
     let before_step = destination::of_hook(written, context);
     let notify = destination::of_notify(written, context);
     let problems = &mut *context.problems;
@@ -337,7 +337,7 @@ fn plan(written: &document::Rollout, context: &mut Context<'_>) -> Option<Placed
     })
 }
 
-fn report_same(written: &document::Rollout, problems: &mut Problems) {
+fn report_same(written: &document::rollout::Rollout, problems: &mut Problems) {
     if let (Some(canary), Some(baseline)) = (&written.canary, &written.baseline)
         && canary.value == baseline.value
     {
@@ -363,7 +363,7 @@ fn requests(written: Option<&At<u64>>, problems: &mut Problems) -> Option<f64> {
 }
 
 /// Lowers the steps, which rise, with the places of their shares. `None` if there is no step that could be read.
-fn steps(written: &document::Rollout, problems: &mut Problems) -> Option<(Vec<Step>, Vec<Span>)> {
+fn steps(written: &document::rollout::Rollout, problems: &mut Problems) -> Option<(Vec<Step>, Vec<Span>)> {
     let mut steps: Vec<Step> = Vec::new();
     let mut spans: Vec<Span> = Vec::new();
     for step in written.steps.iter().flat_map(|steps| &steps.value.0) {

@@ -69,7 +69,7 @@ pub(super) fn report_passing(document: &Document, context: &mut Context<'_>) {
 }
 
 /// Warns of calls of gRPC that go to a service without HTTP/2.
-fn report_grpc(route: &document::Route, forward: &Forward, context: &mut Context<'_>) {
+fn report_grpc(route: &document::route::Route, forward: &Forward, context: &mut Context<'_>) {
     let calls = route.matching.iter().flat_map(|matching| &matching.value.0);
     let Some(call) = calls.filter_map(|one| one.value.grpc.as_ref()).next() else {
         return;
@@ -98,7 +98,7 @@ fn report_grpc(route: &document::Route, forward: &Forward, context: &mut Context
     }
 }
 
-fn route(written: &At<document::Route>, context: &mut Context<'_>) -> Option<(Route, RouteSpans)> {
+fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Option<(Route, RouteSpans)> {
     let errors_before = context.problems.errors();
     let route = &written.value;
     let name_span = route.name.as_ref().map_or(written.span, |name| name.span);

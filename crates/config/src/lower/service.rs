@@ -56,7 +56,11 @@ pub(super) fn report_unused(document: &Document, context: &mut Context<'_>) {
     }
 }
 
-fn service(name: &str, written: &document::Service, context: &mut Context<'_>) -> (Service, TlsFiles<Span>) {
+fn service(
+    name: &str,
+    written: &document::service::Service,
+    context: &mut Context<'_>,
+) -> (Service, TlsFiles<Span>) {
     let urls = written.endpoints.iter().flat_map(|list| &list.value.0);
     let endpoints: Vec<Endpoint> = urls.flat_map(|url| endpoints(url, context.problems)).collect();
     let schemes: Vec<EndpointScheme> = endpoints.iter().map(|endpoint| endpoint.scheme).collect();

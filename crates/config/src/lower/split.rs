@@ -63,7 +63,7 @@ pub(super) fn names(to: &To) -> Vec<Text> {
 }
 
 /// Lowers `sticky`.
-pub(super) fn sticky(route: &document::Route, context: &mut Context<'_>) -> Option<Sticky> {
+pub(super) fn sticky(route: &document::route::Route, context: &mut Context<'_>) -> Option<Sticky> {
     let written = route.sticky.as_ref()?;
     let given = &written.value;
     let problems = &mut *context.problems;
@@ -108,7 +108,11 @@ pub(super) fn sticky(route: &document::Route, context: &mut Context<'_>) -> Opti
 }
 
 /// Lowers `force`, for one of `arms`.
-pub(super) fn force(route: &document::Route, arms: &[Text], context: &mut Context<'_>) -> Option<Force> {
+pub(super) fn force(
+    route: &document::route::Route,
+    arms: &[Text],
+    context: &mut Context<'_>,
+) -> Option<Force> {
     let written = route.force.as_ref()?;
     let given = &written.value;
     let problems = &mut *context.problems;
@@ -151,7 +155,7 @@ pub(super) fn force(route: &document::Route, arms: &[Text], context: &mut Contex
 }
 
 /// Lowers `mirror`.
-pub(super) fn mirror(route: &document::Route, context: &mut Context<'_>) -> Option<Mirror> {
+pub(super) fn mirror(route: &document::route::Route, context: &mut Context<'_>) -> Option<Mirror> {
     let given = &route.mirror.as_ref()?.value;
     if let (Some(percent), Some(fraction)) = (&given.percent, &given.fraction) {
         context
@@ -175,7 +179,7 @@ pub(super) fn mirror(route: &document::Route, context: &mut Context<'_>) -> Opti
 }
 
 /// Lowers a fraction to numerator and denominator.
-fn share(fraction: &document::Fraction, problems: &mut Problems) -> Option<(u64, u64)> {
+fn share(fraction: &document::route::Fraction, problems: &mut Problems) -> Option<(u64, u64)> {
     let numerator = fraction.numerator.as_ref()?;
     let denominator = fraction.denominator.as_ref().map_or(100, |written| written.value);
     if let Some(written) = &fraction.denominator
@@ -267,7 +271,7 @@ fn cookie_name(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> 
 const MAX_AGE_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 fn sticky_cookie(
-    written: &At<TextOr<document::StickyCookie>>,
+    written: &At<TextOr<document::route::StickyCookie>>,
     problems: &mut Problems,
 ) -> Option<StickyCookie> {
     let given = match &written.value {

@@ -31,7 +31,7 @@ words! {
 
 /// Lowers the TLS of a listener, with the files that it names.
 pub(super) fn of_listener(
-    written: Option<&At<document::ListenerTls>>,
+    written: Option<&At<document::listener::ListenerTls>>,
     context: &mut Context<'_>,
 ) -> (ListenerTls, TlsFiles<Span>) {
     let mut files = TlsFiles::default();
@@ -92,7 +92,7 @@ pub(super) fn of_listener(
 
 /// Lowers the TLS of a service, with the files that it names; `schemes` are those of its endpoints.
 pub(super) fn of_service(
-    service: &document::Service,
+    service: &document::service::Service,
     schemes: &[EndpointScheme],
     context: &mut Context<'_>,
 ) -> (ServiceTls, TlsFiles<Span>) {
@@ -169,7 +169,7 @@ fn check_server_name(written: &At<Text>, context: &mut Context<'_>) {
 
 /// Lowers the files of a certificate, and adds them to `files`.
 fn certificate(
-    written: &document::Certificate,
+    written: &document::listener::Certificate,
     files: &mut TlsFiles<Span>,
     context: &mut Context<'_>,
 ) -> Option<CertificateFiles> {

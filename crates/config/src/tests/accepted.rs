@@ -176,17 +176,17 @@ fn explicit_defaults_change_nothing() {
         &more(&document::Document::TABLE),
         &format!(
             "{}, limits: {{ {} }}, paths: {{ {} }}",
-            more(&document::Listener::TABLE),
-            defaults(&document::Limits::TABLE),
-            defaults(&document::Paths::TABLE)
+            more(&document::listener::Listener::TABLE),
+            defaults(&document::listener::Limits::TABLE),
+            defaults(&document::listener::Paths::TABLE)
         ),
         &format!(
             ", timeouts: {{ {} }}, pool: {{ {} }}",
-            defaults(&document::Timeouts::TABLE),
-            defaults(&document::Pool::TABLE)
+            defaults(&document::service::Timeouts::TABLE),
+            defaults(&document::service::Pool::TABLE)
         ),
-        &more(&document::Redirect::TABLE),
-        &more(&document::Respond::TABLE),
+        &more(&document::route::Redirect::TABLE),
+        &more(&document::route::Respond::TABLE),
         &more(&document::Test::TABLE),
     ));
     assert_eq!(with, without);

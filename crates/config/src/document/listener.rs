@@ -1,0 +1,147 @@
+//! Listeners.
+
+use waypost_plan::listener::{ClientAuthMode, HalfClose, ProxyProtocol, Underscores};
+use waypost_plan::redirect::Scheme;
+use waypost_wire::path::{DotSegmentParameters, DoubleSlash, EncodedSlash};
+
+use crate::collections::{List, NonEmptyList};
+use crate::document::Document;
+use crate::document::route::Redirect;
+use crate::keys::Presence::{Default as Fallback, Optional, Required};
+use crate::keys::keys;
+use crate::values::{DurationText, RateOrNone, Size, SizeOrNone, Text, Whole, words};
+
+words! {
+    EncodedSlash { "refuse" => EncodedSlash::Refuse, "keep" => EncodedSlash::Keep }
+    DoubleSlash { "merge" => DoubleSlash::Merge, "keep" => DoubleSlash::Keep }
+    HalfClose { "end" => HalfClose::End, "serve" => HalfClose::Serve }
+    DotSegmentParameters { "refuse" => DotSegmentParameters::Refuse, "keep" => DotSegmentParameters::Keep }
+    Underscores { "drop" => Underscores::Drop, "keep" => Underscores::Keep }
+}
+
+keys! {
+    root Document;
+
+    /// An address that accepts clients.
+    Listener, "a listener", later ["http3"] {
+        /// IP address and port.
+        ///
+        /// Port 0 takes any free port. An IPv6 address is written in brackets.
+        bind: Text = Required, "0.0.0.0:8080";
+        /// Name for tests and logs.
+        name: Text = Optional, "public";
+        /// Hosts to serve; requests for any other get 404.
+        ///
+        /// Names, or wildcards such as `*.example.net`. Defaults to every host.
+        hosts: NonEmptyList<Text> = Optional, "[api.example.com, \"*.example.net\"]";
+        /// Handling of ambiguous paths.
+        paths: Paths = Optional, "{ encoded_slash: keep }";
+        /// Addresses and networks of proxies whose `Forwarded`, `X-Forwarded-*` and `X-Real-IP` are trusted.
+        ///
+        /// For a request from a trusted proxy, the client is the right-most address in `Forwarded` or `X-Forwarded-For`
+        /// that is not itself a trusted proxy, or that of `X-Real-IP`; its scheme, host and port are those of the same
+        /// headers. Headers that name different clients get 400.
+        trusted_proxies: List<Text> = Fallback("[]"), "[10.0.0.0/8]";
+        /// Scheme that clients use: `https` where a load balancer in front ends TLS.
+        ///
+        /// Defaults to `https` with `tls`, else to `http`. A trusted proxy that names the scheme of its client is
+        /// believed.
+        scheme: Scheme = Optional, "https";
+        /// Limits and timeouts for clients.
+        limits: Limits = Optional, "{ body_bytes: 10MiB }";
+        /// TLS for clients: 1.2 and 1.3, with HTTP/2 and HTTP/1.1 by ALPN.
+        tls: ListenerTls = Optional, "{ certificates: [{ cert: api.crt, key: api.key }] }";
+        /// Redirects every request on this listener, for example to HTTPS.
+        redirect: Redirect = Optional, "{ scheme: https, status: 308 }";
+        /// PROXY protocol header (version 1 or 2) in front of connections: `optional` or `required`.
+        ///
+        /// Only `trusted_proxies` are believed. With `required`, connections from any other address are closed.
+        proxy_protocol: ProxyProtocol = Optional, "required";
+        /// An HTTP/1 client that ends its sending side (FIN) before anything of its response was sent: `end` takes it
+        /// for one that left and ends the exchange, `serve` responds to it.
+        ///
+        /// A request with `Connection: close`, or of HTTP/1.0 without keep-alive, is always served.
+        half_close: HalfClose = Fallback("end"), "serve";
+    }
+
+    /// TLS at a listener, terminated or passed through.
+    ListenerTls, "the `tls` of a listener" {
+        /// Certificates, chosen by SNI: the one for the host, else one with a matching wildcard, else the first.
+        ///
+        /// A wildcard covers exactly one label. Among several for one host, a client gets one that it
+        /// supports, ECDSA before RSA. A request for a host that another certificate would be chosen for than for the
+        /// connection's SNI gets 421, unless the connection's certificate covers it; with `client_auth`, every host that
+        /// the connection's certificate does not cover.
+        certificates: NonEmptyList<Certificate> = Optional, "[{ cert: api.crt, key: api.key }]";
+        /// Authentication of clients by certificate.
+        client_auth: ClientAuth = Optional, "{ ca: clients.crt, mode: required }";
+        /// Passes connections through, by SNI, to the services of `passthrough` routes. Excludes `certificates` and
+        /// `client_auth`.
+        passthrough: bool = Fallback("false"), "true";
+    }
+
+    /// The files of a certificate and its key.
+    ///
+    /// Both are reloaded when they change. If the new pair is not usable, the previous one stays in use.
+    Certificate, "a certificate" {
+        /// Certificate as PEM, followed by its chain.
+        ///
+        /// A relative path is relative to the configuration's directory, or to the working directory if there is no such
+        /// file.
+        cert: Text = Required, "api.crt";
+        /// Private key as PEM.
+        key: Text = Required, "api.key";
+    }
+
+    /// Authentication of clients by certificate.
+    ///
+    /// Routes can match the certificate (`client_cert`). Services get it as `x-forwarded-client-cert`.
+    ClientAuth, "the `client_auth` of a listener" {
+        /// File of the CA certificates for clients, as PEM.
+        ca: Text = Required, "clients.crt";
+        /// `required` refuses clients without a certificate, `optional` accepts them.
+        mode: ClientAuthMode = Fallback("required"), "optional";
+    }
+
+    /// Handling of paths that services interpret in different ways.
+    Paths, "the paths of a listener" {
+        /// `%2F`: refuse the request with 400, or keep it as part of its segment.
+        encoded_slash: EncodedSlash = Fallback("refuse"), "keep";
+        /// `//`: merge it into `/`, or keep the empty segment.
+        double_slash: DoubleSlash = Fallback("merge"), "keep";
+        /// `..;`, `.;x=1` and the like, which servlet containers resolve: refuse the request with 400, or keep it as an
+        /// ordinary segment.
+        dot_segment_parameters: DotSegmentParameters = Fallback("refuse"), "keep";
+    }
+
+    /// Limits and timeouts for the clients of a listener.
+    Limits, "the limits of a listener" {
+        /// Maximum size of a request head (431).
+        header_bytes: Size = Fallback("64KiB"), "32KiB";
+        /// Maximum number of header fields (431).
+        headers: Whole = Fallback("100"), "200";
+        /// Maximum size of the request target (414).
+        target_bytes: Size = Fallback("8KiB"), "16KiB";
+        /// Timeout for a request head, from its first byte (408).
+        header_timeout: DurationText = Fallback("10s"), "5s";
+        /// Timeout for the next request on an idle connection.
+        keep_alive_timeout: DurationText = Fallback("75s"), "2m";
+        /// Timeout between two parts of a request body (408).
+        body_idle_timeout: DurationText = Fallback("30s"), "1m";
+        /// Maximum size of a request body (413); `none` for no limit.
+        body_bytes: SizeOrNone = Fallback("none"), "10MiB";
+        /// Minimum rate of a request body, as a size per second, with or without `/s` (408); `none` for no minimum.
+        ///
+        /// It is the average over the time in which the gateway waits for the client, and applies after 10 s of it. It
+        /// does not apply once the response has begun.
+        body_rate: RateOrNone = Fallback("none"), "1KiB";
+        /// Maximum number of open connections; further ones wait in the backlog.
+        connections: Whole = Fallback("10000"), "50000";
+        /// Headers with `_` in their names, which some servers confuse with `-`: drop or keep them.
+        underscores: Underscores = Fallback("drop"), "keep";
+        /// Timeout for the TLS handshake, from the start of the connection.
+        handshake_timeout: DurationText = Fallback("10s"), "5s";
+        /// Maximum number of concurrent TLS handshakes per worker; a further one replaces the oldest.
+        handshakes: Whole = Fallback("1000"), "200";
+    }
+}

@@ -1,0 +1,241 @@
+//! Routes: what they match, and what happens then.
+
+use waypost_plan::redirect::Scheme;
+use waypost_plan::rewrite::Reverse;
+use waypost_plan::sticky::SameSite;
+
+use crate::collections::{List, Named, OneOrMany};
+use crate::document::Document;
+use crate::document::rollout::Rollout;
+use crate::either::{Shorthand, TextOr, To};
+use crate::keys::Presence::{Default as Fallback, Optional, Required};
+use crate::keys::keys;
+use crate::values::{DurationText, OriginText, Percent, Replacing, Text, ValueText, Whole, words};
+
+words! {
+    Reverse { "on" => Reverse::On, "off" => Reverse::Off }
+    SameSite { "strict" => SameSite::Strict, "lax" => SameSite::Lax, "none" => SameSite::None }
+}
+
+impl Shorthand for StickyCookie {
+    const WORDS: &'static str = "the name of a cookie";
+}
+
+keys! {
+    root Document;
+
+    /// A named rule: its conditions, its action and its policies.
+    ///
+    /// A route has exactly one of `to`, `redirect`, `respond` and `passthrough`.
+    Route, "a route", later ["retries"] {
+        /// Name, unique in the configuration: letters, digits, `.`, `_` and `-`.
+        name: Text = Required, "orders";
+        /// Conditions, or a list of alternatives of which one must hold.
+        ///
+        /// Defaults to every request.
+        matching as "match": OneOrMany<Match> = Optional, "{ path: /orders/* }";
+        /// Service to forward to, or a split: services with weights.
+        ///
+        /// The share of a service is its weight divided by the sum of all weights. Weight 0 gets no requests. If all
+        /// weights are 0, or with `{}`, requests get 500.
+        to: To = Optional, "{ orders-v1: 90, orders-v2: 10 }";
+        /// Keeps a client on the same arm of the split.
+        sticky: Sticky = Optional, "{ header: x-user-id }", only with ["to"];
+        /// Lets testers pick a service of the split, even one of weight 0.
+        force: Force = Optional, "{ header: x-canary, values: { always: orders-v2 } }", only with ["to"];
+        /// Plan of its rollouts, by name or in place. `waypost rollout start` begins one.
+        rollout: TextOr<Rollout> = Optional, "steady", only with ["to"];
+        /// Copies requests to another service and discards its responses.
+        mirror: Mirror = Optional, "{ to: orders-next, percent: 10 }", only with ["to"];
+        /// Redirects the client.
+        redirect: Redirect = Optional, "{ status: 308, host: www.example.com }";
+        /// Responds without a service.
+        respond: Respond = Optional, "{ status: 410, body: gone }";
+        /// Service, or split, for TLS connections of listeners that pass them through.
+        ///
+        /// Its `match` can have `host`, the server name of the handshake (SNI), and `client_ip`.
+        passthrough: To = Optional, "{ mail-v1: 90, mail-v2: 10 }";
+        /// Rewrites path and host for the service.
+        rewrite: Rewrite = Optional, "{ prefix: /v2/orders }", only with ["to"];
+        /// Edits of request headers.
+        request_headers: HeaderEdits = Optional, "{ set: { x-gateway: waypost }, remove: [x-internal] }",
+            only with ["to"];
+        /// Edits of response headers: of a service's responses, redirects and `respond`, not of the gateway's errors.
+        response_headers: HeaderEdits = Optional, "{ remove: [server] }",
+            only with ["to", "redirect", "respond"];
+        /// Timeout for the whole exchange (504).
+        timeout: DurationText = Optional, "15s", only with ["to"];
+        /// Protocols that clients may upgrade to; `[]` for none.
+        ///
+        /// HTTP/2 clients use an extended CONNECT (RFC 8441).
+        upgrade: List<Text> = Fallback("[websocket]"), "[]", only with ["to"];
+        /// Translates gRPC-Web calls, as made by browsers, to gRPC.
+        grpc_web: bool = Fallback("false"), "true", only with ["to"];
+    }
+
+    /// Conditions of a route. All of them must hold.
+    Match, "a match" {
+        /// Host, wildcard such as `*.example.net`, or a list of them.
+        host: OneOrMany<Text> = Optional, "[api.example.com, \"*.example.net\"]";
+        /// Path: `/orders` is exact, `/orders/*` a prefix, `/users/{id}/cart` has a parameter, `~^/v[0-9]+/` is a
+        /// regex.
+        path: OriginText = Optional, "/orders/*";
+        /// Method, or a list of them. Case-sensitive; GET does not cover HEAD.
+        method: OneOrMany<Text> = Optional, "[POST, PUT]";
+        /// Headers by case-insensitive name; several lines of one name are one value, joined by `, `.
+        headers: Named<ValueText> = Optional, "{ x-tier: \"~^(gold|silver)$\", x-debug: false }";
+        /// Query parameters by name; the first of each name is compared.
+        query: Named<ValueText> = Optional, "{ preview: \"1\" }";
+        /// Cookies by name; the first of each name is compared.
+        cookies: Named<ValueText> = Optional, "{ beta: true }";
+        /// Address or network of the client, or a list of them.
+        client_ip: OneOrMany<Text> = Optional, "[10.0.0.0/8, 192.0.2.7]";
+        /// Subject and names of the client's certificate, on listeners with `client_auth`.
+        client_cert: ClientCert = Optional, "{ san: spiffe://example/web }";
+        /// gRPC service and method: the path and `content-type` of the call. Excludes `path`.
+        grpc: Grpc = Optional, "{ service: shop.Orders, method: Get }";
+    }
+
+    /// A gRPC call. At least one key is required.
+    Grpc, "a `grpc`" {
+        /// Full name of the service.
+        service: Text = Optional, "shop.Orders";
+        /// Name of the method.
+        method: Text = Optional, "Get";
+    }
+
+    /// Conditions on the client's verified certificate. At least one key is required.
+    ClientCert, "a `client_cert`" {
+        /// Subject, as `CN=web, O=Example`, in the order of the certificate.
+        subject: ValueText = Optional, "\"~CN=web(,|$)\"";
+        /// Any of the subject alternative names: a host, URI, mail address or IP address.
+        san: ValueText = Optional, "spiffe://example/web";
+    }
+
+    /// Keeps a client on the same arm of a split. Exactly one of `header`, `cookie` and `client_ip` is required.
+    ///
+    /// The value is hashed, so nothing is stored and all instances agree. A request without a value, or with an empty
+    /// one, gets a random arm.
+    Sticky, "a `sticky`" {
+        /// Header, such as one with the user's id.
+        header: Text = Optional, "x-user-id";
+        /// Cookie, by name or as a mapping. The gateway sets it if it is missing.
+        cookie: TextOr<StickyCookie> = Optional, "side";
+        /// `true` for the client's address.
+        client_ip: bool = Optional, "true";
+        /// Name shared by routes of one release, such as `checkout-2026`. It replaces the name of the route in the hash.
+        ///
+        /// A client is then on the same side of all routes with this name, and `waypost dial --deal` turns them at once.
+        deal: Text = Optional, "checkout-2026";
+    }
+
+    /// The cookie set for clients without one. Its value is random.
+    StickyCookie, "a cookie" {
+        /// Name of the cookie.
+        name: Text = Required, "side";
+        /// `Path` of the cookie.
+        path: Text = Fallback("/"), "/shop";
+        /// `Max-Age` of the cookie, in whole seconds.
+        ///
+        /// Without it, the cookie lasts for the client's session.
+        max_age: DurationText = Optional, "8760h";
+        /// `Domain` of the cookie; without it, only the requested host gets it.
+        domain: Text = Optional, "example.com";
+        /// `SameSite` of the cookie. `none` implies `secure`.
+        same_site: SameSite = Fallback("lax"), "strict";
+        /// `Secure`: `true` or `false` for all clients.
+        ///
+        /// Defaults to the clients that use TLS, with the gateway or with a trusted proxy in front of it.
+        secure: bool = Optional, "true";
+        /// `HttpOnly`, which hides the cookie from scripts.
+        http_only: bool = Fallback("true"), "false";
+    }
+
+    /// Lets testers pick a service of a split. Has either `header` or `cookie`.
+    Force, "a `force`" {
+        /// Header to look at.
+        header: Text = Optional, "x-canary";
+        /// Cookie to look at.
+        cookie: Text = Optional, "canary";
+        /// Service for each value. With any other value, the split decides.
+        values: Named<Text> = Required, "{ always: orders-v2, never: orders-v1 }";
+    }
+
+    /// Copies of requests to another service. At most one of `percent` and `fraction`; by default, every request is
+    /// copied.
+    ///
+    /// Clients never wait for the mirror. A copy has the header `x-waypost-mirror` with the name of the route. Requests
+    /// with bodies of more than 64 KiB are not copied.
+    Mirror, "a `mirror`" {
+        /// Service that gets the copies.
+        to: Text = Required, "orders-next";
+        /// Percentage of requests to copy, with up to three decimals.
+        percent: Percent = Optional, "10";
+        /// Fraction of requests to copy.
+        fraction: Fraction = Optional, "{ numerator: 1, denominator: 1000 }";
+    }
+
+    /// A fraction of all requests.
+    Fraction, "a fraction" {
+        /// Numerator.
+        numerator: Whole = Required, "1";
+        /// Denominator.
+        denominator: Whole = Fallback("100"), "1000";
+    }
+
+    /// A redirect. At least one key besides `status` is required, and at most one of `prefix`, `path` and `regex`
+    /// allowed. The query is kept.
+    Redirect, "a redirect" {
+        /// Status: 301, 302, 303, 307 or 308.
+        status: Whole = Fallback("302"), "308";
+        /// Scheme; defaults to the client's.
+        scheme: Scheme = Optional, "https";
+        /// Host; defaults to the request's.
+        host: Text = Optional, "www.example.com";
+        /// Port. Defaults to none if scheme or host is given, else to the request's.
+        port: Whole = Optional, "8443";
+        /// Replacement for the prefix of the pattern. Only for patterns that end in `/*`.
+        prefix: Text = Optional, "/shops";
+        /// Replacement for the whole path; `{name}` is a parameter of the pattern.
+        path: Text = Optional, "/shops/{shop}";
+        /// `[from, to]`: replaces every match of `from` in the path; `$1` and `$name` are its groups.
+        regex: Replacing = Optional, "[\"^/v1/\", /v2/]";
+    }
+
+    /// A fixed response of the gateway.
+    Respond, "a respond" {
+        /// Status: 200 to 599.
+        status: Whole = Required, "410";
+        /// Body. Not sent with 204, 205 and 304.
+        body: Text = Fallback(""), "gone";
+        /// Media type of the body.
+        content_type: Text = Fallback("text/plain; charset=utf-8"), "application/json";
+    }
+
+    /// Rewrites of path and host for a service. At most one of `prefix`, `path` and `regex` is allowed. The query is
+    /// kept.
+    Rewrite, "a rewrite" {
+        /// Replacement for the prefix of the pattern. Only for patterns that end in `/*`.
+        prefix: Text = Optional, "/v2/checkout";
+        /// Replacement for the whole path; `{name}` is a parameter of the pattern, or a named group of its regex.
+        path: Text = Optional, "/shops/{shop}/x";
+        /// `[from, to]`: replaces every match of `from` in the path; `$1` and `$name` are its groups.
+        regex: Replacing = Optional, "[\"^/v1/\", /v2/]";
+        /// `Host` header for the service.
+        host: Text = Optional, "checkout.internal";
+        /// Maps a service's references to itself back to the paths and the host that the client sees.
+        ///
+        /// With `prefix` or `host`: in `Location`, `Content-Location`, `Refresh` and `Set-Cookie`.
+        reverse: Reverse = Fallback("on"), "off";
+    }
+
+    /// Edits of headers, applied in the order `remove`, `set`, `add`. A name occurs in at most one of them.
+    HeaderEdits, "header edits" {
+        /// Headers to replace, by name.
+        set: Named<Text> = Optional, "{ x-gateway: waypost }";
+        /// Headers to add to existing ones, by name.
+        add: Named<Text> = Optional, "{ via: waypost }";
+        /// Names of headers to remove.
+        remove: List<Text> = Optional, "[x-internal]";
+    }
+}

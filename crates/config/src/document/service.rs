@@ -1,0 +1,83 @@
+//! Services.
+
+use waypost_plan::service::ProxyVersion;
+
+use crate::collections::List;
+use crate::document::Document;
+use crate::document::listener::Certificate;
+use crate::keys::Presence::{Default as Fallback, Optional, Required};
+use crate::keys::keys;
+use crate::values::{DurationText, OriginText, Size, Text, Whole};
+
+keys! {
+    root Document;
+
+    /// A named destination: one version of one application on any number of identical servers.
+    Service, "a service", later [
+        "health", "balance", "protocol", "discovery", "retries", "circuit_breaker",
+    ] {
+        /// Servers: `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2.
+        ///
+        /// Names are re-resolved every 10 s; requests are spread round-robin over all addresses. With `[]`,
+        /// requests get 503. A variable may bring several, separated by commas or blanks: `["${ENDPOINTS}"]`.
+        endpoints: List<OriginText> = Required, "[http://10.0.0.11:8080, http://10.0.0.12:8080]";
+        /// Timeouts of the service.
+        timeouts: Timeouts = Optional, "{ response: 5s }";
+        /// Limits on the heads of responses. A response over them is replaced by a 502.
+        limits: ServiceLimits = Optional, "{ header_bytes: 256KiB }";
+        /// Idle connections to keep.
+        pool: Pool = Optional, "{ idle_max: 16 }";
+        /// Uses HTTP/2, as gRPC requires: by ALPN on `https://` endpoints, with prior knowledge on `http://` endpoints.
+        http2: bool = Fallback("false"), "true";
+        /// Verification of `https://` endpoints, and the client certificate for them.
+        ///
+        /// By default, an endpoint needs a certificate that the system trusts, for the host in its URL.
+        tls: ServiceTls = Optional, "{ ca: internal.crt, server_name: users.internal }";
+        /// PROXY protocol version to send the client's address with. Connections are then not shared between clients.
+        proxy_protocol: ProxyVersion = Optional, "v2";
+    }
+
+    /// Verification of endpoints under TLS, and the client certificate for them.
+    ServiceTls, "the `tls` of a service" {
+        /// File of trusted CA certificates, as PEM.
+        ///
+        /// The file is reloaded when it changes. Defaults to the CA certificates of the system.
+        ca: Text = Optional, "internal.crt";
+        /// Server name for SNI and for verification of the certificate.
+        ///
+        /// Defaults to the host in the URL of the endpoint.
+        server_name: Text = Optional, "users.internal";
+        /// Client certificate for the endpoints.
+        client_cert: Certificate = Optional, "{ cert: gateway.crt, key: gateway.key }";
+        /// Accepts any certificate, without verification. Every load warns of it.
+        insecure: bool = Fallback("false"), "true";
+    }
+
+    /// Timeouts of a service.
+    Timeouts, "the timeouts of a service" {
+        /// Timeout for a connection attempt (504).
+        connect: DurationText = Fallback("2s"), "500ms";
+        /// Timeout from the end of the request to the first byte of the response (504).
+        response: DurationText = Fallback("30s"), "5s";
+        /// Timeout between two parts of a response.
+        idle: DurationText = Fallback("60s"), "5m";
+        /// Idle timeout of an upgraded connection, such as a WebSocket.
+        tunnel: DurationText = Fallback("1h"), "10m";
+    }
+
+    /// Limits on the heads of a service's responses.
+    ServiceLimits, "the limits of a service" {
+        /// Maximum size of a response head.
+        header_bytes: Size = Fallback("64KiB"), "256KiB";
+        /// Maximum number of header fields of a response.
+        headers: Whole = Fallback("500"), "1000";
+    }
+
+    /// Idle connections to a service, for each worker and endpoint.
+    Pool, "the pool of a service" {
+        /// Maximum number of idle connections; 0 keeps none.
+        idle_max: Whole = Fallback("64"), "16";
+        /// Timeout after which an idle connection is closed.
+        idle_timeout: DurationText = Fallback("60s"), "20s";
+    }
+}
