@@ -187,7 +187,7 @@ fn rollout_guide(admin: &str, config: &Path, version: Version) -> String {
     let config = config.display();
     let fault = match version {
         Version::Good => "",
-        Version::Bad => ", which fails one in five requests",
+        Version::Bad => ", which fails one in five requests,",
     };
     format!(
         "
