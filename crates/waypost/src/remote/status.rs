@@ -12,6 +12,9 @@ use crate::Outcome;
 use crate::cli::{AdminArgs, Format};
 use crate::output::{self, count};
 
+/// The evidence against a rollout from which on luck is spoken of.
+const SUSPICION: f64 = 2.0;
+
 /// Prints the status of the gateway. Bad if something needs to be fixed.
 pub(crate) fn status(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcome> {
     let status: Status = match Client::new(admin)?.get("/api/v1/status")? {
@@ -69,10 +72,19 @@ fn in_words(status: &Status) -> String {
     }
     for rollout in &status.rollouts {
         let paused = if rollout.paused { ", paused" } else { "" };
+        let suspicion = match rollout.evidence {
+            evidence if evidence >= SUSPICION => {
+                format!(
+                    ", luck alone makes a good version look this bad in {} rollouts",
+                    words::luck(evidence)
+                )
+            }
+            _ => String::new(),
+        };
         line(
             "rollout",
             &format!(
-                "{} of {}: step {} of {}, {}{paused}",
+                "{} of {}: step {} of {}, {}{paused}{suspicion}",
                 rollout.route,
                 rollout.canary,
                 rollout.step,

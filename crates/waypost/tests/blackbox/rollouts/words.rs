@@ -77,7 +77,11 @@ fn proof_and_suspicion_are_shown_in_columns() {
     let luck = "             luck alone makes a good version look this bad in # of # rollouts; rolls back at # of #\n";
     let told = (0..30).map(|_| {
         bench.second();
-        bench.told()
+        let text = bench.told();
+        let line = bench.gateway.command(&["status"]).expect(0).stdout;
+        let is_suspected = line.contains("%, luck alone");
+        assert_eq!(is_suspected, text.contains(" luck alone makes"), "{text}{line}");
+        text
     });
     let suspected: Vec<String> = told
         .take_while(|text| text.contains("holding"))
