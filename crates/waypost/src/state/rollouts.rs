@@ -206,3 +206,43 @@ impl StoredRoute {
         live.iter().any(|(_, weight)| *weight > 0).then_some(live)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_of_old_changes_are_dropped() {
+        // As it was written before changes had metrics.
+        let stored = serde_json::json!({
+            "routes": [], "deal": null, "plan": null, "steps": null,
+            "fingerprint": { "splits": "", "plan": "" }, "started": "2026-03-01T03:00:00Z", "by": "anna",
+            "step": null, "step_count": 2, "age": 0, "requests": 0.0, "is_approved": false, "stop": null,
+            "evidence": [], "end": null,
+            "changes": [{
+                "time": "2026-03-01T03:00:00Z", "change": "started", "percent": "0 %", "summary": "", "by": "anna",
+            }],
+        });
+        let mut stored: StoredRollout = serde_json::from_value(stored).unwrap();
+        let first = stored.changes[0].clone();
+        assert_eq!(first.metrics, []);
+        let metric = serde_json::json!({
+            "metric": "errors", "canary_requests": 1, "canary_bad": 0, "baseline_requests": 9, "baseline_bad": 0,
+            "evidence": 0.1, "proof": 0.5, "proved": false,
+            "step": { "canary_requests": 1, "canary_bad": 0, "baseline_requests": 9, "baseline_bad": 0 },
+            "tolerated": 0.005, "allowance": 0.0, "canary_ms": null, "baseline_ms": null,
+            "canary_over_ms": null, "baseline_over_ms": null, "needed_requests": 900,
+        });
+        let metric: MetricView = serde_json::from_value(metric).unwrap();
+        for _ in 0..METRICS_KEPT + 5 {
+            stored.note(StoredChange {
+                metrics: vec![metric.clone()],
+                ..first.clone()
+            });
+        }
+        let with_metrics = stored.changes.iter().map(|change| !change.metrics.is_empty());
+        let mut expected = vec![false; 6];
+        expected.resize(METRICS_KEPT + 6, true);
+        assert_eq!(with_metrics.collect::<Vec<bool>>(), expected);
+    }
+}
