@@ -49,9 +49,10 @@ const COUNTED: [(&str, Option<&str>); 6] = [
     ("a whole forwarded exchange", None),
 ];
 
-/// A whole exchange on a sticky split, and on one whose rollout has all that the workers can be asked for.
-const ON_SPLIT: &str = "a whole exchange on a split";
-const IN_ROLLOUT: &str = "a whole exchange in a rollout";
+/// A whole exchange on a sticky split, and on one whose rollout asks for all that the workers can count: keys of the route.
+const ON_SPLIT: &str = "to: { service: 100, other: 0 }, sticky: { client_ip: true }";
+const IN_ROLLOUT: &str = "to: { service: 100, other: 0 }, sticky: { client_ip: true }, \
+                          rollout: { canary: other, steps: [1, 100], judge: { late: 10s } }";
 /// Allowed growth of an exchange by a rollout, in percent.
 const ROLLOUT_GROWTH_MAX: u64 = 2;
 
@@ -62,7 +63,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         [one] if one == "--update" => true,
         _ => bail!("usage: cargo xtask instructions [--update]"),
     };
+    programs::build()?;
     let counted = count()?;
+    // One route, so that the judge's own seconds are lost among the requests.
+    let split = costs(1, ON_SPLIT)?.all / REQUESTS;
+    let rollout = costs(1, IN_ROLLOUT)?.all / REQUESTS;
     let kept = command::root().join(KEPT);
     if updates {
         let mut text =
@@ -74,13 +79,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     let allowed = read_kept(&kept)?;
     let mut problems = Vec::new();
-    let of = |name: &str| {
-        counted
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map_or(0, |(_, count)| *count)
-    };
-    let (split, rollout) = (of(ON_SPLIT), of(IN_ROLLOUT));
+    println!("{rollout:>6} ({split:>6})  a whole exchange in a rollout, and without it");
     if rollout * 100 > split * (100 + ROLLOUT_GROWTH_MAX) {
         problems.push(format!(
             "a rollout takes more than {ROLLOUT_GROWTH_MAX} % of an exchange: {rollout} instructions instead of {split}"
@@ -117,7 +116,6 @@ fn read_kept(path: &Path) -> Result<HashMap<String, u64>> {
 
 /// Instructions per request, for each counted part.
 fn count() -> Result<Vec<(&'static str, u64)>> {
-    programs::build()?;
     let costs = costs(ROUTES, "to: service")?;
     let parts = COUNTED.into_iter().map(|(name, function)| {
         let all = match function {
@@ -129,16 +127,7 @@ fn count() -> Result<Vec<(&'static str, u64)>> {
         };
         Ok((name, all / REQUESTS))
     });
-    let mut counted = parts.collect::<Result<Vec<_>>>()?;
-    // One route, so that the judge's own seconds are lost among the requests.
-    let split = "to: { service: 100, other: 0 }, sticky: { client_ip: true }";
-    counted.push((ON_SPLIT, self::costs(1, split)?.all / REQUESTS));
-    let rollout = "rollout: { canary: other, steps: [1, 100], judge: { late: 10s } }";
-    counted.push((
-        IN_ROLLOUT,
-        self::costs(1, &format!("{split}, {rollout}"))?.all / REQUESTS,
-    ));
-    Ok(counted)
+    parts.collect()
 }
 
 /// The profile of [`REQUESTS`] requests to so many routes with these keys.
