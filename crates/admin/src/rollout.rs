@@ -57,6 +57,13 @@ pub struct RolloutView {
     pub rollback_at: f64,
     /// The metrics that are judged; empty for a timed ramp. Of a rollout that ended, as they were then.
     pub metrics: Vec<MetricView>,
+    /// Further attempts at the canary's service since the rollout began, or since the gateway's last start. A request that
+    /// was sent again counts once in the metrics, by what its client saw.
+    #[serde(default)]
+    pub canary_retries: u64,
+    /// The same of the baseline's service.
+    #[serde(default)]
+    pub baseline_retries: u64,
     /// The start of the rollout.
     #[schemars(with = "String")]
     pub started: Timestamp,

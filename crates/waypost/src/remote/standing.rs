@@ -208,6 +208,8 @@ mod tests {
             evidence: metrics.iter().map(|metric| metric.evidence).sum(),
             rollback_at: 100.0,
             metrics,
+            canary_retries: 0,
+            baseline_retries: 0,
             started: "2026-03-01T03:00:00Z".parse().unwrap(),
             by: "anna".to_owned(),
             ended: None,

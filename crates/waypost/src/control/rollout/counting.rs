@@ -24,6 +24,8 @@ struct ArmCounting {
     now: ArmReading,
     /// True once `now` was read.
     is_begun: bool,
+    /// The retries at the first reading.
+    retries_before: u64,
 }
 
 /// The counts of both arms in one second.
@@ -91,6 +93,16 @@ impl Counting {
     }
 }
 
+impl Counting {
+    /// Further attempts at the services of canary and baseline since the first reading.
+    pub(super) fn retries(&self) -> [u64; 2] {
+        let arms = self.0.as_ref();
+        arms.map_or([0; 2], |arms| {
+            [0, 1].map(|at| arms[at].now.retries.saturating_sub(arms[at].retries_before))
+        })
+    }
+}
+
 impl ArmCounting {
     fn new(reader: ArmReader) -> Self {
         Self {
@@ -98,6 +110,7 @@ impl ArmCounting {
             last: ArmReading::default(),
             now: ArmReading::default(),
             is_begun: false,
+            retries_before: 0,
         }
     }
 
@@ -105,6 +118,9 @@ impl ArmCounting {
     fn read(&mut self, metrics: &Metrics) -> bool {
         mem::swap(&mut self.last, &mut self.now);
         self.reader.read(metrics, &mut self.now);
+        if !self.is_begun {
+            self.retries_before = self.now.retries;
+        }
         mem::replace(&mut self.is_begun, true)
     }
 }

@@ -139,6 +139,9 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
         (None, Some(_)) => "running",
     };
     let judge = ramp.judge();
+    let retries = active.routes.iter().map(|moving| moving.counting.retries());
+    let [canary_retries, baseline_retries] =
+        retries.fold([0; 2], |sum, route| [sum[0] + route[0], sum[1] + route[1]]);
     RolloutView {
         state: state.to_owned(),
         step: ramp.step().map_or(0, |step| step + 1),
@@ -159,6 +162,8 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
         evidence: judge.map_or(0.0, Judge::evidence),
         rollback_at: judge.map_or(0.0, Judge::rollback_at),
         metrics: judge.map(metrics).unwrap_or_default(),
+        canary_retries,
+        baseline_retries,
         ..view_of_ended(route, stored)
     }
 }
@@ -240,6 +245,8 @@ fn view_of_ended(route: &str, stored: &StoredRollout) -> RolloutView {
         evidence: 0.0,
         rollback_at: 0.0,
         metrics: last.map(|last| last.metrics.clone()).unwrap_or_default(),
+        canary_retries: 0,
+        baseline_retries: 0,
         started: stored.started,
         by: stored.by.clone(),
         ended: stored.end.as_ref().map(|end| end.time),

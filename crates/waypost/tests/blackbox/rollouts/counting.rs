@@ -266,6 +266,38 @@ fn late_request_counts_once_whatever_comes_of_it() {
     assert!(metrics.lines().any(|line| line.starts_with(done)), "{metrics}");
 }
 
+#[test]
+fn request_that_is_sent_again_counts_once_and_the_retry_is_shown() {
+    let (v1, v2) = (
+        responding("v1", &ok("v1"), true),
+        responding("v2", &ok("v2"), true),
+    );
+    let dead = Service::refusing_as("dead");
+    let gateway = Gateway::with_test_clock(
+        Config::new()
+            .service(&v1, "")
+            .service_at("v2", &[&dead.url(), &v2.url()], "")
+            .route(&format!(
+                "name: users, to: {{ v1: 100, v2: 0 }}, rollout: {{ canary: v2, {} }}",
+                judged("[50, 100]")
+            )),
+    );
+    started(&gateway, "users", &json!({}));
+    let answers = send(&gateway, &vec![get("http://a/"); BURST]);
+    wait_for_count(&gateway, "users", BURST);
+    gateway.pass(1);
+    let status = status(&gateway, "users");
+    let seen = answers.iter().filter(|answer| *answer == "v2").count() as u64;
+    let [baseline, canary, bad] = counted(&status, "errors");
+    assert_eq!(
+        [baseline + canary, canary, bad],
+        [BURST as u64, seen, 0],
+        "{status}"
+    );
+    assert!(status["canary_retries"].as_u64().unwrap() >= 1, "{status}");
+    assert_eq!(status["baseline_retries"], 0);
+}
+
 /// A client whose requests fail on either version is not held against the version that it is on: the old version has such
 /// clients too, as its groups show.
 #[test]
