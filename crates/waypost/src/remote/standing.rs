@@ -22,7 +22,7 @@ pub(super) fn in_words(rollout: &RolloutView) -> String {
     let mut text = head(rollout);
     text.push('\n');
     let rates = rollout.metrics.iter().filter_map(|metric| rate(metric, rollout));
-    write_lines(&mut text, &rates.collect::<Vec<_>>());
+    write_lines(&mut text, &rates.chain(retries(rollout)).collect::<Vec<_>>());
     let latencies: Vec<Line> = rollout
         .metrics
         .iter()
@@ -124,6 +124,21 @@ fn rate(metric: &MetricView, rollout: &RolloutView) -> Option<Line> {
             ),
         ],
         notes,
+    })
+}
+
+/// The attempts that clients did not see; `None` if there were none.
+fn retries(rollout: &RolloutView) -> Option<Line> {
+    let (canary, baseline) = (rollout.canary_retries, rollout.baseline_retries);
+    let told = |service: &str, retries: u64| format!("{service} {}", words::count(retries as f64));
+    (canary + baseline > 0).then(|| Line {
+        label: "retries",
+        cells: vec![
+            told(&rollout.canary, canary),
+            told(&rollout.baseline, baseline),
+            "which clients did not see".to_owned(),
+        ],
+        notes: Vec::new(),
     })
 }
 
@@ -317,6 +332,22 @@ users      users-v2 against users-v1      step 2 of 5: 5 %      for 4m10s (at le
              p99 84 ms against 79 ms                 not worse than tolerated (proved)
   next       to 25 % when failures are shown to be tolerable; needs about 900 more requests, 3 minutes at this rate
 "
+        );
+    }
+
+    #[test]
+    fn retries_are_told_where_there_are_some() {
+        let retried = RolloutView {
+            canary_retries: 1200,
+            baseline_retries: 3,
+            ..rollout(vec![failures()])
+        };
+        let line =
+            "  retries    users-v2 1,200              users-v1 3                   which clients did not see";
+        assert!(
+            in_words(&retried).lines().any(|told| told == line),
+            "{}",
+            in_words(&retried)
         );
     }
 
