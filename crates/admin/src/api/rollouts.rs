@@ -156,9 +156,15 @@ async fn act(
     caller: Extension<Caller>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     QueryParams(Acting { write }): QueryParams<Acting>,
+    Body(body): Body,
 ) -> Result<Json<RolloutView>, Problem> {
     let Path((route, word)) =
         path.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    if !body.is_empty() {
+        return Err(Problem::invalid(
+            "an action takes no body; `?write=true` at `finish` puts the weights into the config",
+        ));
+    }
     let action = RolloutAction::ALL
         .into_iter()
         .find(|action| action.as_str() == word);

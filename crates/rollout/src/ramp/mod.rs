@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::evidence::metric::ProofScope;
 use crate::judge::settings::MetricKind;
 use crate::judge::{Finding, Judge, RouteSecond};
-use crate::ramp::plan::{Percent, Proof, RampPlan, Then};
+use crate::ramp::plan::{Percent, Proof, RampPlan, Rules, Then};
 
 /// The longest response timeout of a service that a step waits for, in seconds.
 const RESPONSE_TIMEOUT_MAX: u64 = 300;
@@ -27,8 +27,9 @@ pub struct Ramp {
     judge: Option<Judge>,
     /// The response timeout of the canary's service, in seconds.
     response_timeout: u64,
-    /// The step that was taken last; `None` before the first.
-    step: Option<usize>,
+    /// The share that was dialed last; `None` before the first step. The step follows from it, so that another plan never
+    /// changes it.
+    share: Option<Percent>,
     /// Counted seconds of this step.
     age: u64,
     /// Requests of the canary in this step.
@@ -36,7 +37,8 @@ pub struct Ramp {
     is_approved: bool,
     /// True once this step lacked nothing but a window or an action of the operator: the wait for evidence is over.
     has_waited: bool,
-    stop: Option<Stop>,
+    is_paused: bool,
+    is_plan_changed: bool,
     /// The time, by which windows are open or not.
     now: Timestamp,
 }
@@ -97,9 +99,12 @@ pub enum Lack {
 }
 
 impl Lack {
-    /// Returns true for what `hold` waits for: all but windows and actions of the operator.
+    /// Returns true for what `hold` waits for: all but time, windows and actions of the operator.
     fn is_of_evidence(&self) -> bool {
-        !matches!(self, Self::Window(_) | Self::Approval | Self::Stopped(_))
+        !matches!(
+            self,
+            Self::Time(_) | Self::Window(_) | Self::Approval | Self::Stopped(_)
+        )
     }
 }
 
@@ -122,12 +127,13 @@ impl Ramp {
             plan,
             judge,
             response_timeout,
-            step: None,
+            share: None,
             age: 0,
             requests: 0.0,
             is_approved: false,
             has_waited: false,
-            stop: None,
+            is_paused: false,
+            is_plan_changed: false,
             now,
         }
     }
@@ -147,21 +153,36 @@ impl Ramp {
         self.judge.as_ref()
     }
 
-    /// The step that was taken last, by position; `None` before the first.
-    pub fn step(&self) -> Option<usize> {
-        self.step
+    /// Returns true once the first step was taken.
+    pub fn has_begun(&self) -> bool {
+        self.share.is_some()
     }
 
-    /// The share of the canary in this step.
+    /// The present step, by position: the last that is not above the share. `None` before the first, and where a changed plan
+    /// has no such step.
+    pub fn step(&self) -> Option<usize> {
+        let share = self.share?;
+        self.plan.steps.iter().rposition(|step| step.percent <= share)
+    }
+
+    /// The next step, by position; the number of steps after the last.
+    pub fn next_step(&self) -> usize {
+        self.step().map_or(0, |step| step + 1)
+    }
+
+    /// The share of the canary that was dialed last; 0 before the first step.
     pub fn percent(&self) -> Percent {
-        self.step
-            .map_or(Percent::ZERO, |step| self.plan.steps[step].percent)
+        self.share.unwrap_or(Percent::ZERO)
     }
 
     /// The share of the canary in the next step; `None` after the last.
     pub fn next_percent(&self) -> Option<Percent> {
-        let next = self.step.map_or(0, |step| step + 1);
-        self.plan.steps.get(next).map(|step| step.percent)
+        self.plan.steps.get(self.next_step()).map(|step| step.percent)
+    }
+
+    /// The conditions of the present step.
+    fn rules(&self) -> Rules {
+        self.step().map_or(self.plan.rules, |step| self.plan.rules(step))
     }
 
     /// Seconds in this step.
@@ -171,7 +192,10 @@ impl Ramp {
 
     /// Seconds that this step lasts at least; 0 before the first.
     pub fn least(&self) -> u64 {
-        self.step.map_or(0, |step| self.least_of(step))
+        match self.has_begun() {
+            true => self.least_of(self.rules()),
+            false => 0,
+        }
     }
 
     /// Requests of the canary in this step.
@@ -186,50 +210,42 @@ impl Ramp {
 
     /// Returns true if the proof that this step needs is there.
     pub fn is_proved(&self) -> bool {
-        let needs_proof = self
-            .step
-            .is_some_and(|step| self.plan.rules(step).proof != Proof::None);
+        let needs_proof = self.has_begun() && self.rules().proof != Proof::None;
         let judge = self.judge.as_ref().filter(|_| needs_proof);
         judge.is_some_and(|judge| judge.unproved().next().is_none())
     }
 
     /// Takes up where a stored rollout was. `numbers` are those of [`Judge::numbers`]; if they do not fit, the evidence of
-    /// this step is lost.
+    /// this step is lost, and its time and requests count anew.
     pub fn restore(
         &mut self,
-        step: Option<usize>,
+        share: Option<Percent>,
         age: u64,
         requests: f64,
         is_approved: bool,
         numbers: &[f64],
     ) {
-        self.step = step.map(|step| step.min(self.plan.steps.len() - 1));
+        self.share = share;
         self.age = age;
         self.requests = requests;
         self.is_approved = is_approved;
-        let scope = self.step.map(|step| scope_of(self.plan.rules(step).proof));
+        let scope = scope_of(self.rules().proof);
         if let Some(judge) = &mut self.judge
             && !judge.set_numbers(numbers)
-            && let Some(scope) = scope
+            && share.is_some()
         {
             judge.begin_step(scope, true);
+            self.age = 0;
+            self.requests = 0.0;
         }
     }
 
-    /// Goes on by another plan, from the last of its steps that is not above the present share. Returns false, and changes
-    /// nothing, if there is none: the share must not grow without a judgement.
-    pub fn replace_plan(&mut self, plan: RampPlan) -> bool {
-        let percent = self.percent();
-        let step = plan.steps.iter().rposition(|step| step.percent <= percent);
-        if self.step.is_some() && step.is_none() {
-            return false;
-        }
-        self.step = self.step.and(step);
+    /// Goes on by another plan: the share stays, and the next step is the first one above it.
+    pub fn replace_plan(&mut self, plan: RampPlan) {
         if let Some(judge) = &mut self.judge {
             judge.set_steps(plan.judged_steps());
         }
         self.plan = plan;
-        true
     }
 
     /// Goes on with another judge, which knows what this one has learned about the baseline. The evidence begins anew, and
@@ -239,8 +255,8 @@ impl Ramp {
             if let Some(known) = &self.judge {
                 judge.inherit(known);
             }
-            if let Some(step) = self.step {
-                judge.begin_step(scope_of(self.plan.rules(step).proof), true);
+            if self.has_begun() {
+                judge.begin_step(scope_of(self.rules().proof), true);
             }
         }
         self.judge = judge;
@@ -256,21 +272,31 @@ impl Ramp {
         }
     }
 
-    /// The reason that the rollout was stopped, if it was.
-    pub fn stop(&self) -> Option<Stop> {
-        self.stop
+    /// The reasons that the rollout was stopped.
+    pub fn stops(&self) -> impl Iterator<Item = Stop> {
+        let stops = [
+            (self.is_plan_changed, Stop::PlanChanged),
+            (self.is_paused, Stop::Paused),
+        ];
+        stops
+            .into_iter()
+            .filter_map(|(is_stopped, stop)| is_stopped.then_some(stop))
+    }
+
+    /// Returns true if the rollout takes no steps for this reason.
+    pub fn is_stopped_by(&self, stop: Stop) -> bool {
+        self.stops().any(|known| known == stop)
     }
 
     /// Takes the next step. Returns the share that is to be dialed, or `None` after the last.
     pub fn step_up(&mut self) -> Option<Percent> {
         let percent = self.next_percent()?;
-        let step = self.step.map_or(0, |step| step + 1);
-        self.step = Some(step);
+        self.share = Some(percent);
         self.age = 0;
         self.requests = 0.0;
         self.is_approved = false;
         self.has_waited = false;
-        let scope = scope_of(self.plan.rules(step).proof);
+        let scope = scope_of(self.rules().proof);
         if let Some(judge) = &mut self.judge {
             judge.begin_step(scope, true);
         }
@@ -279,17 +305,26 @@ impl Ramp {
 
     /// Stops the rollout from going up, until [`Ramp::resume`].
     pub fn halt(&mut self, stop: Stop) {
-        self.stop = Some(stop);
+        match stop {
+            Stop::Paused => self.is_paused = true,
+            Stop::PlanChanged => self.is_plan_changed = true,
+        }
     }
 
     /// Lets the rollout go on.
     pub fn resume(&mut self) {
-        self.stop = None;
+        self.is_paused = false;
+        self.is_plan_changed = false;
+    }
+
+    /// Lets a rollout go on whose plan is no other one any more, unless it is paused.
+    pub fn settle(&mut self) {
+        self.is_plan_changed = false;
     }
 
     /// Returns true if the next step waits for the operator's approval.
     pub fn needs_approval(&self) -> bool {
-        !self.is_approved && self.step.is_some_and(|step| self.plan.rules(step).approve)
+        !self.is_approved && self.has_begun() && self.rules().approve
     }
 
     /// Approves of the step after this one.
@@ -299,11 +334,11 @@ impl Ramp {
 
     /// Counts a second. Returns how the rollout stands.
     pub fn tick(&mut self, routes: &[RouteSecond<'_>]) -> Standing {
-        let Some(step) = self.step else {
+        if !self.has_begun() {
             // Nothing is at stake before the first step.
             self.judge.iter_mut().for_each(|judge| judge.learn(routes));
             return self.standing();
-        };
+        }
         self.age += 1;
         self.requests += routes.iter().map(|route| route.canary.finished).sum::<f64>();
         if let Some(judge) = &mut self.judge {
@@ -311,21 +346,24 @@ impl Ramp {
         }
         // An incident while it waits for a window must not end the wait for evidence a second time.
         if self.plan.then == Then::RollBack && !self.has_waited {
-            self.has_waited = !self.lacks(step).iter().any(Lack::is_of_evidence);
+            self.has_waited = !self.lacks().iter().any(Lack::is_of_evidence);
         }
         self.standing()
     }
 
     /// The standing of the rollout.
     pub fn standing(&self) -> Standing {
-        let Some(step) = self.step else {
+        if !self.has_begun() {
             let window = self.closed_window().map(Lack::Window);
-            let lacks: Vec<Lack> = window.into_iter().chain(self.stop.map(Lack::Stopped)).collect();
+            let lacks: Vec<Lack> = window
+                .into_iter()
+                .chain(self.stops().map(Lack::Stopped))
+                .collect();
             return match lacks.is_empty() {
                 true => Standing::Ready,
                 false => Standing::Holds(lacks),
             };
-        };
+        }
         if self.percent() == Percent::ALL {
             return Standing::Done;
         }
@@ -335,7 +373,7 @@ impl Ramp {
         {
             return Standing::RollBack(Reason::Worse(worst));
         }
-        let mut lacks = self.lacks(step);
+        let mut lacks = self.lacks();
         if self.age >= self.plan.hold && lacks.iter().any(Lack::is_of_evidence) {
             match self.plan.then {
                 Then::Hold => {}
@@ -370,8 +408,7 @@ impl Ramp {
     }
 
     /// Seconds that a step lasts at least.
-    fn least_of(&self, step: usize) -> u64 {
-        let rules = self.plan.rules(step);
+    fn least_of(&self, rules: Rules) -> u64 {
         match self.judge {
             // A request that hangs has failed by then.
             Some(_) if rules.proof != Proof::None => {
@@ -383,11 +420,11 @@ impl Ramp {
     }
 
     /// The conditions of the next step that do not hold.
-    fn lacks(&self, step: usize) -> Vec<Lack> {
+    fn lacks(&self) -> Vec<Lack> {
         let mut lacks = Vec::new();
-        let rules = self.plan.rules(step);
+        let rules = self.rules();
         let judge = self.judge.as_ref().filter(|_| rules.proof != Proof::None);
-        let least = self.least_of(step);
+        let least = self.least_of(rules);
         if self.age < least {
             lacks.push(Lack::Time(least - self.age));
         }
@@ -414,7 +451,7 @@ impl Ramp {
         if self.needs_approval() {
             lacks.push(Lack::Approval);
         }
-        lacks.extend(self.stop.map(Lack::Stopped));
+        lacks.extend(self.stops().map(Lack::Stopped));
         lacks
     }
 }

@@ -263,20 +263,33 @@ fn restored_ramp_goes_on_where_it_was() {
     (0..30).for_each(|_| drop(ramp.tick(&[second(20.0, 0.0)])));
     let numbers = ramp.judge().unwrap().numbers();
     let mut again = judged(plan(&[5, 50, 100]));
-    again.restore(ramp.step(), ramp.age(), ramp.requests(), false, &numbers);
+    again.restore(Some(ramp.percent()), ramp.age(), ramp.requests(), false, &numbers);
     assert_eq!(
         (again.percent(), again.standing()),
         (ramp.percent(), ramp.standing())
     );
     // Without its numbers, the step is proved anew.
     let mut lost = judged(plan(&[5, 50, 100]));
-    lost.restore(Some(1), 30, 600.0, false, &[]);
-    assert_eq!(lost.percent(), percent(50));
+    lost.restore(Some(percent(50)), 30, 600.0, false, &[]);
+    assert_eq!((lost.percent(), lost.age()), (percent(50), 0));
     assert!(matches!(lost.standing(), Standing::Holds(_)));
-    // A shorter plan has no such step.
-    let mut shorter = judged(plan(&[5, 50]));
-    shorter.restore(Some(7), 30, 600.0, false, &[]);
-    assert_eq!(shorter.percent(), percent(50));
+    // Another plan does not change the share.
+    for (steps, step, next) in [
+        (&[5, 100][..], Some(0), Some(percent(100))),
+        (&[100], None, Some(percent(100))),
+        (&[5, 10, 60, 100], Some(1), Some(percent(60))),
+        (&[1, 5], Some(1), None),
+    ] {
+        let mut other = judged(plan(steps));
+        other.restore(Some(percent(50)), 30, 600.0, false, &numbers);
+        other.halt(Stop::PlanChanged);
+        assert_eq!(
+            (other.percent(), other.step(), other.next_percent()),
+            (percent(50), step, next),
+            "{steps:?}"
+        );
+        assert!(matches!(other.standing(), Standing::Holds(_)), "{steps:?}");
+    }
 }
 
 #[test]
@@ -304,11 +317,11 @@ fn replaced_plan_counts_its_own_steps() {
     replaced.step_up();
     let numbers = replaced.judge().unwrap().numbers();
     let same = replaced.clone();
-    assert!(replaced.replace_plan(plan(&[5, 10, 20, 50, 100])));
+    replaced.replace_plan(plan(&[5, 10, 20, 50, 100]));
     assert_eq!(replaced.judge().unwrap().numbers(), numbers, "the evidence stays");
     // As after a restart.
     let mut restored = judged(plan(&[5, 10, 20, 50, 100]));
-    restored.restore(Some(0), 0, 0.0, false, &numbers);
+    restored.restore(Some(percent(5)), 0, 0.0, false, &numbers);
     let found = run(replaced);
     assert_eq!(found, run(restored));
     assert_ne!(found, run(same));
@@ -316,16 +329,21 @@ fn replaced_plan_counts_its_own_steps() {
 
 #[test]
 fn replaced_plan_never_raises_the_share() {
-    for (steps, expected) in [
-        (&[1_u16, 10, 50, 100][..], 10),
-        (&[5, 20, 100], 20),
-        (&[50, 100], 20),
+    for (steps, next) in [
+        (&[1_u16, 10, 50, 100][..], Some(percent(50))),
+        (&[5, 20, 100], Some(percent(100))),
+        (&[50, 100], Some(percent(50))),
+        (&[1, 5], None),
     ] {
         let mut ramp = judged(plan(&[5, 20, 100]));
         ramp.step_up();
         ramp.step_up();
-        assert_eq!(ramp.replace_plan(plan(steps)), steps[0] <= 20);
-        assert_eq!(ramp.percent(), percent(expected), "{steps:?}");
+        ramp.replace_plan(plan(steps));
+        assert_eq!(
+            (ramp.percent(), ramp.next_percent()),
+            (percent(20), next),
+            "{steps:?}"
+        );
     }
 }
 
@@ -494,4 +512,31 @@ fn small_damage_is_told_from_luck_by_the_margin() {
     assert!(matches!(ended(0.001, 1.0, 600), Some((5..=60, false))));
     assert_eq!(ended(0.02, 1.0, 600), Some((60, true)));
     assert_eq!(ended(0.005, 1.0, 7200), None);
+}
+
+#[test]
+fn pause_does_not_hide_a_changed_plan() {
+    let mut ramp = judged(plan(&[5, 100]));
+    ramp.step_up();
+    ramp.halt(Stop::PlanChanged);
+    ramp.halt(Stop::Paused);
+    let stops: Vec<Stop> = ramp.stops().collect();
+    assert_eq!(stops, [Stop::PlanChanged, Stop::Paused]);
+    ramp.settle();
+    assert!(ramp.is_stopped_by(Stop::Paused) && !ramp.is_stopped_by(Stop::PlanChanged));
+}
+
+#[test]
+fn ramp_by_time_is_not_rolled_back_for_its_own_length() {
+    let mut plan = plan(&[5, 100]);
+    plan.then = Then::RollBack;
+    plan.hold = 60;
+    plan.rules.at_least = 100;
+    plan.rules.requests = 0.0;
+    let mut ramp = Ramp::new(plan, None, 0, Timestamp::UNIX_EPOCH);
+    ramp.step_up();
+    for _ in 0..99 {
+        assert!(matches!(ramp.tick(&[second(0.0, 0.0)]), Standing::Holds(_)));
+    }
+    assert_eq!(ramp.tick(&[second(0.0, 0.0)]), Standing::Ready);
 }

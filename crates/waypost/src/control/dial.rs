@@ -72,7 +72,12 @@ impl Control {
         let positions = generation.plan().routes_of_deal(deal);
         for position in generation.plan().routes_of_deal(deal) {
             let route = generation.plan().routes()[position].matching.name.to_string();
-            self.make_way(&route, false, &by)?;
+            if self.rollouts.lead_of(&route).is_some() {
+                return Err(Problem::conflict(format!(
+                    "a rollout of the route `{route}` is under way and turns its dial; `waypost rollout abort {route}` ends \
+                     it"
+                )));
+            }
         }
         let mut turnings: Vec<Turning> = positions
             .filter_map(|position| turning(&generation, position))

@@ -50,6 +50,10 @@ fn head(rollout: &RolloutView) -> String {
     ];
     match (rollout.ended, rollout.step) {
         (Some(ended), _) => cells.push(format!("at {} % since {ended:.0}", rollout.percent)),
+        // A changed plan may begin above the present share.
+        (None, 0) if rollout.state != "waiting" && rollout.percent > 0.0 => {
+            cells.push(format!("at {} %, below the first step", rollout.percent));
+        }
         (None, 0) => cells.push("before the first step".to_owned()),
         (None, step) => {
             cells.push(format!("step {step} of {}: {} %", rollout.steps, rollout.percent));

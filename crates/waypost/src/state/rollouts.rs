@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use waypost_admin::rollout::MetricView;
 
 use crate::state::evidence::StoredEvidence;
-use crate::state::weights::Weights;
+use crate::state::weights::{Weights, carried_over};
 
 /// The number of changes that are kept for each route.
 const CHANGES_KEPT: usize = 200;
@@ -37,8 +37,12 @@ pub(crate) struct StoredRollout {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) started: Timestamp,
     pub(crate) by: String,
-    /// The step that was taken last, by position.
-    pub(crate) step: Option<usize>,
+    /// The share that was dialed last, in thousandths of a percent; `None` before the first step.
+    #[serde(default)]
+    pub(crate) share: Option<u64>,
+    /// The number of the present step, from 1; 0 before the first.
+    #[serde(default)]
+    pub(crate) step_number: usize,
     /// The number of steps.
     pub(crate) step_count: usize,
     /// Seconds in this step.
@@ -46,7 +50,10 @@ pub(crate) struct StoredRollout {
     /// Requests of the canary in this step.
     pub(crate) requests: f64,
     pub(crate) is_approved: bool,
-    pub(crate) stop: Option<StoredStop>,
+    #[serde(default)]
+    pub(crate) is_paused: bool,
+    #[serde(default)]
+    pub(crate) is_plan_changed: bool,
     /// The evidence so far.
     #[serde(default, rename = "numbers")]
     pub(crate) evidence: StoredEvidence,
@@ -75,14 +82,8 @@ pub(crate) struct Fingerprint {
     pub(crate) splits: String,
     /// Of its plan.
     pub(crate) plan: String,
-}
-
-/// A reason that a rollout does not go up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum StoredStop {
-    Paused,
-    PlanChanged,
+    /// Of its judge, and of what counts as failed.
+    pub(crate) judge: String,
 }
 
 /// The end of a rollout.
@@ -145,12 +146,14 @@ impl StoredRollout {
             fingerprint,
             started,
             by: by.to_owned(),
-            step: None,
+            share: None,
+            step_number: 0,
             step_count: 0,
             age: 0,
             requests: 0.0,
             is_approved: false,
-            stop: None,
+            is_paused: false,
+            is_plan_changed: false,
             evidence: StoredEvidence::default(),
             end: None,
             changes: Vec::new(),
@@ -193,16 +196,12 @@ impl StoredRoute {
     }
 
     /// The weights of a split with these declared ones while the rollout is under way; `None` if it has lost one of its
-    /// versions. A service that came later gets nothing.
+    /// versions. The canary keeps its share, and a service that came later gets nothing.
     pub(crate) fn live_of(&self, declared: &Weights) -> Option<Weights> {
         if !self.has_arms_in(declared) {
             return None;
         }
-        let weight = |service: &str| self.live.iter().find(|(known, _)| known == service);
-        let live = declared
-            .iter()
-            .map(|(service, _)| (service.clone(), weight(service).map_or(0, |(_, weight)| *weight)));
-        let live: Weights = live.collect();
+        let live = carried_over(&self.live, declared, &self.canary, &self.baseline);
         live.iter().any(|(_, weight)| *weight > 0).then_some(live)
     }
 }

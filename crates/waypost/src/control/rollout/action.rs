@@ -1,7 +1,10 @@
 //! Actions of operators on a rollout under way.
 
+use std::sync::Arc;
+
 use waypost_admin::problem::Problem;
 use waypost_admin::rollout::{RolloutAction, RolloutView};
+use waypost_plan::rollout::RolloutPlan;
 use waypost_proxy::generation::Generation;
 use waypost_rollout::judge::Judge;
 use waypost_rollout::ramp::Stop;
@@ -9,10 +12,11 @@ use waypost_rollout::ramp::plan::Percent;
 
 use crate::control::Control;
 use crate::control::rollout::hook::Gate;
-use crate::control::rollout::judge_of;
 use crate::control::rollout::settle::still_there;
 use crate::control::rollout::turn::Target;
+use crate::control::rollout::{Active, judge_of};
 use crate::state::rollouts::EndState;
+use crate::state::weights::{declared, share_of, weights_at};
 
 impl Control {
     /// Acts on a rollout.
@@ -54,17 +58,17 @@ impl Control {
         };
         match action {
             RolloutAction::Pause => {
-                if active.ramp.stop() == Some(Stop::Paused) {
+                if active.ramp.is_stopped_by(Stop::Paused) {
                     return Err(Problem::conflict("the rollout is paused already"));
                 }
                 active.ramp.halt(Stop::Paused);
                 self.note_rollout(route, "paused", "the operator paused it; the judge goes on", by)
             }
             RolloutAction::Resume => {
-                let Some(stop) = active.ramp.stop() else {
+                if active.ramp.stops().next().is_none() {
                     return Err(Problem::conflict("the rollout is not paused"));
-                };
-                if stop == Stop::PlanChanged {
+                }
+                if active.ramp.is_stopped_by(Stop::PlanChanged) {
                     self.take_changed_plan(&generation, route)?;
                 }
                 if let Some(active) = self.rollouts.active.get_mut(route) {
@@ -142,33 +146,40 @@ impl Control {
                 "other routes belong to the deal than at the start; abort or finish the rollout, and start a new one",
             ));
         }
-        let Some(active) = self.rollouts.active.get_mut(lead) else {
-            return Ok(());
-        };
-        if !active.ramp.replace_plan(plan.ramp.clone()) {
-            return Err(Problem::conflict(format!(
-                "the new plan has no step at or below the present {}; abort or finish the rollout",
-                active.ramp.percent()
-            )));
-        }
         let mut dials = self.state.dials.clone();
         if let Some(stored) = dials.rollouts.get_mut(lead) {
+            if stored.fingerprint.splits != now.fingerprint.splits {
+                for (route, position) in stored.routes.iter_mut().zip(&now.positions) {
+                    let declared = declared(generation.plan(), *position).unwrap_or_default();
+                    let share = share_of(&route.before, &route.canary);
+                    // The others get the new proportions at the next step.
+                    if let Some(before) = weights_at(&declared, &route.canary, share) {
+                        route.before = before;
+                    }
+                }
+            }
             stored.fingerprint = now.fingerprint;
         }
         let written = self.state.store_dials(&dials);
         written.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
         if let Some(active) = self.rollouts.active.get_mut(lead) {
-            // What was counted by other rules proves nothing by these.
-            let is_same = active.ramp.judge().map(Judge::settings) == plan.judge.as_ref()
-                && active.plan.failures == plan.failures;
-            if !is_same {
-                active
-                    .ramp
-                    .replace_judge(judge_of(generation, &now.positions, &plan));
-            }
-            active.plan = plan;
-            active.change = None;
+            active.adopt(generation, &now.positions, plan);
         }
         Ok(())
+    }
+}
+
+impl Active {
+    /// Goes on by this plan. The share stays.
+    pub(super) fn adopt(&mut self, generation: &Generation, positions: &[usize], plan: Arc<RolloutPlan>) {
+        self.ramp.replace_plan(plan.ramp.clone());
+        // What was counted by other rules proves nothing by these.
+        let is_same = self.ramp.judge().map(Judge::settings) == plan.judge.as_ref()
+            && self.plan.failures == plan.failures;
+        if !is_same {
+            self.ramp.replace_judge(judge_of(generation, positions, &plan));
+        }
+        self.plan = plan;
+        self.change = None;
     }
 }

@@ -125,7 +125,7 @@ impl Control {
         let Some(hook) = active.plan.before_step.clone() else {
             return false;
         };
-        let next = active.ramp.step().map_or(0, |step| step + 1);
+        let next = active.ramp.next_step();
         if active.standing != Standing::Ready || active.gate.opens_for(next) {
             return false;
         }

@@ -42,14 +42,13 @@ use crate::control::Control;
 use crate::control::rollout::arms::{arms, routes_of};
 use crate::control::rollout::counting::{Counted, Counting};
 use crate::control::rollout::hook::Gate;
-use crate::control::rollout::plans::share_of;
 use crate::control::rollout::turn::Target;
 use crate::log;
 use crate::notifier::Notifier;
 use crate::state::dials::Dials;
 use crate::state::evidence::StoredEvidence;
-use crate::state::rollouts::{EndState, StoredRollout, StoredStop};
-use crate::state::weights::{Weights, declared};
+use crate::state::rollouts::{EndState, StoredRollout};
+use crate::state::weights::{Weights, declared, share_of};
 
 /// The interval at which rollouts are judged.
 const TICK: Duration = Duration::from_secs(1);
@@ -213,6 +212,9 @@ impl Control {
                 due.push(route.clone());
             }
         }
+        // Each is a write: a bad version does not wait for the steps of good ones.
+        let is_rollback = |active: &Active| matches!(active.standing, Standing::RollBack(_));
+        due.sort_by_key(|route| !self.rollouts.active.get(route).is_some_and(is_rollback));
         for route in due {
             self.carry_on(&route);
         }
@@ -236,7 +238,7 @@ impl Control {
             steps: active.ramp.plan().steps.len(),
             share: active.ramp.percent().share(),
             evidence: active.ramp.judge().map_or(0.0, Judge::evidence),
-            paused: active.ramp.stop().is_some(),
+            paused: active.ramp.stops().next().is_some(),
         });
         let active: Vec<RolloutReport> = active.collect();
         self.shared.update_report(|report| report.rollouts = active);
@@ -310,15 +312,15 @@ impl Control {
             return;
         };
         let ramp = &active.ramp;
-        stored.step = ramp.step();
+        let share = ramp.has_begun().then(|| ramp.percent().thousandths());
+        stored.share = share.map(u64::from);
+        stored.step_number = ramp.step().map_or(0, |step| step + 1);
         stored.step_count = ramp.plan().steps.len();
         stored.age = ramp.age();
         stored.requests = ramp.requests();
         stored.is_approved = ramp.is_approved();
-        stored.stop = ramp.stop().map(|stop| match stop {
-            Stop::Paused => StoredStop::Paused,
-            Stop::PlanChanged => StoredStop::PlanChanged,
-        });
+        stored.is_paused = ramp.is_stopped_by(Stop::Paused);
+        stored.is_plan_changed = ramp.is_stopped_by(Stop::PlanChanged);
         stored.evidence = StoredEvidence::of(&ramp.judge().map(Judge::numbers).unwrap_or_default());
     }
 

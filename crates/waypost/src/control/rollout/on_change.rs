@@ -6,13 +6,13 @@ use waypost_proxy::generation::Generation;
 
 use crate::control::Control;
 use crate::control::rollout::arms::{RouteArms, arms, routes_of};
-use crate::control::rollout::plans::{between, chosen_plan, fingerprint, share_of};
+use crate::control::rollout::plans::{between, chosen_plan, fingerprint};
 use crate::control::rollout::{forward, live_weights};
 use crate::log;
 use crate::state::StoreError;
 use crate::state::dials::Dials;
 use crate::state::rollouts::{StoredRollout, StoredRoute};
-use crate::state::weights::{Weights, declared};
+use crate::state::weights::{Weights, declared, share_of};
 
 /// The change of one route's weights.
 struct Change {
@@ -43,8 +43,8 @@ impl Control {
             let Some(lead) = rollout.lead().map(|lead| lead.route.clone()) else {
                 continue;
             };
-            if let Some(last) = dials.rollouts.remove(&lead) {
-                rollout.changes = last.changes;
+            if let Some(last) = dials.rollout_of(&lead) {
+                rollout.changes = last.changes.clone();
             }
             dials.rollouts.insert(lead, rollout);
         }
@@ -76,6 +76,10 @@ impl Control {
                 continue;
             }
             match change_in_steps(before, after, name, by, self.wall_time()) {
+                Ok(Some(rollout)) if self.goes_back(&rollout) => log::info(format_args!(
+                    "the changed weights of the route `{name}` take effect at once: they go back to what its last \
+                     rollout came from"
+                )),
                 Ok(Some(rollout)) => {
                     let mut routes = rollout.routes.iter();
                     // A rollout under way holds by itself.
@@ -93,6 +97,16 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Returns true if a rollout would undo the last one of its route: in an emergency, that must not take hours.
+    fn goes_back(&self, rollout: &StoredRollout) -> bool {
+        let Some(lead) = rollout.lead() else { return false };
+        let last = self.state.dials.rollout_of(&lead.route);
+        let last = last.and_then(|last| last.route(&lead.route));
+        last.is_some_and(|last| last.baseline == lead.canary && last.canary == lead.baseline)
+    }
+}
+
 /// The rollout that a change of the weights of `route` makes; `None` if they did not change, or are smaller for the canary.
 ///
 /// # Errors
@@ -105,7 +119,22 @@ fn change_in_steps(
     now: Timestamp,
 ) -> Result<Option<StoredRollout>, String> {
     let positions = routes_of(after, route).map_err(|problem| problem.detail)?;
-    let Some(changes) = changes(before, after, &positions) else {
+    match change_of_routes(before, after, &positions, by, now) {
+        // A route of a deal that is changed by itself goes its way alone.
+        Err(_) if positions.len() > 1 => change_of_routes(before, after, &positions[..1], by, now),
+        change => change,
+    }
+}
+
+/// The rollout that a change of the weights of all these routes makes.
+fn change_of_routes(
+    before: &Generation,
+    after: &Generation,
+    positions: &[usize],
+    by: &str,
+    now: Timestamp,
+) -> Result<Option<StoredRollout>, String> {
+    let Some(changes) = changes(before, after, positions) else {
         return Ok(None);
     };
     let start = StartRollout {
@@ -114,13 +143,13 @@ fn change_in_steps(
         steps: None,
         write: false,
     };
-    let chosen = chosen_plan(after.plan(), &positions, &start);
+    let chosen = chosen_plan(after.plan(), positions, &start);
     let (name, plan) = chosen.map_err(|problem| problem.detail)?;
     let to = match &plan.canary {
         Some(_) => None,
         None => Some(growing(&changes[0])?),
     };
-    let arms = arms(after, &positions, &plan, to).map_err(|problem| problem.detail)?;
+    let arms = arms(after, positions, &plan, to).map_err(|problem| problem.detail)?;
     let shares: Vec<_> = arms
         .iter()
         .zip(&changes)
@@ -153,11 +182,14 @@ fn change_in_steps(
     });
     Ok(Some(StoredRollout {
         routes: routes.collect(),
-        deal: after.plan().routes()[positions[0]].deal().map(ToOwned::to_owned),
+        deal: after.plan().routes()[positions[0]]
+            .deal()
+            .filter(|_| positions.len() > 1)
+            .map(ToOwned::to_owned),
         plan: name,
         on_change: true,
         step_count: plan.ramp.steps.len(),
-        ..StoredRollout::new(fingerprint(after, &positions, &plan), now, by)
+        ..StoredRollout::new(fingerprint(after, positions, &plan), now, by)
     }))
 }
 

@@ -11,7 +11,7 @@ use waypost_rollout::ramp::plan::{Percent, Step};
 
 use crate::control::rollout::forward;
 use crate::state::rollouts::Fingerprint;
-use crate::state::weights::{Weights, declared};
+use crate::state::weights::declared;
 
 /// The plan that a start asks for, with its name. Without one, it is that of the first of the routes that has one.
 pub(super) fn chosen_plan(
@@ -77,16 +77,6 @@ pub(super) fn between(plan: &RolloutPlan, from: Percent, to: Percent) -> Rollout
     plan
 }
 
-/// The share of a service in these weights.
-pub(super) fn share_of(weights: &Weights, service: &str) -> Percent {
-    let sum: u128 = weights.iter().map(|(_, weight)| u128::from(*weight)).sum();
-    let known = weights.iter().find(|(known, _)| known == service);
-    let weight = known.map_or(0, |(_, weight)| u128::from(*weight));
-    let thousandths = (weight * u128::from(Percent::ALL.thousandths()) + sum / 2) / sum.max(1);
-    let thousandths = u64::try_from(thousandths).unwrap_or(u64::MAX);
-    Percent::from_thousandths(thousandths).unwrap_or(Percent::ALL)
-}
-
 /// Texts that differ for plans that differ, and for splits of the routes that do.
 pub(super) fn fingerprint(generation: &Generation, positions: &[usize], plan: &RolloutPlan) -> Fingerprint {
     let splits: Vec<_> = positions
@@ -96,6 +86,7 @@ pub(super) fn fingerprint(generation: &Generation, positions: &[usize], plan: &R
     Fingerprint {
         splits: hash(&format!("{splits:?}")),
         plan: hash(&format!("{plan:?}")),
+        judge: hash(&format!("{:?} {:?}", plan.judge, plan.failures)),
     }
 }
 
@@ -130,18 +121,5 @@ mod tests {
         check(5, 30, &[25, 30]);
         check(50, 60, &[60]);
         assert!(check(25, 50, &[50])[0].approve, "a step keeps its own rules");
-    }
-
-    #[test]
-    fn shares_are_rounded_to_thousandths() {
-        let weights = |weights: &[u64]| -> Weights {
-            let names = ["a", "b", "c"].map(ToOwned::to_owned);
-            names.into_iter().zip(weights.iter().copied()).collect()
-        };
-        let share = |split: &[u64]| share_of(&weights(split), "b").to_string();
-        assert_eq!(
-            [share(&[1, 2]), share(&[0, 0]), share(&[1, u64::MAX])],
-            ["66.667 %", "0 %", "100 %"]
-        );
     }
 }

@@ -8,18 +8,19 @@ use tokio::time::Instant;
 use waypost_admin::rollout::StartRollout;
 use waypost_plan::rollout::RolloutPlan;
 use waypost_proxy::generation::Generation;
+use waypost_rollout::ramp::plan::Percent;
 use waypost_rollout::ramp::{Ramp, Stop};
 
 use crate::control::Control;
 use crate::control::rollout::arms::routes_of;
 use crate::control::rollout::counting::Counting;
 use crate::control::rollout::hook::Gate;
-use crate::control::rollout::plans::{between, chosen_plan, fingerprint, share_of};
+use crate::control::rollout::plans::{between, chosen_plan, fingerprint};
 use crate::control::rollout::turn::Target;
 use crate::control::rollout::{Active, JUDGE, Moving, TICK, judge_of, response_timeout, warned};
 use crate::log;
-use crate::state::rollouts::{EndState, Fingerprint, StoredRollout, StoredStop};
-use crate::state::weights::declared;
+use crate::state::rollouts::{EndState, Fingerprint, StoredRollout};
+use crate::state::weights::{Weights, declared, share_of};
 
 impl Control {
     /// Takes stored rollouts up again: at the start, or once the state is this gateway's. Another gateway's rollouts are not
@@ -80,10 +81,16 @@ impl Control {
                 continue;
             };
             let Some(change) = difference(active, &stored, &now) else {
+                if let (true, Some(plan)) = (active.ramp.is_stopped_by(Stop::PlanChanged), now.plan) {
+                    active.adopt(&generation, &now.positions, plan);
+                    active.ramp.settle();
+                    let summary = "the config is as it was before the change";
+                    warned(self.note_rollout(&lead, "resumed", summary, JUDGE));
+                }
                 continue;
             };
             // A second change is told, too, and holds no more than the first.
-            if stored.stop == Some(StoredStop::PlanChanged) && active.change.as_ref() == Some(&change) {
+            if active.ramp.is_stopped_by(Stop::PlanChanged) && active.change.as_ref() == Some(&change) {
                 continue;
             }
             active.ramp.halt(Stop::PlanChanged);
@@ -105,13 +112,14 @@ impl Control {
 impl Control {
     /// Begins the rollouts that a changed config has made: those that are stored and not under way yet.
     fn begin_held_back(&mut self, generation: &Generation) {
-        if !self
+        let has_any = self
             .state
             .dials
             .rollouts
             .values()
-            .any(|rollout| rollout.on_change)
-        {
+            .any(|rollout| rollout.on_change);
+        // Where another gateway has the state, that one begins them; the weights stay as they were here.
+        if !has_any || !self.state.is_claimed() {
             return;
         }
         let held_back = self.state.dials.rollouts.iter().filter(|(lead, rollout)| {
@@ -166,14 +174,18 @@ pub(super) fn still_there(generation: &Generation, stored: &StoredRollout) -> Re
     let plan = chosen_plan(generation.plan(), &positions, &start).ok();
     let mut plan = plan.map(|(_, plan)| plan);
     let mut is_taken_back = false;
-    if stored.on_change
-        && let (Some(chosen), Some(lead), Some(position)) = (&mut plan, stored.lead(), positions.first())
-    {
-        let declared = declared(generation.plan(), *position).unwrap_or_default();
-        let target = share_of(&declared, &lead.canary);
-        let start = share_of(&lead.before, &lead.canary);
-        is_taken_back = target <= share_of(&lead.live, &lead.canary);
-        *chosen = Arc::new(between(chosen, start, target));
+    if stored.on_change {
+        let targets = stored.routes.iter().zip(&positions).map(|(route, position)| {
+            let declared = declared(generation.plan(), *position).unwrap_or_default();
+            let share = |weights: &Weights| share_of(weights, &route.canary);
+            (share(&route.before), share(&route.live), share(&declared))
+        });
+        let targets: Vec<_> = targets.collect();
+        is_taken_back = targets.iter().all(|(_, live, target)| target <= live);
+        // The routes of a deal that do not agree any more hold.
+        if let (Some(chosen), Some((before, _, target))) = (&mut plan, targets.first()) {
+            *chosen = Arc::new(between(chosen, *before, *target));
+        }
     }
     let lead = stored.lead().map_or("", |lead| &lead.route);
     let together = routes_of(generation, lead).unwrap_or_default();
@@ -182,8 +194,8 @@ pub(super) fn still_there(generation: &Generation, stored: &StoredRollout) -> Re
         .map(|plan| fingerprint(generation, &positions, plan))
         .unwrap_or_default();
     Ok(Configured {
-        has_other_routes: HashSet::<usize>::from_iter(together)
-            != HashSet::from_iter(positions.iter().copied()),
+        has_other_routes: stored.deal.is_some()
+            && HashSet::<usize>::from_iter(together) != HashSet::from_iter(positions.iter().copied()),
         positions,
         plan,
         is_taken_back: is_taken_back && fingerprint.splits != stored.fingerprint.splits,
@@ -222,9 +234,13 @@ pub(super) fn restored(
     time: Timestamp,
 ) -> Result<Active, String> {
     let now = still_there(generation, stored)?;
-    let plan = now.plan;
-    let plan = plan.ok_or_else(|| "the config has no plan for it any more".to_owned())?;
-    let numbers = stored.evidence.numbers().unwrap_or_default();
+    // Without its plan it holds at its share, and is judged by the defaults.
+    let plan = now.plan.unwrap_or_default();
+    // What was counted by other rules proves nothing by these.
+    let numbers = match stored.fingerprint.judge == now.fingerprint.judge {
+        true => stored.evidence.numbers().unwrap_or_default(),
+        false => Vec::new(),
+    };
     let judge = judge_of(generation, &now.positions, &plan);
     let routes = stored.routes.iter().map(|route| Moving {
         route: route.route.clone(),
@@ -235,17 +251,16 @@ pub(super) fn restored(
     let routes: Vec<Moving> = routes.collect();
     let timeout = response_timeout(generation, &now.positions, &routes);
     let mut ramp = Ramp::new(plan.ramp.clone(), judge, timeout, time);
-    ramp.restore(
-        stored.step,
-        stored.age,
-        stored.requests,
-        stored.is_approved,
-        &numbers,
-    );
-    match stored.stop {
-        Some(StoredStop::Paused) => ramp.halt(Stop::Paused),
-        Some(StoredStop::PlanChanged) => ramp.halt(Stop::PlanChanged),
-        None => {}
+    let live = stored.lead().map(|lead| share_of(&lead.live, &lead.canary));
+    let share = stored.share.and_then(Percent::from_thousandths);
+    // As long as it was not dialed, the share of a canary is its own.
+    let share = share.map(|share| live.map_or(share, |live| live.min(share)));
+    ramp.restore(share, stored.age, stored.requests, stored.is_approved, &numbers);
+    if stored.is_paused {
+        ramp.halt(Stop::Paused);
+    }
+    if stored.is_plan_changed {
+        ramp.halt(Stop::PlanChanged);
     }
     Ok(Active {
         routes,

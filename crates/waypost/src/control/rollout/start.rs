@@ -9,10 +9,11 @@ use waypost_rollout::ramp::plan::Percent;
 
 use crate::control::Control;
 use crate::control::rollout::arms::{arms, routes_of};
-use crate::control::rollout::plans::{chosen_plan, fingerprint, share_of};
+use crate::control::rollout::plans::{chosen_plan, fingerprint};
 use crate::control::rollout::settle::restored;
 use crate::control::rollout::{TICK, live_weights};
 use crate::state::rollouts::{StoredChange, StoredRollout, StoredRoute};
+use crate::state::weights::share_of;
 
 impl Control {
     /// Starts a rollout.
@@ -84,12 +85,8 @@ impl Control {
         };
         let mut dials = self.state.dials.clone();
         // The history of a route spans its rollouts.
-        if let Some(last) = dials
-            .rollouts
-            .remove(&lead)
-            .or_else(|| dials.rollout_of(&lead).cloned())
-        {
-            stored.changes = last.changes;
+        if let Some(last) = dials.rollout_of(&lead) {
+            stored.changes = last.changes.clone();
         }
         dials.rollouts.insert(lead.clone(), stored);
         let before = std::mem::replace(&mut self.state.dials, dials);

@@ -9,11 +9,10 @@ use waypost_rollout::ramp::plan::Percent;
 use crate::control::Control;
 use crate::control::dial::Turning;
 use crate::control::rollout::notify::Telling;
-use crate::control::rollout::plans::share_of;
 use crate::control::rollout::view;
 use crate::log;
 use crate::state::rollouts::{EndState, StoredChange, StoredEnd, StoredRollout, StoredRoute};
-use crate::state::weights::{Weights, declared};
+use crate::state::weights::{carried_over, declared, share_of, weights_at};
 
 /// The weights that a rollout turns its dials to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,8 +139,16 @@ impl Control {
             return;
         };
         for route in &stored.routes {
-            let weights = weights_at(&route.before, &route.canary, Percent::ZERO);
-            if let (Some(position), Some(weights)) = (generation.compiled().position(&route.route), weights) {
+            let Some(position) = generation.compiled().position(&route.route) else {
+                continue;
+            };
+            let declared =
+                declared(generation.plan(), position).filter(|declared| route.has_arms_in(declared));
+            let weights = declared.and_then(|declared| {
+                let before = carried_over(&route.before, &declared, &route.canary, &route.baseline);
+                weights_at(&before, &route.canary, Percent::ZERO)
+            });
+            if let Some(weights) = weights {
                 let weights: Vec<u64> = weights.iter().map(|(_, weight)| *weight).collect();
                 generation.compiled().dial(position, Some(&weights));
             }
@@ -156,6 +163,7 @@ impl Control {
         said: Said<'_>,
         end: Option<EndState>,
     ) -> Result<Option<StoredChange>, Problem> {
+        self.own_state()?;
         let by = said.by;
         let time = self.wall_time();
         let generation = self.gateway.generation();
@@ -168,26 +176,25 @@ impl Control {
         };
         let mut turnings = Vec::new();
         for route in &mut stored.routes {
+            let position = generation.compiled().position(&route.route);
+            let declared = position.and_then(|position| declared(generation.plan(), position));
+            // Without one of its arms, the split is no longer the rollout's.
+            let declared = declared.filter(|declared| route.has_arms_in(declared));
+            let before = match &declared {
+                Some(declared) => carried_over(&route.before, declared, &route.canary, &route.baseline),
+                None => route.before.clone(),
+            };
+            let is_there = declared.is_some();
             let weights = match target {
-                Target::Share(percent) => weights_at(&route.before, &route.canary, percent),
-                Target::Before => Some(route.before.clone()),
-                Target::Declared => generation
-                    .compiled()
-                    .position(&route.route)
-                    .and_then(|position| declared(generation.plan(), position)),
+                Target::Share(percent) => weights_at(&before, &route.canary, percent),
+                Target::Before => Some(before),
+                Target::Declared => declared,
             };
             let Some(weights) = weights else { continue };
-            // Without one of its arms, the split is no longer the rollout's.
-            let turning = generation
-                .compiled()
-                .position(&route.route)
-                .filter(|position| {
-                    let declared = declared(generation.plan(), *position);
-                    declared.is_some_and(|declared| route.has_arms_in(&declared))
-                })
-                .and_then(|position| Turning::of(&generation, position))
-                .and_then(|turning| turning.to(&weights));
-            turnings.extend(turning);
+            let turning = position
+                .filter(|_| is_there)
+                .and_then(|position| Turning::of(&generation, position));
+            turnings.extend(turning.and_then(|turning| turning.to(&weights)));
             route.live = weights;
         }
         let percent = stored.lead().map(percent_of).unwrap_or_default();
@@ -197,9 +204,23 @@ impl Control {
         // The config has the weights that a rollout of its change goes to.
         let writes = (stored.write || writes) && !stored.on_change;
         stored.is_unwritten = writes && end == Some(EndState::Finished);
-        let claimed = self.claim_state();
-        self.turn_with(claimed, &generation, dials, turnings, by)?;
+        self.turn_with(Ok(()), &generation, dials, turnings, by)?;
         Ok(Some(change))
+    }
+
+    /// Makes sure that the state is this gateway's.
+    ///
+    /// # Errors
+    /// If it is another one's, or was until now: its rollouts are taken over then, and the present one is another one.
+    fn own_state(&mut self) -> Result<(), Problem> {
+        if self.state.is_claimed() {
+            return Ok(());
+        }
+        let claimed = self.claim_state();
+        claimed.map_err(|error| Problem::not_stored(format!("the dial is not turned: {error}")))?;
+        Err(Problem::conflict(
+            "the state was another gateway's until now, and its rollouts are taken over; ask again",
+        ))
     }
 
     /// Notes a change that turns no dial.
@@ -210,6 +231,7 @@ impl Control {
         summary: &str,
         by: &str,
     ) -> Result<(), Problem> {
+        self.own_state()?;
         let mut dials = self.state.dials.clone();
         self.update_stored(lead, &mut dials);
         let percent = self.percent_of(lead);
@@ -276,69 +298,4 @@ impl Control {
 /// The live share of a route's canary, as text.
 fn percent_of(route: &StoredRoute) -> String {
     share_of(&route.live, &route.canary).to_string()
-}
-
-/// The weights that give the canary this share, while the others keep their proportions of `before`. `None` if no other arm
-/// has a weight.
-pub(super) fn weights_at(before: &Weights, canary: &str, percent: Percent) -> Option<Weights> {
-    let all = u64::from(Percent::ALL.thousandths());
-    let share = u64::from(percent.thousandths());
-    let others: u64 = before
-        .iter()
-        .filter(|(service, _)| service != canary)
-        .try_fold(0_u64, |sum, (_, weight)| sum.checked_add(*weight))?;
-    if others == 0 {
-        return None;
-    }
-    let mut weights: Weights = Vec::with_capacity(before.len());
-    for (service, weight) in before {
-        let weight = match service == canary {
-            true => others.checked_mul(share)?,
-            false => weight.checked_mul(all - share)?,
-        };
-        weights.push((service.clone(), weight));
-    }
-    let divisor = weights
-        .iter()
-        .fold(0, |divisor, (_, weight)| gcd(divisor, *weight))
-        .max(1);
-    let sum: u64 = weights.iter().map(|(_, weight)| weight / divisor).sum();
-    // Percentages are easier to read than the smallest numbers.
-    let factor = if sum > 0 && 100 % sum == 0 { 100 / sum } else { 1 };
-    for (_, weight) in &mut weights {
-        *weight = *weight / divisor * factor;
-    }
-    Some(weights)
-}
-
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(before: &[(&str, u64)], percent: f64, expected: Option<&[u64]>) {
-        let before: Weights = before
-            .iter()
-            .map(|(name, weight)| ((*name).to_owned(), *weight))
-            .collect();
-        let percent = Percent::from_thousandths((percent * 1000.0) as u64).unwrap();
-        let weights = weights_at(&before, "c", percent);
-        let weights =
-            weights.map(|weights| weights.into_iter().map(|(_, weight)| weight).collect::<Vec<_>>());
-        assert_eq!(weights.as_deref(), expected, "{before:?} at {percent}");
-    }
-
-    #[test]
-    fn canary_gets_its_share_and_the_others_keep_their_proportions() {
-        check(&[("b", 100), ("c", 0)], 5.0, Some(&[95, 5]));
-        check(&[("b", 1), ("c", 0)], 0.5, Some(&[199, 1]));
-        check(&[("b", 3), ("c", 7)], 100.0, Some(&[0, 100]));
-        check(&[("b", 3), ("c", 7)], 0.0, Some(&[100, 0]));
-        check(&[("b", 80), ("c", 0), ("d", 20)], 5.0, Some(&[76, 5, 19]));
-        check(&[("b", 2), ("c", 0), ("d", 1)], 50.0, Some(&[2, 3, 1]));
-        check(&[("b", 0), ("c", 100)], 5.0, None);
-    }
 }

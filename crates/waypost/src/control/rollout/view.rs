@@ -9,9 +9,9 @@ use waypost_rollout::ramp::{Ramp, Reason, Standing};
 use waypost_rollout::words;
 
 use crate::control::Control;
-use crate::control::rollout::plans::share_of;
 use crate::control::rollout::{Active, next};
 use crate::state::rollouts::{StoredChange, StoredRollout};
+use crate::state::weights::share_of;
 
 /// The evidence from which on a rollout is under suspicion.
 const SUSPICION: f64 = 2.0;
@@ -61,7 +61,7 @@ pub(super) fn summary(active: &Active) -> String {
             words::count(active.ramp.requests())
         ),
         Standing::Done => format!("the last step is completed at {}", active.ramp.percent()),
-        Standing::Ready if active.ramp.step().is_none() => "the first step".to_owned(),
+        Standing::Ready if !active.ramp.has_begun() => "the first step".to_owned(),
         Standing::Ready if active.ramp.is_proved() => match counted(active) {
             Some(counts) => format!("{counts}: not worse than tolerated, as is proved"),
             None => format!("{} is not worse than tolerated, as is proved", active.canary()),
@@ -78,7 +78,7 @@ pub(super) fn summary(active: &Active) -> String {
         Standing::Holds(lacks) => {
             let percent = active.ramp.percent();
             let damage = match active.ramp.judge() {
-                _ if active.ramp.step().is_none() => "nothing has begun".to_owned(),
+                _ if !active.ramp.has_begun() => "nothing has begun".to_owned(),
                 Some(judge) => sign_of_damage(active, judge),
                 None => "a ramp by time, without a judge".to_owned(),
             };
@@ -133,10 +133,10 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
         next = ramp.next_percent().map(|next| format!("to {next}; {hook}"));
         summary = format!("{summary}; holds: {hook}");
     }
-    let state = match (ramp.stop(), ramp.step()) {
+    let state = match (ramp.stops().next(), ramp.has_begun()) {
         (Some(_), _) => "paused",
-        (None, None) => "waiting",
-        (None, Some(_)) => "running",
+        (None, false) => "waiting",
+        (None, true) => "running",
     };
     let judge = ramp.judge();
     let retries = active.routes.iter().map(|moving| moving.counting.retries());
@@ -146,8 +146,8 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
         state: state.to_owned(),
         step: ramp.step().map_or(0, |step| step + 1),
         steps: ramp.plan().steps.len(),
-        percent: match (ramp.step(), stored.lead()) {
-            (None, Some(lead)) => in_percent(share_of(&lead.live, &lead.canary)),
+        percent: match (ramp.has_begun(), stored.lead()) {
+            (false, Some(lead)) => in_percent(share_of(&lead.live, &lead.canary)),
             _ => in_percent(ramp.percent()),
         },
         next_percent: ramp.next_percent().map(in_percent),
@@ -230,7 +230,7 @@ fn view_of_ended(route: &str, stored: &StoredRollout) -> RolloutView {
             .as_ref()
             .map_or("running", |end| end.state.as_str())
             .to_owned(),
-        step: stored.step.map_or(0, |step| step + 1),
+        step: stored.step_number,
         steps: stored.step_count,
         percent: last.map_or(0.0, StoredChange::in_percent),
         next_percent: None,

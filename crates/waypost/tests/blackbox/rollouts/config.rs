@@ -202,3 +202,16 @@ fn weights_that_cannot_be_written_stay_a_dial() {
         (json!("finished"), "not_written")
     );
 }
+
+#[test]
+fn edit_that_goes_back_to_the_old_version_is_live_at_once() {
+    let plan = on_change("[50, 100]");
+    let bench = Bench::new(&plan);
+    bench.declare("{ v1: 0, v2: 100 }", &plan, 2);
+    bench.act("finish");
+    assert_eq!(bench.live(), [0, 100]);
+    bench.declare("{ v1: 100, v2: 0 }", &plan, 3);
+    assert_eq!(bench.live(), [100, 0]);
+    bench.gateway.command(&["rollback", "2"]).expect(0);
+    assert_eq!(bench.live(), [50, 50], "forward again is gone to in steps");
+}

@@ -181,3 +181,31 @@ fn splits_that_differ_have_no_rollout() {
     assert_eq!(refused.status(), 422);
     assert!(refused.text().contains("2 and 3 services"), "{}", refused.text());
 }
+
+#[test]
+fn changed_weights_of_a_deal_are_gone_to_in_steps() {
+    let plan = format!("{}, on_change: true", judged("[25, 50, 100]"));
+    let deal = Deal::new(&plan);
+    let edit = |users: &str, cart: &str, revision| {
+        let text = config(&deal.versions, &plan, true);
+        let text: &str = text.as_ref();
+        let text = text
+            .replace("users-v1: 100, users-v2: 0", users)
+            .replace("cart-v1: 100, cart-v2: 0", cart);
+        deal.gateway.replace(text);
+        deal.gateway.wait_for_revision(revision);
+    };
+    let [old_users, new_users] = ["users-v1: 100, users-v2: 0", "users-v1: 0, users-v2: 100"];
+    let [old_cart, new_cart] = ["cart-v1: 100, cart-v2: 0", "cart-v1: 0, cart-v2: 100"];
+    edit(new_users, new_cart, 2);
+    assert_eq!(deal.live(), [[75, 25], [75, 25]]);
+    // One route alone goes back: nothing is turned up for it.
+    edit(old_users, new_cart, 3);
+    assert_eq!(deal.live(), [[75, 25], [75, 25]]);
+    assert_eq!(status(&deal.gateway, "cart")["state"], "paused");
+    edit(old_users, old_cart, 4);
+    assert_eq!(deal.live(), [[100, 0], [100, 0]]);
+    // A route that is changed alone goes its way alone.
+    edit(new_users, old_cart, 5);
+    assert_eq!(deal.live(), [[75, 25], [100, 0]]);
+}

@@ -164,6 +164,15 @@ impl Bench {
         self
     }
 
+    /// Kills the gateway, and starts it with another config.
+    fn restarted_with(mut self, config: impl AsRef<str>) -> Self {
+        self.gateway.kill();
+        self.gateway.replace(config);
+        self.gateway = self.gateway.restarted();
+        self.sent.set(0);
+        self
+    }
+
     /// The changes, the latest last.
     fn changes(&self) -> Vec<(String, String)> {
         let history = self.gateway.admin_json("/api/v1/routes/users/rollout/history");

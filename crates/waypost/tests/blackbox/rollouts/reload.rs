@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Bench, has_lack, judged, send};
+use super::{Bench, Version, act, has_lack, judged, send};
 use crate::support::client::get;
 use crate::support::config::Config;
 
@@ -157,4 +157,127 @@ fn removed_canary_aborts() {
         (bench.status()["state"].clone(), bench.live()),
         (json!("running"), vec![75, 25])
     );
+}
+
+#[test]
+fn restart_with_another_plan_leaves_the_share() {
+    for (steps, next) in [
+        ("[5, 100]", json!(100.0)),
+        ("[100]", json!(100.0)),
+        ("[10, 60, 100]", json!(60.0)),
+        ("[1, 10]", json!(null)),
+    ] {
+        let bench = Bench::new(&judged("[1, 25, 100]"));
+        bench.start();
+        bench.act("promote");
+        let plan = bench.config("{ v1: 100, v2: 0 }", &judged(steps));
+        let bench = bench.restarted_with(&plan);
+        for _ in 0..3 {
+            bench.second();
+        }
+        let status = bench.status();
+        assert_eq!(
+            (
+                bench.live(),
+                &status["state"],
+                &status["percent"],
+                &status["next_percent"]
+            ),
+            (vec![75, 25], &json!("paused"), &json!(25.0), &next),
+            "{steps}"
+        );
+        bench.v2.set_broken(true);
+        bench.seconds_until("rolled_back", 20);
+        assert_eq!(bench.live(), [100, 0]);
+    }
+}
+
+#[test]
+fn restart_with_another_judge_proves_anew() {
+    let bench = Bench::new(&judged("[50, 100]").replace("requests: 20", "requests: 100000"));
+    bench.start();
+    for _ in 0..20 {
+        bench.second();
+    }
+    assert_eq!(bench.status()["metrics"][0]["proved"], true);
+    let other = judged("[50, 100]").replace("plus: 20", "plus: 0.1");
+    let plan = bench.config("{ v1: 100, v2: 0 }", &other);
+    let bench = bench.restarted_with(&plan);
+    bench.act("resume");
+    bench.second();
+    assert_eq!(bench.status()["metrics"][0]["proved"], false);
+}
+
+#[test]
+fn restart_without_the_plan_leaves_the_share() {
+    let bench = Bench::new(&judged("[1, 100]"));
+    bench.start();
+    let config = bench.config("{ v1: 50, v2: 50 }", &judged("[1, 100]"));
+    let config: &str = config.as_ref();
+    let config = config
+        .replace("plan: {", "calm: {")
+        .replace("rollout: plan", "rollout: calm");
+    let bench = bench.restarted_with(&config);
+    assert_eq!(
+        (bench.live(), bench.status()["state"].clone()),
+        (vec![99, 1], json!("paused"))
+    );
+    assert_eq!(act(&bench.gateway, "resume").status(), 409);
+    bench.act("abort");
+    assert_eq!(bench.live(), [100, 0]);
+}
+
+#[test]
+fn pause_does_not_hide_a_changed_plan() {
+    let bench = Bench::new(&judged("[5, 25, 100]"));
+    bench.start();
+    bench
+        .gateway
+        .replace(bench.config("{ v1: 100, v2: 0 }", &judged("[2, 5, 6, 100]")));
+    bench.gateway.wait_for_revision(2);
+    bench.act("pause");
+    bench.act("resume");
+    assert_eq!(bench.act("promote")["percent"], 6.0);
+}
+
+#[test]
+fn plan_that_is_restored_goes_on() {
+    let bench = Bench::new(&judged("[50, 100]"));
+    bench.start();
+    for (steps, revision, state) in [("[50, 75, 100]", 2, "paused"), ("[50, 100]", 3, "running")] {
+        bench
+            .gateway
+            .replace(bench.config("{ v1: 100, v2: 0 }", &judged(steps)));
+        bench.gateway.wait_for_revision(revision);
+        assert_eq!(bench.status()["state"], state, "{steps}");
+    }
+}
+
+#[test]
+fn service_that_is_removed_leaves_the_share_of_the_canary() {
+    let v0 = Version::new("v0");
+    let plan = format!("baseline: v1, {}", judged("[5, 100]"));
+    let bench = Bench::new(&judged("[5, 100]"));
+    let with = |split: &str| {
+        Config::new()
+            .key(&format!("rollouts: {{ plan: {{ {plan} }} }}"))
+            .service(&v0.service, "")
+            .service(&bench.v1.service, "timeouts: { response: 5s }")
+            .service(&bench.v2.service, "timeouts: { response: 5s }")
+            .route(&format!(
+                "name: users, match: {{ path: /users/* }}, to: {split}, rollout: plan"
+            ))
+    };
+    bench.gateway.replace(with("{ v0: 100, v1: 0, v2: 0 }"));
+    bench.gateway.wait_for_revision(2);
+    bench.start();
+    assert_eq!(bench.live(), [95, 0, 5]);
+    bench.gateway.replace(with("{ v1: 100, v2: 0 }"));
+    bench.gateway.wait_for_revision(3);
+    assert_eq!(bench.live(), [95, 5]);
+    let bench = bench.restarted();
+    assert_eq!(bench.live(), [95, 5]);
+    bench.act("resume");
+    bench.act("abort");
+    assert_eq!(bench.live(), [100, 0]);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::Bench;
+use super::{Bench, judged};
 
 #[test]
 fn ramp_by_time_needs_no_requests() {
@@ -36,4 +36,17 @@ fn last_step_below_all_stays_there() {
         json!(["finished", 40.0])
     );
     assert_eq!(bench.live(), [60, 40]);
+}
+
+#[test]
+fn large_weights_are_turned_like_small_ones() {
+    let bench = Bench::new(&judged("[50, 100]"));
+    let split = "{ v1: 9000000000000000000, v2: 1000000000000000000 }";
+    bench.gateway.replace(bench.config(split, &judged("[50, 100]")));
+    bench.gateway.wait_for_revision(2);
+    bench.start();
+    assert_eq!(bench.live(), [50, 50]);
+    bench.v2.set_broken(true);
+    bench.seconds_until("rolled_back", 20);
+    assert_eq!(bench.live()[1], 0);
 }
