@@ -80,8 +80,9 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// The query of an action.
-#[derive(Debug, serde::Deserialize)]
+/// The query or the body of an action.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Acting {
     /// True to put the weights into the config.
     #[serde(default)]
@@ -160,11 +161,13 @@ async fn act(
 ) -> Result<Json<RolloutView>, Problem> {
     let Path((route, word)) =
         path.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    if !body.is_empty() {
-        return Err(Problem::invalid(
-            "an action takes no body; `?write=true` at `finish` puts the weights into the config",
-        ));
-    }
+    // Clients that post an empty object with every action are served whatever type they say it has.
+    let asked: Acting = match body.is_empty() {
+        true => Acting::default(),
+        false => serde_json::from_slice(&body)
+            .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?,
+    };
+    let write = write || asked.write;
     let action = RolloutAction::ALL
         .into_iter()
         .find(|action| action.as_str() == word);

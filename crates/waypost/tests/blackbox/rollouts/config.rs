@@ -175,6 +175,32 @@ fn finish_writes_when_it_is_asked_to() {
 }
 
 #[test]
+fn actions_take_a_body_of_json() {
+    let bench = Bench::new(&judged("[50, 100]"));
+    bench.start();
+    let act = |action: &str, body: &str| {
+        let path = format!("/api/v1/routes/users/rollout/{action}");
+        bench.gateway.admin("POST", &path, "", body).status()
+    };
+    assert_eq!(
+        (
+            act("pause", "{}"),
+            act("resume", "{ \"wait\": 1 }"),
+            act("resume", "x")
+        ),
+        (200, 422, 422)
+    );
+    assert_eq!(
+        (
+            act("resume", "{\"write\":true}"),
+            act("finish", "{\"write\":true}")
+        ),
+        (422, 200)
+    );
+    assert!(bench.config_text().contains("to: { v1: 0, v2: 100 }"));
+}
+
+#[test]
 fn weights_that_cannot_be_written_stay_a_dial() {
     let bench = Bench::new(&judged("[50, 100]"));
     let anchored = bench.config_text().replace("v1: 100", "v1: &all 100");
