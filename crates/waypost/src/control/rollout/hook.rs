@@ -243,9 +243,9 @@ impl Control {
                     active.gate.question = Question::Unasked;
                 }
             }
-            self.carry_on(lead);
         }
         if !answered.is_empty() {
+            self.carry_on(answered);
             self.report_rollouts();
         }
     }

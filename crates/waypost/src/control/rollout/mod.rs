@@ -42,7 +42,7 @@ use crate::control::Control;
 use crate::control::rollout::arms::{arms, routes_of};
 use crate::control::rollout::counting::{Counted, Counting};
 use crate::control::rollout::hook::Gate;
-use crate::control::rollout::turn::Target;
+use crate::control::rollout::turn::{Act, Decision, Target};
 use crate::log;
 use crate::notifier::Notifier;
 use crate::state::dials::Dials;
@@ -212,12 +212,7 @@ impl Control {
                 due.push(route.clone());
             }
         }
-        // Each is a write: a bad version does not wait for the steps of good ones.
-        let is_rollback = |active: &Active| matches!(active.standing, Standing::RollBack(_));
-        due.sort_by_key(|route| !self.rollouts.active.get(route).is_some_and(is_rollback));
-        for route in due {
-            self.carry_on(&route);
-        }
+        self.carry_on(due);
         self.report_rollouts();
         self.rollouts.unstored += 1;
         if self.rollouts.unstored >= STORE_TICKS {
@@ -259,29 +254,38 @@ impl Control {
         self.rollouts.unstored = 0;
     }
 
-    /// Does what the standing of a rollout asks for.
-    fn carry_on(&mut self, route: &str) {
-        if self.waits_for_hook(route) {
-            return;
+    /// Does what the standings of these rollouts ask for, but for those that wait for a hook.
+    fn carry_on(&mut self, mut due: Vec<String>) {
+        due.retain(|lead| !self.waits_for_hook(lead));
+        let decisions = due.iter().filter_map(|lead| self.decide(lead));
+        let (rollbacks, others): (Vec<Decision>, Vec<Decision>) =
+            decisions.partition(|decision| matches!(decision.act, Act::End(EndState::RolledBack, _)));
+        // A bad version does not wait for the steps of good ones. What fails is tried again at the next tick.
+        for decisions in [rollbacks, others] {
+            if decisions.is_empty() {
+                continue;
+            }
+            match self.carry_out(decisions, JUDGE) {
+                Ok(done) => self.tell_all(done),
+                Err(problem) => log::warn(&problem.detail),
+            }
         }
-        let Some(active) = self.rollouts.active.get(route) else {
-            return;
+    }
+
+    /// The step or the end that the standing of a rollout asks for; `None` if it asks for none.
+    fn decide(&self, lead: &str) -> Option<Decision> {
+        let active = self.rollouts.active.get(lead)?;
+        let act = match &active.standing {
+            Standing::Holds(_) => return None,
+            Standing::Ready => Act::Step,
+            Standing::Done => Act::End(EndState::Finished, self.final_target(lead, active.ramp.percent())),
+            Standing::RollBack(_) => Act::End(EndState::RolledBack, Target::Share(Percent::ZERO)),
         };
-        let summary = self.summary(route);
-        // What fails is tried again at the next tick.
-        match &active.standing {
-            Standing::Holds(_) => {}
-            Standing::Ready => warned(self.take_step(route, &summary, JUDGE)),
-            Standing::Done => {
-                let percent = active.ramp.percent();
-                let target = self.final_target(route, percent);
-                warned(self.end_rollout(route, EndState::Finished, &summary, JUDGE, target));
-            }
-            Standing::RollBack(_) => {
-                let none = Target::Share(Percent::ZERO);
-                warned(self.end_rollout(route, EndState::RolledBack, &summary, JUDGE, none));
-            }
-        }
+        Some(Decision {
+            lead: lead.to_owned(),
+            act,
+            summary: self.summary(lead),
+        })
     }
 
     /// The weights at which a rollout ends with this share of the canary.

@@ -11,6 +11,7 @@ use crate::control::Control;
 use crate::control::rollout::arms::{arms, routes_of};
 use crate::control::rollout::plans::{chosen_plan, fingerprint};
 use crate::control::rollout::settle::restored;
+use crate::control::rollout::turn::{Act, Decision};
 use crate::control::rollout::{TICK, live_weights};
 use crate::state::rollouts::{StoredChange, StoredRollout, StoredRoute};
 use crate::state::weights::share_of;
@@ -135,15 +136,21 @@ impl Control {
         self.rollouts.active.insert(lead.to_owned(), active);
         // It may wait for a window, or for the answer of a hook.
         let step = match is_due && !self.waits_for_hook(lead) {
-            true => self.step_up(lead, "the first step", &change.by)?,
+            true => {
+                let step = Decision {
+                    lead: lead.to_owned(),
+                    act: Act::Step,
+                    summary: "the first step".to_owned(),
+                };
+                self.carry_out(vec![step], &change.by)?
+            }
             false => {
                 self.store_waiting()?;
-                None
+                Vec::new()
             }
         };
-        for change in [Some(change), step].into_iter().flatten() {
-            self.tell(lead, &change);
-        }
+        self.tell(lead, &change);
+        self.tell_all(step);
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! Steps and ends of rollouts: stored, then in force, then told.
 
-use jiff::Timestamp;
 use waypost_admin::problem::Problem;
 use waypost_admin::rollout::MetricView;
 use waypost_plan::rollout::OnSuccess;
+use waypost_proxy::generation::Generation;
+use waypost_rollout::ramp::Ramp;
 use waypost_rollout::ramp::plan::Percent;
 
 use crate::control::Control;
@@ -25,71 +26,53 @@ pub(super) enum Target {
     Declared,
 }
 
-/// The words on a change.
-struct Said<'a> {
-    change: &'a str,
-    summary: &'a str,
-    by: &'a str,
-    /// The metrics that it rests on.
-    metrics: Vec<MetricView>,
+/// A step or an end of a rollout.
+pub(super) struct Decision {
+    pub(super) lead: String,
+    pub(super) act: Act,
+    pub(super) summary: String,
 }
 
-impl Said<'_> {
-    /// The change as it is stored.
-    fn at(self, time: Timestamp, percent: String) -> StoredChange {
-        StoredChange {
-            time,
-            change: self.change.to_owned(),
-            percent,
-            summary: self.summary.to_owned(),
-            by: self.by.to_owned(),
-            metrics: self.metrics,
-        }
-    }
+/// The change that a rollout is to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    /// The next step.
+    Step,
+    /// The end, at these weights.
+    End(EndState, Target),
+}
+
+/// A change that is stored and in force, and is to be told.
+pub(super) struct Done {
+    lead: String,
+    change: StoredChange,
+    telling: Option<Telling>,
+}
+
+/// A turn of the dials of a rollout.
+struct Move {
+    lead: String,
+    target: Target,
+    end: Option<EndState>,
+    summary: String,
+    /// The metrics that it rests on.
+    metrics: Vec<MetricView>,
 }
 
 impl Control {
     /// Takes the next step: stored, then in force, then told.
     pub(super) fn take_step(&mut self, lead: &str, summary: &str, by: &str) -> Result<(), Problem> {
-        if let Some(change) = self.step_up(lead, summary, by)? {
-            self.tell(lead, &change);
-        }
+        let step = Decision {
+            lead: lead.to_owned(),
+            act: Act::Step,
+            summary: summary.to_owned(),
+        };
+        let done = self.carry_out(vec![step], by)?;
+        self.tell_all(done);
         Ok(())
     }
 
-    /// Takes the next step, and returns what is to be told.
-    pub(super) fn step_up(
-        &mut self,
-        lead: &str,
-        summary: &str,
-        by: &str,
-    ) -> Result<Option<StoredChange>, Problem> {
-        let Some(active) = self.rollouts.active.get_mut(lead) else {
-            return Ok(None);
-        };
-        let before = active.ramp.clone();
-        let Some(percent) = active.ramp.step_up() else {
-            return Ok(None);
-        };
-        // Those of the step that is over.
-        let metrics = view::metrics_of(&before);
-        let said = Said {
-            change: "step",
-            summary,
-            by,
-            metrics,
-        };
-        let turned = self.turn_to(lead, Target::Share(percent), said, None);
-        if let Some(active) = self.rollouts.active.get_mut(lead) {
-            if turned.is_err() {
-                active.ramp = before;
-            }
-            active.standing = active.ramp.standing();
-        }
-        turned
-    }
-
-    /// Ends a rollout.
+    /// Ends a rollout: stored, then in force, then told.
     pub(super) fn end_rollout(
         &mut self,
         lead: &str,
@@ -98,38 +81,97 @@ impl Control {
         by: &str,
         target: Target,
     ) -> Result<(), Problem> {
-        let said = Said {
-            change: state.as_str(),
-            summary,
-            by,
-            metrics: self.metrics_of(lead),
+        let end = Decision {
+            lead: lead.to_owned(),
+            act: Act::End(state, target),
+            summary: summary.to_owned(),
         };
-        let turned = self.turn_to(lead, target, said, Some(state));
-        // A bad version loses its requests at once, even if that cannot be stored. It is tried again at the next tick.
-        if turned.is_err() && state == EndState::RolledBack {
-            self.roll_back_unstored(lead);
+        let done = self.carry_out(vec![end], by)?;
+        self.tell_all(done);
+        Ok(())
+    }
+
+    /// Takes steps and ends of rollouts, all in one write: a thousand rollouts may come to a step in the same second. Returns
+    /// what is to be told.
+    pub(super) fn carry_out(&mut self, decisions: Vec<Decision>, by: &str) -> Result<Vec<Done>, Problem> {
+        let mut before: Vec<(String, Ramp)> = Vec::new();
+        let mut moves = Vec::new();
+        for Decision { lead, act, summary } in decisions {
+            let (target, end, metrics) = match act {
+                Act::Step => {
+                    let Some(active) = self.rollouts.active.get_mut(&lead) else {
+                        continue;
+                    };
+                    let ramp = active.ramp.clone();
+                    let Some(percent) = active.ramp.step_up() else {
+                        continue;
+                    };
+                    // Those of the step that is over.
+                    let metrics = view::metrics_of(&ramp);
+                    before.push((lead.clone(), ramp));
+                    (Target::Share(percent), None, metrics)
+                }
+                Act::End(state, target) => (target, Some(state), self.metrics_of(&lead)),
+            };
+            moves.push(Move {
+                lead,
+                target,
+                end,
+                summary,
+                metrics,
+            });
         }
-        let change = turned?;
+        let turned = self.turn_all(&moves, by);
+        for (lead, ramp) in before {
+            if let Some(active) = self.rollouts.active.get_mut(&lead) {
+                if turned.is_err() {
+                    active.ramp = ramp;
+                }
+                active.standing = active.ramp.standing();
+            }
+        }
+        if turned.is_err() {
+            // A bad version loses its requests at once, even if that cannot be stored. It is tried again at the next tick.
+            let rolled_back = moves
+                .iter()
+                .filter(|moved| moved.end == Some(EndState::RolledBack));
+            rolled_back.for_each(|moved| self.roll_back_unstored(&moved.lead));
+        }
+        let changes = turned?;
         // With the evidence, which ends with the rollout.
-        let telling = change.as_ref().and_then(|change| self.telling(lead, change));
-        self.rollouts.active.remove(lead);
+        let done: Vec<Done> = changes
+            .into_iter()
+            .map(|(lead, change)| Done {
+                telling: self.telling(&lead, &change),
+                lead,
+                change,
+            })
+            .collect();
+        let ends = moves.iter().filter_map(|moved| Some((&*moved.lead, moved.end?)));
+        self.forget(&ends.collect::<Vec<_>>());
+        Ok(done)
+    }
+
+    /// Forgets rollouts that have ended, and counts their verdicts.
+    fn forget(&mut self, ends: &[(&str, EndState)]) {
+        if ends.is_empty() {
+            return;
+        }
+        let mut verdicts = Vec::new();
+        for (lead, state) in ends {
+            self.rollouts.active.remove(*lead);
+            let routes = self.state.dials.rollouts.get(*lead).map(|stored| &*stored.routes);
+            let routes = routes.unwrap_or_default().iter();
+            verdicts.extend(routes.map(|route| (route.route.clone(), state.as_str())));
+        }
         let generation = self.gateway.generation();
         self.set_learners(&generation);
-        let routes = self.state.dials.rollouts.get(lead).map(|stored| &*stored.routes);
-        let verdicts = routes.unwrap_or_default().iter();
-        let verdicts: Vec<_> = verdicts
-            .map(|route| (route.route.clone(), state.as_str()))
-            .collect();
         self.shared.update_report(|report| {
             for verdict in verdicts {
                 *report.verdicts.entry(verdict).or_insert(0) += 1;
             }
         });
         self.report_rollouts();
-        if let Some(change) = change {
-            self.publish(lead, &change, telling);
-        }
-        Ok(())
     }
 
     /// Takes a canary's requests away although that cannot be stored.
@@ -155,57 +197,42 @@ impl Control {
         }
     }
 
-    /// Turns the dials of a rollout, and stores what became of it in the same write. Returns what is to be told.
-    fn turn_to(
-        &mut self,
-        lead: &str,
-        target: Target,
-        said: Said<'_>,
-        end: Option<EndState>,
-    ) -> Result<Option<StoredChange>, Problem> {
+    /// Turns the dials of rollouts, and stores what became of them in the same write. Returns the changes.
+    fn turn_all(&mut self, moves: &[Move], by: &str) -> Result<Vec<(String, StoredChange)>, Problem> {
         self.own_state()?;
-        let by = said.by;
         let time = self.wall_time();
         let generation = self.gateway.generation();
-        let active = self.rollouts.active.get(lead);
-        let writes = active.is_some_and(|active| active.plan.on_success == OnSuccess::Write);
         let mut dials = self.state.dials.clone();
-        self.update_stored(lead, &mut dials);
-        let Some(stored) = dials.rollouts.get_mut(lead) else {
-            return Ok(None);
-        };
         let mut turnings = Vec::new();
-        for route in &mut stored.routes {
-            let position = generation.compiled().position(&route.route);
-            let declared = position.and_then(|position| declared(generation.plan(), position));
-            // Without one of its arms, the split is no longer the rollout's.
-            let declared = declared.filter(|declared| route.has_arms_in(declared));
-            let before = match &declared {
-                Some(declared) => carried_over(&route.before, declared, &route.canary, &route.baseline),
-                None => route.before.clone(),
+        let mut changes = Vec::new();
+        for moved in moves {
+            let lead = &moved.lead;
+            let active = self.rollouts.active.get(lead);
+            let writes = active.is_some_and(|active| active.plan.on_success == OnSuccess::Write);
+            self.update_stored(lead, &mut dials);
+            let Some(stored) = dials.rollouts.get_mut(lead) else {
+                continue;
             };
-            let is_there = declared.is_some();
-            let weights = match target {
-                Target::Share(percent) => weights_at(&before, &route.canary, percent),
-                Target::Before => Some(before),
-                Target::Declared => declared,
+            for route in &mut stored.routes {
+                turnings.extend(turning(&generation, route, moved.target));
+            }
+            let change = StoredChange {
+                time,
+                change: moved.end.map_or("step", EndState::as_str).to_owned(),
+                percent: stored.lead().map(percent_of).unwrap_or_default(),
+                summary: moved.summary.clone(),
+                by: by.to_owned(),
+                metrics: moved.metrics.clone(),
             };
-            let Some(weights) = weights else { continue };
-            let turning = position
-                .filter(|_| is_there)
-                .and_then(|position| Turning::of(&generation, position));
-            turnings.extend(turning.and_then(|turning| turning.to(&weights)));
-            route.live = weights;
+            stored.note(change.clone());
+            stored.end = moved.end.map(|state| StoredEnd { time, state });
+            // The config has the weights that a rollout of its change goes to.
+            let writes = (stored.write || writes) && !stored.on_change;
+            stored.is_unwritten = writes && moved.end == Some(EndState::Finished);
+            changes.push((lead.clone(), change));
         }
-        let percent = stored.lead().map(percent_of).unwrap_or_default();
-        let change = said.at(time, percent);
-        stored.note(change.clone());
-        stored.end = end.map(|state| StoredEnd { time, state });
-        // The config has the weights that a rollout of its change goes to.
-        let writes = (stored.write || writes) && !stored.on_change;
-        stored.is_unwritten = writes && end == Some(EndState::Finished);
         self.turn_with(Ok(()), &generation, dials, turnings, by)?;
-        Ok(Some(change))
+        Ok(changes)
     }
 
     /// Makes sure that the state is this gateway's.
@@ -238,13 +265,14 @@ impl Control {
         let Some(stored) = dials.rollouts.get_mut(lead) else {
             return Ok(());
         };
-        let said = Said {
-            change,
-            summary,
-            by,
+        let change = StoredChange {
+            time: self.wall_time(),
+            change: change.to_owned(),
+            percent,
+            summary: summary.to_owned(),
+            by: by.to_owned(),
             metrics: self.metrics_of(lead),
         };
-        let change = said.at(self.wall_time(), percent);
         stored.note(change.clone());
         let written = self.state.store_dials(&dials);
         self.report_state();
@@ -277,6 +305,18 @@ impl Control {
         self.publish(lead, change, telling);
     }
 
+    /// Publishes changes, and logs them.
+    pub(super) fn tell_all(&mut self, done: Vec<Done>) {
+        for Done {
+            lead,
+            change,
+            telling,
+        } in done
+        {
+            self.publish(&lead, &change, telling);
+        }
+    }
+
     /// Publishes a change, which was put in words before, and logs it.
     fn publish(&mut self, lead: &str, change: &StoredChange, telling: Option<Telling>) {
         let stored = self.state.dials.rollouts.get(lead);
@@ -293,6 +333,27 @@ impl Control {
             self.send(lead, telling);
         }
     }
+}
+
+/// Sets the live weights of a route to the target, and returns the turn of its dial if there is one.
+fn turning(generation: &Generation, route: &mut StoredRoute, target: Target) -> Option<Turning> {
+    let position = generation.compiled().position(&route.route);
+    let declared = position.and_then(|position| declared(generation.plan(), position));
+    // Without one of its arms, the split is no longer the rollout's.
+    let declared = declared.filter(|declared| route.has_arms_in(declared));
+    let before = match &declared {
+        Some(declared) => carried_over(&route.before, declared, &route.canary, &route.baseline),
+        None => route.before.clone(),
+    };
+    let is_there = declared.is_some();
+    let weights = match target {
+        Target::Share(percent) => weights_at(&before, &route.canary, percent)?,
+        Target::Before => before,
+        Target::Declared => declared?,
+    };
+    route.live.clone_from(&weights);
+    let turning = Turning::of(generation, position.filter(|_| is_there)?)?;
+    turning.to(&weights)
 }
 
 /// The live share of a route's canary, as text.
