@@ -141,7 +141,7 @@ codes! {
     UnknownRollout Error "unknown-rollout",
     /// A rollout that cannot be made: its steps do not rise, its route has no split, or nothing is judged or compared.
     BadRollout Error "bad-rollout",
-    /// A judge that tolerates nothing, so that nothing can be proved.
+    /// A judge that tolerates nothing, or everything, so that nothing can be proved.
     NoMargin Warning "no-margin",
     /// A step of a rollout whose proof takes longer than the rollout waits for it.
     SlowProof Warning "slow-proof",

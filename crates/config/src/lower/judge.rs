@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use waypost_plan::duration;
-use waypost_rollout::evidence::betting::Tolerance;
+use waypost_rollout::evidence::betting::{RATE_MAX, Tolerance};
 use waypost_rollout::judge::settings::JudgeSettings;
 use waypost_rollout::ramp::plan::{Percent as Share, Proof, RampPlan, Then};
 
@@ -95,6 +95,8 @@ fn set_rates(given: &document::rollout::Judge, settings: &mut JudgeSettings, pro
                 problems
                     .add(Code::NoMargin, max.key, "no version can be proved never to fail")
                     .help("tolerate a little, such as `max: 1`");
+            } else if let (Some(max), Some(given)) = (settings.errors_max, &margin.max) {
+                warn_of_wide_margin(max, given.key, problems);
             }
         }
     }
@@ -162,6 +164,21 @@ fn warn_of_no_margin(tolerance: Tolerance, key: Span, problems: &mut Problems) {
                 "no version can be proved to be better than the same version",
             )
             .help("tolerate a little, such as `{ ratio: 1.5, plus: 0.5 }`");
+    } else {
+        warn_of_wide_margin(tolerance.plus, key, problems);
+    }
+}
+
+/// Warns of a margin beside which the judge tells nothing, neither against a version nor for it.
+fn warn_of_wide_margin(plus: f64, key: Span, problems: &mut Problems) {
+    if plus >= RATE_MAX {
+        problems
+            .add(
+                Code::NoMargin,
+                key,
+                "so much is tolerated that no version can be proved to be within it",
+            )
+            .help("tolerate less than 95 percent, or write `off`");
     }
 }
 

@@ -718,6 +718,10 @@ fn margins_of_nothing_are_warned_of() {
     check("errors: { plus: 0 }", &[]);
     check("errors: { plus: 0.5, ratio: 1 }", &[]);
     check("errors: { max: 0 }", &["8:24 no-margin such as `max: 1`"]);
+    check("errors: { plus: 95 }", &["8:14 no-margin so much is tolerated"]);
+    check("abandoned: { plus: 100 }", &["8:14 no-margin or write `off`"]);
+    check("errors: { max: 96 }", &["8:24 no-margin so much is tolerated"]);
+    check("errors: { plus: 94 }", &[]);
     check(
         "latency: { p50: 0 }",
         &["8:25 no-margin no slower than the same version"],

@@ -5,7 +5,7 @@
 //! equals theirs.
 
 /// The greatest rate that is bet on or against.
-const RATE_MAX: f64 = 0.95;
+pub const RATE_MAX: f64 = 0.95;
 /// The smallest rate of the baseline that is bet against.
 const RATE_MIN: f64 = 1e-12;
 /// The greatest part of the wealth that one request can cost.

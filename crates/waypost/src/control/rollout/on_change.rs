@@ -76,17 +76,13 @@ impl Control {
                 continue;
             }
             match change_in_steps(before, after, name, by, self.wall_time()) {
+                // A rollout under way holds by itself.
+                Ok(Some(rollout)) if self.is_under_way(&rollout) => {}
                 Ok(Some(rollout)) if self.goes_back(&rollout) => log::info(format_args!(
                     "the changed weights of the route `{name}` take effect at once: they go back to what its last \
                      rollout came from"
                 )),
-                Ok(Some(rollout)) => {
-                    let mut routes = rollout.routes.iter();
-                    // A rollout under way holds by itself.
-                    if routes.all(|route| self.rollouts.lead_of(&route.route).is_none()) {
-                        rollouts.push(rollout);
-                    }
-                }
+                Ok(Some(rollout)) => rollouts.push(rollout),
                 Ok(None) => {}
                 Err(why) => log::warn(format_args!(
                     "the changed weights of the route `{name}` take effect at once: {why}"
@@ -98,6 +94,12 @@ impl Control {
 }
 
 impl Control {
+    /// Returns true if one of the routes of a rollout has one under way.
+    fn is_under_way(&self, rollout: &StoredRollout) -> bool {
+        let mut routes = rollout.routes.iter();
+        routes.any(|route| self.rollouts.lead_of(&route.route).is_some())
+    }
+
     /// Returns true if a rollout would undo the last one of its route: in an emergency, that must not take hours.
     fn goes_back(&self, rollout: &StoredRollout) -> bool {
         let Some(lead) = rollout.lead() else { return false };
