@@ -292,10 +292,16 @@ impl Judge {
 
     /// The evidence on each metric.
     pub fn findings(&self) -> impl Iterator<Item = Finding> {
-        self.metrics.iter().map(|metric| Finding {
+        let metrics = self.metrics.iter();
+        metrics.map(|metric| self.finding(metric, metric.proof()))
+    }
+
+    /// The evidence on a metric with this proof.
+    fn finding(&self, metric: &Metric, proof: f64) -> Finding {
+        Finding {
             kind: metric.kind,
             against: metric.against(),
-            proof: metric.proof(),
+            proof,
             since: metric.evidence.since(),
             totals: metric.evidence.totals(),
             step: metric.evidence.step_totals(),
@@ -304,7 +310,7 @@ impl Judge {
                 MetricKind::Latency(quantile) => self.slow_bounds(quantile),
                 _ => None,
             },
-        })
+        }
     }
 
     /// The bounds of a quantile, if there is one route alone.
@@ -358,7 +364,10 @@ impl Judge {
     /// The metrics that are not proved yet.
     pub fn unproved(&self) -> impl Iterator<Item = Finding> {
         let proved_at = self.proved_at();
-        self.findings().filter(move |finding| finding.proof < proved_at)
+        let metrics = self.metrics.iter().map(|metric| (metric, metric.proof()));
+        metrics
+            .filter(move |(_, proof)| *proof < proved_at)
+            .map(|(metric, proof)| self.finding(metric, proof))
     }
 
     /// Returns true if the baseline of a route fails so often that nothing can be proved by it.

@@ -332,12 +332,13 @@ impl Ramp {
         self.is_approved = true;
     }
 
-    /// Counts a second. Returns how the rollout stands.
+    /// Counts a second. Returns how the rollout stands, without the estimates of [`Ramp::standing`], which take longer than the
+    /// count.
     pub fn tick(&mut self, routes: &[RouteSecond<'_>]) -> Standing {
         if !self.has_begun() {
             // Nothing is at stake before the first step.
             self.judge.iter_mut().for_each(|judge| judge.learn(routes));
-            return self.standing();
+            return self.stand(|_, _| None);
         }
         self.age += 1;
         self.requests += routes.iter().map(|route| route.canary.finished).sum::<f64>();
@@ -346,13 +347,20 @@ impl Ramp {
         }
         // An incident while it waits for a window must not end the wait for evidence a second time.
         if self.plan.then == Then::RollBack && !self.has_waited {
-            self.has_waited = !self.lacks().iter().any(Lack::is_of_evidence);
+            let evidence = self.judge.as_ref().map_or(0.0, Judge::evidence);
+            let lacks = self.lacks(evidence, |_, _| None);
+            self.has_waited = !lacks.iter().any(Lack::is_of_evidence);
         }
-        self.standing()
+        self.stand(|_, _| None)
     }
 
-    /// The standing of the rollout.
+    /// The standing of the rollout, with the requests that its proofs are estimated to take.
     pub fn standing(&self) -> Standing {
+        self.stand(Judge::requests_needed)
+    }
+
+    /// The standing of the rollout; `estimate` gives the requests that a proof takes.
+    fn stand(&self, estimate: impl Fn(&Judge, &Finding) -> Option<f64>) -> Standing {
         if !self.has_begun() {
             let window = self.closed_window().map(Lack::Window);
             let lacks: Vec<Lack> = window
@@ -367,13 +375,14 @@ impl Ramp {
         if self.percent() == Percent::ALL {
             return Standing::Done;
         }
+        let evidence = self.judge.as_ref().map_or(0.0, Judge::evidence);
         if let Some(judge) = &self.judge
-            && judge.evidence() >= judge.rollback_at()
+            && evidence >= judge.rollback_at()
             && let Some(worst) = judge.worst()
         {
             return Standing::RollBack(Reason::Worse(worst));
         }
-        let mut lacks = self.lacks();
+        let mut lacks = self.lacks(evidence, estimate);
         if self.age >= self.plan.hold && lacks.iter().any(Lack::is_of_evidence) {
             match self.plan.then {
                 Then::Hold => {}
@@ -420,7 +429,7 @@ impl Ramp {
     }
 
     /// The conditions of the next step that do not hold.
-    fn lacks(&self) -> Vec<Lack> {
+    fn lacks(&self, evidence: f64, estimate: impl Fn(&Judge, &Finding) -> Option<f64>) -> Vec<Lack> {
         let mut lacks = Vec::new();
         let rules = self.rules();
         let judge = self.judge.as_ref().filter(|_| rules.proof != Proof::None);
@@ -432,7 +441,6 @@ impl Ramp {
             lacks.push(Lack::Requests(rules.requests - self.requests));
         }
         if let Some(judge) = judge {
-            let evidence = judge.evidence();
             if evidence >= SUSPICION * judge.rollback_at() {
                 lacks.push(Lack::Suspicion(evidence));
             }
@@ -442,7 +450,7 @@ impl Ramp {
             let unproved = judge.unproved();
             lacks.extend(unproved.map(|finding| match judge.uncompared(finding.kind) {
                 Some(missing) => Lack::Comparison(finding.kind, missing),
-                None => Lack::Proof(finding.kind, judge.requests_needed(&finding)),
+                None => Lack::Proof(finding.kind, estimate(judge, &finding)),
             }));
         }
         if self.next_percent().is_some() {

@@ -44,7 +44,7 @@ impl Control {
 
 /// The standing of a rollout in a sentence.
 pub(super) fn summary(active: &Active) -> String {
-    match &active.standing {
+    match &active.ramp.standing() {
         Standing::RollBack(Reason::Worse(_)) => {
             let judge = active.ramp.judge();
             let compared = judge.and_then(|judge| compared(active, judge));
@@ -116,7 +116,9 @@ fn compared(active: &Active, judge: &Judge) -> Option<String> {
 
 fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> RolloutView {
     let ramp = &active.ramp;
-    let holding = match &active.standing {
+    // With the estimates, which the standing of each second leaves out.
+    let standing = ramp.standing();
+    let holding = match &standing {
         Standing::Holds(lacks) => Some(&**lacks),
         _ => None,
     };
