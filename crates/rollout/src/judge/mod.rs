@@ -390,11 +390,6 @@ impl Judge {
         })
     }
 
-    /// Seconds since the step began.
-    pub fn step_age(&self) -> u64 {
-        self.step_age
-    }
-
     /// The requests of the baseline that a latency still needs before it is compared, on the route that has the fewest;
     /// `None` for one that is compared, and for other metrics.
     pub fn uncompared(&self, kind: MetricKind) -> Option<f64> {

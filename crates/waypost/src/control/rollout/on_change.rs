@@ -38,6 +38,8 @@ impl Control {
         if held_back.is_empty() {
             return Ok(None);
         }
+        // What another gateway has stored is taken over first.
+        let claimed = self.claim_state();
         let mut dials = self.state.dials.clone();
         for mut rollout in held_back {
             let Some(lead) = rollout.lead().map(|lead| lead.route.clone()) else {
@@ -49,7 +51,6 @@ impl Control {
             dials.rollouts.insert(lead, rollout);
         }
         let before = self.state.dials.clone();
-        let claimed = self.claim_state();
         match claimed.and_then(|()| self.state.store_dials(&dials)) {
             Err(_) if remember => self.state.dials = dials,
             stored => stored?,
@@ -91,9 +92,7 @@ impl Control {
         }
         rollouts
     }
-}
 
-impl Control {
     /// Returns true if one of the routes of a rollout has one under way.
     fn is_under_way(&self, rollout: &StoredRollout) -> bool {
         let mut routes = rollout.routes.iter();

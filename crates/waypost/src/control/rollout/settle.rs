@@ -100,16 +100,17 @@ impl Control {
         }
         self.set_learners(&generation);
         self.report_rollouts();
-        let is_idle = self.rollouts.active.is_empty() && self.rollouts.learners.is_empty();
+        // A killed gateway may have left the end of a rollout to be put into the config.
+        let is_idle = self.rollouts.active.is_empty()
+            && self.rollouts.learners.is_empty()
+            && self.unwritten().is_none();
         self.rollouts.tick_at = match (is_idle, self.rollouts.tick_at) {
             (true, _) => None,
             (false, Some(at)) => Some(at),
             (false, None) => Some(Instant::now() + TICK),
         };
     }
-}
 
-impl Control {
     /// Begins the rollouts that a changed config has made: those that are stored and not under way yet.
     fn begin_held_back(&mut self, generation: &Generation) {
         let has_any = self

@@ -21,7 +21,7 @@ impl Control {
     }
 
     /// A rollout whose end is to be written.
-    fn unwritten(&self) -> Option<String> {
+    pub(super) fn unwritten(&self) -> Option<String> {
         let mut rollouts = self.state.dials.rollouts.iter();
         let (lead, _) = rollouts.find(|(_, rollout)| rollout.is_unwritten && rollout.end.is_some())?;
         // The config is another gateway's.
