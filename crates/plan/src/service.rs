@@ -130,6 +130,24 @@ pub struct Endpoint {
     pub port: u16,
     /// Scheme.
     pub scheme: EndpointScheme,
+    /// Weight, relative to those of the other endpoints; 0 takes no requests.
+    pub weight: u32,
+    /// True if it is used only while no other endpoint is available.
+    pub backup: bool,
+}
+
+impl Endpoint {
+    /// Returns an endpoint with defaults.
+    pub fn new(authority: Box<str>, host: EndpointHost, port: u16, scheme: EndpointScheme) -> Self {
+        Self {
+            authority,
+            host,
+            port,
+            scheme,
+            weight: 1,
+            backup: false,
+        }
+    }
 }
 
 /// The scheme of an endpoint.

@@ -269,12 +269,8 @@ mod tests {
     /// A generation with one service and a TLS configuration of its own for it.
     fn with_tls() -> (Generation, Arc<ClientTls>) {
         let mut builder = listening(&[("127.0.0.1:1", None)]);
-        let endpoint = Endpoint {
-            authority: "a.test:443".into(),
-            host: EndpointHost::Name("a.test".into()),
-            port: 443,
-            scheme: EndpointScheme::Https,
-        };
+        let host = EndpointHost::Name("a.test".into());
+        let endpoint = Endpoint::new("a.test:443".into(), host, 443, EndpointScheme::Https);
         builder
             .add_service(Service::new("s".into(), vec![endpoint]))
             .unwrap();

@@ -68,12 +68,8 @@ fn plan(service: SocketAddr) -> Plan {
     builder
         .add_listener(Listener::new(Bind { text, address }))
         .unwrap();
-    let endpoint = Endpoint {
-        authority: service.to_string().into(),
-        host: EndpointHost::Address(service.ip()),
-        port: service.port(),
-        scheme: EndpointScheme::Http,
-    };
+    let (authority, host) = (service.to_string().into(), EndpointHost::Address(service.ip()));
+    let endpoint = Endpoint::new(authority, host, service.port(), EndpointScheme::Http);
     let orders = builder
         .add_service(Service::new("orders".into(), vec![endpoint]))
         .unwrap();

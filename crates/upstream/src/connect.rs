@@ -18,6 +18,7 @@ use waypost_transport::proxy_protocol::{self, ProxiedAddresses, Version};
 use waypost_transport::socket::{Socket, alert_of};
 use waypost_wire::tls_alert::TlsAlert;
 
+use crate::address::Address;
 use crate::local::{LocalEndpoint, LocalService, Upstreams};
 use crate::pool::idle::Liveness;
 
@@ -228,7 +229,8 @@ async fn connect(
     proxy_header: Option<Vec<u8>>,
     by: Instant,
 ) -> Result<Socket, ConnectError> {
-    let mut stream = connect_tcp(upstreams, endpoint.shared.address, by).await?;
+    let Address::Tcp(address) = endpoint.shared.address;
+    let mut stream = connect_tcp(upstreams, address, by).await?;
     if let Some(header) = proxy_header {
         timeout_at(by, stream.write_all(&header))
             .await

@@ -97,11 +97,9 @@ mod tests {
 
     /// A service with an endpoint for each name.
     fn service(names: &[&str]) -> Arc<ServiceState> {
-        let endpoints = names.iter().map(|&name| Endpoint {
-            authority: format!("{name}:80").into(),
-            host: EndpointHost::Name(name.into()),
-            port: 80,
-            scheme: EndpointScheme::Http,
+        let endpoints = names.iter().map(|&name| {
+            let host = EndpointHost::Name(name.into());
+            Endpoint::new(format!("{name}:80").into(), host, 80, EndpointScheme::Http)
         });
         let service = Service::new("s".into(), endpoints.collect());
         Arc::new(ServiceState::new(Arc::new(service)))

@@ -84,6 +84,18 @@ impl Health {
         until != 0 && now < self.began + Duration::from_millis(until)
     }
 
+    /// Returns true if the endpoint takes requests: it is not ejected.
+    pub fn is_available(&self, now: Instant) -> bool {
+        !self.is_ejected(now)
+    }
+
+    /// The next time at which availability changes by itself, as when an ejection ends.
+    pub fn changes_at(&self, now: Instant) -> Option<Instant> {
+        let until = self.ejected_until_ms.load(Ordering::Relaxed);
+        let end = self.began + Duration::from_millis(until);
+        (until != 0 && now < end).then_some(end)
+    }
+
     /// Returns true if no connection attempt has succeeded since the last ejection.
     pub fn is_down(&self) -> bool {
         self.ejected_until_ms.load(Ordering::Relaxed) != 0
@@ -109,6 +121,8 @@ mod tests {
             "reported once"
         );
         assert!(health.is_ejected(now + EJECTION - Duration::from_millis(1)));
+        assert_eq!(health.changes_at(now), Some(now + EJECTION));
+        assert_eq!(health.changes_at(now + EJECTION), None);
         let later = now + EJECTION;
         assert!(
             !health.is_ejected(later) && health.is_down(),

@@ -1,12 +1,12 @@
 //! Leases: the use of a link by one exchange.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use tokio::time::Instant;
 use waypost_plan::service::Endpoint;
 use waypost_transport::link::Link;
 
+use crate::address::Address;
 use crate::connect::{self, ConnectError, ConnectOptions};
 use crate::health::Outcome;
 use crate::local::{LocalEndpoint, LocalService, Upstreams};
@@ -39,7 +39,7 @@ pub async fn acquire(
     options: ConnectOptions,
     failed: &mut u32,
 ) -> Result<Lease, ConnectError> {
-    let mut tried: Vec<SocketAddr> = Vec::new();
+    let mut tried: Vec<Address> = Vec::new();
     let mut last = ConnectError::NoEndpoint;
     while tried.len() < ATTEMPTS_MAX {
         let now = upstreams.clock().coarse_now();
@@ -71,7 +71,7 @@ pub async fn acquire(
             Err(error) => {
                 last = error;
                 service.report(&endpoint, Outcome::ConnectFailed);
-                tried.push(endpoint.shared.address);
+                tried.push(endpoint.shared.address.clone());
                 *failed += 1;
             }
         }
@@ -86,8 +86,8 @@ impl Lease {
     }
 
     /// The endpoint's address.
-    pub fn address(&self) -> SocketAddr {
-        self.endpoint.shared.address
+    pub fn address(&self) -> &Address {
+        &self.endpoint.shared.address
     }
 
     /// The endpoint's declared authority, for requests without a host.

@@ -5,6 +5,7 @@
 //! [`lease`] is the use of a connection or stream for one exchange, and reports the outcome; a [`call`] is one
 //! complete, bounded exchange. The crate does not depend on clients or routes.
 
+pub mod address;
 pub mod balance;
 pub mod call;
 pub mod connect;

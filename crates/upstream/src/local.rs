@@ -1,7 +1,6 @@
 //! A worker's local state of all services: endpoints, pools and response buffers.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use waypost_transport::permits::{Permit, Permits};
 use waypost_transport::relay::splice::Pipes;
 use waypost_wire::response::fault::ResponseRule;
 
+use crate::address::Address;
 use crate::balance::{self, Candidate};
 use crate::counters::ServiceCounters;
 use crate::endpoint::Endpoint;
@@ -196,7 +196,7 @@ impl LocalService {
     }
 
     /// Picks the endpoint for the next attempt, excluding the addresses in `tried`.
-    pub fn pick(&self, tried: &[SocketAddr], now: Instant) -> Option<Rc<LocalEndpoint>> {
+    pub fn pick(&self, tried: &[Address], now: Instant) -> Option<Rc<LocalEndpoint>> {
         let cursor = self.cursor.get();
         self.cursor.set(cursor.wrapping_add(1));
         self.with_endpoints(|endpoints| {
@@ -238,8 +238,9 @@ impl LocalService {
         let Some(change) = change else {
             return;
         };
+        self.state.touch();
         let service = Arc::clone(&self.declared().name);
-        let address = endpoint.shared.address;
+        let address = endpoint.shared.address.clone();
         // Notices are dropped when the channel is full, as a worker must not wait.
         let _ = self.notices.try_send(match change {
             HealthChange::Ejected => Notice::EndpointEjected { service, address },

@@ -1,7 +1,8 @@
 //! Notices about endpoints.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+
+use crate::address::Address;
 
 /// A change in an endpoint's health, reported by one worker for all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,13 +12,13 @@ pub enum Notice {
         /// The service.
         service: Arc<str>,
         /// The endpoint's address.
-        address: SocketAddr,
+        address: Address,
     },
     /// A connection to an ejected endpoint succeeded.
     EndpointRecovered {
         /// The service.
         service: Arc<str>,
         /// The endpoint's address.
-        address: SocketAddr,
+        address: Address,
     },
 }

@@ -1,7 +1,7 @@
 //! The state of a service shared by all workers.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use waypost_plan::service::{EndpointHost, Service};
 use waypost_tls::client::ClientTls;
 
+use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::faults::FaultReports;
 
@@ -22,6 +23,8 @@ pub type Endpoints = Arc<Vec<Arc<Endpoint>>>;
 pub struct ServiceState {
     service: Arc<Service>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    /// Grows with each change that a worker's choice of endpoints depends on.
+    version: AtomicU64,
     /// True while `endpoints` is not empty.
     has_endpoints: AtomicBool,
     /// TLS config for connections to the endpoints.
@@ -41,6 +44,7 @@ impl ServiceState {
             service,
             has_endpoints: AtomicBool::new(!endpoints.is_empty()),
             endpoints: ArcSwap::from_pointee(endpoints),
+            version: AtomicU64::new(0),
             tls: ArcSwapOption::empty(),
             resolver: OnceLock::new(),
             retired: AtomicBool::new(false),
@@ -79,6 +83,18 @@ impl ServiceState {
         (!Arc::ptr_eq(&now, known)).then(|| Arc::clone(&now))
     }
 
+    /// The version of everything that a choice of endpoints depends on: which there are, and which are available. A view
+    /// that was built at this version is current, but for what time alone changes
+    /// ([`Health::changes_at`](crate::health::Health::changes_at)).
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Announces a change of endpoints or of their health, which has been made.
+    pub fn touch(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
     /// Returns true if the service has an endpoint.
     pub fn has_endpoints(&self) -> bool {
         self.has_endpoints.load(Ordering::Relaxed)
@@ -107,9 +123,10 @@ impl ServiceState {
             let found = lookup(name, endpoint.port);
             if found.is_empty() {
                 let kept = before.iter().filter(|known| known.declared == index);
-                return kept.map(|known| known.address).collect();
+                let kept = kept.map(|known| known.address.clone());
+                return kept.collect();
             }
-            found
+            found.into_iter().map(Address::from).collect()
         });
         let is_same = before.len() == now.len()
             && before
@@ -119,6 +136,7 @@ impl ServiceState {
         if !is_same {
             self.has_endpoints.store(!now.is_empty(), Ordering::Relaxed);
             self.endpoints.store(Arc::new(now));
+            self.touch();
         }
     }
 
@@ -146,21 +164,25 @@ impl ServiceState {
 fn endpoints(
     service: &Service,
     before: &[Arc<Endpoint>],
-    resolve: impl Fn(usize) -> Vec<SocketAddr>,
+    resolve: impl Fn(usize) -> Vec<Address>,
 ) -> Vec<Arc<Endpoint>> {
     let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
     for (index, declared) in service.endpoints.iter().enumerate() {
         let addresses = match &declared.host {
-            EndpointHost::Address(address) => vec![SocketAddr::new(*address, declared.port)],
+            EndpointHost::Address(address) => {
+                vec![Address::Tcp(SocketAddr::new(*address, declared.port))]
+            }
             EndpointHost::Name(_) => resolve(index),
         };
         for address in addresses {
             if endpoints.iter().any(|known| known.address == address) {
                 continue;
             }
-            let mut kept = before.iter();
-            let kept = kept.find(|known| known.address == address && known.declared == index);
-            endpoints.push(kept.map_or_else(|| Arc::new(Endpoint::new(address, index)), Arc::clone));
+            let kept = before
+                .iter()
+                .find(|known| known.address == address && known.declared == index);
+            let new = || Arc::new(Endpoint::new(address, declared, index));
+            endpoints.push(kept.cloned().unwrap_or_else(new));
         }
     }
     endpoints
@@ -174,13 +196,10 @@ mod tests {
     fn state(endpoints: &[&str]) -> ServiceState {
         let endpoints = endpoints
             .iter()
-            .map(|host| Declared {
-                authority: (*host).into(),
-                host: host
-                    .parse()
-                    .map_or(EndpointHost::Name((*host).into()), EndpointHost::Address),
-                port: 80,
-                scheme: EndpointScheme::Http,
+            .map(|&authority| {
+                let host = authority.parse();
+                let host = host.map_or(EndpointHost::Name(authority.into()), EndpointHost::Address);
+                Declared::new(authority.into(), host, 80, EndpointScheme::Http)
             })
             .collect();
         ServiceState::new(Arc::new(Service::new("s".into(), endpoints)))
@@ -190,7 +209,9 @@ mod tests {
         let endpoints = state.endpoints();
         endpoints
             .iter()
-            .map(|endpoint| endpoint.address.ip().to_string())
+            .map(|endpoint| match &endpoint.address {
+                Address::Tcp(address) => address.ip().to_string(),
+            })
             .collect()
     }
 

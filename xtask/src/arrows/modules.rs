@@ -49,14 +49,14 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
         "upstream",
         &[
             &[
+                "address",
                 "balance",
                 "counters",
                 "faults",
                 "health",
-                "notice",
                 "response_buffers",
             ],
-            &["endpoint", "pool"],
+            &["endpoint", "notice", "pool"],
             &["service"],
             &["discovery", "local"],
             &["connect"],

@@ -251,12 +251,8 @@ fn parse_endpoint(url: &str) -> Result<Endpoint, EndpointError> {
         Err(_) if is_numeric(bare) => return Err(EndpointError::NotIpv4),
         Err(_) => EndpointHost::Name(bare.into()),
     };
-    Ok(Endpoint {
-        authority: rest.into(),
-        host,
-        port: authority.port.unwrap_or(port),
-        scheme,
-    })
+    let port = authority.port.unwrap_or(port);
+    Ok(Endpoint::new(rest.into(), host, port, scheme))
 }
 
 fn is_numeric(host: &str) -> bool {

@@ -99,7 +99,7 @@ impl Client {
             .note_attempts(&self.worker, failed, lease.is_ok());
         let lease = lease.map_err(failure_of)?;
         if let Some(record) = self.observation.record() {
-            record.endpoint = Some(lease.address());
+            record.endpoint = Some(lease.address().clone());
             record.mark_sent();
         }
         Ok(Tunnel {

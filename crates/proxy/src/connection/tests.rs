@@ -72,12 +72,8 @@ fn responding() -> Plan {
 fn forwarding(to: SocketAddr, mirror: Option<SocketAddr>) -> Plan {
     let mut builder = PlanBuilder::default();
     let mut add = |name: &str, address: SocketAddr| {
-        let endpoint = Endpoint {
-            authority: address.to_string().into(),
-            host: EndpointHost::Address(address.ip()),
-            port: address.port(),
-            scheme: EndpointScheme::Http,
-        };
+        let (authority, host) = (address.to_string().into(), EndpointHost::Address(address.ip()));
+        let endpoint = Endpoint::new(authority, host, address.port(), EndpointScheme::Http);
         builder
             .add_service(Service::new(name.into(), vec![endpoint]))
             .unwrap()

@@ -2,7 +2,6 @@
 //! service has not begun with it.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::pin;
 use std::rc::Rc;
@@ -22,6 +21,7 @@ use waypost_transport::link::Link;
 use waypost_transport::proxy_protocol::ProxiedAddresses;
 use waypost_transport::relay::transform::Transform;
 use waypost_transport::relay::{BodyForm, RelayError};
+use waypost_upstream::address::Address;
 use waypost_upstream::connect::{ConnectError, ConnectOptions};
 use waypost_upstream::health::Outcome;
 use waypost_upstream::lease::{self, Lease};
@@ -207,7 +207,7 @@ impl ActiveRequest<'_> {
     /// Makes one exchange.
     async fn attempt(&mut self, upstream: &mut Upstream<'_>, mut lease: Lease) -> Attempt {
         if let Some(record) = self.client.observation.record() {
-            record.endpoint = Some(lease.address());
+            record.endpoint = Some(lease.address().clone());
             record.mark_sent();
         }
         let client = &mut *self.client;
@@ -522,7 +522,7 @@ fn may_resend(buffers: &RequestBuffers, options: &ForwardOptions, link: &Link, d
 }
 
 /// Counts an invalid response of an endpoint, and warns of it, once a minute for each service and rule.
-fn report(service: &LocalService, endpoint: SocketAddr, fault: ResponseFault) {
+fn report(service: &LocalService, endpoint: &Address, fault: ResponseFault) {
     if service.count_fault(fault.rule) {
         log::warn(&format!(
             "the service `{}` sent an invalid response from {endpoint}: {fault}; for the next minute, more of them are \

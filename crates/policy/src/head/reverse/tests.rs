@@ -119,12 +119,8 @@ impl Moved<'_> {
         way_back.port = Some(1);
         let pattern = PathPattern::parse(self.pattern).unwrap();
         way_back.find(&rewrite, &request, &pattern);
-        way_back.set_endpoint(&Endpoint {
-            authority: "10.0.0.5:8080".into(),
-            host: EndpointHost::Address(IpAddr::from([10, 0, 0, 5])),
-            port: 8080,
-            scheme: self.endpoint,
-        });
+        let host = EndpointHost::Address(IpAddr::from([10, 0, 0, 5]));
+        way_back.set_endpoint(&Endpoint::new("10.0.0.5:8080".into(), host, 8080, self.endpoint));
         way_back
     }
 

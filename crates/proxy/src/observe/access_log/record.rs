@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use waypost_policy::failure::{Blame, Cause, Failure};
 use waypost_policy::status::RequestStatus;
+use waypost_upstream::address::Address;
 use waypost_wire::response::fault::ResponseFault;
 use waypost_wire::tls_alert::TlsAlert;
 use waypost_wire::write;
@@ -26,7 +27,7 @@ pub(crate) struct Record {
     pub(crate) query: Option<Vec<u8>>,
     pub(crate) route: Option<Arc<str>>,
     pub(crate) service: Option<Arc<str>>,
-    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) endpoint: Option<Address>,
     pub(crate) status: RequestStatus,
     pub(crate) bytes: u64,
     /// When the request was first sent to the service.
@@ -165,7 +166,7 @@ impl LineWriter {
         out.extend_from_slice(b",\"service\":");
         or_null(out, record.service.as_deref().map(str::as_bytes), string);
         out.extend_from_slice(b",\"endpoint\":");
-        or_null(out, record.endpoint, address);
+        or_null(out, record.endpoint.as_ref(), address);
         out.extend_from_slice(b",\"status\":");
         write::decimal(out, record.status.http_status().into());
         out.extend_from_slice(b",\"grpc_status\":");
@@ -229,7 +230,8 @@ fn string(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-fn address(out: &mut Vec<u8>, address: SocketAddr) {
+fn address(out: &mut Vec<u8>, address: &Address) {
+    let Address::Tcp(address) = address;
     let (open, close): (&[u8], &[u8]) = match address {
         SocketAddr::V4(_) => (b"\"", b":"),
         SocketAddr::V6(_) => (b"\"[", b"]:"),
@@ -298,7 +300,7 @@ mod tests {
     fn times_and_addresses_have_their_standard_form() {
         let mut record = Record::new("2001:db8::1".parse().unwrap(), 3);
         record.time = "2026-11-28T05:21:41.007999Z".parse().unwrap();
-        record.endpoint = Some("[2001:db8::2]:8080".parse().unwrap());
+        record.endpoint = Some(Address::Tcp("[2001:db8::2]:8080".parse().unwrap()));
         record.upstream = Some(Duration::from_micros(12_034));
         let six = value(&record);
         assert_eq!(six["time"], "2026-11-28T05:21:41.007Z");
@@ -308,7 +310,7 @@ mod tests {
         );
         assert_eq!(six["upstream_ms"], 12.034);
         record.client = [10, 0, 200, 1].into();
-        record.endpoint = Some("192.0.2.10:80".parse().unwrap());
+        record.endpoint = Some(Address::Tcp("192.0.2.10:80".parse().unwrap()));
         let four = value(&record);
         assert_eq!(
             (&four["client"], &four["endpoint"]),
