@@ -8,7 +8,7 @@ use crate::keys::{At, KeyTable, Read, wrong_type};
 use crate::problems::Problems;
 use crate::suggest::correction::{self, plain};
 use crate::tree::{Node, Value};
-use crate::values::{Percent, Text, Whole, is_one_of, text_of};
+use crate::values::{OriginText, Percent, Text, Whole, is_one_of, text_of};
 
 /// One name, or names with weights.
 #[derive(Debug, Clone)]
@@ -28,6 +28,13 @@ pub(crate) enum ArmsText {
 #[derive(Debug, Clone)]
 pub(crate) enum TextOr<T> {
     Text(At<Text>),
+    Mapping(Box<T>),
+}
+
+/// A URL, or several where a variable brings them, or a mapping with more to say.
+#[derive(Debug, Clone)]
+pub(crate) enum UrlsOr<T> {
+    Urls(OriginText),
     Mapping(Box<T>),
 }
 
@@ -138,6 +145,31 @@ impl<T: Shorthand> Read for TextOr<T> {
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [Text::schema(generator), T::schema(generator)] })
+    }
+
+    fn table() -> Option<&'static KeyTable> {
+        T::table()
+    }
+}
+
+impl<T: Read> Read for UrlsOr<T> {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Mapping(_) => T::read(node, problems).map(|mapping| Self::Mapping(Box::new(mapping))),
+            Value::Scalar(_) => OriginText::read(node, problems).map(Self::Urls),
+            Value::List(_) => {
+                wrong_type(node, &Self::words(), problems);
+                None
+            }
+        }
+    }
+
+    fn words() -> String {
+        "a URL, or a mapping".to_owned()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [OriginText::schema(generator), T::schema(generator)] })
     }
 
     fn table() -> Option<&'static KeyTable> {

@@ -28,6 +28,10 @@ pub struct ServiceView {
 pub struct EndpointView {
     /// Host and port, as in the config.
     pub endpoint: String,
+    /// The weight, relative to those of the other endpoints; 0 takes no requests.
+    pub weight: u32,
+    /// True if it is used only while no other endpoint is available.
+    pub backup: bool,
     /// The addresses; none while the name does not resolve.
     pub addresses: Vec<AddressView>,
 }
@@ -67,6 +71,8 @@ async fn list(State(state): App) -> Result<Json<Vec<ServiceView>>, Problem> {
                 let addresses = known.iter().filter(|known| known.declared == index);
                 EndpointView {
                     endpoint: endpoint.authority.to_string(),
+                    weight: endpoint.weight,
+                    backup: endpoint.backup,
                     addresses: addresses
                         .map(|known| AddressView {
                             address: known.address.to_string(),

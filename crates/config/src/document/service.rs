@@ -5,9 +5,10 @@ use waypost_plan::service::ProxyVersion;
 use crate::collections::List;
 use crate::document::Document;
 use crate::document::listener::Certificate;
+use crate::either::UrlsOr;
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
-use crate::values::{DurationText, OriginText, Size, Text, Whole};
+use crate::values::{DurationText, Size, Text, Whole};
 
 keys! {
     root Document;
@@ -18,9 +19,10 @@ keys! {
     ] {
         /// Servers: `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2.
         ///
-        /// Names are re-resolved every 10 s; requests are spread round-robin over all addresses. With `[]`,
-        /// requests get 503. A variable may bring several, separated by commas or blanks: `["${ENDPOINTS}"]`.
-        endpoints: List<OriginText> = Required, "[http://10.0.0.11:8080, http://10.0.0.12:8080]";
+        /// Names are re-resolved every 10 s; requests are spread over all addresses. With `[]`, requests get 503. A
+        /// mapping says more of a server: `{ url: http://10.0.0.12:8080, weight: 2 }`. A variable may bring several
+        /// URLs, separated by commas or blanks: `["${ENDPOINTS}"]`.
+        endpoints: List<UrlsOr<Endpoint>> = Required, "[http://10.0.0.11:8080, http://10.0.0.12:8080]";
         /// Timeouts of the service.
         timeouts: Timeouts = Optional, "{ response: 5s }";
         /// Limits on the heads of responses. A response over them is replaced by a 502.
@@ -35,6 +37,18 @@ keys! {
         tls: ServiceTls = Optional, "{ ca: internal.crt, server_name: users.internal }";
         /// PROXY protocol version to send the client's address with. Connections are then not shared between clients.
         proxy_protocol: ProxyVersion = Optional, "v2";
+    }
+
+    /// A server of a service.
+    Endpoint, "an endpoint" {
+        /// `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2.
+        url: Text = Required, "http://10.0.0.11:8080";
+        /// Weight, relative to those of the other endpoints.
+        ///
+        /// With 0, the endpoint takes no requests.
+        weight: Whole = Fallback("1"), "2";
+        /// Uses the endpoint only while no other endpoint of the service is available.
+        backup: bool = Fallback("false"), "true";
     }
 
     /// Verification of endpoints under TLS, and the client certificate for them.

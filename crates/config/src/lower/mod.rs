@@ -25,6 +25,7 @@ use crate::values::{DurationText, Size};
 mod action;
 mod deal;
 mod destination;
+mod endpoint;
 mod failures;
 mod header_edits;
 mod host;

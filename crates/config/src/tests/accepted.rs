@@ -462,3 +462,25 @@ fn variable_brings_several_endpoints() {
         assert_eq!(authorities.collect::<Vec<_>>(), expected, "{endpoints}");
     }
 }
+
+#[test]
+fn endpoint_has_weight_and_backup() {
+    for (endpoint, weight, backup) in [
+        ("http://a:1", 1, false),
+        ("{ url: http://a:1 }", 1, false),
+        ("{ url: http://a:1, weight: 0 }", 0, false),
+        ("{ url: \"http://a:${PORT}\", weight: 1000 }", 1000, false),
+        ("{ url: http://a:1, backup: true }", 1, true),
+        ("{ backup: false, weight: \"2\", url: http://a:1 }", 2, false),
+    ] {
+        let plan = plan(&format!(
+            "listeners: [{{ bind: 127.0.0.1:8080 }}]\nservices: {{ a: {{ endpoints: [http://b, {endpoint}] }} }}\n\
+             routes: [{{ name: r, to: a }}]\n"
+        ));
+        let [plain, found] = &plan.services()[0].endpoints[..] else {
+            panic!("{endpoint}: {plan:?}");
+        };
+        assert_eq!((plain.weight, plain.backup), (1, false));
+        assert_eq!((found.weight, found.backup), (weight, backup), "{endpoint}");
+    }
+}

@@ -135,6 +135,33 @@ fn services() {
         &["3:30 bad-endpoint write `http://a`"],
     );
     check(
+        "{ endpoints: [{ weight: 2 }] }",
+        &["3:20 missing-key an endpoint has no `url` (add `url: http://"],
+    );
+    check(
+        "{ endpoints: [{ url: http://a, weight: 1001 }] }",
+        &["3:45 out-of-range write a number from 0 to 1000"],
+    );
+    check(
+        "{ endpoints: [{ url: http://a, weight: 0.5 }] }",
+        &["3:45 wrong-type expected a whole number"],
+    );
+    check(
+        "{ endpoints: [{ url: http://a, backup: yes }] }",
+        &["3:45 wrong-type write `true`"],
+    );
+    check(
+        "{ endpoints: [{ url: a:80, wieght: 2 }] }",
+        &[
+            "3:27 bad-endpoint write `http://a:80`",
+            "3:33 unknown-key did you mean `weight`?",
+        ],
+    );
+    check(
+        "{ endpoints: [[http://a]] }",
+        &["3:20 wrong-type expected a URL, or a mapping, found a list"],
+    );
+    check(
         "{ endpoints: [http://a/x] }",
         &["3:20 bad-endpoint `rewrite: { prefix: … }`"],
     );

@@ -54,7 +54,7 @@ fn nest(path: &[&str], mapping: &str) -> (String, usize, usize) {
     for key in path {
         let pad = " ".repeat(indent);
         match *key {
-            "listeners" | "routes" | "tests" | "certificates" | "steps" => {
+            "listeners" | "routes" | "tests" | "certificates" | "steps" | "endpoints" => {
                 text.push_str(&format!("{pad}{key}:\n{pad}  -\n"));
                 indent += 4;
                 lines += 2;

@@ -264,6 +264,11 @@ fn services_list_endpoints_and_routes() {
         Config::new()
             .service(&up, "")
             .service(&down, "")
+            .item(
+                "services",
+                "  v: { endpoints: [{ url: http://10.0.0.1, weight: 7 }, { url: http://10.0.0.2, backup: true }] }",
+            )
+            .route("name: v, match: { path: /v }, to: v")
             .route("name: r, to: { up: 1, refusing: 1 }, force: { header: x, values: { d: refusing } }")
             .route("name: m, match: { path: /m }, to: up, mirror: { to: refusing }"),
     );
@@ -302,6 +307,12 @@ fn services_list_endpoints_and_routes() {
         json!([{ "address": down.address().to_string(), "ejected": true }])
     );
     assert_eq!(by_name("up")["endpoints"][0]["addresses"][0]["ejected"], false);
+    let said = |endpoint: &serde_json::Value| (endpoint["weight"].clone(), endpoint["backup"].clone());
+    let weighted = by_name("v")["endpoints"].as_array().unwrap().clone();
+    assert_eq!(
+        weighted.iter().map(said).collect::<Vec<_>>(),
+        [(json!(7), json!(false)), (json!(1), json!(true))]
+    );
     assert_eq!(gateway.dial("r", &json!({ "up": 9 })).status(), 200);
     events.expect("event: dial\n");
     events.expect("\"route\":\"r\"");

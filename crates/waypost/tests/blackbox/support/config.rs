@@ -86,7 +86,8 @@ impl Config {
         self.route(&format!("name: all, respond: {{ status: 200, body: {text:?} }}"))
     }
 
-    fn item(mut self, section: &'static str, line: &str) -> Self {
+    /// Adds a line to a section, which is a list or a mapping.
+    pub(crate) fn item(mut self, section: &'static str, line: &str) -> Self {
         if self.section != section {
             self = self.key(&format!("{section}:"));
             self.section = section;

@@ -1,0 +1,253 @@
+//! Endpoints of services: URLs, alone or with more to say of each.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme};
+use waypost_wire::authority::AuthorityError;
+
+use crate::diagnostic::Code;
+use crate::document;
+use crate::either::UrlsOr;
+use crate::keys::At;
+use crate::lower::{host, whole};
+use crate::place::Span;
+use crate::problems::{Problems, quote};
+use crate::suggest::correction::{before_path, corrected};
+use crate::tree::Origin;
+
+/// Maximum weight of an endpoint.
+const WEIGHT_MAX: u64 = 1000;
+
+/// A URL that is no endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum EndpointError {
+    #[error("has no scheme")]
+    NoScheme,
+    #[error("has another scheme than `http`, `https` or `h2c`")]
+    Scheme,
+    #[error("has user information")]
+    User,
+    #[error("has a path")]
+    Slash,
+    #[error("has a path")]
+    Path,
+    #[error("has a query")]
+    Query,
+    #[error("has a fragment")]
+    Fragment,
+    #[error("is not an endpoint: {0}")]
+    Authority(AuthorityError),
+    #[error("has port 0, on which nothing can listen")]
+    PortZero,
+    #[error("is not an endpoint: the host is not a valid IPv4 address")]
+    NotIpv4,
+}
+
+/// Lowers an item of `endpoints`: a URL, or several where a variable brings them, or a mapping.
+pub(super) fn of(
+    written: &At<UrlsOr<document::service::Endpoint>>,
+    problems: &mut Problems,
+) -> Vec<Endpoint> {
+    match &written.value {
+        UrlsOr::Urls(urls) if urls.origin != Origin::Written => {
+            let urls = separated(&urls.text);
+            urls.filter_map(|url| endpoint(url, written.span, problems))
+                .collect()
+        }
+        UrlsOr::Urls(url) => endpoint(&url.text, written.span, problems).into_iter().collect(),
+        UrlsOr::Mapping(given) => mapping(given, problems).into_iter().collect(),
+    }
+}
+
+/// Lowers a mapping of `endpoints`.
+fn mapping(given: &document::service::Endpoint, problems: &mut Problems) -> Option<Endpoint> {
+    let weight = given
+        .weight
+        .as_ref()
+        .map(|weight| whole(weight, 0, WEIGHT_MAX, problems));
+    let url = given.url.as_ref()?;
+    let mut endpoint = endpoint(&url.value, url.span, problems)?;
+    if let Some(weight) = weight {
+        endpoint.weight = u32::try_from(weight).unwrap_or(u32::MAX);
+    }
+    endpoint.backup = given.backup.as_ref().is_some_and(|backup| backup.value);
+    Some(endpoint)
+}
+
+/// The parts of a list in one text, separated by commas or blanks.
+fn separated(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split(|c: char| c == ',' || c.is_whitespace());
+    parts.filter(|part| !part.is_empty())
+}
+
+/// Lowers the URL of an endpoint: scheme, host and optional port.
+fn endpoint(url: &str, span: Span, problems: &mut Problems) -> Option<Endpoint> {
+    use EndpointError as E;
+    let error = match parse_endpoint(url) {
+        Ok(endpoint) => return Some(endpoint),
+        Err(error) => error,
+    };
+    let is_list = separated(url).count() > 1 && separated(url).all(|part| parse_endpoint(part).is_ok());
+    let help = match (
+        &error,
+        corrected(url, |url| parse_endpoint(url).map(drop), correct_endpoint),
+    ) {
+        _ if is_list => {
+            let items: Vec<String> = separated(url).map(quote).collect();
+            format!("make each an item of the list: {}", items.join(", "))
+        }
+        (E::User, Some(meant)) => format!("leave it out: `{meant}`"),
+        (E::Slash, Some(meant)) => format!("leave the `/` out: `{meant}`"),
+        (E::Path, Some(meant)) => {
+            format!("write `{meant}`, and the path as `rewrite: {{ prefix: … }}` of a route")
+        }
+        (_, Some(meant)) => format!("write `{meant}`"),
+        (_, None) => "an endpoint is `http://host` or `http://host:port`".to_owned(),
+    };
+    problems
+        .add(Code::BadEndpoint, span, format!("{} {error}", quote(url)))
+        .help(help);
+    None
+}
+
+/// Mends one error of an endpoint.
+fn correct_endpoint(url: &str, error: &EndpointError) -> Option<String> {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (scheme, rest),
+        None => return Some(format!("http://{url}")),
+    };
+    Some(match error {
+        EndpointError::Scheme => {
+            let meant = match scheme.to_ascii_lowercase().as_str() {
+                "grpc" | "h2" | "http2" | "h2c" => "h2c",
+                "grpcs" | "tls" | "ssl" | "https" => "https",
+                _ => "http",
+            };
+            format!("{meant}://{rest}")
+        }
+        EndpointError::User => {
+            let (user, _) = before_path(rest).rsplit_once('@')?;
+            format!("{scheme}://{}", &rest[user.len() + 1..])
+        }
+        EndpointError::Slash | EndpointError::Path | EndpointError::Query | EndpointError::Fragment => {
+            format!("{scheme}://{}", before_path(rest))
+        }
+        EndpointError::Authority(_) if rest.parse::<Ipv6Addr>().is_ok() => format!("{scheme}://[{rest}]"),
+        EndpointError::Authority(AuthorityError::Port) => format!("{scheme}://{}", rest.strip_suffix(':')?),
+        EndpointError::NoScheme
+        | EndpointError::Authority(_)
+        | EndpointError::PortZero
+        | EndpointError::NotIpv4 => return None,
+    })
+}
+
+fn parse_endpoint(url: &str) -> Result<Endpoint, EndpointError> {
+    let (written, rest) = url.split_once("://").ok_or(EndpointError::NoScheme)?;
+    let (scheme, port) = match written {
+        "http" => (EndpointScheme::Http, 80),
+        "https" => (EndpointScheme::Https, 443),
+        "h2c" => (EndpointScheme::H2c, 80),
+        _ => return Err(EndpointError::Scheme),
+    };
+    if before_path(rest).contains('@') {
+        return Err(EndpointError::User);
+    }
+    match &rest[before_path(rest).len()..] {
+        "" => {}
+        "/" => return Err(EndpointError::Slash),
+        extra => {
+            return Err(match extra.as_bytes()[0] {
+                b'/' => EndpointError::Path,
+                b'?' => EndpointError::Query,
+                _ => EndpointError::Fragment,
+            });
+        }
+    }
+    let authority = host::authority(rest).map_err(EndpointError::Authority)?;
+    if authority.port == Some(0) {
+        return Err(EndpointError::PortZero);
+    }
+    let host = String::from_utf8_lossy(authority.host);
+    let host = host.strip_suffix('.').unwrap_or(&host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    let host = match bare.parse::<IpAddr>() {
+        Ok(address) => EndpointHost::Address(address),
+        // A name whose last label is a number is a misspelt address: `10.0.0.256`, `10.0.1`.
+        Err(_) if is_numeric(bare) => return Err(EndpointError::NotIpv4),
+        Err(_) => EndpointHost::Name(bare.into()),
+    };
+    let port = authority.port.unwrap_or(port);
+    Ok(Endpoint::new(rest.into(), host, port, scheme))
+}
+
+fn is_numeric(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or(host);
+    host.parse::<Ipv4Addr>().is_err() && last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(url: &str, expected: Result<(&str, u16), &str>) {
+        let found = parse_endpoint(url).map(|endpoint| {
+            let host = match endpoint.host {
+                EndpointHost::Address(address) => address.to_string(),
+                EndpointHost::Name(name) => name.to_string(),
+            };
+            (host, endpoint.port)
+        });
+        match (found, expected) {
+            (Ok((host, port)), Ok(expected)) => assert_eq!((&*host, port), expected, "{url}"),
+            (Err(error), Err(expected)) => {
+                assert!(error.to_string().contains(expected), "{url}: {error}");
+            }
+            (found, _) => panic!("{url}: {found:?}"),
+        }
+    }
+
+    #[test]
+    fn corrections_are_endpoints() {
+        for (url, expected) in [
+            ("10.0.0.1:8080", Some("http://10.0.0.1:8080")),
+            ("HTTPS://a/", Some("https://a")),
+            ("grpc://u:p@a:1/x/y?z", Some("h2c://a:1")),
+            ("http://::1", Some("http://[::1]")),
+            ("http://a:", Some("http://a")),
+            ("http://u@a b", None),
+            ("ftp://10.0.0.256", None),
+            ("http://a:0/", None),
+            ("", None),
+        ] {
+            let found = corrected(url, |url| parse_endpoint(url).map(drop), correct_endpoint);
+            assert_eq!(found.as_deref(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn scheme_host_and_port_and_nothing_else() {
+        check("http://10.0.0.1:8080", Ok(("10.0.0.1", 8080)));
+        check("http://users.internal", Ok(("users.internal", 80)));
+        check("http://[::1]:81", Ok(("::1", 81)));
+        check("10.0.0.1:8080", Err("has no scheme"));
+        check("https://a", Ok(("a", 443)));
+        check("h2c://a", Ok(("a", 80)));
+        check("h2c://a:50051", Ok(("a", 50051)));
+        check("grpc://a", Err("another scheme"));
+        check("ftp://a", Err("another scheme"));
+        check("http://a/", Err("has a path"));
+        check("http://a/b?c", Err("has a path"));
+        check("http://a?c", Err("has a query"));
+        check("http://a#c", Err("has a fragment"));
+        check("http://u:p@a", Err("user information"));
+        check("http://", Err("the host is empty"));
+        check("http://a:0", Err("port 0"));
+        check("http://a:99999", Err("the port is not a number"));
+        check("http://a:", Err("the port is not a number"));
+        check("http://10.0.0.256", Err("not a valid IPv4"));
+        check("http://a b", Err("not allowed there"));
+    }
+}
