@@ -30,7 +30,8 @@ use crate::local::buffers::RequestBuffers;
 use crate::local::observation::Observation;
 use crate::local::snapshot::Snapshot;
 use crate::request::client::Client;
-pub(crate) use crate::request::forward::{failure_of, outcome_of_cut};
+pub(crate) use crate::request::forward::attempt::outcome_of_cut;
+pub(crate) use crate::request::forward::failure_of;
 use crate::request::rest::Rest;
 
 /// A request in progress, with everything that serves it.

@@ -1,0 +1,227 @@
+//! One attempt: an exchange with one endpoint, and the report of its outcome.
+
+use std::future::poll_fn;
+
+use waypost_plan::listener::HalfClose;
+use waypost_policy::failure::{Blame, Cause, Failure};
+use waypost_policy::head::edits::{KeepAlive, ResponseEdits};
+use waypost_policy::status::RequestStatus;
+use waypost_upstream::address::Address;
+use waypost_upstream::health::Outcome;
+use waypost_upstream::lease::Lease;
+use waypost_upstream::local::LocalService;
+use waypost_upstream::pool::idle::ReuseTrust;
+use waypost_wire::response::fault::ResponseFault;
+use waypost_wire::version::Version;
+
+use crate::exchange::{Deadlines, End, Exchange, ExchangeOptions, ExchangeParts};
+use crate::observe::access_log::Ending;
+use crate::observe::log;
+use crate::request::forward::Upstream;
+use crate::request::forward::retry::{RESENDS_MAX, Retry, may_resend};
+use crate::request::rest::Rest;
+use crate::request::{ActiveRequest, Next, Tunnel};
+
+/// The result of one attempt.
+pub(super) struct Attempt {
+    lease: Lease,
+    end: End,
+    /// The status of the response, if it was begun to be passed on.
+    status: RequestStatus,
+}
+
+impl ActiveRequest<'_> {
+    /// Makes one exchange.
+    pub(super) async fn attempt(&mut self, upstream: &mut Upstream<'_>, mut lease: Lease) -> Attempt {
+        if let Some(record) = self.client.observation.record() {
+            record.endpoint = Some(lease.address().clone());
+            record.mark_sent();
+        }
+        let client = &mut *self.client;
+        let buffers = &mut *self.buffers;
+        if let Some(response) = buffers.response.take() {
+            client.worker.upstreams().return_response(response);
+        }
+        let name = &upstream.forwarding.route.matching.name;
+        upstream
+            .forwarding
+            .note_endpoint(lease.declared(), &mut buffers.decision);
+        let options = ExchangeOptions {
+            version: buffers.head.version(),
+            to_head: buffers.is_head,
+            keep_alive: buffers.head.keeps_alive(),
+            listener: client.listener_id,
+            edits: ResponseEdits {
+                configured: &upstream.forwarding.route.response_headers,
+                way_back: upstream.forwarding.way_back(&buffers.decision),
+                date: None,
+                set_cookie: &buffers.decision.set_cookie,
+                debug: self.snapshot.debug_headers(name),
+                keep_alive: KeepAlive::Implied,
+            },
+            expects_continue: buffers.head.expects(),
+            body_idle: self.listener.limits.body_idle_timeout,
+            body_rate: self.listener.limits.body_rate,
+            // A request that said so is the last, and its client has nothing more to send.
+            ends_with_client: self.listener.half_close == HalfClose::End && buffers.head.keeps_alive(),
+            upgrade: upstream.options.upgrade.as_deref(),
+            demands_upgrade: buffers.demands_upgrade,
+            is_grpc: upstream.options.is_grpc,
+            web: upstream.options.web,
+            response_limits: upstream.service.declared().limits,
+        };
+        let deadlines = Deadlines {
+            service: upstream.service.declared().timeouts,
+            route: upstream.options.deadline,
+            late: upstream.options.late,
+        };
+        let parts = ExchangeParts {
+            worker: &client.worker,
+            meter: client.observation.meter(),
+            open_ended: &mut client.open_ended,
+            claim: &client.claim,
+            client: &mut client.link,
+            from_client: &mut buffers.from_client,
+            service: &mut lease.link,
+            upload: &mut buffers.upload,
+            response: &mut buffers.response,
+        };
+        let mut exchange = Exchange::new(parts, options, deadlines, upstream.interims);
+        let (timer, copy) = (&mut client.timer, &mut upstream.copy);
+        let end = poll_fn(|cx| {
+            let end = exchange.poll(cx, timer);
+            if copy.is_some()
+                && let Some(tap) = exchange.take_tap()
+                && let Some(copy) = copy.take()
+            {
+                copy.send_with(&client.worker, tap);
+            }
+            end
+        })
+        .await;
+        upstream.interims = exchange.interims();
+        let responding = exchange.is_responding();
+        let mut status = exchange.status();
+        if let End::Cut(cause) = end {
+            status = status.cut(cause);
+        }
+        let response = buffers.response.as_ref().filter(|_| responding);
+        if let Some(record) = client.observation.record() {
+            record.mark_received();
+            if let Some(response) = response {
+                record.status = status;
+                record.bytes = response.download.body_bytes();
+            }
+        }
+        Attempt { lease, end, status }
+    }
+
+    /// Reports the outcome of an attempt. Returns the connection's next step, or a failure, after which the request is
+    /// retried or an error sent.
+    pub(super) fn conclude(&mut self, upstream: &mut Upstream<'_>, attempt: Attempt) -> Result<Next, Retry> {
+        let Attempt { lease, end, status } = attempt;
+        let client = &mut *self.client;
+        let fault = match &end {
+            End::Cut(cause) => cause.response_fault(),
+            End::Failed { failure, .. } => failure.response_fault(),
+            End::Complete { .. } | End::Upgraded => None,
+        };
+        if let Some(fault) = fault {
+            report(&upstream.service, lease.address(), fault);
+        }
+        match end {
+            End::Complete {
+                reusable,
+                keep_alive,
+                has_rest,
+            } => {
+                client.observation.end(Ending::Complete(Blame::Service));
+                let outcome = Outcome::Response(status.http_status());
+                let response = self.buffers.response.as_ref().filter(|_| reusable);
+                let trust = response
+                    .map(|response| ReuseTrust::after(&response.response, Some(client.peer.address())));
+                if has_rest {
+                    return Ok(Next::Rest(Box::new(Rest {
+                        lease,
+                        outcome,
+                        trust,
+                        body_idle: self.listener.limits.body_idle_timeout,
+                        deadline: upstream.options.deadline,
+                        ends_by_close: self.buffers.head.version() == Version::Http10,
+                    })));
+                }
+                match trust {
+                    Some(trust) => lease.end_and_keep(outcome, trust, client.worker.upstreams()),
+                    None => lease.end(outcome),
+                }
+                Ok(self.after_response(keep_alive))
+            }
+            End::Upgraded => {
+                client.observation.count(&client.worker, status);
+                Ok(Next::Tunnel(Tunnel {
+                    lease,
+                    status: Some(status.http_status()),
+                    idle: upstream.service.declared().timeouts.tunnel,
+                }))
+            }
+            End::Cut(cause) => {
+                client.observation.end(Ending::Cut(cause));
+                client.observation.count(&client.worker, status);
+                client.link.abort();
+                lease.end(outcome_of_cut(cause));
+                Ok(Next::Close)
+            }
+            End::Failed { failure, is_silent } => {
+                upstream.resends += 1;
+                let is_dead = lease.reused && is_silent;
+                let may_resend = upstream.resends <= RESENDS_MAX
+                    && may_resend(self.buffers, &upstream.options, &lease.link, is_dead);
+                lease.end(outcome_of(failure));
+                Err(Retry { failure, may_resend })
+            }
+        }
+    }
+
+    /// The next step of the connection after a complete response.
+    fn after_response(&self, keep_alive: bool) -> Next {
+        if keep_alive {
+            return Next::Request;
+        }
+        // With unread bytes of the client's, closing would reset the connection under the response.
+        let all_read = self.buffers.upload.is_finished() && self.buffers.from_client.is_empty();
+        if all_read { Next::Close } else { Next::Linger }
+    }
+}
+
+/// Counts an invalid response of an endpoint, and warns of it, once a minute for each service and rule.
+fn report(service: &LocalService, endpoint: &Address, fault: ResponseFault) {
+    if service.count_fault(fault.rule) {
+        log::warn(&format!(
+            "the service `{}` sent an invalid response from {endpoint}: {fault}; for the next minute, more of them are \
+             only counted (waypost_invalid_responses_total, cause `{}`)",
+            service.declared().name,
+            fault.rule.name()
+        ));
+    }
+}
+
+/// The outcome that a failure means for the endpoint.
+fn outcome_of(failure: Failure) -> Outcome {
+    match failure {
+        Failure::ConnectionTerminated | Failure::InvalidResponse(_) | Failure::TlsAlert(_) => Outcome::Reset,
+        Failure::ResponseTimeout | Failure::WriteTimeout => Outcome::Timeout,
+        _ => Outcome::Abandoned,
+    }
+}
+
+/// The outcome that a cut means for the endpoint.
+pub(crate) fn outcome_of_cut(cause: Cause) -> Outcome {
+    match cause {
+        Cause::ResponseIncomplete | Cause::ResponseMalformed(_) | Cause::ServiceReset => Outcome::Reset,
+        Cause::ResponseStalled => Outcome::Timeout,
+        Cause::Failed(failure) => outcome_of(failure),
+        Cause::ClientReset | Cause::ClientClosed | Cause::ClientStalled | Cause::TunnelIdle => {
+            Outcome::Abandoned
+        }
+    }
+}
