@@ -169,6 +169,8 @@ codes! {
     BadHeaderEdit Error "bad-header-edit",
     /// Conditions that no request can fulfil.
     ImpossibleMatch Error "impossible-match",
+    /// A value that means something at another gateway, and is plain text here.
+    ForeignValue Warning "foreign-value",
     /// A condition that holds for an empty value.
     EmptyCondition Warning "empty-condition",
     /// A method in lower case, which no client sends.

@@ -48,7 +48,7 @@ pub(crate) struct LogText(pub(crate) Text);
 #[derive(Debug, Clone)]
 pub(crate) enum ValueText {
     /// `"text"`
-    Text(Text),
+    Text(OriginText),
     /// `"~regex"`, without the `~`.
     Regex(Text),
     /// `true`
@@ -393,7 +393,10 @@ impl Read for ValueText {
             wrong_type(node, EXPECTED, problems);
             return None;
         };
-        let text = || Rc::clone(&scalar.text);
+        let text = || OriginText {
+            text: Rc::clone(&scalar.text),
+            origin: scalar.origin,
+        };
         Some(match (scalar.kind(), scalar.origin) {
             (ScalarKind::Bool(true), Origin::Written) => Self::Present,
             (ScalarKind::Bool(false), Origin::Written) => Self::Absent,

@@ -14,8 +14,8 @@ use crate::request::Request;
 
 /// One alternative of a route. All of its conditions must hold.
 ///
-/// A route's `match` is a list of alternatives. Each host of a `host` list has its own, so an alternative has
-/// one host pattern.
+/// A route's `match` is a list of alternatives. Each path of each host of a list has its own, so an alternative has one
+/// host pattern and one path pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Alternative {
     /// Host pattern.

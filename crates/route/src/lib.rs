@@ -68,6 +68,6 @@ use crate::alternative::Alternative;
 pub struct Route {
     /// Name, unique in its table.
     pub name: Arc<str>,
-    /// Alternatives, of which one must match; never empty. Each host of a `host` list has its own.
+    /// Alternatives, of which one must match; never empty. Each path of each host of a list has its own.
     pub alternatives: Arc<[Alternative]>,
 }

@@ -63,9 +63,12 @@ pub enum PathPatternError {
         "a parameter is a whole segment, as in `/users/{{id}}`; a literal brace is written `%7B` or `%7D`"
     )]
     PartialParameter,
-    /// Not `[a-z_][a-z0-9_]*`.
-    #[error("`{0}` is not a parameter name: lower-case letters, digits and `_`, not beginning with a digit")]
+    /// Not `[A-Za-z_][A-Za-z0-9_]*`.
+    #[error("`{0}` is not a parameter name: letters, digits and `_`, not beginning with a digit")]
     ParameterName(Box<str>),
+    /// `:name` as a whole segment, as other routers write a parameter.
+    #[error("a parameter is written in braces, so `{0}` would be that text alone")]
+    Colon(Box<str>),
     /// One name in two segments.
     #[error("the parameter `{0}` is used twice")]
     ParameterTwice(Box<str>),
@@ -218,12 +221,19 @@ impl Segment {
         if text.contains('*') {
             return Err(PathPatternError::Star);
         }
+        let begins_name = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+        if let Some(name) = text.strip_prefix(':')
+            && name.bytes().next().is_some_and(begins_name)
+        {
+            return Err(PathPatternError::Colon(text.into()));
+        }
         let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
         match inner {
             Some(name) if !name.contains(['{', '}']) => {
                 let mut bytes = name.bytes();
-                let first_fits = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
-                if !first_fits || !bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+                if !bytes.next().is_some_and(begins_name)
+                    || !bytes.all(|byte| begins_name(byte) || byte.is_ascii_digit())
+                {
                     return Err(PathPatternError::ParameterName(name.into()));
                 }
                 Ok(Self::Parameter(name.into()))
@@ -375,8 +385,11 @@ mod tests {
             ("/a/{b}c", "whole segment"),
             ("/a/{b", "whole segment"),
             ("/a/{}", "not a parameter name"),
-            ("/a/{B}", "not a parameter name"),
             ("/a/{1b}", "not a parameter name"),
+            ("/a/{b-c}", "not a parameter name"),
+            ("/a/{é}", "not a parameter name"),
+            ("/a/:b", "in braces"),
+            ("/:b/*", "in braces"),
             ("/{a}/{a}", "is used twice"),
             ("~(", "unclosed group"),
         ] {
@@ -388,7 +401,18 @@ mod tests {
     #[test]
     fn patterns_print_as_written() {
         for text in [
-            "/", "/a", "/a/", "/*", "/a/*", "/a/{b}", "/a/{b}/", "/{a}/*", "~^/a",
+            "/",
+            "/a",
+            "/a/",
+            "/*",
+            "/a/*",
+            "/a/{b}",
+            "/a/{B}/{b}",
+            "/{_shopId7}/*",
+            "~^/a",
+            "/a:b",
+            "/:",
+            "/:7",
         ] {
             assert_eq!(PathPattern::parse(text).unwrap().to_string(), text);
         }

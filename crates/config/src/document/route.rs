@@ -77,9 +77,9 @@ keys! {
     Match, "a match" {
         /// Host, wildcard such as `*.example.net`, or a list of them.
         host: OneOrMany<Text> = Optional, "[api.example.com, \"*.example.net\"]";
-        /// Path: `/orders` is exact, `/orders/*` a prefix, `/users/{id}/cart` has a parameter, `~^/v[0-9]+/` is a
-        /// regex.
-        path: OriginText = Optional, "/orders/*";
+        /// Path, or a list of them: `/orders` is exact, `/orders/*` a prefix, `/users/{id}/cart` has a parameter,
+        /// `~^/v[0-9]+/` is a regex.
+        path: OneOrMany<OriginText> = Optional, "/orders/*";
         /// Method, or a list of them. Case-sensitive; GET does not cover HEAD.
         method: OneOrMany<Text> = Optional, "[POST, PUT]";
         /// Headers by case-insensitive name; several lines of one name are one value, joined by `, `.

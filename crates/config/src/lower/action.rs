@@ -206,6 +206,15 @@ fn upgrade(route: &document::route::Route, problems: &mut Problems) -> Upgrade {
 
 fn respond(written: &document::route::Respond, problems: &mut Problems) -> Option<Respond> {
     if let Some(status) = &written.status {
+        if status.value == 444 {
+            problems
+                .add(
+                    Code::OutOfRange,
+                    status.span,
+                    "444 is no status: with it, nginx closes the connection without a response",
+                )
+                .help("write `403`, or the status that clients are to see");
+        }
         super::whole(status, 200, 599, problems);
         if let Some(body) = &written.body
             && matches!(status.value, 204 | 205 | 304)

@@ -22,15 +22,16 @@ use crate::lower::{Context, host, network};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::correction::accepted;
-use crate::values::{Text, ValueText};
+use crate::tree::Origin;
+use crate::values::{OriginText, Text, ValueText};
 
 /// The lowered matches of a route.
 pub(super) struct Matching {
-    /// One for each host of each `match`.
+    /// One for each host and path of each `match`.
     pub(super) alternatives: Vec<Alternative>,
     /// Parallel to the alternatives.
     pub(super) spans: Vec<Span>,
-    /// The path patterns, one for each `match`, to check rewrites against.
+    /// The path patterns, one for each path of each `match`, to check rewrites against.
     pub(super) patterns: Vec<Pattern>,
 }
 
@@ -74,14 +75,17 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
             .label(grpc.key, "the call")
             .help("leave `path` out, or match the path and `content-type` instead of `grpc`");
     }
-    if let Some(path) = &given.path {
-        if let Some(pattern) = pattern::pattern(path, context) {
-            matching.patterns.push(Pattern {
-                pattern: pattern.clone(),
-                span: path.span,
-                written: true,
-            });
-            alternative.path = pattern;
+    let mut paths: Vec<At<PathPattern>> = Vec::new();
+    if let Some(written) = &given.path {
+        for path in &written.value.0 {
+            if let Some(pattern) = pattern::pattern(path, context) {
+                matching.patterns.push(Pattern {
+                    pattern: pattern.clone(),
+                    span: path.span,
+                    written: true,
+                });
+                paths.push(path.with(pattern));
+            }
         }
     } else {
         if let Some(grpc) = &given.grpc
@@ -131,21 +135,83 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
     alternative.client_ips = clients
         .filter_map(|client| network::network(client, problems))
         .collect();
-    let Some(hosts) = &given.host else {
-        matching.alternatives.push(alternative);
-        matching.spans.push(written.span);
+    let hosts: Option<Vec<At<HostPattern>>> = given.host.as_ref().map(|hosts| {
+        let hosts = hosts.value.0.iter();
+        hosts
+            .filter_map(|host| {
+                let pattern = host::pattern(host, context.problems)?;
+                report_unserved(&pattern, host, context);
+                Some(host.with(pattern))
+            })
+            .collect()
+    });
+    let paths = given.path.as_ref().map(|_| paths);
+    if !context.alternatives.allow(hosts.as_deref(), paths.as_deref()) {
+        context
+            .problems
+            .add(
+                Code::OutOfRange,
+                written.span,
+                format!(
+                    "hosts and paths together make more alternatives than the {ALTERNATIVES_MAX} that a config may have"
+                ),
+            )
+            .help("use a wildcard for the hosts, or a prefix or regex for the paths");
         return;
-    };
-    for host in &hosts.value.0 {
-        let Some(pattern) = host::pattern(host, context.problems) else {
-            continue;
-        };
-        report_unserved(&pattern, host, context);
-        matching.alternatives.push(Alternative {
-            host: pattern,
-            ..alternative.clone()
-        });
-        matching.spans.push(host.span);
+    }
+    matching.add(&alternative, written.span, hosts.as_deref(), paths.as_deref());
+}
+
+impl Matching {
+    /// Adds an alternative for each path of each host; both are as in `alternative` if they are not given.
+    fn add(
+        &mut self,
+        alternative: &Alternative,
+        span: Span,
+        hosts: Option<&[At<HostPattern>]>,
+        paths: Option<&[At<PathPattern>]>,
+    ) {
+        let whole = alternative.clone();
+        let hosts = hosts.map_or_else(
+            || vec![(&whole.host, None)],
+            |hosts| hosts.iter().map(|host| (&host.value, Some(host.span))).collect(),
+        );
+        let paths = paths.map_or_else(
+            || vec![(&whole.path, None)],
+            |paths| paths.iter().map(|path| (&path.value, Some(path.span))).collect(),
+        );
+        for (host, host_span) in &hosts {
+            for (path, path_span) in &paths {
+                self.alternatives.push(Alternative {
+                    host: (*host).clone(),
+                    path: (*path).clone(),
+                    ..alternative.clone()
+                });
+                // The place that tells it from the others.
+                let path_span = path_span.filter(|_| paths.len() > 1);
+                self.spans.push(path_span.or(*host_span).unwrap_or(span));
+            }
+        }
+    }
+}
+
+/// The number of alternatives that lists of hosts and paths multiply to.
+#[derive(Debug, Default)]
+pub(super) struct AlternativeCount(usize);
+
+/// Maximum number of alternatives of lists of hosts and paths together. A few lines could multiply to millions.
+const ALTERNATIVES_MAX: usize = 1_000_000;
+
+impl AlternativeCount {
+    /// Counts the alternatives of two lists; returns false if there are too many.
+    fn allow<H, P>(&mut self, hosts: Option<&[H]>, paths: Option<&[P]>) -> bool {
+        if let (Some(hosts), Some(paths)) = (hosts, paths)
+            && hosts.len() > 1
+            && paths.len() > 1
+        {
+            self.0 = self.0.saturating_add(hosts.len().saturating_mul(paths.len()));
+        }
+        self.0 <= ALTERNATIVES_MAX
     }
 }
 
@@ -180,6 +246,17 @@ fn check_method(written: &At<Text>, problems: &mut Problems) {
             } else {
                 "write one method, such as `GET`, or a list of them"
             });
+    } else if method.starts_with('!') {
+        problems
+            .add(
+                Code::ForeignValue,
+                written.span,
+                format!(
+                    "{} is a method of that name: nothing is negated by `!`",
+                    quote(method)
+                ),
+            )
+            .help("list the methods that are meant, or let a route with the others take them");
     } else if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
         problems
             .add(
@@ -399,7 +476,7 @@ fn check_name(field: Field, name: &str, span: Span, problems: &mut Problems) -> 
 }
 
 fn value_condition(field: Field, written: &At<ValueText>, problems: &mut Problems) -> Option<ValueCondition> {
-    let text = match &written.value {
+    let OriginText { text, origin } = match &written.value {
         ValueText::Present => return Some(ValueCondition::Present),
         ValueText::Absent => return Some(ValueCondition::Absent),
         ValueText::Regex(regex) => {
@@ -411,8 +488,17 @@ fn value_condition(field: Field, written: &At<ValueText>, problems: &mut Problem
                 }
             };
         }
-        ValueText::Text(text) => text,
+        ValueText::Text(written) => written,
     };
+    if *origin != Origin::Variable && text.starts_with('!') {
+        problems
+            .add(
+                Code::ForeignValue,
+                written.span,
+                format!("the condition holds for the text {}: nothing is negated by `!`", quote(text)),
+            )
+            .help("write `false` for an absent value; what is to be left out takes a route of its own, with this value");
+    }
     if text.is_empty() {
         problems
             .add(

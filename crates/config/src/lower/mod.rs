@@ -16,6 +16,7 @@ use crate::document::Document;
 use crate::files::NamedFiles;
 use crate::keys::At;
 use crate::lower::deal::Deals;
+use crate::lower::matching::AlternativeCount;
 use crate::lower::names::Names;
 use crate::lower::rollout::{DealRollout, PlacedPlan};
 use crate::place::Span;
@@ -67,7 +68,7 @@ pub(crate) struct PartialPlan {
 pub(crate) struct RouteSpans {
     /// Place of its name.
     pub(crate) name: Span,
-    /// Parallel to its alternatives, of which there is one for each host.
+    /// Parallel to its alternatives, of which there is one for each path of each host.
     pub(crate) alternatives: Vec<Span>,
 }
 
@@ -87,6 +88,8 @@ struct Context<'c> {
     /// Names of services that routes refer to.
     used_services: HashSet<Rc<str>>,
     service_ids: HashMap<Rc<str>, ServiceId>,
+    /// Alternatives of lists of hosts and paths.
+    alternatives: AlternativeCount,
     /// The union of the paths that listeners accept.
     path_options: PathOptions,
     /// Listeners, to report hosts that none serves.
@@ -119,6 +122,7 @@ pub(crate) fn lower(
         deal_rollouts: Vec::new(),
         used_services: HashSet::new(),
         service_ids: HashMap::new(),
+        alternatives: AlternativeCount::default(),
         path_options: path_options(document),
         served: Vec::new(),
         split_key: document

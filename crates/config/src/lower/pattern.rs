@@ -10,7 +10,7 @@ use crate::keys::At;
 use crate::lower::Context;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::suggest::correction::accepted;
+use crate::suggest::{self, correction::accepted};
 use crate::tree::Origin;
 use crate::values::OriginText;
 
@@ -64,8 +64,14 @@ pub(super) fn pattern(written: &At<OriginText>, context: &mut Context<'_>) -> Op
                     None => "a path begins with `/`".to_owned(),
                 }),
                 PathPatternError::Character('?') => Some("query parameters go into `query`".to_owned()),
-                PathPatternError::Star => {
-                    Some("for anything more than a prefix use a regex: `~^/…$`".to_owned())
+                PathPatternError::Star
+                | PathPatternError::Colon(_)
+                | PathPatternError::ParameterName(_)
+                | PathPatternError::PartialParameter => {
+                    suggest::path::hint(text, &error, options).or_else(|| {
+                        let is_star = matches!(error, PathPatternError::Star);
+                        is_star.then(|| "for anything more than a prefix use a regex: `~^/…$`".to_owned())
+                    })
                 }
                 PathPatternError::EmptySegment => {
                     Some("requests' `//` are merged before they are matched".to_owned())

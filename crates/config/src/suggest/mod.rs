@@ -2,6 +2,7 @@
 
 pub(crate) mod correction;
 pub(crate) mod foreign;
+pub(crate) mod path;
 
 /// The candidate closest to `text`, if any is close enough to be a misspelling of it.
 pub(crate) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {

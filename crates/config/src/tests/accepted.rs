@@ -24,6 +24,26 @@ fn with_route(route: &str) -> Plan {
     plan(&format!("{BASE}routes: [{{ name: r, {route} }}]\n"))
 }
 
+#[test]
+fn lists_of_hosts_and_paths_make_an_alternative_for_each_pair() {
+    let plan = with_route("match: { host: [a.b, \"*.c\"], path: [/x, \"/u/{userId}/*\", ~y$] }, to: a");
+    let alternatives = plan.routes()[0].matching.alternatives.iter();
+    let shown: Vec<String> = alternatives
+        .map(|alternative| format!("{} {}", alternative.host, alternative.path))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "a.b /x",
+            "a.b /u/{userId}/*",
+            "a.b ~y$",
+            "*.c /x",
+            "*.c /u/{userId}/*",
+            "*.c ~y$"
+        ]
+    );
+}
+
 const FIRST: &str = r#"
 listeners:
   - bind: 0.0.0.0:8080

@@ -225,7 +225,12 @@ fn hosts_and_paths() {
         ("http://a/b", "the host goes into `host`"),
         ("^/a", "for a regex write `~^/a`"),
         ("/a?b=1", "go into `query`"),
-        ("/a*", "only be the last segment"),
+        ("/a*", "write `/a/*`, or `~^/a` for a prefix of bytes"),
+        ("/users/:id", "write `/users/{id}`"),
+        ("/x/**", "write `/x/*`"),
+        ("\"/x/{*rest}\"", "write `/x/*`"),
+        ("\"/x/{**rest}\"", "write `/x/*`"),
+        ("[/a, /b/**, /c]", "write `/b/*`"),
         ("/a//b", "are merged"),
         ("/a/../b", "are resolved"),
         ("/a%2Fb", "`paths: { encoded_slash: keep }`"),
@@ -235,13 +240,18 @@ fn hosts_and_paths() {
         ("/a%zz", "`%25`"),
         ("/a b", "`%20`"),
         ("\"/{a}/{a}\"", "a name of its own"),
-        ("\"/{A}\"", "lower-case letters"),
+        ("\"/{1}\"", "not beginning with a digit"),
     ] {
+        let column = if path.starts_with('[') { 41 } else { 36 };
         check_route(
             &format!("to: a, match: {{ path: {path} }}"),
-            &[&format!("4:36 bad-path {advice}")],
+            &[&format!("4:{column} bad-path {advice}")],
         );
     }
+    check_route(
+        "to: a, match: { path: [] }",
+        &["4:36 empty-list the list is empty"],
+    );
     check_route("to: a, match: { path: ~^( }", &["4:36 bad-regex unclosed group"]);
     check_route(
         "to: a, match: { path: \"${REGEX}\" }",
@@ -256,6 +266,51 @@ fn hosts_and_paths() {
         { name: r, match: { host: [a.b, b.c] }, to: a }\n",
         &["4:35 unreachable-route no listener serves `b.c`"],
     );
+}
+
+#[test]
+fn lists_of_paths_are_checked_path_by_path() {
+    check_route(
+        "to: a, match: { path: [\"/u/{id}\", /x] }, rewrite: { path: \"/{id}\" }",
+        &["4:72 bad-rewrite `{id}` is not bound by the path of every alternative"],
+    );
+    check_route(
+        "to: a, match: { path: [/x/*, /y] }, rewrite: { prefix: / }",
+        &["4:61 bad-rewrite `prefix` needs a path pattern that ends in `/*`"],
+    );
+    check_route(
+        "to: a, match: { host: [a.b, c.d], path: [/x/*, /y, /x/*] }",
+        &["4:65 unreachable-route another alternative of the route takes the same requests"],
+    );
+    let list = |name: &str, count: usize| {
+        let items: Vec<String> = (0..count).map(|n| format!("{name}{n}")).collect();
+        items.join(", ")
+    };
+    check_route(
+        &format!(
+            "to: a, match: {{ host: [{}], path: [{}] }}",
+            list("h", 1001),
+            list("/p", 1000)
+        ),
+        &["4:28 out-of-range more alternatives than the 1000000"],
+    );
+}
+
+#[test]
+fn nothing_is_negated_by_an_exclamation_mark() {
+    let warning = |column| format!("4:{column} foreign-value nothing is negated by `!`");
+    for (matching, column) in [
+        ("headers: { x: \"!1\" }", 44),
+        ("headers: { x: \"!~^1\" }", 44),
+        ("query: { x: \"!\" }", 42),
+        ("cookies: { x: \"!a\" }", 44),
+        ("method: \"!GET\"", 38),
+    ] {
+        check_route(&format!("to: a, match: {{ {matching} }}"), &[&warning(column)]);
+    }
+    check_route("to: a, match: { headers: { x: \"a!\" } }", &[]);
+    check_route("to: a, match: { headers: { x: \"${BANG}\" } }", &[]);
+    check_route("respond: { status: 444 }", &["4:33 out-of-range write `403`"]);
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn environment(name: &str) -> Option<String> {
         "EMPTY" => Some(String::new()),
         "NULL" => Some("null".to_owned()),
         "REGEX" => Some("~.*".to_owned()),
+        "BANG" => Some("!secret".to_owned()),
         "WORD" => Some("a.c".to_owned()),
         "LIST" => Some("http://10.0.0.1:1,http://10.0.0.2:2 ,\n\thttp://c ".to_owned()),
         "BAD_LIST" => Some("http://a, b:80, ftp://c".to_owned()),

@@ -96,7 +96,7 @@ pub struct Rollout {
 pub struct Considered {
     /// The route.
     pub route: String,
-    /// Which of its alternatives, counted from 0; each host of a list has its own.
+    /// Which of its alternatives, counted from 0; each path of each host of a list has its own.
     pub alternative: usize,
     /// True if all of its conditions hold.
     pub matched: bool,
