@@ -15,6 +15,7 @@ use crate::settings::Settings;
 use crate::test_case::TestCase;
 
 pub mod admin;
+pub mod balance;
 pub mod builder;
 pub mod difference;
 pub mod duration;

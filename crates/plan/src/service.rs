@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use waypost_wire::response::ResponseLimits;
 
+use crate::balance::Balance;
 use crate::listener::CertificateFiles;
 
 /// A service of a plan, by position.
@@ -19,6 +20,9 @@ impl ServiceId {
     }
 }
 
+/// The threshold of panic mode, in thousandths of a percent, where none is configured.
+pub const PANIC_DEFAULT: u64 = 50_000;
+
 /// A named destination: one version of one application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
@@ -26,6 +30,10 @@ pub struct Service {
     pub name: Arc<str>,
     /// Identical servers; without any, requests get 503.
     pub endpoints: Vec<Endpoint>,
+    /// The rule by which its endpoints share requests.
+    pub balance: Balance,
+    /// The part of its endpoints, in thousandths of a percent, below which all are used, available or not; 0 for never.
+    pub panic: u64,
     /// Timeouts.
     pub timeouts: Timeouts,
     /// Limits on the heads of its responses.
@@ -78,6 +86,8 @@ impl Service {
         Self {
             name,
             endpoints,
+            balance: Balance::default(),
+            panic: PANIC_DEFAULT,
             timeouts: Timeouts::default(),
             limits: ResponseLimits::default(),
             pool: Pool::default(),

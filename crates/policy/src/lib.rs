@@ -9,6 +9,7 @@
 //! The crate is pure: no sockets, no async, no clock, no randomness.
 
 pub mod arm;
+pub mod balance;
 pub mod client;
 pub mod compiled;
 pub mod decision;

@@ -39,6 +39,8 @@ pub struct Call {
     pub response_bytes_kept: usize,
     /// The wait for the body of the response, where its status alone matters; `None` if the response has to be complete.
     pub body_wait: Option<Duration>,
+    /// The hash of the request's value, where the service balances by it.
+    pub key: Option<u64>,
 }
 
 /// A response to a call.
@@ -100,6 +102,7 @@ pub async fn call(
             raw: false,
             addresses: None,
             deadline: Some(deadline),
+            key: call.key,
         };
         let mut lease = lease::acquire(upstreams, service, options, &mut 0).await?;
         let limits = &service.declared().limits;
@@ -282,6 +285,7 @@ mod tests {
             response_bytes_max: 64,
             response_bytes_kept: 4,
             body_wait: None,
+            key: None,
         }
     }
 

@@ -36,6 +36,8 @@ pub struct ConnectOptions {
     pub addresses: Option<ProxiedAddresses>,
     /// The route's deadline.
     pub deadline: Option<Instant>,
+    /// The hash of the request's value, where the service balances by it.
+    pub key: Option<u64>,
 }
 
 /// A failure to obtain a link.

@@ -1,8 +1,10 @@
 //! Leases: the use of a link by one exchange.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
+use waypost_plan::balance::Balance;
 use waypost_plan::service::Endpoint;
 use waypost_transport::link::Link;
 
@@ -25,7 +27,30 @@ pub struct Lease {
     pub reused: bool,
     service: Rc<LocalService>,
     endpoint: Rc<LocalEndpoint>,
+    _in_flight: InFlight,
     outcome: Outcome,
+}
+
+/// Counts a request of its endpoint as in flight, until it is dropped, where the service balances by these.
+#[derive(Debug)]
+struct InFlight(Option<Rc<LocalEndpoint>>);
+
+impl InFlight {
+    fn begin(service: &LocalService, endpoint: &Rc<LocalEndpoint>) -> Self {
+        let counts = service.declared().balance == Balance::LeastRequest;
+        Self(counts.then(|| {
+            endpoint.shared.in_flight.fetch_add(1, Ordering::Relaxed);
+            Rc::clone(endpoint)
+        }))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(endpoint) = &self.0 {
+            endpoint.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Leases a link to an endpoint of `service`, trying up to [`ATTEMPTS_MAX`]. Adds the number of failed attempts to
@@ -43,9 +68,11 @@ pub async fn acquire(
     let mut last = ConnectError::NoEndpoint;
     while tried.len() < ATTEMPTS_MAX {
         let now = upstreams.clock().coarse_now();
-        let Some(endpoint) = service.pick(&tried, now) else {
+        let Some(endpoint) = service.pick(&tried, options.key, now) else {
             break;
         };
+        // From now on, so that others see it while it connects.
+        let in_flight = InFlight::begin(service, &endpoint);
         let connect_by = now + service.declared().timeouts.connect;
         let by = options
             .deadline
@@ -57,6 +84,7 @@ pub async fn acquire(
                     reused,
                     service: Rc::clone(service),
                     endpoint,
+                    _in_flight: in_flight,
                     outcome: Outcome::Abandoned,
                 });
             }

@@ -1,8 +1,9 @@
 //! A worker's local state of all services: endpoints, pools and response buffers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 use tokio::sync::mpsc::Sender;
@@ -15,7 +16,9 @@ use waypost_transport::relay::splice::Pipes;
 use waypost_wire::response::fault::ResponseRule;
 
 use crate::address::Address;
-use crate::balance::{self, Candidate};
+use crate::balance::standing::Tier;
+use crate::balance::view::{Member, View, Wanted};
+use crate::balance::weights::ONE;
 use crate::counters::ServiceCounters;
 use crate::endpoint::Endpoint;
 use crate::health::{HealthChange, Outcome};
@@ -23,7 +26,7 @@ use crate::notice::Notice;
 use crate::pool::idle::IdleConnections;
 use crate::pool::shared::SharedConnections;
 use crate::response_buffers::ResponseBuffers;
-use crate::service::{Endpoints, ServiceState};
+use crate::service::{Endpoints, Hashed, ServiceState};
 
 /// A worker's local state of all services.
 #[derive(Debug)]
@@ -45,15 +48,21 @@ pub struct LocalService {
     endpoints: RefCell<LocalEndpoints>,
     counters: Arc<ServiceCounters>,
     notices: Sender<Notice>,
-    /// The round-robin position of the next pick.
-    cursor: Cell<usize>,
 }
 
-/// The current endpoints and the worker's local state of each: `shared.len() == local.len()`.
+/// The endpoints of a service, as they were at a version of its state, and the worker's local state of each:
+/// `shared.len() == local.len()`.
 #[derive(Debug)]
 struct LocalEndpoints {
+    /// The version.
+    version: u64,
+    /// The time from which the view is out of date at the same version.
+    until: Option<Instant>,
     shared: Endpoints,
+    /// The tables of `shared`, where the service balances by hash.
+    hashed: Option<Arc<Hashed>>,
     local: Vec<Rc<LocalEndpoint>>,
+    view: View,
 }
 
 /// A worker's local state of an endpoint.
@@ -129,7 +138,7 @@ impl Upstreams {
     pub fn close_idle(&self) -> bool {
         let any = self.pipes.close_idle() | (self.idle.taken() > 0);
         for service in self.services.borrow().values() {
-            service.each_endpoint(|endpoint| {
+            service.each_endpoint(self.clock.coarse_now(), |endpoint| {
                 endpoint.idle.borrow_mut().clear();
                 endpoint.connections.borrow_mut().close_idle();
             });
@@ -156,14 +165,12 @@ impl LocalService {
         counters: Arc<ServiceCounters>,
         notices: Sender<Notice>,
     ) -> Self {
-        let shared = state.endpoints();
-        let local = shared.iter().map(LocalEndpoint::new).collect();
+        let endpoints = LocalEndpoints::new(&state, cursor, Instant::now());
         Self {
             state,
-            endpoints: RefCell::new(LocalEndpoints { shared, local }),
+            endpoints: RefCell::new(endpoints),
             counters,
             notices,
-            cursor: Cell::new(cursor),
         }
     }
 
@@ -187,28 +194,35 @@ impl LocalService {
         self.declared().proxy_protocol.is_none()
     }
 
-    /// Returns true if an endpoint is not ejected.
+    /// Returns true if an endpoint that can take requests is available.
     pub fn is_available(&self, now: Instant) -> bool {
-        self.with_endpoints(|endpoints| {
-            let mut shared = endpoints.shared.iter();
-            shared.any(|endpoint| !endpoint.health.is_ejected(now))
+        self.with_endpoints(now, |endpoints| match endpoints.view.tier() {
+            Tier::Priority(_) | Tier::Backups => true,
+            Tier::Panic | Tier::Nothing => false,
         })
     }
 
-    /// Picks the endpoint for the next attempt, excluding the addresses in `tried`.
-    pub fn pick(&self, tried: &[Address], now: Instant) -> Option<Rc<LocalEndpoint>> {
-        let cursor = self.cursor.get();
-        self.cursor.set(cursor.wrapping_add(1));
-        self.with_endpoints(|endpoints| {
-            let candidate = |at: usize| {
-                let endpoint = &endpoints.shared[at];
-                Candidate {
-                    is_tried: tried.contains(&endpoint.address),
-                    is_ejected: endpoint.health.is_ejected(now),
-                }
+    /// Picks the endpoint for the next attempt, excluding the addresses in `tried`. `key` is the hash of the request's value,
+    /// where the service balances by it ([`balance::hash::key`](crate::balance::hash::key)).
+    pub fn pick(&self, tried: &[Address], key: Option<u64>, now: Instant) -> Option<Rc<LocalEndpoint>> {
+        self.with_endpoints(now, |endpoints| {
+            let LocalEndpoints {
+                shared,
+                hashed,
+                local,
+                view,
+                ..
+            } = endpoints;
+            let is_tried = |at: usize| tried.contains(&shared[at].address);
+            let wanted = Wanted {
+                balance: &self.declared().balance,
+                tables: hashed.as_ref().map(|hashed| &hashed.tables),
+                key,
+                in_flight: &|at| shared[at].in_flight.load(Ordering::Relaxed),
+                is_tried: if tried.is_empty() { None } else { Some(&is_tried) },
             };
-            let at = balance::round_robin(endpoints.shared.len(), cursor, candidate)?;
-            Some(Rc::clone(&endpoints.local[at]))
+            let at = view.pick(&wanted)?;
+            Some(Rc::clone(&local[at]))
         })
     }
 
@@ -217,6 +231,8 @@ impl LocalService {
         if outcome == Outcome::ConnectFailed {
             endpoint.idle.borrow_mut().clear();
             self.counters.failed.add(1);
+            // An ejection begins, or goes on.
+            self.state.touch();
         }
         self.notify(endpoint, endpoint.shared.health.report(outcome, Instant::now));
     }
@@ -252,7 +268,7 @@ impl LocalService {
         let (now, tick) = (clock.now(), clock.tick());
         let idle_timeout = self.declared().pool.idle_timeout;
         let mut idle = 0;
-        self.each_endpoint(|endpoint| {
+        self.each_endpoint(now, |endpoint| {
             let mut sockets = endpoint.idle.borrow_mut();
             let mut connections = endpoint.connections.borrow_mut();
             sockets.sweep(now, tick, idle_timeout);
@@ -262,23 +278,72 @@ impl LocalService {
         self.counters.idle.set(idle as u64);
     }
 
-    fn each_endpoint(&self, visit: impl FnMut(&LocalEndpoint)) {
-        self.with_endpoints(|endpoints| endpoints.local.iter().map(|endpoint| &**endpoint).for_each(visit));
+    fn each_endpoint(&self, now: Instant, visit: impl FnMut(&LocalEndpoint)) {
+        self.with_endpoints(now, |endpoints| {
+            endpoints.local.iter().map(|endpoint| &**endpoint).for_each(visit);
+        });
     }
 
-    /// Calls `f` with the current endpoints, after applying changes from discovery.
-    fn with_endpoints<T>(&self, f: impl FnOnce(&LocalEndpoints) -> T) -> T {
+    /// Calls `f` with the current endpoints.
+    fn with_endpoints<T>(&self, now: Instant, f: impl FnOnce(&mut LocalEndpoints) -> T) -> T {
         let mut endpoints = self.endpoints.borrow_mut();
-        if let Some(shared) = self.state.endpoints_if_changed(&endpoints.shared) {
-            let keep = |endpoint: &Arc<Endpoint>| {
-                let mut known = endpoints.local.iter();
-                let known = known.find(|known| Arc::ptr_eq(&known.shared, endpoint));
-                known.map_or_else(|| LocalEndpoint::new(endpoint), Rc::clone)
-            };
-            let local = shared.iter().map(keep).collect();
-            *endpoints = LocalEndpoints { shared, local };
+        if endpoints.version != self.state.version() || endpoints.until.is_some_and(|until| until <= now) {
+            endpoints.update(&self.state, now);
         }
-        f(&endpoints)
+        f(&mut endpoints)
+    }
+}
+
+impl LocalEndpoints {
+    fn new(state: &ServiceState, cursor: usize, now: Instant) -> Self {
+        let mut endpoints = Self {
+            version: 0,
+            until: None,
+            shared: Endpoints::default(),
+            hashed: None,
+            local: Vec::new(),
+            view: View::new(cursor),
+        };
+        endpoints.update(state, now);
+        endpoints
+    }
+
+    /// Applies what has changed since the last time.
+    #[cold]
+    fn update(&mut self, state: &ServiceState, now: Instant) {
+        // Before everything else is read, so that a change in between is seen the next time.
+        self.version = state.version();
+        self.hashed = state.hashed();
+        let shared = match &self.hashed {
+            Some(hashed) => Arc::clone(&hashed.endpoints),
+            None => state.endpoints(),
+        };
+        let service = state.service();
+        self.until = None;
+        let mut changes_at = |at: Instant| self.until = Some(self.until.map_or(at, |until| until.min(at)));
+        let members: Vec<Member> = shared
+            .iter()
+            .map(|endpoint| {
+                endpoint.health.changes_at(now).map(&mut changes_at);
+                Member {
+                    candidate: endpoint.candidate(endpoint.health.is_available(now)),
+                    part: ONE,
+                }
+            })
+            .collect();
+        if Arc::ptr_eq(&shared, &self.shared) {
+            self.view.update(&members, service.panic, Some);
+            return;
+        }
+        let before: HashMap<*const Endpoint, usize> = self.shared.iter().map(Arc::as_ptr).zip(0..).collect();
+        let was = |at: usize| before.get(&Arc::as_ptr(&shared[at])).copied();
+        self.view.update(&members, service.panic, was);
+        let local = (0..shared.len()).map(|at| match was(at) {
+            Some(was) => Rc::clone(&self.local[was]),
+            None => LocalEndpoint::new(&shared[at]),
+        });
+        self.local = local.collect();
+        self.shared = shared;
     }
 }
 

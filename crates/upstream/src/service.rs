@@ -7,15 +7,24 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use waypost_plan::balance::Balance;
 use waypost_plan::service::{EndpointHost, Service};
 use waypost_tls::client::ClientTls;
 
 use crate::address::Address;
+use crate::balance::tables::Tables;
 use crate::endpoint::Endpoint;
 use crate::faults::FaultReports;
 
 /// The endpoints of a service. The list is replaced when addresses change.
 pub type Endpoints = Arc<Vec<Arc<Endpoint>>>;
+
+/// Endpoints, with the tables that balance them by hash.
+#[derive(Debug)]
+pub(crate) struct Hashed {
+    pub(crate) endpoints: Endpoints,
+    pub(crate) tables: Tables,
+}
 
 /// A service and its endpoints. The state survives reloads as long as the service's config is unchanged, and with it
 /// the health, pools and tasks.
@@ -23,6 +32,8 @@ pub type Endpoints = Arc<Vec<Arc<Endpoint>>>;
 pub struct ServiceState {
     service: Arc<Service>,
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    /// The endpoints with their tables, where the service balances by hash.
+    hashed: ArcSwapOption<Hashed>,
     /// Grows with each change that a worker's choice of endpoints depends on.
     version: AtomicU64,
     /// True while `endpoints` is not empty.
@@ -39,11 +50,13 @@ pub struct ServiceState {
 impl ServiceState {
     /// Creates the state of a service whose names are not resolved yet.
     pub fn new(service: Arc<Service>) -> Self {
-        let endpoints = endpoints(&service, &[], |_| Vec::new());
+        let endpoints = Arc::new(endpoints(&service, &[], |_| Vec::new()));
+        let hashed = hashed(&service, &endpoints);
         Self {
             service,
             has_endpoints: AtomicBool::new(!endpoints.is_empty()),
-            endpoints: ArcSwap::from_pointee(endpoints),
+            endpoints: ArcSwap::new(endpoints),
+            hashed: ArcSwapOption::new(hashed),
             version: AtomicU64::new(0),
             tls: ArcSwapOption::empty(),
             resolver: OnceLock::new(),
@@ -77,10 +90,20 @@ impl ServiceState {
         self.endpoints.load_full()
     }
 
-    /// The current endpoints, or `None` if they are still the `known` ones.
-    pub(crate) fn endpoints_if_changed(&self, known: &Endpoints) -> Option<Endpoints> {
-        let now = self.endpoints.load();
-        (!Arc::ptr_eq(&now, known)).then(|| Arc::clone(&now))
+    /// The current endpoints with their tables, where the service balances by hash.
+    pub(crate) fn hashed(&self) -> Option<Arc<Hashed>> {
+        self.hashed.load_full()
+    }
+
+    /// Replaces the endpoints.
+    fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
+        let endpoints = Arc::new(endpoints);
+        // The tables are built here, on the control plane's runtime, rather than by a worker.
+        let hashed = hashed(&self.service, &endpoints);
+        self.has_endpoints.store(!endpoints.is_empty(), Ordering::Relaxed);
+        self.endpoints.store(endpoints);
+        self.hashed.store(hashed);
+        self.touch();
     }
 
     /// The version of everything that a choice of endpoints depends on: which there are, and which are available. A view
@@ -134,9 +157,7 @@ impl ServiceState {
                 .zip(&now)
                 .all(|(one, other)| Arc::ptr_eq(one, other));
         if !is_same {
-            self.has_endpoints.store(!now.is_empty(), Ordering::Relaxed);
-            self.endpoints.store(Arc::new(now));
-            self.touch();
+            self.set_endpoints(now);
         }
     }
 
@@ -158,6 +179,20 @@ impl ServiceState {
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
     }
+}
+
+/// The endpoints with their tables, if the service balances by hash.
+fn hashed(service: &Service, endpoints: &Endpoints) -> Option<Arc<Hashed>> {
+    let Balance::Hash(_) = service.balance else {
+        return None;
+    };
+    let addresses = endpoints
+        .iter()
+        .map(|endpoint| (endpoint.address.to_string(), endpoint.candidate(true)));
+    Some(Arc::new(Hashed {
+        tables: Tables::new(&addresses.collect::<Vec<_>>()),
+        endpoints: Arc::clone(endpoints),
+    }))
 }
 
 /// Builds the endpoints of a service, without duplicate addresses. Unchanged endpoints are taken from `before`.

@@ -201,6 +201,7 @@ impl Post {
             response_bytes_max: RESPONSE_BYTES_MAX,
             response_bytes_kept: LINE_BYTES_MAX,
             body_wait: Some(BODY_WAIT),
+            key: None,
         }
     }
 }

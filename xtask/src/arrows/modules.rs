@@ -37,7 +37,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
         "policy",
         &[
             &["failure", "peer", "server_options"],
-            &["arm", "client", "compiled", "grpc", "status"],
+            &["arm", "balance", "client", "compiled", "grpc", "status"],
             &["error_format"],
             &["request"],
             &["head"],

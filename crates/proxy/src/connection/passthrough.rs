@@ -3,10 +3,13 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use waypost_plan::balance::Balance;
+use waypost_policy::balance;
 use waypost_policy::decision::{self, Verdict};
 use waypost_policy::failure::{Blame, Failure};
 use waypost_policy::status::RequestStatus;
 use waypost_transport::proxy_protocol::ProxiedAddresses;
+use waypost_upstream::balance::hash;
 use waypost_upstream::connect::ConnectOptions;
 use waypost_upstream::lease;
 use waypost_wire::authority::Authority;
@@ -83,6 +86,10 @@ impl Client {
             Verdict::Redirect { .. } | Verdict::Respond { .. } => return Err(Failure::NoRoute),
         };
         let service = self.worker.service(snapshot, forwarding.service);
+        let key = match &service.declared().balance {
+            Balance::Hash(key) => balance::connection_value(key, &self.peer).map(hash::key),
+            Balance::RoundRobin | Balance::LeastRequest | Balance::Random => None,
+        };
         let options = ConnectOptions {
             reuse: None,
             http1: false,
@@ -92,6 +99,7 @@ impl Client {
                 local: self.peer.local,
             }),
             deadline: None,
+            key,
         };
         let mut failed = 0;
         let lease = lease::acquire(self.worker.upstreams(), &service, options, &mut failed).await;

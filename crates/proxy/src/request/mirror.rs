@@ -49,6 +49,8 @@ pub(crate) struct Copied {
     pub(crate) is_head: bool,
     /// True if it may be sent twice.
     pub(crate) is_idempotent: bool,
+    /// The hash of its value, where the service balances by it.
+    pub(crate) key: Option<u64>,
 }
 
 impl MirrorCopy {
@@ -82,6 +84,7 @@ impl MirrorCopy {
             head,
             is_head,
             is_idempotent,
+            key,
         } = copied();
         Some(Self {
             service,
@@ -93,6 +96,7 @@ impl MirrorCopy {
                 response_bytes_max: RESPONSE_BYTES_MAX,
                 response_bytes_kept: 0,
                 body_wait: None,
+                key,
             },
             count,
             permit,

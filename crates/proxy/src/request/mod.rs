@@ -16,13 +16,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use waypost_plan::balance::Balance;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
 use waypost_policy::arm::ArmChoice;
+use waypost_policy::balance;
 use waypost_policy::decision::{self, Decision, Environment, Verdict};
 use waypost_policy::failure::Failure;
 use waypost_policy::request::IncomingRequest;
+use waypost_upstream::balance::hash;
 use waypost_upstream::lease::Lease;
+use waypost_upstream::local::LocalService;
 use waypost_wire::framing::Framing;
 
 use crate::local::Worker;
@@ -207,6 +211,16 @@ impl ActiveRequest<'_> {
             listener: self.listener,
             demands_upgrade: self.buffers.demands_upgrade,
         }
+    }
+
+    /// The hash of the value by which `service` balances its requests, if it has one.
+    fn balance_key(&self, service: &LocalService, scratch: &mut Vec<u8>) -> Option<u64> {
+        let Balance::Hash(key) = &service.declared().balance else {
+            return None;
+        };
+        let request = self.incoming();
+        let fields = request.fields();
+        balance::value(key, &request.conditions(&fields), scratch).map(hash::key)
     }
 
     /// Returns true if the client's connection may stay open after this request.

@@ -126,12 +126,16 @@ impl ActiveRequest<'_> {
             copy.send(&self.client.worker, None);
         }
         let options = self.options(&forwarding);
+        let mut scratch = std::mem::take(&mut self.buffers.decision.scratch);
+        let key = self.balance_key(&service, &mut scratch);
+        self.buffers.decision.scratch = scratch;
         let connect = ConnectOptions {
             reuse: Some(options.liveness(framing)),
             http1: options.upgrade.is_some(),
             raw: false,
             addresses: Some(self.addresses()),
             deadline: options.deadline,
+            key,
         };
         let mut failed = 0;
         let lease = self.acquire(&service, connect, options.late, &mut failed).await;
@@ -255,6 +259,7 @@ impl ActiveRequest<'_> {
         let authority: Vec<u8> = endpoints
             .first()
             .map_or_else(Vec::new, |endpoint| endpoint.authority.as_bytes().to_vec());
+        let key = self.balance_key(&service, &mut Vec::new());
         MirrorCopy::begin(worker, service, counters, announced, || {
             let mut head = Vec::new();
             let name = &forwarding.route.matching.name;
@@ -264,6 +269,7 @@ impl ActiveRequest<'_> {
                 head,
                 is_head: self.buffers.is_head,
                 is_idempotent: is_idempotent(self.buffers.head.method(buffer)),
+                key,
             }
         })
     }
