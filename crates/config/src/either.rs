@@ -38,6 +38,13 @@ pub(crate) enum UrlsOr<T> {
     Mapping(Box<T>),
 }
 
+/// One of a few words, or a mapping with more to say.
+#[derive(Debug, Clone)]
+pub(crate) enum WordOr<W, T> {
+    Word(W),
+    Mapping(Box<T>),
+}
+
 /// A mapping that may be written as text.
 pub(crate) trait Shorthand: Read {
     /// Description of the text, with its article: `the name of a cookie`.
@@ -170,6 +177,31 @@ impl<T: Read> Read for UrlsOr<T> {
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [OriginText::schema(generator), T::schema(generator)] })
+    }
+
+    fn table() -> Option<&'static KeyTable> {
+        T::table()
+    }
+}
+
+impl<W: Read, T: Read> Read for WordOr<W, T> {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Mapping(_) => T::read(node, problems).map(|mapping| Self::Mapping(Box::new(mapping))),
+            Value::Scalar(_) => W::read(node, problems).map(Self::Word),
+            Value::List(_) => {
+                wrong_type(node, &Self::words(), problems);
+                None
+            }
+        }
+    }
+
+    fn words() -> String {
+        format!("{}, or a mapping", W::words())
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [W::schema(generator), T::schema(generator)] })
     }
 
     fn table() -> Option<&'static KeyTable> {

@@ -538,7 +538,7 @@ impl Read for Percent {
 }
 
 /// Reads one of `words`.
-pub(crate) fn read_word<W: Copy>(node: &Node, words: &[(&str, W)], problems: &mut Problems) -> Option<W> {
+pub(crate) fn read_word<W: Clone>(node: &Node, words: &[(&str, W)], problems: &mut Problems) -> Option<W> {
     let list: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
     if is_one_of(node, &["true", "false"]) {
         problems
@@ -565,7 +565,7 @@ pub(crate) fn read_word<W: Copy>(node: &Node, words: &[(&str, W)], problems: &mu
             )
             .help_if(near.map(|near| format!("did you mean `{near}`?")));
     }
-    found.map(|(_, value)| *value)
+    found.map(|(_, value)| value.clone())
 }
 
 /// Implements [`Read`] for types of the plan that are written as one of a few words.

@@ -1,21 +1,83 @@
 //! Services.
 
+use schemars::{Schema, SchemaGenerator, json_schema};
+use waypost_plan::balance::Balance;
 use waypost_plan::service::ProxyVersion;
 
 use crate::collections::List;
+use crate::diagnostic::Code;
 use crate::document::Document;
 use crate::document::listener::Certificate;
-use crate::either::UrlsOr;
+use crate::either::{UrlsOr, WordOr};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
-use crate::keys::keys;
-use crate::values::{DurationText, Size, Text, Whole};
+use crate::keys::{Read, keys};
+use crate::problems::{Problems, quote};
+use crate::tree::Node;
+use crate::values::{DurationText, Percent, Size, Text, Whole, read_word, text_of};
+
+/// The words of `balance`.
+const BALANCES: [(&str, Balance); 3] = [
+    ("round_robin", Balance::RoundRobin),
+    ("least_request", Balance::LeastRequest),
+    ("random", Balance::Random),
+];
+
+/// Words of other gateways for the same, in lower case.
+const OTHER_BALANCES: [(&str, &str); 16] = [
+    ("roundrobin", "round_robin"),
+    ("rr", "round_robin"),
+    ("wrr", "round_robin"),
+    ("least_conn", "least_request"),
+    ("leastconn", "least_request"),
+    ("least_connections", "least_request"),
+    ("least_requests", "least_request"),
+    ("p2c", "least_request"),
+    ("ip_hash", "{ hash: { client_ip: true } }"),
+    ("source", "{ hash: { client_ip: true } }"),
+    ("uri", "{ hash: { path: true } }"),
+    ("hash", "{ hash: { header: x-user-id } }"),
+    ("hrw", "{ hash: { header: x-user-id } }"),
+    ("consistent_hash", "{ hash: { header: x-user-id } }"),
+    ("maglev", "{ hash: { header: x-user-id } }"),
+    ("ring_hash", "{ hash: { header: x-user-id } }"),
+];
+
+impl Read for Balance {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let other = |text: &str| {
+            let mut words = OTHER_BALANCES.iter();
+            words.find(|(word, _)| word.eq_ignore_ascii_case(text))
+        };
+        if let Some(text) = text_of(node)
+            && let Some((_, meant)) = other(text)
+        {
+            problems
+                .add(
+                    Code::UnknownWord,
+                    node.span,
+                    format!("expected {}, or a mapping, found {}", Self::words(), quote(text)),
+                )
+                .help(format!("write `{meant}`"));
+            return None;
+        }
+        read_word(node, &BALANCES, problems)
+    }
+
+    fn words() -> String {
+        BALANCES.map(|(word, _)| format!("`{word}`")).join(" or ")
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": BALANCES.map(|(word, _)| word) })
+    }
+}
 
 keys! {
     root Document;
 
     /// A named destination: one version of one application on any number of identical servers.
     Service, "a service", later [
-        "health", "balance", "protocol", "discovery", "retries", "circuit_breaker",
+        "health", "protocol", "discovery", "retries", "circuit_breaker",
     ] {
         /// Servers: `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2.
         ///
@@ -23,6 +85,18 @@ keys! {
         /// mapping says more of a server: `{ url: http://10.0.0.12:8080, weight: 2 }`. A variable may bring several
         /// URLs, separated by commas or blanks: `["${ENDPOINTS}"]`.
         endpoints: List<UrlsOr<Endpoint>> = Required, "[http://10.0.0.11:8080, http://10.0.0.12:8080]";
+        /// Rule by which the endpoints share requests: `round_robin`, `least_request`, `random`, or a hash.
+        ///
+        /// All of them go by the weights of the endpoints. `least_request` takes the one with fewer requests in flight, of
+        /// two drawn at random. `{ hash: { header: x-user-id } }` keeps requests with the same value at the same endpoint,
+        /// on every instance; those without a value are spread by round robin.
+        balance: WordOr<Balance, HashBalance> = Fallback("round_robin"), "least_request";
+        /// Percentage of the endpoints below which all of them are used, available or not: panic mode.
+        ///
+        /// A few endpoints that are left would only be overrun. Backups and endpoints of weight 0 do not count, and
+        /// while a backup is available there is no panic. With 0, only available endpoints are used, and requests get
+        /// 503 without any.
+        panic: Percent = Fallback("50"), "0";
         /// Timeouts of the service.
         timeouts: Timeouts = Optional, "{ response: 5s }";
         /// Limits on the heads of responses. A response over them is replaced by a 502.
@@ -49,6 +123,26 @@ keys! {
         weight: Whole = Fallback("1"), "2";
         /// Uses the endpoint only while no other endpoint of the service is available.
         backup: bool = Fallback("false"), "true";
+    }
+
+    /// Balances by a value of the request.
+    HashBalance, "a `balance`" {
+        /// The value by which requests are kept together.
+        hash: Hash = Required, "{ header: x-user-id }";
+    }
+
+    /// A value of the request. Exactly one of `header`, `cookie`, `client_ip` and `path` is required.
+    ///
+    /// A request without a value, or with an empty one, has none.
+    Hash, "a `hash`" {
+        /// Header; several lines of it are one value, joined by `, `.
+        header: Text = Optional, "x-user-id";
+        /// Cookie; the first of the name counts.
+        cookie: Text = Optional, "session";
+        /// `true` for the client's address.
+        client_ip: bool = Optional, "true";
+        /// `true` for the path in its normal form, without query.
+        path: bool = Optional, "true";
     }
 
     /// Verification of endpoints under TLS, and the client certificate for them.

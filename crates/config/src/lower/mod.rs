@@ -24,6 +24,7 @@ use crate::problems::Problems;
 use crate::values::{DurationText, Size};
 
 mod action;
+mod balance;
 mod deal;
 mod destination;
 mod endpoint;

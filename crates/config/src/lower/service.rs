@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use waypost_plan::service::{Endpoint, EndpointScheme, Pool, Service, Timeouts};
+use waypost_plan::balance::Balance;
+use waypost_plan::service::{Endpoint, EndpointScheme, PANIC_DEFAULT, Pool, Service, Timeouts};
 use waypost_wire::response::ResponseLimits;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::files::TlsFiles;
-use crate::lower::{Context, bytes, duration, endpoint, tls, whole};
+use crate::lower::{Context, balance, bytes, duration, endpoint, tls, whole};
 use crate::place::Span;
 use crate::problems::quote;
 
@@ -93,7 +94,14 @@ fn service(
             pool.idle_timeout = duration(time, Duration::from_millis(1), problems);
         }
     }
+    let balance = written.balance.as_ref();
+    let balance = balance.map_or_else(Balance::default, |balance| balance::of(balance, problems));
     let service = Service {
+        balance,
+        panic: written
+            .panic
+            .as_ref()
+            .map_or(PANIC_DEFAULT, |panic| panic.value.0),
         timeouts,
         limits,
         pool,

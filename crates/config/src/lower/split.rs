@@ -205,7 +205,12 @@ fn share(fraction: &document::route::Fraction, problems: &mut Problems) -> Optio
 
 /// Reports if not exactly one of `keys` is given. `misread` is true if a key could not be read, which is reported
 /// already.
-fn one_of<T>(written: &At<T>, keys: &[(&str, Option<Span>)], misread: bool, problems: &mut Problems) {
+pub(super) fn one_of<T>(
+    written: &At<T>,
+    keys: &[(&str, Option<Span>)],
+    misread: bool,
+    problems: &mut Problems,
+) {
     let given: Vec<(&str, Span)> = keys
         .iter()
         .filter_map(|(name, span)| Some((*name, (*span)?)))
@@ -232,7 +237,7 @@ fn one_of<T>(written: &At<T>, keys: &[(&str, Option<Span>)], misread: bool, prob
     }
 }
 
-fn header_name(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
+pub(super) fn header_name(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
     let name = written.value.to_ascii_lowercase();
     if !token::is_token(name.as_bytes()) {
         problems
@@ -253,7 +258,7 @@ fn header_name(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> 
     Some(name.into())
 }
 
-fn cookie_name(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
+pub(super) fn cookie_name(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
     if !token::is_token(written.value.as_bytes()) {
         problems
             .add(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use waypost_plan::balance::{Balance, HashKey};
 use waypost_plan::listener::HalfClose;
 use waypost_plan::redirect::Scheme;
 use waypost_plan::rewrite::Reverse;
@@ -502,5 +503,50 @@ fn endpoint_has_weight_and_backup() {
         };
         assert_eq!((plain.weight, plain.backup), (1, false));
         assert_eq!((found.weight, found.backup), (weight, backup), "{endpoint}");
+    }
+}
+
+#[test]
+fn balance_is_a_word_or_a_hash() {
+    for (written, expected) in [
+        ("", Balance::RoundRobin),
+        ("balance: round_robin", Balance::RoundRobin),
+        ("balance: \"least_request\"", Balance::LeastRequest),
+        ("balance: random", Balance::Random),
+        (
+            "balance: { hash: { header: X-User } }",
+            Balance::Hash(HashKey::Header("x-user".into())),
+        ),
+        (
+            "balance: { hash: { cookie: SID } }",
+            Balance::Hash(HashKey::Cookie("SID".into())),
+        ),
+        (
+            "balance: { hash: { client_ip: true } }",
+            Balance::Hash(HashKey::ClientIp),
+        ),
+        ("balance: { hash: { path: true } }", Balance::Hash(HashKey::Path)),
+    ] {
+        let plan = plan(&format!(
+            "listeners: [{{ bind: 127.0.0.1:8080 }}]\nservices: {{ a: {{ endpoints: [], {written} }} }}\n\
+             routes: [{{ name: r, to: a }}]\n"
+        ));
+        assert_eq!(plan.services()[0].balance, expected, "{written}");
+    }
+}
+
+#[test]
+fn panic_is_a_percentage() {
+    for (written, expected) in [
+        ("", 50_000),
+        ("panic: 0", 0),
+        ("panic: 33.3", 33_300),
+        ("panic: \"${PANIC:-100}\"", 100_000),
+    ] {
+        let plan = plan(&format!(
+            "listeners: [{{ bind: 127.0.0.1:8080 }}]\nservices: {{ a: {{ endpoints: [], {written} }} }}\n\
+             routes: [{{ name: r, to: a }}]\n"
+        ));
+        assert_eq!(plan.services()[0].panic, expected, "{written}");
     }
 }

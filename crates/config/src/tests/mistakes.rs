@@ -135,6 +135,62 @@ fn services() {
         &["3:30 bad-endpoint write `http://a`"],
     );
     check(
+        "{ endpoints: [], balance: least_conn }",
+        &["3:32 unknown-word found `least_conn` (write `least_request`)"],
+    );
+    check(
+        "{ endpoints: [], balance: IP_hash }",
+        &["3:32 unknown-word write `{ hash: { client_ip: true } }`"],
+    );
+    check(
+        "{ endpoints: [], balance: round-robin }",
+        &["3:32 unknown-word did you mean `round_robin`?"],
+    );
+    check(
+        "{ endpoints: [], balance: true }",
+        &["3:32 wrong-type write `round_robin` or `least_request` or `random`"],
+    );
+    check(
+        "{ endpoints: [], balance: [random] }",
+        &["3:32 wrong-type or a mapping, found a list"],
+    );
+    check(
+        "{ endpoints: [], balance: {} }",
+        &["3:32 missing-key a `balance` has no `hash`"],
+    );
+    check(
+        "{ endpoints: [], balance: { hash: {} } }",
+        &["3:34 missing-key add one of `header`, `cookie`, `client_ip`, `path`"],
+    );
+    check(
+        "{ endpoints: [], balance: { hash: { header: a, path: true } } }",
+        &["3:53 conflicting-keys there is either `header` or `path`"],
+    );
+    check(
+        "{ endpoints: [], balance: { hash: { header: \"x y\" } } }",
+        &["3:50 bad-name `x y` is not the name of a header"],
+    );
+    check(
+        "{ endpoints: [], balance: { hash: { cookie: \"a=b\" } } }",
+        &["3:50 bad-name is not the name of a cookie"],
+    );
+    check(
+        "{ endpoints: [], balance: { hash: { client_ip: false } } }",
+        &["3:53 bad-value `client_ip` is `true` or not there"],
+    );
+    check(
+        "{ endpoints: [], balance: { hash: { path: /a } } }",
+        &["3:48 wrong-type expected `true` or `false`"],
+    );
+    check(
+        "{ endpoints: [], panic: 101 }",
+        &["3:30 out-of-range write a number from 0 to 100"],
+    );
+    check(
+        "{ endpoints: [], panic: off }",
+        &["3:30 wrong-type expected a percentage"],
+    );
+    check(
         "{ endpoints: [{ weight: 2 }] }",
         &["3:20 missing-key an endpoint has no `url` (add `url: http://"],
     );

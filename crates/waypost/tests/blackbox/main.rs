@@ -7,6 +7,7 @@
 
 mod access_log;
 mod admin;
+mod balance;
 mod cases;
 mod clients;
 mod commands;
