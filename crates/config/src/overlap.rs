@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use waypost_plan::Plan;
-use waypost_route::host::HostPattern;
-use waypost_route::overlap::{self, Finding, Mend};
+use waypost_plan::listener::ListenerTls;
+use waypost_route::overlap::{self, Entrance, Finding, Mend};
 use waypost_route::rank::{Criterion, Position};
 use waypost_route::table::Table;
 
@@ -20,13 +20,23 @@ const SHADOWS_MAX: usize = 3;
 ///
 /// Undecided ones are not reported: a warning is a proof.
 pub(crate) fn report(lowered: &LoweredPlan, problems: &mut Problems) {
-    for routes in [lowered.plan.request_routes(), lowered.plan.connection_routes()] {
-        report_among(routes, lowered, problems);
-    }
+    let plan = &lowered.plan;
+    report_among(plan.request_routes(), &entrances(plan, false), lowered, problems);
+    report_among(
+        plan.connection_routes(),
+        &entrances(plan, true),
+        lowered,
+        problems,
+    );
 }
 
 /// Reports those among `routes`, which are in one table.
-fn report_among(routes: Vec<(usize, waypost_route::Route)>, lowered: &LoweredPlan, problems: &mut Problems) {
+fn report_among(
+    routes: Vec<(usize, waypost_route::Route)>,
+    entrances: &[Entrance],
+    lowered: &LoweredPlan,
+    problems: &mut Problems,
+) {
     if routes.is_empty() {
         return;
     }
@@ -38,7 +48,7 @@ fn report_among(routes: Vec<(usize, waypost_route::Route)>, lowered: &LoweredPla
         );
         return;
     };
-    let analysis = overlap::analyse(&table, &served(&lowered.plan));
+    let analysis = overlap::analyse(&table, entrances);
     let report = Report {
         plan: &lowered.plan,
         routes: &lowered.routes,
@@ -115,16 +125,31 @@ fn report_among(routes: Vec<(usize, waypost_route::Route)>, lowered: &LoweredPla
     }
 }
 
-/// Returns the hosts that listeners serve; empty if one serves every host.
-fn served(plan: &Plan) -> Vec<HostPattern> {
-    let listeners = plan.listeners();
-    if listeners.iter().any(|listener| listener.hosts.is_empty()) {
-        return Vec::new();
-    }
-    listeners
-        .iter()
-        .flat_map(|listener| listener.hosts.iter().cloned())
-        .collect()
+/// The ways by which requests come to routes, or connections to those that pass them through.
+fn entrances(plan: &Plan, passes: bool) -> Vec<Entrance> {
+    let listeners = plan.listeners().iter();
+    let listeners = listeners.filter(|listener| (listener.tls == ListenerTls::Passthrough) == passes);
+    let entrances = listeners.flat_map(|listener| {
+        let schemes = listener.client_schemes().into_iter().flatten();
+        schemes.filter_map(|scheme| {
+            let is_native = scheme == listener.native_scheme();
+            let is_plain = match &listener.redirect {
+                None => is_native,
+                // What leads back goes on to the routes.
+                Some(redirect) if redirect.may_lead_back(scheme) => {
+                    is_native && redirect.host.is_none() && redirect.port.is_none()
+                }
+                Some(_) => return None,
+            };
+            Some(Entrance {
+                listener: listener.label().into(),
+                scheme: scheme.as_str(),
+                hosts: listener.hosts.clone(),
+                is_plain,
+            })
+        })
+    });
+    entrances.collect()
 }
 
 /// The alternatives that take the requests of an unreachable one, or of all of a route.
@@ -202,6 +227,8 @@ impl Report<'_> {
                     Criterion::Fields => "number of conditions on headers and cookies",
                     Criterion::Query => "number of conditions on the query",
                     Criterion::ClientIp => "client address",
+                    Criterion::Listener => "listener",
+                    Criterion::Scheme => "scheme",
                     Criterion::Kinds => "exact values",
                     Criterion::Order => "place",
                 }

@@ -198,6 +198,35 @@ impl Listener {
         matches!(self.tls, ListenerTls::Terminates(_))
     }
 
+    /// The name, or the address where it has none, as conditions and people call it.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.bind.text)
+    }
+
+    /// Returns true if `text` is its name or its address, as configured.
+    pub fn is_called(&self, text: &str) -> bool {
+        self.name.as_deref() == Some(text) || *self.bind.text == *text
+    }
+
+    /// The scheme that clients use unless a trusted proxy says otherwise.
+    pub fn native_scheme(&self) -> Scheme {
+        self.client_scheme.unwrap_or(match self.tls {
+            ListenerTls::Off => Scheme::Http,
+            ListenerTls::Terminates(_) | ListenerTls::Passthrough => Scheme::Https,
+        })
+    }
+
+    /// The schemes that clients may use.
+    pub fn client_schemes(&self) -> [Option<Scheme>; 2] {
+        let native = self.native_scheme();
+        let other = match native {
+            Scheme::Http => Scheme::Https,
+            Scheme::Https => Scheme::Http,
+        };
+        let by_proxy = !self.trusted_proxies.is_empty() && self.tls != ListenerTls::Passthrough;
+        [Some(native), by_proxy.then_some(other)]
+    }
+
     /// Returns the scheme of its URL: `https` if clients use TLS, else `http`.
     pub fn scheme(&self) -> &'static str {
         match self.tls {

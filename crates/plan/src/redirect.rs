@@ -75,6 +75,11 @@ impl Redirect {
             && self.path.keeps()
     }
 
+    /// Returns false if the redirect never leads back, for clients that use `scheme`.
+    pub fn may_lead_back(&self, scheme: Scheme) -> bool {
+        self.scheme.is_none_or(|other| other == scheme) && self.path.keeps()
+    }
+
     /// Appends the `Location` for `url`, whose path `pattern` covers.
     ///
     /// It is absolute unless neither the redirect nor the request has a host.

@@ -13,7 +13,8 @@ pub struct TestCase {
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// Address of the client.
     pub client_ip: IpAddr,
-    /// Listener of the request, by name or bind text; `None` for the first that serves the host.
+    /// Listener of the request, by name or bind text; `None` for the first that serves the host and fits
+    /// the scheme of the URL.
     pub listener: Option<Box<str>>,
     /// Expected outcome.
     pub expect: Expectation,

@@ -23,7 +23,7 @@ use waypost_plan::rewrite::Reverse;
 use waypost_plan::route::{Action, Forward, Respond, Route};
 use waypost_plan::service::{Endpoint, ServiceId};
 use waypost_plan::sticky::StickyKey;
-use waypost_route::attribute::NoAttributes;
+use waypost_route::attribute::{Attribute, Attributes};
 use waypost_route::path::PathPattern;
 use waypost_route::request::{Headers, Request};
 use waypost_route::table::{Found, Scratch};
@@ -366,23 +366,40 @@ fn pick_arm(
     Some((arm?, choice))
 }
 
-/// A passed-through connection has no headers.
-struct NoHeaders;
+/// The fields of a passed-through connection, as conditions look them up: no headers, and of the attributes the listener.
+pub struct ConnectionFields<'a> {
+    listener: &'a Listener,
+}
 
-impl Headers for NoHeaders {
+impl Headers for ConnectionFields<'_> {
     fn lines(&self, _: &str, _: &mut dyn FnMut(&[u8])) {}
 }
 
-/// The conditions' view of a TLS connection to `host`, in its normal form.
-pub fn connection_conditions<'a>(peer: &Peer, host: Option<&'a [u8]>) -> Request<'a> {
-    Request {
-        host,
-        path: b"/",
-        query: None,
-        method: b"",
-        client_ip: peer.ip(),
-        headers: &NoHeaders,
-        attributes: &NoAttributes,
+impl Attributes for ConnectionFields<'_> {
+    fn values(&self, attribute: Attribute, visit: &mut dyn FnMut(&[u8])) {
+        if attribute == Attribute::Listener {
+            visit(self.listener.label().as_bytes());
+        }
+    }
+}
+
+impl<'a> ConnectionFields<'a> {
+    /// The fields of a connection that came in by `listener`.
+    pub fn of(listener: &'a Listener) -> Self {
+        Self { listener }
+    }
+
+    /// The conditions' view of a connection to `host`, in its normal form.
+    pub fn conditions(&'a self, peer: &Peer, host: Option<&'a [u8]>) -> Request<'a> {
+        Request {
+            host,
+            path: b"/",
+            query: None,
+            method: b"",
+            client_ip: peer.ip(),
+            headers: self,
+            attributes: self,
+        }
     }
 }
 
@@ -400,7 +417,8 @@ pub fn decide_connection<'p>(
     if !listener.serves(host) {
         return Decision::fail(Failure::HostNotServed);
     }
-    let conditions = connection_conditions(peer, host);
+    let fields = ConnectionFields::of(listener);
+    let conditions = fields.conditions(peer, host);
     let Some(found) = compiled.connections().find(&conditions, &mut buffers.matching) else {
         return Decision::fail(Failure::NoRoute);
     };

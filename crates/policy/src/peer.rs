@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use waypost_plan::redirect::Scheme;
-use waypost_route::attribute::{Attribute, Attributes};
+use waypost_route::attribute::Attribute;
 use waypost_tls::peer::ClientCertificate;
 use waypost_tls::served::Served;
 
@@ -68,10 +68,10 @@ impl Peer {
             _ => true,
         }
     }
-}
 
-impl Attributes for Peer {
-    fn values(&self, attribute: Attribute, visit: &mut dyn FnMut(&[u8])) {
+    /// Calls `visit` with each value of an attribute of the client's certificate; there are none without a certificate,
+    /// and none of any other attribute.
+    pub(crate) fn certificate_values(&self, attribute: Attribute, visit: &mut dyn FnMut(&[u8])) {
         let Some(certificate) = &self.certificate else {
             return;
         };
@@ -80,6 +80,7 @@ impl Attributes for Peer {
             Attribute::ClientCertificateSan => {
                 certificate.alternatives().for_each(|name| visit(name.as_bytes()));
             }
+            Attribute::Listener | Attribute::Scheme => {}
         }
     }
 }

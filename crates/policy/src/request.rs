@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use waypost_plan::listener::Listener;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::redirect::{RequestUrl, Scheme};
+use waypost_route::attribute::{Attribute, Attributes};
 use waypost_route::request::{Headers, Request};
 use waypost_wire::field::Field;
 use waypost_wire::framing::Framing;
@@ -41,10 +42,13 @@ pub struct IncomingRequest<'a> {
     pub demands_upgrade: bool,
 }
 
-/// The fields of a request, as conditions look them up.
+/// The fields and attributes of a request, as conditions look them up.
 pub struct RequestFields<'a> {
     head: &'a RequestHead,
     buffer: &'a [u8],
+    peer: &'a Peer,
+    listener: &'a Listener,
+    client: &'a ClientSide,
 }
 
 impl NormalizedRequest {
@@ -118,6 +122,9 @@ impl<'a> IncomingRequest<'a> {
         RequestFields {
             head: self.head,
             buffer: self.buffer,
+            peer: self.peer,
+            listener: self.listener,
+            client: self.normalized.client(),
         }
     }
 
@@ -133,7 +140,7 @@ impl<'a> IncomingRequest<'a> {
             method: self.head.method(self.buffer),
             client_ip: self.normalized.client_ip(),
             headers: fields,
-            attributes: self.peer,
+            attributes: fields,
         }
     }
 
@@ -161,6 +168,18 @@ pub fn head_limits(listener: &Listener) -> HeadLimits {
         bytes: listener.limits.header_bytes,
         fields: listener.limits.headers,
         target_bytes: listener.limits.target_bytes,
+    }
+}
+
+impl Attributes for RequestFields<'_> {
+    fn values(&self, attribute: Attribute, visit: &mut dyn FnMut(&[u8])) {
+        match attribute {
+            Attribute::Listener => visit(self.listener.label().as_bytes()),
+            Attribute::Scheme => visit(self.client.scheme().as_str().as_bytes()),
+            Attribute::ClientCertificateSubject | Attribute::ClientCertificateSan => {
+                self.peer.certificate_values(attribute, visit);
+            }
+        }
     }
 }
 

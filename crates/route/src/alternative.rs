@@ -26,7 +26,7 @@ pub struct Alternative {
     pub methods: Box<[Box<str>]>,
     /// Conditions on headers by lower-case name.
     pub headers: Box<[FieldCondition]>,
-    /// Conditions on attributes.
+    /// Conditions on attributes, in the order of [`Attribute`](crate::attribute::Attribute).
     pub attributes: Box<[AttributeCondition]>,
     /// Conditions on cookies.
     pub cookies: Box<[FieldCondition]>,
@@ -75,7 +75,7 @@ pub enum Condition<'a> {
 
 impl Alternative {
     /// Returns the first condition that `request` fails, in the order host, path, method, headers, attributes,
-    /// cookies, query, client_ip; `None` if all hold. `scratch` is overwritten.
+    /// cookies, query, client_ip, listener, scheme; `None` if all hold. `scratch` is overwritten.
     pub fn first_failed(&self, request: &Request<'_>, scratch: &mut Vec<u8>) -> Option<Condition<'_>> {
         if !self.host.covers(request.host) {
             return Some(Condition::Host(&self.host));
@@ -100,11 +100,9 @@ impl Alternative {
                 return Some(Condition::Header(header));
             }
         }
-        for attribute in &self.attributes {
-            if !attribute
-                .value
-                .holds(request.attribute(attribute.attribute, scratch))
-            {
+        let mut attributes = self.attributes.iter().peekable();
+        while let Some(attribute) = attributes.next_if(|one| !one.attribute.is_entrance()) {
+            if !attribute.holds(request, scratch) {
                 return Some(Condition::Attribute(attribute));
             }
         }
@@ -127,7 +125,15 @@ impl Alternative {
         if !self.client_ips.is_empty() && !covers_ip(&self.client_ips, request.client_ip) {
             return Some(Condition::ClientIp(&self.client_ips));
         }
-        None
+        attributes
+            .find(|attribute| !attribute.holds(request, scratch))
+            .map(Condition::Attribute)
+    }
+}
+
+impl AttributeCondition {
+    fn holds(&self, request: &Request<'_>, scratch: &mut Vec<u8>) -> bool {
+        self.value.holds(request.attribute(self.attribute, scratch))
     }
 }
 
@@ -175,6 +181,20 @@ impl Condition<'_> {
             Self::Query(field) => query_value(request, &field.name, &mut scratch).map(text),
             Self::ClientIp(_) => Some(request.client_ip.to_string()),
         }
+    }
+}
+
+impl Condition<'_> {
+    /// Returns a hint where the condition wants a path exactly, and that of `request` lies below it.
+    pub fn hint(&self, request: &Request<'_>) -> Option<String> {
+        let Self::Path(PathPattern::Exact(text)) = self else {
+            return None;
+        };
+        let front = text.strip_suffix('/').unwrap_or(text);
+        let below = request.path.strip_prefix(front.as_bytes())?;
+        below
+            .starts_with(b"/")
+            .then(|| format!("{text} is that path alone; `{front}/*` would take it"))
     }
 }
 

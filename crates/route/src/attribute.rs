@@ -1,4 +1,4 @@
-//! Attributes of a request: facts about the client that are not in the request head.
+//! Attributes of a request: facts about the client and its way here that are not in the request head.
 
 use std::fmt;
 
@@ -11,6 +11,17 @@ pub enum Attribute {
     ClientCertificateSubject,
     /// The subject alternative names of the client's certificate (RFC 5280 §4.2.1.6), one value each.
     ClientCertificateSan,
+    /// The listener that the request came in by. Every request has one.
+    Listener,
+    /// The scheme that the client used, `http` or `https`. Every request has one.
+    Scheme,
+}
+
+impl Attribute {
+    /// Returns true for the attributes of the way here, which rank by themselves, behind the client's address.
+    pub fn is_entrance(self) -> bool {
+        matches!(self, Self::Listener | Self::Scheme)
+    }
 }
 
 /// A condition on an attribute.
@@ -51,6 +62,8 @@ impl fmt::Display for Attribute {
         f.write_str(match self {
             Self::ClientCertificateSubject => "client_cert subject",
             Self::ClientCertificateSan => "client_cert san",
+            Self::Listener => "listener",
+            Self::Scheme => "scheme",
         })
     }
 }

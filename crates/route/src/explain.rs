@@ -21,7 +21,7 @@ pub struct Considered<'t> {
     /// Index of the alternative in that route.
     pub alternative: usize,
     /// The first condition that fails, in the order host, path, method, headers, attributes, cookies, query,
-    /// client_ip; `None` when all hold. The first alternative with `None` takes the request.
+    /// client_ip, listener, scheme; `None` when all hold. The first alternative with `None` takes the request.
     pub failed: Option<Condition<'t>>,
 }
 

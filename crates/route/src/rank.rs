@@ -9,18 +9,19 @@
 //! > 3. Method given.
 //! > 4. Number of header and cookie conditions, every entry counts, `false` too.
 //! > 5. Number of query conditions.
-//! > 6. client_ip given.
+//! > 6. client_ip given, then listener, then scheme.
 //! > 7. Kinds of the conditions on headers, cookies and query, taken together: more that want an exact value, then
 //! >    more with a regex. `true` and `false` rank alike.
 //! > 8. File name (bytes), then position.
 //!
-//! A condition on an attribute, such as the client's certificate, counts as one on a header.
+//! A condition on any other attribute, such as the client's certificate, counts as one on a header.
 //!
 //! Routes are given in the order of 8, so their positions in the list are compared.
 
 use std::cmp::Reverse;
 
 use crate::alternative::Alternative;
+use crate::attribute::{Attribute, AttributeCondition};
 use crate::condition::ValueCondition;
 use crate::host::HostPattern;
 use crate::path::{PathPattern, Segment};
@@ -50,6 +51,8 @@ struct Specificity {
     fields: Reverse<usize>,
     query: Reverse<usize>,
     client_ip_given: Reverse<bool>,
+    listener_given: Reverse<bool>,
+    scheme_given: Reverse<bool>,
     exact_values: Reverse<usize>,
     regexes: Reverse<usize>,
 }
@@ -69,6 +72,10 @@ pub enum Criterion {
     Query,
     /// Line 6.
     ClientIp,
+    /// Line 6, by the listener.
+    Listener,
+    /// Line 6, by the scheme.
+    Scheme,
     /// Line 7.
     Kinds,
     /// Line 8.
@@ -107,10 +114,12 @@ impl Rank {
                 path: PathRank::of(&alternative.path),
                 method_given: Reverse(!alternative.methods.is_empty()),
                 fields: Reverse(
-                    alternative.headers.len() + alternative.attributes.len() + alternative.cookies.len(),
+                    alternative.headers.len() + of_client(alternative).count() + alternative.cookies.len(),
                 ),
                 query: Reverse(alternative.query.len()),
                 client_ip_given: Reverse(!alternative.client_ips.is_empty()),
+                listener_given: Reverse(gives(alternative, Attribute::Listener)),
+                scheme_given: Reverse(gives(alternative, Attribute::Scheme)),
                 exact_values: with(|value| matches!(value, ValueCondition::Equals(_))),
                 regexes: with(|value| matches!(value, ValueCondition::Matches(_))),
             },
@@ -133,6 +142,8 @@ impl Rank {
             () if a.fields != b.fields => Criterion::Fields,
             () if a.query != b.query => Criterion::Query,
             () if a.client_ip_given != b.client_ip_given => Criterion::ClientIp,
+            () if a.listener_given != b.listener_given => Criterion::Listener,
+            () if a.scheme_given != b.scheme_given => Criterion::Scheme,
             () if a != b => Criterion::Kinds,
             () => Criterion::Order,
         }
@@ -144,11 +155,22 @@ impl Rank {
     }
 }
 
-/// The conditions on values: of headers, attributes, cookies and query parameters.
+/// The conditions on attributes that count like those on headers.
+fn of_client(alternative: &Alternative) -> impl Iterator<Item = &AttributeCondition> {
+    let attributes = alternative.attributes.iter();
+    attributes.filter(|condition| !condition.attribute.is_entrance())
+}
+
+fn gives(alternative: &Alternative, attribute: Attribute) -> bool {
+    let mut attributes = alternative.attributes.iter();
+    attributes.any(|condition| condition.attribute == attribute)
+}
+
+/// The conditions on values: of headers, attributes of the client, cookies and query parameters.
 fn values_of(alternative: &Alternative) -> impl Iterator<Item = &ValueCondition> {
     let fields = [&alternative.headers, &alternative.cookies, &alternative.query];
     let fields = fields.into_iter().flatten().map(|field| &field.value);
-    fields.chain(alternative.attributes.iter().map(|attribute| &attribute.value))
+    fields.chain(of_client(alternative).map(|attribute| &attribute.value))
 }
 
 impl HostRank {
@@ -232,9 +254,24 @@ mod tests {
             "/a q:a=1 q:b=1",
             "/a q:a=1 ip:10.0.0.0/8",
             "/a q:a=1",
+            "/a ip:10.0.0.1 a:listener=x",
             "/a ip:10.0.0.1",
+            "/a a:listener=x|y a:scheme=http",
+            "/a a:listener=x",
+            "/a a:scheme=http",
             "/a",
         ]);
+    }
+
+    #[test]
+    fn listener_and_scheme_are_no_fields_and_have_no_kind() {
+        for (a, b) in [
+            ("/a a:listener=x", "/a a:listener=x|y"),
+            ("/a h:x=* a:listener=x", "/a h:x=! a:listener=x|y"),
+        ] {
+            assert!(rank(a, 0).equal_but_for_order(&rank(b, 1)), "`{a}`, `{b}`");
+        }
+        check(&["/a h:x=!", "/a a:listener=x a:scheme=http"]);
     }
 
     #[test]
@@ -272,6 +309,9 @@ mod tests {
             ("/a h:a=1", "/a q:a=1", C::Fields),
             ("/a q:a=1", "/a ip:::1", C::Query),
             ("/a ip:::1 h:a=1", "/a h:a=~1", C::ClientIp),
+            ("/a ip:::1", "/a a:listener=x", C::ClientIp),
+            ("/a a:listener=x", "/a a:scheme=http", C::Listener),
+            ("/a a:scheme=http", "/a", C::Scheme),
             ("/a h:a=~1", "/a h:a=*", C::Kinds),
             ("/a h:a=1", "/a c:a=1", C::Order),
         ] {

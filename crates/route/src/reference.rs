@@ -103,6 +103,9 @@ fn holds(condition: &ValueCondition, value: Option<Vec<u8>>) -> bool {
         ValueCondition::Present => value.is_some(),
         ValueCondition::Absent => value.is_none(),
         ValueCondition::Equals(wanted) => value.is_some_and(|value| wanted.as_bytes() == value),
+        ValueCondition::OneOf(wanted) => {
+            value.is_some_and(|value| wanted.iter().any(|wanted| wanted.as_bytes() == value))
+        }
         ValueCondition::Matches(regex) => value.is_some_and(|value| regex.is_match(&value)),
     }
 }
@@ -179,21 +182,36 @@ fn order(a: &Alternative, b: &Alternative) -> Ordering {
     by_host
         .then_with(|| path_order(&a.path, &b.path))
         .then_with(|| more(|of| usize::from(!of.methods.is_empty())))
-        .then_with(|| more(|of| of.headers.len() + of.attributes.len() + of.cookies.len()))
+        .then_with(|| more(|of| of.headers.len() + of.cookies.len() + certificates(of)))
         .then_with(|| more(|of| of.query.len()))
         .then_with(|| more(|of| usize::from(!of.client_ips.is_empty())))
+        .then_with(|| more(|of| with(of, Attribute::Listener)))
+        .then_with(|| more(|of| with(of, Attribute::Scheme)))
         .then_with(|| more(|of| count(of, |value| matches!(value, ValueCondition::Equals(_)))))
         .then_with(|| more(|of| count(of, |value| matches!(value, ValueCondition::Matches(_)))))
+}
+
+/// The number of conditions on the client's certificate.
+fn certificates(alternative: &Alternative) -> usize {
+    with(alternative, Attribute::ClientCertificateSubject)
+        + with(alternative, Attribute::ClientCertificateSan)
+}
+
+/// The number of conditions on `attribute`.
+fn with(alternative: &Alternative, attribute: Attribute) -> usize {
+    let attributes = alternative.attributes.iter();
+    attributes
+        .filter(|condition| condition.attribute == attribute)
+        .count()
 }
 
 /// The number of conditions on values that are of a kind.
 fn count(alternative: &Alternative, is: fn(&ValueCondition) -> bool) -> usize {
     let of = |fields: &[FieldCondition]| fields.iter().filter(|field| is(&field.value)).count();
-    let attributes = alternative.attributes.iter();
-    of(&alternative.headers)
-        + attributes.filter(|attribute| is(&attribute.value)).count()
-        + of(&alternative.cookies)
-        + of(&alternative.query)
+    let is_certificate = |attribute| !matches!(attribute, Attribute::Listener | Attribute::Scheme);
+    let certificates = alternative.attributes.iter();
+    let certificates = certificates.filter(|one| is_certificate(one.attribute) && is(&one.value));
+    of(&alternative.headers) + certificates.count() + of(&alternative.cookies) + of(&alternative.query)
 }
 
 /// 0 for an exact host, the maximum for any host; a wildcard is smaller the more labels it has.

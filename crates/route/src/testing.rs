@@ -1,9 +1,10 @@
 //! A short notation for routes and requests in tests.
 //!
 //! A line of routes is `NAME [HOST] [PATH] [METHOD,…] [h:NAME=VALUE] [a:…] [c:…] [q:…] [ip:NETWORK,…]`; lines of
-//! one name are alternatives of one route. A value is `~REGEX`, `*` (present), `!` (absent), or text.
+//! one name are alternatives of one route. A value is `~REGEX`, `*` (present), `!` (absent), `A|B` (one of them), or text.
 //! A request is `METHOD [HOST]/PATH[?QUERY] [h:NAME=VALUE] [a:…] [c:…] [ip:ADDRESS]`.
-//! An attribute (`a:`) is called `subject` or `san`.
+//! An attribute (`a:`) is called `subject`, `san`, `listener` or `scheme`. A request has the listener `plain` and the
+//! scheme `http` if it does not say otherwise.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -91,6 +92,7 @@ fn alternative(text: &str) -> Alternative {
             alternative.host = HostPattern::parse(word).unwrap();
         }
     }
+    attributes.sort_by_key(|condition| condition.attribute);
     Alternative {
         headers: headers.into(),
         attributes: attributes.into(),
@@ -107,6 +109,7 @@ fn condition(text: &str) -> FieldCondition {
         "!" => ValueCondition::Absent,
         _ => match value.strip_prefix('~') {
             Some(regex) => ValueCondition::Matches(Regex::new(regex).unwrap()),
+            None if value.contains('|') => ValueCondition::OneOf(value.split('|').map(Into::into).collect()),
             None => ValueCondition::Equals(value.into()),
         },
     };
@@ -120,6 +123,8 @@ fn attribute(name: &str) -> Attribute {
     match name {
         "subject" => Attribute::ClientCertificateSubject,
         "san" => Attribute::ClientCertificateSan,
+        "listener" => Attribute::Listener,
+        "scheme" => Attribute::Scheme,
         _ => panic!("`{name}` is no attribute"),
     }
 }
@@ -165,6 +170,11 @@ pub(crate) fn request(text: &str) -> OwnedRequest {
             owned.client_ip = address.parse().unwrap();
         } else {
             panic!("`{word}` is no part of a request");
+        }
+    }
+    for (attribute, default) in [(Attribute::Listener, "plain"), (Attribute::Scheme, "http")] {
+        if !owned.attributes.iter().any(|(known, _)| *known == attribute) {
+            owned.attributes.push((attribute, default.as_bytes().to_vec()));
         }
     }
     owned

@@ -242,7 +242,8 @@ pub(crate) struct Explain {
     /// The address of the client.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) client_ip: IpAddr,
-    /// The listener, by name or address; by default the first that serves the host.
+    /// The listener, by name or address; by default the first that serves the host and fits the scheme of
+    /// the URL.
     #[arg(long, value_name = "LISTENER")]
     pub(crate) listener: Option<String>,
     /// Include the routes of other hosts.

@@ -31,7 +31,8 @@ pub struct ExplainRequest {
     /// The client's address; 127.0.0.1 by default.
     #[schemars(with = "Option<String>")]
     client_ip: Option<IpAddr>,
-    /// The listener, by name or by the text of its `bind`; by default the first that serves the host.
+    /// The listener, by name or by the text of its `bind`; by default the first that serves the host and fits the scheme
+    /// of the URL: `https` one with `tls`, `http` one without.
     listener: Option<String>,
     /// True to include routes of other hosts.
     #[serde(default)]

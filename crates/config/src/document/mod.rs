@@ -133,7 +133,8 @@ keys! {
         client_ip: Text = Fallback("127.0.0.1"), "10.1.2.3";
         /// Listener of the request, by name or `bind`.
         ///
-        /// Defaults to the first listener that serves the host.
+        /// Defaults to the first listener that serves the host and fits the scheme of the URL: `https` one with `tls`,
+        /// `http` one without.
         listener: Text = Optional, "public";
         /// Expected outcome: at least one key.
         expect: Expect = Required, "{ route: orders, service: orders }";

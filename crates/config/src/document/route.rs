@@ -53,7 +53,7 @@ keys! {
         respond: Respond = Optional, "{ status: 410, body: gone }";
         /// Service, or split, for TLS connections of listeners that pass them through.
         ///
-        /// Its `match` can have `host`, the server name of the handshake (SNI), and `client_ip`.
+        /// Its `match` can have `host`, the server name of the handshake (SNI), `client_ip` and `listener`.
         passthrough: To = Optional, "{ mail-v1: 90, mail-v2: 10 }";
         /// Rewrites path and host for the service.
         rewrite: Rewrite = Optional, "{ prefix: /v2/orders }", only with ["to"];
@@ -90,6 +90,10 @@ keys! {
         cookies: Named<ValueText> = Optional, "{ beta: true }";
         /// Address or network of the client, or a list of them.
         client_ip: OneOrMany<Text> = Optional, "[10.0.0.0/8, 192.0.2.7]";
+        /// Listener of the request, by name or address, or a list of them.
+        listener: OneOrMany<Text> = Optional, "[public, internal]";
+        /// Scheme that the client uses, `http` or `https`: that of the connection, or as a trusted proxy says.
+        scheme: Scheme = Optional, "https";
         /// Subject and names of the client's certificate, on listeners with `client_auth`.
         client_cert: ClientCert = Optional, "{ san: spiffe://example/web }";
         /// gRPC service and method: the path and `content-type` of the call. Excludes `path`.

@@ -108,14 +108,14 @@ fn check_passing_match(route: &document::route::Route, problems: &mut Problems) 
     for one in route.matching.iter().flat_map(|matching| &matching.value.0) {
         for (key, span) in one.value.read_keys() {
             let key = key.name;
-            if !matches!(key, "host" | "client_ip") {
+            if !matches!(key, "host" | "client_ip" | "listener") {
                 problems
                     .add(
                         Code::ConflictingKeys,
                         span,
                         format!("`{key}` cannot be seen of a connection that is passed through"),
                     )
-                    .help("only `host` and `client_ip` can; end TLS here with `certificates` to see more");
+                    .help("only `host`, `client_ip` and `listener` can; end TLS here with `certificates` to see more");
             }
         }
     }

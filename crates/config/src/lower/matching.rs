@@ -18,7 +18,7 @@ use crate::document;
 use crate::document::route::Match;
 use crate::keys::At;
 use crate::lower::pattern::{self, Pattern, report_regex};
-use crate::lower::{Context, host, network};
+use crate::lower::{Context, entrance, host, network};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::correction::accepted;
@@ -59,13 +59,14 @@ pub(super) fn of(route: &document::route::Route, name: Span, context: &mut Conte
         });
         return matching;
     };
+    let passes = route.passthrough.is_some();
     for one in &written.value.0 {
-        add_alternatives(one, &mut matching, context);
+        add_alternatives(one, passes, &mut matching, context);
     }
     matching
 }
 
-fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut Context<'_>) {
+fn add_alternatives(written: &At<Match>, passes: bool, matching: &mut Matching, context: &mut Context<'_>) {
     let given = &written.value;
     let mut alternative = Alternative::default();
     if let (Some(grpc), Some(path)) = (&given.grpc, &given.path) {
@@ -99,6 +100,11 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
             written: given.grpc.is_some(),
         });
     }
+    let listeners = given
+        .listener
+        .as_ref()
+        .map(|listeners| entrance::listeners(listeners, context));
+    entrance::report_closed(given, listeners.as_deref(), passes, context);
     let asked = context.asks_clients;
     let problems = &mut *context.problems;
     if let Some(methods) = &given.method {
@@ -125,9 +131,12 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
                 .help("leave `method` out");
         }
     }
+    let mut attributes = Vec::new();
     if let Some(certificate) = &given.client_cert {
-        alternative.attributes = certificate_conditions(certificate, asked, problems).into();
+        attributes = certificate_conditions(certificate, asked, problems);
     }
+    attributes.extend(entrance::conditions(given, listeners.as_deref()));
+    alternative.attributes = attributes.into();
     alternative.headers = headers.into();
     alternative.cookies = conditions(Field::Cookie, given.cookies.as_deref(), problems).into();
     alternative.query = conditions(Field::Query, given.query.as_deref(), problems).into();
@@ -140,7 +149,7 @@ fn add_alternatives(written: &At<Match>, matching: &mut Matching, context: &mut 
         hosts
             .filter_map(|host| {
                 let pattern = host::pattern(host, context.problems)?;
-                report_unserved(&pattern, host, context);
+                report_unserved(&pattern, host, listeners.as_deref(), context);
                 Some(host.with(pattern))
             })
             .collect()
@@ -216,17 +225,29 @@ impl AlternativeCount {
 }
 
 /// Warns of a host that no listener serves.
-fn report_unserved(pattern: &HostPattern, written: &At<Text>, context: &mut Context<'_>) {
-    let serves = |listener: &waypost_plan::listener::Listener| {
-        listener.hosts.is_empty() || listener.hosts.iter().any(|host| host.overlaps(pattern))
-    };
-    if !context.served.is_empty() && !context.served.iter().any(serves) {
+fn report_unserved(
+    pattern: &HostPattern,
+    written: &At<Text>,
+    listeners: Option<&[Box<str>]>,
+    context: &mut Context<'_>,
+) {
+    let mut ways_in = entrance::ways_in(listeners, context).peekable();
+    if ways_in.peek().is_some()
+        && !ways_in.any(|listener| {
+            listener.hosts.is_empty() || listener.hosts.iter().any(|host| host.overlaps(pattern))
+        })
+    {
+        let none = match listeners {
+            None => "no listener serves",
+            Some(_) => "its listeners do not serve",
+        };
+        drop(ways_in);
         context
             .problems
             .add(
                 Code::UnreachableRoute,
                 written.span,
-                format!("no listener serves {}", quote(&written.value)),
+                format!("{none} {}", quote(&written.value)),
             )
             .help("add it to the `hosts` of a listener");
     }

@@ -28,6 +28,7 @@ mod balance;
 mod deal;
 mod destination;
 mod endpoint;
+mod entrance;
 mod failures;
 mod header_edits;
 mod host;

@@ -45,6 +45,20 @@ fn lists_of_hosts_and_paths_make_an_alternative_for_each_pair() {
     );
 }
 
+#[test]
+fn listeners_are_named_by_name_or_address() {
+    let plan = plan(
+        "listeners: [{ bind: 0.0.0.0:80, name: plain }, { bind: 0.0.0.0:81 }]\n\
+        services: { a: { endpoints: [http://a] } }\n\
+        routes: [{ name: r, match: { listener: [0.0.0.0:80, 0.0.0.0:81, plain], scheme: http }, to: a }]\n",
+    );
+    let attributes = plan.routes()[0].matching.alternatives[0].attributes.iter();
+    let shown: Vec<String> = attributes
+        .map(|condition| format!("{} {}", condition.attribute, condition.value))
+        .collect();
+    assert_eq!(shown, ["listener 0.0.0.0:81, plain", "scheme http"]);
+}
+
 const FIRST: &str = r#"
 listeners:
   - bind: 0.0.0.0:8080

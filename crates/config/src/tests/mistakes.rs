@@ -353,6 +353,69 @@ fn lists_of_paths_are_checked_path_by_path() {
 }
 
 #[test]
+fn listeners_and_schemes_that_nothing_comes_by() {
+    let check_match = |matching: &str, expected: &[&str]| {
+        let listeners = "{ bind: 0.0.0.0:80, name: plain, redirect: { scheme: https } }, \
+            { bind: 0.0.0.0:443, name: tls, hosts: [a.b, \"*.c\"], tls: { certificates: [{ cert: a, key: b }] } }, \
+            { bind: 0.0.0.0:444, name: through, tls: { passthrough: true } }";
+        check(
+            format!(
+                "listeners: [{listeners}]\nservices: {{ a: {{ endpoints: [http://a] }} }}\nroutes:\n\
+                - {{ name: r, to: a, match: {{ {matching} }} }}\n- {{ name: p, passthrough: a }}\n"
+            ),
+            expected,
+        );
+    };
+    check_match("listener: tls", &[]);
+    check_match("listener: [plain, tls], scheme: https", &[]);
+    check_match("listener: tsl", &["4:40 unknown-listener did you mean `tls`?"]);
+    check_match("listener: [tls, x]", &["4:46 unknown-listener"]);
+    check_match("listener: []", &["4:40 empty-list"]);
+    check_match("scheme: ftp", &["4:38 unknown-word"]);
+    check_match(
+        "listener: through",
+        &["4:40 unreachable-route passes TLS connections through"],
+    );
+    check_match(
+        "listener: plain",
+        &["4:40 unreachable-route redirects every request"],
+    );
+    check_match(
+        "listener: tls, scheme: http",
+        &["4:53 unreachable-route use this scheme"],
+    );
+    check_match(
+        "scheme: http",
+        &["4:38 unreachable-route redirects every request"],
+    );
+    check_match(
+        "listener: tls, host: d.e",
+        &["4:51 unreachable-route its listeners do not serve `d.e`"],
+    );
+    check_match("listener: tls, host: x.c", &[]);
+}
+
+#[test]
+fn proofs_know_the_listeners() {
+    let listeners = "listeners: [{ bind: 0.0.0.0:80, name: plain }, { bind: 0.0.0.0:443, name: tls, \
+        tls: { certificates: [{ cert: a, key: b }] } }]\nservices: { a: { endpoints: [http://a] } }\nroutes:\n";
+    check(
+        format!(
+            "{listeners}- {{ name: r, to: a, match: {{ scheme: http }} }}\n\
+            - {{ name: s, to: a, match: {{ listener: tls }} }}\n- {{ name: t, to: a }}\n"
+        ),
+        &["6:11 unreachable-route no request reaches the route `t`"],
+    );
+    check(
+        format!(
+            "{listeners}- {{ name: r, to: a, match: {{ listener: tls, headers: {{ x: \"1\" }} }} }}\n\
+            - {{ name: s, to: a, match: {{ listener: [tls, plain], cookies: {{ y: \"1\" }} }} }}\n"
+        ),
+        &["5:28 ambiguous-routes GET /x -H 'x: 1' -H 'cookie: y=1' --listener tls"],
+    );
+}
+
+#[test]
 fn nothing_is_negated_by_an_exclamation_mark() {
     let warning = |column| format!("4:{column} foreign-value nothing is negated by `!`");
     for (matching, column) in [
@@ -1459,7 +1522,7 @@ fn upgrades_calls_and_connections() {
     );
     check_route(
         "passthrough: a, match: { host: h, path: /x }",
-        &["4:48 conflicting-keys only `host` and `client_ip`"],
+        &["4:48 conflicting-keys only `host`, `client_ip` and `listener`"],
     );
     check_route(
         "passthrough: a, match: { host: h }",

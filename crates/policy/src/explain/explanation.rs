@@ -13,6 +13,9 @@ pub struct Explanation {
     /// The error message, if the gateway responds with one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The listener that redirects it, by name or address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<String>,
     /// The route that takes it.
     pub route: Option<String>,
     /// The service that gets it, if there is only one or the request forces it.
@@ -114,6 +117,9 @@ pub struct Because {
     pub wants: String,
     /// The value of the request.
     pub saw: Option<String>,
+    /// A hint at the pattern that was probably meant: the condition wants a path that the request's lies below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 impl Outcome {

@@ -24,7 +24,7 @@ use waypost_wire::version::Version;
 
 use crate::arm::ArmChoice;
 use crate::compiled::Compiled;
-use crate::decision::{self, Decision, DecisionBuffers, Environment, Forwarding, Verdict};
+use crate::decision::{self, ConnectionFields, Decision, DecisionBuffers, Environment, Forwarding, Verdict};
 use crate::error_format::ErrorFormat;
 use crate::failure::Failure;
 use crate::head::edits::{DebugHeaders, KeepAlive};
@@ -72,12 +72,10 @@ pub fn explain(
         peer: question.peer(),
     };
     let listeners = compiled.plan().listeners();
-    // Without a named listener, the first that serves the host. Listeners differ in limits, so the host is found without.
+    // Without a named listener, one that serves the host. Listeners differ in limits, so the host is found without.
     let chosen = named.unwrap_or_else(|| {
         let _ = explainer.read(0, &HeadLimits::UNLIMITED);
-        let host = explainer.normalized.host();
-        let mut all = listeners.iter();
-        all.position(|listener| listener.serves(host)).unwrap_or(0)
+        question.listener_for(explainer.normalized.host(), listeners)
     });
     let limits = request::head_limits(&listeners[chosen]);
     Ok(match explainer.read(chosen, &limits).err() {
@@ -194,7 +192,8 @@ impl<S: State> Explainer<'_, S> {
                 explanation.headers = Vec::new();
             }
             if reached_routes {
-                let conditions = decision::connection_conditions(&self.peer, host);
+                let fields = ConnectionFields::of(listener);
+                let conditions = fields.conditions(&self.peer, host);
                 explanation.considered = self.considered(self.compiled.connections(), &conditions);
             }
             return explanation;
@@ -204,6 +203,9 @@ impl<S: State> Explainer<'_, S> {
             |environment, buffers| decision::decide(self.compiled, &request, environment, buffers),
             |forwarding, buffers| self.forward(&request, forwarding, buffers),
         );
+        if explanation.outcome == Outcome::Redirect && explanation.route.is_none() {
+            explanation.listener = Some(listener.label().to_owned());
+        }
         if reached_routes {
             let fields = request.fields();
             let conditions = request.conditions(&fields);
@@ -383,6 +385,7 @@ impl<S: State> Explainer<'_, S> {
             outcome,
             status: None,
             reason: None,
+            listener: None,
             route: route.map(|route| route.matching.name.to_string()),
             service: None,
             arms: None,
@@ -416,6 +419,7 @@ impl<S: State> Explainer<'_, S> {
                     condition: condition.name(),
                     wants: condition.wants(),
                     saw: condition.saw(request),
+                    hint: condition.hint(request),
                 }),
             });
         considered.collect()

@@ -1,7 +1,10 @@
 //! A request to be explained, as a client would send it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
+use waypost_plan::listener::{Listener, ListenerTls};
+use waypost_plan::redirect::Scheme;
 use waypost_wire::authority::Authority;
 
 use crate::compiled::Compiled;
@@ -19,7 +22,8 @@ pub struct Question {
     pub headers: Vec<(String, String)>,
     /// The address of the client's end of the connection.
     pub client_ip: IpAddr,
-    /// The listener it comes in by, by name or by bind text; `None` for the first that serves the host.
+    /// The listener it comes in by, by name or by bind text; `None` for the first that serves the host and fits the
+    /// scheme of the URL.
     pub listener: Option<String>,
     /// True to consider routes, too, whose host does not cover the request's.
     pub all: bool,
@@ -116,23 +120,50 @@ impl Question {
         let Some(wanted) = &self.listener else {
             return Ok(None);
         };
-        let found =
-            compiled.plan().listeners().iter().position(|listener| {
-                listener.name.as_deref() == Some(wanted) || *listener.bind.text == **wanted
-            });
-        match found {
+        let mut listeners = compiled.plan().listeners().iter();
+        match listeners.position(|listener| listener.is_called(wanted)) {
             Some(listener) => Ok(Some(listener)),
             None => Err(QuestionError::NoListener(wanted.clone())),
         }
     }
+
+    /// The position of the listener for a question that names none: the first that serves `host`, of those that fit the
+    /// scheme of the URL if there are any. `https` fits a listener with `tls` best, then one behind a proxy that ends TLS;
+    /// `http` one without either, then one without `tls`.
+    pub(super) fn listener_for(&self, host: Option<&[u8]>, listeners: &[Arc<Listener>]) -> usize {
+        let is_tls = |listener: &Listener| listener.tls != ListenerTls::Off;
+        let is_https = |listener: &Listener| listener.native_scheme() == Scheme::Https;
+        let fits: [&dyn Fn(&Listener) -> bool; 2] = match url_scheme(&self.url) {
+            Some(Scheme::Https) => [&is_tls, &is_https],
+            Some(Scheme::Http) => [&|listener| !is_https(listener), &|listener| !is_tls(listener)],
+            None => [&|_| true, &|_| true],
+        };
+        let mut all = listeners.iter();
+        let first = |fits: &dyn Fn(&Listener) -> bool| {
+            let mut all = listeners.iter();
+            all.position(|listener| listener.serves(host) && fits(listener))
+        };
+        let fitting = fits.into_iter().find_map(first);
+        let any = || all.position(|listener| listener.serves(host));
+        fitting.or_else(any).unwrap_or(0)
+    }
+}
+
+/// The scheme of a URL, if it has one.
+fn url_scheme(url: &str) -> Option<Scheme> {
+    let schemes = [Scheme::Http, Scheme::Https].into_iter();
+    let begins = |text: &str| {
+        url.get(..text.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(text))
+    };
+    schemes
+        .into_iter()
+        .find(|scheme| begins(&format!("{}://", scheme.as_str())))
 }
 
 /// The authority of a URL, if it has one, and the request target.
 fn split_url(url: &str) -> (Option<&str>, String) {
-    let rest = ["http://", "https://"].iter().find_map(|scheme| {
-        let begins = url.get(..scheme.len())?.eq_ignore_ascii_case(scheme);
-        begins.then(|| &url[scheme.len()..])
-    });
+    let rest = url_scheme(url).map(|scheme| &url[scheme.as_str().len() + "://".len()..]);
     let Some(rest) = rest else {
         return (None, url.to_owned());
     };

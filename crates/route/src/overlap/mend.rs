@@ -1,6 +1,6 @@
 //! The changes that mend unreachable alternatives.
 
-use crate::overlap::assignment::{self, Solution};
+use crate::overlap::assignment::Solution;
 use crate::overlap::{Analyzer, COVERING_MAX};
 use crate::path::PathPattern;
 use crate::rank::{Criterion, Position};
@@ -50,7 +50,7 @@ impl Analyzer<'_> {
 
     /// Returns true if requests that match `a` always match `b`, which is on the same paths.
     fn implies(&self, a: usize, b: usize) -> bool {
-        let found = assignment::find(&[self.alternative(a)], &[self.alternative(b)]);
+        let found = self.solve(&[self.alternative(a)], &[self.alternative(b)]);
         matches!(found, Solution::Nothing { .. })
     }
 
@@ -76,7 +76,7 @@ impl Analyzer<'_> {
                 return false;
             };
             let better = self.alternatives(&better);
-            better.len() <= COVERING_MAX && matches!(assignment::find(&wanted, &better), Solution::Found(_))
+            better.len() <= COVERING_MAX && matches!(self.solve(&wanted, &better), Solution::Found(_))
         })
     }
 }

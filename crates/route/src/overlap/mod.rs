@@ -1,8 +1,8 @@
 //! Overlap analysis: alternatives that no request can reach, and pairs that differ in declared order only.
 //!
 //! Every finding is a proof. An alternative is unreachable if, in each cell of the hosts and paths that it
-//! covers, no values of method, headers, attributes, cookies, query and client address make it hold while all
-//! better ones fail. A pair is ambiguous if a witness request, which was run on the table, matches both. If
+//! covers, no values of method, headers, attributes, cookies, query, client address, listener and scheme make it hold
+//! while all better ones fail. A pair is ambiguous if a witness request, which was run on the table, matches both. If
 //! regexes leave it undecided, the alternative is listed in [`Analysis::inexact`].
 //!
 //! Paths have no empty segments in the middle, as by default. An alternative that is reached only by a kept
@@ -10,6 +10,7 @@
 
 mod address;
 mod assignment;
+mod entrance;
 mod example;
 mod mend;
 mod place;
@@ -31,6 +32,7 @@ use crate::path::{PathPattern, Segment};
 use crate::rank::{Position, Rank};
 use crate::table::{Found, Scratch, Table};
 
+pub use crate::overlap::entrance::Entrance;
 pub use crate::overlap::mend::Mend;
 pub use crate::overlap::witness::Witness;
 
@@ -114,9 +116,9 @@ impl Finding {
     }
 }
 
-/// Analyses `table` for requests to the `served` hosts; to every host if there are none.
-pub fn analyse(table: &Table, served: &[HostPattern]) -> Analysis {
-    let mut analyzer = Analyzer::new(table, served);
+/// Analyses `table` for requests that come in by `entrances`; by any if there are none.
+pub fn analyse(table: &Table, entrances: &[Entrance]) -> Analysis {
+    let mut analyzer = Analyzer::new(table, entrances);
     let unreachable = analyzer.find_unreachable();
     analyzer.find_ambiguous();
     let mut analysis = analyzer.analysis;
@@ -157,8 +159,10 @@ enum Verdict {
 
 struct Analyzer<'t> {
     table: &'t Table,
-    /// Served hosts; empty for all.
-    served: &'t [HostPattern],
+    /// The ways in, plain ones first; never empty.
+    entrances: Vec<Entrance>,
+    /// True if the entrances were given, rather than made of the conditions.
+    knows_entrances: bool,
     /// All alternatives in rank order.
     order: Vec<(Found, &'t Alternative)>,
     fresh: Fresh,
@@ -173,8 +177,14 @@ struct Analyzer<'t> {
 }
 
 impl<'t> Analyzer<'t> {
-    fn new(table: &'t Table, served: &'t [HostPattern]) -> Self {
+    fn new(table: &'t Table, entrances: &[Entrance]) -> Self {
         let order: Vec<(Found, &Alternative)> = table.in_rank_order().collect();
+        let knows_entrances = !entrances.is_empty();
+        let mut entrances = match knows_entrances {
+            true => entrances.to_vec(),
+            false => entrance::of_conditions(order.iter().map(|(_, alternative)| *alternative)),
+        };
+        entrances.sort_by_key(|entrance| !entrance.is_plain);
         let mut keys: HashMap<(&HostPattern, String), usize> = HashMap::new();
         let mut groups: Vec<Group> = Vec::new();
         let mut group_of = Vec::with_capacity(order.len());
@@ -189,7 +199,8 @@ impl<'t> Analyzer<'t> {
         }
         Self {
             table,
-            served,
+            entrances,
+            knows_entrances,
             fresh: Fresh::of(order.iter().map(|(_, alternative)| *alternative)),
             groups,
             group_of,
@@ -207,10 +218,19 @@ impl<'t> Analyzer<'t> {
         for place in 0..self.order.len() {
             let alternative = self.alternative(place);
             let at = self.position(place);
-            if let Solution::Nothing { empty } = assignment::find(&[alternative], &[]) {
+            if let Solution::Nothing { empty } = assignment::find(&[alternative], &[], None) {
                 let condition = empty.map_or_else(|| "header cookie".to_owned(), condition_name);
                 let reason = Contradiction { condition };
                 self.analysis.findings.push(Finding::Impossible { at, reason });
+                self.impossible[place] = true;
+                unreachable.insert(at);
+                continue;
+            }
+            if !self
+                .ways_in(alternative)
+                .any(|entrance| entrance.fulfils(alternative))
+            {
+                // Not a matter of other routes.
                 self.impossible[place] = true;
                 unreachable.insert(at);
                 continue;
@@ -309,7 +329,7 @@ impl<'t> Analyzer<'t> {
                 let solution = if better.len() > COVERING_MAX {
                     Solution::TooMany
                 } else {
-                    assignment::find(&wanted, &self.alternatives(&better))
+                    self.solve(&wanted, &self.alternatives(&better))
                 };
                 match solution {
                     Solution::Found(assignment) => match self.witness(&wanted, winner, path, assignment) {
@@ -348,7 +368,7 @@ impl<'t> Analyzer<'t> {
                 return Verdict::Stopped;
             };
             if better.len() <= COVERING_MAX
-                && let Solution::Found(assignment) = assignment::find(wanted, &self.alternatives(&better))
+                && let Solution::Found(assignment) = self.solve(wanted, &self.alternatives(&better))
                 && let Some(witness) = self.witness(wanted, winner, path, assignment)
             {
                 return Verdict::Witness(witness);
@@ -407,7 +427,7 @@ impl<'t> Analyzer<'t> {
     fn add_proof(&self, wanted: &[&Alternative], better: &[usize], taken_by: &mut Vec<usize>) -> bool {
         let proves = |better: &[usize]| {
             matches!(
-                assignment::find(wanted, &self.alternatives(better)),
+                self.solve(wanted, &self.alternatives(better)),
                 Solution::Nothing { .. }
             )
         };
@@ -441,6 +461,14 @@ impl<'t> Analyzer<'t> {
         path: String,
         assignment: Assignment,
     ) -> Option<Witness> {
+        let pattern = &wanted[0].host;
+        let matters = assignment.entrance.is_some();
+        let chosen = assignment.entrance.map(|at| &self.entrances[at]);
+        let entrances = self.entrances.iter().filter(|entrance| entrance.is_plain);
+        let entrances: Vec<&Entrance> = match chosen {
+            Some(chosen) => entrances.filter(|entrance| **entrance == *chosen).collect(),
+            None => entrances.collect(),
+        };
         let mut witness = Witness {
             host: None,
             path,
@@ -449,28 +477,31 @@ impl<'t> Analyzer<'t> {
             headers: assignment.headers,
             attributes: assignment.attributes,
             client_ip: assignment.client_ip.unwrap_or(address::DEFAULT),
+            names_listener: matters,
         };
-        let (fresh, pattern) = (&self.fresh, &wanted[0].host);
-        let own = fresh.host(pattern);
-        let is_served = |host: &Option<String>| {
-            let host = host.as_deref().map(str::as_bytes);
-            self.served.is_empty() || self.served.iter().any(|served| served.covers(host))
-        };
-        let own = is_served(&own).then_some(own);
         // The better alternatives were found for the pattern's own host. For other hosts, the lookup in the table
         // decides.
-        let others = self
-            .served
-            .iter()
-            .map(|served| fresh.host(served))
-            .filter(|host| pattern.covers(host.as_deref().map(str::as_bytes)));
+        let fresh = &self.fresh;
+        let own = entrances.iter().map(|entrance| (*entrance, fresh.host(pattern)));
+        let others = entrances.iter().flat_map(|entrance| {
+            let hosts = entrance.hosts.iter().map(|served| fresh.host(served));
+            hosts.map(|host| (*entrance, host))
+        });
+        let of_client = witness.attributes.len();
         let mut value = Vec::new();
-        for host in own.into_iter().chain(others) {
+        for (entrance, host) in own.chain(others) {
+            if !pattern.covers(host.as_deref().map(str::as_bytes)) || !entrance.serves(host.as_deref()) {
+                continue;
+            }
             if self.steps == 0 {
                 return None;
             }
             self.steps -= 1;
             witness.host = host;
+            witness.attributes.truncate(of_client);
+            if matters || self.knows_entrances {
+                witness.attributes.extend(entrance.attributes());
+            }
             let request = witness.request();
             let all_fit = wanted
                 .iter()
@@ -480,6 +511,23 @@ impl<'t> Analyzer<'t> {
             }
         }
         None
+    }
+
+    /// The entrances of requests for hosts of `alternative`.
+    fn ways_in(&self, alternative: &Alternative) -> impl Iterator<Item = &Entrance> {
+        let entrances = self.entrances.iter();
+        entrances.filter(|entrance| entrance.overlaps(&alternative.host))
+    }
+
+    /// Finds values for which all of `required` and none of `avoided` hold, apart from host and path. All are on the host
+    /// pattern of the first.
+    fn solve<'a>(&self, required: &[&'a Alternative], avoided: &[&'a Alternative]) -> Solution<'a> {
+        let host = required.first().map_or(&HostPattern::Any, |first| &first.host);
+        let entrances = self.entrances.iter().enumerate();
+        let ways_in: Vec<(usize, &Entrance)> = entrances
+            .filter(|(_, entrance)| entrance.overlaps(host))
+            .collect();
+        assignment::find(required, avoided, Some(&ways_in))
     }
 
     fn alternative(&self, place: usize) -> &'t Alternative {
@@ -508,18 +556,12 @@ impl<'t> Analyzer<'t> {
 /// the search.
 fn may_hold_together(a: &Alternative, b: &Alternative) -> bool {
     let clash = |a: &[FieldCondition], b: &[FieldCondition]| {
-        a.iter().any(|a| {
-            b.iter().any(|b| match (&a.value, &b.value) {
-                (ValueCondition::Equals(x), ValueCondition::Equals(y)) => a.name == b.name && x != y,
-                _ => false,
-            })
-        })
+        a.iter()
+            .any(|a| b.iter().any(|b| a.name == b.name && exclude(&a.value, &b.value)))
     };
     let attributes_clash = a.attributes.iter().any(|a| {
-        b.attributes.iter().any(|b| match (&a.value, &b.value) {
-            (ValueCondition::Equals(x), ValueCondition::Equals(y)) => a.attribute == b.attribute && x != y,
-            _ => false,
-        })
+        let mut others = b.attributes.iter();
+        others.any(|b| a.attribute == b.attribute && exclude(&a.value, &b.value))
     });
     let methods_meet = a.methods.is_empty()
         || b.methods.is_empty()
@@ -529,6 +571,12 @@ fn may_hold_together(a: &Alternative, b: &Alternative) -> bool {
         && !attributes_clash
         && !clash(&a.cookies, &b.cookies)
         && !clash(&a.query, &b.query)
+}
+
+/// Returns true if both compare with texts, of which they have none in common.
+fn exclude(a: &ValueCondition, b: &ValueCondition) -> bool {
+    let (a, b) = (a.texts(), b.texts());
+    !a.is_empty() && !b.is_empty() && !a.iter().any(|a| b.contains(a))
 }
 
 /// Returns the key of a group: the same text for patterns that cover the same paths, and for all regexes.
@@ -560,5 +608,6 @@ fn condition_name(variable: Variable<'_>) -> String {
         Variable::Cookie(name) => format!("cookie {name}"),
         Variable::Query(name) => format!("query {name}"),
         Variable::ClientIp => "client_ip".to_owned(),
+        Variable::Entrance => "listener".to_owned(),
     }
 }

@@ -10,9 +10,9 @@ use crate::{reference, testing};
 
 /// Formats each finding as a line: `b.0 unreachable by a.0`, `a.0 b.0 ambiguous: GET /x`, `a.0 impossible: header x`;
 /// and `a.0 inexact`.
-fn lines(routes: &[Route], served: &[HostPattern]) -> Vec<String> {
+fn lines(routes: &[Route], entrances: &[Entrance]) -> Vec<String> {
     let table = Table::new(routes.to_vec()).unwrap();
-    let analysis = analyse(&table, served);
+    let analysis = analyse(&table, entrances);
     let name = |at: &Position| format!("{}.{}", routes[at.route].name, at.alternative);
     let mut lines: Vec<String> = analysis
         .findings
@@ -43,15 +43,87 @@ fn check(routes: &str, expected: &[&str]) {
 
 /// Like [`check`], with only these hosts served.
 fn check_served(routes: &str, served: &str, expected: &[&str]) {
-    let served: Vec<HostPattern> = served
-        .split_whitespace()
-        .map(|host| HostPattern::parse(host).unwrap())
-        .collect();
+    let entrances = match served {
+        "" => Vec::new(),
+        served => vec![entrance("plain", "http", served)],
+    };
+    check_entrances(routes, &entrances, expected);
+}
+
+fn check_entrances(routes: &str, entrances: &[Entrance], expected: &[&str]) {
     assert_eq!(
-        lines(&testing::routes(routes), &served),
+        lines(&testing::routes(routes), entrances),
         expected,
-        "{routes} on {served:?}"
+        "{routes} on {entrances:?}"
     );
+}
+
+fn entrance(listener: &str, scheme: &'static str, hosts: &str) -> Entrance {
+    let hosts = hosts.split_whitespace();
+    Entrance {
+        listener: listener.into(),
+        scheme,
+        hosts: hosts.map(|host| HostPattern::parse(host).unwrap()).collect(),
+        is_plain: true,
+    }
+}
+
+#[test]
+fn listener_and_scheme_are_decided_by_the_entrances() {
+    let both = [entrance("plain", "http", ""), entrance("tls", "https", "")];
+    let pair = |known: &str| format!("a /a {known} h:x=1\n b /a {known} q:y=1");
+    check_entrances(&pair(""), &both, &[]);
+    check_entrances(
+        "a /a a:listener=plain\n b /a a:scheme=https\n c /a",
+        &both,
+        &["c.0 unreachable by a.0 b.0"],
+    );
+    check("a /a a:listener=plain\n b /a a:scheme=https\n c /a", &[]);
+    check(
+        "a /a a:scheme=http\n b /a a:scheme=https\n c /a",
+        &["c.0 unreachable by a.0 b.0"],
+    );
+    check_entrances(
+        "a /a a:listener=plain|tls\n b /a",
+        &both,
+        &["b.0 unreachable by a.0"],
+    );
+    check("a /a a:listener=plain|tls\n b /a", &[]);
+    check_entrances(
+        "a /a a:listener=tls|plain GET\n b /a a:listener=tls|other GET",
+        &both,
+        &[
+            "b.0 unreachable by a.0",
+            "a.0 b.0 ambiguous: GET /a --listener tls",
+        ],
+    );
+    check_entrances(
+        "a x.y /a a:scheme=https h:x=1\n b x.y /a a:scheme=https c:y=1",
+        &both,
+        &["a.0 b.0 ambiguous: GET https://x.y/a -H 'x: 1' -H 'cookie: y=1' --listener tls"],
+    );
+    // Only one of the listeners serves the host.
+    let hosts = [entrance("plain", "http", "a.b"), entrance("tls", "https", "*.c")];
+    check_entrances(
+        "a x.c /a a:scheme=https\n b x.c /a",
+        &hosts,
+        &["b.0 unreachable by a.0"],
+    );
+    check_entrances("a x.c /a a:scheme=http\n b x.c /a", &hosts, &[]);
+    check_entrances(
+        "a h:x=1\n b h:y=1\n c a.b /*",
+        &hosts,
+        &["a.0 b.0 ambiguous: GET https://x.c/x -H 'x: 1' -H 'y: 1'"],
+    );
+    // What only a proxy can say has no witness, but is possible.
+    let behind = [
+        entrance("plain", "http", ""),
+        Entrance {
+            is_plain: false,
+            ..entrance("plain", "https", "")
+        },
+    ];
+    check_entrances("a /a a:scheme=http\n b /a", &behind, &["b.0 inexact"]);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Witness {
     pub attributes: Vec<(Attribute, Vec<u8>)>,
     /// Address of the client.
     pub client_ip: IpAddr,
+    /// True if the finding depends on the listener, which is among the attributes.
+    pub names_listener: bool,
 }
 
 impl Witness {
@@ -41,12 +43,24 @@ impl Witness {
             attributes: &self.attributes,
         }
     }
+
+    fn attribute(&self, wanted: Attribute) -> Option<&str> {
+        let (_, value) = self
+            .attributes
+            .iter()
+            .find(|(attribute, _)| *attribute == wanted)?;
+        std::str::from_utf8(value).ok()
+    }
 }
 
 impl fmt::Display for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut target = match &self.host {
-            Some(host) => format!("http://{host}{}", self.path),
+            Some(host) => format!(
+                "{}://{host}{}",
+                self.attribute(Attribute::Scheme).unwrap_or("http"),
+                self.path
+            ),
             None => self.path.clone(),
         };
         if let Some(query) = &self.query {
@@ -61,8 +75,18 @@ impl fmt::Display for Witness {
         if self.client_ip != address::DEFAULT {
             write!(f, " --client-ip {}", self.client_ip)?;
         }
-        // `explain` has no arguments for attributes.
-        for (index, (attribute, value)) in self.attributes.iter().enumerate() {
+        if let Some(listener) = self
+            .attribute(Attribute::Listener)
+            .filter(|_| self.names_listener)
+        {
+            write!(f, " --listener {}", quoted(listener))?;
+        }
+        // `explain` has no arguments for the others.
+        let others = self
+            .attributes
+            .iter()
+            .filter(|(attribute, _)| !attribute.is_entrance());
+        for (index, (attribute, value)) in others.enumerate() {
             let separator = if index == 0 { " #" } else { "," };
             write!(f, "{separator} {attribute}: {}", String::from_utf8_lossy(value))?;
         }
@@ -94,6 +118,7 @@ mod tests {
             headers: Vec::new(),
             attributes: Vec::new(),
             client_ip: address::DEFAULT,
+            names_listener: false,
         };
         assert_eq!(witness.to_string(), "GET /users/7");
         witness.host = Some("a.b".to_owned());
@@ -110,5 +135,17 @@ mod tests {
         ];
         let arguments = witness.to_string();
         assert!(arguments.ends_with(" 10.0.0.1 # client_cert subject: CN=a, client_cert san: a.test"));
+        witness.attributes = vec![
+            (Attribute::Listener, b"public".to_vec()),
+            (Attribute::Scheme, b"https".to_vec()),
+        ];
+        assert!(witness.to_string().starts_with("GET 'https://a.b/"));
+        assert!(witness.to_string().ends_with(" --client-ip 10.0.0.1"));
+        witness.names_listener = true;
+        assert!(
+            witness
+                .to_string()
+                .ends_with(" --client-ip 10.0.0.1 --listener public")
+        );
     }
 }

@@ -226,8 +226,17 @@ pub(crate) fn alternative() -> impl Strategy<Value = String> {
     let ip = prop_oneof![
         6 => Just(""), 1 => Just("ip:10.0.0.0/8"), 1 => Just("ip:10.0.0.0/9,::/0"), 1 => Just("ip:10.128.0.0/9")
     ];
-    (host, path, method, fields, ip).prop_map(|(host, path, method, fields, ip)| {
-        format!("{host} {path} {method} {} {ip}", fields.join(" "))
+    let entrance = prop_oneof![
+        8 => Just(""),
+        1 => Just("a:listener=plain"),
+        1 => Just("a:listener=tls"),
+        1 => Just("a:listener=plain|tls"),
+        1 => Just("a:scheme=http"),
+        1 => Just("a:scheme=https"),
+        1 => Just("a:listener=behind a:scheme=https"),
+    ];
+    (host, path, method, fields, ip, entrance).prop_map(|(host, path, method, fields, ip, entrance)| {
+        format!("{host} {path} {method} {} {ip} {entrance}", fields.join(" "))
     })
 }
 
@@ -284,9 +293,20 @@ pub(crate) fn request() -> impl Strategy<Value = String> {
         Just("ip:10.200.0.1"),
         Just("ip:::1")
     ];
-    (method, host, path, query, headers, ip).prop_map(|(method, host, path, query, headers, ip)| {
-        format!("{method} {host}{path}{query} {} {ip}", headers.join(" "))
-    })
+    let entrance = prop_oneof![
+        Just(""),
+        Just("a:listener=tls a:scheme=https"),
+        Just("a:listener=behind"),
+        Just("a:listener=behind a:scheme=https"),
+    ];
+    (method, host, path, query, headers, ip, entrance).prop_map(
+        |(method, host, path, query, headers, ip, entrance)| {
+            format!(
+                "{method} {host}{path}{query} {} {ip} {entrance}",
+                headers.join(" ")
+            )
+        },
+    )
 }
 
 /// Many alternatives with few paths, whose lists are indexed by fields.

@@ -8,7 +8,15 @@ use crate::output::count;
 
 /// An explanation in a few words: `users → users-v1`.
 pub(crate) fn in_short(explanation: &Explanation) -> String {
-    let route = explanation.route.as_deref().unwrap_or("no route");
+    let by_listener = explanation
+        .listener
+        .as_ref()
+        .map(|listener| format!("listener {listener}"));
+    let route = explanation
+        .route
+        .as_deref()
+        .or(by_listener.as_deref())
+        .unwrap_or("no route");
     match explanation.outcome {
         Outcome::Forward => format!("{route} → {}", destination(explanation)),
         Outcome::Redirect => {
@@ -46,6 +54,9 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
     line(&mut text, "outcome", &verdict);
     if let Some(reason) = &explanation.reason {
         line(&mut text, "reason", reason);
+    }
+    if let Some(listener) = &explanation.listener {
+        line(&mut text, "listener", listener);
     }
     line(&mut text, "route", explanation.route.as_deref().unwrap_or("none"));
     if let Some(cohort) = &explanation.cohort {
@@ -101,20 +112,13 @@ fn considered(all: &[Considered], text: &mut String) {
             Some(Because {
                 condition,
                 wants,
-                saw: Some(saw),
+                saw,
+                hint,
             }) => {
-                format!(
-                    "no: {condition} wants {}, saw {}",
-                    printable(wants),
-                    printable(saw)
-                )
-            }
-            Some(Because {
-                condition,
-                wants,
-                saw: None,
-            }) => {
-                format!("no: {condition} wants {}, saw none", printable(wants))
+                let saw = saw.as_deref().map_or("none".into(), printable);
+                let hint = hint.as_deref().map(|hint| format!("; {}", printable(hint)));
+                let hint = hint.unwrap_or_default();
+                format!("no: {condition} wants {}, saw {saw}{hint}", printable(wants))
             }
             None if taken => "would match, but comes later".to_owned(),
             None => {

@@ -11,7 +11,7 @@ use waypost_plan::listener::Listener;
 use waypost_policy::explain::{Outcome, Question};
 use waypost_proxy::generation::Generation;
 use waypost_proxy::generation::KnownEndpoints;
-use waypost_route::attribute::NoAttributes;
+use waypost_route::attribute::Attribute;
 use waypost_route::reference;
 use waypost_route::request::Request;
 use waypost_wire::authority::Authority;
@@ -50,6 +50,7 @@ files! {
     gateway_api_rewrite: "gateway-api-rewrite.txt",
     headers: "headers.txt",
     hosts: "hosts.txt",
+    listeners: "listeners.txt",
     methods: "methods.txt",
     normalising: "normalising.txt",
     paths: "paths.txt",
@@ -103,6 +104,8 @@ struct Case {
     url: String,
     headers: Vec<(String, String)>,
     client_ip: Option<IpAddr>,
+    /// The only listener to ask, `clear` or `tls`; `None` for both.
+    listener: Option<String>,
     expected: Expected,
 }
 
@@ -176,6 +179,7 @@ fn case(number: usize, line: &str) -> Case {
         url: url.to_owned(),
         headers: Vec::new(),
         client_ip: None,
+        listener: None,
         expected: expectation(expected),
     };
     loop {
@@ -189,6 +193,10 @@ fn case(number: usize, line: &str) -> Case {
         } else if let Some(rest) = options.strip_prefix("--client-ip ") {
             let (address, rest) = rest.split_once(' ').unwrap_or((rest, ""));
             case.client_ip = Some(address.parse().expect("an address"));
+            options = rest;
+        } else if let Some(rest) = options.strip_prefix("--listener ") {
+            let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+            case.listener = Some(name.to_owned());
             options = rest;
         } else {
             assert_eq!(options, "", "line {number}");
@@ -304,7 +312,7 @@ impl Case {
             method: self.method.as_bytes(),
             client_ip: self.client(listener),
             headers: &headers,
-            attributes: &NoAttributes,
+            attributes: &self.attributes(listener),
         };
         let routes: Vec<_> = plan
             .request_routes()
@@ -325,6 +333,23 @@ impl Case {
                 ..Came::default()
             },
         }
+    }
+
+    /// The attributes of the request: the listener, and the scheme of the client.
+    fn attributes(&self, listener: &Listener) -> Vec<(Attribute, Vec<u8>)> {
+        let name = self.listener.as_deref().unwrap_or("clear");
+        let mut headers = self.headers.iter();
+        let forwarded = headers.find(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-proto"));
+        let scheme = match forwarded {
+            Some((_, scheme)) if listener.trusts(Ipv4Addr::LOCALHOST.into()) => scheme,
+            _ if name == "tls" => "https",
+            _ => "http",
+        };
+        let text = |text: &str| text.as_bytes().to_vec();
+        vec![
+            (Attribute::Listener, text(name)),
+            (Attribute::Scheme, text(scheme)),
+        ]
     }
 
     fn names_valid_host(&self) -> bool {
@@ -408,7 +433,7 @@ impl Case {
             url: self.url.clone(),
             headers: self.headers.clone(),
             client_ip: self.client_ip.unwrap_or(Ipv4Addr::LOCALHOST.into()),
-            listener: None,
+            listener: self.listener.clone(),
             all: false,
         };
         let explanation = generation
@@ -605,18 +630,20 @@ fn check_file(file: &str) {
             Http2Client::connect_tls(secure, "localhost", both),
         ];
         for case in &block.requests {
-            let ways = [
+            let asks = |name: &str| case.listener.as_deref().is_none_or(|listener| listener == name);
+            let mut ways = vec![
                 ("the reference", Some(case.by_reference(&generation)), false),
                 ("explain", Some(case.by_explain(&generation)), true),
-                ("the gateway", Some(case.by_gateway(&gateway)), true),
-                (
-                    "the gateway under TLS",
-                    Some(case.by_tls(&gateway, &trusting)),
-                    true,
-                ),
-                ("the gateway by HTTP/2", case.by_http2(&http2[0]), true),
-                ("the gateway by HTTP/2 under TLS", case.by_http2(&http2[1]), true),
             ];
+            if asks("clear") {
+                ways.push(("the gateway", Some(case.by_gateway(&gateway)), true));
+                ways.push(("the gateway by HTTP/2", case.by_http2(&http2[0]), true));
+            }
+            if asks("tls") {
+                let came = case.by_tls(&gateway, &trusting);
+                ways.push(("the gateway under TLS", Some(came), true));
+                ways.push(("the gateway by HTTP/2 under TLS", case.by_http2(&http2[1]), true));
+            }
             for (way, came, knows_all) in ways {
                 let Some(came) = came else { continue };
                 if let Some(differences) = case.expected.differs(&came, knows_all) {

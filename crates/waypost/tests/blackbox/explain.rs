@@ -123,3 +123,101 @@ fn explain_shows_the_connection_header_of_a_closing_client() {
         assert_eq!(headers.contains(r#"["connection","close"]"#), closes, "{headers}");
     }
 }
+
+/// A gateway with a listener in clear text that redirects `old.test`, one under TLS, and one for `only.test`; the
+/// answers of `explain`, offline and live.
+fn by_scheme(url: &str) -> [Value; 2] {
+    let (service, authority) = (Service::echo("a"), Authority::new());
+    let pairs = [authority.issue(&["a.test", "old.test"])];
+    let tls = format!(
+        "name: secure, hosts: [a.test, old.test], tls: {{ {} }}",
+        certificates(1)
+    );
+    let config = Config::listening(&[
+        "name: moved, hosts: [old.test], redirect: { scheme: https }",
+        "name: plain, hosts: [a.test, only.test]",
+        &tls,
+    ]);
+    let config = config
+        .service(&service, "")
+        .route("name: by-plain, match: { listener: plain }, to: a")
+        .route("name: by-tls, match: { scheme: https }, to: a")
+        .test("request: GET https://a.test/, expect: { route: by-tls }")
+        .test("request: GET http://a.test/, expect: { route: by-plain }")
+        .test("request: GET https://a.test/, listener: plain, expect: { route: by-plain }")
+        .test("request: GET http://old.test/x, expect: { status: 302, location: https://old.test/x }");
+    let gateway = Gateway::under_tls(&[&pairs[0]], &[], config);
+    [gateway.explain_offline(url), gateway.explain(url)]
+}
+
+#[test]
+fn the_scheme_of_the_url_picks_the_listener() {
+    for (url, route) in [
+        ("https://a.test/", json!("by-tls")),
+        ("HTTPS://a.test/", json!("by-tls")),
+        ("http://a.test/", json!("by-plain")),
+        // None under TLS serves it.
+        ("https://only.test/", json!("by-plain")),
+        ("https://old.test/", json!("by-tls")),
+        ("http://old.test/", Value::Null),
+    ] {
+        for explanation in by_scheme(url) {
+            assert_eq!(explanation["route"], route, "{url}: {explanation}");
+        }
+    }
+}
+
+#[test]
+fn the_redirect_of_a_listener_names_it() {
+    for explanation in by_scheme("http://old.test/x?y") {
+        assert_eq!(explanation["outcome"], "redirect");
+        assert_eq!(explanation["listener"], "moved");
+        assert_eq!(explanation["location"], "https://old.test/x?y");
+    }
+    for explanation in by_scheme("http://a.test/x") {
+        assert_eq!(explanation.get("listener"), None);
+    }
+}
+
+#[test]
+fn conditions_on_listener_and_scheme_say_what_they_saw() {
+    for explanation in by_scheme("https://a.test/") {
+        assert_eq!(
+            explanation["considered"][0]["because"],
+            json!({ "condition": "listener", "wants": "plain", "saw": "secure" })
+        );
+    }
+    for explanation in by_scheme("http://a.test/") {
+        assert_eq!(
+            explanation["considered"][1]["because"],
+            json!({ "condition": "scheme", "wants": "https", "saw": "http" })
+        );
+    }
+}
+
+#[test]
+fn an_exact_path_above_the_requested_one_has_a_hint() {
+    let service = Service::echo("a");
+    let config = Config::new()
+        .service(&service, "")
+        .route("name: api, match: { path: /api }, to: a")
+        .route("name: slash, match: { path: /docs/ }, to: a")
+        .route("name: apis, match: { path: /apis }, to: a");
+    let gateway = Gateway::with(config);
+    let hints = |url: &str| -> Vec<Value> {
+        let explanation = gateway.explain_offline(url);
+        assert_eq!(explanation["considered"], gateway.explain(url)["considered"]);
+        let considered = explanation["considered"].as_array().unwrap().iter();
+        considered.map(|one| one["because"]["hint"].clone()).collect()
+    };
+    let api = json!("/api is that path alone; `/api/*` would take it");
+    let slash = json!("/docs/ is that path alone; `/docs/*` would take it");
+    assert_eq!(hints("http://x/api/v1"), [api.clone(), Value::Null, Value::Null]);
+    assert_eq!(hints("http://x/api/"), [api, Value::Null, Value::Null]);
+    assert_eq!(hints("http://x/docs/a"), [Value::Null, slash, Value::Null]);
+    assert_eq!(hints("http://x/ap"), [Value::Null, Value::Null, Value::Null]);
+    let config = gateway.config().to_str().unwrap();
+    let text = gateway.command(&["explain", config, "GET", "http://x/api/v1"]);
+    let shown = "no: path wants /api, saw /api/v1; /api is that path alone; `/api/*` would take it";
+    assert!(text.stdout.contains(shown), "{}{}", text.stdout, text.stderr);
+}

@@ -19,6 +19,7 @@ use crate::attribute::Attribute;
 use crate::overlap::assignment::cookie_header::CookieHeader;
 use crate::overlap::assignment::search::{STEPS_MAX, pick};
 use crate::overlap::assignment::values::Value;
+use crate::overlap::entrance::{self, Entrance};
 
 /// A part of a request that gets a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +30,8 @@ pub(super) enum Variable<'a> {
     Cookie(&'a str),
     Query(&'a str),
     ClientIp,
+    /// The listener and the client's scheme, which depend on one another.
+    Entrance,
 }
 
 /// Values of a request. Variables without a value are absent.
@@ -39,6 +42,8 @@ pub(super) struct Assignment {
     pub(super) attributes: Vec<(Attribute, Vec<u8>)>,
     pub(super) query: Option<String>,
     pub(super) client_ip: Option<IpAddr>,
+    /// The index of an entrance.
+    pub(super) entrance: Option<usize>,
 }
 
 /// The result of a search.
@@ -57,17 +62,25 @@ pub(super) enum Solution<'a> {
 struct Problem<'a, 's> {
     required: &'s [&'a Alternative],
     avoided: &'s [&'a Alternative],
+    /// The ways in, by index.
+    entrances: &'s [(usize, &'s Entrance)],
     variables: Vec<Variable<'a>>,
     cookie_header: CookieHeader,
 }
 
-/// Finds values for which all of `required` and none of `avoided` hold, apart from host and path.
-pub(super) fn find<'a>(required: &[&'a Alternative], avoided: &[&'a Alternative]) -> Solution<'a> {
+/// Finds values for which all of `required` and none of `avoided` hold, apart from host and path. Without `entrances`,
+/// conditions on them are left out.
+pub(super) fn find<'a>(
+    required: &[&'a Alternative],
+    avoided: &[&'a Alternative],
+    entrances: Option<&[(usize, &Entrance)]>,
+) -> Solution<'a> {
     let mut variables = Vec::new();
     let mut seen = HashSet::new();
     for alternative in required.iter().chain(avoided) {
         for variable in variables_of(alternative) {
-            if seen.insert(variable) {
+            let is_left_out = variable == Variable::Entrance && entrances.is_none();
+            if !is_left_out && seen.insert(variable) {
                 variables.push(variable);
             }
         }
@@ -75,6 +88,7 @@ pub(super) fn find<'a>(required: &[&'a Alternative], avoided: &[&'a Alternative]
     let mut problem = Problem {
         required,
         avoided,
+        entrances: entrances.unwrap_or_default(),
         variables,
         cookie_header: CookieHeader::Free,
     };
@@ -105,7 +119,9 @@ fn variables_of(alternative: &Alternative) -> impl Iterator<Item = Variable<'_>>
     let attributes = alternative
         .attributes
         .iter()
+        .filter(|condition| !condition.attribute.is_entrance())
         .map(|condition| Variable::Attribute(condition.attribute));
+    let entrance = entrance::matters_to(alternative).then_some(Variable::Entrance);
     let cookies = alternative
         .cookies
         .iter()
@@ -118,6 +134,7 @@ fn variables_of(alternative: &Alternative) -> impl Iterator<Item = Variable<'_>>
         .chain(cookies)
         .chain(query)
         .chain(client_ip)
+        .chain(entrance)
 }
 
 impl<'a> Problem<'a, '_> {
@@ -176,6 +193,7 @@ impl<'a> Problem<'a, '_> {
                     assignment.method = Some(String::from_utf8_lossy(text).into_owned());
                 }
                 (Variable::ClientIp, Value::Ip(address)) => assignment.client_ip = Some(*address),
+                (Variable::Entrance, Value::Entrance(at)) => assignment.entrance = Some(*at),
                 (Variable::Header(name), Value::Text(text)) => {
                     assignment.headers.push(((*name).to_owned(), text.clone()));
                 }
@@ -229,7 +247,10 @@ mod tests {
         let routes = testing::routes(&text);
         let (required, avoided) = routes[0].alternatives.split_first().unwrap();
         let avoided: Vec<&Alternative> = avoided.iter().collect();
-        let solution = match find(&[required], &avoided) {
+        let alternatives = routes[0].alternatives.iter();
+        let entrances = entrance::of_conditions(alternatives);
+        let entrances: Vec<(usize, &Entrance)> = entrances.iter().enumerate().collect();
+        let solution = match find(&[required], &avoided, Some(&entrances)) {
             Solution::Found(_) => "found",
             Solution::Nothing { .. } => "nothing",
             Solution::Regex => "regex",
@@ -254,6 +275,13 @@ mod tests {
         check(&["a:san=1", "a:san=1 h:y=*", "a:san=* h:y=!"], "nothing");
         check(&["a:san=*", "a:san=1"], "found");
         check(&["a:san=*", "a:subject=*"], "found");
+        check(&["/", "a:scheme=http", "a:scheme=https"], "nothing");
+        check(&["/", "a:listener=x", "a:listener=y"], "found");
+        check(&["a:listener=x|y", "a:listener=x", "a:listener=y|z"], "nothing");
+        check(
+            &["a:listener=x|y", "a:listener=x", "a:listener=y a:scheme=http"],
+            "found",
+        );
         check(&["CONNECT,TRACE"], "nothing");
         check(&["CONNECT,PUT"], "found");
         check(&["CONNECT,PUT", "PUT"], "nothing");

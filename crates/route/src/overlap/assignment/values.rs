@@ -18,6 +18,8 @@ pub(super) enum Value {
     Absent,
     Text(Vec<u8>),
     Ip(IpAddr),
+    /// An entrance, by index.
+    Entrance(usize),
     /// A `cookie` header made of the cookies.
     Made,
     /// A hypothetical value that fails every condition not implied by the required ones.
@@ -33,13 +35,13 @@ impl<'a> Problem<'a, '_> {
             if !self
                 .required
                 .iter()
-                .all(|alternative| holds(alternative, variable, &value))
+                .all(|alternative| self.holds(alternative, variable, &value))
             {
                 continue;
             }
             let mut fails = Bits::empty(self.avoided.len());
             for (index, alternative) in self.avoided.iter().enumerate() {
-                if !holds(alternative, variable, &value) {
+                if !self.holds(alternative, variable, &value) {
                     fails.insert(index);
                 }
             }
@@ -54,8 +56,10 @@ impl<'a> Problem<'a, '_> {
     /// Returns the wild choice; `None` if the candidates of `variable` represent all values.
     pub(super) fn wild_choice(&self, variable: Variable<'a>) -> Option<Choice<Value>> {
         let is_regex = |value: &ValueCondition| matches!(value, ValueCondition::Matches(_));
-        let pins =
-            |value: &ValueCondition| matches!(value, ValueCondition::Equals(_) | ValueCondition::Absent);
+        let pins = |value: &ValueCondition| {
+            use ValueCondition as V;
+            matches!(value, V::Equals(_) | V::OneOf(_) | V::Absent)
+        };
         let given = match (&self.cookie_header, variable) {
             // The header determines the cookies, unless it is made of them.
             (
@@ -93,6 +97,17 @@ impl<'a> Problem<'a, '_> {
         })
     }
 
+    /// Returns true if all conditions of `alternative` on `variable` hold for `value`.
+    fn holds(&self, alternative: &Alternative, variable: Variable<'_>, value: &Value) -> bool {
+        match value {
+            Value::Entrance(at) => {
+                let mut entrances = self.entrances.iter();
+                entrances.any(|(index, entrance)| index == at && entrance.fulfils(alternative))
+            }
+            _ => holds(alternative, variable, value),
+        }
+    }
+
     fn candidates(&self, variable: Variable<'a>) -> Vec<Value> {
         match variable {
             Variable::Method => self.methods(),
@@ -104,6 +119,10 @@ impl<'a> Problem<'a, '_> {
                     .into_iter()
                     .map(Value::Ip)
                     .collect()
+            }
+            Variable::Entrance => {
+                let entrances = self.entrances.iter();
+                entrances.map(|(index, _)| Value::Entrance(*index)).collect()
             }
             Variable::Header("cookie") => match &self.cookie_header {
                 CookieHeader::Free => self.optional_texts(variable),
@@ -168,7 +187,9 @@ impl<'a> Problem<'a, '_> {
         };
         for value in all() {
             match value {
-                ValueCondition::Equals(text) => add(text.as_bytes()),
+                ValueCondition::Equals(_) | ValueCondition::OneOf(_) => {
+                    value.texts().iter().for_each(|text| add(text.as_bytes()));
+                }
                 ValueCondition::Matches(regex) if regexes.insert(regex) => {
                     example::of(regex).iter().for_each(|text| add(text));
                 }
@@ -176,10 +197,8 @@ impl<'a> Problem<'a, '_> {
             }
         }
         let known: HashSet<&[u8]> = all()
-            .filter_map(|value| match value {
-                ValueCondition::Equals(text) => Some(text.as_bytes()),
-                _ => None,
-            })
+            .flat_map(ValueCondition::texts)
+            .map(|text| text.as_bytes())
             .collect();
         // One fresh text is enough, except for regexes, which others may avoid.
         for base in ["x", "7", "~", ""]
@@ -205,7 +224,7 @@ fn conditions<'a>(
         Variable::Header(name) => (&alternative.headers, name),
         Variable::Cookie(name) => (&alternative.cookies, name),
         Variable::Query(name) => (&alternative.query, name),
-        Variable::Attribute(_) | Variable::Method | Variable::ClientIp => (&[], ""),
+        Variable::Attribute(_) | Variable::Method | Variable::ClientIp | Variable::Entrance => (&[], ""),
     };
     let fields = fields.iter().filter(move |field| *field.name == *name);
     let attributes = alternative
@@ -236,8 +255,8 @@ fn holds(alternative: &Alternative, variable: Variable<'_>, value: &Value) -> bo
         }
         (_, Value::Made) => conditions(alternative, variable).all(|condition| match condition {
             // It equals no text in a condition. Whether a regex matches shows when the witness is run.
-            ValueCondition::Equals(_) | ValueCondition::Absent | ValueCondition::Matches(_) => false,
             ValueCondition::Present => true,
+            _ => false,
         }),
         (_, Value::Text(text)) => {
             conditions(alternative, variable).all(|condition| condition.holds(Some(text)))
@@ -255,7 +274,7 @@ fn can_be_sent(variable: Variable<'_>, text: &[u8]) -> bool {
             let line = cookie_header::part(name, text);
             clean() && cookie_header::value(&line, name).as_deref() == Some(text)
         }
-        Variable::Query(_) | Variable::Method | Variable::ClientIp => true,
+        Variable::Query(_) | Variable::Method | Variable::ClientIp | Variable::Entrance => true,
     }
 }
 
