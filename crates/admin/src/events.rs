@@ -72,6 +72,17 @@ pub enum EventKind {
         /// The endpoint's address.
         address: String,
     },
+    /// The name of an endpoint has other addresses than before.
+    AddressesChanged {
+        /// The service.
+        service: String,
+        /// The name.
+        name: String,
+        /// Addresses that are new.
+        added: Vec<String>,
+        /// Addresses that are gone. They finish the requests that they have.
+        removed: Vec<String>,
+    },
     /// An ejected endpoint accepts connections again.
     EndpointRecovered {
         /// The service.
@@ -91,6 +102,7 @@ impl EventKind {
             Self::Confirmed { .. } => "confirmed",
             Self::Rollout(_) => "rollout",
             Self::EndpointEjected { .. } => "endpoint_ejected",
+            Self::AddressesChanged { .. } => "addresses_changed",
             Self::EndpointRecovered { .. } => "endpoint_recovered",
         }
     }

@@ -131,6 +131,17 @@ impl AppState {
                     service: service.to_string(),
                     address: address.to_string(),
                 },
+                Notice::AddressesChanged {
+                    service,
+                    name,
+                    added,
+                    removed,
+                } => EventKind::AddressesChanged {
+                    service: service.to_string(),
+                    name: name.to_string(),
+                    added: added.iter().map(ToString::to_string).collect(),
+                    removed: removed.iter().map(ToString::to_string).collect(),
+                },
             });
         }
     }

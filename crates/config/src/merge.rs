@@ -61,6 +61,7 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
         merged.admin = merged.admin.or(document.admin);
         merged.state = merged.state.or(document.state);
         merged.metrics = merged.metrics.or(document.metrics);
+        merged.resolver = merged.resolver.or(document.resolver);
         merged.workers = merged.workers.or(document.workers);
         merged.split_key = merged.split_key.or(document.split_key);
     }

@@ -1,5 +1,6 @@
 //! Settings of the gateway as a whole.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct Settings {
     pub code_label: CodeLabel,
     /// Number of worker threads; `None` for one per core. Read at start only.
     pub workers: Option<NonZeroUsize>,
+    /// Name servers; empty for those of the system.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 impl Default for Settings {
@@ -34,6 +37,7 @@ impl Default for Settings {
             state: StateSettings::default(),
             code_label: CodeLabel::Exact,
             workers: None,
+            name_servers: Vec::new(),
         }
     }
 }

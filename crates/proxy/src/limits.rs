@@ -5,8 +5,9 @@ use std::time::Duration;
 use waypost_transport::h2::{client_connection, guard};
 use waypost_transport::relay::splice;
 use waypost_transport::{buffer, free_list, proxy_protocol, sockets};
+use waypost_upstream::discovery::{answer, resolver};
 use waypost_upstream::pool::idle;
-use waypost_upstream::{call, discovery, health, lease};
+use waypost_upstream::{call, health, lease};
 use waypost_wire::{chunked, frames};
 
 use crate::connection::{http2, reading};
@@ -105,8 +106,15 @@ pub fn fixed() -> Vec<Limit> {
             "delay before reuse after a response to HEAD or a 304",
             idle::SETTLE_TIME,
         ),
-        time("timeout of a DNS lookup", discovery::LOOKUP_TIMEOUT),
-        time("interval between DNS lookups", discovery::REFRESH),
+        time(
+            "timeout of a DNS server, after which the next is asked",
+            resolver::SERVER_TIMEOUT,
+        ),
+        time("timeout of a DNS lookup", resolver::LOOKUP_TIMEOUT),
+        time("shortest interval between DNS lookups of a name", answer::TTL_MIN),
+        time("longest interval between DNS lookups of a name", answer::TTL_MAX),
+        time("interval between DNS lookups in vain, at first", answer::RETRY),
+        time("interval between DNS lookups in vain, at most", answer::RETRY_MAX),
         count("mirrored requests in flight, per worker", local::MIRRORED_MAX),
         bytes("body of a mirrored request", mirror::BODY_BYTES_MAX),
         bytes(

@@ -260,7 +260,9 @@ async fn connect(
 fn server_name(service: &Service, endpoint: &Endpoint) -> Option<ServerName<'static>> {
     match (&service.tls.server_name, &endpoint.host) {
         (Some(name), _) => waypost_tls::client::server_name(name),
-        (None, EndpointHost::Name(name)) => waypost_tls::client::server_name(name),
+        (None, EndpointHost::Name(name)) => {
+            waypost_tls::client::server_name(name.strip_suffix('.').unwrap_or(name))
+        }
         (None, EndpointHost::Address(address)) => Some(ServerName::IpAddress((*address).into())),
     }
 }

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use hashbrown::{HashMap, HashSet};
+use tokio::sync::SetOnce;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use waypost_plan::balance::Balance;
@@ -26,6 +28,26 @@ pub(crate) struct Hashed {
     pub(crate) tables: Tables,
 }
 
+/// A declared endpoint with a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedEndpoint {
+    /// Its index in the service.
+    pub declared: usize,
+    /// The name as configured.
+    pub host: Arc<str>,
+    /// The port.
+    pub port: u16,
+}
+
+/// A change of the addresses of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressChange {
+    /// Addresses that are new.
+    pub added: Vec<Address>,
+    /// Addresses that are gone.
+    pub removed: Vec<Address>,
+}
+
 /// A service and its endpoints. The state survives reloads as long as the service's config is unchanged, and with it
 /// the health, pools and tasks.
 #[derive(Debug)]
@@ -34,6 +56,10 @@ pub struct ServiceState {
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     /// The endpoints with their tables, where the service balances by hash.
     hashed: ArcSwapOption<Hashed>,
+    /// The addresses that are known for each declared endpoint with a name.
+    found: Mutex<Vec<Vec<Address>>>,
+    /// Set when every name has been looked up once.
+    looked_up: SetOnce<()>,
     /// Grows with each change that a worker's choice of endpoints depends on.
     version: AtomicU64,
     /// True while `endpoints` is not empty.
@@ -50,10 +76,13 @@ pub struct ServiceState {
 impl ServiceState {
     /// Creates the state of a service whose names are not resolved yet.
     pub fn new(service: Arc<Service>) -> Self {
-        let endpoints = Arc::new(endpoints(&service, &[], |_| Vec::new()));
+        let found = vec![Vec::new(); service.endpoints.len()];
+        let endpoints = Arc::new(endpoints(&service, &[], &found));
         let hashed = hashed(&service, &endpoints);
         Self {
             service,
+            found: Mutex::new(found),
+            looked_up: SetOnce::new(),
             has_endpoints: AtomicBool::new(!endpoints.is_empty()),
             endpoints: ArcSwap::new(endpoints),
             hashed: ArcSwapOption::new(hashed),
@@ -123,42 +152,55 @@ impl ServiceState {
         self.has_endpoints.load(Ordering::Relaxed)
     }
 
-    /// The names to resolve, with their ports.
-    pub fn names(&self) -> impl Iterator<Item = (&str, u16)> {
-        self.service
-            .endpoints
-            .iter()
-            .filter_map(|endpoint| match &endpoint.host {
-                EndpointHost::Name(name) => Some((&**name, endpoint.port)),
-                EndpointHost::Address(_) => None,
-            })
+    /// The endpoints with names to resolve.
+    pub fn names(&self) -> impl Iterator<Item = NamedEndpoint> {
+        let declared = self.service.endpoints.iter().enumerate();
+        declared.filter_map(|(index, endpoint)| match &endpoint.host {
+            EndpointHost::Name(name) => Some(NamedEndpoint {
+                declared: index,
+                host: (&**name).into(),
+                port: endpoint.port,
+            }),
+            EndpointHost::Address(_) => None,
+        })
     }
 
-    /// Updates the endpoints with the addresses that `lookup` returns for each name and port. A name without addresses
-    /// keeps its last ones; an unchanged address keeps its `Endpoint`.
-    pub fn set_resolved(&self, lookup: impl Fn(&str, u16) -> Vec<SocketAddr>) {
-        let before = self.endpoints();
-        let now = endpoints(&self.service, &before, |index| {
-            let endpoint = &self.service.endpoints[index];
-            let EndpointHost::Name(name) = &endpoint.host else {
-                return Vec::new();
-            };
-            let found = lookup(name, endpoint.port);
-            if found.is_empty() {
-                let kept = before.iter().filter(|known| known.declared == index);
-                let kept = kept.map(|known| known.address.clone());
-                return kept.collect();
-            }
-            found.into_iter().map(Address::from).collect()
-        });
-        let is_same = before.len() == now.len()
-            && before
-                .iter()
-                .zip(&now)
-                .all(|(one, other)| Arc::ptr_eq(one, other));
-        if !is_same {
-            self.set_endpoints(now);
+    /// The names without an address.
+    pub fn unresolved(&self) -> Vec<String> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown = self.names().filter(|name| found[name.declared].is_empty());
+        unknown.map(|name| name.host.to_string()).collect()
+    }
+
+    /// Waits until every name has been looked up once.
+    pub async fn looked_up(&self) {
+        if self.names().next().is_some() {
+            self.looked_up.wait().await;
         }
+    }
+
+    /// Notes that every name has been looked up.
+    pub(crate) fn set_looked_up(&self) {
+        // Set only once.
+        let _ = self.looked_up.set(());
+    }
+
+    /// Sets the addresses of the declared endpoint at this index. An unchanged address keeps its `Endpoint`. Returns the
+    /// change, if any.
+    pub fn set_found(&self, declared: usize, addresses: Vec<Address>) -> Option<AddressChange> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut found[declared], addresses);
+        let now = &found[declared];
+        if before == *now {
+            return None;
+        }
+        let change = AddressChange {
+            added: now.iter().filter(|now| !before.contains(now)).cloned().collect(),
+            removed: before.iter().filter(|was| !now.contains(was)).cloned().collect(),
+        };
+        let endpoints = endpoints(&self.service, &self.endpoints.load(), &found);
+        self.set_endpoints(endpoints);
+        Some(change)
     }
 
     /// Keeps the handle of the task that resolves its names, made by `start` unless it runs already. It is aborted when the
@@ -195,28 +237,37 @@ fn hashed(service: &Service, endpoints: &Endpoints) -> Option<Arc<Hashed>> {
     }))
 }
 
-/// Builds the endpoints of a service, without duplicate addresses. Unchanged endpoints are taken from `before`.
-fn endpoints(
-    service: &Service,
-    before: &[Arc<Endpoint>],
-    resolve: impl Fn(usize) -> Vec<Address>,
-) -> Vec<Arc<Endpoint>> {
+impl Drop for ServiceState {
+    fn drop(&mut self) {
+        // A service that never went live is not retired.
+        self.retire();
+    }
+}
+
+/// Builds the endpoints of a service, without duplicate addresses; `found` are those of each declared endpoint's name.
+/// Unchanged endpoints are taken from `before`.
+fn endpoints(service: &Service, before: &[Arc<Endpoint>], found: &[Vec<Address>]) -> Vec<Arc<Endpoint>> {
     let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
-    for (index, declared) in service.endpoints.iter().enumerate() {
+    let mut taken = HashSet::new();
+    let kept: HashMap<(&Address, usize), &Arc<Endpoint>> = before
+        .iter()
+        .map(|endpoint| ((&endpoint.address, endpoint.declared), endpoint))
+        .collect();
+    for (index, (declared, found)) in service.endpoints.iter().zip(found).enumerate() {
+        let own;
         let addresses = match &declared.host {
             EndpointHost::Address(address) => {
-                vec![Address::Tcp(SocketAddr::new(*address, declared.port))]
+                own = [Address::Tcp(SocketAddr::new(*address, declared.port))];
+                &own[..]
             }
-            EndpointHost::Name(_) => resolve(index),
+            EndpointHost::Name(_) => &found[..],
         };
         for address in addresses {
-            if endpoints.iter().any(|known| known.address == address) {
+            if !taken.insert(address.clone()) {
                 continue;
             }
-            let kept = before
-                .iter()
-                .find(|known| known.address == address && known.declared == index);
-            let new = || Arc::new(Endpoint::new(address, declared, index));
+            let kept = kept.get(&(address, index)).copied();
+            let new = || Arc::new(Endpoint::new(address.clone(), declared, index));
             endpoints.push(kept.cloned().unwrap_or_else(new));
         }
     }
@@ -250,34 +301,39 @@ mod tests {
             .collect()
     }
 
-    fn lookup(ips: &'static [&'static str]) -> impl Fn(&str, u16) -> Vec<SocketAddr> {
-        move |_, port| {
-            ips.iter()
-                .map(|ip| SocketAddr::new(ip.parse().unwrap(), port))
-                .collect()
-        }
+    fn found(ips: &[&str]) -> Vec<Address> {
+        let ips = ips.iter().map(|ip| ip.parse().unwrap());
+        ips.map(|ip| Address::Tcp(SocketAddr::new(ip, 80))).collect()
     }
 
     #[test]
-    fn name_without_addresses_keeps_its_last_ones() {
+    fn addresses_of_names_come_and_go() {
         let state = state(&["10.0.0.1", "a.example"]);
         assert_eq!(addresses(&state), ["10.0.0.1"]);
-        state.set_resolved(lookup(&["10.0.0.2", "10.0.0.3"]));
+        assert_eq!(state.unresolved(), ["a.example"]);
+        let version = state.version();
+        let change = state.set_found(1, found(&["10.0.0.2", "10.0.0.3"])).unwrap();
+        assert_eq!(change.added, found(&["10.0.0.2", "10.0.0.3"]));
         assert_eq!(addresses(&state), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
-        state.set_resolved(lookup(&[]));
-        assert_eq!(addresses(&state), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
-        state.set_resolved(lookup(&["10.0.0.1"]));
-        assert_eq!(addresses(&state), ["10.0.0.1"]);
+        assert_ne!(state.version(), version);
+        let version = state.version();
+        assert_eq!(state.set_found(1, found(&["10.0.0.2", "10.0.0.3"])), None);
+        assert_eq!(state.version(), version);
+        let change = state.set_found(1, found(&["10.0.0.1"])).unwrap();
+        assert_eq!((change.added.len(), change.removed.len()), (1, 2));
+        assert_eq!(addresses(&state), ["10.0.0.1"], "one endpoint for each address");
     }
 
     #[test]
     fn unchanged_address_keeps_its_health() {
         let state = state(&["a.example"]);
         assert!(!state.has_endpoints());
-        state.set_resolved(lookup(&["10.0.0.2"]));
+        state.set_found(0, found(&["10.0.0.2"]));
         assert!(state.has_endpoints());
         let before = Arc::clone(&state.endpoints()[0]);
-        state.set_resolved(lookup(&["10.0.0.3", "10.0.0.2"]));
+        state.set_found(0, found(&["10.0.0.3", "10.0.0.2"]));
         assert!(Arc::ptr_eq(&state.endpoints()[1], &before));
+        state.set_found(0, Vec::new());
+        assert!(!state.has_endpoints());
     }
 }

@@ -87,10 +87,16 @@ const NOWHERE: [&str; 6] = [
 ];
 
 /// Crates allowed in several versions, with reasons.
-const TWICE: [(&str, &str); 1] = [(
-    "syn",
-    "the macros of x509-parser are on version 2; they run when the binary is built, and are not in it",
-)];
+const TWICE: [(&str, &str); 2] = [
+    (
+        "syn",
+        "the macros of x509-parser are on version 2; they run when the binary is built, and are not in it",
+    ),
+    (
+        "synstructure",
+        "the macros of x509-parser are on the version for `syn` 2, and do not run in the binary either",
+    ),
+];
 
 /// The dependencies that break a rule.
 pub(super) fn problems() -> Result<Vec<String>> {

@@ -10,7 +10,7 @@ pub(crate) mod service;
 use waypost_plan::redirect::Scheme;
 use waypost_plan::settings::CodeLabel;
 
-use crate::collections::{List, Named};
+use crate::collections::{List, Named, NonEmptyList};
 use crate::document::listener::Listener;
 use crate::document::rollout::Rollout;
 use crate::document::route::Route;
@@ -85,6 +85,8 @@ keys! {
         state: TextOr<State> = Optional, "/var/lib/waypost";
         /// Labels of metrics.
         metrics: Metrics = Optional, "{ code: class }";
+        /// Resolution of the names of endpoints.
+        resolver: Resolver = Optional, "{ nameservers: [10.0.0.53] }";
         /// Number of worker threads.
         ///
         /// Defaults to one per core. Read at start only.
@@ -115,6 +117,15 @@ keys! {
         path: Text = Optional, "/var/lib/waypost";
         /// Number of revisions to keep.
         keep: Whole = Fallback("100"), "20";
+    }
+
+    /// Resolution of the names of endpoints.
+    Resolver, "the resolver" {
+        /// Name servers to ask instead of those in `/etc/resolv.conf`: IP addresses, with a port if it is not 53.
+        ///
+        /// They are asked in this order; the next one if one does not respond within a second. Names in `/etc/hosts`
+        /// are known without them. Search domains are those of `/etc/resolv.conf`.
+        nameservers: NonEmptyList<Text> = Optional, "[10.0.0.53, \"127.0.0.1:5353\"]";
     }
 
     /// Labels of metrics.

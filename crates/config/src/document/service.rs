@@ -77,11 +77,11 @@ keys! {
 
     /// A named destination: one version of one application on any number of identical servers.
     Service, "a service", later [
-        "health", "protocol", "discovery", "retries", "circuit_breaker",
+        "health", "protocol", "retries", "circuit_breaker",
     ] {
         /// Servers: `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2.
         ///
-        /// Names are re-resolved every 10 s; requests are spread over all addresses. With `[]`, requests get 503. A
+        /// Names are looked up again when their TTL ends; requests are spread over all addresses. With `[]`, requests get 503. A
         /// mapping says more of a server: `{ url: http://10.0.0.12:8080, weight: 2 }`. A variable may bring several
         /// URLs, separated by commas or blanks: `["${ENDPOINTS}"]`.
         endpoints: List<UrlsOr<Endpoint>> = Required, "[http://10.0.0.11:8080, http://10.0.0.12:8080]";

@@ -168,16 +168,17 @@ fn parse_endpoint(url: &str) -> Result<Endpoint, EndpointError> {
         return Err(EndpointError::PortZero);
     }
     let host = String::from_utf8_lossy(authority.host);
-    let host = host.strip_suffix('.').unwrap_or(&host);
-    let bare = host
+    let relative = host.strip_suffix('.').unwrap_or(&host);
+    let bare = relative
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
+        .unwrap_or(relative);
     let host = match bare.parse::<IpAddr>() {
         Ok(address) => EndpointHost::Address(address),
         // A name whose last label is a number is a misspelt address: `10.0.0.256`, `10.0.1`.
         Err(_) if is_numeric(bare) => return Err(EndpointError::NotIpv4),
-        Err(_) => EndpointHost::Name(bare.into()),
+        // With its trailing dot: such a name is not searched for in other domains.
+        Err(_) => EndpointHost::Name(host[..].into()),
     };
     let port = authority.port.unwrap_or(port);
     Ok(Endpoint::new(rest.into(), host, port, scheme))

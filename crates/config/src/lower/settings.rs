@@ -1,6 +1,6 @@
 //! Settings of the gateway as a whole.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -59,10 +59,39 @@ pub(super) fn set(document: &Document, context: &mut Context<'_>) {
     {
         settings.code_label = code.value;
     }
+    if let Some(servers) = document
+        .resolver
+        .as_ref()
+        .and_then(|resolver| resolver.value.nameservers.as_ref())
+    {
+        let servers = servers.value.0.iter();
+        settings.name_servers = servers
+            .filter_map(|server| name_server(server, problems))
+            .collect();
+    }
     if let Some(workers) = &document.workers {
         settings.workers = NonZeroUsize::new(whole(workers, 1, 1024, problems));
     }
     context.builder.set_settings(settings);
+}
+
+/// Lowers the address of a name server.
+fn name_server(written: &At<Text>, problems: &mut Problems) -> Option<SocketAddr> {
+    let text = &*written.value;
+    let port_53 = |ip| SocketAddr::new(ip, 53);
+    let found = text.parse().or_else(|_| text.parse().map(port_53));
+    match found {
+        Ok(server) if server.port() != 0 => return Some(server),
+        _ => {}
+    }
+    problems
+        .add(
+            Code::BadValue,
+            written.span,
+            format!("{} is not the address of a name server", quote(text)),
+        )
+        .help("write an IP address such as `10.0.0.53`, with a port if it is not 53: `127.0.0.1:5353`");
+    None
 }
 
 /// Lowers the settings of the admin API; `None` if it is off or invalid.

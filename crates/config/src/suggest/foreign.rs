@@ -40,6 +40,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("listeners", &["entrypoints", "entry_points", "frontends"]),
     ("services", &["upstreams", "backends", "clusters"]),
     ("routes", &["rules", "locations", "routers"]),
+    ("resolver", &["resolvers", "dns", "dns_resolvers"]),
+    ("nameservers", &["nameserver", "servers", "addresses"]),
 ];
 
 /// The key among `keys` for which `word` is a word of another gateway.

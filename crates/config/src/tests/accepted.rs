@@ -564,3 +564,21 @@ fn panic_is_a_percentage() {
         assert_eq!(plan.services()[0].panic, expected, "{written}");
     }
 }
+
+#[test]
+fn name_servers_have_port_53_unless_they_name_another() {
+    for (servers, expected) in [
+        (
+            "[10.0.0.53, \"127.0.0.1:${PORT}\"]",
+            &["10.0.0.53:53", "127.0.0.1:8081"][..],
+        ),
+        ("[\"::1\", \"[::1]:5353\"]", &["[::1]:53", "[::1]:5353"]),
+    ] {
+        let plan = plan(&format!(
+            "{BASE}routes: [{{ name: r, to: a }}]\nresolver: {{ nameservers: {servers} }}\n"
+        ));
+        let found = plan.settings().name_servers.iter().map(ToString::to_string);
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
+    assert!(with_route("to: a").settings().name_servers.is_empty());
+}

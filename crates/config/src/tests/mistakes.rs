@@ -1533,3 +1533,28 @@ fn upgrades_calls_and_connections() {
         &["4:14 conflicting-keys keep one of them"],
     );
 }
+
+#[test]
+fn name_servers() {
+    let check = |resolver: &str, expected: &[&str]| {
+        let routes = "routes: [{ name: r, to: a }]";
+        check(format!("{BASE}{routes}\nresolver: {resolver}\n"), expected);
+    };
+    for server in [
+        "dns.internal",
+        "\"10.0.0.53:0\"",
+        "\"tls://10.0.0.53\"",
+        "\"10.0.0\"",
+    ] {
+        check(
+            &format!("{{ nameservers: [{server}] }}"),
+            &["4:27 bad-value with a port if it is not 53"],
+        );
+    }
+    check("{ nameservers: [] }", &["4:26 empty-list leave the key out"]);
+    check(
+        "{ servers: [10.0.0.1] }",
+        &["4:13 unknown-key did you mean `nameservers`?"],
+    );
+    check("10.0.0.53", &["4:11 wrong-type expected the resolver"]);
+}

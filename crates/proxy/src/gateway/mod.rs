@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use waypost_plan::settings::Settings;
 
-use waypost_upstream::discovery;
+use waypost_upstream::discovery::{self, Discovery};
 use waypost_upstream::notice::Notice;
 use waypost_upstream::service::ServiceState;
 
@@ -30,6 +30,9 @@ use crate::observe::log;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::ending::Ending;
 use crate::worker::{self, Command, Handle};
+
+/// Timeout for resolving endpoint names before a gateway starts without them.
+const RESOLVE_AT_START_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Timeout for resolving new endpoint names before a generation goes live without them.
 const RESOLVE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -50,7 +53,7 @@ pub struct Gateway {
     notice_sender: mpsc::WeakSender<Notice>,
     workers: Vec<Handle>,
     listeners: Vec<OpenListener>,
-    control: Runtime,
+    discovery: Discovery,
     log: Option<Writer>,
     reclaimer: Reclaimer,
 }
@@ -104,13 +107,16 @@ impl Gateway {
         let settings = generation.plan().settings().clone();
         let count = worker_count(&settings);
         let bound = bind_all(generation.listeners(), count, &[])?;
-        warn_unresolved(&discovery::resolve(generation.services()).await);
+        let (sender, notices) = mpsc::channel(NOTICES_MAX);
+        let notice_sender = sender.downgrade();
+        let discovery = Discovery::new(control, &settings.name_servers, notice_sender.clone());
+        start_tasks(&discovery, &generation);
+        let unresolved = discovery::first_answers(generation.services(), RESOLVE_AT_START_TIMEOUT);
+        warn_unresolved(&unresolved.await);
 
         let generations = Arc::new(ArcSwap::from_pointee(generation));
         let (log, rings) =
             Writer::start(count, settings.access_log, log::warn).map_err(ApplyError::Thread)?;
-        let (sender, notices) = mpsc::channel(NOTICES_MAX);
-        let notice_sender = sender.downgrade();
         let descriptors = descriptors();
         let reclaimer = Reclaimer::start().map_err(ApplyError::Thread)?;
         let shared = Shared {
@@ -139,12 +145,11 @@ impl Gateway {
             notice_sender,
             workers: workers.map_err(ApplyError::Thread)?,
             listeners: Vec::new(),
-            control,
+            discovery,
             log: Some(log),
             reclaimer,
         };
         let listening = gateway.start_accepting(bound);
-        gateway.start_tasks(&gateway.generation());
         Ok((gateway, listening))
     }
 
@@ -172,15 +177,12 @@ impl Gateway {
         let leaving: Vec<u16> = leaving.map(|open| open.address.port()).collect();
         let bound = bind_all(added, self.workers.len(), &leaving)?;
         generation.update_kept_services();
-        let unresolved: Vec<Arc<ServiceState>> = generation
-            .services()
-            .iter()
-            .filter(|state| !state.has_endpoints())
-            .cloned()
-            .collect();
-        // A resolver that does not respond must not hold up the change.
-        let resolved = timeout(RESOLVE_TIMEOUT, discovery::resolve(&unresolved)).await;
-        warn_unresolved(&resolved.unwrap_or_default());
+        self.discovery
+            .set_servers(&generation.plan().settings().name_servers);
+        start_tasks(&self.discovery, &generation);
+        // A name server that does not respond must not hold up the change.
+        let unresolved = discovery::first_answers(generation.services(), RESOLVE_TIMEOUT);
+        warn_unresolved(&unresolved.await);
 
         let generation = Arc::new(generation);
         self.generations.store(Arc::clone(&generation));
@@ -207,7 +209,6 @@ impl Gateway {
         if changed && worker_count(settings) != self.workers.len() {
             log::warn("a changed `workers` takes effect at the next start");
         }
-        self.start_tasks(&generation);
         self.metrics.end(ending, &generation);
         self.reclaimer.reclaim_generation(before);
         Ok(listening)
@@ -299,14 +300,6 @@ impl Gateway {
         }
         listening
     }
-
-    /// Starts the tasks of new services. Those of unchanged services keep running; those of removed ones ended when the
-    /// services were retired.
-    fn start_tasks(&self, generation: &Generation) {
-        for state in generation.services() {
-            discovery::start(state, &self.control);
-        }
-    }
 }
 
 impl View {
@@ -336,12 +329,20 @@ impl View {
     }
 }
 
+/// Starts the tasks of new services. Those of unchanged services keep running; those of removed ones end when the services
+/// are retired.
+fn start_tasks(discovery: &Discovery, generation: &Generation) {
+    for state in generation.services() {
+        discovery.start(state);
+    }
+}
+
 /// Warns about endpoint names that do not resolve.
 fn warn_unresolved(unresolved: &[String]) {
     const SHOWN: usize = 10;
     for name in unresolved.iter().take(SHOWN) {
         log::warn(&format!(
-            "the endpoint name `{name}` does not resolve; it is looked up again every second"
+            "the endpoint name `{name}` does not resolve; it is looked up again every few seconds"
         ));
     }
     if unresolved.len() > SHOWN {

@@ -34,6 +34,7 @@ mod invalid_responses;
 mod large_bodies;
 mod metrics;
 mod mirror;
+mod names;
 mod own_responses;
 mod passthrough;
 mod proxy_protocol;

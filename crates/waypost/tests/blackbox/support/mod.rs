@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod dns;
 pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod message;

@@ -43,6 +43,12 @@ impl Service {
         Self::start(name, echo_all(name))
     }
 
+    /// Like [`echo`](Self::echo), at an address that may be taken.
+    pub(crate) fn echo_at(name: &str, address: impl Into<SocketAddr>) -> Option<Self> {
+        let listener = TcpListener::bind(address.into()).ok()?;
+        Some(Self::serve(name, listener, echo_all(name)))
+    }
+
     /// Reads each request in full and responds with these bytes.
     pub(crate) fn responding(response: impl Into<Vec<u8>>) -> Self {
         let response = response.into();

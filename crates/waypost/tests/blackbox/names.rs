@@ -1,0 +1,266 @@
+//! Names of endpoints: looked up when their TTL ends, kept without an answer, and gone with a second negative one.
+
+use std::net::UdpSocket;
+
+use serde_json::Value;
+
+use crate::support::client::Client;
+use crate::support::config::Config;
+use crate::support::dns::{Data, Kind, NameServer, Reply, addresses};
+use crate::support::gateway::Gateway;
+use crate::support::http2::Http2Client;
+use crate::support::service::{Service, gate};
+use crate::support::wait_for;
+
+/// A config with a service `s` at this endpoint, which everything goes to, whose names `server` knows.
+fn config(server: &NameServer, endpoint: &str) -> Config {
+    Config::new()
+        .key(&server.key())
+        .service_at("s", &[endpoint], "")
+        .route("name: all, to: s")
+}
+
+/// The addresses of the first service.
+fn known(gateway: &Gateway) -> Vec<String> {
+    let services = gateway.admin_json("/api/v1/services");
+    let endpoints = services[0]["endpoints"].as_array().unwrap().iter();
+    let addresses = endpoints.flat_map(|endpoint| endpoint["addresses"].as_array().unwrap().clone());
+    addresses
+        .map(|address| address["address"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn wait_until_known(gateway: &Gateway, expected: &[&str]) {
+    wait_for("the addresses", || (known(gateway) == expected).then_some(()));
+}
+
+/// Services `1`, `2`, … at 127.0.0.1, 127.0.0.2, … on one port.
+fn on_one_port(count: u8) -> (Vec<Service>, u16) {
+    wait_for("a port that is free at all addresses", || {
+        let first = Service::echo("1");
+        let port = first.address().port();
+        let others = (2..=count).map(|last| Service::echo_at(&last.to_string(), ([127, 0, 0, last], port)));
+        let all: Option<Vec<Service>> = std::iter::once(Some(first)).chain(others).collect();
+        Some((all?, port))
+    })
+}
+
+/// Subscribes to events.
+fn events(gateway: &Gateway) -> Client {
+    let mut events = Client::connect(gateway.admin_address());
+    let host = gateway.admin_address();
+    events.send(format!("GET /api/v1/events HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    assert_eq!(events.response_head().status(), 200);
+    events
+}
+
+#[test]
+fn names_are_looked_up_when_their_ttl_ends() {
+    let (services, port) = on_one_port(3);
+    let server = NameServer::new();
+    server.set("orders.test", Kind::A, &[addresses(1, &["127.0.0.1"])]);
+    let gateway = Gateway::with(config(&server, &format!("http://orders.test:{port}")));
+    assert_eq!(
+        gateway.get("http://a/").json()["service"],
+        "1",
+        "known at the start"
+    );
+    let http2 = Http2Client::connect(gateway.address());
+    assert_eq!(http2.get("http://a/").json()["service"], "1");
+    let mut events = events(&gateway);
+    server.set(
+        "orders.test",
+        Kind::A,
+        &[addresses(0, &["127.0.0.3", "127.0.0.2"])],
+    );
+    events.expect("event: addresses_changed\n");
+    events.expect(&format!(
+        "\"service\":\"s\",\"name\":\"orders.test\",\"added\":[\"127.0.0.2:{port}\",\"127.0.0.3:{port}\"],\
+         \"removed\":[\"127.0.0.1:{port}\"]"
+    ));
+    let answered = |_| gateway.get("http://a/").json()["service"].clone();
+    let mut by: Vec<Value> = (0..4).map(answered).collect();
+    by.sort_by_key(Value::to_string);
+    assert_eq!(by, ["2", "2", "3", "3"]);
+    assert_ne!(http2.get("http://a/").json()["service"], "1");
+    drop(services);
+}
+
+#[test]
+fn address_that_leaves_finishes_what_it_has() {
+    let server = NameServer::new();
+    let (opener, gate) = gate();
+    let service = Service::scripted(move |talk| {
+        while talk.request().is_some() {
+            talk.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf");
+            gate.wait();
+            talk.send("half");
+        }
+    });
+    let port = service.address().port();
+    server.set("orders.test", Kind::A, &[addresses(1, &["127.0.0.1"])]);
+    let gateway = Gateway::with(config(&server, &format!("http://orders.test:{port}")));
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.expect("half");
+    server.set("orders.test", Kind::A, &[addresses(1, &["127.0.0.9"])]);
+    wait_until_known(&gateway, &[&format!("127.0.0.9:{port}")]);
+    opener.open();
+    client.expect("half");
+}
+
+#[test]
+fn name_without_answer_keeps_its_addresses() {
+    let service = Service::echo("1");
+    let server = NameServer::new();
+    let port = service.address().port();
+    server.set("orders.test", Kind::A, &[addresses(1, &["127.0.0.1"])]);
+    let gateway = Gateway::with(config(&server, &format!("http://orders.test:{port}")));
+    for reply in [Reply::Fails, Reply::Silent] {
+        server.set("orders.test", Kind::A, &[reply]);
+        server.wait_until_asked("orders.test", Kind::A, 4);
+        assert_eq!(gateway.get("http://a/").status(), 200);
+    }
+    server.set("orders.test", Kind::A, &[addresses(1, &["127.0.0.2"])]);
+    wait_until_known(&gateway, &[&format!("127.0.0.2:{port}")]);
+}
+
+#[test]
+fn negative_answer_counts_when_it_comes_twice() {
+    for negative in [Reply::NoName, Reply::NoData] {
+        let server = NameServer::new();
+        server.set("orders.test", Kind::A, &[addresses(1, &["127.0.0.1"])]);
+        let gateway = Gateway::with(config(&server, "http://orders.test:9"));
+        let mut events = events(&gateway);
+        let replies = [
+            negative.clone(),
+            addresses(1, &["127.0.0.2"]),
+            negative.clone(),
+            Reply::Fails,
+            Reply::Fails,
+            negative,
+        ];
+        server.set("orders.test", Kind::A, &replies);
+        events.expect("event: addresses_changed\n");
+        events.expect("\"added\":[\"127.0.0.2:9\"],\"removed\":[\"127.0.0.1:9\"]");
+        events.expect("event: addresses_changed\n");
+        events.expect("\"added\":[],\"removed\":[\"127.0.0.2:9\"]");
+        assert_eq!(gateway.get("http://a/").status(), 503);
+        // The name comes back.
+        server.set("orders.test", Kind::A, &[addresses(60, &["127.0.0.3"])]);
+        events.expect("\"added\":[\"127.0.0.3:9\"],\"removed\":[]");
+    }
+}
+
+#[test]
+fn each_address_of_both_families_is_an_endpoint() {
+    let server = NameServer::new();
+    let many: Vec<String> = (1..=60).map(|last| format!("10.0.0.{last}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let alias = |records: &[&str]| {
+        let records = records
+            .iter()
+            .map(|address| Data::Address(address.parse().unwrap()));
+        Reply::Records(
+            60,
+            std::iter::once(Data::Alias("real.test")).chain(records).collect(),
+        )
+    };
+    server.set("many.test", Kind::A, &[addresses(60, &many)]);
+    server.set("six.test", Kind::Aaaa, &[addresses(60, &["::1"])]);
+    server.set("both.test", Kind::A, &[alias(&["10.0.0.1"])]);
+    server.set("both.test", Kind::Aaaa, &[alias(&["2001:db8::2", "2001:db8::1"])]);
+    for (name, expected) in [
+        ("six.test", vec!["[::1]:80"]),
+        ("six.test.", vec!["[::1]:80"]),
+        (
+            "BOTH.test",
+            vec!["10.0.0.1:80", "[2001:db8::1]:80", "[2001:db8::2]:80"],
+        ),
+    ] {
+        let gateway = Gateway::with(config(&server, &format!("http://{name}")));
+        assert_eq!(known(&gateway), expected, "{name}");
+    }
+    assert_eq!(server.asked_over_tcp(), 0);
+    let gateway = Gateway::with(config(&server, "http://many.test"));
+    assert_eq!(known(&gateway).len(), 60);
+    assert!(server.asked_over_tcp() > 0, "an answer that is too long for UDP");
+}
+
+#[test]
+fn next_server_is_asked_when_one_is_silent_or_fails() {
+    let server = NameServer::new();
+    server.set("orders.test", Kind::A, &[addresses(60, &["10.0.0.1"])]);
+    let (silent, failing) = (UdpSocket::bind("127.0.0.1:0").unwrap(), NameServer::new());
+    failing.set("orders.test", Kind::A, &[Reply::Fails]);
+    failing.set("orders.test", Kind::Aaaa, &[Reply::Fails]);
+    for first in [silent.local_addr().unwrap(), failing.address()] {
+        let servers = format!(
+            "resolver: {{ nameservers: [\"{first}\", \"{}\"] }}",
+            server.address()
+        );
+        let config = Config::new()
+            .key(&servers)
+            .service_at("s", &["http://orders.test"], "")
+            .route("name: all, to: s");
+        let gateway = Gateway::with(config);
+        wait_until_known(&gateway, &["10.0.0.1:80"]);
+    }
+}
+
+#[test]
+fn gateway_starts_without_an_answer_and_learns_it_later() {
+    let service = Service::echo("late");
+    let server = NameServer::new();
+    server.set("orders.test", Kind::A, &[Reply::Silent]);
+    server.set("orders.test", Kind::Aaaa, &[Reply::Silent]);
+    let port = service.address().port();
+    let gateway = Gateway::with(config(&server, &format!("http://orders.test:{port}")));
+    gateway.wait_for_part("the endpoint name `orders.test` does not resolve");
+    assert_eq!(gateway.get("http://a/").status(), 503);
+    server.set("orders.test", Kind::A, &[addresses(60, &["127.0.0.1"])]);
+    wait_for("the service", || {
+        (gateway.get("http://a/").status() == 200).then_some(())
+    });
+}
+
+#[test]
+fn names_in_the_hosts_file_need_no_server() {
+    let (service, server) = (Service::echo("1"), NameServer::new());
+    let port = service.address().port();
+    for name in ["localhost", "LOCALHOST", "localhost."] {
+        let gateway = Gateway::with(config(&server, &format!("http://{name}:{port}")));
+        assert_eq!(gateway.get("http://a/").status(), 200, "{name}");
+    }
+}
+
+#[test]
+fn reload_asks_the_servers_that_it_names() {
+    let (one, other) = (NameServer::new(), NameServer::new());
+    one.set("orders.test", Kind::A, &[addresses(1, &["10.0.0.1"])]);
+    other.set("orders.test", Kind::A, &[addresses(1, &["10.0.0.2"])]);
+    let gateway = Gateway::with(config(&one, "http://orders.test"));
+    assert_eq!(known(&gateway), ["10.0.0.1:80"]);
+    gateway.rewrite(config(&other, "http://orders.test"));
+    wait_until_known(&gateway, &["10.0.0.2:80"]);
+}
+
+#[test]
+fn unchanged_service_is_not_looked_up_again_by_a_reload() {
+    let server = NameServer::new();
+    server.set("orders.test", Kind::A, &[addresses(300, &["10.0.0.1"])]);
+    server.set("new.test", Kind::A, &[addresses(300, &["10.0.0.2"])]);
+    let gateway = Gateway::with(config(&server, "http://orders.test"));
+    server.set("orders.test", Kind::A, &[addresses(300, &["10.0.0.9"])]);
+    let more = Config::new()
+        .key(&server.key())
+        .service_at("s", &["http://orders.test"], "")
+        .service_at("t", &["http://new.test"], "");
+    gateway.rewrite(
+        more.route("name: all, to: s")
+            .route("name: t, match: { path: /t }, to: t"),
+    );
+    gateway.wait_for_revision(2);
+    server.wait_until_asked("new.test", Kind::A, 1);
+    assert_eq!(known(&gateway), ["10.0.0.1:80"]);
+}
