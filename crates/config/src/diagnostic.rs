@@ -145,7 +145,7 @@ codes! {
     NoMargin Warning "no-margin",
     /// A step of a rollout whose proof takes longer than the rollout waits for it.
     SlowProof Warning "slow-proof",
-    /// Keys of a rollout that do nothing beside the others.
+    /// Keys that do nothing beside the others, or without another.
     NoEffect Warning "no-effect",
     /// No listener has this name or address.
     UnknownListener Error "unknown-listener",

@@ -38,6 +38,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// Limits on the heads of its responses.
     pub limits: ResponseLimits,
+    /// Requests and connections that it may have.
+    pub capacity: Capacity,
     /// Idle connections to keep.
     pub pool: Pool,
     /// True to use HTTP/2: by ALPN under TLS, with prior knowledge in clear text.
@@ -90,6 +92,7 @@ impl Service {
             panic: PANIC_DEFAULT,
             timeouts: Timeouts::default(),
             limits: ResponseLimits::default(),
+            capacity: Capacity::default(),
             pool: Pool::default(),
             http2: false,
             tls: ServiceTls::default(),
@@ -200,6 +203,30 @@ impl Default for Timeouts {
             response: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             tunnel: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Requests and connections that a service may have, over all workers, and the queue for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Maximum requests in flight, if any.
+    pub requests: Option<usize>,
+    /// Maximum open connections, if any.
+    pub connections: Option<usize>,
+    /// Maximum requests that wait for a place of either.
+    pub waiting: usize,
+    /// Maximum time that one waits.
+    pub wait: Duration,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self {
+            requests: None,
+            connections: None,
+            waiting: 0,
+            wait: Duration::from_secs(1),
         }
     }
 }

@@ -70,6 +70,10 @@ pub enum Failure {
     Rewrite,
     /// The service has no endpoint, or none whose name resolves.
     NoEndpoint,
+    /// The service has as many requests as its limit allows, and none ended in time.
+    RequestLimit,
+    /// The service has as many connections as its limit allows, and none was free in time.
+    ConnectionLimit,
     /// The gateway has no file descriptor left for a connection.
     NoDescriptor,
     /// No endpoint accepts connections.
@@ -100,7 +104,7 @@ pub enum Failure {
 }
 
 /// The values of the metric label `reason`, one for each kind of failure. They are a stable interface.
-pub const REASONS: [&str; 41] = [
+pub const REASONS: [&str; 43] = [
     "bare_line_end",
     "request_line",
     "version",
@@ -129,6 +133,8 @@ pub const REASONS: [&str; 41] = [
     "no_arm",
     "rewrite",
     "no_endpoint",
+    "request_limit",
+    "connection_limit",
     "no_descriptor",
     "connection_refused",
     "connect_timeout",
@@ -178,6 +184,8 @@ impl Failure {
             Self::NoArm => "no_arm",
             Self::Rewrite => "rewrite",
             Self::NoEndpoint => "no_endpoint",
+            Self::RequestLimit => "request_limit",
+            Self::ConnectionLimit => "connection_limit",
             Self::NoDescriptor => "no_descriptor",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectTimeout => "connect_timeout",
@@ -204,7 +212,7 @@ impl Failure {
             Self::BodyTooLarge => 413,
             Self::HostNotServed | Self::NoRoute => 404,
             Self::NoArm | Self::Rewrite => 500,
-            Self::NoEndpoint | Self::NoDescriptor => 503,
+            Self::NoEndpoint | Self::RequestLimit | Self::ConnectionLimit | Self::NoDescriptor => 503,
             Self::Misdirected => 421,
             Self::TooManyFrames => 429,
             Self::ConnectionRefused
@@ -229,7 +237,9 @@ impl Failure {
             Self::NoArm => "destination_unavailable",
             Self::Rewrite => "proxy_configuration_error",
             Self::NoEndpoint => "destination_unavailable",
-            Self::NoDescriptor | Self::BodyDisplaced => "connection_limit_reached",
+            Self::RequestLimit | Self::ConnectionLimit | Self::NoDescriptor | Self::BodyDisplaced => {
+                "connection_limit_reached"
+            }
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
             Self::TlsToService => "tls_protocol_error",
@@ -241,6 +251,11 @@ impl Failure {
             Self::WriteTimeout => "connection_write_timeout",
             Self::InvalidResponse(fault) => fault.rule.proxy_error(),
         }
+    }
+
+    /// The seconds after which the client may ask again, where the gateway can tell.
+    pub fn retry_after(self) -> Option<&'static str> {
+        matches!(self, Self::RequestLimit | Self::ConnectionLimit).then_some("1")
     }
 
     /// The fault of the service's response, if it is to blame.
@@ -268,6 +283,9 @@ impl Failure {
             Self::NoArm => "the route sends its traffic nowhere".to_owned(),
             Self::Rewrite => "the route's rewrite gives a path that cannot be forwarded".to_owned(),
             Self::NoEndpoint => "the service has no endpoint that is ready".to_owned(),
+            Self::RequestLimit | Self::ConnectionLimit => {
+                "the service is busy with as many requests as it may have".to_owned()
+            }
             Self::NoDescriptor => "the gateway has no more connections to give".to_owned(),
             Self::ConnectionRefused => "the service refused the connection".to_owned(),
             Self::ConnectTimeout => "the service could not be reached in time".to_owned(),
@@ -318,6 +336,8 @@ impl Failure {
             | Self::NoArm
             | Self::Rewrite
             | Self::NoEndpoint
+            | Self::RequestLimit
+            | Self::ConnectionLimit
             | Self::NoDescriptor
             | Self::BodyDisplaced
             | Self::RouteTimeout => Blame::Gateway,
@@ -339,7 +359,14 @@ impl Failure {
         match self.blame() {
             Blame::Service => true,
             Blame::Client => false,
-            Blame::Gateway => matches!(self, Self::NoEndpoint | Self::NoDescriptor | Self::RouteTimeout),
+            Blame::Gateway => matches!(
+                self,
+                Self::NoEndpoint
+                    | Self::RequestLimit
+                    | Self::ConnectionLimit
+                    | Self::NoDescriptor
+                    | Self::RouteTimeout
+            ),
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Call {
     pub response_bytes_max: usize,
     /// Bytes of the response body to return.
     pub response_bytes_kept: usize,
+    /// True to wait where the service has as many requests or connections as it may have.
+    pub may_wait: bool,
     /// The wait for the body of the response, where its status alone matters; `None` if the response has to be complete.
     pub body_wait: Option<Duration>,
     /// The hash of the request's value, where the service balances by it.
@@ -95,6 +97,7 @@ pub async fn call(
     deadline: Instant,
 ) -> Result<Answer, CallError> {
     let mut reuse = Some(Liveness::when(call.is_idempotent));
+    let mut held = None;
     loop {
         let options = ConnectOptions {
             reuse,
@@ -103,8 +106,9 @@ pub async fn call(
             addresses: None,
             deadline: Some(deadline),
             key: call.key,
+            may_wait: call.may_wait,
         };
-        let mut lease = lease::acquire(upstreams, service, options, &mut 0).await?;
+        let mut lease = lease::acquire(upstreams, service, options, held.take(), &mut 0).await?;
         let limits = &service.declared().limits;
         let message = call.message_to(lease.authority());
         let exchange = exchange(upstreams, &mut lease.link, &message, call, limits);
@@ -120,7 +124,10 @@ pub async fn call(
                 return Ok(answer);
             }
             // The endpoint had closed the idle connection.
-            Ok(Err(CallError::Silent)) if lease.reused && call.is_idempotent => reuse = None,
+            Ok(Err(CallError::Silent)) if lease.reused && call.is_idempotent => {
+                reuse = None;
+                held = lease.take_request();
+            }
             Ok(Err(error)) => {
                 lease.end(Outcome::Reset);
                 return Err(error);
@@ -284,6 +291,7 @@ mod tests {
             is_idempotent: true,
             response_bytes_max: 64,
             response_bytes_kept: 4,
+            may_wait: true,
             body_wait: None,
             key: None,
         }

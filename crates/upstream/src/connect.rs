@@ -14,12 +14,15 @@ use waypost_plan::service::{Endpoint, EndpointHost, ProxyVersion, Service, Upstr
 use waypost_transport::h2::client_connection::ClientConnection;
 use waypost_transport::h2::client_stream::ClientStream;
 use waypost_transport::link::Link;
+use waypost_transport::permits::OpenPermit;
 use waypost_transport::proxy_protocol::{self, ProxiedAddresses, Version};
 use waypost_transport::socket::{Socket, alert_of};
 use waypost_wire::tls_alert::TlsAlert;
 
 use crate::address::Address;
+use crate::limits::{Refusal, Wait};
 use crate::local::{LocalEndpoint, LocalService, Upstreams};
+use crate::opening::{self, Opening, Wanted};
 use crate::pool::idle::Liveness;
 
 /// Requirements on a link.
@@ -38,6 +41,19 @@ pub struct ConnectOptions {
     pub deadline: Option<Instant>,
     /// The hash of the request's value, where the service balances by it.
     pub key: Option<u64>,
+    /// True to wait where the service has as many requests or connections as it may have. What does not wait is given up
+    /// rather than refused: it is not counted.
+    pub may_wait: bool,
+}
+
+/// A link to an endpoint.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) link: Link,
+    /// True if the connection served a request before.
+    pub(crate) reused: bool,
+    /// The permit of the connection, of a limited service. That of a stream is with its connection.
+    pub(crate) open: Option<OpenPermit>,
 }
 
 /// A failure to obtain a link.
@@ -46,6 +62,12 @@ pub enum ConnectError {
     /// The service has no endpoint, or all of them were tried.
     #[error("no endpoint")]
     NoEndpoint,
+    /// The service has as many requests as it may have.
+    #[error("the service has as many requests as it may have")]
+    RequestLimit,
+    /// The service has as many connections as it may have.
+    #[error("the service has as many connections as it may have")]
+    ConnectionLimit,
     /// No file descriptor is available.
     #[error("no descriptor left")]
     NoDescriptor,
@@ -72,53 +94,122 @@ pub enum ConnectError {
 impl ConnectError {
     /// Returns true if the endpoint is at fault, so another one may succeed.
     pub(crate) fn is_endpoint_fault(self) -> bool {
-        !matches!(self, Self::NoEndpoint | Self::NoDescriptor | Self::DeadlinePassed)
+        match self {
+            Self::NoEndpoint
+            | Self::RequestLimit
+            | Self::ConnectionLimit
+            | Self::NoDescriptor
+            | Self::DeadlinePassed => false,
+            Self::TimedOut | Self::Refused | Self::Tls | Self::TlsAlert(_) | Self::Certificate => true,
+        }
     }
 }
 
-/// Returns a link to `endpoint`, and true if its connection served a request before.
+impl Connected {
+    fn stream(stream: Box<ClientStream>, reused: bool) -> Self {
+        Self {
+            link: Link::ClientStream(stream),
+            reused,
+            open: None,
+        }
+    }
+
+    fn reused(socket: Socket, open: Option<OpenPermit>) -> Self {
+        Self {
+            link: Link::Socket(socket),
+            reused: true,
+            open,
+        }
+    }
+}
+
+/// Returns a link to `endpoint`. If the service has as many connections as it may have, waits for one.
 pub(crate) async fn link_to(
     upstreams: &Upstreams,
     service: &LocalService,
     endpoint: &Rc<LocalEndpoint>,
     options: ConnectOptions,
-    by: Instant,
-) -> Result<(Link, bool), ConnectError> {
+    wait: &mut Wait<'_>,
+) -> Result<Connected, ConnectError> {
     let declared = service.declared();
+    let mut by = connect_by(declared, options, upstreams.clock().coarse_now());
     let protocol = protocol_for(declared, endpoint, options);
     // A connection with a PROXY header, or for passthrough, belongs to one client.
     let proxy_version = declared.proxy_protocol;
     let is_dedicated = proxy_version.is_some() || options.raw;
-    let is_shared = match protocol {
+    let is_shared = || match protocol {
         _ if is_dedicated => false,
         UpstreamProtocol::Http1 | UpstreamProtocol::Tls { http2: false } => false,
         UpstreamProtocol::Http2 => true,
         UpstreamProtocol::Tls { http2: true } => !endpoint.connections.borrow().chose_http1,
     };
-    let mut permit = None;
-    if is_shared {
-        match shared(endpoint, options.reuse.is_none(), by).await? {
-            Shared::Stream(stream, reused) => {
-                if reused {
-                    service.counters().reused.add(1);
+    let reuse = options
+        .reuse
+        .filter(|_| !is_dedicated && !matches!(protocol, UpstreamProtocol::Http2));
+    let mut open = None;
+    let permit = loop {
+        let mut permit = None;
+        let is_shared = is_shared();
+        if is_shared {
+            match shared(endpoint, options.reuse.is_none(), by).await? {
+                Shared::Stream(stream, reused) => {
+                    if reused {
+                        service.counters().reused.add(1);
+                    }
+                    return Ok(Connected::stream(stream, reused));
                 }
-                return Ok((Link::ClientStream(stream), reused));
+                Shared::Connect(claimed) => permit = claimed,
             }
-            Shared::Connect(claimed) => permit = claimed,
         }
-    }
-    if let Some(liveness) = options.reuse
-        && !is_dedicated
-        && !matches!(protocol, UpstreamProtocol::Http2)
-    {
-        let client = options.addresses.map(|addresses| addresses.client);
-        let idle_timeout = declared.pool.idle_timeout;
-        let mut idle = endpoint.idle.borrow_mut();
-        if let Some(socket) = idle.take(client, upstreams.clock(), liveness, idle_timeout) {
-            service.counters().reused.add(1);
-            return Ok((Link::Socket(socket), true));
+        if let Some(liveness) = reuse {
+            let client = options.addresses.map(|addresses| addresses.client);
+            let idle_timeout = declared.pool.idle_timeout;
+            let mut idle = endpoint.idle.borrow_mut();
+            if let Some(idle) = idle.take(client, upstreams.clock(), liveness, idle_timeout) {
+                service.counters().reused.add(1);
+                let (socket, open) = idle.into_parts();
+                return Ok(Connected::reused(socket, open));
+            }
         }
-    }
+        let Some(limit) = service.connection_limit() else {
+            break permit;
+        };
+        open = open.or_else(|| limit.try_take());
+        if open.is_some() {
+            break permit;
+        }
+        // Others find out for themselves that there is no connection to be had.
+        drop(permit);
+        let wanted = match reuse {
+            _ if is_shared && options.reuse.is_some() => Wanted::Stream,
+            Some(_) => Wanted::Connection,
+            None => Wanted::Permit,
+        };
+        let opening = Box::pin(opening::wait(service, endpoint, limit, wanted, wait));
+        let opening = opening
+            .await
+            .map_err(|refusal| refused(service, options, refusal, ConnectError::ConnectionLimit))?;
+        match opening {
+            Opening::Permit(permit) => open = Some(permit),
+            Opening::Stream(stream) => {
+                service.counters().reused.add(1);
+                return Ok(Connected::stream(stream, true));
+            }
+            Opening::Connection(idle) => {
+                let is_alive =
+                    reuse.is_some_and(|liveness| idle.is_alive(upstreams.clock().tick(), liveness));
+                let (socket, permit) = idle.into_parts();
+                if is_alive {
+                    service.counters().reused.add(1);
+                    return Ok(Connected::reused(socket, permit));
+                }
+                open = permit;
+            }
+        }
+        // The wait takes nothing from the time to connect.
+        by = connect_by(declared, options, Instant::now());
+    };
+    wait.leave();
     let proxy_header = proxy_version.map(|version| proxy_header(version, options));
     // Boxed, as most calls reuse a connection and should not carry the state of a connect.
     let connecting = Box::pin(connect(upstreams, service, endpoint, protocol, proxy_header, by));
@@ -136,12 +227,17 @@ pub(crate) async fn link_to(
         }
     };
     if !http2 {
-        return Ok((Link::Socket(socket), false));
+        return Ok(Connected {
+            link: Link::Socket(socket),
+            reused: false,
+            open,
+        });
     }
     let connection = Box::pin(ClientConnection::begin(
         socket,
         declared.limits.bytes,
         upstreams.idle_permit(),
+        open,
     ));
     let connection = timeout_at(by, connection)
         .await
@@ -152,7 +248,34 @@ pub(crate) async fn link_to(
         endpoint.connections.borrow_mut().put(connection);
     }
     drop(permit);
-    Ok((Link::ClientStream(stream), false))
+    service.pass_streams(endpoint);
+    Ok(Connected::stream(stream, false))
+}
+
+/// The error for a request that did not get what it waited for: `error` if that is due to the limit, which is counted.
+pub(crate) fn refused(
+    service: &LocalService,
+    options: ConnectOptions,
+    refusal: Refusal,
+    error: ConnectError,
+) -> ConnectError {
+    if refusal == Refusal::DeadlinePassed {
+        return ConnectError::DeadlinePassed;
+    }
+    if options.may_wait {
+        let counters = service.counters();
+        match error {
+            ConnectError::RequestLimit => counters.request_limit.add(1),
+            _ => counters.connection_limit.add(1),
+        }
+    }
+    error
+}
+
+/// The time by which a connection attempt that begins at `now` must succeed.
+fn connect_by(declared: &Service, options: ConnectOptions, now: Instant) -> Instant {
+    let by = now + declared.timeouts.connect;
+    options.deadline.map_or(by, |deadline| deadline.min(by))
 }
 
 /// The protocol of a connection with these options.

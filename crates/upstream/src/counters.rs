@@ -24,6 +24,10 @@ pub struct ServiceCounters {
     pub failed: Counter,
     /// Idle connections at the moment (a gauge).
     pub idle: Counter,
+    /// Requests refused as there were as many as the service may have.
+    pub request_limit: Counter,
+    /// Requests refused as there were as many connections as the service may have.
+    pub connection_limit: Counter,
     /// Invalid responses.
     pub faults: FaultCounters,
 }

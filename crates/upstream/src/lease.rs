@@ -6,13 +6,16 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 use waypost_plan::balance::Balance;
 use waypost_plan::service::Endpoint;
+use waypost_transport::h2::stream_count::StreamUse;
 use waypost_transport::link::Link;
+use waypost_transport::permits::OpenPermit;
 
 use crate::address::Address;
-use crate::connect::{self, ConnectError, ConnectOptions};
+use crate::connect::{self, ConnectError, ConnectOptions, Connected};
 use crate::health::Outcome;
+use crate::limits::{RequestLimit, RequestPermit, ServiceLimits, Wait};
 use crate::local::{LocalEndpoint, LocalService, Upstreams};
-use crate::pool::idle::ReuseTrust;
+use crate::pool::idle::{IdleConnection, ReuseTrust};
 
 /// Maximum endpoints tried per request.
 pub const ATTEMPTS_MAX: usize = 8;
@@ -25,10 +28,23 @@ pub struct Lease {
     pub link: Link,
     /// True if the connection served a request before.
     pub reused: bool,
+    /// The permits that it takes of the service's limits; given back once the link is closed.
+    pub taken: Taken,
     service: Rc<LocalService>,
     endpoint: Rc<LocalEndpoint>,
     _in_flight: InFlight,
     outcome: Outcome,
+}
+
+/// The things that an exchange takes of the limits of its service. A tunnel holds them as long as it lives.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// The permit of its request.
+    request: Option<RequestPermit>,
+    /// The permit of its connection.
+    open: Option<OpenPermit>,
+    /// Its part in a connection with a permit of its own.
+    stream: Option<StreamUse>,
 }
 
 /// Counts a request of its endpoint as in flight, until it is dropped, where the service balances by these.
@@ -56,14 +72,26 @@ impl Drop for InFlight {
 /// Leases a link to an endpoint of `service`, trying up to [`ATTEMPTS_MAX`]. Adds the number of failed attempts to
 /// `failed`.
 ///
+/// `held` is the permit of the same request from an earlier attempt. Without one, and with as many requests in flight as
+/// the service may have, the request waits for its turn. A connection that is passed through is no request.
+///
 /// # Errors
 /// When no endpoint can be reached, with the last failure.
 pub async fn acquire(
     upstreams: &Upstreams,
     service: &Rc<LocalService>,
     options: ConnectOptions,
+    held: Option<RequestPermit>,
     failed: &mut u32,
 ) -> Result<Lease, ConnectError> {
+    let mut wait = Wait::new(service.state().limits(), options.may_wait, options.deadline);
+    let request = match wait.limits().and_then(ServiceLimits::request_limit) {
+        Some(limit) if held.is_none() && !options.raw => match limit.try_take() {
+            Some(permit) => Some(permit),
+            None => Some(Box::pin(next_request(service, options, limit, &mut wait)).await?),
+        },
+        _ => held,
+    };
     let mut tried: Vec<Address> = Vec::new();
     let mut last = ConnectError::NoEndpoint;
     while tried.len() < ATTEMPTS_MAX {
@@ -73,15 +101,22 @@ pub async fn acquire(
         };
         // From now on, so that others see it while it connects.
         let in_flight = InFlight::begin(service, &endpoint);
-        let connect_by = now + service.declared().timeouts.connect;
-        let by = options
-            .deadline
-            .map_or(connect_by, |deadline| deadline.min(connect_by));
-        match connect::link_to(upstreams, service, &endpoint, options, by).await {
-            Ok((link, reused)) => {
+        match connect::link_to(upstreams, service, &endpoint, options, &mut wait).await {
+            Ok(Connected { link, reused, open }) => {
+                let stream = match &link {
+                    Link::ClientStream(stream) if service.connection_limit().is_some() => {
+                        Some(stream.connection_use())
+                    }
+                    _ => None,
+                };
                 return Ok(Lease {
                     link,
                     reused,
+                    taken: Taken {
+                        request,
+                        open,
+                        stream,
+                    },
                     service: Rc::clone(service),
                     endpoint,
                     _in_flight: in_flight,
@@ -107,6 +142,17 @@ pub async fn acquire(
     Err(last)
 }
 
+/// Waits for the permit of a request.
+async fn next_request(
+    service: &LocalService,
+    options: ConnectOptions,
+    limit: &RequestLimit,
+    wait: &mut Wait<'_>,
+) -> Result<RequestPermit, ConnectError> {
+    let permit = wait.wait_for(0, limit.take()).await;
+    permit.map_err(|refusal| connect::refused(service, options, refusal, ConnectError::RequestLimit))
+}
+
 impl Lease {
     /// The service.
     pub fn service(&self) -> &Rc<LocalService> {
@@ -128,6 +174,11 @@ impl Lease {
         &self.service.declared().endpoints[self.endpoint.shared.declared]
     }
 
+    /// Takes the permit of the request, for its next attempt.
+    pub fn take_request(&mut self) -> Option<RequestPermit> {
+        self.taken.request.take()
+    }
+
     /// Ends the exchange and closes the connection.
     pub fn end(mut self, outcome: Outcome) {
         self.outcome = outcome;
@@ -139,11 +190,23 @@ impl Lease {
         self.outcome = outcome;
         if self.service.keeps_connections()
             && let Link::Socket(socket) = std::mem::replace(&mut self.link, Link::Gone)
-            && let Some(permit) = upstreams.idle_permit()
         {
-            let idle_max = self.service.declared().pool.idle_max;
-            let mut idle = self.endpoint.idle.borrow_mut();
-            idle.put(socket, trust, upstreams.clock(), permit, idle_max);
+            let connection = IdleConnection::new(socket, trust, upstreams.clock(), self.taken.open.take());
+            self.service.keep(&self.endpoint, connection, upstreams);
+        }
+    }
+}
+
+impl Taken {
+    /// Notes that the service has done its part, before the client can know it. A client that asks for more is not refused
+    /// for what it has got: its request is over, and the connection about to be idle.
+    pub fn ends_soon(&mut self) {
+        self.request = None;
+        if let Some(open) = &self.open {
+            open.set_idle(true);
+        }
+        if let Some(stream) = &self.stream {
+            stream.ends_soon();
         }
     }
 }
@@ -151,5 +214,10 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.service.report(&self.endpoint, self.outcome);
+        if self.taken.stream.take().is_some() {
+            // The stream's place on its connection is free first.
+            self.link = Link::Gone;
+            self.service.pass_streams(&self.endpoint);
+        }
     }
 }

@@ -1,16 +1,18 @@
 //! A worker's local state of all services: endpoints, pools and response buffers.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use waypost_plan::service::Service;
 use waypost_transport::clock::Clock;
 use waypost_transport::free_list::FreeList;
+use waypost_transport::h2::client_stream::ClientStream;
 use waypost_transport::permits::{Permit, Permits};
 use waypost_transport::relay::splice::Pipes;
 use waypost_wire::response::fault::ResponseRule;
@@ -22,11 +24,16 @@ use crate::balance::weights::ONE;
 use crate::counters::ServiceCounters;
 use crate::endpoint::Endpoint;
 use crate::health::{HealthChange, Outcome};
+use crate::limits::ConnectionLimit;
 use crate::notice::Notice;
-use crate::pool::idle::IdleConnections;
+use crate::pool::handover::Handover;
+use crate::pool::idle::{IdleConnection, IdleConnections};
 use crate::pool::shared::SharedConnections;
 use crate::response_buffers::ResponseBuffers;
 use crate::service::{Endpoints, Hashed, ServiceState};
+
+/// Connections of which a worker hands all but one to its own requests, while requests of other workers wait.
+const HANDED_MAX: u32 = 4;
 
 /// A worker's local state of all services.
 #[derive(Debug)]
@@ -48,6 +55,10 @@ pub struct LocalService {
     endpoints: RefCell<LocalEndpoints>,
     counters: Arc<ServiceCounters>,
     notices: Sender<Notice>,
+    /// Requests of this worker that wait for a connection.
+    demands: Cell<usize>,
+    /// Connections handed to them in a row while requests of other workers waited.
+    handed: Cell<u32>,
 }
 
 /// The endpoints of a service, as they were at a version of its state, and the worker's local state of each:
@@ -74,6 +85,10 @@ pub struct LocalEndpoint {
     pub idle: RefCell<IdleConnections>,
     /// HTTP/2 connections.
     pub connections: RefCell<SharedConnections>,
+    /// Requests that wait for a connection, as the service has as many as it may have.
+    pub(crate) connection_turns: Handover<IdleConnection>,
+    /// Requests that wait for a stream or a connection for one.
+    pub(crate) stream_turns: Handover<Box<ClientStream>>,
 }
 
 impl Upstreams {
@@ -101,7 +116,12 @@ impl Upstreams {
         let mut services = self.services.borrow_mut();
         let service = services.entry(Arc::as_ptr(state).addr()).or_insert_with(|| {
             let notices = self.notices.clone();
-            Rc::new(LocalService::new(Arc::clone(state), cursor, counters(), notices))
+            let service = Rc::new(LocalService::new(Arc::clone(state), cursor, counters(), notices));
+            if let Some(limit) = service.connection_limit() {
+                let reclaiming = reclaim(Rc::downgrade(&service), limit.reclaims());
+                tokio::task::spawn_local(reclaiming);
+            }
+            service
         });
         Rc::clone(service)
     }
@@ -171,6 +191,8 @@ impl LocalService {
             endpoints: RefCell::new(endpoints),
             counters,
             notices,
+            demands: Cell::default(),
+            handed: Cell::default(),
         }
     }
 
@@ -224,6 +246,81 @@ impl LocalService {
             let at = view.pick(&wanted)?;
             Some(Rc::clone(&local[at]))
         })
+    }
+
+    /// The limit of connections, if there is one.
+    pub(crate) fn connection_limit(&self) -> Option<&ConnectionLimit> {
+        self.state.limits()?.connection_limit()
+    }
+
+    /// Keeps a connection to `endpoint` between two exchanges, if there is room. Where connections are limited, one that
+    /// is waited for comes first.
+    pub(crate) fn keep(&self, endpoint: &LocalEndpoint, connection: IdleConnection, upstreams: &Upstreams) {
+        let mut connection = connection;
+        let limit = self.connection_limit();
+        if let Some(limit) = limit
+            && connection.is_settled()
+            && self.may_hand_over(limit)
+        {
+            match endpoint.connection_turns.give(connection) {
+                Ok(()) => return,
+                Err(returned) => connection = returned,
+            }
+        }
+        let Some(permit) = upstreams.idle_permit() else {
+            return;
+        };
+        let idle_max = self.declared().pool.idle_max;
+        endpoint.idle.borrow_mut().put(connection, permit, idle_max);
+        if let Some(limit) = limit {
+            self.yield_to_demand(limit);
+        }
+    }
+
+    /// Passes a stream of `endpoint` on to a request that waits for one, now that one has ended or a connection has come.
+    pub(crate) fn pass_streams(&self, endpoint: &LocalEndpoint) {
+        let Some(limit) = self.connection_limit() else {
+            return;
+        };
+        while !endpoint.stream_turns.is_empty() {
+            let stream = endpoint.connections.borrow().stream();
+            let Some((stream, _)) = stream else { break };
+            if endpoint.stream_turns.give(stream).is_err() {
+                break;
+            }
+        }
+        self.yield_to_demand(limit);
+    }
+
+    /// Closes an idle connection if a request waits for one.
+    fn yield_to_demand(&self, limit: &ConnectionLimit) {
+        if limit.wanted() > 0 {
+            self.close_one_idle();
+        }
+    }
+
+    /// Returns true if a connection may go to a request of this worker: out of turn only so often, while those of other
+    /// workers wait too.
+    fn may_hand_over(&self, limit: &ConnectionLimit) -> bool {
+        if limit.wanted() <= self.demands.get() {
+            return true;
+        }
+        let handed = self.handed.get();
+        self.handed.set((handed + 1) % HANDED_MAX);
+        handed + 1 < HANDED_MAX
+    }
+
+    /// Closes an idle connection to any endpoint. Returns false if there is none.
+    pub(crate) fn close_one_idle(&self) -> bool {
+        let endpoints = self.endpoints.borrow();
+        endpoints.local.iter().any(|endpoint| {
+            endpoint.idle.borrow_mut().close_one() || endpoint.connections.borrow_mut().close_one()
+        })
+    }
+
+    /// Counts requests of this worker that wait for a connection.
+    pub(crate) fn demands(&self) -> &Cell<usize> {
+        &self.demands
     }
 
     /// Reports the outcome of an exchange with `endpoint`, or of an attempt to connect.
@@ -353,6 +450,19 @@ impl LocalEndpoint {
             shared: Arc::clone(shared),
             idle: RefCell::default(),
             connections: RefCell::default(),
+            connection_turns: Handover::default(),
+            stream_turns: Handover::default(),
         })
+    }
+}
+
+/// Closes idle connections of a worker to a service when requests of others wait for one.
+async fn reclaim(service: Weak<LocalService>, mut reclaims: watch::Receiver<()>) {
+    while reclaims.changed().await.is_ok() {
+        let Some(service) = service.upgrade() else {
+            return;
+        };
+        let wanted = service.connection_limit().map_or(0, ConnectionLimit::wanted);
+        let _ = (0..wanted).all(|_| service.close_one_idle());
     }
 }

@@ -17,6 +17,7 @@ use crate::address::Address;
 use crate::balance::tables::Tables;
 use crate::endpoint::Endpoint;
 use crate::faults::FaultReports;
+use crate::limits::ServiceLimits;
 
 /// The endpoints of a service. The list is replaced when addresses change.
 pub type Endpoints = Arc<Vec<Arc<Endpoint>>>;
@@ -71,6 +72,8 @@ pub struct ServiceState {
     retired: AtomicBool,
     /// Reports of invalid responses.
     faults: FaultReports,
+    /// The limits, if there are any.
+    limits: Option<Box<ServiceLimits>>,
 }
 
 impl ServiceState {
@@ -79,6 +82,7 @@ impl ServiceState {
         let found = vec![Vec::new(); service.endpoints.len()];
         let endpoints = Arc::new(endpoints(&service, &[], &found));
         let hashed = hashed(&service, &endpoints);
+        let limits = ServiceLimits::new(&service.capacity);
         Self {
             service,
             found: Mutex::new(found),
@@ -91,6 +95,7 @@ impl ServiceState {
             resolver: OnceLock::new(),
             retired: AtomicBool::new(false),
             faults: FaultReports::new(Instant::now()),
+            limits,
         }
     }
 
@@ -102,6 +107,11 @@ impl ServiceState {
     /// Reports of invalid responses.
     pub(crate) fn faults(&self) -> &FaultReports {
         &self.faults
+    }
+
+    /// The limits of requests and connections, if there are any.
+    pub fn limits(&self) -> Option<&ServiceLimits> {
+        self.limits.as_deref()
     }
 
     /// TLS config for connections to the endpoints. Without it, TLS connections fail.

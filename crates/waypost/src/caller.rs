@@ -200,6 +200,7 @@ impl Post {
             is_idempotent: false,
             response_bytes_max: RESPONSE_BYTES_MAX,
             response_bytes_kept: LINE_BYTES_MAX,
+            may_wait: true,
             body_wait: Some(BODY_WAIT),
             key: None,
         }

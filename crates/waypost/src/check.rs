@@ -169,6 +169,10 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
             ("timeouts.response", duration::format(service.timeouts.response)),
             ("timeouts.idle", duration::format(service.timeouts.idle)),
             ("timeouts.tunnel", duration::format(service.timeouts.tunnel)),
+            ("limits.requests", or_none(service.capacity.requests)),
+            ("limits.connections", or_none(service.capacity.connections)),
+            ("limits.waiting", service.capacity.waiting.to_string()),
+            ("limits.wait", duration::format(service.capacity.wait)),
             ("limits.header_bytes", size::format(service.limits.bytes as u64)),
             ("limits.headers", service.limits.fields.to_string()),
             ("pool.idle_max", service.pool.idle_max.to_string()),
@@ -245,4 +249,9 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
         value: duration::format(plan.settings().drain_timeout),
     });
     limits
+}
+
+/// A number, or `none`.
+fn or_none(number: Option<usize>) -> String {
+    number.map_or_else(|| "none".to_owned(), |number| number.to_string())
 }

@@ -67,7 +67,7 @@ families! {
     DURATION Histogram "waypost_request_duration_seconds" ["route", "service"] "Time from the first byte of a request to the last byte of its response, in seconds.";
     UPSTREAM_DURATION Histogram "waypost_upstream_duration_seconds" ["route", "service"] "Time taken by the service once a connection to it was ready, in seconds.";
     RETRIES Counter "waypost_retries" ["route", "service"] "Retried attempts to reach a service.";
-    MIRRORED Counter "waypost_mirrored_requests" ["route", "service", "outcome"] "Mirrored requests by outcome: responded, failed, or not sent because of too many concurrent copies (dropped_too_many), a body over the limit (dropped_too_long) or a request that ended early (dropped_incomplete).";
+    MIRRORED Counter "waypost_mirrored_requests" ["route", "service", "outcome"] "Mirrored requests by outcome: responded, failed, or not sent because of too many concurrent copies or a limit of the service (dropped_too_many), a body over the limit (dropped_too_long) or a request that ended early (dropped_incomplete).";
     REFUSALS Counter "waypost_refusals" ["reason"] "Error responses of the gateway itself, by reason.";
     CONNECTIONS_OPEN Gauge "waypost_connections_open" [] "Open client connections.";
     CONNECTIONS Counter "waypost_connections" [] "Accepted client connections.";
@@ -78,6 +78,10 @@ families! {
     UPSTREAM_REUSED Counter "waypost_upstream_connections_reused" ["service"] "Reuses of an idle connection to a service.";
     UPSTREAM_FAILED Counter "waypost_upstream_connect_failures" ["service"] "Failed attempts to connect to a service.";
     UPSTREAM_IDLE Gauge "waypost_upstream_connections_idle" ["service"] "Idle connections to a service.";
+    LIMIT_USED Gauge "waypost_limit_used" ["service", "limit"] "Requests in flight, or open connections, of a service that limits them.";
+    LIMIT Gauge "waypost_limit" ["service", "limit"] "Limit of a service on `requests` in flight or open `connections`.";
+    LIMIT_WAITING Gauge "waypost_limit_waiting_requests" ["service"] "Requests that wait because a limit of their service is reached.";
+    LIMIT_REFUSALS Counter "waypost_limit_refusals" ["service", "limit"] "Requests refused because a limit of their service was reached, by the limit: requests or connections.";
     INVALID_RESPONSES Counter "waypost_invalid_responses" ["service", "cause"] "Invalid responses of a service, by the rule that they broke, such as `header_name` or `chunk_size`.";
     LOG_LOST Counter "waypost_access_log_lost_lines" ["reason"] "Access log lines lost because the writer was behind or the destination was not writable.";
     ROLLOUT_STEP Gauge "waypost_rollout_step" ["route", "canary"] "Number of the step of a rollout under way, from 1.";

@@ -210,6 +210,7 @@ fn connections(view: &View, reading: &Reading, out: &mut Writer) {
             out.sample(&[("service", &*service.service)], values[value]);
         }
     }
+    limits(view, reading, out);
     out.family(&families::INVALID_RESPONSES);
     for service in &reading.services {
         for (rule, count) in &service.faults {
@@ -221,6 +222,44 @@ fn connections(view: &View, reading: &Reading, out: &mut Writer) {
     out.family(&families::LOG_LOST)
         .sample(&[("reason", "behind")], lost.dropped)
         .sample(&[("reason", "unwritable")], lost.unwritable);
+}
+
+/// The limits of services, and what is in use of them.
+fn limits(view: &View, reading: &Reading, out: &mut Writer) {
+    let generation = view.generation();
+    let limited = || {
+        let services = generation.services().iter();
+        services.filter_map(|state| Some((&*state.service().name, state.limits()?)))
+    };
+    for (family, is_used) in [(&families::LIMIT_USED, true), (&families::LIMIT, false)] {
+        out.family(family);
+        for (service, limits) in limited() {
+            for (limit, usage) in [
+                ("requests", limits.requests()),
+                ("connections", limits.connections()),
+            ] {
+                if let Some(usage) = usage {
+                    let value = if is_used { usage.used } else { usage.max };
+                    out.sample(&[("service", service), ("limit", limit)], value as u64);
+                }
+            }
+        }
+    }
+    out.family(&families::LIMIT_WAITING);
+    for (service, limits) in limited() {
+        out.sample(&[("service", service)], limits.waiting() as u64);
+    }
+    out.family(&families::LIMIT_REFUSALS);
+    for service in &reading.services {
+        for (limit, refused) in [
+            ("requests", service.request_limit),
+            ("connections", service.connection_limit),
+        ] {
+            if refused > 0 {
+                out.sample(&[("service", &*service.service), ("limit", limit)], refused);
+            }
+        }
+    }
 }
 
 /// The weights of splits, without routes that have fewer than two services.

@@ -99,8 +99,8 @@ keys! {
         panic: Percent = Fallback("50"), "0";
         /// Timeouts of the service.
         timeouts: Timeouts = Optional, "{ response: 5s }";
-        /// Limits on the heads of responses. A response over them is replaced by a 502.
-        limits: ServiceLimits = Optional, "{ header_bytes: 256KiB }";
+        /// Limits on requests and connections, beyond which requests wait or get 503, and on the heads of responses.
+        limits: ServiceLimits = Optional, "{ requests: 1000, waiting: 100 }";
         /// Idle connections to keep.
         pool: Pool = Optional, "{ idle_max: 16 }";
         /// Uses HTTP/2, as gRPC requires: by ALPN on `https://` endpoints, with prior knowledge on `http://` endpoints.
@@ -173,11 +173,23 @@ keys! {
         tunnel: DurationText = Fallback("1h"), "10m";
     }
 
-    /// Limits on the heads of a service's responses.
+    /// Limits of a service, over all workers, and on the heads of its responses.
     ServiceLimits, "the limits of a service" {
-        /// Maximum size of a response head.
+        /// Maximum number of requests in flight. An upgraded connection, such as a WebSocket, counts as long as it lives.
+        ///
+        /// Beyond it, requests wait as `waiting` and `wait` say, or get 503. No limit by default.
+        requests: Whole = Optional, "1000";
+        /// Maximum number of open connections to all endpoints together, idle ones included.
+        ///
+        /// Requests that find none wait as `waiting` and `wait` say, or get 503. No limit by default.
+        connections: Whole = Optional, "512";
+        /// Maximum number of requests that wait for one of `requests` or `connections`. Further ones get 503 at once.
+        waiting: Whole = Fallback("0"), "100";
+        /// Maximum time that a request waits (503).
+        wait: DurationText = Fallback("1s"), "250ms";
+        /// Maximum size of a response head. A larger one is replaced by a 502.
         header_bytes: Size = Fallback("64KiB"), "256KiB";
-        /// Maximum number of header fields of a response.
+        /// Maximum number of header fields of a response. One with more is replaced by a 502.
         headers: Whole = Fallback("500"), "1000";
     }
 

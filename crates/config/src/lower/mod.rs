@@ -25,6 +25,7 @@ use crate::values::{DurationText, Size};
 
 mod action;
 mod balance;
+mod capacity;
 mod deal;
 mod destination;
 mod endpoint;

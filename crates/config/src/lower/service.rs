@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use waypost_plan::balance::Balance;
-use waypost_plan::service::{Endpoint, EndpointScheme, PANIC_DEFAULT, Pool, Service, Timeouts};
+use waypost_plan::service::{Capacity, Endpoint, EndpointScheme, PANIC_DEFAULT, Pool, Service, Timeouts};
 use waypost_wire::response::ResponseLimits;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::files::TlsFiles;
+use crate::lower::capacity::capacity;
 use crate::lower::{Context, balance, bytes, duration, endpoint, tls, whole};
 use crate::place::Span;
 use crate::problems::quote;
@@ -76,8 +77,9 @@ fn service(
             }
         }
     }
-    let mut limits = ResponseLimits::default();
+    let (mut limits, mut may_have) = (ResponseLimits::default(), Capacity::default());
     if let Some(given) = &written.limits {
+        may_have = capacity(&given.value, problems);
         if let Some(size) = &given.value.header_bytes {
             limits.bytes = bytes(size, 1 << 10, 16 << 20, problems);
         }
@@ -104,6 +106,7 @@ fn service(
             .map_or(PANIC_DEFAULT, |panic| panic.value.0),
         timeouts,
         limits,
+        capacity: may_have,
         pool,
         http2: written.http2.as_ref().is_some_and(|http2| http2.value),
         tls,

@@ -7,6 +7,7 @@ use waypost_plan::listener::HalfClose;
 use waypost_plan::redirect::Scheme;
 use waypost_plan::rewrite::Reverse;
 use waypost_plan::route::Action;
+use waypost_plan::service::Capacity;
 use waypost_plan::settings::AccessLog;
 use waypost_route::condition::ValueCondition;
 use waypost_route::host::HostPattern;
@@ -225,6 +226,40 @@ fn explicit_defaults_change_nothing() {
         &more(&document::Test::TABLE),
     ));
     assert_eq!(with, without);
+}
+
+#[test]
+fn limits_of_a_service_are_lowered() {
+    let capacity = |limits: &str| {
+        let text = format!(
+            "listeners: [{{ bind: 127.0.0.1:80 }}]\nservices: {{ a: {{ endpoints: []{limits} }} }}\n\
+             routes: [{{ name: r, to: a }}]\n"
+        );
+        let loaded = load_text(text).unwrap_or_else(|found| panic!("{:#?}", lines(&found)));
+        assert_eq!(lines(&loaded.warnings), [""; 0], "{limits}");
+        loaded.plan.services()[0].capacity
+    };
+    assert_eq!(capacity(""), Capacity::default());
+    assert_eq!(capacity(", limits: { headers: 9 }"), Capacity::default());
+    assert_eq!(
+        capacity(", limits: { requests: 1000, waiting: 100, wait: 250ms, connections: 512 }"),
+        Capacity {
+            requests: Some(1000),
+            connections: Some(512),
+            waiting: 100,
+            wait: Duration::from_millis(250),
+        }
+    );
+    let capacity = capacity(", limits: { connections: 1, waiting: 5 }");
+    assert_eq!(
+        (
+            capacity.requests,
+            capacity.connections,
+            capacity.waiting,
+            capacity.wait
+        ),
+        (None, Some(1), 5, Duration::from_secs(1))
+    );
 }
 
 #[test]

@@ -229,6 +229,41 @@ fn services() {
         "{ endpoints: [], pool: { idle_max: 1000000 } }",
         &["3:41 out-of-range"],
     );
+    check(
+        "{ endpoints: [], limits: { requests: 0, connections: 10000001 } }",
+        &["3:43 out-of-range from 1 to", "3:59 out-of-range from 1 to"],
+    );
+    check(
+        "{ endpoints: [], limits: { requests: none } }",
+        &["3:43 wrong-type expected a whole number"],
+    );
+    check(
+        "{ endpoints: [], limits: { requests: 1, waiting: 1, wait: 0s } }",
+        &["3:64 out-of-range from `1ms` to"],
+    );
+    check(
+        "{ endpoints: [], limits: { requests: 1, waiting: 1, wait: 5 } }",
+        &["3:64 bad-value"],
+    );
+    check(
+        "{ endpoints: [], limits: { waiting: 100, wait: 2s } }",
+        &[
+            "3:3 unused-service",
+            "3:42 no-effect add `requests` or `connections`, or remove `waiting`",
+            "3:53 no-effect add `requests` or `connections`, or remove `wait`",
+        ],
+    );
+    check(
+        "{ endpoints: [], limits: { connections: 1, wait: 2s } }",
+        &[
+            "3:3 unused-service",
+            "3:55 no-effect add `waiting`, or remove `wait`",
+        ],
+    );
+    check(
+        "{ endpoints: [], limits: { request: 1 } }",
+        &["3:33 unknown-key did you mean `requests`?"],
+    );
     check("[http://a]", &["3:6 wrong-type expected a service, found a list"]);
     // A list in one text is only read where a variable brings it; each part is named by itself.
     check(

@@ -117,6 +117,9 @@ fn write_proxy_status(failure: Failure, out: &mut Vec<u8>) {
         }
     }
     write::field(out, b"proxy-status", reason.as_bytes());
+    if let Some(seconds) = failure.retry_after() {
+        write::field(out, b"retry-after", seconds.as_bytes());
+    }
 }
 
 fn write_status_line(status: u16, out: &mut Vec<u8>) {

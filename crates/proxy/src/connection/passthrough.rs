@@ -1,12 +1,15 @@
 //! TLS connections that are passed through, by the host that their client names (SNI).
 
 use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use waypost_plan::balance::Balance;
 use waypost_policy::balance;
 use waypost_policy::decision::{self, Verdict};
-use waypost_policy::failure::{Blame, Failure};
+use waypost_policy::failure::{Blame, Cause, Failure};
 use waypost_policy::status::RequestStatus;
 use waypost_transport::proxy_protocol::ProxiedAddresses;
 use waypost_upstream::balance::hash;
@@ -14,14 +17,23 @@ use waypost_upstream::connect::ConnectOptions;
 use waypost_upstream::lease;
 use waypost_wire::authority::Authority;
 
+use crate::local::buffers::RequestBuffers;
 use crate::local::slots::ConnectionSlot;
 use crate::local::snapshot::Snapshot;
 use crate::observe::access_log::Ending;
 use crate::request::client::Client;
+use crate::request::watch::Watch;
 use crate::request::{LiveTraffic, Tunnel, failure_of};
 
 /// The status logged for a passed-through connection, which has none.
 const PASSED_THROUGH: u16 = 200;
+
+/// The reason that there is no tunnel.
+enum NoTunnel {
+    Failed(Failure),
+    /// The client left.
+    Left(Cause),
+}
 
 impl Client {
     /// Passes the connection through until it ends. `host` is the one that the client names, `read` the bytes that it
@@ -39,11 +51,14 @@ impl Client {
         if let Some(record) = self.observation.record() {
             record.host = host.clone().unwrap_or_default();
         }
-        let connected = self.connect_for(&snapshot, host.as_deref()).await;
+        let mut buffers = self.worker.borrow_request();
+        buffers.from_client.append(read);
+        let connected = self.connect_for(&snapshot, host.as_deref(), &mut buffers).await;
         drop(snapshot);
         let status = match connected {
             Ok(_) => RequestStatus::http(PASSED_THROUGH),
-            Err(failure) => RequestStatus::error(failure, failure.status(), None),
+            Err(NoTunnel::Failed(failure)) => RequestStatus::error(failure, failure.status(), None),
+            Err(NoTunnel::Left(_)) => RequestStatus::default(),
         };
         if let Some(record) = self.observation.record() {
             record.status = status;
@@ -52,21 +67,27 @@ impl Client {
             Ok(tunnel) => {
                 self.observation.count(&self.worker, status);
                 self.observation.end(Ending::Complete(Blame::Service));
-                let mut buffers = self.worker.borrow_request();
-                buffers.from_client.append(read);
                 self.run_tunnel(tunnel, buffers).await;
             }
-            Err(failure) => {
-                self.observation.fail(&self.worker, failure);
+            Err(none) => {
+                match none {
+                    NoTunnel::Failed(failure) => self.observation.fail(&self.worker, failure),
+                    NoTunnel::Left(cause) => self.observation.end(Ending::Cut(cause)),
+                }
                 self.observation.count(&self.worker, status);
+                self.worker.return_request(buffers);
             }
         }
     }
 
     /// Connects to the service that takes connections for `host`.
-    async fn connect_for(&mut self, snapshot: &Rc<Snapshot>, host: Option<&[u8]>) -> Result<Tunnel, Failure> {
+    async fn connect_for(
+        &mut self,
+        snapshot: &Rc<Snapshot>,
+        host: Option<&[u8]>,
+        buffers: &mut RequestBuffers,
+    ) -> Result<Tunnel, NoTunnel> {
         let listener = self.listener_in(snapshot);
-        let mut buffers = self.worker.borrow_request();
         let mut live = LiveTraffic {
             worker: &self.worker,
             snapshot,
@@ -78,12 +99,13 @@ impl Client {
         let decision = &mut buffers.decision;
         let decision = decision::decide_connection(compiled, &listener, peer, host, &mut live, decision);
         live.note(&decision);
-        self.worker.return_request(buffers);
         let forwarding = match decision.verdict {
             Verdict::Forward(forwarding) => forwarding,
-            Verdict::Fail(failure) => return Err(failure),
+            Verdict::Fail(failure) => return Err(NoTunnel::Failed(failure)),
             // Only requests are redirected or responded to.
-            Verdict::Redirect { .. } | Verdict::Respond { .. } => return Err(Failure::NoRoute),
+            Verdict::Redirect { .. } | Verdict::Respond { .. } => {
+                return Err(NoTunnel::Failed(Failure::NoRoute));
+            }
         };
         let service = self.worker.service(snapshot, forwarding.service);
         let key = match &service.declared().balance {
@@ -100,12 +122,30 @@ impl Client {
             }),
             deadline: None,
             key,
+            may_wait: true,
         };
         let mut failed = 0;
-        let lease = lease::acquire(self.worker.upstreams(), &service, options, &mut failed).await;
+        let lease = {
+            let (link, mut watch) = (&mut self.link, Watch::of_connection());
+            let mut acquired = pin!(lease::acquire(
+                self.worker.upstreams(),
+                &service,
+                options,
+                None,
+                &mut failed
+            ));
+            poll_fn(|cx| {
+                if let Poll::Ready(acquired) = acquired.as_mut().poll(cx) {
+                    return Poll::Ready(acquired.map_err(|error| NoTunnel::Failed(failure_of(error))));
+                }
+                let left = watch.poll_left(cx, link, &mut buffers.from_client);
+                left.map(|cause| Err(NoTunnel::Left(cause)))
+            })
+            .await
+        };
         self.observation
             .note_attempts(&self.worker, failed, lease.is_ok());
-        let lease = lease.map_err(failure_of)?;
+        let lease = lease?;
         if let Some(record) = self.observation.record() {
             record.endpoint = Some(lease.address().clone());
             record.mark_sent();

@@ -22,6 +22,7 @@ use waypost_transport::relay::call_status::CallStatus;
 use waypost_transport::relay::tap::Tap;
 use waypost_transport::relay::{BlockedOn, Relay, RelayError};
 use waypost_transport::timer::Timer;
+use waypost_upstream::lease::Taken;
 use waypost_upstream::response_buffers::ResponseBuffers;
 use waypost_wire::response::ResponseLimits;
 use waypost_wire::response::fault::{ResponseFault, ResponseRule};
@@ -98,6 +99,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) client: &'a mut Link,
     pub(crate) from_client: &'a mut Buffer,
     pub(crate) service: &'a mut Link,
+    /// The permits that the exchange takes of the service's limits.
+    pub(crate) taken: &'a mut Taken,
     pub(crate) upload: &'a mut Relay,
     /// Borrowed when the service sends something.
     pub(crate) response: &'a mut Option<Box<ResponseBuffers>>,
@@ -115,6 +118,7 @@ pub(crate) struct ExchangeParts<'a> {
     pub(crate) client: &'a mut Link,
     pub(crate) from_client: &'a mut Buffer,
     pub(crate) service: &'a mut Link,
+    pub(crate) taken: &'a mut Taken,
     pub(crate) upload: &'a mut Relay,
     pub(crate) response: &'a mut Option<Box<ResponseBuffers>>,
 }
@@ -162,6 +166,7 @@ impl<'a> Exchange<'a> {
             client,
             from_client,
             service,
+            taken,
             upload,
             response,
         } = parts;
@@ -177,6 +182,7 @@ impl<'a> Exchange<'a> {
             client,
             from_client,
             service,
+            taken,
             upload,
             response,
         }
@@ -344,7 +350,11 @@ impl<'a> Exchange<'a> {
         };
         let (meter, worker, began) = (&mut *self.meter, self.worker, self.state.began);
         let (status, is_grpc) = (buffers.response.status(), self.options.is_grpc);
+        let (taken, is_sent) = (&mut *self.taken, self.state.request == RequestPhase::Sent);
         let count = |tap: &Tap| {
+            if is_sent {
+                taken.ends_soon();
+            }
             if let Some(meter) = meter.take() {
                 meter.count(worker, status_of(status, is_grpc, tap), Some(began));
             }

@@ -14,6 +14,7 @@ use waypost_policy::head::edits::KeepAlive;
 use waypost_transport::memory::Memory;
 use waypost_transport::relay::BodyForm;
 use waypost_transport::relay::transform::Transform;
+use waypost_upstream::lease::Taken;
 use waypost_wire::body::BodyDecoder;
 use waypost_wire::framing::Framing;
 use waypost_wire::response::fault::FaultPlace;
@@ -123,6 +124,7 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             client: &mut client,
             from_client: &mut from_client,
             service: &mut service,
+            taken: &mut Taken::default(),
             upload: &mut upload,
             response: &mut response,
         };

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use waypost_transport::permits::Permit;
 use waypost_transport::relay::tap::Tap;
-use waypost_upstream::call::{self, Call};
+use waypost_upstream::call::{self, Call, CallError};
+use waypost_upstream::connect::ConnectError;
 use waypost_upstream::local::LocalService;
 use waypost_wire::write;
 
@@ -95,6 +96,8 @@ impl MirrorCopy {
                 is_idempotent,
                 response_bytes_max: RESPONSE_BYTES_MAX,
                 response_bytes_kept: 0,
+                // A copy must not take a place in the queue from a client.
+                may_wait: false,
                 body_wait: None,
                 key,
             },
@@ -131,8 +134,12 @@ impl MirrorCopy {
         tokio::task::spawn_local(async move {
             let deadline = call::deadline(&service);
             let called = call::call(worker.upstreams(), &service, &call, deadline).await;
-            if called.is_ok() {
-                count.outcome = Mirrored::Responded;
+            match called {
+                Ok(_) => count.outcome = Mirrored::Responded,
+                Err(CallError::Connect(ConnectError::RequestLimit | ConnectError::ConnectionLimit)) => {
+                    count.outcome = Mirrored::TooMany;
+                }
+                Err(_) => {}
             }
             drop((count, permit));
         });

@@ -13,7 +13,7 @@ use waypost_wire::tls_alert::TlsAlert;
 use crate::h2::client_stream::ClientStream;
 use crate::h2::stream_count::StreamCount;
 use crate::h2::watched_socket::WatchedSocket;
-use crate::permits::Permit;
+use crate::permits::{OpenPermit, Permit};
 use crate::socket::Socket;
 
 /// Initial flow-control window of a stream, in bytes.
@@ -39,7 +39,8 @@ pub struct ClientConnection {
 
 impl ClientConnection {
     /// Starts HTTP/2 on a new connection, and waits for the service's SETTINGS with its stream limit. Heads of
-    /// responses may have `head_bytes_max` bytes.
+    /// responses may have `head_bytes_max` bytes. The connection holds `permit` while it is used or kept, and `open` until
+    /// its socket is closed.
     ///
     /// # Errors
     /// The connection fails or closes before that; with the TLS alert that the service sent, if it did.
@@ -47,9 +48,11 @@ impl ClientConnection {
         socket: Socket,
         head_bytes_max: usize,
         permit: Option<Permit>,
+        open: Option<OpenPermit>,
     ) -> Result<Rc<Self>, Option<TlsAlert>> {
         let scheme = if socket.is_tls() { "https" } else { "http" };
-        let streams = Rc::new(StreamCount::new(permit));
+        let open = open.map(Rc::new);
+        let streams = Rc::new(StreamCount::new(permit, open.as_ref().map(Rc::downgrade)));
         let socket = WatchedSocket::new(socket, &streams);
         let failed = |_: h2::Error| streams.alert();
         let (sender, mut connection) = Builder::new()
@@ -76,6 +79,7 @@ impl ClientConnection {
             if let Some(streams) = counted.upgrade() {
                 streams.close();
             }
+            drop(open);
         });
         Ok(Rc::new(Self {
             sender,

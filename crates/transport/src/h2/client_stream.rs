@@ -13,7 +13,7 @@ use waypost_wire::tls_alert::TlsAlert;
 use crate::buffer::Buffer;
 use crate::h2::body::{Incoming, Outgoing};
 use crate::h2::fields;
-use crate::h2::stream_count::StreamSlot;
+use crate::h2::stream_count::{StreamSlot, StreamUse};
 
 /// A client stream: a request to a service, and its response.
 pub struct ClientStream {
@@ -57,6 +57,11 @@ impl ClientStream {
             malformed: false,
             slot,
         }
+    }
+
+    /// The stream's use of its connection.
+    pub fn connection_use(&self) -> StreamUse {
+        self.slot.connection_use()
     }
 
     pub(crate) fn is_unprocessed(&self) -> bool {

@@ -9,5 +9,5 @@ pub mod client_stream;
 pub mod fields;
 pub mod guard;
 pub mod server_stream;
-mod stream_count;
+pub mod stream_count;
 mod watched_socket;

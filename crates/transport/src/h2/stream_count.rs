@@ -1,12 +1,12 @@
 //! The streams of a connection to a service, counted.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use tokio::time::Instant;
 use waypost_wire::tls_alert::TlsAlert;
 
-use crate::permits::Permit;
+use crate::permits::{OpenPermit, Permit};
 
 /// Counts the streams of a connection.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct StreamCount {
     /// The streams with a request, and true for those whose response has been received to its end.
     ends: RefCell<Vec<(u32, bool)>>,
     _permit: Option<Permit>,
+    /// Told whether a stream is open; gone with the connection.
+    open: Option<Weak<OpenPermit>>,
 }
 
 /// The slot of one stream, given back when it ends.
@@ -34,8 +36,8 @@ pub(super) struct StreamSlot {
 }
 
 impl StreamCount {
-    /// For a new connection, which holds `permit`.
-    pub(super) fn new(permit: Option<Permit>) -> Self {
+    /// For a new connection, which holds `permit`, and as long as it is open `open`.
+    pub(super) fn new(permit: Option<Permit>, open: Option<Weak<OpenPermit>>) -> Self {
         Self {
             active: Cell::new(0),
             opened: Cell::new(0),
@@ -44,6 +46,14 @@ impl StreamCount {
             alert: Cell::new(None),
             ends: RefCell::default(),
             _permit: permit,
+            open,
+        }
+    }
+
+    /// Tells that the connection has become idle, or is in use again.
+    fn set_idle(&self, is_idle: bool) {
+        if let Some(open) = self.open.as_ref().and_then(Weak::upgrade) {
+            open.set_idle(is_idle);
         }
     }
 
@@ -53,6 +63,7 @@ impl StreamCount {
             return None;
         }
         self.active.set(self.active.get() + 1);
+        self.set_idle(false);
         let reused = self.opened.replace(self.opened.get() + 1) > 0;
         let slot = StreamSlot {
             streams: Rc::clone(self),
@@ -100,7 +111,25 @@ impl StreamCount {
     }
 }
 
+/// The use of a connection by one stream.
+#[derive(Debug)]
+pub struct StreamUse(Rc<StreamCount>);
+
+impl StreamUse {
+    /// Notes that the stream is about to end: without others, its connection counts as idle.
+    pub fn ends_soon(&self) {
+        if self.0.active.get() == 1 {
+            self.0.set_idle(true);
+        }
+    }
+}
+
 impl StreamSlot {
+    /// The stream's use of its connection.
+    pub(super) fn connection_use(&self) -> StreamUse {
+        StreamUse(Rc::clone(&self.streams))
+    }
+
     /// The TLS alert that ended the connection.
     pub(super) fn alert(&self) -> Option<TlsAlert> {
         self.streams.alert()
@@ -129,6 +158,9 @@ impl Drop for StreamSlot {
     fn drop(&mut self) {
         self.streams.active.set(self.streams.active.get() - 1);
         self.streams.idle_since.set(Instant::now());
+        if self.streams.is_idle() {
+            self.streams.set_idle(true);
+        }
         let mut ends = self.streams.ends.borrow_mut();
         if let Some(at) = ends.iter().position(|stream| self.id == Some(stream.0)) {
             ends.swap_remove(at);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use waypost_transport::clock::Clock;
-use waypost_transport::permits::Permit;
+use waypost_transport::permits::{OpenPermit, Permit};
 use waypost_transport::socket::Socket;
 use waypost_wire::framing::Framing;
 use waypost_wire::response::ResponseHead;
@@ -40,14 +40,18 @@ pub enum ReuseTrust {
 #[derive(Debug, Default)]
 pub struct IdleConnections(Vec<IdleConnection>);
 
+/// A connection between two exchanges.
 #[derive(Debug)]
-struct IdleConnection {
+pub struct IdleConnection {
     socket: Socket,
     trust: ReuseTrust,
     since: Instant,
     /// The worker's tick at `since`.
     tick: u32,
-    _permit: Permit,
+    /// The permit of a limited service, given back once the socket is closed.
+    open: Option<OpenPermit>,
+    /// The permit of a connection in the pool.
+    permit: Option<Permit>,
 }
 
 impl Liveness {
@@ -92,35 +96,33 @@ impl IdleConnections {
         clock: &Clock,
         liveness: Liveness,
         idle_timeout: Duration,
-    ) -> Option<Socket> {
+    ) -> Option<IdleConnection> {
         let now = clock.coarse_now();
         while let Some(at) = self.0.iter().rposition(|idle| !idle.settles(client, now)) {
             let idle = self.0.remove(at);
             let is_fresh = now.saturating_duration_since(idle.since) < idle_timeout;
             if is_fresh && idle.is_alive(clock.tick(), liveness) {
-                return Some(idle.socket);
+                return Some(idle);
             }
         }
         None
     }
 
     /// Keeps a connection after a complete exchange, up to `idle_max` connections.
-    pub fn put(&mut self, socket: Socket, trust: ReuseTrust, clock: &Clock, permit: Permit, idle_max: usize) {
+    pub fn put(&mut self, mut connection: IdleConnection, permit: Permit, idle_max: usize) {
         // A settling connection is replaced by one that any client may use.
         if self.0.len() >= idle_max
-            && !trust.is_withheld()
+            && !connection.trust.is_withheld()
             && let Some(at) = self.0.iter().position(|idle| idle.trust.is_withheld())
         {
             self.0.remove(at);
         }
         if self.0.len() < idle_max {
-            self.0.push(IdleConnection {
-                socket,
-                trust,
-                since: clock.coarse_now(),
-                tick: clock.tick(),
-                _permit: permit,
-            });
+            if let Some(open) = &connection.open {
+                open.set_idle(true);
+            }
+            connection.permit = Some(permit);
+            self.0.push(connection);
         }
     }
 
@@ -128,6 +130,15 @@ impl IdleConnections {
     pub fn sweep(&mut self, now: Instant, tick: u32, idle_timeout: Duration) {
         self.0
             .retain(|idle| now - idle.since < idle_timeout && idle.is_alive(tick, Liveness::Likely));
+    }
+
+    /// Closes the connection that has been idle for longest. Returns false if there is none.
+    pub fn close_one(&mut self) -> bool {
+        let any = !self.0.is_empty();
+        if any {
+            self.0.remove(0);
+        }
+        any
     }
 
     /// Closes all connections.
@@ -158,6 +169,30 @@ impl IdleConnections {
 }
 
 impl IdleConnection {
+    /// A connection whose exchange has ended now.
+    pub fn new(socket: Socket, trust: ReuseTrust, clock: &Clock, open: Option<OpenPermit>) -> Self {
+        Self {
+            socket,
+            trust,
+            since: clock.coarse_now(),
+            tick: clock.tick(),
+            open,
+            permit: None,
+        }
+    }
+
+    /// Takes the connection into use.
+    pub fn into_parts(self) -> (Socket, Option<OpenPermit>) {
+        if let Some(open) = &self.open {
+            open.set_idle(false);
+        }
+        (self.socket, self.open)
+    }
+
+    /// Returns true if any client may reuse it at once.
+    pub fn is_settled(&self) -> bool {
+        !self.trust.is_withheld()
+    }
     /// Returns true while a withheld body may still arrive, and `client` is not the one that requested it.
     fn settles(&self, client: Option<SocketAddr>, now: Instant) -> bool {
         matches!(self.trust, ReuseTrust::Withheld(asker) if asker != client)
@@ -169,7 +204,7 @@ impl IdleConnection {
     ///
     /// The runtime knows of all input that arrived before the current tick. For a connection that became idle within
     /// this tick, the kernel may know more: a service may have closed it unannounced, or sent more than it announced.
-    fn is_alive(&self, tick: u32, liveness: Liveness) -> bool {
+    pub fn is_alive(&self, tick: u32, liveness: Liveness) -> bool {
         let is_known = liveness.max(self.trust.liveness()) == Liveness::Likely || tick != self.tick;
         if is_known && self.socket.is_quiet() {
             return true;

@@ -62,6 +62,18 @@ impl SharedConnections {
         connections.filter(|connection| connection.is_idle()).count()
     }
 
+    /// Drops one idle connection. Returns false if there is none.
+    pub fn close_one(&mut self) -> bool {
+        let at = self
+            .connections
+            .iter()
+            .position(|connection| connection.is_idle());
+        at.is_some_and(|at| {
+            self.connections.remove(at);
+            true
+        })
+    }
+
     /// Drops idle connections.
     pub fn close_idle(&mut self) {
         self.connections.retain(|connection| !connection.is_idle());

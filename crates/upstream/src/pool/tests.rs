@@ -7,7 +7,7 @@ use waypost_transport::socket::Socket;
 use waypost_wire::response::{ResponseHead, ResponseLimits};
 use waypost_wire::scan::HeadScan;
 
-use super::idle::{IdleConnections, Liveness, ReuseTrust, SETTLE_TIME};
+use super::idle::{IdleConnection, IdleConnections, Liveness, ReuseTrust, SETTLE_TIME};
 
 fn trust(response: &str, to_head: bool) -> ReuseTrust {
     let end = HeadScan::default().advance(response.as_bytes()).unwrap().unwrap();
@@ -52,6 +52,10 @@ fn with_connections(count: usize, check: impl FnOnce(Vec<(Socket, Permit)>, &Clo
     });
 }
 
+fn idle(socket: Socket, trust: ReuseTrust, clock: &Clock) -> IdleConnection {
+    IdleConnection::new(socket, trust, clock, None)
+}
+
 fn client(port: u16) -> Option<SocketAddr> {
     Some(SocketAddr::from(([127, 0, 0, 1], port)))
 }
@@ -63,17 +67,17 @@ fn connection_settles_after_a_withheld_body_before_others_reuse_it() {
         let local = |socket: &Socket| socket.tcp().local_addr().unwrap();
         let (seen, permit) = connections.pop().unwrap();
         let seen_at = local(&seen);
-        pool.put(seen, ReuseTrust::Full, clock, permit, 64);
+        pool.put(idle(seen, ReuseTrust::Full, clock), permit, 64);
         let (withheld, permit) = connections.pop().unwrap();
         let withheld_at = local(&withheld);
-        pool.put(withheld, ReuseTrust::Withheld(client(1)), clock, permit, 64);
+        pool.put(idle(withheld, ReuseTrust::Withheld(client(1)), clock), permit, 64);
 
         let minute = Duration::from_secs(60);
         let mut take = |client| pool.take(client, clock, Liveness::Likely, minute);
-        let first = take(client(2)).map(|socket| local(&socket));
+        let first = take(client(2)).map(|idle| local(&idle.into_parts().0));
         assert_eq!(first, Some(seen_at), "the end of its body was received");
         assert!(take(client(2)).is_none(), "the other one is settling");
-        let own = take(client(1)).map(|socket| local(&socket));
+        let own = take(client(1)).map(|idle| local(&idle.into_parts().0));
         assert_eq!(own, Some(withheld_at), "the response was for this client");
     });
 }
@@ -88,7 +92,7 @@ fn settling_connection_is_replaced_by_one_that_any_client_may_reuse() {
             ReuseTrust::Withheld(None),
         ];
         for ((socket, permit), trust) in connections.into_iter().zip(trusts) {
-            pool.put(socket, trust, clock, permit, 1);
+            pool.put(idle(socket, trust, clock), permit, 1);
         }
         assert_eq!(pool.trusts(), [ReuseTrust::Full]);
     });
@@ -99,7 +103,7 @@ fn settling_ends() {
     with_connections(1, |mut connections, clock| {
         let mut pool = IdleConnections::default();
         let (socket, permit) = connections.pop().unwrap();
-        pool.put(socket, ReuseTrust::Withheld(client(7)), clock, permit, 64);
+        pool.put(idle(socket, ReuseTrust::Withheld(client(7)), clock), permit, 64);
         assert!(pool.settles(None, Duration::ZERO));
         assert!(!pool.settles(client(7), Duration::ZERO));
         assert!(!pool.settles(None, SETTLE_TIME));

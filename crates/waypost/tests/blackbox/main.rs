@@ -32,6 +32,7 @@ mod http2;
 mod http2_hostile;
 mod invalid_responses;
 mod large_bodies;
+mod limits;
 mod metrics;
 mod mirror;
 mod names;

@@ -158,7 +158,7 @@ pub enum Mirrored {
     Responded,
     /// The service could not be reached, or did not respond in time.
     Failed,
-    /// Too many copies were in flight.
+    /// Too many copies were in flight, or the service had as many requests or connections as it may have.
     TooMany,
     /// The body was too long to be copied.
     TooLong,
@@ -239,6 +239,10 @@ pub struct ServiceReading {
     pub failed: u64,
     /// Idle connections.
     pub idle: u64,
+    /// Requests refused as there were as many as the service may have.
+    pub request_limit: u64,
+    /// Requests refused as there were as many connections as the service may have.
+    pub connection_limit: u64,
     /// Invalid responses by the rule that they broke; rules that none broke are left out.
     pub faults: Vec<(ResponseRule, u64)>,
 }
@@ -331,6 +335,8 @@ impl Metrics {
                 reused: sum(|counters| &counters.reused),
                 failed: sum(|counters| &counters.failed),
                 idle: sum(|counters| &counters.idle),
+                request_limit: sum(|counters| &counters.request_limit),
+                connection_limit: sum(|counters| &counters.connection_limit),
                 faults: faults(counters),
             })
         });

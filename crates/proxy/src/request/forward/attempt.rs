@@ -83,6 +83,7 @@ impl ActiveRequest<'_> {
             client: &mut client.link,
             from_client: &mut buffers.from_client,
             service: &mut lease.link,
+            taken: &mut lease.taken,
             upload: &mut buffers.upload,
             response: &mut buffers.response,
         };
@@ -119,7 +120,11 @@ impl ActiveRequest<'_> {
     /// Reports the outcome of an attempt. Returns the connection's next step, or a failure, after which the request is
     /// retried or an error sent.
     pub(super) fn conclude(&mut self, upstream: &mut Upstream<'_>, attempt: Attempt) -> Result<Next, Retry> {
-        let Attempt { lease, end, status } = attempt;
+        let Attempt {
+            mut lease,
+            end,
+            status,
+        } = attempt;
         let client = &mut *self.client;
         let fault = match &end {
             End::Cut(cause) => cause.response_fault(),
@@ -176,8 +181,13 @@ impl ActiveRequest<'_> {
                 let is_dead = lease.reused && is_silent;
                 let may_resend = upstream.resends <= RESENDS_MAX
                     && may_resend(self.buffers, &upstream.options, &lease.link, is_dead);
+                let held = lease.take_request();
                 lease.end(outcome_of(failure));
-                Err(Retry { failure, may_resend })
+                Err(Retry {
+                    failure,
+                    may_resend,
+                    held,
+                })
             }
         }
     }

@@ -7,28 +7,33 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use waypost_policy::decision::Forwarding;
 use waypost_policy::error_format::ErrorFormat;
-use waypost_policy::failure::Failure;
+use waypost_policy::failure::{Cause, Failure};
 use waypost_policy::grpc;
 use waypost_policy::grpc::web::WebForm;
 use waypost_policy::head::upstream::UpstreamHead;
+use waypost_policy::status::RequestStatus;
 use waypost_transport::link::Link;
 use waypost_transport::proxy_protocol::ProxiedAddresses;
 use waypost_transport::relay::transform::Transform;
 use waypost_transport::relay::{BodyForm, RelayError};
 use waypost_upstream::connect::{ConnectError, ConnectOptions};
 use waypost_upstream::lease::{self, Lease};
+use waypost_upstream::limits::RequestPermit;
 use waypost_upstream::local::LocalService;
 use waypost_upstream::pool::idle::Liveness;
 use waypost_wire::framing::Framing;
 
 use crate::local::buffers::RequestBuffers;
+use crate::observe::access_log::Ending;
 use crate::observe::metrics::Side;
 use crate::request::mirror::{self, Copied, MirrorCopy};
+use crate::request::watch::Watch;
 use crate::request::{ActiveRequest, Next, is_idempotent};
 
 /// Options of a request that is forwarded.
@@ -63,6 +68,13 @@ struct Upstream<'p> {
     resends: u32,
 }
 
+/// The reason that a request got no link.
+enum NoLease {
+    Failed(Failure),
+    /// Its client left.
+    Left(Cause),
+}
+
 impl ForwardOptions {
     /// The certainty that a reused connection is alive, for a request with a body of this framing.
     fn liveness(&self, framing: Framing) -> Liveness {
@@ -93,7 +105,8 @@ impl ActiveRequest<'_> {
         }
         let (mut upstream, mut lease) = match self.prepare(forwarding, position).await {
             Ok(prepared) => prepared,
-            Err(failure) => return self.fail(failure, name).await,
+            Err(NoLease::Failed(failure)) => return self.fail(failure, name).await,
+            Err(NoLease::Left(cause)) => return self.leave(cause),
         };
         if let Err(failure) = self.begin_request(&mut upstream, &lease) {
             return self.fail_within_body(failure, name).await;
@@ -106,7 +119,8 @@ impl ActiveRequest<'_> {
             };
             lease = match self.connect_again(&mut upstream, retry).await {
                 Ok(lease) => lease,
-                Err(failure) => return self.fail_within_body(failure, name).await,
+                Err(NoLease::Failed(failure)) => return self.fail_within_body(failure, name).await,
+                Err(NoLease::Left(cause)) => return self.leave(cause),
             };
         }
     }
@@ -116,7 +130,7 @@ impl ActiveRequest<'_> {
         &mut self,
         forwarding: Forwarding<'p>,
         position: Option<usize>,
-    ) -> Result<(Upstream<'p>, Lease), Failure> {
+    ) -> Result<(Upstream<'p>, Lease), NoLease> {
         let service = self.client.worker.service(self.snapshot, forwarding.service);
         let framing = self.buffers.head.framing();
         let mut copy = position.and_then(|position| self.begin_copy(&forwarding, position));
@@ -136,11 +150,15 @@ impl ActiveRequest<'_> {
             addresses: Some(self.addresses()),
             deadline: options.deadline,
             key,
+            may_wait: true,
         };
         let mut failed = 0;
-        let lease = self.acquire(&service, connect, options.late, &mut failed).await;
+        let watch = Watch::of(self.listener, &self.buffers.head, self.head_bytes);
+        let lease = self
+            .acquire(&service, connect, None, options.late, watch, &mut failed)
+            .await;
         self.note_attempts(failed, lease.is_ok());
-        let lease = lease.map_err(failure_of)?;
+        let lease = lease?;
         let upstream = Upstream {
             forwarding,
             form: options.body_form(framing, &lease.link),
@@ -188,19 +206,24 @@ impl ActiveRequest<'_> {
         })
     }
 
-    /// Gets a link to a service; the request may become late meanwhile. `failed` counts failed attempts.
+    /// Gets a link to a service; the request may become late meanwhile, and its client may leave. `held` is the permit of
+    /// an earlier attempt, and `failed` counts failed attempts.
     async fn acquire(
         &mut self,
         service: &Rc<LocalService>,
         connect: ConnectOptions,
+        held: Option<RequestPermit>,
         mut late: Option<Instant>,
+        mut watch: Watch,
         failed: &mut u32,
-    ) -> Result<Lease, ConnectError> {
+    ) -> Result<Lease, NoLease> {
         let client = &mut *self.client;
+        let from_client = &mut self.buffers.from_client;
         let mut acquired = pin!(lease::acquire(
             client.worker.upstreams(),
             service,
             connect,
+            held,
             failed
         ));
         poll_fn(|cx| {
@@ -211,9 +234,22 @@ impl ActiveRequest<'_> {
                     late = None;
                 }
             }
-            acquired.as_mut().poll(cx)
+            if let Poll::Ready(acquired) = acquired.as_mut().poll(cx) {
+                return Poll::Ready(acquired.map_err(|error| NoLease::Failed(failure_of(error))));
+            }
+            let left = watch.poll_left(cx, &mut client.link, from_client);
+            left.map(|cause| Err(NoLease::Left(cause)))
         })
         .await
+    }
+
+    /// Ends a request whose client has left.
+    fn leave(&mut self, cause: Cause) -> Next {
+        let client = &mut *self.client;
+        client.observation.end(Ending::Cut(cause));
+        client.observation.count(&client.worker, RequestStatus::default());
+        client.link.abort();
+        Next::Close
     }
 
     /// The request's options.
@@ -304,6 +340,8 @@ impl ActiveRequest<'_> {
 pub(crate) fn failure_of(error: ConnectError) -> Failure {
     match error {
         ConnectError::NoEndpoint => Failure::NoEndpoint,
+        ConnectError::RequestLimit => Failure::RequestLimit,
+        ConnectError::ConnectionLimit => Failure::ConnectionLimit,
         ConnectError::NoDescriptor => Failure::NoDescriptor,
         ConnectError::TimedOut => Failure::ConnectTimeout,
         ConnectError::DeadlinePassed => Failure::RouteTimeout,

@@ -3,11 +3,13 @@
 use waypost_policy::failure::Failure;
 use waypost_transport::link::Link;
 use waypost_upstream::lease::Lease;
+use waypost_upstream::limits::RequestPermit;
 use waypost_wire::framing::Framing;
 
 use crate::local::buffers::RequestBuffers;
 use crate::request::ActiveRequest;
-use crate::request::forward::{ForwardOptions, Upstream, failure_of};
+use crate::request::forward::{ForwardOptions, NoLease, Upstream};
+use crate::request::watch::Watch;
 
 /// Maximum retries of a request that the service has not begun to process.
 pub(super) const RESENDS_MAX: u32 = 2;
@@ -17,6 +19,8 @@ pub(super) struct Retry {
     pub(super) failure: Failure,
     /// True if the request may be sent again.
     pub(super) may_resend: bool,
+    /// The permit of the request, of a limited service.
+    pub(super) held: Option<RequestPermit>,
 }
 
 impl ActiveRequest<'_> {
@@ -26,22 +30,25 @@ impl ActiveRequest<'_> {
         &mut self,
         upstream: &mut Upstream<'_>,
         retry: Retry,
-    ) -> Result<Lease, Failure> {
+    ) -> Result<Lease, NoLease> {
         if !retry.may_resend {
-            return Err(retry.failure);
+            return Err(NoLease::Failed(retry.failure));
         }
         upstream.connect.reuse = None;
         let mut failed = 1;
         let late = upstream.options.late;
+        // The head has left the buffer.
+        let watch = Watch::of(self.listener, &self.buffers.head, 0);
+        let (service, connect) = (&upstream.service, upstream.connect);
         let lease = self
-            .acquire(&upstream.service, upstream.connect, late, &mut failed)
+            .acquire(service, connect, retry.held, late, watch, &mut failed)
             .await;
         self.note_attempts(failed, lease.is_ok());
-        let lease = lease.map_err(failure_of)?;
+        let lease = lease?;
         let framing = self.buffers.head.framing();
         if framing != Framing::None && upstream.options.body_form(framing, &lease.link) != upstream.form {
             // What is held is written in a form that this connection does not take.
-            return Err(Failure::ConnectionTerminated);
+            return Err(NoLease::Failed(Failure::ConnectionTerminated));
         }
         self.buffers.upload.restart();
         if let Some(range) = &mut upstream.borrowed_host {
