@@ -45,6 +45,40 @@ pub fn listen(address: SocketAddr, count: usize, is_own: bool) -> io::Result<Vec
     }
 }
 
+/// Opens `count` further listening sockets that share an address with sockets of this process, or of its predecessor.
+///
+/// # Errors
+/// When the address belongs to sockets that do not share it.
+pub fn join(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    open(address, count)
+}
+
+/// Returns true if further sockets can listen on the address of this one.
+pub fn is_shared(socket: &TcpListener) -> bool {
+    SockRef::from(socket).reuse_port().unwrap_or(false)
+}
+
+/// Returns true if a socket that is bound to all IPv6 addresses accepts IPv4 clients too.
+pub fn accepts_ipv4(socket: &TcpListener) -> bool {
+    SockRef::from(socket).only_v6().is_ok_and(|only| !only)
+}
+
+/// Brings a listening socket that another process opened into the form of those opened here.
+///
+/// # Errors
+/// When it is not a listening socket.
+pub fn adopt(socket: &TcpListener) -> io::Result<()> {
+    let it = SockRef::from(socket);
+    if !it.is_listener()? {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the socket does not listen",
+        ));
+    }
+    it.set_nonblocking(true)?;
+    it.set_tcp_keepalive(&keep_alive())
+}
+
 fn open(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     let sockets: io::Result<Vec<Socket>> = (0..count).map(|_| bind(address, true)).collect();
     let sockets = sockets?;

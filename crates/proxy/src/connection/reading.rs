@@ -53,11 +53,13 @@ impl Client {
                 return Poll::Ready(readiness.is_ok());
             }
             if self.worker.is_closing(self.listener_id) {
-                if served {
-                    return Poll::Ready(false);
-                }
-                // A client that has just been admitted is about to send a request.
-                deadline = deadline.min(Instant::now() + LAST_CALL);
+                let last_call = match (served, self.worker.last_call()) {
+                    (true, None) => return Poll::Ready(false),
+                    (true, Some(until)) => until,
+                    // A client that has just been admitted is about to send a request.
+                    (false, _) => Instant::now() + LAST_CALL,
+                };
+                deadline = deadline.min(last_call);
                 self.timer.set(deadline);
             }
             self.timer.poll(cx).map(|()| false)

@@ -1,6 +1,7 @@
 //! Control of the data plane: start it, apply a generation, drain it.
 
 pub(crate) mod descriptors;
+pub mod inherited;
 pub mod listeners;
 
 use std::collections::HashSet;
@@ -14,6 +15,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use waypost_plan::listener::Listener;
 use waypost_plan::settings::Settings;
 
 use waypost_upstream::discovery::{self, Discovery};
@@ -21,6 +23,7 @@ use waypost_upstream::notice::Notice;
 use waypost_upstream::service::ServiceState;
 
 use crate::gateway::descriptors::descriptors;
+use crate::gateway::inherited::{Inherited, InheritedSocket, Origin};
 use crate::gateway::listeners::{BoundListener, ListeningAt, OpenListener, bind_all};
 use crate::generation::{Generation, ListenerId};
 use crate::local::Shared;
@@ -40,6 +43,10 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Timeout for flushing the access log at exit; a destination that blocks must not keep the process alive.
 const LOG_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Time for one more request on an idle connection once another process accepts the clients. A client that sends one every
+/// second never meets a connection that is being closed.
+const LAST_REQUEST: Duration = Duration::from_secs(2);
+
 /// Capacity of the notice channel; further notices are dropped.
 const NOTICES_MAX: usize = 1024;
 
@@ -53,6 +60,9 @@ pub struct Gateway {
     notice_sender: mpsc::WeakSender<Notice>,
     workers: Vec<Handle>,
     listeners: Vec<OpenListener>,
+    /// The listeners that accept no clients yet.
+    bound: Vec<BoundListener>,
+    inherited: Inherited,
     discovery: Discovery,
     log: Option<Writer>,
     reclaimer: Reclaimer,
@@ -104,9 +114,25 @@ impl Gateway {
         generation: Generation,
         control: Runtime,
     ) -> Result<(Self, Vec<ListeningAt>), ApplyError> {
+        let mut gateway = Self::prepare(generation, control, Inherited::default()).await?;
+        let listening = gateway.accept();
+        Ok((gateway, listening))
+    }
+
+    /// Starts everything that serves `generation`, on the sockets of `inherited` where there are any for a listener, but
+    /// accepts no clients until [`Gateway::accept`].
+    ///
+    /// # Errors
+    /// An address cannot be bound, or a thread cannot be started.
+    pub async fn prepare(
+        generation: Generation,
+        control: Runtime,
+        mut inherited: Inherited,
+    ) -> Result<Self, ApplyError> {
         let settings = generation.plan().settings().clone();
         let count = worker_count(&settings);
-        let bound = bind_all(generation.listeners(), count, &[])?;
+        inherited.set_listeners(generation.plan().listeners().iter().map(Arc::as_ref));
+        let bound = bind_all(generation.listeners(), count, &[], &mut inherited)?;
         let (sender, notices) = mpsc::channel(NOTICES_MAX);
         let notice_sender = sender.downgrade();
         let discovery = Discovery::new(control, &settings.name_servers, notice_sender.clone());
@@ -136,7 +162,7 @@ impl Gateway {
             .enumerate()
             .map(|(index, (ring, recorder))| worker::start(index, shared.clone(), ring, recorder))
             .collect();
-        let mut gateway = Self {
+        Ok(Self {
             generations,
             metrics,
             connections_open,
@@ -145,12 +171,95 @@ impl Gateway {
             notice_sender,
             workers: workers.map_err(ApplyError::Thread)?,
             listeners: Vec::new(),
+            bound,
+            inherited,
             discovery,
             log: Some(log),
             reclaimer,
-        };
-        let listening = gateway.start_accepting(bound);
-        Ok((gateway, listening))
+        })
+    }
+
+    /// Accepts clients. Returns the listeners, in order of declaration.
+    pub fn accept(&mut self) -> Vec<ListeningAt> {
+        let bound = std::mem::take(&mut self.bound);
+        self.inherited.close_rest();
+        self.start_accepting(bound)
+    }
+
+    /// The sockets of the service manager that no listener takes: address and name.
+    pub fn unmatched_sockets(&self) -> Vec<(String, Option<String>)> {
+        let generation = self.generation();
+        let listeners: Vec<&Listener> = generation.plan().listeners().iter().map(Arc::as_ref).collect();
+        self.inherited.unmatched(&listeners)
+    }
+
+    /// Copies of all listening sockets, for a process that takes over from this one.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub async fn sockets(&self) -> io::Result<Vec<InheritedSocket>> {
+        let generation = self.generation();
+        // The service manager's are the same for every worker.
+        let mut all = self.inherited.managed()?;
+        for worker in &self.workers {
+            let (reply, sockets) = oneshot::channel();
+            let _ = worker.commands.send(Command::Sockets(reply));
+            let sockets = sockets
+                .await
+                .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+            for (id, socket) in sockets? {
+                let is_managed = self.listeners.iter().any(|open| open.id == id && open.is_managed);
+                let Some(listener) = generation.listener(id).filter(|_| !is_managed) else {
+                    continue;
+                };
+                let origin = Origin::Predecessor {
+                    bind: listener.bind.text.to_string(),
+                    name: listener.name.as_deref().map(str::to_owned),
+                };
+                all.push(InheritedSocket { socket, origin });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Accepts no more clients, until [`Gateway::resume`]; they wait in the queues of the sockets. Connections are served on.
+    pub async fn pause(&self) {
+        let paused = self.ask_workers(Command::Pause);
+        for worker in paused {
+            let _ = worker.await;
+        }
+    }
+
+    /// Accepts clients again.
+    pub fn resume(&self) {
+        for worker in &self.workers {
+            let _ = worker.commands.send(Command::Resume);
+        }
+    }
+
+    /// Asks every worker to take a turn. Returns a future that is true once all have done so.
+    pub fn turn(&self) -> impl Future<Output = bool> + use<> {
+        let turns = self.ask_workers(Command::Turn);
+        async {
+            for turn in turns {
+                if turn.await.is_err() {
+                    return false;
+                }
+            }
+            true
+        }
+    }
+
+    /// Sends a command to each worker. Returns the receivers of the replies.
+    fn ask_workers(&self, command: impl Fn(oneshot::Sender<()>) -> Command) -> Vec<oneshot::Receiver<()>> {
+        let workers = self.workers.iter();
+        workers
+            .map(|worker| {
+                let (done, wait) = oneshot::channel();
+                let _ = worker.commands.send(command(done));
+                wait
+            })
+            .collect()
     }
 
     /// Replaces the live generation. `ending` lists the metric series that end with the replaced one. In-flight
@@ -175,7 +284,9 @@ impl Gateway {
             .iter()
             .filter(|open| generation.listener(open.id).is_none());
         let leaving: Vec<u16> = leaving.map(|open| open.address.port()).collect();
-        let bound = bind_all(added, self.workers.len(), &leaving)?;
+        let listeners = generation.plan().listeners().iter();
+        self.inherited.set_listeners(listeners.map(Arc::as_ref));
+        let bound = bind_all(added, self.workers.len(), &leaving, &mut self.inherited)?;
         generation.update_kept_services();
         self.discovery
             .set_servers(&generation.plan().settings().name_servers);
@@ -258,13 +369,20 @@ impl Gateway {
     }
 
     /// Stops accepting, waits up to `grace` for requests to end, then cuts the remaining connections.
-    pub async fn drain(mut self, grace: Duration) -> Drained {
-        let mut waits = Vec::new();
-        for worker in &self.workers {
-            let (done, wait) = oneshot::channel();
-            let _ = worker.commands.send(Command::Drain { done });
-            waits.push(wait);
-        }
+    pub async fn drain(self, grace: Duration) -> Drained {
+        self.drain_idle(grace, None).await
+    }
+
+    /// The same once another process accepts the clients. A client whose connection is idle would not expect that it is
+    /// closed, as this gateway seems to go on: for a moment, it may send one more request, whose response says so.
+    pub async fn drain_behind(self, grace: Duration) -> Drained {
+        self.drain_idle(grace, Some(LAST_REQUEST)).await
+    }
+
+    async fn drain_idle(mut self, grace: Duration, last_call: Option<Duration>) -> Drained {
+        // Clients are refused from now on, unless another process has the sockets.
+        drop(std::mem::take(&mut self.inherited));
+        let waits = self.ask_workers(|done| Command::Drain { last_call, done });
         let all = async {
             for wait in waits {
                 let _ = wait.await;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +41,8 @@ pub(crate) struct WorkerSocket {
 /// An accepting listener in one worker.
 pub(crate) struct Acceptor {
     listening: Rc<ListeningSocket>,
-    task: JoinHandle<()>,
+    /// Accepts clients; `None` while that is paused.
+    task: Option<JoinHandle<()>>,
 }
 
 /// A limit of connections.
@@ -84,19 +86,50 @@ impl Acceptor {
             held: Cell::default(),
             warnings: Rc::default(),
         });
-        let task = tokio::task::spawn_local(accept(Rc::clone(&listening)));
-        Ok(Self { listening, task })
+        let mut acceptor = Self {
+            listening,
+            task: None,
+        };
+        acceptor.resume();
+        Ok(acceptor)
     }
 
     pub(crate) fn id(&self) -> ListenerId {
         self.listening.id
     }
 
-    /// Stops accepting. Clients for which the handshake of TCP is complete are admitted first.
-    pub(crate) async fn stop(self) {
-        self.task.abort();
-        let _ = self.task.await;
-        self.listening.admit_held();
+    /// A copy of the socket.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub(crate) fn socket(&self) -> io::Result<std::net::TcpListener> {
+        Ok(self.listening.socket.as_fd().try_clone_to_owned()?.into())
+    }
+
+    /// Stops accepting. Clients for which the handshake of TCP is complete wait in the queue of the socket, for
+    /// [`Acceptor::resume`] or for another process that has the socket too.
+    pub(crate) async fn pause(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+            let _ = task.await;
+            self.listening.admit_held();
+        }
+    }
+
+    /// Accepts again after a pause.
+    pub(crate) fn resume(&mut self) {
+        let listening = &self.listening;
+        self.task
+            .get_or_insert_with(|| tokio::task::spawn_local(accept(Rc::clone(listening))));
+    }
+
+    /// Stops accepting. Clients for which the handshake of TCP is complete are admitted first, unless that was paused:
+    /// then they are another process's.
+    pub(crate) async fn stop(mut self) {
+        if self.task.is_none() {
+            return;
+        }
+        self.pause().await;
         // Ask the kernel: the runtime's view of the socket's readiness may be stale.
         while let Ok((socket, peer)) = SockRef::from(&self.listening.socket).accept() {
             let stream = socket

@@ -20,6 +20,7 @@ use std::sync::atomic::AtomicUsize;
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use waypost_plan::service::ServiceId;
 use waypost_transport::clock::{Clock, Ticks};
 use waypost_transport::date::DateClock;
@@ -69,6 +70,7 @@ pub(crate) struct Worker {
     expendables: Arc<Expendables>,
     lingering: Rc<Evictables>,
     draining: Cell<bool>,
+    last_call: Cell<Option<Instant>>,
     log: RefCell<LineRing>,
     lines: RefCell<LineWriter>,
     recorder: Recorder,
@@ -92,6 +94,7 @@ impl Worker {
             expendables: shared.expendables,
             lingering: Rc::default(),
             draining: Cell::new(false),
+            last_call: Cell::new(None),
             log: RefCell::new(log),
             lines: RefCell::default(),
             recorder,
@@ -193,9 +196,16 @@ impl Worker {
         count(meter.side(&self.recorder, &snapshot.generation, position, side))
     }
 
-    /// Begins to drain: connections end with their current response.
-    pub(crate) fn drain(&self) {
+    /// Begins to drain: connections end with their current response. Idle ones end at once, or may ask once more until
+    /// `last_call`.
+    pub(crate) fn drain(&self, last_call: Option<Instant>) {
         self.draining.set(true);
+        self.last_call.set(last_call);
+    }
+
+    /// The time until which idle connections may ask once more while the worker drains.
+    pub(crate) fn last_call(&self) -> Option<Instant> {
+        self.last_call.get()
     }
 
     /// Returns true if connections of this listener end with their current response: the gateway drains, or the listener

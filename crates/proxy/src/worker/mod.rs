@@ -1,12 +1,14 @@
 //! Workers: one thread each, with a runtime, sockets, pools and counters of its own.
 
 use std::io;
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use waypost_transport::clock::Ticks;
 
 use crate::generation::ListenerId;
@@ -26,8 +28,18 @@ pub(crate) enum Command {
     Listen(WorkerSocket),
     /// Stop accepting on a listener, and close its idle connections.
     Close(ListenerId),
+    /// Copy the listening sockets.
+    Sockets(oneshot::Sender<io::Result<Vec<(ListenerId, TcpListener)>>>),
+    /// Stop accepting, but keep the sockets. The sender is notified when no client is accepted any more.
+    Pause(oneshot::Sender<()>),
+    /// Accept again.
+    Resume,
+    /// Reply, which shows that the worker turns.
+    Turn(oneshot::Sender<()>),
     /// Stop accepting, and close idle connections.
     Drain {
+        /// The time for which idle connections may ask once more; `None` closes them at once.
+        last_call: Option<Duration>,
         /// Notified when the last connection has ended.
         done: oneshot::Sender<()>,
     },
@@ -95,8 +107,22 @@ async fn run(
                 }
                 worker.slots().wake_all();
             }
-            Command::Drain { done } => {
-                worker.drain();
+            Command::Sockets(reply) => {
+                let sockets = acceptors
+                    .iter()
+                    .map(|acceptor| Ok((acceptor.id(), acceptor.socket()?)));
+                let _ = reply.send(sockets.collect());
+            }
+            Command::Pause(done) => {
+                for acceptor in &mut acceptors {
+                    acceptor.pause().await;
+                }
+                let _ = done.send(());
+            }
+            Command::Resume => acceptors.iter_mut().for_each(Acceptor::resume),
+            Command::Turn(done) => drop(done.send(())),
+            Command::Drain { last_call, done } => {
+                worker.drain(last_call.map(|limit| Instant::now() + limit));
                 for acceptor in acceptors.drain(..) {
                     acceptor.stop().await;
                 }
