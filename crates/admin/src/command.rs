@@ -122,6 +122,13 @@ pub enum Command {
         /// Receives the result.
         reply: ReplySender<Applied>,
     },
+    /// Start the binary that is at the gateway's path now, and hand everything over to it.
+    Upgrade {
+        /// The client.
+        by: String,
+        /// Receives the result.
+        reply: ReplySender<Upgraded>,
+    },
     /// List the revisions.
     Revisions {
         /// Receives the revisions, newest first.
@@ -143,6 +150,32 @@ pub enum Command {
         /// Receives the result.
         reply: ReplySender<Applied>,
     },
+}
+
+impl Command {
+    /// Refuses a command that would change something stored; any other is returned.
+    pub fn refuse_change(self, problem: Problem) -> Option<Self> {
+        match self {
+            Self::Dial { reply, .. } => drop(reply.send(Err(problem))),
+            Self::DialDeal { reply, .. } => drop(reply.send(Err(problem))),
+            Self::StartRollout { reply, .. } | Self::RolloutAct { reply, .. } => {
+                drop(reply.send(Err(problem)));
+            }
+            Self::Advance { reply, .. } => drop(reply.send(Err(problem))),
+            Self::Apply { reply, .. } | Self::Confirm { reply, .. } | Self::Rollback { reply, .. } => {
+                drop(reply.send(Err(problem)));
+            }
+            other @ (Self::RolloutOf { .. }
+            | Self::Rollouts { .. }
+            | Self::RolloutHistory { .. }
+            | Self::DialOf { .. }
+            | Self::ReadConfig { .. }
+            | Self::Upgrade { .. }
+            | Self::Revisions { .. }
+            | Self::Revision { .. }) => return Some(other),
+        }
+        None
+    }
 }
 
 /// A change to the config.
@@ -281,6 +314,19 @@ pub struct Applied {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub reverts_at: Option<Timestamp>,
+}
+
+/// A finished upgrade.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Upgraded {
+    /// The process that has taken over.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// The process before, which drains now.
+    pub pid_before: u32,
+    /// Its version.
+    pub version_before: String,
 }
 
 /// An applied config.

@@ -63,6 +63,22 @@ pub enum EventKind {
         /// The client that confirmed it.
         by: String,
     },
+    /// Another process has taken over. The stream ends with this one.
+    Upgraded {
+        /// The process that has taken over.
+        pid: u32,
+        /// Its version.
+        version: String,
+        /// The client that asked for it.
+        by: String,
+    },
+    /// Another process could not take over. Nothing has changed.
+    UpgradeFailed {
+        /// The reason, in one sentence.
+        message: String,
+        /// The client that asked for it.
+        by: String,
+    },
     /// A rollout changed.
     Rollout(Box<RolloutEvent>),
     /// An endpoint was ejected after a failed connection.
@@ -100,6 +116,8 @@ impl EventKind {
             Self::Applied { .. } => "applied",
             Self::Refused { .. } => "refused",
             Self::Confirmed { .. } => "confirmed",
+            Self::Upgraded { .. } => "upgraded",
+            Self::UpgradeFailed { .. } => "upgrade_failed",
             Self::Rollout(_) => "rollout",
             Self::EndpointEjected { .. } => "endpoint_ejected",
             Self::AddressesChanged { .. } => "addresses_changed",

@@ -65,6 +65,24 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping")
     }
 
+    /// 500: the operation was carried out and failed.
+    pub fn failed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
+    /// 504: the operation took too long.
+    pub fn timeout(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, detail)
+    }
+
+    /// 503: another process is about to take over.
+    pub fn handing_over() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "nothing is changed: the gateway is being upgraded; try again in a moment",
+        )
+    }
+
     /// Adds diagnostics.
     #[must_use]
     pub fn with_diagnostics(mut self, diagnostics: Vec<serde_json::Value>) -> Self {

@@ -18,6 +18,10 @@ pub struct Report {
     pub failed: Option<FailedLoad>,
     /// The change that awaits confirmation.
     pub pending: Option<Pending>,
+    /// True while another process is about to take over.
+    pub upgrading: bool,
+    /// The last upgrade of this process, which has failed.
+    pub failed_upgrade: Option<FailedUpgrade>,
     /// The state directory.
     pub state: StateReport,
     /// Number of applied configs, including the first.
@@ -72,6 +76,18 @@ pub struct FailedLoad {
     pub message: String,
     /// Diagnostics, as `waypost check --format json` prints them.
     pub diagnostics: Vec<serde_json::Value>,
+}
+
+/// An upgrade that failed, and changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailedUpgrade {
+    /// The time of the failure.
+    #[schemars(with = "String")]
+    pub time: Timestamp,
+    /// The reason, in one sentence.
+    pub message: String,
+    /// The client that asked for it.
+    pub by: String,
 }
 
 /// A change that awaits confirmation.

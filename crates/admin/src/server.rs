@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -10,12 +11,13 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use waypost_plan::admin::{Admin, AdminBind};
 use waypost_transport::sockets;
@@ -31,6 +33,8 @@ const CONNECTIONS_MAX: usize = 256;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Delay before accepting again after a failure.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
+/// Timeout for the first request on a connection once the address is closed.
+const LAST_CALL: Duration = Duration::from_secs(1);
 /// Timeout for responses in flight once the address is closed.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -41,11 +45,49 @@ pub struct Server {
     pub address: String,
     access: Arc<RwLock<Access>>,
     port: Option<u16>,
-    /// Signals the accept loop to stop, by a value or by being dropped.
-    open: watch::Sender<()>,
-    /// Resolves once the accept loop has stopped.
-    closed: oneshot::Receiver<()>,
+    /// The phase that the accept loop is to go to. It stops when this is dropped.
+    phase: watch::Sender<Phase>,
+    /// The phase that it has reached.
+    reached: watch::Receiver<Phase>,
+    /// Ends once responses in flight have ended.
+    task: JoinHandle<()>,
+    listener: Arc<Listener>,
+    /// The path to remove at the end.
     socket: Option<PathBuf>,
+    is_managed: bool,
+}
+
+/// The phases of an accept loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Connections are accepted.
+    Open,
+    /// Connections wait, and those that were accepted are served.
+    Paused,
+    /// The address is closed, and connections end with their current response.
+    Closed,
+}
+
+/// A listening socket that another process opened for the admin address.
+#[derive(Debug)]
+pub enum AdminSocket {
+    /// Over TCP.
+    Tcp(std::net::TcpListener),
+    /// At a path.
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl AdminSocket {
+    /// A copy of the socket.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(socket) => socket.try_clone().map(Self::Tcp),
+            Self::Unix(socket) => socket.try_clone().map(Self::Unix),
+        }
+    }
 }
 
 /// An admin address that cannot be opened.
@@ -65,61 +107,141 @@ pub enum OpenError {
 }
 
 impl Server {
-    /// Opens the admin address. `leaving` is the server to be replaced, whose port may be taken over.
+    /// Opens the admin address. `leaving` is the port of the server to be replaced, which may be taken over.
     ///
     /// # Errors
     /// The address cannot be listened on, or the token file cannot be used.
-    pub fn open(admin: &Admin, leaving: Option<&Self>, state: Arc<AppState>) -> Result<Self, OpenError> {
+    pub fn open(admin: &Admin, leaving: Option<u16>, state: Arc<AppState>) -> Result<Self, OpenError> {
+        let listener = match &admin.bind {
+            AdminBind::Tcp(address) => {
+                let is_own = leaving == Some(address.port());
+                let listeners = sockets::listen(*address, 1, is_own);
+                let first = listeners
+                    .and_then(|mut listeners| listeners.pop().ok_or_else(|| io::ErrorKind::NotFound.into()));
+                first.and_then(TcpListener::from_std).map(Listener::Tcp)
+            }
+            AdminBind::Unix(path) => bind_unix(Path::new(&**path)).map(Listener::Unix),
+        };
+        let listener = listener.map_err(|error| cannot_listen(&admin.bind, error))?;
+        Self::start(admin, listener, state, false)
+    }
+
+    /// Takes a socket that another process opened for the admin address; `is_managed` is true if that is the service
+    /// manager, which keeps it open. Connections wait until [`Server::resume`].
+    ///
+    /// # Errors
+    /// The socket or the token file cannot be used.
+    pub fn take_over(
+        admin: &Admin,
+        socket: AdminSocket,
+        is_managed: bool,
+        state: Arc<AppState>,
+    ) -> Result<Self, OpenError> {
+        let listener = match socket {
+            AdminSocket::Tcp(socket) => sockets::adopt(&socket)
+                .and_then(|()| TcpListener::from_std(socket))
+                .map(Listener::Tcp),
+            AdminSocket::Unix(socket) => socket
+                .set_nonblocking(true)
+                .and_then(|()| UnixListener::from_std(socket))
+                .map(Listener::Unix),
+        };
+        let listener = listener.map_err(|error| cannot_listen(&admin.bind, error))?;
+        let mut server = Self::start(admin, listener, state, true)?;
+        if is_managed {
+            server.socket = None;
+            server.is_managed = true;
+        }
+        Ok(server)
+    }
+
+    fn start(
+        admin: &Admin,
+        listener: Listener,
+        state: Arc<AppState>,
+        is_paused: bool,
+    ) -> Result<Self, OpenError> {
+        let phase = match is_paused {
+            true => Phase::Paused,
+            false => Phase::Open,
+        };
         let access = Arc::new(RwLock::new(access(admin)?));
         let router = api::router(state, Arc::clone(&access));
-        let (address, port, socket, listener) = match &admin.bind {
-            AdminBind::Tcp(address) => {
-                let failed = |error| OpenError::Listen {
-                    address: address.to_string(),
-                    error,
-                };
-                let is_own = leaving.is_some_and(|leaving| leaving.port == Some(address.port()));
-                let mut listeners = sockets::listen(*address, 1, is_own).map_err(failed)?;
-                let listener = listeners
-                    .pop()
-                    .ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-                let listener = TcpListener::from_std(listener).map_err(failed)?;
-                let address = listener.local_addr().map_err(failed)?;
-                let text = format!("http://{address}");
-                (text, Some(address.port()), None, Listener::Tcp(listener))
+        let (address, port, socket) = match (&listener, &admin.bind) {
+            (Listener::Tcp(listener), bind) => {
+                let address = listener.local_addr();
+                let address = address.map_err(|error| cannot_listen(bind, error))?;
+                (format!("http://{address}"), Some(address.port()), None)
             }
-            AdminBind::Unix(path) => {
-                let listener = bind_unix(Path::new(&**path)).map_err(|error| OpenError::Listen {
-                    address: format!("unix:{path}"),
-                    error,
-                })?;
-                let socket = PathBuf::from(&**path);
-                (
-                    format!("unix:{path}"),
-                    None,
-                    Some(socket),
-                    Listener::Unix(listener),
-                )
+            (Listener::Unix(_), AdminBind::Unix(path)) => {
+                (format!("unix:{path}"), None, Some(PathBuf::from(&**path)))
             }
+            (Listener::Unix(_), AdminBind::Tcp(_)) => ("unix:".to_owned(), None, None),
         };
-        let (open, closing) = watch::channel(());
-        let (gone, closed) = oneshot::channel();
-        tokio::spawn(accept(listener, router, closing, gone));
+        let listener = Arc::new(listener);
+        let (phase, wanted) = watch::channel(phase);
+        let (reach, reached) = watch::channel(Phase::Open);
+        let task = tokio::spawn(accept(Arc::clone(&listener), router, wanted, reach));
         Ok(Self {
             address,
             access,
             port,
-            open,
-            closed,
+            phase,
+            reached,
+            task,
+            listener,
             socket,
+            is_managed: false,
         })
     }
 
+    /// The port, of an address over TCP.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Returns true if the service manager has opened the socket, and keeps it open.
+    pub fn is_managed(&self) -> bool {
+        self.is_managed
+    }
+
+    /// A copy of the listening socket, for a process that takes over from this one.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn socket(&self) -> io::Result<AdminSocket> {
+        match &*self.listener {
+            Listener::Tcp(listener) => Ok(AdminSocket::Tcp(listener.as_fd().try_clone_to_owned()?.into())),
+            Listener::Unix(listener) => Ok(AdminSocket::Unix(listener.as_fd().try_clone_to_owned()?.into())),
+        }
+    }
+
+    /// Accepts no more connections, until [`Server::resume`]. Those that were accepted are served.
+    pub async fn pause(&self) {
+        self.reach(Phase::Paused).await;
+    }
+
+    /// Accepts connections again.
+    pub fn resume(&self) {
+        self.phase.send_replace(Phase::Open);
+    }
+
     /// Closes the address. On return, no connection is accepted any more; responses in flight have a few seconds.
-    pub async fn close(mut self) {
-        // Sending fails only if the accept loop has ended already.
-        let _ = self.open.send(());
-        let _ = (&mut self.closed).await;
+    pub async fn close(self) {
+        self.reach(Phase::Closed).await;
+    }
+
+    /// Leaves the address to the process that has taken it over, and finishes responses in flight.
+    pub async fn leave(mut self) {
+        self.socket = None;
+        self.phase.send_replace(Phase::Closed);
+        let _ = (&mut self.task).await;
+    }
+
+    async fn reach(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+        // Fails only if the accept loop has ended already.
+        let _ = self.reached.clone().wait_for(|reached| *reached == phase).await;
     }
 
     /// Replaces the access rules for further requests.
@@ -166,6 +288,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+#[derive(Debug)]
 enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
@@ -173,33 +296,42 @@ enum Listener {
 
 /// Accepts connections until the address is closed, then finishes responses in flight.
 async fn accept(
-    listener: Listener,
+    listener: Arc<Listener>,
     router: Router,
-    mut closed: watch::Receiver<()>,
-    gone: oneshot::Sender<()>,
+    mut wanted: watch::Receiver<Phase>,
+    reach: watch::Sender<Phase>,
 ) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
+        let phase = *wanted.borrow_and_update();
+        if phase == Phase::Closed {
+            break;
+        }
+        reach.send_replace(phase);
         let accepted = tokio::select! {
-            _ = closed.changed() => break,
-            accepted = admit(&listener, &slots) => accepted,
+            changed = wanted.changed() => match changed {
+                Ok(()) => continue,
+                // The server was dropped.
+                Err(_) => break,
+            },
+            accepted = admit(&listener, &slots), if phase == Phase::Open => accepted,
         };
-        let closed = closed.clone();
+        let wanted = wanted.clone();
         match accepted {
             Ok((Stream::Tcp(stream), slot)) => {
-                connections.spawn(serve(stream, router.clone(), closed, slot));
+                connections.spawn(serve(stream, router.clone(), wanted, slot));
             }
             Ok((Stream::Unix(stream), slot)) => {
-                connections.spawn(serve(stream, router.clone(), closed, slot));
+                connections.spawn(serve(stream, router.clone(), wanted, slot));
             }
             // Most likely out of descriptors; waiting clients are served once some are free.
             Err(_) => tokio::time::sleep(ACCEPT_RETRY_DELAY).await,
         }
     }
     drop(listener);
-    let _ = gone.send(());
+    reach.send_replace(Phase::Closed);
     let _ = timeout(DRAIN_TIMEOUT, connections.join_all()).await;
 }
 
@@ -222,10 +354,16 @@ async fn admit(listener: &Listener, slots: &Arc<Semaphore>) -> io::Result<(Strea
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    mut closed: watch::Receiver<()>,
+    mut wanted: watch::Receiver<Phase>,
     _slot: OwnedSemaphorePermit,
 ) {
-    let service = TowerToHyperService::new(router);
+    let asked = Arc::new(Notify::new());
+    let asks = Arc::clone(&asked);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        asks.notify_one();
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -233,10 +371,26 @@ async fn serve(
     let mut connection = pin!(connection);
     // Errors of a connection concern its client only.
     tokio::select! {
-        _ = connection.as_mut() => {}
-        _ = closed.changed() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
+        _ = connection.as_mut() => return,
+        _ = wanted.wait_for(|phase| *phase == Phase::Closed) => {}
+    }
+    // A client that has just been accepted is about to send a request.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = asked.notified() => {}
+        () = tokio::time::sleep(LAST_CALL) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+/// The error of an admin address.
+fn cannot_listen(bind: &AdminBind, error: io::Error) -> OpenError {
+    OpenError::Listen {
+        address: match bind {
+            AdminBind::Tcp(address) => address.to_string(),
+            AdminBind::Unix(path) => format!("unix:{path}"),
+        },
+        error,
     }
 }

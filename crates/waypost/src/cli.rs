@@ -22,11 +22,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve a config, and reload it when it changes.
-    Run {
-        /// The config: a file, or a directory of *.yaml files.
-        #[arg(default_value = DEFAULT_PATH)]
-        path: PathBuf,
-    },
+    Run(Run),
     /// Check a config and print all errors and warnings.
     Check {
         /// The config: a file, or a directory of *.yaml files.
@@ -167,6 +163,22 @@ Examples:
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Replace the process of a running gateway by the binary that is at its path now; no request is lost.
+    #[command(after_help = "\
+The running process starts the binary at the path that it was started by, with the same arguments and environment. The
+new process loads the config from disk, takes over the listening sockets and the state, and serves; the old one finishes
+its requests and exits. If the new process fails, or is not ready within 60 s, the old one goes on, and the command says
+why and exits with 1. The signal SIGUSR2 does the same.
+
+Example:
+  install -m 755 waypost-0.2.0 /usr/bin/waypost && waypost upgrade")]
+    Upgrade {
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// Output format.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     /// Print the JSON Schema of the config language.
     Schema,
     /// Print a completion script for a shell.
@@ -180,6 +192,21 @@ Examples:
         #[arg(long, value_enum, value_name = "VERSION")]
         rollout: Option<Version>,
     },
+}
+
+/// The arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The config: a file, or a directory of *.yaml files.
+    #[arg(default_value = DEFAULT_PATH)]
+    pub(crate) path: PathBuf,
+    /// Write the process id to this file once clients are accepted, and remove it at the end.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Start nothing, but ask the gateway at this admin address, HOST:PORT or unix:PATH, for its readiness, and exit with 0
+    /// or 1.
+    #[arg(long, value_name = "ADDRESS", exclusive = true)]
+    pub(crate) check_ready: Option<String>,
 }
 
 /// The admin API of a running gateway.

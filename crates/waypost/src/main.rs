@@ -19,12 +19,15 @@ mod load;
 mod log;
 mod notifier;
 mod output;
+mod pid_file;
 mod remote;
 mod run;
 mod source;
 mod state;
+mod systemd;
 mod test;
 mod texts;
+mod upgrade;
 
 /// Returns the memory that reading a config took to the system; the system's own allocator keeps it.
 #[cfg(feature = "jemalloc")]
@@ -51,7 +54,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match cli.command {
-        Command::Run { path } => run::run(&path),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Check { path, limits, format } => check::check(&path, limits, format),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Test { path, format } => test::test(&path, format),
@@ -105,6 +108,7 @@ fn main() -> ExitCode {
             admin,
             format,
         } => remote::apply::roll_back(&admin, revision, format),
+        Command::Upgrade { admin, format } => remote::upgrade::upgrade(&admin, format),
         Command::Schema => output::print_json(&waypost_config::schema::schema()),
         Command::Completions { shell } => cli::print_completions(shell),
         Command::Demo { rollout } => demo::demo(rollout),

@@ -1,32 +1,105 @@
 //! `waypost run`: serving a config and its changes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
-use waypost_proxy::gateway::Gateway;
+use waypost_admin::server::Server;
+use waypost_proxy::gateway::Drained;
 use waypost_proxy::observe::access_log::Lost;
 use waypost_proxy::priority::{Priority, lower, lower_allocator};
 
 use crate::certificates::Certificates;
-use crate::control::Control;
+use crate::cli::Run;
 use crate::control::reload::Because;
+use crate::control::report::diagnostics_view;
+use crate::control::{Control, Inboxes, Start, VERSION, check_beside};
 use crate::output::count;
+use crate::pid_file::PidFile;
+use crate::remote::ready::check_ready;
 use crate::source::Source;
+use crate::systemd::activation::{self, Activated};
+use crate::systemd::supervisor::Supervisor;
+use crate::upgrade::handover::{Handover, Ready};
+use crate::upgrade::launcher::Launcher;
+use crate::upgrade::predecessor::Predecessor;
 use crate::{Outcome, load, log};
 
 /// The exit code after a second interrupt.
 const INTERRUPTED: i32 = 130;
+/// The client of an upgrade that a signal asked for.
+const BY_SIGNAL: &str = "SIGUSR2";
+/// Time for responses in flight at the admin address, once another process has it.
+const LAST_RESPONSES: Duration = Duration::from_millis(1500);
 
-/// Serves the config at `path` until a signal stops the gateway.
-pub(crate) fn run(path: &Path) -> anyhow::Result<Outcome> {
+/// Serves a config until a signal stops the gateway, or another process takes over.
+pub(crate) fn run(arguments: &Run) -> anyhow::Result<Outcome> {
+    if let Some(address) = &arguments.check_ready {
+        return Ok(check_ready(address));
+    }
+    let mut process = Process {
+        // No thread has been started so far.
+        activated: activation::take(),
+        supervisor: Supervisor::from_environment(),
+        launcher: Some(Launcher::start()?),
+        pid_file: arguments.pid_file.clone(),
+        predecessor: None,
+    };
     let runtime = control_runtime()?;
-    let outcome = runtime.block_on(serve(path, |_| Ok(())));
+    let outcome = runtime.block_on(async {
+        process.predecessor = Predecessor::from_environment()?;
+        serve(&arguments.path, process, |_| Ok(())).await
+    });
     // A hanging name look-up must not keep the process alive.
     runtime.shutdown_background();
     outcome
+}
+
+/// The surroundings of a process that serves.
+#[derive(Debug, Default)]
+pub(crate) struct Process {
+    /// Sockets that the service manager has opened.
+    activated: Vec<Activated>,
+    supervisor: Supervisor,
+    /// The means to start this binary again; `None` if it cannot be upgraded.
+    launcher: Option<Launcher>,
+    pid_file: Option<PathBuf>,
+    /// The process that this one takes over from.
+    predecessor: Option<Predecessor>,
+}
+
+/// A gateway that serves.
+struct Serving {
+    control: Control,
+    inboxes: Inboxes,
+    pid_file: Option<PidFile>,
+}
+
+/// The reason that no gateway serves.
+enum Unserved {
+    /// The config has errors, which have been logged.
+    Refused {
+        message: String,
+        diagnostics: Vec<Value>,
+    },
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Unserved {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// The reason that a gateway serves no longer.
+enum End {
+    /// A signal; true if it was an interrupt.
+    Signal(bool),
+    /// A process that has taken over.
+    TakenOver(Ready),
 }
 
 /// The runtime of the control plane. It never runs on a worker's thread.
@@ -45,10 +118,79 @@ fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// If the config cannot be read, or a listener cannot be opened.
 pub(crate) async fn serve(
     path: &Path,
+    mut process: Process,
     once_ready: impl FnOnce(&Control) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
     // Signals are handled from here on, also during the start.
     let mut signals = Signals::new()?;
+    let supervisor = process.supervisor.clone();
+    let mut predecessor = process.predecessor.take();
+    let started = start(path, process, predecessor.as_mut()).await;
+    let mut serving = match (started, predecessor) {
+        (Ok(serving), predecessor) => {
+            // The workers have inherited this thread's priority. Its own work takes milliseconds with many routes, and
+            // requests must not wait for it.
+            lower(Priority::Low);
+            lower_allocator();
+            supervisor.ready(&serving.control.in_one_line(), predecessor.is_some());
+            log::info("ready");
+            if let Some(predecessor) = predecessor {
+                predecessor.ready(VERSION, serving.control.has_admin()).await;
+            }
+            serving
+        }
+        (Err(Unserved::Refused { message, diagnostics }), predecessor) => {
+            log::warn(format_args!("{message}, nothing is served"));
+            if let Some(predecessor) = predecessor {
+                predecessor.failed(message, diagnostics).await;
+            }
+            return Ok(Outcome::Bad);
+        }
+        (Err(Unserved::Failed(error)), predecessor) => {
+            if let Some(predecessor) = predecessor {
+                predecessor.failed(format!("{error:#}"), Vec::new()).await;
+            }
+            return Err(error);
+        }
+    };
+    once_ready(&serving.control)?;
+
+    let end = control(&mut serving, &mut signals, &supervisor).await;
+    let Serving {
+        control,
+        inboxes,
+        pid_file,
+    } = serving;
+    if matches!(end, End::Signal(_)) {
+        supervisor.stopping();
+    }
+    drop(inboxes);
+    let (gateway, admin, notifier) = control.into_parts().await;
+    let timeout = gateway.generation().plan().settings().drain_timeout;
+    match end {
+        End::Signal(interrupted) => {
+            drain(gateway.drain(timeout), signals, interrupted).await;
+            drop(admin);
+        }
+        End::TakenOver(ready) => {
+            let left = tokio::time::timeout(LAST_RESPONSES, leave(admin, &ready));
+            let (_, _) = tokio::join!(drain(gateway.drain_behind(timeout), signals, false), left);
+        }
+    }
+    notifier.finish().await;
+    if let Some(pid_file) = pid_file {
+        pid_file.remove();
+    }
+    log::info("stopped");
+    Ok(Outcome::Good)
+}
+
+/// Reads the config, and starts a gateway on it.
+async fn start(
+    path: &Path,
+    process: Process,
+    mut predecessor: Option<&mut Predecessor>,
+) -> Result<Serving, Unserved> {
     let mut source = Source::at(path);
     let recovered = source.recover();
     for message in &recovered.messages {
@@ -59,58 +201,90 @@ pub(crate) async fn serve(
     let read = source.read()?;
     let texts = &read.0;
     let mut certificates = Certificates::default();
-    let checked = match load::check(texts, &mut certificates, &source) {
-        Ok(checked) => checked,
-        Err(diagnostics) => {
-            log::diagnostics(&diagnostics, texts);
-            let errors = diagnostics
-                .iter()
-                .filter(|diagnostic| diagnostic.is_error())
-                .count();
-            log::warn(format_args!(
-                "{}: {}, nothing is served",
-                source.name(),
-                count(errors, "error")
-            ));
-            return Ok(Outcome::Bad);
+    let checked = match &predecessor {
+        Some(_) => check_beside(texts, &mut certificates, &source).await,
+        None => load::check(texts, &mut certificates, &source),
+    };
+    let checked = checked.map_err(|diagnostics| {
+        log::diagnostics(&diagnostics, texts);
+        let errors = diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.is_error())
+            .count();
+        Unserved::Refused {
+            message: format!("{}: {}", source.name(), count(errors, "error")),
+            diagnostics: diagnostics_view(&diagnostics),
+        }
+    })?;
+    log::diagnostics(&checked.warnings, texts);
+    let handover = match &mut predecessor {
+        Some(predecessor) => predecessor.freeze().await?,
+        None => {
+            let (sockets, admin) = activation::divide(process.activated, checked.generation.plan());
+            Handover { sockets, admin }
         }
     };
-    log::diagnostics(&checked.warnings, texts);
-    let (mut control, mut commands) = Control::start(
+    let start = Start {
         source,
         read,
-        (checked, certificates),
-        env!("CARGO_PKG_VERSION"),
-        recovered.damaged,
-    )
-    .await?;
-    // The workers have inherited this thread's priority. Its own work takes milliseconds with many routes, and requests
-    // must not wait for it.
-    lower(Priority::Low);
-    lower_allocator();
-    log::info("ready");
-    once_ready(&control)?;
-
-    let interrupted = loop {
-        let deadline = control.deadline();
-        tokio::select! {
-            () = control.source().changed() => control.reload(Because::Changed).await,
-            _ = signals.hangup.recv() => control.reload(Because::Requested).await,
-            _ = signals.terminate.recv() => break false,
-            _ = signals.interrupt.recv() => break true,
-            // The sender lives as long as `control`.
-            Some(command) = commands.recv() => control.handle(command).await,
-            () = until(deadline), if deadline.is_some() => control.on_deadline().await,
-            () = control.hook_answered() => control.take_answers(),
-        }
+        checked: (checked, certificates),
+        damaged: recovered.damaged,
+        handover,
+        launcher: process.launcher,
+        supervisor: process.supervisor,
     };
-    drop(commands);
-    let (gateway, _admin, notifier) = control.into_parts();
-    let timeout = gateway.generation().plan().settings().drain_timeout;
-    drain(gateway, timeout, signals, interrupted).await;
-    notifier.finish().await;
-    log::info("stopped");
-    Ok(Outcome::Good)
+    let (control, inboxes) = Control::start(start, predecessor).await?;
+    let pid_file = process.pid_file.as_deref().map(PidFile::write).transpose()?;
+    Ok(Serving {
+        control,
+        inboxes,
+        pid_file,
+    })
+}
+
+/// Carries out commands, reloads and everything else that is due, until the gateway serves no longer.
+async fn control(serving: &mut Serving, signals: &mut Signals, supervisor: &Supervisor) -> End {
+    let Serving { control, inboxes, .. } = serving;
+    let watchdog = supervisor.watchdog();
+    let mut alive_at = watchdog.map(|interval| Instant::now() + interval);
+    loop {
+        let deadline = control.deadline();
+        // Until the other process serves, or has failed, nothing that is stored may change.
+        let is_frozen = control.is_frozen();
+        tokio::select! {
+            () = control.source().changed(), if !is_frozen => control.reload(Because::Changed).await,
+            _ = signals.hangup.recv(), if !is_frozen => control.reload(Because::Requested).await,
+            _ = signals.terminate.recv() => return End::Signal(false),
+            _ = signals.interrupt.recv() => return End::Signal(true),
+            _ = signals.upgrade.recv() => control.upgrade(BY_SIGNAL.to_owned(), None),
+            // The senders live as long as `control`.
+            Some(command) = inboxes.commands.recv() => control.handle(command).await,
+            Some(step) = inboxes.steps.recv() => if let Some(ready) = control.take_upgrade_step(step).await {
+                return End::TakenOver(ready);
+            },
+            () = until(deadline), if deadline.is_some() && !is_frozen => control.on_deadline().await,
+            () = control.hook_answered(), if !is_frozen => control.take_answers(),
+            () = until(alive_at), if alive_at.is_some() => {
+                alive_at = watchdog.map(|interval| Instant::now() + interval);
+                let (turned, supervisor) = (control.turn_workers(), supervisor.clone());
+                // A worker that is stuck keeps the message back.
+                tokio::spawn(async move {
+                    if turned.await {
+                        supervisor.alive();
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Leaves the admin address to the process that has taken over, or closes it, and finishes responses in flight.
+async fn leave(admin: Option<Server>, ready: &Ready) {
+    match admin {
+        Some(admin) if ready.has_admin => admin.leave().await,
+        Some(admin) => admin.close().await,
+        None => {}
+    }
 }
 
 /// Returns at `deadline`.
@@ -120,10 +294,10 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Drains the gateway. A second interrupt ends the process at once; an interrupt after a termination counts as the first.
-async fn drain(gateway: Gateway, timeout: Duration, mut signals: Signals, mut interrupted: bool) {
+/// Waits until the gateway is drained. A second interrupt ends the process at once; an interrupt after a termination counts
+/// as the first.
+async fn drain(drained: impl Future<Output = Drained>, mut signals: Signals, mut interrupted: bool) {
     log::info("draining: no new connections; in-flight requests may finish");
-    let drained = gateway.drain(timeout);
     tokio::pin!(drained);
     let drained = loop {
         tokio::select! {
@@ -157,6 +331,7 @@ struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    upgrade: Signal,
 }
 
 impl Signals {
@@ -166,6 +341,7 @@ impl Signals {
             hangup: on(SignalKind::hangup())?,
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,
+            upgrade: on(SignalKind::user_defined2())?,
         })
     }
 }

@@ -12,6 +12,7 @@ pub mod routes;
 pub mod services;
 pub mod stats;
 pub mod status;
+mod upgrade;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -34,6 +35,8 @@ use crate::state::AppState;
 const BODY_BYTES_MAX: usize = (16 << 20) + (64 << 10);
 /// Timeout for a response, including the time to read the body.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same for an upgrade, which has a timeout of 60 s itself.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// The state passed to every handler.
 type App = State<Arc<AppState>>;
@@ -99,6 +102,7 @@ pub fn operations() -> Vec<Operation> {
     all.extend(revisions::operations());
     all.extend(stats::operations());
     all.extend(events::operations());
+    all.extend(upgrade::operations());
     all.extend(openapi::operations());
     all
 }
@@ -149,7 +153,11 @@ async fn bound(request: Request, next: Next) -> Response {
     if announced.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long").into_response();
     }
-    match tokio::time::timeout(RESPONSE_TIMEOUT, next.run(request)).await {
+    let limit = match request.uri().path() {
+        upgrade::PATH => UPGRADE_TIMEOUT,
+        _ => RESPONSE_TIMEOUT,
+    };
+    match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         // The command is not cancelled and may still take effect.
         Err(_) => Problem::new(

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{App, Operation, json};
 use crate::arms;
 use crate::problem::Problem;
-use crate::report::{FailedLoad, Pending, RolloutReport, StateReport};
+use crate::report::{FailedLoad, FailedUpgrade, Pending, RolloutReport, StateReport};
 
 /// The status of the gateway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +53,12 @@ pub struct Status {
     pub stale_files: Vec<String>,
     /// The change that awaits confirmation.
     pub pending: Option<Pending>,
+    /// True while another process is about to take over.
+    #[serde(default)]
+    pub upgrading: bool,
+    /// The last upgrade of this process, which has failed and changed nothing.
+    #[serde(default)]
+    pub failed_upgrade: Option<FailedUpgrade>,
     /// The directory of revisions and dials.
     pub state: StateReport,
     /// Lost lines of the access log.
@@ -132,6 +138,8 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
         failed_load: report.failed,
         stale_files: report.stale_files,
         pending: report.pending,
+        upgrading: report.upgrading,
+        failed_upgrade: report.failed_upgrade,
         state: report.state,
         access_log_lost: lost.dropped + lost.unwritable,
     }))

@@ -28,7 +28,7 @@ pub(super) struct BoundListener {
     id: ListenerId,
     listener: Arc<Listener>,
     address: SocketAddr,
-    /// Those of each worker.
+    /// The sockets of each worker.
     sockets: Vec<Vec<TcpListener>>,
     is_managed: bool,
 }

@@ -298,6 +298,7 @@ impl Control {
                 reverts_at: activation.reverts_at,
             });
         }
+        self.supervisor.status(&self.in_one_line());
         log::info(format_args!(
             "revision {number} is in force: {}",
             check::summary(self.gateway.generation().plan())

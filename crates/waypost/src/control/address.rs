@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use waypost_admin::access::Access;
-use waypost_admin::server::{OpenError, Server, access};
+use waypost_admin::server::{AdminSocket, OpenError, Server, access};
 use waypost_admin::state::AppState;
 use waypost_plan::admin::Admin;
 
 use super::Control;
 use crate::log;
+use crate::upgrade::handover::AdminHandover;
 
 /// The effect of a config on the admin address.
 pub(super) enum AdminChange {
@@ -22,7 +23,7 @@ pub(super) enum AdminChange {
 
 impl Control {
     /// Opens the admin address of a config that is about to be activated.
-    pub(super) fn reserve_admin(&self, admin: Option<&Admin>) -> Result<AdminChange, OpenError> {
+    pub(super) fn reserve_admin(&mut self, admin: Option<&Admin>) -> Result<AdminChange, OpenError> {
         let now = self.gateway.generation();
         let now = now.plan().settings().admin.as_ref();
         if admin == now {
@@ -33,7 +34,12 @@ impl Control {
                 Ok(AdminChange::Access(access(admin)?))
             }
             _ => {
-                let (server, no_server) = open_admin(admin, self.server.as_ref(), &self.shared)?;
+                let leaving = self.server.as_ref().and_then(Server::port);
+                let (server, no_server) =
+                    open_admin(admin, leaving, &mut self.inherited_admin, &self.shared)?;
+                if let Some(server) = &server {
+                    server.resume();
+                }
                 Ok(AdminChange::Server(server, no_server))
             }
         }
@@ -58,21 +64,41 @@ impl Control {
     }
 }
 
-/// Opens the admin address, if one is configured, to replace `leaving`. If the default address is in use, that is no
-/// failure, as the config does not ask for it; the error is returned beside.
+/// Opens the admin address, if one is configured, or takes the socket that another process has opened for it. `leaving` is
+/// the port of the server to be replaced. If the default address is in use, that is no failure, as the config does not ask
+/// for it; the error is returned beside. The server may be paused.
 pub(super) fn open_admin(
     admin: Option<&Admin>,
-    leaving: Option<&Server>,
+    leaving: Option<u16>,
+    inherited: &mut Option<AdminHandover>,
     shared: &Arc<AppState>,
 ) -> Result<(Option<Server>, Option<OpenError>), OpenError> {
     let Some(admin) = admin else {
         return Ok((None, None));
     };
-    match Server::open(admin, leaving, Arc::clone(shared)) {
+    let opened = match take(inherited, admin) {
+        Some((socket, is_managed)) => Server::take_over(admin, socket, is_managed, Arc::clone(shared)),
+        None => {
+            let port = inherited.as_ref().and_then(AdminHandover::port);
+            Server::open(admin, leaving.or(port), Arc::clone(shared))
+        }
+    };
+    match opened {
         Ok(server) => Ok((Some(server), None)),
         Err(error @ OpenError::Listen { .. }) if !admin.is_explicit => Ok((None, Some(error))),
         Err(error) => Err(error),
     }
+}
+
+/// The inherited socket for this address. One of the service manager is kept, as nothing else can listen there.
+fn take(inherited: &mut Option<AdminHandover>, admin: &Admin) -> Option<(AdminSocket, bool)> {
+    let handover = inherited
+        .as_ref()
+        .filter(|handover| handover.bind == admin.bind)?;
+    if handover.is_managed {
+        return Some((handover.socket.try_clone().ok()?, true));
+    }
+    Some((inherited.take()?.socket, false))
 }
 
 /// Logs the admin address, or why there is none.

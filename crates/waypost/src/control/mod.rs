@@ -9,9 +9,10 @@ mod address;
 mod change;
 mod dial;
 pub(crate) mod reload;
-mod report;
+pub(crate) mod report;
 mod rollout;
 mod stored;
+mod upgrade;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,27 +23,40 @@ use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use waypost_admin::command::{Command, ConfigTexts};
+use waypost_admin::problem::Problem;
 use waypost_admin::report::Report;
 use waypost_admin::server::Server;
 use waypost_admin::state::AppState;
 use waypost_config::Kind;
 use waypost_config::diagnostic::Diagnostic;
 use waypost_proxy::gateway::Gateway;
+use waypost_proxy::gateway::inherited::Inherited;
 
 use crate::background::Background;
 use crate::caller::Caller;
 use crate::certificates::Certificates;
+use crate::check;
 use crate::checksummed::Damaged;
 use crate::control::activate::{Candidate, Changes};
 use crate::control::address::{log_admin, open_admin};
 use crate::control::rollout::Rollouts;
 use crate::control::stored::{first_revision, log_state, revision_view};
+use crate::control::upgrade::Upgrades;
 use crate::load::{self, Checked};
 use crate::log;
 use crate::notifier::Notifier;
 use crate::source::{Source, Version};
 use crate::state::State;
+use crate::systemd::activation::warn_unmatched;
+use crate::systemd::supervisor::Supervisor;
 use crate::texts::Texts;
+use crate::upgrade::handover::{AdminHandover, Handover};
+use crate::upgrade::launcher::Launcher;
+use crate::upgrade::predecessor::Predecessor;
+use crate::upgrade::successor::Step;
+
+/// The version of this binary.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The interval of retries while the state cannot be written.
 const STATE_RETRY: Duration = Duration::from_secs(2);
@@ -83,6 +97,34 @@ pub(crate) struct Control {
     background: Background,
     rollouts: Rollouts,
     caller: Arc<Caller>,
+    upgrades: Upgrades,
+    /// The admin socket that another process has opened, while it is not in use or is the service manager's.
+    inherited_admin: Option<AdminHandover>,
+    supervisor: Supervisor,
+}
+
+/// The things that a gateway starts with.
+pub(crate) struct Start {
+    pub(crate) source: Source,
+    /// The texts of the source.
+    pub(crate) read: (Texts, Version),
+    /// The config that they make.
+    pub(crate) checked: (Checked, Certificates),
+    /// The file that recovery has set aside.
+    pub(crate) damaged: Option<Damaged>,
+    /// Sockets that other processes have opened.
+    pub(crate) handover: Handover,
+    /// The means to start this binary again; `None` if it cannot be upgraded.
+    pub(crate) launcher: Option<Launcher>,
+    pub(crate) supervisor: Supervisor,
+}
+
+/// The queues of a control.
+pub(crate) struct Inboxes {
+    /// Commands of the admin API.
+    pub(crate) commands: mpsc::Receiver<Command>,
+    /// Steps of an upgrade.
+    pub(crate) steps: mpsc::Receiver<Step>,
 }
 
 /// An active config that the source does not have.
@@ -95,18 +137,23 @@ struct Pending {
 }
 
 impl Control {
-    /// Starts serving `checked`, made of the texts that were read from `source`. `damaged` is a file that recovery has set
-    /// aside.
+    /// Starts serving a config. Where there is a predecessor, its clients are accepted here from then on.
     ///
     /// # Errors
-    /// If a listener or the admin address cannot be opened.
+    /// If a listener or the admin address cannot be opened, or the predecessor has given up.
     pub(crate) async fn start(
-        source: Source,
-        (texts, source_version): (Texts, Version),
-        (checked, mut certificates): (Checked, Certificates),
-        version: &'static str,
-        damaged: Option<Damaged>,
-    ) -> anyhow::Result<(Self, mpsc::Receiver<Command>)> {
+        start: Start,
+        predecessor: Option<&mut Predecessor>,
+    ) -> anyhow::Result<(Self, Inboxes)> {
+        let Start {
+            source,
+            read: (texts, source_version),
+            checked: (checked, mut certificates),
+            damaged,
+            handover,
+            launcher,
+            supervisor,
+        } = start;
         certificates.watch(checked.watch);
         let settings = checked.generation.plan().settings().clone();
         let keep = settings.state.keep.get();
@@ -120,7 +167,7 @@ impl Control {
         let revision = first_revision(&state, &texts, checked.generation.plan());
 
         let (shared, commands) = AppState::new(
-            version,
+            VERSION,
             Report {
                 config: PathBuf::from(source.name()),
                 is_directory: texts.kind == Kind::Directory,
@@ -128,17 +175,29 @@ impl Control {
                 ..Report::default()
             },
         );
-        let (server, no_server) = open_admin(settings.admin.as_ref(), None, &shared)?;
+        let mut inherited_admin = handover.admin;
+        let (server, no_server) = open_admin(settings.admin.as_ref(), None, &mut inherited_admin, &shared)?;
         let generation = checked.generation.numbered(revision.number);
         state.dials.apply_to(&generation);
-        let (mut gateway, listened) = Gateway::start(generation, tokio::runtime::Handle::current()).await?;
+        let inherited = Inherited::new(handover.sockets);
+        let runtime = tokio::runtime::Handle::current();
+        let mut gateway = Gateway::prepare(generation, runtime, inherited).await?;
+        warn_unmatched(&gateway.unmatched_sockets());
         shared.set_view(gateway.view());
         if let Some(notices) = gateway.take_notices() {
             tokio::spawn(Arc::clone(&shared).follow_notices(notices));
         }
         shared.record_history().context("a thread cannot be started")?;
+        if let Some(predecessor) = predecessor {
+            predecessor.take().await?;
+        }
+        let listened = gateway.accept();
+        if let Some(server) = &server {
+            server.resume();
+        }
 
         let caller = Arc::new(Caller::new(gateway.notice_sender()));
+        let (upgrades, steps) = Upgrades::new(launcher);
         let mut control = Self {
             source,
             gateway,
@@ -157,6 +216,9 @@ impl Control {
             background: Background::default(),
             rollouts: Rollouts::default(),
             caller,
+            upgrades,
+            inherited_admin,
+            supervisor,
         };
         control.announce(&listened);
         log_admin(control.server.as_ref(), no_server.as_ref());
@@ -169,7 +231,9 @@ impl Control {
         control.set_last_good();
         control.report_state();
         control.report_certificates();
-        Ok((control, commands))
+        // A predecessor's socket for another address is closed.
+        control.inherited_admin = control.inherited_admin.take().filter(|admin| admin.is_managed);
+        Ok((control, Inboxes { commands, steps }))
     }
 
     pub(crate) fn source(&self) -> &Source {
@@ -186,10 +250,33 @@ impl Control {
         self.gateway.listening()
     }
 
+    /// Returns a future that is true once every worker has taken a turn.
+    pub(crate) fn turn_workers(&self) -> impl Future<Output = bool> + use<> {
+        self.gateway.turn()
+    }
+
+    /// The status in one line.
+    pub(crate) fn in_one_line(&self) -> String {
+        let generation = self.gateway.generation();
+        format!(
+            "revision {}: {}",
+            generation.number(),
+            check::summary(generation.plan())
+        )
+    }
+
+    /// Returns true if the admin API is served.
+    pub(crate) fn has_admin(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// Gives up everything but the gateway, which is about to stop, the admin API, and the notifications under way.
-    pub(crate) fn into_parts(mut self) -> (Gateway, Option<Server>, Notifier) {
+    pub(crate) async fn into_parts(mut self) -> (Gateway, Option<Server>, Notifier) {
+        self.cancel_upgrade().await;
         self.shared.set_draining();
-        self.store_evidence();
+        if !self.is_frozen() {
+            self.store_evidence();
+        }
         // A successor may write from now on.
         self.state.release();
         self.source.release();
@@ -258,8 +345,14 @@ impl Control {
 
     /// Carries out a command of the admin API.
     pub(crate) async fn handle(&mut self, command: Command) {
+        let command = match self.is_frozen() {
+            true => command.refuse_change(Problem::handing_over()),
+            false => Some(command),
+        };
+        let Some(command) = command else { return };
         // A command is carried out even if its client has gone.
         match command {
+            Command::Upgrade { by, reply } => self.upgrade(by, Some(reply)),
             Command::Dial {
                 route,
                 weights,
@@ -332,9 +425,6 @@ impl Control {
     async fn check(&mut self, texts: &Texts) -> Result<Candidate, Vec<Diagnostic>> {
         let own = texts.clone();
         let before = self.gateway.generation();
-        let bytes: usize = texts.sources.iter().map(|source| source.text.len()).sum();
-        let timeout = READ_PATIENCE + READ_PATIENCE_PER_MIB.mul_f64(bytes as f64 / f64::from(1 << 20));
-        let timeout = timeout.min(READ_PATIENCE_MAX);
         let read = move || {
             let read = load::read(&own);
             let changes = read
@@ -342,7 +432,7 @@ impl Control {
                 .map(|read| Changes::between(&before, read.generation()));
             (changes.unwrap_or_default(), read)
         };
-        let (changes, read) = self.background.run(timeout, read).await;
+        let (changes, read) = self.background.run(patience(texts), read).await;
         let checked = load::finish(read, texts, &mut self.certificates, &self.source)?;
         Ok(Candidate { checked, changes })
     }
@@ -357,4 +447,26 @@ impl Control {
     fn number(&self) -> u64 {
         self.gateway.generation().number()
     }
+}
+
+/// The time for which reading `texts` yields to requests.
+fn patience(texts: &Texts) -> Duration {
+    let bytes: usize = texts.sources.iter().map(|source| source.text.len()).sum();
+    let patience = READ_PATIENCE + READ_PATIENCE_PER_MIB.mul_f64(bytes as f64 / f64::from(1 << 20));
+    patience.min(READ_PATIENCE_MAX)
+}
+
+/// Compiles and checks the texts that a new process begins with, while the one before serves.
+///
+/// # Errors
+/// All diagnostics, if one of them is an error.
+pub(crate) async fn check_beside(
+    texts: &Texts,
+    certificates: &mut Certificates,
+    source: &Source,
+) -> Result<Checked, Vec<Diagnostic>> {
+    let own = texts.clone();
+    let mut background = Background::default();
+    let read = background.run(patience(texts), move || load::read(&own)).await;
+    load::finish(read, texts, certificates, source)
 }

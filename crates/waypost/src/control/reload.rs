@@ -26,6 +26,14 @@ impl Control {
     /// Reads the config, and activates it if it has no errors.
     pub(crate) async fn reload(&mut self, because: Because) {
         if because == Because::Requested {
+            self.supervisor.reloading();
+        }
+        self.reload_source(because).await;
+        self.supervisor.reloaded(&self.in_one_line());
+    }
+
+    async fn reload_source(&mut self, because: Because) {
+        if because == Because::Requested {
             self.gateway.reopen_log();
             // An error is logged again on request.
             self.unreadable = None;
@@ -44,6 +52,7 @@ impl Control {
             return;
         }
         self.version = version;
+        self.supervisor.reloading();
         match self.check(&texts).await {
             Ok(candidate) => {
                 self.activate_source(&texts, candidate).await;

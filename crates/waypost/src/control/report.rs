@@ -87,7 +87,7 @@ pub(super) fn timestamp_of(instant: Instant) -> Timestamp {
 }
 
 /// The diagnostics as JSON, up to the number that is shown.
-pub(super) fn diagnostics_view(diagnostics: &[Diagnostic]) -> Vec<serde_json::Value> {
+pub(crate) fn diagnostics_view(diagnostics: &[Diagnostic]) -> Vec<serde_json::Value> {
     let shown = diagnostics.len().min(SHOWN_MAX);
     match diagnostic::to_json(&diagnostics[..shown]) {
         serde_json::Value::Array(list) => list,

@@ -71,7 +71,7 @@ async fn serve(
         .replace("{gateway}", &format!("127.0.0.1:{gateway}"))
         .replace("{admin}", &format!("127.0.0.1:{admin}"));
     std::fs::write(path, config).with_context(|| format!("cannot write `{}`", path.display()))?;
-    run::serve(path, |control| {
+    run::serve(path, run::Process::default(), |control| {
         let listening = control.listening();
         let gateway = listening
             .first()

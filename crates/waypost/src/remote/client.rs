@@ -32,6 +32,7 @@ const NOT_OURS: &str = "the response is not from Waypost's admin API";
 pub(crate) struct Client {
     address: Address,
     token: Option<String>,
+    timeout: Duration,
 }
 
 #[derive(Debug)]
@@ -39,6 +40,27 @@ enum Address {
     /// `host:port`.
     Tcp(String),
     Unix(PathBuf),
+}
+
+impl Address {
+    fn parse(url: &str) -> anyhow::Result<Self> {
+        let trimmed = url.trim_end_matches('/');
+        if let Some(path) = trimmed.strip_prefix("unix:") {
+            return Ok(Self::Unix(PathBuf::from(path)));
+        }
+        let Some(authority) = trimmed.strip_prefix("http://") else {
+            bail!(
+                "`{url}` is not an admin address; hint: write `http://127.0.0.1:9900` or `unix:/run/waypost.sock`"
+            );
+        };
+        let has_port = authority
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        Ok(Self::Tcp(match has_port {
+            true => authority.to_owned(),
+            false => format!("{authority}:80"),
+        }))
+    }
 }
 
 /// A response with its body.
@@ -51,25 +73,7 @@ struct Raw {
 impl Client {
     /// The gateway that the arguments name.
     pub(crate) fn new(arguments: &AdminArgs) -> anyhow::Result<Self> {
-        let url = arguments.admin.trim_end_matches('/');
-        let address = if let Some(path) = url.strip_prefix("unix:") {
-            Address::Unix(PathBuf::from(path))
-        } else if let Some(authority) = url.strip_prefix("http://") {
-            let authority = if authority
-                .rsplit_once(':')
-                .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
-            {
-                authority.to_owned()
-            } else {
-                format!("{authority}:80")
-            };
-            Address::Tcp(authority)
-        } else {
-            bail!(
-                "`{}` is not an admin address; hint: write `http://127.0.0.1:9900` or `unix:/run/waypost.sock`",
-                arguments.admin
-            );
-        };
+        let address = Address::parse(&arguments.admin)?;
         let token = match (&arguments.token_file, &arguments.token) {
             (Some(file), _) => {
                 let text = std::fs::read_to_string(file)
@@ -87,7 +91,34 @@ impl Client {
             }
             (None, token) => token.clone(),
         };
-        Ok(Self { address, token })
+        Ok(Self {
+            address,
+            token,
+            timeout: TIMEOUT,
+        })
+    }
+
+    /// The gateway at `HOST:PORT`, `http://HOST:PORT` or `unix:PATH`, for requests that need no token.
+    pub(crate) fn at(address: &str, timeout: Duration) -> anyhow::Result<Self> {
+        let url = match address.starts_with("unix:") || address.contains("://") {
+            true => address.to_owned(),
+            false => format!("http://{address}"),
+        };
+        Ok(Self {
+            address: Address::parse(&url)?,
+            token: None,
+            timeout,
+        })
+    }
+
+    /// Asks for the readiness of the gateway. The inner error says why it is not ready.
+    pub(crate) fn is_ready(&self) -> anyhow::Result<Result<(), String>> {
+        let raw = self.send("GET", "/readyz", &[], Bytes::new())?;
+        if raw.status.is_success() {
+            return Ok(Ok(()));
+        }
+        let problem = problem(&raw)?;
+        Ok(Err(format!("{} is not ready: {}", self.name(), problem.detail)))
     }
 
     /// Sends a GET for JSON.
@@ -153,7 +184,7 @@ impl Client {
                     }
                 }
             };
-            let response = tokio::time::timeout(TIMEOUT, exchange).await;
+            let response = tokio::time::timeout(self.timeout, exchange).await;
             response.with_context(|| format!("{} does not respond", self.name()))?
         })
     }

@@ -4,12 +4,14 @@ pub(crate) mod apply;
 mod client;
 pub(crate) mod dial;
 pub(crate) mod history;
+pub(crate) mod ready;
 pub(crate) mod rollout;
 pub(crate) mod routes;
 mod standing;
 pub(crate) mod stats;
 pub(crate) mod status;
 mod table;
+pub(crate) mod upgrade;
 
 use waypost_admin::problem::Problem;
 

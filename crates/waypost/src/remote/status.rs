@@ -118,6 +118,14 @@ fn in_words(status: &Status) -> String {
             );
         }
     }
+    if status.upgrading {
+        line("upgrade", "another process is about to take over");
+    } else if let Some(failed) = &status.failed_upgrade {
+        line(
+            "upgrade",
+            &format!("{:.0} failed: {}", failed.time, failed.message),
+        );
+    }
     for stale in &status.stale_files {
         line("stale", &format!("{stale}; the last good version is in use"));
     }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::command::{Output, output, repository};
+use crate::support::config::Config;
 use crate::support::demo::{Demo, starting};
 use crate::support::gateway::{Gateway, Lines};
 
@@ -118,6 +119,11 @@ fn check(shown: &Shown, directory: &Path, demo: Option<&Demo>) {
             let mut gateway = Gateway::run(directory, repository().join(path), &environment);
             gateway.signal(Signal::TERM);
             assert_eq!(gateway.wait().code(), Some(0), "{shown:?}");
+        }
+        ["waypost", "upgrade"] => {
+            // A demo cannot be upgraded: its services live in the same process.
+            let gateway = Gateway::with(Config::new().all_respond("hello"));
+            gateway.command(&["upgrade"]).expect(0);
         }
         _ => {
             let command = demo.map_or(shown.command.clone(), |demo| adapt(&shown.command, demo));

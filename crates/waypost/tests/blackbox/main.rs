@@ -49,6 +49,8 @@ mod splits;
 mod state;
 mod state_damage;
 mod support;
+mod systemd;
+mod takeover;
 mod timeouts;
 mod tls;
 mod tls_to_services;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,14 @@ pub(crate) struct Gateway {
     addresses: Vec<SocketAddr>,
     config: PathBuf,
     directory: Arc<TempDir>,
+    environment: Vec<(String, String)>,
+    admin: Admin,
+}
+
+/// A command that starts a gateway, and the surroundings that it starts in.
+struct Launch {
+    command: Command,
+    stdout: Stdio,
     environment: Vec<(String, String)>,
     admin: Admin,
 }
@@ -182,6 +191,37 @@ impl Gateway {
         Self::beside(&all, config)
     }
 
+    /// Starts a gateway on this config, plus an admin API on a free port, from a binary that can be replaced:
+    /// `DIRECTORY/waypost`, at first a link to the built one.
+    pub(crate) fn replaceable(config: impl AsRef<str>, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("waypost.yaml");
+        fs::write(&path, Admin::Added.complete(config.as_ref())).expect("a written config");
+        let program = directory.path().join("waypost");
+        symlink(env!("CARGO_BIN_EXE_waypost"), &program).expect("a link");
+        let mut command = Command::new(program);
+        command.arg("run").args(arguments).arg(&path);
+        let launch = Launch {
+            command,
+            stdout: Stdio::piped(),
+            environment: Vec::new(),
+            admin: Admin::Added,
+        };
+        Self::launch(launch, Arc::new(directory), path)
+    }
+
+    /// Starts a gateway by this command, whose standard output is a pipe unless it is given here, on the config at `path`,
+    /// which stays verbatim.
+    pub(crate) fn by(command: Command, stdout: Option<Stdio>, directory: TempDir, path: PathBuf) -> Self {
+        let launch = Launch {
+            command,
+            stdout: stdout.unwrap_or_else(Stdio::piped),
+            environment: Vec::new(),
+            admin: Admin::OwnKey,
+        };
+        Self::launch(launch, Arc::new(directory), path)
+    }
+
     /// Replaces a file in the config's directory atomically.
     pub(crate) fn place(&self, name: &str, text: &str) {
         let beside = self.directory().join(format!("{name}.new"));
@@ -248,18 +288,35 @@ impl Gateway {
         environment: Vec<(String, String)>,
         admin: Admin,
     ) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_waypost"))
-            .arg("run")
-            .arg(&path)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
+        command.arg("run").arg(&path).stdin(Stdio::null());
+        let launch = Launch {
+            command,
+            stdout: Stdio::piped(),
+            environment,
+            admin,
+        };
+        Self::launch(launch, directory, path)
+    }
+
+    fn launch(launch: Launch, directory: Arc<TempDir>, path: PathBuf) -> Self {
+        let Launch {
+            mut command,
+            stdout,
+            environment,
+            admin,
+        } = launch;
+        let mut child = command
             .current_dir(directory.path())
             .envs(environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
             .stderr(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .spawn()
             .expect("a running gateway");
+        // The command has copies of the sockets that it passes on.
+        drop(command);
         let lines = Lines::of(child.stderr.take().expect("a pipe"));
-        let stdout = Lines::of(child.stdout.take().expect("a pipe"));
+        let stdout = child.stdout.take().map(Lines::of).unwrap_or_default();
         let mut gateway = Self {
             child,
             lines,
@@ -462,6 +519,26 @@ impl Gateway {
         self.child.wait().expect("an ended process")
     }
 
+    /// The id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the exit of the first process, while one that has taken over may go on.
+    pub(crate) fn wait_for_exit(&mut self) -> ExitStatus {
+        self.child.wait().expect("an ended process")
+    }
+
+    /// The processes that have taken over, in order.
+    pub(crate) fn takeovers(&self) -> Vec<u32> {
+        let said = self.said();
+        let ids = said.iter().filter_map(|line| {
+            let (id, rest) = line.strip_prefix("process ")?.split_once(',')?;
+            rest.ends_with("has taken over").then(|| id.parse().ok())?
+        });
+        ids.collect()
+    }
+
     /// Returns true while the process runs.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("a process").is_none()
@@ -472,6 +549,11 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for id in self.takeovers() {
+            if let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(id, Signal::KILL);
+            }
+        }
         if std::thread::panicking() {
             eprintln!("the gateway said:\n{}", self.said().join("\n"));
         }
