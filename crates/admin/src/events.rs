@@ -99,6 +99,24 @@ pub enum EventKind {
         /// Addresses that are gone. They finish the requests that they have.
         removed: Vec<String>,
     },
+    /// A service entered panic mode: too few of its endpoints are available, so all are used.
+    PanicEntered {
+        /// The service.
+        service: String,
+        /// Its available endpoints, without backups.
+        available: usize,
+        /// All of its endpoints that count.
+        endpoints: usize,
+    },
+    /// A service left panic mode.
+    PanicLeft {
+        /// The service.
+        service: String,
+        /// Its available endpoints, without backups.
+        available: usize,
+        /// All of its endpoints that count.
+        endpoints: usize,
+    },
     /// An ejected endpoint accepts connections again.
     EndpointRecovered {
         /// The service.
@@ -121,6 +139,8 @@ impl EventKind {
             Self::Rollout(_) => "rollout",
             Self::EndpointEjected { .. } => "endpoint_ejected",
             Self::AddressesChanged { .. } => "addresses_changed",
+            Self::PanicEntered { .. } => "panic_entered",
+            Self::PanicLeft { .. } => "panic_left",
             Self::EndpointRecovered { .. } => "endpoint_recovered",
         }
     }

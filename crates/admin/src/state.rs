@@ -127,6 +127,24 @@ impl AppState {
                     service: service.to_string(),
                     address: address.to_string(),
                 },
+                Notice::PanicEntered {
+                    service,
+                    available,
+                    endpoints,
+                } => EventKind::PanicEntered {
+                    service: service.to_string(),
+                    available,
+                    endpoints,
+                },
+                Notice::PanicLeft {
+                    service,
+                    available,
+                    endpoints,
+                } => EventKind::PanicLeft {
+                    service: service.to_string(),
+                    available,
+                    endpoints,
+                },
                 Notice::EndpointRecovered { service, address } => EventKind::EndpointRecovered {
                     service: service.to_string(),
                     address: address.to_string(),

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod local;
 pub mod notice;
 mod opening;
+pub mod panic_mode;
 pub mod pool;
 pub mod response_buffers;
 pub mod service;

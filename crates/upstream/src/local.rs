@@ -238,7 +238,7 @@ impl LocalService {
             let is_tried = |at: usize| tried.contains(&shared[at].address);
             let wanted = Wanted {
                 balance: &self.declared().balance,
-                tables: hashed.as_ref().map(|hashed| &hashed.tables),
+                tables: hashed.as_ref().map(|hashed| hashed.tables()),
                 key,
                 in_flight: &|at| shared[at].in_flight.load(Ordering::Relaxed),
                 is_tried: if tried.is_empty() { None } else { Some(&is_tried) },
@@ -328,10 +328,15 @@ impl LocalService {
         if outcome == Outcome::ConnectFailed {
             endpoint.idle.borrow_mut().clear();
             self.counters.failed.add(1);
-            // An ejection begins, or goes on.
+        }
+        let health = &endpoint.shared.health;
+        let was_available = outcome == Outcome::ConnectFailed && health.is_available(Instant::now());
+        let change = health.report(outcome, Instant::now);
+        if was_available {
+            // Also where it was ejected before, has not recovered since, and fails again, which is no change to report.
             self.state.touch();
         }
-        self.notify(endpoint, endpoint.shared.health.report(outcome, Instant::now));
+        self.notify(endpoint, change);
     }
 
     /// Counts a response that broke `rule`. Returns true if it is to be reported to the operator.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::address::Address;
 
-/// A change of an endpoint's health, reported by one worker for all of them, or of the endpoints.
+/// A change of the endpoints, or of the health of one or all of them, reported once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// A connection to the endpoint failed, and it was ejected.
@@ -13,6 +13,24 @@ pub enum Notice {
         service: Arc<str>,
         /// The endpoint's address.
         address: Address,
+    },
+    /// A service entered panic mode: too few of its endpoints are available, so all are used.
+    PanicEntered {
+        /// The service.
+        service: Arc<str>,
+        /// Its available endpoints.
+        available: usize,
+        /// All of them that count.
+        endpoints: usize,
+    },
+    /// A service left panic mode.
+    PanicLeft {
+        /// The service.
+        service: Arc<str>,
+        /// Its available endpoints.
+        available: usize,
+        /// All of them that count.
+        endpoints: usize,
     },
     /// A connection to an ejected endpoint succeeded.
     EndpointRecovered {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use hashbrown::{HashMap, HashSet};
-use tokio::sync::SetOnce;
+use tokio::sync::{Notify, SetOnce};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use waypost_plan::balance::Balance;
@@ -14,6 +14,7 @@ use waypost_plan::service::{EndpointHost, Service};
 use waypost_tls::client::ClientTls;
 
 use crate::address::Address;
+use crate::balance::standing::Standing;
 use crate::balance::tables::Tables;
 use crate::endpoint::Endpoint;
 use crate::faults::FaultReports;
@@ -26,7 +27,26 @@ pub type Endpoints = Arc<Vec<Arc<Endpoint>>>;
 #[derive(Debug)]
 pub(crate) struct Hashed {
     pub(crate) endpoints: Endpoints,
-    pub(crate) tables: Tables,
+    tables: OnceLock<Tables>,
+}
+
+impl Hashed {
+    fn new(endpoints: &Endpoints) -> Self {
+        Self {
+            endpoints: Arc::clone(endpoints),
+            tables: OnceLock::new(),
+        }
+    }
+
+    /// The tables. They are built at the first call, which takes a while.
+    pub(crate) fn tables(&self) -> &Tables {
+        self.tables.get_or_init(|| {
+            let endpoints = self.endpoints.iter();
+            let addressed =
+                endpoints.map(|endpoint| (endpoint.address.to_string(), endpoint.candidate(true)));
+            Tables::new(&addressed.collect::<Vec<_>>())
+        })
+    }
 }
 
 /// A declared endpoint with a name.
@@ -69,6 +89,14 @@ pub struct ServiceState {
     tls: ArcSwapOption<ClientTls>,
     /// The task that re-resolves the endpoints' names.
     resolver: OnceLock<AbortHandle>,
+    /// The task that follows its standing.
+    follower: OnceLock<AbortHandle>,
+    /// Notified of each change of the version.
+    changes: Arc<Notify>,
+    /// True once requests may come.
+    is_live: AtomicBool,
+    /// True in panic mode, as the control plane has noticed it.
+    is_panic: AtomicBool,
     retired: AtomicBool,
     /// Reports of invalid responses.
     faults: FaultReports,
@@ -93,6 +121,10 @@ impl ServiceState {
             version: AtomicU64::new(0),
             tls: ArcSwapOption::empty(),
             resolver: OnceLock::new(),
+            follower: OnceLock::new(),
+            changes: Arc::default(),
+            is_live: AtomicBool::new(false),
+            is_panic: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             faults: FaultReports::new(Instant::now()),
             limits,
@@ -134,11 +166,24 @@ impl ServiceState {
         self.hashed.load_full()
     }
 
+    /// Builds the parts that workers need, so that none of them has to. From now on, requests may come.
+    pub fn prepare(&self) {
+        self.is_live.store(true, Ordering::Relaxed);
+        if let Some(hashed) = self.hashed() {
+            hashed.tables();
+        }
+    }
+
     /// Replaces the endpoints.
     fn set_endpoints(&self, endpoints: Vec<Arc<Endpoint>>) {
         let endpoints = Arc::new(endpoints);
-        // The tables are built here, on the control plane's runtime, rather than by a worker.
         let hashed = hashed(&self.service, &endpoints);
+        // Built here, on the control plane's runtime, rather than by a worker.
+        if let Some(hashed) = &hashed
+            && self.is_live.load(Ordering::Relaxed)
+        {
+            hashed.tables();
+        }
         self.has_endpoints.store(!endpoints.is_empty(), Ordering::Relaxed);
         self.endpoints.store(endpoints);
         self.hashed.store(hashed);
@@ -155,6 +200,40 @@ impl ServiceState {
     /// Announces a change of endpoints or of their health, which has been made.
     pub fn touch(&self) {
         self.version.fetch_add(1, Ordering::Release);
+        self.changes.notify_one();
+    }
+
+    /// Notified of each change of the version.
+    pub(crate) fn changes(&self) -> &Arc<Notify> {
+        &self.changes
+    }
+
+    /// The standing of its endpoints.
+    pub fn standing(&self, now: Instant) -> Standing {
+        let endpoints = self.endpoints.load();
+        let candidates = endpoints
+            .iter()
+            .map(|endpoint| endpoint.candidate(endpoint.health.is_available(now)));
+        Standing::of(candidates, self.service.panic)
+    }
+
+    /// The next time at which the standing changes by itself.
+    pub(crate) fn changes_at(&self, now: Instant) -> Option<Instant> {
+        let endpoints = self.endpoints.load();
+        endpoints
+            .iter()
+            .filter_map(|endpoint| endpoint.health.changes_at(now))
+            .min()
+    }
+
+    /// Returns true in panic mode: all endpoints are used, as too few of them are available.
+    pub fn is_panic(&self) -> bool {
+        self.is_panic.load(Ordering::Relaxed)
+    }
+
+    /// Notes the mode. Returns the one before.
+    pub(crate) fn set_panic(&self, is_panic: bool) -> bool {
+        self.is_panic.swap(is_panic, Ordering::Relaxed)
     }
 
     /// Returns true if the service has an endpoint.
@@ -219,11 +298,20 @@ impl ServiceState {
         self.resolver.get_or_init(start);
     }
 
+    /// Keeps the handle of the task that follows its standing, made by `start` unless it runs already. It is aborted when
+    /// the service is retired.
+    pub(crate) fn follow_by(&self, start: impl FnOnce() -> AbortHandle) {
+        self.follower.get_or_init(start);
+    }
+
     /// Retires the service, which no generation refers to, and stops its tasks.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
-        if let Some(resolver) = self.resolver.get() {
-            resolver.abort();
+        for task in [&self.resolver, &self.follower]
+            .into_iter()
+            .filter_map(OnceLock::get)
+        {
+            task.abort();
         }
     }
 
@@ -235,16 +323,10 @@ impl ServiceState {
 
 /// The endpoints with their tables, if the service balances by hash.
 fn hashed(service: &Service, endpoints: &Endpoints) -> Option<Arc<Hashed>> {
-    let Balance::Hash(_) = service.balance else {
-        return None;
-    };
-    let addresses = endpoints
-        .iter()
-        .map(|endpoint| (endpoint.address.to_string(), endpoint.candidate(true)));
-    Some(Arc::new(Hashed {
-        tables: Tables::new(&addresses.collect::<Vec<_>>()),
-        endpoints: Arc::clone(endpoints),
-    }))
+    match service.balance {
+        Balance::Hash(_) => Some(Arc::new(Hashed::new(endpoints))),
+        Balance::RoundRobin | Balance::LeastRequest | Balance::Random => None,
+    }
 }
 
 impl Drop for ServiceState {

@@ -59,7 +59,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
             ],
             &["endpoint", "notice", "pool"],
             &["service"],
-            &["discovery", "local"],
+            &["discovery", "local", "panic_mode"],
             &["opening"],
             &["connect"],
             &["lease"],

@@ -211,6 +211,11 @@ fn connections(view: &View, reading: &Reading, out: &mut Writer) {
         }
     }
     limits(view, reading, out);
+    out.family(&families::PANIC_MODE);
+    for state in view.generation().services() {
+        let name = &*state.service().name;
+        out.sample(&[("service", name)], u64::from(state.is_panic()));
+    }
     out.family(&families::INVALID_RESPONSES);
     for service in &reading.services {
         for (rule, count) in &service.faults {

@@ -20,6 +20,7 @@ use waypost_plan::settings::Settings;
 
 use waypost_upstream::discovery::{self, Discovery};
 use waypost_upstream::notice::Notice;
+use waypost_upstream::panic_mode;
 use waypost_upstream::service::ServiceState;
 
 use crate::gateway::descriptors::descriptors;
@@ -63,6 +64,8 @@ pub struct Gateway {
     /// The listeners that accept no clients yet.
     bound: Vec<BoundListener>,
     inherited: Inherited,
+    /// Runs the tasks of services.
+    control: Runtime,
     discovery: Discovery,
     log: Option<Writer>,
     reclaimer: Reclaimer,
@@ -135,10 +138,11 @@ impl Gateway {
         let bound = bind_all(generation.listeners(), count, &[], &mut inherited)?;
         let (sender, notices) = mpsc::channel(NOTICES_MAX);
         let notice_sender = sender.downgrade();
-        let discovery = Discovery::new(control, &settings.name_servers, notice_sender.clone());
+        let discovery = Discovery::new(control.clone(), &settings.name_servers, notice_sender.clone());
         start_tasks(&discovery, &generation);
         let unresolved = discovery::first_answers(generation.services(), RESOLVE_AT_START_TIMEOUT);
         warn_unresolved(&unresolved.await);
+        make_ready(&generation, &control, &notice_sender);
 
         let generations = Arc::new(ArcSwap::from_pointee(generation));
         let (log, rings) =
@@ -173,6 +177,7 @@ impl Gateway {
             listeners: Vec::new(),
             bound,
             inherited,
+            control,
             discovery,
             log: Some(log),
             reclaimer,
@@ -294,6 +299,7 @@ impl Gateway {
         // A name server that does not respond must not hold up the change.
         let unresolved = discovery::first_answers(generation.services(), RESOLVE_TIMEOUT);
         warn_unresolved(&unresolved.await);
+        make_ready(&generation, &self.control, &self.notice_sender);
 
         let generation = Arc::new(generation);
         self.generations.store(Arc::clone(&generation));
@@ -444,6 +450,14 @@ impl View {
     /// Lines that did not reach the access log.
     pub fn log_lines_lost(&self) -> Lost {
         self.losses.so_far()
+    }
+}
+
+/// Prepares services for requests, and follows their standing from now on.
+fn make_ready(generation: &Generation, control: &Runtime, notices: &mpsc::WeakSender<Notice>) {
+    for state in generation.services() {
+        state.prepare();
+        panic_mode::start(state, control, notices);
     }
 }
 

@@ -358,3 +358,28 @@ fn without_panic_a_service_whose_endpoints_are_out_is_not_tried() {
     assert_eq!(statuses("panic: 1"), [502, 502]);
     assert_eq!(statuses("panic: 0"), [502, 503]);
 }
+
+#[test]
+fn panic_is_an_event_and_a_metric() {
+    let (mut a, b) = (Service::refusing_as("a"), Service::refusing_as("b"));
+    let gateway = Gateway::with(config(&[a.url(), b.url()], "").workers(2));
+    let mode = |expected: &str| {
+        let line = format!("waypost_panic_mode{{service=\"s\"}} {expected}\n");
+        wait_for("the metric", || gateway.metrics().contains(&line).then_some(()));
+    };
+    mode("0");
+    let mut events = Client::connect(gateway.admin_address());
+    events.send(get("http://127.0.0.1/api/v1/events"));
+    assert_eq!(events.response_head().status(), 200);
+    let mut clients: Vec<Client> = (0..16).map(|_| gateway.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask(get("http://a/")).status(), 502);
+    }
+    events.expect("event: panic_entered\n");
+    events.expect("\"service\":\"s\",\"available\":0,\"endpoints\":2}");
+    mode("1");
+    a.recover();
+    assert_eq!(gateway.get("http://a/").json()["service"], "a");
+    events.expect("event: panic_left\n");
+    mode("0");
+}
