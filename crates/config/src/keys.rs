@@ -216,8 +216,11 @@ fn report_unknown(entry: &Entry, table: &KeyTable, problems: &mut Problems) -> O
         format!("{} is not supported by this version", quote(name))
     } else if let Some(near) = near {
         format!("did you mean `{near}`?")
-    } else if let Some(elsewhere) = table_elsewhere(name, table) {
-        format!("`{name}` is a key of {elsewhere}")
+    } else if let Some((key, elsewhere)) = elsewhere(name, table) {
+        match key == name {
+            true => format!("`{name}` is a key of {elsewhere}"),
+            false => format!("did you mean `{key}`, which is a key of {elsewhere}?"),
+        }
     } else {
         let names: Vec<String> = names().map(|name| format!("`{name}`")).collect();
         format!("the keys here are {}", names.join(", "))
@@ -238,15 +241,23 @@ pub(crate) fn meant(name: &str, table: &KeyTable) -> Option<&'static str> {
     foreign::key(name, names()).or_else(|| nearest(name, names()))
 }
 
-/// Returns another mapping of the language that has this key.
-fn table_elsewhere(name: &str, not: &KeyTable) -> Option<&'static str> {
-    fn find(table: &'static KeyTable, name: &str, not: &KeyTable) -> Option<&'static str> {
-        if table.words != not.words && table.keys.iter().any(|key| key.name == name) {
-            return Some(table.words);
+/// Returns the key that was probably meant by `name`, and another mapping of the language that has it.
+fn elsewhere(name: &str, not: &KeyTable) -> Option<(&'static str, &'static str)> {
+    type Fits<'f> = &'f dyn Fn(&'static str) -> bool;
+    fn find(
+        table: &'static KeyTable,
+        not: &KeyTable,
+        fits: Fits<'_>,
+    ) -> Option<(&'static str, &'static str)> {
+        let key = table.keys.iter().find(|key| fits(key.name));
+        if let Some(key) = key.filter(|_| table.words != not.words) {
+            return Some((key.name, table.words));
         }
-        table.keys.iter().find_map(|key| find((key.table)()?, name, not))
+        table.keys.iter().find_map(|key| find((key.table)()?, not, fits))
     }
-    find((not.root)()?, name, not)
+    let root = (not.root)()?;
+    find(root, not, &|key| key == name)
+        .or_else(|| find(root, not, &|key| foreign::key(name, [key].into_iter()).is_some()))
 }
 
 /// Returns the JSON Schema of a mapping.

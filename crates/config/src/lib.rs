@@ -55,6 +55,7 @@ pub mod place;
 mod problems;
 pub mod reference;
 pub mod render;
+mod retry_reason;
 pub mod schema;
 pub mod size;
 mod statuses;

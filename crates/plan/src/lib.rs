@@ -27,6 +27,7 @@ pub mod mirror;
 pub mod path_pattern;
 pub mod policies;
 pub mod redirect;
+pub mod retry;
 pub mod rewrite;
 pub mod rollout;
 pub mod route;

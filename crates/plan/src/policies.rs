@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::force::Force;
 use crate::header_edits::HeaderEdits;
 use crate::mirror::Mirror;
+use crate::retry::Retry;
 use crate::rewrite::Rewrite;
 use crate::rollout::RouteRollout;
 use crate::sticky::Sticky;
@@ -34,6 +35,8 @@ pub struct PolicySet {
     pub request_headers: HeaderEdits,
     /// Timeout for the whole exchange (504).
     pub timeout: Option<Duration>,
+    /// Retries; without it, a request is sent again only where the service has not begun with it.
+    pub retry: Option<Retry>,
     /// The protocols that a connection may be upgraded to.
     pub upgrade: Upgrade,
     /// True if gRPC-Web calls are translated to gRPC.
@@ -62,6 +65,7 @@ impl PolicySet {
         rewrite: Rewrite::NONE,
         request_headers: HeaderEdits::NONE,
         timeout: None,
+        retry: None,
         upgrade: Upgrade::WebSocket,
         grpc_web: false,
     };

@@ -7,6 +7,7 @@ use waypost_transport::relay::splice;
 use waypost_transport::{buffer, free_list, proxy_protocol, sockets};
 use waypost_upstream::discovery::{answer, resolver};
 use waypost_upstream::pool::idle;
+use waypost_upstream::retry::{backoff, budget};
 use waypost_upstream::{call, health, lease};
 use waypost_wire::{chunked, frames};
 
@@ -70,6 +71,11 @@ pub fn fixed() -> Vec<Limit> {
         time(
             "timeout of the first request on a closing listener",
             reading::LAST_CALL,
+        ),
+        time("wait before a retry", backoff::WAIT_MAX),
+        count(
+            "retries of a service in 10 s besides its `budget`",
+            budget::SPARE as usize,
         ),
         count("interim responses to a request", call::INTERIM_MAX as usize),
         bytes("extension of one chunk", chunked::EXTENSION_BYTES_MAX),

@@ -159,6 +159,11 @@ impl Link {
         matches!(self, Self::ClientStream(stream) if stream.is_unprocessed())
     }
 
+    /// Returns true if the peer refused the stream itself, rather than all further ones of its connection.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::ClientStream(stream) if stream.is_refused())
+    }
+
     /// Returns true if reading failed because of a protocol error by the peer.
     pub fn is_malformed(&self) -> bool {
         matches!(self, Self::ClientStream(stream) if stream.is_malformed())

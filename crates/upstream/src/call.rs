@@ -18,6 +18,7 @@ use crate::lease;
 use crate::local::{LocalService, Upstreams};
 use crate::pool::idle::{Liveness, ReuseTrust};
 use crate::response_buffers::ResponseBuffers;
+use crate::retry::tried::Tried;
 
 /// Maximum interim responses to a request.
 pub const INTERIM_MAX: u32 = 8;
@@ -106,9 +107,11 @@ pub async fn call(
             addresses: None,
             deadline: Some(deadline),
             key: call.key,
+            attempt: None,
             may_wait: call.may_wait,
         };
-        let mut lease = lease::acquire(upstreams, service, options, held.take(), &mut 0).await?;
+        let mut lease =
+            lease::acquire(upstreams, service, options, held.take(), &mut Tried::default()).await?;
         let limits = &service.declared().limits;
         let message = call.message_to(lease.authority());
         let exchange = exchange(upstreams, &mut lease.link, &message, call, limits);

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -44,6 +45,8 @@ pub struct ConnectOptions {
     /// True to wait where the service has as many requests or connections as it may have. What does not wait is given up
     /// rather than refused: it is not counted.
     pub may_wait: bool,
+    /// Timeout of an attempt to connect to one endpoint, besides the service's.
+    pub attempt: Option<Duration>,
 }
 
 /// A link to an endpoint.
@@ -274,7 +277,8 @@ pub(crate) fn refused(
 
 /// The time by which a connection attempt that begins at `now` must succeed.
 fn connect_by(declared: &Service, options: ConnectOptions, now: Instant) -> Instant {
-    let by = now + declared.timeouts.connect;
+    let timeout = declared.timeouts.connect;
+    let by = now + options.attempt.map_or(timeout, |attempt| attempt.min(timeout));
     options.deadline.map_or(by, |deadline| deadline.min(by))
 }
 

@@ -22,6 +22,8 @@ pub struct ServiceCounters {
     pub reused: Counter,
     /// Failed attempts to connect.
     pub failed: Counter,
+    /// Retries that the budget denied.
+    pub denied: Counter,
     /// Idle connections at the moment (a gauge).
     pub idle: Counter,
     /// Requests refused as there were as many as the service may have.

@@ -16,6 +16,7 @@ use crate::health::Outcome;
 use crate::limits::{RequestLimit, RequestPermit, ServiceLimits, Wait};
 use crate::local::{LocalEndpoint, LocalService, Upstreams};
 use crate::pool::idle::{IdleConnection, ReuseTrust};
+use crate::retry::tried::Tried;
 
 /// Maximum endpoints tried per request.
 pub const ATTEMPTS_MAX: usize = 8;
@@ -69,8 +70,8 @@ impl Drop for InFlight {
     }
 }
 
-/// Leases a link to an endpoint of `service`, trying up to [`ATTEMPTS_MAX`]. Adds the number of failed attempts to
-/// `failed`.
+/// Leases a link to an endpoint of `service` that is not `tried`, while there is one, trying up to [`ATTEMPTS_MAX`]. Those
+/// that cannot be reached are excluded from then on.
 ///
 /// `held` is the permit of the same request from an earlier attempt. Without one, and with as many requests in flight as
 /// the service may have, the request waits for its turn. A connection that is passed through is no request.
@@ -82,7 +83,7 @@ pub async fn acquire(
     service: &Rc<LocalService>,
     options: ConnectOptions,
     held: Option<RequestPermit>,
-    failed: &mut u32,
+    tried: &mut Tried,
 ) -> Result<Lease, ConnectError> {
     let mut wait = Wait::new(service.state().limits(), options.may_wait, options.deadline);
     let request = match wait.limits().and_then(ServiceLimits::request_limit) {
@@ -92,12 +93,15 @@ pub async fn acquire(
         },
         _ => held,
     };
-    let mut tried: Vec<Address> = Vec::new();
     let mut last = ConnectError::NoEndpoint;
-    while tried.len() < ATTEMPTS_MAX {
+    let mut failed = 0;
+    while failed < ATTEMPTS_MAX {
         let now = upstreams.clock().coarse_now();
-        let Some(endpoint) = service.pick(&tried, options.key, now) else {
-            break;
+        let Some(endpoint) = service.pick(tried.avoided(), options.key, now) else {
+            match tried.relent() {
+                true => continue,
+                false => break,
+            }
         };
         // From now on, so that others see it while it connects.
         let in_flight = InFlight::begin(service, &endpoint);
@@ -134,8 +138,9 @@ pub async fn acquire(
             Err(error) => {
                 last = error;
                 service.report(&endpoint, Outcome::ConnectFailed);
-                tried.push(endpoint.shared.address.clone());
-                *failed += 1;
+                tried.exclude(&endpoint.shared.address);
+                tried.failed += 1;
+                failed += 1;
             }
         }
     }

@@ -22,4 +22,5 @@ mod opening;
 pub mod panic_mode;
 pub mod pool;
 pub mod response_buffers;
+pub mod retry;
 pub mod service;

@@ -30,6 +30,7 @@ use crate::pool::handover::Handover;
 use crate::pool::idle::{IdleConnection, IdleConnections};
 use crate::pool::shared::SharedConnections;
 use crate::response_buffers::ResponseBuffers;
+use crate::retry::budget::RequestCount;
 use crate::service::{Endpoints, Hashed, ServiceState};
 
 /// Connections of which a worker hands all but one to its own requests, while requests of other workers wait.
@@ -54,6 +55,8 @@ pub struct LocalService {
     state: Arc<ServiceState>,
     endpoints: RefCell<LocalEndpoints>,
     counters: Arc<ServiceCounters>,
+    /// Requests, of which the budget of retries is a share.
+    requests: RequestCount,
     notices: Sender<Notice>,
     /// Requests of this worker that wait for a connection.
     demands: Cell<usize>,
@@ -187,6 +190,7 @@ impl LocalService {
     ) -> Self {
         let endpoints = LocalEndpoints::new(&state, cursor, Instant::now());
         Self {
+            requests: state.retries().join(),
             state,
             endpoints: RefCell::new(endpoints),
             counters,
@@ -222,6 +226,33 @@ impl LocalService {
             Tier::Priority(_) | Tier::Backups => true,
             Tier::Panic | Tier::Nothing => false,
         })
+    }
+
+    /// Returns true if an endpoint other than the `avoided` ones is available.
+    pub fn has_other(&self, avoided: &[Address], now: Instant) -> bool {
+        self.with_endpoints(now, |endpoints| {
+            let mut shared = endpoints.shared.iter();
+            shared.any(|endpoint| {
+                endpoint.weight > 0
+                    && endpoint.health.is_available(now)
+                    && !avoided.contains(&endpoint.address)
+            })
+        })
+    }
+
+    /// Counts a request. Its retries are not counted.
+    pub fn count_request(&self, now: Instant) {
+        self.requests.add(now);
+    }
+
+    /// Takes a retry out of the budget of `percent` of the service's requests. Returns false, and counts it, if the budget
+    /// denies it.
+    pub fn take_retry(&self, percent: u32) -> bool {
+        let is_allowed = self.state.retries().take(percent, Instant::now());
+        if !is_allowed {
+            self.counters.denied.add(1);
+        }
+        is_allowed
     }
 
     /// Picks the endpoint for the next attempt, excluding the addresses in `tried`. `key` is the hash of the request's value,

@@ -19,6 +19,7 @@ use crate::balance::tables::Tables;
 use crate::endpoint::Endpoint;
 use crate::faults::FaultReports;
 use crate::limits::ServiceLimits;
+use crate::retry::budget::Budget;
 
 /// The endpoints of a service. The list is replaced when addresses change.
 pub type Endpoints = Arc<Vec<Arc<Endpoint>>>;
@@ -102,6 +103,8 @@ pub struct ServiceState {
     faults: FaultReports,
     /// The limits, if there are any.
     limits: Option<Box<ServiceLimits>>,
+    /// The budget of retries.
+    retries: Budget,
 }
 
 impl ServiceState {
@@ -128,6 +131,7 @@ impl ServiceState {
             retired: AtomicBool::new(false),
             faults: FaultReports::new(Instant::now()),
             limits,
+            retries: Budget::new(Instant::now()),
         }
     }
 
@@ -144,6 +148,11 @@ impl ServiceState {
     /// The limits of requests and connections, if there are any.
     pub fn limits(&self) -> Option<&ServiceLimits> {
         self.limits.as_deref()
+    }
+
+    /// The budget of retries.
+    pub(crate) fn retries(&self) -> &Budget {
+        &self.retries
     }
 
     /// TLS config for connections to the endpoints. Without it, TLS connections fail.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 use waypost_config::diagnostic::{self, Diagnostic};
@@ -185,16 +186,30 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
         }));
     }
     for route in plan.routes() {
-        if let Action::Forward(forward) = &route.action
-            && let Some(timeout) = forward.policies.timeout
-        {
-            let scope = format!("route {}", route.matching.name);
-            limits.push(Limit {
-                scope,
-                key: "timeout",
-                value: duration::format(timeout),
-            });
+        let Action::Forward(forward) = &route.action else {
+            continue;
+        };
+        let policies = &forward.policies;
+        let mut values = Vec::new();
+        if let Some(timeout) = policies.timeout {
+            values.push(("timeout", duration::format(timeout)));
         }
+        if let Some(retry) = &policies.retry {
+            let time = |time: Option<Duration>| time.map_or_else(|| "none".to_owned(), duration::format);
+            values.extend([
+                ("retry.attempts", retry.attempts.to_string()),
+                ("retry.budget", format!("{} %", retry.budget)),
+                ("retry.backoff", duration::format(retry.backoff)),
+                ("retry.timeout", time(retry.timeout)),
+                ("retry.body", size::format(retry.body as u64)),
+            ]);
+        }
+        let scope = format!("route {}", route.matching.name);
+        limits.extend(values.into_iter().map(|(key, value)| Limit {
+            scope: scope.clone(),
+            key,
+            value,
+        }));
     }
     for limit in waypost_proxy::limits::fixed() {
         let value = match limit.value {

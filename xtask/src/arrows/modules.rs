@@ -57,7 +57,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
                 "limits",
                 "response_buffers",
             ],
-            &["endpoint", "notice", "pool"],
+            &["endpoint", "notice", "pool", "retry"],
             &["service"],
             &["discovery", "local", "panic_mode"],
             &["opening"],

@@ -203,10 +203,17 @@ fn connections(view: &View, reading: &Reading, out: &mut Writer) {
         (&families::UPSTREAM_REUSED, 1),
         (&families::UPSTREAM_FAILED, 2),
         (&families::UPSTREAM_IDLE, 3),
+        (&families::RETRIES_DENIED, 4),
     ] {
         out.family(family);
         for service in &reading.services {
-            let values = [service.opened, service.reused, service.failed, service.idle];
+            let values = [
+                service.opened,
+                service.reused,
+                service.failed,
+                service.idle,
+                service.denied,
+            ];
             out.sample(&[("service", &*service.service)], values[value]);
         }
     }

@@ -4,13 +4,14 @@ use waypost_plan::redirect::Scheme;
 use waypost_plan::rewrite::Reverse;
 use waypost_plan::sticky::SameSite;
 
-use crate::collections::{List, Named, OneOrMany};
+use crate::collections::{List, Named, NonEmptyList, OneOrMany};
 use crate::document::Document;
 use crate::document::rollout::Rollout;
 use crate::either::{Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
-use crate::values::{DurationText, OriginText, Percent, Replacing, Text, ValueText, Whole, words};
+use crate::retry_reason::RetryReason;
+use crate::values::{DurationText, OriginText, Percent, Replacing, Size, Text, ValueText, Whole, words};
 
 words! {
     Reverse { "on" => Reverse::On, "off" => Reverse::Off }
@@ -27,7 +28,7 @@ keys! {
     /// A named rule: its conditions, its action and its policies.
     ///
     /// A route has exactly one of `to`, `redirect`, `respond` and `passthrough`.
-    Route, "a route", later ["retries"] {
+    Route, "a route" {
         /// Name, unique in the configuration: letters, digits, `.`, `_` and `-`.
         name: Text = Required, "orders";
         /// Conditions, or a list of alternatives of which one must hold.
@@ -65,12 +66,51 @@ keys! {
             only with ["to", "redirect", "respond"];
         /// Timeout for the whole exchange (504).
         timeout: DurationText = Optional, "15s", only with ["to"];
+        /// Retries of failed attempts; `{}` for the defaults.
+        ///
+        /// Without it, only what a service has not begun to process is sent again.
+        retry: Retry = Optional, "{ attempts: 1, on: [connect, reset, 503] }", only with ["to"];
         /// Protocols that clients may upgrade to; `[]` for none.
         ///
         /// HTTP/2 clients use an extended CONNECT (RFC 8441).
         upgrade: List<Text> = Fallback("[websocket]"), "[]", only with ["to"];
         /// Translates gRPC-Web calls, as made by browsers, to gRPC.
         grpc_web: bool = Fallback("false"), "true", only with ["to"];
+    }
+
+    /// Retries. They end with the `timeout` of the route, and stay on the arm of its split.
+    ///
+    /// A connection that fails is replaced by one to the next endpoint in any case. That counts neither as an attempt nor
+    /// in the budget.
+    Retry, "a `retry`" {
+        /// Further attempts: 1 to 10. They are made at another endpoint while there is one.
+        attempts: Whole = Fallback("2"), "1";
+        /// Reasons for a retry: statuses from 400 to 599, `5xx`, and words.
+        ///
+        /// `connect`: no endpoint accepts a connection. `reset`: the connection or stream ended before the head of the
+        /// response, or the response was malformed. `timeout`: the head did not come in time. `refused_stream`: the
+        /// endpoint refused the HTTP/2 stream, whatever the method.
+        on: NonEmptyList<RetryReason> = Fallback("[connect, reset, 502, 503, 504, timeout, refused_stream]"),
+            "[connect, reset, 503]";
+        /// Retries of the service at most, in percent of its requests over the last 10 s; 3 a second come on top.
+        ///
+        /// Counted over all workers, for all routes to the service.
+        budget: Whole = Fallback("20"), "10";
+        /// Wait before the first retry at most; it doubles with each, up to 1 s.
+        ///
+        /// The wait is random from 0 to that. If no other endpoint is available, a `Retry-After` of up to 1 s on a 503
+        /// is waited for.
+        backoff: DurationText = Fallback("25ms"), "50ms";
+        /// Timeout of each attempt: to connect to an endpoint, and up to the head of the response (504).
+        ///
+        /// Time spent waiting for the client is not counted. Defaults to the timeouts of the service.
+        timeout: DurationText = Optional, "2s";
+        /// Methods whose requests may be sent twice. The list replaces the default.
+        methods: NonEmptyList<Text> = Fallback("[GET, HEAD, OPTIONS, PUT, DELETE]"), "[GET, HEAD, POST]";
+        /// Size up to which a request body is held, so that it can be sent again: up to 1MiB.
+        ///
+        /// A longer one is sent once.
+        body: Size = Fallback("32KiB"), "256KiB";
     }
 
     /// Conditions of a route. All of them must hold.

@@ -77,7 +77,7 @@ keys! {
 
     /// A named destination: one version of one application on any number of identical servers.
     Service, "a service", later [
-        "health", "protocol", "retries", "circuit_breaker",
+        "health", "protocol", "circuit_breaker",
     ] {
         /// Servers: `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2.
         ///

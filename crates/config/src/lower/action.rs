@@ -14,7 +14,7 @@ use crate::keys::{At, Mapping};
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
 use crate::lower::rewrite::rewrite;
-use crate::lower::{Context, duration, header_edits, rollout, split};
+use crate::lower::{Context, duration, header_edits, retry, rollout, split};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::values::Text;
@@ -156,6 +156,7 @@ fn forward(
     let force = split::force(route, &names, context);
     let mirror = split::mirror(route, context);
     let rollout = rollout::of_route(route, context);
+    let retry = retry::of(route, context.problems);
     let upgrade = upgrade(route, context.problems);
     let (arms, weights) = arms?;
     let policies = PolicySet {
@@ -166,6 +167,7 @@ fn forward(
         rewrite,
         request_headers,
         timeout,
+        retry,
         upgrade,
         grpc_web: route.grpc_web.as_ref().is_some_and(|web| web.value),
     };

@@ -15,6 +15,10 @@ const FOREIGN: &[(&str, &[&str])] = &[
             "destination",
         ],
     ),
+    (
+        "retry",
+        &["retries", "retry_policy", "retry_on", "proxy_next_upstream"],
+    ),
     ("respond", &["return", "direct_response"]),
     ("bind", &["listen", "address", "socket_address"]),
     (

@@ -5,6 +5,7 @@ use std::time::Duration;
 use waypost_plan::balance::{Balance, HashKey};
 use waypost_plan::listener::HalfClose;
 use waypost_plan::redirect::Scheme;
+use waypost_plan::retry::{Retry, RetryReasons};
 use waypost_plan::rewrite::Reverse;
 use waypost_plan::route::Action;
 use waypost_plan::service::Capacity;
@@ -616,4 +617,47 @@ fn name_servers_have_port_53_unless_they_name_another() {
         assert_eq!(found.collect::<Vec<_>>(), expected);
     }
     assert!(with_route("to: a").settings().name_servers.is_empty());
+}
+
+#[test]
+fn retries_have_defaults_and_lists_replace_theirs() {
+    let retry = |keys: &str| {
+        let plan = with_route(&format!("to: a, {keys}"));
+        plan.routes()[0].forward().unwrap().policies.retry.clone()
+    };
+    assert_eq!(retry("timeout: 1s"), None);
+    let usual = retry("retry: {}").unwrap();
+    assert_eq!(usual, Retry::default());
+    let written = "attempts: 2, on: [connect, reset, 502, 503, 504, timeout, refused_stream], budget: 20, \
+                   backoff: 25ms, body: 32KiB";
+    assert_eq!(retry(&format!("retry: {{ {written} }}")).unwrap(), usual);
+    for (method, is_idempotent, expected) in [("GET", true, true), ("POST", false, false)] {
+        assert_eq!(
+            usual.permits(method.as_bytes(), is_idempotent),
+            expected,
+            "{method}"
+        );
+    }
+    let other = retry(
+        "retry: { attempts: 10, on: [5xx, 429], budget: 0, backoff: 0ms, timeout: 2s, \
+         methods: [POST, PURGE], body: 0 }",
+    )
+    .unwrap();
+    let mut on = RetryReasons::default();
+    on.statuses.add(500..=599);
+    on.statuses.add(429..=429);
+    let methods: [Box<str>; 2] = ["POST".into(), "PURGE".into()];
+    assert_eq!(
+        other,
+        Retry {
+            attempts: 10,
+            on,
+            budget: 0,
+            backoff: Duration::ZERO,
+            timeout: Some(Duration::from_secs(2)),
+            methods: Some(methods.into()),
+            body: 0,
+        }
+    );
+    assert!(other.permits(b"POST", false) && !other.permits(b"GET", true));
 }

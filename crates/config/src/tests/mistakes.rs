@@ -1593,3 +1593,52 @@ fn name_servers() {
     );
     check("10.0.0.53", &["4:11 wrong-type expected the resolver"]);
 }
+
+#[test]
+fn retries() {
+    let check = |keys: &str, expected: &[&str]| check_route(&format!("to: a, {keys}"), expected);
+    check("retry: true", &["4:28 wrong-type expected a `retry`"]);
+    check("retry: 2", &["4:28 wrong-type expected a `retry`"]);
+    check("retry: { attempts: 0 }", &["4:40 out-of-range leave `retry` out"]);
+    check("retry: { attempts: 11 }", &["4:40 out-of-range from 1 to 10"]);
+    check("retry: { on: [] }", &["4:34 empty-list write reasons"]);
+    for (reason, expected) in [
+        ("200", "out-of-range 400 to 599"),
+        ("399", "out-of-range 400 to 599"),
+        ("600", "out-of-range 400 to 599"),
+        ("4xx", "unknown-word a status from 400 to 599, or `5xx`"),
+        ("5XX", "unknown-word did you mean `5xx`?"),
+        ("http_503", "unknown-word did you mean `503`?"),
+        ("refused-stream", "unknown-word did you mean `refused_stream`?"),
+        ("connect-failure", "unknown-word write `connect`"),
+        ("error", "unknown-word write `reset`"),
+        ("gateway-error", "unknown-word write `502, 503, 504`"),
+        ("non_idempotent", "unknown-word list the methods in `methods`"),
+        ("sometimes", "unknown-word write `connect`, `reset`"),
+        ("{}", "wrong-type a status"),
+    ] {
+        check(
+            &format!("retry: {{ on: [503, {reason}] }}"),
+            &[&format!("4:40 {expected}")],
+        );
+    }
+    check("retry: { budget: 101 }", &["4:38 out-of-range from 0 to 100"]);
+    check("retry: { backoff: 2s }", &["4:39 out-of-range 0s to 1s"]);
+    check("retry: { timeout: 0s }", &["4:39 out-of-range 1ms to 24h"]);
+    check("retry: { methods: [] }", &["4:39 empty-list"]);
+    check(
+        "retry: { methods: [GET, post] }",
+        &["4:45 bad-value write `POST`"],
+    );
+    check(
+        "retry: { methods: [\"*\"] }",
+        &["4:40 bad-value list the methods"],
+    );
+    check("retry: { methods: [TRACE] }", &["4:40 bad-value never forwarded"]);
+    check("retry: { methods: [a b] }", &["4:40 bad-value names of methods"]);
+    check("retry: { body: 2MiB }", &["4:36 out-of-range 0 to 1MiB"]);
+    check_route(
+        "respond: { status: 200 }, retry: {}",
+        &["4:40 conflicting-keys goes with `to`"],
+    );
+}

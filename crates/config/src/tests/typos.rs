@@ -123,10 +123,6 @@ fn keys_of_later_versions_are_reported_as_such() {
         "listeners: [{ bind: 127.0.0.1:80, http3: true }]\n",
         &["1:35 unknown-key `http3` is not supported by this version"],
     );
-    check_route(
-        "to: a, retries: {}",
-        &["4:21 unknown-key `retries` is not supported"],
-    );
 }
 
 #[test]
@@ -136,12 +132,18 @@ fn words_of_other_gateways_are_translated() {
         ("upstream", "to"),
         ("proxy_pass", "to"),
         ("return", "respond"),
+        ("retries", "retry"),
+        ("retry_policy", "retry"),
     ] {
         check_route(
             &format!("{word}: a"),
             &[&format!("4:14 unknown-key did you mean `{key}`?")],
         );
     }
+    check(
+        "listeners: [{ bind: 127.0.0.1:80 }]\nservices: { a: { endpoints: [http://a], retries: 2 } }\n",
+        &["2:41 unknown-key did you mean `retry`, which is a key of a route?"],
+    );
     check_route(
         "to: a, match: { hostname: a.b }",
         &["4:30 unknown-key did you mean `host`?"],

@@ -15,6 +15,7 @@ use waypost_transport::proxy_protocol::ProxiedAddresses;
 use waypost_upstream::balance::hash;
 use waypost_upstream::connect::ConnectOptions;
 use waypost_upstream::lease;
+use waypost_upstream::retry::tried::Tried;
 use waypost_wire::authority::Authority;
 
 use crate::local::buffers::RequestBuffers;
@@ -122,9 +123,10 @@ impl Client {
             }),
             deadline: None,
             key,
+            attempt: None,
             may_wait: true,
         };
-        let mut failed = 0;
+        let mut tried = Tried::default();
         let lease = {
             let (link, mut watch) = (&mut self.link, Watch::of_connection());
             let mut acquired = pin!(lease::acquire(
@@ -132,7 +134,7 @@ impl Client {
                 &service,
                 options,
                 None,
-                &mut failed
+                &mut tried
             ));
             poll_fn(|cx| {
                 if let Poll::Ready(acquired) = acquired.as_mut().poll(cx) {
@@ -144,7 +146,7 @@ impl Client {
             .await
         };
         self.observation
-            .note_attempts(&self.worker, failed, lease.is_ok());
+            .note_attempts(&self.worker, tried.failed, lease.is_ok());
         let lease = lease?;
         if let Some(record) = self.observation.record() {
             record.endpoint = Some(lease.address().clone());

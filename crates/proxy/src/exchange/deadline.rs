@@ -50,7 +50,8 @@ impl Exchange<'_> {
 
     fn first_deadline(&self) -> (Instant, Overdue) {
         let route = self.deadlines.route.map(|at| (at, Overdue::Route));
-        [self.response_deadline(), self.request_deadline(), route]
+        let attempt = self.attempt_deadline().map(|at| (at, Overdue::Response));
+        [self.response_deadline(), self.request_deadline(), attempt, route]
             .into_iter()
             .flatten()
             .min_by_key(|(at, _)| *at)
@@ -74,6 +75,13 @@ impl Exchange<'_> {
             }
             Some(BlockedOn::Sink) => Some((since + WRITE_TIMEOUT, Overdue::ClientWrite)),
         }
+    }
+
+    /// The end of the attempt, while neither the client is waited for nor the response has begun.
+    fn attempt_deadline(&self) -> Option<Instant> {
+        let at = self.deadlines.attempt?;
+        let is_awaited = !self.state.is_responding() && !self.awaits_body();
+        is_awaited.then(|| at + self.state.client_waited)
     }
 
     fn request_deadline(&self) -> Option<(Instant, Overdue)> {

@@ -21,9 +21,22 @@ use waypost_wire::version::Version;
 use crate::exchange::Exchange;
 use crate::exchange::state::{RequestPhase, ResponsePhase};
 
+/// A result of looking for a head.
+pub(super) enum HeadFound {
+    /// It has not come yet.
+    Nothing,
+    /// It was taken out of the received bytes, and is being passed on.
+    Head,
+    /// It is final and declined; the bytes are where they were.
+    Declined {
+        /// True if all of its response has come, on a connection that stays open.
+        is_whole: bool,
+    },
+}
+
 impl Exchange<'_> {
-    /// Takes a head out of the received bytes and begins to pass it on. Returns true if there was one.
-    pub(super) fn take_head(&mut self, buffers: &mut ResponseBuffers) -> Result<bool, Failure> {
+    /// Takes a head out of the received bytes and begins to pass it on.
+    pub(super) fn take_head(&mut self, buffers: &mut ResponseBuffers) -> Result<HeadFound, Failure> {
         let bytes = buffers.from_service.filled();
         let limits = &self.options.response_limits;
         let fail = |fault| {
@@ -41,7 +54,7 @@ impl Exchange<'_> {
         }) else {
             return match bytes.len() > limits.bytes || !response::may_begin(bytes) {
                 true => fail(ResponseFault::of(ResponseRule::HeadTooLarge)),
-                false => Ok(false),
+                false => Ok(HeadFound::Nothing),
             };
         };
         if let Err(error) = buffers.response.parse(bytes, end, self.options.to_head, limits) {
@@ -59,9 +72,32 @@ impl Exchange<'_> {
             // To an HTTP/2 client, a success means that the tunnel is established (RFC 8441 §5).
             200..300 if self.options.demands_upgrade => return Err(invalid(ResponseRule::NoTunnel)),
             _ if buffers.response.is_interim() => self.take_interim(buffers, end)?,
+            status
+                if self
+                    .options
+                    .declined
+                    .is_some_and(|declined| declined.contains(status)) =>
+            {
+                let is_whole = self.is_whole(buffers, end);
+                return Ok(HeadFound::Declined { is_whole });
+            }
             _ => self.take_final(buffers, end)?,
         }
-        Ok(true)
+        Ok(HeadFound::Head)
+    }
+
+    /// Returns true if all of the response has come, whose head ends at `end`, on a connection that stays open.
+    fn is_whole(&self, buffers: &ResponseBuffers, end: HeadEnd) -> bool {
+        let body = (buffers.from_service.filled().len() - end.end) as u64;
+        let is_body_whole = match buffers.response.framing() {
+            Framing::None => body == 0,
+            Framing::Length(length) => body == length,
+            Framing::Chunked | Framing::UntilClose => false,
+        };
+        is_body_whole
+            && self.state.request == RequestPhase::Sent
+            && buffers.response.keeps_alive()
+            && !self.service.may_have_buffered()
     }
 
     /// Begins to pass a final response on.

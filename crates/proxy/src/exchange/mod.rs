@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use waypost_plan::failures::StatusSet;
 use waypost_plan::service::Timeouts;
 use waypost_policy::failure::{Cause, Failure};
 use waypost_policy::grpc::web::WebForm;
@@ -29,6 +30,7 @@ use waypost_wire::response::fault::{ResponseFault, ResponseRule};
 use waypost_wire::tls_alert::TlsAlert;
 use waypost_wire::version::Version;
 
+use crate::exchange::head::HeadFound;
 use crate::exchange::state::{RequestPhase, ResponsePhase, State};
 use crate::generation::ListenerId;
 use crate::local::Worker;
@@ -72,6 +74,8 @@ pub(crate) struct ExchangeOptions<'a> {
     pub(crate) web: Option<WebForm>,
     /// The service's limits on the head of a response.
     pub(crate) response_limits: ResponseLimits,
+    /// Statuses of responses that are held back at their head, so that another attempt can take their place.
+    pub(crate) declined: Option<&'a StatusSet>,
 }
 
 /// The deadlines of an exchange.
@@ -81,6 +85,8 @@ pub(crate) struct Deadlines {
     pub(crate) service: Timeouts,
     /// The deadline of the route's timeout.
     pub(crate) route: Option<Instant>,
+    /// The end of the attempt, unless the final head has come. Time spent waiting for the client is added.
+    pub(crate) attempt: Option<Instant>,
     /// The time at which the request counts as failed if no response has begun; it goes on all the same. Time spent waiting for
     /// the client is added.
     pub(crate) late: Option<Instant>,
@@ -143,6 +149,11 @@ pub(crate) enum End {
         /// True if the service sent nothing at all: a reused connection may have been dead.
         is_silent: bool,
     },
+    /// The response has a declined status. Nothing of it has left; [`Exchange::accept`] permits to go on.
+    Declined {
+        /// True if the connection can be reused once the response is dropped, as all of it has come.
+        is_whole: bool,
+    },
     /// It failed within the response, which must be cut.
     Cut(Cause),
 }
@@ -186,6 +197,11 @@ impl<'a> Exchange<'a> {
             upload,
             response,
         }
+    }
+
+    /// Passes a declined response on after all.
+    pub(crate) fn accept(&mut self) {
+        self.options.declined = None;
     }
 
     /// Interim responses that the client got so far.
@@ -332,8 +348,9 @@ impl<'a> Exchange<'a> {
             }
             match self.take_head(buffers) {
                 Err(failure) => return Poll::Ready(Err(Broken(failure))),
-                Ok(true) => continue,
-                Ok(false) => {}
+                Ok(HeadFound::Head) => continue,
+                Ok(HeadFound::Declined { is_whole }) => return Poll::Ready(Ok(End::Declined { is_whole })),
+                Ok(HeadFound::Nothing) => {}
             }
             match self.service.poll_fill(cx, &mut buffers.from_service) {
                 Poll::Pending => return Poll::Pending,

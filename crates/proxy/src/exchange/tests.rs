@@ -160,10 +160,12 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             is_grpc: false,
             web: case.web,
             response_limits: ResponseLimits::default(),
+            declined: None,
         };
         let deadlines = Deadlines {
             service: TIMEOUTS,
             route: None,
+            attempt: None,
             late: None,
         };
         let mut timer = Timer::new(Instant::now());

@@ -27,6 +27,8 @@ pub struct ClientStream {
     held: Vec<u8>,
     /// True if the service did not process the request (RFC 9113 §8.7).
     unprocessed: bool,
+    /// True if the service refused the stream, on a connection that takes others.
+    refused: bool,
     /// True if the request could not be sent.
     is_broken: bool,
     /// True if the service violated the protocol.
@@ -53,6 +55,7 @@ impl ClientStream {
             incoming: None,
             held: Vec::new(),
             unprocessed: false,
+            refused: false,
             is_broken: false,
             malformed: false,
             slot,
@@ -66,6 +69,10 @@ impl ClientStream {
 
     pub(crate) fn is_unprocessed(&self) -> bool {
         self.unprocessed
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused
     }
 
     pub(crate) fn is_malformed(&self) -> bool {
@@ -94,6 +101,7 @@ impl ClientStream {
         // A graceful GOAWAY fails only the streams that the service did not process; the others fail with the
         // connection.
         let went_away = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
+        self.refused |= refused;
         self.unprocessed |= refused || went_away;
         self.malformed |= error.is_library() || (error.is_go_away() && !error.is_remote());
         if went_away {

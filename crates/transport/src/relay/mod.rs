@@ -27,11 +27,8 @@ use crate::relay::splice::{Pipe, Pipes, SPLICE_BYTES_MIN};
 use crate::relay::tap::Tap;
 use crate::relay::transform::{NotBase64, Transform};
 
-/// Size of the output at which encoding pauses until it is written.
+/// Size of the unwritten output at which encoding pauses.
 const OUT_BYTES: usize = 64 << 10;
-
-/// Size of the output above which it is not retained for a retry.
-const RETAINED_BYTES_MAX: usize = 32 << 10;
 
 /// One direction of an exchange. A slow sink pauses reading from the source.
 #[derive(Debug)]
@@ -48,8 +45,8 @@ pub struct Relay {
     complete: bool,
     /// True while `out` contains the message from its first byte, so that it can be sent again on another connection.
     retained: bool,
-    /// True if a short body is retained too, not only the head.
-    retain_body: bool,
+    /// Bytes of the body up to which it is retained too. `None` if only what leaves with the head is.
+    retained_max: Option<usize>,
     /// Bytes of the body so far, before framing.
     body_bytes: u64,
     body_bytes_max: u64,
@@ -129,7 +126,7 @@ impl Default for Relay {
             written: 0,
             complete: false,
             retained: true,
-            retain_body: false,
+            retained_max: None,
             body_bytes: 0,
             body_bytes_max: u64::MAX,
             blocked_on: BlockedOn::Sink,
@@ -204,17 +201,18 @@ impl Relay {
 
     /// Returns true if the message is complete and retained, so that it can be sent again.
     pub fn can_restart(&self) -> bool {
-        self.retained && self.complete
+        self.is_retained() && self.complete
     }
 
-    /// Retains a short body, so that the message can be sent again.
-    pub fn retain_body(&mut self) {
-        self.retain_body = true;
+    /// Retains a body of up to `max` bytes, so that the message can be sent again. Must be called before
+    /// [`Relay::begin_body`].
+    pub fn retain_body(&mut self, max: usize) {
+        self.retained_max = Some(max);
     }
 
     /// Returns true if the message so far is retained. It may be incomplete.
     pub fn is_retained(&self) -> bool {
-        self.retained
+        self.retained && self.retained_max.is_none_or(|max| self.body_bytes <= max as u64)
     }
 
     /// Returns true if the message is complete and written.
@@ -289,7 +287,7 @@ impl Relay {
             if self.complete {
                 return Poll::Ready(to.finish(&self.trailers).map_err(|_| RelayError::Sink));
             }
-            if !self.retain_body || self.out.len() > RETAINED_BYTES_MAX {
+            if !self.retains_more() {
                 self.retained = false;
                 self.out.clear();
                 self.written = 0;
@@ -327,6 +325,13 @@ impl Relay {
                 self.finish(from.trailers())?;
             }
         }
+    }
+
+    /// Returns true if what is read next has to be retained behind what was.
+    fn retains_more(&self) -> bool {
+        // Tiny chunks take a multiple of their data.
+        self.retained_max
+            .is_some_and(|max| self.is_retained() && self.out.len() <= 2 * max + OUT_BYTES)
     }
 
     /// Returns the sockets if the rest of the body can be spliced and is large enough, or if splicing has begun. Takes
@@ -441,7 +446,7 @@ impl Relay {
 
     /// Encodes bytes of the body from `source` into `out`.
     fn encode(&mut self, source: &mut Buffer) -> Result<(), RelayError> {
-        while !self.decoder.is_done() && !source.is_empty() && self.out.len() < OUT_BYTES {
+        while !self.decoder.is_done() && !source.is_empty() && self.out.len() - self.written < OUT_BYTES {
             let piece = self.decoder.decode(source.filled())?;
             let data = &source.filled()[piece.data];
             let count = data.len();

@@ -127,6 +127,9 @@ impl View {
                 .is_tried
                 .is_some_and(|is_tried| is_tried(self.positions[at]))
         };
+        // Further attempts do not move the rotation on: of two endpoints of which one fails, every request would come to
+        // that one first.
+        let rotates = wanted.is_tried.is_none();
         let picked = match wanted.balance {
             Balance::Hash(_) => {
                 if let (Some(key), Some(table)) =
@@ -136,10 +139,15 @@ impl View {
                         table.pick(key, |position, fortune| self.admits(wanted, position, fortune));
                     return position.or_else(|| self.pick_spare(wanted));
                 }
-                self.rotation.pick(&self.weights, is_tried)
+                match rotates {
+                    true => self.rotation.pick(&self.weights, is_tried),
+                    false => random::pick(&self.weights, next_roll(&mut self.rolls), is_tried),
+                }
             }
-            Balance::RoundRobin => self.rotation.pick(&self.weights, is_tried),
-            Balance::Random => random::pick(&self.weights, next_roll(&mut self.rolls), is_tried),
+            Balance::RoundRobin if rotates => self.rotation.pick(&self.weights, is_tried),
+            Balance::RoundRobin | Balance::Random => {
+                random::pick(&self.weights, next_roll(&mut self.rolls), is_tried)
+            }
             Balance::LeastRequest => {
                 let in_flight = |at: usize| (wanted.in_flight)(self.positions[at]);
                 let is_tried: Option<&dyn Fn(usize) -> bool> = match wanted.is_tried {

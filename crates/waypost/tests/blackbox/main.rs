@@ -42,6 +42,7 @@ mod proxy_protocol;
 mod regression;
 mod reload;
 mod retries;
+mod retry_policy;
 mod reverse;
 mod revisions;
 mod rollouts;

@@ -237,6 +237,8 @@ pub struct ServiceReading {
     pub reused: u64,
     /// Failed attempts to connect.
     pub failed: u64,
+    /// Retries that the budget denied.
+    pub denied: u64,
     /// Idle connections.
     pub idle: u64,
     /// Requests refused as there were as many as the service may have.
@@ -334,6 +336,7 @@ impl Metrics {
                 opened: sum(|counters| &counters.opened),
                 reused: sum(|counters| &counters.reused),
                 failed: sum(|counters| &counters.failed),
+                denied: sum(|counters| &counters.denied),
                 idle: sum(|counters| &counters.idle),
                 request_limit: sum(|counters| &counters.request_limit),
                 connection_limit: sum(|counters| &counters.connection_limit),

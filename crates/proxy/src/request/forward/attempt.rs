@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 
+use tokio::time::Instant;
 use waypost_plan::listener::HalfClose;
 use waypost_policy::failure::{Blame, Cause, Failure};
 use waypost_policy::head::edits::{KeepAlive, ResponseEdits};
@@ -11,6 +12,7 @@ use waypost_upstream::health::Outcome;
 use waypost_upstream::lease::Lease;
 use waypost_upstream::local::LocalService;
 use waypost_upstream::pool::idle::ReuseTrust;
+use waypost_wire::response::ResponseHead;
 use waypost_wire::response::fault::ResponseFault;
 use waypost_wire::version::Version;
 
@@ -18,7 +20,7 @@ use crate::exchange::{Deadlines, End, Exchange, ExchangeOptions, ExchangeParts};
 use crate::observe::access_log::Ending;
 use crate::observe::log;
 use crate::request::forward::Upstream;
-use crate::request::forward::retry::{RESENDS_MAX, Retry, may_resend};
+use crate::request::forward::retry::{Question, Reason, Unfinished, is_held};
 use crate::request::rest::Rest;
 use crate::request::{ActiveRequest, Next, Tunnel};
 
@@ -28,6 +30,8 @@ pub(super) struct Attempt {
     end: End,
     /// The status of the response, if it was begun to be passed on.
     status: RequestStatus,
+    /// The time of the next attempt, if the response was dropped for one.
+    again: Option<Instant>,
 }
 
 impl ActiveRequest<'_> {
@@ -69,12 +73,16 @@ impl ActiveRequest<'_> {
             is_grpc: upstream.options.is_grpc,
             web: upstream.options.web,
             response_limits: upstream.service.declared().limits,
+            declined: upstream.retries.declined(),
         };
         let deadlines = Deadlines {
             service: upstream.service.declared().timeouts,
             route: upstream.options.deadline,
+            attempt: upstream.attempt_by,
             late: upstream.options.late,
         };
+        // The lease is out of reach during the exchange.
+        let asked = upstream.retries.declined().map(|_| lease.address().clone());
         let parts = ExchangeParts {
             worker: &client.worker,
             meter: client.observation.meter(),
@@ -89,47 +97,79 @@ impl ActiveRequest<'_> {
         };
         let mut exchange = Exchange::new(parts, options, deadlines, upstream.interims);
         let (timer, copy) = (&mut client.timer, &mut upstream.copy);
-        let end = poll_fn(|cx| {
-            let end = exchange.poll(cx, timer);
-            if copy.is_some()
-                && let Some(tap) = exchange.take_tap()
-                && let Some(copy) = copy.take()
-            {
-                copy.send_with(&client.worker, tap);
+        let mut again = None;
+        let end = loop {
+            let end = poll_fn(|cx| {
+                let end = exchange.poll(cx, timer);
+                if copy.is_some()
+                    && let Some(tap) = exchange.take_tap()
+                    && let Some(copy) = copy.take()
+                {
+                    copy.send_with(&client.worker, tap);
+                }
+                end
+            })
+            .await;
+            if let End::Declined { .. } = end {
+                let question = Question {
+                    worker: &client.worker,
+                    service: &upstream.service,
+                    deadline: upstream.options.deadline,
+                    asked: asked.as_ref(),
+                    is_held: is_held(exchange.upload),
+                };
+                let reason = exchange
+                    .response
+                    .as_ref()
+                    .map(|response| Reason::of_response(response));
+                again = reason.and_then(|reason| upstream.retries.ask(reason, &question));
+                if again.is_none() {
+                    exchange.accept();
+                    continue;
+                }
             }
-            end
-        })
-        .await;
+            break end;
+        };
         upstream.interims = exchange.interims();
         let responding = exchange.is_responding();
-        let mut status = exchange.status();
-        if let End::Cut(cause) = end {
-            status = status.cut(cause);
-        }
+        let status = exchange.status();
         let response = buffers.response.as_ref().filter(|_| responding);
         if let Some(record) = client.observation.record() {
             record.mark_received();
             if let Some(response) = response {
-                record.status = status;
+                record.status = match end {
+                    End::Cut(cause) => status.cut(cause),
+                    _ => status,
+                };
                 record.bytes = response.download.body_bytes();
             }
         }
-        Attempt { lease, end, status }
+        Attempt {
+            lease,
+            end,
+            status,
+            again,
+        }
     }
 
-    /// Reports the outcome of an attempt. Returns the connection's next step, or a failure, after which the request is
-    /// retried or an error sent.
-    pub(super) fn conclude(&mut self, upstream: &mut Upstream<'_>, attempt: Attempt) -> Result<Next, Retry> {
+    /// Reports the outcome of an attempt. Returns the connection's next step, or what there is to do as long as the client
+    /// has no response.
+    pub(super) fn conclude(
+        &mut self,
+        upstream: &mut Upstream<'_>,
+        attempt: Attempt,
+    ) -> Result<Next, Unfinished> {
         let Attempt {
             mut lease,
             end,
             status,
+            again,
         } = attempt;
         let client = &mut *self.client;
         let fault = match &end {
             End::Cut(cause) => cause.response_fault(),
             End::Failed { failure, .. } => failure.response_fault(),
-            End::Complete { .. } | End::Upgraded => None,
+            End::Complete { .. } | End::Upgraded | End::Declined { .. } => None,
         };
         if let Some(fault) = fault {
             report(&upstream.service, lease.address(), fault);
@@ -171,23 +211,32 @@ impl ActiveRequest<'_> {
             }
             End::Cut(cause) => {
                 client.observation.end(Ending::Cut(cause));
-                client.observation.count(&client.worker, status);
+                client.observation.count(&client.worker, status.cut(cause));
                 client.link.abort();
                 lease.end(outcome_of_cut(cause));
                 Ok(Next::Close)
             }
+            End::Declined { is_whole } => {
+                let response = self.buffers.response.as_ref().map(|response| &response.response);
+                let outcome = Outcome::Response(response.map_or(0, ResponseHead::status));
+                upstream.held = lease.take_request();
+                match response.filter(|_| is_whole) {
+                    Some(response) => {
+                        let trust = ReuseTrust::after(response, Some(client.peer.address()));
+                        lease.end_and_keep(outcome, trust, client.worker.upstreams());
+                    }
+                    None => lease.end(outcome),
+                }
+                Err(again.map_or(
+                    Unfinished::Failed(Failure::ConnectionTerminated),
+                    Unfinished::Retry,
+                ))
+            }
             End::Failed { failure, is_silent } => {
-                upstream.resends += 1;
-                let is_dead = lease.reused && is_silent;
-                let may_resend = upstream.resends <= RESENDS_MAX
-                    && may_resend(self.buffers, &upstream.options, &lease.link, is_dead);
-                let held = lease.take_request();
+                let unfinished = self.after_failure(upstream, &lease, failure, is_silent);
+                upstream.held = lease.take_request();
                 lease.end(outcome_of(failure));
-                Err(Retry {
-                    failure,
-                    may_resend,
-                    held,
-                })
+                Err(unfinished)
             }
         }
     }

@@ -27,14 +27,19 @@ use waypost_upstream::lease::{self, Lease};
 use waypost_upstream::limits::RequestPermit;
 use waypost_upstream::local::LocalService;
 use waypost_upstream::pool::idle::Liveness;
+use waypost_upstream::retry::tried::Tried;
 use waypost_wire::framing::Framing;
 
 use crate::local::buffers::RequestBuffers;
 use crate::observe::access_log::Ending;
 use crate::observe::metrics::Side;
+use crate::request::forward::retry::Retries;
 use crate::request::mirror::{self, Copied, MirrorCopy};
 use crate::request::watch::Watch;
 use crate::request::{ActiveRequest, Next, is_idempotent};
+
+/// Bytes of a body up to which it is held for an HTTP/2 service, without retries of the route.
+const HELD_BYTES: usize = 32 << 10;
 
 /// Options of a request that is forwarded.
 struct ForwardOptions {
@@ -65,13 +70,24 @@ struct Upstream<'p> {
     copy: Option<MirrorCopy>,
     /// Interim responses that the client got.
     interims: u32,
-    resends: u32,
+    retries: Retries<'p>,
+    /// The end of the attempt by the timeout of the route's retries, unless the head of the response has come.
+    attempt_by: Option<Instant>,
+    /// The permit of the request, of a limited service, between attempts.
+    held: Option<RequestPermit>,
 }
 
 /// The reason that a request got no link.
 enum NoLease {
     Failed(Failure),
     /// Its client left.
+    Left(Cause),
+}
+
+/// The reason that a round over the endpoints gave no link.
+enum Unconnected {
+    Error(ConnectError),
+    /// The client left.
     Left(Cause),
 }
 
@@ -113,11 +129,11 @@ impl ActiveRequest<'_> {
         }
         loop {
             let attempt = self.attempt(&mut upstream, lease).await;
-            let retry = match self.conclude(&mut upstream, attempt) {
+            let unfinished = match self.conclude(&mut upstream, attempt) {
                 Ok(next) => return next,
-                Err(retry) => retry,
+                Err(unfinished) => unfinished,
             };
-            lease = match self.connect_again(&mut upstream, retry).await {
+            lease = match self.connect_again(&mut upstream, unfinished).await {
                 Ok(lease) => lease,
                 Err(NoLease::Failed(failure)) => return self.fail_within_body(failure, name).await,
                 Err(NoLease::Left(cause)) => return self.leave(cause),
@@ -143,33 +159,32 @@ impl ActiveRequest<'_> {
         let mut scratch = std::mem::take(&mut self.buffers.decision.scratch);
         let key = self.balance_key(&service, &mut scratch);
         self.buffers.decision.scratch = scratch;
-        let connect = ConnectOptions {
-            reuse: Some(options.liveness(framing)),
-            http1: options.upgrade.is_some(),
-            raw: false,
-            addresses: Some(self.addresses()),
-            deadline: options.deadline,
-            key,
-            may_wait: true,
-        };
-        let mut failed = 0;
-        let watch = Watch::of(self.listener, &self.buffers.head, self.head_bytes);
-        let lease = self
-            .acquire(&service, connect, None, options.late, watch, &mut failed)
-            .await;
-        self.note_attempts(failed, lease.is_ok());
-        let lease = lease?;
-        let upstream = Upstream {
+        let retries = self.retries(&forwarding, options.is_idempotent);
+        service.count_request(self.client.worker.clock().coarse_now());
+        let mut upstream = Upstream {
+            connect: ConnectOptions {
+                reuse: Some(options.liveness(framing)),
+                http1: options.upgrade.is_some(),
+                raw: false,
+                addresses: Some(self.addresses()),
+                deadline: options.deadline,
+                key,
+                may_wait: true,
+                attempt: retries.timeout(),
+            },
             forwarding,
-            form: options.body_form(framing, &lease.link),
+            form: BodyForm::Plain,
             service,
             options,
-            connect,
             borrowed_host: None,
             copy,
             interims: 0,
-            resends: 0,
+            retries,
+            attempt_by: None,
+            held: None,
         };
+        let lease = self.connect(&mut upstream, 0, self.head_bytes).await?;
+        upstream.form = upstream.options.body_form(framing, &lease.link);
         Ok((upstream, lease))
     }
 
@@ -194,10 +209,11 @@ impl ActiveRequest<'_> {
         if upstream.options.web == Some(WebForm::Text) {
             upload.set_transform(Transform::from_grpc_web_text());
         }
-        if upstream.form == BodyForm::Frames {
-            // An HTTP/2 service reports requests that it has not processed; those may be sent again whatever their
-            // method.
-            upload.retain_body();
+        // An HTTP/2 service reports requests that it has not processed; those may be sent again whatever their method.
+        let held = upstream.retries.held_bytes();
+        let held = held.or((upstream.form == BodyForm::Frames).then_some(HELD_BYTES));
+        if let Some(max) = held {
+            upload.retain_body(max);
         }
         let begun = upload.begin_body(head.framing(), upstream.form, from_client);
         begun.map_err(|error| match error {
@@ -207,7 +223,7 @@ impl ActiveRequest<'_> {
     }
 
     /// Gets a link to a service; the request may become late meanwhile, and its client may leave. `held` is the permit of
-    /// an earlier attempt, and `failed` counts failed attempts.
+    /// an earlier attempt.
     async fn acquire(
         &mut self,
         service: &Rc<LocalService>,
@@ -215,8 +231,8 @@ impl ActiveRequest<'_> {
         held: Option<RequestPermit>,
         mut late: Option<Instant>,
         mut watch: Watch,
-        failed: &mut u32,
-    ) -> Result<Lease, NoLease> {
+        tried: &mut Tried,
+    ) -> Result<Lease, Unconnected> {
         let client = &mut *self.client;
         let from_client = &mut self.buffers.from_client;
         let mut acquired = pin!(lease::acquire(
@@ -224,7 +240,7 @@ impl ActiveRequest<'_> {
             service,
             connect,
             held,
-            failed
+            tried
         ));
         poll_fn(|cx| {
             if let Some(at) = late {
@@ -235,10 +251,10 @@ impl ActiveRequest<'_> {
                 }
             }
             if let Poll::Ready(acquired) = acquired.as_mut().poll(cx) {
-                return Poll::Ready(acquired.map_err(|error| NoLease::Failed(failure_of(error))));
+                return Poll::Ready(acquired.map_err(Unconnected::Error));
             }
             let left = watch.poll_left(cx, &mut client.link, from_client);
-            left.map(|cause| Err(NoLease::Left(cause)))
+            left.map(|cause| Err(Unconnected::Left(cause)))
         })
         .await
     }

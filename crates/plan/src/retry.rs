@@ -1,0 +1,78 @@
+//! Retries: which attempts are followed by another, and within which bounds.
+
+use std::time::Duration;
+
+use crate::failures::StatusSet;
+
+/// Retries of a route's requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// Further attempts at most: at least 1.
+    pub attempts: u32,
+    /// The attempts that are followed by another.
+    pub on: RetryReasons,
+    /// Retries of a service, in percent of its requests.
+    pub budget: u32,
+    /// The wait before the first retry at most; doubled with each.
+    pub backoff: Duration,
+    /// Timeout of each attempt, up to the head of its response; `None` for the service's own timeouts.
+    pub timeout: Option<Duration>,
+    /// Methods whose requests may be sent twice; `None` for the idempotent ones.
+    pub methods: Option<Box<[Box<str>]>>,
+    /// Bytes of a body that are held, so that it can be sent again.
+    pub body: usize,
+}
+
+/// Reasons for which an attempt is followed by another.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RetryReasons {
+    /// No endpoint could be connected to.
+    pub connect: bool,
+    /// The connection or the stream ended before the head of the response, or the response was malformed.
+    pub reset: bool,
+    /// The head of the response did not come in time.
+    pub timeout: bool,
+    /// The endpoint refused the stream (RFC 9113 §8.7).
+    pub refused_stream: bool,
+    /// The response has one of these statuses.
+    pub statuses: StatusSet,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: 2,
+            on: RetryReasons::usual(),
+            budget: 20,
+            backoff: Duration::from_millis(25),
+            timeout: None,
+            methods: None,
+            body: 32 << 10,
+        }
+    }
+}
+
+impl Retry {
+    /// Returns true if a request with this method, which is idempotent or not, may be sent twice.
+    pub fn permits(&self, method: &[u8], is_idempotent: bool) -> bool {
+        match &self.methods {
+            None => is_idempotent,
+            Some(methods) => methods.iter().any(|known| known.as_bytes() == method),
+        }
+    }
+}
+
+impl RetryReasons {
+    /// Failures that another endpoint may not have, and that are none of the application.
+    pub fn usual() -> Self {
+        let mut statuses = StatusSet::default();
+        statuses.add(502..=504);
+        Self {
+            connect: true,
+            reset: true,
+            timeout: true,
+            refused_stream: true,
+            statuses,
+        }
+    }
+}
