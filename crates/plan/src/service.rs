@@ -1,5 +1,6 @@
 //! Services: named destinations with their endpoints.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,11 +136,11 @@ pub enum UpstreamProtocol {
 /// One server of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// `host[:port]` as configured; the `Host` for requests without one.
+    /// `host[:port]` as configured, or `localhost` of a unix socket; the `Host` for requests without one.
     pub authority: Box<str>,
     /// Address or name.
     pub host: EndpointHost,
-    /// Port; defaults to that of the scheme.
+    /// Port; defaults to that of the scheme. 0 for a unix socket, which has none.
     pub port: u16,
     /// Scheme.
     pub scheme: EndpointScheme,
@@ -161,6 +162,14 @@ impl Endpoint {
             backup: false,
         }
     }
+
+    /// The endpoint as configured, without its scheme.
+    pub fn text(&self) -> Cow<'_, str> {
+        match &self.host {
+            EndpointHost::Unix(path) => format!("unix:{path}").into(),
+            EndpointHost::Address(_) | EndpointHost::Name(_) => (&*self.authority).into(),
+        }
+    }
 }
 
 /// The scheme of an endpoint.
@@ -179,8 +188,11 @@ pub enum EndpointScheme {
 pub enum EndpointHost {
     /// An address.
     Address(IpAddr),
-    /// A name, re-resolved periodically; requests are spread over all of its addresses.
+    /// A name, looked up when its TTL ends; requests are spread over all of its addresses. With a trailing dot it is not
+    /// searched for in other domains.
     Name(Box<str>),
+    /// The absolute path of a unix socket.
+    Unix(Box<str>),
 }
 
 /// Timeouts of a service.

@@ -11,14 +11,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWrite as _, Interest, ReadBuf};
-use tokio::net::TcpStream;
 use waypost_wire::tls_alert::TlsAlert;
 
 use crate::buffer::Buffer;
 use crate::h2::client_stream::ClientStream;
 use crate::h2::server_stream::ServerStream;
 use crate::memory::Memory;
-use crate::socket::{Socket, alert_of};
+use crate::socket::{Socket, SystemSocket, alert_of};
 use crate::sockets;
 
 /// One end of an exchange.
@@ -193,6 +192,7 @@ impl Link {
                 let mut byte = [0];
                 ready!(socket.poll_peek(cx, &mut ReadBuf::new(&mut byte)))
             }
+            Self::Socket(Socket::Unix(socket)) => ready!(SystemSocket::Unix(socket).poll_peek(cx)),
             // Only the TLS layer can tell a close notification from data.
             Self::Socket(socket) => {
                 if socket.poll_read_ready(cx).is_pending() {
@@ -232,19 +232,22 @@ impl Link {
         }
     }
 
-    /// Polls for readability, with false positives. Only a cleartext TCP socket reports readiness by itself; the other
+    /// Polls for readability, with false positives. Only a cleartext socket reports readiness by itself; the other
     /// links are always ready, and a read finds out.
     pub fn poll_maybe_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Socket(Socket::Tcp(socket)) => socket.poll_read_ready(cx).map(|_| ()),
+            Self::Socket(Socket::Unix(socket)) => socket.poll_read_ready(cx).map(|_| ()),
             _ => Poll::Ready(()),
         }
     }
 
     /// Lets TCP find out that the peer is gone, on a connection that may be quiet for long. No-op on a stream.
     pub fn watch_peer(&self) {
-        if let Self::Socket(socket) = self {
-            sockets::watch(socket.tcp());
+        if let Self::Socket(socket) = self
+            && let SystemSocket::Tcp(stream) = socket.system()
+        {
+            sockets::watch(stream);
         }
     }
 
@@ -253,7 +256,7 @@ impl Link {
     pub async fn failed(&mut self) {
         match self {
             Self::Socket(socket) => {
-                let _ = socket.tcp().ready(Interest::ERROR).await;
+                let _ = socket.system().ready(Interest::ERROR).await;
             }
             Self::ServerStream(stream) => poll_fn(|cx| stream.poll_reset(cx)).await,
             Self::ClientStream(_) | Self::Memory(_) => pending().await,
@@ -271,10 +274,10 @@ impl Link {
         }
     }
 
-    /// The TCP socket of a cleartext connection.
-    pub fn cleartext_tcp(&self) -> Option<&TcpStream> {
+    /// The socket of a cleartext connection.
+    pub fn cleartext(&self) -> Option<SystemSocket<'_>> {
         match self {
-            Self::Socket(Socket::Tcp(socket)) => Some(socket),
+            Self::Socket(socket) => socket.cleartext(),
             _ => None,
         }
     }

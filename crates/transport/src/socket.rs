@@ -1,23 +1,35 @@
-//! A byte stream over TCP or TLS.
+//! A byte stream over TCP, TLS or a unix socket.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 use tokio_rustls::rustls;
 use waypost_wire::tls_alert::TlsAlert;
 
-/// A byte stream over TCP or TLS.
+/// A byte stream over TCP, TLS or a unix socket.
 #[derive(Debug)]
 pub enum Socket {
     /// A cleartext connection.
     Tcp(TcpStream),
     /// A TLS connection.
     Tls(Box<Tls>),
+    /// A connection to a unix socket, in clear text.
+    Unix(UnixStream),
+}
+
+/// The socket of the system below a byte stream.
+#[derive(Debug, Clone, Copy)]
+pub enum SystemSocket<'a> {
+    /// A TCP connection.
+    Tcp(&'a TcpStream),
+    /// A connection to a unix socket.
+    Unix(&'a UnixStream),
 }
 
 /// A TLS connection.
@@ -39,12 +51,18 @@ impl Socket {
         }))
     }
 
-    /// The underlying TCP connection.
-    pub fn tcp(&self) -> &TcpStream {
+    /// The underlying socket.
+    pub fn system(&self) -> SystemSocket<'_> {
         match self {
-            Self::Tcp(stream) => stream,
-            Self::Tls(tls) => tls.stream.get_ref().0,
+            Self::Tcp(stream) => SystemSocket::Tcp(stream),
+            Self::Tls(tls) => SystemSocket::Tcp(tls.stream.get_ref().0),
+            Self::Unix(stream) => SystemSocket::Unix(stream),
         }
+    }
+
+    /// The underlying socket, if its bytes are those of the stream.
+    pub fn cleartext(&self) -> Option<SystemSocket<'_>> {
+        (!self.is_tls()).then(|| self.system())
     }
 
     /// Returns true if the connection uses TLS.
@@ -62,7 +80,7 @@ impl Socket {
         if self.may_have_buffered() {
             return Poll::Ready(Ok(()));
         }
-        self.tcp().poll_read_ready(cx)
+        self.system().poll_read_ready(cx)
     }
 
     /// Returns true if unread input may already be buffered in the TLS layer.
@@ -74,14 +92,70 @@ impl Socket {
     /// read. Makes no system call.
     pub fn is_quiet(&self) -> bool {
         // The closure runs only if the runtime considers the connection readable.
-        self.tcp().try_io(Interest::READABLE, || Ok(())).is_err()
+        self.system().try_io(Interest::READABLE, || Ok(())).is_err()
     }
 
     /// Peeks at one byte, with a system call. Returns 1 if a byte is available and 0 if the peer closed its side;
     /// otherwise the error, such as `WouldBlock`.
     pub fn peek(&self) -> io::Result<usize> {
         let mut byte = [std::mem::MaybeUninit::uninit()];
-        SockRef::from(self.tcp()).peek(&mut byte)
+        SockRef::from(&self.system()).peek(&mut byte)
+    }
+}
+
+impl SystemSocket<'_> {
+    /// Polls for readability.
+    pub fn poll_read_ready(self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Polls for writability.
+    pub fn poll_write_ready(self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(cx),
+            Self::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    /// Polls for a byte to read, or the end, and leaves it there. Returns 0 at the end.
+    pub fn poll_peek(self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_read_ready(cx))?;
+            let mut byte = [std::mem::MaybeUninit::uninit()];
+            let peeked = self.try_io(Interest::READABLE, || SockRef::from(&self).peek(&mut byte));
+            match peeked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                peeked => return Poll::Ready(peeked),
+            }
+        }
+    }
+
+    /// Tries `io`, and forgets the readiness if it would block.
+    pub fn try_io<R>(self, interest: Interest, io: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        match self {
+            Self::Tcp(stream) => stream.try_io(interest, io),
+            Self::Unix(stream) => stream.try_io(interest, io),
+        }
+    }
+
+    /// Waits for `interest`.
+    pub async fn ready(self, interest: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.ready(interest).await.map(|_| ()),
+            Self::Unix(stream) => stream.ready(interest).await.map(|_| ()),
+        }
+    }
+}
+
+impl AsFd for SystemSocket<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
     }
 }
 
@@ -101,6 +175,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, space),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, space),
             Self::Tls(tls) => {
                 let read = Pin::new(&mut tls.stream).poll_read(cx, space);
                 let is_full = space.remaining() == 0;
@@ -115,6 +190,7 @@ impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut *self {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_write(cx, bytes),
         }
     }
@@ -126,6 +202,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match &mut *self {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_write_vectored(cx, slices),
         }
     }
@@ -136,7 +213,7 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
-            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_flush(cx),
         }
     }
@@ -144,6 +221,7 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
         }
     }

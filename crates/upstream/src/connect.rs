@@ -1,14 +1,14 @@
 //! Links to an endpoint, over a pooled or a new connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{self, pki_types::ServerName};
 use waypost_plan::service::{Endpoint, EndpointHost, ProxyVersion, Service, UpstreamProtocol};
@@ -25,6 +25,9 @@ use crate::limits::{Refusal, Wait};
 use crate::local::{LocalEndpoint, LocalService, Upstreams};
 use crate::opening::{self, Opening, Wanted};
 use crate::pool::idle::Liveness;
+
+/// Pause before another attempt to enter the full queue of a unix socket.
+const QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Requirements on a link.
 #[derive(Debug, Clone, Copy)]
@@ -358,16 +361,18 @@ async fn connect(
     proxy_header: Option<Vec<u8>>,
     by: Instant,
 ) -> Result<Socket, ConnectError> {
-    let Address::Tcp(address) = endpoint.shared.address;
-    let mut stream = connect_tcp(upstreams, address, by).await?;
+    let mut socket = open(upstreams, &endpoint.shared.address, by).await?;
     if let Some(header) = proxy_header {
-        timeout_at(by, stream.write_all(&header))
+        timeout_at(by, socket.write_all(&header))
             .await
             .map_err(|_| ConnectError::TimedOut)?
             .map_err(|_| ConnectError::Refused)?;
     }
     let UpstreamProtocol::Tls { http2 } = protocol else {
-        return Ok(Socket::Tcp(stream));
+        return Ok(socket);
+    };
+    let Socket::Tcp(stream) = socket else {
+        return Err(ConnectError::Tls);
     };
     let declared = service.declared();
     let name = server_name(declared, &declared.endpoints[endpoint.shared.declared]);
@@ -391,6 +396,8 @@ fn server_name(service: &Service, endpoint: &Endpoint) -> Option<ServerName<'sta
             waypost_tls::client::server_name(name.strip_suffix('.').unwrap_or(name))
         }
         (None, EndpointHost::Address(address)) => Some(ServerName::IpAddress((*address).into())),
+        // A unix socket is in clear text.
+        (None, EndpointHost::Unix(_)) => None,
     }
 }
 
@@ -400,19 +407,23 @@ fn is_about_certificate(error: &io::Error) -> bool {
     matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
 }
 
-/// Opens a TCP connection. If descriptors run out, closes idle connections and retries once.
-async fn connect_tcp(
-    upstreams: &Upstreams,
-    address: SocketAddr,
-    by: Instant,
-) -> Result<TcpStream, ConnectError> {
+/// Opens a connection in clear text. If descriptors run out, closes idle connections and retries once.
+async fn open(upstreams: &Upstreams, address: &Address, by: Instant) -> Result<Socket, ConnectError> {
     let mut closed_idle = false;
     loop {
-        match timeout_at(by, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // With Nagle's algorithm, the end of a request could be delayed until the service's ACK.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
+        let opened = timeout_at(by, async {
+            match address {
+                Address::Tcp(address) => TcpStream::connect(*address).await.map(Socket::Tcp),
+                Address::Unix(path) => connect_unix(path).await.map(Socket::Unix),
+            }
+        });
+        match opened.await {
+            Ok(Ok(socket)) => {
+                if let Socket::Tcp(stream) = &socket {
+                    // With Nagle's algorithm, the end of a request could be delayed until the service's ACK.
+                    let _ = stream.set_nodelay(true);
+                }
+                return Ok(socket);
             }
             Ok(Err(error)) if is_out_of_descriptors(&error) => {
                 if closed_idle || !upstreams.close_idle() {
@@ -422,6 +433,16 @@ async fn connect_tcp(
             }
             Ok(Err(_)) => return Err(ConnectError::Refused),
             Err(_) => return Err(ConnectError::TimedOut),
+        }
+    }
+}
+
+/// Connects to a unix socket. While its queue of connections is full, the system refuses rather than waits, as TCP does.
+async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(QUEUE_PAUSE).await,
+            result => return result,
         }
     }
 }

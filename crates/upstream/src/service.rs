@@ -1,6 +1,7 @@
 //! The state of a service shared by all workers.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -259,7 +260,7 @@ impl ServiceState {
                 host: (&**name).into(),
                 port: endpoint.port,
             }),
-            EndpointHost::Address(_) => None,
+            EndpointHost::Address(_) | EndpointHost::Unix(_) => None,
         })
     }
 
@@ -361,6 +362,10 @@ fn endpoints(service: &Service, before: &[Arc<Endpoint>], found: &[Vec<Address>]
                 own = [Address::Tcp(SocketAddr::new(*address, declared.port))];
                 &own[..]
             }
+            EndpointHost::Unix(path) => {
+                own = [Address::Unix(Path::new(&**path).into())];
+                &own[..]
+            }
             EndpointHost::Name(_) => &found[..],
         };
         for address in addresses {
@@ -398,6 +403,7 @@ mod tests {
             .iter()
             .map(|endpoint| match &endpoint.address {
                 Address::Tcp(address) => address.ip().to_string(),
+                Address::Unix(path) => path.display().to_string(),
             })
             .collect()
     }

@@ -26,7 +26,7 @@ pub struct ServiceView {
 /// An endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointView {
-    /// Host and port, as in the config.
+    /// Host and port, or the socket, as in the config.
     pub endpoint: String,
     /// The weight, relative to those of the other endpoints; 0 takes no requests.
     pub weight: u32,
@@ -70,7 +70,7 @@ async fn list(State(state): App) -> Result<Json<Vec<ServiceView>>, Problem> {
             let endpoints = service.endpoints.iter().enumerate().map(|(index, endpoint)| {
                 let addresses = known.iter().filter(|known| known.declared == index);
                 EndpointView {
-                    endpoint: endpoint.authority.to_string(),
+                    endpoint: endpoint.text().into_owned(),
                     weight: endpoint.weight,
                     backup: endpoint.backup,
                     addresses: addresses

@@ -79,7 +79,8 @@ keys! {
     Service, "a service", later [
         "health", "protocol", "circuit_breaker",
     ] {
-        /// Servers: `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2.
+        /// Servers: `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2; `unix:` and
+        /// the absolute path of a socket.
         ///
         /// Names are looked up again when their TTL ends; requests are spread over all addresses. With `[]`, requests get 503. A
         /// mapping says more of a server: `{ url: http://10.0.0.12:8080, weight: 2 }`. A variable may bring several
@@ -115,7 +116,8 @@ keys! {
 
     /// A server of a service.
     Endpoint, "an endpoint" {
-        /// `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2.
+        /// `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2; `unix:` and the
+        /// absolute path of a socket.
         url: Text = Required, "http://10.0.0.11:8080";
         /// Weight, relative to those of the other endpoints.
         ///

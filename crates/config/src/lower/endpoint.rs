@@ -15,6 +15,9 @@ use crate::problems::{Problems, quote};
 use crate::suggest::correction::{before_path, corrected};
 use crate::tree::Origin;
 
+/// Maximum length of the path of a unix socket (`sun_path`, without its NUL).
+const SOCKET_BYTES_MAX: usize = 107;
+
 /// Maximum weight of an endpoint.
 const WEIGHT_MAX: u64 = 1000;
 
@@ -41,6 +44,14 @@ enum EndpointError {
     PortZero,
     #[error("is not an endpoint: the host is not a valid IPv4 address")]
     NotIpv4,
+    #[error("has no absolute path of a socket")]
+    RelativeSocket,
+    #[error("is not an endpoint: the path of a socket may have 107 bytes, and this one has {0}")]
+    LongSocket(usize),
+    #[error("is not the path of a socket")]
+    NoSocket,
+    #[error("has a scheme beside `unix:`")]
+    SchemeOfSocket,
 }
 
 /// Lowers an item of `endpoints`: a URL, or several where a variable brings them, or a mapping.
@@ -102,6 +113,9 @@ fn endpoint(url: &str, span: Span, problems: &mut Problems) -> Option<Endpoint> 
             format!("write `{meant}`, and the path as `rewrite: {{ prefix: … }}` of a route")
         }
         (_, Some(meant)) => format!("write `{meant}`"),
+        (E::RelativeSocket | E::LongSocket(_) | E::NoSocket, None) => {
+            "write an absolute path such as `unix:/run/orders.sock`".to_owned()
+        }
         (_, None) => "an endpoint is `http://host` or `http://host:port`".to_owned(),
     };
     problems
@@ -112,7 +126,17 @@ fn endpoint(url: &str, span: Span, problems: &mut Problems) -> Option<Endpoint> 
 
 /// Mends one error of an endpoint.
 fn correct_endpoint(url: &str, error: &EndpointError) -> Option<String> {
+    if let EndpointError::SchemeOfSocket = error {
+        // `http://unix:/run/a.sock:/path` is how nginx writes it.
+        let (_, path) = url.rsplit_once("unix:")?;
+        let path = path.trim_start_matches('/').split(':').next()?;
+        return Some(format!("unix:/{path}"));
+    }
+    if url.starts_with("unix:") {
+        return None;
+    }
     let (scheme, rest) = match url.split_once("://") {
+        None if url.starts_with('/') => return Some(format!("unix:{url}")),
         Some((scheme, rest)) => (scheme, rest),
         None => return Some(format!("http://{url}")),
     };
@@ -137,11 +161,18 @@ fn correct_endpoint(url: &str, error: &EndpointError) -> Option<String> {
         EndpointError::NoScheme
         | EndpointError::Authority(_)
         | EndpointError::PortZero
-        | EndpointError::NotIpv4 => return None,
+        | EndpointError::NotIpv4
+        | EndpointError::RelativeSocket
+        | EndpointError::LongSocket(_)
+        | EndpointError::NoSocket
+        | EndpointError::SchemeOfSocket => return None,
     })
 }
 
 fn parse_endpoint(url: &str) -> Result<Endpoint, EndpointError> {
+    if let Some(path) = url.strip_prefix("unix:") {
+        return parse_socket(path);
+    }
     let (written, rest) = url.split_once("://").ok_or(EndpointError::NoScheme)?;
     let (scheme, port) = match written {
         "http" => (EndpointScheme::Http, 80),
@@ -149,6 +180,9 @@ fn parse_endpoint(url: &str) -> Result<Endpoint, EndpointError> {
         "h2c" => (EndpointScheme::H2c, 80),
         _ => return Err(EndpointError::Scheme),
     };
+    if rest.starts_with("unix:") {
+        return Err(EndpointError::SchemeOfSocket);
+    }
     if before_path(rest).contains('@') {
         return Err(EndpointError::User);
     }
@@ -184,6 +218,24 @@ fn parse_endpoint(url: &str) -> Result<Endpoint, EndpointError> {
     Ok(Endpoint::new(rest.into(), host, port, scheme))
 }
 
+/// Parses the path of a unix socket.
+fn parse_socket(path: &str) -> Result<Endpoint, EndpointError> {
+    if path.starts_with("//") {
+        return Err(EndpointError::SchemeOfSocket);
+    }
+    if !path.starts_with('/') {
+        return Err(EndpointError::RelativeSocket);
+    }
+    if path.len() > SOCKET_BYTES_MAX {
+        return Err(EndpointError::LongSocket(path.len()));
+    }
+    if path.ends_with('/') || path.contains(char::is_control) {
+        return Err(EndpointError::NoSocket);
+    }
+    let host = EndpointHost::Unix(path.into());
+    Ok(Endpoint::new("localhost".into(), host, 0, EndpointScheme::Http))
+}
+
 fn is_numeric(host: &str) -> bool {
     let last = host.rsplit('.').next().unwrap_or(host);
     host.parse::<Ipv4Addr>().is_err() && last.bytes().all(|byte| byte.is_ascii_digit())
@@ -198,6 +250,7 @@ mod tests {
             let host = match endpoint.host {
                 EndpointHost::Address(address) => address.to_string(),
                 EndpointHost::Name(name) => name.to_string(),
+                EndpointHost::Unix(path) => path.to_string(),
             };
             (host, endpoint.port)
         });
@@ -221,6 +274,11 @@ mod tests {
             ("http://u@a b", None),
             ("ftp://10.0.0.256", None),
             ("http://a:0/", None),
+            ("/run/a.sock", Some("unix:/run/a.sock")),
+            ("unix:///run/a.sock", Some("unix:/run/a.sock")),
+            ("http://unix:/run/a.sock:", Some("unix:/run/a.sock")),
+            ("http://unix:/run/a.sock:/", Some("unix:/run/a.sock")),
+            ("unix:run/a.sock", None),
             ("", None),
         ] {
             let found = corrected(url, |url| parse_endpoint(url).map(drop), correct_endpoint);
@@ -233,6 +291,18 @@ mod tests {
         check("http://10.0.0.1:8080", Ok(("10.0.0.1", 8080)));
         check("http://users.internal", Ok(("users.internal", 80)));
         check("http://[::1]:81", Ok(("::1", 81)));
+        check("http://a.test.", Ok(("a.test.", 80)));
+        check("unix:/run/a b.sock", Ok(("/run/a b.sock", 0)));
+        check("unix:a.sock", Err("no absolute path"));
+        check("unix:", Err("no absolute path"));
+        check("unix:/run/", Err("is not the path"));
+        check("unix:/run/a\n.sock", Err("is not the path"));
+        let path = format!("unix:/{}", "x".repeat(106));
+        check(&path, Ok((&path[5..], 0)));
+        check(
+            &format!("{path}x"),
+            Err("may have 107 bytes, and this one has 108"),
+        );
         check("10.0.0.1:8080", Err("has no scheme"));
         check("https://a", Ok(("a", 443)));
         check("h2c://a", Ok(("a", 80)));

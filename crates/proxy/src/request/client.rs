@@ -87,7 +87,7 @@ impl Drop for Client {
             && let Link::Socket(socket) = &self.link
         {
             // Only a reset shows the client that the response is incomplete.
-            let _ = SockRef::from(socket.tcp()).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(&socket.system()).set_linger(Some(Duration::ZERO));
         }
         if std::thread::panicking() {
             self.worker.recorder().own().panics.add(1);

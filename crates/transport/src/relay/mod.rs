@@ -14,7 +14,6 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::net::TcpStream;
 use waypost_wire::body::BodyDecoder;
 use waypost_wire::chunked::ChunkError;
 use waypost_wire::framing::Framing;
@@ -26,6 +25,7 @@ use crate::relay::call_status::CallStatus;
 use crate::relay::splice::{Pipe, Pipes, SPLICE_BYTES_MIN};
 use crate::relay::tap::Tap;
 use crate::relay::transform::{NotBase64, Transform};
+use crate::socket::SystemSocket;
 
 /// Size of the unwritten output at which encoding pauses.
 const OUT_BYTES: usize = 64 << 10;
@@ -341,8 +341,8 @@ impl Relay {
         from: &'s Link,
         to: &'s Link,
         pipes: Option<&Rc<Pipes>>,
-    ) -> Option<(&'s TcpStream, &'s TcpStream)> {
-        let (from, to) = (from.cleartext_tcp()?, to.cleartext_tcp()?);
+    ) -> Option<(SystemSocket<'s>, SystemSocket<'s>)> {
+        let (from, to) = (from.cleartext()?, to.cleartext()?);
         if self.pipe.is_none() {
             let needs_copy = self.retained || self.tap != Tap::Closed || !self.passes_unchanged();
             if needs_copy || self.decoder.unseen()? < SPLICE_BYTES_MIN {
@@ -357,8 +357,8 @@ impl Relay {
     fn poll_splice(
         &mut self,
         cx: &mut Context<'_>,
-        from: &TcpStream,
-        to: &TcpStream,
+        from: SystemSocket<'_>,
+        to: SystemSocket<'_>,
         before_last: &mut impl FnMut(&Tap),
     ) -> Poll<Result<(), RelayError>> {
         let (Some(pipe), Some(left)) = (&mut self.pipe, self.decoder.unseen()) else {

@@ -12,7 +12,8 @@ use std::task::{Context, Poll, ready};
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::io::Interest;
-use tokio::net::TcpStream;
+
+use crate::socket::SystemSocket;
 
 /// Minimum remaining length of a body to splice. Below it, the system calls cost more than the copies.
 pub const SPLICE_BYTES_MIN: u64 = 128 << 10;
@@ -91,7 +92,12 @@ impl Pipe {
 
     /// Moves up to `max` bytes from `from` into the pipe, which must be empty. Returns their number; 0 at the end of
     /// the connection.
-    pub fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream, max: u64) -> Poll<io::Result<usize>> {
+    pub fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: SystemSocket<'_>,
+        max: u64,
+    ) -> Poll<io::Result<usize>> {
         debug_assert!(
             self.filled == 0,
             "`splice` returns EAGAIN for a full pipe as for an empty socket"
@@ -115,7 +121,7 @@ impl Pipe {
     }
 
     /// Moves bytes from the pipe to `to`. Returns their number.
-    pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<usize>> {
+    pub fn poll_drain(&mut self, cx: &mut Context<'_>, to: SystemSocket<'_>) -> Poll<io::Result<usize>> {
         let Some(ends) = &self.ends else {
             return Poll::Ready(Ok(0));
         };

@@ -64,7 +64,10 @@ fn client(port: u16) -> Option<SocketAddr> {
 fn connection_settles_after_a_withheld_body_before_others_reuse_it() {
     with_connections(2, |mut connections, clock| {
         let mut pool = IdleConnections::default();
-        let local = |socket: &Socket| socket.tcp().local_addr().unwrap();
+        let local = |socket: &Socket| match socket {
+            Socket::Tcp(stream) => stream.local_addr().unwrap(),
+            _ => panic!("opened above"),
+        };
         let (seen, permit) = connections.pop().unwrap();
         let seen_at = local(&seen);
         pool.put(idle(seen, ReuseTrust::Full, clock), permit, 64);

@@ -56,5 +56,6 @@ mod timeouts;
 mod tls;
 mod tls_to_services;
 mod trust;
+mod unix_sockets;
 mod upgrade;
 mod variables;

@@ -231,7 +231,10 @@ fn string(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 fn address(out: &mut Vec<u8>, address: &Address) {
-    let Address::Tcp(address) = address;
+    let address = match address {
+        Address::Tcp(address) => address,
+        Address::Unix(_) => return string(out, address.to_string().as_bytes()),
+    };
     let (open, close): (&[u8], &[u8]) = match address {
         SocketAddr::V4(_) => (b"\"", b":"),
         SocketAddr::V6(_) => (b"\"[", b"]:"),

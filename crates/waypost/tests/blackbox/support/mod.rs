@@ -15,6 +15,7 @@ pub(crate) mod http2;
 pub(crate) mod message;
 pub(crate) mod service;
 pub(crate) mod tls;
+pub(crate) mod unix;
 
 /// Timeout of every wait. It fails a test; it never decides what a passing test does.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
