@@ -1,8 +1,9 @@
 //! The command line.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -163,7 +164,7 @@ Examples:
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Replace the process of a running gateway by the binary that is at its path now; no request is lost.
+    /// Replace a running gateway by the binary at its path now, without losing a request.
     #[command(after_help = "\
 The running process starts the binary at the path that it was started by, with the same arguments and environment. The
 new process loads the config from disk, takes over the listening sockets and the state, and serves; the old one finishes
@@ -185,6 +186,11 @@ Example:
     Completions {
         /// The shell.
         shell: Shell,
+    },
+    /// Write the manual pages, one for each command.
+    Man {
+        /// The directory to write to.
+        directory: PathBuf,
     },
     /// Run a demo: a gateway in front of three small built-in services.
     Demo {
@@ -311,6 +317,15 @@ pub(crate) fn print_completions(shell: Shell) -> anyhow::Result<Outcome> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "waypost", &mut script);
     crate::output::print(&String::from_utf8_lossy(&script))?;
+    Ok(Outcome::Good)
+}
+
+/// Writes the manual pages.
+pub(crate) fn write_manual(directory: &Path) -> anyhow::Result<Outcome> {
+    // `help` would make pages of the help of every command.
+    let command = Cli::command().disable_help_subcommand(true);
+    clap_mangen::generate_to(command, directory)
+        .with_context(|| format!("the manual cannot be written to `{}`", directory.display()))?;
     Ok(Outcome::Good)
 }
 

@@ -111,6 +111,7 @@ fn main() -> ExitCode {
         Command::Upgrade { admin, format } => remote::upgrade::upgrade(&admin, format),
         Command::Schema => output::print_json(&waypost_config::schema::schema()),
         Command::Completions { shell } => cli::print_completions(shell),
+        Command::Man { directory } => cli::write_manual(&directory),
         Command::Demo { rollout } => demo::demo(rollout),
     };
     match outcome {

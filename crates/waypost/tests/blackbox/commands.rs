@@ -1,4 +1,4 @@
-//! Output and exit codes of `explain`, `check`, `test`, `schema` and `completions`.
+//! Output and exit codes of `explain`, `check`, `test`, `schema`, `completions` and `man`.
 
 use std::fs;
 use std::path::Path;
@@ -651,4 +651,22 @@ fn second_gateway_on_the_same_address_refused() {
         "{}",
         said.stderr
     );
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let directory = tempfile::tempdir().unwrap();
+    waypost_in(directory.path(), &["man", "."]).expect(0);
+    let page = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+    assert!(page("waypost.1").starts_with(".ie"), "{}", page("waypost.1"));
+    let help = waypost_in(directory.path(), &["--help"]).expect(0).stdout;
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands = commands.take_while(|line| !line.is_empty());
+    let names = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let names: Vec<&str> = names.filter(|name| !["", "help"].contains(name)).collect();
+    assert!(names.contains(&"upgrade"), "{help}");
+    for name in names {
+        assert!(page(&format!("waypost-{name}.1")).contains(name));
+    }
+    waypost_in(directory.path(), &["man", "missing/directory"]).expect(2);
 }
