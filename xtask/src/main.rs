@@ -8,6 +8,7 @@ mod instructions;
 mod judge;
 mod licences;
 mod lint;
+mod package;
 mod programs;
 mod rollouts;
 mod system;
@@ -30,6 +31,7 @@ usage: cargo xtask COMMAND
   licences                 licences of all dependencies
   bench [OPTIONS]          comparison with other gateways; see `cargo xtask bench --help`
   instructions [--update]  instructions per request, compared with bench/instructions.txt; needs valgrind
+  package [--binary PATH]  a tarball and a package for Debian, of the `dist` build or of PATH, tried out
   rollouts                 CPU time that 1,000 rollouts take
   judge [--quick]          simulated rollouts: tables of the judge's figures, or bounds that must hold
   fuzz [TARGET [ARGS…]]    all fuzz targets for a fixed number of runs; or one, with ARGS passed to libFuzzer";
@@ -49,7 +51,10 @@ fn run(arguments: &[String]) -> Result<()> {
     let Some((command, rest)) = arguments.split_first() else {
         bail!("a command is missing\n\n{USAGE}");
     };
-    if !matches!(&**command, "bench" | "test" | "fuzz" | "instructions" | "judge") {
+    if !matches!(
+        &**command,
+        "bench" | "test" | "fuzz" | "instructions" | "judge" | "package"
+    ) {
         ensure!(rest.is_empty(), "`{command}` takes no arguments\n\n{USAGE}");
     }
     match &**command {
@@ -61,6 +66,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "licences" => licences::run(),
         "bench" => bench::run(rest),
         "instructions" => instructions::run(rest),
+        "package" => package::run(rest),
         "rollouts" => rollouts::run(),
         "judge" => judge::run(rest),
         "fuzz" => fuzz::run(rest),
