@@ -10,6 +10,7 @@
 
 mod address;
 mod assignment;
+mod covering;
 mod entrance;
 mod example;
 mod mend;
@@ -27,6 +28,7 @@ use crate::alternative::Alternative;
 use crate::condition::{FieldCondition, ValueCondition};
 use crate::host::HostPattern;
 use crate::overlap::assignment::{Assignment, Solution, Variable};
+use crate::overlap::covering::Coverings;
 use crate::overlap::place::{Fresh, VARIANTS};
 use crate::path::{PathPattern, Segment};
 use crate::rank::{Position, Rank};
@@ -166,6 +168,7 @@ struct Analyzer<'t> {
     /// All alternatives in rank order.
     order: Vec<(Found, &'t Alternative)>,
     fresh: Fresh,
+    coverings: Coverings,
     groups: Vec<Group>,
     /// Group of each alternative.
     group_of: Vec<usize>,
@@ -202,6 +205,7 @@ impl<'t> Analyzer<'t> {
             entrances,
             knows_entrances,
             fresh: Fresh::of(order.iter().map(|(_, alternative)| *alternative)),
+            coverings: Coverings::new(),
             groups,
             group_of,
             impossible: vec![false; order.len()],
@@ -321,11 +325,6 @@ impl<'t> Analyzer<'t> {
                 let Some(better) = self.better(winner, &path, &wanted) else {
                     return Verdict::Stopped;
                 };
-                let sure: Vec<usize> = better
-                    .iter()
-                    .copied()
-                    .filter(|&place| !self.is_regex(place))
-                    .collect();
                 let solution = if better.len() > COVERING_MAX {
                     Solution::TooMany
                 } else {
@@ -339,12 +338,16 @@ impl<'t> Analyzer<'t> {
                     Solution::Regex | Solution::TooMany => undecided = true,
                     Solution::Nothing { .. } => {}
                 }
+                // These cover all paths of the cell.
+                let mut sure = better.clone();
+                sure.retain(|&place| {
+                    self.covers(place, pattern) || self.covers(place, &self.fresh.pattern(pattern, cell))
+                });
                 if sure.len() == better.len() {
                     proven = self.add_proof(&wanted, &sure, &mut taken_by);
                     break;
                 }
-                // Another fresh segment may avoid the regexes. The alternatives without a regex cover all fresh
-                // segments alike.
+                // Another fresh segment may avoid the other regexes.
                 if variant == 0 && self.add_proof(&wanted, &sure, &mut taken_by) {
                     proven = true;
                     break;
@@ -374,22 +377,10 @@ impl<'t> Analyzer<'t> {
                 return Verdict::Witness(witness);
             }
         }
-        // Equal regexes cover equal paths.
-        let group = &self
-            .groups
-            .get(self.group_of[winner])
-            .map_or(&[][..], |group| group);
-        let same: Vec<usize> = group
-            .iter()
-            .copied()
-            .take_while(|&place| place < winner)
-            .filter(|&place| {
-                wanted
-                    .iter()
-                    .any(|wanted| wanted.path == self.alternative(place).path)
-            })
-            .take(COVERING_MAX)
-            .collect();
+        let group = &self.groups[self.group_of[winner]];
+        let earlier = group.iter().copied().take_while(|&place| place < winner);
+        let mut same: Vec<usize> = earlier.take(COVERING_MAX).collect();
+        same.retain(|&place| wanted.iter().any(|wanted| self.covers(place, &wanted.path)));
         let mut taken_by = Vec::new();
         if self.add_proof(wanted, &same, &mut taken_by) {
             Verdict::Taken { by: taken_by }
@@ -545,6 +536,24 @@ impl<'t> Analyzer<'t> {
 
     fn rank(&self, place: usize) -> Rank {
         Rank::of(self.alternative(place), self.position(place))
+    }
+
+    /// Returns true if the alternative at `place`, which covers a path of `pattern` with fresh segments, covers all paths of
+    /// it.
+    fn covers(&mut self, place: usize, pattern: &PathPattern) -> bool {
+        let PathPattern::Regex(regex) = &self.alternative(place).path else {
+            return true;
+        };
+        if let PathPattern::Regex(other) = pattern {
+            // Examples are cheaper than automata.
+            let mut examples = example::of(other)
+                .into_iter()
+                .filter(|path| path.starts_with(b"/"));
+            if !examples.all(|path| regex.is_match(&path)) {
+                return false;
+            }
+        }
+        self.coverings.covers(regex, pattern)
     }
 
     fn is_regex(&self, place: usize) -> bool {

@@ -90,6 +90,24 @@ impl Fresh {
         })
     }
 
+    /// Returns a pattern for the paths of `cell`, one of the cells of `pattern`.
+    pub(super) fn pattern(&self, pattern: &PathPattern, cell: Cell) -> PathPattern {
+        let PathPattern::Open(segments) = pattern else {
+            return pattern.clone();
+        };
+        let any = || Segment::Parameter("any".into());
+        let tail = std::iter::repeat_with(any).take(cell.tail);
+        let mut segments: Vec<Segment> = segments.iter().cloned().chain(tail).collect();
+        if segments.len() > self.segments_max {
+            // It stands for all longer paths.
+            return PathPattern::Open(segments.into());
+        }
+        if cell.trailing_slash || segments.is_empty() {
+            segments.push(Segment::Literal("".into()));
+        }
+        PathPattern::Template(segments.into())
+    }
+
     /// Returns a path of `cell`, one of the cells of `pattern`.
     pub(super) fn path(&self, pattern: &PathPattern, cell: Cell, variant: usize) -> String {
         let fresh = &self.segments[variant];

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Route;
+use crate::attribute::Attribute;
 use crate::rank::Criterion;
 use crate::table::tests::{request, table_text};
 use crate::{reference, testing};
@@ -257,9 +258,42 @@ fn contradicting_conditions_are_impossible() {
 
 #[test]
 fn undecided_alternatives_are_listed() {
-    check("a ~^/a(/|$)\n b /a/*", &["b.0 inexact"]);
     check("a h:x=~.|^$ GET\n b h:x=* GET", &["b.0 inexact"]);
     check("a ~^/a.*q$\n b ~^/a.*r$", &["a.0 inexact", "b.0 inexact"]);
+}
+
+#[test]
+fn regexes_take_over_what_they_cover() {
+    check("a ~^/a(/|$)\n b /a/*", &["b.0 unreachable by a.0"]);
+    check("a ~^/a/\n b /a/*", &[]);
+    check("a ~^/a/\n b /a/*\n c /a", &["b.0 unreachable by c.0 a.0"]);
+    check("a ~^/a\n b /a/{x}/*\n c /a/b", &["b.0 unreachable by a.0"]);
+    check("a x.y ~^/a\n b /a/*", &[]);
+    check("a ~^/a\n b x.y /a/*", &[]);
+    check("a ~^/a GET\n b /a/* GET,PUT", &[]);
+    check("a ~^/a GET,PUT\n b /a/* GET", &["b.0 unreachable by a.0"]);
+    check(
+        "a ~^/a\n b ~^/ab",
+        &["b.0 unreachable by a.0", "a.0 b.0 ambiguous: GET /ab"],
+    );
+    check("a ~^/ab\n b ~^/a", &["a.0 b.0 ambiguous: GET /ab"]);
+    check_mend(
+        "a ~^/a\n b ~^/ab",
+        Mend::DeclareBefore(Position {
+            route: 0,
+            alternative: 0,
+        }),
+    );
+    check_mend(
+        "a ~^/a\n b /a/*",
+        Mend::Outrank(
+            Position {
+                route: 0,
+                alternative: 0,
+            },
+            Criterion::Path,
+        ),
+    );
 }
 
 #[test]
@@ -303,14 +337,17 @@ proptest! {
     fn findings_are_never_wrong(
         text in table_text(0..8),
         requests in prop::collection::vec(request(), 60),
+        knows_entrances in any::<bool>(),
     ) {
         let routes = testing::routes(&text);
         let table = Table::new(routes.clone()).unwrap();
-        let analysis = analyse(&table, &[]);
+        let entrances = if knows_entrances { three_entrances() } else { Vec::new() };
+        let analysis = analyse(&table, &entrances);
         let found = |at: &Position| Found { route: at.route, alternative: at.alternative };
         for finding in &analysis.findings {
             if let Finding::Ambiguous { first, second, witness } = finding {
                 let request = witness.request();
+                prop_assert!(!knows_entrances || comes_in(&request, &entrances, true), "{} on\n{}", witness, text);
                 prop_assert_eq!(reference::find(&routes, &request), Some(found(first)), "{} on\n{}", witness, text);
                 let second = &routes[second.route].alternatives[second.alternative];
                 prop_assert!(second.first_failed(&request, &mut Vec::new()).is_none(), "{} on\n{}", witness, text);
@@ -327,7 +364,7 @@ proptest! {
                 let route = moved.remove(at.route);
                 moved.insert(before.route, route);
                 let moved_to = Position { route: before.route, ..*at };
-                let mended = analyse(&Table::new(moved).unwrap(), &[]);
+                let mended = analyse(&Table::new(moved).unwrap(), &entrances);
                 let still = mended.findings.iter().any(|finding| {
                     matches!(finding, Finding::Unreachable { at, .. } if *at == moved_to)
                 });
@@ -336,7 +373,7 @@ proptest! {
         }
         for request in &requests {
             let owned = testing::request(request);
-            if owned.path.contains("//") {
+            if owned.path.contains("//") || (knows_entrances && !comes_in(&owned.request(), &entrances, false)) {
                 continue;
             }
             let winner = reference::find(&routes, &owned.request());
@@ -366,6 +403,179 @@ proptest! {
             prop_assert_eq!(reported, !winners.contains(&found), "{:?} on\n{}", found, text);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn ten_thousand_requests_near_an_unreachable_alternative_do_not_reach_it(
+        text in table_text(6..12),
+        seed in any::<u64>(),
+    ) {
+        let routes = testing::routes(&text);
+        let analysis = analyse(&Table::new(routes.clone()).unwrap(), &[]);
+        let first = analysis.findings.iter().find_map(|finding| match finding {
+            Finding::Unreachable { at, .. } => Some(*at),
+            _ => None,
+        });
+        if let Some(at) = first {
+            let alternative = &routes[at.route].alternatives[at.alternative];
+            let mut dice = Dice(seed | 1);
+            let mut near = 0;
+            for _ in 0..10_000 {
+                let owned = request_near(alternative, &mut dice);
+                let request = owned.request();
+                near += usize::from(alternative.first_failed(&request, &mut Vec::new()).is_none());
+                let winner = reference::find(&routes, &request);
+                let reached = Found { route: at.route, alternative: at.alternative };
+                prop_assert!(winner != Some(reached), "{:?} on\n{}", owned, text);
+            }
+            prop_assert!(near > 100, "{} near {:?} on\n{}", near, at, text);
+        }
+    }
+}
+
+/// Xorshift.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+
+    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.roll(of.len())]
+    }
+}
+
+/// A request that mostly fulfils the conditions of `alternative`, with more around them.
+fn request_near(alternative: &Alternative, dice: &mut Dice) -> testing::OwnedRequest {
+    let host = match &alternative.host {
+        HostPattern::Any => dice.pick(&["", "a.b", "b", "x.a.b", "c"]).to_owned(),
+        HostPattern::Exact(name) => name.to_string(),
+        HostPattern::Wildcard(suffix) => format!("{}{suffix}", dice.pick(&["x", "a", "c.a"])),
+    };
+    let mut path = String::new();
+    let segments = ["a", "b", "c", "ab", "x7"];
+    let add = |path: &mut String, dice: &mut Dice| {
+        path.push('/');
+        path.push_str(dice.pick(&segments));
+    };
+    match &alternative.path {
+        PathPattern::Exact(text) => path.push_str(text),
+        PathPattern::Template(parts) | PathPattern::Open(parts) => {
+            for part in parts {
+                match part {
+                    Segment::Literal(text) => path.push_str(&format!("/{text}")),
+                    Segment::Parameter(_) => add(&mut path, dice),
+                }
+            }
+        }
+        PathPattern::Regex(_) => {}
+    }
+    if !matches!(alternative.path, PathPattern::Exact(_) | PathPattern::Template(_)) {
+        for _ in 0..dice.roll(4) {
+            add(&mut path, dice);
+        }
+        if path.is_empty() || dice.roll(4) == 0 {
+            path.push('/');
+        }
+    }
+    let method = match alternative.methods.len() {
+        0 => dice.pick(&["GET", "PUT", "POST", "HEAD"]).to_owned(),
+        count => alternative.methods[dice.roll(count)].to_string(),
+    };
+    let mut words = vec![method, String::new()];
+    let mut query: Vec<String> = Vec::new();
+    let fields = [
+        ("h", &alternative.headers),
+        ("c", &alternative.cookies),
+        ("q", &alternative.query),
+    ];
+    let fields = fields.iter().flat_map(|(kind, fields)| {
+        fields
+            .iter()
+            .map(move |field| (*kind, field.name.to_string(), &field.value))
+    });
+    let attributes = alternative.attributes.iter().map(|condition| {
+        let name = condition.attribute.to_string().replace("client_cert ", "");
+        ("a", name, &condition.value)
+    });
+    let mut given: Vec<String> = Vec::new();
+    for (kind, name, value) in fields.chain(attributes) {
+        given.push(format!("{kind}:{name}"));
+        let value = match value {
+            _ if dice.roll(20) == 0 => dice.pick(&["1", "2", "17"]).to_owned(),
+            ValueCondition::Absent => continue,
+            ValueCondition::Present => dice.pick(&["1", "2", "x"]).to_owned(),
+            ValueCondition::Matches(_) => dice.pick(&["1", "17"]).to_owned(),
+            value => value.texts()[dice.roll(value.texts().len())].to_string(),
+        };
+        match kind {
+            "q" => query.push(format!("{name}={value}")),
+            "c" => words.push(format!("c:{name}={value}")),
+            _ => words.push(format!("{kind}:{name}={value}")),
+        }
+    }
+    for (name, word) in [
+        ("h:x", "h:x=1"),
+        ("h:y", "h:y=2"),
+        ("c:s", "c:s=1"),
+        ("a:san", "a:san=1"),
+        ("a:listener", "a:listener=tls"),
+        ("a:scheme", "a:scheme=https"),
+    ] {
+        if dice.roll(4) == 0 && !given.iter().any(|given| given == name) {
+            words.push(word.to_owned());
+        }
+    }
+    for name in ["p", "q"] {
+        if dice.roll(4) == 0 && !given.iter().any(|given| *given == format!("q:{name}")) {
+            query.push(format!("{name}={}", dice.pick(&["1", "2"])));
+        }
+    }
+    let addresses = ["10.0.0.1", "10.200.0.1", "::1", "127.0.0.1"];
+    words.push(format!("ip:{}", dice.pick(&addresses)));
+    let query = if query.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", query.join("&"))
+    };
+    words[1] = format!("{host}{path}{query}");
+    testing::request(&words.join(" "))
+}
+
+/// A listener in clear text, one under TLS for some hosts, and one behind a proxy.
+fn three_entrances() -> Vec<Entrance> {
+    vec![
+        entrance("plain", "http", ""),
+        entrance("tls", "https", "a.b *.b"),
+        entrance("behind", "http", ""),
+        Entrance {
+            is_plain: false,
+            ..entrance("behind", "https", "")
+        },
+    ]
+}
+
+fn comes_in(request: &crate::request::Request<'_>, entrances: &[Entrance], plainly: bool) -> bool {
+    let text = |attribute| {
+        let mut scratch = Vec::new();
+        let value = request.attribute(attribute, &mut scratch).unwrap_or_default();
+        String::from_utf8_lossy(value).into_owned()
+    };
+    let (listener, scheme) = (text(Attribute::Listener), text(Attribute::Scheme));
+    let host = request.host.map(|host| std::str::from_utf8(host).unwrap());
+    entrances.iter().any(|entrance| {
+        *entrance.listener == *listener
+            && entrance.scheme == scheme
+            && entrance.serves(host)
+            && (entrance.is_plain || !plainly)
+    })
 }
 
 fn small_table() -> impl Strategy<Value = String> {
