@@ -60,6 +60,8 @@ pub(crate) struct KeyTable {
     pub(crate) keys: &'static [Key],
     /// Keys reserved for later versions.
     pub(crate) later: &'static [&'static str],
+    /// The beginning of keys that are ignored.
+    pub(crate) ignored: Option<&'static str>,
     /// The mapping at the top level of the language.
     pub(crate) root: fn() -> Option<&'static KeyTable>,
 }
@@ -77,6 +79,13 @@ pub(crate) struct Key {
     pub(crate) words: fn() -> String,
     pub(crate) table: fn() -> Option<&'static KeyTable>,
     pub(crate) schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl KeyTable {
+    /// Returns true if a key of this name means nothing.
+    pub(crate) fn ignores(&self, name: &str) -> bool {
+        self.ignored.is_some_and(|beginning| name.starts_with(beginning))
+    }
 }
 
 impl Key {
@@ -184,7 +193,7 @@ pub(crate) fn entries(node: &Node, table: &KeyTable, problems: &mut Problems) ->
     // A misspelt key is not reported as missing too.
     let mut meant = Vec::new();
     for entry in entries.iter() {
-        if !table.keys.iter().any(|key| key.name == &*entry.key) {
+        if !table.keys.iter().any(|key| key.name == &*entry.key) && !table.ignores(&entry.key) {
             meant.extend(report_unknown(entry, table, problems));
         }
     }
@@ -283,6 +292,10 @@ pub(crate) fn schema(table: &KeyTable, generator: &mut SchemaGenerator) -> Schem
         "properties": properties,
         "additionalProperties": false,
     });
+    if let Some(beginning) = table.ignored {
+        let ignored = serde_json::json!({ format!("^{beginning}"): true });
+        schema.insert("patternProperties".to_owned(), ignored);
+    }
     if !required.is_empty() {
         schema.insert("required".to_owned(), required.into());
     }
@@ -301,7 +314,7 @@ fn json_of(yaml: &str) -> serde_json::Value {
 macro_rules! keys {
     (root $root:ident; $(
         $(#[doc = $doc:literal])+
-        $name:ident, $words:literal $(, later [$($later:literal),* $(,)?])? {
+        $name:ident, $words:literal $(, later [$($later:literal),* $(,)?])? $(, ignores $ignored:literal)? {
             $(
                 $(#[doc = $key_doc:literal])+
                 $field:ident $(as $text:literal)?: $type:ty = $presence:expr, $example:literal
@@ -337,6 +350,7 @@ macro_rules! keys {
                     },
                 )+],
                 later: &[$($($later),*)?],
+                ignored: $crate::keys::ignored!($($ignored)?),
                 root: <$root as $crate::keys::Read>::table,
             };
         }
@@ -406,4 +420,14 @@ macro_rules! key_name {
     };
 }
 
-pub(crate) use {key_name, keys};
+/// The beginning of ignored keys, if any are.
+macro_rules! ignored {
+    () => {
+        None
+    };
+    ($beginning:literal) => {
+        Some($beginning)
+    };
+}
+
+pub(crate) use {ignored, key_name, keys};

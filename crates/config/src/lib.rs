@@ -241,7 +241,8 @@ pub fn load_or_refuse(
 
 /// Returns true for an unknown top-level key that looks like one of those that declare names.
 fn misspells_names(key: &str) -> bool {
-    !Document::TABLE.keys.iter().any(|known| known.name == key)
+    !Document::TABLE.ignores(key)
+        && !Document::TABLE.keys.iter().any(|known| known.name == key)
         && keys::meant(key, &Document::TABLE)
             .is_some_and(|meant| matches!(meant, "listeners" | "services" | "routes" | "rollouts"))
 }

@@ -19,13 +19,26 @@ use crate::output::{self, count};
 use crate::source::Source;
 use crate::{Outcome, caller, load, notifier};
 
+/// The files that a config names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// They are read and checked.
+    Read,
+    /// They need not be there.
+    Unread,
+}
+
 /// Prints the diagnostics of the config at `path`, and a summary.
-pub(crate) fn check(path: &Path, limits: bool, format: Format) -> anyhow::Result<Outcome> {
+pub(crate) fn check(path: &Path, limits: bool, files: Files, format: Format) -> anyhow::Result<Outcome> {
     let source = Source::at(path);
     let texts = source.read_once()?;
-    let checked = load::check(&texts, &mut Certificates::default(), &source);
+    let checked = match files {
+        Files::Read => load::check(&texts, &mut Certificates::default(), &source)
+            .map(|checked| (checked.warnings, checked.generation)),
+        Files::Unread => load::check_texts(&texts),
+    };
     let (diagnostics, plan) = match &checked {
-        Ok(checked) => (&checked.warnings, Some(checked.generation.plan())),
+        Ok((warnings, generation)) => (warnings, Some(generation.plan())),
         Err(diagnostics) => (diagnostics, None),
     };
     let errors = diagnostics

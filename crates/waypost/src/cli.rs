@@ -32,6 +32,9 @@ pub(crate) enum Command {
         /// Print all limits too.
         #[arg(long)]
         limits: bool,
+        /// Do not read the files that the config names: certificates and keys need not be there.
+        #[arg(long)]
+        without_files: bool,
         /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,

@@ -136,6 +136,27 @@ pub(crate) fn check(
     finish(read(texts), texts, certificates, source)
 }
 
+/// Compiles the texts and runs their tests, without the files that they name. Returns the warnings too.
+///
+/// # Errors
+/// All diagnostics, failing tests among them.
+pub(crate) fn check_texts(texts: &Texts) -> Result<(Vec<Diagnostic>, Generation), Vec<Diagnostic>> {
+    let Read {
+        loaded,
+        generation,
+        failures,
+    } = read(texts).map_err(|unread| match unread {
+        Unread::Refused(refused) => refused.diagnostics,
+        Unread::Uncompiled(diagnostics) => diagnostics,
+    })?;
+    let mut diagnostics = loaded.warnings;
+    diagnostics.extend(failures);
+    match diagnostics.iter().any(Diagnostic::is_error) {
+        true => Err(diagnostics),
+        false => Ok((diagnostics, generation)),
+    }
+}
+
 /// Compiles a plan to a generation.
 pub(crate) fn compile(loaded: &Loaded) -> Result<Generation, Vec<Diagnostic>> {
     Generation::compile(loaded.plan.clone()).map_err(|error| {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::check::Files;
 use crate::cli::{Cli, Command};
 
 mod background;
@@ -55,7 +56,15 @@ fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Run(arguments) => run::run(&arguments),
-        Command::Check { path, limits, format } => check::check(&path, limits, format),
+        Command::Check {
+            path,
+            limits,
+            without_files,
+            format,
+        } => {
+            let files = if without_files { Files::Unread } else { Files::Read };
+            check::check(&path, limits, files, format)
+        }
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Test { path, format } => test::test(&path, format),
         Command::Status { admin, format } => remote::status::status(&admin, format),

@@ -45,7 +45,9 @@ keys! {
     root Document;
 
     /// A configuration: one file, or all `*.yaml` and `*.yml` files of a directory together.
-    Document, "the configuration", later ["include", "tls"] {
+    ///
+    /// Keys that begin with `x-` are ignored: a place for YAML anchors.
+    Document, "the configuration", later ["include", "tls"], ignores "x-" {
         /// Addresses that accept clients.
         ///
         /// At least one is required. Every listener serves every route, limited by its `hosts`. In a

@@ -61,6 +61,21 @@ fn listeners_are_named_by_name_or_address() {
     assert_eq!(shown, ["listener 0.0.0.0:81, plain", "scheme http"]);
 }
 
+#[test]
+fn keys_that_begin_with_x_are_ignored() {
+    let text = format!(
+        "{BASE}x-services: &hosts [a.b, c.d]\nx-none:\nx-: {{ y: 1 }}\n\
+        routes: [{{ name: r, match: {{ host: *hosts }}, to: a }}]\n"
+    );
+    assert_eq!(plan(&text).routes()[0].matching.alternatives.len(), 2);
+    let files = [
+        source("a.yaml", format!("{BASE}x-a: 1\n")),
+        source("b.yaml", "x-a: &b { name: r, to: a }\nroutes: [*b]\n"),
+    ];
+    let loaded = load(&files, Kind::Directory, &environment).unwrap();
+    assert_eq!(lines(&loaded.warnings), Vec::<String>::new());
+}
+
 const FIRST: &str = r#"
 listeners:
   - bind: 0.0.0.0:8080

@@ -443,6 +443,34 @@ fn check_prints_one_line_for_a_good_config() {
 }
 
 #[test]
+fn check_without_files_does_not_miss_them() {
+    let directory = TempDir::new().unwrap();
+    let write = |text: &str| fs::write(directory.path().join("c.yaml"), text).unwrap();
+    let listener = "listeners: [{ bind: 127.0.0.1:0, tls: { certificates: [{ cert: a.crt, key: a.key }], \
+        client_auth: { ca: ca.crt } } }]\nx-unused: [1]\n";
+    let services = "services: { s: { endpoints: [https://a.test], tls: { ca: b.crt } } }\n";
+    write(&format!("{listener}{services}routes: [{{ name: r, to: s }}]\n"));
+    let output = waypost_in(directory.path(), &["check", "c.yaml"]).expect(1);
+    assert!(output.stdout.contains("a.crt"), "{}", output.stdout);
+    let output = waypost_in(directory.path(), &["check", "c.yaml", "--without-files"]).expect(0);
+    assert!(
+        output.stdout.starts_with("c.yaml: ok: 1 listener"),
+        "{}",
+        output.stdout
+    );
+    let arguments = ["check", "c.yaml", "--without-files", "--format", "json"];
+    let output = waypost_in(directory.path(), &arguments).expect(0);
+    assert_eq!(output.json()["ok"], json!(true));
+    // Anything else is checked as ever, tests included.
+    write(&format!(
+        "{listener}{services}routes: [{{ name: r, to: s }}]\ntests: [{{ request: GET /, expect: {{ status: 404 }} }}]\n"
+    ));
+    let output = waypost_in(directory.path(), &["check", "c.yaml", "--without-files"]).expect(1);
+    assert!(output.stdout.contains("test-failed"), "{}", output.stdout);
+    assert!(!output.stdout.contains("a.crt"), "{}", output.stdout);
+}
+
+#[test]
 fn check_limits_lists_all_limits() {
     let directory = place();
     let said = waypost_in(directory.path(), &["check", "--limits"]).expect(0);
