@@ -167,6 +167,8 @@ codes! {
     BadRewrite Error "bad-rewrite",
     /// A header edit that is not allowed.
     BadHeaderEdit Error "bad-header-edit",
+    /// A redirect that leads every request back to its own URL.
+    RedirectLoop Error "redirect-loop",
     /// Conditions that no request can fulfil.
     ImpossibleMatch Error "impossible-match",
     /// A value that means something at another gateway, and is plain text here.

@@ -1,5 +1,7 @@
 //! Path templates with `{name}`, filled in from a pattern's parameters, and regex replacements with `$1`.
 
+use std::fmt;
+
 use waypost_route::path::PathBinding;
 use waypost_route::regex::Regex;
 
@@ -102,6 +104,16 @@ impl PathTemplate {
                 }
             }
         }
+    }
+}
+
+impl fmt::Display for PathTemplate {
+    /// Writes it as in a config.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(text),
+            Part::Bound(name) => write!(f, "{{{name}}}"),
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::files::TlsFiles;
 use crate::keys::At;
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
-use crate::lower::{Context, bytes, duration, host, network, tls, whole};
+use crate::lower::{Context, bytes, duration, host, network, redirect_loop, tls, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::correction;
@@ -207,19 +207,22 @@ fn report_needless(written: &document::listener::Listener, listener: &Listener, 
             .help("leave `scheme` out, or leave `tls` out");
     }
     if let (Some(redirect), Some(written)) = (&listener.redirect, &written.redirect)
-        && (listener.terminates_tls() || listener.client_scheme == Some(Scheme::Https))
-        && redirect.scheme == Some(Scheme::Https)
-        && redirect.host.is_none()
-        && redirect.port.is_none()
-        && redirect.path.keeps()
+        && listener.tls != ListenerTls::Passthrough
+        && !problems.has_errors()
+        && redirect_loop::of_listener(redirect, listener)
     {
+        let help = match redirect.scheme {
+            Some(Scheme::Https) => "put it on the listener in clear text",
+            Some(Scheme::Http) => "put it on the listener under TLS",
+            None => "lead to another scheme, host or path, or serve other `hosts`",
+        };
         problems
             .add(
-                Code::ConflictingKeys,
+                Code::RedirectLoop,
                 written.key,
-                "the redirect leads back to where it came from: clients use `https` here already",
+                "the redirect leads every request of the listener back to its own URL",
             )
-            .help("put it on the listener in clear text");
+            .help(help);
     }
 }
 

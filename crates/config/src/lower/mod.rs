@@ -40,6 +40,7 @@ mod names;
 mod network;
 mod pattern;
 mod redirect;
+mod redirect_loop;
 mod retry;
 mod rewrite;
 mod rollout;

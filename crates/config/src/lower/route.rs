@@ -8,7 +8,7 @@ use waypost_plan::service::EndpointScheme;
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
-use crate::lower::{Context, RouteSpans, action, header_edits, matching};
+use crate::lower::{Context, RouteSpans, action, header_edits, matching, redirect_loop};
 use crate::place::Span;
 use crate::problems::quote;
 
@@ -121,8 +121,12 @@ fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Opt
     if matching.alternatives.is_empty() {
         return None;
     }
-    if let Some(Action::Forward(forward)) = &action {
-        report_grpc(route, forward, context);
+    match (&action, &route.redirect) {
+        (Some(Action::Forward(forward)), _) => report_grpc(route, forward, context),
+        (Some(Action::Redirect(redirect)), Some(written)) => {
+            redirect_loop::report_route(redirect, written.key, &matching.alternatives, context);
+        }
+        _ => {}
     }
     let route = Route {
         matching: waypost_route::Route {

@@ -451,6 +451,121 @@ fn proofs_know_the_listeners() {
 }
 
 #[test]
+fn redirects_that_lead_every_request_back() {
+    let loops = |route: &str| {
+        let line = format!("- {{ name: r, {route} }}");
+        let column = line.find("redirect").unwrap() + 1;
+        check_route(route, &[&format!("4:{column} redirect-loop back to its own URL")]);
+    };
+    loops("redirect: { scheme: http }");
+    loops("redirect: { scheme: http, port: 80 }");
+    loops("match: { host: A.b }, redirect: { host: a.B, status: 301 }");
+    loops("match: { host: a.b, path: [/x, /y/*] }, redirect: { host: a.b, scheme: http }");
+    loops("match: { path: /x/y }, redirect: { path: /x/./y }");
+    loops("match: { path: /x }, redirect: { regex: [\"^/y\", /z] }");
+    loops("match: { path: \"/u/{Id}/x\" }, redirect: { path: \"/u/{Id}/x\" }");
+    loops("match: { path: /x/* }, redirect: { prefix: /x/ }");
+    loops("match: { path: \"/{s}/x/*\" }, redirect: { prefix: \"/{s}/x\", scheme: http }");
+    loops("redirect: { prefix: / }");
+    loops("match: { path: ~^/x, scheme: http }, redirect: { scheme: http }");
+    for fine in [
+        "redirect: { scheme: https }",
+        "redirect: { scheme: http, port: 8080 }",
+        "redirect: { port: 8443 }",
+        "redirect: { host: a.b }",
+        "match: { host: [a.b, c.d] }, redirect: { host: a.b }",
+        "match: { host: \"*.b\" }, redirect: { host: a.b }",
+        "match: { path: /x/* }, redirect: { path: /x }",
+        "match: { path: /x/* }, redirect: { prefix: /y }",
+        "match: { path: \"/{a}/{b}\" }, redirect: { path: \"/{b}/{a}\" }",
+        "match: { path: ~^/x }, redirect: { path: /x }",
+        "match: [{ path: /x }, { path: /y }], redirect: { path: /x }",
+    ] {
+        let listeners = "listeners: [{ bind: 127.0.0.1:8080 }]\n";
+        check(format!("{listeners}routes: [{{ name: r, {fine} }}]\n"), &[]);
+    }
+}
+
+#[test]
+fn redirect_loops_know_the_listeners() {
+    let listeners = |plain: &str| {
+        format!(
+            "listeners: [{{ bind: 0.0.0.0:80, name: plain{plain} }}, {{ bind: 0.0.0.0:443, name: tls, \
+            tls: {{ certificates: [{{ cert: a, key: b }}] }} }}]\n"
+        )
+    };
+    let check_route = |plain: &str, route: &str, expected: &[&str]| {
+        check(
+            format!("{}routes:\n- {{ name: r, {route} }}\n", listeners(plain)),
+            expected,
+        );
+    };
+    let to_https = "redirect: { scheme: https }";
+    check_route("", to_https, &[]);
+    check_route("", &format!("match: {{ scheme: http }}, {to_https}"), &[]);
+    check_route(
+        "",
+        &format!("match: {{ scheme: https }}, {to_https}"),
+        &["3:40 redirect-loop add `scheme: http` to the match"],
+    );
+    check_route(
+        "",
+        &format!("match: {{ listener: tls }}, {to_https}"),
+        &["3:40 redirect-loop"],
+    );
+    check_route("", &format!("match: {{ listener: plain }}, {to_https}"), &[]);
+    // The other listener redirects what is not `https`.
+    check_route(", redirect: { scheme: https }", to_https, &["3:14 redirect-loop"]);
+    check_route(
+        ", hosts: [a.b]",
+        &format!("match: {{ host: c.d }}, {to_https}"),
+        &["3:36 redirect-loop"],
+    );
+    check_route(
+        ", trusted_proxies: [10.0.0.0/8]",
+        &format!("match: {{ listener: plain }}, {to_https}"),
+        &[],
+    );
+    check_route(", scheme: https", to_https, &["3:14 redirect-loop"]);
+    let check_listener = |keys: &str, expected: &[&str]| {
+        check(
+            format!(
+                "listeners: [{{ bind: 0.0.0.0:80, {keys} }}]\nroutes: [{{ name: r, respond: {{ status: 200 }} }}]\n"
+            ),
+            expected,
+        );
+    };
+    let tls = "tls: { certificates: [{ cert: a, key: b }] }";
+    let at = |column: usize| format!("1:{column} redirect-loop back to its own URL");
+    check_listener("redirect: { scheme: https }", &[]);
+    check_listener("redirect: { scheme: http }", &[&at(33)]);
+    check_listener("redirect: { prefix: /, status: 308 }", &[&at(33)]);
+    check_listener(&format!("{tls}, redirect: {{ scheme: https }}"), &[&at(79)]);
+    check_listener(
+        &format!("{tls}, redirect: {{ scheme: https, port: 443 }}"),
+        &[&at(79)],
+    );
+    check_listener(&format!("{tls}, redirect: {{ scheme: https, port: 8443 }}"), &[]);
+    check_listener("hosts: [a.b], redirect: { host: a.b }", &[&at(47)]);
+    check_listener("hosts: [a.b, c.d], redirect: { host: a.b }", &[]);
+    check_listener("redirect: { host: a.b }", &[]);
+    check_listener(
+        &format!("{tls}, trusted_proxies: [10.0.0.1], redirect: {{ scheme: https }}"),
+        &[],
+    );
+}
+
+#[test]
+fn only_keys_of_the_top_level_are_ignored() {
+    check(format!("{BASE}xa: 1\n"), &["3:1 unknown-key"]);
+    check_route(
+        "to: a, x-note: 1",
+        &["4:21 unknown-key `x-note` is not a key of a route"],
+    );
+    check(format!("{BASE}x-a: 1\nx-a: 2\n"), &["4:1 duplicate-key"]);
+}
+
+#[test]
 fn nothing_is_negated_by_an_exclamation_mark() {
     let warning = |column| format!("4:{column} foreign-value nothing is negated by `!`");
     for (matching, column) in [
@@ -1439,11 +1554,11 @@ fn tls_of_listeners() {
     );
     check(
         "tls: { certificates: [{ cert: a, key: b }] }\n  redirect: { scheme: https }",
-        &["4:3 conflicting-keys in clear text"],
+        &["4:3 redirect-loop in clear text"],
     );
     check(
         "scheme: https\n  redirect: { scheme: https }",
-        &["4:3 conflicting-keys in clear text"],
+        &["4:3 redirect-loop in clear text"],
     );
     check(
         "tls: { certificates: [{ cert: a, key: b }] }\n  scheme: http",
