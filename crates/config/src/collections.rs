@@ -7,7 +7,9 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use crate::diagnostic::Code;
 use crate::keys::{At, KeyTable, Read, wrong_type};
 use crate::place::Span;
-use crate::problems::Problems;
+use crate::problems::{Problems, quote};
+use crate::suggest::correction::{is_showable, plain};
+use crate::suggest::flow;
 use crate::tree::{Node, Value};
 use crate::values::{Text, text_of};
 
@@ -40,6 +42,52 @@ fn report_empty<T: Read>(node: &Node, problems: &mut Problems) {
         .help(T::help_if_empty());
 }
 
+/// Reports that `node` is no list, with the list that was probably meant.
+fn report_no_list<T: Read>(node: &Node, problems: &mut Problems) {
+    let is_text = text_of(node).is_some();
+    if !is_text && !matches!(node.value, Value::Mapping(_)) {
+        wrong_type(node, "a list", problems);
+        return;
+    }
+    let problem = problems.add(
+        Code::WrongType,
+        node.span,
+        format!("expected a list, found {}", node.found()),
+    );
+    match (&node.value, flow::of(node)) {
+        // A mapping of names is what some gateways have in place of a list.
+        (Value::Mapping(entries), _)
+            if names_items::<T>()
+                && entries
+                    .iter()
+                    .all(|entry| matches!(entry.value.value, Value::Mapping(_))) =>
+        {
+            let first = entries.first().map_or("a", |entry| &*entry.key);
+            problem.help(format!(
+                "write each as an item with its name: `- name: {}`",
+                quote(first).trim_matches('`')
+            ));
+        }
+        (_, Some(item)) if is_text => {
+            let list = format!("[{item}]");
+            let problem = problem.help(format!(
+                "put it into a list: `{list}`, or a line of its own that begins with `- `"
+            ));
+            if let Some(written) = node.written() {
+                problem.mend(node.span, written, list);
+            }
+        }
+        _ => {
+            problem.help("put it into a list: `[…]`, or a line of its own that begins with `- `");
+        }
+    }
+}
+
+/// Returns true if the items of a list have names.
+fn names_items<T: Read>() -> bool {
+    T::table().is_some_and(|table| table.keys.iter().any(|key| key.name == "name"))
+}
+
 impl<T: Read> Read for OneOrMany<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         match &node.value {
@@ -65,20 +113,42 @@ impl<T: Read> Read for OneOrMany<T> {
     }
 }
 
+/// Reports that `node` is no mapping of names. Some gateways have a list in its place.
+fn report_no_names<T: Read>(node: &Node, problems: &mut Problems) {
+    let Value::List(items) = &node.value else {
+        wrong_type(node, &Named::<T>::words(), problems);
+        return;
+    };
+    let of_first = |keys: &[&str]| match &items.first()?.value {
+        Value::Mapping(entries) => {
+            let entry = entries.iter().find(|entry| keys.contains(&&*entry.key))?;
+            entry.value.written().filter(|text| is_showable(text))
+        }
+        _ => None,
+    };
+    let name = of_first(&["name", "id"]).unwrap_or("orders");
+    // Where a value is a text, the first item may have it.
+    let value = match T::table() {
+        None => of_first(&["value", "exact", "weight"]).map(plain),
+        Some(_) => None,
+    };
+    problems
+        .add(
+            Code::WrongType,
+            node.span,
+            format!("expected {}, found a list", Named::<T>::words()),
+        )
+        .help(format!(
+            "write each under its name, without a dash: `{}: {}`",
+            plain(name),
+            value.as_deref().unwrap_or("…")
+        ));
+}
+
 impl<T: Read> Read for List<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         let Value::List(items) = &node.value else {
-            if text_of(node).is_some() || matches!(node.value, Value::Mapping(_)) {
-                problems
-                    .add(
-                        Code::WrongType,
-                        node.span,
-                        format!("expected a list, found {}", node.found()),
-                    )
-                    .help("put it into a list: `[…]`, or a line of its own that begins with `- `");
-            } else {
-                wrong_type(node, "a list", problems);
-            }
+            report_no_list::<T>(node, problems);
             return None;
         };
         Some(Self(read_items(items, problems)))
@@ -122,7 +192,7 @@ impl<T: Read> Read for NonEmptyList<T> {
 impl<T: Read> Read for Named<T> {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         let Value::Mapping(entries) = &node.value else {
-            wrong_type(node, &Self::words(), problems);
+            report_no_names::<T>(node, problems);
             return None;
         };
         let mut named = Self(Vec::new(), Vec::new());

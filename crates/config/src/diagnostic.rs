@@ -17,6 +17,30 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// A hint for mending it.
     pub help: Option<String>,
+    /// A change of the text that mends it.
+    pub suggestion: Option<Suggestion>,
+}
+
+/// A change of the text: the replacement of one key or one value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suggestion {
+    /// The place of the key or value.
+    pub place: Place,
+    /// The key or value there. Where a variable or an alias brings it, something else is written at the place.
+    pub written: String,
+    /// The YAML that takes its place.
+    pub replacement: String,
+    /// The confidence that it is what was meant.
+    pub confidence: Confidence,
+}
+
+/// The confidence in a suggestion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Confidence {
+    /// It means what was written; `waypost check --fix` applies it.
+    Certain,
+    /// It is probably meant.
+    Probable,
 }
 
 /// A place with a short text.
@@ -222,6 +246,7 @@ pub fn diagnostic(code: Code, place: Place, message: impl Into<String>) -> Diagn
             text: String::new(),
         }],
         help: None,
+        suggestion: None,
     }
 }
 
@@ -231,23 +256,20 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 
+    /// Returns true if its suggestion is certain.
+    pub fn is_mendable(&self) -> bool {
+        let suggestion = self.suggestion.as_ref();
+        suggestion.is_some_and(|suggestion| suggestion.confidence == Confidence::Certain)
+    }
+
     /// Returns the diagnostic as JSON: `{ code, severity, message, file, line, column, end_line, end_column,
-    /// labels, help }`, the place being the first label's.
+    /// labels, help, suggestion? }`, the place being the first label's.
     pub fn to_json(&self) -> serde_json::Value {
-        let place = |place: &Place| {
-            serde_json::json!({
-                "file": &*place.file,
-                "line": place.line,
-                "column": place.column,
-                "end_line": place.end_line,
-                "end_column": place.end_column,
-            })
-        };
         let labels: Vec<serde_json::Value> = self
             .labels
             .iter()
             .map(|label| {
-                let mut value = place(&label.place);
+                let mut value = place_to_json(&label.place);
                 value["text"] = label.text.as_str().into();
                 value
             })
@@ -258,14 +280,37 @@ impl Diagnostic {
             "message": self.message,
         });
         if let (Some(object), Some(first)) = (value.as_object_mut(), self.labels.first())
-            && let serde_json::Value::Object(first) = place(&first.place)
+            && let serde_json::Value::Object(first) = place_to_json(&first.place)
         {
             object.extend(first);
         }
         value["labels"] = labels.into();
         value["help"] = self.help.clone().into();
+        if let Some(suggestion) = &self.suggestion {
+            value["suggestion"] = suggestion.to_json();
+        }
         value
     }
+}
+
+impl Suggestion {
+    /// Returns the suggestion as JSON: `{ file, line, column, end_line, end_column, replacement, certain }`.
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut value = place_to_json(&self.place);
+        value["replacement"] = self.replacement.as_str().into();
+        value["certain"] = (self.confidence == Confidence::Certain).into();
+        value
+    }
+}
+
+fn place_to_json(place: &Place) -> serde_json::Value {
+    serde_json::json!({
+        "file": &*place.file,
+        "line": place.line,
+        "column": place.column,
+        "end_line": place.end_line,
+        "end_column": place.end_column,
+    })
 }
 
 /// Returns `diagnostics` as a JSON list.

@@ -154,7 +154,7 @@ fn replaced(sources: &[Source], mut replacements: Vec<Replacement>) -> Vec<Sourc
 }
 
 /// The range of a span of one line, in bytes.
-fn range(text: &[u8], span: Span) -> Option<(usize, usize)> {
+pub(crate) fn range(text: &[u8], span: Span) -> Option<(usize, usize)> {
     if span.line != span.end_line {
         return None;
     }
@@ -181,7 +181,7 @@ fn range(text: &[u8], span: Span) -> Option<(usize, usize)> {
 }
 
 /// The range without the quotes around it.
-fn unquoted(text: &[u8], (start, end): (usize, usize)) -> (usize, usize) {
+pub(crate) fn unquoted(text: &[u8], (start, end): (usize, usize)) -> (usize, usize) {
     match text[start..end] {
         [b'\'', _, .., b'\''] | [b'"', _, .., b'"'] => (start + 1, end - 1),
         _ => (start, end),

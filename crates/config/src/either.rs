@@ -6,7 +6,8 @@ use crate::collections::{List, Named};
 use crate::diagnostic::Code;
 use crate::keys::{At, KeyTable, Read, wrong_type};
 use crate::problems::Problems;
-use crate::suggest::correction::{self, plain};
+use crate::suggest::correction::{self, is_showable, plain};
+use crate::suggest::shape;
 use crate::tree::{Node, Value};
 use crate::values::{OriginText, Percent, Text, Whole, is_one_of, text_of};
 
@@ -95,14 +96,23 @@ impl Read for To {
         match &node.value {
             Value::Mapping(_) => Named::read(node, problems).map(Self::Split),
             Value::Scalar(_) => At::read(node.span, node, problems).map(Self::Service),
-            Value::List(_) => {
+            Value::List(items) => {
+                let split = shape::split(items);
+                let one = match &**items {
+                    [one] => one.written().filter(|one| is_showable(one)),
+                    _ => None,
+                };
                 problems
                     .add(
                         Code::WrongType,
                         node.span,
                         "expected the name of a service, or a mapping of names to weights, found a list",
                     )
-                    .help("write a split as `{ orders-v1: 90, orders-v2: 10 }`");
+                    .help(match one {
+                        _ if split.is_some() => format!("write `{}`", split.unwrap_or_default()),
+                        Some(one) => format!("write `{}` without the brackets", plain(one)),
+                        None => "write a split as `{ orders-v1: 90, orders-v2: 10 }`".to_owned(),
+                    });
                 None
             }
         }
@@ -221,18 +231,29 @@ impl<T: Read> Read for OffOr<T> {
                 let meant = text_of(node).filter(|text| takes_address && text.contains(':'));
                 let meant = meant.and_then(|text| correction::address(text, "127.0.0.1", 9900));
                 let is_off = is_one_of(node, &["false", "no", "none"]);
+                let replacement = match (&meant, first) {
+                    _ if is_off => Some("off".to_owned()),
+                    (Some(address), Some(key)) => Some(format!("{{ {}: {} }}", key.name, plain(address))),
+                    _ => None,
+                };
                 let help = first.map(|key| match &meant {
                     _ if is_off => "write `off`".to_owned(),
                     Some(address) => format!("write `{{ {}: {} }}`", key.name, plain(address)),
                     None => format!("write `{{ {}: {} }}`, or `off`", key.name, key.example),
                 });
-                problems
+                let problem = problems
                     .add(
                         Code::WrongType,
                         node.span,
                         format!("expected a mapping or `off`, found {}", node.found()),
                     )
                     .help_if(help);
+                if let (Some(replacement), Some(written)) = (replacement, node.written()) {
+                    match is_off {
+                        true => problem.mend(node.span, written, replacement),
+                        false => problem.propose(node.span, written, replacement),
+                    };
+                }
                 None
             }
         }

@@ -47,6 +47,7 @@ mod document;
 pub mod edit;
 mod either;
 pub mod files;
+pub mod fix;
 mod keys;
 mod lower;
 mod merge;
@@ -157,6 +158,7 @@ pub fn load_or_refuse(
             // Without a file there is no place.
             labels: Vec::new(),
             help: Some(SMALLEST.to_owned()),
+            suggestion: None,
         };
         return Err(Refused {
             diagnostics: vec![diagnostic],
@@ -184,6 +186,8 @@ pub fn load_or_refuse(
             Some(document) => {
                 // Users misspell a few keys; more than a thousand are not a configuration.
                 complete &= !document.given.keys().take(1000).any(misspells_names);
+                complete &=
+                    document.services.is_some() || !document.given.keys().any(|key| key == "services");
                 documents.push(document);
             }
             None => complete = false,

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::diagnostic::{Code, Diagnostic, Severity, diagnostic};
+use crate::diagnostic::{Code, Confidence, Diagnostic, Severity, Suggestion, diagnostic};
 use crate::place::Span;
+use crate::suggest::correction::plain;
+use crate::suggest::variable;
 
 /// Maximum number of diagnostics; after it, the search ends.
 const PROBLEMS_MAX: usize = 10_000;
@@ -118,12 +120,56 @@ impl Problem<'_> {
         }
     }
 
+    /// Sets the hint at a misspelt value, and suggests the `meant` one.
+    pub(crate) fn did_you_mean(self, span: Span, written: &str, meant: &str) -> Self {
+        self.help(format!("did you mean `{meant}`?"))
+            .propose(span, written, plain(meant))
+    }
+
+    /// Suggests `replacement`, as YAML, for `written` at `span`. It means the same, so it may be applied unasked.
+    pub(crate) fn mend(self, span: Span, written: &str, replacement: impl Into<String>) -> Self {
+        self.suggest(span, written, replacement.into(), Confidence::Certain)
+    }
+
+    /// Suggests `replacement`, as YAML, for `written` at `span`. It is probably meant.
+    pub(crate) fn propose(self, span: Span, written: &str, replacement: impl Into<String>) -> Self {
+        self.suggest(span, written, replacement.into(), Confidence::Probable)
+    }
+
+    fn suggest(self, span: Span, written: &str, replacement: String, confidence: Confidence) -> Self {
+        self.edit(|diagnostic, files| {
+            diagnostic.suggestion = Some(Suggestion {
+                place: span.place(files),
+                written: written.to_owned(),
+                replacement,
+                confidence,
+            });
+        })
+    }
+
     fn edit(mut self, edit: impl FnOnce(&mut Diagnostic, &[Arc<str>])) -> Self {
         if let Some(diagnostic) = self.diagnostic.as_deref_mut() {
             edit(diagnostic, self.files);
         }
         self
     }
+}
+
+/// Warns of a variable of another gateway in `text`, at `span`, which is taken as it is written.
+pub(crate) fn warn_of_variable(text: &str, span: Span, place: variable::Place, problems: &mut Problems) {
+    let Some(found) = variable::find(text) else {
+        return;
+    };
+    problems
+        .add(
+            Code::ForeignValue,
+            span,
+            format!(
+                "{} is taken as it is written, with nothing filled in",
+                quote(found.text)
+            ),
+        )
+        .help(variable::hint(found, place));
 }
 
 /// Returns `text` in backticks for a one-line message: escaped, and truncated if long.

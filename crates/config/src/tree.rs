@@ -105,6 +105,30 @@ impl Node {
         }
     }
 
+    /// Returns the text of a scalar that is text or a number.
+    pub(crate) fn text(&self) -> Option<&Rc<str>> {
+        match &self.value {
+            Value::Scalar(scalar) if matches!(scalar.kind(), ScalarKind::Text | ScalarKind::Number) => {
+                Some(&scalar.text)
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the text of a scalar that no variable brings a part of; `None` for none.
+    pub(crate) fn written(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(scalar)
+                if scalar.origin == Origin::Written
+                    && scalar.style != Style::Unset
+                    && scalar.kind() != ScalarKind::Null =>
+            {
+                Some(&scalar.text)
+            }
+            _ => None,
+        }
+    }
+
     /// Returns true if the text contains an unset variable.
     pub(crate) fn is_unset(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.style == Style::Unset)

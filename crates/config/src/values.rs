@@ -11,7 +11,7 @@ use crate::keys::{At, Read, wrong_type};
 use crate::problems::{Problems, quote};
 use crate::size;
 use crate::suggest::correction::accepted;
-use crate::suggest::nearest;
+use crate::suggest::{nearest, shape};
 use crate::tree::{Node, Origin, ScalarKind, Value};
 
 /// Text; an unquoted number is text as written.
@@ -80,12 +80,7 @@ pub(crate) const VARIABLE: &str = r"\$\{";
 
 /// Returns the text of a scalar that is text or a number; reports nothing.
 pub(crate) fn text_of(node: &Node) -> Option<&Rc<str>> {
-    match &node.value {
-        Value::Scalar(scalar) if matches!(scalar.kind(), ScalarKind::Text | ScalarKind::Number) => {
-            Some(&scalar.text)
-        }
-        _ => None,
-    }
+    node.text()
 }
 
 /// Returns true if a scalar is one of `words`, without case.
@@ -108,6 +103,16 @@ fn report_no_text(node: &Node, expected: &str, problems: &mut Problems) {
                 format!("expected {expected}, found {}", node.found()),
             )
             .help(format!("quote it if it is meant as text: `\"{}\"`", scalar.text));
+        return;
+    }
+    if let Some(value) = shape::value_with_type(node) {
+        problems
+            .add(
+                Code::WrongType,
+                node.span,
+                format!("expected {expected}, found {}", node.found()),
+            )
+            .help(format!("write the value alone: `{value}`"));
         return;
     }
     wrong_type(node, expected, problems);
@@ -145,13 +150,16 @@ impl Read for bool {
         };
         match meant {
             Some(meant) => {
-                problems
+                let problem = problems
                     .add(
                         Code::WrongType,
                         node.span,
                         format!("expected `true` or `false`, found {}", node.found()),
                     )
                     .help(format!("write `{meant}`"));
+                if let Some(written) = node.written() {
+                    problem.mend(node.span, written, meant.to_string());
+                }
             }
             None => wrong_type(node, "`true` or `false`", problems),
         }
@@ -218,11 +226,12 @@ impl Read for DurationText {
             Err(error) => {
                 let help = match error {
                     duration::DurationError::NoUnit => with_unit(text),
-                    _ => None,
+                    _ => whole_units(text),
                 };
-                problems
-                    .add(Code::BadValue, node.span, error.to_string())
-                    .help_if(help.map(|meant| format!("did you mean `{meant}`?")));
+                let problem = problems.add(Code::BadValue, node.span, error.to_string());
+                if let Some(meant) = help {
+                    problem.did_you_mean(node.span, text, &meant);
+                }
                 None
             }
         }
@@ -249,7 +258,28 @@ fn with_unit(number: &str) -> Option<String> {
             _ => Err(()),
         })
     };
-    meant("s", Duration::from_secs(24 * 60 * 60)).or_else(|| meant("ms", Duration::from_secs(24 * 60 * 60)))
+    let is_long = number.parse::<u64>().is_ok_and(|number| number >= 10_000);
+    let seconds = if is_long {
+        None
+    } else {
+        meant("s", Duration::from_secs(24 * 60 * 60))
+    };
+    seconds.or_else(|| meant("ms", Duration::from_secs(24 * 60 * 60)))
+}
+
+/// Returns a duration with a fraction, such as `0.5s`, in milliseconds; `None` for anything else.
+fn whole_units(text: &str) -> Option<String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let unit_ms = match &text[number.len()..] {
+        "s" => 1e3,
+        "m" => 60e3,
+        "h" => 3600e3,
+        _ => return None,
+    };
+    let is_fraction = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let ms = number.parse::<f64>().ok().filter(|_| is_fraction)? * unit_ms;
+    let is_whole = ms >= 1.0 && ms.fract() == 0.0 && ms <= 24.0 * 3600e3;
+    is_whole.then(|| format!("{ms:.0}ms"))
 }
 
 fn read_size(node: &Node, expected: &str, problems: &mut Problems) -> Option<u64> {
@@ -260,10 +290,10 @@ fn read_size(node: &Node, expected: &str, problems: &mut Problems) -> Option<u64
     match size::parse(text) {
         Ok(size) => Some(size),
         Err(error) => {
-            let help = size::corrected(text).map(|size| format!("did you mean `{size}`?"));
-            problems
-                .add(Code::BadValue, node.span, error.to_string())
-                .help_if(help);
+            let problem = problems.add(Code::BadValue, node.span, error.to_string());
+            if let Some(meant) = size::corrected(text) {
+                problem.did_you_mean(node.span, text, &meant);
+            }
             None
         }
     }
@@ -293,7 +323,7 @@ impl Read for SizeOrNone {
             return Some(Self(None));
         }
         if is_one_of(node, &["off", "false", "no", "unlimited", "infinite"]) {
-            problems
+            let problem = problems
                 .add(
                     Code::BadValue,
                     node.span,
@@ -303,6 +333,9 @@ impl Read for SizeOrNone {
                     ),
                 )
                 .help("write `none` for no bound");
+            if let Some(written) = node.written() {
+                problem.mend(node.span, written, "none");
+            }
             return None;
         }
         read_size(node, "a size such as `64KiB`, or `none`", problems).map(|size| Self(Some(size)))
@@ -557,13 +590,14 @@ pub(crate) fn read_word<W: Clone>(node: &Node, words: &[(&str, W)], problems: &m
     let found = words.iter().find(|(word, _)| *word == &**text);
     if found.is_none() {
         let near = nearest(text, words.iter().map(|(word, _)| *word));
-        problems
-            .add(
-                Code::UnknownWord,
-                node.span,
-                format!("expected {}, found {}", list.join(" or "), quote(text)),
-            )
-            .help_if(near.map(|near| format!("did you mean `{near}`?")));
+        let problem = problems.add(
+            Code::UnknownWord,
+            node.span,
+            format!("expected {}, found {}", list.join(" or "), quote(text)),
+        );
+        if let Some(near) = near {
+            problem.did_you_mean(node.span, text, near);
+        }
     }
     found.map(|(_, value)| value.clone())
 }

@@ -16,7 +16,8 @@ use crate::lower::redirect::redirect;
 use crate::lower::rewrite::rewrite;
 use crate::lower::{Context, duration, header_edits, retry, rollout, split};
 use crate::place::Span;
-use crate::problems::{Problems, quote};
+use crate::problems::{Problems, quote, warn_of_variable};
+use crate::suggest::variable::Place;
 use crate::values::Text;
 
 /// Lowers the action of a route; `None` if there is not exactly one.
@@ -141,6 +142,7 @@ fn forward(
     let request_headers = header_edits::of(
         route.request_headers.as_deref(),
         "use `rewrite: { host: … }`",
+        Place::RequestHeader,
         context.problems,
     );
     let timeout = route
@@ -230,6 +232,9 @@ fn respond(written: &document::route::Respond, problems: &mut Problems) -> Optio
                 )
                 .help("leave the body out, or choose another status");
         }
+    }
+    if let Some(body) = &written.body {
+        warn_of_variable(&body.value, body.span, Place::Body, problems);
     }
     if let Some(kind) = &written.content_type
         && (kind.value.is_empty() || !token::is_field_value(kind.value.as_bytes()))

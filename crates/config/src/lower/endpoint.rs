@@ -12,7 +12,7 @@ use crate::keys::At;
 use crate::lower::{host, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::suggest::correction::{before_path, corrected};
+use crate::suggest::correction::{before_path, corrected, plain};
 use crate::tree::Origin;
 
 /// Maximum length of the path of a unix socket (`sun_path`, without its NUL).
@@ -99,10 +99,8 @@ fn endpoint(url: &str, span: Span, problems: &mut Problems) -> Option<Endpoint> 
         Err(error) => error,
     };
     let is_list = separated(url).count() > 1 && separated(url).all(|part| parse_endpoint(part).is_ok());
-    let help = match (
-        &error,
-        corrected(url, |url| parse_endpoint(url).map(drop), correct_endpoint),
-    ) {
+    let meant = corrected(url, |url| parse_endpoint(url).map(drop), correct_endpoint);
+    let help = match (&error, &meant) {
         _ if is_list => {
             let items: Vec<String> = separated(url).map(quote).collect();
             format!("make each an item of the list: {}", items.join(", "))
@@ -118,9 +116,22 @@ fn endpoint(url: &str, span: Span, problems: &mut Problems) -> Option<Endpoint> 
         }
         (_, None) => "an endpoint is `http://host` or `http://host:port`".to_owned(),
     };
-    problems
+    let problem = problems
         .add(Code::BadEndpoint, span, format!("{} {error}", quote(url)))
         .help(help);
+    match meant {
+        _ if is_list => {}
+        // Without a scheme, HTTP is all that it can be.
+        Some(meant)
+            if matches!(error, E::NoScheme | E::Slash) && meant.contains(url.trim_end_matches('/')) =>
+        {
+            problem.mend(span, url, plain(&meant));
+        }
+        Some(meant) => {
+            problem.propose(span, url, plain(&meant));
+        }
+        None => {}
+    }
     None
 }
 

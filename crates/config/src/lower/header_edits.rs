@@ -6,12 +6,14 @@ use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::At;
 use crate::place::Span;
-use crate::problems::Problems;
+use crate::problems::{Problems, warn_of_variable};
+use crate::suggest::variable::Place;
 
 /// Lowers header edits; reports and leaves out those that are not allowed.
 pub(super) fn of(
     written: Option<&At<document::route::HeaderEdits>>,
     host_help: &str,
+    place: Place,
     problems: &mut Problems,
 ) -> HeaderEdits {
     let mut edits = HeaderEdits::default();
@@ -24,10 +26,16 @@ pub(super) fn of(
     }
     for (name, value) in written.set.iter().flat_map(|set| &set.value.0) {
         let result = edits.set(name, &value.value);
+        if result.is_ok() {
+            warn_of_variable(&value.value, value.span, place, problems);
+        }
         report(result, value.key, value.span, host_help, problems);
     }
     for (name, value) in written.add.iter().flat_map(|add| &add.value.0) {
         let result = edits.add(name, &value.value);
+        if result.is_ok() {
+            warn_of_variable(&value.value, value.span, place, problems);
+        }
         report(result, value.key, value.span, host_help, problems);
     }
     edits

@@ -8,7 +8,8 @@ use waypost_wire::authority::{Authority, AuthorityError};
 use crate::diagnostic::Code;
 use crate::keys::At;
 use crate::problems::{Problems, quote};
-use crate::suggest::correction::{before_path, corrected};
+use crate::suggest::correction::{before_path, corrected, plain};
+use crate::suggest::variable::{self, Place};
 use crate::values::Text;
 
 /// Lowers a host pattern, of a listener or of a match.
@@ -18,7 +19,20 @@ pub(super) fn pattern(written: &At<Text>, problems: &mut Problems) -> Option<Hos
         Ok(pattern) => Some(pattern),
         Err(error) => {
             let meant = corrected(text, |text| HostPattern::parse(text).map(drop), correct_pattern);
+            let replacement = match (&error, &meant) {
+                (_, Some(host)) if is_dotted(text, host) => None,
+                (_, Some(host)) => Some(plain(host).into_owned()),
+                _ => None,
+            };
+            // The host is the same, only said in another way.
+            let is_same = matches!(error, HostPatternError::Scheme | HostPatternError::TrailingDot)
+                && meant
+                    .as_deref()
+                    .is_some_and(|host| !text.trim_end_matches('/').contains(&format!("{host}/")));
             let help = match (&error, meant) {
+                (_, Some(host)) if is_dotted(text, &host) => Some(format!(
+                    "for it and all hosts below it write `[{host}, \"*.{host}\"]`"
+                )),
                 (HostPatternError::BareWildcard, _) => {
                     Some("leave the key out to take every host".to_owned())
                 }
@@ -42,16 +56,27 @@ pub(super) fn pattern(written: &At<Text>, problems: &mut Problems) -> Option<Hos
                 }
                 _ => None,
             };
-            problems
+            let problem = problems
                 .add(
                     Code::BadHost,
                     written.span,
                     format!("{} is not a host pattern: {error}", quote(text)),
                 )
                 .help_if(help);
+            match replacement {
+                Some(replacement) if is_same => problem.mend(written.span, text, replacement),
+                Some(replacement) => problem.propose(written.span, text, replacement),
+                None => problem,
+            };
             None
         }
     }
+}
+
+/// Returns true for `.example.org`, as nginx and cookies write a host with everything below it.
+fn is_dotted(text: &str, host: &str) -> bool {
+    text.strip_prefix('.')
+        .is_some_and(|rest| rest.eq_ignore_ascii_case(host))
 }
 
 /// Mends one error of a host pattern.
@@ -63,7 +88,10 @@ fn correct_pattern(text: &str, error: &HostPatternError) -> Option<String> {
         HostPatternError::Scheme => Some(before_path(text.split_once("://")?.1).to_owned()),
         HostPatternError::Port => Some(text.rsplit_once(':')?.0.to_owned()),
         HostPatternError::TrailingDot => Some(text.trim_end_matches('.').to_owned()),
-        _ => None,
+        _ => text
+            .strip_prefix('.')
+            .filter(|rest| !rest.starts_with('.'))
+            .map(str::to_owned),
     }
 }
 
@@ -117,18 +145,21 @@ fn report(
     problems: &mut Problems,
 ) {
     let text = &*written.value;
-    let help = corrected(text, |text| check(text).map(drop), correct_authority).map(|host| {
-        if text.contains("://") {
+    let problem = problems.add(
+        Code::BadHost,
+        written.span,
+        format!("{} is not a host: {error}", quote(text)),
+    );
+    if let Some(found) = variable::find(text) {
+        problem.help(variable::hint(found, Place::Host));
+        return;
+    }
+    if let Some(host) = corrected(text, |text| check(text).map(drop), correct_authority) {
+        let help = if text.contains("://") {
             format!("leave the scheme out: `{host}`")
         } else {
             format!("write `{host}`")
-        }
-    });
-    problems
-        .add(
-            Code::BadHost,
-            written.span,
-            format!("{} is not a host: {error}", quote(text)),
-        )
-        .help_if(help);
+        };
+        problem.help(help).propose(written.span, text, plain(&host));
+    }
 }

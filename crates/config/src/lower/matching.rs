@@ -21,7 +21,7 @@ use crate::lower::pattern::{self, Pattern, report_regex};
 use crate::lower::{Context, entrance, host, network};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::suggest::correction::accepted;
+use crate::suggest::correction::{accepted, plain};
 use crate::tree::Origin;
 use crate::values::{OriginText, Text, ValueText};
 
@@ -279,22 +279,27 @@ fn check_method(written: &At<Text>, problems: &mut Problems) {
             )
             .help("list the methods that are meant, or let a route with the others take them");
     } else if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        problems
-            .add(
-                Code::LowerCaseMethod,
-                written.span,
-                format!(
-                    "methods are compared with case, and clients do not send {}",
-                    quote(method)
-                ),
-            )
-            .help(match method.to_ascii_uppercase() {
-                upper if is_refused_method(&upper) => format!("requests with `{upper}` never reach a route"),
-                upper => match accepted(upper, |_| Ok::<(), ()>(())) {
-                    Some(upper) => format!("write `{upper}`"),
-                    None => "write it in upper case".to_owned(),
-                },
-            });
+        let problem = problems.add(
+            Code::LowerCaseMethod,
+            written.span,
+            format!(
+                "methods are compared with case, and clients do not send {}",
+                quote(method)
+            ),
+        );
+        match method.to_ascii_uppercase() {
+            upper if is_refused_method(&upper) => {
+                problem.help(format!("requests with `{upper}` never reach a route"))
+            }
+            upper => match accepted(upper, |_| Ok::<(), ()>(())) {
+                Some(upper) => {
+                    problem
+                        .help(format!("write `{upper}`"))
+                        .mend(written.span, method, plain(&upper))
+                }
+                None => problem.help("write it in upper case"),
+            },
+        };
     }
 }
 

@@ -7,7 +7,8 @@ use crate::diagnostic::Code;
 use crate::keys::At;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::suggest::nearest;
+use crate::suggest::correction::plain;
+use crate::suggest::{self, nearest};
 
 /// Maximum length of a name.
 const NAME_CHARS_MAX: usize = 128;
@@ -95,18 +96,26 @@ impl Names {
             } else {
                 None
             };
+            let service = match self.unknown {
+                Code::UnknownService => suggest::service::hint(name),
+                _ => None,
+            };
             let help = match near {
+                _ if service.is_some() => service.unwrap_or_default(),
                 Some(near) => format!("did you mean `{near}`?"),
                 None if self.declared.is_empty() => format!("no {} is declared", self.noun),
                 None => format!("declare it, or name one of the {}s that exist", self.noun),
             };
-            problems
+            let problem = problems
                 .add(
                     self.unknown,
                     span,
                     format!("there is no {} named {}", self.noun, quote(name)),
                 )
                 .help(help);
+            if let Some(near) = near {
+                problem.propose(span, name, plain(near));
+            }
         }
         false
     }

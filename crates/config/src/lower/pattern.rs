@@ -10,7 +10,9 @@ use crate::keys::At;
 use crate::lower::Context;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::suggest::{self, correction::accepted};
+use crate::suggest;
+use crate::suggest::correction::{accepted, plain};
+use crate::suggest::location::{self, Location};
 use crate::tree::Origin;
 use crate::values::OriginText;
 
@@ -36,12 +38,20 @@ pub(super) fn pattern(written: &At<OriginText>, context: &mut Context<'_>) -> Op
             .help("write the `~` in front of the variable: `~${NAME}`");
         return None;
     }
-    let error = match path_pattern::parse(text, context.path_options) {
+    let options = context.path_options;
+    let meant = |text: String| accepted(text, |text| path_pattern::parse(text, options).map(drop));
+    let location = location::of(text).and_then(|location| {
+        let pattern = meant(location.pattern.clone())?;
+        Some((location, pattern))
+    });
+    let parsed = path_pattern::parse(text, options);
+    if let Some((location, pattern)) = location {
+        return report_location(written, &location, &pattern, parsed.ok(), context.problems);
+    }
+    let error = match parsed {
         Ok(pattern) => return Some(pattern),
         Err(error) => error,
     };
-    let options = context.path_options;
-    let meant = |text: String| accepted(text, |text| path_pattern::parse(text, options).map(drop));
     let problems = &mut *context.problems;
     match error {
         PatternError::Pattern(PathPatternError::Regex(error)) => {
@@ -84,13 +94,20 @@ pub(super) fn pattern(written: &At<OriginText>, context: &mut Context<'_>) -> Op
                 }
                 _ => None,
             };
-            problems
+            let problem = problems
                 .add(
                     Code::BadPath,
                     written.span,
                     format!("{} is not a path pattern: {error}", quote(text)),
                 )
                 .help_if(help);
+            if let PathPatternError::NoSlash = error
+                && let Some(replacement) = meant(format!("~{text}"))
+                    .filter(|_| text.starts_with('^'))
+                    .or_else(|| meant(format!("/{text}")))
+            {
+                problem.propose(written.span, text, plain(&replacement));
+            }
         }
         PatternError::Refused(error) => {
             let (what, help) = match error {
@@ -122,6 +139,40 @@ pub(super) fn pattern(written: &At<OriginText>, context: &mut Context<'_>) -> Op
         }
     }
     None
+}
+
+/// Reports a pattern with a modifier of nginx. `parsed` is what it means here, if it is valid.
+fn report_location(
+    written: &At<OriginText>,
+    location: &Location,
+    meant: &str,
+    parsed: Option<PathPattern>,
+    problems: &mut Problems,
+) -> Option<PathPattern> {
+    let text = &*written.value.text;
+    let problem = match parsed {
+        // A regex with a blank in front, which no path has.
+        Some(_) => problems.add(
+            Code::ForeignValue,
+            written.span,
+            format!("{} takes no path, as no path has a blank", quote(text)),
+        ),
+        None => problems.add(
+            Code::BadPath,
+            written.span,
+            format!(
+                "{} is not a path pattern: `{}` is a modifier of nginx",
+                quote(text),
+                location.modifier.trim()
+            ),
+        ),
+    };
+    let problem = problem.help(format!("write `{meant}`"));
+    match location.is_same {
+        true => problem.mend(written.span, text, plain(meant)),
+        false => problem.propose(written.span, text, plain(meant)),
+    };
+    parsed
 }
 
 pub(super) fn has_only_slashes(text: &str) -> bool {

@@ -11,8 +11,9 @@ use crate::keys::At;
 use crate::lower::pattern::{Pattern, has_only_slashes, report_regex};
 use crate::lower::{Context, host};
 use crate::place::Span;
-use crate::problems::{Problems, quote};
+use crate::problems::{Problems, quote, warn_of_variable};
 use crate::suggest::correction::accepted;
+use crate::suggest::variable::{self, Place};
 use crate::values::{Replacing, Text};
 
 /// The reader of a new path.
@@ -133,6 +134,23 @@ fn template(
     let options = context.path_options;
     let problems = &mut *context.problems;
     let text = &*written.value;
+    if let Some(found) = variable::find(text) {
+        if check_template(text, suffix, patterns, options).is_ok() {
+            warn_of_variable(text, written.span, Place::Path, problems);
+        } else {
+            problems
+                .add(
+                    Code::BadRewrite,
+                    written.span,
+                    format!(
+                        "{} is a variable of another gateway, and nothing is filled in",
+                        quote(found.text)
+                    ),
+                )
+                .help(variable::hint(found, Place::Path));
+            return None;
+        }
+    }
     let template = match PathTemplate::parse(text) {
         Ok(template) => template,
         Err(error) => {

@@ -11,6 +11,7 @@ use crate::keys::At;
 use crate::lower::{Context, RouteSpans, action, header_edits, matching, redirect_loop};
 use crate::place::Span;
 use crate::problems::quote;
+use crate::suggest::variable::Place;
 
 /// Lowers all routes; adds the valid ones and reports mistakes in the others.
 pub(super) fn add_all(document: &Document, context: &mut Context<'_>) -> Vec<RouteSpans> {
@@ -107,6 +108,7 @@ fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Opt
     let response_headers = header_edits::of(
         route.response_headers.as_deref(),
         "a response has no `host`; leave it out",
+        Place::ResponseHeader,
         context.problems,
     );
     if context.problems.errors() > errors_before {

@@ -58,7 +58,18 @@ pub(super) fn of_listener(
         }
         return (ListenerTls::Passthrough, files);
     }
-    if given.certificates.is_none() && !given.given.keys().any(|key| key == "certificates") {
+    let is_known = |key: &str| {
+        document::listener::ListenerTls::TABLE
+            .keys
+            .iter()
+            .any(|known| known.name == key)
+    };
+    // Misspelt keys, and values that could not be read, are reported already.
+    let is_reported = given
+        .given
+        .keys()
+        .any(|key| key == "certificates" || !is_known(key));
+    if given.certificates.is_none() && !is_reported {
         context
             .problems
             .add(

@@ -34,7 +34,7 @@ pub(crate) fn accepted<E>(candidate: String, check: impl Fn(&str) -> Result<(), 
 }
 
 /// Returns true if a hint can show `text` in backticks without changing it.
-fn is_showable(text: &str) -> bool {
+pub(crate) fn is_showable(text: &str) -> bool {
     text.chars().take(CHARS_MAX + 1).count() <= CHARS_MAX
         && !text.contains(|c: char| c.is_control() || c == '`')
 }
@@ -66,12 +66,20 @@ pub(crate) fn address(text: &str, any: &str, port: u16) -> Option<String> {
     )
 }
 
-/// Returns `text` as YAML reads it in a mapping: in quotes if it would be something else without them.
+/// Returns `text` as YAML reads it in a mapping or a list: in quotes if it would be something else without them.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     let is_plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b':');
-    if text.bytes().all(is_plain) && !text.starts_with('-') && !text.ends_with(':') {
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/' | b':' | b'*');
+    if !text.is_empty()
+        && text.bytes().all(is_plain)
+        && !text.starts_with(['-', '*', ':'])
+        && !text.ends_with(':')
+    {
         return Cow::Borrowed(text);
+    }
+    // Single quotes leave backslashes alone.
+    if text.contains(['\\', '"']) && !text.contains(|c: char| c == '\'' || c.is_control()) {
+        return Cow::Owned(format!("'{text}'"));
     }
     Cow::Owned(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
 }

@@ -1,58 +1,521 @@
-//! Words of other gateways for keys of this language.
+//! Words of other gateways, with the keys of this language for them.
+//!
+//! They are collected from the documentation of nginx, HAProxy, Envoy, Traefik, Caddy, Kong, APISIX, the Gateway API,
+//! YARP and Spring Cloud Gateway. They are compared in `snake_case`, so `pathPrefix` and `path-prefix` are
+//! `path_prefix`.
 
-/// Keys of this language, each with the words of other gateways for it.
-const FOREIGN: &[(&str, &[&str])] = &[
-    (
-        "to",
-        &[
-            "service",
-            "upstream",
-            "backend",
-            "cluster",
-            "proxy_pass",
-            "use_backend",
-            "target",
-            "destination",
-        ],
-    ),
-    (
-        "retry",
-        &["retries", "retry_policy", "retry_on", "proxy_next_upstream"],
-    ),
-    ("respond", &["return", "direct_response"]),
-    ("bind", &["listen", "address", "socket_address"]),
-    (
-        "endpoints",
-        &[
-            "url", "urls", "server", "servers", "targets", "backends", "address", "hosts",
-        ],
-    ),
-    ("hosts", &["server_name", "server_names", "domains"]),
-    (
-        "host",
-        &[
-            "hostname",
-            "hostnames",
-            "domain",
-            "domains",
-            "authority",
-            "server_name",
-        ],
-    ),
-    ("path", &["uri", "url", "location", "path_prefix"]),
-    ("client_ip", &["source_ip", "remote_addr", "src"]),
-    ("listeners", &["entrypoints", "entry_points", "frontends"]),
-    ("services", &["upstreams", "backends", "clusters"]),
-    ("routes", &["rules", "locations", "routers"]),
-    ("resolver", &["resolvers", "dns", "dns_resolvers"]),
-    ("nameservers", &["nameserver", "servers", "addresses"]),
-];
+/// The words for one key of a mapping, or for something that has no key there.
+struct Words {
+    /// Key of the mapping; empty if it has none for these words. A key that the mapping does not have (yet) is passed over.
+    key: &'static str,
+    words: &'static [&'static str],
+    /// The way to write it; with a key, empty for the key's example.
+    /// `@example@` gives way to the written value, if it is of the same kind.
+    hint: &'static str,
+}
 
-/// The key among `keys` for which `word` is a word of another gateway.
-pub(crate) fn key(word: &str, mut keys: impl Iterator<Item = &'static str>) -> Option<&'static str> {
-    keys.find(|key| {
-        FOREIGN
-            .iter()
-            .any(|(own, words)| own == key && words.contains(&word))
+/// The words in one mapping, by the description of its [`KeyTable`](crate::keys::KeyTable).
+struct Mapping {
+    of: &'static str,
+    words: &'static [Words],
+}
+
+/// The meaning of a foreign word in a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// A key of this mapping, with a hint, which may be empty.
+    Key(&'static str, &'static str),
+    /// Something that is said elsewhere, or cannot be said; the hint tells.
+    Elsewhere(&'static str),
+}
+
+/// Returns the meaning of `word` in the mapping `of`, which has `keys`.
+pub(crate) fn meaning(word: &str, of: &str, keys: impl Fn(&str) -> bool) -> Option<Meaning> {
+    let word = snake_case(word);
+    let mapping = MAPPINGS.iter().find(|mapping| mapping.of == of)?;
+    let mut found = mapping.words.iter().filter(|words| words.words.contains(&&*word));
+    found.find_map(|words| match words.key {
+        "" => Some(Meaning::Elsewhere(words.hint)),
+        key if keys(key) => Some(Meaning::Key(key, words.hint)),
+        _ => None,
     })
+}
+
+/// Returns `pathPrefix` and `path-prefix` as `path_prefix`. An acronym is one word.
+fn snake_case(word: &str) -> String {
+    let mut snake = String::with_capacity(word.len() + 4);
+    let mut follows_lower = false;
+    for c in word.chars() {
+        match c {
+            '-' | ' ' | '.' => snake.push('_'),
+            _ => {
+                if c.is_ascii_uppercase() && follows_lower {
+                    snake.push('_');
+                }
+                snake.push(c.to_ascii_lowercase());
+            }
+        }
+        follows_lower = c.is_ascii_lowercase() || c.is_ascii_digit();
+    }
+    snake
+}
+
+macro_rules! words {
+    ($($of:literal: { $($key:literal = [$($word:literal),+ $(,)?], $hint:expr;)+ })+) => {
+        &[$(Mapping { of: $of, words: &[$(Words { key: $key, words: &[$($word),+], hint: $hint }),+] }),+]
+    };
+}
+
+const MISSING: &str = "this version has nothing like it";
+
+const MAPPINGS: &[Mapping] = words! {
+    "the configuration": {
+        "listeners" = [
+            "listen", "server", "servers", "entry_points", "entrypoints", "entry_point", "frontend", "frontends", "gateways",
+            "binds", "static_resources",
+        ], "";
+        "services" = [
+            "upstream", "upstreams", "backend", "backends", "cluster", "clusters", "targets", "pools",
+        ], "";
+        "routes" = [
+            "route", "rules", "rule", "location", "locations", "router", "routers", "http_routes", "virtual_hosts",
+            "route_config", "map",
+        ], "";
+        "resolver" = ["resolvers", "dns", "dns_resolvers"], "";
+        "access_log" = ["logging", "log", "logs", "log_format", "access_logs"], "`access_log: stdout`";
+        "admin" = ["api", "dashboard", "stats", "admin_api", "admin_listen", "management"], "";
+        "workers" = ["worker_processes", "nbthread", "threads", "concurrency"], "";
+        "drain_timeout" = [
+            "shutdown_timeout", "grace_period", "graceful_timeout", "worker_shutdown_timeout", "hard_stop_after",
+            "shutdown_delay",
+        ], "";
+        "" = ["http", "stream", "apps", "spring", "dynamic_resources", "reverse_proxy"],
+            "there is no level above them: `listeners`, `services` and `routes` stand at the top";
+        "" = ["defaults", "global", "events"],
+            "there are no sections for defaults: limits and timeouts stand in a listener, a service or a route";
+        "" = ["api_version", "kind", "metadata", "spec"],
+            "this is an object of Kubernetes; a config of Waypost has `listeners`, `services` and `routes` at the top";
+        "" = ["_format_version", "_transform", "consumers"],
+            "leave it out: a config of Waypost has `listeners`, `services` and `routes` at the top";
+        "" = ["middlewares", "middleware", "plugins", "filters", "plugin_configs", "snippets"],
+            "there are no plugins: `rewrite`, `redirect`, `request_headers`, `response_headers` and more are keys of a route";
+        "" = ["version", "name"], "leave it out";
+        "" = ["certificates", "tls_certificates", "ssl", "tls_options"],
+            "certificates stand in a listener: `tls: { certificates: [{ cert: api.crt, key: api.key }] }`";
+        "" = ["prometheus", "tracing", "telemetry"], "metrics are served at the `admin` address, as `/metrics`";
+    }
+    "a listener": {
+        "bind" = ["listen", "listen_on", "address", "addr", "socket_address", "port", "ports", "endpoint", "url", "host_port"],
+            "`bind: 0.0.0.0:8080`";
+        "hosts" = ["server_name", "server_names", "domains", "domain", "host", "hostname", "hostnames"],
+            "`hosts: [@api.example.com@]`";
+        "tls" = [
+            "ssl", "ssl_certificate", "ssl_certificate_key", "certificate", "certificates", "certs", "cert", "key", "cert_file",
+            "key_file", "crt", "tls_context", "transport_socket", "https", "default_certificate", "certificate_refs",
+        ], "`tls: { certificates: [{ cert: api.crt, key: api.key }] }`";
+        "" = ["cert_resolver", "acme", "letsencrypt", "auto_https", "automatic_https"],
+            "let a tool such as certbot renew the files in `tls`: they are read again when they change";
+        "" = ["http2", "h2", "alpn", "protocols", "http_versions"],
+            "leave it out: with `tls`, clients get HTTP/2 by ALPN; without, those that begin with it";
+        "trusted_proxies" = [
+            "set_real_ip_from", "real_ip_header", "real_ip_recursive", "forwarded_headers", "trusted_ips", "use_remote_address",
+            "xff_num_trusted_hops", "forward_for", "real_ip",
+        ], "`trusted_proxies: [10.0.0.0/8]`, the addresses of what stands in front";
+        "proxy_protocol" = ["accept_proxy", "listener_filters"], "`proxy_protocol: required`";
+        "limits" = [
+            "client_max_body_size", "max_body_size", "max_request_bytes", "max_request_body_size", "body_limit", "request_body",
+            "client_header_timeout", "client_body_timeout", "keepalive_timeout", "keep_alive_timeout", "send_timeout",
+            "idle_timeout", "read_timeout", "timeouts", "timeout", "large_client_header_buffers", "client_header_buffer_size",
+            "max_connections", "max_conn", "maxconn", "max_request_headers_kb", "responding_timeouts",
+        ], "`limits: { body_bytes: 10MiB, header_timeout: 10s }`";
+        "redirect" = [
+            "https_redirect", "redirections", "force_https", "ssl_redirect", "http_redirect", "redirect_scheme", "require_tls",
+        ], "`redirect: { scheme: https, status: 308 }`";
+        "paths" = ["merge_slashes", "path_with_escaped_slashes_action"], "`paths: { double_slash: keep }`";
+        "" = [
+            "routes", "route", "location", "locations", "default_backend", "use_backend", "filter_chains", "filters", "router",
+            "routers", "virtual_hosts", "handle", "route_config", "allowed_routes",
+        ], "routes are a list of their own, beside `listeners`; each serves on every listener whose `hosts` let it";
+        "" = ["protocol", "mode"], "a listener with `tls` speaks https, one without speaks http; both do HTTP/1.1 and HTTP/2";
+    }
+    "the `tls` of a listener": {
+        "certificates" = [
+            "cert", "key", "certs", "certificate", "ssl_certificate", "ssl_certificate_key", "cert_file", "key_file", "crt",
+            "tls_certificates", "default_certificate", "certificate_refs", "private_key", "certificate_chain", "keys",
+        ], "`certificates: [{ cert: api.crt, key: api.key }]`";
+        "client_auth" = [
+            "ca", "ca_files", "client_ca", "client_cas", "verify_client", "ssl_client_certificate", "ssl_verify_client",
+            "client_ca_file", "ca_file", "client_authentication", "mtls", "require_client_certificate", "verify",
+            "front_proxy_client_ca",
+        ], "`client_auth: { ca: clients.crt, mode: required }`";
+        "passthrough" = ["mode", "ssl_preread", "pass_through"], "`passthrough: true`, where connections are not decrypted";
+        "" = [
+            "protocols", "min_version", "max_version", "min_protocol_version", "ssl_protocols", "ciphers", "cipher_suites",
+            "ssl_ciphers", "alpn", "alpn_protocols", "curve_preferences", "tls_params", "enabled",
+        ], "leave it out: TLS 1.2 and 1.3 with safe ciphers, and ALPN, are always used";
+        "" = ["cert_resolver", "acme", "options", "sni_strict", "domains"],
+            "let a tool such as certbot renew the files in `certificates`: they are read again when they change";
+    }
+    "a certificate": {
+        "cert" = [
+            "certificate", "cert_file", "crt", "crt_file", "ssl_certificate", "certificate_chain", "chain", "certificate_file",
+            "pem", "path",
+        ], "`cert: @api.crt@`";
+        "key" = ["private_key", "key_file", "ssl_certificate_key", "keyfile", "key_path", "secret_key"], "`key: @api.key@`";
+        "" = ["snis", "sni", "hosts", "domains", "stores"], "leave it out: the names in the certificate decide who gets it";
+    }
+    "the `client_auth` of a listener": {
+        "ca" = ["ca_file", "ca_files", "ca_certificate", "client_ca", "trusted_ca", "cacert", "roots"], "`ca: clients.crt`";
+        "mode" = ["verify", "client_auth_type", "require", "required", "verify_client"], "`mode: optional`";
+    }
+    "the limits of a listener": {
+        "body_bytes" = [
+            "client_max_body_size", "max_body_size", "max_request_bytes", "max_request_body_size", "body_size", "body", "max_size",
+            "max_body", "request_body", "body_limit",
+        ], "`body_bytes: 10MiB`";
+        "header_bytes" = [
+            "max_header_bytes", "large_client_header_buffers", "client_header_buffer_size", "max_request_headers_kb",
+            "header_size", "max_header_size",
+        ], "";
+        "headers" = ["max_headers", "max_headers_count", "http_maxhdr", "max_header_count"], "";
+        "header_timeout" = ["client_header_timeout", "request_headers_timeout", "http_request", "read_header_timeout"], "";
+        "keep_alive_timeout" = ["keepalive_timeout", "idle_timeout", "http_keep_alive", "keepalive", "keep_alive"], "";
+        "body_idle_timeout" = ["client_body_timeout", "read_timeout", "request_timeout", "stream_idle_timeout"], "";
+        "body_rate" = ["min_request_body_data_rate", "rate"], "";
+        "connections" = ["max_connections", "max_conn", "maxconn", "worker_connections", "connection_limit"], "";
+        "underscores" = ["underscores_in_headers", "headers_with_underscores_action"], "`underscores: keep`";
+    }
+    "a service": {
+        "endpoints" = [
+            "url", "urls", "uri", "uris", "server", "servers", "target", "targets", "backend", "backends", "address", "addresses",
+            "host", "hosts", "nodes", "load_assignment", "lb_endpoints", "load_balancer", "destinations", "instances", "members",
+            "upstream", "upstreams", "port", "ip", "cluster",
+        ], "`endpoints: [http://10.0.0.11:8080]`";
+        "balance" = [
+            "lb_policy", "load_balancing", "load_balancing_policy", "algorithm", "least_conn", "ip_hash", "hash", "hash_on",
+            "strategy", "policy", "consistent_hash", "lb", "sticky", "session_affinity",
+        ], "";
+        "health" = [
+            "health_check", "health_checks", "healthcheck", "healthchecks", "check", "checks", "probe", "option_httpchk",
+        ], "";
+        "eject" = ["outlier_detection", "passive_health_check", "max_fails", "fail_timeout", "passive"], "";
+        "" = [
+            "health_check", "health_checks", "healthcheck", "healthchecks", "option_httpchk", "outlier_detection",
+            "passive_health_check", "max_fails", "fail_timeout",
+        ], MISSING;
+        "" = ["least_conn", "ip_hash", "hash", "algorithm", "lb_policy", "load_balancing", "strategy", "policy"],
+            "leave it out: requests are spread round-robin over the endpoints";
+        "timeouts" = [
+            "timeout", "connect_timeout", "read_timeout", "write_timeout", "proxy_connect_timeout", "proxy_read_timeout",
+            "proxy_send_timeout", "timeout_server", "timeout_connect", "response_timeout", "response_header_timeout",
+            "dial_timeout", "request_timeout", "forwarding_timeouts", "idle_timeout",
+        ], "`timeouts: { connect: 2s, response: 30s }`";
+        "pool" = [
+            "keepalive", "keep_alive", "keepalive_pool", "connection_pool", "max_idle_conns_per_host", "max_idle_conns",
+            "keepalive_requests", "upstream_keepalive",
+        ], "`pool: { idle_max: 64 }`";
+        "tls" = [
+            "ssl", "verify", "tls_verify", "insecure_skip_verify", "skip_verify", "ca_certificates", "client_certificate", "sni",
+            "transport_socket", "root_cas", "proxy_ssl_verify", "proxy_ssl_server_name", "servers_transport", "tls_client_config",
+        ], "`tls: { ca: internal.crt }`, with `https://` endpoints";
+        "http2" = ["h2", "h2c", "grpc", "http2_protocol_options", "typed_extension_protocol_options", "http_version"],
+            "`http2: true`";
+        "proxy_protocol" = ["send_proxy", "send_proxy_v2", "proxy_v2"], "`proxy_protocol: v2`";
+        "" = ["weight", "weights"], "the weights of versions stand in a route: `to: { orders-v1: 90, orders-v2: 10 }`";
+        "" = ["path", "path_prefix", "prefix"],
+            "a service has no path; a route puts one in front: `rewrite: { prefix: @/api@ }`";
+        "" = ["pass_host_header", "preserve_host", "host_header"],
+            "services get the client's `Host`, unless a route has `rewrite: { host: orders.internal }`";
+        "" = ["name", "id"], "leave it out: the name is the key in front, as in `orders: { endpoints: […] }`";
+        "" = ["routes", "route", "plugins", "filters", "tags"], "routes are a list of their own, beside `services`";
+        "" = ["scheme"], "the scheme stands in each endpoint: `http://`, `https://` or `h2c://`";
+    }
+    "the timeouts of a service": {
+        "connect" = ["connection", "dial", "connect_timeout", "dial_timeout", "proxy_connect_timeout", "timeout_connect"], "";
+        "response" = [
+            "request", "read", "write", "server", "total", "read_timeout", "response_timeout", "response_header_timeout",
+            "backend_request", "timeout", "send", "first_byte", "proxy_read_timeout", "request_timeout", "timeout_server",
+        ], "";
+        "idle" = ["idle_timeout", "stream_idle", "idle_conn_timeout", "activity"], "";
+        "tunnel" = ["websocket", "upgrade", "timeout_tunnel"], "";
+    }
+    "the `tls` of a service": {
+        "ca" = ["ca_file", "ca_certificates", "root_cas", "trusted_ca", "proxy_ssl_trusted_certificate", "cacert", "ca_certificate"],
+            "`ca: internal.crt`";
+        "server_name" = ["sni", "proxy_ssl_name", "hostname", "tls_server_name", "host"], "";
+        "client_cert" = ["certificate", "certificates", "cert", "client_certificate", "key", "proxy_ssl_certificate", "crt"],
+            "`client_cert: { cert: gateway.crt, key: gateway.key }`";
+        "insecure" = ["insecure_skip_verify", "skip_verify", "tls_verify", "verify", "proxy_ssl_verify", "verify_none", "verify_tls"],
+            "`insecure: true` where certificates are not to be verified; without it they are";
+    }
+    "a route": {
+        "name" = ["id", "route_id", "router", "label", "title"], "`name: orders`";
+        "to" = [
+            "service", "services", "upstream", "backend", "backends", "backend_ref", "backend_refs", "cluster", "cluster_id",
+            "proxy_pass", "grpc_pass", "use_backend", "default_backend", "target", "destination", "forward", "forward_to",
+            "proxy", "reverse_proxy", "load_balancer", "service_id", "upstream_id", "service_name", "pool", "route",
+        ], "`to: @orders@`, the name of a service";
+        "to" = [
+            "weighted_clusters", "weighted", "weights", "weight", "split_clients", "traffic_split", "split",
+        ], "`to: { orders-v1: 90, orders-v2: 10 }`, a split";
+        "match" = [
+            "matches", "matcher", "matchers", "when", "predicate", "predicates", "conditions", "condition", "rule", "rules",
+            "expression", "acl", "if", "vars",
+        ], "`match: { host: api.example.com, path: /orders/* }`";
+        "respond" = [
+            "return", "direct_response", "fixed_response", "static_response", "response", "http_request_return", "abort", "status",
+        ], "`respond: { status: 404 }`";
+        "respond" = ["deny", "block", "http_request_deny"], "`respond: { status: 403 }`";
+        "redirect" = [
+            "redirect_to", "redirection", "redirect_scheme", "redirect_regex", "request_redirect", "https_redirect", "ssl_redirect",
+            "force_ssl", "force_https", "redir", "http_to_https", "http_request_redirect", "return_301", "permanent_redirect",
+            "https_only", "require_tls",
+        ], "`redirect: { scheme: https, status: 308 }`; on a listener it holds for every request there";
+        "rewrite" = [
+            "strip_prefix", "strip_path", "strip_path_prefix", "handle_path", "remove_prefix", "prefix_strip",
+        ], "`rewrite: { prefix: / }`, which takes the prefix off where the `match` has `path: @/x@/*`";
+        "rewrite" = [
+            "prefix_rewrite", "replace_prefix", "replace_prefix_match", "url_rewrite", "rewrite_target", "path_prefix_rewrite",
+        ], "`rewrite: { prefix: @/v2@ }`, which takes the place of `/x` where the `match` has `path: /x/*`";
+        "rewrite" = ["add_prefix", "prefix_path", "add_path_prefix"],
+            "`rewrite: { prefix: @/v2@ }`, which stands in front of every path where the `match` has none";
+        "rewrite" = ["replace_path", "set_path", "path_rewrite", "replace_full_path", "path_set"],
+            "`rewrite: { path: @/new@ }`";
+        "rewrite" = [
+            "replace_path_regex", "regex_rewrite", "rewrite_path", "rewrite_regex", "regex", "path_pattern_rewrite",
+        ], "`rewrite: { regex: [\"^/v1/\", /v2/] }`";
+        "rewrite" = [
+            "host_rewrite", "host_rewrite_literal", "auto_host_rewrite", "set_host_header", "request_host_rewrite",
+        ], "`rewrite: { host: @orders.internal@ }`";
+        "" = ["preserve_host", "pass_host_header", "preserve_host_header"],
+            "leave it out: services get the client's `Host`, unless `rewrite: { host: orders.internal }` says otherwise";
+        "request_headers" = [
+            "proxy_set_header", "set_header", "request_headers_to_add", "request_headers_to_remove", "request_header_modifier",
+            "add_request_header", "set_request_header", "remove_request_header", "custom_request_headers", "header_up",
+            "request_transformer", "http_request_set_header", "more_set_input_headers", "request_header",
+        ], "`request_headers: { set: { x-gateway: waypost } }`";
+        "response_headers" = [
+            "add_header", "more_set_headers", "response_headers_to_add", "response_headers_to_remove",
+            "response_header_modifier", "add_response_header", "set_response_header", "remove_response_header",
+            "custom_response_headers", "header_down", "response_transformer", "proxy_hide_header", "http_response_set_header",
+            "expires", "sts_seconds", "hsts", "security_headers",
+        ], "`response_headers: { set: { x-frame-options: DENY } }`";
+        "timeout" = [
+            "timeouts", "proxy_read_timeout", "proxy_connect_timeout", "proxy_send_timeout", "read_timeout", "write_timeout",
+            "request_timeout", "response_timeout", "connect_timeout", "route_timeout", "idle_timeout",
+        ], "`timeout: 15s` for the whole exchange; a service has `timeouts: { connect: 2s, response: 30s }` for its parts";
+        "retry" = [
+            "retries", "num_retries", "retry_policy", "proxy_next_upstream", "redispatch", "retry_on", "retry_count",
+        ], "";
+        "sticky" = [
+            "ip_hash", "hash", "hash_on", "hash_policy", "session_affinity", "session_persistence", "stick_table",
+            "sticky_session", "sticky_sessions", "affinity", "persistence",
+        ], "";
+        "mirror" = [
+            "request_mirror", "request_mirror_policies", "mirroring", "mirrors", "shadow", "traffic_mirror", "proxy_mirror",
+        ], "";
+        "upgrade" = ["upgrade_configs", "allow_upgrade", "websocket", "websockets", "enable_websocket", "proxy_http_version"],
+            "leave it out for websocket, which passes by itself; `upgrade: []` refuses it";
+        "grpc_web" = ["grpc_web_proxy", "grpcweb"], "`grpc_web: true`";
+        "" = ["priority", "order", "rank", "regex_priority"],
+            "leave it out: the most specific match wins, and only between equals the order of the list decides";
+        "" = [
+            "middlewares", "middleware", "plugins", "filters", "filter", "handle", "handler", "options", "typed_per_filter_config",
+            "plugin_config", "annotations", "extension_ref", "transforms",
+        ], "there are no plugins: `rewrite`, `request_headers`, `response_headers` and more are keys of the route itself";
+        "" = ["root", "alias", "file_server", "try_files", "static", "index", "autoindex"],
+            "files are not served; send requests to a server of files with `to`";
+        "" = ["tls", "ssl", "cert_resolver", "ssl_certificate"],
+            "certificates stand in a listener: `tls: { certificates: [{ cert: api.crt, key: api.key }] }`";
+        "" = ["lua", "script", "content_by_lua_block", "access_by_lua_block", "js_content", "map", "set"],
+            "there are no scripts and no variables of your own; conditions of `match` choose between routes";
+        "" = ["client_max_body_size", "max_body_size", "request_size_limiting", "request_size", "buffering", "buffer_requests"],
+            "the limit for bodies is one of the listener: `limits: { body_bytes: 10MiB }`";
+        "" = [
+            "cors", "enable_cors", "auth", "auth_basic", "basic_auth", "jwt", "key_auth", "forward_auth", "auth_request", "oauth2",
+            "rate_limit", "rate_limiting", "rate_limiter", "limit_req", "limit_conn", "in_flight_req", "compress", "gzip",
+            "encode", "cache", "proxy_cache", "circuit_breaker", "fault_injection", "error_page", "errors", "fault",
+            "csrf",
+        ], MISSING;
+        "" = ["ip_allow_list", "ip_white_list", "ip_restriction", "allow", "whitelist", "whitelist_source_range"],
+            "let a `match` take these clients alone: `match: { client_ip: 10.0.0.0/8 }`";
+    }
+    "a match": {
+        "path" = [
+            "uri", "uris", "url", "location", "paths", "prefix", "path_prefix", "path_separated_prefix", "path_beg", "begins_with",
+        ], "`path: /orders/*` for a prefix, `path: /orders` for that path alone";
+        "path" = ["path_regex", "path_regexp", "path_reg", "regex", "regexp", "safe_regex", "path_match"],
+            "`path: \"~^/v[0-9]+/\"`, with a `~` in front of the regex";
+        "path" = ["exact", "path_exact", "path_template", "path_match_policy"], "`path: /orders`";
+        "host" = [
+            "hosts", "hostname", "hostnames", "domain", "domains", "server_name", "server_names", "authority", ":authority",
+            "sni", "snis", "hdr_host", "host_regexp",
+        ], "`host: [api.example.com, \"*.example.net\"]`";
+        "method" = ["methods", "verb", "verbs", "http_method", "request_method"], "`method: [GET, POST]`";
+        "headers" = ["header", "header_matchers", "header_match", "header_regexp", "hdr", "http_headers"],
+            "`headers: { x-tier: gold }`";
+        "query" = [
+            "query_params", "query_parameters", "query_param", "query_string", "params", "args", "query_regexp", "url_param",
+        ], "`query: { preview: \"1\" }`";
+        "cookies" = ["cookie", "cook"], "`cookies: { beta: true }`";
+        "client_ip" = [
+            "source_ip", "source_ips", "remote_ip", "remote_addr", "remote_address", "remote_addrs", "src", "sources", "source",
+            "ip", "cidr", "client", "client_ips", "x_forwarded_remote_addr",
+        ], "`client_ip: [10.0.0.0/8, 192.0.2.7]`";
+        "listener" = [
+            "listeners", "entry_points", "entrypoints", "entry_point", "parent_refs", "section_name", "bind", "listen", "frontend",
+            "gateways", "port", "local_port", "destination_port",
+        ], "`listener: public`, the name of one; without it, a route serves on every listener";
+        "scheme" = ["protocol", "protocols", "schemes", "https", "forwarded_proto", "x_forwarded_proto", "require_https"],
+            "`scheme: https`";
+        "client_cert" = ["tls_context", "ssl_client_s_dn", "client_certificate", "peer_certificate"], "";
+        "" = ["not", "invert_match", "negate", "unless"],
+            "a match is not negated: write `false` for a header that must be absent; else the more specific route wins";
+        "" = ["any_of", "or", "any", "all", "and", "and_match", "or_match", "all_of"],
+            "a match holds if all its keys do; for alternatives, make `match` a list";
+        "" = ["name"], "a route has the name, beside its `match`";
+        "" = ["type", "case_sensitive", "ignore_case"],
+            "the form of the value says it: `/orders` is exact, `/orders/*` a prefix, `\"~(?i)^/orders\"` a regex";
+        "" = ["value"], "write the value behind the name: `headers: { x-tier: gold }`";
+        "" = ["after", "before", "between", "time", "file", "expression", "vars"], MISSING;
+    }
+    "a `retry`": {
+        "attempts" = ["retries", "num_retries", "count", "times", "max_attempts", "tries"], "";
+        "on" = ["retry_on", "conditions", "statuses", "codes", "retriable_status_codes", "status_codes"], "";
+        "timeout" = ["per_try_timeout", "per_attempt_timeout"], "";
+        "backoff" = ["retry_back_off", "initial_interval", "interval"], "";
+        "budget" = ["retry_budget"], "";
+    }
+    "a redirect": {
+        "url" = ["to", "location", "target", "destination", "uri"], "";
+        "status" = [
+            "code", "status_code", "response_code", "http_status_code", "permanent", "redirect_code", "statuscode", "type",
+        ], "`status: @308@`, which is permanent, or `status: 302`, which is not";
+        "scheme" = ["https_redirect", "scheme_redirect", "protocol", "https", "scheme_rewrite"], "`scheme: https`";
+        "host" = ["hostname", "host_redirect", "domain", "authority"], "`host: @www.example.com@`";
+        "port" = ["port_redirect"], "";
+        "path" = ["path_redirect", "replace_full_path", "replacement", "full_path"], "`path: @/new@`";
+        "prefix" = ["prefix_rewrite", "replace_prefix_match", "prefix_redirect", "replace_prefix"], "`prefix: @/new@`";
+        "regex" = ["regex_rewrite", "redirect_regex"], "";
+        "" = ["to", "url", "location", "target", "destination", "uri"],
+            "write its parts: `{ scheme: https, host: www.example.com, path: /new }`";
+        "" = ["strip_query", "drop_query"], "the query of the request stays";
+    }
+    "a respond": {
+        "status" = ["code", "status_code", "statuscode", "http_status"], "`status: @404@`";
+        "body" = ["content", "text", "message", "response_body", "inline_string", "data", "string", "html", "payload", "json"],
+            "`body: @gone@`";
+        "content_type" = ["type", "mime", "mime_type", "media_type", "default_type"], "";
+        "" = ["headers", "header", "add_header"], "headers stand beside it: `response_headers: { set: { retry-after: \"60\" } }`";
+        "" = ["file", "filename", "body_file", "root"], "write the text as `body`; files are not served";
+    }
+    "a rewrite": {
+        "prefix" = [
+            "strip_prefix", "prefix_rewrite", "replace_prefix_match", "replace_prefix", "add_prefix", "strip", "strip_path",
+            "strip_path_prefix", "remove_prefix",
+        ], "`prefix: /`, which takes the prefix off, or `prefix: /v2`, which takes its place";
+        "path" = ["uri", "url", "target", "replacement", "replace_full_path", "full_path", "to", "replace_path", "set_path"],
+            "`path: /new`";
+        "regex" = ["regex_rewrite", "pattern", "substitution", "path_regexp", "from", "replace_path_regex", "regexp"],
+            "`regex: [\"^/v1/\", /v2/]`";
+        "host" = ["hostname", "host_rewrite", "host_rewrite_literal", "authority"], "";
+        "" = ["headers", "header", "set"], "headers stand beside it: `request_headers: { set: { x-gateway: waypost } }`";
+    }
+    "header edits": {
+        "set" = ["replace", "override", "overwrite", "update"], "`set: { x-gateway: waypost }`";
+        "add" = ["append", "append_if_exists", "insert"], "`add: { via: waypost }`";
+        "remove" = ["delete", "hide", "unset", "drop", "strip"], "`remove: [x-internal]`";
+        "" = ["rename"], "a header is not renamed; `set` writes it under a new name with a fixed value, `remove` takes the old one off";
+    }
+    "a `sticky`": {
+        "cookie" = ["cookie_name", "name", "http_cookie", "affinity_key_name"], "`cookie: side`";
+        "client_ip" = ["ip", "source_ip", "client", "ip_hash", "src", "connection_properties", "consumer"], "`client_ip: true`";
+        "header" = ["hash_on_header", "header_name", "hash_header", "http_header"], "`header: x-user-id`";
+    }
+    "a `force`": {
+        "values" = ["value", "always", "arms", "services"], "`values: { always: orders-v2 }`";
+    }
+    "a `mirror`": {
+        "to" = ["service", "backend_ref", "cluster", "backend", "upstream", "host", "target", "mirrors", "url"], "`to: @orders-next@`";
+        "percent" = ["percentage", "runtime_fraction", "sample_ratio", "weight", "share"], "";
+    }
+    "the admin address": {
+        "bind" = ["listen", "address", "addr", "port", "socket_address", "path"], "`bind: 127.0.0.1:9900`";
+        "token_file" = ["token", "tokens", "auth", "password", "basic_auth", "api_key", "users"],
+            "`token_file: /etc/waypost/tokens`, so that no secret stands in the config";
+    }
+    "the resolver": {
+        "nameservers" = ["nameserver", "servers", "addresses", "server", "resolvers"], "";
+    }
+    "a test": {
+        "request" = ["url", "uri", "path", "method", "get"], "`request: GET http://api.example.com/orders/7`";
+        "expect" = ["expected", "assert", "then", "want", "response"], "`expect: { route: orders }`";
+    }
+    "an expectation": {
+        "status" = ["code", "status_code"], "";
+        "service" = ["to", "upstream", "backend", "cluster"], "";
+        "location" = ["redirect", "url"], "";
+    }
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Document;
+    use crate::keys::{KeyTable, Read};
+
+    #[test]
+    fn words_are_compared_in_snake_case() {
+        for (word, expected) in [
+            ("pathPrefix", "path_prefix"),
+            ("PathPrefix", "path_prefix"),
+            ("path-prefix", "path_prefix"),
+            ("requestHeadersToAdd", "request_headers_to_add"),
+            ("URL", "url"),
+            ("http_request set-header", "http_request_set_header"),
+            ("ocspHTTP2", "ocsp_http2"),
+        ] {
+            assert_eq!(snake_case(word), expected);
+        }
+    }
+
+    fn tables(table: &'static KeyTable, found: &mut Vec<&'static KeyTable>) {
+        if found.iter().any(|known| known.words == table.words) {
+            return;
+        }
+        found.push(table);
+        for key in table.keys {
+            if let Some(inner) = (key.table)() {
+                tables(inner, found);
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_those_of_mappings_that_exist_and_are_not_keys_themselves() {
+        let mut all = Vec::new();
+        tables(Document::table().expect("the root has keys"), &mut all);
+        let mut count = 0;
+        for mapping in MAPPINGS {
+            let table = all.iter().find(|table| table.words == mapping.of);
+            assert!(table.is_some(), "there is no mapping {}", mapping.of);
+            for words in mapping.words {
+                assert!(
+                    words.key.is_empty() || !words.hint.contains("did you mean"),
+                    "{}",
+                    words.key
+                );
+                for word in words.words {
+                    assert_eq!(snake_case(word), *word, "in {}", mapping.of);
+                    assert!(
+                        words.key != *word,
+                        "`{word}` in {} is no foreign word",
+                        mapping.of
+                    );
+                    count += 1;
+                }
+            }
+        }
+        assert!(count > 500, "{count}");
+    }
 }

@@ -661,7 +661,8 @@ fn actions() {
     check_route("match: {}", &["4:11 missing-key add `to: NAME`"]);
     check_route("to: b", &["4:18 unknown-service"]);
     check_route("to: { a: 1, b: 1 }", &["4:26 unknown-service"]);
-    check_route("to: [a]", &["4:18 wrong-type write a split as"]);
+    check_route("to: [a]", &["4:18 wrong-type (write `a` without the brackets)"]);
+    check_route("to: [a, b]", &["4:18 wrong-type write a split as"]);
     check_route("to: { a: -1 }", &["4:23 wrong-type digits only"]);
     check_route("to: { a: 0.5 }", &["4:23 wrong-type digits only"]);
     check_route(

@@ -7,6 +7,7 @@ mod destinations;
 mod hints;
 mod hostile;
 mod mistakes;
+mod newcomers;
 mod rollouts;
 mod shown;
 mod typos;

@@ -11,8 +11,10 @@ use crate::description;
 use crate::diagnostic::Code;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::suggest::{foreign, nearest};
+use crate::suggest::{foreign, nearest, only_near, shape};
 use crate::tree::{Entry, Node, Value};
+
+mod unknown;
 
 /// A value with its place.
 #[derive(Debug, Clone)]
@@ -85,6 +87,16 @@ impl KeyTable {
     /// Returns true if a key of this name means nothing.
     pub(crate) fn ignores(&self, name: &str) -> bool {
         self.ignored.is_some_and(|beginning| name.starts_with(beginning))
+    }
+
+    /// Returns the key with this name.
+    fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// Returns true if there is a key with this name.
+    fn has(&self, name: &str) -> bool {
+        self.key(name).is_some()
     }
 }
 
@@ -187,14 +199,14 @@ pub(crate) fn wrong_type(node: &Node, expected: &str, problems: &mut Problems) {
 /// Returns the entries of a mapping with the keys of `table`; reports unknown and missing keys.
 pub(crate) fn entries(node: &Node, table: &KeyTable, problems: &mut Problems) -> Option<Rc<[Entry]>> {
     let Value::Mapping(entries) = &node.value else {
-        wrong_type(node, table.words, problems);
+        report_no_mapping(node, table, problems);
         return None;
     };
     // A misspelt key is not reported as missing too.
     let mut meant = Vec::new();
     for entry in entries.iter() {
-        if !table.keys.iter().any(|key| key.name == &*entry.key) && !table.ignores(&entry.key) {
-            meant.extend(report_unknown(entry, table, problems));
+        if !table.has(&entry.key) && !table.ignores(&entry.key) {
+            meant.extend(report_unknown(entry, entries, table, problems));
         }
     }
     for key in table.keys {
@@ -212,8 +224,41 @@ pub(crate) fn entries(node: &Node, table: &KeyTable, problems: &mut Problems) ->
     Some(Rc::clone(entries))
 }
 
-/// Reports an unknown key; returns the key that was probably meant.
-fn report_unknown(entry: &Entry, table: &KeyTable, problems: &mut Problems) -> Option<&'static str> {
+/// Reports that `node` is no mapping, with the mapping that was probably meant.
+fn report_no_mapping(node: &Node, table: &KeyTable, problems: &mut Problems) {
+    let Some(meant) = shape::of(node, table.words, |key| table.has(key)) else {
+        match shape::example(table.words) {
+            Some(example) if !node.is_null() => {
+                let message = format!("expected {}, found {}", table.words, node.found());
+                problems
+                    .add(Code::WrongType, node.span, message)
+                    .help(format!("write its keys, such as `{example}`"));
+            }
+            _ => wrong_type(node, table.words, problems),
+        }
+        return;
+    };
+    let problem = problems
+        .add(
+            Code::WrongType,
+            node.span,
+            format!("expected {}, found {}", table.words, node.found()),
+        )
+        .help(format!("write `{}`", meant.yaml));
+    match node.written() {
+        Some(written) if meant.is_certain => problem.mend(node.span, written, meant.yaml),
+        Some(written) => problem.propose(node.span, written, meant.yaml),
+        None => problem,
+    };
+}
+
+/// Reports an unknown key among `given`; returns the key that was probably meant.
+fn report_unknown(
+    entry: &Entry,
+    given: &[Entry],
+    table: &KeyTable,
+    problems: &mut Problems,
+) -> Option<&'static str> {
     if problems.is_full() {
         return None;
     }
@@ -223,8 +268,12 @@ fn report_unknown(entry: &Entry, table: &KeyTable, problems: &mut Problems) -> O
     let near = if later { None } else { meant(name, table) };
     let help = if later {
         format!("{} is not supported by this version", quote(name))
+    } else if let Some(help) = unknown::hint(entry, table) {
+        help
     } else if let Some(near) = near {
         format!("did you mean `{near}`?")
+    } else if let Some(help) = unknown::hint_elsewhere(entry, table) {
+        help
     } else if let Some((key, elsewhere)) = elsewhere(name, table) {
         match key == name {
             true => format!("`{name}` is a key of {elsewhere}"),
@@ -234,39 +283,54 @@ fn report_unknown(entry: &Entry, table: &KeyTable, problems: &mut Problems) -> O
         let names: Vec<String> = names().map(|name| format!("`{name}`")).collect();
         format!("the keys here are {}", names.join(", "))
     };
-    problems
+    let problem = problems
         .add(
             Code::UnknownKey,
             entry.key_span,
             format!("{} is not a key of {}", quote(name), table.words),
         )
         .help(help);
+    if let Some(near) = near {
+        let is_free = !given.iter().any(|other| &*other.key == near);
+        // The word of another gateway can have another value, but for the plain plurals of conditions.
+        let is_own = unknown::meaning(name, table).is_none() || table.words == "a match";
+        match is_free && is_own && only_near(name, names()) == Some(near) {
+            true => problem.mend(entry.key_span, name, near),
+            false => problem.propose(entry.key_span, name, near),
+        };
+    }
     near
 }
 
 /// Returns the key of `table` that was probably meant by the unknown key `name`.
 pub(crate) fn meant(name: &str, table: &KeyTable) -> Option<&'static str> {
-    let names = || table.keys.iter().map(|key| key.name);
-    foreign::key(name, names()).or_else(|| nearest(name, names()))
+    match unknown::meaning(name, table) {
+        Some(foreign::Meaning::Key(key, _)) => Some(key),
+        Some(foreign::Meaning::Elsewhere(_)) => None,
+        None => nearest(name, table.keys.iter().map(|key| key.name)),
+    }
 }
 
 /// Returns the key that was probably meant by `name`, and another mapping of the language that has it.
 fn elsewhere(name: &str, not: &KeyTable) -> Option<(&'static str, &'static str)> {
-    type Fits<'f> = &'f dyn Fn(&'static str) -> bool;
+    type Fits<'f> = &'f dyn Fn(&'static KeyTable) -> Option<&'static str>;
     fn find(
         table: &'static KeyTable,
         not: &KeyTable,
         fits: Fits<'_>,
     ) -> Option<(&'static str, &'static str)> {
-        let key = table.keys.iter().find(|key| fits(key.name));
-        if let Some(key) = key.filter(|_| table.words != not.words) {
-            return Some((key.name, table.words));
+        if let Some(key) = fits(table).filter(|_| table.words != not.words) {
+            return Some((key, table.words));
         }
         table.keys.iter().find_map(|key| find((key.table)()?, not, fits))
     }
     let root = (not.root)()?;
-    find(root, not, &|key| key == name)
-        .or_else(|| find(root, not, &|key| foreign::key(name, [key].into_iter()).is_some()))
+    let own = |table: &'static KeyTable| table.key(name).map(|key| key.name);
+    let foreign = |table: &'static KeyTable| match unknown::meaning(name, table)? {
+        foreign::Meaning::Key(key, _) => Some(key),
+        foreign::Meaning::Elsewhere(_) => None,
+    };
+    find(root, not, &own).or_else(|| find(root, not, &foreign))
 }
 
 /// Returns the JSON Schema of a mapping.

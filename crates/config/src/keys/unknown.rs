@@ -1,0 +1,215 @@
+//! Hints at unknown keys: the key of this language for a word of another gateway, with a snippet.
+
+use super::{Key, KeyTable};
+use crate::suggest::correction::{address, is_showable, plain};
+use crate::suggest::foreign::{self, Meaning};
+use crate::suggest::{flow, location, service, shape};
+use crate::tree::{Entry, Value};
+
+/// The statuses of redirects, as other gateways write them in front of a URL.
+const REDIRECTS: &[&str] = &["301", "302", "303", "307", "308"];
+
+/// Returns the meaning of `name` as a word of another gateway in `table`.
+pub(crate) fn meaning(name: &str, table: &KeyTable) -> Option<Meaning> {
+    if condition(name, table).is_some() {
+        return Some(Meaning::Elsewhere(""));
+    }
+    foreign::meaning(name, table.words, |key| table.has(key))
+}
+
+/// Returns the hint at a word of another gateway.
+pub(crate) fn hint(entry: &Entry, table: &KeyTable) -> Option<String> {
+    let name = &*entry.key;
+    let written = entry.value.written();
+    let condition = condition(name, table);
+    // `uri` and `url` are paths in some gateways, destinations in others.
+    if let Some(condition) = condition
+        && !written.is_some_and(|text| text.contains("://"))
+    {
+        return Some(condition_hint(entry, condition));
+    }
+    let is_destination = condition.is_some() || matches!(meaning(name, table), Some(Meaning::Key("to", _)));
+    if let Some(services) = written.filter(|_| is_destination).and_then(service::hint) {
+        return Some(services);
+    }
+    let (key, hint) = match meaning(name, table)? {
+        Meaning::Elsewhere("") => return None,
+        Meaning::Elsewhere(hint) => return Some(filled(hint, written)),
+        Meaning::Key(key, hint) => (key, hint),
+    };
+    if key == "respond"
+        && let Some((status, _)) = written.and_then(|text| text.split_once(' '))
+        && REDIRECTS.contains(&status)
+        && let Some(redirect) = table.key("redirect").and_then(|key| (key.table)())
+        && let Some(shape) = shape_of(entry, redirect)
+    {
+        return Some(format!(
+            "did you mean `redirect`? write `redirect: {}`",
+            shape.yaml
+        ));
+    }
+    let known = table.key(key)?;
+    Some(format!(
+        "did you mean `{key}`? {}",
+        shaped(entry, known).unwrap_or_else(|| match hint {
+            "" => format!("for example `{key}: {}`", known.example),
+            _ => with_verb(&filled(hint, written)),
+        })
+    ))
+}
+
+/// Returns the hint at a key that is no word of another gateway, but whose place tells what is meant.
+pub(crate) fn hint_elsewhere(entry: &Entry, table: &KeyTable) -> Option<String> {
+    if table.words == "header edits" {
+        let value = flow::of(&entry.value)?;
+        let name = plain(&entry.key);
+        return is_showable(&name)
+            .then(|| format!("a header goes under `set`: `set: {{ {name}: {value} }}`"));
+    }
+    None
+}
+
+/// Returns the hint with the value in the form that `key` takes.
+fn shaped(entry: &Entry, key: &Key) -> Option<String> {
+    let write = |value: &str| Some(format!("write `{}: {value}`", key.name));
+    let value = &entry.value;
+    let written = value.written();
+    match (key.name, &value.value) {
+        ("to", Value::List(items)) => return write(&shape::split(items)?),
+        ("bind", Value::Scalar(_)) => {
+            let text = written?.split_ascii_whitespace().next()?;
+            return write(&plain(&address(text, "0.0.0.0", 8080)?));
+        }
+        ("path", Value::Scalar(_)) => {
+            if let Some(path) = path_value(entry, key) {
+                return write(&path);
+            }
+        }
+        _ => {}
+    }
+    let table = (key.table)()?;
+    // A prefix that is taken off is not the one that is written in its place.
+    if table.words == "a rewrite" {
+        return None;
+    }
+    if table.words == "header edits" {
+        let Value::Mapping(entries) = &value.value else {
+            return None;
+        };
+        let is_pairs = entries.iter().all(|entry| entry.value.written().is_some());
+        let pairs = flow::of(value).filter(|_| is_pairs && !entries.is_empty())?;
+        return write(&format!("{{ set: {pairs} }}"));
+    }
+    // The word can be that of a key within.
+    let inner = foreign::meaning(&entry.key, table.words, |key| table.has(key));
+    if let (Some(Meaning::Key(inner, _)), Some(_)) = (inner, written)
+        && table.key(inner).is_some_and(|key| (key.table)().is_none())
+    {
+        return write(&format!("{{ {inner}: {} }}", flow::of(value)?));
+    }
+    let has_other_keys = matches!(
+        table.words,
+        "the limits of a listener"
+            | "the timeouts of a service"
+            | "the `tls` of a listener"
+            | "the `tls` of a service"
+    );
+    if has_other_keys {
+        return None;
+    }
+    write(&shape_of(entry, table)?.yaml)
+}
+
+/// Returns the key of a match that `name`, a key of a route, is a word for; `None` in every other mapping.
+fn condition(name: &str, table: &KeyTable) -> Option<&'static Key> {
+    if table.words != "a route" {
+        return None;
+    }
+    let conditions = (table.key("match")?.table)()?;
+    if let Some(known) = conditions.key(name) {
+        return Some(known);
+    }
+    // A route has such words of its own.
+    let is_own = foreign::meaning(name, table.words, |_| true).is_some();
+    match foreign::meaning(name, conditions.words, |name| conditions.has(name)) {
+        Some(Meaning::Key(meant, _)) if !is_own => conditions.key(meant),
+        _ => None,
+    }
+}
+
+/// Returns the mapping of `table` that a value probably stands for.
+fn shape_of(entry: &Entry, table: &KeyTable) -> Option<shape::Shape> {
+    shape::of(&entry.value, table.words, |key| table.has(key))
+}
+
+/// Returns the hint at a condition that stands in the route itself.
+fn condition_hint(entry: &Entry, key: &Key) -> String {
+    let name = &*entry.key;
+    // Lists of mappings are of another shape, and a scheme is one word.
+    let is_alike = match &entry.value.value {
+        Value::List(items) => key.name != "scheme" && items.iter().all(|item| item.written().is_some()),
+        Value::Scalar(_) | Value::Mapping(_) => true,
+    };
+    let value = path_value(entry, key).or_else(|| flow::of(&entry.value).filter(|_| is_alike));
+    let value = value.unwrap_or_else(|| key.example.to_owned());
+    let what = if key.name == name {
+        format!("`{name}` is a key of a match, so it goes under `match`")
+    } else {
+        format!("`{name}` is `{}` here, and goes under `match`", key.name)
+    };
+    let also = match key.name {
+        "headers" => "; headers are changed by `request_headers: { set: { … } }`",
+        _ => "",
+    };
+    format!("{what}: `match: {{ {}: {value} }}`{also}", key.name)
+}
+
+/// Returns a path in the form that its word stands for: `/x/*` for a prefix, `~…` for a regex.
+fn path_value(entry: &Entry, key: &Key) -> Option<String> {
+    let text = entry.value.written().filter(|_| key.name == "path")?;
+    let word = entry.key.to_ascii_lowercase();
+    let path = if let Some(location) = location::of(text) {
+        location.pattern
+    } else if text.starts_with('/') && !text.ends_with('*') && (word.contains("prefix") || word == "location")
+    {
+        format!("{}/*", text.trim_end_matches('/'))
+    } else if word.contains("reg") && !text.starts_with('~') {
+        format!("~{text}")
+    } else {
+        return None;
+    };
+    is_showable(&path).then(|| plain(&path).into_owned())
+}
+
+/// Returns a hint with the written value in the place of its example, `@example@`, if both are of one kind.
+fn filled(hint: &str, written: Option<&str>) -> String {
+    let mut parts = hint.split('@');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    while let (Some(example), Some(rest)) = (parts.next(), parts.next()) {
+        let value = written.map(|value| match value {
+            "/" => value,
+            _ => value.trim_end_matches('/'),
+        });
+        let value = value.filter(|value| is_showable(value) && is_like(value, example));
+        text.push_str(value.unwrap_or(example));
+        text.push_str(rest);
+    }
+    text
+}
+
+fn is_like(value: &str, example: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/');
+    !value.is_empty()
+        && value.bytes().all(is_plain)
+        && value.starts_with('/') == example.starts_with('/')
+        && value.contains('/') == example.contains('/')
+        && value.parse::<f64>().is_ok() == example.parse::<f64>().is_ok()
+}
+
+/// Puts a verb in front of a snippet.
+fn with_verb(hint: &str) -> String {
+    match hint.starts_with('`') {
+        true => format!("write {hint}"),
+        false => hint.to_owned(),
+    }
+}
