@@ -132,8 +132,9 @@ impl Reading<'_> {
             Some(auth) => Some((self.authority(&auth.ca, named)?, auth.mode)),
             None => None,
         };
-        // Without any, the mistake in the text is reported already.
-        if identities.is_empty() || identities.len() < end.certificates.len() {
+        // One without its files is a mistake in the text, which is reported already.
+        let written = end.certificates.len().max(named.certificates.len());
+        if identities.is_empty() || identities.len() < written {
             return None;
         }
         for Finding {
