@@ -17,7 +17,8 @@ use crate::certificates::Certificates;
 use crate::cli::Format;
 use crate::output::{self, count};
 use crate::source::Source;
-use crate::{Outcome, caller, load, notifier};
+use crate::texts::Texts;
+use crate::{Outcome, caller, fix, load, notifier};
 
 /// The files that a config names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,14 +29,40 @@ pub(crate) enum Files {
     Unread,
 }
 
+/// Parts of a check, and the form of its report.
+pub(crate) struct Options {
+    /// Print all limits.
+    pub(crate) limits: bool,
+    pub(crate) files: Files,
+    /// Mend the config first.
+    pub(crate) fix: bool,
+    pub(crate) format: Format,
+}
+
 /// Prints the diagnostics of the config at `path`, and a summary.
-pub(crate) fn check(path: &Path, limits: bool, files: Files, format: Format) -> anyhow::Result<Outcome> {
-    let source = Source::at(path);
-    let texts = source.read_once()?;
-    let checked = match files {
-        Files::Read => load::check(&texts, &mut Certificates::default(), &source)
+pub(crate) fn check(path: &Path, options: &Options) -> anyhow::Result<Outcome> {
+    let mut source = Source::at(path);
+    if !options.fix {
+        let texts = source.read_once()?;
+        return report(path, &source, &texts, None, options);
+    }
+    let (texts, fixed) = fix::fix(&mut source)?;
+    report(path, &source, &texts, Some(&fixed), options)
+}
+
+/// Prints the diagnostics of `texts`, and a summary; in front, the changes that were `fixed`.
+fn report(
+    path: &Path,
+    source: &Source,
+    texts: &Texts,
+    fixed: Option<&fix::Changes>,
+    options: &Options,
+) -> anyhow::Result<Outcome> {
+    let limits = options.limits;
+    let checked = match options.files {
+        Files::Read => load::check(texts, &mut Certificates::default(), source)
             .map(|checked| (checked.warnings, checked.generation)),
-        Files::Unread => load::check_texts(&texts),
+        Files::Unread => load::check_texts(texts),
     };
     let (diagnostics, plan) = match &checked {
         Ok((warnings, generation)) => (warnings, Some(generation.plan())),
@@ -46,10 +73,11 @@ pub(crate) fn check(path: &Path, limits: bool, files: Files, format: Format) -> 
         .filter(|diagnostic| diagnostic.is_error())
         .count();
     let warnings = diagnostics.len() - errors;
-    match format {
+    match options.format {
         Format::Text => {
-            let mut text = output::render(diagnostics, &texts, output::stdout_has_colors());
-            if !text.is_empty() {
+            let mut text = fixed.map_or_else(String::new, fix::Changes::text);
+            text.push_str(&output::render(diagnostics, texts, output::stdout_has_colors()));
+            if !diagnostics.is_empty() {
                 text.push('\n');
             }
             let summary =
@@ -60,6 +88,15 @@ pub(crate) fn check(path: &Path, limits: bool, files: Files, format: Format) -> 
                 String::new()
             };
             let _ = writeln!(text, "{}: {summary}{also}", path.display());
+            let mendable = diagnostics.iter().filter(|found| found.is_mendable()).count();
+            if mendable > 0 && fixed.is_none() {
+                let _ = writeln!(
+                    text,
+                    "`waypost check --fix {}` mends {}",
+                    path.display(),
+                    count(mendable, "mistake"),
+                );
+            }
             if let Some(plan) = plan.filter(|_| limits) {
                 text.push_str(&limits_text(plan));
             }
@@ -72,6 +109,9 @@ pub(crate) fn check(path: &Path, limits: bool, files: Files, format: Format) -> 
                 "warnings": warnings,
                 "diagnostics": shown(diagnostics),
             });
+            if let Some(fixed) = fixed {
+                value["fixed"] = fixed.to_json();
+            }
             if diagnostics.len() > waypost_config::render::SHOWN_MAX {
                 value["more"] = (diagnostics.len() - waypost_config::render::SHOWN_MAX).into();
             }

@@ -35,6 +35,9 @@ pub(crate) enum Command {
         /// Do not read the files that the config names: certificates and keys need not be there.
         #[arg(long)]
         without_files: bool,
+        /// Mend what can mean one thing only, print the difference, and write the files.
+        #[arg(long)]
+        fix: bool,
         /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,

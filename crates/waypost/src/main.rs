@@ -16,6 +16,7 @@ mod cli;
 mod control;
 mod demo;
 mod explain;
+mod fix;
 mod load;
 mod log;
 mod notifier;
@@ -60,10 +61,16 @@ fn main() -> ExitCode {
             path,
             limits,
             without_files,
+            fix,
             format,
         } => {
-            let files = if without_files { Files::Unread } else { Files::Read };
-            check::check(&path, limits, files, format)
+            let options = check::Options {
+                limits,
+                files: if without_files { Files::Unread } else { Files::Read },
+                fix,
+                format,
+            };
+            check::check(&path, &options)
         }
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Test { path, format } => test::test(&path, format),

@@ -1,6 +1,5 @@
 //! `waypost history`: the applied configs, their texts, and the differences between two.
 
-use diffy::{DiffOptions, PatchFormatter};
 use waypost_admin::command::{Revision, RevisionTexts};
 
 use super::table::Table;
@@ -91,7 +90,7 @@ fn diff(client: &Client, from: u64, to: u64, format: Format) -> anyhow::Result<O
                 format!("{name} (revision {from})"),
                 format!("{name} (revision {to})"),
             );
-            text.push_str(&unified_diff((from, &was), (to, &is)));
+            text.push_str(&output::unified_diff((from, &was), (to, &is)));
         }
     }
     if format == Format::Json {
@@ -104,45 +103,6 @@ fn diff(client: &Client, from: u64, to: u64, format: Format) -> anyhow::Result<O
     Ok(Outcome::Good)
 }
 
-/// A unified diff of two named texts, with three lines of context.
-fn unified_diff((from, before): (String, &str), (to, after): (String, &str)) -> String {
-    let mut options = DiffOptions::new();
-    options.set_original_filename(from).set_modified_filename(to);
-    let patch = options.create_patch(before, after);
-    let formatter = PatchFormatter::new().suppress_blank_empty(false);
-    formatter.fmt_patch(&patch).to_string()
-}
-
 fn path(number: u64) -> String {
     format!("/api/v1/revisions/{number}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(before: &str, after: &str, expected: &str) {
-        let diff = unified_diff(
-            ("a.yaml (revision 1)".to_owned(), before),
-            ("a.yaml (revision 2)".to_owned(), after),
-        );
-        let expected = format!("--- a.yaml (revision 1)\n+++ a.yaml (revision 2)\n{expected}");
-        assert_eq!(diff, expected);
-    }
-
-    #[test]
-    fn changes_have_three_lines_of_context() {
-        check(
-            "1\n2\n\n4\n5\n6\n7\n8\n9\n",
-            "1\n2\n\n4\n5!\n6\n7\n8\n9\n",
-            "@@ -2,7 +2,7 @@\n 2\n \n 4\n-5\n+5!\n 6\n 7\n 8\n",
-        );
-    }
-
-    #[test]
-    fn new_removed_and_unterminated_files_are_told_apart() {
-        check("", "1\n2\n", "@@ -0,0 +1,2 @@\n+1\n+2\n");
-        check("1\n2\n", "", "@@ -1,2 +0,0 @@\n-1\n-2\n");
-        check("1", "1\n", "@@ -1 +1 @@\n-1\n\\ No newline at end of file\n+1\n");
-    }
 }

@@ -21,6 +21,7 @@ mod early_responses;
 mod ejection;
 mod examples;
 mod explain;
+mod fixes;
 mod forwarding;
 mod framing;
 mod grpc;
