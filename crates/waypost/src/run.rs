@@ -189,7 +189,7 @@ pub(crate) async fn serve(
 async fn start(
     path: &Path,
     process: Process,
-    mut predecessor: Option<&mut Predecessor>,
+    predecessor: Option<&mut Predecessor>,
 ) -> Result<Serving, Unserved> {
     let mut source = Source::at(path);
     let recovered = source.recover();
@@ -217,19 +217,13 @@ async fn start(
         }
     })?;
     log::diagnostics(&checked.warnings, texts);
-    let handover = match &mut predecessor {
-        Some(predecessor) => predecessor.freeze().await?,
-        None => {
-            let (sockets, admin) = activation::divide(process.activated, checked.generation.plan());
-            Handover { sockets, admin }
-        }
-    };
+    let (sockets, admin) = activation::divide(process.activated, checked.generation.plan());
     let start = Start {
         source,
         read,
         checked: (checked, certificates),
         damaged: recovered.damaged,
-        handover,
+        handover: Handover { sockets, admin },
         launcher: process.launcher,
         supervisor: process.supervisor,
     };

@@ -117,25 +117,19 @@ impl Gateway {
         generation: Generation,
         control: Runtime,
     ) -> Result<(Self, Vec<ListeningAt>), ApplyError> {
-        let mut gateway = Self::prepare(generation, control, Inherited::default()).await?;
+        let mut gateway = Self::prepare(generation, control).await?;
+        gateway.bind(Inherited::default())?;
         let listening = gateway.accept();
         Ok((gateway, listening))
     }
 
-    /// Starts everything that serves `generation`, on the sockets of `inherited` where there are any for a listener, but
-    /// accepts no clients until [`Gateway::accept`].
+    /// Looks up names, and starts everything that serves `generation`, but for its listeners: see [`Gateway::bind`].
     ///
     /// # Errors
-    /// An address cannot be bound, or a thread cannot be started.
-    pub async fn prepare(
-        generation: Generation,
-        control: Runtime,
-        mut inherited: Inherited,
-    ) -> Result<Self, ApplyError> {
+    /// A thread cannot be started.
+    pub async fn prepare(generation: Generation, control: Runtime) -> Result<Self, ApplyError> {
         let settings = generation.plan().settings().clone();
         let count = worker_count(&settings);
-        inherited.set_listeners(generation.plan().listeners().iter().map(Arc::as_ref));
-        let bound = bind_all(generation.listeners(), count, &[], &mut inherited)?;
         let (sender, notices) = mpsc::channel(NOTICES_MAX);
         let notice_sender = sender.downgrade();
         let discovery = Discovery::new(control.clone(), &settings.name_servers, notice_sender.clone());
@@ -175,13 +169,26 @@ impl Gateway {
             notice_sender,
             workers: workers.map_err(ApplyError::Thread)?,
             listeners: Vec::new(),
-            bound,
-            inherited,
+            bound: Vec::new(),
+            inherited: Inherited::default(),
             control,
             discovery,
             log: Some(log),
             reclaimer,
         })
+    }
+
+    /// Opens the sockets of all listeners, or takes those of `inherited` where there are any for a listener. No client is
+    /// accepted until [`Gateway::accept`].
+    ///
+    /// # Errors
+    /// An address cannot be bound.
+    pub fn bind(&mut self, mut inherited: Inherited) -> Result<(), ApplyError> {
+        let generation = self.generation();
+        inherited.set_listeners(generation.plan().listeners().iter().map(Arc::as_ref));
+        self.bound = bind_all(generation.listeners(), self.workers.len(), &[], &mut inherited)?;
+        self.inherited = inherited;
+        Ok(())
     }
 
     /// Accepts clients. Returns the listeners, in order of declaration.

@@ -112,7 +112,7 @@ pub(crate) struct Start {
     pub(crate) checked: (Checked, Certificates),
     /// The file that recovery has set aside.
     pub(crate) damaged: Option<Damaged>,
-    /// Sockets that other processes have opened.
+    /// Sockets that the service manager has opened.
     pub(crate) handover: Handover,
     /// The means to start this binary again; `None` if it cannot be upgraded.
     pub(crate) launcher: Option<Launcher>,
@@ -143,19 +143,25 @@ impl Control {
     /// If a listener or the admin address cannot be opened, or the predecessor has given up.
     pub(crate) async fn start(
         start: Start,
-        predecessor: Option<&mut Predecessor>,
+        mut predecessor: Option<&mut Predecessor>,
     ) -> anyhow::Result<(Self, Inboxes)> {
         let Start {
             source,
             read: (texts, source_version),
             checked: (checked, mut certificates),
             damaged,
-            handover,
+            mut handover,
             launcher,
             supervisor,
         } = start;
         certificates.watch(checked.watch);
         let settings = checked.generation.plan().settings().clone();
+        // Looking up names may take long, and needs nothing that a predecessor has.
+        let runtime = tokio::runtime::Handle::current();
+        let mut gateway = Gateway::prepare(checked.generation, runtime).await?;
+        if let Some(predecessor) = &mut predecessor {
+            handover = predecessor.freeze().await?;
+        }
         let keep = settings.state.keep.get();
         let mut state = State::open(
             settings.state.path.as_deref().map(Path::new),
@@ -164,7 +170,7 @@ impl Control {
         );
         state.damaged.extend(damaged);
         log_state(&state);
-        let revision = first_revision(&state, &texts, checked.generation.plan());
+        let revision = first_revision(&state, &texts, gateway.generation().plan());
 
         let (shared, commands) = AppState::new(
             VERSION,
@@ -177,11 +183,11 @@ impl Control {
         );
         let mut inherited_admin = handover.admin;
         let (server, no_server) = open_admin(settings.admin.as_ref(), None, &mut inherited_admin, &shared)?;
-        let generation = checked.generation.numbered(revision.number);
+        let generation = gateway.generation();
+        generation.renumber(revision.number);
         state.dials.apply_to(&generation);
-        let inherited = Inherited::new(handover.sockets);
-        let runtime = tokio::runtime::Handle::current();
-        let mut gateway = Gateway::prepare(generation, runtime, inherited).await?;
+        drop(generation);
+        gateway.bind(Inherited::new(handover.sockets))?;
         warn_unmatched(&gateway.unmatched_sockets());
         shared.set_view(gateway.view());
         if let Some(notices) = gateway.take_notices() {

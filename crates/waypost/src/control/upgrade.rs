@@ -80,6 +80,11 @@ impl Control {
         if self.upgrades.running.is_some() {
             return Err(Problem::conflict("an upgrade is under way already"));
         }
+        if std::process::id() == 1 {
+            return Err(Problem::conflict(
+                "this is the first process of its container, which would end with it; start another container instead",
+            ));
+        }
         if let Some(pending) = &self.pending {
             return Err(Problem::conflict(format!(
                 "revision {} waits for confirmation, and a new process would begin with the config on disk; run `waypost \

@@ -5,9 +5,9 @@
 //! ```text
 //! running process                              new process
 //!   starts it                             ──►
-//!                                         ◄──  prepared: its config is loaded
+//!                                         ◄──  prepared: its config is loaded, names are looked up
 //!   freezes the state on disk
-//!   sends copies of its sockets           ──►  reads the state, starts its workers
+//!   sends copies of its sockets           ──►  reads the state, opens further sockets
 //!                                         ◄──  take
 //!   accepts no more, keeps the sockets
 //!   says so                               ──►  accepts

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::json;
 
 use crate::support::client::{Client, get, request};
@@ -56,7 +56,10 @@ fn stops_after(words: &str) -> String {
         word => format!("echo '{{\"{word}\":{{}}}}' >&0"),
     });
     let lines: Vec<String> = lines.collect();
-    format!("{}\n: >there\nread -r line <on\nexit 7", lines.join("\n"))
+    format!(
+        "{}\necho $$ >there.new; mv there.new there\nread -r line <on\nexit 7",
+        lines.join("\n")
+    )
 }
 
 /// Upgrades in the background, with a script that stops half-way.
@@ -130,8 +133,8 @@ fn another_process_takes_over_the_addresses() {
     // The new process can be upgraded as well, by the signal too.
     upgrade(&gateway);
     let third = gateway.takeovers()[1];
-    let id = rustix::process::Pid::from_raw(i32::try_from(third).unwrap()).unwrap();
-    rustix::process::kill_process(id, Signal::USR2).unwrap();
+    let id = Pid::from_raw(i32::try_from(third).unwrap()).unwrap();
+    kill_process(id, Signal::USR2).unwrap();
     wait_for("the third upgrade", || {
         (gateway.takeovers().len() == 3).then_some(())
     });
@@ -296,6 +299,37 @@ fn a_new_process_that_fails_half_way_gives_everything_back() {
         );
         assert_eq!(gateway.get("http://a/").json()["service"], "b");
     }
+}
+
+#[test]
+fn gateway_that_stops_ends_the_new_process() {
+    let (_service, mut gateway) = replaceable();
+    place_script(&gateway, &stops_after("prepared frozen"));
+    make_fifo(&gateway.directory().join("on"));
+    gateway.signal(Signal::USR2);
+    let there = gateway.directory().join("there");
+    let id = wait_for("the script", || fs::read_to_string(&there).ok());
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    let id = Pid::from_raw(id.trim().parse().unwrap()).unwrap();
+    assert!(test_kill_process(id).is_err(), "the new process has gone");
+}
+
+#[test]
+fn rollouts_go_on_where_they_were() {
+    let (one, two) = (Service::echo("a"), Service::echo("b"));
+    let gateway = Gateway::replaceable(split(&one, &two), &[]);
+    let start = ["rollout", "start", "users", "--to", "b", "--steps", "25,100"];
+    gateway.command(&start).expect(0);
+    let rollout = || gateway.admin_json("/api/v1/routes/users/rollout");
+    let before = rollout();
+    upgrade(&gateway);
+    let after = rollout();
+    for key in ["state", "canary", "started", "percent"] {
+        assert_ne!(before[key], json!(null), "{key}");
+        assert_eq!(before[key], after[key], "{key}");
+    }
+    gateway.command(&["rollout", "abort", "users"]).expect(0);
 }
 
 #[test]
