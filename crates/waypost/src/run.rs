@@ -161,8 +161,9 @@ pub(crate) async fn serve(
         inboxes,
         pid_file,
     } = serving;
-    if matches!(end, End::Signal(_)) {
-        supervisor.stopping();
+    match &end {
+        End::Signal(_) => supervisor.stopping(),
+        End::TakenOver(ready) => supervisor.handed_over(ready.pid),
     }
     drop(inboxes);
     let (gateway, admin, notifier) = control.into_parts().await;

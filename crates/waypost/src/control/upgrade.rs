@@ -85,6 +85,11 @@ impl Control {
                 "this is the first process of its container, which would end with it; start another container instead",
             ));
         }
+        if self.supervisor.ends_with_this() {
+            return Err(Problem::conflict(
+                "systemd would end the new process with this one; hint: the unit needs `Type=notify` and `NotifyAccess=all`",
+            ));
+        }
         if let Some(pending) = &self.pending {
             return Err(Problem::conflict(format!(
                 "revision {} waits for confirmation, and a new process would begin with the config on disk; run `waypost \

@@ -20,6 +20,9 @@ pub(crate) const WATCHDOG: &str = "WATCHDOG_USEC";
 /// The process that it wants to hear from.
 pub(crate) const WATCHDOG_PID: &str = "WATCHDOG_PID";
 
+/// The process that systemd has started.
+const STARTED: &str = "SYSTEMD_EXEC_PID";
+
 /// Timeout for a message; a manager that does not read must not stop the gateway.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -99,6 +102,18 @@ impl Supervisor {
         if !notified.is_reloading.load(Ordering::Relaxed) {
             self.send(&line_of(status));
         }
+    }
+
+    /// Another process has taken over. It says so itself; but a manager that listens to the main process alone, as systemd
+    /// does by default, would end it with this one.
+    pub(crate) fn handed_over(&self, pid: u32) {
+        self.send(&format!("MAINPID={pid}\n"));
+    }
+
+    /// Returns true if a manager ends all processes of the service with this one, since it cannot be told of another.
+    pub(crate) fn ends_with_this(&self) -> bool {
+        let started = env::var(STARTED).is_ok_and(|id| id == std::process::id().to_string());
+        self.0.is_none() && started
     }
 
     /// The gateway drains, and exits.

@@ -166,6 +166,11 @@ fn manager_is_told_that_the_gateway_is_alive() {
         ready.starts_with(&format!("MAINPID={id}\nREADY=1\nSTATUS=")),
         "{ready}"
     );
+    assert_eq!(
+        manager.message(),
+        format!("MAINPID={id}\n"),
+        "the old process agrees"
+    );
     for _ in 0..3 {
         assert_eq!(
             manager.next(),
@@ -173,6 +178,24 @@ fn manager_is_told_that_the_gateway_is_alive() {
             "the old process says nothing of its end"
         );
     }
+}
+
+#[test]
+fn upgrade_under_a_manager_that_cannot_be_told_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("waypost.yaml");
+    fs::write(&path, Config::new().all_respond("hello").key(ADMIN)).unwrap();
+    let mut command = Command::new("sh");
+    let run = format!(
+        "SYSTEMD_EXEC_PID=$$ exec {} run {}",
+        env!("CARGO_BIN_EXE_waypost"),
+        path.display()
+    );
+    command.args(["-c", &run]).stdin(Stdio::null());
+    let gateway = Gateway::by(command, None, directory, path);
+    let refused = gateway.command(&["upgrade"]).expect(1);
+    let why = "systemd would end the new process";
+    assert!(refused.stderr.contains(why), "{refused:?}");
 }
 
 /// Starts a gateway with up to two sockets as a service manager passes them.
