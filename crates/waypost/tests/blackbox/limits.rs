@@ -587,6 +587,18 @@ fn request_that_is_sent_again_keeps_its_place() {
 }
 
 #[test]
+fn failed_request_frees_its_place_before_its_client_knows() {
+    let service = Service::named("s", |talk| {
+        talk.request();
+    });
+    let gateway = Gateway::with(limited(&service, "requests: 1, connections: 1").workers(2));
+    let mut clients: Vec<Client> = (0..CONNECTIONS).map(|_| gateway.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("http://a/").status(), 502);
+    }
+}
+
+#[test]
 fn refused_connection_frees_its_place() {
     let service = Service::refusing_as("s");
     let gateway = Gateway::with(limited(&service, "requests: 1, connections: 1").workers(2));

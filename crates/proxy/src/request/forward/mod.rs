@@ -125,6 +125,8 @@ impl ActiveRequest<'_> {
             Err(NoLease::Left(cause)) => return self.leave(cause),
         };
         if let Err(failure) = self.begin_request(&mut upstream, &lease) {
+            // Before the client hears of it, so that its next request does not meet a limit for this one.
+            drop(lease);
             return self.fail_within_body(failure, name).await;
         }
         loop {
@@ -135,7 +137,10 @@ impl ActiveRequest<'_> {
             };
             lease = match self.connect_again(&mut upstream, unfinished).await {
                 Ok(lease) => lease,
-                Err(NoLease::Failed(failure)) => return self.fail_within_body(failure, name).await,
+                Err(NoLease::Failed(failure)) => {
+                    upstream.held = None;
+                    return self.fail_within_body(failure, name).await;
+                }
                 Err(NoLease::Left(cause)) => return self.leave(cause),
             };
         }
