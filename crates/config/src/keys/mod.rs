@@ -311,18 +311,30 @@ pub(crate) fn meant(name: &str, table: &KeyTable) -> Option<&'static str> {
     }
 }
 
-/// Returns the key that was probably meant by `name`, and another mapping of the language that has it.
+/// Returns the key that was probably meant by `name`, and another mapping of the language that has it: one that is near, if
+/// there are several.
 fn elsewhere(name: &str, not: &KeyTable) -> Option<(&'static str, &'static str)> {
+    type Found = Option<(&'static str, &'static str)>;
     type Fits<'f> = &'f dyn Fn(&'static KeyTable) -> Option<&'static str>;
+    fn holds(table: &KeyTable, other: &KeyTable) -> bool {
+        let mut inner = table.keys.iter().filter_map(|key| (key.table)());
+        table.words == other.words || inner.any(|table| holds(table, other))
+    }
     fn find(
         table: &'static KeyTable,
         not: &KeyTable,
         fits: Fits<'_>,
-    ) -> Option<(&'static str, &'static str)> {
+    ) -> Found {
         if let Some(key) = fits(table).filter(|_| table.words != not.words) {
             return Some((key, table.words));
         }
         table.keys.iter().find_map(|key| find((key.table)()?, not, fits))
+    }
+    fn near(table: &'static KeyTable, not: &KeyTable, fits: Fits<'_>) -> Found {
+        let mut inner = table.keys.iter().filter_map(|key| (key.table)());
+        let inner = inner.find(|table| holds(table, not));
+        let found = inner.and_then(|table| near(table, not, fits));
+        found.or_else(|| find(table, not, fits))
     }
     let root = (not.root)()?;
     let own = |table: &'static KeyTable| table.key(name).map(|key| key.name);
@@ -330,7 +342,7 @@ fn elsewhere(name: &str, not: &KeyTable) -> Option<(&'static str, &'static str)>
         foreign::Meaning::Key(key, _) => Some(key),
         foreign::Meaning::Elsewhere(_) => None,
     };
-    find(root, not, &own).or_else(|| find(root, not, &foreign))
+    near(root, not, &own).or_else(|| near(root, not, &foreign))
 }
 
 /// Returns the JSON Schema of a mapping.
