@@ -103,6 +103,19 @@ pub enum Command {
         /// Receives the result.
         reply: ReplySender<DialHistory>,
     },
+    /// Drain an endpoint, or take it back.
+    Drain {
+        /// The service.
+        service: String,
+        /// The endpoint: its URL, host and port, or one of its addresses.
+        endpoint: String,
+        /// True to drain it.
+        drained: bool,
+        /// The client.
+        by: String,
+        /// Receives the result.
+        reply: ReplySender<Drained>,
+    },
     /// Read the active config.
     ReadConfig {
         /// Receives the result.
@@ -158,6 +171,7 @@ impl Command {
         match self {
             Self::Dial { reply, .. } => drop(reply.send(Err(problem))),
             Self::DialDeal { reply, .. } => drop(reply.send(Err(problem))),
+            Self::Drain { reply, .. } => drop(reply.send(Err(problem))),
             Self::StartRollout { reply, .. } | Self::RolloutAct { reply, .. } => {
                 drop(reply.send(Err(problem)));
             }
@@ -249,6 +263,21 @@ pub struct Dialed {
     /// The arms with their new weights.
     pub arms: Vec<ArmView>,
     /// The client that turned it.
+    pub by: String,
+}
+
+/// An endpoint that was drained or taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Drained {
+    /// The service.
+    pub service: String,
+    /// Host and port of the endpoint as in the config, or one of its addresses.
+    pub endpoint: String,
+    /// True if it is drained.
+    pub drained: bool,
+    /// True if it was not so before.
+    pub changed: bool,
+    /// The client that changed it.
     pub by: String,
 }
 

@@ -81,12 +81,16 @@ pub enum EventKind {
     },
     /// A rollout changed.
     Rollout(Box<RolloutEvent>),
-    /// An endpoint was ejected after a failed connection.
+    /// An endpoint was ejected after failures.
     EndpointEjected {
         /// The service.
         service: String,
         /// The endpoint's address.
         address: String,
+        /// The reason, such as `5 failures in a row, the last: timeout`.
+        reason: String,
+        /// The duration of the ejection, in seconds.
+        seconds: f64,
     },
     /// The name of an endpoint has other addresses than before.
     AddressesChanged {
@@ -117,8 +121,42 @@ pub enum EventKind {
         /// All of its endpoints that count.
         endpoints: usize,
     },
-    /// An ejected endpoint accepts connections again.
+    /// An ejected endpoint answers again.
     EndpointRecovered {
+        /// The service.
+        service: String,
+        /// The endpoint's address.
+        address: String,
+    },
+    /// An endpoint failed its checks.
+    EndpointDown {
+        /// The service.
+        service: String,
+        /// The endpoint's address.
+        address: String,
+        /// The reason, such as `check failed: status 503`.
+        reason: String,
+    },
+    /// An endpoint was drained by hand.
+    EndpointDrained {
+        /// The service.
+        service: String,
+        /// The endpoint: host and port as in the config, or one of its addresses.
+        endpoint: String,
+        /// The client that drained it.
+        by: String,
+    },
+    /// A drained endpoint was taken back.
+    EndpointUndrained {
+        /// The service.
+        service: String,
+        /// The endpoint: host and port as in the config, or one of its addresses.
+        endpoint: String,
+        /// The client that took it back.
+        by: String,
+    },
+    /// An endpoint that was down passes its checks.
+    EndpointUp {
         /// The service.
         service: String,
         /// The endpoint's address.
@@ -142,6 +180,10 @@ impl EventKind {
             Self::PanicEntered { .. } => "panic_entered",
             Self::PanicLeft { .. } => "panic_left",
             Self::EndpointRecovered { .. } => "endpoint_recovered",
+            Self::EndpointDown { .. } => "endpoint_down",
+            Self::EndpointDrained { .. } => "endpoint_drained",
+            Self::EndpointUndrained { .. } => "endpoint_undrained",
+            Self::EndpointUp { .. } => "endpoint_up",
         }
     }
 }

@@ -123,7 +123,18 @@ impl AppState {
     pub async fn follow_notices(self: Arc<Self>, mut notices: mpsc::Receiver<Notice>) {
         while let Some(notice) = notices.recv().await {
             self.events.publish(match notice {
-                Notice::EndpointEjected { service, address } => EventKind::EndpointEjected {
+                Notice::EndpointEjected {
+                    service,
+                    address,
+                    cause,
+                    duration,
+                } => EventKind::EndpointEjected {
+                    service: service.to_string(),
+                    address: address.to_string(),
+                    reason: cause.to_string(),
+                    seconds: duration.as_secs_f64(),
+                },
+                Notice::EndpointRecovered { service, address } => EventKind::EndpointRecovered {
                     service: service.to_string(),
                     address: address.to_string(),
                 },
@@ -145,7 +156,16 @@ impl AppState {
                     available,
                     endpoints,
                 },
-                Notice::EndpointRecovered { service, address } => EventKind::EndpointRecovered {
+                Notice::EndpointDown {
+                    service,
+                    address,
+                    reason,
+                } => EventKind::EndpointDown {
+                    service: service.to_string(),
+                    address: address.to_string(),
+                    reason: format!("check failed: {reason}"),
+                },
+                Notice::EndpointUp { service, address } => EventKind::EndpointUp {
                     service: service.to_string(),
                     address: address.to_string(),
                 },

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use waypost_proxy::observe::metrics::histogram::Durations;
 use waypost_proxy::observe::metrics::{Reading, RequestReading};
+use waypost_upstream::histogram::Durations;
 
 use crate::report::RolloutReport;
 

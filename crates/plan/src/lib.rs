@@ -22,6 +22,7 @@ pub mod duration;
 pub mod failures;
 pub mod force;
 pub mod header_edits;
+pub mod health;
 pub mod listener;
 pub mod mirror;
 pub mod path_pattern;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use waypost_wire::response::ResponseLimits;
 
 use crate::balance::Balance;
+use crate::health::{Ejection, HealthCheck};
 use crate::listener::CertificateFiles;
 
 /// A service of a plan, by position.
@@ -49,6 +50,10 @@ pub struct Service {
     pub tls: ServiceTls,
     /// PROXY protocol header to send on connections, if any.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// Checks of its endpoints, if any.
+    pub health: Option<HealthCheck>,
+    /// Ejection of its endpoints by the outcomes of requests; `None` for failed connections alone.
+    pub eject: Option<Ejection>,
 }
 
 /// Verification of the endpoints of a service under TLS, and the client certificate. Paths are as configured.
@@ -98,6 +103,8 @@ impl Service {
             http2: false,
             tls: ServiceTls::default(),
             proxy_protocol: None,
+            health: None,
+            eject: None,
         }
     }
 

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use waypost_plan::health::EJECTION_MAX;
 use waypost_transport::h2::{client_connection, guard};
 use waypost_transport::relay::splice;
 use waypost_transport::{buffer, free_list, proxy_protocol, sockets};
 use waypost_upstream::discovery::{answer, resolver};
 use waypost_upstream::pool::idle;
 use waypost_upstream::retry::{backoff, budget};
-use waypost_upstream::{call, health, lease};
+use waypost_upstream::{call, checks, health, lease};
 use waypost_wire::{chunked, frames};
 
 use crate::connection::{http2, reading};
@@ -107,7 +108,13 @@ pub fn fixed() -> Vec<Limit> {
             rest::REST_STALL,
         ),
         count("endpoints tried per request", lease::ATTEMPTS_MAX),
-        time("ejection of an endpoint", health::EJECTION),
+        time(
+            "ejection of an endpoint after a failed connection, without `eject`",
+            health::EJECTION,
+        ),
+        time("ejection of an endpoint, at most", EJECTION_MAX),
+        count("checks of endpoints at a time", checks::CHECKS_MAX),
+        bytes("response body read of a check", checks::RESPONSE_BYTES_MAX),
         time(
             "delay before reuse after a response to HEAD or a 304",
             idle::SETTLE_TIME,

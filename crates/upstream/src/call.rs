@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use waypost_transport::buffer::Buffer;
 use waypost_transport::link::Link;
 use waypost_wire::body::BodyDecoder;
+use waypost_wire::grpc::GrpcCode;
 use waypost_wire::response::{self, ResponseHead, ResponseLimits};
 use waypost_wire::scan::HeadScan;
 
@@ -74,10 +75,12 @@ pub enum CallError {
 
 /// A response that was read.
 #[derive(Debug)]
-struct Response {
-    answer: Answer,
+pub(crate) struct Response {
+    pub(crate) answer: Answer,
+    /// The `grpc-status` in the head, if there is one.
+    pub(crate) grpc_status: Option<GrpcCode>,
     /// The trust in the connection, if it can be reused.
-    reusable: Option<ReuseTrust>,
+    pub(crate) reusable: Option<ReuseTrust>,
 }
 
 /// The default deadline of a call to `service`, from its timeouts.
@@ -116,7 +119,7 @@ pub async fn call(
         let message = call.message_to(lease.authority());
         let exchange = exchange(upstreams, &mut lease.link, &message, call, limits);
         match timeout_at(deadline, exchange).await {
-            Ok(Ok(Response { answer, reusable })) => {
+            Ok(Ok(Response { answer, reusable, .. })) => {
                 let outcome = Outcome::Response(answer.status);
                 match reusable {
                     Some(trust) if !lease.link.may_have_buffered() => {
@@ -178,7 +181,7 @@ async fn exchange(
 }
 
 /// Reads a response, as strictly as a forwarded one.
-async fn read_response(
+pub(crate) async fn read_response(
     link: &mut Link,
     buffer: &mut Buffer,
     response: &mut ResponseHead,
@@ -186,7 +189,7 @@ async fn read_response(
     limits: &ResponseLimits,
 ) -> Result<Response, CallError> {
     buffer.clear();
-    let mut decoder = read_head(link, buffer, response, call.is_head, limits).await?;
+    let (mut decoder, grpc_status) = read_head(link, buffer, response, call.is_head, limits).await?;
     let mut body = Vec::new();
     let reading = read_body(link, buffer, &mut decoder, call, &mut body);
     let is_at_end = match call.body_wait {
@@ -199,6 +202,7 @@ async fn read_response(
             status: response.status(),
             body,
         },
+        grpc_status,
         reusable: is_reusable.then(|| ReuseTrust::after(response, None)),
     })
 }
@@ -235,14 +239,14 @@ async fn read_body(
     Ok(true)
 }
 
-/// Reads the final head, skipping interim responses.
+/// Reads the final head, skipping interim responses. Also returns its `grpc-status`.
 async fn read_head(
     link: &mut Link,
     buffer: &mut Buffer,
     response: &mut ResponseHead,
     to_head: bool,
     limits: &ResponseLimits,
-) -> Result<BodyDecoder, CallError> {
+) -> Result<(BodyDecoder, Option<GrpcCode>), CallError> {
     let mut scan = HeadScan::default();
     let mut interims = 0;
     let mut is_silent = true;
@@ -252,13 +256,17 @@ async fn read_head(
             response
                 .parse(bytes, end, to_head, limits)
                 .map_err(|_| CallError::Malformed)?;
+            let mut fields = response.fields().iter();
+            let grpc_status = fields
+                .find(|field| field.name.of(bytes).eq_ignore_ascii_case(b"grpc-status"))
+                .map(|field| GrpcCode::parse(field.value.of(bytes)));
             buffer.consume(end.end);
             scan = HeadScan::default();
             if response.status() == 101 {
                 return Err(CallError::Malformed);
             }
             if !response.is_interim() {
-                return Ok(BodyDecoder::new(response.framing()));
+                return Ok((BodyDecoder::new(response.framing()), grpc_status));
             }
             interims += 1;
             if interims > INTERIM_MAX {

@@ -25,6 +25,7 @@ use crate::limits::{Refusal, Wait};
 use crate::local::{LocalEndpoint, LocalService, Upstreams};
 use crate::opening::{self, Opening, Wanted};
 use crate::pool::idle::Liveness;
+use crate::service::ServiceState;
 
 /// Pause before another attempt to enter the full queue of a unix socket.
 const QUEUE_PAUSE: Duration = Duration::from_millis(5);
@@ -216,9 +217,17 @@ pub(crate) async fn link_to(
         by = connect_by(declared, options, Instant::now());
     };
     wait.leave();
-    let proxy_header = proxy_version.map(|version| proxy_header(version, options));
+    let proxy_header = proxy_version.map(|version| proxy_header(version, options.addresses));
     // Boxed, as most calls reuse a connection and should not carry the state of a connect.
-    let connecting = Box::pin(connect(upstreams, service, endpoint, protocol, proxy_header, by));
+    let connecting = Box::pin(connect(
+        upstreams,
+        service.state(),
+        &declared.endpoints[endpoint.shared.declared],
+        &endpoint.shared.address,
+        protocol,
+        proxy_header,
+        by,
+    ));
     let socket = connecting.await?;
     service.report_connected(endpoint);
     let http2 = match protocol {
@@ -295,13 +304,27 @@ fn protocol_for(declared: &Service, endpoint: &LocalEndpoint, options: ConnectOp
     }
 }
 
-/// The PROXY header that begins a connection with these options.
-fn proxy_header(version: ProxyVersion, options: ConnectOptions) -> Vec<u8> {
+/// Opens a connection of the gateway's own to `address`, with the PROXY header and TLS of connections to `endpoint`.
+pub(crate) async fn socket_to(
+    upstreams: &Upstreams,
+    state: &ServiceState,
+    endpoint: &Endpoint,
+    address: &Address,
+    protocol: UpstreamProtocol,
+    by: Instant,
+) -> Result<Socket, ConnectError> {
+    let version = state.service().proxy_protocol;
+    let header = version.map(|version| proxy_header(version, None));
+    connect(upstreams, state, endpoint, address, protocol, header, by).await
+}
+
+/// The PROXY header that begins a connection for a client with these addresses.
+fn proxy_header(version: ProxyVersion, addresses: Option<ProxiedAddresses>) -> Vec<u8> {
     let version = match version {
         ProxyVersion::V1 => Version::V1,
         ProxyVersion::V2 => Version::V2,
     };
-    proxy_protocol::header(version, options.addresses)
+    proxy_protocol::header(version, addresses)
 }
 
 /// The result of [`shared`].
@@ -355,13 +378,14 @@ async fn shared(endpoint: &Rc<LocalEndpoint>, mut fresh: bool, by: Instant) -> R
 /// Opens a connection, including the PROXY header and TLS handshake if configured.
 async fn connect(
     upstreams: &Upstreams,
-    service: &LocalService,
-    endpoint: &LocalEndpoint,
+    state: &ServiceState,
+    endpoint: &Endpoint,
+    address: &Address,
     protocol: UpstreamProtocol,
     proxy_header: Option<Vec<u8>>,
     by: Instant,
 ) -> Result<Socket, ConnectError> {
-    let mut socket = open(upstreams, &endpoint.shared.address, by).await?;
+    let mut socket = open(upstreams, address, by).await?;
     if let Some(header) = proxy_header {
         timeout_at(by, socket.write_all(&header))
             .await
@@ -374,9 +398,8 @@ async fn connect(
     let Socket::Tcp(stream) = socket else {
         return Err(ConnectError::Tls);
     };
-    let declared = service.declared();
-    let name = server_name(declared, &declared.endpoints[endpoint.shared.declared]);
-    let (Some(tls), Some(name)) = (service.state().tls(), name) else {
+    let name = server_name(state.service(), endpoint);
+    let (Some(tls), Some(name)) = (state.tls(), name) else {
         return Err(ConnectError::Tls);
     };
     let connector = TlsConnector::from(Arc::clone(tls.config(http2)));

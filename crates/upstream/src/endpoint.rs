@@ -6,6 +6,7 @@ use waypost_plan::service::Endpoint as Declared;
 
 use crate::address::Address;
 use crate::balance::standing::Candidate;
+use crate::endpoint_counters::EndpointMeter;
 use crate::health::Health;
 
 /// One address of a service. A declared endpoint whose name resolves to several addresses has one `Endpoint` for each.
@@ -29,6 +30,8 @@ pub struct Endpoint {
     /// in flight over eight workers, a third went to one of three endpoints that took ten times as long, and 7 % when all
     /// looked at one count.
     pub in_flight: AtomicU32,
+    /// The counters of its exchanges.
+    pub meter: EndpointMeter,
 }
 
 impl Endpoint {
@@ -42,13 +45,15 @@ impl Endpoint {
             priority: 0,
             health: Health::default(),
             in_flight: AtomicU32::new(0),
+            meter: EndpointMeter::default(),
         }
     }
 
     /// The endpoint as its use depends on it.
     pub fn candidate(&self, is_available: bool) -> Candidate {
         Candidate {
-            weight: self.weight,
+            // Drained by hand counts as weight 0.
+            weight: if self.health.is_drained() { 0 } else { self.weight },
             backup: self.backup,
             priority: self.priority,
             is_available,

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 use waypost_plan::balance::Balance;
 use waypost_plan::service::Endpoint;
+use waypost_transport::clock::Clock;
 use waypost_transport::h2::stream_count::StreamUse;
 use waypost_transport::link::Link;
 use waypost_transport::permits::OpenPermit;
@@ -35,6 +36,9 @@ pub struct Lease {
     endpoint: Rc<LocalEndpoint>,
     _in_flight: InFlight,
     outcome: Outcome,
+    clock: Rc<Clock>,
+    /// The begin of the exchange; `None` if its duration says nothing about the endpoint.
+    began: Option<Instant>,
 }
 
 /// The things that an exchange takes of the limits of its service. A tunnel holds them as long as it lives.
@@ -107,6 +111,7 @@ pub async fn acquire(
         let in_flight = InFlight::begin(service, &endpoint);
         match connect::link_to(upstreams, service, &endpoint, options, &mut wait).await {
             Ok(Connected { link, reused, open }) => {
+                endpoint.counters().begin();
                 let stream = match &link {
                     Link::ClientStream(stream) if service.connection_limit().is_some() => {
                         Some(stream.connection_use())
@@ -125,6 +130,8 @@ pub async fn acquire(
                     endpoint,
                     _in_flight: in_flight,
                     outcome: Outcome::Abandoned,
+                    clock: Rc::clone(upstreams.clock()),
+                    began: Some(upstreams.clock().coarse_now()),
                 });
             }
             Err(ConnectError::TimedOut)
@@ -189,6 +196,12 @@ impl Lease {
         self.outcome = outcome;
     }
 
+    /// Ends a tunnel and closes the connection. A tunnel lasts as long as its client likes.
+    pub fn end_tunnel(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+        self.began = None;
+    }
+
     /// Ends the exchange and returns the connection to the pool if there is room. Both messages must be complete,
     /// without unread bytes.
     pub fn end_and_keep(mut self, outcome: Outcome, trust: ReuseTrust, upstreams: &Upstreams) {
@@ -218,6 +231,8 @@ impl Taken {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        let duration = self.began.map(|began| self.clock.coarse_now() - began);
+        self.endpoint.counters().end(self.outcome, duration);
         self.service.report(&self.endpoint, self.outcome);
         if self.taken.stream.take().is_some() {
             // The stream's place on its connection is free first.

@@ -8,12 +8,15 @@
 pub mod address;
 pub mod balance;
 pub mod call;
+pub mod checks;
 pub mod connect;
 pub mod counters;
 pub mod discovery;
 pub mod endpoint;
+pub mod endpoint_counters;
 mod faults;
 pub mod health;
+pub mod histogram;
 pub mod lease;
 pub mod limits;
 pub mod local;

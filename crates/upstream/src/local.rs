@@ -1,6 +1,6 @@
 //! A worker's local state of all services: endpoints, pools and response buffers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +23,7 @@ use crate::balance::view::{Member, View, Wanted};
 use crate::balance::weights::ONE;
 use crate::counters::ServiceCounters;
 use crate::endpoint::Endpoint;
+use crate::endpoint_counters::EndpointCounters;
 use crate::health::{HealthChange, Outcome};
 use crate::limits::ConnectionLimit;
 use crate::notice::Notice;
@@ -44,7 +45,7 @@ pub struct Upstreams {
     /// Bounds the worker's idle connections, to leave descriptors for clients.
     idle: Permits,
     pipes: Rc<Pipes>,
-    clock: Clock,
+    clock: Rc<Clock>,
     responses: FreeList<ResponseBuffers>,
     notices: Sender<Notice>,
 }
@@ -92,6 +93,8 @@ pub struct LocalEndpoint {
     pub(crate) connection_turns: Handover<IdleConnection>,
     /// Requests that wait for a stream or a connection for one.
     pub(crate) stream_turns: Handover<Box<ClientStream>>,
+    /// The worker's counters, once it has used the endpoint.
+    counters: OnceCell<Arc<EndpointCounters>>,
 }
 
 impl Upstreams {
@@ -102,7 +105,7 @@ impl Upstreams {
             services: RefCell::default(),
             idle: Permits::new(idle_max),
             pipes: Rc::default(),
-            clock,
+            clock: Rc::new(clock),
             responses: FreeList::default(),
             notices,
         }
@@ -130,7 +133,7 @@ impl Upstreams {
     }
 
     /// The worker's clock.
-    pub fn clock(&self) -> &Clock {
+    pub fn clock(&self) -> &Rc<Clock> {
         &self.clock
     }
 
@@ -359,10 +362,11 @@ impl LocalService {
         if outcome == Outcome::ConnectFailed {
             endpoint.idle.borrow_mut().clear();
             self.counters.failed.add(1);
+            endpoint.counters().fail_to_connect();
         }
         let health = &endpoint.shared.health;
         let was_available = outcome == Outcome::ConnectFailed && health.is_available(Instant::now());
-        let change = health.report(outcome, Instant::now);
+        let change = self.state.report(&endpoint.shared, outcome, Instant::now);
         if was_available {
             // Also where it was ejected before, has not recovered since, and fails again, which is no change to report.
             self.state.touch();
@@ -379,7 +383,7 @@ impl LocalService {
     /// Reports a new connection to `endpoint`.
     pub fn report_connected(&self, endpoint: &LocalEndpoint) {
         self.counters.opened.add(1);
-        self.notify(endpoint, endpoint.shared.health.report_connected());
+        self.notify(endpoint, self.state.report_connected(&endpoint.shared));
     }
 
     /// Sends a notice of `change`, if any.
@@ -387,12 +391,16 @@ impl LocalService {
         let Some(change) = change else {
             return;
         };
-        self.state.touch();
         let service = Arc::clone(&self.declared().name);
         let address = endpoint.shared.address.clone();
         // Notices are dropped when the channel is full, as a worker must not wait.
         let _ = self.notices.try_send(match change {
-            HealthChange::Ejected => Notice::EndpointEjected { service, address },
+            HealthChange::Ejected { cause, duration } => Notice::EndpointEjected {
+                service,
+                address,
+                cause,
+                duration,
+            },
             HealthChange::Recovered => Notice::EndpointRecovered { service, address },
         });
     }
@@ -488,7 +496,21 @@ impl LocalEndpoint {
             connections: RefCell::default(),
             connection_turns: Handover::default(),
             stream_turns: Handover::default(),
+            counters: OnceCell::new(),
         })
+    }
+
+    /// The worker's counters.
+    pub fn counters(&self) -> &EndpointCounters {
+        self.counters.get_or_init(|| self.shared.meter.join())
+    }
+}
+
+impl Drop for LocalEndpoint {
+    fn drop(&mut self) {
+        if let Some(counters) = self.counters.get() {
+            self.shared.meter.leave(counters);
+        }
     }
 }
 

@@ -1,18 +1,24 @@
 //! Notices about endpoints.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::address::Address;
+use crate::health::EjectionCause;
 
 /// A change of the endpoints, or of the health of one or all of them, reported once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// A connection to the endpoint failed, and it was ejected.
+    /// Requests to the endpoint failed, and it was ejected.
     EndpointEjected {
         /// The service.
         service: Arc<str>,
         /// The endpoint's address.
         address: Address,
+        /// The cause.
+        cause: EjectionCause,
+        /// The duration.
+        duration: Duration,
     },
     /// A service entered panic mode: too few of its endpoints are available, so all are used.
     PanicEntered {
@@ -32,7 +38,7 @@ pub enum Notice {
         /// All of them that count.
         endpoints: usize,
     },
-    /// A connection to an ejected endpoint succeeded.
+    /// An endpoint that was ejected answers again.
     EndpointRecovered {
         /// The service.
         service: Arc<str>,
@@ -49,5 +55,21 @@ pub enum Notice {
         added: Vec<Address>,
         /// Addresses that are gone.
         removed: Vec<Address>,
+    },
+    /// The endpoint failed its checks.
+    EndpointDown {
+        /// The service.
+        service: Arc<str>,
+        /// The endpoint's address.
+        address: Address,
+        /// The reason, such as `status 503`.
+        reason: String,
+    },
+    /// An endpoint that was down passes its checks.
+    EndpointUp {
+        /// The service.
+        service: Arc<str>,
+        /// The endpoint's address.
+        address: Address,
     },
 }

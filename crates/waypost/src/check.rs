@@ -11,6 +11,7 @@ use waypost_plan::Plan;
 use waypost_plan::duration;
 use waypost_plan::listener::Underscores;
 use waypost_plan::route::Action;
+use waypost_plan::service::Service;
 use waypost_proxy::limits::Value;
 
 use crate::certificates::Certificates;
@@ -177,6 +178,40 @@ fn limits_text(plan: &Plan) -> String {
     text
 }
 
+/// The limits of a service's checks and ejections.
+fn limits_of_health(service: &Service) -> Vec<Limit> {
+    let mut values = Vec::new();
+    if let Some(check) = &service.health {
+        values.extend([
+            ("health.interval", duration::format(check.interval)),
+            ("health.timeout", duration::format(check.timeout)),
+            ("health.unhealthy", check.unhealthy.to_string()),
+            ("health.healthy", check.healthy.to_string()),
+        ]);
+    }
+    if let Some(eject) = &service.eject {
+        let failures = eject.failures;
+        values.extend(failures.map(|failures| ("eject.failures", failures.to_string())));
+        if let Some(rate) = &eject.rate {
+            values.extend([
+                ("eject.rate", rate.percent.to_string()),
+                ("eject.requests", rate.requests.to_string()),
+                ("eject.window", duration::format(rate.window)),
+            ]);
+        }
+        values.extend([
+            ("eject.for", duration::format(eject.duration)),
+            ("eject.max", eject.max.to_string()),
+        ]);
+    }
+    let limit = |(key, value)| Limit {
+        scope: format!("service {}", service.name),
+        key,
+        value,
+    };
+    values.into_iter().map(limit).collect()
+}
+
 /// Every limit: those of the config, and the fixed ones.
 fn limits_of(plan: &Plan) -> Vec<Limit> {
     let mut limits = Vec::new();
@@ -237,6 +272,9 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
             key,
             value,
         }));
+    }
+    for service in plan.services() {
+        limits.extend(limits_of_health(service));
     }
     for route in plan.routes() {
         let Action::Forward(forward) = &route.action else {

@@ -69,6 +69,35 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Show the endpoints of a running gateway, with their state and their requests.
+    Services {
+        /// The service; by default all services.
+        service: Option<String>,
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// Output format.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Take an endpoint out of use: it finishes its requests, and takes no further ones.
+    #[command(after_help = "\
+Examples:
+  waypost drain orders http://10.0.0.11:8080
+  waypost drain orders 10.0.0.11:8080 --undo")]
+    Drain {
+        /// The service.
+        service: String,
+        /// The endpoint: its URL as in the config, host and port, or one of its addresses.
+        endpoint: String,
+        /// Take it back into use.
+        #[arg(long)]
+        undo: bool,
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// Output format.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     /// Change the live weights of a route, or of all routes of a deal.
     #[command(
         override_usage = "\

@@ -76,6 +76,18 @@ fn main() -> ExitCode {
         Command::Test { path, format } => test::test(&path, format),
         Command::Status { admin, format } => remote::status::status(&admin, format),
         Command::Routes { admin, format } => remote::routes::routes(&admin, format),
+        Command::Services {
+            service,
+            admin,
+            format,
+        } => remote::services::services(&admin, service.as_deref(), format),
+        Command::Drain {
+            service,
+            endpoint,
+            undo,
+            admin,
+            format,
+        } => remote::services::drain(&admin, &service, &endpoint, undo, format),
         Command::Dial {
             route,
             weights,

@@ -84,6 +84,9 @@ families! {
     LIMIT_WAITING Gauge "waypost_limit_waiting_requests" ["service"] "Requests that wait because a limit of their service is reached.";
     LIMIT_REFUSALS Counter "waypost_limit_refusals" ["service", "limit"] "Requests refused because a limit of their service was reached, by the limit: requests or connections.";
     PANIC_MODE Gauge "waypost_panic_mode" ["service"] "1 while a service uses all of its endpoints because too few of them are available, else 0.";
+    ENDPOINT_UP Gauge "waypost_endpoint_up" ["service", "endpoint"] "1 if an endpoint, named by its address, takes requests; 0 while it fails its checks, is ejected or is drained.";
+    ENDPOINT_EJECTIONS Counter "waypost_endpoint_ejections" ["service", "endpoint"] "Ejections of an endpoint after failures.";
+    HEALTH_CHECKS Counter "waypost_health_checks" ["service", "result"] "Checks of the endpoints of a service by result: passed or failed.";
     INVALID_RESPONSES Counter "waypost_invalid_responses" ["service", "cause"] "Invalid responses of a service, by the rule that they broke, such as `header_name` or `chunk_size`.";
     LOG_LOST Counter "waypost_access_log_lost_lines" ["reason"] "Access log lines lost because the writer was behind or the destination was not writable.";
     ROLLOUT_STEP Gauge "waypost_rollout_step" ["route", "canary"] "Number of the step of a rollout under way, from 1.";

@@ -9,11 +9,13 @@ pub mod families;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use waypost_plan::listener::ListenerTls;
 use waypost_plan::settings::CodeLabel;
 use waypost_proxy::gateway::View;
-use waypost_proxy::observe::metrics::histogram::SHOWN_BOUNDS_US;
 use waypost_proxy::observe::metrics::{Mirrored, ProxyHeaderFault, Reading, RequestReading};
+use waypost_upstream::health::EndpointState;
+use waypost_upstream::histogram::SHOWN_BOUNDS_US;
 
 use crate::arms;
 pub use crate::metrics::exposition::Dialect;
@@ -31,6 +33,7 @@ pub fn text(state: &AppState, dialect: Dialect) -> String {
         certificates(view, &mut out);
         requests(view, &reading, &mut out);
         connections(view, &reading, &mut out);
+        endpoints(view, &mut out);
         splits(view, &mut out);
     }
     out.finish()
@@ -270,6 +273,39 @@ fn limits(view: &View, reading: &Reading, out: &mut Writer) {
             if refused > 0 {
                 out.sample(&[("service", &*service.service), ("limit", limit)], refused);
             }
+        }
+    }
+}
+
+/// The state of each endpoint, as long as it is one.
+fn endpoints(view: &View, out: &mut Writer) {
+    let generation = view.generation();
+    let now = Instant::now();
+    for (family, is_state) in [
+        (&families::ENDPOINT_UP, true),
+        (&families::ENDPOINT_EJECTIONS, false),
+    ] {
+        out.family(family);
+        for running in generation.services() {
+            for endpoint in running.endpoints().iter() {
+                let address = endpoint.address.to_string();
+                let labels = [("service", &*running.service().name), ("endpoint", &*address)];
+                let value = match is_state {
+                    true => u64::from(running.status(endpoint, now).state == EndpointState::Up),
+                    false => endpoint.health.ejections(),
+                };
+                out.sample(&labels, value);
+            }
+        }
+    }
+    out.family(&families::HEALTH_CHECKS);
+    let checked = generation.services().iter();
+    for running in checked.filter(|running| running.service().health.is_some()) {
+        for (result, count) in ["passed", "failed"].iter().zip(running.check_counts()) {
+            out.sample(
+                &[("service", &*running.service().name), ("result", result)],
+                count,
+            );
         }
     }
 }

@@ -100,7 +100,7 @@ impl Client {
         if matches!(ending, Ending::Cut(_)) {
             self.link.abort();
         }
-        tunnel.lease.end(outcome(ending, tunnel.status));
+        tunnel.lease.end_tunnel(outcome(ending, tunnel.status));
         self.worker.return_request(buffers);
         self.worker.upstreams().return_response(response);
     }

@@ -1,5 +1,6 @@
 //! Control of the data plane: start it, apply a generation, drain it.
 
+mod checks;
 pub(crate) mod descriptors;
 pub mod inherited;
 pub mod listeners;
@@ -23,6 +24,7 @@ use waypost_upstream::notice::Notice;
 use waypost_upstream::panic_mode;
 use waypost_upstream::service::ServiceState;
 
+use crate::gateway::checks::Checks;
 use crate::gateway::descriptors::descriptors;
 use crate::gateway::inherited::{Inherited, InheritedSocket, Origin};
 use crate::gateway::listeners::{BoundListener, ListeningAt, OpenListener, bind_all};
@@ -67,6 +69,7 @@ pub struct Gateway {
     /// Runs the tasks of services.
     control: Runtime,
     discovery: Discovery,
+    checks: Checks,
     log: Option<Writer>,
     reclaimer: Reclaimer,
 }
@@ -133,7 +136,8 @@ impl Gateway {
         let (sender, notices) = mpsc::channel(NOTICES_MAX);
         let notice_sender = sender.downgrade();
         let discovery = Discovery::new(control.clone(), &settings.name_servers, notice_sender.clone());
-        start_tasks(&discovery, &generation);
+        let checks = Checks::new(notice_sender.clone());
+        start_tasks(&discovery, &checks, &generation);
         let unresolved = discovery::first_answers(generation.services(), RESOLVE_AT_START_TIMEOUT);
         warn_unresolved(&unresolved.await);
         make_ready(&generation, &control, &notice_sender);
@@ -166,6 +170,7 @@ impl Gateway {
             connections_open,
             losses: log.losses(),
             notices: Some(notices),
+            checks,
             notice_sender,
             workers: workers.map_err(ApplyError::Thread)?,
             listeners: Vec::new(),
@@ -302,7 +307,7 @@ impl Gateway {
         generation.update_kept_services();
         self.discovery
             .set_servers(&generation.plan().settings().name_servers);
-        start_tasks(&self.discovery, &generation);
+        start_tasks(&self.discovery, &self.checks, &generation);
         // A name server that does not respond must not hold up the change.
         let unresolved = discovery::first_answers(generation.services(), RESOLVE_TIMEOUT);
         warn_unresolved(&unresolved.await);
@@ -470,9 +475,13 @@ fn make_ready(generation: &Generation, control: &Runtime, notices: &mpsc::WeakSe
 
 /// Starts the tasks of new services. Those of unchanged services keep running; those of removed ones end when the services
 /// are retired.
-fn start_tasks(discovery: &Discovery, generation: &Generation) {
+fn start_tasks(discovery: &Discovery, checks: &Checks, generation: &Generation) {
     for state in generation.services() {
         discovery.start(state);
+        if let Err(error) = checks.begin(state) {
+            let name = &state.service().name;
+            log::warn(&format!("the endpoints of `{name}` are not checked: {error}"));
+        }
     }
 }
 

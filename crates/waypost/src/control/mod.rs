@@ -1,13 +1,14 @@
 //! The owner of a running gateway. It serialises all changes.
 //!
-//! [`reload`] handles changes of the source, [`change`] those sent to the admin API, [`dial`] those of weights, [`rollout`]
-//! the dials that turn by themselves. Configs are
+//! [`reload`] handles changes of the source, [`change`] those sent to the admin API, [`dial`] those of weights, [`drain`]
+//! those of endpoints, [`rollout`] the dials that turn by themselves. Configs are
 //! activated by [`Control::activate`] only, which takes effect as a whole or not at all.
 
 mod activate;
 mod address;
 mod change;
 mod dial;
+mod drain;
 pub(crate) mod reload;
 pub(crate) mod report;
 mod rollout;
@@ -402,6 +403,13 @@ impl Control {
                 by,
                 reply,
             } => drop(reply.send(self.dial_deal(&deal, weights.as_deref(), by))),
+            Command::Drain {
+                service,
+                endpoint,
+                drained,
+                by,
+                reply,
+            } => drop(reply.send(self.drain(&service, &endpoint, drained, by))),
             Command::DialOf { route, reply } => drop(reply.send(Ok(self.dial_of(&route)))),
             Command::ReadConfig { reply } => drop(reply.send(Ok(self.config_texts()))),
             Command::Apply { change, reply } => {

@@ -7,6 +7,7 @@ pub(crate) mod history;
 pub(crate) mod ready;
 pub(crate) mod rollout;
 pub(crate) mod routes;
+pub(crate) mod services;
 mod standing;
 pub(crate) mod stats;
 pub(crate) mod status;

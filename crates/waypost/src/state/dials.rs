@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waypost_plan::Plan;
 use waypost_proxy::generation::Generation;
+use waypost_upstream::service::Drain;
 
 use crate::state::rollouts::{StoredRollout, StoredRoute};
 use crate::state::weights::{Weights, declared};
@@ -23,6 +24,21 @@ pub(crate) struct Dials {
     /// The last rollouts, by the route that each was started at.
     #[serde(default)]
     pub(crate) rollouts: BTreeMap<String, StoredRollout>,
+    /// Drained endpoints, by service.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) drains: BTreeMap<String, Vec<StoredDrain>>,
+}
+
+/// A drained endpoint. It is so as long as the service declares it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredDrain {
+    /// Host and port, as in the config.
+    pub(crate) endpoint: String,
+    /// The only one of its addresses that is drained; `None` for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<String>,
+    pub(crate) by: String,
+    pub(crate) time: Timestamp,
 }
 
 /// The dial of one route.
@@ -94,8 +110,21 @@ impl Dials {
             .collect()
     }
 
-    /// Sets the live weights of a generation to these dials. A rollout under way keeps its share under a changed split.
+    /// Drains the endpoints of a generation, and no others.
+    pub(crate) fn drain(&self, generation: &Generation) {
+        for state in generation.services() {
+            let drains = self.drains.get(&*state.service().name).into_iter().flatten();
+            let drains = drains.map(|drain| Drain {
+                endpoint: (*drain.endpoint).into(),
+                address: drain.address.as_deref().map(Into::into),
+            });
+            state.set_drains(drains.collect());
+        }
+    }
+
+    /// Sets the live weights of a generation to these dials, and drains its endpoints. A rollout under way keeps its share under a changed split.
     pub(crate) fn apply_to(&self, generation: &Generation) {
+        self.drain(generation);
         let moving = self.moving();
         for (position, route) in generation.plan().routes().iter().enumerate() {
             let name = &*route.matching.name;
@@ -149,10 +178,26 @@ impl Dials {
         }
     }
 
+    /// Drops the drains of endpoints that `plan` does not declare.
+    fn drop_stale_drains(&mut self, plan: &Plan) {
+        self.drains.retain(|name, drains| {
+            let mut services = plan.services().iter();
+            let service = services.find(|service| *service.name == **name);
+            drains.retain(|drain| {
+                service.is_some_and(|service| {
+                    let mut endpoints = service.endpoints.iter();
+                    endpoints.any(|endpoint| *endpoint.text() == *drain.endpoint)
+                })
+            });
+            !drains.is_empty()
+        });
+    }
+
     /// Drops the dials of routes that `plan` does not have or whose declared weights differ. Returns the routes. The dials of
     /// rollouts under way are kept where both versions are.
     pub(crate) fn drop_stale(&mut self, plan: &Plan) -> Vec<String> {
         self.carry_over(plan);
+        self.drop_stale_drains(plan);
         if self.dials.is_empty() {
             return Vec::new();
         }

@@ -4,9 +4,8 @@ use std::sync::{Arc, PoisonError};
 
 use waypost_policy::status::RequestStatus;
 
-use crate::observe::metrics::histogram::Part;
 use crate::observe::metrics::watch::{GROUPS, GroupReading, Wanted, WatchCounts, Watching};
-use crate::observe::metrics::{Metrics, RouteAndService, RouteCounters};
+use crate::observe::metrics::{Metrics, Part, RouteAndService, RouteCounters};
 
 /// A reader of one arm: of the requests that tell how good it is. It remembers where their counters are.
 #[derive(Debug)]
@@ -114,14 +113,16 @@ impl ArmReader {
         let sums = self
             .counters
             .iter()
-            .map(|counters| counters.durations.sum_us(Part::Service));
+            .map(|counters| counters.durations.sum_us(Part::Service as usize));
         let sum: u64 = sums.sum();
         if self.latencies_at.replace(sum) == Some(sum) {
             return;
         }
         self.latencies.fill(0);
         for counters in &self.counters {
-            counters.durations.add_to(Part::Service, &mut self.latencies);
+            counters
+                .durations
+                .add_to(Part::Service as usize, &mut self.latencies);
         }
     }
 

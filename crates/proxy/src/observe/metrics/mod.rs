@@ -6,7 +6,6 @@
 
 pub mod arm;
 pub mod ending;
-pub mod histogram;
 mod recorder;
 mod statuses;
 #[cfg(test)]
@@ -21,11 +20,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use waypost_policy::failure::REASONS;
 use waypost_policy::status::RequestStatus;
 use waypost_upstream::counters::{Counter, ServiceCounters};
+use waypost_upstream::histogram::{Durations, Histograms};
 use waypost_wire::response::fault::ResponseRule;
 
 use crate::generation::Generation;
 use crate::observe::metrics::ending::Ending;
-use crate::observe::metrics::histogram::{Durations, Histograms, Part};
 pub(crate) use crate::observe::metrics::recorder::{Recorder, RouteMeters, Side};
 use crate::observe::metrics::statuses::Statuses;
 use crate::observe::metrics::watch::{WatchCounts, Watches};
@@ -81,7 +80,7 @@ pub(crate) struct RouteCounters {
     statuses: Statuses,
     /// Counters for a rollout, if one asks for more than the metrics have.
     watched: OnceLock<Box<WatchCounts>>,
-    durations: Histograms,
+    durations: Histograms<{ Part::ALL }>,
     /// The route; empty for requests without one.
     route: Arc<str>,
     /// The service; empty for requests that none was picked for.
@@ -91,6 +90,20 @@ pub(crate) struct RouteCounters {
     is_apart: bool,
     retries: Counter,
     mirrored: [Counter; Mirrored::ALL.len()],
+}
+
+/// A part of a request whose duration is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The whole request.
+    Whole,
+    /// The service's part.
+    Service,
+}
+
+impl Part {
+    /// The number of parts.
+    pub(crate) const ALL: usize = 2;
 }
 
 /// One worker's counters that are not by route or service.
@@ -268,8 +281,9 @@ impl RequestReading {
                 Err(at) => self.statuses.insert(at, (status, count)),
             }
         });
-        self.duration.add(&counters.durations.read(Part::Whole));
-        self.upstream.add(&counters.durations.read(Part::Service));
+        self.duration.add(&counters.durations.read(Part::Whole as usize));
+        self.upstream
+            .add(&counters.durations.read(Part::Service as usize));
         self.retries += counters.retries.read();
         for (sum, cell) in self.mirrored.iter_mut().zip(&counters.mirrored) {
             *sum += cell.read();

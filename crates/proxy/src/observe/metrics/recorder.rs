@@ -13,9 +13,10 @@ use waypost_plan::route::Action;
 use waypost_plan::service::ServiceId;
 
 use crate::generation::Generation;
-use crate::observe::metrics::histogram::Part;
 use crate::observe::metrics::watch::{WatchCounts, Watches};
-use crate::observe::metrics::{Gone, Mirrored, NewCounters, RouteAndService, RouteCounters, WorkerCounters};
+use crate::observe::metrics::{
+    Gone, Mirrored, NewCounters, Part, RouteAndService, RouteCounters, WorkerCounters,
+};
 use waypost_policy::failure::{Failure, REASONS};
 use waypost_policy::status::RequestStatus;
 use waypost_upstream::counters::ServiceCounters;
@@ -279,9 +280,9 @@ impl RouteCounters {
     /// Counts a response before its last byte is sent. `upstream` is the service's part of the duration.
     pub(crate) fn count(&self, status: RequestStatus, duration: Duration, upstream: Option<Duration>) {
         self.statuses.add(status);
-        self.durations.record(Part::Whole, duration);
+        self.durations.record(Part::Whole as usize, duration);
         if let Some(upstream) = upstream {
-            self.durations.record(Part::Service, upstream);
+            self.durations.record(Part::Service as usize, upstream);
         }
     }
 

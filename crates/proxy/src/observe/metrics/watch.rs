@@ -13,9 +13,9 @@ use hashbrown::HashMap;
 use waypost_plan::failures::FailureRule;
 use waypost_policy::status::{RequestStatus, StatusKind};
 use waypost_upstream::counters::Counter;
+use waypost_upstream::histogram::exceeding_us;
 
 use crate::observe::metrics::RouteAndService;
-use crate::observe::metrics::histogram::exceeding_us;
 
 /// The number of groups that clients are in, by the low bits of the roll that picks their arm.
 pub const GROUPS: usize = 16;

@@ -181,7 +181,7 @@ impl ActiveRequest<'_> {
                 has_rest,
             } => {
                 client.observation.end(Ending::Complete(Blame::Service));
-                let outcome = Outcome::Response(status.http_status());
+                let outcome = outcome_of_response(status);
                 let response = self.buffers.response.as_ref().filter(|_| reusable);
                 let trust = response
                     .map(|response| ReuseTrust::after(&response.response, Some(client.peer.address())));
@@ -235,7 +235,17 @@ impl ActiveRequest<'_> {
             End::Failed { failure, is_silent } => {
                 let unfinished = self.after_failure(upstream, &lease, failure, is_silent);
                 upstream.held = lease.take_request();
-                lease.end(outcome_of(failure));
+                lease.end(match failure {
+                    // A connection that closed while idle says nothing about the endpoint.
+                    _ if matches!(unfinished, Unfinished::Resend) => Outcome::Abandoned,
+                    // All of the request was sent, and the endpoint is waited for.
+                    Failure::RouteTimeout
+                        if upstream.options.is_routes_deadline && self.buffers.upload.is_finished() =>
+                    {
+                        Outcome::Timeout
+                    }
+                    failure => outcome_of(failure),
+                });
                 Err(unfinished)
             }
         }
@@ -261,6 +271,15 @@ fn report(service: &LocalService, endpoint: &Address, fault: ResponseFault) {
             service.declared().name,
             fault.rule.name()
         ));
+    }
+}
+
+/// The outcome that a complete response means for the endpoint.
+fn outcome_of_response(status: RequestStatus) -> Outcome {
+    let http = status.http_status();
+    match status.grpc_code() {
+        Some(code) => Outcome::Call { status: http, code },
+        None => Outcome::Response(http),
     }
 }
 

@@ -45,6 +45,8 @@ const HELD_BYTES: usize = 32 << 10;
 struct ForwardOptions {
     /// The deadline of the route's timeout, or of the call's own.
     deadline: Option<Instant>,
+    /// True if the deadline is that of the route's timeout, which the client has no say in.
+    is_routes_deadline: bool,
     /// The time at which the request counts as failed if no response has begun.
     late: Option<Instant>,
     is_idempotent: bool,
@@ -280,7 +282,8 @@ impl ActiveRequest<'_> {
         let upstream = self.upstream_head(forwarding);
         let is_grpc = matches!(self.buffers.error_format, ErrorFormat::Grpc(_));
         let call = is_grpc.then(|| grpc::timeout(head, buffer)).flatten();
-        let timeout = [forwarding.policies().timeout, call].into_iter().flatten().min();
+        let route = forwarding.policies().timeout;
+        let timeout = [route, call].into_iter().flatten().min();
         let worker = &self.client.worker;
         // Only arms that are compared can be late.
         let late = (forwarding.forward.arms.len() > 1)
@@ -289,6 +292,7 @@ impl ActiveRequest<'_> {
         let after = |time: Option<Duration>| time.map(|time| worker.clock().coarse_now() + time);
         ForwardOptions {
             deadline: after(timeout),
+            is_routes_deadline: route.is_some() && route == timeout,
             late: after(late),
             is_idempotent: is_idempotent(head.method(buffer)),
             upgrade: upstream.upgrade().map(<[u8]>::to_vec),

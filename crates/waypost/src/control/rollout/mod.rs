@@ -32,11 +32,12 @@ use waypost_plan::Plan;
 use waypost_plan::rollout::RolloutPlan;
 use waypost_plan::route::{Action, Forward};
 use waypost_proxy::generation::Generation;
-use waypost_proxy::observe::metrics::{Metrics, histogram};
+use waypost_proxy::observe::metrics::Metrics;
 use waypost_rollout::judge::{Judge, RouteSecond};
 use waypost_rollout::ramp::plan::Percent;
 use waypost_rollout::ramp::{Ramp, Standing, Stop};
 use waypost_rollout::words::Names;
+use waypost_upstream::histogram;
 
 use crate::control::Control;
 use crate::control::rollout::arms::{arms, routes_of};

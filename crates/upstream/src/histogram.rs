@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use waypost_upstream::counters::Counter;
+use crate::counters::Counter;
 
 /// Buckets in a decade.
 const DECADE: usize = 32;
@@ -26,36 +26,42 @@ pub const SHOWN_BOUNDS_US: [u64; 16] = [
     2_500_000, 5_000_000, 10_000_000,
 ];
 
-/// Two histograms of the same requests, written by one thread and readable by all.
+/// Histograms of the parts of the same requests, written by one thread and readable by all.
 ///
 /// The total duration of a request and its service's part mostly fall into the same bucket or a neighbouring one. Their
 /// counts are adjacent in memory, because with many routes they are rarely in a core's cache.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(C)]
-pub(crate) struct Histograms {
-    sums_us: [Counter; 2],
+pub struct Histograms<const PARTS: usize> {
+    sums_us: [Counter; PARTS],
     /// The decade of the first duration; most others are expected to fall into it.
-    home: OnceLock<Home>,
-    others: [OnceLock<Box<DecadeCounts>>; DECADES],
+    home: OnceLock<Home<PARTS>>,
+    others: [OnceLock<Box<DecadeCounts<PARTS>>>; DECADES],
 }
 
-/// The counts of a decade, indexed by bucket and [`Part`].
-type DecadeCounts = [[AtomicU64; 2]; DECADE];
+/// The counts of a decade, indexed by bucket and part.
+type DecadeCounts<const PARTS: usize> = [[AtomicU64; PARTS]; DECADE];
 
 #[derive(Debug)]
 #[repr(C)]
-struct Home {
+struct Home<const PARTS: usize> {
     decade: usize,
-    counts: DecadeCounts,
+    counts: DecadeCounts<PARTS>,
 }
 
-/// One of the two histograms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// Total durations of requests.
-    Whole,
-    /// Their services' parts.
-    Service,
+/// Counts of a decade in which nothing is counted yet.
+fn empty<const PARTS: usize>() -> DecadeCounts<PARTS> {
+    std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0)))
+}
+
+impl<const PARTS: usize> Default for Histograms<PARTS> {
+    fn default() -> Self {
+        Self {
+            sums_us: std::array::from_fn(|_| Counter::default()),
+            home: OnceLock::new(),
+            others: std::array::from_fn(|_| OnceLock::new()),
+        }
+    }
 }
 
 /// A snapshot of a histogram.
@@ -67,33 +73,33 @@ pub struct Durations {
     pub sum_us: u64,
 }
 
-impl Histograms {
-    /// Counts a duration. Must only be called by the thread that owns the histograms.
-    pub(crate) fn record(&self, part: Part, duration: Duration) {
+impl<const PARTS: usize> Histograms<PARTS> {
+    /// Counts a duration of a part. Must only be called by the thread that owns the histograms.
+    pub fn record(&self, part: usize, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let bucket = bucket_of(us);
         let (decade, at) = (bucket / DECADE, bucket % DECADE);
         let home = self.home.get_or_init(|| Home {
             decade,
-            counts: DecadeCounts::default(),
+            counts: empty(),
         });
         let counts = if home.decade == decade {
             &home.counts
         } else {
-            &**self.others[decade].get_or_init(Box::default)
+            &**self.others[decade].get_or_init(|| Box::new(empty()))
         };
-        let count = &counts[at][part as usize];
+        let count = &counts[at][part];
         count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        self.sums_us[part as usize].add(us);
+        self.sums_us[part].add(us);
     }
 
     /// Returns true if nothing was counted.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.home.get().is_none()
     }
 
     /// The decades that were used, with their counts.
-    fn decades(&self) -> impl Iterator<Item = (usize, &DecadeCounts)> {
+    fn decades(&self) -> impl Iterator<Item = (usize, &DecadeCounts<PARTS>)> {
         let home = self.home.get();
         let all = self.others.iter().enumerate();
         all.filter_map(move |(index, other)| match home {
@@ -103,28 +109,29 @@ impl Histograms {
     }
 
     /// The sum of all durations, in microseconds. It is written last, so if it has not changed, nothing was counted.
-    pub(crate) fn sum_us(&self, part: Part) -> u64 {
-        self.sums_us[part as usize].read()
+    pub fn sum_us(&self, part: usize) -> u64 {
+        self.sums_us[part].read()
     }
 
     /// Adds the counts to `sums`, by bucket. It is as long as the last decade that was used needs.
-    pub(crate) fn add_to(&self, part: Part, sums: &mut Vec<u64>) {
+    pub fn add_to(&self, part: usize, sums: &mut Vec<u64>) {
         for (index, counts) in self.decades() {
             let end = (index + 1) * DECADE;
             if sums.len() < end {
                 sums.resize(end, 0);
             }
             for (sum, count) in sums[index * DECADE..end].iter_mut().zip(counts) {
-                *sum += count[part as usize].load(Ordering::Relaxed);
+                *sum += count[part].load(Ordering::Relaxed);
             }
         }
     }
 
-    pub(crate) fn read(&self, part: Part) -> Durations {
+    /// The durations of a part so far.
+    pub fn read(&self, part: usize) -> Durations {
         let mut buckets = Vec::new();
         for (index, counts) in self.decades() {
             for (at, count) in counts.iter().enumerate() {
-                let count = count[part as usize].load(Ordering::Relaxed);
+                let count = count[part].load(Ordering::Relaxed);
                 if count > 0 {
                     buckets.push(((index * DECADE + at) as u16, count));
                 }
@@ -132,7 +139,7 @@ impl Histograms {
         }
         Durations {
             buckets,
-            sum_us: self.sums_us[part as usize].read(),
+            sum_us: self.sums_us[part].read(),
         }
     }
 }
@@ -171,7 +178,7 @@ fn bounds(bucket: usize) -> (u64, u64) {
 }
 
 /// The least duration that is in a later bucket than this one, in microseconds.
-pub(crate) fn exceeding_us(bucket: usize) -> u64 {
+pub fn exceeding_us(bucket: usize) -> u64 {
     match bucket {
         ..LAST => bounds(bucket).1.div_ceil(20),
         _ => u64::MAX,
@@ -248,12 +255,12 @@ mod tests {
     use super::*;
 
     fn of(durations_us: &[u64]) -> Durations {
-        let histograms = Histograms::default();
+        let histograms = Histograms::<2>::default();
         for us in durations_us {
-            histograms.record(Part::Whole, Duration::from_micros(*us));
+            histograms.record(0, Duration::from_micros(*us));
         }
-        assert_eq!(histograms.read(Part::Service).count(), 0);
-        histograms.read(Part::Whole)
+        assert_eq!(histograms.read(1).count(), 0);
+        histograms.read(0)
     }
 
     #[test]
