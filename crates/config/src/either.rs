@@ -52,6 +52,13 @@ pub(crate) trait Shorthand: Read {
     const WORDS: &'static str;
 }
 
+/// `true`, or text.
+#[derive(Debug, Clone)]
+pub(crate) enum TrueOrText {
+    True,
+    Text(Text),
+}
+
 /// `off`, or a mapping.
 #[derive(Debug, Clone)]
 pub(crate) enum OffOr<T> {
@@ -88,6 +95,33 @@ impl<T: Read> Read for PercentOr<T> {
 
     fn table() -> Option<&'static KeyTable> {
         T::table()
+    }
+}
+
+impl Read for TrueOrText {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if is_one_of(node, &["true"]) {
+            return Some(Self::True);
+        }
+        if is_one_of(node, &["false"]) {
+            problems
+                .add(
+                    Code::WrongType,
+                    node.span,
+                    format!("expected {}, found {}", Self::words(), node.found()),
+                )
+                .help("leave the key out");
+            return None;
+        }
+        Text::read(node, problems).map(Self::Text)
+    }
+
+    fn words() -> String {
+        "`true`, or text".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "boolean", "enum": [true] }, { "type": "string" }] })
     }
 }
 

@@ -15,6 +15,76 @@ use crate::values::{VARIABLE, text_of};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Statuses(pub(crate) RangeInclusive<u16>);
 
+/// A status, a class, or a range such as `200-299`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StatusRange(pub(crate) RangeInclusive<u16>);
+
+impl StatusRange {
+    /// The statuses that `text` means; `None` if it is none of the forms.
+    fn parse(text: &str) -> Option<RangeInclusive<u16>> {
+        match text.split_once('-') {
+            None => Statuses::parse(text),
+            Some((first, last)) => {
+                let (first, last) = (Statuses::parse(first.trim())?, Statuses::parse(last.trim())?);
+                Some(*first.start()..=*last.end())
+            }
+        }
+    }
+}
+
+impl Read for StatusRange {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        const HELP: &str =
+            "write a status such as `204`, a range such as `200-299`, or a class such as `2xx`";
+        let Some(text) = text_of(node) else {
+            wrong_type(node, &Self::words(), problems);
+            return None;
+        };
+        let Some(range) = Self::parse(text) else {
+            problems
+                .add(
+                    Code::BadValue,
+                    node.span,
+                    format!("expected {}, found {}", Self::words(), quote(text)),
+                )
+                .help(HELP);
+            return None;
+        };
+        if !STATUSES.contains(range.start()) || !STATUSES.contains(range.end()) || range.is_empty() {
+            problems
+                .add(
+                    Code::OutOfRange,
+                    node.span,
+                    match range.is_empty() {
+                        true => "the range ends before it begins",
+                        false => "the status is out of range: 100 to 599",
+                    },
+                )
+                .help(HELP);
+            return None;
+        }
+        Some(Self(range))
+    }
+
+    fn words() -> String {
+        "a status, or a range or class of them".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        let status = "[1-5](xx|[0-9]{2})";
+        json_schema!({
+            "type": ["integer", "string"],
+            "minimum": STATUSES.start(),
+            "maximum": STATUSES.end(),
+            "pattern": format!("^{status}( ?- ?{status})?$|{VARIABLE}"),
+        })
+    }
+
+    fn help_if_empty() -> &'static str {
+        "write statuses and ranges, such as `[200-299, 401]`"
+    }
+}
+
 impl Statuses {
     /// Returns true if all of `other` is in it.
     pub(crate) fn covers(&self, other: &Self) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! This is the only definition. Parser, JSON Schema and reference page are generated from it.
 
+pub(crate) mod health;
 pub(crate) mod listener;
 pub(crate) mod rollout;
 pub(crate) mod route;

@@ -7,6 +7,7 @@ use waypost_plan::service::ProxyVersion;
 use crate::collections::List;
 use crate::diagnostic::Code;
 use crate::document::Document;
+use crate::document::health::{Ejection, HealthCheck};
 use crate::document::listener::Certificate;
 use crate::either::{UrlsOr, WordOr};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
@@ -77,7 +78,7 @@ keys! {
 
     /// A named destination: one version of one application on any number of identical servers.
     Service, "a service", later [
-        "health", "protocol", "circuit_breaker",
+        "protocol",
     ] {
         /// Servers: `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2; `unix:` and
         /// the absolute path of a socket.
@@ -112,6 +113,10 @@ keys! {
         tls: ServiceTls = Optional, "{ ca: internal.crt, server_name: users.internal }";
         /// PROXY protocol version to send the client's address with. Connections are then not shared between clients.
         proxy_protocol: ProxyVersion = Optional, "v2";
+        /// Checks of the endpoints.
+        health: HealthCheck = Optional, "{ path: /healthz }";
+        /// Ejection of endpoints by the outcomes of requests.
+        eject: Ejection = Optional, "{ failures: 5 }";
     }
 
     /// A server of a service.

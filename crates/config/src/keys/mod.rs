@@ -320,11 +320,7 @@ fn elsewhere(name: &str, not: &KeyTable) -> Option<(&'static str, &'static str)>
         let mut inner = table.keys.iter().filter_map(|key| (key.table)());
         table.words == other.words || inner.any(|table| holds(table, other))
     }
-    fn find(
-        table: &'static KeyTable,
-        not: &KeyTable,
-        fits: Fits<'_>,
-    ) -> Found {
+    fn find(table: &'static KeyTable, not: &KeyTable, fits: Fits<'_>) -> Found {
         if let Some(key) = fits(table).filter(|_| table.words != not.words) {
             return Some((key, table.words));
         }

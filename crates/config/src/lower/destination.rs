@@ -40,7 +40,7 @@ fn destination(written: &document::rollout::Destination, context: &mut Context<'
 }
 
 /// Returns true if this is a path, with or without a query (RFC 3986 §3.3 and §3.4); reports it otherwise.
-fn check_path(written: &At<Text>, problems: &mut Problems) -> bool {
+pub(super) fn check_path(written: &At<Text>, problems: &mut Problems) -> bool {
     let text = &*written.value;
     let odd = text
         .char_indices()

@@ -41,7 +41,8 @@ pub(super) fn of(
     edits
 }
 
-fn report(
+/// Reports an edit that is not allowed.
+pub(super) fn report(
     result: Result<(), HeaderEditError>,
     name: Span,
     value: Span,

@@ -253,7 +253,8 @@ fn report_unserved(
     }
 }
 
-fn check_method(written: &At<Text>, problems: &mut Problems) {
+/// Checks a method.
+pub(super) fn check_method(written: &At<Text>, problems: &mut Problems) {
     let method = &*written.value;
     if method == "*" || !token::is_token(method.as_bytes()) {
         problems

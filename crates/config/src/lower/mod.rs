@@ -32,6 +32,7 @@ mod endpoint;
 mod entrance;
 mod failures;
 mod header_edits;
+mod health;
 mod host;
 mod judge;
 mod listener;

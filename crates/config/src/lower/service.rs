@@ -10,7 +10,7 @@ use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::files::TlsFiles;
 use crate::lower::capacity::capacity;
-use crate::lower::{Context, balance, bytes, duration, endpoint, tls, whole};
+use crate::lower::{Context, balance, bytes, duration, endpoint, health, tls, whole};
 use crate::place::Span;
 use crate::problems::quote;
 
@@ -98,12 +98,16 @@ fn service(
     }
     let balance = written.balance.as_ref();
     let balance = balance.map_or_else(Balance::default, |balance| balance::of(balance, problems));
+    let checks = written.health.as_ref();
+    let eject = written.eject.as_ref();
     let service = Service {
         balance,
         panic: written
             .panic
             .as_ref()
             .map_or(PANIC_DEFAULT, |panic| panic.value.0),
+        health: checks.and_then(|checks| health::check(checks, problems)),
+        eject: eject.map(|eject| health::ejection(&eject.value, problems)),
         timeouts,
         limits,
         capacity: may_have,

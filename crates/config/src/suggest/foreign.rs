@@ -199,10 +199,8 @@ const MAPPINGS: &[Mapping] = words! {
             "health_check", "health_checks", "healthcheck", "healthchecks", "check", "checks", "probe", "option_httpchk",
         ], "";
         "eject" = ["outlier_detection", "passive_health_check", "max_fails", "fail_timeout", "passive"], "";
-        "" = [
-            "health_check", "health_checks", "healthcheck", "healthchecks", "option_httpchk", "outlier_detection",
-            "passive_health_check", "max_fails", "fail_timeout",
-        ], MISSING;
+        "eject" = ["circuit_breaker", "circuit_breakers"],
+            "`eject: { failures: 5 }` for endpoints that fail, `limits: { requests: 1000 }` for too many requests";
         "" = ["least_conn", "ip_hash", "hash", "algorithm", "lb_policy", "load_balancing", "strategy", "policy"],
             "leave it out: requests are spread round-robin over the endpoints";
         "timeouts" = [

@@ -4,6 +4,7 @@ use super::*;
 
 mod accepted;
 mod destinations;
+mod health;
 mod hints;
 mod hostile;
 mod mistakes;
