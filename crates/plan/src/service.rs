@@ -54,6 +54,18 @@ pub struct Service {
     pub health: Option<HealthCheck>,
     /// Ejection of its endpoints by the outcomes of requests; `None` for failed connections alone.
     pub eject: Option<Ejection>,
+    /// The `Host` of its requests, unless a route rewrites it.
+    pub host: SentHost,
+}
+
+/// The `Host` that a service gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SentHost {
+    /// The client's.
+    #[default]
+    Client,
+    /// The authority of the endpoint that gets the request.
+    Endpoint,
 }
 
 /// Verification of the endpoints of a service under TLS, and the client certificate. Paths are as configured.
@@ -105,6 +117,7 @@ impl Service {
             proxy_protocol: None,
             health: None,
             eject: None,
+            host: SentHost::Client,
         }
     }
 

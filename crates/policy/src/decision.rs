@@ -21,7 +21,7 @@ use waypost_plan::policies::PolicySet;
 use waypost_plan::redirect::Redirect;
 use waypost_plan::rewrite::Reverse;
 use waypost_plan::route::{Action, Forward, Respond, Route};
-use waypost_plan::service::{Endpoint, ServiceId};
+use waypost_plan::service::{Endpoint, SentHost, ServiceId};
 use waypost_plan::sticky::StickyKey;
 use waypost_route::attribute::{Attribute, Attributes};
 use waypost_route::path::PathPattern;
@@ -112,6 +112,8 @@ pub struct Forwarding<'p> {
     pub forward: &'p Forward,
     /// The service of the arm that takes the request.
     pub service: ServiceId,
+    /// The `Host` that the service gets, unless the route rewrites it.
+    pub host: SentHost,
 }
 
 impl<'p> Forwarding<'p> {
@@ -131,15 +133,19 @@ impl<'p> Forwarding<'p> {
 }
 
 impl Forwarding<'_> {
+    /// Returns true if the service sees another place than the client, and the way back can be computed.
+    fn moves(&self) -> bool {
+        self.forward.policies.rewrite.moves() || self.host == SentHost::Endpoint
+    }
+
     /// The client's prefix, where the service sees another.
     pub fn replaced_prefix<'b>(&self, buffers: &'b DecisionBuffers) -> Option<&'b [u8]> {
-        let moves = self.forward.policies.rewrite.moves();
-        moves.then_some(&buffers.way_back)?.forwarded_prefix()
+        self.moves().then_some(&buffers.way_back)?.forwarded_prefix()
     }
 
     /// Notes that the request goes to this endpoint.
     pub fn note_endpoint(&self, endpoint: &Endpoint, buffers: &mut DecisionBuffers) {
-        if self.forward.policies.rewrite.moves() {
+        if self.moves() {
             buffers.way_back.set_endpoint(endpoint);
         }
     }
@@ -147,7 +153,7 @@ impl Forwarding<'_> {
     /// The way back for the response, if it is mapped.
     pub fn way_back<'b>(&self, buffers: &'b DecisionBuffers) -> Option<&'b WayBack> {
         let rewrite = &self.forward.policies.rewrite;
-        (rewrite.moves() && rewrite.reverse == Reverse::On).then_some(&buffers.way_back)
+        (self.moves() && rewrite.reverse == Reverse::On).then_some(&buffers.way_back)
     }
 }
 
@@ -267,10 +273,12 @@ fn act<'p>(
             let Some((position, _)) = arm else {
                 return decision(Verdict::Fail(Failure::NoArm));
             };
+            let service = forward.arms[position];
             let forwarding = Forwarding {
                 route,
                 forward,
-                service: forward.arms[position],
+                service,
+                host: compiled.plan().service(service).host,
             };
             Decision {
                 arm,
@@ -304,8 +312,9 @@ fn forward_to<'p>(
     {
         return Verdict::Fail(Failure::Rewrite);
     }
-    if policies.rewrite.moves() {
-        buffers.way_back.find(&policies.rewrite, request, pattern);
+    if forwarding.moves() {
+        let way_back = &mut buffers.way_back;
+        way_back.find(&policies.rewrite, forwarding.host, request, pattern);
     }
     if request.demands_upgrade && request.upgrade(policies).is_none() {
         return Verdict::Fail(Failure::Request(RequestError::Method));
@@ -443,6 +452,7 @@ pub fn decide_connection<'p>(
             route,
             forward,
             service: forward.arms[arm],
+            host: SentHost::Client,
         }),
     };
     Decision {

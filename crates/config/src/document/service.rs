@@ -2,7 +2,7 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use waypost_plan::balance::Balance;
-use waypost_plan::service::ProxyVersion;
+use waypost_plan::service::{ProxyVersion, SentHost};
 
 use crate::collections::List;
 use crate::diagnostic::Code;
@@ -43,6 +43,9 @@ const OTHER_BALANCES: [(&str, &str); 16] = [
     ("ring_hash", "{ hash: { header: x-user-id } }"),
 ];
 
+/// The words of `host`.
+const HOSTS: [(&str, SentHost); 2] = [("client", SentHost::Client), ("endpoint", SentHost::Endpoint)];
+
 impl Read for Balance {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         let other = |text: &str| {
@@ -70,6 +73,32 @@ impl Read for Balance {
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "enum": BALANCES.map(|(word, _)| word) })
+    }
+}
+
+impl Read for SentHost {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if let Some(text) = text_of(node)
+            && text.contains(['.', ':'])
+        {
+            problems
+                .add(
+                    Code::UnknownWord,
+                    node.span,
+                    format!("expected {}, found {}", Self::words(), quote(text)),
+                )
+                .help("write a fixed host as `rewrite: { host: … }` of a route");
+            return None;
+        }
+        read_word(node, &HOSTS, problems)
+    }
+
+    fn words() -> String {
+        HOSTS.map(|(word, _)| format!("`{word}`")).join(" or ")
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": HOSTS.map(|(word, _)| word) })
     }
 }
 
@@ -107,6 +136,10 @@ keys! {
         pool: Pool = Optional, "{ idle_max: 16 }";
         /// Uses HTTP/2, as gRPC requires: by ALPN on `https://` endpoints, with prior knowledge on `http://` endpoints.
         http2: bool = Fallback("false"), "true";
+        /// `Host` of its requests: the `client`'s, or the host and port of the `endpoint` as configured.
+        ///
+        /// With `endpoint`, the client's host is in `x-forwarded-host`. `rewrite: { host }` of a route wins.
+        host: SentHost = Fallback("client"), "endpoint";
         /// Verification of `https://` endpoints, and the client certificate for them.
         ///
         /// By default, an endpoint needs a certificate that the system trusts, for the host in its URL.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use waypost_plan::balance::Balance;
-use waypost_plan::service::{Capacity, Endpoint, EndpointScheme, PANIC_DEFAULT, Pool, Service, Timeouts};
+use waypost_plan::service::{
+    Capacity, Endpoint, EndpointScheme, PANIC_DEFAULT, Pool, SentHost, Service, Timeouts,
+};
 use waypost_wire::response::ResponseLimits;
 
 use crate::diagnostic::Code;
@@ -113,6 +115,10 @@ fn service(
         capacity: may_have,
         pool,
         http2: written.http2.as_ref().is_some_and(|http2| http2.value),
+        host: written
+            .host
+            .as_ref()
+            .map_or(SentHost::default(), |host| host.value),
         tls,
         proxy_protocol: written.proxy_protocol.as_ref().map(|version| version.value),
         ..Service::new(name.into(), endpoints)

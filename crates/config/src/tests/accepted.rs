@@ -9,6 +9,7 @@ use waypost_plan::retry::{Retry, RetryReasons};
 use waypost_plan::rewrite::Reverse;
 use waypost_plan::route::Action;
 use waypost_plan::service::Capacity;
+use waypost_plan::service::SentHost;
 use waypost_plan::settings::AccessLog;
 use waypost_route::condition::ValueCondition;
 use waypost_route::host::HostPattern;
@@ -675,4 +676,19 @@ fn retries_have_defaults_and_lists_replace_theirs() {
         }
     );
     assert!(other.permits(b"POST", false) && !other.permits(b"GET", true));
+}
+
+#[test]
+fn host_is_that_of_the_client_or_of_the_endpoint() {
+    for (written, expected) in [
+        ("", SentHost::Client),
+        ("host: client", SentHost::Client),
+        ("host: \"endpoint\"", SentHost::Endpoint),
+    ] {
+        let plan = plan(&format!(
+            "listeners: [{{ bind: 127.0.0.1:8080 }}]\nservices: {{ a: {{ endpoints: [], {written} }} }}\n\
+             routes: [{{ name: r, to: a }}]\n"
+        ));
+        assert_eq!(plan.services()[0].host, expected, "{written}");
+    }
 }

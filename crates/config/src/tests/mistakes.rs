@@ -191,6 +191,18 @@ fn services() {
         &["3:30 wrong-type expected a percentage"],
     );
     check(
+        "{ endpoints: [], host: orders.test }",
+        &["3:29 unknown-word write a fixed host as `rewrite: { host: … }` of a route"],
+    );
+    check(
+        "{ endpoints: [], host: endpoints }",
+        &["3:29 unknown-word did you mean `endpoint`?"],
+    );
+    check(
+        "{ endpoints: [], host: true }",
+        &["3:29 wrong-type write `client` or `endpoint`"],
+    );
+    check(
         "{ endpoints: [{ weight: 2 }] }",
         &["3:20 missing-key an endpoint has no `url` (add `url: http://"],
     );

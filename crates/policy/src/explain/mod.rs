@@ -291,6 +291,7 @@ impl<S: State> Explainer<'_, S> {
         let head = UpstreamHead {
             request: *request,
             policies: forwarding.policies(),
+            host: forwarding.host,
             path,
             prefix: forwarding.replaced_prefix(buffers),
         };

@@ -8,6 +8,7 @@ use waypost_plan::policies::{PolicySet, Upgrade};
 use waypost_plan::redirect::Scheme;
 use waypost_plan::rewrite::Rewrite;
 use waypost_plan::route::Respond;
+use waypost_plan::service::SentHost;
 use waypost_wire::request::RequestHead;
 use waypost_wire::response::{ResponseHead, ResponseLimits};
 use waypost_wire::scan::HeadScan;
@@ -92,6 +93,7 @@ fn with_upstream(
             demands_upgrade: false,
         },
         policies,
+        host: SentHost::Client,
         path: normalized.path(),
         prefix: None,
     });
@@ -575,7 +577,7 @@ fn mirrored_requests_are_marked_and_have_no_framing() {
         (
             &["GET / HTTP/1.0"],
             &plain,
-            &["GET / HTTP/1.1", "Host: endpoint:81"],
+            &["GET / HTTP/1.1", "Host: "],
             &without_host,
             &[],
         ),
@@ -589,10 +591,42 @@ fn mirrored_requests_are_marked_and_have_no_framing() {
     ] {
         with_upstream(sent, &listener(), &peer(), policies, |upstream| {
             let mut out = Vec::new();
-            upstream.write_mirrored(b"endpoint:81", "shop", &mut out);
+            let authority_at = upstream.write_mirrored("shop", &mut out);
+            let names_host = !before.contains(&"Host: ");
+            assert_eq!(authority_at.is_none(), names_host, "{sent:?}");
+            if let Some(at) = authority_at {
+                assert!(out[..at].ends_with(b"\r\nHost: "), "{sent:?}");
+            }
             let expected = [before, forwarded, behind, &["x-waypost-mirror: shop"]].concat();
             assert_eq!(lines(&out), expected, "{sent:?}");
         });
+    }
+}
+
+#[test]
+fn host_of_the_endpoint_takes_the_place_of_the_clients() {
+    let plain = PolicySet::default();
+    let rewritten = PolicySet {
+        rewrite: Rewrite {
+            host: Some("inside.test".into()),
+            ..Rewrite::default()
+        },
+        ..PolicySet::default()
+    };
+    for (policies, expected) in [(&plain, "Host: endpoint:81"), (&rewritten, "Host: inside.test")] {
+        for sent in ["GET / HTTP/1.1", "GET http://a/ HTTP/1.1"] {
+            with_upstream(&[sent, "host: a"], &listener(), &peer(), policies, |upstream| {
+                let mut out = Vec::new();
+                let host = SentHost::Endpoint;
+                let borrowed = UpstreamHead { host, ..*upstream }.write(b"endpoint:81", &mut out);
+                let lines = lines(&out);
+                assert_eq!(lines[1], expected);
+                assert!(lines.contains(&"x-forwarded-host: a".to_owned()), "{lines:?}");
+                let borrowed = borrowed.map(|range| out[range].to_vec());
+                let is_endpoint = expected.ends_with(":81");
+                assert_eq!(borrowed, is_endpoint.then(|| b"endpoint:81".to_vec()));
+            });
+        }
     }
 }
 

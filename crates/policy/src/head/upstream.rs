@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use waypost_plan::listener::Underscores;
 use waypost_plan::policies::PolicySet;
+use waypost_plan::service::SentHost;
 use waypost_wire::field::FieldKind;
 use waypost_wire::framing::Framing;
 use waypost_wire::version::Version;
@@ -24,6 +25,8 @@ pub struct UpstreamHead<'a> {
     pub request: IncomingRequest<'a>,
     /// The policies of its route.
     pub policies: &'a PolicySet,
+    /// The `Host` that the service gets, unless the policies rewrite it.
+    pub host: SentHost,
     /// The path that the service gets, without query.
     pub path: &'a [u8],
     /// The client's prefix, where the service sees another.
@@ -40,15 +43,17 @@ enum Purpose {
 }
 
 impl<'a> UpstreamHead<'a> {
-    /// Appends the head of a mirrored request of the route `mirror_of`, up to `content-length` and the empty line.
-    pub fn write_mirrored(&self, authority: &[u8], mirror_of: &str, out: &mut Vec<u8>) {
-        self.write_fields(authority, Purpose::Copy, out);
+    /// Appends the head of a mirrored request of the route `mirror_of`, up to `content-length` and the empty line. Returns
+    /// the place for the endpoint's authority, if it is to be the host.
+    pub fn write_mirrored(&self, mirror_of: &str, out: &mut Vec<u8>) -> Option<usize> {
+        let host = self.write_fields(b"", Purpose::Copy, out);
         self.write_edits(out);
         write::field(out, MIRROR_MARK, mirror_of.as_bytes());
+        host.map(|host| host.start)
     }
 
-    /// Appends the head. `authority` is the endpoint's, for a request that names no host; its range in `out` is returned
-    /// where it was used, since another endpoint has another authority.
+    /// Appends the head. `authority` is the endpoint's, for a service that is to get it and for a request that names no
+    /// host; its range in `out` is returned where it was used, since another endpoint has another authority.
     pub fn write(&self, authority: &[u8], out: &mut Vec<u8>) -> Option<Range<usize>> {
         let head = self.request.head;
         let web_form = self.web_form();
@@ -108,7 +113,10 @@ impl<'a> UpstreamHead<'a> {
             out.extend_from_slice(query);
         }
         out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-        let requested = head.authority(buffer);
+        let requested = match self.host {
+            SentHost::Client => head.authority(buffer),
+            SentHost::Endpoint => None,
+        };
         let rewritten = self.policies.rewrite.host.as_deref();
         let host = rewritten.map(str::as_bytes).or(requested);
         let host_start = out.len();

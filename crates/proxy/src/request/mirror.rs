@@ -46,6 +46,8 @@ impl Drop for Count {
 pub(crate) struct Copied {
     /// Its head, up to `content-length` and the empty line.
     pub(crate) head: Vec<u8>,
+    /// The place in it of the endpoint's authority, if that is its host.
+    pub(crate) authority_at: Option<usize>,
     /// True for HEAD.
     pub(crate) is_head: bool,
     /// True if it may be sent twice.
@@ -83,6 +85,7 @@ impl MirrorCopy {
         };
         let Copied {
             head,
+            authority_at,
             is_head,
             is_idempotent,
             key,
@@ -91,7 +94,7 @@ impl MirrorCopy {
             service,
             call: Call {
                 message: head,
-                authority_at: None,
+                authority_at,
                 is_head,
                 is_idempotent,
                 response_bytes_max: RESPONSE_BYTES_MAX,

@@ -20,6 +20,7 @@ mod drain;
 mod drained;
 mod early_responses;
 mod ejection;
+mod endpoint_hosts;
 mod examples;
 mod explain;
 mod fixes;

@@ -16,7 +16,7 @@
 
 use waypost_plan::redirect::Scheme;
 use waypost_plan::rewrite::Rewrite;
-use waypost_plan::service::{Endpoint, EndpointScheme};
+use waypost_plan::service::{Endpoint, EndpointScheme, SentHost};
 use waypost_route::path::PathPattern;
 use waypost_wire::authority::Authority;
 use waypost_wire::field::trim_blanks;
@@ -73,7 +73,13 @@ enum Place {
 
 impl WayBack {
     /// Finds the way back of `request`, whose path `pattern` covers. The endpoint is not known yet.
-    pub(crate) fn find(&mut self, rewrite: &Rewrite, request: &IncomingRequest<'_>, pattern: &PathPattern) {
+    pub(crate) fn find(
+        &mut self,
+        rewrite: &Rewrite,
+        host: SentHost,
+        request: &IncomingRequest<'_>,
+        pattern: &PathPattern,
+    ) {
         self.tidy(usize::MAX);
         let path = request.normalized.path();
         let options = request.listener.paths;
@@ -103,7 +109,11 @@ impl WayBack {
         let rewritten = rewrite.host.as_deref().map(str::as_bytes);
         let asked = request.head.authority(request.buffer).unwrap_or_default();
         self.asked.set(asked);
-        self.sent.set(rewritten.unwrap_or(asked));
+        let sent = match host {
+            SentHost::Client => asked,
+            SentHost::Endpoint => &[],
+        };
+        self.sent.set(rewritten.unwrap_or(sent));
     }
 
     /// Notes the endpoint that the request goes to.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use waypost_plan::listener::{Bind, Listener};
 use waypost_plan::rewrite::PathRewrite;
-use waypost_plan::service::EndpointHost;
+use waypost_plan::service::{EndpointHost, SentHost};
 use waypost_plan::template::PathTemplate;
 use waypost_wire::request::{HeadLimits, RequestHead};
 use waypost_wire::scan::HeadScan;
@@ -118,7 +118,7 @@ impl Moved<'_> {
         way_back.outer_prefix.extend_from_slice(b"/stale");
         way_back.port = Some(1);
         let pattern = PathPattern::parse(self.pattern).unwrap();
-        way_back.find(&rewrite, &request, &pattern);
+        way_back.find(&rewrite, SentHost::Client, &request, &pattern);
         let host = EndpointHost::Address(IpAddr::from([10, 0, 0, 5]));
         way_back.set_endpoint(&Endpoint::new("10.0.0.5:8080".into(), host, 8080, self.endpoint));
         way_back

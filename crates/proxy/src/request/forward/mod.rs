@@ -66,7 +66,7 @@ struct Upstream<'p> {
     connect: ConnectOptions,
     /// The form in which the body was begun to be written.
     form: BodyForm,
-    /// The range of the endpoint's authority in the head, if the client named no host.
+    /// The range of the endpoint's authority in the head, if that is its host.
     borrowed_host: Option<Range<usize>>,
     /// The mirrored copy, until its body has come.
     copy: Option<MirrorCopy>,
@@ -316,18 +316,19 @@ impl ActiveRequest<'_> {
             Framing::Length(length) => Some(length),
             _ => None,
         };
-        let endpoints = &service.declared().endpoints;
-        let authority: Vec<u8> = endpoints
-            .first()
-            .map_or_else(Vec::new, |endpoint| endpoint.authority.as_bytes().to_vec());
+        let host = service.declared().host;
         let key = self.balance_key(&service, &mut Vec::new());
         MirrorCopy::begin(worker, service, counters, announced, || {
             let mut head = Vec::new();
             let name = &forwarding.route.matching.name;
-            self.upstream_head(forwarding)
-                .write_mirrored(&authority, name, &mut head);
+            let upstream = UpstreamHead {
+                host,
+                ..self.upstream_head(forwarding)
+            };
+            let authority_at = upstream.write_mirrored(name, &mut head);
             Copied {
                 head,
+                authority_at,
                 is_head: self.buffers.is_head,
                 is_idempotent: is_idempotent(self.buffers.head.method(buffer)),
                 key,
@@ -340,6 +341,7 @@ impl ActiveRequest<'_> {
         UpstreamHead {
             request: self.incoming(),
             policies: forwarding.policies(),
+            host: forwarding.host,
             path: forwarding.path(self.buffers.normalized.path(), &self.buffers.decision),
             prefix: forwarding.replaced_prefix(&self.buffers.decision),
         }
