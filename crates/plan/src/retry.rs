@@ -7,7 +7,7 @@ use crate::failures::StatusSet;
 /// Retries of a route's requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
-    /// Further attempts at most: at least 1.
+    /// Further attempts at most: at least 1. A hedge is one of them.
     pub attempts: u32,
     /// The attempts that are followed by another.
     pub on: RetryReasons,
@@ -21,6 +21,8 @@ pub struct Retry {
     pub methods: Option<Box<[Box<str>]>>,
     /// Bytes of a body that are held, so that it can be sent again.
     pub body: usize,
+    /// The time without the head of a response after which another endpoint is asked besides.
+    pub hedge: Option<Duration>,
 }
 
 /// Reasons for which an attempt is followed by another.
@@ -48,6 +50,7 @@ impl Default for Retry {
             timeout: None,
             methods: None,
             body: 32 << 10,
+            hedge: None,
         }
     }
 }

@@ -293,6 +293,7 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
                 ("retry.backoff", duration::format(retry.backoff)),
                 ("retry.timeout", time(retry.timeout)),
                 ("retry.body", size::format(retry.body as u64)),
+                ("hedge", time(retry.hedge)),
             ]);
         }
         let scope = format!("route {}", route.matching.name);

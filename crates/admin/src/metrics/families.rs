@@ -78,7 +78,7 @@ families! {
     UPSTREAM_REUSED Counter "waypost_upstream_connections_reused" ["service"] "Reuses of an idle connection to a service.";
     UPSTREAM_FAILED Counter "waypost_upstream_connect_failures" ["service"] "Failed attempts to connect to a service.";
     UPSTREAM_IDLE Gauge "waypost_upstream_connections_idle" ["service"] "Idle connections to a service.";
-    RETRIES_DENIED Counter "waypost_retries_denied" ["service"] "Retries that the budget of a service denied.";
+    RETRIES_DENIED Counter "waypost_retries_denied" ["service"] "Retries and hedges that the budget of a service denied.";
     LIMIT_USED Gauge "waypost_limit_used" ["service", "limit"] "Requests in flight, or open connections, of a service that limits them.";
     LIMIT Gauge "waypost_limit" ["service", "limit"] "Limit of a service on `requests` in flight or open `connections`.";
     LIMIT_WAITING Gauge "waypost_limit_waiting_requests" ["service"] "Requests that wait because a limit of their service is reached.";

@@ -70,6 +70,11 @@ keys! {
         ///
         /// Without it, only what a service has not begun to process is sent again.
         retry: Retry = Optional, "{ attempts: 1, on: [connect, reset, 503] }", only with ["to"];
+        /// Time without the head of a response after which another endpoint is asked besides.
+        ///
+        /// The first head wins, and the other attempt is ended. Needs `retry`, whose `methods`, `body` and `budget` apply;
+        /// the hedge is one of its `attempts`. With a single endpoint, there is none.
+        hedge: DurationText = Optional, "95ms", only with ["to"];
         /// Protocols that clients may upgrade to; `[]` for none.
         ///
         /// HTTP/2 clients use an extended CONNECT (RFC 8441).

@@ -1,4 +1,4 @@
-//! Retries of a route's requests.
+//! Retries and hedges of a route's requests.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::keys::At;
 use crate::lower::{bytes, duration, duration_up_to, whole};
 use crate::problems::{Problems, quote};
 use crate::retry_reason::RetryReason;
-use crate::values::Text;
+use crate::values::{DurationText, Text};
 
 /// Maximum further attempts.
 const ATTEMPTS_MAX: u64 = 10;
@@ -20,14 +20,33 @@ const ATTEMPTS_MAX: u64 = 10;
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Maximum bytes of a body that are held.
 const BODY_BYTES_MAX: u64 = 1 << 20;
-/// The shortest timeout.
+/// The shortest duration of a timeout or hedge.
 const TIME_MIN: Duration = Duration::from_millis(1);
 
-/// Lowers `retry` of a route.
+/// Lowers `retry` and `hedge` of a route.
 pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Option<Retry> {
-    let written = route.retry.as_deref()?;
+    let hedge = route.hedge.as_deref();
+    let hedge_after = hedge.map(|hedge| duration(hedge, TIME_MIN, problems));
+    let Some(written) = route.retry.as_deref() else {
+        // A value that could not be read is reported already.
+        if let Some(hedge) = hedge
+            && !route.given.keys().any(|key| key == "retry")
+        {
+            problems
+                .add(
+                    Code::MissingKey,
+                    hedge.key,
+                    "a hedge is a second attempt, and there is no `retry`",
+                )
+                .help("add `retry: {}`, whose budget and methods hedges keep to");
+        }
+        return None;
+    };
     let given = &written.value;
-    let mut retry = Retry::default();
+    let mut retry = Retry {
+        hedge: hedge_after,
+        ..Retry::default()
+    };
     if let Some(attempts) = &given.attempts {
         if attempts.value == 0 {
             problems
@@ -62,7 +81,38 @@ pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Opt
     if let Some(body) = &given.body {
         retry.body = bytes(body, 0, BODY_BYTES_MAX, problems);
     }
+    if let Some(hedge) = hedge {
+        report_late_hedge(
+            hedge,
+            given.timeout.as_deref(),
+            "an attempt is given up before",
+            problems,
+        );
+        report_late_hedge(
+            hedge,
+            route.timeout.as_deref(),
+            "the request is given up before",
+            problems,
+        );
+    }
     Some(retry)
+}
+
+/// Warns of a hedge that comes after `timeout`.
+fn report_late_hedge(
+    hedge: &At<DurationText>,
+    timeout: Option<&At<DurationText>>,
+    label: &str,
+    problems: &mut Problems,
+) {
+    if let Some(timeout) = timeout
+        && hedge.value.0 >= timeout.value.0
+    {
+        problems
+            .add(Code::NoEffect, hedge.span, "the hedge never comes")
+            .label(timeout.span, label)
+            .help("hedge after about the 95th percentile of the response times");
+    }
 }
 
 fn reasons(written: &[At<RetryReason>]) -> RetryReasons {

@@ -655,7 +655,7 @@ fn retries_have_defaults_and_lists_replace_theirs() {
         );
     }
     let other = retry(
-        "retry: { attempts: 10, on: [5xx, 429], budget: 0, backoff: 0ms, timeout: 2s, \
+        "hedge: 95ms, retry: { attempts: 10, on: [5xx, 429], budget: 0, backoff: 0ms, timeout: 2s, \
          methods: [POST, PURGE], body: 0 }",
     )
     .unwrap();
@@ -673,6 +673,7 @@ fn retries_have_defaults_and_lists_replace_theirs() {
             timeout: Some(Duration::from_secs(2)),
             methods: Some(methods.into()),
             body: 0,
+            hedge: Some(Duration::from_millis(95)),
         }
     );
     assert!(other.permits(b"POST", false) && !other.permits(b"GET", true));

@@ -1723,7 +1723,7 @@ fn name_servers() {
 }
 
 #[test]
-fn retries() {
+fn retries_and_hedges() {
     let check = |keys: &str, expected: &[&str]| check_route(&format!("to: a, {keys}"), expected);
     check("retry: true", &["4:28 wrong-type expected a `retry`"]);
     check("retry: 2", &["4:28 wrong-type expected a `retry`"]);
@@ -1765,8 +1765,21 @@ fn retries() {
     check("retry: { methods: [TRACE] }", &["4:40 bad-value never forwarded"]);
     check("retry: { methods: [a b] }", &["4:40 bad-value names of methods"]);
     check("retry: { body: 2MiB }", &["4:36 out-of-range 0 to 1MiB"]);
+    check(
+        "retry: { hedge: 95ms }",
+        &["4:30 unknown-key `hedge` is a key of a route"],
+    );
+    check("hedge: 95ms", &["4:21 missing-key add `retry: {}`"]);
+    check("hedge: 0s, retry: {}", &["4:28 out-of-range 1ms to 24h"]);
+    check(
+        "hedge: 2s, retry: { timeout: 2s }, timeout: 1s",
+        &["4:28 no-effect never comes"],
+    );
     check_route(
-        "respond: { status: 200 }, retry: {}",
-        &["4:40 conflicting-keys goes with `to`"],
+        "respond: { status: 200 }, retry: {}, hedge: 1s",
+        &[
+            "4:40 conflicting-keys goes with `to`",
+            "4:51 conflicting-keys goes with `to`",
+        ],
     );
 }

@@ -132,6 +132,13 @@ impl Exchange<'_> {
         is_awaited.then(|| late + self.state.client_waited)
     }
 
+    /// The time of the hedge, while the response has not begun and the whole request is held.
+    pub(super) fn hedge_at(&self) -> Option<Instant> {
+        let at = self.deadlines.hedge?;
+        let is_late = !self.state.is_responding() && self.upload.can_restart();
+        is_late.then(|| at + self.state.client_waited)
+    }
+
     /// Returns true if the client is waited for, and gets no response meanwhile.
     pub(super) fn awaits_body(&self) -> bool {
         self.state.request == RequestPhase::Sending

@@ -87,6 +87,9 @@ pub(crate) struct Deadlines {
     pub(crate) route: Option<Instant>,
     /// The end of the attempt, unless the final head has come. Time spent waiting for the client is added.
     pub(crate) attempt: Option<Instant>,
+    /// The time at which another attempt is to begin beside this one, unless the final head has come or the request is not
+    /// held as a whole. Time spent waiting for the client is added.
+    pub(crate) hedge: Option<Instant>,
     /// The time at which the request counts as failed if no response has begun; it goes on all the same. Time spent waiting for
     /// the client is added.
     pub(crate) late: Option<Instant>,
@@ -113,6 +116,18 @@ pub(crate) struct Exchange<'a> {
     state: State,
     /// The place among the connections that go first, while the client keeps the upload waiting.
     place: Option<Expendable>,
+    /// True if the time of the hedge has come.
+    is_hedge_due: bool,
+}
+
+/// The progress of an attempt that was made beside another one, and goes on in an exchange of its own.
+pub(crate) struct Progress {
+    /// Its start.
+    pub(crate) began: Instant,
+    /// True if the request was sent completely.
+    pub(crate) is_sent: bool,
+    /// True if bytes of a response have come.
+    pub(crate) has_begun: bool,
 }
 
 /// The parts of an exchange that outlive it.
@@ -184,6 +199,7 @@ impl<'a> Exchange<'a> {
         Self {
             state: State::new(worker.clock().now(), interims),
             place: None,
+            is_hedge_due: false,
             worker,
             meter,
             open_ended,
@@ -197,6 +213,28 @@ impl<'a> Exchange<'a> {
             upload,
             response,
         }
+    }
+
+    /// Goes on where another attempt got to.
+    pub(crate) fn resume(&mut self, progress: &Progress) {
+        self.state.began = progress.began;
+        if progress.is_sent {
+            self.state.request = RequestPhase::Sent;
+        }
+        if progress.has_begun {
+            self.state.response = ResponsePhase::Begun;
+        }
+    }
+
+    /// Returns true once, if it is time for another attempt beside this one.
+    pub(crate) fn take_hedge(&mut self) -> bool {
+        std::mem::take(&mut self.is_hedge_due)
+    }
+
+    /// Returns true if no interim response is half written, so that another attempt can take the place of this one.
+    pub(crate) fn is_flushed(&self) -> bool {
+        let response = self.response.as_ref();
+        response.is_none_or(|response| response.download.is_flushed())
     }
 
     /// Passes a declined response on after all.
@@ -255,9 +293,16 @@ impl<'a> Exchange<'a> {
             let slow = self.slow_at().filter(|slow| *slow < deadline);
             let next = slow.unwrap_or(deadline);
             let late = self.late_at().filter(|late| *late < next);
-            timer.set(late.unwrap_or(next));
+            let next = late.unwrap_or(next);
+            let hedge = self.hedge_at().filter(|hedge| *hedge < next);
+            timer.set(hedge.unwrap_or(next));
             if timer.poll(cx).is_pending() {
                 return Poll::Pending;
+            }
+            if hedge.is_some() {
+                self.deadlines.hedge = None;
+                self.is_hedge_due = true;
+                continue;
             }
             if late.is_some() {
                 self.deadlines.late = None;
@@ -428,9 +473,7 @@ impl<'a> Exchange<'a> {
     /// The end that a failure makes: a response of the gateway's own if none was begun, else a cut.
     fn fail(&self, failure: Failure) -> End {
         // An interim response that is half written leaves no room for another response either.
-        let response = self.response.as_ref();
-        let is_flushed = response.is_none_or(|response| response.download.is_flushed());
-        if self.state.is_responding() || !is_flushed {
+        if self.state.is_responding() || !self.is_flushed() {
             return End::Cut(Cause::Failed(failure));
         }
         let is_silent = self.state.response == ResponsePhase::Silent

@@ -166,6 +166,7 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             service: TIMEOUTS,
             route: None,
             attempt: None,
+            hedge: None,
             late: None,
         };
         let mut timer = Timer::new(Instant::now());

@@ -230,6 +230,18 @@ impl Relay {
         self.written = 0;
     }
 
+    /// The retained message from its first byte, and the trailers that the sink gets separately.
+    pub fn message(&self) -> (&[u8], &[u8]) {
+        (&self.out, &self.trailers)
+    }
+
+    /// Continues with `message` in place of the retained one, of which it is a copy with another head. `written` bytes of it
+    /// are written.
+    pub fn replace_message(&mut self, message: Vec<u8>, written: usize) {
+        self.out = message;
+        self.written = written;
+    }
+
     /// The number of bytes of the body so far, before framing.
     pub fn body_bytes(&self) -> u64 {
         self.body_bytes

@@ -30,6 +30,7 @@ mod grpc;
 mod grpc_failures;
 mod half_close;
 mod health;
+mod hedges;
 mod hostile;
 mod hosts;
 mod http2;

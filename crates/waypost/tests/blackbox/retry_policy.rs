@@ -577,7 +577,7 @@ fn check_lists_the_bounds_of_retries() {
     let service = Service::echo("a");
     let config = Config::new()
         .service(&service, "")
-        .route("name: r, to: a, retry: { timeout: 2s }");
+        .route("name: r, to: a, retry: { timeout: 2s }, hedge: 95ms");
     std::fs::write(directory.path().join("waypost.yaml"), &config).unwrap();
     let said = waypost_in(directory.path(), &["check", "--limits"]).expect(0);
     for (key, value) in [
@@ -586,6 +586,7 @@ fn check_lists_the_bounds_of_retries() {
         ("retry.backoff", "25ms"),
         ("retry.timeout", "2s"),
         ("retry.body", "32KiB"),
+        ("hedge", "95ms"),
     ] {
         let mut lines = said
             .stdout

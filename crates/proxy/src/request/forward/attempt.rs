@@ -1,17 +1,21 @@
 //! One attempt: an exchange with one endpoint, and the report of its outcome.
 
 use std::future::poll_fn;
+use std::task::Poll;
 
 use tokio::time::Instant;
 use waypost_plan::listener::HalfClose;
 use waypost_policy::failure::{Blame, Cause, Failure};
 use waypost_policy::head::edits::{KeepAlive, ResponseEdits};
 use waypost_policy::status::RequestStatus;
+use waypost_transport::link::Link;
 use waypost_upstream::address::Address;
+use waypost_upstream::connect::ConnectOptions;
 use waypost_upstream::health::Outcome;
 use waypost_upstream::lease::Lease;
 use waypost_upstream::local::LocalService;
 use waypost_upstream::pool::idle::ReuseTrust;
+use waypost_wire::framing::Framing;
 use waypost_wire::response::ResponseHead;
 use waypost_wire::response::fault::ResponseFault;
 use waypost_wire::version::Version;
@@ -19,15 +23,35 @@ use waypost_wire::version::Version;
 use crate::exchange::{Deadlines, End, Exchange, ExchangeOptions, ExchangeParts};
 use crate::observe::access_log::Ending;
 use crate::observe::log;
-use crate::request::forward::Upstream;
+use crate::request::forward::hedge::{Hedge, HedgeAttempt, Hedging};
 use crate::request::forward::retry::{Question, Reason, Unfinished, is_held};
+use crate::request::forward::{Begun, Upstream};
 use crate::request::rest::Rest;
 use crate::request::{ActiveRequest, Next, Tunnel};
+
+/// The end of an attempt.
+enum AttemptEnd {
+    /// The end of its exchange.
+    Exchange(End),
+    /// The hedge takes its place, as its head came first, or as the attempt had failed.
+    Overtaken {
+        by: Box<HedgeAttempt>,
+        failed: Option<End>,
+    },
+}
+
+/// The attempt that goes on, of two side by side.
+enum Raced {
+    /// The first one has ended.
+    First(End),
+    /// The hedge.
+    Hedge,
+}
 
 /// The result of one attempt.
 pub(super) struct Attempt {
     lease: Lease,
-    end: End,
+    end: AttemptEnd,
     /// The status of the response, if it was begun to be passed on.
     status: RequestStatus,
     /// The time of the next attempt, if the response was dropped for one.
@@ -35,16 +59,25 @@ pub(super) struct Attempt {
 }
 
 impl ActiveRequest<'_> {
-    /// Makes one exchange.
-    pub(super) async fn attempt(&mut self, upstream: &mut Upstream<'_>, mut lease: Lease) -> Attempt {
-        if let Some(record) = self.client.observation.record() {
-            record.endpoint = Some(lease.address().clone());
-            record.mark_sent();
-        }
+    /// Makes one exchange, or two side by side of which one is left.
+    pub(super) async fn attempt(&mut self, upstream: &mut Upstream<'_>, begun: Begun) -> Attempt {
         let client = &mut *self.client;
         let buffers = &mut *self.buffers;
         if let Some(response) = buffers.response.take() {
             client.worker.upstreams().return_response(response);
+        }
+        let (mut lease, progress) = match begun {
+            Begun::Fresh(lease) => (lease, None),
+            Begun::Hedge(asked) => {
+                let host = &mut upstream.borrowed_host;
+                let (lease, progress) = asked.replace(&mut buffers.upload, host, &mut buffers.response);
+                upstream.attempt_by = upstream.retries.timeout().map(|timeout| progress.began + timeout);
+                (lease, Some(progress))
+            }
+        };
+        if let Some(record) = client.observation.record() {
+            record.endpoint = Some(lease.address().clone());
+            record.mark_sent();
         }
         let name = &upstream.forwarding.route.matching.name;
         upstream
@@ -75,10 +108,25 @@ impl ActiveRequest<'_> {
             response_limits: upstream.service.declared().limits,
             declined: upstream.retries.declined(),
         };
+        // A hedge of an upgrade would be two tunnels for a moment.
+        let hedges = upstream
+            .retries
+            .hedge()
+            .filter(|_| upstream.options.upgrade.is_none());
+        let mut hedge = hedges.map(|_| {
+            let limits = upstream.service.declared().limits;
+            Hedge::new(
+                &client.worker,
+                upstream.retries.declined(),
+                buffers.is_head,
+                limits,
+            )
+        });
         let deadlines = Deadlines {
             service: upstream.service.declared().timeouts,
             route: upstream.options.deadline,
             attempt: upstream.attempt_by,
+            hedge: hedges.map(|after| client.worker.clock().now() + after),
             late: upstream.options.late,
         };
         // The lease is out of reach during the exchange.
@@ -95,21 +143,72 @@ impl ActiveRequest<'_> {
             upload: &mut buffers.upload,
             response: &mut buffers.response,
         };
+        let framing = buffers.head.framing();
         let mut exchange = Exchange::new(parts, options, deadlines, upstream.interims);
+        if let Some(progress) = &progress {
+            exchange.resume(progress);
+        }
         let (timer, copy) = (&mut client.timer, &mut upstream.copy);
         let mut again = None;
+        // The end of an attempt whose hedge is still to get a link.
+        let mut failed = None;
         let end = loop {
             let end = poll_fn(|cx| {
-                let end = exchange.poll(cx, timer);
-                if copy.is_some()
-                    && let Some(tap) = exchange.take_tap()
-                    && let Some(copy) = copy.take()
-                {
-                    copy.send_with(&client.worker, tap);
+                if failed.is_none() {
+                    let polled = exchange.poll(cx, timer);
+                    if copy.is_some()
+                        && let Some(tap) = exchange.take_tap()
+                        && let Some(copy) = copy.take()
+                    {
+                        copy.send_with(&client.worker, tap);
+                    }
+                    let Some(hedge) = &mut hedge else {
+                        return polled.map(Raced::First);
+                    };
+                    match polled {
+                        Poll::Ready(end) if hedge.is_under_way() && is_followed(&end) => failed = Some(end),
+                        Poll::Ready(end) => return Poll::Ready(Raced::First(end)),
+                        Poll::Pending if exchange.is_responding() => hedge.stop(),
+                        Poll::Pending if exchange.take_hedge() => {
+                            let now = client.worker.clock().now();
+                            let tried = asked
+                                .as_ref()
+                                .and_then(|asked| upstream.retries.ask_hedge(asked, &upstream.service, now));
+                            if let Some(tried) = tried {
+                                if let Some(meter) = &*exchange.meter {
+                                    meter.count_retries(&client.worker, 1);
+                                }
+                                let connect = ConnectOptions {
+                                    may_wait: false,
+                                    ..upstream.connect
+                                };
+                                let host = upstream.borrowed_host.clone();
+                                hedge.begin(exchange.upload, host, &upstream.service, connect, tried);
+                            }
+                        }
+                        Poll::Pending => {}
+                    }
                 }
-                end
+                let Some(hedge) = &mut hedge else {
+                    return Poll::Pending;
+                };
+                let fits = |link: &Link| {
+                    framing == Framing::None || upstream.options.body_form(framing, link) == upstream.form
+                };
+                match hedge.poll(cx, fits) {
+                    Hedging::Asking if failed.is_some() => Poll::Ready(Raced::Hedge),
+                    Hedging::Won if exchange.is_flushed() => Poll::Ready(Raced::Hedge),
+                    Hedging::Lost => failed
+                        .take()
+                        .map_or(Poll::Pending, |end| Poll::Ready(Raced::First(end))),
+                    Hedging::Pending | Hedging::Asking | Hedging::Won => Poll::Pending,
+                }
             })
             .await;
+            let end = match end {
+                Raced::First(end) => end,
+                Raced::Hedge => break None,
+            };
             if let End::Declined { .. } = end {
                 let question = Question {
                     worker: &client.worker,
@@ -128,17 +227,30 @@ impl ActiveRequest<'_> {
                     continue;
                 }
             }
-            break end;
+            break Some(end);
         };
+        let by = hedge.as_mut().filter(|_| end.is_none()).and_then(Hedge::take);
+        let end = match (end, by) {
+            (None, Some(by)) => AttemptEnd::Overtaken { by, failed },
+            (end, _) => AttemptEnd::Exchange(end.or(failed).unwrap_or(End::Failed {
+                failure: Failure::ConnectionTerminated,
+                is_silent: false,
+            })),
+        };
+        let is_hedged = hedge.as_mut().is_some_and(|hedge| {
+            hedge.stop();
+            hedge.is_made
+        });
         upstream.interims = exchange.interims();
         let responding = exchange.is_responding();
         let status = exchange.status();
         let response = buffers.response.as_ref().filter(|_| responding);
         if let Some(record) = client.observation.record() {
             record.mark_received();
+            record.retries += u32::from(is_hedged);
             if let Some(response) = response {
                 record.status = match end {
-                    End::Cut(cause) => status.cut(cause),
+                    AttemptEnd::Exchange(End::Cut(cause)) => status.cut(cause),
                     _ => status,
                 };
                 record.bytes = response.download.body_bytes();
@@ -166,6 +278,14 @@ impl ActiveRequest<'_> {
             again,
         } = attempt;
         let client = &mut *self.client;
+        let end = match end {
+            AttemptEnd::Exchange(end) => end,
+            AttemptEnd::Overtaken { by, failed } => {
+                upstream.retries.note_overtaken(lease.address());
+                self.end_overtaken(upstream, lease, failed.as_ref());
+                return Err(Unfinished::Hedge(by));
+            }
+        };
         let fault = match &end {
             End::Cut(cause) => cause.response_fault(),
             End::Failed { failure, .. } => failure.response_fault(),
@@ -251,6 +371,25 @@ impl ActiveRequest<'_> {
         }
     }
 
+    /// Ends an attempt whose hedge takes its place; `failed` is its end, if it had one.
+    fn end_overtaken(&self, upstream: &Upstream<'_>, mut lease: Lease, failed: Option<&End>) {
+        let outcome = match failed {
+            Some(End::Failed { failure, .. }) => {
+                if let Some(fault) = failure.response_fault() {
+                    report(&upstream.service, lease.address(), fault);
+                }
+                outcome_of(*failure)
+            }
+            Some(End::Declined { .. }) => {
+                let response = self.buffers.response.as_ref();
+                Outcome::Response(response.map_or(0, |response| response.response.status()))
+            }
+            _ => Outcome::Abandoned,
+        };
+        lease.link.abort();
+        lease.end(outcome);
+    }
+
     /// The next step of the connection after a complete response.
     fn after_response(&self, keep_alive: bool) -> Next {
         if keep_alive {
@@ -259,6 +398,15 @@ impl ActiveRequest<'_> {
         // With unread bytes of the client's, closing would reset the connection under the response.
         let all_read = self.buffers.upload.is_finished() && self.buffers.from_client.is_empty();
         if all_read { Next::Close } else { Next::Linger }
+    }
+}
+
+/// Returns true if an attempt that ended so leaves the client to its hedge.
+fn is_followed(end: &End) -> bool {
+    match end {
+        End::Declined { .. } => true,
+        End::Failed { failure, .. } => Reason::of_failure(*failure).is_some(),
+        End::Complete { .. } | End::Upgraded | End::Cut(_) => false,
     }
 }
 

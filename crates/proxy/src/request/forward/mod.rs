@@ -1,6 +1,8 @@
-//! Forwarding a request to a service: prepare it, make an [`attempt`], conclude; perhaps [`retry`].
+//! Forwarding a request to a service: prepare it, make an [`attempt`], perhaps with a [`hedge`], conclude; perhaps
+//! [`retry`].
 
 pub(super) mod attempt;
+mod hedge;
 mod retry;
 
 use std::future::poll_fn;
@@ -33,6 +35,7 @@ use waypost_wire::framing::Framing;
 use crate::local::buffers::RequestBuffers;
 use crate::observe::access_log::Ending;
 use crate::observe::metrics::Side;
+use crate::request::forward::hedge::HedgeAttempt;
 use crate::request::forward::retry::Retries;
 use crate::request::mirror::{self, Copied, MirrorCopy};
 use crate::request::watch::Watch;
@@ -79,6 +82,14 @@ struct Upstream<'p> {
     held: Option<RequestPermit>,
 }
 
+/// An attempt that has a link.
+enum Begun {
+    /// The request is held, and is to be sent from its first byte.
+    Fresh(Lease),
+    /// It was begun as a hedge.
+    Hedge(Box<HedgeAttempt>),
+}
+
 /// The reason that a request got no link.
 enum NoLease {
     Failed(Failure),
@@ -121,7 +132,7 @@ impl ActiveRequest<'_> {
         {
             return next;
         }
-        let (mut upstream, mut lease) = match self.prepare(forwarding, position).await {
+        let (mut upstream, lease) = match self.prepare(forwarding, position).await {
             Ok(prepared) => prepared,
             Err(NoLease::Failed(failure)) => return self.fail(failure, name).await,
             Err(NoLease::Left(cause)) => return self.leave(cause),
@@ -131,14 +142,15 @@ impl ActiveRequest<'_> {
             drop(lease);
             return self.fail_within_body(failure, name).await;
         }
+        let mut begun = Begun::Fresh(lease);
         loop {
-            let attempt = self.attempt(&mut upstream, lease).await;
+            let attempt = self.attempt(&mut upstream, begun).await;
             let unfinished = match self.conclude(&mut upstream, attempt) {
                 Ok(next) => return next,
                 Err(unfinished) => unfinished,
             };
-            lease = match self.connect_again(&mut upstream, unfinished).await {
-                Ok(lease) => lease,
+            begun = match self.connect_again(&mut upstream, unfinished).await {
+                Ok(begun) => begun,
                 Err(NoLease::Failed(failure)) => {
                     upstream.held = None;
                     return self.fail_within_body(failure, name).await;

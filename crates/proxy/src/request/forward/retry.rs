@@ -24,7 +24,8 @@ use waypost_wire::framing::Framing;
 
 use crate::local::Worker;
 use crate::request::ActiveRequest;
-use crate::request::forward::{NoLease, Unconnected, Upstream, failure_of};
+use crate::request::forward::hedge::HedgeAttempt;
+use crate::request::forward::{Begun, NoLease, Unconnected, Upstream, failure_of};
 use crate::request::watch::Watch;
 
 /// Maximum times that a request is sent again because the service has not begun to process it.
@@ -42,6 +43,8 @@ pub(super) struct Retries<'p> {
     made: u32,
     /// Times that it was sent again because the service had not begun with it.
     resends: u32,
+    /// True once the time of its hedge came.
+    is_hedged: bool,
     tried: Tried,
 }
 
@@ -78,6 +81,8 @@ pub(super) enum Unfinished {
     Resend,
     /// It is sent again at this time.
     Retry(Instant),
+    /// The hedge takes the place of the attempt.
+    Hedge(Box<HedgeAttempt>),
     /// The client gets an error.
     Failed(Failure),
 }
@@ -119,6 +124,36 @@ impl Retries<'_> {
 }
 
 impl<'p> Retries<'p> {
+    /// The time without a head after which another attempt begins beside the first; `None` if there is to be none.
+    pub(super) fn hedge(&self) -> Option<Duration> {
+        let policy = self.policy.filter(|_| self.may_repeat && !self.is_hedged)?;
+        policy.hedge.filter(|_| self.made < policy.attempts)
+    }
+
+    /// Asks for a hedge of the attempt at the endpoint `asked`. Returns the endpoints at which it must not be; it is then
+    /// counted, and taken out of the service's budget.
+    pub(super) fn ask_hedge(
+        &mut self,
+        asked: &Address,
+        service: &LocalService,
+        now: Instant,
+    ) -> Option<Tried> {
+        let policy = self.policy?;
+        self.is_hedged = true;
+        let mut tried = Tried::default();
+        for address in self.tried.avoided().iter().chain([asked]) {
+            tried.exclude(address);
+        }
+        let is_permitted = service.has_other(tried.avoided(), now) && service.take_retry(policy.budget);
+        self.made += u32::from(is_permitted);
+        is_permitted.then_some(tried)
+    }
+
+    /// Notes an endpoint that did not get to respond.
+    pub(super) fn note_overtaken(&mut self, address: &Address) {
+        self.tried.note(address);
+    }
+
     /// Statuses of responses that another attempt may replace.
     pub(super) fn declined(&self) -> Option<&'p StatusSet> {
         let policy = self.policy.filter(|_| self.may_repeat)?;
@@ -141,7 +176,7 @@ impl Reason {
     }
 
     /// The reason that a failure is.
-    fn of_failure(failure: Failure) -> Option<Self> {
+    pub(super) fn of_failure(failure: Failure) -> Option<Self> {
         match failure {
             Failure::ConnectionTerminated | Failure::InvalidResponse(_) | Failure::TlsAlert(_) => {
                 Some(Self::Reset)
@@ -184,6 +219,7 @@ impl ActiveRequest<'_> {
             policy,
             made: 0,
             resends: 0,
+            is_hedged: false,
             tried: Tried::default(),
         }
     }
@@ -232,8 +268,9 @@ impl ActiveRequest<'_> {
         &mut self,
         upstream: &mut Upstream<'_>,
         unfinished: Unfinished,
-    ) -> Result<Lease, NoLease> {
+    ) -> Result<Begun, NoLease> {
         match unfinished {
+            Unfinished::Hedge(asked) => return Ok(Begun::Hedge(asked)),
             Unfinished::Failed(failure) => return Err(NoLease::Failed(failure)),
             Unfinished::Resend => upstream.connect.reuse = None,
             Unfinished::Retry(at) => {
@@ -255,7 +292,7 @@ impl ActiveRequest<'_> {
             self.buffers.upload.replace_in_head(range.clone(), host);
             range.end = range.start + host.len();
         }
-        Ok(lease)
+        Ok(Begun::Fresh(lease))
     }
 
     /// Gets a link to the service, if the route's retries permit it in several rounds over its endpoints. `failed` is the
