@@ -224,7 +224,11 @@ async fn start(
         read,
         checked: (checked, certificates),
         damaged: recovered.damaged,
-        handover: Handover { sockets, admin },
+        handover: Handover {
+            sockets,
+            admin,
+            health: Vec::new(),
+        },
         launcher: process.launcher,
         supervisor: process.supervisor,
     };

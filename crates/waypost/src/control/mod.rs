@@ -52,6 +52,7 @@ use crate::systemd::activation::warn_unmatched;
 use crate::systemd::supervisor::Supervisor;
 use crate::texts::Texts;
 use crate::upgrade::handover::{AdminHandover, Handover};
+use crate::upgrade::health;
 use crate::upgrade::launcher::Launcher;
 use crate::upgrade::predecessor::Predecessor;
 use crate::upgrade::successor::Step;
@@ -187,6 +188,7 @@ impl Control {
         let generation = gateway.generation();
         generation.renumber(revision.number);
         state.dials.apply_to(&generation);
+        health::restore(&generation, &handover.health, Instant::now());
         drop(generation);
         gateway.bind(Inherited::new(handover.sockets))?;
         warn_unmatched(&gateway.unmatched_sockets());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use waypost_admin::command::{ReplySender, Upgraded};
 use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
@@ -14,6 +14,7 @@ use waypost_admin::report::FailedUpgrade;
 use super::Control;
 use crate::log;
 use crate::upgrade::handover::{AdminHandover, Handover, Ready};
+use crate::upgrade::health;
 use crate::upgrade::launcher::Launcher;
 use crate::upgrade::successor::{Failure, Step, conduct};
 
@@ -160,11 +161,16 @@ impl Control {
             }),
             _ => None,
         };
+        let health = health::known(&self.gateway.generation(), Instant::now());
         self.upgrades.is_frozen = true;
         self.store_evidence();
         self.state.release();
         self.source.release();
-        Ok(Handover { sockets, admin })
+        Ok(Handover {
+            sockets,
+            admin,
+            health,
+        })
     }
 
     /// Goes on after an upgrade that failed.

@@ -8,6 +8,7 @@ use waypost_plan::admin::AdminBind;
 use waypost_proxy::gateway::inherited::{InheritedSocket, Origin};
 
 use crate::upgrade::channel::Channel;
+use crate::upgrade::health::ServiceHealth;
 
 /// The variable that says to a process that its standard input is a [`Channel`], with the version of the messages.
 pub(crate) const VARIABLE: &str = "WAYPOST_HANDOVER";
@@ -19,6 +20,7 @@ pub(crate) const VERSION: &str = "1";
 pub(crate) struct Handover {
     pub(crate) sockets: Vec<InheritedSocket>,
     pub(crate) admin: Option<AdminHandover>,
+    pub(crate) health: Vec<ServiceHealth>,
 }
 
 /// The listening socket of the admin API.
@@ -41,6 +43,8 @@ pub(crate) enum FromPredecessor {
     Managed { name: Option<String> },
     /// The socket of the admin API.
     Admin { bind: String, is_managed: bool },
+    /// The health of a service's endpoints.
+    Health(ServiceHealth),
     /// The end of all that. The state on disk stays as it is from now on.
     Frozen {},
     /// No client is accepted any more.
@@ -105,10 +109,14 @@ impl Handover {
             };
             channel.send(&message, Some(descriptor)).await?;
         }
+        for service in &self.health {
+            let message = FromPredecessor::Health(service.clone());
+            channel.send(&message, None).await?;
+        }
         channel.send(&FromPredecessor::Frozen {}, None).await
     }
 
-    /// Adds a descriptor that was received. Returns false for a message without one.
+    /// Adds a part that was received. Returns false for a message that is none.
     pub(crate) fn add(&mut self, message: &FromPredecessor, channel: &mut Channel) -> std::io::Result<bool> {
         let origin = match message {
             FromPredecessor::Listener { bind, name } => Origin::Predecessor {
@@ -119,6 +127,10 @@ impl Handover {
             FromPredecessor::Admin { bind, is_managed } => {
                 let descriptor = channel.descriptor()?;
                 self.admin = admin(bind, *is_managed, descriptor);
+                return Ok(true);
+            }
+            FromPredecessor::Health(service) => {
+                self.health.push(service.clone());
                 return Ok(true);
             }
             FromPredecessor::Frozen {} | FromPredecessor::Yours {} => return Ok(false),

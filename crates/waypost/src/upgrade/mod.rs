@@ -7,7 +7,7 @@
 //!   starts it                             ──►
 //!                                         ◄──  prepared: its config is loaded, names are looked up
 //!   freezes the state on disk
-//!   sends copies of its sockets           ──►  reads the state, opens further sockets
+//!   sends health and copies of sockets    ──►  reads the state, opens further sockets
 //!                                         ◄──  take
 //!   accepts no more, keeps the sockets
 //!   says so                               ──►  accepts
@@ -21,6 +21,7 @@
 
 pub(crate) mod channel;
 pub(crate) mod handover;
+pub(crate) mod health;
 pub(crate) mod launcher;
 pub(crate) mod predecessor;
 pub(crate) mod successor;

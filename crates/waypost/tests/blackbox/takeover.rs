@@ -333,6 +333,52 @@ fn rollouts_go_on_where_they_were() {
 }
 
 #[test]
+fn health_ejections_and_drains_change_hands() {
+    let failing = |name: &str| {
+        Service::named(name, |talk| {
+            while talk.request().is_some() {
+                talk.send("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n");
+            }
+        })
+    };
+    let (good, ejected, drained) = (
+        Service::echo("good"),
+        failing("ejected"),
+        Service::echo("drained"),
+    );
+    let unhealthy = Service::refusing_as("unhealthy");
+    let urls = [&good, &ejected, &drained, &unhealthy].map(Service::url);
+    let endpoints: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let keys = "eject: { failures: 1, of: [5xx], for: 5m }, health: { tcp: true, interval: 1h, unhealthy: 1 }, panic: 0";
+    let config = Config::new()
+        .service_at("users", &endpoints, keys)
+        .route("name: all, to: users");
+    let gateway = Gateway::replaceable(config, &[]);
+    gateway.command(&["drain", "users", &urls[2]]).expect(0);
+    let states = || {
+        let service = gateway.admin_json("/api/v1/services/users");
+        let endpoints = service["endpoints"].as_array().unwrap().iter();
+        let states = endpoints.map(|endpoint| {
+            let address = &endpoint["addresses"][0];
+            format!("{} {}", address["state"], address["reason"])
+        });
+        states.collect::<Vec<String>>()
+    };
+    wait_for("an ejection and a failed check", || {
+        gateway.get("http://a/");
+        let states = states();
+        let is = |index: usize, state: &str| states[index].contains(state);
+        (is(1, "ejected") && is(2, "drained") && is(3, "down")).then_some(())
+    });
+    let before = states();
+    upgrade(&gateway);
+    assert_eq!(states(), before);
+    for _ in 0..8 {
+        assert_eq!(gateway.get("http://a/").json()["service"], "good");
+    }
+}
+
+#[test]
 fn dials_and_revisions_change_hands() {
     let (one, two) = (Service::echo("a"), Service::echo("b"));
     let gateway = Gateway::replaceable(split(&one, &two), &[]);
