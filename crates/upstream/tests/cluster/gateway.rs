@@ -25,6 +25,10 @@ const WORKERS: usize = 2;
 const PAUSE_MS: u64 = 20;
 /// Time between two lookups of all names.
 const LOOKUP_MS: u64 = 9000;
+/// Time between two checks of an endpoint.
+const CHECKED_EVERY: Duration = Duration::from_millis(500);
+/// Time between two drains by hand.
+const DRAINED_EVERY: Duration = Duration::from_millis(3500);
 /// Retries of a request at most.
 const RETRIES: u32 = 2;
 /// Retries of a service, in percent of its requests.
@@ -76,6 +80,8 @@ struct Request {
 enum Event {
     Arrival,
     Lookup,
+    Checks,
+    Drain,
     /// The answer to a request, by its number.
     Answered(usize, Result),
     /// The next attempt of a request.
@@ -163,6 +169,12 @@ impl Gateway {
         if world.shape.leaves_dns {
             self.schedule(Duration::from_millis(LOOKUP_MS), Event::Lookup);
         }
+        if world.shape.checks {
+            self.schedule(Duration::ZERO, Event::Checks);
+        }
+        if world.shape.drains {
+            self.schedule(DRAINED_EVERY, Event::Drain);
+        }
         while let Some(Reverse((at, _, event))) = self.events.pop() {
             advance(at.saturating_duration_since(Instant::now())).await;
             let is_over = at >= end;
@@ -176,7 +188,15 @@ impl Gateway {
                     world.look_up();
                     self.schedule(Duration::from_millis(LOOKUP_MS), Event::Lookup);
                 }
-                Event::Arrival | Event::Lookup => {}
+                Event::Checks if !is_over => {
+                    world.check_all();
+                    self.schedule(CHECKED_EVERY, Event::Checks);
+                }
+                Event::Drain if !is_over => {
+                    world.turn_drain();
+                    self.schedule(DRAINED_EVERY, Event::Drain);
+                }
+                Event::Arrival | Event::Lookup | Event::Checks | Event::Drain => {}
                 Event::Answered(number, result) => self.answered(world, number, result),
                 Event::Retry(number) => self.attempt(world, number),
             }
@@ -247,6 +267,7 @@ impl Gateway {
             let result = match answer {
                 Answer::Refused => {
                     service.report(&endpoint, Outcome::ConnectFailed);
+                    world.check_ejections(request.arm);
                     self.totals.connects_failed += 1;
                     tried.exclude(&address);
                     failed += 1;
@@ -274,6 +295,7 @@ impl Gateway {
         let endpoints = world.arms[request.arm].state.endpoints();
         let missed = endpoints.iter().find(|endpoint| {
             endpoint.weight > 0
+                && !endpoint.health.is_drained()
                 && endpoint.health.is_available(Instant::now())
                 && !request.tried.avoided().contains(&endpoint.address)
         });
@@ -283,9 +305,11 @@ impl Gateway {
         let reachable = endpoints
             .iter()
             .filter(|endpoint| endpoint.weight > 0 && !endpoint.backup && world.accepts(&endpoint.address));
-        let is_panic = world.shape.panic > 0;
+        // With other reasons to be out than a connection that fails, one may be out that could be reached.
+        let shape = &world.shape;
+        let finds_all = shape.panic > 0 && !shape.ejects && !shape.checks && !shape.drains;
         assert!(
-            !is_panic || failed == ATTEMPTS_MAX || reachable.count() == 0,
+            !finds_all || failed == ATTEMPTS_MAX || reachable.count() == 0,
             "{}: an endpoint could be reached",
             world.name
         );
@@ -306,6 +330,7 @@ impl Gateway {
             Result::Status(status) => Outcome::Response(status),
         };
         service.report(&endpoint, outcome);
+        world.check_ejections(request.arm);
         if result == Result::Status(200) {
             self.totals.served += 1;
             self.totals.rescued += usize::from(request.retries > 0);

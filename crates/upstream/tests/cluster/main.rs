@@ -95,6 +95,44 @@ fn nothing_goes_wrong_whatever_happens() {
 }
 
 #[test]
+fn nothing_goes_wrong_however_endpoints_are_left_out() {
+    for (ejects, checks, drains) in [(true, false, false), (false, true, false), (true, true, true)] {
+        let shape = Shape {
+            ejects,
+            checks,
+            drains,
+            ..Shape::default()
+        };
+        run(shape, |_, totals, name| {
+            let ends = totals.served + totals.unreachable + totals.failed;
+            assert_eq!(ends, totals.requests, "{name}: {totals:?}");
+            assert!(totals.served > totals.requests / 2, "{name}: {totals:?}");
+        });
+    }
+}
+
+#[test]
+fn an_endpoint_that_fails_gets_little() {
+    // One of several resets each connection for seconds: by ejections and checks, few requests see it.
+    for (ejects, checks) in [(false, false), (true, false), (false, true), (true, true)] {
+        let shape = Shape {
+            moods: Moods::OneBad,
+            ejects,
+            checks,
+            ..Shape::default()
+        };
+        run(shape, |_, totals, name| {
+            let most = match ejects || checks {
+                true => totals.requests / 10,
+                false => totals.requests,
+            };
+            let unwell = totals.failed + totals.retries;
+            assert!(unwell <= most, "{name}, {ejects} {checks}: {totals:?}");
+        });
+    }
+}
+
+#[test]
 fn retries_find_another_endpoint() {
     let shape = Shape {
         moods: Moods::OneBad,
@@ -150,6 +188,8 @@ fn all_is_well_again_once_the_endpoints_are() {
     let shape = Shape {
         moods: Moods::ThenWell,
         leaves_dns: true,
+        ejects: true,
+        checks: true,
         ..Shape::default()
     };
     run(shape, |world, totals, name| {

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use waypost_plan::balance::Balance;
+use waypost_plan::health::{Ejection, FailureKind, FailureKinds};
 use waypost_plan::service::{Endpoint as Declared, EndpointHost, EndpointScheme, Service};
 use waypost_upstream::address::Address;
 use waypost_upstream::balance::next_roll;
 use waypost_upstream::endpoint::Endpoint;
+use waypost_upstream::health::check::Thresholds;
 use waypost_upstream::service::ServiceState;
 
 /// Time before the end from which endpoints are well again, with [`Moods::ThenWell`].
@@ -43,6 +45,12 @@ pub(crate) struct Shape {
     pub(crate) panic: u64,
     /// Weights of the split between services.
     pub(crate) arms: &'static [u64],
+    /// True if the services eject endpoints by the outcomes of requests.
+    pub(crate) ejects: bool,
+    /// True if endpoints are checked.
+    pub(crate) checks: bool,
+    /// True if an operator drains endpoints, and takes them back.
+    pub(crate) drains: bool,
 }
 
 impl Default for Shape {
@@ -52,6 +60,9 @@ impl Default for Shape {
             leaves_dns: false,
             panic: 50,
             arms: &[1],
+            ejects: false,
+            checks: false,
+            drains: false,
         }
     }
 }
@@ -146,6 +157,12 @@ impl World {
             let mut service = Service::new(format!("arm-{arm}").into(), declared);
             service.balance = balance.clone();
             service.panic = shape.panic * 1000;
+            service.eject = shape.ejects.then(|| Ejection {
+                failures: Some(3),
+                of: FailureKinds::of(FailureKind::ALL),
+                duration: Duration::from_secs(5),
+                ..Ejection::default()
+            });
             let state = Arc::new(ServiceState::new(Arc::new(service)));
             for (at, addresses) in names.iter().enumerate() {
                 state.set_found(at, addresses.clone());
@@ -189,6 +206,60 @@ impl World {
         self.mood(address) != Mood::Refusing
     }
 
+    /// Checks every endpoint once.
+    pub(crate) fn check_all(&mut self) {
+        let thresholds = Thresholds {
+            unhealthy: 2,
+            healthy: 2,
+        };
+        let now = Instant::now();
+        for at in 0..self.arms.len() {
+            let state = Arc::clone(&self.arms[at].state);
+            for endpoint in state.endpoints().iter() {
+                let (answer, _) = self.ask(&endpoint.address);
+                let result = match answer {
+                    Answer::Status(200) => Ok(()),
+                    _ => Err("it failed".to_owned()),
+                };
+                if endpoint.health.record_check(result, thresholds, now).is_some() {
+                    state.touch();
+                }
+            }
+        }
+    }
+
+    /// An operator drains an endpoint other than the first, or takes it back.
+    pub(crate) fn turn_drain(&mut self) {
+        let arm = below(&mut self.rolls, self.arms.len() as u64) as usize;
+        let state = &self.arms[arm].state;
+        let endpoints = state.endpoints();
+        let at = 1 + below(&mut self.rolls, endpoints.len() as u64 - 1) as usize;
+        let health = &endpoints[at].health;
+        health.set_drained(!health.is_drained(), Instant::now());
+        state.touch();
+    }
+
+    /// Checks that no more endpoints are ejected than may be.
+    pub(crate) fn check_ejections(&self, arm: usize) {
+        let state = &self.arms[arm].state;
+        let Some(policy) = &state.service().eject else {
+            return;
+        };
+        let (endpoints, now) = (state.endpoints(), Instant::now());
+        let ejected = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.health.is_ejected(now));
+        // An address that leaves takes none of the others back.
+        if !self.shape.leaves_dns {
+            let most = policy.ejected_max(endpoints.len());
+            assert!(
+                ejected.count() <= most,
+                "{}: more than {most} are ejected",
+                self.name
+            );
+        }
+    }
+
     /// Looks all names up again: addresses have left, or are back.
     pub(crate) fn look_up(&mut self) {
         for arm in &self.arms {
@@ -222,7 +293,8 @@ impl World {
     pub(crate) fn check_pick(&self, arm: &Arm, picked: &Endpoint, tried: &[Address]) {
         let now = Instant::now();
         let endpoints = arm.state.endpoints();
-        let known = || endpoints.iter().filter(|endpoint| endpoint.weight > 0);
+        let takes = |endpoint: &Endpoint| endpoint.weight > 0 && !endpoint.health.is_drained();
+        let known = || endpoints.iter().filter(|endpoint| takes(endpoint));
         let out = |endpoint: &Endpoint| !endpoint.health.is_available(now);
         let place = || format!("{} at {:?}: {}", self.name, self.began.elapsed(), picked.address);
         assert!(
