@@ -41,6 +41,8 @@ impl Prometheus {
             .replace("127.0.0.1:9900", &admin.to_string())
             .replace("interval: 5s", "interval: 1s");
         fs::write(directory.path().join("prometheus.yml"), config).unwrap();
+        let alerts = repository().join("examples/monitoring/alerts.yml");
+        fs::copy(alerts, directory.path().join("alerts.yml")).unwrap();
         // Prometheus cannot report a port 0, so a free port is picked; another process may take it first.
         for _ in 0..5 {
             let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -213,6 +215,24 @@ fn prometheus_scrape_and_dashboard_queries() {
         }
     }
     assert!(queries >= 15, "{queries} queries");
+}
+
+#[test]
+fn alerts_fire_when_they_should() {
+    let monitoring = repository().join("examples/monitoring");
+    for arguments in [
+        ["check", "rules", "alerts.yml"],
+        ["test", "rules", "alerts_test.yml"],
+    ] {
+        let checked = Command::new("promtool")
+            .args(arguments)
+            .current_dir(&monitoring)
+            .output()
+            .expect("promtool, from the system's packages");
+        let said = [checked.stdout, checked.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(checked.status.success(), "{arguments:?}: {said}");
+    }
 }
 
 /// A tmpfs of a few blocks.

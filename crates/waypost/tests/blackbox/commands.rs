@@ -478,6 +478,8 @@ fn check_limits_lists_all_limits() {
         "header_bytes",
         "64KiB",
         "timeouts.connect",
+        "limits.requests",
+        "limits.waiting",
         "trailers",
         "interim responses",
         "drain_timeout",

@@ -172,11 +172,14 @@ fn check_response(file: &Path, test: &TestCase, response: &Message) {
 }
 
 #[test]
-fn dashboard_asks_for_metrics_that_exist() {
+fn dashboard_and_alerts_ask_for_metrics_that_exist() {
     let read = |path: &str| std::fs::read_to_string(repository().join(path)).unwrap();
     let documented = read("docs/metrics.md");
-    let dashboard = read("examples/monitoring/grafana-dashboard.json");
-    let names = dashboard
+    let asking = ["grafana-dashboard.json", "alerts.yml", "alerts_test.yml"];
+    let asking = asking
+        .map(|name| read(&format!("examples/monitoring/{name}")))
+        .concat();
+    let names = asking
         .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
         .filter(|word| word.starts_with("waypost_"));
     let mut count = 0;
@@ -185,7 +188,7 @@ fn dashboard_asks_for_metrics_that_exist() {
         assert!(documented.contains(&format!("`{name}`")), "{name}");
         count += 1;
     }
-    assert!(count >= 25, "{count} metrics");
+    assert!(count >= 60, "{count} metrics");
 }
 
 /// Names of the variables in a config, without comments.
