@@ -12,6 +12,7 @@ mod newcomers;
 mod rollouts;
 mod shown;
 mod typos;
+mod validator;
 
 /// The smallest configuration, for tests to extend.
 const BASE: &str = "\
