@@ -10,6 +10,7 @@ mod admin;
 mod balance;
 mod cases;
 mod clients;
+mod coming_from;
 mod commands;
 mod connections;
 mod deals;
