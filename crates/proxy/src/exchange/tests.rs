@@ -52,6 +52,8 @@ struct Case {
     upgrade: Option<&'static str>,
     http10: bool,
     body_rate: Option<u64>,
+    /// The status that is declined, and true if its response is passed on after all.
+    declined: Option<(u16, bool)>,
 }
 
 /// Its outcome.
@@ -134,6 +136,10 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             edits.remove("date").unwrap();
             edits
         };
+        let mut declined = StatusSet::default();
+        if let Some((status, _)) = case.declined {
+            declined.add(status..=status);
+        }
         let options = ExchangeOptions {
             version: if case.http10 {
                 Version::Http10
@@ -160,7 +166,7 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             is_grpc: false,
             web: case.web,
             response_limits: ResponseLimits::default(),
-            declined: None,
+            declined: Some(&declined),
         };
         let deadlines = Deadlines {
             service: TIMEOUTS,
@@ -171,7 +177,11 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
         };
         let mut timer = Timer::new(Instant::now());
         let mut exchange = Exchange::new(parts, options, deadlines, 0);
-        let end = poll_fn(|cx| exchange.poll(cx, &mut timer)).await;
+        let mut end = poll_fn(|cx| exchange.poll(cx, &mut timer)).await;
+        if matches!(end, End::Declined { .. }) && case.declined.is_some_and(|(_, passes)| passes) {
+            exchange.accept();
+            end = poll_fn(|cx| exchange.poll(cx, &mut timer)).await;
+        }
         let written = |link: Link| match link {
             Link::Memory(memory) => Written {
                 bytes: Bytes::copy_from_slice(memory.written()),
@@ -655,6 +665,33 @@ proptest! {
             };
             prop_assert_eq!(body, request.into_bytes());
             prop_assert_eq!(trailers + &lines(&made.to_service.trailers), up);
+        }
+    }
+}
+
+#[test]
+fn declined_response_leaves_nothing_at_the_client_and_can_still_be_passed_on() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+    let busy = "HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy";
+    let response = format!("{hints}{busy}");
+    let (runtime, worker) = (runtime(), worker());
+    for length in (1..=response.len()).chain([usize::MAX]) {
+        let case = |declined| Case {
+            response: cut(response.as_bytes(), &[length]),
+            client_accepts: if length % 2 == 0 { 7 } else { 0 },
+            stays_open: true,
+            declined: Some(declined),
+            ..Case::default()
+        };
+        let made = make(&runtime, &worker, &case((503, false)));
+        let is_whole = length >= response.len();
+        let is_declined = matches!(made.end, End::Declined { is_whole: found } if !is_whole || found);
+        assert!(is_declined, "{:?} in pieces of {length}", made.end);
+        assert_eq!(made.to_client.bytes, hints.as_bytes(), "in pieces of {length}");
+        for declined in [(503, true), (502, false)] {
+            let made = make(&runtime, &worker, &case(declined));
+            assert_eq!(made.end, complete(true, true), "in pieces of {length}");
+            assert_eq!(made.to_client.bytes, response.as_bytes(), "in pieces of {length}");
         }
     }
 }

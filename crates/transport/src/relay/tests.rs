@@ -240,6 +240,62 @@ proptest! {
     }
 
     #[test]
+    fn retained_message_is_sent_again_from_its_first_byte(
+        body in proptest::collection::vec(any::<u8>(), 0..400),
+        sizes in proptest::collection::vec(1usize..90, 1..4),
+        write_max in 1usize..40,
+        source in sources(),
+        form in forms(),
+        max in 0usize..400,
+        polls in 0usize..60,
+    ) {
+        let case = case(&body, &sizes, source, form);
+        let mut pieces = case.sent.chunks(37).map(Bytes::copy_from_slice);
+        let mut incoming = Memory::new(pieces.by_ref()).slow(0);
+        if case.source_frames {
+            incoming = incoming.framed(case.trailers);
+        }
+        let sink = || {
+            let sink = Memory::default().slow(write_max);
+            Link::Memory(Box::new(if form == BodyForm::Frames { sink.framed(b"") } else { sink }))
+        };
+        let (mut from, mut first, mut second) = (Link::Memory(Box::new(incoming)), sink(), sink());
+        let (mut buffer, mut relay) = (Buffer::default(), Relay::default());
+        relay.begin(None).extend_from_slice(HEAD);
+        relay.retain_body(max);
+        prop_assert!(relay.begin_body(case.framing, case.form, &mut buffer).is_ok());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut is_over = false;
+        for _ in 0..polls {
+            if !is_over {
+                is_over = relay.poll(&mut cx, &mut from, &mut buffer, &mut first, None, |_| {}).is_ready();
+            }
+        }
+        prop_assert_eq!(relay.is_retained(), relay.body_bytes() <= max as u64);
+        if !relay.is_retained() {
+            return Ok(());
+        }
+        relay.restart();
+        let relayed = (0..20_000).find_map(|_| {
+            match relay.poll(&mut cx, &mut from, &mut buffer, &mut second, None, |_| {}) {
+                Poll::Pending => None,
+                Poll::Ready(relayed) => Some(relayed.is_ok()),
+            }
+        });
+        prop_assert_eq!(relayed, Some(true));
+        prop_assert_eq!(relay.can_restart(), body.len() <= max);
+        let Link::Memory(sink) = second else { unreachable!() };
+        let relayed = Relayed {
+            written: sink.written().to_vec(),
+            trailers: sink.written_trailers().map(<[u8]>::to_vec),
+            tap: Tap::Closed,
+            body_bytes: 0,
+            last_announced: true,
+        };
+        prop_assert_eq!(&body_of(&relayed, form), &body);
+    }
+
+    #[test]
     fn truncated_body_is_an_error(
         body in proptest::collection::vec(any::<u8>(), 1..100),
         missing in 1usize..20,
