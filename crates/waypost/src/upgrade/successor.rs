@@ -109,7 +109,8 @@ async fn talk(
                 let (reply, paused) = oneshot::channel();
                 let sent = steps.send(Step::Pause(reply)).await;
                 sent.map_err(|_| stopping())?;
-                paused.await.map_err(|_| stopping())?;
+                let stuck = |_| Failure::new("a worker of the running process does not stop accepting");
+                paused.await.map_err(stuck)?;
                 channel
                     .send(&FromPredecessor::Yours {}, None)
                     .await

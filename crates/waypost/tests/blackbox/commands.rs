@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::command::{Output, waypost_in};
+use crate::support::command::{Output, repository, waypost_in};
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 
@@ -699,4 +699,11 @@ fn every_command_has_a_manual_page() {
         assert!(page(&format!("waypost-{name}.1")).contains(name));
     }
     waypost_in(directory.path(), &["man", "missing/directory"]).expect(2);
+    // The page of the command itself is in the repository, to be read there.
+    let kept = repository().join("packaging/man/waypost.1");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&kept, page("waypost.1")).unwrap();
+    }
+    let hint = "run this test with UPDATE_DOCS=1";
+    assert_eq!(fs::read_to_string(kept).unwrap(), page("waypost.1"), "{hint}");
 }
