@@ -36,6 +36,8 @@ pub struct Service {
     pub balance: Balance,
     /// The part of its endpoints, in thousandths of a percent, below which all are used, available or not; 0 for never.
     pub panic: u64,
+    /// The time over which the share of an endpoint that becomes available grows to its weight.
+    pub slow_start: Option<Duration>,
     /// Timeouts.
     pub timeouts: Timeouts,
     /// Limits on the heads of its responses.
@@ -108,6 +110,7 @@ impl Service {
             endpoints,
             balance: Balance::default(),
             panic: PANIC_DEFAULT,
+            slow_start: None,
             timeouts: Timeouts::default(),
             limits: ResponseLimits::default(),
             capacity: Capacity::default(),

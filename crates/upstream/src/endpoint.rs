@@ -54,9 +54,18 @@ impl Endpoint {
         Candidate {
             // Drained by hand counts as weight 0.
             weight: if self.health.is_drained() { 0 } else { self.weight },
+            is_available,
+            ..self.healthy_candidate()
+        }
+    }
+
+    /// The endpoint as its use would depend on it if nothing kept it from taking requests.
+    pub fn healthy_candidate(&self) -> Candidate {
+        Candidate {
+            weight: self.weight,
             backup: self.backup,
             priority: self.priority,
-            is_available,
+            is_available: true,
         }
     }
 }

@@ -18,7 +18,7 @@ use waypost_transport::relay::splice::Pipes;
 use waypost_wire::response::fault::ResponseRule;
 
 use crate::address::Address;
-use crate::balance::standing::Tier;
+use crate::balance::slow_start;
 use crate::balance::view::{Member, View, Wanted};
 use crate::balance::weights::ONE;
 use crate::counters::ServiceCounters;
@@ -225,10 +225,7 @@ impl LocalService {
 
     /// Returns true if an endpoint that can take requests is available.
     pub fn is_available(&self, now: Instant) -> bool {
-        self.with_endpoints(now, |endpoints| match endpoints.view.tier() {
-            Tier::Priority(_) | Tier::Backups => true,
-            Tier::Panic | Tier::Nothing => false,
-        })
+        self.with_endpoints(now, |endpoints| endpoints.view.has_available())
     }
 
     /// Returns true if an endpoint other than the `avoided` ones is available.
@@ -367,7 +364,7 @@ impl LocalService {
         let health = &endpoint.shared.health;
         let was_available = outcome == Outcome::ConnectFailed && health.is_available(Instant::now());
         let change = self.state.report(&endpoint.shared, outcome, Instant::now);
-        if was_available {
+        if was_available && !health.is_available(Instant::now()) {
             // Also where it was ejected before, has not recovered since, and fails again, which is no change to report.
             self.state.touch();
         }
@@ -465,10 +462,21 @@ impl LocalEndpoints {
         let members: Vec<Member> = shared
             .iter()
             .map(|endpoint| {
-                endpoint.health.changes_at(now).map(&mut changes_at);
+                let health = &endpoint.health;
+                health.changes_at(now).map(&mut changes_at);
+                let mut part = ONE;
+                if let Some(slow_start) = service.slow_start
+                    && let Some(since) = health.available_since()
+                    && since <= now
+                {
+                    part = slow_start::part(now - since, slow_start);
+                    if part < ONE {
+                        changes_at(now + slow_start::step(slow_start));
+                    }
+                }
                 Member {
-                    candidate: endpoint.candidate(endpoint.health.is_available(now)),
-                    part: ONE,
+                    candidate: endpoint.candidate(health.is_available(now)),
+                    part,
                 }
             })
             .collect();

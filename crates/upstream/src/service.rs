@@ -48,7 +48,7 @@ impl Hashed {
         self.tables.get_or_init(|| {
             let endpoints = self.endpoints.iter();
             let addressed =
-                endpoints.map(|endpoint| (endpoint.address.to_string(), endpoint.candidate(true)));
+                endpoints.map(|endpoint| (endpoint.address.to_string(), endpoint.healthy_candidate()));
             Tables::new(&addressed.collect::<Vec<_>>())
         })
     }
@@ -613,6 +613,18 @@ mod tests {
         let change = state.set_found(1, found(&["10.0.0.1"])).unwrap();
         assert_eq!((change.added.len(), change.removed.len()), (1, 2));
         assert_eq!(addresses(&state), ["10.0.0.1"], "one endpoint for each address");
+    }
+
+    #[test]
+    fn an_address_that_comes_after_the_first_is_new() {
+        let state = state(&["a.example"]);
+        let since = |at: usize| state.endpoints()[at].health.available_since();
+        state.set_found(0, found(&["10.0.0.2"]));
+        state.set_looked_up();
+        assert_eq!(since(0), None);
+        state.set_found(0, found(&["10.0.0.2", "10.0.0.3"]));
+        assert_eq!(since(0), None);
+        assert!(since(1).is_some());
     }
 
     #[test]

@@ -128,6 +128,11 @@ keys! {
         /// while a backup is available there is no panic. With 0, only available endpoints are used, and requests get
         /// 503 without any.
         panic: Percent = Fallback("50"), "0";
+        /// Time over which an endpoint that becomes available gets its share, from a tenth of it on.
+        ///
+        /// An ejection that ends, checks that pass again and a new address in DNS make an endpoint available; a fresh start
+        /// does not. With `hash`, the endpoint takes a growing part of its keys.
+        slow_start: DurationText = Optional, "30s";
         /// Timeouts of the service.
         timeouts: Timeouts = Optional, "{ response: 5s }";
         /// Limits on requests and connections, beyond which requests wait or get 503, and on the heads of responses.

@@ -110,6 +110,8 @@ fn service(
             .map_or(PANIC_DEFAULT, |panic| panic.value.0),
         health: checks.and_then(|checks| health::check(checks, problems)),
         eject: eject.map(|eject| health::ejection(&eject.value, problems)),
+        slow_start: (written.slow_start.as_ref())
+            .map(|time| duration(time, Duration::from_millis(1), problems)),
         timeouts,
         limits,
         capacity: may_have,

@@ -602,6 +602,21 @@ fn balance_is_a_word_or_a_hash() {
 }
 
 #[test]
+fn slow_start_is_a_duration() {
+    for (written, expected) in [
+        ("", None),
+        ("slow_start: 30s", Some(Duration::from_secs(30))),
+        ("slow_start: 1ms", Some(Duration::from_millis(1))),
+    ] {
+        let plan = plan(&format!(
+            "listeners: [{{ bind: 127.0.0.1:8080 }}]\nservices: {{ a: {{ endpoints: [], {written} }} }}\n\
+             routes: [{{ name: r, to: a }}]\n"
+        ));
+        assert_eq!(plan.services()[0].slow_start, expected, "{written}");
+    }
+}
+
+#[test]
 fn panic_is_a_percentage() {
     for (written, expected) in [
         ("", 50_000),

@@ -187,6 +187,14 @@ fn services() {
         &["3:30 out-of-range write a number from 0 to 100"],
     );
     check(
+        "{ endpoints: [], slow_start: 0s }",
+        &["3:35 out-of-range the duration is out of range: 1ms to 24h"],
+    );
+    check(
+        "{ endpoints: [], slow_start: 30 }",
+        &["3:35 bad-value did you mean `30s`?"],
+    );
+    check(
         "{ endpoints: [], panic: off }",
         &["3:30 wrong-type expected a percentage"],
     );

@@ -11,6 +11,7 @@ pub mod hash;
 pub mod least_request;
 pub mod random;
 pub mod round_robin;
+pub mod slow_start;
 pub mod standing;
 pub mod tables;
 pub mod view;

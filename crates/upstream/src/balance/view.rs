@@ -110,8 +110,18 @@ impl View {
         self.tier = Some(tier);
     }
 
+    /// Returns true if an endpoint that takes requests is available.
+    pub fn has_available(&self) -> bool {
+        match self.tier() {
+            Tier::Priority(_) | Tier::Backups => true,
+            // The others in use are not.
+            Tier::Panic => !self.spare.is_empty(),
+            Tier::Nothing => false,
+        }
+    }
+
     /// The endpoints in use.
-    pub fn tier(&self) -> Tier {
+    fn tier(&self) -> Tier {
         self.tier.unwrap_or(Tier::Nothing)
     }
 
@@ -321,6 +331,20 @@ mod tests {
                 }
                 assert_eq!(tried.len(), 4);
             }
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_available_or_none_is() {
+        for (text, expected) in [
+            ("a", true),
+            ("x", false),
+            ("xxa", true),
+            ("xb", true),
+            ("0", false),
+            ("", false),
+        ] {
+            assert_eq!(view(text).has_available(), expected, "{text}");
         }
     }
 

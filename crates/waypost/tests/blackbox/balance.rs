@@ -383,3 +383,33 @@ fn panic_is_an_event_and_a_metric() {
     events.expect("event: panic_left\n");
     mode("0");
 }
+
+#[test]
+fn an_endpoint_that_comes_back_begins_with_a_tenth_of_its_share() {
+    for (slow_start, expected) in [("", 11), (", slow_start: 24h", 2)] {
+        let a = Service::echo("a");
+        let mut b = Service::refusing_as("b");
+        // With one of two out, both are tried, so that `b` is found as soon as it is back.
+        let gateway = Gateway::with(config(&[a.url(), b.url()], &format!("panic: 100{slow_start}")));
+        let mut client = gateway.connect();
+        for _ in 0..4 {
+            assert_eq!(taker(&mut client, "http://a/", ""), "a");
+        }
+        b.recover();
+        let back = (0..4).position(|_| taker(&mut client, "http://a/", "") == "b");
+        assert!(back.is_some());
+        let taken: Vec<String> = (0..22).map(|_| taker(&mut client, "http://a/", "")).collect();
+        let share = taken.iter().filter(|name| *name == "b").count();
+        assert_eq!(share, expected, "{slow_start} {taken:?}");
+    }
+}
+
+#[test]
+fn endpoints_of_a_fresh_start_have_their_shares() {
+    let services = three();
+    let gateway = Gateway::with(config(&urls(&services), "slow_start: 24h"));
+    let mut client = gateway.connect();
+    let mut taken: Vec<String> = (0..6).map(|_| taker(&mut client, "http://a/", "")).collect();
+    taken.sort_unstable();
+    assert_eq!(taken.concat(), "aabbcc");
+}
