@@ -1,9 +1,10 @@
-//! A service that responds at once: `service [PORT]` prints its address and runs until it is killed.
+//! A service that responds at once: `service [PORT [ADDRESS]…]` prints its address and runs until it is killed.
 //!
+//! It listens on 127.0.0.1, or on these addresses of the loopback network, as if it were so many servers.
 //! A response body has 1 KiB, or the length in the request's `bytes=`. Request bodies are read and dropped.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 
 use memchr::memmem;
@@ -18,26 +19,39 @@ const READ_BYTES: usize = 64 << 10;
 const WRITE_BYTES: usize = 256 << 10;
 
 fn main() -> anyhow::Result<()> {
-    let port = std::env::args().nth(1).map_or(Ok(0), |port| port.parse())?;
-    let listener = TcpListener::bind(("127.0.0.1", port))?;
-    println!("{}", listener.local_addr()?);
-    listener.set_nonblocking(true)?;
+    let mut arguments = std::env::args().skip(1);
+    let port = arguments.next().map_or(Ok(0), |port| port.parse())?;
+    let first = arguments
+        .next()
+        .map_or(Ok(Ipv4Addr::LOCALHOST), |first| first.parse())?;
+    let first = TcpListener::bind((first, port))?;
+    let address = first.local_addr()?;
+    let mut listeners = vec![first];
+    for other in arguments {
+        listeners.push(TcpListener::bind((other.parse::<Ipv4Addr>()?, address.port()))?);
+    }
+    println!("{address}");
     let zeros: Arc<[u8]> = vec![b'x'; WRITE_BYTES].into();
     let mut poller = Poller::new()?;
-    poller.add(&listener, 0)?;
-    let mut connections: Vec<Option<Connection>> = vec![None];
+    for (number, listener) in listeners.iter().enumerate() {
+        listener.set_nonblocking(true)?;
+        poller.add(listener, number as u64)?;
+    }
+    // Numbers of connections follow those of the listeners.
+    let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut ready: Vec<u64> = Vec::new();
     loop {
         ready.clear();
         ready.extend(poller.wait(None)?);
         for &number in &ready {
-            if number == 0 {
+            let number = usize::try_from(number)?;
+            if let Some(listener) = listeners.get(number) {
                 while let Ok((socket, _)) = listener.accept() {
                     socket.set_nonblocking(true)?;
                     socket.set_nodelay(true)?;
-                    let free = connections.iter().skip(1).position(Option::is_none);
-                    let at = free.map_or(connections.len(), |at| at + 1);
-                    poller.add(&socket, at as u64)?;
+                    let free = connections.iter().position(Option::is_none);
+                    let at = free.unwrap_or(connections.len());
+                    poller.add(&socket, (listeners.len() + at) as u64)?;
                     if at == connections.len() {
                         connections.push(None);
                     }
@@ -45,7 +59,7 @@ fn main() -> anyhow::Result<()> {
                 }
                 continue;
             }
-            let place = &mut connections[usize::try_from(number)?];
+            let place = &mut connections[number - listeners.len()];
             if let Some(connection) = place
                 && !connection.serve().unwrap_or(false)
             {

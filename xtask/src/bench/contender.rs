@@ -23,6 +23,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Limit of open files, if the machine allows it.
 const FILES: u32 = 20_000;
 
+/// File of a Waypost that names its process.
+pub(crate) const PID_FILE: &str = "waypost.pid";
+
 /// A prepared configuration: names of files, and paths of their texts.
 pub(crate) struct Configuration(Vec<(String, PathBuf)>);
 
@@ -213,9 +216,19 @@ impl Running {
         asked.and_then(|()| socket.read_to_end(&mut answer)).is_ok() && answer.starts_with(b"HTTP/1.1 200")
     }
 
+    /// Its process: the one that was started, or its latest successor.
+    pub(crate) fn id(&self) -> Result<Pid> {
+        let file = self.folder.join(PID_FILE);
+        let id = match fs::read_to_string(file) {
+            Ok(text) => text.trim().parse()?,
+            Err(_) => i32::try_from(self.child.id())?,
+        };
+        Pid::from_raw(id).context("0 is no process")
+    }
+
     /// Its resource usage, including children.
     pub(crate) fn usage(&self) -> Result<Usage> {
-        process::usage(self.child.id())
+        process::usage(self.id()?.as_raw_nonzero().get().unsigned_abs())
     }
 
     /// Its folder, with its configuration.
@@ -255,8 +268,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // Killing a master would orphan its workers.
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(id) = id {
+        let own = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let latest = self.id().ok().filter(|latest| Some(*latest) != own);
+        for id in own.into_iter().chain(latest) {
             let _ = rustix::process::kill_process(id, Signal::TERM);
         }
         let told = Instant::now();
@@ -287,6 +301,8 @@ fn render(
     let context = context! {
         port => address.port(),
         service => info.service.to_string(),
+        endpoints => layout.endpoints(info.service),
+        extra => layout.extra,
         dir => folder,
         tls => layout.tls,
         cert_file => info.certificate,

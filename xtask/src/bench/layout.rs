@@ -1,5 +1,7 @@
 //! Routes and features that all contenders of a scenario are configured with.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use serde::Serialize;
 
 /// Kind of condition that distinguishes the routes.
@@ -38,11 +40,16 @@ pub(crate) struct Layout {
     pub(crate) http2: bool,
     pub(crate) grpc: bool,
     pub(crate) access_log: bool,
+    /// Number of the service's endpoints.
+    pub(crate) endpoints: usize,
+    /// Another address for the last endpoint.
+    pub(crate) last_endpoint: Option<SocketAddr>,
     pub(crate) extra: Extra,
 }
 
 /// Work besides routing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Extra {
     Nothing,
     /// Two fields set and one removed in requests, one set and one removed in responses.
@@ -51,6 +58,14 @@ pub(crate) enum Extra {
     Sticky,
     /// Copies of a tenth of the requests to a second service.
     Mirror,
+    /// Health checks of the endpoints, and the choice of the one with the fewest requests in flight.
+    LeastRequest,
+    /// Health checks ten times a second.
+    Checks,
+    /// An endpoint for each value of a header.
+    Hash,
+    /// A failed request is sent once more.
+    Retry,
 }
 
 impl Layout {
@@ -62,8 +77,19 @@ impl Layout {
         http2: false,
         grpc: false,
         access_log: false,
+        endpoints: 1,
+        last_endpoint: None,
         extra: Extra::Nothing,
     };
+
+    /// The same, with this number of endpoints.
+    pub(crate) const fn balanced(endpoints: usize, extra: Extra) -> Self {
+        Self {
+            endpoints,
+            extra,
+            ..Self::PLAIN
+        }
+    }
 
     /// A number of routes of this kind.
     pub(crate) const fn routes(kind: Kind, size: usize) -> Self {
@@ -73,6 +99,13 @@ impl Layout {
             ..Self::PLAIN
         }
     }
+}
+
+/// An address of the loopback network, the first of which is 127.0.0.1.
+pub(crate) fn loopback(at: usize) -> Ipv4Addr {
+    const A_ROW: usize = 250;
+    // Never as many as fill the second byte.
+    Ipv4Addr::new(127, 0, (at / A_ROW) as u8, (at % A_ROW) as u8 + 1)
 }
 
 /// A route as templates see it.
@@ -121,6 +154,15 @@ impl Layout {
             }
         };
         (0..self.size).map(host).collect()
+    }
+
+    /// Addresses of the endpoints of the service at `first`.
+    pub(crate) fn endpoints(&self, first: SocketAddr) -> Vec<String> {
+        let endpoint = |at: usize| match self.last_endpoint {
+            Some(other) if at + 1 == self.endpoints => other.to_string(),
+            _ => SocketAddr::new(loopback(at).into(), first.port()).to_string(),
+        };
+        (0..self.endpoints).map(endpoint).collect()
     }
 
     /// All routes.

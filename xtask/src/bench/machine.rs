@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::bench::contender::{Contender, Peer};
+use crate::bench::contender::{Contender, PID_FILE, Peer};
+use crate::bench::layout::loopback;
 use crate::bench::options::Options;
 use crate::command;
 use crate::programs::{self, Service, dist};
@@ -29,6 +30,9 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("taskset", "util-linux"),
     ("prlimit", "util-linux"),
 ];
+
+/// Number of addresses that the service listens on.
+pub(crate) const ENDPOINTS_MAX: usize = 1000;
 
 /// The machine, set up.
 pub(crate) struct Machine {
@@ -68,7 +72,11 @@ impl Machine {
         }
         Ok(Self {
             folder,
-            service: service("service")?,
+            service: Service::start(
+                pinned(LOAD_CORE, [dist("service")])
+                    .arg("0")
+                    .args((0..ENDPOINTS_MAX).map(|at| loopback(at).to_string())),
+            )?,
             call_service: service("call-service")?,
             certificate,
             key,
@@ -108,7 +116,12 @@ impl Machine {
         let program = program.map_or_else(PathBuf::new, |(_, program, _)| program.clone());
         let file = |name: &str| folder.join(name).display().to_string();
         let arguments = match contender.peer {
-            Peer::Waypost => vec!["run".to_owned(), file("waypost.yaml")],
+            Peer::Waypost => vec![
+                "run".to_owned(),
+                file("waypost.yaml"),
+                "--pid-file".to_owned(),
+                file(PID_FILE),
+            ],
             Peer::Floor => vec![
                 address.port().to_string(),
                 service.to_string(),
@@ -152,7 +165,8 @@ pub(crate) fn pinned(core: usize, words: impl IntoIterator<Item = impl AsRef<OsS
     command
 }
 
-fn service(name: &str) -> Result<Service> {
+/// Starts a service of this workspace.
+pub(crate) fn service(name: &str) -> Result<Service> {
     Service::start(&mut pinned(LOAD_CORE, [dist(name)]))
 }
 

@@ -3,6 +3,7 @@
 use crate::bench::contender::{Contender, Peer};
 use crate::bench::layout::{Extra, Kind as RouteKind, Layout};
 use crate::bench::load::Load;
+use crate::bench::machine::ENDPOINTS_MAX;
 use crate::bench::scenario::{Cpu, GATEWAYS, Kind, Scenario, Unit};
 use crate::bench::special;
 
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     ];
     all.extend(routes());
     all.extend(extras());
+    all.extend(endpoints());
     all.extend(bodies());
     all.extend(protocols());
     all.extend([
@@ -170,6 +172,82 @@ fn extras() -> Vec<Scenario> {
             Extra::Edits,
             Some("x-internal: %d"),
             1.05,
+        ),
+    ]
+}
+
+/// Several endpoints, and what to do about them.
+fn endpoints() -> Vec<Scenario> {
+    let with_header = Load::Http1 {
+        connections: 64,
+        answer: None,
+        body: 0,
+        header: Some("x-user: %d"),
+    };
+    let beside = |name, title, layout, load, label, other, most| Scenario {
+        name,
+        title,
+        kind: Kind::Cpu(Cpu {
+            load,
+            subject: waypost(layout),
+            others: vec![Contender {
+                label,
+                ..waypost(other)
+            }],
+            targets: vec![(label, most)],
+            unit: Unit::Request,
+        }),
+    };
+    let three = Layout::balanced(3, Extra::Nothing);
+    vec![
+        compared(
+            "balance",
+            "three endpoints with health checks, the least busy one takes the request",
+            Layout::balanced(3, Extra::LeastRequest),
+            Load::http1(64),
+            &[Peer::Nginx, Peer::Haproxy],
+            &[("nginx", 0.92)],
+        ),
+        beside(
+            "endpoints-1k",
+            "1,000 endpoints of one service, round robin",
+            Layout::balanced(ENDPOINTS_MAX, Extra::Nothing),
+            Load::http1(64),
+            "waypost, 3 endpoints",
+            three,
+            1.05,
+        ),
+        beside(
+            "hash",
+            "three endpoints, by a hash of a header",
+            Layout::balanced(3, Extra::Hash),
+            with_header,
+            "waypost, round robin",
+            three,
+            1.03,
+        ),
+        beside(
+            "retry",
+            "a retry that is never used",
+            Layout {
+                extra: Extra::Retry,
+                ..Layout::PLAIN
+            },
+            Load::http1(64),
+            "waypost, plain",
+            Layout::PLAIN,
+            1.01,
+        ),
+        special(
+            "dead-third",
+            "one of three endpoints dies, at half load",
+            special::dead_third::run,
+        ),
+        special("checks", "10,000 health checks a second", special::checks::run),
+        special(
+            "upgrade",
+            "upgrades under a keep-alive client",
+            special::upgrade::run,
         ),
     ]
 }

@@ -1,9 +1,12 @@
 //! Scenarios that compare something other than CPU time.
 
+pub(crate) mod checks;
+pub(crate) mod dead_third;
 pub(crate) mod idle;
 pub(crate) mod latency;
 pub(crate) mod memory;
 pub(crate) mod reload;
+pub(crate) mod upgrade;
 
 use std::fs;
 use std::thread;
