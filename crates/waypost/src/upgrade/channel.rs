@@ -85,7 +85,8 @@ impl Channel {
         }
     }
 
-    /// The descriptor that came with the message received last.
+    /// The next descriptor, in the order of the messages that had one. One read may bring several messages, and with them
+    /// the descriptor of the last.
     pub(crate) fn descriptor(&mut self) -> io::Result<OwnedFd> {
         let descriptor = self.descriptors.pop_front();
         descriptor.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a descriptor is missing"))
@@ -139,9 +140,9 @@ mod tests {
         };
         let receive = async {
             assert_eq!(other.receive::<String>().await.unwrap().unwrap(), "first");
-            assert!(other.descriptor().is_err());
             assert_eq!(other.receive::<String>().await.unwrap().unwrap(), "second");
             let passed = other.descriptor().unwrap();
+            assert!(other.descriptor().is_err());
             assert_eq!(other.receive::<String>().await.unwrap().unwrap().len(), 3 << 20);
             assert!(other.receive::<String>().await.unwrap().is_none());
             passed
