@@ -587,6 +587,45 @@ fn request_that_is_sent_again_keeps_its_place() {
 }
 
 #[test]
+fn hedge_that_finds_no_place_is_not_made() {
+    for (limits, expected) in [("requests: 1", 1), ("connections: 1", 1), ("requests: 2", 2)] {
+        let ((a, one), (b, other)) = (holding(), holding());
+        let urls = [a.url(), b.url()];
+        let urls = urls.each_ref().map(String::as_str);
+        let gateway = Gateway::with(
+            Config::new()
+                .service_at("s", &urls, &format!("limits: {{ {limits} }}"))
+                .route("name: plain, match: { path: /no }, to: s")
+                .route("name: all, to: s, retry: { attempts: 1 }, hedge: 1ms"),
+        );
+        let asked = || {
+            (a.received().concat() + &b.received().concat())
+                .matches("/held")
+                .count()
+        };
+        let mut client = gateway.connect();
+        client.send(get("http://a/held"));
+        wait_for("the attempts", || (asked() == expected).then_some(()));
+        for _ in 0..20 {
+            assert_refused(&gateway.get("http://a/no"));
+        }
+        assert_eq!(asked(), expected, "{limits}");
+        let limit = limits.split(':').next().unwrap();
+        let series = format!("waypost_limit_refusals_total{{service=\"s\",limit=\"{limit}\"}}");
+        assert_eq!(
+            metric(&gateway, &series),
+            20,
+            "a hedge that is not made is no refusal"
+        );
+        drop((one, other));
+        assert_eq!(client.response().text(), "/held");
+        if limit == "requests" {
+            wait_for_used(&gateway, "requests", 0);
+        }
+    }
+}
+
+#[test]
 fn failed_request_frees_its_place_before_its_client_knows() {
     let service = Service::named("s", |talk| {
         talk.request();
