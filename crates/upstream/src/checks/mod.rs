@@ -129,13 +129,20 @@ impl Checker {
             unhealthy: check.unhealthy,
             healthy: check.healthy,
         };
+        let service = Arc::clone(&state.service().name);
+        let address = endpoint.address.clone();
+        // A connection has succeeded, to the port of requests.
+        if result.is_ok() && check.port.is_none() && state.report_connected(endpoint).is_some() {
+            let (service, address) = (Arc::clone(&service), address.clone());
+            let _ = self
+                .notices
+                .try_send(Notice::EndpointRecovered { service, address });
+        }
         let reason = result.as_ref().err().cloned().unwrap_or_default();
         let Some(is_up) = endpoint.health.record_check(result, thresholds, Instant::now()) else {
             return;
         };
         state.touch();
-        let service = Arc::clone(&state.service().name);
-        let address = endpoint.address.clone();
         // Dropped if no one keeps up with them.
         let _ = self.notices.try_send(match is_up {
             true => Notice::EndpointUp { service, address },

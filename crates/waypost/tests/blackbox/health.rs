@@ -234,6 +234,18 @@ fn connection_alone_may_be_checked() {
     wait_until(&gateway, 0, "up");
 }
 
+#[test]
+fn passed_check_ends_the_ejection_after_a_failed_connection() {
+    let mut service = Service::refusing_as("a");
+    let gateway = gateway(&[&service.url()], &format!("health: {{ tcp: true, {OFTEN} }}"));
+    wait_until(&gateway, 0, "down");
+    assert_eq!(gateway.get("http://a/").status(), 502);
+    service.recover();
+    // Without a request.
+    wait_until(&gateway, 0, "up");
+    assert!(gateway.body().contains("\"service\":\"a\""));
+}
+
 /// A gRPC server that answers health checks with a status that can be changed; 99 fails the call. It counts the calls.
 fn grpc_server(status: &Arc<AtomicU16>, calls: &Arc<AtomicUsize>) -> Http2Service {
     let (status, calls) = (Arc::clone(status), Arc::clone(calls));
