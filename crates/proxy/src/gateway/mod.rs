@@ -247,6 +247,14 @@ impl Gateway {
         }
     }
 
+    /// Lets connections end with their current response, since another process accepts the clients. On return, every
+    /// response says so.
+    pub async fn last_call(&self) {
+        for worker in self.ask_workers(|done| Command::LastCall(LAST_REQUEST, done)) {
+            let _ = worker.await;
+        }
+    }
+
     /// Accepts clients again.
     pub fn resume(&self) {
         for worker in &self.workers {

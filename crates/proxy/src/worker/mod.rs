@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Resume,
     /// Reply, which shows that the worker turns.
     Turn(oneshot::Sender<()>),
+    /// Let connections end with their current response; idle ones may ask once more for this time.
+    LastCall(Duration, oneshot::Sender<()>),
     /// Stop accepting, and close idle connections.
     Drain {
         /// The time for which idle connections may ask once more; `None` closes them at once.
@@ -121,6 +123,11 @@ async fn run(
             }
             Command::Resume => acceptors.iter_mut().for_each(Acceptor::resume),
             Command::Turn(done) => drop(done.send(())),
+            Command::LastCall(limit, done) => {
+                worker.drain(Some(Instant::now() + limit));
+                worker.slots().wake_all();
+                let _ = done.send(());
+            }
             Command::Drain { last_call, done } => {
                 worker.drain(last_call.map(|limit| Instant::now() + limit));
                 for acceptor in acceptors.drain(..) {

@@ -124,6 +124,8 @@ impl Control {
                 None
             }
             Step::End(Ok(ready)) => {
+                // Responses from here on tell clients to go.
+                let _ = timeout(PAUSE_TIMEOUT, self.gateway.last_call()).await;
                 self.report_upgraded(&ready);
                 Some(ready)
             }
