@@ -163,7 +163,7 @@ pub struct Endpoint {
     pub authority: Box<str>,
     /// Address or name.
     pub host: EndpointHost,
-    /// Port; defaults to that of the scheme. 0 for a unix socket, which has none.
+    /// Port; defaults to that of the scheme. 0 for a unix socket, which has none, and for SRV records, which say it.
     pub port: u16,
     /// Scheme.
     pub scheme: EndpointScheme,
@@ -190,7 +190,9 @@ impl Endpoint {
     pub fn text(&self) -> Cow<'_, str> {
         match &self.host {
             EndpointHost::Unix(path) => format!("unix:{path}").into(),
-            EndpointHost::Address(_) | EndpointHost::Name(_) => (&*self.authority).into(),
+            EndpointHost::Address(_) | EndpointHost::Name(_) | EndpointHost::Service(_) => {
+                (&*self.authority).into()
+            }
         }
     }
 }
@@ -216,6 +218,8 @@ pub enum EndpointHost {
     Name(Box<str>),
     /// The absolute path of a unix socket.
     Unix(Box<str>),
+    /// A name whose SRV records (RFC 2782) say host, port, priority and weight of the servers.
+    Service(Box<str>),
 }
 
 /// Timeouts of a service.

@@ -222,7 +222,7 @@ pub(crate) async fn link_to(
     let connecting = Box::pin(connect(
         upstreams,
         service.state(),
-        &declared.endpoints[endpoint.shared.declared],
+        endpoint.shared.declaration(declared),
         &endpoint.shared.address,
         protocol,
         proxy_header,
@@ -296,7 +296,7 @@ fn connect_by(declared: &Service, options: ConnectOptions, now: Instant) -> Inst
 
 /// The protocol of a connection with these options.
 fn protocol_for(declared: &Service, endpoint: &LocalEndpoint, options: ConnectOptions) -> UpstreamProtocol {
-    match declared.upstream_protocol(&declared.endpoints[endpoint.shared.declared]) {
+    match declared.upstream_protocol(endpoint.shared.declaration(declared)) {
         _ if options.raw => UpstreamProtocol::Http1,
         UpstreamProtocol::Http2 if options.http1 => UpstreamProtocol::Http1,
         UpstreamProtocol::Tls { .. } if options.http1 => UpstreamProtocol::Tls { http2: false },
@@ -419,8 +419,8 @@ fn server_name(service: &Service, endpoint: &Endpoint) -> Option<ServerName<'sta
             waypost_tls::client::server_name(name.strip_suffix('.').unwrap_or(name))
         }
         (None, EndpointHost::Address(address)) => Some(ServerName::IpAddress((*address).into())),
-        // A unix socket is in clear text.
-        (None, EndpointHost::Unix(_)) => None,
+        // A unix socket is in clear text, and a SRV record has a name in its place.
+        (None, EndpointHost::Unix(_) | EndpointHost::Service(_)) => None,
     }
 }
 

@@ -181,9 +181,9 @@ impl Lease {
         &self.declared().authority
     }
 
-    /// The endpoint as it is declared.
+    /// The endpoint as it is declared, or as a SRV record names it.
     pub fn declared(&self) -> &Endpoint {
-        &self.service.declared().endpoints[self.endpoint.shared.declared]
+        self.endpoint.shared.declaration(self.service.declared())
     }
 
     /// Takes the permit of the request, for its next attempt.

@@ -233,7 +233,7 @@ impl LocalService {
         self.with_endpoints(now, |endpoints| {
             let mut shared = endpoints.shared.iter();
             shared.any(|endpoint| {
-                endpoint.weight > 0
+                endpoint.weight() > 0
                     && endpoint.health.is_available(now)
                     && !avoided.contains(&endpoint.address)
             })

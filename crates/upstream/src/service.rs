@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use waypost_plan::balance::Balance;
 use waypost_plan::health::Ejection;
-use waypost_plan::service::{EndpointHost, Service};
+use waypost_plan::service::{Endpoint as Declared, EndpointHost, Service};
 use waypost_tls::client::ClientTls;
 
 use crate::address::Address;
@@ -61,8 +61,31 @@ pub struct NamedEndpoint {
     pub declared: usize,
     /// The name as configured.
     pub host: Arc<str>,
-    /// The port.
+    /// The port; SRV records have their own.
     pub port: u16,
+    /// True for a name with SRV records.
+    pub is_service: bool,
+}
+
+/// An address that was found for a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The address.
+    pub address: Address,
+    /// The endpoint that a SRV record names, with its weight.
+    pub target: Option<Arc<Declared>>,
+    /// The priority of the record.
+    pub priority: u16,
+}
+
+impl From<Address> for Found {
+    fn from(address: Address) -> Self {
+        Self {
+            address,
+            target: None,
+            priority: 0,
+        }
+    }
 }
 
 /// A change of the addresses of a name.
@@ -83,7 +106,7 @@ pub struct ServiceState {
     /// The endpoints with their tables, where the service balances by hash.
     hashed: ArcSwapOption<Hashed>,
     /// The addresses that are known for each declared endpoint with a name.
-    found: Mutex<Vec<Vec<Address>>>,
+    found: Mutex<Vec<Vec<Found>>>,
     /// Set when every name has been looked up once.
     looked_up: SetOnce<()>,
     /// Grows with each change that a worker's choice of endpoints depends on.
@@ -365,7 +388,7 @@ impl ServiceState {
     /// The state of an endpoint, with its reason.
     pub fn status(&self, endpoint: &Endpoint, now: Instant) -> Status {
         let mut status = endpoint.health.status(now, self.service.eject.is_none());
-        if endpoint.weight == 0 && status.state == EndpointState::Up {
+        if endpoint.weight() == 0 && status.state == EndpointState::Up {
             status.state = EndpointState::Drained;
             "weight 0".clone_into(&mut status.reason);
         }
@@ -431,10 +454,11 @@ impl ServiceState {
     pub fn names(&self) -> impl Iterator<Item = NamedEndpoint> {
         let declared = self.service.endpoints.iter().enumerate();
         declared.filter_map(|(index, endpoint)| match &endpoint.host {
-            EndpointHost::Name(name) => Some(NamedEndpoint {
+            EndpointHost::Name(name) | EndpointHost::Service(name) => Some(NamedEndpoint {
                 declared: index,
                 host: (&**name).into(),
                 port: endpoint.port,
+                is_service: matches!(endpoint.host, EndpointHost::Service(_)),
             }),
             EndpointHost::Address(_) | EndpointHost::Unix(_) => None,
         })
@@ -462,16 +486,29 @@ impl ServiceState {
 
     /// Sets the addresses of the declared endpoint at this index. An unchanged address keeps its `Endpoint`. Returns the
     /// change, if any.
-    pub fn set_found(&self, declared: usize, addresses: Vec<Address>) -> Option<AddressChange> {
+    pub fn set_found(
+        &self,
+        declared: usize,
+        addresses: impl IntoIterator<Item = impl Into<Found>>,
+    ) -> Option<AddressChange> {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let addresses = addresses.into_iter().map(Into::into).collect();
         let before = std::mem::replace(&mut found[declared], addresses);
         let now = &found[declared];
         if before == *now {
             return None;
         }
+        let missing_in = |others: &[Found], all: &[Found]| -> Vec<Address> {
+            let others: HashSet<&Address> = others.iter().map(|found| &found.address).collect();
+            let addresses = all.iter().map(|found| &found.address);
+            addresses
+                .filter(|address| !others.contains(*address))
+                .cloned()
+                .collect()
+        };
         let change = AddressChange {
-            added: now.iter().filter(|now| !before.contains(now)).cloned().collect(),
-            removed: before.iter().filter(|was| !now.contains(was)).cloned().collect(),
+            added: missing_in(&before, now),
+            removed: missing_in(now, &before),
         };
         let endpoints = endpoints(&self.service, &self.endpoints.load(), &found);
         self.set_endpoints(endpoints);
@@ -525,7 +562,7 @@ impl Drop for ServiceState {
 
 /// Builds the endpoints of a service, without duplicate addresses; `found` are those of each declared endpoint's name.
 /// Unchanged endpoints are taken from `before`.
-fn endpoints(service: &Service, before: &[Arc<Endpoint>], found: &[Vec<Address>]) -> Vec<Arc<Endpoint>> {
+fn endpoints(service: &Service, before: &[Arc<Endpoint>], found: &[Vec<Found>]) -> Vec<Arc<Endpoint>> {
     let mut endpoints: Vec<Arc<Endpoint>> = Vec::new();
     let mut taken = HashSet::new();
     let kept: HashMap<(&Address, usize), &Arc<Endpoint>> = before
@@ -536,29 +573,40 @@ fn endpoints(service: &Service, before: &[Arc<Endpoint>], found: &[Vec<Address>]
         let own;
         let addresses = match &declared.host {
             EndpointHost::Address(address) => {
-                own = [Address::Tcp(SocketAddr::new(*address, declared.port))];
+                own = [Address::Tcp(SocketAddr::new(*address, declared.port)).into()];
                 &own[..]
             }
             EndpointHost::Unix(path) => {
-                own = [Address::Unix(Path::new(&**path).into())];
+                own = [Address::Unix(Path::new(&**path).into()).into()];
                 &own[..]
             }
-            EndpointHost::Name(_) => &found[..],
+            EndpointHost::Name(_) | EndpointHost::Service(_) => &found[..],
         };
-        for address in addresses {
+        for Found {
+            address,
+            target,
+            priority,
+        } in addresses
+        {
             if !taken.insert(address.clone()) {
                 continue;
             }
+            let weight = target.as_ref().map_or(declared.weight, |target| target.weight);
+            let authority = |target: &Option<Arc<Declared>>| target.as_ref().map(|it| it.authority.clone());
             let kept = kept.get(&(address, index)).copied();
+            let kept = kept.filter(|kept| authority(&kept.target) == authority(target));
             let new = || {
-                let endpoint = Endpoint::new(address.clone(), declared, index);
+                let mut endpoint = Endpoint::new(address.clone(), declared, index);
+                endpoint.target.clone_from(target);
                 let check = service.health.as_ref();
                 if check.is_some_and(|check| !check.initially_healthy) {
                     endpoint.health.await_check();
                 }
                 Arc::new(endpoint)
             };
-            endpoints.push(kept.cloned().unwrap_or_else(new));
+            let endpoint = kept.cloned().unwrap_or_else(new);
+            endpoint.set_share(weight, *priority);
+            endpoints.push(endpoint);
         }
     }
     endpoints
@@ -567,7 +615,7 @@ fn endpoints(service: &Service, before: &[Arc<Endpoint>], found: &[Vec<Address>]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use waypost_plan::service::{Endpoint as Declared, EndpointScheme};
+    use waypost_plan::service::EndpointScheme;
 
     fn state(endpoints: &[&str]) -> ServiceState {
         let endpoints = endpoints
@@ -636,7 +684,7 @@ mod tests {
         let before = Arc::clone(&state.endpoints()[0]);
         state.set_found(0, found(&["10.0.0.3", "10.0.0.2"]));
         assert!(Arc::ptr_eq(&state.endpoints()[1], &before));
-        state.set_found(0, Vec::new());
+        state.set_found(0, found(&[]));
         assert!(!state.has_endpoints());
     }
 }

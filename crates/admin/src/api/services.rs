@@ -261,7 +261,7 @@ fn detail(state: &AppState, running: &ServiceState, endpoint: &Endpoint, now: In
         reason: (status.state != EndpointState::Up).then_some(status.reason),
         since: time(state, status.since),
         until: status.until.map(|until| time(state, until)),
-        weight: endpoint.weight,
+        weight: endpoint.weight(),
         in_flight: reading.in_flight,
         requests: reading.requests,
         failures: reading.failures,

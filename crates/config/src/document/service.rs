@@ -110,7 +110,8 @@ keys! {
         "protocol",
     ] {
         /// Servers: `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2; `unix:` and
-        /// the absolute path of a socket.
+        /// the absolute path of a socket; `srv+http://` and a name with SRV records, likewise `srv+https://` and
+        /// `srv+h2c://`.
         ///
         /// Names are looked up again when their TTL ends; requests are spread over all addresses. With `[]`, requests get 503. A
         /// mapping says more of a server: `{ url: http://10.0.0.12:8080, weight: 2 }`. A variable may bring several
@@ -160,7 +161,7 @@ keys! {
     /// A server of a service.
     Endpoint, "an endpoint" {
         /// `http://host` or `http://host:port`; `https://` for TLS; `h2c://` for cleartext HTTP/2; `unix:` and the
-        /// absolute path of a socket.
+        /// absolute path of a socket; `srv+http://` and a name with SRV records.
         url: Text = Required, "http://10.0.0.11:8080";
         /// Weight, relative to those of the other endpoints.
         ///

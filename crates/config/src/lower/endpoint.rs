@@ -50,6 +50,10 @@ enum EndpointError {
     LongSocket(usize),
     #[error("is not the path of a socket")]
     NoSocket,
+    #[error("has a port, which SRV records say")]
+    PortOfService,
+    #[error("has an address, which has no SRV records")]
+    AddressOfService,
     #[error("has a scheme beside `unix:`")]
     SchemeOfSocket,
 }
@@ -78,6 +82,17 @@ fn mapping(given: &document::service::Endpoint, problems: &mut Problems) -> Opti
         .map(|weight| whole(weight, 0, WEIGHT_MAX, problems));
     let url = given.url.as_ref()?;
     let mut endpoint = endpoint(&url.value, url.span, problems)?;
+    if let (EndpointHost::Service(_), Some(weight)) = (&endpoint.host, &given.weight) {
+        problems
+            .add(
+                Code::ConflictingKeys,
+                weight.key,
+                "`weight` has no effect: SRV records say the weights",
+            )
+            .label(url.span, "this endpoint")
+            .help("leave `weight` out");
+        return None;
+    }
     if let Some(weight) = weight {
         endpoint.weight = u32::try_from(weight).unwrap_or(u32::MAX);
     }
@@ -168,6 +183,7 @@ fn correct_endpoint(url: &str, error: &EndpointError) -> Option<String> {
             format!("{scheme}://{}", before_path(rest))
         }
         EndpointError::Authority(_) if rest.parse::<Ipv6Addr>().is_ok() => format!("{scheme}://[{rest}]"),
+        EndpointError::PortOfService => format!("{scheme}://{}", rest.rsplit_once(':')?.0),
         EndpointError::Authority(AuthorityError::Port) => format!("{scheme}://{}", rest.strip_suffix(':')?),
         EndpointError::NoScheme
         | EndpointError::Authority(_)
@@ -175,6 +191,7 @@ fn correct_endpoint(url: &str, error: &EndpointError) -> Option<String> {
         | EndpointError::NotIpv4
         | EndpointError::RelativeSocket
         | EndpointError::LongSocket(_)
+        | EndpointError::AddressOfService
         | EndpointError::NoSocket
         | EndpointError::SchemeOfSocket => return None,
     })
@@ -185,7 +202,8 @@ fn parse_endpoint(url: &str) -> Result<Endpoint, EndpointError> {
         return parse_socket(path);
     }
     let (written, rest) = url.split_once("://").ok_or(EndpointError::NoScheme)?;
-    let (scheme, port) = match written {
+    let plain = written.strip_prefix("srv+");
+    let (scheme, port) = match plain.unwrap_or(written) {
         "http" => (EndpointScheme::Http, 80),
         "https" => (EndpointScheme::Https, 443),
         "h2c" => (EndpointScheme::H2c, 80),
@@ -214,17 +232,25 @@ fn parse_endpoint(url: &str) -> Result<Endpoint, EndpointError> {
     }
     let host = String::from_utf8_lossy(authority.host);
     let relative = host.strip_suffix('.').unwrap_or(&host);
+    if plain.is_some() && authority.port.is_some() {
+        return Err(EndpointError::PortOfService);
+    }
     let bare = relative
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
         .unwrap_or(relative);
     let host = match bare.parse::<IpAddr>() {
+        Ok(_) if plain.is_some() => return Err(EndpointError::AddressOfService),
         Ok(address) => EndpointHost::Address(address),
         // A name whose last label is a number is a misspelt address: `10.0.0.256`, `10.0.1`.
         Err(_) if is_numeric(bare) => return Err(EndpointError::NotIpv4),
         // With its trailing dot: such a name is not searched for in other domains.
         Err(_) => EndpointHost::Name(host[..].into()),
     };
+    if let (EndpointHost::Name(name), true) = (&host, plain.is_some()) {
+        let host = EndpointHost::Service(name.clone());
+        return Ok(Endpoint::new(rest.into(), host, 0, scheme));
+    }
     let port = authority.port.unwrap_or(port);
     Ok(Endpoint::new(rest.into(), host, port, scheme))
 }
@@ -261,7 +287,7 @@ mod tests {
             let host = match endpoint.host {
                 EndpointHost::Address(address) => address.to_string(),
                 EndpointHost::Name(name) => name.to_string(),
-                EndpointHost::Unix(path) => path.to_string(),
+                EndpointHost::Unix(path) | EndpointHost::Service(path) => path.to_string(),
             };
             (host, endpoint.port)
         });
@@ -290,6 +316,10 @@ mod tests {
             ("http://unix:/run/a.sock:", Some("unix:/run/a.sock")),
             ("http://unix:/run/a.sock:/", Some("unix:/run/a.sock")),
             ("unix:run/a.sock", None),
+            (
+                "srv+http://_http._tcp.a.test:80/",
+                Some("srv+http://_http._tcp.a.test"),
+            ),
             ("", None),
         ] {
             let found = corrected(url, |url| parse_endpoint(url).map(drop), correct_endpoint);
@@ -304,6 +334,11 @@ mod tests {
         check("http://[::1]:81", Ok(("::1", 81)));
         check("http://a.test.", Ok(("a.test.", 80)));
         check("unix:/run/a b.sock", Ok(("/run/a b.sock", 0)));
+        check("srv+http://_http._tcp.a.test", Ok(("_http._tcp.a.test", 0)));
+        check("srv+h2c://a.test.", Ok(("a.test.", 0)));
+        check("srv+https://a.test:443", Err("has a port"));
+        check("srv+http://10.0.0.1", Err("has an address"));
+        check("srv+ftp://a.test", Err("another scheme"));
         check("unix:a.sock", Err("no absolute path"));
         check("unix:", Err("no absolute path"));
         check("unix:/run/", Err("is not the path"));

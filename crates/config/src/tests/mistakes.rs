@@ -211,6 +211,14 @@ fn services() {
         &["3:29 wrong-type write `client` or `endpoint`"],
     );
     check(
+        "{ endpoints: [{ url: srv+http://_http._tcp.a.test, weight: 2 }] }",
+        &["3:57 conflicting-keys leave `weight` out"],
+    );
+    check(
+        "{ endpoints: [srv+http://a.test:80] }",
+        &["3:20 bad-endpoint write `srv+http://a.test`"],
+    );
+    check(
         "{ endpoints: [{ weight: 2 }] }",
         &["3:20 missing-key an endpoint has no `url` (add `url: http://"],
     );

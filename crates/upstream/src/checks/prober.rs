@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use waypost_plan::duration;
 use waypost_plan::health::{HealthCheck, Probe};
-use waypost_plan::service::{Service, UpstreamProtocol};
+use waypost_plan::service::{Endpoint as Declared, Service, UpstreamProtocol};
 use waypost_transport::h2::client_connection::ClientConnection;
 use waypost_transport::link::Link;
 use waypost_transport::socket::Socket;
@@ -35,8 +35,8 @@ const BODY_WAIT: Duration = Duration::from_millis(200);
 /// The checks of an endpoint.
 pub(super) struct Prober {
     service: Arc<Service>,
-    /// The index of the declared endpoint in the service.
-    declared: usize,
+    /// The endpoint as it is declared, or as a SRV record names it.
+    declared: Declared,
     check: HealthCheck,
     address: Address,
     protocol: UpstreamProtocol,
@@ -94,7 +94,7 @@ impl From<CallError> for Failure {
 
 impl Prober {
     pub(super) fn new(service: &Arc<Service>, endpoint: &Endpoint, check: &HealthCheck) -> Self {
-        let declared = &service.endpoints[endpoint.declared];
+        let declared = endpoint.declaration(service);
         let protocol = match (service.upstream_protocol(declared), &check.probe) {
             (UpstreamProtocol::Http1, Probe::Grpc { .. }) => UpstreamProtocol::Http2,
             (UpstreamProtocol::Tls { .. }, Probe::Grpc { .. }) => UpstreamProtocol::Tls { http2: true },
@@ -106,7 +106,7 @@ impl Prober {
             address: at_port(&endpoint.address, check.port),
             call: call(&check.probe, &declared.authority, keeps),
             service: Arc::clone(service),
-            declared: endpoint.declared,
+            declared: declared.clone(),
             check: check.clone(),
             protocol,
             keeps,
@@ -197,15 +197,8 @@ impl Prober {
         state: &ServiceState,
         by: Instant,
     ) -> Result<Connection, Failure> {
-        let socket = connect::socket_to(
-            upstreams,
-            state,
-            &self.service.endpoints[self.declared],
-            &self.address,
-            self.protocol,
-            by,
-        )
-        .await?;
+        let socket =
+            connect::socket_to(upstreams, state, &self.declared, &self.address, self.protocol, by).await?;
         let is_http2 = match self.protocol {
             UpstreamProtocol::Http1 => false,
             UpstreamProtocol::Http2 => true,

@@ -48,6 +48,8 @@ pub(super) struct Schedule {
     ttl: Option<Duration>,
     /// True if an answer is to be confirmed.
     confirms: bool,
+    /// True if something that is needed is not known.
+    retries: bool,
     /// Lookups in vain, in a row.
     failures: u32,
 }
@@ -86,18 +88,24 @@ impl<T> Records<T> {
 }
 
 impl Schedule {
+    /// Asks again soon, as something that is needed is not known.
+    pub(super) fn retry(&mut self) {
+        self.retries = true;
+    }
+
     /// The time of the next lookup, when all answers of this one are learnt.
     pub(super) fn next(&mut self, now: Instant) -> Instant {
         let ttl = self.ttl.take();
         let confirms = std::mem::take(&mut self.confirms);
+        let retries = std::mem::take(&mut self.retries);
         now + match ttl {
-            Some(ttl) => {
+            Some(ttl) if !retries => {
                 self.failures = 0;
                 let ttl = ttl.clamp(TTL_MIN, TTL_MAX);
                 if confirms { ttl.min(RETRY) } else { ttl }
             }
-            None if confirms => RETRY,
-            None => {
+            _ if confirms => RETRY,
+            _ => {
                 let grown = RETRY.mul_f64(1.5_f64.powi(self.failures.min(16).cast_signed()));
                 self.failures = self.failures.saturating_add(1);
                 grown.min(RETRY_MAX)

@@ -6,8 +6,10 @@
 pub mod answer;
 pub mod resolver;
 mod system;
+mod targets;
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -21,7 +23,7 @@ use crate::address::Address;
 use crate::discovery::answer::{Records, Schedule};
 use crate::discovery::resolver::{Addresses, LookUp, Resolver};
 use crate::notice::Notice;
-use crate::service::{NamedEndpoint, ServiceState};
+use crate::service::{Found, NamedEndpoint, ServiceState};
 
 /// The discovery of a gateway: the tasks of its services, and the resolver that they share.
 #[derive(Debug, Clone)]
@@ -108,6 +110,59 @@ struct Keeper<L> {
 impl<L: LookUp> Keeper<L> {
     /// Keeps one name resolved.
     async fn keep(&self, name: NamedEndpoint) {
+        if name.is_service {
+            self.keep_service(name).await;
+        } else {
+            self.keep_addresses(name).await;
+        }
+    }
+
+    /// Keeps a name with SRV records resolved, and the servers that they name: all of them are looked up when the first TTL
+    /// ends.
+    async fn keep_service(&self, name: NamedEndpoint) {
+        let mut records = Records::default();
+        let mut known: BTreeMap<String, (Records<IpAddr>, Records<IpAddr>)> = BTreeMap::new();
+        let mut schedule = Schedule::default();
+        let mut is_first = true;
+        loop {
+            let answer = self.look_up.services(&name.host).await;
+            if !answer.is_found() {
+                schedule.retry();
+            }
+            records.learn(answer, &mut schedule);
+            let hosts = targets::hosts(&records.list);
+            let lookups = hosts.iter().map(|host| self.look_up.addresses(host));
+            let found = join_all(lookups).await;
+            known.retain(|host, _| hosts.contains(host));
+            for (host, found) in hosts.iter().zip(found) {
+                let (v4, v6) = known.entry(host.clone()).or_default();
+                v4.learn(found.v4, &mut schedule);
+                v6.learn(found.v6, &mut schedule);
+                if v4.list.is_empty() && v6.list.is_empty() {
+                    schedule.retry();
+                }
+            }
+            let next = schedule.next(Instant::now());
+            let Some(state) = self.state.upgrade() else {
+                return;
+            };
+            let declared = &state.service().endpoints[name.declared];
+            let found = targets::found(declared, &records.list, |host| {
+                let addresses = known.get(host).into_iter();
+                addresses
+                    .flat_map(|(v4, v6)| v4.list.iter().chain(&v6.list))
+                    .copied()
+                    .collect()
+            });
+            self.publish(&state, &name, found, is_first);
+            is_first = false;
+            drop(state);
+            sleep_until(next).await;
+        }
+    }
+
+    /// Keeps the addresses of one name.
+    async fn keep_addresses(&self, name: NamedEndpoint) {
         let (mut v4, mut v6) = (Records::default(), Records::default());
         let mut schedule = Schedule::default();
         let mut is_first = true;
@@ -120,8 +175,13 @@ impl<L: LookUp> Keeper<L> {
                 return;
             };
             let addresses = v4.list.iter().chain(&v6.list);
-            let addresses = addresses.map(|ip| SocketAddr::new(*ip, name.port));
-            self.publish(&state, &name, addresses.collect(), is_first);
+            let mut addresses: Vec<SocketAddr> =
+                addresses.map(|ip| SocketAddr::new(*ip, name.port)).collect();
+            // Servers rotate their records, which is no change.
+            addresses.sort_unstable();
+            addresses.dedup();
+            let found = addresses.into_iter().map(|address| Address::from(address).into());
+            self.publish(&state, &name, found.collect(), is_first);
             is_first = false;
             drop(state);
             sleep_until(next).await;
@@ -129,18 +189,8 @@ impl<L: LookUp> Keeper<L> {
     }
 
     /// Puts addresses into force, and sends a notice if they are others than before.
-    fn publish(
-        &self,
-        state: &ServiceState,
-        name: &NamedEndpoint,
-        mut addresses: Vec<SocketAddr>,
-        is_first: bool,
-    ) {
-        // Servers rotate their records, which is no change.
-        addresses.sort_unstable();
-        addresses.dedup();
-        let addresses = addresses.into_iter().map(Address::from).collect();
-        let change = state.set_found(name.declared, addresses);
+    fn publish(&self, state: &ServiceState, name: &NamedEndpoint, found: Vec<Found>, is_first: bool) {
+        let change = state.set_found(name.declared, found);
         if is_first {
             if self.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
                 state.set_looked_up();
@@ -148,6 +198,7 @@ impl<L: LookUp> Keeper<L> {
             return;
         }
         if let Some(change) = change
+            && !(change.added.is_empty() && change.removed.is_empty())
             && let Some(notices) = self.notices.upgrade()
         {
             // Dropped when the channel is full, as other notices are.
@@ -165,8 +216,8 @@ impl<L: LookUp> Keeper<L> {
 mod tests {
     use super::*;
     use crate::discovery::answer::{Answer, RETRY};
+    use crate::discovery::resolver::ServiceRecord;
     use std::future::pending;
-    use std::net::IpAddr;
     use std::sync::Mutex;
     use tokio::sync::mpsc::{Receiver, channel};
     use tokio::time::advance;
@@ -205,6 +256,10 @@ mod tests {
                 },
                 None => pending().await,
             }
+        }
+
+        async fn services(&self, _: &str) -> Answer<ServiceRecord> {
+            Answer::Negative
         }
     }
 

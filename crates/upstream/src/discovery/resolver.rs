@@ -52,10 +52,26 @@ impl Addresses {
     }
 }
 
+/// A SRV record (RFC 2782).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServiceRecord {
+    /// The priority; the lowest goes first.
+    pub priority: u16,
+    /// The weight among records of the same priority.
+    pub weight: u16,
+    /// The name of the server, which is absolute, with its trailing dot; `.` says that there is none.
+    pub target: String,
+    /// The port.
+    pub port: u16,
+}
+
 /// Lookups of names.
 pub trait LookUp {
     /// Looks up the addresses of a name as configured.
     fn addresses(&self, name: &str) -> impl Future<Output = Addresses> + Send;
+
+    /// Looks up the SRV records of a name as configured.
+    fn services(&self, name: &str) -> impl Future<Output = Answer<ServiceRecord>> + Send;
 }
 
 /// A resolver with the system's configuration, or servers of its own.
@@ -121,6 +137,11 @@ impl LookUp for Resolver {
         let servers = self.current();
         servers.addresses(name).await
     }
+
+    async fn services(&self, name: &str) -> Answer<ServiceRecord> {
+        let servers = self.current();
+        servers.services(name).await
+    }
 }
 
 impl Servers {
@@ -172,6 +193,31 @@ impl Servers {
         };
         let found = timeout(LOOKUP_TIMEOUT, search).await;
         found.unwrap_or_else(|_| Addresses::both(&Answer::Silent))
+    }
+
+    async fn services(&self, name: &str) -> Answer<ServiceRecord> {
+        let record = |data: &RData| match data {
+            RData::SRV(srv) => Some(ServiceRecord {
+                priority: srv.priority,
+                weight: srv.weight,
+                target: srv.target.to_ascii(),
+                port: srv.port,
+            }),
+            _ => None,
+        };
+        let search = async {
+            let mut all = Answer::Negative;
+            for candidate in self.config.candidates(name) {
+                match self.ask(&candidate, RecordType::SRV, record).await {
+                    Answer::Negative => {}
+                    Answer::Failed => all = Answer::Failed,
+                    found => return found,
+                }
+            }
+            all
+        };
+        let found = timeout(LOOKUP_TIMEOUT, search).await;
+        found.unwrap_or(Answer::Silent)
     }
 
     /// Asks for the addresses of both families at the same time. Once one is known, the other may take no longer than a

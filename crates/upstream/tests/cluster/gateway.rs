@@ -294,7 +294,7 @@ impl Gateway {
         // It fails only when there is no other endpoint that would have taken it.
         let endpoints = world.arms[request.arm].state.endpoints();
         let missed = endpoints.iter().find(|endpoint| {
-            endpoint.weight > 0
+            endpoint.weight() > 0
                 && !endpoint.health.is_drained()
                 && endpoint.health.is_available(Instant::now())
                 && !request.tried.avoided().contains(&endpoint.address)
@@ -304,7 +304,7 @@ impl Gateway {
         }
         let reachable = endpoints
             .iter()
-            .filter(|endpoint| endpoint.weight > 0 && !endpoint.backup && world.accepts(&endpoint.address));
+            .filter(|endpoint| endpoint.weight() > 0 && !endpoint.backup && world.accepts(&endpoint.address));
         // With other reasons to be out than a connection that fails, one may be out that could be reached.
         let shape = &world.shape;
         let finds_all = shape.panic > 0 && !shape.ejects && !shape.checks && !shape.drains;

@@ -293,7 +293,7 @@ impl World {
     pub(crate) fn check_pick(&self, arm: &Arm, picked: &Endpoint, tried: &[Address]) {
         let now = Instant::now();
         let endpoints = arm.state.endpoints();
-        let takes = |endpoint: &Endpoint| endpoint.weight > 0 && !endpoint.health.is_drained();
+        let takes = |endpoint: &Endpoint| endpoint.weight() > 0 && !endpoint.health.is_drained();
         let known = || endpoints.iter().filter(|endpoint| takes(endpoint));
         let out = |endpoint: &Endpoint| !endpoint.health.is_available(now);
         let place = || format!("{} at {:?}: {}", self.name, self.began.elapsed(), picked.address);

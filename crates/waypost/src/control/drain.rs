@@ -141,6 +141,10 @@ fn is_named(endpoint: &Endpoint, text: &str) -> bool {
     if let EndpointHost::Unix(path) = &endpoint.host {
         return text.strip_prefix("unix:").unwrap_or(text) == &**path;
     }
+    let text = match &endpoint.host {
+        EndpointHost::Service(_) => text.strip_prefix("srv+").unwrap_or(text),
+        _ => text,
+    };
     let scheme = match endpoint.scheme {
         EndpointScheme::Http => "http",
         EndpointScheme::Https => "https",

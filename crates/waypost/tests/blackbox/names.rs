@@ -264,3 +264,116 @@ fn unchanged_service_is_not_looked_up_again_by_a_reload() {
     server.wait_until_asked("new.test", Kind::A, 1);
     assert_eq!(known(&gateway), ["10.0.0.1:80"]);
 }
+
+/// SRV records with a TTL of 1 s: priority, weight, port and target of each.
+fn services(records: &[(u16, u16, u16, &'static str)]) -> Reply {
+    let records = records
+        .iter()
+        .map(|&(priority, weight, port, target)| Data::Service {
+            priority,
+            weight,
+            port,
+            target,
+        });
+    Reply::Records(1, records.collect())
+}
+
+#[test]
+fn srv_records_give_port_weight_and_priority() {
+    let (one, two, spare) = (Service::echo("one"), Service::echo("two"), Service::echo("spare"));
+    let mut down = Service::refusing_as("down");
+    let ports = [&one, &two, &spare, &down].map(|service| service.address().port());
+    let server = NameServer::new();
+    for target in ["a.test", "b.test"] {
+        server.set(target, Kind::A, &[addresses(1, &["127.0.0.1"])]);
+    }
+    let first = services(&[
+        (10, 3, ports[0], "a.test"),
+        (10, 1, ports[1], "b.test"),
+        (20, 1, ports[2], "a.test"),
+    ]);
+    server.set("_http._tcp.orders.test", Kind::Srv, &[first]);
+    let gateway = Gateway::with(
+        Config::new()
+            .key(&server.key())
+            .service_at("s", &["srv+http://_http._tcp.orders.test"], "host: endpoint")
+            .route("name: all, to: s"),
+    );
+    let asked = |count: usize| -> Vec<Value> {
+        let echoed = (0..count).map(|_| gateway.get("http://a/").json());
+        echoed.collect()
+    };
+    let by = |echoed: &[Value], name: &str| echoed.iter().filter(|one| one["service"] == name).count();
+    let echoed = asked(8);
+    assert_eq!([by(&echoed, "one"), by(&echoed, "two")], [6, 2]);
+    for one in &echoed {
+        let (name, port) = match one["service"] == "one" {
+            true => ("a.test", ports[0]),
+            false => ("b.test", ports[1]),
+        };
+        let host = format!(r#"["Host","{name}:{port}"]"#);
+        assert!(one["headers"].to_string().contains(&host), "{host} in {one}");
+    }
+    let mut events = events(&gateway);
+    // Another weight is no other address, and takes no connection away.
+    let before = one.connections();
+    server.set(
+        "_http._tcp.orders.test",
+        Kind::Srv,
+        &[services(&[
+            (10, 0, ports[0], "a.test"),
+            (10, 0, ports[1], "b.test"),
+        ])],
+    );
+    events.expect(&format!("\"added\":[],\"removed\":[\"127.0.0.1:{}\"]", ports[2]));
+    let echoed = asked(8);
+    assert_eq!(
+        [by(&echoed, "one"), by(&echoed, "two")],
+        [4, 4],
+        "all of weight 0 count alike"
+    );
+    assert_eq!(one.connections(), before);
+    // The next priority takes the requests while the first has no server that is up.
+    server.set(
+        "_http._tcp.orders.test",
+        Kind::Srv,
+        &[services(&[
+            (1, 1, ports[3], "a.test"),
+            (2, 1, ports[2], "a.test"),
+        ])],
+    );
+    events.expect("event: addresses_changed\n");
+    assert_eq!(by(&asked(4), "spare"), 4);
+    down.recover();
+    wait_for("the first priority", || {
+        (gateway.get("http://a/").json()["service"] == "down").then_some(())
+    });
+    // A dot says that there is none, and counts at once.
+    server.set(
+        "_http._tcp.orders.test",
+        Kind::Srv,
+        &[services(&[(0, 0, 0, ".")])],
+    );
+    wait_for("the end of the service", || {
+        (gateway.get("http://a/").status() == 503).then_some(())
+    });
+}
+
+#[test]
+fn srv_records_without_an_answer_stay() {
+    let service = Service::echo("one");
+    let server = NameServer::new();
+    server.set("a.test", Kind::A, &[addresses(1, &["127.0.0.1"])]);
+    let records = services(&[(0, 0, service.address().port(), "a.test")]);
+    server.set("_http._tcp.orders.test", Kind::Srv, &[records]);
+    let gateway = Gateway::with(config(&server, "srv+http://_http._tcp.orders.test"));
+    assert_eq!(gateway.get("http://a/").status(), 200);
+    server.set("_http._tcp.orders.test", Kind::Srv, &[Reply::Fails]);
+    server.set("a.test", Kind::A, &[Reply::Fails]);
+    server.wait_until_asked("_http._tcp.orders.test", Kind::Srv, 3);
+    assert_eq!(gateway.get("http://a/").status(), 200);
+    server.set("_http._tcp.orders.test", Kind::Srv, &[Reply::NoName]);
+    wait_for("the end of the service", || {
+        (gateway.get("http://a/").status() == 503).then_some(())
+    });
+}

@@ -14,6 +14,7 @@ use super::wait_for;
 pub(crate) enum Kind {
     A = 1,
     Aaaa = 28,
+    Srv = 33,
 }
 
 /// One record's data.
@@ -21,6 +22,12 @@ pub(crate) enum Kind {
 pub(crate) enum Data {
     Address(IpAddr),
     Alias(&'static str),
+    Service {
+        priority: u16,
+        weight: u16,
+        port: u16,
+        target: &'static str,
+    },
 }
 
 /// The reply to a question.
@@ -241,6 +248,18 @@ fn encoded(record: &Data) -> (u16, Vec<u8>) {
         Data::Address(IpAddr::V4(address)) => (Kind::A as u16, address.octets().to_vec()),
         Data::Address(IpAddr::V6(address)) => (Kind::Aaaa as u16, address.octets().to_vec()),
         Data::Alias(target) => (5, name_of(target)),
+        Data::Service {
+            priority,
+            weight,
+            port,
+            target,
+        } => {
+            let numbers = [priority, weight, port].map(|number| number.to_be_bytes());
+            (
+                Kind::Srv as u16,
+                [&numbers.concat()[..], &name_of(target)].concat(),
+            )
+        }
     }
 }
 
