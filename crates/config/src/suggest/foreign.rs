@@ -222,8 +222,8 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["weight", "weights"], "the weights of versions stand in a route: `to: { orders-v1: 90, orders-v2: 10 }`";
         "" = ["path", "path_prefix", "prefix"],
             "a service has no path; a route puts one in front: `rewrite: { prefix: @/api@ }`";
-        "" = ["pass_host_header", "preserve_host", "host_header"],
-            "services get the client's `Host`, unless a route has `rewrite: { host: orders.internal }`";
+        "host" = ["pass_host_header", "preserve_host", "host_header", "auto_host_rewrite", "host_rewrite"],
+            "`host: client`, which is the default, or `host: endpoint`";
         "" = ["name", "id"], "leave it out: the name is the key in front, as in `orders: { endpoints: […] }`";
         "" = ["routes", "route", "plugins", "filters", "tags"], "routes are a list of their own, beside `services`";
         "" = ["scheme"], "the scheme stands in each endpoint: `http://`, `https://` or `h2c://`";

@@ -93,7 +93,8 @@ fn mistakes_of_newcomers_are_answered_in_place() {
         if std::env::var_os("UPDATE_DOCS").is_some() {
             fs::write(&file, expected).unwrap();
         } else {
-            assert_eq!(written, expected, "{}", file.display());
+            let said = "where keys have changed, run it with `UPDATE_DOCS=1`, and read the difference";
+            assert_eq!(written, expected, "{}: {said}", file.display());
         }
     }
     assert!(count >= CASES_MIN, "{count} cases");
