@@ -119,9 +119,10 @@ impl AppState {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes the notices of the data plane as events, until it stops.
-    pub async fn follow_notices(self: Arc<Self>, mut notices: mpsc::Receiver<Notice>) {
+    /// Hands the notices of the data plane to `log`, and publishes them as events, until it stops.
+    pub async fn follow_notices(self: Arc<Self>, mut notices: mpsc::Receiver<Notice>, log: fn(&Notice)) {
         while let Some(notice) = notices.recv().await {
+            log(&notice);
             self.events.publish(match notice {
                 Notice::EndpointEjected {
                     service,

@@ -32,6 +32,7 @@ use waypost_config::Kind;
 use waypost_config::diagnostic::Diagnostic;
 use waypost_proxy::gateway::Gateway;
 use waypost_proxy::gateway::inherited::Inherited;
+use waypost_upstream::notice::Notice;
 
 use crate::background::Background;
 use crate::caller::Caller;
@@ -194,7 +195,7 @@ impl Control {
         warn_unmatched(&gateway.unmatched_sockets());
         shared.set_view(gateway.view());
         if let Some(notices) = gateway.take_notices() {
-            tokio::spawn(Arc::clone(&shared).follow_notices(notices));
+            tokio::spawn(Arc::clone(&shared).follow_notices(notices, log_notice));
         }
         shared.record_history().context("a thread cannot be started")?;
         if let Some(predecessor) = predecessor {
@@ -462,6 +463,15 @@ impl Control {
 
     fn number(&self) -> u64 {
         self.gateway.generation().number()
+    }
+}
+
+/// Logs a notice of the data plane.
+fn log_notice(notice: &Notice) {
+    if notice.is_trouble() {
+        log::warn(notice);
+    } else {
+        log::info(notice);
     }
 }
 

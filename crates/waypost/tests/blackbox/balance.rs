@@ -277,8 +277,15 @@ fn an_endpoint_with_a_request_in_flight_is_passed_over() {
         };
         wait_for("the request", || (requests() == waiting.len()).then_some(()));
     }
+    // A request counts until shortly after its client has the response.
+    let is_idle = || {
+        let service = gateway.admin_json("/api/v1/services/s");
+        let in_flight = service["endpoints"][1]["addresses"][0]["in_flight"].as_u64();
+        (in_flight == Some(0)).then_some(())
+    };
     // Whichever worker takes them.
     for _ in 0..32 {
+        wait_for("the idle endpoint", is_idle);
         assert_eq!(gateway.get("http://a/").json()["service"], "idle");
     }
     assert_eq!(busy.connections(), 1);
