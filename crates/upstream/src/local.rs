@@ -464,18 +464,20 @@ impl LocalEndpoints {
             .map(|endpoint| {
                 let health = &endpoint.health;
                 health.changes_at(now).map(&mut changes_at);
+                let is_available = health.is_available(now);
                 let mut part = ONE;
-                if let Some(slow_start) = service.slow_start
+                if is_available
+                    && let Some(slow_start) = service.slow_start
                     && let Some(since) = health.available_since()
-                    && since <= now
                 {
-                    part = slow_start::part(now - since, slow_start);
+                    // This worker's clock may be a little behind the one that told since when.
+                    part = slow_start::part(now.saturating_duration_since(since), slow_start);
                     if part < ONE {
                         changes_at(now + slow_start::step(slow_start));
                     }
                 }
                 Member {
-                    candidate: endpoint.candidate(health.is_available(now)),
+                    candidate: endpoint.candidate(is_available),
                     part,
                 }
             })
