@@ -534,3 +534,43 @@ async fn reclaim(service: Weak<LocalService>, mut reclaims: watch::Receiver<()>)
         let _ = (0..wanted).all(|_| service.close_one_idle());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use waypost_plan::balance::Balance;
+    use waypost_plan::service::{Endpoint as Declared, EndpointHost, EndpointScheme};
+
+    #[test]
+    fn slow_start_begins_where_the_clock_of_the_worker_is_behind() {
+        let endpoint = |port: u16| {
+            let host = EndpointHost::Address(Ipv4Addr::LOCALHOST.into());
+            Declared::new(
+                format!("127.0.0.1:{port}").into(),
+                host,
+                port,
+                EndpointScheme::Http,
+            )
+        };
+        let mut service = Service::new("s".into(), vec![endpoint(1), endpoint(2)]);
+        service.slow_start = Some(Duration::from_secs(24 * 3600));
+        let state = ServiceState::new(Arc::new(service));
+        let now = Instant::now() + Duration::from_secs(1);
+        let health = &state.endpoints()[1].health;
+        health.set_drained(true, now);
+        health.set_drained(false, now + Duration::from_millis(20));
+        let mut endpoints = LocalEndpoints::new(&state, 0, now + Duration::from_millis(10));
+        let wanted = Wanted {
+            balance: &Balance::RoundRobin,
+            tables: None,
+            key: None,
+            in_flight: &|_| 0,
+            is_tried: None,
+        };
+        let picked = (0..22).filter(|_| endpoints.view.pick(&wanted) == Some(1));
+        assert_eq!(picked.count(), 2);
+    }
+}
