@@ -211,10 +211,10 @@ fn no_holds_and_is_named_and_asked_again_after_ten_seconds() {
     bench.gateway.pass(1);
     assert_eq!(asked(), 2);
     // Once in the log, however often it is said.
+    let holding = "holds: the hook `gatekeeper/may`";
+    bench.gateway.wait_for_part(holding);
     let said = bench.gateway.said();
-    let holds = said
-        .iter()
-        .filter(|line| line.contains("holds: the hook `gatekeeper/may`"));
+    let holds = said.iter().filter(|line| line.contains(holding));
     assert_eq!(holds.count(), 1, "{said:#?}");
     gatekeeper.answer(ok("yes"));
     bench.gateway.pass(9);
