@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
+use tokio::time::Instant;
 use waypost_plan::Plan;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
@@ -143,6 +144,22 @@ impl Generation {
             });
         }
         self
+    }
+
+    /// Lets the changed services that `wanted` selects know what `before` knows of the health of their endpoints.
+    pub(crate) fn inherit_health(&self, before: &Self, wanted: impl Fn(&ServiceState) -> bool) {
+        let known: HashMap<&str, &Arc<ServiceState>> = before
+            .services
+            .iter()
+            .map(|state| (&*state.service().name, state))
+            .collect();
+        for state in self.services.iter().filter(|state| wanted(state)) {
+            if let Some(before) = known.get(&*state.service().name)
+                && !Arc::ptr_eq(before, state)
+            {
+                state.inherit_health(before, Instant::now());
+            }
+        }
     }
 
     /// Gives the services that were kept the TLS configurations of this generation. Called once the generation is certain

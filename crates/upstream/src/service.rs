@@ -445,6 +445,23 @@ impl ServiceState {
         self.touch();
     }
 
+    /// Takes over what `before`, the same service under another config, knows of the health of the endpoints: a change of a
+    /// timeout makes no dead server live.
+    pub fn inherit_health(&self, before: &Self, now: Instant) {
+        let known = before.health_snapshot(now);
+        for endpoint in self.endpoints().iter() {
+            let address = endpoint.address.to_string();
+            let found = known.iter().find(|(known, _)| *known == address);
+            if let Some((_, known)) = found {
+                let mut known = known.clone();
+                // Without checks, nothing would ever change the verdict of the last one.
+                known.verdict = known.verdict.filter(|_| self.service.health.is_some());
+                endpoint.health.inherit(&known, now);
+            }
+        }
+        self.touch();
+    }
+
     /// Returns true if the service has an endpoint.
     pub fn has_endpoints(&self) -> bool {
         self.has_endpoints.load(Ordering::Relaxed)

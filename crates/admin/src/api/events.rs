@@ -22,7 +22,7 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![Operation {
         method: "get",
         path: "/api/v1/events",
-        summary: "Events from now on, as server-sent events: dial, applied, refused, confirmed, rollout, endpoint_ejected, endpoint_recovered, panic_entered, panic_left, addresses_changed, and missed for a subscriber that fell behind",
+        summary: "Events from now on, as server-sent events: dial, applied, refused, confirmed, rollout, endpoint_down, endpoint_up, endpoint_ejected, endpoint_recovered, endpoint_drained, endpoint_undrained, panic_entered, panic_left, addresses_changed, upgraded, upgrade_failed, and missed for a subscriber that fell behind",
         query: &[],
         body: Vec::new(),
         response: vec![Content {

@@ -1,5 +1,6 @@
 //! Services and their endpoints.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use waypost_plan::balance::Balance;
@@ -60,9 +61,20 @@ fn service(
     context: &mut Context<'_>,
 ) -> (Service, TlsFiles<Span>) {
     let items = written.endpoints.iter().flat_map(|list| &list.value.0);
-    let endpoints: Vec<Endpoint> = items
-        .flat_map(|item| endpoint::of(item, context.problems))
-        .collect();
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut known = HashSet::new();
+    for item in items {
+        for endpoint in endpoint::of(item, context.problems) {
+            if !known.insert((endpoint.host.clone(), endpoint.port)) {
+                let message = format!("the endpoint {} is listed already", quote(&endpoint.authority));
+                context
+                    .problems
+                    .add(Code::NoEffect, item.span, message)
+                    .help("only the first one counts; `weight` gives it more requests");
+            }
+            endpoints.push(endpoint);
+        }
+    }
     let schemes: Vec<EndpointScheme> = endpoints.iter().map(|endpoint| endpoint.scheme).collect();
     let (tls, files) = tls::of_service(written, &schemes, context);
     let problems = &mut *context.problems;

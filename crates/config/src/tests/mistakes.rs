@@ -246,6 +246,10 @@ fn services() {
         &["3:20 wrong-type expected a URL, or a mapping, found a list"],
     );
     check(
+        "{ endpoints: [http://a:1, { url: http://a:1, weight: 3 }, http://a:2] }",
+        &["3:3 unused-service", "3:32 no-effect only the first one counts"],
+    );
+    check(
         "{ endpoints: [http://a/x] }",
         &["3:20 bad-endpoint `rewrite: { prefix: … }`"],
     );

@@ -48,9 +48,18 @@ impl Health {
 
     /// Takes over what another process knew.
     pub fn restore(&self, known: &HealthSnapshot, now: Instant) {
+        self.take_over(known, CheckState::restored(known.verdict), now);
+    }
+
+    /// Takes over what was known under another config of the service: it holds until the first check, which decides alone.
+    pub(crate) fn inherit(&self, known: &HealthSnapshot, now: Instant) {
+        self.take_over(known, CheckState::default(), now);
+    }
+
+    fn take_over(&self, known: &HealthSnapshot, state: CheckState, now: Instant) {
         if let Some(passed) = known.verdict {
             let mut checks = self.checks();
-            checks.state = CheckState::restored(Some(passed));
+            checks.state = state;
             checks.since = now;
             checks.failure = known.failure.clone();
             self.verdict

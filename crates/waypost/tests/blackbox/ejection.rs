@@ -82,3 +82,29 @@ fn check_recovery() {
     }
     assert_eq!(ejected(&gateway), [true, false]);
 }
+
+#[test]
+fn an_ejection_outlives_a_change_of_its_service() {
+    let failing = Service::named("failing", |talk| {
+        while talk.request().is_some() {
+            talk.send("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let fine = Service::echo("fine");
+    let config = |keys: &str| {
+        let config = Config::new().service_at("s", &[&failing.url(), &fine.url()], keys);
+        config.route("name: all, to: s")
+    };
+    let eject = "eject: { failures: 1, of: [5xx], for: 5m }, panic: 0";
+    let gateway = Gateway::with(config(eject));
+    wait_for("the ejection", || {
+        gateway.get("http://a/");
+        (ejected(&gateway) == [true, false]).then_some(())
+    });
+    gateway.rewrite(config(&format!("{eject}, timeouts: {{ idle: 50s }}")));
+    gateway.wait_for_revision(2);
+    assert_eq!(ejected(&gateway), [true, false]);
+    for _ in 0..4 {
+        assert_eq!(gateway.get("http://a/").status(), 200);
+    }
+}
