@@ -456,6 +456,10 @@ impl ServiceState {
                 let mut known = known.clone();
                 // Without checks, nothing would ever change the verdict of the last one.
                 known.verdict = known.verdict.filter(|_| self.service.health.is_some());
+                // The ejection after a failed connection is short, and a changed service gets a fresh try.
+                if self.service.eject.is_none() {
+                    (known.ejections, known.ejected_for) = (0, None);
+                }
                 endpoint.health.inherit(&known, now);
             }
         }
