@@ -61,13 +61,12 @@ impl Budget {
         }
     }
 
-    /// The count of one more worker.
+    /// The count of one more worker. Those that are gone are forgotten: a call of the gateway's own has one for a moment.
     pub fn join(&self) -> RequestCount {
         let ring = Arc::<Ring>::default();
         self.requests.rcu(|known| {
-            let mut all = Vec::clone(known);
-            all.push(Arc::clone(&ring));
-            all
+            let live = known.iter().filter(|ring| Arc::strong_count(ring) > 1);
+            live.chain([&ring]).cloned().collect::<Vec<_>>()
         });
         RequestCount {
             ring,
@@ -178,6 +177,17 @@ fn count_in(cell: u64) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn counts_that_are_gone_are_forgotten() {
+        let budget = Budget::new(Instant::now());
+        let worker = budget.join();
+        for _ in 0..100 {
+            drop(budget.join());
+        }
+        assert!(budget.requests.load().len() <= 2);
+        drop(worker);
+    }
 
     /// Requests and retries that were asked for: the milliseconds since the one before, and the worker of a request or
     /// the percentage of a retry.
