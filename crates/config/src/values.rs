@@ -24,6 +24,10 @@ pub(crate) type Whole = u64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DurationText(pub(crate) Duration);
 
+/// A timeout: a duration, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimeoutText(pub(crate) Option<Duration>);
+
 /// A size in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
@@ -246,6 +250,43 @@ impl Read for DurationText {
             "type": "string",
             "minLength": 2,
             "pattern": format!("^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$|{VARIABLE}"),
+        })
+    }
+}
+
+impl Read for TimeoutText {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if text_of(node).is_some_and(|text| &**text == "none") {
+            return Some(Self(None));
+        }
+        if is_one_of(
+            node,
+            &["off", "false", "no", "never", "infinite", "infinity", "unlimited"],
+        ) {
+            problems
+                .add(
+                    Code::BadValue,
+                    node.span,
+                    format!(
+                        "expected a duration such as `10s`, or `none`, found {}",
+                        node.found()
+                    ),
+                )
+                .help("write `none` for no timeout");
+            return None;
+        }
+        DurationText::read(node, problems).map(|time| Self(Some(time.0)))
+    }
+
+    fn words() -> String {
+        "a duration, or `none`".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "minLength": 2,
+            "pattern": format!("^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$|^none$|{VARIABLE}"),
         })
     }
 }

@@ -148,6 +148,7 @@ fn same_route(before: &Plan, was: &Route, after: &Plan, is: &Route) -> bool {
     same_action
         && was.matching == is.matching
         && was.response_headers == is.response_headers
+        && was.guards == is.guards
         && was.is_passthrough == is.is_passthrough
 }
 
@@ -198,6 +199,7 @@ impl fmt::Display for Changes {
 mod tests {
     use super::*;
     use crate::builder::PlanBuilder;
+    use crate::guards::Guards;
     use crate::header_edits::HeaderEdits;
     use crate::listener::{Bind, Listener};
     use crate::policies::PolicySet;
@@ -236,6 +238,7 @@ mod tests {
                 },
                 action: Action::Forward(forward),
                 response_headers: HeaderEdits::default(),
+                guards: Guards::default(),
                 is_passthrough: false,
             };
             builder.add_route(route).unwrap();

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The length of a timeout that is `none`: longer than anything runs, and short enough to be added to a point in time.
+pub const UNBOUNDED: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// An error in the text of a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
@@ -69,8 +72,11 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_millis(total))
 }
 
-/// Formats a duration so that [`parse`] reads it.
+/// Formats a duration so that [`parse`] reads it; `none` for [`UNBOUNDED`] and longer ones.
 pub fn format(duration: Duration) -> String {
+    if duration >= UNBOUNDED {
+        return "none".to_owned();
+    }
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();
     for (name, length) in UNITS {
@@ -117,9 +123,14 @@ mod tests {
         check("18446744073709551615h", Err(DurationError::TooLong));
     }
 
+    #[test]
+    fn an_unbounded_timeout_is_none() {
+        assert_eq!(format(UNBOUNDED), "none");
+    }
+
     proptest::proptest! {
         #[test]
-        fn format_and_parse_round_trip(millis in 0..u64::MAX) {
+        fn format_and_parse_round_trip(millis in 0..3_153_600_000_000_u64) {
             let duration = Duration::from_millis(millis);
             proptest::prop_assert_eq!(parse(&format(duration)), Ok(duration));
         }

@@ -21,6 +21,7 @@ pub mod difference;
 pub mod duration;
 pub mod failures;
 pub mod force;
+pub mod guards;
 pub mod header_edits;
 pub mod health;
 pub mod listener;

@@ -9,6 +9,7 @@ use crate::mirror::Mirror;
 use crate::retry::Retry;
 use crate::rewrite::Rewrite;
 use crate::rollout::RouteRollout;
+use crate::service::Timeouts;
 use crate::sticky::Sticky;
 
 /// The policies of a route.
@@ -35,12 +36,39 @@ pub struct PolicySet {
     pub request_headers: HeaderEdits,
     /// Timeout for the whole exchange (504).
     pub timeout: Option<Duration>,
+    /// Timeouts that replace those of the service.
+    pub timeouts: RouteTimeouts,
     /// Retries; without it, a request is sent again only where the service has not begun with it.
     pub retry: Option<Retry>,
     /// The protocols that a connection may be upgraded to.
     pub upgrade: Upgrade,
     /// True if gRPC-Web calls are translated to gRPC.
     pub grpc_web: bool,
+}
+
+/// Timeouts of a route, which replace those of its services where they are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RouteTimeouts {
+    /// As [`Timeouts::connect`].
+    pub connect: Option<Duration>,
+    /// As [`Timeouts::response`].
+    pub response: Option<Duration>,
+    /// As [`Timeouts::idle`].
+    pub idle: Option<Duration>,
+    /// As [`Timeouts::tunnel`].
+    pub tunnel: Option<Duration>,
+}
+
+impl RouteTimeouts {
+    /// The timeouts in force for a service with these.
+    pub fn over(&self, service: Timeouts) -> Timeouts {
+        Timeouts {
+            connect: self.connect.unwrap_or(service.connect),
+            response: self.response.unwrap_or(service.response),
+            idle: self.idle.unwrap_or(service.idle),
+            tunnel: self.tunnel.unwrap_or(service.tunnel),
+        }
+    }
 }
 
 /// The protocols that a connection may be upgraded to (RFC 9110 §7.8). An `Upgrade` to any other is not forwarded.
@@ -65,6 +93,12 @@ impl PolicySet {
         rewrite: Rewrite::NONE,
         request_headers: HeaderEdits::NONE,
         timeout: None,
+        timeouts: RouteTimeouts {
+            connect: None,
+            response: None,
+            idle: None,
+            tunnel: None,
+        },
         retry: None,
         upgrade: Upgrade::WebSocket,
         grpc_web: false,

@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use waypost_route::split::Split;
 
+use crate::guards::Guards;
 use crate::header_edits::HeaderEdits;
 use crate::policies::Policies;
 use crate::redirect::Redirect;
@@ -18,6 +19,8 @@ pub struct Route {
     pub action: Action,
     /// Edits of response headers: of a service's responses, redirects and `respond`, not of the gateway's errors.
     pub response_headers: HeaderEdits,
+    /// The guards that a request must pass before the action.
+    pub guards: Guards,
     /// True if it takes TLS connections by SNI and forwards them as they are, rather than requests.
     pub is_passthrough: bool,
 }

@@ -5,12 +5,13 @@
 //! parsed and normalised:
 //!
 //! 1. target: a request for the server, `OPTIONS *`, gets 204, whatever its host
-//! 2. body limit: an announced body over the listener's limit is 413
-//! 3. certificate: a host that is served another certificate is 421
-//! 4. host: one that the listener does not serve is 404
-//! 5. the listener's redirect, unless it leads back to where the client is
-//! 6. route: the best alternative whose conditions hold, else 404
-//! 7. the route's action: a redirect, a response, or forwarding: arm, rewrite, upgrade, endpoints
+//! 2. certificate: a host that is served another certificate is 421
+//! 3. host: one that the listener does not serve is 404
+//! 4. the listener's redirect, unless it leads back to where the client is
+//! 5. route: the best alternative whose conditions hold, else 404
+//! 6. access: a client whose address the route does not admit gets 403
+//! 7. body limit: an announced body over the limit of the route, else of the listener, is 413
+//! 8. the route's action: a redirect, a response, or forwarding: arm, rewrite, upgrade, endpoints
 //!
 //! An extended CONNECT (RFC 8441) is refused if its route cannot upgrade it: to the client, a success would mean that
 //! the tunnel is established.
@@ -207,9 +208,6 @@ pub fn decide<'p>(
             },
         };
     }
-    if request.exceeds_body_limit() {
-        return Decision::fail(Failure::BodyTooLarge);
-    }
     let host = request.normalized.host();
     if !request.peer.is_authoritative_for(host) {
         return Decision::fail(Failure::Misdirected);
@@ -236,7 +234,7 @@ pub fn decide<'p>(
     act(compiled, request, &conditions, found, environment, buffers)
 }
 
-/// Applies the action of the route that was found.
+/// Applies the guards and the action of the route that was found.
 fn act<'p>(
     compiled: &'p Compiled,
     request: &IncomingRequest<'_>,
@@ -253,6 +251,12 @@ fn act<'p>(
         arm: None,
         verdict,
     };
+    if !route.guards.is_empty() && !route.guards.access.admits(request.normalized.client_ip()) {
+        return decision(Verdict::Fail(Failure::AccessDenied));
+    }
+    if request.exceeds_body_limit(route) {
+        return decision(Verdict::Fail(Failure::BodyTooLarge));
+    }
     match &route.action {
         Action::Redirect(redirect) => decision(locate(redirect, request, pattern, edits, buffers)),
         Action::Respond(respond) if request.demands_upgrade && respond.status < 300 => {

@@ -58,12 +58,14 @@ pub enum Failure {
     BodyIncomplete,
     /// The body violates its transfer coding.
     BodyMalformed,
-    /// The body exceeds the listener's limit.
+    /// The body exceeds the limit of the route, or of the listener.
     BodyTooLarge,
     /// The listener does not serve this host.
     HostNotServed,
     /// No route matches the request.
     NoRoute,
+    /// The client's address has no access to the route.
+    AccessDenied,
     /// All arms of the split have weight 0.
     NoArm,
     /// The rewritten path has no safe normal form.
@@ -104,7 +106,7 @@ pub enum Failure {
 }
 
 /// The values of the metric label `reason`, one for each kind of failure. They are a stable interface.
-pub const REASONS: [&str; 43] = [
+pub const REASONS: [&str; 44] = [
     "bare_line_end",
     "request_line",
     "version",
@@ -130,6 +132,7 @@ pub const REASONS: [&str; 43] = [
     "body_too_large",
     "host_not_served",
     "no_route",
+    "access_denied",
     "no_arm",
     "rewrite",
     "no_endpoint",
@@ -181,6 +184,7 @@ impl Failure {
             Self::BodyTooLarge => "body_too_large",
             Self::HostNotServed => "host_not_served",
             Self::NoRoute => "no_route",
+            Self::AccessDenied => "access_denied",
             Self::NoArm => "no_arm",
             Self::Rewrite => "rewrite",
             Self::NoEndpoint => "no_endpoint",
@@ -211,6 +215,7 @@ impl Failure {
             Self::BodyIncomplete | Self::BodyMalformed => 400,
             Self::BodyTooLarge => 413,
             Self::HostNotServed | Self::NoRoute => 404,
+            Self::AccessDenied => 403,
             Self::NoArm | Self::Rewrite => 500,
             Self::NoEndpoint | Self::RequestLimit | Self::ConnectionLimit | Self::NoDescriptor => 503,
             Self::Misdirected => 421,
@@ -234,6 +239,7 @@ impl Failure {
             Self::ForwardedMalformed | Self::ClientsDisagree => "http_request_error",
             Self::BodyMalformed | Self::BodyTooLarge => "http_request_error",
             Self::HostNotServed | Self::NoRoute => "destination_not_found",
+            Self::AccessDenied => "http_request_denied",
             Self::NoArm => "destination_unavailable",
             Self::Rewrite => "proxy_configuration_error",
             Self::NoEndpoint => "destination_unavailable",
@@ -280,6 +286,7 @@ impl Failure {
             Self::BodyTooLarge => "the request body is too large".to_owned(),
             Self::HostNotServed => "this host is not served here".to_owned(),
             Self::NoRoute => "no route takes this request".to_owned(),
+            Self::AccessDenied => "this address has no access".to_owned(),
             Self::NoArm => "the route sends its traffic nowhere".to_owned(),
             Self::Rewrite => "the route's rewrite gives a path that cannot be forwarded".to_owned(),
             Self::NoEndpoint => "the service has no endpoint that is ready".to_owned(),
@@ -329,6 +336,7 @@ impl Failure {
             | Self::BodyIncomplete
             | Self::BodyMalformed
             | Self::BodyTooLarge
+            | Self::AccessDenied
             | Self::Misdirected
             | Self::TooManyFrames => Blame::Client,
             Self::HostNotServed
@@ -377,6 +385,7 @@ impl Failure {
             Self::NoRoute | Self::HostNotServed => GrpcCode::UNIMPLEMENTED,
             Self::BodyDisplaced => GrpcCode::RESOURCE_EXHAUSTED,
             failure => match failure.status() {
+                403 => GrpcCode::PERMISSION_DENIED,
                 413 | 414 | 431 => GrpcCode::RESOURCE_EXHAUSTED,
                 501 => GrpcCode::UNIMPLEMENTED,
                 502..=504 => GrpcCode::UNAVAILABLE,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use waypost_plan::listener::Listener;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::redirect::{RequestUrl, Scheme};
+use waypost_plan::route::Route;
 use waypost_route::attribute::{Attribute, Attributes};
 use waypost_route::request::{Headers, Request};
 use waypost_wire::field::Field;
@@ -155,10 +156,17 @@ impl<'a> IncomingRequest<'a> {
         policies.upgrade.allows(wanted).then_some(wanted)
     }
 
-    /// Returns true if the announced body is longer than the listener allows.
-    pub(crate) fn exceeds_body_limit(&self) -> bool {
-        let max = self.listener.limits.body_bytes.unwrap_or(u64::MAX);
-        matches!(self.head.framing(), Framing::Length(length) if length > max)
+    /// The maximum size of a body for `route`; `None` for no limit.
+    pub fn body_limit(&self, route: &Route) -> Option<u64> {
+        route.guards.body.over(self.listener.limits.body_bytes)
+    }
+
+    /// Returns true if the announced body is longer than `route` allows.
+    pub(crate) fn exceeds_body_limit(&self, route: &Route) -> bool {
+        let Framing::Length(length) = self.head.framing() else {
+            return false;
+        };
+        self.body_limit(route).is_some_and(|max| length > max)
     }
 }
 

@@ -84,6 +84,7 @@ fn plan(service: SocketAddr) -> Plan {
         },
         action: Action::Forward(Forward::to(vec![orders], Split::new(&[1]))),
         response_headers: Default::default(),
+        guards: waypost_plan::guards::Guards::default(),
         is_passthrough: false,
     };
     builder.add_route(route).unwrap();

@@ -108,6 +108,7 @@ pub async fn call(
             http1: false,
             raw: false,
             addresses: None,
+            timeout: None,
             deadline: Some(deadline),
             key: call.key,
             attempt: None,

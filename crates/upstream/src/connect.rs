@@ -42,6 +42,8 @@ pub struct ConnectOptions {
     pub raw: bool,
     /// The client's addresses, for a PROXY header. `None` for connections that the gateway opens for itself.
     pub addresses: Option<ProxiedAddresses>,
+    /// The timeout of a connection attempt, where it is not the service's.
+    pub timeout: Option<Duration>,
     /// The route's deadline.
     pub deadline: Option<Instant>,
     /// The hash of the request's value, where the service balances by it.
@@ -289,7 +291,7 @@ pub(crate) fn refused(
 
 /// The time by which a connection attempt that begins at `now` must succeed.
 fn connect_by(declared: &Service, options: ConnectOptions, now: Instant) -> Instant {
-    let timeout = declared.timeouts.connect;
+    let timeout = options.timeout.unwrap_or(declared.timeouts.connect);
     let by = now + options.attempt.map_or(timeout, |attempt| attempt.min(timeout));
     options.deadline.map_or(by, |deadline| deadline.min(by))
 }

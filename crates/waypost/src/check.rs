@@ -9,8 +9,8 @@ use waypost_config::diagnostic::{self, Diagnostic};
 use waypost_config::{size, yaml};
 use waypost_plan::Plan;
 use waypost_plan::duration;
+use waypost_plan::guards::BodyLimit;
 use waypost_plan::listener::Underscores;
-use waypost_plan::route::Action;
 use waypost_plan::service::Service;
 use waypost_proxy::limits::Value;
 
@@ -277,15 +277,26 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
         limits.extend(limits_of_health(service));
     }
     for route in plan.routes() {
-        let Action::Forward(forward) = &route.action else {
-            continue;
-        };
-        let policies = &forward.policies;
         let mut values = Vec::new();
-        if let Some(timeout) = policies.timeout {
-            values.push(("timeout", duration::format(timeout)));
+        match route.guards.body {
+            BodyLimit::OfListener => {}
+            BodyLimit::Unlimited => values.push(("limits.body_bytes", "none".to_owned())),
+            BodyLimit::Bytes(bytes) => values.push(("limits.body_bytes", size::format(bytes))),
         }
-        if let Some(retry) = &policies.retry {
+        let policies = route.forward().map(|forward| &forward.policies);
+        if let Some(policies) = policies {
+            let timeouts = &policies.timeouts;
+            for (key, time) in [
+                ("timeout", policies.timeout),
+                ("timeouts.connect", timeouts.connect),
+                ("timeouts.response", timeouts.response),
+                ("timeouts.idle", timeouts.idle),
+                ("timeouts.tunnel", timeouts.tunnel),
+            ] {
+                values.extend(time.map(|time| (key, duration::format(time))));
+            }
+        }
+        if let Some(retry) = policies.and_then(|policies| policies.retry.as_ref()) {
             let time = |time: Option<Duration>| time.map_or_else(|| "none".to_owned(), duration::format);
             values.extend([
                 ("retry.attempts", retry.attempts.to_string()),

@@ -9,7 +9,7 @@ use crate::document::Document;
 use crate::document::route::Redirect;
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
-use crate::values::{DurationText, RateOrNone, Size, SizeOrNone, Text, Whole, words};
+use crate::values::{RateOrNone, Size, SizeOrNone, Text, TimeoutText, Whole, words};
 
 words! {
     EncodedSlash { "refuse" => EncodedSlash::Refuse, "keep" => EncodedSlash::Keep }
@@ -123,11 +123,11 @@ keys! {
         /// Maximum size of the request target (414).
         target_bytes: Size = Fallback("8KiB"), "16KiB";
         /// Timeout for a request head, from its first byte (408).
-        header_timeout: DurationText = Fallback("10s"), "5s";
+        header_timeout: TimeoutText = Fallback("10s"), "5s";
         /// Timeout for the next request on an idle connection.
-        keep_alive_timeout: DurationText = Fallback("75s"), "2m";
+        keep_alive_timeout: TimeoutText = Fallback("75s"), "2m";
         /// Timeout between two parts of a request body (408).
-        body_idle_timeout: DurationText = Fallback("30s"), "1m";
+        body_idle_timeout: TimeoutText = Fallback("30s"), "1m";
         /// Maximum size of a request body (413); `none` for no limit.
         body_bytes: SizeOrNone = Fallback("none"), "10MiB";
         /// Minimum rate of a request body, as a size per second, with or without `/s` (408); `none` for no minimum.
@@ -140,7 +140,7 @@ keys! {
         /// Headers with `_` in their names, which some servers confuse with `-`: drop or keep them.
         underscores: Underscores = Fallback("drop"), "keep";
         /// Timeout for the TLS handshake, from the start of the connection.
-        handshake_timeout: DurationText = Fallback("10s"), "5s";
+        handshake_timeout: TimeoutText = Fallback("10s"), "5s";
         /// Maximum number of concurrent TLS handshakes per worker; a further one replaces the oldest.
         handshakes: Whole = Fallback("1000"), "200";
     }

@@ -19,7 +19,7 @@ use crate::document::service::Service;
 use crate::either::{ArmsText, OffOr, Shorthand, TextOr};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
-use crate::values::{DurationText, LogText, NameOrNull, Text, Whole, words};
+use crate::values::{LogText, NameOrNull, Text, TimeoutText, Whole, words};
 
 /// The outcome that a test expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ keys! {
         /// `off`, `stdout`, or the path of a file, relative to the working directory.
         access_log: LogText = Fallback("off"), "stdout";
         /// Timeout for requests in flight when the gateway stops.
-        drain_timeout: DurationText = Fallback("30s"), "10s";
+        drain_timeout: TimeoutText = Fallback("30s"), "10s";
         /// Adds `x-waypost-route` and `x-waypost-revision` to responses.
         debug_headers: bool = Fallback("false"), "true";
         /// The admin API of the running gateway; `off` disables it.

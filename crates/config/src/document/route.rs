@@ -11,7 +11,10 @@ use crate::either::{Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::retry_reason::RetryReason;
-use crate::values::{DurationText, OriginText, Percent, Replacing, Size, Text, ValueText, Whole, words};
+use crate::values::{
+    DurationText, OriginText, Percent, Replacing, Size, SizeOrNone, Text, TimeoutText, ValueText, Whole,
+    words,
+};
 
 words! {
     Reverse { "on" => Reverse::On, "off" => Reverse::Off }
@@ -65,7 +68,14 @@ keys! {
         response_headers: HeaderEdits = Optional, "{ remove: [server] }",
             only with ["to", "redirect", "respond"];
         /// Timeout for the whole exchange (504).
-        timeout: DurationText = Optional, "15s", only with ["to"];
+        timeout: TimeoutText = Optional, "15s", only with ["to"];
+        /// Timeouts that replace those of the service.
+        timeouts: RouteTimeouts = Optional, "{ response: 5m }", only with ["to"];
+        /// Limits of the route.
+        limits: RouteLimits = Optional, "{ body_bytes: 1GiB }", only with ["to", "redirect", "respond"];
+        /// Clients that have access, by address. Others get 403.
+        access: Access = Optional, "{ allow: [10.0.0.0/8], deny: [10.9.0.0/16] }",
+            only with ["to", "redirect", "respond"];
         /// Retries of failed attempts; `{}` for the defaults.
         ///
         /// Without it, only what a service has not begun to process is sent again.
@@ -116,6 +126,34 @@ keys! {
         ///
         /// A longer one is sent once.
         body: Size = Fallback("32KiB"), "256KiB";
+    }
+
+    /// Timeouts of a route. Where one is given, it replaces that of the service.
+    RouteTimeouts, "the timeouts of a route" {
+        /// Timeout for a connection attempt (504).
+        connect: TimeoutText = Optional, "500ms";
+        /// Timeout from the end of the request to the first byte of the response (504).
+        response: TimeoutText = Optional, "5m";
+        /// Timeout between two parts of a response.
+        idle: TimeoutText = Optional, "5m";
+        /// Idle timeout of an upgraded connection, such as a WebSocket.
+        tunnel: TimeoutText = Optional, "none";
+    }
+
+    /// Limits of a route.
+    RouteLimits, "the limits of a route" {
+        /// Maximum size of a request body (413), narrower or wider than the listener's; `none` for no limit.
+        body_bytes: SizeOrNone = Optional, "1GiB";
+    }
+
+    /// Clients that have access to a route, by address. At least one key is required.
+    ///
+    /// The client is the peer, or the client that a trusted proxy names.
+    Access, "an `access`" {
+        /// Addresses and networks that have access; no other client has.
+        allow: NonEmptyList<Text> = Optional, "[10.0.0.0/8]";
+        /// Addresses and networks that have none, even if they are among `allow`.
+        deny: NonEmptyList<Text> = Optional, "[10.9.0.0/16]";
     }
 
     /// Conditions of a route. All of them must hold.

@@ -14,7 +14,7 @@ use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::{Read, keys};
 use crate::problems::{Problems, quote};
 use crate::tree::Node;
-use crate::values::{DurationText, Percent, Size, Text, Whole, read_word, text_of};
+use crate::values::{DurationText, Percent, Size, Text, TimeoutText, Whole, read_word, text_of};
 
 /// The words of `balance`.
 const BALANCES: [(&str, Balance); 3] = [
@@ -210,13 +210,13 @@ keys! {
     /// Timeouts of a service.
     Timeouts, "the timeouts of a service" {
         /// Timeout for a connection attempt (504).
-        connect: DurationText = Fallback("2s"), "500ms";
+        connect: TimeoutText = Fallback("2s"), "500ms";
         /// Timeout from the end of the request to the first byte of the response (504).
-        response: DurationText = Fallback("30s"), "5s";
+        response: TimeoutText = Fallback("30s"), "5s";
         /// Timeout between two parts of a response.
-        idle: DurationText = Fallback("60s"), "5m";
+        idle: TimeoutText = Fallback("60s"), "5m";
         /// Idle timeout of an upgraded connection, such as a WebSocket.
-        tunnel: DurationText = Fallback("1h"), "10m";
+        tunnel: TimeoutText = Fallback("1h"), "10m";
     }
 
     /// Limits of a service, over all workers, and on the heads of its responses.
@@ -244,6 +244,6 @@ keys! {
         /// Maximum number of idle connections; 0 keeps none.
         idle_max: Whole = Fallback("64"), "16";
         /// Timeout after which an idle connection is closed.
-        idle_timeout: DurationText = Fallback("60s"), "20s";
+        idle_timeout: TimeoutText = Fallback("60s"), "20s";
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use waypost_plan::policies::{PolicySet, Upgrade};
+use waypost_plan::duration::UNBOUNDED;
+use waypost_plan::policies::{PolicySet, RouteTimeouts, Upgrade};
 use waypost_plan::rewrite::Rewrite;
 use waypost_plan::route::{Action, Forward, Respond};
 use waypost_route::split::Split;
@@ -14,7 +15,7 @@ use crate::keys::{At, Mapping};
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
 use crate::lower::rewrite::rewrite;
-use crate::lower::{Context, duration, header_edits, retry, rollout, split};
+use crate::lower::{Context, header_edits, retry, rollout, split, timeout};
 use crate::place::Span;
 use crate::problems::{Problems, quote, warn_of_variable};
 use crate::suggest::variable::Place;
@@ -145,10 +146,9 @@ fn forward(
         Place::RequestHeader,
         context.problems,
     );
-    let timeout = route
-        .timeout
-        .as_ref()
-        .map(|time| duration(time, Duration::from_millis(1), context.problems));
+    let timeout = route.timeout.as_ref();
+    let timeout = timeout.map(|time| self::timeout(time, Duration::from_millis(1), context.problems));
+    let timeouts = timeouts(route, context.problems);
     let names = route
         .to
         .as_ref()
@@ -168,7 +168,8 @@ fn forward(
         mirror,
         rewrite,
         request_headers,
-        timeout,
+        timeout: timeout.filter(|time| *time < UNBOUNDED),
+        timeouts,
         retry,
         upgrade,
         grpc_web: route.grpc_web.as_ref().is_some_and(|web| web.value),
@@ -177,6 +178,24 @@ fn forward(
         policies: policies.into(),
         ..Forward::to(arms, Split::new(&weights))
     })
+}
+
+/// Lowers the timeouts that replace those of services.
+fn timeouts(route: &document::route::Route, problems: &mut Problems) -> RouteTimeouts {
+    let mut timeouts = RouteTimeouts::default();
+    if let Some(given) = &route.timeouts {
+        for (field, time) in [
+            (&mut timeouts.connect, &given.value.connect),
+            (&mut timeouts.response, &given.value.response),
+            (&mut timeouts.idle, &given.value.idle),
+            (&mut timeouts.tunnel, &given.value.tunnel),
+        ] {
+            *field = time
+                .as_ref()
+                .map(|time| timeout(time, Duration::from_millis(1), problems));
+        }
+    }
+    timeouts
 }
 
 /// Lowers the protocols that a connection may be upgraded to.

@@ -15,7 +15,7 @@ use crate::files::TlsFiles;
 use crate::keys::At;
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
-use crate::lower::{Context, bytes, duration, host, network, redirect_loop, tls, whole};
+use crate::lower::{Context, bytes, host, network, redirect_loop, timeout, tls, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::correction;
@@ -285,7 +285,7 @@ fn limits(written: &document::listener::Limits, problems: &mut Problems) -> Limi
         (&mut limits.handshake_timeout, &written.handshake_timeout),
     ] {
         if let Some(time) = time {
-            *field = duration(time, TIMEOUT_MIN, problems);
+            *field = timeout(time, TIMEOUT_MIN, problems);
         }
     }
     if let Some(size) = &written.body_bytes {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use waypost_plan::Plan;
 use waypost_plan::builder::PlanBuilder;
+use waypost_plan::duration::UNBOUNDED;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::{Service, ServiceId};
 use waypost_wire::path::{DotSegmentParameters, EncodedSlash, PathOptions};
@@ -21,7 +22,7 @@ use crate::lower::names::Names;
 use crate::lower::rollout::{DealRollout, PlacedPlan};
 use crate::place::Span;
 use crate::problems::Problems;
-use crate::values::{DurationText, Size};
+use crate::values::{DurationText, Size, TimeoutText};
 
 mod action;
 mod balance;
@@ -31,6 +32,7 @@ mod destination;
 mod endpoint;
 mod entrance;
 mod failures;
+mod guards;
 mod header_edits;
 mod health;
 mod host;
@@ -212,6 +214,14 @@ const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Checks a duration from `min` up to a day.
 fn duration(written: &At<DurationText>, min: Duration, problems: &mut Problems) -> Duration {
     duration_up_to(written, min, DURATION_MAX, problems)
+}
+
+/// Checks a timeout from `min` up to a day; `none` is [`UNBOUNDED`].
+fn timeout(written: &At<TimeoutText>, min: Duration, problems: &mut Problems) -> Duration {
+    match written.value.0 {
+        Some(time) => duration(&written.with(DurationText(time)), min, problems),
+        None => UNBOUNDED,
+    }
 }
 
 /// Checks a duration from `min` up to `max`.

@@ -82,6 +82,8 @@ pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Opt
         retry.body = bytes(body, 0, BODY_BYTES_MAX, problems);
     }
     if let Some(hedge) = hedge {
+        let timeout = route.timeout.as_ref();
+        let timeout = timeout.and_then(|timeout| Some(timeout.with(DurationText(timeout.value.0?))));
         report_late_hedge(
             hedge,
             given.timeout.as_deref(),
@@ -90,7 +92,7 @@ pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Opt
         );
         report_late_hedge(
             hedge,
-            route.timeout.as_deref(),
+            timeout.as_ref(),
             "the request is given up before",
             problems,
         );

@@ -8,7 +8,7 @@ use waypost_plan::service::EndpointScheme;
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
-use crate::lower::{Context, RouteSpans, action, header_edits, matching, redirect_loop};
+use crate::lower::{Context, RouteSpans, action, guards, header_edits, matching, redirect_loop};
 use crate::place::Span;
 use crate::problems::quote;
 use crate::suggest::variable::Place;
@@ -111,6 +111,7 @@ fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Opt
         Place::ResponseHeader,
         context.problems,
     );
+    let guards = guards::of(route, context.problems);
     if context.problems.errors() > errors_before {
         return None;
     }
@@ -137,6 +138,7 @@ fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Opt
         },
         action: action?,
         response_headers,
+        guards,
         is_passthrough: route.passthrough.is_some(),
     };
     Some((route, spans))

@@ -13,7 +13,7 @@ use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::files::TlsFiles;
 use crate::lower::capacity::capacity;
-use crate::lower::{Context, balance, bytes, duration, endpoint, health, tls, whole};
+use crate::lower::{Context, balance, bytes, duration, endpoint, health, timeout, tls, whole};
 use crate::place::Span;
 use crate::problems::quote;
 
@@ -87,7 +87,7 @@ fn service(
             (&mut timeouts.tunnel, &given.value.tunnel),
         ] {
             if let Some(time) = time {
-                *field = duration(time, Duration::from_millis(1), problems);
+                *field = timeout(time, Duration::from_millis(1), problems);
             }
         }
     }
@@ -107,7 +107,7 @@ fn service(
             pool.idle_max = whole(number, 0, 100_000, problems);
         }
         if let Some(time) = &given.value.idle_timeout {
-            pool.idle_timeout = duration(time, Duration::from_millis(1), problems);
+            pool.idle_timeout = timeout(time, Duration::from_millis(1), problems);
         }
     }
     let balance = written.balance.as_ref();

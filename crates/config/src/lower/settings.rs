@@ -11,7 +11,7 @@ use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::either::{OffOr, TextOr};
 use crate::keys::At;
-use crate::lower::{Context, duration, whole};
+use crate::lower::{Context, whole};
 use crate::problems::{Problems, quote};
 use crate::suggest::correction;
 use crate::values::Text;
@@ -41,7 +41,7 @@ pub(super) fn set(document: &Document, context: &mut Context<'_>) {
         };
     }
     if let Some(timeout) = &document.drain_timeout {
-        settings.drain_timeout = duration(timeout, Duration::ZERO, problems);
+        settings.drain_timeout = super::timeout(timeout, Duration::ZERO, problems);
     }
     if let Some(debug) = &document.debug_headers {
         settings.debug_headers = debug.value;

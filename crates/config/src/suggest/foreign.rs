@@ -237,6 +237,13 @@ const MAPPINGS: &[Mapping] = words! {
         "idle" = ["idle_timeout", "stream_idle", "idle_conn_timeout", "activity"], "";
         "tunnel" = ["websocket", "upgrade", "timeout_tunnel"], "";
     }
+    "the timeouts of a route": {
+        "response" = [
+            "request", "read", "write", "total", "response_timeout", "backend_request", "timeout", "first_byte", "request_timeout",
+        ], "`timeouts: { response: 30s }`; `timeout: 15s` beside it is for the whole exchange";
+        "idle" = ["idle_timeout", "stream_idle"], "";
+        "tunnel" = ["websocket", "upgrade"], "";
+    }
     "the `tls` of a service": {
         "ca" = ["ca_file", "ca_certificates", "root_cas", "trusted_ca", "proxy_ssl_trusted_certificate", "cacert", "ca_certificate"],
             "`ca: internal.crt`";
@@ -299,7 +306,7 @@ const MAPPINGS: &[Mapping] = words! {
             "expires", "sts_seconds", "hsts", "security_headers",
         ], "`response_headers: { set: { x-frame-options: DENY } }`";
         "timeout" = [
-            "timeouts", "proxy_read_timeout", "proxy_connect_timeout", "proxy_send_timeout", "read_timeout", "write_timeout",
+            "proxy_read_timeout", "proxy_connect_timeout", "proxy_send_timeout", "read_timeout", "write_timeout",
             "request_timeout", "response_timeout", "connect_timeout", "route_timeout", "idle_timeout",
         ], "`timeout: 15s` for the whole exchange; a service has `timeouts: { connect: 2s, response: 30s }` for its parts";
         "retry" = [

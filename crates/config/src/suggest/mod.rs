@@ -13,7 +13,7 @@ pub(crate) mod variable;
 /// The candidate closest to `text`, if any is close enough to be a misspelling of it.
 pub(crate) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     near(text, candidates)
-        .min_by_key(|&(distance, _)| distance)
+        .min_by_key(|&(distance, candidate)| (distance, candidate.len().abs_diff(text.len())))
         .map(|(_, candidate)| candidate)
 }
 
@@ -65,6 +65,7 @@ mod tests {
             ("header-bytes", Some("header_bytes")),
             ("host", Some("hosts")),
             ("header", Some("headers")),
+            ("haeder", Some("headers")),
             ("x", None),
             ("zzzz", None),
             ("", None),

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use waypost_plan::balance::{Balance, HashKey};
+use waypost_plan::duration::UNBOUNDED;
+use waypost_plan::guards::BodyLimit;
 use waypost_plan::listener::HalfClose;
 use waypost_plan::redirect::Scheme;
 use waypost_plan::retry::{Retry, RetryReasons};
@@ -75,6 +77,58 @@ fn keys_that_begin_with_x_are_ignored() {
     ];
     let loaded = load(&files, Kind::Directory, &environment).unwrap();
     assert_eq!(lines(&loaded.warnings), Vec::<String>::new());
+}
+
+#[test]
+fn a_route_has_timeouts_limits_and_access_of_its_own() {
+    let plan = with_route(
+        "to: a, timeouts: { connect: 1s, idle: none }, limits: { body_bytes: 1KiB }, \
+        access: { allow: [10.0.0.0/8, \"::1\"], deny: [10.1.0.0/16] }",
+    );
+    let route = &plan.routes()[0];
+    let timeouts = route.forward().unwrap().policies.timeouts;
+    assert_eq!(
+        (timeouts.connect, timeouts.response, timeouts.idle),
+        (Some(Duration::from_secs(1)), None, Some(UNBOUNDED))
+    );
+    assert_eq!(route.guards.body, BodyLimit::Bytes(1024));
+    assert!(route.guards.access.admits("10.2.0.1".parse().unwrap()));
+    assert!(!route.guards.access.admits("10.1.0.1".parse().unwrap()));
+    let plan = with_route("respond: { status: 200 }, limits: { body_bytes: none }");
+    assert_eq!(plan.routes()[0].guards.body, BodyLimit::Unlimited);
+    assert!(with_route("to: a").routes()[0].guards.is_empty());
+}
+
+#[test]
+fn none_is_a_value_of_every_timeout() {
+    let plan = plan(
+        "listeners: [{ bind: 0.0.0.0:80, limits: { header_timeout: none, keep_alive_timeout: none, \
+        body_idle_timeout: none, handshake_timeout: none } }]\ndrain_timeout: none\n\
+        services: { a: { endpoints: [http://a], timeouts: { connect: none, response: none, idle: none, tunnel: none }, \
+        pool: { idle_timeout: none } } }\n\
+        routes: [{ name: r, to: a, timeout: none, timeouts: { response: none } }]\n",
+    );
+    let limits = &plan.listeners()[0].limits;
+    let service = &plan.services()[0];
+    for time in [
+        limits.header_timeout,
+        limits.keep_alive_timeout,
+        limits.body_idle_timeout,
+        limits.handshake_timeout,
+        plan.settings().drain_timeout,
+        service.timeouts.connect,
+        service.timeouts.response,
+        service.timeouts.idle,
+        service.timeouts.tunnel,
+        service.pool.idle_timeout,
+    ] {
+        assert_eq!(time, UNBOUNDED);
+    }
+    let policies = &plan.routes()[0].forward().unwrap().policies;
+    assert_eq!(
+        (policies.timeout, policies.timeouts.response),
+        (None, Some(UNBOUNDED))
+    );
 }
 
 const FIRST: &str = r#"

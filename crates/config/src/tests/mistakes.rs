@@ -598,6 +598,43 @@ fn only_keys_of_the_top_level_are_ignored() {
 }
 
 #[test]
+fn guards_and_timeouts_of_routes() {
+    for (keys, expected) in [
+        ("to: a, access: {}", "4:21 missing-key add `allow` or `deny`"),
+        ("to: a, access: { allow: [] }", "4:38 empty-list"),
+        (
+            "to: a, access: { allow: [10.0.0.1/8] }",
+            "4:39 bad-network the network is `10.0.0.0/8`",
+        ),
+        (
+            "to: a, access: { deny: 10.0.0.0/8 }",
+            "4:37 wrong-type put it into a list",
+        ),
+        (
+            "passthrough: a, access: { deny: [10.0.0.0/8] }",
+            "4:30 conflicting-keys",
+        ),
+        (
+            "to: a, timeouts: { response: off }",
+            "4:43 bad-value write `none`",
+        ),
+        ("to: a, timeouts: { response: 0s }", "4:43 out-of-range"),
+        ("to: a, timeouts: { response: 25h }", "4:43 out-of-range"),
+        ("to: a, timeouts: { write: 1s }", "4:33 unknown-key"),
+        (
+            "to: a, limits: { body_bytes: off }",
+            "4:43 bad-value write `none`",
+        ),
+        (
+            "respond: { status: 200 }, timeouts: { idle: 1s }",
+            "4:40 conflicting-keys goes with `to`",
+        ),
+    ] {
+        check_route(keys, &[expected]);
+    }
+}
+
+#[test]
 fn nothing_is_negated_by_an_exclamation_mark() {
     let warning = |column| format!("4:{column} foreign-value nothing is negated by `!`");
     for (matching, column) in [

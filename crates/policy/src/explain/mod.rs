@@ -344,7 +344,7 @@ impl<S: State> Explainer<'_, S> {
     fn failure(&self, failure: Failure, route: Option<&Route>) -> Explanation {
         let outcome = match failure {
             Failure::HostNotServed | Failure::NoRoute => Outcome::NotFound,
-            Failure::Misdirected => Outcome::Refused,
+            Failure::Misdirected | Failure::AccessDenied => Outcome::Refused,
             failure if failure.closes() => Outcome::Refused,
             _ => Outcome::Unavailable,
         };

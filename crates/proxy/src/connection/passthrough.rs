@@ -121,6 +121,7 @@ impl Client {
                 client: self.peer.address(),
                 local: self.peer.local,
             }),
+            timeout: None,
             deadline: None,
             key,
             attempt: None,

@@ -52,6 +52,7 @@ fn plan_of(mut builder: PlanBuilder, action: Action) -> Plan {
         },
         action,
         response_headers,
+        guards: waypost_plan::guards::Guards::default(),
         is_passthrough: false,
     };
     builder.add_route(route).unwrap();

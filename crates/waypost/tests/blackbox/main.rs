@@ -29,6 +29,7 @@ mod forwarding;
 mod framing;
 mod grpc;
 mod grpc_failures;
+mod guards;
 mod half_close;
 mod health;
 mod hedges;

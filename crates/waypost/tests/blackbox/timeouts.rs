@@ -2,7 +2,7 @@
 
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
-use crate::support::service::Service;
+use crate::support::service::{Service, gate, ok};
 
 /// One route to `service`, with further keys of the route.
 fn with_route(service: &Service, keys: &str) -> Config {
@@ -86,4 +86,66 @@ fn slow_clients_get_408_and_idle_ones_closed() {
     assert_eq!(client.get("http://a/").status(), 200);
     client.assert_closed();
     gateway.connect().assert_closed();
+}
+
+#[test]
+fn timeouts_of_a_route_replace_those_of_the_service() {
+    let silent = Service::scripted(|talk| {
+        talk.request();
+        talk.read_to_end();
+    });
+    let config = Config::new()
+        .service(&silent, "timeouts: { response: 1h }")
+        .route("name: all, to: service, timeouts: { response: 100ms }");
+    assert_eq!(Gateway::with(config).get("http://a/").status(), 504);
+
+    let stalled = Service::scripted(|talk| {
+        talk.request();
+        talk.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+        talk.read_to_end();
+    });
+    let config = Config::new()
+        .service(&stalled, "timeouts: { idle: 1h }")
+        .route("name: all, to: service, timeouts: { idle: 100ms }");
+    assert!(!Gateway::with(config).get("http://a/").is_complete);
+
+    // Nothing listens there.
+    let config = Config::new()
+        .service_at("service", &["http://192.0.2.1:9"], "timeouts: { connect: 1h }")
+        .route("name: all, to: service, timeouts: { connect: 100ms }");
+    let status = Gateway::with(config).get("http://a/").status();
+    assert!(matches!(status, 502 | 504), "{status}");
+}
+
+#[test]
+fn a_timeout_of_none_never_ends() {
+    let (opener, gate) = gate();
+    let service = Service::scripted(move |talk| {
+        talk.request();
+        gate.wait();
+        talk.send(ok("late"));
+    });
+    let config = Config::new()
+        .service(
+            &service,
+            "timeouts: { connect: none, response: 300ms, idle: none, tunnel: none }",
+        )
+        .route("name: all, to: service, timeout: none, timeouts: { response: none }");
+    let gateway = Gateway::with(config);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    service.wait_for("GET /");
+    opener.open();
+    assert_eq!(client.response().text(), "late");
+    let limits = gateway
+        .command(&["check", gateway.config().to_str().unwrap(), "--limits"])
+        .expect(0);
+    for shown in ["timeouts.connect", "timeouts.idle", "timeouts.response"] {
+        let mut lines = limits.stdout.lines();
+        assert!(
+            lines.any(|line| line.contains(shown) && line.ends_with("none")),
+            "{shown} in {}",
+            limits.stdout
+        );
+    }
 }

@@ -61,6 +61,7 @@ pub(crate) fn plan(routes: &[(&str, &[&str])]) -> Plan {
             matching,
             action,
             response_headers: HeaderEdits::default(),
+            guards: waypost_plan::guards::Guards::default(),
             is_passthrough: false,
         };
         builder.add_route(route).unwrap();

@@ -123,7 +123,7 @@ impl ActiveRequest<'_> {
             )
         });
         let deadlines = Deadlines {
-            service: upstream.service.declared().timeouts,
+            service: upstream.timeouts(),
             route: upstream.options.deadline,
             attempt: upstream.attempt_by,
             hedge: hedges.map(|after| client.worker.clock().now() + after),
@@ -326,7 +326,7 @@ impl ActiveRequest<'_> {
                 Ok(Next::Tunnel(Tunnel {
                     lease,
                     status: Some(status.http_status()),
-                    idle: upstream.service.declared().timeouts.tunnel,
+                    idle: upstream.timeouts().tunnel,
                 }))
             }
             End::Cut(cause) => {

@@ -13,6 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use waypost_plan::service::Timeouts;
 use waypost_policy::decision::Forwarding;
 use waypost_policy::error_format::ErrorFormat;
 use waypost_policy::failure::{Cause, Failure};
@@ -88,6 +89,16 @@ enum Begun {
     Fresh(Lease),
     /// It was begun as a hedge.
     Hedge(Box<HedgeAttempt>),
+}
+
+impl Upstream<'_> {
+    /// The timeouts in force: the route's, else the service's.
+    fn timeouts(&self) -> Timeouts {
+        self.forwarding
+            .policies()
+            .timeouts
+            .over(self.service.declared().timeouts)
+    }
 }
 
 /// The reason that a request got no link.
@@ -186,6 +197,7 @@ impl ActiveRequest<'_> {
                 http1: options.upgrade.is_some(),
                 raw: false,
                 addresses: Some(self.addresses()),
+                timeout: forwarding.policies().timeouts.connect,
                 deadline: options.deadline,
                 key,
                 may_wait: true,
@@ -210,7 +222,14 @@ impl ActiveRequest<'_> {
     /// Writes the head for the service, and begins with what is there of the body, so that both leave together.
     fn begin_request(&mut self, upstream: &mut Upstream<'_>, lease: &Lease) -> Result<(), Failure> {
         let mut upload = std::mem::take(&mut self.buffers.upload);
-        let out = upload.begin(self.listener.limits.body_bytes);
+        let out = upload.begin(
+            upstream
+                .forwarding
+                .route
+                .guards
+                .body
+                .over(self.listener.limits.body_bytes),
+        );
         upstream.borrowed_host = self
             .upstream_head(&upstream.forwarding)
             .write(lease.authority().as_bytes(), out);

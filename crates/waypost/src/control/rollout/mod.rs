@@ -429,7 +429,8 @@ fn response_timeout(generation: &Generation, positions: &[usize], routes: &[Movi
         let mut services = arms.iter().map(|id| plan.service(*id));
         services.find(|service| *service.name == *moving.canary)
     });
-    let seconds = timeouts.map(|service| service.timeouts.response.as_secs());
+    // A timeout of `none` is like a day.
+    let seconds = timeouts.map(|service| service.timeouts.response.as_secs().min(24 * 60 * 60));
     seconds.max().unwrap_or_default()
 }
 
