@@ -148,14 +148,17 @@ fn path(choices: &mut Choices<'_>, segments: &[&str]) -> String {
 }
 
 fn attribute(choices: &mut Choices<'_>) -> Attribute {
-    match choices.below(2) {
+    match choices.below(4) {
         0 => Attribute::ClientCertificateSubject,
+        1 => Attribute::Listener,
+        2 => Attribute::Scheme,
         _ => Attribute::ClientCertificateSan,
     }
 }
 
 fn value_condition(choices: &mut Choices<'_>) -> ValueCondition {
-    match choices.below(5) {
+    match choices.below(6) {
+        5 => ValueCondition::OneOf(["1".into(), "3".into()].into()),
         0 => ValueCondition::Equals("1".into()),
         1 => ValueCondition::Equals("2".into()),
         2 => ValueCondition::Matches(Regex::new("^1").expect("an expression")),

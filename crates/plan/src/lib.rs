@@ -28,6 +28,7 @@ pub mod listener;
 pub mod mirror;
 pub mod path_pattern;
 pub mod policies;
+pub mod query;
 pub mod redirect;
 pub mod retry;
 pub mod rewrite;

@@ -3,6 +3,7 @@
 use waypost_route::path::PathPattern;
 use waypost_wire::path::{PathError, PathOptions};
 
+use crate::query::QueryRewrite;
 use crate::rewrite::PathRewrite;
 
 /// A redirect of the client to another URL.
@@ -18,6 +19,10 @@ pub struct Redirect {
     pub port: Option<u16>,
     /// Rewrite of the path.
     pub path: PathRewrite,
+    /// Rewrite of the query.
+    pub query: QueryRewrite,
+    /// The whole URL, in place of all of these.
+    pub url: Option<Box<str>>,
 }
 
 /// The scheme of a client's request.
@@ -72,12 +77,17 @@ impl Redirect {
         scheme == url.scheme
             && host.is_none_or(|host| url.host.is_some_and(|same| same.eq_ignore_ascii_case(host)))
             && (self.port.is_none() || port == url.port.unwrap_or(scheme.default_port()))
-            && self.path.keeps()
+            && self.keeps_target()
+    }
+
+    /// Returns true if neither path nor query are changed.
+    pub fn keeps_target(&self) -> bool {
+        self.path.keeps() && self.query.keeps() && self.url.is_none()
     }
 
     /// Returns false if the redirect never leads back, for clients that use `scheme`.
     pub fn may_lead_back(&self, scheme: Scheme) -> bool {
-        self.scheme.is_none_or(|other| other == scheme) && self.path.keeps()
+        self.scheme.is_none_or(|other| other == scheme) && self.keeps_target()
     }
 
     /// Appends the `Location` for `url`, whose path `pattern` covers.
@@ -93,6 +103,10 @@ impl Redirect {
         options: PathOptions,
         out: &mut Vec<u8>,
     ) -> Result<(), PathError> {
+        if let Some(whole) = &self.url {
+            out.extend_from_slice(whole.as_bytes());
+            return Ok(());
+        }
         let scheme = self.scheme.unwrap_or(url.scheme);
         if let Some(host) = self.host.as_deref().map(str::as_bytes).or(url.host) {
             out.extend_from_slice(scheme.as_str().as_bytes());
@@ -115,10 +129,7 @@ impl Redirect {
         while out[path_start..].starts_with(b"//") {
             out.remove(path_start);
         }
-        if let Some(query) = url.query {
-            out.push(b'?');
-            out.extend_from_slice(query);
-        }
+        self.query.write(url.query, out);
         Ok(())
     }
 }
@@ -151,7 +162,30 @@ mod tests {
             host: None,
             port: None,
             path: PathRewrite::Keep,
+            query: QueryRewrite::Keep,
+            url: None,
         }
+    }
+
+    #[test]
+    fn the_query_or_the_whole_url_is_replaced() {
+        let dropped = Redirect {
+            query: QueryRewrite::Replace("".into()),
+            ..redirect()
+        };
+        assert_eq!(
+            location(&dropped, Some("a.example"), None),
+            "http://a.example/shop/7"
+        );
+        let whole = Redirect {
+            url: Some("https://b.example/x?y#z".into()),
+            ..redirect()
+        };
+        assert_eq!(
+            location(&whole, Some("a.example"), None),
+            "https://b.example/x?y#z"
+        );
+        assert!(!whole.may_lead_back(Scheme::Http) && !dropped.may_lead_back(Scheme::Http));
     }
 
     #[test]

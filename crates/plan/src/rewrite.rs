@@ -1,17 +1,20 @@
-//! Rewrites of path and host for a service.
+//! Rewrites of path, host and query for a service.
 
 use waypost_route::path::PathPattern;
 use waypost_wire::path::{self, PathError, PathOptions};
 
+use crate::query::QueryRewrite;
 use crate::template::{PathTemplate, Replacement};
 
-/// A rewrite of path and host for a service.
+/// A rewrite of path, host and query for a service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rewrite {
     /// Rewrite of the path.
     pub path: PathRewrite,
     /// `Host` header; `None` keeps the client's.
     pub host: Option<Box<str>>,
+    /// Rewrite of the query.
+    pub query: QueryRewrite,
     /// Mapping of responses back.
     pub reverse: Reverse,
 }
@@ -26,7 +29,7 @@ pub enum Reverse {
     Off,
 }
 
-/// A rewrite of the path. The query is kept.
+/// A rewrite of the path.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PathRewrite {
     /// Keeps the path.
@@ -45,6 +48,7 @@ impl Rewrite {
     pub(crate) const NONE: Self = Self {
         path: PathRewrite::Keep,
         host: None,
+        query: QueryRewrite::Keep,
         reverse: Reverse::On,
     };
 

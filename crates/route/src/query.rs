@@ -23,6 +23,12 @@ pub fn find<'s>(query: &[u8], name: &str, scratch: &'s mut Vec<u8>) -> Option<&'
     None
 }
 
+/// Returns true if `part`, what stands between two `&`, is a parameter of this name.
+pub fn is_named(part: &[u8], name: &str) -> bool {
+    let end = memchr::memchr(b'=', part).unwrap_or(part.len());
+    !part.is_empty() && decoded_equals(&part[..end], name.as_bytes())
+}
+
 fn decoded_equals(raw: &[u8], plain: &[u8]) -> bool {
     decoded(raw).eq(plain.iter().copied())
 }

@@ -185,8 +185,8 @@ fn order(a: &Alternative, b: &Alternative) -> Ordering {
         .then_with(|| more(|of| of.headers.len() + of.cookies.len() + certificates(of)))
         .then_with(|| more(|of| of.query.len()))
         .then_with(|| more(|of| usize::from(!of.client_ips.is_empty())))
-        .then_with(|| more(|of| with(of, Attribute::Listener)))
-        .then_with(|| more(|of| with(of, Attribute::Scheme)))
+        .then_with(|| more(|of| with(of, Attribute::Listener).min(1)))
+        .then_with(|| more(|of| with(of, Attribute::Scheme).min(1)))
         .then_with(|| more(|of| count(of, |value| matches!(value, ValueCondition::Equals(_)))))
         .then_with(|| more(|of| count(of, |value| matches!(value, ValueCondition::Matches(_)))))
 }

@@ -21,6 +21,10 @@ words! {
     SameSite { "strict" => SameSite::Strict, "lax" => SameSite::Lax, "none" => SameSite::None }
 }
 
+impl Shorthand for QueryEdits {
+    const WORDS: &'static str = "a query";
+}
+
 impl Shorthand for StickyCookie {
     const WORDS: &'static str = "the name of a cookie";
 }
@@ -59,7 +63,7 @@ keys! {
         ///
         /// Its `match` can have `host`, the server name of the handshake (SNI), `client_ip` and `listener`.
         passthrough: To = Optional, "{ mail-v1: 90, mail-v2: 10 }";
-        /// Rewrites path and host for the service.
+        /// Rewrites path, host and query for the service.
         rewrite: Rewrite = Optional, "{ prefix: /v2/orders }", only with ["to"];
         /// Edits of request headers.
         request_headers: HeaderEdits = Optional, "{ set: { x-gateway: waypost }, remove: [x-internal] }",
@@ -271,7 +275,7 @@ keys! {
     }
 
     /// A redirect. At least one key besides `status` is required, and at most one of `prefix`, `path` and `regex`
-    /// allowed. The query is kept.
+    /// allowed. The query is kept, unless `query` says otherwise.
     Redirect, "a redirect" {
         /// Status: 301, 302, 303, 307 or 308.
         status: Whole = Fallback("302"), "308";
@@ -287,6 +291,20 @@ keys! {
         path: Text = Optional, "/shops/{shop}";
         /// `[from, to]`: replaces every match of `from` in the path; `$1` and `$name` are its groups.
         regex: Replacing = Optional, "[\"^/v1/\", /v2/]";
+        /// Query, or edits of its parameters. An empty text drops it.
+        query: TextOr<QueryEdits> = Optional, "{ remove: [utm_source] }";
+        /// Whole URL, alone beside `status`.
+        url: Text = Optional, "https://www.example.com/moved?from=shop";
+    }
+
+    /// Edits of the parameters of a query. At least one is required. Others keep their bytes and their order.
+    QueryEdits, "edits of a query" {
+        /// Parameters to replace, by name: at the place of the first of that name, else at the end.
+        set: Named<Text> = Optional, "{ lang: en }";
+        /// Parameters to add at the end, by name.
+        add: Named<Text> = Optional, "{ from: gateway }";
+        /// Names of parameters to remove.
+        remove: List<Text> = Optional, "[utm_source]";
     }
 
     /// A fixed response of the gateway.
@@ -299,8 +317,8 @@ keys! {
         content_type: Text = Fallback("text/plain; charset=utf-8"), "application/json";
     }
 
-    /// Rewrites of path and host for a service. At most one of `prefix`, `path` and `regex` is allowed. The query is
-    /// kept.
+    /// Rewrites of path, host and query for a service. At most one of `prefix`, `path` and `regex` is allowed. The query is
+    /// kept, unless `query` says otherwise.
     Rewrite, "a rewrite" {
         /// Replacement for the prefix of the pattern. Only for patterns that end in `/*`.
         prefix: Text = Optional, "/v2/checkout";
@@ -310,6 +328,8 @@ keys! {
         regex: Replacing = Optional, "[\"^/v1/\", /v2/]";
         /// `Host` header for the service.
         host: Text = Optional, "checkout.internal";
+        /// Query, or edits of its parameters. An empty text drops it.
+        query: TextOr<QueryEdits> = Optional, "{ set: { lang: en } }";
         /// Maps a service's references to itself back to the paths and the host that the client sees.
         ///
         /// With `prefix` or `host`: in `Location`, `Content-Location`, `Refresh` and `Set-Cookie`.

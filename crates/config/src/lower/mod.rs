@@ -42,6 +42,7 @@ mod matching;
 mod names;
 mod network;
 mod pattern;
+mod query;
 mod redirect;
 mod redirect_loop;
 mod retry;

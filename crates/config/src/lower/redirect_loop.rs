@@ -80,7 +80,9 @@ fn leads_back(
         Some(to) => HostPattern::parse(to).is_ok_and(|to| to == *host),
         None => true,
     };
-    !schemes.is_empty()
+    redirect.query.keeps()
+        && redirect.url.is_none()
+        && !schemes.is_empty()
         && schemes
             .iter()
             .all(|scheme| same_scheme(scheme) && same_port(scheme))

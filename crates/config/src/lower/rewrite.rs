@@ -9,7 +9,7 @@ use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::At;
 use crate::lower::pattern::{Pattern, has_only_slashes, report_regex};
-use crate::lower::{Context, host};
+use crate::lower::{Context, host, query};
 use crate::place::Span;
 use crate::problems::{Problems, quote, warn_of_variable};
 use crate::suggest::correction::accepted;
@@ -40,13 +40,14 @@ pub(super) fn rewrite(
         context,
     );
     let problems = &mut *context.problems;
+    let query = query::of(given.query.as_deref(), problems);
     if let Some(host) = &given.host {
         host::check_authority(host, problems);
     }
     if given.given.keys().all(|key| key == "reverse") {
         problems
             .add(Code::MissingKey, written.key, "the rewrite rewrites nothing")
-            .help("add `prefix`, `path`, `regex` or `host`, or leave it out");
+            .help("add `prefix`, `path`, `regex`, `host` or `query`, or leave it out");
     }
     let moves = given.given.keys().any(|key| matches!(key, "prefix" | "host"));
     if let Some(reverse) = &given.reverse
@@ -64,6 +65,7 @@ pub(super) fn rewrite(
     Rewrite {
         path,
         host: given.host.as_ref().map(|host| (*host.value).into()),
+        query,
         reverse: given
             .reverse
             .as_ref()
@@ -266,12 +268,12 @@ fn report_refused(written: &At<Text>, error: PathError, problems: &mut Problems)
 fn ending_hint(odd: char, reader: Reader) -> &'static str {
     match (odd, reader) {
         ('?', Reader::Service) => {
-            "the query of the request stays, behind the new path; what else the service has to know goes into \
-            `request_headers`, and a `?` of the path itself is `%3F`"
+            "the query of the request stays, behind the new path, unless `query` says otherwise; a `?` of the path itself is \
+            `%3F`"
         }
         ('?', Reader::Client) => {
-            "the query of the request stays, behind the new path; a fixed URL with a query is `respond: { status: 302 }` \
-            with `response_headers: { set: { location: URL } }`, and a `?` of the path itself is `%3F`"
+            "the query of the request stays, behind the new path, unless `query` says otherwise; a fixed URL with a query is \
+            `url: URL`, and a `?` of the path itself is `%3F`"
         }
         (_, Reader::Service) => "services get no fragment; a `#` of the path itself is `%23`",
         (_, Reader::Client) => "clients keep their fragment; a `#` of the path itself is `%23`",

@@ -131,6 +131,35 @@ fn none_is_a_value_of_every_timeout() {
     );
 }
 
+#[test]
+fn queries_are_replaced_or_edited() {
+    let written = |plan: &Plan, query: &str| {
+        let mut out = Vec::new();
+        match &plan.routes()[0].action {
+            Action::Forward(forward) => forward
+                .policies
+                .rewrite
+                .query
+                .write(Some(query.as_bytes()), &mut out),
+            Action::Redirect(redirect) => redirect.query.write(Some(query.as_bytes()), &mut out),
+            Action::Respond(_) => {}
+        }
+        String::from_utf8(out).unwrap()
+    };
+    let query = |query: &str| with_route(&format!("to: a, rewrite: {{ query: {query} }}"));
+    assert_eq!(written(&query("\"\""), "a=1"), "");
+    assert_eq!(written(&query("a=%20&b"), "a=1"), "?a=%20&b");
+    let edits = "{ set: { a: 1, n: x y }, add: { b: \"\" }, remove: [utm_source] }";
+    assert_eq!(written(&query(edits), "utm_source=q&a=2&c"), "?a=1&c&n=x%20y&b=");
+    let plan = with_route("redirect: { query: { remove: [a] } }");
+    assert_eq!(written(&plan, "a=1&b"), "?b");
+    let plan = with_route("redirect: { url: \"https://a.b:8443/x?y#z\", status: 308 }");
+    let Action::Redirect(redirect) = &plan.routes()[0].action else {
+        panic!("a redirect");
+    };
+    assert_eq!(redirect.url.as_deref(), Some("https://a.b:8443/x?y#z"));
+}
+
 const FIRST: &str = r#"
 listeners:
   - bind: 0.0.0.0:8080

@@ -635,6 +635,91 @@ fn guards_and_timeouts_of_routes() {
 }
 
 #[test]
+fn queries_and_urls() {
+    for (route, expected) in [
+        (
+            "to: a, rewrite: { query: \"?a=1\" }",
+            "bad-rewrite leave the `?` out",
+        ),
+        ("to: a, rewrite: { query: \"a=1#b\" }", "bad-rewrite no fragment"),
+        (
+            "to: a, rewrite: { query: \"a=b c\" }",
+            "bad-rewrite a space as `%20`",
+        ),
+        ("to: a, rewrite: { query: \"a=%zz\" }", "bad-rewrite `%25`"),
+        (
+            "to: a, rewrite: { query: \"a={id}\" }",
+            "bad-rewrite nothing is filled in here",
+        ),
+        (
+            "to: a, rewrite: { query: {} }",
+            "missing-key the query stays as it is",
+        ),
+        (
+            "to: a, rewrite: { query: { set: {} } }",
+            "missing-key the query stays as it is",
+        ),
+        (
+            "to: a, rewrite: { query: { remove: [] } }",
+            "missing-key the query stays as it is",
+        ),
+        (
+            "to: a, rewrite: { query: { set: { a: \"{b}\" } } }",
+            "bad-rewrite nothing is filled in here",
+        ),
+        (
+            "to: a, rewrite: { query: { set: { \"\": 1 } } }",
+            "bad-rewrite a parameter has a name",
+        ),
+        (
+            "to: a, rewrite: { query: { set: { a: 1 }, remove: [a] } }",
+            "bad-rewrite edited twice",
+        ),
+        ("to: a, rewrite: { query: { replace: { a: 1 } } }", "unknown-key"),
+        ("to: a, rewrite: { query: [a] }", "wrong-type"),
+        (
+            "redirect: { query: \"{query}\" }",
+            "bad-rewrite nothing is filled in here",
+        ),
+        ("redirect: { url: /x }", "bad-rewrite goes into `path`"),
+        ("redirect: { url: www.a.b/x }", "bad-rewrite write the whole URL"),
+        (
+            "redirect: { url: \"https:///x\" }",
+            "bad-rewrite a host follows the scheme",
+        ),
+        (
+            "redirect: { url: \"https://a.b/x y\" }",
+            "bad-rewrite a space as `%20`",
+        ),
+        (
+            "redirect: { url: \"https://a.b/{x}\" }",
+            "bad-rewrite nothing is filled in here",
+        ),
+        (
+            "redirect: { url: https://a.b/x, host: a.b }",
+            "conflicting-keys the whole `Location`",
+        ),
+        (
+            "redirect: { url: https://a.b/x, query: \"\" }",
+            "conflicting-keys the whole `Location`",
+        ),
+    ] {
+        let found = match load_text(format!("{BASE}routes:\n- {{ name: r, {route} }}\n")) {
+            Ok(loaded) => lines(&loaded.warnings),
+            Err(found) => lines(&found),
+        };
+        let (code, part) = expected.split_once(' ').unwrap_or((expected, ""));
+        let [only] = &found[..] else {
+            panic!("{route}: {found:#?}");
+        };
+        assert!(
+            only.contains(&format!(" {code} ")) && only.contains(part),
+            "{route}: {only}"
+        );
+    }
+}
+
+#[test]
 fn nothing_is_negated_by_an_exclamation_mark() {
     let warning = |column| format!("4:{column} foreign-value nothing is negated by `!`");
     for (matching, column) in [
@@ -929,7 +1014,7 @@ fn literals_of_replacements() {
     // A listener's redirect.
     check(
         "listeners: [{ bind: 127.0.0.1:80, redirect: { regex: [\"^/x\", \"/y?z\"] } }]\n",
-        &["1:62 bad-rewrite `respond: { status: 302 }`"],
+        &["1:62 bad-rewrite `url: URL`"],
     );
 }
 

@@ -37,7 +37,7 @@ pub struct Explanation {
     pub host: Option<String>,
     /// The path that the service gets, without query.
     pub path: String,
-    /// The query, byte for byte.
+    /// The query that the service gets, byte for byte.
     pub query: Option<String>,
     /// The headers that the service gets, or the client if the gateway responds.
     pub headers: Vec<(String, String)>,

@@ -301,9 +301,13 @@ impl<S: State> Explainer<'_, S> {
         head.write(authority, &mut out);
         let headers = headers_of(&out);
         let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let mut query = Vec::new();
+        let rewrite = &forwarding.policies().rewrite.query;
+        rewrite.write(self.head.query(self.buffer), &mut query);
         Explanation {
             host: host.map(|(_, value)| value.clone()),
             path: text(path),
+            query: query.get(1..).map(text),
             ..self.blank(Outcome::Forward, Some(forwarding.route), headers.clone())
         }
     }

@@ -108,10 +108,7 @@ impl<'a> UpstreamHead<'a> {
         out.extend_from_slice(head.method(buffer));
         out.push(b' ');
         out.extend_from_slice(self.path);
-        if let Some(query) = head.query(buffer) {
-            out.push(b'?');
-            out.extend_from_slice(query);
-        }
+        self.policies.rewrite.query.write(head.query(buffer), out);
         out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
         let requested = match self.host {
             SentHost::Client => head.authority(buffer),

@@ -3,6 +3,7 @@
 use crate::support::client::{get, request};
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
+use crate::support::http2::Http2Client;
 use crate::support::message::{pairs, seen};
 use crate::support::service::{Service, echo, ok};
 
@@ -220,4 +221,37 @@ fn memory_independent_of_body_size() {
     assert_eq!(client.count_in_small_reads(), BYTES);
     let growth = gateway.memory_max() - before;
     assert!(growth < GROWTH_MAX, "{growth} bytes more");
+}
+
+#[test]
+fn services_get_the_rewritten_query() {
+    let service = Service::echo("a");
+    let config = Config::new()
+        .service(&service, "")
+        .route("name: drop, match: { path: /drop }, to: a, rewrite: { query: \"\" }")
+        .route("name: text, match: { path: /text }, to: a, rewrite: { path: /t, query: x=1 }")
+        .route("name: edit, match: { path: /edit }, to: a, rewrite: { query: { set: { b: \"2&3\" }, remove: [a] } }");
+    let gateway = Gateway::with(config);
+    let http2 = Http2Client::connect(gateway.address());
+    for (sent, expected) in [
+        ("/drop?a=1", "/drop"),
+        ("/drop", "/drop"),
+        ("/text?a=1", "/t?x=1"),
+        ("/edit?c=%2F&a=1&b=1&%62=4&a", "/edit?c=%2F&b=2%263"),
+        ("/edit", "/edit?b=2%263"),
+    ] {
+        let url = format!("http://a.test{sent}");
+        for response in [gateway.get(&url), http2.get(&url)] {
+            assert_eq!(response.json()["target"], expected, "{sent}");
+        }
+        let explanation = gateway.explain(&url);
+        let (path, query) = expected
+            .split_once('?')
+            .map_or((expected, None), |(path, query)| (path, Some(query)));
+        assert_eq!(
+            (&explanation["path"], explanation["query"].as_str()),
+            (&path.into(), query),
+            "{sent}"
+        );
+    }
 }
