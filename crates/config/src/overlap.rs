@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use waypost_plan::Plan;
-use waypost_plan::listener::ListenerTls;
+use waypost_plan::listener::{Listener, ListenerTls};
 use waypost_route::overlap::{self, Entrance, Finding, Mend};
 use waypost_route::rank::{Criterion, Position};
 use waypost_route::table::Table;
@@ -127,11 +127,12 @@ fn report_among(
 
 /// The ways by which requests come to routes, or connections to those that pass them through.
 fn entrances(plan: &Plan, passes: bool) -> Vec<Entrance> {
-    let listeners = plan.listeners().iter();
-    let listeners = listeners.filter(|listener| (listener.tls == ListenerTls::Passthrough) == passes);
-    let entrances = listeners.flat_map(|listener| {
+    let listeners = plan.listeners().iter().enumerate();
+    let listeners = listeners.filter(|(_, listener)| (listener.tls == ListenerTls::Passthrough) == passes);
+    let entrances = listeners.flat_map(|(position, listener)| {
+        let needs_name = comes_in_elsewhere(plan, position);
         let schemes = listener.client_schemes().into_iter().flatten();
-        schemes.filter_map(|scheme| {
+        schemes.filter_map(move |scheme| {
             let is_native = scheme == listener.native_scheme();
             let is_plain = match &listener.redirect {
                 None => is_native,
@@ -146,10 +147,30 @@ fn entrances(plan: &Plan, passes: bool) -> Vec<Entrance> {
                 scheme: scheme.as_str(),
                 hosts: listener.hosts.clone(),
                 is_plain,
+                needs_name,
             })
         })
     });
     entrances.collect()
+}
+
+/// Returns true if requests for some host of the listener at `position` come in by another one unless they name it: one
+/// that serves the host too and comes first among those that fit the scheme.
+fn comes_in_elsewhere(plan: &Plan, position: usize) -> bool {
+    let rank = |position: usize, listener: &Listener| (listener.tls == ListenerTls::Off, position);
+    let listener = &plan.listeners()[position];
+    let meet = |other: &Listener| {
+        let mut hosts = listener.hosts.iter();
+        listener.hosts.is_empty()
+            || other.hosts.is_empty()
+            || hosts.any(|host| other.hosts.iter().any(|other| other.overlaps(host)))
+    };
+    let mut others = plan.listeners().iter().enumerate();
+    others.any(|(at, other)| {
+        other.native_scheme() == listener.native_scheme()
+            && rank(at, other) < rank(position, listener)
+            && meet(other)
+    })
 }
 
 /// The alternatives that take the requests of an unreachable one, or of all of a route.

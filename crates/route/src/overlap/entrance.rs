@@ -17,6 +17,8 @@ pub struct Entrance {
     pub hosts: Vec<HostPattern>,
     /// True if every request for one of the hosts can come in here, without a proxy that says so.
     pub is_plain: bool,
+    /// True if a request for one of the hosts comes in by another listener, unless it names this one.
+    pub needs_name: bool,
 }
 
 impl Entrance {
@@ -73,6 +75,7 @@ pub(super) fn of_conditions<'a>(alternatives: impl Iterator<Item = &'a Alternati
             scheme,
             hosts: Vec::new(),
             is_plain: true,
+            needs_name: false,
         })
     });
     entrances.collect()

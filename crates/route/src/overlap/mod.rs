@@ -493,6 +493,7 @@ impl<'t> Analyzer<'t> {
             if matters || self.knows_entrances {
                 witness.attributes.extend(entrance.attributes());
             }
+            witness.names_listener = matters || entrance.needs_name;
             let request = witness.request();
             let all_fit = wanted
                 .iter()

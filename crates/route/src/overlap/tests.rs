@@ -66,6 +66,7 @@ fn entrance(listener: &str, scheme: &'static str, hosts: &str) -> Entrance {
         scheme,
         hosts: hosts.map(|host| HostPattern::parse(host).unwrap()).collect(),
         is_plain: true,
+        needs_name: false,
     }
 }
 

@@ -26,7 +26,8 @@ pub struct Witness {
     pub attributes: Vec<(Attribute, Vec<u8>)>,
     /// Address of the client.
     pub client_ip: IpAddr,
-    /// True if the finding depends on the listener, which is among the attributes.
+    /// True if the listener, which is among the attributes, has to be named: the finding depends on it, or the request would
+    /// come in by another one.
     pub names_listener: bool,
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::command::{Output, repository, waypost_in};
+use crate::support::command::{Output, output, repository, waypost_in};
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 
@@ -468,6 +468,76 @@ fn check_without_files_does_not_miss_them() {
     let output = waypost_in(directory.path(), &["check", "c.yaml", "--without-files"]).expect(1);
     assert!(output.stdout.contains("test-failed"), "{}", output.stdout);
     assert!(!output.stdout.contains("a.crt"), "{}", output.stdout);
+}
+
+#[test]
+fn the_request_of_a_warning_goes_where_the_warning_says() {
+    let listeners = "listeners:\n\
+        - { bind: 127.0.0.1:1, name: moved, hosts: [m.test], redirect: { scheme: https } }\n\
+        - { bind: 127.0.0.1:2, name: plain, hosts: [\"*.test\"], trusted_proxies: [10.0.0.0/8] }\n\
+        - { bind: 127.0.0.1:3, name: secure, hosts: [m.test, s.test], tls: { certificates: [{ cert: a, key: b }] } }\n\
+        services: { s: { endpoints: [http://127.0.0.1:9] } }\nroutes:\n";
+    for (first, second) in [
+        (
+            "path: /a/*, headers: { x: \"1\" }",
+            "path: /a/*, cookies: { y: \"it's\" }",
+        ),
+        (
+            "listener: secure, query: { x: a&b }",
+            "listener: secure, query: { y: \"2\" }",
+        ),
+        (
+            "scheme: https, headers: { x: true }",
+            "scheme: https, cookies: { y: true }",
+        ),
+        (
+            "scheme: http, headers: { x: true }",
+            "scheme: http, cookies: { y: true }",
+        ),
+        (
+            "host: m.test, headers: { x: true }",
+            "host: m.test, cookies: { y: true }",
+        ),
+        (
+            "host: s.test, listener: [secure, plain], client_ip: 10.0.0.0/8",
+            "host: s.test, listener: plain, client_ip: [10.1.0.0/16, 11.0.0.0/8]",
+        ),
+        (
+            "host: \"*.test\", path: ~^/a, method: GET",
+            "host: \"*.test\", path: ~b$, method: [GET, PUT]",
+        ),
+        (
+            "path: [/x, /y/*], method: [PUT, POST]",
+            "path: [/y/*, /z], method: [POST, DELETE]",
+        ),
+    ] {
+        let directory = TempDir::new().unwrap();
+        let routes = format!(
+            "- {{ name: first, to: s, match: {{ {first} }} }}\n- {{ name: second, to: s, match: {{ {second} }} }}\n"
+        );
+        fs::write(directory.path().join("c.yaml"), format!("{listeners}{routes}")).unwrap();
+        let arguments = ["check", "c.yaml", "--without-files", "--format", "json"];
+        let checked = waypost_in(directory.path(), &arguments).expect(0).json();
+        let warnings = checked["diagnostics"].as_array().unwrap();
+        let ambiguous = warnings.iter().find(|one| one["code"] == "ambiguous-routes");
+        let message = ambiguous.unwrap_or_else(|| panic!("{routes}{checked}"))["message"]
+            .as_str()
+            .unwrap();
+        let (_, witness) = message.split_once("which takes `").unwrap();
+        let script = format!(
+            "'{}' explain c.yaml {} --format json",
+            env!("CARGO_BIN_EXE_waypost"),
+            witness.strip_suffix('`').unwrap()
+        );
+        let mut shell = std::process::Command::new("sh");
+        let explanation = output(shell.args(["-c", &script]).current_dir(directory.path()))
+            .expect(0)
+            .json();
+        assert_eq!(explanation["route"], "first", "{script}\n{explanation}");
+        let considered = explanation["considered"].as_array().unwrap().iter();
+        let second = considered.filter(|one| one["route"] == "second" && one["matched"] == true);
+        assert_eq!(second.count(), 1, "{script}\n{explanation}");
+    }
 }
 
 #[test]
