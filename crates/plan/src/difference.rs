@@ -131,9 +131,9 @@ fn same_route(before: &Plan, was: &Route, after: &Plan, is: &Route) -> bool {
         let Forward {
             split,
             arms: _,
-            policies,
+            split_policies,
         } = forward;
-        let mut policies = (**policies).clone();
+        let mut policies = (**split_policies).clone();
         if let Some(mirror) = &mut policies.mirror {
             mirror.to = ServiceId(0);
         }
@@ -147,8 +147,7 @@ fn same_route(before: &Plan, was: &Route, after: &Plan, is: &Route) -> bool {
     };
     same_action
         && was.matching == is.matching
-        && was.response_headers == is.response_headers
-        && was.guards == is.guards
+        && was.policies == is.policies
         && was.is_passthrough == is.is_passthrough
 }
 
@@ -199,8 +198,6 @@ impl fmt::Display for Changes {
 mod tests {
     use super::*;
     use crate::builder::PlanBuilder;
-    use crate::guards::Guards;
-    use crate::header_edits::HeaderEdits;
     use crate::listener::{Bind, Listener};
     use crate::policies::PolicySet;
     use crate::service::Service;
@@ -227,19 +224,14 @@ mod tests {
                 timeout: Some(Duration::from_secs(1)),
                 ..PolicySet::default()
             };
-            let forward = Forward {
-                policies: policies.into(),
-                ..Forward::to(vec![ids[service]], Split::new(&[*weight]))
+            let forward = Forward::to(vec![ids[service]], Split::new(&[*weight]));
+            let matching = waypost_route::Route {
+                name: (*name).into(),
+                alternatives: [].into(),
             };
             let route = Route {
-                matching: waypost_route::Route {
-                    name: (*name).into(),
-                    alternatives: [].into(),
-                },
-                action: Action::Forward(forward),
-                response_headers: HeaderEdits::default(),
-                guards: Guards::default(),
-                is_passthrough: false,
+                policies: policies.into(),
+                ..Route::new(matching, Action::Forward(forward))
             };
             builder.add_route(route).unwrap();
         }

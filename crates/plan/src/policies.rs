@@ -1,39 +1,35 @@
-//! Policies of a route: how it forwards requests, apart from the split.
+//! Policies: what happens to the requests of a route, whichever service takes them.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::force::Force;
+use crate::access::{Access, BodyLimit};
 use crate::header_edits::HeaderEdits;
-use crate::mirror::Mirror;
 use crate::retry::Retry;
 use crate::rewrite::Rewrite;
-use crate::rollout::RouteRollout;
 use crate::service::Timeouts;
-use crate::sticky::Sticky;
 
 /// The policies of a route.
 ///
-/// Most routes configure none and take no more than a pointer here: there may be 100,000 of them, and the cache of a
-/// core holds few.
+/// Most routes configure none, or share them, and take no more than a pointer here: there may be 100,000 of them, and the
+/// cache of a core holds few.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Policies(Option<Box<PolicySet>>);
+pub struct Policies(Option<Arc<PolicySet>>);
 
-/// Every policy that a route can configure.
+/// Every policy that routes can share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicySet {
-    /// Keeps each client in its cohort; without it, every request rolls anew.
-    pub sticky: Option<Sticky>,
-    /// Lets testers pick an arm.
-    pub force: Option<Force>,
-    /// The rollout of a new version.
-    pub rollout: Option<RouteRollout>,
-    /// The service that gets copies.
-    pub mirror: Option<Mirror>,
-    /// Rewrites of path and host for the service.
+    /// The clients that have access (403).
+    pub access: Access,
+    /// The limit on the size of request bodies (413).
+    pub body: BodyLimit,
+    /// Rewrites of path, host and query for the service.
     pub rewrite: Rewrite,
     /// Edits to the request.
     pub request_headers: HeaderEdits,
+    /// Edits of response headers: of a service's responses, redirects and `respond`, not of the gateway's errors.
+    pub response_headers: HeaderEdits,
     /// Timeout for the whole exchange (504).
     pub timeout: Option<Duration>,
     /// Timeouts that replace those of the service.
@@ -86,12 +82,11 @@ static DEFAULT: PolicySet = PolicySet::DEFAULT;
 
 impl PolicySet {
     const DEFAULT: Self = Self {
-        sticky: None,
-        force: None,
-        rollout: None,
-        mirror: None,
+        access: Access::ALL,
+        body: BodyLimit::OfListener,
         rewrite: Rewrite::NONE,
         request_headers: HeaderEdits::NONE,
+        response_headers: HeaderEdits::NONE,
         timeout: None,
         timeouts: RouteTimeouts {
             connect: None,
@@ -113,7 +108,7 @@ impl Default for PolicySet {
 
 impl From<PolicySet> for Policies {
     fn from(policies: PolicySet) -> Self {
-        Self((policies != DEFAULT).then(|| Box::new(policies)))
+        Self((policies != DEFAULT).then(|| Arc::new(policies)))
     }
 }
 

@@ -4,11 +4,10 @@ use std::ops::Deref;
 
 use waypost_route::split::Split;
 
-use crate::guards::Guards;
-use crate::header_edits::HeaderEdits;
 use crate::policies::Policies;
 use crate::redirect::Redirect;
 use crate::service::ServiceId;
+use crate::split_policies::SplitPolicies;
 
 /// A named rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,15 +16,23 @@ pub struct Route {
     pub matching: waypost_route::Route,
     /// Action for matching requests.
     pub action: Action,
-    /// Edits of response headers: of a service's responses, redirects and `respond`, not of the gateway's errors.
-    pub response_headers: HeaderEdits,
-    /// The guards that a request must pass before the action.
-    pub guards: Guards,
+    /// Policies for its requests.
+    pub policies: Policies,
     /// True if it takes TLS connections by SNI and forwards them as they are, rather than requests.
     pub is_passthrough: bool,
 }
 
 impl Route {
+    /// Returns a route that takes requests, with default policies.
+    pub fn new(matching: waypost_route::Route, action: Action) -> Self {
+        Self {
+            matching,
+            action,
+            policies: Policies::default(),
+            is_passthrough: false,
+        }
+    }
+
     /// The route's forwarding, if that is its action.
     pub fn forward(&self) -> Option<&Forward> {
         match &self.action {
@@ -36,7 +43,7 @@ impl Route {
 
     /// The deal that its sticky split belongs to.
     pub fn deal(&self) -> Option<&str> {
-        self.forward()?.policies.sticky.as_ref()?.deal.as_deref()
+        self.forward()?.split_policies.sticky.as_ref()?.deal.as_deref()
     }
 }
 
@@ -58,8 +65,8 @@ pub struct Forward {
     pub split: Split,
     /// Service of each arm; `arms.len() == split.weights().len()`.
     pub arms: Arms,
-    /// Policies for its requests.
-    pub policies: Policies,
+    /// Policies of the split.
+    pub split_policies: SplitPolicies,
 }
 
 /// The services of a split, as a slice. A single one, as in most routes, is stored inline.
@@ -98,13 +105,13 @@ impl Forward {
         Self {
             split,
             arms: arms.into(),
-            policies: Policies::default(),
+            split_policies: SplitPolicies::default(),
         }
     }
 
     /// Returns the services that get requests: those of the arms, then the mirror's.
     pub fn services(&self) -> impl Iterator<Item = ServiceId> {
-        let mirror = self.policies.mirror.iter().map(|mirror| mirror.to);
+        let mirror = self.split_policies.mirror.iter().map(|mirror| mirror.to);
         self.arms.iter().copied().chain(mirror)
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use waypost_plan::force::{Force, ForceKey};
-use waypost_plan::policies::PolicySet;
+use waypost_plan::split_policies::SplitPolicySet;
 use waypost_plan::sticky::{Sticky, StickyKey};
 use waypost_route::cookie;
 use waypost_route::request::Request;
@@ -24,9 +24,9 @@ pub enum ArmChoice {
 }
 
 impl ArmChoice {
-    /// The rule for `request` on a route with `policies`. `value` and `scratch` are overwritten.
+    /// The rule for `request` on a split with `policies`. `value` and `scratch` are overwritten.
     pub fn of(
-        policies: &PolicySet,
+        policies: &SplitPolicySet,
         request: &Request<'_>,
         value: &mut Vec<u8>,
         scratch: &mut Vec<u8>,
@@ -91,13 +91,13 @@ mod tests {
         headers: &[(&str, &str)],
         expected: ArmChoice,
     ) {
-        let policies = PolicySet {
+        let policies = SplitPolicySet {
             sticky: sticky.map(|key| Sticky::new("", "users", key)),
             force: force.map(|key| {
                 let values = vec![("always".into(), 1)];
                 Force { key, values }
             }),
-            ..PolicySet::default()
+            ..SplitPolicySet::default()
         };
         let headers: Vec<(String, Vec<u8>)> = headers
             .iter()

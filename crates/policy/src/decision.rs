@@ -23,6 +23,7 @@ use waypost_plan::redirect::Redirect;
 use waypost_plan::rewrite::Reverse;
 use waypost_plan::route::{Action, Forward, Respond, Route};
 use waypost_plan::service::{Endpoint, SentHost, ServiceId};
+use waypost_plan::split_policies::SplitPolicySet;
 use waypost_plan::sticky::StickyKey;
 use waypost_route::attribute::{Attribute, Attributes};
 use waypost_route::path::PathPattern;
@@ -111,32 +112,27 @@ pub struct Forwarding<'p> {
     pub route: &'p Route,
     /// Its action.
     pub forward: &'p Forward,
+    /// The policies in force.
+    pub policies: &'p PolicySet,
     /// The service of the arm that takes the request.
     pub service: ServiceId,
     /// The `Host` that the service gets, unless the route rewrites it.
     pub host: SentHost,
 }
 
-impl<'p> Forwarding<'p> {
-    /// The route's policies.
-    pub fn policies(&self) -> &'p PolicySet {
-        &self.forward.policies
-    }
-
+impl Forwarding<'_> {
     /// The path that the service gets, without query: the rewritten one, or the client's in its normal form.
     pub fn path<'b>(&self, normalized: &'b [u8], buffers: &'b DecisionBuffers) -> &'b [u8] {
-        if self.forward.policies.rewrite.path.keeps() {
+        if self.policies.rewrite.path.keeps() {
             normalized
         } else {
             &buffers.path
         }
     }
-}
 
-impl Forwarding<'_> {
     /// Returns true if the service sees another place than the client, and the way back can be computed.
     fn moves(&self) -> bool {
-        self.forward.policies.rewrite.moves() || self.host == SentHost::Endpoint
+        self.policies.rewrite.moves() || self.host == SentHost::Endpoint
     }
 
     /// The client's prefix, where the service sees another.
@@ -153,7 +149,7 @@ impl Forwarding<'_> {
 
     /// The way back for the response, if it is mapped.
     pub fn way_back<'b>(&self, buffers: &'b DecisionBuffers) -> Option<&'b WayBack> {
-        let rewrite = &self.forward.policies.rewrite;
+        let rewrite = &self.policies.rewrite;
         (self.moves() && rewrite.reverse == Reverse::On).then_some(&buffers.way_back)
     }
 }
@@ -234,7 +230,7 @@ pub fn decide<'p>(
     act(compiled, request, &conditions, found, environment, buffers)
 }
 
-/// Applies the guards and the action of the route that was found.
+/// Applies the policies and the action of the route that was found.
 fn act<'p>(
     compiled: &'p Compiled,
     request: &IncomingRequest<'_>,
@@ -245,16 +241,17 @@ fn act<'p>(
 ) -> Decision<'p> {
     let route = &compiled.plan().routes()[found.route];
     let pattern = &route.matching.alternatives[found.alternative].path;
-    let edits = &route.response_headers;
+    let policies: &PolicySet = &route.policies;
+    let edits = &policies.response_headers;
     let decision = |verdict| Decision {
         route: Some(found.route),
         arm: None,
         verdict,
     };
-    if !route.guards.is_empty() && !route.guards.access.admits(request.normalized.client_ip()) {
+    if !policies.access.admits(request.normalized.client_ip()) {
         return decision(Verdict::Fail(Failure::AccessDenied));
     }
-    if request.exceeds_body_limit(route) {
+    if request.exceeds_body_limit(policies) {
         return decision(Verdict::Fail(Failure::BodyTooLarge));
     }
     match &route.action {
@@ -281,6 +278,7 @@ fn act<'p>(
             let forwarding = Forwarding {
                 route,
                 forward,
+                policies,
                 service,
                 host: compiled.plan().service(service).host,
             };
@@ -300,7 +298,7 @@ fn forward_to<'p>(
     environment: &impl Environment,
     buffers: &mut DecisionBuffers,
 ) -> Verdict<'p> {
-    let policies = forwarding.policies();
+    let policies = forwarding.policies;
     buffers.path.clear();
     if !policies.rewrite.path.keeps()
         && policies
@@ -359,7 +357,7 @@ fn pick_arm(
     environment: &impl Environment,
     buffers: &mut DecisionBuffers,
 ) -> Option<(usize, ArmChoice)> {
-    let policies: &PolicySet = &forward.policies;
+    let policies: &SplitPolicySet = &forward.split_policies;
     let mut choice = ArmChoice::Dice { wants_cookie: false };
     if policies.sticky.is_some() || policies.force.is_some() {
         choice = ArmChoice::of(policies, conditions, &mut buffers.scratch, &mut buffers.path);
@@ -455,6 +453,7 @@ pub fn decide_connection<'p>(
         Some((arm, _)) => Verdict::Forward(Forwarding {
             route,
             forward,
+            policies: &route.policies,
             service: forward.arms[arm],
             host: SentHost::Client,
         }),

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use waypost_plan::listener::Listener;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::redirect::{RequestUrl, Scheme};
-use waypost_plan::route::Route;
 use waypost_route::attribute::{Attribute, Attributes};
 use waypost_route::request::{Headers, Request};
 use waypost_wire::field::Field;
@@ -156,17 +155,17 @@ impl<'a> IncomingRequest<'a> {
         policies.upgrade.allows(wanted).then_some(wanted)
     }
 
-    /// The maximum size of a body for `route`; `None` for no limit.
-    pub fn body_limit(&self, route: &Route) -> Option<u64> {
-        route.guards.body.over(self.listener.limits.body_bytes)
+    /// The maximum size of a body with `policies`; `None` for no limit.
+    pub fn body_limit(&self, policies: &PolicySet) -> Option<u64> {
+        policies.body.over(self.listener.limits.body_bytes)
     }
 
-    /// Returns true if the announced body is longer than `route` allows.
-    pub(crate) fn exceeds_body_limit(&self, route: &Route) -> bool {
+    /// Returns true if the announced body is longer than `policies` allow.
+    pub(crate) fn exceeds_body_limit(&self, policies: &PolicySet) -> bool {
         let Framing::Length(length) = self.head.framing() else {
             return false;
         };
-        self.body_limit(route).is_some_and(|max| length > max)
+        self.body_limit(policies).is_some_and(|max| length > max)
     }
 }
 

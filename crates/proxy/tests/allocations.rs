@@ -77,17 +77,12 @@ fn plan(service: SocketAddr) -> Plan {
         path: PathPattern::parse("/orders/*").unwrap(),
         ..Alternative::default()
     };
-    let route = Route {
-        matching: waypost_route::Route {
-            name: "orders".into(),
-            alternatives: [alternative].into(),
-        },
-        action: Action::Forward(Forward::to(vec![orders], Split::new(&[1]))),
-        response_headers: Default::default(),
-        guards: waypost_plan::guards::Guards::default(),
-        is_passthrough: false,
+    let matching = waypost_route::Route {
+        name: "orders".into(),
+        alternatives: [alternative].into(),
     };
-    builder.add_route(route).unwrap();
+    let action = Action::Forward(Forward::to(vec![orders], Split::new(&[1])));
+    builder.add_route(Route::new(matching, action)).unwrap();
     builder.set_settings(Settings {
         workers: NonZeroUsize::new(1),
         ..Settings::default()

@@ -8,8 +8,8 @@ use serde_json::json;
 use waypost_config::diagnostic::{self, Diagnostic};
 use waypost_config::{size, yaml};
 use waypost_plan::Plan;
+use waypost_plan::access::BodyLimit;
 use waypost_plan::duration;
-use waypost_plan::guards::BodyLimit;
 use waypost_plan::listener::Underscores;
 use waypost_plan::service::Service;
 use waypost_proxy::limits::Value;
@@ -278,25 +278,23 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
     }
     for route in plan.routes() {
         let mut values = Vec::new();
-        match route.guards.body {
+        let policies = &route.policies;
+        match policies.body {
             BodyLimit::OfListener => {}
             BodyLimit::Unlimited => values.push(("limits.body_bytes", "none".to_owned())),
             BodyLimit::Bytes(bytes) => values.push(("limits.body_bytes", size::format(bytes))),
         }
-        let policies = route.forward().map(|forward| &forward.policies);
-        if let Some(policies) = policies {
-            let timeouts = &policies.timeouts;
-            for (key, time) in [
-                ("timeout", policies.timeout),
-                ("timeouts.connect", timeouts.connect),
-                ("timeouts.response", timeouts.response),
-                ("timeouts.idle", timeouts.idle),
-                ("timeouts.tunnel", timeouts.tunnel),
-            ] {
-                values.extend(time.map(|time| (key, duration::format(time))));
-            }
+        let timeouts = &policies.timeouts;
+        for (key, time) in [
+            ("timeout", policies.timeout),
+            ("timeouts.connect", timeouts.connect),
+            ("timeouts.response", timeouts.response),
+            ("timeouts.idle", timeouts.idle),
+            ("timeouts.tunnel", timeouts.tunnel),
+        ] {
+            values.extend(time.map(|time| (key, duration::format(time))));
         }
-        if let Some(retry) = policies.and_then(|policies| policies.retry.as_ref()) {
+        if let Some(retry) = &policies.retry {
             let time = |time: Option<Duration>| time.map_or_else(|| "none".to_owned(), duration::format);
             values.extend([
                 ("retry.attempts", retry.attempts.to_string()),

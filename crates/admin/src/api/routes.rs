@@ -193,8 +193,8 @@ pub(super) fn view(generation: &Arc<Generation>, position: usize, rollouts: &[Ro
         Action::Redirect(_) => "redirect",
         Action::Respond(_) => "respond",
     };
-    let sticky = forward.and_then(|forward| forward.policies.sticky.as_ref());
-    let mirror = forward.and_then(|forward| forward.policies.mirror.as_ref());
+    let sticky = forward.and_then(|forward| forward.split_policies.sticky.as_ref());
+    let mirror = forward.and_then(|forward| forward.split_policies.mirror.as_ref());
     RouteView {
         name: route.matching.name.to_string(),
         action: action.to_owned(),

@@ -215,7 +215,7 @@ fn views<A>(
                     view.routes.push(name.to_string());
                 }
             }
-            if let Some(mirror) = &forward.policies.mirror
+            if let Some(mirror) = &forward.split_policies.mirror
                 && let Some(view) = shown.get_mut(&mirror.to.index())
             {
                 view.mirrors.push(name.to_string());

@@ -1,11 +1,7 @@
 //! Actions of routes.
 
-use std::time::Duration;
-
-use waypost_plan::duration::UNBOUNDED;
-use waypost_plan::policies::{PolicySet, RouteTimeouts, Upgrade};
-use waypost_plan::rewrite::Rewrite;
 use waypost_plan::route::{Action, Forward, Respond};
+use waypost_plan::split_policies::SplitPolicySet;
 use waypost_route::split::Split;
 use waypost_wire::token;
 
@@ -14,8 +10,7 @@ use crate::document;
 use crate::keys::{At, Mapping};
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
-use crate::lower::rewrite::rewrite;
-use crate::lower::{Context, header_edits, retry, rollout, split, timeout};
+use crate::lower::{Context, rollout, split};
 use crate::place::Span;
 use crate::problems::{Problems, quote, warn_of_variable};
 use crate::suggest::variable::Place;
@@ -78,7 +73,7 @@ pub(super) fn of(
         }
     }
     // All are lowered, so no mistake hides another.
-    let forward = forward(route, patterns, context);
+    let forward = forward(route, context);
     let redirect = route
         .redirect
         .as_ref()
@@ -130,25 +125,8 @@ fn is_known(key: &str) -> bool {
         .any(|known| known.name == key)
 }
 
-fn forward(
-    route: &document::route::Route,
-    patterns: &[Pattern],
-    context: &mut Context<'_>,
-) -> Option<Forward> {
+fn forward(route: &document::route::Route, context: &mut Context<'_>) -> Option<Forward> {
     let arms = route.to.as_ref().map(|to| split::arms(&to.value, context));
-    let rewrite = match &route.rewrite {
-        Some(given) => rewrite(given, patterns, context),
-        None => Rewrite::default(),
-    };
-    let request_headers = header_edits::of(
-        route.request_headers.as_deref(),
-        "use `rewrite: { host: … }`",
-        Place::RequestHeader,
-        context.problems,
-    );
-    let timeout = route.timeout.as_ref();
-    let timeout = timeout.map(|time| self::timeout(time, Duration::from_millis(1), context.problems));
-    let timeouts = timeouts(route, context.problems);
     let names = route
         .to
         .as_ref()
@@ -158,73 +136,17 @@ fn forward(
     let force = split::force(route, &names, context);
     let mirror = split::mirror(route, context);
     let rollout = rollout::of_route(route, context);
-    let retry = retry::of(route, context.problems);
-    let upgrade = upgrade(route, context.problems);
     let (arms, weights) = arms?;
-    let policies = PolicySet {
+    let split_policies = SplitPolicySet {
         sticky,
         force,
         rollout,
         mirror,
-        rewrite,
-        request_headers,
-        timeout: timeout.filter(|time| *time < UNBOUNDED),
-        timeouts,
-        retry,
-        upgrade,
-        grpc_web: route.grpc_web.as_ref().is_some_and(|web| web.value),
     };
     Some(Forward {
-        policies: policies.into(),
+        split_policies: split_policies.into(),
         ..Forward::to(arms, Split::new(&weights))
     })
-}
-
-/// Lowers the timeouts that replace those of services.
-fn timeouts(route: &document::route::Route, problems: &mut Problems) -> RouteTimeouts {
-    let mut timeouts = RouteTimeouts::default();
-    if let Some(given) = &route.timeouts {
-        for (field, time) in [
-            (&mut timeouts.connect, &given.value.connect),
-            (&mut timeouts.response, &given.value.response),
-            (&mut timeouts.idle, &given.value.idle),
-            (&mut timeouts.tunnel, &given.value.tunnel),
-        ] {
-            *field = time
-                .as_ref()
-                .map(|time| timeout(time, Duration::from_millis(1), problems));
-        }
-    }
-    timeouts
-}
-
-/// Lowers the protocols that a connection may be upgraded to.
-fn upgrade(route: &document::route::Route, problems: &mut Problems) -> Upgrade {
-    let Some(written) = &route.upgrade else {
-        return Upgrade::default();
-    };
-    let protocols = written.value.0.iter().filter_map(|protocol| {
-        let name = &*protocol.value;
-        let lower = name.to_ascii_lowercase();
-        let (what, help) = if matches!(&*lower, "h2c" | "h2") || lower.starts_with("http/") {
-            (
-                "is not spoken by way of an upgrade",
-                "leave it out: clients speak HTTP/2 from the first byte on, services with `http2: true`",
-            )
-        } else if !token::is_token(name.split('/').next().unwrap_or(name).as_bytes()) {
-            (
-                "is not the name of a protocol",
-                "write a name such as `websocket`",
-            )
-        } else {
-            return Some(name.into());
-        };
-        problems
-            .add(Code::BadValue, protocol.span, format!("{} {what}", quote(name)))
-            .help(help);
-        None
-    });
-    Upgrade::Only(protocols.collect())
 }
 
 fn respond(written: &document::route::Respond, problems: &mut Problems) -> Option<Respond> {

@@ -8,10 +8,9 @@ use waypost_plan::service::EndpointScheme;
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
-use crate::lower::{Context, RouteSpans, action, guards, header_edits, matching, redirect_loop};
+use crate::lower::{Context, RouteSpans, action, matching, policies, redirect_loop};
 use crate::place::Span;
 use crate::problems::quote;
-use crate::suggest::variable::Place;
 
 /// Lowers all routes; adds the valid ones and reports mistakes in the others.
 pub(super) fn add_all(document: &Document, context: &mut Context<'_>) -> Vec<RouteSpans> {
@@ -105,13 +104,7 @@ fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Opt
     let name_span = route.name.as_ref().map_or(written.span, |name| name.span);
     let matching = matching::of(route, name_span, context);
     let action = action::of(written, &matching.patterns, context);
-    let response_headers = header_edits::of(
-        route.response_headers.as_deref(),
-        "a response has no `host`; leave it out",
-        Place::ResponseHeader,
-        context.problems,
-    );
-    let guards = guards::of(route, context.problems);
+    let policies = policies::of(route, &matching.patterns, context);
     if context.problems.errors() > errors_before {
         return None;
     }
@@ -137,8 +130,7 @@ fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Opt
             alternatives: matching.alternatives.into(),
         },
         action: action?,
-        response_headers,
-        guards,
+        policies: policies.into(),
         is_passthrough: route.passthrough.is_some(),
     };
     Some((route, spans))

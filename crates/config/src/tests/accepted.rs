@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use waypost_plan::access::BodyLimit;
 use waypost_plan::balance::{Balance, HashKey};
 use waypost_plan::duration::UNBOUNDED;
-use waypost_plan::guards::BodyLimit;
 use waypost_plan::listener::HalfClose;
+use waypost_plan::policies::Policies;
 use waypost_plan::redirect::Scheme;
 use waypost_plan::retry::{Retry, RetryReasons};
 use waypost_plan::rewrite::Reverse;
@@ -86,17 +87,17 @@ fn a_route_has_timeouts_limits_and_access_of_its_own() {
         access: { allow: [10.0.0.0/8, \"::1\"], deny: [10.1.0.0/16] }",
     );
     let route = &plan.routes()[0];
-    let timeouts = route.forward().unwrap().policies.timeouts;
+    let timeouts = route.policies.timeouts;
     assert_eq!(
         (timeouts.connect, timeouts.response, timeouts.idle),
         (Some(Duration::from_secs(1)), None, Some(UNBOUNDED))
     );
-    assert_eq!(route.guards.body, BodyLimit::Bytes(1024));
-    assert!(route.guards.access.admits("10.2.0.1".parse().unwrap()));
-    assert!(!route.guards.access.admits("10.1.0.1".parse().unwrap()));
+    assert_eq!(route.policies.body, BodyLimit::Bytes(1024));
+    assert!(route.policies.access.admits("10.2.0.1".parse().unwrap()));
+    assert!(!route.policies.access.admits("10.1.0.1".parse().unwrap()));
     let plan = with_route("respond: { status: 200 }, limits: { body_bytes: none }");
-    assert_eq!(plan.routes()[0].guards.body, BodyLimit::Unlimited);
-    assert!(with_route("to: a").routes()[0].guards.is_empty());
+    assert_eq!(plan.routes()[0].policies.body, BodyLimit::Unlimited);
+    assert_eq!(with_route("to: a").routes()[0].policies, Policies::default());
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn none_is_a_value_of_every_timeout() {
     ] {
         assert_eq!(time, UNBOUNDED);
     }
-    let policies = &plan.routes()[0].forward().unwrap().policies;
+    let policies = &plan.routes()[0].policies;
     assert_eq!(
         (policies.timeout, policies.timeouts.response),
         (None, Some(UNBOUNDED))
@@ -135,12 +136,12 @@ fn none_is_a_value_of_every_timeout() {
 fn queries_are_replaced_or_edited() {
     let written = |plan: &Plan, query: &str| {
         let mut out = Vec::new();
-        match &plan.routes()[0].action {
-            Action::Forward(forward) => forward
-                .policies
-                .rewrite
-                .query
-                .write(Some(query.as_bytes()), &mut out),
+        let route = &plan.routes()[0];
+        match &route.action {
+            Action::Forward(_) => {
+                let rewrite = &route.policies.rewrite;
+                rewrite.query.write(Some(query.as_bytes()), &mut out);
+            }
             Action::Redirect(redirect) => redirect.query.write(Some(query.as_bytes()), &mut out),
             Action::Respond(_) => {}
         }
@@ -487,7 +488,7 @@ fn rewrites_are_mapped_back_unless_off() {
         ("path: /x, host: b.internal, reverse: \"off\"", Reverse::Off),
     ] {
         let plan = with_route(&format!("to: a, match: {{ path: /x/* }}, rewrite: {{ {keys} }}"));
-        let rewrite = &plan.routes()[0].forward().unwrap().policies.rewrite;
+        let rewrite = &plan.routes()[0].policies.rewrite;
         assert_eq!(rewrite.reverse, expected, "{keys}");
     }
 }
@@ -737,7 +738,7 @@ fn name_servers_have_port_53_unless_they_name_another() {
 fn retries_have_defaults_and_lists_replace_theirs() {
     let retry = |keys: &str| {
         let plan = with_route(&format!("to: a, {keys}"));
-        plan.routes()[0].forward().unwrap().policies.retry.clone()
+        plan.routes()[0].policies.retry.clone()
     };
     assert_eq!(retry("timeout: 1s"), None);
     let usual = retry("retry: {}").unwrap();

@@ -47,7 +47,7 @@ fn with_route(route: &str, steady: &str) -> String {
 fn rollout_of(config: &str) -> RouteRollout {
     let loaded = load_text(config).unwrap_or_else(|found| panic!("{config}\n{:#?}", lines(&found)));
     let route = &loaded.plan.routes()[0];
-    let rollout = route.forward().unwrap().policies.rollout.clone();
+    let rollout = route.forward().unwrap().split_policies.rollout.clone();
     rollout.expect("a route with a rollout")
 }
 
@@ -263,7 +263,7 @@ fn files_of_a_directory_unite_their_rollouts() {
     let rollout = loaded.plan.routes()[0]
         .forward()
         .unwrap()
-        .policies
+        .split_policies
         .rollout
         .clone()
         .unwrap();

@@ -290,7 +290,7 @@ impl<S: State> Explainer<'_, S> {
         let path = forwarding.path(self.normalized.path(), buffers);
         let head = UpstreamHead {
             request: *request,
-            policies: forwarding.policies(),
+            policies: forwarding.policies,
             host: forwarding.host,
             path,
             prefix: forwarding.replaced_prefix(buffers),
@@ -302,7 +302,7 @@ impl<S: State> Explainer<'_, S> {
         let headers = headers_of(&out);
         let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
         let mut query = Vec::new();
-        let rewrite = &forwarding.policies().rewrite.query;
+        let rewrite = &forwarding.policies.rewrite.query;
         rewrite.write(self.head.query(self.buffer), &mut query);
         Explanation {
             host: host.map(|(_, value)| value.clone()),
@@ -337,7 +337,7 @@ impl<S: State> Explainer<'_, S> {
         if let Some((arm, ArmChoice::Cohort(_))) = arm {
             explanation.cohort = Some(name(arm));
         }
-        let rollout = forward.policies.rollout.as_ref();
+        let rollout = forward.split_policies.rollout.as_ref();
         explanation.rollout = rollout.map(|rollout| Rollout {
             plan: rollout.name.as_deref().map(str::to_owned),
             steps: rollout.plan.ramp.steps.len(),

@@ -19,6 +19,7 @@ use waypost_plan::mirror::Mirror;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::route::{Action, Forward, Respond, Route};
 use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme, Service};
+use waypost_plan::split_policies::SplitPolicySet;
 use waypost_policy::peer::Peer;
 use waypost_route::alternative::Alternative;
 use waypost_route::split::Split;
@@ -45,15 +46,17 @@ fn plan_of(mut builder: PlanBuilder, action: Action) -> Plan {
     let mut response_headers = HeaderEdits::default();
     // The date differs from run to run.
     response_headers.remove("date").unwrap();
-    let route = Route {
-        matching: waypost_route::Route {
-            name: "all".into(),
-            alternatives: [Alternative::default()].into(),
-        },
-        action,
+    let policies = PolicySet {
         response_headers,
-        guards: waypost_plan::guards::Guards::default(),
-        is_passthrough: false,
+        ..PolicySet::default()
+    };
+    let matching = waypost_route::Route {
+        name: "all".into(),
+        alternatives: [Alternative::default()].into(),
+    };
+    let route = Route {
+        policies: policies.into(),
+        ..Route::new(matching, action)
     };
     builder.add_route(route).unwrap();
     builder.build().unwrap()
@@ -80,12 +83,12 @@ fn forwarding(to: SocketAddr, mirror: Option<SocketAddr>) -> Plan {
             .unwrap()
     };
     let arms = vec![add("to", to)];
-    let policies = PolicySet {
+    let policies = SplitPolicySet {
         mirror: mirror.map(|address| Mirror::new(add("mirror", address), 1, 1)),
-        ..PolicySet::default()
+        ..SplitPolicySet::default()
     };
     let forward = Forward {
-        policies: policies.into(),
+        split_policies: policies.into(),
         ..Forward::to(arms, Split::new(&[1]))
     };
     plan_of(builder, Action::Forward(forward))

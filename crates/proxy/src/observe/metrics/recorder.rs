@@ -246,7 +246,7 @@ impl RouteMeter {
             let service = match (&route.action, side) {
                 (Action::Forward(forward), Side::Arm(arm) | Side::Apart(arm)) => service(forward.arms[arm]),
                 (Action::Forward(forward), Side::Mirror) => forward
-                    .policies
+                    .split_policies
                     .mirror
                     .as_ref()
                     .map_or(&recorder.none, |mirror| service(mirror.to)),
@@ -262,7 +262,7 @@ impl RouteMeter {
         let forward = generation.plan().routes()[position].forward();
         let arms = forward.map_or(1, |forward| forward.arms.len().max(1));
         let others = self.others.get_or_init(|| {
-            let has_force = forward.is_some_and(|forward| forward.policies.force.is_some());
+            let has_force = forward.is_some_and(|forward| forward.split_policies.force.is_some());
             let apart = if has_force || arms > 1 { arms } else { 0 };
             (0..arms + 1 + apart).map(|_| OnceCell::new()).collect()
         });

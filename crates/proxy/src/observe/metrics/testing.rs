@@ -2,12 +2,11 @@
 
 use waypost_plan::Plan;
 use waypost_plan::builder::PlanBuilder;
-use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::listener::{Bind, Listener};
 use waypost_plan::mirror::Mirror;
-use waypost_plan::policies::PolicySet;
 use waypost_plan::route::{Action, Forward, Respond, Route};
 use waypost_plan::service::Service;
+use waypost_plan::split_policies::SplitPolicySet;
 use waypost_route::split::Split;
 
 use crate::observe::metrics::{Mirrored, RouteCounters};
@@ -44,12 +43,12 @@ pub(crate) fn plan(routes: &[(&str, &[&str])]) -> Plan {
             })
         } else {
             let split = Split::new(&vec![1; arms.len()]);
-            let policies = PolicySet {
+            let policies = SplitPolicySet {
                 mirror: copies.map(|name| Mirror::new(id(name), 1, 1)),
-                ..PolicySet::default()
+                ..SplitPolicySet::default()
             };
             Action::Forward(Forward {
-                policies: policies.into(),
+                split_policies: policies.into(),
                 ..Forward::to(arms, split)
             })
         };
@@ -57,14 +56,7 @@ pub(crate) fn plan(routes: &[(&str, &[&str])]) -> Plan {
             name: (*name).into(),
             alternatives: [].into(),
         };
-        let route = Route {
-            matching,
-            action,
-            response_headers: HeaderEdits::default(),
-            guards: waypost_plan::guards::Guards::default(),
-            is_passthrough: false,
-        };
-        builder.add_route(route).unwrap();
+        builder.add_route(Route::new(matching, action)).unwrap();
     }
     builder.build().unwrap()
 }

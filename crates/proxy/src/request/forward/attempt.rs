@@ -89,7 +89,7 @@ impl ActiveRequest<'_> {
             keep_alive: buffers.head.keeps_alive(),
             listener: client.listener_id,
             edits: ResponseEdits {
-                configured: &upstream.forwarding.route.response_headers,
+                configured: &upstream.forwarding.policies.response_headers,
                 way_back: upstream.forwarding.way_back(&buffers.decision),
                 date: None,
                 set_cookie: &buffers.decision.set_cookie,

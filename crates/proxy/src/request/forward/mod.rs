@@ -94,10 +94,8 @@ enum Begun {
 impl Upstream<'_> {
     /// The timeouts in force: the route's, else the service's.
     fn timeouts(&self) -> Timeouts {
-        self.forwarding
-            .policies()
-            .timeouts
-            .over(self.service.declared().timeouts)
+        let timeouts = &self.forwarding.policies.timeouts;
+        timeouts.over(self.service.declared().timeouts)
     }
 }
 
@@ -197,7 +195,7 @@ impl ActiveRequest<'_> {
                 http1: options.upgrade.is_some(),
                 raw: false,
                 addresses: Some(self.addresses()),
-                timeout: forwarding.policies().timeouts.connect,
+                timeout: forwarding.policies.timeouts.connect,
                 deadline: options.deadline,
                 key,
                 may_wait: true,
@@ -222,14 +220,7 @@ impl ActiveRequest<'_> {
     /// Writes the head for the service, and begins with what is there of the body, so that both leave together.
     fn begin_request(&mut self, upstream: &mut Upstream<'_>, lease: &Lease) -> Result<(), Failure> {
         let mut upload = std::mem::take(&mut self.buffers.upload);
-        let out = upload.begin(
-            upstream
-                .forwarding
-                .route
-                .guards
-                .body
-                .over(self.listener.limits.body_bytes),
-        );
+        let out = upload.begin(self.incoming().body_limit(upstream.forwarding.policies));
         upstream.borrowed_host = self
             .upstream_head(&upstream.forwarding)
             .write(lease.authority().as_bytes(), out);
@@ -313,7 +304,7 @@ impl ActiveRequest<'_> {
         let upstream = self.upstream_head(forwarding);
         let is_grpc = matches!(self.buffers.error_format, ErrorFormat::Grpc(_));
         let call = is_grpc.then(|| grpc::timeout(head, buffer)).flatten();
-        let route = forwarding.policies().timeout;
+        let route = forwarding.policies.timeout;
         let timeout = [route, call].into_iter().flatten().min();
         let worker = &self.client.worker;
         // Only arms that are compared can be late.
@@ -334,7 +325,7 @@ impl ActiveRequest<'_> {
 
     /// Begins a copy of the request for the route's mirror, if this request is selected.
     fn begin_copy(&self, forwarding: &Forwarding<'_>, position: usize) -> Option<MirrorCopy> {
-        let mirror = forwarding.policies().mirror.as_ref()?;
+        let mirror = forwarding.forward.split_policies.mirror.as_ref()?;
         let buffer = self.buffers.from_client.filled();
         // A copy cannot speak another protocol.
         if self.buffers.head.upgrade(buffer).is_some() || !mirror.takes(self.client.worker.roll()) {
@@ -371,7 +362,7 @@ impl ActiveRequest<'_> {
     fn upstream_head<'a>(&'a self, forwarding: &Forwarding<'a>) -> UpstreamHead<'a> {
         UpstreamHead {
             request: self.incoming(),
-            policies: forwarding.policies(),
+            policies: forwarding.policies,
             host: forwarding.host,
             path: forwarding.path(self.buffers.normalized.path(), &self.buffers.decision),
             prefix: forwarding.replaced_prefix(&self.buffers.decision),

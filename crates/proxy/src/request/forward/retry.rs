@@ -212,7 +212,7 @@ impl Reason {
 impl ActiveRequest<'_> {
     /// The retries of the request, none of which is made yet.
     pub(super) fn retries<'p>(&self, forwarding: &Forwarding<'p>, is_idempotent: bool) -> Retries<'p> {
-        let policy = forwarding.policies().retry.as_ref();
+        let policy = forwarding.policies.retry.as_ref();
         let method = self.buffers.head.method(self.buffers.from_client.filled());
         Retries {
             may_repeat: policy.is_some_and(|policy| policy.permits(method, is_idempotent)),

@@ -141,7 +141,7 @@ impl Control {
             let name = &*route.matching.name;
             let rollout = route
                 .forward()
-                .and_then(|forward| forward.policies.rollout.as_ref());
+                .and_then(|forward| forward.split_policies.rollout.as_ref());
             let (Some(rollout), false) = (rollout, moving.contains(name)) else {
                 continue;
             };
@@ -393,7 +393,7 @@ fn judge_of(generation: &Generation, positions: &[usize], plan: &RolloutPlan) ->
     let mut forwards = positions
         .iter()
         .filter_map(|position| forward(generation.plan(), *position));
-    let is_sticky = forwards.any(|forward| forward.policies.sticky.is_some());
+    let is_sticky = forwards.any(|forward| forward.split_policies.sticky.is_some());
     let steps = plan.ramp.judged_steps();
     Some(Judge::new(
         settings,

@@ -79,7 +79,7 @@ impl Control {
             return named.notify.clone();
         }
         let position = generation.compiled().position(lead)?;
-        let own = forward(plan, position)?.policies.rollout.as_ref()?;
+        let own = forward(plan, position)?.split_policies.rollout.as_ref()?;
         own.plan.notify.clone()
     }
 }

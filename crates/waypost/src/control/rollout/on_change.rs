@@ -71,7 +71,7 @@ impl Control {
         for (position, route) in after.plan().routes().iter().enumerate() {
             let name = &*route.matching.name;
             let planned =
-                forward(after.plan(), position).and_then(|forward| forward.policies.rollout.as_ref());
+                forward(after.plan(), position).and_then(|forward| forward.split_policies.rollout.as_ref());
             let is_known = || rollouts.iter().any(|rollout| rollout.route(name).is_some());
             if planned.is_none_or(|rollout| !rollout.plan.on_change) || is_known() {
                 continue;

@@ -21,7 +21,7 @@ pub(super) fn chosen_plan(
 ) -> Result<(Option<String>, Arc<RolloutPlan>), Problem> {
     let own = positions
         .iter()
-        .find_map(|position| forward(plan, *position)?.policies.rollout.as_ref());
+        .find_map(|position| forward(plan, *position)?.split_policies.rollout.as_ref());
     let (name, chosen) = match (&start.plan, own) {
         (Some(name), _) => {
             let named = plan.rollouts().iter().find(|(known, _)| **known == **name);

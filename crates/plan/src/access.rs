@@ -1,22 +1,8 @@
-//! Guards of a route: what a request must pass before the route acts.
+//! Guards in front of the action of a route: access by address, and the limit on bodies.
 
 use std::net::IpAddr;
-use std::ops::Deref;
 
 use ipnet::IpNet;
-
-/// The guards of a route. Most routes have none and take no more than a pointer here.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Guards(Option<Box<GuardSet>>);
-
-/// Every guard that a route can configure.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuardSet {
-    /// The clients that have access.
-    pub access: Access,
-    /// The limit on the size of request bodies (413).
-    pub body: BodyLimit,
-}
 
 /// The clients that have access, by address; all if nothing is said. Others get 403.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,43 +25,13 @@ pub enum BodyLimit {
     Bytes(u64),
 }
 
-/// The guards of a route that configures none.
-static NONE: GuardSet = GuardSet {
-    access: Access {
+impl Access {
+    /// Every client has access.
+    pub const ALL: Self = Self {
         allow: Vec::new(),
         deny: Vec::new(),
-    },
-    body: BodyLimit::OfListener,
-};
+    };
 
-impl Default for GuardSet {
-    fn default() -> Self {
-        NONE.clone()
-    }
-}
-
-impl From<GuardSet> for Guards {
-    fn from(guards: GuardSet) -> Self {
-        Self((guards != NONE).then(|| Box::new(guards)))
-    }
-}
-
-impl Guards {
-    /// Returns true if there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
-impl Deref for Guards {
-    type Target = GuardSet;
-
-    fn deref(&self) -> &GuardSet {
-        self.0.as_deref().unwrap_or(&NONE)
-    }
-}
-
-impl Access {
     /// Returns true if the client at this address has access.
     pub fn admits(&self, client: IpAddr) -> bool {
         let covers = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
@@ -123,9 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn no_guards_take_no_more_than_a_pointer() {
-        assert_eq!(size_of::<Guards>(), size_of::<usize>());
-        assert!(Guards::from(GuardSet::default()).is_empty());
+    fn a_limit_of_the_route_replaces_that_of_the_listener() {
         assert_eq!(BodyLimit::OfListener.over(Some(7)), Some(7));
         assert_eq!(BodyLimit::Unlimited.over(Some(7)), None);
         assert_eq!(BodyLimit::Bytes(8).over(Some(7)), Some(8));
