@@ -19,9 +19,12 @@ pub struct Permits {
 pub struct Permit(Rc<Cell<usize>>);
 
 /// A permit for an open connection, where all workers together may have so many. Those that are idle are counted, as
-/// they can be closed for another.
+/// they can be closed for another. It moves with its connection, from exchange to exchange, and is small for it.
 #[derive(Debug)]
-pub struct OpenPermit {
+pub struct OpenPermit(Box<Open>);
+
+#[derive(Debug)]
+struct Open {
     permit: Option<OwnedSemaphorePermit>,
     idle: Arc<AtomicUsize>,
     is_idle: Cell<bool>,
@@ -55,15 +58,21 @@ impl Permits {
 impl OpenPermit {
     /// A permit of a connection in use; `idle` counts the idle ones of its limit.
     pub fn new(permit: OwnedSemaphorePermit, idle: Arc<AtomicUsize>) -> Self {
-        Self {
+        Self(Box::new(Open {
             permit: Some(permit),
             idle,
             is_idle: Cell::new(false),
-        }
+        }))
     }
 
     /// Notes that the connection is idle, or in use.
     pub fn set_idle(&self, is_idle: bool) {
+        self.0.set_idle(is_idle);
+    }
+}
+
+impl Open {
+    fn set_idle(&self, is_idle: bool) {
         // In one order with the count of those that wait for a connection: either the one that waits sees this one as idle,
         // or this one is seen to be wanted.
         match (self.is_idle.replace(is_idle), is_idle) {
@@ -74,7 +83,7 @@ impl OpenPermit {
     }
 }
 
-impl Drop for OpenPermit {
+impl Drop for Open {
     fn drop(&mut self) {
         // Who no longer sees it as idle finds the permit given back.
         self.permit = None;
