@@ -114,8 +114,15 @@ pub async fn call(
             attempt: None,
             may_wait: call.may_wait,
         };
-        let mut lease =
-            lease::acquire(upstreams, service, options, held.take(), &mut Tried::default()).await?;
+        let mut lease = lease::acquire(
+            upstreams,
+            service,
+            &options,
+            None,
+            held.take(),
+            &mut Tried::default(),
+        )
+        .await?;
         let limits = &service.declared().limits;
         let message = call.message_to(lease.authority());
         let exchange = exchange(upstreams, &mut lease.link, &message, call, limits);

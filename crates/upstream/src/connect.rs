@@ -24,7 +24,7 @@ use crate::address::Address;
 use crate::limits::{Refusal, Wait};
 use crate::local::{LocalEndpoint, LocalService, Upstreams};
 use crate::opening::{self, Opening, Wanted};
-use crate::pool::idle::Liveness;
+use crate::pool::idle::{IdleConnection, Liveness};
 use crate::service::ServiceState;
 
 /// Pause before another attempt to enter the full queue of a unix socket.
@@ -115,7 +115,11 @@ impl ConnectError {
 }
 
 impl Connected {
-    fn stream(stream: Box<ClientStream>, reused: bool) -> Self {
+    /// A stream of a connection; `reused` is true if that had others before.
+    fn stream(service: &LocalService, stream: Box<ClientStream>, reused: bool) -> Self {
+        if reused {
+            service.counters().reused.add(1);
+        }
         Self {
             link: Link::ClientStream(stream),
             reused,
@@ -123,7 +127,11 @@ impl Connected {
         }
     }
 
-    fn reused(socket: Socket, open: Option<OpenPermit>) -> Self {
+    /// A connection that was idle.
+    #[inline]
+    fn reused(service: &LocalService, idle: IdleConnection) -> Self {
+        service.counters().reused.add(1);
+        let (socket, open) = idle.into_parts();
         Self {
             link: Link::Socket(socket),
             reused: true,
@@ -132,53 +140,84 @@ impl Connected {
     }
 }
 
+/// Returns a link of a connection to `endpoint` that is there and free, if there is one.
+pub(crate) fn pooled(
+    upstreams: &Upstreams,
+    service: &LocalService,
+    endpoint: &LocalEndpoint,
+    options: &ConnectOptions,
+) -> Option<Connected> {
+    let liveness = options.reuse?;
+    let declared = service.declared();
+    if is_dedicated(declared, options) {
+        return None;
+    }
+    if is_shared(protocol_for(declared, endpoint, options), endpoint) {
+        let (stream, reused) = endpoint.connections.borrow().stream()?;
+        return Some(Connected::stream(service, stream, reused));
+    }
+    idle(upstreams, service, endpoint, options, liveness)
+}
+
+/// Takes an idle connection to `endpoint`.
+#[inline]
+fn idle(
+    upstreams: &Upstreams,
+    service: &LocalService,
+    endpoint: &LocalEndpoint,
+    options: &ConnectOptions,
+    liveness: Liveness,
+) -> Option<Connected> {
+    let client = options.addresses.map(|addresses| addresses.client);
+    let idle_timeout = service.declared().pool.idle_timeout;
+    let mut idle = endpoint.idle.borrow_mut();
+    let idle = idle.take(client, upstreams.clock(), liveness, idle_timeout)?;
+    Some(Connected::reused(service, idle))
+}
+
+/// Returns true if connections belong to one client: with a PROXY header, or for passthrough.
+fn is_dedicated(declared: &Service, options: &ConnectOptions) -> bool {
+    declared.proxy_protocol.is_some() || options.raw
+}
+
+/// Returns true if the connections of this protocol to `endpoint` are shared, as far as that is known.
+fn is_shared(protocol: UpstreamProtocol, endpoint: &LocalEndpoint) -> bool {
+    match protocol {
+        UpstreamProtocol::Http1 | UpstreamProtocol::Tls { http2: false } => false,
+        UpstreamProtocol::Http2 => true,
+        UpstreamProtocol::Tls { http2: true } => !endpoint.connections.borrow().chose_http1,
+    }
+}
+
 /// Returns a link to `endpoint`. If the service has as many connections as it may have, waits for one.
 pub(crate) async fn link_to(
     upstreams: &Upstreams,
     service: &LocalService,
     endpoint: &Rc<LocalEndpoint>,
-    options: ConnectOptions,
+    options: &ConnectOptions,
     wait: &mut Wait<'_>,
 ) -> Result<Connected, ConnectError> {
     let declared = service.declared();
     let mut by = connect_by(declared, options, upstreams.clock().coarse_now());
     let protocol = protocol_for(declared, endpoint, options);
-    // A connection with a PROXY header, or for passthrough, belongs to one client.
-    let proxy_version = declared.proxy_protocol;
-    let is_dedicated = proxy_version.is_some() || options.raw;
-    let is_shared = || match protocol {
-        _ if is_dedicated => false,
-        UpstreamProtocol::Http1 | UpstreamProtocol::Tls { http2: false } => false,
-        UpstreamProtocol::Http2 => true,
-        UpstreamProtocol::Tls { http2: true } => !endpoint.connections.borrow().chose_http1,
-    };
+    let is_dedicated = is_dedicated(declared, options);
     let reuse = options
         .reuse
         .filter(|_| !is_dedicated && !matches!(protocol, UpstreamProtocol::Http2));
     let mut open = None;
     let permit = loop {
         let mut permit = None;
-        let is_shared = is_shared();
+        let is_shared = !is_dedicated && is_shared(protocol, endpoint);
         if is_shared {
             match shared(endpoint, options.reuse.is_none(), by).await? {
-                Shared::Stream(stream, reused) => {
-                    if reused {
-                        service.counters().reused.add(1);
-                    }
-                    return Ok(Connected::stream(stream, reused));
-                }
+                Shared::Stream(stream, reused) => return Ok(Connected::stream(service, stream, reused)),
                 Shared::Connect(claimed) => permit = claimed,
             }
         }
-        if let Some(liveness) = reuse {
-            let client = options.addresses.map(|addresses| addresses.client);
-            let idle_timeout = declared.pool.idle_timeout;
-            let mut idle = endpoint.idle.borrow_mut();
-            if let Some(idle) = idle.take(client, upstreams.clock(), liveness, idle_timeout) {
-                service.counters().reused.add(1);
-                let (socket, open) = idle.into_parts();
-                return Ok(Connected::reused(socket, open));
-            }
+        if let Some(liveness) = reuse
+            && let Some(connected) = idle(upstreams, service, endpoint, options, liveness)
+        {
+            return Ok(connected);
         }
         let Some(limit) = service.connection_limit() else {
             break permit;
@@ -200,25 +239,19 @@ pub(crate) async fn link_to(
             .map_err(|refusal| refused(service, options, refusal, ConnectError::ConnectionLimit))?;
         match opening {
             Opening::Permit(permit) => open = Some(permit),
-            Opening::Stream(stream) => {
-                service.counters().reused.add(1);
-                return Ok(Connected::stream(stream, true));
-            }
+            Opening::Stream(stream) => return Ok(Connected::stream(service, stream, true)),
             Opening::Connection(idle) => {
-                let is_alive =
-                    reuse.is_some_and(|liveness| idle.is_alive(upstreams.clock().tick(), liveness));
-                let (socket, permit) = idle.into_parts();
-                if is_alive {
-                    service.counters().reused.add(1);
-                    return Ok(Connected::reused(socket, permit));
+                if reuse.is_some_and(|liveness| idle.is_alive(upstreams.clock().tick(), liveness)) {
+                    return Ok(Connected::reused(service, idle));
                 }
-                open = permit;
+                (_, open) = idle.into_parts();
             }
         }
         // The wait takes nothing from the time to connect.
         by = connect_by(declared, options, Instant::now());
     };
     wait.leave();
+    let proxy_version = declared.proxy_protocol;
     let proxy_header = proxy_version.map(|version| proxy_header(version, options.addresses));
     // Boxed, as most calls reuse a connection and should not carry the state of a connect.
     let connecting = Box::pin(connect(
@@ -266,13 +299,13 @@ pub(crate) async fn link_to(
     }
     drop(permit);
     service.pass_streams(endpoint);
-    Ok(Connected::stream(stream, false))
+    Ok(Connected::stream(service, stream, false))
 }
 
 /// The error for a request that did not get what it waited for: `error` if that is due to the limit, which is counted.
 pub(crate) fn refused(
     service: &LocalService,
-    options: ConnectOptions,
+    options: &ConnectOptions,
     refusal: Refusal,
     error: ConnectError,
 ) -> ConnectError {
@@ -290,14 +323,14 @@ pub(crate) fn refused(
 }
 
 /// The time by which a connection attempt that begins at `now` must succeed.
-fn connect_by(declared: &Service, options: ConnectOptions, now: Instant) -> Instant {
+fn connect_by(declared: &Service, options: &ConnectOptions, now: Instant) -> Instant {
     let timeout = options.timeout.unwrap_or(declared.timeouts.connect);
     let by = now + options.attempt.map_or(timeout, |attempt| attempt.min(timeout));
     options.deadline.map_or(by, |deadline| deadline.min(by))
 }
 
 /// The protocol of a connection with these options.
-fn protocol_for(declared: &Service, endpoint: &LocalEndpoint, options: ConnectOptions) -> UpstreamProtocol {
+fn protocol_for(declared: &Service, endpoint: &LocalEndpoint, options: &ConnectOptions) -> UpstreamProtocol {
     match declared.upstream_protocol(endpoint.shared.declaration(declared)) {
         _ if options.raw => UpstreamProtocol::Http1,
         UpstreamProtocol::Http2 if options.http1 => UpstreamProtocol::Http1,

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 use waypost_plan::balance::Balance;
 use waypost_plan::service::Endpoint;
-use waypost_transport::clock::Clock;
 use waypost_transport::h2::stream_count::StreamUse;
 use waypost_transport::link::Link;
 use waypost_transport::permits::OpenPermit;
@@ -36,7 +35,6 @@ pub struct Lease {
     endpoint: Rc<LocalEndpoint>,
     _in_flight: InFlight,
     outcome: Outcome,
-    clock: Rc<Clock>,
     /// The begin of the exchange; `None` if its duration says nothing about the endpoint.
     began: Option<Instant>,
 }
@@ -50,6 +48,28 @@ pub struct Taken {
     open: Option<OpenPermit>,
     /// Its part in a connection with a permit of its own.
     stream: Option<StreamUse>,
+}
+
+/// An endpoint that is picked for an attempt. The attempt counts as in flight there, so that others see it while it
+/// connects.
+#[derive(Debug)]
+pub struct Picked {
+    endpoint: Rc<LocalEndpoint>,
+    in_flight: InFlight,
+}
+
+impl Picked {
+    /// Picks the endpoint of the next attempt, if there is one.
+    fn next(
+        upstreams: &Upstreams,
+        service: &LocalService,
+        options: &ConnectOptions,
+        tried: &Tried,
+    ) -> Option<Self> {
+        let endpoint = service.pick(tried.avoided(), options.key, upstreams.clock().coarse_now())?;
+        let in_flight = InFlight::begin(service, &endpoint);
+        Some(Self { endpoint, in_flight })
+    }
 }
 
 /// Counts a request of its endpoint as in flight, until it is dropped, where the service balances by these.
@@ -74,8 +94,29 @@ impl Drop for InFlight {
     }
 }
 
+/// Leases a link to the endpoint whose turn it is over a connection that is there and free, without waiting. This is the
+/// way of nearly all requests.
+///
+/// # Errors
+/// When there is none, or the service is limited: [`acquire`] goes on with the endpoint that is picked, if there is one.
+pub fn acquire_pooled(
+    upstreams: &Upstreams,
+    service: &Rc<LocalService>,
+    options: &ConnectOptions,
+    tried: &Tried,
+) -> Result<Lease, Option<Picked>> {
+    if service.state().limits().is_some() {
+        return Err(None);
+    }
+    let picked = Picked::next(upstreams, service, options, tried).ok_or(None)?;
+    match connect::pooled(upstreams, service, &picked.endpoint, options) {
+        Some(connected) => Ok(Lease::begin(service, picked, connected, None)),
+        None => Err(Some(picked)),
+    }
+}
+
 /// Leases a link to an endpoint of `service` that is not `tried`, while there is one, trying up to [`ATTEMPTS_MAX`]. Those
-/// that cannot be reached are excluded from then on.
+/// that cannot be reached are excluded from then on. It begins with the endpoint that is `picked`, if any.
 ///
 /// `held` is the permit of the same request from an earlier attempt. Without one, and with as many requests in flight as
 /// the service may have, the request waits for its turn. A connection that is passed through is no request.
@@ -85,7 +126,8 @@ impl Drop for InFlight {
 pub async fn acquire(
     upstreams: &Upstreams,
     service: &Rc<LocalService>,
-    options: ConnectOptions,
+    options: &ConnectOptions,
+    mut picked: Option<Picked>,
     held: Option<RequestPermit>,
     tried: &mut Tried,
 ) -> Result<Lease, ConnectError> {
@@ -100,40 +142,16 @@ pub async fn acquire(
     let mut last = ConnectError::NoEndpoint;
     let mut failed = 0;
     while failed < ATTEMPTS_MAX {
-        let now = upstreams.clock().coarse_now();
-        let Some(endpoint) = service.pick(tried.avoided(), options.key, now) else {
+        let next = picked.take();
+        let Some(picked) = next.or_else(|| Picked::next(upstreams, service, options, tried)) else {
             match tried.relent() {
                 true => continue,
                 false => break,
             }
         };
-        // From now on, so that others see it while it connects.
-        let in_flight = InFlight::begin(service, &endpoint);
-        match connect::link_to(upstreams, service, &endpoint, options, &mut wait).await {
-            Ok(Connected { link, reused, open }) => {
-                endpoint.counters().begin();
-                let stream = match &link {
-                    Link::ClientStream(stream) if service.connection_limit().is_some() => {
-                        Some(stream.connection_use())
-                    }
-                    _ => None,
-                };
-                return Ok(Lease {
-                    link,
-                    reused,
-                    taken: Taken {
-                        request,
-                        open,
-                        stream,
-                    },
-                    service: Rc::clone(service),
-                    endpoint,
-                    _in_flight: in_flight,
-                    outcome: Outcome::Abandoned,
-                    clock: Rc::clone(upstreams.clock()),
-                    began: Some(upstreams.clock().coarse_now()),
-                });
-            }
+        let endpoint = &picked.endpoint;
+        match connect::link_to(upstreams, service, endpoint, options, &mut wait).await {
+            Ok(connected) => return Ok(Lease::begin(service, picked, connected, request)),
             Err(ConnectError::TimedOut)
                 if options
                     .deadline
@@ -144,7 +162,7 @@ pub async fn acquire(
             Err(error) if !error.is_endpoint_fault() => return Err(error),
             Err(error) => {
                 last = error;
-                service.report(&endpoint, Outcome::ConnectFailed);
+                service.report(endpoint, Outcome::ConnectFailed);
                 tried.exclude(&endpoint.shared.address);
                 tried.failed += 1;
                 failed += 1;
@@ -157,7 +175,7 @@ pub async fn acquire(
 /// Waits for the permit of a request.
 async fn next_request(
     service: &LocalService,
-    options: ConnectOptions,
+    options: &ConnectOptions,
     limit: &RequestLimit,
     wait: &mut Wait<'_>,
 ) -> Result<RequestPermit, ConnectError> {
@@ -166,6 +184,39 @@ async fn next_request(
 }
 
 impl Lease {
+    /// A lease of a link that is there now.
+    #[inline]
+    fn begin(
+        service: &Rc<LocalService>,
+        picked: Picked,
+        connected: Connected,
+        request: Option<RequestPermit>,
+    ) -> Self {
+        let Picked { endpoint, in_flight } = picked;
+        let Connected { link, reused, open } = connected;
+        endpoint.counters().begin();
+        let stream = match &link {
+            Link::ClientStream(stream) if service.connection_limit().is_some() => {
+                Some(stream.connection_use())
+            }
+            _ => None,
+        };
+        Self {
+            link,
+            reused,
+            taken: Taken {
+                request,
+                open,
+                stream,
+            },
+            service: Rc::clone(service),
+            endpoint,
+            _in_flight: in_flight,
+            outcome: Outcome::Abandoned,
+            began: Some(service.clock().coarse_now()),
+        }
+    }
+
     /// The service.
     pub fn service(&self) -> &Rc<LocalService> {
         &self.service
@@ -231,7 +282,8 @@ impl Taken {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let duration = self.began.map(|began| self.clock.coarse_now() - began);
+        let clock = self.service.clock();
+        let duration = self.began.map(|began| clock.coarse_now() - began);
         self.endpoint.counters().end(self.outcome, duration);
         self.service.report(&self.endpoint, self.outcome);
         if self.taken.stream.take().is_some() {

@@ -59,6 +59,7 @@ pub struct LocalService {
     /// Requests, of which the budget of retries is a share.
     requests: RequestCount,
     notices: Sender<Notice>,
+    clock: Rc<Clock>,
     /// Requests of this worker that wait for a connection.
     demands: Cell<usize>,
     /// Connections handed to them in a row while requests of other workers waited.
@@ -122,7 +123,9 @@ impl Upstreams {
         let mut services = self.services.borrow_mut();
         let service = services.entry(Arc::as_ptr(state).addr()).or_insert_with(|| {
             let notices = self.notices.clone();
-            let service = Rc::new(LocalService::new(Arc::clone(state), cursor, counters(), notices));
+            let clock = Rc::clone(&self.clock);
+            let service = LocalService::new(Arc::clone(state), cursor, counters(), notices, clock);
+            let service = Rc::new(service);
             if let Some(limit) = service.connection_limit() {
                 let reclaiming = reclaim(Rc::downgrade(&service), limit.reclaims());
                 tokio::task::spawn_local(reclaiming);
@@ -190,6 +193,7 @@ impl LocalService {
         cursor: usize,
         counters: Arc<ServiceCounters>,
         notices: Sender<Notice>,
+        clock: Rc<Clock>,
     ) -> Self {
         let endpoints = LocalEndpoints::new(&state, cursor, Instant::now());
         Self {
@@ -198,6 +202,7 @@ impl LocalService {
             endpoints: RefCell::new(endpoints),
             counters,
             notices,
+            clock,
             demands: Cell::default(),
             handed: Cell::default(),
         }
@@ -216,6 +221,11 @@ impl LocalService {
     /// The worker's counters.
     pub fn counters(&self) -> &ServiceCounters {
         &self.counters
+    }
+
+    /// The worker's clock.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Returns true if connections can be reused. A connection that began with a PROXY header belongs to one client.

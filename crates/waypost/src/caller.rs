@@ -149,6 +149,7 @@ async fn run(ticks: Ticks, mut inbox: mpsc::Receiver<Order>, notices: &mpsc::Wea
             cursor,
             Arc::default(),
             notices.clone(),
+            Rc::clone(upstreams.clock()),
         ));
         cursor = cursor.wrapping_add(1);
         tokio::task::spawn_local(async move {

@@ -68,7 +68,7 @@ impl Client {
             Ok(tunnel) => {
                 self.observation.count(&self.worker, status);
                 self.observation.end(Ending::Complete(Blame::Service));
-                self.run_tunnel(tunnel, buffers).await;
+                self.run_tunnel(Box::new(tunnel), buffers).await;
             }
             Err(none) => {
                 match none {
@@ -133,7 +133,8 @@ impl Client {
             let mut acquired = pin!(lease::acquire(
                 self.worker.upstreams(),
                 &service,
-                options,
+                &options,
+                None,
                 None,
                 &mut tried
             ));

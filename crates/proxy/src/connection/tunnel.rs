@@ -39,7 +39,7 @@ enum Pause {
 
 impl Client {
     /// Relays both directions until both sides have ended, one fails, or the idle timeout expires.
-    pub(super) async fn run_tunnel(&mut self, mut tunnel: Tunnel, mut buffers: Box<RequestBuffers>) {
+    pub(super) async fn run_tunnel(&mut self, mut tunnel: Box<Tunnel>, mut buffers: Box<RequestBuffers>) {
         // The unwritten rest of the response, and bytes that arrived behind it, go first.
         let form = |link: &Link| match link.frames_bodies() {
             true => BodyForm::Frames,

@@ -62,7 +62,7 @@ pub(crate) enum Next {
     /// Close.
     Close,
     /// The connection is a tunnel from now on.
-    Tunnel(Tunnel),
+    Tunnel(Box<Tunnel>),
 }
 
 /// The service's end of a tunnel.

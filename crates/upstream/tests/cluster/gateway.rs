@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, advance};
 use waypost_route::split::Split;
+use waypost_transport::clock::{Clock, Ticks};
 use waypost_upstream::balance::next_roll;
 use waypost_upstream::health::Outcome;
 use waypost_upstream::lease::ATTEMPTS_MAX;
@@ -136,9 +137,12 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) fn new(world: &World, seed: u64) -> Self {
         let (notices, _) = mpsc::channel(1);
+        let clock = Rc::new(Clock::new(Ticks::default()));
         let services = world.arms.iter().map(|arm| {
-            let worker =
-                |worker| LocalService::new(Arc::clone(&arm.state), worker, Arc::default(), notices.clone());
+            let worker = |worker| {
+                let (state, clock) = (Arc::clone(&arm.state), Rc::clone(&clock));
+                LocalService::new(state, worker, Arc::default(), notices.clone(), clock)
+            };
             (0..WORKERS).map(worker).collect()
         });
         let totals = Totals {

@@ -20,12 +20,12 @@ use waypost_wire::response::ResponseHead;
 use waypost_wire::response::fault::ResponseFault;
 use waypost_wire::version::Version;
 
-use crate::exchange::{Deadlines, End, Exchange, ExchangeOptions, ExchangeParts};
+use crate::exchange::{Deadlines, End, Exchange, ExchangeOptions, ExchangeParts, Progress};
 use crate::observe::access_log::Ending;
 use crate::observe::log;
+use crate::request::forward::Upstream;
 use crate::request::forward::hedge::{Hedge, HedgeAttempt, Hedging};
 use crate::request::forward::retry::{Question, Reason, Unfinished, is_held};
-use crate::request::forward::{Begun, Upstream};
 use crate::request::rest::Rest;
 use crate::request::{ActiveRequest, Next, Tunnel};
 
@@ -50,7 +50,6 @@ enum Raced {
 
 /// The result of one attempt.
 pub(super) struct Attempt {
-    lease: Lease,
     end: AttemptEnd,
     /// The status of the response, if it was begun to be passed on.
     status: RequestStatus,
@@ -59,22 +58,18 @@ pub(super) struct Attempt {
 }
 
 impl ActiveRequest<'_> {
-    /// Makes one exchange, or two side by side of which one is left.
-    pub(super) async fn attempt(&mut self, upstream: &mut Upstream<'_>, begun: Begun) -> Attempt {
+    /// Makes one exchange, or two side by side of which one is left. With `progress`, it goes on where a hedge got to.
+    pub(super) async fn attempt(
+        &mut self,
+        upstream: &mut Upstream<'_>,
+        lease: &mut Lease,
+        progress: Option<Progress>,
+    ) -> Attempt {
+        if progress.is_none() {
+            self.return_response();
+        }
         let client = &mut *self.client;
         let buffers = &mut *self.buffers;
-        if let Some(response) = buffers.response.take() {
-            client.worker.upstreams().return_response(response);
-        }
-        let (mut lease, progress) = match begun {
-            Begun::Fresh(lease) => (lease, None),
-            Begun::Hedge(asked) => {
-                let host = &mut upstream.borrowed_host;
-                let (lease, progress) = asked.replace(&mut buffers.upload, host, &mut buffers.response);
-                upstream.attempt_by = upstream.retries.timeout().map(|timeout| progress.began + timeout);
-                (lease, Some(progress))
-            }
-        };
         if let Some(record) = client.observation.record() {
             record.endpoint = Some(lease.address().clone());
             record.mark_sent();
@@ -256,11 +251,13 @@ impl ActiveRequest<'_> {
                 record.bytes = response.download.body_bytes();
             }
         }
-        Attempt {
-            lease,
-            end,
-            status,
-            again,
+        Attempt { end, status, again }
+    }
+
+    /// Returns the buffers of an earlier response.
+    pub(super) fn return_response(&mut self) {
+        if let Some(response) = self.buffers.response.take() {
+            self.client.worker.upstreams().return_response(response);
         }
     }
 
@@ -269,14 +266,10 @@ impl ActiveRequest<'_> {
     pub(super) fn conclude(
         &mut self,
         upstream: &mut Upstream<'_>,
+        mut lease: Lease,
         attempt: Attempt,
     ) -> Result<Next, Unfinished> {
-        let Attempt {
-            mut lease,
-            end,
-            status,
-            again,
-        } = attempt;
+        let Attempt { end, status, again } = attempt;
         let client = &mut *self.client;
         let end = match end {
             AttemptEnd::Exchange(end) => end,
@@ -323,11 +316,11 @@ impl ActiveRequest<'_> {
             }
             End::Upgraded => {
                 client.observation.count(&client.worker, status);
-                Ok(Next::Tunnel(Tunnel {
+                Ok(Next::Tunnel(Box::new(Tunnel {
                     lease,
                     status: Some(status.http_status()),
                     idle: upstream.timeouts().tunnel,
-                }))
+                })))
             }
             End::Cut(cause) => {
                 client.observation.end(Ending::Cut(cause));

@@ -121,8 +121,9 @@ impl<'a> Hedge<'a> {
             borrowed_host,
         };
         let (worker, service) = (Rc::clone(self.worker), Rc::clone(service));
-        let connecting =
-            async move { lease::acquire(worker.upstreams(), &service, connect, None, &mut tried).await };
+        let connecting = async move {
+            lease::acquire(worker.upstreams(), &service, &connect, None, None, &mut tried).await
+        };
         self.is_made = true;
         self.state = State::Connecting(Box::pin(connecting), message);
     }

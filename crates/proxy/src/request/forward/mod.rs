@@ -14,33 +14,32 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use waypost_plan::service::Timeouts;
-use waypost_policy::decision::Forwarding;
+use waypost_policy::decision::{DecisionBuffers, Forwarding};
 use waypost_policy::error_format::ErrorFormat;
 use waypost_policy::failure::{Cause, Failure};
 use waypost_policy::grpc;
 use waypost_policy::grpc::web::WebForm;
 use waypost_policy::head::upstream::UpstreamHead;
+use waypost_policy::request::IncomingRequest;
 use waypost_policy::status::RequestStatus;
 use waypost_transport::link::Link;
 use waypost_transport::proxy_protocol::ProxiedAddresses;
 use waypost_transport::relay::transform::Transform;
 use waypost_transport::relay::{BodyForm, RelayError};
 use waypost_upstream::connect::{ConnectError, ConnectOptions};
-use waypost_upstream::lease::{self, Lease};
+use waypost_upstream::lease::{self, Lease, Picked};
 use waypost_upstream::limits::RequestPermit;
 use waypost_upstream::local::LocalService;
 use waypost_upstream::pool::idle::Liveness;
-use waypost_upstream::retry::tried::Tried;
 use waypost_wire::framing::Framing;
 
 use crate::local::buffers::RequestBuffers;
 use crate::observe::access_log::Ending;
 use crate::observe::metrics::Side;
-use crate::request::forward::hedge::HedgeAttempt;
 use crate::request::forward::retry::Retries;
 use crate::request::mirror::{self, Copied, MirrorCopy};
 use crate::request::watch::Watch;
-use crate::request::{ActiveRequest, Next, is_idempotent};
+use crate::request::{ActiveRequest, Next, in_place, is_idempotent};
 
 /// Bytes of a body up to which it is held for an HTTP/2 service, without retries of the route.
 const HELD_BYTES: usize = 32 << 10;
@@ -73,7 +72,7 @@ struct Upstream<'p> {
     /// The range of the endpoint's authority in the head, if that is its host.
     borrowed_host: Option<Range<usize>>,
     /// The mirrored copy, until its body has come.
-    copy: Option<MirrorCopy>,
+    copy: Option<Box<MirrorCopy>>,
     /// Interim responses that the client got.
     interims: u32,
     retries: Retries<'p>,
@@ -81,14 +80,6 @@ struct Upstream<'p> {
     attempt_by: Option<Instant>,
     /// The permit of the request, of a limited service, between attempts.
     held: Option<RequestPermit>,
-}
-
-/// An attempt that has a link.
-enum Begun {
-    /// The request is held, and is to be sent from its first byte.
-    Fresh(Lease),
-    /// It was begun as a hedge.
-    Hedge(Box<HedgeAttempt>),
 }
 
 impl Upstream<'_> {
@@ -141,25 +132,42 @@ impl ActiveRequest<'_> {
         {
             return next;
         }
-        let (mut upstream, lease) = match self.prepare(forwarding, position).await {
-            Ok(prepared) => prepared,
-            Err(NoLease::Failed(failure)) => return self.fail(failure, name).await,
-            Err(NoLease::Left(cause)) => return self.leave(cause),
+        let mut upstream = self.prepare(forwarding, position);
+        let pooled = lease::acquire_pooled(
+            self.client.worker.upstreams(),
+            &upstream.service,
+            &upstream.connect,
+            upstream.retries.tried(),
+        );
+        let mut lease = match pooled {
+            Ok(lease) => {
+                self.begin_attempt(&mut upstream);
+                lease
+            }
+            // Boxed, as most requests need not wait and should not carry the state of a connect.
+            Err(picked) => {
+                let head_bytes = self.head_bytes;
+                match in_place(|| self.connect(&mut upstream, picked, 0, head_bytes)).await {
+                    Ok(lease) => lease,
+                    Err(NoLease::Failed(failure)) => return self.fail(failure, name).await,
+                    Err(NoLease::Left(cause)) => return self.leave(cause),
+                }
+            }
         };
         if let Err(failure) = self.begin_request(&mut upstream, &lease) {
             // Before the client hears of it, so that its next request does not meet a limit for this one.
             drop(lease);
             return self.fail_within_body(failure, name).await;
         }
-        let mut begun = Begun::Fresh(lease);
+        let mut progress = None;
         loop {
-            let attempt = self.attempt(&mut upstream, begun).await;
-            let unfinished = match self.conclude(&mut upstream, attempt) {
+            let attempt = self.attempt(&mut upstream, &mut lease, progress).await;
+            let unfinished = match self.conclude(&mut upstream, lease, attempt) {
                 Ok(next) => return next,
                 Err(unfinished) => unfinished,
             };
-            begun = match self.connect_again(&mut upstream, unfinished).await {
-                Ok(begun) => begun,
+            (lease, progress) = match in_place(|| self.connect_again(&mut upstream, unfinished)).await {
+                Ok(again) => again,
                 Err(NoLease::Failed(failure)) => {
                     upstream.held = None;
                     return self.fail_within_body(failure, name).await;
@@ -169,19 +177,15 @@ impl ActiveRequest<'_> {
         }
     }
 
-    /// Prepares the request, and gets a link to the service.
-    async fn prepare<'p>(
-        &mut self,
-        forwarding: Forwarding<'p>,
-        position: Option<usize>,
-    ) -> Result<(Upstream<'p>, Lease), NoLease> {
+    /// Prepares the request.
+    fn prepare<'p>(&mut self, forwarding: Forwarding<'p>, position: Option<usize>) -> Upstream<'p> {
         let service = self.client.worker.service(self.snapshot, forwarding.service);
         let framing = self.buffers.head.framing();
         let mut copy = position.and_then(|position| self.begin_copy(&forwarding, position));
         if framing == Framing::None
             && let Some(copy) = copy.take()
         {
-            copy.send(&self.client.worker, None);
+            (*copy).send(&self.client.worker, None);
         }
         let options = self.options(&forwarding);
         let mut scratch = std::mem::take(&mut self.buffers.decision.scratch);
@@ -189,7 +193,7 @@ impl ActiveRequest<'_> {
         self.buffers.decision.scratch = scratch;
         let retries = self.retries(&forwarding, options.is_idempotent);
         service.count_request(self.client.worker.clock().coarse_now());
-        let mut upstream = Upstream {
+        Upstream {
             connect: ConnectOptions {
                 reuse: Some(options.liveness(framing)),
                 http1: options.upgrade.is_some(),
@@ -211,26 +215,32 @@ impl ActiveRequest<'_> {
             retries,
             attempt_by: None,
             held: None,
-        };
-        let lease = self.connect(&mut upstream, 0, self.head_bytes).await?;
-        upstream.form = upstream.options.body_form(framing, &lease.link);
-        Ok((upstream, lease))
+        }
     }
 
     /// Writes the head for the service, and begins with what is there of the body, so that both leave together.
     fn begin_request(&mut self, upstream: &mut Upstream<'_>, lease: &Lease) -> Result<(), Failure> {
-        let mut upload = std::mem::take(&mut self.buffers.upload);
-        let out = upload.begin(self.incoming().body_limit(upstream.forwarding.policies));
-        upstream.borrowed_host = self
-            .upstream_head(&upstream.forwarding)
-            .write(lease.authority().as_bytes(), out);
-        self.buffers.upload = upload;
         let RequestBuffers {
             from_client,
             upload,
             head,
+            normalized,
+            decision,
+            demands_upgrade,
             ..
         } = &mut *self.buffers;
+        upstream.form = upstream.options.body_form(head.framing(), &lease.link);
+        let request = IncomingRequest {
+            head,
+            buffer: from_client.filled(),
+            normalized,
+            peer: &self.client.peer,
+            listener: self.listener,
+            demands_upgrade: *demands_upgrade,
+        };
+        let out = upload.begin(request.body_limit(upstream.forwarding.policies));
+        let written = upstream_head(&upstream.forwarding, request, decision);
+        upstream.borrowed_host = written.write(lease.authority().as_bytes(), out);
         from_client.consume(self.head_bytes);
         if upstream.copy.is_some() {
             upload.open_tap(mirror::BODY_BYTES_MAX);
@@ -251,25 +261,23 @@ impl ActiveRequest<'_> {
         })
     }
 
-    /// Gets a link to a service; the request may become late meanwhile, and its client may leave. `held` is the permit of
-    /// an earlier attempt.
+    /// Gets a link to the service; the request may become late meanwhile, and its client may leave.
     async fn acquire(
         &mut self,
-        service: &Rc<LocalService>,
-        connect: ConnectOptions,
-        held: Option<RequestPermit>,
-        mut late: Option<Instant>,
+        upstream: &mut Upstream<'_>,
+        picked: Option<Picked>,
         mut watch: Watch,
-        tried: &mut Tried,
     ) -> Result<Lease, Unconnected> {
         let client = &mut *self.client;
         let from_client = &mut self.buffers.from_client;
+        let mut late = upstream.options.late;
         let mut acquired = pin!(lease::acquire(
             client.worker.upstreams(),
-            service,
-            connect,
-            held,
-            tried
+            &upstream.service,
+            &upstream.connect,
+            picked,
+            upstream.held.take(),
+            upstream.retries.tried_mut(),
         ));
         poll_fn(|cx| {
             if let Some(at) = late {
@@ -324,7 +332,7 @@ impl ActiveRequest<'_> {
     }
 
     /// Begins a copy of the request for the route's mirror, if this request is selected.
-    fn begin_copy(&self, forwarding: &Forwarding<'_>, position: usize) -> Option<MirrorCopy> {
+    fn begin_copy(&self, forwarding: &Forwarding<'_>, position: usize) -> Option<Box<MirrorCopy>> {
         let mirror = forwarding.forward.split_policies.mirror.as_ref()?;
         let buffer = self.buffers.from_client.filled();
         // A copy cannot speak another protocol.
@@ -340,7 +348,7 @@ impl ActiveRequest<'_> {
         };
         let host = service.declared().host;
         let key = self.balance_key(&service, &mut Vec::new());
-        MirrorCopy::begin(worker, service, counters, announced, || {
+        let copy = MirrorCopy::begin(worker, service, counters, announced, || {
             let mut head = Vec::new();
             let name = &forwarding.route.matching.name;
             let upstream = UpstreamHead {
@@ -355,18 +363,13 @@ impl ActiveRequest<'_> {
                 is_idempotent: is_idempotent(self.buffers.head.method(buffer)),
                 key,
             }
-        })
+        });
+        copy.map(Box::new)
     }
 
     /// The parts of the head for the service.
     fn upstream_head<'a>(&'a self, forwarding: &Forwarding<'a>) -> UpstreamHead<'a> {
-        UpstreamHead {
-            request: self.incoming(),
-            policies: forwarding.policies,
-            host: forwarding.host,
-            path: forwarding.path(self.buffers.normalized.path(), &self.buffers.decision),
-            prefix: forwarding.replaced_prefix(&self.buffers.decision),
-        }
+        upstream_head(forwarding, self.incoming(), &self.buffers.decision)
     }
 
     fn addresses(&self) -> ProxiedAddresses {
@@ -382,6 +385,21 @@ impl ActiveRequest<'_> {
         client
             .observation
             .note_attempts(&client.worker, failed, succeeded);
+    }
+}
+
+/// The parts of the head for the service that `request` is forwarded to.
+fn upstream_head<'a>(
+    forwarding: &Forwarding<'a>,
+    request: IncomingRequest<'a>,
+    decision: &'a DecisionBuffers,
+) -> UpstreamHead<'a> {
+    UpstreamHead {
+        policies: forwarding.policies,
+        host: forwarding.host,
+        path: forwarding.path(request.normalized.path(), decision),
+        prefix: forwarding.replaced_prefix(decision),
+        request,
     }
 }
 

@@ -15,17 +15,19 @@ use waypost_policy::failure::{Cause, Failure};
 use waypost_transport::relay::Relay;
 use waypost_upstream::address::Address;
 use waypost_upstream::connect::ConnectError;
-use waypost_upstream::lease::Lease;
+use waypost_upstream::lease::{Lease, Picked};
 use waypost_upstream::local::LocalService;
 use waypost_upstream::response_buffers::ResponseBuffers;
 use waypost_upstream::retry::backoff;
 use waypost_upstream::retry::tried::Tried;
 use waypost_wire::framing::Framing;
 
+use crate::exchange::Progress;
 use crate::local::Worker;
+use crate::local::buffers::RequestBuffers;
 use crate::request::ActiveRequest;
 use crate::request::forward::hedge::HedgeAttempt;
-use crate::request::forward::{Begun, NoLease, Unconnected, Upstream, failure_of};
+use crate::request::forward::{NoLease, Unconnected, Upstream, failure_of};
 use crate::request::watch::Watch;
 
 /// Maximum times that a request is sent again because the service has not begun to process it.
@@ -124,6 +126,16 @@ impl Retries<'_> {
 }
 
 impl<'p> Retries<'p> {
+    /// The endpoints that were tried.
+    pub(super) fn tried(&self) -> &Tried {
+        &self.tried
+    }
+
+    /// The endpoints that were tried.
+    pub(super) fn tried_mut(&mut self) -> &mut Tried {
+        &mut self.tried
+    }
+
     /// The time without a head after which another attempt begins beside the first; `None` if there is to be none.
     pub(super) fn hedge(&self) -> Option<Duration> {
         let policy = self.policy.filter(|_| self.may_repeat && !self.is_hedged)?;
@@ -263,14 +275,20 @@ impl ActiveRequest<'_> {
         at.map_or(Unfinished::Failed(failure), Unfinished::Retry)
     }
 
-    /// Gets a link for the next attempt.
+    /// Gets a link for the next attempt. If that is under way as a hedge, it has progress.
     pub(super) async fn connect_again(
         &mut self,
         upstream: &mut Upstream<'_>,
         unfinished: Unfinished,
-    ) -> Result<Begun, NoLease> {
+    ) -> Result<(Lease, Option<Progress>), NoLease> {
+        self.return_response();
         match unfinished {
-            Unfinished::Hedge(asked) => return Ok(Begun::Hedge(asked)),
+            Unfinished::Hedge(asked) => {
+                let RequestBuffers { upload, response, .. } = &mut *self.buffers;
+                let (lease, progress) = asked.replace(upload, &mut upstream.borrowed_host, response);
+                upstream.attempt_by = upstream.retries.timeout().map(|timeout| progress.began + timeout);
+                return Ok((lease, Some(progress)));
+            }
             Unfinished::Failed(failure) => return Err(NoLease::Failed(failure)),
             Unfinished::Resend => upstream.connect.reuse = None,
             Unfinished::Retry(at) => {
@@ -279,7 +297,7 @@ impl ActiveRequest<'_> {
             }
         }
         // The head has left the buffer.
-        let lease = self.connect(upstream, 1, 0).await?;
+        let lease = self.connect(upstream, None, 1, 0).await?;
         let framing = self.buffers.head.framing();
         if framing != Framing::None && upstream.options.body_form(framing, &lease.link) != upstream.form {
             // What is held is written in a form that this connection does not take.
@@ -292,26 +310,24 @@ impl ActiveRequest<'_> {
             self.buffers.upload.replace_in_head(range.clone(), host);
             range.end = range.start + host.len();
         }
-        Ok(Begun::Fresh(lease))
+        Ok((lease, None))
     }
 
-    /// Gets a link to the service, if the route's retries permit it in several rounds over its endpoints. `failed` is the
-    /// number of attempts that just failed, `head_bytes` that of the head's bytes in the client's buffer.
+    /// Gets a link to the service, if the route's retries permit it in several rounds over its endpoints, the first of which
+    /// begins with the one that is `picked`. `failed` is the number of attempts that just failed, `head_bytes` that of the
+    /// head's bytes in the client's buffer.
     pub(super) async fn connect(
         &mut self,
         upstream: &mut Upstream<'_>,
+        mut picked: Option<Picked>,
         mut failed: u32,
         head_bytes: usize,
     ) -> Result<Lease, NoLease> {
         let late = upstream.options.late;
         let connected = loop {
-            let held = upstream.held.take();
-            let tried = &mut upstream.retries.tried;
-            let failed_before = tried.failed;
+            let failed_before = upstream.retries.tried.failed;
             let watch = Watch::of(self.listener, &self.buffers.head, head_bytes);
-            let acquired = self
-                .acquire(&upstream.service, upstream.connect, held, late, watch, tried)
-                .await;
+            let acquired = self.acquire(upstream, picked.take(), watch).await;
             failed += upstream.retries.tried.failed - failed_before;
             let error = match acquired {
                 Ok(lease) => break Ok(lease),
@@ -342,9 +358,14 @@ impl ActiveRequest<'_> {
             }
         };
         self.note_attempts(failed, connected.is_ok());
+        self.begin_attempt(upstream);
+        connected
+    }
+
+    /// Begins the time of an attempt.
+    pub(super) fn begin_attempt(&self, upstream: &mut Upstream<'_>) {
         let timeout = upstream.retries.timeout();
         upstream.attempt_by = timeout.map(|timeout| self.client.worker.clock().now() + timeout);
-        connected
     }
 
     /// Waits for the next attempt.
