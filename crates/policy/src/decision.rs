@@ -438,6 +438,13 @@ pub fn decide_connection<'p>(
     let Action::Forward(forward) = &route.action else {
         return Decision::fail(Failure::NoRoute);
     };
+    if !route.policies.access.admits(peer.ip()) {
+        return Decision {
+            route: Some(found.route),
+            arm: None,
+            verdict: Verdict::Fail(Failure::AccessDenied),
+        };
+    }
     let arm = pick_arm(
         compiled,
         found.route,

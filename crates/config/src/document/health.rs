@@ -8,7 +8,7 @@ use crate::either::TrueOrText;
 use crate::keys::Presence::{Default as Fallback, Optional};
 use crate::keys::keys;
 use crate::statuses::StatusRange;
-use crate::values::{DurationText, Text, Whole, words};
+use crate::values::{DurationText, Text, TimeoutText, Whole, words};
 
 /// The standing of an endpoint before its first check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ keys! {
         /// Time from the end of a check to the next, give or take a tenth.
         interval: DurationText = Fallback("10s"), "2s";
         /// Timeout of a check.
-        timeout: DurationText = Fallback("2s"), "500ms";
+        timeout: TimeoutText = Fallback("2s"), "500ms";
         /// Failed checks in a row by which an endpoint goes down.
         unhealthy: Whole = Fallback("3"), "2";
         /// Passed checks in a row by which it comes up again.

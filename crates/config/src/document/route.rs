@@ -74,12 +74,11 @@ keys! {
         /// Timeout for the whole exchange (504).
         timeout: TimeoutText = Optional, "15s", only with ["to"];
         /// Timeouts that replace those of the service.
-        timeouts: RouteTimeouts = Optional, "{ response: 5m }", only with ["to"];
+        timeouts: RouteTimeouts = Optional, "{ response: 5m }", only with ["to", "passthrough"];
         /// Limits of the route.
         limits: RouteLimits = Optional, "{ body_bytes: 1GiB }", only with ["to", "redirect", "respond"];
-        /// Clients that have access, by address. Others get 403.
-        access: Access = Optional, "{ allow: [10.0.0.0/8], deny: [10.9.0.0/16] }",
-            only with ["to", "redirect", "respond"];
+        /// Clients that have access, by address. Others get 403; a connection that would be passed through is closed.
+        access: Access = Optional, "{ allow: [10.0.0.0/8], deny: [10.9.0.0/16] }";
         /// Retries of failed attempts; `{}` for the defaults.
         ///
         /// Without it, only what a service has not begun to process is sent again.
@@ -123,7 +122,7 @@ keys! {
         /// Timeout of each attempt: to connect to an endpoint, and up to the head of the response (504).
         ///
         /// Time spent waiting for the client is not counted. Defaults to the timeouts of the service.
-        timeout: DurationText = Optional, "2s";
+        timeout: TimeoutText = Optional, "2s";
         /// Methods whose requests may be sent twice. The list replaces the default.
         methods: NonEmptyList<Text> = Fallback("[GET, HEAD, OPTIONS, PUT, DELETE]"), "[GET, HEAD, POST]";
         /// Size up to which a request body is held, so that it can be sent again: up to 1MiB.

@@ -232,7 +232,7 @@ keys! {
         /// Maximum number of requests that wait for one of `requests` or `connections`. Further ones get 503 at once.
         waiting: Whole = Fallback("0"), "100";
         /// Maximum time that a request waits (503).
-        wait: DurationText = Fallback("1s"), "250ms";
+        wait: TimeoutText = Fallback("1s"), "250ms";
         /// Maximum size of a response head. A larger one is replaced by a 502.
         header_bytes: Size = Fallback("64KiB"), "256KiB";
         /// Maximum number of header fields of a response. One with more is replaced by a 502.

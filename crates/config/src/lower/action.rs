@@ -85,6 +85,7 @@ pub(super) fn of(
     let passes = route.passthrough.as_ref().map(|to| {
         check_passing_match(route, context.problems);
         let (arms, weights) = split::arms(&to.value, context);
+        report_unseen_timeouts(route, context.problems);
         Forward::to(arms, Split::new(&weights))
     });
     match &*given {
@@ -115,6 +116,20 @@ fn check_passing_match(route: &document::route::Route, problems: &mut Problems) 
                     .help("only `host`, `client_ip` and `listener` can; end TLS here with `certificates` to see more");
             }
         }
+    }
+}
+
+/// Warns of timeouts of requests for connections that are passed through.
+fn report_unseen_timeouts(route: &document::route::Route, problems: &mut Problems) {
+    let timeouts = route.timeouts.iter();
+    for place in timeouts.flat_map(|timeouts| timeouts.value.given.places(&["response", "idle"])) {
+        problems
+            .add(
+                Code::NoEffect,
+                place,
+                "a connection that is passed through has no responses that are seen",
+            )
+            .help("leave it out; `connect` and `tunnel` are in force");
     }
 }
 

@@ -6,7 +6,7 @@ use waypost_plan::service::Capacity;
 
 use crate::diagnostic::Code;
 use crate::document::service::ServiceLimits;
-use crate::lower::{duration, whole};
+use crate::lower::{timeout, whole};
 use crate::problems::Problems;
 
 /// Maximum of each number. It is beyond what one machine can hold.
@@ -36,7 +36,7 @@ pub(super) fn capacity(written: &ServiceLimits, problems: &mut Problems) -> Capa
         }
     }
     if let Some(wait) = &written.wait {
-        capacity.wait = duration(wait, Duration::from_millis(1), problems);
+        capacity.wait = timeout(wait, Duration::from_millis(1), problems);
         let missing = match (is_limited, capacity.waiting) {
             (false, _) => Some("`requests` or `connections`"),
             (true, 0) => Some("`waiting`"),

@@ -12,7 +12,7 @@ use crate::diagnostic::Code;
 use crate::document::health::{self, Initially};
 use crate::either::TrueOrText;
 use crate::keys::At;
-use crate::lower::{destination, duration, duration_up_to, header_edits, host, matching, whole};
+use crate::lower::{destination, duration, duration_up_to, header_edits, host, matching, timeout, whole};
 use crate::place::Span;
 use crate::problems::Problems;
 
@@ -26,13 +26,11 @@ pub(super) fn check(written: &At<health::HealthCheck>, problems: &mut Problems) 
     let given = &written.value;
     let probe = probe(written, problems);
     let mut check = HealthCheck::new(probe.unwrap_or(Probe::Tcp));
-    for (field, time) in [
-        (&mut check.interval, &given.interval),
-        (&mut check.timeout, &given.timeout),
-    ] {
-        if let Some(time) = time {
-            *field = duration(time, TIME_MIN, problems);
-        }
+    if let Some(interval) = &given.interval {
+        check.interval = duration(interval, TIME_MIN, problems);
+    }
+    if let Some(time) = &given.timeout {
+        check.timeout = timeout(time, TIME_MIN, problems);
     }
     for (field, number) in [
         (&mut check.unhealthy, &given.unhealthy),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use waypost_plan::duration::UNBOUNDED;
 use waypost_plan::retry::{Retry, RetryReasons};
 use waypost_route::request::is_refused_method;
 use waypost_wire::token;
@@ -12,7 +13,7 @@ use crate::keys::At;
 use crate::lower::{bytes, duration, duration_up_to, whole};
 use crate::problems::{Problems, quote};
 use crate::retry_reason::RetryReason;
-use crate::values::{DurationText, Text};
+use crate::values::{DurationText, Text, TimeoutText};
 
 /// Maximum further attempts.
 const ATTEMPTS_MAX: u64 = 10;
@@ -66,10 +67,9 @@ pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Opt
     if let Some(backoff) = &given.backoff {
         retry.backoff = duration_up_to(backoff, Duration::ZERO, BACKOFF_MAX, problems);
     }
-    retry.timeout = given
-        .timeout
-        .as_deref()
-        .map(|timeout| duration(timeout, TIME_MIN, problems));
+    let timeout = given.timeout.as_deref();
+    let timeout = timeout.map(|timeout| super::timeout(timeout, TIME_MIN, problems));
+    retry.timeout = timeout.filter(|time| *time < UNBOUNDED);
     retry.methods = given.methods.as_ref().map(|methods| {
         methods
             .value
@@ -82,8 +82,6 @@ pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Opt
         retry.body = bytes(body, 0, BODY_BYTES_MAX, problems);
     }
     if let Some(hedge) = hedge {
-        let timeout = route.timeout.as_ref();
-        let timeout = timeout.and_then(|timeout| Some(timeout.with(DurationText(timeout.value.0?))));
         report_late_hedge(
             hedge,
             given.timeout.as_deref(),
@@ -92,7 +90,7 @@ pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Opt
         );
         report_late_hedge(
             hedge,
-            timeout.as_ref(),
+            route.timeout.as_deref(),
             "the request is given up before",
             problems,
         );
@@ -103,12 +101,12 @@ pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Opt
 /// Warns of a hedge that comes after `timeout`.
 fn report_late_hedge(
     hedge: &At<DurationText>,
-    timeout: Option<&At<DurationText>>,
+    timeout: Option<&At<TimeoutText>>,
     label: &str,
     problems: &mut Problems,
 ) {
     if let Some(timeout) = timeout
-        && hedge.value.0 >= timeout.value.0
+        && timeout.value.0.is_some_and(|time| hedge.value.0 >= time)
     {
         problems
             .add(Code::NoEffect, hedge.span, "the hedge never comes")

@@ -106,8 +106,9 @@ fn none_is_a_value_of_every_timeout() {
         "listeners: [{ bind: 0.0.0.0:80, limits: { header_timeout: none, keep_alive_timeout: none, \
         body_idle_timeout: none, handshake_timeout: none } }]\ndrain_timeout: none\n\
         services: { a: { endpoints: [http://a], timeouts: { connect: none, response: none, idle: none, tunnel: none }, \
-        pool: { idle_timeout: none } } }\n\
-        routes: [{ name: r, to: a, timeout: none, timeouts: { response: none } }]\n",
+        pool: { idle_timeout: none }, limits: { requests: 1, waiting: 1, wait: none }, \
+        health: { tcp: true, timeout: none } } }\n\
+        routes: [{ name: r, to: a, timeout: none, timeouts: { response: none }, retry: { timeout: none }, hedge: 1s }]\n",
     );
     let limits = &plan.listeners()[0].limits;
     let service = &plan.services()[0];
@@ -122,6 +123,8 @@ fn none_is_a_value_of_every_timeout() {
         service.timeouts.idle,
         service.timeouts.tunnel,
         service.pool.idle_timeout,
+        service.capacity.wait,
+        service.health.as_ref().unwrap().timeout,
     ] {
         assert_eq!(time, UNBOUNDED);
     }
@@ -130,6 +133,7 @@ fn none_is_a_value_of_every_timeout() {
         (policies.timeout, policies.timeouts.response),
         (None, Some(UNBOUNDED))
     );
+    assert_eq!(policies.retry.as_ref().unwrap().timeout, None);
 }
 
 #[test]

@@ -611,9 +611,10 @@ fn guards_and_timeouts_of_routes() {
             "4:37 wrong-type put it into a list",
         ),
         (
-            "passthrough: a, access: { deny: [10.0.0.0/8] }",
+            "passthrough: a, limits: { body_bytes: 1 }",
             "4:30 conflicting-keys",
         ),
+        ("to: a, retry: { timeout: off }", "4:39 bad-value write `none`"),
         (
             "to: a, timeouts: { response: off }",
             "4:43 bad-value write `none`",
@@ -717,6 +718,14 @@ fn queries_and_urls() {
             "{route}: {only}"
         );
     }
+}
+
+#[test]
+fn timeouts_of_requests_where_connections_pass_through() {
+    check_route(
+        "passthrough: a, timeouts: { tunnel: none, idle: 1s }",
+        &["4:14 unreachable-route", "4:56 no-effect `connect` and `tunnel`"],
+    );
 }
 
 #[test]

@@ -109,6 +109,7 @@ impl Client {
             }
         };
         let service = self.worker.service(snapshot, forwarding.service);
+        let timeouts = forwarding.policies.timeouts;
         let key = match &service.declared().balance {
             Balance::Hash(key) => balance::connection_value(key, &self.peer).map(hash::key),
             Balance::RoundRobin | Balance::LeastRequest | Balance::Random => None,
@@ -121,7 +122,7 @@ impl Client {
                 client: self.peer.address(),
                 local: self.peer.local,
             }),
-            timeout: None,
+            timeout: timeouts.connect,
             deadline: None,
             key,
             attempt: None,
@@ -157,7 +158,7 @@ impl Client {
         Ok(Tunnel {
             lease,
             status: None,
-            idle: service.declared().timeouts.tunnel,
+            idle: timeouts.over(service.declared().timeouts).tunnel,
         })
     }
 }

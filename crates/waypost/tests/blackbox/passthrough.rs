@@ -73,6 +73,47 @@ fn connections_routed_by_sni_host() {
 }
 
 #[test]
+fn connections_admitted_by_address() {
+    let authority = Authority::new();
+    let service = Service::echo("s");
+    let (inner, _) = inner(&service, &authority, "a.test");
+    let gateway = Gateway::with(
+        passing()
+            .service_at("a", &[&format!("https://{}", inner.address())], "")
+            .route("name: a, match: { host: a.test }, passthrough: a, access: { allow: [127.0.0.0/8] }")
+            .route("name: both, match: { host: both.test }, passthrough: a, access: { deny: [127.0.0.1] }"),
+    );
+    let trusting = Trusting::new(&authority);
+    let mut client = trusting.connect(gateway.address(), "a.test");
+    assert_eq!(client.get("a.test", "/").status(), 200);
+    trusting.refusal(gateway.address(), "both.test");
+    for (host, outcome) in [("a.test", "forward"), ("both.test", "refused")] {
+        let explanation = gateway.explain(&format!("https://{host}/"));
+        assert_eq!(explanation["outcome"], outcome, "{explanation}");
+    }
+    let elsewhere = gateway.explain_question(&json!({
+        "request": "GET https://both.test/", "client_ip": "10.0.0.1",
+    }));
+    assert_eq!(elsewhere["outcome"], "forward", "{elsewhere}");
+}
+
+#[test]
+fn timeouts_of_a_route_bound_idle_connections() {
+    let authority = Authority::new();
+    let service = Service::echo("s");
+    let (inner, _) = inner(&service, &authority, "a.test");
+    let gateway = Gateway::with(
+        passing()
+            .service_at("a", &[&format!("https://{}", inner.address())], "")
+            .route("name: a, match: { host: a.test }, passthrough: a, timeouts: { tunnel: 500ms }"),
+    );
+    let trusting = Trusting::new(&authority);
+    let mut client = trusting.connect(gateway.address(), "a.test");
+    assert_eq!(client.get("a.test", "/").status(), 200);
+    assert!(client.try_response().is_none());
+}
+
+#[test]
 fn non_tls_connections_closed() {
     let gateway = Gateway::with(one_host());
     for bytes in [

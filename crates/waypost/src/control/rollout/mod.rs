@@ -427,10 +427,12 @@ fn response_timeout(generation: &Generation, positions: &[usize], routes: &[Movi
     let timeouts = positions.iter().zip(routes).filter_map(|(position, moving)| {
         let arms = &forward(plan, *position)?.arms;
         let mut services = arms.iter().map(|id| plan.service(*id));
-        services.find(|service| *service.name == *moving.canary)
+        let canary = services.find(|service| *service.name == *moving.canary)?;
+        let route = &plan.routes()[*position];
+        Some(route.policies.timeouts.over(canary.timeouts))
     });
     // A timeout of `none` is like a day.
-    let seconds = timeouts.map(|service| service.timeouts.response.as_secs().min(24 * 60 * 60));
+    let seconds = timeouts.map(|timeouts| timeouts.response.as_secs().min(24 * 60 * 60));
     seconds.max().unwrap_or_default()
 }
 
