@@ -35,6 +35,7 @@ pub mod rewrite;
 pub mod rollout;
 pub mod route;
 pub mod service;
+pub mod set_cookie;
 pub mod settings;
 pub mod split_policies;
 pub mod sticky;

@@ -9,6 +9,7 @@ use crate::header_edits::HeaderEdits;
 use crate::retry::Retry;
 use crate::rewrite::Rewrite;
 use crate::service::Timeouts;
+use crate::set_cookie::SetCookie;
 
 /// The policies of a route.
 ///
@@ -40,6 +41,8 @@ pub struct PolicySet {
     pub upgrade: Upgrade,
     /// True if gRPC-Web calls are translated to gRPC.
     pub grpc_web: bool,
+    /// Rewrites of the cookies that services set.
+    pub set_cookie: Option<SetCookie>,
 }
 
 /// Timeouts of a route, which replace those of its services where they are given.
@@ -97,6 +100,7 @@ impl PolicySet {
         retry: None,
         upgrade: Upgrade::WebSocket,
         grpc_web: false,
+        set_cookie: None,
     };
 }
 

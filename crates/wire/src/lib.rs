@@ -23,6 +23,7 @@ pub mod path;
 pub mod request;
 pub mod response;
 pub mod scan;
+pub mod set_cookie;
 pub mod stream_ends;
 pub mod target;
 pub mod tls_alert;

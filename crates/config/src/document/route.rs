@@ -71,6 +71,8 @@ keys! {
         /// Edits of response headers: of a service's responses, redirects and `respond`, not of the gateway's errors.
         response_headers: HeaderEdits = Optional, "{ remove: [server] }",
             only with ["to", "redirect", "respond"];
+        /// Rewrites of the cookies that services set.
+        set_cookie: SetCookie = Optional, "{ path: { /: /shop }, secure: true }", only with ["to"];
         /// Timeout for the whole exchange (504).
         timeout: TimeoutText = Optional, "15s", only with ["to"];
         /// Timeouts that replace those of the service.
@@ -333,6 +335,28 @@ keys! {
         ///
         /// With `prefix` or `host`: in `Location`, `Content-Location`, `Refresh` and `Set-Cookie`.
         reverse: Reverse = Fallback("on"), "off";
+    }
+
+    /// Rewrites of the `Set-Cookie` headers of services. At least one key is required.
+    ///
+    /// They apply to what the service sent. A path or domain that none of them replaces is mapped by `rewrite.reverse`.
+    /// What clients do not take for a cookie (RFC 6265bis) passes unchanged, and `Path` and `Domain` of a `__Host-` cookie
+    /// stay.
+    SetCookie, "a `set_cookie`" {
+        /// Paths to replace, each by another. A path covers itself and all below it; what follows it stays.
+        ///
+        /// The longest one that covers the `Path` of a cookie counts.
+        path: Named<Text> = Optional, "{ /: /shop, /api/v2: /api }";
+        /// Domains to replace, each by another; `""` takes `Domain` off, so that the cookie is for the requested host alone.
+        ///
+        /// They compare without case and a leading dot.
+        domain: Named<Text> = Optional, "{ orders.internal: example.com }";
+        /// `Secure`: `true` adds it, `false` takes it off.
+        secure: bool = Optional, "true";
+        /// `HttpOnly`, which hides a cookie from scripts: `true` adds it, `false` takes it off.
+        http_only: bool = Optional, "true";
+        /// `SameSite`, in place of the service's. Clients take `none` only with `Secure`.
+        same_site: SameSite = Optional, "lax";
     }
 
     /// Edits of headers, applied in the order `remove`, `set`, `add`. A name occurs in at most one of them.

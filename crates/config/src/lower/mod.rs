@@ -50,6 +50,7 @@ mod rewrite;
 mod rollout;
 mod route;
 mod service;
+mod set_cookie;
 mod settings;
 mod split;
 mod test_case;

@@ -15,7 +15,7 @@ use crate::document::route::Route;
 use crate::keys::At;
 use crate::lower::pattern::Pattern;
 use crate::lower::rewrite::rewrite;
-use crate::lower::{Context, header_edits, network, retry, timeout};
+use crate::lower::{Context, header_edits, network, retry, set_cookie, timeout};
 use crate::problems::{Problems, quote};
 use crate::suggest::variable::Place;
 use crate::values::Text;
@@ -55,6 +55,7 @@ pub(super) fn of(route: &Route, patterns: &[Pattern], context: &mut Context<'_>)
         retry: retry::of(route, problems),
         upgrade: upgrade(route, problems),
         grpc_web: route.grpc_web.as_ref().is_some_and(|web| web.value),
+        set_cookie: set_cookie::of(route.set_cookie.as_deref(), problems),
     }
 }
 

@@ -305,6 +305,14 @@ const MAPPINGS: &[Mapping] = words! {
             "custom_response_headers", "header_down", "response_transformer", "proxy_hide_header", "http_response_set_header",
             "expires", "sts_seconds", "hsts", "security_headers",
         ], "`response_headers: { set: { x-frame-options: DENY } }`";
+        "set_cookie" = ["proxy_cookie_path", "proxy_pass_reverse_cookie_path", "cookie_path", "rewrite_cookie_path"],
+            "`set_cookie: { path: { /: /shop } }`";
+        "set_cookie" = ["proxy_cookie_domain", "proxy_pass_reverse_cookie_domain", "cookie_domain", "rewrite_cookie_domain"],
+            "`set_cookie: { domain: { orders.internal: example.com } }`";
+        "set_cookie" = [
+            "proxy_cookie_flags", "secure_cookie_response_header_name", "cookie_flags", "same_site", "samesite", "secure_cookie",
+            "rewrite_response_cookie", "set_cookies",
+        ], "`set_cookie: { secure: true, http_only: true, same_site: lax }`";
         "timeout" = [
             "proxy_read_timeout", "proxy_connect_timeout", "proxy_send_timeout", "read_timeout", "write_timeout",
             "request_timeout", "response_timeout", "connect_timeout", "route_timeout", "idle_timeout",
@@ -436,6 +444,15 @@ const MAPPINGS: &[Mapping] = words! {
         "cookie" = ["cookie_name", "name", "http_cookie", "affinity_key_name"], "`cookie: side`";
         "client_ip" = ["ip", "source_ip", "client", "ip_hash", "src", "connection_properties", "consumer"], "`client_ip: true`";
         "header" = ["hash_on_header", "header_name", "hash_header", "http_header"], "`header: x-user-id`";
+    }
+    "a `set_cookie`": {
+        "http_only" = ["httponly", "script"], "";
+        "same_site" = ["samesite"], "`same_site: lax`";
+        "path" = ["paths", "cookie_path"], "`path: { /: /shop }`";
+        "domain" = ["domains", "cookie_domain", "host"], "`domain: { orders.internal: example.com }`";
+        "" = ["flags", "attributes"], "each flag is a key: `secure: true`, `http_only: true`, `same_site: lax`";
+        "" = ["name", "value", "max_age", "expires", "cookie", "values"],
+            "cookies of services keep their names, values and times; `response_headers: { add: { set-cookie: … } }` sets one";
     }
     "a `force`": {
         "values" = ["value", "always", "arms", "services"], "`values: { always: orders-v2 }`";

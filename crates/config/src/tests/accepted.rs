@@ -14,6 +14,7 @@ use waypost_plan::route::Action;
 use waypost_plan::service::Capacity;
 use waypost_plan::service::SentHost;
 use waypost_plan::settings::AccessLog;
+use waypost_plan::sticky::SameSite;
 use waypost_route::condition::ValueCondition;
 use waypost_route::host::HostPattern;
 use waypost_wire::path::DotSegmentParameters;
@@ -795,4 +796,21 @@ fn host_is_that_of_the_client_or_of_the_endpoint() {
         ));
         assert_eq!(plan.services()[0].host, expected, "{written}");
     }
+}
+
+#[test]
+fn cookies_of_services_are_rewritten() {
+    let plan = with_route(
+        "to: a, set_cookie: { path: { /: /shop, /api/: / }, domain: { .A.internal: .b.test, gone.test: \"\" }, \
+         secure: true, http_only: false, same_site: strict }",
+    );
+    let rules = plan.routes()[0].policies.set_cookie.clone().unwrap();
+    assert_eq!((rules.secure, rules.http_only), (Some(true), Some(false)));
+    assert_eq!(rules.same_site, Some(SameSite::Strict));
+    assert_eq!(rules.path(b"/x").as_deref(), Some(&b"/shop/x"[..]));
+    assert_eq!(rules.path(b"/api").as_deref(), Some(&b"/"[..]));
+    assert_eq!(rules.domain(b"a.internal"), Some(".b.test"));
+    assert_eq!(rules.domain(b".gone.test"), Some(""));
+    let plan = with_route("to: a");
+    assert_eq!(plan.routes()[0].policies.set_cookie, None);
 }

@@ -1934,3 +1934,68 @@ fn retries_and_hedges() {
         ],
     );
 }
+
+#[test]
+fn rewritten_cookies() {
+    let check = |set_cookie: &str, expected: &[&str]| {
+        check_route(&format!("to: a, set_cookie: {set_cookie}"), expected);
+    };
+    check("{}", &["4:33 missing-key add one of `path`, `domain`"]);
+    check(
+        "{ path: {}, secure: true }",
+        &["4:41 empty-list add one, such as `path: { /: /shop }`"],
+    );
+    for (from, advice) in [
+        ("app", "begins with `/`"),
+        ("/app/*", "write `/app`"),
+        ("/*", "write `/`"),
+        ("~^/app", "compared as text"),
+        ("\"/a;b\"", "begins with `/`"),
+        ("/ä", "begins with `/`"),
+    ] {
+        check(
+            &format!("{{ path: {{ {from}: /x }} }}"),
+            &[&format!("4:43 bad-value {advice}")],
+        );
+    }
+    check("{ path: { /a: x } }", &["4:47 bad-value is not the path"]);
+    check(
+        "{ path: { a: x } }",
+        &["4:43 bad-value `a`", "4:46 bad-value `x`"],
+    );
+    check("{ path: { /a: /x, /a/: /y } }", &["4:51 duplicate-name `/a/`"]);
+    for (from, advice) in [
+        (
+            "\"*.a.test\"",
+            "write `a.test`: a cookie of a domain is for all hosts below",
+        ),
+        ("https://a.test/", "write `a.test`: cookies know neither"),
+        ("\"a.test:80\"", "write `a.test`"),
+        ("a b", "write the name of a host"),
+        ("..a", "write the name of a host"),
+        ("ä.test", "`xn--` form"),
+        ("\"\"", "write the name of a host"),
+    ] {
+        check(
+            &format!("{{ domain: {{ {from}: x.test }} }}"),
+            &[&format!("4:45 bad-host {advice}")],
+        );
+    }
+    check("{ domain: { a.test: x:1 } }", &["4:53 bad-host write `x`"]);
+    check(
+        "{ domain: { a.test: x, .A.test: y } }",
+        &["4:56 duplicate-name `.A.test` is replaced already"],
+    );
+    check("{ secure: 1 }", &["4:43 wrong-type"]);
+    check("{ same_site: Lax }", &["4:46 unknown-word did you mean `lax`?"]);
+    check("{ same_site: none }", &["4:35 no-effect add `secure: true`"]);
+    check(
+        "{ same_site: none, secure: false }",
+        &["4:52 conflicting-keys write `secure: true`"],
+    );
+    check("{ same_site: none, secure: true }", &[]);
+    check_route(
+        "respond: { status: 200 }, set_cookie: { secure: true }",
+        &["4:40 conflicting-keys `set_cookie` goes with `to`"],
+    );
+}

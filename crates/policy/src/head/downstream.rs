@@ -130,6 +130,7 @@ impl DownstreamHead<'_> {
     /// Appends the end-to-end fields that `edits` and `keeps` let through.
     fn write_fields(&self, edits: &HeaderEdits, keeps: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) {
         let Self { response, buffer, .. } = *self;
+        let maps = self.edits.maps();
         for field in response.fields() {
             let name = field.name.of(buffer);
             let ends_here = matches!(
@@ -144,7 +145,7 @@ impl DownstreamHead<'_> {
             ) || (field.kind == FieldKind::ContentType && self.content_type.is_some());
             if !ends_here && keeps(name) && !edits.drops(name) && !response.is_nominated(buffer, field) {
                 let value = field.value.of(buffer);
-                match self.edits.way_back.and_then(|way_back| way_back.map(name, value)) {
+                match maps.then(|| self.edits.map(name, value)).flatten() {
                     None => write::field(out, name, value),
                     Some(mapped) => write::field(out, name, &mapped),
                 }

@@ -1,9 +1,11 @@
 //! Edits of response heads; one writer for services' responses and local ones.
 
 use waypost_plan::header_edits::HeaderEdits;
+use waypost_plan::set_cookie::SetCookie;
 use waypost_wire::version::Version;
 use waypost_wire::write;
 
+use crate::head::cookies;
 use crate::head::reverse::WayBack;
 
 /// The `connection` header of a response.
@@ -33,6 +35,8 @@ pub struct ResponseEdits<'a> {
     pub configured: &'a HeaderEdits,
     /// The way back to the client's paths and host, where a service's references to itself are mapped.
     pub way_back: Option<&'a WayBack>,
+    /// Rewrites of the cookies that a service sets.
+    pub cookies: Option<&'a SetCookie>,
     /// The `date`, for a response that has none.
     pub date: Option<&'a [u8]>,
     /// The value of a `set-cookie` that is added; empty for none.
@@ -60,6 +64,19 @@ impl KeepAlive {
 }
 
 impl ResponseEdits<'_> {
+    /// Returns true if values of a service's head may be mapped.
+    pub(crate) fn maps(&self) -> bool {
+        self.way_back.is_some() || self.cookies.is_some()
+    }
+
+    /// The value that the client gets in place of a service's; `None` if it stays.
+    pub(crate) fn map(&self, name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+        if name.len() == 10 && name.eq_ignore_ascii_case(b"set-cookie") {
+            return cookies::map(value, self.cookies, self.way_back);
+        }
+        self.way_back?.map(name, value)
+    }
+
     /// Returns true if the configured edits remove or replace lines named `name`.
     #[inline]
     pub fn drops(&self, name: &[u8]) -> bool {

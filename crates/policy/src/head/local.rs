@@ -90,6 +90,7 @@ impl LocalResponse<'_> {
         let edits = ResponseEdits {
             configured,
             way_back: None,
+            cookies: None,
             date: self.date,
             set_cookie: b"",
             debug: self.debug,

@@ -1,5 +1,6 @@
 //! The heads that the gateway writes: every one is written anew from parsed fields.
 
+mod cookies;
 pub mod downstream;
 pub mod edits;
 pub mod forwarded;

@@ -645,6 +645,7 @@ fn check_downstream(sent: &[&str], to_head: bool, head: impl Fn(&mut DownstreamH
         edits: ResponseEdits {
             configured: &none,
             way_back: None,
+            cookies: None,
             date: (!downstream::is_dated(&response)).then_some(b"now"),
             set_cookie: b"",
             debug: None,
@@ -783,6 +784,7 @@ fn configured_edits_override_response_headers() {
         edits: ResponseEdits {
             configured: &configured,
             way_back: None,
+            cookies: None,
             date: Some(b"now"),
             set_cookie: b"side=1",
             debug: Some(DebugHeaders {

@@ -152,6 +152,7 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             edits: ResponseEdits {
                 configured: &configured,
                 way_back: None,
+                cookies: None,
                 date: None,
                 set_cookie: b"",
                 debug: None,

@@ -13,6 +13,7 @@ mod clients;
 mod coming_from;
 mod commands;
 mod connections;
+mod cookies;
 mod deals;
 mod demo;
 mod dial;

@@ -19,7 +19,6 @@ use waypost_plan::rewrite::Rewrite;
 use waypost_plan::service::{Endpoint, EndpointScheme, SentHost};
 use waypost_route::path::PathPattern;
 use waypost_wire::authority::Authority;
-use waypost_wire::field::trim_blanks;
 use waypost_wire::write;
 
 use crate::head::forwarded::append_prefix_in_front;
@@ -143,13 +142,13 @@ impl WayBack {
         (self.moves_prefix && !self.prefix.is_empty()).then_some(&self.prefix)
     }
 
-    /// The value that the client gets in place of a service's; `None` if it stays.
+    /// The value that the client gets in place of a service's; `None` if it stays. Cookies have their own
+    /// [way](crate::head::cookies).
     pub(crate) fn map(&self, name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         match name.len() {
             7 if is("refresh") => self.refresh(value),
             8 if is("location") => self.reference(value),
-            10 if is("set-cookie") => self.set_cookie(value),
             16 if is("content-location") => self.reference(value),
             _ => None,
         }
@@ -314,55 +313,8 @@ impl WayBack {
         Some([&value[..start], &mapped, &value[end..]].concat())
     }
 
-    /// Maps `Path` and `Domain` of a cookie; all other attributes stay byte for byte.
-    fn set_cookie(&self, value: &[u8]) -> Option<Vec<u8>> {
-        let mut parts = value.split(|&byte| byte == b';');
-        let pair = parts.next()?;
-        // Browsers refuse such a cookie with any path but `/`.
-        if trim_blanks(pair)
-            .get(..7)
-            .is_some_and(|start| start.eq_ignore_ascii_case(b"__host-"))
-        {
-            return None;
-        }
-        let mut out = pair.to_vec();
-        let mut is_changed = false;
-        for part in parts {
-            let name_end = part.iter().position(|&byte| byte == b'=').unwrap_or(part.len());
-            let name = trim_blanks(&part[..name_end]);
-            let written = part.get(name_end + 1..).unwrap_or_default();
-            let attribute = trim_blanks(written);
-            let mapped = if name.eq_ignore_ascii_case(b"path") {
-                self.cookie_path(attribute)
-            } else if name.eq_ignore_ascii_case(b"domain") && self.is_internal_domain(attribute) {
-                is_changed = true;
-                match self.cookie_domain() {
-                    Some(domain) => Some(domain.to_vec()),
-                    None => continue,
-                }
-            } else {
-                None
-            };
-            out.push(b';');
-            if let Some(mapped) = mapped {
-                is_changed = true;
-                let blanks = written
-                    .iter()
-                    .take_while(|byte| matches!(byte, b' ' | b'\t'))
-                    .count();
-                let start = name_end + 1 + blanks;
-                for piece in [&part[..start], &mapped, &part[start + attribute.len()..]] {
-                    out.extend_from_slice(piece);
-                }
-            } else {
-                out.extend_from_slice(part);
-            }
-        }
-        is_changed.then_some(out)
-    }
-
     /// Maps the path of a cookie. `/` is the whole of the service, and so becomes the prefix alone.
-    fn cookie_path(&self, path: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn cookie_path(&self, path: &[u8]) -> Option<Vec<u8>> {
         if path.first() != Some(&b'/') {
             return None;
         }
@@ -376,7 +328,7 @@ impl WayBack {
     }
 
     /// Returns true if a cookie's domain is a host of the service that the client does not know.
-    fn is_internal_domain(&self, domain: &[u8]) -> bool {
+    pub(crate) fn is_internal_domain(&self, domain: &[u8]) -> bool {
         let mut named = NamedHost::default();
         named.set(domain.strip_prefix(b".").unwrap_or(domain));
         let NamedHost { host, port } = named;
@@ -388,7 +340,7 @@ impl WayBack {
     }
 
     /// The domain of the client's cookies; `None` if its host is none, so that a cookie is for that host alone.
-    fn cookie_domain(&self) -> Option<&[u8]> {
+    pub(crate) fn cookie_domain(&self) -> Option<&[u8]> {
         let host = self.host();
         let is_address = host.starts_with(b"[")
             || std::str::from_utf8(host).is_ok_and(|host| host.parse::<std::net::Ipv4Addr>().is_ok());

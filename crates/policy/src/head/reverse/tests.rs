@@ -5,11 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use waypost_plan::listener::{Bind, Listener};
 use waypost_plan::rewrite::PathRewrite;
 use waypost_plan::service::{EndpointHost, SentHost};
+use waypost_plan::set_cookie::SetCookie;
 use waypost_plan::template::PathTemplate;
 use waypost_wire::request::{HeadLimits, RequestHead};
 use waypost_wire::scan::HeadScan;
 
 use super::*;
+use crate::head::cookies;
 use crate::peer::Peer;
 use crate::request::NormalizedRequest;
 
@@ -128,7 +130,10 @@ impl Moved<'_> {
     fn check(&self, name: &str, cases: &[(&str, &str)]) {
         let way_back = self.way_back();
         for (value, expected) in cases {
-            let mapped = way_back.map(name.as_bytes(), value.as_bytes());
+            let mapped = match name {
+                "set-cookie" => cookies::map(value.as_bytes(), None, Some(&way_back)),
+                name => way_back.map(name.as_bytes(), value.as_bytes()),
+            };
             let mapped = mapped.map(|mapped| String::from_utf8(mapped).unwrap());
             let expected = Some((*expected).to_owned()).filter(|expected| !expected.is_empty());
             assert_eq!(mapped, expected, "{name}: {value} for {}", self.url);
@@ -605,4 +610,25 @@ fn services_are_told_the_prefix_that_they_do_not_see() {
         ..STRIPPED
     };
     assert_eq!(prefix(&parameters).as_deref(), Some("/shops/7"));
+}
+
+#[test]
+fn what_set_cookie_replaces_has_no_way_back() {
+    let mut rules = SetCookie::of_flags(Some(true), None, None);
+    rules.replace_path("/cart", "/basket").unwrap();
+    rules.replace_domain("10.0.0.5", "shop.test").unwrap();
+    let way_back = STRIPPED.way_back();
+    for (value, expected) in [
+        ("a=1; Path=/cart/1", "a=1; Path=/basket/1; Secure"),
+        ("a=1; Path=/x", "a=1; Path=/api/x; Secure"),
+        (
+            "a=1; Domain=10.0.0.5; Path=/",
+            "a=1; Domain=shop.test; Path=/api; Secure",
+        ),
+        // No cookie, so that only the way back looks at it, as it always did.
+        ("=; Path=/cart", "=; Path=/api/cart"),
+    ] {
+        let mapped = cookies::map(value.as_bytes(), Some(&rules), Some(&way_back)).unwrap();
+        assert_eq!(String::from_utf8(mapped).unwrap(), expected, "{value}");
+    }
 }

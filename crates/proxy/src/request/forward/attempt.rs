@@ -86,6 +86,7 @@ impl ActiveRequest<'_> {
             edits: ResponseEdits {
                 configured: &upstream.forwarding.policies.response_headers,
                 way_back: upstream.forwarding.way_back(&buffers.decision),
+                cookies: upstream.forwarding.policies.set_cookie.as_ref(),
                 date: None,
                 set_cookie: &buffers.decision.set_cookie,
                 debug: self.snapshot.debug_headers(name),
