@@ -39,6 +39,13 @@ pub(crate) enum UrlsOr<T> {
     Mapping(Box<T>),
 }
 
+/// A list, or a mapping with more to say.
+#[derive(Debug, Clone)]
+pub(crate) enum ListOr<L, T> {
+    List(List<L>),
+    Mapping(Box<T>),
+}
+
 /// One of a few words, or a mapping with more to say.
 #[derive(Debug, Clone)]
 pub(crate) enum WordOr<W, T> {
@@ -221,6 +228,27 @@ impl<T: Read> Read for UrlsOr<T> {
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [OriginText::schema(generator), T::schema(generator)] })
+    }
+
+    fn table() -> Option<&'static KeyTable> {
+        T::table()
+    }
+}
+
+impl<L: Read, T: Read> Read for ListOr<L, T> {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Mapping(_) => T::read(node, problems).map(|mapping| Self::Mapping(Box::new(mapping))),
+            _ => List::read(node, problems).map(Self::List),
+        }
+    }
+
+    fn words() -> String {
+        format!("{}; or a mapping", List::<L>::words())
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [List::<L>::schema(generator), T::schema(generator)] })
     }
 
     fn table() -> Option<&'static KeyTable> {

@@ -41,6 +41,7 @@ pub mod split_policies;
 pub mod sticky;
 pub mod template;
 pub mod test_case;
+pub mod trusted_proxies;
 
 /// A valid configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use waypost_route::host::HostPattern;
 use waypost_wire::path::PathOptions;
 
 use crate::redirect::{Redirect, Scheme};
+use crate::trusted_proxies::TrustedProxies;
 
 /// An address that accepts clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub struct Listener {
     pub hosts: Vec<HostPattern>,
     /// Handling of ambiguous paths.
     pub paths: PathOptions,
-    /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are trusted.
-    pub trusted_proxies: Vec<IpNet>,
+    /// The proxies in front.
+    pub trusted_proxies: TrustedProxies,
     /// Scheme that clients use, where it is not that of the connection: TLS ends in front.
     pub client_scheme: Option<Scheme>,
     /// Limits and timeouts for clients.
@@ -183,7 +183,7 @@ impl Listener {
             bind,
             hosts: Vec::new(),
             paths: PathOptions::default(),
-            trusted_proxies: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
             client_scheme: None,
             limits: Limits::default(),
             tls: ListenerTls::Off,
@@ -223,7 +223,7 @@ impl Listener {
             Scheme::Http => Scheme::Https,
             Scheme::Https => Scheme::Http,
         };
-        let by_proxy = !self.trusted_proxies.is_empty() && self.tls != ListenerTls::Passthrough;
+        let by_proxy = !self.trusted_proxies.from.is_empty() && self.tls != ListenerTls::Passthrough;
         [Some(native), by_proxy.then_some(other)]
     }
 
@@ -242,7 +242,7 @@ impl Listener {
 
     /// Returns true if the forwarding headers of `peer` are trusted.
     pub fn trusts(&self, peer: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|network| network.contains(&peer))
+        self.trusted_proxies.contain(peer)
     }
 
     /// Returns true if both cannot be in one plan: they share an address, or one listens on every address of the

@@ -61,7 +61,7 @@ pub struct Service {
 }
 
 /// The `Host` that a service gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SentHost {
     /// The client's.
     #[default]

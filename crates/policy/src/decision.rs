@@ -204,11 +204,11 @@ pub fn decide<'p>(
             },
         };
     }
-    let host = request.normalized.host();
-    if !request.peer.is_authoritative_for(host) {
+    // The connection is about the host that the peer asked for.
+    if !request.peer.is_authoritative_for(request.normalized.host()) {
         return Decision::fail(Failure::Misdirected);
     }
-    if !request.listener.serves(host) {
+    if !request.listener.serves(request.normalized.matched_host()) {
         return Decision::fail(Failure::HostNotServed);
     }
     if let Some(redirect) = &request.listener.redirect
@@ -280,7 +280,7 @@ fn act<'p>(
                 forward,
                 policies,
                 service,
-                host: compiled.plan().service(service).host,
+                host: &compiled.plan().service(service).host,
             };
             Decision {
                 arm,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use waypost_plan::listener::Listener;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::redirect::{RequestUrl, Scheme};
+use waypost_plan::trusted_proxies::MatchedHost;
 use waypost_route::attribute::{Attribute, Attributes};
 use waypost_route::request::{Headers, Request};
 use waypost_wire::field::Field;
@@ -23,6 +24,8 @@ pub struct NormalizedRequest {
     has_host: bool,
     path: Vec<u8>,
     client: ClientSide,
+    /// The host that rules match.
+    matched: MatchedHost,
 }
 
 /// A request with everything that was established about it before rules are applied.
@@ -68,6 +71,7 @@ impl NormalizedRequest {
         self.host.clear();
         self.has_host = head.authority(buffer).is_some();
         head.normalize_host_into(buffer, &mut self.host);
+        self.matched = listener.trusted_proxies.host;
         let found = self.client.find(listener, peer, head, buffer);
         self.path.clear();
         let raw = head.raw_path(buffer);
@@ -83,9 +87,18 @@ impl NormalizedRequest {
         }
     }
 
-    /// The normalised host; `None` when the request names none.
+    /// The normalised host of `Host` or `:authority`; `None` when the request names none.
     pub fn host(&self) -> Option<&[u8]> {
         self.has_host.then_some(&self.host)
+    }
+
+    /// The normalised host that rules match: that of the request, or the one that a trusted proxy names, as its listener is
+    /// configured.
+    pub fn matched_host(&self) -> Option<&[u8]> {
+        match self.matched {
+            MatchedHost::Requested => self.host(),
+            MatchedHost::Forwarded => self.client.host().or(self.host()),
+        }
     }
 
     /// The normalised path; `*` for a request that is for the server.
@@ -134,7 +147,7 @@ impl<'a> IncomingRequest<'a> {
         'a: 'f,
     {
         Request {
-            host: self.normalized.host(),
+            host: self.normalized.matched_host(),
             path: self.normalized.path(),
             query: self.head.query(self.buffer),
             method: self.head.method(self.buffer),

@@ -2,11 +2,13 @@
 
 use waypost_plan::listener::{ClientAuthMode, HalfClose, ProxyProtocol, Underscores};
 use waypost_plan::redirect::Scheme;
+use waypost_plan::trusted_proxies::MatchedHost;
 use waypost_wire::path::{DotSegmentParameters, DoubleSlash, EncodedSlash};
 
-use crate::collections::{List, NonEmptyList};
+use crate::collections::NonEmptyList;
 use crate::document::Document;
 use crate::document::route::Redirect;
+use crate::either::ListOr;
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::values::{RateOrNone, Size, SizeOrNone, Text, TimeoutText, Whole, words};
@@ -16,6 +18,7 @@ words! {
     DoubleSlash { "merge" => DoubleSlash::Merge, "keep" => DoubleSlash::Keep }
     HalfClose { "end" => HalfClose::End, "serve" => HalfClose::Serve }
     DotSegmentParameters { "refuse" => DotSegmentParameters::Refuse, "keep" => DotSegmentParameters::Keep }
+    MatchedHost { "requested" => MatchedHost::Requested, "forwarded" => MatchedHost::Forwarded }
     Underscores { "drop" => Underscores::Drop, "keep" => Underscores::Keep }
 }
 
@@ -40,8 +43,9 @@ keys! {
         ///
         /// For a request from a trusted proxy, the client is the right-most address in `Forwarded` or `X-Forwarded-For`
         /// that is not itself a trusted proxy, or that of `X-Real-IP`; its scheme, host and port are those of the same
-        /// headers. Headers that name different clients get 400.
-        trusted_proxies: List<Text> = Fallback("[]"), "[10.0.0.0/8]";
+        /// headers. Headers that name different clients get 400. A mapping says where else the client stands:
+        /// `{ from: [10.0.0.0/8], header: cf-connecting-ip }`.
+        trusted_proxies: ListOr<Text, TrustedProxies> = Fallback("[]"), "[10.0.0.0/8]";
         /// Scheme that clients use: `https` where a load balancer in front ends TLS.
         ///
         /// Defaults to `https` with `tls`, else to `http`. A trusted proxy that names the scheme of its client is
@@ -62,6 +66,30 @@ keys! {
         ///
         /// A request with `Connection: close`, or of HTTP/1.0 without keep-alive, is always served.
         half_close: HalfClose = Fallback("end"), "serve";
+    }
+
+    /// Proxies in front of a listener, and what they are believed.
+    ///
+    /// With `hops` or `header`, that header alone names the client, and `Forwarded` and `X-Real-IP` are not read. A
+    /// request that has no address there is one of the proxy itself.
+    TrustedProxies, "the `trusted_proxies` of a listener" {
+        /// Addresses and networks of the proxies.
+        from: NonEmptyList<Text> = Required, "[10.0.0.0/8]";
+        /// Place of the client in `X-Forwarded-For`, counted from the right: 1 is the address that the nearest proxy
+        /// wrote.
+        ///
+        /// For proxies whose addresses are not known, such as those of a CDN in front of a load balancer. Excludes
+        /// `header`.
+        hops: Whole = Optional, "2";
+        /// Header with the client's address, and nothing else.
+        ///
+        /// From any other peer it ends here.
+        header: Text = Optional, "cf-connecting-ip";
+        /// Host that routes and the listener's `hosts` match: the `requested` one, or the `forwarded` one, from
+        /// `X-Forwarded-Host` or `Forwarded`, where a proxy sets `Host` to something else.
+        ///
+        /// The `Host` that services get, and the certificate, are those of the request in any case.
+        host: MatchedHost = Fallback("requested"), "forwarded";
     }
 
     /// TLS at a listener, terminated or passed through.

@@ -13,6 +13,7 @@ use crate::either::{UrlsOr, WordOr};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::{Read, keys};
 use crate::problems::{Problems, quote};
+use crate::suggest::nearest;
 use crate::tree::Node;
 use crate::values::{DurationText, Percent, Size, Text, TimeoutText, Whole, read_word, text_of};
 

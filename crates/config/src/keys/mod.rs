@@ -94,6 +94,12 @@ impl KeyTable {
         self.keys.iter().find(|key| key.name == name)
     }
 
+    /// Returns true if other keys than this one are required.
+    fn requires_more_than(&self, name: &str) -> bool {
+        let mut keys = self.keys.iter();
+        keys.any(|key| matches!(key.presence, Presence::Required) && key.name != name)
+    }
+
     /// Returns true if there is a key with this name.
     fn has(&self, name: &str) -> bool {
         self.key(name).is_some()

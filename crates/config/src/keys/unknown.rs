@@ -104,6 +104,7 @@ fn shaped(entry: &Entry, key: &Key) -> Option<String> {
     let inner = foreign::meaning(&entry.key, table.words, |key| table.has(key));
     if let (Some(Meaning::Key(inner, _)), Some(_)) = (inner, written)
         && table.key(inner).is_some_and(|key| (key.table)().is_none())
+        && !table.requires_more_than(inner)
     {
         return write(&format!("{{ {inner}: {} }}", flow::of(value)?));
     }

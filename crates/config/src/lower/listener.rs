@@ -4,18 +4,18 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use waypost_plan::listener::{Bind, Limits, Listener, ListenerTls};
 use waypost_plan::redirect::Scheme;
 use waypost_route::path::PathPattern;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
+use crate::either::ListOr;
 use crate::files::TlsFiles;
 use crate::keys::At;
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
-use crate::lower::{Context, bytes, host, network, redirect_loop, timeout, tls, whole};
+use crate::lower::{Context, bytes, host, redirect_loop, timeout, tls, trusted_proxies, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::correction;
@@ -26,6 +26,8 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
 /// Keys about requests.
 const OF_REQUESTS: [&str; 4] = ["redirect", "paths", "half_close", "scheme"];
+/// Trust in what requests say.
+const TRUST_IN_REQUESTS: [&str; 3] = ["hops", "header", "host"];
 /// Limits for requests.
 const LIMITS_OF_REQUESTS: [&str; 8] = [
     "header_bytes",
@@ -124,10 +126,7 @@ fn listener(
     let problems = &mut *context.problems;
     let hosts = written.hosts.iter().flat_map(|hosts| &hosts.value.0);
     let hosts = hosts.filter_map(|host| host::pattern(host, problems)).collect();
-    let trusted = written.trusted_proxies.iter().flat_map(|list| &list.value.0);
-    let trusted_proxies: Vec<IpNet> = trusted
-        .filter_map(|item| network::network(item, problems))
-        .collect();
+    let trusted_proxies = trusted_proxies::of(written.trusted_proxies.as_deref(), problems);
     let limits = written
         .limits
         .as_ref()
@@ -142,7 +141,7 @@ fn listener(
     if let Some(proxy) = &written.proxy_protocol {
         let misread =
             written.trusted_proxies.is_none() && written.given.keys().any(|key| key == "trusted_proxies");
-        if trusted_proxies.is_empty() && !misread && !problems.has_errors() {
+        if trusted_proxies.from.is_empty() && !misread && !problems.has_errors() {
             problems
                 .add(
                     Code::ConflictingKeys,
@@ -184,7 +183,15 @@ fn report_needless(written: &document::listener::Listener, listener: &Listener, 
     if listener.tls == ListenerTls::Passthrough {
         let limits = written.limits.iter();
         let keys = written.given.places(&OF_REQUESTS);
-        for span in keys.chain(limits.flat_map(|limits| limits.value.given.places(&LIMITS_OF_REQUESTS))) {
+        let trusted = written.trusted_proxies.as_ref();
+        let trusted = trusted.and_then(|trusted| match &trusted.value {
+            ListOr::List(_) => None,
+            ListOr::Mapping(trusted) => Some(trusted.given.places(&TRUST_IN_REQUESTS)),
+        });
+        for span in keys
+            .chain(trusted.into_iter().flatten())
+            .chain(limits.flat_map(|limits| limits.value.given.places(&LIMITS_OF_REQUESTS)))
+        {
             problems
                 .add(
                     Code::ConflictingKeys,

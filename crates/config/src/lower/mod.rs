@@ -57,6 +57,7 @@ mod test_case;
 mod tls;
 
 /// A plan with places.
+mod trusted_proxies;
 pub(crate) struct LoweredPlan {
     pub(crate) plan: Plan,
     /// Parallel to the plan's routes.

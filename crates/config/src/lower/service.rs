@@ -13,7 +13,7 @@ use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::files::TlsFiles;
 use crate::lower::capacity::capacity;
-use crate::lower::{Context, balance, bytes, duration, endpoint, health, timeout, tls, whole};
+use crate::lower::{Context, balance, bytes, duration, endpoint, health, host, timeout, tls, whole};
 use crate::place::Span;
 use crate::problems::quote;
 
@@ -120,7 +120,7 @@ fn service(
             .panic
             .as_ref()
             .map_or(PANIC_DEFAULT, |panic| panic.value.0),
-        health: checks.and_then(|checks| health::check(checks, problems)),
+        health: checks.and_then(|checks| health::check(checks, &host, problems)),
         eject: eject.map(|eject| health::ejection(&eject.value, problems)),
         slow_start: (written.slow_start.as_ref())
             .map(|time| duration(time, Duration::from_millis(1), problems)),

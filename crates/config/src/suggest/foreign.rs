@@ -118,9 +118,13 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["http2", "h2", "alpn", "protocols", "http_versions"],
             "leave it out: with `tls`, clients get HTTP/2 by ALPN; without, those that begin with it";
         "trusted_proxies" = [
-            "set_real_ip_from", "real_ip_header", "real_ip_recursive", "forwarded_headers", "trusted_ips", "use_remote_address",
-            "xff_num_trusted_hops", "forward_for", "real_ip",
+            "set_real_ip_from", "real_ip_recursive", "forwarded_headers", "trusted_ips", "use_remote_address", "forward_for",
+            "real_ip",
         ], "`trusted_proxies: [10.0.0.0/8]`, the addresses of what stands in front";
+        "trusted_proxies" = ["real_ip_header", "client_ip_headers", "original_ip_header"],
+            "`trusted_proxies: { from: [10.0.0.0/8], header: @cf-connecting-ip@ }`; without `header`, `X-Forwarded-For` is read";
+        "trusted_proxies" = ["xff_num_trusted_hops", "num_trusted_hops", "num_trusted_proxies"],
+            "`trusted_proxies: { from: [10.0.0.0/8], hops: @2@ }`";
         "proxy_protocol" = ["accept_proxy", "listener_filters"], "`proxy_protocol: required`";
         "limits" = [
             "client_max_body_size", "max_body_size", "max_request_bytes", "max_request_body_size", "body_limit", "request_body",
@@ -137,6 +141,20 @@ const MAPPINGS: &[Mapping] = words! {
             "routers", "virtual_hosts", "handle", "route_config", "allowed_routes",
         ], "routes are a list of their own, beside `listeners`; each serves on every listener whose `hosts` let it";
         "" = ["protocol", "mode"], "a listener with `tls` speaks https, one without speaks http; both do HTTP/1.1 and HTTP/2";
+    }
+    "the `trusted_proxies` of a listener": {
+        "from" = [
+            "cidrs", "networks", "addresses", "ips", "trusted_ips", "sources", "trusted", "proxies", "known_networks",
+            "trusted_addresses", "ranges", "static",
+        ], "";
+        "hops" = [
+            "xff_num_trusted_hops", "num_trusted_proxies", "depth", "trusted_hops", "count", "forward_limit", "hop", "ip_depth",
+        ], "";
+        "header" = [
+            "real_ip_header", "client_ip_headers", "header_name", "headers", "original_ip_header", "name", "forwarded_header",
+        ], "";
+        "" = ["real_ip_recursive", "recursive", "insecure", "use_remote_address"],
+            "leave it out: addresses in `from` are passed over, and no other peer is believed";
     }
     "the `tls` of a listener": {
         "certificates" = [

@@ -13,8 +13,18 @@ pub(crate) mod variable;
 /// The candidate closest to `text`, if any is close enough to be a misspelling of it.
 pub(crate) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     near(text, candidates)
-        .min_by_key(|&(distance, candidate)| (distance, candidate.len().abs_diff(text.len())))
+        .min_by_key(|&(distance, candidate)| {
+            let lengths_differ = candidate.len().abs_diff(text.len());
+            (distance, lengths_differ, letters(candidate) != letters(text))
+        })
         .map(|(_, candidate)| candidate)
+}
+
+/// The letters of a word: with the same ones, two are swapped more likely than one is mistaken.
+fn letters(word: &str) -> Vec<char> {
+    let mut letters: Vec<char> = word.to_lowercase().chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 /// The only candidate that `text` can be a misspelling of.
@@ -66,6 +76,7 @@ mod tests {
             ("host", Some("hosts")),
             ("header", Some("headers")),
             ("haeder", Some("headers")),
+            ("bidn", Some("bind")),
             ("x", None),
             ("zzzz", None),
             ("", None),

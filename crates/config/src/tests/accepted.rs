@@ -16,6 +16,7 @@ use waypost_plan::service::SentHost;
 use waypost_plan::settings::AccessLog;
 use waypost_plan::sticky::SameSite;
 use waypost_route::condition::ValueCondition;
+use waypost_plan::trusted_proxies::{ClientSource, MatchedHost, TrustedProxies};
 use waypost_route::host::HostPattern;
 use waypost_wire::path::DotSegmentParameters;
 
@@ -784,7 +785,7 @@ fn retries_have_defaults_and_lists_replace_theirs() {
 }
 
 #[test]
-fn host_is_that_of_the_client_or_of_the_endpoint() {
+fn host_is_that_of_the_client_or_of_the_endpoint_or_a_fixed_one() {
     for (written, expected) in [
         ("", SentHost::Client),
         ("host: client", SentHost::Client),

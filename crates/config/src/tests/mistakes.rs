@@ -112,6 +112,7 @@ fn listener_limits() {
         "trusted_proxies: [10.0.0.1/8]",
         &["3:21 bad-network the network is `10.0.0.0/8`"],
     );
+    trusted_proxies(&check);
     check("hosts: [a:80]", &["3:11 bad-host write `a`"]);
     check("hosts: a", &["3:10 wrong-type put it into a list"]);
     check("hosts: []", &["3:10 empty-list"]);

@@ -16,12 +16,18 @@
 //!
 //! A proxy that speaks one family may pass on what its client sent of another. So families that name different clients
 //! are refused. An address that is a trusted proxy's is no contradiction: the family ends one hop earlier.
+//!
+//! Where the listener says that a certain entry of `X-Forwarded-For`, or a header of another name, has the client, that one
+//! alone is read; all others may be what the client sent. Scheme, host and port are those of `X-Forwarded-*`, at the place
+//! of the client in `X-Forwarded-For`. Without a client there, the peer is the client, and what it passes on of other
+//! addresses ends here.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
 use waypost_plan::listener::Listener;
 use waypost_plan::redirect::Scheme;
+use waypost_plan::trusted_proxies::ClientSource;
 use waypost_wire::authority::Authority;
 use waypost_wire::field::{self, FieldKind};
 use waypost_wire::forwarded::{self, Element};
@@ -56,6 +62,8 @@ pub struct ClientSide {
 pub(crate) enum Trust {
     /// None: it is the client, or may be.
     Untrusted,
+    /// Its headers are believed, but for those that name other addresses: it is the client.
+    Unnamed,
     /// Its headers are believed. A list is continued if it names the client, else begun anew.
     Trusted {
         /// True if `Forwarded` names the client.
@@ -119,7 +127,11 @@ impl ClientSide {
         // TLS ends in front, if not here.
         let mut is_in_front = self.scheme != peer.scheme;
         if listener.trusts(peer.ip()) {
-            is_in_front = self.believe(listener, head, buffer)? || is_in_front;
+            let speaks = match &listener.trusted_proxies.client {
+                ClientSource::Lists => self.believe(listener, head, buffer)?,
+                source => self.believe_one(source, head, buffer),
+            };
+            is_in_front = speaks || is_in_front;
         }
         if is_in_front {
             self.port_in_front = Some(self.url_port.unwrap_or(self.scheme.default_port()));
@@ -172,6 +184,38 @@ impl ClientSide {
         let named = Named::of(element, x_forwarded_for.place, head, buffer);
         self.take(&named, head, buffer);
         Ok(client.is_some() || named.says_something())
+    }
+
+    /// Takes over what a trusted proxy says, with the client from one header. Returns true if it speaks of a client of its
+    /// own.
+    #[inline(never)]
+    fn believe_one(&mut self, source: &ClientSource, head: &RequestHead, buffer: &[u8]) -> bool {
+        // An empty element counts for nothing (RFC 9110 §5.6.1).
+        let entries = || {
+            let entries = list_from_right(head, buffer, FieldKind::XForwardedFor);
+            entries.filter(|entry| !entry.is_empty()).map(forwarded::address)
+        };
+        let (client, hop) = match source {
+            ClientSource::Header(name) => {
+                let client = only_address(name, head, buffer);
+                let hop = client.and_then(|client| entries().position(|entry| entry == Some(client)));
+                (client, hop.map(|hop| hop + 1))
+            }
+            ClientSource::Hop(hop) => (entries().nth(hop.get() - 1).flatten(), Some(hop.get())),
+            ClientSource::Lists => (None, None),
+        };
+        self.trust = match client {
+            Some(_) => Trust::Trusted {
+                forwarded: false,
+                x_forwarded_for: hop.is_some(),
+            },
+            None => Trust::Unnamed,
+        };
+        self.ip = client.unwrap_or(self.ip);
+        let place = hop.filter(|_| client.is_some()).unwrap_or_default();
+        let named = Named::of(None, place, head, buffer);
+        self.take(&named, head, buffer);
+        client.is_some() || named.says_something()
     }
 
     /// Takes over scheme, host and port.
@@ -243,6 +287,11 @@ impl Trust {
     pub(crate) fn is_given(self) -> bool {
         self != Self::Untrusted
     }
+
+    /// Returns true if the client is the one that the peer names, or may name.
+    pub(crate) fn names_client(self) -> bool {
+        matches!(self, Self::Trusted { .. })
+    }
 }
 
 impl Search {
@@ -304,6 +353,19 @@ fn lines<'a>(
 ) -> impl DoubleEndedIterator<Item = &'a [u8]> {
     let fields = head.fields().iter().filter(move |field| field.kind == kind);
     fields.map(|field| field.value.of(buffer))
+}
+
+/// The address in the only line of a header; `None` if it has another number of lines or of addresses.
+fn only_address(name: &str, head: &RequestHead, buffer: &[u8]) -> Option<IpAddr> {
+    let mut lines = head.fields().iter().filter(|field| {
+        let line = field.name.of(buffer);
+        line.eq_ignore_ascii_case(name.as_bytes())
+    });
+    let line = lines.next()?;
+    match lines.next() {
+        Some(_) => None,
+        None => forwarded::address(line.value.of(buffer)),
+    }
 }
 
 /// The entries of a list header, from the right.

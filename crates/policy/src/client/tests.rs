@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use waypost_plan::listener::Bind;
+use waypost_plan::trusted_proxies::{ClientSource, TrustedProxies};
 use waypost_wire::request::HeadLimits;
 use waypost_wire::scan::HeadScan;
 
@@ -15,7 +16,7 @@ fn listener() -> Listener {
         address: SocketAddr::from(([127, 0, 0, 1], 8080)),
     });
     let trusted = ["127.0.0.0/8", "10.0.0.0/8", "fd00::/8"];
-    listener.trusted_proxies = trusted.map(|network| network.parse().unwrap()).into();
+    listener.trusted_proxies = TrustedProxies::of(trusted.map(|network| network.parse().unwrap()).into());
     listener
 }
 
@@ -47,6 +48,16 @@ fn find(listener: &Listener, peer: &str, host: &str, lines: &[&str]) -> Result<S
     let port = client.port_in_front();
     let port = port.map_or("-".to_owned(), |port| port.to_string());
     Ok(format!("{ip} {scheme} {authority}{lacking} {url_port} {port}"))
+}
+
+/// Checks what is found behind a trusted proxy that names its client in one header.
+fn check_one(source: ClientSource, lines: &[&str], expected: &str) {
+    let mut listener = listener();
+    listener.trusted_proxies.client = source;
+    let found = find(&listener, "127.0.0.1", "a", lines);
+    assert_eq!(found.as_deref(), Ok(expected), "{lines:?}");
+    let found = find(&listener, "192.0.2.9", "a", lines);
+    assert_eq!(found.as_deref(), Ok("192.0.2.9 http a - -"), "{lines:?}");
 }
 
 /// Checks what is found behind a trusted proxy.
@@ -340,4 +351,107 @@ fn a_listener_knows_the_scheme_of_its_clients() {
         &["X-Forwarded-Proto: http"],
         "127.0.0.1 http a - 80",
     );
+}
+
+#[test]
+fn a_hop_is_counted_from_the_right() {
+    let check = |hops: usize, lines: &[&str], expected: &str| {
+        check_one(ClientSource::Hop(hops.try_into().unwrap()), lines, expected);
+    };
+    let list = [
+        "X-Forwarded-For: 192.0.2.1, 192.0.2.2",
+        "X-Forwarded-For: 10.0.0.1",
+    ];
+    check(1, &list, "10.0.0.1 http a - 80");
+    check(2, &list, "192.0.2.2 http a - 80");
+    check(3, &list, "192.0.2.1 http a - 80");
+    // Beyond the list, and where there is no address: the peer.
+    check(4, &list, "127.0.0.1 http a - -");
+    check(1, &[], "127.0.0.1 http a - -");
+    check(
+        2,
+        &["X-Forwarded-For: 192.0.2.1, unknown, 192.0.2.3"],
+        "127.0.0.1 http a - -",
+    );
+    check(
+        2,
+        &["X-Forwarded-For: 192.0.2.1, , 192.0.2.3,"],
+        "192.0.2.1 http a - 80",
+    );
+    check(
+        2,
+        &["X-Forwarded-For: [2001:db8::1]:80, 192.0.2.3:81"],
+        "2001:db8::1 http a - 80",
+    );
+    // Scheme, host and port stand at the same place, or alone.
+    check(
+        2,
+        &[
+            list[0],
+            list[1],
+            "X-Forwarded-Proto: http, https, http",
+            "X-Forwarded-Host: forged, b, c",
+            "X-Forwarded-Port: 8443",
+        ],
+        "192.0.2.2 https b+8443 8443 8443",
+    );
+    check(
+        9,
+        &[
+            list[0],
+            "X-Forwarded-Proto: http, https",
+            "X-Forwarded-Host: b, c",
+        ],
+        "127.0.0.1 https c - 443",
+    );
+    // All other families may be what the client sent.
+    check(
+        1,
+        &[
+            "X-Forwarded-For: 192.0.2.1",
+            "Forwarded: for=192.0.2.8;proto=https;host=forged",
+            "Forwarded: \"",
+            "X-Real-IP: 192.0.2.9",
+        ],
+        "192.0.2.1 http a - 80",
+    );
+}
+
+#[test]
+fn a_header_has_exactly_one_address() {
+    let check = |lines: &[&str], expected: &str| {
+        check_one(ClientSource::Header("cf-connecting-ip".into()), lines, expected);
+    };
+    check(&["CF-Connecting-IP: 192.0.2.1"], "192.0.2.1 http a - 80");
+    check(&["cf-connecting-ip: 2001:db8::1"], "2001:db8::1 http a - 80");
+    check(&["cf-connecting-ip: ::ffff:192.0.2.1"], "192.0.2.1 http a - 80");
+    // A proxy as a client, too.
+    check(&["cf-connecting-ip: 10.0.0.1"], "10.0.0.1 http a - 80");
+    for value in [
+        "",
+        "192.0.2.1, 192.0.2.2",
+        "192.0.2.1 192.0.2.2",
+        "unknown",
+        "192.0.2",
+        "192.0.2.1,",
+    ] {
+        check(&[&format!("cf-connecting-ip: {value}")], "127.0.0.1 http a - -");
+    }
+    check(
+        &["cf-connecting-ip: 192.0.2.1", "cf-connecting-ip: 192.0.2.1"],
+        "127.0.0.1 http a - -",
+    );
+    let told = [
+        "X-Forwarded-For: 192.0.2.1, 192.0.2.2",
+        "X-Forwarded-Proto: https, http",
+        "X-Forwarded-Host: b, c",
+        "X-Real-IP: 192.0.2.3",
+        "Forwarded: for=192.0.2.4;host=d",
+    ];
+    check(&told, "127.0.0.1 http c - 80");
+    // The rest is of the client's place in the list, if it is there.
+    let first = [&["cf-connecting-ip: 192.0.2.1"], &told[..]].concat();
+    check(&first, "192.0.2.1 https b - 443");
+    let other = [&["cf-connecting-ip: 192.0.2.7"], &told[..]].concat();
+    check(&other, "192.0.2.7 http c - 80");
 }

@@ -12,6 +12,7 @@ use waypost_plan::listener::{Listener, ListenerTls};
 use waypost_plan::redirect::Scheme;
 use waypost_plan::route::{Action, Forward, Route};
 use waypost_plan::service::ServiceId;
+use waypost_plan::trusted_proxies::MatchedHost;
 use waypost_route::explain::Scope;
 use waypost_route::request::Request;
 use waypost_route::split::Split;
@@ -74,8 +75,10 @@ pub fn explain(
     let listeners = compiled.plan().listeners();
     // Without a named listener, one that serves the host. Listeners differ in limits, so the host is found without.
     let chosen = named.unwrap_or_else(|| {
-        let _ = explainer.read(0, &HeadLimits::UNLIMITED);
-        question.listener_for(explainer.normalized.host(), listeners)
+        let serves: Vec<bool> = (0..listeners.len())
+            .map(|listener| explainer.is_served_by(listener))
+            .collect();
+        question.listener_for(&serves, listeners)
     });
     let limits = request::head_limits(&listeners[chosen]);
     Ok(match explainer.read(chosen, &limits).err() {
@@ -151,6 +154,18 @@ impl<S: State> Explainer<'_, S> {
             false => None,
         };
         normalized
+    }
+
+    /// Returns true if the listener at this position serves the host.
+    fn is_served_by(&mut self, listener: usize) -> bool {
+        let listeners = self.compiled.plan().listeners();
+        let has_own_host =
+            |position: usize| listeners[position].trusted_proxies.host != MatchedHost::Requested;
+        // The host is the same at all others.
+        if listener == 0 || has_own_host(listener) || has_own_host(listener - 1) {
+            let _ = self.read(listener, &HeadLimits::UNLIMITED);
+        }
+        listeners[listener].serves(self.normalized.matched_host())
     }
 
     fn parse(&mut self, limits: &HeadLimits) -> Result<(), RequestError> {
@@ -397,7 +412,7 @@ impl<S: State> Explainer<'_, S> {
             cohort: None,
             rollout: None,
             location: None,
-            host: self.normalized.host().map(text),
+            host: self.normalized.matched_host().map(text),
             path: text(self.normalized.path()),
             query: self.head.query(self.buffer).map(text),
             headers,

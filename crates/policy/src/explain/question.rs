@@ -127,10 +127,10 @@ impl Question {
         }
     }
 
-    /// The position of the listener for a question that names none: the first that serves `host`, of those that fit the
-    /// scheme of the URL if there are any. `https` fits a listener with `tls` best, then one behind a proxy that ends TLS;
+    /// The position of the listener for a question that names none: the first of those that serve its host, `serves` being
+    /// true, and fit the scheme of the URL if there are any. `https` fits a listener with `tls` best, then one behind a proxy that ends TLS;
     /// `http` one without either, then one without `tls`.
-    pub(super) fn listener_for(&self, host: Option<&[u8]>, listeners: &[Arc<Listener>]) -> usize {
+    pub(super) fn listener_for(&self, serves: &[bool], listeners: &[Arc<Listener>]) -> usize {
         let is_tls = |listener: &Listener| listener.tls != ListenerTls::Off;
         let is_https = |listener: &Listener| listener.native_scheme() == Scheme::Https;
         let fits: [&dyn Fn(&Listener) -> bool; 2] = match url_scheme(&self.url) {
@@ -138,14 +138,12 @@ impl Question {
             Some(Scheme::Http) => [&|listener| !is_https(listener), &|listener| !is_tls(listener)],
             None => [&|_| true, &|_| true],
         };
-        let mut all = listeners.iter();
         let first = |fits: &dyn Fn(&Listener) -> bool| {
-            let mut all = listeners.iter();
-            all.position(|listener| listener.serves(host) && fits(listener))
+            let mut all = listeners.iter().zip(serves);
+            all.position(|(listener, serves)| *serves && fits(listener))
         };
         let fitting = fits.into_iter().find_map(first);
-        let any = || all.position(|listener| listener.serves(host));
-        fitting.or_else(any).unwrap_or(0)
+        fitting.or_else(|| first(&|_| true)).unwrap_or(0)
     }
 }
 

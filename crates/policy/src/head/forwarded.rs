@@ -41,7 +41,7 @@ impl<'a> ForwardedHeaders<'a> {
     /// Appends the headers, leaving out those that `drops` names.
     pub(crate) fn write(&self, drops: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) {
         let (forwarded, x_forwarded_for) = match self.client.trust() {
-            Trust::Untrusted => (List::Own, List::Own),
+            Trust::Untrusted | Trust::Unnamed => (List::Own, List::Own),
             Trust::Trusted {
                 forwarded,
                 x_forwarded_for,

@@ -9,6 +9,7 @@ use waypost_plan::redirect::Scheme;
 use waypost_plan::rewrite::Rewrite;
 use waypost_plan::route::Respond;
 use waypost_plan::service::SentHost;
+use waypost_plan::trusted_proxies::TrustedProxies;
 use waypost_wire::request::RequestHead;
 use waypost_wire::response::{ResponseHead, ResponseLimits};
 use waypost_wire::scan::HeadScan;
@@ -262,7 +263,7 @@ fn configured_edits_override_the_gateway_headers() {
 #[test]
 fn forwarding_headers_of_trusted_proxies_are_extended() {
     let mut trusting = listener();
-    trusting.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+    trusting.trusted_proxies = TrustedProxies::of(vec!["192.0.2.0/24".parse().unwrap()]);
     let mut peer = peer();
     peer.scheme = Scheme::Https;
     // The client, the host that it asked for, and the headers behind `Host`.
@@ -351,7 +352,7 @@ fn forwarding_headers_of_trusted_proxies_are_extended() {
 #[test]
 fn prefix_that_a_service_does_not_see_is_behind_those_of_proxies() {
     let mut trusting = listener();
-    trusting.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+    trusting.trusted_proxies = TrustedProxies::of(vec!["192.0.2.0/24".parse().unwrap()]);
     let plain = PolicySet::default();
     let removing = PolicySet {
         request_headers: edits(&["x-forwarded-prefix"], &[], &[]),
@@ -439,7 +440,7 @@ fn forwarding_families_pass_from_trusted_proxies_alone() {
     let head = ["GET / HTTP/1.1", "Host: a"];
     let expected = [&head[..], &forwarded].concat();
     check_upstream(&sent, &trusting, &peer(), &PolicySet::default(), &expected);
-    trusting.trusted_proxies = vec!["192.0.2.0/24".parse().unwrap()];
+    trusting.trusted_proxies = TrustedProxies::of(vec!["192.0.2.0/24".parse().unwrap()]);
     let expected = [&head[..], &families, &forwarded].concat();
     check_upstream(&sent, &trusting, &peer(), &PolicySet::default(), &expected);
 }

@@ -132,14 +132,19 @@ impl<'a> UpstreamHead<'a> {
         let keeps_underscores = listener.limits.underscores == Underscores::Keep;
         let is_trusted = normalized.client().trust().is_given();
         for field in head.fields() {
+        let forged = listener.trusted_proxies.client_header();
+        let forged = forged.filter(|_| !normalized.client().trust().names_client());
+        let is_forged = |name: &[u8]| forged.is_some_and(|forged| is_taken_for(name, forged));
             let name = field.name.of(buffer);
             let travels = match field.kind {
                 FieldKind::Other if name.contains(&b'_') => {
-                    keeps_underscores && !FieldKind::of_dashed(name).is_of_the_gateway()
+                    keeps_underscores && !FieldKind::of_dashed(name).is_of_the_gateway() && !is_forged(name)
                 }
-                FieldKind::Other => true,
+                FieldKind::Other => !is_forged(name),
                 FieldKind::XForwardedPrefix => is_trusted && self.prefix.is_none(),
-                FieldKind::Forwarding => is_trusted && (keeps_underscores || !name.contains(&b'_')),
+                FieldKind::Forwarding => {
+                    is_trusted && (keeps_underscores || !name.contains(&b'_')) && !is_forged(name)
+                }
                 FieldKind::Credentials | FieldKind::Accept | FieldKind::Date => true,
                 FieldKind::ContentType => web.is_none(),
                 FieldKind::Expect => head.version() == Version::Http11 && purpose == Purpose::Original,
@@ -158,4 +163,19 @@ impl<'a> UpstreamHead<'a> {
             write::field(out, name.as_bytes(), value.as_bytes());
         }
     }
+}
+
+/// Returns true if servers may take `name` for the header `known`: without case, and with `_` for `-`.
+#[inline(never)]
+fn is_taken_for(name: &[u8], known: &str) -> bool {
+    let dashed = |byte: &u8| {
+        if *byte == b'_' {
+            b'-'
+        } else {
+            byte.to_ascii_lowercase()
+        }
+    };
+    name.iter()
+        .map(dashed)
+        .eq(known.bytes().map(|byte| dashed(&byte)))
 }

@@ -57,7 +57,7 @@ impl Observation {
             let buffer = buffers.from_client.filled();
             record.client = buffers.normalized.client_ip();
             record.method = buffers.head.method(buffer).to_vec();
-            record.host = buffers.normalized.host().unwrap_or_default().to_vec();
+            record.host = buffers.normalized.matched_host().unwrap_or_default().to_vec();
             record.path = buffers.normalized.path().to_vec();
             record.query = buffers.head.query(buffer).map(<[u8]>::to_vec);
         }

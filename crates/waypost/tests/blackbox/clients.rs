@@ -17,10 +17,10 @@ use crate::support::service::Service;
 const TRUSTING: &str = "trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]";
 
 /// Header lines of a request.
-type Lines = [(&'static str, &'static str)];
+pub(crate) type Lines = [(&'static str, &'static str)];
 
 /// Responses to a GET, over HTTP/1 and over HTTP/2.
-fn ask(gateway: &Gateway, url: &str, lines: &Lines) -> [Message; 2] {
+pub(crate) fn ask(gateway: &Gateway, url: &str, lines: &Lines) -> [Message; 2] {
     let fields: String = lines
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
@@ -35,7 +35,7 @@ fn ask(gateway: &Gateway, url: &str, lines: &Lines) -> [Message; 2] {
 }
 
 /// The fields that an echoing service got, or that `explain` says it gets, as one value for each name.
-fn fields(headers: &Value) -> BTreeMap<String, String> {
+pub(crate) fn fields(headers: &Value) -> BTreeMap<String, String> {
     let headers: Vec<(String, String)> = serde_json::from_value(headers.clone()).unwrap();
     let mut fields = BTreeMap::new();
     for (name, value) in headers {
@@ -46,7 +46,7 @@ fn fields(headers: &Value) -> BTreeMap<String, String> {
 }
 
 /// The explanation of a GET from 127.0.0.1, offline.
-fn explain(gateway: &Gateway, url: &str, lines: &Lines, options: &[&str]) -> Value {
+pub(crate) fn explain(gateway: &Gateway, url: &str, lines: &Lines, options: &[&str]) -> Value {
     let lines: Vec<String> = lines
         .iter()
         .map(|(name, value)| format!("{name}: {value}"))
@@ -67,7 +67,7 @@ fn explain(gateway: &Gateway, url: &str, lines: &Lines, options: &[&str]) -> Val
 }
 
 /// The fields about the client: `x-forwarded-for`, `-proto`, `-host`, `-port`, `forwarded`, `x-real-ip`.
-fn told(fields: &BTreeMap<String, String>) -> [&str; 6] {
+pub(crate) fn told(fields: &BTreeMap<String, String>) -> [&str; 6] {
     [
         "x-forwarded-for",
         "x-forwarded-proto",

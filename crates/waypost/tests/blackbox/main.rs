@@ -65,6 +65,7 @@ mod timeouts;
 mod tls;
 mod tls_to_services;
 mod trust;
+mod trusted_proxies;
 mod unix_sockets;
 mod upgrade;
 mod variables;

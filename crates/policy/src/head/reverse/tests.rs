@@ -7,6 +7,7 @@ use waypost_plan::rewrite::PathRewrite;
 use waypost_plan::service::{EndpointHost, SentHost};
 use waypost_plan::set_cookie::SetCookie;
 use waypost_plan::template::PathTemplate;
+use waypost_plan::trusted_proxies::TrustedProxies;
 use waypost_wire::request::{HeadLimits, RequestHead};
 use waypost_wire::scan::HeadScan;
 
@@ -87,7 +88,7 @@ impl Moved<'_> {
             address,
         });
         if !self.told.is_empty() {
-            listener.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+            listener.trusted_proxies = TrustedProxies::of(vec!["127.0.0.1/32".parse().unwrap()]);
         }
         let mut peer = Peer::in_clear(address, address);
         if scheme == "https" {

@@ -346,7 +346,7 @@ impl ActiveRequest<'_> {
             Framing::Length(length) => Some(length),
             _ => None,
         };
-        let host = service.declared().host;
+        let host = &self.snapshot.generation.plan().service(mirror.to).host;
         let key = self.balance_key(&service, &mut Vec::new());
         let copy = MirrorCopy::begin(worker, service, counters, announced, || {
             let mut head = Vec::new();
