@@ -221,6 +221,8 @@ codes! {
     CertificateNames Warning "certificate-names",
     /// A service under TLS whose certificates are not verified.
     InsecureService Warning "insecure-service",
+    /// A service at a public name that gets the `Host` of clients, with nothing said of it.
+    ForeignHost Warning "foreign-host",
     /// A match of gRPC calls whose route leads to a service without HTTP/2, which gRPC requires.
     GrpcWithoutHttp2 Warning "grpc-without-http2",
     /// A test of the configuration that fails.

@@ -68,6 +68,8 @@ pub enum SentHost {
     Client,
     /// The authority of the endpoint that gets the request.
     Endpoint,
+    /// A fixed host, possibly with a port.
+    Named(Box<str>),
 }
 
 /// Verification of the endpoints of a service under TLS, and the client certificate. Paths are as configured.

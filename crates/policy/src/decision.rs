@@ -117,7 +117,7 @@ pub struct Forwarding<'p> {
     /// The service of the arm that takes the request.
     pub service: ServiceId,
     /// The `Host` that the service gets, unless the route rewrites it.
-    pub host: SentHost,
+    pub host: &'p SentHost,
 }
 
 impl Forwarding<'_> {
@@ -132,7 +132,7 @@ impl Forwarding<'_> {
 
     /// Returns true if the service sees another place than the client, and the way back can be computed.
     fn moves(&self) -> bool {
-        self.policies.rewrite.moves() || self.host == SentHost::Endpoint
+        self.policies.rewrite.moves() || *self.host != SentHost::Client
     }
 
     /// The client's prefix, where the service sees another.
@@ -462,7 +462,7 @@ pub fn decide_connection<'p>(
             forward,
             policies: &route.policies,
             service: forward.arms[arm],
-            host: SentHost::Client,
+            host: &SentHost::Client,
         }),
     };
     Decision {

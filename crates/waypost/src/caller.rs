@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use waypost_plan::duration;
 use waypost_plan::rollout::Destination;
+use waypost_plan::service::SentHost;
 use waypost_proxy::generation::Generation;
 use waypost_proxy::priority::{Priority, lower};
 use waypost_transport::clock::{Clock, Ticks};
@@ -182,7 +183,11 @@ impl Post {
         message.extend_from_slice(b"POST ");
         message.extend_from_slice(self.path.as_bytes());
         message.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-        let authority_at = Some(message.len());
+        let mut authority_at = Some(message.len());
+        if let SentHost::Named(name) = &self.service.service().host {
+            message.extend_from_slice(name.as_bytes());
+            authority_at = None;
+        }
         message.extend_from_slice(b"\r\n");
         let version = env!("CARGO_PKG_VERSION");
         write::field(

@@ -56,7 +56,8 @@ keys! {
         status: OneOrMany<StatusRange> = Fallback("[200-299]"), "[200-299, 401]";
         /// Method of the request. Only with `path`.
         method: Text = Fallback("GET"), "HEAD";
-        /// Host of the request; that of the endpoint's URL otherwise. Only with `path` or `grpc`.
+        /// Host of the request; the service's `host` if that is a fixed one, else that of the endpoint's URL. Only with
+        /// `path` or `grpc`.
         host: Text = Optional, "orders.internal";
         /// Header fields of the request. Only with `path` or `grpc`.
         headers: Named<Text> = Optional, "{ x-probe: waypost }";

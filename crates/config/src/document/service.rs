@@ -79,27 +79,22 @@ impl Read for Balance {
 
 impl Read for SentHost {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-        if let Some(text) = text_of(node)
-            && text.contains(['.', ':'])
-        {
-            problems
-                .add(
-                    Code::UnknownWord,
-                    node.span,
-                    format!("expected {}, found {}", Self::words(), quote(text)),
-                )
-                .help("write a fixed host as `rewrite: { host: … }` of a route");
-            return None;
+        let names = || HOSTS.iter().map(|(word, _)| *word);
+        match text_of(node) {
+            // A misspelt word could be the name of a host, but hardly is.
+            Some(text) if !names().any(|word| word == &**text) && nearest(text, names()).is_none() => {
+                Some(Self::Named((**text).into()))
+            }
+            _ => read_word(node, &HOSTS, problems),
         }
-        read_word(node, &HOSTS, problems)
     }
 
     fn words() -> String {
-        HOSTS.map(|(word, _)| format!("`{word}`")).join(" or ")
+        "`client`, `endpoint` or a host".to_owned()
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": HOSTS.map(|(word, _)| word) })
+        json_schema!({ "type": "string" })
     }
 }
 
@@ -143,9 +138,11 @@ keys! {
         pool: Pool = Optional, "{ idle_max: 16 }";
         /// Uses HTTP/2, as gRPC requires: by ALPN on `https://` endpoints, with prior knowledge on `http://` endpoints.
         http2: bool = Fallback("false"), "true";
-        /// `Host` of its requests: the `client`'s, or the host and port of the `endpoint` as configured.
+        /// `Host` of its requests: the `client`'s, the host and port of the `endpoint` as configured, or a fixed one such as
+        /// `orders.example.com`.
         ///
-        /// With `endpoint`, the client's host is in `x-forwarded-host`. `rewrite: { host }` of a route wins.
+        /// But for `client`, the client's host is in `x-forwarded-host`. `rewrite: { host }` of a route wins. A fixed host is
+        /// that of health checks, too.
         host: SentHost = Fallback("client"), "endpoint";
         /// Verification of `https://` endpoints, and the client certificate for them.
         ///

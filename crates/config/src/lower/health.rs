@@ -7,6 +7,7 @@ use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::health::{
     EJECTION_MAX, Ejection, FailureKinds, FailureRate, HealthCheck, HttpProbe, Probe,
 };
+use waypost_plan::service::SentHost;
 
 use crate::diagnostic::Code;
 use crate::document::health::{self, Initially};
@@ -22,9 +23,13 @@ const TIME_MIN: Duration = Duration::from_millis(1);
 const ROW_MAX: u64 = 1000;
 
 /// Lowers the `health` of a service.
-pub(super) fn check(written: &At<health::HealthCheck>, problems: &mut Problems) -> Option<HealthCheck> {
+pub(super) fn check(
+    written: &At<health::HealthCheck>,
+    sent_host: &SentHost,
+    problems: &mut Problems,
+) -> Option<HealthCheck> {
     let given = &written.value;
-    let probe = probe(written, problems);
+    let probe = probe(written, sent_host, problems);
     let mut check = HealthCheck::new(probe.unwrap_or(Probe::Tcp));
     if let Some(interval) = &given.interval {
         check.interval = duration(interval, TIME_MIN, problems);
@@ -50,7 +55,7 @@ pub(super) fn check(written: &At<health::HealthCheck>, problems: &mut Problems) 
 }
 
 /// Lowers what is asked.
-fn probe(written: &At<health::HealthCheck>, problems: &mut Problems) -> Option<Probe> {
+fn probe(written: &At<health::HealthCheck>, sent_host: &SentHost, problems: &mut Problems) -> Option<Probe> {
     let given = &written.value;
     let tcp = given.tcp.as_ref().filter(|tcp| tcp.value);
     let asked: Vec<(&str, Span)> = [
@@ -106,6 +111,10 @@ fn probe(written: &At<health::HealthCheck>, problems: &mut Problems) -> Option<P
         host::check_authority(host, problems);
     }
     let host = given.host.as_ref().map(|host| (*host.value).into());
+    let host = host.or_else(|| match sent_host {
+        SentHost::Named(name) => Some(name.clone()),
+        SentHost::Client | SentHost::Endpoint => None,
+    });
     let headers = headers(given, problems);
     if let Some(path) = &given.path {
         destination::check_path(path, problems);

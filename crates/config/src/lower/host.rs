@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 
+use waypost_plan::service::SentHost;
 use waypost_route::host::{HostPattern, HostPatternError};
 use waypost_wire::authority::{Authority, AuthorityError};
 
@@ -120,6 +121,22 @@ pub(super) fn authority(text: &str) -> Result<Authority<'_>, AuthorityError> {
 pub(super) fn check_authority(written: &At<Text>, problems: &mut Problems) {
     if let Err(error) = authority(&written.value) {
         report(written, error, authority, problems);
+    }
+}
+
+/// Checks the `Host` that a service gets.
+pub(super) fn check_sent(written: &At<SentHost>, problems: &mut Problems) {
+    let SentHost::Named(name) = &written.value else {
+        return;
+    };
+    match variable::find(name) {
+        Some(_) => {
+            let message = format!("{} is not a host", quote(name));
+            problems
+                .add(Code::BadHost, written.span, message)
+                .help("write `client` for the host of the request, `endpoint` for that of the endpoint, or a fixed host");
+        }
+        None => check_authority(&written.with(Text::from(&**name)), problems),
     }
 }
 

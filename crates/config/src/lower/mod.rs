@@ -17,6 +17,7 @@ use crate::document::Document;
 use crate::files::NamedFiles;
 use crate::keys::At;
 use crate::lower::deal::Deals;
+use crate::lower::foreign_host::ForeignHosts;
 use crate::lower::matching::AlternativeCount;
 use crate::lower::names::Names;
 use crate::lower::rollout::{DealRollout, PlacedPlan};
@@ -32,6 +33,7 @@ mod destination;
 mod endpoint;
 mod entrance;
 mod failures;
+mod foreign_host;
 mod header_edits;
 mod health;
 mod host;
@@ -55,9 +57,9 @@ mod settings;
 mod split;
 mod test_case;
 mod tls;
+mod trusted_proxies;
 
 /// A plan with places.
-mod trusted_proxies;
 pub(crate) struct LoweredPlan {
     pub(crate) plan: Plan,
     /// Parallel to the plan's routes.
@@ -99,6 +101,7 @@ struct Context<'c> {
     /// Names of services that routes refer to.
     used_services: HashSet<Rc<str>>,
     service_ids: HashMap<Rc<str>, ServiceId>,
+    foreign_hosts: ForeignHosts,
     /// Alternatives of lists of hosts and paths.
     alternatives: AlternativeCount,
     /// The union of the paths that listeners accept.
@@ -133,6 +136,7 @@ pub(crate) fn lower(
         deal_rollouts: Vec::new(),
         used_services: HashSet::new(),
         service_ids: HashMap::new(),
+        foreign_hosts: ForeignHosts::default(),
         alternatives: AlternativeCount::default(),
         path_options: path_options(document),
         served: Vec::new(),
@@ -155,6 +159,7 @@ pub(crate) fn lower(
     let tests = test_case::add_all(document, &mut context);
     service::report_unused(document, &mut context);
     route::report_passing(document, &mut context);
+    std::mem::take(&mut context.foreign_hosts).report(context.problems);
     let deals = std::mem::take(&mut context.deals);
     deals.report_uneven(context.problems);
     rollout::check_deals(&deals, &mut context);

@@ -133,5 +133,6 @@ fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Opt
         policies: policies.into(),
         is_passthrough: route.passthrough.is_some(),
     };
+    context.foreign_hosts.note(&route);
     Some((route, spans))
 }

@@ -23,6 +23,8 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
         let (service, files) = service(name, &written.value, context);
         // A duplicate name is reported already.
         if let Ok(id) = context.builder.add_service(service) {
+            let service = &context.builder.services()[id.index()];
+            context.foreign_hosts.declare(id, &written.value, service);
             context.service_ids.insert(name.clone(), id);
             context.files.services.push(files);
         } else {
@@ -110,6 +112,11 @@ fn service(
             pool.idle_timeout = timeout(time, Duration::from_millis(1), problems);
         }
     }
+    let host = written.host.as_ref();
+    if let Some(host) = host {
+        host::check_sent(host, problems);
+    }
+    let host = host.map_or(SentHost::default(), |host| host.value.clone());
     let balance = written.balance.as_ref();
     let balance = balance.map_or_else(Balance::default, |balance| balance::of(balance, problems));
     let checks = written.health.as_ref();
@@ -129,10 +136,7 @@ fn service(
         capacity: may_have,
         pool,
         http2: written.http2.as_ref().is_some_and(|http2| http2.value),
-        host: written
-            .host
-            .as_ref()
-            .map_or(SentHost::default(), |host| host.value),
+        host,
         tls,
         proxy_protocol: written.proxy_protocol.as_ref().map(|version| version.value),
         ..Service::new(name.into(), endpoints)

@@ -241,7 +241,7 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["path", "path_prefix", "prefix"],
             "a service has no path; a route puts one in front: `rewrite: { prefix: @/api@ }`";
         "host" = ["pass_host_header", "preserve_host", "host_header", "auto_host_rewrite", "host_rewrite"],
-            "`host: client`, which is the default, or `host: endpoint`";
+            "`host: client`, which is the default, `host: endpoint`, or a fixed host";
         "" = ["name", "id"], "leave it out: the name is the key in front, as in `orders: { endpoints: […] }`";
         "" = ["routes", "route", "plugins", "filters", "tags"], "routes are a list of their own, beside `services`";
         "" = ["scheme"], "the scheme stands in each endpoint: `http://`, `https://` or `h2c://`";

@@ -5,6 +5,7 @@ use std::time::Duration;
 use waypost_plan::access::BodyLimit;
 use waypost_plan::balance::{Balance, HashKey};
 use waypost_plan::duration::UNBOUNDED;
+use waypost_plan::health::Probe;
 use waypost_plan::listener::HalfClose;
 use waypost_plan::policies::Policies;
 use waypost_plan::redirect::Scheme;
@@ -15,8 +16,8 @@ use waypost_plan::service::Capacity;
 use waypost_plan::service::SentHost;
 use waypost_plan::settings::AccessLog;
 use waypost_plan::sticky::SameSite;
-use waypost_route::condition::ValueCondition;
 use waypost_plan::trusted_proxies::{ClientSource, MatchedHost, TrustedProxies};
+use waypost_route::condition::ValueCondition;
 use waypost_route::host::HostPattern;
 use waypost_wire::path::DotSegmentParameters;
 
@@ -790,6 +791,13 @@ fn host_is_that_of_the_client_or_of_the_endpoint_or_a_fixed_one() {
         ("", SentHost::Client),
         ("host: client", SentHost::Client),
         ("host: \"endpoint\"", SentHost::Endpoint),
+        ("host: orders.test", SentHost::Named("orders.test".into())),
+        (
+            "host: Orders.test:8080",
+            SentHost::Named("Orders.test:8080".into()),
+        ),
+        ("host: users", SentHost::Named("users".into())),
+        ("host: \"[::1]:80\"", SentHost::Named("[::1]:80".into())),
     ] {
         let plan = plan(&format!(
             "listeners: [{{ bind: 127.0.0.1:8080 }}]\nservices: {{ a: {{ endpoints: [], {written} }} }}\n\
@@ -814,4 +822,65 @@ fn cookies_of_services_are_rewritten() {
     assert_eq!(rules.domain(b".gone.test"), Some(""));
     let plan = with_route("to: a");
     assert_eq!(plan.routes()[0].policies.set_cookie, None);
+}
+
+#[test]
+fn a_fixed_host_is_that_of_checks_too() {
+    for (host, check, expected) in [
+        ("host: orders.test", "path: /healthz", Some("orders.test")),
+        ("host: orders.test", "grpc: true", Some("orders.test")),
+        (
+            "host: orders.test",
+            "path: /healthz, host: other.test",
+            Some("other.test"),
+        ),
+        ("host: endpoint", "path: /healthz", None),
+        ("host: client", "path: /healthz", None),
+    ] {
+        let plan = plan(&format!(
+            "listeners: [{{ bind: 127.0.0.1:8080 }}]\nservices: {{ a: {{ endpoints: [h2c://a], {host}, health: {{ {check} }} }} }}\n\
+             routes: [{{ name: r, to: a }}]\n"
+        ));
+        let health = plan.services()[0].health.as_ref().unwrap();
+        let found = match &health.probe {
+            Probe::Http(http) => &http.host,
+            Probe::Grpc { host, .. } => host,
+            Probe::Tcp => &None,
+        };
+        assert_eq!(found.as_deref(), expected, "{host} {check}");
+    }
+}
+
+#[test]
+fn trusted_proxies_say_where_the_client_stands() {
+    let of = |keys: &str| {
+        let plan = plan(&format!(
+            "listeners: [{{ bind: 127.0.0.1:8080, trusted_proxies: {keys} }}]\nroutes: [{{ name: r, respond: {{ status: 200 }} }}]\n"
+        ));
+        plan.listeners()[0].trusted_proxies.clone()
+    };
+    let list = TrustedProxies::of(vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
+    let expected = |client, host| TrustedProxies {
+        client,
+        host,
+        ..list.clone()
+    };
+    let plain = (ClientSource::Lists, MatchedHost::Requested);
+    for (keys, (client, host)) in [
+        ("[10.0.0.0/8, \"::1\"]", plain.clone()),
+        ("{ from: [10.0.0.0/8, \"::1\"] }", plain),
+        (
+            "{ from: [10.0.0.0/8, \"::1\"], hops: 2, host: requested }",
+            (ClientSource::Hop(2.try_into().unwrap()), MatchedHost::Requested),
+        ),
+        (
+            "{ from: [10.0.0.0/8, \"::1\"], header: CF-Connecting-IP, host: forwarded }",
+            (
+                ClientSource::Header("cf-connecting-ip".into()),
+                MatchedHost::Forwarded,
+            ),
+        ),
+    ] {
+        assert_eq!(of(keys), expected(client, host), "{keys}");
+    }
 }

@@ -120,6 +120,149 @@ fn listener_limits() {
     check("name:", &["3:7 null-value give a value"]);
 }
 
+fn trusted_proxies(check: &dyn Fn(&str, &[&str])) {
+    for (written, expected) in [
+        ("10.0.0.0/8", "3:20 wrong-type put it into a list: `[10.0.0.0/8]`"),
+        ("{}", "3:20 missing-key add `from: [10.0.0.0/8]`"),
+        ("{ hops: 1 }", "3:20 missing-key add `from: [10.0.0.0/8]`"),
+        ("{ from: [] }", "3:28 empty-list"),
+        ("{ from: 10.0.0.0/8 }", "3:28 wrong-type put it into a list"),
+        (
+            "{ from: [10.0.0.1/8] }",
+            "3:29 bad-network the network is `10.0.0.0/8`",
+        ),
+        (
+            "{ from: [10.0.0.0/8], hops: 0 }",
+            "3:48 out-of-range 1 is the address that the nearest proxy wrote",
+        ),
+        (
+            "{ from: [10.0.0.0/8], hops: 101 }",
+            "3:48 out-of-range a number from 1 to 100",
+        ),
+        ("{ from: [10.0.0.0/8], hops: -1 }", "3:48 wrong-type"),
+        (
+            "{ from: [10.0.0.0/8], hops: 1, header: x-real-ip }",
+            "3:51 conflicting-keys keep one of them",
+        ),
+        (
+            "{ from: [10.0.0.0/8], header: x-real-ip, hops: 1 }",
+            "3:61 conflicting-keys keep one of them",
+        ),
+        (
+            "{ from: [10.0.0.0/8], header: a b }",
+            "3:50 bad-name a name such as `cf-connecting-ip`",
+        ),
+        (
+            "{ from: [10.0.0.0/8], header: Forwarded }",
+            "3:50 bad-name leave `header` out",
+        ),
+        (
+            "{ from: [10.0.0.0/8], header: Host }",
+            "3:50 bad-name has no address of a client",
+        ),
+        (
+            "{ from: [10.0.0.0/8], host: forwared }",
+            "3:48 unknown-word did you mean `forwarded`?",
+        ),
+        (
+            "{ from: [10.0.0.0/8], depth: 2 }",
+            "3:42 unknown-key did you mean `hops`?",
+        ),
+        (
+            "{ cidrs: [10.0.0.0/8], real_ip_header: x-real-ip }",
+            "3:22 unknown-key did you mean `from`?",
+        ),
+    ] {
+        let mut expected = vec![expected];
+        if written.contains("real_ip_header") {
+            expected.push("3:43 unknown-key did you mean `header`?");
+        }
+        check(&format!("trusted_proxies: {written}"), &expected);
+    }
+    let passing = "tls: { passthrough: true }, proxy_protocol: required, trusted_proxies";
+    crate::tests::check(
+        format!(
+            "listeners: [{{ bind: 0.0.0.0:80, {passing}: {{ from: [10.0.0.0/8], hops: 1, host: forwarded }} }}]\n\
+             services: {{ a: {{ endpoints: [http://a] }} }}\nroutes: [{{ name: a, passthrough: a }}]\n"
+        ),
+        &[
+            "1:126 conflicting-keys sees no requests",
+            "1:135 conflicting-keys sees no requests",
+        ],
+    );
+}
+
+#[test]
+fn public_services_that_get_the_host_of_clients() {
+    let check = |service: &str, route: &str, expected: &[&str]| {
+        crate::tests::check(
+            format!(
+                "listeners: [{{ bind: 0.0.0.0:80 }}]\nservices:\n  a: {{ {service} }}\nroutes: [{{ name: a, {route} }}]\n"
+            ),
+            expected,
+        );
+    };
+    let foreign: &[&str] =
+        &["3:19 foreign-host add `host: endpoint` to the service, so that it gets `api.example.org`"];
+    let public = "endpoints: [https://api.example.org]";
+    check(public, "to: a", foreign);
+    check(
+        "endpoints: [http://10.0.0.1, https://api.example.org.:8443]",
+        "to: a",
+        foreign,
+    );
+    check(
+        public,
+        "to: a, rewrite: { prefix: / }, match: { path: /a/* }",
+        foreign,
+    );
+    check(
+        public,
+        "match: { host: [api.example.org, a.example.org] }, to: a",
+        foreign,
+    );
+    check("endpoints: [https://api.example.org], pool: {}", "to: a", foreign);
+    // A mirror gets the same.
+    crate::tests::check(
+        "listeners: [{ bind: 0.0.0.0:80 }]\nservices:\n  a: { endpoints: [https://api.example.org] }\n  b: { endpoints: [http://b] }\n\
+         routes: [{ name: a, to: b, mirror: { to: a } }]\n",
+        foreign,
+    );
+    for host in ["client", "endpoint", "a.test"] {
+        check(&format!("{public}, host: {host}"), "to: a", &[]);
+    }
+    check(public, "to: a, rewrite: { host: b.test }", &[]);
+    check(public, "match: { host: api.example.org }, to: a", &[]);
+    for endpoint in [
+        "http://api.example.org",
+        "h2c://api.example.org",
+        "https://10.0.0.1",
+        "https://orders",
+        "https://orders.internal",
+        "https://orders.shop.svc",
+        "https://orders.shop.svc.cluster.local",
+        "https://nas.lan",
+        "https://nas.home.arpa",
+        "https://a.test",
+        "https://a.localhost",
+        "srv+https://_https._tcp.example.org",
+    ] {
+        check(&format!("endpoints: [{endpoint}]"), "to: a", &[]);
+    }
+    for endpoint in [
+        "https://api.notinternal",
+        "https://arpa.example",
+        "https://local.io",
+    ] {
+        let name = endpoint.trim_start_matches("https://");
+        check(
+            &format!("endpoints: [{endpoint}]"),
+            "to: a",
+            &[&format!("3:19 foreign-host `{name}`")],
+        );
+    }
+}
+
 #[test]
 fn services() {
     let check = |service: &str, expected: &[&str]| {
@@ -200,8 +343,18 @@ fn services() {
         &["3:30 wrong-type expected a percentage"],
     );
     check(
-        "{ endpoints: [], host: orders.test }",
-        &["3:29 unknown-word write a fixed host as `rewrite: { host: … }` of a route"],
+        "{ endpoints: [], host: https://orders.test/ }",
+        &["3:29 bad-host leave the scheme out: `orders.test`"],
+    );
+    check("{ endpoints: [], host: a b }", &["3:29 bad-host"]);
+    check("{ endpoints: [], host: \"*.test\" }", &["3:29 bad-host"]);
+    check(
+        "{ endpoints: [], host: $http_host }",
+        &["3:29 bad-host write `client` for the host of the request"],
+    );
+    check(
+        "{ endpoints: [], host: Client }",
+        &["3:29 unknown-word did you mean `client`?"],
     );
     check(
         "{ endpoints: [], host: endpoints }",

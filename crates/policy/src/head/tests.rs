@@ -94,7 +94,7 @@ fn with_upstream(
             demands_upgrade: false,
         },
         policies,
-        host: SentHost::Client,
+        host: &SentHost::Client,
         path: normalized.path(),
         prefix: None,
     });
@@ -618,7 +618,7 @@ fn host_of_the_endpoint_takes_the_place_of_the_clients() {
         for sent in ["GET / HTTP/1.1", "GET http://a/ HTTP/1.1"] {
             with_upstream(&[sent, "host: a"], &listener(), &peer(), policies, |upstream| {
                 let mut out = Vec::new();
-                let host = SentHost::Endpoint;
+                let host = &SentHost::Endpoint;
                 let borrowed = UpstreamHead { host, ..*upstream }.write(b"endpoint:81", &mut out);
                 let lines = lines(&out);
                 assert_eq!(lines[1], expected);

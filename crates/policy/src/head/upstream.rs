@@ -26,7 +26,7 @@ pub struct UpstreamHead<'a> {
     /// The policies of its route.
     pub policies: &'a PolicySet,
     /// The `Host` that the service gets, unless the policies rewrite it.
-    pub host: SentHost,
+    pub host: &'a SentHost,
     /// The path that the service gets, without query.
     pub path: &'a [u8],
     /// The client's prefix, where the service sees another.
@@ -113,6 +113,7 @@ impl<'a> UpstreamHead<'a> {
         let requested = match self.host {
             SentHost::Client => head.authority(buffer),
             SentHost::Endpoint => None,
+            SentHost::Named(name) => Some(name.as_bytes()),
         };
         let rewritten = self.policies.rewrite.host.as_deref();
         let host = rewritten.map(str::as_bytes).or(requested);
@@ -131,10 +132,10 @@ impl<'a> UpstreamHead<'a> {
         }
         let keeps_underscores = listener.limits.underscores == Underscores::Keep;
         let is_trusted = normalized.client().trust().is_given();
-        for field in head.fields() {
         let forged = listener.trusted_proxies.client_header();
         let forged = forged.filter(|_| !normalized.client().trust().names_client());
         let is_forged = |name: &[u8]| forged.is_some_and(|forged| is_taken_for(name, forged));
+        for field in head.fields() {
             let name = field.name.of(buffer);
             let travels = match field.kind {
                 FieldKind::Other if name.contains(&b'_') => {

@@ -1,4 +1,4 @@
-//! `host: endpoint`: a service is asked by the name of the endpoint that gets the request.
+//! `host` of a service: it is asked by the name of the endpoint that gets the request, or by a fixed one.
 
 use serde_json::{Value, json};
 
@@ -120,5 +120,86 @@ fn copies_and_references_follow_the_endpoint() {
         gateway.explain_offline("http://a.test/"),
     ] {
         assert_eq!(answer["host"], service.address().to_string());
+    }
+}
+
+#[test]
+fn a_fixed_host_is_the_services_own() {
+    let (service, copies) = (Service::echo("s"), Service::echo("copies"));
+    let redirecting = Service::scripted(|talk| {
+        while let Some(request) = talk.request() {
+            let host = request.header("host").unwrap_or_default().to_owned();
+            talk.send(format!(
+                "HTTP/1.1 302 Found\r\nLocation: https://{host}/next\r\n\
+                 Set-Cookie: a=1; Domain=orders.example\r\nContent-Length: 0\r\n\r\n"
+            ));
+        }
+    });
+    let host = "host: \"orders.example:8443\"";
+    let config = Config::new()
+        .service_at(
+            "s",
+            &[&service.url()],
+            &format!("{host}, health: {{ path: /healthz, interval: 1s }}"),
+        )
+        .service_at("c", &[&copies.url()], host)
+        .service_at("r", &[&redirecting.url()], host)
+        .route("name: all, to: s, mirror: { to: c }")
+        .route("name: fixed, match: { path: /fixed }, to: s, rewrite: { host: fixed.test }")
+        .route("name: moved, match: { path: /moved }, to: r")
+        .route("name: raw, match: { path: /raw }, to: r, rewrite: { reverse: off, host: fixed.test }")
+        .test("request: GET http://a.test/, expect: { host: \"orders.example:8443\" }");
+    let gateway = Gateway::with(config);
+    let http2 = Http2Client::connect(gateway.address());
+    for (path, expected) in [("", "orders.example:8443"), ("fixed", "fixed.test")] {
+        let url = format!("http://a.test/{path}");
+        for echoed in [gateway.get(&url), http2.get(&url)] {
+            let echoed = echoed.json();
+            assert_eq!(header(&echoed, "Host"), expected, "{echoed}");
+            assert_eq!(header(&echoed, "x-forwarded-host"), "a.test");
+        }
+        for answer in [gateway.explain(&url), gateway.explain_offline(&url)] {
+            assert_eq!(answer["host"], expected);
+        }
+    }
+    copies.wait_for("Host: orders.example:8443\r\n");
+    service.wait_for("GET /healthz HTTP/1.1\r\nhost: orders.example:8443\r\n");
+    // Without a host of the client, too.
+    assert_eq!(
+        header(&gateway.ask("GET / HTTP/1.0\r\n\r\n").json(), "Host"),
+        "orders.example:8443"
+    );
+    let moved = gateway.get("http://a.test/moved");
+    assert_eq!(
+        (moved.header("location"), moved.header("set-cookie")),
+        (Some("https://a.test/next"), Some("a=1; Domain=a.test"))
+    );
+    let raw = gateway.get("http://a.test/raw");
+    assert_eq!(raw.header("location"), Some("https://fixed.test/next"));
+}
+
+#[test]
+fn a_public_service_that_gets_the_host_of_clients_is_a_warning() {
+    let write = |keys: &str| {
+        Config::new()
+            .service_at("s", &["https://api.example.org"], keys)
+            .route("name: all, to: s")
+    };
+    for (keys, warns) in [
+        ("", true),
+        ("host: client", false),
+        ("host: endpoint", false),
+        ("host: a.test", false),
+    ] {
+        let gateway = Gateway::with(write(keys));
+        let checked = gateway
+            .command(&["check", gateway.config().to_str().unwrap()])
+            .expect(0);
+        assert_eq!(
+            checked.stdout.contains("warning[foreign-host]"),
+            warns,
+            "{}",
+            checked.stdout
+        );
     }
 }

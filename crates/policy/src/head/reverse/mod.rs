@@ -75,7 +75,7 @@ impl WayBack {
     pub(crate) fn find(
         &mut self,
         rewrite: &Rewrite,
-        host: SentHost,
+        host: &SentHost,
         request: &IncomingRequest<'_>,
         pattern: &PathPattern,
     ) {
@@ -111,6 +111,7 @@ impl WayBack {
         let sent = match host {
             SentHost::Client => asked,
             SentHost::Endpoint => &[],
+            SentHost::Named(name) => name.as_bytes(),
         };
         self.sent.set(rewritten.unwrap_or(sent));
     }

@@ -121,7 +121,7 @@ impl Moved<'_> {
         way_back.outer_prefix.extend_from_slice(b"/stale");
         way_back.port = Some(1);
         let pattern = PathPattern::parse(self.pattern).unwrap();
-        way_back.find(&rewrite, SentHost::Client, &request, &pattern);
+        way_back.find(&rewrite, &SentHost::Client, &request, &pattern);
         let host = EndpointHost::Address(IpAddr::from([10, 0, 0, 5]));
         way_back.set_endpoint(&Endpoint::new("10.0.0.5:8080".into(), host, 8080, self.endpoint));
         way_back
