@@ -20,4 +20,5 @@ pub mod rollout;
 pub mod server;
 pub mod state;
 pub mod stats;
+pub mod timeline;
 mod write_timeout;

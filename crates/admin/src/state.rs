@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -17,6 +17,7 @@ use crate::events::{EventKind, Events};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stats::History;
+use crate::timeline::Timeline;
 
 /// Maximum number of waiting commands.
 const COMMANDS_WAITING: usize = 64;
@@ -40,6 +41,7 @@ pub struct AppState {
     pub events: Events,
     commands: mpsc::Sender<Command>,
     history: Mutex<History>,
+    timeline: Mutex<Timeline>,
 }
 
 impl AppState {
@@ -57,6 +59,7 @@ impl AppState {
             events: Events::default(),
             commands,
             history: Mutex::new(History::new(Instant::now())),
+            timeline: Mutex::default(),
         };
         (Arc::new(state), inbox)
     }
@@ -117,6 +120,11 @@ impl AppState {
     /// Past readings of the counters.
     pub fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The figures of the last day.
+    pub(crate) fn timeline(&self) -> MutexGuard<'_, Timeline> {
+        self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands the notices of the data plane to `log`, and publishes them as events, until it stops.
@@ -205,6 +213,35 @@ impl AppState {
                     let now = Instant::now();
                     let reading = view.metrics().read();
                     state.history().record(now, reading);
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Records the figures of every second at its end, for the lifetime of this state.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn record_timeline(self: &Arc<Self>) -> io::Result<()> {
+        let state = Arc::downgrade(self);
+        let thread = thread::Builder::new().name("timeline".to_owned());
+        thread.spawn(move || {
+            lower(Priority::Lowest);
+            let mut interval = Timeline::interval(0);
+            loop {
+                let millis = Timestamp::now().subsec_millisecond().unsigned_abs();
+                let begun = Duration::from_millis(millis.into());
+                thread::sleep(interval.saturating_sub(begun));
+                let Some(state) = state.upgrade() else {
+                    return;
+                };
+                if let Ok(view) = state.view() {
+                    let swept = view.metrics().sweep();
+                    interval = Timeline::interval(view.metrics().series());
+                    // The second that has just ended.
+                    let now = u64::try_from(Timestamp::now().as_second()).unwrap_or(1) - 1;
+                    state.timeline().record(now, &swept);
                 }
             }
         })?;

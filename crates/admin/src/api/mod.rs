@@ -12,6 +12,7 @@ pub mod routes;
 pub mod services;
 pub mod stats;
 pub mod status;
+pub mod timeline;
 mod upgrade;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -101,6 +102,7 @@ pub fn operations() -> Vec<Operation> {
     all.extend(config::operations());
     all.extend(revisions::operations());
     all.extend(stats::operations());
+    all.extend(timeline::operations());
     all.extend(events::operations());
     all.extend(upgrade::operations());
     all.extend(openapi::operations());

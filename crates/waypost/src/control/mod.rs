@@ -198,6 +198,7 @@ impl Control {
             tokio::spawn(Arc::clone(&shared).follow_notices(notices, log_notice));
         }
         shared.record_history().context("a thread cannot be started")?;
+        shared.record_timeline().context("a thread cannot be started")?;
         if let Some(predecessor) = predecessor {
             predecessor.take().await?;
         }

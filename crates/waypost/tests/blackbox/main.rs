@@ -61,6 +61,7 @@ mod state_damage;
 mod support;
 mod systemd;
 mod takeover;
+mod timeline;
 mod timeouts;
 mod tls;
 mod tls_to_services;

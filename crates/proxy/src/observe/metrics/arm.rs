@@ -146,7 +146,8 @@ impl ArmReader {
             return;
         }
         let is_first = std::mem::replace(&mut self.seen, announced.changes) == u64::MAX;
-        let counters = announced.requests.get(&self.arm).into_iter().flatten();
+        let series = announced.requests.get(&self.arm);
+        let counters = series.into_iter().flat_map(|series| &series.counters);
         let compared = || counters.clone().filter(|counters| !counters.is_apart);
         let known = compared().zip(&self.counters);
         let is_same = known.clone().all(|(one, other)| Arc::ptr_eq(one, other));

@@ -8,6 +8,7 @@ pub mod arm;
 pub mod ending;
 mod recorder;
 mod statuses;
+pub mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod watch;
@@ -27,6 +28,7 @@ use crate::generation::Generation;
 use crate::observe::metrics::ending::Ending;
 pub(crate) use crate::observe::metrics::recorder::{Recorder, RouteMeters, Side};
 use crate::observe::metrics::statuses::Statuses;
+use crate::observe::metrics::sweep::SweptTotals;
 use crate::observe::metrics::watch::{WatchCounts, Watches};
 
 /// The reader's side of the metrics.
@@ -46,7 +48,7 @@ type RouteAndService = (Arc<str>, Arc<str>);
 struct Announced {
     inbox: Receiver<NewCounters>,
     /// The counters of each route and service, of all workers.
-    requests: BTreeMap<RouteAndService, Vec<Arc<RouteCounters>>>,
+    requests: BTreeMap<RouteAndService, Series>,
     services: BTreeMap<Arc<str>, Vec<Arc<ServiceCounters>>>,
     /// The number of times that `requests` has changed.
     changes: u64,
@@ -54,6 +56,13 @@ struct Announced {
     serial: u64,
     /// Series announced by requests of an earlier generation; they may have ended with it.
     late: Vec<RouteAndService>,
+}
+
+/// The counters of one route and service, of all workers.
+#[derive(Debug, Default)]
+struct Series {
+    counters: Vec<Arc<RouteCounters>>,
+    swept: SweptTotals,
 }
 
 /// New counters.
@@ -327,7 +336,9 @@ impl Metrics {
         let (requests, services) = {
             let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
             announced.take_in();
-            let requests: Vec<Vec<Arc<RouteCounters>>> = announced.requests.values().cloned().collect();
+            let requests = announced.requests.values();
+            let requests: Vec<Vec<Arc<RouteCounters>>> =
+                requests.map(|series| series.counters.clone()).collect();
             let services: Vec<Vec<Arc<ServiceCounters>>> = announced.services.values().cloned().collect();
             (requests, services)
         };
@@ -387,7 +398,7 @@ impl Metrics {
         let late = std::mem::take(&mut announced.late);
         let late = ending::not_in(generation.plan(), late);
         for key in ending.series.iter().cloned().chain(late) {
-            if let Some(counters) = announced.requests.remove(&key) {
+            if let Some(Series { counters, .. }) = announced.requests.remove(&key) {
                 announced.changes += 1;
                 self.watches.forget(&key);
                 self.retire(
@@ -441,7 +452,7 @@ impl Announced {
                     if serial < self.serial {
                         self.late.push(key.clone());
                     }
-                    self.requests.entry(key).or_default().push(counters);
+                    self.requests.entry(key).or_default().counters.push(counters);
                     self.changes += 1;
                 }
                 NewCounters::Service(counters) => {

@@ -431,6 +431,44 @@ mod tests {
     }
 
     #[test]
+    fn sweep_has_the_requests_since_the_last_one() {
+        let (metrics, recorders) = Metrics::new(2);
+        let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());
+        let count = |worker: usize, status| {
+            let counters = recorders[worker].request(&route, &service, false, 0);
+            counters.count(RequestStatus::http(status), Duration::from_micros(5), None);
+        };
+        let sweep = || {
+            let swept = metrics.sweep();
+            let one = swept.first().map(|swept| {
+                let mut buckets = Vec::new();
+                swept.add_durations_to(&mut buckets);
+                let durations = buckets.iter().sum::<u64>();
+                (
+                    swept.requests,
+                    swept.failed,
+                    swept.sum_us,
+                    swept.is_first,
+                    durations,
+                )
+            });
+            (swept.len(), one)
+        };
+        assert_eq!(sweep(), (0, None));
+        count(0, 200);
+        count(1, 503);
+        assert_eq!(sweep(), (1, Some((2, 1, 10, true, 2))));
+        assert_eq!(sweep(), (0, None));
+        count(1, 200);
+        assert_eq!(sweep(), (1, Some((1, 0, 5, false, 3))));
+        let generation = Generation::compile(plan(&[])).unwrap();
+        let series = vec![(Arc::clone(&route), Arc::clone(&service))];
+        metrics.end(&Ending { series }, &generation);
+        count(1, 200);
+        assert_eq!(sweep(), (1, Some((1, 0, 5, true, 1))), "of new counters");
+    }
+
+    #[test]
     fn series_of_a_removed_route_end_and_restart_from_zero() {
         let (metrics, recorders) = Metrics::new(1);
         let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());

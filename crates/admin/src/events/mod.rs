@@ -1,11 +1,16 @@
 //! Events: changes of the gateway, published as they happen.
 
+pub mod marks;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::command::Weight;
+use crate::events::marks::Marks;
 use crate::rollout::RolloutEvent;
 
 /// Events buffered for a subscriber. One that falls further behind misses events, and is notified.
@@ -188,13 +193,19 @@ impl EventKind {
     }
 }
 
-/// Publishes events to all subscribers.
+/// Publishes events to all subscribers, and remembers them as marks.
 #[derive(Debug, Clone)]
-pub struct Events(broadcast::Sender<Event>);
+pub struct Events {
+    subscribers: broadcast::Sender<Event>,
+    marks: Arc<Mutex<Marks>>,
+}
 
 impl Default for Events {
     fn default() -> Self {
-        Self(broadcast::channel(BEHIND_MAX).0)
+        Self {
+            subscribers: broadcast::channel(BEHIND_MAX).0,
+            marks: Arc::default(),
+        }
     }
 }
 
@@ -207,17 +218,23 @@ impl Events {
 
     /// Publishes an event.
     pub fn publish_event(&self, event: Event) {
+        self.marks().add(&event);
         // Without subscribers, sending fails, which is fine.
-        let _ = self.0.send(event);
+        let _ = self.subscribers.send(event);
     }
 
     /// Subscribes to events from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.0.subscribe()
+        self.subscribers.subscribe()
     }
 
     /// The number of subscribers.
     pub fn subscribers(&self) -> usize {
-        self.0.receiver_count()
+        self.subscribers.receiver_count()
+    }
+
+    /// The latest marks.
+    pub(crate) fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

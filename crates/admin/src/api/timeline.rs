@@ -1,0 +1,251 @@
+//! The figures of the last day, and the marks beside them.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::routing::get;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use waypost_plan::duration;
+use waypost_proxy::generation::Generation;
+
+use super::{App, Operation, QueryParams, json, routes};
+use crate::arms;
+use crate::events::marks::Mark;
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::timeline::{BYTES_MAX, Figures, Point, Step, middle_ms};
+
+/// The longest window, in seconds.
+const WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Figures of the gateway, or of a route and its arms, in parts of equal length.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TimelineView {
+    /// The route; absent for all requests. Empty for those without a route.
+    pub route: Option<String>,
+    /// The length of a part: 1, 60, or 3600 for a route that is only kept by the hour.
+    pub step_seconds: u64,
+    /// The beginning of the first part, in seconds since the Unix epoch.
+    pub begin: u64,
+    /// The `since` of the next request. Parts from there on are new, or not over yet.
+    pub next: u64,
+    /// The subject as a whole, then its arms; none if nothing is kept of the route.
+    pub series: Vec<SeriesView>,
+    /// Changes in this time, the oldest first: those of the config, of the route and of its services.
+    pub marks: Vec<Mark>,
+    /// The memory of figures and marks.
+    pub kept: KeptView,
+}
+
+/// The figures of one subject: a value for each part, `null` where nothing is known.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct SeriesView {
+    /// The service of an arm, empty for responses of the gateway itself; absent for the whole.
+    pub service: Option<String>,
+    /// Requests.
+    pub requests: Vec<Option<u32>>,
+    /// Failed ones among them, as `waypost_failed_requests_total` counts them.
+    pub failures: Vec<Option<u32>>,
+    /// Median duration, in milliseconds.
+    pub p50_ms: Vec<Option<f64>>,
+    /// 99th percentile of the duration, in milliseconds.
+    pub p99_ms: Vec<Option<f64>>,
+}
+
+/// The memory of figures and marks, and what does not fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptView {
+    /// Bytes in use.
+    pub bytes: usize,
+    /// Bytes at most.
+    pub bytes_max: usize,
+    /// Rings, of a route or an arm, by the second for 10 minutes and by the minute for 24 hours. The busiest routes and
+    /// those that fail have them.
+    pub rings: usize,
+    /// Rings at most.
+    pub rings_max: usize,
+    /// Routes with figures, those without a ring by the hour for 24 hours.
+    pub routes: usize,
+    /// Routes at most.
+    pub routes_max: usize,
+    /// Requests of further routes, which are only in the figures of the whole.
+    pub left_out_requests: u64,
+    /// The time between two looks at the counters, in seconds; their counts are spread evenly over it.
+    pub interval_seconds: u64,
+}
+
+/// The query.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimelineQuery {
+    route: Option<String>,
+    service: Option<String>,
+    step: Option<String>,
+    window: Option<String>,
+    since: Option<u64>,
+}
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![Operation {
+        method: "get",
+        path: "/api/v1/timeline",
+        summary: "Requests, failures and latencies of the gateway, or of a route and each of its arms, by the second for 10 minutes or by the minute for 24 hours, with marks of what changed",
+        query: &[
+            (
+                "route",
+                "string",
+                "a route; empty for requests without one; by default all requests",
+            ),
+            (
+                "service",
+                "string",
+                "one arm of the route; empty for responses of the gateway itself; by default the route and all of its arms",
+            ),
+            ("step", "string", "`1s` or `1m`; by default `1s`"),
+            (
+                "window",
+                "string",
+                "a duration up to `24h`; by default all that is kept",
+            ),
+            (
+                "since",
+                "integer",
+                "`next` of an earlier response: only what is new, in seconds since the Unix epoch",
+            ),
+        ],
+        body: Vec::new(),
+        response: vec![json::<TimelineView>()],
+        problems: &[404, 422, 503],
+        handler: || get(timeline),
+    }]
+}
+
+async fn timeline(
+    State(state): App,
+    QueryParams(asked): QueryParams<TimelineQuery>,
+) -> Result<Json<TimelineView>, Problem> {
+    let step = match asked.step.as_deref() {
+        None | Some("1s") => Step::Second,
+        Some("1m") => Step::Minute,
+        Some(other) => {
+            return Err(Problem::invalid(format!(
+                "`step={other}`: a step is `1s` or `1m`"
+            )));
+        }
+    };
+    let window = match asked.window.as_deref() {
+        Some(text) => {
+            let window = duration::parse(text);
+            window.map_err(|error| Problem::invalid(format!("`window={text}`: {error}")))?
+        }
+        None => WINDOW_MAX,
+    };
+    if window < Duration::from_secs(1) || window > WINDOW_MAX {
+        return Err(Problem::invalid("`window` is a duration from `1s` to `24h`"));
+    }
+    if asked.service.is_some() && asked.route.is_none() {
+        return Err(Problem::invalid(
+            "`service` is an arm of a `route`, which is missing",
+        ));
+    }
+    let view = state.view()?;
+    let generation = view.generation();
+    if let Some(route) = asked.route.as_deref().filter(|route| !route.is_empty()) {
+        routes::find(&generation, route)?;
+    }
+    let interval = crate::timeline::Timeline::interval(view.metrics().series());
+    let (figures, kept) = {
+        let timeline = state.timeline();
+        let upto = timeline.upto().unwrap_or(0);
+        let from = (upto + 1)
+            .saturating_sub(window.as_secs())
+            .max(asked.since.unwrap_or(0));
+        let figures = match asked.route.as_deref() {
+            Some(route) => timeline.of_route(route, step, from),
+            None => timeline.of_whole(step, from),
+        };
+        let usage = timeline.usage();
+        let figures = figures.unwrap_or(Figures {
+            step_seconds: match step {
+                Step::Second => 1,
+                Step::Minute => 60,
+            },
+            begin: from,
+            next: upto + 1,
+            series: Vec::new(),
+        });
+        let kept = KeptView {
+            bytes: usage.bytes,
+            bytes_max: BYTES_MAX,
+            rings: usage.rings,
+            rings_max: usage.rings_max,
+            routes: usage.routes,
+            routes_max: usage.routes_max,
+            left_out_requests: usage.left_out,
+            interval_seconds: interval.as_secs(),
+        };
+        (figures, kept)
+    };
+    let (marks, bytes) = marks(&state, &generation, asked.route.as_deref(), figures.begin);
+    let series = figures.series.iter();
+    let series = series.filter(|(service, _)| {
+        let wanted = asked.service.as_deref();
+        wanted.is_none_or(|wanted| service.as_deref() == Some(wanted))
+    });
+    Ok(Json(TimelineView {
+        route: asked.route.clone(),
+        step_seconds: figures.step_seconds,
+        begin: figures.begin,
+        next: figures.next,
+        series: series
+            .map(|(service, points)| SeriesView::of(service.as_deref(), points))
+            .collect(),
+        marks,
+        kept: KeptView {
+            bytes: kept.bytes + bytes,
+            ..kept
+        },
+    }))
+}
+
+/// The marks from a second on, and the memory that all of them take.
+fn marks(state: &AppState, generation: &Generation, route: Option<&str>, begin: u64) -> (Vec<Mark>, usize) {
+    let services: Option<Vec<String>> = route.map(|route| {
+        let position = generation.compiled().position(route);
+        let arms = position.map(|position| arms::of_route(generation, position));
+        let arms = arms.unwrap_or_default().into_iter();
+        arms.map(|arm| arm.service).collect()
+    });
+    let concerns = |mark: &&Mark| match (&services, &mark.route, &mark.service) {
+        (Some(_), Some(other), _) => Some(other.as_str()) == route,
+        (Some(services), None, Some(service)) => services.contains(service),
+        _ => true,
+    };
+    let since = i64::try_from(begin)
+        .ok()
+        .and_then(|begin| Timestamp::from_second(begin).ok());
+    let marks = state.events.marks();
+    let listed = marks.since(since.unwrap_or(Timestamp::MAX)).filter(concerns);
+    (listed.cloned().collect(), marks.bytes())
+}
+
+impl SeriesView {
+    fn of(service: Option<&str>, points: &[Option<Point>]) -> Self {
+        let mut view = Self {
+            service: service.map(str::to_owned),
+            ..Self::default()
+        };
+        for point in points {
+            view.requests.push(point.map(|point| point.requests));
+            view.failures.push(point.map(|point| point.failures));
+            view.p50_ms
+                .push(point.and_then(|point| point.p50().map(middle_ms)));
+            view.p99_ms
+                .push(point.and_then(|point| point.p99().map(middle_ms)));
+        }
+        view
+    }
+}

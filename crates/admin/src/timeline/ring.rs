@@ -1,0 +1,267 @@
+//! Figures of one subject in rings: by the second, by the minute, or coarsely by the hour.
+
+use waypost_upstream::histogram::BUCKETS;
+
+/// Seconds that are kept one by one: ten minutes.
+pub(crate) const SECONDS: u64 = 600;
+/// Minutes that are kept one by one: a day.
+pub(crate) const MINUTES: u64 = 24 * 60;
+/// Hours that are kept of what is kept coarsely: a day.
+pub(crate) const HOURS: u64 = 24;
+
+/// Seconds of a minute.
+pub(crate) const MINUTE: u64 = 60;
+/// Seconds of an hour.
+pub(crate) const HOUR: u64 = 60 * MINUTE;
+
+/// Requests by the bucket of their duration.
+pub(crate) type Buckets = Box<[u32; BUCKETS]>;
+
+/// No requests in any bucket.
+pub(crate) fn no_buckets() -> Buckets {
+    Box::new([0; BUCKETS])
+}
+
+/// The figures of a second, a minute or an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Point {
+    pub(crate) requests: u32,
+    pub(crate) failures: u32,
+    /// The buckets of the quantiles of the durations; [`UNKNOWN`] without any.
+    p50: u16,
+    p99: u16,
+}
+
+/// Stands for a quantile that is not known.
+const UNKNOWN: u16 = u16::MAX;
+
+impl Point {
+    pub(crate) const NONE: Self = Self {
+        requests: 0,
+        failures: 0,
+        p50: UNKNOWN,
+        p99: UNKNOWN,
+    };
+
+    /// The bucket of the median duration.
+    pub(crate) fn p50(&self) -> Option<usize> {
+        (self.p50 != UNKNOWN).then_some(self.p50.into())
+    }
+
+    /// The bucket of the 99th percentile of the duration.
+    pub(crate) fn p99(&self) -> Option<usize> {
+        (self.p99 != UNKNOWN).then_some(self.p99.into())
+    }
+
+    fn add(&mut self, requests: u64, failures: u64) {
+        self.requests = self.requests.saturating_add(requests as u32);
+        self.failures = self.failures.saturating_add(failures as u32);
+    }
+
+    fn set_quantiles(&mut self, (p50, p99): (u16, u16)) {
+        (self.p50, self.p99) = (p50, p99);
+    }
+}
+
+/// The seconds that a count is about, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Span {
+    /// The part of requests and failures that falls into `second`, which is within the span: those of requests differ by
+    /// one at most.
+    fn share(self, tally: &Tally, second: u64) -> (u64, u64) {
+        let (count, at) = (self.last - self.first + 1, second - self.first);
+        let requests = |at: u64| tally.requests * at / count;
+        let failures = |at: u64| tally.failures * requests(at) / tally.requests.max(1);
+        (requests(at + 1) - requests(at), failures(at + 1) - failures(at))
+    }
+}
+
+/// Requests that were counted together.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) requests: u64,
+    pub(crate) failures: u64,
+    pub(crate) durations: Buckets,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            requests: 0,
+            failures: 0,
+            durations: no_buckets(),
+        }
+    }
+}
+
+impl Tally {
+    pub(crate) fn clear(&mut self) {
+        (self.requests, self.failures) = (0, 0);
+        self.durations.fill(0);
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.failures += other.failures;
+        add(&mut self.durations, &other.durations);
+    }
+}
+
+fn add(sums: &mut Buckets, more: &Buckets) {
+    for (sum, count) in sums.iter_mut().zip(more.iter()) {
+        *sum = sum.saturating_add(*count);
+    }
+}
+
+/// The buckets of the median and of the 99th percentile.
+fn quantiles(durations: &Buckets) -> (u16, u16) {
+    let count: u64 = durations.iter().map(|count| u64::from(*count)).sum();
+    let bucket = |percent: u64| {
+        let rank = (count * percent).div_ceil(100);
+        let mut seen = 0;
+        let found = durations.iter().position(|count| {
+            seen += u64::from(*count);
+            seen >= rank && seen > 0
+        });
+        found.map_or(UNKNOWN, |bucket| bucket as u16)
+    };
+    (bucket(50), bucket(99))
+}
+
+/// The last ten minutes by the second, and the last day by the minute.
+#[derive(Debug, Clone)]
+pub(crate) struct Ring {
+    /// The first second that it knows of.
+    since: u64,
+    /// The last second that it was written for; what follows is empty.
+    upto: u64,
+    seconds: Box<[Point]>,
+    minutes: Box<[Point]>,
+    /// The durations of the minute of `upto`.
+    minute: Buckets,
+}
+
+impl Ring {
+    /// The memory that it takes.
+    pub(crate) const BYTES: usize =
+        size_of::<Self>() + (SECONDS + MINUTES) as usize * size_of::<Point>() + BUCKETS * size_of::<u32>();
+
+    /// A ring that begins with the second `since`.
+    pub(crate) fn new(since: u64) -> Self {
+        Self {
+            since,
+            upto: since,
+            seconds: vec![Point::NONE; SECONDS as usize].into(),
+            minutes: vec![Point::NONE; MINUTES as usize].into(),
+            minute: no_buckets(),
+        }
+    }
+
+    pub(crate) fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// Adds requests of the seconds of `span`, evenly, as it is not known when they were. The last second does not lie
+    /// before that of an earlier call.
+    pub(crate) fn add(&mut self, span: Span, tally: &Tally) {
+        self.advance(span.last);
+        let span = Span {
+            first: span.first.max(self.since).min(span.last),
+            ..span
+        };
+        let quantiles_of_seconds = quantiles(&tally.durations);
+        for second in span.first..=span.last {
+            let (requests, failures) = span.share(tally, second);
+            if requests == 0 {
+                continue;
+            }
+            let point = &mut self.seconds[(second % SECONDS) as usize];
+            point.add(requests, failures);
+            point.set_quantiles(quantiles_of_seconds);
+            self.minutes[(second / MINUTE % MINUTES) as usize].add(requests, failures);
+        }
+        add(&mut self.minute, &tally.durations);
+        let minute = &mut self.minutes[(span.last / MINUTE % MINUTES) as usize];
+        minute.set_quantiles(quantiles(&self.minute));
+    }
+
+    /// Empties the places of what begins up to the second `to`.
+    fn advance(&mut self, to: u64) {
+        let begun = to.saturating_sub(self.upto).min(SECONDS);
+        for second in to + 1 - begun..=to {
+            self.seconds[(second % SECONDS) as usize] = Point::NONE;
+        }
+        let minute = to / MINUTE;
+        let begun = minute.saturating_sub(self.upto / MINUTE).min(MINUTES);
+        for minute in minute + 1 - begun..=minute {
+            self.minutes[(minute % MINUTES) as usize] = Point::NONE;
+        }
+        if begun > 0 {
+            self.minute.fill(0);
+        }
+        self.upto = self.upto.max(to);
+    }
+
+    /// The figures of a second; `None` before it began. It is one of the last [`SECONDS`].
+    pub(crate) fn second(&self, second: u64) -> Option<Point> {
+        match second {
+            _ if second < self.since => None,
+            _ if second > self.upto => Some(Point::NONE),
+            _ => Some(self.seconds[(second % SECONDS) as usize]),
+        }
+    }
+
+    /// The figures of a minute; `None` before it began. It is one of the last [`MINUTES`].
+    pub(crate) fn minute(&self, minute: u64) -> Option<Point> {
+        match minute {
+            _ if minute < self.since / MINUTE => None,
+            _ if minute > self.upto / MINUTE => Some(Point::NONE),
+            _ => Some(self.minutes[(minute % MINUTES) as usize]),
+        }
+    }
+}
+
+/// The last day by the hour, of what is kept coarsely.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Hours {
+    /// The last hour that it was written for.
+    upto: u64,
+    /// Requests and failures.
+    hours: [(u32, u32); HOURS as usize],
+}
+
+impl Hours {
+    pub(crate) fn add(&mut self, hour: u64, requests: u64, failures: u64) {
+        let begun = hour.saturating_sub(self.upto).min(HOURS);
+        for hour in hour + 1 - begun..=hour {
+            self.hours[(hour % HOURS) as usize] = (0, 0);
+        }
+        self.upto = self.upto.max(hour);
+        let (all, failed) = &mut self.hours[(hour % HOURS) as usize];
+        *all = all.saturating_add(requests as u32);
+        *failed = failed.saturating_add(failures as u32);
+    }
+
+    /// The figures of an hour, one of the last [`HOURS`].
+    pub(crate) fn hour(&self, hour: u64) -> Point {
+        let (requests, failures) = match hour > self.upto {
+            true => (0, 0),
+            false => self.hours[(hour % HOURS) as usize],
+        };
+        Point {
+            requests,
+            failures,
+            ..Point::NONE
+        }
+    }
+
+    /// Returns true if there was no request in the last day and more, up to `hour`.
+    pub(crate) fn are_empty(&self, hour: u64) -> bool {
+        hour.saturating_sub(self.upto) > HOURS
+    }
+}

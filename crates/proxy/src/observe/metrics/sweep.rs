@@ -1,0 +1,87 @@
+//! The requests since the last look, by route and service, for the figures by the second.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::observe::metrics::{Metrics, Part, RouteCounters};
+
+/// The totals of a series at the last sweep.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SweptTotals {
+    sum_us: u64,
+    requests: u64,
+    failed: u64,
+}
+
+/// The requests of a route to a service since the last sweep.
+#[derive(Debug)]
+pub struct Swept {
+    /// The route; empty for requests without one.
+    pub route: Arc<str>,
+    /// The service; empty for requests that none was picked for.
+    pub service: Arc<str>,
+    /// Requests.
+    pub requests: u64,
+    /// Failed ones among them.
+    pub failed: u64,
+    /// The sum of their durations, in microseconds.
+    pub sum_us: u64,
+    /// True if the series had no requests before.
+    pub is_first: bool,
+    counters: Vec<Arc<RouteCounters>>,
+}
+
+impl Swept {
+    /// Adds the durations of all requests so far to `sums`, by bucket.
+    pub fn add_durations_to(&self, sums: &mut Vec<u64>) {
+        for counters in &self.counters {
+            counters.durations.add_to(Part::Whole as usize, sums);
+        }
+    }
+}
+
+impl Metrics {
+    /// The series with requests since the last sweep, in order of their names. There is one sweeper.
+    ///
+    /// A series without new requests costs a look at one number of each worker.
+    pub fn sweep(&self) -> Vec<Swept> {
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        announced.take_in();
+        let mut swept = Vec::new();
+        for ((route, service), series) in &mut announced.requests {
+            let sums = series.counters.iter();
+            let sum_us = sums
+                .map(|counters| counters.durations.sum_us(Part::Whole as usize))
+                .sum();
+            if sum_us == series.swept.sum_us {
+                continue;
+            }
+            let mut now = SweptTotals {
+                sum_us,
+                ..SweptTotals::default()
+            };
+            for counters in &series.counters {
+                counters.statuses.visit(|status, count| {
+                    now.requests += count;
+                    now.failed += if status.has_failed() { count } else { 0 };
+                });
+            }
+            let before = std::mem::replace(&mut series.swept, now);
+            swept.push(Swept {
+                route: Arc::clone(route),
+                service: Arc::clone(service),
+                requests: now.requests.saturating_sub(before.requests),
+                failed: now.failed.saturating_sub(before.failed),
+                sum_us: now.sum_us.saturating_sub(before.sum_us),
+                is_first: before.requests == 0,
+                counters: series.counters.clone(),
+            });
+        }
+        swept
+    }
+
+    /// The number of series with requests.
+    pub fn series(&self) -> usize {
+        let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        announced.requests.len()
+    }
+}
