@@ -28,6 +28,10 @@ pub(crate) struct DurationText(pub(crate) Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeoutText(pub(crate) Option<Duration>);
 
+/// A short duration: a number without a unit is most likely one of milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DelayText(pub(crate) Duration);
+
 /// A size in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
@@ -186,13 +190,20 @@ impl Read for Whole {
             return None;
         };
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            problems
-                .add(
-                    Code::WrongType,
-                    node.span,
-                    format!("expected a whole number, found {}", quote(text)),
-                )
-                .help("write digits only, such as `95`");
+            let problem = problems.add(
+                Code::WrongType,
+                node.span,
+                format!("expected a whole number, found {}", quote(text)),
+            );
+            match unsigned(text).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit())) {
+                Some(digits) => {
+                    let problem = problem.help(format!("write `{digits}`"));
+                    problem.propose(node.span, text, digits);
+                }
+                None => {
+                    problem.help("write digits only, such as `95`");
+                }
+            }
             return None;
         }
         let number = text.parse().ok();
@@ -219,26 +230,56 @@ impl Read for Whole {
     }
 }
 
+/// Reads a duration, of which `example` is one, and `with_unit` gives a number its unit.
+fn read_duration(
+    node: &Node,
+    example: &str,
+    with_unit: impl Fn(&str) -> Option<String>,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let Some(text) = text_of(node) else {
+        wrong_type(node, &format!("a duration such as `{example}`"), problems);
+        return None;
+    };
+    match duration::parse(text) {
+        Ok(duration) => Some(duration),
+        Err(error) => {
+            let help = match error {
+                duration::DurationError::NoUnit => with_unit(text),
+                _ => whole_units(text),
+            };
+            let problem = problems.add(Code::BadValue, node.span, error.to_string());
+            if let Some(meant) = help {
+                problem.did_you_mean(node.span, text, &meant);
+            }
+            None
+        }
+    }
+}
+
+impl Read for DelayText {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let with_unit = |number: &str| with_unit(number, &["ms"]);
+        read_duration(node, "95ms", with_unit, problems).map(Self)
+    }
+
+    fn words() -> String {
+        DurationText::words()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        DurationText::schema(generator)
+    }
+}
+
 impl Read for DurationText {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
-        let Some(text) = text_of(node) else {
-            wrong_type(node, "a duration such as `10s`", problems);
-            return None;
+        let with_unit = |number: &str| {
+            // A long number is one of milliseconds.
+            let is_long = number.parse::<u64>().is_ok_and(|number| number >= 10_000);
+            with_unit(number, if is_long { &["ms"] } else { &["s", "ms"] })
         };
-        match duration::parse(text) {
-            Ok(duration) => Some(Self(duration)),
-            Err(error) => {
-                let help = match error {
-                    duration::DurationError::NoUnit => with_unit(text),
-                    _ => whole_units(text),
-                };
-                let problem = problems.add(Code::BadValue, node.span, error.to_string());
-                if let Some(meant) = help {
-                    problem.did_you_mean(node.span, text, &meant);
-                }
-                None
-            }
-        }
+        read_duration(node, "10s", with_unit, problems).map(Self)
     }
 
     fn words() -> String {
@@ -291,21 +332,15 @@ impl Read for TimeoutText {
     }
 }
 
-/// Returns a number of seconds with its unit, if it can be meant so: a long one is one of milliseconds.
-fn with_unit(number: &str) -> Option<String> {
-    let meant = |unit: &str, max: Duration| {
+/// Returns a number with the first of `units` that it can be meant in.
+fn with_unit(number: &str, units: &[&str]) -> Option<String> {
+    const MAX: Duration = Duration::from_secs(24 * 60 * 60);
+    units.iter().find_map(|unit| {
         accepted(format!("{number}{unit}"), |text| match duration::parse(text) {
-            Ok(duration) if !duration.is_zero() && duration <= max => Ok(()),
+            Ok(duration) if !duration.is_zero() && duration <= MAX => Ok(()),
             _ => Err(()),
         })
-    };
-    let is_long = number.parse::<u64>().is_ok_and(|number| number >= 10_000);
-    let seconds = if is_long {
-        None
-    } else {
-        meant("s", Duration::from_secs(24 * 60 * 60))
-    };
-    seconds.or_else(|| meant("ms", Duration::from_secs(24 * 60 * 60)))
+    })
 }
 
 /// Returns a duration with a fraction, such as `0.5s`, in milliseconds; `None` for anything else.
@@ -549,6 +584,12 @@ impl Read for Replacing {
     }
 }
 
+/// Returns a percentage without its sign, if it has one.
+fn unsigned(text: &str) -> Option<&str> {
+    let number = text.strip_suffix('%')?.trim_end();
+    (!number.is_empty()).then_some(number)
+}
+
 impl Percent {
     /// 100 percent.
     pub(crate) const ALL: Self = Self(100_000);
@@ -585,13 +626,24 @@ impl Read for Percent {
                 None
             }
             None => {
-                problems
-                    .add(
-                        Code::WrongType,
-                        node.span,
-                        format!("expected a percentage, found {}", quote(text)),
-                    )
-                    .help("write a number such as `10` or `0.5`, with three decimals at most");
+                let problem = problems.add(
+                    Code::WrongType,
+                    node.span,
+                    format!("expected a percentage, found {}", quote(text)),
+                );
+                let meant = unsigned(text).filter(|number| {
+                    let percent = Self::parse(number);
+                    percent.is_some_and(|percent| percent.0 > 0 && percent.0 <= Self::ALL.0)
+                });
+                match meant {
+                    Some(number) => {
+                        let problem = problem.help(format!("write `{number}`"));
+                        problem.propose(node.span, text, number);
+                    }
+                    None => {
+                        problem.help("write a number such as `10` or `0.5`, with three decimals at most");
+                    }
+                }
                 None
             }
         }

@@ -12,8 +12,8 @@ use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::retry_reason::RetryReason;
 use crate::values::{
-    DurationText, OriginText, Percent, Replacing, Size, SizeOrNone, Text, TimeoutText, ValueText, Whole,
-    words,
+    DelayText, DurationText, OriginText, Percent, Replacing, Size, SizeOrNone, Text, TimeoutText, ValueText,
+    Whole, words,
 };
 
 words! {
@@ -89,7 +89,7 @@ keys! {
         ///
         /// The first head wins, and the other attempt is ended. Needs `retry`, whose `methods`, `body` and `budget` apply;
         /// the hedge is one of its `attempts`. With a single endpoint, there is none.
-        hedge: DurationText = Optional, "95ms", only with ["to"];
+        hedge: DelayText = Optional, "95ms", only with ["to"];
         /// Protocols that clients may upgrade to; `[]` for none.
         ///
         /// HTTP/2 clients use an extended CONNECT (RFC 8441).
@@ -120,7 +120,7 @@ keys! {
         ///
         /// The wait is random from 0 to that. If no other endpoint is available, a `Retry-After` of up to 1 s on a 503
         /// is waited for.
-        backoff: DurationText = Fallback("25ms"), "50ms";
+        backoff: DelayText = Fallback("25ms"), "50ms";
         /// Timeout of each attempt: to connect to an endpoint, and up to the head of the response (504).
         ///
         /// Time spent waiting for the client is not counted. Defaults to the timeouts of the service.

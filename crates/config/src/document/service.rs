@@ -15,7 +15,7 @@ use crate::keys::{Read, keys};
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
 use crate::tree::Node;
-use crate::values::{DurationText, Percent, Size, Text, TimeoutText, Whole, read_word, text_of};
+use crate::values::{DurationText, Percent, Size, Text, TimeoutText, Whole, is_one_of, read_word, text_of};
 
 /// The words of `balance`.
 const BALANCES: [(&str, Balance); 3] = [
@@ -25,7 +25,7 @@ const BALANCES: [(&str, Balance); 3] = [
 ];
 
 /// Words of other gateways for the same, in lower case.
-const OTHER_BALANCES: [(&str, &str); 16] = [
+const OTHER_BALANCES: [(&str, &str); 27] = [
     ("roundrobin", "round_robin"),
     ("rr", "round_robin"),
     ("wrr", "round_robin"),
@@ -34,7 +34,18 @@ const OTHER_BALANCES: [(&str, &str); 16] = [
     ("least_connections", "least_request"),
     ("least_requests", "least_request"),
     ("p2c", "least_request"),
+    ("least_time", "least_request"),
+    ("ewma", "least_request"),
+    ("peak_ewma", "least_request"),
+    ("power_of_two", "least_request"),
     ("ip_hash", "{ hash: { client_ip: true } }"),
+    ("client_ip", "{ hash: { client_ip: true } }"),
+    ("source_ip", "{ hash: { client_ip: true } }"),
+    ("cookie", "{ hash: { cookie: session } }"),
+    ("sticky", "{ hash: { cookie: session } }"),
+    ("header", "{ hash: { header: x-user-id } }"),
+    ("path", "{ hash: { path: true } }"),
+    ("url_hash", "{ hash: { path: true } }"),
     ("source", "{ hash: { client_ip: true } }"),
     ("uri", "{ hash: { path: true } }"),
     ("hash", "{ hash: { header: x-user-id } }"),
@@ -98,6 +109,40 @@ impl Read for SentHost {
     }
 }
 
+/// The percentage of `panic`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PanicPercent(pub(crate) Percent);
+
+impl Read for PanicPercent {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let (is_off, is_on) = (
+            is_one_of(node, &["off", "false", "no", "none", "never"]),
+            is_one_of(node, &["on", "true", "yes", "always"]),
+        );
+        if !is_off && !is_on {
+            return Percent::read(node, problems).map(Self);
+        }
+        let (meant, help) = match is_off {
+            true => ("0", "write `0`: only endpoints that are available are used then"),
+            false => ("50", "write a percentage such as `50`, which is the default"),
+        };
+        let message = format!("expected a percentage, found {}", node.found());
+        let problem = problems.add(Code::WrongType, node.span, message).help(help);
+        if let Some(written) = node.written() {
+            problem.propose(node.span, written, meant);
+        }
+        None
+    }
+
+    fn words() -> String {
+        Percent::words()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Percent::schema(generator)
+    }
+}
+
 keys! {
     root Document;
 
@@ -124,7 +169,7 @@ keys! {
         /// A few endpoints that are left would only be overrun. Backups and endpoints of weight 0 do not count, and
         /// while a backup is available there is no panic. With 0, only available endpoints are used, and requests get
         /// 503 without any.
-        panic: Percent = Fallback("50"), "0";
+        panic: PanicPercent = Fallback("50"), "0";
         /// Time over which an endpoint that becomes available gets its share, from a tenth of it on.
         ///
         /// An ejection that ends, checks that pass again and a new address in DNS make an endpoint available; a fresh start

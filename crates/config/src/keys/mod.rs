@@ -11,7 +11,7 @@ use crate::description;
 use crate::diagnostic::Code;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::suggest::{foreign, nearest, only_near, shape};
+use crate::suggest::{foreign, nearest, only_near, resilience, shape};
 use crate::tree::{Entry, Node, Value};
 
 mod unknown;
@@ -232,6 +232,11 @@ pub(crate) fn entries(node: &Node, table: &KeyTable, problems: &mut Problems) ->
 
 /// Reports that `node` is no mapping, with the mapping that was probably meant.
 fn report_no_mapping(node: &Node, table: &KeyTable, problems: &mut Problems) {
+    if let Some(help) = resilience::none(node, table.words) {
+        let message = format!("expected {}, found {}", table.words, node.found());
+        problems.add(Code::WrongType, node.span, message).help(help);
+        return;
+    }
     let Some(meant) = shape::of(node, table.words, |key| table.has(key)) else {
         match shape::example(table.words) {
             Some(example) if !node.is_null() => {

@@ -88,8 +88,8 @@ fn shaped(entry: &Entry, key: &Key) -> Option<String> {
         _ => {}
     }
     let table = (key.table)()?;
-    // A prefix that is taken off is not the one that is written in its place.
-    if table.words == "a rewrite" {
+    // A prefix that is taken off is not the one that is written in its place, and a port alone is no endpoint.
+    if matches!(table.words, "a rewrite" | "an endpoint") {
         return None;
     }
     if table.words == "header edits" {

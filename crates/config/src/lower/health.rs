@@ -12,7 +12,7 @@ use waypost_plan::service::SentHost;
 use crate::diagnostic::Code;
 use crate::document::health::{self, Initially};
 use crate::either::TrueOrText;
-use crate::keys::At;
+use crate::keys::{self, At};
 use crate::lower::{destination, duration, duration_up_to, header_edits, host, matching, timeout, whole};
 use crate::place::Span;
 use crate::problems::Problems;
@@ -79,8 +79,8 @@ fn probe(written: &At<health::HealthCheck>, sent_host: &SentHost, problems: &mut
                 .help("keep one of them");
             return None;
         }
-        // One that could not be read is reported already.
-        [] if given.given.keys().any(|key| matches!(key, "path" | "grpc")) => return None,
+        // One that could not be read, or is another gateway's word, is reported already.
+        [] if given.given.keys().any(is_probe) => return None,
         [] => {
             problems
                 .add(
@@ -160,6 +160,16 @@ fn probe(written: &At<health::HealthCheck>, sent_host: &SentHost, problems: &mut
         host,
         headers,
     })
+}
+
+/// Returns true if `key` says, or was probably meant to say, what is asked.
+fn is_probe(key: &str) -> bool {
+    let table = &health::HealthCheck::TABLE;
+    let meant = match table.keys.iter().any(|known| known.name == key) {
+        true => Some(key),
+        false => keys::meant(key, table),
+    };
+    matches!(meant, Some("path" | "grpc"))
 }
 
 /// Lowers header fields of a check's request.

@@ -27,6 +27,8 @@ const TIME_MIN: Duration = Duration::from_millis(1);
 /// Lowers `retry` and `hedge` of a route.
 pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Option<Retry> {
     let hedge = route.hedge.as_deref();
+    let hedge = hedge.map(|hedge| hedge.with(DurationText(hedge.value.0)));
+    let hedge = hedge.as_ref();
     let hedge_after = hedge.map(|hedge| duration(hedge, TIME_MIN, problems));
     let Some(written) = route.retry.as_deref() else {
         // A value that could not be read is reported already.
@@ -65,7 +67,8 @@ pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Opt
         retry.budget = u32::try_from(whole(budget, 0, 100, problems)).unwrap_or(u32::MAX);
     }
     if let Some(backoff) = &given.backoff {
-        retry.backoff = duration_up_to(backoff, Duration::ZERO, BACKOFF_MAX, problems);
+        let backoff = backoff.with(DurationText(backoff.value.0));
+        retry.backoff = duration_up_to(&backoff, Duration::ZERO, BACKOFF_MAX, problems);
     }
     let timeout = given.timeout.as_deref();
     let timeout = timeout.map(|timeout| super::timeout(timeout, TIME_MIN, problems));

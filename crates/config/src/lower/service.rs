@@ -126,7 +126,7 @@ fn service(
         panic: written
             .panic
             .as_ref()
-            .map_or(PANIC_DEFAULT, |panic| panic.value.0),
+            .map_or(PANIC_DEFAULT, |panic| panic.value.0.0),
         health: checks.and_then(|checks| health::check(checks, &host, problems)),
         eject: eject.map(|eject| health::ejection(&eject.value, problems)),
         slow_start: (written.slow_start.as_ref())

@@ -237,6 +237,15 @@ const MAPPINGS: &[Mapping] = words! {
         "http2" = ["h2", "h2c", "grpc", "http2_protocol_options", "typed_extension_protocol_options", "http_version"],
             "`http2: true`";
         "proxy_protocol" = ["send_proxy", "send_proxy_v2", "proxy_v2"], "`proxy_protocol: v2`";
+        "limits" = [
+            "concurrency", "max_conns", "max_conn", "maxconn", "max_connections", "max_requests", "max_concurrent_requests",
+            "max_pending_requests", "in_flight_req", "bulkhead", "queue", "waiting", "requests", "connections",
+        ], "`limits: { requests: 1000, waiting: 100 }`";
+        "panic" = ["panic_threshold", "healthy_panic_threshold", "panic_mode"], "`panic: 50`, a percentage";
+        "slow_start" = ["slowstart", "slow_start_config", "slow_start_window", "warmup", "warm_up"], "`slow_start: 30s`";
+        "" = ["drain", "drained", "down", "disabled", "maintenance"],
+            "an endpoint of weight 0 takes no requests; `waypost drain` takes one out of a running gateway";
+        "" = ["backup", "backups"], "say it of the endpoint: `{ url: http://10.0.9.1:8080, backup: true }`";
         "" = ["weight", "weights"], "the weights of versions stand in a route: `to: { orders-v1: 90, orders-v2: 10 }`";
         "" = ["path", "path_prefix", "prefix"],
             "a service has no path; a route puts one in front: `rewrite: { prefix: @/api@ }`";
@@ -245,6 +254,87 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["name", "id"], "leave it out: the name is the key in front, as in `orders: { endpoints: […] }`";
         "" = ["routes", "route", "plugins", "filters", "tags"], "routes are a list of their own, beside `services`";
         "" = ["scheme"], "the scheme stands in each endpoint: `http://`, `https://` or `h2c://`";
+    }
+    "an endpoint": {
+        "url" = [
+            "address", "addr", "server", "target", "host", "hostname", "ip", "uri", "endpoint", "socket_address", "unix", "port",
+        ], "`url: http://10.0.0.11:8080`";
+        "weight" = ["load_balancing_weight", "share"], "";
+        "backup" = ["standby", "fallback", "priority", "spare"], "`backup: true`";
+        "" = ["down", "drain", "drained", "disabled", "state", "enabled"],
+            "write `weight: 0`, or take it out of a running gateway by `waypost drain`";
+        "" = ["max_fails", "fail_timeout", "outlier_detection", "eject"], "ejection is said of the service: `eject: { failures: 5 }`";
+        "" = ["check", "health", "health_check", "health_check_config", "inter", "fall", "rise"],
+            "checks are said of the service: `health: { path: /healthz }`";
+        "" = ["max_conns", "maxconn", "max_connections", "limits"],
+            "limits are said of the service, over all of its endpoints: `limits: { connections: 512 }`";
+        "" = ["slow_start", "slowstart"], "slow start is said of the service: `slow_start: 30s`";
+        "" = ["name", "id", "tags", "zone"], "leave it out: an endpoint is known by its URL";
+    }
+    "a `balance`": {
+        "hash" = [
+            "ip_hash", "consistent_hash", "hash_on", "ring_hash", "maglev", "header", "cookie", "client_ip", "path", "type",
+            "algorithm", "policy",
+        ], "";
+    }
+    "a `hash`": {
+        "header" = ["header_name", "hash_header", "hash_on_header", "http_header_name"], "`header: x-user-id`";
+        "cookie" = ["cookie_name", "hash_on_cookie"], "`cookie: session`";
+        "client_ip" = ["ip", "source", "source_ip", "remote_addr", "src", "connection_properties"], "`client_ip: true`";
+        "path" = ["uri", "url", "request_uri"], "`path: true`";
+    }
+    "the `health` of a service": {
+        "path" = ["uri", "url", "http_path", "endpoint", "request", "http_health_check", "httpget", "http_get"], "";
+        "grpc" = ["grpc_service", "service_name", "grpc_health_check", "service"], "`grpc: true`, or the name of a service";
+        "tcp" = ["tcp_health_check", "tcp_socket", "connect"], "`tcp: true`";
+        "interval" = ["inter", "every", "period", "period_seconds", "interval_ms", "check_interval"], "";
+        "timeout" = ["timeout_seconds", "check_timeout", "timeout_ms"], "";
+        "unhealthy" = [
+            "fall", "fails", "unhealthy_threshold", "failure_threshold", "max_fails", "unhealthy_after", "failures",
+        ], "";
+        "healthy" = ["rise", "passes", "healthy_threshold", "success_threshold", "healthy_after", "successes"], "";
+        "status" = [
+            "expect", "expected", "expected_status", "expected_statuses", "statuses", "codes", "success_codes", "status_code",
+            "status_codes", "matcher", "http_statuses",
+        ], "";
+        "host" = ["hostname", "host_header", "authority"], "";
+        "initially" = ["initial_state", "initial", "mandatory", "start"], "`initially: unhealthy`, for endpoints that wait for a check";
+        "" = ["type", "protocol", "mode", "http", "scheme"],
+            "one of `path: /healthz`, `grpc: true` and `tcp: true` says what is asked, over the protocol of requests";
+        "" = ["enabled", "active", "passive"],
+            "leave it out: `health` turns checks on, and `eject` beside it the ejection of endpoints by what requests meet";
+        "" = ["jitter", "no_traffic_interval"], "leave it out: intervals vary by a tenth of themselves";
+    }
+    "the `eject` of a service": {
+        "failures" = [
+            "max_fails", "consecutive_5xx", "consecutive_gateway_failure", "consecutive_failures", "consecutive_errors", "errors",
+            "threshold", "error_limit", "max_failures", "failure_threshold", "unhealthy", "attempts",
+        ], "";
+        "for" = [
+            "fail_timeout", "base_ejection_time", "duration", "time", "timeout", "sleep_window", "max_ejection_time",
+            "recovery_duration",
+        ], "";
+        "max" = ["max_ejection_percent", "max_percent", "max_ejected"], "";
+        "of" = ["on", "kinds", "conditions", "failure_kinds", "statuses", "status"], "";
+        "rate" = ["failure_percentage_threshold", "failure_rate", "error_rate", "ratio", "percent", "percentage"], "";
+        "requests" = ["min_requests", "request_volume", "failure_percentage_request_volume", "minimum_number_of_calls"], "";
+        "window" = ["interval", "period", "sliding_window_size"], "`window: 10s`, beside `rate`";
+        "" = ["success", "successes", "success_threshold", "healthy", "recovery"],
+            "leave it out: an endpoint has recovered when it answers well for 1 s after its return";
+        "" = ["enabled"], "leave it out: `eject: {}` is enough";
+    }
+    "the limits of a service": {
+        "requests" = [
+            "concurrency", "max_requests", "max_concurrent_requests", "concurrent_requests", "in_flight", "max_in_flight",
+            "inflight", "amount", "parallel",
+        ], "";
+        "connections" = ["max_connections", "max_conns", "max_conn", "maxconn", "connection_limit"], "";
+        "waiting" = ["queue", "max_pending_requests", "maxqueue", "queue_size", "pending", "queue_length", "burst"], "";
+        "wait" = ["queue_timeout", "timeout_queue", "timeout", "max_wait", "wait_timeout"], "";
+        "header_bytes" = ["proxy_buffer_size", "max_response_header_bytes", "response_header_bytes", "max_header_bytes"], "";
+        "" = ["rate", "requests_per_second", "rps", "average", "body_bytes", "body"],
+            "these are numbers of requests and connections at a time, not a rate; bodies of clients are limited by their listener";
+        "" = ["retries", "max_retries"], "retries are limited by the `budget` of a route's `retry`";
     }
     "the timeouts of a service": {
         "connect" = ["connection", "dial", "connect_timeout", "dial_timeout", "proxy_connect_timeout", "timeout_connect"], "";
@@ -411,11 +501,21 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["after", "before", "between", "time", "file", "expression", "vars"], MISSING;
     }
     "a `retry`": {
-        "attempts" = ["retries", "num_retries", "count", "times", "max_attempts", "tries"], "";
-        "on" = ["retry_on", "conditions", "statuses", "codes", "retriable_status_codes", "status_codes"], "";
-        "timeout" = ["per_try_timeout", "per_attempt_timeout"], "";
-        "backoff" = ["retry_back_off", "initial_interval", "interval"], "";
-        "budget" = ["retry_budget"], "";
+        "attempts" = ["retries", "num_retries", "count", "times", "max_attempts", "tries", "max_retries", "max"], "";
+        "on" = [
+            "retry_on", "conditions", "statuses", "codes", "retriable_status_codes", "status_codes", "status", "if", "series",
+        ], "";
+        "timeout" = ["per_try_timeout", "per_attempt_timeout", "per_retry_timeout", "try_timeout"], "";
+        "backoff" = [
+            "retry_back_off", "initial_interval", "interval", "delay", "wait", "base_interval", "first_backoff", "back_off",
+        ], "";
+        "budget" = ["retry_budget", "budget_percent", "min_retry_concurrency"], "";
+        "methods" = ["method", "non_idempotent", "retry_methods"], "`methods: [GET, HEAD, POST]`";
+        "body" = ["body_bytes", "max_request_bytes", "buffer", "max_body", "max_request_body_bytes"], "";
+        "" = ["hedge_policy", "hedging"], "`hedge: 95ms` stands beside `retry`";
+        "" = ["enabled"], "leave it out: `retry: {}` is enough";
+        "" = ["jitter", "max_interval", "max_backoff", "factor", "multiplier"],
+            "leave it out: the wait doubles with each retry, is random from 0 to that, and 1 s at most";
     }
     "a redirect": {
         "url" = ["to", "location", "target", "destination", "uri"], "";

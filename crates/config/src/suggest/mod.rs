@@ -5,6 +5,7 @@ pub(crate) mod flow;
 pub(crate) mod foreign;
 pub(crate) mod location;
 pub(crate) mod path;
+pub(crate) mod resilience;
 pub(crate) mod rule;
 pub(crate) mod service;
 pub(crate) mod shape;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::suggest::correction::{address, before_path, is_showable, plain};
-use crate::suggest::{flow, rule};
+use crate::suggest::{flow, resilience, rule};
 use crate::tree::{Node, Value};
 
 /// A mapping as YAML on one line.
@@ -33,6 +33,7 @@ pub(crate) fn of(node: &Node, wanted: &str, knows: impl Fn(&str) -> bool) -> Opt
         Some(text) if node.text().is_some() => of_text(text, wanted, knows),
         _ => of_other(node, wanted),
     };
+    let shape = shape.or_else(|| probable(resilience::of(node, wanted)?));
     shape.filter(|shape| is_showable(&shape.yaml))
 }
 
@@ -112,6 +113,11 @@ pub(crate) fn example(wanted: &str) -> Option<&'static str> {
         "a route" => "{ name: orders, match: { path: /orders/* }, to: orders }",
         "header edits" => "{ set: { x-gateway: waypost }, remove: [x-internal] }",
         "a test" => "{ request: GET /orders/7, expect: { route: orders } }",
+        "the `health` of a service" => "{ path: /healthz }",
+        "the `eject` of a service" => "{ failures: 5 }",
+        "a `hash`" => "{ header: x-user-id }",
+        "the limits of a service" => "{ requests: 1000, waiting: 100 }",
+        "a `retry`" => "{ attempts: 1, on: [connect, reset, 503] }",
         _ => return None,
     })
 }

@@ -1752,7 +1752,7 @@ fn mirrors() {
     );
     check_route(
         "to: a, mirror: { to: a, percent: 5% }",
-        &["4:47 wrong-type such as `10`"],
+        &["4:47 wrong-type write `5`"],
     );
     check_route(
         "to: a, mirror: { to: a, percent: 5, fraction: { numerator: 1 } }",

@@ -307,7 +307,7 @@ fn steps_rise() {
         &["7:12 empty-list (write shares, such as `[1, 5, 25, 50, 100]`"],
     );
     check("5", &["7:12 wrong-type put it into a list"]);
-    check("[5%, 100]", &["7:13 wrong-type (write a number such as `10`"]);
+    check("[5%, 100]", &["7:13 wrong-type write `5`"]);
     check("[five]", &["7:13 wrong-type (write a number such as `10`"]);
     check("[1, 101]", &["7:16 out-of-range 0 to 100"]);
     check("[-1, 5]", &["7:13 wrong-type expected a percentage"]);
