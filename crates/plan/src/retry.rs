@@ -55,6 +55,10 @@ impl Default for Retry {
     }
 }
 
+/// Methods whose requests may be sent twice unless a retry names others: the idempotent ones (RFC 9110 §9.2.2). TRACE is
+/// never forwarded.
+pub const IDEMPOTENT: [&str; 5] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
+
 impl Retry {
     /// Returns true if a request with this method, which is idempotent or not, may be sent twice.
     pub fn permits(&self, method: &[u8], is_idempotent: bool) -> bool {

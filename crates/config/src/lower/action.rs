@@ -8,6 +8,7 @@ use waypost_wire::token;
 use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::{At, Mapping};
+use crate::lower::effect::Use;
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
 use crate::lower::{Context, rollout, split};
@@ -84,7 +85,7 @@ pub(super) fn of(
         .and_then(|given| respond(&given.value, context.problems));
     let passes = route.passthrough.as_ref().map(|to| {
         check_passing_match(route, context.problems);
-        let (arms, weights) = split::arms(&to.value, context);
+        let (arms, weights) = split::arms(&to.value, Use::Connections, context);
         report_unseen_timeouts(route, context.problems);
         Forward::to(arms, Split::new(&weights))
     });
@@ -141,7 +142,8 @@ fn is_known(key: &str) -> bool {
 }
 
 fn forward(route: &document::route::Route, context: &mut Context<'_>) -> Option<Forward> {
-    let arms = route.to.as_ref().map(|to| split::arms(&to.value, context));
+    let arms = route.to.as_ref();
+    let arms = arms.map(|to| split::arms(&to.value, Use::Requests, context));
     let names = route
         .to
         .as_ref()

@@ -5,6 +5,7 @@ use waypost_plan::rollout::Destination;
 use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::At;
+use crate::lower::effect::Use;
 use crate::lower::{Context, split};
 use crate::problems::{Problems, quote};
 use crate::values::Text;
@@ -29,7 +30,7 @@ pub(super) fn of_notify(
 fn destination(written: &document::rollout::Destination, context: &mut Context<'_>) -> Option<Destination> {
     let service = written.to.as_ref().filter(|to| {
         // A service that is misspelt, or could not be read, is reported already.
-        split::resolve(&to.value, to.span, context).is_some()
+        split::resolve(&to.value, to.span, Use::Calls, context).is_some()
     });
     let path = written.path.as_ref();
     let path = path.filter(|path| check_path(path, context.problems));

@@ -1,6 +1,6 @@
 //! Lowering of a document to a plan.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::document::Document;
 use crate::files::NamedFiles;
 use crate::keys::At;
 use crate::lower::deal::Deals;
+use crate::lower::effect::Uses;
 use crate::lower::foreign_host::ForeignHosts;
 use crate::lower::matching::AlternativeCount;
 use crate::lower::names::Names;
@@ -30,6 +31,7 @@ mod balance;
 mod capacity;
 mod deal;
 mod destination;
+mod effect;
 mod endpoint;
 mod entrance;
 mod failures;
@@ -98,8 +100,8 @@ struct Context<'c> {
     deals: Deals,
     /// The rollouts of routes of deals.
     deal_rollouts: Vec<DealRollout>,
-    /// Names of services that routes refer to.
-    used_services: HashSet<Rc<str>>,
+    /// The uses of services that are used.
+    uses: HashMap<Rc<str>, Uses>,
     service_ids: HashMap<Rc<str>, ServiceId>,
     foreign_hosts: ForeignHosts,
     /// Alternatives of lists of hosts and paths.
@@ -134,7 +136,7 @@ pub(crate) fn lower(
         rollout_plans: HashMap::new(),
         deals: Deals::default(),
         deal_rollouts: Vec::new(),
-        used_services: HashSet::new(),
+        uses: HashMap::new(),
         service_ids: HashMap::new(),
         foreign_hosts: ForeignHosts::default(),
         alternatives: AlternativeCount::default(),
@@ -158,6 +160,7 @@ pub(crate) fn lower(
     let routes = route::add_all(document, &mut context);
     let tests = test_case::add_all(document, &mut context);
     service::report_unused(document, &mut context);
+    effect::report(document, &mut context);
     route::report_passing(document, &mut context);
     std::mem::take(&mut context.foreign_hosts).report(context.problems);
     let deals = std::mem::take(&mut context.deals);

@@ -1,19 +1,24 @@
 //! Retries and hedges of a route's requests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_plan::duration::UNBOUNDED;
-use waypost_plan::retry::{Retry, RetryReasons};
+use waypost_plan::policies::PolicySet;
+use waypost_plan::retry::{IDEMPOTENT, Retry, RetryReasons};
+use waypost_plan::route::Forward;
+use waypost_plan::service::Service;
 use waypost_route::request::is_refused_method;
 use waypost_wire::token;
 
 use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::At;
-use crate::lower::{bytes, duration, duration_up_to, whole};
+use crate::lower::effect::{number, speaks_http2};
+use crate::lower::{Context, bytes, duration, duration_up_to, whole};
 use crate::problems::{Problems, quote};
 use crate::retry_reason::RetryReason;
-use crate::values::{DurationText, Text, TimeoutText};
+use crate::values::{DelayText, DurationText, Text, TimeoutText};
 
 /// Maximum further attempts.
 const ATTEMPTS_MAX: u64 = 10;
@@ -21,6 +26,9 @@ const ATTEMPTS_MAX: u64 = 10;
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// Maximum bytes of a body that are held.
 const BODY_BYTES_MAX: u64 = 1 << 20;
+/// The hint where no method of a route is repeated.
+const METHODS_HELP: &str =
+    "name the method in `methods` if the application recognises repeated requests, or leave it out";
 /// The shortest duration of a timeout or hedge.
 const TIME_MIN: Duration = Duration::from_millis(1);
 
@@ -99,6 +107,125 @@ pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Opt
         );
     }
     Some(retry)
+}
+
+/// Warns of what the retries of a route come to nothing with: its timeout, methods and services.
+pub(super) fn report(
+    route: &document::route::Route,
+    forward: &Forward,
+    policies: &PolicySet,
+    context: &mut Context<'_>,
+) {
+    let Some(retry) = &policies.retry else {
+        return;
+    };
+    let services = forward.arms.iter();
+    let services: Vec<Arc<Service>> = services
+        .map(|id| Arc::clone(&context.builder.services()[id.index()]))
+        .collect();
+    let written = route.retry.as_deref();
+    if let Some(timeout) = written.and_then(|written| written.value.timeout.as_deref())
+        && let Some(whole) = policies.timeout
+        && retry.timeout.is_some_and(|timeout| timeout >= whole)
+    {
+        let mut problem = context.problems.add(
+            Code::NoEffect,
+            timeout.span,
+            "no attempt is given up by this timeout: the request is before",
+        );
+        if let Some(whole) = &route.timeout {
+            problem = problem.label(whole.span, "by this one");
+        }
+        problem.help("give an attempt a part of the time, such as a third, or leave it out");
+    }
+    if let Some(on) = written.and_then(|written| written.value.on.as_deref())
+        && on
+            .value
+            .0
+            .iter()
+            .all(|reason| reason.value == RetryReason::RefusedStream)
+        && !services.iter().any(|service| speaks_http2(service))
+    {
+        context
+            .problems
+            .add(
+                Code::NoEffect,
+                on.span,
+                "nothing is retried: only HTTP/2 has streams to refuse, which no service of the route is asked to speak",
+            )
+            .help("add `http2: true` to the service, or other reasons, such as `[connect, reset, 503]`");
+    }
+    let is_repeatable = may_be_sent_twice(route, retry);
+    if let Some(written) = written
+        && !is_repeatable
+        && !retry.on.connect
+        && !retry.on.refused_stream
+    {
+        context
+            .problems
+            .add(
+                Code::NoEffect,
+                written.key,
+                "nothing is retried: no method of this route is one whose requests are sent twice",
+            )
+            .help(METHODS_HELP);
+    }
+    if let (Some(hedge), Some(after)) = (route.hedge.as_deref(), retry.hedge) {
+        let timeouts = &policies.timeouts;
+        let times = services
+            .iter()
+            .map(|service| timeouts.over(service.timeouts).response);
+        let longest = times
+            .max()
+            .filter(|longest| retry.timeout.is_none_or(|timeout| timeout > *longest));
+        let given = longest.filter(|longest| after >= *longest);
+        let is_alone = !services.is_empty() && services.iter().all(|service| number(service) == Some(1));
+        report_no_hedge(hedge, is_repeatable, is_alone, given, context.problems);
+    }
+}
+
+/// Warns of a hedge that its methods and services rule out: none `is_repeatable`, the only endpoint `is_alone`, or the service
+/// has no longer than `given` to respond.
+fn report_no_hedge(
+    hedge: &At<DelayText>,
+    is_repeatable: bool,
+    is_alone: bool,
+    given: Option<Duration>,
+    problems: &mut Problems,
+) {
+    let (message, help) = if !is_repeatable {
+        (
+            "nothing is hedged: no method of this route is one whose requests are sent twice",
+            METHODS_HELP.to_owned(),
+        )
+    } else if is_alone {
+        (
+            "nothing is hedged: a hedge goes to another endpoint, and there is only one",
+            "add endpoints to the service, or leave `hedge` out".to_owned(),
+        )
+    } else if let Some(given) = given {
+        let given = waypost_plan::duration::format(given);
+        (
+            "the hedge never comes",
+            format!("the service has {given} to respond, by `timeouts.response`; hedge after less"),
+        )
+    } else {
+        return;
+    };
+    problems.add(Code::NoEffect, hedge.span, message).help(help);
+}
+
+/// Returns true if a request of the route may be one that is sent twice.
+fn may_be_sent_twice(route: &document::route::Route, retry: &Retry) -> bool {
+    let mut alternatives = route.matching.iter().flat_map(|matching| &matching.value.0);
+    let permits = |method: &str| retry.permits(method.as_bytes(), IDEMPOTENT.contains(&method));
+    let is_any = route.matching.is_none();
+    is_any
+        || alternatives.any(|one| match (&one.value.method, &one.value.grpc) {
+            (Some(methods), _) => methods.value.0.iter().any(|method| permits(&method.value)),
+            (None, Some(_)) => permits("POST"),
+            (None, None) => true,
+        })
 }
 
 /// Warns of a hedge that comes after `timeout`.

@@ -8,7 +8,7 @@ use waypost_plan::service::EndpointScheme;
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::At;
-use crate::lower::{Context, RouteSpans, action, matching, policies, redirect_loop};
+use crate::lower::{Context, RouteSpans, action, matching, policies, redirect_loop, retry};
 use crate::place::Span;
 use crate::problems::quote;
 
@@ -118,7 +118,10 @@ fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Opt
         return None;
     }
     match (&action, &route.redirect) {
-        (Some(Action::Forward(forward)), _) => report_grpc(route, forward, context),
+        (Some(Action::Forward(forward)), _) => {
+            report_grpc(route, forward, context);
+            retry::report(route, forward, &policies, context);
+        }
         (Some(Action::Redirect(redirect)), Some(written)) => {
             redirect_loop::report_route(redirect, written.key, &matching.alternatives, context);
         }

@@ -44,7 +44,7 @@ pub(super) fn report_unused(document: &Document, context: &mut Context<'_>) {
         return;
     }
     for (name, written) in document.services.iter().flat_map(|services| &services.value.0) {
-        if !context.used_services.contains(name) {
+        if !context.uses.contains_key(name) {
             context
                 .problems
                 .add(

@@ -12,18 +12,19 @@ use crate::diagnostic::Code;
 use crate::document;
 use crate::either::{TextOr, To};
 use crate::keys::At;
+use crate::lower::effect::{Use, Uses};
 use crate::lower::{Context, names};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
 use crate::values::{Percent, Text};
 
-/// Lowers the arms of a split to the services that exist, with their weights.
-pub(super) fn arms(to: &To, context: &mut Context<'_>) -> (Vec<ServiceId>, Vec<u64>) {
+/// Lowers the arms of a split, to be `used` so, to the services that exist, with their weights.
+pub(super) fn arms(to: &To, used: Use, context: &mut Context<'_>) -> (Vec<ServiceId>, Vec<u64>) {
     let mut arms = Vec::new();
     let mut weights = Vec::new();
     let mut add = |name: &Text, span: Span, weight: u64| {
-        if let Some(id) = resolve(name, span, context) {
+        if let Some(id) = resolve(name, span, used, context) {
             arms.push(id);
             weights.push(weight);
         }
@@ -39,12 +40,13 @@ pub(super) fn arms(to: &To, context: &mut Context<'_>) -> (Vec<ServiceId>, Vec<u
     (arms, weights)
 }
 
-/// Returns the service with this name, or reports that it does not exist.
-pub(super) fn resolve(name: &Text, span: Span, context: &mut Context<'_>) -> Option<ServiceId> {
+/// Returns the service with this name, which is `used` so, or reports that it does not exist.
+pub(super) fn resolve(name: &Text, span: Span, used: Use, context: &mut Context<'_>) -> Option<ServiceId> {
     if !context.services.resolve_at(name, span, context.problems) {
         return None;
     }
-    context.used_services.insert(name.clone());
+    let uses = context.uses.entry(name.clone());
+    uses.or_insert(Uses::new(used, span)).add(used);
     context.service_ids.get(name).copied()
 }
 
@@ -174,7 +176,7 @@ pub(super) fn mirror(route: &document::route::Route, context: &mut Context<'_>) 
         (None, None) => (1, 1),
     };
     let to = given.to.as_ref()?;
-    let id = resolve(&to.value, to.span, context)?;
+    let id = resolve(&to.value, to.span, Use::Copies, context)?;
     Some(Mirror::new(id, numerator, denominator))
 }
 

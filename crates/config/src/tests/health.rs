@@ -197,7 +197,7 @@ fn ejection_has_defaults() {
     assert_eq!(accepted("http2: true").1, None);
     assert_eq!(ejection("eject: {}"), Ejection::default());
     assert_eq!(ejection("eject: { failures: 5 }"), Ejection::default());
-    let ejection = ejection("eject: { failures: 2, of: [5xx, grpc], for: 1m, max: 100 }");
+    let ejection = ejection("http2: true, eject: { failures: 2, of: [5xx, grpc], for: 1m, max: 100 }");
     assert_eq!((ejection.failures, ejection.max), (Some(2), 100));
     assert_eq!(ejection.duration, Duration::from_secs(60));
     let kinds = FailureKind::ALL.map(|kind| ejection.of.contains(kind));

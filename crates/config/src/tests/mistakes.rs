@@ -2078,7 +2078,10 @@ fn retries_and_hedges() {
     check("hedge: 0s, retry: {}", &["4:28 out-of-range 1ms to 24h"]);
     check(
         "hedge: 2s, retry: { timeout: 2s }, timeout: 1s",
-        &["4:28 no-effect never comes"],
+        &[
+            "4:28 no-effect never comes",
+            "4:50 no-effect the request is before",
+        ],
     );
     check_route(
         "respond: { status: 200 }, retry: {}, hedge: 1s",

@@ -4,6 +4,7 @@ use super::*;
 
 mod accepted;
 mod destinations;
+mod effects;
 mod health;
 mod hints;
 mod hostile;
