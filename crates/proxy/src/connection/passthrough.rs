@@ -24,10 +24,7 @@ use crate::local::snapshot::Snapshot;
 use crate::observe::access_log::Ending;
 use crate::request::client::Client;
 use crate::request::watch::Watch;
-use crate::request::{LiveTraffic, Tunnel, failure_of};
-
-/// The status logged for a passed-through connection, which has none.
-const PASSED_THROUGH: u16 = 200;
+use crate::request::{LiveTraffic, PASSED_THROUGH, Tunnel, failure_of};
 
 /// The reason that there is no tunnel.
 enum NoTunnel {

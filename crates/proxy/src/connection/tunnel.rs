@@ -18,7 +18,7 @@ use waypost_wire::framing::Framing;
 use crate::local::buffers::RequestBuffers;
 use crate::observe::access_log::Ending;
 use crate::request::client::Client;
-use crate::request::{Tunnel, outcome_of_cut};
+use crate::request::{PASSED_THROUGH, Tunnel, outcome_of_cut};
 
 /// The state of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,9 @@ impl Client {
         if matches!(ending, Ending::Cut(_)) {
             self.link.abort();
         }
-        tunnel.lease.end_tunnel(outcome(ending, tunnel.status));
+        tunnel
+            .lease
+            .end_tunnel(outcome(ending, tunnel.status, received > 0));
         self.worker.return_request(buffers);
         self.worker.upstreams().return_response(response);
     }
@@ -177,11 +179,13 @@ async fn sign_of_life(link: &mut Link, flow: Flow, cause: Cause) -> Result<(), C
     Err(cause)
 }
 
-/// The outcome of a tunnel for the endpoint, which began it with a response of this status, if any.
-fn outcome(ending: Ending, status: Option<u16>) -> Outcome {
+/// The outcome of a tunnel for the endpoint, which began it with a response of this status, if any, and `has_answered` if
+/// it sent anything: what a passed-through connection shows of an endpoint that works.
+fn outcome(ending: Ending, status: Option<u16>, has_answered: bool) -> Outcome {
     match (ending, status) {
         (Ending::Cut(cause), _) => outcome_of_cut(cause),
         (Ending::Complete(_), Some(status)) => Outcome::Response(status),
+        (Ending::Complete(_), None) if has_answered => Outcome::Response(PASSED_THROUGH),
         (Ending::Complete(_), None) | (Ending::Failed(_), _) => Outcome::Abandoned,
     }
 }

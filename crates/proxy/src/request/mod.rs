@@ -65,6 +65,9 @@ pub(crate) enum Next {
     Tunnel(Box<Tunnel>),
 }
 
+/// The status that stands for a passed-through connection, which has none.
+pub(crate) const PASSED_THROUGH: u16 = 200;
+
 /// The service's end of a tunnel.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
@@ -230,7 +233,8 @@ impl ActiveRequest<'_> {
     }
 }
 
-/// Returns true if a request may be sent again when the fate of the first attempt is unknown (RFC 9110 §9.2.2).
+/// Returns true if a request may be sent again when the fate of the first attempt is unknown (RFC 9110 §9.2.2): its method
+/// is one of [`waypost_plan::retry::IDEMPOTENT`].
 fn is_idempotent(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
 }

@@ -8,12 +8,13 @@ use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use serde_json::json;
 
-use crate::support::PATIENCE;
 use crate::support::command::waypost_in;
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::service::Service;
 use crate::support::tls::{Authority, Trusting, der};
+use crate::support::unix::UnixSocket;
+use crate::support::{PATIENCE, wait_for};
 
 /// A gateway that terminates TLS for `host` in front of `service`; also its certificate.
 fn inner(service: &Service, authority: &Authority, host: &str) -> (Gateway, Vec<u8>) {
@@ -221,4 +222,44 @@ fn sni_host_normalized_as_explain_does() {
             assert_eq!(answer["outcome"] == "forward", passes, "{host} {way}: {answer}");
         }
     }
+}
+
+#[test]
+fn failures_between_good_connections_are_none_in_a_row() {
+    let authority = Authority::new();
+    let service = Service::echo("s");
+    let (inner, _) = inner(&service, &authority, "a.test");
+    let socket = UnixSocket::to(inner.address());
+    let gateway = Gateway::with(
+        passing()
+            .workers(1)
+            .service_at(
+                "a",
+                &[&socket.endpoint(), &format!("https://{}", inner.address())],
+                "eject: { failures: 2 }",
+            )
+            .route("name: a, passthrough: a"),
+    );
+    let trusting = Trusting::new(&authority);
+    let socket_shown = || gateway.admin_json("/api/v1/services/a")["endpoints"][0]["addresses"][0].clone();
+    // Half of the connections go to the socket, and on to the other endpoint if it is not there.
+    let pass_until = |key: &str, expected: u64| {
+        wait_for(key, || {
+            let mut client = trusting.connect(gateway.address(), "a.test");
+            assert_eq!(client.get("a.test", "/").status(), 200);
+            drop(client);
+            (socket_shown()[key].as_u64().unwrap() >= expected).then_some(())
+        });
+    };
+    for failures in 1..4 {
+        socket.remove();
+        pass_until("failures", failures);
+        assert_eq!(socket_shown()["state"], "up");
+        socket.open(inner.address());
+        let requests = socket_shown()["requests"].as_u64().unwrap();
+        pass_until("requests", requests + 1);
+    }
+    socket.remove();
+    pass_until("failures", 5);
+    assert_eq!(socket_shown()["state"], "ejected");
 }

@@ -49,6 +49,11 @@ impl UnixSocket {
         });
     }
 
+    /// Removes the socket: further connections are refused, those that are open stay.
+    pub(crate) fn remove(&self) {
+        std::fs::remove_file(&self.path).expect("a socket");
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
