@@ -345,13 +345,13 @@ impl Control {
             .renew(generation.plan(), &self.active, &self.source);
         generation.secure(files.materials);
         self.certificates.watch(files.watch);
+        self.report_certificates();
         for diagnostic in &files.diagnostics {
             log::warn(&diagnostic.message);
         }
         if self.certificates.stale().is_empty() {
             log::info("the certificates were read again");
         }
-        self.report_certificates();
     }
 
     /// Carries out a command of the admin API.

@@ -97,18 +97,23 @@ impl Control {
             self.source.name(),
             count(errors, "error")
         );
-        log::warn(&message);
-        if let Some(mended) = self.without_broken_files(texts, diagnostics)
-            && let Ok(candidate) = self.check(&mended).await
-        {
-            log::warn("the broken files keep their last good version, the others are taken over");
-            self.activate_source(&mended, candidate).await;
-            // The refusal stands until the broken files are corrected.
-            self.note_refusal(&message, diagnostics_view(diagnostics));
-            return;
+        let mut mended = None;
+        if let Some(texts) = self.without_broken_files(texts, diagnostics) {
+            let checked = self.check(&texts).await;
+            mended = checked.ok().map(|candidate| (texts, candidate));
         }
+        let Some((mended, candidate)) = mended else {
+            // The status comes first: a reader of the log may ask for it at once.
+            self.note_refusal(&message, diagnostics_view(diagnostics));
+            log::warn(&message);
+            self.log_active_revision();
+            return;
+        };
+        log::warn(&message);
+        log::warn("the broken files keep their last good version, the others are taken over");
+        self.activate_source(&mended, candidate).await;
+        // The refusal stands until the broken files are corrected.
         self.note_refusal(&message, diagnostics_view(diagnostics));
-        self.log_active_revision();
     }
 
     /// The texts with the last good version of each file that has an error; `None` if these are the active texts.

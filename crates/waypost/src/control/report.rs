@@ -49,10 +49,12 @@ impl Control {
     /// Reports and logs certificate files whose last good version is in use.
     pub(super) fn report_certificates(&self) {
         let stale = self.certificates.stale().to_vec();
+        // The status comes first: a reader of the log may ask for it at once.
+        self.shared
+            .update_report(|report| report.stale_files.clone_from(&stale));
         for message in &stale {
             log::warn(format_args!("{message}; the last good version stays in use"));
         }
-        self.shared.update_report(|report| report.stale_files = stale);
     }
 
     /// Reports a config that was refused.
