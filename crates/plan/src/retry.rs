@@ -60,6 +60,14 @@ impl Default for Retry {
 pub const IDEMPOTENT: [&str; 5] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
 
 impl Retry {
+    /// The methods whose requests may be sent twice.
+    pub fn method_names(&self) -> Vec<&str> {
+        match &self.methods {
+            None => IDEMPOTENT.to_vec(),
+            Some(methods) => methods.iter().map(|method| &**method).collect(),
+        }
+    }
+
     /// Returns true if a request with this method, which is idempotent or not, may be sent twice.
     pub fn permits(&self, method: &[u8], is_idempotent: bool) -> bool {
         match &self.methods {
@@ -70,6 +78,22 @@ impl Retry {
 }
 
 impl RetryReasons {
+    /// The reasons as they are written in a config.
+    pub fn words(&self) -> Vec<String> {
+        let given = [(self.connect, "connect"), (self.reset, "reset")];
+        let mut words: Vec<String> = given.iter().filter(|(is_given, _)| *is_given).map(word).collect();
+        let whole_class = (500..=599).all(|status| self.statuses.contains(status));
+        let single = (400..=599).filter(|status| self.statuses.contains(*status));
+        let single = single.filter(|status| !whole_class || *status < 500);
+        words.extend(single.map(|status| status.to_string()));
+        if whole_class {
+            words.push("5xx".to_owned());
+        }
+        let given = [(self.timeout, "timeout"), (self.refused_stream, "refused_stream")];
+        words.extend(given.iter().filter(|(is_given, _)| *is_given).map(word));
+        words
+    }
+
     /// Failures that another endpoint may not have, and that are none of the application.
     pub fn usual() -> Self {
         let mut statuses = StatusSet::default();
@@ -81,5 +105,33 @@ impl RetryReasons {
             refused_stream: true,
             statuses,
         }
+    }
+}
+
+fn word((_, word): &(bool, &str)) -> String {
+    (*word).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_named_as_they_are_written() {
+        let usual = RetryReasons::usual();
+        let written = [
+            "connect",
+            "reset",
+            "502",
+            "503",
+            "504",
+            "timeout",
+            "refused_stream",
+        ];
+        assert_eq!(usual.words(), written);
+        let mut few = RetryReasons::default();
+        few.statuses.add(500..=599);
+        few.statuses.add(429..=429);
+        assert_eq!(few.words(), ["429", "5xx"]);
     }
 }

@@ -10,6 +10,8 @@ use axum::routing::{delete, get, put};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use waypost_plan::duration;
+use waypost_plan::retry::Retry;
 use waypost_plan::route::{Action, Route};
 use waypost_plan::sticky::StickyKey;
 use waypost_proxy::generation::Generation;
@@ -38,9 +40,37 @@ pub struct RouteView {
     pub deal: Option<String>,
     /// The service that receives copies of requests.
     pub mirror: Option<String>,
+    /// The timeout for the whole exchange, such as `15s`.
+    #[serde(default)]
+    pub timeout: Option<String>,
+    /// The retries that it asks for.
+    #[serde(default)]
+    pub retry: Option<RetryView>,
+    /// The time without the head of a response after which another endpoint is asked besides, such as `95ms`.
+    #[serde(default)]
+    pub hedge: Option<String>,
     /// The rollout under way, such as `step 2 of 5: 5 %`.
     #[serde(default)]
     pub rollout: Option<String>,
+}
+
+/// The retries of a route, with the values of keys that it leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RetryView {
+    /// Further attempts at most.
+    pub attempts: u32,
+    /// The reasons for one, as they are written in a config.
+    pub on: Vec<String>,
+    /// The methods whose requests may be sent twice.
+    pub methods: Vec<String>,
+    /// Retries of the service at most, in percent of its requests; 3 a second come on top.
+    pub budget: u32,
+    /// The wait before the first at most; doubled with each.
+    pub backoff: String,
+    /// The timeout of each attempt; the service's own without one.
+    pub timeout: Option<String>,
+    /// Bytes of a body that are held, so that it can be sent again.
+    pub body: usize,
 }
 
 /// A route with the history of its dial.
@@ -195,6 +225,7 @@ pub(super) fn view(generation: &Arc<Generation>, position: usize, rollouts: &[Ro
     };
     let sticky = forward.and_then(|forward| forward.split_policies.sticky.as_ref());
     let mirror = forward.and_then(|forward| forward.split_policies.mirror.as_ref());
+    let retry = route.policies.retry.as_ref().filter(|_| forward.is_some());
     RouteView {
         name: route.matching.name.to_string(),
         action: action.to_owned(),
@@ -209,6 +240,9 @@ pub(super) fn view(generation: &Arc<Generation>, position: usize, rollouts: &[Ro
             .and_then(|sticky| sticky.deal.as_deref())
             .map(str::to_owned),
         mirror: mirror.map(|mirror| plan.service(mirror.to).name.to_string()),
+        timeout: forward.and(route.policies.timeout).map(duration::format),
+        retry: retry.map(RetryView::from),
+        hedge: retry.and_then(|retry| retry.hedge).map(duration::format),
         rollout: rollouts
             .iter()
             .find(|rollout| *rollout.route == *route.matching.name)
@@ -245,6 +279,20 @@ fn matches(route: &Route) -> Vec<String> {
             words.collect::<Vec<&str>>().join(" ")
         })
         .collect()
+}
+
+impl From<&Retry> for RetryView {
+    fn from(retry: &Retry) -> Self {
+        Self {
+            attempts: retry.attempts,
+            on: retry.on.words(),
+            methods: retry.method_names().into_iter().map(str::to_owned).collect(),
+            budget: retry.budget,
+            backoff: duration::format(retry.backoff),
+            timeout: retry.timeout.map(duration::format),
+            body: retry.body,
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Weights {

@@ -1,6 +1,8 @@
 //! The explanation of a request.
 
 use serde::Serialize;
+use waypost_plan::duration;
+use waypost_plan::retry;
 
 /// The explanation of a request: what happens to it, and why.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,6 +32,15 @@ pub struct Explanation {
     /// The rollout of the route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// The timeout for the whole exchange, such as `15s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// Retries that the route asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// The time after which another endpoint is asked besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<String>,
     /// The `location` of a redirect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
@@ -94,6 +105,26 @@ pub struct Rollout {
     pub percent: Option<f64>,
 }
 
+/// Retries of a route, with the values of keys that it leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Retry {
+    /// Further attempts at most.
+    pub attempts: u32,
+    /// The reasons for one, as they are written in a config.
+    pub on: Vec<String>,
+    /// The methods whose requests may be sent twice.
+    pub methods: Vec<String>,
+    /// Retries of the service at most, in percent of its requests.
+    pub budget: u32,
+    /// The wait before the first at most.
+    pub backoff: String,
+    /// The timeout of each attempt; the service's own without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// Bytes of a body that are held, so that it can be sent again.
+    pub body: usize,
+}
+
 /// An alternative of a route, checked against the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Considered {
@@ -120,6 +151,20 @@ pub struct Because {
     /// A hint at the pattern that was probably meant: the condition wants a path that the request's lies below.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+impl From<&retry::Retry> for Retry {
+    fn from(retry: &retry::Retry) -> Self {
+        Self {
+            attempts: retry.attempts,
+            on: retry.on.words(),
+            methods: retry.method_names().into_iter().map(str::to_owned).collect(),
+            budget: retry.budget,
+            backoff: duration::format(retry.backoff),
+            timeout: retry.timeout.map(duration::format),
+            body: retry.body,
+        }
+    }
 }
 
 impl Outcome {

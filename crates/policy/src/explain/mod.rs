@@ -8,6 +8,7 @@ mod question;
 
 use std::cell::Cell;
 
+use waypost_plan::duration;
 use waypost_plan::listener::{Listener, ListenerTls};
 use waypost_plan::redirect::Scheme;
 use waypost_plan::route::{Action, Forward, Route};
@@ -34,7 +35,7 @@ use crate::head::upstream::UpstreamHead;
 use crate::peer::Peer;
 use crate::request::{self, IncomingRequest, NormalizedRequest};
 
-pub use explanation::{Arm, Because, Considered, Explanation, Outcome, Rollout};
+pub use explanation::{Arm, Because, Considered, Explanation, Outcome, Retry, Rollout};
 pub use question::{Question, QuestionError};
 
 /// The state of a gateway that explanations depend on.
@@ -317,9 +318,14 @@ impl<S: State> Explainer<'_, S> {
         let headers = headers_of(&out);
         let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
         let mut query = Vec::new();
-        let rewrite = &forwarding.policies.rewrite.query;
+        let policies = forwarding.policies;
+        let rewrite = &policies.rewrite.query;
         rewrite.write(self.head.query(self.buffer), &mut query);
+        let retry = policies.retry.as_ref();
         Explanation {
+            timeout: policies.timeout.map(duration::format),
+            retry: retry.map(Retry::from),
+            hedge: retry.and_then(|retry| retry.hedge).map(duration::format),
             host: host.map(|(_, value)| value.clone()),
             path: text(path),
             query: query.get(1..).map(text),
@@ -411,6 +417,9 @@ impl<S: State> Explainer<'_, S> {
             arms: None,
             cohort: None,
             rollout: None,
+            timeout: None,
+            retry: None,
+            hedge: None,
             location: None,
             host: self.normalized.matched_host().map(text),
             path: text(self.normalized.path()),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use waypost_policy::explain::{Arm, Because, Considered, Explanation, Outcome, Question, Rollout};
+use waypost_policy::explain::{Arm, Because, Considered, Explanation, Outcome, Question, Retry, Rollout};
 
 use crate::output::count;
 
@@ -64,6 +64,15 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
     }
     if let Some(rollout) = &explanation.rollout {
         line(&mut text, "rollout", &rollout_in_words(rollout));
+    }
+    if let Some(timeout) = &explanation.timeout {
+        line(&mut text, "timeout", &format!("{timeout} for the whole exchange"));
+    }
+    if let Some(retry) = &explanation.retry {
+        line(&mut text, "retry", &retry_in_words(retry));
+    }
+    if let Some(hedge) = &explanation.hedge {
+        line(&mut text, "hedge", &format!("at another endpoint after {hedge}"));
     }
     if explanation.outcome == Outcome::Forward {
         line(&mut text, "host", explanation.host.as_deref().unwrap_or("none"));
@@ -161,6 +170,19 @@ fn rollout_in_words(rollout: &Rollout) -> String {
     format!(
         "by {plan} of {}, once it is started",
         count(rollout.steps, "step")
+    )
+}
+
+/// The retries of a route: `2 further attempts on connect, 503, of GET, HEAD, each within 1s; 20 % of the requests`.
+fn retry_in_words(retry: &Retry) -> String {
+    let attempts = count(retry.attempts as usize, "further attempt");
+    let within = retry.timeout.as_ref();
+    let within = within.map_or_else(String::new, |timeout| format!(", each within {timeout}"));
+    format!(
+        "{attempts} on {}, of {}{within}; at most {} % of the service's requests",
+        retry.on.join(", "),
+        retry.methods.join(", "),
+        retry.budget
     )
 }
 

@@ -221,3 +221,68 @@ fn an_exact_path_above_the_requested_one_has_a_hint() {
     let shown = "no: path wants /api, saw /api/v1; /api is that path alone; `/api/*` would take it";
     assert!(text.stdout.contains(shown), "{}{}", text.stdout, text.stderr);
 }
+
+#[test]
+fn timeout_retries_and_hedge_of_the_route_are_shown() {
+    let (a, b) = (Service::echo("a"), Service::echo("b"));
+    let config = Config::new()
+        .service_at("s", &[&a.url(), &b.url()], "")
+        .route(
+            "name: all, to: s, timeout: 3s, retry: { attempts: 1, on: [connect, 5xx, 429], timeout: 1s, \
+             methods: [GET, POST], backoff: 10ms, body: 1KiB, budget: 5 }, hedge: 95ms",
+        )
+        .route("name: plain, match: { path: /plain }, to: s")
+        .route("name: usual, match: { path: /usual }, to: s, retry: {}");
+    let gateway = Gateway::with(config);
+    let retry = json!({
+        "attempts": 1,
+        "on": ["connect", "429", "5xx"],
+        "methods": ["GET", "POST"],
+        "budget": 5,
+        "backoff": "10ms",
+        "timeout": "1s",
+        "body": 1024,
+    });
+    let routes = gateway.admin_json("/api/v1/routes");
+    for shown in [
+        gateway.explain("http://a/"),
+        gateway.explain_offline("http://a/"),
+        routes[0].clone(),
+    ] {
+        assert_eq!(shown["timeout"], "3s");
+        assert_eq!(shown["hedge"], "95ms");
+        assert_eq!(shown["retry"], retry);
+    }
+    for shown in [gateway.explain("http://a/plain"), routes[1].clone()] {
+        for key in ["timeout", "hedge", "retry"] {
+            assert_eq!(shown[key], Value::Null, "{key}");
+        }
+    }
+    assert_eq!(
+        routes[2]["retry"]["on"],
+        json!([
+            "connect",
+            "reset",
+            "502",
+            "503",
+            "504",
+            "timeout",
+            "refused_stream"
+        ])
+    );
+    let explain = |url: &str| {
+        let config = gateway.config().to_str().unwrap();
+        let asked = ["explain", config, "GET", url];
+        waypost_in(gateway.directory(), &asked).expect(0).stdout
+    };
+    let text = explain("http://a/");
+    for line in [
+        "  timeout  3s for the whole exchange\n",
+        "  retry    1 further attempt on connect, 429, 5xx, of GET, POST, each within 1s; at most 5 % of the service's \
+         requests\n",
+        "  hedge    at another endpoint after 95ms\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(!explain("http://a/plain").contains("retry"));
+}
