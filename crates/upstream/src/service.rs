@@ -492,6 +492,12 @@ impl ServiceState {
         unknown.map(|name| name.host.to_string()).collect()
     }
 
+    /// Returns true if addresses are known for the name of the declared endpoint at this index.
+    pub fn resolves(&self, declared: usize) -> bool {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.get(declared).is_some_and(|found| !found.is_empty())
+    }
+
     /// Waits until every name has been looked up once.
     pub async fn looked_up(&self) {
         if self.names().next().is_some() {

@@ -44,7 +44,10 @@ pub struct EndpointView<A> {
     pub weight: u32,
     /// True if it is used only while no other endpoint is available.
     pub backup: bool,
-    /// The addresses; none while the name does not resolve.
+    /// True if its name resolves to nothing but addresses of endpoints in front of it, which count once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken: bool,
+    /// The addresses; none while the name does not resolve, or if all are `taken`.
     pub addresses: Vec<A>,
 }
 
@@ -236,11 +239,13 @@ fn view<A>(
     let known = running.endpoints();
     let endpoints = service.endpoints.iter().enumerate().map(|(index, endpoint)| {
         let addresses = known.iter().filter(|known| known.declared == index);
+        let addresses: Vec<A> = addresses.map(|known| address(running, known, now)).collect();
         EndpointView {
             endpoint: endpoint.text().into_owned(),
             weight: endpoint.weight,
             backup: endpoint.backup,
-            addresses: addresses.map(|known| address(running, known, now)).collect(),
+            taken: addresses.is_empty() && running.resolves(index),
+            addresses,
         }
     });
     ServiceView {

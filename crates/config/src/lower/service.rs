@@ -73,6 +73,7 @@ fn service(
                     .problems
                     .add(Code::NoEffect, item.span, message)
                     .help("only the first one counts; `weight` gives it more requests");
+                continue;
             }
             endpoints.push(endpoint);
         }

@@ -80,7 +80,11 @@ fn in_columns(services: &[Service]) -> String {
         }
         for endpoint in &service.endpoints {
             if endpoint.addresses.is_empty() {
-                table.row([&*service.name, &*endpoint.endpoint, "unknown: does not resolve"]);
+                let state = match endpoint.taken {
+                    true => "unused: has the addresses of endpoints above",
+                    false => "unknown: does not resolve",
+                };
+                table.row([&*service.name, &*endpoint.endpoint, state]);
             }
             for address in &endpoint.addresses {
                 table.row([
@@ -155,6 +159,7 @@ mod tests {
             endpoint: name.to_owned(),
             weight: 1,
             backup: name == "10.0.0.1:80",
+            taken: name == "d.internal",
             addresses,
         };
         let service = |name: &str, endpoints: Vec<EndpointView<AddressDetail>>| ServiceView {
@@ -169,6 +174,7 @@ mod tests {
                 endpoint("10.0.0.1:80", vec![address("10.0.0.1:80", "up", None)]),
                 endpoint("b.internal", vec![ejected]),
                 endpoint("c.internal", Vec::new()),
+                endpoint("d.internal", Vec::new()),
             ],
         );
         let table = in_columns(&[orders, service("none", Vec::new())]);
@@ -182,7 +188,7 @@ mod tests {
             })
             .collect();
         let ejected = "ejected since 2026-03-01T09:00:00Z until 2026-03-01T09:00:30Z: timeout";
-        let expected: [&[&str]; 5] = [
+        let expected: [&[&str]; 6] = [
             &[
                 "SERVICE",
                 "ENDPOINT",
@@ -214,6 +220,11 @@ mod tests {
                 "-",
             ],
             &["orders", "c.internal", "unknown: does not resolve"],
+            &[
+                "orders",
+                "d.internal",
+                "unused: has the addresses of endpoints above",
+            ],
             &["none", "-", "no endpoints"],
         ];
         assert_eq!(words, expected);

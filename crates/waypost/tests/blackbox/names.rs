@@ -1,6 +1,8 @@
 //! Names of endpoints: looked up when their TTL ends, kept without an answer, and gone with a second negative one.
 
 use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -9,7 +11,8 @@ use crate::support::config::Config;
 use crate::support::dns::{Data, Kind, NameServer, Reply, addresses};
 use crate::support::gateway::Gateway;
 use crate::support::http2::Http2Client;
-use crate::support::service::{Service, gate};
+use crate::support::service::{Service, gate, ok};
+use crate::support::tls::Authority;
 use crate::support::wait_for;
 
 /// A config with a service `s` at this endpoint, which everything goes to, whose names `server` knows.
@@ -376,4 +379,145 @@ fn srv_records_without_an_answer_stay() {
     wait_for("the end of the service", || {
         (gateway.get("http://a/").status() == 503).then_some(())
     });
+}
+
+#[test]
+fn targets_of_srv_records_are_checked_by_their_names() {
+    let toggled = |name: &'static str| {
+        let is_well = Arc::new(AtomicBool::new(true));
+        let now = Arc::clone(&is_well);
+        let service = Service::named(name, move |talk| {
+            while let Some(request) = talk.request() {
+                let is_check = request.target() == "/healthz";
+                talk.send(match is_check && !now.load(Ordering::SeqCst) {
+                    true => "HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n".to_owned(),
+                    false => ok(name),
+                });
+            }
+        });
+        (service, is_well)
+    };
+    let ((one, is_well), (two, _), (three, _)) = (toggled("one"), toggled("two"), toggled("three"));
+    let ports = [&one, &two, &three].map(|service| service.address().port());
+    let server = NameServer::new();
+    for target in ["a.test", "b.test"] {
+        server.set(target, Kind::A, &[addresses(1, &["127.0.0.1"])]);
+    }
+    let both = [(1, 1, ports[0], "a.test"), (2, 1, ports[1], "b.test")];
+    server.set("_http._tcp.orders.test", Kind::Srv, &[services(&both)]);
+    let gateway = Gateway::with(
+        Config::new()
+            .key(&server.key())
+            .service_at(
+                "s",
+                &["srv+http://_http._tcp.orders.test"],
+                "health: { path: /healthz, interval: 20ms, timeout: 5s, unhealthy: 1, healthy: 1 }",
+            )
+            .route("name: all, to: s"),
+    );
+    let wait_for_answer = |name: &str| wait_for(name, || (gateway.body() == name).then_some(()));
+    for (service, host) in [(&one, "a.test"), (&two, "b.test")] {
+        service.wait_for("GET /healthz HTTP/1.1\r\n");
+        service.wait_for(&format!("host: {host}:{}\r\n", service.address().port()));
+    }
+    wait_for_answer("one");
+    // The next priority takes the requests while the first one fails its checks.
+    is_well.store(false, Ordering::SeqCst);
+    wait_for_answer("two");
+    is_well.store(true, Ordering::SeqCst);
+    wait_for_answer("one");
+    // A target that is new is checked, and takes requests.
+    let [_, second] = both;
+    server.set(
+        "_http._tcp.orders.test",
+        Kind::Srv,
+        &[services(&[(0, 1, ports[2], "a.test"), second])],
+    );
+    wait_for_answer("three");
+    three.wait_for("GET /healthz HTTP/1.1\r\n");
+}
+
+#[test]
+fn certificates_are_verified_for_the_targets_of_srv_records() {
+    let (service, authority) = (Service::echo("s"), Authority::new());
+    let pair = authority.issue(&["a.test"]);
+    let inner = [0, 1].map(|_| Gateway::with_certificates(&[&pair], &service));
+    let ports = [&inner[0], &inner[1]].map(|gateway| gateway.address().port());
+    let server = NameServer::new();
+    for target in ["a.test", "b.test"] {
+        server.set(target, Kind::A, &[addresses(1, &["127.0.0.1"])]);
+    }
+    let records = |second: &'static str| services(&[(0, 1, ports[0], "a.test"), (0, 1, ports[1], second)]);
+    server.set("_https._tcp.orders.test", Kind::Srv, &[records("b.test")]);
+    let config = Config::new()
+        .key(&server.key())
+        .service_at(
+            "s",
+            &["srv+https://_https._tcp.orders.test"],
+            "tls: { ca: ca.crt }, health: { tcp: true, interval: 20ms, timeout: 5s, unhealthy: 1, healthy: 1 }",
+        )
+        .route("name: all, to: s, rewrite: { host: a.test }");
+    let gateway = Gateway::beside(&[("ca.crt", authority.pem())], config);
+    let shown = || gateway.admin_json("/api/v1/services/s")["endpoints"][0]["addresses"].clone();
+    let wait_until_all = |expected: &[(u16, &str, Value)]| {
+        wait_for(&format!("{expected:?}"), || {
+            let shown = shown();
+            let is = |(port, state, reason): &(u16, &str, Value)| {
+                let address = format!("127.0.0.1:{port}");
+                let mut addresses = shown.as_array().unwrap().iter();
+                addresses.any(|one| {
+                    one["address"] == address && one["state"] == *state && one["reason"] == *reason
+                })
+            };
+            expected.iter().all(is).then_some(())
+        });
+    };
+    let distrusted = Value::from("check failed: certificate not trusted");
+    wait_until_all(&[(ports[0], "up", Value::Null), (ports[1], "down", distrusted)]);
+    for _ in 0..4 {
+        assert_eq!(gateway.get("http://a.test/").status(), 200);
+    }
+    // It has got no request that would have gone on to the other one.
+    assert_eq!(shown()[1]["requests"], 0);
+    server.set("_https._tcp.orders.test", Kind::Srv, &[records("a.test")]);
+    wait_until_all(&[(ports[0], "up", Value::Null), (ports[1], "up", Value::Null)]);
+    assert_eq!(gateway.get("http://a.test/").status(), 200);
+}
+
+#[test]
+fn endpoint_whose_addresses_another_has_is_shown_as_unused() {
+    let (service, server) = (Service::echo("1"), NameServer::new());
+    server.set("orders.test", Kind::A, &[addresses(60, &["127.0.0.1"])]);
+    let port = service.address().port();
+    let urls = [
+        format!("http://127.0.0.1:{port}"),
+        format!("http://orders.test:{port}"),
+        format!("http://127.0.0.1:{port}"),
+        "http://gone.test".to_owned(),
+    ];
+    server.set("gone.test", Kind::A, &[Reply::NoName]);
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let config = Config::new()
+        .key(&server.key())
+        .service_at("s", &urls, "")
+        .route("name: all, to: s");
+    let gateway = Gateway::with(config);
+    gateway.wait_for_part("no-effect");
+    wait_for("the name", || {
+        let shown = gateway.command(&["services"]).stdout;
+        let lines: Vec<&str> = shown.lines().skip(1).collect();
+        assert_eq!(lines.len(), 3, "{shown}");
+        assert!(lines[0].contains(" up since "), "{shown}");
+        assert!(
+            lines[2].contains("gone.test ") && lines[2].contains(" unknown: does not resolve"),
+            "{shown}"
+        );
+        lines[1]
+            .contains("unused: has the addresses of endpoints above")
+            .then_some(())
+    });
+    assert_eq!(
+        gateway.admin_json("/api/v1/services/s")["endpoints"][1]["taken"],
+        true
+    );
 }

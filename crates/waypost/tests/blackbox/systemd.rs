@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
@@ -323,4 +324,30 @@ fn pid_file_has_the_process_that_serves() {
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.wait().code(), Some(0));
     assert!(!file.exists());
+}
+
+#[test]
+fn units_are_what_the_manager_takes() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        return;
+    }
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd");
+    let directory = tempfile::tempdir().unwrap();
+    let placed = ["waypost.service", "waypost.socket"].map(|name| {
+        let unit = fs::read_to_string(units.join(name)).unwrap();
+        // The binary and the manual are not installed.
+        let binary = format!("ExecStart={} ", env!("CARGO_BIN_EXE_waypost"));
+        let placed = unit
+            .replace("ExecStart=/usr/bin/waypost ", &binary)
+            .replace("Documentation=man:waypost(1)\n", "");
+        let path = directory.path().join(name);
+        fs::write(&path, placed).unwrap();
+        path
+    });
+    let verified = Command::new("systemd-analyze")
+        .arg("verify")
+        .args(placed)
+        .output()
+        .unwrap();
+    assert!(verified.status.success(), "{verified:?}");
 }

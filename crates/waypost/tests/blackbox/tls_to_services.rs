@@ -292,3 +292,27 @@ fn close_notify_with_the_response_prevents_reuse() {
         assert_eq!(gateway.get("http://a.test/x").status(), 200);
     }
 }
+
+#[test]
+fn checks_verify_certificates_as_requests_do() {
+    let (service, authority) = (Service::echo("a"), Authority::new());
+    let inner = secure(&service, &authority.issue(&["a.test"]), None);
+    let files = [("ca.crt", authority.pem())];
+    for asked in ["tcp: true", "path: /healthz, host: a.test"] {
+        for (name, expected) in [
+            ("a.test", ("up", "")),
+            ("b.test", ("down", "check failed: certificate not trusted")),
+        ] {
+            let keys = format!(
+                "tls: {{ ca: ca.crt, server_name: {name} }}, health: {{ {asked}, initially: unhealthy }}"
+            );
+            let gateway = front(&inner, &files, &keys);
+            wait_for("the check", || {
+                let shown = gateway.admin_json("/api/v1/services/s")["endpoints"][0]["addresses"][0].clone();
+                let reason = shown["reason"].as_str().unwrap_or_default();
+                ((shown["state"].as_str().unwrap(), reason) == expected).then_some(())
+            });
+        }
+    }
+    assert!(service.received().concat().contains("GET /healthz HTTP/1.1\r\n"));
+}

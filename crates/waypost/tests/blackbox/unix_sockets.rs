@@ -184,3 +184,36 @@ fn explain_shows_the_host_of_a_socket() {
     }
     assert!(!socket.path().exists());
 }
+
+#[test]
+fn sockets_are_checked() {
+    let (a, b) = (Service::echo("a"), Service::echo("b"));
+    let sockets = [UnixSocket::to(a.address()), UnixSocket::to(b.address())];
+    let endpoints = [sockets[0].endpoint(), sockets[1].endpoint()];
+    for asked in ["path: /healthz", "tcp: true"] {
+        let keys = format!("health: {{ {asked}, interval: 20ms, timeout: 5s, unhealthy: 1, healthy: 1 }}");
+        let config = Config::new()
+            .service_at("s", &[&endpoints[0], &endpoints[1]], &keys)
+            .route("name: all, to: s");
+        let gateway = Gateway::with(config);
+        let wait_until = |expected: &str, reason: &Value| {
+            wait_for(expected, || {
+                let shown = gateway.admin_json("/api/v1/services/s")["endpoints"][0]["addresses"][0].clone();
+                (shown["state"] == expected && shown["reason"] == *reason).then_some(())
+            });
+        };
+        wait_until("up", &Value::Null);
+        sockets[0].remove();
+        wait_until("down", &json!("check failed: connection refused"));
+        for _ in 0..4 {
+            assert_eq!(gateway.get("http://a/").json()["service"], "b");
+        }
+        sockets[0].open(a.address());
+        wait_until("up", &Value::Null);
+    }
+    let received = a.received().concat();
+    assert!(
+        received.contains("GET /healthz HTTP/1.1\r\nhost: localhost\r\n"),
+        "{received}"
+    );
+}
