@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use tokio::sync::mpsc::Sender;
@@ -416,9 +417,15 @@ impl LocalService {
         let (now, tick) = (clock.now(), clock.tick());
         let idle_timeout = self.declared().pool.idle_timeout;
         let mut idle = 0;
+        let is_panic = self.state.is_panic();
         self.each_endpoint(now, |endpoint| {
             let mut sockets = endpoint.idle.borrow_mut();
             let mut connections = endpoint.connections.borrow_mut();
+            // One that is down gets no requests, and its connections may be to a server that is gone.
+            let idle_timeout = match endpoint.shared.health.fails_checks() && !is_panic {
+                true => Duration::ZERO,
+                false => idle_timeout,
+            };
             sockets.sweep(now, tick, idle_timeout);
             connections.sweep(now, idle_timeout);
             idle += sockets.len() + connections.idle();
@@ -549,7 +556,6 @@ async fn reclaim(service: Weak<LocalService>, mut reclaims: watch::Receiver<()>)
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
-    use std::time::Duration;
 
     use waypost_plan::balance::Balance;
     use waypost_plan::service::{Endpoint as Declared, EndpointHost, EndpointScheme};

@@ -454,6 +454,11 @@ impl Health {
         (!passed || was != UNCHECKED).then_some(passed)
     }
 
+    /// Returns true if the endpoint fails its checks.
+    pub fn fails_checks(&self) -> bool {
+        self.verdict.load(Ordering::Relaxed) == FAILED
+    }
+
     /// Returns true if no check of the endpoint has ended.
     pub fn is_unchecked(&self) -> bool {
         matches!(self.verdict.load(Ordering::Relaxed), UNCHECKED | AWAITED)

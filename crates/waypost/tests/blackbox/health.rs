@@ -367,3 +367,41 @@ fn proxy_header_is_sent_with_checks_too() {
     service.wait_for("PROXY UNKNOWN\r\nGET /healthz HTTP/1.1\r\n");
     drop(gateway);
 }
+
+#[test]
+fn idle_connections_to_an_endpoint_that_is_down_are_closed() {
+    let status = Arc::new(AtomicU16::new(200));
+    let open = Arc::new(AtomicUsize::new(0));
+    let (current, counted) = (Arc::clone(&status), Arc::clone(&open));
+    let a = Service::named("a", move |talk| {
+        let mut is_counted = false;
+        while let Some(request) = talk.request() {
+            let is_check = request.target() == "/healthz";
+            if !is_check && !is_counted {
+                counted.fetch_add(1, Ordering::SeqCst);
+                is_counted = true;
+            }
+            let status = if is_check {
+                current.load(Ordering::SeqCst)
+            } else {
+                200
+            };
+            talk.send(format!("HTTP/1.1 {status} X\r\nContent-Length: 1\r\n\r\na"));
+        }
+        if is_counted {
+            counted.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let b = Service::echo("b");
+    let gateway = gateway(
+        &[&a.url(), &b.url()],
+        &format!("health: {{ path: /healthz, {OFTEN} }}"),
+    );
+    answers(&gateway, 4);
+    assert!(open.load(Ordering::SeqCst) > 0);
+    status.store(503, Ordering::SeqCst);
+    wait_until(&gateway, 0, "down");
+    wait_for("the end of the connections", || {
+        (open.load(Ordering::SeqCst) == 0).then_some(())
+    });
+}
