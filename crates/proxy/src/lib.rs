@@ -3,7 +3,7 @@
 //! The modules are layers, each of which depends only on those below it; `cargo xtask arrows` checks that. From the
 //! bottom:
 //!
-//! - [`priority`]: scheduling priorities of threads
+//! - [`priority`]: scheduling priorities of threads; [`thread`]: threads with a runtime of their own
 //! - [`generation`]: a compiled and numbered plan with the state of its services
 //! - [`observe`]: metrics, the access log, messages for operators
 //! - `local`: state shared by the tasks of one worker
@@ -25,4 +25,5 @@ mod local;
 pub mod observe;
 pub mod priority;
 mod request;
+pub mod thread;
 mod worker;

@@ -66,6 +66,10 @@ pub fn fixed() -> Vec<Limit> {
             descriptors.idle,
         ),
         count(
+            "connections kept between checks (from the limit of open files)",
+            descriptors.checks,
+        ),
+        count(
             "clients waiting to be accepted, per listener and worker",
             sockets::BACKLOG as usize,
         ),

@@ -7,10 +7,8 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use waypost_plan::duration;
@@ -18,6 +16,7 @@ use waypost_plan::rollout::Destination;
 use waypost_plan::service::SentHost;
 use waypost_proxy::generation::Generation;
 use waypost_proxy::priority::{Priority, lower};
+use waypost_proxy::thread;
 use waypost_transport::clock::{Clock, Ticks};
 use waypost_upstream::call::{self, Answer, Call, CallError};
 use waypost_upstream::connect::ConnectError;
@@ -105,34 +104,15 @@ impl Caller {
 /// Starts the thread that makes the calls. It ends with its inbox.
 fn start(notices: mpsc::WeakSender<Notice>) -> io::Result<mpsc::Sender<Order>> {
     let (orders, inbox) = mpsc::channel(CALLS_MAX);
-    let (started, outcome) = std::sync::mpsc::channel();
-    thread::Builder::new().name("calls".to_owned()).spawn(move || {
-        // Requests of clients must not wait for it.
-        lower(Priority::Low);
-        // A local runtime is built on the thread that drives it.
-        let ticks = Ticks::default();
-        let counted = ticks.clone();
-        let runtime = Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .on_thread_unpark(move || counted.add())
-            .build_local(LocalOptions::default());
-        match runtime {
-            Ok(runtime) => {
-                let _ = started.send(Ok(()));
-                runtime.block_on(run(ticks, inbox, &notices));
-            }
-            Err(error) => {
-                let _ = started.send(Err(error));
-            }
-        }
+    // Requests of clients must not wait for it.
+    let prepare = || lower(Priority::Low);
+    thread::start("calls".to_owned(), prepare, move |ticks| {
+        run(ticks, inbox, notices)
     })?;
-    let outcome = outcome.recv();
-    outcome.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
     Ok(orders)
 }
 
-async fn run(ticks: Ticks, mut inbox: mpsc::Receiver<Order>, notices: &mpsc::WeakSender<Notice>) {
+async fn run(ticks: Ticks, mut inbox: mpsc::Receiver<Order>, notices: mpsc::WeakSender<Notice>) {
     // Without workers, no one hears of endpoints.
     let notices = notices.upgrade().unwrap_or_else(|| mpsc::channel(1).0);
     // No connection is kept: calls are rare.

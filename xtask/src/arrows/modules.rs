@@ -72,7 +72,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
     (
         "proxy",
         &[
-            &["priority"],
+            &["priority", "thread"],
             &["generation"],
             &["observe"],
             &["local"],

@@ -1,18 +1,18 @@
 //! The thread that checks endpoints. It starts with the first service that has checks.
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::thread;
 
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
-use waypost_transport::clock::{Clock, Ticks};
+use waypost_transport::clock::Clock;
 use waypost_upstream::checks;
 use waypost_upstream::local::Upstreams;
 use waypost_upstream::notice::Notice;
 use waypost_upstream::service::ServiceState;
 
 use crate::priority::{Priority, lower};
+use crate::thread;
 
 /// The checks of all services.
 #[derive(Debug)]
@@ -20,14 +20,17 @@ pub(super) struct Checks {
     /// The thread's inbox, once it is started.
     inbox: OnceLock<mpsc::UnboundedSender<Arc<ServiceState>>>,
     notices: mpsc::WeakSender<Notice>,
+    /// Connections to keep between checks at most.
+    kept_max: usize,
 }
 
 impl Checks {
-    /// No checks yet. Changes of health are sent to `notices`.
-    pub(super) fn new(notices: mpsc::WeakSender<Notice>) -> Self {
+    /// No checks yet. Changes of health are sent to `notices`, and so many connections are kept between checks at most.
+    pub(super) fn new(notices: mpsc::WeakSender<Notice>, kept_max: usize) -> Self {
         Self {
             inbox: OnceLock::new(),
             notices,
+            kept_max,
         }
     }
 
@@ -42,7 +45,7 @@ impl Checks {
         let inbox = match self.inbox.get() {
             Some(inbox) => inbox,
             None => {
-                let started = start(self.notices.clone())?;
+                let started = start(self.notices.clone(), self.kept_max)?;
                 self.inbox.get_or_init(|| started)
             }
         };
@@ -52,37 +55,19 @@ impl Checks {
 }
 
 /// Starts the thread. It ends with its inbox.
-fn start(notices: mpsc::WeakSender<Notice>) -> io::Result<mpsc::UnboundedSender<Arc<ServiceState>>> {
+fn start(
+    notices: mpsc::WeakSender<Notice>,
+    kept_max: usize,
+) -> io::Result<mpsc::UnboundedSender<Arc<ServiceState>>> {
     let (services, inbox) = mpsc::unbounded_channel();
-    let (started, outcome) = std::sync::mpsc::channel();
-    thread::Builder::new().name("checks".to_owned()).spawn(move || {
-        // Requests of clients must not wait for it.
-        lower(Priority::Low);
-        // A local runtime is built on the thread that drives it.
-        let ticks = Ticks::default();
-        let counted = ticks.clone();
-        let runtime = Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .on_thread_unpark(move || counted.add())
-            .build_local(LocalOptions::default());
-        match runtime {
-            Ok(runtime) => {
-                let _ = started.send(Ok(()));
-                // Without workers, no one hears of endpoints.
-                let notices = notices.upgrade().unwrap_or_else(|| mpsc::channel(1).0);
-                // The checks themselves keep their connections.
-                let upstreams = Upstreams::new(Clock::new(ticks), 0, notices.clone());
-                let rng = std::cell::RefCell::new(fastrand::Rng::new());
-                let roll = move || rng.borrow_mut().u64(..);
-                runtime.block_on(checks::run(upstreams, inbox, notices, roll));
-            }
-            Err(error) => {
-                let _ = started.send(Err(error));
-            }
-        }
+    // Requests of clients must not wait for it.
+    let prepare = || lower(Priority::Low);
+    thread::start("checks".to_owned(), prepare, move |ticks| {
+        // Without workers, no one hears of endpoints.
+        let notices = notices.upgrade().unwrap_or_else(|| mpsc::channel(1).0);
+        let upstreams = Upstreams::new(Clock::new(ticks), kept_max, notices.clone());
+        let rng = RefCell::new(fastrand::Rng::new());
+        checks::run(upstreams, inbox, notices, move || rng.borrow_mut().u64(..))
     })?;
-    let outcome = outcome.recv();
-    outcome.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
     Ok(services)
 }

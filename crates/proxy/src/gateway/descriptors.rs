@@ -11,10 +11,12 @@ pub(crate) struct Descriptors {
     pub(crate) clients: usize,
     /// Maximum idle upstream connections.
     pub(crate) idle: usize,
+    /// Maximum connections that are kept between checks of endpoints.
+    pub(crate) checks: usize,
 }
 
 /// Raises the soft descriptor limit to the hard one and divides it: 3/5 clients, 1/5 active upstream connections, 1/5
-/// idle upstream connections, which are closed first.
+/// idle upstream connections, which are closed first. An eighth of these are for checks.
 pub(crate) fn descriptors() -> Descriptors {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -29,11 +31,17 @@ pub(crate) fn descriptors() -> Descriptors {
         return Descriptors {
             clients: usize::MAX,
             idle: usize::MAX,
+            checks: usize::MAX,
         };
     };
     let fifth = usize::try_from(all.saturating_sub(DESCRIPTORS_RESERVED) / 5)
         .unwrap_or(usize::MAX / 2)
         .max(1);
     let clients = fifth.saturating_mul(3);
-    Descriptors { clients, idle: fifth }
+    let checks = fifth / 8;
+    Descriptors {
+        clients,
+        idle: fifth - checks,
+        checks,
+    }
 }

@@ -136,7 +136,8 @@ impl Gateway {
         let (sender, notices) = mpsc::channel(NOTICES_MAX);
         let notice_sender = sender.downgrade();
         let discovery = Discovery::new(control.clone(), &settings.name_servers, notice_sender.clone());
-        let checks = Checks::new(notice_sender.clone());
+        let descriptors = descriptors();
+        let checks = Checks::new(notice_sender.clone(), descriptors.checks);
         start_tasks(&discovery, &checks, &generation);
         let unresolved = discovery::first_answers(generation.services(), RESOLVE_AT_START_TIMEOUT);
         warn_unresolved(&unresolved.await);
@@ -145,7 +146,6 @@ impl Gateway {
         let generations = Arc::new(ArcSwap::from_pointee(generation));
         let (log, rings) =
             Writer::start(count, settings.access_log, log::warn).map_err(ApplyError::Thread)?;
-        let descriptors = descriptors();
         let reclaimer = Reclaimer::start().map_err(ApplyError::Thread)?;
         let shared = Shared {
             generations: Arc::clone(&generations),

@@ -3,10 +3,9 @@
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use waypost_transport::clock::Ticks;
@@ -18,6 +17,7 @@ use crate::observe::access_log::LineRing;
 use crate::observe::log;
 use crate::observe::metrics::Recorder;
 use crate::priority::prioritize;
+use crate::thread;
 
 /// Interval between sweeps of idle connections and memory.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -58,32 +58,8 @@ pub(crate) struct Handle {
 /// Starts a worker on a thread of its own.
 pub(crate) fn start(index: usize, shared: Shared, log: LineRing, recorder: Recorder) -> io::Result<Handle> {
     let (commands, inbox) = mpsc::unbounded_channel();
-    let (started, outcome) = std::sync::mpsc::channel();
-    let thread = thread::Builder::new()
-        .name(format!("worker-{index}"))
-        .spawn(move || {
-            prioritize();
-            // A local runtime is built on the thread that drives it.
-            let ticks = Ticks::default();
-            let counted = ticks.clone();
-            match Builder::new_current_thread()
-                .enable_io()
-                .enable_time()
-                .on_thread_unpark(move || counted.add())
-                .build_local(LocalOptions::default())
-            {
-                Ok(runtime) => {
-                    let _ = started.send(Ok(()));
-                    runtime.block_on(run(shared, ticks, log, recorder, inbox));
-                }
-                Err(error) => {
-                    let _ = started.send(Err(error));
-                }
-            }
-        })?;
-    outcome
-        .recv()
-        .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
+    let run = move |ticks| run(shared, ticks, log, recorder, inbox);
+    let thread = thread::start(format!("worker-{index}"), prioritize, run)?;
     Ok(Handle { commands, thread })
 }
 

@@ -12,6 +12,7 @@ use waypost_plan::health::{HealthCheck, Probe};
 use waypost_plan::service::{Endpoint as Declared, Service, UpstreamProtocol};
 use waypost_transport::h2::client_connection::ClientConnection;
 use waypost_transport::link::Link;
+use waypost_transport::permits::Permit;
 use waypost_transport::socket::Socket;
 use waypost_wire::response::ResponseLimits;
 use waypost_wire::write;
@@ -51,6 +52,8 @@ pub(super) struct Prober {
 struct Kept {
     connection: Connection,
     checks: u32,
+    /// Its part in the descriptors for kept connections.
+    permit: Option<Permit>,
 }
 
 enum Connection {
@@ -152,6 +155,7 @@ impl Prober {
         let fresh = Kept {
             connection,
             checks: 0,
+            permit: None,
         };
         self.ask_over(upstreams, fresh).await
     }
@@ -181,12 +185,18 @@ impl Prober {
         let (result, is_reusable) = asked?;
         let checks = kept.checks + 1;
         if self.keeps && checks < CHECKS_PER_CONNECTION {
-            self.kept = match (link, http2) {
+            let connection = match (link, http2) {
                 (_, Some(connection)) => Some(Connection::Http2(connection)),
                 (Link::Socket(socket), None) if is_reusable => Some(Connection::Http1(socket)),
                 _ => None,
-            }
-            .map(|connection| Kept { connection, checks });
+            };
+            // Without one, the next check opens a connection.
+            let permit = kept.permit.or_else(|| upstreams.idle_permit());
+            self.kept = connection.zip(permit).map(|(connection, permit)| Kept {
+                connection,
+                checks,
+                permit: Some(permit),
+            });
         }
         result
     }
