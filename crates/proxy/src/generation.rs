@@ -28,6 +28,8 @@ pub struct Generation {
     services: Vec<Arc<ServiceState>>,
     /// Services shared with the generation before, and their TLS configurations from this one on.
     kept_services: Vec<(Arc<ServiceState>, Option<Arc<ClientTls>>)>,
+    /// Changed services, each with the one of its name in the generation before, whose health it does not know yet.
+    changed_services: Vec<(Arc<ServiceState>, Arc<ServiceState>)>,
     /// Parallel to the plan's listeners.
     listeners: Vec<ListenerId>,
     /// The listeners' certificates, parallel to the plan's listeners.
@@ -71,6 +73,7 @@ impl Generation {
             compiled,
             services,
             kept_services: Vec::new(),
+            changed_services: Vec::new(),
             listener_tls: listeners.iter().map(|_| ArcSwapOption::empty()).collect(),
             listeners,
             next_listener,
@@ -127,11 +130,15 @@ impl Generation {
             .map(|state| (&*state.service().name, state))
             .collect();
         for state in &mut self.services {
-            if let Some(kept) = known.get(&*state.service().name)
-                && kept.service() == state.service()
-            {
-                let replaced = std::mem::replace(state, Arc::clone(kept));
-                self.kept_services.push((Arc::clone(kept), replaced.tls()));
+            let Some(before) = known.get(&*state.service().name) else {
+                continue;
+            };
+            let (before, now) = (Arc::clone(before), Arc::clone(state));
+            if before.service() == now.service() {
+                *state = Arc::clone(&before);
+                self.kept_services.push((before, now.tls()));
+            } else {
+                self.changed_services.push((now, before));
             }
         }
         self.serial = before.serial + 1;
@@ -146,19 +153,11 @@ impl Generation {
         self
     }
 
-    /// Lets the changed services that `wanted` selects know what `before` knows of the health of their endpoints.
-    pub(crate) fn inherit_health(&self, before: &Self, wanted: impl Fn(&ServiceState) -> bool) {
-        let known: HashMap<&str, &Arc<ServiceState>> = before
-            .services
-            .iter()
-            .map(|state| (&*state.service().name, state))
-            .collect();
-        for state in self.services.iter().filter(|state| wanted(state)) {
-            if let Some(before) = known.get(&*state.service().name)
-                && !Arc::ptr_eq(before, state)
-            {
-                state.inherit_health(before, Instant::now());
-            }
+    /// Lets the changed services that `wanted` selects know what was known of the health of their endpoints.
+    pub(crate) fn inherit_health(&mut self, wanted: impl Fn(&ServiceState) -> bool) {
+        let now = Instant::now();
+        for (state, before) in self.changed_services.extract_if(.., |(state, _)| wanted(state)) {
+            state.inherit_health(&before, now);
         }
     }
 

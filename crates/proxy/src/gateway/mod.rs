@@ -315,12 +315,12 @@ impl Gateway {
         generation.update_kept_services();
         self.discovery
             .set_servers(&generation.plan().settings().name_servers);
-        generation.inherit_health(&before, |state| state.names().next().is_none());
+        generation.inherit_health(|state| state.names().next().is_none());
         start_tasks(&self.discovery, &self.checks, &generation);
         // A name server that does not respond must not hold up the change.
         let unresolved = discovery::first_answers(generation.services(), RESOLVE_TIMEOUT);
         warn_unresolved(&unresolved.await);
-        generation.inherit_health(&before, |state| state.names().next().is_some());
+        generation.inherit_health(|_| true);
         make_ready(&generation, &self.control, &self.notice_sender);
 
         let generation = Arc::new(generation);
