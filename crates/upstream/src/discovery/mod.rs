@@ -23,7 +23,8 @@ use crate::address::Address;
 use crate::discovery::answer::{Records, Schedule};
 use crate::discovery::resolver::{Addresses, LookUp, Resolver};
 use crate::notice::Notice;
-use crate::service::{Found, NamedEndpoint, ServiceState};
+use crate::service::ServiceState;
+use crate::service::names::{Found, NamedEndpoint};
 
 /// The discovery of a gateway: the tasks of its services, and the resolver that they share.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use waypost_plan::service::{Endpoint as Declared, EndpointHost, EndpointScheme};
 
 use crate::address::Address;
 use crate::discovery::resolver::ServiceRecord;
-use crate::service::Found;
+use crate::service::names::Found;
 
 /// The names of the servers. A record with the target `.` names none: the service is decidedly not available.
 pub(super) fn hosts(records: &[ServiceRecord]) -> BTreeSet<String> {

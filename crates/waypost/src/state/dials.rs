@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waypost_plan::Plan;
 use waypost_proxy::generation::Generation;
-use waypost_upstream::service::Drain;
+use waypost_upstream::service::health::Drain;
 
 use crate::state::rollouts::{StoredRollout, StoredRoute};
 use crate::state::weights::{Weights, declared};
