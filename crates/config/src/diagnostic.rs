@@ -161,6 +161,10 @@ codes! {
     UnknownService Error "unknown-service",
     /// No route has this name.
     UnknownRoute Error "unknown-route",
+    /// A name in braces that is no value of a request.
+    UnknownValue Error "unknown-value",
+    /// A parameter of a path that has the name of another value of the request.
+    ShadowedValue Warning "shadowed-value",
     /// No plan of rollouts has this name.
     UnknownRollout Error "unknown-rollout",
     /// A rollout that cannot be made: its steps do not rise, its route has no split, or nothing is judged or compared.

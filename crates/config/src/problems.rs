@@ -136,6 +136,14 @@ impl Problem<'_> {
         self.suggest(span, written, replacement.into(), Confidence::Probable)
     }
 
+    /// Suggests `meant` for the text `written` at `span`, if there is something.
+    pub(crate) fn propose_if(self, span: Span, written: &str, meant: Option<String>) -> Self {
+        match meant {
+            Some(meant) => self.propose(span, written, plain(&meant)),
+            None => self,
+        }
+    }
+
     fn suggest(self, span: Span, written: &str, replacement: String, confidence: Confidence) -> Self {
         self.edit(|diagnostic, files| {
             diagnostic.suggestion = Some(Suggestion {
@@ -169,7 +177,8 @@ pub(crate) fn warn_of_variable(text: &str, span: Span, place: variable::Place, p
                 quote(found.text)
             ),
         )
-        .help(variable::hint(found, place));
+        .help(variable::hint(found, place))
+        .propose_if(span, text, variable::replaced(text, found, place));
 }
 
 /// Returns `text` in backticks for a one-line message: escaped, and truncated if long.

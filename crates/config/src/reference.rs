@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use waypost_plan::value::ValueName;
+
 use crate::description::paragraphs;
 use crate::diagnostic::{Code, Severity};
 use crate::document::Document;
@@ -13,7 +15,11 @@ pub fn reference() -> String {
     let mut page = String::from(INTRODUCTION);
     let mut seen = Vec::new();
     section("", &Document::TABLE, &mut seen, &mut page);
-    page.push_str("## Diagnostics\n\n");
+    page.push_str(VALUES);
+    for (name, meaning) in ValueName::reference() {
+        push(&mut page, format_args!("| `{{{name}}}` | {meaning} |\n"));
+    }
+    page.push_str("\n## Diagnostics\n\n");
     page.push_str("A configuration with errors is refused, one with warnings is not. A code never changes its meaning.\n\n");
     page.push_str("| Code | | Meaning |\n|---|---|---|\n");
     for code in Code::ALL {
@@ -28,6 +34,18 @@ pub fn reference() -> String {
     }
     page
 }
+
+const VALUES: &str = "\
+## Values of a request
+
+`{NAME}` stands for a value of the request in the values of `request_headers` and `response_headers` (`set`, `add`), in
+`respond.body`, and in `prefix`, `path`, `host`, `query` and `url` of `rewrite` and `redirect`. `{{` and `}}` are literal braces. A
+parameter of the path pattern, or a named group of its regex, is `{NAME}` too, and wins over these names. See
+[routing.md](routing.md#values-of-a-request).
+
+| Name | Value |
+|---|---|
+";
 
 const INTRODUCTION: &str = "\
 # Configuration

@@ -113,6 +113,16 @@ fn report_no_text(node: &Node, expected: &str, problems: &mut Problems) {
             .help(format!("quote it if it is meant as text: `\"{}\"`", scalar.text));
         return;
     }
+    if let Some(value) = shape::unquoted_value(node) {
+        problems
+            .add(
+                Code::WrongType,
+                node.span,
+                format!("expected {expected}, found {}", node.found()),
+            )
+            .help(format!("quote it if it is a value of the request: `\"{value}\"`"));
+        return;
+    }
     if let Some(value) = shape::value_with_type(node) {
         problems
             .add(

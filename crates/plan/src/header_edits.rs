@@ -1,6 +1,8 @@
 //! Edits of headers, applied in the order remove, set, add.
 
-use waypost_wire::token;
+use waypost_wire::{token, write};
+
+use crate::value::{ValueTemplate, Values};
 
 /// Edits of headers. Each name occurs once; none is a framing or hop-by-hop header.
 ///
@@ -11,10 +13,12 @@ pub struct HeaderEdits(Option<Box<Lists>>);
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Lists {
     remove: Vec<Box<str>>,
-    set: Vec<(Box<str>, Box<str>)>,
-    add: Vec<(Box<str>, Box<str>)>,
+    set: Vec<(Box<str>, ValueTemplate)>,
+    add: Vec<(Box<str>, ValueTemplate)>,
     /// Bit `n` is set if the length of a removed or set name is `n` modulo 64. It rules out most comparisons.
     lengths: u64,
+    /// True if a value has names in it.
+    has_templates: bool,
 }
 
 /// An error in an edit.
@@ -60,7 +64,7 @@ impl HeaderEdits {
     /// # Errors
     /// If the name is invalid, reserved, or edited already.
     pub fn remove(&mut self, name: &str) -> Result<(), HeaderEditError> {
-        self.check(name, "")?;
+        self.check(name, &ValueTemplate::default())?;
         let lists = self.lists();
         lists.lengths |= length_bit(name.as_bytes());
         lists.remove.push(name.into());
@@ -71,11 +75,13 @@ impl HeaderEdits {
     ///
     /// # Errors
     /// If the name or value is invalid, or the name is reserved or edited already.
-    pub fn set(&mut self, name: &str, value: &str) -> Result<(), HeaderEditError> {
-        self.check(name, value)?;
+    pub fn set(&mut self, name: &str, value: impl Into<ValueTemplate>) -> Result<(), HeaderEditError> {
+        let value = value.into();
+        self.check(name, &value)?;
         let lists = self.lists();
         lists.lengths |= length_bit(name.as_bytes());
-        lists.set.push((name.into(), value.into()));
+        lists.has_templates |= !value.is_literal();
+        lists.set.push((name.into(), value));
         Ok(())
     }
 
@@ -83,9 +89,12 @@ impl HeaderEdits {
     ///
     /// # Errors
     /// If the name or value is invalid, or the name is reserved or edited already.
-    pub fn add(&mut self, name: &str, value: &str) -> Result<(), HeaderEditError> {
-        self.check(name, value)?;
-        self.lists().add.push((name.into(), value.into()));
+    pub fn add(&mut self, name: &str, value: impl Into<ValueTemplate>) -> Result<(), HeaderEditError> {
+        let value = value.into();
+        self.check(name, &value)?;
+        let lists = self.lists();
+        lists.has_templates |= !value.is_literal();
+        lists.add.push((name.into(), value));
         Ok(())
     }
 
@@ -98,18 +107,61 @@ impl HeaderEdits {
     }
 
     /// Returns the lines to insert: those set, then those added.
-    pub fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn lines(&self) -> impl Iterator<Item = (&str, &ValueTemplate)> {
         let lists = self.0.iter();
         lists
             .flat_map(|lists| lists.set.iter().chain(&lists.add))
-            .map(|(name, value)| (&**name, &**value))
+            .map(|(name, value)| (&**name, value))
+    }
+
+    /// Returns true if a value has names in it, so that [`HeaderEdits::fill`] writes the lines.
+    #[inline]
+    pub fn has_templates(&self) -> bool {
+        self.0.as_ref().is_some_and(|lists| lists.has_templates)
+    }
+
+    /// The value that is inserted under `name`. `filled` has the lines where a value has names in it.
+    pub fn value<'a>(&'a self, name: &str, filled: &'a [u8]) -> Option<&'a [u8]> {
+        if !self.has_templates() {
+            let (_, value) = self.lines().find(|(line, _)| line.eq_ignore_ascii_case(name))?;
+            return value.as_literal().map(str::as_bytes);
+        }
+        let mut lines = filled.split(|&byte| byte == b'\n');
+        lines.find_map(|line| {
+            let (found, value) = line.split_at_checked(name.len())?;
+            let value = value.strip_prefix(b": ")?.strip_suffix(b"\r")?;
+            found.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
+        })
+    }
+
+    /// Appends the lines to insert, with their values filled in.
+    pub fn fill(&self, values: &dyn Values, out: &mut Vec<u8>) {
+        for (name, value) in self.lines() {
+            value.fill_header(name, values, out);
+        }
+    }
+
+    /// Appends the lines to insert. `filled` has them where a value has names in it.
+    #[inline]
+    pub fn write(&self, filled: &[u8], out: &mut Vec<u8>) {
+        if self.has_templates() {
+            out.extend_from_slice(filled);
+            return;
+        }
+        for (name, value) in self.lines() {
+            write::field(
+                out,
+                name.as_bytes(),
+                value.as_literal().unwrap_or_default().as_bytes(),
+            );
+        }
     }
 
     fn lists(&mut self) -> &mut Lists {
         self.0.get_or_insert_default()
     }
 
-    fn check(&self, name: &str, value: &str) -> Result<(), HeaderEditError> {
+    fn check(&self, name: &str, value: &ValueTemplate) -> Result<(), HeaderEditError> {
         if !token::is_token(name.as_bytes()) {
             return Err(HeaderEditError::Name(name.into()));
         }
@@ -122,7 +174,8 @@ impl HeaderEdits {
         {
             return Err(HeaderEditError::Reserved(name.into()));
         }
-        if !token::is_field_value(value.as_bytes()) {
+        // No value can end a line: the head that it comes from was parsed.
+        if !token::is_field_value(value.filled_with("x").as_bytes()) {
             return Err(HeaderEditError::Value(name.into()));
         }
         let mut added = self.0.iter().flat_map(|lists| &lists.add);

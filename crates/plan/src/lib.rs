@@ -42,6 +42,7 @@ pub mod sticky;
 pub mod template;
 pub mod test_case;
 pub mod trusted_proxies;
+pub mod value;
 
 /// A valid configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

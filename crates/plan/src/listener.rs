@@ -34,6 +34,8 @@ pub struct Listener {
     pub proxy_protocol: ProxyProtocol,
     /// Handling of HTTP/1 clients that stop sending before their response.
     pub half_close: HalfClose,
+    /// True if services and clients get the id of each request as `x-request-id`.
+    pub request_id: bool,
 }
 
 /// Handling of an HTTP/1 client that ends its sending side while nothing of its response has been sent. A request that
@@ -190,6 +192,7 @@ impl Listener {
             redirect: None,
             proxy_protocol: ProxyProtocol::Off,
             half_close: HalfClose::End,
+            request_id: false,
         }
     }
 

@@ -2,6 +2,9 @@
 
 use waypost_route::query;
 
+use crate::value::fill::{encode, in_parameter};
+use crate::value::{ValueTemplate, Values};
+
 /// A rewrite of the query.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum QueryRewrite {
@@ -9,7 +12,7 @@ pub enum QueryRewrite {
     #[default]
     Keep,
     /// Replaces it by this text; an empty one drops it.
-    Replace(Box<str>),
+    Replace(ValueTemplate),
     /// Edits its parameters.
     Edit(Box<QueryEdits>),
 }
@@ -30,21 +33,25 @@ pub struct QueryEdits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     name: Box<str>,
-    /// `name=value`, encoded.
-    encoded: Box<str>,
+    /// `name=`, encoded.
+    begin: Box<str>,
+    /// The value, its texts encoded.
+    value: ValueTemplate,
 }
 
 impl Parameter {
     /// Returns the parameter. What would end it in a query is percent-encoded; an encoded byte is not encoded twice.
-    pub fn new(name: &str, value: &str) -> Self {
-        let mut text = String::new();
-        encode(name, &mut text);
-        text.push('=');
-        encode(value, &mut text);
+    pub fn new(name: &str, value: &ValueTemplate) -> Self {
         Self {
             name: name.into(),
-            encoded: text.into(),
+            begin: (encoded(name) + "=").into(),
+            value: value.map_text(encoded),
         }
+    }
+
+    fn write(&self, values: &dyn Values, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.begin.as_bytes());
+        self.value.fill_parameter(values, out);
     }
 }
 
@@ -54,8 +61,8 @@ impl QueryRewrite {
         matches!(self, Self::Keep)
     }
 
-    /// Appends the rewritten `query`, which has no `?`, behind a `?`; nothing if there is none.
-    pub fn write(&self, query: Option<&[u8]>, out: &mut Vec<u8>) {
+    /// Appends the rewritten `query`, which has no `?`, behind a `?`; nothing if there is none. `values` are filled in.
+    pub fn write(&self, query: Option<&[u8]>, values: &dyn Values, out: &mut Vec<u8>) {
         match self {
             Self::Keep => {
                 if let Some(query) = query {
@@ -63,23 +70,23 @@ impl QueryRewrite {
                     out.extend_from_slice(query);
                 }
             }
-            Self::Replace(text) if text.is_empty() => {}
-            Self::Replace(text) => {
+            Self::Replace(template) => {
+                let start = out.len();
                 out.push(b'?');
-                out.extend_from_slice(text.as_bytes());
+                template.fill_query(values, out);
+                if out.len() == start + 1 {
+                    out.truncate(start);
+                }
             }
-            Self::Edit(edits) => edits.write(query, out),
+            Self::Edit(edits) => edits.write(query, values, out),
         }
     }
 }
 
 impl QueryEdits {
-    fn write(&self, query: Option<&[u8]>, out: &mut Vec<u8>) {
+    fn write(&self, query: Option<&[u8]>, values: &dyn Values, out: &mut Vec<u8>) {
         let mut separator = b'?';
-        let mut push = |part: &[u8]| {
-            out.push(std::mem::replace(&mut separator, b'&'));
-            out.extend_from_slice(part);
-        };
+        let mut begin = |out: &mut Vec<u8>| out.push(std::mem::replace(&mut separator, b'&'));
         let mut is_set = vec![false; self.set.len()];
         for part in query
             .into_iter()
@@ -93,42 +100,40 @@ impl QueryEdits {
                 Some(at) if is_set[at] => {}
                 Some(at) => {
                     is_set[at] = true;
-                    push(self.set[at].encoded.as_bytes());
+                    begin(out);
+                    self.set[at].write(values, out);
                 }
-                None => push(part),
+                None => {
+                    begin(out);
+                    out.extend_from_slice(part);
+                }
             }
         }
         let missing = self.set.iter().zip(&is_set).filter(|(_, is_set)| !**is_set);
         let missing = missing.map(|(parameter, _)| parameter);
         for parameter in missing.chain(&self.add) {
-            push(parameter.encoded.as_bytes());
+            begin(out);
+            parameter.write(values, out);
         }
     }
 }
 
 /// Percent-encodes `text` for a name or a value; what is encoded already stays.
-fn encode(text: &str, out: &mut String) {
-    let bytes = text.as_bytes();
-    for (at, &byte) in bytes.iter().enumerate() {
-        let is_encoded = byte == b'%'
-            && bytes
-                .get(at + 1..at + 3)
-                .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-        if is_encoded || byte.is_ascii_alphanumeric() || b"-._~!$'()*,;:@/?".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
+fn encoded(text: &str) -> String {
+    let mut out = Vec::new();
+    encode(text.as_bytes(), true, in_parameter, &mut out);
+    // All that is left is ASCII.
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::NoValues;
 
     fn check(rewrite: &QueryRewrite, query: Option<&str>, expected: &str) {
         let mut out = Vec::new();
-        rewrite.write(query.map(str::as_bytes), &mut out);
+        rewrite.write(query.map(str::as_bytes), &NoValues, &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             expected,
@@ -139,7 +144,8 @@ mod tests {
     fn edits(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> QueryRewrite {
         let parameters = |all: &[(&str, &str)]| {
             let all = all.iter();
-            all.map(|(name, value)| Parameter::new(name, value)).collect()
+            all.map(|(name, value)| Parameter::new(name, &(*value).into()))
+                .collect()
         };
         QueryRewrite::Edit(Box::new(QueryEdits {
             set: parameters(set),

@@ -1,10 +1,13 @@
 //! Redirects.
 
 use waypost_route::path::PathPattern;
-use waypost_wire::path::{PathError, PathOptions};
+use waypost_wire::path::PathOptions;
 
 use crate::query::QueryRewrite;
 use crate::rewrite::PathRewrite;
+use crate::value::fill::FillError;
+use crate::value::url::UrlTemplate;
+use crate::value::{ValueTemplate, Values};
 
 /// A redirect of the client to another URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +17,7 @@ pub struct Redirect {
     /// Scheme; `None` for the client's.
     pub scheme: Option<Scheme>,
     /// Host; `None` for the request's.
-    pub host: Option<Box<str>>,
+    pub host: Option<ValueTemplate>,
     /// Port; `None` for none if scheme or host is given, else for the request's.
     pub port: Option<u16>,
     /// Rewrite of the path.
@@ -22,7 +25,7 @@ pub struct Redirect {
     /// Rewrite of the query.
     pub query: QueryRewrite,
     /// The whole URL, in place of all of these.
-    pub url: Option<Box<str>>,
+    pub url: Option<UrlTemplate>,
 }
 
 /// The scheme of a client's request.
@@ -70,14 +73,17 @@ impl Scheme {
 impl Redirect {
     /// Returns true if the redirect leads back to `url`: a redirect to `https` does, where a proxy in front says that the
     /// client uses it already. As the port of the request is not kept, it makes no difference.
-    pub fn leads_back(&self, url: &RequestUrl<'_>) -> bool {
+    pub fn leads_back(&self, url: &RequestUrl<'_>, values: &dyn Values) -> bool {
         let scheme = self.scheme.unwrap_or(url.scheme);
-        let host = self.host.as_deref().map(str::as_bytes);
         let port = self.port.unwrap_or(scheme.default_port());
         scheme == url.scheme
-            && host.is_none_or(|host| url.host.is_some_and(|same| same.eq_ignore_ascii_case(host)))
             && (self.port.is_none() || port == url.port.unwrap_or(scheme.default_port()))
             && self.keeps_target()
+            && self.host.as_ref().is_none_or(|host| {
+                let mut filled = Vec::new();
+                host.fill(values, &mut filled);
+                url.host.is_some_and(|same| same.eq_ignore_ascii_case(&filled))
+            })
     }
 
     /// Returns true if neither path nor query are changed.
@@ -90,28 +96,31 @@ impl Redirect {
         self.scheme.is_none_or(|other| other == scheme) && self.keeps_target()
     }
 
-    /// Appends the `Location` for `url`, whose path `pattern` covers.
+    /// Appends the `Location` for `url`, whose path `pattern` covers, with `values` filled in.
     ///
     /// It is absolute unless neither the redirect nor the request has a host.
     ///
     /// # Errors
-    /// If the new path has no safe normal form.
+    /// The new path has no safe normal form, or a value does not fit its place.
     pub fn location(
         &self,
         url: &RequestUrl<'_>,
         pattern: &PathPattern,
         options: PathOptions,
+        values: &dyn Values,
         out: &mut Vec<u8>,
-    ) -> Result<(), PathError> {
+    ) -> Result<(), FillError> {
         if let Some(whole) = &self.url {
-            out.extend_from_slice(whole.as_bytes());
-            return Ok(());
+            return whole.fill(values, options, out);
         }
         let scheme = self.scheme.unwrap_or(url.scheme);
-        if let Some(host) = self.host.as_deref().map(str::as_bytes).or(url.host) {
+        if self.host.is_some() || url.host.is_some() {
             out.extend_from_slice(scheme.as_str().as_bytes());
             out.extend_from_slice(b"://");
-            out.extend_from_slice(host);
+            match &self.host {
+                Some(host) => host.fill_host(values, false, out)?,
+                None => out.extend_from_slice(url.host.unwrap_or_default()),
+            }
             let inherited = if self.scheme.is_none() && self.host.is_none() {
                 url.port
             } else {
@@ -124,12 +133,12 @@ impl Redirect {
             }
         }
         let path_start = out.len();
-        self.path.apply(url.path, pattern, options, out)?;
+        self.path.apply(url.path, pattern, options, values, out)?;
         // A kept `//` of the client's must not turn a Location without host into another host's.
         while out[path_start..].starts_with(b"//") {
             out.remove(path_start);
         }
-        self.query.write(url.query, out);
+        self.query.write(url.query, values, out);
         Ok(())
     }
 }
@@ -137,7 +146,7 @@ impl Redirect {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::PathTemplate;
+    use crate::value::NoValues;
 
     fn location(redirect: &Redirect, host: Option<&str>, port: Option<u16>) -> String {
         let url = RequestUrl {
@@ -150,7 +159,7 @@ mod tests {
         let mut out = Vec::new();
         let pattern = PathPattern::parse("/shop/*").unwrap();
         redirect
-            .location(&url, &pattern, PathOptions::default(), &mut out)
+            .location(&url, &pattern, PathOptions::default(), &NoValues, &mut out)
             .unwrap();
         String::from_utf8(out).unwrap()
     }
@@ -178,7 +187,7 @@ mod tests {
             "http://a.example/shop/7"
         );
         let whole = Redirect {
-            url: Some("https://b.example/x?y#z".into()),
+            url: Some(UrlTemplate::new(&"https://b.example/x?y#z".into()).unwrap()),
             ..redirect()
         };
         assert_eq!(
@@ -190,7 +199,7 @@ mod tests {
 
     #[test]
     fn host_and_port_default_to_the_request() {
-        let prefix = PathRewrite::Prefix(PathTemplate::parse("/shops").unwrap().into());
+        let prefix = PathRewrite::Prefix(ValueTemplate::parse("/shops").unwrap().into());
         let moved = Redirect {
             path: prefix,
             ..redirect()
@@ -225,7 +234,7 @@ mod tests {
             ..redirect()
         };
         let path = Redirect {
-            path: PathRewrite::Prefix(PathTemplate::parse("/shop").unwrap().into()),
+            path: PathRewrite::Prefix(ValueTemplate::parse("/shop").unwrap().into()),
             ..secure.clone()
         };
         let plain = Redirect {
@@ -252,7 +261,11 @@ mod tests {
                 path: b"/shop/7",
                 query: None,
             };
-            assert_eq!(redirect.leads_back(&url), expected, "{redirect:?} from {url:?}");
+            assert_eq!(
+                redirect.leads_back(&url, &NoValues),
+                expected,
+                "{redirect:?} from {url:?}"
+            );
         }
     }
 

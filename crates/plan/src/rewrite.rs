@@ -4,7 +4,9 @@ use waypost_route::path::PathPattern;
 use waypost_wire::path::{self, PathError, PathOptions};
 
 use crate::query::QueryRewrite;
-use crate::template::{PathTemplate, Replacement};
+use crate::template::Replacement;
+use crate::value::fill::FillError;
+use crate::value::{ValueTemplate, Values};
 
 /// A rewrite of path, host and query for a service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,7 +14,7 @@ pub struct Rewrite {
     /// Rewrite of the path.
     pub path: PathRewrite,
     /// `Host` header; `None` keeps the client's.
-    pub host: Option<Box<str>>,
+    pub host: Option<ValueTemplate>,
     /// Rewrite of the query.
     pub query: QueryRewrite,
     /// Mapping of responses back.
@@ -36,9 +38,9 @@ pub enum PathRewrite {
     #[default]
     Keep,
     /// Replaces the prefix of the pattern, in front of `/*`.
-    Prefix(Box<PathTemplate>),
+    Prefix(Box<ValueTemplate>),
     /// Replaces the whole path.
-    Path(Box<PathTemplate>),
+    Path(Box<ValueTemplate>),
     /// Replaces every match of a regex.
     Regex(Box<Replacement>),
 }
@@ -72,6 +74,7 @@ impl PathRewrite {
         path: &'p [u8],
         pattern: &PathPattern,
         options: PathOptions,
+        values: &dyn Values,
         out: &mut Vec<u8>,
     ) -> Option<&'p [u8]> {
         let Self::Prefix(template) = self else {
@@ -80,7 +83,7 @@ impl PathRewrite {
         let binding = pattern.bind(path)?;
         let prefix = &path[..binding.prefix_len?];
         let mut filled = Vec::new();
-        template.fill(path, &binding, &mut filled);
+        template.fill_path(values, options, &mut filled).ok()?;
         let slashes = filled.iter().take_while(|&&byte| byte == b'/').count();
         let mut scratch = Vec::new();
         let normal = path::normalize(&filled[slashes.saturating_sub(1)..], options, &mut scratch).ok()?;
@@ -88,7 +91,7 @@ impl PathRewrite {
         Some(prefix)
     }
 
-    /// Appends the normal form of the rewritten `path`, which `pattern` covers.
+    /// Appends the normal form of the rewritten `path`, which `pattern` covers, with `values` filled in.
     ///
     /// # Errors
     /// If the result has no safe normal form; such a request cannot be forwarded (500).
@@ -97,14 +100,15 @@ impl PathRewrite {
         path: &[u8],
         pattern: &PathPattern,
         options: PathOptions,
+        values: &dyn Values,
         out: &mut Vec<u8>,
-    ) -> Result<(), PathError> {
+    ) -> Result<(), FillError> {
         let mut rewritten = Vec::new();
         match self {
             Self::Keep => rewritten.extend_from_slice(path),
             Self::Prefix(template) => {
                 let binding = pattern.bind(path).ok_or(PathError::NoSlash)?;
-                template.fill(path, &binding, &mut rewritten);
+                template.fill_path(values, options, &mut rewritten)?;
                 if rewritten.last() == Some(&b'/') {
                     rewritten.pop();
                 }
@@ -113,10 +117,7 @@ impl PathRewrite {
                     rewritten.push(b'/');
                 }
             }
-            Self::Path(template) => {
-                let binding = pattern.bind(path).ok_or(PathError::NoSlash)?;
-                template.fill(path, &binding, &mut rewritten);
-            }
+            Self::Path(template) => template.fill_path(values, options, &mut rewritten)?,
             Self::Regex(replacement) => replacement.replace_all(path, &mut rewritten),
         }
         // `//host/x` would be read as an authority, so a rewritten path never begins with `//`.
@@ -142,22 +143,24 @@ impl PathRewrite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::Parameters;
     use waypost_route::regex::Regex;
     use waypost_wire::path::DoubleSlash;
 
-    fn apply(rewrite: &PathRewrite, pattern: &str, path: &str) -> Result<String, PathError> {
+    fn apply(rewrite: &PathRewrite, pattern: &str, path: &str) -> Result<String, FillError> {
         let pattern = PathPattern::parse(pattern).unwrap();
         let options = PathOptions {
             double_slash: DoubleSlash::Keep,
             ..PathOptions::default()
         };
         let mut out = Vec::new();
-        rewrite.apply(path.as_bytes(), &pattern, options, &mut out)?;
+        let values = Parameters::of(path.as_bytes(), &pattern);
+        rewrite.apply(path.as_bytes(), &pattern, options, &values, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 
     fn prefix(to: &str, pattern: &str, path: &str) -> String {
-        let rewrite = PathRewrite::Prefix(PathTemplate::parse(to).unwrap().into());
+        let rewrite = PathRewrite::Prefix(ValueTemplate::parse(to).unwrap().into());
         apply(&rewrite, pattern, path).unwrap()
     }
 
@@ -194,12 +197,12 @@ mod tests {
         let to = Replacement::parse(Regex::new("^/.*").unwrap(), "/../x").unwrap();
         assert_eq!(
             apply(&PathRewrite::Regex(to.into()), "/*", "/a"),
-            Err(PathError::Climbs)
+            Err(PathError::Climbs.into())
         );
         let cut = Replacement::parse(Regex::new("^/a/x").unwrap(), "/").unwrap();
         assert_eq!(
             apply(&PathRewrite::Regex(cut.into()), "/*", "/a/x..;y/b"),
-            Err(PathError::DotParameters)
+            Err(PathError::DotParameters.into())
         );
     }
 }

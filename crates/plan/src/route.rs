@@ -8,6 +8,7 @@ use crate::policies::Policies;
 use crate::redirect::Redirect;
 use crate::service::ServiceId;
 use crate::split_policies::SplitPolicies;
+use crate::value::ValueTemplate;
 
 /// A named rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +123,7 @@ pub struct Respond {
     /// Status: 200 to 599.
     pub status: u16,
     /// Body; not sent with 204, 205, 304, nor in response to HEAD.
-    pub body: Box<[u8]>,
+    pub body: ValueTemplate,
     /// `content-type` of the body.
     pub content_type: Box<str>,
 }

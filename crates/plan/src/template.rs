@@ -1,34 +1,10 @@
-//! Path templates with `{name}`, filled in from a pattern's parameters, and regex replacements with `$1`.
+//! Replacements of the matches of a regex, with `$1`.
 
-use std::fmt;
-
-use waypost_route::path::PathBinding;
 use waypost_route::regex::Regex;
 
-/// A path with `{name}` placeholders for parameters.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PathTemplate {
-    parts: Vec<Part>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Text(Box<str>),
-    Bound(Box<str>),
-}
-
-/// An error in a template or replacement.
+/// An error in a replacement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// An unbalanced brace.
-    #[error("a brace without its partner; a literal brace is written `%7B` or `%7D`")]
-    Brace,
-    /// `{}`.
-    #[error("`{{}}` names nothing")]
-    EmptyName,
-    /// Does not begin with `/`.
-    #[error("a path begins with `/`")]
-    NoSlash,
     /// `?` or `#`.
     #[error("`{0}` is not allowed in a path")]
     Character(char),
@@ -38,83 +14,6 @@ pub enum TemplateError {
     /// A `$` that is followed by neither a group nor another `$`.
     #[error("`$` is followed by a group's number or name, or by another `$`")]
     Dollar,
-}
-
-impl PathTemplate {
-    /// Parses a template.
-    ///
-    /// # Errors
-    /// If it is not a path, or has unbalanced braces.
-    pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        if !text.starts_with('/') {
-            return Err(TemplateError::NoSlash);
-        }
-        check_characters(text)?;
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some(at) = rest.find(['{', '}']) {
-            let (before, from) = rest.split_at(at);
-            let inside = from.strip_prefix('{').ok_or(TemplateError::Brace)?;
-            let end = inside.find(['{', '}']).ok_or(TemplateError::Brace)?;
-            let (name, after) = inside.split_at(end);
-            rest = after.strip_prefix('}').ok_or(TemplateError::Brace)?;
-            if name.is_empty() {
-                return Err(TemplateError::EmptyName);
-            }
-            if !before.is_empty() {
-                parts.push(Part::Text(before.into()));
-            }
-            parts.push(Part::Bound(name.into()));
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.into()));
-        }
-        Ok(Self { parts })
-    }
-
-    /// Returns the template with `value` for every parameter.
-    pub fn filled_with(&self, value: &str) -> String {
-        let parts = self.parts.iter().map(|part| match part {
-            Part::Text(text) => text,
-            Part::Bound(_) => value,
-        });
-        parts.collect()
-    }
-
-    /// Returns the names of the placeholders.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().filter_map(|part| match part {
-            Part::Bound(name) => Some(&**name),
-            Part::Text(_) => None,
-        })
-    }
-
-    /// Appends the template with the parameters that `binding` took from `path`.
-    ///
-    /// A regex group that did not participate in the match is empty.
-    pub fn fill(&self, path: &[u8], binding: &PathBinding<'_>, out: &mut Vec<u8>) {
-        for part in &self.parts {
-            match part {
-                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Part::Bound(name) => {
-                    let found = binding.parameters.iter().find(|(bound, _)| *bound == &**name);
-                    if let Some((_, range)) = found {
-                        out.extend_from_slice(&path[range.clone()]);
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl fmt::Display for PathTemplate {
-    /// Writes it as in a config.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.parts.iter().try_for_each(|part| match part {
-            Part::Text(text) => f.write_str(text),
-            Part::Bound(name) => write!(f, "{{{name}}}"),
-        })
-    }
 }
 
 /// A replacement for every match of a regex: text with `$1`, `${1}`, `$name`, `${name}` and `$$`.
@@ -238,40 +137,6 @@ fn group_index(regex: &Regex, name: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use waypost_route::path::PathPattern;
-
-    fn fill(template: &str, pattern: &str, path: &str) -> String {
-        let pattern = PathPattern::parse(pattern).unwrap();
-        let binding = pattern.bind(path.as_bytes()).unwrap();
-        let mut out = Vec::new();
-        PathTemplate::parse(template)
-            .unwrap()
-            .fill(path.as_bytes(), &binding, &mut out);
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn placeholders_are_filled_with_parameters() {
-        assert_eq!(
-            fill("/x/{id}/{id}.json", "/users/{id}", "/users/7"),
-            "/x/7/7.json"
-        );
-        assert_eq!(fill("/{a}{b}", "~^/(?<a>x)|(?<b>y)", "/x"), "/x");
-    }
-
-    #[test]
-    fn invalid_templates_are_refused() {
-        for (text, error) in [
-            ("a", TemplateError::NoSlash),
-            ("/{a", TemplateError::Brace),
-            ("/a}", TemplateError::Brace),
-            ("/{a{b}}", TemplateError::Brace),
-            ("/{}", TemplateError::EmptyName),
-            ("/a?b", TemplateError::Character('?')),
-        ] {
-            assert_eq!(PathTemplate::parse(text), Err(error), "{text}");
-        }
-    }
 
     fn replace(from: &str, to: &str, path: &str) -> String {
         let replacement = Replacement::parse(Regex::new(from).unwrap(), to).unwrap();

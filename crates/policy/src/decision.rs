@@ -11,20 +11,25 @@
 //! 5. route: the best alternative whose conditions hold, else 404
 //! 6. access: a client whose address the route does not admit gets 403
 //! 7. body limit: an announced body over the limit of the route, else of the listener, is 413
-//! 8. the route's action: a redirect, a response, or forwarding: arm, rewrite, upgrade, endpoints
+//! 8. the route's action: a redirect, a response, or forwarding: arm, rewrite, edits to the request, upgrade, endpoints
+//!
+//! Texts with values of the request are filled in here too, where they are needed, and those for the response last.
 //!
 //! An extended CONNECT (RFC 8441) is refused if its route cannot upgrade it: to the client, a success would mean that
 //! the tunnel is established.
+
+use std::cell::Cell;
 
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::listener::Listener;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::redirect::Redirect;
-use waypost_plan::rewrite::Reverse;
+use waypost_plan::rewrite::{Reverse, Rewrite};
 use waypost_plan::route::{Action, Forward, Respond, Route};
 use waypost_plan::service::{Endpoint, SentHost, ServiceId};
 use waypost_plan::split_policies::SplitPolicySet;
 use waypost_plan::sticky::StickyKey;
+use waypost_plan::value::fill::FillError;
 use waypost_route::attribute::{Attribute, Attributes};
 use waypost_route::path::PathPattern;
 use waypost_route::request::{Headers, Request};
@@ -32,15 +37,19 @@ use waypost_route::table::{Found, Scratch};
 use waypost_wire::request::RequestError;
 
 use crate::arm::ArmChoice;
+use crate::client::ClientSide;
 use crate::compiled::Compiled;
 use crate::failure::Failure;
+use crate::filled::Filled;
 use crate::head::reverse::WayBack;
 use crate::peer::Peer;
 use crate::request::IncomingRequest;
+use crate::request_id::{RequestId, Uuid};
 use crate::server_options;
+use crate::values::{self, Circumstances, RequestValues};
 
 /// The inputs of a decision other than the plan and the request.
-pub trait Environment {
+pub trait Environment: Circumstances {
     /// A roll of the dice, uniform in `0..2^64`.
     fn roll(&self) -> u64;
 
@@ -67,6 +76,10 @@ pub struct DecisionBuffers {
     pub location: Vec<u8>,
     /// The `set-cookie` value that keeps the client on its arm; empty for none.
     pub set_cookie: Vec<u8>,
+    /// The texts that are filled in.
+    pub filled: Filled,
+    /// The id that was made for the request, if one was needed.
+    pub request_id: Cell<Option<Uuid>>,
     /// The way back of [`Verdict::Forward`] where its rewrite moves the service; see [`Forwarding::way_back`].
     way_back: WayBack,
 }
@@ -130,6 +143,19 @@ impl Forwarding<'_> {
         }
     }
 
+    /// The query that the service gets: the rewritten one, or the client's.
+    pub(crate) fn query<'b>(
+        &self,
+        query: Option<&'b [u8]>,
+        buffers: &'b DecisionBuffers,
+    ) -> Option<&'b [u8]> {
+        if self.policies.rewrite.query.keeps() {
+            query
+        } else {
+            buffers.filled.query.get(1..)
+        }
+    }
+
     /// Returns true if the service sees another place than the client, and the way back can be computed.
     fn moves(&self) -> bool {
         self.policies.rewrite.moves() || *self.host != SentHost::Client
@@ -166,7 +192,17 @@ impl DecisionBuffers {
             bytes.clear();
             bytes.shrink_to(keep);
         }
+        self.filled.tidy(keep);
         self.way_back.tidy(keep);
+    }
+
+    /// The id of a request, on a listener that sends it to services and clients.
+    pub fn sent_id<'a>(&self, listener: &Listener, client: &'a ClientSide) -> Option<RequestId<'a>> {
+        if !listener.request_id {
+            return None;
+        }
+        let given = client.request_id().map(RequestId::Given);
+        given.or_else(|| self.request_id.get().map(RequestId::Made))
     }
 }
 
@@ -194,6 +230,10 @@ pub fn decide<'p>(
     buffers: &mut DecisionBuffers,
 ) -> Decision<'p> {
     buffers.set_cookie.clear();
+    buffers.request_id.set(None);
+    if request.listener.request_id {
+        values::request_id(request, environment, &buffers.request_id);
+    }
     if request.head.targets_server(request.buffer) {
         return Decision {
             route: None,
@@ -212,13 +252,12 @@ pub fn decide<'p>(
         return Decision::fail(Failure::HostNotServed);
     }
     if let Some(redirect) = &request.listener.redirect
-        && !redirect.leads_back(&request.url())
+        && let Some(verdict) = redirect_all(redirect, request, environment, buffers)
     {
-        static NO_EDITS: HeaderEdits = HeaderEdits::NONE;
         return Decision {
             route: None,
             arm: None,
-            verdict: locate(redirect, request, &PathPattern::any(), &NO_EDITS, buffers),
+            verdict,
         };
     }
     let fields = request.fields();
@@ -230,7 +269,7 @@ pub fn decide<'p>(
     act(compiled, request, &conditions, found, environment, buffers)
 }
 
-/// Applies the policies and the action of the route that was found.
+/// Applies the route that was found.
 fn act<'p>(
     compiled: &'p Compiled,
     request: &IncomingRequest<'_>,
@@ -239,7 +278,34 @@ fn act<'p>(
     environment: &mut impl Environment,
     buffers: &mut DecisionBuffers,
 ) -> Decision<'p> {
-    let route = &compiled.plan().routes()[found.route];
+    let plan = compiled.plan();
+    let route = &plan.routes()[found.route];
+    let pattern = &route.matching.alternatives[found.alternative].path;
+    let edits = &route.policies.response_headers;
+    let decision = act_by(compiled, request, conditions, found, environment, buffers);
+    if edits.has_templates() {
+        let arm = decision.arm.zip(route.forward());
+        let service = arm.map_or("", |((arm, _), forward)| &*plan.service(forward.arms[arm]).name);
+        let name = &route.matching.name;
+        let values = RequestValues::of(request, pattern, environment, &buffers.request_id);
+        let lines = &mut buffers.filled.response_lines;
+        lines.clear();
+        edits.fill(&values.named(name, service), lines);
+    }
+    decision
+}
+
+/// Applies the policies and the action of the route; the edits to the response are filled in behind it.
+fn act_by<'p>(
+    compiled: &'p Compiled,
+    request: &IncomingRequest<'_>,
+    conditions: &Request<'_>,
+    found: Found,
+    environment: &mut impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Decision<'p> {
+    let plan = compiled.plan();
+    let route = &plan.routes()[found.route];
     let pattern = &route.matching.alternatives[found.alternative].path;
     let policies: &PolicySet = &route.policies;
     let edits = &policies.response_headers;
@@ -254,12 +320,27 @@ fn act<'p>(
     if request.exceeds_body_limit(policies) {
         return decision(Verdict::Fail(Failure::BodyTooLarge));
     }
+    let values = |made| {
+        let values = RequestValues::of(request, pattern, &*environment, made);
+        values.named(&route.matching.name, "")
+    };
     match &route.action {
-        Action::Redirect(redirect) => decision(locate(redirect, request, pattern, edits, buffers)),
+        Action::Redirect(redirect) => {
+            let values = values(&buffers.request_id);
+            let location = &mut buffers.location;
+            decision(locate(redirect, request, pattern, &values, edits, location))
+        }
         Action::Respond(respond) if request.demands_upgrade && respond.status < 300 => {
             decision(Verdict::Fail(Failure::Request(RequestError::Method)))
         }
-        Action::Respond(respond) => decision(Verdict::Respond { respond, edits }),
+        Action::Respond(respond) => {
+            if !respond.body.is_literal() {
+                let body = &mut buffers.filled.body;
+                body.clear();
+                respond.body.fill(&values(&buffers.request_id), body);
+            }
+            decision(Verdict::Respond { respond, edits })
+        }
         Action::Forward(forward) => {
             let uses_tls = || request.client_uses_tls();
             let arm = pick_arm(
@@ -275,48 +356,60 @@ fn act<'p>(
                 return decision(Verdict::Fail(Failure::NoArm));
             };
             let service = forward.arms[position];
+            let declared = plan.service(service);
             let forwarding = Forwarding {
                 route,
                 forward,
                 policies,
                 service,
-                host: &compiled.plan().service(service).host,
+                host: &declared.host,
             };
+            let verdict = forward_to(forwarding, &declared.name, request, pattern, environment, buffers);
             Decision {
                 arm,
-                ..decision(forward_to(forwarding, request, pattern, environment, buffers))
+                ..decision(verdict)
             }
         }
     }
 }
 
-/// Checks what can keep a request from the service that its arm leads to.
+/// Rewrites and edits the request for the service of its arm, which is called `service`, and checks what can keep it from
+/// there.
 fn forward_to<'p>(
     forwarding: Forwarding<'p>,
+    service: &str,
     request: &IncomingRequest<'_>,
     pattern: &PathPattern,
     environment: &impl Environment,
     buffers: &mut DecisionBuffers,
 ) -> Verdict<'p> {
     let policies = forwarding.policies;
-    buffers.path.clear();
-    if !policies.rewrite.path.keeps()
-        && policies
-            .rewrite
-            .path
-            .apply(
-                request.normalized.path(),
-                pattern,
-                request.listener.paths,
-                &mut buffers.path,
-            )
-            .is_err()
-    {
+    let DecisionBuffers {
+        path,
+        filled,
+        request_id,
+        way_back,
+        ..
+    } = buffers;
+    let values = RequestValues::of(request, pattern, environment, request_id);
+    let values = values.named(&forwarding.route.matching.name, service);
+    path.clear();
+    if rewrite(&policies.rewrite, request, pattern, &values, path, filled).is_err() {
         return Verdict::Fail(Failure::Rewrite);
     }
+    if policies.request_headers.has_templates() {
+        filled.request_lines.clear();
+        policies.request_headers.fill(&values, &mut filled.request_lines);
+    }
     if forwarding.moves() {
-        let way_back = &mut buffers.way_back;
-        way_back.find(&policies.rewrite, forwarding.host, request, pattern);
+        way_back.find(
+            &policies.rewrite,
+            forwarding.host,
+            request,
+            pattern,
+            &values,
+            &filled.host,
+        );
     }
     if request.demands_upgrade && request.upgrade(policies).is_none() {
         return Verdict::Fail(Failure::Request(RequestError::Method));
@@ -327,17 +420,61 @@ fn forward_to<'p>(
     Verdict::Forward(forwarding)
 }
 
-/// Leaves the `location` of a redirect in `buffers`.
+/// Leaves the rewritten path in `path`, and host and query in `filled`, as far as they are not as they were.
+fn rewrite(
+    rewrite: &Rewrite,
+    request: &IncomingRequest<'_>,
+    pattern: &PathPattern,
+    values: &RequestValues<'_>,
+    path: &mut Vec<u8>,
+    filled: &mut Filled,
+) -> Result<(), FillError> {
+    if !rewrite.path.keeps() {
+        let client_path = request.normalized.path();
+        let options = request.listener.paths;
+        rewrite.path.apply(client_path, pattern, options, values, path)?;
+    }
+    if !rewrite.query.keeps() {
+        filled.query.clear();
+        let query = request.head.query(request.buffer);
+        rewrite.query.write(query, values, &mut filled.query);
+    }
+    if let Some(host) = &rewrite.host
+        && !host.is_literal()
+    {
+        filled.host.clear();
+        host.fill_host(values, true, &mut filled.host)?;
+    }
+    Ok(())
+}
+
+/// Redirects the request as its listener does with every one, unless that leads back to where the client is.
+fn redirect_all<'p>(
+    redirect: &Redirect,
+    request: &IncomingRequest<'_>,
+    environment: &impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Option<Verdict<'p>> {
+    static NO_EDITS: HeaderEdits = HeaderEdits::NONE;
+    let pattern = PathPattern::any();
+    let values = RequestValues::of(request, &pattern, environment, &buffers.request_id);
+    let location = &mut buffers.location;
+    (!redirect.leads_back(&request.url(), &values))
+        .then(|| locate(redirect, request, &pattern, &values, &NO_EDITS, location))
+}
+
+/// Leaves the `location` of a redirect in `location`.
 fn locate<'p>(
     redirect: &Redirect,
     request: &IncomingRequest<'_>,
     pattern: &PathPattern,
+    values: &RequestValues<'_>,
     edits: &'p HeaderEdits,
-    buffers: &mut DecisionBuffers,
+    location: &mut Vec<u8>,
 ) -> Verdict<'p> {
-    buffers.location.clear();
+    location.clear();
     let url = request.url();
-    match redirect.location(&url, pattern, request.listener.paths, &mut buffers.location) {
+    match redirect.location(&url, pattern, request.listener.paths, values, location) {
         Ok(()) => Verdict::Redirect {
             status: redirect.status,
             edits,

@@ -4,7 +4,7 @@
 //! `explain` and `waypost test` all call it. Its input is a [`compiled`] plan, a request in its normal form
 //! ([`request`]), the [`peer`] that sent it, and an environment that rolls the dice. [`head`] writes the heads that
 //! follow from a decision; [`failure`] lists the reasons for error responses and for responses that are cut, and
-//! [`status`] says which requests count as failed.
+//! [`status`] says which requests count as failed. Texts with names of values in them are [`filled`] in with a decision.
 //!
 //! The crate is pure: no sockets, no async, no clock, no randomness.
 
@@ -16,9 +16,12 @@ pub mod decision;
 pub mod error_format;
 pub mod explain;
 pub mod failure;
+pub mod filled;
 pub mod grpc;
 pub mod head;
 pub mod peer;
 pub mod request;
+pub mod request_id;
 mod server_options;
 pub mod status;
+pub mod values;

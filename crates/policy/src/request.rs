@@ -111,6 +111,11 @@ impl NormalizedRequest {
         self.client.ip()
     }
 
+    /// Forgets the last request, where the next one cannot be read.
+    pub fn forget(&mut self) {
+        self.client.forget_request_id();
+    }
+
     /// The client's side of the request.
     pub fn client(&self) -> &ClientSide {
         &self.client
@@ -128,6 +133,12 @@ impl<'a> IncomingRequest<'a> {
             path: self.normalized.path(),
             query: self.head.query(self.buffer),
         }
+    }
+
+    /// The port of the listener; `None` if it is not known.
+    pub(crate) fn port(&self) -> Option<u16> {
+        let ports = [self.listener.bind.address.port(), self.peer.local.port()];
+        ports.into_iter().find(|&port| port > 0)
     }
 
     /// The request's fields, for [`IncomingRequest::conditions`].

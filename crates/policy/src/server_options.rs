@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::route::Respond;
+use waypost_plan::value::ValueTemplate;
 
 /// The methods that services may get, and every server is expected to know. CONNECT and TRACE are refused; any other is
 /// forwarded.
@@ -15,7 +16,7 @@ const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// A response without content.
 pub(crate) static RESPONSE: LazyLock<Respond> = LazyLock::new(|| Respond {
     status: 204,
-    body: Box::default(),
+    body: ValueTemplate::default(),
     content_type: Box::default(),
 });
 

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
+use jiff::Timestamp;
 use tokio::time::Instant;
 use waypost_plan::Plan;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
 use waypost_policy::compiled::Compiled;
 use waypost_policy::explain::{self, Explanation, Question, QuestionError};
+use waypost_policy::request_id::Uuid;
+use waypost_policy::values::Circumstances;
 use waypost_route::table::TableError;
 use waypost_tls::client::ClientTls;
 use waypost_tls::served::Served;
@@ -255,11 +258,22 @@ struct ExplainedState<'g> {
     endpoints: KnownEndpoints,
 }
 
-impl explain::State for ExplainedState<'_> {
+impl Circumstances for ExplainedState<'_> {
+    fn new_id(&self) -> Uuid {
+        let unix_ms = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+        Uuid::v7(unix_ms, [fastrand::u64(..), fastrand::u64(..)])
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        u64::try_from(Timestamp::now().as_second()).unwrap_or_default()
+    }
+
     fn revision(&self) -> u64 {
         self.generation.number()
     }
+}
 
+impl explain::State for ExplainedState<'_> {
     fn has_endpoint(&self, service: ServiceId) -> bool {
         let state = self.generation.service(service);
         match self.endpoints {

@@ -23,6 +23,14 @@ pub fn find<'s>(query: &[u8], name: &str, scratch: &'s mut Vec<u8>) -> Option<&'
     None
 }
 
+/// Returns the value of the first part named `name`, as it is.
+pub fn find_raw<'q>(query: &'q [u8], name: &str) -> Option<&'q [u8]> {
+    let mut parts = query.split(|&byte| byte == b'&');
+    let part = parts.find(|part| is_named(part, name))?;
+    let value = memchr::memchr(b'=', part).map_or(part.len(), |at| at + 1);
+    Some(&part[value..])
+}
+
 /// Returns true if `part`, what stands between two `&`, is a parameter of this name.
 pub fn is_named(part: &[u8], name: &str) -> bool {
     let end = memchr::memchr(b'=', part).unwrap_or(part.len());
@@ -62,6 +70,7 @@ mod tests {
         let mut scratch = Vec::new();
         let found = find(query.as_bytes(), name, &mut scratch);
         assert_eq!(found, expected.map(str::as_bytes), "{query} / {name}");
+        assert_eq!(find_raw(query.as_bytes(), name).is_some(), found.is_some());
     }
 
     #[test]
@@ -74,6 +83,14 @@ mod tests {
         check("", "", None);
         check("=x", "", Some("x"));
         check("a=b=c", "a", Some("b=c"));
+    }
+
+    #[test]
+    fn raw_values_keep_their_encoding() {
+        let raw = |query: &'static str| find_raw(query.as_bytes(), "a");
+        assert_eq!(raw("b=1&%61=c%2Bd+e=f&a=2"), Some(&b"c%2Bd+e=f"[..]));
+        assert_eq!(raw("a&a=1"), Some(&b""[..]));
+        assert_eq!(raw("b"), None);
     }
 
     #[test]

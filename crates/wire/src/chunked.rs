@@ -217,7 +217,7 @@ pub fn write_trailers(trailers: &[u8], out: &mut Vec<u8>) -> Result<(), ChunkErr
     field::parse(trailers, 0, TRAILERS_MAX, &mut fields).map_err(|_| ChunkError::Trailers)?;
     for Field { name, value, kind } in fields {
         let name = name.of(trailers);
-        if kind == FieldKind::Other && !is_forbidden_trailer(name) {
+        if matches!(kind, FieldKind::Other | FieldKind::RequestId) && !is_forbidden_trailer(name) {
             write::field(out, name, value.of(trailers));
         }
     }

@@ -89,6 +89,8 @@ pub enum FieldKind {
     ContentType,
     /// `Date`, which is added to responses that lack it.
     Date,
+    /// `X-Request-Id`, which is the gateway's own on listeners that say so.
+    RequestId,
 }
 
 impl FieldKind {
@@ -173,6 +175,7 @@ impl FieldKind {
             b'n' => is("x-nf-client-connection-ip"),
             b'o' => begins("x-original-") || is("x-originating-ip"),
             b'p' => is("x-proxyuser-ip"),
+            b'r' if is("x-request-id") => return Self::RequestId,
             b'r' => begins("x-rewrite-") || is("x-remote-addr") || is("x-remote-ip"),
             b's' => is("x-scheme"),
             b'u' => is("x-url-scheme"),
@@ -200,7 +203,13 @@ impl FieldKind {
     pub fn is_of_the_gateway(self) -> bool {
         !matches!(
             self,
-            Self::Other | Self::Expect | Self::Credentials | Self::Accept | Self::ContentType | Self::Date
+            Self::Other
+                | Self::Expect
+                | Self::Credentials
+                | Self::Accept
+                | Self::ContentType
+                | Self::Date
+                | Self::RequestId
         )
     }
 
@@ -212,6 +221,7 @@ impl FieldKind {
             | Self::Accept
             | Self::ContentType
             | Self::Date
+            | Self::RequestId
             | Self::Te
             | Self::Upgrade
             | Self::HopByHop => true,
@@ -399,7 +409,7 @@ mod tests {
             "x",
             "x-",
             "x-f",
-            "x-request-id",
+            "x-request-ids",
             "x-forwardedfor",
             "x-originals",
             "x-rewriter",
@@ -417,6 +427,7 @@ mod tests {
         ] {
             assert_eq!(FieldKind::of(name.as_bytes()), FieldKind::Other, "{name}");
         }
+        assert_eq!(FieldKind::of(b"X-Request-ID"), FieldKind::RequestId);
     }
 
     #[test]

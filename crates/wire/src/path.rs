@@ -193,8 +193,8 @@ fn resolve_dot_segments(path: &mut Vec<u8>, parameters: DotSegmentParameters) ->
     Ok(())
 }
 
-/// Appends `%XX`.
-fn push_encoded(byte: u8, out: &mut Vec<u8>) {
+/// Appends `byte` as `%XX`.
+pub fn push_encoded(byte: u8, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.extend_from_slice(&[
         b'%',

@@ -36,11 +36,11 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
     (
         "policy",
         &[
-            &["failure", "peer", "server_options"],
+            &["failure", "filled", "peer", "request_id", "server_options"],
             &["arm", "balance", "client", "compiled", "grpc", "status"],
             &["error_format"],
             &["request"],
-            &["head"],
+            &["head", "values"],
             &["decision"],
             &["explain"],
         ],

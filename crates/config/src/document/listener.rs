@@ -66,6 +66,11 @@ keys! {
         ///
         /// A request with `Connection: close`, or of HTTP/1.0 without keep-alive, is always served.
         half_close: HalfClose = Fallback("end"), "serve";
+        /// Sends the id of each request as `x-request-id` to services and back to clients, on the gateway's own responses
+        /// too.
+        ///
+        /// It is that of a trusted proxy, or a new UUID (version 7); a client's own is replaced.
+        request_id: bool = Fallback("false"), "true";
     }
 
     /// Proxies in front of a listener, and what they are believed.

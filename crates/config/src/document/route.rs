@@ -282,27 +282,28 @@ keys! {
         status: Whole = Fallback("302"), "308";
         /// Scheme; defaults to the client's.
         scheme: Scheme = Optional, "https";
-        /// Host; defaults to the request's.
+        /// Host, with values of the request as in `{tenant}.example.com`; defaults to the request's.
         host: Text = Optional, "www.example.com";
         /// Port. Defaults to none if scheme or host is given, else to the request's.
         port: Whole = Optional, "8443";
-        /// Replacement for the prefix of the pattern. Only for patterns that end in `/*`.
+        /// Replacement for the prefix of the pattern, with values of the request. Only for patterns that end in `/*`.
         prefix: Text = Optional, "/shops";
-        /// Replacement for the whole path; `{name}` is a parameter of the pattern.
+        /// Replacement for the whole path; `{name}` is a parameter of the pattern, or another value of the request.
         path: Text = Optional, "/shops/{shop}";
         /// `[from, to]`: replaces every match of `from` in the path; `$1` and `$name` are its groups.
         regex: Replacing = Optional, "[\"^/v1/\", /v2/]";
-        /// Query, or edits of its parameters. An empty text drops it.
+        /// Query, or edits of its parameters, with values of the request. An empty text drops it.
         query: TextOr<QueryEdits> = Optional, "{ remove: [utm_source] }";
-        /// Whole URL, alone beside `status`.
+        /// Whole URL, alone beside `status`, with values of the request as in `https://www.{host}{path}?{query}`.
         url: Text = Optional, "https://www.example.com/moved?from=shop";
     }
 
     /// Edits of the parameters of a query. At least one is required. Others keep their bytes and their order.
     QueryEdits, "edits of a query" {
-        /// Parameters to replace, by name: at the place of the first of that name, else at the end.
+        /// Parameters to replace, by name: at the place of the first of that name, else at the end. Their values may have
+        /// values of the request.
         set: Named<Text> = Optional, "{ lang: en }";
-        /// Parameters to add at the end, by name.
+        /// Parameters to add at the end, by name, likewise.
         add: Named<Text> = Optional, "{ from: gateway }";
         /// Names of parameters to remove.
         remove: List<Text> = Optional, "[utm_source]";
@@ -312,7 +313,7 @@ keys! {
     Respond, "a respond" {
         /// Status: 200 to 599.
         status: Whole = Required, "410";
-        /// Body. Not sent with 204, 205 and 304.
+        /// Body, with values of the request as in `{request_id}`. Not sent with 204, 205 and 304.
         body: Text = Fallback(""), "gone";
         /// Media type of the body.
         content_type: Text = Fallback("text/plain; charset=utf-8"), "application/json";
@@ -321,15 +322,16 @@ keys! {
     /// Rewrites of path, host and query for a service. At most one of `prefix`, `path` and `regex` is allowed. The query is
     /// kept, unless `query` says otherwise.
     Rewrite, "a rewrite" {
-        /// Replacement for the prefix of the pattern. Only for patterns that end in `/*`.
+        /// Replacement for the prefix of the pattern, with values of the request. Only for patterns that end in `/*`.
         prefix: Text = Optional, "/v2/checkout";
-        /// Replacement for the whole path; `{name}` is a parameter of the pattern, or a named group of its regex.
+        /// Replacement for the whole path; `{name}` is a parameter of the pattern, a named group of its regex, or another
+        /// value of the request.
         path: Text = Optional, "/shops/{shop}/x";
         /// `[from, to]`: replaces every match of `from` in the path; `$1` and `$name` are its groups.
         regex: Replacing = Optional, "[\"^/v1/\", /v2/]";
-        /// `Host` header for the service.
+        /// `Host` header for the service, with values of the request.
         host: Text = Optional, "checkout.internal";
-        /// Query, or edits of its parameters. An empty text drops it.
+        /// Query, or edits of its parameters, with values of the request. An empty text drops it.
         query: TextOr<QueryEdits> = Optional, "{ set: { lang: en } }";
         /// Maps a service's references to itself back to the paths and the host that the client sees.
         ///
@@ -361,9 +363,10 @@ keys! {
 
     /// Edits of headers, applied in the order `remove`, `set`, `add`. A name occurs in at most one of them.
     HeaderEdits, "header edits" {
-        /// Headers to replace, by name.
+        /// Headers to replace, by name. Their values may have values of the request, as in `{client_ip}`; one that is absent
+        /// leaves no header.
         set: Named<Text> = Optional, "{ x-gateway: waypost }";
-        /// Headers to add to existing ones, by name.
+        /// Headers to add to existing ones, by name, likewise.
         add: Named<Text> = Optional, "{ via: waypost }";
         /// Names of headers to remove.
         remove: List<Text> = Optional, "[x-internal]";

@@ -11,11 +11,10 @@ use crate::keys::{At, Mapping};
 use crate::lower::effect::Use;
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
-use crate::lower::{Context, rollout, split};
+use crate::lower::{Context, rollout, split, value};
 use crate::place::Span;
 use crate::problems::{Problems, quote, warn_of_variable};
 use crate::suggest::variable::Place;
-use crate::values::Text;
 
 /// Lowers the action of a route; `None` if there is not exactly one.
 pub(super) fn of(
@@ -82,7 +81,7 @@ pub(super) fn of(
     let respond = route
         .respond
         .as_ref()
-        .and_then(|given| respond(&given.value, context.problems));
+        .and_then(|given| respond(&given.value, patterns, context.problems));
     let passes = route.passthrough.as_ref().map(|to| {
         check_passing_match(route, context.problems);
         let (arms, weights) = split::arms(&to.value, Use::Connections, context);
@@ -166,7 +165,11 @@ fn forward(route: &document::route::Route, context: &mut Context<'_>) -> Option<
     })
 }
 
-fn respond(written: &document::route::Respond, problems: &mut Problems) -> Option<Respond> {
+fn respond(
+    written: &document::route::Respond,
+    patterns: &[Pattern],
+    problems: &mut Problems,
+) -> Option<Respond> {
     if let Some(status) = &written.status {
         if status.value == 444 {
             problems
@@ -191,9 +194,11 @@ fn respond(written: &document::route::Respond, problems: &mut Problems) -> Optio
                 .help("leave the body out, or choose another status");
         }
     }
-    if let Some(body) = &written.body {
+    let body = written.body.as_deref();
+    let body = body.map(|body| {
         warn_of_variable(&body.value, body.span, Place::Body, problems);
-    }
+        value::free_text(body, Place::Body, patterns, problems)
+    });
     if let Some(kind) = &written.content_type
         && (kind.value.is_empty() || !token::is_field_value(kind.value.as_bytes()))
     {
@@ -205,11 +210,12 @@ fn respond(written: &document::route::Respond, problems: &mut Problems) -> Optio
             )
             .help("write a type such as `application/json`");
     }
-    let text = |given: &Option<Box<At<Text>>>| given.as_ref().map(|text| text.value.clone());
     Some(Respond {
         status: u16::try_from(written.status.as_ref()?.value).ok()?,
-        body: text(&written.body).unwrap_or_default().as_bytes().into(),
-        content_type: text(&written.content_type)
-            .map_or("text/plain; charset=utf-8".into(), |kind| (*kind).into()),
+        body: body.unwrap_or_default(),
+        content_type: written
+            .content_type
+            .as_ref()
+            .map_or("text/plain; charset=utf-8".into(), |kind| (*kind.value).into()),
     })
 }

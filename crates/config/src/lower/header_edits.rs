@@ -5,15 +5,18 @@ use waypost_plan::header_edits::{HeaderEditError, HeaderEdits};
 use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::At;
+use crate::lower::pattern::Pattern;
+use crate::lower::value;
 use crate::place::Span;
 use crate::problems::{Problems, warn_of_variable};
 use crate::suggest::variable::Place;
 
-/// Lowers header edits; reports and leaves out those that are not allowed.
+/// Lowers header edits, in which the parameters of `patterns` may stand; reports and leaves out those that are not allowed.
 pub(super) fn of(
     written: Option<&At<document::route::HeaderEdits>>,
     host_help: &str,
     place: Place,
+    patterns: &[Pattern],
     problems: &mut Problems,
 ) -> HeaderEdits {
     let mut edits = HeaderEdits::default();
@@ -25,14 +28,14 @@ pub(super) fn of(
         report(result, name.span, name.span, host_help, problems);
     }
     for (name, value) in written.set.iter().flat_map(|set| &set.value.0) {
-        let result = edits.set(name, &value.value);
+        let result = edits.set(name, value::free_text(value, place, patterns, problems));
         if result.is_ok() {
             warn_of_variable(&value.value, value.span, place, problems);
         }
         report(result, value.key, value.span, host_help, problems);
     }
     for (name, value) in written.add.iter().flat_map(|add| &add.value.0) {
-        let result = edits.add(name, &value.value);
+        let result = edits.add(name, value::free_text(value, place, patterns, problems));
         if result.is_ok() {
             warn_of_variable(&value.value, value.span, place, problems);
         }

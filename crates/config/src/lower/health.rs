@@ -176,7 +176,7 @@ fn is_probe(key: &str) -> bool {
 fn headers(given: &health::HealthCheck, problems: &mut Problems) -> Vec<(Box<str>, Box<str>)> {
     let mut edits = HeaderEdits::default();
     for (name, value) in given.headers.iter().flat_map(|headers| &headers.value.0) {
-        let result = edits.set(name, &value.value);
+        let result = edits.set(name, &*value.value);
         header_edits::report(
             result,
             value.key,
@@ -187,7 +187,10 @@ fn headers(given: &health::HealthCheck, problems: &mut Problems) -> Vec<(Box<str
     }
     let lines = edits.lines();
     lines
-        .map(|(name, value)| (name.to_ascii_lowercase().into(), value.into()))
+        .map(|(name, value)| {
+            let value = value.as_literal().unwrap_or_default();
+            (name.to_ascii_lowercase().into(), value.into())
+        })
         .collect()
 }
 

@@ -3,11 +3,14 @@
 use std::net::Ipv6Addr;
 
 use waypost_plan::service::SentHost;
+use waypost_plan::value::ValueTemplate;
 use waypost_route::host::{HostPattern, HostPatternError};
 use waypost_wire::authority::{Authority, AuthorityError};
 
 use crate::diagnostic::Code;
 use crate::keys::At;
+use crate::lower::pattern::Pattern;
+use crate::lower::value;
 use crate::problems::{Problems, quote};
 use crate::suggest::correction::{before_path, corrected, plain};
 use crate::suggest::variable::{self, Place};
@@ -140,12 +143,54 @@ pub(super) fn check_sent(written: &At<SentHost>, problems: &mut Problems) {
     }
 }
 
-/// Checks a host without a port.
-pub(super) fn check_portless(written: &At<Text>, problems: &mut Problems) {
-    if let Err(error) = portless(&written.value) {
-        report(written, error, portless, problems);
-    }
+/// Lowers a `Host` header with values in it.
+pub(super) fn authority_template(
+    written: &At<Text>,
+    patterns: &[Pattern],
+    problems: &mut Problems,
+) -> Option<ValueTemplate> {
+    template(written, authority, patterns, problems)
 }
+
+/// Lowers a host without a port, with values in it.
+pub(super) fn portless_template(
+    written: &At<Text>,
+    patterns: &[Pattern],
+    problems: &mut Problems,
+) -> Option<ValueTemplate> {
+    template(written, portless, patterns, problems)
+}
+
+fn template(
+    written: &At<Text>,
+    check: Check,
+    patterns: &[Pattern],
+    problems: &mut Problems,
+) -> Option<ValueTemplate> {
+    let errors = problems.errors();
+    let template = match value::template(written, Place::Host, patterns, problems) {
+        Ok(template) => template,
+        Err(error) => {
+            value::report_brace(&error, "a host", Code::BadHost, written, problems);
+            return None;
+        }
+    };
+    if problems.errors() > errors {
+        return None;
+    }
+    // A value may be a label, or a port.
+    let checked = check(&template.filled_with("x")).map(drop);
+    if let Err(error) =
+        checked.or_else(|error| check(&template.filled_with("1")).map(drop).map_err(|_| error))
+    {
+        report(written, error, check, problems);
+        return None;
+    }
+    Some(template)
+}
+
+/// Parses a host.
+type Check = fn(&str) -> Result<Authority<'_>, AuthorityError>;
 
 fn portless(text: &str) -> Result<Authority<'_>, AuthorityError> {
     match authority(text) {
@@ -155,12 +200,7 @@ fn portless(text: &str) -> Result<Authority<'_>, AuthorityError> {
 }
 
 /// Reports a host that `check` refuses.
-fn report(
-    written: &At<Text>,
-    error: AuthorityError,
-    check: fn(&str) -> Result<Authority<'_>, AuthorityError>,
-    problems: &mut Problems,
-) {
+fn report(written: &At<Text>, error: AuthorityError, check: Check, problems: &mut Problems) {
     let text = &*written.value;
     let problem = problems.add(
         Code::BadHost,

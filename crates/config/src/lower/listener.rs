@@ -25,7 +25,7 @@ use crate::values::Text;
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
 /// Keys about requests.
-const OF_REQUESTS: [&str; 4] = ["redirect", "paths", "half_close", "scheme"];
+const OF_REQUESTS: [&str; 5] = ["redirect", "paths", "half_close", "scheme", "request_id"];
 /// Trust in what requests say.
 const TRUST_IN_REQUESTS: [&str; 3] = ["hops", "header", "host"];
 /// Limits for requests.
@@ -155,6 +155,7 @@ fn listener(
     if let Some(half_close) = &written.half_close {
         listener.half_close = half_close.value;
     }
+    listener.request_id = written.request_id.as_ref().is_some_and(|id| id.value);
     listener.client_scheme = written.scheme.as_ref().map(|scheme| scheme.value);
     listener.redirect = redirect;
     listener.name = written.name.as_ref().map(|name| (*name.value).into());

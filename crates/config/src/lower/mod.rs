@@ -60,6 +60,7 @@ mod split;
 mod test_case;
 mod tls;
 mod trusted_proxies;
+mod value;
 
 /// A plan with places.
 pub(crate) struct LoweredPlan {

@@ -34,12 +34,14 @@ pub(super) fn of(route: &Route, patterns: &[Pattern], context: &mut Context<'_>)
         route.request_headers.as_deref(),
         "use `rewrite: { host: … }`",
         Place::RequestHeader,
+        patterns,
         problems,
     );
     let response_headers = header_edits::of(
         route.response_headers.as_deref(),
         "a response has no `host`; leave it out",
         Place::ResponseHeader,
+        patterns,
         problems,
     );
     let timeout = route.timeout.as_ref();

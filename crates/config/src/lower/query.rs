@@ -3,34 +3,47 @@
 use std::collections::HashMap;
 
 use waypost_plan::query::{Parameter, QueryEdits, QueryRewrite};
+use waypost_plan::value::{ValueName, ValueTemplate};
 
 use crate::collections::Named;
 use crate::diagnostic::Code;
 use crate::document;
 use crate::either::TextOr;
 use crate::keys::At;
+use crate::lower::pattern::Pattern;
+use crate::lower::value;
 use crate::place::Span;
-use crate::problems::{Problems, quote};
+use crate::problems::{Problems, quote, warn_of_variable};
+use crate::suggest::variable::Place;
 use crate::values::Text;
 
 /// Lowers the `query` of a rewrite or redirect.
 pub(super) fn of(
     written: Option<&At<TextOr<document::route::QueryEdits>>>,
+    patterns: &[Pattern],
     problems: &mut Problems,
 ) -> QueryRewrite {
     match written.map(|written| (written, &written.value)) {
         None => QueryRewrite::Keep,
         Some((_, TextOr::Text(text))) => {
-            check_text(text, problems);
-            QueryRewrite::Replace((*text.value).into())
+            let template = text_template(text, patterns, problems).unwrap_or_default();
+            match template.sole_name() {
+                Some(ValueName::Query) => QueryRewrite::Keep,
+                _ => QueryRewrite::Replace(template),
+            }
         }
         Some((written, TextOr::Mapping(given))) => {
-            QueryRewrite::Edit(Box::new(edits(given, written.key, problems)))
+            QueryRewrite::Edit(Box::new(edits(given, written.key, patterns, problems)))
         }
     }
 }
 
-fn edits(given: &document::route::QueryEdits, key: Span, problems: &mut Problems) -> QueryEdits {
+fn edits(
+    given: &document::route::QueryEdits,
+    key: Span,
+    patterns: &[Pattern],
+    problems: &mut Problems,
+) -> QueryEdits {
     let mut seen: HashMap<Text, Span> = HashMap::new();
     let mut check = |name: &Text, span: Span, problems: &mut Problems| {
         refuse_braces(name, span, problems);
@@ -53,8 +66,21 @@ fn edits(given: &document::route::QueryEdits, key: Span, problems: &mut Problems
         let named = named.iter().flat_map(|named| &named.value.0);
         let parameters = named.map(|(name, value)| {
             check(name, value.key, problems);
-            refuse_braces(&value.value, value.span, problems);
-            Parameter::new(name, &value.value)
+            let template = match value::template(value, Place::Query, patterns, problems) {
+                Ok(template) => template,
+                Err(error) => {
+                    value::report_brace(
+                        &error,
+                        "the value of a parameter",
+                        Code::BadRewrite,
+                        value,
+                        problems,
+                    );
+                    ValueTemplate::default()
+                }
+            };
+            warn_of_variable(&value.value, value.span, Place::Query, problems);
+            Parameter::new(name, &template)
         });
         parameters.collect::<Vec<Parameter>>()
     };
@@ -75,13 +101,23 @@ fn edits(given: &document::route::QueryEdits, key: Span, problems: &mut Problems
     edits
 }
 
-/// Checks a text that replaces a query.
-fn check_text(written: &At<Text>, problems: &mut Problems) {
+/// Lowers a text that replaces a query; its braces are encoded.
+fn text_template(written: &At<Text>, patterns: &[Pattern], problems: &mut Problems) -> Option<ValueTemplate> {
     let text = &*written.value;
-    if refuse_braces(text, written.span, problems) {
-        return;
+    let errors = problems.errors();
+    let template = match value::template(written, Place::Query, patterns, problems) {
+        Ok(template) => template,
+        Err(error) => {
+            value::report_brace(&error, "a query", Code::BadRewrite, written, problems);
+            return None;
+        }
+    };
+    if problems.errors() > errors {
+        return None;
     }
-    let bytes = text.as_bytes();
+    let template = template.map_text(value::encoded_braces);
+    let sample = template.filled_with("x");
+    let bytes = sample.as_bytes();
     let stray = bytes.iter().enumerate().any(|(at, &byte)| {
         let digits = bytes.get(at + 1..at + 3);
         byte == b'%' && !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
@@ -89,12 +125,15 @@ fn check_text(written: &At<Text>, problems: &mut Problems) {
     let is_odd = |c: char| !c.is_ascii_graphic() || "\"#<>\\^`|".contains(c);
     let help = match () {
         () if text.starts_with('?') => "leave the `?` out; it is written where there is a query",
-        () if text.contains('#') => "a query has no fragment; a literal `#` is `%23`",
-        () if text.contains(is_odd) => {
+        () if sample.contains('#') => "a query has no fragment; a literal `#` is `%23`",
+        () if sample.contains(is_odd) => {
             "percent-encode characters that are not allowed in a query, a space as `%20`"
         }
         () if stray => "a literal `%` is written `%25`",
-        () => return,
+        () => {
+            warn_of_variable(text, written.span, Place::Query, problems);
+            return Some(template);
+        }
     };
     problems
         .add(
@@ -103,12 +142,12 @@ fn check_text(written: &At<Text>, problems: &mut Problems) {
             format!("{} cannot be a query", quote(text)),
         )
         .help(help);
+    None
 }
 
-/// Reports braces; returns true if there are any.
-pub(super) fn refuse_braces(text: &str, span: Span, problems: &mut Problems) -> bool {
-    let has_braces = text.contains(['{', '}']);
-    if has_braces {
+/// Reports braces in the name of a parameter.
+fn refuse_braces(text: &str, span: Span, problems: &mut Problems) {
+    if text.contains(['{', '}']) {
         problems
             .add(
                 Code::BadRewrite,
@@ -117,5 +156,4 @@ pub(super) fn refuse_braces(text: &str, span: Span, problems: &mut Problems) -> 
             )
             .help("a literal brace is written `%7B` or `%7D`");
     }
-    has_braces
 }

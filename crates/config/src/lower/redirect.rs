@@ -1,6 +1,8 @@
 //! Redirects, of routes and of listeners.
 
 use waypost_plan::redirect::Redirect;
+use waypost_plan::value::url::{UrlError, UrlTemplate};
+use waypost_plan::value::{ValueName, ValueTemplate};
 use waypost_wire::authority::Authority;
 
 use crate::diagnostic::Code;
@@ -8,9 +10,10 @@ use crate::document;
 use crate::keys::At;
 use crate::lower::pattern::Pattern;
 use crate::lower::rewrite::{Reader, path_rewrite};
-use crate::lower::{Context, host, query, whole};
-use crate::problems::{Problems, quote};
+use crate::lower::{Context, host, query, value, whole};
+use crate::problems::{Problems, quote, warn_of_variable};
 use crate::suggest::correction::{before_path, plain};
+use crate::suggest::variable::{self, Place};
 use crate::values::Text;
 
 /// Lowers a redirect; `patterns` are those of the route.
@@ -40,9 +43,8 @@ pub(super) fn redirect(
             )
             .help("301 and 308 are permanent, 302, 303 and 307 are not; 307 and 308 keep the method");
     }
-    if let Some(host) = &given.host {
-        check_redirect_host(host, problems);
-    }
+    let host = given.host.as_deref();
+    let host = host.and_then(|host| redirect_host(host, patterns, problems));
     let port = given.port.as_ref().map(|port| whole(port, 1, 65535, problems));
     if given.given.keys().all(|key| key == "status") {
         problems
@@ -53,9 +55,12 @@ pub(super) fn redirect(
             )
             .help("add `scheme`, `host`, `port`, `prefix`, `path`, `regex`, `query` or `url`");
     }
-    let query = query::of(given.query.as_deref(), problems);
+    let query = query::of(given.query.as_deref(), patterns, problems);
+    let whole_url = given
+        .url
+        .as_deref()
+        .and_then(|url| self::url(url, patterns, problems));
     if let Some(url) = &given.url {
-        check_url(url, problems);
         let others = ["scheme", "host", "port", "prefix", "path", "regex", "query"];
         if let Some(other) = given.given.places(&others).next() {
             problems
@@ -67,34 +72,60 @@ pub(super) fn redirect(
     Some(Redirect {
         status: u16::try_from(status).ok()?,
         scheme: given.scheme.as_ref().map(|scheme| scheme.value),
-        host: given.host.as_ref().map(|host| (*host.value).into()),
+        host,
         port: port.and_then(|port| u16::try_from(port).ok()),
         path,
         query,
-        url: given.url.as_ref().map(|url| (*url.value).into()),
+        url: whole_url,
     })
 }
 
-/// Checks a whole `Location`: a scheme, and what every client takes for a URL.
-fn check_url(written: &At<Text>, problems: &mut Problems) {
+/// Lowers a whole `Location`: a scheme, and what every client takes for a URL.
+fn url(written: &At<Text>, patterns: &[Pattern], problems: &mut Problems) -> Option<UrlTemplate> {
     let text = &*written.value;
-    if query::refuse_braces(text, written.span, problems) {
-        return;
+    let errors = problems.errors();
+    let template = match value::template(written, Place::Url, patterns, problems) {
+        Ok(template) => template.map_text(value::encoded_braces),
+        Err(error) => {
+            value::report_brace(&error, "a URL", Code::BadRewrite, written, problems);
+            return None;
+        }
+    };
+    if problems.errors() > errors {
+        return None;
     }
-    let scheme = text.split_once("://").filter(|(scheme, _)| {
+    let sample = template.sampled(|name| match name {
+        ValueName::Scheme => "https",
+        ValueName::Path => "/",
+        _ => "1",
+    });
+    let url = UrlTemplate::new(&template);
+    let found = variable::find(text);
+    let scheme = sample.split_once("://").filter(|(scheme, _)| {
         let mut bytes = scheme.bytes();
         bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
     });
     let is_odd = |c: char| !c.is_ascii_graphic() || "\"<>\\^`|".contains(c);
     let help = match scheme {
-        None if text.starts_with('/') => "a path alone goes into `path`",
+        None if sample.starts_with('/') => "a path alone goes into `path`",
         None => "write the whole URL, such as `https://www.example.com/moved`",
         Some((_, rest)) if host::authority(before_path(rest)).is_err() => "a host follows the scheme",
-        Some(_) if text.contains(is_odd) => {
+        Some(_) if sample.contains(is_odd) => {
             "percent-encode characters that are not allowed in a URL, a space as `%20`"
         }
-        Some(_) => return,
+        Some(_) => match url {
+            Ok(url) => {
+                warn_of_variable(text, written.span, Place::Url, problems);
+                return Some(url);
+            }
+            Err(UrlError::Query) => "write a `?` in front of `{query}`",
+            Err(UrlError::NoScheme) => "write the whole URL, such as `https://{host}{path}`",
+        },
+    };
+    let help = match found {
+        Some(found) => variable::hint(found, Place::Url),
+        None => help.to_owned(),
     };
     problems
         .add(
@@ -102,18 +133,25 @@ fn check_url(written: &At<Text>, problems: &mut Problems) {
             written.span,
             format!("{} is not a URL", quote(text)),
         )
-        .help(help);
+        .help(help)
+        .propose_if(
+            written.span,
+            text,
+            found.and_then(|found| variable::replaced(text, found, Place::Url)),
+        );
+    None
 }
 
-/// Checks the host of a `Location`, whose scheme and port have keys of their own.
-fn check_redirect_host(written: &At<Text>, problems: &mut Problems) {
+/// Lowers the host of a `Location`, whose scheme and port have keys of their own.
+fn redirect_host(written: &At<Text>, patterns: &[Pattern], problems: &mut Problems) -> Option<ValueTemplate> {
     let text = &*written.value;
     let (bare, what) = match text.split_once("://") {
         Some((_, bare)) => (bare, "has a scheme and a port"),
         None => (text, "has a port"),
     };
-    let Ok(Authority { port: Some(port), .. }) = host::authority(bare) else {
-        return host::check_portless(written, problems);
+    let sample = ValueTemplate::parse(bare).map_or_else(|_| bare.to_owned(), |host| host.filled_with("x"));
+    let Ok(Authority { port: Some(port), .. }) = host::authority(&sample) else {
+        return host::portless_template(written, patterns, problems);
     };
     let host = bare.rsplit_once(':').map_or(bare, |(host, _)| host);
     let help = match port {
@@ -123,4 +161,5 @@ fn check_redirect_host(written: &At<Text>, problems: &mut Problems) {
     problems
         .add(Code::BadHost, written.span, format!("{} {what}", quote(text)))
         .help(help);
+    None
 }

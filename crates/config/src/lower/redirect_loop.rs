@@ -6,6 +6,7 @@ use waypost_plan::listener::{Listener, ListenerTls};
 use waypost_plan::path_pattern;
 use waypost_plan::redirect::{Redirect, Scheme};
 use waypost_plan::rewrite::PathRewrite;
+use waypost_plan::value::{NoValues, ValueName};
 use waypost_route::alternative::Alternative;
 use waypost_route::attribute::{Attribute, AttributeCondition};
 use waypost_route::host::HostPattern;
@@ -77,11 +78,16 @@ fn leads_back(
     let same_scheme = |scheme: &Scheme| redirect.scheme.is_none_or(|to| to == *scheme);
     let same_port = |scheme: &Scheme| redirect.port.is_none_or(|port| port == scheme.default_port());
     let same_host = match &redirect.host {
-        Some(to) => HostPattern::parse(to).is_ok_and(|to| to == *host),
         None => true,
+        Some(to) => match to.as_literal() {
+            Some(to) => HostPattern::parse(to).is_ok_and(|to| to == *host),
+            None => to.sole_name() == Some(&ValueName::Host),
+        },
     };
+    if let Some(url) = &redirect.url {
+        return url.is_of_request() && !schemes.is_empty();
+    }
     redirect.query.keeps()
-        && redirect.url.is_none()
         && !schemes.is_empty()
         && schemes
             .iter()
@@ -95,9 +101,18 @@ fn keeps(rewrite: &PathRewrite, pattern: &PathPattern, options: PathOptions) -> 
     let is_pattern = |text: String| path_pattern::parse(&text, options).is_ok_and(|same| same == *pattern);
     match (rewrite, pattern) {
         (PathRewrite::Keep, _) => true,
+        (PathRewrite::Path(template), _) if template.sole_name() == Some(&ValueName::Path) => true,
+        // What it leads to depends on the request.
+        (PathRewrite::Prefix(template) | PathRewrite::Path(template), _)
+            if !template
+                .names()
+                .all(|name| matches!(name, ValueName::Parameter(_))) =>
+        {
+            false
+        }
         (_, PathPattern::Exact(path)) => {
             let mut to = Vec::new();
-            let applied = rewrite.apply(path.as_bytes(), pattern, options, &mut to);
+            let applied = rewrite.apply(path.as_bytes(), pattern, options, &NoValues, &mut to);
             applied.is_ok() && to == path.as_bytes()
         }
         (PathRewrite::Prefix(template), PathPattern::Open(_)) => {

@@ -1,7 +1,8 @@
 //! Rewrites of paths, for services and for redirects.
 
 use waypost_plan::rewrite::{PathRewrite, Reverse, Rewrite};
-use waypost_plan::template::{PathTemplate, Replacement, TemplateError};
+use waypost_plan::template::{Replacement, TemplateError};
+use waypost_plan::value::{ValueName, ValueTemplate};
 use waypost_route::regex::Regex;
 use waypost_wire::path::{self, PathError, PathOptions};
 
@@ -9,11 +10,11 @@ use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::At;
 use crate::lower::pattern::{Pattern, has_only_slashes, report_regex};
-use crate::lower::{Context, host, query};
+use crate::lower::{Context, host, query, value};
 use crate::place::Span;
 use crate::problems::{Problems, quote, warn_of_variable};
 use crate::suggest::correction::accepted;
-use crate::suggest::variable::{self, Place};
+use crate::suggest::variable::{self, Meaning, Place};
 use crate::values::{Replacing, Text};
 
 /// The reader of a new path.
@@ -40,10 +41,9 @@ pub(super) fn rewrite(
         context,
     );
     let problems = &mut *context.problems;
-    let query = query::of(given.query.as_deref(), problems);
-    if let Some(host) = &given.host {
-        host::check_authority(host, problems);
-    }
+    let query = query::of(given.query.as_deref(), patterns, problems);
+    let host = given.host.as_ref();
+    let host = host.and_then(|host| host::authority_template(host, patterns, problems));
     if given.given.keys().all(|key| key == "reverse") {
         problems
             .add(Code::MissingKey, written.key, "the rewrite rewrites nothing")
@@ -64,7 +64,7 @@ pub(super) fn rewrite(
     }
     Rewrite {
         path,
-        host: given.host.as_ref().map(|host| (*host.value).into()),
+        host,
         query,
         reverse: given
             .reverse
@@ -132,106 +132,88 @@ fn template(
     patterns: &[Pattern],
     reader: Reader,
     context: &mut Context<'_>,
-) -> Option<PathTemplate> {
+) -> Option<ValueTemplate> {
     let options = context.path_options;
     let problems = &mut *context.problems;
     let text = &*written.value;
-    if let Some(found) = variable::find(text) {
-        if check_template(text, suffix, patterns, options).is_ok() {
-            warn_of_variable(text, written.span, Place::Path, problems);
-        } else {
-            problems
-                .add(
-                    Code::BadRewrite,
-                    written.span,
-                    format!(
-                        "{} is a variable of another gateway, and nothing is filled in",
-                        quote(found.text)
-                    ),
-                )
-                .help(variable::hint(found, Place::Path));
-            return None;
-        }
-    }
-    let template = match PathTemplate::parse(text) {
+    let errors = problems.errors();
+    let template = match value::template(written, Place::Path, patterns, problems) {
         Ok(template) => template,
         Err(error) => {
-            let help = match &error {
-                TemplateError::NoSlash if text.contains("://") => {
-                    Some("scheme and host have keys of their own".to_owned())
-                }
-                TemplateError::NoSlash => Some(
-                    match accepted(format!("/{text}"), |path| {
-                        check_template(path, suffix, patterns, options)
-                    }) {
-                        Some(path) => format!("did you mean `{path}`?"),
-                        None => "a path begins with `/`".to_owned(),
-                    },
-                ),
-                TemplateError::Character(odd) => Some(ending_hint(*odd, reader).to_owned()),
-                _ => None,
-            };
-            problems
-                .add(
-                    Code::BadRewrite,
-                    written.span,
-                    format!("{} cannot be a path: {error}", quote(text)),
-                )
-                .help_if(help);
+            value::report_brace(&error, "a path", Code::BadRewrite, written, problems);
             return None;
         }
     };
-    for name in template.names() {
-        for pattern in patterns {
-            if pattern.pattern.names().contains(&name) {
-                continue;
-            }
-            let bound = pattern.pattern.names();
-            let near = crate::suggest::nearest(name, bound);
-            let label = if pattern.written {
-                "not bound here"
-            } else {
-                "there is no `path` here"
-            };
-            problems
-                .add(
-                    Code::BadRewrite,
-                    written.span,
-                    format!(
-                        "`{{{}}}` is not bound by the path of every alternative",
-                        quote(name).trim_matches('`')
-                    ),
-                )
-                .label(pattern.span, label)
-                .help(match near {
-                    Some(near) => format!("did you mean `{{{near}}}`?"),
-                    None => "bind it in the pattern, as in `/users/{id}`".to_owned(),
-                });
+    if problems.errors() > errors {
+        return None;
+    }
+    let sample = sample(&template);
+    let odd = template.filled_with("").chars().find(|c| matches!(c, '?' | '#'));
+    let begins = sample.starts_with('/');
+    if begins && odd.is_none() {
+        match check_filled(&sample, suffix, options) {
+            Ok(()) => warn_of_variable(text, written.span, Place::Path, problems),
+            Err(error) => report_refused(written, error, problems),
         }
+        return Some(template);
     }
-    if let Err(error) = check_filled(&template, suffix, options) {
-        report_refused(written, error, problems);
-    }
-    Some(template)
+    let found = variable::find(text);
+    let message = match (found, odd) {
+        (Some(found), _) => format!(
+            "{} is a variable of another gateway, and nothing is filled in",
+            quote(found.text)
+        ),
+        (None, Some(odd)) if begins => {
+            format!(
+                "{} cannot be a path: `{odd}` is not allowed in a path",
+                quote(text)
+            )
+        }
+        (None, _) => format!("{} cannot be a path: a path begins with `/`", quote(text)),
+    };
+    let meant = || {
+        let sample = accepted(format!("/{sample}"), |path| check_filled(path, suffix, options));
+        let is_path = odd.is_none() && sample.is_some();
+        accepted(format!("/{text}"), |_| if is_path { Ok(()) } else { Err(()) })
+    };
+    let help = match (found, odd) {
+        (Some(found), _) => match variable::ours(found) {
+            Some(ours) if !begins && found.meaning != Meaning::Target => {
+                format!("a path begins with `/`; the same value here is `{ours}`")
+            }
+            _ => variable::hint(found, Place::Path),
+        },
+        (None, Some(odd)) if begins => ending_hint(odd, reader).to_owned(),
+        (None, _) if text.contains("://") => {
+            "scheme and host have keys of their own; a whole URL goes into `url`".to_owned()
+        }
+        (None, _) => match meant() {
+            Some(path) => format!("did you mean `{path}`?"),
+            None => "a path begins with `/`".to_owned(),
+        },
+    };
+    problems
+        .add(Code::BadRewrite, written.span, message)
+        .help(help)
+        .propose_if(
+            written.span,
+            text,
+            found.and_then(|found| variable::replaced(text, found, Place::Path)),
+        );
+    None
 }
 
-/// Checks the text of a template, which `suffix` follows, and whose names `patterns` bind.
-fn check_template(text: &str, suffix: &str, patterns: &[Pattern], options: PathOptions) -> Result<(), ()> {
-    let template = PathTemplate::parse(text).map_err(|_| ())?;
-    let mut patterns = patterns.iter();
-    if !patterns.all(|pattern| {
-        template
-            .names()
-            .all(|name| pattern.pattern.names().contains(&name))
-    }) {
-        return Err(());
-    }
-    check_filled(&template, suffix, options).map_err(|_| ())
+/// The template with something for each value.
+fn sample(template: &ValueTemplate) -> String {
+    template.sampled(|name| match name {
+        ValueName::Path => "/x",
+        _ => "x",
+    })
 }
 
-/// Checks the text around the parameters of a template. They come from a normalised path, so only that can be invalid.
-fn check_filled(template: &PathTemplate, suffix: &str, options: PathOptions) -> Result<(), PathError> {
-    let filled = template.filled_with("x") + suffix;
+/// Checks the text around the values of a template. They stay inside their segments, so only that can be invalid.
+fn check_filled(sample: &str, suffix: &str, options: PathOptions) -> Result<(), PathError> {
+    let filled = format!("{sample}{suffix}");
     path::normalize(filled.as_bytes(), options, &mut Vec::new()).map(|_| ())
 }
 

@@ -152,6 +152,19 @@ pub(crate) fn split(items: &[Node]) -> Option<String> {
     is_showable(&text).then_some(text)
 }
 
+/// Returns `{NAME}`, the value of a request that YAML reads as a mapping where it is not quoted.
+pub(crate) fn unquoted_value(node: &Node) -> Option<String> {
+    let Value::Mapping(entries) = &node.value else {
+        return None;
+    };
+    let [only] = &**entries else {
+        return None;
+    };
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let is_name = !only.key.is_empty() && only.key.chars().all(fits) && only.value.is_null();
+    is_name.then(|| format!("{{{}}}", only.key))
+}
+
 /// Returns the value that stands in a mapping beside its type, as in objects of the Gateway API.
 pub(crate) fn value_with_type(node: &Node) -> Option<String> {
     let Value::Mapping(entries) = &node.value else {

@@ -1,6 +1,4 @@
-//! Variables of other gateways in values that are taken as they are written.
-
-use std::fmt::Write as _;
+//! Variables of other gateways, which are text here, and the names of values that stand for the same.
 
 /// A variable of another gateway in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +19,10 @@ pub(crate) enum Meaning {
     Target,
     Upgrade,
     Certificate,
+    RequestId,
+    Method,
+    Time,
+    Service,
     Other,
 }
 
@@ -34,6 +36,10 @@ pub(crate) enum Place {
     Host,
     /// The path or the prefix of a redirect or a rewrite.
     Path,
+    /// The query of a redirect or a rewrite, or the value of a parameter.
+    Query,
+    /// The URL of a redirect.
+    Url,
 }
 
 /// Words in variables, and what they stand for; the first that is in a variable counts.
@@ -67,6 +73,38 @@ const MEANINGS: &[(Meaning, &[&str])] = &[
             "[src]",
         ],
     ),
+    (
+        Meaning::RequestId,
+        &[
+            "request_id",
+            "request-id",
+            "requestid",
+            "request.uuid",
+            "unique-id",
+            "unique_id",
+        ],
+    ),
+    (
+        Meaning::Time,
+        &[
+            "time_iso8601",
+            "time_local",
+            "time.now",
+            "start_time",
+            "timestamp",
+            "[date",
+        ],
+    ),
+    (Meaning::Method, &["request_method", "method"]),
+    (
+        Meaning::Service,
+        &[
+            "upstream_cluster",
+            "proxy_host",
+            "proxy_upstream_name",
+            "service_name",
+        ],
+    ),
     (Meaning::Port, &["server_port", "port}", "dst_port", "local_port"]),
     (Meaning::Scheme, &["scheme", "x-forwarded-proto", "ssl_fc"]),
     (
@@ -81,15 +119,9 @@ const MEANINGS: &[(Meaning, &[&str])] = &[
 
 /// Finds the first variable of another gateway in `text`.
 pub(crate) fn find(text: &str) -> Option<Variable<'_>> {
-    let found = text.char_indices().find_map(|(at, c)| {
+    let found = text.char_indices().find_map(|(at, _)| {
         let rest = &text[at..];
-        let length = match c {
-            '$' => dollar(rest),
-            '%' => percent(rest),
-            '{' => brace(rest),
-            _ => None,
-        };
-        length.map(|length| &rest[..length])
+        length_at(rest).map(|length| &rest[..length])
     })?;
     let lower = found.to_ascii_lowercase();
     let is_in = |words: &[&str]| words.iter().any(|word| lower.contains(word));
@@ -98,6 +130,16 @@ pub(crate) fn find(text: &str) -> Option<Variable<'_>> {
         text: found,
         meaning: meaning.map_or(Meaning::Other, |(meaning, _)| *meaning),
     })
+}
+
+/// The length of the variable of another gateway that `text` begins with.
+pub(crate) fn length_at(text: &str) -> Option<usize> {
+    match text.as_bytes().first()? {
+        b'$' => dollar(text),
+        b'%' => percent(text),
+        b'{' => brace(text),
+        _ => None,
+    }
 }
 
 /// The length of `$name`, as in nginx, or `$(name)`, as in Kong. A key of JSON such as `"$ref":` is none.
@@ -158,9 +200,130 @@ fn brace(text: &str) -> Option<usize> {
         .then_some(1 + end + 1)
 }
 
-/// Returns the hint at a variable: what can be had without it.
+/// Beginnings of variables that name a part of the request, and the name of ours that the rest goes behind. `_` stands for
+/// `-` in the names of headers where the first value is true.
+const FAMILIES: &[(bool, &str, &str)] = &[
+    (true, "$http_", "header."),
+    (false, "$cookie_", "cookie."),
+    (false, "$arg_", "query."),
+    (false, "$(headers.", "header."),
+    (false, "$(query_params.", "query."),
+    (false, "$(uri_captures.", ""),
+    (false, "%req(", "header."),
+    (false, "%[req.hdr(", "header."),
+    (false, "%[req.fhdr(", "header."),
+    (false, "%[hdr(", "header."),
+    (false, "%[req.cook(", "cookie."),
+    (false, "%[cook(", "cookie."),
+    (false, "%[url_param(", "query."),
+    (false, "%[urlp(", "query."),
+    (false, "%{", "header."),
+    (false, "{http.request.header.", "header."),
+    (false, "{http.request.cookie.", "cookie."),
+    (false, "{http.request.uri.query.", "query."),
+];
+
+/// The text that stands for the same here, with our names in braces; `None` if there is none.
+pub(crate) fn ours(variable: Variable<'_>) -> Option<String> {
+    let lower = variable.text.to_ascii_lowercase();
+    let is_target = matches!(variable.meaning, Meaning::Target);
+    let value = |name: &str| Some(format!("{{{name}}}"));
+    match variable.meaning {
+        Meaning::Host => return value("host"),
+        Meaning::ClientIp => return value("client_ip"),
+        Meaning::Scheme => return value("scheme"),
+        Meaning::Port => return value("port"),
+        Meaning::RequestId => return value("request_id"),
+        Meaning::Method => return value("method"),
+        Meaning::Time => return value("time"),
+        Meaning::Service => return value("service"),
+        Meaning::Certificate if lower.contains("subject") || lower.contains("_dn") => {
+            return value("client_cert.subject");
+        }
+        Meaning::Certificate | Meaning::Upgrade => return None,
+        Meaning::Target | Meaning::Other => {}
+    }
+    let family = FAMILIES.iter().find(|(_, begin, _)| lower.starts_with(begin));
+    if let Some((underscores, begin, ours)) = family {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let rest = &variable.text[begin.len()..];
+        let name = &rest[..rest.find(|c| !fits(c)).unwrap_or(rest.len())];
+        let name = match (*underscores, *ours) {
+            (true, _) => name.to_ascii_lowercase().replace('_', "-"),
+            (false, "header.") => name.to_ascii_lowercase(),
+            _ => name.to_owned(),
+        };
+        if !name.is_empty() {
+            return value(&format!("{ours}{name}"));
+        }
+    }
+    if let Some((_, rest)) = lower.split_once(".request.header") {
+        // `{{ .Request.Header.Get "X" }}`, or `{{ .Request.Header.X }}`.
+        let rest = rest.trim_start_matches(".get").trim_matches([' ', '.', '"', '}']);
+        let is_name = !rest.is_empty()
+            && rest
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        return is_name.then(|| format!("{{header.{rest}}}"));
+    }
+    let is = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    match () {
+        () if !is_target => None,
+        () if is(&["query", "args"]) => value("query"),
+        () if is(&["path", "document_uri"]) && !is(&[":path"]) || lower == "$uri" => value("path"),
+        () => Some("{path}?{query}".to_owned()),
+    }
+}
+
+/// The name of ours that another gateway, or people, write in braces in this way; `name` is in lower case.
+pub(crate) fn ours_in_braces(name: &str) -> Option<String> {
+    let listed = match name {
+        "remote_addr" | "remote_ip" | "remote_host" | "ip" | "client" | "clientip" | "client_addr"
+        | "source_ip" | "x_forwarded_for" => "client_ip",
+        "uri" | "url" | "request_path" | "path_and_query" => "path",
+        "request_uri" => "path}?{query",
+        "args" | "query_string" | "querystring" | "search" => "query",
+        "hostname" | "server_name" | "authority" | "domain" => "host",
+        "proto" | "protocol" => "scheme",
+        "verb" | "request_method" => "method",
+        "req_id" | "requestid" | "uuid" | "trace_id" | "correlation_id" => "request_id",
+        "now" | "date" | "timestamp" => "time",
+        "upstream" | "backend" | "cluster" => "service",
+        "rule" => "route",
+        "user_agent" => "header.user-agent",
+        "referer" => "header.referer",
+        "subject" | "client_cert" | "client_subject" => "client_cert.subject",
+        "version" | "generation" => "revision",
+        _ => "",
+    };
+    if !listed.is_empty() {
+        return Some(listed.to_owned());
+    }
+    let families = [
+        ("http_", "header.", true),
+        ("headers.", "header.", false),
+        ("request.header.", "header.", false),
+        ("request.headers.", "header.", false),
+        ("cookie_", "cookie.", false),
+        ("cookies.", "cookie.", false),
+        ("arg_", "query.", false),
+        ("args.", "query.", false),
+        ("params.", "query.", false),
+        ("query_params.", "query.", false),
+    ];
+    let (rest, ours, dashed) = families
+        .iter()
+        .find_map(|(begin, ours, dashed)| Some((name.strip_prefix(begin)?, ours, dashed)))?;
+    let rest = if *dashed {
+        rest.replace('_', "-")
+    } else {
+        rest.to_owned()
+    };
+    (!rest.is_empty()).then(|| format!("{ours}{rest}"))
+}
+
+/// Returns the hint at a variable: our word for it, or what can be had without it.
 pub(crate) fn hint(variable: Variable<'_>, place: Place) -> String {
-    let mut hint = String::new();
     let by_itself = match (place, variable.meaning) {
         (Place::RequestHeader, Meaning::Host) => {
             Some("services get the client's `Host`, and `x-forwarded-host`")
@@ -179,22 +342,38 @@ pub(crate) fn hint(variable: Variable<'_>, place: Place) -> String {
         (Place::RequestHeader, Meaning::Target) => Some("services get path and query in the request"),
         (Place::Host, Meaning::Host) => Some("the host of the request stays"),
         (Place::Path, Meaning::Target) => Some("path and query of the request stay"),
+        (Place::Query, Meaning::Target) => Some("the query of the request stays"),
         _ => None,
     };
-    if let Some(by_itself) = by_itself {
-        let _ = write!(hint, "leave it out: without it, {by_itself}");
-        return hint;
+    match (ours(variable), by_itself) {
+        (Some(_), Some(by_itself)) if place == Place::Path => {
+            format!("write `{{path}}`, or leave it out: without it, {by_itself}")
+        }
+        (Some(ours), Some(by_itself)) => format!("write `{ours}`, or leave it out: without it, {by_itself}"),
+        (Some(ours), None) => format!("write `{ours}`"),
+        (None, Some(by_itself)) => format!("leave it out: without it, {by_itself}"),
+        (None, None) => match place {
+            Place::Path => {
+                "a parameter of the pattern is `{name}`, and a group of a regex `$1`, in `regex: [from, to]` alone"
+            }
+            Place::Host => "a host has values of the request as in `{header.x-tenant}.example.org`",
+            _ => {
+                "a value of the request is written as `{client_ip}` or `{header.x-tenant}`, and `${NAME}` is a variable of the \
+                environment"
+            }
+        }
+        .to_owned(),
     }
-    hint.push_str(match place {
-        Place::Path => {
-            "a parameter of the pattern is `{name}`, and a group of a regex `$1`, in `regex: [from, to]` alone"
-        }
-        Place::Host => "write a fixed host; without one, the host of the request stays",
-        Place::RequestHeader | Place::ResponseHeader | Place::Body => {
-            "write a fixed text: nothing of a request is filled in here, and `${NAME}` is a variable of the environment"
-        }
-    });
-    hint
+}
+
+/// The text with a variable replaced by our word for it; `None` if there is none, or if the text has another one.
+pub(crate) fn replaced(text: &str, variable: Variable<'_>, place: Place) -> Option<String> {
+    let ours = match (place, variable.meaning) {
+        (Place::Path, Meaning::Target) => "{path}".to_owned(),
+        _ => ours(variable)?,
+    };
+    let replaced = text.replacen(variable.text, &ours, 1);
+    find(&replaced).is_none().then_some(replaced)
 }
 
 #[cfg(test)]
@@ -242,6 +421,56 @@ mod tests {
             let found = find(text).map(|found| (found.text, found.meaning));
             assert_eq!(found, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn our_words_for_them_are_known() {
+        for (text, expected) in [
+            ("$host", Some("{host}")),
+            ("$remote_addr", Some("{client_ip}")),
+            ("$proxy_add_x_forwarded_for", Some("{client_ip}")),
+            ("$request_id", Some("{request_id}")),
+            ("$uri", Some("{path}")),
+            ("$request_uri", Some("{path}?{query}")),
+            ("$args", Some("{query}")),
+            ("$scheme", Some("{scheme}")),
+            ("$server_port", Some("{port}")),
+            ("$request_method", Some("{method}")),
+            ("$time_iso8601", Some("{time}")),
+            ("$http_user_agent", Some("{header.user-agent}")),
+            ("$cookie_side", Some("{cookie.side}")),
+            ("$arg_page", Some("{query.page}")),
+            ("$ssl_client_s_dn", Some("{client_cert.subject}")),
+            ("$status", None),
+            ("%[src]", Some("{client_ip}")),
+            ("%[req.hdr(X-Tenant)]", Some("{header.x-tenant}")),
+            ("%[req.hdr(host)]", Some("{host}")),
+            ("%{Host}", Some("{host}")),
+            ("%{X-Tenant}i", Some("{header.x-tenant}")),
+            ("%REQ(x-a)%", Some("{header.x-a}")),
+            ("%REQ(:METHOD)%", Some("{method}")),
+            ("%REQ(:PATH)%", Some("{path}?{query}")),
+            ("%DOWNSTREAM_REMOTE_ADDRESS%", Some("{client_ip}")),
+            ("%START_TIME%", Some("{time}")),
+            ("%RESPONSE_CODE%", None),
+            ("{http.request.host}", Some("{host}")),
+            ("{http.request.header.X-Tenant}", Some("{header.x-tenant}")),
+            ("{http.request.uri.query.page}", Some("{query.page}")),
+            ("{http.request.uuid}", Some("{request_id}")),
+            ("{{ .Request.Host }}", Some("{host}")),
+            (
+                "{{ .Request.Header.Get \"X-Tenant\" }}",
+                Some("{header.x-tenant}"),
+            ),
+            ("$(headers.x)", Some("{header.x}")),
+            ("$(uri_captures.id)", Some("{id}")),
+        ] {
+            let found = find(text).unwrap();
+            assert_eq!(ours(found).as_deref(), expected, "{text}");
+        }
+        let replaced = |text| replaced(text, find(text).unwrap(), Place::Body);
+        assert_eq!(replaced("a $host b").as_deref(), Some("a {host} b"));
+        assert_eq!(replaced("$host $uri"), None);
     }
 
     #[test]

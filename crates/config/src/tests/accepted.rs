@@ -17,9 +17,10 @@ use waypost_plan::service::SentHost;
 use waypost_plan::settings::AccessLog;
 use waypost_plan::sticky::SameSite;
 use waypost_plan::trusted_proxies::{ClientSource, MatchedHost, TrustedProxies};
+use waypost_plan::value::NoValues;
 use waypost_route::condition::ValueCondition;
 use waypost_route::host::HostPattern;
-use waypost_wire::path::DotSegmentParameters;
+use waypost_wire::path::{DotSegmentParameters, PathOptions};
 
 use super::*;
 
@@ -147,9 +148,9 @@ fn queries_are_replaced_or_edited() {
         match &route.action {
             Action::Forward(_) => {
                 let rewrite = &route.policies.rewrite;
-                rewrite.query.write(Some(query.as_bytes()), &mut out);
+                rewrite.query.write(Some(query.as_bytes()), &NoValues, &mut out);
             }
-            Action::Redirect(redirect) => redirect.query.write(Some(query.as_bytes()), &mut out),
+            Action::Redirect(redirect) => redirect.query.write(Some(query.as_bytes()), &NoValues, &mut out),
             Action::Respond(_) => {}
         }
         String::from_utf8(out).unwrap()
@@ -165,7 +166,10 @@ fn queries_are_replaced_or_edited() {
     let Action::Redirect(redirect) = &plan.routes()[0].action else {
         panic!("a redirect");
     };
-    assert_eq!(redirect.url.as_deref(), Some("https://a.b:8443/x?y#z"));
+    let url = redirect.url.as_ref().unwrap();
+    let mut out = Vec::new();
+    url.fill(&NoValues, PathOptions::default(), &mut out).unwrap();
+    assert_eq!(out, b"https://a.b:8443/x?y#z");
 }
 
 const FIRST: &str = r#"

@@ -549,7 +549,7 @@ fn hosts_and_paths() {
 fn lists_of_paths_are_checked_path_by_path() {
     check_route(
         "to: a, match: { path: [\"/u/{id}\", /x] }, rewrite: { path: \"/{id}\" }",
-        &["4:72 bad-rewrite `{id}` is not bound by the path of every alternative"],
+        &["4:74 unknown-value `{id}` is not bound by the path of every alternative"],
     );
     check_route(
         "to: a, match: { path: [/x/*, /y] }, rewrite: { prefix: / }",
@@ -804,7 +804,7 @@ fn queries_and_urls() {
         ("to: a, rewrite: { query: \"a=%zz\" }", "bad-rewrite `%25`"),
         (
             "to: a, rewrite: { query: \"a={id}\" }",
-            "bad-rewrite nothing is filled in here",
+            "unknown-value bound in the pattern",
         ),
         (
             "to: a, rewrite: { query: {} }",
@@ -820,7 +820,7 @@ fn queries_and_urls() {
         ),
         (
             "to: a, rewrite: { query: { set: { a: \"{b}\" } } }",
-            "bad-rewrite nothing is filled in here",
+            "unknown-value bound in the pattern",
         ),
         (
             "to: a, rewrite: { query: { set: { \"\": 1 } } }",
@@ -832,10 +832,7 @@ fn queries_and_urls() {
         ),
         ("to: a, rewrite: { query: { replace: { a: 1 } } }", "unknown-key"),
         ("to: a, rewrite: { query: [a] }", "wrong-type"),
-        (
-            "redirect: { query: \"{query}\" }",
-            "bad-rewrite nothing is filled in here",
-        ),
+        ("redirect: { query: \"{query}\" }", "redirect-loop"),
         ("redirect: { url: /x }", "bad-rewrite goes into `path`"),
         ("redirect: { url: www.a.b/x }", "bad-rewrite write the whole URL"),
         (
@@ -848,7 +845,7 @@ fn queries_and_urls() {
         ),
         (
             "redirect: { url: \"https://a.b/{x}\" }",
-            "bad-rewrite nothing is filled in here",
+            "unknown-value bound in the pattern",
         ),
         (
             "redirect: { url: https://a.b/x, host: a.b }",
@@ -1045,7 +1042,7 @@ fn rewrites() {
     );
     check_route(
         "to: a, rewrite: { path: \"/{\" }",
-        &["4:38 bad-rewrite without its partner"],
+        &["4:40 bad-rewrite without its partner"],
     );
     check_route("to: a, rewrite: { path: /a?b }", &["4:38 bad-rewrite query"]);
     check_route(
@@ -1058,11 +1055,11 @@ fn rewrites() {
     );
     check_route(
         "match: { path: \"/{shop}\" }, to: a, rewrite: { path: \"/{shp}\" }",
-        &["4:66 bad-rewrite did you mean `{shop}`?"],
+        &["4:68 unknown-value did you mean `{shop}`?"],
     );
     check_route(
         "match: [{ path: \"/{b}\" }, { path: /c }], to: a, rewrite: { path: \"/{b}\" }",
-        &["4:79 bad-rewrite `{b}` is not bound"],
+        &["4:81 unknown-value `{b}` is not bound"],
     );
     check_route(
         "to: a, rewrite: { regex: [a, b], path: /c }",

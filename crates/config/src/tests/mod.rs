@@ -14,6 +14,7 @@ mod rollouts;
 mod shown;
 mod typos;
 mod validator;
+mod values;
 
 /// The smallest configuration, for tests to extend.
 const BASE: &str = "\

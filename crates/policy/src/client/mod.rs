@@ -35,6 +35,7 @@ use waypost_wire::request::RequestHead;
 
 use crate::failure::Failure;
 use crate::peer::Peer;
+use crate::request_id;
 
 /// The client's side of a request, in memory that is reused for the next one.
 #[derive(Debug, Clone)]
@@ -55,6 +56,8 @@ pub struct ClientSide {
     lacks_port: bool,
     /// The trust in the peer's headers.
     trust: Trust,
+    /// The id of the request, as a trusted proxy gives it; empty for none.
+    request_id: Vec<u8>,
 }
 
 /// The trust in what the peer says about its client.
@@ -100,6 +103,7 @@ impl Default for ClientSide {
             host: Vec::new(),
             lacks_port: false,
             trust: Trust::Untrusted,
+            request_id: Vec::new(),
         }
     }
 }
@@ -124,9 +128,11 @@ impl ClientSide {
         self.host.clear();
         self.lacks_port = false;
         self.trust = Trust::Untrusted;
+        self.request_id.clear();
         // TLS ends in front, if not here.
         let mut is_in_front = self.scheme != peer.scheme;
         if listener.trusts(peer.ip()) {
+            self.take_id(head, buffer);
             let speaks = match &listener.trusted_proxies.client {
                 ClientSource::Lists => self.believe(listener, head, buffer)?,
                 source => self.believe_one(source, head, buffer),
@@ -137,6 +143,16 @@ impl ClientSide {
             self.port_in_front = Some(self.url_port.unwrap_or(self.scheme.default_port()));
         }
         Ok(())
+    }
+
+    /// Takes over the id that a trusted proxy gives the request, if it is sound.
+    fn take_id(&mut self, head: &RequestHead, buffer: &[u8]) {
+        let mut ids = lines(head, buffer, FieldKind::RequestId);
+        if let (Some(id), None) = (ids.next(), ids.next())
+            && request_id::is_valid(id)
+        {
+            self.request_id.extend_from_slice(id);
+        }
     }
 
     /// Takes over what a trusted proxy says. Returns true if it speaks of a client of its own.
@@ -274,6 +290,16 @@ impl ClientSide {
     /// A port that the authority lacks: it is neither in it nor the scheme's default.
     pub(crate) fn lacking_port(&self) -> Option<u16> {
         self.url_port.filter(|_| self.lacks_port)
+    }
+
+    /// The id of the request, as a trusted proxy gives it.
+    pub fn request_id(&self) -> Option<&[u8]> {
+        (!self.request_id.is_empty()).then_some(&self.request_id)
+    }
+
+    /// Forgets the id of the last request, where the next one cannot be read.
+    pub(crate) fn forget_request_id(&mut self) {
+        self.request_id.clear();
     }
 
     /// The trust in the peer's headers.

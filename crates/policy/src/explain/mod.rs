@@ -34,15 +34,14 @@ use crate::head::local::LocalResponse;
 use crate::head::upstream::UpstreamHead;
 use crate::peer::Peer;
 use crate::request::{self, IncomingRequest, NormalizedRequest};
+use crate::request_id::Uuid;
+use crate::values::Circumstances;
 
 pub use explanation::{Arm, Because, Considered, Explanation, Outcome, Retry, Rollout};
 pub use question::{Question, QuestionError};
 
 /// The state of a gateway that explanations depend on.
-pub trait State {
-    /// The number of the revision, for `debug_headers`.
-    fn revision(&self) -> u64;
-
+pub trait State: Circumstances {
     /// Returns true if the service has an endpoint. Offline that is a declared one, in a running gateway one whose
     /// address is known.
     fn has_endpoint(&self, service: ServiceId) -> bool;
@@ -84,7 +83,10 @@ pub fn explain(
     let limits = request::head_limits(&listeners[chosen]);
     Ok(match explainer.read(chosen, &limits).err() {
         Some(failure) => {
-            let mut explanation = explainer.failure(failure, None);
+            let listener = &listeners[chosen];
+            let buffers = DecisionBuffers::default();
+            buffers.request_id.set(Some(state.new_id()));
+            let mut explanation = explainer.failure(failure, None, listener, &buffers);
             if !bytes.names_host {
                 explanation.host = None;
             }
@@ -114,6 +116,20 @@ struct Loaded<'a, S> {
     roll: u64,
     /// True once the dice were rolled.
     is_rolled: Cell<bool>,
+}
+
+impl<S: State> Circumstances for Loaded<'_, S> {
+    fn new_id(&self) -> Uuid {
+        self.state.new_id()
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        self.state.unix_seconds()
+    }
+
+    fn revision(&self) -> u64 {
+        self.state.revision()
+    }
 }
 
 impl<S: State> Environment for Loaded<'_, S> {
@@ -190,6 +206,7 @@ impl<S: State> Explainer<'_, S> {
         let host = self.normalized.host();
         if listener.tls == ListenerTls::Passthrough {
             let (mut explanation, reached_routes) = self.explain_all(
+                listener,
                 |environment, buffers| {
                     decision::decide_connection(
                         self.compiled,
@@ -216,6 +233,7 @@ impl<S: State> Explainer<'_, S> {
         }
         let request = self.request(listener);
         let (mut explanation, reached_routes) = self.explain_all(
+            listener,
             |environment, buffers| decision::decide(self.compiled, &request, environment, buffers),
             |forwarding, buffers| self.forward(&request, forwarding, buffers),
         );
@@ -234,6 +252,7 @@ impl<S: State> Explainer<'_, S> {
     /// that a service gets. The second value is true if the decision got as far as the routes.
     fn explain_all<'p>(
         &'p self,
+        listener: &Listener,
         decide: impl Fn(&mut Loaded<'_, S>, &mut DecisionBuffers) -> Decision<'p>,
         forward: impl Fn(Forwarding<'p>, &DecisionBuffers) -> Explanation,
     ) -> (Explanation, bool) {
@@ -262,11 +281,11 @@ impl<S: State> Explainer<'_, S> {
         }
         let route = decision.route.map(|route| &self.compiled.plan().routes()[route]);
         let mut explanation = match decision.verdict {
-            Verdict::Fail(failure) => self.failure(failure, route),
+            Verdict::Fail(failure) => self.failure(failure, route, listener, &buffers),
             Verdict::Redirect { status, edits } => {
                 let mut out = Vec::new();
                 let location = &buffers.location;
-                self.local(route, true)
+                self.local(route, true, listener, &buffers)
                     .write_redirect(status, location, edits, &mut out);
                 let headers = headers_of(&out);
                 let mut named = headers.iter();
@@ -279,7 +298,8 @@ impl<S: State> Explainer<'_, S> {
             }
             Verdict::Respond { respond, edits } => {
                 let mut out = Vec::new();
-                self.local(route, true).write_respond(respond, edits, &mut out);
+                self.local(route, true, listener, &buffers)
+                    .write_respond(respond, edits, &mut out);
                 Explanation {
                     status: Some(respond.status),
                     ..self.blank(Outcome::Respond, route, headers_of(&out))
@@ -310,6 +330,8 @@ impl<S: State> Explainer<'_, S> {
             host: forwarding.host,
             path,
             prefix: forwarding.replaced_prefix(buffers),
+            filled: &buffers.filled,
+            request_id: buffers.sent_id(request.listener, self.normalized.client()),
         };
         let endpoint = self.compiled.plan().service(forwarding.service).endpoints.first();
         let authority = endpoint.map_or(&b""[..], |endpoint| endpoint.authority.as_bytes());
@@ -317,10 +339,7 @@ impl<S: State> Explainer<'_, S> {
         head.write(authority, &mut out);
         let headers = headers_of(&out);
         let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
-        let mut query = Vec::new();
         let policies = forwarding.policies;
-        let rewrite = &policies.rewrite.query;
-        rewrite.write(self.head.query(self.buffer), &mut query);
         let retry = policies.retry.as_ref();
         Explanation {
             timeout: policies.timeout.map(duration::format),
@@ -328,7 +347,7 @@ impl<S: State> Explainer<'_, S> {
             hedge: retry.and_then(|retry| retry.hedge).map(duration::format),
             host: host.map(|(_, value)| value.clone()),
             path: text(path),
-            query: query.get(1..).map(text),
+            query: forwarding.query(self.head.query(self.buffer), buffers).map(text),
             ..self.blank(Outcome::Forward, Some(forwarding.route), headers.clone())
         }
     }
@@ -366,7 +385,13 @@ impl<S: State> Explainer<'_, S> {
         });
     }
 
-    fn failure(&self, failure: Failure, route: Option<&Route>) -> Explanation {
+    fn failure(
+        &self,
+        failure: Failure,
+        route: Option<&Route>,
+        listener: &Listener,
+        buffers: &DecisionBuffers,
+    ) -> Explanation {
         let outcome = match failure {
             Failure::HostNotServed | Failure::NoRoute => Outcome::NotFound,
             Failure::Misdirected | Failure::AccessDenied => Outcome::Refused,
@@ -379,7 +404,7 @@ impl<S: State> Explainer<'_, S> {
             ErrorFormat::Text
         };
         let mut out = Vec::new();
-        self.local(route, !failure.closes())
+        self.local(route, !failure.closes(), listener, buffers)
             .write_failure(failure, &format, &mut out);
         Explanation {
             status: Some(format.status(failure).http_status()),
@@ -390,7 +415,13 @@ impl<S: State> Explainer<'_, S> {
 
     /// A local response in the name of `route`. It has no date: the explanation is about the rules, whenever it is asked
     /// for.
-    fn local<'r>(&self, route: Option<&'r Route>, is_open: bool) -> LocalResponse<'r> {
+    fn local<'r>(
+        &'r self,
+        route: Option<&'r Route>,
+        is_open: bool,
+        listener: &Listener,
+        buffers: &'r DecisionBuffers,
+    ) -> LocalResponse<'r> {
         let debug = self.compiled.plan().settings().debug_headers;
         // A question without a host is written as HTTP/1.0, but does not stand for a client of that version.
         let asks_to_close =
@@ -398,6 +429,9 @@ impl<S: State> Explainer<'_, S> {
         LocalResponse {
             keep_alive: KeepAlive::when(is_open && !asks_to_close, Version::Http11),
             to_head: false,
+            filled_lines: buffers.filled.response_lines(),
+            filled_body: buffers.filled.body(),
+            request_id: buffers.sent_id(listener, self.normalized.client()),
             debug: debug.then(|| DebugHeaders {
                 revision: self.state.revision(),
                 route: route.map_or("", |route| &*route.matching.name),

@@ -142,7 +142,8 @@ impl DownstreamHead<'_> {
                     | FieldKind::HopByHop
                     | FieldKind::Te
                     | FieldKind::Waypost
-            ) || (field.kind == FieldKind::ContentType && self.content_type.is_some());
+            ) || (field.kind == FieldKind::ContentType && self.content_type.is_some())
+                || (field.kind == FieldKind::RequestId && self.edits.request_id.is_some());
             if !ends_here && keeps(name) && !edits.drops(name) && !response.is_nominated(buffer, field) {
                 let value = field.value.of(buffer);
                 match maps.then(|| self.edits.map(name, value)).flatten() {

@@ -7,6 +7,7 @@ use waypost_wire::write;
 
 use crate::head::cookies;
 use crate::head::reverse::WayBack;
+use crate::request_id::{self, RequestId};
 
 /// The `connection` header of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub struct DebugHeaders<'a> {
 pub struct ResponseEdits<'a> {
     /// `response_headers` of the route. A name that they remove or set is left out of everything else.
     pub configured: &'a HeaderEdits,
+    /// The lines of `configured`, where values are filled in.
+    pub filled: &'a [u8],
+    /// The id of the request, on listeners that send it.
+    pub request_id: Option<RequestId<'a>>,
     /// The way back to the client's paths and host, where a service's references to itself are mapped.
     pub way_back: Option<&'a WayBack>,
     /// Rewrites of the cookies that a service sets.
@@ -104,9 +109,12 @@ impl ResponseEdits<'_> {
             KeepAlive::Explicit => out.extend_from_slice(b"connection: keep-alive\r\n"),
             KeepAlive::Close => out.extend_from_slice(b"connection: close\r\n"),
         }
-        for (name, value) in self.configured.lines() {
-            write::field(out, name.as_bytes(), value.as_bytes());
+        if let Some(id) = self.request_id
+            && !self.drops(request_id::HEADER)
+        {
+            request_id::write_line(id, out);
         }
+        self.configured.write(self.filled, out);
         out.extend_from_slice(b"\r\n");
     }
 

@@ -11,6 +11,7 @@ use crate::error_format::ErrorFormat;
 use crate::failure::Failure;
 use crate::grpc;
 use crate::head::edits::{DebugHeaders, KeepAlive, ResponseEdits};
+use crate::request_id::RequestId;
 
 /// The parts of a local response that do not depend on its content.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,12 @@ pub struct LocalResponse<'a> {
     pub keep_alive: KeepAlive,
     /// True if it responds to a HEAD, so that its body is left out.
     pub to_head: bool,
+    /// The lines of the edits, where values are filled in.
+    pub filled_lines: &'a [u8],
+    /// The body of a configured response, where values are filled in.
+    pub filled_body: &'a [u8],
+    /// The id of the request, on listeners that send it.
+    pub request_id: Option<RequestId<'a>>,
     /// The debug headers.
     pub debug: Option<DebugHeaders<'a>>,
     /// The `date`; `explain` leaves it out.
@@ -79,7 +86,11 @@ impl LocalResponse<'_> {
         if !edits.drops(b"content-type") && !is_bodiless {
             write::field(out, b"content-type", respond.content_type.as_bytes());
         }
-        let body = if is_bodiless { &[] } else { &respond.body[..] };
+        let body = match respond.body.as_literal() {
+            _ if is_bodiless => &[],
+            Some(body) => body.as_bytes(),
+            None => self.filled_body,
+        };
         self.finish(respond.status, edits, body, out)
     }
 
@@ -89,6 +100,8 @@ impl LocalResponse<'_> {
         }
         let edits = ResponseEdits {
             configured,
+            filled: self.filled_lines,
+            request_id: self.request_id,
             way_back: None,
             cookies: None,
             date: self.date,

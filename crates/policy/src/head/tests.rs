@@ -17,6 +17,7 @@ use waypost_wire::version::Version;
 
 use crate::error_format::ErrorFormat;
 use crate::failure::Failure;
+use crate::filled::Filled;
 use crate::head::downstream::{self, BodyDelimiter, DownstreamHead};
 use crate::head::edits::{DebugHeaders, KeepAlive, ResponseEdits};
 use crate::head::local::LocalResponse;
@@ -51,9 +52,9 @@ fn edits(remove: &[&str], set: &[(&str, &str)], add: &[(&str, &str)]) -> HeaderE
     let mut edits = HeaderEdits::default();
     remove.iter().for_each(|name| edits.remove(name).unwrap());
     set.iter()
-        .for_each(|(name, value)| edits.set(name, value).unwrap());
+        .for_each(|(name, value)| edits.set(name, *value).unwrap());
     add.iter()
-        .for_each(|(name, value)| edits.add(name, value).unwrap());
+        .for_each(|(name, value)| edits.add(name, *value).unwrap());
     edits
 }
 
@@ -97,6 +98,8 @@ fn with_upstream(
         host: &SentHost::Client,
         path: normalized.path(),
         prefix: None,
+        filled: &Filled::default(),
+        request_id: None,
     });
 }
 
@@ -645,6 +648,8 @@ fn check_downstream(sent: &[&str], to_head: bool, head: impl Fn(&mut DownstreamH
         buffer: &buffer,
         edits: ResponseEdits {
             configured: &none,
+            filled: b"",
+            request_id: None,
             way_back: None,
             cookies: None,
             date: (!downstream::is_dated(&response)).then_some(b"now"),
@@ -784,6 +789,8 @@ fn configured_edits_override_response_headers() {
         buffer: &buffer,
         edits: ResponseEdits {
             configured: &configured,
+            filled: b"",
+            request_id: None,
             way_back: None,
             cookies: None,
             date: Some(b"now"),
@@ -869,6 +876,9 @@ fn local() -> LocalResponse<'static> {
     LocalResponse {
         keep_alive: KeepAlive::Implied,
         to_head: false,
+        filled_lines: b"",
+        filled_body: b"",
+        request_id: None,
         debug: None,
         date: Some(b"now"),
     }
@@ -937,7 +947,7 @@ fn configured_responses_and_redirects_are_edited() {
     let mut out = Vec::new();
     let respond = Respond {
         status: 200,
-        body: b"said".as_slice().into(),
+        body: "said".into(),
         content_type: "text/plain".into(),
     };
     local().write_respond(&respond, &configured, &mut out);

@@ -10,10 +10,12 @@ use waypost_wire::framing::Framing;
 use waypost_wire::version::Version;
 use waypost_wire::write;
 
+use crate::filled::Filled;
 use crate::grpc;
 use crate::grpc::web::{self, WebForm};
 use crate::head::forwarded::ForwardedHeaders;
 use crate::request::IncomingRequest;
+use crate::request_id::{self, RequestId};
 
 /// The header of a mirrored request, with the name of its route.
 const MIRROR_MARK: &[u8] = b"x-waypost-mirror";
@@ -31,6 +33,10 @@ pub struct UpstreamHead<'a> {
     pub path: &'a [u8],
     /// The client's prefix, where the service sees another.
     pub prefix: Option<&'a [u8]>,
+    /// The texts that are filled in.
+    pub filled: &'a Filled,
+    /// The id of the request, on listeners that send it.
+    pub request_id: Option<RequestId<'a>>,
 }
 
 /// The purpose of a request to a service.
@@ -108,15 +114,30 @@ impl<'a> UpstreamHead<'a> {
         out.extend_from_slice(head.method(buffer));
         out.push(b' ');
         out.extend_from_slice(self.path);
-        self.policies.rewrite.query.write(head.query(buffer), out);
+        match head.query(buffer) {
+            _ if !self.policies.rewrite.query.keeps() => out.extend_from_slice(&self.filled.query),
+            Some(query) => {
+                out.push(b'?');
+                out.extend_from_slice(query);
+            }
+            None => {}
+        }
         out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
         let requested = match self.host {
             SentHost::Client => head.authority(buffer),
             SentHost::Endpoint => None,
             SentHost::Named(name) => Some(name.as_bytes()),
         };
-        let rewritten = self.policies.rewrite.host.as_deref();
-        let host = rewritten.map(str::as_bytes).or(requested);
+        let rewritten = self
+            .policies
+            .rewrite
+            .host
+            .as_ref()
+            .map(|host| match host.as_literal() {
+                Some(host) => host.as_bytes(),
+                None => &self.filled.host,
+            });
+        let host = rewritten.or(requested);
         let host_start = out.len();
         out.extend_from_slice(host.unwrap_or(authority));
         let borrowed_host = host.is_none().then_some(host_start..out.len());
@@ -139,13 +160,16 @@ impl<'a> UpstreamHead<'a> {
             let name = field.name.of(buffer);
             let travels = match field.kind {
                 FieldKind::Other if name.contains(&b'_') => {
-                    keeps_underscores && !FieldKind::of_dashed(name).is_of_the_gateway() && !is_forged(name)
+                    let kind = FieldKind::of_dashed(name);
+                    let passes = !kind.is_of_the_gateway() && self.lets_pass(kind);
+                    keeps_underscores && passes && !is_forged(name)
                 }
                 FieldKind::Other => !is_forged(name),
                 FieldKind::XForwardedPrefix => is_trusted && self.prefix.is_none(),
                 FieldKind::Forwarding => {
                     is_trusted && (keeps_underscores || !name.contains(&b'_')) && !is_forged(name)
                 }
+                FieldKind::RequestId => self.lets_pass(FieldKind::RequestId),
                 FieldKind::Credentials | FieldKind::Accept | FieldKind::Date => true,
                 FieldKind::ContentType => web.is_none(),
                 FieldKind::Expect => head.version() == Version::Http11 && purpose == Purpose::Original,
@@ -159,10 +183,19 @@ impl<'a> UpstreamHead<'a> {
         borrowed_host
     }
 
+    /// Returns true if the client's field of this kind passes, of those that are the gateway's on some listeners.
+    fn lets_pass(&self, kind: FieldKind) -> bool {
+        kind != FieldKind::RequestId || self.request_id.is_none()
+    }
+
     fn write_edits(&self, out: &mut Vec<u8>) {
-        for (name, value) in self.policies.request_headers.lines() {
-            write::field(out, name.as_bytes(), value.as_bytes());
+        let edits = &self.policies.request_headers;
+        if let Some(id) = self.request_id
+            && !edits.drops(request_id::HEADER)
+        {
+            request_id::write_line(id, out);
         }
+        edits.write(&self.filled.request_lines, out);
     }
 }
 

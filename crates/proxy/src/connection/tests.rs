@@ -66,7 +66,7 @@ fn plan_of(mut builder: PlanBuilder, action: Action) -> Plan {
 fn responding() -> Plan {
     let respond = Respond {
         status: 200,
-        body: b"said".as_slice().into(),
+        body: "said".into(),
         content_type: "text/plain".into(),
     };
     plan_of(PlanBuilder::default(), Action::Respond(respond))

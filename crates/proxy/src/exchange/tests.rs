@@ -151,6 +151,8 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             listener: ListenerId(0),
             edits: ResponseEdits {
                 configured: &configured,
+                filled: b"",
+                request_id: None,
                 way_back: None,
                 cookies: None,
                 date: None,

@@ -19,9 +19,11 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use waypost_plan::service::ServiceId;
+use waypost_policy::request_id::Uuid;
 use waypost_transport::clock::{Clock, Ticks};
 use waypost_transport::date::DateClock;
 use waypost_transport::free_list::FreeList;
@@ -147,6 +149,13 @@ impl Worker {
     /// A roll of the dice, uniform in `0..2^64`.
     pub(crate) fn roll(&self) -> u64 {
         self.rng.borrow_mut().u64(..)
+    }
+
+    /// A new id for a request that came at `time`; now without one.
+    pub(crate) fn new_id(&self, time: Option<Timestamp>) -> Uuid {
+        let time = time.unwrap_or_else(Timestamp::now);
+        let unix_ms = u64::try_from(time.as_millisecond()).unwrap_or_default();
+        Uuid::v7(unix_ms, [self.roll(), self.roll()])
     }
 
     /// The worker's metrics.

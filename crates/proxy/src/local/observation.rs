@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use waypost_policy::failure::Failure;
+use waypost_policy::request_id::Uuid;
 use waypost_policy::status::RequestStatus;
 
 use crate::local::Worker;
@@ -60,6 +62,9 @@ impl Observation {
             record.host = buffers.normalized.matched_host().unwrap_or_default().to_vec();
             record.path = buffers.normalized.path().to_vec();
             record.query = buffers.head.query(buffer).map(<[u8]>::to_vec);
+            if let Some(id) = buffers.normalized.client().request_id() {
+                record.given_id = id.to_vec();
+            }
         }
     }
 
@@ -75,6 +80,18 @@ impl Observation {
             record.method = short(words.next()).unwrap_or_default();
             record.path = short(words.next()).unwrap_or_default();
         }
+    }
+
+    /// Notes the id that was made for the request.
+    pub(crate) fn note_id(&mut self, id: Uuid) {
+        if let Some(record) = &mut self.record {
+            record.made_id = Some(id);
+        }
+    }
+
+    /// The time at which the request came, if it is known.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        self.record.as_ref().map(|record| record.time)
     }
 
     /// Notes the position of the route.
@@ -163,7 +180,9 @@ impl Observation {
 
     /// Writes the log line.
     pub(crate) fn log(&mut self, worker: &Worker) {
-        if let Some(record) = self.record.take() {
+        if let Some(mut record) = self.record.take() {
+            let time = record.time;
+            record.made_id.get_or_insert_with(|| worker.new_id(Some(time)));
             worker.log(&record);
         }
     }

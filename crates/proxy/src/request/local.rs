@@ -49,9 +49,8 @@ impl ActiveRequest<'_> {
         if !matches!(self.buffers.error_format, ErrorFormat::Grpc(_)) {
             return RequestStatus::http(status);
         }
-        let mut lines = edits.lines();
-        let code = lines.find(|(name, _)| name.eq_ignore_ascii_case("grpc-status"));
-        RequestStatus::call(status, code.map(|(_, value)| GrpcCode::parse(value.as_bytes())))
+        let code = edits.value("grpc-status", self.buffers.decision.filled.response_lines());
+        RequestStatus::call(status, code.map(GrpcCode::parse))
     }
 
     /// Refuses a malformed or unsupported request. Its parsed parts are not trusted.
@@ -60,6 +59,8 @@ impl ActiveRequest<'_> {
         let begins = bytes.get(self.buffers.scan.start()..).unwrap_or_default();
         self.buffers.is_head = begins.starts_with(b"HEAD ");
         self.buffers.error_format = ErrorFormat::Text;
+        self.buffers.normalized.forget();
+        self.buffers.decision.request_id.set(None);
         self.client.observation.note_first_line(self.buffers);
         self.send_failure(failure, "", false).await
     }
@@ -117,14 +118,24 @@ impl ActiveRequest<'_> {
         keep_alive: bool,
         write: impl FnOnce(&LocalResponse<'_>, &mut Vec<u8>) -> usize,
     ) -> Next {
+        let made = &self.buffers.decision.request_id;
+        if self.listener.request_id && made.get().is_none() {
+            // It was not decided on.
+            let id = self.client.worker.new_id(self.client.observation.time());
+            made.set(Some(id));
+            self.client.observation.note_id(id);
+        }
         let date = self.client.worker.date().now();
+        let mut out = mem::take(&mut self.buffers.local_response);
         let response = LocalResponse {
             keep_alive: KeepAlive::when(keep_alive, self.buffers.head.version()),
             to_head: self.buffers.is_head,
+            filled_lines: self.buffers.decision.filled.response_lines(),
+            filled_body: self.buffers.decision.filled.body(),
+            request_id: self.sent_id(),
             debug: self.snapshot.debug_headers(route),
             date: date.as_ref().map(|date| &date[..]),
         };
-        let mut out = mem::take(&mut self.buffers.local_response);
         out.clear();
         let body_bytes = write(&response, &mut out);
         if let Some(record) = self.client.observation.record() {

@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use waypost_plan::balance::Balance;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
@@ -25,6 +26,8 @@ use waypost_policy::balance;
 use waypost_policy::decision::{self, Decision, Environment, Verdict};
 use waypost_policy::failure::Failure;
 use waypost_policy::request::IncomingRequest;
+use waypost_policy::request_id::{RequestId, Uuid};
+use waypost_policy::values::Circumstances;
 use waypost_upstream::balance::hash;
 use waypost_upstream::lease::Lease;
 use waypost_upstream::local::LocalService;
@@ -88,6 +91,21 @@ pub(crate) struct LiveTraffic<'a> {
     pub(crate) rolled: Cell<u64>,
 }
 
+impl Circumstances for LiveTraffic<'_> {
+    fn new_id(&self) -> Uuid {
+        self.worker.new_id(self.observation.time())
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        let time = self.observation.time().unwrap_or_else(Timestamp::now);
+        u64::try_from(time.as_second()).unwrap_or_default()
+    }
+
+    fn revision(&self) -> u64 {
+        self.snapshot.generation.number()
+    }
+}
+
 impl Environment for LiveTraffic<'_> {
     fn roll(&self) -> u64 {
         let roll = self.worker.roll();
@@ -133,6 +151,7 @@ impl ActiveRequest<'_> {
     /// Serves the request, whose head is parsed.
     pub(crate) async fn serve(&mut self) -> Next {
         self.buffers.note_kind();
+        self.buffers.decision.request_id.set(None);
         let normalized = self.normalize();
         self.client.observation.note_request(self.buffers);
         if let Err(failure) = normalized {
@@ -202,7 +221,16 @@ impl ActiveRequest<'_> {
         };
         let decision = decision::decide(snapshot.generation.compiled(), &request, &mut live, buffers);
         live.note(&decision);
+        if let Some(id) = buffers.request_id.get() {
+            self.client.observation.note_id(id);
+        }
         decision
+    }
+
+    /// The id that services and clients get, if the listener sends one.
+    fn sent_id(&self) -> Option<RequestId<'_>> {
+        let client = self.buffers.normalized.client();
+        self.buffers.decision.sent_id(self.listener, client)
     }
 
     /// The request, as rules see it.

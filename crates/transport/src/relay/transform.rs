@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use waypost_wire::field::{self, FieldKind};
+use waypost_wire::field::{self, Field, FieldKind};
 
 use crate::relay::call_status::TRAILERS;
 
@@ -93,7 +93,8 @@ fn trailer_lines(trailers: &[u8]) -> Vec<u8> {
     if trailers.len() <= 2 || field::parse(trailers, 0, usize::from(u8::MAX), &mut fields).is_err() {
         return lines;
     }
-    for field in fields.iter().filter(|field| field.kind == FieldKind::Other) {
+    let travels = |field: &&Field| matches!(field.kind, FieldKind::Other | FieldKind::RequestId);
+    for field in fields.iter().filter(travels) {
         lines.extend(field.name.of(trailers).to_ascii_lowercase());
         lines.push(b':');
         lines.extend_from_slice(field.value.of(trailers));

@@ -60,6 +60,7 @@ files! {
     refused: "refused.txt",
     respond: "respond.txt",
     rewrite: "rewrite.txt",
+    values: "values.txt",
 }
 
 #[test]

@@ -17,6 +17,7 @@
 use waypost_plan::redirect::Scheme;
 use waypost_plan::rewrite::Rewrite;
 use waypost_plan::service::{Endpoint, EndpointScheme, SentHost};
+use waypost_plan::value::Values;
 use waypost_route::path::PathPattern;
 use waypost_wire::authority::Authority;
 use waypost_wire::write;
@@ -71,20 +72,23 @@ enum Place {
 }
 
 impl WayBack {
-    /// Finds the way back of `request`, whose path `pattern` covers. The endpoint is not known yet.
+    /// Finds the way back of `request`, whose path `pattern` covers. `filled_host` is the host that the rewrite gives where
+    /// `values` are filled in. The endpoint is not known yet.
     pub(crate) fn find(
         &mut self,
         rewrite: &Rewrite,
         host: &SentHost,
         request: &IncomingRequest<'_>,
         pattern: &PathPattern,
+        values: &dyn Values,
+        filled_host: &[u8],
     ) {
         self.tidy(usize::MAX);
         let path = request.normalized.path();
         let options = request.listener.paths;
         let prefix = rewrite
             .path
-            .replaced_prefix(path, pattern, options, &mut self.replacement);
+            .replaced_prefix(path, pattern, options, values, &mut self.replacement);
         self.prefix.extend_from_slice(prefix.unwrap_or_default());
         self.moves_prefix = prefix.is_some() && self.prefix != self.replacement;
         append_prefix_in_front(
@@ -105,7 +109,10 @@ impl WayBack {
             self.authority.push(b':');
             write::decimal(&mut self.authority, port.into());
         }
-        let rewritten = rewrite.host.as_deref().map(str::as_bytes);
+        let rewritten = rewrite.host.as_ref().map(|host| match host.as_literal() {
+            Some(host) => host.as_bytes(),
+            None => filled_host,
+        });
         let asked = request.head.authority(request.buffer).unwrap_or_default();
         self.asked.set(asked);
         let sent = match host {

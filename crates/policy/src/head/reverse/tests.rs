@@ -6,8 +6,8 @@ use waypost_plan::listener::{Bind, Listener};
 use waypost_plan::rewrite::PathRewrite;
 use waypost_plan::service::{EndpointHost, SentHost};
 use waypost_plan::set_cookie::SetCookie;
-use waypost_plan::template::PathTemplate;
 use waypost_plan::trusted_proxies::TrustedProxies;
+use waypost_plan::value::{Parameters, ValueTemplate};
 use waypost_wire::request::{HeadLimits, RequestHead};
 use waypost_wire::scan::HeadScan;
 
@@ -107,7 +107,7 @@ impl Moved<'_> {
         };
         let rewrite = Rewrite {
             path: self.prefix.map_or(PathRewrite::Keep, |prefix| {
-                PathRewrite::Prefix(PathTemplate::parse(prefix).unwrap().into())
+                PathRewrite::Prefix(ValueTemplate::parse(prefix).unwrap().into())
             }),
             host: self.host.map(Into::into),
             ..Rewrite::default()
@@ -121,7 +121,9 @@ impl Moved<'_> {
         way_back.outer_prefix.extend_from_slice(b"/stale");
         way_back.port = Some(1);
         let pattern = PathPattern::parse(self.pattern).unwrap();
-        way_back.find(&rewrite, &SentHost::Client, &request, &pattern);
+        let path = request.normalized.path();
+        let values = Parameters::of(path, &pattern);
+        way_back.find(&rewrite, &SentHost::Client, &request, &pattern, &values, b"");
         let host = EndpointHost::Address(IpAddr::from([10, 0, 0, 5]));
         way_back.set_endpoint(&Endpoint::new("10.0.0.5:8080".into(), host, 8080, self.endpoint));
         way_back

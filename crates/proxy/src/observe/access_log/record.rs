@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use waypost_policy::failure::{Blame, Cause, Failure};
+use waypost_policy::request_id::Uuid;
 use waypost_policy::status::RequestStatus;
 use waypost_upstream::address::Address;
 use waypost_wire::response::fault::ResponseFault;
@@ -20,6 +21,10 @@ use waypost_wire::write;
 pub(crate) struct Record {
     pub(crate) time: Timestamp,
     pub(crate) started: Instant,
+    /// The id that a trusted proxy gave; empty for none.
+    pub(crate) given_id: Vec<u8>,
+    /// The id that was made here.
+    pub(crate) made_id: Option<Uuid>,
     pub(crate) client: IpAddr,
     pub(crate) method: Vec<u8>,
     pub(crate) host: Vec<u8>,
@@ -112,6 +117,8 @@ impl Record {
         Self {
             time: Timestamp::now(),
             started: Instant::now(),
+            given_id: Vec::new(),
+            made_id: None,
             client,
             method: Vec::new(),
             host: Vec::new(),
@@ -151,7 +158,13 @@ impl LineWriter {
         out.extend_from_slice(self.date.as_bytes());
         out.push(b'.');
         thousandths(out, u64::from(record.time.subsec_millisecond().unsigned_abs()));
-        out.extend_from_slice(b"Z\",\"client\":\"");
+        out.extend_from_slice(b"Z\",\"request_id\":\"");
+        match record.made_id {
+            Some(id) if record.given_id.is_empty() => id.write(out),
+            // It needs no escapes.
+            _ => out.extend_from_slice(&record.given_id),
+        }
+        out.extend_from_slice(b"\",\"client\":\"");
         ip(out, record.client);
         out.extend_from_slice(b"\",\"method\":");
         string(out, &record.method);

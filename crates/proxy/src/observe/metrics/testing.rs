@@ -7,6 +7,7 @@ use waypost_plan::mirror::Mirror;
 use waypost_plan::route::{Action, Forward, Respond, Route};
 use waypost_plan::service::Service;
 use waypost_plan::split_policies::SplitPolicySet;
+use waypost_plan::value::ValueTemplate;
 use waypost_route::split::Split;
 
 use crate::observe::metrics::{Mirrored, RouteCounters};
@@ -38,7 +39,7 @@ pub(crate) fn plan(routes: &[(&str, &[&str])]) -> Plan {
         let action = if arms.is_empty() {
             Action::Respond(Respond {
                 status: 200,
-                body: [].into(),
+                body: ValueTemplate::default(),
                 content_type: "text/plain".into(),
             })
         } else {

@@ -85,6 +85,10 @@ impl ActiveRequest<'_> {
             listener: client.listener_id,
             edits: ResponseEdits {
                 configured: &upstream.forwarding.policies.response_headers,
+                filled: buffers.decision.filled.response_lines(),
+                request_id: buffers
+                    .decision
+                    .sent_id(self.listener, buffers.normalized.client()),
                 way_back: upstream.forwarding.way_back(&buffers.decision),
                 cookies: upstream.forwarding.policies.set_cookie.as_ref(),
                 date: None,

@@ -399,6 +399,8 @@ fn upstream_head<'a>(
         host: forwarding.host,
         path: forwarding.path(request.normalized.path(), decision),
         prefix: forwarding.replaced_prefix(decision),
+        filled: &decision.filled,
+        request_id: decision.sent_id(request.listener, request.normalized.client()),
         request,
     }
 }
