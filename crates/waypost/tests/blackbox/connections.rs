@@ -140,12 +140,14 @@ const BEGUN_UPLOAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chu
 
 #[test]
 fn slow_upload_goes_when_connections_run_short() {
-    let service = Service::echo("a");
     for workers in [1, 2] {
+        let service = Service::echo("a");
         let limit = "limits: { connections: 1, body_idle_timeout: 5m }";
         let gateway = Gateway::with(Config::listening(&[limit]).all_to(&service).workers(workers));
         let mut slow = gateway.connect();
         slow.send(BEGUN_UPLOAD);
+        // Another worker may accept the next client first.
+        service.wait_for("abcde");
         assert_eq!(gateway.get("http://a/").status(), 200);
         let response = slow.response();
         assert_eq!(response.status(), 408);
@@ -166,6 +168,7 @@ fn slowest_upload_goes_first() {
     let gateway = Gateway::with(Config::listening(&[limit]).all_to(&service));
     let [mut slow, mut fast] = [gateway.connect(), gateway.connect()];
     slow.send(BEGUN_UPLOAD);
+    service.wait_for("abcde");
     let part = "x".repeat(100_000);
     fast.send(format!(
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100001\r\n\r\n{part}"
