@@ -102,16 +102,20 @@ impl RequestStatus {
         self.failed
     }
 
-    /// The kind of the request, with these failures. Without a rule of its own, a plan has the failures of
+    /// The kind of the request, with these failures; RESOURCE_EXHAUSTED counts as a 429 does. Without a rule of its own, a plan has the failures of
     /// [`RequestStatus::has_failed`].
     pub fn kind(self, rule: &FailureRule) -> StatusKind {
         let is_cut = self.failed && !self.is_own && self.grpc.is_none() && self.http < 500;
         // A call is judged by its code, and by its HTTP status where that is an error.
-        let has_status = !is_cut && (self.grpc.is_none() || self.http != 200);
-        if has_status && rule.exclude.contains(self.http) {
+        let http = match self.grpc {
+            Some(GrpcCode::RESOURCE_EXHAUSTED) if self.http == 200 => 429,
+            _ => self.http,
+        };
+        let has_status = !is_cut && (self.grpc.is_none() || http != 200);
+        if has_status && rule.exclude.contains(http) {
             return StatusKind::Fine;
         }
-        let is_listed = has_status && rule.statuses.contains(self.http);
+        let is_listed = has_status && rule.statuses.contains(http);
         let fails_anyway = self.failed && (is_cut || self.is_own || self.grpc.is_some());
         if is_listed || fails_anyway {
             return StatusKind::Failed;
@@ -316,6 +320,7 @@ mod tests {
             ("ok", call(200, 0)),
             ("cancelled", call(200, 1)),
             ("not found", call(200, 5)),
+            ("exhausted", call(200, 8)),
             ("unimplemented", call(200, 12)),
             ("unavailable", call(200, 14)),
             ("call 503", RequestStatus::call(503, None)),
@@ -329,7 +334,7 @@ mod tests {
             assert_eq!(kind == StatusKind::Failed, status.has_failed(), "{name}");
             let expected = match name {
                 "left" | "cancelled" => StatusKind::Abandoned,
-                "404" | "429" | "not found" => StatusKind::ClientError,
+                "404" | "429" | "not found" | "exhausted" => StatusKind::ClientError,
                 "200" | "ok" => StatusKind::Fine,
                 _ => StatusKind::Failed,
             };
@@ -349,7 +354,7 @@ mod tests {
         use StatusKind::{Failed, Fine};
         check(
             rule(&[500..=599, 429..=429], &[501..=501]),
-            &[("429", Failed), ("501", Fine)],
+            &[("429", Failed), ("exhausted", Failed), ("501", Fine)],
         );
         check(rule(&[], &[501..=501]), &[("501", Fine)]);
         // What never came, or was cut, fails whatever is listed.
@@ -369,6 +374,7 @@ mod tests {
             &[
                 ("404", Fine),
                 ("429", Failed),
+                ("exhausted", Failed),
                 ("501", Fine),
                 ("503", Fine),
                 ("own 504", Fine),
