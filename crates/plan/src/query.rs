@@ -89,6 +89,7 @@ impl QueryEdits {
         let mut begin = |out: &mut Vec<u8>| out.push(std::mem::replace(&mut separator, b'&'));
         let mut is_set = vec![false; self.set.len()];
         for part in query
+            .filter(|query| !query.is_empty())
             .into_iter()
             .flat_map(|query| query.split(|&byte| byte == b'&'))
         {
@@ -187,6 +188,8 @@ mod tests {
         check(&edits(&[], &[], &["a"]), Some("a=1&a"), "");
         check(&edits(&[], &[], &["a"]), None, "");
         check(&edits(&[("a", "1")], &[], &[]), None, "?a=1");
+        check(&edits(&[("a", "1")], &[], &[]), Some(""), "?a=1");
+        check(&edits(&[], &[], &["a"]), Some(""), "");
         check(&edits(&[("a b", "")], &[], &[]), Some("a+b=1&a%20b=2"), "?a%20b=");
     }
 
