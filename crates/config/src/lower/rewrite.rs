@@ -1,6 +1,7 @@
 //! Rewrites of paths, for services and for redirects.
 
 use waypost_plan::rewrite::{PathRewrite, Reverse, Rewrite};
+use waypost_plan::service::SentHost;
 use waypost_plan::template::{Replacement, TemplateError};
 use waypost_plan::value::{ValueName, ValueTemplate};
 use waypost_route::regex::Regex;
@@ -44,7 +45,11 @@ pub(super) fn rewrite(
     let query = query::of(given.query.as_deref(), patterns, problems);
     let host = given.host.as_ref();
     let host = host.and_then(|host| host::authority_template(host, patterns, problems));
-    if given.given.keys().all(|key| key == "reverse") {
+    // A service with a `host` of its own sees another place, too.
+    let mut services = context.builder.services().iter();
+    let sends_others = services.any(|service| service.host != SentHost::Client);
+    let problems = &mut *context.problems;
+    if given.given.keys().all(|key| key == "reverse") && !(given.reverse.is_some() && sends_others) {
         problems
             .add(Code::MissingKey, written.key, "the rewrite rewrites nothing")
             .help("add `prefix`, `path`, `regex`, `host` or `query`, or leave it out");
@@ -52,6 +57,7 @@ pub(super) fn rewrite(
     let moves = given.given.keys().any(|key| matches!(key, "prefix" | "host"));
     if let Some(reverse) = &given.reverse
         && !moves
+        && !sends_others
         && given.given.keys().count() > 1
     {
         problems

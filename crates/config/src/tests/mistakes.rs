@@ -120,6 +120,32 @@ fn listener_limits() {
     check("name:", &["3:7 null-value give a value"]);
 }
 
+#[test]
+fn the_way_back_is_switched_off_where_there_is_one() {
+    let check = |host: &str, rewrite: &str, expected: &[&str]| {
+        crate::tests::check(
+            format!(
+                "listeners: [{{ bind: 0.0.0.0:80 }}]\nservices: {{ a: {{ endpoints: [http://a], host: {host} }} }}\n\
+                 routes: [{{ name: a, to: a, rewrite: {{ {rewrite} }} }}]\n"
+            ),
+            expected,
+        );
+    };
+    check("endpoint", "reverse: off", &[]);
+    check("a.test", "path: /x, reverse: off", &[]);
+    check(
+        "client",
+        "reverse: off",
+        &["3:28 missing-key the rewrite rewrites nothing"],
+    );
+    check(
+        "client",
+        "path: /x, reverse: off",
+        &["3:49 conflicting-keys without `prefix` or `host`"],
+    );
+    check("endpoint", "", &["3:28 missing-key the rewrite rewrites nothing"]);
+}
+
 fn trusted_proxies(check: &dyn Fn(&str, &[&str])) {
     for (written, expected) in [
         ("10.0.0.0/8", "3:20 wrong-type put it into a list: `[10.0.0.0/8]`"),
