@@ -8,7 +8,7 @@ use crate::diagnostic::Code;
 use crate::keys::{At, KeyTable, Read, wrong_type};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
-use crate::suggest::correction::{is_showable, plain};
+use crate::suggest::correction::{before_path, is_showable, plain};
 use crate::suggest::flow;
 use crate::tree::{Node, Value};
 use crate::values::{Text, text_of};
@@ -67,6 +67,10 @@ fn report_no_list<T: Read>(node: &Node, problems: &mut Problems) {
                 "write each as an item with its name: `- name: {}`",
                 quote(first).trim_matches('`')
             ));
+        }
+        (_, _) if is_text && T::table().is_some_and(|table| table.words == "a route") => {
+            problem
+                .help("write each as an item: `- { name: orders, match: { path: /orders/* }, to: orders }`");
         }
         (_, Some(item)) if is_text => {
             let list = format!("[{item}]");
@@ -127,9 +131,10 @@ fn report_no_names<T: Read>(node: &Node, problems: &mut Problems) {
         _ => None,
     };
     let name = of_first(&["name", "id"]).unwrap_or("orders");
-    // Where a value is a text, the first item may have it.
-    let value = match T::table() {
-        None => of_first(&["value", "exact", "weight"]).map(plain),
+    // Where a value is a text, the first item may have it; a service has its address.
+    let value = match T::table().map(|table| table.words) {
+        None => of_first(&["value", "exact", "weight"]).map(|text| plain(text).into_owned()),
+        Some("a service") => items.first().and_then(service_of),
         Some(_) => None,
     };
     problems
@@ -143,6 +148,31 @@ fn report_no_names<T: Read>(node: &Node, problems: &mut Problems) {
             plain(name),
             value.as_deref().unwrap_or("…")
         ));
+}
+
+/// Returns a service of Kong, which has a URL, or a host and a port.
+fn service_of(item: &Node) -> Option<String> {
+    let Value::Mapping(entries) = &item.value else {
+        return None;
+    };
+    let of = |key: &str| {
+        let entry = entries.iter().find(|entry| &*entry.key == key)?;
+        entry.value.written()
+    };
+    let url = match (of("url"), of("host")) {
+        (Some(url), _) => {
+            let (scheme, rest) = url.split_once("://")?;
+            format!("{scheme}://{}", before_path(rest))
+        }
+        (None, Some(host)) => {
+            let scheme = of("protocol").unwrap_or("http");
+            let port = of("port").map_or_else(String::new, |port| format!(":{port}"));
+            format!("{scheme}://{host}{port}")
+        }
+        (None, None) => return None,
+    };
+    let service = format!("{{ endpoints: [{}] }}", plain(&url));
+    is_showable(&service).then_some(service)
 }
 
 impl<T: Read> Read for List<T> {

@@ -285,6 +285,8 @@ fn report_unknown(
         format!("did you mean `{near}`?")
     } else if let Some(help) = unknown::hint_elsewhere(entry, table) {
         help
+    } else if table.ignored.is_none() && name.starts_with("x-") {
+        "keys that begin with `x-` are ignored at the top level alone".to_owned()
     } else if let Some((key, elsewhere)) = elsewhere(name, table) {
         match key == name {
             true => format!("`{name}` is a key of {elsewhere}"),

@@ -1,10 +1,12 @@
 //! Hints at unknown keys: the key of this language for a word of another gateway, with a snippet.
 
+use std::borrow::Cow;
+
 use super::{Key, KeyTable};
 use crate::suggest::correction::{address, is_showable, plain};
 use crate::suggest::foreign::{self, Meaning};
-use crate::suggest::{flow, location, service, shape};
-use crate::tree::{Entry, Value};
+use crate::suggest::{flow, location, other_config, service, shape};
+use crate::tree::{Entry, Node, Value};
 
 /// The statuses of redirects, as other gateways write them in front of a URL.
 const REDIRECTS: &[&str] = &["301", "302", "303", "307", "308"];
@@ -14,7 +16,9 @@ pub(crate) fn meaning(name: &str, table: &KeyTable) -> Option<Meaning> {
     if condition(name, table).is_some() {
         return Some(Meaning::Elsewhere(""));
     }
-    foreign::meaning(name, table.words, |key| table.has(key))
+    let meaning = |word| foreign::meaning(word, table.words, |key| table.has(key));
+    // nginx and HAProxy write a name behind the word.
+    meaning(name).or_else(|| meaning(name.split_once(' ')?.0))
 }
 
 /// Returns the hint at a word of another gateway.
@@ -28,9 +32,19 @@ pub(crate) fn hint(entry: &Entry, table: &KeyTable) -> Option<String> {
     {
         return Some(condition_hint(entry, condition));
     }
+    if let Some(hint) = own_header(entry) {
+        return Some(hint);
+    }
     let is_destination = condition.is_some() || matches!(meaning(name, table), Some(Meaning::Key("to", _)));
     if let Some(services) = written.filter(|_| is_destination).and_then(service::hint) {
         return Some(services);
+    }
+    if table.words == "the configuration"
+        && let Some(route) = other_config::first_route(entry)
+    {
+        return Some(format!(
+            "there is no level above `listeners`, `services` and `routes`; its first route is `routes: [{route}]`"
+        ));
     }
     let (key, hint) = match meaning(name, table)? {
         Meaning::Elsewhere("") => return None,
@@ -76,6 +90,22 @@ fn shaped(entry: &Entry, key: &Key) -> Option<String> {
     let written = value.written();
     match (key.name, &value.value) {
         ("to", Value::List(items)) => return write(&shape::split(items)?),
+        ("to", Value::Mapping(_)) => return write(&plain_unless_split(&other_config::destination(value)?)),
+        ("match", Value::List(items)) => {
+            if let Some(matching) = other_config::predicates(items) {
+                return write(&matching);
+            }
+        }
+        ("endpoints", Value::List(_) | Value::Mapping(_)) => return write(&other_config::endpoints(value)?),
+        ("respond", Value::Mapping(_)) => return write(&response(value)?),
+        ("access", _) => {
+            let is_denial = entry.key.contains("deny") || entry.key.contains("black");
+            let shape = shape_of(entry, (key.table)()?)?.yaml;
+            return write(&match is_denial {
+                true => shape.replace("{ allow:", "{ deny:"),
+                false => shape,
+            });
+        }
         ("bind", Value::Scalar(_)) => {
             let text = written?.split_ascii_whitespace().next()?;
             return write(&plain(&address(text, "0.0.0.0", 8080)?));
@@ -93,6 +123,9 @@ fn shaped(entry: &Entry, key: &Key) -> Option<String> {
         return None;
     }
     if table.words == "header edits" {
+        if let Some((name, value)) = written.and_then(header_line) {
+            return write(&format!("{{ set: {{ {}: {value} }} }}", plain(name)));
+        }
         let Value::Mapping(entries) = &value.value else {
             return None;
         };
@@ -112,6 +145,7 @@ fn shaped(entry: &Entry, key: &Key) -> Option<String> {
         table.words,
         "the limits of a listener"
             | "the timeouts of a service"
+            | "the timeouts of a route"
             | "the `tls` of a listener"
             | "the `tls` of a service"
     );
@@ -119,6 +153,65 @@ fn shaped(entry: &Entry, key: &Key) -> Option<String> {
         return None;
     }
     write(&shape_of(entry, table)?.yaml)
+}
+
+/// Returns a name and a value, as in `X-Frame-Options DENY` of nginx; `None` where a variable is in the value.
+fn header_line(text: &str) -> Option<(&str, Cow<'_, str>)> {
+    let (name, value) = text.split_once(' ')?;
+    let value = value.trim();
+    let value = value.strip_suffix(" always").unwrap_or(value).trim_matches('"');
+    let is_fixed = !value.contains(['$', '%', '{']) && is_showable(value);
+    let is_name = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    (is_fixed && is_name && !value.is_empty()).then(|| (name, plain(value)))
+}
+
+/// The headers of nginx that are passed on, or made, by the gateway itself.
+const OWN_HEADERS: [&str; 6] = [
+    "Host",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Port",
+    "X-Real-IP",
+];
+
+/// Returns the hint at a header that services get by themselves.
+fn own_header(entry: &Entry) -> Option<String> {
+    let (name, value) = entry.value.written()?.split_once(' ')?;
+    let mut own = OWN_HEADERS.iter();
+    let name = own.find(|own| own.eq_ignore_ascii_case(name))?;
+    let is_set = entry.key.to_ascii_lowercase().contains("set_header") || entry.key.contains("header_up");
+    (is_set && value.contains(['$', '{']))
+        .then(|| format!("leave it out: services get `{name}` by themselves"))
+}
+
+/// Returns the response that a `direct_response` of Envoy says.
+fn response(node: &Node) -> Option<String> {
+    let Value::Mapping(entries) = &node.value else {
+        return None;
+    };
+    let find = |entries: &[Entry], key: &str| {
+        let entry = entries.iter().find(|entry| &*entry.key == key);
+        entry.map(|entry| entry.value.clone())
+    };
+    let status = find(entries, "status")?.written()?.parse::<u16>().ok()?;
+    let body = find(entries, "body").and_then(|body| match &body.value {
+        Value::Mapping(inner) => flow::of(&find(inner, "inline_string")?),
+        _ => flow::of(&body),
+    });
+    Some(match body {
+        Some(body) => format!("{{ status: {status}, body: {body} }}"),
+        None => format!("{{ status: {status} }}"),
+    })
+}
+
+fn plain_unless_split(to: &str) -> String {
+    match to.starts_with('{') {
+        true => to.to_owned(),
+        false => plain(to).into_owned(),
+    }
 }
 
 /// Returns the key of a match that `name`, a key of a route, is a word for; `None` in every other mapping.
@@ -174,6 +267,9 @@ fn path_value(entry: &Entry, key: &Key) -> Option<String> {
     } else if text.starts_with('/') && !text.ends_with('*') && (word.contains("prefix") || word == "location")
     {
         format!("{}/*", text.trim_end_matches('/'))
+    } else if word == "paths" && text.starts_with("~/") {
+        // Kong looks for it at the beginning alone.
+        format!("~^{}", &text[1..])
     } else if word.contains("reg") && !text.starts_with('~') {
         format!("~{text}")
     } else {

@@ -9,7 +9,7 @@ use waypost_wire::authority::{Authority, AuthorityError};
 
 use crate::diagnostic::Code;
 use crate::keys::At;
-use crate::lower::pattern::Pattern;
+use crate::lower::pattern::{NOTHING_NEGATED, Pattern};
 use crate::lower::value;
 use crate::problems::{Problems, quote};
 use crate::suggest::correction::{before_path, corrected, plain};
@@ -54,6 +54,7 @@ pub(super) fn pattern(written: &At<Text>, problems: &mut Problems) -> Option<Hos
                 (HostPatternError::TrailingDot, Some(host)) => {
                     Some(format!("write `{host}`, which covers it too"))
                 }
+                (HostPatternError::Character('!'), _) => Some(NOTHING_NEGATED.to_owned()),
                 (HostPatternError::Character('/'), _) => Some("a path goes into `path`".to_owned()),
                 (HostPatternError::Character(odd), _) if !odd.is_ascii() => {
                     Some("write international names in their `xn--` form".to_owned())

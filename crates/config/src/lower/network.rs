@@ -6,6 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::diagnostic::Code;
 use crate::keys::At;
+use crate::lower::pattern::NOTHING_NEGATED;
 use crate::problems::{Problems, quote};
 use crate::values::Text;
 
@@ -22,6 +23,7 @@ pub(super) fn network(written: &At<Text>, problems: &mut Problems) -> Option<IpN
         let help = match (bare(text), host.and_then(bare)) {
             (Some(address), _) => format!("leave the brackets out: `{address}`"),
             (None, Some(address)) => format!("leave the port out: `{address}`"),
+            (None, None) if text.starts_with('!') => NOTHING_NEGATED.to_owned(),
             (None, None) => {
                 "write an address such as `192.0.2.7`, or a network such as `10.0.0.0/8`".to_owned()
             }

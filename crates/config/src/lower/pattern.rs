@@ -16,6 +16,10 @@ use crate::suggest::location::{self, Location};
 use crate::tree::Origin;
 use crate::values::OriginText;
 
+/// The hint at a value with a `!` in front.
+pub(super) const NOTHING_NEGATED: &str =
+    "nothing is negated by `!`: what is to be left out takes a route of its own, without it";
+
 /// The path pattern of a `match`, with the place where it is or could be written.
 pub(super) struct Pattern {
     pub(super) pattern: PathPattern,
@@ -66,6 +70,7 @@ pub(super) fn pattern(written: &At<OriginText>, context: &mut Context<'_>) -> Op
                     Some(regex) => format!("for a regex write `{regex}`"),
                     None => "a regex begins with `~`".to_owned(),
                 }),
+                PathPatternError::NoSlash if text.starts_with('!') => Some(NOTHING_NEGATED.to_owned()),
                 PathPatternError::NoSlash if text == "*" => {
                     Some("write `/*`, or leave `path` out, to take every path".to_owned())
                 }

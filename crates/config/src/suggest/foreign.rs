@@ -378,7 +378,7 @@ const MAPPINGS: &[Mapping] = words! {
         "respond" = [
             "return", "direct_response", "fixed_response", "static_response", "response", "http_request_return", "abort", "status",
         ], "`respond: { status: 404 }`";
-        "respond" = ["deny", "block", "http_request_deny"], "`respond: { status: 403 }`";
+        "respond" = ["block", "http_request_deny"], "`respond: { status: 403 }`";
         "redirect" = [
             "redirect_to", "redirection", "redirect_scheme", "redirect_regex", "request_redirect", "https_redirect", "ssl_redirect",
             "force_ssl", "force_https", "redir", "http_to_https", "http_request_redirect", "return_301", "permanent_redirect",
@@ -421,10 +421,12 @@ const MAPPINGS: &[Mapping] = words! {
             "proxy_cookie_flags", "secure_cookie_response_header_name", "cookie_flags", "same_site", "samesite", "secure_cookie",
             "rewrite_response_cookie", "set_cookies",
         ], "`set_cookie: { secure: true, http_only: true, same_site: lax }`";
+        "timeouts" = ["proxy_read_timeout", "read_timeout", "response_timeout"],
+            "`timeouts: { response: @60s@ }`; `timeout` is for the whole exchange";
+        "timeouts" = ["proxy_connect_timeout", "connect_timeout"], "`timeouts: { connect: @2s@ }`";
         "timeout" = [
-            "proxy_read_timeout", "proxy_connect_timeout", "proxy_send_timeout", "read_timeout", "write_timeout",
-            "request_timeout", "response_timeout", "connect_timeout", "route_timeout", "idle_timeout",
-        ], "`timeout: 15s` for the whole exchange; a service has `timeouts: { connect: 2s, response: 30s }` for its parts";
+            "proxy_send_timeout", "write_timeout", "request_timeout", "route_timeout", "idle_timeout",
+        ], "`timeout: 15s` for the whole exchange; `timeouts: { connect: 2s, response: 30s }` are for its parts";
         "retry" = [
             "retries", "num_retries", "retry_policy", "proxy_next_upstream", "redispatch", "retry_on", "retry_count",
         ], "";
@@ -450,16 +452,22 @@ const MAPPINGS: &[Mapping] = words! {
             "certificates stand in a listener: `tls: { certificates: [{ cert: api.crt, key: api.key }] }`";
         "" = ["lua", "script", "content_by_lua_block", "access_by_lua_block", "js_content", "map", "set"],
             "there are no scripts and no variables of your own; conditions of `match` choose between routes";
-        "" = ["client_max_body_size", "max_body_size", "request_size_limiting", "request_size", "buffering", "buffer_requests"],
-            "the limit for bodies is one of the listener: `limits: { body_bytes: 10MiB }`";
+        "limits" = ["client_max_body_size", "max_body_size", "request_size_limiting", "request_size", "max_request_size"],
+            "`limits: { body_bytes: 10MiB }`";
+        "" = ["buffering", "buffer_requests"],
+            "bodies are passed on as they come; `limits: { body_bytes: 10MiB }` bounds their size";
         "" = [
             "cors", "enable_cors", "auth", "auth_basic", "basic_auth", "jwt", "key_auth", "forward_auth", "auth_request", "oauth2",
             "rate_limit", "rate_limiting", "rate_limiter", "limit_req", "limit_conn", "in_flight_req", "compress", "gzip",
             "encode", "cache", "proxy_cache", "circuit_breaker", "fault_injection", "error_page", "errors", "fault",
             "csrf",
         ], MISSING;
-        "" = ["ip_allow_list", "ip_white_list", "ip_restriction", "allow", "whitelist", "whitelist_source_range"],
-            "let a `match` take these clients alone: `match: { client_ip: 10.0.0.0/8 }`";
+        "access" = [
+            "ip_allow_list", "ip_white_list", "ip_restriction", "allow", "whitelist", "whitelist_source_range", "allow_list",
+            "source_range",
+        ], "`access: { allow: [@10.0.0.0/8@] }`; all others get 403";
+        "access" = ["deny", "ip_deny_list", "blacklist", "deny_list", "denylist_source_range"],
+            "`access: { deny: [@10.9.0.0/16@] }`; with `allow`, every other client is denied by itself";
     }
     "a match": {
         "path" = [

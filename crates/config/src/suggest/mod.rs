@@ -4,6 +4,7 @@ pub(crate) mod correction;
 pub(crate) mod flow;
 pub(crate) mod foreign;
 pub(crate) mod location;
+pub(crate) mod other_config;
 pub(crate) mod path;
 pub(crate) mod resilience;
 pub(crate) mod rule;

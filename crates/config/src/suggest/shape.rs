@@ -1,6 +1,8 @@
 //! Mappings that were probably meant where something else is written: `{ status: 404 }` for `404`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
 
 use crate::suggest::correction::{address, before_path, is_showable, plain};
 use crate::suggest::{flow, resilience, rule};
@@ -81,8 +83,16 @@ fn of_text(text: &str, wanted: &str, knows: impl Fn(&str) -> bool) -> Option<Sha
             )),
             None => certain(format!("{{ service: {yaml} }}")),
         },
-        "the timeouts of a service" => probable(format!("{{ response: {yaml} }}")),
-        "the limits of a listener" => probable(format!("{{ body_bytes: {yaml} }}")),
+        "an `access`" if text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() => {
+            probable(format!("{{ allow: [{yaml}] }}"))
+        }
+        "the timeouts of a service" | "the timeouts of a route" => {
+            probable(format!("{{ response: {yaml} }}"))
+        }
+        "the limits of a listener" | "the limits of a route" => {
+            let size = crate::size::corrected(text).unwrap_or_else(|| text.to_owned());
+            probable(format!("{{ body_bytes: {} }}", plain(&size)))
+        }
         _ => None,
     }
 }
@@ -93,6 +103,9 @@ fn of_other(node: &Node, wanted: &str) -> Option<Shape> {
     match (&node.value, wanted) {
         (Value::List(items), "a service") if has_texts(items) => {
             probable(format!("{{ endpoints: {} }}", flow::of(node)?))
+        }
+        (Value::List(items), "an `access`") if has_texts(items) => {
+            probable(format!("{{ allow: {} }}", flow::of(node)?))
         }
         (Value::Scalar(_) | Value::List(_), "the `tls` of a listener") => {
             probable("{ certificates: [{ cert: api.crt, key: api.key }] }".to_owned())
@@ -184,6 +197,11 @@ pub(crate) fn value_with_type(node: &Node) -> Option<String> {
         value(&["exact", "value"])?.to_owned()
     };
     is_showable(&text).then_some(text)
+}
+
+/// Returns the match that a rule or a path means, as YAML.
+pub(crate) fn of_match_text(text: &str) -> Option<String> {
+    of_match(text).map(|shape| shape.yaml)
 }
 
 fn of_match(text: &str) -> Option<Shape> {

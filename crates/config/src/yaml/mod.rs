@@ -16,6 +16,7 @@ use crate::diagnostic::Code;
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::substitute::{NoValue, substitute};
+use crate::suggest::other_config;
 use crate::tree::{Entry, Node, Origin, Scalar, Style, Value};
 
 /// Maximum size of a file: 16 MiB.
@@ -103,7 +104,9 @@ fn mapping(
                     root.span,
                     format!("a configuration is a mapping, not {}", root.found()),
                 )
-                .help("begin with a key at the start of a line, such as `listeners:`");
+                .help(other_config::hint_at_text(text).unwrap_or_else(|| {
+                    "begin with a key at the start of a line, such as `listeners:`".to_owned()
+                }));
             None
         }
         _ => Some(None),
