@@ -54,6 +54,8 @@ pub(crate) enum Extra {
     Nothing,
     /// Two fields set and one removed in requests, one set and one removed in responses.
     Edits,
+    /// Values of the request in three headers: two of the request, one of the response.
+    Templates,
     /// A split of two arms, sticky by cookie.
     Sticky,
     /// Copies of a tenth of the requests to a second service.

@@ -173,6 +173,13 @@ fn extras() -> Vec<Scenario> {
             Some("x-internal: %d"),
             1.05,
         ),
+        beside_plain(
+            "templates",
+            "values of the request in three headers",
+            Extra::Templates,
+            Some("x-tenant: %d"),
+            1.08,
+        ),
     ]
 }
 
