@@ -288,7 +288,9 @@ impl Failure {
             Self::NoRoute => "no route takes this request".to_owned(),
             Self::AccessDenied => "this address has no access".to_owned(),
             Self::NoArm => "the route sends its traffic nowhere".to_owned(),
-            Self::Rewrite => "the route's rewrite gives a path that cannot be forwarded".to_owned(),
+            Self::Rewrite => {
+                "the route's rewrite or redirect makes a path or a host that is not valid".to_owned()
+            }
             Self::NoEndpoint => "the service has no endpoint that is ready".to_owned(),
             Self::RequestLimit | Self::ConnectionLimit => {
                 "the service is busy with as many requests as it may have".to_owned()

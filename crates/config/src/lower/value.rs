@@ -19,7 +19,8 @@ use crate::values::Text;
 const OF_AUTH: &str = "identity";
 const OF_CLAIMS: &str = "claim.";
 
-/// Lowers a text at `place`, in which the parameters of `patterns` may stand. Reports names that have no value; braces without
+/// Lowers a text at `place`, in which the parameters of `patterns` may stand; of a text without a route of its own there are
+/// no patterns, and names that are not on the list are parameters of the routes that use it. Reports names that have no value; braces without
 /// a name, and variables of other gateways, are left to the caller.
 pub(super) fn template(
     written: &At<Text>,
@@ -106,11 +107,22 @@ fn resolve(
     }
     match listed {
         Some(name) => Resolved::Value(name),
+        None if patterns.is_empty() && may_be_parameter(bare) => {
+            Resolved::Value(ValueName::Parameter(bare.into()))
+        }
         None => {
             report_unknown(bare, span, written, patterns, problems);
             Resolved::Text
         }
     }
+}
+
+fn may_be_parameter(name: &str) -> bool {
+    let begins = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    let mut bytes = name.bytes();
+    name != OF_AUTH
+        && bytes.next().is_some_and(begins)
+        && bytes.all(|byte| begins(byte) || byte.is_ascii_digit())
 }
 
 fn report_unknown(name: &str, span: Span, written: &At<Text>, patterns: &[Pattern], problems: &mut Problems) {

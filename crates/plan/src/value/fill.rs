@@ -402,4 +402,36 @@ mod tests {
             assert_eq!(filled.is_ok(), is_valid, "{template} of {value}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_value_leaves_its_segment_or_parameter(value in "[ -~é]{0,12}|[./;%2eEfF\\\\]{0,8}", keeps: bool) {
+            let options = PathOptions {
+                encoded_slash: if keeps { EncodedSlash::Keep } else { EncodedSlash::Refuse },
+                dot_segment_parameters: if keeps { DotSegmentParameters::Keep } else { DotSegmentParameters::Refuse },
+                ..PathOptions::default()
+            };
+            for name in ["header.x", "query.x", "cookie.x"] {
+                let values = [(name, &*value)];
+                if let Ok(path) = path_of(&format!("/a/x{{{name}}}/b"), &values, options)
+                    && let Ok(normal) = path::normalize(path.as_bytes(), options, &mut Vec::new())
+                {
+                    let segments: Vec<&[u8]> = normal.split(|&byte| byte == b'/').collect();
+                    proptest::prop_assert_eq!(segments.len(), 4, "{}", &path);
+                    proptest::prop_assert_eq!((segments[1], segments[3]), (&b"a"[..], &b"b"[..]));
+                }
+                if let Ok(path) = path_of(&format!("/a/{{{name}}}/b"), &values, options)
+                    && let Ok(normal) = path::normalize(path.as_bytes(), options, &mut Vec::new())
+                {
+                    let begins = normal.starts_with(b"/a/") && normal.ends_with(b"/b");
+                    proptest::prop_assert!(begins, "{}", &path);
+                }
+                let template = ValueTemplate::parse(&format!("a={{{name}}}&b")).unwrap();
+                let query = text(|out| template.fill_query(&Named(&values), out));
+                let parts: Vec<&str> = query.split('&').collect();
+                proptest::prop_assert!(parts.len() == 2 && parts[1] == "b", "{}", &query);
+                proptest::prop_assert!(!query.contains(['#', ' ', '"']), "{}", &query);
+            }
+        }
+    }
 }

@@ -213,4 +213,17 @@ mod tests {
             assert_eq!(parsed(text, Braces::Strict), Err(error), "{text}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn every_text_is_parsed_and_doubled_braces_come_back(text in "[{}a.% ]{0,16}") {
+            proptest::prop_assert!(parsed(&text, Braces::Text).is_ok());
+            let _ = parsed(&text, Braces::Strict);
+            let escaped = text.replace('{', "{{").replace('}', "}}");
+            if !text.contains("%{") {
+                let back = parsed(&escaped, Braces::Strict);
+                proptest::prop_assert_eq!(back.as_deref(), Ok(&*text));
+            }
+        }
+    }
 }
