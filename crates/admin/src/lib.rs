@@ -11,6 +11,7 @@ pub mod api;
 mod arms;
 pub mod command;
 pub mod events;
+mod failures;
 pub mod metrics;
 #[cfg(test)]
 mod pages;

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use waypost_proxy::gateway::View;
+use waypost_proxy::observe::failed::FailedRequest;
 use waypost_proxy::priority::{Priority, lower};
 use waypost_upstream::notice::Notice;
 
 use crate::command::Command;
 use crate::events::{EventKind, Events};
+use crate::failures::Failures;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stats::History;
@@ -42,6 +44,7 @@ pub struct AppState {
     commands: mpsc::Sender<Command>,
     history: Mutex<History>,
     timeline: Mutex<Timeline>,
+    failures: Mutex<Failures>,
 }
 
 impl AppState {
@@ -60,6 +63,7 @@ impl AppState {
             commands,
             history: Mutex::new(History::new(Instant::now())),
             timeline: Mutex::default(),
+            failures: Mutex::default(),
         };
         (Arc::new(state), inbox)
     }
@@ -125,6 +129,18 @@ impl AppState {
     /// The figures of the last day.
     pub(crate) fn timeline(&self) -> MutexGuard<'_, Timeline> {
         self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Samples of failed requests.
+    pub(crate) fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps samples of failed requests, until the data plane stops.
+    pub async fn follow_failed(self: Arc<Self>, mut failed: mpsc::Receiver<FailedRequest>) {
+        while let Some(failed) = failed.recv().await {
+            self.failures().add(failed);
+        }
     }
 
     /// Hands the notices of the data plane to `log`, and publishes them as events, until it stops.

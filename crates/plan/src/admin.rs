@@ -12,6 +12,8 @@ pub struct Admin {
     /// File of accepted tokens, one `[NAME] TOKEN` per line; `None` gives access to every client that reaches the
     /// address.
     pub token_file: Option<Box<str>>,
+    /// Headers of failed requests whose values are shown, in lower case.
+    pub show_headers: Box<[Box<str>]>,
 }
 
 /// An address for the admin API.
@@ -26,6 +28,25 @@ pub enum AdminBind {
 impl Admin {
     /// The port of the default address.
     pub const PORT: u16 = 9900;
+
+    /// Headers whose values are shown by default.
+    pub const SHOW_HEADERS: [&str; 12] = [
+        "accept",
+        "content-length",
+        "content-type",
+        "grpc-timeout",
+        "host",
+        "te",
+        "traceparent",
+        "user-agent",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-request-id",
+    ];
+
+    /// Headers whose values are never shown.
+    pub const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "set-cookie"];
 }
 
 impl Default for Admin {
@@ -34,6 +55,7 @@ impl Default for Admin {
             bind: AdminBind::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, Self::PORT))),
             is_explicit: false,
             token_file: None,
+            show_headers: Self::SHOW_HEADERS.map(Box::from).into(),
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod config;
 pub mod deals;
 pub mod events;
 pub mod explain;
+pub mod failures;
 pub mod health;
 pub mod openapi;
 pub mod revisions;
@@ -95,6 +96,7 @@ pub fn operations() -> Vec<Operation> {
     all.extend(health::operations());
     all.extend(status::operations());
     all.extend(routes::operations());
+    all.extend(failures::operations());
     all.extend(deals::operations());
     all.extend(rollouts::operations());
     all.extend(services::operations());

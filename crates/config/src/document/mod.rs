@@ -110,6 +110,12 @@ keys! {
         ///
         /// The file is reloaded when it changes. Without it, every client that reaches the address has access.
         token_file: Text = Optional, "/etc/waypost/tokens";
+        /// Headers of failed requests whose values `/api/v1/routes/{name}/failures` shows. Of others it has the names.
+        ///
+        /// Defaults to `accept`, `content-length`, `content-type`, `grpc-timeout`, `host`, `te`, `traceparent`,
+        /// `user-agent`, `x-forwarded-for`, `x-forwarded-host`, `x-forwarded-proto` and `x-request-id`. Values of
+        /// `authorization`, `cookie` and their like are never shown.
+        show_headers: List<Text> = Optional, "[user-agent, x-request-id, x-tenant]";
     }
 
     /// Storage of revisions and dials.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use waypost_plan::admin::{Admin, AdminBind};
 use waypost_plan::settings::{AccessLog, Settings, StateSettings};
+use waypost_wire::token;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
@@ -118,11 +119,47 @@ fn admin_of(written: &At<OffOr<document::Admin>>, problems: &mut Problems) -> Op
             )
             .help("add a `token_file`, or bind to `127.0.0.1`");
     }
+    let show_headers = match &given.show_headers {
+        Some(list) => list
+            .value
+            .0
+            .iter()
+            .filter_map(|name| shown_header(name, problems))
+            .collect(),
+        None => Admin::default().show_headers,
+    };
     Some(Admin {
         bind,
         is_explicit: true,
         token_file,
+        show_headers,
     })
+}
+
+/// The name of a header whose values may be shown.
+fn shown_header(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
+    let name = written.value.to_ascii_lowercase();
+    if !token::is_token(name.as_bytes()) {
+        problems
+            .add(
+                Code::BadName,
+                written.span,
+                format!("{} is not the name of a header", quote(&written.value)),
+            )
+            .help("a header's name has letters, digits, `-` and a few others");
+        return None;
+    }
+    if Admin::SECRET_HEADERS.contains(&&*name) {
+        problems
+            .add(
+                Code::BadValue,
+                written.span,
+                format!("the values of `{name}` are secrets and are never shown"),
+            )
+            .help("leave it out; its name is shown");
+        return None;
+    }
+    Some(name.into())
 }
 
 fn admin_bind(written: &At<Text>, problems: &mut Problems) -> Option<AdminBind> {

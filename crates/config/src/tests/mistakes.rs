@@ -1826,6 +1826,14 @@ fn admin_addresses() {
         &["2:8 wrong-type write `{ bind: 127.0.0.1:9900 }`"],
     );
     check("{ token_file: \"\" }", &["2:22 bad-value a path such as"]);
+    check("{ show_headers: [] }", &[]);
+    check("{ show_headers: [X-Tenant, user-agent] }", &[]);
+    check("{ show_headers: [\"a b\"] }", &["2:25 bad-name letters, digits"]);
+    check(
+        "{ show_headers: [x-tenant, Authorization] }",
+        &["2:35 bad-value leave it out"],
+    );
+    check("{ show_headers: [cookie] }", &["2:25 bad-value leave it out"]);
 }
 
 #[test]

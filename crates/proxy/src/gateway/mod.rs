@@ -32,6 +32,7 @@ use crate::generation::{Generation, ListenerId};
 use crate::local::Shared;
 use crate::local::reclaim::Reclaimer;
 use crate::observe::access_log::{Losses, Lost, Writer};
+use crate::observe::failed::{self, FailedRequest};
 use crate::observe::log;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::ending::Ending;
@@ -60,6 +61,7 @@ pub struct Gateway {
     connections_open: Arc<AtomicUsize>,
     losses: Losses,
     notices: Option<mpsc::Receiver<Notice>>,
+    failed: Option<mpsc::Receiver<FailedRequest>>,
     notice_sender: mpsc::WeakSender<Notice>,
     workers: Vec<Handle>,
     listeners: Vec<OpenListener>,
@@ -134,6 +136,7 @@ impl Gateway {
         let settings = generation.plan().settings().clone();
         let count = worker_count(&settings);
         let (sender, notices) = mpsc::channel(NOTICES_MAX);
+        let (failed_sender, failed) = mpsc::channel(failed::WAITING_MAX);
         let notice_sender = sender.downgrade();
         let discovery = Discovery::new(control.clone(), &settings.name_servers, notice_sender.clone());
         let descriptors = descriptors();
@@ -153,6 +156,7 @@ impl Gateway {
             idle_max: descriptors.idle.div_ceil(count),
             connections_open: Arc::new(AtomicUsize::new(0)),
             notices: sender,
+            failed: failed_sender,
             reclaimer: reclaimer.clone(),
             expendables: Arc::default(),
         };
@@ -170,6 +174,7 @@ impl Gateway {
             connections_open,
             losses: log.losses(),
             notices: Some(notices),
+            failed: Some(failed),
             checks,
             notice_sender,
             workers: workers.map_err(ApplyError::Thread)?,
@@ -372,6 +377,11 @@ impl Gateway {
     /// The receiver of notices about endpoints; `None` if it was taken before.
     pub fn take_notices(&mut self) -> Option<mpsc::Receiver<Notice>> {
         self.notices.take()
+    }
+
+    /// The receiver of samples of failed requests; `None` if it was taken before.
+    pub fn take_failed(&mut self) -> Option<mpsc::Receiver<FailedRequest>> {
+        self.failed.take()
     }
 
     /// The sender of notices about endpoints, for calls outside the workers. It lasts as long as these.

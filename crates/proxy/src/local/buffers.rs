@@ -6,6 +6,7 @@ use waypost_policy::request::NormalizedRequest;
 use waypost_transport::buffer::Buffer;
 use waypost_transport::relay::Relay;
 use waypost_upstream::response_buffers::ResponseBuffers;
+use waypost_wire::framing::Framing;
 use waypost_wire::request::{HeadLimits, RequestError, RequestHead};
 use waypost_wire::scan::{HeadEnd, HeadScan};
 
@@ -27,6 +28,8 @@ pub(crate) struct RequestBuffers {
     pub(crate) response: Option<Box<ResponseBuffers>>,
     /// True for HEAD, whose response has no body.
     pub(crate) is_head: bool,
+    /// The method of a request with a body, behind which the head may be gone.
+    pub(crate) method: Vec<u8>,
     /// The format in which the client gets errors.
     pub(crate) error_format: ErrorFormat,
     /// True for an extended CONNECT (RFC 8441), which is meaningless without an upgrade.
@@ -39,7 +42,12 @@ impl RequestBuffers {
     /// Notes what is needed of the request after its head has left the buffer.
     pub(crate) fn note_kind(&mut self) {
         let buffer = self.from_client.filled();
-        self.is_head = self.head.method(buffer) == b"HEAD";
+        let method = self.head.method(buffer);
+        self.is_head = method == b"HEAD";
+        if self.head.framing() != Framing::None {
+            self.method.clear();
+            self.method.extend_from_slice(method);
+        }
         self.error_format = ErrorFormat::of(&self.head, buffer);
     }
 
@@ -58,6 +66,7 @@ impl RequestBuffers {
         self.scan = HeadScan::default();
         self.demands_upgrade = false;
         self.decision.tidy(BYTES_KEPT);
+        self.method.clear();
         self.local_response.clear();
         self.local_response.shrink_to(BYTES_KEPT);
         self.upload.tidy(BYTES_KEPT);

@@ -36,6 +36,19 @@ impl Meter {
         }
     }
 
+    /// The start of the request.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The arm that was picked, by position.
+    pub(crate) fn picked(&self) -> Option<usize> {
+        match self.side {
+            Side::Arm(arm) | Side::Apart(arm) => Some(arm),
+            Side::Mirror | Side::Gateway => None,
+        }
+    }
+
     /// Sets the route, by position.
     pub(crate) fn set_route(&mut self, route: usize) {
         self.snapshot.meters.of(route).prefetch();

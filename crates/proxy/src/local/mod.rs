@@ -39,6 +39,7 @@ use crate::local::reclaim::Reclaimer;
 use crate::local::slots::Slots;
 use crate::local::snapshot::Snapshot;
 use crate::observe::access_log::{LineRing, LineWriter, Record};
+use crate::observe::failed::{FailedRequest, Sampler};
 use crate::observe::metrics::{Recorder, RouteCounters, Side};
 
 /// Mirrored requests that a worker has in flight.
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) connections_open: Arc<AtomicUsize>,
     /// Receives notices about endpoints.
     pub(crate) notices: mpsc::Sender<Notice>,
+    /// Receives samples of failed requests.
+    pub(crate) failed: mpsc::Sender<FailedRequest>,
     /// Frees replaced generations.
     pub(crate) reclaimer: Reclaimer,
     /// The client connections that go first.
@@ -76,6 +79,7 @@ pub(crate) struct Worker {
     log: RefCell<LineRing>,
     lines: RefCell<LineWriter>,
     recorder: Recorder,
+    failed: Sampler,
     mirrored: Permits,
     rng: RefCell<fastrand::Rng>,
     date: DateClock,
@@ -100,6 +104,7 @@ impl Worker {
             log: RefCell::new(log),
             lines: RefCell::default(),
             recorder,
+            failed: Sampler::new(shared.failed),
             mirrored: Permits::new(MIRRORED_MAX),
             rng: RefCell::new(fastrand::Rng::new()),
             date: DateClock::default(),
@@ -161,6 +166,11 @@ impl Worker {
     /// The worker's metrics.
     pub(crate) fn recorder(&self) -> &Recorder {
         &self.recorder
+    }
+
+    /// The worker's samples of failed requests.
+    pub(crate) fn failed(&self) -> &Sampler {
+        &self.failed
     }
 
     /// Permits for mirrored requests.

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use waypost_policy::failure::Failure;
 use waypost_policy::request_id::Uuid;
 use waypost_policy::status::RequestStatus;
+use waypost_upstream::address::Address;
 
 use crate::local::Worker;
 use crate::local::buffers::RequestBuffers;
@@ -26,6 +28,10 @@ pub(crate) struct Observation {
     record: Option<Record>,
     /// The measurement; taken when the request is counted.
     meter: Option<Meter>,
+    /// The start of the request; `None` before the first one.
+    started: Option<Instant>,
+    /// The endpoint of the last attempt that failed.
+    failed_at: Option<Address>,
 }
 
 impl Observation {
@@ -34,7 +40,32 @@ impl Observation {
         if snapshot.logs {
             self.record = Some(Record::new(client, snapshot.generation.number()));
         }
-        self.meter = Some(Meter::start(Rc::clone(snapshot), worker.clock()));
+        let meter = Meter::start(Rc::clone(snapshot), worker.clock());
+        self.started = Some(meter.started());
+        self.meter = Some(meter);
+        if self.failed_at.is_some() {
+            self.failed_at = None;
+        }
+    }
+
+    /// The start of the request.
+    pub(crate) fn started(&self) -> Instant {
+        self.started.unwrap_or_else(Instant::now)
+    }
+
+    /// The arm, by position, if one was picked and the request is not counted yet.
+    pub(crate) fn arm(&self) -> Option<usize> {
+        self.meter.as_ref()?.picked()
+    }
+
+    /// Notes that an attempt at this endpoint failed.
+    pub(crate) fn note_failed_at(&mut self, endpoint: &Address) {
+        self.failed_at = Some(endpoint.clone());
+    }
+
+    /// The endpoint of the last attempt that failed.
+    pub(crate) fn failed_at(&self) -> Option<&Address> {
+        self.failed_at.as_ref()
     }
 
     /// Discards the observation: no request arrived.

@@ -34,6 +34,7 @@ pub(crate) fn worker_with(plan: Plan) -> Rc<Worker> {
         idle_max: 8,
         connections_open: Arc::new(AtomicUsize::new(0)),
         notices: mpsc::channel(1).0,
+        failed: mpsc::channel(1).0,
         reclaimer: Reclaimer::start().unwrap(),
         expendables: Arc::default(),
     };

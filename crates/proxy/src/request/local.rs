@@ -67,6 +67,7 @@ impl ActiveRequest<'_> {
 
     /// Sends an error, before anything of the body is read.
     pub(super) async fn fail(&mut self, failure: Failure, route: &str) -> Next {
+        self.sample_failure(failure, route, self.unsent_head());
         if failure.closes() {
             return self.send_failure(failure, route, false).await;
         }
@@ -78,6 +79,7 @@ impl ActiveRequest<'_> {
 
     /// Sends an error after part of the body was read. The connection stays open only if the whole body was read.
     pub(super) async fn fail_within_body(&mut self, failure: Failure, route: &str) -> Next {
+        self.sample_failure(failure, route, self.sent_head());
         let keep_alive = self.buffers.upload.can_restart() && self.may_keep_alive();
         self.send_failure(failure, route, keep_alive).await
     }
@@ -89,6 +91,9 @@ impl ActiveRequest<'_> {
         route: &str,
         write: impl FnOnce(&LocalResponse<'_>, &mut Vec<u8>) -> usize,
     ) -> Next {
+        if status.has_failed() {
+            self.sample_own(status, route);
+        }
         let keep_alive = match self.discard_body() {
             Ok(keep_alive) => keep_alive,
             Err(malformed) => return self.send_failure(malformed, route, false).await,

@@ -10,6 +10,7 @@ mod forward;
 pub(crate) mod local;
 pub(crate) mod mirror;
 pub(crate) mod rest;
+mod sample;
 pub(crate) mod watch;
 
 use std::cell::Cell;

@@ -25,6 +25,7 @@ mod ejection;
 mod endpoint_hosts;
 mod examples;
 mod explain;
+mod failures;
 mod fixes;
 mod forwarding;
 mod framing;

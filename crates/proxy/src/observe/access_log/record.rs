@@ -59,7 +59,7 @@ pub(crate) enum Ending {
 impl Ending {
     /// The values of `ended_by` and `reason`. A request without an ending was cut by the gateway, as at the end of a
     /// drain.
-    fn words(ending: Option<Self>) -> (&'static str, &'static str) {
+    pub(crate) fn words(ending: Option<Self>) -> (&'static str, &'static str) {
         match ending {
             Some(Self::Complete(by)) => (by.as_str(), "complete"),
             Some(Self::Failed(failure)) => (failure.blame().as_str(), failure.proxy_error()),
@@ -70,7 +70,7 @@ impl Ending {
 }
 
 /// A mistake of the service, for `detail`.
-enum Detail {
+pub(crate) enum Detail {
     Fault(ResponseFault),
     Alert(TlsAlert),
 }
@@ -86,7 +86,7 @@ impl fmt::Display for Detail {
 
 impl Ending {
     /// The detail of a failure that the service is to blame for.
-    fn detail(self) -> Option<Detail> {
+    pub(crate) fn detail(self) -> Option<Detail> {
         let fault = match self {
             Self::Failed(Failure::TlsAlert(alert)) | Self::Cut(Cause::Failed(Failure::TlsAlert(alert))) => {
                 return Some(Detail::Alert(alert));

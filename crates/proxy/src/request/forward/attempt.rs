@@ -27,6 +27,7 @@ use crate::request::forward::Upstream;
 use crate::request::forward::hedge::{Hedge, HedgeAttempt, Hedging};
 use crate::request::forward::retry::{Question, Reason, Unfinished, is_held};
 use crate::request::rest::Rest;
+use crate::request::sample::FailedAt;
 use crate::request::{ActiveRequest, Next, Tunnel};
 
 /// The end of an attempt.
@@ -275,6 +276,7 @@ impl ActiveRequest<'_> {
         attempt: Attempt,
     ) -> Result<Next, Unfinished> {
         let Attempt { end, status, again } = attempt;
+        self.sample_if_failed(upstream, &lease, status, &end);
         let client = &mut *self.client;
         let end = match end {
             AttemptEnd::Exchange(end) => end,
@@ -351,6 +353,7 @@ impl ActiveRequest<'_> {
                 ))
             }
             End::Failed { failure, is_silent } => {
+                client.observation.note_failed_at(lease.address());
                 let unfinished = self.after_failure(upstream, &lease, failure, is_silent);
                 upstream.held = lease.take_request();
                 lease.end(match failure {
@@ -366,6 +369,28 @@ impl ActiveRequest<'_> {
                 });
                 Err(unfinished)
             }
+        }
+    }
+
+    /// Takes a sample of the request if its response has failed.
+    fn sample_if_failed(
+        &self,
+        upstream: &Upstream<'_>,
+        lease: &Lease,
+        status: RequestStatus,
+        end: &AttemptEnd,
+    ) {
+        let (status, ending) = match end {
+            AttemptEnd::Exchange(End::Complete { .. }) => (status, Ending::Complete(Blame::Service)),
+            AttemptEnd::Exchange(End::Cut(cause)) => (status.cut(*cause), Ending::Cut(*cause)),
+            _ => return,
+        };
+        if status.has_failed() {
+            let at = FailedAt {
+                service: &upstream.service.declared().name,
+                endpoint: lease.address(),
+            };
+            self.sample_response(&upstream.forwarding.route.matching.name, &at, status, ending);
         }
     }
 
