@@ -177,8 +177,8 @@ pub(crate) fn warn_of_variable(text: &str, span: Span, place: variable::Place, p
                 quote(found.text)
             ),
         )
-        .help(variable::hint(found, place))
-        .propose_if(span, text, variable::replaced(text, found, place));
+        .help(variable::hint_at(text, found, place))
+        .propose_if(span, text, variable::replaced(text, place));
 }
 
 /// Returns `text` in backticks for a one-line message: escaped, and truncated if long.

@@ -124,7 +124,7 @@ fn url(written: &At<Text>, patterns: &[Pattern], problems: &mut Problems) -> Opt
         },
     };
     let help = match found {
-        Some(found) => variable::hint(found, Place::Url),
+        Some(found) => variable::hint_at(text, found, Place::Url),
         None => help.to_owned(),
     };
     problems
@@ -137,7 +137,7 @@ fn url(written: &At<Text>, patterns: &[Pattern], problems: &mut Problems) -> Opt
         .propose_if(
             written.span,
             text,
-            found.and_then(|found| variable::replaced(text, found, Place::Url)),
+            found.and_then(|_| variable::replaced(text, Place::Url)),
         );
     None
 }

@@ -204,7 +204,7 @@ fn template(
         .propose_if(
             written.span,
             text,
-            found.and_then(|found| variable::replaced(text, found, Place::Path)),
+            found.and_then(|_| variable::replaced(text, Place::Path)),
         );
     None
 }

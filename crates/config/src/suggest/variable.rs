@@ -1,5 +1,7 @@
 //! Variables of other gateways, which are text here, and the names of values that stand for the same.
 
+use crate::suggest::correction::is_showable;
+
 /// A variable of another gateway in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Variable<'t> {
@@ -41,6 +43,9 @@ pub(crate) enum Place {
     /// The URL of a redirect.
     Url,
 }
+
+/// Maximum number of variables in a text that are replaced.
+const VARIABLES_MAX: usize = 16;
 
 /// Words in variables, and what they stand for; the first that is in a variable counts.
 const MEANINGS: &[(Meaning, &[&str])] = &[
@@ -322,6 +327,14 @@ pub(crate) fn ours_in_braces(name: &str) -> Option<String> {
     (!rest.is_empty()).then(|| format!("{ours}{rest}"))
 }
 
+/// Returns the hint at a text with a variable: the text with our words, or what can be had without it.
+pub(crate) fn hint_at(text: &str, variable: Variable<'_>, place: Place) -> String {
+    match replaced(text, place) {
+        Some(meant) if text != variable.text && is_showable(&meant) => format!("write `{meant}`"),
+        _ => hint(variable, place),
+    }
+}
+
 /// Returns the hint at a variable: our word for it, or what can be had without it.
 pub(crate) fn hint(variable: Variable<'_>, place: Place) -> String {
     let by_itself = match (place, variable.meaning) {
@@ -366,14 +379,20 @@ pub(crate) fn hint(variable: Variable<'_>, place: Place) -> String {
     }
 }
 
-/// The text with a variable replaced by our word for it; `None` if there is none, or if the text has another one.
-pub(crate) fn replaced(text: &str, variable: Variable<'_>, place: Place) -> Option<String> {
-    let ours = match (place, variable.meaning) {
-        (Place::Path, Meaning::Target) => "{path}".to_owned(),
-        _ => ours(variable)?,
-    };
-    let replaced = text.replacen(variable.text, &ours, 1);
-    find(&replaced).is_none().then_some(replaced)
+/// The text with every variable replaced by our word for it; `None` if there is none for one of them.
+pub(crate) fn replaced(text: &str, place: Place) -> Option<String> {
+    let mut text = text.to_owned();
+    for _ in 0..VARIABLES_MAX {
+        let Some(variable) = find(&text) else {
+            return Some(text);
+        };
+        let ours = match (place, variable.meaning) {
+            (Place::Path, Meaning::Target) => "{path}".to_owned(),
+            _ => ours(variable)?,
+        };
+        text = text.replacen(variable.text, &ours, 1);
+    }
+    None
 }
 
 #[cfg(test)]
@@ -468,9 +487,13 @@ mod tests {
             let found = find(text).unwrap();
             assert_eq!(ours(found).as_deref(), expected, "{text}");
         }
-        let replaced = |text| replaced(text, find(text).unwrap(), Place::Body);
+        let replaced = |text| replaced(text, Place::Body);
         assert_eq!(replaced("a $host b").as_deref(), Some("a {host} b"));
-        assert_eq!(replaced("$host $uri"), None);
+        assert_eq!(
+            replaced("https://$host$request_uri").as_deref(),
+            Some("https://{host}{path}?{query}")
+        );
+        assert_eq!(replaced("$host $status"), None);
     }
 
     #[test]

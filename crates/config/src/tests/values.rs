@@ -142,10 +142,13 @@ fn variables_of_other_gateways_are_warnings_with_our_word() {
         );
     }
     for (route, expected) in [
-        ("to: a, rewrite: { path: /x/$uri }", "4:38 foreign-value `{path}`"),
+        (
+            "to: a, rewrite: { path: /x/$uri }",
+            "4:38 foreign-value write `/x/{path}`",
+        ),
         (
             "to: a, rewrite: { path: '/x/{http.request.host}' }",
-            "4:38 foreign-value `{host}`",
+            "4:38 foreign-value write `/x/{host}`",
         ),
         (
             "to: a, rewrite: { path: '{http.request.uri}' }",
@@ -153,7 +156,7 @@ fn variables_of_other_gateways_are_warnings_with_our_word() {
         ),
         (
             "to: a, rewrite: { query: a=$arg_b }",
-            "4:39 foreign-value `{query.b}`",
+            "4:39 foreign-value write `a={query.b}`",
         ),
         (
             "to: a, rewrite: { query: { set: { a: $host } } }",
@@ -161,11 +164,11 @@ fn variables_of_other_gateways_are_warnings_with_our_word() {
         ),
         (
             "redirect: { url: \"https://a.b$request_uri\" }",
-            "4:31 bad-rewrite `{path}?{query}`",
+            "4:31 bad-rewrite write `https://a.b{path}?{query}`",
         ),
         (
             "redirect: { url: \"https://a.b/$uri\" }",
-            "4:31 foreign-value `{path}`",
+            "4:31 foreign-value write `https://a.b/{path}`",
         ),
         ("redirect: { host: $host }", "4:32 bad-host `{host}`"),
     ] {
