@@ -87,7 +87,7 @@ const TARGETS: [&str; 22] = [
     "/v1/../a",
 ];
 const METHODS: [&str; 7] = ["GET", "GET", "POST", "PUT", "HEAD", "OPTIONS", "get"];
-const HEADERS: [(&str, &str); 24] = [
+const HEADERS: [(&str, &str); 26] = [
     ("x-tier", "gold"),
     ("X-Tier", "silver"),
     ("x-debug", ""),
@@ -107,6 +107,8 @@ const HEADERS: [(&str, &str); 24] = [
     ("forwarded", "for=203.0.113.9"),
     ("forwarded", "for=10.1.2.3;proto=https;host=\"b.test:81\""),
     ("x-real-ip", "10.1.2.3"),
+    ("x-client", "203.0.113.9"),
+    ("x-client", "none"),
     ("x-forwarded-ssl", "on"),
     ("x-waypost-mirror", "r0"),
     ("x_original_url", "/"),
@@ -212,7 +214,13 @@ fn plan(rng: &mut Rng, services: [SocketAddr; 2]) -> Plan {
         listener.push("hosts: [a.test, \"*.test\"]".to_owned());
     }
     if rng.u8(..3) == 0 {
-        listener.push("trusted_proxies: [127.0.0.0/8]".to_owned());
+        let trusted = [
+            "[127.0.0.0/8]",
+            "{ from: [127.0.0.0/8], host: forwarded }",
+            "{ from: [127.0.0.0/8], hops: 2, host: forwarded }",
+            "{ from: [127.0.0.0/8], header: x-client }",
+        ];
+        listener.push(format!("trusted_proxies: {}", pick(rng, &trusted)));
     }
     if rng.u8(..4) == 0 {
         listener.push(
@@ -226,10 +234,12 @@ fn plan(rng: &mut Rng, services: [SocketAddr; 2]) -> Plan {
         listener.push("redirect: { scheme: https }".to_owned());
     }
     let [one, two] = services;
+    // The same for all, as one outcome of the dice stands for the others.
+    let host = pick(rng, &["client", "inside.test:81"]);
     let mut text = format!(
-        "admin: off\nworkers: 1\ndebug_headers: true\nlisteners: [{{ {} }}]\nservices:\n  one: {{ endpoints: [http://{one}] }}\n  two: \
-         {{ endpoints: [http://{two}] }}\n  none: {{ endpoints: [] }}\nroutes:\n",
-        listener.join(", ")
+        "admin: off\nworkers: 1\ndebug_headers: true\nlisteners: [{{ {} }}]\nservices:\n  one: {{ endpoints: [http://{one}], host: \
+         \"{host}\" }}\n  two: {{ endpoints: [http://{two}], host: \"{host}\" }}\n  none: {{ endpoints: [] }}\nroutes:\n",
+        listener.join(", "),
     );
     for route in 0..rng.usize(1..7) {
         let matches: Vec<String> = (0..rng.usize(1..3)).map(|_| one_match(rng)).collect();

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use waypost_config::{Kind, Source};
 use waypost_plan::listener::Listener;
+use waypost_plan::trusted_proxies::{ClientSource, MatchedHost};
 use waypost_policy::explain::{Outcome, Question};
 use waypost_proxy::generation::Generation;
 use waypost_proxy::generation::KnownEndpoints;
@@ -301,6 +302,7 @@ impl Case {
                 ..Came::default()
             };
         };
+        let host = self.forwarded_host(listener).or(host);
         let headers: Vec<(String, Vec<u8>)> = self
             .headers
             .iter()
@@ -406,6 +408,26 @@ impl Case {
             let lines = headers.filter(move |(name, _)| name.eq_ignore_ascii_case(wanted));
             lines.flat_map(|(_, value)| value.split(','))
         };
+        let address = |text: &str| text.trim().parse::<IpAddr>().ok();
+        let one = match &listener.trusted_proxies.client {
+            ClientSource::Lists => None,
+            ClientSource::Hop(hop) => {
+                let entries: Vec<&str> = family("x-forwarded-for").collect();
+                let at = entries.len().checked_sub(hop.get());
+                Some(at.and_then(|at| address(entries[at])))
+            }
+            ClientSource::Header(name) => {
+                let mut lines = self
+                    .headers
+                    .iter()
+                    .filter(|(line, _)| line.eq_ignore_ascii_case(name));
+                let first = lines.next().filter(|_| lines.next().is_none());
+                Some(first.and_then(|(_, value)| address(value)))
+            }
+        };
+        if let Some(one) = one {
+            return one.filter(|_| listener.trusts(client)).unwrap_or(client);
+        }
         let nodes = family("forwarded").map(|element| {
             let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
             let node = pairs.find(|(name, _)| *name == "for");
@@ -425,6 +447,25 @@ impl Case {
             client = address.to_canonical();
         }
         client
+    }
+
+    /// The host that routes match, where the listener takes the one that is forwarded.
+    fn forwarded_host(&self, listener: &Listener) -> Option<Vec<u8>> {
+        let is_taken = listener.trusted_proxies.host == MatchedHost::Forwarded
+            && listener.trusts(Ipv4Addr::LOCALHOST.into());
+        let value = |wanted: &str| {
+            let mut headers = self.headers.iter().filter(|_| is_taken);
+            let found = headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found.map(|(_, value)| value.as_str())
+        };
+        // Cases have one element at most.
+        let forwarded = value("forwarded").and_then(|element| element.strip_prefix("host="));
+        let host = forwarded.or_else(|| value("x-forwarded-host"))?;
+        let mut normal = Vec::new();
+        Authority::parse(host.as_bytes())
+            .ok()?
+            .normalize_into(&mut normal);
+        Some(normal)
     }
 
     /// The outcome by `explain`, which uses the compiled table.
