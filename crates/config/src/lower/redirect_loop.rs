@@ -85,7 +85,10 @@ fn leads_back(
         },
     };
     if let Some(url) = &redirect.url {
-        return url.is_of_request() && !schemes.is_empty();
+        let is_own = url
+            .as_literal()
+            .is_some_and(|url| is_own_url(url, schemes, host, path));
+        return (is_own || url.is_of_request()) && !schemes.is_empty();
     }
     redirect.query.keeps()
         && !schemes.is_empty()
@@ -94,6 +97,24 @@ fn leads_back(
             .all(|scheme| same_scheme(scheme) && same_port(scheme))
         && same_host
         && keeps(&redirect.path, path, options)
+}
+
+/// Returns true if this is the URL of every request with such a scheme, host and path. A query that is dropped is no way
+/// out: without it, the next request leads to its own URL.
+fn is_own_url(url: &str, schemes: &[Scheme], host: &HostPattern, path: &PathPattern) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return false;
+    };
+    let (authority, to) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let to = if to.is_empty() { "/" } else { to };
+    let named = authority.split_once(':').map_or(authority, |(name, _)| name);
+    let has_port = |scheme: &Scheme| match authority.split_once(':') {
+        Some((_, port)) => port.parse() == Ok(scheme.default_port()),
+        None => true,
+    };
+    schemes.iter().all(|own| own.as_str() == scheme && has_port(own))
+        && HostPattern::parse(named).is_ok_and(|named| named == *host)
+        && matches!(path, PathPattern::Exact(path) if **path == *to)
 }
 
 /// Returns true if the rewrite leaves every path of `pattern` as it is.

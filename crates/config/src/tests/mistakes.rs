@@ -679,6 +679,8 @@ fn redirects_that_lead_every_request_back() {
     loops("match: { path: /x/* }, redirect: { prefix: /x/ }");
     loops("match: { path: \"/{s}/x/*\" }, redirect: { prefix: \"/{s}/x\", scheme: http }");
     loops("redirect: { prefix: / }");
+    loops("match: { host: a.b, path: /x }, redirect: { url: \"http://A.b/x\" }");
+    loops("match: { host: a.b, path: / }, redirect: { url: \"http://a.b:80\" }");
     loops("match: { path: ~^/x, scheme: http }, redirect: { scheme: http }");
     for fine in [
         "redirect: { scheme: https }",
@@ -688,6 +690,11 @@ fn redirects_that_lead_every_request_back() {
         "match: { host: [a.b, c.d] }, redirect: { host: a.b }",
         "match: { host: \"*.b\" }, redirect: { host: a.b }",
         "match: { path: /x/* }, redirect: { path: /x }",
+        "match: { host: a.b, path: /x }, redirect: { url: \"https://a.b/x\" }",
+        "match: { host: a.b, path: /x }, redirect: { url: \"http://a.b/x?y\" }",
+        "match: { host: a.b, path: /x }, redirect: { url: \"http://a.b:8080/x\" }",
+        "match: { host: a.b, path: /x/* }, redirect: { url: \"http://a.b/x\" }",
+        "match: { path: /x }, redirect: { url: \"http://a.b/x\" }",
         "match: { path: /x/* }, redirect: { prefix: /y }",
         "match: { path: \"/{a}/{b}\" }, redirect: { path: \"/{b}/{a}\" }",
         "match: { path: ~^/x }, redirect: { path: /x }",

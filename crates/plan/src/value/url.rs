@@ -162,6 +162,14 @@ impl UrlTemplate {
         Ok(())
     }
 
+    /// The URL, if there are no names in it.
+    pub fn as_literal(&self) -> Option<&str> {
+        match &self.0 {
+            Form::Literal(text) => Some(text),
+            Form::Parts(_) => None,
+        }
+    }
+
     /// Returns true if it is the URL of every request: `{scheme}://{host}{path}`.
     pub fn is_of_request(&self) -> bool {
         match &self.0 {
