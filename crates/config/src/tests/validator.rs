@@ -121,7 +121,9 @@ fn configs(block: &str) -> Vec<String> {
 fn schema_accepts_every_example_and_every_config_of_the_docs() {
     let judge = Judge::new();
     let mut count = 0;
-    for file in files(&root().join("examples"), "yaml") {
+    let directories = ["examples", "packaging"];
+    let configs_alone = directories.map(|directory| files(&root().join(directory), "yaml"));
+    for file in configs_alone.into_iter().flatten() {
         let config = fs::read_to_string(&file).unwrap();
         if let Err(error) = judge.judge(&config) {
             panic!("{}: {error}", file.display());
@@ -131,7 +133,10 @@ fn schema_accepts_every_example_and_every_config_of_the_docs() {
     let mut pages = files(&root().join("docs"), "md");
     pages.push(root().join("README.md"));
     for file in pages {
-        for (line, block) in blocks(&fs::read_to_string(&file).unwrap()) {
+        let page = fs::read_to_string(&file).unwrap();
+        let blocks = blocks(&page);
+        assert_eq!(blocks.len(), page.matches("```y").count(), "{}", file.display());
+        for (line, block) in blocks {
             let judged: Vec<Result<(), String>> =
                 configs(&block).iter().map(|config| judge.judge(config)).collect();
             assert!(
@@ -158,6 +163,10 @@ fn schema_refuses_what_is_refused() {
         "listeners: [{ bind: 0.0.0.0:80, tls: true }]",
         "listeners: [{ bind: 0.0.0.0:80, tls: { certificates: [{ cert: a.crt }] } }]",
         "listeners: [{ bind: 0.0.0.0:80, proxy_protocol: v2 }]",
+        "listeners: [{ bind: 0.0.0.0:80, trusted_proxies: 10.0.0.0/8 }]",
+        "listeners: [{ bind: 0.0.0.0:80, trusted_proxies: { hops: 2 } }]",
+        "listeners: [{ bind: 0.0.0.0:80, trusted_proxies: { from: [], hops: 2 } }]",
+        "listeners: [{ bind: 0.0.0.0:80, trusted_proxies: { from: [10.0.0.1], host: client } }]",
         "listeners: [{ bind: 0.0.0.0:80, limits: { body_bytes: 10m } }]",
         "listeners: [{ bind: 0.0.0.0:80, limits: { headers: -1 } }]",
         "listeners: [{ bind: 0.0.0.0:80, limits: { header_timeout: 10 } }]",
