@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,7 +19,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use waypost_plan::admin::{Admin, AdminBind};
-use waypost_transport::sockets;
+use waypost_transport::{socket_file, sockets};
 
 use crate::access::{Access, TokenError};
 use crate::api;
@@ -29,6 +28,8 @@ use crate::write_timeout::WriteTimeout;
 
 /// Maximum concurrent connections; further ones wait.
 const CONNECTIONS_MAX: usize = 256;
+/// Permissions of the file of a unix socket: access for its owner only.
+const SOCKET_MODE: u32 = 0o600;
 /// Timeout for a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Delay before accepting again after a failure.
@@ -120,7 +121,9 @@ impl Server {
                     .and_then(|mut listeners| listeners.pop().ok_or_else(|| io::ErrorKind::NotFound.into()));
                 first.and_then(TcpListener::from_std).map(Listener::Tcp)
             }
-            AdminBind::Unix(path) => bind_unix(Path::new(&**path)).map(Listener::Unix),
+            AdminBind::Unix(path) => socket_file::listen(Path::new(&**path), SOCKET_MODE)
+                .and_then(UnixListener::from_std)
+                .map(Listener::Unix),
         };
         let listener = listener.map_err(|error| cannot_listen(&admin.bind, error))?;
         Self::start(admin, listener, state, false)
@@ -266,26 +269,6 @@ impl Drop for Server {
             let _ = fs::remove_file(socket);
         }
     }
-}
-
-/// Binds a unix socket with access for its owner only, replacing one that a dead process left behind.
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    let is_socket = || fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    let listener = match UnixListener::bind(path) {
-        // Never remove anything other than a socket.
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_socket() => {
-            match std::os::unix::net::UnixStream::connect(path) {
-                Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
-                    fs::remove_file(path)?;
-                    UnixListener::bind(path)?
-                }
-                _ => return Err(error),
-            }
-        }
-        bound => bound?,
-    };
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
 }
 
 #[derive(Debug)]

@@ -32,9 +32,12 @@ impl Access {
         deny: Vec::new(),
     };
 
-    /// Returns true if the client at this address has access.
+    /// Returns true if the client at this address has access. The unspecified address, that of a client of a unix socket,
+    /// is in no network.
     pub fn admits(&self, client: IpAddr) -> bool {
-        let covers = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&client));
+        let covers = |networks: &[IpNet]| {
+            !client.is_unspecified() && networks.iter().any(|network| network.contains(&client))
+        };
         !covers(&self.deny) && (self.allow.is_empty() || covers(&self.allow))
     }
 }
@@ -69,6 +72,8 @@ mod tests {
             (access(&[], &["10.0.0.0/8"]), "::1", true),
             (access(&["10.0.0.0/8"], &["10.1.0.0/16"]), "10.1.0.1", false),
             (access(&["10.0.0.0/8"], &["10.1.0.0/16"]), "10.2.0.1", true),
+            (access(&["0.0.0.0/0"], &[]), "0.0.0.0", false),
+            (access(&[], &["0.0.0.0/0", "::/0"]), "0.0.0.0", true),
         ] {
             assert_eq!(
                 access.admits(client.parse().unwrap()),

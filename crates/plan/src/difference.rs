@@ -198,7 +198,7 @@ impl fmt::Display for Changes {
 mod tests {
     use super::*;
     use crate::builder::PlanBuilder;
-    use crate::listener::{Bind, Listener};
+    use crate::listener::{Bind, BindAddress, Listener};
     use crate::policies::PolicySet;
     use crate::service::Service;
     use std::time::Duration;
@@ -211,7 +211,7 @@ mod tests {
         let address = text.parse().unwrap();
         let bind = Bind {
             text: text.into(),
-            address,
+            address: BindAddress::Tcp(address),
         };
         builder.add_listener(Listener::new(bind)).unwrap();
         let mut ids = HashMap::new();

@@ -115,7 +115,44 @@ pub struct Bind {
     /// The text, which identifies the listener across reloads.
     pub text: Box<str>,
     /// The address.
-    pub address: SocketAddr,
+    pub address: BindAddress,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BindAddress {
+    /// Over TCP.
+    Tcp(SocketAddr),
+    /// A unix socket at this path.
+    Unix(Box<str>),
+}
+
+impl Bind {
+    /// An address over TCP.
+    pub fn tcp(address: SocketAddr) -> Self {
+        Self {
+            text: address.to_string().into(),
+            address: BindAddress::Tcp(address),
+        }
+    }
+}
+
+impl BindAddress {
+    /// The port, of an address over TCP.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(address) => Some(address.port()),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The path, of a unix socket.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(path) => Some(path),
+        }
+    }
 }
 
 /// Limits and timeouts for the clients of a listener.
@@ -243,15 +280,24 @@ impl Listener {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.covers(host))
     }
 
-    /// Returns true if the forwarding headers of `peer` are trusted.
+    /// Returns true if the forwarding headers of `peer` are trusted. A client of a unix socket has no address that could be.
     pub fn trusts(&self, peer: IpAddr) -> bool {
-        self.trusted_proxies.contain(peer)
+        !peer.is_unspecified() && self.trusted_proxies.contain(peer)
+    }
+
+    /// Returns true if a PROXY header of `peer` is believed: that of a trusted proxy, and of every client of a unix
+    /// socket.
+    pub fn believes_proxy_header_of(&self, peer: IpAddr) -> bool {
+        self.bind.address.path().is_some() || self.trusts(peer)
     }
 
     /// Returns true if both cannot be in one plan: they share an address, or one listens on every address of the
     /// other's port.
     pub(crate) fn conflicts_with(&self, other: &Self) -> bool {
-        let (a, b) = (self.bind.address, other.bind.address);
+        let (BindAddress::Tcp(a), BindAddress::Tcp(b)) = (&self.bind.address, &other.bind.address) else {
+            return self.bind.address == other.bind.address;
+        };
+        let (a, b) = (*a, *b);
         if a.port() == 0 || a.port() != b.port() {
             return a == b && self.name == other.name;
         }
@@ -270,7 +316,10 @@ mod tests {
         let listener = |text: &str| {
             Listener::new(Bind {
                 text: text.into(),
-                address: text.parse().unwrap(),
+                address: match text.strip_prefix("unix:") {
+                    Some(path) => BindAddress::Unix(path.into()),
+                    None => BindAddress::Tcp(text.parse().unwrap()),
+                },
             })
         };
         listener(a).conflicts_with(&listener(b))
@@ -282,6 +331,9 @@ mod tests {
         assert!(conflict("0.0.0.0:80", "127.0.0.1:80"));
         assert!(conflict("127.0.0.1:80", "[::]:80"));
         assert!(conflict("127.0.0.1:0", "127.0.0.1:0"));
+        assert!(conflict("unix:/run/a.sock", "unix:/run/a.sock"));
+        assert!(!conflict("unix:/run/a.sock", "unix:/run/b.sock"));
+        assert!(!conflict("unix:/run/a.sock", "0.0.0.0:80"));
         assert!(!conflict("127.0.0.1:80", "127.0.0.2:80"));
         assert!(!conflict("127.0.0.1:80", "127.0.0.1:81"));
         assert!(!conflict("0.0.0.0:80", "[::1]:80"));

@@ -11,8 +11,8 @@ pub struct TestCase {
     pub url: Box<str>,
     /// Headers, in order.
     pub headers: Vec<(Box<str>, Box<str>)>,
-    /// Address of the client.
-    pub client_ip: IpAddr,
+    /// Address of the client; `None` for 127.0.0.1, or none at a unix socket.
+    pub client_ip: Option<IpAddr>,
     /// Listener of the request, by name or bind text; `None` for the first that serves the host and fits
     /// the scheme of the URL.
     pub listener: Option<Box<str>>,

@@ -70,6 +70,7 @@ fn sticky_value<'s>(sticky: &Sticky, request: &Request<'_>, scratch: &'s mut Vec
     let value = match &sticky.key {
         StickyKey::Header(name) => request.header(name, scratch),
         StickyKey::Cookie(cookie) => cookie::find(request.headers, &cookie.name, scratch),
+        StickyKey::ClientIp if request.client_ip.is_unspecified() => None,
         StickyKey::ClientIp => {
             scratch.clear();
             // Writing to a Vec cannot fail.

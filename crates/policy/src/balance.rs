@@ -13,6 +13,7 @@ pub fn value<'s>(key: &HashKey, request: &Request<'_>, scratch: &'s mut Vec<u8>)
     let value = match key {
         HashKey::Header(name) => request.header(name, scratch)?,
         HashKey::Cookie(name) => cookie::find(request.headers, name, scratch)?,
+        HashKey::ClientIp if request.client_ip.is_unspecified() => return None,
         HashKey::ClientIp => {
             scratch.clear();
             // Writing to a Vec cannot fail.
@@ -31,7 +32,7 @@ pub fn value<'s>(key: &HashKey, request: &Request<'_>, scratch: &'s mut Vec<u8>)
 /// The value of a TLS connection that is passed through: it has none but its client's address.
 pub fn connection_value<'p>(key: &HashKey, peer: &'p Peer) -> Option<&'p [u8]> {
     match key {
-        HashKey::ClientIp => Some(peer.ip_text().as_bytes()),
+        HashKey::ClientIp => (!peer.is_unaddressed()).then_some(peer.ip_text().as_bytes()),
         HashKey::Header(_) | HashKey::Cookie(_) | HashKey::Path => None,
     }
 }

@@ -1,6 +1,6 @@
 //! The other end of a client's connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use waypost_plan::redirect::Scheme;
 use waypost_route::attribute::Attribute;
@@ -10,9 +10,10 @@ use waypost_tls::served::Served;
 /// The peer of a client connection, and what the TLS handshake established.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// The client's address: the socket's, or the one that a trusted proxy named in a PROXY header.
+    /// The client's address: the socket's, or the one that a trusted proxy named in a PROXY header; the unspecified one at a
+    /// unix socket.
     address: SocketAddr,
-    /// `address` without its port, as text: every forwarded request carries it.
+    /// `address` without its port, as text: every forwarded request carries it. Empty for the unspecified address.
     ip_text: Box<str>,
     /// The local address of the connection.
     pub local: SocketAddr,
@@ -31,7 +32,7 @@ impl Peer {
         let address = canonical(address);
         Self {
             address,
-            ip_text: address.ip().to_string().into(),
+            ip_text: text_of(address.ip()),
             local: canonical(local),
             scheme: Scheme::Http,
             served: None,
@@ -39,10 +40,21 @@ impl Peer {
         }
     }
 
+    /// The peer of a connection at a unix socket, in clear text. Neither end has an address.
+    pub fn unaddressed() -> Self {
+        let unspecified = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        Self::in_clear(unspecified, unspecified)
+    }
+
+    /// Returns true if the address of the client is not known.
+    pub fn is_unaddressed(&self) -> bool {
+        self.address.ip().is_unspecified()
+    }
+
     /// Replaces the address by the client's, as a trusted proxy named it.
     pub fn set_client(&mut self, client: SocketAddr) {
         self.address = SocketAddr::new(client.ip().to_canonical(), client.port());
-        self.ip_text = self.ip().to_string().into();
+        self.ip_text = text_of(self.ip());
     }
 
     /// The client's address and port.
@@ -83,4 +95,12 @@ impl Peer {
             Attribute::Listener | Attribute::Scheme => {}
         }
     }
+}
+
+/// An address as text; empty for the unspecified one.
+fn text_of(ip: IpAddr) -> Box<str> {
+    if ip.is_unspecified() {
+        return Box::default();
+    }
+    ip.to_string().into()
 }

@@ -135,9 +135,9 @@ impl<'a> IncomingRequest<'a> {
         }
     }
 
-    /// The port of the listener; `None` if it is not known.
+    /// The port of the listener; `None` if it is not known, or the listener is a unix socket.
     pub(crate) fn port(&self) -> Option<u16> {
-        let ports = [self.listener.bind.address.port(), self.peer.local.port()];
+        let ports = [self.listener.bind.address.port()?, self.peer.local.port()];
         ports.into_iter().find(|&port| port > 0)
     }
 

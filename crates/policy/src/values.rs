@@ -106,10 +106,11 @@ impl Values for RequestValues<'_> {
                 request_id(request, self.circumstances, self.made).write(out);
                 true
             }
-            ValueName::ClientIp if request.normalized.client_ip() == request.peer.ip() => {
-                text(request.peer.ip_text().as_bytes(), out)
-            }
-            ValueName::ClientIp => text(request.normalized.client_ip().to_string().as_bytes(), out),
+            ValueName::ClientIp => match request.normalized.client_ip() {
+                client if client.is_unspecified() => false,
+                client if client == request.peer.ip() => text(request.peer.ip_text().as_bytes(), out),
+                client => text(client.to_string().as_bytes(), out),
+            },
             ValueName::Host => some(url.host, out),
             ValueName::Port => match request.port() {
                 Some(port) => {

@@ -327,8 +327,7 @@ mod tests {
     fn listening(binds: &[(&str, Option<&str>)]) -> PlanBuilder {
         let mut builder = PlanBuilder::default();
         for (bind, name) in binds {
-            let (text, address) = ((*bind).into(), bind.parse().unwrap());
-            let mut listener = Listener::new(Bind { text, address });
+            let mut listener = Listener::new(Bind::tcp(bind.parse().unwrap()));
             listener.name = name.map(Into::into);
             builder.add_listener(listener).unwrap();
         }

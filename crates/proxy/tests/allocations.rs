@@ -64,10 +64,8 @@ fn service() -> SocketAddr {
 
 fn plan(service: SocketAddr) -> Plan {
     let mut builder = PlanBuilder::default();
-    let (text, address) = ("127.0.0.1:0".into(), "127.0.0.1:0".parse().unwrap());
-    builder
-        .add_listener(Listener::new(Bind { text, address }))
-        .unwrap();
+    let bind = Bind::tcp("127.0.0.1:0".parse().unwrap());
+    builder.add_listener(Listener::new(bind)).unwrap();
     let (authority, host) = (service.to_string().into(), EndpointHost::Address(service.ip()));
     let endpoint = Endpoint::new(authority, host, service.port(), EndpointScheme::Http);
     let orders = builder
@@ -103,7 +101,7 @@ fn a_plain_exchange_allocates_little() {
         .block_on(Gateway::start(generation, control.handle().clone()))
         .unwrap();
 
-    let mut client = TcpStream::connect(listening[0].address).unwrap();
+    let mut client = TcpStream::connect(listening[0].tcp().unwrap()).unwrap();
     client.set_nodelay(true).unwrap();
     let mut response = [0; 4096];
     let mut exchange = || {

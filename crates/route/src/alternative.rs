@@ -202,8 +202,10 @@ fn query_value<'s>(request: &Request<'_>, name: &str, scratch: &'s mut Vec<u8>) 
     query::find(request.query?, name, scratch)
 }
 
-fn covers_ip(networks: &[IpNet], ip: IpAddr) -> bool {
-    networks.iter().any(|network| network.contains(&ip))
+/// Returns true if the address is in one of `networks`. The unspecified address, that of a client of a unix socket, is in
+/// none.
+pub(crate) fn covers_ip(networks: &[IpNet], ip: IpAddr) -> bool {
+    !ip.is_unspecified() && networks.iter().any(|network| network.contains(&ip))
 }
 
 /// Formats a network; a single address has no prefix length.

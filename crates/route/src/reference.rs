@@ -51,10 +51,11 @@ fn takes(alternative: &Alternative, request: &Request<'_>) -> bool {
         && all_hold(&alternative.cookies, |name| cookie(request, name))
         && all_hold(&alternative.query, |name| parameter(request, name))
         && (alternative.client_ips.is_empty()
-            || alternative
-                .client_ips
-                .iter()
-                .any(|network| network.contains(&request.client_ip)))
+            || (!request.client_ip.is_unspecified()
+                && alternative
+                    .client_ips
+                    .iter()
+                    .any(|network| network.contains(&request.client_ip))))
 }
 
 fn host_covers(pattern: &HostPattern, host: Option<&[u8]>) -> bool {

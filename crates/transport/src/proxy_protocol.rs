@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use proxy_header::{Error, ParseConfig, ProxiedAddress, ProxyHeader};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
+
+use crate::socket::Stream;
 
 /// Maximum length of a header, including the TLVs of version 2.
 pub const HEADER_BYTES_MAX: usize = 4 << 10;
@@ -42,11 +43,11 @@ pub enum ProxyPreamble {
 ///
 /// # Errors
 /// When the connection ends, or the header is malformed or too long.
-pub async fn read_header(stream: &mut TcpStream) -> io::Result<ProxyPreamble> {
+pub async fn read_header(stream: &mut Stream) -> io::Result<ProxyPreamble> {
     let mut bytes = vec![0; HEADER_BYTES_MAX];
     let mut peeked = 0;
     loop {
-        let count = stream.peek(&mut bytes).await?;
+        let count = stream.system().peek(&mut bytes).await?;
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

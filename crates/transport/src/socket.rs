@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::net::{RecvFlags, recv};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -23,6 +24,15 @@ pub enum Socket {
     Unix(UnixStream),
 }
 
+/// A connection of the system, below TLS if there is any.
+#[derive(Debug)]
+pub enum Stream {
+    /// A TCP connection.
+    Tcp(TcpStream),
+    /// A connection to a unix socket.
+    Unix(UnixStream),
+}
+
 /// The socket of the system below a byte stream.
 #[derive(Debug, Clone, Copy)]
 pub enum SystemSocket<'a> {
@@ -35,7 +45,7 @@ pub enum SystemSocket<'a> {
 /// A TLS connection.
 #[derive(Debug)]
 pub struct Tls {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Stream>,
     /// True if decrypted bytes or a close notification may be waiting: there was no read yet, the last one filled its
     /// buffer, or TLS wants no more input.
     may_have_buffered: bool,
@@ -43,7 +53,7 @@ pub struct Tls {
 
 impl Socket {
     /// Wraps a TLS stream whose handshake is complete.
-    pub fn tls(stream: impl Into<TlsStream<TcpStream>>) -> Self {
+    pub fn tls(stream: impl Into<TlsStream<Stream>>) -> Self {
         Self::Tls(Box::new(Tls {
             stream: stream.into(),
             // Bytes received along with the end of the handshake are already decrypted.
@@ -55,7 +65,7 @@ impl Socket {
     pub fn system(&self) -> SystemSocket<'_> {
         match self {
             Self::Tcp(stream) => SystemSocket::Tcp(stream),
-            Self::Tls(tls) => SystemSocket::Tcp(tls.stream.get_ref().0),
+            Self::Tls(tls) => tls.stream.get_ref().0.system(),
             Self::Unix(stream) => SystemSocket::Unix(stream),
         }
     }
@@ -103,6 +113,25 @@ impl Socket {
     }
 }
 
+impl Stream {
+    /// The underlying socket.
+    pub fn system(&self) -> SystemSocket<'_> {
+        match self {
+            Self::Tcp(stream) => SystemSocket::Tcp(stream),
+            Self::Unix(stream) => SystemSocket::Unix(stream),
+        }
+    }
+}
+
+impl From<Stream> for Socket {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Tcp(stream) => Self::Tcp(stream),
+            Stream::Unix(stream) => Self::Unix(stream),
+        }
+    }
+}
+
 impl SystemSocket<'_> {
     /// Polls for readability.
     pub fn poll_read_ready(self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -141,6 +170,20 @@ impl SystemSocket<'_> {
         }
     }
 
+    /// Reads what has arrived, and leaves it there. Returns 0 at the end.
+    pub async fn peek(self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.ready(Interest::READABLE).await?;
+            let peeked = self.try_io(Interest::READABLE, || {
+                Ok(recv(self, &mut *bytes, RecvFlags::PEEK)?.0)
+            });
+            match peeked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                peeked => return peeked,
+            }
+        }
+    }
+
     /// Waits for `interest`.
     pub async fn ready(self, interest: Interest) -> io::Result<()> {
         match self {
@@ -164,6 +207,54 @@ pub fn alert_of(error: &io::Error) -> Option<TlsAlert> {
     match error.get_ref()?.downcast_ref()? {
         rustls::Error::AlertReceived(alert) => Some(TlsAlert((*alert).into())),
         _ => None,
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        space: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, space),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, space),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 }
 

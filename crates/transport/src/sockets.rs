@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -69,14 +70,28 @@ pub fn accepts_ipv4(socket: &TcpListener) -> bool {
 /// When it is not a listening socket.
 pub fn adopt(socket: &TcpListener) -> io::Result<()> {
     let it = SockRef::from(socket);
-    if !it.is_listener()? {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the socket does not listen",
-        ));
-    }
+    check_listening(&it)?;
     it.set_nonblocking(true)?;
     it.set_tcp_keepalive(&keep_alive())
+}
+
+/// The same for a unix socket.
+///
+/// # Errors
+/// When it is not a listening socket.
+pub(crate) fn adopt_unix(socket: &UnixListener) -> io::Result<()> {
+    check_listening(&SockRef::from(socket))?;
+    socket.set_nonblocking(true)
+}
+
+fn check_listening(socket: &SockRef<'_>) -> io::Result<()> {
+    match socket.is_listener()? {
+        true => Ok(()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the socket does not listen",
+        )),
+    }
 }
 
 fn open(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {

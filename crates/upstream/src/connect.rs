@@ -17,7 +17,7 @@ use waypost_transport::h2::client_stream::ClientStream;
 use waypost_transport::link::Link;
 use waypost_transport::permits::OpenPermit;
 use waypost_transport::proxy_protocol::{self, ProxiedAddresses, Version};
-use waypost_transport::socket::{Socket, alert_of};
+use waypost_transport::socket::{Socket, Stream, alert_of};
 use waypost_wire::tls_alert::TlsAlert;
 
 use crate::address::Address;
@@ -438,7 +438,7 @@ async fn connect(
         return Err(ConnectError::Tls);
     };
     let connector = TlsConnector::from(Arc::clone(tls.config(http2)));
-    match timeout_at(by, connector.connect(name, stream)).await {
+    match timeout_at(by, connector.connect(name, Stream::Tcp(stream))).await {
         Ok(Ok(stream)) => Ok(Socket::tls(stream)),
         Ok(Err(error)) if is_about_certificate(&error) => Err(ConnectError::Certificate),
         Ok(Err(error)) => Err(alert_of(&error).map_or(ConnectError::Tls, ConnectError::TlsAlert)),

@@ -307,9 +307,9 @@ pub(crate) struct Explain {
     /// A header of the request; `host` overrides the URL's.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     pub(crate) headers: Vec<String>,
-    /// The address of the client.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    pub(crate) client_ip: IpAddr,
+    /// The address of the client; by default 127.0.0.1, or none at a unix socket.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) client_ip: Option<IpAddr>,
     /// The listener, by name or address; by default the first that serves the host and fits the scheme of
     /// the URL.
     #[arg(long, value_name = "LISTENER")]

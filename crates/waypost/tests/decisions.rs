@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
 use std::io::{BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -280,7 +280,7 @@ fn question(rng: &mut Rng) -> (Question, Vec<u8>) {
         method: pick(rng, &METHODS).to_owned(),
         url: pick(rng, &TARGETS).to_owned(),
         headers,
-        client_ip: Ipv4Addr::LOCALHOST.into(),
+        client_ip: None,
         listener: None,
         all: false,
     };
@@ -505,7 +505,7 @@ fn live_traffic_and_explain_decide_alike() {
             None => {
                 let started = Gateway::start(next, control.handle().clone());
                 let (started, listening) = here.block_on(started).unwrap();
-                let address = listening[0].address;
+                let address = listening[0].tcp().unwrap();
                 gateway = Some((started, address));
                 address
             }

@@ -17,17 +17,9 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
     (
         "transport",
         &[
-            &[
-                "clock",
-                "date",
-                "free_list",
-                "permits",
-                "proxy_protocol",
-                "sockets",
-                "timer",
-            ],
-            &["socket"],
-            &["buffer"],
+            &["clock", "date", "free_list", "permits", "sockets", "timer"],
+            &["socket", "socket_file"],
+            &["buffer", "listening", "proxy_protocol"],
             &["h2", "memory"],
             &["link"],
             &["relay"],

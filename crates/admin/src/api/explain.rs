@@ -1,7 +1,7 @@
 //! Explanation of routing decisions by the active config.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::State;
@@ -28,7 +28,7 @@ pub struct ExplainRequest {
     /// Headers, by name or as a list of pairs.
     #[serde(default)]
     headers: Headers,
-    /// The client's address; 127.0.0.1 by default.
+    /// The client's address; by default 127.0.0.1, or none at a unix socket.
     #[schemars(with = "Option<String>")]
     client_ip: Option<IpAddr>,
     /// The listener, by name or by the text of its `bind`; by default the first that serves the host and fits the scheme
@@ -120,7 +120,7 @@ async fn ask(State(state): App, headers: HeaderMap, Body(body): Body) -> Result<
             Headers::ByName(named) => named.into_iter().collect(),
             Headers::Pairs(pairs) => pairs,
         },
-        client_ip: asked.client_ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        client_ip: asked.client_ip,
         listener: asked.listener,
         all: asked.all,
     };

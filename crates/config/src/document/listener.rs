@@ -27,9 +27,10 @@ keys! {
 
     /// An address that accepts clients.
     Listener, "a listener", later ["http3"] {
-        /// IP address and port.
+        /// IP address and port, or `unix:` and the path of a unix socket.
         ///
-        /// Port 0 takes any free port. An IPv6 address is written in brackets.
+        /// Port 0 takes any free port. An IPv6 address is written in brackets. Owner and group may connect to a unix
+        /// socket; its clients have no address, unless a PROXY header says it.
         bind: Text = Required, "0.0.0.0:8080";
         /// Name for tests and logs.
         name: Text = Optional, "public";
@@ -59,7 +60,8 @@ keys! {
         redirect: Redirect = Optional, "{ scheme: https, status: 308 }";
         /// PROXY protocol header (version 1 or 2) in front of connections: `optional` or `required`.
         ///
-        /// Only `trusted_proxies` are believed. With `required`, connections from any other address are closed.
+        /// Only `trusted_proxies` are believed, and every client of a unix socket. With `required`, connections from any
+        /// other address are closed.
         proxy_protocol: ProxyProtocol = Optional, "required";
         /// An HTTP/1 client that ends its sending side (FIN) before anything of its response was sent: `end` takes it
         /// for one that left and ends the exchange, `serve` responds to it.

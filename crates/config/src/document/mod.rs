@@ -150,7 +150,9 @@ keys! {
         /// Headers of the request, by name.
         headers: Named<Text> = Optional, "{ x-api-version: \"2\" }";
         /// Address of the client.
-        client_ip: Text = Fallback("127.0.0.1"), "10.1.2.3";
+        ///
+        /// Defaults to 127.0.0.1, and at a unix socket to none.
+        client_ip: Text = Optional, "10.1.2.3";
         /// Listener of the request, by name or `bind`.
         ///
         /// Defaults to the first listener that serves the host and fits the scheme of the URL: `https` one with `tls`,

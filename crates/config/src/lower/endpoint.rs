@@ -23,7 +23,7 @@ const WEIGHT_MAX: u64 = 1000;
 
 /// A URL that is no endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum EndpointError {
+pub(super) enum EndpointError {
     #[error("has no scheme")]
     NoScheme,
     #[error("has another scheme than `http`, `https` or `h2c`")]
@@ -46,7 +46,7 @@ enum EndpointError {
     NotIpv4,
     #[error("has no absolute path of a socket")]
     RelativeSocket,
-    #[error("is not an endpoint: the path of a socket may have 107 bytes, and this one has {0}")]
+    #[error("has a path that is too long: that of a socket may have 107 bytes, and this one has {0}")]
     LongSocket(usize),
     #[error("is not the path of a socket")]
     NoSocket,
@@ -257,6 +257,13 @@ fn parse_endpoint(url: &str) -> Result<Endpoint, EndpointError> {
 
 /// Parses the path of a unix socket.
 fn parse_socket(path: &str) -> Result<Endpoint, EndpointError> {
+    check_socket(path)?;
+    let host = EndpointHost::Unix(path.into());
+    Ok(Endpoint::new("localhost".into(), host, 0, EndpointScheme::Http))
+}
+
+/// Checks the path of a unix socket.
+pub(super) fn check_socket(path: &str) -> Result<(), EndpointError> {
     if path.starts_with("//") {
         return Err(EndpointError::SchemeOfSocket);
     }
@@ -269,8 +276,7 @@ fn parse_socket(path: &str) -> Result<Endpoint, EndpointError> {
     if path.ends_with('/') || path.contains(char::is_control) {
         return Err(EndpointError::NoSocket);
     }
-    let host = EndpointHost::Unix(path.into());
-    Ok(Endpoint::new("localhost".into(), host, 0, EndpointScheme::Http))
+    Ok(())
 }
 
 fn is_numeric(host: &str) -> bool {

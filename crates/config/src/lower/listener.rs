@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use waypost_plan::listener::{Bind, Limits, Listener, ListenerTls};
+use waypost_plan::listener::{Bind, BindAddress, Limits, Listener, ListenerTls};
 use waypost_plan::redirect::Scheme;
 use waypost_route::path::PathPattern;
 
@@ -13,6 +13,7 @@ use crate::document::{self, Document};
 use crate::either::ListOr;
 use crate::files::TlsFiles;
 use crate::keys::At;
+use crate::lower::endpoint::{self, EndpointError};
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
 use crate::lower::{Context, bytes, host, redirect_loop, timeout, tls, trusted_proxies, whole};
@@ -43,7 +44,7 @@ const LIMITS_OF_REQUESTS: [&str; 8] = [
 pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
     let listeners = document.listeners.iter().flat_map(|list| &list.value.0);
     // Addresses are unique. With port 0 every socket gets its own port, and names distinguish the listeners.
-    let mut taken: HashMap<(SocketAddr, Option<Text>), Span> = HashMap::new();
+    let mut taken: HashMap<(BindAddress, Option<Text>), Span> = HashMap::new();
     let mut count = 0;
     for written in listeners {
         count += 1;
@@ -79,7 +80,7 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
 fn add(
     written: &document::listener::Listener,
     listener: Listener,
-    taken: &mut HashMap<(SocketAddr, Option<Text>), Span>,
+    taken: &mut HashMap<(BindAddress, Option<Text>), Span>,
     context: &mut Context<'_>,
 ) -> bool {
     let Some(bind) = &written.bind else {
@@ -87,8 +88,8 @@ fn add(
     };
     context.listeners.also(&bind.value, bind.span);
     let name = written.name.as_ref().map(|name| name.value.clone());
-    let name = name.filter(|_| listener.bind.address.port() == 0);
-    if let Some(first) = taken.insert((listener.bind.address, name), bind.span) {
+    let name = name.filter(|_| listener.bind.address.port() == Some(0));
+    if let Some(first) = taken.insert((listener.bind.address.clone(), name), bind.span) {
         context
             .problems
             .add(
@@ -141,7 +142,8 @@ fn listener(
     if let Some(proxy) = &written.proxy_protocol {
         let misread =
             written.trusted_proxies.is_none() && written.given.keys().any(|key| key == "trusted_proxies");
-        if trusted_proxies.from.is_empty() && !misread && !problems.has_errors() {
+        let is_tcp = listener.bind.address.path().is_none();
+        if is_tcp && trusted_proxies.from.is_empty() && !misread && !problems.has_errors() {
             problems
                 .add(
                     Code::ConflictingKeys,
@@ -239,8 +241,22 @@ fn bind(written: &At<Text>, problems: &mut Problems) -> Option<Bind> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Some(Bind {
             text: text.into(),
-            address,
+            address: BindAddress::Tcp(address),
         });
+    }
+    if let Some(path) = text.strip_prefix("unix:") {
+        return socket(path, written, problems);
+    }
+    if text.starts_with('/') && is_plain_socket(text) {
+        problems
+            .add(
+                Code::BadBind,
+                written.span,
+                format!("{} is a path, and not an address to listen on", quote(text)),
+            )
+            .help(format!("write `unix:{text}`"))
+            .propose(written.span, text, correction::plain(&format!("unix:{text}")));
+        return None;
     }
     let (what, advice) = if text.contains("://") {
         ("has a scheme", "leave it out")
@@ -273,6 +289,32 @@ fn bind(written: &At<Text>, problems: &mut Problems) -> Option<Bind> {
         .add(Code::BadBind, written.span, format!("{} {what}", quote(text)))
         .help(help);
     None
+}
+
+/// Lowers the path of a unix socket.
+fn socket(path: &str, written: &At<Text>, problems: &mut Problems) -> Option<Bind> {
+    let text = &*written.value;
+    let Err(error) = endpoint::check_socket(path) else {
+        return Some(Bind {
+            text: text.into(),
+            address: BindAddress::Unix(path.into()),
+        });
+    };
+    let rest = format!("/{}", path.trim_start_matches('/'));
+    let help = match error {
+        EndpointError::SchemeOfSocket if is_plain_socket(&rest) => format!("write `unix:{rest}`"),
+        _ => "write an absolute path such as `unix:/run/waypost.sock`".to_owned(),
+    };
+    problems
+        .add(Code::BadBind, written.span, format!("{} {error}", quote(text)))
+        .help(help);
+    None
+}
+
+/// Returns true for the path of a socket that can be shown in a hint.
+fn is_plain_socket(path: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'`';
+    path.bytes().all(is_plain) && endpoint::check_socket(path).is_ok()
 }
 
 fn limits(written: &document::listener::Limits, problems: &mut Problems) -> Limits {

@@ -1,7 +1,5 @@
 //! Tests in a configuration.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use waypost_plan::test_case::{Expectation, ExpectedArms, TestCase};
 use waypost_wire::token;
 
@@ -38,20 +36,21 @@ fn test(written: &document::Test, context: &mut Context<'_>) -> Option<TestCase>
         check_header(name, value, context.problems);
         headers.push(((**name).into(), (*value.value).into()));
     }
-    let client_ip = match &written.client_ip {
-        Some(client) => network::address(client, context.problems),
-        None => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-    };
+    let client_ip = written.client_ip.as_ref();
+    let client_ip = client_ip.map(|client| network::address(client, context.problems));
     if let Some(listener) = &written.listener {
         context.listeners.resolve(listener, context.problems);
     }
     let expect = written.expect.as_ref().map(|expect| expectation(expect, context));
     let (method, url) = request?;
+    if client_ip == Some(None) {
+        return None;
+    }
     Some(TestCase {
         method,
         url,
         headers,
-        client_ip: client_ip?,
+        client_ip: client_ip.flatten(),
         listener: written.listener.as_ref().map(|listener| (*listener.value).into()),
         expect: expect?,
     })

@@ -379,7 +379,7 @@ fn values_are_typed_after_substitution() {
     let text = "listeners: [{ bind: \"127.0.0.1:${PORT}\" }]\nworkers: ${N:-3}\ndebug_headers: ${YES}\n\
         services: { a: { endpoints: [\"http://a:${PORT}\"] } }\nroutes: [{ name: r, to: { a: \"${N:-7}\" } }]\n";
     let plan = plan(text);
-    assert_eq!(plan.listeners()[0].bind.address.port(), 8081);
+    assert_eq!(plan.listeners()[0].bind.address.port(), Some(8081));
     assert_eq!(plan.settings().workers.map(std::num::NonZeroUsize::get), Some(3));
     assert!(plan.settings().debug_headers);
     let Action::Forward(forward) = &plan.routes()[0].action else {

@@ -15,6 +15,10 @@ fn binds() {
         ("\"::1\"", "`[::1]:8080`"),
         ("x", "an IP address and a port"),
         ("0.0.0.0:99999", "an IP address and a port"),
+        ("/run/a.sock", "write `unix:/run/a.sock`"),
+        ("unix:a.sock", "an absolute path such as `unix:/run/waypost.sock`"),
+        ("unix:///run/a.sock", "write `unix:/run/a.sock`"),
+        ("unix:/run/", "is not the path of a socket"),
     ] {
         check(
             format!("listeners: [{{ bind: {bind} }}]\n"),
@@ -24,6 +28,10 @@ fn binds() {
     check(
         "listeners: [{ bind: 0.0.0.0:80 }, { bind: 0.0.0.0:80, name: x }]\n",
         &["1:43 duplicate-name each listener its own address"],
+    );
+    check(
+        "listeners: [{ bind: unix:/run/a.sock, name: x }, { bind: unix:/run/a.sock, name: y }]\n",
+        &["1:58 duplicate-name each listener its own address"],
     );
     check(
         "listeners: [{ bind: 0.0.0.0:80, name: x }, { bind: 0.0.0.0:81, name: x }]\n",

@@ -11,10 +11,7 @@ use super::*;
 
 /// A listener in clear text that trusts 127.0.0.0/8, 10.0.0.0/8 and fd00::/8.
 fn listener() -> Listener {
-    let mut listener = Listener::new(Bind {
-        text: "127.0.0.1:8080".into(),
-        address: SocketAddr::from(([127, 0, 0, 1], 8080)),
-    });
+    let mut listener = Listener::new(Bind::tcp(([127, 0, 0, 1], 8080).into()));
     let trusted = ["127.0.0.0/8", "10.0.0.0/8", "fd00::/8"];
     listener.trusted_proxies = TrustedProxies::of(trusted.map(|network| network.parse().unwrap()).into());
     listener

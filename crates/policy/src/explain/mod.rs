@@ -70,7 +70,7 @@ pub fn explain(
         head: RequestHead::default(),
         is_parsed: false,
         normalized: NormalizedRequest::default(),
-        peer: question.peer(),
+        peer: Peer::unaddressed(),
     };
     let listeners = compiled.plan().listeners();
     // Without a named listener, one that serves the host. Listeners differ in limits, so the host is found without.
@@ -155,6 +155,7 @@ impl<S: State> Explainer<'_, S> {
         self.is_parsed = false;
         self.parse(limits).map_err(Failure::Request)?;
         self.is_parsed = true;
+        self.peer = self.question.peer(listener);
         self.peer.scheme = if listener.terminates_tls() {
             Scheme::Https
         } else {

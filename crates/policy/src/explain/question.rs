@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use waypost_plan::listener::{Listener, ListenerTls};
+use waypost_plan::listener::{BindAddress, Listener, ListenerTls};
 use waypost_plan::redirect::Scheme;
 use waypost_wire::authority::Authority;
 
@@ -20,8 +20,8 @@ pub struct Question {
     /// Headers in order. A `host` overrides the URL's. With the method CONNECT, `:protocol` makes the request an
     /// extended CONNECT (RFC 8441).
     pub headers: Vec<(String, String)>,
-    /// The address of the client's end of the connection.
-    pub client_ip: IpAddr,
+    /// The address of the client's end of the connection; `None` for 127.0.0.1, or none at a unix socket.
+    pub client_ip: Option<IpAddr>,
     /// The listener it comes in by, by name or by bind text; `None` for the first that serves the host and fits the
     /// scheme of the URL.
     pub listener: Option<String>,
@@ -95,10 +95,15 @@ impl Question {
         })
     }
 
-    /// The client, before its connection is known to be under TLS.
-    pub(super) fn peer(&self) -> Peer {
+    /// The client at `listener`, before its connection is known to be under TLS.
+    pub(super) fn peer(&self, listener: &Listener) -> Peer {
         let end = |ip| SocketAddr::new(ip, 0);
-        Peer::in_clear(end(self.client_ip), end(Ipv4Addr::UNSPECIFIED.into()))
+        let client = match (self.client_ip, &listener.bind.address) {
+            (Some(client), _) => client,
+            (None, BindAddress::Tcp(_)) => Ipv4Addr::LOCALHOST.into(),
+            (None, BindAddress::Unix(_)) => return Peer::unaddressed(),
+        };
+        Peer::in_clear(end(client), end(Ipv4Addr::UNSPECIFIED.into()))
     }
 
     /// The host that the client names in its TLS handshake (SNI): that of the URL, or else `requested`, the normal form of

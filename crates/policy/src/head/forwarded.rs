@@ -54,7 +54,9 @@ impl<'a> ForwardedHeaders<'a> {
             client_text = self.client.ip().to_string();
             &client_text
         };
-        if !drops(b"x-forwarded-for") {
+        // A client of a unix socket has no address, and a list of addresses has no word for that.
+        let is_addressed = !client.is_empty();
+        if is_addressed && !drops(b"x-forwarded-for") {
             out.extend_from_slice(b"x-forwarded-for: ");
             match x_forwarded_for {
                 List::Own => {}
@@ -108,7 +110,7 @@ impl<'a> ForwardedHeaders<'a> {
         if !drops(b"x-forwarded-client-cert") {
             self.write_client_cert(out);
         }
-        if !drops(b"x-real-ip") {
+        if is_addressed && !drops(b"x-real-ip") {
             write::field(out, b"x-real-ip", client.as_bytes());
         }
     }
@@ -117,6 +119,7 @@ impl<'a> ForwardedHeaders<'a> {
     fn write_element(&self, node: IpAddr, text: &str, out: &mut Vec<u8>) {
         let text = text.as_bytes();
         match node {
+            _ if text.is_empty() => out.extend_from_slice(b"for=unknown"),
             IpAddr::V4(_) => append(out, [b"for=", text]),
             IpAddr::V6(_) => append(out, [b"for=\"[", text, b"]\""]),
         }

@@ -37,10 +37,7 @@ fn lines(bytes: &[u8]) -> Vec<String> {
 
 fn listener() -> Listener {
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
-    Listener::new(Bind {
-        text: "127.0.0.1:80".into(),
-        address,
-    })
+    Listener::new(Bind::tcp(address))
 }
 
 fn peer() -> Peer {

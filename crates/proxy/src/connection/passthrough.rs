@@ -115,7 +115,7 @@ impl Client {
             reuse: None,
             http1: false,
             raw: true,
-            addresses: Some(ProxiedAddresses {
+            addresses: (!self.peer.is_unaddressed()).then(|| ProxiedAddresses {
                 client: self.peer.address(),
                 local: self.peer.local,
             }),

@@ -39,10 +39,8 @@ use crate::request::mirror::BODY_BYTES_MAX;
 
 /// A plan whose only route, `all`, takes every request.
 fn plan_of(mut builder: PlanBuilder, action: Action) -> Plan {
-    let (text, address) = ("127.0.0.1:1".into(), "127.0.0.1:1".parse().unwrap());
-    builder
-        .add_listener(Listener::new(Bind { text, address }))
-        .unwrap();
+    let bind = Bind::tcp("127.0.0.1:1".parse().unwrap());
+    builder.add_listener(Listener::new(bind)).unwrap();
     let mut response_headers = HeaderEdits::default();
     // The date differs from run to run.
     response_headers.remove("date").unwrap();

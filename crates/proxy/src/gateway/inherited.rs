@@ -5,16 +5,19 @@
 //! added again gets them again.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
-use waypost_plan::listener::Listener;
+use waypost_plan::listener::{BindAddress, Listener};
+use waypost_transport::listening::{ListeningAddress, ListeningSocket};
+use waypost_transport::socket_file::SocketFile;
 use waypost_transport::sockets;
 
 /// A listening socket that another process opened.
 #[derive(Debug)]
 pub struct InheritedSocket {
     /// The socket.
-    pub socket: TcpListener,
+    pub socket: ListeningSocket,
     /// The process that opened it, and what the socket is for.
     pub origin: Origin,
 }
@@ -47,9 +50,9 @@ pub struct Inherited {
 /// The sockets of one listener.
 pub(super) enum Taken {
     /// The predecessor's, each with a queue of its own.
-    Predecessor(Vec<TcpListener>),
+    Predecessor(Vec<ListeningSocket>),
     /// Copies of the service manager's.
-    Managed(Vec<TcpListener>),
+    Managed(Vec<ListeningSocket>),
 }
 
 impl Inherited {
@@ -73,30 +76,30 @@ impl Inherited {
     /// A socket cannot be used.
     pub(super) fn take(&mut self, listener: &Listener) -> io::Result<Option<Taken>> {
         let name = listener.name.as_deref();
-        let of_predecessor: Vec<TcpListener> = self
+        let of_predecessor: Vec<ListeningSocket> = self
             .sockets
             .extract_if(.., |socket| match &socket.origin {
                 // Names count only where listeners share an address, as is possible with port 0.
-                Origin::Predecessor { bind, name: of } if listener.bind.address.port() == 0 => {
+                Origin::Predecessor { bind, name: of } if listener.bind.address.port() == Some(0) => {
                     *bind == *listener.bind.text && of.as_deref() == name
                 }
                 Origin::Predecessor { .. } => socket
                     .socket
-                    .local_addr()
-                    .is_ok_and(|address| address == listener.bind.address),
+                    .address()
+                    .is_ok_and(|address| is_at(&address, &listener.bind.address)),
                 Origin::Manager { .. } => false,
             })
             .map(|socket| socket.socket)
             .collect();
         if !of_predecessor.is_empty() {
-            of_predecessor.iter().try_for_each(sockets::adopt)?;
+            of_predecessor.iter().try_for_each(ListeningSocket::adopt)?;
             return Ok(Some(Taken::Predecessor(of_predecessor)));
         }
         let managed = self.sockets.iter().filter(|socket| self.is_for(socket, listener));
-        let managed: Vec<TcpListener> = managed
+        let managed: Vec<ListeningSocket> = managed
             .map(|socket| socket.socket.try_clone())
             .collect::<io::Result<_>>()?;
-        managed.iter().try_for_each(sockets::adopt)?;
+        managed.iter().try_for_each(ListeningSocket::adopt)?;
         Ok((!managed.is_empty()).then_some(Taken::Managed(managed)))
     }
 
@@ -105,17 +108,24 @@ impl Inherited {
         self.sockets.iter().any(|socket| {
             let is_own = matches!(socket.origin, Origin::Predecessor { .. });
             is_own
-                && socket
-                    .socket
-                    .local_addr()
-                    .is_ok_and(|address| address.port() == port)
+                && match socket.socket.address() {
+                    Ok(ListeningAddress::Tcp(address)) => address.port() == port,
+                    _ => false,
+                }
         })
     }
 
     /// Closes the predecessor's sockets that no listener has taken.
     pub(super) fn close_rest(&mut self) {
-        self.sockets
-            .retain(|socket| matches!(socket.origin, Origin::Manager { .. }));
+        self.sockets.retain(|socket| {
+            let is_managed = matches!(socket.origin, Origin::Manager { .. });
+            if let Ok(ListeningAddress::Unix(path)) = socket.socket.address()
+                && !is_managed
+            {
+                SocketFile::inherited(&path).remove();
+            }
+            is_managed
+        });
     }
 
     /// Copies of the service manager's sockets.
@@ -142,7 +152,7 @@ impl Inherited {
         });
         unmatched
             .map(|socket| {
-                let address = socket.socket.local_addr();
+                let address = socket.socket.address();
                 let address = address.map_or_else(|error| error.to_string(), |address| address.to_string());
                 let name = match &socket.origin {
                     Origin::Manager { name } | Origin::Predecessor { name, .. } => name.clone(),
@@ -167,13 +177,25 @@ impl Inherited {
         });
         // A listener that has sockets of its name gets no others.
         !has_own
-            && socket.socket.local_addr().is_ok_and(|address| {
-                covers(
-                    address,
-                    sockets::accepts_ipv4(&socket.socket),
-                    listener.bind.address,
-                )
+            && socket.socket.address().is_ok_and(|address| {
+                match (&socket.socket, &address, &listener.bind.address) {
+                    (
+                        ListeningSocket::Tcp(socket),
+                        ListeningAddress::Tcp(address),
+                        BindAddress::Tcp(bind),
+                    ) => covers(*address, sockets::accepts_ipv4(socket), *bind),
+                    (_, address, bind) => is_at(address, bind),
+                }
             })
+    }
+}
+
+/// Returns true if a socket listens where `bind` says.
+fn is_at(address: &ListeningAddress, bind: &BindAddress) -> bool {
+    match (address, bind) {
+        (ListeningAddress::Tcp(address), BindAddress::Tcp(bind)) => address == bind,
+        (ListeningAddress::Unix(path), BindAddress::Unix(bind)) => path == Path::new(&**bind),
+        _ => false,
     }
 }
 

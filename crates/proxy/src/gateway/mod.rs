@@ -313,7 +313,7 @@ impl Gateway {
             .listeners
             .iter()
             .filter(|open| generation.listener(open.id).is_none());
-        let leaving: Vec<u16> = leaving.map(|open| open.address.port()).collect();
+        let leaving: Vec<u16> = leaving.filter_map(OpenListener::port).collect();
         let listeners = generation.plan().listeners().iter();
         self.inherited.set_listeners(listeners.map(Arc::as_ref));
         let bound = bind_all(added, self.workers.len(), &leaving, &mut self.inherited)?;
@@ -343,6 +343,9 @@ impl Gateway {
         {
             for worker in &self.workers {
                 let _ = worker.commands.send(Command::Close(open.id));
+            }
+            if let Some(file) = open.file {
+                file.remove();
             }
         }
         let settings = generation.plan().settings();
@@ -420,6 +423,13 @@ impl Gateway {
     async fn drain_idle(mut self, grace: Duration, last_call: Option<Duration>) -> Drained {
         // Clients are refused from now on, unless another process has the sockets.
         drop(std::mem::take(&mut self.inherited));
+        for open in self.listeners.drain(..) {
+            match (open.file, last_call) {
+                (Some(file), None) => file.remove(),
+                (Some(file), Some(_)) => file.leave(),
+                (None, _) => {}
+            }
+        }
         let waits = self.ask_workers(|done| Command::Drain { last_call, done });
         let all = async {
             for wait in waits {

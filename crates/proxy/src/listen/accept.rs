@@ -3,18 +3,16 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::AsFd as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use waypost_plan::listener::Listener;
+use waypost_transport::listening::{Accepted, AcceptingSocket, ListeningSocket};
+use waypost_transport::socket::Stream;
 
 use crate::generation::ListenerId;
 use crate::listen::admission::Admission;
@@ -33,14 +31,14 @@ const HANDSHAKE_AGE: Duration = Duration::from_secs(1);
 pub(crate) struct WorkerSocket {
     pub(crate) id: ListenerId,
     pub(crate) listener: Arc<Listener>,
-    pub(crate) socket: std::net::TcpListener,
+    pub(crate) socket: ListeningSocket,
     /// Open connections of this listener, in all workers.
     pub(crate) open: Arc<AtomicUsize>,
 }
 
 /// An accepting listener in one worker.
 pub(crate) struct Acceptor {
-    listening: Rc<ListeningSocket>,
+    listening: Rc<Accepting>,
     /// Accepts clients; `None` while that is paused.
     task: Option<JoinHandle<()>>,
 }
@@ -55,17 +53,17 @@ enum Limit {
 }
 
 /// The listening socket, and what its connections are admitted with.
-struct ListeningSocket {
+struct Accepting {
     worker: Rc<Worker>,
     id: ListenerId,
     /// The listener as it was opened, for clients admitted after it was removed.
     listener: Rc<Listener>,
-    socket: TcpListener,
+    socket: AcceptingSocket,
     /// Open connections of the listener, in all workers.
     open: Arc<AtomicUsize>,
     handshakes: Rc<Evictables>,
     /// The client that waits for room.
-    held: Cell<Option<(TcpStream, SocketAddr)>>,
+    held: Cell<Option<Accepted>>,
     /// Warnings of missing PROXY headers.
     warnings: Rc<RareWarnings>,
 }
@@ -76,11 +74,11 @@ impl Acceptor {
     /// # Errors
     /// The runtime cannot register the socket.
     pub(crate) fn start(worker: &Rc<Worker>, bound: WorkerSocket) -> io::Result<Self> {
-        let listening = Rc::new(ListeningSocket {
+        let listening = Rc::new(Accepting {
             worker: Rc::clone(worker),
             id: bound.id,
             listener: Rc::new((*bound.listener).clone()),
-            socket: TcpListener::from_std(bound.socket)?,
+            socket: AcceptingSocket::new(bound.socket)?,
             open: bound.open,
             handshakes: Rc::default(),
             held: Cell::default(),
@@ -102,8 +100,8 @@ impl Acceptor {
     ///
     /// # Errors
     /// There are no descriptors left.
-    pub(crate) fn socket(&self) -> io::Result<std::net::TcpListener> {
-        Ok(self.listening.socket.as_fd().try_clone_to_owned()?.into())
+    pub(crate) fn socket(&self) -> io::Result<ListeningSocket> {
+        self.listening.socket.socket()
     }
 
     /// Stops accepting. Clients for which the handshake of TCP is complete wait in the queue of the socket, for
@@ -130,19 +128,13 @@ impl Acceptor {
             return;
         }
         self.pause().await;
-        // Ask the kernel: the runtime's view of the socket's readiness may be stale.
-        while let Ok((socket, peer)) = SockRef::from(&self.listening.socket).accept() {
-            let stream = socket
-                .set_nonblocking(true)
-                .and_then(|()| TcpStream::from_std(socket.into()));
-            if let (Ok(stream), Some(peer)) = (stream, peer.as_socket()) {
-                self.listening.admit(stream, peer);
-            }
+        while let Ok(accepted) = self.listening.socket.accept_waiting() {
+            self.listening.admit(accepted);
         }
     }
 }
 
-async fn accept(listening: Rc<ListeningSocket>) {
+async fn accept(listening: Rc<Accepting>) {
     let warnings = RareWarnings::default();
     loop {
         match poll_fn(|cx| listening.socket.poll_accept(cx)).await {
@@ -170,7 +162,7 @@ impl Limit {
     }
 }
 
-impl ListeningSocket {
+impl Accepting {
     /// Waits until there is room for one more client. Connections that can go first make it.
     async fn wait_for_room(&self, warnings: &RareWarnings) {
         while let Some(limit) = self.full() {
@@ -192,8 +184,8 @@ impl ListeningSocket {
     }
 
     fn admit_held(&self) {
-        if let Some((stream, peer)) = self.held.take() {
-            self.admit(stream, peer);
+        if let Some(accepted) = self.held.take() {
+            self.admit(accepted);
         }
     }
 
@@ -208,9 +200,11 @@ impl ListeningSocket {
         (open.load(Ordering::Relaxed) >= max).then_some(Limit::Process)
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
+    fn admit(&self, accepted: Accepted) {
         // Nagle's algorithm could delay the end of a response until the client acknowledges what came before.
-        if stream.set_nodelay(true).is_err() {
+        if let Stream::Tcp(stream) = &accepted.stream
+            && stream.set_nodelay(true).is_err()
+        {
             return;
         }
         self.worker.recorder().own().accepted.add(1);
@@ -225,7 +219,7 @@ impl ListeningSocket {
             warnings: Rc::clone(&self.warnings),
             slot,
         };
-        admission.admit(stream, peer);
+        admission.admit(accepted);
     }
 }
 

@@ -3,13 +3,11 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
@@ -22,8 +20,9 @@ use waypost_tls::server::ServerTls;
 
 use waypost_policy::peer::Peer;
 use waypost_transport::link::Link;
+use waypost_transport::listening::Accepted;
 use waypost_transport::proxy_protocol::{self, ProxyPreamble};
-use waypost_transport::socket::Socket;
+use waypost_transport::socket::{Socket, Stream};
 
 use crate::connection::http2::Http2;
 use crate::generation::ListenerId;
@@ -55,11 +54,17 @@ impl Admission {
     ///
     /// A handshake needs more memory than a connection that mostly waits for requests, so each runs in a task of its
     /// own.
-    pub(crate) fn admit(mut self, stream: TcpStream, peer: SocketAddr) {
-        let Ok(local) = stream.local_addr() else {
-            return;
+    pub(crate) fn admit(mut self, accepted: Accepted) {
+        let Accepted { stream, client } = accepted;
+        let peer = match (client, &stream) {
+            (Some(client), Stream::Tcp(stream)) => {
+                let Ok(local) = stream.local_addr() else {
+                    return;
+                };
+                Peer::in_clear(client, local)
+            }
+            _ => Peer::unaddressed(),
         };
-        let peer = Peer::in_clear(peer, local);
         let snapshot = self.worker.snapshot();
         if let Some(listener) = snapshot.listener(self.listener_id) {
             self.listener = Rc::clone(listener);
@@ -67,7 +72,7 @@ impl Admission {
         let tls = snapshot.generation.server_tls(self.listener_id);
         drop(snapshot);
         match (self.listener.proxy_protocol, &self.listener.tls) {
-            (ProxyProtocol::Off, ListenerTls::Off) => self.serve(Socket::Tcp(stream), peer),
+            (ProxyProtocol::Off, ListenerTls::Off) => self.serve(stream.into(), peer),
             (ProxyProtocol::Off, _) => {
                 spawn_local(self.dispatch(stream, peer, tls));
             }
@@ -82,9 +87,9 @@ impl Admission {
     }
 
     /// Terminates TLS, passes it through, or serves clear text, as the listener is configured.
-    async fn dispatch(self, stream: TcpStream, peer: Peer, tls: Option<Arc<ServerTls>>) {
+    async fn dispatch(self, stream: Stream, peer: Peer, tls: Option<Arc<ServerTls>>) {
         match (&self.listener.tls, tls) {
-            (ListenerTls::Off, _) => self.serve(Socket::Tcp(stream), peer),
+            (ListenerTls::Off, _) => self.serve(stream.into(), peer),
             (ListenerTls::Terminates(_), Some(tls)) => self.serve_tls(stream, peer, tls).await,
             (ListenerTls::Terminates(_), None) => {}
             (ListenerTls::Passthrough, _) => Box::pin(self.pass_through(stream, peer)).await,
@@ -92,9 +97,9 @@ impl Admission {
     }
 
     /// Reads the PROXY protocol header; `None` if the connection must be closed.
-    async fn read_proxy_header(&self, mut stream: TcpStream, mut peer: Peer) -> Option<(TcpStream, Peer)> {
+    async fn read_proxy_header(&self, mut stream: Stream, mut peer: Peer) -> Option<(Stream, Peer)> {
         let is_required = self.listener.proxy_protocol == ProxyProtocol::Required;
-        if !self.listener.trusts(peer.ip()) {
+        if !self.listener.believes_proxy_header_of(peer.ip()) {
             if is_required {
                 self.note_proxy_header(ProxyHeaderFault::Untrusted, &peer);
                 return None;
@@ -137,7 +142,8 @@ impl Admission {
                 }
             };
             format!(
-                "the listener `{listener}` closed a connection from {}, {fault}",
+                "the listener `{listener}` closed a connection{}{}, {fault}",
+                if peer.is_unaddressed() { "" } else { " from " },
                 peer.ip_text()
             )
         });
@@ -153,7 +159,7 @@ impl Admission {
     }
 
     /// Passes a TLS connection through to the service of the host in its SNI.
-    async fn pass_through(self, mut stream: TcpStream, peer: Peer) {
+    async fn pass_through(self, mut stream: Stream, peer: Peer) {
         let limit = self.listener.limits.handshake_timeout;
         let hello = self.bounded(limit, read_hello(&mut stream)).await;
         let Some(Ok((host, read))) = hello else {
@@ -162,7 +168,7 @@ impl Admission {
         };
         let client = Client::new(
             self.worker,
-            Link::Socket(Socket::Tcp(stream)),
+            Link::Socket(stream.into()),
             Rc::new(peer),
             self.listener_id,
             self.listener,
@@ -201,7 +207,7 @@ impl Admission {
     }
 
     /// Completes the TLS handshake, then serves HTTP.
-    async fn serve_tls(self, stream: TcpStream, mut peer: Peer, tls: Arc<ServerTls>) {
+    async fn serve_tls(self, stream: Stream, mut peer: Peer, tls: Arc<ServerTls>) {
         let limit = self.listener.limits.handshake_timeout;
         let handshake = self.bounded(limit, tls_handshake(stream, &tls, &mut peer)).await;
         let Some(Ok(socket)) = handshake else {
@@ -213,7 +219,7 @@ impl Admission {
 }
 
 /// Reads the `ClientHello` without responding. Returns its SNI host and the bytes read.
-async fn read_hello(stream: &mut TcpStream) -> io::Result<(Option<String>, Vec<u8>)> {
+async fn read_hello(stream: &mut Stream) -> io::Result<(Option<String>, Vec<u8>)> {
     let mut acceptor = Acceptor::default();
     let mut read = Vec::new();
     let mut piece = vec![0; 4 << 10];
@@ -236,7 +242,7 @@ async fn read_hello(stream: &mut TcpStream) -> io::Result<(Option<String>, Vec<u
 }
 
 /// Completes the handshake with the certificate for the client's SNI, and records both certificates in `peer`.
-async fn tls_handshake(stream: TcpStream, tls: &Arc<ServerTls>, peer: &mut Peer) -> io::Result<Socket> {
+async fn tls_handshake(stream: Stream, tls: &Arc<ServerTls>, peer: &mut Peer) -> io::Result<Socket> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
     let served = Served::to(tls, &hello.client_hello());
     let stream = hello.into_stream(Arc::clone(tls.config())).await?;

@@ -1,7 +1,6 @@
 //! Workers: one thread each, with a runtime, sockets, pools and counters of its own.
 
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use waypost_transport::clock::Ticks;
+use waypost_transport::listening::ListeningSocket;
 
 use crate::generation::ListenerId;
 use crate::listen::accept::{Acceptor, WorkerSocket};
@@ -29,7 +29,7 @@ pub(crate) enum Command {
     /// Stop accepting on a listener, and close its idle connections.
     Close(ListenerId),
     /// Copy the listening sockets.
-    Sockets(oneshot::Sender<io::Result<Vec<(ListenerId, TcpListener)>>>),
+    Sockets(oneshot::Sender<io::Result<Vec<(ListenerId, ListeningSocket)>>>),
     /// Stop accepting, but keep the sockets. The sender is notified when no client is accepted any more.
     Pause(oneshot::Sender<()>),
     /// Accept again.

@@ -16,18 +16,19 @@ const MAPPED_END: u128 = 0x1_0000_0000_0000;
 /// `networks`.
 ///
 /// Networks are intervals. They cut the address space into pieces that are each inside or outside of any network,
-/// and each piece begins at the start of the space, at the start of a network, or right after its end.
+/// and each piece begins at the start of the space, at the start of a network, or right after its end. The unspecified
+/// address, that of a client of a unix socket, is in no network, and comes last: only where no other does, it is shown.
 pub(super) fn representatives<'n>(networks: impl Iterator<Item = &'n IpNet>) -> Vec<IpAddr> {
-    let mut v4: Vec<u32> = vec![0];
-    let mut v6: Vec<u128> = vec![0, MAPPED_END];
+    let mut v4: Vec<u32> = vec![1];
+    let mut v6: Vec<u128> = vec![1, MAPPED_END];
     for network in networks {
         match network {
             IpNet::V4(network) => {
-                v4.push(network.network().to_bits());
+                v4.push(network.network().to_bits().max(1));
                 v4.extend(network.broadcast().to_bits().checked_add(1));
             }
             IpNet::V6(network) => {
-                v6.push(network.network().to_bits());
+                v6.push(network.network().to_bits().max(1));
                 v6.extend(network.broadcast().to_bits().checked_add(1));
             }
         }
@@ -39,7 +40,11 @@ pub(super) fn representatives<'n>(networks: impl Iterator<Item = &'n IpNet>) -> 
     v6.retain(|address| !(MAPPED_FIRST..MAPPED_END).contains(address));
     let v4 = v4.into_iter().map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)));
     let v6 = v6.into_iter().map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits)));
-    std::iter::once(DEFAULT).chain(v4).chain(v6).collect()
+    std::iter::once(DEFAULT)
+        .chain(v4)
+        .chain(v6)
+        .chain([Ipv4Addr::UNSPECIFIED.into()])
+        .collect()
 }
 
 #[cfg(test)]

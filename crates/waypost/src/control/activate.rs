@@ -264,8 +264,7 @@ impl Control {
     /// Logs and reports where clients are accepted.
     pub(super) fn announce(&self, listened: &[ListeningAt]) {
         for listener in listened {
-            let scheme = listener.scheme;
-            log::info(format_args!("listening on {scheme}://{}", listener.address));
+            log::info(format_args!("listening on {listener}"));
         }
         let listening = self.listening();
         self.shared.update_report(|report| report.listening = listening);

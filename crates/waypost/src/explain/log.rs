@@ -143,7 +143,7 @@ fn explain_line(
         method: line.method.clone(),
         url: format!("{origin}{}{query}", line.path),
         headers,
-        client_ip: line.client.unwrap_or(arguments.client_ip),
+        client_ip: line.client.or(arguments.client_ip),
         listener: arguments.listener.clone(),
         all: arguments.all,
     };

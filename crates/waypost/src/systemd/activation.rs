@@ -7,7 +7,9 @@ use listenfd::ListenFd;
 use waypost_admin::server::AdminSocket;
 use waypost_plan::Plan;
 use waypost_plan::admin::AdminBind;
+use waypost_plan::listener::BindAddress;
 use waypost_proxy::gateway::inherited::{InheritedSocket, Origin};
+use waypost_transport::listening::ListeningSocket;
 
 use crate::log;
 use crate::upgrade::handover::AdminHandover;
@@ -76,7 +78,7 @@ pub(crate) fn divide(sockets: Vec<Activated>, plan: &Plan) -> (Vec<InheritedSock
             (AdminSocket::Tcp(socket), Some(AdminBind::Tcp(bind))) => {
                 let is_there = socket.local_addr().is_ok_and(|address| address == *bind);
                 let mut listeners = plan.listeners().iter();
-                is_there && !listeners.any(|listener| listener.bind.address == *bind)
+                is_there && !listeners.any(|listener| listener.bind.address == BindAddress::Tcp(*bind))
             }
             (AdminSocket::Unix(socket), Some(AdminBind::Unix(bind))) => socket
                 .local_addr()
@@ -91,18 +93,13 @@ pub(crate) fn divide(sockets: Vec<Activated>, plan: &Plan) -> (Vec<InheritedSock
                     is_managed: true,
                 });
             }
-            (AdminSocket::Tcp(socket), _) => for_listeners.push(InheritedSocket {
-                socket,
+            (socket, _) => for_listeners.push(InheritedSocket {
+                socket: match socket {
+                    AdminSocket::Tcp(socket) => ListeningSocket::Tcp(socket),
+                    AdminSocket::Unix(socket) => ListeningSocket::Unix(socket),
+                },
                 origin: Origin::Manager { name },
             }),
-            (AdminSocket::Unix(socket), _) => {
-                let path = socket.local_addr().ok();
-                let path = path.as_ref().and_then(|address| address.as_pathname());
-                log::warn(format_args!(
-                    "the socket `{}` from the service manager is not used: it is not the admin address",
-                    path.unwrap_or(Path::new("")).display()
-                ));
-            }
         }
     }
     (for_listeners, for_admin)

@@ -474,7 +474,7 @@ impl Case {
             method: self.method.clone(),
             url: self.url.clone(),
             headers: self.headers.clone(),
-            client_ip: self.client_ip.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+            client_ip: self.client_ip,
             listener: self.listener.clone(),
             all: false,
         };

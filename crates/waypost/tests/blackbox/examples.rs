@@ -116,7 +116,10 @@ fn check_served(file: &Path) {
     let mut asked = 0;
     for test in plan.tests() {
         // The test connects from localhost only.
-        if test.client_ip != IpAddr::from(Ipv4Addr::LOCALHOST) {
+        if test
+            .client_ip
+            .is_some_and(|client| client != IpAddr::from(Ipv4Addr::LOCALHOST))
+        {
             continue;
         }
         let headers: Vec<(String, String)> = test

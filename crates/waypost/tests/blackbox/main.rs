@@ -69,6 +69,7 @@ mod tls;
 mod tls_to_services;
 mod trust;
 mod trusted_proxies;
+mod unix_listeners;
 mod unix_sockets;
 mod upgrade;
 mod values;

@@ -16,6 +16,7 @@ use crate::support::command::waypost_in;
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::service::Service;
+use crate::support::unix::front;
 
 /// A service manager that listens for messages.
 struct Manager(UnixDatagram);
@@ -268,6 +269,40 @@ fn sockets_of_the_manager_are_matched_by_address_and_by_name() {
             .said()
             .iter()
             .any(|line| line.contains("matches no listener"))
+    );
+}
+
+#[test]
+fn unix_sockets_of_the_manager_are_for_listeners_too() {
+    let service = Service::echo("a");
+    let directory = tempfile::tempdir().unwrap();
+    let [by_path, by_name] = ["path.sock", "name.sock"].map(|name| directory.path().join(name));
+    let sockets = [&by_path, &by_name].map(|path| UnixListener::bind(path).unwrap());
+    let named = "- { name: public, bind: \"unix:/nowhere/waypost.sock\" }";
+    let config = Config::at(format!("\"unix:{}\"", by_path.display()))
+        .workers(3)
+        .item("listeners", named)
+        .all_to(&service)
+        .key(ADMIN);
+    let passed = sockets
+        .each_ref()
+        .map(|socket| socket.try_clone().unwrap().into());
+    let mut gateway = activated(&config, "waypost.socket:public", passed.into());
+    let ask = || {
+        for path in [&by_path, &by_name] {
+            let front = front(path);
+            for _ in 0..8 {
+                assert_eq!(Client::connect(front).get("http://a/").status(), 200);
+            }
+        }
+    };
+    ask();
+    gateway.command(&["upgrade"]).expect(0);
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    ask();
+    assert!(
+        by_path.exists() && by_name.exists(),
+        "the files are the manager's"
     );
 }
 

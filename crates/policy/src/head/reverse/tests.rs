@@ -83,10 +83,7 @@ impl Moved<'_> {
         let mut head = RequestHead::default();
         head.parse(&buffer, end, &HeadLimits::UNLIMITED).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let mut listener = Listener::new(Bind {
-            text: "127.0.0.1:80".into(),
-            address,
-        });
+        let mut listener = Listener::new(Bind::tcp(address));
         if !self.told.is_empty() {
             listener.trusted_proxies = TrustedProxies::of(vec!["127.0.0.1/32".parse().unwrap()]);
         }

@@ -164,9 +164,17 @@ impl LineWriter {
             // It needs no escapes.
             _ => out.extend_from_slice(&record.given_id),
         }
-        out.extend_from_slice(b"\",\"client\":\"");
-        ip(out, record.client);
-        out.extend_from_slice(b"\",\"method\":");
+        out.extend_from_slice(b"\",\"client\":");
+        match record.client {
+            // A client of a unix socket has none.
+            client if client.is_unspecified() => out.extend_from_slice(b"null"),
+            client => {
+                out.push(b'"');
+                ip(out, client);
+                out.push(b'"');
+            }
+        }
+        out.extend_from_slice(b",\"method\":");
         string(out, &record.method);
         out.extend_from_slice(b",\"host\":");
         string(out, &record.host);

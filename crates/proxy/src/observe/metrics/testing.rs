@@ -23,10 +23,8 @@ pub(crate) fn mirrored(counters: &RouteCounters) -> Vec<(Mirrored, u64)> {
 /// services responds itself.
 pub(crate) fn plan(routes: &[(&str, &[&str])]) -> Plan {
     let mut builder = PlanBuilder::default();
-    let (text, address) = ("127.0.0.1:1".into(), "127.0.0.1:1".parse().unwrap());
-    builder
-        .add_listener(Listener::new(Bind { text, address }))
-        .unwrap();
+    let bind = Bind::tcp("127.0.0.1:1".parse().unwrap());
+    builder.add_listener(Listener::new(bind)).unwrap();
     let ids = ["a", "b", "c", "d"].map(|name| {
         let service = Service::new(name.into(), Vec::new());
         builder.add_service(service).unwrap()

@@ -198,7 +198,7 @@ impl ActiveRequest<'_> {
                 reuse: Some(options.liveness(framing)),
                 http1: options.upgrade.is_some(),
                 raw: false,
-                addresses: Some(self.addresses()),
+                addresses: self.addresses(),
                 timeout: forwarding.policies.timeouts.connect,
                 deadline: options.deadline,
                 key,
@@ -372,12 +372,12 @@ impl ActiveRequest<'_> {
         upstream_head(forwarding, self.incoming(), &self.buffers.decision)
     }
 
-    fn addresses(&self) -> ProxiedAddresses {
+    fn addresses(&self) -> Option<ProxiedAddresses> {
         let peer = &self.client.peer;
-        ProxiedAddresses {
+        (!peer.is_unaddressed()).then(|| ProxiedAddresses {
             client: peer.address(),
             local: peer.local,
-        }
+        })
     }
 
     fn note_attempts(&mut self, failed: u32, succeeded: bool) {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hashbrown::HashSet;
 
-use crate::alternative::Alternative;
+use crate::alternative::{Alternative, covers_ip};
 use crate::condition::{FieldCondition, ValueCondition};
 use crate::overlap::assignment::cookie_header::{self, CookieHeader};
 use crate::overlap::assignment::search::{Bits, Choice};
@@ -247,11 +247,7 @@ fn holds(alternative: &Alternative, variable: Variable<'_>, value: &Value) -> bo
                     .any(|method| method.as_bytes() == text.as_slice())
         }
         (Variable::ClientIp, Value::Ip(address)) => {
-            alternative.client_ips.is_empty()
-                || alternative
-                    .client_ips
-                    .iter()
-                    .any(|network| network.contains(address))
+            alternative.client_ips.is_empty() || covers_ip(&alternative.client_ips, *address)
         }
         (_, Value::Made) => conditions(alternative, variable).all(|condition| match condition {
             // It equals no text in a condition. Whether a regex matches shows when the witness is run.

@@ -1,7 +1,7 @@
-//! Unix sockets in front of services.
+//! Unix sockets in front of services, and ports in front of unix sockets.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -62,6 +62,39 @@ impl UnixSocket {
     pub(crate) fn endpoint(&self) -> String {
         format!("unix:{}", self.path.display())
     }
+}
+
+/// A port whose connections go to the unix socket at `path`, so that every client can be one of it.
+pub(crate) fn front(path: &Path) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let path = path.to_owned();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let Ok(client) = client else { return };
+            let Ok(gateway) = UnixStream::connect(&path) else {
+                continue;
+            };
+            let _ = client.set_nodelay(true);
+            let back = (
+                gateway.try_clone().expect("a descriptor"),
+                client.try_clone().expect("a descriptor"),
+            );
+            std::thread::spawn(move || to_gateway(client, gateway));
+            std::thread::spawn(move || to_front(back.0, back.1));
+        }
+    });
+    address
+}
+
+fn to_gateway(mut client: TcpStream, mut gateway: UnixStream) {
+    let _ = io::copy(&mut client, &mut gateway);
+    let _ = gateway.shutdown(Shutdown::Write);
+}
+
+fn to_front(mut gateway: UnixStream, mut client: TcpStream) {
+    let _ = io::copy(&mut gateway, &mut client);
+    let _ = client.shutdown(Shutdown::Both);
 }
 
 fn to_service(mut client: UnixStream, mut service: TcpStream) {
