@@ -66,7 +66,9 @@ impl<'a> Authority<'a> {
             return;
         }
         let host = self.host.strip_suffix(b".").unwrap_or(self.host);
-        out.extend(host.iter().map(u8::to_ascii_lowercase));
+        let start = out.len();
+        out.extend_from_slice(host);
+        out[start..].make_ascii_lowercase();
     }
 
     fn ipv6(&self) -> Option<Ipv6Addr> {

@@ -36,6 +36,8 @@ pub struct RequestHead {
     path: Span,
     query: Option<Span>,
     authority: Option<Span>,
+    /// The host in it.
+    host: Span,
     port: Option<u16>,
     fields: Vec<Field>,
     line: RequestLine,
@@ -279,6 +281,7 @@ impl RequestHead {
             Target::parse(raw_target)?
         };
         self.authority = host;
+        self.host = named.map_or(Span::default(), |named| Span::within(buffer, named.host));
         self.port = named.and_then(|authority| authority.port);
         if let Some(raw) = target.authority {
             let authority = Authority::parse(raw).map_err(|_| TargetError::Authority)?;
@@ -286,6 +289,7 @@ impl RequestHead {
                 return Err(RequestError::HostDisagrees);
             }
             self.authority = Some(Span::within(buffer, raw));
+            self.host = Span::within(buffer, authority.host);
             self.port = authority.port;
         }
         self.query = target.query.map(|query| Span::within(buffer, query));
@@ -334,8 +338,9 @@ impl RequestHead {
 
     /// Appends the host in its normal form; see [`Authority::normalize_into`].
     pub fn normalize_host_into(&self, buffer: &[u8], out: &mut Vec<u8>) {
-        if let Some(Ok(authority)) = self.authority(buffer).map(Authority::parse) {
-            authority.normalize_into(out);
+        if self.authority.is_some() {
+            let host = self.host.of(buffer);
+            Authority { host, port: None }.normalize_into(out);
         }
     }
 
