@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use waypost_plan::health::HealthCheck;
 
+use crate::balance::scale;
 use crate::checks::prober::Prober;
 use crate::endpoint::Endpoint;
 use crate::health::check::Thresholds;
@@ -27,6 +28,9 @@ use crate::service::ServiceState;
 
 /// Checks at a time, of all services together.
 pub const CHECKS_MAX: usize = 64;
+/// Checks begin at multiples of this time, or of a twentieth of their interval where that is shorter: the thread wakes once for
+/// several of them, and so do the answers.
+const SLOT: Duration = Duration::from_millis(10);
 /// Bytes of the body of a response to a check that are read.
 pub const RESPONSE_BYTES_MAX: usize = 64 << 10;
 
@@ -35,6 +39,8 @@ struct Checker {
     upstreams: Upstreams,
     permits: Semaphore,
     notices: Sender<Notice>,
+    /// The time from which slots are counted.
+    began: Instant,
     /// Rolls the dice, uniform in `0..2^64`.
     roll: Box<dyn Fn() -> u64>,
 }
@@ -59,6 +65,7 @@ pub async fn run(
         upstreams,
         permits: Semaphore::new(CHECKS_MAX),
         notices,
+        began: Instant::now(),
         roll: Box::new(roll),
     });
     while let Some(state) = inbox.recv().await {
@@ -111,7 +118,8 @@ async fn watch(checker: Rc<Checker>, state: Weak<ServiceState>, endpoint: Arc<En
                 checker.record(&state, &endpoint, check, result);
             }
         }
-        tokio::time::sleep(jittered(check.interval, (checker.roll)())).await;
+        let after = next(checker.began.elapsed(), check.interval, (checker.roll)());
+        tokio::time::sleep_until(checker.began + after).await;
     }
 }
 
@@ -155,23 +163,51 @@ impl Checker {
     }
 }
 
-/// An interval, give or take a tenth.
-fn jittered(interval: Duration, roll: u64) -> Duration {
-    let part = roll as f64 / u64::MAX as f64;
-    interval.mul_f64(0.9 + 0.2 * part)
+/// The time of the check after one that ended at `now`: the slot nearest to an interval, give or take a tenth.
+fn next(now: Duration, interval: Duration, roll: u64) -> Duration {
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let slot = nanos(SLOT.min(interval / 20)).max(1);
+    // Half a slot is left to rounding.
+    let range = nanos(interval / 10) - slot / 2;
+    let varied = scale(roll, range.saturating_mul(2).saturating_add(1));
+    let at = nanos(now + interval - Duration::from_nanos(range)).saturating_add(varied);
+    Duration::from_nanos(at.saturating_add(slot / 2) / slot * slot)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn check(now_ms: u64, interval_ms: u64, roll: u64, expected_ms: u64) {
+        let (now, interval) = (Duration::from_millis(now_ms), Duration::from_millis(interval_ms));
+        let found = next(now, interval, roll);
+        let expected = Duration::from_millis(expected_ms);
+        assert!(
+            found.abs_diff(expected) < Duration::from_micros(1),
+            "{found:?} of {expected_ms}"
+        );
+    }
+
     #[test]
     fn interval_is_varied_by_a_tenth() {
-        let second = Duration::from_secs(1);
-        for (roll, ms) in [(0, 900), (u64::MAX / 2, 1000), (u64::MAX, 1100)] {
-            let found = jittered(second, roll);
-            let expected = Duration::from_millis(ms);
-            assert!(found.abs_diff(expected) < Duration::from_micros(1), "{found:?}");
+        let half = u64::MAX / 2;
+        for (roll, ms) in [(0, 910), (half, 1000), (u64::MAX, 1100)] {
+            check(0, 1000, roll, ms);
+            check(5_000_010, 1000, roll, 5_000_010 + ms);
         }
+        check(0, 100, 0, 95);
+        check(0, 100, u64::MAX, 110);
+    }
+
+    #[test]
+    fn checks_that_end_at_different_times_begin_together() {
+        let half = u64::MAX / 2;
+        for ended in [98, 99, 100, 102] {
+            check(ended, 1000, half, 1100);
+            check(ended, 100, half, 200);
+        }
+        // Of short intervals, within a tenth.
+        check(1234, 20, half, 1254);
+        check(1234, 20, 0, 1253);
     }
 }

@@ -26,8 +26,8 @@ use crate::local::Upstreams;
 use crate::response_buffers::ResponseBuffers;
 use crate::service::ServiceState;
 
-/// Checks that one connection serves. The next opens another, which shows that the endpoint accepts one.
-const CHECKS_PER_CONNECTION: u32 = 10;
+/// Time for which checks share a connection. The next opens another, which shows that the endpoint accepts one.
+const KEPT_TIME: Duration = Duration::from_secs(10);
 /// The longest interval at which connections are kept; less often, each check opens one.
 const KEPT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// The wait for the rest of a response whose status is known.
@@ -51,7 +51,7 @@ pub(super) struct Prober {
 /// A connection between two checks.
 struct Kept {
     connection: Connection,
-    checks: u32,
+    since: Instant,
     /// Its part in the descriptors for kept connections.
     permit: Option<Permit>,
 }
@@ -154,7 +154,7 @@ impl Prober {
         }
         let fresh = Kept {
             connection,
-            checks: 0,
+            since: Instant::now(),
             permit: None,
         };
         self.ask_over(upstreams, fresh).await
@@ -183,8 +183,8 @@ impl Prober {
         .await;
         upstreams.return_response(buffers);
         let (result, is_reusable) = asked?;
-        let checks = kept.checks + 1;
-        if self.keeps && checks < CHECKS_PER_CONNECTION {
+        let since = kept.since;
+        if self.keeps && since.elapsed() < KEPT_TIME {
             let connection = match (link, http2) {
                 (_, Some(connection)) => Some(Connection::Http2(connection)),
                 (Link::Socket(socket), None) if is_reusable => Some(Connection::Http1(socket)),
@@ -194,7 +194,7 @@ impl Prober {
             let permit = kept.permit.or_else(|| upstreams.idle_permit());
             self.kept = connection.zip(permit).map(|(connection, permit)| Kept {
                 connection,
-                checks,
+                since,
                 permit: Some(permit),
             });
         }
