@@ -152,7 +152,7 @@ pub(crate) fn pooled(
     if is_dedicated(declared, options) {
         return None;
     }
-    if is_shared(protocol_for(declared, endpoint, options), endpoint) {
+    if is_shared(protocol_for(endpoint, options), endpoint) {
         let (stream, reused) = endpoint.connections.borrow().stream()?;
         return Some(Connected::stream(service, stream, reused));
     }
@@ -199,7 +199,7 @@ pub(crate) async fn link_to(
 ) -> Result<Connected, ConnectError> {
     let declared = service.declared();
     let mut by = connect_by(declared, options, upstreams.clock().coarse_now());
-    let protocol = protocol_for(declared, endpoint, options);
+    let protocol = protocol_for(endpoint, options);
     let is_dedicated = is_dedicated(declared, options);
     let reuse = options
         .reuse
@@ -330,8 +330,8 @@ fn connect_by(declared: &Service, options: &ConnectOptions, now: Instant) -> Ins
 }
 
 /// The protocol of a connection with these options.
-fn protocol_for(declared: &Service, endpoint: &LocalEndpoint, options: &ConnectOptions) -> UpstreamProtocol {
-    match declared.upstream_protocol(endpoint.shared.declaration(declared)) {
+fn protocol_for(endpoint: &LocalEndpoint, options: &ConnectOptions) -> UpstreamProtocol {
+    match endpoint.protocol {
         _ if options.raw => UpstreamProtocol::Http1,
         UpstreamProtocol::Http2 if options.http1 => UpstreamProtocol::Http1,
         UpstreamProtocol::Tls { .. } if options.http1 => UpstreamProtocol::Tls { http2: false },

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use waypost_plan::service::Service;
+use waypost_plan::service::{Service, UpstreamProtocol};
 use waypost_transport::clock::Clock;
 use waypost_transport::free_list::FreeList;
 use waypost_transport::h2::client_stream::ClientStream;
@@ -87,6 +87,9 @@ struct LocalEndpoints {
 pub struct LocalEndpoint {
     /// The state shared by all workers.
     pub shared: Arc<Endpoint>,
+    /// The protocol of requests, as far as it is declared. Beside the connections, as with many endpoints each line of
+    /// memory that a request needs of one is far away.
+    pub(crate) protocol: UpstreamProtocol,
     /// Idle HTTP/1 connections.
     pub idle: RefCell<IdleConnections>,
     /// HTTP/2 connections.
@@ -508,7 +511,7 @@ impl LocalEndpoints {
         self.view.update(&members, service.panic, was);
         let local = (0..shared.len()).map(|at| match was(at) {
             Some(was) => Rc::clone(&self.local[was]),
-            None => LocalEndpoint::new(&shared[at]),
+            None => LocalEndpoint::new(&shared[at], service),
         });
         self.local = local.collect();
         self.shared = shared;
@@ -516,8 +519,9 @@ impl LocalEndpoints {
 }
 
 impl LocalEndpoint {
-    fn new(shared: &Arc<Endpoint>) -> Rc<Self> {
+    fn new(shared: &Arc<Endpoint>, service: &Service) -> Rc<Self> {
         Rc::new(Self {
+            protocol: service.upstream_protocol(shared.declaration(service)),
             shared: Arc::clone(shared),
             idle: RefCell::default(),
             connections: RefCell::default(),

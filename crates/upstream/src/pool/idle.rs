@@ -100,7 +100,7 @@ impl IdleConnections {
         let now = clock.coarse_now();
         while let Some(at) = self.0.iter().rposition(|idle| !idle.settles(client, now)) {
             let idle = self.0.remove(at);
-            let is_fresh = now.saturating_duration_since(idle.since) < idle_timeout;
+            let is_fresh = now < idle.since + idle_timeout;
             if is_fresh && idle.is_alive(clock.tick(), liveness) {
                 return Some(idle);
             }
