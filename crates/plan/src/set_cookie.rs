@@ -63,6 +63,10 @@ impl SetCookie {
 
     /// The path that takes the place of a cookie's; `None` if it stays.
     pub fn path(&self, path: &[u8]) -> Option<Vec<u8>> {
+        // Anything else is no path, and the browser takes that of the request (RFC 6265bis §5.6.4).
+        if path.first() != Some(&b'/') {
+            return None;
+        }
         let (rest, to) = self.paths.iter().find_map(|(from, to)| {
             let rest = path.strip_prefix(from.as_bytes())?;
             matches!(rest.first(), None | Some(b'/')).then_some((rest, to.as_bytes()))
