@@ -39,6 +39,13 @@ pub(crate) fn hint(entry: &Entry, table: &KeyTable) -> Option<String> {
     if let Some(services) = written.filter(|_| is_destination).and_then(service::hint) {
         return Some(services);
     }
+    if table.words == "a route"
+        && name.eq_ignore_ascii_case("filters")
+        && let Value::List(items) = &entry.value.value
+        && let Some(keys) = other_config::filters(items)
+    {
+        return Some(format!("filters are keys of the route itself: write {keys}"));
+    }
     if table.words == "the configuration"
         && let Some(route) = other_config::first_route(entry)
     {
@@ -96,7 +103,17 @@ fn shaped(entry: &Entry, key: &Key) -> Option<String> {
                 return write(&matching);
             }
         }
-        ("endpoints", Value::List(_) | Value::Mapping(_)) => return write(&other_config::endpoints(value)?),
+        ("endpoints", _) => return write(&other_config::endpoints(value)?),
+        ("services", _) if key.name != entry.key.as_ref() => {
+            if let Some(services) = other_config::services(entry) {
+                return write(&services);
+            }
+        }
+        ("listeners", Value::Mapping(entries)) => {
+            if let Some(listener) = other_config::listener(entries) {
+                return write(&listener);
+            }
+        }
         ("respond", Value::Mapping(_)) => return write(&response(value)?),
         ("access", _) => {
             let is_denial = entry.key.contains("deny") || entry.key.contains("black");
@@ -244,7 +261,17 @@ fn condition_hint(entry: &Entry, key: &Key) -> String {
         Value::List(items) => key.name != "scheme" && items.iter().all(|item| item.written().is_some()),
         Value::Scalar(_) | Value::Mapping(_) => true,
     };
-    let value = path_value(entry, key).or_else(|| flow::of(&entry.value).filter(|_| is_alike));
+    let listed = match &entry.value.value {
+        Value::List(items) if key.name == "path" && name == "paths" => {
+            let paths: Option<Vec<String>> = items
+                .iter()
+                .map(|item| Some(plain(&path_of_kong(item.written()?)).into_owned()))
+                .collect();
+            paths.map(|paths| format!("[{}]", paths.join(", ")))
+        }
+        _ => path_value(entry, key),
+    };
+    let value = listed.or_else(|| flow::of(&entry.value).filter(|_| is_alike));
     let value = value.unwrap_or_else(|| key.example.to_owned());
     let what = if key.name == name {
         format!("`{name}` is a key of a match, so it goes under `match`")
@@ -267,15 +294,23 @@ fn path_value(entry: &Entry, key: &Key) -> Option<String> {
     } else if text.starts_with('/') && !text.ends_with('*') && (word.contains("prefix") || word == "location")
     {
         format!("{}/*", text.trim_end_matches('/'))
-    } else if word == "paths" && text.starts_with("~/") {
-        // Kong looks for it at the beginning alone.
-        format!("~^{}", &text[1..])
+    } else if word == "paths" {
+        path_of_kong(text)
     } else if word.contains("reg") && !text.starts_with('~') {
         format!("~{text}")
     } else {
         return None;
     };
     is_showable(&path).then(|| plain(&path).into_owned())
+}
+
+/// Returns a path of Kong: a prefix, or a regex that is looked for at the beginning alone.
+fn path_of_kong(text: &str) -> String {
+    match text.strip_prefix("~/") {
+        Some(regex) => format!("~^/{regex}"),
+        None if text.starts_with('/') && !text.ends_with('*') => format!("{}/*", text.trim_end_matches('/')),
+        None => text.to_owned(),
+    }
 }
 
 /// Returns a hint with the written value in the place of its example, `@example@`, if both are of one kind.

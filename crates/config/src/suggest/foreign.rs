@@ -100,6 +100,7 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["middlewares", "middleware", "plugins", "filters", "plugin_configs", "snippets"],
             "there are no plugins: `rewrite`, `redirect`, `request_headers`, `response_headers` and more are keys of a route";
         "" = ["version", "name"], "leave it out";
+        "" = ["providers", "provider"], "leave it out: `waypost run PATH` reads a file or a directory, and follows its changes";
         "" = ["certificates", "tls_certificates", "ssl", "tls_options"],
             "certificates stand in a listener: `tls: { certificates: [{ cert: api.crt, key: api.key }] }`";
         "" = ["prometheus", "tracing", "telemetry"], "metrics are served at the `admin` address, as `/metrics`";

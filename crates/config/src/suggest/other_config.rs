@@ -336,6 +336,72 @@ pub(crate) fn predicates(items: &[Node]) -> Option<String> {
     (!keys.is_empty() && is_showable(&text)).then_some(text)
 }
 
+/// Returns the keys that filters of Spring Cloud Gateway mean, such as `StripPrefix=1`, each in backticks; `None` if there
+/// are others.
+pub(crate) fn filters(items: &[Node]) -> Option<String> {
+    let mut keys = Vec::new();
+    for item in items {
+        let (name, arguments) = item.written()?.split_once('=')?;
+        let (first, second) = match arguments.split_once(',') {
+            Some((first, second)) => (first.trim(), second.trim()),
+            None => (arguments.trim(), ""),
+        };
+        let is_fixed = !arguments.contains(['{', '$']);
+        let edit = |list: &str, edit: &str| {
+            format!("{list}: {{ {edit}: {{ {}: {} }} }}", plain(first), plain(second))
+        };
+        keys.push(match name.trim() {
+            "StripPrefix" => "rewrite: { prefix: / }".to_owned(),
+            "PrefixPath" if is_fixed => format!("rewrite: {{ prefix: {} }}", plain(first)),
+            "SetPath" if is_fixed => format!("rewrite: {{ path: {} }}", plain(first)),
+            "RewritePath" => {
+                let to = second.replace("$\\{", "${").replace("${", "$").replace('}', "");
+                format!("rewrite: {{ regex: [{}, {}] }}", plain(first), plain(&to))
+            }
+            "AddRequestHeader" if is_fixed => edit("request_headers", "add"),
+            "SetRequestHeader" if is_fixed => edit("request_headers", "set"),
+            "RemoveRequestHeader" => format!("request_headers: {{ remove: [{}] }}", plain(first)),
+            "AddResponseHeader" if is_fixed => edit("response_headers", "add"),
+            "SetResponseHeader" if is_fixed => edit("response_headers", "set"),
+            "RemoveResponseHeader" => format!("response_headers: {{ remove: [{}] }}", plain(first)),
+            "RedirectTo" if is_fixed => format!("redirect: {{ status: {first}, url: {} }}", plain(second)),
+            _ => return None,
+        });
+    }
+    let is_fine = !keys.is_empty() && keys.iter().all(|key| is_showable(key));
+    let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    is_fine.then(|| keys.join(" and "))
+}
+
+/// Returns the first service in a part of another gateway's config, as the value of `services`.
+pub(crate) fn services(entry: &Entry) -> Option<String> {
+    let (name, node) = match &entry.value.value {
+        Value::Mapping(entries) => match entry.key.split_once(' ') {
+            // `upstream backend` of nginx.
+            Some((_, name)) => (name, &entry.value),
+            None => entries.first().map(|first| (&*first.key, &first.value))?,
+        },
+        Value::List(items) => {
+            let first = items.first()?;
+            (
+                inner(first, "name").or_else(|| inner(first, "id"))?.written()?,
+                first,
+            )
+        }
+        Value::Scalar(_) => return None,
+    };
+    let text = format!("{{ {}: {{ endpoints: {} }} }}", plain(name), endpoints(node)?);
+    is_showable(&text).then_some(text)
+}
+
+/// Returns the first of the entry points of Traefik, as the value of `listeners`.
+pub(crate) fn listener(entries: &[Entry]) -> Option<String> {
+    let first = entries.first()?;
+    let bind = address(inner(&first.value, "address")?.written()?, "0.0.0.0", 8080)?;
+    let text = format!("[{{ name: {}, bind: {} }}]", plain(&first.key), plain(&bind));
+    is_showable(&text).then_some(text)
+}
+
 /// Returns the URLs in the values of a mapping, as a list of endpoints: those with a scheme, and keys that are addresses.
 pub(crate) fn endpoints(node: &Node) -> Option<String> {
     let mut found = Vec::new();
@@ -357,8 +423,14 @@ fn collect(node: &Node, found: &mut Vec<String>) {
                 let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
                 found.push(plain(&format!("{scheme}://{}", before_path(rest))).into_owned());
             }
-            Some(text) if is_address(text) => found.push(plain(&format!("http://{text}")).into_owned()),
-            _ => {}
+            // nginx writes parameters behind it.
+            Some(text) => {
+                let text = text.split(' ').next().unwrap_or(text);
+                if is_address(text) {
+                    found.push(plain(&format!("http://{text}")).into_owned());
+                }
+            }
+            None => {}
         },
         Value::List(items) => items.iter().for_each(|item| collect(item, found)),
         Value::Mapping(entries) => {
