@@ -47,6 +47,16 @@ const FOREIGN: [(&[&str], &str); 5] = [
 ];
 
 impl RetryReason {
+    /// Returns true if every failure of the other reason is one of this.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Statuses(all), Self::Statuses(some)) => {
+                all.start() <= some.start() && some.end() <= all.end()
+            }
+            _ => self == other,
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         if let Some((_, reason)) = WORDS.iter().find(|(word, _)| *word == text) {
             return Some(reason.clone());

@@ -204,6 +204,28 @@ fn report_by_use(
     }
 }
 
+/// Warns of items of a list that an earlier or wider one has already.
+pub(super) fn report_repeated<T>(list: &[At<T>], covers: impl Fn(&T, &T) -> bool, problems: &mut Problems) {
+    for (at, item) in list.iter().enumerate() {
+        let mut others = list.iter().enumerate();
+        let covering = others.find(|(other, wider)| {
+            *other != at
+                && covers(&wider.value, &item.value)
+                && (*other < at || !covers(&item.value, &wider.value))
+        });
+        if let Some((_, wider)) = covering {
+            problems
+                .add(
+                    Code::NoEffect,
+                    item.span,
+                    "another item of the list has this already",
+                )
+                .label(wider.span, "here")
+                .help("leave one of them out");
+        }
+    }
+}
+
 /// Returns true if the checks of a service read heads of responses.
 fn asks(service: &Service) -> bool {
     let probe = service.health.as_ref().map(|health| &health.probe);
@@ -263,6 +285,9 @@ fn report_endpoints(written: &document::service::Service, service: &Service, pro
                 "`grpc` has no effect: gRPC requires HTTP/2, which the service is not asked to speak",
             )
             .help("add `http2: true`, or leave it out");
+    }
+    if let Some(of) = written.eject.as_ref().and_then(|eject| eject.value.of.as_ref()) {
+        report_repeated(&of.value.0, FailureKind::eq, problems);
     }
     let max = (written.eject.as_ref()).and_then(|eject| eject.value.max.as_ref());
     if let Some(max) = max.filter(|max| max.value == 0) {

@@ -9,6 +9,7 @@ use crate::document;
 use crate::either::OffOr;
 use crate::keys::At;
 use crate::lower::duration_up_to;
+use crate::lower::effect::report_repeated;
 use crate::problems::Problems;
 use crate::statuses::Statuses;
 
@@ -55,11 +56,11 @@ fn set_statuses(margin: &document::rollout::ErrorMargin, rule: &mut FailureRule,
     let exclude = margin.exclude.as_ref().map(|exclude| &exclude.value.0[..]);
     if let Some(statuses) = statuses {
         rule.statuses = set_of(statuses);
-        report_repeated(statuses, problems);
+        report_repeated(statuses, Statuses::covers, problems);
     }
     let Some(exclude) = exclude else { return };
     rule.exclude = set_of(exclude);
-    report_repeated(exclude, problems);
+    report_repeated(exclude, Statuses::covers, problems);
     let mut contradicts = false;
     for excluded in exclude {
         let listed = statuses.into_iter().flatten();
@@ -109,24 +110,4 @@ fn set_of(list: &[At<Statuses>]) -> StatusSet {
         set.add(statuses.value.0.clone());
     }
     set
-}
-
-/// Warns of what an earlier or wider item of the list has already.
-fn report_repeated(list: &[At<Statuses>], problems: &mut Problems) {
-    for (at, statuses) in list.iter().enumerate() {
-        let mut others = list.iter().enumerate().filter(|(other, _)| *other != at);
-        let covering = others.find(|(other, wider)| {
-            wider.value.covers(&statuses.value) && (*other < at || !statuses.value.covers(&wider.value))
-        });
-        if let Some((_, wider)) = covering {
-            problems
-                .add(
-                    Code::NoEffect,
-                    statuses.span,
-                    "another item of the list has this already",
-                )
-                .label(wider.span, "here")
-                .help("leave one of them out");
-        }
-    }
 }

@@ -14,7 +14,7 @@ use waypost_wire::token;
 use crate::diagnostic::Code;
 use crate::document;
 use crate::keys::At;
-use crate::lower::effect::{number, speaks_http2};
+use crate::lower::effect::{number, report_repeated, speaks_http2};
 use crate::lower::{Context, bytes, duration, duration_up_to, whole};
 use crate::problems::{Problems, quote};
 use crate::retry_reason::RetryReason;
@@ -70,6 +70,7 @@ pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Opt
     }
     if let Some(on) = &given.on {
         retry.on = reasons(&on.value.0);
+        report_repeated(&on.value.0, RetryReason::covers, problems);
     }
     if let Some(budget) = &given.budget {
         retry.budget = u32::try_from(whole(budget, 0, 100, problems)).unwrap_or(u32::MAX);

@@ -247,7 +247,7 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["drain", "drained", "down", "disabled", "maintenance"],
             "an endpoint of weight 0 takes no requests; `waypost drain` takes one out of a running gateway";
         "" = ["backup", "backups"], "say it of the endpoint: `{ url: http://10.0.9.1:8080, backup: true }`";
-        "" = ["weight", "weights"], "the weights of versions stand in a route: `to: { orders-v1: 90, orders-v2: 10 }`";
+        "" = ["weight", "weights"], "the weights of versions stand in a route: `to: { orders-v1: 90, orders-v2: 10 }`, that of a server in its endpoint: `{ url: http://10.0.0.12:8080, weight: 2 }`";
         "" = ["path", "path_prefix", "prefix"],
             "a service has no path; a route puts one in front: `rewrite: { prefix: @/api@ }`";
         "host" = ["pass_host_header", "preserve_host", "host_header", "auto_host_rewrite", "host_rewrite"],

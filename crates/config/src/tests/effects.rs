@@ -172,6 +172,10 @@ fn endpoints_that_leave_a_key_without_effect() {
         &["grpc] | gRPC requires HTTP/2"],
     );
     of(
+        "endpoints: [http://a], eject: { of: [connect, 5xx, connect] }",
+        &["connect] } | has this already"],
+    );
+    of(
         "endpoints: [http://a], pool: { idle_max: 3 }, proxy_protocol: v1",
         &["pool: | PROXY header"],
     );
@@ -217,6 +221,10 @@ fn retries_and_hedges_that_never_come() {
     of(
         "match: { method: POST }, retry: {}, hedge: 95ms",
         &["95ms | name the method in `methods`"],
+    );
+    of(
+        "retry: { on: [connect, 429, 503, 5xx, connect] }",
+        &["503, 5xx | has this already", "connect] } | has this already"],
     );
     let (streams, hedged) = ("retry: { on: [refused_stream] }", "retry: {}, hedge: 95ms");
     with("endpoints: [http://a], http2: true", streams, &[]);
