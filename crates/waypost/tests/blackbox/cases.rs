@@ -43,6 +43,7 @@ macro_rules! files {
 }
 
 files! {
+    access: "access.txt",
     alternatives: "alternatives.txt",
     client_ip: "client-ip.txt",
     cookies: "cookies.txt",
