@@ -167,6 +167,8 @@ codes! {
     ShadowedValue Warning "shadowed-value",
     /// No plan of rollouts has this name.
     UnknownRollout Error "unknown-rollout",
+    /// No policy has this name.
+    UnknownPolicy Error "unknown-policy",
     /// A rollout that cannot be made: its steps do not rise, its route has no split, or nothing is judged or compared.
     BadRollout Error "bad-rollout",
     /// A judge that tolerates nothing, or everything, so that nothing can be proved.
@@ -209,6 +211,8 @@ codes! {
     IgnoredBody Warning "ignored-body",
     /// A service that no route refers to.
     UnusedService Warning "unused-service",
+    /// A policy that no route and no listener uses.
+    UnusedPolicy Warning "unused-policy",
     /// Routes of one deal that cannot agree: splits of different sizes, or different sticky keys.
     UnevenDeal Warning "uneven-deal",
     /// Two routes that differ in declaration order only.

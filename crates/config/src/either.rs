@@ -73,11 +73,62 @@ pub(crate) enum OffOr<T> {
     Mapping(Box<T>),
 }
 
+/// A value, or `off` to take away that of an outer place.
+#[derive(Debug, Clone)]
+pub(crate) enum Removable<T> {
+    Off,
+    Value(T),
+}
+
 /// A percentage, or a mapping with more to say.
 #[derive(Debug, Clone)]
 pub(crate) enum PercentOr<T> {
     Percent(At<Percent>),
     Mapping(Box<T>),
+}
+
+impl<T> At<Removable<T>> {
+    /// The value, unless it is `off`.
+    pub(crate) fn given(&self) -> Option<At<&T>> {
+        match &self.value {
+            Removable::Off => None,
+            Removable::Value(value) => Some(self.with(value)),
+        }
+    }
+}
+
+impl<T: Read> Read for Removable<T> {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        if text_of(node).is_some_and(|text| &**text == "off") {
+            return Some(Self::Off);
+        }
+        if is_one_of(node, &["off", "false", "no"]) && !T::takes_false() {
+            let problem = problems
+                .add(
+                    Code::WrongType,
+                    node.span,
+                    format!("expected {}, or `off`, found {}", T::words(), node.found()),
+                )
+                .help("write `off` to take it away where a policy has it, or leave it out");
+            if let Some(written) = node.written() {
+                problem.propose(node.span, written, "off");
+            }
+            return None;
+        }
+        T::read(node, problems).map(Self::Value)
+    }
+
+    fn words() -> String {
+        format!("{}; or `off`", T::words())
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "string", "enum": ["off"] }, T::schema(generator)] })
+    }
+
+    fn table() -> Option<&'static KeyTable> {
+        T::table()
+    }
 }
 
 impl<T: Read> Read for PercentOr<T> {

@@ -247,6 +247,10 @@ pub fn load_or_refuse(
 fn misspells_names(key: &str) -> bool {
     !Document::TABLE.ignores(key)
         && !Document::TABLE.keys.iter().any(|known| known.name == key)
-        && keys::meant(key, &Document::TABLE)
-            .is_some_and(|meant| matches!(meant, "listeners" | "services" | "routes" | "rollouts"))
+        && keys::meant(key, &Document::TABLE).is_some_and(|meant| {
+            matches!(
+                meant,
+                "listeners" | "services" | "routes" | "policies" | "rollouts"
+            )
+        })
 }

@@ -26,6 +26,10 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
             to.0.extend(from.0);
             to.1.extend(from.1);
         });
+        append(&mut merged.policies, document.policies, |to, from| {
+            to.0.extend(from.0);
+            to.1.extend(from.1);
+        });
         append(&mut merged.tests, document.tests, |to, from| {
             to.0.extend(from.0);
         });
@@ -36,7 +40,7 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
             let first = given.iter().find(|earlier| earlier.key == entry.key);
             let merges = matches!(
                 &*entry.key,
-                "listeners" | "services" | "routes" | "rollouts" | "tests"
+                "listeners" | "services" | "routes" | "policies" | "rollouts" | "tests"
             );
             match first {
                 Some(first) if !merges => {
@@ -48,7 +52,7 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
                         )
                         .label(first.key_span, "first here")
                         .help(
-                            "keep one of them; only `listeners`, `services`, `routes`, `rollouts` and `tests` are merged",
+                            "keep one of them; only `listeners`, `services`, `routes`, `policies`, `rollouts` and `tests` are merged",
                         );
                 }
                 Some(_) => {}

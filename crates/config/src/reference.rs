@@ -79,6 +79,18 @@ fn section(path: &str, table: &'static KeyTable, seen: &mut Vec<&'static str>, p
         format!("`{title}`")
     };
     push(page, format_args!("## {title}\n\n{}\n\n", paragraphs(table.doc)));
+    // The keys of a policy are listed with those of the route.
+    if is_listed(table) {
+        let names: Vec<String> = table.keys.iter().map(|key| format!("`{}`", key.name)).collect();
+        push(
+            page,
+            format_args!(
+                "Its keys are described under [`routes`](#routes): {}.\n\n",
+                names.join(", ")
+            ),
+        );
+        return;
+    }
     page.push_str("| Key | Type | Default | Meaning |\n|---|---|---|---|\n");
     for key in table.keys {
         let default = match key.presence {
@@ -112,6 +124,20 @@ fn section(path: &str, table: &'static KeyTable, seen: &mut Vec<&'static str>, p
             section(&inner_path, inner, seen, page);
         }
     }
+}
+
+/// Returns true if another mapping has the keys of `table` too, and they are listed there.
+fn is_listed(table: &KeyTable) -> bool {
+    fn shares(other: &'static KeyTable, table: &KeyTable) -> bool {
+        let shared = other.shared.and_then(|shared| shared());
+        shared.is_some_and(|shared| shared.words == table.words)
+            || other
+                .keys
+                .iter()
+                .filter_map(|key| (key.table)())
+                .any(|inner| shares(inner, table))
+    }
+    shares(&Document::TABLE, table)
 }
 
 /// A pipe would end the cell of a table.

@@ -155,6 +155,10 @@ impl Read for Text {
 }
 
 impl Read for bool {
+    fn takes_false() -> bool {
+        true
+    }
+
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         if let Value::Scalar(scalar) = &node.value
             && let ScalarKind::Bool(value) = scalar.kind()

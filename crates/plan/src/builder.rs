@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::Plan;
 use crate::listener::Listener;
+use crate::policies::Overlay;
 use crate::rollout::RolloutPlan;
 use crate::route::Route;
 use crate::service::{Service, ServiceId};
@@ -87,6 +88,13 @@ impl PlanBuilder {
     /// Returns the services added so far.
     pub fn services(&self) -> &[Arc<Service>] {
         &self.services
+    }
+
+    /// Sets the policies of routes where their requests come in by the listener at this position.
+    pub fn set_overlay(&mut self, listener: usize, overlay: Overlay) {
+        if let Some(listener) = self.listeners.get_mut(listener) {
+            Arc::make_mut(listener).overlay = Some(overlay);
+        }
     }
 
     /// Adds a test.

@@ -137,6 +137,10 @@ fn same_route(before: &Plan, was: &Route, after: &Plan, is: &Route) -> bool {
         if let Some(mirror) = &mut policies.mirror {
             mirror.to = ServiceId(0);
         }
+        // The plan counts, wherever it is said.
+        if let Some(rollout) = &mut policies.rollout {
+            rollout.policy = None;
+        }
         (split.clone(), policies)
     };
     let same_action = match (&was.action, &is.action) {

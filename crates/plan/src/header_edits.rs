@@ -98,6 +98,30 @@ impl HeaderEdits {
         Ok(())
     }
 
+    /// Returns these edits and `later` ones, which replace those of the same name.
+    #[must_use]
+    pub fn followed_by(&self, later: &Self) -> Self {
+        let (Some(lists), Some(more)) = (&self.0, &later.0) else {
+            return if later.0.is_some() { later } else { self }.clone();
+        };
+        let mut joined = (**lists).clone();
+        let stays = |name: &str| !more.edits(name);
+        joined.remove.retain(|name| stays(name));
+        joined.set.retain(|(name, _)| stays(name));
+        joined.add.retain(|(name, _)| stays(name));
+        joined.remove.extend(more.remove.iter().cloned());
+        joined.set.extend(more.set.iter().cloned());
+        joined.add.extend(more.add.iter().cloned());
+        let dropped = joined.set.iter().map(|(name, _)| name).chain(&joined.remove);
+        joined.has_templates = joined
+            .set
+            .iter()
+            .chain(&joined.add)
+            .any(|(_, value)| !value.is_literal());
+        joined.lengths = dropped.fold(0, |lengths, name| lengths | length_bit(name.as_bytes()));
+        Self(Some(Box::new(joined)))
+    }
+
     /// Returns true if lines named `name` are removed or replaced. Names compare without case.
     #[inline]
     pub fn drops(&self, name: &[u8]) -> bool {
@@ -188,6 +212,14 @@ impl HeaderEdits {
 }
 
 impl Lists {
+    fn edits(&self, name: &str) -> bool {
+        self.drops(name.as_bytes())
+            || self
+                .add
+                .iter()
+                .any(|(edited, _)| edited.eq_ignore_ascii_case(name))
+    }
+
     fn drops(&self, name: &[u8]) -> bool {
         let is = |edited: &str| edited.as_bytes().eq_ignore_ascii_case(name);
         self.remove.iter().any(|edited| is(edited)) || self.set.iter().any(|(edited, _)| is(edited))
@@ -213,6 +245,29 @@ mod tests {
         assert_eq!(edits.set("a b", "a"), Err(HeaderEditError::Name("a b".into())));
         assert_eq!(edits.set("a", "x\r\ny"), Err(HeaderEditError::Value("a".into())));
         assert!(edits.drops(b"x-A"));
+    }
+
+    #[test]
+    fn a_later_edit_of_a_name_replaces_an_earlier_one() {
+        let mut first = HeaderEdits::default();
+        first.set("x-a", "1").unwrap();
+        first.add("x-b", "1").unwrap();
+        first.remove("x-c").unwrap();
+        first.set("x-d", "1").unwrap();
+        let mut later = HeaderEdits::default();
+        later.remove("X-A").unwrap();
+        later.set("X-B", "2").unwrap();
+        later.add("x-C", "2").unwrap();
+        let both = first.followed_by(&later);
+        let lines = both
+            .lines()
+            .map(|(name, value)| (name, value.as_literal().unwrap()));
+        let lines: Vec<(&str, &str)> = lines.collect();
+        assert_eq!(lines, [("x-d", "1"), ("X-B", "2"), ("x-C", "2")]);
+        let dropped = ["x-a", "x-b", "x-c", "x-d"].map(|name| both.drops(name.as_bytes()));
+        assert_eq!(dropped, [true, true, false, true]);
+        assert_eq!(first.followed_by(&HeaderEdits::NONE), first);
+        assert_eq!(HeaderEdits::NONE.followed_by(&later), later);
     }
 
     #[test]

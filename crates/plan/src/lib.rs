@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::listener::Listener;
+use crate::policies::Policies;
 use crate::rollout::RolloutPlan;
 use crate::route::Route;
 use crate::service::{Service, ServiceId};
@@ -18,6 +19,7 @@ pub mod access;
 pub mod admin;
 pub mod balance;
 pub mod builder;
+pub mod certificate_files;
 pub mod difference;
 pub mod duration;
 pub mod failures;
@@ -84,6 +86,21 @@ impl Plan {
         routes
             .filter(move |(_, route)| route.deal() == Some(deal))
             .map(|(position, _)| position)
+    }
+
+    /// Returns the policies of `route`, which is one of this plan, for requests that come in by `listener`.
+    ///
+    /// A connection can outlive its listener, which is not one of this plan then; the route has its own policies.
+    pub fn policies<'p>(&'p self, route: &'p Route, listener: &Listener) -> &'p Policies {
+        let of_route = &route.policies;
+        let Some(overlay) = &listener.overlay else {
+            return of_route;
+        };
+        let mut known = self.listeners.iter().filter_map(|other| other.overlay.as_ref());
+        let known = known.find(|known| known.is(overlay));
+        known
+            .and_then(|overlay| overlay.over(of_route))
+            .unwrap_or(of_route)
     }
 
     /// Returns the tests in declared order.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use waypost_route::host::HostPattern;
 use waypost_wire::path::PathOptions;
 
+use crate::certificate_files::CertificateFiles;
+use crate::policies::{Overlay, Policies};
 use crate::redirect::{Redirect, Scheme};
 use crate::trusted_proxies::TrustedProxies;
 
@@ -30,6 +32,10 @@ pub struct Listener {
     pub tls: ListenerTls,
     /// Redirect for every request, if configured.
     pub redirect: Option<Redirect>,
+    /// Policies for its own responses, and for every route that serves a request here.
+    pub policies: Policies,
+    /// The policies of routes, where they differ for requests that come in here.
+    pub overlay: Option<Overlay>,
     /// PROXY protocol on connections of trusted proxies.
     pub proxy_protocol: ProxyProtocol,
     /// Handling of HTTP/1 clients that stop sending before their response.
@@ -68,15 +74,6 @@ pub struct TlsTermination {
     pub certificates: Vec<CertificateFiles>,
     /// Authentication of clients, if configured.
     pub client_auth: Option<ClientAuth>,
-}
-
-/// The files of a certificate and its key. Paths are as configured.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct CertificateFiles {
-    /// Certificate as PEM, followed by its chain.
-    pub cert: Box<str>,
-    /// Private key as PEM.
-    pub key: Box<str>,
 }
 
 /// Authentication of clients by certificate.
@@ -227,6 +224,8 @@ impl Listener {
             limits: Limits::default(),
             tls: ListenerTls::Off,
             redirect: None,
+            policies: Policies::default(),
+            overlay: None,
             proxy_protocol: ProxyProtocol::Off,
             half_close: HalfClose::End,
             request_id: false,

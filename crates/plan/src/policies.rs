@@ -15,8 +15,49 @@ use crate::set_cookie::SetCookie;
 ///
 /// Most routes configure none, or share them, and take no more than a pointer here: there may be 100,000 of them, and the
 /// cache of a core holds few.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Policies(Option<Arc<PolicySet>>);
+///
+/// Two are equal if they mean the same, wherever it is said.
+#[derive(Debug, Clone, Default)]
+pub struct Policies(Option<Arc<Effective>>);
+
+/// The policies in force for some routes, once all places are considered that say something.
+#[derive(Debug)]
+struct Effective {
+    /// Number by which an [`Overlay`] finds them.
+    number: u32,
+    set: PolicySet,
+    origins: Arc<[Origin]>,
+}
+
+/// The places that a policy in force comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The key.
+    pub key: &'static str,
+    /// True if it has no effect but where a service gets the request.
+    pub forwards: bool,
+    /// The places: several where edits are joined, in order, else one.
+    pub sources: Box<[Source]>,
+}
+
+/// A place that says a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A policy that the listener uses, by name.
+    ListenersPolicy(Arc<str>),
+    /// The listener.
+    Listener,
+    /// A policy that the route uses, by name.
+    Policy(Arc<str>),
+    /// The route.
+    Route,
+}
+
+/// The policies of routes where their requests come in by a listener that has policies too.
+///
+/// It is made from routes and listeners, so two of them are always equal: a difference between plans is one of those.
+#[derive(Debug, Clone)]
+pub struct Overlay(Arc<[Policies]>);
 
 /// Every policy that routes can share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,9 +151,37 @@ impl Default for PolicySet {
     }
 }
 
+impl Policies {
+    /// Returns the policies with this number; 0 is that of routes for which nothing is said.
+    pub fn numbered(number: u32, set: PolicySet, origins: Arc<[Origin]>) -> Self {
+        Self(Some(Arc::new(Effective { number, set, origins })))
+    }
+
+    /// The policies that come with an explanation, and the places that each comes from.
+    pub fn origins(&self) -> &[Origin] {
+        self.0.as_deref().map_or(&[], |effective| &effective.origins)
+    }
+
+    /// Returns true if both are one value in memory, or none.
+    pub fn is_shared_with(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    fn number(&self) -> usize {
+        self.0.as_deref().map_or(0, |effective| effective.number as usize)
+    }
+}
+
 impl From<PolicySet> for Policies {
     fn from(policies: PolicySet) -> Self {
-        Self((policies != DEFAULT).then(|| Arc::new(policies)))
+        match policies == DEFAULT {
+            true => Self(None),
+            false => Self::numbered(0, policies, Arc::new([])),
+        }
     }
 }
 
@@ -120,9 +189,42 @@ impl Deref for Policies {
     type Target = PolicySet;
 
     fn deref(&self) -> &PolicySet {
-        self.0.as_deref().unwrap_or(&DEFAULT)
+        self.0.as_deref().map_or(&DEFAULT, |effective| &effective.set)
     }
 }
+
+impl PartialEq for Policies {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_shared_with(other) || **self == **other
+    }
+}
+
+impl Eq for Policies {}
+
+impl Overlay {
+    /// Returns an overlay: the policies in place of those with each number.
+    pub fn new(by_number: Vec<Policies>) -> Self {
+        Self(by_number.into())
+    }
+
+    /// The policies in place of `of_route`, if they are known.
+    pub fn over(&self, of_route: &Policies) -> Option<&Policies> {
+        self.0.get(of_route.number())
+    }
+
+    /// Returns true if `other` is the same value in memory.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl PartialEq for Overlay {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Overlay {}
 
 impl Upgrade {
     /// Returns true if `protocol`, as named by a client, is allowed. Names compare without case.
@@ -145,7 +247,8 @@ mod tests {
     fn default_policies_take_no_more_than_a_pointer() {
         let default = Policies::from(PolicySet::default());
         assert_eq!(*default, PolicySet::default());
-        assert_eq!((&default.0, size_of::<Policies>()), (&None, size_of::<usize>()));
+        assert!(default.0.is_none());
+        assert_eq!(size_of::<Policies>(), size_of::<usize>());
         let timed = PolicySet {
             timeout: Some(Duration::from_secs(1)),
             ..PolicySet::default()

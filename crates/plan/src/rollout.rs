@@ -68,6 +68,8 @@ impl Default for RolloutPlan {
 /// The rollouts of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteRollout {
+    /// The policy that it comes from; `None` for the route itself.
+    pub policy: Option<Arc<str>>,
     /// The name of the plan, if it has one.
     pub name: Option<Box<str>>,
     /// The plan.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use waypost_wire::response::ResponseLimits;
 
 use crate::balance::Balance;
+use crate::certificate_files::CertificateFiles;
 use crate::health::{Ejection, HealthCheck};
-use crate::listener::CertificateFiles;
 
 /// A service of a plan, by position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,17 +1,23 @@
 //! Decisions: the sequence of rules that every request goes through.
 //!
 //! [`decide`] is called for HTTP/1 and HTTP/2 traffic, by `explain` and by `waypost test`; [`decide_connection`] for TLS
-//! connections that are passed through, live or explained. Nothing else decides. The order, for a request whose head was
-//! parsed and normalised:
+//! connections that are passed through, live or explained. Nothing else decides. The order is that of the [`Step`]s, and
+//! it is the same for every request:
 //!
-//! 1. target: a request for the server, `OPTIONS *`, gets 204, whatever its host
-//! 2. certificate: a host that is served another certificate is 421
-//! 3. host: one that the listener does not serve is 404
-//! 4. the listener's redirect, unless it leads back to where the client is
-//! 5. route: the best alternative whose conditions hold, else 404
-//! 6. access: a client whose address the route does not admit gets 403
-//! 7. body limit: an announced body over the limit of the route, else of the listener, is 413
-//! 8. the route's action: a redirect, a response, or forwarding: arm, rewrite, edits to the request, upgrade, endpoints
+//! 1. head: its limits, its form, and the normal form of the request ([`NormalizedRequest`])
+//! 2. listener: a request for the server, `OPTIONS *`, gets 204; a host that is served another certificate is 421, one that
+//!    the listener does not serve is 404
+//! 3. the listener's redirect, unless it leads back to where the client is
+//! 4. route: the best alternative whose conditions hold, else 404
+//! 5. access: a client whose address is not admitted gets 403
+//! 9. body limit: an announced body over the limit of the route, else of the listener, is 413
+//! 10. the route's action: a redirect, a response, or a service
+//! 12. arm, rewrite, edits of the request
+//! 13. balance: an endpoint, and retries
+//!
+//! From step 5 on, the policies in force are those of the route where requests come in by this listener, resolved at load.
+//! The response goes the way back: the head of the service or our own, a sticky cookie, then the edits of
+//! `response_headers`, which errors have too.
 //!
 //! Texts with values of the request are filled in here too, where they are needed, and those for the response last.
 //!
@@ -20,9 +26,8 @@
 
 use std::cell::Cell;
 
-use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::listener::Listener;
-use waypost_plan::policies::PolicySet;
+use waypost_plan::policies::{Policies, PolicySet};
 use waypost_plan::redirect::Redirect;
 use waypost_plan::rewrite::{Reverse, Rewrite};
 use waypost_plan::route::{Action, Forward, Respond, Route};
@@ -46,7 +51,8 @@ use crate::peer::Peer;
 use crate::request::IncomingRequest;
 use crate::request_id::{RequestId, Uuid};
 use crate::server_options;
-use crate::values::{self, Circumstances, RequestValues};
+use crate::step::Step;
+use crate::values::{self, Circumstances, NoValues, RequestValues};
 
 /// The inputs of a decision other than the plan and the request.
 pub trait Environment: Circumstances {
@@ -91,6 +97,10 @@ pub struct Decision<'p> {
     pub route: Option<usize>,
     /// The arm of the route's split that takes it, and the rule that picked it.
     pub arm: Option<(usize, ArmChoice)>,
+    /// The policies in force, once they are known; else those of the listener are.
+    pub policies: Option<&'p Policies>,
+    /// The step that it ends with; `None` where a service gets the request.
+    pub stopped: Option<Step>,
     /// The verdict.
     pub verdict: Verdict<'p>,
 }
@@ -104,16 +114,9 @@ pub enum Verdict<'p> {
     Redirect {
         /// The status.
         status: u16,
-        /// Edits to the response.
-        edits: &'p HeaderEdits,
     },
     /// The gateway sends a response that a route configures, or that to `OPTIONS *`.
-    Respond {
-        /// The response.
-        respond: &'p Respond,
-        /// Edits to the response.
-        edits: &'p HeaderEdits,
-    },
+    Respond(&'p Respond),
     /// A service gets the request.
     Forward(Forwarding<'p>),
 }
@@ -196,6 +199,15 @@ impl DecisionBuffers {
         self.way_back.tidy(keep);
     }
 
+    /// Fills in the edits to a response of `listener` to a request that has no values: it is malformed.
+    pub fn fill_refusal(&mut self, listener: &Listener) {
+        let edits = &listener.policies.response_headers;
+        if edits.has_templates() {
+            self.filled.response_lines.clear();
+            edits.fill(&NoValues, &mut self.filled.response_lines);
+        }
+    }
+
     /// The id of a request, on a listener that sends it to services and clients.
     pub fn sent_id<'a>(&self, listener: &Listener, client: &'a ClientSide) -> Option<RequestId<'a>> {
         if !listener.request_id {
@@ -206,14 +218,28 @@ impl DecisionBuffers {
     }
 }
 
-impl Decision<'_> {
+impl<'p> Decision<'p> {
     /// A failure before any route is known.
-    pub fn fail(failure: Failure) -> Self {
+    pub fn fail(step: Step, failure: Failure) -> Self {
+        Self::before_routes(step, Verdict::Fail(failure))
+    }
+
+    fn before_routes(step: Step, verdict: Verdict<'p>) -> Self {
         Self {
             route: None,
             arm: None,
-            verdict: Verdict::Fail(failure),
+            policies: None,
+            stopped: Some(step),
+            verdict,
         }
+    }
+
+    /// The policies in force for a request that came in by `listener`.
+    pub fn policies<'l>(&self, listener: &'l Listener) -> &'l Policies
+    where
+        'p: 'l,
+    {
+        self.policies.unwrap_or(&listener.policies)
     }
 
     /// Returns true if the decision got as far as the routes.
@@ -229,6 +255,25 @@ pub fn decide<'p>(
     environment: &mut impl Environment,
     buffers: &mut DecisionBuffers,
 ) -> Decision<'p> {
+    let decision = judge(compiled, request, environment, buffers);
+    let edits = &request.listener.policies.response_headers;
+    if decision.policies.is_none() && edits.has_templates() {
+        let pattern = PathPattern::any();
+        let values = RequestValues::of(request, &pattern, environment, &buffers.request_id);
+        let lines = &mut buffers.filled.response_lines;
+        lines.clear();
+        edits.fill(&values, lines);
+    }
+    decision
+}
+
+/// Takes the steps in their order.
+fn judge<'p>(
+    compiled: &'p Compiled,
+    request: &IncomingRequest<'_>,
+    environment: &mut impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Decision<'p> {
     buffers.set_cookie.clear();
     buffers.request_id.set(None);
     if request.listener.request_id {
@@ -236,34 +281,26 @@ pub fn decide<'p>(
     }
     if request.head.targets_server(request.buffer) {
         return Decision {
-            route: None,
-            arm: None,
-            verdict: Verdict::Respond {
-                respond: &server_options::RESPONSE,
-                edits: &server_options::HEADERS,
-            },
+            policies: Some(&server_options::POLICIES),
+            ..Decision::before_routes(Step::Host, Verdict::Respond(&server_options::RESPONSE))
         };
     }
     // The connection is about the host that the peer asked for.
     if !request.peer.is_authoritative_for(request.normalized.host()) {
-        return Decision::fail(Failure::Misdirected);
+        return Decision::fail(Step::Host, Failure::Misdirected);
     }
     if !request.listener.serves(request.normalized.matched_host()) {
-        return Decision::fail(Failure::HostNotServed);
+        return Decision::fail(Step::Host, Failure::HostNotServed);
     }
     if let Some(redirect) = &request.listener.redirect
         && let Some(verdict) = redirect_all(redirect, request, environment, buffers)
     {
-        return Decision {
-            route: None,
-            arm: None,
-            verdict,
-        };
+        return Decision::before_routes(Step::ListenerRedirect, verdict);
     }
     let fields = request.fields();
     let conditions = request.conditions(&fields);
     let Some(found) = compiled.requests().find(&conditions, &mut buffers.matching) else {
-        return Decision::fail(Failure::NoRoute);
+        return Decision::fail(Step::Route, Failure::NoRoute);
     };
     environment.found(found.route);
     act(compiled, request, &conditions, found, environment, buffers)
@@ -281,7 +318,7 @@ fn act<'p>(
     let plan = compiled.plan();
     let route = &plan.routes()[found.route];
     let pattern = &route.matching.alternatives[found.alternative].path;
-    let edits = &route.policies.response_headers;
+    let edits = &plan.policies(route, request.listener).response_headers;
     let decision = act_by(compiled, request, conditions, found, environment, buffers);
     if edits.has_templates() {
         let arm = decision.arm.zip(route.forward());
@@ -307,18 +344,20 @@ fn act_by<'p>(
     let plan = compiled.plan();
     let route = &plan.routes()[found.route];
     let pattern = &route.matching.alternatives[found.alternative].path;
-    let policies: &PolicySet = &route.policies;
-    let edits = &policies.response_headers;
-    let decision = |verdict| Decision {
+    let policies = plan.policies(route, request.listener);
+    let decision = |stopped, verdict| Decision {
         route: Some(found.route),
         arm: None,
+        policies: Some(policies),
+        stopped,
         verdict,
     };
+    let stop = |step, verdict| decision(Some(step), verdict);
     if !policies.access.admits(request.normalized.client_ip()) {
-        return decision(Verdict::Fail(Failure::AccessDenied));
+        return stop(Step::Access, Verdict::Fail(Failure::AccessDenied));
     }
     if request.exceeds_body_limit(policies) {
-        return decision(Verdict::Fail(Failure::BodyTooLarge));
+        return stop(Step::BodyLimit, Verdict::Fail(Failure::BodyTooLarge));
     }
     let values = |made| {
         let values = RequestValues::of(request, pattern, &*environment, made);
@@ -328,18 +367,22 @@ fn act_by<'p>(
         Action::Redirect(redirect) => {
             let values = values(&buffers.request_id);
             let location = &mut buffers.location;
-            decision(locate(redirect, request, pattern, &values, edits, location))
+            stop(
+                Step::Action,
+                locate(redirect, request, pattern, &values, location),
+            )
         }
-        Action::Respond(respond) if request.demands_upgrade && respond.status < 300 => {
-            decision(Verdict::Fail(Failure::Request(RequestError::Method)))
-        }
+        Action::Respond(respond) if request.demands_upgrade && respond.status < 300 => stop(
+            Step::Action,
+            Verdict::Fail(Failure::Request(RequestError::Method)),
+        ),
         Action::Respond(respond) => {
             if !respond.body.is_literal() {
                 let body = &mut buffers.filled.body;
                 body.clear();
                 respond.body.fill(&values(&buffers.request_id), body);
             }
-            decision(Verdict::Respond { respond, edits })
+            stop(Step::Action, Verdict::Respond(respond))
         }
         Action::Forward(forward) => {
             let uses_tls = || request.client_uses_tls();
@@ -353,7 +396,7 @@ fn act_by<'p>(
                 buffers,
             );
             let Some((position, _)) = arm else {
-                return decision(Verdict::Fail(Failure::NoArm));
+                return stop(Step::Rewrite, Verdict::Fail(Failure::NoArm));
             };
             let service = forward.arms[position];
             let declared = plan.service(service);
@@ -364,10 +407,13 @@ fn act_by<'p>(
                 service,
                 host: &declared.host,
             };
-            let verdict = forward_to(forwarding, &declared.name, request, pattern, environment, buffers);
+            let forwarded = forward_to(forwarding, &declared.name, request, pattern, environment, buffers);
             Decision {
                 arm,
-                ..decision(verdict)
+                ..match forwarded {
+                    Ok(()) => decision(None, Verdict::Forward(forwarding)),
+                    Err((step, failure)) => stop(step, Verdict::Fail(failure)),
+                }
             }
         }
     }
@@ -375,14 +421,14 @@ fn act_by<'p>(
 
 /// Rewrites and edits the request for the service of its arm, which is called `service`, and checks what can keep it from
 /// there.
-fn forward_to<'p>(
-    forwarding: Forwarding<'p>,
+fn forward_to(
+    forwarding: Forwarding<'_>,
     service: &str,
     request: &IncomingRequest<'_>,
     pattern: &PathPattern,
     environment: &impl Environment,
     buffers: &mut DecisionBuffers,
-) -> Verdict<'p> {
+) -> Result<(), (Step, Failure)> {
     let policies = forwarding.policies;
     let DecisionBuffers {
         path,
@@ -395,7 +441,7 @@ fn forward_to<'p>(
     let values = values.named(&forwarding.route.matching.name, service);
     path.clear();
     if rewrite(&policies.rewrite, request, pattern, &values, path, filled).is_err() {
-        return Verdict::Fail(Failure::Rewrite);
+        return Err((Step::Rewrite, Failure::Rewrite));
     }
     if policies.request_headers.has_templates() {
         filled.request_lines.clear();
@@ -412,12 +458,12 @@ fn forward_to<'p>(
         );
     }
     if request.demands_upgrade && request.upgrade(policies).is_none() {
-        return Verdict::Fail(Failure::Request(RequestError::Method));
+        return Err((Step::Rewrite, Failure::Request(RequestError::Method)));
     }
     if !environment.has_endpoint(forwarding.service) {
-        return Verdict::Fail(Failure::NoEndpoint);
+        return Err((Step::Balance, Failure::NoEndpoint));
     }
-    Verdict::Forward(forwarding)
+    Ok(())
 }
 
 /// Leaves the rewritten path in `path`, and host and query in `filled`, as far as they are not as they were.
@@ -455,12 +501,11 @@ fn redirect_all<'p>(
     environment: &impl Environment,
     buffers: &mut DecisionBuffers,
 ) -> Option<Verdict<'p>> {
-    static NO_EDITS: HeaderEdits = HeaderEdits::NONE;
     let pattern = PathPattern::any();
     let values = RequestValues::of(request, &pattern, environment, &buffers.request_id);
     let location = &mut buffers.location;
     (!redirect.leads_back(&request.url(), &values))
-        .then(|| locate(redirect, request, &pattern, &values, &NO_EDITS, location))
+        .then(|| locate(redirect, request, &pattern, &values, location))
 }
 
 /// Leaves the `location` of a redirect in `location`.
@@ -469,7 +514,6 @@ fn locate<'p>(
     request: &IncomingRequest<'_>,
     pattern: &PathPattern,
     values: &RequestValues<'_>,
-    edits: &'p HeaderEdits,
     location: &mut Vec<u8>,
 ) -> Verdict<'p> {
     location.clear();
@@ -477,7 +521,6 @@ fn locate<'p>(
     match redirect.location(&url, pattern, request.listener.paths, values, location) {
         Ok(()) => Verdict::Redirect {
             status: redirect.status,
-            edits,
         },
         Err(_) => Verdict::Fail(Failure::Rewrite),
     }
@@ -563,22 +606,25 @@ pub fn decide_connection<'p>(
 ) -> Decision<'p> {
     buffers.set_cookie.clear();
     if !listener.serves(host) {
-        return Decision::fail(Failure::HostNotServed);
+        return Decision::fail(Step::Host, Failure::HostNotServed);
     }
     let fields = ConnectionFields::of(listener);
     let conditions = fields.conditions(peer, host);
     let Some(found) = compiled.connections().find(&conditions, &mut buffers.matching) else {
-        return Decision::fail(Failure::NoRoute);
+        return Decision::fail(Step::Route, Failure::NoRoute);
     };
     environment.found(found.route);
     let route = &compiled.plan().routes()[found.route];
     let Action::Forward(forward) = &route.action else {
-        return Decision::fail(Failure::NoRoute);
+        return Decision::fail(Step::Route, Failure::NoRoute);
     };
-    if !route.policies.access.admits(peer.ip()) {
+    let policies = compiled.plan().policies(route, listener);
+    if !policies.access.admits(peer.ip()) {
         return Decision {
             route: Some(found.route),
             arm: None,
+            policies: Some(policies),
+            stopped: Some(Step::Access),
             verdict: Verdict::Fail(Failure::AccessDenied),
         };
     }
@@ -591,20 +637,27 @@ pub fn decide_connection<'p>(
         environment,
         buffers,
     );
-    let verdict = match arm {
-        None => Verdict::Fail(Failure::NoArm),
-        Some((arm, _)) if !environment.has_endpoint(forward.arms[arm]) => Verdict::Fail(Failure::NoEndpoint),
-        Some((arm, _)) => Verdict::Forward(Forwarding {
-            route,
-            forward,
-            policies: &route.policies,
-            service: forward.arms[arm],
-            host: &SentHost::Client,
-        }),
+    let (stopped, verdict) = match arm {
+        None => (Some(Step::Rewrite), Verdict::Fail(Failure::NoArm)),
+        Some((arm, _)) if !environment.has_endpoint(forward.arms[arm]) => {
+            (Some(Step::Balance), Verdict::Fail(Failure::NoEndpoint))
+        }
+        Some((arm, _)) => (
+            None,
+            Verdict::Forward(Forwarding {
+                route,
+                forward,
+                policies,
+                service: forward.arms[arm],
+                host: &SentHost::Client,
+            }),
+        ),
     };
     Decision {
         route: Some(found.route),
         arm,
+        policies: Some(policies),
+        stopped,
         verdict,
     }
 }

@@ -24,4 +24,5 @@ pub mod request;
 pub mod request_id;
 mod server_options;
 pub mod status;
+pub mod step;
 pub mod values;

@@ -6,6 +6,7 @@
 use std::sync::LazyLock;
 
 use waypost_plan::header_edits::HeaderEdits;
+use waypost_plan::policies::{Policies, PolicySet};
 use waypost_plan::route::Respond;
 use waypost_plan::value::ValueTemplate;
 
@@ -20,9 +21,15 @@ pub(crate) static RESPONSE: LazyLock<Respond> = LazyLock::new(|| Respond {
     content_type: Box::default(),
 });
 
-/// The headers of [`RESPONSE`].
-pub(crate) static HEADERS: LazyLock<HeaderEdits> = LazyLock::new(|| {
-    let mut edits = HeaderEdits::default();
-    edits.set("allow", ALLOWED).expect("a header and its value");
-    edits
+/// The policies for [`RESPONSE`]: its header. Those of listeners are for requests that have a path.
+pub(crate) static POLICIES: LazyLock<Policies> = LazyLock::new(|| {
+    let mut response_headers = HeaderEdits::default();
+    response_headers
+        .set("allow", ALLOWED)
+        .expect("a header and its value");
+    let policies = PolicySet {
+        response_headers,
+        ..PolicySet::default()
+    };
+    policies.into()
 });

@@ -40,6 +40,15 @@ pub(crate) struct RequestValues<'a> {
     made: &'a Cell<Option<Uuid>>,
 }
 
+/// The values of a request whose head could not be read: none.
+pub(crate) struct NoValues;
+
+impl Values for NoValues {
+    fn append(&self, _: &ValueName, _: &mut Vec<u8>) -> bool {
+        false
+    }
+}
+
 impl<'a> RequestValues<'a> {
     /// The values of `request`, whose path `pattern` covers. `made` keeps its id.
     pub(crate) fn of(

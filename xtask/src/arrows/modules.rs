@@ -29,7 +29,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
         "policy",
         &[
             &["failure", "filled", "peer", "request_id", "server_options"],
-            &["arm", "balance", "client", "compiled", "grpc", "status"],
+            &["arm", "balance", "client", "compiled", "grpc", "status", "step"],
             &["error_format"],
             &["request"],
             &["head", "values"],

@@ -62,6 +62,7 @@ fn response_schema(_: &mut SchemaGenerator) -> Schema {
         "properties": {
             "outcome": { "enum": ["forward", "redirect", "respond", "not_found", "refused", "unavailable"] },
             "status": { "type": "integer" },
+            "stopped": { "type": "object" },
             "route": { "type": ["string", "null"] },
             "service": { "type": "string" },
             "arms": { "type": "array" },
@@ -75,6 +76,7 @@ fn response_schema(_: &mut SchemaGenerator) -> Schema {
             "path": { "type": "string" },
             "query": { "type": ["string", "null"] },
             "headers": { "type": "array" },
+            "policies": { "type": "object" },
             "revision": { "type": "integer" },
             "considered": { "type": "array" },
         },

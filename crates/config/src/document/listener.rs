@@ -5,9 +5,9 @@ use waypost_plan::redirect::Scheme;
 use waypost_plan::trusted_proxies::MatchedHost;
 use waypost_wire::path::{DotSegmentParameters, DoubleSlash, EncodedSlash};
 
-use crate::collections::NonEmptyList;
+use crate::collections::{NonEmptyList, OneOrMany};
 use crate::document::Document;
-use crate::document::route::Redirect;
+use crate::document::route::{HeaderEdits, Redirect};
 use crate::either::ListOr;
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
@@ -56,6 +56,16 @@ keys! {
         limits: Limits = Optional, "{ body_bytes: 10MiB }";
         /// TLS for clients: 1.2 and 1.3, with HTTP/2 and HTTP/1.1 by ALPN.
         tls: ListenerTls = Optional, "{ certificates: [{ cert: api.crt, key: api.key }] }";
+        /// Policies, by name, for every route that serves a request of this listener.
+        ///
+        /// The route's own keys, and those of its own `use`, come before them.
+        uses as "use": OneOrMany<Text> = Optional, "web";
+        /// Edits of request headers, for every route that serves a request of this listener.
+        ///
+        /// They come behind those of its `use`, and in front of those of the route.
+        request_headers: HeaderEdits = Optional, "{ set: { x-listener: public } }";
+        /// Edits of response headers, likewise. The gateway's own responses have them too.
+        response_headers: HeaderEdits = Optional, "{ set: { x-frame-options: DENY } }";
         /// Redirects every request on this listener, for example to HTTPS.
         redirect: Redirect = Optional, "{ scheme: https, status: 308 }";
         /// PROXY protocol header (version 1 or 2) in front of connections: `optional` or `required`.

@@ -14,6 +14,7 @@ use waypost_plan::settings::CodeLabel;
 use crate::collections::{List, Named, NonEmptyList};
 use crate::document::listener::Listener;
 use crate::document::rollout::Rollout;
+use crate::document::route::Policy;
 use crate::document::route::Route;
 use crate::document::service::Service;
 use crate::either::{ArmsText, OffOr, Shorthand, TextOr};
@@ -64,6 +65,10 @@ keys! {
         /// The most specific match wins. The order of the list breaks ties only. In a directory, the lists
         /// of all files are concatenated.
         routes: List<Route> = Optional, "[{ name: orders, match: { path: /orders/* }, to: orders }]";
+        /// Policies that routes and listeners share, by name.
+        ///
+        /// In a directory, the policies of all files are merged.
+        policies: Named<Policy> = Optional, "{ web: { timeout: 15s, retry: {} } }";
         /// Plans of rollouts: how a new version gets its traffic.
         ///
         /// In a directory, the rollouts of all files are merged.

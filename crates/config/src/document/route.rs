@@ -7,7 +7,7 @@ use waypost_plan::sticky::SameSite;
 use crate::collections::{List, Named, NonEmptyList, OneOrMany};
 use crate::document::Document;
 use crate::document::rollout::Rollout;
-use crate::either::{Shorthand, TextOr, To};
+use crate::either::{Removable, Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::retry_reason::RetryReason;
@@ -34,8 +34,9 @@ keys! {
 
     /// A named rule: its conditions, its action and its policies.
     ///
-    /// A route has exactly one of `to`, `redirect`, `respond` and `passthrough`.
-    Route, "a route" {
+    /// A route has exactly one of `to`, `redirect`, `respond` and `passthrough`. Beside its own keys, it has those of a
+    /// policy.
+    Route, "a route", shares policy: Policy {
         /// Name, unique in the configuration: letters, digits, `.`, `_` and `-`.
         name: Text = Required, "orders";
         /// Conditions, or a list of alternatives of which one must hold.
@@ -51,8 +52,6 @@ keys! {
         sticky: Sticky = Optional, "{ header: x-user-id }", only with ["to"];
         /// Lets testers pick a service of the split, even one of weight 0.
         force: Force = Optional, "{ header: x-canary, values: { always: orders-v2 } }", only with ["to"];
-        /// Plan of its rollouts, by name or in place. `waypost rollout start` begins one.
-        rollout: TextOr<Rollout> = Optional, "steady", only with ["to"];
         /// Copies requests to another service and discards its responses.
         mirror: Mirror = Optional, "{ to: orders-next, percent: 10 }", only with ["to"];
         /// Redirects the client.
@@ -63,39 +62,56 @@ keys! {
         ///
         /// Its `match` can have `host`, the server name of the handshake (SNI), `client_ip` and `listener`.
         passthrough: To = Optional, "{ mail-v1: 90, mail-v2: 10 }";
+        /// Policies, by name, for the keys that the route has not itself.
+        ///
+        /// Where several have a key, that of the last counts, but edits of headers are joined.
+        uses as "use": OneOrMany<Text> = Optional, "[web, slow]";
+    }
+
+    /// Policies for requests, under a name that routes and listeners `use`.
+    ///
+    /// A key that a route has itself counts; else that of the last policy in its `use` that has it; else that of the
+    /// listener by which a request comes in. A key counts as a whole, but `request_headers` and `response_headers` are
+    /// joined: those of the listener, of the policies in order, of the route; a later edit of a name replaces an earlier
+    /// one. `KEY: off` takes the key of an outer place away.
+    ///
+    /// Keys that a route cannot heed, such as `rewrite` beside `redirect`, do not count there.
+    Policy, "a policy" {
         /// Rewrites path, host and query for the service.
-        rewrite: Rewrite = Optional, "{ prefix: /v2/orders }", only with ["to"];
+        rewrite: Removable<Rewrite> = Optional, "{ prefix: /v2/orders }", only with ["to"];
         /// Edits of request headers.
-        request_headers: HeaderEdits = Optional, "{ set: { x-gateway: waypost }, remove: [x-internal] }",
+        request_headers: Removable<HeaderEdits> = Optional, "{ set: { x-gateway: waypost }, remove: [x-internal] }",
             only with ["to"];
-        /// Edits of response headers: of a service's responses, redirects and `respond`, not of the gateway's errors.
-        response_headers: HeaderEdits = Optional, "{ remove: [server] }",
+        /// Edits of response headers.
+        response_headers: Removable<HeaderEdits> = Optional, "{ remove: [server] }",
             only with ["to", "redirect", "respond"];
         /// Rewrites of the cookies that services set.
-        set_cookie: SetCookie = Optional, "{ path: { /: /shop }, secure: true }", only with ["to"];
+        set_cookie: Removable<SetCookie> = Optional, "{ path: { /: /shop }, secure: true }", only with ["to"];
         /// Timeout for the whole exchange (504).
-        timeout: TimeoutText = Optional, "15s", only with ["to"];
+        timeout: Removable<TimeoutText> = Optional, "15s", only with ["to"];
         /// Timeouts that replace those of the service.
-        timeouts: RouteTimeouts = Optional, "{ response: 5m }", only with ["to", "passthrough"];
+        timeouts: Removable<RouteTimeouts> = Optional, "{ response: 5m }", only with ["to", "passthrough"];
         /// Limits of the route.
-        limits: RouteLimits = Optional, "{ body_bytes: 1GiB }", only with ["to", "redirect", "respond"];
+        limits: Removable<RouteLimits> = Optional, "{ body_bytes: 1GiB }", only with ["to", "redirect", "respond"];
         /// Clients that have access, by address. Others get 403; a connection that would be passed through is closed.
-        access: Access = Optional, "{ allow: [10.0.0.0/8], deny: [10.9.0.0/16] }";
+        access: Removable<Access> = Optional, "{ allow: [10.0.0.0/8], deny: [10.9.0.0/16] }";
         /// Retries of failed attempts; `{}` for the defaults.
         ///
         /// Without it, only what a service has not begun to process is sent again.
-        retry: Retry = Optional, "{ attempts: 1, on: [connect, reset, 503] }", only with ["to"];
+        retry: Removable<Retry> = Optional, "{ attempts: 1, on: [connect, reset, 503] }", only with ["to"];
         /// Time without the head of a response after which another endpoint is asked besides.
         ///
         /// The first head wins, and the other attempt is ended. Needs `retry`, whose `methods`, `body` and `budget` apply;
         /// the hedge is one of its `attempts`. With a single endpoint, there is none.
-        hedge: DelayText = Optional, "95ms", only with ["to"];
+        hedge: Removable<DelayText> = Optional, "95ms", only with ["to"];
         /// Protocols that clients may upgrade to; `[]` for none.
         ///
         /// HTTP/2 clients use an extended CONNECT (RFC 8441).
-        upgrade: List<Text> = Fallback("[websocket]"), "[]", only with ["to"];
+        upgrade: Removable<List<Text>> = Fallback("[websocket]"), "[]", only with ["to"];
         /// Translates gRPC-Web calls, as made by browsers, to gRPC.
-        grpc_web: bool = Fallback("false"), "true", only with ["to"];
+        grpc_web: Removable<bool> = Fallback("false"), "true", only with ["to"];
+        /// Plan of its rollouts, by name or in place. `waypost rollout start` begins one.
+        rollout: Removable<TextOr<Rollout>> = Optional, "steady", only with ["to"];
     }
 
     /// Retries. They end with the `timeout` of the route, and stay on the arm of its split.

@@ -41,6 +41,11 @@ pub(crate) trait Read: Sized {
         None
     }
 
+    /// Returns true if `false` is such a value.
+    fn takes_false() -> bool {
+        false
+    }
+
     /// The hint at an empty list of such values.
     fn help_if_empty() -> &'static str {
         "leave the key out if nothing is meant"
@@ -64,12 +69,14 @@ pub(crate) struct KeyTable {
     pub(crate) later: &'static [&'static str],
     /// The beginning of keys that are ignored.
     pub(crate) ignored: Option<&'static str>,
+    /// The mapping whose keys it has besides its own, as the last of `keys`.
+    pub(crate) shared: Option<fn() -> Option<&'static KeyTable>>,
     /// The mapping at the top level of the language.
     pub(crate) root: fn() -> Option<&'static KeyTable>,
 }
 
 /// One key of a mapping.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
     pub(crate) doc: &'static str,
@@ -392,14 +399,31 @@ fn json_of(yaml: &str) -> serde_json::Value {
     serde_json::from_str(yaml).unwrap_or_else(|_| yaml.into())
 }
 
-/// Declares mappings, each as a struct with its [`KeyTable`], parser and schema.
+/// Returns the keys of a mapping: its own, then those that it shares.
+pub(crate) const fn joined<const N: usize>(own: &[Key], shared: &[Key]) -> [Key; N] {
+    let mut all = [own[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < own.len() {
+            own[at]
+        } else {
+            shared[at - own.len()]
+        };
+        at += 1;
+    }
+    all
+}
+
+/// Declares mappings, each as a struct with its [`KeyTable`], parser and schema. One that shares another has the keys of
+/// that one too, in a field of its own.
 ///
 /// Every field is an `Option`, even if required: a mistake in one key must not hide those in others. Values are boxed,
 /// since few of the keys are present in a mapping, and there may be 100,000 routes.
 macro_rules! keys {
     (root $root:ident; $(
         $(#[doc = $doc:literal])+
-        $name:ident, $words:literal $(, later [$($later:literal),* $(,)?])? $(, ignores $ignored:literal)? {
+        $name:ident, $words:literal $(, later [$($later:literal),* $(,)?])? $(, ignores $ignored:literal)?
+        $(, shares $share:ident: $shared:ident)? {
             $(
                 $(#[doc = $key_doc:literal])+
                 $field:ident $(as $text:literal)?: $type:ty = $presence:expr, $example:literal
@@ -414,37 +438,70 @@ macro_rules! keys {
                 $(#[doc = $key_doc])+
                 pub(crate) $field: Option<Box<$crate::keys::At<$type>>>,
             )+
+            $(
+                /// The keys that it shares.
+                pub(crate) $share: $shared,
+            )?
             /// The keys as written.
             pub(crate) given: $crate::keys::Given,
         }
 
         impl $name {
+            pub(crate) const OWN: &'static [$crate::keys::Key] = &[$(
+                $crate::keys::Key {
+                    name: $crate::keys::key_name!($field $($text)?),
+                    doc: concat!($($key_doc, "\n"),+),
+                    presence: $presence,
+                    example: $example,
+                    only_with: &[$($($with),+)?],
+                    words: <$type as $crate::keys::Read>::words,
+                    table: <$type as $crate::keys::Read>::table,
+                    schema: <$type as $crate::keys::Read>::schema,
+                },
+            )+];
+
             pub(crate) const TABLE: $crate::keys::KeyTable = $crate::keys::KeyTable {
                 words: $words,
                 doc: concat!($($doc, "\n"),+),
-                keys: &[$(
-                    $crate::keys::Key {
-                        name: $crate::keys::key_name!($field $($text)?),
-                        doc: concat!($($key_doc, "\n"),+),
-                        presence: $presence,
-                        example: $example,
-                        only_with: &[$($($with),+)?],
-                        words: <$type as $crate::keys::Read>::words,
-                        table: <$type as $crate::keys::Read>::table,
-                        schema: <$type as $crate::keys::Read>::schema,
-                    },
-                )+],
+                keys: $crate::keys::all_keys!($name $($shared)?),
                 later: &[$($($later),*)?],
                 ignored: $crate::keys::ignored!($($ignored)?),
+                shared: $crate::keys::shared!($($shared)?),
                 root: <$root as $crate::keys::Read>::table,
             };
+
+            /// Reads the value of an entry; returns false if its key is none of these.
+            pub(crate) fn read_entry(
+                &mut self,
+                entry: &$crate::tree::Entry,
+                problems: &mut $crate::problems::Problems,
+            ) -> bool {
+                let key = &*entry.key;
+                $(
+                    if key == $crate::keys::key_name!($field $($text)?) {
+                        let read = $crate::keys::At::read(entry.key_span, &entry.value, problems);
+                        self.$field = read.map(Box::new);
+                        return true;
+                    }
+                )+
+                $(
+                    if self.$share.read_entry(entry, problems) {
+                        return true;
+                    }
+                )?
+                false
+            }
         }
 
         impl $crate::keys::Mapping for $name {
             fn read_keys(&self) -> Vec<(&'static $crate::keys::Key, $crate::place::Span)> {
                 let places = [$(self.$field.as_ref().map(|given| given.key)),+];
-                let keys = Self::TABLE.keys.iter().zip(places);
-                keys.filter_map(|(key, place)| Some((key, place?))).collect()
+                let keys = Self::OWN.iter().zip(places);
+                let keys = keys.filter_map(|(key, place)| Some((key, place?)));
+                $(
+                    let keys = keys.chain($crate::keys::Mapping::read_keys(&self.$share));
+                )?
+                keys.collect()
             }
         }
 
@@ -456,16 +513,12 @@ macro_rules! keys {
                 let entries = $crate::keys::entries(node, &Self::TABLE, problems)?;
                 let mut found = Self::default();
                 for entry in entries.iter() {
-                    let key = &*entry.key;
-                    $(
-                        if key == $crate::keys::key_name!($field $($text)?) {
-                            let read = $crate::keys::At::read(entry.key_span, &entry.value, problems);
-                            found.$field = read.map(Box::new);
-                            continue;
-                        }
-                    )+
+                    found.read_entry(entry, problems);
                 }
                 found.given = $crate::keys::Given(Some(entries));
+                $(
+                    found.$share.given = found.given.clone();
+                )?
                 Some(found)
             }
 
@@ -515,4 +568,26 @@ macro_rules! ignored {
     };
 }
 
-pub(crate) use {ignored, key_name, keys};
+/// The keys of a mapping: its own, and those of the mapping that it shares.
+macro_rules! all_keys {
+    ($name:ident) => {
+        $name::OWN
+    };
+    ($name:ident $shared:ident) => {{
+        const ALL: [$crate::keys::Key; $name::OWN.len() + $shared::OWN.len()] =
+            $crate::keys::joined($name::OWN, $shared::OWN);
+        &ALL
+    }};
+}
+
+/// The mapping that is shared, if one is.
+macro_rules! shared {
+    () => {
+        None
+    };
+    ($shared:ident) => {
+        Some(<$shared as $crate::keys::Read>::table)
+    };
+}
+
+pub(crate) use {all_keys, ignored, key_name, keys, shared};

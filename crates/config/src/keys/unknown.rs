@@ -123,6 +123,9 @@ fn shaped(entry: &Entry, key: &Key) -> Option<String> {
                 false => shape,
             });
         }
+        ("use", Value::List(items)) if items.iter().all(|item| item.written().is_some()) => {
+            return write(&flow::of(value)?);
+        }
         ("bind", Value::Scalar(_)) => {
             let text = written?.split_ascii_whitespace().next()?;
             return write(&plain(&address(text, "0.0.0.0", 8080)?));

@@ -10,8 +10,9 @@ use crate::document;
 use crate::keys::{At, Mapping};
 use crate::lower::effect::Use;
 use crate::lower::pattern::Pattern;
+use crate::lower::policies::Uses;
 use crate::lower::redirect::redirect;
-use crate::lower::{Context, rollout, split, value};
+use crate::lower::{Context, policies, rollout, split, value};
 use crate::place::Span;
 use crate::problems::{Problems, quote, warn_of_variable};
 use crate::suggest::variable::Place;
@@ -19,6 +20,7 @@ use crate::suggest::variable::Place;
 /// Lowers the action of a route; `None` if there is not exactly one.
 pub(super) fn of(
     written: &At<document::route::Route>,
+    uses: &Uses,
     patterns: &[Pattern],
     context: &mut Context<'_>,
 ) -> Option<Action> {
@@ -73,7 +75,7 @@ pub(super) fn of(
         }
     }
     // All are lowered, so no mistake hides another.
-    let forward = forward(route, context);
+    let forward = forward(route, uses, context);
     let redirect = route
         .redirect
         .as_ref()
@@ -121,8 +123,12 @@ fn check_passing_match(route: &document::route::Route, problems: &mut Problems) 
 
 /// Warns of timeouts of requests for connections that are passed through.
 fn report_unseen_timeouts(route: &document::route::Route, problems: &mut Problems) {
-    let timeouts = route.timeouts.iter();
-    for place in timeouts.flat_map(|timeouts| timeouts.value.given.places(&["response", "idle"])) {
+    let timeouts = route.policy.timeouts.as_ref();
+    let timeouts = timeouts.and_then(|timeouts| timeouts.given());
+    for place in timeouts
+        .iter()
+        .flat_map(|timeouts| timeouts.value.given.places(&["response", "idle"]))
+    {
         problems
             .add(
                 Code::NoEffect,
@@ -140,7 +146,7 @@ fn is_known(key: &str) -> bool {
         .any(|known| known.name == key)
 }
 
-fn forward(route: &document::route::Route, context: &mut Context<'_>) -> Option<Forward> {
+fn forward(route: &document::route::Route, uses: &Uses, context: &mut Context<'_>) -> Option<Forward> {
     let arms = route.to.as_ref();
     let arms = arms.map(|to| split::arms(&to.value, Use::Requests, context));
     let names = route
@@ -151,7 +157,8 @@ fn forward(route: &document::route::Route, context: &mut Context<'_>) -> Option<
     let sticky = split::sticky(route, context);
     let force = split::force(route, &names, context);
     let mirror = split::mirror(route, context);
-    let rollout = rollout::of_route(route, context);
+    let rollout = policies::rollout_of(route, uses, context);
+    let rollout = rollout.and_then(|given| rollout::of_route(route, given, context));
     let (arms, weights) = arms?;
     let split_policies = SplitPolicySet {
         sticky,

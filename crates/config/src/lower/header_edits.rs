@@ -4,25 +4,41 @@ use waypost_plan::header_edits::{HeaderEditError, HeaderEdits};
 
 use crate::diagnostic::Code;
 use crate::document;
-use crate::keys::At;
 use crate::lower::pattern::Pattern;
 use crate::lower::value;
 use crate::place::Span;
 use crate::problems::{Problems, warn_of_variable};
 use crate::suggest::variable::Place;
 
-/// Lowers header edits, in which the parameters of `patterns` may stand; reports and leaves out those that are not allowed.
-pub(super) fn of(
-    written: Option<&At<document::route::HeaderEdits>>,
+/// Lowers edits of request headers, in which the parameters of `patterns` may stand.
+pub(super) fn of_requests(
+    written: &document::route::HeaderEdits,
+    patterns: &[Pattern],
+    problems: &mut Problems,
+) -> HeaderEdits {
+    let host_help = "use `rewrite: { host: … }`";
+    of(written, host_help, Place::RequestHeader, patterns, problems)
+}
+
+/// Lowers edits of response headers, in which the parameters of `patterns` may stand.
+pub(super) fn of_responses(
+    written: &document::route::HeaderEdits,
+    patterns: &[Pattern],
+    problems: &mut Problems,
+) -> HeaderEdits {
+    let host_help = "a response has no `host`; leave it out";
+    of(written, host_help, Place::ResponseHeader, patterns, problems)
+}
+
+/// Lowers header edits; reports and leaves out those that are not allowed.
+fn of(
+    written: &document::route::HeaderEdits,
     host_help: &str,
     place: Place,
     patterns: &[Pattern],
     problems: &mut Problems,
 ) -> HeaderEdits {
     let mut edits = HeaderEdits::default();
-    let Some(written) = written.map(|written| &written.value) else {
-        return edits;
-    };
     for name in written.remove.iter().flat_map(|list| &list.value.0) {
         let result = edits.remove(&name.value);
         report(result, name.span, name.span, host_help, problems);

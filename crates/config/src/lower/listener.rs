@@ -16,7 +16,7 @@ use crate::keys::At;
 use crate::lower::endpoint::{self, EndpointError};
 use crate::lower::pattern::Pattern;
 use crate::lower::redirect::redirect;
-use crate::lower::{Context, bytes, host, redirect_loop, timeout, tls, trusted_proxies, whole};
+use crate::lower::{Context, bytes, host, policies, redirect_loop, timeout, tls, trusted_proxies, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::correction;
@@ -26,7 +26,15 @@ use crate::values::Text;
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
 /// Keys about requests.
-const OF_REQUESTS: [&str; 5] = ["redirect", "paths", "half_close", "scheme", "request_id"];
+const OF_REQUESTS: [&str; 7] = [
+    "redirect",
+    "paths",
+    "half_close",
+    "scheme",
+    "request_id",
+    "request_headers",
+    "response_headers",
+];
 /// Trust in what requests say.
 const TRUST_IN_REQUESTS: [&str; 3] = ["hops", "header", "host"];
 /// Limits for requests.
@@ -53,8 +61,13 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
                 .listeners
                 .declare(&name.value, name.span, context.problems);
         }
-        let (listener, files) = listener(&written.value, context);
+        let layers = policies::layers_of(&written.value, context);
+        let (mut listener, files) = listener(&written.value, context);
+        if let Some(listener) = &mut listener {
+            listener.policies = policies::of_listener(layers.as_ref(), context);
+        }
         if listener.is_some_and(|listener| add(&written.value, listener, &mut taken, context)) {
+            policies::add_listener(layers, context);
             context.files.listeners.push(files);
         } else {
             context.files.refused.push(files);

@@ -21,6 +21,7 @@ use crate::lower::effect::Uses;
 use crate::lower::foreign_host::ForeignHosts;
 use crate::lower::matching::AlternativeCount;
 use crate::lower::names::Names;
+use crate::lower::policies::Shared;
 use crate::lower::rollout::{DealRollout, PlacedPlan};
 use crate::place::Span;
 use crate::problems::Problems;
@@ -98,6 +99,7 @@ struct Context<'c> {
     rollouts: Names,
     /// The named plans of rollouts that are valid.
     rollout_plans: HashMap<Rc<str>, PlacedPlan>,
+    policies: Shared,
     deals: Deals,
     /// The rollouts of routes of deals.
     deal_rollouts: Vec<DealRollout>,
@@ -135,6 +137,7 @@ pub(crate) fn lower(
         listeners: Names::new("listener", Code::UnknownListener, resolves),
         rollouts: Names::new("rollout", Code::UnknownRollout, resolves),
         rollout_plans: HashMap::new(),
+        policies: Shared::new(resolves),
         deals: Deals::default(),
         deal_rollouts: Vec::new(),
         uses: HashMap::new(),
@@ -155,18 +158,22 @@ pub(crate) fn lower(
         files: NamedFiles::default(),
     };
     settings::set(document, &mut context);
+    policies::add_all(document, &mut context);
     listener::add_all(document, &mut context);
     service::add_all(document, &mut context);
     rollout::add_all(document, &mut context);
+    policies::add_rollouts(document, &mut context);
     let routes = route::add_all(document, &mut context);
     let tests = test_case::add_all(document, &mut context);
     service::report_unused(document, &mut context);
     effect::report(document, &mut context);
+    policies::report_needless(&mut context);
     route::report_passing(document, &mut context);
     std::mem::take(&mut context.foreign_hosts).report(context.problems);
     let deals = std::mem::take(&mut context.deals);
     deals.report_uneven(context.problems);
     rollout::check_deals(&deals, &mut context);
+    policies::lay_over(&mut context);
 
     let Context {
         problems,

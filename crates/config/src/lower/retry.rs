@@ -1,4 +1,4 @@
-//! Retries and hedges of a route's requests.
+//! Retries and hedges.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::lower::effect::{number, report_repeated, speaks_http2};
 use crate::lower::{Context, bytes, duration, duration_up_to, whole};
 use crate::problems::{Problems, quote};
 use crate::retry_reason::RetryReason;
-use crate::values::{DelayText, DurationText, Text, TimeoutText};
+use crate::values::{DelayText, DurationText, Text};
 
 /// Maximum further attempts.
 const ATTEMPTS_MAX: u64 = 10;
@@ -32,32 +32,10 @@ const METHODS_HELP: &str =
 /// The shortest duration of a timeout or hedge.
 const TIME_MIN: Duration = Duration::from_millis(1);
 
-/// Lowers `retry` and `hedge` of a route.
-pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Option<Retry> {
-    let hedge = route.hedge.as_deref();
-    let hedge = hedge.map(|hedge| hedge.with(DurationText(hedge.value.0)));
-    let hedge = hedge.as_ref();
-    let hedge_after = hedge.map(|hedge| duration(hedge, TIME_MIN, problems));
-    let Some(written) = route.retry.as_deref() else {
-        // A value that could not be read is reported already.
-        if let Some(hedge) = hedge
-            && !route.given.keys().any(|key| key == "retry")
-        {
-            problems
-                .add(
-                    Code::MissingKey,
-                    hedge.key,
-                    "a hedge is a second attempt, and there is no `retry`",
-                )
-                .help("add `retry: {}`, whose budget and methods hedges keep to");
-        }
-        return None;
-    };
-    let given = &written.value;
-    let mut retry = Retry {
-        hedge: hedge_after,
-        ..Retry::default()
-    };
+/// Lowers a `retry`.
+pub(super) fn retry(written: &At<&document::route::Retry>, problems: &mut Problems) -> Retry {
+    let given = written.value;
+    let mut retry = Retry::default();
     if let Some(attempts) = &given.attempts {
         if attempts.value == 0 {
             problems
@@ -93,21 +71,12 @@ pub(super) fn of(route: &document::route::Route, problems: &mut Problems) -> Opt
     if let Some(body) = &given.body {
         retry.body = bytes(body, 0, BODY_BYTES_MAX, problems);
     }
-    if let Some(hedge) = hedge {
-        report_late_hedge(
-            hedge,
-            given.timeout.as_deref(),
-            "an attempt is given up before",
-            problems,
-        );
-        report_late_hedge(
-            hedge,
-            route.timeout.as_deref(),
-            "the request is given up before",
-            problems,
-        );
-    }
-    Some(retry)
+    retry
+}
+
+/// Lowers a `hedge`.
+pub(super) fn hedge(written: &At<&DelayText>, problems: &mut Problems) -> Duration {
+    duration(&written.with(DurationText(written.value.0)), TIME_MIN, problems)
 }
 
 /// Warns of what the retries of a route come to nothing with: its timeout, methods and services.
@@ -124,7 +93,8 @@ pub(super) fn report(
     let services: Vec<Arc<Service>> = services
         .map(|id| Arc::clone(&context.builder.services()[id.index()]))
         .collect();
-    let written = route.retry.as_deref();
+    let written = route.policy.retry.as_deref().and_then(At::given);
+    let written = written.as_ref();
     if let Some(timeout) = written.and_then(|written| written.value.timeout.as_deref())
         && let Some(whole) = policies.timeout
         && retry.timeout.is_some_and(|timeout| timeout >= whole)
@@ -134,7 +104,7 @@ pub(super) fn report(
             timeout.span,
             "no attempt is given up by this timeout: the request is before",
         );
-        if let Some(whole) = &route.timeout {
+        if let Some(whole) = &route.policy.timeout {
             problem = problem.label(whole.span, "by this one");
         }
         problem.help("give an attempt a part of the time, such as a third, or leave it out");
@@ -171,7 +141,8 @@ pub(super) fn report(
             )
             .help(METHODS_HELP);
     }
-    if let (Some(hedge), Some(after)) = (route.hedge.as_deref(), retry.hedge) {
+    let hedge = route.policy.hedge.as_deref().and_then(At::given);
+    if let (Some(hedge), Some(after)) = (&hedge, retry.hedge) {
         let timeouts = &policies.timeouts;
         let times = services
             .iter()
@@ -188,7 +159,7 @@ pub(super) fn report(
 /// Warns of a hedge that its methods and services rule out: none `is_repeatable`, the only endpoint `is_alone`, or the service
 /// has no longer than `given` to respond.
 fn report_no_hedge(
-    hedge: &At<DelayText>,
+    hedge: &At<&DelayText>,
     is_repeatable: bool,
     is_alone: bool,
     given: Option<Duration>,
@@ -227,23 +198,6 @@ fn may_be_sent_twice(route: &document::route::Route, retry: &Retry) -> bool {
             (None, Some(_)) => permits("POST"),
             (None, None) => true,
         })
-}
-
-/// Warns of a hedge that comes after `timeout`.
-fn report_late_hedge(
-    hedge: &At<DurationText>,
-    timeout: Option<&At<TimeoutText>>,
-    label: &str,
-    problems: &mut Problems,
-) {
-    if let Some(timeout) = timeout
-        && timeout.value.0.is_some_and(|time| hedge.value.0 >= time)
-    {
-        problems
-            .add(Code::NoEffect, hedge.span, "the hedge never comes")
-            .label(timeout.span, label)
-            .help("hedge after about the 95th percentile of the response times");
-    }
 }
 
 fn reasons(written: &[At<RetryReason>]) -> RetryReasons {

@@ -27,13 +27,13 @@ pub(super) enum Reader {
     Client,
 }
 
-/// Lowers the `rewrite` of a route.
+/// Lowers a `rewrite`; `patterns` are those of the route, if it is one that says it.
 pub(super) fn rewrite(
-    written: &At<document::route::Rewrite>,
+    written: &At<&document::route::Rewrite>,
     patterns: &[Pattern],
     context: &mut Context<'_>,
 ) -> Rewrite {
-    let given = &written.value;
+    let given = written.value;
     let path = path_rewrite(
         [given.prefix.as_deref(), given.path.as_deref()],
         given.regex.as_deref(),

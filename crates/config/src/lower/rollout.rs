@@ -34,6 +34,18 @@ pub(super) struct PlacedPlan {
     on_change: Option<Span>,
 }
 
+/// The rollout that a route or a policy says.
+#[derive(Clone)]
+pub(super) struct GivenRollout {
+    /// Place of the key.
+    pub(super) key: Span,
+    /// The name of its plan, unless the plan stands in place.
+    pub(super) name: Option<At<Text>>,
+    pub(super) placed: PlacedPlan,
+    /// The policy that says it; `None` for the route.
+    pub(super) policy: Option<Arc<str>>,
+}
+
 /// The rollout of a route of a deal.
 pub(super) struct DealRollout {
     deal: Text,
@@ -65,28 +77,53 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
     }
 }
 
-/// Lowers the rollout of a route.
-pub(super) fn of_route(route: &document::route::Route, context: &mut Context<'_>) -> Option<RouteRollout> {
-    let written = route.rollout.as_ref()?;
-    if let Some(to) = &route.to {
-        report_no_split(to, written.key, context.problems);
-    }
-    let (name, placed) = match &written.value {
+/// Lowers the `rollout` of a route or a policy.
+pub(super) fn given(
+    written: &At<&TextOr<document::rollout::Rollout>>,
+    context: &mut Context<'_>,
+) -> Option<GivenRollout> {
+    let (name, placed) = match written.value {
         TextOr::Text(name) => {
             if !context.rollouts.resolve(name, context.problems) {
                 return None;
             }
-            let placed = context.rollout_plans.get(&name.value)?.clone();
-            (Some(name), placed)
+            (
+                Some(name.clone()),
+                context.rollout_plans.get(&name.value)?.clone(),
+            )
         }
         TextOr::Mapping(mapping) => (None, plan(mapping, context)?),
     };
+    Some(GivenRollout {
+        key: written.key,
+        name,
+        placed,
+        policy: None,
+    })
+}
+
+/// Lowers the rollout of a route.
+pub(super) fn of_route(
+    route: &document::route::Route,
+    given: GivenRollout,
+    context: &mut Context<'_>,
+) -> Option<RouteRollout> {
+    let GivenRollout {
+        key,
+        name,
+        placed,
+        policy,
+    } = given;
+    if let Some(to) = &route.to {
+        report_no_split(to, key, context.problems);
+    }
+    let name = name.as_ref();
     let sticky = route.sticky.as_ref();
     if let Some(deal) = sticky.and_then(|sticky| sticky.value.deal.as_ref()) {
         // The services of the other routes are not known yet.
         context.deal_rollouts.push(DealRollout {
             deal: deal.value.clone(),
-            key: written.key,
+            key,
             named: name.map(|name| name.span),
             placed: placed.clone(),
         });
@@ -106,6 +143,7 @@ pub(super) fn of_route(route: &document::route::Route, context: &mut Context<'_>
         check_baseline(&placed, named, &arms, context.problems);
     }
     Some(RouteRollout {
+        policy,
         name: name.map(|name| (*name.value).into()),
         plan: placed.plan,
     })

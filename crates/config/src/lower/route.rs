@@ -103,8 +103,15 @@ fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Opt
     let route = &written.value;
     let name_span = route.name.as_ref().map_or(written.span, |name| name.span);
     let matching = matching::of(route, name_span, context);
-    let action = action::of(written, &matching.patterns, context);
-    let policies = policies::of(route, &matching.patterns, context);
+    let uses = policies::resolve(route.uses.as_deref(), context);
+    let action = action::of(written, &uses, &matching.patterns, context);
+    let kind = action.as_ref().map(|action| match action {
+        Action::Forward(_) if route.passthrough.is_some() => "passthrough",
+        Action::Forward(_) => "to",
+        Action::Redirect(_) => "redirect",
+        Action::Respond(_) => "respond",
+    });
+    let policies = policies::of_route(&route.policy, &uses, &matching.patterns, kind, context);
     if context.problems.errors() > errors_before {
         return None;
     }
@@ -133,7 +140,7 @@ fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Opt
             alternatives: matching.alternatives.into(),
         },
         action: action?,
-        policies: policies.into(),
+        policies,
         is_passthrough: route.passthrough.is_some(),
     };
     context.foreign_hosts.note(&route);

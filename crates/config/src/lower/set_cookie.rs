@@ -12,12 +12,8 @@ use crate::suggest::correction::before_path;
 use crate::values::Text;
 
 /// Lowers `set_cookie`; reports and leaves out what is not allowed.
-pub(super) fn of(
-    written: Option<&At<document::route::SetCookie>>,
-    problems: &mut Problems,
-) -> Option<SetCookie> {
-    let written = written?;
-    let given = &written.value;
+pub(super) fn of(written: &At<&document::route::SetCookie>, problems: &mut Problems) -> SetCookie {
+    let given = written.value;
     if given.given.keys().next().is_none() {
         problems
             .add(
@@ -85,7 +81,7 @@ pub(super) fn of(
             }
         }
     }
-    Some(rules)
+    rules
 }
 
 /// Checks a path, which is the name of its entry or the value.

@@ -1,8 +1,7 @@
 //! TLS of listeners and services.
 
-use waypost_plan::listener::{
-    CertificateFiles, ClientAuth, ClientAuthMode, ListenerTls, ProxyProtocol, TlsTermination,
-};
+use waypost_plan::certificate_files::CertificateFiles;
+use waypost_plan::listener::{ClientAuth, ClientAuthMode, ListenerTls, ProxyProtocol, TlsTermination};
 use waypost_plan::service::{EndpointScheme, ProxyVersion, ServiceTls, Trust};
 
 use crate::diagnostic::Code;

@@ -32,8 +32,14 @@ pub(crate) enum Meaning {
 /// Returns the meaning of `word` in the mapping `of`, which has `keys`.
 pub(crate) fn meaning(word: &str, of: &str, keys: impl Fn(&str) -> bool) -> Option<Meaning> {
     let word = snake_case(word);
-    let mapping = MAPPINGS.iter().find(|mapping| mapping.of == of)?;
-    let mut found = mapping.words.iter().filter(|words| words.words.contains(&&*word));
+    let words = |of: &str| {
+        let mapping = MAPPINGS.iter().find(|mapping| mapping.of == of);
+        mapping.map_or(&[][..], |mapping| mapping.words)
+    };
+    // A policy has keys of a route.
+    let more = if of == "a policy" { words("a route") } else { &[] };
+    let all = words(of).iter().chain(more);
+    let mut found = all.filter(|words| words.words.contains(&&*word));
     found.find_map(|words| match words.key {
         "" => Some(Meaning::Elsewhere(words.hint)),
         key if keys(key) => Some(Meaning::Key(key, words.hint)),
@@ -92,18 +98,25 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["http", "stream", "apps", "spring", "dynamic_resources", "reverse_proxy"],
             "there is no level above them: `listeners`, `services` and `routes` stand at the top";
         "" = ["defaults", "global", "events"],
-            "there are no sections for defaults: limits and timeouts stand in a listener, a service or a route";
+            "there are no sections for defaults: what all routes share is a policy that a listener uses: `policies: { web: { timeout: 15s } }`";
+        "policies" = [
+            "middlewares", "middleware", "plugin_configs", "snippets", "policy", "traffic_policies", "filter_configs", "profiles",
+        ], "`policies: { web: { timeout: 15s } }`, which routes and listeners `use`";
         "" = ["api_version", "kind", "metadata", "spec"],
             "this is an object of Kubernetes; a config of Waypost has `listeners`, `services` and `routes` at the top";
         "" = ["_format_version", "_transform", "consumers"],
             "leave it out: a config of Waypost has `listeners`, `services` and `routes` at the top";
-        "" = ["middlewares", "middleware", "plugins", "filters", "plugin_configs", "snippets"],
-            "there are no plugins: `rewrite`, `redirect`, `request_headers`, `response_headers` and more are keys of a route";
+        "" = ["plugins", "filters"],
+            "there are no plugins: `rewrite`, `request_headers`, `response_headers` and more are keys of a route; what several share is one of `policies`, which they `use`";
         "" = ["version", "name"], "leave it out";
         "" = ["providers", "provider"], "leave it out: `waypost run PATH` reads a file or a directory, and follows its changes";
         "" = ["certificates", "tls_certificates", "ssl", "tls_options"],
             "certificates stand in a listener: `tls: { certificates: [{ cert: api.crt, key: api.key }] }`";
         "" = ["prometheus", "tracing", "telemetry"], "metrics are served at the `admin` address, as `/metrics`";
+    }
+    "a policy": {
+        "" = ["use", "extends", "inherit", "inherits", "include", "includes", "policies", "middlewares", "chain", "import"],
+            "a policy uses no other; a route or a listener lists both: `use: [base, web]`";
     }
     "a listener": {
         "bind" = ["listen", "listen_on", "address", "addr", "socket_address", "port", "ports", "endpoint", "url", "host_port"],
@@ -127,6 +140,13 @@ const MAPPINGS: &[Mapping] = words! {
         "trusted_proxies" = ["xff_num_trusted_hops", "num_trusted_hops", "num_trusted_proxies"],
             "`trusted_proxies: { from: [10.0.0.0/8], hops: @2@ }`";
         "proxy_protocol" = ["accept_proxy", "listener_filters"], "`proxy_protocol: required`";
+        "use" = [
+            "middlewares", "middleware", "policies", "policy", "include", "snippet", "snippets", "default_filters", "import",
+        ], "`use: @web@`, the name of one of `policies`, for every route that serves a request here";
+        "response_headers" = ["add_header", "headers", "more_set_headers", "response_headers_to_add", "hsts", "security_headers"],
+            "`response_headers: { set: { x-frame-options: DENY } }`";
+        "request_headers" = ["proxy_set_header", "request_headers_to_add"],
+            "`request_headers: { set: { x-listener: public } }`";
         "limits" = [
             "client_max_body_size", "max_body_size", "max_request_bytes", "max_request_body_size", "body_limit", "request_body",
             "client_header_timeout", "client_body_timeout", "keepalive_timeout", "keep_alive_timeout", "send_timeout",
@@ -444,9 +464,13 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["priority", "order", "rank", "regex_priority"],
             "leave it out: the most specific match wins, and only between equals the order of the list decides";
         "" = [
-            "middlewares", "middleware", "plugins", "filters", "filter", "handle", "handler", "options", "typed_per_filter_config",
+            "plugins", "filters", "filter", "handle", "handler", "options", "typed_per_filter_config",
             "plugin_config", "annotations", "extension_ref", "transforms",
-        ], "there are no plugins: `rewrite`, `request_headers`, `response_headers` and more are keys of the route itself";
+        ], "there are no plugins: `rewrite`, `request_headers`, `response_headers` and more are keys of the route itself, or of one of `policies` that it uses";
+        "use" = [
+            "middlewares", "middleware", "policies", "policy", "include", "includes", "snippet", "snippets", "extends", "inherit",
+            "inherits", "plugin_config_id", "profile", "profiles", "traffic_policy", "import",
+        ], "`use: @web@`, the name of one of `policies`";
         "" = ["root", "alias", "file_server", "try_files", "static", "index", "autoindex"],
             "files are not served; send requests to a server of files with `to`";
         "" = ["tls", "ssl", "cert_resolver", "ssl_certificate"],

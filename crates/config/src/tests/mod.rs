@@ -10,6 +10,7 @@ mod hints;
 mod hostile;
 mod mistakes;
 mod newcomers;
+mod policies;
 mod rollouts;
 mod shown;
 mod typos;

@@ -59,7 +59,7 @@ fn nest(path: &[&str], mapping: &str) -> (String, usize, usize) {
                 indent += 4;
                 lines += 2;
             }
-            "services" => {
+            "services" | "policies" => {
                 text.push_str(&format!("{pad}{key}:\n{pad}  s:\n"));
                 indent += 4;
                 lines += 2;

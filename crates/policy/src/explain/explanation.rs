@@ -1,5 +1,7 @@
 //! The explanation of a request.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use waypost_plan::duration;
 use waypost_plan::retry;
@@ -15,6 +17,9 @@ pub struct Explanation {
     /// The error message, if the gateway responds with one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The step that the gateway stops at; left out where a service gets the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
     /// The listener that redirects it, by name or address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<String>,
@@ -52,11 +57,38 @@ pub struct Explanation {
     pub query: Option<String>,
     /// The headers that the service gets, or the client if the gateway responds.
     pub headers: Vec<(String, String)>,
+    /// The policies in force, by key, each with the place that it comes from.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<&'static str, PolicyOrigin>,
     /// The number of the revision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
     /// The alternatives in question, in rank order.
     pub considered: Vec<Considered>,
+}
+
+/// The step that a request stops at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stopped {
+    /// Its name, such as `access`.
+    pub step: &'static str,
+    /// Its number in the order in which every request is judged.
+    pub number: u8,
+    /// The reason.
+    pub because: String,
+    /// The place of the policy that judged, such as `policy web`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+/// The place that a policy comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyOrigin {
+    /// The place, such as `policy web`; several where edits are joined, in order.
+    pub from: String,
+    /// The listener that uses the policy, where it is not the route.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used_by: Option<String>,
 }
 
 /// The outcome of a request.

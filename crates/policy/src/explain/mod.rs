@@ -4,12 +4,15 @@
 //! ([`crate::decision`]). Where traffic rolls dice, every outcome of the dice is decided.
 
 mod explanation;
+mod origins;
 mod question;
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use waypost_plan::duration;
 use waypost_plan::listener::{Listener, ListenerTls};
+use waypost_plan::policies::PolicySet;
 use waypost_plan::redirect::Scheme;
 use waypost_plan::route::{Action, Forward, Route};
 use waypost_plan::service::ServiceId;
@@ -35,9 +38,12 @@ use crate::head::upstream::UpstreamHead;
 use crate::peer::Peer;
 use crate::request::{self, IncomingRequest, NormalizedRequest};
 use crate::request_id::Uuid;
+use crate::step::Step;
 use crate::values::Circumstances;
 
-pub use explanation::{Arm, Because, Considered, Explanation, Outcome, Retry, Rollout};
+pub use explanation::{
+    Arm, Because, Considered, Explanation, Outcome, PolicyOrigin, Retry, Rollout, Stopped,
+};
 pub use question::{Question, QuestionError};
 
 /// The state of a gateway that explanations depend on.
@@ -84,9 +90,19 @@ pub fn explain(
     Ok(match explainer.read(chosen, &limits).err() {
         Some(failure) => {
             let listener = &listeners[chosen];
-            let buffers = DecisionBuffers::default();
+            let mut buffers = DecisionBuffers::default();
             buffers.request_id.set(Some(state.new_id()));
-            let mut explanation = explainer.failure(failure, None, listener, &buffers);
+            buffers.fill_refusal(listener);
+            let policies = &listener.policies;
+            let local = explainer.local(None, !failure.closes(), listener, &buffers);
+            let mut explanation = explainer.failure(failure, None, local, policies);
+            explanation.policies = origins::of(policies, None, listener);
+            explanation.stopped = Some(Stopped {
+                step: Step::Head.name(),
+                number: Step::Head.number(),
+                because: failure.message(),
+                from: None,
+            });
             if !bytes.names_host {
                 explanation.host = None;
             }
@@ -253,7 +269,7 @@ impl<S: State> Explainer<'_, S> {
     /// that a service gets. The second value is true if the decision got as far as the routes.
     fn explain_all<'p>(
         &'p self,
-        listener: &Listener,
+        listener: &'p Listener,
         decide: impl Fn(&mut Loaded<'_, S>, &mut DecisionBuffers) -> Decision<'p>,
         forward: impl Fn(Forwarding<'p>, &DecisionBuffers) -> Explanation,
     ) -> (Explanation, bool) {
@@ -281,9 +297,14 @@ impl<S: State> Explainer<'_, S> {
             }
         }
         let route = decision.route.map(|route| &self.compiled.plan().routes()[route]);
+        let policies = decision.policies(listener);
+        let edits = &policies.response_headers;
         let mut explanation = match decision.verdict {
-            Verdict::Fail(failure) => self.failure(failure, route, listener, &buffers),
-            Verdict::Redirect { status, edits } => {
+            Verdict::Fail(failure) => {
+                let local = self.local(route, !failure.closes(), listener, &buffers);
+                self.failure(failure, route, local, policies)
+            }
+            Verdict::Redirect { status } => {
                 let mut out = Vec::new();
                 let location = &buffers.location;
                 self.local(route, true, listener, &buffers)
@@ -297,7 +318,7 @@ impl<S: State> Explainer<'_, S> {
                     ..self.blank(Outcome::Redirect, route, headers.clone())
                 }
             }
-            Verdict::Respond { respond, edits } => {
+            Verdict::Respond(respond) => {
                 let mut out = Vec::new();
                 self.local(route, true, listener, &buffers)
                     .write_respond(respond, edits, &mut out);
@@ -311,6 +332,25 @@ impl<S: State> Explainer<'_, S> {
                 ..forward(forwarding, &buffers)
             },
         };
+        explanation.policies = origins::of(policies, route, listener);
+        explanation.stopped = decision.stopped.map(|step| {
+            let judge = step.key().and_then(|key| explanation.policies.get(key));
+            Stopped {
+                step: step.name(),
+                number: step.number(),
+                because: match decision.verdict {
+                    Verdict::Fail(failure) => failure.message(),
+                    Verdict::Redirect { .. } if route.is_none() => {
+                        "the listener redirects its requests".to_owned()
+                    }
+                    Verdict::Redirect { .. } => "the route redirects".to_owned(),
+                    Verdict::Respond(_) if route.is_none() => "the request is for the gateway".to_owned(),
+                    Verdict::Respond(_) => "the route responds itself".to_owned(),
+                    Verdict::Forward(_) => String::new(),
+                },
+                from: judge.map(|origin| origin.from.clone()),
+            }
+        });
         if let (Some(Action::Forward(forward)), Some(split)) = (route.map(|route| &route.action), &split) {
             self.name_arms(&mut explanation, forward, split, decision.arm);
         }
@@ -390,8 +430,8 @@ impl<S: State> Explainer<'_, S> {
         &self,
         failure: Failure,
         route: Option<&Route>,
-        listener: &Listener,
-        buffers: &DecisionBuffers,
+        local: LocalResponse<'_>,
+        policies: &PolicySet,
     ) -> Explanation {
         let outcome = match failure {
             Failure::HostNotServed | Failure::NoRoute => Outcome::NotFound,
@@ -405,8 +445,7 @@ impl<S: State> Explainer<'_, S> {
             ErrorFormat::Text
         };
         let mut out = Vec::new();
-        self.local(route, !failure.closes(), listener, buffers)
-            .write_failure(failure, &format, &mut out);
+        local.write_failure(failure, &format, &policies.response_headers, &mut out);
         Explanation {
             status: Some(format.status(failure).http_status()),
             reason: Some(failure.message()),
@@ -446,6 +485,7 @@ impl<S: State> Explainer<'_, S> {
             outcome,
             status: None,
             reason: None,
+            stopped: None,
             listener: None,
             route: route.map(|route| route.matching.name.to_string()),
             service: None,
@@ -460,6 +500,7 @@ impl<S: State> Explainer<'_, S> {
             path: text(self.normalized.path()),
             query: self.head.query(self.buffer).map(text),
             headers,
+            policies: BTreeMap::new(),
             revision: None,
             considered: Vec::new(),
         }

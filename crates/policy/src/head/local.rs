@@ -34,18 +34,29 @@ pub struct LocalResponse<'a> {
 
 impl LocalResponse<'_> {
     /// Appends an error. Returns the bytes of its body.
-    pub fn write_failure(&self, failure: Failure, format: &ErrorFormat, out: &mut Vec<u8>) -> usize {
+    pub fn write_failure(
+        &self,
+        failure: Failure,
+        format: &ErrorFormat,
+        edits: &HeaderEdits,
+        out: &mut Vec<u8>,
+    ) -> usize {
         let status = format.status(failure).http_status();
         write_status_line(status, out);
+        let field = |name: &[u8], value: &[u8], out: &mut Vec<u8>| {
+            if !edits.drops(name) {
+                write::field(out, name, value);
+            }
+        };
         if let Some(content_type) = format.call_type(failure) {
-            write::field(out, b"content-type", content_type);
+            field(b"content-type", content_type, out);
             let code = failure.grpc_code().number();
-            write::field(out, b"grpc-status", code.to_string().as_bytes());
-            out.extend_from_slice(b"grpc-message: ");
-            grpc::write_message(&failure.message(), out);
-            out.extend_from_slice(b"\r\n");
-            write_proxy_status(failure, out);
-            return self.finish(status, &HeaderEdits::NONE, b"", out);
+            field(b"grpc-status", code.to_string().as_bytes(), out);
+            let mut message = Vec::new();
+            grpc::write_message(&failure.message(), &mut message);
+            field(b"grpc-message", &message, out);
+            write_reason(failure, field, out);
+            return self.finish(status, edits, b"", out);
         }
         let (content_type, body) = match format {
             ErrorFormat::Json => {
@@ -59,9 +70,9 @@ impl LocalResponse<'_> {
                 format!("{status} {}: {}\n", write::reason(status), failure.message()),
             ),
         };
-        write::field(out, b"content-type", content_type.as_bytes());
-        write_proxy_status(failure, out);
-        self.finish(status, &HeaderEdits::NONE, body.as_bytes(), out)
+        field(b"content-type", content_type.as_bytes(), out);
+        write_reason(failure, field, out);
+        self.finish(status, edits, body.as_bytes(), out)
     }
 
     /// Appends a redirect. Returns the bytes of its body.
@@ -118,7 +129,8 @@ impl LocalResponse<'_> {
     }
 }
 
-fn write_proxy_status(failure: Failure, out: &mut Vec<u8>) {
+/// Appends the `proxy-status` of an error, and the time after which a client may ask again; `field` appends one field.
+fn write_reason(failure: Failure, field: impl Fn(&[u8], &[u8], &mut Vec<u8>), out: &mut Vec<u8>) {
     let mut reason = format!("waypost; error={}", failure.proxy_error());
     if let Some(fault) = failure.response_fault() {
         // A fault's text needs no escapes in a quoted string (RFC 8941 §3.3.3).
@@ -130,9 +142,9 @@ fn write_proxy_status(failure: Failure, out: &mut Vec<u8>) {
             reason.push_str(&format!("; alert-message={name}"));
         }
     }
-    write::field(out, b"proxy-status", reason.as_bytes());
+    field(b"proxy-status", reason.as_bytes(), out);
     if let Some(seconds) = failure.retry_after() {
-        write::field(out, b"retry-after", seconds.as_bytes());
+        field(b"retry-after", seconds.as_bytes(), out);
     }
 }
 

@@ -885,7 +885,7 @@ fn local() -> LocalResponse<'static> {
 fn errors_are_text_json_or_grpc_status() {
     let check = |response: LocalResponse<'_>, format: &ErrorFormat, expected: &[&str]| {
         let mut out = Vec::new();
-        let body_bytes = response.write_failure(Failure::NoRoute, format, &mut out);
+        let body_bytes = response.write_failure(Failure::NoRoute, format, &HeaderEdits::NONE, &mut out);
         assert_eq!(lines(&out), expected);
         let head = out.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
         assert_eq!(body_bytes, out.len() - head);

@@ -13,6 +13,7 @@ use waypost_wire::framing::{Framing, FramingError};
 use waypost_wire::request::RequestError;
 
 use crate::observe::access_log::Ending;
+use crate::request::local::OnBehalf;
 use crate::request::{ActiveRequest, Next};
 
 /// Time for the first bytes of a body of announced length. Without them, the request is forwarded then.
@@ -31,11 +32,11 @@ enum Unsound {
 impl ActiveRequest<'_> {
     /// Waits for the first bytes of a body whose length an HTTP/2 client announced; for the end of one that it announced
     /// as empty. Returns the connection's next step if the request must not be forwarded.
-    pub(super) async fn refuse_unsound(&mut self, route: &str) -> Option<Next> {
+    pub(super) async fn refuse_unsound(&mut self, of: OnBehalf<'_>) -> Option<Next> {
         let failure = Failure::Request(RequestError::Framing(FramingError::ContentLength));
         match self.begin_announced().await {
             Ok(()) => return None,
-            Err(Unsound::Endless) => return Some(self.fail(Failure::BodyTimeout, route).await),
+            Err(Unsound::Endless) => return Some(self.fail(Failure::BodyTimeout, of).await),
             Err(Unsound::Malformed) => self.client.observation.fail(&self.client.worker, failure),
             Err(Unsound::Reset) => {
                 // Its service was not asked.

@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use tokio::time::Instant;
 use waypost_plan::header_edits::HeaderEdits;
+use waypost_plan::policies::PolicySet;
 use waypost_plan::route::Respond;
 use waypost_policy::error_format::ErrorFormat;
 use waypost_policy::failure::{Blame, Cause, Failure};
@@ -22,12 +23,21 @@ use crate::observe::access_log::Ending;
 use crate::request::client::Client;
 use crate::request::{ActiveRequest, Next};
 
-impl ActiveRequest<'_> {
+/// The origin of a local response: the route that it is sent in the name of, if any, with the policies in force.
+#[derive(Clone, Copy)]
+pub(crate) struct OnBehalf<'a> {
+    /// The name of the route; empty for none.
+    pub(crate) route: &'a str,
+    pub(crate) policies: &'a PolicySet,
+}
+
+impl<'c> ActiveRequest<'c> {
     /// Redirects the client to the location that was decided.
-    pub(super) async fn redirect(&mut self, status: u16, edits: &HeaderEdits, route: &str) -> Next {
+    pub(super) async fn redirect(&mut self, status: u16, of: OnBehalf<'_>) -> Next {
         let location = mem::take(&mut self.buffers.decision.location);
+        let edits = &of.policies.response_headers;
         let next = self
-            .send(self.status_of(status, edits), route, |response, out| {
+            .send(self.status_of(status, edits), of, |response, out| {
                 response.write_redirect(status, &location, edits, out)
             })
             .await;
@@ -36,9 +46,10 @@ impl ActiveRequest<'_> {
     }
 
     /// Sends the response that a route configures.
-    pub(super) async fn respond(&mut self, respond: &Respond, edits: &HeaderEdits, route: &str) -> Next {
+    pub(super) async fn respond(&mut self, respond: &Respond, of: OnBehalf<'_>) -> Next {
+        let edits = &of.policies.response_headers;
         let status = self.status_of(respond.status, edits);
-        self.send(status, route, |response, out| {
+        self.send(status, of, |response, out| {
             response.write_respond(respond, edits, out)
         })
         .await
@@ -62,54 +73,64 @@ impl ActiveRequest<'_> {
         self.buffers.normalized.forget();
         self.buffers.decision.request_id.set(None);
         self.client.observation.note_first_line(self.buffers);
-        self.send_failure(failure, "", false).await
+        let of = self.of_listener();
+        self.send_failure(failure, of, false).await
+    }
+
+    /// The origin of a response before any route is known.
+    pub(super) fn of_listener(&mut self) -> OnBehalf<'c> {
+        self.buffers.decision.fill_refusal(self.listener);
+        OnBehalf {
+            route: "",
+            policies: &self.listener.policies,
+        }
     }
 
     /// Sends an error, before anything of the body is read.
-    pub(super) async fn fail(&mut self, failure: Failure, route: &str) -> Next {
-        self.sample_failure(failure, route, self.unsent_head());
+    pub(super) async fn fail(&mut self, failure: Failure, of: OnBehalf<'_>) -> Next {
+        self.sample_failure(failure, of.route, self.unsent_head());
         if failure.closes() {
-            return self.send_failure(failure, route, false).await;
+            return self.send_failure(failure, of, false).await;
         }
         match self.discard_body() {
-            Ok(keep_alive) => self.send_failure(failure, route, keep_alive).await,
-            Err(malformed) => self.send_failure(malformed, route, false).await,
+            Ok(keep_alive) => self.send_failure(failure, of, keep_alive).await,
+            Err(malformed) => self.send_failure(malformed, of, false).await,
         }
     }
 
     /// Sends an error after part of the body was read. The connection stays open only if the whole body was read.
-    pub(super) async fn fail_within_body(&mut self, failure: Failure, route: &str) -> Next {
-        self.sample_failure(failure, route, self.sent_head());
+    pub(super) async fn fail_within_body(&mut self, failure: Failure, of: OnBehalf<'_>) -> Next {
+        self.sample_failure(failure, of.route, self.sent_head());
         let keep_alive = self.buffers.upload.can_restart() && self.may_keep_alive();
-        self.send_failure(failure, route, keep_alive).await
+        self.send_failure(failure, of, keep_alive).await
     }
 
     /// Sends a response in the name of a route. `write` returns the bytes of its body.
     async fn send(
         &mut self,
         status: RequestStatus,
-        route: &str,
+        of: OnBehalf<'_>,
         write: impl FnOnce(&LocalResponse<'_>, &mut Vec<u8>) -> usize,
     ) -> Next {
         if status.has_failed() {
-            self.sample_own(status, route);
+            self.sample_own(status, of.route);
         }
         let keep_alive = match self.discard_body() {
             Ok(keep_alive) => keep_alive,
-            Err(malformed) => return self.send_failure(malformed, route, false).await,
+            Err(malformed) => return self.send_failure(malformed, of, false).await,
         };
         self.client.observation.end(Ending::Complete(Blame::Gateway));
-        self.write_response(status, route, keep_alive, write).await
+        self.write_response(status, of, keep_alive, write).await
     }
 
-    async fn send_failure(&mut self, failure: Failure, route: &str, keep_alive: bool) -> Next {
+    async fn send_failure(&mut self, failure: Failure, of: OnBehalf<'_>, keep_alive: bool) -> Next {
         let format = mem::take(&mut self.buffers.error_format);
         let status = format.status(failure);
         self.client.observation.fail(&self.client.worker, failure);
         let keep_alive = keep_alive && !failure.closes();
         let next = self
-            .write_response(status, route, keep_alive, |response, out| {
-                response.write_failure(failure, &format, out)
+            .write_response(status, of, keep_alive, |response, out| {
+                response.write_failure(failure, &format, &of.policies.response_headers, out)
             })
             .await;
         self.buffers.error_format = format;
@@ -119,7 +140,7 @@ impl ActiveRequest<'_> {
     async fn write_response(
         &mut self,
         status: RequestStatus,
-        route: &str,
+        of: OnBehalf<'_>,
         keep_alive: bool,
         write: impl FnOnce(&LocalResponse<'_>, &mut Vec<u8>) -> usize,
     ) -> Next {
@@ -138,7 +159,7 @@ impl ActiveRequest<'_> {
             filled_lines: self.buffers.decision.filled.response_lines(),
             filled_body: self.buffers.decision.filled.body(),
             request_id: self.sent_id(),
-            debug: self.snapshot.debug_headers(route),
+            debug: self.snapshot.debug_headers(of.route),
             date: date.as_ref().map(|date| &date[..]),
         };
         out.clear();

@@ -41,6 +41,7 @@ use crate::local::snapshot::Snapshot;
 use crate::request::client::Client;
 pub(crate) use crate::request::forward::attempt::outcome_of_cut;
 pub(crate) use crate::request::forward::failure_of;
+use crate::request::local::OnBehalf;
 use crate::request::rest::Rest;
 
 /// A request in progress, with everything that serves it.
@@ -156,23 +157,29 @@ impl ActiveRequest<'_> {
         let normalized = self.normalize();
         self.client.observation.note_request(self.buffers);
         if let Err(failure) = normalized {
-            return self.fail(failure, "").await;
+            let of = self.of_listener();
+            return self.fail(failure, of).await;
         }
         // A body that was announced as empty is waited for to its end, also where the gateway responds itself.
-        if self.buffers.head.framing() == Framing::Length(0)
-            && let Some(next) = self.refuse_unsound("").await
-        {
-            return next;
+        if self.buffers.head.framing() == Framing::Length(0) {
+            let of = self.of_listener();
+            if let Some(next) = self.refuse_unsound(of).await {
+                return next;
+            }
         }
         let snapshot = Rc::clone(self.snapshot);
         let decision = self.decide(&snapshot);
         let route = decision.route.map_or("", |route| {
             &*snapshot.generation.plan().routes()[route].matching.name
         });
+        let of = OnBehalf {
+            route,
+            policies: decision.policies(self.listener),
+        };
         match decision.verdict {
-            Verdict::Fail(failure) => self.fail(failure, route).await,
-            Verdict::Redirect { status, edits } => self.redirect(status, edits, route).await,
-            Verdict::Respond { respond, edits } => self.respond(respond, edits, route).await,
+            Verdict::Fail(failure) => self.fail(failure, of).await,
+            Verdict::Redirect { status } => self.redirect(status, of).await,
+            Verdict::Respond(respond) => self.respond(respond, of).await,
             Verdict::Forward(forwarding) => self.forward(forwarding, decision.route).await,
         }
     }

@@ -15,7 +15,7 @@ use waypost_config::files::NamedFiles;
 use waypost_config::place::Place;
 use waypost_config::{Loaded, Refused};
 use waypost_plan::Plan;
-use waypost_plan::listener::CertificateFiles;
+use waypost_plan::certificate_files::CertificateFiles;
 use waypost_proxy::generation::Materials;
 use waypost_tls::client::ClientTls;
 use waypost_tls::identity::Identity;

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use waypost_policy::explain::{Arm, Because, Considered, Explanation, Outcome, Question, Retry, Rollout};
+use waypost_policy::explain::{
+    Arm, Because, Considered, Explanation, Outcome, PolicyOrigin, Question, Retry, Rollout, Stopped,
+};
 
 use crate::output::count;
 
@@ -55,6 +57,9 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
     if let Some(reason) = &explanation.reason {
         line(&mut text, "reason", reason);
     }
+    if let Some(stopped) = &explanation.stopped {
+        line(&mut text, "stopped", &stopped_in_words(stopped));
+    }
     if let Some(listener) = &explanation.listener {
         line(&mut text, "listener", listener);
     }
@@ -94,11 +99,31 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
     for (name, value) in &explanation.headers {
         let _ = writeln!(text, "    {}: {}", printable(name), printable(value));
     }
+    if !explanation.policies.is_empty() {
+        text.push_str("  policies\n");
+        for (key, PolicyOrigin { from, used_by }) in &explanation.policies {
+            let used_by = used_by
+                .as_ref()
+                .map(|listener| format!("; the {listener} uses it"));
+            let _ = writeln!(text, "    {key}: {from}{}", used_by.unwrap_or_default());
+        }
+    }
     if !explanation.considered.is_empty() {
         text.push_str("  considered, in order of rank\n");
         considered(&explanation.considered, &mut text);
     }
     text
+}
+
+/// The step, and the place of the policy that judged.
+fn stopped_in_words(stopped: &Stopped) -> String {
+    let from = stopped.from.as_ref().map(|from| format!(", by the {from}"));
+    format!(
+        "at step {}, {}{}",
+        stopped.number,
+        stopped.step.replace('_', " "),
+        from.unwrap_or_default()
+    )
 }
 
 fn considered(all: &[Considered], text: &mut String) {

@@ -48,6 +48,7 @@ mod names;
 mod outliers;
 mod own_responses;
 mod passthrough;
+mod policies;
 mod proxy_protocol;
 mod regression;
 mod reload;

@@ -123,7 +123,7 @@ fn errors_name_the_cause_but_no_internals() {
 }
 
 #[test]
-fn response_header_edits_skip_gateway_errors() {
+fn response_header_edits_are_on_the_errors_of_their_route() {
     let (service, down) = (Service::echo("a"), Service::refusing());
     let route = |name: &str, action: &str| {
         let edits = "response_headers: { set: { x-e: \"1\" } }";
@@ -140,7 +140,7 @@ fn response_header_edits_skip_gateway_errors() {
     for (path, edited) in [
         ("/up", Some("1")),
         ("/own", Some("1")),
-        ("/down", None),
+        ("/down", Some("1")),
         ("/none", None),
     ] {
         assert_eq!(

@@ -37,6 +37,7 @@ use crate::local::buffers::RequestBuffers;
 use crate::observe::access_log::Ending;
 use crate::observe::metrics::Side;
 use crate::request::forward::retry::Retries;
+use crate::request::local::OnBehalf;
 use crate::request::mirror::{self, Copied, MirrorCopy};
 use crate::request::watch::Watch;
 use crate::request::{ActiveRequest, Next, in_place, is_idempotent};
@@ -125,10 +126,13 @@ impl ForwardOptions {
 impl ActiveRequest<'_> {
     /// Forwards the request to the decision's service; `position` is the route's.
     pub(super) async fn forward(&mut self, forwarding: Forwarding<'_>, position: Option<usize>) -> Next {
-        let name = &*forwarding.route.matching.name;
+        let of = OnBehalf {
+            route: &forwarding.route.matching.name,
+            policies: forwarding.policies,
+        };
         // Over HTTP/1 there is nothing to wait for.
         if matches!(self.client.link, Link::ServerStream(_))
-            && let Some(next) = self.refuse_unsound(name).await
+            && let Some(next) = self.refuse_unsound(of).await
         {
             return next;
         }
@@ -149,7 +153,7 @@ impl ActiveRequest<'_> {
                 let head_bytes = self.head_bytes;
                 match in_place(|| self.connect(&mut upstream, picked, 0, head_bytes)).await {
                     Ok(lease) => lease,
-                    Err(NoLease::Failed(failure)) => return self.fail(failure, name).await,
+                    Err(NoLease::Failed(failure)) => return self.fail(failure, of).await,
                     Err(NoLease::Left(cause)) => return self.leave(cause),
                 }
             }
@@ -157,7 +161,7 @@ impl ActiveRequest<'_> {
         if let Err(failure) = self.begin_request(&mut upstream, &lease) {
             // Before the client hears of it, so that its next request does not meet a limit for this one.
             drop(lease);
-            return self.fail_within_body(failure, name).await;
+            return self.fail_within_body(failure, of).await;
         }
         let mut progress = None;
         loop {
@@ -170,7 +174,7 @@ impl ActiveRequest<'_> {
                 Ok(again) => again,
                 Err(NoLease::Failed(failure)) => {
                     upstream.held = None;
-                    return self.fail_within_body(failure, name).await;
+                    return self.fail_within_body(failure, of).await;
                 }
                 Err(NoLease::Left(cause)) => return self.leave(cause),
             };

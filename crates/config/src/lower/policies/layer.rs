@@ -1,0 +1,165 @@
+//! The policies that one place says: a policy, a listener or a route.
+
+use std::time::Duration;
+
+use waypost_plan::access::{Access, BodyLimit};
+use waypost_plan::header_edits::HeaderEdits;
+use waypost_plan::policies::{RouteTimeouts, Upgrade};
+use waypost_plan::retry::Retry;
+use waypost_plan::rewrite::Rewrite;
+use waypost_plan::set_cookie::SetCookie;
+
+use super::keys;
+use crate::document;
+use crate::either::Removable;
+use crate::keys::At;
+use crate::lower::pattern::Pattern;
+use crate::lower::{Context, header_edits, retry, rewrite, set_cookie};
+use crate::place::Span;
+use crate::problems::Problems;
+
+/// A key as one place says it.
+pub(super) struct Said<T> {
+    pub(super) key: Span,
+    pub(super) span: Span,
+    /// `None` for `off`.
+    pub(super) value: Option<T>,
+}
+
+/// A `retry`, with the place of the timeout of its attempts.
+pub(super) struct PlacedRetry {
+    pub(super) retry: Retry,
+    pub(super) timeout: Option<Span>,
+}
+
+/// The keys that one place says.
+#[derive(Default)]
+pub(super) struct Layer {
+    pub(super) access: Option<Said<Access>>,
+    pub(super) limits: Option<Said<BodyLimit>>,
+    pub(super) rewrite: Option<Said<Rewrite>>,
+    pub(super) request_headers: Option<Said<HeaderEdits>>,
+    pub(super) response_headers: Option<Said<HeaderEdits>>,
+    pub(super) timeout: Option<Said<Duration>>,
+    pub(super) timeouts: Option<Said<RouteTimeouts>>,
+    pub(super) retry: Option<Said<PlacedRetry>>,
+    pub(super) hedge: Option<Said<Duration>>,
+    pub(super) upgrade: Option<Said<Upgrade>>,
+    pub(super) grpc_web: Option<Said<bool>>,
+    pub(super) set_cookie: Option<Said<SetCookie>>,
+    /// True if `retry` could not be read, which is reported already.
+    pub(super) is_retry_misread: bool,
+}
+
+impl Layer {
+    /// Lowers the keys of a policy or a route; `patterns` are those of the route.
+    pub(super) fn of(
+        written: &document::route::Policy,
+        patterns: &[Pattern],
+        context: &mut Context<'_>,
+    ) -> Self {
+        let rewrite = said(&written.rewrite, |given| {
+            rewrite::rewrite(&given, patterns, context)
+        });
+        let problems = &mut *context.problems;
+        Self {
+            rewrite,
+            request_headers: said(&written.request_headers, |given| {
+                header_edits::of_requests(given.value, patterns, problems)
+            }),
+            response_headers: said(&written.response_headers, |given| {
+                header_edits::of_responses(given.value, patterns, problems)
+            }),
+            timeout: said(&written.timeout, |given| keys::whole(&given, problems)),
+            timeouts: said(&written.timeouts, |given| keys::timeouts(&given, problems)),
+            limits: said(&written.limits, |given| keys::body_limit(&given)),
+            access: said(&written.access, |given| keys::access(&given, problems)),
+            retry: said(&written.retry, |given| PlacedRetry {
+                retry: retry::retry(&given, problems),
+                timeout: given.value.timeout.as_ref().map(|timeout| timeout.span),
+            }),
+            hedge: said(&written.hedge, |given| retry::hedge(&given, problems)),
+            upgrade: said(&written.upgrade, |given| keys::upgrade(&given, problems)),
+            grpc_web: said(&written.grpc_web, |given| *given.value),
+            set_cookie: said(&written.set_cookie, |given| set_cookie::of(&given, problems)),
+            is_retry_misread: written.retry.is_none() && written.given.keys().any(|key| key == "retry"),
+        }
+    }
+
+    /// Lowers the keys of a listener.
+    pub(super) fn of_listener(written: &document::listener::Listener, context: &mut Context<'_>) -> Self {
+        let problems = &mut *context.problems;
+        let mut edits = |written: &Option<Box<At<document::route::HeaderEdits>>>, lower: Lower| {
+            let written = written.as_ref()?;
+            Some(Said {
+                key: written.key,
+                span: written.span,
+                value: Some(lower(&written.value, &[], problems)),
+            })
+        };
+        Self {
+            request_headers: edits(&written.request_headers, header_edits::of_requests),
+            response_headers: edits(&written.response_headers, header_edits::of_responses),
+            ..Self::default()
+        }
+    }
+
+    /// Returns true if nothing is left of an outer `key` with values of requests.
+    pub(super) fn takes_away(&self, key: &str) -> bool {
+        let is_off =
+            |edits: &Option<Said<HeaderEdits>>| edits.as_ref().is_some_and(|said| said.value.is_none());
+        match key {
+            "rewrite" => self.rewrite.is_some(),
+            "request_headers" => is_off(&self.request_headers),
+            _ => is_off(&self.response_headers),
+        }
+    }
+
+    /// Returns true if nothing is said.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self {
+            access,
+            limits,
+            rewrite,
+            request_headers,
+            response_headers,
+            timeout,
+            timeouts,
+            retry,
+            hedge,
+            upgrade,
+            grpc_web,
+            set_cookie,
+            is_retry_misread,
+        } = self;
+        access.is_none()
+            && limits.is_none()
+            && rewrite.is_none()
+            && request_headers.is_none()
+            && response_headers.is_none()
+            && timeout.is_none()
+            && timeouts.is_none()
+            && retry.is_none()
+            && hedge.is_none()
+            && upgrade.is_none()
+            && grpc_web.is_none()
+            && set_cookie.is_none()
+            && !is_retry_misread
+    }
+}
+
+/// Lowers edits of headers.
+type Lower = fn(&document::route::HeaderEdits, &[Pattern], &mut Problems) -> HeaderEdits;
+
+/// Lowers a key, unless it is `off`.
+pub(super) fn said<W, T>(
+    written: &Option<Box<At<Removable<W>>>>,
+    lower: impl FnOnce(At<&W>) -> T,
+) -> Option<Said<T>> {
+    let written = written.as_deref()?;
+    Some(Said {
+        key: written.key,
+        span: written.span,
+        value: written.given().map(lower),
+    })
+}

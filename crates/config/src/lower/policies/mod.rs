@@ -1,0 +1,552 @@
+//! Policies: those that are shared by name, and those in force for each route.
+//!
+//! All is resolved here, once: for each route, and again for each listener that has policies. Routes for which the
+//! same is said share one set in memory.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use waypost_plan::policies::{Origin, Overlay, Policies, Source};
+
+use crate::collections::OneOrMany;
+use crate::diagnostic::Code;
+use crate::document::{self, Document};
+use crate::keys::{At, Mapping};
+use crate::lower::names::Names;
+use crate::lower::pattern::Pattern;
+use crate::lower::policies::effective::{Effective, Placed};
+use crate::lower::policies::layer::{Layer, Said};
+use crate::lower::policies::parameters::Needed;
+use crate::lower::rollout::GivenRollout;
+use crate::lower::{Context, rollout, split};
+use crate::place::Span;
+use crate::problems::quote;
+use crate::values::Text;
+
+mod effective;
+mod keys;
+mod layer;
+mod parameters;
+
+/// The policies with names, and what was made of them.
+pub(super) struct Shared {
+    names: Names,
+    /// In declared order.
+    all: Vec<Named>,
+    by_name: HashMap<Rc<str>, usize>,
+    /// The layers of each listener of the plan, by position; `None` for a listener that has no policies.
+    listeners: Vec<Option<ListenerLayers>>,
+    /// The policies of routes that have no keys of their own, by those that they use.
+    by_use: HashMap<Box<[usize]>, Policies>,
+    /// The last policies with keys of a route's own.
+    last_own: Option<(Box<[usize]>, Policies)>,
+    /// The layers of the policies with each number, if a listener has policies too. Those with number 0 have none.
+    numbered: Vec<(Box<[usize]>, Layer)>,
+    /// The lists of origins, each once.
+    origins: HashMap<Vec<Origin>, Arc<[Origin]>>,
+    /// The actions of all routes.
+    actions: Actions,
+    /// True if any route has a `retry`.
+    has_retry: bool,
+}
+
+/// A policy with a name.
+struct Named {
+    name: Arc<str>,
+    /// Place of the name.
+    key: Span,
+    layer: Layer,
+    /// Parts that it needs of the paths of routes.
+    needed: Vec<Needed>,
+    rollout: PolicyRollout,
+    /// Its keys, each with the actions that heed it and its place.
+    keys: Vec<(&'static str, &'static [&'static str], Span)>,
+    /// The actions of routes that use it.
+    actions: Actions,
+    is_used: bool,
+    /// True if a listener that takes requests uses it.
+    of_listener: bool,
+    /// True if a listener that passes connections through uses it.
+    of_passing: bool,
+    /// True if a route with two services takes its rollout.
+    is_rolled_out: bool,
+}
+
+/// The rollout that a policy says.
+#[derive(Default)]
+enum PolicyRollout {
+    #[default]
+    Unsaid,
+    Off,
+    Plan(Box<GivenRollout>),
+}
+
+/// Actions of routes, by their keys.
+#[derive(Debug, Clone, Default)]
+struct Actions(Vec<&'static str>);
+
+/// The policies of a listener.
+pub(super) struct ListenerLayers {
+    uses: Uses,
+    own: Layer,
+}
+
+/// The policies that a route or a listener uses, in order, each with the place of its name there.
+#[derive(Default)]
+pub(super) struct Uses(Vec<(usize, Span)>);
+
+impl Actions {
+    fn note(&mut self, action: &'static str) {
+        if !self.0.contains(&action) {
+            self.0.push(action);
+        }
+    }
+
+    /// Returns true if there is one that a key goes with; `names` are empty for any.
+    fn has_one_of(&self, names: &[&str]) -> bool {
+        names.is_empty() || names.iter().any(|name| self.0.contains(name))
+    }
+}
+
+impl Uses {
+    fn indices(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().map(|(index, _)| *index)
+    }
+
+    /// The place of the first name.
+    fn place(&self) -> Option<Span> {
+        self.0.first().map(|(_, span)| *span)
+    }
+}
+
+impl Shared {
+    /// No policies. `resolves` is true if all names are known.
+    pub(super) fn new(resolves: bool) -> Self {
+        Self {
+            names: Names::new("policy", Code::UnknownPolicy, resolves),
+            all: Vec::new(),
+            by_name: HashMap::new(),
+            listeners: Vec::new(),
+            by_use: HashMap::new(),
+            last_own: None,
+            numbered: Vec::new(),
+            origins: HashMap::new(),
+            actions: Actions::default(),
+            has_retry: false,
+        }
+    }
+
+    /// Appends the layers of `uses`.
+    fn place<'s>(&'s self, uses: impl Iterator<Item = usize>, source: Wrap, layers: &mut Vec<Placed<'s>>) {
+        layers.extend(uses.map(|index| {
+            let named = &self.all[index];
+            Placed {
+                layer: &named.layer,
+                source: source(Arc::clone(&named.name)),
+            }
+        }));
+    }
+
+    /// True if a listener has policies.
+    fn has_listeners(&self) -> bool {
+        self.listeners.iter().any(Option::is_some)
+    }
+}
+
+/// Names the place of a policy.
+type Wrap = fn(Arc<str>) -> Source;
+
+/// Lowers the policies with names, but for their rollouts.
+pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
+    for (name, written) in document.policies.iter().flat_map(|policies| &policies.value.0) {
+        let shared = &mut context.policies;
+        shared.names.declare(name, written.key, context.problems);
+        let needed = parameters::needed(&written.value);
+        let pattern = parameters::pattern(&needed);
+        let layer = Layer::of(&written.value, pattern.as_slice(), context);
+        let keys = written.value.read_keys();
+        let keys = keys
+            .iter()
+            .map(|(key, span)| (key.name, key.only_with, *span))
+            .collect();
+        let shared = &mut context.policies;
+        let index = shared.all.len();
+        shared.by_name.entry(Rc::clone(name)).or_insert(index);
+        shared.all.push(Named {
+            name: Arc::from(&**name),
+            key: written.key,
+            layer,
+            needed,
+            rollout: PolicyRollout::Unsaid,
+            keys,
+            actions: Actions::default(),
+            is_used: false,
+            of_listener: false,
+            of_passing: false,
+            is_rolled_out: false,
+        });
+    }
+    // Policies that could not be read are reported already; their names are known.
+    for (name, span) in document.policies.iter().flat_map(|policies| &policies.value.1) {
+        let shared = &mut context.policies;
+        shared.names.declare(name, *span, context.problems);
+    }
+}
+
+/// Lowers the rollouts of policies, once the services and the plans of rollouts are known.
+pub(super) fn add_rollouts(document: &Document, context: &mut Context<'_>) {
+    let policies = document.policies.iter().flat_map(|policies| &policies.value.0);
+    for (index, (_, written)) in policies.enumerate() {
+        let Some(rollout) = &written.value.rollout else {
+            continue;
+        };
+        let lowered = match rollout.given() {
+            None => PolicyRollout::Off,
+            Some(given) => match rollout::given(&given, context) {
+                Some(plan) => PolicyRollout::Plan(Box::new(plan)),
+                None => PolicyRollout::Unsaid,
+            },
+        };
+        context.policies.all[index].rollout = lowered;
+    }
+}
+
+/// Finds the policies that a route or a listener uses; reports those that do not exist.
+pub(super) fn resolve(written: Option<&At<OneOrMany<Text>>>, context: &mut Context<'_>) -> Uses {
+    let mut uses = Uses::default();
+    for name in written.iter().flat_map(|names| &names.value.0) {
+        let shared = &context.policies;
+        if !shared.names.resolve(name, context.problems) {
+            continue;
+        }
+        // One that could not be read is known by name alone.
+        let Some(&index) = shared.by_name.get(&name.value) else {
+            continue;
+        };
+        if let Some((_, first)) = uses.0.iter().find(|(other, _)| *other == index) {
+            let message = format!("the policy {} is used already", quote(&name.value));
+            context
+                .problems
+                .add(Code::NoEffect, name.span, message)
+                .label(*first, "first here")
+                .help("leave it out here; the order decides where several have a key");
+            continue;
+        }
+        uses.0.push((index, name.span));
+        context.policies.all[index].is_used = true;
+    }
+    uses
+}
+
+/// Finds the policies that a listener uses and lowers its own; `None` if it has none.
+pub(super) fn layers_of(
+    written: &document::listener::Listener,
+    context: &mut Context<'_>,
+) -> Option<ListenerLayers> {
+    let uses = resolve(written.uses.as_deref(), context);
+    let own = Layer::of_listener(written, context);
+    let tls = written.tls.as_ref().map(|tls| &tls.value);
+    let passes = tls
+        .and_then(|tls| tls.passthrough.as_ref())
+        .is_some_and(|passes| passes.value);
+    for index in uses.indices() {
+        let named = &mut context.policies.all[index];
+        match passes {
+            true => named.of_passing = true,
+            false => named.of_listener = true,
+        }
+    }
+    (!uses.0.is_empty() || !own.is_empty()).then_some(ListenerLayers { uses, own })
+}
+
+/// The policies of a listener itself: of its own responses, and of routes that say nothing.
+pub(super) fn of_listener(layers: Option<&ListenerLayers>, context: &mut Context<'_>) -> Policies {
+    let Some(layers) = layers else {
+        return Policies::default();
+    };
+    let mut placed = Vec::new();
+    layers.place(&context.policies, &mut placed);
+    let effective = effective::of(&placed);
+    context.policies.shared_set(0, effective)
+}
+
+/// Adds the policies of the next listener of the plan.
+pub(super) fn add_listener(layers: Option<ListenerLayers>, context: &mut Context<'_>) {
+    context.policies.listeners.push(layers);
+}
+
+/// The rollout of a route: its own, else that of a policy, where the route has a split.
+pub(super) fn rollout_of(
+    route: &document::route::Route,
+    uses: &Uses,
+    context: &mut Context<'_>,
+) -> Option<GivenRollout> {
+    if let Some(written) = &route.policy.rollout {
+        return rollout::given(&written.given()?, context);
+    }
+    let has_split = route
+        .to
+        .as_ref()
+        .is_some_and(|to| split::names(&to.value).len() > 1);
+    for (index, _) in uses.0.iter().rev() {
+        let named = &mut context.policies.all[*index];
+        match &named.rollout {
+            PolicyRollout::Unsaid => {}
+            PolicyRollout::Plan(plan) if has_split => {
+                named.is_rolled_out = true;
+                return Some(GivenRollout {
+                    policy: Some(Arc::clone(&named.name)),
+                    ..(**plan).clone()
+                });
+            }
+            PolicyRollout::Plan(_) | PolicyRollout::Off => return None,
+        }
+    }
+    None
+}
+
+/// Lowers the policies of a route, whose paths are `patterns`. `action` is the key of its action.
+pub(super) fn of_route(
+    written: &document::route::Policy,
+    uses: &Uses,
+    patterns: &[Pattern],
+    action: Option<&'static str>,
+    context: &mut Context<'_>,
+) -> Policies {
+    let own = Layer::of(written, patterns, context);
+    if let Some(action) = action {
+        context.policies.actions.note(action);
+        for index in uses.indices() {
+            context.policies.all[index].actions.note(action);
+        }
+    }
+    if let Some(action @ ("to" | "redirect" | "respond")) = action {
+        check_needed(&own, uses, patterns, action, context);
+    }
+    report_upgrade_off(&own, uses, context);
+    let shared = &context.policies;
+    let indices: Box<[usize]> = uses.indices().collect();
+    let has_hedge = own.hedge.is_some()
+        || indices
+            .iter()
+            .any(|index| shared.all[*index].layer.hedge.is_some());
+    if own.is_empty() && !has_hedge {
+        if indices.is_empty() {
+            return Policies::default();
+        }
+        if let Some(known) = shared.by_use.get(&indices) {
+            return known.clone();
+        }
+    }
+    let mut layers = Vec::new();
+    shared.place(indices.iter().copied(), Source::Policy, &mut layers);
+    layers.push(Placed {
+        layer: &own,
+        source: Source::Route,
+    });
+    if has_hedge && matches!(action, None | Some("to")) {
+        effective::check_hedge(&layers, uses.place(), context.problems);
+    }
+    let effective = effective::of(&layers);
+    drop(layers);
+    context.policies.add_route(indices, own, effective)
+}
+
+impl ListenerLayers {
+    /// Appends its layers.
+    fn place<'s>(&'s self, shared: &'s Shared, layers: &mut Vec<Placed<'s>>) {
+        shared.place(self.uses.indices(), Source::ListenersPolicy, layers);
+        layers.push(Placed {
+            layer: &self.own,
+            source: Source::Listener,
+        });
+    }
+}
+
+impl Shared {
+    /// Returns the policies of a route, the same in memory as those of one for which the same is said.
+    fn add_route(&mut self, uses: Box<[usize]>, own: Layer, effective: Effective) -> Policies {
+        self.has_retry |= effective.set.retry.is_some();
+        let is_own = !own.is_empty();
+        // Listeners tell apart what is not said from what is `off`.
+        if is_own
+            && !self.has_listeners()
+            && let Some((last, policies)) = &self.last_own
+            && *last == uses
+            && **policies == effective.set
+            && policies.origins() == effective.origins
+        {
+            return policies.clone();
+        }
+        if !is_own && let Some(known) = self.by_use.get(&uses) {
+            return known.clone();
+        }
+        let mut number = 0;
+        if self.has_listeners() {
+            self.numbered.push((uses.clone(), own));
+            number = self.numbered.len();
+        }
+        let policies = self.shared_set(number, effective);
+        match is_own {
+            true => self.last_own = Some((uses, policies.clone())),
+            false => {
+                self.by_use.insert(uses, policies.clone());
+            }
+        }
+        policies
+    }
+
+    /// Returns policies whose list of origins is shared with those that have the same.
+    fn shared_set(&mut self, number: usize, effective: Effective) -> Policies {
+        let Effective { set, origins } = effective;
+        if number == 0 && origins.is_empty() {
+            return set.into();
+        }
+        let list = match self.origins.get(&origins) {
+            Some(list) => Arc::clone(list),
+            None => {
+                let list: Arc<[Origin]> = origins.clone().into();
+                self.origins.insert(origins, Arc::clone(&list));
+                list
+            }
+        };
+        Policies::numbered(u32::try_from(number).unwrap_or(u32::MAX), set, list)
+    }
+}
+
+/// Resolves the policies of all routes again for each listener that has policies too.
+pub(super) fn lay_over(context: &mut Context<'_>) {
+    let shared = &mut context.policies;
+    let listeners = std::mem::take(&mut shared.listeners);
+    let numbered = std::mem::take(&mut shared.numbered);
+    for (position, listener) in listeners.iter().enumerate() {
+        let Some(listener) = listener else {
+            continue;
+        };
+        let nothing = (Box::default(), Layer::default());
+        let all = std::iter::once(&nothing).chain(&numbered);
+        let by_number = all.map(|(uses, own)| {
+            let mut layers = Vec::new();
+            listener.place(shared, &mut layers);
+            shared.place(uses.iter().copied(), Source::Policy, &mut layers);
+            layers.push(Placed {
+                layer: own,
+                source: Source::Route,
+            });
+            let effective = effective::of(&layers);
+            drop(layers);
+            shared.shared_set(0, effective)
+        });
+        let by_number = by_number.collect();
+        context.builder.set_overlay(position, Overlay::new(by_number));
+    }
+    shared.listeners = listeners;
+}
+
+/// Reports what policies in force need of the paths of a route, and do not find there.
+fn check_needed(own: &Layer, uses: &Uses, patterns: &[Pattern], action: &str, context: &mut Context<'_>) {
+    let shared = &context.policies;
+    if shared.all.iter().all(|named| named.needed.is_empty()) {
+        return;
+    }
+    let layers = |uses: &Uses| -> Vec<(usize, Span)> { uses.0.clone() };
+    let mut orders = vec![(layers(uses), uses.0.len())];
+    for listener in shared.listeners.iter().flatten() {
+        let outer = layers(&listener.uses);
+        let count = outer.len();
+        orders.push(([outer, layers(uses)].concat(), count));
+    }
+    for (order, checked) in orders {
+        for (at, (index, place)) in order.iter().enumerate().take(checked) {
+            let named = &shared.all[*index];
+            for needed in &named.needed {
+                let forwards = needed.key != "response_headers";
+                if forwards && action != "to" {
+                    continue;
+                }
+                let later = order[at + 1..].iter().map(|(index, _)| &shared.all[*index].layer);
+                let mut later = later.chain([own]);
+                if !later.any(|layer| layer.takes_away(needed.key)) {
+                    needed.check(&named.name, *place, patterns, context.problems);
+                }
+            }
+        }
+    }
+}
+
+/// Warns of an `upgrade: off` that takes nothing away: upgrades are on without it.
+fn report_upgrade_off(own: &Layer, uses: &Uses, context: &mut Context<'_>) {
+    let Some(Said { key, value: None, .. }) = &own.upgrade else {
+        return;
+    };
+    let shared = &context.policies;
+    let says = |uses: &Uses| {
+        uses.indices()
+            .any(|index| shared.all[index].layer.upgrade.is_some())
+    };
+    let mut listeners = shared.listeners.iter().flatten();
+    if !says(uses) && !listeners.any(|listener| says(&listener.uses)) {
+        context
+            .problems
+            .add(
+                Code::NoEffect,
+                *key,
+                "no policy has an `upgrade` to take away, so clients may upgrade to websocket",
+            )
+            .help("write `[]` for no upgrades, or leave it out");
+    }
+}
+
+/// Warns of policies that nothing uses, and of their keys that no user can heed.
+pub(super) fn report_needless(context: &mut Context<'_>) {
+    let problems = &mut *context.problems;
+    if problems.has_errors() {
+        return;
+    }
+    let shared = &context.policies;
+    for named in &shared.all {
+        if !named.is_used {
+            problems
+                .add(
+                    Code::UnusedPolicy,
+                    named.key,
+                    format!("no route and no listener uses the policy {}", quote(&named.name)),
+                )
+                .help("remove it, or name it in the `use` of a route or a listener");
+            continue;
+        }
+        let mut actions = named.actions.clone();
+        for action in &shared.actions.0 {
+            if (named.of_listener && *action != "passthrough")
+                || (named.of_passing && *action == "passthrough")
+            {
+                actions.note(action);
+            }
+        }
+        for (key, only_with, span) in &named.keys {
+            let reason = match *key {
+                _ if !actions.has_one_of(only_with) => match only_with {
+                    ["to"] => "no route that uses it forwards requests",
+                    ["to", "passthrough"] => "no route that uses it leads to a service",
+                    _ => "no route that uses it takes requests",
+                },
+                "rollout" if !named.is_rolled_out => "no route that uses it has two services to choose from",
+                "hedge" if !shared.has_retry && named.of_listener && named.layer.retry.is_none() => {
+                    "no route has a `retry`"
+                }
+                _ => continue,
+            };
+            problems
+                .add(
+                    Code::NoEffect,
+                    *span,
+                    format!(
+                        "`{key}` of the policy {} has no effect: {reason}",
+                        quote(&named.name)
+                    ),
+                )
+                .help("leave it out here");
+        }
+    }
+}

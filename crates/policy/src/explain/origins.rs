@@ -1,0 +1,66 @@
+//! The places that the policies in force come from.
+
+use std::collections::BTreeMap;
+
+use waypost_plan::listener::Listener;
+use waypost_plan::policies::{Policies, Source};
+use waypost_plan::route::Route;
+
+use super::PolicyOrigin;
+
+/// The policies in force for a request that `route`, if any, takes by `listener`.
+pub(super) fn of(
+    policies: &Policies,
+    route: Option<&Route>,
+    listener: &Listener,
+) -> BTreeMap<&'static str, PolicyOrigin> {
+    let forward = route.and_then(Route::forward);
+    let name = |source: &Source| match source {
+        Source::ListenersPolicy(name) | Source::Policy(name) => format!("policy {name}"),
+        Source::Listener => format!("listener {}", listener.label()),
+        Source::Route => route.map_or_else(String::new, |route| format!("route {}", route.matching.name)),
+    };
+    let is_in_force = |key: &str, forwards: bool| match route {
+        Some(_) => forward.is_some() || !forwards,
+        // Without a route, they are those of the gateway's own responses.
+        None => key == "response_headers",
+    };
+    let mut origins = BTreeMap::new();
+    for origin in policies.origins() {
+        if !is_in_force(origin.key, origin.forwards) {
+            continue;
+        }
+        let mut sources = origin.sources.iter();
+        let is_listeners = sources.any(|source| matches!(source, Source::ListenersPolicy(_)));
+        let names: Vec<String> = origin.sources.iter().map(name).collect();
+        let origin_of_key = PolicyOrigin {
+            from: names.join(", "),
+            used_by: is_listeners.then(|| format!("listener {}", listener.label())),
+        };
+        origins.insert(origin.key, origin_of_key);
+    }
+    let split = forward.map(|forward| &forward.split_policies);
+    if let (Some(route), Some(split)) = (route, split) {
+        let of_route = |from: Option<String>| PolicyOrigin {
+            from: from.unwrap_or_else(|| format!("route {}", route.matching.name)),
+            used_by: None,
+        };
+        for (key, is_there) in [
+            ("sticky", split.sticky.is_some()),
+            ("force", split.force.is_some()),
+            ("mirror", split.mirror.is_some()),
+        ] {
+            if is_there {
+                origins.insert(key, of_route(None));
+            }
+        }
+        if let Some(rollout) = &split.rollout {
+            let policy = rollout.policy.as_ref();
+            origins.insert(
+                "rollout",
+                of_route(policy.map(|policy| format!("policy {policy}"))),
+            );
+        }
+    }
+    origins
+}
