@@ -23,6 +23,13 @@ pub(super) fn network(written: &At<Text>, problems: &mut Problems) -> Option<IpN
         let help = match (bare(text), host.and_then(bare)) {
             (Some(address), _) => format!("leave the brackets out: `{address}`"),
             (None, Some(address)) => format!("leave the port out: `{address}`"),
+            (None, None) if matches!(text, "all" | "*" | "any") => {
+                "every client is `0.0.0.0/0` and `::/0`; with `allow`, every other client is denied by itself"
+                    .to_owned()
+            }
+            (None, None) if text == "localhost" => {
+                "write `127.0.0.1`, and `::1` where IPv6 is used".to_owned()
+            }
             (None, None) if text.starts_with('!') => NOTHING_NEGATED.to_owned(),
             (None, None) => {
                 "write an address such as `192.0.2.7`, or a network such as `10.0.0.0/8`".to_owned()

@@ -366,6 +366,24 @@ const MAPPINGS: &[Mapping] = words! {
         "idle" = ["idle_timeout", "stream_idle", "idle_conn_timeout", "activity"], "";
         "tunnel" = ["websocket", "upgrade", "timeout_tunnel"], "";
     }
+    "an `access`": {
+        "allow" = [
+            "source_range", "whitelist", "white_list", "allowlist", "allow_list", "permit", "allowed", "cidrs", "ips", "ranges",
+        ], "`access: { allow: [10.0.0.0/8] }`";
+        "deny" = ["blacklist", "black_list", "denylist", "deny_list", "block", "blocked", "denied", "reject"],
+            "`access: { deny: [10.9.0.0/16] }`";
+    }
+    "the limits of a route": {
+        "body_bytes" = [
+            "client_max_body_size", "max_body_size", "max_request_body_bytes", "max_request_bytes", "body", "body_size", "max_size",
+            "request_size", "max_request_body_size", "allowed_payload_size",
+        ], "`limits: { body_bytes: 10MiB }`";
+    }
+    "edits of a query": {
+        "set" = ["replace", "override", "append_or_replace"], "`query: { set: { lang: en } }`";
+        "add" = ["append", "insert"], "`query: { add: { from: gateway } }`";
+        "remove" = ["delete", "unset", "drop", "strip"], "`query: { remove: [utm_source] }`";
+    }
     "the timeouts of a route": {
         "response" = [
             "request", "read", "write", "total", "response_timeout", "backend_request", "timeout", "first_byte", "request_timeout",
@@ -477,7 +495,8 @@ const MAPPINGS: &[Mapping] = words! {
             "certificates stand in a listener: `tls: { certificates: [{ cert: api.crt, key: api.key }] }`";
         "" = ["lua", "script", "content_by_lua_block", "access_by_lua_block", "js_content", "map", "set"],
             "there are no scripts and no variables of your own; conditions of `match` choose between routes";
-        "limits" = ["client_max_body_size", "max_body_size", "request_size_limiting", "request_size", "max_request_size"],
+        "limits" = ["client_max_body_size", "max_body_size", "request_size_limiting", "request_size", "max_request_size",
+            "max_request_body_bytes", "max_request_body_size", "max_request_bytes"],
             "`limits: { body_bytes: 10MiB }`";
         "" = ["buffering", "buffer_requests"],
             "bodies are passed on as they come; `limits: { body_bytes: 10MiB }` bounds their size";

@@ -806,6 +806,26 @@ fn guards_and_timeouts_of_routes() {
             "4:37 wrong-type put it into a list",
         ),
         (
+            "to: a, access: { deny: [all] }",
+            "4:38 bad-network with `allow`, every other client is denied",
+        ),
+        (
+            "to: a, access: { allow: [localhost] }",
+            "4:39 bad-network `127.0.0.1`",
+        ),
+        (
+            "to: a, access: { sourceRange: [10.0.0.0/8] }",
+            "4:31 unknown-key did you mean `allow`?",
+        ),
+        (
+            "to: a, limits: { max_body_size: 1MiB }",
+            "4:31 unknown-key did you mean `body_bytes`?",
+        ),
+        (
+            "to: a, rewrite: { query: { replace: { a: b } } }",
+            "4:41 unknown-key did you mean `set`?",
+        ),
+        (
             "passthrough: a, limits: { body_bytes: 1 }",
             "4:30 conflicting-keys",
         ),
