@@ -155,6 +155,8 @@ Examples:
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Show the requests of a running gateway as they end, also while its access log is off.
+    Tail(Tail),
     /// Replace the config of a running gateway, also on disk.
     Apply {
         /// The new config: a file, or a directory if the gateway's config is one.
@@ -236,6 +238,47 @@ Example:
 }
 
 /// The arguments of `run`.
+/// The requests that are shown, and their form.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  waypost tail --failing
+  waypost tail users --status 5xx --service users-v2
+  waypost tail --host '*.example.com' --path /api/ --format json")]
+pub(crate) struct Tail {
+    /// The route; by default all routes.
+    pub(crate) route: Option<String>,
+    /// Only requests to this service.
+    #[arg(long)]
+    pub(crate) service: Option<String>,
+    /// Only requests for this host, or `*.example.net`.
+    #[arg(long)]
+    pub(crate) host: Option<String>,
+    /// Only requests with a path that begins so.
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) path: Option<String>,
+    /// Only requests with this method.
+    #[arg(long)]
+    pub(crate) method: Option<String>,
+    /// Only requests with this status, or of this class, such as `5xx`.
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// Only failed requests.
+    #[arg(long)]
+    pub(crate) failing: bool,
+    /// Requests in a second, at most; what is more is counted. By default 100, up to 1000.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) rate: Option<u32>,
+    /// End after this many requests.
+    #[arg(short, long, value_name = "NUMBER")]
+    pub(crate) number: Option<u64>,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// Output format; as JSON, the lines of the access log.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The config: a file, or a directory of *.yaml files.

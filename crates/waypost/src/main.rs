@@ -118,6 +118,7 @@ fn main() -> ExitCode {
             admin,
             format,
         } => remote::stats::stats(&admin, route.as_deref(), &window, watch, format),
+        Command::Tail(arguments) => remote::tail::tail(&arguments),
         Command::Apply {
             path,
             dry_run,

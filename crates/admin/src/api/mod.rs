@@ -13,6 +13,7 @@ pub mod routes;
 pub mod services;
 pub mod stats;
 pub mod status;
+pub mod tail;
 pub mod timeline;
 mod upgrade;
 
@@ -106,6 +107,7 @@ pub fn operations() -> Vec<Operation> {
     all.extend(stats::operations());
     all.extend(timeline::operations());
     all.extend(events::operations());
+    all.extend(tail::operations());
     all.extend(upgrade::operations());
     all.extend(openapi::operations());
     all

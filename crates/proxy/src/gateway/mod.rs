@@ -31,7 +31,7 @@ use crate::gateway::listeners::{BoundListener, ListeningAt, OpenListener, bind_a
 use crate::generation::{Generation, ListenerId};
 use crate::local::Shared;
 use crate::local::reclaim::Reclaimer;
-use crate::observe::access_log::{Losses, Lost, Writer};
+use crate::observe::access_log::{self, Losses, Lost, Tail, Writer};
 use crate::observe::failed::{self, FailedRequest};
 use crate::observe::log;
 use crate::observe::metrics::Metrics;
@@ -60,6 +60,7 @@ pub struct Gateway {
     metrics: Arc<Metrics>,
     connections_open: Arc<AtomicUsize>,
     losses: Losses,
+    tail: Tail,
     notices: Option<mpsc::Receiver<Notice>>,
     failed: Option<mpsc::Receiver<FailedRequest>>,
     notice_sender: mpsc::WeakSender<Notice>,
@@ -84,6 +85,7 @@ pub struct View {
     connections_open: Arc<AtomicUsize>,
     workers: usize,
     losses: Losses,
+    tail: Tail,
 }
 
 /// A plan that could not be activated. Nothing has changed.
@@ -173,6 +175,7 @@ impl Gateway {
             metrics,
             connections_open,
             losses: log.losses(),
+            tail: log.tail(),
             notices: Some(notices),
             failed: Some(failed),
             checks,
@@ -374,6 +377,7 @@ impl Gateway {
             connections_open: Arc::clone(&self.connections_open),
             workers: self.workers.len(),
             losses: self.losses.clone(),
+            tail: self.tail.clone(),
         }
     }
 
@@ -487,6 +491,16 @@ impl View {
     /// The number of workers.
     pub fn workers(&self) -> usize {
         self.workers
+    }
+
+    /// Listens to the access log from now on, also while it is off.
+    pub fn tail(&self) -> access_log::Listener {
+        self.tail.listen()
+    }
+
+    /// The number of listeners to the access log.
+    pub fn tail_listeners(&self) -> usize {
+        self.tail.listeners()
     }
 
     /// Lines that did not reach the access log.

@@ -38,7 +38,7 @@ use crate::local::expendable::Expendables;
 use crate::local::reclaim::Reclaimer;
 use crate::local::slots::Slots;
 use crate::local::snapshot::Snapshot;
-use crate::observe::access_log::{LineRing, LineWriter, Record};
+use crate::observe::access_log::{LineRing, LineWriter, Record, Tail};
 use crate::observe::failed::{FailedRequest, Sampler};
 use crate::observe::metrics::{Recorder, RouteCounters, Side};
 
@@ -76,6 +76,8 @@ pub(crate) struct Worker {
     lingering: Rc<Evictables>,
     draining: Cell<bool>,
     last_call: Cell<Option<Instant>>,
+    /// The listeners to the log.
+    tail: Tail,
     log: RefCell<LineRing>,
     lines: RefCell<LineWriter>,
     recorder: Recorder,
@@ -101,6 +103,7 @@ impl Worker {
             lingering: Rc::default(),
             draining: Cell::new(false),
             last_call: Cell::new(None),
+            tail: log.tail(),
             log: RefCell::new(log),
             lines: RefCell::default(),
             recorder,
@@ -245,6 +248,11 @@ impl Worker {
         }
         buffers.tidy();
         self.requests.put(buffers);
+    }
+
+    /// Returns true if there is a listener to the access log, which may be off.
+    pub(crate) fn is_tailed(&self) -> bool {
+        self.tail.is_on()
     }
 
     /// Hands a line to the access log.

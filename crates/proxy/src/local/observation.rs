@@ -37,7 +37,7 @@ pub(crate) struct Observation {
 impl Observation {
     /// Begins with a request that comes now.
     pub(crate) fn begin(&mut self, client: IpAddr, snapshot: &Rc<Snapshot>, worker: &Worker) {
-        if snapshot.logs {
+        if snapshot.logs || worker.is_tailed() {
             self.record = Some(Record::new(client, snapshot.generation.number()));
         }
         let meter = Meter::start(Rc::clone(snapshot), worker.clock());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
@@ -61,6 +61,22 @@ impl Address {
             false => format!("{authority}:80"),
         }))
     }
+}
+
+/// The event by which [`Client::stream`] says that the stream is open.
+pub(super) const OPENED: &str = "";
+/// The longest silence of a stream; an idle one has a sign of life every 15 s.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The size limit of a line of a stream.
+const LINE_BYTES_MAX: usize = 4 << 20;
+
+/// The end of a stream of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Streamed {
+    /// The gateway ended it, or is gone.
+    Ended,
+    /// Its reader wants no more.
+    Stopped,
 }
 
 /// A response with its body.
@@ -189,6 +205,65 @@ impl Client {
         })
     }
 
+    /// Follows a stream of events: calls `read` with the name and the data of each, first with [`OPENED`], until it returns
+    /// false.
+    pub(super) fn stream(
+        &self,
+        path: &str,
+        mut read: impl FnMut(&str, &str) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Response<Streamed>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let opening = async {
+                match &self.address {
+                    Address::Tcp(authority) => {
+                        let stream = TcpStream::connect(authority)
+                            .await
+                            .map_err(|error| self.unreachable(&error))?;
+                        self.request(stream, "GET", path, &[], Bytes::new()).await
+                    }
+                    Address::Unix(socket) => {
+                        let stream = UnixStream::connect(socket)
+                            .await
+                            .map_err(|error| self.unreachable(&error))?;
+                        self.request(stream, "GET", path, &[], Bytes::new()).await
+                    }
+                }
+            };
+            let response = tokio::time::timeout(self.timeout, opening).await;
+            let response = response.with_context(|| format!("{} does not respond", self.name()))??;
+            if !response.status().is_success() {
+                return Ok(Err(problem(&self.collect(response).await?)?));
+            }
+            if !read(OPENED, "")? {
+                return Ok(Ok(Streamed::Stopped));
+            }
+            let mut body = response.into_body();
+            let (mut bytes, mut event) = (Vec::new(), String::new());
+            // Silence or a broken connection: the gateway is gone.
+            while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE_MAX, body.frame()).await {
+                bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &data[..]));
+                while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = bytes.drain(..=end).collect();
+                    let line = String::from_utf8_lossy(line.trim_ascii_end());
+                    if let Some(name) = line.strip_prefix("event: ") {
+                        name.clone_into(&mut event);
+                    } else if let Some(data) = line.strip_prefix("data: ")
+                        && !read(&event, data)?
+                    {
+                        return Ok(Ok(Streamed::Stopped));
+                    }
+                }
+                if bytes.len() > LINE_BYTES_MAX {
+                    bail!(NOT_OURS);
+                }
+            }
+            Ok(Ok(Streamed::Ended))
+        })
+    }
+
     async fn exchange(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -197,6 +272,19 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> anyhow::Result<Raw> {
+        self.collect(self.request(stream, method, path, headers, body).await?)
+            .await
+    }
+
+    /// Sends a request, and waits for the head of its response.
+    async fn request(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<hyper::Response<Incoming>> {
         let host = match &self.address {
             Address::Tcp(authority) => authority,
             Address::Unix(_) => "localhost",
@@ -221,14 +309,21 @@ impl Client {
         let request = request
             .body(Full::new(body))
             .context("the request cannot be sent")?;
-        let lost = || format!("the connection to {} broke", self.name());
+        let lost = || self.lost();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.with_context(lost)?;
         tokio::spawn(connection);
-        let response = sender.send_request(request).await.with_context(lost)?;
+        sender.send_request(request).await.with_context(lost)
+    }
+
+    fn lost(&self) -> String {
+        format!("the connection to {} broke", self.name())
+    }
+
+    async fn collect(&self, response: hyper::Response<Incoming>) -> anyhow::Result<Raw> {
         let (head, body) = response.into_parts();
         let etag = head.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
         let body = Limited::new(body, RESPONSE_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| anyhow!("{}: {error}", lost()))?;
+        let body = body.map_err(|error| anyhow!("{}: {error}", self.lost()))?;
         Ok(Raw {
             status: head.status,
             etag: etag.map(str::to_owned),

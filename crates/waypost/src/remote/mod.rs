@@ -12,6 +12,7 @@ mod standing;
 pub(crate) mod stats;
 pub(crate) mod status;
 mod table;
+pub(crate) mod tail;
 pub(crate) mod upgrade;
 
 use waypost_admin::problem::Problem;

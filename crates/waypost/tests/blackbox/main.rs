@@ -63,6 +63,7 @@ mod state;
 mod state_damage;
 mod support;
 mod systemd;
+mod tail;
 mod takeover;
 mod timeline;
 mod timeouts;

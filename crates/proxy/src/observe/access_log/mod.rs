@@ -4,8 +4,11 @@
 //! dropped and counted.
 
 mod record;
+mod tail;
 mod writer;
 
 pub(crate) use record::{Ending, LineWriter, Record};
+pub(crate) use tail::Tail;
+pub use tail::{Lines, Listener};
 pub use writer::Lost;
 pub(crate) use writer::{LineRing, Losses, RING_BYTES, Writer};

@@ -11,6 +11,8 @@ use std::time::Duration;
 use rtrb::{Consumer, Producer, RingBuffer};
 use waypost_plan::settings::AccessLog;
 
+use crate::observe::access_log::tail::Tail;
+
 /// Capacity of a worker's ring.
 pub(crate) const RING_BYTES: usize = 1 << 20;
 /// Interval between writes while lines arrive, so that they are written in batches.
@@ -42,6 +44,7 @@ pub(crate) struct LineRing {
     producer: Producer<u8>,
     tally: Arc<Tally>,
     signal: Arc<WriterSignal>,
+    tail: Tail,
 }
 
 /// Wakes the writer thread, once for many lines, and carries its counters.
@@ -85,11 +88,17 @@ pub(crate) struct Writer {
     signal: Arc<WriterSignal>,
     destinations: mpsc::Sender<AccessLog>,
     tallies: Vec<Arc<Tally>>,
+    tail: Tail,
     /// Closed when the thread ends.
     finished: mpsc::Receiver<()>,
 }
 
 impl LineRing {
+    /// The lines of all workers, for listeners.
+    pub(crate) fn tail(&self) -> Tail {
+        self.tail.clone()
+    }
+
     /// Adds a line, or drops it if the ring is full.
     pub(crate) fn push(&mut self, line: &[u8]) {
         let counter = match self.producer.push_entire_slice(line) {
@@ -130,6 +139,7 @@ impl Writer {
             unwritable: AtomicU64::new(0),
         });
         let (destinations, changes) = mpsc::channel();
+        let tail = Tail::default();
         let mut rings = Vec::new();
         let mut consumers = Vec::new();
         for _ in 0..workers {
@@ -139,6 +149,7 @@ impl Writer {
                 producer,
                 tally: Arc::default(),
                 signal: Arc::clone(&signal),
+                tail: tail.clone(),
             });
         }
         let tallies = rings.iter().map(|ring| Arc::clone(&ring.tally)).collect();
@@ -151,6 +162,7 @@ impl Writer {
             has_warned: false,
             warn,
             signal: Arc::clone(&signal),
+            tail: tail.clone(),
         };
         let (running, finished) = mpsc::channel();
         let thread = thread::Builder::new()
@@ -165,6 +177,7 @@ impl Writer {
                 signal,
                 destinations,
                 tallies,
+                tail,
                 finished,
             },
             rings,
@@ -176,6 +189,11 @@ impl Writer {
         // The thread lives as long as `self`.
         let _ = self.destinations.send(destination);
         self.signal.wake();
+    }
+
+    /// The lines of the log, for listeners.
+    pub(crate) fn tail(&self) -> Tail {
+        self.tail.clone()
     }
 
     /// A view of the lines lost so far.
@@ -213,6 +231,7 @@ struct Task {
     has_warned: bool,
     warn: fn(&str),
     signal: Arc<WriterSignal>,
+    tail: Tail,
 }
 
 enum Destination {
@@ -283,6 +302,7 @@ impl Task {
             self.lines = lines;
             return false;
         }
+        self.tail.send(&lines);
         let (written, error) = match self.write(&lines) {
             Ok(()) => (lines.len(), None),
             Err((error, written)) => (written, Some(error)),
