@@ -3,6 +3,8 @@
 //! With a token file, a request needs a token. Without one, every client that reaches the address has access, except web
 //! pages in a browser: `Host` reveals a page that has rebound its name to our address (DNS rebinding), `Origin` and
 //! `Sec-Fetch-Site` reveal any other.
+//!
+//! A token may be for reading only: its client sees everything and changes nothing.
 
 use std::fs;
 use std::io;
@@ -12,6 +14,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use axum::http::{HeaderMap, StatusCode, header};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use crate::problem::Problem;
@@ -46,9 +50,31 @@ struct Cache {
 
 #[derive(Debug)]
 struct Token {
-    name: String,
+    client: Admitted,
     secret: Vec<u8>,
 }
+
+/// A client that is admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// The name of its token, or of a local user.
+    pub name: String,
+    /// The rights that it has.
+    pub role: Role,
+}
+
+/// The rights of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It sees everything, and changes nothing.
+    Read,
+    /// It changes what it wants.
+    Write,
+}
+
+/// The word behind a token that only reads.
+const READ: &str = "read";
 
 /// A token file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +92,17 @@ pub enum TokenError {
     Empty {
         /// The path of the file.
         path: PathBuf,
+    },
+    /// The word `read` stands where a token is expected.
+    #[error(
+        "`read` in line {line} of the token file `{}` is no token; a token that only reads is `NAME TOKEN read`",
+        path.display()
+    )]
+    NoToken {
+        /// The path of the file.
+        path: PathBuf,
+        /// The number of the line, from 1.
+        line: usize,
     },
 }
 
@@ -90,20 +127,23 @@ impl Access {
         Ok(Self { tokens, is_unix })
     }
 
-    /// Admits a request; returns the name of its client.
+    /// Admits a request; returns its client.
     ///
     /// # Errors
     /// 401 without a valid token, 403 for a web page.
-    pub fn admit(&self, headers: &HeaderMap) -> Result<String, Problem> {
+    pub fn admit(&self, headers: &HeaderMap) -> Result<Admitted, Problem> {
         self.refuse_web_pages(headers)?;
         match &self.tokens {
-            Some(tokens) => tokens.name_of(headers),
+            Some(tokens) => tokens.client_of(headers),
             None => {
                 let user = headers.get(USER).and_then(|user| user.to_str().ok());
                 let fits = |user: &&str| {
                     (1..=64).contains(&user.len()) && user.bytes().all(|byte| byte.is_ascii_graphic())
                 };
-                Ok(user.filter(fits).unwrap_or(LOCAL).to_owned())
+                Ok(Admitted {
+                    name: user.filter(fits).unwrap_or(LOCAL).to_owned(),
+                    role: Role::Write,
+                })
             }
         }
     }
@@ -136,7 +176,7 @@ impl Access {
 }
 
 impl TokenFile {
-    fn name_of(&self, headers: &HeaderMap) -> Result<String, Problem> {
+    fn client_of(&self, headers: &HeaderMap) -> Result<Admitted, Problem> {
         let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, detail);
         let given = headers
             .get(header::AUTHORIZATION)
@@ -158,13 +198,13 @@ impl TokenFile {
             cache.stamp = now;
         }
         // Compare with every token, so that the time reveals nothing.
-        let mut name = None;
+        let mut client = None;
         for token in &cache.tokens {
             if bool::from(token.secret.ct_eq(given)) {
-                name = Some(token.name.clone());
+                client = Some(token.client.clone());
             }
         }
-        name.ok_or_else(|| unauthorized("the token is unknown"))
+        client.ok_or_else(|| unauthorized("the token is unknown"))
     }
 }
 
@@ -196,27 +236,40 @@ fn read_tokens(path: &PathBuf) -> Result<Vec<Token>, TokenError> {
         return Err(unreadable(io::ErrorKind::FileTooLarge.into()));
     }
     let text = fs::read_to_string(path).map_err(unreadable)?;
-    let tokens = parse_tokens(text.trim_start_matches('\u{feff}'));
+    let tokens = parse_tokens(text.trim_start_matches('\u{feff}')).map_err(|line| TokenError::NoToken {
+        path: path.clone(),
+        line,
+    })?;
     if tokens.is_empty() {
         return Err(TokenError::Empty { path: path.clone() });
     }
     Ok(tokens)
 }
 
-/// Parses lines of `[NAME] TOKEN`. Empty lines and lines that begin with `#` are ignored.
-fn parse_tokens(text: &str) -> Vec<Token> {
-    let lines = text.lines().map(str::trim);
-    lines
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| {
+/// Parses lines of `[NAME] TOKEN` or `NAME TOKEN read`. Empty lines and lines that begin with `#` are ignored.
+///
+/// The error is the number of a line whose token would be `read`: it would give all rights where few were meant.
+fn parse_tokens(text: &str) -> Result<Vec<Token>, usize> {
+    let lines = text.lines().map(str::trim).enumerate();
+    let tokens = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    tokens
+        .map(|(at, line)| {
             let (name, secret) = match line.split_once(char::is_whitespace) {
-                Some((name, secret)) => (name, secret.trim()),
+                Some((name, rest)) => (name, rest.trim()),
                 None => ("token", line),
             };
-            Token {
-                name: name.to_owned(),
-                secret: secret.as_bytes().to_vec(),
+            let (secret, role) = match secret.rsplit_once(char::is_whitespace) {
+                Some((secret, READ)) => (secret.trim_end(), Role::Read),
+                _ => (secret, Role::Write),
+            };
+            if secret == READ {
+                return Err(at + 1);
             }
+            let name = name.to_owned();
+            Ok(Token {
+                client: Admitted { name, role },
+                secret: secret.as_bytes().to_vec(),
+            })
         })
         .collect()
 }
@@ -252,11 +305,8 @@ mod tests {
 
     fn check(access: &Access, fields: &[(&str, &str)], expected: Result<&str, u16>) {
         let admitted = access.admit(&headers(fields)).map_err(|problem| problem.status);
-        assert_eq!(
-            admitted.as_deref(),
-            expected.as_ref().map(|name| *name),
-            "{fields:?}"
-        );
+        let admitted = admitted.map(|client| client.name);
+        assert_eq!(admitted, expected.map(str::to_owned), "{fields:?}");
     }
 
     #[test]
@@ -313,6 +363,31 @@ mod tests {
         check(&open, &[own, ("sec-fetch-site", "same-origin")], Ok("local"));
         let socket = Access::new(None, true).unwrap();
         check(&socket, &[], Ok("local"));
+    }
+
+    #[test]
+    fn tokens_have_roles() {
+        let parsed = |text: &str| {
+            let tokens = parse_tokens(text)?;
+            let tokens = tokens.into_iter().map(|token| {
+                let secret = String::from_utf8(token.secret).unwrap();
+                (token.client.name, secret, token.client.role)
+            });
+            Ok::<_, usize>(tokens.collect::<Vec<_>>())
+        };
+        let token = |name: &str, secret: &str, role| (name.to_owned(), secret.to_owned(), role);
+        assert_eq!(
+            parsed("ann s-1\n\ns-2\nbob\ts-3  read\ncid s-4 readers\n"),
+            Ok(vec![
+                token("ann", "s-1", Role::Write),
+                token("token", "s-2", Role::Write),
+                token("bob", "s-3", Role::Read),
+                token("cid", "s-4 readers", Role::Write),
+            ])
+        );
+        assert_eq!(parsed("ann s-1\nbob read\n"), Err(2));
+        assert_eq!(parsed("read"), Err(1));
+        assert_eq!(parsed("ann read read"), Err(1));
     }
 
     #[test]

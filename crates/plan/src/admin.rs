@@ -9,7 +9,7 @@ pub struct Admin {
     pub bind: AdminBind,
     /// True if configured. If only the default address is in use, the gateway runs without an admin API.
     pub is_explicit: bool,
-    /// File of accepted tokens, one `[NAME] TOKEN` per line; `None` gives access to every client that reaches the
+    /// File of accepted tokens, one `[NAME] TOKEN` or `NAME TOKEN read` per line; `None` gives access to every client that reaches the
     /// address.
     pub token_file: Option<Box<str>>,
     /// Headers of failed requests whose values are shown, in lower case.

@@ -83,10 +83,13 @@ fn response_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// The path of questions, which change nothing.
+pub(super) const PATH: &str = "/api/v1/explain";
+
 pub(super) fn operations() -> Vec<Operation> {
     vec![Operation {
         method: "post",
-        path: "/api/v1/explain",
+        path: PATH,
         summary: "The route that matches a request, the reason why every other route does not, and the live weights",
         query: &[],
         body: vec![json::<ExplainRequest>()],

@@ -16,6 +16,7 @@ pub mod status;
 pub mod tail;
 pub mod timeline;
 mod upgrade;
+pub mod whoami;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -24,13 +25,13 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::access::Access;
+use crate::access::{Access, Role};
 use crate::problem::Problem;
 use crate::state::AppState;
 
@@ -109,6 +110,7 @@ pub fn operations() -> Vec<Operation> {
     all.extend(events::operations());
     all.extend(tail::operations());
     all.extend(upgrade::operations());
+    all.extend(whoami::operations());
     all.extend(openapi::operations());
     all
 }
@@ -143,13 +145,30 @@ async fn admit(State(access): State<Arc<RwLock<Access>>>, mut request: Request, 
             .unwrap_or_else(PoisonError::into_inner)
             .admit(request.headers());
         match admitted {
-            Ok(name) => {
-                request.extensions_mut().insert(Caller(name));
+            Ok(client) => {
+                if client.role == Role::Read && !reads(&request) {
+                    return read_only(&client.name).into_response();
+                }
+                request.extensions_mut().insert(Caller(client.name.clone()));
+                request.extensions_mut().insert(client);
             }
             Err(problem) => return problem.into_response(),
         }
     }
     next.run(request).await
+}
+
+/// Returns true if a request changes nothing.
+fn reads(request: &Request) -> bool {
+    let is_question = request.method() == Method::POST && request.uri().path() == explain::PATH;
+    matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) || is_question
+}
+
+fn read_only(name: &str) -> Problem {
+    let detail = format!(
+        "the token of `{name}` is for reading only; to change something, take one without `read` behind it in the token file"
+    );
+    Problem::new(StatusCode::FORBIDDEN, detail)
 }
 
 async fn bound(request: Request, next: Next) -> Response {

@@ -111,7 +111,7 @@ keys! {
         ///
         /// Port 0 takes any free port. An address that other machines can reach needs a `token_file`.
         bind: Text = Fallback("127.0.0.1:9900"), "127.0.0.1:9900";
-        /// File of accepted tokens, one `[NAME] TOKEN` per line.
+        /// File of accepted tokens, one `[NAME] TOKEN` per line. With `read` behind it, a token changes nothing.
         ///
         /// The file is reloaded when it changes. Without it, every client that reaches the address has access.
         token_file: Text = Optional, "/etc/waypost/tokens";

@@ -98,7 +98,7 @@ impl Client {
                     .lines()
                     .map(str::trim)
                     .find(|line| !line.is_empty() && !line.starts_with('#'));
-                let token = line.and_then(|line| line.split_whitespace().next_back());
+                let token = line.and_then(token_of);
                 Some(
                     token
                         .with_context(|| format!("`{}` has no token", file.display()))?
@@ -344,6 +344,15 @@ impl Client {
              or WAYPOST_ADMIN takes another one",
             self.name()
         )
+    }
+}
+
+/// The token in a line of `[NAME] TOKEN` or `NAME TOKEN read`.
+fn token_of(line: &str) -> Option<&str> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words[..] {
+        [_, token, "read"] => Some(token),
+        _ => words.last().copied(),
     }
 }
 

@@ -12,10 +12,9 @@ use crate::support::service::{Service, ok};
 
 const FAILURE: &str = "HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n";
 
-/// Two routes, one of which fails.
+/// Two routes, one of which fails; one worker, so that lines come in the order of the requests.
 fn config(good: &Service, bad: &Service) -> Config {
     Config::new()
-        .workers(2)
         .service(good, "")
         .service(bad, "")
         .route("name: good, match: { path: /good/* }, to: good")
