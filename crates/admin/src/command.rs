@@ -2,6 +2,7 @@
 //!
 //! Commands and reloads are executed one at a time, in order of arrival, so changes never interleave.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -27,6 +28,8 @@ pub enum Command {
         weights: Option<Vec<(String, u64)>>,
         /// True to abort a rollout of the route first.
         force: bool,
+        /// Acceptable versions of the split, see [`split_version`]; `*` is any, and so is `None`.
+        versions: Option<Vec<String>>,
         /// The client.
         by: String,
         /// Receives the result.
@@ -264,6 +267,15 @@ pub struct Dialed {
     pub arms: Vec<ArmView>,
     /// The client that turned it.
     pub by: String,
+}
+
+/// The version of a split: it is another one whenever its services or their weights are, and the same across restarts.
+pub fn split_version(arms: &[ArmView]) -> String {
+    let mut hasher = DefaultHasher::new();
+    for arm in arms {
+        (&arm.service, arm.declared, arm.live).hash(&mut hasher);
+    }
+    format!("{:016x}", hasher.finish())
 }
 
 /// An endpoint that was drained or taken back.

@@ -12,7 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waypost_plan::duration;
 
-use super::{App, Body, Caller, Operation, PathName, QueryParams, body_of, json, json_body, text};
+use super::{
+    App, Body, Caller, Operation, PathName, QueryParams, body_of, etag, if_match, json, json_body, text,
+};
 use crate::command::{Applied, Change, Command, ConfigTexts, Replaced};
 use crate::problem::Problem;
 
@@ -167,7 +169,7 @@ async fn replace(
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let if_match = if_match(&headers)?;
+    let if_match = required_if_match(&headers)?;
     let kind = headers
         .get(header::CONTENT_TYPE)
         .map(|kind| kind.as_bytes().to_ascii_lowercase());
@@ -189,7 +191,7 @@ async fn replace_file(
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Problem> {
-    let if_match = if_match(&headers)?;
+    let if_match = required_if_match(&headers)?;
     let text = body_of(&headers, &body, &YAML_KINDS)?.to_vec();
     apply(&state, Replaced::File(name, text), if_match, query, by).await
 }
@@ -233,22 +235,14 @@ fn confirm_in(text: Option<&str>) -> Result<Option<Duration>, Problem> {
     Ok(Some(wait))
 }
 
-/// The entity tags of `If-Match` (RFC 9110 §13.1.1).
-fn if_match(headers: &HeaderMap) -> Result<Vec<String>, Problem> {
-    let mut tags = Vec::new();
-    for line in headers.get_all(header::IF_MATCH) {
-        let line = line.to_str().unwrap_or_default();
-        // Only a bare `*` matches anything; in quotes it is a tag.
-        let tags_of_line = line.split(',').map(str::trim).filter(|tag| *tag != "\"*\"");
-        tags.extend(tags_of_line.map(|tag| tag.trim_matches('"').to_owned()));
-    }
-    if headers.get(header::IF_MATCH).is_none() {
-        return Err(Problem::new(
+/// The entity tags of `If-Match`, which is required.
+fn required_if_match(headers: &HeaderMap) -> Result<Vec<String>, Problem> {
+    if_match(headers).ok_or_else(|| {
+        Problem::new(
             StatusCode::PRECONDITION_REQUIRED,
             "`If-Match` is required: the ETag from GET, or `*`",
-        ));
-    }
-    Ok(tags)
+        )
+    })
 }
 
 fn all_files(config: ConfigTexts) -> Response {
@@ -270,9 +264,4 @@ fn yaml(hash: &str, text: Bytes) -> Response {
         (header::ETAG, etag(hash)),
     ];
     (headers, text).into_response()
-}
-
-/// A strong entity tag.
-fn etag(hash: &str) -> HeaderValue {
-    HeaderValue::try_from(format!("\"{hash}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }

@@ -25,7 +25,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
@@ -246,6 +246,24 @@ fn body_of<'b>(headers: &HeaderMap, body: &'b Bytes, kinds: &[&str]) -> Result<&
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         format!("the content type has to be {}", kinds.join(" or ")),
     ))
+}
+
+/// The entity tags of `If-Match` (RFC 9110 §13.1.1), without quotes; `None` without the header.
+fn if_match(headers: &HeaderMap) -> Option<Vec<String>> {
+    headers.get(header::IF_MATCH)?;
+    let mut tags = Vec::new();
+    for line in headers.get_all(header::IF_MATCH) {
+        let line = line.to_str().unwrap_or_default();
+        // Only a bare `*` matches anything; in quotes it is a tag.
+        let tags_of_line = line.split(',').map(str::trim).filter(|tag| *tag != "\"*\"");
+        tags.extend(tags_of_line.map(|tag| tag.trim_matches('"').to_owned()));
+    }
+    Some(tags)
+}
+
+/// A strong entity tag.
+fn etag(version: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// Parses a JSON body.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::routing::{delete, get, put};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, Visitor};
@@ -16,9 +16,9 @@ use waypost_plan::route::{Action, Route};
 use waypost_plan::sticky::StickyKey;
 use waypost_proxy::generation::Generation;
 
-use super::{App, Body, Caller, Operation, PathName, QueryParams, json, json_body};
+use super::{App, Body, Caller, Operation, PathName, QueryParams, etag, if_match, json, json_body};
 use crate::arms;
-use crate::command::{ArmView, Command, Dialed, Turn};
+use crate::command::{ArmView, Command, Dialed, Turn, split_version};
 use crate::problem::Problem;
 use crate::report::RolloutReport;
 use crate::state::AppState;
@@ -83,6 +83,18 @@ pub struct RouteDetail {
     pub turns: Vec<Turn>,
 }
 
+/// The split of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SplitView {
+    /// The route.
+    pub name: String,
+    /// Its services, in order.
+    pub arms: Vec<ArmView>,
+}
+
+/// A JSON body, with the version of a split as its ETag.
+type Versioned<T> = ([(HeaderName, HeaderValue); 1], Json<T>);
+
 /// Weights by service, in any order, without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weights(pub Vec<(String, u64)>);
@@ -117,23 +129,33 @@ pub(super) fn operations() -> Vec<Operation> {
             handler: || get(show),
         },
         Operation {
+            method: "get",
+            path: "/api/v1/routes/{name}/split",
+            summary: "The arms of a route with their declared and live weights; the ETag is their version",
+            query: &[],
+            body: Vec::new(),
+            response: vec![json::<SplitView>()],
+            problems: &[404, 503],
+            handler: || get(split),
+        },
+        Operation {
             method: "put",
             path: "/api/v1/routes/{name}/split",
-            summary: "Turn the dial: set weights by service, live for every request that begins after the response; services left out get 0",
+            summary: "Turn the dial: set weights by service, live for every request that begins after the response; services left out get 0. With If-Match, only if the split still has this version",
             query: &[FORCE],
             body: vec![json::<Weights>()],
             response: vec![json::<Dialed>()],
-            problems: &[400, 404, 409, 415, 422, 503, 507],
+            problems: &[400, 404, 409, 412, 415, 422, 503, 507],
             handler: || put(dial),
         },
         Operation {
             method: "delete",
             path: "/api/v1/routes/{name}/split",
-            summary: "Reset the dial to the declared weights",
+            summary: "Reset the dial to the declared weights; with If-Match, only if the split still has this version",
             query: &[FORCE],
             body: Vec::new(),
             response: vec![json::<Dialed>()],
-            problems: &[400, 404, 409, 422, 503, 507],
+            problems: &[400, 404, 409, 412, 422, 503, 507],
             handler: || delete(reset),
         },
     ]
@@ -146,16 +168,27 @@ async fn list(State(state): App) -> Result<Json<Vec<RouteView>>, Problem> {
     Ok(Json(views.collect()))
 }
 
-async fn show(State(state): App, PathName(name): PathName) -> Result<Json<RouteDetail>, Problem> {
+async fn split(State(state): App, PathName(name): PathName) -> Result<Versioned<SplitView>, Problem> {
+    let generation = state.view()?.generation();
+    let position = find(&generation, &name)?;
+    let arms = arms::of_route(&generation, position);
+    Ok((version_of(&arms), Json(SplitView { name, arms })))
+}
+
+async fn show(State(state): App, PathName(name): PathName) -> Result<Versioned<RouteDetail>, Problem> {
     let generation = state.view()?.generation();
     let position = find(&generation, &name)?;
     let route = name.clone();
     let history = state.execute(|reply| Command::DialOf { route, reply }).await?;
     let rollouts = state.report().rollouts.clone();
-    Ok(Json(RouteDetail {
-        route: view(&generation, position, &rollouts),
-        turns: history.turns,
-    }))
+    let route = view(&generation, position, &rollouts);
+    let turns = history.turns;
+    Ok((version_of(&route.arms), Json(RouteDetail { route, turns })))
+}
+
+/// The version of a split, as the ETag of a response.
+fn version_of(arms: &[ArmView]) -> [(HeaderName, HeaderValue); 1] {
+    [(header::ETAG, etag(&split_version(arms)))]
 }
 
 /// The query of a dial.
@@ -173,9 +206,9 @@ async fn dial(
     QueryParams(query): QueryParams<DialQuery>,
     headers: HeaderMap,
     Body(body): Body,
-) -> Result<Json<Dialed>, Problem> {
+) -> Result<Versioned<Dialed>, Problem> {
     let Weights(weights) = json_body(&headers, &body)?;
-    turn(&state, route, Some(weights), query.force, by).await
+    turn(&state, route, Some(weights), query.force, &headers, by).await
 }
 
 async fn reset(
@@ -183,8 +216,9 @@ async fn reset(
     Extension(Caller(by)): Extension<Caller>,
     PathName(route): PathName,
     QueryParams(query): QueryParams<DialQuery>,
-) -> Result<Json<Dialed>, Problem> {
-    turn(&state, route, None, query.force, by).await
+    headers: HeaderMap,
+) -> Result<Versioned<Dialed>, Problem> {
+    turn(&state, route, None, query.force, &headers, by).await
 }
 
 async fn turn(
@@ -192,16 +226,20 @@ async fn turn(
     route: String,
     weights: Option<Vec<(String, u64)>>,
     force: bool,
+    headers: &HeaderMap,
     by: String,
-) -> Result<Json<Dialed>, Problem> {
+) -> Result<Versioned<Dialed>, Problem> {
+    let versions = if_match(headers);
     let dialed = state.execute(|reply| Command::Dial {
         route,
         weights,
         force,
+        versions,
         by,
         reply,
     });
-    Ok(Json(dialed.await?))
+    let dialed = dialed.await?;
+    Ok((version_of(&dialed.arms), Json(dialed)))
 }
 
 /// The position of the route with this name.

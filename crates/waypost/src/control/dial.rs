@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use waypost_admin::command::{ArmView, DealDialed, DialHistory, Dialed, Turn as TurnView, Weight};
+use waypost_admin::command::{
+    ArmView, DealDialed, DialHistory, Dialed, Turn as TurnView, Weight, split_version,
+};
 use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
 use waypost_admin::rollout::RolloutAction;
@@ -24,12 +26,13 @@ pub(super) struct Turning {
 }
 
 impl Control {
-    /// Turns the dial of a route. `None` restores the declared weights.
+    /// Turns the dial of a route, if its split has one of these versions. `None` restores the declared weights.
     pub(super) fn dial(
         &mut self,
         route: &str,
         weights: Option<Vec<(String, u64)>>,
         force: bool,
+        versions: Option<&[String]>,
         by: &str,
     ) -> Result<Dialed, Problem> {
         // What another gateway has stored is taken over first.
@@ -46,7 +49,9 @@ impl Control {
                 ))
             })
         };
-        let declared = dial()?.declared;
+        let current = dial()?;
+        self.refuse_stale(&current, versions)?;
+        let declared = current.declared;
         let after = match weights {
             None => declared,
             Some(weights) => dialed(route, &declared, weights)?,
@@ -104,6 +109,35 @@ impl Control {
             routes: self.turn(claimed, &generation, turnings, &by)?,
             by,
         })
+    }
+
+    /// Refuses to turn a dial that was turned since its split had one of these versions.
+    fn refuse_stale(&self, current: &Turning, versions: Option<&[String]>) -> Result<(), Problem> {
+        let Some(versions) = versions else { return Ok(()) };
+        let weights = current.declared.iter().zip(&current.before);
+        let arms: Vec<ArmView> = weights
+            .map(|((service, declared), (_, live))| ArmView {
+                service: service.clone(),
+                declared: *declared,
+                live: *live,
+            })
+            .collect();
+        let version = split_version(&arms);
+        if versions.iter().any(|known| *known == version || known == "*") {
+            return Ok(());
+        }
+        let route = &current.route;
+        let now: Vec<String> = arms
+            .iter()
+            .map(|arm| format!("{} {}", arm.service, arm.live))
+            .collect();
+        let turns = self.state.dials.turns_of(route).next();
+        let last = turns.map(|turn| format!(", last turned by {} at {:.0}", turn.by, turn.time));
+        Err(Problem::stale(format!(
+            "the split of the route `{route}` has changed: it is {} now{}; read it again",
+            now.join(", "),
+            last.unwrap_or_default()
+        )))
     }
 
     /// Refuses a dial of a route whose rollout is under way; with `force`, aborts the rollout.

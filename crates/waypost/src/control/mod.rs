@@ -371,9 +371,10 @@ impl Control {
                 route,
                 weights,
                 force,
+                versions,
                 by,
                 reply,
-            } => drop(reply.send(self.dial(&route, weights, force, &by))),
+            } => drop(reply.send(self.dial(&route, weights, force, versions.as_deref(), &by))),
             Command::StartRollout {
                 route,
                 start,

@@ -52,6 +52,58 @@ fn asked(client: &mut Client) -> String {
 }
 
 #[test]
+fn dial_with_a_stale_version_is_refused() {
+    let (_v1, _v2, gateway) = canary();
+    let path = "/api/v1/routes/users/split";
+    let put = |tag: &str, body: &str| {
+        let fields = format!("Content-Type: application/json\r\nIf-Match: {tag}\r\n");
+        gateway.admin("PUT", path, &fields, body)
+    };
+    let version = |path: &str| {
+        let response = gateway.admin("GET", path, "", "");
+        response.header("etag").unwrap().to_owned()
+    };
+    let first = version(path);
+    assert_eq!(version("/api/v1/routes/users"), first);
+    let turned = put(&first, "{\"v1\": 60, \"v2\": 40}");
+    assert_eq!(turned.status(), 200);
+    let second = turned.header("etag").unwrap().to_owned();
+    assert_eq!((second != first, version(path)), (true, second.clone()));
+    // Another one had read the first version.
+    let stale = put(&first, "{\"v1\": 1}");
+    assert_eq!((stale.status(), live(&gateway)), (412, weights(60, 40)));
+    let detail = stale.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        detail.contains("it is v1 60, v2 40 now, last turned by local at "),
+        "{detail}"
+    );
+    let reset = gateway.admin("DELETE", path, &format!("If-Match: {first}\r\n"), "");
+    assert_eq!(reset.status(), 412);
+    for (tag, body) in [
+        (&*format!("\"other\", {second}"), "{\"v1\": 50, \"v2\": 50}"),
+        ("*", "{\"v1\": 70, \"v2\": 30}"),
+    ] {
+        assert_eq!(put(tag, body).status(), 200, "{tag}");
+    }
+    // Without the header as ever; back at the first weights, it is the first version.
+    assert_eq!(gateway.dial("users", &json!({ "v1": 95, "v2": 5 })).status(), 200);
+    assert_eq!(version(path), first);
+    // A reload that changes what is declared is a change too.
+    let split = gateway.admin_json(path);
+    assert_eq!(
+        split["arms"][1],
+        json!({ "service": "v2", "declared": 5, "live": 5 })
+    );
+    let old = gateway.admin(
+        "PUT",
+        "/api/v1/routes/old/split",
+        "Content-Type: application/json\r\n",
+        "{}",
+    );
+    assert_eq!(old.status(), 422);
+}
+
+#[test]
 fn dial_reports_weights_before_and_after() {
     let (_v1, _v2, gateway) = canary();
     let response = gateway.dial("users", &json!({ "v1": 75, "v2": 25 }));
