@@ -130,6 +130,8 @@ fn listener_and_scheme_are_decided_by_the_entrances() {
 
 #[test]
 fn reachable_routes_have_no_findings() {
+    // A client of a unix socket has no address, so it reaches `b`.
+    check("a / ip:0.0.0.0/0,::/0\n b /", &[]);
     check("a /a/*\n b /b/*\n c /*\n d *.a.b /*\n e x.a.b /* GET", &[]);
     check("a /users/* h:x-api-version=2\n b /users/*", &[]);
     check("a /a/{x} GET\n b /a/{y} POST", &[]);
@@ -140,7 +142,13 @@ fn reachable_routes_have_no_findings() {
 #[test]
 fn one_better_alternative_shadows_another() {
     check("a /a\n b /a GET", &[]);
-    check("a / ip:0.0.0.0/0,::/0\n b /", &["b.0 unreachable by a.0"]);
+    check(
+        "a / ip:0.0.0.0/0\n b / ip:10.0.0.1",
+        &[
+            "b.0 unreachable by a.0",
+            "a.0 b.0 ambiguous: GET / --client-ip 10.0.0.1",
+        ],
+    );
     check(
         "a / GET,POST\n b / GET",
         &["b.0 unreachable by a.0", "a.0 b.0 ambiguous: GET /"],
@@ -190,11 +198,7 @@ fn unreachable_routes_are_mended_by_order_or_conditions() {
         "a / ip:10.0.0.0/9 q:x=1\n b / ip:10.128.0.0/9 q:x=1\n c / q:x=1 ip:10.0.0.0/8",
         before(0),
     );
-    for same in [
-        "a /a/{x}\n b /a/{y}",
-        "a ~^/a h:x=1\n b ~^/a h:x=1",
-        "a / ip:0.0.0.0/0,::/0\n b /",
-    ] {
+    for same in ["a /a/{x}\n b /a/{y}", "a ~^/a h:x=1\n b ~^/a h:x=1"] {
         check_mend(same, Mend::Same(at(0, 0)));
     }
     check_mend("a / GET,PUT\n a / GET", Mend::Outrank(at(0, 0), Criterion::Order));
