@@ -16,7 +16,7 @@ pub(crate) struct Descriptors {
 }
 
 /// Raises the soft descriptor limit to the hard one and divides it: 3/5 clients, 1/5 active upstream connections, 1/5
-/// idle upstream connections, which are closed first. An eighth of these are for checks.
+/// idle upstream connections, which are closed first. A third of these are for checks.
 pub(crate) fn descriptors() -> Descriptors {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -38,7 +38,7 @@ pub(crate) fn descriptors() -> Descriptors {
         .unwrap_or(usize::MAX / 2)
         .max(1);
     let clients = fifth.saturating_mul(3);
-    let checks = fifth / 8;
+    let checks = fifth / 3;
     Descriptors {
         clients,
         idle: fifth - checks,

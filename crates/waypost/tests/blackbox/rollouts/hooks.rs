@@ -368,7 +368,7 @@ fn hook_is_reached_by_tls_and_http2_as_its_service_says() {
     std::fs::write(&ca, authority.pem()).unwrap();
     for http2 in [false, true] {
         let keys = format!(
-            "http2: {http2}, tls: {{ ca: {}, server_name: a.test }}",
+            "http2: {http2}, tls: {{ ca: {}, server_name: a.test }}, timeouts: {{ connect: 30s }}",
             ca.display()
         );
         let bench = bench(TIMED, |config| {
@@ -381,7 +381,9 @@ fn hook_is_reached_by_tls_and_http2_as_its_service_says() {
     let asked = gatekeeper.service.received().concat();
     assert_eq!(asked.matches("\"before_step\"").count(), 2);
     // A certificate that is not trusted.
-    let distrusted = bench(TIMED, |config| config.service_at("gatekeeper", &[&endpoint], ""));
+    let distrusted = bench(TIMED, |config| {
+        config.service_at("gatekeeper", &[&endpoint], "timeouts: { connect: 30s }")
+    });
     distrusted.start();
     wait_for_lack(&distrusted, "did not answer: certificate not trusted");
 }
