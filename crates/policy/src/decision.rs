@@ -4,7 +4,7 @@
 //! connections that are passed through, live or explained. Nothing else decides. The order is that of the [`Step`]s, and
 //! it is the same for every request:
 //!
-//! 1. head: its limits, its form, and the normal form of the request ([`NormalizedRequest`])
+//! 1. head: its limits, its form, and the normal form of the request ([`NormalizedRequest`](crate::request::NormalizedRequest))
 //! 2. listener: a request for the server, `OPTIONS *`, gets 204; a host that is served another certificate is 421, one that
 //!    the listener does not serve is 404
 //! 3. the listener's redirect, unless it leads back to where the client is
