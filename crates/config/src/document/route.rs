@@ -358,8 +358,7 @@ keys! {
     /// Rewrites of the `Set-Cookie` headers of services. At least one key is required.
     ///
     /// They apply to what the service sent. A path or domain that none of them replaces is mapped by `rewrite.reverse`.
-    /// What clients do not take for a cookie (RFC 6265bis) passes unchanged, and `Path` and `Domain` of a `__Host-` cookie
-    /// stay.
+    /// A line that is no cookie to clients (RFC 6265bis) passes unchanged. `Path` and `Domain` of a `__Host-` cookie stay.
     SetCookie, "a `set_cookie`" {
         /// Paths to replace, each by another. A path covers itself and all below it; what follows it stays.
         ///
