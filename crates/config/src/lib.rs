@@ -62,6 +62,7 @@ pub mod size;
 mod statuses;
 mod substitute;
 mod suggest;
+mod times;
 mod tree;
 mod values;
 mod windows;

@@ -8,7 +8,8 @@ use crate::either::TrueOrText;
 use crate::keys::Presence::{Default as Fallback, Optional};
 use crate::keys::keys;
 use crate::statuses::StatusRange;
-use crate::values::{DurationText, Text, TimeoutText, Whole, words};
+use crate::times::{DurationText, TimeoutText};
+use crate::values::{Text, Whole, words};
 
 /// The standing of an endpoint before its first check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use crate::document::route::{HeaderEdits, Redirect};
 use crate::either::ListOr;
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
-use crate::values::{RateOrNone, Size, SizeOrNone, Text, TimeoutText, Whole, words};
+use crate::times::TimeoutText;
+use crate::values::{RateOrNone, Size, SizeOrNone, Text, Whole, words};
 
 words! {
     EncodedSlash { "refuse" => EncodedSlash::Refuse, "keep" => EncodedSlash::Keep }

@@ -20,7 +20,8 @@ use crate::document::service::Service;
 use crate::either::{ArmsText, OffOr, Shorthand, TextOr};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
-use crate::values::{LogText, NameOrNull, Text, TimeoutText, Whole, words};
+use crate::times::TimeoutText;
+use crate::values::{LogText, NameOrNull, Text, Whole, words};
 
 /// The outcome that a test expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use crate::either::{OffOr, PercentOr, Shorthand};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::statuses::Statuses;
-use crate::values::{DurationText, Percent, Text, Whole, words};
+use crate::times::DurationText;
+use crate::values::{Percent, Text, Whole, words};
 use crate::windows::WindowText;
 
 words! {

@@ -11,10 +11,8 @@ use crate::either::{Removable, Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::retry_reason::RetryReason;
-use crate::values::{
-    DelayText, DurationText, OriginText, Percent, Replacing, Size, SizeOrNone, Text, TimeoutText, ValueText,
-    Whole, words,
-};
+use crate::times::{DelayText, DurationText, TimeoutText};
+use crate::values::{OriginText, Percent, Replacing, Size, SizeOrNone, Text, ValueText, Whole, words};
 
 words! {
     Reverse { "on" => Reverse::On, "off" => Reverse::Off }

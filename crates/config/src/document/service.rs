@@ -14,8 +14,9 @@ use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::{Read, keys};
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
+use crate::times::{DurationText, TimeoutText};
 use crate::tree::Node;
-use crate::values::{DurationText, Percent, Size, Text, TimeoutText, Whole, is_one_of, read_word, text_of};
+use crate::values::{Percent, Size, Text, Whole, is_one_of, read_word, text_of};
 
 /// The words of `balance`.
 const BALANCES: [(&str, Balance); 3] = [

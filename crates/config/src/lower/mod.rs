@@ -25,7 +25,8 @@ use crate::lower::policies::Shared;
 use crate::lower::rollout::{DealRollout, PlacedPlan};
 use crate::place::Span;
 use crate::problems::Problems;
-use crate::values::{DurationText, Size, TimeoutText};
+use crate::times::{DurationText, TimeoutText};
+use crate::values::Size;
 
 mod action;
 mod balance;

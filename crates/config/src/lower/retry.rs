@@ -18,7 +18,8 @@ use crate::lower::effect::{number, report_repeated, speaks_http2};
 use crate::lower::{Context, bytes, duration, duration_up_to, whole};
 use crate::problems::{Problems, quote};
 use crate::retry_reason::RetryReason;
-use crate::values::{DelayText, DurationText, Text};
+use crate::times::{DelayText, DurationText};
+use crate::values::Text;
 
 /// Maximum further attempts.
 const ATTEMPTS_MAX: u64 = 10;

@@ -15,7 +15,8 @@ use crate::lower::{Context, destination, duration_up_to, failures, judge, split,
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
-use crate::values::{DurationText, Text};
+use crate::times::DurationText;
+use crate::values::Text;
 
 /// Maximum of the durations of a rollout.
 const TIME_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);

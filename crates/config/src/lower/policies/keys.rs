@@ -13,7 +13,8 @@ use crate::document::route;
 use crate::keys::At;
 use crate::lower::{network, timeout};
 use crate::problems::{Problems, quote};
-use crate::values::{Text, TimeoutText};
+use crate::times::TimeoutText;
+use crate::values::Text;
 
 /// The shortest timeout.
 const TIME_MIN: Duration = Duration::from_millis(1);
