@@ -39,6 +39,7 @@ mod entrance;
 mod failures;
 mod foreign_host;
 mod header_edits;
+mod header_name;
 mod health;
 mod host;
 mod judge;

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use waypost_plan::admin::{Admin, AdminBind};
 use waypost_plan::settings::{AccessLog, Settings, StateSettings};
-use waypost_wire::token;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::either::{OffOr, TextOr};
 use crate::keys::At;
-use crate::lower::{Context, whole};
+use crate::lower::{Context, header_name, whole};
 use crate::problems::{Problems, quote};
 use crate::suggest::correction;
 use crate::values::Text;
@@ -138,17 +137,7 @@ fn admin_of(written: &At<OffOr<document::Admin>>, problems: &mut Problems) -> Op
 
 /// The name of a header whose values may be shown.
 fn shown_header(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
-    let name = written.value.to_ascii_lowercase();
-    if !token::is_token(name.as_bytes()) {
-        problems
-            .add(
-                Code::BadName,
-                written.span,
-                format!("{} is not the name of a header", quote(&written.value)),
-            )
-            .help("a header's name has letters, digits, `-` and a few others");
-        return None;
-    }
+    let name = header_name::of(written, problems)?;
     if Admin::SECRET_HEADERS.contains(&&*name) {
         problems
             .add(
@@ -159,7 +148,7 @@ fn shown_header(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>>
             .help("leave it out; its name is shown");
         return None;
     }
-    Some(name.into())
+    Some(name)
 }
 
 fn admin_bind(written: &At<Text>, problems: &mut Problems) -> Option<AdminBind> {

@@ -13,7 +13,7 @@ use crate::document;
 use crate::either::{TextOr, To};
 use crate::keys::At;
 use crate::lower::effect::{Use, Uses};
-use crate::lower::{Context, names};
+use crate::lower::{Context, header_name, names};
 use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::suggest::nearest;
@@ -239,25 +239,16 @@ pub(super) fn one_of<T>(
     }
 }
 
+/// The name of a header that tells clients apart.
 pub(super) fn header_name(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
-    let name = written.value.to_ascii_lowercase();
-    if !token::is_token(name.as_bytes()) {
-        problems
-            .add(
-                Code::BadName,
-                written.span,
-                format!("{} is not the name of a header", quote(&written.value)),
-            )
-            .help("a header's name has letters, digits, `-` and a few others");
-        return None;
-    }
-    if name == "host" {
+    let name = header_name::of(written, problems)?;
+    if &*name == "host" {
         problems
             .add(Code::BadName, written.span, "`host` is the same for all clients")
             .help("name a header that tells clients apart");
         return None;
     }
-    Some(name.into())
+    Some(name)
 }
 
 pub(super) fn cookie_name(written: &At<Text>, problems: &mut Problems) -> Option<Box<str>> {
