@@ -318,8 +318,17 @@ fn act<'p>(
     let plan = compiled.plan();
     let route = &plan.routes()[found.route];
     let pattern = &route.matching.alternatives[found.alternative].path;
-    let edits = &plan.policies(route, request.listener).response_headers;
-    let decision = act_by(compiled, request, conditions, found, environment, buffers);
+    let policies = plan.policies(route, request.listener);
+    let edits = &policies.response_headers;
+    let decision = act_by(
+        compiled,
+        request,
+        conditions,
+        found,
+        policies,
+        environment,
+        buffers,
+    );
     if edits.has_templates() {
         let arm = decision.arm.zip(route.forward());
         let service = arm.map_or("", |((arm, _), forward)| &*plan.service(forward.arms[arm]).name);
@@ -332,19 +341,19 @@ fn act<'p>(
     decision
 }
 
-/// Applies the policies and the action of the route; the edits to the response are filled in behind it.
+/// Applies the policies in force and the action of the route; the edits to the response are filled in behind it.
 fn act_by<'p>(
     compiled: &'p Compiled,
     request: &IncomingRequest<'_>,
     conditions: &Request<'_>,
     found: Found,
+    policies: &'p Policies,
     environment: &mut impl Environment,
     buffers: &mut DecisionBuffers,
 ) -> Decision<'p> {
     let plan = compiled.plan();
     let route = &plan.routes()[found.route];
     let pattern = &route.matching.alternatives[found.alternative].path;
-    let policies = plan.policies(route, request.listener);
     let decision = |stopped, verdict| Decision {
         route: Some(found.route),
         arm: None,
