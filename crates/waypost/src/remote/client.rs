@@ -185,20 +185,8 @@ impl Client {
             .build()?;
         runtime.block_on(async {
             let exchange = async {
-                match &self.address {
-                    Address::Tcp(authority) => {
-                        let stream = TcpStream::connect(authority)
-                            .await
-                            .map_err(|error| self.unreachable(&error))?;
-                        self.exchange(stream, method, path, headers, body).await
-                    }
-                    Address::Unix(socket) => {
-                        let stream = UnixStream::connect(socket)
-                            .await
-                            .map_err(|error| self.unreachable(&error))?;
-                        self.exchange(stream, method, path, headers, body).await
-                    }
-                }
+                let response = self.open(method, path, headers, body).await?;
+                self.collect(response).await
             };
             let response = tokio::time::timeout(self.timeout, exchange).await;
             response.with_context(|| format!("{} does not respond", self.name()))?
@@ -216,22 +204,7 @@ impl Client {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let opening = async {
-                match &self.address {
-                    Address::Tcp(authority) => {
-                        let stream = TcpStream::connect(authority)
-                            .await
-                            .map_err(|error| self.unreachable(&error))?;
-                        self.request(stream, "GET", path, &[], Bytes::new()).await
-                    }
-                    Address::Unix(socket) => {
-                        let stream = UnixStream::connect(socket)
-                            .await
-                            .map_err(|error| self.unreachable(&error))?;
-                        self.request(stream, "GET", path, &[], Bytes::new()).await
-                    }
-                }
-            };
+            let opening = self.open("GET", path, &[], Bytes::new());
             let response = tokio::time::timeout(self.timeout, opening).await;
             let response = response.with_context(|| format!("{} does not respond", self.name()))??;
             if !response.status().is_success() {
@@ -264,16 +237,28 @@ impl Client {
         })
     }
 
-    async fn exchange(
+    /// Connects and sends a request, and waits for the head of its response.
+    async fn open(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
         body: Bytes,
-    ) -> anyhow::Result<Raw> {
-        self.collect(self.request(stream, method, path, headers, body).await?)
-            .await
+    ) -> anyhow::Result<hyper::Response<Incoming>> {
+        match &self.address {
+            Address::Tcp(authority) => {
+                let stream = TcpStream::connect(authority)
+                    .await
+                    .map_err(|error| self.unreachable(&error))?;
+                self.request(stream, method, path, headers, body).await
+            }
+            Address::Unix(socket) => {
+                let stream = UnixStream::connect(socket)
+                    .await
+                    .map_err(|error| self.unreachable(&error))?;
+                self.request(stream, method, path, headers, body).await
+            }
+        }
     }
 
     /// Sends a request, and waits for the head of its response.
