@@ -1,12 +1,8 @@
 //! Cookies of services: their paths, domains and flags, as a route rewrites them.
 
-use http::Request;
-
-use crate::support::client::request;
+use crate::clients::ask;
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
-use crate::support::http2::Http2Client;
-use crate::support::message::Message;
 use crate::support::service::Service;
 
 /// A service that sets these cookies.
@@ -20,13 +16,6 @@ fn setting(cookies: &[&str]) -> Service {
     ))
 }
 
-/// The responses over HTTP/1 and HTTP/2.
-fn ask(gateway: &Gateway, url: &str) -> [Message; 2] {
-    let http1 = gateway.ask(request("GET", url, ""));
-    let client = Http2Client::connect(gateway.address());
-    [http1, client.ask(Request::get(url).body(()).unwrap(), "")]
-}
-
 /// Checks the cookies that clients get of a service with a route.
 fn check(route: &str, set: &[&str], expected: &[&str]) {
     let service = setting(set);
@@ -35,7 +24,7 @@ fn check(route: &str, set: &[&str], expected: &[&str]) {
             .service(&service, "")
             .route(&format!("name: r, to: service, {route}")),
     );
-    for response in ask(&gateway, "http://a.test/shop/x") {
+    for response in ask(&gateway, "http://a.test/shop/x", &[]) {
         assert_eq!(response.values("set-cookie"), expected, "{route}");
         assert_eq!(response.values("x-other"), ["a=1; Path=/"]);
     }
@@ -124,7 +113,7 @@ fn only_cookies_of_the_service_are_rewritten() {
     let gateway = Gateway::with(Config::new().service(&service, "").route(
         "name: r, to: service, sticky: { cookie: { name: side, path: / } }, set_cookie: { path: { /: /x } }",
     ));
-    for response in ask(&gateway, "http://a.test/") {
+    for response in ask(&gateway, "http://a.test/", &[]) {
         let cookies = response.values("set-cookie");
         assert_eq!(cookies[0], "a=1; Path=/x");
         assert!(

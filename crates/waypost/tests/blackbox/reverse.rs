@@ -3,17 +3,14 @@
 use http::Request;
 use serde_json::Value;
 
+use crate::clients::{Lines, ask};
 use crate::support::client::request;
 use crate::support::command::waypost_in;
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::http2::{Http2Client, Http2Service};
-use crate::support::message::Message;
 use crate::support::service::Service;
 use crate::support::tls::Authority;
-
-/// Header lines.
-type Lines = [(&'static str, &'static str)];
 
 /// A service that responds with these header lines.
 fn saying(lines: &[(&str, &str)]) -> Service {
@@ -22,20 +19,6 @@ fn saying(lines: &[(&str, &str)]) -> Service {
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
     Service::responding(format!("HTTP/1.1 302 Found\r\n{fields}Content-Length: 0\r\n\r\n"))
-}
-
-/// Responses to a GET with these fields, over HTTP/1 and over HTTP/2.
-fn ask(gateway: &Gateway, url: &str, lines: &Lines) -> [Message; 2] {
-    let fields: String = lines
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
-    let http1 = gateway.ask(request("GET", url, &fields));
-    let builder = lines.iter().fold(Request::get(url), |builder, (name, value)| {
-        builder.header(*name, *value)
-    });
-    let client = Http2Client::connect(gateway.address());
-    [http1, client.ask(builder.body(()).unwrap(), "")]
 }
 
 /// Checks the header lines that a client gets in place of those of a service, over both protocols.

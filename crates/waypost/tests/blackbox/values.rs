@@ -3,30 +3,13 @@
 use http::Request;
 use serde_json::{Value, json};
 
+use crate::clients::{Lines, ask};
 use crate::support::client::request;
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::http2::Http2Client;
-use crate::support::message::Message;
 use crate::support::service::Service;
 use crate::support::tls::{Authority, Trusting};
-
-/// Header lines.
-type Lines = [(&'static str, &'static str)];
-
-/// Responses to a GET with these fields, over HTTP/1 and over HTTP/2.
-fn ask(gateway: &Gateway, url: &str, lines: &Lines) -> [Message; 2] {
-    let fields: String = lines
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
-    let http1 = gateway.ask(request("GET", url, &fields));
-    let builder = lines.iter().fold(Request::get(url), |builder, (name, value)| {
-        builder.header(*name, *value)
-    });
-    let client = Http2Client::connect(gateway.address());
-    [http1, client.ask(builder.body(()).unwrap(), "")]
-}
 
 /// Explanations of the same request, live and offline.
 fn explained(gateway: &Gateway, url: &str, lines: &Lines) -> [Value; 2] {
