@@ -148,11 +148,41 @@ impl Access {
         }
     }
 
-    fn refuse_web_pages(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let forbidden = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    /// Admits a request for a file of the dashboard, which needs no token. A link of another site may lead to it.
+    ///
+    /// # Errors
+    /// 403 for a web page that has rebound its name, or that loads the file itself.
+    pub fn admit_to_dashboard(&self, headers: &HeaderMap) -> Result<(), Problem> {
         if self.is_unix {
             return Ok(());
         }
+        self.refuse_other_names(headers)?;
+        let fetch = |name| headers.get(name).map(|value| value.as_bytes());
+        let is_link =
+            fetch("sec-fetch-mode") == Some(b"navigate") && fetch("sec-fetch-dest") == Some(b"document");
+        match is_link {
+            true => Ok(()),
+            false => refuse_other_sites(headers),
+        }
+    }
+
+    fn refuse_web_pages(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if self.is_unix {
+            return Ok(());
+        }
+        let host = self.refuse_other_names(headers)?;
+        let origins = headers.get_all(header::ORIGIN);
+        for origin in origins {
+            let own = host.map(|host| format!("http://{host}"));
+            if own.is_none_or(|own| !origin.as_bytes().eq_ignore_ascii_case(own.as_bytes())) {
+                return forbidden("the request comes from a web page of another origin");
+            }
+        }
+        refuse_other_sites(headers)
+    }
+
+    /// Refuses a name that DNS may lead to our address; returns the host.
+    fn refuse_other_names<'h>(&self, headers: &'h HeaderMap) -> Result<Option<&'h str>, Problem> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok());
         if hosts.next().is_some() {
@@ -161,18 +191,19 @@ impl Access {
         if self.tokens.is_none() && !host.is_some_and(is_loopback) {
             return forbidden("without a token, `Host` must be a loopback address or `localhost`");
         }
-        let origins = headers.get_all(header::ORIGIN);
-        for origin in origins {
-            let own = host.map(|host| format!("http://{host}"));
-            if own.is_none_or(|own| !origin.as_bytes().eq_ignore_ascii_case(own.as_bytes())) {
-                return forbidden("the request comes from a web page of another origin");
-            }
-        }
-        match headers.get("sec-fetch-site").map(|site| site.as_bytes()) {
-            None | Some(b"same-origin" | b"none") => Ok(()),
-            Some(_) => forbidden("the request comes from a web page of another site"),
-        }
+        Ok(host)
     }
+}
+
+fn refuse_other_sites(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get("sec-fetch-site").map(|site| site.as_bytes()) {
+        None | Some(b"same-origin" | b"none") => Ok(()),
+        Some(_) => forbidden("the request comes from a web page of another site"),
+    }
+}
+
+fn forbidden<T>(detail: &str) -> Result<T, Problem> {
+    Err(Problem::new(StatusCode::FORBIDDEN, detail))
 }
 
 impl TokenFile {

@@ -4,7 +4,7 @@
 //! Read-only requests (routes, services, [`metrics`], [`stats`]) are served from a
 //! [`View`](waypost_proxy::gateway::View) of the data plane. Changes, and reads of stored revisions, are sent as a
 //! [`command`] to the control plane, which executes them one at a time. [`api`] lists every operation once; the router
-//! and the OpenAPI document are generated from that list.
+//! and the OpenAPI document are generated from that list. Beside it, `ui` serves the dashboard, which uses the API alone.
 
 pub mod access;
 pub mod api;
@@ -22,4 +22,5 @@ pub mod server;
 pub mod state;
 pub mod stats;
 pub mod timeline;
+mod ui;
 mod write_timeout;

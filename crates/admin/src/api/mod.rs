@@ -34,6 +34,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use crate::access::{Access, Role};
 use crate::problem::Problem;
 use crate::state::AppState;
+use crate::ui;
 
 /// Maximum size of a body: slightly above that of a config, so that the config's own limit applies first.
 const BODY_BYTES_MAX: usize = (16 << 20) + (64 << 10);
@@ -121,6 +122,9 @@ pub fn router(state: Arc<AppState>, access: Arc<RwLock<Access>>) -> Router {
     for operation in operations() {
         router = router.route(operation.path, (operation.handler)());
     }
+    for (path, handler) in ui::routes() {
+        router = router.route(path, handler);
+    }
     if state.test_clock {
         router = router.route("/api/v1/clock", axum::routing::post(rollouts::advance));
     }
@@ -139,7 +143,13 @@ pub fn router(state: Arc<AppState>, access: Arc<RwLock<Access>>) -> Router {
 }
 
 async fn admit(State(access): State<Arc<RwLock<Access>>>, mut request: Request, next: Next) -> Response {
-    if !OPEN.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    if ui::serves(path) {
+        let access = access.read().unwrap_or_else(PoisonError::into_inner);
+        if let Err(problem) = access.admit_to_dashboard(request.headers()) {
+            return problem.into_response();
+        }
+    } else if !OPEN.contains(&path) {
         let admitted = access
             .read()
             .unwrap_or_else(PoisonError::into_inner)

@@ -1,0 +1,116 @@
+// The bodies of the API, as far as the dashboard reads them. `/api/v1/openapi.json` describes all.
+
+/**
+ * @typedef {object} Diagnostic
+ * @property {string} severity `error` or `warning`
+ * @property {string} [code]
+ * @property {string} message
+ * @property {DiagnosticLabel[]} [labels]
+ * @property {string | null} [hint]
+ */
+
+/**
+ * @typedef {object} DiagnosticLabel
+ * @property {string} file
+ * @property {number} line
+ * @property {number} column
+ * @property {string} [message]
+ */
+
+/**
+ * @typedef {object} ClientView
+ * @property {string} name
+ * @property {"read" | "write"} role
+ */
+
+/**
+ * @typedef {object} Status
+ * @property {boolean} ok
+ * @property {string} version
+ * @property {number} pid
+ * @property {string} started
+ * @property {number} uptime_seconds
+ * @property {number} revision
+ * @property {string} config
+ * @property {boolean} draining
+ * @property {{ name: string | null, bind: string, address: string | null, scheme: string }[]} listeners
+ * @property {number} routes
+ * @property {number} services
+ * @property {number} workers
+ * @property {number} connections
+ * @property {string[]} dialed
+ * @property {RolloutReport[]} rollouts
+ * @property {{ time: string, message: string, diagnostics: Diagnostic[] } | null} failed_load
+ * @property {string[]} stale_files
+ * @property {{ revision: number, reverts_at: string, reverts_to: number, by: string } | null} pending
+ * @property {boolean} upgrading
+ * @property {{ message: string } | null} failed_upgrade
+ * @property {StateReport} state
+ * @property {number} access_log_lost
+ */
+
+/** @typedef {{ route: string, canary: string, step: number, steps: number, share: number, evidence: number, paused: boolean, [key: string]: unknown }} RolloutReport */
+/** @typedef {{ directory: string, writable: boolean, troubles: string[], damaged: { file: string, now: string, why: string }[] }} StateReport */
+
+/**
+ * @typedef {object} Mark
+ * @property {string} time
+ * @property {string} event
+ * @property {string | null} route
+ * @property {string | null} service
+ * @property {string} text
+ */
+
+/**
+ * @typedef {object} Series
+ * @property {string | null} service
+ * @property {(number | null)[]} requests
+ * @property {(number | null)[]} failures
+ * @property {(number | null)[]} p50_ms
+ * @property {(number | null)[]} p99_ms
+ */
+
+/**
+ * @typedef {object} Timeline
+ * @property {string | null} route
+ * @property {number} step_seconds
+ * @property {number} begin
+ * @property {number} next
+ * @property {Series[]} series
+ * @property {Mark[]} marks
+ * @property {{ interval_seconds: number, left_out_requests: number, [key: string]: number }} kept
+ */
+
+/**
+ * @typedef {object} AddressDetail
+ * @property {string} address
+ * @property {boolean} ejected
+ * @property {string} state `up`, `unknown`, `down`, `ejected` or `drained`
+ * @property {string} [reason]
+ * @property {string} since
+ * @property {string} [until]
+ * @property {number} weight
+ * @property {number} in_flight
+ * @property {number} requests
+ * @property {number} failures
+ * @property {number} [p99_ms]
+ */
+
+/**
+ * @typedef {object} EndpointView
+ * @property {string} endpoint
+ * @property {number} weight
+ * @property {boolean} backup
+ * @property {boolean} [taken]
+ * @property {AddressDetail[]} addresses
+ */
+
+/**
+ * @typedef {object} ServiceView
+ * @property {string} name
+ * @property {EndpointView[]} endpoints
+ * @property {string[]} routes
+ * @property {string[]} mirrors
+ */
+
+export {};

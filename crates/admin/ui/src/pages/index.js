@@ -1,0 +1,16 @@
+// The pages that exist, in the order of the navigation. An address `#/ID/…` leads to the page; `path` is what follows.
+
+import { Overview } from "./overview.js";
+
+/**
+ * @typedef {object} Page
+ * @property {string} id
+ * @property {string} title
+ * @property {string} icon the path of a drawing of 24 units
+ * @property {(props: { path: string[], query: Record<string, string> }) => unknown} view
+ */
+
+/** @type {Page[]} */
+export const pages = [
+  { id: "", title: "Overview", icon: "M4 19V5m0 14h16M8 15l3-4 3 2 5-6", view: Overview },
+];

@@ -1,0 +1,36 @@
+// Changes across a chart: a line for each, or one for several that are near each other.
+
+import { html } from "../html.js";
+import { moment } from "../model/format.js";
+import { clusters } from "../model/marks.js";
+
+/** Pixels between two marks that are told apart. */
+const APART = 10;
+/** Pixels that a label takes. */
+const LABEL_WIDTH = 64;
+
+/**
+ * @param {object} props
+ * @param {import("./chart.js").ChartMark[]} props.marks
+ * @param {number} props.begin
+ * @param {number} props.end
+ * @param {{ left: number, width: number }} props.area
+ */
+export function Marks({ marks, begin, end, area }) {
+  if (area.width === 0 || end <= begin) return null;
+  let free = 0;
+  const placed = clusters(marks, begin, end, area.width, APART).map((cluster) => {
+    // A label that would lie on the one before is left out; its line remains.
+    const isLabelled = cluster.x >= free;
+    if (isLabelled) free = cluster.x + LABEL_WIDTH;
+    return { ...cluster, isLabelled };
+  });
+  return html`<ol class="marks" aria-label="Changes" style=${{ left: `${area.left}px`, width: `${area.width}px` }}>
+    ${placed.map(({ x, marks: near, isLabelled }) => {
+      const texts = near.map((mark) => `${moment(mark.at * 1000)} ${mark.text}`);
+      const label = near.length > 1 ? `${near.length} changes` : (near[0].label ?? "change");
+      const isAtEnd = x > area.width - LABEL_WIDTH;
+      return html`<li key=${near[0].at} class=${`mark ${near[near.length - 1].tone ?? ""}${isAtEnd ? " at-end" : ""}`} style=${{ left: `${x}px` }} title=${texts.join("\n")}>
+        <span class=${isLabelled ? "mark-label" : "hidden"}>${label}</span><span class="hidden">${texts.join("; ")}</span></li>`;
+    })}</ol>`;
+}

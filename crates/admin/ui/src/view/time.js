@@ -1,0 +1,27 @@
+// A time in the reader's zone, with UTC on hover.
+
+import { html } from "../html.js";
+import { ago, moment, utc } from "../model/format.js";
+import { useNow } from "../state/clock.js";
+
+/**
+ * @param {object} props
+ * @param {string | number} props.at RFC 3339, or milliseconds
+ */
+export function Time({ at }) {
+  const ms = typeof at === "number" ? at : Date.parse(at);
+  if (Number.isNaN(ms)) return html`<span>${String(at)}</span>`;
+  return html`<time class="time" datetime=${new Date(ms).toISOString()} title=${utc(ms)}>${moment(ms)}</time>`;
+}
+
+/**
+ * The time since, which grows.
+ * @param {object} props
+ * @param {string | number} props.at RFC 3339, or milliseconds
+ */
+export function Age({ at }) {
+  const now = useNow();
+  const ms = typeof at === "number" ? at : Date.parse(at);
+  if (Number.isNaN(ms)) return html`<span>${String(at)}</span>`;
+  return html`<time class="time" datetime=${new Date(ms).toISOString()} title=${`${moment(ms, 0)}\n${utc(ms)}`}>${ago(ms, now)}</time>`;
+}
