@@ -197,6 +197,10 @@ codes! {
     BadRewrite Error "bad-rewrite",
     /// A header edit that is not allowed.
     BadHeaderEdit Error "bad-header-edit",
+    /// An error page that cannot be sent: a status twice, or a path that names no file.
+    BadErrorPage Error "bad-error-page",
+    /// An error page for which there is no error: the gateway never makes it, or an earlier page takes it.
+    UnusedErrorPage Warning "unused-error-page",
     /// A redirect that leads every request back to its own URL.
     RedirectLoop Error "redirect-loop",
     /// Conditions that no request can fulfil.

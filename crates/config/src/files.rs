@@ -1,8 +1,8 @@
-//! Files that a configuration names: certificates, keys and trusted authorities, with the place of each mention.
+//! Files that a configuration names: certificates, keys, trusted authorities and error pages, with the place of each mention.
 
 use crate::place::Place;
 
-/// The files of all listeners and services.
+/// All files that are named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedFiles<P = Place> {
     /// Parallel to the listeners of the plan.
@@ -11,6 +11,8 @@ pub struct NamedFiles<P = Place> {
     pub services: Vec<TlsFiles<P>>,
     /// Files of listeners and services that are refused.
     pub refused: Vec<TlsFiles<P>>,
+    /// Files of error pages.
+    pub pages: Vec<Mention<P>>,
 }
 
 /// The files of one listener or service.
@@ -47,6 +49,7 @@ impl<P> Default for NamedFiles<P> {
             listeners: Vec::new(),
             services: Vec::new(),
             refused: Vec::new(),
+            pages: Vec::new(),
         }
     }
 }
@@ -80,6 +83,7 @@ impl<P> NamedFiles<P> {
             listeners: all(self.listeners),
             services: all(self.services),
             refused: all(self.refused),
+            pages: self.pages.into_iter().map(&mention).collect(),
         }
     }
 }

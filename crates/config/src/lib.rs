@@ -239,7 +239,7 @@ pub fn load_or_refuse(
             diagnostics: problems.into_diagnostics(),
             listeners: partial.listeners,
             services: partial.services,
-            files: places(partial.files).into(),
+            files: places(*partial.files).into(),
         }),
     }
 }

@@ -59,6 +59,7 @@ pub(crate) fn merge(documents: Vec<Document>, problems: &mut Problems) -> Docume
                 None => given.push(entry.clone()),
             }
         }
+        merged.errors = merged.errors.or(document.errors);
         merged.access_log = merged.access_log.or(document.access_log);
         merged.drain_timeout = merged.drain_timeout.or(document.drain_timeout);
         merged.debug_headers = merged.debug_headers.or(document.debug_headers);

@@ -85,6 +85,17 @@ impl Read for StatusRange {
     }
 }
 
+/// The class that a range such as `500-599` is.
+fn class_of_range(text: &str) -> Option<&'static str> {
+    const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+    let range = text.split_once('-').or_else(|| text.split_once(".."))?;
+    let mut classes = CLASSES.into_iter();
+    classes.find(|class| {
+        let digit = &class[..1];
+        (range.0.trim(), range.1.trim()) == (&format!("{digit}00"), &format!("{digit}99"))
+    })
+}
+
 impl Statuses {
     /// Returns true if all of `other` is in it.
     pub(crate) fn covers(&self, other: &Self) -> bool {
@@ -123,8 +134,9 @@ impl Read for Statuses {
             }
             None => {
                 let lower = text.to_ascii_lowercase();
-                let help = match Self::parse(&lower) {
-                    Some(_) => format!("did you mean `{lower}`?"),
+                let class = class_of_range(text).map(str::to_owned);
+                let help = match class.or_else(|| Self::parse(&lower).map(|_| lower)) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
                     None => "write a status such as `429`, or a class such as `5xx`".to_owned(),
                 };
                 problems

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use crate::error_pages::ErrorPage;
 use crate::listener::Listener;
 use crate::policies::Policies;
 use crate::rollout::RolloutPlan;
@@ -22,12 +23,14 @@ pub mod builder;
 pub mod certificate_files;
 pub mod difference;
 pub mod duration;
+pub mod error_pages;
 pub mod failures;
 pub mod force;
 pub mod header_edits;
 pub mod health;
 pub mod listener;
 pub mod mirror;
+pub mod origin;
 pub mod path_pattern;
 pub mod policies;
 pub mod query;
@@ -101,6 +104,16 @@ impl Plan {
         known
             .and_then(|overlay| overlay.over(of_route))
             .unwrap_or(of_route)
+    }
+
+    /// Returns the error pages of all places. One that several places share may come several times.
+    pub fn error_pages(&self) -> impl Iterator<Item = &ErrorPage> {
+        let of_routes = self.routes.iter().flat_map(|route| route.policies.errors.iter());
+        let of_listeners = self
+            .listeners
+            .iter()
+            .flat_map(|listener| listener.policies.errors.iter());
+        of_routes.chain(of_listeners).chain(&*self.settings.errors)
     }
 
     /// Returns the tests in declared order.

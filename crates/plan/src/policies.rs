@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::{Access, BodyLimit};
+use crate::error_pages::ErrorPages;
 use crate::header_edits::HeaderEdits;
+use crate::origin::Origin;
 use crate::retry::Retry;
 use crate::rewrite::Rewrite;
 use crate::service::Timeouts;
@@ -29,30 +31,6 @@ struct Effective {
     origins: Arc<[Origin]>,
 }
 
-/// The places that a policy in force comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// The key.
-    pub key: &'static str,
-    /// True if it has no effect but where a service gets the request.
-    pub forwards: bool,
-    /// The places: several where edits are joined, in order, else one.
-    pub sources: Box<[Source]>,
-}
-
-/// A place that says a policy.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// A policy that the listener uses, by name.
-    ListenersPolicy(Arc<str>),
-    /// The listener.
-    Listener,
-    /// A policy that the route uses, by name.
-    Policy(Arc<str>),
-    /// The route.
-    Route,
-}
-
 /// The policies of routes where their requests come in by a listener that has policies too.
 ///
 /// It is made from routes and listeners, so two of them are always equal: a difference between plans is one of those.
@@ -70,8 +48,10 @@ pub struct PolicySet {
     pub rewrite: Rewrite,
     /// Edits to the request.
     pub request_headers: HeaderEdits,
-    /// Edits of response headers: of a service's responses, redirects and `respond`, not of the gateway's errors.
+    /// Edits of response headers.
     pub response_headers: HeaderEdits,
+    /// Pages in place of errors.
+    pub errors: ErrorPages,
     /// Timeout for the whole exchange (504).
     pub timeout: Option<Duration>,
     /// Timeouts that replace those of the service.
@@ -131,6 +111,7 @@ impl PolicySet {
         rewrite: Rewrite::NONE,
         request_headers: HeaderEdits::NONE,
         response_headers: HeaderEdits::NONE,
+        errors: ErrorPages::NONE,
         timeout: None,
         timeouts: RouteTimeouts {
             connect: None,

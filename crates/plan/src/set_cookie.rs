@@ -61,7 +61,7 @@ impl SetCookie {
         Ok(())
     }
 
-    /// The path that takes the place of a cookie's; `None` if it stays.
+    /// The path that takes the place of a cookie's; `None` if it stays, as one that does not begin with `/` and so is none.
     pub fn path(&self, path: &[u8]) -> Option<Vec<u8>> {
         // Anything else is no path, and the browser takes that of the request (RFC 6265bis §5.6.4).
         if path.first() != Some(&b'/') {
@@ -135,6 +135,10 @@ mod tests {
         let rules = set_cookie(&[("/old", "/new")], &[]);
         for path in ["/", "/olden", "old", "", "/x/old"] {
             assert_eq!(rules.path(path.as_bytes()), None, "{path}");
+        }
+        let all = set_cookie(&[("/", "/app")], &[]);
+        for path in ["", "x", "x/"] {
+            assert_eq!(all.path(path.as_bytes()), None, "{path}");
         }
         assert_eq!(rules.path(b"/old/").as_deref(), Some(&b"/new/"[..]));
     }

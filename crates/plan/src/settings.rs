@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admin::Admin;
+use crate::error_pages::ErrorPage;
 
 /// Settings of the gateway as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Settings {
     pub state: StateSettings,
     /// Values of the label `code` of metrics.
     pub code_label: CodeLabel,
+    /// Error pages of all listeners and routes.
+    pub errors: Arc<[ErrorPage]>,
     /// Number of worker threads; `None` for one per core. Read at start only.
     pub workers: Option<NonZeroUsize>,
     /// Name servers; empty for those of the system.
@@ -36,6 +40,7 @@ impl Default for Settings {
             admin: Some(Admin::default()),
             state: StateSettings::default(),
             code_label: CodeLabel::Exact,
+            errors: Arc::default(),
             workers: None,
             name_servers: Vec::new(),
         }

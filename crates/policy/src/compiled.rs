@@ -8,12 +8,15 @@ use waypost_plan::route::Action;
 use waypost_route::split::Split;
 use waypost_route::table::{Table, TableError};
 
+use crate::page_files::PageFiles;
+
 /// A plan with its tables. Only the live weights of splits change.
 #[derive(Debug)]
 pub struct Compiled {
     plan: Plan,
     requests: Table,
     connections: Table,
+    page_files: PageFiles,
     /// Parallel to the plan's routes: the live split where it differs from the declared one.
     live: Box<[ArcSwapOption<Split>]>,
 }
@@ -27,6 +30,7 @@ impl Compiled {
         Ok(Self {
             requests: Table::with_positions(plan.request_routes())?,
             connections: Table::with_positions(plan.connection_routes())?,
+            page_files: PageFiles::of(&plan),
             live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
             plan,
         })
@@ -45,6 +49,11 @@ impl Compiled {
     /// The table of routes that take TLS connections by their SNI host, and pass them through.
     pub fn connections(&self) -> &Table {
         &self.connections
+    }
+
+    /// The texts of the files that error pages name.
+    pub fn page_files(&self) -> &PageFiles {
+        &self.page_files
     }
 
     /// The position of the route named `route`.

@@ -445,3 +445,87 @@ impl Cause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use waypost_plan::error_pages::GATEWAY_STATUSES;
+    use waypost_wire::authority::AuthorityError;
+    use waypost_wire::framing::FramingError;
+    use waypost_wire::path::PathError;
+    use waypost_wire::response::fault::ResponseRule;
+    use waypost_wire::scan::BareLineEnd;
+    use waypost_wire::target::TargetError;
+
+    use super::*;
+
+    /// One failure at least for each reason and each status.
+    fn failures() -> Vec<Failure> {
+        let requests = [
+            RequestError::LineEnd(BareLineEnd),
+            RequestError::RequestLine,
+            RequestError::Version,
+            RequestError::TargetTooLong,
+            RequestError::HeadTooLarge,
+            RequestError::TooManyFields,
+            RequestError::Field,
+            RequestError::Framing(FramingError::Both),
+            RequestError::Framing(FramingError::UnknownCoding),
+            RequestError::HostCount,
+            RequestError::Host(AuthorityError::Empty),
+            RequestError::HostDisagrees,
+            RequestError::Method,
+            RequestError::Target(TargetError::Form),
+            RequestError::Incomplete,
+            RequestError::Path(PathError::Encoded(0)),
+        ];
+        let others = [
+            Failure::ForwardedMalformed,
+            Failure::ClientsDisagree,
+            Failure::HeadTimeout,
+            Failure::BodyTimeout,
+            Failure::BodyDisplaced,
+            Failure::BodyIncomplete,
+            Failure::BodyMalformed,
+            Failure::BodyTooLarge,
+            Failure::HostNotServed,
+            Failure::NoRoute,
+            Failure::AccessDenied,
+            Failure::NoArm,
+            Failure::Rewrite,
+            Failure::NoEndpoint,
+            Failure::RequestLimit,
+            Failure::ConnectionLimit,
+            Failure::NoDescriptor,
+            Failure::ConnectionRefused,
+            Failure::ConnectTimeout,
+            Failure::TlsToService,
+            Failure::CertificateOfService,
+            Failure::TlsAlert(TlsAlert(40)),
+            Failure::Misdirected,
+            Failure::TooManyFrames,
+            Failure::ConnectionTerminated,
+            Failure::ResponseTimeout,
+            Failure::WriteTimeout,
+            Failure::RouteTimeout,
+            Failure::InvalidResponse(ResponseFault::of(ResponseRule::ALL[0])),
+        ];
+        requests.map(Failure::Request).into_iter().chain(others).collect()
+    }
+
+    #[test]
+    fn statuses_that_can_have_a_page_are_those_of_failures() {
+        let failures = failures();
+        let reasons: BTreeSet<&str> = failures.iter().map(|failure| failure.reason()).collect();
+        assert_eq!(reasons, BTreeSet::from(REASONS));
+        // A flooded connection is closed without a response.
+        let responds = |failure: &&Failure| **failure != Failure::TooManyFrames;
+        let statuses: BTreeSet<u16> = failures
+            .iter()
+            .filter(responds)
+            .map(|failure| failure.status())
+            .collect();
+        assert_eq!(statuses, BTreeSet::from(GATEWAY_STATUSES));
+    }
+}

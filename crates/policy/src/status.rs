@@ -87,6 +87,12 @@ impl RequestStatus {
         }
     }
 
+    /// This status, of a response that an error page takes the place of: the client gets `http`, and it fails if the
+    /// service's response does.
+    pub fn replaced(self, http: u16) -> Self {
+        Self { http, ..self }
+    }
+
     /// The HTTP status; 0 without a response, whose client had disconnected.
     pub fn http_status(self) -> u16 {
         self.http

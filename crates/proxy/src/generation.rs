@@ -12,6 +12,7 @@ use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
 use waypost_policy::compiled::Compiled;
 use waypost_policy::explain::{self, Explanation, Question, QuestionError};
+use waypost_policy::page_files::FileText;
 use waypost_policy::request_id::Uuid;
 use waypost_policy::values::Circumstances;
 use waypost_route::table::TableError;
@@ -42,13 +43,15 @@ pub struct Generation {
     next_listener: u32,
 }
 
-/// Certificates and keys of a plan's listeners and services, read from files.
+/// Contents of the files that a plan names: certificates and keys of listeners and services, and error pages.
 #[derive(Debug, Default)]
 pub struct Materials {
     /// Parallel to the plan's listeners.
     pub listeners: Vec<Option<Arc<ServerTls>>>,
     /// Parallel to the plan's services.
     pub services: Vec<Option<Arc<ClientTls>>>,
+    /// The texts of files of error pages, by path.
+    pub pages: Vec<(Box<str>, Arc<FileText>)>,
 }
 
 /// The identity of a listener across generations; unchanged as long as its address and name are.
@@ -83,20 +86,23 @@ impl Generation {
         })
     }
 
-    /// Sets the TLS material, which may change without the plan.
+    /// Sets what was read from files, which may change without the plan.
     #[must_use]
     pub fn secured(self, materials: Materials) -> Self {
         self.secure(materials);
         self
     }
 
-    /// Replaces the TLS material for new connections.
+    /// Replaces what was read from files: TLS for new connections, and error pages.
     pub fn secure(&self, materials: Materials) {
         for (slot, tls) in self.listener_tls.iter().zip(materials.listeners) {
             slot.store(tls);
         }
         for (state, tls) in self.services.iter().zip(materials.services) {
             state.set_tls(tls);
+        }
+        for (path, text) in materials.pages {
+            self.compiled.page_files().set(&path, text);
         }
     }
 
@@ -308,6 +314,7 @@ mod tests {
         let materials = Materials {
             listeners: Vec::new(),
             services: vec![Some(Arc::clone(&tls))],
+            pages: Vec::new(),
         };
         let generation = Generation::compile(builder.build().unwrap()).unwrap();
         (generation.secured(materials), tls)

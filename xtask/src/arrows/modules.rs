@@ -28,11 +28,20 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
     (
         "policy",
         &[
-            &["failure", "filled", "peer", "request_id", "server_options"],
+            &[
+                "failure",
+                "filled",
+                "page_files",
+                "peer",
+                "request_id",
+                "server_options",
+            ],
             &["arm", "balance", "client", "compiled", "grpc", "status", "step"],
             &["error_format"],
             &["request"],
-            &["head", "values"],
+            &["values"],
+            &["error_page"],
+            &["head"],
             &["decision"],
             &["explain"],
         ],

@@ -7,8 +7,9 @@ use waypost_wire::path::{DotSegmentParameters, DoubleSlash, EncodedSlash};
 
 use crate::collections::{NonEmptyList, OneOrMany};
 use crate::document::Document;
+use crate::document::error_page::ErrorPage;
 use crate::document::route::{HeaderEdits, Redirect};
-use crate::either::ListOr;
+use crate::either::{ListOr, Removable};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
 use crate::times::TimeoutText;
@@ -69,6 +70,8 @@ keys! {
         response_headers: HeaderEdits = Optional, "{ set: { x-frame-options: DENY } }";
         /// Redirects every request on this listener, for example to HTTPS.
         redirect: Redirect = Optional, "{ scheme: https, status: 308 }";
+        /// Pages in place of errors, of requests that come in here; `off` for none of the top level.
+        errors: Removable<NonEmptyList<ErrorPage>> = Optional, "[{ status: 5xx, file: sorry.html }]";
         /// PROXY protocol header (version 1 or 2) in front of connections: `optional` or `required`.
         ///
         /// Only `trusted_proxies` are believed, and every client of a unix socket. With `required`, connections from any

@@ -2,6 +2,7 @@
 //!
 //! This is the only definition. Parser, JSON Schema and reference page are generated from it.
 
+pub(crate) mod error_page;
 pub(crate) mod health;
 pub(crate) mod listener;
 pub(crate) mod rollout;
@@ -12,6 +13,7 @@ use waypost_plan::redirect::Scheme;
 use waypost_plan::settings::CodeLabel;
 
 use crate::collections::{List, Named, NonEmptyList};
+use crate::document::error_page::ErrorPage;
 use crate::document::listener::Listener;
 use crate::document::rollout::Rollout;
 use crate::document::route::Policy;
@@ -74,6 +76,8 @@ keys! {
         ///
         /// In a directory, the rollouts of all files are merged.
         rollouts: Named<Rollout> = Optional, "{ steady: { steps: [1, 5, 25, 50, 100] } }";
+        /// Pages in place of errors, for all listeners and routes that have none for a status.
+        errors: NonEmptyList<ErrorPage> = Optional, "[{ status: 5xx, file: sorry.html }]";
         /// Requests with their expected outcomes.
         ///
         /// Tests run on every load. A configuration with a failing test is refused.

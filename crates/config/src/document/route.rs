@@ -6,6 +6,7 @@ use waypost_plan::sticky::SameSite;
 
 use crate::collections::{List, Named, NonEmptyList, OneOrMany};
 use crate::document::Document;
+use crate::document::error_page::ErrorPage;
 use crate::document::rollout::Rollout;
 use crate::either::{Removable, Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
@@ -62,16 +63,17 @@ keys! {
         passthrough: To = Optional, "{ mail-v1: 90, mail-v2: 10 }";
         /// Policies, by name, for the keys that the route has not itself.
         ///
-        /// Where several have a key, that of the last counts, but edits of headers are joined.
+        /// Where several have a key, that of the last counts, but edits of headers and error pages are joined.
         uses as "use": OneOrMany<Text> = Optional, "[web, slow]";
     }
 
     /// Policies for requests, under a name that routes and listeners `use`.
     ///
     /// A key that a route has itself counts; else that of the last policy in its `use` that has it; else that of the
-    /// listener by which a request comes in. A key counts as a whole, but `request_headers` and `response_headers` are
-    /// joined: those of the listener, of the policies in order, of the route; a later edit of a name replaces an earlier
-    /// one. `KEY: off` takes the key of an outer place away.
+    /// listener by which a request comes in. A key counts as a whole, but `request_headers`, `response_headers` and `errors`
+    /// are joined: those of the listener, of the policies in order, of the route; a later edit of a name replaces an earlier
+    /// one, and of the pages for an error the last place has the one that counts. `KEY: off` takes the key of all outer
+    /// places away.
     ///
     /// Keys that a route cannot heed, such as `rewrite` beside `redirect`, do not count there.
     Policy, "a policy" {
@@ -82,6 +84,9 @@ keys! {
             only with ["to"];
         /// Edits of response headers.
         response_headers: Removable<HeaderEdits> = Optional, "{ remove: [server] }",
+            only with ["to", "redirect", "respond"];
+        /// Pages in place of errors, beside those of outer places; `off` takes those away, the top level's too.
+        errors: Removable<NonEmptyList<ErrorPage>> = Optional, "[{ status: 503, file: sorry.html }]",
             only with ["to", "redirect", "respond"];
         /// Rewrites of the cookies that services set.
         set_cookie: Removable<SetCookie> = Optional, "{ path: { /: /shop }, secure: true }", only with ["to"];

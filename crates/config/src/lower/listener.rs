@@ -26,7 +26,7 @@ use crate::values::Text;
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
 /// Keys about requests.
-const OF_REQUESTS: [&str; 7] = [
+const OF_REQUESTS: [&str; 8] = [
     "redirect",
     "paths",
     "half_close",
@@ -34,6 +34,7 @@ const OF_REQUESTS: [&str; 7] = [
     "request_id",
     "request_headers",
     "response_headers",
+    "errors",
 ];
 /// Trust in what requests say.
 const TRUST_IN_REQUESTS: [&str; 3] = ["hops", "header", "host"];

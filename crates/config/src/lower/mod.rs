@@ -8,6 +8,7 @@ use std::time::Duration;
 use waypost_plan::Plan;
 use waypost_plan::builder::PlanBuilder;
 use waypost_plan::duration::UNBOUNDED;
+use waypost_plan::failures::StatusSet;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::{Service, ServiceId};
 use waypost_wire::path::{DotSegmentParameters, EncodedSlash, PathOptions};
@@ -36,6 +37,7 @@ mod destination;
 mod effect;
 mod endpoint;
 mod entrance;
+mod error_pages;
 mod failures;
 mod foreign_host;
 mod header_edits;
@@ -80,7 +82,7 @@ pub(crate) struct LoweredPlan {
 pub(crate) struct PartialPlan {
     pub(crate) listeners: Vec<Arc<Listener>>,
     pub(crate) services: Vec<Arc<Service>>,
-    pub(crate) files: NamedFiles<Span>,
+    pub(crate) files: Box<NamedFiles<Span>>,
 }
 
 /// The places of a route.
@@ -118,6 +120,8 @@ struct Context<'c> {
     split_key: Rc<str>,
     /// True if any listener asks clients for a certificate.
     asks_clients: bool,
+    /// Statuses of responses that routes configure without a body.
+    bodiless: StatusSet,
     /// Files that the configuration names.
     files: NamedFiles<Span>,
 }
@@ -157,6 +161,7 @@ pub(crate) fn lower(
             .iter()
             .flat_map(|list| &list.value.0)
             .any(|listener| asks_clients(&listener.value)),
+        bodiless: error_pages::bodiless(document),
         files: NamedFiles::default(),
     };
     settings::set(document, &mut context);
@@ -186,7 +191,7 @@ pub(crate) fn lower(
     let partial = PartialPlan {
         listeners: builder.listeners().to_vec(),
         services: builder.services().to_vec(),
-        files,
+        files: Box::new(files),
     };
     if problems.has_errors() {
         return Err(partial);
@@ -196,7 +201,7 @@ pub(crate) fn lower(
             plan,
             routes,
             tests,
-            files: partial.files,
+            files: *partial.files,
         }),
         Err(error) => {
             problems

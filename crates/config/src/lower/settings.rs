@@ -11,7 +11,7 @@ use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::either::{OffOr, TextOr};
 use crate::keys::At;
-use crate::lower::{Context, header_name, whole};
+use crate::lower::{Context, error_pages, header_name, whole};
 use crate::problems::{Problems, quote};
 use crate::suggest::correction;
 use crate::values::Text;
@@ -22,6 +22,9 @@ const KEEP_MAX: u64 = 10_000;
 /// Lowers the settings of the gateway as a whole.
 pub(super) fn set(document: &Document, context: &mut Context<'_>) {
     let mut settings = Settings::default();
+    if let Some(errors) = &document.errors {
+        settings.errors = error_pages::of(&errors.value, context);
+    }
     let problems = &mut *context.problems;
     if let Some(log) = &document.access_log {
         settings.access_log = match &*log.value.0 {

@@ -76,6 +76,11 @@ const MISSING: &str = "this version has nothing like it";
 
 const MAPPINGS: &[Mapping] = words! {
     "the configuration": {
+        "errors" = [
+            "error_page", "error_pages", "handle_errors", "errorfile", "errorfiles", "http_errors", "http_error",
+            "custom_error_pages", "custom_http_errors", "error_template", "local_reply_config", "local_reply", "on_error",
+            "error_document", "custom_errors",
+        ], "`errors: [{ status: 503, file: sorry.html }]`";
         "listeners" = [
             "listen", "server", "servers", "entry_points", "entrypoints", "entry_point", "frontend", "frontends", "gateways",
             "binds", "static_resources",
@@ -119,6 +124,11 @@ const MAPPINGS: &[Mapping] = words! {
             "a policy uses no other; a route or a listener lists both: `use: [base, web]`";
     }
     "a listener": {
+        "errors" = [
+            "error_page", "error_pages", "handle_errors", "errorfile", "errorfiles", "http_errors", "http_error",
+            "custom_error_pages", "custom_http_errors", "error_template", "local_reply_config", "local_reply", "on_error",
+            "error_document", "custom_errors",
+        ], "`errors: [{ status: 503, file: sorry.html }]`";
         "bind" = ["listen", "listen_on", "address", "addr", "socket_address", "port", "ports", "endpoint", "url", "host_port"],
             "`bind: 0.0.0.0:8080`";
         "hosts" = ["server_name", "server_names", "domains", "domain", "host", "hostname", "hostnames"],
@@ -452,6 +462,13 @@ const MAPPINGS: &[Mapping] = words! {
             "custom_response_headers", "header_down", "response_transformer", "proxy_hide_header", "http_response_set_header",
             "expires", "sts_seconds", "hsts", "security_headers",
         ], "`response_headers: { set: { x-frame-options: DENY } }`";
+        "errors" = [
+            "error_page", "error_pages", "handle_errors", "errorfile", "errorfiles", "http_errors", "http_error", "errorloc",
+            "custom_error_pages", "custom_http_errors", "error_template", "local_reply_config", "mappers", "on_error",
+            "error_document", "error_documents", "errorsmiddleware", "custom_errors",
+        ], "`errors: [{ status: 503, file: sorry.html }]`";
+        "errors" = ["proxy_intercept_errors", "intercept_errors", "replace_status", "copy_response"],
+            "`errors: [{ status: 5xx, from: service, file: sorry.html }]`; without `from`, a page is for the gateway's own errors";
         "set_cookie" = ["proxy_cookie_path", "proxy_pass_reverse_cookie_path", "cookie_path", "rewrite_cookie_path"],
             "`set_cookie: { path: { /: /shop } }`";
         "set_cookie" = ["proxy_cookie_domain", "proxy_pass_reverse_cookie_domain", "cookie_domain", "rewrite_cookie_domain"],
@@ -503,7 +520,7 @@ const MAPPINGS: &[Mapping] = words! {
         "" = [
             "cors", "enable_cors", "auth", "auth_basic", "basic_auth", "jwt", "key_auth", "forward_auth", "auth_request", "oauth2",
             "rate_limit", "rate_limiting", "rate_limiter", "limit_req", "limit_conn", "in_flight_req", "compress", "gzip",
-            "encode", "cache", "proxy_cache", "circuit_breaker", "fault_injection", "error_page", "errors", "fault",
+            "encode", "cache", "proxy_cache", "circuit_breaker", "fault_injection", "fault",
             "csrf",
         ], MISSING;
         "access" = [
@@ -614,6 +631,25 @@ const MAPPINGS: &[Mapping] = words! {
         "cookie" = ["cookie_name", "name", "http_cookie", "affinity_key_name"], "`cookie: side`";
         "client_ip" = ["ip", "source_ip", "client", "ip_hash", "src", "connection_properties", "consumer"], "`client_ip: true`";
         "header" = ["hash_on_header", "header_name", "hash_header", "http_header"], "`header: x-user-id`";
+    }
+    "an error page": {
+        "status" = [
+            "code", "codes", "statuses", "status_code", "status_codes", "match", "error_codes", "error_code", "filter",
+            "status_code_filter",
+        ], "`status: [502, 503]`, or `status: 5xx`";
+        "body" = ["text", "content", "respond", "message", "text_format", "html", "json_format", "inline_string", "lf_string"],
+            "`body: \"we are back at noon\"`";
+        "file" = [
+            "path", "page", "filename", "root", "errorfile", "template", "document", "uri", "url", "rewrite", "file_server",
+            "errorfiles", "lf_file",
+        ], "`file: sorry.html`, the path of a file on this machine";
+        "content_type" = ["type", "mime_type", "media_type", "content_type_header"], "`content_type: text/html`";
+        "as" = ["response_code", "status_rewrites", "rewrite_status", "override_status", "replace_status", "http_status"],
+            "`as: 503`, the status that the client gets";
+        "from" = ["source", "origin", "intercept", "proxy_intercept_errors"], "`from: service`";
+        "headers" = ["header", "response_headers", "headers_to_add", "hdr", "add_header"], "`headers: { cache-control: no-store }`";
+        "" = ["service", "query", "backend", "upstream", "to", "redirect"],
+            "a page is a text or a file, not a request to another service: `file: sorry.html`";
     }
     "a `set_cookie`": {
         "http_only" = ["httponly", "script"], "";

@@ -2222,3 +2222,96 @@ fn rewritten_cookies() {
         &["4:40 conflicting-keys `set_cookie` goes with `to`"],
     );
 }
+
+#[test]
+fn error_pages() {
+    // On line 3.
+    let check = |pages: &str, expected: &[&str]| {
+        let routes =
+            "routes: [{ name: r, match: { path: /r }, to: a }, { name: s, respond: { status: 410 } }]";
+        check(format!("{BASE}errors: {pages}\n{routes}\n"), expected);
+    };
+    check("[]", &["3:9 empty-list"]);
+    check("[{ status: 503, body: x }]", &[]);
+    check("[{ body: x }]", &["3:10 missing-key add `status:"]);
+    check(
+        "[{ status: 503 }]",
+        &["3:10 missing-key add `body` with the text, or `file`"],
+    );
+    check(
+        "[{ status: 503, body: x, file: x }]",
+        &["3:34 conflicting-keys keep one of them"],
+    );
+    check("[{ status: [], body: x }]", &["3:20 empty-list"]);
+    check("[{ status: 200, body: x }]", &["3:20 out-of-range 400 to 599"]);
+    check(
+        "[{ status: 3xx, body: x }]",
+        &["3:20 out-of-range `4xx` or `5xx`"],
+    );
+    check("[{ status: 600, body: x }]", &["3:20 out-of-range"]);
+    check(
+        "[{ status: 500-599, body: x }]",
+        &["3:20 bad-value did you mean `5xx`?"],
+    );
+    check(
+        "[{ status: 5XX, body: x }]",
+        &["3:20 bad-value did you mean `5xx`?"],
+    );
+    check(
+        "[{ status: [503, 502, 503], body: x }]",
+        &["3:31 bad-error-page leave one of them out"],
+    );
+    check("[{ status: [503, 5xx], body: x }]", &["3:21 no-effect"]);
+    check(
+        "[{ status: 503, body: x, from: upstream }]",
+        &["3:40 unknown-word `gateway` or `service`"],
+    );
+    check(
+        "[{ status: 503, body: x, as: 199 }]",
+        &["3:38 out-of-range 200 to 599"],
+    );
+    check("[{ status: 503, body: x, as: 204 }]", &["3:38 ignored-body"]);
+    check("[{ status: 503, body: \"\", as: 204 }]", &[]);
+    check(
+        "[{ status: 503, body: x, content_type: \" x\" }]",
+        &["3:48 bad-value write a type"],
+    );
+    check(
+        "[{ status: 503, body: x, headers: { content-length: 5 } }]",
+        &["3:45 bad-header-edit frames a message"],
+    );
+    check(
+        "[{ status: 503, body: x, headers: { Content-Type: text/html } }]",
+        &["3:45 bad-error-page write `content_type: text/html`"],
+    );
+    check(
+        "[{ status: 503, body: 'see {request_id}' }]",
+        &["3:31 bad-error-page write a literal brace twice"],
+    );
+    check(
+        "[{ status: 503, body: x, headers: { x-a: '{host}' } }]",
+        &["3:50 bad-error-page"],
+    );
+    check(
+        "[{ status: 503, body: '{\"error\": {}} {{host}}', headers: { x-a: '{{}' } }]",
+        &[],
+    );
+    check(
+        "[{ status: 503, file: \"https://cdn/sorry.html\" }]",
+        &["3:31 bad-error-page pages are files on this machine"],
+    );
+    check(
+        "[{ status: 503, file: errors/ }]",
+        &["3:31 bad-error-page the path of a file"],
+    );
+    // The gateway never makes these by itself, but a route does one of them.
+    check(
+        "[{ status: [404, 418, 410], body: x }]",
+        &["3:26 unused-error-page add `from: service`"],
+    );
+    check("[{ status: 418, from: service, body: x }]", &[]);
+    check(
+        "[{ status: 5xx, body: x }, { status: 502, from: service, body: y }, { status: [502, 503], body: z }]",
+        &["3:87 unused-error-page put it in front"],
+    );
+}

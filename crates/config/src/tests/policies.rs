@@ -1,7 +1,8 @@
 //! Policies that routes and listeners share.
 
 use waypost_plan::access::BodyLimit;
-use waypost_plan::policies::{Policies, PolicySet, Source, Upgrade};
+use waypost_plan::origin::Source;
+use waypost_plan::policies::{Policies, PolicySet, Upgrade};
 
 use super::*;
 
@@ -591,5 +592,58 @@ fn a_hedge_is_judged_with_the_retry_in_force() {
         ("hedge: 95ms, retry: x", "use: web", vec!["3:40 wrong-type"]),
     ] {
         check_lines(&with(policy, route), &expected);
+    }
+}
+
+#[test]
+fn error_pages_of_all_places_are_joined() {
+    use waypost_plan::error_pages::{ErrorsFrom, PageBody};
+
+    let policies = "policies: { edge: { errors: [{ status: [403, 404], body: edge }] }, \
+         web: { errors: [{ status: 5xx, body: web }, { status: 403, body: web }] }, \
+         api: { errors: [{ status: 503, body: api }] }, none: { errors: off } }\n";
+    let listener = "listeners: [{ bind: 127.0.0.1:8080, name: l, use: edge, errors: [{ status: 404, body: listener }] }]\n";
+    // The texts for 403, 404, 502 and 503, and the places that an explanation names.
+    for (route, texts, places) in [
+        ("", ["edge", "listener", "-", "-"], 2),
+        ("use: web", ["web", "listener", "web", "web"], 3),
+        ("use: [web, api]", ["web", "listener", "web", "api"], 4),
+        ("use: [api, web]", ["web", "listener", "web", "web"], 4),
+        (
+            "use: [web, api], errors: [{ status: 502, body: route }]",
+            ["web", "listener", "route", "api"],
+            5,
+        ),
+        ("use: [web, api], errors: off", ["-", "-", "-", "-"], 0),
+        ("use: [web, none, api]", ["-", "-", "-", "api"], 1),
+        (
+            "use: none, errors: [{ status: 403, body: route }]",
+            ["route", "-", "-", "-"],
+            1,
+        ),
+    ] {
+        let used = ["web", "api", "none"]
+            .map(|name| format!("{{ name: {name}, match: {{ path: /{name} }}, to: b, use: {name} }}"));
+        let plan = plan(&format!(
+            "{listener}{policies}errors: [{{ status: 400, body: top }}]\n\
+             routes: [{{ name: a, to: a, {route} }}, {}]",
+            used.join(", ")
+        ));
+        let policies = first(&plan);
+        let found = [403, 404, 502, 503].map(|status| {
+            let found = policies.errors.find(status, ErrorsFrom::Gateway);
+            found.map_or("-", |(page, _)| match &page.body {
+                PageBody::Text(text) => text,
+                PageBody::File(_) => "a file",
+            })
+        });
+        assert_eq!(found, texts, "{route}");
+        let mut origins = policies.origins().iter();
+        let origin = origins.find(|origin| origin.key == "errors");
+        assert_eq!(origin.map_or(0, |origin| origin.sources.len()), places, "{route}");
+        assert_eq!(
+            policies.errors.are_last(),
+            route.contains("off") || route.contains("none")
+        );
     }
 }

@@ -54,7 +54,12 @@ fn nest(path: &[&str], mapping: &str) -> (String, usize, usize) {
     for key in path {
         let pad = " ".repeat(indent);
         match *key {
-            "listeners" | "routes" | "tests" | "certificates" | "steps" | "endpoints" => {
+            "errors" if path.contains(&"judge") => {
+                text.push_str(&format!("{pad}{key}:\n"));
+                indent += 2;
+                lines += 1;
+            }
+            "listeners" | "routes" | "tests" | "errors" | "certificates" | "steps" | "endpoints" => {
                 text.push_str(&format!("{pad}{key}:\n{pad}  -\n"));
                 indent += 4;
                 lines += 2;

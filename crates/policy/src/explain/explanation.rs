@@ -20,6 +20,9 @@ pub struct Explanation {
     /// The step that the gateway stops at; left out where a service gets the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,
+    /// The error page that the client gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<ShownPage>,
     /// The listener that redirects it, by name or address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listener: Option<String>,
@@ -107,6 +110,18 @@ pub enum Outcome {
     Refused,
     /// A route takes it, but only an error can be the response.
     Unavailable,
+}
+
+/// An error page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShownPage {
+    /// The place that it comes from, such as `listener public`.
+    pub from: String,
+    /// The status of the error that it takes the place of.
+    pub replaces: u16,
+    /// The file of its text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 /// One arm of a split.

@@ -31,6 +31,7 @@ use crate::arm::ArmChoice;
 use crate::compiled::Compiled;
 use crate::decision::{self, ConnectionFields, Decision, DecisionBuffers, Environment, Forwarding, Verdict};
 use crate::error_format::ErrorFormat;
+use crate::error_page::{Page, PageScope};
 use crate::failure::Failure;
 use crate::head::edits::{DebugHeaders, KeepAlive};
 use crate::head::local::LocalResponse;
@@ -42,7 +43,7 @@ use crate::step::Step;
 use crate::values::Circumstances;
 
 pub use explanation::{
-    Arm, Because, Considered, Explanation, Outcome, PolicyOrigin, Retry, Rollout, Stopped,
+    Arm, Because, Considered, Explanation, Outcome, PolicyOrigin, Retry, Rollout, ShownPage, Stopped,
 };
 pub use question::{Question, QuestionError};
 
@@ -95,7 +96,7 @@ pub fn explain(
             buffers.fill_refusal(listener);
             let policies = &listener.policies;
             let local = explainer.local(None, !failure.closes(), listener, &buffers);
-            let mut explanation = explainer.failure(failure, None, local, policies);
+            let mut explanation = explainer.failure(failure, None, listener, local, policies);
             explanation.policies = origins::of(policies, None, listener);
             explanation.stopped = Some(Stopped {
                 step: Step::Head.name(),
@@ -302,7 +303,7 @@ impl<S: State> Explainer<'_, S> {
         let mut explanation = match decision.verdict {
             Verdict::Fail(failure) => {
                 let local = self.local(route, !failure.closes(), listener, &buffers);
-                self.failure(failure, route, local, policies)
+                self.failure(failure, route, listener, local, policies)
             }
             Verdict::Redirect { status } => {
                 let mut out = Vec::new();
@@ -320,10 +321,16 @@ impl<S: State> Explainer<'_, S> {
             }
             Verdict::Respond(respond) => {
                 let mut out = Vec::new();
-                self.local(route, true, listener, &buffers)
-                    .write_respond(respond, edits, &mut out);
+                let response = self.local(route, true, listener, &buffers);
+                let format = ErrorFormat::of(&self.head, self.buffer);
+                let page = PageScope::of(policies, self.compiled).of_respond(respond, &format);
+                match &page {
+                    Some(page) => response.write_page(page, None, edits, &mut out),
+                    None => response.write_respond(respond, edits, &mut out),
+                };
                 Explanation {
-                    status: Some(respond.status),
+                    status: Some(page.as_ref().map_or(respond.status, |page| page.status)),
+                    page: page.map(|page| shown(&page, respond.status, route, listener)),
                     ..self.blank(Outcome::Respond, route, headers_of(&out))
                 }
             }
@@ -430,6 +437,7 @@ impl<S: State> Explainer<'_, S> {
         &self,
         failure: Failure,
         route: Option<&Route>,
+        listener: &Listener,
         local: LocalResponse<'_>,
         policies: &PolicySet,
     ) -> Explanation {
@@ -445,10 +453,16 @@ impl<S: State> Explainer<'_, S> {
             ErrorFormat::Text
         };
         let mut out = Vec::new();
-        local.write_failure(failure, &format, &policies.response_headers, &mut out);
+        let page = PageScope::of(policies, self.compiled).of_failure(failure, &format);
+        match &page {
+            Some(page) => local.write_page(page, Some(failure), &policies.response_headers, &mut out),
+            None => local.write_failure(failure, &format, &policies.response_headers, &mut out),
+        };
+        let status = format.status(failure).http_status();
         Explanation {
-            status: Some(format.status(failure).http_status()),
+            status: Some(page.as_ref().map_or(status, |page| page.status)),
             reason: Some(failure.message()),
+            page: page.map(|page| shown(&page, failure.status(), route, listener)),
             ..self.blank(outcome, route, headers_of(&out))
         }
     }
@@ -486,6 +500,7 @@ impl<S: State> Explainer<'_, S> {
             status: None,
             reason: None,
             stopped: None,
+            page: None,
             listener: None,
             route: route.map(|route| route.matching.name.to_string()),
             service: None,
@@ -528,6 +543,19 @@ impl<S: State> Explainer<'_, S> {
                 }),
             });
         considered.collect()
+    }
+}
+
+/// A page in place of an error with the status `replaces`.
+fn shown(page: &Page<'_>, replaces: u16, route: Option<&Route>, listener: &Listener) -> ShownPage {
+    let from = match page.source {
+        None => "the top level".to_owned(),
+        Some(source) => origins::name(source, route, listener),
+    };
+    ShownPage {
+        from,
+        replaces,
+        file: page.configured.file().map(str::to_owned),
     }
 }
 

@@ -3,10 +3,20 @@
 use std::collections::BTreeMap;
 
 use waypost_plan::listener::Listener;
-use waypost_plan::policies::{Policies, Source};
+use waypost_plan::origin::Source;
+use waypost_plan::policies::Policies;
 use waypost_plan::route::Route;
 
 use super::PolicyOrigin;
+
+/// The name of a place.
+pub(super) fn name(source: &Source, route: Option<&Route>, listener: &Listener) -> String {
+    match source {
+        Source::ListenersPolicy(name) | Source::Policy(name) => format!("policy {name}"),
+        Source::Listener => format!("listener {}", listener.label()),
+        Source::Route => route.map_or_else(String::new, |route| format!("route {}", route.matching.name)),
+    }
+}
 
 /// The policies in force for a request that `route`, if any, takes by `listener`.
 pub(super) fn of(
@@ -15,15 +25,11 @@ pub(super) fn of(
     listener: &Listener,
 ) -> BTreeMap<&'static str, PolicyOrigin> {
     let forward = route.and_then(Route::forward);
-    let name = |source: &Source| match source {
-        Source::ListenersPolicy(name) | Source::Policy(name) => format!("policy {name}"),
-        Source::Listener => format!("listener {}", listener.label()),
-        Source::Route => route.map_or_else(String::new, |route| format!("route {}", route.matching.name)),
-    };
+    let name = |source: &Source| name(source, route, listener);
     let is_in_force = |key: &str, forwards: bool| match route {
         Some(_) => forward.is_some() || !forwards,
         // Without a route, they are those of the gateway's own responses.
-        None => key == "response_headers",
+        None => matches!(key, "response_headers" | "errors"),
     };
     let mut origins = BTreeMap::new();
     for origin in policies.origins() {

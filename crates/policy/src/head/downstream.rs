@@ -7,6 +7,7 @@ use waypost_wire::response::ResponseHead;
 use waypost_wire::version::Version;
 use waypost_wire::write;
 
+use crate::error_page::Page;
 use crate::head::edits::{KeepAlive, ResponseEdits};
 
 /// The delimiter of a response body on the client's connection.
@@ -75,15 +76,43 @@ impl DownstreamHead<'_> {
             }
             _ => {}
         }
-        // RFC 9110 §15.5.22: a 426 names the protocol.
-        if status == 426
-            && self.body != BodyDelimiter::Frames
-            && let Some(protocol) = self.response.upgrade(self.buffer)
-        {
-            write::field(out, b"upgrade", protocol);
-            out.extend_from_slice(b"connection: upgrade\r\n");
-        }
+        self.write_wanted_upgrade(status, out);
         self.edits.finish(out);
+    }
+
+    /// Appends the head and the body of a page in place of the service's response. The service's fields stay, but for those
+    /// of its body's form.
+    pub fn write_page(&self, page: &Page<'_>, to_head: bool, out: &mut Vec<u8>) -> usize {
+        match page.configured.status {
+            Some(status) if status != self.response.status() => {
+                let reason = write::reason(status);
+                out.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
+            }
+            _ => self.write_status_line(out),
+        }
+        let configured = self.edits.configured;
+        let is_of_body = |name: &[u8]| {
+            let mut of_body = ["content-type", "content-encoding", "trailer"].into_iter();
+            of_body.any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        };
+        let keeps = |name: &[u8]| !is_of_body(name) && !page.configured.headers.drops(name);
+        self.write_fields(configured, keeps, out);
+        let body = page.body().unwrap_or_default();
+        if !page.is_bodiless() {
+            self.edits
+                .add(b"content-type", page.configured.content_type.as_bytes(), out);
+        }
+        if !matches!(page.status, 204 | 304) {
+            write::content_length(out, body.len() as u64);
+        }
+        page.write_headers(configured, out);
+        self.write_wanted_upgrade(page.status, out);
+        self.edits.finish(out);
+        if to_head {
+            return 0;
+        }
+        out.extend_from_slice(body);
+        body.len()
     }
 
     /// Appends the head of a `101`: the connection speaks `protocol` from now on. Its edits have no date and imply that
@@ -112,6 +141,18 @@ impl DownstreamHead<'_> {
         self.write_status_line(out);
         self.write_fields(&HeaderEdits::NONE, |_| true, out);
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends the protocol that the service demands, which a 426 names (RFC 9110 §15.5.22).
+    #[inline]
+    fn write_wanted_upgrade(&self, status: u16, out: &mut Vec<u8>) {
+        if status == 426
+            && self.body != BodyDelimiter::Frames
+            && let Some(protocol) = self.response.upgrade(self.buffer)
+        {
+            write::field(out, b"upgrade", protocol);
+            out.extend_from_slice(b"connection: upgrade\r\n");
+        }
     }
 
     fn write_status_line(&self, out: &mut Vec<u8>) {

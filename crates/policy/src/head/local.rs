@@ -8,6 +8,7 @@ use waypost_plan::route::Respond;
 use waypost_wire::write;
 
 use crate::error_format::ErrorFormat;
+use crate::error_page::Page;
 use crate::failure::Failure;
 use crate::grpc;
 use crate::head::edits::{DebugHeaders, KeepAlive, ResponseEdits};
@@ -75,6 +76,38 @@ impl LocalResponse<'_> {
         self.finish(status, edits, body.as_bytes(), out)
     }
 
+    /// Appends a page in place of an error: of `failure`, or of a response that a route configures. Returns the bytes of its
+    /// body.
+    pub fn write_page(
+        &self,
+        page: &Page<'_>,
+        failure: Option<Failure>,
+        edits: &HeaderEdits,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        write_status_line(page.status, out);
+        let headers = &page.configured.headers;
+        let field = |name: &[u8], value: &[u8], out: &mut Vec<u8>| {
+            if !edits.drops(name) && !headers.drops(name) {
+                write::field(out, name, value);
+            }
+        };
+        if !page.is_bodiless() {
+            field(b"content-type", page.configured.content_type.as_bytes(), out);
+        }
+        page.write_headers(edits, out);
+        if let Some(failure) = failure {
+            write_reason(failure, field, out);
+        }
+        match page.body() {
+            Some(body) => self.finish(page.status, edits, body, out),
+            None => {
+                self.write_end(edits, out);
+                0
+            }
+        }
+    }
+
     /// Appends a redirect. Returns the bytes of its body.
     pub fn write_redirect(
         &self,
@@ -109,6 +142,16 @@ impl LocalResponse<'_> {
         if !matches!(status, 204 | 304) {
             write::content_length(out, body.len() as u64);
         }
+        self.write_end(configured, out);
+        if self.to_head {
+            return 0;
+        }
+        out.extend_from_slice(body);
+        body.len()
+    }
+
+    /// Appends what every head ends with.
+    fn write_end(&self, configured: &HeaderEdits, out: &mut Vec<u8>) {
         let edits = ResponseEdits {
             configured,
             filled: self.filled_lines,
@@ -121,11 +164,6 @@ impl LocalResponse<'_> {
             keep_alive: self.keep_alive,
         };
         edits.finish(out);
-        if self.to_head {
-            return 0;
-        }
-        out.extend_from_slice(body);
-        body.len()
     }
 }
 

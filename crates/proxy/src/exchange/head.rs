@@ -10,6 +10,7 @@ use waypost_transport::relay::transform::Transform;
 use waypost_transport::relay::{BodyForm, CodingError, RelayError};
 use waypost_upstream::call::INTERIM_MAX;
 use waypost_upstream::response_buffers::ResponseBuffers;
+use waypost_wire::body::BodyDecoder;
 use waypost_wire::field::FieldKind;
 use waypost_wire::framing::Framing;
 use waypost_wire::grpc::GrpcCode;
@@ -30,6 +31,11 @@ pub(super) enum HeadFound {
     /// It is final and declined; the bytes are where they were.
     Declined {
         /// True if all of its response has come, on a connection that stays open.
+        is_whole: bool,
+    },
+    /// It is final, and an error page takes its place; the bytes are where they were.
+    Replaced {
+        /// As of a declined one.
         is_whole: bool,
     },
 }
@@ -81,6 +87,10 @@ impl Exchange<'_> {
                 let is_whole = self.is_whole(buffers, end);
                 return Ok(HeadFound::Declined { is_whole });
             }
+            status if self.options.pages.is_some_and(|pages| pages.replaces(status)) => {
+                let is_whole = self.is_whole(buffers, end);
+                return Ok(HeadFound::Replaced { is_whole });
+            }
             _ => self.take_final(buffers, end)?,
         }
         Ok(HeadFound::Head)
@@ -92,7 +102,8 @@ impl Exchange<'_> {
         let is_body_whole = match buffers.response.framing() {
             Framing::None => body == 0,
             Framing::Length(length) => body == length,
-            Framing::Chunked | Framing::UntilClose => false,
+            Framing::Chunked => is_whole_in_chunks(&buffers.from_service.filled()[end.end..]),
+            Framing::UntilClose => false,
         };
         is_body_whole
             && self.state.request == RequestPhase::Sent
@@ -231,6 +242,18 @@ impl Exchange<'_> {
         form.write_client_type(value, &mut translated)
             .then_some(translated)
     }
+}
+
+/// Returns true if `body` is a whole body in chunks, and nothing comes after it.
+fn is_whole_in_chunks(mut body: &[u8]) -> bool {
+    let mut decoder = BodyDecoder::new(Framing::Chunked);
+    while !decoder.is_done() {
+        match decoder.decode(body) {
+            Ok(piece) if piece.consumed > 0 => body = &body[piece.consumed..],
+            Ok(_) | Err(_) => return false,
+        }
+    }
+    body.is_empty()
 }
 
 /// A response that breaks `rule`.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use waypost_plan::failures::StatusSet;
 use waypost_plan::service::Timeouts;
+use waypost_policy::error_page::PageScope;
 use waypost_policy::failure::{Cause, Failure};
 use waypost_policy::grpc::web::WebForm;
 use waypost_policy::head::edits::ResponseEdits;
@@ -76,6 +77,8 @@ pub(crate) struct ExchangeOptions<'a> {
     pub(crate) response_limits: ResponseLimits,
     /// Statuses of responses that are held back at their head, so that another attempt can take their place.
     pub(crate) declined: Option<&'a StatusSet>,
+    /// Error pages in place of the service's responses; none for calls.
+    pub(crate) pages: Option<PageScope<'a>>,
 }
 
 /// The deadlines of an exchange.
@@ -166,6 +169,11 @@ pub(crate) enum End {
     },
     /// The response has a declined status. Nothing of it has left; [`Exchange::accept`] permits to go on.
     Declined {
+        /// True if the connection can be reused once the response is dropped, as all of it has come.
+        is_whole: bool,
+    },
+    /// An error page takes the place of the response. Nothing of it has left, and its head is still in the buffer.
+    Replaced {
         /// True if the connection can be reused once the response is dropped, as all of it has come.
         is_whole: bool,
     },
@@ -395,6 +403,7 @@ impl<'a> Exchange<'a> {
                 Err(failure) => return Poll::Ready(Err(Broken(failure))),
                 Ok(HeadFound::Head) => continue,
                 Ok(HeadFound::Declined { is_whole }) => return Poll::Ready(Ok(End::Declined { is_whole })),
+                Ok(HeadFound::Replaced { is_whole }) => return Poll::Ready(Ok(End::Replaced { is_whole })),
                 Ok(HeadFound::Nothing) => {}
             }
             match self.service.poll_fill(cx, &mut buffers.from_service) {

@@ -170,6 +170,7 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             web: case.web,
             response_limits: ResponseLimits::default(),
             declined: Some(&declined),
+            pages: None,
         };
         let deadlines = Deadlines {
             service: TIMEOUTS,

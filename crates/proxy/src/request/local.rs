@@ -11,6 +11,7 @@ use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::route::Respond;
 use waypost_policy::error_format::ErrorFormat;
+use waypost_policy::error_page::PageScope;
 use waypost_policy::failure::{Blame, Cause, Failure};
 use waypost_policy::head::edits::KeepAlive;
 use waypost_policy::head::local::LocalResponse;
@@ -48,6 +49,17 @@ impl<'c> ActiveRequest<'c> {
     /// Sends the response that a route configures.
     pub(super) async fn respond(&mut self, respond: &Respond, of: OnBehalf<'_>) -> Next {
         let edits = &of.policies.response_headers;
+        if let Some(page) = self
+            .pages(of.policies)
+            .of_respond(respond, &self.buffers.error_format)
+        {
+            let status = RequestStatus::http(respond.status).replaced(page.status);
+            return self
+                .send(status, of, |response, out| {
+                    response.write_page(&page, None, edits, out)
+                })
+                .await;
+        }
         let status = self.status_of(respond.status, edits);
         self.send(status, of, |response, out| {
             response.write_respond(respond, edits, out)
@@ -84,6 +96,14 @@ impl<'c> ActiveRequest<'c> {
             route: "",
             policies: &self.listener.policies,
         }
+    }
+
+    /// The error pages in force beside these policies.
+    pub(super) fn pages<'p>(&self, policies: &'p PolicySet) -> PageScope<'p>
+    where
+        'c: 'p,
+    {
+        PageScope::of(policies, self.snapshot.generation.compiled())
     }
 
     /// Sends an error, before anything of the body is read.
@@ -125,12 +145,15 @@ impl<'c> ActiveRequest<'c> {
 
     async fn send_failure(&mut self, failure: Failure, of: OnBehalf<'_>, keep_alive: bool) -> Next {
         let format = mem::take(&mut self.buffers.error_format);
+        let page = self.pages(of.policies).of_failure(failure, &format);
         let status = format.status(failure);
+        let status = page.as_ref().map_or(status, |page| status.replaced(page.status));
         self.client.observation.fail(&self.client.worker, failure);
         let keep_alive = keep_alive && !failure.closes();
         let next = self
-            .write_response(status, of, keep_alive, |response, out| {
-                response.write_failure(failure, &format, &of.policies.response_headers, out)
+            .write_response(status, of, keep_alive, |response, out| match &page {
+                Some(page) => response.write_page(page, Some(failure), &of.policies.response_headers, out),
+                None => response.write_failure(failure, &format, &of.policies.response_headers, out),
             })
             .await;
         self.buffers.error_format = format;
@@ -164,6 +187,17 @@ impl<'c> ActiveRequest<'c> {
         };
         out.clear();
         let body_bytes = write(&response, &mut out);
+        self.write_out(status, keep_alive, out, body_bytes).await
+    }
+
+    /// Sends `out`, a whole response with this many bytes of a body.
+    pub(super) async fn write_out(
+        &mut self,
+        status: RequestStatus,
+        keep_alive: bool,
+        out: Vec<u8>,
+        body_bytes: usize,
+    ) -> Next {
         if let Some(record) = self.client.observation.record() {
             record.status = status;
             record.bytes = body_bytes as u64;

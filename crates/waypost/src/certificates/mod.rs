@@ -1,4 +1,4 @@
-//! The certificates, keys and trusted authorities that a config names.
+//! The files that a config names: certificates, keys, trusted authorities, and the texts of error pages.
 //!
 //! They are read with the config, and again when they change. If a good version is followed by a bad one, the good one
 //! stays in use, so that a half-written file or a failed renewal refuses no client.
@@ -16,6 +16,7 @@ use waypost_config::place::Place;
 use waypost_config::{Loaded, Refused};
 use waypost_plan::Plan;
 use waypost_plan::certificate_files::CertificateFiles;
+use waypost_policy::page_files::FileText;
 use waypost_proxy::generation::Materials;
 use waypost_tls::client::ClientTls;
 use waypost_tls::identity::Identity;
@@ -33,6 +34,8 @@ pub(crate) struct Certificates {
     identities: HashMap<CertificateFiles, (PairTexts, Arc<Identity>)>,
     /// The text of each file of trusted certificates.
     authorities: HashMap<Box<str>, Arc<[u8]>>,
+    /// The text of each file of an error page.
+    pages: HashMap<Box<str>, Arc<FileText>>,
     tickets: HashMap<String, Tickets>,
     listeners: HashMap<String, (ListenerKey, Arc<ServerTls>)>,
     services: HashMap<Arc<str>, (ServiceKey, Arc<ClientTls>)>,
@@ -48,6 +51,8 @@ pub(crate) struct ReadCertificates {
     pub(crate) materials: Materials,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) watch: Watch,
+    /// True if an error page has another text than before.
+    pub(crate) has_new_pages: bool,
 }
 
 impl Certificates {
@@ -55,7 +60,8 @@ impl Certificates {
     pub(crate) fn read(&mut self, loaded: &Loaded, texts: &Texts, source: &Source) -> ReadCertificates {
         let plan = &loaded.plan;
         let mut reading = self.reading(texts, source);
-        let materials = reading.materials(plan.listeners(), plan.services(), &loaded.files);
+        let mut materials = reading.materials(plan.listeners(), plan.services(), &loaded.files);
+        materials.pages = reading.pages(plan.error_pages(), &loaded.files.pages);
         reading.finish(materials)
     }
 
@@ -72,7 +78,11 @@ impl Certificates {
             listeners,
             services,
             refused,
+            pages,
         } = &*refused.files;
+        for mention in pages {
+            reading.page(&mention.path, pages);
+        }
         for files in listeners.iter().chain(services).chain(refused) {
             reading.check_alone(files);
         }
@@ -82,7 +92,8 @@ impl Certificates {
     /// Reads the files of the active plan again.
     pub(crate) fn renew(&mut self, plan: &Plan, texts: &Texts, source: &Source) -> ReadCertificates {
         let mut reading = self.reading(texts, source);
-        let materials = reading.materials(plan.listeners(), plan.services(), &NamedFiles::default());
+        let mut materials = reading.materials(plan.listeners(), plan.services(), &NamedFiles::default());
+        materials.pages = reading.pages(plan.error_pages(), &[]);
         reading.finish(materials)
     }
 
@@ -100,6 +111,7 @@ impl Certificates {
             },
             diagnostics: Vec::new(),
             watch: Watch::default(),
+            has_new_pages: false,
         }
     }
 

@@ -1,15 +1,18 @@
 //! Reading certificate files, and turning them into TLS configurations.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use waypost_config::diagnostic::{Code, Diagnostic, diagnostic};
-use waypost_config::files::{NamedFiles, TlsFiles};
+use waypost_config::files::{Mention, NamedFiles, TlsFiles};
 use waypost_config::place::Place;
 use waypost_plan::certificate_files::CertificateFiles;
+use waypost_plan::error_pages::ErrorPage;
 use waypost_plan::listener::{ClientAuthMode, Listener, ListenerTls};
 use waypost_plan::service::{Service, Trust};
+use waypost_policy::page_files::FileText;
 use waypost_proxy::generation::Materials;
 use waypost_tls::RootsError;
 use waypost_tls::client::{self, ClientTls};
@@ -21,6 +24,8 @@ use super::watch::Watch;
 use super::{Certificates, ReadCertificates};
 use crate::source::Source;
 
+/// The size limit of an error page.
+const PAGE_BYTES_MAX: usize = 1 << 20;
 /// The help for a pair of files that is refused.
 const PAIR: &str = "a certificate with its chain is one PEM file, its own certificate first; its key is another, without \
                     a password";
@@ -63,6 +68,8 @@ pub(super) struct Reading<'a> {
     pub(super) anywhere: Place,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) watch: Watch,
+    /// True if an error page has another text than before.
+    pub(super) has_new_pages: bool,
 }
 
 impl Reading<'_> {
@@ -82,7 +89,55 @@ impl Reading<'_> {
         let services = services
             .map(|(at, service)| self.service(service, named.services.get(at).unwrap_or(&unknown)))
             .collect();
-        Materials { listeners, services }
+        Materials {
+            listeners,
+            services,
+            pages: Vec::new(),
+        }
+    }
+
+    /// Reads the files of error pages. `named` has their mentions, if they are known.
+    pub(super) fn pages<'p>(
+        &mut self,
+        pages: impl Iterator<Item = &'p ErrorPage>,
+        named: &[Mention],
+    ) -> Vec<(Box<str>, Arc<FileText>)> {
+        // Routes share pages.
+        let paths: BTreeSet<&str> = pages.filter_map(ErrorPage::file).collect();
+        let read = paths.into_iter().map(|path| {
+            let text = self.page(path, named)?;
+            Some((path.into(), text))
+        });
+        read.flatten().collect()
+    }
+
+    /// The text of an error page: the present one of the file, or else the last.
+    pub(super) fn page(&mut self, path: &str, named: &[Mention]) -> Option<Arc<FileText>> {
+        let read = match self.file(path) {
+            Ok(text) if text.len() > PAGE_BYTES_MAX => Err(io::Error::other("it is larger than 1 MiB")),
+            read => read,
+        };
+        let known = self.certificates.pages.get(path);
+        match (read, known) {
+            (Ok(text), Some(known)) if known.is(&text) => Some(Arc::clone(known)),
+            (Ok(text), _) => {
+                self.has_new_pages = true;
+                let text = Arc::new(FileText::new(text));
+                self.certificates.pages.insert(path.into(), Arc::clone(&text));
+                Some(text)
+            }
+            (Err(error), Some(known)) => {
+                let known = Arc::clone(known);
+                self.watch.add_stale(unreadable(path, &error));
+                Some(known)
+            }
+            (Err(error), None) => {
+                let mentions = named.iter().filter(|mention| *mention.path == *path);
+                let places = self.or_anywhere(mentions.map(|mention| mention.place.clone()).collect());
+                self.fail(places, Code::UnreadableFile, &unreadable(path, &error), "");
+                None
+            }
+        }
     }
 
     /// Reads files without making a TLS configuration of them.
@@ -116,6 +171,7 @@ impl Reading<'_> {
             materials,
             diagnostics: self.diagnostics,
             watch: self.watch,
+            has_new_pages: self.has_new_pages,
         }
     }
 

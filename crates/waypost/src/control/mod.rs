@@ -340,7 +340,7 @@ impl Control {
         }
     }
 
-    /// Reads the certificate files again. Connections keep the certificates they began with.
+    /// Reads the files that the config names again. Connections keep the certificates they began with.
     fn renew_certificates(&mut self) {
         let generation = self.gateway.generation();
         let files = self
@@ -353,7 +353,10 @@ impl Control {
             log::warn(&diagnostic.message);
         }
         if self.certificates.stale().is_empty() {
-            log::info("the certificates were read again");
+            log::info(match files.has_new_pages {
+                true => "the error pages were read again",
+                false => "the certificates were read again",
+            });
         }
     }
 

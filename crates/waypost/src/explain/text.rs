@@ -60,6 +60,12 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
     if let Some(stopped) = &explanation.stopped {
         line(&mut text, "stopped", &stopped_in_words(stopped));
     }
+    if let Some(page) = &explanation.page {
+        let file = page.file.as_deref().map(|file| format!("{}, ", printable(file)));
+        let file = file.unwrap_or_default();
+        let words = format!("{file}of {}, in place of a {}", page.from, page.replaces);
+        line(&mut text, "page", &words);
+    }
     if let Some(listener) = &explanation.listener {
         line(&mut text, "listener", listener);
     }

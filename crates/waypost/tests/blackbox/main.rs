@@ -23,6 +23,7 @@ mod drained;
 mod early_responses;
 mod ejection;
 mod endpoint_hosts;
+mod error_pages;
 mod examples;
 mod explain;
 mod failures;

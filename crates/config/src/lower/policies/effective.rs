@@ -1,10 +1,13 @@
 //! The policies in force, once every place that says something is considered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_plan::duration::UNBOUNDED;
+use waypost_plan::error_pages::ErrorPages;
 use waypost_plan::header_edits::HeaderEdits;
-use waypost_plan::policies::{Origin, PolicySet, Source};
+use waypost_plan::origin::{Origin, Source};
+use waypost_plan::policies::PolicySet;
 
 use super::layer::{Layer, Said};
 use crate::diagnostic::Code;
@@ -72,6 +75,11 @@ pub(super) fn of(layers: &[Placed<'_>]) -> Effective {
         set.set_cookie = Some(cookies.clone());
         note("set_cookie", source);
     }
+    let (errors, sources) = pages(layers);
+    set.errors = errors;
+    if !sources.is_empty() {
+        origins.push(origin("errors", sources.into()));
+    }
     let mut join = |key: &'static str, of: fn(&Layer) -> Option<&Said<HeaderEdits>>| {
         let (edits, sources) = joined(layers, of);
         if !sources.is_empty() {
@@ -122,6 +130,25 @@ fn joined<'l>(
         }
     }
     (edits, sources)
+}
+
+/// The error pages of all layers behind the last `off`, and their places.
+fn pages(layers: &[Placed<'_>]) -> (ErrorPages, Vec<Source>) {
+    let (mut pages, mut sources) = (ErrorPages::NONE, Vec::new());
+    for placed in layers {
+        match placed.layer.errors.as_ref().map(|said| &said.value) {
+            None => {}
+            Some(None) => {
+                pages.take_away();
+                sources.clear();
+            }
+            Some(Some(nearer)) => {
+                pages.put_nearer(placed.source.clone(), Arc::clone(nearer));
+                sources.push(placed.source.clone());
+            }
+        }
+    }
+    (pages, sources)
 }
 
 /// The key of the innermost layer that has it, `off` or not.

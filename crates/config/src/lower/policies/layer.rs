@@ -1,8 +1,10 @@
 //! The policies that one place says: a policy, a listener or a route.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_plan::access::{Access, BodyLimit};
+use waypost_plan::error_pages::ErrorPage;
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::policies::{RouteTimeouts, Upgrade};
 use waypost_plan::retry::Retry;
@@ -14,7 +16,7 @@ use crate::document;
 use crate::either::Removable;
 use crate::keys::At;
 use crate::lower::pattern::Pattern;
-use crate::lower::{Context, header_edits, retry, rewrite, set_cookie};
+use crate::lower::{Context, error_pages, header_edits, retry, rewrite, set_cookie};
 use crate::place::Span;
 use crate::problems::Problems;
 
@@ -47,6 +49,7 @@ pub(super) struct Layer {
     pub(super) upgrade: Option<Said<Upgrade>>,
     pub(super) grpc_web: Option<Said<bool>>,
     pub(super) set_cookie: Option<Said<SetCookie>>,
+    pub(super) errors: Option<Said<Arc<[ErrorPage]>>>,
     /// True if `retry` could not be read, which is reported already.
     pub(super) is_retry_misread: bool,
 }
@@ -61,9 +64,11 @@ impl Layer {
         let rewrite = said(&written.rewrite, |given| {
             rewrite::rewrite(&given, patterns, context)
         });
+        let errors = said(&written.errors, |given| error_pages::of(given.value, context));
         let problems = &mut *context.problems;
         Self {
             rewrite,
+            errors,
             request_headers: said(&written.request_headers, |given| {
                 header_edits::of_requests(given.value, patterns, problems)
             }),
@@ -88,6 +93,7 @@ impl Layer {
 
     /// Lowers the keys of a listener.
     pub(super) fn of_listener(written: &document::listener::Listener, context: &mut Context<'_>) -> Self {
+        let errors = said(&written.errors, |given| error_pages::of(given.value, context));
         let problems = &mut *context.problems;
         let mut edits = |written: &Option<Box<At<document::route::HeaderEdits>>>, lower: Lower| {
             let written = written.as_ref()?;
@@ -100,6 +106,7 @@ impl Layer {
         Self {
             request_headers: edits(&written.request_headers, header_edits::of_requests),
             response_headers: edits(&written.response_headers, header_edits::of_responses),
+            errors,
             ..Self::default()
         }
     }
@@ -130,6 +137,7 @@ impl Layer {
             upgrade,
             grpc_web,
             set_cookie,
+            errors,
             is_retry_misread,
         } = self;
         access.is_none()
@@ -144,6 +152,7 @@ impl Layer {
             && upgrade.is_none()
             && grpc_web.is_none()
             && set_cookie.is_none()
+            && errors.is_none()
             && !is_retry_misread
     }
 }

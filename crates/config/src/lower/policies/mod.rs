@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use waypost_plan::policies::{Origin, Overlay, Policies, Source};
+use waypost_plan::origin::{Origin, Source};
+use waypost_plan::policies::{Overlay, Policies};
 
 use crate::collections::OneOrMany;
 use crate::diagnostic::Code;

@@ -6,7 +6,6 @@ use std::task::Poll;
 use tokio::time::Instant;
 use waypost_plan::listener::HalfClose;
 use waypost_policy::failure::{Blame, Cause, Failure};
-use waypost_policy::head::edits::{KeepAlive, ResponseEdits};
 use waypost_policy::status::RequestStatus;
 use waypost_transport::link::Link;
 use waypost_upstream::address::Address;
@@ -23,9 +22,9 @@ use waypost_wire::version::Version;
 use crate::exchange::{Deadlines, End, Exchange, ExchangeOptions, ExchangeParts, Progress};
 use crate::observe::access_log::Ending;
 use crate::observe::log;
-use crate::request::forward::Upstream;
 use crate::request::forward::hedge::{Hedge, HedgeAttempt, Hedging};
 use crate::request::forward::retry::{Question, Reason, Unfinished, is_held};
+use crate::request::forward::{Upstream, page};
 use crate::request::rest::Rest;
 use crate::request::sample::FailedAt;
 use crate::request::{ActiveRequest, Next, Tunnel};
@@ -69,6 +68,7 @@ impl ActiveRequest<'_> {
         if progress.is_none() {
             self.return_response();
         }
+        let pages = self.pages(upstream.forwarding.policies);
         let client = &mut *self.client;
         let buffers = &mut *self.buffers;
         if let Some(record) = client.observation.record() {
@@ -84,19 +84,14 @@ impl ActiveRequest<'_> {
             to_head: buffers.is_head,
             keep_alive: buffers.head.keeps_alive(),
             listener: client.listener_id,
-            edits: ResponseEdits {
-                configured: &upstream.forwarding.policies.response_headers,
-                filled: buffers.decision.filled.response_lines(),
-                request_id: buffers
+            edits: page::edits(
+                &upstream.forwarding,
+                &buffers.decision,
+                buffers
                     .decision
                     .sent_id(self.listener, buffers.normalized.client()),
-                way_back: upstream.forwarding.way_back(&buffers.decision),
-                cookies: upstream.forwarding.policies.set_cookie.as_ref(),
-                date: None,
-                set_cookie: &buffers.decision.set_cookie,
-                debug: self.snapshot.debug_headers(name),
-                keep_alive: KeepAlive::Implied,
-            },
+                self.snapshot.debug_headers(name),
+            ),
             expects_continue: buffers.head.expects(),
             body_idle: self.listener.limits.body_idle_timeout,
             body_rate: self.listener.limits.body_rate,
@@ -108,6 +103,7 @@ impl ActiveRequest<'_> {
             web: upstream.options.web,
             response_limits: upstream.service.declared().limits,
             declined: upstream.retries.declined(),
+            pages: (!upstream.options.is_grpc).then_some(pages),
         };
         // A hedge of an upgrade would be two tunnels for a moment.
         let hedges = upstream
@@ -289,7 +285,7 @@ impl ActiveRequest<'_> {
         let fault = match &end {
             End::Cut(cause) => cause.response_fault(),
             End::Failed { failure, .. } => failure.response_fault(),
-            End::Complete { .. } | End::Upgraded | End::Declined { .. } => None,
+            End::Complete { .. } | End::Upgraded | End::Declined { .. } | End::Replaced { .. } => None,
         };
         if let Some(fault) = fault {
             report(&upstream.service, lease.address(), fault);
@@ -337,20 +333,16 @@ impl ActiveRequest<'_> {
                 Ok(Next::Close)
             }
             End::Declined { is_whole } => {
-                let response = self.buffers.response.as_ref().map(|response| &response.response);
-                let outcome = Outcome::Response(response.map_or(0, ResponseHead::status));
                 upstream.held = lease.take_request();
-                match response.filter(|_| is_whole) {
-                    Some(response) => {
-                        let trust = ReuseTrust::after(response, Some(client.peer.address()));
-                        lease.end_and_keep(outcome, trust, client.worker.upstreams());
-                    }
-                    None => lease.end(outcome),
-                }
+                self.end_dropped(lease, is_whole);
                 Err(again.map_or(
                     Unfinished::Failed(Failure::ConnectionTerminated),
                     Unfinished::Retry,
                 ))
+            }
+            End::Replaced { is_whole } => {
+                self.end_dropped(lease, is_whole);
+                Err(Unfinished::Replaced)
             }
             End::Failed { failure, is_silent } => {
                 client.observation.note_failed_at(lease.address());
@@ -382,6 +374,11 @@ impl ActiveRequest<'_> {
     ) {
         let (status, ending) = match end {
             AttemptEnd::Exchange(End::Complete { .. }) => (status, Ending::Complete(Blame::Service)),
+            AttemptEnd::Exchange(End::Replaced { .. }) => {
+                let response = self.buffers.response.as_ref();
+                let http = response.map_or(0, |response| response.response.status());
+                (RequestStatus::http(http), Ending::Complete(Blame::Service))
+            }
             AttemptEnd::Exchange(End::Cut(cause)) => (status.cut(*cause), Ending::Cut(*cause)),
             _ => return,
         };
@@ -391,6 +388,20 @@ impl ActiveRequest<'_> {
                 endpoint: lease.address(),
             };
             self.sample_response(&upstream.forwarding.route.matching.name, &at, status, ending);
+        }
+    }
+
+    /// Ends an attempt whose response is dropped at its head. The connection is kept if all of it has come: the rest is not
+    /// waited for.
+    fn end_dropped(&self, lease: Lease, is_whole: bool) {
+        let response = self.buffers.response.as_ref().map(|response| &response.response);
+        let outcome = Outcome::Response(response.map_or(0, ResponseHead::status));
+        match response.filter(|_| is_whole) {
+            Some(response) => {
+                let trust = ReuseTrust::after(response, Some(self.client.peer.address()));
+                lease.end_and_keep(outcome, trust, self.client.worker.upstreams());
+            }
+            None => lease.end(outcome),
         }
     }
 
@@ -429,7 +440,7 @@ fn is_followed(end: &End) -> bool {
     match end {
         End::Declined { .. } => true,
         End::Failed { failure, .. } => Reason::of_failure(*failure).is_some(),
-        End::Complete { .. } | End::Upgraded | End::Cut(_) => false,
+        End::Complete { .. } | End::Upgraded | End::Replaced { .. } | End::Cut(_) => false,
     }
 }
 

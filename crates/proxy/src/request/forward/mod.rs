@@ -3,6 +3,7 @@
 
 pub(super) mod attempt;
 mod hedge;
+mod page;
 mod retry;
 
 use std::future::poll_fn;
@@ -94,6 +95,8 @@ impl Upstream<'_> {
 /// The reason that a request got no link.
 enum NoLease {
     Failed(Failure),
+    /// It needs none: an error page takes the place of the service's response.
+    Replaced,
     /// Its client left.
     Left(Cause),
 }
@@ -155,6 +158,7 @@ impl ActiveRequest<'_> {
                     Ok(lease) => lease,
                     Err(NoLease::Failed(failure)) => return self.fail(failure, of).await,
                     Err(NoLease::Left(cause)) => return self.leave(cause),
+                    Err(NoLease::Replaced) => return in_place(|| self.send_page(&upstream)).await,
                 }
             }
         };
@@ -176,6 +180,7 @@ impl ActiveRequest<'_> {
                     upstream.held = None;
                     return self.fail_within_body(failure, of).await;
                 }
+                Err(NoLease::Replaced) => return in_place(|| self.send_page(&upstream)).await,
                 Err(NoLease::Left(cause)) => return self.leave(cause),
             };
         }

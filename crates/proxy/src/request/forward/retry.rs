@@ -87,6 +87,8 @@ pub(super) enum Unfinished {
     Hedge(Box<HedgeAttempt>),
     /// The client gets an error.
     Failed(Failure),
+    /// It gets an error page in place of the service's response.
+    Replaced,
 }
 
 impl Retries<'_> {
@@ -281,7 +283,10 @@ impl ActiveRequest<'_> {
         upstream: &mut Upstream<'_>,
         unfinished: Unfinished,
     ) -> Result<(Lease, Option<Progress>), NoLease> {
-        self.return_response();
+        // The page is made of the head of the response.
+        if !matches!(unfinished, Unfinished::Replaced) {
+            self.return_response();
+        }
         match unfinished {
             Unfinished::Hedge(asked) => {
                 let RequestBuffers { upload, response, .. } = &mut *self.buffers;
@@ -289,6 +294,7 @@ impl ActiveRequest<'_> {
                 upstream.attempt_by = upstream.retries.timeout().map(|timeout| progress.began + timeout);
                 return Ok((lease, Some(progress)));
             }
+            Unfinished::Replaced => return Err(NoLease::Replaced),
             Unfinished::Failed(failure) => return Err(NoLease::Failed(failure)),
             Unfinished::Resend => upstream.connect.reuse = None,
             Unfinished::Retry(at) => {
