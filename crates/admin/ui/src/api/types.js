@@ -6,7 +6,7 @@
  * @property {string} [code]
  * @property {string} message
  * @property {DiagnosticLabel[]} [labels]
- * @property {string | null} [hint]
+ * @property {string | null} [help]
  */
 
 /**
@@ -14,7 +14,9 @@
  * @property {string} file
  * @property {number} line
  * @property {number} column
- * @property {string} [message]
+ * @property {number} [end_line]
+ * @property {number} [end_column] behind the last character
+ * @property {string} [text]
  */
 
 /**

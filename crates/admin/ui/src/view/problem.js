@@ -29,7 +29,7 @@ export function Problem({ error, onRetry }) {
 export function Diagnostics({ list }) {
   return html`<ul class="diagnostics">${list.map((one) => html`<li class=${one.severity}>
     <b>${one.severity}${one.code ? ` [${one.code}]` : ""}</b>: ${one.message}
-    ${(one.labels ?? []).map((label) => html`<div class="place"><code>${label.file}:${label.line}:${label.column}</code> ${label.message}</div>`)}
-    ${one.hint ? html`<div class="hint">hint: ${one.hint}</div>` : null}
+    ${(one.labels ?? []).map((label) => html`<div class="place"><code>${label.file}:${label.line}:${label.column}</code> ${label.text}</div>`)}
+    ${one.help ? html`<div class="hint">hint: ${one.help}</div>` : null}
   </li>`)}</ul>`;
 }
