@@ -1,6 +1,7 @@
 //! A plan compiled for decisions: its tables, and the splits that are live.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use waypost_plan::Plan;
@@ -19,6 +20,8 @@ pub struct Compiled {
     page_files: PageFiles,
     /// Parallel to the plan's routes: the live split where it differs from the declared one.
     live: Box<[ArcSwapOption<Split>]>,
+    /// The positions of routes with a live split, for those who list them: a look at each would take longer.
+    dialed: Mutex<BTreeSet<usize>>,
 }
 
 impl Compiled {
@@ -32,6 +35,7 @@ impl Compiled {
             connections: Table::with_positions(plan.connection_routes())?,
             page_files: PageFiles::of(&plan),
             live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
+            dialed: Mutex::default(),
             plan,
         })
     }
@@ -74,8 +78,25 @@ impl Compiled {
         // A store costs far more than a load, and hardly any route has a live split.
         let slot = &self.live[position];
         if live.is_some() || slot.load().is_some() {
+            let mut dialed = self.dialed.lock().unwrap_or_else(PoisonError::into_inner);
+            match live.is_some() {
+                true => dialed.insert(position),
+                false => dialed.remove(&position),
+            };
             slot.store(live);
         }
+    }
+
+    /// The positions of routes whose live weights differ from the declared ones.
+    pub fn dialed(&self) -> Vec<usize> {
+        let dialed = self.dialed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let differs = |position: &usize| {
+            let live = self.live[*position].load();
+            live.as_deref()
+                .zip(self.declared(*position))
+                .is_some_and(|(live, declared)| live.weights() != declared.weights())
+        };
+        dialed.into_iter().filter(differs).collect()
     }
 
     /// The live weights of the route at `position`; `None` when it has no split.

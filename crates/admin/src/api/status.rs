@@ -8,7 +8,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{App, Operation, json};
-use crate::arms;
 use crate::problem::Problem;
 use crate::report::{FailedLoad, FailedUpgrade, Pending, RolloutReport, StateReport};
 
@@ -110,11 +109,9 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
         }
     });
     let listeners = listeners.collect();
-    let dialed = plan.routes().iter().enumerate().filter_map(|(position, route)| {
-        let arms = arms::of_route(&generation, position);
-        let differs = arms.iter().any(|arm| arm.declared != arm.live);
-        differs.then(|| route.matching.name.to_string())
-    });
+    let dialed = generation.compiled().dialed();
+    let dialed = dialed.into_iter();
+    let dialed = dialed.map(|position| plan.routes()[position].matching.name.to_string());
     Ok(Json(Status {
         ok: report.failed.is_none()
             && report.stale_files.is_empty()
