@@ -18,6 +18,7 @@ mod pages;
 pub mod problem;
 pub mod report;
 pub mod rollout;
+mod search;
 pub mod server;
 pub mod state;
 pub mod stats;

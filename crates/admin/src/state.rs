@@ -18,6 +18,7 @@ use crate::events::{EventKind, Events};
 use crate::failures::Failures;
 use crate::problem::Problem;
 use crate::report::Report;
+use crate::search::index::Indexed;
 use crate::stats::History;
 use crate::timeline::Timeline;
 
@@ -45,6 +46,8 @@ pub struct AppState {
     history: Mutex<History>,
     timeline: Mutex<Timeline>,
     failures: Mutex<Failures>,
+    /// The routes as they are searched.
+    pub(crate) routes_indexed: Indexed,
 }
 
 impl AppState {
@@ -64,6 +67,7 @@ impl AppState {
             history: Mutex::new(History::new(Instant::now())),
             timeline: Mutex::default(),
             failures: Mutex::default(),
+            routes_indexed: Indexed::default(),
         };
         (Arc::new(state), inbox)
     }
@@ -252,6 +256,7 @@ impl AppState {
                 let Some(state) = state.upgrade() else {
                     return;
                 };
+                state.routes_indexed.tidy();
                 if let Ok(view) = state.view() {
                     let swept = view.metrics().sweep();
                     interval = Timeline::interval(view.metrics().series());

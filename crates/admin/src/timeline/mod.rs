@@ -5,6 +5,7 @@
 //! and what does not fit only as a part of the whole. So the memory is bounded, however many routes there are. Names
 //! are the keys, so a reload does not matter. Time is an argument.
 
+mod recent;
 mod ring;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ use std::time::Duration;
 use waypost_proxy::observe::metrics::sweep::Swept;
 use waypost_upstream::histogram::bounds_ms;
 
+use crate::timeline::recent::LastMinutes;
+pub(crate) use crate::timeline::recent::{Recent, Sparkline};
 pub(crate) use crate::timeline::ring::Point;
 use crate::timeline::ring::{
     Buckets, HOUR, HOURS, Hours, MINUTE, MINUTES, Ring, SECONDS, Span, Tally, no_buckets,
@@ -120,6 +123,7 @@ pub(crate) struct Timeline {
 #[derive(Debug, Default)]
 struct Kept {
     hours: Hours,
+    last_minutes: LastMinutes,
     /// Requests and failures, older ones counting less.
     requests: u64,
     failures: u64,
@@ -255,6 +259,7 @@ impl Timeline {
         }
         let kept = self.routes.entry(Arc::clone(first.route())).or_default();
         kept.hours.add(span.last / HOUR, requests, failures);
+        kept.last_minutes.add(span.last / MINUTE, requests, failures);
         kept.requests += requests;
         kept.failures += failures;
         if kept.fine.is_none() && self.rings < self.rings_max {

@@ -216,6 +216,17 @@ impl Ring {
         }
     }
 
+    /// Requests and failures of the seconds from `first` to `last`, which are among the last [`SECONDS`].
+    pub(crate) fn sum_of_seconds(&self, first: u64, last: u64) -> (u32, u32) {
+        let points = (first..=last).filter_map(|second| self.second(second));
+        points.fold((0, 0), |(requests, failures), point| {
+            (
+                requests.saturating_add(point.requests),
+                failures.saturating_add(point.failures),
+            )
+        })
+    }
+
     /// The figures of a minute; `None` before it began. It is one of the last [`MINUTES`].
     pub(crate) fn minute(&self, minute: u64) -> Option<Point> {
         match minute {

@@ -386,3 +386,51 @@ fn memory_is_bounded_however_many_routes_there_are() {
     assert_eq!(Timeline::interval(100_000), Duration::from_secs(3));
     assert_eq!(Timeline::interval(10_000_000), INTERVAL_MAX);
 }
+
+#[test]
+fn last_minutes_are_known_of_every_route() {
+    let mut checked = Checked::new(2, 4);
+    // The first two have the rings.
+    for _ in 0..90 {
+        checked.record(
+            1,
+            &[one("a", 2, 1), one("b", 1, 0), one("c", 3, 0), one("d", 1, 1)],
+        );
+    }
+    let recent = |checked: &Checked, route: &str, window| {
+        let recent = checked.timeline.recent_of(route, window)?;
+        Some((recent.seconds, recent.requests, recent.failures))
+    };
+    assert_eq!(recent(&checked, "a", 60), Some((60, 120, 60)));
+    assert_eq!(recent(&checked, "a", 600), Some((90, 180, 90)));
+    assert_eq!(recent(&checked, "a", 1200), Some((90, 180, 90)));
+    let known = checked.timeline.recent_of("a", 60).unwrap();
+    assert!((known.rate() - 2.0).abs() < 1e-9 && (known.failure_share() - 0.5).abs() < 1e-9);
+    assert!(known.p99_ms.is_some());
+    // Without a ring, this minute and the one before.
+    let minutes = recent(&checked, "c", 60).unwrap();
+    assert_eq!(minutes.1, 3 * minutes.0 as u32);
+    assert!((61..=90).contains(&minutes.0), "{minutes:?}");
+    assert_eq!(recent(&checked, "c", 600), None);
+    // There is no place for further ones, so nothing is known of them.
+    assert_eq!(recent(&checked, "e", 60), None);
+    assert_eq!(checked.timeline.recent(60).count(), 4);
+    assert_eq!(checked.timeline.recent(600).count(), 2);
+    checked.record(3 * MINUTE, &[]);
+    assert_eq!(checked.timeline.recent(60).count(), 0);
+    let minutes = recent(&checked, "c", 60).unwrap();
+    assert_eq!((minutes.1, minutes.2), (0, 0));
+}
+
+#[test]
+fn sparkline_has_parts_that_are_over() {
+    let mut checked = Checked::new(2, 4);
+    for _ in 0..1200 {
+        checked.record(1, &[one("a", 2, 1)]);
+    }
+    let sparkline = checked.timeline.sparkline("a").unwrap();
+    assert_eq!(sparkline.points, [(20, 10); 59]);
+    assert_eq!(sparkline.begin % 10, 0);
+    let quiet = checked.timeline.sparkline("b").unwrap();
+    assert_eq!(quiet.points, [(0, 0); 59]);
+}

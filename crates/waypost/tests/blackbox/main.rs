@@ -43,6 +43,7 @@ mod http2_hostile;
 mod invalid_responses;
 mod large_bodies;
 mod limits;
+mod listing;
 mod metrics;
 mod mirror;
 mod names;

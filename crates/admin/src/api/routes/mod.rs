@@ -1,5 +1,7 @@
 //! Operations on routes and on the dials of their splits.
 
+pub mod page;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use waypost_plan::sticky::StickyKey;
 use waypost_proxy::generation::Generation;
 
 use super::{App, Body, Caller, Operation, PathName, QueryParams, etag, if_match, json, json_body};
+use crate::api::routes::page::Routes;
 use crate::arms;
 use crate::command::{ArmView, Command, Dialed, Turn, split_version};
 use crate::problem::Problem;
@@ -111,12 +114,12 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation {
             method: "get",
             path: "/api/v1/routes",
-            summary: "All routes, with the declared and live weights of their services",
-            query: &[],
+            summary: "All routes, with the declared and live weights of their services; or a page of those that a search finds, in any order, with their figures",
+            query: page::QUERY,
             body: Vec::new(),
-            response: vec![json::<Vec<RouteView>>()],
-            problems: &[503],
-            handler: || get(list),
+            response: vec![json::<Routes>()],
+            problems: &[400, 422, 503],
+            handler: || get(page::list),
         },
         Operation {
             method: "get",
@@ -159,13 +162,6 @@ pub(super) fn operations() -> Vec<Operation> {
             handler: || delete(reset),
         },
     ]
-}
-
-async fn list(State(state): App) -> Result<Json<Vec<RouteView>>, Problem> {
-    let generation = state.view()?.generation();
-    let rollouts = state.report().rollouts.clone();
-    let views = (0..generation.plan().routes().len()).map(|position| view(&generation, position, &rollouts));
-    Ok(Json(views.collect()))
 }
 
 async fn split(State(state): App, PathName(name): PathName) -> Result<Versioned<SplitView>, Problem> {

@@ -1,0 +1,172 @@
+//! The figures of routes over the last minutes, as a table of all routes shows them.
+
+use std::sync::Arc;
+
+use super::ring::{MINUTE, Ring, SECONDS};
+use super::{Kept, Timeline, middle_ms};
+
+/// Seconds of a point of a sparkline.
+const TICK: u64 = 10;
+/// Points of a sparkline: ten minutes, less the one that is not over.
+const TICKS: u64 = SECONDS / TICK - 1;
+
+/// The figures of a route over a window that ends with the last sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Recent {
+    /// The seconds that are known of the window.
+    pub(crate) seconds: u64,
+    pub(crate) requests: u32,
+    pub(crate) failures: u32,
+    /// The 99th percentile of the duration, of the slowest minutes that have 1 % of the requests together.
+    pub(crate) p99_ms: Option<f64>,
+}
+
+/// Requests and failures of a route in parts of equal length.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Sparkline {
+    /// The first second of the first part.
+    pub(crate) begin: u64,
+    pub(crate) step_seconds: u64,
+    pub(crate) points: Vec<(u32, u32)>,
+}
+
+/// Requests and failures of this minute and the one before, of every route that is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LastMinutes {
+    /// The last minute that it was written for.
+    minute: u32,
+    now: (u32, u32),
+    before: (u32, u32),
+}
+
+impl LastMinutes {
+    pub(super) fn add(&mut self, minute: u64, requests: u64, failures: u64) {
+        let minute = minute as u32;
+        if minute != self.minute {
+            self.before = self.of(minute.wrapping_sub(1));
+            self.now = (0, 0);
+            self.minute = minute;
+        }
+        self.now.0 = self.now.0.saturating_add(requests as u32);
+        self.now.1 = self.now.1.saturating_add(failures as u32);
+    }
+
+    fn of(&self, minute: u32) -> (u32, u32) {
+        match self.minute.wrapping_sub(minute) {
+            0 => self.now,
+            1 => self.before,
+            _ => (0, 0),
+        }
+    }
+}
+
+impl Recent {
+    /// Requests per second.
+    pub(crate) fn rate(&self) -> f64 {
+        f64::from(self.requests) / self.seconds.max(1) as f64
+    }
+
+    /// The share of failed requests.
+    pub(crate) fn failure_share(&self) -> f64 {
+        f64::from(self.failures) / f64::from(self.requests.max(1))
+    }
+}
+
+impl Timeline {
+    /// The figures of the routes with requests in a window of this many seconds, as far as they are known.
+    pub(crate) fn recent(&self, window: u64) -> impl Iterator<Item = (&Arc<str>, Recent)> {
+        let known = self.routes.iter();
+        let known = known.filter_map(move |(route, kept)| Some((route, self.recent_of_kept(kept, window)?)));
+        known.filter(|(_, recent)| recent.requests > 0)
+    }
+
+    /// The figures of a route in a window of this many seconds; `None` if they are not known.
+    pub(crate) fn recent_of(&self, route: &str, window: u64) -> Option<Recent> {
+        let whole = self.whole.as_ref()?;
+        if let Some(kept) = self.routes.get(route) {
+            return self.recent_of_kept(kept, window);
+        }
+        // Without requests, or left out.
+        (self.routes.len() < self.routes_max).then(|| Recent {
+            seconds: self.seconds_since(whole.since()).min(window),
+            ..Recent::default()
+        })
+    }
+
+    fn recent_of_kept(&self, kept: &Kept, window: u64) -> Option<Recent> {
+        match &kept.fine {
+            Some(fine) => Some(self.recent_of_ring(&fine.ring, window)),
+            None => self.recent_of_minutes(kept.last_minutes, window),
+        }
+    }
+
+    fn recent_of_ring(&self, ring: &Ring, window: u64) -> Recent {
+        let first = (self.upto + 1).saturating_sub(window);
+        let minutes = (first / MINUTE..=self.upto / MINUTE).filter_map(|minute| ring.minute(minute));
+        let (requests, failures) = match window <= SECONDS {
+            true => ring.sum_of_seconds(first, self.upto),
+            false => minutes.clone().fold((0, 0), |(requests, failures), point| {
+                (
+                    point.requests.saturating_add(requests),
+                    point.failures.saturating_add(failures),
+                )
+            }),
+        };
+        let mut slowest: Vec<(usize, u32)> = minutes
+            .filter_map(|point| Some((point.p99()?, point.requests)))
+            .collect();
+        slowest.sort_unstable_by(|one, other| other.cmp(one));
+        let all: u64 = slowest.iter().map(|(_, requests)| u64::from(*requests)).sum();
+        let mut seen = 0;
+        let p99 = slowest.iter().find(|(_, requests)| {
+            seen += u64::from(*requests);
+            seen * 100 >= all
+        });
+        Recent {
+            seconds: self.seconds_since(ring.since()).min(window),
+            requests,
+            failures,
+            p99_ms: p99.filter(|_| requests > 0).map(|(bucket, _)| middle_ms(*bucket)),
+        }
+    }
+
+    /// The figures of a route without a ring, over this minute and the one before.
+    fn recent_of_minutes(&self, minutes: LastMinutes, window: u64) -> Option<Recent> {
+        if window > 2 * MINUTE {
+            return None;
+        }
+        let minute = (self.upto / MINUTE) as u32;
+        let (now, before) = (minutes.of(minute), minutes.of(minute.wrapping_sub(1)));
+        let since = self.whole.as_ref().map_or(self.upto, Ring::since);
+        Some(Recent {
+            seconds: self.seconds_since(since).min(MINUTE + self.upto % MINUTE + 1),
+            requests: now.0.saturating_add(before.0),
+            failures: now.1.saturating_add(before.1),
+            p99_ms: None,
+        })
+    }
+
+    /// The seconds from `since` to the end of the last one.
+    fn seconds_since(&self, since: u64) -> u64 {
+        (self.upto + 1).saturating_sub(since).max(1)
+    }
+
+    /// The requests of a route in the last ten minutes; `None` if it is not kept by the second.
+    pub(crate) fn sparkline(&self, route: &str) -> Option<Sparkline> {
+        let end = (self.upto + 1) / TICK * TICK;
+        let begin = end.saturating_sub(TICKS * TICK);
+        let ring = match self.routes.get(route) {
+            Some(kept) => Some(&kept.fine.as_ref()?.ring),
+            None if self.routes.len() < self.routes_max => None,
+            None => return None,
+        };
+        let ticks = (0..TICKS).map(|tick| begin + tick * TICK);
+        let points =
+            ticks.map(|first| ring.map_or((0, 0), |ring| ring.sum_of_seconds(first, first + TICK - 1)));
+        Some(Sparkline {
+            begin,
+            step_seconds: TICK,
+            points: points.collect(),
+        })
+    }
+}
