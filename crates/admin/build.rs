@@ -47,8 +47,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Adds the files of a folder that a browser needs.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
-    // Without the folders of the checks, which would rebuild the product.
-    println!("cargo::rerun-if-changed={}", folder.display());
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path
@@ -57,10 +55,13 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>
             .to_string_lossy()
             .into_owned();
         if path.is_dir() {
+            // Cargo looks into all of a folder, and the folders of the checks must not rebuild the product.
             if !NOT_SERVED.contains(&name.as_str()) {
+                println!("cargo::rerun-if-changed={}", path.display());
                 collect(&path, files)?;
             }
         } else if kind(&path).is_some() && name != TYPES {
+            println!("cargo::rerun-if-changed={}", path.display());
             files.push(path);
         }
     }

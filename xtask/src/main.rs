@@ -13,6 +13,7 @@ mod programs;
 mod rollouts;
 mod system;
 mod test;
+mod ui;
 mod words;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ usage: cargo xtask COMMAND
   arrows                   dependency rules of crates and modules
   words                    forbidden text, retired names, mannered prose
   licences                 licences of all dependencies
+  ui [TEST…]               the dashboard in Chromium, or the tests whose paths contain one of TEST; needs Node and Chromium
   bench [OPTIONS]          comparison with other gateways; see `cargo xtask bench --help`
   instructions [--update]  instructions per request, compared with bench/instructions.txt; needs valgrind
   package [--binary PATH]  a tarball and a package for Debian, of the `dist` build or of PATH, tried out
@@ -53,7 +55,7 @@ fn run(arguments: &[String]) -> Result<()> {
     };
     if !matches!(
         &**command,
-        "bench" | "test" | "fuzz" | "instructions" | "judge" | "package"
+        "bench" | "test" | "fuzz" | "instructions" | "judge" | "package" | "ui"
     ) {
         ensure!(rest.is_empty(), "`{command}` takes no arguments\n\n{USAGE}");
     }
@@ -63,6 +65,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "lint" => lint::run(),
         "arrows" => arrows::run(),
         "words" => words::run(),
+        "ui" => ui::run(rest),
         "licences" => licences::run(),
         "bench" => bench::run(rest),
         "instructions" => instructions::run(rest),

@@ -1,0 +1,88 @@
+//! Checks of the dashboard: types, pure modules, and each page in the system's Chromium.
+//!
+//! The product needs neither Node nor a browser; only these checks do.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::command;
+
+/// The folder of the dashboard.
+const UI: &str = "crates/admin/ui";
+/// Node's package manager.
+const NPM: &str = "npm";
+
+/// Runs all checks, or the tests whose files `filters` name, such as `browser/dial`.
+pub(crate) fn run(filters: &[String]) -> Result<()> {
+    let ui = command::root().join(UI);
+    install(&ui)?;
+    if filters.is_empty() {
+        command::run(node(&ui).arg("node_modules/typescript/bin/tsc"))?;
+        tests(&ui, &files(&ui, "unit")?)?;
+    }
+    command::run(&mut command::cargo(["build", "--package", "waypost"]))?;
+    let mut chosen = files(&ui, "browser")?;
+    if !filters.is_empty() {
+        chosen.extend(files(&ui, "unit")?);
+        chosen.retain(|file| {
+            let file = file.to_string_lossy();
+            filters.iter().any(|filter| file.contains(&**filter))
+        });
+        ensure!(
+            !chosen.is_empty(),
+            "no test has `{}` in its path",
+            filters.join("` or `")
+        );
+    }
+    tests(&ui, &chosen)
+}
+
+/// Installs the packages of the checks, unless those of the lock file are there.
+fn install(ui: &Path) -> Result<()> {
+    let wanted = fs::read(ui.join("package-lock.json")).context("the lock file cannot be read")?;
+    let installed = ui.join("node_modules/.installed-lock.json");
+    if fs::read(&installed).is_ok_and(|lock| lock == wanted) {
+        return Ok(());
+    }
+    command::run(
+        Command::new(NPM)
+            .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+            .current_dir(ui),
+    )?;
+    fs::write(installed, wanted)?;
+    Ok(())
+}
+
+/// Runs test files, one after the other: each has a gateway and a browser of its own.
+fn tests(ui: &Path, files: &[PathBuf]) -> Result<()> {
+    command::run(
+        node(ui)
+            .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
+            .args(files),
+    )
+}
+
+/// Test files of a folder, in order of their names.
+fn files(ui: &Path, folder: &str) -> Result<Vec<PathBuf>> {
+    let folder = ui.join("test").join(folder);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("`{}` cannot be read", folder.display()))? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(".test.js") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Node, in the folder of the dashboard.
+fn node(ui: &Path) -> Command {
+    let mut node = Command::new(env::var_os("NODE").unwrap_or_else(|| OsString::from("node")));
+    node.current_dir(ui);
+    node
+}
