@@ -14,6 +14,7 @@ mod coming_from;
 mod commands;
 mod connections;
 mod cookies;
+mod dashboard;
 mod deals;
 mod demo;
 mod dial;
