@@ -1,12 +1,12 @@
 // The frame of all pages: navigation, the health of the gateway, and what is wrong with the connection to it.
 
 import { html, useEffect, useErrorBoundary, useRef, useState } from "./html.js";
-import { usePoll } from "./api/poll.js";
 import { duration } from "./model/format.js";
 import { pages } from "./pages/index.js";
 import { link, useAddress } from "./router.js";
 import { useNow } from "./state/clock.js";
 import { lostSince } from "./state/connection.js";
+import { useHealth } from "./state/health.js";
 import { leave, session, unlock, useRights } from "./state/session.js";
 import { useStore } from "./state/store.js";
 import { Badge } from "./view/badge.js";
@@ -15,10 +15,6 @@ import { Empty } from "./view/empty.js";
 import { Field } from "./view/field.js";
 import { Problem } from "./view/problem.js";
 import { Toasts } from "./view/toast.js";
-import { health } from "./model/health.js";
-
-/** Milliseconds between two looks at the status. */
-const STATUS_INTERVAL = 5000;
 
 export function App() {
   const { state } = useStore(session);
@@ -57,11 +53,9 @@ function Navigation() {
 }
 
 function Top() {
-  const status = usePoll("/api/v1/status", STATUS_INTERVAL);
+  const { status: data, verdict } = useHealth();
   const { name, canWrite, reason } = useRights();
   const hasToken = useStore(session).state === "ready" && sessionStorage.getItem("waypost-token") !== null;
-  const data = /** @type {import("./api/types.js").Status | null} */ (status.data);
-  const verdict = data ? health({ status: data }) : null;
   return html`<header class="top">
     <a class="health" href="#/" aria-label=${verdict ? `Health: ${verdict.word}` : "Health"}>
       ${verdict ? html`<${Badge} tone=${verdict.tone} title=${verdict.reasons.map((one) => one.text).join("\n")}>${verdict.word}<//>` : html`<span class="skeleton short"></span>`}</a>

@@ -128,6 +128,13 @@ export function refresh(prefix) {
 }
 
 /**
+ * The last picture of a poller, if there is one.
+ * @param {string} key
+ * @returns {unknown}
+ */
+export const known = (key) => pollers.get(key)?.data ?? null;
+
+/**
  * Data by a function of one's own, which gets the previous data. Components with the same key share it.
  * @template T
  * @param {string | null} key `null` asks for nothing

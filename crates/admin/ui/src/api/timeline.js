@@ -1,7 +1,7 @@
 // The figures that the gateway keeps. After the first picture, only what is new is asked for.
 
 import { get } from "./client.js";
-import { usePoller } from "./poll.js";
+import { known, usePoller } from "./poll.js";
 import { merged } from "../model/timeline.js";
 
 /** @typedef {import("./types.js").Timeline} Timeline */
@@ -19,9 +19,12 @@ export function useTimeline({ route, step, window, interval = step === "1s" ? 10
   const query = new URLSearchParams({ step, window: `${window}s` });
   if (route !== undefined) query.set("route", route);
   const path = `/api/v1/timeline?${query}`;
+  // With many routes, the gateway itself looks at its counters less often.
+  const kept = /** @type {Timeline | null} */ (known(path))?.kept.interval_seconds ?? 0;
+  const pause = Math.max(interval, kept * 1000);
   return usePoller(path, async (/** @type {Timeline | null} */ previous, signal) => {
     const since = previous === null ? "" : `&since=${previous.next}`;
     const { data } = await get(`${path}${since}`, { signal });
     return merged(previous, /** @type {Timeline} */ (data), window);
-  }, interval);
+  }, pause);
 }

@@ -115,4 +115,42 @@
  * @property {string[]} mirrors
  */
 
+/**
+ * @typedef {object} RouteFigures
+ * @property {number} window_seconds
+ * @property {number} requests
+ * @property {number} rate
+ * @property {number} failures
+ * @property {number} failure_share
+ * @property {number} [p99_ms]
+ * @property {{ begin: number, step_seconds: number, requests: number[], failures: number[] }} [sparkline]
+ */
+
+/**
+ * @typedef {object} RouteRow
+ * @property {string} name
+ * @property {string} action
+ * @property {string[]} matches
+ * @property {{ service: string, declared: number, live: number }[]} arms
+ * @property {boolean} dialed
+ * @property {RouteFigures} [figures]
+ */
+
+/**
+ * @typedef {object} RoutesPage
+ * @property {RouteRow[]} routes
+ * @property {number} all
+ * @property {number} matching
+ * @property {number} offset
+ * @property {number} [next_offset]
+ * @property {number} revision
+ */
+
+/**
+ * @typedef {object} CertificateView
+ * @property {string} listener
+ * @property {string[]} names
+ * @property {string} not_after
+ */
+
 export {};

@@ -25,6 +25,9 @@ const NOTABLE = 0.01;
 /** Requests below which a share says little. */
 const REQUESTS_MIN = 20;
 
+/** The gravest reason is told first. */
+const WEIGHTS = { bad: 0, warn: 1, info: 2 };
+
 /**
  * @param {object} known
  * @param {Status} known.status
@@ -34,6 +37,7 @@ const REQUESTS_MIN = 20;
  */
 export function health({ status, services, lately }) {
   const reasons = [...ofStatus(status), ...ofServices(services ?? []), ...ofRequests(lately ?? null)];
+  reasons.sort((a, b) => WEIGHTS[a.tone] - WEIGHTS[b.tone]);
   if (reasons.some((reason) => reason.tone === "bad")) return { word: "Failing", tone: "bad", reasons };
   if (reasons.some((reason) => reason.tone === "warn")) return { word: "Degraded", tone: "warn", reasons };
   return { word: "Healthy", tone: "good", reasons };
@@ -65,7 +69,9 @@ function ofStatus(status) {
 function ofServices(services) {
   /** @type {Reason[]} */
   const all = [];
+  let isAll = services.length > 0;
   for (const service of services) {
+    const before = all.length;
     const addresses = service.endpoints.flatMap((endpoint) => endpoint.addresses);
     const isUsed = service.routes.length > 0;
     const out = addresses.filter((one) => one.state !== "up");
@@ -74,11 +80,13 @@ function ofServices(services) {
       const reason = bad[0]?.reason ? `: ${bad[0].reason}` : "";
       // All drained is as intended, but no less without service.
       const text = addresses.length === 0 ? `No endpoint of ${service.name} has an address.` : `No endpoint of ${service.name} is available${reason}.`;
-      all.push({ tone: out.some((one) => one.state === "unknown") ? "warn" : "bad", text, page: ["services"] });
+      all.push({ tone: out.some((one) => one.state === "unknown") ? "warn" : "bad", text, page: ["services", service.name] });
     } else if (bad.length > 0) {
-      all.push({ tone: "warn", text: `${count(bad.length)} of ${counted(addresses.length, "endpoint")} of ${service.name} out${bad[0].reason ? `: ${bad[0].reason}` : ""}.`, page: ["services"] });
+      all.push({ tone: "warn", text: `${count(bad.length)} of ${counted(addresses.length, "endpoint")} of ${service.name} out${bad[0].reason ? `: ${bad[0].reason}` : ""}.`, page: ["services", service.name] });
     }
+    isAll &&= all.length === before;
   }
+  if (isAll) all.push({ tone: "info", text: `Every endpoint of ${counted(services.length, "service")} is available.` });
   return all;
 }
 
@@ -87,8 +95,10 @@ function ofServices(services) {
  * @returns {Reason[]}
  */
 function ofRequests(lately) {
-  if (lately === null || lately.requests < REQUESTS_MIN) return [];
+  if (lately === null || lately.requests === 0) return [{ tone: "info", text: "No requests in the last minute." }];
   const share = lately.failures / lately.requests;
-  if (share < NOTABLE) return [];
-  return [{ tone: share >= FAILING ? "bad" : "warn", text: `${percent(share)} of the requests of the last minute failed.`, page: ["routes"] }];
+  if (share < NOTABLE || lately.requests < REQUESTS_MIN) {
+    return [{ tone: "info", text: `${percent(share)} of ${counted(lately.requests, "request")} of the last minute failed.` }];
+  }
+  return [{ tone: share >= FAILING ? "bad" : "warn", text: `${percent(share)} of ${counted(lately.requests, "request")} of the last minute failed.`, page: ["routes"] }];
 }

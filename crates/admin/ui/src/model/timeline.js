@@ -61,3 +61,53 @@ export function times(timeline) {
  * @param {number} step seconds
  */
 export const rates = (counts, step) => counts.map((count) => (count === null ? null : count / step));
+
+/**
+ * Requests and failures of the whole in the last seconds; `null` if nothing is known of them.
+ * @param {Timeline} timeline
+ * @param {number} seconds
+ * @returns {{ requests: number, failures: number, seconds: number } | null}
+ */
+export function lately(timeline, seconds) {
+  const whole = timeline.series.find((series) => (series.service ?? null) === null);
+  if (!whole) return null;
+  const parts = Math.ceil(seconds / timeline.step_seconds);
+  const requests = whole.requests.slice(-parts).filter((count) => count !== null);
+  const failures = whole.failures.slice(-parts).filter((count) => count !== null);
+  if (requests.length === 0) return null;
+  /** @param {number[]} counts */
+  const total = (counts) => counts.reduce((sum, count) => sum + count, 0);
+  return { requests: total(requests), failures: total(failures), seconds: requests.length * timeline.step_seconds };
+}
+
+/**
+ * The figures of the whole as a chart takes them: rates per second, and durations.
+ * @param {Timeline | null} timeline
+ * @returns {{ times: number[], columns: (number | null)[][] }} columns: requests, failures, p50, p99
+ */
+export function ofWhole(timeline) {
+  const whole = timeline?.series.find((series) => (series.service ?? null) === null);
+  if (!timeline || !whole) return { times: [], columns: [[], [], [], []] };
+  const step = timeline.step_seconds;
+  // A part that is not over has too few requests yet.
+  const parts = Math.max(0, Math.floor((timeline.next - timeline.begin) / step));
+  /** @param {(number | null)[]} values */
+  const over = (values) => values.slice(0, parts);
+  return {
+    times: times(timeline).slice(0, parts),
+    columns: [over(rates(whole.requests, step)), over(rates(whole.failures, step)), over(whole.p50_ms), over(whole.p99_ms)],
+  };
+}
+
+/**
+ * The marks of several timelines, each once, the newest first.
+ * @param {(Timeline | null)[]} timelines
+ * @returns {import("../api/types.js").Mark[]}
+ */
+export function marksOf(timelines) {
+  const all = new Map();
+  for (const mark of timelines.flatMap((timeline) => timeline?.marks ?? [])) {
+    all.set(`${mark.time} ${mark.event} ${mark.route} ${mark.service} ${mark.text}`, mark);
+  }
+  return [...all.values()].sort((a, b) => Date.parse(b.time) - Date.parse(a.time));
+}

@@ -1,7 +1,45 @@
-// The first page: whether all is well, and what has changed.
+// The first page: whether all is well, how requests fare, and what has changed.
 
 import { html } from "../html.js";
+import { useTimeline } from "../api/timeline.js";
+import { marksOf } from "../model/timeline.js";
+import { useHealth } from "../state/health.js";
+import { Badge } from "../view/badge.js";
+import { Empty } from "../view/empty.js";
+import { Loading } from "../view/panel.js";
+import { Problem } from "../view/problem.js";
+import { link } from "../router.js";
+import { Changes } from "./overview/changes.js";
+import { Charts } from "./overview/charts.js";
+import { MostFailures, Slowest } from "./overview/ranking.js";
 
-export function Overview() {
-  return html`<h1>Overview</h1>`;
+/** Seconds of the finest figures that the gateway keeps, and of all. */
+const FINE = 600;
+const DAY = 86_400;
+
+/** @param {{ query: Record<string, string> }} props */
+export function Overview({ query }) {
+  const fine = useTimeline({ step: "1s", window: FINE });
+  const coarse = useTimeline({ step: "1m", window: DAY });
+  const marks = marksOf([coarse.data, fine.data]);
+  return html`<h1 class="hidden">Overview</h1>
+    <${Verdict} />
+    <${Charts} fine=${fine} coarse=${coarse} marks=${marks} window=${query.window ?? "hour"} />
+    <div class="columns"><${MostFailures} /><${Slowest} /></div>
+    <${Changes} polled=${coarse} marks=${marks} />`;
+}
+
+/** The health in one word, and the reasons for it. */
+function Verdict() {
+  const { status, verdict, error, refresh } = useHealth();
+  if (!verdict || !status) {
+    return html`<section class="verdict" aria-label="Health">${error ? html`<${Problem} error=${error} onRetry=${refresh} />` : html`<${Loading} lines=${2} />`}</section>`;
+  }
+  return html`<section class=${`verdict ${verdict.tone}`} aria-label="Health">
+    <p class="verdict-word" aria-live="polite"><${Badge} tone=${verdict.tone}>${verdict.word}<//></p>
+    <ul class="reasons">${verdict.reasons.map((reason) => html`<li key=${reason.text} class=${reason.tone}>
+      <span class="sign" aria-hidden="true">${reason.tone === "bad" ? "■" : reason.tone === "warn" ? "▲" : "●"}</span>
+      <span>${reason.text} ${reason.page ? html`<a href=${link(reason.page)}>Show</a>` : null}</span></li>`)}</ul>
+    ${status.routes === 0 ? html`<${Empty} title="There are no routes yet" command="waypost check waypost.yaml">Write one into ${status.config}; the gateway takes it over when the file changes.<//>` : null}
+  </section>`;
 }

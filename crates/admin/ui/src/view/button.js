@@ -5,7 +5,7 @@ import { html } from "../html.js";
 /**
  * @param {object} props
  * @param {() => void} [props.onPress]
- * @param {"plain" | "main" | "danger" | "quiet"} [props.look]
+ * @param {"plain" | "main" | "danger" | "quiet" | "small"} [props.look]
  * @param {string | null} [props.reason] why it is not available
  * @param {boolean} [props.isBusy]
  * @param {"button" | "submit"} [props.type]

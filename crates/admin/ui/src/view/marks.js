@@ -20,16 +20,17 @@ export function Marks({ marks, begin, end, area }) {
   if (area.width === 0 || end <= begin) return null;
   let free = 0;
   const placed = clusters(marks, begin, end, area.width, APART).map((cluster) => {
+    const isAtEnd = cluster.x > area.width - LABEL_WIDTH;
+    const from = isAtEnd ? cluster.x - LABEL_WIDTH : cluster.x;
     // A label that would lie on the one before is left out; its line remains.
-    const isLabelled = cluster.x >= free;
-    if (isLabelled) free = cluster.x + LABEL_WIDTH;
-    return { ...cluster, isLabelled };
+    const isLabelled = from >= free;
+    if (isLabelled) free = from + LABEL_WIDTH;
+    return { ...cluster, isLabelled, isAtEnd };
   });
   return html`<ol class="marks" aria-label="Changes" style=${{ left: `${area.left}px`, width: `${area.width}px` }}>
-    ${placed.map(({ x, marks: near, isLabelled }) => {
+    ${placed.map(({ x, marks: near, isLabelled, isAtEnd }) => {
       const texts = near.map((mark) => `${moment(mark.at * 1000)} ${mark.text}`);
       const label = near.length > 1 ? `${near.length} changes` : (near[0].label ?? "change");
-      const isAtEnd = x > area.width - LABEL_WIDTH;
       return html`<li key=${near[0].at} class=${`mark ${near[near.length - 1].tone ?? ""}${isAtEnd ? " at-end" : ""}`} style=${{ left: `${x}px` }} title=${texts.join("\n")}>
         <span class=${isLabelled ? "mark-label" : "hidden"}>${label}</span><span class="hidden">${texts.join("; ")}</span></li>`;
     })}</ol>`;

@@ -20,12 +20,14 @@ import { html } from "../html.js";
  * @param {Column<Row>[]} props.columns
  * @param {Row[]} props.rows
  * @param {(row: Row) => string} props.id
+ * @param {boolean} [props.isStacked] on a phone, the cells of a row lie below each other, with the titles of their columns
  */
-export function Table({ label, columns, rows, id }) {
-  return html`<div class="table-box" tabindex="0" role="region" aria-label=${label}><table class="table">
+export function Table({ label, columns, rows, id, isStacked = false }) {
+  // A table that is laid out as something else is none for a reader of the screen, unless it says so.
+  return html`<div class=${isStacked ? "table-box stacked" : "table-box"} tabindex="0" role="region" aria-label=${label}><table class="table" role="table">
     <caption class="hidden">${label}</caption>
-    <thead><tr>${columns.map((column) => html`<th key=${column.title} scope="col" class=${classes(column)} title=${column.hint}>${column.title}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr key=${id(row)}>${columns.map((column) => html`<td key=${column.title} class=${classes(column)}>${column.cell(row)}</td>`)}</tr>`)}</tbody>
+    <thead role="rowgroup"><tr role="row">${columns.map((column) => html`<th key=${column.title} role="columnheader" scope="col" class=${classes(column)} title=${column.hint}>${column.title}</th>`)}</tr></thead>
+    <tbody role="rowgroup">${rows.map((row) => html`<tr key=${id(row)} role="row">${columns.map((column) => html`<td key=${column.title} role="cell" class=${classes(column)} data-title=${column.title}>${column.cell(row)}</td>`)}</tr>`)}</tbody>
   </table></div>`;
 }
 
