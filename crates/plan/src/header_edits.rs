@@ -2,6 +2,7 @@
 
 use waypost_wire::{token, write};
 
+use crate::value::listed::ListedNames;
 use crate::value::{ValueTemplate, Values};
 
 /// Edits of headers. Each name occurs once; none is a framing or hop-by-hop header.
@@ -120,6 +121,15 @@ impl HeaderEdits {
             .any(|(_, value)| !value.is_literal());
         joined.lengths = dropped.fold(0, |lengths, name| lengths | length_bit(name.as_bytes()));
         Self(Some(Box::new(joined)))
+    }
+
+    /// Puts parameters in the place of the values of these names.
+    pub(crate) fn shadow(&mut self, names: ListedNames) {
+        if let Some(lists) = &mut self.0 {
+            for (_, value) in lists.set.iter_mut().chain(&mut lists.add) {
+                value.shadow(names);
+            }
+        }
     }
 
     /// Returns true if lines named `name` are removed or replaced. Names compare without case.

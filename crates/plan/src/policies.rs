@@ -12,6 +12,7 @@ use crate::retry::Retry;
 use crate::rewrite::Rewrite;
 use crate::service::Timeouts;
 use crate::set_cookie::SetCookie;
+use crate::value::listed::ListedNames;
 
 /// The policies of a route.
 ///
@@ -124,6 +125,13 @@ impl PolicySet {
         grpc_web: false,
         set_cookie: None,
     };
+
+    /// Puts parameters in the place of the values of these names, which the paths of a route bind: its own parameters win.
+    pub fn shadow(&mut self, names: ListedNames) {
+        self.rewrite.shadow(names);
+        self.request_headers.shadow(names);
+        self.response_headers.shadow(names);
+    }
 }
 
 impl Default for PolicySet {

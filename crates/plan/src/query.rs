@@ -3,7 +3,8 @@
 use waypost_route::query;
 
 use crate::value::fill::{encode, in_parameter};
-use crate::value::{ValueTemplate, Values};
+use crate::value::listed::ListedNames;
+use crate::value::{ValueName, ValueTemplate, Values};
 
 /// A rewrite of the query.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -59,6 +60,28 @@ impl QueryRewrite {
     /// Returns true if the query is kept.
     pub fn keeps(&self) -> bool {
         matches!(self, Self::Keep)
+    }
+
+    /// Puts parameters in the place of the values of these names.
+    pub(crate) fn shadow(&mut self, names: ListedNames) {
+        match self {
+            Self::Keep => {}
+            Self::Replace(template) => template.shadow(names),
+            Self::Edit(edits) => {
+                for parameter in edits.set.iter_mut().chain(&mut edits.add) {
+                    parameter.value.shadow(names);
+                }
+            }
+        }
+    }
+
+    /// The same, with the query itself kept where it would be replaced by `{query}`.
+    #[must_use]
+    pub fn simplified(self) -> Self {
+        match self {
+            Self::Replace(template) if template.sole_name() == Some(&ValueName::Query) => Self::Keep,
+            other => other,
+        }
     }
 
     /// Appends the rewritten `query`, which has no `?`, behind a `?`; nothing if there is none. `values` are filled in.

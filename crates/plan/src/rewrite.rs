@@ -6,6 +6,7 @@ use waypost_wire::path::{self, PathError, PathOptions};
 use crate::query::QueryRewrite;
 use crate::template::Replacement;
 use crate::value::fill::FillError;
+use crate::value::listed::ListedNames;
 use crate::value::{ValueTemplate, Values};
 
 /// A rewrite of path, host and query for a service.
@@ -53,6 +54,17 @@ impl Rewrite {
         query: QueryRewrite::Keep,
         reverse: Reverse::On,
     };
+
+    /// Puts parameters in the place of the values of these names.
+    pub(crate) fn shadow(&mut self, names: ListedNames) {
+        if let PathRewrite::Prefix(template) | PathRewrite::Path(template) = &mut self.path {
+            template.shadow(names);
+        }
+        if let Some(host) = &mut self.host {
+            host.shadow(names);
+        }
+        self.query.shadow(names);
+    }
 
     /// Returns true if the service sees another place than the client, and the way back can be computed: a prefix or the
     /// host is rewritten.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use waypost_plan::query::{Parameter, QueryEdits, QueryRewrite};
-use waypost_plan::value::{ValueName, ValueTemplate};
+use waypost_plan::value::ValueTemplate;
 
 use crate::collections::Named;
 use crate::diagnostic::Code;
@@ -26,11 +26,7 @@ pub(super) fn of(
     match written.map(|written| (written, &written.value)) {
         None => QueryRewrite::Keep,
         Some((_, TextOr::Text(text))) => {
-            let template = text_template(text, patterns, problems).unwrap_or_default();
-            match template.sole_name() {
-                Some(ValueName::Query) => QueryRewrite::Keep,
-                _ => QueryRewrite::Replace(template),
-            }
+            QueryRewrite::Replace(text_template(text, patterns, problems).unwrap_or_default())
         }
         Some((written, TextOr::Mapping(given))) => {
             QueryRewrite::Edit(Box::new(edits(given, written.key, patterns, problems)))

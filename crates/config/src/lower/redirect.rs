@@ -75,7 +75,7 @@ pub(super) fn redirect(
         host,
         port: port.and_then(|port| u16::try_from(port).ok()),
         path,
-        query,
+        query: query.simplified(),
         url: whole_url,
     })
 }

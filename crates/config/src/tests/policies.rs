@@ -3,6 +3,7 @@
 use waypost_plan::access::BodyLimit;
 use waypost_plan::origin::Source;
 use waypost_plan::policies::{Policies, PolicySet, Upgrade};
+use waypost_plan::value::ValueName;
 
 use super::*;
 
@@ -535,6 +536,121 @@ fn parameters_in_headers_of_a_policy_are_bound_by_every_user() {
     check_lines(
         "policies: { web: { response_headers: { set: { x: \"{hots}\" } } } }\nroutes: [{ name: r, to: a, use: web }]\n",
         &["4:33 unknown-value did you mean `{host}`?"],
+    );
+}
+
+/// Lowers a config whose only warnings are those of shadowed values.
+fn shadowing(lines: &str, expected: &[&str]) -> Plan {
+    let text = format!("services: {{ a: {{ endpoints: [http://a] }} }}\n{lines}");
+    let loaded =
+        load_text(text.clone()).unwrap_or_else(|found| panic!("{text}\n{:#?}", super::lines(&found)));
+    check(text, expected);
+    loaded.plan
+}
+
+/// The values of the response headers of a route by a listener, with braces.
+fn texts(plan: &Plan, route: usize, listener: usize) -> Vec<(String, bool)> {
+    let policies = plan.policies(&plan.routes()[route], &plan.listeners()[listener]);
+    let lines = policies.response_headers.lines();
+    lines
+        .map(|(name, value)| {
+            let is_parameter = |name: &ValueName| matches!(name, ValueName::Parameter(_));
+            (format!("{name}={value}"), value.names().any(is_parameter))
+        })
+        .collect()
+}
+
+#[test]
+fn a_parameter_of_a_route_wins_over_a_name_of_the_list_in_shared_texts() {
+    let plan = shadowing(
+        "listeners: [{ bind: 127.0.0.1:80 }]\n\
+         policies:\n\
+         \x20 web: { response_headers: { set: { x: \"{host}\", y: \"{path}\" } }, rewrite: { path: \"/x/{host}\", query: \"{query}\" } }\n\
+         routes:\n\
+         - { name: a, match: { path: \"/a/{host}\" }, to: a, use: web }\n\
+         - { name: b, match: { path: \"/b/{id}\" }, to: a, use: web }\n\
+         - { name: c, match: { path: \"/c/{id}\" }, to: a, use: web }\n\
+         - { name: d, match: { path: \"/d/{host}\" }, to: a, use: web }\n\
+         - { name: e, match: { path: \"/e/{host}\" }, to: a, use: web, response_headers: off, rewrite: off }\n\
+         - { name: f, match: { path: \"/f/{query}\" }, to: a, use: web }\n\
+         - { name: g, match: { path: \"~^/g/(?<host>.*)\" }, redirect: { path: /x }, use: web }\n",
+        &[
+            "6:29 shadowed-value `{host}` of the policy `web` is the parameter of the path",
+            "9:29 shadowed-value",
+            "11:29 shadowed-value `{query}`",
+            "12:29 shadowed-value",
+        ],
+    );
+    let (host, listed) = (("x={host}".to_owned(), true), ("x={host}".to_owned(), false));
+    let path = ("y={path}".to_owned(), false);
+    for (route, expected) in [(0, &host), (1, &listed), (3, &host), (5, &listed), (6, &host)] {
+        assert_eq!(
+            texts(&plan, route, 0),
+            [expected.clone(), path.clone()],
+            "{route}"
+        );
+    }
+    let policies = |route: usize| &plan.routes()[route].policies;
+    assert!(policies(0).is_shared_with(policies(3)));
+    assert!(policies(1).is_shared_with(policies(2)));
+    assert!(!policies(0).is_shared_with(policies(1)));
+    assert!(policies(0).rewrite.query.keeps());
+    assert!(!policies(5).rewrite.query.keeps());
+}
+
+#[test]
+fn a_parameter_of_a_route_wins_in_the_texts_of_a_listener() {
+    let plan = shadowing(
+        "listeners:\n\
+         - { bind: 127.0.0.1:80, response_headers: { set: { x: \"{host}\" } }, use: web }\n\
+         - { bind: 127.0.0.1:81 }\n\
+         policies: { web: { response_headers: { set: { y: \"{path}\" } } } }\n\
+         routes:\n\
+         - { name: a, match: { path: \"/a/{host}\" }, to: a }\n\
+         - { name: b, match: { path: /b }, to: a }\n\
+         - { name: c, match: { path: \"/c/{path}\" }, to: a, use: web }\n",
+        &[
+            "7:29 shadowed-value `{host}` of the listener is the parameter",
+            "9:29 shadowed-value `{path}` of the policy `web`",
+        ],
+    );
+    let by = |route, listener| {
+        let texts = texts(&plan, route, listener);
+        texts
+            .into_iter()
+            .map(|(_, is_parameter)| is_parameter)
+            .collect::<Vec<bool>>()
+    };
+    for (route, expected) in [(0, [false, true]), (1, [false, false]), (2, [false, true])] {
+        assert_eq!(by(route, 0), expected, "{route}");
+    }
+    assert_eq!(by(0, 1), [false; 0]);
+    assert_eq!(by(2, 1), [true]);
+}
+
+#[test]
+fn a_shared_text_means_the_same_on_all_paths_of_a_route() {
+    check_lines(
+        "policies: { web: { response_headers: { set: { x: \"{host}\" } } } }\n\
+         routes: [{ name: r, match: { path: [/x, \"/y/{host}\"] }, to: a, use: web }]\n",
+        &["4:41 unknown-value not in every path of this route"],
+    );
+}
+
+#[test]
+fn parameters_in_the_texts_of_a_listener_are_bound_by_every_route() {
+    let config = |keys: &str| {
+        format!(
+            "listeners: [{{ bind: 127.0.0.1:80, response_headers: {{ set: {{ x: \"{{id}}\" }} }} }}]\n\
+             services: {{ a: {{ endpoints: [http://a] }} }}\n\
+             routes: [{{ name: ok, match: {{ path: \"/ok/{{id}}\" }}, to: a }}, {{ name: r, match: {{ {keys} }}]\n"
+        )
+    };
+    check(config("path: \"/r/{id}\" }, to: a"), &[]);
+    check(config("path: /r }, to: a, response_headers: off"), &[]);
+    check(
+        config("path: /r }, to: a"),
+        &["1:66 unknown-value the listener needs `{id}`"],
     );
 }
 

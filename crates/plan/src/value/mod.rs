@@ -4,6 +4,7 @@
 //! stands: see [`fill`]. A text without names is literal and is written as it stands.
 
 pub mod fill;
+pub mod listed;
 pub mod parse;
 pub mod url;
 
@@ -12,6 +13,7 @@ use std::fmt;
 
 use waypost_route::path::{PathBinding, PathPattern};
 
+use crate::value::listed::ListedNames;
 use crate::value::parse::{Braces, Resolved};
 
 /// A text with names of values in it.
@@ -337,6 +339,20 @@ impl ValueTemplate {
         }))
     }
 
+    /// Puts parameters in the place of the values of these names.
+    pub fn shadow(&mut self, names: ListedNames) {
+        let Inner::Parts(parts) = &mut self.0 else {
+            return;
+        };
+        for part in parts {
+            if let Part::Value(name) = part
+                && names.has(name)
+            {
+                *name = ValueName::Parameter(name.to_string().into());
+            }
+        }
+    }
+
     /// The text with `value` for every name.
     pub fn filled_with(&self, value: &str) -> String {
         self.sampled(|_| value)
@@ -399,6 +415,18 @@ mod tests {
         assert_eq!(
             ValueName::listed("header.X-A"),
             Some(ValueName::Header("x-a".into()))
+        );
+    }
+
+    #[test]
+    fn a_parameter_takes_the_place_of_a_listed_name() {
+        let mut template = ValueTemplate::parse("{host}/{path}/{header.host}").unwrap();
+        template.shadow(ListedNames::among(["host", "id"]));
+        let names: Vec<&ValueName> = template.names().collect();
+        let host = ValueName::Parameter("host".into());
+        assert_eq!(
+            names,
+            [&host, &ValueName::Path, &ValueName::Header("host".into())]
         );
     }
 

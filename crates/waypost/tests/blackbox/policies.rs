@@ -283,6 +283,42 @@ fn values_are_filled_in_wherever_the_edits_come_from() {
 }
 
 #[test]
+fn a_parameter_of_the_route_wins_in_shared_texts() {
+    let service = Service::echo("a");
+    let listener = "name: public, response_headers: { set: { x-l: \"{host}\" } }";
+    let gateway = Gateway::with(
+        Config::listening(&[listener])
+            .service(&service, "")
+            .item(
+                "policies",
+                "  web: { response_headers: { set: { x-w: \"{host} {method}\" } }, rewrite: { path: \"/x/{host}\" } }",
+            )
+            .route("name: other, match: { path: \"/other/{id}\" }, to: a, use: web")
+            .route("name: own, match: { path: \"/own/{host}\" }, to: a, use: web")
+            .route("name: plain, match: { path: \"/plain/{host}\" }, respond: { status: 200 }"),
+    );
+    let http2 = Http2Client::connect(gateway.address());
+    for (path, target, expected) in [
+        ("/other/7", "/x/a.test", [Some("a.test"), Some("a.test GET")]),
+        ("/own/7%20", "/x/7%20", [Some("7%20"), Some("7%20 GET")]),
+        ("/plain/7", "", [Some("7"), None]),
+        ("/none/7", "", [Some("a.test"), None]),
+    ] {
+        let url = format!("http://a.test{path}");
+        for response in [gateway.get(&url), http2.get(&url)] {
+            let found = ["x-l", "x-w"].map(|name| response.header(name));
+            assert_eq!(found, expected, "{path}");
+            if !target.is_empty() {
+                assert_eq!(response.json()["target"], target, "{path}");
+                for explanation in explained(&gateway, "public", path) {
+                    assert_eq!(explanation["path"], target, "{path}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_redirect_of_the_listener_has_its_edits() {
     let listener = "redirect: { scheme: https }, response_headers: { set: { x-l: l } }";
     let gateway = Gateway::with(Config::listening(&[listener]).all_respond("ok"));

@@ -8,6 +8,7 @@ use waypost_plan::error_pages::ErrorPages;
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::origin::{Origin, Source};
 use waypost_plan::policies::PolicySet;
+use waypost_plan::value::listed::ListedNames;
 
 use super::layer::{Layer, Said};
 use crate::diagnostic::Code;
@@ -27,8 +28,8 @@ pub(super) struct Effective {
     pub(super) origins: Vec<Origin>,
 }
 
-/// Returns the policies in force by these layers, the outermost first.
-pub(super) fn of(layers: &[Placed<'_>]) -> Effective {
+/// Returns the policies in force by these layers, the outermost first, for a route whose paths bind `shadowed` names.
+pub(super) fn of(layers: &[Placed<'_>], shadowed: ListedNames) -> Effective {
     let mut set = PolicySet::default();
     let mut origins = Vec::new();
     let mut note = |key: &'static str, source: &Source| {
@@ -89,6 +90,10 @@ pub(super) fn of(layers: &[Placed<'_>]) -> Effective {
     };
     set.request_headers = join("request_headers", |layer| layer.request_headers.as_ref());
     set.response_headers = join("response_headers", |layer| layer.response_headers.as_ref());
+    if !shadowed.is_empty() {
+        set.shadow(shadowed);
+    }
+    set.rewrite.query = std::mem::take(&mut set.rewrite.query).simplified();
     Effective { set, origins }
 }
 

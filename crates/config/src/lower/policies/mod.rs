@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use waypost_plan::origin::{Origin, Source};
 use waypost_plan::policies::{Overlay, Policies};
+use waypost_plan::value::listed::ListedNames;
 
 use crate::collections::OneOrMany;
 use crate::diagnostic::Code;
@@ -18,7 +19,7 @@ use crate::lower::names::Names;
 use crate::lower::pattern::Pattern;
 use crate::lower::policies::effective::{Effective, Placed};
 use crate::lower::policies::layer::{Layer, Said};
-use crate::lower::policies::parameters::Needed;
+use crate::lower::policies::parameters::Names as TextNames;
 use crate::lower::rollout::GivenRollout;
 use crate::lower::{Context, rollout, split};
 use crate::place::Span;
@@ -38,18 +39,30 @@ pub(super) struct Shared {
     by_name: HashMap<Rc<str>, usize>,
     /// The layers of each listener of the plan, by position; `None` for a listener that has no policies.
     listeners: Vec<Option<ListenerLayers>>,
-    /// The policies of routes that have no keys of their own, by those that they use.
-    by_use: HashMap<Box<[usize]>, Policies>,
+    /// The policies of routes that have no keys of their own.
+    by_use: HashMap<Used, Policies>,
     /// The last policies with keys of a route's own.
-    last_own: Option<(Box<[usize]>, Policies)>,
+    last_own: Option<(Used, Policies)>,
     /// The layers of the policies with each number, if a listener has policies too. Those with number 0 have none.
-    numbered: Vec<(Box<[usize]>, Layer)>,
+    numbered: Vec<(Used, Layer)>,
     /// The lists of origins, each once.
     origins: HashMap<Vec<Origin>, Arc<[Origin]>>,
+    /// The names of the list of values in the texts of all policies and listeners.
+    listed: ListedNames,
+    /// True if a policy or a listener needs something of the paths of routes.
+    has_needs: bool,
     /// The actions of all routes.
     actions: Actions,
     /// True if any route has a `retry`.
     has_retry: bool,
+}
+
+/// The policies that a route uses, and what they mean for it beside its own keys.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+struct Used {
+    policies: Box<[usize]>,
+    /// The names of the list of values that its paths bind.
+    shadowed: ListedNames,
 }
 
 /// A policy with a name.
@@ -58,8 +71,8 @@ struct Named {
     /// Place of the name.
     key: Span,
     layer: Layer,
-    /// Parts that it needs of the paths of routes.
-    needed: Vec<Needed>,
+    /// The names in its texts.
+    texts: TextNames,
     rollout: PolicyRollout,
     /// Its keys, each with the actions that heed it and its place.
     keys: Vec<(&'static str, &'static [&'static str], Span)>,
@@ -91,6 +104,8 @@ struct Actions(Vec<&'static str>);
 pub(super) struct ListenerLayers {
     uses: Uses,
     own: Layer,
+    /// The names in its own texts.
+    texts: TextNames,
 }
 
 /// The policies that a route or a listener uses, in order, each with the place of its name there.
@@ -133,9 +148,26 @@ impl Shared {
             last_own: None,
             numbered: Vec::new(),
             origins: HashMap::new(),
+            listed: ListedNames::default(),
+            has_needs: false,
             actions: Actions::default(),
             has_retry: false,
         }
+    }
+
+    /// Notes the names in the texts of a policy or a listener.
+    fn note_texts(&mut self, texts: &TextNames) {
+        self.listed = self.listed.or(texts.listed_names());
+        self.has_needs |= !texts.needed.is_empty();
+    }
+
+    /// The names in shared texts that `patterns` bind.
+    fn shadowed(&self, patterns: &[Pattern]) -> ListedNames {
+        if self.listed.is_empty() {
+            return ListedNames::default();
+        }
+        let names = patterns.iter().flat_map(|pattern| pattern.pattern.names());
+        ListedNames::among(names).and(self.listed)
     }
 
     /// Appends the layers of `uses`.
@@ -147,6 +179,18 @@ impl Shared {
                 source: source(Arc::clone(&named.name)),
             }
         }));
+    }
+
+    /// The policies of `uses`, in order.
+    fn outer<'s>(&'s self, uses: &'s Uses) -> impl Iterator<Item = Outer<'s>> {
+        uses.0.iter().map(|(index, place)| {
+            let named = &self.all[*index];
+            Outer {
+                layer: &named.layer,
+                texts: &named.texts,
+                used: Some((&named.name, *place)),
+            }
+        })
     }
 
     /// True if a listener has policies.
@@ -163,8 +207,8 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
     for (name, written) in document.policies.iter().flat_map(|policies| &policies.value.0) {
         let shared = &mut context.policies;
         shared.names.declare(name, written.key, context.problems);
-        let needed = parameters::needed(&written.value);
-        let pattern = parameters::pattern(&needed);
+        let texts = TextNames::of(&written.value);
+        let pattern = parameters::pattern(&texts.needed);
         let layer = Layer::of(&written.value, pattern.as_slice(), context);
         let keys = written.value.read_keys();
         let keys = keys
@@ -172,13 +216,14 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
             .map(|(key, span)| (key.name, key.only_with, *span))
             .collect();
         let shared = &mut context.policies;
+        shared.note_texts(&texts);
         let index = shared.all.len();
         shared.by_name.entry(Rc::clone(name)).or_insert(index);
         shared.all.push(Named {
             name: Arc::from(&**name),
             key: written.key,
             layer,
-            needed,
+            texts,
             rollout: PolicyRollout::Unsaid,
             keys,
             actions: Actions::default(),
@@ -247,6 +292,8 @@ pub(super) fn layers_of(
 ) -> Option<ListenerLayers> {
     let uses = resolve(written.uses.as_deref(), context);
     let own = Layer::of_listener(written, context);
+    let texts = TextNames::of_listener(written);
+    context.policies.note_texts(&texts);
     let tls = written.tls.as_ref().map(|tls| &tls.value);
     let passes = tls
         .and_then(|tls| tls.passthrough.as_ref())
@@ -258,7 +305,7 @@ pub(super) fn layers_of(
             false => named.of_listener = true,
         }
     }
-    (!uses.0.is_empty() || !own.is_empty()).then_some(ListenerLayers { uses, own })
+    (!uses.0.is_empty() || !own.is_empty()).then_some(ListenerLayers { uses, own, texts })
 }
 
 /// The policies of a listener itself: of its own responses, and of routes that say nothing.
@@ -268,7 +315,7 @@ pub(super) fn of_listener(layers: Option<&ListenerLayers>, context: &mut Context
     };
     let mut placed = Vec::new();
     layers.place(&context.policies, &mut placed);
-    let effective = effective::of(&placed);
+    let effective = effective::of(&placed, ListedNames::default());
     context.policies.shared_set(0, effective)
 }
 
@@ -322,26 +369,29 @@ pub(super) fn of_route(
             context.policies.all[index].actions.note(action);
         }
     }
-    if let Some(action @ ("to" | "redirect" | "respond")) = action {
-        check_needed(&own, uses, patterns, action, context);
+    let used = Used {
+        policies: uses.indices().collect(),
+        shadowed: context.policies.shadowed(patterns),
+    };
+    if let Some(action @ ("to" | "redirect" | "respond")) = action
+        && (context.policies.has_needs || !used.shadowed.is_empty())
+    {
+        check_names(&own, uses, patterns, action, context);
     }
     report_upgrade_off(&own, uses, context);
     let shared = &context.policies;
-    let indices: Box<[usize]> = uses.indices().collect();
-    let has_hedge = own.hedge.is_some()
-        || indices
-            .iter()
-            .any(|index| shared.all[*index].layer.hedge.is_some());
+    let mut all = uses.indices();
+    let has_hedge = own.hedge.is_some() || all.any(|index| shared.all[index].layer.hedge.is_some());
     if own.is_empty() && !has_hedge {
-        if indices.is_empty() {
+        if used.policies.is_empty() && (used.shadowed.is_empty() || !shared.has_listeners()) {
             return Policies::default();
         }
-        if let Some(known) = shared.by_use.get(&indices) {
+        if let Some(known) = shared.by_use.get(&used) {
             return known.clone();
         }
     }
     let mut layers = Vec::new();
-    shared.place(indices.iter().copied(), Source::Policy, &mut layers);
+    shared.place(uses.indices(), Source::Policy, &mut layers);
     layers.push(Placed {
         layer: &own,
         source: Source::Route,
@@ -349,9 +399,9 @@ pub(super) fn of_route(
     if has_hedge && matches!(action, None | Some("to")) {
         effective::check_hedge(&layers, uses.place(), context.problems);
     }
-    let effective = effective::of(&layers);
+    let effective = effective::of(&layers, used.shadowed);
     drop(layers);
-    context.policies.add_route(indices, own, effective)
+    context.policies.add_route(used, own, effective)
 }
 
 impl ListenerLayers {
@@ -367,32 +417,32 @@ impl ListenerLayers {
 
 impl Shared {
     /// Returns the policies of a route, the same in memory as those of one for which the same is said.
-    fn add_route(&mut self, uses: Box<[usize]>, own: Layer, effective: Effective) -> Policies {
+    fn add_route(&mut self, used: Used, own: Layer, effective: Effective) -> Policies {
         self.has_retry |= effective.set.retry.is_some();
         let is_own = !own.is_empty();
         // Listeners tell apart what is not said from what is `off`.
         if is_own
             && !self.has_listeners()
             && let Some((last, policies)) = &self.last_own
-            && *last == uses
+            && *last == used
             && **policies == effective.set
             && policies.origins() == effective.origins
         {
             return policies.clone();
         }
-        if !is_own && let Some(known) = self.by_use.get(&uses) {
+        if !is_own && let Some(known) = self.by_use.get(&used) {
             return known.clone();
         }
         let mut number = 0;
         if self.has_listeners() {
-            self.numbered.push((uses.clone(), own));
+            self.numbered.push((used.clone(), own));
             number = self.numbered.len();
         }
         let policies = self.shared_set(number, effective);
         match is_own {
-            true => self.last_own = Some((uses, policies.clone())),
+            true => self.last_own = Some((used, policies.clone())),
             false => {
-                self.by_use.insert(uses, policies.clone());
+                self.by_use.insert(used, policies.clone());
             }
         }
         policies
@@ -425,17 +475,17 @@ pub(super) fn lay_over(context: &mut Context<'_>) {
         let Some(listener) = listener else {
             continue;
         };
-        let nothing = (Box::default(), Layer::default());
+        let nothing = (Used::default(), Layer::default());
         let all = std::iter::once(&nothing).chain(&numbered);
-        let by_number = all.map(|(uses, own)| {
+        let by_number = all.map(|(used, own)| {
             let mut layers = Vec::new();
             listener.place(shared, &mut layers);
-            shared.place(uses.iter().copied(), Source::Policy, &mut layers);
+            shared.place(used.policies.iter().copied(), Source::Policy, &mut layers);
             layers.push(Placed {
                 layer: own,
                 source: Source::Route,
             });
-            let effective = effective::of(&layers);
+            let effective = effective::of(&layers, used.shadowed);
             drop(layers);
             shared.shared_set(0, effective)
         });
@@ -445,32 +495,46 @@ pub(super) fn lay_over(context: &mut Context<'_>) {
     shared.listeners = listeners;
 }
 
-/// Reports what policies in force need of the paths of a route, and do not find there.
-fn check_needed(own: &Layer, uses: &Uses, patterns: &[Pattern], action: &str, context: &mut Context<'_>) {
+/// A place outside of a route, whose texts have to fit its paths.
+struct Outer<'s> {
+    layer: &'s Layer,
+    texts: &'s TextNames,
+    /// The name of the policy and the place where it is used; `None` for a listener.
+    used: Option<(&'s str, Span)>,
+}
+
+/// Reports what policies in force need of the paths of a route and do not find there, and their names that mean something
+/// else there.
+fn check_names(own: &Layer, uses: &Uses, patterns: &[Pattern], action: &str, context: &mut Context<'_>) {
     let shared = &context.policies;
-    if shared.all.iter().all(|named| named.needed.is_empty()) {
-        return;
-    }
-    let layers = |uses: &Uses| -> Vec<(usize, Span)> { uses.0.clone() };
-    let mut orders = vec![(layers(uses), uses.0.len())];
+    let mut orders = vec![(shared.outer(uses).collect::<Vec<Outer<'_>>>(), uses.0.len())];
     for listener in shared.listeners.iter().flatten() {
-        let outer = layers(&listener.uses);
-        let count = outer.len();
-        orders.push(([outer, layers(uses)].concat(), count));
+        let itself = Outer {
+            layer: &listener.own,
+            texts: &listener.texts,
+            used: None,
+        };
+        let outer = shared.outer(&listener.uses).chain([itself]);
+        let order = outer.chain(shared.outer(uses)).collect();
+        orders.push((order, listener.uses.0.len() + 1));
     }
     for (order, checked) in orders {
-        for (at, (index, place)) in order.iter().enumerate().take(checked) {
-            let named = &shared.all[*index];
-            for needed in &named.needed {
-                let forwards = needed.key != "response_headers";
-                if forwards && action != "to" {
-                    continue;
-                }
-                let later = order[at + 1..].iter().map(|(index, _)| &shared.all[*index].layer);
-                let mut later = later.chain([own]);
-                if !later.any(|layer| layer.takes_away(needed.key)) {
-                    needed.check(&named.name, *place, patterns, context.problems);
-                }
+        for (at, outer) in order.iter().enumerate().take(checked) {
+            let is_in_force = |key: &str| {
+                let mut later = order[at + 1..].iter().map(|outer| outer.layer).chain([own]);
+                let is_heeded = key == "response_headers" || action == "to";
+                is_heeded && !later.any(|layer| layer.takes_away(key))
+            };
+            let who = || match outer.used {
+                Some((name, _)) => format!("the policy {}", quote(name)),
+                None => "the listener".to_owned(),
+            };
+            for needed in outer.texts.needed.iter().filter(|needed| is_in_force(needed.key)) {
+                let place = outer.used.map_or(needed.span, |(_, place)| place);
+                needed.check(&who(), place, patterns, context.problems);
+            }
+            for listed in outer.texts.listed.iter().filter(|listed| is_in_force(listed.key)) {
+                listed.check(&who(), patterns, context.problems);
             }
         }
     }

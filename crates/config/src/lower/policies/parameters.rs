@@ -1,18 +1,21 @@
-//! Parameters in the texts of a policy: every route that uses it has to bind them.
+//! Names in the texts of a policy that the routes that use it bind: parameters, which every one of them has to bind, and
+//! names of the list of values, which a parameter takes the place of.
 
 use waypost_plan::value::ValueName;
+use waypost_plan::value::listed::ListedNames;
 use waypost_plan::value::parse::{self, Braces, Resolved};
 use waypost_route::path::PathPattern;
 
 use crate::collections::Named;
 use crate::diagnostic::Code;
+use crate::document::listener::Listener;
 use crate::document::route::HeaderEdits;
 use crate::document::route::Policy;
 use crate::either::TextOr;
 use crate::keys::At;
 use crate::lower::pattern::Pattern;
 use crate::place::Span;
-use crate::problems::{Problems, quote};
+use crate::problems::Problems;
 use crate::suggest::{nearest, variable};
 use crate::values::Text;
 
@@ -22,7 +25,7 @@ pub(super) struct Needed {
     pub(super) key: &'static str,
     what: What,
     /// Place where it stands.
-    span: Span,
+    pub(super) span: Span,
 }
 
 /// The part of a path that is needed.
@@ -33,70 +36,109 @@ enum What {
     Prefix,
 }
 
-/// Returns what a policy needs.
-pub(super) fn needed(written: &Policy) -> Vec<Needed> {
-    let mut needed = Vec::new();
-    if let Some(rewrite) = written.rewrite.as_ref().and_then(|rewrite| rewrite.given()) {
-        let given = rewrite.value;
-        if let Some(prefix) = &given.prefix {
-            needed.push(Needed {
-                key: "rewrite",
-                what: What::Prefix,
-                span: prefix.key,
-            });
+/// A name of the list of values in a text.
+pub(super) struct Listed {
+    /// The key of the policy or the listener.
+    pub(super) key: &'static str,
+    name: Box<str>,
+    /// Place where it stands.
+    span: Span,
+}
+
+/// The names in the texts of a policy or a listener.
+#[derive(Default)]
+pub(super) struct Names {
+    pub(super) needed: Vec<Needed>,
+    pub(super) listed: Vec<Listed>,
+}
+
+impl Names {
+    /// The names in the texts of a policy.
+    pub(super) fn of(written: &Policy) -> Self {
+        let mut names = Self::default();
+        if let Some(rewrite) = written.rewrite.as_ref().and_then(|rewrite| rewrite.given()) {
+            let given = rewrite.value;
+            if let Some(prefix) = &given.prefix {
+                names.needed.push(Needed {
+                    key: "rewrite",
+                    what: What::Prefix,
+                    span: prefix.key,
+                });
+            }
+            for text in [&given.prefix, &given.path, &given.host].into_iter().flatten() {
+                names.add("rewrite", text);
+            }
+            match given.query.as_ref().map(|query| &query.value) {
+                Some(TextOr::Text(text)) => names.add("rewrite", text),
+                Some(TextOr::Mapping(edits)) => names.add_all("rewrite", [&edits.set, &edits.add]),
+                None => {}
+            }
         }
-        for text in [&given.prefix, &given.path, &given.host].into_iter().flatten() {
-            add("rewrite", text, &mut needed);
+        let requests = written.request_headers.as_ref();
+        names.add_edits("request_headers", requests.and_then(|edits| edits.given()));
+        let responses = written.response_headers.as_ref();
+        names.add_edits("response_headers", responses.and_then(|edits| edits.given()));
+        names
+    }
+
+    /// The names in the texts of a listener.
+    pub(super) fn of_listener(written: &Listener) -> Self {
+        let mut names = Self::default();
+        for (key, edits) in [
+            ("request_headers", &written.request_headers),
+            ("response_headers", &written.response_headers),
+        ] {
+            names.add_edits(key, edits.as_ref().map(|edits| edits.with(&edits.value)));
         }
-        match given.query.as_ref().map(|query| &query.value) {
-            Some(TextOr::Text(text)) => add("rewrite", text, &mut needed),
-            Some(TextOr::Mapping(edits)) => {
-                for named in [&edits.set, &edits.add].into_iter().flatten() {
-                    add_named("rewrite", named, &mut needed);
+        names
+    }
+
+    /// The listed ones, as a set.
+    pub(super) fn listed_names(&self) -> ListedNames {
+        ListedNames::among(self.listed.iter().map(|listed| &*listed.name))
+    }
+
+    fn add_edits(&mut self, key: &'static str, edits: Option<At<&HeaderEdits>>) {
+        if let Some(edits) = edits {
+            self.add_all(key, [&edits.value.set, &edits.value.add]);
+        }
+    }
+
+    fn add_all(&mut self, key: &'static str, texts: [&Option<Box<At<Named<Text>>>>; 2]) {
+        for named in texts.into_iter().flatten() {
+            for (_, text) in &named.value.0 {
+                self.add(key, text);
+            }
+        }
+    }
+
+    /// Adds the names in `text`.
+    fn add(&mut self, key: &'static str, text: &At<Text>) {
+        // Mistakes in it are reported where it is lowered.
+        let _ = parse::template(&text.value, Braces::Text, variable::length_at, |name, range| {
+            let is_name = name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            let begins = !name.starts_with(|c: char| c.is_ascii_digit());
+            // A name that `auth` brings is reported as such.
+            if is_name && begins && !name.is_empty() && name != "identity" {
+                let span = text.span.within(&text.value, range);
+                match ValueName::listed(name) {
+                    Some(_) => self.listed.push(Listed {
+                        key,
+                        name: name.into(),
+                        span,
+                    }),
+                    None => self.needed.push(Needed {
+                        key,
+                        what: What::Parameter(name.into()),
+                        span,
+                    }),
                 }
             }
-            None => {}
-        }
+            Resolved::Text
+        });
     }
-    let mut headers = |key: &'static str, edits: Option<At<&HeaderEdits>>| {
-        let edits = edits
-            .iter()
-            .flat_map(|edits| [&edits.value.set, &edits.value.add]);
-        for named in edits.flatten() {
-            add_named(key, named, &mut needed);
-        }
-    };
-    let edits = written.request_headers.as_ref();
-    headers("request_headers", edits.and_then(|edits| edits.given()));
-    let edits = written.response_headers.as_ref();
-    headers("response_headers", edits.and_then(|edits| edits.given()));
-    needed
-}
-
-fn add_named(key: &'static str, named: &At<Named<Text>>, needed: &mut Vec<Needed>) {
-    for (_, text) in &named.value.0 {
-        add(key, text, needed);
-    }
-}
-
-/// Adds the names in `text` that are no values of every request.
-fn add(key: &'static str, text: &At<Text>, needed: &mut Vec<Needed>) {
-    // Mistakes in it are reported where it is lowered.
-    let _ = parse::template(&text.value, Braces::Text, variable::length_at, |name, range| {
-        let is_name = name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        let begins = !name.starts_with(|c: char| c.is_ascii_digit());
-        // A name that `auth` brings is reported as such.
-        if is_name && begins && !name.is_empty() && name != "identity" && ValueName::listed(name).is_none() {
-            needed.push(Needed {
-                key,
-                what: What::Parameter(name.into()),
-                span: text.span.within(&text.value, range),
-            });
-        }
-        Resolved::Text
-    });
 }
 
 /// A pattern that binds all parameters that are needed, for the policy itself; `None` if it needs none.
@@ -119,8 +161,8 @@ pub(super) fn pattern(needed: &[Needed]) -> Option<Pattern> {
 }
 
 impl Needed {
-    /// Reports what the paths of a route lack. `place` is where the route or a listener uses `policy`.
-    pub(super) fn check(&self, policy: &str, place: Span, patterns: &[Pattern], problems: &mut Problems) {
+    /// Reports what the paths of a route lack. `place` is where the route or a listener uses the policy `who`.
+    pub(super) fn check(&self, who: &str, place: Span, patterns: &[Pattern], problems: &mut Problems) {
         match &self.what {
             What::Prefix => {
                 for closed in patterns.iter().filter(|pattern| !pattern.pattern.is_open()) {
@@ -128,24 +170,21 @@ impl Needed {
                         .add(
                             Code::BadRewrite,
                             place,
-                            format!(
-                                "the policy {} replaces a prefix, so it needs a path that ends in `/*`",
-                                quote(policy)
-                            ),
+                            format!("{who} replaces a prefix, so it needs a path that ends in `/*`"),
                         )
                         .label(closed.span, "this one does not")
                         .label(self.span, "the prefix")
                         .help("end the pattern in `/*`, or write `rewrite: off` for this route");
                 }
             }
-            What::Parameter(name) => self.check_parameter(name, policy, place, patterns, problems),
+            What::Parameter(name) => self.check_parameter(name, who, place, patterns, problems),
         }
     }
 
     fn check_parameter(
         &self,
         name: &str,
-        policy: &str,
+        who: &str,
         place: Span,
         patterns: &[Pattern],
         problems: &mut Problems,
@@ -169,17 +208,48 @@ impl Needed {
                 ),
             },
         };
-        problems
+        let mut problem = problems
             .add(
                 Code::UnknownValue,
                 place,
-                format!(
-                    "the policy {} needs `{{{name}}}`, which the path of this route does not bind",
-                    quote(policy)
-                ),
+                format!("{who} needs `{{{name}}}`, which the path of a route does not bind"),
             )
-            .label(pattern.span, label)
-            .label(self.span, "it stands here")
-            .help(help);
+            .label(pattern.span, label);
+        if place != self.span {
+            problem = problem.label(self.span, "it stands here");
+        }
+        problem.help(help);
+    }
+}
+
+impl Listed {
+    /// Warns where the paths of a route have a parameter of this name; reports one that only some of them have.
+    pub(super) fn check(&self, who: &str, patterns: &[Pattern], problems: &mut Problems) {
+        let name = &*self.name;
+        let binds = |pattern: &&Pattern| pattern.pattern.names().contains(&name);
+        let Some(bound) = patterns.iter().find(binds) else {
+            return;
+        };
+        match patterns.iter().find(|pattern| !binds(pattern)) {
+            None => problems
+                .add(
+                    Code::ShadowedValue,
+                    bound.span,
+                    format!(
+                        "`{{{name}}}` of {who} is the parameter of the path here, not the value of that name"
+                    ),
+                )
+                .label(self.span, "it stands here")
+                .help("give the parameter another name, unless it is meant"),
+            Some(unbound) => problems
+                .add(
+                    Code::UnknownValue,
+                    bound.span,
+                    format!("`{{{name}}}` of {who} is a parameter here, and not in every path of this route"),
+                )
+                .label(unbound.span, "not bound here")
+                .label(self.span, "it stands here")
+                .help("give the parameter another name, or make two routes of it"),
+        };
     }
 }
