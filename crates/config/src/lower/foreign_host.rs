@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 
+use waypost_plan::Plan;
+use waypost_plan::listener::{Listener, ListenerTls};
 use waypost_plan::route::Route;
 use waypost_plan::service::{EndpointHost, EndpointScheme, SentHost, Service, ServiceId};
+use waypost_route::alternative::Alternative;
+use waypost_route::attribute::Attribute;
 use waypost_route::host::HostPattern;
 
 use crate::diagnostic::Code;
@@ -73,28 +77,17 @@ impl ForeignHosts {
         }
     }
 
-    /// Notes a route.
-    pub(super) fn note(&mut self, route: &Route) {
-        let Some(forward) = route.forward() else {
-            return;
-        };
-        if self.0.is_empty() || route.is_passthrough || route.policies.rewrite.host.is_some() {
+    /// Warns of those to which `plan` sends other hosts.
+    pub(super) fn report(mut self, plan: &Plan, problems: &mut Problems) {
+        if self.0.is_empty() || problems.has_errors() {
             return;
         }
-        let alternatives = &route.matching.alternatives;
-        for id in forward.services() {
-            if let Some(public) = self.0.get_mut(&id) {
-                let is_own =
-                    |host: &HostPattern| matches!(host, HostPattern::Exact(host) if *host == public.name);
-                public.is_foreign |= !alternatives.iter().all(|alternative| is_own(&alternative.host));
+        for route in plan.routes().iter().filter(|route| !route.is_passthrough) {
+            for id in route.forward().iter().flat_map(|forward| forward.services()) {
+                if let Some(public) = self.0.get_mut(&id) {
+                    public.is_foreign |= public.gets_foreign(route, plan);
+                }
             }
-        }
-    }
-
-    /// Warns of those that get other hosts.
-    pub(super) fn report(self, problems: &mut Problems) {
-        if problems.has_errors() {
-            return;
         }
         for public in self.0.into_values().filter(|public| public.is_foreign) {
             let name = quote(&public.name);
@@ -109,6 +102,35 @@ impl ForeignHosts {
                 ));
         }
     }
+}
+
+impl Public {
+    /// Returns true if requests with other hosts come to it by `route`.
+    fn gets_foreign(&self, route: &Route, plan: &Plan) -> bool {
+        let is_own = |host: &HostPattern| matches!(host, HostPattern::Exact(host) if *host == self.name);
+        let alternatives = route.matching.alternatives.iter();
+        let mut others = alternatives.filter(|alternative| !is_own(&alternative.host));
+        let kept: Vec<&Listener> = plan
+            .listeners()
+            .iter()
+            .map(|listener| &**listener)
+            .filter(|listener| listener.tls != ListenerTls::Passthrough)
+            .filter(|listener| plan.policies(route, listener).rewrite.host.is_none())
+            .collect();
+        others.any(|alternative| kept.iter().any(|listener| may_take(alternative, listener)))
+    }
+}
+
+/// Returns true if requests that come in by `listener` may fulfil `alternative`.
+fn may_take(alternative: &Alternative, listener: &Listener) -> bool {
+    let mut served = listener.hosts.iter();
+    let is_served = listener.hosts.is_empty() || served.any(|host| host.overlaps(&alternative.host));
+    let mut conditions = alternative.attributes.iter();
+    is_served
+        && conditions.all(|condition| {
+            condition.attribute != Attribute::Listener
+                || condition.value.holds(Some(listener.label().as_bytes()))
+        })
 }
 
 /// Returns true for a name of the public DNS.

@@ -176,7 +176,6 @@ pub(crate) fn lower(
     effect::report(document, &mut context);
     policies::report_needless(&mut context);
     route::report_passing(document, &mut context);
-    std::mem::take(&mut context.foreign_hosts).report(context.problems);
     let deals = std::mem::take(&mut context.deals);
     deals.report_uneven(context.problems);
     rollout::check_deals(&deals, &mut context);
@@ -186,6 +185,7 @@ pub(crate) fn lower(
         problems,
         builder,
         files,
+        foreign_hosts,
         ..
     } = context;
     let partial = PartialPlan {
@@ -197,12 +197,15 @@ pub(crate) fn lower(
         return Err(partial);
     }
     match builder.build() {
-        Ok(plan) => Ok(LoweredPlan {
-            plan,
-            routes,
-            tests,
-            files: *partial.files,
-        }),
+        Ok(plan) => {
+            foreign_hosts.report(&plan, problems);
+            Ok(LoweredPlan {
+                plan,
+                routes,
+                tests,
+                files: *partial.files,
+            })
+        }
         Err(error) => {
             problems
                 .add(Code::NoListeners, Span::start_of(0), error.to_string())

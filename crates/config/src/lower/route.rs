@@ -143,6 +143,5 @@ fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Opt
         policies,
         is_passthrough: route.passthrough.is_some(),
     };
-    context.foreign_hosts.note(&route);
     Some((route, spans))
 }

@@ -266,6 +266,30 @@ fn public_services_that_get_the_host_of_clients() {
         check(&format!("{public}, host: {host}"), "to: a", &[]);
     }
     check(public, "to: a, rewrite: { host: b.test }", &[]);
+    // A policy may say it, of the route or of every listener by which its requests come in.
+    let shared = |listeners: &str, route: &str, expected: &[&str]| {
+        crate::tests::check(
+            format!(
+                "policies: {{ far: {{ rewrite: {{ host: b.test }} }} }}\nservices:\n  a: {{ {public} }}\n\
+                 listeners: [{{ bind: 0.0.0.0:80, {listeners} }}]\nroutes: [{{ name: a, {route} }}]\n"
+            ),
+            expected,
+        );
+    };
+    shared("name: x", "to: a, use: far", &[]);
+    shared("use: far", "to: a", &[]);
+    shared("use: far", "to: a, rewrite: off", foreign);
+    shared("use: far }, { bind: 0.0.0.0:81", "to: a", foreign);
+    shared(
+        "use: far, name: x }, { bind: 0.0.0.0:81",
+        "to: a, match: { listener: x }",
+        &[],
+    );
+    shared(
+        "use: far }, { bind: 0.0.0.0:81, hosts: [c.test]",
+        "to: a, match: { host: d.test }",
+        &[],
+    );
     check(public, "match: { host: api.example.org }, to: a", &[]);
     for endpoint in [
         "http://api.example.org",
