@@ -30,6 +30,7 @@ struct Effective {
     number: u32,
     set: PolicySet,
     origins: Arc<[Origin]>,
+    uses: Box<[Arc<str>]>,
 }
 
 /// The policies of routes where their requests come in by a listener that has policies too.
@@ -141,9 +142,20 @@ impl Default for PolicySet {
 }
 
 impl Policies {
-    /// Returns the policies with this number; 0 is that of routes for which nothing is said.
-    pub fn numbered(number: u32, set: PolicySet, origins: Arc<[Origin]>) -> Self {
-        Self(Some(Arc::new(Effective { number, set, origins })))
+    /// Returns the policies with this number, of routes that use those with these names; 0 is the number of routes for which
+    /// nothing is said.
+    pub fn numbered(number: u32, set: PolicySet, origins: Arc<[Origin]>, uses: Box<[Arc<str>]>) -> Self {
+        Self(Some(Arc::new(Effective {
+            number,
+            set,
+            origins,
+            uses,
+        })))
+    }
+
+    /// The names of the policies that the route uses, in order.
+    pub fn uses(&self) -> &[Arc<str>] {
+        self.0.as_deref().map_or(&[], |effective| &effective.uses)
     }
 
     /// The policies that come with an explanation, and the places that each comes from.
@@ -169,7 +181,7 @@ impl From<PolicySet> for Policies {
     fn from(policies: PolicySet) -> Self {
         match policies == DEFAULT {
             true => Self(None),
-            false => Self::numbered(0, policies, Arc::new([])),
+            false => Self::numbered(0, policies, Arc::new([]), Box::default()),
         }
     }
 }

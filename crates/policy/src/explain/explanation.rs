@@ -60,6 +60,9 @@ pub struct Explanation {
     pub query: Option<String>,
     /// The headers that the service gets, or the client if the gateway responds.
     pub headers: Vec<(String, String)>,
+    /// The policies that the route uses, in order.
+    #[serde(rename = "use", skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<String>,
     /// The policies in force, by key, each with the place that it comes from.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub policies: BTreeMap<&'static str, PolicyOrigin>,

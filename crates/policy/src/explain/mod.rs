@@ -340,6 +340,8 @@ impl<S: State> Explainer<'_, S> {
             },
         };
         explanation.policies = origins::of(policies, route, listener);
+        let uses = route.iter().flat_map(|route| route.policies.uses());
+        explanation.uses = uses.map(|name| name.to_string()).collect();
         explanation.stopped = decision.stopped.map(|step| {
             let judge = step.key().and_then(|key| explanation.policies.get(key));
             Stopped {
@@ -515,6 +517,7 @@ impl<S: State> Explainer<'_, S> {
             path: text(self.normalized.path()),
             query: self.head.query(self.buffer).map(text),
             headers,
+            uses: Vec::new(),
             policies: BTreeMap::new(),
             revision: None,
             considered: Vec::new(),

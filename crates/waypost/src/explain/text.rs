@@ -70,6 +70,9 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
         line(&mut text, "listener", listener);
     }
     line(&mut text, "route", explanation.route.as_deref().unwrap_or("none"));
+    if !explanation.uses.is_empty() {
+        line(&mut text, "uses", &explanation.uses.join(", "));
+    }
     if let Some(cohort) = &explanation.cohort {
         line(&mut text, "cohort", cohort);
     }

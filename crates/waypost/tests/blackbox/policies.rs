@@ -409,6 +409,37 @@ fn explanations_say_what_is_in_force_and_where_it_comes_from() {
 }
 
 #[test]
+fn routes_and_explanations_name_the_policies_that_a_route_uses() {
+    let (service, down) = (Service::echo("a"), Service::refusing());
+    let gateway = Gateway::with(shared(&service, &down));
+    let routes = gateway.admin_json("/api/v1/routes");
+    let uses = |name: &str| {
+        let mut routes = routes.as_array().unwrap().iter();
+        routes.find(|route| route["name"] == name).unwrap()["use"].clone()
+    };
+    for (name, path, expected) in [
+        ("none", "/none", json!([])),
+        ("one", "/one/x", json!(["web"])),
+        ("two", "/two/x", json!(["web", "api"])),
+        ("moved", "/moved", json!(["web", "api"])),
+        ("off", "/off", json!(["web"])),
+    ] {
+        assert_eq!(uses(name), expected, "{name}");
+        for explanation in explained(&gateway, "bare", path) {
+            let shown = match explanation["use"].clone() {
+                Value::Null => json!([]),
+                shown => shown,
+            };
+            assert_eq!(shown, expected, "{path}");
+        }
+    }
+    let listed = gateway.command(&["routes"]).expect(0).stdout;
+    let line = listed.lines().find(|line| line.starts_with("two ")).unwrap();
+    assert!(line.contains(" web, api "), "{listed}");
+    assert!(listed.lines().next().unwrap().contains(" USE "), "{listed}");
+}
+
+#[test]
 fn explanations_say_where_a_request_stopped_and_why() {
     let (service, down) = (Service::echo("a"), Service::refusing());
     let gateway = Gateway::with(shared(&service, &down));

@@ -43,6 +43,9 @@ pub struct RouteView {
     pub deal: Option<String>,
     /// The service that receives copies of requests.
     pub mirror: Option<String>,
+    /// The policies that it uses, in order.
+    #[serde(default, rename = "use")]
+    pub uses: Vec<String>,
     /// The timeout for the whole exchange, such as `15s`.
     #[serde(default)]
     pub timeout: Option<String>,
@@ -274,6 +277,7 @@ pub(super) fn view(generation: &Arc<Generation>, position: usize, rollouts: &[Ro
             .and_then(|sticky| sticky.deal.as_deref())
             .map(str::to_owned),
         mirror: mirror.map(|mirror| plan.service(mirror.to).name.to_string()),
+        uses: route.policies.uses().iter().map(ToString::to_string).collect(),
         timeout: forward.and(route.policies.timeout).map(duration::format),
         retry: retry.map(RetryView::from),
         hedge: retry.and_then(|retry| retry.hedge).map(duration::format),

@@ -316,7 +316,7 @@ pub(super) fn of_listener(layers: Option<&ListenerLayers>, context: &mut Context
     let mut placed = Vec::new();
     layers.place(&context.policies, &mut placed);
     let effective = effective::of(&placed, ListedNames::default());
-    context.policies.shared_set(0, effective)
+    context.policies.shared_set(0, &[], effective)
 }
 
 /// Adds the policies of the next listener of the plan.
@@ -438,7 +438,7 @@ impl Shared {
             self.numbered.push((used.clone(), own));
             number = self.numbered.len();
         }
-        let policies = self.shared_set(number, effective);
+        let policies = self.shared_set(number, &used.policies, effective);
         match is_own {
             true => self.last_own = Some((used, policies.clone())),
             false => {
@@ -449,9 +449,9 @@ impl Shared {
     }
 
     /// Returns policies whose list of origins is shared with those that have the same.
-    fn shared_set(&mut self, number: usize, effective: Effective) -> Policies {
+    fn shared_set(&mut self, number: usize, uses: &[usize], effective: Effective) -> Policies {
         let Effective { set, origins } = effective;
-        if number == 0 && origins.is_empty() {
+        if number == 0 && origins.is_empty() && uses.is_empty() {
             return set.into();
         }
         let list = match self.origins.get(&origins) {
@@ -462,7 +462,13 @@ impl Shared {
                 list
             }
         };
-        Policies::numbered(u32::try_from(number).unwrap_or(u32::MAX), set, list)
+        let names = uses.iter().map(|index| Arc::clone(&self.all[*index].name));
+        Policies::numbered(
+            u32::try_from(number).unwrap_or(u32::MAX),
+            set,
+            list,
+            names.collect(),
+        )
     }
 }
 
@@ -487,7 +493,7 @@ pub(super) fn lay_over(context: &mut Context<'_>) {
             });
             let effective = effective::of(&layers, used.shadowed);
             drop(layers);
-            shared.shared_set(0, effective)
+            shared.shared_set(0, &[], effective)
         });
         let by_number = by_number.collect();
         context.builder.set_overlay(position, Overlay::new(by_number));
