@@ -50,6 +50,7 @@ export function percent(share) {
 /** @param {Figure} value milliseconds */
 export function ms(value) {
   if (!isFigure(value)) return NONE;
+  if (value === 0) return "0 ms";
   if (value >= 9950) return `${tenths.format(value / 1000)} s`;
   if (value >= 1000) return `${hundredths.format(value / 1000)} s`;
   if (value >= 9.95) return `${whole.format(value)} ms`;

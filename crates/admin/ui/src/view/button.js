@@ -10,9 +10,10 @@ import { html } from "../html.js";
  * @param {boolean} [props.isBusy]
  * @param {"button" | "submit"} [props.type]
  * @param {string} [props.label] for a button whose content is no text
+ * @param {boolean} [props.autofocus] has the focus when its dialog opens
  * @param {import("../html.js").Children} [props.children]
  */
-export function Button({ onPress, look = "plain", reason = null, isBusy = false, type = "button", label, children }) {
+export function Button({ onPress, look = "plain", reason = null, isBusy = false, type = "button", label, autofocus, children }) {
   const isOff = reason !== null || isBusy;
   /** @param {Event} event */
   const press = (event) => {
@@ -21,5 +22,5 @@ export function Button({ onPress, look = "plain", reason = null, isBusy = false,
   };
   return html`<button type=${type} class=${`button ${look}`} aria-disabled=${isOff ? "true" : undefined}
     aria-busy=${isBusy ? "true" : undefined} title=${reason ?? undefined} aria-label=${label}
-    aria-description=${reason ?? undefined} onClick=${press}>${children}</button>`;
+    aria-description=${reason ?? undefined} autofocus=${autofocus} onClick=${press}>${children}</button>`;
 }

@@ -37,7 +37,7 @@ export function Dialog({ title, onClose, children }) {
  * @param {object} props
  * @param {string} props.title a question, such as `Drain 10.0.0.1:80?`
  * @param {string} props.action the word on the button, such as `Drain`
- * @param {string} [props.undo] how to undo it
+ * @param {import("../html.js").Children} [props.undo] how to undo it
  * @param {boolean} [props.isDanger]
  * @param {() => Promise<unknown>} props.onConfirm what it rejects with is shown, and can be tried again
  * @param {() => void} props.onClose
@@ -62,11 +62,11 @@ export function Confirm({ title, action, undo, isDanger, onConfirm, onClose, chi
   return html`<${Dialog} title=${title} onClose=${onClose}>
     <form onSubmit=${submit}>
       <div class="dialog-body">${children}</div>
-      ${undo ? html`<p class="undo"><b>To undo:</b> ${undo}</p>` : null}
+      ${undo ? html`<div class="undo"><b>To undo:</b> ${undo}</div>` : null}
       ${error ? html`<${Problem} error=${error} />` : null}
       <div class="dialog-actions">
         <${Button} onPress=${onClose}>Cancel<//>
-        <${Button} type="submit" look=${isDanger ? "danger" : "main"} isBusy=${isBusy}>${action}<//>
+        <${Button} type="submit" look=${isDanger ? "danger" : "main"} isBusy=${isBusy} autofocus=${!isDanger}>${action}<//>
       </div>
     </form><//>`;
 }

@@ -1,0 +1,73 @@
+// The course of the figures of arms, their latencies as histograms, and their statuses.
+
+import { html, useMemo } from "../../html.js";
+import { aligned, lines } from "../../model/comparison.js";
+import { ms, percent, rate } from "../../model/format.js";
+import { chartMarks } from "../../model/marks.js";
+import { times } from "../../model/timeline.js";
+import { Chart } from "../../view/chart.js";
+import { Histogram } from "../../view/histogram.js";
+import { Loading } from "../../view/panel.js";
+import { Problem } from "../../view/problem.js";
+import { Statuses } from "./statuses.js";
+
+/** @typedef {import("../../api/types.js").Timeline} Timeline */
+/** @typedef {import("../../api/route-types.js").ArmStats} ArmStats */
+
+/**
+ * @param {object} props
+ * @param {import("../../api/poll.js").Polled<Timeline>} props.timeline
+ * @param {ArmStats[]} props.stats
+ * @param {string[]} props.shown
+ * @param {Map<string, string>} props.names letters by service
+ * @param {number} props.every
+ * @param {number} props.seconds
+ */
+export function ArmCharts({ timeline, stats, shown, names, every, seconds }) {
+  const data = timeline.data;
+  const shownKey = shown.join(" ");
+  const drawn = useMemo(() => (data === null || data.series.length === 0 ? null : linesOf(data, shown, names, every)), [data, shownKey, every]);
+  const arms = shown.map((service) => ({ service, letter: names.get(service) ?? "", stats: stats.find((arm) => arm.service === service) ?? null }));
+  const known = arms.filter((arm) => arm.stats !== null);
+  return html`<div class="route-charts">
+    ${data === null ? html`<div class="chart-cell">${timeline.error ? html`<${Problem} error=${timeline.error} onRetry=${timeline.refresh} />` : html`<${Loading} lines=${6} />`}</div>`
+      : drawn === null ? html`<p class="chart-cell note">The gateway keeps no course of this route: others are busier.</p>` : html`
+    ${drawn.charts.map((chart) => html`<div key=${chart.title} class="chart-cell"><h3>${chart.title}</h3>
+      <${Chart} label=${chart.title} times=${chart.times} lines=${chart.lines} marks=${drawn.marks} format=${chart.format} begin=${drawn.end - seconds} end=${drawn.end} group="route" floor=${chart.floor} height=${150} /></div>`)}`}
+    ${known.some((arm) => (arm.stats?.latency ?? []).length > 0) ? html`<div class="chart-cell"><h3>Latency</h3>
+      <${Histogram} arms=${known.map((arm) => ({ service: arm.service, letter: arm.letter, buckets: arm.stats?.latency ?? [], p50: arm.stats?.p50_ms ?? null, p99: arm.stats?.p99_ms ?? null }))} /></div>` : null}
+    ${known.length > 0 ? html`<div class="chart-cell"><h3>Status codes</h3><${Statuses} arms=${known.map((arm) => ({ service: arm.service, letter: arm.letter, stats: /** @type {ArmStats} */ (arm.stats) }))} /></div>` : null}
+  </div>`;
+}
+
+/**
+ * @param {Timeline} timeline
+ * @param {string[]} shown
+ * @param {Map<string, string>} names
+ * @param {number} every
+ */
+function linesOf(timeline, shown, names, every) {
+  const whole = aligned(timeline, every);
+  const coarse = times(whole).filter((_, at) => at % every === 0);
+  // A route without arms has its own figures alone.
+  const subjects = shown.length > 0 ? shown : [null];
+  const arms = subjects.map((service, at) => ({
+    label: service === null ? "all" : `${names.get(service)} ${service}`,
+    colour: `--chart-${at + 1}`,
+    isDashed: at % 2 === 1,
+    of: lines(whole, service, every),
+  }));
+  /** @param {(arm: typeof arms[number]) => (number | null)[]} values */
+  const of = (values) => arms.map((arm) => ({ label: arm.label, colour: arm.colour, isDashed: arm.isDashed, values: values(arm) }));
+  const end = timeline.begin + times(timeline).length * timeline.step_seconds;
+  return {
+    end,
+    marks: chartMarks(timeline.marks),
+    charts: [
+      { title: "Requests per second", times: coarse, lines: of((arm) => arm.of.rate), format: rate, floor: 0.1 },
+      { title: "Share of failed requests", times: coarse, lines: of((arm) => arm.of.failures), format: percent, floor: 0.01 },
+      { title: "Median latency (p50)", times: coarse, lines: of((arm) => arm.of.p50), format: ms, floor: 1 },
+      { title: `Slowest of 100 (p99)${every > 1 ? `, highest of ${every} s` : ""}`, times: coarse, lines: of((arm) => arm.of.p99), format: ms, floor: 1 },
+    ],
+  };
+}
