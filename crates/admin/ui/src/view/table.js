@@ -6,7 +6,7 @@ import { html } from "../html.js";
  * @template Row
  * @typedef {object} Column
  * @property {string} title
- * @property {(row: Row) => import("../html.js").Children} cell
+ * @property {(row: Row, isActive?: boolean) => import("../html.js").Children} cell isActive: its link is in the tab order
  * @property {boolean} [isNumber] right-aligned
  * @property {boolean} [isWide] takes the room that is left, and is cut if it is too long
  * @property {boolean} [isExtra] left out on a phone

@@ -1,25 +1,41 @@
-// A table of any length: only the rows in sight are in the page, and the page of data that they need is asked for.
+// A table of any length: only the rows in sight are in the page, and the part of the data that they need is asked for.
 
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
+import { moved, scrolled } from "../model/windows.js";
 import { classes } from "./table.js";
 
 /** Rows drawn above and below those in sight, so that a turn of the wheel shows no gap. */
-const MARGIN = 12;
+const MARGIN = 10;
+/** Pixels of the head, which stays in sight. */
+const HEAD = 32;
+
+/**
+ * @template Row
+ * @typedef {import("./table.js").Column<Row> & { order?: string }} SortableColumn order: as `onSort` gets it
+ */
 
 /**
  * @template Row
  * @param {object} props
  * @param {string} props.label
- * @param {import("./table.js").Column<Row>[]} props.columns
+ * @param {SortableColumn<Row>[]} props.columns a link in the first one leads to the row
  * @param {number} props.total rows in all
  * @param {(at: number) => Row | null} props.row the row at a position; `null` while it is not known
  * @param {(row: Row) => string} props.id
  * @param {(from: number, to: number) => void} [props.onWindow] rows from here to there are in sight
  * @param {number} [props.rowHeight] pixels; rows are all alike
+ * @param {{ order: string, isReversed: boolean }} [props.sorted]
+ * @param {(order: string) => void} [props.onSort]
+ * @param {{ focus: (() => void) | null }} [props.handle] gets a function that focuses the first row in sight
+ * @param {string} [props.class]
  */
-export function WindowedTable({ label, columns, total, row, id, onWindow, rowHeight = 36 }) {
+export function WindowedTable({ label, columns, total, row, id, onWindow, rowHeight = 36, sorted, onSort, handle, class: name = "" }) {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
   const [sight, setSight] = useState({ from: 0, to: 40 });
+  const [active, setActive] = useState(0);
+  // The row whose link gets the focus once it is drawn.
+  const wanted = useRef(/** @type {number | null} */ (null));
+
   useEffect(() => {
     const element = box.current;
     if (!element) return;
@@ -37,22 +53,78 @@ export function WindowedTable({ label, columns, total, row, id, onWindow, rowHei
       element.removeEventListener("scroll", measure);
     };
   }, [rowHeight]);
-  const from = Math.min(sight.from, Math.max(0, total - 1));
+
   const to = Math.min(sight.to, total);
+  const from = Math.max(0, Math.min(sight.from, to - 1));
   useEffect(() => onWindow?.(from, to), [from, to, onWindow]);
+
+  useLayoutEffect(() => {
+    if (wanted.current === null) return;
+    const link = box.current?.querySelector(`[data-at="${wanted.current}"] a`);
+    if (!(link instanceof HTMLElement)) return;
+    link.focus({ preventScroll: true });
+    wanted.current = null;
+  });
+
+  /** @param {number} at */
+  function focusRow(at) {
+    const element = box.current;
+    if (!element || total === 0) return;
+    element.scrollTop = scrolled(at, rowHeight, element.scrollTop, element.clientHeight - HEAD);
+    wanted.current = at;
+    setActive(at);
+    // Drawn again even if it is the row that was active before.
+    setSight((before) => ({ ...before }));
+  }
+  if (handle) handle.focus = () => focusRow(Math.min(total - 1, Math.ceil((box.current?.scrollTop ?? 0) / rowHeight)));
+
+  /** @param {KeyboardEvent} event */
+  function press(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || total === 0) return;
+    const element = /** @type {HTMLElement} */ (event.target);
+    if (element.closest("thead")) return;
+    const isIn = element.closest("tr") !== null;
+    const page = Math.max(1, Math.floor(((box.current?.clientHeight ?? 0) - HEAD) / rowHeight) - 1);
+    const next = isIn ? moved(event.key, active, total, page) : event.key === "ArrowDown" ? Math.min(total - 1, Math.ceil((box.current?.scrollTop ?? 0) / rowHeight)) : null;
+    if (next === null) return;
+    event.preventDefault();
+    focusRow(next);
+  }
+
   const positions = Array.from({ length: Math.max(0, to - from) }, (_, at) => from + at);
+  // One row is in the tab order; the arrows lead to the others.
+  const reachable = active >= from && active < to ? active : from;
   const height = { height: `${rowHeight}px` };
-  return html`<div ref=${box} class="table-box windowed" tabindex="0" role="region" aria-label=${label}>
+  return html`<div ref=${box} class=${`table-box windowed ${name}`} tabindex="0" role="region" aria-label=${label} onKeyDown=${press}>
     <table class="table" aria-rowcount=${total + 1}><caption class="hidden">${label}</caption>
-    <thead><tr aria-rowindex="1">${columns.map((column) => html`<th key=${column.title} scope="col" class=${classes(column)} title=${column.hint}>${column.title}</th>`)}</tr></thead>
+    <thead><tr aria-rowindex="1">${columns.map((column) => html`<${Head} key=${column.title} column=${column} sorted=${sorted} onSort=${onSort} />`)}</tr></thead>
     <tbody>
       ${from > 0 ? html`<tr key="above" aria-hidden="true" class="gap"><td colspan=${columns.length} style=${{ height: `${from * rowHeight}px` }}></td></tr>` : null}
       ${positions.map((at) => {
         const data = row(at);
-        return html`<tr key=${data === null ? at : id(data)} aria-rowindex=${at + 2} style=${height}>${data === null
+        return html`<tr key=${data === null ? at : id(data)} data-at=${at} aria-rowindex=${at + 2} style=${height} class=${at === reachable ? "active" : undefined}
+          onFocusIn=${() => setActive(at)}>${data === null
           ? html`<td colspan=${columns.length}><span class="skeleton"></span></td>`
-          : columns.map((column) => html`<td key=${column.title} class=${classes(column)}>${column.cell(data)}</td>`)}</tr>`;
+          : columns.map((column) => html`<td key=${column.title} class=${classes(column)}>${column.cell(data, at === reachable)}</td>`)}</tr>`;
       })}
       ${to < total ? html`<tr key="below" aria-hidden="true" class="gap"><td colspan=${columns.length} style=${{ height: `${(total - to) * rowHeight}px` }}></td></tr>` : null}
     </tbody></table></div>`;
+}
+
+/**
+ * The head of a column, with a button if rows can be sorted by it.
+ * @param {object} props
+ * @param {SortableColumn<any>} props.column any: a head does not depend on rows
+ * @param {{ order: string, isReversed: boolean }} [props.sorted]
+ * @param {(order: string) => void} [props.onSort]
+ */
+function Head({ column, sorted, onSort }) {
+  const { order } = column;
+  if (!order || !onSort) return html`<th scope="col" class=${classes(column)} title=${column.hint}>${column.title}</th>`;
+  const isOwn = sorted?.order === order;
+  // Names go up by themselves, figures down.
+  const isUp = isOwn && (sorted?.isReversed ?? false) !== (order === "name");
+  const direction = isOwn ? (isUp ? "ascending" : "descending") : undefined;
+  return html`<th scope="col" class=${classes(column)} aria-sort=${direction} title=${column.hint}>
+    <button type="button" class="sort" onClick=${() => onSort(order)}>${column.title}<span class="sort-sign" aria-hidden="true">${isOwn ? (isUp ? "↑" : "↓") : ""}</span></button></th>`;
 }
