@@ -10,7 +10,7 @@ const REQUESTS_MIN = 20;
 
 /**
  * @typedef {object} Verdict
- * @property {"bad" | "good" | "none"} tone
+ * @property {"bad" | "good" | "none" | "unknown"} tone
  * @property {string} text
  * @property {string[]} worse the services that fail more
  */
@@ -22,7 +22,7 @@ const REQUESTS_MIN = 20;
  */
 export function verdict(arms) {
   const judged = arms.filter((arm) => arm.service !== "" && arm.requests >= REQUESTS_MIN);
-  if (judged.length < 2) return { tone: "none", text: "Too few requests of two sides to compare them.", worse: [] };
+  if (judged.length < 2) return { tone: "unknown", text: "Too few requests of two sides to compare them.", worse: [] };
   const best = judged.reduce((best, arm) => (arm.error_interval[1] < best.error_interval[1] ? arm : best));
   const worse = judged.filter((arm) => arm.error_interval[0] > best.error_interval[1]);
   if (worse.length > 0) {
@@ -35,11 +35,18 @@ export function verdict(arms) {
 }
 
 /**
+ * The class of a share of failures: from one in twenty on it is failing, from one in a hundred on worth a look.
+ * @param {number} share
+ * @returns {"failing" | "doubtful" | ""}
+ */
+export const toneOfFailures = (share) => (share >= 0.05 ? "failing" : share >= 0.01 ? "doubtful" : "");
+
+/**
  * The top of a scale for shares of failures, from 0 to 1.
  * @param {ArmStats[]} arms
  */
 export function scaleOfShares(arms) {
-  const top = Math.max(0.01, ...arms.filter((arm) => arm.requests >= REQUESTS_MIN).map((arm) => arm.error_interval[1]));
+  const top = Math.max(0.01, ...arms.filter((arm) => arm.requests > 0).map((arm) => arm.error_interval[1]));
   return [0.01, 0.02, 0.05, 0.1, 0.2, 0.5].find((step) => step >= top) ?? 1;
 }
 

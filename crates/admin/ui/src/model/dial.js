@@ -178,7 +178,7 @@ function sentence(service, before, after) {
  */
 export function summary(weights) {
   const given = weights.filter((one) => one.weight > 0);
-  const shown = given.slice(0, 3).map((one) => `${one.service} ${one.weight}`).join(", ");
+  const shown = given.slice(0, 3).map((one) => `${one.service}\u00a0${one.weight}`).join(", ");
   if (given.length === 0) return "no service";
   return given.length > 3 ? `${shown} and ${given.length - 3} more` : shown;
 }

@@ -91,6 +91,8 @@ export function WindowedTable({ label, columns, total, row, id, onWindow, rowHei
     focusRow(next);
   }
 
+  const drawn = useRef(/** @type {Map<number, { data: Row | null, isActive: boolean, columns: unknown, node: unknown }>} */ (new Map()));
+  for (const at of drawn.current.keys()) if (at < from || at >= to) drawn.current.delete(at);
   const positions = Array.from({ length: Math.max(0, to - from) }, (_, at) => from + at);
   // One row is in the tab order; the arrows lead to the others.
   const reachable = active >= from && active < to ? active : from;
@@ -102,10 +104,16 @@ export function WindowedTable({ label, columns, total, row, id, onWindow, rowHei
       ${from > 0 ? html`<tr key="above" aria-hidden="true" class="gap"><td colspan=${columns.length} style=${{ height: `${from * rowHeight}px` }}></td></tr>` : null}
       ${positions.map((at) => {
         const data = row(at);
-        return html`<tr key=${data === null ? at : id(data)} data-at=${at} aria-rowindex=${at + 2} style=${height} class=${at === reachable ? "active" : undefined}
+        const isActive = at === reachable;
+        const known = drawn.current.get(at);
+        // The same node again is not looked at: scrolling draws new rows alone.
+        if (known && known.data === data && known.isActive === isActive && known.columns === columns) return known.node;
+        const node = html`<tr key=${data === null ? at : id(data)} data-at=${at} aria-rowindex=${at + 2} style=${height} class=${isActive ? "active" : undefined}
           onFocusIn=${() => setActive(at)}>${data === null
           ? html`<td colspan=${columns.length}><span class="skeleton"></span></td>`
-          : columns.map((column) => html`<td key=${column.title} class=${classes(column)}>${column.cell(data, at === reachable)}</td>`)}</tr>`;
+          : columns.map((column) => html`<td key=${column.title} class=${classes(column)}>${column.cell(data, isActive)}</td>`)}</tr>`;
+        drawn.current.set(at, { data, isActive, columns, node });
+        return node;
       })}
       ${to < total ? html`<tr key="below" aria-hidden="true" class="gap"><td colspan=${columns.length} style=${{ height: `${(total - to) * rowHeight}px` }}></td></tr>` : null}
     </tbody></table></div>`;

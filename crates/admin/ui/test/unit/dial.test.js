@@ -68,7 +68,7 @@ test("weights of another split are not set", () => {
 });
 
 test("weights in a few words", () => {
-  assert.equal(dial.summary([{ service: "a", weight: 3 }, { service: "b", weight: 0 }]), "a 3");
+  assert.equal(dial.summary([{ service: "a", weight: 3 }, { service: "b", weight: 0 }]), "a\u00a03");
   assert.equal(dial.summary([]), "no service");
-  assert.equal(dial.summary(["a", "b", "c", "d"].map((service) => ({ service, weight: 1 }))), "a 1, b 1, c 1 and 1 more");
+  assert.equal(dial.summary(["a", "b", "c", "d"].map((service) => ({ service, weight: 1 }))), "a\u00a01, b\u00a01, c\u00a01 and 1 more");
 });

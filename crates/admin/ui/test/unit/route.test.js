@@ -21,7 +21,8 @@ test("a side is worse when the intervals do not meet, and only then", () => {
 
 test("the scale of intervals has a round end", () => {
   assert.equal(scaleOfShares([arm("v1", 1000, 5, [0.002, 0.012])]), 0.02);
-  assert.equal(scaleOfShares([arm("v1", 2, 2, [0.3, 1])]), 0.01);
+  assert.equal(scaleOfShares([arm("v1", 2, 2, [0.3, 1])]), 1);
+  assert.equal(scaleOfShares([arm("v1", 0, 0, [0, 1])]), 0.01);
 });
 
 test("lines are those that were picked, or those of the busiest", () => {

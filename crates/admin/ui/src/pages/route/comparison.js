@@ -44,9 +44,11 @@ export function Verdict({ route, query }) {
   const live = new Map(route.arms.map((arm) => [arm.service, arm.live]));
   // The past stays in the window for a while after it was mended.
   const isOver = worse.length > 0 && worse.every((service) => (live.get(service) ?? 0) === 0);
-  const word = isOver ? "Taken back" : { bad: "Worse", good: "Good", none: "Even" }[tone];
-  return html`<p class="route-verdict" role="status"><${Badge} tone=${isOver ? "info" : tone}>${word}<//> <span>${text}${isOver ? " It gets no requests now." : ""} <span class="muted">In the last ${duration(window.seconds)}.</span></span></p>`;
+  const word = isOver ? "Taken back" : WORDS[tone];
+  return html`<p class="route-verdict" role="status"><${Badge} tone=${isOver ? "info" : tone === "unknown" ? "none" : tone}>${word}<//> <span>${text}${isOver ? " It gets no requests now." : ""} <span class="muted">In the last ${duration(window.seconds)}.</span></span></p>`;
 }
+
+const WORDS = { bad: "Worse", good: "Good", none: "Even", unknown: "Open" };
 
 /** @param {Record<string, string>} query */
 const windowOf = (query) => WINDOWS.find((one) => one.id === query.window) ?? WINDOWS[1];

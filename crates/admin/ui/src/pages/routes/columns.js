@@ -1,6 +1,7 @@
 // The columns of the table of routes, for wide windows and for phones.
 
 import { html } from "../../html.js";
+import { toneOfFailures } from "../../model/comparison.js";
 import { ms, percent, rate } from "../../model/format.js";
 import { link } from "../../router.js";
 import { Badge } from "../../view/badge.js";
@@ -33,7 +34,8 @@ function failures(row) {
   const figures = figure(row);
   if (!figures || figures.requests === 0) return cell("–");
   if (figures.failures === 0) return html`<span class="muted">0 %</span>`;
-  return html`<span class="failing" title=${`${figures.failures} of ${figures.requests} requests`}><span class="sign" aria-hidden="true">■</span> ${percent(figures.failure_share)}</span>`;
+  const tone = toneOfFailures(figures.failure_share);
+  return html`<span class=${tone} title=${`${figures.failures} of ${figures.requests} requests`}>${tone === "" ? null : html`<span class="sign" aria-hidden="true">${tone === "failing" ? "■" : "▲"} </span>`}${percent(figures.failure_share)}</span>`;
 }
 
 /** @param {RouteRow} row */

@@ -54,7 +54,7 @@ export function RoutesTable({ query }) {
   function body() {
     if (!rows.isReady) return rows.error && !isRefused ? html`<${Problem} error=${rows.error} onRetry=${rows.refresh} />` : html`<${Loading} lines=${8} />`;
     const own = rows.error && !isRefused && rows.error.status !== 0 ? html`<${Problem} error=${rows.error} onRetry=${rows.refresh} />` : null;
-    if (rows.all === 0) return html`<${Empty} title="The config has no routes" command="waypost example">Without a route, every request is responded to with 404.<//>`;
+    if (rows.all === 0) return html`<${Empty} title="The config has no routes" command="waypost apply waypost.yaml">Without a route, every request is responded to with 404.<//>`;
     if (rows.total === 0) return html`${own}<${Empty} title="No route is found">${search === "failing" ? "No request of the last minute has failed." : "All words of the search have to hold for a route."}
       <span class="empty-action"><${Button} onPress=${() => change({ search: null })}>Show all routes<//></span><//>`;
     return html`${own}<${WindowedTable} label="Routes" columns=${columns} total=${rows.total} row=${rows.row} id=${nameOf} onWindow=${rows.onWindow}
