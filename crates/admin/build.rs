@@ -21,7 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     let mut files = Vec::new();
     collect(&root, &mut files)?;
-    files.sort();
+    // As texts, since they are looked up so: as a path, `a/b` precedes `a.js`.
+    files.sort_by_key(|file| file.to_string_lossy().into_owned());
     let mut table = String::from("[\n");
     for file in &files {
         let content = fs::read(file)?;

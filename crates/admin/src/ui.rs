@@ -179,6 +179,12 @@ mod tests {
     }
 
     #[test]
+    fn each_file_is_found() {
+        assert!(ASSETS.is_sorted_by(|one, next| one.path < next.path));
+        assert!(ASSETS.iter().all(|asset| serves(asset.path)));
+    }
+
+    #[test]
     fn all_files_together_are_small() {
         let sum: usize = ASSETS.iter().map(|asset| asset.gzip.len()).sum();
         assert!(sum <= BYTES_MAX, "{sum} bytes");
