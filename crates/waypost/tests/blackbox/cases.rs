@@ -55,7 +55,9 @@ files! {
     listeners: "listeners.txt",
     methods: "methods.txt",
     normalising: "normalising.txt",
+    order: "order.txt",
     paths: "paths.txt",
+    policies: "policies.txt",
     query: "query.txt",
     rank: "rank.txt",
     redirect: "redirect.txt",
@@ -95,6 +97,8 @@ struct Block {
     title: String,
     services: Vec<String>,
     listener: Option<String>,
+    /// Mappings of policies, in braces.
+    policies: Vec<String>,
     routes: String,
     requests: Vec<Case>,
 }
@@ -109,6 +113,7 @@ struct Case {
     client_ip: Option<IpAddr>,
     /// The only listener to ask, `clear` or `tls`; `None` for both.
     listener: Option<String>,
+    body: String,
     expected: Expected,
 }
 
@@ -159,6 +164,7 @@ fn blocks(file: &str) -> Vec<Block> {
                     block.services = names.split_whitespace().map(str::to_owned).collect();
                 }
                 Some(("listener", keys)) => block.listener = Some(keys.trim().to_owned()),
+                Some(("policies", keys)) => block.policies.push(keys.trim().to_owned()),
                 _ => panic!("{file}:{}: `{line}`", index + 1),
             },
             1 => {
@@ -183,6 +189,7 @@ fn case(number: usize, line: &str) -> Case {
         headers: Vec::new(),
         client_ip: None,
         listener: None,
+        body: String::new(),
         expected: expectation(expected),
     };
     loop {
@@ -200,6 +207,12 @@ fn case(number: usize, line: &str) -> Case {
         } else if let Some(rest) = options.strip_prefix("--listener ") {
             let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
             case.listener = Some(name.to_owned());
+            options = rest;
+        } else if let Some(rest) = options.strip_prefix("--body ") {
+            let (body, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+            body.clone_into(&mut case.body);
+            case.headers
+                .push(("content-length".to_owned(), body.len().to_string()));
             options = rest;
         } else {
             assert_eq!(options, "", "line {number}");
@@ -284,7 +297,7 @@ impl Case {
         if let Some(client) = self.client_ip {
             headers.push(("X-Forwarded-For".to_owned(), client.to_string()));
         }
-        client::written(&self.method, &self.url, &headers)
+        client::written(&self.method, &self.url, &headers) + &self.body
     }
 
     /// The outcome by the naive reference.
@@ -323,10 +336,14 @@ impl Case {
             .into_iter()
             .map(|(_, route)| route)
             .collect();
-        let found = listener
-            .serves(request.host)
-            .then(|| reference::find(&routes, &request))
-            .flatten();
+        let is_served = listener.serves(request.host);
+        if let (Some(redirect), true) = (&listener.redirect, is_served) {
+            return Came {
+                status: Some(redirect.status),
+                ..Came::default()
+            };
+        }
+        let found = is_served.then(|| reference::find(&routes, &request)).flatten();
         match found {
             Some(found) => Came {
                 route: Some(routes[found.route].name.to_string()),
@@ -559,7 +576,7 @@ impl Case {
 
     /// The outcome by the gateway over HTTP/2.
     fn by_http2(&self, client: &Http2Client) -> Option<Came> {
-        let response = client.ask(self.http2()?, "");
+        let response = client.ask(self.http2()?, &self.body);
         Some(self.in_clear(Self::came(&response)))
     }
 
@@ -643,13 +660,25 @@ fn check_file(file: &str) {
             .iter()
             .filter(|service| block.services.iter().any(|name| name == service.name()));
         let listener = block.listener.as_deref().unwrap_or("{}");
-        let keys = listener.trim_start_matches('{').trim_end_matches('}').trim();
+        let keys = listener.strip_prefix('{').and_then(|keys| keys.strip_suffix('}'));
+        let keys = keys.expect("a mapping in braces").trim();
         let comma = if keys.is_empty() { "" } else { ", " };
         let clear = format!("name: clear{comma}{keys}");
         let tls = format!("name: tls, tls: {{ {} }}{comma}{keys}", certificates(1));
         let config = Config::listening(&[&clear, &tls]).key("debug_headers: true");
         let config = used.fold(config, |config, service| config.service(service, ""));
-        let config = format!("{config}routes:\n{}", block.routes);
+        let policies = block.policies.iter().map(|policies| {
+            let policies = policies
+                .strip_prefix('{')
+                .and_then(|policies| policies.strip_suffix('}'));
+            policies.expect("a mapping in braces").trim()
+        });
+        let policies: Vec<&str> = policies.collect();
+        let policies = match &*policies {
+            [] => String::new(),
+            all => format!("policies: {{ {} }}\n", all.join(", ")),
+        };
+        let config = format!("{config}{policies}routes:\n{}", block.routes);
         let source = Source {
             name: file.to_owned(),
             text: config.as_bytes().into(),
