@@ -13,6 +13,7 @@ import { Badge } from "./view/badge.js";
 import { Button } from "./view/button.js";
 import { Empty } from "./view/empty.js";
 import { Field } from "./view/field.js";
+import { PendingBanner } from "./view/pending.js";
 import { Problem } from "./view/problem.js";
 import { Toasts } from "./view/toast.js";
 
@@ -26,6 +27,7 @@ export function App() {
       <div class="side">
         <${Top} />
         ${lost === null ? null : html`<${LostBanner} since=${lost} />`}
+        <${PendingBanner} />
         <main id="main" tabindex="-1"><${CurrentPage} /></main>
       </div>
     </div>

@@ -1,5 +1,7 @@
 // A config that is being edited, beside the one that it began from.
 
+import { merged } from "./merge.js";
+
 /** @typedef {{ name: string, text: string }} ConfigFile */
 
 /**
@@ -14,7 +16,7 @@
 /**
  * @typedef {object} Draft
  * @property {Base} base
- * @property {Record<string, string>} texts of the files that were edited or added
+ * @property {Record<string, string | null>} texts of the files that were edited or added; `null` for those that were removed
  */
 
 /**
@@ -23,22 +25,24 @@
  * @returns {ConfigFile[]}
  */
 export function filesOf({ base, texts }) {
-  const known = base.files.map(({ name, text }) => ({ name, text: texts[name] ?? text }));
-  const names = new Set(base.files.map((file) => file.name));
-  const added = Object.entries(texts).filter(([name]) => !names.has(name)).map(([name, text]) => ({ name, text }));
-  return [...known, ...added].sort((a, b) => (a.name < b.name ? -1 : 1));
+  /** @type {Map<string, string | null>} */
+  const all = new Map(base.files.map((file) => [file.name, file.text]));
+  for (const [name, text] of Object.entries(texts)) all.set(name, text);
+  const files = [...all].flatMap(([name, text]) => (text === null ? [] : [{ name, text }]));
+  return files.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /**
- * The draft with another text of a file. A text that is as it was is no edit.
+ * The draft with another text of a file, or without the file. A text that is as it was is no edit.
  * @param {Draft} draft
  * @param {string} name
- * @param {string} text
+ * @param {string | null} text
  * @returns {Draft}
  */
 export function edited(draft, name, text) {
   const texts = { ...draft.texts };
-  if (draft.base.files.find((file) => file.name === name)?.text === text) delete texts[name];
+  const before = draft.base.files.find((file) => file.name === name)?.text ?? null;
+  if (before === text) delete texts[name];
   else texts[name] = text;
   return { ...draft, texts };
 }
@@ -75,6 +79,27 @@ export function changedFiles(before, after) {
   const names = [...new Set([...before, ...after].map((file) => file.name))].sort();
   const text = (/** @type {ConfigFile[]} */ files, /** @type {string} */ name) => files.find((file) => file.name === name)?.text ?? "";
   return names.map((name) => ({ name, before: text(before, name), after: text(after, name) })).filter((file) => file.before !== file.after);
+}
+
+/**
+ * The edits put on another base, as somebody else has changed the config meanwhile. Where both have changed the same
+ * lines of a file, the text of the draft stands; the names of these files come with it.
+ * @param {Draft} draft
+ * @param {Base} base
+ * @returns {{ draft: Draft, conflicts: string[] }}
+ */
+export function moved(draft, base) {
+  /** @type {Draft} */
+  let next = { base, texts: {} };
+  const conflicts = [];
+  for (const [name, mine] of Object.entries(draft.texts)) {
+    const before = textIn(draft.base, name);
+    const theirs = textIn(base, name);
+    const text = mine === null ? (before === theirs ? null : theirs) : merged(before, mine, theirs);
+    if (text === null && mine !== null) conflicts.push(name);
+    next = edited(next, name, text ?? mine);
+  }
+  return { draft: next, conflicts };
 }
 
 /**

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { changes, difference, linesOf } from "../../src/model/diff.js";
-import { changedFiles, edited, filesOf, isEdited, nameFault, read } from "../../src/model/draft.js";
+import { changedFiles, edited, filesOf, isEdited, moved, nameFault, read } from "../../src/model/draft.js";
 import { counts, findings, range } from "../../src/model/findings.js";
 import { merged } from "../../src/model/merge.js";
+import { sentence } from "../../src/model/summary.js";
 
 /** The lines after the changes are made to those before. */
 function applied(before, after, found) {
@@ -102,4 +103,20 @@ test("findings have a place in the text", () => {
   const [found] = findings([{ severity: "error", code: "x", message: "m", help: "h", labels: [{ file: "/etc/w/a.yaml", line: 1, column: 2, text: "t" }] }]);
   assert.deepEqual(found.spots[0], { file: "a.yaml", line: 1, column: 2, endLine: 1, endColumn: 3, text: "t" });
   assert.equal(counts([found, { ...found, severity: "warning" }]), "1 error, 1 warning");
+});
+
+test("a summary is a sentence", () => {
+  assert.equal(sentence("routes ~users ~b +orders -old; tests changed"), "Routes: changed users, b; added orders; removed old. Tests changed.");
+  assert.equal(sentence("services ~a ~3 more"), "Services: changed a, 3 more.");
+  assert.equal(sentence("1 listener, 2 routes, no tests"), "1 listener, 2 routes, no tests.");
+  assert.equal(sentence(""), "No change of meaning.");
+});
+
+test("edits are put on top of another change", () => {
+  const base = { ...BASE, files: [{ name: "a.yaml", text: "1\n2\n3\n4\n" }, { name: "b.yaml", text: "b\n" }] };
+  const next = { ...base, etag: '"2"', files: [{ name: "a.yaml", text: "1\n2\n3\nfour\n" }, { name: "b.yaml", text: "theirs\n" }] };
+  const { draft, conflicts } = moved({ base, texts: { "a.yaml": "one\n2\n3\n4\n", "b.yaml": "mine\n" } }, next);
+  assert.deepEqual(draft.texts, { "a.yaml": "one\n2\n3\nfour\n", "b.yaml": "mine\n" });
+  assert.deepEqual(conflicts, ["b.yaml"]);
+  assert.deepEqual(moved({ base, texts: { "b.yaml": null } }, { ...next, files: [next.files[0], base.files[1]] }).draft.texts, { "b.yaml": null });
 });

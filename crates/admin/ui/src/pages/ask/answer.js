@@ -21,7 +21,7 @@ export function Answer({ answer, question }) {
   const { tone, word, text } = verdict(answer);
   const isForwarded = answer.outcome === "forward";
   return html`<section class="panel" aria-label="Answer">
-      <div class="body verdict">
+      <div class="body ask-verdict">
         <p class="verdict-asked" title=${question.url}><code>${question.method} ${printable(question.url)}</code></p>
         <p class="verdict-line"><${Badge} tone=${tone}>${word}<//> <span>${answer.route === null ? null : html`by the route <a href=${link(["routes", answer.route])}>${answer.route}</a>, `}${printable(text)}</span></p>
         ${answer.stopped ? html`<p><b>Stopped at ${answer.stopped.step.replaceAll("_", " ")}:</b> ${printable(answer.stopped.because)}${answer.stopped.from ? html` <span class="muted">by the ${answer.stopped.from}</span>` : null}</p>`

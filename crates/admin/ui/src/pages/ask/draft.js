@@ -18,7 +18,7 @@ export function DraftAnswer({ now, told }) {
     <div class="body">
       ${told.error ? html`<${Problem} error=${told.error} /><p class="draft-more"><a href=${link(["config"])}>To the editor</a></p>` : null}
       ${told.answer && parts.length === 0 ? html`<p>The draft does the same: ${printable(inShort(told.answer))}.</p>` : null}
-      ${parts.length > 0 ? html`<dl class="facts changes">${parts.map((part) => html`<dt key=${part.about}>${part.about}</dt>
+      ${parts.length > 0 ? html`<dl class="facts answer-changes">${parts.map((part) => html`<dt key=${part.about}>${part.about}</dt>
         <dd><del><span class="hidden">now: </span>${printable(part.now)}</del> <span aria-hidden="true">→</span> <ins><span class="hidden">by the draft: </span>${printable(part.then)}</ins></dd>`)}</dl>` : null}
     </div></section>`;
 }
