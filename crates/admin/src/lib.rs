@@ -9,6 +9,7 @@
 pub mod access;
 pub mod api;
 mod arms;
+pub mod certificates;
 pub mod command;
 pub mod events;
 mod failures;
@@ -16,6 +17,7 @@ pub mod metrics;
 #[cfg(test)]
 mod pages;
 pub mod problem;
+pub mod reasons;
 pub mod report;
 pub mod rollout;
 mod search;

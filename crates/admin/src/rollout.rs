@@ -28,6 +28,12 @@ pub struct RolloutView {
     pub steps: usize,
     /// The share of the canary, in percent.
     pub percent: f64,
+    /// The share of each step, in percent; empty once it has ended.
+    #[serde(default)]
+    pub shares: Vec<f64>,
+    /// True if the step after this one needs an approval.
+    #[serde(default)]
+    pub approve: bool,
     /// The share of the next step, in percent.
     pub next_percent: Option<f64>,
     /// Seconds in this step.

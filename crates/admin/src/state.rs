@@ -17,6 +17,7 @@ use crate::command::Command;
 use crate::events::{EventKind, Events};
 use crate::failures::Failures;
 use crate::problem::Problem;
+use crate::reasons::Held;
 use crate::report::Report;
 use crate::search::index::Indexed;
 use crate::stats::History;
@@ -48,6 +49,8 @@ pub struct AppState {
     failures: Mutex<Failures>,
     /// The routes as they are searched.
     pub(crate) routes_indexed: Indexed,
+    /// Reasons for which the gateway is not quite well.
+    pub(crate) reasons_held: Held,
 }
 
 impl AppState {
@@ -68,6 +71,7 @@ impl AppState {
             timeline: Mutex::default(),
             failures: Mutex::default(),
             routes_indexed: Indexed::default(),
+            reasons_held: Held::default(),
         };
         (Arc::new(state), inbox)
     }

@@ -99,6 +99,24 @@ pub struct ArmStats {
     pub p90_ms: Option<f64>,
     /// 99th percentile of the duration, in milliseconds.
     pub p99_ms: Option<f64>,
+    /// With `detail=true`: responses by status, such as `503`; `none` if the client disconnected before the response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statuses: Option<BTreeMap<String, u64>>,
+    /// With `detail=true`: the histogram of the durations, without empty buckets. The bounds of buckets are the same for all
+    /// arms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Vec<LatencyBucket>>,
+}
+
+/// A bucket of a histogram of durations.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LatencyBucket {
+    /// The least duration, in milliseconds.
+    pub from_ms: f64,
+    /// The bound that durations are below, in milliseconds; `null` for the last bucket there is.
+    pub to_ms: Option<f64>,
+    /// Requests.
+    pub count: u64,
 }
 
 impl History {
@@ -243,7 +261,33 @@ impl ArmStats {
             p50_ms: quantile(&reading.duration, 0.5),
             p90_ms: quantile(&reading.duration, 0.9),
             p99_ms: quantile(&reading.duration, 0.99),
+            statuses: None,
+            latency: None,
         }
+    }
+
+    /// Adds the statuses and the histogram of `reading`.
+    #[must_use]
+    pub fn detailed(mut self, reading: Option<&RequestReading>) -> Self {
+        let mut statuses = BTreeMap::new();
+        for (status, count) in reading.iter().flat_map(|reading| &reading.statuses) {
+            let text = match status.http_status() {
+                0 => "none".to_owned(),
+                status => status.to_string(),
+            };
+            *statuses.entry(text).or_insert(0) += count;
+        }
+        let buckets = reading
+            .into_iter()
+            .flat_map(|reading| reading.duration.buckets_ms());
+        let buckets = buckets.map(|(from_ms, to_ms, count)| LatencyBucket {
+            from_ms,
+            to_ms,
+            count,
+        });
+        self.statuses = Some(statuses);
+        self.latency = Some(buckets.collect());
+        self
     }
 }
 

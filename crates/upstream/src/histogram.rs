@@ -198,6 +198,18 @@ impl Durations {
         self.buckets.iter().map(|(_, count)| count).sum()
     }
 
+    /// The buckets with durations: their bounds in milliseconds, and the count. The last one there is has no upper bound.
+    pub fn buckets_ms(&self) -> impl Iterator<Item = (f64, Option<f64>, u64)> {
+        self.buckets.iter().map(|(bucket, count)| {
+            let bucket = usize::from(*bucket);
+            let (lower, upper) = bounds(bucket);
+            // 0 µs counts as 1 µs.
+            let lower = if bucket == 0 { 0.0 } else { lower as f64 / 20_000.0 };
+            let upper = (bucket < LAST).then_some(upper as f64 / 20_000.0);
+            (lower, upper, *count)
+        })
+    }
+
     /// The number of durations below `bound_us` microseconds; exact for bounds of buckets, such as [`SHOWN_BOUNDS_US`].
     pub fn count_below(&self, bound_us: u64) -> u64 {
         let below = |bucket: u16| bounds(usize::from(bucket)).1 <= bound_us.saturating_mul(20);

@@ -1,5 +1,6 @@
 //! The operations of the API, each defined once. The router and the OpenAPI document are generated from the list.
 
+mod certificates;
 pub mod config;
 pub mod deals;
 pub mod events;
@@ -103,6 +104,7 @@ pub fn operations() -> Vec<Operation> {
     all.extend(deals::operations());
     all.extend(rollouts::operations());
     all.extend(services::operations());
+    all.extend(certificates::operations());
     all.extend(explain::operations());
     all.extend(config::operations());
     all.extend(revisions::operations());

@@ -24,6 +24,8 @@ use crate::stats::{ArmStats, RouteStats, Stats, WINDOW, WINDOW_MAX};
 struct StatsQuery {
     window: Option<String>,
     route: Option<String>,
+    #[serde(default)]
+    detail: bool,
 }
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -37,6 +39,11 @@ pub(super) fn operations() -> Vec<Operation> {
                 "route",
                 "string",
                 "one route; by default all routes with requests",
+            ),
+            (
+                "detail",
+                "boolean",
+                "`true` adds statuses and a histogram of durations to each arm of the `route`",
             ),
         ],
         body: Vec::new(),
@@ -59,8 +66,15 @@ async fn stats(
     if window.is_zero() || window > WINDOW_MAX {
         return Err(Problem::invalid("`window` is a duration from `1ms` to `1h`"));
     }
+    if asked.detail && asked.route.is_none() {
+        return Err(Problem::invalid(
+            "`detail` is about one `route`, which is missing",
+        ));
+    }
     // Off the async thread: ten thousand routes take a while, and other requests must not wait.
-    let compared = tokio::task::spawn_blocking(move || compare(&state, window, asked.route.as_deref())).await;
+    let compared =
+        tokio::task::spawn_blocking(move || compare(&state, window, asked.route.as_deref(), asked.detail))
+            .await;
     let stats = compared.map_err(|_| {
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -71,7 +85,12 @@ async fn stats(
 }
 
 /// The statistics of `route`, or of all routes with requests, over a window that ends now.
-fn compare(state: &AppState, window: Duration, route: Option<&str>) -> Result<Stats, Problem> {
+fn compare(
+    state: &AppState,
+    window: Duration,
+    route: Option<&str>,
+    is_detailed: bool,
+) -> Result<Stats, Problem> {
     let view = state.view()?;
     let generation = view.generation();
     // Read before the history is locked, to hold the lock only for a lookup.
@@ -94,12 +113,20 @@ fn compare(state: &AppState, window: Duration, route: Option<&str>) -> Result<St
             continue;
         }
         let reading = |service: &str| readings.iter().find(|reading| *reading.service == *service);
+        let stats = |service: &str, weight: Option<u64>| {
+            let reading = reading(service);
+            let stats = ArmStats::of(service, weight, reading, covered);
+            match is_detailed {
+                true => stats.detailed(reading),
+                false => stats,
+            }
+        };
         let mut arms: Vec<ArmStats> = arms::of_route(&generation, position)
             .iter()
-            .map(|arm| ArmStats::of(&arm.service, Some(arm.live), reading(&arm.service), covered))
+            .map(|arm| stats(&arm.service, Some(arm.live)))
             .collect();
-        if let Some(own) = reading("").filter(|own| own.count() > 0) {
-            arms.push(ArmStats::of("", None, Some(own), covered));
+        if reading("").is_some_and(|own| own.count() > 0) {
+            arms.push(stats("", None));
         }
         let mut rollouts = report.rollouts.iter();
         all.push(RouteStats {

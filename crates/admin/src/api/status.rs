@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{App, Operation, json};
 use crate::problem::Problem;
+use crate::reasons::{self, Reason, Severity};
 use crate::report::{FailedLoad, FailedUpgrade, Pending, RolloutReport, StateReport};
 
 /// The status of the gateway.
@@ -16,6 +17,13 @@ use crate::report::{FailedLoad, FailedUpgrade, Pending, RolloutReport, StateRepo
 pub struct Status {
     /// True if nothing needs attention: the last load succeeded, and the state is writable and undamaged.
     pub ok: bool,
+    /// `ok`, or the severity of the worst of the `reasons`: `warning` or `error`. Unlike `ok`, it is also about requests that
+    /// fail.
+    #[serde(default)]
+    pub health: String,
+    /// The reasons why something needs a look, errors first.
+    #[serde(default)]
+    pub reasons: Vec<Reason>,
     /// The version of the gateway.
     pub version: String,
     /// The process id.
@@ -112,7 +120,17 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
     let dialed = generation.compiled().dialed();
     let dialed = dialed.into_iter();
     let dialed = dialed.map(|position| plan.routes()[position].matching.name.to_string());
+    let mut reasons = reasons::of_report(&report, generation.number(), state.is_draining());
+    reasons.extend(state.reasons_held.of(&generation, || state.timeline()));
+    reasons.sort_by_key(|reason| reason.severity);
+    let health = match reasons.first().map(|worst| worst.severity) {
+        None => "ok",
+        Some(Severity::Warning) => "warning",
+        Some(Severity::Error) => "error",
+    };
     Ok(Json(Status {
+        health: health.to_owned(),
+        reasons,
         ok: report.failed.is_none()
             && report.stale_files.is_empty()
             && report.state.writable

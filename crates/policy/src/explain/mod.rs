@@ -10,6 +10,7 @@ mod question;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use waypost_plan::Plan;
 use waypost_plan::duration;
 use waypost_plan::listener::{Listener, ListenerTls};
 use waypost_plan::policies::PolicySet;
@@ -111,6 +112,15 @@ pub fn explain(
         }
         None => explainer.explain(&listeners[chosen]),
     })
+}
+
+/// The policies in force for requests that `route`, which is one of `plan`, takes by `listener`.
+pub fn policies_in_force(
+    plan: &Plan,
+    route: &Route,
+    listener: &Listener,
+) -> BTreeMap<&'static str, PolicyOrigin> {
+    origins::of(plan.policies(route, listener), Some(route), listener)
 }
 
 /// A question on its way through the gateway.

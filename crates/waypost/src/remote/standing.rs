@@ -212,6 +212,8 @@ mod tests {
             step: 2,
             steps: 5,
             percent: 5.0,
+            shares: Vec::new(),
+            approve: false,
             next_percent: Some(25.0),
             step_seconds: 250,
             at_least_seconds: 120,

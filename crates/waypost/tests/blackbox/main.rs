@@ -49,6 +49,7 @@ mod metrics;
 mod mirror;
 mod names;
 mod outliers;
+mod overview;
 mod own_responses;
 mod passthrough;
 mod policies;

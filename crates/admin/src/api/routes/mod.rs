@@ -1,5 +1,6 @@
 //! Operations on routes and on the dials of their splits.
 
+pub mod detail;
 pub mod page;
 
 use std::fmt;
@@ -87,6 +88,9 @@ pub struct RouteDetail {
     pub route: RouteView,
     /// The stored turns of its dial, latest first.
     pub turns: Vec<Turn>,
+    /// The rest of it, beside its match and its split.
+    #[serde(flatten)]
+    pub in_force: detail::InForce,
 }
 
 /// The split of a route.
@@ -182,7 +186,14 @@ async fn show(State(state): App, PathName(name): PathName) -> Result<Versioned<R
     let rollouts = state.report().rollouts.clone();
     let route = view(&generation, position, &rollouts);
     let turns = history.turns;
-    Ok((version_of(&route.arms), Json(RouteDetail { route, turns })))
+    Ok((
+        version_of(&route.arms),
+        Json(RouteDetail {
+            in_force: detail::InForce::of(generation.plan(), position),
+            route,
+            turns,
+        }),
+    ))
 }
 
 /// The version of a split, as the ETag of a response.

@@ -152,6 +152,13 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
             (false, Some(lead)) => in_percent(share_of(&lead.live, &lead.canary)),
             _ => in_percent(ramp.percent()),
         },
+        shares: ramp
+            .plan()
+            .steps
+            .iter()
+            .map(|step| in_percent(step.percent))
+            .collect(),
+        approve: ramp.step().is_some_and(|step| ramp.plan().steps[step].approve),
         next_percent: ramp.next_percent().map(in_percent),
         step_seconds: ramp.age(),
         at_least_seconds: ramp.least(),
@@ -235,6 +242,8 @@ fn view_of_ended(route: &str, stored: &StoredRollout) -> RolloutView {
         step: stored.step_number,
         steps: stored.step_count,
         percent: last.map_or(0.0, StoredChange::in_percent),
+        shares: Vec::new(),
+        approve: false,
         next_percent: None,
         step_seconds: stored.age,
         step_requests: stored.requests as u64,
