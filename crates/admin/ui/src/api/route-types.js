@@ -59,12 +59,15 @@
  * @property {string} by
  */
 
+/** @typedef {{ key: string, from: string, used_by?: string | null, text?: string | null }} Policy */
+
 /**
  * @typedef {object} RouteExtras
  * @property {Turn[]} turns
- * @property {{ key: string, from: string, used_by?: string | null, text?: string | null }[]} [policies]
- * @property {{ redirect?: { status: number, location: string }, respond?: { status: number, body_bytes?: number, content_type?: string | null } } | null} [does]
- * @property {{ name?: string | null, canary?: string | null, steps?: number[] } | null} [plan]
+ * @property {Policy[]} policies as the first listener has them
+ * @property {{ listener: string, policies: Policy[] }[]} [by_listener] where they differ
+ * @property {{ status: number, content_type?: string | null, body?: string | null, location?: string | null } | null} [response] of a route that asks no service
+ * @property {{ name?: string | null, steps: string[] } | null} [plan]
  */
 
 /** @typedef {RouteView & RouteExtras} RouteDetail */
@@ -126,6 +129,7 @@
  * @property {number} percent
  * @property {number | null} next_percent
  * @property {number[]} [shares]
+ * @property {boolean} [approve]
  * @property {number} step_seconds
  * @property {number} at_least_seconds
  * @property {number} step_requests

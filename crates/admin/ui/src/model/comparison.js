@@ -5,8 +5,10 @@ import { percent } from "./format.js";
 /** @typedef {import("../api/route-types.js").ArmStats} ArmStats */
 /** @typedef {import("../api/types.js").Timeline} Timeline */
 
-/** Requests of an arm below which nothing is said about it. */
-const REQUESTS_MIN = 20;
+/** Requests of an arm below which nothing is said about it; more where many are compared, as one of them is always the worst. */
+const REQUESTS_MIN = 5;
+const REQUESTS_MIN_OF_MANY = 50;
+const MANY = 5;
 
 /**
  * @typedef {object} Verdict
@@ -21,14 +23,16 @@ const REQUESTS_MIN = 20;
  * @returns {Verdict}
  */
 export function verdict(arms) {
-  const judged = arms.filter((arm) => arm.service !== "" && arm.requests >= REQUESTS_MIN);
+  const own = arms.filter((arm) => arm.service !== "");
+  const least = own.length < MANY ? REQUESTS_MIN : REQUESTS_MIN_OF_MANY;
+  const judged = own.filter((arm) => arm.requests >= least);
   if (judged.length < 2) return { tone: "unknown", text: "Too few requests of two sides to compare them.", worse: [] };
   const best = judged.reduce((best, arm) => (arm.error_interval[1] < best.error_interval[1] ? arm : best));
   const worse = judged.filter((arm) => arm.error_interval[0] > best.error_interval[1]);
   if (worse.length > 0) {
     const [worst] = [...worse].sort((one, other) => other.error_share - one.error_share);
     const more = worse.length > 1 ? ` So do ${worse.length - 1} more.` : "";
-    return { tone: "bad", text: `${worst.service} fails more: ${percent(worst.error_share)} against ${percent(best.error_share)} of ${best.service}, which is no chance.${more}`, worse: worse.map((arm) => arm.service) };
+    return { tone: "bad", text: `${worst.service} fails more than chance explains: ${percent(worst.error_share)} against ${percent(best.error_share)} of ${best.service}.${more}`, worse: worse.map((arm) => arm.service) };
   }
   if (judged.every((arm) => arm.errors === 0)) return { tone: "good", text: "No request has failed.", worse: [] };
   return { tone: "none", text: "The sides fail alike, as far as so many requests can tell: the intervals meet.", worse: [] };

@@ -130,7 +130,7 @@ export function stepText(rollout) {
 
 /** True if the next step waits for an operator.
  * @param {Rollout} rollout */
-export const waitsForApproval = (rollout) => rollout.lacks.some((text) => text.includes("approv"));
+export const waitsForApproval = (rollout) => rollout.approve !== false && rollout.lacks.some((text) => text.includes("rollout approve"));
 
 /**
  * The actions that make sense now, the likeliest first.

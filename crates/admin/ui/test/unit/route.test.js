@@ -76,7 +76,7 @@ test("the evidence is told as luck, on a scale of factors", () => {
 test("the actions are those that make sense, and each asks with a way back", () => {
   assert.deepEqual(rollout.actions(under()), ["abort", "pause", "promote", "finish"]);
   assert.deepEqual(rollout.actions(under({ state: "paused", next_percent: null })), ["abort", "resume", "finish"]);
-  assert.deepEqual(rollout.actions(under({ lacks: ["needs approval"] })).slice(0, 2), ["abort", "approve"]);
+  assert.deepEqual(rollout.actions(under({ lacks: ["the next step needs `waypost rollout approve`"] })).slice(0, 2), ["abort", "approve"]);
   assert.deepEqual(rollout.actions(under({ ended: "2026-01-01T00:00:00Z" })), []);
   for (const action of /** @type {const} */ (["abort", "approve", "pause", "resume", "promote", "finish"])) {
     const question = rollout.question(under(), action);

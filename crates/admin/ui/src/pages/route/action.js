@@ -1,7 +1,6 @@
 // What a route does that has no dial: one service, a redirect, or a response of the gateway.
 
 import { html } from "../../html.js";
-import { bytes } from "../../model/format.js";
 import { ArmName } from "../../view/arm.js";
 import { Panel } from "../../view/panel.js";
 
@@ -10,17 +9,15 @@ import { Panel } from "../../view/panel.js";
  * @param {import("../../api/route-types.js").RouteDetail} props.route
  */
 export function Action({ route }) {
-  const does = route.does ?? null;
+  const { response } = route;
   const [arm] = route.arms;
   let text;
-  if (does?.redirect) {
-    text = html`<p>The gateway responds with a redirect, ${does.redirect.status}, to:</p><pre><code>${does.redirect.location}</code></pre>`;
-  } else if (does?.respond) {
-    text = html`<p>The gateway responds itself, with status <b>${does.respond.status}</b>${does.respond.body_bytes ? ` and a body of ${bytes(does.respond.body_bytes)}${does.respond.content_type ? `, ${does.respond.content_type}` : ""}` : ", without a body"}.</p>`;
-  } else if (route.action === "redirect") {
-    text = html`<p>The gateway responds with a redirect. No service is asked.</p>`;
+  if (route.action === "redirect") {
+    text = html`<p>The gateway responds with a redirect${response ? `, ${response.status}` : ""}. No service is asked.</p>
+      ${response?.location ? html`<pre><code>${response.location}</code></pre>` : null}`;
   } else if (route.action === "respond") {
-    text = html`<p>The gateway responds itself. No service is asked.</p>`;
+    text = html`<p>The gateway responds itself${response ? html`, with status <b>${response.status}</b>${response.body ? (response.content_type ? ` and a body of ${response.content_type}` : " and a body") : ", without a body"}` : ""}. No service is asked.</p>
+      ${response?.body ? html`<pre><code>${response.body}</code></pre>` : null}`;
   } else if (arm) {
     text = html`<p class="action-to">${route.action === "passthrough" ? "Connections go" : "All requests go"} to <${ArmName} letter="A" service=${arm.service} /></p>
       <p class="muted">A second service in <code>to</code> gives the route a dial: <code>${`to: { ${arm.service}: 100, NEW: 0 }`}</code></p>`;

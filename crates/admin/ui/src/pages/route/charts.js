@@ -27,7 +27,9 @@ export function ArmCharts({ timeline, stats, shown, names, every, seconds }) {
   const data = timeline.data;
   const shownKey = shown.join(" ");
   const drawn = useMemo(() => (data === null || data.series.length === 0 ? null : linesOf(data, shown, names, every)), [data, shownKey, every]);
-  const arms = shown.map((service) => ({ service, letter: names.get(service) ?? "", stats: stats.find((arm) => arm.service === service) ?? null }));
+  const arms = shown.length > 0
+    ? shown.map((service) => ({ service, letter: names.get(service) ?? "", stats: stats.find((arm) => arm.service === service) ?? null }))
+    : stats.slice(0, 1).map((arm) => ({ service: "all", letter: "", stats: arm }));
   const known = arms.filter((arm) => arm.stats !== null);
   return html`<div class="route-charts">
     ${data === null ? html`<div class="chart-cell">${timeline.error ? html`<${Problem} error=${timeline.error} onRetry=${timeline.refresh} />` : html`<${Loading} lines=${6} />`}</div>`

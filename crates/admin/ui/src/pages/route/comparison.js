@@ -57,7 +57,7 @@ const windowOf = (query) => WINDOWS.find((one) => one.id === query.window) ?? WI
  * @param {string} route
  * @param {string} window
  */
-const useStats = (route, window) => usePoll(`/api/v1/stats?${new URLSearchParams({ route, window })}`, 3000);
+const useStats = (route, window) => usePoll(`/api/v1/stats?${new URLSearchParams({ route, window, detail: "true" })}`, 3000);
 
 /**
  * @param {object} props
@@ -87,8 +87,8 @@ export function Comparison({ route, query }) {
   const empty = html`<${Empty} title=${`No requests in the last ${duration(window.seconds)}`}>Requests that match the route are counted here, each second.<//>`;
   const table = rowsOf(arms, hasArms);
   return html`<${Panel} title=${hasArms ? "Side by side" : "Figures"} aside=${aside} polled=${polled} isEmpty=${stats !== null && isEmpty} empty=${empty} lines=${8} class="comparison">
-    <${Table} label=${`Figures of the last ${duration(stats?.window_seconds ?? window.seconds)}`} columns=${table.columns} rows=${arms} id=${(/** @type {ArmStats} */ arm) => arm.service} />
-    ${hasArms && route.arms.length > DRAWN_MAX ? html`<p class="body note">Lines are drawn of ${DRAWN_MAX} services at most: a press on the letter of one changes which.</p>` : null}
+    <div class=${arms.length > 12 ? "arms-many" : undefined}><${Table} label=${`Figures of the last ${duration(stats?.window_seconds ?? window.seconds)}`} columns=${table.columns} rows=${arms} id=${(/** @type {ArmStats} */ arm) => arm.service} /></div>
+    ${hasArms && route.arms.length > DRAWN_MAX ? html`<p class="body note">Lines are drawn of ${DRAWN_MAX} services at most: a press on “line” changes which.</p>` : null}
     <${ArmCharts} timeline=${timeline} stats=${arms} shown=${shown} names=${names} every=${window.every} seconds=${window.seconds} />
   <//>`;
 
@@ -107,7 +107,7 @@ export function Comparison({ route, query }) {
       const at = shown.indexOf(arm.service);
       const line = at >= 0 ? html`<${Swatch} colour=${`--chart-${at + 1}`} isDashed=${at % 2 === 1} />` : null;
       return html`<span class="arm-cell"><${ArmName} letter=${sign} service=${arm.service} />${canPick
-        ? html`<button type="button" class="chip draw" aria-pressed=${at >= 0 ? "true" : "false"} aria-label=${`Lines of ${arm.service}`} onClick=${() => toggle(arm.service)}>line</button>` : null}${line}</span>`;
+        ? html`<button type="button" class="chip draw" aria-pressed=${at >= 0 ? "true" : "false"} aria-label=${`line of ${arm.service}`} onClick=${() => toggle(arm.service)}>line</button>` : null}${line}</span>`;
     };
     /** @type {import("../../view/table.js").Column<ArmStats>[]} */
     const columns = [

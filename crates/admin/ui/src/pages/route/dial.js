@@ -54,6 +54,7 @@ export function Dial({ route, version, rollout }) {
   return html`<${Panel} title="Dial" aside=${aside} class="dial">
     <div class="body">
       ${isUnderWay(rollout) ? html`<p class="notice">A rollout turns this dial: step ${rollout?.step} of ${rollout?.steps}. To turn it by hand aborts the rollout.</p>` : null}
+      ${reason ? html`<p class="note">${reason}</p>` : null}
       <${Editor} arms=${arms} weights=${weights} onChange=${change} onAll=${(/** @type {number} */ at) => ask(dial.allTo(arms, at))} reason=${reason} isDrafted=${isDrafted || error !== null} />
       <p class="note error" role="alert">${error}</p>
       <div class="dial-actions">

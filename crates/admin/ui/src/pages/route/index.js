@@ -45,11 +45,9 @@ export function RoutePage({ name, query }) {
       <${Verdict} route=${route} query=${query} /></header>
     <div class="route-grid">
       ${hasSplit ? html`<${Dial} route=${route} version=${version} rollout=${rollout} query=${query} />
-        <${RolloutPanel} route=${route} rolled=${rolled} />` : html`<${Action} route=${route} />`}
+        <${RolloutPanel} route=${route} rolled=${rolled} />` : html`<${Action} route=${route} /><${Policies} route=${route} />`}
     </div>
     <${Comparison} route=${route} query=${query} />
-    <div class="route-grid">
-      <${Failures} route=${route} />
-      <div class="route-column">${hasSplit ? html`<${History} route=${route} version=${version} rollout=${rollout} />` : null}<${Policies} route=${route} /></div>
-    </div>`;
+    ${hasSplit ? html`<div class="route-grid"><${Failures} route=${route} />
+      <div class="route-column"><${History} route=${route} version=${version} rollout=${rollout} /><${Policies} route=${route} /></div></div>` : html`<${Failures} route=${route} />`}`;
 }

@@ -34,7 +34,10 @@ function rowsOf(route) {
   add("mirror", route.mirror ? `copies to ${route.mirror}` : null);
   for (const policy of route.policies ?? []) {
     const known = rows.get(policy.key);
-    rows.set(policy.key, { key: policy.key, text: policy.text ?? known?.text ?? null, from: policy.used_by ? `${policy.from}, used by ${policy.used_by}` : policy.from });
+    rows.set(policy.key, { key: policy.key, text: known?.text ?? policy.text ?? null, from: policy.used_by ? `${policy.from}, used by ${policy.used_by}` : policy.from });
+  }
+  for (const { listener, policies } of route.by_listener ?? []) {
+    for (const policy of policies) rows.set(`${listener} ${policy.key}`, { key: policy.key, text: policy.text ?? null, from: `${policy.from}, at listener ${listener}` });
   }
   return [...rows.values()].sort((one, other) => (one.key < other.key ? -1 : 1));
 }

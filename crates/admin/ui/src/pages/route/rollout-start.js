@@ -24,9 +24,9 @@ export function RolloutStart({ route, isFirst }) {
   const [isAsked, setAsked] = useState(false);
   const plan = route.plan ?? null;
   const [isByPlan, setByPlan] = useState(true);
-  const [text, setText] = useState(plan?.steps ? plan.steps.join(", ") : STEPS);
+  const [text, setText] = useState(plan ? plan.steps.map((step) => step.replace(/\s*%.*$/, "")).join(", ") : STEPS);
   const least = [...route.arms].sort((one, other) => one.live - other.live)[0].service;
-  const [to, setTo] = useState(plan?.canary ?? (least === route.arms[0].service && route.arms[0].live === route.arms[route.arms.length - 1].live ? route.arms[route.arms.length - 1].service : least));
+  const [to, setTo] = useState((least === route.arms[0].service && route.arms[0].live === route.arms[route.arms.length - 1].live ? route.arms[route.arms.length - 1].service : least));
   const { steps, error } = parsedSteps(text);
   const usesPlan = plan !== null && isByPlan;
   const baseline = route.arms.filter((arm) => arm.service !== to).sort((one, other) => other.live - one.live)[0]?.service ?? "";
@@ -36,7 +36,7 @@ export function RolloutStart({ route, isFirst }) {
     toast(`${route.name}: the rollout of ${to} has begun`);
     refreshRoute(route.name);
   }
-  const course = usesPlan ? `the steps of ${plan.name ? `the plan ${plan.name}` : "the route's plan"}${plan.steps ? `: ${plan.steps.join(", ")} %` : ""}` : `steps of ${(steps ?? []).join(", ")} %`;
+  const course = usesPlan ? `the steps of ${plan.name ? `the plan ${plan.name}` : "the route's plan"}: ${plan.steps.join(", ")}` : `steps of ${(steps ?? []).join(", ")} %`;
   return html`<div class="rollout-start">
     ${isFirst ? html`<p class="muted">A rollout gives a new version its requests step by step, compares it with the old one, and takes it back by itself if it is worse.</p>` : null}
     <div class="rollout-form">
