@@ -111,10 +111,11 @@ export function evidenceShare(rollout) {
  */
 export function track(rollout) {
   const isOver = rollout.state === "finished";
+  const shares = rollout.shares ?? [];
   return Array.from({ length: rollout.steps }, (_, at) => {
     const number = at + 1;
     const state = isOver || number < rollout.step ? "done" : number === rollout.step ? "now" : "next";
-    const share = rollout.shares?.[at] ?? (state === "now" && rollout.ended === null ? rollout.percent : number === rollout.step + 1 ? rollout.next_percent : null);
+    const share = shares[at] ?? (state === "now" && rollout.ended === null ? rollout.percent : number === rollout.step + 1 ? rollout.next_percent : null);
     return { number, label: share === null || share === undefined ? String(number) : `${share} %`, state };
   });
 }

@@ -53,10 +53,10 @@ export function DialConfirm({ route, version, rollout, weights, onDone, onClose 
     refreshRoute(route.name);
   }
 
-  const action = isForced ? "Abort the rollout and turn" : seen.isStale ? "Turn it all the same" : isReset ? "Reset the dial" : "Turn the dial";
+  const action = isForced ? "Abort the rollout and turn" : seen.isStale ? "Turn it all the same" : "Turn the dial";
   const undo = html`<span>${isForced ? "The rollout does not go on by itself; it can be started again. The dial is " : "The dial is "}turned back by <b>Undo</b> on this page, or in a terminal:</span>
     <code class="undo-command">${dial.command(route.name, arms, live)}</code>`;
-  return html`<${Confirm} title=${`${isReset ? "Reset" : "Turn"} the dial of ${route.name}?`} action=${action} undo=${undo} isDanger=${isForced} onConfirm=${confirm} onClose=${onClose}>
+  return html`<${Confirm} title=${`Turn the dial of ${route.name}${isReset ? " to its declared weights" : ""}?`} action=${action} undo=${undo} isDanger=${isForced} onConfirm=${confirm} onClose=${onClose}>
     ${seen.isStale ? html`<${Meanwhile} route=${seen.route} />` : null}
     ${isForced ? html`<p class="notice">A rollout is under way. It is aborted first; then the dial is turned.</p>` : null}
     <ul class="dial-changes">${changes.slice(0, TOLD_MAX).map((change) => html`<li key=${change.service}><${ArmSign} letter=${change.letter} /><span>${change.text}</span></li>`)}</ul>
