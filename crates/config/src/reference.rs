@@ -39,7 +39,7 @@ const VALUES: &str = "\
 ## Values of a request
 
 `{NAME}` stands for a value of the request in the values of `request_headers` and `response_headers` (`set`, `add`), in
-`respond.body`, and in `prefix`, `path`, `host`, `query` and `url` of `rewrite` and `redirect`. `{{` and `}}` are literal braces. A
+`respond.body`, in `body` and `headers` of `errors`, and in `prefix`, `path`, `host`, `query` and `url` of `rewrite` and `redirect`. `{{` and `}}` are literal braces. A
 parameter of the path pattern, or a named group of its regex, is `{NAME}` too, and wins over these names. See
 [routing.md](routing.md#values-of-a-request).
 

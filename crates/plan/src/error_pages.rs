@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crate::failures::StatusSet;
 use crate::header_edits::HeaderEdits;
 use crate::origin::Source;
+use crate::value::ValueTemplate;
+use crate::value::listed::ListedNames;
 
 /// Statuses of the gateway's own errors, as `waypost_policy::failure` makes them.
 pub const GATEWAY_STATUSES: [u16; 14] = [
@@ -51,7 +53,7 @@ pub enum ErrorsFrom {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PageBody {
     /// This text.
-    Text(Box<str>),
+    Text(ValueTemplate),
     /// The text of a file; the path is as configured.
     File(Box<str>),
 }
@@ -74,6 +76,20 @@ impl ErrorPages {
         self.is_last = true;
     }
 
+    /// Puts parameters in the place of the values of these names, in the pages of policies that the route uses: those of
+    /// listeners are for requests without a route, too.
+    pub(crate) fn shadow(&mut self, names: ListedNames) {
+        for (source, pages) in &mut self.lists {
+            if matches!(source, Source::Policy(_)) && pages.iter().any(ErrorPage::has_values) {
+                let shadowed = pages.iter().cloned().map(|mut page| {
+                    page.shadow(names);
+                    page
+                });
+                *pages = shadowed.collect();
+            }
+        }
+    }
+
     /// Returns true if no others come after them, as those of the top level.
     pub fn are_last(&self) -> bool {
         self.is_last
@@ -92,6 +108,18 @@ impl ErrorPages {
 }
 
 impl ErrorPage {
+    /// Returns true if its body or its headers have names of values in them.
+    pub fn has_values(&self) -> bool {
+        self.headers.has_templates() || matches!(&self.body, PageBody::Text(text) if !text.is_literal())
+    }
+
+    fn shadow(&mut self, names: ListedNames) {
+        self.headers.shadow(names);
+        if let PageBody::Text(text) = &mut self.body {
+            text.shadow(names);
+        }
+    }
+
     /// The file of its body.
     pub fn file(&self) -> Option<&str> {
         match &self.body {
@@ -143,7 +171,7 @@ mod tests {
             let PageBody::Text(text) = &page.body else {
                 return None;
             };
-            Some((text.to_string(), source.clone()))
+            Some((text.as_literal()?.to_owned(), source.clone()))
         };
         for (status, from, expected) in [
             (503, Gateway, Some(("route", Source::Route))),

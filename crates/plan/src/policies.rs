@@ -132,6 +132,7 @@ impl PolicySet {
         self.rewrite.shadow(names);
         self.request_headers.shadow(names);
         self.response_headers.shadow(names);
+        self.errors.shadow(names);
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use waypost_plan::Plan;
+use waypost_plan::error_pages::ErrorPage;
 use waypost_plan::route::Action;
 use waypost_route::split::Split;
 use waypost_route::table::{Table, TableError};
@@ -18,6 +19,8 @@ pub struct Compiled {
     requests: Table,
     connections: Table,
     page_files: PageFiles,
+    /// True if error pages have values of requests in them.
+    pages_have_values: bool,
     /// Parallel to the plan's routes: the live split where it differs from the declared one.
     live: Box<[ArcSwapOption<Split>]>,
     /// The positions of routes with a live split, for those who list them: a look at each would take longer.
@@ -30,10 +33,12 @@ impl Compiled {
     /// # Errors
     /// The routes exceed the capacity of a table.
     pub fn new(plan: Plan) -> Result<Self, TableError> {
+        let pages_have_values = plan.error_pages().any(ErrorPage::has_values);
         Ok(Self {
             requests: Table::with_positions(plan.request_routes())?,
             connections: Table::with_positions(plan.connection_routes())?,
             page_files: PageFiles::of(&plan),
+            pages_have_values,
             live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
             dialed: Mutex::default(),
             plan,
@@ -58,6 +63,12 @@ impl Compiled {
     /// The texts of the files that error pages name.
     pub fn page_files(&self) -> &PageFiles {
         &self.page_files
+    }
+
+    /// Returns true if error pages have values of requests in them, so that heads are kept for them.
+    #[inline]
+    pub fn pages_have_values(&self) -> bool {
+        self.pages_have_values
     }
 
     /// The position of the route named `route`.

@@ -24,8 +24,10 @@
 //! An extended CONNECT (RFC 8441) is refused if its route cannot upgrade it: to the client, a success would mean that
 //! the tunnel is established.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
+use waypost_plan::Plan;
 use waypost_plan::listener::Listener;
 use waypost_plan::policies::{Policies, PolicySet};
 use waypost_plan::redirect::Redirect;
@@ -86,6 +88,10 @@ pub struct DecisionBuffers {
     pub filled: Filled,
     /// The id that was made for the request, if one was needed.
     pub request_id: Cell<Option<Uuid>>,
+    /// The route that takes the request and its alternative, by position; `None` before one is found.
+    taken: Option<Found>,
+    /// The service of the arm, once one is chosen.
+    service: Option<ServiceId>,
     /// The way back of [`Verdict::Forward`] where its rewrite moves the service; see [`Forwarding::way_back`].
     way_back: WayBack,
 }
@@ -199,6 +205,13 @@ impl DecisionBuffers {
         self.way_back.tidy(keep);
     }
 
+    /// Forgets the last request, before the next one is decided on.
+    pub fn forget(&mut self) {
+        self.request_id.set(None);
+        self.taken = None;
+        self.service = None;
+    }
+
     /// Fills in the edits to a response of `listener` to a request that has no values: it is malformed.
     pub fn fill_refusal(&mut self, listener: &Listener) {
         let edits = &listener.policies.response_headers;
@@ -215,6 +228,46 @@ impl DecisionBuffers {
         }
         let given = client.request_id().map(RequestId::Given);
         given.or_else(|| self.request_id.get().map(RequestId::Made))
+    }
+}
+
+/// The place of a request whose values are filled in after it was decided on, as for an error page.
+#[derive(Debug, Clone)]
+pub struct ValuePlace<'p> {
+    pattern: Cow<'p, PathPattern>,
+    /// Empty without one.
+    route: &'p str,
+    /// Empty before one is chosen.
+    service: &'p str,
+}
+
+impl<'p> ValuePlace<'p> {
+    /// The place of the request that was decided on with `buffers`.
+    pub fn of(plan: &'p Plan, buffers: &DecisionBuffers) -> Self {
+        let service = buffers.service.map_or("", |service| &plan.service(service).name);
+        let Some(taken) = buffers.taken else {
+            return Self {
+                pattern: Cow::Owned(PathPattern::any()),
+                route: "",
+                service,
+            };
+        };
+        let matching = &plan.routes()[taken.route].matching;
+        Self {
+            pattern: Cow::Borrowed(&matching.alternatives[taken.alternative].path),
+            route: &matching.name,
+            service,
+        }
+    }
+
+    /// The values of `request`; `made` keeps its id.
+    pub fn values<'a>(
+        &'a self,
+        request: &'a IncomingRequest<'a>,
+        circumstances: &'a dyn Circumstances,
+        made: &'a Cell<Option<Uuid>>,
+    ) -> RequestValues<'a> {
+        RequestValues::of(request, &self.pattern, circumstances, made).named(self.route, self.service)
     }
 }
 
@@ -275,7 +328,7 @@ fn judge<'p>(
     buffers: &mut DecisionBuffers,
 ) -> Decision<'p> {
     buffers.set_cookie.clear();
-    buffers.request_id.set(None);
+    buffers.forget();
     if request.listener.request_id {
         values::request_id(request, environment, &buffers.request_id);
     }
@@ -303,6 +356,7 @@ fn judge<'p>(
         return Decision::fail(Step::Route, Failure::NoRoute);
     };
     environment.found(found.route);
+    buffers.taken = Some(found);
     act(compiled, request, &conditions, found, environment, buffers)
 }
 
@@ -408,6 +462,7 @@ fn act_by<'p>(
                 return stop(Step::Rewrite, Verdict::Fail(Failure::NoArm));
             };
             let service = forward.arms[position];
+            buffers.service = Some(service);
             let declared = plan.service(service);
             let forwarding = Forwarding {
                 route,

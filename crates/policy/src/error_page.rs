@@ -11,6 +11,7 @@ use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::origin::Source;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::route::Respond;
+use waypost_plan::value::{ValueTemplate, Values};
 use waypost_wire::write;
 
 use crate::compiled::Compiled;
@@ -37,6 +38,8 @@ pub struct Page<'p> {
     pub status: u16,
     /// The body; `None` if its file was not read.
     body: Option<Cow<'p, [u8]>>,
+    /// The lines of its headers, in their order, where values of the request stand in one; empty for one that is not sent.
+    lines: Vec<Vec<u8>>,
 }
 
 impl<'p> PageScope<'p> {
@@ -93,7 +96,8 @@ impl<'p> PageScope<'p> {
         }
         let (configured, source) = self.configured(status, from)?;
         let body = match &configured.body {
-            PageBody::Text(text) => Some(Cow::Borrowed(text.as_bytes())),
+            // One with values is filled in afterwards.
+            PageBody::Text(text) => Some(Cow::Borrowed(text.as_literal().unwrap_or_default().as_bytes())),
             PageBody::File(path) => {
                 let text = self.files.text(path);
                 text.map(|text| Cow::Owned(text.bytes().to_vec()))
@@ -104,11 +108,32 @@ impl<'p> PageScope<'p> {
             source,
             status: configured.status.unwrap_or(status),
             body,
+            lines: Vec::new(),
         })
     }
 }
 
 impl Page<'_> {
+    /// Fills values of the request into its body and headers.
+    pub fn fill(&mut self, values: &dyn Values) {
+        if let PageBody::Text(text) = &self.configured.body
+            && !text.is_literal()
+        {
+            let mut body = Vec::new();
+            text.fill(values, &mut body);
+            self.body = Some(Cow::Owned(body));
+        }
+        let headers = &self.configured.headers;
+        if headers.has_templates() {
+            let line = |(name, value): (&str, &ValueTemplate)| {
+                let mut line = Vec::new();
+                value.fill_header(name, values, &mut line);
+                line
+            };
+            self.lines = headers.lines().map(line).collect();
+        }
+    }
+
     /// The body that is sent; `None` if its file was not read.
     pub fn body(&self) -> Option<&[u8]> {
         match self.is_bodiless() {
@@ -119,13 +144,12 @@ impl Page<'_> {
 
     /// Appends its headers, but for those that `edits` remove or replace.
     pub(crate) fn write_headers(&self, edits: &HeaderEdits, out: &mut Vec<u8>) {
-        for (name, value) in self.configured.headers.lines() {
-            if !edits.drops(name.as_bytes()) {
-                write::field(
-                    out,
-                    name.as_bytes(),
-                    value.as_literal().unwrap_or_default().as_bytes(),
-                );
+        for (at, (name, value)) in self.configured.headers.lines().enumerate() {
+            match (self.lines.get(at), value.as_literal()) {
+                _ if edits.drops(name.as_bytes()) => {}
+                (Some(filled), _) => out.extend_from_slice(filled),
+                (None, Some(value)) => write::field(out, name.as_bytes(), value.as_bytes()),
+                (None, None) => {}
             }
         }
     }

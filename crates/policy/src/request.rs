@@ -111,9 +111,12 @@ impl NormalizedRequest {
         self.client.ip()
     }
 
-    /// Forgets the last request, where the next one cannot be read.
-    pub fn forget(&mut self) {
-        self.client.forget_request_id();
+    /// Forgets the last request, where the next one, of `peer`, cannot be read.
+    pub fn forget(&mut self, peer: &Peer) {
+        self.host.clear();
+        self.has_host = false;
+        self.path.clear();
+        self.client.forget(peer);
     }
 
     /// The client's side of the request.

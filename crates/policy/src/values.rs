@@ -28,7 +28,7 @@ pub trait Circumstances {
 }
 
 /// The values of a request, each found when it is asked for.
-pub(crate) struct RequestValues<'a> {
+pub struct RequestValues<'a> {
     request: &'a IncomingRequest<'a>,
     parameters: Parameters<'a>,
     /// Empty without one.

@@ -28,7 +28,7 @@ keys! {
         /// A `respond` without `body` is the gateway's. Of a service's response, the framing and `content-encoding` go, and
         /// its other headers stay. Retries see the status of the service.
         from: ErrorsFrom = Fallback("gateway"), "service";
-        /// Text of the page.
+        /// Text of the page, with values of the request as in `{request_id}`. Those of a file are left as they are.
         body: Text = Optional, "\"we are back at noon\"";
         /// File with the text of the page, of at most 1 MiB.
         ///
@@ -41,7 +41,7 @@ keys! {
         content_type: Text = Optional, "text/html";
         /// Status that the client gets: 200 to 599. Defaults to that of the error.
         sent as "as": Whole = Optional, "503";
-        /// Headers of the response, by name, in place of those that it has.
+        /// Headers of the response, by name, in place of those that it has, likewise with values.
         headers: Named<Text> = Optional, "{ cache-control: no-store }";
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use waypost_plan::error_pages::{ErrorPage, ErrorsFrom, GATEWAY_STATUSES, PageBody};
 use waypost_plan::failures::StatusSet;
 use waypost_plan::header_edits::HeaderEdits;
-use waypost_plan::value::ValueTemplate;
 use waypost_wire::token;
 
 use crate::collections::NonEmptyList;
@@ -13,6 +12,7 @@ use crate::diagnostic::Code;
 use crate::document;
 use crate::files::Mention;
 use crate::keys::At;
+use crate::lower::pattern::Pattern;
 use crate::lower::{Context, header_edits, value, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote, warn_of_variable};
@@ -54,20 +54,26 @@ pub(super) fn bodiless(document: &document::Document) -> StatusSet {
     statuses
 }
 
-/// Lowers a list of error pages; reports and leaves out those that are not allowed.
+/// Lowers a list of error pages, in whose texts the parameters of `patterns` may stand; reports and leaves out those that
+/// are not allowed.
 pub(super) fn of(
     written: &NonEmptyList<document::error_page::ErrorPage>,
+    patterns: &[Pattern],
     context: &mut Context<'_>,
 ) -> Arc<[ErrorPage]> {
     let mut pages = Vec::new();
     for (at, one) in written.0.iter().enumerate() {
         report_needless(one, &written.0[..at], context);
-        pages.extend(page(one, context));
+        pages.extend(page(one, patterns, context));
     }
     pages.into()
 }
 
-fn page(written: &At<document::error_page::ErrorPage>, context: &mut Context<'_>) -> Option<ErrorPage> {
+fn page(
+    written: &At<document::error_page::ErrorPage>,
+    patterns: &[Pattern],
+    context: &mut Context<'_>,
+) -> Option<ErrorPage> {
     let given = &written.value;
     let problems = &mut *context.problems;
     check_statuses(given, problems);
@@ -96,7 +102,7 @@ fn page(written: &At<document::error_page::ErrorPage>, context: &mut Context<'_>
     }
     let text = given.body.as_deref().map(|body| {
         warn_of_variable(&body.value, body.span, Place::Body, problems);
-        literal(body, Place::Body, problems)
+        value::free_text(body, Place::Body, patterns, problems)
     });
     let file = given.file.as_ref().filter(|file| check_file(file, problems));
     if let Some(kind) = &given.content_type
@@ -124,7 +130,7 @@ fn page(written: &At<document::error_page::ErrorPage>, context: &mut Context<'_>
         }
         u16::try_from(status).unwrap_or(u16::MAX)
     });
-    let headers = headers(given, problems);
+    let headers = headers(given, patterns, problems);
     if let Some(file) = file {
         context.files.pages.push(Mention {
             path: (*file.value).into(),
@@ -132,7 +138,7 @@ fn page(written: &At<document::error_page::ErrorPage>, context: &mut Context<'_>
         });
     }
     let body = match (text, file) {
-        (Some(text), _) => PageBody::Text(text.as_literal().unwrap_or_default().into()),
+        (Some(text), _) => PageBody::Text(text),
         (None, Some(file)) => PageBody::File((*file.value).into()),
         (None, None) => return None,
     };
@@ -230,22 +236,11 @@ fn check_file(file: &At<Text>, problems: &mut Problems) -> bool {
     false
 }
 
-/// Lowers a text of a page; reports values of the request in it.
-fn literal(written: &At<Text>, place: Place, problems: &mut Problems) -> ValueTemplate {
-    let text = value::free_text(written, place, &[], problems);
-    if !text.is_literal() {
-        problems
-            .add(
-                Code::BadErrorPage,
-                written.span,
-                "values of the request do not stand in error pages",
-            )
-            .help("write a literal brace twice, `{{` or `}}`, or leave the value out");
-    }
-    text
-}
-
-fn headers(given: &document::error_page::ErrorPage, problems: &mut Problems) -> HeaderEdits {
+fn headers(
+    given: &document::error_page::ErrorPage,
+    patterns: &[Pattern],
+    problems: &mut Problems,
+) -> HeaderEdits {
     let mut edits = HeaderEdits::default();
     for (name, value) in given.headers.iter().flat_map(|headers| &headers.value.0) {
         if name.eq_ignore_ascii_case("content-type") {
@@ -258,7 +253,10 @@ fn headers(given: &document::error_page::ErrorPage, problems: &mut Problems) -> 
                 .help(format!("write `content_type: {}`", value.value));
             continue;
         }
-        let result = edits.set(name, literal(value, Place::ResponseHeader, problems));
+        let result = edits.set(
+            name,
+            value::free_text(value, Place::ResponseHeader, patterns, problems),
+        );
         if result.is_ok() {
             warn_of_variable(&value.value, value.span, Place::ResponseHeader, problems);
         }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use waypost_plan::listener::{Bind, BindAddress, Limits, Listener, ListenerTls};
 use waypost_plan::redirect::Scheme;
-use waypost_route::path::PathPattern;
 
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
@@ -129,15 +128,10 @@ fn listener(
     context: &mut Context<'_>,
 ) -> (Option<Listener>, TlsFiles<Span>) {
     let (tls, files) = tls::of_listener(written.tls.as_deref(), context);
-    let everything = Pattern {
-        pattern: PathPattern::any(),
-        span: Span::default(),
-        written: false,
-    };
     let redirect = written
         .redirect
         .as_ref()
-        .and_then(|redirect| self::redirect(redirect, &[everything], context));
+        .and_then(|redirect| self::redirect(redirect, &[Pattern::everything()], context));
     let problems = &mut *context.problems;
     let hosts = written.hosts.iter().flat_map(|hosts| &hosts.value.0);
     let hosts = hosts.filter_map(|host| host::pattern(host, problems)).collect();

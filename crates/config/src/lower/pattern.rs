@@ -28,6 +28,17 @@ pub(super) struct Pattern {
     pub(super) written: bool,
 }
 
+impl Pattern {
+    /// The pattern of what is said without a route: every path.
+    pub(super) fn everything() -> Self {
+        Self {
+            pattern: PathPattern::any(),
+            span: Span::default(),
+            written: false,
+        }
+    }
+}
+
 /// Lowers a path pattern.
 pub(super) fn pattern(written: &At<OriginText>, context: &mut Context<'_>) -> Option<PathPattern> {
     let text = &*written.value.text;

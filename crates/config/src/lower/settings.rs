@@ -11,6 +11,7 @@ use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::either::{OffOr, TextOr};
 use crate::keys::At;
+use crate::lower::pattern::Pattern;
 use crate::lower::{Context, error_pages, header_name, whole};
 use crate::problems::{Problems, quote};
 use crate::suggest::correction;
@@ -23,7 +24,7 @@ const KEEP_MAX: u64 = 10_000;
 pub(super) fn set(document: &Document, context: &mut Context<'_>) {
     let mut settings = Settings::default();
     if let Some(errors) = &document.errors {
-        settings.errors = error_pages::of(&errors.value, context);
+        settings.errors = error_pages::of(&errors.value, &[Pattern::everything()], context);
     }
     let problems = &mut *context.problems;
     if let Some(log) = &document.access_log {

@@ -156,6 +156,11 @@ fn report_unknown(name: &str, span: Span, written: &At<Text>, patterns: &[Patter
                 plain(&text),
             );
         }
+        None if !patterns.is_empty() && patterns.iter().all(|pattern| !pattern.written) => {
+            problem.help(
+                "a parameter is bound in the pattern of a route, as in `/users/{id}`, and there is none here; a literal brace is written twice, `{{` or `}}`",
+            );
+        }
         None => {
             problem.help(
                 "a parameter is bound in the pattern, as in `/users/{id}`; a literal brace is written twice, `{{` or `}}`",

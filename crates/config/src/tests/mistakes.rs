@@ -2309,12 +2309,20 @@ fn error_pages() {
         &["3:45 bad-error-page write `content_type: text/html`"],
     );
     check(
-        "[{ status: 503, body: 'see {request_id}' }]",
-        &["3:31 bad-error-page write a literal brace twice"],
+        "[{ status: 503, body: 'see {request_id}', headers: { x-a: '{host} {service}' } }]",
+        &[],
     );
     check(
-        "[{ status: 503, body: x, headers: { x-a: '{host}' } }]",
-        &["3:50 bad-error-page"],
+        "[{ status: 503, body: '{id}' }]",
+        &["3:32 unknown-value bound in the pattern of a route"],
+    );
+    check(
+        "[{ status: 503, body: x, headers: { x-a: '{hots}' } }]",
+        &["3:51 unknown-value did you mean `{host}`?"],
+    );
+    check(
+        "[{ status: 503, body: '$host' }]",
+        &["3:31 foreign-value write `{host}`"],
     );
     check(
         "[{ status: 503, body: '{\"error\": {}} {{host}}', headers: { x-a: '{{}' } }]",

@@ -749,7 +749,7 @@ fn error_pages_of_all_places_are_joined() {
         let found = [403, 404, 502, 503].map(|status| {
             let found = policies.errors.find(status, ErrorsFrom::Gateway);
             found.map_or("-", |(page, _)| match &page.body {
-                PageBody::Text(text) => text,
+                PageBody::Text(text) => text.as_literal().unwrap_or("a template"),
                 PageBody::File(_) => "a file",
             })
         });
@@ -762,4 +762,56 @@ fn error_pages_of_all_places_are_joined() {
             route.contains("off") || route.contains("none")
         );
     }
+}
+
+#[test]
+fn error_pages_need_the_parameters_of_their_texts() {
+    const POLICIES: &str = "policies: { web: { errors: [{ status: 503, body: \"{id} {host}\", headers: { x-a: '{tenant}' } }] } }";
+    let with = |uses: &str, routes: &str| {
+        let listener = format!("listeners: [{{ bind: 127.0.0.1:8080, name: l{uses} }}]");
+        format!("{listener}\nservices: {{ a: {{ endpoints: [http://a] }} }}\n{POLICIES}\nroutes:\n{routes}\n")
+    };
+    let bound = "- { name: r, match: { path: \"/{tenant}/{id}\" }, to: a, use: web }";
+    check(with("", bound), &[]);
+    check(
+        with(
+            "",
+            &format!(
+                "{bound}\n- {{ name: s, match: {{ path: \"/x/{{id}}\" }}, respond: {{ status: 503 }}, use: web }}"
+            ),
+        ),
+        &["6:73 unknown-value the policy `web` needs `{tenant}`"],
+    );
+    check(
+        with(
+            "",
+            &format!("{bound}\n- {{ name: s, to: a, use: web, errors: off }}"),
+        ),
+        &[],
+    );
+    check(
+        with(
+            ", use: web",
+            "- { name: r, match: { path: \"/{tenant}/{id}\" }, to: a }",
+        ),
+        &[
+            "1:51 unknown-value the policy `web` needs `{id}` in error pages",
+            "1:51 unknown-value the policy `web` needs `{tenant}` in error pages",
+        ],
+    );
+    check(
+        format!(
+            "{}routes: [{{ name: r, match: {{ path: \"/{{id}}\" }}, to: a }}]\n",
+            BASE.replacen(
+                "bind: 127.0.0.1:8080",
+                "bind: 127.0.0.1:8080, errors: [{ status: 404, body: '{id}' }]",
+                1
+            )
+        ),
+        &["1:68 unknown-value bound in the pattern of a route"],
+    );
+    check_route(
+        "match: { path: \"/{id}\" }, to: a, errors: [{ status: 503, body: '{id}', headers: { x-a: '{ids}' } }]",
+        &["4:102 unknown-value did you mean `{id}`?"],
+    );
 }

@@ -297,9 +297,14 @@ impl ClientSide {
         (!self.request_id.is_empty()).then_some(&self.request_id)
     }
 
-    /// Forgets the id of the last request, where the next one cannot be read.
-    pub(crate) fn forget_request_id(&mut self) {
+    /// Forgets the last request, where the next one, of `peer`, cannot be read.
+    pub(crate) fn forget(&mut self, peer: &Peer) {
         self.request_id.clear();
+        self.authority.clear();
+        self.host.clear();
+        self.ip = peer.ip();
+        self.scheme = peer.scheme;
+        self.url_port = None;
     }
 
     /// The trust in the peer's headers.

@@ -30,7 +30,9 @@ use waypost_wire::version::Version;
 
 use crate::arm::ArmChoice;
 use crate::compiled::Compiled;
-use crate::decision::{self, ConnectionFields, Decision, DecisionBuffers, Environment, Forwarding, Verdict};
+use crate::decision::{
+    self, ConnectionFields, Decision, DecisionBuffers, Environment, Forwarding, ValuePlace, Verdict,
+};
 use crate::error_format::ErrorFormat;
 use crate::error_page::{Page, PageScope};
 use crate::failure::Failure;
@@ -96,8 +98,7 @@ pub fn explain(
             buffers.request_id.set(Some(state.new_id()));
             buffers.fill_refusal(listener);
             let policies = &listener.policies;
-            let local = explainer.local(None, !failure.closes(), listener, &buffers);
-            let mut explanation = explainer.failure(failure, None, listener, local, policies);
+            let mut explanation = explainer.failure(failure, None, listener, &buffers, policies);
             explanation.policies = origins::of(policies, None, listener);
             explanation.stopped = Some(Stopped {
                 step: Step::Head.name(),
@@ -179,15 +180,18 @@ impl<S: State> Explainer<'_, S> {
     fn read(&mut self, listener: usize, limits: &HeadLimits) -> Result<(), Failure> {
         let position = listener;
         let listener = &self.compiled.plan().listeners()[position];
-        self.is_parsed = false;
-        self.parse(limits).map_err(Failure::Request)?;
-        self.is_parsed = true;
         self.peer = self.question.peer(listener);
         self.peer.scheme = if listener.terminates_tls() {
             Scheme::Https
         } else {
             Scheme::Http
         };
+        self.is_parsed = false;
+        if let Err(error) = self.parse(limits) {
+            self.normalized.forget(&self.peer);
+            return Err(Failure::Request(error));
+        }
+        self.is_parsed = true;
         let normalized = self
             .normalized
             .fill(listener, &self.peer, &self.head, self.buffer, &mut Vec::new());
@@ -311,10 +315,7 @@ impl<S: State> Explainer<'_, S> {
         let policies = decision.policies(listener);
         let edits = &policies.response_headers;
         let mut explanation = match decision.verdict {
-            Verdict::Fail(failure) => {
-                let local = self.local(route, !failure.closes(), listener, &buffers);
-                self.failure(failure, route, listener, local, policies)
-            }
+            Verdict::Fail(failure) => self.failure(failure, route, listener, &buffers, policies),
             Verdict::Redirect { status } => {
                 let mut out = Vec::new();
                 let location = &buffers.location;
@@ -333,7 +334,8 @@ impl<S: State> Explainer<'_, S> {
                 let mut out = Vec::new();
                 let response = self.local(route, true, listener, &buffers);
                 let format = ErrorFormat::of(&self.head, self.buffer);
-                let page = PageScope::of(policies, self.compiled).of_respond(respond, &format);
+                let mut page = PageScope::of(policies, self.compiled).of_respond(respond, &format);
+                self.fill(page.as_mut(), listener, &buffers);
                 match &page {
                     Some(page) => response.write_page(page, None, edits, &mut out),
                     None => response.write_respond(respond, edits, &mut out),
@@ -450,7 +452,7 @@ impl<S: State> Explainer<'_, S> {
         failure: Failure,
         route: Option<&Route>,
         listener: &Listener,
-        local: LocalResponse<'_>,
+        buffers: &DecisionBuffers,
         policies: &PolicySet,
     ) -> Explanation {
         let outcome = match failure {
@@ -465,7 +467,9 @@ impl<S: State> Explainer<'_, S> {
             ErrorFormat::Text
         };
         let mut out = Vec::new();
-        let page = PageScope::of(policies, self.compiled).of_failure(failure, &format);
+        let local = self.local(route, !failure.closes(), listener, buffers);
+        let mut page = PageScope::of(policies, self.compiled).of_failure(failure, &format);
+        self.fill(page.as_mut(), listener, buffers);
         match &page {
             Some(page) => local.write_page(page, Some(failure), &policies.response_headers, &mut out),
             None => local.write_failure(failure, &format, &policies.response_headers, &mut out),
@@ -477,6 +481,19 @@ impl<S: State> Explainer<'_, S> {
             page: page.map(|page| shown(&page, failure.status(), route, listener)),
             ..self.blank(outcome, route, headers_of(&out))
         }
+    }
+
+    /// Fills values of the request into a page. One that cannot be read has those of its connection alone.
+    fn fill(&self, page: Option<&mut Page<'_>>, listener: &Listener, buffers: &DecisionBuffers) {
+        let Some(page) = page else { return };
+        let unread = RequestHead::default();
+        let mut request = self.request(listener);
+        if !self.is_parsed {
+            request.head = &unread;
+            request.buffer = b"";
+        }
+        let place = ValuePlace::of(self.compiled.plan(), buffers);
+        page.fill(&place.values(&request, self.state, &buffers.request_id));
     }
 
     /// A local response in the name of `route`. It has no date: the explanation is about the rules, whenever it is asked

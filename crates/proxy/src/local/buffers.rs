@@ -36,6 +36,8 @@ pub(crate) struct RequestBuffers {
     pub(crate) demands_upgrade: bool,
     /// A response of the gateway's own.
     pub(crate) local_response: Vec<u8>,
+    /// The head, where error pages have values of the request in them; else empty.
+    pub(crate) kept_head: Vec<u8>,
 }
 
 impl RequestBuffers {
@@ -69,6 +71,8 @@ impl RequestBuffers {
         self.method.clear();
         self.local_response.clear();
         self.local_response.shrink_to(BYTES_KEPT);
+        self.kept_head.clear();
+        self.kept_head.shrink_to(BYTES_KEPT);
         self.upload.tidy(BYTES_KEPT);
     }
 }

@@ -10,19 +10,22 @@ use tokio::time::Instant;
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::route::Respond;
+use waypost_policy::decision::ValuePlace;
 use waypost_policy::error_format::ErrorFormat;
-use waypost_policy::error_page::PageScope;
+use waypost_policy::error_page::{Page, PageScope};
 use waypost_policy::failure::{Blame, Cause, Failure};
 use waypost_policy::head::edits::KeepAlive;
 use waypost_policy::head::local::LocalResponse;
+use waypost_policy::request::IncomingRequest;
 use waypost_policy::status::RequestStatus;
 use waypost_wire::body::BodyDecoder;
 use waypost_wire::grpc::GrpcCode;
+use waypost_wire::request::RequestHead;
 
 use crate::exchange::WRITE_TIMEOUT;
 use crate::observe::access_log::Ending;
 use crate::request::client::Client;
-use crate::request::{ActiveRequest, Next};
+use crate::request::{ActiveRequest, Next, Now};
 
 /// The origin of a local response: the route that it is sent in the name of, if any, with the policies in force.
 #[derive(Clone, Copy)]
@@ -49,10 +52,9 @@ impl<'c> ActiveRequest<'c> {
     /// Sends the response that a route configures.
     pub(super) async fn respond(&mut self, respond: &Respond, of: OnBehalf<'_>) -> Next {
         let edits = &of.policies.response_headers;
-        if let Some(page) = self
-            .pages(of.policies)
-            .of_respond(respond, &self.buffers.error_format)
-        {
+        let scope = self.pages(of.policies);
+        if let Some(mut page) = scope.of_respond(respond, &self.buffers.error_format) {
+            self.fill_page(&mut page);
             let status = RequestStatus::http(respond.status).replaced(page.status);
             return self
                 .send(status, of, |response, out| {
@@ -82,8 +84,9 @@ impl<'c> ActiveRequest<'c> {
         let begins = bytes.get(self.buffers.scan.start()..).unwrap_or_default();
         self.buffers.is_head = begins.starts_with(b"HEAD ");
         self.buffers.error_format = ErrorFormat::Text;
-        self.buffers.normalized.forget();
-        self.buffers.decision.request_id.set(None);
+        self.buffers.normalized.forget(&self.client.peer);
+        self.buffers.decision.forget();
+        self.buffers.kept_head.clear();
         self.client.observation.note_first_line(self.buffers);
         let of = self.of_listener();
         self.send_failure(failure, of, false).await
@@ -104,6 +107,37 @@ impl<'c> ActiveRequest<'c> {
         'c: 'p,
     {
         PageScope::of(policies, self.snapshot.generation.compiled())
+    }
+
+    /// Fills values of the request into a page. One that could not be read has those of its connection alone.
+    pub(super) fn fill_page(&mut self, page: &mut Page<'_>) {
+        if !page.configured.has_values() {
+            return;
+        }
+        let unread = RequestHead::default();
+        let buffers = &*self.buffers;
+        let request = IncomingRequest {
+            head: match buffers.kept_head.is_empty() {
+                true => &unread,
+                false => &buffers.head,
+            },
+            buffer: &buffers.kept_head,
+            normalized: &buffers.normalized,
+            peer: &self.client.peer,
+            listener: self.listener,
+            demands_upgrade: buffers.demands_upgrade,
+        };
+        let place = ValuePlace::of(self.snapshot.generation.plan(), &buffers.decision);
+        let now = Now {
+            worker: &self.client.worker,
+            snapshot: self.snapshot,
+            time: self.client.observation.time(),
+        };
+        let made = &buffers.decision.request_id;
+        page.fill(&place.values(&request, &now, made));
+        if let Some(id) = made.get() {
+            self.client.observation.note_id(id);
+        }
     }
 
     /// Sends an error, before anything of the body is read.
@@ -145,7 +179,10 @@ impl<'c> ActiveRequest<'c> {
 
     async fn send_failure(&mut self, failure: Failure, of: OnBehalf<'_>, keep_alive: bool) -> Next {
         let format = mem::take(&mut self.buffers.error_format);
-        let page = self.pages(of.policies).of_failure(failure, &format);
+        let mut page = self.pages(of.policies).of_failure(failure, &format);
+        if let Some(page) = &mut page {
+            self.fill_page(page);
+        }
         let status = format.status(failure);
         let status = page.as_ref().map_or(status, |page| status.replaced(page.status));
         self.client.observation.fail(&self.client.worker, failure);

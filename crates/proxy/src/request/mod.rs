@@ -93,13 +93,45 @@ pub(crate) struct LiveTraffic<'a> {
     pub(crate) rolled: Cell<u64>,
 }
 
+/// The circumstances of a request.
+pub(crate) struct Now<'a> {
+    worker: &'a Worker,
+    snapshot: &'a Snapshot,
+    /// The time at which it came, if that is known.
+    time: Option<Timestamp>,
+}
+
+impl LiveTraffic<'_> {
+    fn now(&self) -> Now<'_> {
+        Now {
+            worker: self.worker,
+            snapshot: self.snapshot,
+            time: self.observation.time(),
+        }
+    }
+}
+
 impl Circumstances for LiveTraffic<'_> {
     fn new_id(&self) -> Uuid {
-        self.worker.new_id(self.observation.time())
+        self.now().new_id()
     }
 
     fn unix_seconds(&self) -> u64 {
-        let time = self.observation.time().unwrap_or_else(Timestamp::now);
+        self.now().unix_seconds()
+    }
+
+    fn revision(&self) -> u64 {
+        self.now().revision()
+    }
+}
+
+impl Circumstances for Now<'_> {
+    fn new_id(&self) -> Uuid {
+        self.worker.new_id(self.time)
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        let time = self.time.unwrap_or_else(Timestamp::now);
         u64::try_from(time.as_second()).unwrap_or_default()
     }
 
@@ -153,7 +185,8 @@ impl ActiveRequest<'_> {
     /// Serves the request, whose head is parsed.
     pub(crate) async fn serve(&mut self) -> Next {
         self.buffers.note_kind();
-        self.buffers.decision.request_id.set(None);
+        self.buffers.decision.forget();
+        self.keep_head();
         let normalized = self.normalize();
         self.client.observation.note_request(self.buffers);
         if let Err(failure) = normalized {
@@ -181,6 +214,16 @@ impl ActiveRequest<'_> {
             Verdict::Redirect { status } => self.redirect(status, of).await,
             Verdict::Respond(respond) => self.respond(respond, of).await,
             Verdict::Forward(forwarding) => self.forward(forwarding, decision.route).await,
+        }
+    }
+
+    /// Keeps the head where error pages have values of the request in them: it may be gone when they are sent.
+    fn keep_head(&mut self) {
+        let buffers = &mut *self.buffers;
+        buffers.kept_head.clear();
+        if self.snapshot.generation.compiled().pages_have_values() {
+            let head = buffers.from_client.filled().get(..self.head_bytes);
+            buffers.kept_head.extend_from_slice(head.unwrap_or_default());
         }
     }
 

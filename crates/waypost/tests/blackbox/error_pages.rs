@@ -397,3 +397,131 @@ fn explain_and_tests_know_the_page() {
     assert_eq!(offline["page"], live["page"]);
     assert_eq!(offline["status"], 200);
 }
+
+#[test]
+fn values_of_the_request_are_filled_into_bodies_and_headers() {
+    let (down, failing) = (
+        Service::refusing(),
+        failing("503 Service Unavailable\r\nX-Of: theirs", "theirs"),
+    );
+    let gateway = Gateway::with(
+        Config::listening(&["name: public, request_id: true"])
+            .service_at("down", &[&down.url()], "")
+            .service(&failing, "")
+            .item("policies", "  web: { errors: [{ status: 502, body: \"{id} of {route}\", headers: { x-of: \"{host}\" } }] }")
+            .key(
+                r#"errors: [{ status: [4xx, 5xx], content_type: application/json, headers: { x-of: "{method} {path}", x-a: "{header.x-a}", x-none: "{header.x-none}" }, body: '{"id":"{request_id}","is":"{method} {host} {path} {query} {header.x-a} {route} {service} {listener} {client_ip}","more":{"a":{}}}' }]"#,
+            )
+            .route("name: down, match: { path: /down/* }, to: down")
+            .route("name: closed, match: { path: /closed, client_ip: 127.0.0.1 }, to: down, access: { deny: [127.0.0.1] }")
+            .route("name: own, match: { path: /own }, respond: { status: 503 }, response_headers: { set: { x-a: edited } }")
+            .route("name: shared, match: { path: \"/shared/{id}\" }, to: down, use: web")
+            .route("name: named, match: { path: \"/named/{host}/{id}\" }, to: down, use: web")
+            .route(
+                "name: theirs, match: [{ path: \"/theirs/{id}\" }, { path: \"/{id}/theirs\" }], to: service, \
+                errors: [{ status: 503, from: service, body: \"{id} of {service}, {header.x-a}\", \
+                headers: { x-of: \"{query.q}\", x-id: \"{request_id}\" } }]",
+            ),
+    );
+    let ask = |method: &str, target: &str, body: &str| {
+        let url = format!("http://a.example{target}");
+        let fields = format!("x-a: 7\r\nContent-Length: {}\r\n", body.len());
+        let http1 = gateway.ask(request(method, &url, &fields) + body);
+        let client = Http2Client::connect(gateway.address());
+        let builder = Request::builder().method(method).uri(&url).header("x-a", "7");
+        [http1, client.ask(builder.body(()).unwrap(), body)]
+    };
+    for (method, target, is, of, a) in [
+        (
+            "GET",
+            "/none?q=1",
+            "GET a.example /none q=1 7   public 127.0.0.1",
+            "GET /none",
+            "7",
+        ),
+        (
+            "GET",
+            "/down/x",
+            "GET a.example /down/x  7 down down public 127.0.0.1",
+            "GET /down/x",
+            "7",
+        ),
+        (
+            "POST",
+            "/down//x?y",
+            "POST a.example /down/x y 7 down down public 127.0.0.1",
+            "POST /down/x",
+            "7",
+        ),
+        (
+            "GET",
+            "/closed",
+            "GET a.example /closed  7 closed  public 127.0.0.1",
+            "GET /closed",
+            "7",
+        ),
+        (
+            "GET",
+            "/own",
+            "GET a.example /own  7 own  public 127.0.0.1",
+            "GET /own",
+            "edited",
+        ),
+        (
+            "GET",
+            "/%zz",
+            "GET a.example /%zz  7   public 127.0.0.1",
+            "GET /%zz",
+            "7",
+        ),
+    ] {
+        let body = if method == "POST" { "abc" } else { "" };
+        for response in ask(method, target, body) {
+            let text = response.json();
+            assert_eq!(text["is"], is, "{text}");
+            assert_eq!(text["id"], response.header("x-request-id").unwrap());
+            assert_eq!(text["more"]["a"], serde_json::json!({}));
+            assert_eq!(response.values("x-of"), [of]);
+            assert_eq!(response.values("x-a"), [a]);
+            assert_eq!(response.header("x-none"), None);
+        }
+        // An explanation does not know that the service is down.
+        if !target.starts_with("/down") {
+            let url = format!("http://a.example{target}");
+            let asked = serde_json::json!({ "request": format!("GET {url}"), "headers": [["x-a", "7"]] });
+            let explained = gateway.explain_question(&asked);
+            let headers = explained["headers"].as_array().unwrap();
+            assert!(headers.contains(&serde_json::json!(["x-of", of])), "{explained}");
+        }
+    }
+    for response in ask("GET", "/shared/4", "") {
+        assert_eq!(response.text(), "4 of shared");
+        assert_eq!(response.values("x-of"), ["a.example"]);
+    }
+    // The path's own parameter wins over the value of that name.
+    for response in ask("GET", "/named/b/4", "") {
+        assert_eq!(response.text(), "4 of named");
+        assert_eq!(response.values("x-of"), ["b"]);
+    }
+    for target in ["/theirs/9?q=%20", "/9/theirs?q=%20"] {
+        for response in ask("GET", target, "") {
+            assert_eq!((response.status(), &*response.text()), (503, "9 of service, 7"));
+            assert_eq!(response.values("x-of"), ["%20"]);
+            assert_eq!(response.header("x-id"), response.header("x-request-id"));
+        }
+    }
+    // What cannot be read has the values of its connection, and none of an earlier request.
+    let mut client = gateway.connect();
+    client.ask(request("GET", "http://a.example/none", "x-a: 7\r\n"));
+    let refused = client.ask("GET /bad\x01 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(refused.json()["is"], "       public 127.0.0.1");
+    assert_eq!(refused.header("x-a"), None);
+    // A body that takes longer than its head.
+    let mut client = gateway.connect();
+    client.send("POST /down/late HTTP/1.1\r\nHost: a.example\r\nx-a: 7\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    let text = client.response().json();
+    assert_eq!(
+        text["is"],
+        "POST a.example /down/late  7 down down public 127.0.0.1"
+    );
+}

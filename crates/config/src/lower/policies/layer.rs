@@ -64,7 +64,9 @@ impl Layer {
         let rewrite = said(&written.rewrite, |given| {
             rewrite::rewrite(&given, patterns, context)
         });
-        let errors = said(&written.errors, |given| error_pages::of(given.value, context));
+        let errors = said(&written.errors, |given| {
+            error_pages::of(given.value, patterns, context)
+        });
         let problems = &mut *context.problems;
         Self {
             rewrite,
@@ -93,7 +95,9 @@ impl Layer {
 
     /// Lowers the keys of a listener.
     pub(super) fn of_listener(written: &document::listener::Listener, context: &mut Context<'_>) -> Self {
-        let errors = said(&written.errors, |given| error_pages::of(given.value, context));
+        let errors = said(&written.errors, |given| {
+            error_pages::of(given.value, &[Pattern::everything()], context)
+        });
         let problems = &mut *context.problems;
         let mut edits = |written: &Option<Box<At<document::route::HeaderEdits>>>, lower: Lower| {
             let written = written.as_ref()?;
@@ -118,6 +122,7 @@ impl Layer {
         match key {
             "rewrite" => self.rewrite.is_some(),
             "request_headers" => is_off(&self.request_headers),
+            "errors" => self.errors.as_ref().is_some_and(|said| said.value.is_none()),
             _ => is_off(&self.response_headers),
         }
     }

@@ -19,7 +19,7 @@ use crate::lower::names::Names;
 use crate::lower::pattern::Pattern;
 use crate::lower::policies::effective::{Effective, Placed};
 use crate::lower::policies::layer::{Layer, Said};
-use crate::lower::policies::parameters::Names as TextNames;
+use crate::lower::policies::parameters::{ERRORS, Names as TextNames};
 use crate::lower::rollout::GivenRollout;
 use crate::lower::{Context, rollout, split};
 use crate::place::Span;
@@ -298,8 +298,13 @@ pub(super) fn layers_of(
     let passes = tls
         .and_then(|tls| tls.passthrough.as_ref())
         .is_some_and(|passes| passes.value);
-    for index in uses.indices() {
+    for &(index, place) in &uses.0 {
         let named = &mut context.policies.all[index];
+        let who = format!("the policy {}", quote(&named.name));
+        let needed = named.texts.needed.iter().filter(|needed| needed.key == ERRORS);
+        for needed in needed.filter(|_| !passes) {
+            needed.refuse(&who, place, context.problems);
+        }
         match passes {
             true => named.of_passing = true,
             false => named.of_listener = true,
@@ -528,7 +533,11 @@ fn check_names(own: &Layer, uses: &Uses, patterns: &[Pattern], action: &str, con
         for (at, outer) in order.iter().enumerate().take(checked) {
             let is_in_force = |key: &str| {
                 let mut later = order[at + 1..].iter().map(|outer| outer.layer).chain([own]);
-                let is_heeded = key == "response_headers" || action == "to";
+                let is_heeded = match key {
+                    // Those of a listener are for requests without a route, too.
+                    ERRORS => at + uses.0.len() >= order.len(),
+                    key => key == "response_headers" || action == "to",
+                };
                 is_heeded && !later.any(|layer| layer.takes_away(key))
             };
             let who = || match outer.used {

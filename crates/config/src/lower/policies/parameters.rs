@@ -19,6 +19,9 @@ use crate::problems::Problems;
 use crate::suggest::{nearest, variable};
 use crate::values::Text;
 
+/// The key of error pages.
+pub(super) const ERRORS: &str = "errors";
+
 /// Something that a policy needs of the path of every route that uses it.
 pub(super) struct Needed {
     /// The key of the policy.
@@ -78,10 +81,19 @@ impl Names {
         names.add_edits("request_headers", requests.and_then(|edits| edits.given()));
         let responses = written.response_headers.as_ref();
         names.add_edits("response_headers", responses.and_then(|edits| edits.given()));
+        let pages = written.errors.as_ref().and_then(|errors| errors.given());
+        for page in pages.iter().flat_map(|pages| &pages.value.0) {
+            if let Some(body) = page.value.body.as_deref() {
+                names.add(ERRORS, body);
+            }
+            for (_, text) in page.value.headers.iter().flat_map(|headers| &headers.value.0) {
+                names.add(ERRORS, text);
+            }
+        }
         names
     }
 
-    /// The names in the texts of a listener.
+    /// The names in the texts of a listener, but for those of its error pages, which are not for routes alone.
     pub(super) fn of_listener(written: &Listener) -> Self {
         let mut names = Self::default();
         for (key, edits) in [
@@ -161,6 +173,20 @@ pub(super) fn pattern(needed: &[Needed]) -> Option<Pattern> {
 }
 
 impl Needed {
+    /// Reports what a listener that uses the policy `who` at `place` cannot give.
+    pub(super) fn refuse(&self, who: &str, place: Span, problems: &mut Problems) {
+        if let What::Parameter(name) = &self.what {
+            problems
+                .add(
+                    Code::UnknownValue,
+                    place,
+                    format!("{who} needs `{{{name}}}` in error pages, which a listener has for requests without a route too"),
+                )
+                .label(self.span, "it stands here")
+                .help("use the policy on routes whose paths bind it");
+        }
+    }
+
     /// Reports what the paths of a route lack. `place` is where the route or a listener uses the policy `who`.
     pub(super) fn check(&self, who: &str, place: Span, patterns: &[Pattern], problems: &mut Problems) {
         match &self.what {

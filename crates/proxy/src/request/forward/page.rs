@@ -28,9 +28,10 @@ impl ActiveRequest<'_> {
             let page = scope.of_response(service.response.status())?;
             Some((service, page))
         });
-        let Some((service, page)) = found else {
+        let Some((service, mut page)) = found else {
             return self.fail_within_body(Failure::ConnectionTerminated, of).await;
         };
+        self.fill_page(&mut page);
         let mut out = mem::take(&mut self.buffers.local_response);
         let keep_alive = self.buffers.upload.is_finished() && self.may_keep_alive();
         let date = match downstream::is_dated(&service.response) {
