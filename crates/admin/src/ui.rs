@@ -1,4 +1,4 @@
-//! The dashboard: the files that a browser loads from the admin address.
+//! The dashboard: the files that a browser loads from the admin address. The build script joins the modules, and the styles.
 //!
 //! They are the same for all clients and reveal nothing, so they need no token. The dashboard asks the API for its figures.
 
@@ -153,6 +153,14 @@ fn has_tag(headers: &HeaderMap, tag: &str) -> bool {
     })
 }
 
+/// The modules of the build script, to be tested: a build script has no tests.
+#[cfg(test)]
+#[path = "../build/bundle.rs"]
+mod bundle;
+#[cfg(test)]
+#[path = "../build/compact.rs"]
+mod compact;
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -223,9 +231,7 @@ mod tests {
             for (at, _) in text.match_indices(key) {
                 let rest = &text[at + key.len()..];
                 let target = rest.split('"').next().unwrap();
-                // Comments name the types of the API, which are not served.
-                let is_import =
-                    target.starts_with('.') && target.ends_with(".js") && !target.ends_with("/types.js");
+                let is_import = target.starts_with('.') && target.ends_with(".js");
                 if is_import || asset.path == INDEX {
                     all.push(target.to_owned());
                 }
@@ -257,8 +263,10 @@ mod tests {
                 assert!(serves(&path), "{} names {target}", asset.path);
             }
         }
-        assert!(serves("/") && serves(INDEX) && serves("/src/main.js"));
-        assert!(!serves("/src") && !serves("/src/main.js/") && !serves("/package.json"));
+        assert!(serves("/") && serves(INDEX) && serves("/src/main.js") && serves("/style.css"));
+        assert!(
+            !serves("/src/app.js") && !serves("/src") && !serves("/src/main.js/") && !serves("/package.json")
+        );
     }
 
     #[test]
