@@ -165,7 +165,7 @@ impl Problem<'_> {
 
 /// Warns of a variable of another gateway in `text`, at `span`, which is taken as it is written.
 pub(crate) fn warn_of_variable(text: &str, span: Span, place: variable::Place, problems: &mut Problems) {
-    let Some(found) = variable::find(text) else {
+    let Some(found) = variable::find(text, place) else {
         return;
     };
     problems

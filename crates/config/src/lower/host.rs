@@ -133,7 +133,7 @@ pub(super) fn check_sent(written: &At<SentHost>, problems: &mut Problems) {
     let SentHost::Named(name) = &written.value else {
         return;
     };
-    match variable::find(name) {
+    match variable::find(name, Place::Host) {
         Some(_) => {
             let message = format!("{} is not a host", quote(name));
             problems
@@ -208,8 +208,10 @@ fn report(written: &At<Text>, error: AuthorityError, check: Check, problems: &mu
         written.span,
         format!("{} is not a host: {error}", quote(text)),
     );
-    if let Some(found) = variable::find(text) {
-        problem.help(variable::hint(found, Place::Host));
+    if let Some(found) = variable::find(text, Place::Host) {
+        problem
+            .help(variable::hint_at(text, found, Place::Host))
+            .propose_if(written.span, text, variable::replaced(text, Place::Host));
         return;
     }
     if let Some(host) = corrected(text, |text| check(text).map(drop), correct_authority) {

@@ -14,7 +14,7 @@ use crate::lower::pattern::Pattern;
 use crate::lower::value;
 use crate::place::Span;
 use crate::problems::{Problems, quote, warn_of_variable};
-use crate::suggest::variable::Place;
+use crate::suggest::variable::{self, Place};
 use crate::values::Text;
 
 /// Lowers the `query` of a rewrite or redirect.
@@ -131,13 +131,20 @@ fn text_template(written: &At<Text>, patterns: &[Pattern], problems: &mut Proble
             return Some(template);
         }
     };
+    let found = variable::find(text, Place::Query);
+    let hint = found.map(|found| variable::hint_at(text, found, Place::Query));
     problems
         .add(
             Code::BadRewrite,
             written.span,
             format!("{} cannot be a query", quote(text)),
         )
-        .help(help);
+        .help(hint.unwrap_or_else(|| help.to_owned()))
+        .propose_if(
+            written.span,
+            text,
+            found.and_then(|_| variable::replaced(text, Place::Query)),
+        );
     None
 }
 

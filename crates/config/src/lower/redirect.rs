@@ -100,7 +100,7 @@ fn url(written: &At<Text>, patterns: &[Pattern], problems: &mut Problems) -> Opt
         _ => "1",
     });
     let url = UrlTemplate::new(&template);
-    let found = variable::find(text);
+    let found = variable::find(text, Place::Url);
     let scheme = sample.split_once("://").filter(|(scheme, _)| {
         let mut bytes = scheme.bytes();
         bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())

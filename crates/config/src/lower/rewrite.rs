@@ -156,14 +156,24 @@ fn template(
     let sample = sample(&template);
     let odd = template.filled_with("").chars().find(|c| matches!(c, '?' | '#'));
     let begins = sample.starts_with('/');
+    let found = variable::find(text, Place::Path);
     if begins && odd.is_none() {
-        match check_filled(&sample, suffix, options) {
-            Ok(()) => warn_of_variable(text, written.span, Place::Path, problems),
-            Err(error) => report_refused(written, error, problems),
+        match (check_filled(&sample, suffix, options), found) {
+            (Ok(()), _) => warn_of_variable(text, written.span, Place::Path, problems),
+            (Err(error), Some(found)) => {
+                problems
+                    .add(
+                        Code::BadRewrite,
+                        written.span,
+                        format!("{} can never be a path: {error}", quote(text)),
+                    )
+                    .help(variable::hint_at(text, found, Place::Path))
+                    .propose_if(written.span, text, variable::replaced(text, Place::Path));
+            }
+            (Err(error), None) => report_refused(written, error, problems),
         }
         return Some(template);
     }
-    let found = variable::find(text);
     let message = match (found, odd) {
         (Some(found), _) => format!(
             "{} is a variable of another gateway, and nothing is filled in",

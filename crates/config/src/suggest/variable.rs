@@ -25,6 +25,10 @@ pub(crate) enum Meaning {
     Method,
     Time,
     Service,
+    /// A group of a regex, by number.
+    Group,
+    /// A variable of the environment.
+    Environment,
     Other,
 }
 
@@ -122,12 +126,32 @@ const MEANINGS: &[(Meaning, &[&str])] = &[
     ),
 ];
 
-/// Finds the first variable of another gateway in `text`.
-pub(crate) fn find(text: &str) -> Option<Variable<'_>> {
-    let found = text.char_indices().find_map(|(at, _)| {
+/// Finds the first variable of another gateway in `text`, which stands at `place`.
+pub(crate) fn find(text: &str, place: Place) -> Option<Variable<'_>> {
+    // `$5` in a body or a header is a price.
+    let has_groups = matches!(place, Place::Host | Place::Path | Place::Query | Place::Url);
+    let (found, is_group) = text.char_indices().find_map(|(at, _)| {
         let rest = &text[at..];
-        length_at(rest).map(|length| &rest[..length])
+        let group = || {
+            group(rest)
+                .filter(|_| has_groups)
+                .map(|length| (&rest[..length], true))
+        };
+        let variable = length_at(rest).map(|length| (&rest[..length], false));
+        variable.or_else(group)
     })?;
+    if is_group {
+        return Some(Variable {
+            text: found,
+            meaning: Meaning::Group,
+        });
+    }
+    if environment(found).is_some() {
+        return Some(Variable {
+            text: found,
+            meaning: Meaning::Environment,
+        });
+    }
     let lower = found.to_ascii_lowercase();
     let is_in = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let meaning = MEANINGS.iter().find(|(_, words)| is_in(words));
@@ -145,6 +169,29 @@ pub(crate) fn length_at(text: &str) -> Option<usize> {
         b'{' => brace(text),
         _ => None,
     }
+}
+
+/// The length of `$1` or `\1`, the groups of a regex.
+fn group(text: &str) -> Option<usize> {
+    let digits = text.strip_prefix(['$', '\\'])?;
+    let end = digits.find(|c: char| !c.is_ascii_digit());
+    let length = end.unwrap_or(digits.len());
+    (length > 0).then_some(1 + length)
+}
+
+/// The name in `{env.NAME}`, `{$NAME}` or `{{ env "NAME" }}`.
+fn environment(text: &str) -> Option<&str> {
+    let inner = text.trim_start_matches('{').trim_end_matches('}');
+    let inner = inner.trim().trim_start_matches('-').trim();
+    let name = ["env.", "$", "env "]
+        .iter()
+        .find_map(|begin| inner.strip_prefix(begin))?;
+    let name = name.trim_matches([' ', '"', '`', '-']);
+    let is_name = |name: &str| {
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    (text.starts_with('{') && !name.is_empty() && is_name(name)).then_some(name)
 }
 
 /// The length of `$name`, as in nginx, or `$(name)`, as in Kong. A key of JSON such as `"$ref":` is none.
@@ -170,7 +217,12 @@ fn percent(text: &str) -> Option<usize> {
         return Some(text.find(']')? + 1);
     }
     if text.starts_with("%{") {
-        return Some(text.find('}')? + 1);
+        let length = text.find('}')? + 1;
+        let behind = text.as_bytes().get(length..).unwrap_or_default();
+        // Apache says behind the brace what it is a name of.
+        let is_kind = matches!(behind, [b'i' | b'o' | b'e' | b'C' | b's', after @ ..]
+            if !after.first().is_some_and(u8::is_ascii_alphanumeric));
+        return Some(length + usize::from(is_kind));
     }
     let name: &str = &text[1..];
     let length = name
@@ -234,6 +286,8 @@ pub(crate) fn ours(variable: Variable<'_>) -> Option<String> {
     let is_target = matches!(variable.meaning, Meaning::Target);
     let value = |name: &str| Some(format!("{{{name}}}"));
     match variable.meaning {
+        Meaning::Environment => return environment(variable.text).map(|name| format!("${{{name}}}")),
+        Meaning::Group => return None,
         Meaning::Host => return value("host"),
         Meaning::ClientIp => return value("client_ip"),
         Meaning::Scheme => return value("scheme"),
@@ -258,7 +312,12 @@ pub(crate) fn ours(variable: Variable<'_>) -> Option<String> {
             (false, "header.") => name.to_ascii_lowercase(),
             _ => name.to_owned(),
         };
-        if !name.is_empty() {
+        let is_other = matches!(rest.rsplit_once('}'), Some((_, "o" | "e" | "s")));
+        let ours = match rest.ends_with("}C") {
+            true => "cookie.",
+            false => ours,
+        };
+        if !name.is_empty() && !is_other {
             return value(&format!("{ours}{name}"));
         }
     }
@@ -283,12 +342,12 @@ pub(crate) fn ours(variable: Variable<'_>) -> Option<String> {
 /// The name of ours that another gateway, or people, write in braces in this way; `name` is in lower case.
 pub(crate) fn ours_in_braces(name: &str) -> Option<String> {
     let listed = match name {
-        "remote_addr" | "remote_ip" | "remote_host" | "ip" | "client" | "clientip" | "client_addr"
-        | "source_ip" | "x_forwarded_for" => "client_ip",
+        "remote_addr" | "remote_ip" | "remote_host" | "remote" | "ip" | "client" | "clientip"
+        | "client_addr" | "source_ip" | "x_forwarded_for" => "client_ip",
         "uri" | "url" | "request_path" | "path_and_query" => "path",
         "request_uri" => "path}?{query",
         "args" | "query_string" | "querystring" | "search" => "query",
-        "hostname" | "server_name" | "authority" | "domain" => "host",
+        "hostname" | "hostport" | "server_name" | "authority" | "domain" => "host",
         "proto" | "protocol" => "scheme",
         "verb" | "request_method" => "method",
         "req_id" | "requestid" | "uuid" | "trace_id" | "correlation_id" => "request_id",
@@ -297,7 +356,7 @@ pub(crate) fn ours_in_braces(name: &str) -> Option<String> {
         "rule" => "route",
         "user_agent" => "header.user-agent",
         "referer" => "header.referer",
-        "subject" | "client_cert" | "client_subject" => "client_cert.subject",
+        "subject" | "client_cert" | "client_subject" | "tls_client_subject" => "client_cert.subject",
         "version" | "generation" => "revision",
         _ => "",
     };
@@ -358,6 +417,11 @@ pub(crate) fn hint(variable: Variable<'_>, place: Place) -> String {
         (Place::Query, Meaning::Target) => Some("the query of the request stays"),
         _ => None,
     };
+    if variable.meaning == Meaning::Group {
+        return "name the group in the path's regex, as in `(?<name>…)`, and write `{name}`; `$1` stands in \
+            `regex: [from, to]` alone"
+            .to_owned();
+    }
     match (ours(variable), by_itself) {
         (Some(_), Some(by_itself)) if place == Place::Path => {
             format!("write `{{path}}`, or leave it out: without it, {by_itself}")
@@ -383,11 +447,12 @@ pub(crate) fn hint(variable: Variable<'_>, place: Place) -> String {
 pub(crate) fn replaced(text: &str, place: Place) -> Option<String> {
     let mut text = text.to_owned();
     for _ in 0..VARIABLES_MAX {
-        let Some(variable) = find(&text) else {
+        let Some(variable) = find(&text, place) else {
             return Some(text);
         };
         let ours = match (place, variable.meaning) {
             (Place::Path, Meaning::Target) => "{path}".to_owned(),
+            (Place::Host, Meaning::Target) => return None,
             _ => ours(variable)?,
         };
         text = text.replacen(variable.text, &ours, 1);
@@ -415,7 +480,7 @@ mod tests {
             ("$(headers.x)", Some(("$(headers.x)", Meaning::Other))),
             ("%[src]", Some(("%[src]", Meaning::ClientIp))),
             ("%[req.hdr(host)]", Some(("%[req.hdr(host)]", Meaning::Host))),
-            ("%{Host}i", Some(("%{Host}", Meaning::Host))),
+            ("%{Host}i", Some(("%{Host}i", Meaning::Host))),
             ("%REQ(X-A)%", Some(("%REQ(X-A)%", Meaning::Other))),
             ("%REQ(:AUTHORITY)%", Some(("%REQ(:AUTHORITY)%", Meaning::Host))),
             (
@@ -430,15 +495,33 @@ mod tests {
                 "{http.request.uri}",
                 Some(("{http.request.uri}", Meaning::Target)),
             ),
-            ("{$HOME}", Some(("{$HOME}", Meaning::Other))),
+            ("{$HOME}", Some(("{$HOME}", Meaning::Environment))),
             (
                 "{{ .Request.Host }}",
                 Some(("{{ .Request.Host }}", Meaning::Host)),
             ),
-            ("{{ env \"X\" }}", Some(("{{ env \"X\" }}", Meaning::Other))),
+            ("{{ env \"X\" }}", Some(("{{ env \"X\" }}", Meaning::Environment))),
         ] {
-            let found = find(text).map(|found| (found.text, found.meaning));
+            let found = find(text, Place::Body).map(|found| (found.text, found.meaning));
             assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn groups_are_variables_where_a_path_or_a_query_is_written() {
+        for (text, place, expected) in [
+            ("/x/$1/y", Place::Path, Some("$1")),
+            ("/x/\\12", Place::Path, Some("\\12")),
+            ("a=$10", Place::Query, Some("$10")),
+            ("https://a.test/$1", Place::Url, Some("$1")),
+            ("$1.example.org", Place::Host, Some("$1")),
+            ("costs $1", Place::Body, None),
+            ("$1", Place::RequestHeader, None),
+            ("/x/$", Place::Path, None),
+            ("/x/a$b", Place::Path, None),
+        ] {
+            let found = find(text, place);
+            assert_eq!(found.map(|found| found.text), expected, "{text}");
         }
     }
 
@@ -466,6 +549,11 @@ mod tests {
             ("%[req.hdr(host)]", Some("{host}")),
             ("%{Host}", Some("{host}")),
             ("%{X-Tenant}i", Some("{header.x-tenant}")),
+            ("%{side}C", Some("{cookie.side}")),
+            ("%{X-Tenant}o", None),
+            ("{env.NAME}", Some("${NAME}")),
+            ("{$NAME}", Some("${NAME}")),
+            ("{{ env \"NAME\" }}", Some("${NAME}")),
             ("%REQ(x-a)%", Some("{header.x-a}")),
             ("%REQ(:METHOD)%", Some("{method}")),
             ("%REQ(:PATH)%", Some("{path}?{query}")),
@@ -484,7 +572,7 @@ mod tests {
             ("$(headers.x)", Some("{header.x}")),
             ("$(uri_captures.id)", Some("{id}")),
         ] {
-            let found = find(text).unwrap();
+            let found = find(text, Place::Body).unwrap();
             assert_eq!(ours(found).as_deref(), expected, "{text}");
         }
         let replaced = |text| replaced(text, Place::Body);
@@ -520,7 +608,7 @@ mod tests {
             "{\"$schema\" : 1}",
             "max-age=31536000; includeSubDomains",
         ] {
-            assert_eq!(find(text), None, "{text}");
+            assert_eq!(find(text, Place::Body), None, "{text}");
         }
     }
 }

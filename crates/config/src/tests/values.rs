@@ -171,9 +171,48 @@ fn variables_of_other_gateways_are_warnings_with_our_word() {
             "4:31 foreign-value write `https://a.b/{path}`",
         ),
         ("redirect: { host: $host }", "4:32 bad-host `{host}`"),
+        // The groups of a regex.
+        (
+            "to: a, rewrite: { path: /x/$1 }",
+            "4:38 foreign-value name the group in the path's regex",
+        ),
+        (
+            "to: a, rewrite: { prefix: /x/$1 }, match: { path: /a/* }",
+            "4:40 foreign-value write `{name}`",
+        ),
+        ("to: a, rewrite: { query: a=$1 }", "4:39 foreign-value `{name}`"),
+        ("redirect: { path: /$2 }", "4:32 foreign-value `{name}`"),
+        ("redirect: { url: https://a.b/$1 }", "4:31 foreign-value `{name}`"),
+        ("redirect: { host: $1.a.b }", "4:32 bad-host `{name}`"),
+        ("to: a, rewrite: { path: '/x/\\1' }", "4:38 bad-rewrite `{name}`"),
+        // What cannot be at its place is an error in any case, with ours as the hint.
+        (
+            "to: a, rewrite: { path: '/x/%{Host}' }",
+            "4:38 bad-rewrite write `/x/{host}`",
+        ),
+        (
+            "to: a, rewrite: { path: '/x/%REQ(x-a)%' }",
+            "4:38 bad-rewrite write `/x/{header.x-a}`",
+        ),
+        (
+            "to: a, rewrite: { path: '/x/{{ .Request.Host }}' }",
+            "4:38 bad-rewrite write `/x/{host}`",
+        ),
+        (
+            "redirect: { query: 'a=%[src]' }",
+            "4:33 bad-rewrite write `a={client_ip}`",
+        ),
+        (
+            "to: a, rewrite: { host: '%{X-T}i.a.b' }",
+            "4:38 bad-host write `{header.x-t}.a.b`",
+        ),
+        (
+            "to: a, response_headers: { set: { x: '{env.HOME}' } }",
+            "4:51 foreign-value write `${HOME}`",
+        ),
     ] {
         let unused = ["2:13 unused-service"];
-        let warns = route.starts_with("redirect") && expected.contains("foreign");
+        let warns = route.starts_with("redirect") && expected.contains("foreign-value");
         let expected: Vec<&str> = unused
             .iter()
             .copied()
