@@ -123,6 +123,13 @@ const highest = (values) => Math.max(...values);
 const middle = (values) => [...values].sort((one, other) => one - other)[Math.floor((values.length - 1) / 2)];
 
 /**
+ * The parts that are put together, at most `every`: fewer as long as little is known, so that there is a line to see.
+ * @param {Timeline} timeline
+ * @param {number} every
+ */
+export const together = (timeline, every) => Math.max(1, Math.min(every, Math.floor((timeline.series[0]?.requests.length ?? 0) / 30)));
+
+/**
  * The beginnings of parts, of which `every` are put together. They begin at multiples, so that lines do not dance.
  * @param {Timeline} timeline
  * @param {number} every
@@ -132,7 +139,9 @@ export function aligned(timeline, every) {
   const step = timeline.step_seconds * every;
   const length = timeline.series[0]?.requests.length ?? 0;
   const skipped = Math.round(((Math.ceil(timeline.begin / step) * step - timeline.begin) / timeline.step_seconds));
-  const kept = Math.max(0, Math.floor((length - skipped) / every) * every);
+  // Parts from `next` on are not over yet, and would look like a fall.
+  const over = Math.min(length, Math.floor((timeline.next - timeline.begin) / timeline.step_seconds));
+  const kept = Math.max(0, Math.floor((over - skipped) / every) * every);
   /** @param {(number | null)[]} values */
   const cut = (values) => values.slice(skipped, skipped + kept);
   const series = timeline.series.map((one) => ({ service: one.service, requests: cut(one.requests), failures: cut(one.failures), p50_ms: cut(one.p50_ms), p99_ms: cut(one.p99_ms) }));

@@ -93,6 +93,14 @@ export function WindowedTable({ label, columns, total, row, id, onWindow, rowHei
 
   const drawn = useRef(/** @type {Map<number, { data: Row | null, isActive: boolean, columns: unknown, node: unknown }>} */ (new Map()));
   for (const at of drawn.current.keys()) if (at < from || at >= to) drawn.current.delete(at);
+  /** A press anywhere in a row leads where its link leads, unless it is for something else.
+   * @param {MouseEvent & { currentTarget: HTMLElement }} event */
+  function open(event) {
+    const element = /** @type {HTMLElement} */ (event.target);
+    if (element.closest("a, button, input") || String(getSelection()) !== "") return;
+    event.currentTarget.querySelector("a")?.click();
+  }
+
   const positions = Array.from({ length: Math.max(0, to - from) }, (_, at) => from + at);
   // One row is in the tab order; the arrows lead to the others.
   const reachable = active >= from && active < to ? active : from;
@@ -109,7 +117,7 @@ export function WindowedTable({ label, columns, total, row, id, onWindow, rowHei
         // The same node again is not looked at: scrolling draws new rows alone.
         if (known && known.data === data && known.isActive === isActive && known.columns === columns) return known.node;
         const node = html`<tr key=${data === null ? at : id(data)} data-at=${at} aria-rowindex=${at + 2} style=${height} class=${isActive ? "active" : undefined}
-          onFocusIn=${() => setActive(at)}>${data === null
+          onFocusIn=${() => setActive(at)} onClick=${open}>${data === null
           ? html`<td colspan=${columns.length}><span class="skeleton"></span></td>`
           : columns.map((column) => html`<td key=${column.title} class=${classes(column)}>${column.cell(data, isActive)}</td>`)}</tr>`;
         drawn.current.set(at, { data, isActive, columns, node });

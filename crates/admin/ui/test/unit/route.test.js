@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { aligned, drawn, lines, scaleOfShares, statuses, verdict } from "../../src/model/comparison.js";
+import { aligned, drawn, lines, scaleOfShares, statuses, together, verdict } from "../../src/model/comparison.js";
 import { kinds, reason } from "../../src/model/failure.js";
 import { grid, ticks } from "../../src/model/histogram.js";
 import * as rollout from "../../src/model/rollout.js";
@@ -34,12 +34,18 @@ test("lines are those that were picked, or those of the busiest", () => {
 
 test("parts are put together from multiples on, and unknown ones stay unknown", () => {
   /** @type {any} */
-  const timeline = { begin: 103, step_seconds: 1, series: [{ service: "v1", requests: [9, 9, 1, 2, 3, 4, 5, null, null, null, null, null, 7], failures: [9, 9, 0, 0, 1, 0, 0, null, null, null, null, null, 0], p50_ms: [1, 1, 3, 1, 2, 9, 8, null, null, null, null, null, 1], p99_ms: [1, 1, 3, 1, 2, 9, 8, null, null, null, null, null, 1] }] };
+  const timeline = { begin: 103, step_seconds: 1, next: 116, series: [{ service: "v1", requests: [9, 9, 1, 2, 3, 4, 5, null, null, null, null, null, 7], failures: [9, 9, 0, 0, 1, 0, 0, null, null, null, null, null, 0], p50_ms: [1, 1, 3, 1, 2, 9, 8, null, null, null, null, null, 1], p99_ms: [1, 1, 3, 1, 2, 9, 8, null, null, null, null, null, 1] }] };
   const whole = aligned(timeline, 5);
   assert.equal(whole.begin, 105);
+  assert.equal(aligned({ ...timeline, next: 114 }, 5).series[0].requests.length, 5);
   const figures = lines(whole, "v1", 5);
   assert.deepEqual(figures, { rate: [3, null], failures: [1 / 15, null], p50: [3, null], p99: [9, null] });
   assert.deepEqual(lines(timeline, "gone", 5).rate, []);
+});
+
+test("a young gateway has lines of finer parts", () => {
+  const of = (/** @type {number} */ length) => /** @type {any} */ ({ series: [{ requests: new Array(length).fill(1) }] });
+  assert.deepEqual([together(of(9), 10), together(of(120), 10), together(of(1440), 10), together(/** @type {any} */ ({ series: [] }), 5)], [1, 4, 10, 1]);
 });
 
 test("statuses of all sides stand beside each other", () => {

@@ -1,8 +1,8 @@
 // The course of the figures of arms, their latencies as histograms, and their statuses.
 
 import { html, useMemo } from "../../html.js";
-import { aligned, lines } from "../../model/comparison.js";
-import { ms, percent, rate } from "../../model/format.js";
+import { aligned, lines, together } from "../../model/comparison.js";
+import { duration, ms, percent, rate } from "../../model/format.js";
 import { chartMarks } from "../../model/marks.js";
 import { times } from "../../model/timeline.js";
 import { Chart } from "../../view/chart.js";
@@ -46,9 +46,10 @@ export function ArmCharts({ timeline, stats, shown, names, every, seconds }) {
  * @param {Timeline} timeline
  * @param {string[]} shown
  * @param {Map<string, string>} names
- * @param {number} every
+ * @param {number} most parts that are put together
  */
-function linesOf(timeline, shown, names, every) {
+function linesOf(timeline, shown, names, most) {
+  const every = together(timeline, most);
   const whole = aligned(timeline, every);
   const coarse = times(whole).filter((_, at) => at % every === 0);
   // A route without arms has its own figures alone.
@@ -69,7 +70,7 @@ function linesOf(timeline, shown, names, every) {
       { title: "Requests per second", times: coarse, lines: of((arm) => arm.of.rate), format: rate, floor: 0.1 },
       { title: "Share of failed requests", times: coarse, lines: of((arm) => arm.of.failures), format: percent, floor: 0.01 },
       { title: "Median latency (p50)", times: coarse, lines: of((arm) => arm.of.p50), format: ms, floor: 1 },
-      { title: `Slowest of 100 (p99)${every > 1 ? `, highest of ${every} s` : ""}`, times: coarse, lines: of((arm) => arm.of.p99), format: ms, floor: 1 },
+      { title: `Slowest of 100 (p99)${every > 1 ? `, highest of ${duration(every * timeline.step_seconds)}` : ""}`, times: coarse, lines: of((arm) => arm.of.p99), format: ms, floor: 1 },
     ],
   };
 }

@@ -22,11 +22,22 @@ import { ArmCharts } from "./charts.js";
 /** Arms whose lines are drawn, at most: more could not be told apart. */
 const DRAWN_MAX = 4;
 
-/** @type {{ id: string, title: string, seconds: number, step: "1s" | "1m", every: number }[]} */
+/**
+ * @typedef {object} Window
+ * @property {string} id
+ * @property {string} title
+ * @property {number} seconds of the lines
+ * @property {"1s" | "1m"} step
+ * @property {number} every parts that are put together
+ * @property {string} compared the time over which the sides are compared: an hour at most
+ */
+
+/** @type {Window[]} */
 const WINDOWS = [
-  { id: "1m", title: "1 min", seconds: 60, step: "1s", every: 1 },
-  { id: "10m", title: "10 min", seconds: 600, step: "1s", every: 5 },
-  { id: "1h", title: "1 h", seconds: 3600, step: "1m", every: 1 },
+  { id: "1m", title: "1 min", seconds: 60, step: "1s", every: 1, compared: "1m" },
+  { id: "10m", title: "10 min", seconds: 600, step: "1s", every: 5, compared: "10m" },
+  { id: "1h", title: "1 h", seconds: 3600, step: "1m", every: 1, compared: "1h" },
+  { id: "24h", title: "24 h", seconds: 86_400, step: "1m", every: 10, compared: "1h" },
 ];
 
 /**
@@ -37,7 +48,7 @@ const WINDOWS = [
  */
 export function Verdict({ route, query }) {
   const window = windowOf(query);
-  const stats = /** @type {Stats | null} */ (useStats(route.name, window.id).data);
+  const stats = /** @type {Stats | null} */ (useStats(route.name, window.compared).data);
   const arms = stats?.routes[0]?.arms ?? [];
   if (route.arms.length < 2 || arms.every((arm) => arm.requests === 0)) return null;
   const { tone, text, worse } = verdict(arms);
@@ -45,7 +56,7 @@ export function Verdict({ route, query }) {
   // The past stays in the window for a while after it was mended.
   const isOver = worse.length > 0 && worse.every((service) => (live.get(service) ?? 0) === 0);
   const word = isOver ? "Taken back" : WORDS[tone];
-  return html`<p class="route-verdict" role="status"><${Badge} tone=${isOver ? "info" : tone === "unknown" ? "none" : tone}>${word}<//> <span>${text}${isOver ? " It gets no requests now." : ""} <span class="muted">In the last ${duration(window.seconds)}.</span></span></p>`;
+  return html`<p class="route-verdict" role="status"><${Badge} tone=${isOver ? "info" : tone === "unknown" ? "none" : tone}>${word}<//> <span>${text}${isOver ? " It gets no requests now." : ""} <span class="muted">In the last ${duration(Math.min(window.seconds, 3600))}.</span></span></p>`;
 }
 
 const WORDS = { bad: "Worse", good: "Good", none: "Even", unknown: "Open" };
@@ -57,7 +68,7 @@ const windowOf = (query) => WINDOWS.find((one) => one.id === query.window) ?? WI
  * @param {string} route
  * @param {string} window
  */
-const useStats = (route, window) => usePoll(`/api/v1/stats?${new URLSearchParams({ route, window, detail: "true" })}`, 3000);
+const useStats = (route, window) => usePoll(`/api/v1/stats?${new URLSearchParams({ route, window, detail: "true" })}`, 5000);
 
 /**
  * @param {object} props
@@ -66,8 +77,8 @@ const useStats = (route, window) => usePoll(`/api/v1/stats?${new URLSearchParams
  */
 export function Comparison({ route, query }) {
   const window = windowOf(query);
-  const polled = useStats(route.name, window.id);
-  const timeline = useTimeline({ route: route.name, step: window.step, window: window.seconds, interval: window.step === "1s" ? 2000 : undefined });
+  const polled = useStats(route.name, window.compared);
+  const timeline = useTimeline({ route: route.name, step: window.step, window: window.seconds, interval: window.id === "1m" ? 1000 : window.step === "1s" ? 3000 : undefined });
   const [picked, setPicked] = useState(/** @type {string[]} */ ([]));
   const stats = /** @type {Stats | null} */ (polled.data);
   const arms = stats?.routes[0]?.arms ?? [];
@@ -84,11 +95,12 @@ export function Comparison({ route, query }) {
   };
   const aside = html`<div class="segments" role="group" aria-label="Time">${WINDOWS.map((one) => html`<button key=${one.id} type="button" aria-pressed=${one === window ? "true" : "false"}
     onClick=${() => go(link(["routes", route.name], { ...query, window: one.id === "10m" ? null : one.id }), { replace: true })}>${one.title}</button>`)}</div>`;
-  const empty = html`<${Empty} title=${`No requests in the last ${duration(window.seconds)}`}>Requests that match the route are counted here, each second.<//>`;
+  const empty = html`<${Empty} title=${`No requests in the last ${duration(Math.min(window.seconds, 3600))}`}>Requests that match the route are counted here, each second.<//>`;
   const table = rowsOf(arms, hasArms);
   return html`<${Panel} title=${hasArms ? "Side by side" : "Figures"} aside=${aside} polled=${polled} isEmpty=${stats !== null && isEmpty} empty=${empty} lines=${8} class="comparison">
     <div class=${arms.length > 12 ? "arms-many" : undefined}><${Table} label=${`Figures of the last ${duration(stats?.window_seconds ?? window.seconds)}`} columns=${table.columns} rows=${arms} id=${(/** @type {ArmStats} */ arm) => arm.service} /></div>
     ${hasArms && route.arms.length > DRAWN_MAX ? html`<p class="body note">Lines are drawn of ${DRAWN_MAX} services at most: a press on “line” changes which.</p>` : null}
+    ${window.id === "24h" ? html`<p class="body note">The lines are of 24 hours, all else of the last one.</p>` : null}
     <${ArmCharts} timeline=${timeline} stats=${arms} shown=${shown} names=${names} every=${window.every} seconds=${window.seconds} />
   <//>`;
 

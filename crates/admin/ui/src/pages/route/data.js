@@ -8,7 +8,7 @@ import { get } from "../../api/client.js";
 /** @typedef {import("../../api/route-types.js").Rollout} Rollout */
 
 /** Milliseconds between two looks at a route and its rollout. */
-const INTERVAL = 2000;
+const INTERVAL = 3000;
 
 /** @param {string} name */
 export const pathOf = (name) => `/api/v1/routes/${encodeURIComponent(name)}`;

@@ -37,6 +37,7 @@ export function DialConfirm({ route, version, rollout, weights, onDone, onClose 
   const changes = dial.changes(arms, weights);
   const all = (stats?.routes[0]?.arms ?? []).reduce((sum, arm) => sum + arm.rate, 0);
   const live = arms.map((arm) => arm.live);
+  const first = changes.find((change) => change.after > 0);
 
   async function confirm() {
     const path = `${pathOf(route.name)}/split${isForced ? "?force=true" : ""}`;
@@ -62,7 +63,7 @@ export function DialConfirm({ route, version, rollout, weights, onDone, onClose 
     <ul class="dial-changes">${changes.slice(0, TOLD_MAX).map((change) => html`<li key=${change.service}><${ArmSign} letter=${change.letter} /><span>${change.text}</span></li>`)}</ul>
     ${changes.length > TOLD_MAX ? html`<p class="muted">So are the shares of ${changes.length - TOLD_MAX} more services changed.</p>` : null}
     ${changes.length === 0 ? html`<p>The shares are as they should be already.</p>` : null}
-    <p class="muted">It is in force for every request that begins from then on${all > 0 && changes[0] ? `: about ${rate(changes[0].after * all)} for ${changes[0].service} of the present ${rate(all)}` : ""}. Requests under way end where they are.</p>
+    <p class="muted">It is in force for every request that begins from then on${all > 0 && first ? `: about ${rate(first.after * all)} for ${first.service} of the present ${rate(all)}` : ""}. Requests under way end where they are.</p>
     ${route.sticky ? html`<p class="muted">Clients stay with their side (${route.sticky}), but for those that move as a side shrinks.</p>` : null}
     ${route.deal ? html`<p class="muted">The route is one of the deal ${route.deal}; the others keep their weights.</p>` : null}
   <//>`;

@@ -40,13 +40,14 @@ export function RolloutPanel({ route, rolled }) {
  */
 function Course({ rollout, route }) {
   const [asked, setAsked] = useState(/** @type {model.Action | null} */ (null));
+  const [isWritten, setWritten] = useState(false);
   const { reason } = useRights();
   const isOver = rollout.ended !== null;
   const share = model.evidenceShare(rollout);
   const question = asked ? model.question(rollout, asked) : null;
   /** @param {model.Action} action */
   async function act(action) {
-    await post(`${pathOf(route.name)}/rollout/${action}`);
+    await post(`${pathOf(route.name)}/rollout/${action}${action === "finish" && isWritten ? "?write=true" : ""}`);
     toast(`${route.name}: the rollout is ${model.DONE[action]}`);
     refreshRoute(route.name);
   }
@@ -62,7 +63,8 @@ function Course({ rollout, route }) {
     ${rollout.metrics.length > 0 ? html`<${RolloutMetrics} rollout=${rollout} />` : null}
     <${Changes} route=${route.name} />
     ${question && asked ? html`<${Confirm} title=${question.title} action=${question.word} isDanger=${question.isDanger} undo=${html`${question.undo}`} onConfirm=${() => act(asked)} onClose=${() => setAsked(null)}>
-      <p>${question.text}</p><p class="muted">The same in a terminal: <code>${question.command}</code></p><//>` : null}`;
+      <p>${question.text}</p>
+      ${asked === "finish" ? html`<label class="check"><input type="checkbox" checked=${isWritten} onChange=${() => setWritten(!isWritten)} /> Put the weights into the config, as a revision</label>` : null}<p class="muted">The same in a terminal: <code>${question.command}${asked === "finish" && isWritten ? " --write" : ""}</code></p><//>` : null}`;
 }
 
 /**
