@@ -28,6 +28,8 @@
 /**
  * @typedef {object} Status
  * @property {boolean} ok
+ * @property {"ok" | "warning" | "error"} [health]
+ * @property {{ severity: "error" | "warning", kind: string, name?: string, message: string }[]} [reasons]
  * @property {string} version
  * @property {number} pid
  * @property {string} started
@@ -151,6 +153,8 @@
  * @property {string} listener
  * @property {string[]} names
  * @property {string} not_after
+ * @property {number} days whole days until then; negative afterwards
+ * @property {string} file
  */
 
 export {};

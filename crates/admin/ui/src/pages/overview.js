@@ -2,13 +2,16 @@
 
 import { html } from "../html.js";
 import { useTimeline } from "../api/timeline.js";
-import { marksOf } from "../model/timeline.js";
+import { counted, percent, rate } from "../model/format.js";
+import { lately, marksOf } from "../model/timeline.js";
 import { useHealth } from "../state/health.js";
 import { Badge } from "../view/badge.js";
 import { Empty } from "../view/empty.js";
 import { Loading } from "../view/panel.js";
+import { Prose } from "../view/prose.js";
 import { Problem } from "../view/problem.js";
 import { link } from "../router.js";
+import { Certificates } from "./overview/certificates.js";
 import { Changes } from "./overview/changes.js";
 import { Charts } from "./overview/charts.js";
 import { MostFailures, Slowest } from "./overview/ranking.js";
@@ -23,23 +26,38 @@ export function Overview({ query }) {
   const coarse = useTimeline({ step: "1m", window: DAY });
   const marks = marksOf([coarse.data, fine.data]);
   return html`<h1 class="hidden">Overview</h1>
-    <${Verdict} />
+    <${HealthCard} timeline=${fine.data} />
     <${Charts} fine=${fine} coarse=${coarse} marks=${marks} window=${query.window ?? "hour"} />
     <div class="columns"><${MostFailures} /><${Slowest} /></div>
-    <${Changes} polled=${coarse} marks=${marks} />`;
+    <div class="columns"><${Changes} polled=${coarse} marks=${marks} /><${Certificates} /></div>`;
 }
 
-/** The health in one word, and the reasons for it. */
-function Verdict() {
+/** The health in one word, and the reasons for it.
+ * @param {{ timeline: import("../api/types.js").Timeline | null }} props */
+function HealthCard({ timeline }) {
   const { status, verdict, error, refresh } = useHealth();
   if (!verdict || !status) {
-    return html`<section class="verdict" aria-label="Health">${error ? html`<${Problem} error=${error} onRetry=${refresh} />` : html`<${Loading} lines=${2} />`}</section>`;
+    return html`<section class="health-card" aria-label="Health">${error ? html`<${Problem} error=${error} onRetry=${refresh} />` : html`<${Loading} lines=${2} />`}</section>`;
   }
-  return html`<section class=${`verdict ${verdict.tone}`} aria-label="Health">
-    <p class="verdict-word" aria-live="polite"><${Badge} tone=${verdict.tone}>${verdict.word}<//></p>
+  return html`<section class=${`health-card ${verdict.tone}`} aria-label="Health">
+    <p class="health-word" aria-live="polite"><${Badge} tone=${verdict.tone}>${verdict.word}<//></p>
     <ul class="reasons">${verdict.reasons.map((reason) => html`<li key=${reason.text} class=${reason.tone}>
-      <span class="sign" aria-hidden="true">${reason.tone === "bad" ? "■" : reason.tone === "warn" ? "▲" : "●"}</span>
-      <span>${reason.text} ${reason.page ? html`<a href=${link(reason.page)}>Show</a>` : null}</span></li>`)}</ul>
-    ${status.routes === 0 ? html`<${Empty} title="There are no routes yet" command="waypost check waypost.yaml">Write one into ${status.config}; the gateway takes it over when the file changes.<//>` : null}
+        <span class="sign" aria-hidden="true">${reason.tone === "bad" ? "■" : "▲"}</span>
+        <span><${Prose} text=${reason.text} />${reason.page ? html` <a href=${link(reason.page)} aria-label=${`Show: ${reason.text}`}>Show</a>` : null}</span></li>`)}
+      <li class="fact">${facts(status, timeline)}</li></ul>
+    ${status.routes === 0 ? html`<${Empty} title="There are no routes yet" command=${`waypost check ${status.config}`}>Write one into ${status.config}; the gateway takes it over when the file changes.<//>` : null}
   </section>`;
+}
+
+/**
+ * The size of all, in a line.
+ * @param {import("../api/types.js").Status} status
+ * @param {import("../api/types.js").Timeline | null} timeline
+ */
+function facts(status, timeline) {
+  const recent = timeline && lately(timeline, 60);
+  const requests = recent === null || recent.requests === 0
+    ? "No requests in the last minute"
+    : `${rate(recent.requests / recent.seconds)} requests in the last minute, ${percent(recent.failures / recent.requests)} failed`;
+  return `${requests} · ${counted(status.routes, "route")}, ${counted(status.services, "service")}, ${counted(status.connections, "connection")}`;
 }

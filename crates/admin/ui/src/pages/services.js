@@ -5,7 +5,6 @@ import { usePoll } from "../api/poll.js";
 import { counted } from "../model/format.js";
 import { found, withLook } from "../model/services.js";
 import { go, link } from "../router.js";
-import { SERVICES } from "../state/health.js";
 import { Button } from "../view/button.js";
 import { Empty } from "../view/empty.js";
 import { Field } from "../view/field.js";
@@ -15,6 +14,8 @@ import { Service } from "./services/service.js";
 
 /** @typedef {import("../api/types.js").ServiceView} ServiceView */
 
+/** All services with the state of their endpoints. */
+const SERVICES = "/api/v1/services?detail=true";
 /** Milliseconds between two looks. */
 const INTERVAL = 2000;
 /** Services that are shown at first, and with each further step. */

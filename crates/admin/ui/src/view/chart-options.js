@@ -47,7 +47,7 @@ export function options({ element, lines, format, height, group, floor = 0, edge
       y: { range: (_, _low, high) => [0, nice(Math.max(high ?? 0, floor))] },
     },
     axes: [
-      { ...axis, size: 24, gap: 6, space: 72, grid: { show: false }, values: (_, splits) => splits.map(clockShort) },
+      { ...axis, size: 24, gap: 6, space: 56, grid: { show: false }, values: (_, splits) => splits.map(clockShort) },
       { ...axis, size: AXIS_WIDTH, gap: 6, space: 32, values: (_, splits) => splits.map((value) => format(value)) },
     ],
     series: [

@@ -14,7 +14,7 @@ import { Segments } from "../../view/segments.js";
 /** @typedef {import("../../api/poll.js").Polled<Timeline>} Polled */
 
 /** Seconds that a chart shows at least, however short the past. */
-const SECONDS_MIN = 120;
+const SECONDS_MIN = 60;
 
 /** @type {Record<string, { title: string, name: string, seconds: number }>} */
 const WINDOWS = {

@@ -37,7 +37,7 @@ export function MostFailures() {
   const rows = (polled.data?.routes ?? []).filter((row) => (row.figures?.failures ?? 0) > 0);
   const empty = html`<${Empty} title="No request has failed in the last minute" />`;
   return html`<${Panel} title="Most failures" polled=${polled} lines=${SHOWN} isEmpty=${rows.length === 0} empty=${empty}
-    aside=${html`<a href=${link(["routes"], { filter: "failing", sort: "failures" })}>All failing routes</a>`}>
+    aside=${html`<a href=${link(["routes"], { search: "failing", sort: "failures" })}>All failing routes</a>`}>
     <${Table} label="Routes with the most failures in the last minute" rows=${rows} id=${(/** @type {RouteRow} */ row) => row.name} columns=${[
       NAME,
       { title: "Failed", isNumber: true, hint: "Failed requests of the last minute", cell: (/** @type {RouteRow} */ row) => count(row.figures?.failures) },

@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { health } from "../../src/model/health.js";
+import { availability, found, sinceLook, withLook } from "../../src/model/services.js";
+
+test("the word tells requests that fail from a gateway that wants a look", () => {
+  const word = (...reasons) => health({ reasons: reasons.map(([severity, kind]) => ({ severity, kind, message: "it is so" })) }).word;
+  assert.equal(word(), "Healthy");
+  assert.equal(word(["warning", "pending"]), "Attention");
+  assert.equal(word(["error", "config"]), "Attention");
+  assert.equal(word(["warning", "service"], ["error", "config"]), "Degraded");
+  assert.equal(word(["error", "route"], ["warning", "service"]), "Failing");
+});
+
+test("a reason is a sentence and leads to its page", () => {
+  const { reasons } = health({ reasons: [{ severity: "error", kind: "service", name: "a/b", message: "no endpoint of `a/b` is available" }] });
+  assert.deepEqual(reasons, [{ tone: "bad", text: "No endpoint of `a/b` is available.", page: ["services", "a/b"] }]);
+});
+
+const service = (name, ...states) => ({
+  name, routes: ["r"], mirrors: [],
+  endpoints: states.map((state, at) => ({ endpoint: `${name}.test:${at}`, weight: 1, backup: false, addresses: [{ address: `10.0.0.${at}:80`, state, requests: 10, failures: 1 }] })),
+});
+
+test("services with something out are first", () => {
+  const all = [service("a", "up"), service("b", "up", "down"), service("c", "drained"), service("d", "unknown")];
+  assert.deepEqual(found(all, { text: "", isOut: false }).map(({ name }) => name), ["c", "b", "d", "a"]);
+  assert.deepEqual(found(all, { text: "", isOut: true }).map(({ name }) => name), ["c", "b", "d"]);
+  assert.deepEqual(found(all, { text: "B.TEST", isOut: false }).map(({ name }) => name), ["b"]);
+  assert.deepEqual(found(all, { text: "10.0.0.1", isOut: false }).map(({ name }) => name), ["b"]);
+  assert.deepEqual(availability(all[1]), { available: 1, all: 2, tone: "warn" });
+});
+
+test("rates need two looks at the same counters", () => {
+  const address = "10.0.0.0:80";
+  const counted = (requests, failures) => {
+    const one = service("a", "up");
+    Object.assign(one.endpoints[0].addresses[0], { requests, failures });
+    return [one];
+  };
+  let looks = withLook([], counted(10, 1), 0);
+  assert.equal(sinceLook(looks, "a", address), null);
+  looks = withLook(looks, counted(30, 6), 4000);
+  assert.deepEqual(sinceLook(looks, "a", address), { seconds: 4, requests: 20, failures: 5 });
+  assert.equal(sinceLook(withLook(looks, counted(3, 0), 8000), "a", address), null);
+  assert.equal(withLook(looks, counted(40, 6), 100_000).length, 1);
+});
