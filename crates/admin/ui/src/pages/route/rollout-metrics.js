@@ -7,6 +7,13 @@ import { Table } from "../../view/table.js";
 
 /** @typedef {import("../../model/rollout.js").MetricRow} MetricRow */
 
+/** A share, with the requests that it is of, for which a phone has a line of their own.
+ * @param {string} text */
+function counted(text) {
+  const [share, of] = text.split(" of ");
+  return of === undefined ? share : html`${share} <span class="metric-of">of ${of}</span>`;
+}
+
 /**
  * @param {object} props
  * @param {import("../../api/route-types.js").Rollout} props.rollout
@@ -16,8 +23,8 @@ export function RolloutMetrics({ rollout }) {
   /** @type {import("../../view/table.js").Column<MetricRow>[]} */
   const columns = [
     { title: "Metric", cell: (row) => row.name },
-    { title: "New", hint: rollout.canary, isNumber: true, cell: (row) => row.canary },
-    { title: "Old", hint: rollout.baseline, isNumber: true, cell: (row) => row.baseline },
+    { title: "New", hint: rollout.canary, isNumber: true, cell: (row) => counted(row.canary) },
+    { title: "Old", hint: rollout.baseline, isNumber: true, cell: (row) => counted(row.baseline) },
     { title: "Tolerated", isNumber: true, isExtra: true, hint: "The share of failures, or the time over which a response is slow", cell: (row) => row.tolerated },
     { title: "Verdict", hint: "proved: not worse than tolerated; open: not proved so far; not judged: too few responses of the old version", cell: (row) => html`<${Badge} tone=${row.verdict.tone}>${row.verdict.word}<//>` },
   ];
