@@ -5,6 +5,7 @@ import { usePoll } from "../api/poll.js";
 import { counted } from "../model/format.js";
 import { found, withLook } from "../model/services.js";
 import { go, link } from "../router.js";
+import { useHealth } from "../state/health.js";
 import { Button } from "../view/button.js";
 import { Empty } from "../view/empty.js";
 import { Field } from "../view/field.js";
@@ -16,8 +17,10 @@ import { Service } from "./services/service.js";
 
 /** All services with the state of their endpoints. */
 const SERVICES = "/api/v1/services?detail=true";
-/** Milliseconds between two looks. */
+/** Milliseconds between two looks; more with many services or routes, as the gateway tells all of them. */
 const INTERVAL = 2000;
+const INTERVAL_MANY = 10_000;
+const MANY = 2000;
 /** Services that are shown at first, and with each further step. */
 const SHOWN = 50;
 
@@ -27,7 +30,9 @@ const SHOWN = 50;
  * @param {Record<string, string>} props.query
  */
 export function Services({ path, query }) {
-  const polled = /** @type {import("../api/poll.js").Polled<ServiceView[]>} */ (usePoll(SERVICES, INTERVAL));
+  const { status } = useHealth();
+  const isMany = status !== null && status.routes + status.services > MANY;
+  const polled = /** @type {import("../api/poll.js").Polled<ServiceView[]>} */ (usePoll(SERVICES, isMany ? INTERVAL_MANY : INTERVAL));
   const [shown, setShown] = useState(SHOWN);
   const looks = useRef(/** @type {import("../model/services.js").Look[]} */ ([]));
   const { data, at } = polled;
