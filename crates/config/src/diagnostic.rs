@@ -197,7 +197,7 @@ codes! {
     BadRewrite Error "bad-rewrite",
     /// A header edit that is not allowed.
     BadHeaderEdit Error "bad-header-edit",
-    /// An error page that cannot be sent: a status twice, or a path that names no file.
+    /// An error page that cannot be sent: a status twice, a path that names no file, or a file of more than 1 MiB.
     BadErrorPage Error "bad-error-page",
     /// An error page for which there is no error: the gateway never makes it, or an earlier page takes it.
     UnusedErrorPage Warning "unused-error-page",

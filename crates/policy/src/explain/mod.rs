@@ -99,7 +99,7 @@ pub fn explain(
             buffers.fill_refusal(listener);
             let policies = &listener.policies;
             let mut explanation = explainer.failure(failure, None, listener, &buffers, policies);
-            explanation.policies = origins::of(policies, None, listener);
+            explanation.policies = origins::of(compiled.plan(), policies, None, listener);
             explanation.stopped = Some(Stopped {
                 step: Step::Head.name(),
                 number: Step::Head.number(),
@@ -121,7 +121,7 @@ pub fn policies_in_force(
     route: &Route,
     listener: &Listener,
 ) -> BTreeMap<&'static str, PolicyOrigin> {
-    origins::of(plan.policies(route, listener), Some(route), listener)
+    origins::of(plan, plan.policies(route, listener), Some(route), listener)
 }
 
 /// A question on its way through the gateway.
@@ -351,7 +351,7 @@ impl<S: State> Explainer<'_, S> {
                 ..forward(forwarding, &buffers)
             },
         };
-        explanation.policies = origins::of(policies, route, listener);
+        explanation.policies = origins::of(self.compiled.plan(), policies, route, listener);
         let uses = route.iter().flat_map(|route| route.policies.uses());
         explanation.uses = uses.map(|name| name.to_string()).collect();
         explanation.stopped = decision.stopped.map(|step| {
@@ -579,7 +579,7 @@ impl<S: State> Explainer<'_, S> {
 /// A page in place of an error with the status `replaces`.
 fn shown(page: &Page<'_>, replaces: u16, route: Option<&Route>, listener: &Listener) -> ShownPage {
     let from = match page.source {
-        None => "the top level".to_owned(),
+        None => origins::TOP.to_owned(),
         Some(source) => origins::name(source, route, listener),
     };
     ShownPage {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use waypost_plan::listener::Listener;
+use waypost_plan::Plan;
+use waypost_plan::listener::{Listener, ListenerTls};
 use waypost_plan::origin::Source;
 use waypost_plan::policies::Policies;
 use waypost_plan::route::Route;
@@ -18,8 +19,12 @@ pub(super) fn name(source: &Source, route: Option<&Route>, listener: &Listener) 
     }
 }
 
+/// The name of the place outside of all others, which has error pages.
+pub(super) const TOP: &str = "the top level";
+
 /// The policies in force for a request that `route`, if any, takes by `listener`.
 pub(super) fn of(
+    plan: &Plan,
     policies: &Policies,
     route: Option<&Route>,
     listener: &Listener,
@@ -44,6 +49,17 @@ pub(super) fn of(
             used_by: is_listeners.then(|| format!("listener {}", listener.label())),
         };
         origins.insert(origin.key, origin_of_key);
+    }
+    let has_requests = listener.tls != ListenerTls::Passthrough;
+    if has_requests && !plan.settings().errors.is_empty() && !policies.errors.are_last() {
+        let errors = origins.entry("errors").or_insert_with(|| PolicyOrigin {
+            from: String::new(),
+            used_by: None,
+        });
+        errors.from = match errors.from.as_str() {
+            "" => TOP.to_owned(),
+            nearer => format!("{TOP}, {nearer}"),
+        };
     }
     let split = forward.map(|forward| &forward.split_policies);
     if let (Some(route), Some(split)) = (route, split) {

@@ -114,7 +114,10 @@ impl Reading<'_> {
     /// The text of an error page: the present one of the file, or else the last.
     pub(super) fn page(&mut self, path: &str, named: &[Mention]) -> Option<Arc<FileText>> {
         let read = match self.file(path) {
-            Ok(text) if text.len() > PAGE_BYTES_MAX => Err(io::Error::other("it is larger than 1 MiB")),
+            Ok(text) if text.len() > PAGE_BYTES_MAX => Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "it is larger than 1 MiB",
+            )),
             read => read,
         };
         let known = self.certificates.pages.get(path);
@@ -134,7 +137,12 @@ impl Reading<'_> {
             (Err(error), None) => {
                 let mentions = named.iter().filter(|mention| *mention.path == *path);
                 let places = self.or_anywhere(mentions.map(|mention| mention.place.clone()).collect());
-                self.fail(places, Code::UnreadableFile, &unreadable(path, &error), "");
+                let code = match error.kind() {
+                    io::ErrorKind::FileTooLarge => Code::BadErrorPage,
+                    _ => Code::UnreadableFile,
+                };
+                let wanted = "leave large parts of the page to a service";
+                self.fail(places, code, &unreadable(path, &error), wanted);
                 None
             }
         }

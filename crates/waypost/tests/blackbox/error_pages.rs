@@ -6,6 +6,7 @@ use http::Request;
 
 use crate::support::PATIENCE;
 use crate::support::client::request;
+use crate::support::command::waypost_in;
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::http2::Http2Client;
@@ -200,7 +201,7 @@ fn pages_of_policies_are_joined() {
     assert_eq!(explained["page"]["from"], "policy web");
     assert_eq!(
         explained["policies"]["errors"],
-        serde_json::json!({ "from": "policy edge, listener edge, policy api, policy web", "used_by": "listener edge" })
+        serde_json::json!({ "from": "the top level, policy edge, listener edge, policy api, policy web", "used_by": "listener edge" })
     );
 }
 
@@ -273,6 +274,84 @@ fn responses_of_services_are_replaced_only_if_the_page_says_so() {
 }
 
 #[test]
+fn a_page_takes_the_place_of_a_body_of_any_form() {
+    let service = Service::scripted(|talk| {
+        while let Some(asked) = talk.request() {
+            let is_head = asked.method() == "HEAD";
+            let form = asked.target().trim_start_matches('/');
+            let (head, body) = match form {
+                "length" => ("404 No\r\nContent-Length: 5\r\nContent-Encoding: gzip", "hello"),
+                "chunks" => (
+                    "404 No\r\nTransfer-Encoding: chunked\r\nTrailer: x-t",
+                    "5\r\nhello\r\n0\r\nx-t: 1\r\n\r\n",
+                ),
+                "close" => ("404 No", "hello"),
+                "early" => (
+                    "103 Early\r\nLink: </a>\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 5",
+                    "hello",
+                ),
+                "304" => ("304 Not Modified", ""),
+                "204" => ("204 No Content", ""),
+                _ => ("404 No\r\nContent-Length: 0", ""),
+            };
+            let body = if is_head { "" } else { body };
+            talk.send(format!(
+                "HTTP/1.1 {head}\r\nETag: \"e\"\r\nX-Own: 1\r\n\r\n{body}"
+            ));
+            if form == "close" {
+                return;
+            }
+        }
+    });
+    let gateway = Gateway::with(
+        Config::new()
+            .service(&service, "")
+            .route("name: all, to: service, errors: [{ status: 4xx, from: service, body: page }]"),
+    );
+    for (form, status, text) in [
+        ("length", 404, "page"),
+        ("chunks", 404, "page"),
+        ("close", 404, "page"),
+        ("early", 404, "page"),
+        ("empty", 404, "page"),
+        ("304", 304, ""),
+        ("204", 204, ""),
+    ] {
+        let url = format!("http://a.test/{form}");
+        let mut client = gateway.connect();
+        let http2 = Http2Client::connect(gateway.address());
+        for _ in 0..2 {
+            client.send(request("GET", &url, ""));
+            let mut http1 = client.response();
+            while http1.status() == 103 {
+                http1 = client.response();
+            }
+            for response in [http1, http2.ask(Request::get(&*url).body(()).unwrap(), "")] {
+                assert_eq!((response.status(), &*response.text()), (status, text), "{form}");
+                assert_eq!(response.values("etag"), ["\"e\""], "{form}");
+                assert_eq!(response.values("x-own"), ["1"], "{form}");
+                for name in ["content-encoding", "transfer-encoding", "trailer"] {
+                    assert_eq!(response.header(name), None, "{form}");
+                }
+            }
+        }
+        if form != "early" {
+            client.send(request("HEAD", &url, ""));
+            let response = client.response_to_head();
+            let length = (status == 404).then_some("4");
+            assert_eq!(
+                (response.status(), response.header("content-length")),
+                (status, length),
+                "{form}"
+            );
+            let fields = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+            let response = client.ask(request("GET", &url, fields));
+            assert_eq!((response.status(), &*response.text()), (status, text), "{form}");
+        }
+    }
+}
+
+#[test]
 fn bodies_that_do_not_end_are_cut() {
     // In chunks, without an end; the client does not wait for it.
     let service = Service::scripted(|talk| {
@@ -311,11 +390,14 @@ fn retries_see_the_status_of_the_service() {
 
 #[test]
 fn calls_keep_their_status() {
+    let service = failing("404 No\r\nContent-Type: application/grpc\r\nGrpc-Status: 5", "");
     let gateway = Gateway::with(
         Config::new()
             .service_at("empty", &[], "")
-            .key("errors: [{ status: [4xx, 5xx], body: never }]")
-            .route("name: r, match: { path: /x/* }, to: empty"),
+            .service(&service, "")
+            .key("errors: [{ status: [4xx, 5xx], body: never }, { status: 4xx, from: service, body: page }]")
+            .route("name: r, match: { path: /x/* }, to: empty")
+            .route("name: s, match: { path: /s/* }, to: service"),
     );
     let client = Http2Client::connect(gateway.address());
     for path in ["/x/Get", "/other"] {
@@ -324,6 +406,14 @@ fn calls_keep_their_status() {
         assert_eq!((response.status(), &*response.text()), (200, ""));
         assert!(response.header("grpc-status").is_some());
     }
+    let call = Request::post("http://a.test/s/Get").header("content-type", "application/grpc");
+    let response = client.ask(call.body(()).unwrap(), "");
+    assert_eq!(
+        (response.status(), response.header("grpc-status")),
+        (404, Some("5"))
+    );
+    assert_eq!(response.header("content-type"), Some("application/grpc"));
+    check(&gateway, "http://a.test/s/x", (404, TEXT, "page"));
 }
 
 #[test]
@@ -371,6 +461,30 @@ fn files_are_read_again_and_their_last_text_stays() {
     while gateway.get(url).text() != "three" {
         assert!(Instant::now() < until, "the file is not read again");
     }
+}
+
+#[test]
+fn files_that_cannot_be_pages_are_errors_at_their_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    let config = Config::new()
+        .key("errors: [{ status: 404, file: page.html }]")
+        .route("name: r, match: { path: /r }, respond: { status: 200 }");
+    place("waypost.yaml", config.as_ref());
+    let check = |arguments: &[&str]| {
+        let arguments = [&["check", "--format", "json"], arguments].concat();
+        let checked = waypost_in(directory.path(), &arguments);
+        let found = checked.json()["diagnostics"][0]["code"].clone();
+        (checked.code, found.as_str().map(str::to_owned))
+    };
+    let unreadable = (1, Some("unreadable-file".to_owned()));
+    assert_eq!(check(&[]), unreadable);
+    assert_eq!(check(&["--without-files"]), (0, None));
+    place("page.html", &"x".repeat(1 << 20));
+    assert_eq!(check(&[]), (0, None));
+    place("page.html", &"x".repeat((1 << 20) + 1));
+    assert_eq!(check(&[]), (1, Some("bad-error-page".to_owned())));
+    assert_eq!(check(&["--without-files"]), (0, None));
 }
 
 #[test]

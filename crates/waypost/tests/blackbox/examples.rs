@@ -10,7 +10,7 @@ use waypost_config::{Kind, Source};
 use waypost_plan::Plan;
 use waypost_plan::test_case::{ExpectedArms, TestCase};
 
-use crate::support::client::{Client, written};
+use crate::support::client::{Client, request, written};
 use crate::support::command::{Output, output, repository};
 use crate::support::gateway::Gateway;
 use crate::support::message::Message;
@@ -149,6 +149,36 @@ fn check_served(file: &Path) {
         asked += 1;
     }
     assert!(asked > 0, "{} is not asked anything", file.display());
+}
+
+#[test]
+fn maintenance_has_pages_for_visitors_and_for_programs() {
+    let down = Service::refusing();
+    let environment = [
+        ("LISTEN", "127.0.0.1:0".to_owned()),
+        ("SHOP", down.address().to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value));
+    let file = repository().join("examples/maintenance.yaml");
+    let gateway = Gateway::run(tempfile::tempdir().unwrap(), file, &environment);
+    for fields in ["", "Cookie: staff=let-me-in\r\n"] {
+        for (path, content_type, text) in [
+            (
+                "/cart",
+                "text/html; charset=utf-8",
+                "<h1>We are back in ten minutes</h1>",
+            ),
+            ("/api/orders", "application/json", "\"error\":\"maintenance\""),
+        ] {
+            let response = gateway.ask(request("GET", &format!("http://shop.example{path}"), fields));
+            assert_eq!(response.status(), 503, "{path}");
+            assert_eq!(response.values("content-type"), [content_type], "{path}");
+            assert_eq!(response.values("retry-after"), ["600"], "{path}");
+            assert!(response.text().contains(text), "{}", response.text());
+        }
+    }
+    let program = gateway.get("http://shop.example/api/orders").json();
+    assert_eq!(program["request"].as_str().unwrap().len(), 36, "{program}");
 }
 
 /// The host of a URL, or `localhost` where the certificates are for none such.
