@@ -17,16 +17,19 @@ import { usePoller } from "./poll.js";
  * @property {import("./types.js").Diagnostic[]} warnings
  * @property {string} [reverts_at]
  * @property {{ passed: number, failed: number }} [tests]
- * @property {Move[]} [moves]
+ * @property {Move[]} [moves] some of them
+ * @property {number} [moves_total]
  */
 
 /**
  * A request that would get elsewhere.
  * @typedef {object} Move
  * @property {string} request
- * @property {string} before
- * @property {string} after
+ * @property {Outcome} before
+ * @property {Outcome} after
  */
+
+/** @typedef {{ outcome: string, route?: string | null, services?: string[], status?: number | null }} Outcome */
 
 /**
  * @typedef {object} Revision
@@ -40,8 +43,8 @@ import { usePoller } from "./poll.js";
 
 /** @typedef {Revision & { files: import("../model/draft.js").ConfigFile[] }} RevisionTexts */
 
-/** Milliseconds between two looks at the config, which is asked for at once when its revision changes. */
-const INTERVAL = 30_000;
+/** Milliseconds between two looks at the config, which may be large, and is asked for at once when its revision changes. */
+const INTERVAL = 600_000;
 
 const KEY = "config";
 

@@ -1,5 +1,14 @@
 // The summary of a change, in words.
 
+/**
+ * Where a request gets, such as `users → users-v1, users-v2`.
+ * @param {import("../api/config.js").Outcome} outcome
+ */
+export function wayOf({ outcome, route, services, status }) {
+  const end = services && services.length > 0 ? services.join(", ") : status ? String(status) : outcome.replaceAll("_", " ");
+  return route ? `${route} → ${end}` : end;
+}
+
 /** @type {Record<string, string>} */
 const VERBS = { "~": "changed", "+": "added", "-": "removed" };
 

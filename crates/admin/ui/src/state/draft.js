@@ -10,6 +10,8 @@ import { store } from "./store.js";
 const KEY = "waypost-draft";
 /** Milliseconds after the last key. */
 const KEPT_AFTER = 300;
+/** Letters of a draft that browsers have room for, its config in force included. */
+const LETTERS_MAX = 2_400_000;
 
 export const draft = store(read(sessionStorage.getItem(KEY)));
 
@@ -28,14 +30,21 @@ function keep() {
   clearTimeout(timer);
   const now = draft.get();
   try {
-    if (now && isEdited(now)) sessionStorage.setItem(KEY, JSON.stringify(now));
-    else sessionStorage.removeItem(KEY);
+    if (now && isEdited(now)) {
+      if (lettersOf(now) > LETTERS_MAX) throw new RangeError("the draft is too large");
+      sessionStorage.setItem(KEY, JSON.stringify(now));
+    } else {
+      sessionStorage.removeItem(KEY);
+    }
     isKept.set(true);
   } catch {
     sessionStorage.removeItem(KEY);
     isKept.set(false);
   }
 }
+
+/** @param {Draft} now */
+const lettersOf = ({ base, texts }) => [...base.files.map((file) => file.text), ...Object.values(texts)].reduce((sum, text) => sum + (text?.length ?? 0), 0);
 
 addEventListener("pagehide", keep);
 

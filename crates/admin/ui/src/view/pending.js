@@ -26,19 +26,20 @@ function Waiting({ pending }) {
   const seconds = Math.max(0, Math.ceil((pending.revertsAt - now) / 1000));
 
   /**
-   * @param {string} path
+   * @param {(ifMatch: string | null) => Promise<unknown>} change
    * @param {string} done
    */
-  async function act(path, done) {
+  async function act(change, done) {
     if (isBusy) return;
     setBusy(true);
     setError(null);
     try {
+      const { etag } = await get("/api/v1/config");
       const { data } = await get("/api/v1/status");
       const { pending: found } = /** @type {import("../api/types.js").Status} */ (data);
       // Nobody keeps or takes back another change than the one that is seen.
       if (found?.revision !== revision) throw new ApiError(412, "Changed meanwhile", found ? `revision ${found.revision} by ${found.by} waits now` : `revision ${revision} waits no more`);
-      await post(path);
+      await change(etag);
       toast(done);
     } catch (cause) {
       setError(cause instanceof Error ? cause : new Error(String(cause)));
@@ -54,8 +55,8 @@ function Waiting({ pending }) {
       <span>It reverts to revision ${revertsTo} in <span class="pending-left" role="timer">${left(seconds)}</span>.</span></p>
     <div class="pending-actions">
       <a class="button" href=${link(["config", "history"], { from: String(revertsTo), to: String(revision) })}>What changed</a>
-      <${Button} reason=${reason} isBusy=${isBusy} onPress=${() => act(`/api/v1/revisions/${revertsTo}/rollback`, `Reverted to the text of revision ${revertsTo}.`)}>Revert now<//>
-      <${Button} look="main" reason=${reason} isBusy=${isBusy} onPress=${() => act("/api/v1/config/confirm", `Revision ${revision} is kept.`)}>Keep<//></div>
+      <${Button} reason=${reason} isBusy=${isBusy} onPress=${() => act(() => post(`/api/v1/revisions/${revertsTo}/rollback`), `Reverted to the text of revision ${revertsTo}.`)}>Revert now<//>
+      <${Button} look="main" reason=${reason} isBusy=${isBusy} onPress=${() => act((ifMatch) => post("/api/v1/config/confirm", { ifMatch }), `Revision ${revision} is kept.`)}>Keep<//></div>
     ${error ? html`<${Problem} error=${error} />` : null}</section>`;
 }
 

@@ -5,7 +5,7 @@ import { changes, difference, linesOf } from "../../src/model/diff.js";
 import { changedFiles, edited, filesOf, isEdited, moved, nameFault, read } from "../../src/model/draft.js";
 import { counts, findings, range } from "../../src/model/findings.js";
 import { merged } from "../../src/model/merge.js";
-import { sentence } from "../../src/model/summary.js";
+import { sentence, wayOf } from "../../src/model/summary.js";
 
 /** The lines after the changes are made to those before. */
 function applied(before, after, found) {
@@ -119,4 +119,10 @@ test("edits are put on top of another change", () => {
   assert.deepEqual(draft.texts, { "a.yaml": "one\n2\n3\nfour\n", "b.yaml": "mine\n" });
   assert.deepEqual(conflicts, ["b.yaml"]);
   assert.deepEqual(moved({ base, texts: { "b.yaml": null } }, { ...next, files: [next.files[0], base.files[1]] }).draft.texts, { "b.yaml": null });
+});
+
+test("the way of a request is told in short", () => {
+  assert.equal(wayOf({ outcome: "forward", route: "a", services: ["b", "c"] }), "a → b, c");
+  assert.equal(wayOf({ outcome: "redirect", route: "a", services: [], status: 308 }), "a → 308");
+  assert.equal(wayOf({ outcome: "not_found", route: null }), "not found");
 });

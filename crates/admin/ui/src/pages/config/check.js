@@ -1,9 +1,10 @@
 // What the gateway says about the draft: what is wrong with it, and what applying it would do.
 
 import { html } from "../../html.js";
+import { printable } from "../../model/explained.js";
 import { counted } from "../../model/format.js";
 import { counts } from "../../model/findings.js";
-import { sentence } from "../../model/summary.js";
+import { sentence, wayOf } from "../../model/summary.js";
 import { link } from "../../router.js";
 import { Badge } from "../../view/badge.js";
 import { Problem } from "../../view/problem.js";
@@ -61,8 +62,9 @@ export function Effect({ check, hasEdits }) {
       <p>${sentence(applied.summary)}</p>
       <p>${tests ? `${counted(tests.passed, "test")} of the config pass.` : "All tests of the config pass."}</p>
       ${dropped.length > 0 ? html`<div class="caution"><p><b>${counted(dropped.length, "dial")} will be dropped</b>, as their splits change: the weights of the config hold again.</p>${names(dropped)}</div>` : null}
-      ${moves && moves.length > 0 ? html`<div><p><b>Requests that would move:</b></p><ul class="moves">${moves.slice(0, NAMES_MAX).map((move) => html`<li key=${move.request}><code>${move.request}</code><span class="muted">${move.before} → <b>${move.after}</b></span></li>`)}</ul></div>`
-        : moves ? html`<p>No recent request and no test would move.</p>` : null}
+      ${moves && moves.length > 0 ? html`<div><p><b>${counted(applied.moves_total ?? moves.length, "request")} of the tests would go elsewhere:</b></p><ul class="moves">${moves.slice(0, NAMES_MAX).map((move) => html`<li key=${move.request}><code>${printable(move.request)}</code>
+          <span class="muted">now: ${printable(wayOf(move.before))}</span><span>then: <b>${printable(wayOf(move.after))}</b></span></li>`)}</ul></div>`
+        : moves ? html`<p>No request of the tests would go elsewhere.</p>` : null}
       <p><a href=${link(["ask"])}>Ask where a request would go</a></p>
     </div></section>`;
 }
