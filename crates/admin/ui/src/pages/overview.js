@@ -56,8 +56,9 @@ function HealthCard({ timeline }) {
  */
 function facts(status, timeline) {
   const recent = timeline && lately(timeline, 60);
-  const requests = recent === null || recent.requests === 0
-    ? "No requests in the last minute"
-    : `${rate(recent.requests / recent.seconds)} requests in the last minute, ${percent(recent.failures / recent.requests)} failed`;
-  return `${requests} · ${counted(status.routes, "route")}, ${counted(status.services, "service")}, ${counted(status.connections, "connection")}`;
+  const parts = recent === null || recent.requests === 0
+    ? ["No requests in the last minute"]
+    : [`${rate(recent.requests / recent.seconds)} requests in the last minute`, `${percent(recent.failures / recent.requests)} failed`];
+  parts.push(counted(status.routes, "route"), counted(status.services, "service"), counted(status.connections, "connection"));
+  return parts.map((part, at) => html`<span key=${part} class="part">${part}${at < parts.length - 1 ? " · " : ""}</span>`);
 }

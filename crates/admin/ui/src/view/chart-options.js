@@ -4,6 +4,8 @@ import uPlot from "../../vendor/uplot.js";
 import { clockShort } from "../model/format.js";
 import { lone, nice } from "../model/series.js";
 
+/** Seconds between two labels below a chart. */
+const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
 /** Pixels of the labels left of a chart. */
 const AXIS_WIDTH = 56;
 
@@ -47,7 +49,7 @@ export function options({ element, lines, format, height, group, floor = 0, edge
       y: { range: (_, _low, high) => [0, nice(Math.max(high ?? 0, floor))] },
     },
     axes: [
-      { ...axis, size: 24, gap: 6, space: 56, grid: { show: false }, values: (_, splits) => splits.map(clockShort) },
+      { ...axis, size: 24, gap: 6, space: 56, incrs: TIME_STEPS, grid: { show: false }, values: (_, splits) => splits.map(clockShort) },
       { ...axis, size: AXIS_WIDTH, gap: 6, space: 32, values: (_, splits) => splits.map((value) => format(value)) },
     ],
     series: [
