@@ -8,6 +8,7 @@ use crate::diagnostic::Code;
 use crate::keys::{At, Read, wrong_type};
 use crate::problems::{Problems, quote};
 use crate::size;
+use crate::suggest::correction::plain;
 use crate::suggest::{nearest, shape};
 use crate::tree::{Node, Origin, ScalarKind, Value};
 
@@ -366,11 +367,42 @@ impl Read for LogText {
     }
 }
 
+/// Returns the hint at a list of values.
+fn one_of(items: &[Node]) -> String {
+    let is_plain = |text: &&str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_ .".contains(&byte))
+    };
+    let texts: Option<Vec<&str>> = items.iter().map(|item| item.written().filter(is_plain)).collect();
+    match texts.as_deref() {
+        Some([one]) => format!("write `{}`, without a list", plain(one)),
+        Some([_, _, ..]) => {
+            let all = texts.unwrap_or_default().join("|").replace('.', "\\.");
+            format!(
+                "for one of several values write a regex: `{}`",
+                plain(&format!("~^({all})$"))
+            )
+        }
+        _ => "for one of several values write a regex: `\"~^(v1|v2)$\"`".to_owned(),
+    }
+}
+
 impl Read for ValueText {
     fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         const EXPECTED: &str = "text, `true` (present) or `false` (absent)";
         let Value::Scalar(scalar) = &node.value else {
-            wrong_type(node, EXPECTED, problems);
+            match &node.value {
+                Value::List(items) => {
+                    problems
+                        .add(
+                            Code::WrongType,
+                            node.span,
+                            format!("expected {EXPECTED}, found {}", node.found()),
+                        )
+                        .help(one_of(items));
+                }
+                Value::Scalar(_) | Value::Mapping(_) => wrong_type(node, EXPECTED, problems),
+            }
             return None;
         };
         let text = || OriginText {

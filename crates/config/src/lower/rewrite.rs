@@ -146,7 +146,20 @@ fn template(
     let template = match value::template(written, Place::Path, patterns, problems) {
         Ok(template) => template,
         Err(error) => {
-            value::report_brace(&error, "a path", Code::BadRewrite, written, problems);
+            match rest_of_path(text) {
+                Some(prefix) => {
+                    problems
+                        .add(
+                            Code::BadRewrite,
+                            written.span,
+                            format!("{} cannot be a path: {error}", quote(text)),
+                        )
+                        .help(format!(
+                            "write `prefix: {prefix}`: what the `/*` of the pattern covers stays behind it"
+                        ));
+                }
+                None => value::report_brace(&error, "a path", Code::BadRewrite, written, problems),
+            }
             return None;
         }
     };
@@ -217,6 +230,14 @@ fn template(
             found.and_then(|_| variable::replaced(text, Place::Path)),
         );
     None
+}
+
+/// The text in front of a parameter of all segments to come, as in `/x/{**rest}`, which ends the path.
+fn rest_of_path(text: &str) -> Option<&str> {
+    let (prefix, rest) = text.split_once("/{*")?;
+    let is_last = rest.find('}') == Some(rest.len() - 1);
+    let is_plain = !prefix.contains(['{', '*', '?']);
+    (is_last && is_plain).then_some(if prefix.is_empty() { "/" } else { prefix })
 }
 
 /// The template with something for each value.

@@ -141,7 +141,10 @@ fn report_unknown(name: &str, span: Span, written: &At<Text>, patterns: &[Patter
         span,
         format!("no value is named {}", quote(name)),
     );
-    if name.bytes().all(|byte| byte.is_ascii_digit()) {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // The last two are Caddy's: `{re.name.1}`, `{path.1}`.
+    let is_group = name.starts_with("re.") || name.strip_prefix("path.").is_some_and(is_number);
+    if is_number(name) || is_group {
         problem.help("name the group of the regex, as in `(?<x>…)`, and write `{x}`");
         return;
     }

@@ -83,7 +83,7 @@ const MAPPINGS: &[Mapping] = words! {
         ], "`errors: [{ status: 503, file: sorry.html }]`";
         "listeners" = [
             "listen", "server", "servers", "entry_points", "entrypoints", "entry_point", "frontend", "frontends", "gateways",
-            "binds", "static_resources",
+            "binds",
         ], "";
         "services" = [
             "upstream", "upstreams", "backend", "backends", "cluster", "clusters", "targets", "pools",
@@ -100,9 +100,9 @@ const MAPPINGS: &[Mapping] = words! {
             "shutdown_timeout", "grace_period", "graceful_timeout", "worker_shutdown_timeout", "hard_stop_after",
             "shutdown_delay",
         ], "";
-        "" = ["http", "stream", "apps", "spring", "dynamic_resources", "reverse_proxy"],
+        "" = ["http", "stream", "apps", "spring", "static_resources", "dynamic_resources", "reverse_proxy"],
             "there is no level above them: `listeners`, `services` and `routes` stand at the top";
-        "" = ["defaults", "global", "events"],
+        "" = ["defaults", "default_filters", "global_rules", "global", "events"],
             "there are no sections for defaults: what all routes share is a policy that a listener uses: `policies: { web: { timeout: 15s } }`";
         "policies" = [
             "middlewares", "middleware", "plugin_configs", "snippets", "policy", "traffic_policies", "filter_configs", "profiles",
@@ -247,7 +247,11 @@ const MAPPINGS: &[Mapping] = words! {
         "health" = [
             "health_check", "health_checks", "healthcheck", "healthchecks", "check", "checks", "probe", "option_httpchk",
         ], "";
-        "eject" = ["outlier_detection", "passive_health_check", "max_fails", "fail_timeout", "passive"], "";
+        "eject" = [
+            "outlier_detection", "outliers", "passive_health_check", "max_fails", "fail_timeout", "passive",
+        ], "";
+        "" = ["image", "labels", "container_name", "depends_on", "volumes", "restart", "build"],
+            "this is a key of Docker Compose: a service here is `endpoints: [http://app:8080]`, and what labels say of routers are `routes`";
         "eject" = ["circuit_breaker", "circuit_breakers"],
             "`eject: { failures: 5 }` for endpoints that fail, `limits: { requests: 1000 }` for too many requests";
         "" = ["least_conn", "ip_hash", "hash", "algorithm", "lb_policy", "load_balancing", "strategy", "policy"],
@@ -294,7 +298,7 @@ const MAPPINGS: &[Mapping] = words! {
         "backup" = ["standby", "fallback", "priority", "spare"], "`backup: true`";
         "" = ["down", "drain", "drained", "disabled", "state", "enabled"],
             "write `weight: 0`, or take it out of a running gateway by `waypost drain`";
-        "" = ["max_fails", "fail_timeout", "outlier_detection", "eject"], "ejection is said of the service: `eject: { failures: 5 }`";
+        "" = ["max_fails", "fail_timeout", "outlier_detection", "outliers", "eject"], "ejection is said of the service: `eject: { failures: 5 }`";
         "" = ["check", "health", "health_check", "health_check_config", "inter", "fall", "rise"],
             "checks are said of the service: `health: { path: /healthz }`";
         "" = ["max_conns", "maxconn", "max_connections", "limits"],
@@ -504,7 +508,7 @@ const MAPPINGS: &[Mapping] = words! {
         ], "there are no plugins: `rewrite`, `request_headers`, `response_headers` and more are keys of the route itself, or of one of `policies` that it uses";
         "use" = [
             "middlewares", "middleware", "policies", "policy", "include", "includes", "snippet", "snippets", "extends", "inherit",
-            "inherits", "plugin_config_id", "profile", "profiles", "traffic_policy", "import",
+            "inherits", "plugin_config_id", "profile", "profiles", "traffic_policy", "import", "defaults",
         ], "`use: @web@`, the name of one of `policies`";
         "" = ["root", "alias", "file_server", "try_files", "static", "index", "autoindex"],
             "files are not served; send requests to a server of files with `to`";

@@ -230,9 +230,11 @@ fn route_of(parent: &str, entries: &[Entry]) -> Option<String> {
         (path_alone(&path?), destination(route)?)
     } else if let (Some(matching), Some(cluster)) = (of("Match"), text("ClusterId")) {
         let path = inner(matching, "Path")?.written()?;
-        let path = path
-            .split_once("/{*")
-            .map_or_else(|| path.to_owned(), |(prefix, _)| format!("{prefix}/*"));
+        let prefix = path.split_once("{*");
+        let path = prefix.map_or_else(
+            || path.to_owned(),
+            |(prefix, _)| format!("{}/*", prefix.trim_end_matches('/')),
+        );
         (path_alone(&path), cluster.to_owned())
     } else if let (Some(matches), Some(Value::List(refs))) =
         (of("matches"), of("backendRefs").map(|node| &node.value))
@@ -242,9 +244,12 @@ fn route_of(parent: &str, entries: &[Entry]) -> Option<String> {
     } else if let (Some(path), Some(backend)) = (text("path"), of("backend")) {
         let service = inner(inner(backend, "service")?, "name")?.written()?;
         let is_prefix = text("pathType") == Some("Prefix") && !path.contains(['(', '*', '|']);
-        let path = match is_prefix {
-            true => format!("{}/*", path.trim_end_matches('/')),
-            false => path.to_owned(),
+        // The way in which the paths of a prefix are captured for `rewrite-target`.
+        let captured = path.strip_suffix("(/|$)(.*)");
+        let path = match captured.or(is_prefix.then_some(path)) {
+            Some(prefix) => format!("{}/*", prefix.trim_end_matches('/')),
+            None if path.contains(['(', '|']) => format!("~^{path}"),
+            None => path.to_owned(),
         };
         (path_alone(&path), service.to_owned())
     } else {
