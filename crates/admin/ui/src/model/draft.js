@@ -82,7 +82,7 @@ export function changedFiles(before, after) {
 }
 
 /**
- * The edits put on another base, as somebody else has changed the config meanwhile. Where both have changed the same
+ * The edits put on another base, as another change came into force meanwhile. Where both have changed the same
  * lines of a file, the text of the draft stands; the names of these files come with it.
  * @param {Draft} draft
  * @param {Base} base

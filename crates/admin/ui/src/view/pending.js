@@ -37,7 +37,7 @@ function Waiting({ pending }) {
       const { etag } = await get("/api/v1/config");
       const { data } = await get("/api/v1/status");
       const { pending: found } = /** @type {import("../api/types.js").Status} */ (data);
-      // Nobody keeps or takes back another change than the one that is seen.
+      // Another change than the one that is seen is neither kept nor taken back.
       if (found?.revision !== revision) throw new ApiError(412, "Changed meanwhile", found ? `revision ${found.revision} by ${found.by} waits now` : `revision ${revision} waits no more`);
       await change(etag);
       toast(done);

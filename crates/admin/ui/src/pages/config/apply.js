@@ -32,7 +32,7 @@ export function Apply({ draft, base, check, onClose }) {
       store.set({ base: { ...draft.base, etag, revision: applied.revision, files: filesOf(draft) }, texts: {} });
       toast(applied.reverts_at ? `Revision ${applied.revision} is in force. Keep it, or it reverts.` : `Revision ${applied.revision} is in force.`);
     } catch (error) {
-      // Somebody was faster: the page shows the other change.
+      // Another change was faster: the page shows it.
       if (!(error instanceof ApiError) || error.status !== 412) throw error;
       toast("Nothing was applied: the config has changed meanwhile.");
     }

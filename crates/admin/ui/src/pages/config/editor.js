@@ -40,7 +40,7 @@ export function ConfigEditor() {
   const settled = useSettled(now);
   const check = useCheck(now, canWrite);
 
-  // A revision that came into force by somebody else is asked for at once.
+  // A revision that came into force otherwise is asked for at once.
   useEffect(() => {
     if (base && status && status.revision !== base.revision) void config.refresh();
   }, [status?.revision]);
@@ -63,7 +63,7 @@ export function ConfigEditor() {
   const isOvertaken = base !== null && hasEdits && base.etag !== now.base.etag;
   const marks = check.findings.flatMap((one) => one.spots.slice(0, 1).filter((spot) => spot.file === file?.name).map((spot) => ({ ...spot, severity: one.severity, message: one.message })));
   const applyReason = reason ?? (!hasEdits ? "There is nothing to apply: the text is the one in force."
-    : isOvertaken ? "Somebody else has changed the config: decide on that first."
+    : isOvertaken ? "Another change came into force meanwhile: decide on that first."
     : check.state === "refused" && check.isCurrent ? "The config has errors." : null);
 
   /** @param {Spot} spot */
@@ -97,7 +97,7 @@ export function ConfigEditor() {
 }
 
 /**
- * The draft once nobody has typed for a moment.
+ * The draft a moment after the last key.
  * @param {Draft | null} now
  * @returns {Draft | null}
  */

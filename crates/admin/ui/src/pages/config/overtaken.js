@@ -1,4 +1,4 @@
-// Somebody else has changed the config since the draft began: what they did, and what becomes of the draft.
+// Another change came into force since the draft began: what it was, and what becomes of the draft.
 
 import { usePoll } from "../../api/poll.js";
 import { html, useMemo, useState } from "../../html.js";
