@@ -104,7 +104,8 @@ export function differences(now, then) {
     ["host", (answer) => answer.host ?? "none"],
     ["path", targetOf],
     ["timeout", (answer) => answer.timeout ?? "none"],
-    ["headers", (answer) => headerText(answer)],
+    // Headers for a client and those for a service have little in common.
+    ["headers", (answer) => (now.outcome === then.outcome ? headerText(answer, answer === now ? then : now) : "")],
     ["policies", (answer) => Object.entries(answer.policies ?? {}).map(([key, { from }]) => `${key}: ${from}`).join("; ") || "none"],
   ];
   return parts
@@ -112,9 +113,15 @@ export function differences(now, then) {
     .filter((part) => part.now !== part.then);
 }
 
-/** Ids are new with every question.
- * @param {Explanation} answer */
-const headerText = (answer) => answer.headers.filter(([name]) => name !== "x-request-id").map((pair) => pair.join(": ")).join("; ");
+/**
+ * The headers that another answer does not have. Ids are new with every question.
+ * @param {Explanation} answer
+ * @param {Explanation} other
+ */
+function headerText(answer, other) {
+  const known = new Set(other.headers.map((pair) => pair.join(": ")));
+  return answer.headers.filter(([name]) => name !== "x-request-id").map((pair) => pair.join(": ")).filter((line) => !known.has(line)).join("; ") || "none";
+}
 
 /**
  * The path with its query.

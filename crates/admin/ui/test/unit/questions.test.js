@@ -83,6 +83,8 @@ test("an outcome is a sentence", () => {
 
 test("two answers differ in what a client or a service would notice", () => {
   assert.deepEqual(differences(ANSWER, { ...ANSWER, headers: [["x-request-id", "1"]] }), []);
+  const edited = differences({ ...ANSWER, headers: [["a", "1"], ["b", "2"]] }, { ...ANSWER, headers: [["a", "1"], ["b", "3"]] });
+  assert.deepEqual(edited, [{ about: "headers", now: "b: 2", then: "b: 3" }]);
   const parts = differences(ANSWER, { ...ANSWER, route: "rest", path: "/x", query: "y" });
   assert.deepEqual(parts.map((part) => [part.about, part.now, part.then]), [["route", "users", "rest"], ["path", "/", "/x?y"]]);
 });
