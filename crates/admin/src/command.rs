@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use waypost_policy::explain::{Explanation, Question};
 
 use crate::problem::Problem;
 use crate::rollout::{RolloutAction, RolloutChange, RolloutView, StartRollout};
@@ -131,8 +132,35 @@ pub enum Command {
         /// Receives the result.
         reply: ReplySender<Applied>,
     },
+    /// Explain a request by a config that is not applied.
+    ExplainDraft {
+        /// The config.
+        draft: Replaced,
+        /// The request.
+        question: Question,
+        /// Receives the result.
+        reply: ReplySender<Explanation>,
+    },
+    /// Read a command line of curl.
+    ReadCurl {
+        /// The command line.
+        line: String,
+        /// Receives the request that curl would send.
+        reply: ReplySender<RequestView>,
+    },
+    /// Revert the pending change now.
+    Revert {
+        /// Acceptable hashes of the pending config; `*` is any, and so is `None`.
+        if_match: Option<Vec<String>>,
+        /// The client.
+        by: String,
+        /// Receives the result.
+        reply: ReplySender<Applied>,
+    },
     /// Confirm the pending change.
     Confirm {
+        /// Acceptable hashes of the pending config; `*` is any, and so is `None`.
+        if_match: Option<Vec<String>>,
         /// The client.
         by: String,
         /// Receives the result.
@@ -179,14 +207,17 @@ impl Command {
                 drop(reply.send(Err(problem)));
             }
             Self::Advance { reply, .. } => drop(reply.send(Err(problem))),
-            Self::Apply { reply, .. } | Self::Confirm { reply, .. } | Self::Rollback { reply, .. } => {
-                drop(reply.send(Err(problem)));
-            }
+            Self::Apply { reply, .. }
+            | Self::Confirm { reply, .. }
+            | Self::Revert { reply, .. }
+            | Self::Rollback { reply, .. } => drop(reply.send(Err(problem))),
             other @ (Self::RolloutOf { .. }
             | Self::Rollouts { .. }
             | Self::RolloutHistory { .. }
             | Self::DialOf { .. }
             | Self::ReadConfig { .. }
+            | Self::ExplainDraft { .. }
+            | Self::ReadCurl { .. }
             | Self::Upgrade { .. }
             | Self::Revisions { .. }
             | Self::Revision { .. }) => return Some(other),
@@ -355,6 +386,69 @@ pub struct Applied {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub reverts_at: Option<Timestamp>,
+    /// Of a dry run: the tests of the config. Failed ones refuse it, so there are none here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestCounts>,
+    /// Of a dry run: requests that get another answer than by the active config, some of them if there are many. The
+    /// requests that are compared are those of the tests of both configs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<Vec<Move>>,
+    /// Of a dry run: the number of these requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves_total: Option<usize>,
+}
+
+/// Tests of a config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TestCounts {
+    /// Tests that pass.
+    pub passed: usize,
+    /// Tests that fail.
+    pub failed: usize,
+}
+
+/// A request that gets another answer by another config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Move {
+    /// Method and URL.
+    pub request: String,
+    /// The answer of the active config.
+    pub before: Answer,
+    /// The answer of the other one.
+    pub after: Answer,
+}
+
+/// The answer of a config to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Answer {
+    /// `forward`, `redirect`, `respond`, `not_found`, `refused` or `unavailable`.
+    pub outcome: String,
+    /// The route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
+    /// The services that may get it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
+    /// The status of a response of the gateway itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The target of a redirect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// The path that a service sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestView {
+    /// The method.
+    pub method: String,
+    /// The URL.
+    pub url: String,
+    /// The headers, as pairs.
+    pub headers: Vec<(String, String)>,
 }
 
 /// A finished upgrade.

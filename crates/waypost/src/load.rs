@@ -205,8 +205,9 @@ pub(crate) fn failures(loaded: &Loaded, results: &[TestResult]) -> Vec<Diagnosti
         .collect()
 }
 
-fn run_test(generation: &Generation, index: usize, test: &TestCase) -> TestResult {
-    let question = Question {
+/// The request of a test.
+pub(crate) fn question(test: &TestCase) -> Question {
+    Question {
         method: test.method.to_string(),
         url: test.url.to_string(),
         headers: test
@@ -217,7 +218,11 @@ fn run_test(generation: &Generation, index: usize, test: &TestCase) -> TestResul
         client_ip: test.client_ip,
         listener: test.listener.as_deref().map(str::to_owned),
         all: false,
-    };
+    }
+}
+
+fn run_test(generation: &Generation, index: usize, test: &TestCase) -> TestResult {
+    let question = question(test);
     match generation.explain(&question, KnownEndpoints::Declared) {
         Ok(explanation) => TestResult {
             index,

@@ -130,12 +130,22 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation {
             method: "post",
             path: "/api/v1/config/confirm",
-            summary: "Confirm the pending change",
+            summary: "Confirm the pending change; with If-Match, only if the pending config has this ETag",
             query: &[],
             body: Vec::new(),
             response: vec![json::<Applied>()],
-            problems: &[409, 503, 507],
+            problems: &[409, 412, 503, 507],
             handler: || post(confirm),
+        },
+        Operation {
+            method: "post",
+            path: "/api/v1/config/revert",
+            summary: "Revert the pending change now; with If-Match, only if the pending config has this ETag",
+            query: &[],
+            body: Vec::new(),
+            response: vec![json::<Applied>()],
+            problems: &[409, 412, 503, 507],
+            handler: || post(revert),
         },
     ]
 }
@@ -218,8 +228,21 @@ async fn apply(
 async fn confirm(
     State(state): App,
     Extension(Caller(by)): Extension<Caller>,
+    headers: HeaderMap,
 ) -> Result<Json<Applied>, Problem> {
-    Ok(Json(state.execute(|reply| Command::Confirm { by, reply }).await?))
+    let if_match = if_match(&headers);
+    let confirmed = state.execute(|reply| Command::Confirm { if_match, by, reply });
+    Ok(Json(confirmed.await?))
+}
+
+async fn revert(
+    State(state): App,
+    Extension(Caller(by)): Extension<Caller>,
+    headers: HeaderMap,
+) -> Result<Json<Applied>, Problem> {
+    let if_match = if_match(&headers);
+    let reverted = state.execute(|reply| Command::Revert { if_match, by, reply });
+    Ok(Json(reverted.await?))
 }
 
 /// Parses the time to confirm a change.

@@ -10,10 +10,11 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use tokio::time::Instant;
 use waypost_admin::command::{
-    Applied, Change, ConfigFile, ConfigTexts, Replaced, RevisionFile, RevisionTexts,
+    Applied, Change, ConfigFile, ConfigTexts, Replaced, RevisionFile, RevisionTexts, TestCounts,
 };
 use waypost_admin::events::EventKind;
 use waypost_admin::problem::Problem;
+use waypost_config::diagnostic::Diagnostic;
 use waypost_config::{Kind, Source};
 
 use super::activate::{ActivateError, Activation, Candidate};
@@ -60,11 +61,11 @@ impl Control {
         let texts = self.changed_texts(&change)?;
         let candidate = self.checked(&texts).await?;
         if change.dry_run {
-            return Ok(self.dry_run(&texts, &candidate));
+            return Ok(self.dry_run(&texts, candidate).await);
         }
         let is_same = revisions::hash(&texts) == revisions::hash(&self.active);
         if is_same && self.pending.is_some() && change.confirm.is_none() {
-            return self.confirm(change.by).await;
+            return self.confirm(change.by, None).await;
         }
         if let (true, Some(pending), Some(wait)) = (is_same, &mut self.pending, change.confirm) {
             pending.deadline = Instant::now() + wait;
@@ -103,13 +104,12 @@ impl Control {
     }
 
     /// Confirms the change that waits for it.
-    pub(super) async fn confirm(&mut self, by: String) -> Result<Applied, Problem> {
-        // An edit on disk ends the wait, and is not overwritten unseen.
-        self.reload(super::reload::Because::Changed).await;
-        let Some(pending) = &self.pending else {
-            return Err(Problem::conflict("nothing waits to be confirmed"));
-        };
-        let revision = pending.revision;
+    pub(super) async fn confirm(
+        &mut self,
+        by: String,
+        if_match: Option<&[String]>,
+    ) -> Result<Applied, Problem> {
+        let revision = self.expect_pending(if_match).await?;
         let texts = self.active.clone();
         self.put_on_disk(&texts)?;
         self.pending = None;
@@ -121,6 +121,44 @@ impl Control {
         applied.summary = "confirmed".to_owned();
         applied.dials_dropped = dials_dropped;
         Ok(applied)
+    }
+
+    /// Reverts the change that waits to be confirmed.
+    pub(super) async fn revert_now(
+        &mut self,
+        by: &str,
+        if_match: Option<&[String]>,
+    ) -> Result<Applied, Problem> {
+        let revision = self.expect_pending(if_match).await?;
+        log::info(format_args!("{by} reverts revision {revision}"));
+        self.revert().await;
+        if self.pending.is_some() {
+            return Err(Problem::conflict(
+                "the change cannot be reverted; the gateway will retry, see its status",
+            ));
+        }
+        let mut applied = self.unchanged();
+        applied.changed = true;
+        applied.summary = "reverted".to_owned();
+        Ok(applied)
+    }
+
+    /// The revision that waits to be confirmed; its config has to be one of `if_match`.
+    async fn expect_pending(&mut self, if_match: Option<&[String]>) -> Result<u64, Problem> {
+        // An edit on disk ends the wait, and is not overwritten unseen.
+        self.reload(super::reload::Because::Changed).await;
+        let Some(pending) = &self.pending else {
+            return Err(Problem::conflict("nothing waits to be confirmed"));
+        };
+        let hash = revisions::hash(&self.active);
+        let fits = |tag: &String| tag == "*" || *tag == hash;
+        if if_match.is_some_and(|tags| !tags.iter().any(fits)) {
+            return Err(Problem::stale(format!(
+                "another change waits to be confirmed, revision {}; read it again",
+                pending.revision
+            )));
+        }
+        Ok(pending.revision)
     }
 
     /// Reverts a change that was not confirmed in time. A failed revert is retried.
@@ -191,7 +229,7 @@ impl Control {
     }
 
     /// The active texts with a change made to them. Its `If-Match` must fit.
-    fn changed_texts(&self, change: &Change) -> Result<Texts, Problem> {
+    pub(super) fn changed_texts(&self, change: &Change) -> Result<Texts, Problem> {
         let mut texts = self.active.clone();
         let is_directory = texts.kind == Kind::Directory;
         match &change.what {
@@ -200,11 +238,17 @@ impl Control {
                     "the config is a directory; replace a file under /api/v1/config/files, or all of them by JSON",
                 ));
             }
-            Replaced::Files(_) if !is_directory => {
-                return Err(Problem::conflict(
-                    "the config is one file; send its text as application/yaml",
-                ));
-            }
+            Replaced::Files(files) if !is_directory => match &files[..] {
+                [(name, text)] if name == file_name(&texts.sources[0].name) => {
+                    self.expect(change, &revisions::hash(&texts))?;
+                    texts.sources[0].text = text.as_slice().into();
+                }
+                _ => {
+                    return Err(Problem::conflict(
+                        "the config is one file; send that alone, or its text as application/yaml",
+                    ));
+                }
+            },
             Replaced::Text(text) => {
                 self.expect(change, &revisions::hash(&texts))?;
                 texts.sources[0].text = text.as_slice().into();
@@ -274,14 +318,8 @@ impl Control {
 
     /// Compiles and checks `texts`; the problem has their diagnostics.
     pub(super) async fn checked(&mut self, texts: &Texts) -> Result<Candidate, Problem> {
-        self.check(texts).await.map_err(|diagnostics| {
-            let errors = diagnostics
-                .iter()
-                .filter(|diagnostic| diagnostic.is_error())
-                .count();
-            let detail = format!("the config has {}; nothing has changed", count(errors, "error"));
-            Problem::invalid(detail).with_diagnostics(diagnostics_view(&diagnostics))
-        })
+        let checked = self.check(texts).await;
+        checked.map_err(|diagnostics| refused(&diagnostics))
     }
 
     /// Activates texts, and writes them to disk unless they wait for confirmation.
@@ -375,17 +413,28 @@ impl Control {
     }
 
     /// The result of a change that is only checked.
-    fn dry_run(&self, texts: &Texts, candidate: &Candidate) -> Applied {
+    async fn dry_run(&mut self, texts: &Texts, candidate: Candidate) -> Applied {
         let Candidate { checked, changes } = candidate;
         let plan = checked.generation.plan();
-        Applied {
+        let applied = Applied {
             hash: revisions::hash(texts),
             changed: revisions::hash(texts) != revisions::hash(&self.active),
             dry_run: true,
             summary: changes.difference.to_string(),
             dials_dropped: self.state.dials.clone().drop_stale(plan),
             warnings: diagnostics_view(&checked.warnings),
+            // A failing test is an error of the config.
+            tests: Some(TestCounts {
+                passed: plan.tests().len(),
+                failed: 0,
+            }),
             ..self.unchanged()
+        };
+        let (moves, total) = self.moves_by(checked.generation).await;
+        Applied {
+            moves: Some(moves),
+            moves_total: Some(total),
+            ..applied
         }
     }
 
@@ -403,8 +452,21 @@ impl Control {
                 .pending
                 .as_ref()
                 .map(|pending| timestamp_of(pending.deadline)),
+            tests: None,
+            moves: None,
+            moves_total: None,
         }
     }
+}
+
+/// The problem of a config with errors.
+pub(super) fn refused(diagnostics: &[Diagnostic]) -> Problem {
+    let errors = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.is_error())
+        .count();
+    let detail = format!("the config has {}; nothing has changed", count(errors, "error"));
+    Problem::invalid(detail).with_diagnostics(diagnostics_view(diagnostics))
 }
 
 /// The hash of one file.

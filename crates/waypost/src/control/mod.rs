@@ -8,6 +8,7 @@ mod activate;
 mod address;
 mod change;
 mod dial;
+mod draft;
 mod drain;
 pub(crate) mod reload;
 pub(crate) mod report;
@@ -427,9 +428,22 @@ impl Control {
                 let applied = self.change(change).await;
                 drop(reply.send(applied));
             }
-            Command::Confirm { by, reply } => {
-                let applied = self.confirm(by).await;
+            Command::Confirm { if_match, by, reply } => {
+                let applied = self.confirm(by, if_match.as_deref()).await;
                 drop(reply.send(applied));
+            }
+            Command::Revert { if_match, by, reply } => {
+                let applied = self.revert_now(&by, if_match.as_deref()).await;
+                drop(reply.send(applied));
+            }
+            Command::ExplainDraft {
+                draft,
+                question,
+                reply,
+            } => drop(reply.send(self.explain_draft(draft, question).await)),
+            Command::ReadCurl { line, reply } => {
+                let read = crate::explain::read_curl(line);
+                drop(reply.send(read.map_err(|error| Problem::invalid(error.to_string()))));
             }
             Command::Revisions { reply } => {
                 let all = self.state.revisions.newest_first().map(revision_view).collect();

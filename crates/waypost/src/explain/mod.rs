@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use waypost_admin::command::RequestView;
 use waypost_policy::explain::Question;
 use waypost_proxy::generation::Generation;
 use waypost_proxy::generation::KnownEndpoints;
@@ -19,6 +20,19 @@ use crate::source::Source;
 use crate::{Outcome, load, output};
 
 pub(crate) use text::in_short;
+
+/// The request that a command line of curl sends.
+///
+/// # Errors
+/// It is not one request, or not known as a whole.
+pub(crate) fn read_curl(line: String) -> anyhow::Result<RequestView> {
+    let request = curl::parse(&[line])?;
+    Ok(RequestView {
+        method: request.method,
+        url: request.url,
+        headers: request.headers,
+    })
+}
 
 /// Explains a request or an access log.
 pub(crate) fn explain(arguments: &Explain) -> anyhow::Result<Outcome> {

@@ -19,6 +19,7 @@ mod deals;
 mod demo;
 mod dial;
 mod documents;
+mod drafts;
 mod drain;
 mod drained;
 mod early_responses;
