@@ -55,7 +55,7 @@ function Waiting({ pending }) {
       <span>It reverts to revision ${revertsTo} in <span class="pending-left" role="timer">${left(seconds)}</span>.</span></p>
     <div class="pending-actions">
       <a class="button" href=${link(["config", "history"], { from: String(revertsTo), to: String(revision) })}>What changed</a>
-      <${Button} reason=${reason} isBusy=${isBusy} onPress=${() => act(() => post(`/api/v1/revisions/${revertsTo}/rollback`), `Reverted to the text of revision ${revertsTo}.`)}>Revert now<//>
+      <${Button} reason=${reason} isBusy=${isBusy} onPress=${() => act((ifMatch) => post("/api/v1/config/revert", { ifMatch }), `Reverted to the text of revision ${revertsTo}.`)}>Revert now<//>
       <${Button} look="main" reason=${reason} isBusy=${isBusy} onPress=${() => act((ifMatch) => post("/api/v1/config/confirm", { ifMatch }), `Revision ${revision} is kept.`)}>Keep<//></div>
     ${error ? html`<${Problem} error=${error} />` : null}</section>`;
 }

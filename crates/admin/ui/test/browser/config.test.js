@@ -209,3 +209,23 @@ test("the tabulator leaves the editor", async () => {
   assert.notEqual(await page.evaluate(() => document.activeElement?.tagName), "TEXTAREA");
   await close(page);
 });
+
+test("a question is put to the draft too", async () => {
+  const page = await open(browser);
+  await page.goto(`${gateway.admin}/#/config`);
+  await checked(page, /valid/);
+  await edit(page, "to: two", "respond: { status: 204 }");
+  await page.getByText("If it is applied").waitFor();
+  await page.getByRole("link", { name: "Ask where a request would go" }).click();
+  await page.getByLabel("URL, or a curl line").fill("http://a/other");
+  await page.keyboard.press("Enter");
+  const draft = page.getByRole("region", { name: "By the draft" });
+  await draft.getByText("another answer").waitFor();
+  assert.match(await draft.innerText(), /forward.*respond 204/s);
+  await accessible(page);
+  await shoot(page, "ask-draft");
+  await page.getByLabel("URL, or a curl line").fill("http://a/shop/1");
+  await page.keyboard.press("Enter");
+  await draft.getByText("The draft does the same").waitFor();
+  await close(page);
+});
