@@ -78,7 +78,8 @@ impl Mark {
                 vec![mark(Some(route), None, format!("{} by {by}", in_words(after)))]
             }
             EventKind::Rollout(rollout) => {
-                let text = format!("{} at {}: {}", rollout.change, rollout.percent, rollout.summary);
+                let change = rollout.change.replace('_', " ");
+                let text = format!("{change} at {}: {}", rollout.percent, rollout.summary);
                 let routes = rollout.routes.iter();
                 routes
                     .map(|route| mark(Some(route), Some(&rollout.canary), text.clone()))

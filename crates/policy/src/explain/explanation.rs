@@ -1,13 +1,14 @@
 //! The explanation of a request.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use waypost_plan::duration;
 use waypost_plan::retry;
 
 /// The explanation of a request: what happens to it, and why.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The outcome.
     pub outcome: Outcome,
@@ -61,11 +62,11 @@ pub struct Explanation {
     /// The headers that the service gets, or the client if the gateway responds.
     pub headers: Vec<(String, String)>,
     /// The policies that the route uses, in order.
-    #[serde(rename = "use", skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "use", default, skip_serializing_if = "Vec::is_empty")]
     pub uses: Vec<String>,
     /// The policies in force, by key, each with the place that it comes from.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub policies: BTreeMap<&'static str, PolicyOrigin>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<Cow<'static, str>, PolicyOrigin>,
     /// The number of the revision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
@@ -74,10 +75,10 @@ pub struct Explanation {
 }
 
 /// The step that a request stops at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {
     /// Its name, such as `access`.
-    pub step: &'static str,
+    pub step: Cow<'static, str>,
     /// Its number in the order in which every request is judged.
     pub number: u8,
     /// The reason.
@@ -88,7 +89,7 @@ pub struct Stopped {
 }
 
 /// The place that a policy comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyOrigin {
     /// The place, such as `policy web`; several where edits are joined, in order.
     pub from: String,
@@ -98,7 +99,7 @@ pub struct PolicyOrigin {
 }
 
 /// The outcome of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// A service gets it.
@@ -116,7 +117,7 @@ pub enum Outcome {
 }
 
 /// An error page.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownPage {
     /// The place that it comes from, such as `listener public`.
     pub from: String,
@@ -128,7 +129,7 @@ pub struct ShownPage {
 }
 
 /// One arm of a split.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arm {
     /// The service.
     pub service: String,
@@ -137,7 +138,7 @@ pub struct Arm {
 }
 
 /// The rollout of a route: its plan, and where it stands if a gateway is asked and one is under way.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Rollout {
     /// The name of the plan, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,7 +157,7 @@ pub struct Rollout {
 }
 
 /// Retries of a route, with the values of keys that it leaves out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
     /// Further attempts at most.
     pub attempts: u32,
@@ -176,7 +177,7 @@ pub struct Retry {
 }
 
 /// An alternative of a route, checked against the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Considered {
     /// The route.
     pub route: String,
@@ -190,7 +191,7 @@ pub struct Considered {
 }
 
 /// A condition that fails.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Because {
     /// Its name, such as `header x-tier`.
     pub condition: String,

@@ -7,6 +7,7 @@ mod explanation;
 mod origins;
 mod question;
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -101,7 +102,7 @@ pub fn explain(
             let mut explanation = explainer.failure(failure, None, listener, &buffers, policies);
             explanation.policies = origins::of(compiled.plan(), policies, None, listener);
             explanation.stopped = Some(Stopped {
-                step: Step::Head.name(),
+                step: Step::Head.name().into(),
                 number: Step::Head.number(),
                 because: failure.message(),
                 from: None,
@@ -120,7 +121,7 @@ pub fn policies_in_force(
     plan: &Plan,
     route: &Route,
     listener: &Listener,
-) -> BTreeMap<&'static str, PolicyOrigin> {
+) -> BTreeMap<Cow<'static, str>, PolicyOrigin> {
     origins::of(plan, plan.policies(route, listener), Some(route), listener)
 }
 
@@ -357,7 +358,7 @@ impl<S: State> Explainer<'_, S> {
         explanation.stopped = decision.stopped.map(|step| {
             let judge = step.key().and_then(|key| explanation.policies.get(key));
             Stopped {
-                step: step.name(),
+                step: step.name().into(),
                 number: step.number(),
                 because: match decision.verdict {
                     Verdict::Fail(failure) => failure.message(),

@@ -1,5 +1,6 @@
 //! The places that the policies in force come from.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use waypost_plan::Plan;
@@ -28,7 +29,7 @@ pub(super) fn of(
     policies: &Policies,
     route: Option<&Route>,
     listener: &Listener,
-) -> BTreeMap<&'static str, PolicyOrigin> {
+) -> BTreeMap<Cow<'static, str>, PolicyOrigin> {
     let forward = route.and_then(Route::forward);
     let name = |source: &Source| name(source, route, listener);
     let is_in_force = |key: &str, forwards: bool| match route {
@@ -48,11 +49,11 @@ pub(super) fn of(
             from: names.join(", "),
             used_by: is_listeners.then(|| format!("listener {}", listener.label())),
         };
-        origins.insert(origin.key, origin_of_key);
+        origins.insert(origin.key.into(), origin_of_key);
     }
     let has_requests = listener.tls != ListenerTls::Passthrough;
     if has_requests && !plan.settings().errors.is_empty() && !policies.errors.are_last() {
-        let errors = origins.entry("errors").or_insert_with(|| PolicyOrigin {
+        let errors = origins.entry("errors".into()).or_insert_with(|| PolicyOrigin {
             from: String::new(),
             used_by: None,
         });
@@ -73,13 +74,13 @@ pub(super) fn of(
             ("mirror", split.mirror.is_some()),
         ] {
             if is_there {
-                origins.insert(key, of_route(None));
+                origins.insert(key.into(), of_route(None));
             }
         }
         if let Some(rollout) = &split.rollout {
             let policy = rollout.policy.as_ref();
             origins.insert(
-                "rollout",
+                "rollout".into(),
                 of_route(policy.map(|policy| format!("policy {policy}"))),
             );
         }

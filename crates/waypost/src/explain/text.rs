@@ -195,8 +195,11 @@ fn destination(explanation: &Explanation) -> String {
     arms.iter().map(share).collect::<Vec<String>>().join(", ")
 }
 
-/// The plan of a rollout. What is under way is known to a running gateway alone.
+/// The plan of a rollout, or the step that it is at, which a running gateway alone knows.
 fn rollout_in_words(rollout: &Rollout) -> String {
+    if let (Some(canary), Some(step), Some(percent)) = (&rollout.canary, rollout.step, rollout.percent) {
+        return format!("of {canary}, at step {step} of {}: {percent} %", rollout.steps);
+    }
     let plan = rollout
         .plan
         .as_ref()

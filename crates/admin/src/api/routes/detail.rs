@@ -115,13 +115,10 @@ impl InForce {
 }
 
 fn policies(plan: &Plan, route: &Route, listener: &Listener) -> Vec<PolicyView> {
-    let in_force: BTreeMap<&str, PolicyOrigin> = explain::policies_in_force(plan, route, listener);
+    let in_force: BTreeMap<_, PolicyOrigin> = explain::policies_in_force(plan, route, listener);
     let values = plan.policies(route, listener);
     let views = in_force.into_iter().map(|(key, origin)| PolicyView {
-        key: key.to_owned(),
-        from: origin.from,
-        used_by: origin.used_by,
-        text: match key {
+        text: match &*key {
             "timeout" => values.timeout.map(duration::format),
             "rewrite" => Some(rewrite_in_words(&values.rewrite)),
             "retry" => values
@@ -130,6 +127,9 @@ fn policies(plan: &Plan, route: &Route, listener: &Listener) -> Vec<PolicyView> 
                 .map(|retry| format!("{} further attempts at most", retry.attempts)),
             _ => None,
         },
+        key: key.into_owned(),
+        from: origin.from,
+        used_by: origin.used_by,
     });
     views.collect()
 }
