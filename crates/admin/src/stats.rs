@@ -70,7 +70,7 @@ pub struct RouteStats {
 }
 
 /// Statistics of an arm.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ArmStats {
     /// The service; empty for responses of the gateway itself.
     pub service: String,
@@ -246,7 +246,7 @@ impl ArmStats {
             }
         }
         let errors = reading.failed();
-        let (error_share, error_interval) = wilson(errors, requests);
+        let (error_share, error_interval) = failed_share(errors, requests);
         let quantile = |durations: &Durations, q: f64| durations.quantile_ms(q);
         Self {
             service: service.to_owned(),
@@ -305,7 +305,7 @@ pub fn class(status: u16) -> &'static str {
 }
 
 /// The share of `errors` in `all`, and its 95 % confidence interval (E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927).
-fn wilson(errors: u64, all: u64) -> (f64, (f64, f64)) {
+pub fn failed_share(errors: u64, all: u64) -> (f64, (f64, f64)) {
     /// The quantile of the normal distribution at 97.5 %.
     const Z: f64 = 1.959_963_984_540_054;
     if all == 0 {
@@ -402,11 +402,11 @@ mod tests {
             (10, 10, 0.7225, 1.0),
             (1, 100, 0.0018, 0.0545),
         ] {
-            let (share, interval) = wilson(errors, all);
+            let (share, interval) = failed_share(errors, all);
             assert!((share - errors as f64 / all as f64).abs() < 1e-12);
             assert!((interval.0 - low).abs() < 1e-4, "{errors}/{all}: {interval:?}");
             assert!((interval.1 - high).abs() < 1e-4, "{errors}/{all}: {interval:?}");
         }
-        assert_eq!(wilson(0, 0), (0.0, (0.0, 1.0)), "nothing is known");
+        assert_eq!(failed_share(0, 0), (0.0, (0.0, 1.0)), "nothing is known");
     }
 }
