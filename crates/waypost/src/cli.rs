@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "tui")]
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -11,6 +13,9 @@ use crate::Outcome;
 
 /// The default path of a config.
 pub(crate) const DEFAULT_PATH: &str = "waypost.yaml";
+
+/// The default admin address.
+pub(crate) const ADMIN: &str = "http://127.0.0.1:9900";
 
 /// An API routing gateway: one address for clients, one file for all routes.
 #[derive(Debug, Parser)]
@@ -69,6 +74,9 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Watch a running gateway in the terminal: routes by failures, versions side by side, their dials.
+    #[cfg(feature = "tui")]
+    Top(Top),
     /// Show the endpoints of a running gateway, with their state and their requests.
     Services {
         /// The service; by default all services.
@@ -237,7 +245,6 @@ Example:
     },
 }
 
-/// The arguments of `run`.
 /// The requests that are shown, and their form.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -279,6 +286,40 @@ pub(crate) struct Tail {
     pub(crate) format: Format,
 }
 
+/// The gateway that is watched, and the way.
+#[cfg(feature = "tui")]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Keys: Enter shows a route, d turns its dial, / searches, e explains a request, ? lists all keys, q quits.
+
+Examples:
+  waypost top
+  waypost top users
+  waypost top --once")]
+pub(crate) struct Top {
+    /// The route to begin with; by default all routes.
+    pub(crate) route: Option<String>,
+    /// Print one frame as text, and end.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// The time between two pictures, such as `500ms` or `5s`.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = interval)]
+    pub(crate) interval: Duration,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+/// Parses an interval.
+#[cfg(feature = "tui")]
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = waypost_plan::duration::parse(text).map_err(|error| error.to_string())?;
+    match interval >= Duration::from_millis(100) && interval <= Duration::from_secs(3_600) {
+        true => Ok(interval),
+        false => Err("an interval is a duration from `100ms` to `1h`".to_owned()),
+    }
+}
+
+/// The arguments of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The config: a file, or a directory of *.yaml files.
@@ -301,7 +342,7 @@ pub(crate) struct AdminArgs {
         long,
         value_name = "URL",
         env = "WAYPOST_ADMIN",
-        default_value = "http://127.0.0.1:9900",
+        default_value = ADMIN,
         global = true
     )]
     pub(crate) admin: String,

@@ -29,6 +29,8 @@ mod state;
 mod systemd;
 mod test;
 mod texts;
+#[cfg(feature = "tui")]
+mod top;
 mod upgrade;
 
 /// Returns the memory that reading a config took to the system; the system's own allocator keeps it.
@@ -118,6 +120,8 @@ fn main() -> ExitCode {
             admin,
             format,
         } => remote::stats::stats(&admin, route.as_deref(), &window, watch, format),
+        #[cfg(feature = "tui")]
+        Command::Top(arguments) => top::top(&arguments),
         Command::Tail(arguments) => remote::tail::tail(&arguments),
         Command::Apply {
             path,

@@ -41,6 +41,22 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// The text without characters that a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    let is_safe = |char: char| {
+        !char.is_control()
+            && !matches!(char, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut plain = String::with_capacity(text.len());
+    for char in text.chars() {
+        match is_safe(char) {
+            true => plain.push(char),
+            false => plain.extend(char.escape_unicode()),
+        }
+    }
+    plain
+}
+
 /// A number with its noun: `1 route`, `2 routes`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 {

@@ -19,7 +19,7 @@ use crate::cli::{DEFAULT_PATH, Explain, Format};
 use crate::source::Source;
 use crate::{Outcome, load, output};
 
-pub(crate) use text::in_short;
+pub(crate) use text::{in_short, in_words};
 
 /// The request that a command line of curl sends.
 ///
@@ -77,6 +77,56 @@ fn print(generation: &Generation, question: &Question, format: Format) -> anyhow
     Ok(Outcome::Good)
 }
 
+/// The question of a line: a method, a URL and `-H 'name: value'`, or a curl command line.
+#[cfg(feature = "tui")]
+pub(crate) fn question_of(line: &str) -> anyhow::Result<Question> {
+    let Some(words) = shlex::split(line) else {
+        bail!("there is a quote that is not closed")
+    };
+    let mut question = Question {
+        method: String::new(),
+        url: String::new(),
+        headers: Vec::new(),
+        client_ip: None,
+        listener: None,
+        all: false,
+    };
+    if words.first().is_some_and(|word| word == "curl") {
+        let command = curl::parse(&words)?;
+        (question.method, question.url, question.headers) = (command.method, command.url, command.headers);
+        return Ok(question);
+    }
+    let mut places = Vec::new();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        match &*word {
+            "-H" | "--header" => {
+                let value = words.next().unwrap_or_default();
+                question.headers.push(header(&value)?);
+            }
+            _ => places.push(word),
+        }
+    }
+    match <[String; 2]>::try_from(places) {
+        Ok([method, url]) => (question.method, question.url) = (method, url),
+        Err(places) => match <[String; 1]>::try_from(places) {
+            Ok([url]) if url.contains('/') => (question.method, question.url) = ("GET".to_owned(), url),
+            _ => bail!("a request is a method and a URL, such as `GET http://example.com/path`"),
+        },
+    }
+    Ok(question)
+}
+
+/// A header of an argument.
+fn header(argument: &str) -> anyhow::Result<(String, String)> {
+    // The name of a pseudo-header, such as `:protocol`, begins with a colon.
+    let colon = argument.get(1..).and_then(|rest| rest.find(':'));
+    let Some((name, value)) = colon.map(|at| (&argument[..=at], &argument[at + 2..])) else {
+        bail!("`-H '{argument}'` is not a header; hint: write it as `-H 'name: value'`");
+    };
+    Ok((name.to_owned(), value.trim().to_owned()))
+}
+
 /// The config and the request of the arguments.
 fn question(arguments: &Explain) -> anyhow::Result<(PathBuf, Option<Question>)> {
     let default = || PathBuf::from(DEFAULT_PATH);
@@ -88,13 +138,8 @@ fn question(arguments: &Explain) -> anyhow::Result<(PathBuf, Option<Question>)> 
         listener: arguments.listener.clone(),
         all: arguments.all,
     };
-    for header in &arguments.headers {
-        // The name of a pseudo-header, such as `:protocol`, begins with a colon.
-        let colon = header.get(1..).and_then(|rest| rest.find(':'));
-        let Some((name, value)) = colon.map(|at| (&header[..=at], &header[at + 2..])) else {
-            bail!("`-H '{header}'` is not a header; hint: write it as `-H 'name: value'`");
-        };
-        question.headers.push((name.to_owned(), value.trim().to_owned()));
+    for argument in &arguments.headers {
+        question.headers.push(header(argument)?);
     }
     let without_request = arguments.log.is_some() || arguments.curl.is_some();
     let path = match &arguments.request[..] {

@@ -127,6 +127,12 @@ impl Client {
         })
     }
 
+    /// The same with another timeout.
+    #[cfg(feature = "tui")]
+    pub(crate) fn within(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
     /// Asks for the readiness of the gateway. The inner error says why it is not ready.
     pub(crate) fn is_ready(&self) -> anyhow::Result<Result<(), String>> {
         let raw = self.send("GET", "/readyz", &[], Bytes::new())?;
@@ -162,6 +168,17 @@ impl Client {
         let mut headers = vec![("content-type", kind)];
         headers.extend(if_match.map(|tag| ("if-match", tag)));
         read(&self.send("PUT", path, &headers, body.into())?)
+    }
+
+    /// Sends a DELETE.
+    #[cfg(feature = "tui")]
+    pub(crate) fn delete<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        if_match: Option<&str>,
+    ) -> anyhow::Result<Response<T>> {
+        let headers: Vec<(&str, &str)> = if_match.map(|tag| ("if-match", tag)).into_iter().collect();
+        read(&self.send("DELETE", path, &headers, Bytes::new())?)
     }
 
     /// Sends a POST with a body of the content type `kind`.
@@ -355,7 +372,7 @@ fn problem(raw: &Raw) -> anyhow::Result<Problem> {
 }
 
 /// Percent-encodes a segment of a path.
-pub(super) fn segment(text: &str) -> String {
+pub(crate) fn segment(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

@@ -210,7 +210,26 @@ fn rows(dialed: &Dialed) -> Vec<[String; 5]> {
 
 /// The command that restores the weights before.
 fn undo(dialed: &Dialed) -> String {
-    format!("waypost dial {} {}", dialed.name, earlier(dialed))
+    let arms = dialed.arms.iter().zip(&dialed.before);
+    let before: Vec<ArmView> = arms
+        .map(|(arm, before)| ArmView {
+            live: before.weight,
+            ..arm.clone()
+        })
+        .collect();
+    undo_of(&dialed.name, &before)
+}
+
+/// The command that restores the live weights of these arms.
+pub(crate) fn undo_of(route: &str, arms: &[ArmView]) -> String {
+    let weights = match arms.iter().all(|arm| arm.live == arm.declared) {
+        true => "--reset".to_owned(),
+        false => {
+            let weights = arms.iter().map(|arm| format!("{}={}", arm.service, arm.live));
+            weights.collect::<Vec<String>>().join(" ")
+        }
+    };
+    format!("waypost dial {route} {weights}")
 }
 
 /// The commands that restore the weights of all routes of a deal: one, if all had the same.
@@ -231,14 +250,6 @@ fn undo_deal(dialed: &DealDialed) -> String {
 fn was_declared(dialed: &Dialed) -> bool {
     let mut arms = dialed.arms.iter().zip(&dialed.before);
     arms.all(|(arm, before)| arm.declared == before.weight)
-}
-
-fn earlier(dialed: &Dialed) -> String {
-    if was_declared(dialed) {
-        "--reset".to_owned()
-    } else {
-        set(dialed)
-    }
 }
 
 fn set(dialed: &Dialed) -> String {

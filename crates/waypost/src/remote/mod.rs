@@ -1,14 +1,14 @@
 //! The commands that talk to a running gateway through its admin API.
 
 pub(crate) mod apply;
-mod client;
+pub(crate) mod client;
 pub(crate) mod dial;
 pub(crate) mod history;
 pub(crate) mod ready;
 pub(crate) mod rollout;
 pub(crate) mod routes;
 pub(crate) mod services;
-mod standing;
+pub(crate) mod standing;
 pub(crate) mod stats;
 pub(crate) mod status;
 mod table;
@@ -24,7 +24,7 @@ use crate::output;
 pub(crate) use client::Client;
 
 /// The result of a request to the admin API.
-type Response<T> = Result<T, Problem>;
+pub(crate) type Response<T> = Result<T, Problem>;
 
 /// Prints a result, in words or as JSON.
 fn show<T: serde::Serialize>(
@@ -43,7 +43,7 @@ fn show<T: serde::Serialize>(
 }
 
 /// Prints the refusal of a gateway: as JSON on standard output, in words on standard error.
-fn refused(problem: &Problem, format: Format) -> anyhow::Result<Outcome> {
+pub(crate) fn refused(problem: &Problem, format: Format) -> anyhow::Result<Outcome> {
     if format == Format::Json {
         output::print_json(problem)?;
         return Ok(Outcome::Bad);

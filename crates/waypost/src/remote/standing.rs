@@ -18,7 +18,7 @@ struct Line {
 }
 
 /// A rollout in words: a line on where it stands, one on each metric, and one on what comes next.
-pub(super) fn in_words(rollout: &RolloutView) -> String {
+pub(crate) fn in_words(rollout: &RolloutView) -> String {
     let mut text = head(rollout);
     text.push('\n');
     let rates = rollout.metrics.iter().filter_map(|metric| rate(metric, rollout));

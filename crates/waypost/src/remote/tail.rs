@@ -11,7 +11,7 @@ use super::client::{OPENED, Streamed, segment};
 use super::{Client, refused};
 use crate::Outcome;
 use crate::cli::{Format, Tail};
-use crate::output;
+use crate::output::{self, plain};
 
 /// The wait before the next try to reach a gateway that is gone.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -125,22 +125,6 @@ fn in_columns(data: &str) -> String {
         plain(&line.method),
         plain(&target),
     )
-}
-
-/// The text without characters that a terminal would obey.
-fn plain(text: &str) -> String {
-    let is_safe = |char: char| {
-        !char.is_control()
-            && !matches!(char, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut plain = String::with_capacity(text.len());
-    for char in text.chars() {
-        match is_safe(char) {
-            true => plain.push(char),
-            false => plain.extend(char.escape_unicode()),
-        }
-    }
-    plain
 }
 
 fn in_words(left_out: &LeftOut) -> String {

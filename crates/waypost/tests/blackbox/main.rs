@@ -74,6 +74,8 @@ mod timeline;
 mod timeouts;
 mod tls;
 mod tls_to_services;
+#[cfg(feature = "tui")]
+mod top;
 mod trust;
 mod trusted_proxies;
 mod unix_listeners;

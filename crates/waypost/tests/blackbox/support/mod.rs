@@ -14,6 +14,8 @@ pub(crate) mod gateway;
 pub(crate) mod http2;
 pub(crate) mod message;
 pub(crate) mod service;
+#[cfg(feature = "tui")]
+pub(crate) mod terminal;
 pub(crate) mod tls;
 pub(crate) mod unix;
 

@@ -1,0 +1,239 @@
+//! Pictures for tests.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use waypost_admin::access::Role;
+use waypost_admin::api::routes::detail::InForce;
+use waypost_admin::api::routes::page::SparklineView;
+use waypost_admin::api::routes::{RouteDetail, RouteView};
+use waypost_admin::api::status::Status;
+use waypost_admin::api::timeline::{KeptView, SeriesView, TimelineView};
+use waypost_admin::api::whoami::ClientView;
+use waypost_admin::command::ArmView;
+use waypost_admin::events::marks::Mark;
+use waypost_admin::report::StateReport;
+use waypost_admin::stats::{ArmStats, RouteStats};
+
+use super::health;
+use super::model::{App, Listing, Picture, RoutePicture, Row};
+
+/// The end of the figures, in seconds since the Unix epoch.
+pub(super) const NEXT: u64 = 1_800_000_000;
+
+pub(super) fn status() -> Status {
+    Status {
+        ok: true,
+        health: "ok".to_owned(),
+        reasons: Vec::new(),
+        version: "0.1.0".to_owned(),
+        pid: 7,
+        started: jiff::Timestamp::UNIX_EPOCH,
+        uptime_seconds: 7_500,
+        revision: 3,
+        config: "/etc/waypost/waypost.yaml".to_owned(),
+        draining: false,
+        listeners: Vec::new(),
+        routes: 4,
+        services: 3,
+        workers: 2,
+        connections: 12,
+        dialed: Vec::new(),
+        rollouts: Vec::new(),
+        failed_load: None,
+        stale_files: Vec::new(),
+        pending: None,
+        upgrading: false,
+        failed_upgrade: None,
+        state: StateReport {
+            directory: "/var/lib/waypost".to_owned(),
+            writable: true,
+            ..StateReport::default()
+        },
+        access_log_lost: 0,
+    }
+}
+
+pub(super) fn arms(weights: &[(&str, u64, u64)]) -> Vec<ArmView> {
+    let arms = weights.iter().map(|(service, declared, live)| ArmView {
+        service: (*service).to_owned(),
+        declared: *declared,
+        live: *live,
+    });
+    arms.collect()
+}
+
+/// A route with this many requests and failures in the last minute.
+pub(super) fn row(name: &str, requests: u64, failures: u64) -> Row {
+    let v2 = failures - failures.min(1);
+    let stats = [
+        arm(&format!("{name}-v1"), requests / 2, failures - v2),
+        arm(&format!("{name}-v2"), requests - requests / 2, v2),
+    ];
+    Row {
+        name: name.to_owned(),
+        action: "forward".to_owned(),
+        matches: vec![format!("api.example.com /{name}/*")],
+        arms: arms(&[(&format!("{name}-v1"), 95, 95), (&format!("{name}-v2"), 5, 5)]),
+        requests,
+        failures,
+        rate: requests as f64 / 60.0,
+        p99_ms: (requests > 0).then_some(12.3),
+        worst: (failures > 50).then(|| format!("{name}-v2")),
+        is_judged: true,
+        failing: health::failing(name, &stats),
+        rollout: None,
+        history: Some(SparklineView {
+            begin: NEXT - 600,
+            step_seconds: 10,
+            requests: (0..60).collect(),
+            failures: vec![0; 60],
+        }),
+    }
+}
+
+pub(super) fn arm(service: &str, requests: u64, failures: u64) -> ArmStats {
+    let share = failures as f64 / requests.max(1) as f64;
+    let margin = 1.0 / (requests.max(1) as f64).sqrt();
+    ArmStats {
+        service: service.to_owned(),
+        weight: Some(5),
+        requests,
+        rate: requests as f64 / 60.0,
+        classes: BTreeMap::from([
+            ("2xx".to_owned(), requests - failures),
+            ("5xx".to_owned(), failures),
+        ]),
+        errors: failures,
+        error_share: share,
+        error_interval: ((share - margin).max(0.0), (share + margin).min(1.0)),
+        p50_ms: (requests > 0).then_some(1.2),
+        p90_ms: (requests > 0).then_some(4.5),
+        p99_ms: (requests > 0).then_some(12.3),
+        ..ArmStats::default()
+    }
+}
+
+/// Figures of ten minutes, which rise.
+pub(super) fn timeline(route: Option<&str>, services: &[Option<&str>]) -> TimelineView {
+    let series = |service: &Option<&str>| SeriesView {
+        service: service.map(str::to_owned),
+        requests: (0..600).map(|second| Some(second / 60)).collect(),
+        failures: (0..600).map(|second| Some(u32::from(second > 540) * 2)).collect(),
+        p50_ms: (0..600).map(|second| Some(f64::from(second % 7))).collect(),
+        p99_ms: (0..600)
+            .map(|second| Some(f64::from(second % 11) + 1.0))
+            .collect(),
+    };
+    TimelineView {
+        route: route.map(str::to_owned),
+        step_seconds: 1,
+        begin: NEXT - 600,
+        next: NEXT,
+        series: services.iter().map(series).collect(),
+        marks: Vec::new(),
+        kept: KeptView {
+            bytes: 0,
+            bytes_max: 0,
+            rings: 0,
+            rings_max: 0,
+            routes: 0,
+            routes_max: 0,
+            left_out_requests: 0,
+            interval_seconds: 1,
+        },
+    }
+}
+
+fn mark(seconds: u64, event: &str, route: Option<&str>, text: &str) -> Mark {
+    Mark {
+        time: jiff::Timestamp::from_second(i64::try_from(NEXT - seconds).unwrap()).unwrap(),
+        event: event.to_owned(),
+        route: route.map(str::to_owned),
+        service: None,
+        text: text.to_owned(),
+    }
+}
+
+/// The route `users` with two arms, the second of which fails.
+pub(super) fn route() -> RoutePicture {
+    RoutePicture {
+        detail: RouteDetail {
+            route: RouteView {
+                name: "users".to_owned(),
+                action: "forward".to_owned(),
+                matches: vec!["api.example.com /users/*".to_owned()],
+                arms: arms(&[("users-v1", 95, 75), ("users-v2", 5, 25)]),
+                uses: Vec::new(),
+                sticky: None,
+                deal: None,
+                mirror: None,
+                timeout: None,
+                retry: None,
+                hedge: None,
+                rollout: None,
+            },
+            turns: Vec::new(),
+            in_force: InForce {
+                response: None,
+                policies: Vec::new(),
+                by_listener: Vec::new(),
+                plan: None,
+            },
+        },
+        stats: RouteStats {
+            route: "users".to_owned(),
+            rollout: None,
+            arms: vec![arm("users-v1", 4_500, 2), arm("users-v2", 1_500, 300)],
+        },
+        history: timeline(Some("users"), &[None, Some("users-v1"), Some("users-v2")]),
+        rollout: None,
+        failures: Vec::new(),
+    }
+}
+
+/// A gateway with four routes, one of which fails.
+pub(super) fn app() -> App {
+    let mut respond = row("health", 60, 0);
+    respond.action = "respond".to_owned();
+    respond.arms = Vec::new();
+    let mut users = row("users", 600, 126);
+    users.arms[1].live = 25;
+    users.arms[0].live = 75;
+    users.rollout = Some("step 2 of 4: 25 %".to_owned());
+    let picture = Picture {
+        status: status(),
+        client: ClientView {
+            name: "local".to_owned(),
+            role: Role::Write,
+        },
+        whole: timeline(None, &[None]),
+        changes: vec![
+            mark(5, "dial", Some("users"), "users-v1 75, users-v2 25 by anna"),
+            mark(3_700, "applied", None, "revision 3 from file: 1 route changed"),
+        ],
+        listing: Listing {
+            search: String::new(),
+            rows: vec![
+                users,
+                row("orders", 1_200, 0),
+                respond,
+                row(
+                    "a-route-with-a-name-that-is-longer-than-any-column-of-a-small-terminal",
+                    0,
+                    0,
+                ),
+            ],
+            matching: 4,
+            trouble: None,
+        },
+        route: None,
+        every_seconds: 2.0,
+    };
+    App::new(
+        "http://127.0.0.1:9900".to_owned(),
+        String::new(),
+        picture,
+        Instant::now(),
+    )
+}
