@@ -242,6 +242,9 @@ Example:
         /// With a rollout to watch, of a good or a bad version: it goes all the way, or back.
         #[arg(long, value_enum, value_name = "VERSION")]
         rollout: Option<Version>,
+        /// With some requests a second from clients of its own, and a new version that fails one in five.
+        #[arg(long, conflicts_with = "rollout")]
+        traffic: bool,
     },
 }
 

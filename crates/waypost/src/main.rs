@@ -145,7 +145,7 @@ fn main() -> ExitCode {
         Command::Schema => output::print_json(&waypost_config::schema::schema()),
         Command::Completions { shell } => cli::print_completions(shell),
         Command::Man { directory } => cli::write_manual(&directory),
-        Command::Demo { rollout } => demo::demo(rollout),
+        Command::Demo { rollout, traffic } => demo::demo(rollout, traffic),
     };
     match outcome {
         Ok(Outcome::Good) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! `waypost demo`: a gateway in front of small built-in services, with a rollout to watch if asked for.
+//! `waypost demo`: a gateway in front of small built-in services, with a rollout to watch or clients of its own if asked for.
 
 mod service;
 mod traffic;
@@ -12,6 +12,7 @@ use waypost_admin::server::OpenError;
 use waypost_plan::admin::Admin;
 use waypost_proxy::gateway::ApplyError;
 
+use self::service::Ways;
 use crate::cli::Version;
 use crate::{Outcome, log, output, run};
 
@@ -27,28 +28,63 @@ const CONFIG: &str = include_str!("waypost.yaml");
 /// The template of the config with a rollout.
 const ROLLOUT_CONFIG: &str = include_str!("rollout.yaml");
 
+/// The demo that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Show {
+    /// Commands to try.
+    Commands,
+    /// A rollout of this version.
+    Rollout(Version),
+    /// Clients, and a new version that fails.
+    Traffic,
+}
+
+impl Show {
+    /// The config, with placeholders for addresses.
+    fn config(self) -> String {
+        match self {
+            Self::Commands => CONFIG.to_owned(),
+            Self::Rollout(_) => ROLLOUT_CONFIG.to_owned(),
+            // More for the new version: there is something to see within a minute.
+            Self::Traffic => CONFIG.replace("users-v1: 95, users-v2: 5", "users-v1: 80, users-v2: 20"),
+        }
+    }
+
+    /// The ways of a service.
+    fn ways_of(self, service: &str) -> Ways {
+        let is_bad = matches!(self, Self::Rollout(Version::Bad) | Self::Traffic);
+        Ways {
+            fails: is_bad && service == "users-v2",
+            takes_time: self == Self::Traffic,
+        }
+    }
+}
+
 /// Runs the demo until Ctrl-C.
-pub(crate) fn demo(rollout: Option<Version>) -> anyhow::Result<Outcome> {
+pub(crate) fn demo(rollout: Option<Version>, traffic: bool) -> anyhow::Result<Outcome> {
+    let show = match rollout {
+        Some(version) => Show::Rollout(version),
+        None if traffic => Show::Traffic,
+        None => Show::Commands,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let template = if rollout.is_some() { ROLLOUT_CONFIG } else { CONFIG };
-        let mut config = template.to_owned();
+        let mut config = show.config();
         for (name, port) in SERVICE_PORTS {
             if !config.contains(&format!("{{{name}}}")) {
                 continue;
             }
-            let fails = name == "users-v2" && rollout == Some(Version::Bad);
             let (listener, address) = bind(port).await?;
             config = config.replace(&format!("{{{name}}}"), &address.to_string());
-            tokio::spawn(service::serve(name, listener, fails));
+            tokio::spawn(service::serve(name, listener, show.ways_of(name)));
         }
         let path = directory()?.join("waypost.yaml");
         let (mut gateway, mut admin) = (GATEWAY_PORT, ADMIN_PORT);
         loop {
-            let served = serve(&path, &config, gateway, admin, rollout).await;
+            let served = serve(&path, &config, gateway, admin, show).await;
             // A port in use is replaced by one of the system's choice.
             match served {
                 Err(error) if admin != 0 && error.downcast_ref::<OpenError>().is_some() => admin = 0,
@@ -60,13 +96,7 @@ pub(crate) fn demo(rollout: Option<Version>) -> anyhow::Result<Outcome> {
 }
 
 /// Serves the demo on these ports.
-async fn serve(
-    path: &Path,
-    config: &str,
-    gateway: u16,
-    admin: u16,
-    rollout: Option<Version>,
-) -> anyhow::Result<Outcome> {
+async fn serve(path: &Path, config: &str, gateway: u16, admin: u16, show: Show) -> anyhow::Result<Outcome> {
     let config = config
         .replace("{gateway}", &format!("127.0.0.1:{gateway}"))
         .replace("{admin}", &format!("127.0.0.1:{admin}"));
@@ -78,7 +108,8 @@ async fn serve(
             .map(|(_, address)| &**address)
             .unwrap_or_default();
         let address = control.admin_address().unwrap_or_default();
-        if let Some(version) = rollout {
+        output::print(&format!("Dashboard: {}/\n", address.trim_end_matches('/')))?;
+        if let Show::Rollout(version) = show {
             let (gateway, address, path) = (gateway.to_owned(), address.to_owned(), path.to_owned());
             tokio::spawn(async move {
                 if let Err(error) = show_rollout(&gateway, &address, admin == 0, &path, version).await {
@@ -92,6 +123,11 @@ async fn serve(
             // The default of the commands.
             _ => String::new(),
         };
+        if show == Show::Traffic {
+            traffic::begin(gateway, traffic::MIXED);
+            output::print(&traffic_guide(&admin, path))?;
+            return Ok(());
+        }
         output::print(&guide(gateway, &admin, path, &how_to_call()))?;
         Ok(())
     })
@@ -106,7 +142,7 @@ async fn show_rollout(
     path: &Path,
     version: Version,
 ) -> anyhow::Result<()> {
-    traffic::begin(gateway);
+    traffic::begin(gateway, traffic::USERS);
     traffic::start_rollout(admin).await?;
     let admin = match is_other_port {
         true => format!(" --admin {admin}"),
@@ -178,6 +214,30 @@ Waypost is in front of three services: orders, users-v1 and users-v2. Try, in an
 
 The config is {config}
 Edit it, `users` say, and save: the change is in force at once. Ctrl-C ends the demo.
+"
+    )
+}
+
+fn traffic_guide(admin: &str, config: &Path) -> String {
+    let how_to_call = how_to_call();
+    let config = config.display();
+    format!(
+        "
+Waypost is in front of three services, orders, users-v1 and users-v2, and gets 20 requests a second. One in five users
+is sent to users-v2, a new version with a fault: it fails one in five requests. Find it on the dashboard, or in another
+terminal, with `waypost top{admin}` as it happens:
+
+  how are things, and which side of which split is not well?
+    $ waypost top --once{admin}
+  both versions side by side
+    $ waypost top users --once{admin}
+    $ waypost stats users{admin}
+  all users back to the old version, at once; and undone
+    $ waypost dial users users-v2=0{admin}
+    $ waypost dial users --reset{admin}
+{how_to_call}
+The config is {config}
+Edit it and save: the change is in force at once. Ctrl-C ends the demo.
 "
     )
 }

@@ -20,8 +20,28 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Of so many requests, a service that `fails` fails one.
 const FAILS_OF: u64 = 5;
 
-/// Serves clients on `listener` as the service `name`, for ever. If it `fails`, it answers some requests with 500.
-pub(super) async fn serve(name: &'static str, listener: TcpListener, fails: bool) {
+/// The ways of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ways {
+    /// It answers some requests with 500.
+    pub(super) fails: bool,
+    /// It answers after some milliseconds, as if it had something to do.
+    pub(super) takes_time: bool,
+}
+
+impl Ways {
+    /// The time that a request takes: mostly a few milliseconds, and more for one in forty.
+    fn time_of(self, number: u64) -> Option<Duration> {
+        let ms = match number % 40 {
+            0 => 80,
+            _ => 2 + number * 7 % 11,
+        };
+        self.takes_time.then(|| Duration::from_millis(ms))
+    }
+}
+
+/// Serves clients on `listener` as the service `name`, for ever.
+pub(super) async fn serve(name: &'static str, listener: TcpListener, ways: Ways) {
     let served = Arc::new(AtomicU64::new(0));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -31,12 +51,18 @@ pub(super) async fn serve(name: &'static str, listener: TcpListener, fails: bool
         let served = Arc::clone(&served);
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let has_failed = fails && served.fetch_add(1, Ordering::Relaxed).is_multiple_of(FAILS_OF);
+                let number = served.fetch_add(1, Ordering::Relaxed);
+                let has_failed = ways.fails && number.is_multiple_of(FAILS_OF);
                 let response = match has_failed {
                     false => response_to(name, &request),
                     true => failure(),
                 };
-                async { Ok::<_, Infallible>(response) }
+                async move {
+                    if let Some(time) = ways.time_of(number) {
+                        tokio::time::sleep(time).await;
+                    }
+                    Ok::<_, Infallible>(response)
+                }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())

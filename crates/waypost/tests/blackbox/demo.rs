@@ -1,4 +1,4 @@
-//! `waypost demo --rollout`: a rollout to watch. The test clock stands still but for the seconds that a test lets pass.
+//! `waypost demo`: traffic and rollouts to watch. In the rollouts, the test clock stands still but for the seconds that a test lets pass.
 
 use std::process::Command;
 
@@ -98,4 +98,54 @@ fn demo_brings_its_own_traffic() {
         let is_used = |arm: &serde_json::Value| arm["requests"].as_u64().unwrap_or(0) > 0;
         (arms.len() == 2 && arms.iter().all(is_used)).then_some(())
     });
+}
+
+#[test]
+fn demo_begins_with_the_address_of_the_dashboard() {
+    for arguments in [&[][..], &["--traffic"], &["--rollout", "good"]] {
+        let demo = Demo::start(arguments, &[]);
+        demo.commands();
+        let first = demo.said.all().into_iter().next();
+        assert_eq!(
+            first,
+            Some(format!("Dashboard: http://{}/", demo.admin)),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn traffic_of_the_demo_shows_a_version_that_fails() {
+    let demo = Demo::start(&["--traffic"], &[]);
+    let commands = demo.commands();
+    assert!(commands.len() >= 5, "{commands:?}");
+    let failing = crate::support::wait_for("a failing side", || {
+        let stats = run("waypost stats --format json", &demo).json();
+        let routes = stats["routes"].as_array().cloned().unwrap_or_default();
+        let has = |name: &str| routes.iter().find(|route| route["route"] == name).cloned();
+        let all = ["orders", "users", "users-v2-opt-in", "old-shop"];
+        let users = all
+            .into_iter()
+            .all(|name| has(name).is_some())
+            .then(|| has("users"));
+        let arms = users??["arms"].clone();
+        (arms[1]["errors"].as_u64()? > 0).then_some(arms)
+    });
+    assert_eq!(
+        (&failing[0]["errors"], &failing[1]["service"]),
+        (&0.into(), &"users-v2".into())
+    );
+    for command in &commands {
+        assert_ne!(run(command, &demo).stdout, "", "{command}");
+    }
+    // Some requests have no route, and there are not many in all.
+    let metrics =
+        Client::connect(demo.admin.parse().unwrap()).ask(get(&format!("http://{}/metrics", demo.admin)));
+    assert!(metrics.text().contains("404"), "{}", metrics.text());
+}
+
+#[test]
+fn demo_has_one_kind_of_traffic() {
+    let both = ["demo", "--traffic", "--rollout", "good"];
+    crate::support::command::waypost_in(std::path::Path::new("."), &both).expect(2);
 }

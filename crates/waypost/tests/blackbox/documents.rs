@@ -81,7 +81,7 @@ fn documented_commands_work() {
 /// Returns true for a command that talks to a running gateway.
 fn is_live(command: &str) -> bool {
     let remote = [
-        "status", "routes", "dial", "rollout", "stats", "apply", "confirm", "history", "rollback",
+        "status", "top", "routes", "dial", "rollout", "stats", "apply", "confirm", "history", "rollback",
     ];
     let words: Vec<&str> = command.split_whitespace().collect();
     command.contains("127.0.0.1:") && command.contains("curl")
