@@ -77,6 +77,11 @@ impl Replacement {
         Ok(Self { from, parts })
     }
 
+    /// Returns the regex whose matches are replaced.
+    pub fn from(&self) -> &Regex {
+        &self.from
+    }
+
     /// Returns the replacement with `value` for every group.
     pub fn filled_with(&self, value: &str) -> String {
         let parts = self.parts.iter().map(|part| match part {

@@ -118,6 +118,8 @@ struct Context<'c> {
     /// Listeners, to report hosts that none serves.
     served: Vec<Listener>,
     split_key: Rc<str>,
+    /// The number of routes whose redirect is reported to lead back.
+    redirect_loops: usize,
     /// True if any listener asks clients for a certificate.
     asks_clients: bool,
     /// Statuses of responses that routes configure without a body.
@@ -156,6 +158,7 @@ pub(crate) fn lower(
             .split_key
             .as_ref()
             .map_or("".into(), |key| key.value.clone()),
+        redirect_loops: 0,
         asks_clients: document
             .listeners
             .iter()

@@ -707,6 +707,7 @@ fn redirects_that_lead_every_request_back() {
     loops("match: { host: a.b, path: [/x, /y/*] }, redirect: { host: a.b, scheme: http }");
     loops("match: { path: /x/y }, redirect: { path: /x/./y }");
     loops("match: { path: /x }, redirect: { regex: [\"^/y\", /z] }");
+    loops("match: { path: /x/* }, redirect: { regex: [\"^/y\", /z] }");
     loops("match: { path: \"/u/{Id}/x\" }, redirect: { path: \"/u/{Id}/x\" }");
     loops("match: { path: /x/* }, redirect: { prefix: /x/ }");
     loops("match: { path: \"/{s}/x/*\" }, redirect: { prefix: \"/{s}/x\", scheme: http }");
@@ -728,6 +729,7 @@ fn redirects_that_lead_every_request_back() {
         "match: { host: a.b, path: /x/* }, redirect: { url: \"http://a.b/x\" }",
         "match: { path: /x }, redirect: { url: \"http://a.b/x\" }",
         "match: { path: /x/* }, redirect: { prefix: /y }",
+        "match: { path: /x/* }, redirect: { regex: [\"/y\", /z] }",
         "match: { path: \"/{a}/{b}\" }, redirect: { path: \"/{b}/{a}\" }",
         "match: { path: ~^/x }, redirect: { path: /x }",
         "match: [{ path: /x }, { path: /y }], redirect: { path: /x }",
@@ -778,6 +780,15 @@ fn redirect_loops_know_the_listeners() {
         &[],
     );
     check_route(", scheme: https", to_https, &["3:14 redirect-loop"]);
+    check_route(
+        "",
+        "redirect: { prefix: / } }\n- { name: s, redirect: { host: \"{host}\" }",
+        &["3:14 redirect-loop", "4:14 redirect-loop"],
+    );
+    // Where a listener keeps them, there is something to replace.
+    let merged = "redirect: { regex: [//, /] }";
+    check_route("", merged, &["3:14 redirect-loop"]);
+    check_route(", paths: { double_slash: keep }", merged, &[]);
     let check_listener = |keys: &str, expected: &[&str]| {
         check(
             format!(

@@ -2,7 +2,8 @@
 //!
 //! The paths of a pattern are an automaton of a few states for each byte of it. Its product with the lazily built
 //! automaton of the regex is searched for a path that the regex does not match. If there is none, the regex covers the
-//! pattern. The paths are a few more than those in normal form, so what is proved holds for these.
+//! pattern. The paths are a few more than those in normal form, so what is proved holds for these. Whether a regex matches
+//! none of them is decided alike.
 
 use hashbrown::hash_map::Entry;
 use hashbrown::{HashMap, HashSet};
@@ -87,6 +88,21 @@ impl Coverings {
         covers
     }
 
+    /// Returns true if `regex` matches no path that `pattern` covers; false if it does, or that is not known.
+    pub(super) fn excludes(&mut self, regex: &Regex, pattern: &PathPattern) -> bool {
+        let found = match pattern {
+            PathPattern::Regex(covered) => match (Automaton::of(regex), Automaton::of(covered)) {
+                (Some(mut matching), Some(mut covered)) => {
+                    self.search(&Paths::of(pattern), &mut matching, true, Some(&mut covered))
+                }
+                _ => None,
+            },
+            _ => Automaton::of(regex)
+                .and_then(|mut matching| self.search(&Paths::of(pattern), &mut matching, true, None)),
+        };
+        found.unwrap_or(false)
+    }
+
     /// `None` if it could not be decided.
     fn decide(&mut self, regex: &Regex, pattern: &PathPattern) -> Option<bool> {
         let covered = match pattern {
@@ -104,30 +120,33 @@ impl Coverings {
         let other = covered.and_then(|other| self.automata.get_mut(other)?.take());
         let found = match (covered, other) {
             (Some(covered), Some(mut other)) => {
-                let found = self.search(&Paths::of(pattern), &mut covering, Some(&mut other));
+                let found = self.search(&Paths::of(pattern), &mut covering, false, Some(&mut other));
                 self.automata.insert(covered.clone(), Some(other));
                 found
             }
             (Some(_), None) => None,
-            (None, _) => self.search(&Paths::of(pattern), &mut covering, None),
+            (None, _) => self.search(&Paths::of(pattern), &mut covering, false, None),
         };
         self.automata.insert(regex.clone(), Some(covering));
         found
     }
 
-    /// Searches for a path that `covered` matches, if given, and `covering` does not; returns true if there is none.
+    /// Searches for a path that `covered` matches, if given, and `regex` matches or not, as `matches` says; returns true if
+    /// there is none.
     fn search(
         &mut self,
         paths: &Paths,
-        covering: &mut Automaton,
+        regex: &mut Automaton,
+        matches: bool,
         mut covered: Option<&mut Automaton>,
     ) -> Option<bool> {
-        let bytes = representatives(covering, covered.as_deref());
+        let bytes = representatives(regex, covered.as_deref());
         let other = match covered.as_deref_mut() {
             Some(covered) => covered.start()?,
             None => Search::Matched,
         };
-        let start: Product = (0, covering.start()?, other);
+        let start: Product = (0, regex.start()?, other);
+        let decided = if matches { Search::Dead } else { Search::Matched };
         let mut seen: HashSet<Product> = HashSet::from_iter([start]);
         let mut waiting = vec![start];
         while let Some((at, search, other)) = waiting.pop() {
@@ -137,19 +156,19 @@ impl Coverings {
                     Some(covered) => covered.end(other)? == Search::Matched,
                     None => true,
                 };
-                if other_matches && covering.end(search)? != Search::Matched {
+                if other_matches && (regex.end(search)? == Search::Matched) == matches {
                     return Some(false);
                 }
             }
             let mut step = |byte: u8, next: usize| -> Option<()> {
                 self.transitions = self.transitions.checked_sub(1)?;
-                let search = covering.step(search, byte)?;
+                let search = regex.step(search, byte)?;
                 let other = match covered.as_deref_mut() {
                     Some(covered) => covered.step(other, byte)?,
                     None => other,
                 };
-                // Whatever follows is covered, or not matched by the other.
-                if search != Search::Matched && other != Search::Dead && seen.insert((next, search, other)) {
+                // Whatever follows is decided, or not matched by the other.
+                if search != decided && other != Search::Dead && seen.insert((next, search, other)) {
                     waiting.push((next, search, other));
                 }
                 (seen.len() <= STATES_MAX).then_some(())
@@ -342,6 +361,30 @@ mod tests {
         check(r"^/v[0-9]+(/|$)", "/v1/*", true);
         check(r"^/a(/[^/]+)*/?$", "/a/*", true);
         check(r"^/a(/[^/]+)*$", "/a/*", false);
+    }
+
+    #[test]
+    fn regexes_exclude_what_they_never_match() {
+        let excludes = |regex: &str, pattern: &str| {
+            let regex = Regex::new(regex).unwrap();
+            Coverings::new().excludes(&regex, &PathPattern::parse(pattern).unwrap())
+        };
+        for (regex, pattern, expected) in [
+            ("^/b", "/a/*", true),
+            ("^/a", "/a/*", false),
+            ("b", "/a/*", false),
+            ("b", "/a/{x}", false),
+            ("//", "/*", true),
+            ("^/a$", "/a/{x}", true),
+            ("^/a$", "/a/*", false),
+            ("^/b", "~^/a", true),
+            ("b$", "~^/a", false),
+            ("^/a", "~^/a/b", false),
+            ("^/a$", "~^/a/b", true),
+            (r"^/\w", "/{x}", false),
+        ] {
+            assert_eq!(excludes(regex, pattern), expected, "{regex} on {pattern}");
+        }
     }
 
     #[test]

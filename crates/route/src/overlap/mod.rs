@@ -32,6 +32,7 @@ use crate::overlap::covering::Coverings;
 use crate::overlap::place::{Fresh, VARIANTS};
 use crate::path::{PathPattern, Segment};
 use crate::rank::{Position, Rank};
+use crate::regex::Regex;
 use crate::table::{Found, Scratch, Table};
 
 pub use crate::overlap::entrance::Entrance;
@@ -141,6 +142,13 @@ pub fn analyse(table: &Table, entrances: &[Entrance]) -> Analysis {
         }
     }
     analysis
+}
+
+/// Returns true if `regex` matches no path that `pattern` covers; false if it does, or that is not known.
+///
+/// As everywhere here, paths have no empty segments in the middle.
+pub fn excludes(regex: &Regex, pattern: &PathPattern) -> bool {
+    Coverings::new().excludes(regex, pattern)
 }
 
 /// Alternatives with the same host and the same path, apart from the names of parameters. Their ranks differ by
