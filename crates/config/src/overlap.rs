@@ -94,6 +94,10 @@ fn report_among(
                 second,
                 witness,
             } => {
+                // Where no request comes in, there is no witness.
+                if entrances.is_empty() {
+                    continue;
+                }
                 // The warning for the unreachable route is enough.
                 if whole
                     .get(&second.route)
@@ -131,6 +135,8 @@ fn entrances(plan: &Plan, passes: bool) -> Vec<Entrance> {
     let listeners = listeners.filter(|(_, listener)| (listener.tls == ListenerTls::Passthrough) == passes);
     let entrances = listeners.flat_map(|(position, listener)| {
         let needs_name = comes_in_elsewhere(plan, position);
+        let mut earlier = plan.listeners()[..position].iter();
+        let needs_name_without_host = earlier.any(|other| other.hosts.is_empty());
         let schemes = listener.client_schemes().into_iter().flatten();
         schemes.filter_map(move |scheme| {
             let is_native = scheme == listener.native_scheme();
@@ -148,6 +154,7 @@ fn entrances(plan: &Plan, passes: bool) -> Vec<Entrance> {
                 hosts: listener.hosts.clone(),
                 is_plain,
                 needs_name,
+                needs_name_without_host,
             })
         })
     });

@@ -692,6 +692,17 @@ fn proofs_know_the_listeners() {
         ),
         &["5:28 ambiguous-routes GET /x -H 'x: 1' -H 'cookie: y=1' --listener tls"],
     );
+    // A request without host has no scheme, so it would come in by the first one.
+    let pair = "routes:\n- { name: r, to: a, match: { headers: { x: \"1\" } } }\n\
+                - { name: s, to: a, match: { cookies: { y: \"1\" } } }\nservices: { a: { endpoints: [http://127.0.0.1:1] } }\n";
+    let plain = |redirect: &str| format!("{{ bind: 0.0.0.0:80, name: plain, redirect: {{ {redirect} }} }}");
+    let tls = "{ bind: 0.0.0.0:443, name: tls, tls: { certificates: [{ cert: a, key: b }] } }";
+    check(
+        format!("listeners: [{}, {tls}]\n{pair}", plain("host: a.b")),
+        &["4:28 ambiguous-routes GET /x -H 'x: 1' -H 'cookie: y=1' --listener tls"],
+    );
+    // Nothing comes to these routes.
+    check(format!("listeners: [{}]\n{pair}", plain("scheme: https")), &[]);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub struct Entrance {
     pub is_plain: bool,
     /// True if a request for one of the hosts comes in by another listener, unless it names this one.
     pub needs_name: bool,
+    /// The same for a request without host, which has no URL to say its scheme.
+    pub needs_name_without_host: bool,
 }
 
 impl Entrance {
@@ -76,6 +78,7 @@ pub(super) fn of_conditions<'a>(alternatives: impl Iterator<Item = &'a Alternati
             hosts: Vec::new(),
             is_plain: true,
             needs_name: false,
+            needs_name_without_host: false,
         })
     });
     entrances.collect()

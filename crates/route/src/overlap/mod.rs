@@ -501,7 +501,11 @@ impl<'t> Analyzer<'t> {
             if matters || self.knows_entrances {
                 witness.attributes.extend(entrance.attributes());
             }
-            witness.names_listener = matters || entrance.needs_name;
+            let needs_name = match &witness.host {
+                Some(_) => entrance.needs_name,
+                None => entrance.needs_name_without_host,
+            };
+            witness.names_listener = matters || needs_name;
             let request = witness.request();
             let all_fit = wanted
                 .iter()

@@ -67,6 +67,7 @@ fn entrance(listener: &str, scheme: &'static str, hosts: &str) -> Entrance {
         hosts: hosts.map(|host| HostPattern::parse(host).unwrap()).collect(),
         is_plain: true,
         needs_name: false,
+        needs_name_without_host: false,
     }
 }
 
