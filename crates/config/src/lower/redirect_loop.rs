@@ -190,7 +190,7 @@ fn ways_of<'h>(alternative: &'h Alternative, listeners: &'h [Listener]) -> impl 
         .filter(move |way| fits(Attribute::Scheme, way.scheme.as_str()))
 }
 
-/// What is left of a way by the redirect of its listener, which passes what it would lead back.
+/// The rest of a way behind the redirect of its listener, which passes the requests that it would lead back.
 fn left_by<'h>(redirect: &Redirect, way: Way<'h>) -> Option<Way<'h>> {
     if !redirect.may_lead_back(way.scheme) {
         return None;

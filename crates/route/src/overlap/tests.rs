@@ -418,9 +418,11 @@ proptest! {
     fn ten_thousand_requests_near_an_unreachable_alternative_do_not_reach_it(
         text in table_text(6..12),
         seed in any::<u64>(),
+        knows_entrances in any::<bool>(),
     ) {
         let routes = testing::routes(&text);
-        let analysis = analyse(&Table::new(routes.clone()).unwrap(), &[]);
+        let entrances = if knows_entrances { three_entrances() } else { Vec::new() };
+        let analysis = analyse(&Table::new(routes.clone()).unwrap(), &entrances);
         let first = analysis.findings.iter().find_map(|finding| match finding {
             Finding::Unreachable { at, .. } => Some(*at),
             _ => None,
@@ -432,6 +434,9 @@ proptest! {
             for _ in 0..10_000 {
                 let owned = request_near(alternative, &mut dice);
                 let request = owned.request();
+                if knows_entrances && !comes_in(&request, &entrances, false) {
+                    continue;
+                }
                 near += usize::from(alternative.first_failed(&request, &mut Vec::new()).is_none());
                 let winner = reference::find(&routes, &request);
                 let reached = Found { route: at.route, alternative: at.alternative };

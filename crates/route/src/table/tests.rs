@@ -206,7 +206,16 @@ pub(crate) fn alternative() -> impl Strategy<Value = String> {
     let regex = prop_oneof![Just("~^/a"), Just("~b$"), Just("~^/[ab]/"), Just("~")].prop_map(str::to_owned);
     let path = prop_oneof![1 => Just(String::new()), 8 => literal_path, 2 => regex];
     let method = prop_oneof![4 => Just(""), 1 => Just("GET"), 1 => Just("POST,PUT"), 1 => Just("PUT")];
-    let value = || prop_oneof![Just("1"), Just("2"), Just("~^1"), Just("*"), Just("!")];
+    let value = || {
+        prop_oneof![
+            Just("1"),
+            Just("2"),
+            Just("1|2"),
+            Just("~^1"),
+            Just("*"),
+            Just("!")
+        ]
+    };
     let field = (
         prop_oneof![
             Just("h:x"),
