@@ -138,10 +138,16 @@ fn traffic_of_the_demo_shows_a_version_that_fails() {
     for command in &commands {
         assert_ne!(run(command, &demo).stdout, "", "{command}");
     }
-    // Some requests have no route, and there are not many in all.
-    let metrics =
-        Client::connect(demo.admin.parse().unwrap()).ask(get(&format!("http://{}/metrics", demo.admin)));
-    assert!(metrics.text().contains("404"), "{}", metrics.text());
+    // Some requests have no route.
+    let metrics = format!("http://{}/metrics", demo.admin);
+    crate::support::wait_for("a request without a route", || {
+        let mut admin = Client::connect(demo.admin.parse().unwrap());
+        admin
+            .ask(get(&metrics))
+            .text()
+            .contains("status=\"404\"")
+            .then_some(())
+    });
 }
 
 #[test]
