@@ -145,7 +145,7 @@ fn traffic_of_the_demo_shows_a_version_that_fails() {
         admin
             .ask(get(&metrics))
             .text()
-            .contains("status=\"404\"")
+            .contains("code=\"404\"")
             .then_some(())
     });
 }
