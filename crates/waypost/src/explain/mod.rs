@@ -19,7 +19,9 @@ use crate::cli::{DEFAULT_PATH, Explain, Format};
 use crate::source::Source;
 use crate::{Outcome, load, output};
 
-pub(crate) use text::{in_short, in_words};
+pub(crate) use text::in_short;
+#[cfg(feature = "tui")]
+pub(crate) use text::in_words;
 
 /// The request that a command line of curl sends.
 ///
