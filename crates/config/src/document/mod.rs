@@ -118,7 +118,8 @@ keys! {
         bind: Text = Fallback("127.0.0.1:9900"), "127.0.0.1:9900";
         /// File of accepted tokens, one `[NAME] TOKEN` per line. With `read` behind it, a token changes nothing.
         ///
-        /// The file is reloaded when it changes. Without it, every client that reaches the address has access.
+        /// The file is reloaded when it changes. A relative path is relative to the configuration's directory, or to the
+        /// working directory if there is no such file. Without it, every client that reaches the address has access.
         token_file: Text = Optional, "/etc/waypost/tokens";
         /// Headers of failed requests whose values `/api/v1/routes/{name}/failures` shows. Of others it has the names.
         ///

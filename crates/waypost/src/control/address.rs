@@ -9,6 +9,7 @@ use waypost_plan::admin::Admin;
 
 use super::Control;
 use crate::log;
+use crate::source::Source;
 use crate::upgrade::handover::AdminHandover;
 
 /// The effect of a config on the admin address.
@@ -29,6 +30,8 @@ impl Control {
         if admin == now {
             return Ok(AdminChange::None);
         }
+        let located = located(admin, &self.source);
+        let admin = located.as_ref();
         match (admin, now, &self.server) {
             (Some(admin), Some(now), Some(_)) if admin.bind == now.bind => {
                 Ok(AdminChange::Access(access(admin)?))
@@ -62,6 +65,15 @@ impl Control {
             }
         }
     }
+}
+
+/// The settings with the path of their token file, as found from the config.
+pub(super) fn located(admin: Option<&Admin>, source: &Source) -> Option<Admin> {
+    let mut admin = admin?.clone();
+    if let Some(file) = &mut admin.token_file {
+        *file = source.locate(file).to_string_lossy().into();
+    }
+    Some(admin)
 }
 
 /// Opens the admin address, if one is configured, or takes the socket that another process has opened for it. `leaving` is

@@ -41,7 +41,7 @@ use crate::certificates::Certificates;
 use crate::check;
 use crate::checksummed::Damaged;
 use crate::control::activate::{Candidate, Changes};
-use crate::control::address::{log_admin, open_admin};
+use crate::control::address::{located, log_admin, open_admin};
 use crate::control::rollout::Rollouts;
 use crate::control::stored::{first_revision, log_state, revision_view};
 use crate::control::upgrade::Upgrades;
@@ -186,7 +186,8 @@ impl Control {
             },
         );
         let mut inherited_admin = handover.admin;
-        let (server, no_server) = open_admin(settings.admin.as_ref(), None, &mut inherited_admin, &shared)?;
+        let admin = located(settings.admin.as_ref(), &source);
+        let (server, no_server) = open_admin(admin.as_ref(), None, &mut inherited_admin, &shared)?;
         let generation = gateway.generation();
         generation.renumber(revision.number);
         state.dials.apply_to(&generation);

@@ -74,6 +74,13 @@ impl Source {
         }
     }
 
+    /// The path of a file that the config names.
+    pub(crate) fn locate(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Disk(disk) => disk.locate(name),
+        }
+    }
+
     /// Completes the change that a killed process began, and claims the right to write. Must come before reading.
     pub(crate) fn recover(&mut self) -> Recovered {
         match self {

@@ -183,16 +183,29 @@ fn word_read_is_no_token() {
 }
 
 #[test]
+fn token_file_is_found_beside_the_config() {
+    let directory = tempfile::tempdir().unwrap();
+    let configs = directory.path().join("configs");
+    fs::create_dir(&configs).unwrap();
+    fs::write(
+        configs.join("waypost.yaml"),
+        config("{ bind: 127.0.0.1:0, token_file: tokens }"),
+    )
+    .unwrap();
+    // A fault in the file shows which of them was read.
+    fs::write(configs.join("tokens"), "beside read\n").unwrap();
+    fs::write(directory.path().join("tokens"), "ann secret\n").unwrap();
+    let ran = waypost_in(directory.path(), &["run", "configs/waypost.yaml"]).expect(2);
+    assert!(ran.stderr.contains("`configs/tokens`"), "{}", ran.stderr);
+}
+
+#[test]
 fn missing_token_file_refuses_start() {
     let directory = tempfile::tempdir().unwrap();
     let text = config("{ bind: 127.0.0.1:0, token_file: nowhere }");
     fs::write(directory.path().join("waypost.yaml"), text).unwrap();
     let ran = waypost_in(directory.path(), &["run"]).expect(2);
-    assert!(
-        ran.stderr.contains("the token file `nowhere` cannot be read"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("nowhere` cannot be read"), "{}", ran.stderr);
 }
 
 #[test]

@@ -9,15 +9,19 @@ use super::stamp::Stamp;
 /// The size limit of one file.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Reads the file `name`, relative to `directory` or else to the working directory. The stamp is as old as the text or
-/// older, so a change in between is noticed.
-pub(super) fn read(directory: &Path, name: &str) -> (Stamp, io::Result<Vec<u8>>) {
+/// The path of the file `name`: relative to `directory`, or else to the working directory if only that has it.
+pub(super) fn locate(directory: &Path, name: &str) -> PathBuf {
     let beside = directory.join(name);
-    let path = if beside.exists() || !Path::new(name).exists() {
+    if beside.exists() || !Path::new(name).exists() {
         beside
     } else {
         PathBuf::from(name)
-    };
+    }
+}
+
+/// Reads the file `name`. The stamp is as old as the text or older, so a change in between is noticed.
+pub(super) fn read(directory: &Path, name: &str) -> (Stamp, io::Result<Vec<u8>>) {
+    let path = locate(directory, name);
     (Stamp::of(path.clone()), read_file(&path))
 }
 

@@ -109,6 +109,10 @@ impl Disk {
         file.parent().map(Path::to_owned).unwrap_or_default()
     }
 
+    pub(super) fn locate(&self, name: &str) -> PathBuf {
+        material::locate(&self.directory(), name)
+    }
+
     pub(super) fn read_material(&self, name: &str) -> (Stamp, io::Result<Vec<u8>>) {
         material::read(&self.directory(), name)
     }
