@@ -189,6 +189,8 @@ pub enum Command {
     Rollback {
         /// The number of the revision.
         number: u64,
+        /// Acceptable hashes of the active config; `*` is any, and so is `None`.
+        if_match: Option<Vec<String>>,
         /// The client.
         by: String,
         /// Receives the result.

@@ -2,9 +2,10 @@
 
 use axum::Json;
 use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
 use axum::routing::{get, post};
 
-use super::{App, Caller, Operation, PathName, json};
+use super::{App, Caller, Operation, PathName, if_match, json};
 use crate::command::{Applied, Command, Revision, RevisionTexts};
 use crate::problem::Problem;
 
@@ -33,11 +34,11 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation {
             method: "post",
             path: "/api/v1/revisions/{number}/rollback",
-            summary: "Apply a revision again, as a new revision, and write it to disk",
+            summary: "Apply a revision again, as a new revision, and write it to disk; with If-Match, only if the active config has this ETag",
             query: &[],
             body: Vec::new(),
             response: vec![json::<Applied>()],
-            problems: &[404, 409, 410, 422, 503, 507],
+            problems: &[404, 409, 410, 412, 422, 503, 507],
             handler: || post(rollback),
         },
     ]
@@ -58,13 +59,17 @@ async fn rollback(
     State(state): App,
     Extension(Caller(by)): Extension<Caller>,
     PathName(number): PathName,
+    headers: HeaderMap,
 ) -> Result<Json<Applied>, Problem> {
     let number = parse(&number)?;
-    Ok(Json(
-        state
-            .execute(|reply| Command::Rollback { number, by, reply })
-            .await?,
-    ))
+    let if_match = if_match(&headers);
+    let applied = state.execute(|reply| Command::Rollback {
+        number,
+        if_match,
+        by,
+        reply,
+    });
+    Ok(Json(applied.await?))
 }
 
 fn parse(number: &str) -> Result<u64, Problem> {

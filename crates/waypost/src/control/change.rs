@@ -83,9 +83,20 @@ impl Control {
             .await
     }
 
-    /// Activates an earlier revision again.
-    pub(super) async fn roll_back(&mut self, number: u64, by: String) -> Result<Applied, Problem> {
+    /// Activates an earlier revision again; the active config has to be one of `if_match`.
+    pub(super) async fn roll_back(
+        &mut self,
+        number: u64,
+        by: String,
+        if_match: Option<&[String]>,
+    ) -> Result<Applied, Problem> {
         self.reload(super::reload::Because::Changed).await;
+        if !self.is_active(if_match) {
+            return Err(Problem::stale(format!(
+                "revision {} is active now, which is another config; read it again",
+                self.gateway.generation().number()
+            )));
+        }
         let mut texts = self.texts_of(number)?;
         if texts.kind != self.active.kind {
             return Err(Problem::conflict(format!(
@@ -150,15 +161,19 @@ impl Control {
         let Some(pending) = &self.pending else {
             return Err(Problem::conflict("nothing waits to be confirmed"));
         };
-        let hash = revisions::hash(&self.active);
-        let fits = |tag: &String| tag == "*" || *tag == hash;
-        if if_match.is_some_and(|tags| !tags.iter().any(fits)) {
+        let revision = pending.revision;
+        if !self.is_active(if_match) {
             return Err(Problem::stale(format!(
-                "another change waits to be confirmed, revision {}; read it again",
-                pending.revision
+                "another change waits to be confirmed, revision {revision}; read it again"
             )));
         }
-        Ok(pending.revision)
+        Ok(revision)
+    }
+
+    /// Returns true if the active config is one of `if_match`, or any will do.
+    fn is_active(&self, if_match: Option<&[String]>) -> bool {
+        let hash = revisions::hash(&self.active);
+        if_match.is_none_or(|tags| tags.iter().any(|tag| tag == "*" || *tag == hash))
     }
 
     /// Reverts a change that was not confirmed in time. A failed revert is retried.

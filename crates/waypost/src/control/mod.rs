@@ -451,8 +451,13 @@ impl Control {
                 drop(reply.send(Ok(all)));
             }
             Command::Revision { number, reply } => drop(reply.send(self.revision(number))),
-            Command::Rollback { number, by, reply } => {
-                let applied = self.roll_back(number, by).await;
+            Command::Rollback {
+                number,
+                if_match,
+                by,
+                reply,
+            } => {
+                let applied = self.roll_back(number, by, if_match.as_deref()).await;
                 drop(reply.send(applied));
             }
         }

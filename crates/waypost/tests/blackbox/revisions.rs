@@ -332,10 +332,8 @@ fn new_change_replaces_a_pending_one() {
 #[test]
 fn rollbacks_are_revisions() {
     let gateway = Gateway::verbatim(responding("one"));
-    assert_eq!(
-        put(&gateway, "", &tag(&gateway), &responding("two")).status(),
-        200
-    );
+    let first = tag(&gateway);
+    assert_eq!(put(&gateway, "", &first, &responding("two")).status(), 200);
     let back = |number: u64| gateway.admin("POST", &format!("/api/v1/revisions/{number}/rollback"), "", "");
     assert_eq!(back(1).json()["revision"], 3);
     assert_eq!(
@@ -347,6 +345,14 @@ fn rollbacks_are_revisions() {
         (gateway.body(), on_disk(&gateway)),
         ("two".to_owned(), responding("two"))
     );
+    let stale = format!("If-Match: {first}\r\n");
+    let refused = gateway.admin("POST", "/api/v1/revisions/1/rollback", &stale, "");
+    assert_eq!(
+        refused.status(),
+        412,
+        "another config is in force than the client has seen"
+    );
+    assert_eq!(gateway.body(), "two");
     assert_eq!(back(4).json()["revision"], 5, "also to what is in force");
     assert_eq!(back(9).status(), 404);
     assert_eq!(back(0).status(), 404);

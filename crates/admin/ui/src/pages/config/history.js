@@ -51,16 +51,23 @@ export function History({ query }) {
           <td class="revision-action">${one.number === active ? null : html`<${Button} look="quiet" reason=${reason} label=${`Roll back to revision ${one.number}`} onPress=${() => setBack(one)}>Roll back…<//>`}</td></tr>`)}</tbody></table></div><//>
     ${from !== null && to !== null ? html`<${Comparison} from=${from} to=${to} />` : null}
     ${back && active !== undefined ? html`<${Confirm} title=${`Roll back to revision ${back.number}?`} action="Roll back" isDanger=${true} undo=${`roll back to revision ${active} in the same way.`}
-      onClose=${() => setBack(null)} onConfirm=${() => rollBack(back.number)}>
+      onClose=${() => setBack(null)} onConfirm=${() => rollBack(back.number, revisions.find((one) => one.number === active)?.hash)}>
       <p>The text of revision ${back.number} is applied as a new revision, at once, and written to disk. Dials whose splits change are dropped.</p><${Difference} from=${active} to=${back.number} /><//>` : null}`;
 }
 
-/** @param {number} number */
-async function rollBack(number) {
-  const { data } = await post(`/api/v1/revisions/${number}/rollback`);
-  const { revision, dials_dropped: dropped } = /** @type {import("../../api/config.js").Applied} */ (data);
-  toast(`Revision ${revision} is in force, with the text of revision ${number}.${dropped.length > 0 ? ` Dials dropped: ${dropped.join(", ")}.` : ""}`);
-  for (const path of ["config", "/api/v1/status", "/api/v1/revisions"]) refresh(path);
+/**
+ * @param {number} number
+ * @param {string | undefined} seen the hash of the active revision that the question was about
+ */
+async function rollBack(number, seen) {
+  try {
+    const { data } = await post(`/api/v1/revisions/${number}/rollback`, { ifMatch: seen === undefined ? null : `"${seen}"` });
+    const { revision, dials_dropped: dropped } = /** @type {import("../../api/config.js").Applied} */ (data);
+    toast(`Revision ${revision} is in force, with the text of revision ${number}.${dropped.length > 0 ? ` Dials dropped: ${dropped.join(", ")}.` : ""}`);
+  } finally {
+    // Also where somebody else was faster: the question is then about what is active now.
+    for (const path of ["config", "/api/v1/status", "/api/v1/revisions"]) refresh(path);
+  }
 }
 
 /** @param {{ from: number, to: number }} props */
