@@ -7,6 +7,7 @@ import { inFront, summary } from "../model/series.js";
 import { options } from "./chart-options.js";
 import { Marks } from "./marks.js";
 import { FiguresTable } from "./figures-table.js";
+import { later } from "./later.js";
 
 /**
  * @typedef {object} Line
@@ -49,18 +50,24 @@ export function Chart(props) {
   const shape = JSON.stringify([lines.map(({ label, colour, isFilled, isDashed }) => [label, colour, isFilled, isDashed]), height, group, floor, scheme]);
   const data = useMemo(() => /** @type {uPlot.AlignedData} */ ([times, ...lines.map((line) => line.values)]), [times, lines]);
 
+  // A plot that is made later begins with the data of then.
+  const latest = useRef(data);
+  latest.current = data;
+
   useLayoutEffect(() => {
     const element = box.current;
     if (!element) return;
-    const made = new uPlot(options({ element, lines, format, height, group, floor, edges, onCursor: setCursor, onArea: setArea }), data, element);
-    plot.current = made;
     const watcher = new ResizeObserver(() => {
-      if (element.clientWidth > 0) made.setSize({ width: element.clientWidth, height });
+      if (element.clientWidth > 0) plot.current?.setSize({ width: element.clientWidth, height });
     });
-    watcher.observe(element);
+    const cancel = later(() => {
+      plot.current = new uPlot(options({ element, lines, format, height, group, floor, edges, onCursor: setCursor, onArea: setArea }), latest.current, element);
+      watcher.observe(element);
+    });
     return () => {
+      cancel();
       watcher.disconnect();
-      made.destroy();
+      plot.current?.destroy();
       plot.current = null;
     };
   }, [shape]);
