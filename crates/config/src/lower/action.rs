@@ -3,7 +3,6 @@
 use waypost_plan::route::{Action, Forward, Respond};
 use waypost_plan::split_policies::SplitPolicySet;
 use waypost_route::split::Split;
-use waypost_wire::token;
 
 use crate::diagnostic::Code;
 use crate::document;
@@ -12,9 +11,9 @@ use crate::lower::effect::Use;
 use crate::lower::pattern::Pattern;
 use crate::lower::policies::Uses;
 use crate::lower::redirect::redirect;
-use crate::lower::{Context, policies, rollout, split, value};
+use crate::lower::{Context, content_type, policies, rollout, split, value};
 use crate::place::Span;
-use crate::problems::{Problems, quote, warn_of_variable};
+use crate::problems::{Problems, warn_of_variable};
 use crate::suggest::variable::Place;
 
 /// Lowers the action of a route; `None` if there is not exactly one.
@@ -206,16 +205,8 @@ fn respond(
         warn_of_variable(&body.value, body.span, Place::Body, problems);
         value::free_text(body, Place::Body, patterns, problems)
     });
-    if let Some(kind) = &written.content_type
-        && (kind.value.is_empty() || !token::is_field_value(kind.value.as_bytes()))
-    {
-        problems
-            .add(
-                Code::BadValue,
-                kind.span,
-                format!("{} is not allowed in a header", quote(&kind.value)),
-            )
-            .help("write a type such as `application/json`");
+    if let Some(kind) = &written.content_type {
+        content_type::check(kind, "application/json", problems);
     }
     Some(Respond {
         status: u16::try_from(written.status.as_ref()?.value).ok()?,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use waypost_plan::error_pages::{ErrorPage, ErrorsFrom, GATEWAY_STATUSES, PageBody};
 use waypost_plan::failures::StatusSet;
 use waypost_plan::header_edits::HeaderEdits;
-use waypost_wire::token;
 
 use crate::collections::NonEmptyList;
 use crate::diagnostic::Code;
@@ -13,7 +12,7 @@ use crate::document;
 use crate::files::Mention;
 use crate::keys::At;
 use crate::lower::pattern::Pattern;
-use crate::lower::{Context, header_edits, value, whole};
+use crate::lower::{Context, content_type, header_edits, value, whole};
 use crate::place::Span;
 use crate::problems::{Problems, quote, warn_of_variable};
 use crate::suggest::variable::Place;
@@ -105,16 +104,8 @@ fn page(
         value::free_text(body, Place::Body, patterns, problems)
     });
     let file = given.file.as_ref().filter(|file| check_file(file, problems));
-    if let Some(kind) = &given.content_type
-        && (kind.value.is_empty() || !token::is_field_value(kind.value.as_bytes()))
-    {
-        problems
-            .add(
-                Code::BadValue,
-                kind.span,
-                format!("{} is not allowed in a header", quote(&kind.value)),
-            )
-            .help("write a type such as `text/html`");
+    if let Some(kind) = &given.content_type {
+        content_type::check(kind, "text/html", problems);
     }
     let sent = given.sent.as_ref().map(|sent| {
         let status = whole(sent, 200, 599, problems);

@@ -32,6 +32,7 @@ use crate::values::Size;
 mod action;
 mod balance;
 mod capacity;
+mod content_type;
 mod deal;
 mod destination;
 mod effect;
