@@ -31,9 +31,9 @@ use waypost_wire::version::Version;
 
 use crate::arm::ArmChoice;
 use crate::compiled::Compiled;
-use crate::decision::{
-    self, ConnectionFields, Decision, DecisionBuffers, Environment, Forwarding, ValuePlace, Verdict,
-};
+use crate::decision::connection::{self, ConnectionFields};
+use crate::decision::place::ValuePlace;
+use crate::decision::{self, Decision, DecisionBuffers, Environment, Forwarding, Verdict};
 use crate::error_format::ErrorFormat;
 use crate::error_page::{Page, PageScope};
 use crate::failure::Failure;
@@ -241,7 +241,7 @@ impl<S: State> Explainer<'_, S> {
             let (mut explanation, reached_routes) = self.explain_all(
                 listener,
                 |environment, buffers| {
-                    decision::decide_connection(
+                    connection::decide_connection(
                         self.compiled,
                         listener,
                         &self.peer,

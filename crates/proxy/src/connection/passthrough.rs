@@ -8,7 +8,8 @@ use std::task::Poll;
 
 use waypost_plan::balance::Balance;
 use waypost_policy::balance;
-use waypost_policy::decision::{self, Verdict};
+use waypost_policy::decision::Verdict;
+use waypost_policy::decision::connection;
 use waypost_policy::failure::{Blame, Cause, Failure};
 use waypost_policy::status::RequestStatus;
 use waypost_transport::proxy_protocol::ProxiedAddresses;
@@ -95,7 +96,7 @@ impl Client {
         let compiled = snapshot.generation.compiled();
         let peer = &self.peer;
         let decision = &mut buffers.decision;
-        let decision = decision::decide_connection(compiled, &listener, peer, host, &mut live, decision);
+        let decision = connection::decide_connection(compiled, &listener, peer, host, &mut live, decision);
         live.note(&decision);
         let forwarding = match decision.verdict {
             Verdict::Forward(forwarding) => forwarding,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::route::Respond;
-use waypost_policy::decision::ValuePlace;
+use waypost_policy::decision::place::ValuePlace;
 use waypost_policy::error_format::ErrorFormat;
 use waypost_policy::error_page::{Page, PageScope};
 use waypost_policy::failure::{Blame, Cause, Failure};

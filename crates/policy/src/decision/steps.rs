@@ -1,0 +1,214 @@
+//! The steps of a request, in their order.
+
+use waypost_plan::policies::Policies;
+use waypost_plan::route::{Action, Forward};
+use waypost_plan::split_policies::SplitPolicySet;
+use waypost_plan::sticky::StickyKey;
+use waypost_route::request::Request;
+use waypost_route::table::Found;
+use waypost_wire::request::RequestError;
+
+use super::fill;
+use super::{Decision, DecisionBuffers, Environment, Forwarding, Verdict};
+use crate::arm::ArmChoice;
+use crate::compiled::Compiled;
+use crate::failure::Failure;
+use crate::request::IncomingRequest;
+use crate::server_options;
+use crate::step::Step;
+use crate::values::{self, RequestValues};
+
+/// Takes the steps in their order.
+pub(super) fn judge<'p>(
+    compiled: &'p Compiled,
+    request: &IncomingRequest<'_>,
+    environment: &mut impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Decision<'p> {
+    buffers.set_cookie.clear();
+    buffers.forget();
+    if request.listener.request_id {
+        values::request_id(request, environment, &buffers.request_id);
+    }
+    if request.head.targets_server(request.buffer) {
+        return Decision {
+            policies: Some(&server_options::POLICIES),
+            ..Decision::before_routes(Step::Host, Verdict::Respond(&server_options::RESPONSE))
+        };
+    }
+    // The connection is about the host that the peer asked for.
+    if !request.peer.is_authoritative_for(request.normalized.host()) {
+        return Decision::fail(Step::Host, Failure::Misdirected);
+    }
+    if !request.listener.serves(request.normalized.matched_host()) {
+        return Decision::fail(Step::Host, Failure::HostNotServed);
+    }
+    if let Some(redirect) = &request.listener.redirect
+        && let Some(verdict) = fill::redirect_all(redirect, request, environment, buffers)
+    {
+        return Decision::before_routes(Step::ListenerRedirect, verdict);
+    }
+    let fields = request.fields();
+    let conditions = request.conditions(&fields);
+    let Some(found) = compiled.requests().find(&conditions, &mut buffers.matching) else {
+        return Decision::fail(Step::Route, Failure::NoRoute);
+    };
+    environment.found(found.route);
+    buffers.taken = Some(found);
+    act(compiled, request, &conditions, found, environment, buffers)
+}
+
+/// Applies the route that was found.
+fn act<'p>(
+    compiled: &'p Compiled,
+    request: &IncomingRequest<'_>,
+    conditions: &Request<'_>,
+    found: Found,
+    environment: &mut impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Decision<'p> {
+    let plan = compiled.plan();
+    let route = &plan.routes()[found.route];
+    let pattern = &route.matching.alternatives[found.alternative].path;
+    let policies = plan.policies(route, request.listener);
+    let edits = &policies.response_headers;
+    let decision = act_by(
+        compiled,
+        request,
+        conditions,
+        found,
+        policies,
+        environment,
+        buffers,
+    );
+    if edits.has_templates() {
+        let arm = decision.arm.zip(route.forward());
+        let service = arm.map_or("", |((arm, _), forward)| &*plan.service(forward.arms[arm]).name);
+        let name = &route.matching.name;
+        let values = RequestValues::of(request, pattern, environment, &buffers.request_id);
+        let lines = &mut buffers.filled.response_lines;
+        lines.clear();
+        edits.fill(&values.named(name, service), lines);
+    }
+    decision
+}
+
+/// Applies the policies in force and the action of the route; the edits to the response are filled in behind it.
+fn act_by<'p>(
+    compiled: &'p Compiled,
+    request: &IncomingRequest<'_>,
+    conditions: &Request<'_>,
+    found: Found,
+    policies: &'p Policies,
+    environment: &mut impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Decision<'p> {
+    let plan = compiled.plan();
+    let route = &plan.routes()[found.route];
+    let pattern = &route.matching.alternatives[found.alternative].path;
+    let decision = |stopped, verdict| Decision {
+        route: Some(found.route),
+        arm: None,
+        policies: Some(policies),
+        stopped,
+        verdict,
+    };
+    let stop = |step, verdict| decision(Some(step), verdict);
+    if !policies.access.admits(request.normalized.client_ip()) {
+        return stop(Step::Access, Verdict::Fail(Failure::AccessDenied));
+    }
+    if request.exceeds_body_limit(policies) {
+        return stop(Step::BodyLimit, Verdict::Fail(Failure::BodyTooLarge));
+    }
+    let values = |made| {
+        let values = RequestValues::of(request, pattern, &*environment, made);
+        values.named(&route.matching.name, "")
+    };
+    match &route.action {
+        Action::Redirect(redirect) => {
+            let values = values(&buffers.request_id);
+            let location = &mut buffers.location;
+            stop(
+                Step::Action,
+                fill::locate(redirect, request, pattern, &values, location),
+            )
+        }
+        Action::Respond(respond) if request.demands_upgrade && respond.status < 300 => stop(
+            Step::Action,
+            Verdict::Fail(Failure::Request(RequestError::Method)),
+        ),
+        Action::Respond(respond) => {
+            if !respond.body.is_literal() {
+                let body = &mut buffers.filled.body;
+                body.clear();
+                respond.body.fill(&values(&buffers.request_id), body);
+            }
+            stop(Step::Action, Verdict::Respond(respond))
+        }
+        Action::Forward(forward) => {
+            let uses_tls = || request.client_uses_tls();
+            let arm = pick_arm(
+                compiled,
+                found.route,
+                forward,
+                conditions,
+                uses_tls,
+                environment,
+                buffers,
+            );
+            let Some((position, _)) = arm else {
+                return stop(Step::Rewrite, Verdict::Fail(Failure::NoArm));
+            };
+            let service = forward.arms[position];
+            buffers.service = Some(service);
+            let declared = plan.service(service);
+            let forwarding = Forwarding {
+                route,
+                forward,
+                policies,
+                service,
+                host: &declared.host,
+            };
+            let forwarded =
+                fill::forward_to(forwarding, &declared.name, request, pattern, environment, buffers);
+            Decision {
+                arm,
+                ..match forwarded {
+                    Ok(()) => decision(None, Verdict::Forward(forwarding)),
+                    Err((step, failure)) => stop(step, Verdict::Fail(failure)),
+                }
+            }
+        }
+    }
+}
+
+/// The arm that takes a request, and the rule that picked it; `None` when no arm has a weight. A new client of a sticky
+/// cookie gets one in `buffers`, which is `Secure` if `uses_tls` returns true.
+pub(super) fn pick_arm(
+    compiled: &Compiled,
+    route: usize,
+    forward: &Forward,
+    conditions: &Request<'_>,
+    uses_tls: impl FnOnce() -> bool,
+    environment: &impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Option<(usize, ArmChoice)> {
+    let policies: &SplitPolicySet = &forward.split_policies;
+    let mut choice = ArmChoice::Dice { wants_cookie: false };
+    if policies.sticky.is_some() || policies.force.is_some() {
+        choice = ArmChoice::of(policies, conditions, &mut buffers.scratch, &mut buffers.path);
+    }
+    if choice == (ArmChoice::Dice { wants_cookie: true })
+        && let Some(sticky) = &policies.sticky
+        && let StickyKey::Cookie(cookie) = &sticky.key
+        && let Some([high, low]) = environment.new_cookie()
+    {
+        let value = format!("{high:016x}{low:016x}");
+        choice = ArmChoice::Cohort(sticky.roll(value.as_bytes(), &mut buffers.scratch));
+        cookie.write(value.as_bytes(), uses_tls(), &mut buffers.set_cookie);
+    }
+    let arm = compiled.with_split(route, &forward.split, |split| {
+        choice.pick(split, || environment.roll())
+    });
+    Some((arm?, choice))
+}
