@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::command;
 
 /// Forbidden dependencies per crate. A name that ends in `*` is a prefix.
-const ABSENCES: [(&str, &[&str]); 11] = [
+const ABSENCES: [(&str, &[&str]); 12] = [
     (
         "waypost-route",
         &["tokio", "serde", "rand", "fastrand", "waypost-*"],
@@ -37,6 +37,17 @@ const ABSENCES: [(&str, &[&str]); 11] = [
             "waypost-policy",
             "waypost-tls",
             "waypost-upstream",
+        ],
+    ),
+    (
+        "waypost-auth",
+        &[
+            "tokio",
+            "socket2",
+            "rand",
+            "fastrand",
+            "waypost-config",
+            "waypost-policy",
         ],
     ),
     // jiff comes with the plan: the time zones of windows.
@@ -87,7 +98,7 @@ const NOWHERE: [&str; 6] = [
 ];
 
 /// Crates allowed in several versions, with reasons.
-const TWICE: [(&str, &str); 2] = [
+const TWICE: [(&str, &str); 3] = [
     (
         "syn",
         "the macros of x509-parser are on version 2; they run when the binary is built, and are not in it",
@@ -95,6 +106,10 @@ const TWICE: [(&str, &str); 2] = [
     (
         "synstructure",
         "the macros of x509-parser are on the version for `syn` 2, and do not run in the binary either",
+    ),
+    (
+        "untrusted",
+        "jsonwebtoken asks aws-lc-rs for its whole interface, which has the older one; a hundred lines without dependencies",
     ),
 ];
 

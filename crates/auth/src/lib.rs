@@ -1,0 +1,2 @@
+//! Verifies what clients show to prove who they are: tokens, keys and passwords. Pure: bytes and the time come in as
+//! arguments, and files and key sets as texts.
