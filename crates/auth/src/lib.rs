@@ -1,2 +1,6 @@
 //! Verifies what clients show to prove who they are: tokens, keys and passwords. Pure: bytes and the time come in as
 //! arguments, and files and key sets as texts.
+
+pub mod basic;
+pub mod password;
+pub mod verified;
