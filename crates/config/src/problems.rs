@@ -168,6 +168,7 @@ pub(crate) fn warn_of_variable(text: &str, span: Span, place: variable::Place, p
     let Some(found) = variable::find(text, place) else {
         return;
     };
+    let meant = variable::replaced(text, place);
     problems
         .add(
             Code::ForeignValue,
@@ -177,8 +178,8 @@ pub(crate) fn warn_of_variable(text: &str, span: Span, place: variable::Place, p
                 quote(found.text)
             ),
         )
-        .help(variable::hint_at(text, found, place))
-        .propose_if(span, text, variable::replaced(text, place));
+        .help(variable::hint_at(text, found, place, meant.as_deref()))
+        .propose_if(span, text, meant);
 }
 
 /// Returns `text` in backticks for a one-line message: escaped, and truncated if long.

@@ -179,15 +179,18 @@ fn template(
     if problems.errors() > errors {
         return None;
     }
-    // A value may be a label, or a port.
-    let checked = check(&template.filled_with("x")).map(drop);
-    if let Err(error) =
-        checked.or_else(|error| check(&template.filled_with("1")).map(drop).map_err(|_| error))
-    {
+    if let Err(error) = check_filled(&template, check) {
         report(written, error, check, problems);
         return None;
     }
     Some(template)
+}
+
+/// Checks the text around the values of a template.
+fn check_filled(template: &ValueTemplate, check: Check) -> Result<(), AuthorityError> {
+    // A value may be a label, or a port.
+    let checked = check(&template.filled_with("x")).map(drop);
+    checked.or_else(|error| check(&template.filled_with("1")).map(drop).map_err(|_| error))
 }
 
 /// Parses a host.
@@ -209,9 +212,12 @@ fn report(written: &At<Text>, error: AuthorityError, check: Check, problems: &mu
         format!("{} is not a host: {error}", quote(text)),
     );
     if let Some(found) = variable::find(text, Place::Host) {
+        let meant = variable::replaced(text, Place::Host).filter(|meant| {
+            ValueTemplate::parse(meant).is_ok_and(|meant| check_filled(&meant, check).is_ok())
+        });
         problem
-            .help(variable::hint_at(text, found, Place::Host))
-            .propose_if(written.span, text, variable::replaced(text, Place::Host));
+            .help(variable::hint_at(text, found, Place::Host, meant.as_deref()))
+            .propose_if(written.span, text, meant);
         return;
     }
     if let Some(host) = corrected(text, |text| check(text).map(drop), correct_authority) {

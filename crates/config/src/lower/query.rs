@@ -112,6 +112,30 @@ fn text_template(written: &At<Text>, patterns: &[Pattern], problems: &mut Proble
         return None;
     }
     let template = template.map_text(value::encoded_braces);
+    let Some(fault) = fault_of(text, &template) else {
+        warn_of_variable(text, written.span, Place::Query, problems);
+        return Some(template);
+    };
+    let found = variable::find(text, Place::Query);
+    let meant = found.and_then(|_| variable::replaced(text, Place::Query));
+    let meant = meant.filter(|meant| {
+        let template = ValueTemplate::parse(meant).map(|meant| meant.map_text(value::encoded_braces));
+        template.is_ok_and(|template| fault_of(meant, &template).is_none())
+    });
+    let hint = found.map(|found| variable::hint_at(text, found, Place::Query, meant.as_deref()));
+    problems
+        .add(
+            Code::BadRewrite,
+            written.span,
+            format!("{} cannot be a query", quote(text)),
+        )
+        .help(hint.unwrap_or_else(|| fault.to_owned()))
+        .propose_if(written.span, text, meant);
+    None
+}
+
+/// A hint at what is wrong with a `text` that replaces a query, and its template; `None` if nothing is.
+fn fault_of(text: &str, template: &ValueTemplate) -> Option<&'static str> {
     let sample = template.filled_with("x");
     let bytes = sample.as_bytes();
     let stray = bytes.iter().enumerate().any(|(at, &byte)| {
@@ -119,33 +143,15 @@ fn text_template(written: &At<Text>, patterns: &[Pattern], problems: &mut Proble
         byte == b'%' && !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     });
     let is_odd = |c: char| !c.is_ascii_graphic() || "\"#<>\\^`|".contains(c);
-    let help = match () {
-        () if text.starts_with('?') => "leave the `?` out; it is written where there is a query",
-        () if sample.contains('#') => "a query has no fragment; a literal `#` is `%23`",
+    match () {
+        () if text.starts_with('?') => Some("leave the `?` out; it is written where there is a query"),
+        () if sample.contains('#') => Some("a query has no fragment; a literal `#` is `%23`"),
         () if sample.contains(is_odd) => {
-            "percent-encode characters that are not allowed in a query, a space as `%20`"
+            Some("percent-encode characters that are not allowed in a query, a space as `%20`")
         }
-        () if stray => "a literal `%` is written `%25`",
-        () => {
-            warn_of_variable(text, written.span, Place::Query, problems);
-            return Some(template);
-        }
-    };
-    let found = variable::find(text, Place::Query);
-    let hint = found.map(|found| variable::hint_at(text, found, Place::Query));
-    problems
-        .add(
-            Code::BadRewrite,
-            written.span,
-            format!("{} cannot be a query", quote(text)),
-        )
-        .help(hint.unwrap_or_else(|| help.to_owned()))
-        .propose_if(
-            written.span,
-            text,
-            found.and_then(|_| variable::replaced(text, Place::Query)),
-        );
-    None
+        () if stray => Some("a literal `%` is written `%25`"),
+        () => None,
+    }
 }
 
 /// Reports braces in the name of a parameter.

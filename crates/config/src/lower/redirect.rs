@@ -94,38 +94,22 @@ fn url(written: &At<Text>, patterns: &[Pattern], problems: &mut Problems) -> Opt
     if problems.errors() > errors {
         return None;
     }
-    let sample = template.sampled(|name| match name {
-        ValueName::Scheme => "https",
-        ValueName::Path => "/",
-        _ => "1",
-    });
-    let url = UrlTemplate::new(&template);
-    let found = variable::find(text, Place::Url);
-    let scheme = sample.split_once("://").filter(|(scheme, _)| {
-        let mut bytes = scheme.bytes();
-        bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
-            && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
-    });
-    let is_odd = |c: char| !c.is_ascii_graphic() || "\"<>\\^`|".contains(c);
-    let help = match scheme {
-        None if sample.starts_with('/') => "a path alone goes into `path`",
-        None => "write the whole URL, such as `https://www.example.com/moved`",
-        Some((_, rest)) if host::authority(before_path(rest)).is_err() => "a host follows the scheme",
-        Some(_) if sample.contains(is_odd) => {
-            "percent-encode characters that are not allowed in a URL, a space as `%20`"
+    let fault = match parsed_url(&template) {
+        Ok(url) => {
+            warn_of_variable(text, written.span, Place::Url, problems);
+            return Some(url);
         }
-        Some(_) => match url {
-            Ok(url) => {
-                warn_of_variable(text, written.span, Place::Url, problems);
-                return Some(url);
-            }
-            Err(UrlError::Query) => "write a `?` in front of `{query}`",
-            Err(UrlError::NoScheme) => "write the whole URL, such as `https://{host}{path}`",
-        },
+        Err(fault) => fault,
     };
+    let found = variable::find(text, Place::Url);
+    let meant = found.and_then(|_| variable::replaced(text, Place::Url));
+    let meant = meant.filter(|meant| {
+        let template = ValueTemplate::parse(meant).map(|meant| meant.map_text(value::encoded_braces));
+        template.is_ok_and(|template| parsed_url(&template).is_ok())
+    });
     let help = match found {
-        Some(found) => variable::hint_at(text, found, Place::Url),
-        None => help.to_owned(),
+        Some(found) => variable::hint_at(text, found, Place::Url, meant.as_deref()),
+        None => fault.to_owned(),
     };
     problems
         .add(
@@ -134,12 +118,35 @@ fn url(written: &At<Text>, patterns: &[Pattern], problems: &mut Problems) -> Opt
             format!("{} is not a URL", quote(text)),
         )
         .help(help)
-        .propose_if(
-            written.span,
-            text,
-            found.and_then(|_| variable::replaced(text, Place::Url)),
-        );
+        .propose_if(written.span, text, meant);
     None
+}
+
+/// The URL that a template gives, or a hint at what is wrong with it.
+fn parsed_url(template: &ValueTemplate) -> Result<UrlTemplate, &'static str> {
+    let sample = template.sampled(|name| match name {
+        ValueName::Scheme => "https",
+        ValueName::Path => "/",
+        _ => "1",
+    });
+    let scheme = sample.split_once("://").filter(|(scheme, _)| {
+        let mut bytes = scheme.bytes();
+        bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+    });
+    let is_odd = |c: char| !c.is_ascii_graphic() || "\"<>\\^`|".contains(c);
+    match scheme {
+        None if sample.starts_with('/') => Err("a path alone goes into `path`"),
+        None => Err("write the whole URL, such as `https://www.example.com/moved`"),
+        Some((_, rest)) if host::authority(before_path(rest)).is_err() => Err("a host follows the scheme"),
+        Some(_) if sample.contains(is_odd) => {
+            Err("percent-encode characters that are not allowed in a URL, a space as `%20`")
+        }
+        Some(_) => UrlTemplate::new(template).map_err(|error| match error {
+            UrlError::Query => "write a `?` in front of `{query}`",
+            UrlError::NoScheme => "write the whole URL, such as `https://{host}{path}`",
+        }),
+    }
 }
 
 /// Lowers the host of a `Location`, whose scheme and port have keys of their own.

@@ -167,9 +167,12 @@ fn template(
         return None;
     }
     let sample = sample(&template);
-    let odd = template.filled_with("").chars().find(|c| matches!(c, '?' | '#'));
+    let odd = odd_in(&template);
     let begins = sample.starts_with('/');
     let found = variable::find(text, Place::Path);
+    let ours = found.and_then(|_| variable::replaced(text, Place::Path));
+    let ours =
+        ours.filter(|ours| ValueTemplate::parse(ours).is_ok_and(|ours| is_path(&ours, suffix, options)));
     if begins && odd.is_none() {
         match (check_filled(&sample, suffix, options), found) {
             (Ok(()), _) => warn_of_variable(text, written.span, Place::Path, problems),
@@ -180,8 +183,8 @@ fn template(
                         written.span,
                         format!("{} can never be a path: {error}", quote(text)),
                     )
-                    .help(variable::hint_at(text, found, Place::Path))
-                    .propose_if(written.span, text, variable::replaced(text, Place::Path));
+                    .help(variable::hint_at(text, found, Place::Path, ours.as_deref()))
+                    .propose_if(written.span, text, ours);
             }
             (Err(error), None) => report_refused(written, error, problems),
         }
@@ -224,20 +227,28 @@ fn template(
     problems
         .add(Code::BadRewrite, written.span, message)
         .help(help)
-        .propose_if(
-            written.span,
-            text,
-            found.and_then(|_| variable::replaced(text, Place::Path)),
-        );
+        .propose_if(written.span, text, ours);
     None
 }
 
 /// The text in front of a parameter of all segments to come, as in `/x/{**rest}`, which ends the path.
 fn rest_of_path(text: &str) -> Option<&str> {
     let (prefix, rest) = text.split_once("/{*")?;
-    let is_last = rest.find('}') == Some(rest.len() - 1);
+    let is_last = rest.find('}').is_some_and(|at| at + 1 == rest.len());
     let is_plain = !prefix.contains(['{', '*', '?']);
     (is_last && is_plain).then_some(if prefix.is_empty() { "/" } else { prefix })
+}
+
+/// A character that ends a path in the text around the values of a template.
+fn odd_in(template: &ValueTemplate) -> Option<char> {
+    let text = template.filled_with("");
+    text.chars().find(|c| matches!(c, '?' | '#'))
+}
+
+/// Returns true if a template can be a path.
+fn is_path(template: &ValueTemplate, suffix: &str, options: PathOptions) -> bool {
+    let sample = sample(template);
+    sample.starts_with('/') && odd_in(template).is_none() && check_filled(&sample, suffix, options).is_ok()
 }
 
 /// The template with something for each value.

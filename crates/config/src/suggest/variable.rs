@@ -386,17 +386,23 @@ pub(crate) fn ours_in_braces(name: &str) -> Option<String> {
     (!rest.is_empty()).then(|| format!("{ours}{rest}"))
 }
 
-/// Returns the hint at a text with a variable: the text with our words, or what can be had without it.
-pub(crate) fn hint_at(text: &str, variable: Variable<'_>, place: Place) -> String {
-    match replaced(text, place) {
-        Some(meant) if text != variable.text && is_showable(&meant) => format!("write `{meant}`"),
+/// Returns the hint at a text with a variable: the `meant` one with our words, if that is accepted, or what can be had
+/// without the variable.
+pub(crate) fn hint_at(text: &str, variable: Variable<'_>, place: Place, meant: Option<&str>) -> String {
+    let is_part = text != variable.text;
+    match (meant.filter(|meant| is_showable(meant)), ours(variable)) {
+        (Some(meant), _) if is_part => format!("write `{meant}`"),
+        // Alone it may be no more accepted than the text.
+        (None, Some(ours)) if is_part && had_without(variable, place).is_none() => {
+            format!("the same value here is `{ours}`")
+        }
         _ => hint(variable, place),
     }
 }
 
-/// Returns the hint at a variable: our word for it, or what can be had without it.
-pub(crate) fn hint(variable: Variable<'_>, place: Place) -> String {
-    let by_itself = match (place, variable.meaning) {
+/// The value of a variable that is at its place without it.
+fn had_without(variable: Variable<'_>, place: Place) -> Option<&'static str> {
+    match (place, variable.meaning) {
         (Place::RequestHeader, Meaning::Host) => {
             Some("services get the client's `Host`, and `x-forwarded-host`")
         }
@@ -416,7 +422,12 @@ pub(crate) fn hint(variable: Variable<'_>, place: Place) -> String {
         (Place::Path, Meaning::Target) => Some("path and query of the request stay"),
         (Place::Query, Meaning::Target) => Some("the query of the request stays"),
         _ => None,
-    };
+    }
+}
+
+/// Returns the hint at a variable: our word for it, or what can be had without it.
+pub(crate) fn hint(variable: Variable<'_>, place: Place) -> String {
+    let by_itself = had_without(variable, place);
     if variable.meaning == Meaning::Group {
         return "name the group in the path's regex, as in `(?<name>…)`, and write `{name}`; `$1` stands in \
             `regex: [from, to]` alone"

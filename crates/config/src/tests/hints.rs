@@ -188,6 +188,13 @@ fn corrected_values_are_accepted() {
     assert!(count > 1000, "{count}");
 }
 
+#[test]
+fn values_with_a_second_mistake_are_not_shown_as_correct() {
+    for value in ["%{id}::1", "/GET %{id}", "http://{*", "/x/{*"] {
+        check_hints(value);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -265,7 +265,7 @@ impl ValueTemplate {
         }
     }
 
-    /// Parses a template, in which names that are not on the list are parameters. For tests.
+    /// Parses a template, in which names that are not on the list are parameters. For hints and tests.
     ///
     /// # Errors
     /// A brace has no partner, or encloses no name.
