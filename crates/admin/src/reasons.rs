@@ -1,6 +1,6 @@
 //! The reasons for which a gateway is not quite well, in one list.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use waypost_proxy::generation::Generation;
 use waypost_upstream::service::ServiceState;
 
-use crate::certificates;
 use crate::report::Report;
+use crate::stats::failed_share;
 use crate::timeline::Timeline;
+use crate::{arms, certificates};
 
 /// Days before the end of a certificate from which on it is a reason, as it is a warning of `waypost check`.
 const ENDS_SOON_DAYS: i64 = 14;
@@ -37,6 +38,9 @@ pub struct Reason {
     /// The name of the service, the route or the listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The service whose requests fail, of a route with one service, or with one that fails more than chance explains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// The reason, in one sentence.
     pub message: String,
 }
@@ -71,7 +75,7 @@ impl Held {
         }
         let mut reasons = of_certificates(generation);
         reasons.extend(of_services(generation));
-        reasons.extend(of_routes(&timeline()));
+        reasons.extend(of_routes(&timeline(), generation));
         *held = Some((Instant::now(), generation.number(), reasons.clone()));
         reasons
     }
@@ -201,26 +205,86 @@ fn of_service(running: &ServiceState, now: tokio::time::Instant) -> Option<Reaso
     Some(reason(severity, "service", Some(name.to_string()), message))
 }
 
-fn of_routes(timeline: &Timeline) -> Vec<Reason> {
+fn of_routes(timeline: &Timeline, generation: &Generation) -> Vec<Reason> {
     let failing = timeline.recent(WINDOW);
     let failing = failing.filter(|(route, recent)| {
         !route.is_empty() && recent.failures >= FAILURES_LEAST && recent.failure_share() >= SHARE_LEAST
     });
     let mut failing: Vec<_> = failing.collect();
     failing.sort_unstable_by(|one, other| (other.1.failures, one.0).cmp(&(one.1.failures, other.0)));
-    let reasons = failing.into_iter().map(|(route, recent)| {
+    let reasons = failing.into_iter().enumerate().map(|(at, (route, recent))| {
         let share = recent.failure_share();
         let severity = match share >= SHARE_ERROR {
             true => Severity::Error,
             false => Severity::Warning,
         };
+        // Those that are only counted need none.
+        let side = match at < 2 * EACH_MAX {
+            true => Side::of(&timeline.arms_of(route, WINDOW)),
+            false => None,
+        };
+        let told = side.as_ref().map_or_else(String::new, |side| {
+            format!("{}{}", side.told, gets_none(generation, route, &side.service))
+        });
         let message = format!(
-            "route `{route}`: {} of {} requests failed in the last {} s",
+            "route `{route}`: {} of {} requests failed in the last {} s{told}",
             recent.failures, recent.requests, recent.seconds
         );
-        reason(severity, "route", Some(route.to_string()), message)
+        let mut reason = reason(severity, "route", Some(route.to_string()), message);
+        reason.service = side.map(|side| side.service.to_string());
+        reason
     });
     bounded(reasons.collect(), "routes with failures")
+}
+
+/// The arm of a route that is to blame, with its figures in words.
+#[derive(Debug, PartialEq, Eq)]
+struct Side {
+    service: Arc<str>,
+    told: String,
+}
+
+impl Side {
+    /// The only service of `arms`, or the one that fails more than each other by intervals that do not meet.
+    fn of(arms: &[(Arc<str>, u32, u32)]) -> Option<Self> {
+        let interval = |(_, requests, failures): &(Arc<str>, u32, u32)| {
+            failed_share(u64::from(*failures), u64::from(*requests)).1
+        };
+        let arms: Vec<_> = arms.iter().filter(|(service, ..)| !service.is_empty()).collect();
+        let worst = arms
+            .iter()
+            .max_by(|one, other| interval(one).0.total_cmp(&interval(other).0))?;
+        let (service, requests, failures) = worst;
+        let others: Vec<_> = arms.iter().filter(|arm| arm.0 != *service).collect();
+        if *failures == 0 || others.iter().any(|other| interval(other).1 >= interval(worst).0) {
+            return None;
+        }
+        let told = match &others[..] {
+            [] => format!(", {failures} at `{service}`"),
+            [(other, of_other, failed)] => {
+                format!(": {failures} of {requests} at `{service}`, {failed} of {of_other} at `{other}`")
+            }
+            _ => {
+                let sum = |(all, failed), arm: &&&(Arc<str>, u32, u32)| (all + arm.1, failed + arm.2);
+                let (all, failed) = others.iter().fold((0, 0), sum);
+                format!(": {failures} of {requests} at `{service}`, {failed} of {all} at the others")
+            }
+        };
+        Some(Self {
+            service: Arc::clone(service),
+            told,
+        })
+    }
+}
+
+/// The end of a sentence about the failures of a service that a route sends nothing any more: they are past.
+fn gets_none(generation: &Generation, route: &str, service: &str) -> String {
+    let position = generation.compiled().position(route);
+    let arms = position.map_or_else(Vec::new, |position| arms::of_route(generation, position));
+    match arms.iter().any(|arm| arm.service == service && arm.live > 0) {
+        true => String::new(),
+        false => format!("; `{service}` gets no requests now"),
+    }
 }
 
 fn reason(severity: Severity, kind: &str, name: Option<String>, message: String) -> Reason {
@@ -228,6 +292,7 @@ fn reason(severity: Severity, kind: &str, name: Option<String>, message: String)
         severity,
         kind: kind.to_owned(),
         name,
+        service: None,
         message,
     }
 }
@@ -242,4 +307,36 @@ fn bounded(mut reasons: Vec<Reason>, further: &str) -> Vec<Reason> {
         reasons.push(reason(severity, &kind, None, message));
     }
     reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn side_to_blame_fails_more_than_chance_explains() {
+        let check = |arms: &[(&str, u32, u32)], expected: Option<(&str, &str)>| {
+            let own: Vec<_> = arms
+                .iter()
+                .map(|(service, requests, failures)| (Arc::from(*service), *requests, *failures))
+                .collect();
+            let side = Side::of(&own);
+            let told = side.as_ref().map(|side| (&*side.service, &*side.told));
+            assert_eq!(told, expected, "{arms:?}");
+        };
+        check(
+            &[("v1", 529, 0), ("v2", 130, 25)],
+            Some(("v2", ": 25 of 130 at `v2`, 0 of 529 at `v1`")),
+        );
+        check(
+            &[("v1", 500, 1), ("v2", 100, 30), ("v3", 200, 1)],
+            Some(("v2", ": 30 of 100 at `v2`, 2 of 700 at the others")),
+        );
+        check(&[("v2", 60, 13)], Some(("v2", ", 13 at `v2`")));
+        // The gateway's own responses are of no side.
+        check(&[("", 10, 10), ("v1", 90, 0), ("v2", 90, 0)], None);
+        check(&[("", 10, 10)], None);
+        check(&[("v1", 90, 20), ("v2", 90, 22)], None);
+        check(&[], None);
+    }
 }

@@ -93,6 +93,22 @@ impl Timeline {
         })
     }
 
+    /// The arms of a route with requests in a window of this many seconds, each with its requests and failures; none if the
+    /// route is not kept by the second. The gateway's own responses have no service.
+    pub(crate) fn arms_of(&self, route: &str, window: u64) -> Vec<(Arc<str>, u32, u32)> {
+        let first = (self.upto + 1).saturating_sub(window.min(SECONDS));
+        let fine = self.routes.get(route).and_then(|kept| kept.fine.as_ref());
+        let arms = fine.iter().flat_map(|fine| {
+            let is_only = fine.arms.len() == 1;
+            fine.arms.iter().filter_map(move |arm| {
+                let ring = arm.ring.as_ref().or_else(|| is_only.then_some(&fine.ring))?;
+                let (requests, failures) = ring.sum_of_seconds(first, self.upto);
+                (requests > 0).then(|| (Arc::clone(&arm.service), requests, failures))
+            })
+        });
+        arms.collect()
+    }
+
     fn recent_of_kept(&self, kept: &Kept, window: u64) -> Option<Recent> {
         match &kept.fine {
             Some(fine) => Some(self.recent_of_ring(&fine.ring, window)),

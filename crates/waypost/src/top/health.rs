@@ -164,6 +164,7 @@ mod tests {
             severity,
             kind: kind.to_owned(),
             name: name.map(str::to_owned),
+            service: None,
             message: message.to_owned(),
         };
         status.reasons = vec![

@@ -54,6 +54,40 @@ fn health_has_reasons() {
 }
 
 #[test]
+fn health_names_the_side_of_a_split_that_fails() {
+    let good = Service::echo("good");
+    let bad = Service::named("bad", |talk| {
+        while talk.request().is_some() {
+            talk.send("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let config = Config::new().service(&good, "").service(&bad, "");
+    let gateway = Gateway::with(config.route("name: all, to: { good: 50, bad: 50 }"));
+    let mut client = gateway.connect();
+    for _ in 0..60 {
+        client.ask(get("http://x/"));
+    }
+    let reason = |part: &str| {
+        wait_for(part, || {
+            let status = gateway.admin_json("/api/v1/status");
+            let reason = status["reasons"].get(0)?.clone();
+            reason["message"].as_str()?.contains(part).then_some(reason)
+        })
+    };
+    let told = reason(" at `bad`, 0 of ");
+    assert_eq!((&told["name"], &told["service"]), (&json!("all"), &json!("bad")));
+    let weights = r#"{"good":100,"bad":0}"#;
+    let dialed = gateway.admin(
+        "PUT",
+        "/api/v1/routes/all/split",
+        "Content-Type: application/json\r\n",
+        weights,
+    );
+    assert_eq!(dialed.status(), 200, "{}", dialed.text());
+    reason("; `bad` gets no requests now");
+}
+
+#[test]
 fn certificates_come_by_their_end() {
     let authority = Authority::new();
     let good = authority.issue(&["a.test", "*.b.test"]);
