@@ -114,7 +114,10 @@ impl Bundler<'_> {
                 body.push_str(declared);
                 body.push('\n');
             } else {
-                body.push_str(&line.text);
+                match line.is_code {
+                    true => body.push_str(&self.deferred(path, &line.text)?),
+                    false => body.push_str(&line.text),
+                }
                 body.push('\n');
             }
         }
@@ -122,6 +125,22 @@ impl Bundler<'_> {
             let _ = writeln!(body, "return{{{}}}", exports.join(","));
         }
         Ok(body)
+    }
+
+    /// A line of code whose imports at run time, of vendored modules alone, are those of the one module.
+    fn deferred(&self, path: &str, line: &str) -> Result<String, String> {
+        const CALL: &str = "import(\"";
+        let mut parts = line.split(CALL);
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (target, rest) = part.split_once('"').ok_or("an import has no end")?;
+            let target = resolved(path, target);
+            if !target.starts_with(VENDOR) {
+                return Err(format!("`{path}` imports `{target}` at run time"));
+            }
+            let _ = write!(text, "{CALL}{}\"{rest}", relative(self.entry, &target));
+        }
+        Ok(text)
     }
 
     /// Takes over an import, or an export from another module.
@@ -276,6 +295,22 @@ mod tests {
     }
 
     #[test]
+    fn vendored_modules_may_come_later() {
+        let text = bundled(&[
+            ("src/main.js", "import { a } from \"./a/b.js\";\na();\n"),
+            (
+                "src/a/b.js",
+                "export const a = () => import(\"../../vendor/x.js\").then(f);\n",
+            ),
+        ]);
+        let text = text.unwrap();
+        assert!(
+            text.contains("const a = () => import(\"../vendor/x.js\").then(f);"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         let check = |text: &str, expected: &str| {
             let error =
@@ -283,6 +318,7 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
         };
         check("import { a } from \"./b.js\";\n", "no module `src/b.js`");
+        check("import(\"./a.js\");\n", "at run time");
         check("import \"./a.js\";\n", "imports itself");
         check("export let a = 1;\n", "not known here");
         check("export default 1;\n", "not known here");

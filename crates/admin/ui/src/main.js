@@ -2,11 +2,18 @@
 
 import { App } from "./app.js";
 import { html, render } from "./html.js";
+import { clock, count } from "./model/format.js";
 import { begin } from "./state/session.js";
 
-// In a task of its own: loading the modules was one already, and long tasks hold up what a reader does.
-setTimeout(() => {
-  const root = document.getElementById("app");
-  if (root) render(html`<${App} />`, root);
-}, 0);
-void begin();
+// Each in a task of its own: long tasks hold up what a reader does.
+const beginnings = [
+  () => void begin(),
+  () => {
+    const root = document.getElementById("app");
+    if (root) render(html`<${App} />`, root);
+  },
+  // The first figure and the first time of day take a browser longer than all others.
+  () => count(0),
+  () => clock(0),
+];
+for (const task of beginnings) setTimeout(task, 0);

@@ -5,10 +5,25 @@ export const NONE = "–";
 
 /** @typedef {number | null | undefined} Figure */
 
-const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
-const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const hundredths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumSignificantDigits: 3 });
+/**
+ * A formatter that is made when it is needed first: a browser takes long for the first one of all.
+ * @param {() => { format: (value: number) => string }} make
+ */
+function lazy(make) {
+  /** @type {{ format: (value: number) => string } | null} */
+  let made = null;
+  return { format: (/** @type {number} */ value) => (made ??= make()).format(value) };
+}
+
+/** @param {Intl.NumberFormatOptions} options */
+const numbers = (options) => lazy(() => new Intl.NumberFormat(undefined, options));
+/** @param {Intl.DateTimeFormatOptions} options */
+const times = (options) => lazy(() => new Intl.DateTimeFormat(undefined, options));
+
+const whole = numbers({ maximumFractionDigits: 0 });
+const tenths = numbers({ minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const hundredths = numbers({ minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const short = numbers({ notation: "compact", maximumSignificantDigits: 3 });
 
 /**
  * @param {Figure} value
@@ -99,9 +114,9 @@ export function ago(then, now) {
   return `${only} ago`;
 }
 
-const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const dayFormat = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
-const dateFormat = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
+const clockFormat = times({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const dayFormat = times({ month: "short", day: "numeric" });
+const dateFormat = times({ year: "numeric", month: "short", day: "numeric" });
 
 /** The time of day, in the reader's zone.
  * @param {number} at milliseconds */
@@ -149,7 +164,7 @@ export function cut(text, max) {
   return `${letters.slice(0, max - 1 - tail).join("")}…${letters.slice(letters.length - tail).join("")}`;
 }
 
-const minuteFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const minuteFormat = times({ hour: "2-digit", minute: "2-digit" });
 
 /** The hour and the minute, with the second if it is not a whole minute.
  * @param {number} seconds since the epoch */

@@ -1,8 +1,9 @@
 // The look of a chart, in the terms of uPlot.
 
-import uPlot from "../../vendor/uplot.js";
 import { clockShort } from "../model/format.js";
 import { lone, nice } from "../model/series.js";
+
+/** @typedef {import("../../vendor/uplot.js").default} uPlot */
 
 /** Seconds between two labels below a chart. */
 const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
@@ -74,7 +75,7 @@ export function options({ element, lines, format, height, group, floor = 0, edge
 
 /** @param {uPlot} plot */
 function areaOf(plot) {
-  return { left: plot.bbox.left / uPlot.pxRatio, width: plot.bbox.width / uPlot.pxRatio };
+  return { left: plot.bbox.left / devicePixelRatio, width: plot.bbox.width / devicePixelRatio };
 }
 
 /** The colour, of which the ground shines through.

@@ -1,6 +1,5 @@
 // Figures over time: lines on a canvas, changes as marks across them, and the same as text and as a table.
 
-import uPlot from "../../vendor/uplot.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../html.js";
 import { clock } from "../model/format.js";
 import { inFront, summary } from "../model/series.js";
@@ -8,6 +7,9 @@ import { options } from "./chart-options.js";
 import { Marks } from "./marks.js";
 import { FiguresTable } from "./figures-table.js";
 import { later } from "./later.js";
+import { plotting } from "./plotting.js";
+
+/** @typedef {import("../../vendor/uplot.js").default} uPlot */
 
 /**
  * @typedef {object} Line
@@ -60,11 +62,17 @@ export function Chart(props) {
     const watcher = new ResizeObserver(() => {
       if (element.clientWidth > 0) plot.current?.setSize({ width: element.clientWidth, height });
     });
-    const cancel = later(() => {
-      plot.current = new uPlot(options({ element, lines, format, height, group, floor, edges, onCursor: setCursor, onArea: setArea }), latest.current, element);
-      watcher.observe(element);
+    let isOver = false;
+    let cancel = () => {};
+    void plotting().then((uPlot) => {
+      if (isOver || uPlot === null) return;
+      cancel = later(() => {
+        plot.current = new uPlot(options({ element, lines, format, height, group, floor, edges, onCursor: setCursor, onArea: setArea }), latest.current, element);
+        watcher.observe(element);
+      });
     });
     return () => {
+      isOver = true;
       cancel();
       watcher.disconnect();
       plot.current?.destroy();
