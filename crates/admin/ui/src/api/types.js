@@ -29,7 +29,7 @@
  * @typedef {object} Status
  * @property {boolean} ok
  * @property {"ok" | "warning" | "error"} [health]
- * @property {{ severity: "error" | "warning", kind: string, name?: string, message: string }[]} [reasons]
+ * @property {{ severity: "error" | "warning", kind: string, name?: string, service?: string, message: string }[]} [reasons]
  * @property {string} version
  * @property {number} pid
  * @property {string} started

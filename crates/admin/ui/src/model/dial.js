@@ -65,6 +65,21 @@ export function withShare(arms, at, share) {
 export const allTo = (arms, at) => known(arms, arms.map((_, other) => (other === at ? 100 : 0)));
 
 /**
+ * The weights with which the sides that are worse get no requests; `null` if there are none of these, or no others.
+ * @param {ArmView[]} arms
+ * @param {string[]} worse
+ * @returns {{ weights: number[], text: string } | null}
+ */
+export function wayOut(arms, worse) {
+  const weights = arms.map((arm) => (worse.includes(arm.service) ? 0 : arm.live));
+  const left = arms.filter((_, at) => weights[at] > 0);
+  if (left.length === 0 || arms.every((arm, at) => arm.live === weights[at])) return null;
+  if (left.length === 1) return { weights: allTo(arms, arms.indexOf(left[0])), text: `All to ${left[0].service}…` };
+  const out = arms.filter((arm, at) => arm.live > 0 && weights[at] === 0);
+  return { weights: known(arms, weights), text: out.length === 1 ? `Nothing to ${out[0].service}…` : `Nothing to ${out.length} services…` };
+}
+
+/**
  * The weights with another one for one arm: the others keep theirs, and so their proportion.
  * @param {ArmView[]} arms
  * @param {number[]} weights

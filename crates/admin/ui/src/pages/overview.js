@@ -43,11 +43,17 @@ function HealthCard({ timeline }) {
     <p class="health-word" aria-live="polite"><${Badge} tone=${verdict.tone}>${verdict.word}<//></p>
     <ul class="reasons">${verdict.reasons.map((reason) => html`<li key=${reason.text} class=${reason.tone}>
         <span class="sign" aria-hidden="true">${reason.tone === "bad" ? "■" : "▲"}</span>
-        <span><${Prose} text=${reason.text} />${reason.page ? html` <a href=${link(reason.page)} aria-label=${`Show: ${reason.text}`}>Show</a>` : null}</span></li>`)}
+        <span><${Prose} text=${reason.text} />${reason.page ? html` <a href=${link(reason.page)} aria-label=${`${opening(reason.page)}: ${reason.text}`}>${opening(reason.page)}</a>` : null}</span></li>`)}
       <li class="fact">${facts(status, timeline)}</li></ul>
     ${status.routes === 0 ? html`<${Empty} title="There are no routes yet" command=${`waypost check ${status.config}`}>Write one into ${status.config}; the gateway takes it over when the file changes.<//>` : null}
   </section>`;
 }
+
+/** @type {Record<string, string>} */
+const PLACES = { routes: "route", services: "service" };
+
+/** @param {string[]} page */
+const opening = ([place, name]) => `Open the ${name === undefined ? place : (PLACES[place] ?? place)}`;
 
 /**
  * The size of all, in a line.

@@ -72,10 +72,12 @@ async function turn(weights) {
 test("a canary that fails is found from the overview, and taken back", async () => {
   await turn({ "users-v1": 80, "users-v2": 20 });
   const overview = await page("open-sesame", "");
-  await overview.getByRole("main").getByRole("link", { name: "users", exact: true }).first().click();
+  const health = overview.getByRole("region", { name: "Health" });
+  await health.getByText(/at users-v2, 0 of \d+ at users-v1/).waitFor();
+  await health.getByRole("link", { name: /^Open the route.*users/ }).click();
   await overview.getByText(/users-v2 fails more/).waitFor();
   await shoot(overview, "canary-fails");
-  await overview.getByRole("button", { name: /All to A/ }).click();
+  await overview.getByRole("button", { name: "All to users-v1…" }).click();
   const dialog = overview.getByRole("dialog");
   await dialog.getByText(/To undo/).waitFor();
   await dialog.getByText(/waypost dial users/).waitFor();

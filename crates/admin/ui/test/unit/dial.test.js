@@ -72,3 +72,15 @@ test("weights in a few words", () => {
   assert.equal(dial.summary([]), "no service");
   assert.equal(dial.summary(["a", "b", "c", "d"].map((service) => ({ service, weight: 1 }))), "a\u00a01, b\u00a01, c\u00a01 and 1 more");
 });
+
+test("the way out of a bad side gives it nothing, and leaves the others as they are", () => {
+  assert.deepEqual(dial.wayOut(two, ["v2"]), { weights: [100, 0], text: "All to v1…" });
+  const three = arms(["a", 90, 90], ["b", 5, 5], ["c", 5, 5]);
+  assert.deepEqual(dial.wayOut(three, ["b"]), { weights: [90, 0, 5], text: "Nothing to b…" });
+  assert.deepEqual(dial.wayOut(three, ["b", "c"])?.text, "All to a…");
+  assert.deepEqual(dial.wayOut(arms(["a", 1, 1], ["b", 1, 1], ["c", 1, 1], ["d", 1, 1]), ["c", "d"])?.text, "Nothing to 2 services…");
+  // There must be another one, and something to take away.
+  assert.equal(dial.wayOut(arms(["v1", 1, 0], ["v2", 1, 1]), ["v2"]), null);
+  assert.equal(dial.wayOut(arms(["v1", 1, 1], ["v2", 1, 0]), ["v2"]), null);
+  assert.equal(dial.wayOut(two, []), null);
+});

@@ -14,6 +14,9 @@ import { Statuses } from "./statuses.js";
 /** @typedef {import("../../api/types.js").Timeline} Timeline */
 /** @typedef {import("../../api/route-types.js").ArmStats} ArmStats */
 
+/** Seconds that a chart shows at least. */
+const SECONDS_MIN = 60;
+
 /**
  * @param {object} props
  * @param {import("../../api/poll.js").Polled<Timeline>} props.timeline
@@ -35,11 +38,27 @@ export function ArmCharts({ timeline, stats, shown, names, every, seconds }) {
     ${data === null ? html`<div class="chart-cell">${timeline.error ? html`<${Problem} error=${timeline.error} onRetry=${timeline.refresh} />` : html`<${Loading} lines=${6} />`}</div>`
       : drawn === null ? html`<p class="chart-cell note">The gateway keeps no course of this route: others are busier.</p>` : html`
     ${drawn.charts.map((chart) => html`<div key=${chart.title} class="chart-cell"><h3>${chart.title}</h3>
-      <${Chart} label=${chart.title} times=${chart.times} lines=${chart.lines} marks=${drawn.marks} format=${chart.format} begin=${drawn.end - seconds} end=${drawn.end} group="route" floor=${chart.floor} height=${150} /></div>`)}`}
+      <${Chart} label=${chart.title} times=${chart.times} lines=${chart.lines} marks=${drawn.marks} format=${chart.format} begin=${beginning(drawn, seconds)} end=${drawn.end} group="route" floor=${chart.floor} height=${150} /></div>`)}`}
     ${known.some((arm) => (arm.stats?.latency ?? []).length > 0) ? html`<div class="chart-cell"><h3>Latency</h3>
       <${Histogram} arms=${known.map((arm) => ({ service: arm.service, letter: arm.letter, buckets: arm.stats?.latency ?? [], p50: arm.stats?.p50_ms ?? null, p99: arm.stats?.p99_ms ?? null }))} /></div>` : null}
     ${known.length > 0 ? html`<div class="chart-cell"><h3>Status codes</h3><${Statuses} arms=${known.map((arm) => ({ service: arm.service, letter: arm.letter, stats: /** @type {ArmStats} */ (arm.stats) }))} /></div>` : null}
   </div>`;
+}
+
+/**
+ * The left edge: a route whose past is short has no empty chart in front of it.
+ * @param {{ first: number, end: number }} drawn
+ * @param {number} seconds
+ */
+const beginning = ({ first, end }, seconds) => Math.max(end - seconds, Math.min(first, end - SECONDS_MIN));
+
+/**
+ * @param {(number | null)[]} values
+ * @param {number} none
+ */
+function firstKnown(values, none) {
+  const at = values.findIndex((value) => value !== null);
+  return at < 0 ? none : at;
 }
 
 /**
@@ -63,8 +82,11 @@ function linesOf(timeline, shown, names, most) {
   /** @param {(arm: typeof arms[number]) => (number | null)[]} values */
   const of = (values) => arms.map((arm) => ({ label: arm.label, colour: arm.colour, isDashed: arm.isDashed, values: values(arm) }));
   const end = timeline.begin + times(timeline).length * timeline.step_seconds;
+  const last = coarse.length;
+  const first = Math.min(...arms.map((arm) => firstKnown(arm.of.rate, last)));
   return {
     end,
+    first: coarse[first] ?? end,
     marks: chartMarks(timeline.marks),
     charts: [
       { title: "Requests per second", times: coarse, lines: of((arm) => arm.of.rate), format: rate, floor: 0.1 },

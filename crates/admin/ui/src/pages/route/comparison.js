@@ -3,18 +3,22 @@
 import { html, useMemo, useState } from "../../html.js";
 import { useTimeline } from "../../api/timeline.js";
 import { usePoll } from "../../api/poll.js";
+import { wayOut } from "../../model/dial.js";
 import { drawn, scaleOfShares, verdict } from "../../model/comparison.js";
 import { count, duration, ms, percent, rate } from "../../model/format.js";
 import { letter } from "../../model/weights.js";
 import { go, link } from "../../router.js";
+import { useRights } from "../../state/session.js";
 import { ArmName } from "../../view/arm.js";
 import { Badge } from "../../view/badge.js";
+import { Button } from "../../view/button.js";
 import { Empty } from "../../view/empty.js";
 import { Interval } from "../../view/interval.js";
 import { Panel } from "../../view/panel.js";
 import { Table } from "../../view/table.js";
 import { Swatch } from "../../view/chart.js";
 import { ArmCharts } from "./charts.js";
+import { DialConfirm } from "./dial-confirm.js";
 
 /** @typedef {import("../../api/route-types.js").ArmStats} ArmStats */
 /** @typedef {import("../../api/route-types.js").Stats} Stats */
@@ -45,8 +49,12 @@ const WINDOWS = [
  * @param {object} props
  * @param {import("../../api/route-types.js").RouteDetail} props.route
  * @param {Record<string, string>} props.query
+ * @param {string | null} props.version
+ * @param {import("../../api/route-types.js").Rollout | null} props.rollout
  */
-export function Verdict({ route, query }) {
+export function Verdict({ route, query, version, rollout }) {
+  const { reason } = useRights();
+  const [asked, setAsked] = useState(/** @type {number[] | null} */ (null));
   const window = windowOf(query);
   const stats = /** @type {Stats | null} */ (useStats(route.name, window.compared).data);
   const arms = stats?.routes[0]?.arms ?? [];
@@ -56,7 +64,10 @@ export function Verdict({ route, query }) {
   // The past stays in the window for a while after it was mended.
   const isOver = worse.length > 0 && worse.every((service) => (live.get(service) ?? 0) === 0);
   const word = isOver ? "Taken back" : WORDS[tone];
-  return html`<p class="route-verdict" role="status"><${Badge} tone=${isOver ? "info" : tone === "unknown" ? "none" : tone}>${word}<//> <span>${text}${isOver ? " It gets no requests now." : ""} <span class="muted">In the last ${duration(Math.min(window.seconds, 3600))}.</span></span></p>`;
+  const way = isOver ? null : wayOut(route.arms, worse);
+  return html`<p class="route-verdict" role="status"><${Badge} tone=${isOver ? "info" : tone === "unknown" ? "none" : tone}>${word}<//> <span>${text}${isOver ? " It gets no requests now." : ""} <span class="muted">In the last ${duration(Math.min(window.seconds, 3600))}.</span></span>
+    ${way === null ? null : html`<${Button} reason=${reason} onPress=${() => setAsked(way.weights)}>${way.text}<//>`}</p>
+    ${asked ? html`<${DialConfirm} route=${route} version=${version} rollout=${rollout} weights=${asked} onDone=${() => setAsked(null)} onClose=${() => setAsked(null)} />` : null}`;
 }
 
 const WORDS = { bad: "Worse", good: "Good", none: "Even", unknown: "Open" };

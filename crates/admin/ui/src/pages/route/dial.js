@@ -90,5 +90,5 @@ function LastTurn({ route, reason, onAsk }) {
   const live = route.arms.map((arm) => arm.live);
   const canUndo = before !== null && dial.refusal(route.arms, before) === null && dial.isSame(dial.weightsOf(route.arms, turn.after) ?? [], live);
   return html`<p class="last-turn"><span class="muted">Last turned <${Age} at=${turn.time} /> by ${turn.by}: ${dial.summary(turn.before)} → ${dial.summary(turn.after)}</span>
-    ${canUndo ? html`<${Button} look="quiet" reason=${reason} onPress=${() => onAsk(/** @type {number[]} */ (before))}>Undo…<//>` : null}</p>`;
+    ${canUndo ? html`<${Button} reason=${reason} onPress=${() => onAsk(/** @type {number[]} */ (before))}>Undo…<//>` : null}</p>`;
 }

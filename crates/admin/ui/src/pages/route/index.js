@@ -42,7 +42,7 @@ export function RoutePage({ name, query }) {
     <header class="route-head"><h1 class="cut" title=${route.name}>${route.name}</h1>
       ${isUnderWay(rollout) ? html`<${Badge} tone="info">rollout<//>` : isDialed ? html`<${Badge} tone="info">dialed<//>` : null}
       <ul class="matches">${route.matches.map((text) => html`<li key=${text}><code class="cut" title=${text}>${text}</code></li>`)}</ul>
-      <${Verdict} route=${route} query=${query} /></header>
+      <${Verdict} route=${route} query=${query} version=${version} rollout=${rollout} /></header>
     <div class="route-grid">
       ${hasSplit ? html`<${Dial} route=${route} version=${version} rollout=${rollout} query=${query} />
         <${RolloutPanel} route=${route} rolled=${rolled} />` : html`<${Action} route=${route} /><${Policies} route=${route} />`}
