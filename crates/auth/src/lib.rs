@@ -2,5 +2,8 @@
 //! arguments, and files and key sets as texts.
 
 pub mod basic;
+pub mod claims;
+mod json;
 pub mod password;
+pub mod token;
 pub mod verified;

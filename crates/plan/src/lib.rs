@@ -46,6 +46,7 @@ pub mod split_policies;
 pub mod sticky;
 pub mod template;
 pub mod test_case;
+pub mod token;
 pub mod trusted_proxies;
 pub mod value;
 

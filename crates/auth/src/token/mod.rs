@@ -1,0 +1,8 @@
+//! JSON Web Tokens (RFC 7519, in the compact form of RFC 7515), and the key sets that verify them (RFC 7517).
+
+pub mod cache;
+pub mod key_set;
+mod pem;
+#[cfg(test)]
+mod testing;
+pub mod verify;

@@ -1,0 +1,222 @@
+//! The verification of a token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+use waypost_plan::token::{Algorithm, TokenRules};
+
+use crate::claims::Claims;
+use crate::json;
+use crate::token::key_set::KeySet;
+
+/// The bytes of a token, at most.
+pub const BYTES_MAX: usize = 16 * 1024;
+
+/// The keys that are tried for a token that names none.
+pub const TRIES_MAX: usize = 8;
+
+/// A reason to refuse a token. It holds nothing of the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// More bytes than a token may have.
+    #[error("the token is longer than 16 KiB")]
+    TooLong,
+    /// Anything but three parts of base64url, or parts that are no objects, or have a member twice.
+    #[error("the token is malformed")]
+    Malformed,
+    /// `alg` is not in the rules; `none` is never.
+    #[error("the algorithm of the token is not accepted")]
+    Algorithm,
+    /// `crit` lists extensions, and none is understood here (RFC 7515 §4.1.11).
+    #[error("the token demands an extension by `crit`")]
+    Critical,
+    /// No key has the `kid` of the token.
+    #[error("the key set has no key with the `kid` of the token")]
+    UnknownKey,
+    /// A key with the `kid`, or none at all, is for the algorithm of the token.
+    #[error("the key set has no key for the algorithm of the token")]
+    NoKey,
+    /// The signature is another's.
+    #[error("the signature is wrong")]
+    Signature,
+    /// `exp` has passed.
+    #[error("the token has expired")]
+    Expired,
+    /// `exp` is missing.
+    #[error("the token never expires")]
+    NoExpiry,
+    /// `nbf` has not come.
+    #[error("the token is not valid yet")]
+    NotYet,
+    /// `iss` is another, or missing.
+    #[error("the issuer is another")]
+    Issuer,
+    /// `aud` has none of ours.
+    #[error("the token is for another audience")]
+    Audience,
+    /// A claim that is registered for another type (RFC 7519 §4.1).
+    #[error("the claim `{0}` has the wrong type")]
+    ClaimType(&'static str),
+}
+
+/// A token that was verified.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// The claims.
+    pub claims: Arc<Claims>,
+    /// Seconds since 1970 at which it is no longer accepted, leeway included; `None` for never.
+    pub until: Option<f64>,
+    /// The bytes of the claims as sent.
+    pub size: usize,
+}
+
+/// A token that was taken apart, and not verified.
+struct Parts<'a> {
+    /// The text that is signed: head and claims as sent.
+    message: &'a str,
+    claims: &'a str,
+    signature: &'a str,
+    algorithm: Algorithm,
+    key_id: Option<Box<str>>,
+}
+
+/// Verifies a token: its claims, if `keys` say that it is genuine and `rules` that it counts `now`, a time since 1970.
+///
+/// The head of the token selects among the keys, and adds none: `jku`, `jwk`, `x5u` and `x5c` are not looked at.
+pub fn verify(token: &[u8], rules: &TokenRules, keys: &KeySet, now: Duration) -> Result<Verified, Refusal> {
+    let parts = Parts::of(token, &rules.algorithms)?;
+    parts.verify_signature(keys)?;
+    let text = decode(parts.claims)?;
+    let claims = json::object(&text).ok_or(Refusal::Malformed)?;
+    let until = check(&claims, rules, now.as_secs_f64())?;
+    Ok(Verified {
+        claims: Arc::new(Claims::new(claims)),
+        until,
+        size: text.len(),
+    })
+}
+
+impl<'a> Parts<'a> {
+    fn of(token: &'a [u8], accepted: &[Algorithm]) -> Result<Self, Refusal> {
+        if token.len() > BYTES_MAX {
+            return Err(Refusal::TooLong);
+        }
+        let token = str::from_utf8(token).map_err(|_| Refusal::Malformed)?;
+        let (message, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
+        let (head, claims) = message.split_once('.').ok_or(Refusal::Malformed)?;
+        if claims.contains('.') {
+            return Err(Refusal::Malformed);
+        }
+        let head = json::object(&decode(head)?).ok_or(Refusal::Malformed)?;
+        let text = |name: &str| match head.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(&**text)),
+            Some(_) => Err(Refusal::Malformed),
+        };
+        let algorithm = text("alg")?.ok_or(Refusal::Malformed)?;
+        let algorithm = Algorithm::named(algorithm)
+            .filter(|algorithm| accepted.contains(algorithm))
+            .ok_or(Refusal::Algorithm)?;
+        if head.contains_key("crit") {
+            return Err(Refusal::Critical);
+        }
+        Ok(Self {
+            message,
+            claims,
+            signature,
+            algorithm,
+            key_id: text("kid")?.map(Into::into),
+        })
+    }
+
+    fn verify_signature(&self, keys: &KeySet) -> Result<(), Refusal> {
+        let key_id = self.key_id.as_deref();
+        if key_id.is_some_and(|id| !keys.knows(id)) {
+            return Err(Refusal::UnknownKey);
+        }
+        let mut refusal = Refusal::NoKey;
+        for key in keys.candidates(key_id, self.algorithm).take(TRIES_MAX) {
+            let algorithm = library_algorithm(self.algorithm);
+            let message = self.message.as_bytes();
+            match jsonwebtoken::crypto::verify(self.signature, message, &key.material, algorithm) {
+                Ok(true) => return Ok(()),
+                _ => refusal = Refusal::Signature,
+            }
+        }
+        Err(refusal)
+    }
+}
+
+/// The bytes of a part. One text for the same bytes: no padding, no bits left over, no blanks.
+fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Malformed)
+}
+
+/// Checks the registered claims. Returns when the token ceases to count.
+fn check(claims: &Map<String, Value>, rules: &TokenRules, now: f64) -> Result<Option<f64>, Refusal> {
+    let time = |name: &'static str| match claims.get(name) {
+        None => Ok(None),
+        Some(Value::Number(number)) => number.as_f64().ok_or(Refusal::ClaimType(name)).map(Some),
+        Some(_) => Err(Refusal::ClaimType(name)),
+    };
+    let text = |name: &'static str| match claims.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(&**text)),
+        Some(_) => Err(Refusal::ClaimType(name)),
+    };
+    text("sub")?;
+    let issuer = text("iss")?;
+    if rules.issuer.is_some() && rules.issuer.as_deref() != issuer {
+        return Err(Refusal::Issuer);
+    }
+    let audience = audience(claims)?;
+    let is_ours = |name: &&str| rules.audience.iter().any(|ours| **ours == **name);
+    if !rules.audience.is_empty() && !audience.iter().any(is_ours) {
+        return Err(Refusal::Audience);
+    }
+    let leeway = rules.leeway.as_secs_f64();
+    if time("nbf")?.is_some_and(|from| now + leeway < from) {
+        return Err(Refusal::NotYet);
+    }
+    // "On or after which the JWT MUST NOT be accepted" (RFC 7519 §4.1.4).
+    let until = time("exp")?.map(|until| until + leeway);
+    match until {
+        Some(until) if now >= until => Err(Refusal::Expired),
+        None if rules.require_exp => Err(Refusal::NoExpiry),
+        until => Ok(until),
+    }
+}
+
+/// The audiences of a token: a text, or a list of texts (RFC 7519 §4.1.3).
+fn audience(claims: &Map<String, Value>) -> Result<Vec<&str>, Refusal> {
+    let wrong = Refusal::ClaimType("aud");
+    match claims.get("aud") {
+        None => Ok(Vec::new()),
+        Some(Value::String(name)) => Ok(vec![name]),
+        Some(Value::Array(names)) => names.iter().map(|name| name.as_str().ok_or(wrong)).collect(),
+        Some(_) => Err(wrong),
+    }
+}
+
+fn library_algorithm(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    match algorithm {
+        Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+        Algorithm::Rs384 => jsonwebtoken::Algorithm::RS384,
+        Algorithm::Rs512 => jsonwebtoken::Algorithm::RS512,
+        Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+        Algorithm::Es384 => jsonwebtoken::Algorithm::ES384,
+        Algorithm::Ps256 => jsonwebtoken::Algorithm::PS256,
+        Algorithm::Ps384 => jsonwebtoken::Algorithm::PS384,
+        Algorithm::Ps512 => jsonwebtoken::Algorithm::PS512,
+        Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
+        Algorithm::Hs384 => jsonwebtoken::Algorithm::HS384,
+        Algorithm::Hs512 => jsonwebtoken::Algorithm::HS512,
+    }
+}
+
+#[cfg(test)]
+mod tests;
