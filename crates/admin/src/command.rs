@@ -54,6 +54,8 @@ pub enum Command {
         route: String,
         /// The rollout.
         start: StartRollout,
+        /// Acceptable versions of the route's last rollout, see [`RolloutView::version`]; `*` is any, and so is `None`.
+        versions: Option<Vec<String>>,
         /// The client.
         by: String,
         /// Receives the result.
@@ -67,6 +69,8 @@ pub enum Command {
         action: RolloutAction,
         /// True to put the weights into the config, for [`RolloutAction::Finish`] only.
         write: bool,
+        /// Acceptable versions of the rollout, see [`RolloutView::version`]; `*` is any, and so is `None`.
+        versions: Option<Vec<String>>,
         /// The client.
         by: String,
         /// Receives the result.

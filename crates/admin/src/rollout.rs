@@ -78,6 +78,9 @@ pub struct RolloutView {
     /// The end of the rollout.
     #[schemars(with = "Option<String>")]
     pub ended: Option<Timestamp>,
+    /// Its version, which is the `ETag` too: another one after every step, action and end, and the same across restarts.
+    #[serde(default)]
+    pub version: String,
 }
 
 /// A metric of a rollout. Its counts are those since the rollout began; those of this step are in `step`.

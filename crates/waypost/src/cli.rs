@@ -500,28 +500,38 @@ pub(crate) enum RolloutCommand {
         format: Format,
     },
     /// Take no further steps. The judge goes on, and rolls back.
-    Pause(OnRollout),
+    Pause(ActOnRollout),
     /// Go on after a pause, or with a changed plan.
-    Resume(OnRollout),
+    Resume(ActOnRollout),
     /// Take the next step now.
-    Promote(OnRollout),
+    Promote(ActOnRollout),
     /// Approve of the next step.
-    Approve(OnRollout),
+    Approve(ActOnRollout),
     /// Go back to the weights of the start.
-    Abort(OnRollout),
+    Abort(ActOnRollout),
     /// Give the new version everything now.
     Finish {
         /// Put the weights into the config.
         #[arg(long)]
         write: bool,
         #[command(flatten)]
-        on: OnRollout,
+        on: ActOnRollout,
     },
     /// Show the changes of a route's rollouts, latest first.
     History(OnRollout),
 }
 
 /// The arguments of an action on a rollout.
+#[derive(Debug, Args)]
+pub(crate) struct ActOnRollout {
+    #[command(flatten)]
+    pub(crate) on: OnRollout,
+    /// Only if the rollout still has this version, as `rollout status --format json` says it.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) if_version: Option<String>,
+}
+
+/// A route whose rollout is meant.
 #[derive(Debug, Args)]
 pub(crate) struct OnRollout {
     /// The route.

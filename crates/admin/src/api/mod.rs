@@ -22,14 +22,14 @@ pub mod whoami;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
+use axum::{Json, Router};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::access::{Access, Role};
@@ -272,6 +272,9 @@ fn if_match(headers: &HeaderMap) -> Option<Vec<String>> {
     }
     Some(tags)
 }
+
+/// A JSON body, with the version of what it shows as its ETag.
+type Versioned<T> = ([(HeaderName, HeaderValue); 1], Json<T>);
 
 /// A strong entity tag.
 fn etag(version: &str) -> HeaderValue {

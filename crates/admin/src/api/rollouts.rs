@@ -2,11 +2,13 @@
 
 use axum::Json;
 use axum::extract::{Extension, Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use axum::routing::{delete, get, post};
 use jiff::Timestamp;
 
-use super::{App, Body, Caller, Operation, PathName, QueryParams, json, json_body};
+use super::{
+    App, Body, Caller, Operation, PathName, QueryParams, Versioned, etag, if_match, json, json_body,
+};
 use crate::command::Command;
 use crate::problem::Problem;
 use crate::rollout::{RolloutAction, RolloutChange, RolloutView, StartRollout};
@@ -26,7 +28,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation {
             method: "get",
             path: "/api/v1/routes/{name}/rollout",
-            summary: "The rollout of a route, or its last one",
+            summary: "The rollout of a route, or its last one; the ETag is its version",
             query: &[],
             body: Vec::new(),
             response: vec![json::<RolloutView>()],
@@ -36,21 +38,21 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation {
             method: "post",
             path: "/api/v1/routes/{name}/rollout",
-            summary: "Start a rollout",
+            summary: "Start a rollout; with If-Match, only if the last one of the route still has this version",
             query: &[],
             body: vec![json::<StartRollout>()],
             response: vec![json::<RolloutView>()],
-            problems: &[400, 404, 409, 415, 422, 503, 507],
+            problems: &[400, 404, 409, 412, 415, 422, 503, 507],
             handler: || post(start),
         },
         Operation {
             method: "delete",
             path: "/api/v1/routes/{name}/rollout",
-            summary: "Abort a rollout: back to the weights of its start",
+            summary: "Abort a rollout: back to the weights of its start; with If-Match, only if it still has this version",
             query: &[],
             body: Vec::new(),
             response: vec![json::<RolloutView>()],
-            problems: &[404, 409, 503, 507],
+            problems: &[404, 409, 412, 503, 507],
             handler: || delete(abort),
         },
         Operation {
@@ -66,7 +68,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation {
             method: "post",
             path: "/api/v1/routes/{name}/rollout/{action}",
-            summary: "Act on a rollout: pause, resume, promote (the next step now), approve, abort, or finish (100 % now)",
+            summary: "Act on a rollout: pause, resume, promote (the next step now), approve, abort, or finish (100 % now); with If-Match, only if it still has this version",
             query: &[(
                 "write",
                 "boolean",
@@ -74,7 +76,7 @@ pub(super) fn operations() -> Vec<Operation> {
             )],
             body: Vec::new(),
             response: vec![json::<RolloutView>()],
-            problems: &[400, 404, 409, 422, 503, 507],
+            problems: &[400, 404, 409, 412, 422, 503, 507],
             handler: || post(act),
         },
     ]
@@ -117,9 +119,14 @@ async fn list(State(state): App) -> Result<Json<Vec<RolloutView>>, Problem> {
     state.execute(|reply| Command::Rollouts { reply }).await.map(Json)
 }
 
-async fn show(State(state): App, PathName(route): PathName) -> Result<Json<RolloutView>, Problem> {
+async fn show(State(state): App, PathName(route): PathName) -> Result<Versioned<RolloutView>, Problem> {
     let shown = state.execute(|reply| Command::RolloutOf { route, reply });
-    shown.await.map(Json)
+    shown.await.map(versioned)
+}
+
+/// A rollout, with its version as its ETag.
+fn versioned(rollout: RolloutView) -> Versioned<RolloutView> {
+    ([(header::ETAG, etag(&rollout.version))], Json(rollout))
 }
 
 async fn history(State(state): App, PathName(route): PathName) -> Result<Json<Vec<RolloutChange>>, Problem> {
@@ -133,23 +140,26 @@ async fn start(
     PathName(route): PathName,
     headers: HeaderMap,
     Body(body): Body,
-) -> Result<Json<RolloutView>, Problem> {
+) -> Result<Versioned<RolloutView>, Problem> {
     let start: StartRollout = json_body(&headers, &body)?;
+    let versions = if_match(&headers);
     let started = state.execute(|reply| Command::StartRollout {
         route,
         start,
+        versions,
         by,
         reply,
     });
-    started.await.map(Json)
+    started.await.map(versioned)
 }
 
 async fn abort(
     state: App,
     caller: Extension<Caller>,
     PathName(route): PathName,
-) -> Result<Json<RolloutView>, Problem> {
-    perform(state, caller, route, RolloutAction::Abort, false).await
+    headers: HeaderMap,
+) -> Result<Versioned<RolloutView>, Problem> {
+    perform(state, caller, route, RolloutAction::Abort, false, &headers).await
 }
 
 async fn act(
@@ -157,8 +167,9 @@ async fn act(
     caller: Extension<Caller>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     QueryParams(Acting { write }): QueryParams<Acting>,
+    headers: HeaderMap,
     Body(body): Body,
-) -> Result<Json<RolloutView>, Problem> {
+) -> Result<Versioned<RolloutView>, Problem> {
     let Path((route, word)) =
         path.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     // Clients that post an empty object with every action are served whatever type they say it has.
@@ -182,7 +193,7 @@ async fn act(
             "`write` is for `finish` alone, and `{word}` puts nothing into the config"
         )));
     }
-    perform(state, caller, route, action, write).await
+    perform(state, caller, route, action, write, &headers).await
 }
 
 async fn perform(
@@ -191,13 +202,16 @@ async fn perform(
     route: String,
     action: RolloutAction,
     write: bool,
-) -> Result<Json<RolloutView>, Problem> {
+    headers: &HeaderMap,
+) -> Result<Versioned<RolloutView>, Problem> {
+    let versions = if_match(headers);
     let done = state.execute(|reply| Command::RolloutAct {
         route,
         action,
         write,
+        versions,
         by,
         reply,
     });
-    done.await.map(Json)
+    done.await.map(versioned)
 }

@@ -383,22 +383,26 @@ impl Control {
             Command::StartRollout {
                 route,
                 start,
+                versions,
                 by,
                 reply,
             } => {
-                let started = self.start_rollout(&route, &start, &by);
+                let fresh = self.refuse_other_rollout(&route, versions.as_deref());
+                let started = fresh.and_then(|()| self.start_rollout(&route, &start, &by));
                 self.reply_to_start(route, started, reply);
             }
             Command::RolloutAct {
                 route,
                 action,
                 write,
+                versions,
                 by,
                 reply,
             } => {
-                let done = match write {
-                    true => self.finish_and_write(&route, &by).await,
-                    false => self.act_on_rollout(&route, action, &by),
+                let done = match self.refuse_other_rollout(&route, versions.as_deref()) {
+                    Err(problem) => Err(problem),
+                    Ok(()) if write => self.finish_and_write(&route, &by).await,
+                    Ok(()) => self.act_on_rollout(&route, action, &by),
                 };
                 self.write_finished().await;
                 drop(reply.send(done));

@@ -63,7 +63,7 @@ pub(crate) fn apply(
 /// Confirms the change that waits for it.
 pub(crate) fn confirm(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcome> {
     show(
-        Client::new(admin)?.act("POST", "/api/v1/config/confirm")?,
+        Client::new(admin)?.act("POST", "/api/v1/config/confirm", None)?,
         format,
         in_words,
     )
@@ -72,7 +72,7 @@ pub(crate) fn confirm(admin: &AdminArgs, format: Format) -> anyhow::Result<Outco
 /// Activates an earlier revision again.
 pub(crate) fn roll_back(admin: &AdminArgs, number: u64, format: Format) -> anyhow::Result<Outcome> {
     let path = format!("/api/v1/revisions/{number}/rollback");
-    show(Client::new(admin)?.act("POST", &path)?, format, in_words)
+    show(Client::new(admin)?.act("POST", &path, None)?, format, in_words)
 }
 
 fn in_words(applied: &Applied) -> String {

@@ -170,17 +170,6 @@ impl Client {
         read(&self.send("PUT", path, &headers, body.into())?)
     }
 
-    /// Sends a DELETE.
-    #[cfg(feature = "tui")]
-    pub(crate) fn delete<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        if_match: Option<&str>,
-    ) -> anyhow::Result<Response<T>> {
-        let headers: Vec<(&str, &str)> = if_match.map(|tag| ("if-match", tag)).into_iter().collect();
-        read(&self.send("DELETE", path, &headers, Bytes::new())?)
-    }
-
     /// Sends a POST with a body of the content type `kind`.
     pub(crate) fn post<T: DeserializeOwned>(
         &self,
@@ -192,8 +181,14 @@ impl Client {
     }
 
     /// Sends a request without a body.
-    pub(crate) fn act<T: DeserializeOwned>(&self, method: &str, path: &str) -> anyhow::Result<Response<T>> {
-        read(&self.send(method, path, &[], Bytes::new())?)
+    pub(crate) fn act<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        if_match: Option<&str>,
+    ) -> anyhow::Result<Response<T>> {
+        let headers: Vec<(&str, &str)> = if_match.map(|tag| ("if-match", tag)).into_iter().collect();
+        read(&self.send(method, path, &headers, Bytes::new())?)
     }
 
     fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> anyhow::Result<Raw> {

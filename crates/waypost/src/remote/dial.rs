@@ -27,7 +27,7 @@ pub(crate) fn dial(
     let query = if force { "?force=true" } else { "" };
     let split = format!("{path}/split{query}");
     let answer = if reset {
-        client.act("DELETE", &split)?
+        client.act("DELETE", &split, None)?
     } else {
         let named = parse(weights)?;
         let detail: RouteDetail = match client.get(&path)? {
@@ -69,7 +69,7 @@ pub(crate) fn dial_deal(
     let path = format!("/api/v1/deals/{}", segment(deal));
     let split = format!("{path}/split");
     let answer = if reset {
-        client.act("DELETE", &split)?
+        client.act("DELETE", &split, None)?
     } else {
         let named = parse(weights)?;
         let view: DealView = match client.get(&path)? {

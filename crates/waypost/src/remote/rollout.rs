@@ -11,7 +11,7 @@ use super::standing::in_words;
 use super::table::Table;
 use super::{Client, refused, show};
 use crate::Outcome;
-use crate::cli::{AdminArgs, Format, OnRollout, RolloutCommand};
+use crate::cli::{ActOnRollout, AdminArgs, Format, OnRollout, RolloutCommand};
 use crate::output;
 
 /// The interval of `--watch`.
@@ -45,13 +45,14 @@ pub(crate) fn rollout(command: RolloutCommand) -> anyhow::Result<Outcome> {
             admin,
             format,
         } => status(&admin, route.as_deref(), watch, format),
-        RolloutCommand::Pause(on) => act(&on, RolloutAction::Pause),
-        RolloutCommand::Resume(on) => act(&on, RolloutAction::Resume),
-        RolloutCommand::Promote(on) => act(&on, RolloutAction::Promote),
-        RolloutCommand::Approve(on) => act(&on, RolloutAction::Approve),
-        RolloutCommand::Abort(on) => act(&on, RolloutAction::Abort),
-        RolloutCommand::Finish { write: false, on } => act(&on, RolloutAction::Finish),
-        RolloutCommand::Finish { write: true, on } => finish_and_write(&on),
+        RolloutCommand::Pause(on) => act(&on, RolloutAction::Pause, ""),
+        RolloutCommand::Resume(on) => act(&on, RolloutAction::Resume, ""),
+        RolloutCommand::Promote(on) => act(&on, RolloutAction::Promote, ""),
+        RolloutCommand::Approve(on) => act(&on, RolloutAction::Approve, ""),
+        RolloutCommand::Abort(on) => act(&on, RolloutAction::Abort, ""),
+        RolloutCommand::Finish { write, on } => {
+            act(&on, RolloutAction::Finish, if write { "?write=true" } else { "" })
+        }
         RolloutCommand::History(on) => history(&on),
     }
 }
@@ -70,20 +71,12 @@ fn start(admin: &AdminArgs, route: &str, start: &StartRollout, format: Format) -
     show(started, format, in_words)
 }
 
-fn act(on: &OnRollout, action: RolloutAction) -> anyhow::Result<Outcome> {
+fn act(acting: &ActOnRollout, action: RolloutAction, query: &str) -> anyhow::Result<Outcome> {
+    let on = &acting.on;
     let client = Client::new(&on.admin)?;
-    let done = client.act("POST", &format!("{}/{}", path(&on.route), action.as_str()))?;
-    show(done, on.format, in_words)
-}
-
-fn finish_and_write(on: &OnRollout) -> anyhow::Result<Outcome> {
-    let client = Client::new(&on.admin)?;
-    let path = format!(
-        "{}/{}?write=true",
-        path(&on.route),
-        RolloutAction::Finish.as_str()
-    );
-    show(client.act("POST", &path)?, on.format, in_words)
+    let path = format!("{}/{}{query}", path(&on.route), action.as_str());
+    let tag = acting.if_version.as_ref().map(|version| format!("\"{version}\""));
+    show(client.act("POST", &path, tag.as_deref())?, on.format, in_words)
 }
 
 fn history(on: &OnRollout) -> anyhow::Result<Outcome> {

@@ -234,6 +234,7 @@ mod tests {
             started: "2026-03-01T03:00:00Z".parse().unwrap(),
             by: "anna".to_owned(),
             ended: None,
+            version: String::new(),
         }
     }
 

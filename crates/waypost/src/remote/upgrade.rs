@@ -8,7 +8,7 @@ use crate::cli::{AdminArgs, Format};
 
 /// Upgrades the gateway, and waits for the result.
 pub(crate) fn upgrade(admin: &AdminArgs, format: Format) -> anyhow::Result<Outcome> {
-    let upgraded = Client::new(admin)?.act("POST", "/api/v1/upgrade")?;
+    let upgraded = Client::new(admin)?.act("POST", "/api/v1/upgrade", None)?;
     show(upgraded, format, in_words)
 }
 

@@ -306,7 +306,7 @@ pub(super) fn turn(client: &Client, dial: &Dial, aborts: bool) -> anyhow::Result
     let path = format!("/api/v1/routes/{}/split{query}", segment(&dial.route));
     let version = Some(&*dial.version);
     if dial.is_reset() {
-        return client.delete(&path, version);
+        return client.act("DELETE", &path, version);
     }
     let weights = dial.arms.iter().zip(&dial.weights);
     let weights: HashMap<&str, u64> = weights.map(|(arm, weight)| (&*arm.service, *weight)).collect();

@@ -19,7 +19,9 @@ use waypost_plan::route::{Action, Route};
 use waypost_plan::sticky::StickyKey;
 use waypost_proxy::generation::Generation;
 
-use super::{App, Body, Caller, Operation, PathName, QueryParams, etag, if_match, json, json_body};
+use super::{
+    App, Body, Caller, Operation, PathName, QueryParams, Versioned, etag, if_match, json, json_body,
+};
 use crate::api::routes::page::Routes;
 use crate::arms;
 use crate::command::{ArmView, Command, Dialed, Turn, split_version};
@@ -101,9 +103,6 @@ pub struct SplitView {
     /// Its services, in order.
     pub arms: Vec<ArmView>,
 }
-
-/// A JSON body, with the version of a split as its ETag.
-type Versioned<T> = ([(HeaderName, HeaderValue); 1], Json<T>);
 
 /// Weights by service, in any order, without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq)]

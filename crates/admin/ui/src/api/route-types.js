@@ -144,6 +144,7 @@
  * @property {string} started
  * @property {string} by
  * @property {string | null} ended
+ * @property {string} version
  */
 
 /** @typedef {{ time: string, change: string, percent: string, summary: string, by: string }} RolloutChange */

@@ -129,6 +129,16 @@ export function stepText(rollout) {
   return `Step ${rollout.step} of ${rollout.steps}: ${rollout.canary} has ${rollout.percent} %, for ${duration(rollout.step_seconds)} (at least ${duration(rollout.at_least_seconds)}), with ${count(rollout.step_requests)} requests.`;
 }
 
+/**
+ * Where a rollout stands, in a sentence, for one who has seen it otherwise.
+ * @param {Rollout} rollout
+ */
+export function whereabouts(rollout) {
+  const { word } = standing(rollout);
+  if (rollout.ended !== null) return `It is over: ${word.toLowerCase()}, with ${rollout.percent} % for ${rollout.canary}.`;
+  return rollout.state === "paused" ? `It is paused. ${stepText(rollout)}` : stepText(rollout);
+}
+
 /** True if the next step waits for an operator.
  * @param {Rollout} rollout */
 export const waitsForApproval = (rollout) => rollout.approve !== false && rollout.lacks.some((text) => text.includes("rollout approve"));

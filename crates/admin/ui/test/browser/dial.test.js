@@ -26,9 +26,11 @@ services:
   users-v1: { endpoints: ["${good.url}"] }
   users-v2: { endpoints: ["${bad.url}"] }
 rollouts:
+  slow: { canary: users-v2, steps: [5, 25, 100], at_least: 1h }
   quick: { canary: users-v2, steps: [5, 50, 100], at_least: 10s, requests: 20, warmup: 0s }
 routes:
   - { name: users, match: { path: "/users/*" }, to: { users-v1: 80, users-v2: 20 } }
+  - { name: orders, match: { path: "/orders/*" }, to: { users-v1: 100, users-v2: 0 }, rollout: slow }
   - { name: offers, match: { path: "/offers/*" }, to: { users-v1: 100, users-v2: 0 }, rollout: quick }
 `, { files: { tokens: TOKENS }, admin: "{ bind: 127.0.0.1:0, token_file: tokens }" });
   browser = await launch();
@@ -156,5 +158,30 @@ test("a rollout of a version that fails is started here, and seen to be taken ba
   assert.deepEqual(await live("offers"), [100, 0]);
   await accessible(mine);
   await shoot(mine, "rollout-rolled-back");
+  await close(mine);
+});
+
+test("a step that two promote at once is taken once, and the second sees where it went", async () => {
+  const act = (/** @type {string} */ action) => gateway.api(`/routes/orders/rollout${action}`, { method: "POST", headers: { ...HEADERS, "content-type": "application/json" }, body: "{}" });
+  await act("");
+  const mine = await page("open-sesame", "routes/orders");
+  await mine.getByRole("button", { name: "Promote…" }).click();
+  const dialog = mine.getByRole("dialog");
+  await dialog.getByText("gets 25 % at once").waitFor();
+  await act("/promote");
+  await dialog.getByRole("button", { name: "Promote" }).click();
+  await dialog.getByText("The rollout has changed meanwhile").waitFor();
+  assert.deepEqual(await live("orders"), [75, 25]);
+  await dialog.getByText("gets 100 % at once").waitFor();
+  await accessible(mine);
+  await shoot(mine, "rollout-stale");
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+  await mine.getByRole("button", { name: "Pause…" }).click();
+  await act("/abort");
+  await dialog.getByRole("button", { name: "Pause" }).click();
+  await dialog.getByText("There is nothing left to pause").waitFor();
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await dialog.waitFor({ state: "detached" });
+  assert.deepEqual(await live("orders"), [100, 0]);
   await close(mine);
 });

@@ -84,6 +84,9 @@ test("the actions are those that make sense, and each asks with a way back", () 
   assert.deepEqual(rollout.actions(under({ state: "paused", next_percent: null })), ["abort", "resume", "finish"]);
   assert.deepEqual(rollout.actions(under({ lacks: ["the next step needs `waypost rollout approve`"] })).slice(0, 2), ["abort", "approve"]);
   assert.deepEqual(rollout.actions(under({ ended: "2026-01-01T00:00:00Z" })), []);
+  assert.match(rollout.whereabouts(under()), /^Step 2 of 4/);
+  assert.match(rollout.whereabouts(under({ state: "paused" })), /^It is paused\. Step 2/);
+  assert.match(rollout.whereabouts(under({ state: "aborted", ended: "2026-01-01T00:00:00Z" })), /^It is over: aborted/);
   for (const action of /** @type {const} */ (["abort", "approve", "pause", "resume", "promote", "finish"])) {
     const question = rollout.question(under(), action);
     assert.ok(question.title.endsWith("?") && question.text && question.undo && question.command.startsWith("waypost rollout "), action);

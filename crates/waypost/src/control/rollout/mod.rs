@@ -15,6 +15,7 @@ mod plans;
 mod settle;
 mod start;
 mod turn;
+mod version;
 mod view;
 mod write;
 
@@ -344,7 +345,7 @@ impl Control {
     }
 
     /// The last rollout that a route had a part in.
-    fn stored_rollout(&self, route: &str) -> Result<&StoredRollout, Problem> {
+    pub(super) fn stored_rollout(&self, route: &str) -> Result<&StoredRollout, Problem> {
         if self.gateway.generation().compiled().position(route).is_none() {
             return Err(Problem::not_found(format!("there is no route named `{route}`")));
         }

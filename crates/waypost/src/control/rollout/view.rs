@@ -9,6 +9,7 @@ use waypost_rollout::ramp::{Ramp, Reason, Standing};
 use waypost_rollout::words;
 
 use crate::control::Control;
+use crate::control::rollout::version::version_of;
 use crate::control::rollout::{Active, next};
 use crate::state::rollouts::{StoredChange, StoredRollout};
 use crate::state::weights::share_of;
@@ -173,6 +174,7 @@ fn view_of_active(route: &str, active: &Active, stored: &StoredRollout) -> Rollo
         metrics: judge.map(metrics).unwrap_or_default(),
         canary_retries,
         baseline_retries,
+        version: version_of(stored, Some(active)),
         ..view_of_ended(route, stored)
     }
 }
@@ -261,6 +263,7 @@ fn view_of_ended(route: &str, stored: &StoredRollout) -> RolloutView {
         started: stored.started,
         by: stored.by.clone(),
         ended: stored.end.as_ref().map(|end| end.time),
+        version: version_of(stored, None),
     }
 }
 

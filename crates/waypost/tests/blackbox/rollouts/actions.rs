@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Bench, act, has_lack, judged};
+use super::{Bench, JSON, act, has_lack, judged};
 
 #[test]
 fn pause_stops_steps_and_not_the_judge() {
@@ -84,6 +84,71 @@ fn promote_and_finish_ask_for_no_evidence() {
         .gateway
         .admin("DELETE", "/api/v1/routes/users/rollout", "", "");
     assert_eq!(delete.status(), 409);
+}
+
+#[test]
+fn actions_on_a_rollout_that_has_changed_since_it_was_read_are_refused() {
+    let bench = Bench::new(&judged("[1, 5, 25, { percent: 50, approve: true }, 100]"));
+    let path = "/api/v1/routes/users/rollout";
+    let send = |method: &str, path: &str, tag: &str| {
+        bench
+            .gateway
+            .admin(method, path, &format!("If-Match: {tag}\r\n"), "")
+    };
+    let promote = format!("{path}/promote");
+    let start = |tag: &str| {
+        let fields = format!("{JSON}If-Match: {tag}\r\n");
+        bench.gateway.admin("POST", path, &fields, "{\"to\": \"v2\"}")
+    };
+    // No client has seen a rollout that there was not.
+    assert_eq!(start("\"seen\"").status(), 412);
+    let started = start("*");
+    assert_eq!(started.status(), 200, "{}", started.text());
+    let first = started.header("etag").unwrap().to_owned();
+    let version = bench.status()["version"].as_str().unwrap().to_owned();
+    assert_eq!(first, format!("\"{version}\""));
+    assert_eq!(
+        bench.gateway.admin_json("/api/v1/rollouts")[0]["version"],
+        *version
+    );
+    // A second without an event changes nothing.
+    bench.gateway.pass(1);
+    assert_eq!(bench.status()["version"], *version);
+    // Two promote what they have both seen: it is promoted once.
+    let promoted = send("POST", &promote, &first);
+    assert_eq!((promoted.status(), bench.live()), (200, vec![95, 5]));
+    let second = promoted.header("etag").unwrap().to_owned();
+    let stale = send("POST", &promote, &first);
+    assert_eq!((stale.status(), bench.live()), (412, vec![95, 5]));
+    let detail = stale.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        detail.contains("it is running now, at step 2 of 5, 5 %, the last change was `step` by local at "),
+        "{detail}"
+    );
+    assert_eq!(send("DELETE", path, &first).status(), 412);
+    let refused = bench
+        .gateway
+        .command(&["rollout", "pause", "users", "--if-version", &version])
+        .expect(1);
+    assert!(refused.stderr.contains("has changed"), "{refused:?}");
+    // One of several is enough, and without a version everything is as ever.
+    assert_eq!(
+        send("POST", &promote, &format!("{first}, {second}")).status(),
+        200
+    );
+    let now = bench.status()["version"].as_str().unwrap().to_owned();
+    bench
+        .gateway
+        .command(&["rollout", "pause", "users", "--if-version", &now])
+        .expect(0);
+    bench.act("resume");
+    // The end is a change, too.
+    let last = bench.status()["version"].as_str().unwrap().to_owned();
+    bench.act("abort");
+    assert_eq!(send("POST", &promote, &format!("\"{last}\"")).status(), 412);
+    assert_eq!(start(&format!("\"{last}\"")).status(), 412);
+    let ended = bench.status()["version"].as_str().unwrap().to_owned();
+    assert_eq!(start(&format!("\"{ended}\"")).status(), 200);
 }
 
 #[test]

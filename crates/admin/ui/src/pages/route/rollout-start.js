@@ -16,9 +16,9 @@ const STEPS = "1, 5, 25, 50, 100";
 /**
  * @param {object} props
  * @param {import("../../api/route-types.js").RouteDetail} props.route
- * @param {boolean} props.isFirst
+ * @param {import("../../api/route-types.js").Rollout | null} props.last
  */
-export function RolloutStart({ route, isFirst }) {
+export function RolloutStart({ route, last }) {
   const id = useId();
   const { reason } = useRights();
   const [isAsked, setAsked] = useState(false);
@@ -32,13 +32,15 @@ export function RolloutStart({ route, isFirst }) {
   const baseline = route.arms.filter((arm) => arm.service !== to).sort((one, other) => other.live - one.live)[0]?.service ?? "";
 
   async function start() {
-    await post(`${pathOf(route.name)}/rollout`, { body: { to, ...(usesPlan ? {} : { steps }) } });
+    // One that somebody else has started and ended meanwhile is to be seen first.
+    const ifMatch = last ? `"${last.version}"` : null;
+    await post(`${pathOf(route.name)}/rollout`, { ifMatch, body: { to, ...(usesPlan ? {} : { steps }) } });
     toast(`${route.name}: the rollout of ${to} has begun`);
     refreshRoute(route.name);
   }
   const course = usesPlan ? `the steps of ${plan.name ? `the plan ${plan.name}` : "the route's plan"}: ${plan.steps.join(", ")}` : `steps of ${(steps ?? []).join(", ")} %`;
   return html`<div class="rollout-start">
-    ${isFirst ? html`<p class="muted">A rollout gives a new version its requests step by step, compares it with the old one, and takes it back by itself if it is worse.</p>` : null}
+    ${last === null ? html`<p class="muted">A rollout gives a new version its requests step by step, compares it with the old one, and takes it back by itself if it is worse.</p>` : null}
     <div class="rollout-form">
       <div class="field"><label for=${id}>New version</label>
         <select id=${id} value=${to} onChange=${(/** @type {Event & { currentTarget: HTMLSelectElement }} */ event) => setTo(event.currentTarget.value)}>

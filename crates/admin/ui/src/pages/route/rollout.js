@@ -1,17 +1,15 @@
 // The rollout of a route: where it stands, what speaks for and against the new version, and what one may do.
 
 import { html, useState } from "../../html.js";
-import { post } from "../../api/client.js";
 import { usePoll } from "../../api/poll.js";
 import * as model from "../../model/rollout.js";
 import { useRights } from "../../state/session.js";
 import { Badge } from "../../view/badge.js";
 import { Button } from "../../view/button.js";
-import { Confirm } from "../../view/dialog.js";
 import { Panel } from "../../view/panel.js";
 import { Age, Time } from "../../view/time.js";
-import { toast } from "../../view/toast.js";
-import { isUnderWay, pathOf, refreshRoute } from "./data.js";
+import { isUnderWay, pathOf } from "./data.js";
+import { RolloutConfirm } from "./rollout-confirm.js";
 import { RolloutMetrics } from "./rollout-metrics.js";
 import { RolloutStart } from "./rollout-start.js";
 
@@ -29,7 +27,7 @@ export function RolloutPanel({ route, rolled }) {
   const aside = standing ? html`<${Badge} tone=${standing.tone}>${standing.word}<//>` : null;
   return html`<${Panel} title="Rollout" aside=${aside} polled=${rolled} lines=${5} class="rollout">
     <div class="body">${rollout ? html`<${Course} rollout=${rollout} route=${route} />` : null}
-      ${isUnderWay(rollout) ? null : html`<${RolloutStart} route=${route} isFirst=${rollout === null} />`}</div>
+      ${isUnderWay(rollout) ? null : html`<${RolloutStart} route=${route} last=${rollout} />`}</div>
   <//>`;
 }
 
@@ -39,18 +37,10 @@ export function RolloutPanel({ route, rolled }) {
  * @param {RouteDetail} props.route
  */
 function Course({ rollout, route }) {
-  const [asked, setAsked] = useState(/** @type {model.Action | null} */ (null));
-  const [isWritten, setWritten] = useState(false);
+  const [asked, setAsked] = useState(/** @type {{ action: model.Action, rollout: Rollout } | null} */ (null));
   const { reason } = useRights();
   const isOver = rollout.ended !== null;
   const share = model.evidenceShare(rollout);
-  const question = asked ? model.question(rollout, asked) : null;
-  /** @param {model.Action} action */
-  async function act(action) {
-    await post(`${pathOf(route.name)}/rollout/${action}${action === "finish" && isWritten ? "?write=true" : ""}`);
-    toast(`${route.name}: the rollout is ${model.DONE[action]}`);
-    refreshRoute(route.name);
-  }
   return html`
     <p class="rollout-sides"><b>${rollout.canary}</b> against ${rollout.baseline}${rollout.plan ? `, by the plan ${rollout.plan}` : ""}<span class="muted"> · started <${Age} at=${rollout.started} /> by ${rollout.by}</span></p>
     <ol class="track" aria-label="Steps">${model.track(rollout).map((step) => html`<li key=${step.number} class=${step.state} aria-current=${step.state === "now" ? "step" : undefined}>
@@ -59,12 +49,10 @@ function Course({ rollout, route }) {
     ${isOver ? null : html`<p>${rollout.next ? html`<b>Next</b> ${rollout.next}` : rollout.summary}</p>
       <div class="evidence"><span class="evidence-bar" role="img" aria-label=${`Evidence against the new version: ${Math.round(share * 100)} % of what a rollback takes`}><span class=${share > 0.15 ? "bad" : ""} style=${{ width: `${share * 100}%` }}></span></span>
         <p class="note">${model.luck(rollout)}</p></div>
-      <div class="dial-actions">${model.actions(rollout).map((action) => html`<${Button} key=${action} look=${action === "abort" ? "danger" : action === "approve" ? "main" : "plain"} reason=${reason} onPress=${() => setAsked(action)}>${model.question(rollout, action).word}…<//>`)}</div>`}
+      <div class="dial-actions">${model.actions(rollout).map((action) => html`<${Button} key=${action} look=${action === "abort" ? "danger" : action === "approve" ? "main" : "plain"} reason=${reason} onPress=${() => setAsked({ action, rollout })}>${model.question(rollout, action).word}…<//>`)}</div>`}
     ${rollout.metrics.length > 0 ? html`<${RolloutMetrics} rollout=${rollout} />` : null}
     <${Changes} route=${route.name} />
-    ${question && asked ? html`<${Confirm} title=${question.title} action=${question.word} isDanger=${question.isDanger} undo=${html`${question.undo}`} onConfirm=${() => act(asked)} onClose=${() => setAsked(null)}>
-      <p>${question.text}</p>
-      ${asked === "finish" ? html`<label class="check"><input type="checkbox" checked=${isWritten} onChange=${() => setWritten(!isWritten)} /> Put the weights into the config, as a revision</label>` : null}<p class="muted">The same in a terminal: <code>${question.command}${asked === "finish" && isWritten ? " --write" : ""}</code></p><//>` : null}`;
+    ${asked ? html`<${RolloutConfirm} route=${route.name} rollout=${asked.rollout} action=${asked.action} onClose=${() => setAsked(null)} />` : null}`;
 }
 
 /**
