@@ -21,6 +21,7 @@ pub mod admin;
 pub mod balance;
 pub mod builder;
 pub mod certificate_files;
+pub mod cors;
 pub mod difference;
 pub mod duration;
 pub mod error_pages;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::{Access, BodyLimit};
+use crate::cors::Cors;
 use crate::error_pages::ErrorPages;
 use crate::header_edits::HeaderEdits;
 use crate::origin::Origin;
@@ -66,6 +67,8 @@ pub struct PolicySet {
     pub grpc_web: bool,
     /// Rewrites of the cookies that services set.
     pub set_cookie: Option<SetCookie>,
+    /// The pages of other origins that may read responses.
+    pub cors: Option<Arc<Cors>>,
 }
 
 /// Timeouts of a route, which replace those of its services where they are given.
@@ -125,6 +128,7 @@ impl PolicySet {
         upgrade: Upgrade::WebSocket,
         grpc_web: false,
         set_cookie: None,
+        cors: None,
     };
 
     /// Puts parameters in the place of the values of these names, which the paths of a route bind: its own parameters win.
