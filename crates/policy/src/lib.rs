@@ -12,6 +12,7 @@ pub mod arm;
 pub mod balance;
 pub mod client;
 pub mod compiled;
+pub mod cors;
 pub mod decision;
 pub mod error_format;
 pub mod error_page;

@@ -1,6 +1,6 @@
-//! The response to `OPTIONS *`.
+//! The responses to `OPTIONS *` and to preflights.
 //!
-//! The request is for the server that the client is connected to (RFC 9110 §9.3.7): the gateway, whichever host it names.
+//! `OPTIONS *` is for the server that the client is connected to (RFC 9110 §9.3.7): the gateway, whichever host it names.
 //! It is a way to find out that the server is alive.
 
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ use waypost_plan::value::ValueTemplate;
 /// forwarded.
 const ALLOWED: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// A response without content.
+/// A response without content: that to a preflight, too.
 pub(crate) static RESPONSE: LazyLock<Respond> = LazyLock::new(|| Respond {
     status: 204,
     body: ValueTemplate::default(),

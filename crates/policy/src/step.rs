@@ -2,8 +2,8 @@
 
 /// A step in which a request is judged. [`decision`](crate::decision) takes them in this order, whatever the request.
 ///
-/// Numbers belong to the order as a whole. Those that are left out are for rules that there are none of: 6 CORS preflight,
-/// 7 authentication, 8 rate, 11 cache.
+/// Numbers belong to the order as a whole. Those that are left out are for rules that there are none of: 7
+/// authentication, 8 rate, 11 cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// The head: its limits, its form, and the normal form of the request.
@@ -16,6 +16,8 @@ pub enum Step {
     Route = 4,
     /// The clients that have access.
     Access = 5,
+    /// A preflight, which is answered.
+    Cors = 6,
     /// The limit on the size of the body.
     BodyLimit = 9,
     /// The route's action: a redirect, a response, or a service.
@@ -40,6 +42,7 @@ impl Step {
             Self::ListenerRedirect => "listener_redirect",
             Self::Route => "route",
             Self::Access => "access",
+            Self::Cors => "cors",
             Self::BodyLimit => "body_limit",
             Self::Action => "action",
             Self::Rewrite => "rewrite",
@@ -51,6 +54,7 @@ impl Step {
     pub fn key(self) -> Option<&'static str> {
         match self {
             Self::Access => Some("access"),
+            Self::Cors => Some("cors"),
             Self::BodyLimit => Some("limits"),
             Self::Head
             | Self::Host

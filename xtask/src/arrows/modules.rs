@@ -39,7 +39,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
             &["arm", "balance", "client", "compiled", "grpc", "status", "step"],
             &["error_format"],
             &["request"],
-            &["values"],
+            &["cors", "values"],
             &["error_page"],
             &["head"],
             &["decision"],

@@ -98,6 +98,7 @@ fn response_schema(_: &mut SchemaGenerator) -> Schema {
             "timeout": { "type": "string" },
             "retry": { "type": "object" },
             "hedge": { "type": "string" },
+            "cors": { "type": "object", "description": "the permissions of pages of other origins, where `cors` is in force" },
             "location": { "type": "string" },
             "host": { "type": ["string", "null"] },
             "path": { "type": "string" },

@@ -10,6 +10,7 @@
 //! 3. the listener's redirect, unless it leads back to where the client is
 //! 4. route: the best alternative whose conditions hold, else 404
 //! 5. access: a client whose address is not admitted gets 403
+//! 6. CORS: a preflight gets 204, by the route that the method asked for would take, if a policy is in force there
 //! 9. body limit: an announced body over the limit of the route, else of the listener, is 413
 //! 10. the route's action: a redirect, a response, or a service
 //! 12. arm, rewrite, edits of the request
@@ -17,7 +18,7 @@
 //!
 //! From step 5 on, the policies in force are those of the route where requests come in by this listener, resolved at load.
 //! The response goes the way back: the head of the service or our own, a sticky cookie, then the edits of
-//! `response_headers`, which errors have too.
+//! `response_headers` and the fields of `cors`, which errors have too.
 //!
 //! Texts with values of the request are filled in here too, where they are needed, and those for the response last.
 //!
@@ -42,6 +43,7 @@ use waypost_route::table::{Found, Scratch};
 use crate::arm::ArmChoice;
 use crate::client::ClientSide;
 use crate::compiled::Compiled;
+use crate::cors::CorsFields;
 use crate::failure::Failure;
 use crate::filled::Filled;
 use crate::head::reverse::WayBack;
@@ -80,6 +82,8 @@ pub struct DecisionBuffers {
     pub set_cookie: Vec<u8>,
     /// The texts that are filled in.
     pub filled: Filled,
+    /// The fields of the response for pages of other origins.
+    pub cors: CorsFields,
     /// The id that was made for the request, if one was needed.
     pub request_id: Cell<Option<Uuid>>,
     /// The route that takes the request and its alternative, by position; `None` before one is found.
@@ -196,6 +200,7 @@ impl DecisionBuffers {
             bytes.shrink_to(keep);
         }
         self.filled.tidy(keep);
+        self.cors.tidy(keep);
         self.way_back.tidy(keep);
     }
 
@@ -206,13 +211,14 @@ impl DecisionBuffers {
         self.service = None;
     }
 
-    /// Fills in the edits to a response of `listener` to a request that has no values: it is malformed.
+    /// Fills in what is added to a response of `listener` to a request that has no values: it is malformed.
     pub fn fill_refusal(&mut self, listener: &Listener) {
         let edits = &listener.policies.response_headers;
         if edits.has_templates() {
             self.filled.response_lines.clear();
             edits.fill(&NoValues, &mut self.filled.response_lines);
         }
+        self.cors.write(listener.policies.cors.as_deref(), None);
     }
 
     /// The id of a request, on a listener that sends it to services and clients.
@@ -270,6 +276,11 @@ pub fn decide<'p>(
         let lines = &mut buffers.filled.response_lines;
         lines.clear();
         edits.fill(&values, lines);
+    }
+    // A preflight has the fields of its answer.
+    if decision.stopped != Some(Step::Cors) {
+        let cors = decision.policies(request.listener).cors.as_deref();
+        buffers.cors.write(cors, Some(request));
     }
     decision
 }

@@ -12,6 +12,7 @@ use super::fill;
 use super::{Decision, DecisionBuffers, Environment, Forwarding, Verdict};
 use crate::arm::ArmChoice;
 use crate::compiled::Compiled;
+use crate::cors::Preflight;
 use crate::failure::Failure;
 use crate::request::IncomingRequest;
 use crate::server_options;
@@ -50,20 +51,42 @@ pub(super) fn judge<'p>(
     }
     let fields = request.fields();
     let conditions = request.conditions(&fields);
-    let Some(found) = compiled.requests().find(&conditions, &mut buffers.matching) else {
+    // A preflight is about the route that takes the method asked for. If that answers none, it is an OPTIONS like others.
+    let asked = Preflight::of(request).and_then(|preflight| {
+        let asked = Request {
+            method: preflight.method,
+            ..conditions
+        };
+        let found = compiled.requests().find(&asked, &mut buffers.matching)?;
+        let plan = compiled.plan();
+        let policies = plan.policies(&plan.routes()[found.route], request.listener);
+        policies.cors.is_some().then_some((found, Some(preflight)))
+    });
+    let found = asked.or_else(|| {
+        let found = compiled.requests().find(&conditions, &mut buffers.matching)?;
+        Some((found, None))
+    });
+    let Some((found, preflight)) = found else {
         return Decision::fail(Step::Route, Failure::NoRoute);
     };
     environment.found(found.route);
     buffers.taken = Some(found);
-    act(compiled, request, &conditions, found, environment, buffers)
+    act(
+        compiled,
+        request,
+        &conditions,
+        (found, preflight),
+        environment,
+        buffers,
+    )
 }
 
-/// Applies the route that was found.
+/// Applies the route that was found, perhaps for a preflight.
 fn act<'p>(
     compiled: &'p Compiled,
     request: &IncomingRequest<'_>,
     conditions: &Request<'_>,
-    found: Found,
+    (found, preflight): (Found, Option<Preflight<'_>>),
     environment: &mut impl Environment,
     buffers: &mut DecisionBuffers,
 ) -> Decision<'p> {
@@ -72,15 +95,18 @@ fn act<'p>(
     let pattern = &route.matching.alternatives[found.alternative].path;
     let policies = plan.policies(route, request.listener);
     let edits = &policies.response_headers;
-    let decision = act_by(
-        compiled,
-        request,
-        conditions,
-        found,
-        policies,
-        environment,
-        buffers,
-    );
+    let decision = match preflight {
+        Some(preflight) => answer(request, preflight, found, policies, buffers),
+        None => act_by(
+            compiled,
+            request,
+            conditions,
+            found,
+            policies,
+            environment,
+            buffers,
+        ),
+    };
     if edits.has_templates() {
         let arm = decision.arm.zip(route.forward());
         let service = arm.map_or("", |((arm, _), forward)| &*plan.service(forward.arms[arm]).name);
@@ -91,6 +117,30 @@ fn act<'p>(
         edits.fill(&values.named(name, service), lines);
     }
     decision
+}
+
+/// Answers a preflight in the name of the route that was found for it.
+fn answer<'p>(
+    request: &IncomingRequest<'_>,
+    preflight: Preflight<'_>,
+    found: Found,
+    policies: &'p Policies,
+    buffers: &mut DecisionBuffers,
+) -> Decision<'p> {
+    let stop = |step, verdict| Decision {
+        route: Some(found.route),
+        arm: None,
+        policies: Some(policies),
+        stopped: Some(step),
+        verdict,
+    };
+    if !policies.access.admits(request.normalized.client_ip()) {
+        return stop(Step::Access, Verdict::Fail(Failure::AccessDenied));
+    }
+    if let Some(cors) = &policies.cors {
+        buffers.cors.answer(cors, request, preflight);
+    }
+    stop(Step::Cors, Verdict::Respond(&server_options::RESPONSE))
 }
 
 /// Applies the policies in force and the action of the route; the edits to the response are filled in behind it.

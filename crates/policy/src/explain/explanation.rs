@@ -50,6 +50,9 @@ pub struct Explanation {
     /// The time after which another endpoint is asked besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hedge: Option<String>,
+    /// The permissions of pages of other origins, where a policy is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<CrossOrigin>,
     /// The `location` of a redirect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
@@ -86,6 +89,18 @@ pub struct Stopped {
     /// The place of the policy that judged, such as `policy web`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+}
+
+/// The permissions of pages of other origins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrossOrigin {
+    /// True if browsers let the page of the request's `Origin` read the response, or send what a preflight asks for.
+    pub allowed: bool,
+    /// The reason why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+    /// The headers that the response gets for it.
+    pub headers: Vec<(String, String)>,
 }
 
 /// The place that a policy comes from.

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use waypost_plan::Plan;
+use waypost_plan::cors::Cors;
 use waypost_plan::duration;
 use waypost_plan::listener::{Listener, ListenerTls};
 use waypost_plan::policies::PolicySet;
@@ -31,6 +32,7 @@ use waypost_wire::version::Version;
 
 use crate::arm::ArmChoice;
 use crate::compiled::Compiled;
+use crate::cors::Preflight;
 use crate::decision::connection::{self, ConnectionFields};
 use crate::decision::place::ValuePlace;
 use crate::decision::{self, Decision, DecisionBuffers, Environment, Forwarding, Verdict};
@@ -47,7 +49,8 @@ use crate::step::Step;
 use crate::values::Circumstances;
 
 pub use explanation::{
-    Arm, Because, Considered, Explanation, Outcome, PolicyOrigin, Retry, Rollout, ShownPage, Stopped,
+    Arm, Because, Considered, CrossOrigin, Explanation, Outcome, PolicyOrigin, Retry, Rollout, ShownPage,
+    Stopped,
 };
 pub use question::{Question, QuestionError};
 
@@ -275,7 +278,15 @@ impl<S: State> Explainer<'_, S> {
         }
         if reached_routes {
             let fields = request.fields();
-            let conditions = request.conditions(&fields);
+            let mut conditions = request.conditions(&fields);
+            if let Some(preflight) = Preflight::of(&request)
+                && explanation
+                    .stopped
+                    .as_ref()
+                    .is_some_and(|stopped| stopped.step == Step::Cors.name())
+            {
+                conditions.method = preflight.method;
+            }
             explanation.considered = self.considered(self.compiled.requests(), &conditions);
         }
         explanation
@@ -352,6 +363,10 @@ impl<S: State> Explainer<'_, S> {
                 ..forward(forwarding, &buffers)
             },
         };
+        explanation.cors = policies
+            .cors
+            .as_deref()
+            .and_then(|cors| self.cross_origin(cors, listener, &decision, &buffers));
         explanation.policies = origins::of(self.compiled.plan(), policies, route, listener);
         let uses = route.iter().flat_map(|route| route.policies.uses());
         explanation.uses = uses.map(|name| name.to_string()).collect();
@@ -366,6 +381,7 @@ impl<S: State> Explainer<'_, S> {
                         "the listener redirects its requests".to_owned()
                     }
                     Verdict::Redirect { .. } => "the route redirects".to_owned(),
+                    Verdict::Respond(_) if step == Step::Cors => "the preflight is answered".to_owned(),
                     Verdict::Respond(_) if route.is_none() => "the request is for the gateway".to_owned(),
                     Verdict::Respond(_) => "the route responds itself".to_owned(),
                     Verdict::Forward(_) => String::new(),
@@ -377,6 +393,29 @@ impl<S: State> Explainer<'_, S> {
             self.name_arms(&mut explanation, forward, split, decision.arm);
         }
         (explanation, decision.reached_routes())
+    }
+
+    /// The permissions of pages of other origins by this policy.
+    fn cross_origin(
+        &self,
+        cors: &Cors,
+        listener: &Listener,
+        decision: &Decision<'_>,
+        buffers: &DecisionBuffers,
+    ) -> Option<CrossOrigin> {
+        let lines = buffers.cors.lines()?;
+        let request = self.request(listener);
+        let answered = decision.stopped == Some(Step::Cors);
+        let preflight = Preflight::of(&request).filter(|_| answered);
+        let because = buffers.cors.refusal(cors, &request, preflight);
+        let mut head = b"HTTP/1.1 204 No Content\r\n".to_vec();
+        lines.replace(0, &mut head);
+        head.extend_from_slice(b"\r\n");
+        Some(CrossOrigin {
+            allowed: because.is_none(),
+            because,
+            headers: headers_of(&head),
+        })
     }
 
     /// Adds the request that the service gets.
@@ -521,6 +560,7 @@ impl<S: State> Explainer<'_, S> {
                 route: route.map_or("", |route| &*route.matching.name),
             }),
             date: None,
+            cors: buffers.cors.lines(),
         }
     }
 
@@ -540,6 +580,7 @@ impl<S: State> Explainer<'_, S> {
             timeout: None,
             retry: None,
             hedge: None,
+            cors: None,
             location: None,
             host: self.normalized.matched_host().map(text),
             path: text(self.normalized.path()),

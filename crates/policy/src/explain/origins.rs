@@ -35,7 +35,7 @@ pub(super) fn of(
     let is_in_force = |key: &str, forwards: bool| match route {
         Some(_) => forward.is_some() || !forwards,
         // Without a route, they are those of the gateway's own responses.
-        None => matches!(key, "response_headers" | "errors"),
+        None => matches!(key, "response_headers" | "cors" | "errors"),
     };
     let mut origins = BTreeMap::new();
     for origin in policies.origins() {

@@ -54,6 +54,7 @@ impl DownstreamHead<'_> {
     // It is counted by itself: see `cargo xtask instructions`.
     #[inline(never)]
     pub fn write(&self, out: &mut Vec<u8>) {
+        let start = out.len();
         self.write_status_line(out);
         self.write_fields(self.edits.configured, |_| true, out);
         if let Some(content_type) = self.content_type {
@@ -77,12 +78,13 @@ impl DownstreamHead<'_> {
             _ => {}
         }
         self.write_wanted_upgrade(status, out);
-        self.edits.finish(out);
+        self.edits.finish(start, out);
     }
 
     /// Appends the head and the body of a page in place of the service's response. The service's fields stay, but for those
     /// of its body's form.
     pub fn write_page(&self, page: &Page<'_>, to_head: bool, out: &mut Vec<u8>) -> usize {
+        let start = out.len();
         match page.configured.status {
             Some(status) if status != self.response.status() => {
                 let reason = write::reason(status);
@@ -107,7 +109,7 @@ impl DownstreamHead<'_> {
         }
         page.write_headers(configured, out);
         self.write_wanted_upgrade(page.status, out);
-        self.edits.finish(out);
+        self.edits.finish(start, out);
         if to_head {
             return 0;
         }
@@ -119,6 +121,7 @@ impl DownstreamHead<'_> {
     /// the connection stays open.
     pub fn write_upgrade(&self, protocol: &[u8], out: &mut Vec<u8>) {
         debug_assert_eq!(self.edits.keep_alive, KeepAlive::Implied);
+        let start = out.len();
         if self.body == BodyDelimiter::Frames {
             // RFC 8441 §5: a stream becomes a tunnel by a 200, and has no handshake of its own.
             out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
@@ -133,7 +136,7 @@ impl DownstreamHead<'_> {
             out.extend_from_slice(b"connection: upgrade\r\n");
             write::field(out, b"upgrade", protocol);
         }
-        self.edits.finish(out);
+        self.edits.finish(start, out);
     }
 
     /// Appends the head of an interim response, which is not edited.

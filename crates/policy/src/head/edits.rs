@@ -5,6 +5,7 @@ use waypost_plan::set_cookie::SetCookie;
 use waypost_wire::version::Version;
 use waypost_wire::write;
 
+use crate::cors::CorsLines;
 use crate::head::cookies;
 use crate::head::reverse::WayBack;
 use crate::request_id::{self, RequestId};
@@ -50,6 +51,8 @@ pub struct ResponseEdits<'a> {
     pub debug: Option<DebugHeaders<'a>>,
     /// The `connection` header.
     pub keep_alive: KeepAlive,
+    /// The lines for pages of other origins, where a policy is in force.
+    pub cors: Option<CorsLines<'a>>,
 }
 
 impl KeepAlive {
@@ -88,10 +91,10 @@ impl ResponseEdits<'_> {
         self.configured.drops(name)
     }
 
-    /// Appends all added lines, and the empty line that ends the head.
+    /// Appends all added lines, and the empty line that ends the head, which begins at `start`.
     // A call of its own would cost every response.
     #[inline(always)]
-    pub fn finish(&self, out: &mut Vec<u8>) {
+    pub fn finish(&self, start: usize, out: &mut Vec<u8>) {
         if let Some(date) = self.date {
             self.add(b"date", date, out);
         }
@@ -115,6 +118,9 @@ impl ResponseEdits<'_> {
             request_id::write_line(id, out);
         }
         self.configured.write(self.filled, out);
+        if let Some(cors) = self.cors {
+            cors.replace(start, out);
+        }
         out.extend_from_slice(b"\r\n");
     }
 

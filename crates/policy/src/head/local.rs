@@ -7,6 +7,7 @@ use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::route::Respond;
 use waypost_wire::write;
 
+use crate::cors::CorsLines;
 use crate::error_format::ErrorFormat;
 use crate::error_page::Page;
 use crate::failure::Failure;
@@ -31,6 +32,8 @@ pub struct LocalResponse<'a> {
     pub debug: Option<DebugHeaders<'a>>,
     /// The `date`; `explain` leaves it out.
     pub date: Option<&'a [u8]>,
+    /// The lines for pages of other origins, where a policy is in force.
+    pub cors: Option<CorsLines<'a>>,
 }
 
 impl LocalResponse<'_> {
@@ -43,6 +46,7 @@ impl LocalResponse<'_> {
         out: &mut Vec<u8>,
     ) -> usize {
         let status = format.status(failure).http_status();
+        let start = out.len();
         write_status_line(status, out);
         let field = |name: &[u8], value: &[u8], out: &mut Vec<u8>| {
             if !edits.drops(name) {
@@ -57,7 +61,7 @@ impl LocalResponse<'_> {
             grpc::write_message(&failure.message(), &mut message);
             field(b"grpc-message", &message, out);
             write_reason(failure, field, out);
-            return self.finish(status, edits, b"", out);
+            return self.finish(status, edits, b"", start, out);
         }
         let (content_type, body) = match format {
             ErrorFormat::Json => {
@@ -73,7 +77,7 @@ impl LocalResponse<'_> {
         };
         field(b"content-type", content_type.as_bytes(), out);
         write_reason(failure, field, out);
-        self.finish(status, edits, body.as_bytes(), out)
+        self.finish(status, edits, body.as_bytes(), start, out)
     }
 
     /// Appends a page in place of an error: of `failure`, or of a response that a route configures. Returns the bytes of its
@@ -85,6 +89,7 @@ impl LocalResponse<'_> {
         edits: &HeaderEdits,
         out: &mut Vec<u8>,
     ) -> usize {
+        let start = out.len();
         write_status_line(page.status, out);
         let headers = &page.configured.headers;
         let field = |name: &[u8], value: &[u8], out: &mut Vec<u8>| {
@@ -100,9 +105,9 @@ impl LocalResponse<'_> {
             write_reason(failure, field, out);
         }
         match page.body() {
-            Some(body) => self.finish(page.status, edits, body, out),
+            Some(body) => self.finish(page.status, edits, body, start, out),
             None => {
-                self.write_end(edits, out);
+                self.write_end(edits, start, out);
                 0
             }
         }
@@ -116,15 +121,17 @@ impl LocalResponse<'_> {
         edits: &HeaderEdits,
         out: &mut Vec<u8>,
     ) -> usize {
+        let start = out.len();
         write_status_line(status, out);
         if !edits.drops(b"location") {
             write::field(out, b"location", location);
         }
-        self.finish(status, edits, b"", out)
+        self.finish(status, edits, b"", start, out)
     }
 
     /// Appends a response of a route. Returns the bytes of its body.
     pub fn write_respond(&self, respond: &Respond, edits: &HeaderEdits, out: &mut Vec<u8>) -> usize {
+        let start = out.len();
         write_status_line(respond.status, out);
         let is_bodiless = matches!(respond.status, 204 | 205 | 304);
         if !edits.drops(b"content-type") && !is_bodiless {
@@ -135,14 +142,21 @@ impl LocalResponse<'_> {
             Some(body) => body.as_bytes(),
             None => self.filled_body,
         };
-        self.finish(respond.status, edits, body, out)
+        self.finish(respond.status, edits, body, start, out)
     }
 
-    fn finish(&self, status: u16, configured: &HeaderEdits, body: &[u8], out: &mut Vec<u8>) -> usize {
+    fn finish(
+        &self,
+        status: u16,
+        configured: &HeaderEdits,
+        body: &[u8],
+        start: usize,
+        out: &mut Vec<u8>,
+    ) -> usize {
         if !matches!(status, 204 | 304) {
             write::content_length(out, body.len() as u64);
         }
-        self.write_end(configured, out);
+        self.write_end(configured, start, out);
         if self.to_head {
             return 0;
         }
@@ -150,8 +164,8 @@ impl LocalResponse<'_> {
         body.len()
     }
 
-    /// Appends what every head ends with.
-    fn write_end(&self, configured: &HeaderEdits, out: &mut Vec<u8>) {
+    /// Appends what every head ends with; it begins at `start`.
+    fn write_end(&self, configured: &HeaderEdits, start: usize, out: &mut Vec<u8>) {
         let edits = ResponseEdits {
             configured,
             filled: self.filled_lines,
@@ -162,8 +176,9 @@ impl LocalResponse<'_> {
             set_cookie: b"",
             debug: self.debug,
             keep_alive: self.keep_alive,
+            cors: self.cors,
         };
-        edits.finish(out);
+        edits.finish(start, out);
     }
 }
 

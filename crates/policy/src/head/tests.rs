@@ -653,6 +653,7 @@ fn check_downstream(sent: &[&str], to_head: bool, head: impl Fn(&mut DownstreamH
             set_cookie: b"",
             debug: None,
             keep_alive: KeepAlive::Implied,
+            cors: None,
         },
         body: BodyDelimiter::of(response.framing(), Version::Http11),
         content_type: None,
@@ -797,6 +798,7 @@ fn configured_edits_override_response_headers() {
                 route: "r",
             }),
             keep_alive: KeepAlive::Explicit,
+            cors: None,
         },
         body: BodyDelimiter::Length,
         content_type: None,
@@ -878,6 +880,7 @@ fn local() -> LocalResponse<'static> {
         request_id: None,
         debug: None,
         date: Some(b"now"),
+        cors: None,
     }
 }
 

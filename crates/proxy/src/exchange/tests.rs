@@ -159,6 +159,7 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
                 set_cookie: b"",
                 debug: None,
                 keep_alive: KeepAlive::Implied,
+                cors: None,
             },
             expects_continue: false,
             body_idle: Duration::from_secs(30),

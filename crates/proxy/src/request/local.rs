@@ -221,6 +221,7 @@ impl<'c> ActiveRequest<'c> {
             request_id: self.sent_id(),
             debug: self.snapshot.debug_headers(of.route),
             date: date.as_ref().map(|date| &date[..]),
+            cors: self.buffers.decision.cors.lines(),
         };
         out.clear();
         let body_bytes = write(&response, &mut out);

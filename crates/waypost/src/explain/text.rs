@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use waypost_policy::explain::{
-    Arm, Because, Considered, Explanation, Outcome, PolicyOrigin, Question, Retry, Rollout, Stopped,
+    Arm, Because, Considered, CrossOrigin, Explanation, Outcome, PolicyOrigin, Question, Retry, Rollout,
+    Stopped,
 };
 
 use crate::output::count;
@@ -88,6 +89,9 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
     if let Some(hedge) = &explanation.hedge {
         line(&mut text, "hedge", &format!("at another endpoint after {hedge}"));
     }
+    if let Some(cors) = &explanation.cors {
+        line(&mut text, "cors", &cors_in_words(cors, explanation));
+    }
     if explanation.outcome == Outcome::Forward {
         line(&mut text, "host", explanation.host.as_deref().unwrap_or("none"));
     }
@@ -108,6 +112,14 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
     for (name, value) in &explanation.headers {
         let _ = writeln!(text, "    {}: {}", printable(name), printable(value));
     }
+    if let Some(cors) = &explanation.cors
+        && explanation.outcome == Outcome::Forward
+    {
+        text.push_str("  headers for the page\n");
+        for (name, value) in &cors.headers {
+            let _ = writeln!(text, "    {}: {}", printable(name), printable(value));
+        }
+    }
     if !explanation.policies.is_empty() {
         text.push_str("  policies\n");
         for (key, PolicyOrigin { from, used_by }) in &explanation.policies {
@@ -122,6 +134,22 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
         considered(&explanation.considered, &mut text);
     }
     text
+}
+
+/// The permission of the page.
+fn cors_in_words(cors: &CrossOrigin, explanation: &Explanation) -> String {
+    let asks = explanation
+        .stopped
+        .as_ref()
+        .is_some_and(|stopped| stopped.step == "cors");
+    let may = match asks {
+        true => "the page may send the request",
+        false => "the page may read the response",
+    };
+    match &cors.because {
+        None => may.to_owned(),
+        Some(because) => format!("{}: {}", may.replace("may", "may not"), printable(because)),
+    }
 }
 
 /// The step, and the place of the policy that judged.

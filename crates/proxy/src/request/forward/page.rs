@@ -83,5 +83,6 @@ pub(super) fn edits<'a>(
         set_cookie: &decision.set_cookie,
         debug,
         keep_alive: KeepAlive::Implied,
+        cors: decision.cors.lines(),
     }
 }
