@@ -185,6 +185,8 @@ codes! {
     BadEndpoint Error "bad-endpoint",
     /// A host or host pattern that cannot match any request.
     BadHost Error "bad-host",
+    /// An origin that no page has, or any.
+    BadOrigin Error "bad-origin",
     /// A path pattern that cannot match any request, or a path that no request can have.
     BadPath Error "bad-path",
     /// A regular expression that does not compile.

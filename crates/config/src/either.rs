@@ -73,6 +73,13 @@ pub(crate) enum OffOr<T> {
     Mapping(Box<T>),
 }
 
+/// `*` for all, or a list.
+#[derive(Debug, Clone)]
+pub(crate) enum AllOr<T> {
+    All,
+    These(List<T>),
+}
+
 /// A value, or `off` to take away that of an outer place.
 #[derive(Debug, Clone)]
 pub(crate) enum Removable<T> {
@@ -128,6 +135,23 @@ impl<T: Read> Read for Removable<T> {
 
     fn table() -> Option<&'static KeyTable> {
         T::table()
+    }
+}
+
+impl<T: Read> Read for AllOr<T> {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        match text_of(node) {
+            Some(text) if &**text == "*" => Some(Self::All),
+            _ => List::read(node, problems).map(Self::These),
+        }
+    }
+
+    fn words() -> String {
+        format!("`\"*\"`, or {}", List::<T>::words())
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "string", "enum": ["*"] }, List::<T>::schema(generator)] })
     }
 }
 

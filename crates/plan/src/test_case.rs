@@ -39,6 +39,8 @@ pub struct Expectation {
     pub host: Option<Box<str>>,
     /// `Location` of a redirect.
     pub location: Option<Box<str>>,
+    /// True if a page of the request's origin may read the response, or send what its preflight asks for.
+    pub cors: Option<bool>,
 }
 
 /// Expected arms, in any order.

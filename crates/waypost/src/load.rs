@@ -274,6 +274,12 @@ fn compare(test: &TestCase, explanation: &Explanation) -> Vec<Mismatch> {
     same("path", owned(&expect.path), Some(explanation.path.clone()));
     same("host", owned(&expect.host), explanation.host.clone());
     same("location", owned(&expect.location), explanation.location.clone());
+    let cors = explanation.cors.as_ref().is_some_and(|cors| cors.allowed);
+    same(
+        "cors",
+        expect.cors.map(|cors| cors.to_string()),
+        Some(cors.to_string()),
+    );
     if let Some(expected) = &expect.arms {
         let got = arms(explanation);
         let (expected, got) = match expected {

@@ -7,6 +7,7 @@ use waypost_wire::path::{DotSegmentParameters, DoubleSlash, EncodedSlash};
 
 use crate::collections::{NonEmptyList, OneOrMany};
 use crate::document::Document;
+use crate::document::cors::Cors;
 use crate::document::error_page::ErrorPage;
 use crate::document::route::{HeaderEdits, Redirect};
 use crate::either::{ListOr, Removable};
@@ -68,6 +69,8 @@ keys! {
         request_headers: HeaderEdits = Optional, "{ set: { x-listener: public } }";
         /// Edits of response headers, likewise. The gateway's own responses have them too.
         response_headers: HeaderEdits = Optional, "{ set: { x-frame-options: DENY } }";
+        /// Pages of other origins that may read responses, on routes that say nothing. The gateway's own responses have it too.
+        cors: Removable<Cors> = Optional, "{ origins: [\"https://app.example.com\"] }";
         /// Redirects every request on this listener, for example to HTTPS.
         redirect: Redirect = Optional, "{ scheme: https, status: 308 }";
         /// Pages in place of errors, of requests that come in here; `off` for none of the top level.

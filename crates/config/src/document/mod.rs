@@ -2,6 +2,7 @@
 //!
 //! This is the only definition. Parser, JSON Schema and reference page are generated from it.
 
+pub(crate) mod cors;
 pub(crate) mod error_page;
 pub(crate) mod health;
 pub(crate) mod listener;
@@ -191,5 +192,7 @@ keys! {
         host: Text = Optional, "checkout.internal";
         /// `Location` of a redirect.
         location: Text = Optional, "https://www.example.com/shops/7";
+        /// True if browsers let the page of the request's `Origin` read the response, or send what a preflight asks for.
+        cors: bool = Optional, "true";
     }
 }

@@ -6,6 +6,7 @@ use waypost_plan::sticky::SameSite;
 
 use crate::collections::{List, Named, NonEmptyList, OneOrMany};
 use crate::document::Document;
+use crate::document::cors::Cors;
 use crate::document::error_page::ErrorPage;
 use crate::document::rollout::Rollout;
 use crate::either::{Removable, Shorthand, TextOr, To};
@@ -98,6 +99,9 @@ keys! {
         limits: Removable<RouteLimits> = Optional, "{ body_bytes: 1GiB }", only with ["to", "redirect", "respond"];
         /// Clients that have access, by address. Others get 403; a connection that would be passed through is closed.
         access: Removable<Access> = Optional, "{ allow: [10.0.0.0/8], deny: [10.9.0.0/16] }";
+        /// Pages of other origins that may read responses (CORS).
+        cors: Removable<Cors> = Optional, "{ origins: [\"https://app.example.com\"], credentials: true }",
+            only with ["to", "redirect", "respond"];
         /// Retries of failed attempts; `{}` for the defaults.
         ///
         /// Without it, only what a service has not begun to process is sent again.

@@ -25,7 +25,7 @@ use crate::values::Text;
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
 /// Keys about requests.
-const OF_REQUESTS: [&str; 8] = [
+const OF_REQUESTS: [&str; 9] = [
     "redirect",
     "paths",
     "half_close",
@@ -33,6 +33,7 @@ const OF_REQUESTS: [&str; 8] = [
     "request_id",
     "request_headers",
     "response_headers",
+    "cors",
     "errors",
 ];
 /// Trust in what requests say.

@@ -197,6 +197,7 @@ fn expectation(written: &At<document::Expect>, context: &mut Context<'_>) -> Exp
         path: text(&given.path),
         host: text(&given.host),
         location: text(&given.location),
+        cors: given.cors.as_ref().map(|cors| cors.value),
     };
     if given.given.keys().next().is_none() {
         problems

@@ -157,6 +157,17 @@ const MAPPINGS: &[Mapping] = words! {
             "`response_headers: { set: { x-frame-options: DENY } }`";
         "request_headers" = ["proxy_set_header", "request_headers_to_add"],
             "`request_headers: { set: { x-listener: public } }`";
+        "cors" = [
+            "enable_cors", "cors_policy", "cors_allow_origin", "allow_origin", "allow_origins", "allowed_origins",
+            "allow_origin_string_match", "allow_origin_patterns", "access_control_allow_origin",
+            "access_control_allow_origin_list", "access_control_allow_origin_list_regex", "cross_origin", "cross_origin_policy",
+            "corsmiddleware", "http_cors", "global_cors", "cors_configurations",
+        ], "`cors: { origins: [@https://app.example.com@] }`";
+        "cors" = [
+            "access_control_allow_methods", "access_control_allow_headers", "access_control_allow_credentials",
+            "access_control_expose_headers", "access_control_max_age", "cors_allow_methods", "cors_allow_headers",
+            "cors_allow_credentials", "cors_expose_headers", "cors_max_age", "allow_credentials", "add_vary_header",
+        ], "`cors: { origins: [https://app.example.com], methods: [GET, PUT], headers: [content-type], credentials: true, max_age: 1h }`";
         "limits" = [
             "client_max_body_size", "max_body_size", "max_request_bytes", "max_request_body_size", "body_limit", "request_body",
             "client_header_timeout", "client_body_timeout", "keepalive_timeout", "keep_alive_timeout", "send_timeout",
@@ -380,6 +391,39 @@ const MAPPINGS: &[Mapping] = words! {
         "idle" = ["idle_timeout", "stream_idle", "idle_conn_timeout", "activity"], "";
         "tunnel" = ["websocket", "upgrade", "timeout_tunnel"], "";
     }
+    "a `cors`": {
+        "origins" = [
+            "origin", "allow_origin", "allow_origins", "allowed_origins", "allow_origin_string_match", "allow_origin_list",
+            "allowed_origin", "allow_origin_patterns", "allowed_origin_patterns", "access_control_allow_origin",
+            "access_control_allow_origin_list", "access_control_allow_origin_list_regex", "allow_origins_by_regex",
+            "cors_allow_origin", "allow_origin_regex", "domains", "hosts",
+        ], "`origins: [https://app.example.com, \"https://*.example.com\"]`";
+        "methods" = [
+            "method", "allow_methods", "allowed_methods", "allow_method", "access_control_allow_methods", "cors_allow_methods",
+        ], "`methods: [GET, PUT]`";
+        "headers" = [
+            "header", "allow_headers", "allowed_headers", "allow_header", "access_control_allow_headers", "cors_allow_headers",
+            "request_headers",
+        ], "`headers: [content-type]`";
+        "expose" = [
+            "expose_headers", "exposed_headers", "expose_header", "access_control_expose_headers", "cors_expose_headers",
+            "response_headers",
+        ], "`expose: [etag, x-request-id]`";
+        "credentials" = [
+            "allow_credentials", "allow_credential", "access_control_allow_credentials", "cors_allow_credentials",
+            "supports_credentials", "with_credentials",
+        ], "`credentials: true`";
+        "max_age" = [
+            "maxage", "access_control_max_age", "cors_max_age", "preflight_max_age", "max_age_seconds", "ttl", "cache",
+        ], "`max_age: 1h`";
+        "private_network" = [
+            "allow_private_network", "access_control_allow_private_network", "allow_private_network_access",
+            "private_network_access", "local_network",
+        ], "`private_network: true`";
+        "" = ["add_vary_header", "vary", "preflight", "preflight_continue", "options_success_status", "forward_not_matching_preflights",
+            "filter_enabled", "shadow_enabled", "enabled"],
+            "leave it out: `vary` is sent where it is needed, and preflights are answered here; `cors: off` takes a policy away";
+    }
     "an `access`": {
         "allow" = [
             "source_range", "whitelist", "white_list", "allowlist", "allow_list", "permit", "allowed", "cidrs", "ips", "ranges",
@@ -473,6 +517,17 @@ const MAPPINGS: &[Mapping] = words! {
         ], "`errors: [{ status: 503, file: sorry.html }]`";
         "errors" = ["proxy_intercept_errors", "intercept_errors", "replace_status", "copy_response"],
             "`errors: [{ status: 5xx, from: service, file: sorry.html }]`; without `from`, a page is for the gateway's own errors";
+        "cors" = [
+            "enable_cors", "cors_policy", "cors_allow_origin", "allow_origin", "allow_origins", "allowed_origins",
+            "allow_origin_string_match", "allow_origin_patterns", "access_control_allow_origin",
+            "access_control_allow_origin_list", "access_control_allow_origin_list_regex", "cross_origin", "cross_origin_policy",
+            "corsmiddleware", "http_cors", "global_cors", "cors_configurations",
+        ], "`cors: { origins: [@https://app.example.com@] }`";
+        "cors" = [
+            "access_control_allow_methods", "access_control_allow_headers", "access_control_allow_credentials",
+            "access_control_expose_headers", "access_control_max_age", "cors_allow_methods", "cors_allow_headers",
+            "cors_allow_credentials", "cors_expose_headers", "cors_max_age", "allow_credentials", "add_vary_header",
+        ], "`cors: { origins: [https://app.example.com], methods: [GET, PUT], headers: [content-type], credentials: true, max_age: 1h }`";
         "set_cookie" = ["proxy_cookie_path", "proxy_pass_reverse_cookie_path", "cookie_path", "rewrite_cookie_path"],
             "`set_cookie: { path: { /: /shop } }`";
         "set_cookie" = ["proxy_cookie_domain", "proxy_pass_reverse_cookie_domain", "cookie_domain", "rewrite_cookie_domain"],
@@ -522,7 +577,7 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["buffering", "buffer_requests"],
             "bodies are passed on as they come; `limits: { body_bytes: 10MiB }` bounds their size";
         "" = [
-            "cors", "enable_cors", "auth", "auth_basic", "basic_auth", "jwt", "key_auth", "forward_auth", "auth_request", "oauth2",
+            "auth", "auth_basic", "basic_auth", "jwt", "key_auth", "forward_auth", "auth_request", "oauth2",
             "rate_limit", "rate_limiting", "rate_limiter", "limit_req", "limit_conn", "in_flight_req", "compress", "gzip",
             "encode", "cache", "proxy_cache", "circuit_breaker", "fault_injection", "fault",
             "csrf",

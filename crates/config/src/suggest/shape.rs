@@ -83,6 +83,11 @@ fn of_text(text: &str, wanted: &str, knows: impl Fn(&str) -> bool) -> Option<Sha
             )),
             None => certain(format!("{{ service: {yaml} }}")),
         },
+        "a `cors`" => match text {
+            "*" | "true" | "on" => probable("{ origins: \"*\" }".to_owned()),
+            _ if text.contains("://") => probable(format!("{{ origins: [{yaml}] }}")),
+            _ => None,
+        },
         "an `access`" if text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() => {
             probable(format!("{{ allow: [{yaml}] }}"))
         }
@@ -106,6 +111,9 @@ fn of_other(node: &Node, wanted: &str) -> Option<Shape> {
         }
         (Value::List(items), "an `access`") if has_texts(items) => {
             probable(format!("{{ allow: {} }}", flow::of(node)?))
+        }
+        (Value::List(items), "a `cors`") if has_texts(items) => {
+            probable(format!("{{ origins: {} }}", flow::of(node)?))
         }
         (Value::Scalar(_) | Value::List(_), "the `tls` of a listener") => {
             probable("{ certificates: [{ cert: api.crt, key: api.key }] }".to_owned())
@@ -131,6 +139,7 @@ pub(crate) fn example(wanted: &str) -> Option<&'static str> {
         "a `hash`" => "{ header: x-user-id }",
         "the limits of a service" => "{ requests: 1000, waiting: 100 }",
         "a `retry`" => "{ attempts: 1, on: [connect, reset, 503] }",
+        "a `cors`" => "{ origins: [\"https://app.example.com\"] }",
         _ => return None,
     })
 }

@@ -3,6 +3,7 @@
 use super::*;
 
 mod accepted;
+mod cors;
 mod destinations;
 mod effects;
 mod health;

@@ -14,6 +14,7 @@ mod coming_from;
 mod commands;
 mod connections;
 mod cookies;
+mod cors;
 mod dashboard;
 mod deals;
 mod demo;

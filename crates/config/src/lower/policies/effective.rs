@@ -76,6 +76,10 @@ pub(super) fn of(layers: &[Placed<'_>], shadowed: ListedNames) -> Effective {
         set.set_cookie = Some(cookies.clone());
         note("set_cookie", source);
     }
+    if let Some((cors, source)) = last(layers, |layer| layer.cors.as_ref()) {
+        set.cors = Some(Arc::clone(cors));
+        note("cors", source);
+    }
     let (errors, sources) = pages(layers);
     set.errors = errors;
     if !sources.is_empty() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_plan::access::{Access, BodyLimit};
+use waypost_plan::cors::Cors;
 use waypost_plan::error_pages::ErrorPage;
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::policies::{RouteTimeouts, Upgrade};
@@ -11,7 +12,7 @@ use waypost_plan::retry::Retry;
 use waypost_plan::rewrite::Rewrite;
 use waypost_plan::set_cookie::SetCookie;
 
-use super::keys;
+use super::{cors, keys};
 use crate::document;
 use crate::either::Removable;
 use crate::keys::At;
@@ -49,6 +50,7 @@ pub(super) struct Layer {
     pub(super) upgrade: Option<Said<Upgrade>>,
     pub(super) grpc_web: Option<Said<bool>>,
     pub(super) set_cookie: Option<Said<SetCookie>>,
+    pub(super) cors: Option<Said<Arc<Cors>>>,
     pub(super) errors: Option<Said<Arc<[ErrorPage]>>>,
     /// True if `retry` could not be read, which is reported already.
     pub(super) is_retry_misread: bool,
@@ -68,6 +70,12 @@ impl Layer {
             error_pages::of(given.value, patterns, context)
         });
         let problems = &mut *context.problems;
+        if let (Some(Some(_)), Some(Some(edits))) = (
+            written.cors.as_ref().map(|cors| cors.given()),
+            written.response_headers.as_ref().map(|edits| edits.given()),
+        ) {
+            cors::report_edits(edits.value, problems);
+        }
         Self {
             rewrite,
             errors,
@@ -89,6 +97,7 @@ impl Layer {
             upgrade: said(&written.upgrade, |given| keys::upgrade(&given, problems)),
             grpc_web: said(&written.grpc_web, |given| *given.value),
             set_cookie: said(&written.set_cookie, |given| set_cookie::of(&given, problems)),
+            cors: said(&written.cors, |given| Arc::new(cors::of(&given, problems))),
             is_retry_misread: written.retry.is_none() && written.given.keys().any(|key| key == "retry"),
         }
     }
@@ -110,6 +119,7 @@ impl Layer {
         Self {
             request_headers: edits(&written.request_headers, header_edits::of_requests),
             response_headers: edits(&written.response_headers, header_edits::of_responses),
+            cors: said(&written.cors, |given| Arc::new(cors::of(&given, problems))),
             errors,
             ..Self::default()
         }
@@ -142,6 +152,7 @@ impl Layer {
             upgrade,
             grpc_web,
             set_cookie,
+            cors,
             errors,
             is_retry_misread,
         } = self;
@@ -157,6 +168,7 @@ impl Layer {
             && upgrade.is_none()
             && grpc_web.is_none()
             && set_cookie.is_none()
+            && cors.is_none()
             && errors.is_none()
             && !is_retry_misread
     }

@@ -26,6 +26,7 @@ use crate::place::Span;
 use crate::problems::quote;
 use crate::values::Text;
 
+mod cors;
 mod effective;
 mod keys;
 mod layer;
