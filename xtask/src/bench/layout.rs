@@ -56,6 +56,8 @@ pub(crate) enum Extra {
     Edits,
     /// Values of the request in three headers: two of the request, one of the response.
     Templates,
+    /// Pages of other origins that may read responses.
+    Cors,
     /// A split of two arms, sticky by cookie.
     Sticky,
     /// Copies of a tenth of the requests to a second service.

@@ -180,6 +180,13 @@ fn extras() -> Vec<Scenario> {
             Some("x-tenant: %d"),
             1.08,
         ),
+        beside_plain(
+            "cors",
+            "requests of pages of another origin",
+            Extra::Cors,
+            Some("Origin: https://app%d.example.com"),
+            1.04,
+        ),
     ]
 }
 
