@@ -19,7 +19,7 @@ pub(crate) fn run() -> Result<()> {
         "--workspace",
         "--all-targets",
         "--features",
-        "waypost/system-tests",
+        "waypost/system-tests,waypost-etcd/system-tests",
         "--keep-going",
         "--",
         "-D",

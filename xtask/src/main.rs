@@ -24,7 +24,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [ARGS…]             all tests; ARGS are passed to `cargo test`
-  system                   tests against prometheus, curl, openssl, nghttp2, grpcio and others, and on a full disk; needs
+  system                   tests against prometheus, curl, openssl, nghttp2, grpcio, etcd and others, and on a full disk; needs
                            their packages, and root
   lint                     rustfmt, clippy and rustdoc, warnings denied
   arrows                   dependency rules of crates and modules

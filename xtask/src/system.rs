@@ -34,5 +34,14 @@ pub(crate) fn run() -> Result<()> {
         "system",
         "--test",
         "protocols",
+    ]))?;
+    command::run(&mut command::cargo([
+        "test",
+        "--package",
+        "waypost-etcd",
+        "--features",
+        "system-tests",
+        "--test",
+        "etcd",
     ]))
 }

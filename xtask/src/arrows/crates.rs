@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::command;
 
 /// Forbidden dependencies per crate. A name that ends in `*` is a prefix.
-const ABSENCES: [(&str, &[&str]); 12] = [
+const ABSENCES: [(&str, &[&str]); 13] = [
     (
         "waypost-route",
         &["tokio", "serde", "rand", "fastrand", "waypost-*"],
@@ -84,6 +84,23 @@ const ABSENCES: [(&str, &[&str]); 12] = [
         ],
     ),
     ("waypost-tls", &["tokio", "socket2", "waypost-*"]),
+    (
+        "waypost-etcd",
+        &[
+            "axum",
+            "serde",
+            "tonic-*",
+            "tower",
+            "waypost-admin",
+            "waypost-auth",
+            "waypost-config",
+            "waypost-p*",
+            "waypost-r*",
+            "waypost-transport",
+            "waypost-upstream",
+            "waypost-wire",
+        ],
+    ),
     ("waypost-admin", &["granit-parser", "yaml-*", "waypost-config"]),
 ];
 

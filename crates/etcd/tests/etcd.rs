@@ -1,0 +1,197 @@
+//! The client on etcd itself. `cargo xtask system` runs it.
+
+#![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
+
+mod promises;
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use waypost_etcd::client::Client;
+use waypost_etcd::error::Error;
+use waypost_etcd::options::{Endpoint, Options};
+
+use crate::promises::Cluster;
+
+/// Attempts to find ports that are free: etcd cannot report a port 0, so another process may take one first.
+const ATTEMPTS: u32 = 5;
+
+/// A cluster of etcd.
+struct Etcd {
+    members: Vec<Member>,
+    directory: tempfile::TempDir,
+}
+
+struct Member {
+    name: String,
+    client: String,
+    peer: String,
+    child: Child,
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        for member in &mut self.members {
+            let _ = member.child.kill();
+            let _ = member.child.wait();
+        }
+    }
+}
+
+/// Free addresses. They are picked together, so that they differ.
+fn addresses(count: usize) -> Vec<String> {
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap().to_string())
+        .collect()
+}
+
+/// Starts a member with its directory, which may hold its state already.
+fn spawn(directory: &Path, name: &str, client: &str, peer: &str, cluster: &str) -> Child {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join(format!("{name}.log")))
+        .unwrap();
+    Command::new("etcd")
+        .args(["--name", name])
+        .arg("--data-dir")
+        .arg(directory.join(name))
+        .args(["--listen-client-urls", &format!("http://{client}")])
+        .args(["--advertise-client-urls", &format!("http://{client}")])
+        .args(["--listen-peer-urls", &format!("http://{peer}")])
+        .args(["--initial-advertise-peer-urls", &format!("http://{peer}")])
+        .args(["--initial-cluster", cluster])
+        .args(["--logger", "zap", "--log-level", "warn"])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .expect("etcd is installed")
+}
+
+impl Etcd {
+    fn spawn(members: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let addresses = addresses(members * 2);
+        let pairs: Vec<&[String]> = addresses.chunks(2).collect();
+        let all: Vec<String> = pairs
+            .iter()
+            .enumerate()
+            .map(|(number, pair)| format!("m{number}=http://{}", pair[1]))
+            .collect();
+        let cluster = all.join(",");
+        let members = pairs.iter().enumerate().map(|(number, pair)| {
+            let name = format!("m{number}");
+            Member {
+                child: spawn(directory.path(), &name, &pair[0], &pair[1], &cluster),
+                name,
+                client: pair[0].clone(),
+                peer: pair[1].clone(),
+            }
+        });
+        Self {
+            members: members.collect(),
+            directory,
+        }
+    }
+
+    /// Waits until every member knows its leader. Returns false if one has ended.
+    async fn is_ready(&mut self) -> bool {
+        for number in 0..self.members.len() {
+            let client = Client::new(Options {
+                endpoints: vec![self.members[number].endpoint()],
+                deadline: Duration::from_millis(500),
+                ..self.options()
+            });
+            // With users, reads are refused, and that is an answer too.
+            while let Err(Error::Unavailable { .. }) = client.get("/").await {
+                if self.members[number].child.try_wait().unwrap().is_some() {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn start_again(&mut self, member: usize) {
+        let Member {
+            name,
+            client,
+            peer,
+            child,
+        } = &mut self.members[member];
+        // With state, the members of the cluster are known.
+        let cluster = format!("{name}=http://{peer}");
+        *child = spawn(self.directory.path(), name, client, peer, &cluster);
+    }
+
+    fn signal(&self, member: usize, signal: &str) {
+        let id = self.members[member].child.id().to_string();
+        let status = Command::new("kill").args([signal, &id]).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Member {
+    fn endpoint(&self) -> Endpoint {
+        self.client.parse().unwrap()
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Cluster for Etcd {
+    async fn start(members: usize) -> Self {
+        for _ in 0..ATTEMPTS {
+            let mut etcd = Self::spawn(members);
+            if etcd.is_ready().await {
+                return etcd;
+            }
+        }
+        panic!("etcd does not start");
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        self.members.iter().map(Member::endpoint).collect()
+    }
+
+    async fn stop(&mut self, member: usize) {
+        self.members[member].kill();
+    }
+
+    async fn freeze(&mut self, member: usize) {
+        self.signal(member, "-STOP");
+    }
+
+    async fn heal(&mut self, member: usize) {
+        if self.members[member].child.try_wait().unwrap().is_some() {
+            self.start_again(member);
+        } else {
+            self.signal(member, "-CONT");
+        }
+        assert!(self.is_ready().await);
+    }
+
+    // Simple tokens are in memory.
+    async fn forget_tokens(&mut self) {
+        self.members[0].kill();
+        self.start_again(0);
+        assert!(self.is_ready().await);
+    }
+
+    fn pass(&self, _: Duration) {}
+}
+
+mod on_etcd {
+    crate::all_promises!(crate::Etcd);
+}
