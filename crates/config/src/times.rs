@@ -7,8 +7,9 @@ use waypost_plan::duration;
 
 use crate::diagnostic::Code;
 use crate::keys::{Read, wrong_type};
-use crate::problems::Problems;
+use crate::problems::{Problems, quote};
 use crate::suggest::correction::accepted;
+use crate::suggest::rate;
 use crate::tree::Node;
 use crate::values::{VARIABLE, is_one_of, text_of};
 
@@ -23,6 +24,10 @@ pub(crate) struct TimeoutText(pub(crate) Option<Duration>);
 /// A short duration: a number without a unit is most likely one of milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DelayText(pub(crate) Duration);
+
+/// The time in which a number of requests may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PeriodText(pub(crate) Duration);
 
 /// Reads a duration, of which `example` is one, and `with_unit` gives a number its unit.
 fn read_duration(
@@ -86,6 +91,33 @@ impl Read for DurationText {
             "minLength": 2,
             "pattern": format!("^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$|{VARIABLE}"),
         })
+    }
+}
+
+impl Read for PeriodText {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let text = text_of(node);
+        if let Some(text) = text
+            && let Some(meant) = rate::period(text)
+        {
+            problems
+                .add(
+                    Code::BadValue,
+                    node.span,
+                    format!("expected a duration such as `1s`, found {}", quote(text)),
+                )
+                .did_you_mean(node.span, text, meant);
+            return None;
+        }
+        read_duration(node, "1s", |number| with_unit(number, &["s"]), problems).map(Self)
+    }
+
+    fn words() -> String {
+        DurationText::words()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        DurationText::schema(generator)
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::error_pages::ErrorPage;
 use crate::listener::Listener;
-use crate::policies::Policies;
+use crate::policies::{Overlay, Policies};
+use crate::rate::Rate;
 use crate::rollout::RolloutPlan;
 use crate::route::Route;
 use crate::service::{Service, ServiceId};
@@ -35,6 +36,7 @@ pub mod origin;
 pub mod path_pattern;
 pub mod policies;
 pub mod query;
+pub mod rate;
 pub mod redirect;
 pub mod retry;
 pub mod rewrite;
@@ -106,6 +108,17 @@ impl Plan {
         known
             .and_then(|overlay| overlay.over(of_route))
             .unwrap_or(of_route)
+    }
+
+    /// Returns the rate limits of all routes, as by each listener. One that several routes share may come several times.
+    pub fn rates(&self) -> impl Iterator<Item = &Arc<Rate>> {
+        let of_routes = self.routes.iter().map(|route| &route.policies);
+        let overlays = self
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.overlay.as_ref());
+        let all = of_routes.chain(overlays.flat_map(Overlay::all));
+        all.filter_map(|policies| policies.rate.as_ref())
     }
 
     /// Returns the error pages of all places. One that several places share may come several times.

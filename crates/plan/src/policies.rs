@@ -9,6 +9,7 @@ use crate::cors::Cors;
 use crate::error_pages::ErrorPages;
 use crate::header_edits::HeaderEdits;
 use crate::origin::Origin;
+use crate::rate::Rate;
 use crate::retry::Retry;
 use crate::rewrite::Rewrite;
 use crate::service::Timeouts;
@@ -45,6 +46,8 @@ pub struct Overlay(Arc<[Policies]>);
 pub struct PolicySet {
     /// The clients that have access (403).
     pub access: Access,
+    /// Limits on how often requests pass (429).
+    pub rate: Option<Arc<Rate>>,
     /// The limit on the size of request bodies (413).
     pub body: BodyLimit,
     /// Rewrites of path, host and query for the service.
@@ -112,6 +115,7 @@ static DEFAULT: PolicySet = PolicySet::DEFAULT;
 impl PolicySet {
     const DEFAULT: Self = Self {
         access: Access::ALL,
+        rate: None,
         body: BodyLimit::OfListener,
         rewrite: Rewrite::NONE,
         request_headers: HeaderEdits::NONE,
@@ -216,6 +220,11 @@ impl Overlay {
     /// The policies in place of `of_route`, if they are known.
     pub fn over(&self, of_route: &Policies) -> Option<&Policies> {
         self.0.get(of_route.number())
+    }
+
+    /// The policies of all numbers.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Policies> {
+        self.0.iter()
     }
 
     /// Returns true if `other` is the same value in memory.

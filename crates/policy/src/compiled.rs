@@ -11,6 +11,7 @@ use waypost_route::split::Split;
 use waypost_route::table::{Table, TableError};
 
 use crate::page_files::PageFiles;
+use crate::rate::Limiters;
 
 /// A plan with its tables. Only the live weights of splits change.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Compiled {
     requests: Table,
     connections: Table,
     page_files: PageFiles,
+    limiters: Limiters,
     /// True if error pages have values of requests in them.
     pages_have_values: bool,
     /// Parallel to the plan's routes: the live split where it differs from the declared one.
@@ -38,6 +40,7 @@ impl Compiled {
             requests: Table::with_positions(plan.request_routes())?,
             connections: Table::with_positions(plan.connection_routes())?,
             page_files: PageFiles::of(&plan),
+            limiters: Limiters::of(&plan),
             pages_have_values,
             live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
             dialed: Mutex::default(),
@@ -63,6 +66,16 @@ impl Compiled {
     /// The texts of the files that error pages name.
     pub fn page_files(&self) -> &PageFiles {
         &self.page_files
+    }
+
+    /// The rate limits, with their buckets.
+    pub fn limiters(&self) -> &Limiters {
+        &self.limiters
+    }
+
+    /// Takes over the buckets of the rate limits that count as before.
+    pub fn keep_buckets(&mut self, before: &Self) {
+        self.limiters.keep_buckets(&before.limiters);
     }
 
     /// Returns true if error pages have values of requests in them, so that heads are kept for them.

@@ -66,6 +66,11 @@ pub enum Failure {
     NoRoute,
     /// The client's address has no access to the route.
     AccessDenied,
+    /// The client sends more requests than a rate limit lets pass.
+    RateLimited {
+        /// Whole seconds after which one passes.
+        retry_after: u32,
+    },
     /// All arms of the split have weight 0.
     NoArm,
     /// The rewritten path has no safe normal form.
@@ -106,7 +111,7 @@ pub enum Failure {
 }
 
 /// The values of the metric label `reason`, one for each kind of failure. They are a stable interface.
-pub const REASONS: [&str; 44] = [
+pub const REASONS: [&str; 45] = [
     "bare_line_end",
     "request_line",
     "version",
@@ -133,6 +138,7 @@ pub const REASONS: [&str; 44] = [
     "host_not_served",
     "no_route",
     "access_denied",
+    "rate_limited",
     "no_arm",
     "rewrite",
     "no_endpoint",
@@ -185,6 +191,7 @@ impl Failure {
             Self::HostNotServed => "host_not_served",
             Self::NoRoute => "no_route",
             Self::AccessDenied => "access_denied",
+            Self::RateLimited { .. } => "rate_limited",
             Self::NoArm => "no_arm",
             Self::Rewrite => "rewrite",
             Self::NoEndpoint => "no_endpoint",
@@ -219,7 +226,7 @@ impl Failure {
             Self::NoArm | Self::Rewrite => 500,
             Self::NoEndpoint | Self::RequestLimit | Self::ConnectionLimit | Self::NoDescriptor => 503,
             Self::Misdirected => 421,
-            Self::TooManyFrames => 429,
+            Self::RateLimited { .. } | Self::TooManyFrames => 429,
             Self::ConnectionRefused
             | Self::ConnectionTerminated
             | Self::InvalidResponse(_)
@@ -239,7 +246,7 @@ impl Failure {
             Self::ForwardedMalformed | Self::ClientsDisagree => "http_request_error",
             Self::BodyMalformed | Self::BodyTooLarge => "http_request_error",
             Self::HostNotServed | Self::NoRoute => "destination_not_found",
-            Self::AccessDenied => "http_request_denied",
+            Self::AccessDenied | Self::RateLimited { .. } => "http_request_denied",
             Self::NoArm => "destination_unavailable",
             Self::Rewrite => "proxy_configuration_error",
             Self::NoEndpoint => "destination_unavailable",
@@ -260,8 +267,12 @@ impl Failure {
     }
 
     /// The seconds after which the client may ask again, where the gateway can tell.
-    pub fn retry_after(self) -> Option<&'static str> {
-        matches!(self, Self::RequestLimit | Self::ConnectionLimit).then_some("1")
+    pub fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::RateLimited { retry_after } => Some(retry_after),
+            Self::RequestLimit | Self::ConnectionLimit => Some(1),
+            _ => None,
+        }
     }
 
     /// The fault of the service's response, if it is to blame.
@@ -287,6 +298,7 @@ impl Failure {
             Self::HostNotServed => "this host is not served here".to_owned(),
             Self::NoRoute => "no route takes this request".to_owned(),
             Self::AccessDenied => "this address has no access".to_owned(),
+            Self::RateLimited { .. } => "there were too many requests".to_owned(),
             Self::NoArm => "the route sends its traffic nowhere".to_owned(),
             Self::Rewrite => {
                 "the route's rewrite or redirect makes a path or a host that is not valid".to_owned()
@@ -339,6 +351,7 @@ impl Failure {
             | Self::BodyMalformed
             | Self::BodyTooLarge
             | Self::AccessDenied
+            | Self::RateLimited { .. }
             | Self::Misdirected
             | Self::TooManyFrames => Blame::Client,
             Self::HostNotServed
@@ -388,7 +401,7 @@ impl Failure {
             Self::BodyDisplaced => GrpcCode::RESOURCE_EXHAUSTED,
             failure => match failure.status() {
                 403 => GrpcCode::PERMISSION_DENIED,
-                413 | 414 | 431 => GrpcCode::RESOURCE_EXHAUSTED,
+                413 | 414 | 429 | 431 => GrpcCode::RESOURCE_EXHAUSTED,
                 501 => GrpcCode::UNIMPLEMENTED,
                 502..=504 => GrpcCode::UNAVAILABLE,
                 _ => GrpcCode::INTERNAL,
@@ -492,6 +505,7 @@ mod tests {
             Failure::HostNotServed,
             Failure::NoRoute,
             Failure::AccessDenied,
+            Failure::RateLimited { retry_after: 7 },
             Failure::NoArm,
             Failure::Rewrite,
             Failure::NoEndpoint,

@@ -23,6 +23,7 @@ pub mod grpc;
 pub mod head;
 pub mod page_files;
 pub mod peer;
+pub mod rate;
 pub mod request;
 pub mod request_id;
 mod server_options;

@@ -3,7 +3,7 @@
 /// A step in which a request is judged. [`decision`](crate::decision) takes them in this order, whatever the request.
 ///
 /// Numbers belong to the order as a whole. Those that are left out are for rules that there are none of: 7
-/// authentication, 8 rate, 11 cache.
+/// authentication, 11 cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// The head: its limits, its form, and the normal form of the request.
@@ -18,6 +18,8 @@ pub enum Step {
     Access = 5,
     /// A preflight, which is answered.
     Cors = 6,
+    /// The limits on how often requests pass.
+    Rate = 8,
     /// The limit on the size of the body.
     BodyLimit = 9,
     /// The route's action: a redirect, a response, or a service.
@@ -43,6 +45,7 @@ impl Step {
             Self::Route => "route",
             Self::Access => "access",
             Self::Cors => "cors",
+            Self::Rate => "rate",
             Self::BodyLimit => "body_limit",
             Self::Action => "action",
             Self::Rewrite => "rewrite",
@@ -55,6 +58,7 @@ impl Step {
         match self {
             Self::Access => Some("access"),
             Self::Cors => Some("cors"),
+            Self::Rate => Some("rate"),
             Self::BodyLimit => Some("limits"),
             Self::Head
             | Self::Host

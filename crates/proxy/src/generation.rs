@@ -41,6 +41,8 @@ pub struct Generation {
     /// The id of the next new listener. Ids are never reused: connections may outlive their listener and must not be
     /// taken for another's.
     next_listener: u32,
+    /// The beginning of the time of rate limits, for all generations.
+    epoch: Instant,
 }
 
 /// Contents of the files that a plan names: certificates and keys of listeners and services, and error pages.
@@ -83,6 +85,7 @@ impl Generation {
             listener_tls: listeners.iter().map(|_| ArcSwapOption::empty()).collect(),
             listeners,
             next_listener,
+            epoch: Instant::now(),
         })
     }
 
@@ -152,6 +155,8 @@ impl Generation {
         }
         self.serial = before.serial + 1;
         self.next_listener = before.next_listener;
+        self.epoch = before.epoch;
+        self.compiled.keep_buckets(&before.compiled);
         let plan = self.compiled.plan();
         for (id, listener) in self.listeners.iter_mut().zip(plan.listeners()) {
             *id = before.corresponding_listener(listener, plan).unwrap_or_else(|| {
@@ -212,6 +217,12 @@ impl Generation {
             endpoints,
         };
         explain::explain(&self.compiled, &state, question)
+    }
+
+    /// The time of rate limits: nanoseconds since the first generation.
+    pub(crate) fn nanos(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.epoch);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// The state of a service.
@@ -286,6 +297,10 @@ impl explain::State for ExplainedState<'_> {
             KnownEndpoints::Declared => !state.service().endpoints.is_empty(),
             KnownEndpoints::Resolved => state.has_endpoints(),
         }
+    }
+
+    fn nanos(&self) -> u64 {
+        self.generation.nanos(Instant::now())
     }
 
     fn served(&self, listener: usize, host: Option<&str>) -> Option<Served> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use waypost_plan::health::EJECTION_MAX;
+use waypost_policy::rate;
 use waypost_transport::h2::{client_connection, guard};
 use waypost_transport::relay::splice;
 use waypost_transport::{buffer, free_list, proxy_protocol, sockets};
@@ -138,6 +139,11 @@ pub fn fixed() -> Vec<Limit> {
             "response body read of a mirrored request",
             mirror::RESPONSE_BYTES_MAX,
         ),
+        count(
+            "keys of a rate limit, per policy, route or listener that has one",
+            rate::KEYS_MAX,
+        ),
+        bytes("buckets of these keys", rate::BYTES_MAX),
         bytes("access log buffer, per worker", RING_BYTES),
         count("request buffers kept for reuse, per worker", free_list::KEPT_MAX),
         count("HTTP/2 streams per connection", http2::STREAMS_MAX as usize),

@@ -95,6 +95,7 @@ fn response_schema(_: &mut SchemaGenerator) -> Schema {
             "arms": { "type": "array" },
             "cohort": { "type": "string" },
             "rollout": { "type": "object" },
+            "rate": { "type": "array", "description": "the rate limits in force, with what would remain of each" },
             "timeout": { "type": "string" },
             "retry": { "type": "object" },
             "hedge": { "type": "string" },

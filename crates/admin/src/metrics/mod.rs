@@ -32,6 +32,7 @@ pub fn text(state: &AppState, dialect: Dialect) -> String {
         let reading = view.metrics().read();
         certificates(view, &mut out);
         requests(view, &reading, &mut out);
+        rates(view, &reading, &mut out);
         connections(view, &reading, &mut out);
         endpoints(view, &mut out);
         splits(view, &mut out);
@@ -172,6 +173,35 @@ fn requests(view: &View, reading: &Reading, out: &mut Writer) {
     out.family(&families::REFUSALS);
     for (reason, count) in &reading.failures {
         out.sample(&[("reason", reason)], *count);
+    }
+}
+
+/// Rate limits: what they refused, and their buckets.
+fn rates(view: &View, reading: &Reading, out: &mut Writer) {
+    let mut limited: BTreeMap<&str, u64> = BTreeMap::new();
+    for series in reading.requests.iter().filter(|series| series.limited > 0) {
+        *limited.entry(&series.route).or_default() += series.limited;
+    }
+    out.family(&families::RATE_LIMITED);
+    for (route, count) in limited {
+        out.sample(&[("route", route)], count);
+    }
+    let generation = view.generation();
+    let tables = || {
+        let used = generation.compiled().limiters().all();
+        used.filter(|limiter| limiter.table().is_used())
+            .map(|limiter| (limiter.rate().scope().label(), limiter.table()))
+    };
+    for (family, value) in [
+        (&families::RATE_KEYS, 0),
+        (&families::RATE_EVICTED, 1),
+        (&families::RATE_UNPLACED, 2),
+    ] {
+        out.family(family);
+        for (policy, table) in tables() {
+            let values = [table.keys() as u64, table.evicted(), table.unplaced()];
+            out.sample(&[("policy", &policy)], values[value]);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::collections::{NonEmptyList, OneOrMany};
 use crate::document::Document;
 use crate::document::cors::Cors;
 use crate::document::error_page::ErrorPage;
+use crate::document::rate::RateLimit;
 use crate::document::route::{HeaderEdits, Redirect};
 use crate::either::{ListOr, Removable};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
@@ -71,6 +72,9 @@ keys! {
         response_headers: HeaderEdits = Optional, "{ set: { x-frame-options: DENY } }";
         /// Pages of other origins that may read responses, on routes that say nothing. The gateway's own responses have it too.
         cors: Removable<Cors> = Optional, "{ origins: [\"https://app.example.com\"] }";
+        /// Limits on how often requests pass (429), for every route that serves a request of this listener and has none of
+        /// its own. They are counted over all of these routes.
+        rate: Removable<OneOrMany<RateLimit>> = Optional, "{ requests: 100, per: 1s }";
         /// Redirects every request on this listener, for example to HTTPS.
         redirect: Redirect = Optional, "{ scheme: https, status: 308 }";
         /// Pages in place of errors, of requests that come in here; `off` for none of the top level.

@@ -6,6 +6,7 @@ pub(crate) mod cors;
 pub(crate) mod error_page;
 pub(crate) mod health;
 pub(crate) mod listener;
+pub(crate) mod rate;
 pub(crate) mod rollout;
 pub(crate) mod route;
 pub(crate) mod service;

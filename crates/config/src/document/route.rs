@@ -8,6 +8,7 @@ use crate::collections::{List, Named, NonEmptyList, OneOrMany};
 use crate::document::Document;
 use crate::document::cors::Cors;
 use crate::document::error_page::ErrorPage;
+use crate::document::rate::RateLimit;
 use crate::document::rollout::Rollout;
 use crate::either::{Removable, Shorthand, TextOr, To};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
@@ -101,6 +102,12 @@ keys! {
         access: Removable<Access> = Optional, "{ allow: [10.0.0.0/8], deny: [10.9.0.0/16] }";
         /// Pages of other origins that may read responses (CORS).
         cors: Removable<Cors> = Optional, "{ origins: [\"https://app.example.com\"], credentials: true }",
+            only with ["to", "redirect", "respond"];
+        /// Limits on how often requests pass (429): one, or a list of which all have to let a request pass.
+        ///
+        /// A policy's buckets are shared by all routes and listeners that use it; those of a route's own limit are the
+        /// route's, those of a listener's own the listener's.
+        rate: Removable<OneOrMany<RateLimit>> = Optional, "{ requests: 10, per: 1s, burst: 20, by: client_ip }",
             only with ["to", "redirect", "respond"];
         /// Retries of failed attempts; `{}` for the defaults.
         ///

@@ -174,6 +174,10 @@ const MAPPINGS: &[Mapping] = words! {
             "idle_timeout", "read_timeout", "timeouts", "timeout", "large_client_header_buffers", "client_header_buffer_size",
             "max_connections", "max_conn", "maxconn", "max_request_headers_kb", "responding_timeouts",
         ], "`limits: { body_bytes: 10MiB, header_timeout: 10s }`";
+        "rate" = [
+            "rate_limit", "rate_limits", "rate_limiting", "rate_limiter", "ratelimit", "limit_req", "limit_req_zone", "throttle",
+            "local_rate_limit", "token_bucket", "requests_per_second",
+        ], "`rate: { requests: 100, per: 1s }`";
         "redirect" = [
             "https_redirect", "redirections", "force_https", "ssl_redirect", "http_redirect", "redirect_scheme", "require_tls",
         ], "`redirect: { scheme: https, status: 308 }`";
@@ -578,16 +582,65 @@ const MAPPINGS: &[Mapping] = words! {
             "bodies are passed on as they come; `limits: { body_bytes: 10MiB }` bounds their size";
         "" = [
             "auth", "auth_basic", "basic_auth", "jwt", "key_auth", "forward_auth", "auth_request", "oauth2",
-            "rate_limit", "rate_limiting", "rate_limiter", "limit_req", "limit_conn", "in_flight_req", "compress", "gzip",
+            "limit_conn", "in_flight_req", "compress", "gzip",
             "encode", "cache", "proxy_cache", "circuit_breaker", "fault_injection", "fault",
             "csrf",
         ], MISSING;
+        "rate" = [
+            "rate_limit", "rate_limits", "rate_limiting", "rate_limiter", "ratelimit", "limit_req", "limit_req_zone", "limit_rate",
+            "local_rate_limit", "local_ratelimit", "request_rate_limiter", "rate_limiting_advanced", "limit_count", "throttle",
+            "throttling", "requests_per_second", "rps", "quota", "limit_rps", "limit_rpm", "token_bucket",
+        ], "`rate: { requests: 10, per: 1s, burst: 20, by: client_ip }`";
         "access" = [
             "ip_allow_list", "ip_white_list", "ip_restriction", "allow", "whitelist", "whitelist_source_range", "allow_list",
             "source_range",
         ], "`access: { allow: [@10.0.0.0/8@] }`; all others get 403";
         "access" = ["deny", "ip_deny_list", "blacklist", "deny_list", "denylist_source_range"],
             "`access: { deny: [@10.9.0.0/16@] }`; with `allow`, every other client is denied by itself";
+    }
+    "a rate limit": {
+        "requests" = [
+            "average", "rate", "requests_per_unit", "limit", "count", "max", "max_requests", "requests_per_second", "rps",
+            "replenish_rate", "tokens_per_fill", "permit_limit", "events", "quota", "max_events", "tokens",
+        ], "`requests: @10@`, and the time as `per: 1s`";
+        "requests" = ["second", "seconds"], "`requests: @10@` and `per: 1s`; several limits are a list";
+        "requests" = ["minute", "minutes"], "`requests: @100@` and `per: 1m`; several limits are a list";
+        "requests" = ["hour", "hours"], "`requests: @1000@` and `per: 1h`; several limits are a list";
+        "requests" = ["day", "days"], "`requests: @10000@` and `per: 24h`; several limits are a list";
+        "requests" = ["month", "year"], "`requests: @100000@` and `per: 720h`; several limits are a list";
+        "per" = [
+            "period", "unit", "window", "interval", "fill_interval", "time_window", "window_size", "duration", "time", "every",
+            "window_seconds", "in",
+        ], "`per: 1s`";
+        "burst" = [
+            "max_tokens", "burst_capacity", "max_burst", "bucket_size", "burst_size", "capacity", "token_limit", "queue_limit",
+            "bursts",
+        ], "";
+        "by" = [
+            "key", "limit_by", "source_criterion", "key_resolver", "descriptors", "zone", "actions", "key_type", "on",
+            "request_header_name", "ip_strategy", "identifier", "header_name", "match",
+        ], "`by: client_ip`, or `by: { header: x-tenant }`";
+        "report_only" = [
+            "dry_run", "shadow_mode", "limit_req_dry_run", "log_only", "shadow", "report", "monitor",
+        ], "`report_only: true`";
+        "headers" = [
+            "show_limit_quota_header", "hide_client_headers", "enable_x_ratelimit_headers", "include_headers",
+            "disable_x_ratelimit_headers", "response_headers",
+        ], "`headers: off`";
+        "" = ["delay", "nodelay", "jitter"], "leave it out: a request over the limit is refused, not held back";
+        "" = ["rejected_code", "status", "limit_req_status", "error_code", "status_code", "error_message", "rejected_msg"],
+            "leave it out: it is 429; `errors: [{ status: 429, as: 503, body: … }]` gives another status or text";
+        "" = ["redis", "redis_host", "policy", "storage", "sync_rate", "fault_tolerant", "strategy", "domain"],
+            "leave it out: each instance counts its own requests, in memory";
+    }
+    "a `by`": {
+        "header" = [
+            "request_header_name", "header_name", "request_headers", "http_header", "headers", "name",
+        ], "`header: x-tenant`";
+        "cookie" = ["cookie_name", "cookies"], "`cookie: session`";
+        "" = ["client_ip", "ip", "ip_strategy", "remote_address", "source", "request_host"], "write `by: client_ip`";
+        "" = ["identity", "consumer", "user", "claim"], "write `by: identity`";
+        "" = ["route", "path"], "write `by: route`";
     }
     "a match": {
         "path" = [

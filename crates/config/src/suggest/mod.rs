@@ -6,6 +6,7 @@ pub(crate) mod foreign;
 pub(crate) mod location;
 pub(crate) mod other_config;
 pub(crate) mod path;
+pub(crate) mod rate;
 pub(crate) mod resilience;
 pub(crate) mod rule;
 pub(crate) mod service;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::suggest::correction::{address, before_path, is_showable, plain};
-use crate::suggest::{flow, resilience, rule};
+use crate::suggest::{flow, rate, resilience, rule};
 use crate::tree::{Node, Value};
 
 /// A mapping as YAML on one line.
@@ -62,6 +62,8 @@ fn of_text(text: &str, wanted: &str, knows: impl Fn(&str) -> bool) -> Option<Sha
             Ok(_) => certain(format!("{{ bind: {yaml} }}")),
             Err(_) => probable(format!("{{ bind: {} }}", plain(&address(text, "0.0.0.0", 8080)?))),
         },
+        "a rate limit" => probable(rate::limit(text)?),
+        "a `by`" => probable(rate::key(text)?),
         "a `mirror`" => certain(format!("{{ to: {yaml} }}")),
         "a `sticky`" => match text.to_ascii_lowercase().as_str() {
             "ip" | "client_ip" | "source_ip" | "ip_hash" | "src" => {
@@ -138,6 +140,7 @@ pub(crate) fn example(wanted: &str) -> Option<&'static str> {
         "the `eject` of a service" => "{ failures: 5 }",
         "a `hash`" => "{ header: x-user-id }",
         "the limits of a service" => "{ requests: 1000, waiting: 100 }",
+        "a rate limit" => "{ requests: 10, per: 1s }",
         "a `retry`" => "{ attempts: 1, on: [connect, reset, 503] }",
         "a `cors`" => "{ origins: [\"https://app.example.com\"] }",
         _ => return None,

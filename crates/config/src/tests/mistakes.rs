@@ -839,6 +839,148 @@ fn only_keys_of_the_top_level_are_ignored() {
 }
 
 #[test]
+fn rate_limits() {
+    let check = |rate: &str, expected: &[&str]| {
+        let lines = format!("to: a, rate: {rate}");
+        check_route(&lines, expected);
+    };
+    check("{ requests: 10, per: 1s }", &[]);
+    check(
+        "[{ requests: 10, per: 1s }, { requests: 1000, per: 1h, by: { header: x-tenant } }]",
+        &[],
+    );
+    check("off", &[]);
+    check("{ per: 1s }", &["4:27 missing-key add `requests: 10`"]);
+    check("{ requests: 10 }", &["4:27 missing-key add `per: 1s`"]);
+    check(
+        "{ requests: 0, per: 1s }",
+        &["4:39 out-of-range write 1 at least"],
+    );
+    check("{ requests: -1, per: 1s }", &["4:39 wrong-type"]);
+    check("{ requests: 1.5, per: 1s }", &["4:39 wrong-type"]);
+    check(
+        "{ requests: 2000000000, per: 1s }",
+        &["4:39 out-of-range 1 to 1000000000"],
+    );
+    check(
+        "{ requests: 10, per: 0s }",
+        &["4:48 out-of-range `1ms` to `8760h`"],
+    );
+    check(
+        "{ requests: 10, per: 9000h }",
+        &["4:48 out-of-range `1ms` to `8760h`"],
+    );
+    check("{ requests: 10, per: 1 }", &["4:48 bad-value did you mean `1s`?"]);
+    check(
+        "{ requests: 10, per: minute }",
+        &["4:48 bad-value did you mean `1m`?"],
+    );
+    check(
+        "{ requests: 10, per: 1d }",
+        &["4:48 bad-value did you mean `24h`?"],
+    );
+    check(
+        "{ requests: 10, per: 1s, burst: 0 }",
+        &["4:59 out-of-range write 1 for"],
+    );
+    check(
+        "{ requests: 1, per: 24h, burst: 100000 }",
+        &["4:59 out-of-range write 3650 at most"],
+    );
+    check(
+        "{ requests: 10, per: 1s, by: ip }",
+        &["4:56 unknown-word write `client_ip`"],
+    );
+    check(
+        "{ requests: 10, per: 1s, by: clientip }",
+        &["4:56 unknown-word did you mean `client_ip`?"],
+    );
+    check("{ requests: 10, per: 1s, by: weather }", &["4:56 unknown-word"]);
+    check(
+        "{ requests: 10, per: 1s, by: $binary_remote_addr }",
+        &["4:56 unknown-word write `client_ip`"],
+    );
+    check(
+        "{ requests: 10, per: 1s, by: consumer }",
+        &["4:56 unknown-word write `identity`"],
+    );
+    check(
+        "{ requests: 10, per: 1s, by: X-Tenant }",
+        &["4:56 unknown-word write `{ header: x-tenant }`"],
+    );
+    check(
+        "{ requests: 10, per: 1s, by: {} }",
+        &["4:52 missing-key add one of `header`, `cookie`"],
+    );
+    check(
+        "{ requests: 10, per: 1s, by: { header: host } }",
+        &["4:66 bad-name tells clients apart"],
+    );
+    check(
+        "{ requests: 10, per: 1s, by: { header: \"a b\" } }",
+        &["4:66 bad-name"],
+    );
+    check(
+        "{ requests: 10, per: 1s, by: { cookie: \"a=b\" } }",
+        &["4:66 bad-name"],
+    );
+    check(
+        "{ requests: 10, per: 1s, by: { header: a, cookie: b } }",
+        &["4:69 conflicting-keys keep one"],
+    );
+    check(
+        "{ requests: 10, per: 1s, by: { ip_strategy: x } }",
+        &["4:58 unknown-key write `by: client_ip`"],
+    );
+    check("{ requests: 10, per: 1s, headers: none }", &["4:61 unknown-word"]);
+    check(
+        "{ requests: 10, per: 1s, report_only: maybe }",
+        &["4:65 wrong-type"],
+    );
+    check("[]", &["4:27 empty-list"]);
+    check("false", &["4:27 wrong-type write `off`"]);
+    // Other gateways.
+    check("10r/s", &["4:27 wrong-type write `{ requests: 10, per: 1s }`"]);
+    check(
+        "\"zone=a rate=5r/m burst=3\"",
+        &["4:27 wrong-type write `{ requests: 5, per: 1m, burst: 4 }`"],
+    );
+    check(
+        "{ average: 10, per: 1s }",
+        &["4:29 unknown-key did you mean `requests`?"],
+    );
+    check(
+        "{ requests_per_unit: 10, unit: hour }",
+        &[
+            "4:29 unknown-key did you mean `requests`?",
+            "4:52 unknown-key did you mean `per`?",
+        ],
+    );
+    check(
+        "{ requests: 5, minute: 10, per: 1s }",
+        &["4:42 unknown-key `per: 1m`"],
+    );
+    check(
+        "{ requests: 5, per: 1s, nodelay: true }",
+        &["4:51 unknown-key refused, not held back"],
+    );
+    check(
+        "{ requests: 5, per: 1s, rejected_code: 503 }",
+        &["4:51 unknown-key `errors: ["],
+    );
+    check_route(
+        "to: a, rate_limit: { requests: 5, per: 1s }",
+        &["4:21 unknown-key did you mean `rate`?"],
+    );
+    check_route(
+        "passthrough: a, rate: { requests: 5, per: 1s }",
+        &["4:30 conflicting-keys"],
+    );
+    let many = ["{ requests: 1, per: 1s }"; 9].join(", ");
+    check(&format!("[{many}]"), &["4:27 out-of-range 8 limits at most"]);
+}
+
+#[test]
 fn guards_and_timeouts_of_routes() {
     for (keys, expected) in [
         ("to: a, access: {}", "4:21 missing-key add `allow` or `deny`"),

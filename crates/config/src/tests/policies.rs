@@ -815,3 +815,45 @@ fn error_pages_need_the_parameters_of_their_texts() {
         &["4:102 unknown-value did you mean `{id}`?"],
     );
 }
+
+#[test]
+fn a_rate_belongs_to_the_place_that_says_it() {
+    use waypost_plan::rate::{RateKey, RateScope};
+    let plan = plan(
+        "listeners: [{ bind: 127.0.0.1:8080, name: public, rate: { requests: 9, per: 1s } }]\n\
+         policies: { web: { rate: { requests: 10, per: 1m, burst: 20, by: { header: X-Tenant } } } }\n\
+         routes:\n\
+         - { name: one, match: { path: /1 }, to: a, use: web }\n\
+         - { name: two, match: { path: /2 }, to: a, use: web, timeout: 1s }\n\
+         - { name: own, match: { path: /3 }, to: a, use: web, rate: [{ requests: 1, per: 1s }, { requests: 5, per: 1m }] }\n\
+         - { name: none, match: { path: /4 }, to: a, use: web, rate: off }\n\
+         - { name: outer, match: { path: /5 }, to: b }\n",
+    );
+    let rate = |position: usize| {
+        let policies = plan.policies(&plan.routes()[position], &plan.listeners()[0]);
+        policies.rate.clone()
+    };
+    let web = rate(0).unwrap();
+    assert_eq!(*web.scope(), RateScope::Policy("web".into()));
+    assert_eq!(
+        web.number(),
+        rate(1).unwrap().number(),
+        "one table for all that use it"
+    );
+    let limit = &web.limits()[0];
+    assert_eq!((limit.requests, limit.burst), (10, 20));
+    assert_eq!(limit.by, RateKey::Header("x-tenant".into()));
+    assert!(limit.headers && !limit.report_only);
+    let own = rate(2).unwrap();
+    assert_eq!(
+        (own.scope(), own.limits().len()),
+        (&RateScope::Route("own".into()), 2)
+    );
+    assert_eq!(own.limits()[1].burst, 5);
+    assert_eq!(rate(3), None);
+    let outer = rate(4).unwrap();
+    assert_eq!(*outer.scope(), RateScope::Listener("public".into()));
+    let mut numbers = [web.number(), own.number(), outer.number()];
+    numbers.sort_unstable();
+    assert_eq!(numbers, [0, 1, 2]);
+}

@@ -11,6 +11,7 @@
 //! 4. route: the best alternative whose conditions hold, else 404
 //! 5. access: a client whose address is not admitted gets 403
 //! 6. CORS: a preflight gets 204, by the route that the method asked for would take, if a policy is in force there
+//! 8. rate: a client over a limit gets 429; the request is counted here, and nowhere else
 //! 9. body limit: an announced body over the limit of the route, else of the listener, is 413
 //! 10. the route's action: a redirect, a response, or a service
 //! 12. arm, rewrite, edits of the request
@@ -47,6 +48,7 @@ use crate::cors::CorsFields;
 use crate::failure::Failure;
 use crate::filled::Filled;
 use crate::head::reverse::WayBack;
+use crate::rate::{Counting, Ruling};
 use crate::request::IncomingRequest;
 use crate::request_id::{RequestId, Uuid};
 use crate::step::Step;
@@ -62,6 +64,12 @@ pub trait Environment: Circumstances {
 
     /// Returns true if the service has an endpoint whose address is known.
     fn has_endpoint(&self, service: ServiceId) -> bool;
+
+    /// The time for rate limits: nanoseconds of a clock that only grows.
+    fn nanos(&self) -> u64;
+
+    /// Returns whether the request counts at rate limits.
+    fn counting(&self) -> Counting;
 
     /// Called once with the route that takes the request, as soon as it is known.
     fn found(&mut self, _position: usize) {}
@@ -84,6 +92,8 @@ pub struct DecisionBuffers {
     pub filled: Filled,
     /// The fields of the response for pages of other origins.
     pub cors: CorsFields,
+    /// The judgement of rate limits.
+    pub rate: Ruling,
     /// The id that was made for the request, if one was needed.
     pub request_id: Cell<Option<Uuid>>,
     /// The route that takes the request and its alternative, by position; `None` before one is found.
@@ -207,6 +217,7 @@ impl DecisionBuffers {
     /// Forgets the last request, before the next one is decided on.
     pub fn forget(&mut self) {
         self.request_id.set(None);
+        self.rate.clear();
         self.taken = None;
         self.service = None;
     }

@@ -14,6 +14,7 @@ use crate::arm::ArmChoice;
 use crate::compiled::Compiled;
 use crate::cors::Preflight;
 use crate::failure::Failure;
+use crate::rate::Subject;
 use crate::request::IncomingRequest;
 use crate::server_options;
 use crate::step::Step;
@@ -166,6 +167,20 @@ fn act_by<'p>(
     let stop = |step, verdict| decision(Some(step), verdict);
     if !policies.access.admits(request.normalized.client_ip()) {
         return stop(Step::Access, Verdict::Fail(Failure::AccessDenied));
+    }
+    if let Some(rate) = &policies.rate
+        && let Some(limiter) = compiled.limiters().of_rate(rate)
+    {
+        let subject = Subject {
+            conditions,
+            identity: None,
+            route: &route.matching.name,
+        };
+        let (now, counting) = (environment.nanos(), environment.counting());
+        let DecisionBuffers { rate, scratch, .. } = &mut *buffers;
+        if let Err(failure) = limiter.judge(&subject, now, counting, scratch, rate) {
+            return stop(Step::Rate, Verdict::Fail(failure));
+        }
     }
     if request.exceeds_body_limit(policies) {
         return stop(Step::BodyLimit, Verdict::Fail(Failure::BodyTooLarge));

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use waypost_plan::duration;
+use waypost_plan::rate::{RateKey, RateLimit};
 use waypost_plan::retry;
+
+use crate::rate::Standing;
 
 /// The explanation of a request: what happens to it, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +44,9 @@ pub struct Explanation {
     /// The rollout of the route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// The rate limits that it was judged by, with what would remain of each. The question itself is not counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate: Vec<RateStanding>,
     /// The timeout for the whole exchange, such as `15s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
@@ -171,6 +177,30 @@ pub struct Rollout {
     pub percent: Option<f64>,
 }
 
+/// A rate limit, as the request finds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateStanding {
+    /// Requests in the time `per`.
+    pub requests: u32,
+    /// The time, such as `1s`.
+    pub per: String,
+    /// Requests that may pass at once from rest.
+    pub burst: u32,
+    /// The key, such as `client_ip` or `header x-tenant`; never its value.
+    pub by: String,
+    /// The key that counts, where the request has no value of that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_by: Option<Cow<'static, str>>,
+    /// Requests that could still pass behind this one.
+    pub remaining: u32,
+    /// Seconds after which a request passes, where this one is over the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+    /// True if a request over the limit passes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub report_only: bool,
+}
+
 /// Retries of a route, with the values of keys that it leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
@@ -217,6 +247,21 @@ pub struct Because {
     /// A hint at the pattern that was probably meant: the condition wants a path that the request's lies below.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+impl RateStanding {
+    pub(super) fn of(limit: &RateLimit, standing: Standing) -> Self {
+        Self {
+            requests: limit.requests,
+            per: duration::format(limit.per),
+            burst: limit.burst,
+            by: limit.by.to_string(),
+            counted_by: standing.by_address.then(|| RateKey::ClientIp.word().into()),
+            remaining: standing.remaining,
+            retry_after: standing.retry_after,
+            report_only: limit.report_only,
+        }
+    }
 }
 
 impl From<&retry::Retry> for Retry {

@@ -43,14 +43,15 @@ use crate::head::edits::{DebugHeaders, KeepAlive};
 use crate::head::local::LocalResponse;
 use crate::head::upstream::UpstreamHead;
 use crate::peer::Peer;
+use crate::rate::Counting;
 use crate::request::{self, IncomingRequest, NormalizedRequest};
 use crate::request_id::Uuid;
 use crate::step::Step;
 use crate::values::Circumstances;
 
 pub use explanation::{
-    Arm, Because, Considered, CrossOrigin, Explanation, Outcome, PolicyOrigin, Retry, Rollout, ShownPage,
-    Stopped,
+    Arm, Because, Considered, CrossOrigin, Explanation, Outcome, PolicyOrigin, RateStanding, Retry, Rollout,
+    ShownPage, Stopped,
 };
 pub use question::{Question, QuestionError};
 
@@ -59,6 +60,9 @@ pub trait State: Circumstances {
     /// Returns true if the service has an endpoint. Offline that is a declared one, in a running gateway one whose
     /// address is known.
     fn has_endpoint(&self, service: ServiceId) -> bool;
+
+    /// The time for rate limits: nanoseconds of a clock that only grows.
+    fn nanos(&self) -> u64;
 
     /// The certificate that the listener at this position serves to clients that name `host`; `None` if it is not known.
     fn served(&self, listener: usize, host: Option<&str>) -> Option<Served>;
@@ -128,6 +132,15 @@ pub fn policies_in_force(
     origins::of(plan, plan.policies(route, listener), Some(route), listener)
 }
 
+/// The rate limits that judged, with what would remain of each.
+fn rates(policies: &PolicySet, buffers: &DecisionBuffers) -> Vec<RateStanding> {
+    let limits = policies.rate.iter().flat_map(|rate| rate.limits());
+    let judged = limits.zip(buffers.rate.standings());
+    judged
+        .map(|(limit, standing)| RateStanding::of(limit, standing))
+        .collect()
+}
+
 /// A question on its way through the gateway.
 struct Explainer<'a, S> {
     compiled: &'a Compiled,
@@ -176,6 +189,14 @@ impl<S: State> Environment for Loaded<'_, S> {
 
     fn has_endpoint(&self, service: ServiceId) -> bool {
         self.state.has_endpoint(service)
+    }
+
+    fn nanos(&self) -> u64 {
+        self.state.nanos()
+    }
+
+    fn counting(&self) -> Counting {
+        Counting::Looks
     }
 }
 
@@ -367,6 +388,7 @@ impl<S: State> Explainer<'_, S> {
             .cors
             .as_deref()
             .and_then(|cors| self.cross_origin(cors, listener, &decision, &buffers));
+        explanation.rate = rates(policies, &buffers);
         explanation.policies = origins::of(self.compiled.plan(), policies, route, listener);
         let uses = route.iter().flat_map(|route| route.policies.uses());
         explanation.uses = uses.map(|name| name.to_string()).collect();
@@ -497,7 +519,7 @@ impl<S: State> Explainer<'_, S> {
     ) -> Explanation {
         let outcome = match failure {
             Failure::HostNotServed | Failure::NoRoute => Outcome::NotFound,
-            Failure::Misdirected | Failure::AccessDenied => Outcome::Refused,
+            Failure::Misdirected | Failure::AccessDenied | Failure::RateLimited { .. } => Outcome::Refused,
             failure if failure.closes() => Outcome::Refused,
             _ => Outcome::Unavailable,
         };
@@ -554,6 +576,7 @@ impl<S: State> Explainer<'_, S> {
             to_head: false,
             filled_lines: buffers.filled.response_lines(),
             filled_body: buffers.filled.body(),
+            rate: buffers.rate.fields(),
             request_id: buffers.sent_id(listener, self.normalized.client()),
             debug: debug.then(|| DebugHeaders {
                 revision: self.state.revision(),
@@ -577,6 +600,7 @@ impl<S: State> Explainer<'_, S> {
             arms: None,
             cohort: None,
             rollout: None,
+            rate: Vec::new(),
             timeout: None,
             retry: None,
             hedge: None,

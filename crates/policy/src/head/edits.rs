@@ -8,6 +8,7 @@ use waypost_wire::write;
 use crate::cors::CorsLines;
 use crate::head::cookies;
 use crate::head::reverse::WayBack;
+use crate::rate::{self, RateFields};
 use crate::request_id::{self, RequestId};
 
 /// The `connection` header of a response.
@@ -37,6 +38,8 @@ pub struct ResponseEdits<'a> {
     pub configured: &'a HeaderEdits,
     /// The lines of `configured`, where values are filled in.
     pub filled: &'a [u8],
+    /// The fields of rate limits. Those of the service stay beside them.
+    pub rate: RateFields<'a>,
     /// The id of the request, on listeners that send it.
     pub request_id: Option<RequestId<'a>>,
     /// The way back to the client's paths and host, where a service's references to itself are mapped.
@@ -100,6 +103,10 @@ impl ResponseEdits<'_> {
         }
         if !self.set_cookie.is_empty() {
             self.add(b"set-cookie", self.set_cookie, out);
+        }
+        if !self.rate.limit.is_empty() {
+            self.add(rate::POLICY, self.rate.policy, out);
+            self.add(rate::LIMIT, self.rate.limit, out);
         }
         if let Some(debug) = &self.debug {
             self.add(b"x-waypost-revision", debug.revision.to_string().as_bytes(), out);

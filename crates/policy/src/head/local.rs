@@ -13,6 +13,7 @@ use crate::error_page::Page;
 use crate::failure::Failure;
 use crate::grpc;
 use crate::head::edits::{DebugHeaders, KeepAlive, ResponseEdits};
+use crate::rate::RateFields;
 use crate::request_id::RequestId;
 
 /// The parts of a local response that do not depend on its content.
@@ -26,6 +27,8 @@ pub struct LocalResponse<'a> {
     pub filled_lines: &'a [u8],
     /// The body of a configured response, where values are filled in.
     pub filled_body: &'a [u8],
+    /// The fields of rate limits.
+    pub rate: RateFields<'a>,
     /// The id of the request, on listeners that send it.
     pub request_id: Option<RequestId<'a>>,
     /// The debug headers.
@@ -169,6 +172,7 @@ impl LocalResponse<'_> {
         let edits = ResponseEdits {
             configured,
             filled: self.filled_lines,
+            rate: self.rate,
             request_id: self.request_id,
             way_back: None,
             cookies: None,
@@ -197,7 +201,7 @@ fn write_reason(failure: Failure, field: impl Fn(&[u8], &[u8], &mut Vec<u8>), ou
     }
     field(b"proxy-status", reason.as_bytes(), out);
     if let Some(seconds) = failure.retry_after() {
-        field(b"retry-after", seconds.as_bytes(), out);
+        field(b"retry-after", seconds.to_string().as_bytes(), out);
     }
 }
 

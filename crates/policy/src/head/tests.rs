@@ -23,6 +23,7 @@ use crate::head::edits::{DebugHeaders, KeepAlive, ResponseEdits};
 use crate::head::local::LocalResponse;
 use crate::head::upstream::UpstreamHead;
 use crate::peer::Peer;
+use crate::rate::RateFields;
 use crate::request::{IncomingRequest, NormalizedRequest, head_limits};
 
 /// Joins lines with CRLF and appends the empty line.
@@ -646,6 +647,7 @@ fn check_downstream(sent: &[&str], to_head: bool, head: impl Fn(&mut DownstreamH
         edits: ResponseEdits {
             configured: &none,
             filled: b"",
+            rate: RateFields::default(),
             request_id: None,
             way_back: None,
             cookies: None,
@@ -788,6 +790,7 @@ fn configured_edits_override_response_headers() {
         edits: ResponseEdits {
             configured: &configured,
             filled: b"",
+            rate: RateFields::default(),
             request_id: None,
             way_back: None,
             cookies: None,
@@ -877,6 +880,7 @@ fn local() -> LocalResponse<'static> {
         to_head: false,
         filled_lines: b"",
         filled_body: b"",
+        rate: RateFields::default(),
         request_id: None,
         debug: None,
         date: Some(b"now"),

@@ -11,6 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_policy::grpc::web::WebForm;
 use waypost_policy::head::edits::KeepAlive;
+use waypost_policy::rate::RateFields;
 use waypost_transport::memory::Memory;
 use waypost_transport::relay::BodyForm;
 use waypost_transport::relay::transform::Transform;
@@ -152,6 +153,7 @@ fn make(runtime: &Runtime, worker: &Rc<Worker>, case: &Case) -> Made {
             edits: ResponseEdits {
                 configured: &configured,
                 filled: b"",
+                rate: RateFields::default(),
                 request_id: None,
                 way_back: None,
                 cookies: None,

@@ -85,6 +85,8 @@ pub(crate) struct Worker {
     mirrored: Permits,
     rng: RefCell<fastrand::Rng>,
     date: DateClock,
+    /// The turns of tidying up the buckets of rate limits.
+    tidied: Cell<usize>,
     connections_max: usize,
     connections_open: Arc<AtomicUsize>,
 }
@@ -111,6 +113,7 @@ impl Worker {
             mirrored: Permits::new(MIRRORED_MAX),
             rng: RefCell::new(fastrand::Rng::new()),
             date: DateClock::default(),
+            tidied: Cell::new(0),
             connections_max: shared.connections_max,
             connections_open: shared.connections_open,
         }
@@ -266,6 +269,11 @@ impl Worker {
         self.upstreams.sweep();
         self.requests.trim();
         // An idle worker drops a replaced generation too.
-        let _ = self.snapshot();
+        let snapshot = self.snapshot();
+        let turn = self.tidied.get();
+        self.tidied.set(turn.wrapping_add(1));
+        let generation = &snapshot.generation;
+        let now = generation.nanos(self.clock().now());
+        generation.compiled().limiters().tidy(turn, now);
     }
 }

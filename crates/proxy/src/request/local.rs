@@ -218,6 +218,7 @@ impl<'c> ActiveRequest<'c> {
             to_head: self.buffers.is_head,
             filled_lines: self.buffers.decision.filled.response_lines(),
             filled_body: self.buffers.decision.filled.body(),
+            rate: self.buffers.decision.rate.fields(),
             request_id: self.sent_id(),
             debug: self.snapshot.debug_headers(of.route),
             date: date.as_ref().map(|date| &date[..]),

@@ -26,6 +26,7 @@ use waypost_policy::arm::ArmChoice;
 use waypost_policy::balance;
 use waypost_policy::decision::{self, Decision, Environment, Verdict};
 use waypost_policy::failure::Failure;
+use waypost_policy::rate::Counting;
 use waypost_policy::request::IncomingRequest;
 use waypost_policy::request_id::{RequestId, Uuid};
 use waypost_policy::values::Circumstances;
@@ -38,6 +39,7 @@ use crate::local::Worker;
 use crate::local::buffers::RequestBuffers;
 use crate::local::observation::Observation;
 use crate::local::snapshot::Snapshot;
+use crate::observe::metrics::Side;
 use crate::request::client::Client;
 pub(crate) use crate::request::forward::attempt::outcome_of_cut;
 pub(crate) use crate::request::forward::failure_of;
@@ -153,6 +155,14 @@ impl Environment for LiveTraffic<'_> {
 
     fn has_endpoint(&self, service: ServiceId) -> bool {
         self.snapshot.generation.service(service).has_endpoints()
+    }
+
+    fn nanos(&self) -> u64 {
+        self.snapshot.generation.nanos(self.worker.clock().coarse_now())
+    }
+
+    fn counting(&self) -> Counting {
+        Counting::Counts
     }
 
     fn found(&mut self, position: usize) {
@@ -272,6 +282,14 @@ impl ActiveRequest<'_> {
         };
         let decision = decision::decide(snapshot.generation.compiled(), &request, &mut live, buffers);
         live.note(&decision);
+        if buffers.rate.is_over()
+            && let Some(route) = decision.route
+        {
+            let worker = &self.client.worker;
+            worker.with_counters(snapshot, route, Side::Gateway, |counters| {
+                counters.count_limited();
+            });
+        }
         if let Some(id) = buffers.request_id.get() {
             self.client.observation.note_id(id);
         }

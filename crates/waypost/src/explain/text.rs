@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use waypost_policy::explain::{
-    Arm, Because, Considered, CrossOrigin, Explanation, Outcome, PolicyOrigin, Question, Retry, Rollout,
-    Stopped,
+    Arm, Because, Considered, CrossOrigin, Explanation, Outcome, PolicyOrigin, Question, RateStanding, Retry,
+    Rollout, Stopped,
 };
 
 use crate::output::count;
@@ -79,6 +79,9 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
     }
     if let Some(rollout) = &explanation.rollout {
         line(&mut text, "rollout", &rollout_in_words(rollout));
+    }
+    for standing in &explanation.rate {
+        line(&mut text, "rate", &rate_in_words(standing));
     }
     if let Some(timeout) = &explanation.timeout {
         line(&mut text, "timeout", &format!("{timeout} for the whole exchange"));
@@ -236,6 +239,33 @@ fn rollout_in_words(rollout: &Rollout) -> String {
         "by {plan} of {}, once it is started",
         count(rollout.steps, "step")
     )
+}
+
+/// A rate limit: `10 in 1s, by client_ip; 9 would remain`.
+fn rate_in_words(standing: &RateStanding) -> String {
+    let RateStanding {
+        requests,
+        per,
+        burst,
+        by,
+        ..
+    } = standing;
+    let burst = match burst == requests {
+        true => String::new(),
+        false => format!(", {burst} at once"),
+    };
+    let counted_by = standing.counted_by.as_ref();
+    let counted_by = counted_by.map_or_else(String::new, |key| format!(", which is not there, so by {key}"));
+    let rest = match standing.retry_after {
+        Some(seconds) => format!("used up, for {seconds} s"),
+        None => format!("{} would remain", standing.remaining),
+    };
+    let only = if standing.report_only {
+        "; only reported"
+    } else {
+        ""
+    };
+    format!("{requests} in {per}{burst}, by {by}{counted_by}; {rest}{only}")
 }
 
 /// The retries of a route: `2 further attempts on connect, 503, of GET, HEAD, each within 1s; 20 % of the requests`.

@@ -56,6 +56,7 @@ mod own_responses;
 mod passthrough;
 mod policies;
 mod proxy_protocol;
+mod rate;
 mod regression;
 mod reload;
 mod request_ids;

@@ -14,6 +14,7 @@ import { percent } from "./format.js";
  * @property {{ service: string, weight: number }[]} [arms]
  * @property {string} [cohort]
  * @property {{ plan?: string, steps: number, canary?: string, step?: number, percent?: number }} [rollout]
+ * @property {{ requests: number, per: string, burst: number, by: string, counted_by?: string, remaining: number, retry_after?: number, report_only?: boolean }[]} [rate]
  * @property {string} [timeout]
  * @property {{ attempts: number, on: string[], methods: string[], budget: number, backoff: string, timeout?: string, body: number }} [retry]
  * @property {string} [hedge]

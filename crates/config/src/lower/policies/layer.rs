@@ -8,6 +8,7 @@ use waypost_plan::cors::Cors;
 use waypost_plan::error_pages::ErrorPage;
 use waypost_plan::header_edits::HeaderEdits;
 use waypost_plan::policies::{RouteTimeouts, Upgrade};
+use waypost_plan::rate::{Rate, RateScope};
 use waypost_plan::retry::Retry;
 use waypost_plan::rewrite::Rewrite;
 use waypost_plan::set_cookie::SetCookie;
@@ -39,6 +40,7 @@ pub(super) struct PlacedRetry {
 #[derive(Default)]
 pub(super) struct Layer {
     pub(super) access: Option<Said<Access>>,
+    pub(super) rate: Option<Said<Arc<Rate>>>,
     pub(super) limits: Option<Said<BodyLimit>>,
     pub(super) rewrite: Option<Said<Rewrite>>,
     pub(super) request_headers: Option<Said<HeaderEdits>>,
@@ -57,10 +59,11 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// Lowers the keys of a policy or a route; `patterns` are those of the route.
+    /// Lowers the keys of a policy or a route, which `scope` is; `patterns` are those of the route.
     pub(super) fn of(
         written: &document::route::Policy,
         patterns: &[Pattern],
+        scope: RateScope,
         context: &mut Context<'_>,
     ) -> Self {
         let rewrite = said(&written.rewrite, |given| {
@@ -76,7 +79,9 @@ impl Layer {
         ) {
             cors::report_edits(edits.value, problems);
         }
+        let numbers = context.policies.rates();
         Self {
+            rate: said(&written.rate, |given| numbers.rate(&given, scope, problems)),
             rewrite,
             errors,
             request_headers: said(&written.request_headers, |given| {
@@ -108,6 +113,10 @@ impl Layer {
             error_pages::of(given.value, &[Pattern::everything()], context)
         });
         let problems = &mut *context.problems;
+        let label = written.name.as_ref().or(written.bind.as_ref());
+        let scope = RateScope::Listener(label.map_or("", |label| &*label.value).into());
+        let numbers = context.policies.rates();
+        let rate = said(&written.rate, |given| numbers.rate(&given, scope, problems));
         let mut edits = |written: &Option<Box<At<document::route::HeaderEdits>>>, lower: Lower| {
             let written = written.as_ref()?;
             Some(Said {
@@ -121,6 +130,7 @@ impl Layer {
             response_headers: edits(&written.response_headers, header_edits::of_responses),
             cors: said(&written.cors, |given| Arc::new(cors::of(&given, problems))),
             errors,
+            rate,
             ..Self::default()
         }
     }
@@ -141,6 +151,7 @@ impl Layer {
     pub(super) fn is_empty(&self) -> bool {
         let Self {
             access,
+            rate,
             limits,
             rewrite,
             request_headers,
@@ -157,6 +168,7 @@ impl Layer {
             is_retry_misread,
         } = self;
         access.is_none()
+            && rate.is_none()
             && limits.is_none()
             && rewrite.is_none()
             && request_headers.is_none()

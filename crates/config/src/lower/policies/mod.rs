@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use waypost_plan::origin::{Origin, Source};
 use waypost_plan::policies::{Overlay, Policies};
+use waypost_plan::rate::RateScope;
 use waypost_plan::value::listed::ListedNames;
 
 use crate::collections::OneOrMany;
@@ -20,6 +21,7 @@ use crate::lower::pattern::Pattern;
 use crate::lower::policies::effective::{Effective, Placed};
 use crate::lower::policies::layer::{Layer, Said};
 use crate::lower::policies::parameters::{ERRORS, Names as TextNames};
+use crate::lower::policies::rate::Numbers;
 use crate::lower::rollout::GivenRollout;
 use crate::lower::{Context, rollout, split};
 use crate::place::Span;
@@ -31,6 +33,7 @@ mod effective;
 mod keys;
 mod layer;
 mod parameters;
+mod rate;
 
 /// The policies with names, and what was made of them.
 pub(super) struct Shared {
@@ -56,6 +59,7 @@ pub(super) struct Shared {
     actions: Actions,
     /// True if any route has a `retry`.
     has_retry: bool,
+    rates: Numbers,
 }
 
 /// The policies that a route uses, and what they mean for it beside its own keys.
@@ -153,7 +157,13 @@ impl Shared {
             has_needs: false,
             actions: Actions::default(),
             has_retry: false,
+            rates: Numbers::default(),
         }
+    }
+
+    /// Gives rates their numbers.
+    fn rates(&mut self) -> &mut Numbers {
+        &mut self.rates
     }
 
     /// Notes the names in the texts of a policy or a listener.
@@ -210,7 +220,8 @@ pub(super) fn add_all(document: &Document, context: &mut Context<'_>) {
         shared.names.declare(name, written.key, context.problems);
         let texts = TextNames::of(&written.value);
         let pattern = parameters::pattern(&texts.needed);
-        let layer = Layer::of(&written.value, pattern.as_slice(), context);
+        let scope = RateScope::Policy(Arc::from(&**name));
+        let layer = Layer::of(&written.value, pattern.as_slice(), scope, context);
         let keys = written.value.read_keys();
         let keys = keys
             .iter()
@@ -362,13 +373,15 @@ pub(super) fn rollout_of(
 
 /// Lowers the policies of a route, whose paths are `patterns`. `action` is the key of its action.
 pub(super) fn of_route(
-    written: &document::route::Policy,
+    route: &document::route::Route,
     uses: &Uses,
     patterns: &[Pattern],
     action: Option<&'static str>,
     context: &mut Context<'_>,
 ) -> Policies {
-    let own = Layer::of(written, patterns, context);
+    let name = route.name.as_ref().map_or("", |name| &*name.value);
+    let scope = RateScope::Route(name.into());
+    let own = Layer::of(&route.policy, patterns, scope, context);
     if let Some(action) = action {
         context.policies.actions.note(action);
         for index in uses.indices() {

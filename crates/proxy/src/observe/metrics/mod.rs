@@ -98,6 +98,7 @@ pub(crate) struct RouteCounters {
     /// True for requests that do not tell how good their arm is.
     is_apart: bool,
     retries: Counter,
+    limited: Counter,
     mirrored: [Counter; Mirrored::ALL.len()],
 }
 
@@ -244,6 +245,8 @@ pub struct RequestReading {
     pub upstream: Durations,
     /// Further attempts at a service.
     pub retries: u64,
+    /// Requests over a rate limit, refused or only reported.
+    pub limited: u64,
     /// Mirrored requests by outcome, in the order of [`Mirrored::ALL`].
     pub mirrored: [u64; Mirrored::ALL.len()],
 }
@@ -294,6 +297,7 @@ impl RequestReading {
         self.upstream
             .add(&counters.durations.read(Part::Service as usize));
         self.retries += counters.retries.read();
+        self.limited += counters.limited.read();
         for (sum, cell) in self.mirrored.iter_mut().zip(&counters.mirrored) {
             *sum += cell.read();
         }

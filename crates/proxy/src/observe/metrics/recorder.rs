@@ -295,6 +295,10 @@ impl RouteCounters {
         self.retries.add(u64::from(times));
     }
 
+    pub(crate) fn count_limited(&self) {
+        self.limited.add(1);
+    }
+
     pub(crate) fn count_mirrored(&self, outcome: Mirrored) {
         self.mirrored[outcome as usize].add(1);
     }

@@ -76,6 +76,7 @@ pub(super) fn edits<'a>(
     ResponseEdits {
         configured: &forwarding.policies.response_headers,
         filled: decision.filled.response_lines(),
+        rate: decision.rate.fields(),
         request_id,
         way_back: forwarding.way_back(decision),
         cookies: forwarding.policies.set_cookie.as_ref(),
