@@ -38,7 +38,8 @@ pub struct Reason {
     /// The name of the service, the route or the listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The service whose requests fail, of a route with one service, or with one that fails more than chance explains.
+    /// The service whose requests fail, of a route with one service, or with one that fails more than another by more than chance
+    /// explains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
     /// The reason, in one sentence.
@@ -245,7 +246,7 @@ struct Side {
 }
 
 impl Side {
-    /// The only service of `arms`, or the one that fails more than each other by intervals that do not meet.
+    /// The only service of `arms`, or the worst of them if another one fails less, by intervals that do not meet.
     fn of(arms: &[(Arc<str>, u32, u32)]) -> Option<Self> {
         let interval = |(_, requests, failures): &(Arc<str>, u32, u32)| {
             failed_share(u64::from(*failures), u64::from(*requests)).1
@@ -256,7 +257,8 @@ impl Side {
             .max_by(|one, other| interval(one).0.total_cmp(&interval(other).0))?;
         let (service, requests, failures) = worst;
         let others: Vec<_> = arms.iter().filter(|arm| arm.0 != *service).collect();
-        if *failures == 0 || others.iter().any(|other| interval(other).1 >= interval(worst).0) {
+        let is_alike = !others.is_empty() && others.iter().all(|other| interval(other).1 >= interval(worst).0);
+        if *failures == 0 || is_alike {
             return None;
         }
         let told = match &others[..] {
@@ -331,6 +333,10 @@ mod tests {
         check(
             &[("v1", 500, 1), ("v2", 100, 30), ("v3", 200, 1)],
             Some(("v2", ": 30 of 100 at `v2`, 2 of 700 at the others")),
+        );
+        check(
+            &[("v1", 90, 0), ("v2", 90, 20), ("v3", 90, 22)],
+            Some(("v3", ": 22 of 90 at `v3`, 20 of 180 at the others")),
         );
         check(&[("v2", 60, 13)], Some(("v2", ", 13 at `v2`")));
         // The gateway's own responses are of no side.
