@@ -26,9 +26,10 @@ const WITH_VALUE = new Set(["--request", "--header", "--data", "--data-raw", "--
  * @returns {CurlRequest | { fault: string }}
  */
 export function curlRequest(line) {
-  const words = shellWords(line.replace(/\\\r?\n/g, " ").replace(/[\r\n]+/g, " "));
+  const words = shellWords(unfolded(line));
   if (words === null) return { fault: "The line has a quote that is not closed." };
-  if (/(^|\/)curl$/.test(words[0] ?? "")) words.shift();
+  // In front of it there may be a prompt, variables and `sudo`.
+  words.splice(0, words.findIndex((word) => CURL.test(word)) + 1);
   const urls = [];
   /** @type {[string, string][]} */
   const headers = [];
@@ -57,6 +58,11 @@ export function curlRequest(line) {
       word = `-${letters[at]}`;
       if (at + 1 < letters.length) value = letters.slice(at + 1);
     }
+    const equals = word.startsWith("--") ? word.indexOf("=") : -1;
+    if (equals > 0) {
+      value = word.slice(equals + 1);
+      word = word.slice(0, equals);
+    }
     const name = LONG[word] ?? word;
     if (!WITH_VALUE.has(name) && !SKIPPED.has(name)) {
       given[name] = "";
@@ -71,7 +77,7 @@ export function curlRequest(line) {
       if (colon > 0 && value.slice(colon + 1).trim() !== "") headers.push([value.slice(0, colon).trim(), value.slice(colon + 1).trim()]);
       else if (value.endsWith(";")) headers.push([value.slice(0, -1).trim(), ""]);
     } else if (name.startsWith("--data") || name === "--json") {
-      data.push(value);
+      data.push(name === "--data-urlencode" ? encoded(value) : value);
       given[name] = value;
     } else if (name === "--url") {
       urls.push(value);
@@ -111,11 +117,44 @@ export function curlRequest(line) {
   return { method, url, headers };
 }
 
+/** The program, as a word of a line. */
+const CURL = /(^|[\\/])curl(\.exe)?$/;
+
+/**
+ * The line without its breaks, and without the carets that `cmd` on Windows wants, as browsers copy it.
+ * @param {string} text
+ */
+function unfolded(text) {
+  const isCmd = /\^\s*(\r?\n|$)|\^"/.test(text);
+  const plain = isCmd ? text.replace(/\^\r?\n/g, " ").replace(/\^(.)/g, "$1") : text;
+  return plain.replace(/\\\r?\n/g, " ").replace(/[\r\n]+/g, " ");
+}
+
+/**
+ * A value that curl encodes: all of it, or what stands behind the first `=`.
+ * @param {string} text
+ */
+function encoded(text) {
+  const equals = text.indexOf("=");
+  return equals < 0 ? encodeURIComponent(text) : `${text.slice(0, equals)}${equals === 0 ? "" : "="}${encodeURIComponent(text.slice(equals + 1))}`;
+}
+
 /** @param {string} text */
 const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 
 /**
- * The words of a line, as a shell splits it; `null` if a quote is not closed.
+ * True where a shell has another command, or a file for the output. An ampersand within a word is the URL's: whoever types
+ * such a line forgets its quotes.
+ * @param {string} line
+ * @param {number} at
+ * @param {boolean} isWord
+ */
+function isEnd(line, at, isWord) {
+  return /^(\||;(\s|$)|&&|&(\s|$))/.test(line.slice(at, at + 2)) || (!isWord && /^\d?[<>]/.test(line.slice(at, at + 2)));
+}
+
+/**
+ * The words of a line up to the end of its first command, as a shell splits it; `null` if a quote is not closed.
  * @param {string} line
  * @returns {string[] | null}
  */
@@ -132,8 +171,9 @@ export function shellWords(line) {
       isWord = true;
       while (at < line.length && line[at] !== "'") {
         if (isEscaped && line[at] === "\\" && at + 1 < line.length) {
-          at += 1;
-          word += { n: "\n", t: "\t", r: "\r" }[line[at]] ?? line[at];
+          const code = /^(?:u([\da-f]{1,4})|x([\da-f]{1,2}))/i.exec(line.slice(at + 1));
+          at += code ? code[0].length : 1;
+          word += code ? String.fromCharCode(parseInt(code[1] ?? code[2], 16)) : ({ n: "\n", t: "\t", r: "\r" }[line[at]] ?? line[at]);
         } else {
           word += line[at];
         }
@@ -153,6 +193,8 @@ export function shellWords(line) {
       at += 1;
       if (at < line.length) word += line[at];
       isWord = true;
+    } else if (isEnd(line, at, isWord)) {
+      break;
     } else if (/\s/.test(letter)) {
       if (isWord) words.push(word);
       word = "";

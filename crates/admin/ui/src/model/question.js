@@ -112,4 +112,4 @@ export function fromCurl(question, line) {
 
 /** Such as `curl -H 'x: y' http://host/`.
  * @param {string} text */
-export const isCurl = (text) => /^\s*(\S*\/)?curl\s/.test(text);
+export const isCurl = (text) => /^\s*(?:[$#%>]\s+)?(?:\w+=\S*\s+)*(?:sudo\s+)?(?:\S*[\\/])?curl(?:\.exe)?\s/.test(text);

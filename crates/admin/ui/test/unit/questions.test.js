@@ -32,6 +32,27 @@ test("a line for curl is the request that curl would send", () => {
   check("curl -u ann:secret -A me -b a=1 http://a", "GET", "http://a", [["user-agent", "me"], ["cookie", "a=1"], ["authorization", "Basic YW5uOnNlY3JldA=="]]);
   check("/usr/bin/curl --compressed -- http://a", "GET", "http://a", [["accept-encoding", "deflate, gzip, br, zstd"]]);
   check("curl -H 'X-Empty;' -H 'Accept:' http://a", "GET", "http://a", [["X-Empty", ""]]);
+  check("curl --request=PUT --header='x: y' http://a", "PUT", "http://a", [["x", "y"]]);
+  check("curl -G http://a --data-urlencode 'n=a b' --data-urlencode =c&d", "GET", "http://a?n=a%20b&c%26d", []);
+});
+
+test("a line for curl may be copied with what stands around it", () => {
+  /** @param {string} line */
+  const way = (line) => /** @type {any} */ (curlRequest(line)).url;
+  for (const line of ["$ curl http://a/b", "sudo curl http://a/b", "X=1 Y=2 curl http://a/b", "curl.exe http://a/b", "curl http://a/b | jq .", "curl http://a/b > out 2>&1",
+    "curl http://a/b; echo", "curl -s http://a/b && echo yes", "curl http://a/b &"]) {
+    assert.ok(isCurl(line), line);
+    assert.equal(way(line), "http://a/b", line);
+  }
+  assert.equal(way("curl http://a/b?c=1&d=2"), "http://a/b?c=1&d=2");
+  assert.equal(way("curl 'http://a/b;c|d>e' -s"), "http://a/b;c|d>e");
+});
+
+test("a line for curl may be what a browser copies", () => {
+  const bash = "curl 'http://a/b' \\\n  -H 'x: it'\\''s' \\\n  --data-raw $'{\"c\":\"d\\u0021\\x41\\\\\"}'";
+  assert.deepEqual(curlRequest(bash), { method: "POST", url: "http://a/b", headers: [["x", "it's"], ["content-type", "application/x-www-form-urlencoded"]] });
+  const cmd = 'curl "http://a/b?c=1^&d=2" ^\r\n  -H "sec-ch-ua: ^\\^"Chromium^\\^"" ^\r\n  -H "x: y"';
+  assert.deepEqual(curlRequest(cmd), { method: "GET", url: "http://a/b?c=1&d=2", headers: [["sec-ch-ua", '"Chromium"'], ["x", "y"]] });
 });
 
 test("a line for curl that is no request is refused with a reason", () => {
