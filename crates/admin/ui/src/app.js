@@ -7,7 +7,7 @@ import { link, useAddress } from "./router.js";
 import { useNow } from "./state/clock.js";
 import { lostSince } from "./state/connection.js";
 import { useHealth } from "./state/health.js";
-import { leave, session, unlock, useRights } from "./state/session.js";
+import { leave, retry, session, unlock, useRights } from "./state/session.js";
 import { useStore } from "./state/store.js";
 import { Badge } from "./view/badge.js";
 import { Button } from "./view/button.js";
@@ -18,8 +18,14 @@ import { Problem } from "./view/problem.js";
 import { Toasts } from "./view/toast.js";
 
 export function App() {
-  const { state } = useStore(session);
+  const { state, error } = useStore(session);
   const lost = useStore(lostSince);
+  const wasLocked = useRef(false);
+  useEffect(() => {
+    // The field that had the focus has gone.
+    if (wasLocked.current && state !== "locked") document.getElementById("main")?.focus();
+    wasLocked.current = state === "locked";
+  }, [state]);
   if (state === "locked") return html`<${Lock} />`;
   return html`<a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
     <div class=${lost === null ? "frame" : "frame lost"}>
@@ -27,8 +33,9 @@ export function App() {
       <div class="side">
         <${Top} />
         ${lost === null ? null : html`<${LostBanner} since=${lost} />`}
+        <${VersionBanner} />
         <${PendingBanner} />
-        <main id="main" tabindex="-1"><${CurrentPage} /></main>
+        <main id="main" tabindex="-1">${error !== null && state === "asking" ? html`<h1 class="hidden">No session</h1><${Problem} error=${error} onRetry=${retry} />` : html`<${CurrentPage} />`}</main>
       </div>
     </div>
     <${Toasts} />`;
@@ -74,6 +81,18 @@ function LostBanner({ since }) {
   const now = useNow();
   return html`<div class="banner" role="alert">
     <b>The gateway does not answer.</b> <span>This is the picture of ${duration((now - since) / 1000)} ago. It comes back by itself.</span></div>`;
+}
+
+/** The version of the gateway that has sent the pages. */
+let version = "";
+
+/** Pages of one version need not understand another one's figures. */
+function VersionBanner() {
+  const { status } = useHealth();
+  if (status && version === "") version = status.version;
+  if (!status || status.version === version) return null;
+  return html`<div class="banner news" role="status"><span>The gateway is version <b>${status.version}</b> now. These pages are of ${version}.</span>
+    <${Button} look="small" onPress=${() => location.reload()}>Reload<//></div>`;
 }
 
 function CurrentPage() {

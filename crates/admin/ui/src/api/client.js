@@ -9,6 +9,9 @@ const READ_TIMEOUT = 15_000;
 /** The same for a change, which the gateway itself gives up after 60 seconds, an upgrade after 75. */
 const CHANGE_TIMEOUT = 80_000;
 
+/** Letters of a detail that is no problem document. */
+const DETAIL_MAX = 500;
+
 /** A request that failed, as the gateway says it. */
 export class ApiError extends Error {
   /**
@@ -31,6 +34,8 @@ export class ApiError extends Error {
 let token = null;
 /** @type {() => void} */
 let refuse = () => {};
+/** @type {() => void} */
+let forbid = () => {};
 
 /**
  * Sends this token with every request, in a field of its own, never in an address.
@@ -46,6 +51,14 @@ export function setToken(value) {
  */
 export function onUnauthorized(listener) {
   refuse = listener;
+}
+
+/**
+ * Calls back when a change is forbidden.
+ * @param {() => void} listener
+ */
+export function onForbidden(listener) {
+  forbid = listener;
 }
 
 /** The fields of a request that say who asks.
@@ -105,11 +118,24 @@ export async function request(method, path, options = {}) {
   answered();
   if (!response.ok) {
     if (response.status === 401) refuse();
+    // The client may have lost its rights since it was asked for them.
+    if (response.status === 403 && method !== "GET") forbid();
     throw problem(response, text);
   }
   const isJson = (response.headers.get("content-type") ?? "").includes("json");
-  const data = /** @type {T} */ (isJson && text !== "" ? JSON.parse(text) : text);
-  return { data, etag: response.headers.get("etag") };
+  return { data: /** @type {T} */ (isJson && text !== "" ? parsed(response, text) : text), etag: response.headers.get("etag") };
+}
+
+/**
+ * @param {Response} response
+ * @param {string} text
+ */
+function parsed(response, text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ApiError(response.status, "Not understood", "the response is no JSON; perhaps something between this browser and the gateway has sent it");
+  }
 }
 
 /**
@@ -122,7 +148,9 @@ export function problem(response, text) {
     const { title, detail, diagnostics } = JSON.parse(text);
     return new ApiError(response.status, title ?? response.statusText, detail ?? "", diagnostics ?? []);
   } catch {
-    return new ApiError(response.status, response.statusText, text);
+    // A page of something in between says less than its status.
+    const isText = (response.headers.get("content-type") ?? "").startsWith("text/plain");
+    return new ApiError(response.status, response.statusText, isText ? text.slice(0, DETAIL_MAX) : "");
   }
 }
 

@@ -1,6 +1,6 @@
 // The client: its token, its name and its rights.
 
-import { ApiError, get, onUnauthorized, setToken } from "../api/client.js";
+import { ApiError, get, onForbidden, onUnauthorized, setToken } from "../api/client.js";
 import { store, useStore } from "./store.js";
 
 /** Where the token is kept until the tab is closed. */
@@ -10,11 +10,12 @@ const KEY = "waypost-token";
  * @typedef {object} Session
  * @property {"asking" | "locked" | "ready"} state `locked` needs a token
  * @property {boolean} isRefused the token that was given is not known
+ * @property {ApiError | null} error why the gateway has not told who the client is
  * @property {string} name
  * @property {"read" | "write"} role
  */
 
-export const session = store(/** @type {Session} */ ({ state: "asking", isRefused: false, name: "", role: "read" }));
+export const session = store(/** @type {Session} */ ({ state: "asking", isRefused: false, error: null, name: "", role: "read" }));
 
 /** @type {Set<() => void>} */
 const readies = new Set();
@@ -58,15 +59,24 @@ export function leave() {
   void learn();
 }
 
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
+
+/** Asks again who the client is. */
+export const retry = () => void learn();
+
 async function learn() {
+  clearTimeout(timer);
   try {
     const { data } = await get("/api/v1/whoami");
     const { name, role } = /** @type {import("../api/types.js").ClientView} */ (data);
-    session.set({ state: "ready", isRefused: false, name, role });
+    session.set({ state: "ready", isRefused: false, error: null, name, role });
     for (const listener of readies) listener();
   } catch (error) {
     // 401 has locked it already.
-    if (error instanceof ApiError && error.status !== 401) setTimeout(learn, 2000);
+    if (!(error instanceof ApiError) || error.status === 401) return;
+    session.set({ ...session.get(), error });
+    timer = setTimeout(learn, 2000);
   }
 }
 
@@ -76,8 +86,10 @@ onUnauthorized(() => {
   setToken(null);
   const { state } = session.get();
   // Several requests may be refused at once; the first one tells why.
-  if (state !== "locked" || isRefused) session.set({ ...session.get(), state: "locked", isRefused });
+  if (state !== "locked" || isRefused) session.set({ ...session.get(), state: "locked", isRefused, error: null });
 });
+
+onForbidden(() => void learn());
 
 /**
  * @typedef {object} Rights

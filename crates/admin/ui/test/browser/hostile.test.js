@@ -3,19 +3,8 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
-import { close, launch, open } from "./support/browser.js";
-import { Gateway } from "./support/gateway.js";
-
-const CONFIG = `
-listeners: [{ bind: 127.0.0.1:0 }]
-services:
-  v1: { endpoints: ["http://127.0.0.1:9"] }
-  v2: { endpoints: ["http://127.0.0.1:9"] }
-routes:
-  - name: users
-    match: { path: /users/* }
-    to: { v1: 95, v2: 5 }
-`;
+import { accessible, close, fits, launch, open } from "./support/browser.js";
+import { Gateway, SPLIT } from "./support/gateway.js";
 
 /** @type {Gateway} */ let gateway;
 /** @type {import("playwright-core").Browser} */ let browser;
@@ -23,7 +12,7 @@ routes:
 let origin = "";
 
 before(async () => {
-  gateway = await Gateway.start(CONFIG);
+  gateway = await Gateway.start(SPLIT);
   browser = await launch();
   elsewhere = createServer((_, response) => {
     response.writeHead(200, { "content-type": "text/html" });
@@ -93,4 +82,52 @@ test("pages come with a strict policy, and no method but GET and HEAD", async ()
   for (const method of ["POST", "PUT", "DELETE"]) {
     assert.equal((await fetch(gateway.admin, { method })).status, 405, method);
   }
+});
+
+/** Responses that a page has to bear, and what it says of them. */
+const FAULTS = /** @type {const} */ ([
+  { status: 500, contentType: "application/problem+json", body: JSON.stringify({ title: "Internal Server Error", detail: "a fault inside" }), said: "a fault inside" },
+  { status: 502, contentType: "text/html", body: "<h1>Bad gateway</h1>", said: "502 Bad Gateway" },
+  { status: 200, contentType: "application/json", body: '{"routes": [', said: "the response is no JSON" },
+]);
+
+for (const { said, ...fault } of FAULTS) {
+  test(`each panel says what is wrong with it: ${said}`, async () => {
+    const page = await open(browser);
+    let isBroken = true;
+    await page.route(/\/api\/v1\/(?!whoami|status|tail)/, (route) => (isBroken ? route.fulfill(fault) : route.continue()));
+    for (const path of ["", "routes", "routes/users", "services", "config", "config/history", "ask?url=http://a/"]) {
+      isBroken = true;
+      await page.goto(`${gateway.admin}/#/${path}`);
+      await page.getByRole("main").getByText(said).first().waitFor();
+      await page.waitForFunction(() => document.querySelectorAll("main .skeleton").length === 0);
+      assert.equal(await page.getByText("<h1>").count(), 0, "pages of others are not quoted");
+      await fits(page);
+      await accessible(page);
+      isBroken = false;
+      const before = await page.locator("main .problem").count();
+      await page.getByRole("button", { name: "Try again" }).first().click();
+      await page.waitForFunction((before) => document.querySelectorAll("main .problem").length < before, before);
+      await page.goto("about:blank");
+    }
+    await close(page);
+  });
+}
+
+test("pages of another version of the gateway ask to be loaded anew", async () => {
+  const page = await open(browser);
+  let version = "1.0.0";
+  await page.route("**/api/v1/status", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), version } });
+  });
+  await page.goto(gateway.admin);
+  await page.getByText("version 1.0.0").waitFor();
+  version = "2.0.0";
+  await page.getByText("is version 2.0.0 now").waitFor();
+  await accessible(page);
+  await page.getByRole("button", { name: "Reload" }).click();
+  await page.getByText("version 2.0.0").waitFor();
+  assert.equal(await page.getByText("is version 2.0.0 now").count(), 0);
+  await close(page);
 });

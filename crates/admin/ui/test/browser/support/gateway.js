@@ -11,6 +11,16 @@ const PROGRAM = process.env.WAYPOST ?? new URL("../../../../../../target/debug/w
 /** The time within which a gateway starts or ends, in milliseconds. */
 const PATIENCE_MS = 60_000;
 
+/** A config with one split, whose services nobody serves. */
+export const SPLIT = `
+listeners: [{ bind: 127.0.0.1:0 }]
+services:
+  v1: { endpoints: ["http://127.0.0.1:9"] }
+  v2: { endpoints: ["http://127.0.0.1:9"] }
+routes:
+  - { name: users, match: { path: /users/* }, to: { v1: 95, v2: 5 } }
+`;
+
 export class Gateway {
   /**
    * Starts a gateway with `config`, to which `admin` is added.
