@@ -3,6 +3,7 @@
 import { useConfig } from "../../api/config.js";
 import { usePoll } from "../../api/poll.js";
 import { html, useEffect, useMemo, useState } from "../../html.js";
+import { bytes } from "../../model/format.js";
 import { changes, linesOf } from "../../model/diff.js";
 import { changedFiles, edited, filesOf, isEdited, textIn } from "../../model/draft.js";
 import { useCheck } from "../../state/check.js";
@@ -14,6 +15,7 @@ import { Diffs } from "../../view/diff.js";
 import { Confirm } from "../../view/dialog.js";
 import { Editor } from "../../view/editor.js";
 import { Empty } from "../../view/empty.js";
+import { Lines } from "../../view/lines.js";
 import { Loading } from "../../view/panel.js";
 import { Problem } from "../../view/problem.js";
 import { Apply } from "./apply.js";
@@ -26,6 +28,8 @@ import { Overtaken } from "./overtaken.js";
 
 /** Milliseconds after the last key until lines are compared. */
 const COMPARED = 300;
+/** Letters of a text that a browser edits without a halt. */
+const LETTERS_MAX = 2_000_000;
 
 export function ConfigEditor() {
   const config = useConfig();
@@ -37,8 +41,10 @@ export function ConfigEditor() {
   const [chosen, setChosen] = useState(/** @type {string | null} */ (null));
   const [reveal, setReveal] = useState(/** @type {{ spot: Spot } | null} */ (null));
   const [dialog, setDialog] = useState(/** @type {"apply" | "discard" | null} */ (null));
+  const [isForced, setForced] = useState(false);
   const settled = useSettled(now);
-  const check = useCheck(now, canWrite);
+  const isWorthIt = now !== null && (isEdited(now) || filesOf(now).every(({ text }) => text.length <= LETTERS_MAX));
+  const check = useCheck(now, canWrite && isWorthIt);
 
   // A revision that came into force otherwise is asked for at once.
   useEffect(() => {
@@ -60,6 +66,7 @@ export function ConfigEditor() {
   const files = filesOf(now);
   const file = files.find((one) => one.name === chosen) ?? files[0];
   const hasEdits = isEdited(now);
+  const isLarge = (file?.text.length ?? 0) > LETTERS_MAX && !isForced;
   const isOvertaken = base !== null && hasEdits && base.etag !== now.base.etag;
   const marks = check.findings.flatMap((one) => one.spots.slice(0, 1).filter((spot) => spot.file === file?.name).map((spot) => ({ ...spot, severity: one.severity, message: one.message })));
   const applyReason = reason ?? (!hasEdits ? "There is nothing to apply: the text is the one in force."
@@ -74,6 +81,8 @@ export function ConfigEditor() {
 
   return html`
     ${canWrite ? null : html`<p class="notice">${reason} The text can be read; it cannot be edited, checked or applied.</p>`}
+    ${isLarge ? html`<p class="notice large-text"><span>A text of ${bytes(file?.text.length)} is more than browsers edit at ease. Edit the file itself: the gateway takes it over when it changes.</span>
+      ${canWrite ? html`<${Button} onPress=${() => setForced(true)}>Edit it here all the same<//>` : null}</p>` : null}
     ${keeps ? null : html`<p class="notice">The draft is too large to be kept by the browser: a reload of this page would lose it.</p>`}
     ${isOvertaken && base ? html`<${Overtaken} draft=${now} base=${base} />` : null}
     ${config.error && config.error.status !== 0 ? html`<${Problem} error=${config.error} onRetry=${config.refresh} />` : null}
@@ -82,7 +91,7 @@ export function ConfigEditor() {
         <${FileBar} draft=${now} file=${file?.name ?? null} findings=${check.findings} canEdit=${canWrite} onChoose=${(/** @type {string} */ name) => { setChosen(name); setReveal(null); }}>
           <${Button} onPress=${() => setDialog("discard")} reason=${hasEdits ? null : "There are no edits."}>Discard<//>
           <${Button} look="main" onPress=${() => setDialog("apply")} reason=${applyReason}>Apply…<//><//>
-        ${file ? html`<${Editor} key=${file.name} label=${`Text of ${file.name}`} text=${file.text} isReadOnly=${!canWrite} marks=${marks} describedBy="config-check" reveal=${reveal && reveal.spot.file === file.name ? reveal : null}
+        ${file && isLarge ? html`<${Lines} label=${`Text of ${file.name}`} text=${file.text} />` : file ? html`<${Editor} key=${file.name} label=${`Text of ${file.name}`} text=${file.text} isReadOnly=${!canWrite} marks=${marks} describedBy="config-check" reveal=${reveal && reveal.spot.file === file.name ? reveal : null}
             changed=${changedLines(now, settled, file.name)} onInput=${(/** @type {string} */ text) => draft.set(edited(now, file.name, text))} />`
           : html`<div class="body"><${Empty} title="No file">The config is an empty directory.<//></div>`}
       </section>
