@@ -6,6 +6,7 @@
  * @typedef {object} Reason
  * @property {"bad" | "warn"} tone
  * @property {string} text a sentence
+ * @property {string} kind
  * @property {string[] | null} page where there is more about it
  */
 
@@ -28,6 +29,7 @@ export function health(status) {
   const reasons = given.map(({ severity, kind, name, message }) => ({
     tone: /** @type {"bad" | "warn"} */ (severity === "error" ? "bad" : "warn"),
     text: sentence(message),
+    kind,
     page: pageOf(kind, name ?? null),
   }));
   const ofRequests = given.filter((reason) => OF_REQUESTS.includes(reason.kind));
@@ -35,6 +37,21 @@ export function health(status) {
   if (ofRequests.length > 0) return { word: "Degraded", tone: "warn", reasons };
   if (reasons.length > 0) return { word: "Attention", tone: reasons.some((reason) => reason.tone === "bad") ? "bad" : "warn", reasons };
   return { word: "Healthy", tone: "good", reasons };
+}
+
+/**
+ * The reasons that are told at first: a few of each kind, so that no kind hides another one.
+ * @param {Reason[]} reasons
+ * @param {number} each
+ * @returns {Reason[]}
+ */
+export function inShort(reasons, each) {
+  /** @type {Map<string, number>} */
+  const told = new Map();
+  return reasons.filter(({ kind }) => {
+    told.set(kind, (told.get(kind) ?? 0) + 1);
+    return (told.get(kind) ?? 0) <= each;
+  });
 }
 
 /** @param {string} message */

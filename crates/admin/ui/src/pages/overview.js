@@ -1,11 +1,13 @@
 // The first page: whether all is well, how requests fare, and what has changed.
 
-import { html } from "../html.js";
+import { html, useState } from "../html.js";
 import { useTimeline } from "../api/timeline.js";
 import { counted, percent, rate } from "../model/format.js";
 import { lately, marksOf } from "../model/timeline.js";
 import { useHealth } from "../state/health.js";
+import { inShort } from "../model/health.js";
 import { Badge } from "../view/badge.js";
+import { Button } from "../view/button.js";
 import { Empty } from "../view/empty.js";
 import { Loading } from "../view/panel.js";
 import { Prose } from "../view/prose.js";
@@ -19,6 +21,8 @@ import { MostFailures, Slowest } from "./overview/ranking.js";
 /** Seconds of the finest figures that the gateway keeps, and of all. */
 const FINE = 600;
 const DAY = 86_400;
+/** Reasons of one kind that are told at first. */
+const REASONS_EACH = 3;
 
 /** @param {{ query: Record<string, string> }} props */
 export function Overview({ query }) {
@@ -36,14 +40,18 @@ export function Overview({ query }) {
  * @param {{ timeline: import("../api/types.js").Timeline | null }} props */
 function HealthCard({ timeline }) {
   const { status, verdict, error, refresh } = useHealth();
+  const [isLong, setLong] = useState(false);
   if (!verdict || !status) {
     return html`<section class="health-card" aria-label="Health">${error ? html`<${Problem} error=${error} onRetry=${refresh} />` : html`<${Loading} lines=${2} />`}</section>`;
   }
+  const reasons = isLong ? verdict.reasons : inShort(verdict.reasons, REASONS_EACH);
+  const isCut = inShort(verdict.reasons, REASONS_EACH).length < verdict.reasons.length;
   return html`<section class=${`health-card ${verdict.tone}`} aria-label="Health">
     <p class="health-word" aria-live="polite"><${Badge} tone=${verdict.tone}>${verdict.word}<//></p>
-    <ul class="reasons">${verdict.reasons.map((reason) => html`<li key=${reason.text} class=${reason.tone}>
+    <ul class="reasons">${reasons.map((reason) => html`<li key=${reason.text} class=${reason.tone}>
         <span class="sign" aria-hidden="true">${reason.tone === "bad" ? "■" : "▲"}</span>
         <span><${Prose} text=${reason.text} />${reason.page ? html` <a href=${link(reason.page)} aria-label=${`${opening(reason.page)}: ${reason.text}`}>${opening(reason.page)}</a>` : null}</span></li>`)}
+      ${isCut ? html`<li><${Button} look="quiet" onPress=${() => setLong(!isLong)}>${isLong ? "Fewer" : `All ${verdict.reasons.length} reasons`}<//></li>` : null}
       <li class="fact">${facts(status, timeline)}</li></ul>
     ${status.routes === 0 ? html`<${Empty} title="There are no routes yet" command=${`waypost check ${status.config}`}>Write one into ${status.config}; the gateway takes it over when the file changes.<//>` : null}
   </section>`;

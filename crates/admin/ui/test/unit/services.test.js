@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { health } from "../../src/model/health.js";
+import { health, inShort } from "../../src/model/health.js";
 import { availability, found, sinceLook, withLook } from "../../src/model/services.js";
 
 test("the word tells requests that fail from a gateway that wants a look", () => {
@@ -15,7 +15,13 @@ test("the word tells requests that fail from a gateway that wants a look", () =>
 
 test("a reason is a sentence and leads to its page", () => {
   const { reasons } = health({ reasons: [{ severity: "error", kind: "service", name: "a/b", message: "no endpoint of `a/b` is available" }] });
-  assert.deepEqual(reasons, [{ tone: "bad", text: "No endpoint of `a/b` is available.", page: ["services", "a/b"] }]);
+  assert.deepEqual(reasons, [{ tone: "bad", kind: "service", text: "No endpoint of `a/b` is available.", page: ["services", "a/b"] }]);
+});
+
+test("no kind of reason hides another one", () => {
+  const all = ["service", "service", "service", "route", "service", "route"].map((kind, at) => ({ kind, text: String(at), tone: /** @type {"bad"} */ ("bad"), page: null }));
+  assert.deepEqual(inShort(all, 2).map(({ text }) => text), ["0", "1", "3", "5"]);
+  assert.deepEqual(inShort(all, 4), all);
 });
 
 const service = (name, ...states) => ({
