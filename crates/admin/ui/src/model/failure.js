@@ -23,7 +23,7 @@ const WORDS = {
 };
 
 /**
- * @param {Failure} failure
+ * @param {{ reason: string, ended_by: string, detail: string | null, service: string | null, status: number, grpc_status: number | null }} failure
  */
 export function reason(failure) {
   const detail = failure.detail ? ` (${failure.detail})` : "";

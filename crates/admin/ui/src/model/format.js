@@ -31,13 +31,16 @@ const short = numbers({ notation: "compact", maximumSignificantDigits: 3 });
  */
 const isFigure = (value) => typeof value === "number" && Number.isFinite(value);
 
+/** Labels of an axis, which have as many decimals as they need. */
+const label = numbers({ maximumFractionDigits: 2 });
+
 /**
  * Three digits or so of a number that is 0 or more.
  * @param {number} value
  */
 function digits(value) {
   if (value >= 10_000) return short.format(value);
-  if (value >= 100 || Number.isInteger(value)) return whole.format(value);
+  if (value >= 100 || value === 0) return whole.format(value);
   return value >= 10 ? tenths.format(value) : hundredths.format(value);
 }
 
@@ -46,15 +49,25 @@ export const count = (value) => (isFigure(value) ? whole.format(value) : NONE);
 
 /** A number of many digits in few, such as `12.3K`.
  * @param {Figure} value */
-export const compact = (value) => (isFigure(value) ? digits(value) : NONE);
+export const compact = (value) => (isFigure(value) ? (Number.isInteger(value) && value < 10_000 ? whole.format(value) : digits(value)) : NONE);
 
-/** @param {Figure} perSecond */
-export const rate = (perSecond) => (isFigure(perSecond) ? `${digits(perSecond)}/s` : NONE);
+/**
+ * @param {Figure} perSecond
+ * @param {boolean} [isLabel] on an axis
+ */
+export function rate(perSecond, isLabel = false) {
+  if (!isFigure(perSecond)) return NONE;
+  return `${isLabel && perSecond < 10_000 ? label.format(perSecond) : digits(perSecond)}/s`;
+}
 
-/** @param {Figure} share from 0 to 1 */
-export function percent(share) {
+/**
+ * @param {Figure} share from 0 to 1
+ * @param {boolean} [isLabel] on an axis
+ */
+export function percent(share, isLabel = false) {
   if (!isFigure(share)) return NONE;
   const value = share * 100;
+  if (isLabel) return `${label.format(value)} %`;
   if (value === 0 || value === 100) return `${whole.format(value)} %`;
   // Neither a few failures nor a few successes are rounded away.
   if (value < 0.01) return `<${hundredths.format(0.01)} %`;
@@ -62,9 +75,13 @@ export function percent(share) {
   return `${value < 10 || value > 99 ? hundredths.format(value) : tenths.format(value)} %`;
 }
 
-/** @param {Figure} value milliseconds */
-export function ms(value) {
+/**
+ * @param {Figure} value milliseconds
+ * @param {boolean} [isLabel] on an axis
+ */
+export function ms(value, isLabel = false) {
   if (!isFigure(value)) return NONE;
+  if (isLabel) return value >= 1000 ? `${label.format(value / 1000)} s` : `${label.format(value)} ms`;
   if (value === 0) return "0 ms";
   if (value >= 9950) return `${tenths.format(value / 1000)} s`;
   if (value >= 1000) return `${hundredths.format(value / 1000)} s`;
@@ -82,7 +99,7 @@ export function bytes(value) {
     value /= 1024;
     at += 1;
   }
-  return `${at === 0 ? whole.format(value) : digits(value)} ${units[at]}`;
+  return `${at === 0 ? whole.format(value) : compact(value)} ${units[at]}`;
 }
 
 /** A length of time in at most two units, such as `3 h 10 min`.

@@ -81,6 +81,17 @@ export function lately(timeline, seconds) {
 }
 
 /**
+ * The p99 of the last minute that is over, or of the one under way if it is the first. Those of seconds cannot be put together.
+ * @param {Timeline} timeline by the minute
+ * @returns {number | null}
+ */
+export function lastMinute(timeline) {
+  const values = timeline.series.find((series) => (series.service ?? null) === null)?.p99_ms ?? [];
+  const over = Math.floor((timeline.next - timeline.begin) / timeline.step_seconds);
+  return values[over - 1] ?? (over <= 1 ? (values[over] ?? null) : null);
+}
+
+/**
  * The figures of the whole as a chart takes them: rates per second, and durations.
  * @param {Timeline | null} timeline
  * @returns {{ times: number[], columns: (number | null)[][] }} columns: requests, failures, p50, p99

@@ -5,6 +5,8 @@ import { lone, nice } from "../model/series.js";
 
 /** @typedef {import("../../vendor/uplot.js").default} uPlot */
 
+/** @typedef {import("./chart.js").Format} Format */
+
 /** Seconds between two labels below a chart. */
 const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
 /** Pixels of the labels left of a chart. */
@@ -14,7 +16,7 @@ const AXIS_WIDTH = 56;
  * @typedef {object} Shape
  * @property {HTMLElement} element
  * @property {import("./chart.js").Line[]} lines
- * @property {(value: number | null | undefined) => string} format
+ * @property {Format} format
  * @property {number} height
  * @property {string} [group]
  * @property {number} [floor]
@@ -51,7 +53,7 @@ export function options({ element, lines, format, height, group, floor = 0, edge
     },
     axes: [
       { ...axis, size: 24, gap: 6, space: 56, incrs: TIME_STEPS, grid: { show: false }, values: (_, splits) => splits.map(clockShort) },
-      { ...axis, size: AXIS_WIDTH, gap: 6, space: 32, values: (_, splits) => splits.map((value) => format(value)) },
+      { ...axis, size: AXIS_WIDTH, gap: 6, space: 32, values: (_, splits) => splits.map((value) => format(value, true)) },
     ],
     series: [
       {},

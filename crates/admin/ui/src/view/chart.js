@@ -20,6 +20,8 @@ import { plotting } from "./plotting.js";
  * @property {boolean} [isDashed] tells lines apart without colour
  */
 
+/** @typedef {(value: number | null | undefined, isLabel?: boolean) => string} Format isLabel: on an axis */
+
 /** @typedef {{ at: number, text: string, label?: string, tone?: string }} ChartMark at: seconds since the epoch */
 
 /**
@@ -28,7 +30,7 @@ import { plotting } from "./plotting.js";
  * @property {number[]} times seconds since the epoch, ascending
  * @property {Line[]} lines
  * @property {ChartMark[]} [marks]
- * @property {(value: number | null | undefined) => string} format of a figure, with its unit
+ * @property {Format} format of a figure, with its unit
  * @property {number} begin the left edge, in seconds since the epoch
  * @property {number} end the right edge
  * @property {number} [height] pixels
@@ -94,7 +96,7 @@ export function Chart(props) {
   return html`<figure class="chart">
     <figcaption class="legend">
       ${figures.map(({ line, value }) => html`<span key=${line.label} class="legend-item">
-        <${Swatch} colour=${line.colour} isDashed=${line.isDashed} />${line.label} <b>${format(value)}</b></span>`)}
+        <${Swatch} colour=${line.colour} isDashed=${line.isDashed} /><span class="cut" title=${line.label}>${line.label}</span> <b>${format(value)}</b></span>`)}
       ${at === null ? null : html`<span class="legend-time">${clock(times[at] * 1000)}</span>`}
     </figcaption>
     <div class="plot" style=${{ height: `${height}px` }}>

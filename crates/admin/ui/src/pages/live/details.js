@@ -2,6 +2,7 @@
 
 import { html } from "../../html.js";
 import { printable } from "../../model/explained.js";
+import { reason } from "../../model/failure.js";
 import { bytes, count, cut, ms } from "../../model/format.js";
 import { targetOf } from "../../model/tail.js";
 import { toQuery, BLANK } from "../../model/question.js";
@@ -25,8 +26,9 @@ export function LogDetails({ line, onClose }) {
     ["Time", html`<${Time} at=${line.time} />`],
     ["Status", line.status === 0 ? "none: no response was sent" : String(line.status)],
     ["gRPC status", line.grpc_status === null ? null : String(line.grpc_status)],
-    ["Result", `${line.failed ? "failed" : "succeeded"}: ${line.reason}, ended by ${line.ended_by}`],
-    ["Detail", line.detail],
+    ["Result", line.failed ? `failed: ${reason(line)}; ended by the ${line.ended_by}` : `succeeded; ended by the ${line.ended_by}`],
+    ["Detail", line.failed ? null : line.detail],
+    ["In the log", line.reason],
     ["Host", line.host],
     ["Client", line.client ?? "none: a unix socket"],
     ["Route", line.route === null ? "none" : html`<a href=${link(["routes", line.route])}>${line.route}</a>`],

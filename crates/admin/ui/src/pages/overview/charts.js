@@ -4,7 +4,7 @@ import { html, useMemo } from "../../html.js";
 import { NONE, ms, percent, rate } from "../../model/format.js";
 import { chartMarks } from "../../model/marks.js";
 import { joined } from "../../model/series.js";
-import { lately, ofWhole } from "../../model/timeline.js";
+import { lastMinute, lately, ofWhole } from "../../model/timeline.js";
 import { go, link } from "../../router.js";
 import { Chart } from "../../view/chart.js";
 import { Panel } from "../../view/panel.js";
@@ -59,7 +59,7 @@ export function Charts({ fine, coarse, marks, window }) {
         <${Chart} ...${common} label="Requests per second" format=${rate} lines=${[{ label: "requests", values: requests, colour: "--chart-1", isFilled: true }]} /><//>
       <${Panel} title="Failures" polled=${polled} lines=${8} class="chart-panel" aside=${html`<${Figure} text=${share(recent)} note="of the last minute" />`}>
         <${Chart} ...${common} label="Failed requests per second" format=${rate} floor=${1} lines=${[{ label: "failed", values: failures, colour: "--chart-bad", isFilled: true }]} /><//>
-      <${Panel} title="Durations" polled=${polled} lines=${8} class="chart-panel" aside=${html`<${Figure} text=${ms(middle(p99.slice(-60)))} note="p99 of the last minute" />`}>
+      <${Panel} title="Durations" polled=${polled} lines=${8} class="chart-panel" aside=${html`<${Figure} text=${ms(coarse.data && lastMinute(coarse.data))} note="p99 of the last minute" />`}>
         <${Chart} ...${common} label="Duration of requests" format=${ms} lines=${[
           { label: "p99", values: p99, colour: "--chart-2" },
           { label: "p50", values: p50, colour: "--chart-3", isDashed: true },
@@ -88,13 +88,4 @@ function from(whole, begin) {
   const first = whole.times.findIndex((time) => time >= begin);
   if (first <= 0) return whole;
   return { times: whole.times.slice(first), columns: whole.columns.map((column) => column.slice(first)) };
-}
-
-/**
- * The middle one of the values that are known.
- * @param {(number | null)[]} values
- */
-function middle(values) {
-  const known = values.filter((value) => value !== null).sort((a, b) => a - b);
-  return known[Math.floor(known.length / 2)] ?? null;
 }

@@ -73,7 +73,7 @@ export function Dial({ route, version, rollout }) {
 /** @param {number[]} declared */
 function declaredText(declared) {
   const shares = dial.shares(declared);
-  return shares.length > 4 ? "otherwise" : shares.map(percent).join(" / ");
+  return shares.length > 4 ? "otherwise" : shares.map((share) => percent(share)).join(" / ");
 }
 
 /**

@@ -54,7 +54,8 @@ function Facts({ failure, request }) {
   /** @type {[string, string | null][]} */
   const facts = [
     ["Request", request],
-    ["Reason", `${failure.reason}${failure.detail ? `: ${failure.detail}` : ""}; ended by the ${failure.ended_by}`],
+    ["Reason", `${reason(failure)}; ended by the ${failure.ended_by}`],
+    ["In the log", failure.reason],
     ["Service", failure.service],
     ["Endpoint", failure.endpoint],
     ["grpc-status", failure.grpc_status === null ? null : String(failure.grpc_status)],
