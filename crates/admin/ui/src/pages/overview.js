@@ -48,7 +48,7 @@ function HealthCard({ timeline }) {
   const isCut = inShort(verdict.reasons, REASONS_EACH).length < verdict.reasons.length;
   return html`<section class=${`health-card ${verdict.tone}`} aria-label="Health">
     <p class="health-word" aria-live="polite"><${Badge} tone=${verdict.tone}>${verdict.word}<//></p>
-    <ul class="reasons">${reasons.map((reason) => html`<li key=${reason.text} class=${reason.tone}>
+    <ul class="reasons">${reasons.map((reason) => html`<li key=${keyOf(reason)} class=${reason.tone}>
         <span class="sign" aria-hidden="true">${reason.tone === "bad" ? "■" : "▲"}</span>
         <span><${Prose} text=${reason.text} />${reason.page ? html` <a href=${link(reason.page)} aria-label=${`${opening(reason.page)}: ${reason.text}`}>${opening(reason.page)}</a>` : null}</span></li>`)}
       ${isCut ? html`<li><${Button} look="quiet" onPress=${() => setLong(!isLong)}>${isLong ? "Fewer" : `All ${verdict.reasons.length} reasons`}<//></li>` : null}
@@ -56,6 +56,10 @@ function HealthCard({ timeline }) {
     ${status.routes === 0 ? html`<${Empty} title="There are no routes yet" command=${`waypost check ${status.config}`}>Write one into ${status.config}; the gateway takes it over when the file changes.<//>` : null}
   </section>`;
 }
+
+/** What stays of a reason while its figures change, so that the focus stays as well.
+ * @param {import("../model/health.js").Reason} reason */
+const keyOf = ({ kind, page, text }) => (page === null || page.length < 2 ? text : `${kind} ${page.join("/")}`);
 
 /** @type {Record<string, string>} */
 const PLACES = { routes: "route", services: "service" };

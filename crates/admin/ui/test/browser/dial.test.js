@@ -87,6 +87,7 @@ test("a canary that fails is found from the overview, and taken back", async () 
   await shoot(overview, "dial-confirm");
   await dialog.getByRole("button", { name: "Turn the dial" }).click();
   await dialog.waitFor({ state: "detached" });
+  await overview.waitForFunction(() => document.activeElement?.className === "route-verdict");
   const [first, second] = await live("users");
   assert.ok(first > 0);
   assert.equal(second, 0);
@@ -131,7 +132,17 @@ test("the dial obeys the keyboard, and typed shares", async () => {
   await mine.getByRole("dialog").waitFor({ state: "detached" });
   const [first, second] = await live("users");
   assert.equal(first * 2, second * 3);
-  await mine.getByLabel("Share of users-v2 in percent").fill("140");
+  const share = mine.getByLabel("Share of users-v2 in percent");
+  await share.fill("30");
+  await share.press("Escape");
+  assert.equal(await share.inputValue(), "40", "Escape discards");
+  await share.fill("0,5");
+  await share.press("Enter");
+  await mine.getByRole("dialog").getByText("users-v2 gets 0.50 %").waitFor();
+  await mine.keyboard.press("Escape");
+  await mine.getByRole("dialog").waitFor({ state: "detached" });
+  assert.ok(await share.evaluate((element) => element === document.activeElement), "the focus comes back");
+  await share.fill("140");
   assert.ok(await mine.getByRole("alert").filter({ hasText: /\S/ }).count() > 0);
   await close(mine);
 });

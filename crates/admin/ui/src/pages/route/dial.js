@@ -49,10 +49,19 @@ export function Dial({ route, version, rollout }) {
     setError(null);
   };
   const own = error ?? dial.refusal(arms, weights);
+  /** In a field or a slider, Enter asks and Escape discards.
+   * @param {KeyboardEvent} event */
+  const press = (event) => {
+    if (!(event.target instanceof HTMLInputElement) || event.isComposing) return;
+    if (event.key === "Enter" && reason === null && own === null) ask(weights);
+    else if (event.key === "Escape" && (isDrafted || error !== null)) discard();
+    else return;
+    event.preventDefault();
+  };
   const aside = html`<span class="muted">${isDialed ? `declared ${declaredText(declared)}` : "as declared"}</span>`;
   const Editor = arms.length === 2 ? DialTwo : DialMany;
   return html`<${Panel} title="Dial" aside=${aside} class="dial">
-    <div class="body">
+    <div class="body" onKeyDown=${press}>
       ${isUnderWay(rollout) ? html`<p class="notice">A rollout turns this dial: step ${rollout?.step} of ${rollout?.steps}. To turn it by hand aborts the rollout.</p>` : null}
       ${reason ? html`<p class="note">${reason}</p>` : null}
       <${Editor} arms=${arms} weights=${weights} onChange=${change} onAll=${(/** @type {number} */ at) => ask(dial.allTo(arms, at))} reason=${reason} isDrafted=${isDrafted || error !== null} />

@@ -28,7 +28,7 @@ export function Failures({ route }) {
   const aside = data && failures.length > 0 ? html`<span class="muted" title="Some of them, of each kind at least one. Bodies, queries and secrets are not kept.">the latest ${failures.length} samples</span>` : null;
   return html`<${Panel} title="Failed requests" aside=${aside} polled=${polled} isEmpty=${data !== null && failures.length === 0} lines=${6}
     empty=${html`<${Empty} title="No request has failed">Samples of those that do are kept here, with the reason.<//>`}>
-    <ul class="failures">${shown.map((failure, at) => html`<${Sample} key=${failure.request_id ?? `${failure.time} ${at}`} failure=${failure} />`)}</ul>
+    <ul class="failures">${shown.map((failure) => html`<${Sample} key=${`${failure.time} ${failure.endpoint} ${failure.path}`} failure=${failure} />`)}</ul>
     ${failures.length > SHOWN ? html`<p class="more"><${Button} look="quiet" onPress=${() => setAll(!isAll)}>${isAll ? "Fewer" : `All ${failures.length}`}<//></p>` : null}
   <//>`;
 }

@@ -28,7 +28,7 @@ export function History({ route, version, rollout }) {
     <ul class="turns">${turns.map((turn, at) => {
       const weights = dial.weightsOf(route.arms, turn.after);
       const own = weights === null ? "The services of the route are others now." : dial.isSame(weights, route.arms.map((arm) => arm.live)) ? "These weights are live." : null;
-      return html`<li key=${`${turn.time} ${at}`}><div class="turn"><span class="turn-head"><${Time} at=${turn.time} /> <span class="muted">by ${turn.by}</span></span>
+      return html`<li key=${turn.time}><div class="turn"><span class="turn-head"><${Time} at=${turn.time} /> <span class="muted">by ${turn.by}</span></span>
         <span class="turn-weights">${dial.summary(turn.before)} → <b>${dial.summary(turn.after)}</b></span></div>
         <${Button} look="quiet" reason=${reason ?? own} onPress=${() => setAsked(weights)} label=${`Set again… ${dial.summary(turn.after)}`}>Set again…<//></li>`;
     })}</ul>
