@@ -257,7 +257,8 @@ impl Side {
             .max_by(|one, other| interval(one).0.total_cmp(&interval(other).0))?;
         let (service, requests, failures) = worst;
         let others: Vec<_> = arms.iter().filter(|arm| arm.0 != *service).collect();
-        let is_alike = !others.is_empty() && others.iter().all(|other| interval(other).1 >= interval(worst).0);
+        let is_alike =
+            !others.is_empty() && others.iter().all(|other| interval(other).1 >= interval(worst).0);
         if *failures == 0 || is_alike {
             return None;
         }

@@ -4,7 +4,7 @@ import { html, useEffect, useErrorBoundary, useRef, useState } from "./html.js";
 import { duration } from "./model/format.js";
 import { pages } from "./pages/index.js";
 import { link, useAddress } from "./router.js";
-import { useNow } from "./state/clock.js";
+import { learnClock, useNow } from "./state/clock.js";
 import { lostSince } from "./state/connection.js";
 import { useHealth } from "./state/health.js";
 import { leave, retry, session, unlock, useRights } from "./state/session.js";
@@ -62,7 +62,10 @@ function Navigation() {
 }
 
 function Top() {
-  const { status: data, verdict } = useHealth();
+  const { status: data, verdict, at } = useHealth();
+  useEffect(() => {
+    if (data && at !== null) learnClock(data, at);
+  }, [data, at]);
   const { name, canWrite, reason } = useRights();
   const hasToken = useStore(session).state === "ready" && sessionStorage.getItem("waypost-token") !== null;
   return html`<header class="top">

@@ -8,9 +8,9 @@ const INTERVAL = 3000;
 
 /**
  * The status, and the health that it tells; `null` before the first answer.
- * @returns {{ status: import("../api/types.js").Status | null, verdict: import("../model/health.js").Health | null, error: Error | null, refresh: () => Promise<void> }}
+ * @returns {{ status: import("../api/types.js").Status | null, verdict: import("../model/health.js").Health | null, error: Error | null, at: number | null, refresh: () => Promise<void> }}
  */
 export function useHealth() {
-  const { data: status, error, refresh } = /** @type {import("../api/poll.js").Polled<import("../api/types.js").Status>} */ (usePoll("/api/v1/status", INTERVAL));
-  return { status, verdict: status && health(status), error, refresh };
+  const { data: status, error, at, refresh } = /** @type {import("../api/poll.js").Polled<import("../api/types.js").Status>} */ (usePoll("/api/v1/status", INTERVAL));
+  return { status, verdict: status && health(status), error, at, refresh };
 }

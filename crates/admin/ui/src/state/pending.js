@@ -1,6 +1,7 @@
 // The change that waits to be confirmed, whoever made it.
 
 import { usePoll } from "../api/poll.js";
+import { useAhead } from "./clock.js";
 
 /**
  * @typedef {object} Pending
@@ -15,12 +16,11 @@ const INTERVAL = 5000;
 
 /** @returns {Pending | null} */
 export function usePending() {
-  const { data, at } = usePoll("/api/v1/status", INTERVAL);
-  const status = /** @type {import("../api/types.js").Status | null} */ (data);
-  if (!status?.pending || at === null) return null;
-  const { revision, reverts_at: revertsAt, reverts_to: revertsTo, by } = status.pending;
+  const { data } = usePoll("/api/v1/status", INTERVAL);
   // The clocks of the two machines may differ.
-  const there = Date.parse(status.started) + status.uptime_seconds * 1000;
-  const shift = Math.abs(at - there) > 5000 ? at - there : 0;
-  return { revision, revertsAt: Date.parse(revertsAt) + shift, revertsTo, by };
+  const ahead = useAhead();
+  const status = /** @type {import("../api/types.js").Status | null} */ (data);
+  if (!status?.pending) return null;
+  const { revision, reverts_at: revertsAt, reverts_to: revertsTo, by } = status.pending;
+  return { revision, revertsAt: Date.parse(revertsAt) + ahead, revertsTo, by };
 }

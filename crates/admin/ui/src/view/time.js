@@ -2,7 +2,7 @@
 
 import { html } from "../html.js";
 import { ago, duration, moment, utc } from "../model/format.js";
-import { useNow } from "../state/clock.js";
+import { useGatewayNow } from "../state/clock.js";
 
 /**
  * @param {object} props
@@ -20,7 +20,7 @@ export function Time({ at }) {
  * @param {string | number} props.at RFC 3339, or milliseconds
  */
 export function Age({ at }) {
-  const now = useNow();
+  const now = useGatewayNow();
   const ms = typeof at === "number" ? at : Date.parse(at);
   if (Number.isNaN(ms)) return html`<span>${String(at)}</span>`;
   return html`<time class="time" datetime=${new Date(ms).toISOString()} title=${`${moment(ms, 0)}\n${utc(ms)}`}>${ago(ms, now)}</time>`;
@@ -32,7 +32,7 @@ export function Age({ at }) {
  * @param {string | number} props.at RFC 3339, or milliseconds
  */
 export function Since({ at }) {
-  const now = useNow();
+  const now = useGatewayNow();
   const ms = typeof at === "number" ? at : Date.parse(at);
   if (Number.isNaN(ms)) return html`<span>${String(at)}</span>`;
   return html`<time class="time" datetime=${new Date(ms).toISOString()} title=${`since ${moment(ms, 0)}\n${utc(ms)}`}>for ${duration((now - ms) / 1000)}</time>`;

@@ -67,6 +67,20 @@ test("a dial is a mark on every chart, and among the newest changes", async () =
   await close(page);
 });
 
+test("ages are by the clock of the gateway", async () => {
+  await gateway.api("/routes/good/split", { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify({ one: 60, two: 40 }) });
+  for (const hours of [2, -2]) {
+    const page = await open(browser);
+    await page.addInitScript((shift) => {
+      const now = Date.now.bind(Date);
+      Date.now = () => now() + shift;
+    }, hours * 3_600_000);
+    await page.goto(`${gateway.admin}/#/routes/good`);
+    await page.getByText(/Last turned (now|\d+ s ago) by local/).waitFor();
+    await close(page);
+  }
+});
+
 test("the figures outlive a reload, and the window stays in the address", async () => {
   const page = await open(browser);
   await page.goto(gateway.admin);

@@ -35,6 +35,6 @@ function Change({ mark }) {
   const { word, tone } = kind(mark.event);
   return html`<span class="change-time"><${Age} at=${mark.time} /></span>
     <span class="change-kind"><${Badge} tone=${tone}>${word}<//></span>
-    <span class="change-text">${mark.route ? html`<${RouteName} name=${mark.route} />` : mark.service ? html`<${ServiceName} name=${mark.service} />` : null}
+    <span class="change-text">${mark.route ? html`<${RouteName} name=${mark.route} />` : mark.service ? html`<${ServiceName} name=${mark.service} />` : null}${" "}
       <span>${mark.text}</span></span>`;
 }

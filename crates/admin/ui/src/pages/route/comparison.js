@@ -1,6 +1,6 @@
 // The arms of a route side by side, over the same minutes.
 
-import { html, useMemo, useRef, useState } from "../../html.js";
+import { html, useEffect, useMemo, useRef, useState } from "../../html.js";
 import { useTimeline } from "../../api/timeline.js";
 import { usePoll } from "../../api/poll.js";
 import { wayOut } from "../../model/dial.js";
@@ -57,6 +57,12 @@ export function Verdict({ route, query, version, rollout }) {
   const [asked, setAsked] = useState(/** @type {number[] | null} */ (null));
   // The button has gone once its dial is turned: the focus stays with the sentence, which says so.
   const line = useRef(/** @type {HTMLElement | null} */ (null));
+  const isTurned = useRef(false);
+  useEffect(() => {
+    if (!isTurned.current || asked !== null || !line.current || line.current.querySelector("button")) return;
+    isTurned.current = false;
+    if (document.activeElement === document.body) line.current.focus();
+  });
   const window = windowOf(query);
   const stats = /** @type {Stats | null} */ (useStats(route.name, window.compared).data);
   const arms = stats?.routes[0]?.arms ?? [];
@@ -69,7 +75,7 @@ export function Verdict({ route, query, version, rollout }) {
   const way = isOver ? null : wayOut(route.arms, worse);
   return html`<p ref=${line} class="route-verdict" role="status" tabindex="-1"><${Badge} tone=${isOver ? "info" : tone === "unknown" ? "none" : tone}>${word}<//> <span>${text}${isOver ? " It gets no requests now." : ""} <span class="muted">In the last ${duration(Math.min(window.seconds, 3600))}.</span></span>
     ${way === null ? null : html`<${Button} reason=${reason} onPress=${() => setAsked(way.weights)}>${way.text}<//>`}</p>
-    ${asked ? html`<${DialConfirm} route=${route} version=${version} rollout=${rollout} weights=${asked} onDone=${() => setTimeout(() => line.current?.focus(), 0)} onClose=${() => setAsked(null)} />` : null}`;
+    ${asked ? html`<${DialConfirm} route=${route} version=${version} rollout=${rollout} weights=${asked} onDone=${() => { isTurned.current = true; }} onClose=${() => setAsked(null)} />` : null}`;
 }
 
 const WORDS = { bad: "Worse", good: "Good", none: "Even", unknown: "Open" };
