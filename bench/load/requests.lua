@@ -1,11 +1,12 @@
 -- Requests with six ordinary fields, over routes in random order, for wrk:
 --   wrk -s requests.lua URL -- KIND SIZE QUERY BODY HEADER
 -- KIND and SIZE say which routes there are (prefix, hosts, headers, regex); QUERY follows the path ("-" for none); BODY is
--- the size of what is posted (0 for a GET); HEADER is one more line ("-" for none), in which %d is a random number.
+-- the size of what is posted (0 for a GET); HEADER is one more line ("-" for none), in which %d is a random number
+-- and %a an address that no other request has.
 -- Everything is written before the load begins. At its end one line of JSON is printed.
 
 -- The same number whatever the routes are: what the load takes of the caches falls on all contenders alike.
-local KEPT, KEPT_WITH_BODY = 20000, 500
+local KEPT, KEPT_WITH_BODY, KEPT_WITH_ADDRESS = 20000, 500, 100000
 
 local function word()
   local letters = {}
@@ -15,7 +16,11 @@ local function word()
   return table.concat(letters)
 end
 
-local function request_of(kind, size, query, body, header)
+local function address(number)
+  return "10." .. math.floor(number / 65536) .. "." .. math.floor(number / 256) % 256 .. "." .. number % 256
+end
+
+local function request_of(kind, size, query, body, header, number)
   local at = math.random(0, size - 1)
   local path, host, tenant = "/s" .. at .. "/items/7", "api.example.com", ""
   if kind == "hosts" then
@@ -38,7 +43,9 @@ local function request_of(kind, size, query, body, header)
     "X-Request-Id: " .. string.format("%08x%08x", math.random(0, 2^31 - 1), math.random(0, 2^31 - 1)),
   }
   local text = table.concat(lines, "\r\n") .. "\r\n" .. tenant
-  if header ~= "-" then
+  if header:find("%a", 1, true) then
+    text = text .. header:gsub("%%a", address(number)) .. "\r\n"
+  elseif header ~= "-" then
     text = text .. string.format(header, math.random(0, 999999)) .. "\r\n"
   end
   if body > 0 then
@@ -54,9 +61,9 @@ function init(arguments)
   local query = arguments[3] == "-" and "" or arguments[3]
   local body, header = tonumber(arguments[4]), arguments[5]
   math.randomseed(7)
-  local kept = body > 0 and KEPT_WITH_BODY or KEPT
+  local kept = body > 0 and KEPT_WITH_BODY or header:find("%a", 1, true) and KEPT_WITH_ADDRESS or KEPT
   for at = 1, kept do
-    requests[at] = request_of(kind, size, query, body, header)
+    requests[at] = request_of(kind, size, query, body, header, at)
   end
 end
 

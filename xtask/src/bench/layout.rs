@@ -58,6 +58,10 @@ pub(crate) enum Extra {
     Templates,
     /// Pages of other origins that may read responses.
     Cors,
+    /// Clients behind a trusted proxy.
+    Clients,
+    /// The same, with a rate limit for each client, which none reaches.
+    Rate,
     /// A split of two arms, sticky by cookie.
     Sticky,
     /// Copies of a tenth of the requests to a second service.

@@ -24,7 +24,7 @@ pub(crate) enum Load {
         answer: Option<u64>,
         /// Length of the posted body; 0 for a GET.
         body: usize,
-        /// A further header line; `%d` becomes a random number.
+        /// A further header line; `%d` becomes a random number, `%a` one of 100,000 addresses.
         header: Option<&'static str>,
     },
     /// h2load: concurrent HTTP/2 streams on each connection.

@@ -187,7 +187,38 @@ fn extras() -> Vec<Scenario> {
             Some("Origin: https://app%d.example.com"),
             1.04,
         ),
+        rate(),
     ]
+}
+
+/// A bucket for each of 100,000 clients. The one of Envoy is for all of them.
+fn rate() -> Scenario {
+    let with = |extra| Layout {
+        extra,
+        ..Layout::PLAIN
+    };
+    let limited = with(Extra::Rate);
+    let plain = Contender {
+        label: "waypost, no limit",
+        ..waypost(with(Extra::Clients))
+    };
+    let peers = [Peer::Nginx, Peer::Envoy].map(|peer| Contender::new(peer, limited));
+    Scenario {
+        name: "rate",
+        title: "a rate limit by client address, 100,000 of them",
+        kind: Kind::Cpu(Cpu {
+            load: Load::Http1 {
+                connections: 64,
+                answer: None,
+                body: 0,
+                header: Some("X-Forwarded-For: %a"),
+            },
+            subject: waypost(limited),
+            others: [plain].into_iter().chain(peers).collect(),
+            targets: vec![("waypost, no limit", 1.06), ("nginx", 0.92), ("envoy", 0.40)],
+            unit: Unit::Request,
+        }),
+    }
 }
 
 /// Several endpoints, and what to do about them.
