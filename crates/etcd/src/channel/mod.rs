@@ -114,8 +114,13 @@ impl Channel {
         let message = self.encode(request).map_err(Verdict::Final)?;
         let mut renewals = 0;
         let mut failures = 0;
+        let mut last = None;
         loop {
-            let connection = self.connection(until).await.map_err(Verdict::Final)?;
+            let connection = match self.connection(until, u32::MAX).await {
+                Ok(connection) => connection,
+                // A member that says why not says more than one that cannot be reached.
+                Err(reason) => return Err(Verdict::Elsewhere(last.unwrap_or(reason))),
+            };
             // The ticket is asked for by a call that writes nothing: without it nothing was proposed.
             let ticket = time::timeout_at(until, self.shared.session.ticket(&connection, until))
                 .await
@@ -142,6 +147,7 @@ impl Channel {
                     if !self.waits(failures, until).await {
                         return Err(Verdict::Elsewhere(reason));
                     }
+                    last = Some(reason);
                 }
                 Verdict::Final(Error::OutcomeUnknown { .. }) => {
                     self.abandon(&connection);
@@ -215,24 +221,23 @@ impl Channel {
         true
     }
 
-    /// The connection in use, or one to the next member that answers.
-    async fn connection(&self, until: Instant) -> Result<Connection, Error> {
+    /// The connection in use, or one to the next member that answers, if there is one until then or in so many rounds. Fails
+    /// with the reason why the last one did not answer.
+    async fn connection(&self, until: Instant, rounds: u32) -> Result<Connection, String> {
         let mut last = None;
-        match time::timeout_at(until, self.connect(&mut last)).await {
-            Ok(connection) => Ok(connection),
-            Err(_) => Err(Error::Unavailable {
-                reason: last.unwrap_or_else(|| "no member answered in time".to_owned()),
-            }),
+        let connected = time::timeout_at(until, self.connect(rounds, &mut last)).await;
+        match connected {
+            Ok(Some(connection)) => Ok(connection),
+            _ => Err(last.unwrap_or_else(|| "no member answered in time".to_owned())),
         }
     }
 
-    /// Tries members until one answers. `last` is the reason why the last one did not.
-    async fn connect(&self, last: &mut Option<String>) -> Connection {
+    async fn connect(&self, rounds: u32, last: &mut Option<String>) -> Option<Connection> {
         let options = self.options();
         let mut failures = 0;
         let _connecting = loop {
             if let Some(connection) = self.usable() {
-                return connection;
+                return Some(connection);
             }
             let connecting = self.shared.connecting.lock().await;
             if self.usable().is_none() {
@@ -250,7 +255,7 @@ impl Channel {
                 let reason = match time::timeout(options.connect, opening).await {
                     Ok(Ok(connection)) => {
                         self.lock().connection = Some(connection.clone());
-                        return connection;
+                        return Some(connection);
                     }
                     Ok(Err(error)) => error.to_string(),
                     Err(_) => "it does not answer in time".to_owned(),
@@ -259,6 +264,9 @@ impl Channel {
                 self.lock().pass_over(options.endpoints.len());
             }
             failures += 1;
+            if failures >= rounds {
+                return None;
+            }
             time::sleep(options.back_off.wait(failures, fastrand::f64())).await;
         }
     }
@@ -287,17 +295,14 @@ impl Channel {
         self.shared.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a stream of messages in both directions, once. The server accepts it with its first message.
+    /// Opens a stream of messages in both directions, in one attempt, for which each member is tried once. The server accepts it with its first message.
     pub(crate) async fn open(
         &self,
         path: &'static str,
         messages: impl Stream<Item = Bytes> + Send + 'static,
     ) -> Result<Opened, Verdict> {
         let until = self.until();
-        let connection = self.connection(until).await.map_err(|error| match error {
-            Error::Unavailable { reason } => Verdict::Elsewhere(reason),
-            error => Verdict::Final(error),
-        })?;
+        let connection = self.connection(until, 1).await.map_err(Verdict::Elsewhere)?;
         let opening = async {
             let ticket = self.shared.session.ticket(&connection, until).await?;
             let terms = Terms {
