@@ -5,6 +5,7 @@ pub(crate) mod election;
 pub(crate) mod failover;
 pub(crate) mod keys;
 pub(crate) mod lease;
+pub(crate) mod tls;
 pub(crate) mod watch;
 
 use std::time::Duration;
