@@ -28,7 +28,8 @@
 //! ```
 //!
 //! Requests are gRPC over tonic, on a connection of hyper, with messages written by hand. tonic's own transport is left out:
-//! it would bring a balancer and a second place where attempts are made again.
+//! it would bring a balancer and a second place where attempts are made again. Beside tokio, hyper and rustls, tonic and prost
+//! with what they need take about 15 s to compile in a debug build, this crate 2 s; the code of all three is less than 300 kB.
 
 pub mod auth;
 mod channel;
