@@ -3,7 +3,9 @@
 
 pub mod basic;
 pub mod claims;
+pub mod identity;
 mod json;
+pub mod key_file;
 pub mod password;
 pub mod token;
 pub mod verified;
