@@ -229,6 +229,8 @@ codes! {
     UnreadableFile Error "unreadable-file",
     /// An unusable certificate or key.
     BadCertificate Error "bad-certificate",
+    /// A file of keys with a line that is none.
+    BadKeyFile Error "bad-key-file",
     /// A certificate that has expired, expires soon, or is not yet valid.
     CertificateTime Warning "certificate-time",
     /// A certificate that covers no host of its listener, or a host that no certificate covers.

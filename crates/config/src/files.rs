@@ -1,4 +1,4 @@
-//! Files that a configuration names: certificates, keys, trusted authorities and error pages, with the place of each mention.
+//! Files that a configuration names: certificates, keys, trusted authorities, error pages and credentials, with the place of each mention.
 
 use crate::place::Place;
 
@@ -13,6 +13,8 @@ pub struct NamedFiles<P = Place> {
     pub refused: Vec<TlsFiles<P>>,
     /// Files of error pages.
     pub pages: Vec<Mention<P>>,
+    /// Files by which clients are known.
+    pub auth: Vec<Mention<P>>,
 }
 
 /// The files of one listener or service.
@@ -50,6 +52,7 @@ impl<P> Default for NamedFiles<P> {
             services: Vec::new(),
             refused: Vec::new(),
             pages: Vec::new(),
+            auth: Vec::new(),
         }
     }
 }
@@ -84,6 +87,7 @@ impl<P> NamedFiles<P> {
             services: all(self.services),
             refused: all(self.refused),
             pages: self.pages.into_iter().map(&mention).collect(),
+            auth: self.auth.into_iter().map(&mention).collect(),
         }
     }
 }

@@ -51,6 +51,15 @@ pub(crate) enum ValueText {
     Absent,
 }
 
+/// A text that is compared: a number and a boolean are texts, too.
+#[derive(Debug, Clone)]
+pub(crate) enum Bare {
+    /// `text`
+    Text(Text),
+    /// `"~regex"`, without the `~`.
+    Regex(Text),
+}
+
 /// Text whose meaning depends on whether variables filled it.
 #[derive(Debug, Clone)]
 pub(crate) struct OriginText {
@@ -428,6 +437,39 @@ impl Read for ValueText {
 
     fn words() -> String {
         "text, `\"~regex\"`, `true` or `false`".to_owned()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+impl Read for Bare {
+    fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
+        let Value::Scalar(scalar) = &node.value else {
+            wrong_type(node, &Self::words(), problems);
+            return None;
+        };
+        match (scalar.kind(), scalar.origin) {
+            (ScalarKind::Null, Origin::Written) => {
+                wrong_type(node, &Self::words(), problems);
+                None
+            }
+            // The value of a variable is compared, never obeyed.
+            (_, Origin::Variable) => Some(Self::Text(Rc::clone(&scalar.text))),
+            (_, Origin::Written | Origin::Mixed) => Some(match scalar.text.strip_prefix('~') {
+                Some(regex) => Self::Regex(regex.into()),
+                None => Self::Text(Rc::clone(&scalar.text)),
+            }),
+        }
+    }
+
+    fn words() -> String {
+        "text, or `\"~regex\"`".to_owned()
+    }
+
+    fn takes_false() -> bool {
+        true
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {

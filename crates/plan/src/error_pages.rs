@@ -9,8 +9,8 @@ use crate::value::ValueTemplate;
 use crate::value::listed::ListedNames;
 
 /// Statuses of the gateway's own errors, as `waypost_policy::failure` makes them.
-pub const GATEWAY_STATUSES: [u16; 15] = [
-    400, 403, 404, 408, 413, 414, 421, 429, 431, 500, 501, 502, 503, 504, 505,
+pub const GATEWAY_STATUSES: [u16; 16] = [
+    400, 401, 403, 404, 408, 413, 414, 421, 429, 431, 500, 501, 502, 503, 504, 505,
 ];
 
 /// The error pages in force for a route, or for a listener before any route is known; those of the top level come after.

@@ -1,9 +1,10 @@
 //! Edits of headers, applied in the order remove, set, add.
 
+use waypost_wire::field::is_taken_for;
 use waypost_wire::{token, write};
 
 use crate::value::listed::ListedNames;
-use crate::value::{ValueTemplate, Values};
+use crate::value::{ValueName, ValueTemplate, Values};
 
 /// Edits of headers. Each name occurs once; none is a framing or hop-by-hop header.
 ///
@@ -20,6 +21,8 @@ struct Lists {
     lengths: u64,
     /// True if a value has names in it.
     has_templates: bool,
+    /// True if a line is set to what authentication verifies.
+    has_identity: bool,
 }
 
 /// An error in an edit.
@@ -82,6 +85,7 @@ impl HeaderEdits {
         let lists = self.lists();
         lists.lengths |= length_bit(name.as_bytes());
         lists.has_templates |= !value.is_literal();
+        lists.has_identity |= is_of_auth(&value);
         lists.set.push((name.into(), value));
         Ok(())
     }
@@ -119,6 +123,7 @@ impl HeaderEdits {
             .iter()
             .chain(&joined.add)
             .any(|(_, value)| !value.is_literal());
+        joined.has_identity = joined.set.iter().any(|(_, value)| is_of_auth(value));
         joined.lengths = dropped.fold(0, |lengths, name| lengths | length_bit(name.as_bytes()));
         Self(Some(Box::new(joined)))
     }
@@ -138,6 +143,16 @@ impl HeaderEdits {
         // Called for every field of every message.
         let lists = self.0.as_ref();
         lists.is_some_and(|lists| lists.lengths & length_bit(name) != 0 && lists.drops(name))
+    }
+
+    /// Returns true if servers may take `name` for a header that is set to what authentication verifies: with `_` for `-`.
+    /// No client may write it.
+    pub fn is_verified(&self, name: &[u8]) -> bool {
+        let lists = self.0.as_ref().filter(|lists| lists.has_identity);
+        lists.is_some_and(|lists| {
+            let mut verified = lists.set.iter().filter(|(_, value)| is_of_auth(value));
+            verified.any(|(set, _)| is_taken_for(name, set))
+        })
     }
 
     /// Returns the lines to insert: those set, then those added.
@@ -234,6 +249,11 @@ impl Lists {
         let is = |edited: &str| edited.as_bytes().eq_ignore_ascii_case(name);
         self.remove.iter().any(|edited| is(edited)) || self.set.iter().any(|(edited, _)| is(edited))
     }
+}
+
+/// Returns true if there is a value in `template` that authentication verifies.
+fn is_of_auth(template: &ValueTemplate) -> bool {
+    template.names().any(ValueName::is_of_auth)
 }
 
 fn length_bit(name: &[u8]) -> u64 {

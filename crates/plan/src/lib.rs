@@ -5,8 +5,10 @@
 //! sockets. [`PlanBuilder`](builder::PlanBuilder) refuses duplicate names, and services are referred to by
 //! id, so there are no dangling references.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::auth::Auth;
 use crate::error_pages::ErrorPage;
 use crate::listener::Listener;
 use crate::policies::{Overlay, Policies};
@@ -19,6 +21,7 @@ use crate::test_case::TestCase;
 
 pub mod access;
 pub mod admin;
+pub mod auth;
 pub mod balance;
 pub mod builder;
 pub mod certificate_files;
@@ -108,6 +111,18 @@ impl Plan {
         known
             .and_then(|overlay| overlay.over(of_route))
             .unwrap_or(of_route)
+    }
+
+    /// Returns what `auth` says in all places, each once.
+    pub fn auths(&self) -> impl Iterator<Item = &Arc<Auth>> {
+        let of_routes = self.routes.iter().map(|route| &route.policies);
+        let of_listeners = self.listeners.iter().map(|listener| &listener.policies);
+        // A key counts as a whole, so that those of overlays are among these.
+        let all = of_routes
+            .chain(of_listeners)
+            .filter_map(|policies| policies.auth.as_ref());
+        let mut seen = HashSet::new();
+        all.filter(move |auth| seen.insert(Arc::as_ptr(auth)))
     }
 
     /// Returns the rate limits of all routes, as by each listener. One that several routes share may come several times.

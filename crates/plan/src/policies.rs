@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::{Access, BodyLimit};
+use crate::auth::Auth;
 use crate::cors::Cors;
 use crate::error_pages::ErrorPages;
 use crate::header_edits::HeaderEdits;
@@ -46,6 +47,8 @@ pub struct Overlay(Arc<[Policies]>);
 pub struct PolicySet {
     /// The clients that have access (403).
     pub access: Access,
+    /// Clients that may pass (401, 403); `None` for all.
+    pub auth: Option<Arc<Auth>>,
     /// Limits on how often requests pass (429).
     pub rate: Option<Arc<Rate>>,
     /// The limit on the size of request bodies (413).
@@ -115,6 +118,7 @@ static DEFAULT: PolicySet = PolicySet::DEFAULT;
 impl PolicySet {
     const DEFAULT: Self = Self {
         access: Access::ALL,
+        auth: None,
         rate: None,
         body: BodyLimit::OfListener,
         rewrite: Rewrite::NONE,

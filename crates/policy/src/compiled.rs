@@ -10,6 +10,7 @@ use waypost_plan::route::Action;
 use waypost_route::split::Split;
 use waypost_route::table::{Table, TableError};
 
+use crate::key_files::KeyFiles;
 use crate::page_files::PageFiles;
 use crate::rate::Limiters;
 
@@ -20,6 +21,9 @@ pub struct Compiled {
     requests: Table,
     connections: Table,
     page_files: PageFiles,
+    key_files: KeyFiles,
+    /// Query parameters with credentials, of any place.
+    secret_queries: Box<[Box<str>]>,
     limiters: Limiters,
     /// True if error pages have values of requests in them.
     pages_have_values: bool,
@@ -40,6 +44,15 @@ impl Compiled {
             requests: Table::with_positions(plan.request_routes())?,
             connections: Table::with_positions(plan.connection_routes())?,
             page_files: PageFiles::of(&plan),
+            key_files: KeyFiles::of(&plan),
+            secret_queries: {
+                let names = plan.auths().flat_map(|auth| auth.secret_queries());
+                names
+                    .map(Box::from)
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .collect()
+            },
             limiters: Limiters::of(&plan),
             pages_have_values,
             live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
@@ -66,6 +79,16 @@ impl Compiled {
     /// The texts of the files that error pages name.
     pub fn page_files(&self) -> &PageFiles {
         &self.page_files
+    }
+
+    /// The files of keys that `auth` names.
+    pub fn key_files(&self) -> &KeyFiles {
+        &self.key_files
+    }
+
+    /// The query parameters that have credentials at any place: a request without a route may carry them too.
+    pub fn secret_queries(&self) -> &[Box<str>] {
+        &self.secret_queries
     }
 
     /// The rate limits, with their buckets.

@@ -39,6 +39,25 @@ pub enum Cause {
     Failed(Failure),
 }
 
+/// The rule by which the gateway refuses a request, for the access log. The names are a stable interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refuser {
+    /// The clients that have access, by address.
+    Access,
+    /// The origins whose pages may ask.
+    Cors,
+    /// The clients that may pass, by what they prove.
+    Auth,
+    /// The rate of requests.
+    Rate,
+    /// The size of a body.
+    Body,
+    /// A limit of the head, or of the requests and connections of a service.
+    Limit,
+    /// The cache: the client wants nothing but what is stored, and nothing is.
+    Cache,
+}
+
 /// The failure that an error response of the gateway reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
@@ -66,6 +85,18 @@ pub enum Failure {
     NoRoute,
     /// The client's address has no access to the route.
     AccessDenied,
+    /// The request carries no credentials that the route asks for.
+    NoCredentials,
+    /// The credentials of the request are wrong.
+    BadCredentials,
+    /// It is known who sends the request, and that one may not pass.
+    NotAllowed,
+    /// It could not be found out who sends the request.
+    AuthUnavailable,
+    /// The service that is asked who may pass gave no usable response.
+    AskFailed,
+    /// The service that is asked who may pass did not respond in time.
+    AskTimeout,
     /// The client sends more requests than a rate limit lets pass.
     RateLimited {
         /// Whole seconds after which one passes.
@@ -111,7 +142,7 @@ pub enum Failure {
 }
 
 /// The values of the metric label `reason`, one for each kind of failure. They are a stable interface.
-pub const REASONS: [&str; 45] = [
+pub const REASONS: [&str; 49] = [
     "bare_line_end",
     "request_line",
     "version",
@@ -138,6 +169,10 @@ pub const REASONS: [&str; 45] = [
     "host_not_served",
     "no_route",
     "access_denied",
+    "auth",
+    "auth_unavailable",
+    "ask_failed",
+    "ask_timeout",
     "rate_limited",
     "no_arm",
     "rewrite",
@@ -191,6 +226,11 @@ impl Failure {
             Self::HostNotServed => "host_not_served",
             Self::NoRoute => "no_route",
             Self::AccessDenied => "access_denied",
+            // `waypost_auth` tells them apart.
+            Self::NoCredentials | Self::BadCredentials | Self::NotAllowed => "auth",
+            Self::AuthUnavailable => "auth_unavailable",
+            Self::AskFailed => "ask_failed",
+            Self::AskTimeout => "ask_timeout",
             Self::RateLimited { .. } => "rate_limited",
             Self::NoArm => "no_arm",
             Self::Rewrite => "rewrite",
@@ -222,9 +262,14 @@ impl Failure {
             Self::BodyIncomplete | Self::BodyMalformed => 400,
             Self::BodyTooLarge => 413,
             Self::HostNotServed | Self::NoRoute => 404,
-            Self::AccessDenied => 403,
+            Self::NoCredentials | Self::BadCredentials => 401,
+            Self::AccessDenied | Self::NotAllowed => 403,
             Self::NoArm | Self::Rewrite => 500,
-            Self::NoEndpoint | Self::RequestLimit | Self::ConnectionLimit | Self::NoDescriptor => 503,
+            Self::NoEndpoint
+            | Self::RequestLimit
+            | Self::ConnectionLimit
+            | Self::NoDescriptor
+            | Self::AuthUnavailable => 503,
             Self::Misdirected => 421,
             Self::RateLimited { .. } | Self::TooManyFrames => 429,
             Self::ConnectionRefused
@@ -232,8 +277,13 @@ impl Failure {
             | Self::InvalidResponse(_)
             | Self::TlsToService
             | Self::CertificateOfService
-            | Self::TlsAlert(_) => 502,
-            Self::ConnectTimeout | Self::ResponseTimeout | Self::WriteTimeout | Self::RouteTimeout => 504,
+            | Self::TlsAlert(_)
+            | Self::AskFailed => 502,
+            Self::ConnectTimeout
+            | Self::ResponseTimeout
+            | Self::WriteTimeout
+            | Self::RouteTimeout
+            | Self::AskTimeout => 504,
         }
     }
 
@@ -246,7 +296,12 @@ impl Failure {
             Self::ForwardedMalformed | Self::ClientsDisagree => "http_request_error",
             Self::BodyMalformed | Self::BodyTooLarge => "http_request_error",
             Self::HostNotServed | Self::NoRoute => "destination_not_found",
-            Self::AccessDenied | Self::RateLimited { .. } => "http_request_denied",
+            Self::AccessDenied
+            | Self::NoCredentials
+            | Self::BadCredentials
+            | Self::NotAllowed
+            | Self::RateLimited { .. } => "http_request_denied",
+            Self::AuthUnavailable | Self::AskFailed | Self::AskTimeout => "proxy_internal_error",
             Self::NoArm => "destination_unavailable",
             Self::Rewrite => "proxy_configuration_error",
             Self::NoEndpoint => "destination_unavailable",
@@ -263,6 +318,27 @@ impl Failure {
             Self::ResponseTimeout | Self::RouteTimeout => "http_response_timeout",
             Self::WriteTimeout => "connection_write_timeout",
             Self::InvalidResponse(fault) => fault.rule.proxy_error(),
+        }
+    }
+
+    /// The rule that refused the request, if one did: nothing has failed.
+    pub fn refuser(self) -> Option<Refuser> {
+        match self {
+            Self::AccessDenied => Some(Refuser::Access),
+            Self::NoCredentials
+            | Self::BadCredentials
+            | Self::NotAllowed
+            | Self::AuthUnavailable
+            | Self::AskFailed
+            | Self::AskTimeout => Some(Refuser::Auth),
+            Self::RateLimited { .. } => Some(Refuser::Rate),
+            Self::BodyTooLarge => Some(Refuser::Body),
+            Self::RequestLimit
+            | Self::ConnectionLimit
+            | Self::Request(
+                RequestError::TargetTooLong | RequestError::HeadTooLarge | RequestError::TooManyFields,
+            ) => Some(Refuser::Limit),
+            _ => None,
         }
     }
 
@@ -298,6 +374,11 @@ impl Failure {
             Self::HostNotServed => "this host is not served here".to_owned(),
             Self::NoRoute => "no route takes this request".to_owned(),
             Self::AccessDenied => "this address has no access".to_owned(),
+            Self::NoCredentials => "the request has no credentials".to_owned(),
+            Self::BadCredentials => "the credentials are not valid".to_owned(),
+            Self::NotAllowed => "these credentials do not suffice".to_owned(),
+            Self::AuthUnavailable | Self::AskFailed => "the credentials could not be verified".to_owned(),
+            Self::AskTimeout => "the credentials could not be verified in time".to_owned(),
             Self::RateLimited { .. } => "there were too many requests".to_owned(),
             Self::NoArm => "the route sends its traffic nowhere".to_owned(),
             Self::Rewrite => {
@@ -351,11 +432,17 @@ impl Failure {
             | Self::BodyMalformed
             | Self::BodyTooLarge
             | Self::AccessDenied
+            | Self::NoCredentials
+            | Self::BadCredentials
+            | Self::NotAllowed
             | Self::RateLimited { .. }
             | Self::Misdirected
             | Self::TooManyFrames => Blame::Client,
             Self::HostNotServed
             | Self::NoRoute
+            | Self::AuthUnavailable
+            | Self::AskFailed
+            | Self::AskTimeout
             | Self::NoArm
             | Self::Rewrite
             | Self::NoEndpoint
@@ -400,12 +487,28 @@ impl Failure {
             Self::NoRoute | Self::HostNotServed => GrpcCode::UNIMPLEMENTED,
             Self::BodyDisplaced => GrpcCode::RESOURCE_EXHAUSTED,
             failure => match failure.status() {
+                401 => GrpcCode::UNAUTHENTICATED,
                 403 => GrpcCode::PERMISSION_DENIED,
                 413 | 414 | 429 | 431 => GrpcCode::RESOURCE_EXHAUSTED,
                 501 => GrpcCode::UNIMPLEMENTED,
                 502..=504 => GrpcCode::UNAVAILABLE,
                 _ => GrpcCode::INTERNAL,
             },
+        }
+    }
+}
+
+impl Refuser {
+    /// The value of `refused_by` in the access log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Cors => "cors",
+            Self::Auth => "auth",
+            Self::Rate => "rate",
+            Self::Body => "body",
+            Self::Limit => "limit",
+            Self::Cache => "cache",
         }
     }
 }
@@ -505,6 +608,12 @@ mod tests {
             Failure::HostNotServed,
             Failure::NoRoute,
             Failure::AccessDenied,
+            Failure::NoCredentials,
+            Failure::BadCredentials,
+            Failure::NotAllowed,
+            Failure::AuthUnavailable,
+            Failure::AskFailed,
+            Failure::AskTimeout,
             Failure::RateLimited { retry_after: 7 },
             Failure::NoArm,
             Failure::Rewrite,

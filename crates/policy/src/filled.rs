@@ -14,6 +14,12 @@ pub struct Filled {
     pub(crate) host: Vec<u8>,
     /// The query that a rewrite gives, with its `?`.
     pub(crate) query: Vec<u8>,
+    /// The query without credentials, with its `?`, where any may be in it.
+    pub(crate) open_query: Vec<u8>,
+    /// The lines that authentication writes into the request.
+    pub(crate) auth_lines: Vec<u8>,
+    /// The challenges of a refused request, as lines.
+    pub(crate) challenges: Vec<u8>,
 }
 
 impl Filled {
@@ -27,6 +33,11 @@ impl Filled {
         &self.body
     }
 
+    /// The challenges of a refused request, as lines.
+    pub fn challenges(&self) -> &[u8] {
+        &self.challenges
+    }
+
     /// Discards the texts, and memory beyond `keep` bytes each.
     pub(crate) fn tidy(&mut self, keep: usize) {
         for bytes in [
@@ -35,6 +46,9 @@ impl Filled {
             &mut self.body,
             &mut self.host,
             &mut self.query,
+            &mut self.open_query,
+            &mut self.auth_lines,
+            &mut self.challenges,
         ] {
             bytes.clear();
             bytes.shrink_to(keep);

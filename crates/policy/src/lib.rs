@@ -9,6 +9,7 @@
 //! The crate is pure: no sockets, no async, no clock, no randomness.
 
 pub mod arm;
+pub mod auth;
 pub mod balance;
 pub mod client;
 pub mod compiled;
@@ -21,6 +22,7 @@ pub mod failure;
 pub mod filled;
 pub mod grpc;
 pub mod head;
+pub mod key_files;
 pub mod page_files;
 pub mod peer;
 pub mod rate;

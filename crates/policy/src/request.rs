@@ -41,6 +41,8 @@ pub struct IncomingRequest<'a> {
     pub peer: &'a Peer,
     /// The listener that accepted it.
     pub listener: &'a Listener,
+    /// The query without `?`. Behind authentication, it has no credentials in it.
+    pub query: Option<&'a [u8]>,
     /// True if the request is meaningless unless its connection is upgraded: an extended CONNECT (RFC 8441).
     pub demands_upgrade: bool,
 }
@@ -134,7 +136,7 @@ impl<'a> IncomingRequest<'a> {
             host: client.host().or(self.normalized.host()),
             port: client.url_port(),
             path: self.normalized.path(),
-            query: self.head.query(self.buffer),
+            query: self.query,
         }
     }
 
@@ -163,7 +165,7 @@ impl<'a> IncomingRequest<'a> {
         Request {
             host: self.normalized.matched_host(),
             path: self.normalized.path(),
-            query: self.head.query(self.buffer),
+            query: self.query,
             method: self.head.method(self.buffer),
             client_ip: self.normalized.client_ip(),
             headers: fields,

@@ -2,8 +2,7 @@
 
 /// A step in which a request is judged. [`decision`](crate::decision) takes them in this order, whatever the request.
 ///
-/// Numbers belong to the order as a whole. Those that are left out are for rules that there are none of: 7
-/// authentication, 11 cache.
+/// Numbers belong to the order as a whole. The one that is left out is for a rule that there is none of: 11 cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// The head: its limits, its form, and the normal form of the request.
@@ -18,6 +17,8 @@ pub enum Step {
     Access = 5,
     /// A preflight, which is answered.
     Cors = 6,
+    /// The clients that may pass, by what they prove.
+    Auth = 7,
     /// The limits on how often requests pass.
     Rate = 8,
     /// The limit on the size of the body.
@@ -45,6 +46,7 @@ impl Step {
             Self::Route => "route",
             Self::Access => "access",
             Self::Cors => "cors",
+            Self::Auth => "auth",
             Self::Rate => "rate",
             Self::BodyLimit => "body_limit",
             Self::Action => "action",
@@ -58,6 +60,7 @@ impl Step {
         match self {
             Self::Access => Some("access"),
             Self::Cors => Some("cors"),
+            Self::Auth => Some("auth"),
             Self::Rate => Some("rate"),
             Self::BodyLimit => Some("limits"),
             Self::Head

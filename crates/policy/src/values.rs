@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 
+use waypost_auth::identity::Identity;
 use waypost_plan::value::{Parameters, ValueName, Values};
 use waypost_route::attribute::Attribute;
 use waypost_route::path::PathPattern;
@@ -38,6 +39,8 @@ pub struct RequestValues<'a> {
     circumstances: &'a dyn Circumstances,
     /// The id that was made, for all that use it.
     made: &'a Cell<Option<Uuid>>,
+    /// The client, where it is verified.
+    identity: Option<&'a Identity>,
 }
 
 /// The values of a request whose head could not be read: none.
@@ -64,7 +67,13 @@ impl<'a> RequestValues<'a> {
             service: "",
             circumstances,
             made,
+            identity: None,
         }
+    }
+
+    /// The values with those of a verified client.
+    pub fn known_as(self, identity: Option<&'a Identity>) -> Self {
+        Self { identity, ..self }
     }
 
     /// The values with the names of route and service; an empty one is none.
@@ -150,6 +159,15 @@ impl Values for RequestValues<'_> {
             }
             ValueName::QueryParameter(name) => {
                 some(url.query.and_then(|query| query::find_raw(query, name)), out)
+            }
+            ValueName::Identity => {
+                let name = self.identity.and_then(Identity::name);
+                some(name.map(|name| name.as_bytes()), out)
+            }
+            ValueName::Claim(name) => {
+                let claims = self.identity.and_then(Identity::claims);
+                let value = claims.and_then(|claims| claims.text(name));
+                some(value.as_deref().map(str::as_bytes), out)
             }
             ValueName::ClientCertificateSubject => {
                 let mut is_found = false;

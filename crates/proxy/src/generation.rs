@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use tokio::time::Instant;
+use waypost_auth::key_file::KeyFile;
 use waypost_plan::Plan;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
@@ -54,6 +55,15 @@ pub struct Materials {
     pub services: Vec<Option<Arc<ClientTls>>>,
     /// The texts of files of error pages, by path.
     pub pages: Vec<(Box<str>, Arc<FileText>)>,
+    /// The files by which clients are known.
+    pub auth: AuthMaterials,
+}
+
+/// Contents of the files by which clients are known, by path.
+#[derive(Debug, Default)]
+pub struct AuthMaterials {
+    /// Files of keys.
+    pub keys: Vec<(Box<str>, Arc<KeyFile>)>,
 }
 
 /// The identity of a listener across generations; unchanged as long as its address and name are.
@@ -106,6 +116,14 @@ impl Generation {
         }
         for (path, text) in materials.pages {
             self.compiled.page_files().set(&path, text);
+        }
+        self.know_clients(materials.auth);
+    }
+
+    /// Replaces what clients are known by.
+    pub fn know_clients(&self, materials: AuthMaterials) {
+        for (path, keys) in materials.keys {
+            self.compiled.key_files().set(&path, keys);
         }
     }
 
@@ -330,6 +348,7 @@ mod tests {
             listeners: Vec::new(),
             services: vec![Some(Arc::clone(&tls))],
             pages: Vec::new(),
+            auth: AuthMaterials::default(),
         };
         let generation = Generation::compile(builder.build().unwrap()).unwrap();
         (generation.secured(materials), tls)

@@ -50,8 +50,8 @@ pub(crate) fn load(texts: &Texts) -> Result<Loaded, Vec<Diagnostic>> {
 pub(crate) struct Read {
     loaded: Loaded,
     generation: Generation,
-    /// The failing tests.
-    failures: Vec<Diagnostic>,
+    /// The failing tests; `None` while they wait for the files by which clients are known.
+    failures: Option<Vec<Diagnostic>>,
 }
 
 impl Read {
@@ -78,7 +78,11 @@ pub(crate) fn read(texts: &Texts) -> Result<Read, Unread> {
     let env = |name: &str| std::env::var(name).ok();
     let loaded = waypost_config::load_or_refuse(&texts.sources, texts.kind, &env).map_err(Unread::Refused)?;
     let generation = compile(&loaded).map_err(Unread::Uncompiled)?;
-    let failures = failures(&loaded, &run_tests(&generation));
+    let failures = loaded
+        .files
+        .auth
+        .is_empty()
+        .then(|| failures(&loaded, &run_tests(&generation)));
     Ok(Read {
         loaded,
         generation,
@@ -111,6 +115,13 @@ pub(crate) fn finish(
         Unread::Uncompiled(diagnostics) => diagnostics,
     })?;
     let files = certificates.read(&loaded, texts, source);
+    let generation = generation.secured(files.materials);
+    let failures = match failures {
+        Some(failures) => failures,
+        // What they say of clients is not known without their files.
+        None if files.diagnostics.iter().any(Diagnostic::is_error) => Vec::new(),
+        None => self::failures(&loaded, &run_tests(&generation)),
+    };
     let mut diagnostics = loaded.warnings;
     diagnostics.extend(failures);
     diagnostics.extend(files.diagnostics);
@@ -118,7 +129,7 @@ pub(crate) fn finish(
         return Err(diagnostics);
     }
     Ok(Checked {
-        generation: generation.secured(files.materials),
+        generation,
         warnings: diagnostics,
         watch: files.watch,
     })
@@ -149,12 +160,32 @@ pub(crate) fn check_texts(texts: &Texts) -> Result<(Vec<Diagnostic>, Generation)
         Unread::Refused(refused) => refused.diagnostics,
         Unread::Uncompiled(diagnostics) => diagnostics,
     })?;
+    let failures = failures.unwrap_or_else(|| {
+        let mut results = run_tests(&generation);
+        let is_decided = |result: &TestResult| {
+            let explanation = result.explanation.as_ref();
+            explanation.is_none_or(|explanation| !explanation.is_undecided)
+        };
+        results.retain(is_decided);
+        self::failures(&loaded, &results)
+    });
     let mut diagnostics = loaded.warnings;
     diagnostics.extend(failures);
     match diagnostics.iter().any(Diagnostic::is_error) {
         true => Err(diagnostics),
         false => Ok((diagnostics, generation)),
     }
+}
+
+/// Compiles a plan to a generation that knows clients, as far as the files by which they are known are usable.
+pub(crate) fn compile_knowing(
+    loaded: &Loaded,
+    texts: &Texts,
+    source: &Source,
+) -> Result<Generation, Vec<Diagnostic>> {
+    let generation = compile(loaded)?;
+    generation.know_clients(Certificates::auth_of(&loaded.plan, texts, source));
+    Ok(generation)
 }
 
 /// Compiles a plan to a generation.

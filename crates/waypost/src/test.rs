@@ -15,8 +15,10 @@ use crate::{Outcome, load};
 
 /// Runs the tests of the config at `path`.
 pub(crate) fn test(path: &Path, format: Format) -> anyhow::Result<Outcome> {
-    let texts = Source::at(path).read_once()?;
-    let compiled = load::load(&texts).and_then(|loaded| Ok((load::compile(&loaded)?, loaded)));
+    let source = Source::at(path);
+    let texts = source.read_once()?;
+    let compiled =
+        load::load(&texts).and_then(|loaded| Ok((load::compile_knowing(&loaded, &texts, &source)?, loaded)));
     let (generation, loaded) = match compiled {
         Ok(compiled) => compiled,
         Err(diagnostics) => {

@@ -343,6 +343,21 @@ pub fn is_nominated(buffer: &[u8], fields: &[Field], field: &Field) -> bool {
             .any(|option| option.eq_ignore_ascii_case(name))
 }
 
+/// Returns true if servers may take `name` for the header `known`: without case, and with `_` for `-`.
+#[inline(never)]
+pub fn is_taken_for(name: &[u8], known: &str) -> bool {
+    let dashed = |byte: &u8| {
+        if *byte == b'_' {
+            b'-'
+        } else {
+            byte.to_ascii_lowercase()
+        }
+    };
+    name.iter()
+        .map(dashed)
+        .eq(known.bytes().map(|byte| dashed(&byte)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,6 +31,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
             &[
                 "failure",
                 "filled",
+                "key_files",
                 "page_files",
                 "peer",
                 "request_id",
@@ -39,7 +40,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
             &["arm", "balance", "client", "grpc", "rate", "status", "step"],
             &["compiled", "error_format"],
             &["request"],
-            &["cors", "values"],
+            &["auth", "cors", "values"],
             &["error_page"],
             &["head"],
             &["decision"],
@@ -89,7 +90,8 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
 ];
 
 /// Crates in which no circle is allowed.
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 13] = [
+    "auth",
     "route",
     "rollout",
     "wire",

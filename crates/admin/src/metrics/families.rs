@@ -73,6 +73,7 @@ families! {
     RATE_KEYS Gauge "waypost_rate_keys" ["policy"] "Keys, such as client addresses, that a rate limit keeps buckets for: of a policy by its name, else of `route NAME` or `listener NAME`.";
     RATE_EVICTED Counter "waypost_rate_evictions" ["policy"] "Buckets that gave way to a new key, as their rate limit had as many keys as it may have.";
     RATE_UNPLACED Counter "waypost_rate_unplaced_requests" ["policy"] "Requests of new keys that shared a bucket, as all others were used up and may not give way.";
+    AUTH Counter "waypost_auth" ["route", "way", "result"] "Requests of a route with `auth`, by the way that decided (key, jwt, basic, ask, or none where the request carried no credentials) and the result: passed, no_credentials, bad_credentials, not_allowed, or unavailable where it could not be found out who asks.";
     CONNECTIONS_OPEN Gauge "waypost_connections_open" [] "Open client connections.";
     CONNECTIONS Counter "waypost_connections" [] "Accepted client connections.";
     HANDSHAKES_FAILED Counter "waypost_tls_handshake_failures" [] "Failed or timed-out client TLS handshakes.";

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+use waypost_plan::auth::WayKind;
 use waypost_plan::listener::ListenerTls;
 use waypost_plan::settings::CodeLabel;
 use waypost_proxy::gateway::View;
@@ -173,6 +174,17 @@ fn requests(view: &View, reading: &Reading, out: &mut Writer) {
     out.family(&families::REFUSALS);
     for (reason, count) in &reading.failures {
         out.sample(&[("reason", reason)], *count);
+    }
+    out.family(&families::AUTH);
+    for reading in &reading.auth {
+        for (way, result, count) in &reading.counts {
+            let labels = [
+                ("route", &*reading.route),
+                ("way", way.map_or("none", WayKind::as_str)),
+                ("result", result.as_str()),
+            ];
+            out.sample(&labels, *count);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use waypost_wire::path::{DotSegmentParameters, DoubleSlash, EncodedSlash};
 
 use crate::collections::{NonEmptyList, OneOrMany};
 use crate::document::Document;
+use crate::document::auth::Auth;
 use crate::document::cors::Cors;
 use crate::document::error_page::ErrorPage;
 use crate::document::rate::RateLimit;
@@ -70,6 +71,9 @@ keys! {
         request_headers: HeaderEdits = Optional, "{ set: { x-listener: public } }";
         /// Edits of response headers, likewise. The gateway's own responses have them too.
         response_headers: HeaderEdits = Optional, "{ set: { x-frame-options: DENY } }";
+        /// Clients that may pass, for every route that serves a request of this listener and says nothing of it; `off` where
+        /// a policy of its `use` has it.
+        auth: Removable<Auth> = Optional, "{ key: { header: x-api-key, file: keys } }";
         /// Pages of other origins that may read responses, on routes that say nothing. The gateway's own responses have it too.
         cors: Removable<Cors> = Optional, "{ origins: [\"https://app.example.com\"] }";
         /// Limits on how often requests pass (429), for every route that serves a request of this listener and has none of

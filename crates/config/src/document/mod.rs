@@ -2,6 +2,7 @@
 //!
 //! This is the only definition. Parser, JSON Schema and reference page are generated from it.
 
+pub(crate) mod auth;
 pub(crate) mod cors;
 pub(crate) mod error_page;
 pub(crate) mod health;

@@ -6,6 +6,7 @@ use waypost_plan::sticky::SameSite;
 
 use crate::collections::{List, Named, NonEmptyList, OneOrMany};
 use crate::document::Document;
+use crate::document::auth::Auth;
 use crate::document::cors::Cors;
 use crate::document::error_page::ErrorPage;
 use crate::document::rate::RateLimit;
@@ -100,6 +101,9 @@ keys! {
         limits: Removable<RouteLimits> = Optional, "{ body_bytes: 1GiB }", only with ["to", "redirect", "respond"];
         /// Clients that have access, by address. Others get 403; a connection that would be passed through is closed.
         access: Removable<Access> = Optional, "{ allow: [10.0.0.0/8], deny: [10.9.0.0/16] }";
+        /// Clients that may pass, by what they prove. Others get 401, or 403 where it is known who asks.
+        auth: Removable<Auth> = Optional, "{ key: { header: x-api-key, file: keys } }",
+            only with ["to", "redirect", "respond"];
         /// Pages of other origins that may read responses (CORS).
         cors: Removable<Cors> = Optional, "{ origins: [\"https://app.example.com\"], credentials: true }",
             only with ["to", "redirect", "respond"];

@@ -25,7 +25,7 @@ use crate::values::Text;
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
 /// Keys about requests.
-const OF_REQUESTS: [&str; 9] = [
+const OF_REQUESTS: [&str; 10] = [
     "redirect",
     "paths",
     "half_close",
@@ -34,6 +34,7 @@ const OF_REQUESTS: [&str; 9] = [
     "request_headers",
     "response_headers",
     "cors",
+    "auth",
     "errors",
 ];
 /// Trust in what requests say.

@@ -15,10 +15,6 @@ use crate::suggest::nearest;
 use crate::suggest::variable::{self, Place};
 use crate::values::Text;
 
-/// Names that `auth` will bring.
-const OF_AUTH: &str = "identity";
-const OF_CLAIMS: &str = "claim.";
-
 /// Lowers a text at `place`, in which the parameters of `patterns` may stand; of a text without a route of its own there are
 /// no patterns, and names that are not on the list are parameters of the routes that use it. Reports names that have no value; braces without
 /// a name, and variables of other gateways, are left to the caller.
@@ -120,22 +116,10 @@ fn resolve(
 fn may_be_parameter(name: &str) -> bool {
     let begins = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     let mut bytes = name.bytes();
-    name != OF_AUTH
-        && bytes.next().is_some_and(begins)
-        && bytes.all(|byte| begins(byte) || byte.is_ascii_digit())
+    bytes.next().is_some_and(begins) && bytes.all(|byte| begins(byte) || byte.is_ascii_digit())
 }
 
 fn report_unknown(name: &str, span: Span, written: &At<Text>, patterns: &[Pattern], problems: &mut Problems) {
-    if name == OF_AUTH || name.starts_with(OF_CLAIMS) {
-        problems
-            .add(
-                Code::UnknownValue,
-                span,
-                format!("`{{{name}}}` has no value: the gateway does not authenticate clients by itself"),
-            )
-            .help("it comes with `auth`; a client's certificate is `{client_cert.subject}`");
-        return;
-    }
     let problem = problems.add(
         Code::UnknownValue,
         span,

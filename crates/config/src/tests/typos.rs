@@ -59,7 +59,8 @@ fn nest(path: &[&str], mapping: &str) -> (String, usize, usize) {
                 indent += 2;
                 lines += 1;
             }
-            "listeners" | "routes" | "tests" | "errors" | "certificates" | "steps" | "endpoints" => {
+            "listeners" | "routes" | "tests" | "errors" | "certificates" | "steps" | "endpoints" | "any"
+            | "allow" => {
                 text.push_str(&format!("{pad}{key}:\n{pad}  -\n"));
                 indent += 4;
                 lines += 2;

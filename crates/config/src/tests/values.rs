@@ -70,8 +70,6 @@ fn unknown_names_are_errors_with_the_nearest() {
         ("{ host }", "write `{host}`, without blanks"),
         ("{1}", "(?<x>…)"),
         ("{tenant}", "bound in the pattern"),
-        ("{identity}", "comes with `auth`"),
-        ("{claim.sub}", "comes with `auth`"),
     ] {
         check_route(&header(text), &[&format!("4:82 unknown-value {hint}")]);
         check_route(

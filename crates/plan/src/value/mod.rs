@@ -76,6 +76,10 @@ pub enum ValueName {
     QueryParameter(Box<str>),
     /// The subject of the client's certificate.
     ClientCertificateSubject,
+    /// The name of the client, as authentication verified it.
+    Identity,
+    /// A claim of the client's verified token.
+    Claim(Box<str>),
 }
 
 /// The names without a part of their own, with their meaning for the reference.
@@ -127,6 +131,11 @@ const LISTED: &[(&str, ValueName, &str)] = &[
         ValueName::ClientCertificateSubject,
         "subject of the client's certificate, as `CN=web, O=Example`",
     ),
+    (
+        "identity",
+        ValueName::Identity,
+        "name of the client, as `auth` verified it: of its key, its user, or the `sub` of its token",
+    ),
 ];
 
 /// The names with a part of their own, such as `header.user-agent`, with their meaning for the reference.
@@ -137,6 +146,11 @@ const FAMILIES: &[(&str, &str)] = &[
     ),
     ("cookie", "first cookie of that name, as sent"),
     ("query", "first query parameter of that name, as sent"),
+    (
+        "claim",
+        "claim of the client's token, as `auth` verified it; members of a list are joined by `,`, and a name with `.` leads \
+        into objects",
+    ),
 ];
 
 impl ValueName {
@@ -151,6 +165,7 @@ impl ValueName {
             "header" => Some(Self::Header(name.to_ascii_lowercase().into())),
             "cookie" => Some(Self::Cookie(name.into())),
             "query" => Some(Self::QueryParameter(name.into())),
+            "claim" => Some(Self::Claim(name.into())),
             _ => None,
         }
     }
@@ -164,6 +179,11 @@ impl ValueName {
             .iter()
             .map(|(name, meaning)| (format!("{name}.NAME"), *meaning));
         listed.chain(families)
+    }
+
+    /// Returns true for a value that authentication verifies.
+    pub(crate) fn is_of_auth(&self) -> bool {
+        matches!(self, Self::Identity | Self::Claim(_))
     }
 
     /// Returns true for a value whose `%XX` are the client's encodings rather than text.
@@ -183,6 +203,7 @@ impl fmt::Display for ValueName {
             Self::Header(name) => write!(f, "header.{name}"),
             Self::Cookie(name) => write!(f, "cookie.{name}"),
             Self::QueryParameter(name) => write!(f, "query.{name}"),
+            Self::Claim(name) => write!(f, "claim.{name}"),
             other => {
                 let mut listed = LISTED.iter();
                 let found = listed.find(|(_, name, _)| name == other);

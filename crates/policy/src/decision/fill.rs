@@ -29,9 +29,11 @@ pub(super) fn forward_to(
         filled,
         request_id,
         way_back,
+        judged,
         ..
     } = buffers;
-    let values = RequestValues::of(request, pattern, environment, request_id);
+    let identity = judged.as_ref().and_then(|judged| judged.identity.as_ref());
+    let values = RequestValues::of(request, pattern, environment, request_id).known_as(identity);
     let values = values.named(&forwarding.route.matching.name, service);
     path.clear();
     if rewrite(&policies.rewrite, request, pattern, &values, path, filled).is_err() {
@@ -76,8 +78,7 @@ fn rewrite(
     }
     if !rewrite.query.keeps() {
         filled.query.clear();
-        let query = request.head.query(request.buffer);
-        rewrite.query.write(query, values, &mut filled.query);
+        rewrite.query.write(request.query, values, &mut filled.query);
     }
     if let Some(host) = &rewrite.host
         && !host.is_literal()

@@ -11,6 +11,7 @@
 //! 4. route: the best alternative whose conditions hold, else 404
 //! 5. access: a client whose address is not admitted gets 403
 //! 6. CORS: a preflight gets 204, by the route that the method asked for would take, if a policy is in force there
+//! 7. auth: a client that does not prove who it is gets 401, one that may not pass 403
 //! 8. rate: a client over a limit gets 429; the request is counted here, and nowhere else
 //! 9. body limit: an announced body over the limit of the route, else of the listener, is 413
 //! 10. the route's action: a redirect, a response, or a service
@@ -33,6 +34,8 @@ mod steps;
 
 use std::cell::Cell;
 
+use waypost_auth::identity::Identity;
+use waypost_plan::auth::{Auth, Way};
 use waypost_plan::listener::Listener;
 use waypost_plan::policies::{Policies, PolicySet};
 use waypost_plan::rewrite::Reverse;
@@ -42,6 +45,7 @@ use waypost_route::path::PathPattern;
 use waypost_route::table::{Found, Scratch};
 
 use crate::arm::ArmChoice;
+use crate::auth::{Judged, Waited};
 use crate::client::ClientSide;
 use crate::compiled::Compiled;
 use crate::cors::CorsFields;
@@ -96,6 +100,10 @@ pub struct DecisionBuffers {
     pub rate: Ruling,
     /// The id that was made for the request, if one was needed.
     pub request_id: Cell<Option<Uuid>>,
+    /// The judgement on who sends the request, where the route asks.
+    pub judged: Option<Judged>,
+    /// The outcome of the wait of the last decision, for the next one.
+    pub waited: Option<Waited>,
     /// The route that takes the request and its alternative, by position; `None` before one is found.
     taken: Option<Found>,
     /// The service of the arm, once one is chosen.
@@ -133,6 +141,9 @@ pub enum Verdict<'p> {
     Respond(&'p Respond),
     /// A service gets the request.
     Forward(Forwarding<'p>),
+    /// It is not known yet who sends the request. Once it is, [`DecisionBuffers::waited`] says so, and [`decide`] decides; it
+    /// never waits twice.
+    Wait(&'p Way),
 }
 
 /// A request on its way to a service.
@@ -166,10 +177,17 @@ impl Forwarding<'_> {
         query: Option<&'b [u8]>,
         buffers: &'b DecisionBuffers,
     ) -> Option<&'b [u8]> {
-        if self.policies.rewrite.query.keeps() {
-            query
-        } else {
+        if !self.policies.rewrite.query.keeps() {
             buffers.filled.query.get(1..)
+        } else if self
+            .policies
+            .auth
+            .as_deref()
+            .is_some_and(Auth::has_secret_queries)
+        {
+            buffers.filled.open_query.get(1..)
+        } else {
+            query
         }
     }
 
@@ -209,6 +227,8 @@ impl DecisionBuffers {
             bytes.clear();
             bytes.shrink_to(keep);
         }
+        self.judged = None;
+        self.waited = None;
         self.filled.tidy(keep);
         self.cors.tidy(keep);
         self.way_back.tidy(keep);
@@ -217,9 +237,21 @@ impl DecisionBuffers {
     /// Forgets the last request, before the next one is decided on.
     pub fn forget(&mut self) {
         self.request_id.set(None);
+        self.judged = None;
+        self.filled.challenges.clear();
         self.rate.clear();
         self.taken = None;
         self.service = None;
+    }
+
+    /// The client, as far as it is verified.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.judged.as_ref()?.identity.as_ref()
+    }
+
+    /// The way that decided who sends the request, by position.
+    pub fn way(&self) -> Option<usize> {
+        self.judged.as_ref()?.way
     }
 
     /// Fills in what is added to a response of `listener` to a request that has no values: it is malformed.

@@ -1,5 +1,9 @@
 //! The steps of a request, in their order.
 
+use std::mem;
+
+use waypost_auth::identity::Identity;
+use waypost_plan::auth::Auth;
 use waypost_plan::policies::Policies;
 use waypost_plan::route::{Action, Forward};
 use waypost_plan::split_policies::SplitPolicySet;
@@ -11,6 +15,7 @@ use waypost_wire::request::RequestError;
 use super::fill;
 use super::{Decision, DecisionBuffers, Environment, Forwarding, Verdict};
 use crate::arm::ArmChoice;
+use crate::auth::{self, Next, credentials};
 use crate::compiled::Compiled;
 use crate::cors::Preflight;
 use crate::failure::Failure;
@@ -112,8 +117,15 @@ fn act<'p>(
         let arm = decision.arm.zip(route.forward());
         let service = arm.map_or("", |((arm, _), forward)| &*plan.service(forward.arms[arm]).name);
         let name = &route.matching.name;
-        let values = RequestValues::of(request, pattern, environment, &buffers.request_id);
-        let lines = &mut buffers.filled.response_lines;
+        let DecisionBuffers {
+            filled,
+            request_id,
+            judged,
+            ..
+        } = buffers;
+        let identity = judged.as_ref().and_then(|judged| judged.identity.as_ref());
+        let values = RequestValues::of(request, pattern, environment, request_id).known_as(identity);
+        let lines = &mut filled.response_lines;
         lines.clear();
         edits.fill(&values.named(name, service), lines);
     }
@@ -154,6 +166,84 @@ fn act_by<'p>(
     environment: &mut impl Environment,
     buffers: &mut DecisionBuffers,
 ) -> Decision<'p> {
+    let stop = |step, verdict| Decision {
+        route: Some(found.route),
+        arm: None,
+        policies: Some(policies),
+        stopped: Some(step),
+        verdict,
+    };
+    if !policies.access.admits(request.normalized.client_ip()) {
+        return stop(Step::Access, Verdict::Fail(Failure::AccessDenied));
+    }
+    let Some(auth) = &policies.auth else {
+        return admitted(
+            compiled,
+            request,
+            conditions,
+            found,
+            policies,
+            environment,
+            buffers,
+        );
+    };
+    match authenticate(auth, compiled, request, buffers) {
+        Next::Pass => {}
+        Next::Refuse(failure) => return stop(Step::Auth, Verdict::Fail(failure)),
+        Next::Wait(way) => return stop(Step::Auth, Verdict::Wait(way)),
+    }
+    // Nothing behind this sees the credentials in the query.
+    let open_query = mem::take(&mut buffers.filled.open_query);
+    let open = IncomingRequest {
+        query: match auth.has_secret_queries() {
+            true => open_query.get(1..),
+            false => request.query,
+        },
+        ..*request
+    };
+    let decision = admitted(compiled, &open, conditions, found, policies, environment, buffers);
+    buffers.filled.open_query = open_query;
+    decision
+}
+
+/// Judges who sends the request, and leaves what follows from that in `buffers`.
+fn authenticate<'p>(
+    auth: &'p Auth,
+    compiled: &'p Compiled,
+    request: &IncomingRequest<'_>,
+    buffers: &mut DecisionBuffers,
+) -> Next<'p> {
+    let (judged, next) = auth::judge(auth, compiled, request, buffers.waited.take());
+    let filled = &mut buffers.filled;
+    filled.auth_lines.clear();
+    filled.open_query.clear();
+    buffers.judged = judged;
+    let way = buffers.judged.as_ref().and_then(|judged| judged.way);
+    if let Next::Refuse(failure) = next {
+        auth::write_challenges(auth, failure, way, &mut filled.challenges);
+    }
+    if let Some(query) = request.query
+        && auth.has_secret_queries()
+    {
+        let query_with_mark = &mut filled.open_query;
+        query_with_mark.push(b'?');
+        if !credentials::write_query(query, || auth.hidden_queries(way), query_with_mark) {
+            query_with_mark.clear();
+        }
+    }
+    next
+}
+
+/// Applies the other policies in force and the action of the route to a request of a client that may pass.
+fn admitted<'p>(
+    compiled: &'p Compiled,
+    request: &IncomingRequest<'_>,
+    conditions: &Request<'_>,
+    found: Found,
+    policies: &'p Policies,
+    environment: &mut impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Decision<'p> {
     let plan = compiled.plan();
     let route = &plan.routes()[found.route];
     let pattern = &route.matching.alternatives[found.alternative].path;
@@ -165,19 +255,22 @@ fn act_by<'p>(
         verdict,
     };
     let stop = |step, verdict| decision(Some(step), verdict);
-    if !policies.access.admits(request.normalized.client_ip()) {
-        return stop(Step::Access, Verdict::Fail(Failure::AccessDenied));
-    }
     if let Some(rate) = &policies.rate
         && let Some(limiter) = compiled.limiters().of_rate(rate)
     {
+        let DecisionBuffers {
+            rate,
+            scratch,
+            judged,
+            ..
+        } = &mut *buffers;
+        let identity = judged.as_ref().and_then(|judged| judged.identity.as_ref());
         let subject = Subject {
             conditions,
-            identity: None,
+            identity: identity.and_then(Identity::name).map(|name| name.as_bytes()),
             route: &route.matching.name,
         };
         let (now, counting) = (environment.nanos(), environment.counting());
-        let DecisionBuffers { rate, scratch, .. } = &mut *buffers;
         if let Err(failure) = limiter.judge(&subject, now, counting, scratch, rate) {
             return stop(Step::Rate, Verdict::Fail(failure));
         }
@@ -185,14 +278,21 @@ fn act_by<'p>(
     if request.exceeds_body_limit(policies) {
         return stop(Step::BodyLimit, Verdict::Fail(Failure::BodyTooLarge));
     }
-    let values = |made| {
-        let values = RequestValues::of(request, pattern, &*environment, made);
-        values.named(&route.matching.name, "")
+    let DecisionBuffers {
+        filled,
+        location,
+        request_id,
+        judged,
+        ..
+    } = &mut *buffers;
+    let values = || {
+        let identity = judged.as_ref().and_then(|judged| judged.identity.as_ref());
+        let values = RequestValues::of(request, pattern, &*environment, request_id);
+        values.known_as(identity).named(&route.matching.name, "")
     };
     match &route.action {
         Action::Redirect(redirect) => {
-            let values = values(&buffers.request_id);
-            let location = &mut buffers.location;
+            let values = values();
             stop(
                 Step::Action,
                 fill::locate(redirect, request, pattern, &values, location),
@@ -204,9 +304,8 @@ fn act_by<'p>(
         ),
         Action::Respond(respond) => {
             if !respond.body.is_literal() {
-                let body = &mut buffers.filled.body;
-                body.clear();
-                respond.body.fill(&values(&buffers.request_id), body);
+                filled.body.clear();
+                respond.body.fill(&values(), &mut filled.body);
             }
             stop(Step::Action, Verdict::Respond(respond))
         }

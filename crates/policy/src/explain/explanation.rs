@@ -62,6 +62,9 @@ pub struct Explanation {
     /// The `location` of a redirect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
+    /// The client, as `auth` verified it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// The host that the service gets.
     pub host: Option<String>,
     /// The path that the service gets, without query.
@@ -79,6 +82,9 @@ pub struct Explanation {
     /// The number of the revision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// True if what becomes of the request depends on something that is not known here.
+    #[serde(skip)]
+    pub is_undecided: bool,
     /// The alternatives in question, in rank order.
     pub considered: Vec<Considered>,
 }

@@ -6,11 +6,13 @@
 mod explanation;
 mod origins;
 mod question;
+mod secrets;
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use waypost_auth::identity::Identity;
 use waypost_plan::Plan;
 use waypost_plan::cors::Cors;
 use waypost_plan::duration;
@@ -31,6 +33,7 @@ use waypost_wire::scan::{HeadEnd, HeadScan};
 use waypost_wire::version::Version;
 
 use crate::arm::ArmChoice;
+use crate::auth;
 use crate::compiled::Compiled;
 use crate::cors::Preflight;
 use crate::decision::connection::{self, ConnectionFields};
@@ -255,6 +258,7 @@ impl<S: State> Explainer<'_, S> {
             normalized: &self.normalized,
             peer: &self.peer,
             listener,
+            query: self.head.query(self.buffer),
             demands_upgrade: self.demands_upgrade,
         }
     }
@@ -379,6 +383,10 @@ impl<S: State> Explainer<'_, S> {
                     ..self.blank(Outcome::Respond, route, headers_of(&out))
                 }
             }
+            Verdict::Wait(_) => Explanation {
+                is_undecided: true,
+                ..self.blank(Outcome::Unavailable, route, Vec::new())
+            },
             Verdict::Forward(forwarding) => Explanation {
                 route: Some(forwarding.route.matching.name.to_string()),
                 ..forward(forwarding, &buffers)
@@ -389,6 +397,10 @@ impl<S: State> Explainer<'_, S> {
             .as_deref()
             .and_then(|cors| self.cross_origin(cors, listener, &decision, &buffers));
         explanation.rate = rates(policies, &buffers);
+        explanation.identity = buffers
+            .identity()
+            .and_then(Identity::name)
+            .map(|name| name.to_string());
         explanation.policies = origins::of(self.compiled.plan(), policies, route, listener);
         let uses = route.iter().flat_map(|route| route.policies.uses());
         explanation.uses = uses.map(|name| name.to_string()).collect();
@@ -398,7 +410,12 @@ impl<S: State> Explainer<'_, S> {
                 step: step.name().into(),
                 number: step.number(),
                 because: match decision.verdict {
+                    Verdict::Fail(_) if step == Step::Auth => {
+                        let auth = policies.auth.as_ref().zip(buffers.judged.as_ref());
+                        auth.map_or_else(String::new, |(auth, judged)| auth::because(auth, judged))
+                    }
                     Verdict::Fail(failure) => failure.message(),
+                    Verdict::Wait(way) => auth::unknown(way),
                     Verdict::Redirect { .. } if route.is_none() => {
                         "the listener redirects its requests".to_owned()
                     }
@@ -456,14 +473,18 @@ impl<S: State> Explainer<'_, S> {
             prefix: forwarding.replaced_prefix(buffers),
             filled: &buffers.filled,
             request_id: buffers.sent_id(request.listener, self.normalized.client()),
+            way: buffers.way(),
         };
         let endpoint = self.compiled.plan().service(forwarding.service).endpoints.first();
         let authority = endpoint.map_or(&b""[..], |endpoint| endpoint.authority.as_bytes());
         let mut out = Vec::new();
         head.write(authority, &mut out);
-        let headers = headers_of(&out);
-        let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let mut headers = headers_of(&out);
         let policies = forwarding.policies;
+        if let Some(auth) = &policies.auth {
+            secrets::hide_in_headers(auth, &mut headers);
+        }
+        let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
         let retry = policies.retry.as_ref();
         Explanation {
             timeout: policies.timeout.map(duration::format),
@@ -471,7 +492,9 @@ impl<S: State> Explainer<'_, S> {
             hedge: retry.and_then(|retry| retry.hedge).map(duration::format),
             host: host.map(|(_, value)| value.clone()),
             path: text(path),
-            query: forwarding.query(self.head.query(self.buffer), buffers).map(text),
+            query: forwarding
+                .query(self.head.query(self.buffer), buffers)
+                .map(|query| secrets::without_in_query(self.compiled, query)),
             ..self.blank(Outcome::Forward, Some(forwarding.route), headers.clone())
         }
     }
@@ -519,7 +542,12 @@ impl<S: State> Explainer<'_, S> {
     ) -> Explanation {
         let outcome = match failure {
             Failure::HostNotServed | Failure::NoRoute => Outcome::NotFound,
-            Failure::Misdirected | Failure::AccessDenied | Failure::RateLimited { .. } => Outcome::Refused,
+            Failure::Misdirected
+            | Failure::AccessDenied
+            | Failure::RateLimited { .. }
+            | Failure::NoCredentials
+            | Failure::BadCredentials
+            | Failure::NotAllowed => Outcome::Refused,
             failure if failure.closes() => Outcome::Refused,
             _ => Outcome::Unavailable,
         };
@@ -555,7 +583,8 @@ impl<S: State> Explainer<'_, S> {
             request.buffer = b"";
         }
         let place = ValuePlace::of(self.compiled.plan(), buffers);
-        page.fill(&place.values(&request, self.state, &buffers.request_id));
+        let values = place.values(&request, self.state, &buffers.request_id);
+        page.fill(&values.known_as(buffers.identity()));
     }
 
     /// A local response in the name of `route`. It has no date: the explanation is about the rules, whenever it is asked
@@ -577,6 +606,7 @@ impl<S: State> Explainer<'_, S> {
             filled_lines: buffers.filled.response_lines(),
             filled_body: buffers.filled.body(),
             rate: buffers.rate.fields(),
+            challenges: buffers.filled.challenges(),
             request_id: buffers.sent_id(listener, self.normalized.client()),
             debug: debug.then(|| DebugHeaders {
                 revision: self.state.revision(),
@@ -606,13 +636,18 @@ impl<S: State> Explainer<'_, S> {
             hedge: None,
             cors: None,
             location: None,
+            identity: None,
             host: self.normalized.matched_host().map(text),
             path: text(self.normalized.path()),
-            query: self.head.query(self.buffer).map(text),
+            query: self
+                .head
+                .query(self.buffer)
+                .map(|query| secrets::without_in_query(self.compiled, query)),
             headers,
             uses: Vec::new(),
             policies: BTreeMap::new(),
             revision: None,
+            is_undecided: false,
             considered: Vec::new(),
         }
     }
@@ -634,7 +669,7 @@ impl<S: State> Explainer<'_, S> {
                 because: considered.failed.map(|condition| Because {
                     condition: condition.name(),
                     wants: condition.wants(),
-                    saw: condition.saw(request),
+                    saw: secrets::shown(plan, &condition.name(), condition.saw(request)),
                     hint: condition.hint(request),
                 }),
             });

@@ -27,6 +27,8 @@ pub struct LocalResponse<'a> {
     pub filled_lines: &'a [u8],
     /// The body of a configured response, where values are filled in.
     pub filled_body: &'a [u8],
+    /// The challenges of a refusal, as lines.
+    pub challenges: &'a [u8],
     /// The fields of rate limits.
     pub rate: RateFields<'a>,
     /// The id of the request, on listeners that send it.
@@ -64,6 +66,7 @@ impl LocalResponse<'_> {
             grpc::write_message(&failure.message(), &mut message);
             field(b"grpc-message", &message, out);
             write_reason(failure, field, out);
+            self.write_challenges(edits, out);
             return self.finish(status, edits, b"", start, out);
         }
         let (content_type, body) = match format {
@@ -80,6 +83,7 @@ impl LocalResponse<'_> {
         };
         field(b"content-type", content_type.as_bytes(), out);
         write_reason(failure, field, out);
+        self.write_challenges(edits, out);
         self.finish(status, edits, body.as_bytes(), start, out)
     }
 
@@ -106,6 +110,7 @@ impl LocalResponse<'_> {
         page.write_headers(edits, out);
         if let Some(failure) = failure {
             write_reason(failure, field, out);
+            self.write_challenges(edits, out);
         }
         match page.body() {
             Some(body) => self.finish(page.status, edits, body, start, out),
@@ -146,6 +151,13 @@ impl LocalResponse<'_> {
             None => self.filled_body,
         };
         self.finish(respond.status, edits, body, start, out)
+    }
+
+    /// Appends the challenges of a refusal (RFC 9110 §11.6.1).
+    fn write_challenges(&self, edits: &HeaderEdits, out: &mut Vec<u8>) {
+        if !edits.drops(b"www-authenticate") {
+            out.extend_from_slice(self.challenges);
+        }
     }
 
     fn finish(

@@ -90,6 +90,7 @@ fn with_upstream(
             normalized: &normalized,
             peer,
             listener,
+            query: head.query(&buffer),
             demands_upgrade: false,
         },
         policies,
@@ -98,6 +99,7 @@ fn with_upstream(
         prefix: None,
         filled: &Filled::default(),
         request_id: None,
+        way: None,
     });
 }
 
@@ -881,6 +883,7 @@ fn local() -> LocalResponse<'static> {
         filled_lines: b"",
         filled_body: b"",
         rate: RateFields::default(),
+        challenges: b"",
         request_id: None,
         debug: None,
         date: Some(b"now"),

@@ -2,14 +2,16 @@
 
 use std::ops::Range;
 
+use waypost_plan::auth::Auth;
 use waypost_plan::listener::Underscores;
 use waypost_plan::policies::PolicySet;
 use waypost_plan::service::SentHost;
-use waypost_wire::field::FieldKind;
+use waypost_wire::field::{FieldKind, is_taken_for};
 use waypost_wire::framing::Framing;
 use waypost_wire::version::Version;
 use waypost_wire::write;
 
+use crate::auth::credentials;
 use crate::filled::Filled;
 use crate::grpc;
 use crate::grpc::web::{self, WebForm};
@@ -37,6 +39,8 @@ pub struct UpstreamHead<'a> {
     pub filled: &'a Filled,
     /// The id of the request, on listeners that send it.
     pub request_id: Option<RequestId<'a>>,
+    /// The way that let the request pass, by position.
+    pub way: Option<usize>,
 }
 
 /// The purpose of a request to a service.
@@ -114,8 +118,12 @@ impl<'a> UpstreamHead<'a> {
         out.extend_from_slice(head.method(buffer));
         out.push(b' ');
         out.extend_from_slice(self.path);
+        let auth = self.policies.auth.as_deref();
         match head.query(buffer) {
             _ if !self.policies.rewrite.query.keeps() => out.extend_from_slice(&self.filled.query),
+            _ if auth.is_some_and(Auth::has_secret_queries) => {
+                out.extend_from_slice(&self.filled.open_query);
+            }
             Some(query) => {
                 out.push(b'?');
                 out.extend_from_slice(query);
@@ -162,7 +170,7 @@ impl<'a> UpstreamHead<'a> {
                 FieldKind::Other if name.contains(&b'_') => {
                     let kind = FieldKind::of_dashed(name);
                     let passes = !kind.is_of_the_gateway() && self.lets_pass(kind);
-                    keeps_underscores && passes && !is_forged(name)
+                    keeps_underscores && passes && !is_forged(name) && !edits.is_verified(name)
                 }
                 FieldKind::Other => !is_forged(name),
                 FieldKind::XForwardedPrefix => is_trusted && self.prefix.is_none(),
@@ -175,6 +183,20 @@ impl<'a> UpstreamHead<'a> {
                 FieldKind::Expect => head.version() == Version::Http11 && purpose == Purpose::Original,
                 _ => false,
             };
+            if travels && let Some(auth) = auth {
+                if !auth.lets_header_pass(name, self.way) {
+                    continue;
+                }
+                if auth.has_cookies()
+                    && name.eq_ignore_ascii_case(b"cookie")
+                    && !edits.drops(name)
+                    && !head.is_nominated(buffer, field)
+                {
+                    let hidden = || auth.hidden_cookies(self.way);
+                    credentials::write_cookies(field.value.of(buffer), hidden, out);
+                    continue;
+                }
+            }
             if travels && !edits.drops(name) && !head.is_nominated(buffer, field) {
                 write::field(out, name, field.value.of(buffer));
             }
@@ -195,21 +217,9 @@ impl<'a> UpstreamHead<'a> {
         {
             request_id::write_line(id, out);
         }
+        if self.policies.auth.is_some() {
+            out.extend_from_slice(&self.filled.auth_lines);
+        }
         edits.write(&self.filled.request_lines, out);
     }
-}
-
-/// Returns true if servers may take `name` for the header `known`: without case, and with `_` for `-`.
-#[inline(never)]
-fn is_taken_for(name: &[u8], known: &str) -> bool {
-    let dashed = |byte: &u8| {
-        if *byte == b'_' {
-            b'-'
-        } else {
-            byte.to_ascii_lowercase()
-        }
-    };
-    name.iter()
-        .map(dashed)
-        .eq(known.bytes().map(|byte| dashed(&byte)))
 }

@@ -102,7 +102,7 @@ impl Client {
             Verdict::Forward(forwarding) => forwarding,
             Verdict::Fail(failure) => return Err(NoTunnel::Failed(failure)),
             // Only requests are redirected or responded to.
-            Verdict::Redirect { .. } | Verdict::Respond { .. } => {
+            Verdict::Redirect { .. } | Verdict::Respond(_) | Verdict::Wait(_) => {
                 return Err(NoTunnel::Failed(Failure::NoRoute));
             }
         };

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use waypost_policy::failure::Failure;
+use waypost_auth::identity::Identity;
+use waypost_policy::auth::credentials;
+use waypost_policy::failure::{Failure, Refuser};
 use waypost_policy::request_id::Uuid;
 use waypost_policy::status::RequestStatus;
 use waypost_upstream::address::Address;
@@ -113,6 +115,22 @@ impl Observation {
         }
     }
 
+    /// Leaves the query parameters of these names out of the log line.
+    pub(crate) fn hide_in_query<'n, I: Iterator<Item = &'n str>>(&mut self, names: impl Fn() -> I) {
+        if let Some(query) = self.record.as_mut().and_then(|record| record.query.as_mut()) {
+            let mut open = Vec::with_capacity(query.len());
+            credentials::write_query(query, names, &mut open);
+            *query = open;
+        }
+    }
+
+    /// Notes the client, as far as it is verified.
+    pub(crate) fn set_identity(&mut self, identity: Option<&Identity>) {
+        if let Some(record) = &mut self.record {
+            record.identity = identity.and_then(Identity::name).cloned();
+        }
+    }
+
     /// Notes the id that was made for the request.
     pub(crate) fn note_id(&mut self, id: Uuid) {
         if let Some(record) = &mut self.record {
@@ -200,6 +218,16 @@ impl Observation {
         }
         self.end(Ending::Failed(failure));
         worker.recorder().count_failure(failure);
+        if let Some(refuser) = failure.refuser() {
+            self.refuse(refuser);
+        }
+    }
+
+    /// Notes the rule that refused the request.
+    pub(crate) fn refuse(&mut self, refuser: Refuser) {
+        if let Some(record) = &mut self.record {
+            record.refused_by = Some(refuser);
+        }
     }
 
     /// Counts the request, unless it is counted already.

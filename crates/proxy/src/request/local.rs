@@ -125,6 +125,7 @@ impl<'c> ActiveRequest<'c> {
             normalized: &buffers.normalized,
             peer: &self.client.peer,
             listener: self.listener,
+            query: buffers.head.query(&buffers.kept_head),
             demands_upgrade: buffers.demands_upgrade,
         };
         let place = ValuePlace::of(self.snapshot.generation.plan(), &buffers.decision);
@@ -134,7 +135,8 @@ impl<'c> ActiveRequest<'c> {
             time: self.client.observation.time(),
         };
         let made = &buffers.decision.request_id;
-        page.fill(&place.values(&request, &now, made));
+        let values = place.values(&request, &now, made);
+        page.fill(&values.known_as(buffers.decision.identity()));
         if let Some(id) = made.get() {
             self.client.observation.note_id(id);
         }
@@ -219,6 +221,7 @@ impl<'c> ActiveRequest<'c> {
             filled_lines: self.buffers.decision.filled.response_lines(),
             filled_body: self.buffers.decision.filled.body(),
             rate: self.buffers.decision.rate.fields(),
+            challenges: self.buffers.decision.filled.challenges(),
             request_id: self.sent_id(),
             debug: self.snapshot.debug_headers(of.route),
             date: date.as_ref().map(|date| &date[..]),

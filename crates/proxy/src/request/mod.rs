@@ -5,6 +5,7 @@
 //! and [`rest`] is about what comes of them behind their response. HTTP/1 connections and HTTP/2 streams are served alike.
 
 pub(crate) mod announced;
+mod auth;
 pub(crate) mod client;
 mod forward;
 pub(crate) mod local;
@@ -19,12 +20,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use waypost_plan::auth::Auth;
 use waypost_plan::balance::Balance;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
 use waypost_policy::arm::ArmChoice;
 use waypost_policy::balance;
-use waypost_policy::decision::{self, Decision, Environment, Verdict};
+use waypost_policy::decision::{self, Decision, DecisionBuffers, Environment, Verdict};
 use waypost_policy::failure::Failure;
 use waypost_policy::rate::Counting;
 use waypost_policy::request::IncomingRequest;
@@ -191,6 +193,22 @@ impl LiveTraffic<'_> {
     }
 }
 
+impl LiveTraffic<'_> {
+    /// Notes who sends the request, and takes credentials out of the log line.
+    fn note_auth(&mut self, auth: &Auth, decision: &Decision<'_>, buffers: &DecisionBuffers) {
+        if auth.has_secret_queries() {
+            self.observation.hide_in_query(|| auth.secret_queries());
+        }
+        let Some(judged) = &buffers.judged else { return };
+        self.observation.set_identity(judged.identity.as_ref());
+        let plan = self.snapshot.generation.plan();
+        if let Some(route) = decision.route.map(|route| &plan.routes()[route]) {
+            let recorder = self.worker.recorder();
+            recorder.count_auth(&route.matching.name, judged.kind, judged.result);
+        }
+    }
+}
+
 impl ActiveRequest<'_> {
     /// Serves the request, whose head is parsed.
     pub(crate) async fn serve(&mut self) -> Next {
@@ -211,7 +229,13 @@ impl ActiveRequest<'_> {
             }
         }
         let snapshot = Rc::clone(self.snapshot);
-        let decision = self.decide(&snapshot);
+        let mut decision = self.decide(&snapshot);
+        if let Verdict::Wait(way) = decision.verdict {
+            decision = match in_place(|| self.decide_later(way, &snapshot)).await {
+                Ok(decision) => decision,
+                Err(next) => return next,
+            };
+        }
         let route = decision.route.map_or("", |route| {
             &*snapshot.generation.plan().routes()[route].matching.name
         });
@@ -224,6 +248,8 @@ impl ActiveRequest<'_> {
             Verdict::Redirect { status } => self.redirect(status, of).await,
             Verdict::Respond(respond) => self.respond(respond, of).await,
             Verdict::Forward(forwarding) => self.forward(forwarding, decision.route).await,
+            // A decision waits once at most.
+            Verdict::Wait(_) => self.fail(Failure::AuthUnavailable, of).await,
         }
     }
 
@@ -272,6 +298,7 @@ impl ActiveRequest<'_> {
             normalized,
             peer: &self.client.peer,
             listener: self.listener,
+            query: head.query(from_client.filled()),
             demands_upgrade: *demands_upgrade,
         };
         let mut live = LiveTraffic {
@@ -289,6 +316,9 @@ impl ActiveRequest<'_> {
             worker.with_counters(snapshot, route, Side::Gateway, |counters| {
                 counters.count_limited();
             });
+        }
+        if let Some(auth) = &decision.policies(self.listener).auth {
+            live.note_auth(auth, &decision, buffers);
         }
         if let Some(id) = buffers.request_id.get() {
             self.client.observation.note_id(id);
@@ -310,6 +340,7 @@ impl ActiveRequest<'_> {
             normalized: &self.buffers.normalized,
             peer: &self.client.peer,
             listener: self.listener,
+            query: self.buffers.head.query(self.buffers.from_client.filled()),
             demands_upgrade: self.buffers.demands_upgrade,
         }
     }

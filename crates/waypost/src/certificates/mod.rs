@@ -1,8 +1,10 @@
-//! The files that a config names: certificates, keys, trusted authorities, and the texts of error pages.
+//! The files that a config names: certificates, keys, trusted authorities, the texts of error pages, and what clients are
+//! known by.
 //!
 //! They are read with the config, and again when they change. If a good version is followed by a bad one, the good one
 //! stays in use, so that a half-written file or a failed renewal refuses no client.
 
+mod auth;
 mod check;
 mod read;
 pub(crate) mod watch;
@@ -17,11 +19,12 @@ use waypost_config::{Loaded, Refused};
 use waypost_plan::Plan;
 use waypost_plan::certificate_files::CertificateFiles;
 use waypost_policy::page_files::FileText;
-use waypost_proxy::generation::Materials;
+use waypost_proxy::generation::{AuthMaterials, Materials};
 use waypost_tls::client::ClientTls;
 use waypost_tls::identity::Identity;
 use waypost_tls::server::{ServerTls, Tickets};
 
+use self::auth::KnownAuth;
 use self::read::{ListenerKey, Reading, ServiceKey};
 use self::watch::Watch;
 use crate::source::Source;
@@ -36,6 +39,7 @@ pub(crate) struct Certificates {
     authorities: HashMap<Box<str>, Arc<[u8]>>,
     /// The text of each file of an error page.
     pages: HashMap<Box<str>, Arc<FileText>>,
+    auth: KnownAuth,
     tickets: HashMap<String, Tickets>,
     listeners: HashMap<String, (ListenerKey, Arc<ServerTls>)>,
     services: HashMap<Arc<str>, (ServiceKey, Arc<ClientTls>)>,
@@ -51,8 +55,8 @@ pub(crate) struct ReadCertificates {
     pub(crate) materials: Materials,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) watch: Watch,
-    /// True if an error page has another text than before.
-    pub(crate) has_new_pages: bool,
+    /// The sort of files that have other contents than before, if it is not certificates.
+    pub(crate) renewed: Option<&'static str>,
 }
 
 impl Certificates {
@@ -62,6 +66,7 @@ impl Certificates {
         let mut reading = self.reading(texts, source);
         let mut materials = reading.materials(plan.listeners(), plan.services(), &loaded.files);
         materials.pages = reading.pages(plan.error_pages(), &loaded.files.pages);
+        materials.auth = reading.auth(plan, &loaded.files.auth);
         reading.finish(materials)
     }
 
@@ -79,6 +84,7 @@ impl Certificates {
             services,
             refused,
             pages,
+            auth: _,
         } = &*refused.files;
         for mention in pages {
             reading.page(&mention.path, pages);
@@ -94,6 +100,7 @@ impl Certificates {
         let mut reading = self.reading(texts, source);
         let mut materials = reading.materials(plan.listeners(), plan.services(), &NamedFiles::default());
         materials.pages = reading.pages(plan.error_pages(), &[]);
+        materials.auth = reading.auth(plan, &[]);
         reading.finish(materials)
     }
 
@@ -111,8 +118,13 @@ impl Certificates {
             },
             diagnostics: Vec::new(),
             watch: Watch::default(),
-            has_new_pages: false,
+            renewed: None,
         }
+    }
+
+    /// Reads what clients are known by, for a look at decisions. Files that are not usable are left out.
+    pub(crate) fn auth_of(plan: &Plan, texts: &Texts, source: &Source) -> AuthMaterials {
+        Self::default().reading(texts, source).auth(plan, &[])
     }
 
     /// Watches these files from now on, because their plan is active.

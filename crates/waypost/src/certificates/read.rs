@@ -13,7 +13,7 @@ use waypost_plan::error_pages::ErrorPage;
 use waypost_plan::listener::{ClientAuthMode, Listener, ListenerTls};
 use waypost_plan::service::{Service, Trust};
 use waypost_policy::page_files::FileText;
-use waypost_proxy::generation::Materials;
+use waypost_proxy::generation::{AuthMaterials, Materials};
 use waypost_tls::RootsError;
 use waypost_tls::client::{self, ClientTls};
 use waypost_tls::identity::{Identity, IdentityError, KeyError};
@@ -68,8 +68,8 @@ pub(super) struct Reading<'a> {
     pub(super) anywhere: Place,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) watch: Watch,
-    /// True if an error page has another text than before.
-    pub(super) has_new_pages: bool,
+    /// The sort of files that have other contents than before, if it is not certificates.
+    pub(super) renewed: Option<&'static str>,
 }
 
 impl Reading<'_> {
@@ -93,6 +93,7 @@ impl Reading<'_> {
             listeners,
             services,
             pages: Vec::new(),
+            auth: AuthMaterials::default(),
         }
     }
 
@@ -124,7 +125,7 @@ impl Reading<'_> {
         match (read, known) {
             (Ok(text), Some(known)) if known.is(&text) => Some(Arc::clone(known)),
             (Ok(text), _) => {
-                self.has_new_pages = true;
+                self.renewed = Some("the error pages were read again");
                 let text = Arc::new(FileText::new(text));
                 self.certificates.pages.insert(path.into(), Arc::clone(&text));
                 Some(text)
@@ -179,7 +180,7 @@ impl Reading<'_> {
             materials,
             diagnostics: self.diagnostics,
             watch: self.watch,
-            has_new_pages: self.has_new_pages,
+            renewed: self.renewed,
         }
     }
 
@@ -405,7 +406,7 @@ impl Reading<'_> {
         }
     }
 
-    fn file(&mut self, name: &str) -> io::Result<Vec<u8>> {
+    pub(super) fn file(&mut self, name: &str) -> io::Result<Vec<u8>> {
         let (stamp, text) = self.source.read_material(name);
         self.watch.add(stamp);
         text
@@ -439,7 +440,7 @@ impl Reading<'_> {
         self.or_anywhere(pairs.collect())
     }
 
-    fn or_anywhere(&self, places: Vec<Place>) -> Vec<Place> {
+    pub(super) fn or_anywhere(&self, places: Vec<Place>) -> Vec<Place> {
         if places.is_empty() {
             return vec![self.anywhere.clone()];
         }
@@ -447,7 +448,7 @@ impl Reading<'_> {
     }
 
     /// Refuses a file at each of these places; `wanted` describes the content it should have.
-    fn fail(&mut self, places: Vec<Place>, code: Code, message: &str, wanted: &str) {
+    pub(super) fn fail(&mut self, places: Vec<Place>, code: Code, message: &str, wanted: &str) {
         let directory = self.source.material_directory();
         let help = match code {
             Code::UnreadableFile if directory.as_os_str().is_empty() => {
@@ -517,6 +518,6 @@ impl Fault {
     }
 }
 
-fn unreadable(path: &str, error: &io::Error) -> String {
+pub(super) fn unreadable(path: &str, error: &io::Error) -> String {
     format!("cannot read `{path}`: {error}")
 }

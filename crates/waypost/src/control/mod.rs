@@ -355,10 +355,7 @@ impl Control {
             log::warn(&diagnostic.message);
         }
         if self.certificates.stale().is_empty() {
-            log::info(match files.has_new_pages {
-                true => "the error pages were read again",
-                false => "the certificates were read again",
-            });
+            log::info(files.renewed.unwrap_or("the certificates were read again"));
         }
     }
 

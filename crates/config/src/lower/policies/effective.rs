@@ -39,6 +39,10 @@ pub(super) fn of(layers: &[Placed<'_>], shadowed: ListedNames) -> Effective {
         set.access = access.clone();
         note("access", source);
     }
+    if let Some((auth, source)) = last(layers, |layer| layer.auth.as_ref()) {
+        set.auth = Some(Arc::clone(auth));
+        note("auth", source);
+    }
     if let Some((rate, source)) = last(layers, |layer| layer.rate.as_ref()) {
         set.rate = Some(Arc::clone(rate));
         note("rate", source);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_plan::access::{Access, BodyLimit};
+use waypost_plan::auth::Auth;
 use waypost_plan::cors::Cors;
 use waypost_plan::error_pages::ErrorPage;
 use waypost_plan::header_edits::HeaderEdits;
@@ -13,7 +14,7 @@ use waypost_plan::retry::Retry;
 use waypost_plan::rewrite::Rewrite;
 use waypost_plan::set_cookie::SetCookie;
 
-use super::{cors, keys};
+use super::{auth, cors, keys};
 use crate::document;
 use crate::either::Removable;
 use crate::keys::At;
@@ -40,6 +41,7 @@ pub(super) struct PlacedRetry {
 #[derive(Default)]
 pub(super) struct Layer {
     pub(super) access: Option<Said<Access>>,
+    pub(super) auth: Option<Said<Arc<Auth>>>,
     pub(super) rate: Option<Said<Arc<Rate>>>,
     pub(super) limits: Option<Said<BodyLimit>>,
     pub(super) rewrite: Option<Said<Rewrite>>,
@@ -72,6 +74,7 @@ impl Layer {
         let errors = said(&written.errors, |given| {
             error_pages::of(given.value, patterns, context)
         });
+        let auth = said(&written.auth, |given| auth::auth(&given, context));
         let problems = &mut *context.problems;
         if let (Some(Some(_)), Some(Some(edits))) = (
             written.cors.as_ref().map(|cors| cors.given()),
@@ -81,6 +84,7 @@ impl Layer {
         }
         let numbers = context.policies.rates();
         Self {
+            auth,
             rate: said(&written.rate, |given| numbers.rate(&given, scope, problems)),
             rewrite,
             errors,
@@ -112,6 +116,7 @@ impl Layer {
         let errors = said(&written.errors, |given| {
             error_pages::of(given.value, &[Pattern::everything()], context)
         });
+        let auth = said(&written.auth, |given| auth::auth(&given, context));
         let problems = &mut *context.problems;
         let label = written.name.as_ref().or(written.bind.as_ref());
         let scope = RateScope::Listener(label.map_or("", |label| &*label.value).into());
@@ -128,6 +133,7 @@ impl Layer {
         Self {
             request_headers: edits(&written.request_headers, header_edits::of_requests),
             response_headers: edits(&written.response_headers, header_edits::of_responses),
+            auth,
             cors: said(&written.cors, |given| Arc::new(cors::of(&given, problems))),
             errors,
             rate,
@@ -151,6 +157,7 @@ impl Layer {
     pub(super) fn is_empty(&self) -> bool {
         let Self {
             access,
+            auth,
             rate,
             limits,
             rewrite,
@@ -168,6 +175,7 @@ impl Layer {
             is_retry_misread,
         } = self;
         access.is_none()
+            && auth.is_none()
             && rate.is_none()
             && limits.is_none()
             && rewrite.is_none()

@@ -28,6 +28,7 @@ use crate::place::Span;
 use crate::problems::quote;
 use crate::values::Text;
 
+mod auth;
 mod cors;
 mod effective;
 mod keys;

@@ -100,6 +100,7 @@ impl Moved<'_> {
             normalized: &normalized,
             peer: &peer,
             listener: &listener,
+            query: head.query(&buffer),
             demands_upgrade: false,
         };
         let rewrite = Rewrite {

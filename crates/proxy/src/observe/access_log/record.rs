@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use waypost_policy::failure::{Blame, Cause, Failure};
+use waypost_policy::failure::{Blame, Cause, Failure, Refuser};
 use waypost_policy::request_id::Uuid;
 use waypost_policy::status::RequestStatus;
 use waypost_upstream::address::Address;
@@ -30,6 +30,8 @@ pub(crate) struct Record {
     pub(crate) host: Vec<u8>,
     pub(crate) path: Vec<u8>,
     pub(crate) query: Option<Vec<u8>>,
+    /// The client, as it was verified.
+    pub(crate) identity: Option<Arc<str>>,
     pub(crate) route: Option<Arc<str>>,
     pub(crate) service: Option<Arc<str>>,
     pub(crate) endpoint: Option<Address>,
@@ -41,6 +43,8 @@ pub(crate) struct Record {
     pub(crate) upstream: Option<Duration>,
     pub(crate) retries: u32,
     pub(crate) revision: u64,
+    /// The rule that refused it.
+    pub(crate) refused_by: Option<Refuser>,
     /// The ending of the request; `None` while it is in flight.
     pub(crate) ending: Option<Ending>,
 }
@@ -124,6 +128,7 @@ impl Record {
             host: Vec::new(),
             path: Vec::new(),
             query: None,
+            identity: None,
             route: None,
             service: None,
             endpoint: None,
@@ -133,6 +138,7 @@ impl Record {
             upstream: None,
             retries: 0,
             revision,
+            refused_by: None,
             ending: None,
         }
     }
@@ -182,6 +188,8 @@ impl LineWriter {
         string(out, &record.path);
         out.extend_from_slice(b",\"query\":");
         or_null(out, record.query.as_deref(), string);
+        out.extend_from_slice(b",\"identity\":");
+        or_null(out, record.identity.as_deref().map(str::as_bytes), string);
         out.extend_from_slice(b",\"route\":");
         or_null(out, record.route.as_deref().map(str::as_bytes), string);
         out.extend_from_slice(b",\"service\":");
@@ -213,6 +221,10 @@ impl LineWriter {
         string(out, ended_by.as_bytes());
         out.extend_from_slice(b",\"reason\":");
         string(out, reason.as_bytes());
+        out.extend_from_slice(b",\"refused_by\":");
+        or_null(out, record.refused_by, |out, refuser| {
+            string(out, refuser.as_str().as_bytes());
+        });
         out.extend_from_slice(b",\"detail\":");
         or_null(out, record.ending.and_then(Ending::detail), |out, detail| {
             // Writing to a Vec cannot fail, and the text needs no escapes.
@@ -315,7 +327,15 @@ mod tests {
         let value = value(&record);
         assert_eq!(value["path"], "/a\"\n\u{1}\u{fffd}\\");
         assert_eq!(value["revision"], 3);
-        for key in ["query", "route", "service", "endpoint", "upstream_ms"] {
+        for key in [
+            "query",
+            "identity",
+            "route",
+            "service",
+            "endpoint",
+            "upstream_ms",
+            "refused_by",
+        ] {
             assert_eq!(value[key], serde_json::Value::Null, "{key}");
         }
     }

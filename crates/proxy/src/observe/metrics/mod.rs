@@ -5,6 +5,7 @@
 //! No label comes from a request: there is a series for each route and each service that it can use, and no other.
 
 pub mod arm;
+pub mod auth;
 pub mod ending;
 mod recorder;
 mod statuses;
@@ -25,6 +26,7 @@ use waypost_upstream::histogram::{Durations, Histograms};
 use waypost_wire::response::fault::ResponseRule;
 
 use crate::generation::Generation;
+use crate::observe::metrics::auth::{AuthCounters, AuthReading};
 use crate::observe::metrics::ending::Ending;
 pub(crate) use crate::observe::metrics::recorder::{Recorder, RouteMeters, Side};
 use crate::observe::metrics::statuses::Statuses;
@@ -50,6 +52,8 @@ struct Announced {
     /// The counters of each route and service, of all workers.
     requests: BTreeMap<RouteAndService, Series>,
     services: BTreeMap<Arc<str>, Vec<Arc<ServiceCounters>>>,
+    /// The counters of authentication of each route, of all workers.
+    auth: BTreeMap<Arc<str>, Vec<Arc<AuthCounters>>>,
     /// The number of times that `requests` has changed.
     changes: u64,
     /// The serial of the live generation.
@@ -71,6 +75,7 @@ enum NewCounters {
     /// With the serial of the generation that needed them.
     Request(Arc<RouteCounters>, u64),
     Service(Arc<ServiceCounters>),
+    Auth(Arc<AuthCounters>),
 }
 
 /// Retired counters, which are no longer read.
@@ -78,6 +83,7 @@ enum NewCounters {
 enum Gone {
     Request(RouteAndService),
     Service(Arc<str>),
+    Auth(Arc<str>),
 }
 
 /// One worker's counters of the requests of one route to one service.
@@ -228,6 +234,8 @@ pub struct Reading {
     pub panics: u64,
     /// Error responses of the gateway, by reason; reasons that did not occur are left out.
     pub failures: Vec<(&'static str, u64)>,
+    /// Authentications by route, in order of their names.
+    pub auth: Vec<AuthReading>,
 }
 
 /// A snapshot of the requests of one route to one service.
@@ -323,6 +331,7 @@ impl Metrics {
                 inbox,
                 requests: BTreeMap::new(),
                 services: BTreeMap::new(),
+                auth: BTreeMap::new(),
                 changes: 0,
                 serial: 0,
                 late: Vec::new(),
@@ -337,14 +346,15 @@ impl Metrics {
     /// Reads everything.
     pub fn read(&self) -> Reading {
         // The counters are read without the lock, which is never taken on the data path.
-        let (requests, services) = {
+        let (requests, services, auth) = {
             let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
             announced.take_in();
             let requests = announced.requests.values();
             let requests: Vec<Vec<Arc<RouteCounters>>> =
                 requests.map(|series| series.counters.clone()).collect();
             let services: Vec<Vec<Arc<ServiceCounters>>> = announced.services.values().cloned().collect();
-            (requests, services)
+            let auth: Vec<Vec<Arc<AuthCounters>>> = announced.auth.values().cloned().collect();
+            (requests, services, auth)
         };
         let requests = requests.iter().filter_map(|counters| {
             let first = counters.first()?;
@@ -391,6 +401,10 @@ impl Metrics {
             }),
             panics: self.workers.iter().map(|worker| worker.panics.read()).sum(),
             failures: failures.filter(|(_, count)| *count > 0).collect(),
+            auth: auth
+                .iter()
+                .filter_map(|counters| AuthReading::of(counters))
+                .collect(),
         }
     }
 
@@ -419,6 +433,19 @@ impl Metrics {
             if !stays {
                 let gone = Gone::Service(Arc::clone(service));
                 self.retire(counters.iter().map(|counters| &counters.retired), &gone);
+            }
+            stays
+        });
+        if announced.auth.is_empty() {
+            return;
+        }
+        let routes = generation.plan().routes().iter();
+        let routes: HashSet<&str> = routes.map(|route| &*route.matching.name).collect();
+        announced.auth.retain(|route, counters| {
+            let stays = routes.contains(&**route);
+            if !stays {
+                let gone = Gone::Auth(Arc::clone(route));
+                self.retire(counters.iter().map(|counters| counters.retired()), &gone);
             }
             stays
         });
@@ -462,6 +489,10 @@ impl Announced {
                 NewCounters::Service(counters) => {
                     let key = Arc::clone(&counters.service);
                     self.services.entry(key).or_default().push(counters);
+                }
+                NewCounters::Auth(counters) => {
+                    let key = Arc::clone(counters.route());
+                    self.auth.entry(key).or_default().push(counters);
                 }
             }
         }

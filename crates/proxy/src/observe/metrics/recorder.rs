@@ -9,14 +9,17 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use waypost_plan::auth::WayKind;
 use waypost_plan::route::Action;
 use waypost_plan::service::ServiceId;
 
 use crate::generation::Generation;
+use crate::observe::metrics::auth::AuthCounters;
 use crate::observe::metrics::watch::{WatchCounts, Watches};
 use crate::observe::metrics::{
     Gone, Mirrored, NewCounters, Part, RouteAndService, RouteCounters, WorkerCounters,
 };
+use waypost_policy::auth::AuthResult;
 use waypost_policy::failure::{Failure, REASONS};
 use waypost_policy::status::RequestStatus;
 use waypost_upstream::counters::ServiceCounters;
@@ -31,6 +34,7 @@ pub(crate) struct Recorder {
     /// The counters of requests that do not tell how good their arm is.
     apart: RefCell<HashMap<RouteAndService, Arc<RouteCounters>>>,
     services: RefCell<HashMap<Arc<str>, Arc<ServiceCounters>>>,
+    auth: RefCell<HashMap<Arc<str>, Arc<AuthCounters>>>,
     none: Arc<str>,
     /// The counters of requests without a route, which are never retired.
     without_route: OnceCell<Arc<RouteCounters>>,
@@ -85,6 +89,7 @@ impl Recorder {
             requests: RefCell::default(),
             apart: RefCell::default(),
             services: RefCell::default(),
+            auth: RefCell::default(),
             none: "".into(),
             without_route: OnceCell::new(),
             watches,
@@ -111,6 +116,20 @@ impl Recorder {
         if let Some(at) = at {
             self.own.failures[at].add(1);
         }
+    }
+
+    /// Counts an authentication of a request of `route`.
+    pub(crate) fn count_auth(&self, route: &Arc<str>, way: Option<WayKind>, result: AuthResult) {
+        let mut auth = self.auth.borrow_mut();
+        if let Some(counters) = auth.get(route).filter(|counters| !counters.is_retired()) {
+            counters.count(way, result);
+            return;
+        }
+        let counters = Arc::new(AuthCounters::of(route));
+        counters.count(way, result);
+        // Fails only if the gateway was dropped.
+        let _ = self.announce.send(NewCounters::Auth(Arc::clone(&counters)));
+        auth.insert(Arc::clone(route), counters);
     }
 
     /// The counters of the connections to a service.
@@ -144,6 +163,7 @@ impl Recorder {
         let mut requests = self.requests.borrow_mut();
         let mut apart = self.apart.borrow_mut();
         let mut services = self.services.borrow_mut();
+        let mut auth = self.auth.borrow_mut();
         let mut removed = 0;
         for gone in self.gone.try_iter().take(REMOVED_AT_ONCE) {
             match gone {
@@ -154,6 +174,13 @@ impl Recorder {
                         {
                             known.remove();
                         }
+                    }
+                }
+                Gone::Auth(route) => {
+                    if let Entry::Occupied(known) = auth.entry(route)
+                        && known.get().is_retired()
+                    {
+                        known.remove();
                     }
                 }
                 Gone::Service(name) => {

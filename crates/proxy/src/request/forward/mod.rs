@@ -245,6 +245,7 @@ impl ActiveRequest<'_> {
             normalized,
             peer: &self.client.peer,
             listener: self.listener,
+            query: head.query(from_client.filled()),
             demands_upgrade: *demands_upgrade,
         };
         let out = upload.begin(request.body_limit(upstream.forwarding.policies));
@@ -306,7 +307,7 @@ impl ActiveRequest<'_> {
     }
 
     /// Ends a request whose client has left.
-    fn leave(&mut self, cause: Cause) -> Next {
+    pub(super) fn leave(&mut self, cause: Cause) -> Next {
         let client = &mut *self.client;
         client.observation.end(Ending::Cut(cause));
         client.observation.count(&client.worker, RequestStatus::default());
@@ -410,6 +411,7 @@ fn upstream_head<'a>(
         prefix: forwarding.replaced_prefix(decision),
         filled: &decision.filled,
         request_id: decision.sent_id(request.listener, request.normalized.client()),
+        way: decision.way(),
         request,
     }
 }

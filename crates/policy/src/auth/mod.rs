@@ -1,0 +1,265 @@
+//! Authentication: the way that decides, and the conditions on who may pass.
+//!
+//! The first way that a request carries credentials for decides. What it finds out at once is judged at once; for what
+//! lies elsewhere the decision waits ([`Verdict::Wait`](crate::decision::Verdict::Wait)), and is made again with what came
+//! of it ([`Waited`]).
+
+mod allow;
+pub mod credentials;
+
+use std::fmt;
+
+use waypost_auth::identity::Identity;
+use waypost_plan::auth::{Auth, Place, Way, WayKind};
+
+use crate::auth::credentials::Found;
+use crate::compiled::Compiled;
+use crate::failure::Failure;
+use crate::request::IncomingRequest;
+
+/// The result of an authentication; its name is a metric label, and a stable interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthResult {
+    /// The request passed.
+    Passed,
+    /// It carried no credentials.
+    NoCredentials,
+    /// Its credentials are wrong.
+    BadCredentials,
+    /// It is known who asks, and no entry of `allow` holds.
+    NotAllowed,
+    /// It could not be found out who asks.
+    Unavailable,
+}
+
+/// The judgement on who sends a request.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// The way that decided, by position; `None` where the request carried no credentials.
+    pub way: Option<usize>,
+    /// The kind of that way.
+    pub kind: Option<WayKind>,
+    /// The client, as far as it was verified.
+    pub identity: Option<Identity>,
+    /// The result.
+    pub result: AuthResult,
+}
+
+/// The outcome of what a decision waited for.
+#[derive(Debug, Clone)]
+pub enum Waited {
+    /// No more is known than before.
+    Over,
+    /// This client was verified.
+    Admitted(Identity),
+    /// The request is refused.
+    Refused(Failure),
+}
+
+/// The step that follows from a judgement.
+pub(crate) enum Next<'p> {
+    /// The request goes on.
+    Pass,
+    /// It is refused.
+    Refuse(Failure),
+    /// It waits for an outcome of this way.
+    Wait(&'p Way),
+}
+
+/// The credentials that one way finds in a request.
+enum Shown {
+    /// No credentials.
+    Nothing,
+    /// The credentials of this client.
+    Client(Identity),
+    /// Wrong ones, or none that can be verified.
+    Failure(Failure),
+    /// Some that are verified elsewhere.
+    Unknown,
+}
+
+impl AuthResult {
+    /// All results, in the order of their counters.
+    pub const ALL: [Self; 5] = [
+        Self::Passed,
+        Self::NoCredentials,
+        Self::BadCredentials,
+        Self::NotAllowed,
+        Self::Unavailable,
+    ];
+
+    /// The value of the label `result`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::NoCredentials => "no_credentials",
+            Self::BadCredentials => "bad_credentials",
+            Self::NotAllowed => "not_allowed",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    fn of(failure: Failure) -> Self {
+        match failure {
+            Failure::NoCredentials => Self::NoCredentials,
+            Failure::BadCredentials => Self::BadCredentials,
+            Failure::NotAllowed => Self::NotAllowed,
+            _ => Self::Unavailable,
+        }
+    }
+}
+
+/// Judges who sends a request. `waited` is what came of a wait, if there was one.
+pub(crate) fn judge<'p>(
+    auth: &'p Auth,
+    compiled: &Compiled,
+    request: &IncomingRequest<'_>,
+    waited: Option<Waited>,
+) -> (Option<Judged>, Next<'p>) {
+    let mut waited = waited;
+    for (at, way) in auth.ways.iter().enumerate() {
+        let shown = match way {
+            Way::Key(key) => match credentials::at(&key.place, request) {
+                Found::Nothing => Shown::Nothing,
+                Found::Several => Shown::Failure(Failure::BadCredentials),
+                Found::One(given) => match compiled.key_files().keys(&key.file).as_deref() {
+                    Some(Some(keys)) => match keys.find(&given) {
+                        Some(identity) => Shown::Client(identity.clone()),
+                        None => Shown::Failure(Failure::BadCredentials),
+                    },
+                    _ => Shown::Unknown,
+                },
+            },
+        };
+        let shown = match (shown, waited.take()) {
+            (Shown::Nothing, kept) => {
+                waited = kept;
+                continue;
+            }
+            (_, Some(Waited::Admitted(identity))) => Shown::Client(identity),
+            (_, Some(Waited::Refused(failure))) => Shown::Failure(failure),
+            (Shown::Unknown, Some(Waited::Over)) => Shown::Failure(Failure::AuthUnavailable),
+            (Shown::Unknown, None) => return (None, Next::Wait(way)),
+            (shown, Some(Waited::Over) | None) => shown,
+        };
+        return decided(auth, at, shown);
+    }
+    let judged = Judged {
+        way: None,
+        kind: None,
+        identity: None,
+        result: AuthResult::NoCredentials,
+    };
+    (Some(judged), Next::Refuse(Failure::NoCredentials))
+}
+
+/// The judgement by the way at this position.
+fn decided(auth: &Auth, way: usize, shown: Shown) -> (Option<Judged>, Next<'_>) {
+    let judged = |identity, result| {
+        Some(Judged {
+            way: Some(way),
+            kind: auth.ways.get(way).map(Way::kind),
+            identity,
+            result,
+        })
+    };
+    let refuse = |identity, failure| {
+        let judged = judged(identity, AuthResult::of(failure));
+        (judged, Next::Refuse(failure))
+    };
+    match shown {
+        Shown::Client(identity) if allow::admits(&auth.allow, &identity) => {
+            (judged(Some(identity), AuthResult::Passed), Next::Pass)
+        }
+        Shown::Client(identity) => refuse(Some(identity), Failure::NotAllowed),
+        Shown::Failure(failure) => refuse(None, failure),
+        Shown::Nothing | Shown::Unknown => refuse(None, Failure::NoCredentials),
+    }
+}
+
+/// Appends the challenges of a refusal (RFC 9110 §11.6.1), one line for each way. `by` is the way that decided.
+pub(crate) fn write_challenges(auth: &Auth, failure: Failure, by: Option<usize>, out: &mut Vec<u8>) {
+    for (at, way) in auth.ways.iter().enumerate() {
+        let failure = match by {
+            Some(by) if by != at => Failure::NoCredentials,
+            _ => failure,
+        };
+        write_challenge(way, failure, out);
+    }
+}
+
+/// Appends the challenge of one way, to a request that it found `failure` in.
+fn write_challenge(way: &Way, failure: Failure, out: &mut Vec<u8>) {
+    match way {
+        // There is no registered scheme for keys; a client learns where to put one.
+        Way::Key(key) if failure.status() == 401 => {
+            out.extend_from_slice(b"www-authenticate: ApiKey ");
+            out.extend_from_slice(key.place.key().as_bytes());
+            out.extend_from_slice(b"=\"");
+            for byte in key.place.name().bytes() {
+                if matches!(byte, b'"' | b'\\') {
+                    out.push(b'\\');
+                }
+                out.push(byte);
+            }
+            out.extend_from_slice(b"\"\r\n");
+        }
+        Way::Key(_) => {}
+    }
+}
+
+/// The reason of a refusal, for an explanation: without anything of the credentials.
+pub(crate) fn because(auth: &Auth, judged: &Judged) -> String {
+    let list = |items: Vec<String>| items.join(", ");
+    match judged.result {
+        AuthResult::NoCredentials => {
+            let places = auth.ways.iter().filter_map(Way::place).map(Place::to_string);
+            format!(
+                "the request has no credentials; they go into {}",
+                list(places.collect())
+            )
+        }
+        AuthResult::NotAllowed => {
+            let entries = auth.allow.iter().map(ToString::to_string).collect();
+            let name = judged.identity.as_ref().and_then(Identity::name);
+            format!(
+                "{} meets none of `allow`: {}",
+                name.map_or_else(
+                    || "a client without a name".to_owned(),
+                    |name| format!("`{name}`")
+                ),
+                list(entries)
+            )
+        }
+        AuthResult::BadCredentials => {
+            let way = judged.way.and_then(|way| auth.ways.get(way));
+            format!("the credentials of {} are wrong", Named(way))
+        }
+        AuthResult::Unavailable => {
+            let way = judged.way.and_then(|way| auth.ways.get(way));
+            format!("the credentials of {} cannot be verified here", Named(way))
+        }
+        AuthResult::Passed => String::new(),
+    }
+}
+
+/// The reason that an explanation does not say what comes of a wait.
+pub(crate) fn unknown(way: &Way) -> String {
+    format!("the credentials of {} are verified elsewhere", Named(Some(way)))
+}
+
+/// A way by its key and its place.
+struct Named<'a>(Option<&'a Way>);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(way) = self.0 else {
+            return f.write_str("the request");
+        };
+        write!(f, "`{}`", way.kind().as_str())?;
+        match way.place() {
+            Some(place) => write!(f, " in {place}"),
+            None => Ok(()),
+        }
+    }
+}

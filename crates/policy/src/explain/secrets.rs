@@ -1,0 +1,45 @@
+//! Credentials, which no explanation shows.
+
+use waypost_plan::Plan;
+use waypost_plan::auth::{Auth, Place, Way};
+use waypost_wire::field::is_taken_for;
+
+use crate::auth::credentials;
+use crate::compiled::Compiled;
+
+/// The text in place of a value that is not shown.
+const HIDDEN: &str = "(hidden)";
+
+/// The value that a condition saw, unless there are credentials at that place: `name` is as `header x-api-key`.
+pub(super) fn shown(plan: &Plan, name: &str, saw: Option<String>) -> Option<String> {
+    saw.map(|saw| {
+        let mut places = plan.auths().flat_map(|auth| &auth.ways).filter_map(Way::place);
+        match places.any(|place| place.to_string().eq_ignore_ascii_case(name)) {
+            true => HIDDEN.to_owned(),
+            false => saw,
+        }
+    })
+}
+
+/// The query without credentials of any place.
+pub(super) fn without_in_query(compiled: &Compiled, query: &[u8]) -> String {
+    let hidden = || compiled.secret_queries().iter().map(|name| &**name);
+    let mut open = Vec::new();
+    credentials::write_query(query, hidden, &mut open);
+    super::text(&open)
+}
+
+/// Hides the credentials that a service gets.
+pub(super) fn hide_in_headers(auth: &Auth, headers: &mut [(String, String)]) {
+    let places = || auth.ways.iter().filter_map(Way::place);
+    for (name, value) in headers {
+        let is_secret = places().any(|place| match place {
+            Place::Header(header) => is_taken_for(name.as_bytes(), header),
+            Place::Cookie(_) => name.eq_ignore_ascii_case("cookie"),
+            Place::Query(_) => false,
+        });
+        if is_secret {
+            HIDDEN.clone_into(value);
+        }
+    }
+}
