@@ -225,6 +225,25 @@ Example:
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Make a key for a client of `auth: { key: … }`, and print it, this once, with its line for the file of keys.
+    #[command(after_help = "\
+The first line of the output is the key, for the client. The second is for the file: it has the hash alone, from which the
+key cannot be found.
+
+Examples:
+  waypost hash-key acme --group gold --group eu
+  waypost hash-key acme --stdin < old-key       the line of a key that the client has already")]
+    HashKey {
+        /// The name of the client: its identity in logs and headers.
+        #[arg(default_value = "client")]
+        name: String,
+        /// A group that the client is in; may be given several times.
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        /// Read a key from standard input instead of making one.
+        #[arg(long)]
+        stdin: bool,
+    },
     /// Print the JSON Schema of the config language.
     Schema,
     /// Print a completion script for a shell.

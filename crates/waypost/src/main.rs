@@ -17,6 +17,7 @@ mod control;
 mod demo;
 mod explain;
 mod fix;
+mod hash_key;
 mod load;
 mod log;
 mod notifier;
@@ -142,6 +143,7 @@ fn main() -> ExitCode {
             format,
         } => remote::apply::roll_back(&admin, revision, format),
         Command::Upgrade { admin, format } => remote::upgrade::upgrade(&admin, format),
+        Command::HashKey { name, groups, stdin } => hash_key::hash_key(&name, &groups, stdin),
         Command::Schema => output::print_json(&waypost_config::schema::schema()),
         Command::Completions { shell } => cli::print_completions(shell),
         Command::Man { directory } => cli::write_manual(&directory),
