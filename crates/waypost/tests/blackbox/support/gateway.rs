@@ -166,6 +166,11 @@ impl Gateway {
         Self::place_and_start(&[], config.as_ref(), Vec::new(), Admin::OwnKey)
     }
 
+    /// Like [`verbatim`](Self::verbatim), with further files in the config's directory.
+    pub(crate) fn verbatim_beside(files: &[(&str, &str)], config: impl AsRef<str>) -> Self {
+        Self::place_and_start(files, config.as_ref(), Vec::new(), Admin::OwnKey)
+    }
+
     /// Starts a gateway that forwards everything to `service`.
     pub(crate) fn to(service: &Service) -> Self {
         Self::with(Config::new().all_to(service))
