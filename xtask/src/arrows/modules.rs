@@ -90,8 +90,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
 ];
 
 /// Crates in which no circle is allowed.
-const CRATES: [&str; 13] = [
-    "auth",
+const CRATES: [&str; 12] = [
     "route",
     "rollout",
     "wire",
