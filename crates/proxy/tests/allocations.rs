@@ -1,4 +1,4 @@
-//! The number of allocations in a plain exchange has a fixed upper bound.
+//! The number of allocations in a plain exchange, and in one that a rate limit counts, has a fixed upper bound.
 
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
@@ -6,13 +6,17 @@ use std::alloc::System;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::runtime::Builder;
 use waypost_plan::Plan;
 use waypost_plan::builder::PlanBuilder;
 use waypost_plan::listener::{Bind, Listener};
+use waypost_plan::policies::PolicySet;
+use waypost_plan::rate::{Rate, RateKey, RateLimit, RateScope};
 use waypost_plan::route::{Action, Forward, Route};
 use waypost_plan::service::{Endpoint, EndpointHost, EndpointScheme, Service};
 use waypost_plan::settings::Settings;
@@ -62,7 +66,20 @@ fn service() -> SocketAddr {
     address
 }
 
-fn plan(service: SocketAddr) -> Plan {
+/// A limit for each client that is not reached.
+fn rate() -> Arc<Rate> {
+    let limit = RateLimit {
+        requests: 1_000_000,
+        per: Duration::from_secs(1),
+        burst: 1_000_000,
+        by: RateKey::ClientIp,
+        report_only: false,
+        headers: true,
+    };
+    Arc::new(Rate::new(0, RateScope::Route("orders".into()), vec![limit]))
+}
+
+fn plan(service: SocketAddr, rate: Option<Arc<Rate>>) -> Plan {
     let mut builder = PlanBuilder::default();
     let bind = Bind::tcp("127.0.0.1:0".parse().unwrap());
     builder.add_listener(Listener::new(bind)).unwrap();
@@ -80,7 +97,15 @@ fn plan(service: SocketAddr) -> Plan {
         alternatives: [alternative].into(),
     };
     let action = Action::Forward(Forward::to(vec![orders], Split::new(&[1])));
-    builder.add_route(Route::new(matching, action)).unwrap();
+    let policies = PolicySet {
+        rate,
+        ..PolicySet::default()
+    };
+    let route = Route {
+        policies: policies.into(),
+        ..Route::new(matching, action)
+    };
+    builder.add_route(route).unwrap();
     builder.set_settings(Settings {
         workers: NonZeroUsize::new(1),
         ..Settings::default()
@@ -89,14 +114,20 @@ fn plan(service: SocketAddr) -> Plan {
 }
 
 #[test]
-fn a_plain_exchange_allocates_little() {
+fn an_exchange_allocates_little() {
+    // One after the other: allocations are those of the process.
+    check(None);
+    check(Some(rate()));
+}
+
+fn check(rate: Option<Arc<Rate>>) {
     let control = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
     let here = Builder::new_current_thread().enable_all().build().unwrap();
-    let generation = Generation::compile(plan(service())).unwrap();
+    let generation = Generation::compile(plan(service(), rate)).unwrap();
     let (gateway, listening) = here
         .block_on(Gateway::start(generation, control.handle().clone()))
         .unwrap();
@@ -129,5 +160,5 @@ fn a_plain_exchange_allocates_little() {
         all <= most,
         "{EXCHANGES} exchanges allocated {all} times, not {most}"
     );
-    here.block_on(gateway.drain(std::time::Duration::ZERO));
+    here.block_on(gateway.drain(Duration::ZERO));
 }

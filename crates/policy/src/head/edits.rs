@@ -105,8 +105,7 @@ impl ResponseEdits<'_> {
             self.add(b"set-cookie", self.set_cookie, out);
         }
         if !self.rate.limit.is_empty() {
-            self.add(rate::POLICY, self.rate.policy, out);
-            self.add(rate::LIMIT, self.rate.limit, out);
+            self.write_rate(out);
         }
         if let Some(debug) = &self.debug {
             self.add(b"x-waypost-revision", debug.revision.to_string().as_bytes(), out);
@@ -129,6 +128,12 @@ impl ResponseEdits<'_> {
             cors.replace(start, out);
         }
         out.extend_from_slice(b"\r\n");
+    }
+
+    #[inline(never)]
+    fn write_rate(&self, out: &mut Vec<u8>) {
+        self.add(rate::POLICY, self.rate.policy, out);
+        self.add(rate::LIMIT, self.rate.limit, out);
     }
 
     /// Appends a computed line, unless the configured edits drop its name.
