@@ -77,6 +77,17 @@ export function sharesOf(answer) {
 }
 
 /**
+ * A rate limit in words: `10 in 1s, by client_ip: 9 would remain`.
+ * @param {NonNullable<Explanation["rate"]>[number]} limit
+ */
+export function rateText(limit) {
+  const burst = limit.burst === limit.requests ? "" : `, ${limit.burst} at once`;
+  const by = limit.counted_by ? `${limit.by}, which is not there, so by ${limit.counted_by}` : limit.by;
+  const rest = limit.retry_after === undefined ? `${limit.remaining} would remain` : `used up, for ${limit.retry_after} s`;
+  return `${limit.requests} in ${limit.per}${burst}, by ${by}: ${rest}${limit.report_only ? "; only reported" : ""}`;
+}
+
+/**
  * An explanation in a few words, to compare two.
  * @param {Explanation} answer
  */

@@ -2,9 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { curlRequest, shellWords } from "../../src/model/curl.js";
-import { differences, inShort, printable, rules, verdict } from "../../src/model/explained.js";
+import { differences, inShort, printable, rateText, rules, verdict } from "../../src/model/explained.js";
 import { BLANK, fromCurl, fromQuery, fullUrl, headersOf, isCurl, toBody, toQuery } from "../../src/model/question.js";
 import { mayBeSecret, shareableUrl } from "../../src/model/secrets.js";
+
+test("a rate limit says what would remain", () => {
+  const limit = { requests: 10, per: "1s", burst: 10, by: "client_ip", remaining: 9 };
+  assert.equal(rateText(limit), "10 in 1s, by client_ip: 9 would remain");
+  const other = { ...limit, burst: 20, by: "header x-tenant", counted_by: "client_ip", retry_after: 3, report_only: true };
+  assert.equal(rateText(other), "10 in 1s, 20 at once, by header x-tenant, which is not there, so by client_ip: used up, for 3 s; only reported");
+});
 
 test("a line is split as a shell does", () => {
   const cases = [

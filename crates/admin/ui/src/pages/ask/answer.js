@@ -1,7 +1,7 @@
 // The answer: the verdict, what is forwarded, the policies, and the rules.
 
 import { html } from "../../html.js";
-import { destination, printable, sharesOf, targetOf, verdict } from "../../model/explained.js";
+import { destination, printable, rateText, sharesOf, targetOf, verdict } from "../../model/explained.js";
 import { percent } from "../../model/format.js";
 import { letter } from "../../model/weights.js";
 import { link } from "../../router.js";
@@ -27,6 +27,7 @@ export function Answer({ answer, question }) {
         ${answer.stopped ? html`<p><b>Stopped at ${answer.stopped.step.replaceAll("_", " ")}:</b> ${printable(answer.stopped.because)}${answer.stopped.from ? html` <span class="muted">by the ${answer.stopped.from}</span>` : null}</p>`
           : answer.reason ? html`<p>${printable(answer.reason)}</p>` : null}
         ${answer.listener ? html`<p class="muted">by the listener ${answer.listener}</p>` : null}
+        ${answer.rate?.map((limit, at) => html`<p key=${at} class="muted">rate limit: ${printable(rateText(limit))}</p>`)}
         <${Steps} stopped=${answer.stopped ?? null} />
       </div></section>
     <div class="answer-columns">

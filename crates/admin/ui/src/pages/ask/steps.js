@@ -3,7 +3,7 @@
 import { html } from "../../html.js";
 
 /** The steps by number, as the docs have them. @type {[number, string][]} */
-const STEPS = [[1, "head"], [2, "host"], [3, "listener redirect"], [4, "route"], [5, "access"], [9, "body limit"], [10, "action"], [12, "rewrite"], [13, "balance"]];
+const STEPS = [[1, "head"], [2, "host"], [3, "listener redirect"], [4, "route"], [5, "access"], [6, "cors"], [7, "auth"], [8, "rate"], [9, "body limit"], [10, "action"], [12, "rewrite"], [13, "balance"]];
 
 /** @param {{ stopped: { step: string, number: number } | null }} props */
 export function Steps({ stopped }) {
