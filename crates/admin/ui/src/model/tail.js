@@ -24,6 +24,8 @@
  * @property {string} ended_by
  * @property {string} reason
  * @property {string | null} detail
+ * @property {string | null} [refused_by] the policy or limit that refused it, such as `auth`
+ * @property {string | null} [identity] who asked, as far as the gateway has verified it
  */
 
 /** @typedef {{ id: number, line: LogLine }} Row */
@@ -106,6 +108,16 @@ export function withFresh(rows, fresh) {
  * @param {LogLine} line
  */
 export const targetOf = (line) => (line.query === null || line.query === undefined ? line.path : `${line.path}?${line.query}`);
+
+/**
+ * Where a request went: its route and service, or who refused it. A refusal is no failure.
+ * @param {LogLine} line
+ */
+export function wayOf(line) {
+  const route = line.route ?? "no route";
+  if (line.refused_by) return `${route}, refused by ${line.refused_by}`;
+  return line.route === null || line.service === null ? route : `${route} → ${line.service}`;
+}
 
 /**
  * The meaning of a status: red is for failures of the gateway's account alone.

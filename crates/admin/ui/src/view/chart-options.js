@@ -39,7 +39,7 @@ export function options({ element, lines, format, height, group, floor = 0, edge
   return {
     width: Math.max(element.clientWidth, 120),
     height,
-    padding: [8, 20, 0, 0],
+    padding: [8, 26, 0, 0],
     legend: { show: false },
     cursor: {
       y: false,

@@ -20,6 +20,7 @@ services:
 routes:
   - { name: good, match: { path: /good/* }, to: { one: 90, two: 10 } }
   - { name: bad, match: { path: /bad/* }, to: one }
+  - { name: limited, match: { path: /limited/* }, rate: { requests: 1, per: 1h }, to: { one: 90, two: 10 } }
 `);
   browser = await launch();
 });
@@ -63,6 +64,18 @@ test("a dial is a mark on every chart, and among the newest changes", async () =
   }
   await charts.nth(0).getByText("Figures", { exact: false }).first().click();
   await charts.nth(0).getByRole("columnheader", { name: "Time" }).waitFor();
+  await accessible(page);
+  await close(page);
+});
+
+test("refusals are beside failures, and none of them", async () => {
+  await send("/limited/a", 10);
+  const page = await open(browser);
+  await page.goto(`${gateway.admin}/#/routes/limited`);
+  const statuses = page.getByRole("region", { name: "Status codes" });
+  await statuses.getByRole("columnheader", { name: "the gateway itself" }).waitFor();
+  await statuses.getByRole("rowheader", { name: "429" }).waitFor();
+  await page.getByText("No request has failed", { exact: true }).waitFor();
   await accessible(page);
   await close(page);
 });

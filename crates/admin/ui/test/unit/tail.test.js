@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { commandOf, filterOf, isFilter, queryOf, quoted, ROWS_MAX, targetOf, toneOf, withFresh } from "../../src/model/tail.js";
+import { commandOf, filterOf, isFilter, queryOf, quoted, ROWS_MAX, targetOf, toneOf, wayOf, withFresh } from "../../src/model/tail.js";
 
 test("a filter is in an address as the gateway takes it", () => {
   const filter = filterOf({ path: "/a b", method: "get", failing: "true", other: "x", status: "" });
@@ -30,4 +30,13 @@ test("a row tells a failure from a mistake of the client", () => {
   assert.deepEqual([line(200, false), line(404, false), line(503, true), line(0, false)], ["none", "warn", "bad", "warn"]);
   assert.equal(targetOf({ path: "/a", query: "b=1" }), "/a?b=1");
   assert.equal(targetOf({ path: "/a", query: null }), "/a");
+});
+
+test("a refusal is told as such, and is no failure", () => {
+  const line = /** @type {any} */ ({ route: "users", service: null, status: 401, failed: false });
+  assert.equal(wayOf({ ...line, refused_by: "auth" }), "users, refused by auth");
+  assert.equal(wayOf({ ...line, route: null, refused_by: "limit" }), "no route, refused by limit");
+  assert.equal(toneOf({ ...line, refused_by: "auth" }), "warn");
+  assert.equal(wayOf({ ...line, refused_by: null }), "users");
+  assert.equal(wayOf({ ...line, service: "v1" }), "users → v1");
 });

@@ -3,7 +3,7 @@
 import { html, useEffect, useRef, useState } from "../../html.js";
 import { clock, ms } from "../../model/format.js";
 import { printable } from "../../model/explained.js";
-import { targetOf, toneOf } from "../../model/tail.js";
+import { targetOf, toneOf, wayOf } from "../../model/tail.js";
 
 /** @typedef {import("../../model/tail.js").Row} Row */
 
@@ -71,7 +71,7 @@ function LogRow({ row: { line }, at, height, onSelect }) {
   const tone = toneOf(line);
   const time = Date.parse(line.time);
   const target = printable(targetOf(line));
-  const way = line.route === null ? "no route" : line.service === null ? line.route : `${line.route} → ${line.service}`;
+  const way = wayOf(line);
   return html`<tr aria-rowindex=${at + 2} style=${{ height: `${height}px` }}>
     <td class="live-time"><time datetime=${line.time} title=${line.time}>${clock(time)}</time></td>
     <td class="live-status"><span class=${`status ${tone}`} title=${line.failed ? `failed: ${line.reason}` : line.reason}>${SIGNS[tone] ? html`<span aria-hidden="true">${SIGNS[tone]} </span>` : null}${line.status === 0 ? "–" : line.status}${line.failed ? html`<span class="hidden"> failed</span>` : null}</span></td>

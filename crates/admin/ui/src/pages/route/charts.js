@@ -34,6 +34,8 @@ export function ArmCharts({ timeline, stats, shown, names, every, seconds }) {
     ? shown.map((service) => ({ service, letter: names.get(service) ?? "", stats: stats.find((arm) => arm.service === service) ?? null }))
     : stats.slice(0, 1).map((arm) => ({ service: "all", letter: "", stats: arm }));
   const known = arms.filter((arm) => arm.stats !== null);
+  // What the gateway responds itself, refusals among it, is of no side.
+  const own = shown.length > 0 ? stats.filter((arm) => arm.service === "" && arm.requests > 0).map((arm) => ({ service: "", letter: "", stats: arm })) : [];
   return html`<div class="route-charts">
     ${data === null ? html`<div class="chart-cell">${timeline.error ? html`<${Problem} error=${timeline.error} onRetry=${timeline.refresh} />` : html`<${Loading} lines=${6} />`}</div>`
       : drawn === null ? html`<p class="chart-cell note">The gateway keeps no course of this route: others are busier.</p>` : html`
@@ -41,7 +43,7 @@ export function ArmCharts({ timeline, stats, shown, names, every, seconds }) {
       <${Chart} label=${chart.title} times=${chart.times} lines=${chart.lines} marks=${drawn.marks} format=${chart.format} begin=${beginning(drawn, seconds)} end=${drawn.end} group="route" floor=${chart.floor} height=${150} /></div>`)}`}
     ${known.some((arm) => (arm.stats?.latency ?? []).length > 0) ? html`<div class="chart-cell"><h3>Latency</h3>
       <${Histogram} arms=${known.map((arm) => ({ service: arm.service, letter: arm.letter, buckets: arm.stats?.latency ?? [], p50: arm.stats?.p50_ms ?? null, p99: arm.stats?.p99_ms ?? null }))} /></div>` : null}
-    ${known.length > 0 ? html`<div class="chart-cell"><h3>Status codes</h3><${Statuses} arms=${known.map((arm) => ({ service: arm.service, letter: arm.letter, stats: /** @type {ArmStats} */ (arm.stats) }))} /></div>` : null}
+    ${known.length > 0 ? html`<div class="chart-cell"><h3>Status codes</h3><${Statuses} arms=${[...known.map((arm) => ({ service: arm.service, letter: arm.letter, stats: /** @type {ArmStats} */ (arm.stats) })), ...own]} /></div>` : null}
   </div>`;
 }
 

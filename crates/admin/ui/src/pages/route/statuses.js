@@ -15,7 +15,7 @@ export function Statuses({ arms }) {
   const rows = statuses(arms.map((arm) => arm.stats));
   if (rows.length === 0) return html`<p class="note">No requests.</p>`;
   return html`<div class="table-box" tabindex="0" role="region" aria-label="Status codes"><table class="table statuses"><caption class="hidden">Status codes by service</caption>
-    <thead><tr><th scope="col">Status</th>${arms.map((arm) => html`<th key=${arm.service} scope="col" title=${arm.service}>${arm.letter === "" ? "Requests" : html`<${ArmSign} letter=${arm.letter} /> <span class="hidden">${arm.service}</span>`}</th>`)}</tr></thead>
+    <thead><tr><th scope="col">Status</th>${arms.map((arm) => html`<th key=${arm.service} scope="col" title=${arm.service}>${arm.service === "" ? html`<span class="muted">the gateway itself</span>` : arm.letter === "" ? "Requests" : html`<${ArmSign} letter=${arm.letter} /> <span class="hidden">${arm.service}</span>`}</th>`)}</tr></thead>
     <tbody>${rows.map((row) => html`<tr key=${row.status}><th scope="row" class=${row.isFailure ? "failing" : undefined}>${row.label}</th>
       ${arms.map((arm, at) => html`<td key=${arm.service} title=${`${count(row.counts[at])} of ${count(arm.stats.requests)}`}><${Share} count=${row.counts[at]} of=${arm.stats.requests} isFailure=${row.isFailure} /></td>`)}</tr>`)}</tbody>
   </table></div>`;
