@@ -5,6 +5,7 @@
 
 use memchr::memchr;
 use waypost_plan::cors::{Cors, Origins, Permitted};
+use waypost_route::request::Headers;
 use waypost_wire::token;
 use waypost_wire::write;
 
@@ -16,6 +17,14 @@ use crate::request::IncomingRequest;
 pub struct Preflight<'a> {
     /// The method asked for.
     pub method: &'a [u8],
+}
+
+/// The headers of the request that a preflight is about, as conditions look them up.
+///
+/// The preflight's own are known. Of one that it asks for, the value is not: it is taken to be empty, but for the type of a
+/// call by gRPC-Web.
+pub struct AnnouncedHeaders<'a> {
+    request: IncomingRequest<'a>,
 }
 
 /// The fields for the response to a request, in memory that is reused for the next one.
@@ -76,6 +85,35 @@ impl<'a> Preflight<'a> {
         match sent(request, METHOD) {
             Sent::One(method) if token::is_token(method) => Some(Self { method }),
             _ => None,
+        }
+    }
+}
+
+impl<'a> AnnouncedHeaders<'a> {
+    /// The headers of the request that `preflight` is about.
+    pub fn of(preflight: &IncomingRequest<'a>) -> Self {
+        Self { request: *preflight }
+    }
+
+    fn asks_for(&self, name: &str) -> bool {
+        let mut asked = asked_headers(&self.request);
+        asked.any(|asked| asked.eq_ignore_ascii_case(name.as_bytes()))
+    }
+}
+
+impl Headers for AnnouncedHeaders<'_> {
+    fn lines(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
+        let mut is_sent = false;
+        self.request.fields().lines(name, &mut |value| {
+            is_sent = true;
+            visit(value);
+        });
+        if is_sent || !self.asks_for(name) {
+            return;
+        }
+        match name.eq_ignore_ascii_case("content-type") && self.asks_for("x-grpc-web") {
+            true => visit(b"application/grpc-web"),
+            false => visit(b""),
         }
     }
 }
@@ -167,9 +205,7 @@ impl CorsFields {
         {
             return Some(format!("the method `{}` is not allowed", shown(method)));
         }
-        let asked = values(request, HEADERS).flat_map(|value| value.split(|&byte| byte == b','));
-        let mut asked = asked.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
-        let missing = asked.find(|name| {
+        let missing = asked_headers(request).find(|name| {
             !lists(&cors.headers, &|known| {
                 known.as_bytes().eq_ignore_ascii_case(name)
             })
@@ -204,15 +240,11 @@ impl CorsFields {
         let start = self.lines.len();
         self.lines.extend_from_slice(b"access-control-allow-headers: ");
         let first = self.lines.len();
-        for value in values(request, HEADERS) {
-            for name in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-                if token::is_token(name) {
-                    if self.lines.len() > first {
-                        self.lines.extend_from_slice(b", ");
-                    }
-                    self.lines.extend_from_slice(name);
-                }
+        for name in asked_headers(request).filter(|name| token::is_token(name)) {
+            if self.lines.len() > first {
+                self.lines.extend_from_slice(b", ");
             }
+            self.lines.extend_from_slice(name);
         }
         match self.lines.len() > first {
             true => self.lines.extend_from_slice(b"\r\n"),
@@ -241,6 +273,12 @@ fn values<'a>(request: &IncomingRequest<'a>, name: &'static [u8]) -> impl Iterat
         .iter()
         .filter(move |field| named(field.name.of(buffer)));
     fields.map(move |field| field.value.of(buffer))
+}
+
+/// The names of headers that a preflight asks for.
+fn asked_headers<'a>(request: &IncomingRequest<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let names = values(request, HEADERS).flat_map(|value| value.split(|&byte| byte == b','));
+    names.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty())
 }
 
 fn sent<'a>(request: &IncomingRequest<'a>, name: &'static [u8]) -> Sent<'a> {

@@ -17,7 +17,7 @@ use super::{Decision, DecisionBuffers, Environment, Forwarding, Verdict};
 use crate::arm::ArmChoice;
 use crate::auth::{self, Next, credentials};
 use crate::compiled::Compiled;
-use crate::cors::Preflight;
+use crate::cors::{AnnouncedHeaders, Preflight};
 use crate::failure::Failure;
 use crate::rate::Subject;
 use crate::request::IncomingRequest;
@@ -59,8 +59,10 @@ pub(super) fn judge<'p>(
     let conditions = request.conditions(&fields);
     // A preflight is about the route that takes the method asked for. If that answers none, it is an OPTIONS like others.
     let asked = Preflight::of(request).and_then(|preflight| {
+        let headers = AnnouncedHeaders::of(request);
         let asked = Request {
             method: preflight.method,
+            headers: &headers,
             ..conditions
         };
         let found = compiled.requests().find(&asked, &mut buffers.matching)?;

@@ -35,7 +35,7 @@ use waypost_wire::version::Version;
 use crate::arm::ArmChoice;
 use crate::auth;
 use crate::compiled::Compiled;
-use crate::cors::Preflight;
+use crate::cors::{AnnouncedHeaders, Preflight};
 use crate::decision::connection::{self, ConnectionFields};
 use crate::decision::place::ValuePlace;
 use crate::decision::{self, Decision, DecisionBuffers, Environment, Forwarding, Verdict};
@@ -304,6 +304,7 @@ impl<S: State> Explainer<'_, S> {
         if reached_routes {
             let fields = request.fields();
             let mut conditions = request.conditions(&fields);
+            let announced = AnnouncedHeaders::of(&request);
             if let Some(preflight) = Preflight::of(&request)
                 && explanation
                     .stopped
@@ -311,6 +312,7 @@ impl<S: State> Explainer<'_, S> {
                     .is_some_and(|stopped| stopped.step == Step::Cors.name())
             {
                 conditions.method = preflight.method;
+                conditions.headers = &announced;
             }
             explanation.considered = self.considered(self.compiled.requests(), &conditions);
         }

@@ -148,6 +148,51 @@ fn a_preflight_is_answered_by_the_route_of_the_method_asked_for() {
 }
 
 #[test]
+fn a_preflight_tells_which_headers_the_request_will_have() {
+    let service = Service::echo("a");
+    let route = |name: &str, matching: &str| {
+        let path = if matching.starts_with("grpc") {
+            ""
+        } else {
+            "path: /x, "
+        };
+        format!(
+            "name: {name}, match: {{ {path}{matching} }}, to: a, cors: {{ origins: \"*\", max_age: {name}s }}"
+        )
+    };
+    let config = [
+        ("1", "method: POST"),
+        ("2", "method: POST, headers: { x-api-key: true }"),
+        ("3", "method: POST, headers: { x-api-key: false, x-tier: gold }"),
+        ("4", "grpc: { service: shop.Orders }"),
+    ];
+    let config = config
+        .iter()
+        .fold(Config::new().service(&service, ""), |config, (name, matching)| {
+            config.route(&route(name, matching))
+        });
+    let gateway = Gateway::with(config);
+    for (path, headers, expected) in [
+        ("/x", "", "1"),
+        ("/x", "content-type", "1"),
+        ("/x", "content-type, X-Api-Key", "2"),
+        ("/x", "x-tier", "1"),
+        ("/shop.Orders/Get", "content-type,x-grpc-web,x-user-agent", "4"),
+    ] {
+        let answer = preflight(&gateway, path, APP, "POST", headers);
+        assert_eq!(
+            answer.header("access-control-max-age"),
+            Some(expected),
+            "{path} {headers}"
+        );
+    }
+    assert_eq!(
+        preflight(&gateway, "/shop.Orders/Get", APP, "POST", "x-user-agent").status(),
+        404
+    );
+}
+
+#[test]
 fn an_origin_is_allowed_only_byte_for_byte() {
     let service = Service::echo("a");
     let gateway = Gateway::with(
