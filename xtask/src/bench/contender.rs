@@ -304,6 +304,7 @@ fn render(
         endpoints => layout.endpoints(info.service),
         extra => layout.extra,
         dir => folder,
+        peers => command::root().join("bench/peers"),
         tls => layout.tls,
         cert_file => info.certificate,
         key_file => info.key,

@@ -62,6 +62,10 @@ pub(crate) enum Extra {
     Clients,
     /// The same, with a rate limit for each client, which none reaches.
     Rate,
+    /// Tokens signed with RS256.
+    Jwt,
+    /// Keys of clients.
+    Key,
     /// A split of two arms, sticky by cookie.
     Sticky,
     /// Copies of a tenth of the requests to a second service.

@@ -180,6 +180,14 @@ fn extras() -> Vec<Scenario> {
             Some("x-tenant: %d"),
             1.08,
         ),
+        with_tokens(),
+        beside_plain(
+            "key",
+            "keys of clients, in a header",
+            Extra::Key,
+            Some("x-api-key: wp_bench_0123456789abcdefghijklmnopqrstuv"),
+            1.05,
+        ),
         beside_plain(
             "cors",
             "requests of pages of another origin",
@@ -219,6 +227,42 @@ fn rate() -> Scenario {
             unit: Unit::Request,
         }),
     }
+}
+
+/// A token of RS256 that comes again and again, as those of clients do; Envoy has a cache for them, too.
+fn with_tokens() -> Scenario {
+    let layout = Layout {
+        extra: Extra::Jwt,
+        ..Layout::PLAIN
+    };
+    let load = Load::Http1 {
+        connections: 64,
+        answer: None,
+        body: 0,
+        header: Some(concat!(
+            "Authorization: Bearer ",
+            include_str!("../../../bench/peers/token.txt")
+        )),
+    };
+    let targets = [("waypost, plain", 1.15), ("envoy", 0.30)];
+    let mut scenario = compared(
+        "jwt",
+        "tokens signed with RS256, verified before",
+        layout,
+        load,
+        &[Peer::Envoy],
+        &targets,
+    );
+    if let Kind::Cpu(cpu) = &mut scenario.kind {
+        cpu.others.insert(
+            0,
+            Contender {
+                label: "waypost, plain",
+                ..waypost(Layout::PLAIN)
+            },
+        );
+    }
+    scenario
 }
 
 /// Several endpoints, and what to do about them.
