@@ -8,6 +8,7 @@ mod instructions;
 mod judge;
 mod licences;
 mod lint;
+mod npm;
 mod package;
 mod programs;
 mod rollouts;

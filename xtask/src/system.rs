@@ -4,13 +4,16 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::command;
+use crate::{command, npm};
 
 /// Python environment for the tests, apart from the system's.
 const ENVIRONMENT: &str = "target/peers";
 
 /// Packages in that environment.
 const PACKAGES: [&str; 2] = ["grpcio", "websockets"];
+
+/// Folder of the identity providers, which are packages of npm.
+const IDENTITY: &str = "crates/waypost/tests/peers/identity";
 
 /// Runs the tests.
 pub(crate) fn run() -> Result<()> {
@@ -24,6 +27,7 @@ pub(crate) fn run() -> Result<()> {
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
             .args(PACKAGES),
     )?;
+    npm::install(&command::root().join(IDENTITY))?;
     command::run(&mut command::cargo([
         "test",
         "--package",
@@ -34,6 +38,8 @@ pub(crate) fn run() -> Result<()> {
         "system",
         "--test",
         "protocols",
+        "--test",
+        "identity",
     ]))?;
     command::run(&mut command::cargo([
         "test",

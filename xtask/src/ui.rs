@@ -9,17 +9,15 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::command;
+use crate::{command, npm};
 
 /// The folder of the dashboard.
 const UI: &str = "crates/admin/ui";
-/// Node's package manager.
-const NPM: &str = "npm";
 
 /// Runs all checks, or the tests whose files `filters` name, such as `browser/dial`.
 pub(crate) fn run(filters: &[String]) -> Result<()> {
     let ui = command::root().join(UI);
-    install(&ui)?;
+    npm::install(&ui)?;
     if filters.is_empty() {
         command::run(node(&ui).arg("node_modules/typescript/bin/tsc"))?;
         tests(&ui, &files(&ui, "unit")?)?;
@@ -39,22 +37,6 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
         );
     }
     tests(&ui, &chosen)
-}
-
-/// Installs the packages of the checks, unless those of the lock file are there.
-fn install(ui: &Path) -> Result<()> {
-    let wanted = fs::read(ui.join("package-lock.json")).context("the lock file cannot be read")?;
-    let installed = ui.join("node_modules/.installed-lock.json");
-    if fs::read(&installed).is_ok_and(|lock| lock == wanted) {
-        return Ok(());
-    }
-    command::run(
-        Command::new(NPM)
-            .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
-            .current_dir(ui),
-    )?;
-    fs::write(installed, wanted)?;
-    Ok(())
 }
 
 /// Runs test files, one after the other: each has a gateway and a browser of its own.
