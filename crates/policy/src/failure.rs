@@ -141,8 +141,12 @@ pub enum Failure {
     InvalidResponse(ResponseFault),
 }
 
+/// The reason of a preflight that allows nothing. It is no failure: the response is a 204.
+pub const ORIGIN_NOT_ALLOWED: &str = "origin_not_allowed";
+
 /// The values of the metric label `reason`, one for each kind of failure. They are a stable interface.
-pub const REASONS: [&str; 49] = [
+pub const REASONS: [&str; 50] = [
+    ORIGIN_NOT_ALLOWED,
     "bare_line_end",
     "request_line",
     "version",
@@ -640,7 +644,8 @@ mod tests {
     #[test]
     fn statuses_that_can_have_a_page_are_those_of_failures() {
         let failures = failures();
-        let reasons: BTreeSet<&str> = failures.iter().map(|failure| failure.reason()).collect();
+        let mut reasons: BTreeSet<&str> = failures.iter().map(|failure| failure.reason()).collect();
+        reasons.insert(ORIGIN_NOT_ALLOWED);
         assert_eq!(reasons, BTreeSet::from(REASONS));
         // A flooded connection is closed without a response.
         let responds = |failure: &&Failure| **failure != Failure::TooManyFrames;

@@ -27,10 +27,11 @@ use waypost_plan::service::ServiceId;
 use waypost_policy::arm::ArmChoice;
 use waypost_policy::balance;
 use waypost_policy::decision::{self, Decision, DecisionBuffers, Environment, Verdict};
-use waypost_policy::failure::Failure;
+use waypost_policy::failure::{self, Failure, Refuser};
 use waypost_policy::rate::Counting;
 use waypost_policy::request::IncomingRequest;
 use waypost_policy::request_id::{RequestId, Uuid};
+use waypost_policy::step::Step;
 use waypost_policy::values::Circumstances;
 use waypost_upstream::balance::hash;
 use waypost_upstream::lease::Lease;
@@ -246,7 +247,14 @@ impl ActiveRequest<'_> {
         match decision.verdict {
             Verdict::Fail(failure) => self.fail(failure, of).await,
             Verdict::Redirect { status } => self.redirect(status, of).await,
-            Verdict::Respond(respond) => self.respond(respond, of).await,
+            Verdict::Respond(respond) => {
+                if decision.stopped == Some(Step::Cors) && !self.buffers.decision.cors.is_granted() {
+                    self.client.observation.refuse(Refuser::Cors);
+                    let recorder = self.client.worker.recorder();
+                    recorder.count_refusal(failure::ORIGIN_NOT_ALLOWED);
+                }
+                self.respond(respond, of).await
+            }
             Verdict::Forward(forwarding) => self.forward(forwarding, decision.route).await,
             // A decision waits once at most.
             Verdict::Wait(_) => self.fail(Failure::AuthUnavailable, of).await,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::command::waypost_in;
 use crate::support::config::Config;
@@ -467,6 +467,27 @@ fn a_preflight_comes_after_access_and_before_the_limit_on_bodies() {
         "OPTIONS * HTTP/1.1\r\nHost: a.test\r\nOrigin: {APP}\r\nAccess-Control-Request-Method: PUT\r\n\r\n"
     ));
     assert_eq!((server.status(), about_origins(&server)), (204, Vec::new()));
+}
+
+#[test]
+fn a_preflight_that_allows_nothing_is_a_refusal_and_no_error() {
+    let service = Service::echo("a");
+    let config = Config::new()
+        .service(&service, "")
+        .key("access_log: stdout")
+        .route(&format!("name: all, to: a, {CORS}"));
+    let gateway = Gateway::with(config);
+    for (origin, refuser) in [(APP, Value::Null), ("https://evil.test", json!("cors"))] {
+        let path = format!("/{}", origin.len());
+        preflight(&gateway, &path, origin, "PUT", "");
+        let line = gateway.wait_for_stdout(&format!("\"{path}\""));
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["refused_by"], refuser, "{origin}");
+        assert_eq!(line["failed"], false, "{origin}");
+    }
+    let metrics = gateway.metrics();
+    let wanted = "waypost_refusals_total{reason=\"origin_not_allowed\"} 2";
+    assert!(metrics.contains(wanted), "{metrics}");
 }
 
 #[test]

@@ -107,7 +107,11 @@ impl Recorder {
 
     /// Counts an error response of the gateway.
     pub(crate) fn count_failure(&self, failure: Failure) {
-        let reason = failure.reason();
+        self.count_refusal(failure.reason());
+    }
+
+    /// Counts a refusal for this reason, one of [`REASONS`].
+    pub(crate) fn count_refusal(&self, reason: &'static str) {
         let at = REASONS.iter().position(|known| *known == reason);
         debug_assert!(
             at.is_some(),
