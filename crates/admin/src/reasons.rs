@@ -33,7 +33,7 @@ const HELD: Duration = Duration::from_secs(1);
 pub struct Reason {
     /// `error` if requests or changes fail, or will unless something is done; else `warning`.
     pub severity: Severity,
-    /// `config`, `state`, `file`, `upgrade`, `pending`, `draining`, `certificate`, `service` or `route`.
+    /// `config`, `state`, `file`, `upgrade`, `pending`, `draining`, `certificate`, `service`, `route` or `rollout`.
     pub kind: String,
     /// The name of the service, the route or the listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,8 +42,41 @@ pub struct Reason {
     /// explains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+    /// True if this service gets no requests any more: its failures are past, and stay in the window for a minute.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub past: bool,
     /// The reason, in one sentence.
     pub message: String,
+}
+
+/// The health of the gateway in one word, from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// There is no reason to look.
+    #[default]
+    Healthy,
+    /// Requests fare well, but the gateway needs a look.
+    Attention,
+    /// Some requests fail, or would if more went wrong.
+    Degraded,
+    /// Requests fail: at least half of those of a route or of one of its services, or all of a service without endpoints.
+    Failing,
+}
+
+impl Word {
+    /// The word for these reasons.
+    pub fn of(reasons: &[Reason]) -> Self {
+        let of_each = reasons.iter().map(|reason| {
+            let is_of_requests = matches!(&*reason.kind, "service" | "route" | "rollout") && !reason.past;
+            match (is_of_requests, reason.severity) {
+                (false, _) => Self::Attention,
+                (true, Severity::Warning) => Self::Degraded,
+                (true, Severity::Error) => Self::Failing,
+            }
+        });
+        of_each.max().unwrap_or_default()
+    }
 }
 
 /// The severity of a reason.
@@ -147,6 +180,20 @@ pub(crate) fn of_report(report: &Report, revision: u64, is_draining: bool) -> Ve
             "the gateway is stopping".to_owned(),
         );
     }
+    let suspected = report.rollouts.iter().filter_map(|rollout| {
+        let suspicion = rollout.suspicion.as_ref()?;
+        let message = format!(
+            "rollout of `{}` on `{}`: {suspicion}",
+            rollout.canary, rollout.route
+        );
+        Some(reason(
+            Severity::Warning,
+            "rollout",
+            Some(rollout.route.clone()),
+            message,
+        ))
+    });
+    reasons.extend(bounded(suspected.collect(), "rollouts under suspicion"));
     reasons
 }
 
@@ -208,86 +255,128 @@ fn of_service(running: &ServiceState, now: tokio::time::Instant) -> Option<Reaso
 
 fn of_routes(timeline: &Timeline, generation: &Generation) -> Vec<Reason> {
     let failing = timeline.recent(WINDOW);
-    let failing = failing.filter(|(route, recent)| {
-        !route.is_empty() && recent.failures >= FAILURES_LEAST && recent.failure_share() >= SHARE_LEAST
-    });
+    let failing = failing.filter(|(route, recent)| !route.is_empty() && recent.failures >= FAILURES_LEAST);
     let mut failing: Vec<_> = failing.collect();
     failing.sort_unstable_by(|one, other| (other.1.failures, one.0).cmp(&(one.1.failures, other.0)));
-    let reasons = failing.into_iter().enumerate().map(|(at, (route, recent))| {
-        let share = recent.failure_share();
-        let severity = match share >= SHARE_ERROR {
-            true => Severity::Error,
-            false => Severity::Warning,
-        };
-        // Those that are only counted need none.
-        let side = match at < 2 * EACH_MAX {
-            true => Side::of(&timeline.arms_of(route, WINDOW)),
-            false => None,
-        };
-        let told = side.as_ref().map_or_else(String::new, |side| {
-            format!("{}{}", side.told, gets_none(generation, route, &side.service))
-        });
-        let message = format!(
-            "route `{route}`: {} of {} requests failed in the last {} s{told}",
-            recent.failures, recent.requests, recent.seconds
-        );
-        let mut reason = reason(severity, "route", Some(route.to_string()), message);
-        reason.service = side.map(|side| side.service.to_string());
-        reason
-    });
+    let reasons = failing
+        .into_iter()
+        .filter_map(|(route, _)| of_route(timeline, generation, generation.compiled().position(route)?));
     bounded(reasons.collect(), "routes with failures")
+}
+
+/// The reason why the route at `position` needs a look, by its requests of the last minute: at least five of them failed,
+/// and one in a hundred of all, or of those to one of its services. A small share of the requests may all fail.
+pub(crate) fn of_route(timeline: &Timeline, generation: &Generation, position: usize) -> Option<Reason> {
+    let route = &*generation.plan().routes()[position].matching.name;
+    let recent = timeline.recent_of(route, WINDOW)?;
+    if recent.failures < FAILURES_LEAST {
+        return None;
+    }
+    let arms = timeline.arms_of(route, WINDOW);
+    let side = match recent.failure_share() >= SHARE_LEAST {
+        true => Side::of(&arms),
+        // Few of all requests fail: those of a service have to be enough by themselves.
+        false => Side::of(&arms)
+            .filter(|side| side.failures >= FAILURES_LEAST)
+            .or_else(|| Side::worst(&arms)),
+    };
+    let weights = arms::of_route(generation, position);
+    let is_past = side.as_ref().is_some_and(|side| {
+        let mut live = weights.iter().filter(|arm| *arm.service == *side.service);
+        live.all(|arm| arm.live == 0)
+    });
+    let of_side = side
+        .as_ref()
+        .filter(|side| !is_past && side.failures >= FAILURES_LEAST)
+        .map_or(0.0, |side| {
+            f64::from(side.failures) / f64::from(side.requests.max(1))
+        });
+    let share = recent.failure_share().max(of_side);
+    if share < SHARE_LEAST {
+        return None;
+    }
+    let severity = match share >= SHARE_ERROR && !is_past {
+        true => Severity::Error,
+        false => Severity::Warning,
+    };
+    let mut message = format!(
+        "route `{route}`: {} of {} requests failed in the last {} s",
+        recent.failures, recent.requests, recent.seconds
+    );
+    if let Some(side) = &side {
+        message.push_str(&side.told);
+        if is_past {
+            message.push_str(&format!("; `{}` gets no requests now", side.service));
+        }
+    }
+    Some(Reason {
+        service: side.map(|side| side.service.to_string()),
+        past: is_past,
+        ..reason(severity, "route", Some(route.to_owned()), message)
+    })
 }
 
 /// The arm of a route that is to blame, with its figures in words.
 #[derive(Debug, PartialEq, Eq)]
 struct Side {
     service: Arc<str>,
+    requests: u32,
+    failures: u32,
     told: String,
 }
 
+/// An arm with its requests and failures.
+type Counts = (Arc<str>, u32, u32);
+
 impl Side {
     /// The only service of `arms`, or the worst of them if another one fails less, by intervals that do not meet.
-    fn of(arms: &[(Arc<str>, u32, u32)]) -> Option<Self> {
-        let interval = |(_, requests, failures): &(Arc<str>, u32, u32)| {
-            failed_share(u64::from(*failures), u64::from(*requests)).1
-        };
-        let arms: Vec<_> = arms.iter().filter(|(service, ..)| !service.is_empty()).collect();
-        let worst = arms
-            .iter()
-            .max_by(|one, other| interval(one).0.total_cmp(&interval(other).0))?;
-        let (service, requests, failures) = worst;
-        let others: Vec<_> = arms.iter().filter(|arm| arm.0 != *service).collect();
-        let is_alike =
-            !others.is_empty() && others.iter().all(|other| interval(other).1 >= interval(worst).0);
-        if *failures == 0 || is_alike {
-            return None;
-        }
-        let told = match &others[..] {
+    fn of(arms: &[Counts]) -> Option<Self> {
+        let (worst, others) = split(arms, |counts| interval(counts).0)?;
+        let fails_more = |other: &&Counts| interval(other).1 < interval(worst).0;
+        let stands_out = others.is_empty() || others.iter().any(fails_more);
+        (worst.2 > 0 && stands_out).then(|| Self::told(worst, &others))
+    }
+
+    /// The service with the largest share of failures, of those with enough of them.
+    fn worst(arms: &[Counts]) -> Option<Self> {
+        let (worst, others) = split(arms, |counts| match counts.2 >= FAILURES_LEAST {
+            true => f64::from(counts.2) / f64::from(counts.1.max(1)),
+            false => 0.0,
+        })?;
+        (worst.2 >= FAILURES_LEAST).then(|| Self::told(worst, &others))
+    }
+
+    fn told((service, requests, failures): &Counts, others: &[&Counts]) -> Self {
+        let told = match others {
             [] => format!(", {failures} at `{service}`"),
             [(other, of_other, failed)] => {
                 format!(": {failures} of {requests} at `{service}`, {failed} of {of_other} at `{other}`")
             }
             _ => {
-                let sum = |(all, failed), arm: &&&(Arc<str>, u32, u32)| (all + arm.1, failed + arm.2);
+                let sum = |(all, failed), arm: &&Counts| (all + arm.1, failed + arm.2);
                 let (all, failed) = others.iter().fold((0, 0), sum);
                 format!(": {failures} of {requests} at `{service}`, {failed} of {all} at the others")
             }
         };
-        Some(Self {
+        Self {
             service: Arc::clone(service),
+            requests: *requests,
+            failures: *failures,
             told,
-        })
+        }
     }
 }
 
-/// The end of a sentence about the failures of a service that a route sends nothing any more: they are past.
-fn gets_none(generation: &Generation, route: &str, service: &str) -> String {
-    let position = generation.compiled().position(route);
-    let arms = position.map_or_else(Vec::new, |position| arms::of_route(generation, position));
-    match arms.iter().any(|arm| arm.service == service && arm.live > 0) {
-        true => String::new(),
-        false => format!("; `{service}` gets no requests now"),
-    }
+/// The services of `arms`: the one that is worst by `of`, and the others.
+fn split(arms: &[Counts], of: impl Fn(&Counts) -> f64) -> Option<(&Counts, Vec<&Counts>)> {
+    let arms = || arms.iter().filter(|(service, ..)| !service.is_empty());
+    let worst = arms().max_by(|one, other| of(one).total_cmp(&of(other)))?;
+    Some((worst, arms().filter(|arm| arm.0 != worst.0).collect()))
+}
+
+/// The interval of an arm's share of failures.
+fn interval((_, requests, failures): &Counts) -> (f64, f64) {
+    failed_share(u64::from(*failures), u64::from(*requests)).1
 }
 
 fn reason(severity: Severity, kind: &str, name: Option<String>, message: String) -> Reason {
@@ -296,6 +385,7 @@ fn reason(severity: Severity, kind: &str, name: Option<String>, message: String)
         kind: kind.to_owned(),
         name,
         service: None,
+        past: false,
         message,
     }
 }
@@ -315,6 +405,38 @@ fn bounded(mut reasons: Vec<Reason>, further: &str) -> Vec<Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn word_is_that_of_the_worst_reason() {
+        let check = |reasons: &[(Severity, &str)], expected| {
+            let reasons = reasons
+                .iter()
+                .map(|(severity, kind)| reason(*severity, kind, None, String::new()));
+            let mut reasons: Vec<Reason> = reasons.collect();
+            assert_eq!(Word::of(&reasons), expected, "{reasons:?}");
+            // What is past is no more than a word about it.
+            reasons.iter_mut().for_each(|reason| reason.past = true);
+            assert_eq!(Word::of(&reasons), expected.min(Word::Attention));
+        };
+        let (warning, error) = (Severity::Warning, Severity::Error);
+        check(&[], Word::Healthy);
+        check(&[(warning, "pending")], Word::Attention);
+        check(&[(error, "config")], Word::Attention);
+        check(&[(error, "config"), (warning, "service")], Word::Degraded);
+        check(&[(warning, "rollout")], Word::Degraded);
+        check(&[(error, "route"), (warning, "service")], Word::Failing);
+    }
+
+    #[test]
+    fn worst_of_several_sides_has_failures_enough() {
+        let arms: Vec<Counts> = [("v1", 9_600, 0), ("v2", 200, 30), ("v3", 200, 40), ("v4", 1, 1)]
+            .map(|(service, requests, failures)| (Arc::from(service), requests, failures))
+            .to_vec();
+        let worst = Side::worst(&arms).unwrap();
+        assert_eq!((&*worst.service, worst.requests, worst.failures), ("v3", 200, 40));
+        assert_eq!(worst.told, ": 40 of 200 at `v3`, 31 of 9801 at the others");
+        assert_eq!(Side::worst(&arms[..1]), None);
+    }
 
     #[test]
     fn side_to_blame_fails_more_than_chance_explains() {

@@ -57,6 +57,9 @@ pub struct RolloutReport {
     pub evidence: f64,
     /// True if it takes no steps until `resume`.
     pub paused: bool,
+    /// The evidence in words, once it is more than chance often brings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspicion: Option<String>,
 }
 
 impl RolloutReport {

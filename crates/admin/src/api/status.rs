@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{App, Operation, json};
 use crate::problem::Problem;
-use crate::reasons::{self, Reason, Severity};
+use crate::reasons::{self, Reason, Severity, Word};
 use crate::report::{FailedLoad, FailedUpgrade, Pending, RolloutReport, StateReport};
 
 /// The status of the gateway.
@@ -21,6 +21,11 @@ pub struct Status {
     /// fail.
     #[serde(default)]
     pub health: String,
+    /// The health in one word: `healthy`; `attention` if the gateway needs a look; `degraded` if requests fail, or less is
+    /// in use than should be; `failing` if at least half of the requests of a route, or of one of its services, fail, or a
+    /// service has no endpoint.
+    #[serde(default)]
+    pub word: Word,
     /// The reasons why something needs a look, errors first.
     #[serde(default)]
     pub reasons: Vec<Reason>,
@@ -130,6 +135,7 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
     };
     Ok(Json(Status {
         health: health.to_owned(),
+        word: Word::of(&reasons),
         reasons,
         ok: report.failed.is_none()
             && report.stale_files.is_empty()

@@ -56,7 +56,7 @@ pub struct SeriesView {
 }
 
 /// The memory of figures and marks, and what does not fit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct KeptView {
     /// Bytes in use.
     pub bytes: usize,

@@ -16,12 +16,11 @@ use waypost_admin::command::Dialed;
 use waypost_admin::events::marks::Mark;
 use waypost_admin::problem::Problem;
 use waypost_admin::rollout::RolloutView;
-use waypost_admin::stats::{ArmStats, RouteStats, Stats, failed_share};
+use waypost_admin::stats::{RouteStats, Stats};
 use waypost_policy::explain::Explanation;
 
 use super::Message;
 use super::dial::Dial;
-use super::health;
 use super::history;
 use super::model::{Listing, Page, Picture, RoutePicture, Row};
 use crate::explain;
@@ -30,8 +29,6 @@ use crate::remote::{Client, Response};
 
 /// Routes with the most failures that are listed, and as many with the most requests.
 const ROUTES_MAX: usize = 100;
-/// Routes whose arms are looked at because of their failures.
-const SUSPECTS_MAX: usize = 12;
 /// Changes that are kept.
 const CHANGES_MAX: usize = 200;
 /// The share of the time that pictures may take: of a large gateway there are fewer.
@@ -226,35 +223,28 @@ impl Feed {
                 .extend(new.filter(|row| seen.insert(row.name.clone())));
         }
         listing.rows.sort_by(|a, b| {
-            let worst = b.failures.cmp(&a.failures).then(b.requests.cmp(&a.requests));
-            worst.then_with(|| a.name.cmp(&b.name))
+            let key = |row: &Row| (row.is_failing(), row.failures, row.requests);
+            key(b).cmp(&key(a)).then_with(|| a.name.cmp(&b.name))
         });
-        let failing = listing
-            .rows
-            .iter_mut()
-            .filter(|row| health::is_suspect(row.failures));
-        for row in failing.take(SUSPECTS_MAX) {
-            let path = format!("/api/v1/timeline?window=1m&route={}", segment(&row.name));
-            match self.client.get::<TimelineView>(&path)? {
-                Ok(timeline) => judge(row, &timeline),
-                // It is gone from the config.
-                Err(problem) if problem.status == 404 => {}
-                Err(problem) => return Ok(Err(problem)),
-            }
-        }
         Ok(Ok(listing))
     }
 }
 
 impl From<RouteRow> for Row {
     fn from(row: RouteRow) -> Self {
-        let RouteRow { route, figures, .. } = row;
+        let RouteRow {
+            route,
+            figures,
+            health,
+            ..
+        } = row;
         let mut row = Self {
             name: route.name,
             action: route.action,
             matches: route.matches,
             arms: route.arms,
             rollout: route.rollout,
+            reason: health,
             ..Self::default()
         };
         if let Some(figures) = figures {
@@ -266,30 +256,6 @@ impl From<RouteRow> for Row {
         }
         row
     }
-}
-
-/// Judges a route by the figures of its arms in the last minute.
-fn judge(row: &mut Row, timeline: &TimelineView) {
-    let arms = timeline.series.iter().filter_map(|series| {
-        let service = series.service.clone()?;
-        let arm = row.arms.iter().find(|arm| arm.service == service);
-        let requests = history::sum(timeline, &series.requests, 60);
-        let errors = history::sum(timeline, &series.failures, 60);
-        let (error_share, error_interval) = failed_share(errors, requests);
-        Some(ArmStats {
-            weight: arm.map(|arm| arm.live),
-            service,
-            requests,
-            errors,
-            error_share,
-            error_interval,
-            ..ArmStats::default()
-        })
-    });
-    let arms: Vec<ArmStats> = arms.collect();
-    row.is_judged = true;
-    row.failing = health::failing(&row.name, &arms);
-    row.worst = health::fails_more(&arms).map(str::to_owned);
 }
 
 /// The split of a route, with its version.

@@ -303,9 +303,9 @@ Everywhere
   q  Ctrl-C           quit
 
 Rates, failures and quantiles are those of the last minute. A request has failed if its client got a 5xx, an error of
-gRPC that blames the server, or a response that was cut. FAILING: a route, or one service of it in use, has 5 or more
-failed requests in the last minute, 1 % or more of its requests; or a service has no endpoint. DEGRADED: something else
-needs a look.
+gRPC that blames the server, or a response that was cut. ! marks a route with 5 or more failed requests in the last
+minute, 1 % or more of its requests, or of those to one of its services: DEGRADED, and from 50 % on FAILING, as is a
+service without an endpoint. ATTENTION: the gateway itself needs a look.
 Bars show live weights: █ the first service, ░ the second, ▓ the third; * marks weights that were dialed. In
 sparklines, each begins at 0.
 ";

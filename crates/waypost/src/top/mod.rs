@@ -272,7 +272,7 @@ fn in_words<T>(answer: anyhow::Result<Response<T>>) -> Answer<T> {
 /// Takes the split of a dial.
 fn take_split(app: &mut App, route: &str, answer: Answer<(String, SplitView)>) {
     let worst = app.picture.listing.rows.iter().find(|row| row.name == route);
-    let worst = worst.and_then(|row| row.worst.clone());
+    let worst = worst.and_then(|row| row.worst().map(str::to_owned));
     let Focus::Dial(dial) = &mut app.focus else { return };
     if dial.route != route || dial.stage != Stage::Reading {
         return;

@@ -11,6 +11,7 @@ use waypost_admin::api::timeline::TimelineView;
 use waypost_admin::api::whoami::ClientView;
 use waypost_admin::command::ArmView;
 use waypost_admin::events::marks::Mark;
+use waypost_admin::reasons::Reason;
 use waypost_admin::rollout::RolloutView;
 use waypost_admin::stats::RouteStats;
 
@@ -58,12 +59,8 @@ pub(super) struct Row {
     /// Requests per second.
     pub(super) rate: f64,
     pub(super) p99_ms: Option<f64>,
-    /// True if its arms were looked at.
-    pub(super) is_judged: bool,
-    /// The reason why it is failing.
-    pub(super) failing: Option<String>,
-    /// The arm that fails more than all others.
-    pub(super) worst: Option<String>,
+    /// The reason why it needs a look.
+    pub(super) reason: Option<Reason>,
     /// The rollout under way.
     pub(super) rollout: Option<String>,
     pub(super) history: Option<SparklineView>,
@@ -255,6 +252,16 @@ impl Row {
     /// The share of failed requests.
     pub(super) fn share(&self) -> f64 {
         self.failures as f64 / self.requests.max(1) as f64
+    }
+
+    /// True if requests fail now, by the gateway's judgement.
+    pub(super) fn is_failing(&self) -> bool {
+        self.reason.as_ref().is_some_and(|reason| !reason.past)
+    }
+
+    /// The service that fails more than the others.
+    pub(super) fn worst(&self) -> Option<&str> {
+        self.reason.as_ref()?.service.as_deref()
     }
 
     /// True if live weights differ from the declared ones.

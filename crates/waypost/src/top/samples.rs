@@ -12,10 +12,10 @@ use waypost_admin::api::timeline::{KeptView, SeriesView, TimelineView};
 use waypost_admin::api::whoami::ClientView;
 use waypost_admin::command::ArmView;
 use waypost_admin::events::marks::Mark;
+use waypost_admin::reasons::{Reason, Severity, Word};
 use waypost_admin::report::StateReport;
 use waypost_admin::stats::{ArmStats, RouteStats};
 
-use super::health;
 use super::model::{App, Listing, Picture, RoutePicture, Row};
 
 /// The end of the figures, in seconds since the Unix epoch.
@@ -25,6 +25,7 @@ pub(super) fn status() -> Status {
     Status {
         ok: true,
         health: "ok".to_owned(),
+        word: Word::Healthy,
         reasons: Vec::new(),
         version: "0.1.0".to_owned(),
         pid: 7,
@@ -65,11 +66,6 @@ pub(super) fn arms(weights: &[(&str, u64, u64)]) -> Vec<ArmView> {
 
 /// A route with this many requests and failures in the last minute.
 pub(super) fn row(name: &str, requests: u64, failures: u64) -> Row {
-    let v2 = failures - failures.min(1);
-    let stats = [
-        arm(&format!("{name}-v1"), requests / 2, failures - v2),
-        arm(&format!("{name}-v2"), requests - requests / 2, v2),
-    ];
     Row {
         name: name.to_owned(),
         action: "forward".to_owned(),
@@ -79,9 +75,7 @@ pub(super) fn row(name: &str, requests: u64, failures: u64) -> Row {
         failures,
         rate: requests as f64 / 60.0,
         p99_ms: (requests > 0).then_some(12.3),
-        worst: (failures > 50).then(|| format!("{name}-v2")),
-        is_judged: true,
-        failing: health::failing(name, &stats),
+        reason: (failures > 50).then(|| failing(name, requests, failures)),
         rollout: None,
         history: Some(SparklineView {
             begin: NEXT - 600,
@@ -89,6 +83,22 @@ pub(super) fn row(name: &str, requests: u64, failures: u64) -> Row {
             requests: (0..60).collect(),
             failures: vec![0; 60],
         }),
+    }
+}
+
+/// The reason of a route whose second service fails, for all but one of the failures.
+pub(super) fn failing(name: &str, requests: u64, failures: u64) -> Reason {
+    let (half, v2) = (requests / 2, failures - 1);
+    Reason {
+        severity: Severity::Warning,
+        kind: "route".to_owned(),
+        name: Some(name.to_owned()),
+        service: Some(format!("{name}-v2")),
+        past: false,
+        message: format!(
+            "route `{name}`: {failures} of {requests} requests failed in the last 60 s: {v2} of {half} at `{name}-v2`, 1 of \
+             {half} at `{name}-v1`"
+        ),
     }
 }
 
@@ -132,16 +142,7 @@ pub(super) fn timeline(route: Option<&str>, services: &[Option<&str>]) -> Timeli
         next: NEXT,
         series: services.iter().map(series).collect(),
         marks: Vec::new(),
-        kept: KeptView {
-            bytes: 0,
-            bytes_max: 0,
-            rings: 0,
-            rings_max: 0,
-            routes: 0,
-            routes_max: 0,
-            left_out_requests: 0,
-            interval_seconds: 1,
-        },
+        kept: KeptView::default(),
     }
 }
 
@@ -202,7 +203,11 @@ pub(super) fn app() -> App {
     users.arms[0].live = 75;
     users.rollout = Some("step 2 of 4: 25 %".to_owned());
     let picture = Picture {
-        status: status(),
+        status: Status {
+            word: Word::Degraded,
+            reasons: users.reason.iter().cloned().collect(),
+            ..status()
+        },
         client: ClientView {
             name: "local".to_owned(),
             role: Role::Write,

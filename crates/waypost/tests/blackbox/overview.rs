@@ -88,6 +88,63 @@ fn health_names_the_side_of_a_split_that_fails() {
 }
 
 #[test]
+fn small_share_of_requests_that_fails_at_one_service_is_a_reason() {
+    let good = Service::echo("good");
+    let bad = Service::named("bad", |talk| {
+        while talk.request().is_some() {
+            talk.send("HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let config = Config::new().service(&good, "").service(&bad, "");
+    let gateway = Gateway::with(config.route(
+        "name: all, to: { good: 99, bad: 1 }, force: { header: x-arm, values: { good: good, bad: bad } }",
+    ));
+    let mut client = gateway.connect();
+    let mut send = |arm: &str, times: usize| {
+        for _ in 0..times {
+            client.ask(format!("GET / HTTP/1.1\r\nHost: x\r\nx-arm: {arm}\r\n\r\n"));
+        }
+    };
+    send("good", 700);
+    // Four are not enough to tell.
+    send("bad", 4);
+    let page = |has_come: &dyn Fn(&Value) -> bool| {
+        wait_for("the figures", || {
+            let page = gateway.admin_json("/api/v1/routes?figures=true&search=failing");
+            let row = page["routes"].get(0)?.clone();
+            has_come(&row).then_some(row)
+        })
+    };
+    let row = page(&|row| row["figures"]["failures"] == 4);
+    assert_eq!(row.get("health"), None, "{row}");
+    send("bad", 2);
+    let row = page(&|row| row["figures"]["failures"] == 6);
+    let health = &row["health"];
+    assert_eq!(
+        (&health["service"], &health["severity"]),
+        (&json!("bad"), &json!("error"))
+    );
+    assert!(
+        health["message"]
+            .as_str()
+            .unwrap()
+            .contains(": 6 of 6 at `bad`, 0 of 700 at `good`"),
+        "{health}"
+    );
+    let word = |expected: &str| {
+        wait_for(expected, || {
+            let status = gateway.admin_json("/api/v1/status");
+            (status["word"] == expected).then_some(status)
+        })
+    };
+    assert_eq!(word("failing")["reasons"][0]["name"], "all");
+    gateway.dial("all", &json!({ "good": 100, "bad": 0 }));
+    // So few of all requests, and none any more: nothing needs a look.
+    let status = word("healthy");
+    assert_eq!(status["reasons"], json!([]));
+}
+
+#[test]
 fn certificates_come_by_their_end() {
     let authority = Authority::new();
     let good = authority.issue(&["a.test", "*.b.test"]);

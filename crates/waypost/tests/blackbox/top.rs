@@ -83,7 +83,7 @@ fn failing_arm_is_found_and_turned_back() {
     send(&gateway, "bad", 20);
     for size in [SMALL, (200, 50)] {
         let mut terminal = run(&gateway, size);
-        terminal.wait_for("FAILING  users: bad fails 100 % of its requests, good 0 %");
+        terminal.wait_for("FAILING  users: 20 of 60 failed in the last ");
         let screen = terminal.wait_for(">!users");
         assert!(screen.contains("90:10"), "{screen}");
         assert!(
@@ -112,8 +112,8 @@ fn failing_arm_is_found_and_turned_back() {
         assert_eq!(weights(&gateway), [100, 0].map(Value::from));
         let turns = gateway.admin_json("/api/v1/routes/users");
         assert_eq!(turns["turns"][0]["by"], "tester");
-        // The arm takes no requests any more.
-        terminal.wait_for("HEALTHY  nothing needs attention");
+        // The arm takes no requests any more, and what failed is past.
+        terminal.wait_for("ATTENTION  users: 20 of 60 failed in the last ");
         terminal.press("d").wait_for("WILL BE");
         terminal
             .press("r\r")
@@ -313,7 +313,11 @@ fn one_frame_is_printed_as_text() {
         (page["routes"][0]["figures"]["requests"] == 40).then_some(())
     });
     let told = gateway.command(&["top", "--once"]).expect(0).stdout;
-    assert!(told.contains("FAILING  users: bad fails 100 %"), "{told}");
+    assert!(
+        told.contains("FAILING  users: 10 of 40 failed in the last "),
+        "{told}"
+    );
+    assert!(told.contains(": 10 of 10 at bad, 0 of 30"), "{told}");
     assert!(told.contains("gone") && !told.contains('\u{1b}'), "{told}");
     assert!(told.lines().all(|line| line.chars().count() <= 80), "{told}");
     assert!(!told.contains("q quit") && !told.contains(">!"), "{told}");

@@ -15,6 +15,7 @@ use waypost_proxy::generation::Generation;
 use super::{RouteView, view};
 use crate::api::{App, QueryParams};
 use crate::problem::Problem;
+use crate::reasons::{self, Reason};
 use crate::search::index::{Figure, Order};
 use crate::search::{self, Search};
 use crate::state::AppState;
@@ -58,6 +59,10 @@ pub struct RouteRow {
     /// With `figures=true`; absent if nothing is known of the window, because other routes are busier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub figures: Option<RouteFigures>,
+    /// With `figures=true`: the reason why it needs a look, by its requests of the last minute and those to each of its
+    /// services, as `GET /api/v1/status` gives it; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Reason>,
 }
 
 /// Figures of a route over a window that ends now.
@@ -274,7 +279,11 @@ fn page(state: &AppState, generation: &Arc<Generation>, wanted: &Wanted) -> Rout
             let recent = timeline.recent_of(&route.name, wanted.window)?;
             Some(RouteFigures::of(&recent, timeline.sparkline(&route.name)))
         });
+        let health = timeline
+            .as_ref()
+            .and_then(|timeline| reasons::of_route(timeline, generation, row as usize));
         RouteRow {
+            health,
             dialed: route.arms.iter().any(|arm| arm.declared != arm.live),
             route,
             figures,

@@ -40,7 +40,7 @@
  * @property {{ begin: number, step_seconds: number, requests: number[], failures: number[] }} [sparkline]
  */
 
-/** @typedef {RouteView & { dialed: boolean, figures?: RouteFigures }} RouteRow */
+/** @typedef {RouteView & { dialed: boolean, figures?: RouteFigures, health?: import("./types.js").Reason }} RouteRow */
 
 /**
  * @typedef {object} RoutesPage

@@ -25,11 +25,14 @@
  * @property {"read" | "write"} role
  */
 
+/** @typedef {{ severity: "error" | "warning", kind: string, name?: string, service?: string, past?: boolean, message: string }} Reason */
+
 /**
  * @typedef {object} Status
  * @property {boolean} ok
  * @property {"ok" | "warning" | "error"} [health]
- * @property {{ severity: "error" | "warning", kind: string, name?: string, service?: string, message: string }[]} [reasons]
+ * @property {"healthy" | "attention" | "degraded" | "failing"} [word]
+ * @property {Reason[]} [reasons]
  * @property {string} version
  * @property {number} pid
  * @property {string} started
@@ -136,6 +139,7 @@
  * @property {{ service: string, declared: number, live: number }[]} arms
  * @property {boolean} dialed
  * @property {RouteFigures} [figures]
+ * @property {Reason} [health]
  */
 
 /**

@@ -39,13 +39,6 @@ export function verdict(arms) {
 }
 
 /**
- * The class of a share of failures: from one in twenty on it is failing, from one in a hundred on worth a look.
- * @param {number} share
- * @returns {"failing" | "doubtful" | ""}
- */
-export const toneOfFailures = (share) => (share >= 0.05 ? "failing" : share >= 0.01 ? "doubtful" : "");
-
-/**
  * The top of a scale for shares of failures, from 0 to 1.
  * @param {ArmStats[]} arms
  */

@@ -17,8 +17,9 @@
  * @property {Reason[]} reasons the gravest first
  */
 
-/** Kinds of reasons that are about requests. Others are about the gateway: requests fare well in spite of them. */
-const OF_REQUESTS = ["service", "route"];
+/** The gateway's words.
+ * @type {Record<string, Health["word"]>} */
+const WORDS = { healthy: "Healthy", attention: "Attention", degraded: "Degraded", failing: "Failing" };
 
 /**
  * @param {Status} status
@@ -32,11 +33,9 @@ export function health(status) {
     kind,
     page: pageOf(kind, name ?? null),
   }));
-  const ofRequests = given.filter((reason) => OF_REQUESTS.includes(reason.kind));
-  if (ofRequests.some((reason) => reason.severity === "error")) return { word: "Failing", tone: "bad", reasons };
-  if (ofRequests.length > 0) return { word: "Degraded", tone: "warn", reasons };
-  if (reasons.length > 0) return { word: "Attention", tone: reasons.some((reason) => reason.tone === "bad") ? "bad" : "warn", reasons };
-  return { word: "Healthy", tone: "good", reasons };
+  const word = WORDS[status.word ?? "healthy"] ?? "Attention";
+  const isBad = word === "Failing" || (word === "Attention" && reasons.some((reason) => reason.tone === "bad"));
+  return { word, tone: word === "Healthy" ? "good" : isBad ? "bad" : "warn", reasons };
 }
 
 /**
@@ -54,8 +53,12 @@ export function inShort(reasons, each) {
   });
 }
 
+/** The class of the figure of a route's failures.
+ * @param {import("../api/types.js").Reason | undefined} reason why the route needs a look */
+export const toneOf = (reason) => (!reason || reason.past ? "" : reason.severity === "error" ? "failing" : "doubtful");
+
 /** @param {string} message */
-function sentence(message) {
+export function sentence(message) {
   const text = message.replace(/^[a-z]/, (letter) => letter.toUpperCase());
   return /[.!?…]$/.test(text) ? text : `${text}.`;
 }
@@ -66,6 +69,6 @@ function sentence(message) {
  */
 function pageOf(kind, name) {
   if (kind === "service") return name === null ? ["services"] : ["services", name];
-  if (kind === "route") return name === null ? ["routes"] : ["routes", name];
+  if (kind === "route" || kind === "rollout") return name === null ? ["routes"] : ["routes", name];
   return kind === "config" || kind === "pending" ? ["config"] : null;
 }

@@ -1,16 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { health, inShort } from "../../src/model/health.js";
+import { health, inShort, toneOf } from "../../src/model/health.js";
 import { availability, found, sinceLook, withLook } from "../../src/model/services.js";
 
-test("the word tells requests that fail from a gateway that wants a look", () => {
-  const word = (...reasons) => health({ reasons: reasons.map(([severity, kind]) => ({ severity, kind, message: "it is so" })) }).word;
-  assert.equal(word(), "Healthy");
-  assert.equal(word(["warning", "pending"]), "Attention");
-  assert.equal(word(["error", "config"]), "Attention");
-  assert.equal(word(["warning", "service"], ["error", "config"]), "Degraded");
-  assert.equal(word(["error", "route"], ["warning", "service"]), "Failing");
+test("the word is the gateway's, and its tone that of what fails", () => {
+  const shown = (word, ...severities) => { const { word: said, tone } = health({ word, reasons: severities.map((severity) => ({ severity, kind: "config", message: "it is so" })) }); return [said, tone]; };
+  assert.deepEqual(shown("healthy"), ["Healthy", "good"]);
+  assert.deepEqual(shown("attention", "warning"), ["Attention", "warn"]);
+  assert.deepEqual(shown("attention", "error"), ["Attention", "bad"]);
+  assert.deepEqual(shown("degraded", "warning"), ["Degraded", "warn"]);
+  assert.deepEqual(shown("failing", "error"), ["Failing", "bad"]);
+});
+
+test("a route is marked by the gateway's reason, and not for what is past", () => {
+  assert.equal(toneOf(undefined), "");
+  assert.equal(toneOf({ severity: "warning", kind: "route", message: "" }), "doubtful");
+  assert.equal(toneOf({ severity: "error", kind: "route", message: "" }), "failing");
+  assert.equal(toneOf({ severity: "warning", kind: "route", message: "", past: true }), "");
 });
 
 test("a reason is a sentence and leads to its page", () => {

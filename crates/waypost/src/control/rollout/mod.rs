@@ -236,6 +236,7 @@ impl Control {
             share: active.ramp.percent().share(),
             evidence: active.ramp.judge().map_or(0.0, Judge::evidence),
             paused: active.ramp.stops().next().is_some(),
+            suspicion: view::suspicion(active),
         });
         let active: Vec<RolloutReport> = active.collect();
         self.shared.update_report(|report| report.rollouts = active);

@@ -88,6 +88,17 @@ pub(super) fn summary(active: &Active) -> String {
     }
 }
 
+/// The evidence against the canary in words, if there is more than chance often brings.
+pub(super) fn suspicion(active: &Active) -> Option<String> {
+    let evidence = active.ramp.judge().map_or(0.0, Judge::evidence);
+    (evidence >= SUSPICION).then(|| {
+        format!(
+            "luck alone makes a good version look this bad in {} rollouts",
+            words::luck(evidence)
+        )
+    })
+}
+
 /// The damage that the canary seems to do, if there is a sign of any.
 fn sign_of_damage(active: &Active, judge: &Judge) -> String {
     let evidence = judge.evidence();

@@ -13,7 +13,9 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use self::text::{cut, left, width};
-use super::health::{self, Health};
+use waypost_admin::reasons::Word;
+
+use super::health;
 use super::model::{App, Focus, Page};
 
 /// The smallest terminal that says something.
@@ -157,13 +159,14 @@ fn reasons(app: &App, canvas: Canvas) -> Vec<Line<'static>> {
             Span::raw(cut(&said, canvas.columns.saturating_sub(6))),
         ])];
     }
-    let verdict = health::judge(&app.picture.status, &app.picture.listing.rows);
-    let word = verdict.health.word();
-    let style = match verdict.health {
-        Health::Healthy => GOOD,
-        Health::Degraded => WARN,
-        Health::Failing => BAD,
+    let status = &app.picture.status;
+    let word = health::word(status.word);
+    let style = match status.word {
+        Word::Healthy => GOOD,
+        Word::Attention | Word::Degraded => WARN,
+        Word::Failing => BAD,
     };
+    let reasons = health::reasons(status);
     let indent = width(word) + 2;
     let room = canvas.columns.saturating_sub(indent);
     let most = match (&app.page, canvas.lines) {
@@ -172,8 +175,8 @@ fn reasons(app: &App, canvas: Canvas) -> Vec<Line<'static>> {
         _ => 6,
     };
     let nothing = "nothing needs attention".to_owned();
-    let more = verdict.reasons.len().saturating_sub(most);
-    let mut shown: Vec<String> = verdict.reasons.into_iter().take(most).collect();
+    let more = reasons.len().saturating_sub(most);
+    let mut shown: Vec<String> = reasons.into_iter().take(most).collect();
     if let Some(last) = shown.last_mut().filter(|_| more > 0) {
         let more = format!(" (and {more} more)");
         *last = format!("{}{more}", cut(last, room.saturating_sub(width(&more))));

@@ -280,7 +280,7 @@ fn routes(app: &App, canvas: Canvas, lines: usize) -> Vec<Line<'static>> {
 }
 
 fn line(row: &Row, columns: &Columns, is_selected: bool, seconds: usize) -> Line<'static> {
-    let is_failing = row.failing.is_some();
+    let is_failing = row.is_failing();
     let base = if is_selected { SELECTED } else { PLAIN };
     let mut spans = vec![
         Span::styled(if is_selected { ">" } else { " " }, base),

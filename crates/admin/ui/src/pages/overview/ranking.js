@@ -4,6 +4,7 @@ import { html } from "../../html.js";
 import { usePoll } from "../../api/poll.js";
 import { useHealth } from "../../state/health.js";
 import { count, ms, percent, rate } from "../../model/format.js";
+import { sentence, toneOf } from "../../model/health.js";
 import { Empty } from "../../view/empty.js";
 import { RouteName } from "../../view/names.js";
 import { Panel } from "../../view/panel.js";
@@ -41,7 +42,7 @@ export function MostFailures() {
     <${Table} label="Routes with the most failures in the last minute" rows=${rows} id=${(/** @type {RouteRow} */ row) => row.name} columns=${[
       NAME,
       { title: "Failed", isNumber: true, hint: "Failed requests of the last minute", cell: (/** @type {RouteRow} */ row) => count(row.figures?.failures) },
-      { title: "Share", isNumber: true, hint: "Share of the requests of the last minute that failed", cell: (/** @type {RouteRow} */ row) => html`<b>${percent(row.figures?.failure_share)}</b>` },
+      { title: "Share", isNumber: true, hint: "Share of the requests of the last minute that failed", cell: (/** @type {RouteRow} */ row) => html`<b class=${toneOf(row.health)} title=${row.health ? sentence(row.health.message) : undefined}>${percent(row.figures?.failure_share)}</b>` },
       { title: "10 minutes", isExtra: true, cell: (/** @type {RouteRow} */ row) => html`<${Course} route=${row} what="failures" />` },
     ]} /><//>`;
 }

@@ -1,8 +1,9 @@
 // The columns of the table of routes, for wide windows and for phones.
 
 import { html } from "../../html.js";
-import { toneOfFailures } from "../../model/comparison.js";
 import { ms, percent, rate } from "../../model/format.js";
+import { sentence, toneOf } from "../../model/health.js";
+import { letter } from "../../model/weights.js";
 import { link } from "../../router.js";
 import { Badge } from "../../view/badge.js";
 import { SplitBar } from "../../view/split.js";
@@ -34,8 +35,8 @@ function failures(row) {
   const figures = figure(row);
   if (!figures || figures.requests === 0) return cell("–");
   if (figures.failures === 0) return html`<span class="muted">0 %</span>`;
-  const tone = toneOfFailures(figures.failure_share);
-  return html`<span class=${tone} title=${`${figures.failures} of ${figures.requests} requests`}>${tone === "" ? null : html`<span class="sign" aria-hidden="true">${tone === "failing" ? "■" : "▲"} </span>`}${percent(figures.failure_share)}</span>`;
+  const tone = toneOf(row.health);
+  return html`<span class=${tone} title=${row.health ? sentence(row.health.message) : `${figures.failures} of ${figures.requests} requests`}>${tone === "" ? null : html`<span class="sign" aria-hidden="true">${tone === "failing" ? "■" : "▲"} </span>`}${percent(figures.failure_share)}</span>`;
 }
 
 /** @param {RouteRow} row */
@@ -45,8 +46,18 @@ function sparkline(row) {
   return html`<${Sparkline} values=${line.requests} label=${`Requests of the last ${Math.round((line.requests.length * line.step_seconds) / 60)} minutes`} />`;
 }
 
+/** The mark of a route that needs a look; the side of its split is named by the letter that its bar has.
+ * @param {{ row: RouteRow }} props */
+function Failing({ row }) {
+  const reason = row.health;
+  if (!reason) return null;
+  const at = row.arms.length > 1 ? row.arms.findIndex((arm) => arm.service === reason.service) : -1;
+  const who = at < 0 ? "" : `${letter(at)} `;
+  return html`<${Badge} tone=${reason.past ? "none" : reason.severity === "error" ? "bad" : "warn"} title=${sentence(reason.message)}>${who}${reason.past ? "failed" : "fails"}<//>`;
+}
+
 /** @param {RouteRow} row */
-const states = (row) => html`${row.rollout ? html`<${Badge} tone="info" title=${`Rollout: ${row.rollout}`}>rollout<//>` : row.dialed ? html`<${Badge} tone="info" title="Live weights differ from the declared ones.">dialed<//>` : null}`;
+const states = (row) => html`<${Failing} row=${row} />${row.rollout ? html`<${Badge} tone="info" title=${`Rollout: ${row.rollout}`}>rollout<//>` : row.dialed ? html`<${Badge} tone="info" title="Live weights differ from the declared ones.">dialed<//>` : null}`;
 
 /** @type {RouteColumn[]} */
 export const wideColumns = [
