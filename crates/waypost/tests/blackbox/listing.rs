@@ -1,4 +1,4 @@
-//! Pages of the routes: search, order, and figures of the last minutes.
+//! Pages of the routes and of the services: search, order, and figures of the last minutes.
 
 use serde_json::{Value, json};
 
@@ -87,7 +87,9 @@ fn searches_see_the_config_that_is_active() {
         )
     };
     assert_eq!(found("invoices"), (0, 1));
-    let config = Config::new().route("name: invoices, match: { path: /i }, respond: { status: 200 }");
+    let config = Config::new()
+        .key("admin: { bind: 127.0.0.1:0 }")
+        .route("name: invoices, match: { path: /i }, respond: { status: 200 }");
     let sent = gateway.admin(
         "PUT",
         "/api/v1/config",
@@ -177,4 +179,88 @@ fn failing_and_busy_routes_come_first() {
     assert_eq!((&quiet["requests"], &quiet["p99_ms"]), (&json!(0), &Value::Null));
     let by_failures = page("sort=failures&limit=1", |_| true);
     assert_eq!(names(&by_failures), ["orders"]);
+}
+
+/// The names of the services on a page.
+fn services(page: &Value) -> Vec<&str> {
+    let services = page["services"].as_array().unwrap().iter();
+    services
+        .map(|service| service["name"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn services_are_searched_sorted_and_paged() {
+    let up = Service::echo("b-up");
+    let mut config = Config::new()
+        .service(&up, "")
+        .service_at("a-half", &[&up.url(), "http://127.0.0.9:9"], "")
+        .service_at("c-none", &["http://127.0.0.8:9"], "");
+    for number in 0..1000 {
+        config = config.service_at(&format!("z-{number:04}"), &["http://127.0.0.7:9"], "");
+    }
+    let gateway = Gateway::with(config.route("name: all, to: b-up"));
+    for (service, endpoint) in [("a-half", "127.0.0.9:9"), ("c-none", "127.0.0.8:9")] {
+        let body = json!({ "endpoint": endpoint, "drained": true }).to_string();
+        let path = format!("/api/v1/services/{service}/drain");
+        let answer = gateway.admin("PUT", &path, "Content-Type: application/json\r\n", &body);
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+    }
+    let page = |query: &str| gateway.admin_json(&format!("/api/v1/services?{query}"));
+    let check = |query: &str, expected: &[&str], matching: usize| {
+        let page = page(query);
+        assert_eq!(services(&page), expected, "{query}");
+        assert_eq!(
+            (&page["matching"], &page["all"]),
+            (&json!(matching), &json!(1003)),
+            "{query}"
+        );
+    };
+    // The worst first, else as in the config.
+    check(
+        "sort=state&limit=4",
+        &["c-none", "a-half", "b-up", "z-0000"],
+        1003,
+    );
+    check("sort=name&limit=3", &["a-half", "b-up", "c-none"], 1003);
+    check("sort=-name&limit=2", &["z-0999", "z-0998"], 1003);
+    check("limit=2", &["b-up", "a-half"], 1003);
+    check("unavailable=true&sort=name", &["a-half", "c-none"], 2);
+    // By name, endpoint and address, in any case of letters, and by all words.
+    check("search=Z-050&limit=2", &["z-0500", "z-0501"], 10);
+    check("search=127.0.0.9", &["a-half"], 1);
+    check(
+        "search=z-%20127.0.0.7:9%2042",
+        &[
+            "z-0042", "z-0142", "z-0242", "z-0342", "z-0420", "z-0421", "z-0422", "z-0423", "z-0424",
+            "z-0425", "z-0426", "z-0427", "z-0428", "z-0429", "z-0442", "z-0542", "z-0642", "z-0742",
+            "z-0842", "z-0942",
+        ],
+        20,
+    );
+    check("search=nothing", &[], 0);
+    // Pages follow each other, and have states and routes.
+    let first = page("sort=name&limit=2");
+    assert_eq!(first["next_offset"], 2);
+    assert_eq!(first["services"][1]["routes"], json!(["all"]));
+    assert_eq!(
+        first["services"][0]["endpoints"][1]["addresses"][0]["state"],
+        "drained"
+    );
+    let last = page("sort=name&limit=2&offset=1002");
+    assert_eq!((services(&last), last.get("next_offset")), (vec!["z-0999"], None));
+    for (query, status) in [
+        ("limit=0", 422),
+        ("sort=size", 422),
+        ("limit=x", 400),
+        ("filter=a", 400),
+    ] {
+        let path = format!("/api/v1/services?{query}");
+        assert_eq!(gateway.admin("GET", &path, "", "").status(), status, "{query}");
+    }
+    // Without any of it, the list of all services is as ever.
+    for list in ["", "?detail=true"] {
+        let all = gateway.admin_json(&format!("/api/v1/services{list}"));
+        assert_eq!(all.as_array().unwrap().len(), 1003, "{list}");
+    }
 }

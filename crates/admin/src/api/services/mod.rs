@@ -1,10 +1,12 @@
 //! Services and the addresses of their endpoints.
 
+pub mod page;
+
 use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
 use jiff::Timestamp;
@@ -18,6 +20,7 @@ use waypost_upstream::health::EndpointState;
 use waypost_upstream::service::ServiceState;
 
 use super::{App, Body, Caller, Operation, PathName, QueryParams, json, json_body};
+use crate::api::services::page::{Services, ServicesQuery, Wanted};
 use crate::command::{Command, Drained};
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -103,23 +106,16 @@ pub struct DrainChange {
     pub drained: bool,
 }
 
-/// The query parameter that adds states and counts.
-const DETAIL: (&str, &str, &str) = (
-    "detail",
-    "boolean",
-    "`true` adds state and counts to each address, as `/api/v1/services/{name}` has them",
-);
-
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation {
             method: "get",
             path: "/api/v1/services",
-            summary: "All services, with the addresses of their endpoints and the routes that lead to them",
-            query: &[DETAIL],
+            summary: "All services, with the addresses of their endpoints and the routes that lead to them; or a page of those that a search finds, in any order",
+            query: page::QUERY,
             body: Vec::new(),
-            response: vec![json::<Vec<ServiceView<AddressView>>>()],
-            problems: &[503],
+            response: vec![json::<Services>()],
+            problems: &[400, 422, 503],
             handler: || get(list),
         },
         Operation {
@@ -145,25 +141,39 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// The query of a list of services.
-#[derive(Debug, Deserialize)]
-struct ListQuery {
-    #[serde(default)]
-    detail: bool,
+async fn list(
+    State(state): App,
+    QueryParams(query): QueryParams<ServicesQuery>,
+) -> Result<Response, Problem> {
+    let generation = state.view()?.generation();
+    let wanted = Wanted::from(&query)?;
+    // Off the async thread: ten thousand services take a while, and other requests must not wait.
+    let listed = tokio::task::spawn_blocking(move || match wanted {
+        Some(wanted) => Json(page::of(&state, &generation, &wanted)).into_response(),
+        None if query.detail => {
+            let detail =
+                |running: &ServiceState, endpoint: &Endpoint, now| detail(&state, running, endpoint, now);
+            Json(views(&generation, &all(&generation), detail)).into_response()
+        }
+        None => {
+            let brief = |running: &ServiceState, endpoint: &Endpoint, now| AddressView {
+                address: endpoint.address.to_string(),
+                ejected: running.is_ejected(endpoint, now),
+            };
+            Json(views(&generation, &all(&generation), brief)).into_response()
+        }
+    });
+    listed.await.map_err(|_| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the services could not be listed",
+        )
+    })
 }
 
-async fn list(State(state): App, QueryParams(query): QueryParams<ListQuery>) -> Result<Response, Problem> {
-    let generation = state.view()?.generation();
-    if query.detail {
-        let detail =
-            |running: &ServiceState, endpoint: &Endpoint, now| detail(&state, running, endpoint, now);
-        return Ok(Json(views(&generation, None, detail)).into_response());
-    }
-    let brief = |running: &ServiceState, endpoint: &Endpoint, now| AddressView {
-        address: endpoint.address.to_string(),
-        ejected: running.is_ejected(endpoint, now),
-    };
-    Ok(Json(views(&generation, None, brief)).into_response())
+/// The positions of all services.
+fn all(generation: &Generation) -> Vec<usize> {
+    (0..generation.services().len()).collect()
 }
 
 async fn show(
@@ -172,7 +182,10 @@ async fn show(
 ) -> Result<Json<ServiceView<AddressDetail>>, Problem> {
     let generation = state.view()?.generation();
     let detail = |running: &ServiceState, endpoint: &Endpoint, now| detail(&state, running, endpoint, now);
-    let found = views(&generation, Some(&name), detail).pop();
+    let mut services = generation.services().iter();
+    let position = services.position(|running| *running.service().name == *name);
+    let positions: Vec<usize> = position.into_iter().collect();
+    let found = views(&generation, &positions, detail).pop();
     found
         .map(Json)
         .ok_or_else(|| Problem::not_found(format!("there is no service named `{name}`")))
@@ -196,20 +209,18 @@ async fn drain(
     Ok(Json(drained.await?))
 }
 
-/// All services, or the one with this name.
+/// The services at these positions, in this order.
 fn views<A>(
     generation: &Generation,
-    name: Option<&str>,
+    positions: &[usize],
     address: impl Fn(&ServiceState, &Endpoint, Instant) -> A,
 ) -> Vec<ServiceView<A>> {
     let plan = generation.plan();
     let now = Instant::now();
-    let is_wanted = |service: &str| name.is_none_or(|name| name == service);
-    let shown = generation.services().iter().enumerate();
-    let mut shown: HashMap<usize, ServiceView<A>> = shown
-        .filter(|(_, running)| is_wanted(&running.service().name))
-        .map(|(at, running)| (at, view(running, &address, now)))
-        .collect();
+    let shown = positions
+        .iter()
+        .map(|at| (*at, view(&generation.services()[*at], &address, now)));
+    let mut shown: HashMap<usize, ServiceView<A>> = shown.collect();
     for route in plan.routes() {
         if let Action::Forward(forward) = &route.action {
             let name = &route.matching.name;
@@ -225,9 +236,7 @@ fn views<A>(
             }
         }
     }
-    let mut shown: Vec<(usize, ServiceView<A>)> = shown.into_iter().collect();
-    shown.sort_by_key(|(at, _)| *at);
-    shown.into_iter().map(|(_, view)| view).collect()
+    positions.iter().filter_map(|at| shown.remove(at)).collect()
 }
 
 fn view<A>(

@@ -121,6 +121,16 @@
  */
 
 /**
+ * @typedef {object} ServicesPage
+ * @property {ServiceView[]} services
+ * @property {number} all services without the search
+ * @property {number} matching
+ * @property {number} offset
+ * @property {number} [next_offset]
+ * @property {number} revision
+ */
+
+/**
  * @typedef {object} RouteFigures
  * @property {number} window_seconds
  * @property {number} requests

@@ -1,4 +1,4 @@
-// Services and their endpoints: what is out, what is found, and what was counted lately.
+// Services and their endpoints: what is out, and what was counted lately.
 
 /** @typedef {import("../api/types.js").ServiceView} ServiceView */
 /** @typedef {import("../api/types.js").AddressDetail} AddressDetail */
@@ -38,24 +38,6 @@ export function availability(service) {
   if (available < addresses.length) tone = "warn";
   if (available === 0) tone = addresses.some((address) => address.state === "unknown") ? "none" : "bad";
   return { available, all: addresses.length, tone };
-}
-
-/**
- * The services that a reader looks for, those with something out first.
- * @param {ServiceView[]} services
- * @param {{ text: string, isOut: boolean }} wanted text: a part of a name, an endpoint or an address
- */
-export function found(services, { text, isOut }) {
-  const part = text.trim().toLowerCase();
-  const isNamed = (/** @type {ServiceView} */ service) => part === "" || service.name.toLowerCase().includes(part)
-    || service.endpoints.some((endpoint) => endpoint.endpoint.toLowerCase().includes(part)
-      || endpoint.addresses.some((address) => address.address.includes(part)));
-  const rank = (/** @type {ServiceView} */ service) => ({ bad: 0, warn: 1, none: 2, good: 3, info: 3 })[availability(service).tone];
-  return services
-    .filter((service) => isNamed(service) && (!isOut || rank(service) < 3))
-    .map((service) => ({ service, rank: rank(service) }))
-    .sort((a, b) => a.rank - b.rank)
-    .map(({ service }) => service);
 }
 
 /** @typedef {{ at: number, counts: Map<string, { requests: number, failures: number }> }} Look */

@@ -99,6 +99,7 @@ test("services are found by name and address, also from a link", async () => {
   const shown = page.getByRole("region", { name: /^Service / });
   await shown.nth(2).waitFor();
   await page.getByRole("searchbox", { name: "Search services" }).fill("UNUS");
+  await shown.nth(1).waitFor({ state: "detached" });
   await page.getByText("no route leads here").waitFor();
   assert.equal(await shown.count(), 1);
   await page.reload();
@@ -119,4 +120,38 @@ test("a page of services fits every look", async () => {
     await shoot(page, `services-${look.look}`);
     await close(page);
   }
+});
+
+test("thousands of services are paged and searched by the gateway", async () => {
+  const [one] = services.map((service) => service.url);
+  const many = Array.from({ length: 3000 }, (_, at) => `  s-${String(at).padStart(4, "0")}: { endpoints: [${one}] }`).join("\n");
+  const large = await Gateway.start(`
+listeners: [{ bind: 127.0.0.1:0 }]
+services:
+${many}
+routes: [{ name: r, match: { path: /* }, to: s-2999 }]
+`);
+  await large.api("/services/s-2500/drain", { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify({ endpoint: one, drained: true }) });
+  const page = await open(browser);
+  await page.goto(`${large.admin}/#/services`);
+  const shown = page.getByRole("region", { name: /^Service / });
+  await page.getByText("All 3000").waitFor();
+  assert.equal(await shown.count(), 50);
+  assert.equal(await shown.first().getAttribute("aria-label"), "Service s-2500", "what is out comes first");
+  await page.getByRole("button", { name: "Show 50 more of 3,000 services" }).click();
+  await shown.nth(99).waitFor();
+  await page.getByRole("searchbox", { name: "Search services" }).fill("s-299");
+  await page.getByRole("region", { name: "Service s-2999" }).waitFor();
+  assert.equal(await shown.count(), 10);
+  await page.getByRole("searchbox", { name: "Search services" }).fill("");
+  await page.getByRole("button", { name: "With endpoints out" }).click();
+  await page.getByRole("region", { name: "Service s-2500" }).waitFor();
+  assert.equal(await shown.count(), 1);
+  await page.goto(`${large.admin}/#/services/nothing`);
+  await page.getByText("There is no service named nothing").waitFor();
+  await page.goto(`${large.admin}/#/services/s-2999`);
+  await page.getByText("1 of 1 available").waitFor();
+  await accessible(page);
+  await close(page);
+  await large.stop();
 });

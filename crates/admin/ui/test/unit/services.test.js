@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { health, inShort, toneOf } from "../../src/model/health.js";
-import { availability, found, sinceLook, withLook } from "../../src/model/services.js";
+import { availability, sinceLook, withLook } from "../../src/model/services.js";
 
 test("the word is the gateway's, and its tone that of what fails", () => {
   const shown = (word, ...severities) => { const { word: said, tone } = health({ word, reasons: severities.map((severity) => ({ severity, kind: "config", message: "it is so" })) }); return [said, tone]; };
@@ -36,13 +36,10 @@ const service = (name, ...states) => ({
   endpoints: states.map((state, at) => ({ endpoint: `${name}.test:${at}`, weight: 1, backup: false, addresses: [{ address: `10.0.0.${at}:80`, state, requests: 10, failures: 1 }] })),
 });
 
-test("services with something out are first", () => {
-  const all = [service("a", "up"), service("b", "up", "down"), service("c", "drained"), service("d", "unknown")];
-  assert.deepEqual(found(all, { text: "", isOut: false }).map(({ name }) => name), ["c", "b", "d", "a"]);
-  assert.deepEqual(found(all, { text: "", isOut: true }).map(({ name }) => name), ["c", "b", "d"]);
-  assert.deepEqual(found(all, { text: "B.TEST", isOut: false }).map(({ name }) => name), ["b"]);
-  assert.deepEqual(found(all, { text: "10.0.0.1", isOut: false }).map(({ name }) => name), ["b"]);
-  assert.deepEqual(availability(all[1]), { available: 1, all: 2, tone: "warn" });
+test("a service is as good as its addresses", () => {
+  const tone = (...states) => availability(service("a", ...states)).tone;
+  assert.deepEqual([tone("up"), tone("up", "down"), tone("drained"), tone("unknown")], ["good", "warn", "bad", "none"]);
+  assert.deepEqual(availability(service("b", "up", "down")), { available: 1, all: 2, tone: "warn" });
 });
 
 test("rates need two looks at the same counters", () => {

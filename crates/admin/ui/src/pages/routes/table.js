@@ -1,6 +1,6 @@
 // The table of routes.
 
-import { html, useEffect, useMemo, useRef, useState } from "../../html.js";
+import { html, useMemo, useRef } from "../../html.js";
 import { counted, count } from "../../model/format.js";
 import { complete } from "../../model/filter.js";
 import { go, link } from "../../router.js";
@@ -9,6 +9,7 @@ import { Button } from "../../view/button.js";
 import { Empty } from "../../view/empty.js";
 import { Loading } from "../../view/panel.js";
 import { Problem } from "../../view/problem.js";
+import { useCalm } from "../../view/calm.js";
 import { WindowedTable } from "../../view/windowed.js";
 import { narrowColumns, wideColumns } from "./columns.js";
 import { useRows } from "./rows.js";
@@ -28,7 +29,7 @@ export function RoutesTable({ query }) {
   const text = query.search ?? "";
   const sort = query.sort ?? "config";
   const isNarrow = useNarrow();
-  const search = useLater(complete(text), TYPING);
+  const search = useCalm(complete(text), TYPING);
   const rows = useRows(search, sort);
   const handle = useRef(/** @type {{ focus: (() => void) | null }} */ ({ focus: null }));
   const sorted = { order: sort.replace(/^-/, ""), isReversed: sort.startsWith("-") };
@@ -64,18 +65,3 @@ export function RoutesTable({ query }) {
 
 /** @param {import("../../api/route-types.js").RouteRow} row */
 const nameOf = (row) => row.name;
-
-/**
- * A value that has stayed the same for a while; the first one at once.
- * @template T
- * @param {T} value
- * @param {number} wait milliseconds
- */
-function useLater(value, wait) {
-  const [later, setLater] = useState(value);
-  useEffect(() => {
-    const timer = setTimeout(() => setLater(value), wait);
-    return () => clearTimeout(timer);
-  }, [value, wait]);
-  return later;
-}
