@@ -2,10 +2,9 @@
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
 import { moved, scrolled } from "../model/windows.js";
+import { useSight } from "./sight.js";
 import { classes } from "./table.js";
 
-/** Rows drawn above and below those in sight, so that a turn of the wheel shows no gap. */
-const MARGIN = 10;
 /** Pixels of the head, which stays in sight. */
 const HEAD = 32;
 
@@ -31,28 +30,10 @@ const HEAD = 32;
  */
 export function WindowedTable({ label, columns, total, row, id, onWindow, rowHeight = 36, sorted, onSort, handle, class: name = "" }) {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
-  const [sight, setSight] = useState({ from: 0, to: 40 });
+  const [sight, setSight] = useSight(box, rowHeight);
   const [active, setActive] = useState(0);
   // The row whose link gets the focus once it is drawn.
   const wanted = useRef(/** @type {number | null} */ (null));
-
-  useEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    const measure = () => {
-      const from = Math.max(0, Math.floor(element.scrollTop / rowHeight) - MARGIN);
-      const to = Math.ceil((element.scrollTop + element.clientHeight) / rowHeight) + MARGIN;
-      setSight((before) => (before.from === from && before.to === to ? before : { from, to }));
-    };
-    measure();
-    const watcher = new ResizeObserver(measure);
-    watcher.observe(element);
-    element.addEventListener("scroll", measure, { passive: true });
-    return () => {
-      watcher.disconnect();
-      element.removeEventListener("scroll", measure);
-    };
-  }, [rowHeight]);
 
   const to = Math.min(sight.to, total);
   const from = Math.max(0, Math.min(sight.from, to - 1));

@@ -1,21 +1,19 @@
 // The rows of the live log: a table, or cards on a phone. Only those in sight are in the page.
 
-import { html, useEffect, useRef, useState } from "../../html.js";
+import { html, useCallback, useRef } from "../../html.js";
 import { clock, ms } from "../../model/format.js";
 import { printable } from "../../model/explained.js";
 import { targetOf, toneOf, wayOf } from "../../model/tail.js";
+import { useNarrow } from "../../state/media.js";
+import { useSight } from "../../view/sight.js";
 
 /** @typedef {import("../../model/tail.js").Row} Row */
 
 /** Pixels of a row, and of a card. */
 const ROW = 32;
 const CARD = 58;
-/** Rows drawn above and below those in sight. */
-const MARGIN = 10;
 
 const SIGNS = { bad: "■", warn: "▲", none: "" };
-
-const narrow = matchMedia("(max-width: 700px)");
 
 /**
  * @param {object} props
@@ -25,33 +23,10 @@ const narrow = matchMedia("(max-width: 700px)");
  */
 export function LogRows({ rows, onSelect, onScrolled }) {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
-  const [isNarrow, setNarrow] = useState(narrow.matches);
-  const [sight, setSight] = useState({ from: 0, to: 40 });
+  const isNarrow = useNarrow();
   const height = isNarrow ? CARD : ROW;
-  useEffect(() => {
-    const update = () => setNarrow(narrow.matches);
-    narrow.addEventListener("change", update);
-    return () => narrow.removeEventListener("change", update);
-  }, []);
-  useEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    const measure = () => {
-      onScrolled(element.scrollTop > 0);
-      const from = Math.max(0, Math.floor(element.scrollTop / height) - MARGIN);
-      const to = Math.ceil((element.scrollTop + element.clientHeight) / height) + MARGIN;
-      setSight((before) => (before.from === from && before.to === to ? before : { from, to }));
-    };
-    measure();
-    const watcher = new ResizeObserver(measure);
-    watcher.observe(element);
-    element.addEventListener("scroll", measure, { passive: true });
-    return () => {
-      onScrolled(false);
-      watcher.disconnect();
-      element.removeEventListener("scroll", measure);
-    };
-  }, [height, onScrolled]);
+  const onScroll = useCallback((/** @type {number} */ top) => onScrolled(top > 0), [onScrolled]);
+  const [sight] = useSight(box, height, onScroll);
   const from = Math.min(sight.from, rows.length);
   const to = Math.min(sight.to, rows.length);
   /** @param {number} of */
