@@ -145,7 +145,7 @@ export function Comparison({ route, query }) {
       { title: "Service", cell: who },
       { title: "Share", isNumber: true, isExtra: true, hint: "Share of the requests of this time", cell: (arm) => percent(all.reduce((sum, one) => sum + one.requests, 0) > 0 ? arm.requests / all.reduce((sum, one) => sum + one.requests, 0) : null) },
       { title: "Requests", isNumber: true, isExtra: true, cell: (arm) => count(arm.requests) },
-      { title: "Rate", isNumber: true, cell: (arm) => rate(arm.rate) },
+      { title: "Rate", isNumber: true, isExtra: true, cell: (arm) => rate(arm.rate) },
       { title: "Failures", isNumber: true, hint: "Share of failed requests", cell: (arm) => (arm.requests === 0 ? "–" : html`<span class=${worse.has(arm.service) ? "failing" : undefined} title=${`${count(arm.errors)} of ${count(arm.requests)}`}>${worse.has(arm.service) ? html`<span class="sign" aria-hidden="true">■ </span>` : null}${percent(arm.error_share)}</span><span class="interval-text phone">${percent(arm.error_interval[0])} to ${percent(arm.error_interval[1])}</span>`) },
       { title: "95 % interval", isExtra: true, hint: "The true share of failures lies here, in 19 of 20 cases", cell: (arm) => (arm.requests === 0 ? html`<span class="muted">–</span>` : html`<${Interval} low=${arm.error_interval[0]} high=${arm.error_interval[1]} at=${arm.error_share} top=${scale} />`) },
       { title: "p50", isNumber: true, isExtra: true, cell: (arm) => ms(arm.p50_ms) },
