@@ -1,17 +1,15 @@
-//! The tokens that were verified, by their hash, until they expire.
+//! The tokens whose signatures were verified, by their hash.
 
 use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, TryLockError};
-use std::time::Duration;
 
 use aws_lc_rs::digest::{self, SHA256};
 
-use crate::claims::Claims;
 use crate::token::key_set::KeySet;
 use crate::token::verify::Verified;
 
-/// The tokens that are remembered for one `jwt`, at most.
+/// The tokens that are remembered for one key set, at most.
 pub const TOKENS_MAX: usize = 16 * 1024;
 
 /// The bytes that they take, at most, as estimated.
@@ -28,7 +26,7 @@ const ENTRY_BYTES: usize = 256;
 
 type Digest = [u8; 32];
 
-/// The tokens that one `jwt` has verified. A part that is in use by another worker is passed over: no worker waits for another.
+/// The tokens that a key set has verified. A part that is in use by another worker is passed over: no worker waits for another.
 #[derive(Debug, Default)]
 pub struct TokenCache {
     shards: [Mutex<Shard>; SHARDS],
@@ -64,9 +62,9 @@ impl TokenHash {
 }
 
 impl TokenCache {
-    /// The claims of a token that `keys` have verified, unless it has expired since.
-    pub fn find(&self, token: TokenHash, keys: &Arc<KeySet>, now: Duration) -> Option<Arc<Claims>> {
-        self.with_shard(token, keys, |shard| shard.find(token.0, now.as_secs_f64()))?
+    /// A token that `keys` have verified.
+    pub fn find(&self, token: TokenHash, keys: &Arc<KeySet>) -> Option<Verified> {
+        self.with_shard(token, keys, |shard| shard.find(token.0))?
     }
 
     /// Remembers a token that `keys` have verified.
@@ -121,18 +119,14 @@ impl TokenCache {
 }
 
 impl Shard {
-    fn find(&mut self, token: Digest, now: f64) -> Option<Arc<Claims>> {
+    fn find(&mut self, token: Digest) -> Option<Verified> {
         if let Some(verified) = self.young.tokens.get(&token) {
-            return is_valid(verified, now).then(|| Arc::clone(&verified.claims));
+            return Some(verified.clone());
         }
         let verified = self.old.tokens.remove(&token)?;
         self.old.bytes -= size(&verified);
-        if !is_valid(&verified, now) {
-            return None;
-        }
-        let claims = Arc::clone(&verified.claims);
-        self.insert(token, verified);
-        Some(claims)
+        self.insert(token, verified.clone());
+        Some(verified)
     }
 
     fn insert(&mut self, token: Digest, verified: Verified) {
@@ -148,31 +142,34 @@ impl Shard {
     }
 }
 
-fn is_valid(verified: &Verified, now: f64) -> bool {
-    verified.until.is_none_or(|until| now < until)
-}
-
 fn size(verified: &Verified) -> usize {
     ENTRY_BYTES + verified.size * SPREAD
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use waypost_plan::token::Algorithm;
+
     use super::*;
-    use crate::json;
     use crate::token::key_set::Origin;
     use crate::token::testing::Signer;
+    use crate::token::verify::verify;
+
+    static SIGNER: LazyLock<Signer> = LazyLock::new(Signer::ed25519);
 
     fn keys() -> Arc<KeySet> {
         Arc::new(KeySet::parse(Signer::ed25519().jwk("").as_bytes(), Origin::File).unwrap())
     }
 
-    fn claims(until: Option<f64>, size: usize) -> Verified {
-        Verified {
-            claims: Arc::new(Claims::new(json::object(b"{}").unwrap())),
-            until,
-            size,
-        }
+    fn verified(size: usize) -> Verified {
+        let (signer, head) = (&*SIGNER, r#"{"alg":"EdDSA"}"#);
+        let token = signer.token(jsonwebtoken::Algorithm::EdDSA, head, "{}");
+        let keys = KeySet::parse(signer.jwk("").as_bytes(), Origin::File).unwrap();
+        let mut verified = verify(token.as_bytes(), &Algorithm::defaults(), &keys).unwrap();
+        verified.size = size;
+        verified
     }
 
     fn hash(number: usize) -> TokenHash {
@@ -180,28 +177,24 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_found_until_it_expires_and_until_the_keys_change() {
+    fn a_token_is_found_until_the_keys_change() {
         let (cache, first, second) = (TokenCache::default(), keys(), keys());
-        let at = Duration::from_secs;
-        cache.insert(hash(1), &first, claims(Some(100.0), 10));
-        cache.insert(hash(2), &first, claims(None, 10));
-        assert!(cache.find(hash(1), &first, at(99)).is_some());
-        assert!(cache.find(hash(1), &first, at(100)).is_none());
-        assert!(cache.find(hash(2), &first, at(1 << 40)).is_some());
-        assert!(cache.find(hash(3), &first, at(0)).is_none());
-        assert!(cache.find(hash(1), &second, at(99)).is_none());
+        cache.insert(hash(1), &first, verified(10));
+        assert!(cache.find(hash(1), &first).is_some());
+        assert!(cache.find(hash(2), &first).is_none());
+        assert!(cache.find(hash(1), &second).is_none());
         // Nor does the old set bring back what the new one has not verified.
-        assert!(cache.find(hash(1), &first, at(99)).is_none());
+        assert!(cache.find(hash(1), &first).is_none());
     }
 
     #[test]
     fn number_and_bytes_are_bounded_and_what_is_in_use_stays() {
         let (cache, keys) = (TokenCache::default(), keys());
-        let favourite = hash(0);
+        let (favourite, small) = (hash(0), verified(100));
         for number in 0..4 * TOKENS_MAX {
-            cache.insert(hash(number), &keys, claims(None, 100));
+            cache.insert(hash(number), &keys, small.clone());
             if number % 64 == 0 {
-                assert!(cache.find(favourite, &keys, Duration::ZERO).is_some(), "{number}");
+                assert!(cache.find(favourite, &keys).is_some(), "{number}");
             }
             if number % 4096 == 0 {
                 assert!(cache.len() <= TOKENS_MAX);
@@ -209,24 +202,25 @@ mod tests {
         }
         assert!(cache.len() > TOKENS_MAX / 3);
         let large = BYTES_MAX / SHARDS / 16 / SPREAD;
+        let one = verified(large);
         for number in 0..2_000 {
-            cache.insert(hash(number), &keys, claims(None, large));
+            cache.insert(hash(number), &keys, one.clone());
         }
         assert!(cache.len() * large * SPREAD <= BYTES_MAX);
         // One that no part has room for is not kept.
         let huge = hash(usize::MAX);
-        cache.insert(huge, &keys, claims(None, BYTES_MAX));
-        assert!(cache.find(huge, &keys, Duration::ZERO).is_none());
+        cache.insert(huge, &keys, verified(BYTES_MAX));
+        assert!(cache.find(huge, &keys).is_none());
     }
 
     #[test]
     fn nobody_waits_for_another() {
         let (cache, keys) = (TokenCache::default(), keys());
-        cache.insert(hash(1), &keys, claims(None, 1));
+        cache.insert(hash(1), &keys, verified(1));
         let place = usize::from(hash(1).0[0]) % SHARDS;
         let held = cache.shards[place].lock().unwrap();
-        assert!(cache.find(hash(1), &keys, Duration::ZERO).is_none());
+        assert!(cache.find(hash(1), &keys).is_none());
         drop(held);
-        assert!(cache.find(hash(1), &keys, Duration::ZERO).is_some());
+        assert!(cache.find(hash(1), &keys).is_some());
     }
 }

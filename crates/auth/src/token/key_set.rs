@@ -172,13 +172,12 @@ impl KeySet {
         Ok(Self { keys, skipped })
     }
 
-    /// The same set, if one of its keys is for one of these algorithms.
-    pub fn for_algorithms(self, algorithms: &[Algorithm]) -> Result<Self, KeySetError> {
+    /// Checks that one of its keys is for one of these algorithms.
+    pub fn check_algorithms(&self, algorithms: &[Algorithm]) -> Result<(), KeySetError> {
         let fits = |key: &Key| algorithms.iter().any(|algorithm| key.verifies(*algorithm));
-        if self.keys.iter().any(fits) {
-            Ok(self)
-        } else {
-            Err(KeySetError::OtherAlgorithms)
+        match self.keys.iter().any(fits) {
+            true => Ok(()),
+            false => Err(KeySetError::OtherAlgorithms),
         }
     }
 

@@ -1,7 +1,9 @@
 //! JSON Web Tokens (RFC 7519, in the compact form of RFC 7515), and the key sets that verify them (RFC 7517).
 
+pub mod bearer;
 pub mod cache;
 pub mod key_set;
+pub mod live;
 mod pem;
 #[cfg(test)]
 mod testing;

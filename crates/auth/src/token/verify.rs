@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use waypost_plan::token::{Algorithm, TokenRules};
 
 use crate::claims::Claims;
@@ -62,15 +62,14 @@ pub enum Refusal {
     ClaimType(&'static str),
 }
 
-/// A token that was verified.
+/// A token whose signature was verified. Whether it counts is another matter: see [`Verified::check`].
 #[derive(Debug, Clone)]
 pub struct Verified {
     /// The claims.
     pub claims: Arc<Claims>,
-    /// Seconds since 1970 at which it is no longer accepted, leeway included; `None` for never.
-    pub until: Option<f64>,
+    algorithm: Algorithm,
     /// The bytes of the claims as sent.
-    pub size: usize,
+    pub(super) size: usize,
 }
 
 /// A token that was taken apart, and not verified.
@@ -83,20 +82,29 @@ struct Parts<'a> {
     key_id: Option<Box<str>>,
 }
 
-/// Verifies a token: its claims, if `keys` say that it is genuine and `rules` that it counts `now`, a time since 1970.
+/// Verifies the signature of a token by a key of `keys`, and one of the algorithms that are accepted.
 ///
 /// The head of the token selects among the keys, and adds none: `jku`, `jwk`, `x5u` and `x5c` are not looked at.
-pub fn verify(token: &[u8], rules: &TokenRules, keys: &KeySet, now: Duration) -> Result<Verified, Refusal> {
-    let parts = Parts::of(token, &rules.algorithms)?;
+pub fn verify(token: &[u8], accepted: &[Algorithm], keys: &KeySet) -> Result<Verified, Refusal> {
+    let parts = Parts::of(token, accepted)?;
     parts.verify_signature(keys)?;
     let text = decode(parts.claims)?;
     let claims = json::object(&text).ok_or(Refusal::Malformed)?;
-    let until = check(&claims, rules, now.as_secs_f64())?;
     Ok(Verified {
         claims: Arc::new(Claims::new(claims)),
-        until,
+        algorithm: parts.algorithm,
         size: text.len(),
     })
+}
+
+impl Verified {
+    /// Checks that the token counts by `rules` at `now`, a time since 1970.
+    pub fn check(&self, rules: &TokenRules, now: Duration) -> Result<(), Refusal> {
+        if !rules.algorithms.contains(&self.algorithm) {
+            return Err(Refusal::Algorithm);
+        }
+        check(&self.claims, rules, now.as_secs_f64())
+    }
 }
 
 impl<'a> Parts<'a> {
@@ -155,14 +163,14 @@ fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Malformed)
 }
 
-/// Checks the registered claims. Returns when the token ceases to count.
-fn check(claims: &Map<String, Value>, rules: &TokenRules, now: f64) -> Result<Option<f64>, Refusal> {
-    let time = |name: &'static str| match claims.get(name) {
+/// Checks the registered claims.
+fn check(claims: &Claims, rules: &TokenRules, now: f64) -> Result<(), Refusal> {
+    let time = |name: &'static str| match claims.value(name) {
         None => Ok(None),
         Some(Value::Number(number)) => number.as_f64().ok_or(Refusal::ClaimType(name)).map(Some),
         Some(_) => Err(Refusal::ClaimType(name)),
     };
-    let text = |name: &'static str| match claims.get(name) {
+    let text = |name: &'static str| match claims.value(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(&**text)),
         Some(_) => Err(Refusal::ClaimType(name)),
@@ -186,14 +194,14 @@ fn check(claims: &Map<String, Value>, rules: &TokenRules, now: f64) -> Result<Op
     match until {
         Some(until) if now >= until => Err(Refusal::Expired),
         None if rules.require_exp => Err(Refusal::NoExpiry),
-        until => Ok(until),
+        _ => Ok(()),
     }
 }
 
 /// The audiences of a token: a text, or a list of texts (RFC 7519 §4.1.3).
-fn audience(claims: &Map<String, Value>) -> Result<Vec<&str>, Refusal> {
+fn audience(claims: &Claims) -> Result<Vec<&str>, Refusal> {
     let wrong = Refusal::ClaimType("aud");
-    match claims.get("aud") {
+    match claims.value("aud") {
         None => Ok(Vec::new()),
         Some(Value::String(name)) => Ok(vec![name]),
         Some(Value::Array(names)) => names.iter().map(|name| name.as_str().ok_or(wrong)).collect(),

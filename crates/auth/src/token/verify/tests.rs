@@ -35,12 +35,14 @@ fn ed_set() -> KeySet {
     set(&[ED25519.jwk(r#","kid":"k1""#)])
 }
 
-fn at(now: f64) -> Duration {
-    Duration::from_secs_f64(now)
+fn verify_at(token: &[u8], rules: &TokenRules, keys: &KeySet, now: f64) -> Result<Verified, Refusal> {
+    let verified = verify(token, &rules.algorithms, keys)?;
+    verified.check(rules, Duration::from_secs_f64(now))?;
+    Ok(verified)
 }
 
 fn verify_now(token: &str, rules: &TokenRules, keys: &KeySet) -> Result<Verified, Refusal> {
-    verify(token.as_bytes(), rules, keys, Duration::from_secs(NOW))
+    verify_at(token.as_bytes(), rules, keys, NOW as f64)
 }
 
 /// Claims that are accepted, with these more.
@@ -393,7 +395,7 @@ fn a_token_has_one_spelling() {
             "{variant}: {found:?}"
         );
     }
-    assert!(verify(b"\xff.\xfe.\xfd", &rules(), &ed_set(), at(NOW as f64)).is_err());
+    assert!(verify_at(b"\xff.\xfe.\xfd", &rules(), &ed_set(), NOW as f64).is_err());
     // The alphabet of ordinary base64 is not that of tokens.
     let head = r#"{"alg":"EdDSA","x":"???>>>"}"#;
     let plain = base64::engine::general_purpose::STANDARD_NO_PAD.encode(head);
@@ -593,7 +595,7 @@ fn times_count_to_the_second_and_beyond() {
         (r#","exp":9999999999,"iat":9999999999"#, now, Ok(())),
         (r#","exp":1,"nbf":9999999999"#, now, Err(Refusal::NotYet)),
     ] {
-        let found = verify(token(times).as_bytes(), &rules(), &ed_set(), at(now));
+        let found = verify_at(token(times).as_bytes(), &rules(), &ed_set(), now);
         assert_eq!(found.map(|_| ()), expected, "{times} at {now}");
     }
     let lasting = TokenRules {
@@ -601,14 +603,13 @@ fn times_count_to_the_second_and_beyond() {
         leeway: Duration::ZERO,
         ..rules()
     };
-    let found = verify_now(&token(""), &lasting, &ed_set()).unwrap();
-    assert_eq!(found.until, None);
+    assert!(verify_now(&token(""), &lasting, &ed_set()).is_ok());
     for (times, now, expected) in [
         (r#","exp":1800000000"#, now, Err(Refusal::Expired)),
         (r#","exp":1800000000"#, now - 0.001, Ok(())),
         (r#","exp":null"#, now, Err(Refusal::ClaimType("exp"))),
     ] {
-        let found = verify(token(times).as_bytes(), &lasting, &ed_set(), at(now));
+        let found = verify_at(token(times).as_bytes(), &lasting, &ed_set(), now);
         assert_eq!(found.map(|_| ()), expected, "{times} at {now}");
     }
 }
@@ -619,7 +620,7 @@ fn every_changed_character_is_noticed() {
     for at in 0..token.len() {
         let mut changed = token.clone().into_bytes();
         changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
-        let found = verify(&changed, &rules(), &ed_set(), Duration::from_secs(NOW));
+        let found = verify_at(&changed, &rules(), &ed_set(), NOW as f64);
         assert!(found.is_err(), "at {at}");
     }
 }
@@ -629,4 +630,23 @@ fn a_refusal_says_nothing_of_the_token() {
     for refusal in [Refusal::Signature, Refusal::Issuer, Refusal::ClaimType("exp")] {
         assert!(!refusal.to_string().contains("ann"));
     }
+}
+
+#[test]
+fn a_token_that_is_remembered_is_checked_by_the_rules_that_ask() {
+    let token = ED25519.token(Library::EdDSA, r#"{"alg":"EdDSA"}"#, &good(""));
+    let verified = verify(token.as_bytes(), &rules().algorithms, &ed_set()).unwrap();
+    let at = Duration::from_secs;
+    assert_eq!(verified.check(&rules(), at(NOW)), Ok(()));
+    assert_eq!(verified.check(&rules(), at(NOW + 90)), Err(Refusal::Expired));
+    let others = TokenRules {
+        audience: ["other".into()].into(),
+        ..rules()
+    };
+    assert_eq!(verified.check(&others, at(NOW)), Err(Refusal::Audience));
+    let narrow = TokenRules {
+        algorithms: [Algorithm::Rs256].into(),
+        ..rules()
+    };
+    assert_eq!(verified.check(&narrow, at(NOW)), Err(Refusal::Algorithm));
 }
