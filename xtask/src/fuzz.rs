@@ -10,7 +10,7 @@ use crate::command;
 
 /// The targets, in the order in which bytes pass through the gateway, with the calls of each in a smoke run: some
 /// seconds per target.
-const TARGETS: [(&str, u32); 9] = [
+const TARGETS: [(&str, u32); 10] = [
     ("request_head", 200_000),
     ("response_head", 200_000),
     ("chunked", 100_000),
@@ -18,6 +18,7 @@ const TARGETS: [(&str, u32); 9] = [
     ("forwarded", 200_000),
     ("path", 300_000),
     ("set_cookie", 200_000),
+    ("token", 60_000),
     ("table", 20_000),
     ("config", 40_000),
 ];
