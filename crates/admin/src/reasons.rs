@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use waypost_proxy::generation::Generation;
 use waypost_upstream::service::ServiceState;
 
-use crate::report::Report;
+use crate::report::{KeySetReport, Report};
 use crate::stats::failed_share;
 use crate::timeline::Timeline;
 use crate::{arms, certificates};
@@ -155,6 +155,9 @@ pub(crate) fn of_report(report: &Report, revision: u64, is_draining: bool) -> Ve
     }
     for stale in &report.stale_files {
         add(Severity::Error, "file", stale.clone());
+    }
+    for stale in report.key_sets.values().filter_map(KeySetReport::stale) {
+        add(Severity::Error, "key_set", stale);
     }
     if let Some(failed) = &report.failed_upgrade {
         add(

@@ -30,6 +30,8 @@ pub struct Report {
     pub refused: u64,
     /// Errors of files, such as certificates, whose last good version stays in use.
     pub stale_files: Vec<String>,
+    /// Key sets that are fetched, by URL.
+    pub key_sets: BTreeMap<String, KeySetReport>,
     /// Addresses of the listeners, by the text of their `bind`.
     pub listening: Vec<(String, String)>,
     /// Rollouts under way.
@@ -38,6 +40,27 @@ pub struct Report {
     pub verdicts: BTreeMap<(String, &'static str), u64>,
     /// Notifications of rollouts so far, by result: `delivered`, `failed` or `dropped`.
     pub notifications: BTreeMap<&'static str, u64>,
+}
+
+/// A key set that is fetched, and verifies tokens.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct KeySetReport {
+    /// The URL, without its query.
+    pub url: String,
+    /// The number of keys in use.
+    pub keys: usize,
+    /// The number of keys that are not used, as they cannot verify tokens here.
+    pub skipped: usize,
+    /// The time of the last fetch that succeeded.
+    #[schemars(with = "Option<String>")]
+    pub fetched: Option<Timestamp>,
+    /// The error of the last fetch, if it failed. The last key set stays in use; while there has never been one, requests with
+    /// tokens get 503.
+    pub error: Option<String>,
+    /// The number of fetches.
+    pub fetches: u64,
+    /// The number of fetches that failed.
+    pub failures: u64,
 }
 
 /// A rollout under way.
@@ -60,6 +83,23 @@ pub struct RolloutReport {
     /// The evidence in words, once it is more than chance often brings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspicion: Option<String>,
+}
+
+impl KeySetReport {
+    /// The state of a set whose last fetch failed, in a sentence.
+    pub fn stale(&self) -> Option<String> {
+        let error = self.error.as_ref()?;
+        Some(match self.fetched {
+            Some(fetched) => format!(
+                "the key set `{}` cannot be fetched: {error}; that of {fetched:.0} stays in use",
+                self.url
+            ),
+            None => format!(
+                "the key set `{}` cannot be fetched: {error}; its tokens cannot be verified",
+                self.url
+            ),
+        })
+    }
 }
 
 impl RolloutReport {

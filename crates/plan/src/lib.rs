@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Way};
 use crate::error_pages::ErrorPage;
 use crate::listener::Listener;
 use crate::policies::{Overlay, Policies};
@@ -18,6 +18,7 @@ use crate::route::Route;
 use crate::service::{Service, ServiceId};
 use crate::settings::Settings;
 use crate::test_case::TestCase;
+use crate::token::KeySource;
 
 pub mod access;
 pub mod admin;
@@ -134,6 +135,14 @@ impl Plan {
             .filter_map(|listener| listener.overlay.as_ref());
         let all = of_routes.chain(overlays.flat_map(Overlay::all));
         all.filter_map(|policies| policies.rate.as_ref())
+    }
+
+    /// Returns the keys that verify tokens in any place, each once.
+    pub fn key_sources(&self) -> impl Iterator<Item = &KeySource> {
+        let ways = self.auths().flat_map(|auth| &auth.ways);
+        let mut seen = HashSet::new();
+        ways.filter_map(Way::key_source)
+            .filter(move |source| seen.insert(source.text()))
     }
 
     /// Returns the error pages of all places. One that several places share may come several times.

@@ -13,6 +13,7 @@ use waypost_route::table::{Table, TableError};
 use crate::key_files::KeyFiles;
 use crate::page_files::PageFiles;
 use crate::rate::Limiters;
+use crate::token_keys::TokenKeys;
 
 /// A plan with its tables. Only the live weights of splits change.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub struct Compiled {
     connections: Table,
     page_files: PageFiles,
     key_files: KeyFiles,
+    token_keys: TokenKeys,
     /// Query parameters with credentials, of any place.
     secret_queries: Box<[Box<str>]>,
     limiters: Limiters,
@@ -45,6 +47,7 @@ impl Compiled {
             connections: Table::with_positions(plan.connection_routes())?,
             page_files: PageFiles::of(&plan),
             key_files: KeyFiles::of(&plan),
+            token_keys: TokenKeys::of(&plan),
             secret_queries: {
                 let names = plan.auths().flat_map(|auth| auth.secret_queries());
                 names
@@ -84,6 +87,11 @@ impl Compiled {
     /// The files of keys that `auth` names.
     pub fn key_files(&self) -> &KeyFiles {
         &self.key_files
+    }
+
+    /// The keys of issuers that `auth` names.
+    pub fn token_keys(&self) -> &TokenKeys {
+        &self.token_keys
     }
 
     /// The query parameters that have credentials at any place: a request without a route may carry them too.

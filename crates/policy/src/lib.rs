@@ -31,4 +31,5 @@ pub mod request_id;
 mod server_options;
 pub mod status;
 pub mod step;
+pub mod token_keys;
 pub mod values;

@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use waypost_auth::key_file::KeyFile;
+use waypost_auth::token::live::LiveKeys;
 use waypost_plan::Plan;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
+use waypost_plan::token::KeySource;
 use waypost_policy::compiled::Compiled;
 use waypost_policy::explain::{self, Explanation, Question, QuestionError};
 use waypost_policy::page_files::FileText;
@@ -39,6 +42,8 @@ pub struct Generation {
     listeners: Vec<ListenerId>,
     /// The listeners' certificates, parallel to the plan's listeners.
     listener_tls: Vec<ArcSwapOption<ServerTls>>,
+    /// The inboxes of the tasks that fetch key sets, by the text of their source.
+    key_asks: HashMap<Box<str>, mpsc::Sender<KeyAsk>>,
     /// The id of the next new listener. Ids are never reused: connections may outlive their listener and must not be
     /// taken for another's.
     next_listener: u32,
@@ -64,7 +69,21 @@ pub struct Materials {
 pub struct AuthMaterials {
     /// Files of keys.
     pub keys: Vec<(Box<str>, Arc<KeyFile>)>,
+    /// Files of the keys of issuers.
+    pub issuers: Vec<(KeySource, Arc<LiveKeys>)>,
 }
+
+/// A key set that is fetched.
+#[derive(Debug, Clone)]
+pub struct FetchedKeys {
+    /// The keys.
+    pub keys: Arc<LiveKeys>,
+    /// The inbox of the task that fetches them.
+    pub asks: mpsc::Sender<KeyAsk>,
+}
+
+/// The wish for newer keys, which is answered once there are some, or none.
+pub type KeyAsk = oneshot::Sender<()>;
 
 /// The identity of a listener across generations; unchanged as long as its address and name are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,6 +113,7 @@ impl Generation {
             changed_services: Vec::new(),
             listener_tls: listeners.iter().map(|_| ArcSwapOption::empty()).collect(),
             listeners,
+            key_asks: HashMap::new(),
             next_listener,
             epoch: Instant::now(),
         })
@@ -125,6 +145,25 @@ impl Generation {
         for (path, keys) in materials.keys {
             self.compiled.key_files().set(&path, keys);
         }
+        for (source, keys) in materials.issuers {
+            self.compiled.token_keys().set(&source, keys);
+        }
+    }
+
+    /// Sets the key sets that are fetched.
+    pub fn set_fetched_keys(&mut self, fetched: Vec<(KeySource, FetchedKeys)>) {
+        for (source, fetched) in fetched {
+            self.compiled.token_keys().set(&source, fetched.keys);
+            self.key_asks.insert(source.text().into(), fetched.asks);
+        }
+    }
+
+    /// Asks for newer keys of an issuer. The answer comes once there are some, or none; `None` if they are not fetched, or
+    /// too many wait.
+    pub(crate) fn ask_for_keys(&self, source: &KeySource) -> Option<oneshot::Receiver<()>> {
+        let (ask, answer) = oneshot::channel();
+        self.key_asks.get(source.text())?.try_send(ask).ok()?;
+        Some(answer)
     }
 
     /// The certificates of a listener; `None` if it has none or was removed.

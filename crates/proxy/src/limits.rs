@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use waypost_auth::token::{cache, key_set, verify};
 use waypost_plan::health::EJECTION_MAX;
 use waypost_policy::rate;
 use waypost_transport::h2::{client_connection, guard};
@@ -17,7 +18,7 @@ use crate::connection::{http2, reading};
 use crate::gateway::descriptors;
 use crate::listen::admission;
 use crate::observe::access_log::RING_BYTES;
-use crate::request::{announced, mirror, rest};
+use crate::request::{announced, auth, mirror, rest};
 use crate::{exchange, local};
 
 /// A limit.
@@ -112,6 +113,13 @@ pub fn fixed() -> Vec<Limit> {
             "write timeout for the rest of a request behind its response",
             rest::REST_STALL,
         ),
+        bytes("token of a request", verify::BYTES_MAX),
+        count("keys tried for a token that names none", verify::TRIES_MAX),
+        bytes("key set of an issuer", key_set::BYTES_MAX),
+        count("keys in a key set", key_set::KEYS_MAX),
+        count("verified tokens remembered, per key set", cache::TOKENS_MAX),
+        bytes("memory of verified tokens, per key set", cache::BYTES_MAX),
+        time("wait of a request for a key set", auth::WAIT_MAX),
         count("endpoints tried per request", lease::ATTEMPTS_MAX),
         time(
             "ejection of an endpoint after a failed connection, without `eject`",

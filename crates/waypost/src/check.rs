@@ -19,7 +19,7 @@ use crate::cli::Format;
 use crate::output::{self, count};
 use crate::source::Source;
 use crate::texts::Texts;
-use crate::{Outcome, caller, fix, load, notifier};
+use crate::{Outcome, caller, fix, key_sets, load, notifier};
 
 /// The files that a config names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -334,6 +334,23 @@ fn limits_of(plan: &Plan) -> Vec<Limit> {
             size::format(caller::RESPONSE_BYTES_MAX as u64),
         ),
         ("hooks and notifications at a time", caller::CALLS_MAX.to_string()),
+        (
+            "timeout of the fetch of a key set",
+            duration::format(key_sets::TIMEOUT),
+        ),
+        (
+            "time between two fetches of a key set for unknown keys",
+            duration::format(key_sets::ASKED_MIN),
+        ),
+        (
+            "age of a key set at which it is fetched again, at least",
+            duration::format(key_sets::FRESH_MIN),
+        ),
+        (
+            "age of a key set at which it is fetched again, at most",
+            duration::format(key_sets::FRESH_MAX),
+        ),
+        ("requests that wait for a key set", key_sets::ASKS_MAX.to_string()),
         (
             "notifications that wait, per route",
             notifier::WAITING_MAX.to_string(),

@@ -18,6 +18,7 @@ mod demo;
 mod explain;
 mod fix;
 mod hash_key;
+mod key_sets;
 mod load;
 mod log;
 mod notifier;

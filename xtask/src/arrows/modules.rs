@@ -32,6 +32,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
                 "failure",
                 "filled",
                 "key_files",
+                "token_keys",
                 "page_files",
                 "peer",
                 "request_id",

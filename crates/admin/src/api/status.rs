@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{App, Operation, json};
 use crate::problem::Problem;
 use crate::reasons::{self, Reason, Severity, Word};
-use crate::report::{FailedLoad, FailedUpgrade, Pending, RolloutReport, StateReport};
+use crate::report::{FailedLoad, FailedUpgrade, KeySetReport, Pending, RolloutReport, StateReport};
 
 /// The status of the gateway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,6 +63,9 @@ pub struct Status {
     pub failed_load: Option<FailedLoad>,
     /// Errors of files, such as certificates, whose last good version stays in use.
     pub stale_files: Vec<String>,
+    /// Key sets that are fetched.
+    #[serde(default)]
+    pub key_sets: Vec<KeySetReport>,
     /// The change that awaits confirmation.
     pub pending: Option<Pending>,
     /// True while another process is about to take over.
@@ -139,6 +142,7 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
         reasons,
         ok: report.failed.is_none()
             && report.stale_files.is_empty()
+            && report.key_sets.values().all(|keys| keys.error.is_none())
             && report.state.writable
             && report.state.damaged.is_empty()
             && report.state.troubles.is_empty(),
@@ -158,6 +162,7 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
         rollouts: report.rollouts,
         failed_load: report.failed,
         stale_files: report.stale_files,
+        key_sets: report.key_sets.into_values().collect(),
         pending: report.pending,
         upgrading: report.upgrading,
         failed_upgrade: report.failed_upgrade,

@@ -61,6 +61,8 @@ families! {
     DAMAGED Gauge "waypost_state_damaged_files" [] "Damaged state files that were set aside at startup.";
     STATE_WRITABLE Gauge "waypost_state_writable" [] "1 if dials and revisions can be stored, else 0.";
     STALE_FILES Gauge "waypost_stale_files" [] "Files, such as certificates, whose current version is unusable and whose last good version stays in use.";
+    KEY_SET_AGE Gauge "waypost_key_set_age_seconds" ["url"] "Seconds since a key set was last fetched; absent while it has never been.";
+    KEY_SET_FETCHES Counter "waypost_key_set_fetches" ["url", "result"] "Fetches of a key set by result: succeeded or failed.";
     CERTIFICATE_DAYS Gauge "waypost_certificate_days_to_expiry" ["listener", "certificate"] "Days until a listener's certificate expires; negative once it has expired.";
     REQUESTS Counter "waypost_requests" ["route", "service", "code", "grpc_code"] "Requests by route, service and response status. The code is 0 if the client disconnected before the response, the service is empty if the gateway responded itself, and the route is empty if none matched. Calls of gRPC and gRPC-Web have a `grpc_code`, 0 to 16: their `grpc-status`, or the one that clients take for a missing one.";
     FAILED Counter "waypost_failed_requests" ["route", "service"] "Failed requests: responses of class 5xx, calls with a `grpc-status` that blames the server (2, 4, 12, 13, 14, 15), and responses that were cut, unless by the client.";

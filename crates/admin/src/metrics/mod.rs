@@ -21,6 +21,7 @@ use waypost_upstream::histogram::SHOWN_BOUNDS_US;
 use crate::arms;
 pub use crate::metrics::exposition::Dialect;
 use crate::metrics::exposition::Writer;
+use crate::report::Report;
 use crate::state::AppState;
 use crate::stats::class;
 
@@ -62,6 +63,27 @@ fn process(state: &AppState, out: &mut Writer) {
         .sample(&[], u64::from(report.state.writable));
     out.family(&families::STALE_FILES)
         .sample(&[], report.stale_files.len() as u64);
+    key_sets(&report, out);
+}
+
+fn key_sets(report: &Report, out: &mut Writer) {
+    let now = Timestamp::now();
+    out.family(&families::KEY_SET_AGE);
+    for keys in report.key_sets.values() {
+        if let Some(fetched) = keys.fetched {
+            let age = now.duration_since(fetched).as_secs_f64().max(0.0);
+            out.sample_float(&[("url", &keys.url)], age.floor());
+        }
+    }
+    out.family(&families::KEY_SET_FETCHES);
+    for keys in report.key_sets.values() {
+        for (result, count) in [
+            ("succeeded", keys.fetches - keys.failures),
+            ("failed", keys.failures),
+        ] {
+            out.sample(&[("url", &keys.url), ("result", result)], count);
+        }
+    }
 }
 
 fn rollouts(state: &AppState, out: &mut Writer) {

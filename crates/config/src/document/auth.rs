@@ -4,6 +4,7 @@ use crate::collections::{Named, NonEmptyList, OneOrMany};
 use crate::document::Document;
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
+use crate::times::DurationText;
 use crate::values::{Bare, Text};
 
 keys! {
@@ -25,6 +26,8 @@ keys! {
     Way, "a way" {
         /// Key, one for each client, whose hash is in a file.
         key: KeyWay = Optional, "{ header: x-api-key, file: keys }";
+        /// Signed token of an issuer (JSON Web Token, RFC 7519).
+        jwt: JwtWay = Optional, "{ issuer: https://id.example.com, audience: shop, keys: https://id.example.com/jwks.json }";
     }
 
     /// Keys of clients. Exactly one of `header`, `query` and `cookie` is required.
@@ -43,6 +46,45 @@ keys! {
         /// is relative to the configuration's directory, or to the working directory if there is no such file.
         file: Text = Required, "keys";
         /// Lets the service have the key by which a request passed.
+        forward: bool = Fallback("false"), "true";
+    }
+
+    /// Tokens of an issuer. Of `header`, `query` and `cookie` one at most is given; without them, tokens are those of
+    /// `authorization: Bearer`.
+    ///
+    /// The signature, `iss`, `aud`, `exp` and `nbf` are verified. A key verifies what its kind and its own `alg` allow; one
+    /// with a `use` other than `sig` verifies nothing.
+    JwtWay, "a `jwt`" {
+        /// Issuer that a token has to name as its `iss`, to the letter; any if it is not given.
+        issuer: Text = Optional, "https://id.example.com";
+        /// Audience that a token has to name in its `aud`, or a list of which it has to name one; any if it is not given.
+        audience: OneOrMany<Text> = Optional, "[shop, till]";
+        /// Keys of the issuer: the URL of a key set (RFC 7517), or a file with one, or with public keys or certificates in
+        /// PEM.
+        ///
+        /// A URL is fetched when the config is loaded, again as its `Cache-Control` says (after 5 minutes at least and a day
+        /// at most), and when a token names an unknown key (every 30 seconds at most; such a request waits up to 2 seconds).
+        /// If that fails, the last set stays in use; until there is one, requests with tokens get 503. A file is read again
+        /// when it changes.
+        keys: Text = Required, "https://id.example.com/jwks.json";
+        /// Algorithms of signatures that are accepted. HS256, HS384 and HS512 need a file with a key of `kty: oct`.
+        algorithms: OneOrMany<Text> = Fallback("[RS256, RS384, RS512, ES256, ES384, PS256, PS384, PS512, EdDSA]"), "[RS256, ES256]";
+        /// Difference of clocks that is put up with.
+        leeway: DurationText = Fallback("30s"), "5s";
+        /// Refuses tokens that never expire.
+        require_exp: bool = Fallback("true"), "false";
+        /// Header with the token, with or without `Bearer` before it; `authorization` needs `Bearer`.
+        header: Text = Fallback("authorization"), "x-token";
+        /// Query parameter with the token. It is left out of the access log.
+        query: Text = Optional, "access_token";
+        /// Cookie with the token.
+        cookie: Text = Optional, "session";
+        /// Claims that are written into request headers, replacing what the client sent. A claim that is absent, or that has
+        /// control characters, is not written; lists are joined by commas.
+        claims: Named<Text> = Optional, "{ sub: x-user-id, email: x-user-email }";
+        /// Claim with the groups of the client, for `allow`. A name with `.` leads into objects: `realm_access.roles`.
+        groups: Text = Fallback("groups"), "realm_access.roles";
+        /// Lets the service have the token by which a request passed.
         forward: bool = Fallback("false"), "true";
     }
 

@@ -14,6 +14,7 @@ mod newcomers;
 mod policies;
 mod rollouts;
 mod shown;
+mod tokens;
 mod typos;
 mod validator;
 mod values;

@@ -1,6 +1,7 @@
 //! Authentication: the ways in which a client proves who it is, and the conditions on who may pass.
 
 pub mod allow;
+pub mod jwt;
 pub mod key;
 
 use std::fmt;
@@ -8,7 +9,9 @@ use std::fmt;
 use waypost_wire::field::is_taken_for;
 
 use crate::auth::allow::Allow;
+use crate::auth::jwt::Jwt;
 use crate::auth::key::Key;
+use crate::token::KeySource;
 
 /// The policy `auth`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct Auth {
 pub enum Way {
     /// A key of a list.
     Key(Key),
+    /// A token of an issuer.
+    Jwt(Jwt),
 }
 
 /// The place of a credential in a request.
@@ -70,6 +75,7 @@ impl Way {
     pub fn kind(&self) -> WayKind {
         match self {
             Self::Key(_) => WayKind::Key,
+            Self::Jwt(_) => WayKind::Jwt,
         }
     }
 
@@ -77,6 +83,7 @@ impl Way {
     pub fn place(&self) -> Option<&Place> {
         match self {
             Self::Key(key) => Some(&key.place),
+            Self::Jwt(jwt) => Some(&jwt.place),
         }
     }
 
@@ -84,6 +91,7 @@ impl Way {
     pub fn forwards(&self) -> bool {
         match self {
             Self::Key(key) => key.forward,
+            Self::Jwt(jwt) => jwt.forward,
         }
     }
 
@@ -91,6 +99,7 @@ impl Way {
     pub fn writes(&self) -> impl Iterator<Item = &str> {
         let names: &[Box<str>] = match self {
             Self::Key(_) => &[],
+            Self::Jwt(jwt) => &jwt.headers,
         };
         names.iter().map(|name| &**name)
     }
@@ -99,6 +108,15 @@ impl Way {
     pub fn key_file(&self) -> Option<&str> {
         match self {
             Self::Key(key) => Some(&key.file),
+            Self::Jwt(_) => None,
+        }
+    }
+
+    /// The keys that verify its tokens.
+    pub fn key_source(&self) -> Option<&KeySource> {
+        match self {
+            Self::Jwt(jwt) => Some(&jwt.keys),
+            Self::Key(_) => None,
         }
     }
 }

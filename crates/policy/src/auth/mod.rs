@@ -6,10 +6,13 @@
 
 mod allow;
 pub mod credentials;
+mod jwt;
 
 use std::fmt;
+use std::time::Duration;
 
 use waypost_auth::identity::Identity;
+use waypost_auth::token::verify::Refusal;
 use waypost_plan::auth::{Auth, Place, Way, WayKind};
 
 use crate::auth::credentials::Found;
@@ -43,6 +46,17 @@ pub struct Judged {
     pub identity: Option<Identity>,
     /// The result.
     pub result: AuthResult,
+    /// The reason that the credentials are wrong, where there is more to say.
+    pub reason: Option<Reason>,
+}
+
+/// A reason that credentials are wrong. It holds nothing of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// There are several at the place of one.
+    Several,
+    /// Its token is refused.
+    Token(Refusal),
 }
 
 /// The outcome of what a decision waited for.
@@ -73,7 +87,7 @@ enum Shown {
     /// The credentials of this client.
     Client(Identity),
     /// Wrong ones, or none that can be verified.
-    Failure(Failure),
+    Failure(Failure, Option<Reason>),
     /// Some that are verified elsewhere.
     Unknown,
 }
@@ -115,21 +129,23 @@ pub(crate) fn judge<'p>(
     compiled: &Compiled,
     request: &IncomingRequest<'_>,
     waited: Option<Waited>,
+    now: impl Fn() -> Duration,
 ) -> (Option<Judged>, Next<'p>) {
     let mut waited = waited;
     for (at, way) in auth.ways.iter().enumerate() {
         let shown = match way {
             Way::Key(key) => match credentials::at(&key.place, request) {
                 Found::Nothing => Shown::Nothing,
-                Found::Several => Shown::Failure(Failure::BadCredentials),
+                Found::Several => Shown::Failure(Failure::BadCredentials, Some(Reason::Several)),
                 Found::One(given) => match compiled.key_files().keys(&key.file).as_deref() {
                     Some(Some(keys)) => match keys.find(&given) {
                         Some(identity) => Shown::Client(identity.clone()),
-                        None => Shown::Failure(Failure::BadCredentials),
+                        None => Shown::Failure(Failure::BadCredentials, None),
                     },
                     _ => Shown::Unknown,
                 },
             },
+            Way::Jwt(jwt) => jwt::shown(jwt, compiled, request, now(), waited.is_none()),
         };
         let shown = match (shown, waited.take()) {
             (Shown::Nothing, kept) => {
@@ -137,8 +153,8 @@ pub(crate) fn judge<'p>(
                 continue;
             }
             (_, Some(Waited::Admitted(identity))) => Shown::Client(identity),
-            (_, Some(Waited::Refused(failure))) => Shown::Failure(failure),
-            (Shown::Unknown, Some(Waited::Over)) => Shown::Failure(Failure::AuthUnavailable),
+            (_, Some(Waited::Refused(failure))) => Shown::Failure(failure, None),
+            (Shown::Unknown, Some(Waited::Over)) => Shown::Failure(Failure::AuthUnavailable, None),
             (Shown::Unknown, None) => return (None, Next::Wait(way)),
             (shown, Some(Waited::Over) | None) => shown,
         };
@@ -149,31 +165,43 @@ pub(crate) fn judge<'p>(
         kind: None,
         identity: None,
         result: AuthResult::NoCredentials,
+        reason: None,
     };
     (Some(judged), Next::Refuse(Failure::NoCredentials))
 }
 
 /// The judgement by the way at this position.
 fn decided(auth: &Auth, way: usize, shown: Shown) -> (Option<Judged>, Next<'_>) {
-    let judged = |identity, result| {
+    let judged = |identity, result, reason| {
         Some(Judged {
             way: Some(way),
             kind: auth.ways.get(way).map(Way::kind),
             identity,
             result,
+            reason,
         })
     };
-    let refuse = |identity, failure| {
-        let judged = judged(identity, AuthResult::of(failure));
+    let refuse = |identity, failure, reason| {
+        let judged = judged(identity, AuthResult::of(failure), reason);
         (judged, Next::Refuse(failure))
     };
     match shown {
         Shown::Client(identity) if allow::admits(&auth.allow, &identity) => {
-            (judged(Some(identity), AuthResult::Passed), Next::Pass)
+            (judged(Some(identity), AuthResult::Passed, None), Next::Pass)
         }
-        Shown::Client(identity) => refuse(Some(identity), Failure::NotAllowed),
-        Shown::Failure(failure) => refuse(None, failure),
-        Shown::Nothing | Shown::Unknown => refuse(None, Failure::NoCredentials),
+        Shown::Client(identity) => refuse(Some(identity), Failure::NotAllowed, None),
+        Shown::Failure(failure, reason) => refuse(None, failure, reason),
+        Shown::Nothing | Shown::Unknown => refuse(None, Failure::NoCredentials, None),
+    }
+}
+
+/// Appends the lines that the way which decided writes into the request.
+pub(crate) fn write_lines(auth: &Auth, judged: &Judged, out: &mut Vec<u8>) {
+    let way = judged.way.and_then(|way| auth.ways.get(way));
+    let claims = judged.identity.as_ref().and_then(Identity::claims);
+    match (way, claims) {
+        (Some(Way::Jwt(jwt)), Some(claims)) => jwt::write_claims(jwt, claims, out),
+        (Some(Way::Jwt(_) | Way::Key(_)) | None, _) => {}
     }
 }
 
@@ -205,6 +233,7 @@ fn write_challenge(way: &Way, failure: Failure, out: &mut Vec<u8>) {
             out.extend_from_slice(b"\"\r\n");
         }
         Way::Key(_) => {}
+        Way::Jwt(_) => jwt::write_challenge(failure, out),
     }
 }
 
@@ -233,7 +262,11 @@ pub(crate) fn because(auth: &Auth, judged: &Judged) -> String {
         }
         AuthResult::BadCredentials => {
             let way = judged.way.and_then(|way| auth.ways.get(way));
-            format!("the credentials of {} are wrong", Named(way))
+            match judged.reason {
+                Some(Reason::Several) => format!("there are several credentials of {}", Named(way)),
+                Some(Reason::Token(refusal)) => format!("{refusal}, of {}", Named(way)),
+                None => format!("the credentials of {} are wrong", Named(way)),
+            }
         }
         AuthResult::Unavailable => {
             let way = judged.way.and_then(|way| auth.ways.get(way));

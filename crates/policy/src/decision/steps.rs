@@ -1,6 +1,7 @@
 //! The steps of a request, in their order.
 
 use std::mem;
+use std::time::Duration;
 
 use waypost_auth::identity::Identity;
 use waypost_plan::auth::Auth;
@@ -189,7 +190,7 @@ fn act_by<'p>(
             buffers,
         );
     };
-    match authenticate(auth, compiled, request, buffers) {
+    match authenticate(auth, compiled, request, environment, buffers) {
         Next::Pass => {}
         Next::Refuse(failure) => return stop(Step::Auth, Verdict::Fail(failure)),
         Next::Wait(way) => return stop(Step::Auth, Verdict::Wait(way)),
@@ -213,16 +214,22 @@ fn authenticate<'p>(
     auth: &'p Auth,
     compiled: &'p Compiled,
     request: &IncomingRequest<'_>,
+    environment: &impl Environment,
     buffers: &mut DecisionBuffers,
 ) -> Next<'p> {
-    let (judged, next) = auth::judge(auth, compiled, request, buffers.waited.take());
+    let now = || Duration::from_secs(environment.unix_seconds());
+    let (judged, next) = auth::judge(auth, compiled, request, buffers.waited.take(), now);
     let filled = &mut buffers.filled;
     filled.auth_lines.clear();
     filled.open_query.clear();
     buffers.judged = judged;
     let way = buffers.judged.as_ref().and_then(|judged| judged.way);
-    if let Next::Refuse(failure) = next {
-        auth::write_challenges(auth, failure, way, &mut filled.challenges);
+    match (&next, &buffers.judged) {
+        (Next::Refuse(failure), _) => {
+            auth::write_challenges(auth, *failure, way, &mut filled.challenges);
+        }
+        (Next::Pass, Some(judged)) => auth::write_lines(auth, judged, &mut filled.auth_lines),
+        _ => {}
     }
     if let Some(query) = request.query
         && auth.has_secret_queries()

@@ -18,7 +18,7 @@ use crate::request::watch::Watch;
 use crate::request::{ActiveRequest, Next};
 
 /// The time that a request waits at most, unless its way says otherwise.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(2);
 
 impl ActiveRequest<'_> {
     /// Finds out what a decision waits for, and decides again.
@@ -33,6 +33,17 @@ impl ActiveRequest<'_> {
         let waited = match way {
             // The file is there when a config is in force.
             Way::Key(_) => self.wait_for(future::ready(Waited::Over), WAIT_MAX).await?,
+            Way::Jwt(jwt) => match snapshot.generation.ask_for_keys(&jwt.keys) {
+                Some(answer) => {
+                    let answer = async {
+                        // Without an answer there is no key set either.
+                        let _ = answer.await;
+                        Waited::Over
+                    };
+                    self.wait_for(answer, WAIT_MAX).await?
+                }
+                None => None,
+            },
         };
         self.buffers.decision.waited = Some(waited.unwrap_or(Waited::Over));
         let decision = self.decide(snapshot);

@@ -5,7 +5,7 @@
 //! and [`rest`] is about what comes of them behind their response. HTTP/1 connections and HTTP/2 streams are served alike.
 
 pub(crate) mod announced;
-mod auth;
+pub(crate) mod auth;
 pub(crate) mod client;
 mod forward;
 pub(crate) mod local;

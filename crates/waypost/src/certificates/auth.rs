@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use waypost_auth::key_file::KeyFile;
+use waypost_auth::token::key_set::{KeySet, KeySetError, Origin};
+use waypost_auth::token::live::LiveKeys;
 use waypost_config::diagnostic::Code;
 use waypost_config::files::Mention;
 use waypost_plan::Plan;
@@ -22,6 +24,8 @@ const KEY_FILE_BYTES_MAX: usize = 64 << 20;
 pub(super) struct KnownAuth {
     /// The keys of each file, with the fingerprint of its text.
     keys: HashMap<Box<str>, (String, Arc<KeyFile>)>,
+    /// The keys of issuers in each file, with the fingerprint of its text.
+    issuers: HashMap<Box<str>, (String, Arc<LiveKeys>)>,
 }
 
 impl Reading<'_> {
@@ -33,7 +37,58 @@ impl Reading<'_> {
             let keys = self.keys(path, named)?;
             Some((path.into(), keys))
         });
-        AuthMaterials { keys: keys.collect() }
+        let keys = keys.collect();
+        let mut issuers = Vec::new();
+        for source in plan.key_sources() {
+            if let Some(path) = source.file()
+                && let Some(read) = self.issuer(path, plan, named)
+            {
+                issuers.push((source.clone(), read));
+            }
+        }
+        AuthMaterials { keys, issuers }
+    }
+
+    /// The keys of an issuer in a file: of its present version, or else of the last good one.
+    fn issuer(&mut self, path: &str, plan: &Plan, named: &[Mention]) -> Option<Arc<LiveKeys>> {
+        let known = self.certificates.auth.issuers.get(path).cloned();
+        let parsed = match self.file(path) {
+            Ok(text) => {
+                let print = fingerprint(&text);
+                match &known {
+                    // Another way may accept other algorithms than when it was read.
+                    Some((known, keys)) if *known == print => fitting(keys, path, plan)
+                        .map(|()| None)
+                        .map_err(|error| (Code::BadKeyFile, format!("`{path}`: {error}"))),
+                    _ => KeySet::parse(&text, Origin::File)
+                        .map(|set| Arc::new(LiveKeys::of(Arc::new(set))))
+                        .and_then(|keys| fitting(&keys, path, plan).map(|()| Some((print, keys))))
+                        .map_err(|error| (Code::BadKeyFile, format!("`{path}`: {error}"))),
+                }
+            }
+            Err(error) => Err((Code::UnreadableFile, unreadable(path, &error))),
+        };
+        match (parsed, known) {
+            (Ok(None), Some((_, keys))) => Some(keys),
+            (Ok(new), _) => {
+                let (print, keys) = new?;
+                self.renewed = Some("the keys of issuers were read again");
+                let known = (print, Arc::clone(&keys));
+                self.certificates.auth.issuers.insert(path.into(), known);
+                Some(keys)
+            }
+            (Err((_, message)), Some((_, keys))) if fitting(&keys, path, plan).is_ok() => {
+                self.watch.add_stale(message);
+                Some(keys)
+            }
+            (Err((code, message)), _) => {
+                let mentions = named.iter().filter(|mention| *mention.path == *path);
+                let places = self.or_anywhere(mentions.map(|mention| mention.place.clone()).collect());
+                let wanted = "it is a JSON Web Key Set, or has public keys or certificates in PEM";
+                self.fail(places, code, &message, wanted);
+                None
+            }
+        }
     }
 
     /// The keys of a file: of its present version, or else of the last good one.
@@ -82,4 +137,17 @@ impl Reading<'_> {
             }
         }
     }
+}
+
+/// Checks that every way with the file at `path` has a key there for an algorithm that it accepts.
+fn fitting(keys: &LiveKeys, path: &str, plan: &Plan) -> Result<(), KeySetError> {
+    let Some(set) = keys.get() else { return Ok(()) };
+    for way in plan.auths().flat_map(|auth| &auth.ways) {
+        if let Way::Jwt(jwt) = way
+            && jwt.keys.file() == Some(path)
+        {
+            set.check_algorithms(&jwt.rules.algorithms)?;
+        }
+    }
+    Ok(())
 }

@@ -122,7 +122,7 @@ impl Control {
         activation: &Activation,
         prepared: Option<Prepared>,
     ) -> Result<Activated, ActivateError> {
-        let Candidate { checked, changes } = candidate;
+        let Candidate { mut checked, changes } = candidate;
         let before = self.gateway.generation();
         let settings = checked.generation.plan().settings().clone();
         let summary = changes.difference.to_string();
@@ -137,9 +137,14 @@ impl Control {
                 return Err(error);
             }
         };
+        let fetched = self.key_sets.of(checked.generation.plan(), &self.shared);
+        checked.generation.set_fetched_keys(fetched);
         let swapped = self
             .swap(checked.generation, &changes.ending, revision, committed)
             .await;
+        // Those of a generation that did not go live, or is gone.
+        self.key_sets
+            .retain(self.gateway.generation().plan(), &self.shared);
         let listened = match swapped {
             Ok(listened) => listened,
             Err(error) => {

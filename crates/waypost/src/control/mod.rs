@@ -45,6 +45,7 @@ use crate::control::address::{located, log_admin, open_admin};
 use crate::control::rollout::Rollouts;
 use crate::control::stored::{first_revision, log_state, revision_view};
 use crate::control::upgrade::Upgrades;
+use crate::key_sets::KeySets;
 use crate::load::{self, Checked};
 use crate::log;
 use crate::notifier::Notifier;
@@ -96,6 +97,7 @@ pub(crate) struct Control {
     /// The next retry while the state cannot be written.
     state_retry_at: Instant,
     certificates: Certificates,
+    key_sets: KeySets,
     /// The next poll of certificate files.
     certificate_poll_at: Instant,
     background: Background,
@@ -152,7 +154,7 @@ impl Control {
         let Start {
             source,
             read: (texts, source_version),
-            checked: (checked, mut certificates),
+            checked: (mut checked, mut certificates),
             damaged,
             mut handover,
             launcher,
@@ -160,6 +162,18 @@ impl Control {
         } = start;
         certificates.watch(checked.watch);
         let settings = checked.generation.plan().settings().clone();
+        let (shared, commands) = AppState::new(
+            VERSION,
+            Report {
+                config: PathBuf::from(source.name()),
+                is_directory: texts.kind == Kind::Directory,
+                applied: 1,
+                ..Report::default()
+            },
+        );
+        let mut key_sets = KeySets::default();
+        let fetched = key_sets.of(checked.generation.plan(), &shared);
+        checked.generation.set_fetched_keys(fetched);
         // Looking up names may take long, and needs nothing that a predecessor has.
         let runtime = tokio::runtime::Handle::current();
         let mut gateway = Gateway::prepare(checked.generation, runtime).await?;
@@ -176,15 +190,6 @@ impl Control {
         log_state(&state);
         let revision = first_revision(&state, &texts, gateway.generation().plan());
 
-        let (shared, commands) = AppState::new(
-            VERSION,
-            Report {
-                config: PathBuf::from(source.name()),
-                is_directory: texts.kind == Kind::Directory,
-                applied: 1,
-                ..Report::default()
-            },
-        );
         let mut inherited_admin = handover.admin;
         let admin = located(settings.admin.as_ref(), &source);
         let (server, no_server) = open_admin(admin.as_ref(), None, &mut inherited_admin, &shared)?;
@@ -228,6 +233,7 @@ impl Control {
             pending: None,
             state_retry_at: Instant::now() + STATE_RETRY,
             certificates,
+            key_sets,
             certificate_poll_at: Instant::now() + CERTIFICATE_POLL,
             background: Background::default(),
             rollouts: Rollouts::default(),

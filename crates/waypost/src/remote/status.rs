@@ -129,6 +129,16 @@ fn in_words(status: &Status) -> String {
     for stale in &status.stale_files {
         line("stale", &format!("{stale}; the last good version is in use"));
     }
+    for keys in &status.key_sets {
+        let text = match keys.stale() {
+            Some(stale) => stale,
+            None => match keys.fetched {
+                Some(fetched) => format!("{}: {} of {fetched:.0}", keys.url, count(keys.keys, "key")),
+                None => format!("{}: not fetched yet", keys.url),
+            },
+        };
+        line("keys", &text);
+    }
     let writable = if status.state.writable {
         ""
     } else {

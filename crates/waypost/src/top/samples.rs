@@ -43,6 +43,7 @@ pub(super) fn status() -> Status {
         rollouts: Vec::new(),
         failed_load: None,
         stale_files: Vec::new(),
+        key_sets: Vec::new(),
         pending: None,
         upgrading: false,
         failed_upgrade: None,

@@ -8,6 +8,8 @@ use crate::support::gateway::Gateway;
 use crate::support::http2::Http2Client;
 use crate::support::message::{Message, seen};
 
+mod jwt;
+mod key_sets;
 mod keys;
 
 /// Responses to a GET with these header lines, over HTTP/1 and HTTP/2.

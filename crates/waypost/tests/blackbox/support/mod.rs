@@ -17,6 +17,7 @@ pub(crate) mod service;
 #[cfg(feature = "tui")]
 pub(crate) mod terminal;
 pub(crate) mod tls;
+pub(crate) mod tokens;
 pub(crate) mod unix;
 
 /// Timeout of every wait. It fails a test; it never decides what a passing test does.

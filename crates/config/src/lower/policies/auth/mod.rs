@@ -19,10 +19,11 @@ use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::values::{Bare, Text};
 
+mod jwt;
 mod key;
 
 /// The ways, for hints.
-const WAYS: &str = "`key: { header: x-api-key, file: keys }`";
+const WAYS: &str = "`key: { header: x-api-key, file: keys }` or `jwt: { issuer: …, audience: …, keys: … }`";
 
 /// Lowers an `auth`. What is reported is left out.
 pub(super) fn auth(written: &At<&document::Auth>, context: &mut Context<'_>) -> Arc<Auth> {
@@ -73,6 +74,9 @@ fn way(given: &document::Way, span: Span, context: &mut Context<'_>) -> Option<W
     if let Some(written) = &given.key {
         return key::way(written, context).map(Way::Key);
     }
+    if let Some(written) = &given.jwt {
+        return jwt::way(written, context).map(Way::Jwt);
+    }
     // A way that could not be read, and a misspelt one, are reported already.
     let others = ["allow", "any"];
     if given.given.keys().all(|key| others.contains(&key)) {
@@ -91,7 +95,7 @@ fn way(given: &document::Way, span: Span, context: &mut Context<'_>) -> Option<W
 /// Reports two ways whose credentials stand at one place where the first takes them all.
 fn report_same_places(ways: &[Way], span: Span, problems: &mut Problems) {
     for (at, way) in ways.iter().enumerate() {
-        let Way::Key(key) = way;
+        let Way::Key(key) = way else { continue };
         let is_same = |other: &&Way| matches!(other, Way::Key(other) if other.place == key.place);
         if ways[..at].iter().any(|other| is_same(&other)) {
             let message = format!(
