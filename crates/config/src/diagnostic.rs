@@ -209,6 +209,8 @@ codes! {
     ImpossibleMatch Error "impossible-match",
     /// A value that means something at another gateway, and is plain text here.
     ForeignValue Warning "foreign-value",
+    /// A credential that stands in the configuration as the value that a header must have.
+    PlainCredential Warning "plain-credential",
     /// A condition that holds for an empty value.
     EmptyCondition Warning "empty-condition",
     /// A method in lower case, which no client sends.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use waypost_plan::Plan;
+use waypost_plan::auth::{Place, Way};
 use waypost_plan::error_pages::ErrorPage;
 use waypost_plan::route::Action;
 use waypost_route::split::Split;
@@ -26,6 +27,8 @@ pub struct Compiled {
     token_keys: TokenKeys,
     /// Query parameters with credentials, of any place.
     secret_queries: Box<[Box<str>]>,
+    /// Headers with credentials, likewise.
+    secret_headers: Box<[Box<str>]>,
     limiters: Limiters,
     /// True if error pages have values of requests in them.
     pages_have_values: bool,
@@ -48,14 +51,14 @@ impl Compiled {
             page_files: PageFiles::of(&plan),
             key_files: KeyFiles::of(&plan),
             token_keys: TokenKeys::of(&plan),
-            secret_queries: {
-                let names = plan.auths().flat_map(|auth| auth.secret_queries());
-                names
-                    .map(Box::from)
-                    .collect::<BTreeSet<_>>()
-                    .into_iter()
-                    .collect()
-            },
+            secret_queries: names_of(&plan, |place| match place {
+                Place::Query(name) => Some(name),
+                Place::Header(_) | Place::Cookie(_) => None,
+            }),
+            secret_headers: names_of(&plan, |place| match place {
+                Place::Header(name) => Some(name),
+                Place::Query(_) | Place::Cookie(_) => None,
+            }),
             limiters: Limiters::of(&plan),
             pages_have_values,
             live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
@@ -107,6 +110,11 @@ impl Compiled {
     /// Takes over the buckets of the rate limits that count as before.
     pub fn keep_buckets(&mut self, before: &Self) {
         self.limiters.keep_buckets(&before.limiters);
+    }
+
+    /// The headers that have credentials at any place.
+    pub fn secret_headers(&self) -> &[Box<str>] {
+        &self.secret_headers
     }
 
     /// Returns true if error pages have values of requests in them, so that heads are kept for them.
@@ -182,4 +190,11 @@ impl Compiled {
         let live = self.live[position].load();
         pick(live.as_deref().unwrap_or(declared))
     }
+}
+
+/// The names of places with credentials, of which `of` chooses, each once.
+fn names_of(plan: &Plan, of: impl Fn(&Place) -> Option<&Box<str>>) -> Box<[Box<str>]> {
+    let ways = plan.auths().flat_map(|auth| &auth.ways);
+    let names: BTreeSet<&Box<str>> = ways.filter_map(Way::place).filter_map(of).collect();
+    names.into_iter().cloned().collect()
 }

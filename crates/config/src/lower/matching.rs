@@ -347,6 +347,9 @@ fn conditions(
                 .label(first, "first here")
                 .help("names of headers are compared without case; a regex can hold several conditions");
         }
+        if field == Field::Header {
+            warn_of_credential(&name, value, problems);
+        }
         if let Some(value) = value_condition(field, value, problems) {
             conditions.push(FieldCondition { name, value });
         }
@@ -500,6 +503,32 @@ fn check_name(field: Field, name: &str, span: Span, problems: &mut Problems) -> 
     };
     problems.add(Code::BadCondition, span, what).help(help);
     false
+}
+
+/// Headers that carry credentials.
+const CREDENTIALS: [&str; 8] = [
+    "authorization",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "apikey",
+    "x-access-token",
+    "x-auth-key",
+    "x-auth-token",
+];
+
+/// Warns of a condition on a credential: all readers of the configuration have it, and it is compared as any text.
+fn warn_of_credential(name: &str, written: &At<ValueText>, problems: &mut Problems) {
+    if !CREDENTIALS.contains(&name) || !matches!(written.value, ValueText::Text(_) | ValueText::Regex(_)) {
+        return;
+    }
+    problems
+        .add(
+            Code::PlainCredential,
+            written.span,
+            format!("the header {} carries a credential, which is compared as any text here", quote(name)),
+        )
+        .help("use `auth`: a key by its hash, `key: { header: x-api-key, file: keys }`, or one of the other ways");
 }
 
 fn value_condition(field: Field, written: &At<ValueText>, problems: &mut Problems) -> Option<ValueCondition> {

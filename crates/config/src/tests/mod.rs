@@ -3,6 +3,7 @@
 use super::*;
 
 mod accepted;
+mod auth;
 mod cors;
 mod destinations;
 mod effects;

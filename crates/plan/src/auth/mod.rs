@@ -153,14 +153,9 @@ impl Auth {
         })
     }
 
-    /// The query parameters with credentials, which no log gets to see.
-    pub fn secret_queries(&self) -> impl Iterator<Item = &str> {
-        self.hidden_queries(None)
-    }
-
     /// Returns true if any way has its credentials in the query.
     pub fn has_secret_queries(&self) -> bool {
-        self.secret_queries().next().is_some()
+        self.hidden_queries(None).next().is_some()
     }
 
     /// Returns true if any way has its credentials in a cookie.

@@ -87,14 +87,16 @@ impl Observation {
     }
 
     /// Notes the request: host and path in their normal form, or as sent if they have none.
-    pub(crate) fn note_request(&mut self, buffers: &RequestBuffers) {
+    ///
+    /// The query parameters of `secret` names are left out.
+    pub(crate) fn note_request(&mut self, buffers: &RequestBuffers, secret: &[Box<str>]) {
         if let Some(record) = &mut self.record {
             let buffer = buffers.from_client.filled();
             record.client = buffers.normalized.client_ip();
             record.method = buffers.head.method(buffer).to_vec();
             record.host = buffers.normalized.matched_host().unwrap_or_default().to_vec();
             record.path = buffers.normalized.path().to_vec();
-            record.query = buffers.head.query(buffer).map(<[u8]>::to_vec);
+            record.query = buffers.head.query(buffer).map(|query| open(query, secret));
             if let Some(id) = buffers.normalized.client().request_id() {
                 record.given_id = id.to_vec();
             }
@@ -102,7 +104,7 @@ impl Observation {
     }
 
     /// Records method and path of a refused request, as far as its first line has them.
-    pub(crate) fn note_first_line(&mut self, buffers: &RequestBuffers) {
+    pub(crate) fn note_first_line(&mut self, buffers: &RequestBuffers, secret: &[Box<str>]) {
         if let Some(record) = &mut self.record {
             let bytes = buffers.from_client.filled();
             let bytes = bytes.get(buffers.scan.start()..).unwrap_or_default();
@@ -111,16 +113,14 @@ impl Observation {
             let short =
                 |word: Option<&[u8]>| word.map(|word| word[..word.len().min(LOGGED_WORD_BYTES_MAX)].to_vec());
             record.method = short(words.next()).unwrap_or_default();
-            record.path = short(words.next()).unwrap_or_default();
-        }
-    }
-
-    /// Leaves the query parameters of these names out of the log line.
-    pub(crate) fn hide_in_query<'n, I: Iterator<Item = &'n str>>(&mut self, names: impl Fn() -> I) {
-        if let Some(query) = self.record.as_mut().and_then(|record| record.query.as_mut()) {
-            let mut open = Vec::with_capacity(query.len());
-            credentials::write_query(query, names, &mut open);
-            *query = open;
+            let target = short(words.next()).unwrap_or_default();
+            record.path = match memchr::memchr(b'?', &target) {
+                Some(mark) if !secret.is_empty() => {
+                    let (path, query) = target.split_at(mark + 1);
+                    [path, &open(query, secret)].concat()
+                }
+                _ => target,
+            };
         }
     }
 
@@ -245,4 +245,14 @@ impl Observation {
             worker.log(&record);
         }
     }
+}
+
+/// The query without the parameters of these names.
+fn open(query: &[u8], secret: &[Box<str>]) -> Vec<u8> {
+    if secret.is_empty() {
+        return query.to_vec();
+    }
+    let mut open = Vec::with_capacity(query.len());
+    credentials::write_query(query, || secret.iter().map(|name| &**name), &mut open);
+    open
 }

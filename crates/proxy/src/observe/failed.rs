@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use waypost_policy::status::RequestStatus;
+use waypost_wire::field::is_taken_for;
 
 /// Capacity of the channel of samples; further ones are dropped.
 pub(crate) const WAITING_MAX: usize = 256;
@@ -111,8 +112,9 @@ impl Sampler {
     }
 }
 
-/// The headers of a head as HTTP/1 writes it, with the values of those that are in `shown`.
-pub(crate) fn headers(head: &[u8], shown: &[Box<str>]) -> Vec<(String, Option<String>)> {
+/// The headers of a head as HTTP/1 writes it, with the values of those that are in `shown`, unless servers may take them for
+/// `secret` ones.
+pub(crate) fn headers(head: &[u8], shown: &[Box<str>], secret: &[Box<str>]) -> Vec<(String, Option<String>)> {
     let lines = head.split(|byte| *byte == b'\n').skip(1);
     let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let lines = lines.take_while(|line| !line.is_empty()).take(HEADERS_MAX);
@@ -122,7 +124,8 @@ pub(crate) fn headers(head: &[u8], shown: &[Box<str>]) -> Vec<(String, Option<St
             let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
             let is_shown = shown
                 .iter()
-                .any(|shown| shown.as_bytes().eq_ignore_ascii_case(name));
+                .any(|shown| shown.as_bytes().eq_ignore_ascii_case(name))
+                && !secret.iter().any(|secret| is_taken_for(name, secret));
             let name = text(&name.to_ascii_lowercase(), NAME_MAX);
             Some((name, is_shown.then(|| text(value, VALUE_MAX))))
         })
@@ -169,12 +172,13 @@ mod tests {
 
     #[test]
     fn values_are_shown_by_list_only() {
-        let shown: [Box<str>; 2] = ["user-agent".into(), "x-long".into()];
+        let shown: [Box<str>; 3] = ["user-agent".into(), "x-long".into(), "x-api-key".into()];
+        let secret: [Box<str>; 1] = ["x-api-key".into()];
         let head = format!(
-            "GET / HTTP/1.1\r\nUser-Agent:  curl \r\nauthorization: Bearer s3cret\r\nX-Long: {}\r\nno colon\r\n\r\nbody: 1\r\n",
+            "GET / HTTP/1.1\r\nUser-Agent:  curl \r\nauthorization: Bearer s3cret\r\nX-Api-Key: s3cret\r\nX-Long: {}\r\nno colon\r\n\r\nbody: 1\r\n",
             "x".repeat(300)
         );
-        let headers = headers(head.as_bytes(), &shown);
+        let headers = headers(head.as_bytes(), &shown, &secret);
         let headers: Vec<_> = headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_deref().map(str::len)))
@@ -185,9 +189,10 @@ mod tests {
             [
                 ("user-agent", Some(4)),
                 ("authorization", None),
+                ("x-api-key", None),
                 ("x-long", Some(long))
             ]
         );
-        assert_eq!(super::headers(b"", &shown), []);
+        assert_eq!(super::headers(b"", &shown, &secret), []);
     }
 }

@@ -87,7 +87,8 @@ impl<'c> ActiveRequest<'c> {
         self.buffers.normalized.forget(&self.client.peer);
         self.buffers.decision.forget();
         self.buffers.kept_head.clear();
-        self.client.observation.note_first_line(self.buffers);
+        let secret = self.snapshot.generation.compiled().secret_queries();
+        self.client.observation.note_first_line(self.buffers, secret);
         let of = self.of_listener();
         self.send_failure(failure, of, false).await
     }

@@ -20,13 +20,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use waypost_plan::auth::Auth;
 use waypost_plan::balance::Balance;
 use waypost_plan::listener::Listener;
 use waypost_plan::service::ServiceId;
 use waypost_policy::arm::ArmChoice;
+use waypost_policy::auth::Judged;
 use waypost_policy::balance;
-use waypost_policy::decision::{self, Decision, DecisionBuffers, Environment, Verdict};
+use waypost_policy::decision::{self, Decision, Environment, Verdict};
 use waypost_policy::failure::{self, Failure, Refuser};
 use waypost_policy::rate::Counting;
 use waypost_policy::request::IncomingRequest;
@@ -195,12 +195,8 @@ impl LiveTraffic<'_> {
 }
 
 impl LiveTraffic<'_> {
-    /// Notes who sends the request, and takes credentials out of the log line.
-    fn note_auth(&mut self, auth: &Auth, decision: &Decision<'_>, buffers: &DecisionBuffers) {
-        if auth.has_secret_queries() {
-            self.observation.hide_in_query(|| auth.secret_queries());
-        }
-        let Some(judged) = &buffers.judged else { return };
+    /// Notes who sends the request.
+    fn note_auth(&mut self, judged: &Judged, decision: &Decision<'_>) {
         self.observation.set_identity(judged.identity.as_ref());
         let plan = self.snapshot.generation.plan();
         if let Some(route) = decision.route.map(|route| &plan.routes()[route]) {
@@ -217,7 +213,8 @@ impl ActiveRequest<'_> {
         self.buffers.decision.forget();
         self.keep_head();
         let normalized = self.normalize();
-        self.client.observation.note_request(self.buffers);
+        let secret = self.snapshot.generation.compiled().secret_queries();
+        self.client.observation.note_request(self.buffers, secret);
         if let Err(failure) = normalized {
             let of = self.of_listener();
             return self.fail(failure, of).await;
@@ -325,8 +322,8 @@ impl ActiveRequest<'_> {
                 counters.count_limited();
             });
         }
-        if let Some(auth) = &decision.policies(self.listener).auth {
-            live.note_auth(auth, &decision, buffers);
+        if let Some(judged) = &buffers.judged {
+            live.note_auth(judged, &decision);
         }
         if let Some(id) = buffers.request_id.get() {
             self.client.observation.note_id(id);

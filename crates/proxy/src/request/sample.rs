@@ -118,7 +118,10 @@ impl ActiveRequest<'_> {
             duration: now.saturating_duration_since(started),
             revision: generation.number(),
             request_id: self.id(),
-            headers: head.map(|head| failed::headers(head, &admin.show_headers)),
+            headers: head.map(|head| {
+                let secret = generation.compiled().secret_headers();
+                failed::headers(head, &admin.show_headers, secret)
+            }),
         });
     }
 

@@ -1,7 +1,6 @@
 //! Reading the files by which clients are known.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io;
 use std::sync::Arc;
 
 use waypost_auth::key_file::KeyFile;
@@ -17,7 +16,7 @@ use waypost_tls::peer::fingerprint;
 use super::read::{Reading, unreadable};
 
 /// The size limit of a file of keys, some 500,000 of them.
-const KEY_FILE_BYTES_MAX: usize = 64 << 20;
+const KEY_FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The last good version of all files.
 #[derive(Debug, Default)]
@@ -94,13 +93,8 @@ impl Reading<'_> {
     /// The keys of a file: of its present version, or else of the last good one.
     fn keys(&mut self, path: &str, named: &[Mention]) -> Option<Arc<KeyFile>> {
         let known = self.certificates.auth.keys.get(path).cloned();
-        let read = self.file(path).and_then(|text| match text.len() {
-            ..=KEY_FILE_BYTES_MAX => Ok(text),
-            _ => Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                "it is larger than 64 MiB",
-            )),
-        });
+        let (stamp, read) = self.source.read_large_material(path, KEY_FILE_BYTES_MAX);
+        self.watch.add(stamp);
         let parsed = match read {
             Ok(text) => {
                 let print = fingerprint(&text);

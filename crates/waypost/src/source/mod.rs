@@ -156,8 +156,13 @@ impl Source {
 
     /// Reads a file that the config names, such as a certificate, with a stamp to notice later changes.
     pub(crate) fn read_material(&self, name: &str) -> (Stamp, io::Result<Vec<u8>>) {
+        self.read_large_material(name, disk::material::FILE_BYTES_MAX)
+    }
+
+    /// Reads such a file of at most `bytes_max`.
+    pub(crate) fn read_large_material(&self, name: &str, bytes_max: u64) -> (Stamp, io::Result<Vec<u8>>) {
         match self {
-            Self::Disk(disk) => disk.read_material(name),
+            Self::Disk(disk) => disk.read_material(name, bytes_max),
         }
     }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::stamp::Stamp;
 
-/// The size limit of one file.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+/// The size limit of most files.
+pub(crate) const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// The path of the file `name`: relative to `directory`, or else to the working directory if only that has it.
 pub(super) fn locate(directory: &Path, name: &str) -> PathBuf {
@@ -19,13 +19,13 @@ pub(super) fn locate(directory: &Path, name: &str) -> PathBuf {
     }
 }
 
-/// Reads the file `name`. The stamp is as old as the text or older, so a change in between is noticed.
-pub(super) fn read(directory: &Path, name: &str) -> (Stamp, io::Result<Vec<u8>>) {
+/// Reads the file `name`, of at most `bytes_max`. The stamp is as old as the text or older, so a change in between is noticed.
+pub(super) fn read(directory: &Path, name: &str, bytes_max: u64) -> (Stamp, io::Result<Vec<u8>>) {
     let path = locate(directory, name);
-    (Stamp::of(path.clone()), read_file(&path))
+    (Stamp::of(path.clone()), read_file(&path, bytes_max))
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::OpenOptionsExt as _;
     // Opening a pipe would wait for a writer.
     let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -34,9 +34,10 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is not a file"));
     }
     let mut text = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::other("it is larger than 4 MiB"));
+    file.take(bytes_max + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > bytes_max {
+        let message = format!("it is larger than {} MiB", bytes_max >> 20);
+        return Err(io::Error::other(message));
     }
     Ok(text)
 }

@@ -113,8 +113,8 @@ impl Disk {
         material::locate(&self.directory(), name)
     }
 
-    pub(super) fn read_material(&self, name: &str) -> (Stamp, io::Result<Vec<u8>>) {
-        material::read(&self.directory(), name)
+    pub(super) fn read_material(&self, name: &str, bytes_max: u64) -> (Stamp, io::Result<Vec<u8>>) {
+        material::read(&self.directory(), name, bytes_max)
     }
 }
 
