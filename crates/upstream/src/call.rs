@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::future::poll_fn;
+use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -41,10 +42,36 @@ pub struct Call {
     pub response_bytes_kept: usize,
     /// True to wait where the service has as many requests or connections as it may have.
     pub may_wait: bool,
-    /// The wait for the body of the response, where its status alone matters; `None` if the response has to be complete.
-    pub body_wait: Option<Duration>,
+    /// The need for the body of the response.
+    pub body: BodyNeed,
+    /// True if the head of the response is returned too.
+    pub keeps_head: bool,
     /// The hash of the request's value, where the service balances by it.
     pub key: Option<u64>,
+}
+
+/// The need for the body of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyNeed {
+    /// The response has to be complete.
+    Whole,
+    /// The status alone matters; the rest is waited for this long, so that the connection can be reused.
+    None(Duration),
+    /// As [`BodyNeed::None`] where the status is 2xx, else as [`BodyNeed::Whole`].
+    UnlessSuccess(Duration),
+}
+
+/// A response to a call, with its head.
+#[derive(Debug)]
+pub struct FullAnswer {
+    /// The head, as ranges of `head_bytes`.
+    pub head: ResponseHead,
+    /// The bytes of the head.
+    pub head_bytes: Vec<u8>,
+    /// The beginning of the body.
+    pub body: Vec<u8>,
+    /// True if that is the whole body.
+    pub is_whole: bool,
 }
 
 /// A response to a call.
@@ -77,6 +104,10 @@ pub enum CallError {
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) answer: Answer,
+    /// True if the answer has the whole body.
+    is_whole: bool,
+    /// The bytes of the head.
+    head_bytes: Vec<u8>,
     /// The `grpc-status` in the head, if there is one.
     pub(crate) grpc_status: Option<GrpcCode>,
     /// The trust in the connection, if it can be reused.
@@ -100,6 +131,35 @@ pub async fn call(
     call: &Call,
     deadline: Instant,
 ) -> Result<Answer, CallError> {
+    let (response, _) = send(upstreams, service, call, deadline).await?;
+    Ok(response.answer)
+}
+
+/// As [`call()`], for those who need the head of the response as well: the call has `keeps_head`.
+///
+/// # Errors
+/// When no complete response is received before `deadline`.
+pub async fn call_for_head(
+    upstreams: &Upstreams,
+    service: &Rc<LocalService>,
+    call: &Call,
+    deadline: Instant,
+) -> Result<FullAnswer, CallError> {
+    let (response, head) = send(upstreams, service, call, deadline).await?;
+    Ok(FullAnswer {
+        head,
+        head_bytes: response.head_bytes,
+        body: response.answer.body,
+        is_whole: response.is_whole,
+    })
+}
+
+async fn send(
+    upstreams: &Upstreams,
+    service: &Rc<LocalService>,
+    call: &Call,
+    deadline: Instant,
+) -> Result<(Response, ResponseHead), CallError> {
     let mut reuse = Some(Liveness::when(call.is_idempotent));
     let mut held = None;
     loop {
@@ -127,15 +187,15 @@ pub async fn call(
         let message = call.message_to(lease.authority());
         let exchange = exchange(upstreams, &mut lease.link, &message, call, limits);
         match timeout_at(deadline, exchange).await {
-            Ok(Ok(Response { answer, reusable, .. })) => {
-                let outcome = Outcome::Response(answer.status);
-                match reusable {
+            Ok(Ok((response, head))) => {
+                let outcome = Outcome::Response(response.answer.status);
+                match response.reusable {
                     Some(trust) if !lease.link.may_have_buffered() => {
                         lease.end_and_keep(outcome, trust, upstreams);
                     }
                     _ => lease.end(outcome),
                 }
-                return Ok(answer);
+                return Ok((response, head));
             }
             // The endpoint had closed the idle connection.
             Ok(Err(CallError::Silent)) if lease.reused && call.is_idempotent => {
@@ -164,14 +224,14 @@ impl Call {
     }
 }
 
-/// Sends the request and reads the response.
+/// Sends the request and reads the response. Its head comes with it if the call keeps it.
 async fn exchange(
     upstreams: &Upstreams,
     link: &mut Link,
     message: &[u8],
     call: &Call,
     limits: &ResponseLimits,
-) -> Result<Response, CallError> {
+) -> Result<(Response, ResponseHead), CallError> {
     let sent = link.write_all(message).await;
     if sent.is_err() || poll_fn(|cx| link.poll_read_ready(cx)).await.is_err() {
         return Err(CallError::Silent);
@@ -184,8 +244,12 @@ async fn exchange(
         ..
     } = &mut *buffers;
     let read = read_response(link, from_service, response, call, limits).await;
+    let head = match call.keeps_head {
+        true => mem::take(response),
+        false => ResponseHead::default(),
+    };
     upstreams.return_response(buffers);
-    read
+    Ok((read?, head))
 }
 
 /// Reads a response, as strictly as a forwarded one.
@@ -197,61 +261,86 @@ pub(crate) async fn read_response(
     limits: &ResponseLimits,
 ) -> Result<Response, CallError> {
     buffer.clear();
-    let (mut decoder, grpc_status) = read_head(link, buffer, response, call.is_head, limits).await?;
+    let mut head_bytes = Vec::new();
+    let kept = call.keeps_head.then_some(&mut head_bytes);
+    let (mut decoder, grpc_status) = read_head(link, buffer, response, kept, call.is_head, limits).await?;
     let mut body = Vec::new();
     let reading = read_body(link, buffer, &mut decoder, call, &mut body);
-    let is_at_end = match call.body_wait {
-        None => reading.await?,
-        Some(wait) => matches!(timeout(wait, reading).await, Ok(Ok(true))),
+    let left = (BodyEnd::Left, usize::MAX);
+    let wait = match call.body {
+        BodyNeed::UnlessSuccess(wait) => (200..300).contains(&response.status()).then_some(wait),
+        BodyNeed::None(wait) => Some(wait),
+        BodyNeed::Whole => None,
     };
-    let is_reusable = is_at_end && response.keeps_alive() && buffer.is_empty();
+    let (end, bytes) = match wait {
+        Some(wait) => timeout(wait, reading).await.unwrap_or(Ok(left)).unwrap_or(left),
+        None => reading.await?,
+    };
+    let is_reusable = end == BodyEnd::Message && response.keeps_alive() && buffer.is_empty();
+    let is_whole = end != BodyEnd::Left && bytes == body.len();
     Ok(Response {
         answer: Answer {
             status: response.status(),
             body,
         },
+        is_whole,
+        head_bytes,
         grpc_status,
         reusable: is_reusable.then(|| ReuseTrust::after(response, None)),
     })
 }
 
-/// Reads a body, and keeps its beginning in `kept`. Returns true if the connection is at the end of the message, false if
-/// the rest was left, or the message ended with the connection.
+/// The end of the reading of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyEnd {
+    /// The end of the message; the connection goes on.
+    Message,
+    /// The message ended with the connection.
+    Connection,
+    /// The rest was left.
+    Left,
+}
+
+/// Reads a body, and keeps its beginning in `kept`. Also returns the number of its bytes.
 async fn read_body(
     link: &mut Link,
     buffer: &mut Buffer,
     decoder: &mut BodyDecoder,
     call: &Call,
     kept: &mut Vec<u8>,
-) -> Result<bool, CallError> {
-    let mut read = 0;
+) -> Result<(BodyEnd, usize), CallError> {
+    let (mut read, mut bytes) = (0, 0);
     while !decoder.is_done() {
         if read > call.response_bytes_max {
-            return Ok(false);
+            return Ok((BodyEnd::Left, bytes));
         }
         let piece = decoder
             .decode(buffer.filled())
             .map_err(|_| CallError::Malformed)?;
         if piece.consumed > 0 {
             let room = call.response_bytes_kept - kept.len();
-            kept.extend(buffer.filled()[piece.data].iter().take(room));
+            let data = &buffer.filled()[piece.data];
+            bytes += data.len();
+            kept.extend(data.iter().take(room));
             buffer.consume(piece.consumed);
             continue;
         }
         match link.fill(buffer).await {
-            Ok(0) if decoder.may_end_by_close() => return Ok(false),
+            Ok(0) if decoder.may_end_by_close() => return Ok((BodyEnd::Connection, bytes)),
             Ok(0) | Err(_) => return Err(CallError::Malformed),
             Ok(count) => read += count,
         }
     }
-    Ok(true)
+    Ok((BodyEnd::Message, bytes))
 }
 
-/// Reads the final head, skipping interim responses. Also returns its `grpc-status`.
+/// Reads the final head, skipping interim responses. Its bytes are appended to `kept`, if given. Also returns its
+/// `grpc-status`.
 async fn read_head(
     link: &mut Link,
     buffer: &mut Buffer,
     response: &mut ResponseHead,
+    mut kept: Option<&mut Vec<u8>>,
     to_head: bool,
     limits: &ResponseLimits,
 ) -> Result<(BodyDecoder, Option<GrpcCode>), CallError> {
@@ -268,6 +357,11 @@ async fn read_head(
             let grpc_status = fields
                 .find(|field| field.name.of(bytes).eq_ignore_ascii_case(b"grpc-status"))
                 .map(|field| GrpcCode::parse(field.value.of(bytes)));
+            if !response.is_interim()
+                && let Some(kept) = kept.take()
+            {
+                kept.extend_from_slice(&bytes[..end.end]);
+            }
             buffer.consume(end.end);
             scan = HeadScan::default();
             if response.status() == 101 {
@@ -311,7 +405,8 @@ mod tests {
             response_bytes_max: 64,
             response_bytes_kept: 4,
             may_wait: true,
-            body_wait: None,
+            body: BodyNeed::Whole,
+            keeps_head: false,
             key: None,
         }
     }
@@ -426,19 +521,53 @@ mod tests {
 
     #[tokio::test]
     async fn status_alone_does_not_need_the_body() {
+        let wait = Duration::from_millis(1);
+        for (body, status, expected) in [
+            (BodyNeed::None(wait), "403 Forbidden", Ok("ab")),
+            (BodyNeed::UnlessSuccess(wait), "202 Accepted", Ok("ab")),
+            (
+                BodyNeed::UnlessSuccess(wait),
+                "403 Forbidden",
+                Err(CallError::Malformed),
+            ),
+        ] {
+            let call = Call { body, ..call(false) };
+            let text = format!("HTTP/1.1 {status}\r\ncontent-length: 3\r\n\r\nab");
+            let memory = Memory::of(&[text.as_bytes()]);
+            let mut link = Link::Memory(Box::new(memory));
+            let (mut buffer, mut response) = (Buffer::default(), ResponseHead::default());
+            let limits = ResponseLimits::default();
+            let read = read_response(&mut link, &mut buffer, &mut response, &call, &limits).await;
+            match (read, expected) {
+                (Ok(read), Ok(expected)) => {
+                    assert_eq!(read.answer.body, expected.as_bytes(), "{body:?}");
+                    assert!(read.reusable.is_none() && !read.is_whole);
+                }
+                (read, expected) => assert_eq!(read.map(|_| "").unwrap_err(), expected.unwrap_err()),
+            }
+        }
+    }
+
+    #[test]
+    fn the_head_is_kept_for_those_who_need_it() {
         let call = Call {
-            body_wait: Some(Duration::from_millis(1)),
+            keeps_head: true,
             ..call(false)
         };
-        let text = "HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nab";
-        let memory = Memory::of(&[text.as_bytes()]);
-        let mut link = Link::Memory(Box::new(memory));
-        let (mut buffer, mut response) = (Buffer::default(), ResponseHead::default());
-        let limits = ResponseLimits::default();
-        let read = read_response(&mut link, &mut buffer, &mut response, &call, &limits).await;
-        let read = read.unwrap();
-        assert_eq!((read.answer.status, &*read.answer.body), (403, &b"ab"[..]));
-        assert!(read.reusable.is_none());
+        let head = "HTTP/1.1 302 Found\r\nlocation: /login\r\nset-cookie: a=b\r\ncontent-length: 3\r\n\r\n";
+        let text = format!("HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n{head}abc");
+        for cut in 1..=text.len() {
+            let response = read_all(&text, cut, &call).unwrap();
+            assert_eq!(response.head_bytes, head.as_bytes(), "cut at {cut}");
+            assert!(response.is_whole);
+        }
+        for (text, expected) in [
+            ("HTTP/1.1 401 X\r\n\r\nabcd", true),
+            ("HTTP/1.1 401 X\r\n\r\nabcde", false),
+            ("HTTP/1.1 401 X\r\ncontent-length: 5\r\n\r\nabcde", false),
+        ] {
+            assert_eq!(read_all(text, 7, &call).unwrap().is_whole, expected, "{text:?}");
+        }
     }
 
     #[test]

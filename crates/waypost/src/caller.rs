@@ -18,7 +18,7 @@ use waypost_proxy::generation::Generation;
 use waypost_proxy::priority::{Priority, lower};
 use waypost_proxy::thread;
 use waypost_transport::clock::{Clock, Ticks};
-use waypost_upstream::call::{self, Answer, Call, CallError};
+use waypost_upstream::call::{self, Answer, BodyNeed, Call, CallError};
 use waypost_upstream::connect::ConnectError;
 use waypost_upstream::local::{LocalService, Upstreams};
 use waypost_upstream::notice::Notice;
@@ -187,7 +187,8 @@ impl Post {
             response_bytes_max: RESPONSE_BYTES_MAX,
             response_bytes_kept: LINE_BYTES_MAX,
             may_wait: true,
-            body_wait: Some(BODY_WAIT),
+            body: BodyNeed::None(BODY_WAIT),
+            keeps_head: false,
             key: None,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use waypost_transport::permits::Permit;
 use waypost_transport::relay::tap::Tap;
-use waypost_upstream::call::{self, Call, CallError};
+use waypost_upstream::call::{self, BodyNeed, Call, CallError};
 use waypost_upstream::connect::ConnectError;
 use waypost_upstream::local::LocalService;
 use waypost_wire::write;
@@ -101,7 +101,8 @@ impl MirrorCopy {
                 response_bytes_kept: 0,
                 // A copy must not take a place in the queue from a client.
                 may_wait: false,
-                body_wait: None,
+                body: BodyNeed::Whole,
+                keeps_head: false,
                 key,
             },
             count,

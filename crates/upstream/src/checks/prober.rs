@@ -18,7 +18,7 @@ use waypost_wire::response::ResponseLimits;
 use waypost_wire::write;
 
 use crate::address::Address;
-use crate::call::{self, Call, CallError};
+use crate::call::{self, BodyNeed, Call, CallError};
 use crate::checks::{RESPONSE_BYTES_MAX, grpc};
 use crate::connect::{self, ConnectError};
 use crate::endpoint::Endpoint;
@@ -309,10 +309,11 @@ fn call(probe: &Probe, authority: &str, keeps: bool) -> Option<Call> {
             Probe::Grpc { .. } => grpc::RESPONSE_BYTES_MAX,
             _ => 0,
         },
-        body_wait: match probe {
-            Probe::Grpc { .. } => None,
-            _ => Some(BODY_WAIT),
+        body: match probe {
+            Probe::Grpc { .. } => BodyNeed::Whole,
+            _ => BodyNeed::None(BODY_WAIT),
         },
+        keeps_head: false,
     })
 }
 
