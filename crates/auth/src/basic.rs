@@ -61,11 +61,6 @@ impl Pair {
     pub fn password(&self) -> &[u8] {
         &self.text.as_bytes()[self.colon + 1..]
     }
-
-    /// Name and password in one, for a digest.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.text.as_bytes()
-    }
 }
 
 impl std::fmt::Debug for Pair {

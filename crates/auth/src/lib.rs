@@ -7,5 +7,5 @@ pub mod identity;
 mod json;
 pub mod key_file;
 pub mod password;
+pub mod recent;
 pub mod token;
-pub mod verified;
