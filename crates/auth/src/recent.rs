@@ -6,10 +6,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
 use subtle::ConstantTimeEq as _;
 
 /// Entries at most.
@@ -33,13 +33,24 @@ pub struct Entry<V> {
     /// The value.
     pub value: V,
     digest: Digest,
-    until: Instant,
+    /// In milliseconds.
+    until: u64,
 }
 
 impl DigestKey {
-    /// The key with these random bytes.
-    pub fn new(random: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, random))
+    /// A key of its own, which no other process has.
+    pub fn random() -> Self {
+        let random = SystemRandom::new();
+        // It fails only where the system has no randomness at all; then nothing is found that was not inserted anyway.
+        match hmac::Key::generate(hmac::HMAC_SHA256, &random) {
+            Ok(key) => Self(key),
+            Err(_) => Self::new(&[0; 32]),
+        }
+    }
+
+    /// The key with these bytes.
+    fn new(bytes: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
 
     /// The digest of some texts in order: other texts, or the same ones split elsewhere, have another.
@@ -69,25 +80,27 @@ impl<V> Default for Recent<V> {
 }
 
 impl<V> Recent<V> {
-    /// The entry of these credentials, unless its time is over.
-    pub fn find(&self, digest: &Digest, now: Instant) -> Option<Arc<Entry<V>>> {
+    /// The entry of these credentials, unless its time is over `now`, in milliseconds.
+    pub fn find(&self, digest: &Digest, now: u64) -> Option<Arc<Entry<V>>> {
         let mut slots = self.0[digest.set()].iter();
-        slots.find_map(|slot| slot.load_full().filter(|entry| now < entry.until && entry.is_of(digest)))
+        slots.find_map(|slot| {
+            slot.load_full()
+                .filter(|entry| now < entry.until && entry.is_of(digest))
+        })
     }
 
     /// Adds the entry of credentials.
-    pub fn insert(&self, digest: Digest, value: V, until: Instant) {
+    pub fn insert(&self, digest: Digest, value: V, until: u64) {
         let ends = |slot: &ArcSwapOption<Entry<V>>| {
             let entry = slot.load();
-            entry.as_ref().filter(|entry| !entry.is_of(&digest)).map(|entry| entry.until)
+            entry
+                .as_ref()
+                .filter(|entry| !entry.is_of(&digest))
+                .map(|entry| entry.until)
         };
         let set = &self.0[digest.set()];
         if let Some(slot) = set.iter().min_by_key(|slot| ends(slot)) {
-            slot.store(Some(Arc::new(Entry {
-                value,
-                digest,
-                until,
-            })));
+            slot.store(Some(Arc::new(Entry { value, digest, until })));
         }
     }
 }
@@ -119,7 +132,6 @@ impl<V> fmt::Debug for Recent<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn digest(first: u8, last: u8) -> Digest {
         let mut bytes = [0; 32];
@@ -127,37 +139,33 @@ mod tests {
         Digest(bytes)
     }
 
-    fn at(begin: Instant, seconds: u64) -> Instant {
-        begin + Duration::from_secs(seconds)
-    }
-
     #[test]
     fn an_entry_is_found_until_its_time_is_over() {
-        let (recent, begin) = (Recent::default(), Instant::now());
-        let find = |digest: Digest, seconds| {
-            let entry = recent.find(&digest, at(begin, seconds));
+        let recent = Recent::default();
+        let find = |digest: Digest, at| {
+            let entry = recent.find(&digest, at);
             entry.map(|entry| entry.value)
         };
         assert_eq!(find(digest(7, 1), 0), None);
-        recent.insert(digest(7, 1), 'a', at(begin, 10));
+        recent.insert(digest(7, 1), 'a', 10);
         assert_eq!(find(digest(7, 1), 9), Some('a'));
         assert_eq!(find(digest(7, 2), 9), None);
         assert_eq!(find(digest(8, 1), 9), None);
         assert_eq!(find(digest(7, 1), 10), None);
-        recent.insert(digest(7, 1), 'b', at(begin, 20));
+        recent.insert(digest(7, 1), 'b', 20);
         assert_eq!(find(digest(7, 1), 10), Some('b'));
     }
 
     #[test]
     fn the_entry_that_ends_first_makes_room() {
-        let (recent, begin) = (Recent::default(), Instant::now());
+        let recent = Recent::default();
         for last in 0..4 {
-            recent.insert(digest(7, last), (), at(begin, 10 + u64::from(last)));
+            recent.insert(digest(7, last), (), 10 + u64::from(last));
         }
         // One that is there already keeps to its own place.
-        recent.insert(digest(7, 0), (), at(begin, 14));
-        recent.insert(digest(7, 9), (), at(begin, 15));
-        let kept = (0..10).filter(|last| recent.find(&digest(7, *last), begin).is_some());
+        recent.insert(digest(7, 0), (), 14);
+        recent.insert(digest(7, 9), (), 15);
+        let kept = (0..10).filter(|last| recent.find(&digest(7, *last), 0).is_some());
         assert_eq!(kept.collect::<Vec<u8>>(), [0, 2, 3, 9]);
     }
 
@@ -170,6 +178,9 @@ mod tests {
             assert_ne!(digest(&key, &["a", "b"]), digest(&key, texts), "{texts:?}");
         }
         assert_ne!(digest(&key, &["a"]), digest(&other, &["a"]));
-        assert_eq!(format!("{key:?} {:?}", key.digest([])), "DigestKey(..) Digest(..)");
+        assert_eq!(
+            format!("{key:?} {:?}", key.digest([])),
+            "DigestKey(..) Digest(..)"
+        );
     }
 }

@@ -233,6 +233,8 @@ codes! {
     BadCertificate Error "bad-certificate",
     /// A file of keys with a line that is none.
     BadKeyFile Error "bad-key-file",
+    /// A password file with a line that is none, or with a hash that protects nothing.
+    BadPasswordFile Error "bad-password-file",
     /// A certificate that has expired, expires soon, or is not yet valid.
     CertificateTime Warning "certificate-time",
     /// A certificate that covers no host of its listener, or a host that no certificate covers.

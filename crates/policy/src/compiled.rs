@@ -13,6 +13,8 @@ use waypost_route::table::{Table, TableError};
 
 use crate::key_files::KeyFiles;
 use crate::page_files::PageFiles;
+use crate::password_files::PasswordFiles;
+use crate::permissions::Permissions;
 use crate::rate::Limiters;
 use crate::token_keys::TokenKeys;
 
@@ -25,6 +27,9 @@ pub struct Compiled {
     page_files: PageFiles,
     key_files: KeyFiles,
     token_keys: TokenKeys,
+    password_files: PasswordFiles,
+    /// `None` where no permission is kept.
+    permissions: Option<Permissions>,
     /// Query parameters with credentials, of any place.
     secret_queries: Box<[Box<str>]>,
     /// Headers with credentials, likewise.
@@ -59,6 +64,8 @@ impl Compiled {
                 Place::Header(name) => Some(name),
                 Place::Query(_) | Place::Cookie(_) => None,
             }),
+            password_files: PasswordFiles::of(&plan),
+            permissions: Permissions::of(&plan),
             limiters: Limiters::of(&plan),
             pages_have_values,
             live: (0..plan.routes().len()).map(|_| ArcSwapOption::empty()).collect(),
@@ -95,6 +102,16 @@ impl Compiled {
     /// The keys of issuers that `auth` names.
     pub fn token_keys(&self) -> &TokenKeys {
         &self.token_keys
+    }
+
+    /// The files of users and passwords that `auth` names.
+    pub fn password_files(&self) -> &PasswordFiles {
+        &self.password_files
+    }
+
+    /// The permissions that hold for a while, where any do.
+    pub(crate) fn permissions(&self) -> Option<&Permissions> {
+        self.permissions.as_ref()
     }
 
     /// The query parameters that have credentials at any place: a request without a route may carry them too.

@@ -24,6 +24,11 @@ pub trait Circumstances {
     /// The time, in seconds since 1970.
     fn unix_seconds(&self) -> u64;
 
+    /// The time, in milliseconds since 1970.
+    fn unix_ms(&self) -> u64 {
+        self.unix_seconds().saturating_mul(1000)
+    }
+
     /// The number of the revision.
     fn revision(&self) -> u64;
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use waypost_auth::key_file::KeyFile;
+use waypost_auth::password::PasswordFile;
 use waypost_auth::token::live::LiveKeys;
 use waypost_plan::Plan;
 use waypost_plan::listener::Listener;
@@ -71,6 +72,8 @@ pub struct AuthMaterials {
     pub keys: Vec<(Box<str>, Arc<KeyFile>)>,
     /// Files of the keys of issuers.
     pub issuers: Vec<(KeySource, Arc<LiveKeys>)>,
+    /// Files of users and passwords.
+    pub users: Vec<(Box<str>, Arc<PasswordFile>)>,
 }
 
 /// A key set that is fetched.
@@ -147,6 +150,9 @@ impl Generation {
         }
         for (source, keys) in materials.issuers {
             self.compiled.token_keys().set(&source, keys);
+        }
+        for (path, users) in materials.users {
+            self.compiled.password_files().set(&path, users);
         }
     }
 

@@ -26,4 +26,5 @@ pub mod observe;
 pub mod priority;
 mod request;
 pub mod thread;
+mod verifier;
 mod worker;

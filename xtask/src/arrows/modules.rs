@@ -34,7 +34,9 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
                 "key_files",
                 "token_keys",
                 "page_files",
+                "password_files",
                 "peer",
+                "permissions",
                 "request_id",
                 "server_options",
             ],
@@ -76,7 +78,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
         "proxy",
         &[
             &["priority", "thread"],
-            &["generation"],
+            &["generation", "verifier"],
             &["observe"],
             &["local"],
             &["exchange"],

@@ -9,12 +9,19 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
 
+use crate::basic::Pair;
+use crate::identity::Identity;
 use crate::password::hash::Hash;
 pub use crate::password::hash::{
     ARGON2_MEMORY_MAX, ARGON2_PASSES_MAX, BCRYPT_COST_MAX, HashError, ROUNDS_MAX,
 };
 
+use crate::recent::{Digest, DigestKey, Recent};
+
+/// The time after which a password is verified again.
+pub const KEPT_FOR: Duration = Duration::from_secs(300);
 /// The longest password that is verified. bcrypt itself heeds 72 bytes.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
@@ -23,6 +30,14 @@ pub struct Passwords {
     /// In the order of the file.
     hashes: Box<[Hash]>,
     by_name: HashMap<Box<str>, usize>,
+}
+
+/// A password file, with the pairs of it that were verified a short while ago. Another version of the file begins with none.
+#[derive(Debug)]
+pub struct PasswordFile {
+    passwords: Passwords,
+    key: DigestKey,
+    verified: Recent<Identity>,
 }
 
 /// A line that is refused.
@@ -61,6 +76,41 @@ pub enum LineErrorKind {
     /// The hash is refused.
     #[error(transparent)]
     Hash(#[from] HashError),
+}
+
+impl PasswordFile {
+    /// Reads a password file; see [`Passwords::parse`].
+    ///
+    /// # Errors
+    /// The first line that is refused.
+    pub fn parse(text: &[u8]) -> Result<Self, LineError> {
+        Ok(Self {
+            passwords: Passwords::parse(text)?,
+            key: DigestKey::random(),
+            verified: Recent::default(),
+        })
+    }
+
+    /// The user of a pair that was verified within [`KEPT_FOR`]; `now` is in milliseconds.
+    pub fn recall(&self, pair: &Pair, now: u64) -> Option<Identity> {
+        let entry = self.verified.find(&self.digest(pair), now)?;
+        Some(entry.value.clone())
+    }
+
+    /// Verifies a pair, which takes long, and keeps it if it is right; `now` is in milliseconds.
+    pub fn verify(&self, pair: &Pair, now: u64) -> Option<Identity> {
+        if !self.passwords.verify(pair.name(), pair.password()) {
+            return None;
+        }
+        let identity = Identity::named(pair.name());
+        let until = now.saturating_add(KEPT_FOR.as_millis() as u64);
+        self.verified.insert(self.digest(pair), identity.clone(), until);
+        Some(identity)
+    }
+
+    fn digest(&self, pair: &Pair) -> Digest {
+        self.key.digest([pair.name().as_bytes(), pair.password()])
+    }
 }
 
 impl Passwords {

@@ -198,3 +198,21 @@ fn debug_output_has_no_hash() {
     let users = parse(&format!("ann:{}", HASHES[0]));
     assert_eq!(format!("{users:?}"), "Passwords { users: 1, .. }");
 }
+
+#[test]
+fn a_pair_is_verified_again_after_a_while() {
+    let text = format!("ann:{}", HASHES[2]);
+    let file = PasswordFile::parse(text.as_bytes()).unwrap();
+    let pair = |text: &[u8]| Pair::parse(text).unwrap();
+    let (right, wrong) = (pair(b"YW5uOmNvcnJlY3QgaG9yc2U="), pair(b"YW5uOmNvcnJlY3Q="));
+    let kept_for = KEPT_FOR.as_millis() as u64;
+    assert_eq!(file.recall(&right, 0), None);
+    assert_eq!(file.verify(&wrong, 0), None);
+    assert_eq!(file.recall(&wrong, 0), None);
+    let ann = Some(Identity::named("ann"));
+    assert_eq!(file.verify(&right, 0), ann);
+    assert_eq!(file.recall(&right, kept_for - 1), ann);
+    assert_eq!(file.recall(&right, kept_for), None);
+    let other = PasswordFile::parse(text.as_bytes()).unwrap();
+    assert_eq!(other.recall(&right, 0), None);
+}

@@ -1,6 +1,6 @@
 //! Authentication: who may pass.
 
-use crate::collections::{Named, NonEmptyList, OneOrMany};
+use crate::collections::{List, Named, NonEmptyList, OneOrMany};
 use crate::document::Document;
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
@@ -28,6 +28,10 @@ keys! {
         key: KeyWay = Optional, "{ header: x-api-key, file: keys }";
         /// Signed token of an issuer (JSON Web Token, RFC 7519).
         jwt: JwtWay = Optional, "{ issuer: https://id.example.com, audience: shop, keys: https://id.example.com/jwks.json }";
+        /// Name and password (`Authorization: Basic`), of a file as `htpasswd -B` makes it.
+        basic: BasicWay = Optional, "{ file: users.htpasswd, realm: Shop }";
+        /// Service that is asked who may pass, such as authelia or oauth2-proxy.
+        ask: AskWay = Optional, "{ to: authelia, path: /verify, take: [remote-user] }";
     }
 
     /// Keys of clients. Exactly one of `header`, `query` and `cookie` is required.
@@ -86,6 +90,49 @@ keys! {
         groups: Text = Fallback("groups"), "realm_access.roles";
         /// Lets the service have the token by which a request passed.
         forward: bool = Fallback("false"), "true";
+    }
+
+    /// Names and passwords, by `Authorization: Basic` (RFC 7617).
+    ///
+    /// A password that was right is not verified again for five minutes, unless the file changes. At most two are verified
+    /// at a time for each core, and 64 requests wait for that; further ones get 503.
+    BasicWay, "a `basic`" {
+        /// File with a line `USER:HASH` for each user, as `htpasswd -B` makes it: bcrypt, SHA-256-crypt, SHA-512-crypt or
+        /// Argon2.
+        ///
+        /// It is reloaded when it changes; if it is gone or has a mistake then, its last users stay in use. A relative path
+        /// is relative to the configuration's directory, or to the working directory if there is no such file.
+        file: Text = Required, "users.htpasswd";
+        /// Name of what is protected, which browsers show.
+        realm: Text = Fallback("Restricted"), "Shop";
+        /// Lets the service have the name and password by which a request passed.
+        forward: bool = Fallback("false"), "true";
+    }
+
+    /// Service that is asked who may pass.
+    ///
+    /// It gets a GET that tells of the request in `x-forwarded-method`, `-uri`, `-host`, `-proto` and `-for`, and in
+    /// `x-original-method`, `-uri` and `-url`. A request passes if it answers 2xx; the client gets its 401, 403 and
+    /// redirects, up to 64 KiB. Anything else is 502, no answer in time 504.
+    AskWay, "an `ask`" {
+        /// Service to ask, of `services`.
+        to: Text = Required, "authelia";
+        /// Path of the question, which may have a query.
+        path: Text = Fallback("/"), "/verify";
+        /// Headers of its answer that the request gets. The first has the name of the client, `{identity}`.
+        ///
+        /// The client's own headers of these names never reach a service.
+        take: List<Text> = Optional, "[remote-user, remote-groups]";
+        /// Headers of the request that the question has.
+        send: List<Text> = Fallback("[cookie, authorization]"), "[cookie, authorization, accept]";
+        /// Lets requests pass where the service gives no usable answer, instead of 502 and 504.
+        open: bool = Fallback("false"), "true";
+        /// Time for which a permission holds for requests with the same method, URL and headers of `send`.
+        ///
+        /// Without it, the service is asked each time. Only 2xx are kept, and none that sets a cookie.
+        cache: DurationText = Optional, "10s";
+        /// Time for an answer.
+        timeout: DurationText = Fallback("2s"), "500ms";
     }
 
     /// Conditions on a client that hold together. At least one key is required.

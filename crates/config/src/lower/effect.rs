@@ -25,6 +25,8 @@ pub(super) enum Use {
     Copies,
     /// A rollout asks or tells it.
     Calls,
+    /// It is asked who may pass.
+    Questions,
 }
 
 /// The uses of a service, with the place of one of them.
@@ -64,6 +66,7 @@ impl Uses {
             ),
             (Use::Copies, "only copies of requests go to the service"),
             (Use::Calls, "only calls of rollouts go to the service"),
+            (Use::Questions, "only questions of `auth` go to the service"),
         ];
         let only = all.iter().find(|(used, _)| self.are_only(*used));
         only.map_or("no request of a client goes to the service", |(_, reason)| reason)
@@ -94,7 +97,7 @@ fn report_by_use(
     uses: Uses,
     problems: &mut Problems,
 ) {
-    use Use::{Calls, Connections, Copies, Requests};
+    use Use::{Calls, Connections, Copies, Questions, Requests};
     let mut idle = |place: Option<Span>, key: &str, heeded: &[Use], help: &str| {
         if let Some(place) = place
             && !uses.include(heeded)
@@ -109,7 +112,7 @@ fn report_by_use(
                 .help(help);
         }
     };
-    let messages = &[Requests, Copies, Calls][..];
+    let messages = &[Requests, Copies, Calls, Questions][..];
     if let Some(balance) = &written.balance
         && let WordOr::Mapping(balance) = &balance.value
         && let Some(hash) = &balance.hash
@@ -123,10 +126,15 @@ fn report_by_use(
         let cookie = hash.cookie.as_ref().map(|cookie| cookie.key);
         let path = hash.path.as_ref().map(|path| path.key);
         let client_ip = hash.client_ip.as_ref().map(|client_ip| client_ip.key);
-        idle(header, "header", &[Requests, Copies], help);
-        idle(cookie, "cookie", &[Requests, Copies], help);
-        idle(path, "path", &[Requests, Copies], help);
-        idle(client_ip, "client_ip", &[Requests, Connections, Copies], help);
+        idle(header, "header", &[Requests, Copies, Questions], help);
+        idle(cookie, "cookie", &[Requests, Copies, Questions], help);
+        idle(path, "path", &[Requests, Copies, Questions], help);
+        idle(
+            client_ip,
+            "client_ip",
+            &[Requests, Connections, Copies, Questions],
+            help,
+        );
     }
     if let Some(limits) = &written.limits {
         let limits = &limits.value;
@@ -138,8 +146,8 @@ fn report_by_use(
             "limit `connections`, of which each client has one",
         );
         let waiting = match limits.connections {
-            Some(_) => &[Requests, Connections, Calls][..],
-            None => &[Requests, Calls],
+            Some(_) => &[Requests, Connections, Calls, Questions][..],
+            None => &[Requests, Calls, Questions],
         };
         idle(key(&limits.waiting), "waiting", waiting, "leave it out");
         let wait = limits.wait.as_ref().map(|wait| wait.key);
@@ -165,7 +173,7 @@ fn report_by_use(
     idle(
         pool,
         "pool",
-        &[Requests, Copies],
+        &[Requests, Copies, Questions],
         "leave it out: no connection is kept",
     );
     let http2 = written.http2.as_ref().filter(|http2| http2.value);

@@ -169,9 +169,10 @@ pub(crate) fn lower(
         files: NamedFiles::default(),
     };
     settings::set(document, &mut context);
+    // Policies may ask services who may pass.
+    service::add_all(document, &mut context);
     policies::add_all(document, &mut context);
     listener::add_all(document, &mut context);
-    service::add_all(document, &mut context);
     rollout::add_all(document, &mut context);
     policies::add_rollouts(document, &mut context);
     let routes = route::add_all(document, &mut context);

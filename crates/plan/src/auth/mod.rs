@@ -1,6 +1,8 @@
 //! Authentication: the ways in which a client proves who it is, and the conditions on who may pass.
 
 pub mod allow;
+pub mod ask;
+pub mod basic;
 pub mod jwt;
 pub mod key;
 
@@ -9,6 +11,8 @@ use std::fmt;
 use waypost_wire::field::is_taken_for;
 
 use crate::auth::allow::Allow;
+use crate::auth::ask::Ask;
+use crate::auth::basic::Basic;
 use crate::auth::jwt::Jwt;
 use crate::auth::key::Key;
 use crate::token::KeySource;
@@ -29,6 +33,10 @@ pub enum Way {
     Key(Key),
     /// A token of an issuer.
     Jwt(Jwt),
+    /// A name and a password.
+    Basic(Basic),
+    /// A service that is asked.
+    Ask(Ask),
 }
 
 /// The place of a credential in a request.
@@ -76,6 +84,8 @@ impl Way {
         match self {
             Self::Key(_) => WayKind::Key,
             Self::Jwt(_) => WayKind::Jwt,
+            Self::Basic(_) => WayKind::Basic,
+            Self::Ask(_) => WayKind::Ask,
         }
     }
 
@@ -84,6 +94,8 @@ impl Way {
         match self {
             Self::Key(key) => Some(&key.place),
             Self::Jwt(jwt) => Some(&jwt.place),
+            Self::Basic(basic) => Some(&basic.place),
+            Self::Ask(_) => None,
         }
     }
 
@@ -92,14 +104,17 @@ impl Way {
         match self {
             Self::Key(key) => key.forward,
             Self::Jwt(jwt) => jwt.forward,
+            Self::Basic(basic) => basic.forward,
+            Self::Ask(_) => true,
         }
     }
 
     /// The request headers that it writes. The client's own of these names never reach the service.
     pub fn writes(&self) -> impl Iterator<Item = &str> {
         let names: &[Box<str>] = match self {
-            Self::Key(_) => &[],
+            Self::Key(_) | Self::Basic(_) => &[],
             Self::Jwt(jwt) => &jwt.headers,
+            Self::Ask(ask) => &ask.take,
         };
         names.iter().map(|name| &**name)
     }
@@ -108,7 +123,7 @@ impl Way {
     pub fn key_file(&self) -> Option<&str> {
         match self {
             Self::Key(key) => Some(&key.file),
-            Self::Jwt(_) => None,
+            Self::Jwt(_) | Self::Basic(_) | Self::Ask(_) => None,
         }
     }
 
@@ -116,7 +131,23 @@ impl Way {
     pub fn key_source(&self) -> Option<&KeySource> {
         match self {
             Self::Jwt(jwt) => Some(&jwt.keys),
-            Self::Key(_) => None,
+            Self::Key(_) | Self::Basic(_) | Self::Ask(_) => None,
+        }
+    }
+
+    /// The file of users that it reads passwords from.
+    pub fn password_file(&self) -> Option<&str> {
+        match self {
+            Self::Basic(basic) => Some(&basic.file),
+            Self::Key(_) | Self::Jwt(_) | Self::Ask(_) => None,
+        }
+    }
+
+    /// The service that it asks, if it does.
+    pub fn asked(&self) -> Option<&Ask> {
+        match self {
+            Self::Ask(ask) => Some(ask),
+            Self::Key(_) | Self::Jwt(_) | Self::Basic(_) => None,
         }
     }
 }

@@ -5,19 +5,24 @@
 //! of it ([`Waited`]).
 
 mod allow;
+pub mod ask;
+pub mod basic;
 pub mod credentials;
 mod jwt;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_auth::identity::Identity;
 use waypost_auth::token::verify::Refusal;
 use waypost_plan::auth::{Auth, Place, Way, WayKind};
 
+use crate::auth::basic::Carried;
 use crate::auth::credentials::Found;
 use crate::compiled::Compiled;
 use crate::failure::Failure;
+use crate::permissions::Permission;
 use crate::request::IncomingRequest;
 
 /// The result of an authentication; its name is a metric label, and a stable interface.
@@ -44,6 +49,8 @@ pub struct Judged {
     pub kind: Option<WayKind>,
     /// The client, as far as it was verified.
     pub identity: Option<Identity>,
+    /// The permission of a service, if one was asked.
+    pub permission: Option<Arc<Permission>>,
     /// The result.
     pub result: AuthResult,
     /// The reason that the credentials are wrong, where there is more to say.
@@ -66,6 +73,8 @@ pub enum Waited {
     Over,
     /// This client was verified.
     Admitted(Identity),
+    /// A service permits the request.
+    Permitted(Arc<Permission>),
     /// The request is refused.
     Refused(Failure),
 }
@@ -86,6 +95,8 @@ enum Shown {
     Nothing,
     /// The credentials of this client.
     Client(Identity),
+    /// Those of a client that a service lets pass.
+    Permission(Arc<Permission>),
     /// Wrong ones, or none that can be verified.
     Failure(Failure, Option<Reason>),
     /// Some that are verified elsewhere.
@@ -129,7 +140,7 @@ pub(crate) fn judge<'p>(
     compiled: &Compiled,
     request: &IncomingRequest<'_>,
     waited: Option<Waited>,
-    now: impl Fn() -> Duration,
+    now_ms: u64,
 ) -> (Option<Judged>, Next<'p>) {
     let mut waited = waited;
     for (at, way) in auth.ways.iter().enumerate() {
@@ -145,7 +156,24 @@ pub(crate) fn judge<'p>(
                     _ => Shown::Unknown,
                 },
             },
-            Way::Jwt(jwt) => jwt::shown(jwt, compiled, request, now(), waited.is_none()),
+            Way::Jwt(jwt) => jwt::shown(
+                jwt,
+                compiled,
+                request,
+                Duration::from_millis(now_ms),
+                waited.is_none(),
+            ),
+            Way::Basic(way) => match basic::carried(way, request) {
+                Carried::Nothing => Shown::Nothing,
+                Carried::Malformed => Shown::Failure(Failure::BadCredentials, None),
+                Carried::Pair(pair) => {
+                    basic::recall(way, &pair, compiled, now_ms).map_or(Shown::Unknown, Shown::Client)
+                }
+            },
+            // It judges every request: one without credentials is led to where they are got.
+            Way::Ask(ask) => {
+                ask::recall(ask, compiled, request, now_ms).map_or(Shown::Unknown, Shown::Permission)
+            }
         };
         let shown = match (shown, waited.take()) {
             (Shown::Nothing, kept) => {
@@ -153,6 +181,7 @@ pub(crate) fn judge<'p>(
                 continue;
             }
             (_, Some(Waited::Admitted(identity))) => Shown::Client(identity),
+            (_, Some(Waited::Permitted(permission))) => Shown::Permission(permission),
             (_, Some(Waited::Refused(failure))) => Shown::Failure(failure, None),
             (Shown::Unknown, Some(Waited::Over)) => Shown::Failure(Failure::AuthUnavailable, None),
             (Shown::Unknown, None) => return (None, Next::Wait(way)),
@@ -164,6 +193,7 @@ pub(crate) fn judge<'p>(
         way: None,
         kind: None,
         identity: None,
+        permission: None,
         result: AuthResult::NoCredentials,
         reason: None,
     };
@@ -177,6 +207,7 @@ fn decided(auth: &Auth, way: usize, shown: Shown) -> (Option<Judged>, Next<'_>) 
             way: Some(way),
             kind: auth.ways.get(way).map(Way::kind),
             identity,
+            permission: None,
             result,
             reason,
         })
@@ -185,24 +216,55 @@ fn decided(auth: &Auth, way: usize, shown: Shown) -> (Option<Judged>, Next<'_>) 
         let judged = judged(identity, AuthResult::of(failure), reason);
         (judged, Next::Refuse(failure))
     };
+    let (shown, permission) = match shown {
+        Shown::Permission(permission) => {
+            let identity = permission.identity.clone();
+            (Shown::Client(identity), Some(permission))
+        }
+        shown => (shown, None),
+    };
     match shown {
         Shown::Client(identity) if allow::admits(&auth.allow, &identity) => {
-            (judged(Some(identity), AuthResult::Passed, None), Next::Pass)
+            let judged = judged(Some(identity), AuthResult::Passed, None);
+            let judged = judged.map(|judged| Judged { permission, ..judged });
+            (judged, Next::Pass)
         }
         Shown::Client(identity) => refuse(Some(identity), Failure::NotAllowed, None),
         Shown::Failure(failure, reason) => refuse(None, failure, reason),
-        Shown::Nothing | Shown::Unknown => refuse(None, Failure::NoCredentials, None),
+        Shown::Nothing | Shown::Unknown | Shown::Permission(_) => refuse(None, Failure::NoCredentials, None),
     }
 }
 
 /// Appends the lines that the way which decided writes into the request.
 pub(crate) fn write_lines(auth: &Auth, judged: &Judged, out: &mut Vec<u8>) {
+    if let Some(permission) = &judged.permission {
+        out.extend_from_slice(&permission.lines);
+    }
     let way = judged.way.and_then(|way| auth.ways.get(way));
     let claims = judged.identity.as_ref().and_then(Identity::claims);
-    match (way, claims) {
-        (Some(Way::Jwt(jwt)), Some(claims)) => jwt::write_claims(jwt, claims, out),
-        (Some(Way::Jwt(_) | Way::Key(_)) | None, _) => {}
+    if let (Some(Way::Jwt(jwt)), Some(claims)) = (way, claims) {
+        jwt::write_claims(jwt, claims, out);
     }
+}
+
+/// The outcome of a wait that an explanation need not wait for: a password is verified at once. `None` for any other.
+pub(crate) fn find_out(
+    way: &Way,
+    compiled: &Compiled,
+    request: &IncomingRequest<'_>,
+    now_ms: u64,
+) -> Option<Waited> {
+    let Way::Basic(way) = way else {
+        return None;
+    };
+    let Carried::Pair(pair) = basic::carried(way, request) else {
+        return None;
+    };
+    let users = compiled.password_files().users(&way.file)?;
+    Some(match users.verify(&pair, now_ms) {
+        Some(identity) => Waited::Admitted(identity),
+        None => Waited::Refused(Failure::BadCredentials),
+    })
 }
 
 /// Appends the challenges of a refusal (RFC 9110 §11.6.1), one line for each way. `by` is the way that decided.
@@ -232,8 +294,10 @@ fn write_challenge(way: &Way, failure: Failure, out: &mut Vec<u8>) {
             }
             out.extend_from_slice(b"\"\r\n");
         }
-        Way::Key(_) => {}
         Way::Jwt(_) => jwt::write_challenge(failure, out),
+        Way::Basic(way) if failure.status() == 401 => basic::write_challenge(way, out),
+        // A service that is asked challenges by itself.
+        Way::Key(_) | Way::Basic(_) | Way::Ask(_) => {}
     }
 }
 
@@ -277,7 +341,10 @@ pub(crate) fn because(auth: &Auth, judged: &Judged) -> String {
 }
 
 /// The reason that an explanation does not say what comes of a wait.
-pub(crate) fn unknown(way: &Way) -> String {
+pub(crate) fn unknown(way: &Way, request: &IncomingRequest<'_>) -> String {
+    if let Way::Ask(ask) = way {
+        return ask::shown(ask, request);
+    }
     format!("the credentials of {} are verified elsewhere", Named(Some(way)))
 }
 

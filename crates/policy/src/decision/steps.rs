@@ -1,7 +1,6 @@
 //! The steps of a request, in their order.
 
 use std::mem;
-use std::time::Duration;
 
 use waypost_auth::identity::Identity;
 use waypost_plan::auth::Auth;
@@ -190,7 +189,7 @@ fn act_by<'p>(
             buffers,
         );
     };
-    match authenticate(auth, compiled, request, environment, buffers) {
+    match authenticate(auth, compiled, request, environment.unix_ms(), buffers) {
         Next::Pass => {}
         Next::Refuse(failure) => return stop(Step::Auth, Verdict::Fail(failure)),
         Next::Wait(way) => return stop(Step::Auth, Verdict::Wait(way)),
@@ -214,11 +213,10 @@ fn authenticate<'p>(
     auth: &'p Auth,
     compiled: &'p Compiled,
     request: &IncomingRequest<'_>,
-    environment: &impl Environment,
+    now_ms: u64,
     buffers: &mut DecisionBuffers,
 ) -> Next<'p> {
-    let now = || Duration::from_secs(environment.unix_seconds());
-    let (judged, next) = auth::judge(auth, compiled, request, buffers.waited.take(), now);
+    let (judged, next) = auth::judge(auth, compiled, request, buffers.waited.take(), now_ms);
     let filled = &mut buffers.filled;
     filled.auth_lines.clear();
     filled.open_query.clear();

@@ -295,7 +295,7 @@ impl<S: State> Explainer<'_, S> {
         let request = self.request(listener);
         let (mut explanation, reached_routes) = self.explain_all(
             listener,
-            |environment, buffers| decision::decide(self.compiled, &request, environment, buffers),
+            |environment, buffers| self.decide(&request, environment, buffers),
             |forwarding, buffers| self.forward(&request, forwarding, buffers),
         );
         if explanation.outcome == Outcome::Redirect && explanation.route.is_none() {
@@ -317,6 +317,24 @@ impl<S: State> Explainer<'_, S> {
             explanation.considered = self.considered(self.compiled.requests(), &conditions);
         }
         explanation
+    }
+
+    /// Decides on a request. A password is verified at once.
+    fn decide(
+        &self,
+        request: &IncomingRequest<'_>,
+        environment: &mut Loaded<'_, S>,
+        buffers: &mut DecisionBuffers,
+    ) -> Decision<'_> {
+        let decision = decision::decide(self.compiled, request, environment, buffers);
+        let Verdict::Wait(way) = decision.verdict else {
+            return decision;
+        };
+        buffers.waited = auth::find_out(way, self.compiled, request, environment.unix_ms());
+        match buffers.waited {
+            Some(_) => decision::decide(self.compiled, request, environment, buffers),
+            None => decision,
+        }
     }
 
     /// Explains the decision that `decide` makes, or the best of those that the dice allow; `forward` explains the request
@@ -417,7 +435,7 @@ impl<S: State> Explainer<'_, S> {
                         auth.map_or_else(String::new, |(auth, judged)| auth::because(auth, judged))
                     }
                     Verdict::Fail(failure) => failure.message(),
-                    Verdict::Wait(way) => auth::unknown(way),
+                    Verdict::Wait(way) => auth::unknown(way, &self.request(listener)),
                     Verdict::Redirect { .. } if route.is_none() => {
                         "the listener redirects its requests".to_owned()
                     }

@@ -1,7 +1,7 @@
 //! The head that a client gets: a service's, parsed and written again.
 
 use waypost_plan::header_edits::HeaderEdits;
-use waypost_wire::field::FieldKind;
+use waypost_wire::field::{Field, FieldKind};
 use waypost_wire::framing::Framing;
 use waypost_wire::response::ResponseHead;
 use waypost_wire::version::Version;
@@ -79,6 +79,27 @@ impl DownstreamHead<'_> {
         }
         self.write_wanted_upgrade(status, out);
         self.edits.finish(start, out);
+    }
+
+    /// Appends the head and the whole body of a response that was read before; no body if it responds to a HEAD. Returns
+    /// the bytes of the body.
+    pub fn write_whole(&self, body: &[u8], to_head: bool, out: &mut Vec<u8>) -> usize {
+        self.write_status_line(out);
+        let is_date = |name: &[u8]| name.eq_ignore_ascii_case(b"date");
+        let has_date = |field: &&Field| field.kind == FieldKind::Date;
+        let dated = self.response.fields().iter().find(has_date);
+        self.write_fields(self.edits.configured, |name| !is_date(name), out);
+        write::content_length(out, body.len() as u64);
+        let edits = ResponseEdits {
+            date: dated.map(|field| field.value.of(self.buffer)).or(self.edits.date),
+            ..self.edits
+        };
+        edits.finish(out);
+        if to_head {
+            return 0;
+        }
+        out.extend_from_slice(body);
+        body.len()
     }
 
     /// Appends the head and the body of a page in place of the service's response. The service's fields stay, but for those

@@ -36,6 +36,7 @@ use crate::observe::failed::{self, FailedRequest};
 use crate::observe::log;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::ending::Ending;
+use crate::verifier::Verifier;
 use crate::worker::{self, Command, Handle};
 
 /// Timeout for resolving endpoint names before a gateway starts without them.
@@ -161,6 +162,7 @@ impl Gateway {
             failed: failed_sender,
             reclaimer: reclaimer.clone(),
             expendables: Arc::default(),
+            verifier: Arc::new(Verifier::new()),
         };
         let (metrics, recorders) = Metrics::new(count);
         let connections_open = Arc::clone(&shared.connections_open);

@@ -41,6 +41,7 @@ use crate::local::snapshot::Snapshot;
 use crate::observe::access_log::{LineRing, LineWriter, Record, Tail};
 use crate::observe::failed::{FailedRequest, Sampler};
 use crate::observe::metrics::{Recorder, RouteCounters, Side};
+use crate::verifier::Verifier;
 
 /// Mirrored requests that a worker has in flight.
 pub(crate) const MIRRORED_MAX: usize = 128;
@@ -63,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) reclaimer: Reclaimer,
     /// The client connections that go first.
     pub(crate) expendables: Arc<Expendables>,
+    /// Verifies passwords.
+    pub(crate) verifier: Arc<Verifier>,
 }
 
 /// A worker, as its tasks share it.
@@ -73,6 +76,7 @@ pub(crate) struct Worker {
     requests: FreeList<RequestBuffers>,
     slots: Slots,
     expendables: Arc<Expendables>,
+    verifier: Arc<Verifier>,
     lingering: Rc<Evictables>,
     draining: Cell<bool>,
     last_call: Cell<Option<Instant>>,
@@ -102,6 +106,7 @@ impl Worker {
             requests: FreeList::default(),
             slots: Slots::default(),
             expendables: shared.expendables,
+            verifier: shared.verifier,
             lingering: Rc::default(),
             draining: Cell::new(false),
             last_call: Cell::new(None),
@@ -192,6 +197,11 @@ impl Worker {
     /// The client connections of all workers that go first when connections run short.
     pub(crate) fn expendables(&self) -> &Arc<Expendables> {
         &self.expendables
+    }
+
+    /// Verifies passwords, for all workers.
+    pub(crate) fn verifier(&self) -> &Arc<Verifier> {
+        &self.verifier
     }
 
     /// The requests whose rest is discarded.

@@ -17,6 +17,7 @@ use crate::observe::access_log::Writer;
 use crate::observe::log;
 use crate::observe::metrics::Metrics;
 use crate::observe::metrics::testing::plan;
+use crate::verifier::Verifier;
 
 /// A worker of a gateway with one listener and no routes.
 pub(crate) fn worker() -> Rc<Worker> {
@@ -37,6 +38,7 @@ pub(crate) fn worker_with(plan: Plan) -> Rc<Worker> {
         failed: mpsc::channel(1).0,
         reclaimer: Reclaimer::start().unwrap(),
         expendables: Arc::default(),
+        verifier: Arc::new(Verifier::new()),
     };
     let (ring, recorder) = (rings.remove(0), recorders.remove(0));
     Rc::new(Worker::new(shared, Ticks::default(), ring, recorder))

@@ -20,6 +20,9 @@ use crate::request::{ActiveRequest, Next};
 /// The time that a request waits at most, unless its way says otherwise.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// The time that a request waits for the verification of its password: the queue may be long, and hashes costly.
+pub(crate) const PASSWORD_WAIT_MAX: Duration = Duration::from_secs(30);
+
 impl ActiveRequest<'_> {
     /// Finds out what a decision waits for, and decides again.
     ///
@@ -28,6 +31,7 @@ impl ActiveRequest<'_> {
     pub(super) async fn decide_later<'p>(
         &mut self,
         way: &Way,
+        decision: &Decision<'_>,
         snapshot: &'p Snapshot,
     ) -> Result<Decision<'p>, Next> {
         let waited = match way {
@@ -44,6 +48,11 @@ impl ActiveRequest<'_> {
                 }
                 None => None,
             },
+            Way::Basic(basic) => {
+                let verified = self.verify_password(basic, snapshot);
+                self.wait_for(verified, PASSWORD_WAIT_MAX).await?
+            }
+            Way::Ask(ask) => Some(self.ask(ask, decision, snapshot).await?),
         };
         self.buffers.decision.waited = Some(waited.unwrap_or(Waited::Over));
         let decision = self.decide(snapshot);
@@ -55,7 +64,7 @@ impl ActiveRequest<'_> {
     ///
     /// # Errors
     /// The client has left.
-    async fn wait_for<T>(
+    pub(super) async fn wait_for<T>(
         &mut self,
         outcome: impl Future<Output = T>,
         at_most: Duration,

@@ -263,7 +263,7 @@ impl<'c> ActiveRequest<'c> {
     ///
     /// # Errors
     /// The body violates its transfer coding.
-    fn discard_body(&mut self) -> Result<bool, Failure> {
+    pub(super) fn discard_body(&mut self) -> Result<bool, Failure> {
         let buffers = &mut *self.buffers;
         buffers.from_client.consume(self.head_bytes);
         let mut body = BodyDecoder::new(buffers.head.framing());

@@ -5,11 +5,13 @@
 //! and [`rest`] is about what comes of them behind their response. HTTP/1 connections and HTTP/2 streams are served alike.
 
 pub(crate) mod announced;
+pub(crate) mod ask;
 pub(crate) mod auth;
 pub(crate) mod client;
 mod forward;
 pub(crate) mod local;
 pub(crate) mod mirror;
+mod password;
 pub(crate) mod rest;
 mod sample;
 pub(crate) mod watch;
@@ -125,6 +127,10 @@ impl Circumstances for LiveTraffic<'_> {
         self.now().unix_seconds()
     }
 
+    fn unix_ms(&self) -> u64 {
+        self.now().unix_ms()
+    }
+
     fn revision(&self) -> u64 {
         self.now().revision()
     }
@@ -138,6 +144,11 @@ impl Circumstances for Now<'_> {
     fn unix_seconds(&self) -> u64 {
         let time = self.time.unwrap_or_else(Timestamp::now);
         u64::try_from(time.as_second()).unwrap_or_default()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        let time = self.time.unwrap_or_else(Timestamp::now);
+        u64::try_from(time.as_millisecond()).unwrap_or_default()
     }
 
     fn revision(&self) -> u64 {
@@ -229,7 +240,7 @@ impl ActiveRequest<'_> {
         let snapshot = Rc::clone(self.snapshot);
         let mut decision = self.decide(&snapshot);
         if let Verdict::Wait(way) = decision.verdict {
-            decision = match in_place(|| self.decide_later(way, &snapshot)).await {
+            decision = match in_place(|| self.decide_later(way, &decision, &snapshot)).await {
                 Ok(decision) => decision,
                 Err(next) => return next,
             };
@@ -347,6 +358,15 @@ impl ActiveRequest<'_> {
             listener: self.listener,
             query: self.buffers.head.query(self.buffers.from_client.filled()),
             demands_upgrade: self.buffers.demands_upgrade,
+        }
+    }
+
+    /// The circumstances of the request.
+    fn now(&self) -> Now<'_> {
+        Now {
+            worker: &self.client.worker,
+            snapshot: self.snapshot,
+            time: self.client.observation.time(),
         }
     }
 

@@ -1,9 +1,11 @@
 //! Reading the files by which clients are known.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::sync::Arc;
 
 use waypost_auth::key_file::KeyFile;
+use waypost_auth::password::PasswordFile;
 use waypost_auth::token::key_set::{KeySet, KeySetError, Origin};
 use waypost_auth::token::live::LiveKeys;
 use waypost_config::diagnostic::Code;
@@ -18,6 +20,9 @@ use super::read::{Reading, unreadable};
 /// The size limit of a file of keys, some 500,000 of them.
 const KEY_FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// The size limit of a password file, some 50,000 users.
+const PASSWORD_FILE_BYTES_MAX: usize = 4 << 20;
+
 /// The last good version of all files.
 #[derive(Debug, Default)]
 pub(super) struct KnownAuth {
@@ -25,6 +30,8 @@ pub(super) struct KnownAuth {
     keys: HashMap<Box<str>, (String, Arc<KeyFile>)>,
     /// The keys of issuers in each file, with the fingerprint of its text.
     issuers: HashMap<Box<str>, (String, Arc<LiveKeys>)>,
+    /// The users of each password file, with the fingerprint of its text.
+    users: HashMap<Box<str>, (String, Arc<PasswordFile>)>,
 }
 
 impl Reading<'_> {
@@ -45,7 +52,17 @@ impl Reading<'_> {
                 issuers.push((source.clone(), read));
             }
         }
-        AuthMaterials { keys, issuers }
+        let ways = plan.auths().flat_map(|auth| &auth.ways);
+        let paths: BTreeSet<&str> = ways.filter_map(Way::password_file).collect();
+        let users = paths.into_iter().filter_map(|path| {
+            let users = self.users(path, named)?;
+            Some((path.into(), users))
+        });
+        AuthMaterials {
+            keys,
+            issuers,
+            users: users.collect(),
+        }
     }
 
     /// The keys of an issuer in a file: of its present version, or else of the last good one.
@@ -126,6 +143,53 @@ impl Reading<'_> {
                 let mentions = named.iter().filter(|mention| *mention.path == *path);
                 let places = self.or_anywhere(mentions.map(|mention| mention.place.clone()).collect());
                 let wanted = "a line is `NAME HASH [GROUP,…]`, as `waypost hash-key NAME` makes it";
+                self.fail(places, code, &message, wanted);
+                None
+            }
+        }
+    }
+
+    /// The users of a password file: of its present version, or else of the last good one.
+    fn users(&mut self, path: &str, named: &[Mention]) -> Option<Arc<PasswordFile>> {
+        let known = self.certificates.auth.users.get(path).cloned();
+        let read = self.file(path).and_then(|text| match text.len() {
+            ..=PASSWORD_FILE_BYTES_MAX => Ok(text),
+            _ => Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "it is larger than 4 MiB",
+            )),
+        });
+        let parsed = match read {
+            Ok(text) => {
+                let print = fingerprint(&text);
+                if let Some((known, users)) = &known
+                    && *known == print
+                {
+                    return Some(Arc::clone(users));
+                }
+                match PasswordFile::parse(&text) {
+                    Ok(users) => Ok((print, users)),
+                    Err(error) => Err((Code::BadPasswordFile, format!("`{path}`: {error}"))),
+                }
+            }
+            Err(error) => Err((Code::UnreadableFile, unreadable(path, &error))),
+        };
+        match (parsed, known) {
+            (Ok((print, users)), _) => {
+                self.renewed = Some("the passwords of users were read again");
+                let users = Arc::new(users);
+                let known = (print, Arc::clone(&users));
+                self.certificates.auth.users.insert(path.into(), known);
+                Some(users)
+            }
+            (Err((_, message)), Some((_, users))) => {
+                self.watch.add_stale(message);
+                Some(users)
+            }
+            (Err((code, message)), None) => {
+                let mentions = named.iter().filter(|mention| *mention.path == *path);
+                let places = self.or_anywhere(mentions.map(|mention| mention.place.clone()).collect());
+                let wanted = "a line is `USER:HASH`, as `htpasswd -B FILE USER` writes it";
                 self.fail(places, code, &message, wanted);
                 None
             }

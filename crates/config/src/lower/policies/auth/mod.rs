@@ -19,6 +19,8 @@ use crate::place::Span;
 use crate::problems::{Problems, quote};
 use crate::values::{Bare, Text};
 
+mod ask;
+mod basic;
 mod jwt;
 mod key;
 
@@ -77,6 +79,12 @@ fn way(given: &document::Way, span: Span, context: &mut Context<'_>) -> Option<W
     if let Some(written) = &given.jwt {
         return jwt::way(written, context).map(Way::Jwt);
     }
+    if let Some(written) = &given.basic {
+        return basic::way(written, context).map(Way::Basic);
+    }
+    if let Some(written) = &given.ask {
+        return ask::way(written, context).map(Way::Ask);
+    }
     // A way that could not be read, and a misspelt one, are reported already.
     let others = ["allow", "any"];
     if given.given.keys().all(|key| others.contains(&key)) {
@@ -92,20 +100,37 @@ fn way(given: &document::Way, span: Span, context: &mut Context<'_>) -> Option<W
     None
 }
 
-/// Reports two ways whose credentials stand at one place where the first takes them all.
+/// Reports ways that never decide, since one in front of them takes all of their requests.
 fn report_same_places(ways: &[Way], span: Span, problems: &mut Problems) {
     for (at, way) in ways.iter().enumerate() {
-        let Way::Key(key) = way else { continue };
-        let is_same = |other: &&Way| matches!(other, Way::Key(other) if other.place == key.place);
-        if ways[..at].iter().any(|other| is_same(&other)) {
-            let message = format!(
-                "two ways of `any` have their keys in the {}, and the first decides",
-                key.place
-            );
-            problems
-                .add(Code::NoEffect, span, message)
-                .help("put the keys of both into one file");
-        }
+        let takes_all = |other: &Way| match (other, way) {
+            (Way::Ask(_), _) => true,
+            (Way::Key(other), Way::Key(key)) => other.place == key.place,
+            (Way::Basic(_), Way::Basic(_)) => true,
+            _ => false,
+        };
+        let (message, help) = match ways[..at].iter().find(|other| takes_all(other)) {
+            None => continue,
+            Some(Way::Ask(_)) => (
+                format!(
+                    "`{}` never decides: `ask` is in front of it, and every request is asked for",
+                    way.kind().as_str()
+                ),
+                "put `ask` at the end of `any`",
+            ),
+            Some(Way::Key(key)) => (
+                format!(
+                    "two ways of `any` have their keys in the {}, and the first decides",
+                    key.place
+                ),
+                "put the keys of both into one file",
+            ),
+            Some(_) => (
+                "two ways of `any` have their credentials at one place, and the first decides".to_owned(),
+                "put the users of both into one file",
+            ),
+        };
+        problems.add(Code::NoEffect, span, message).help(help);
     }
 }
 
