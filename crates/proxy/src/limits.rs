@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use waypost_auth::token::{cache, key_set, verify};
+use waypost_auth::{password, recent};
 use waypost_plan::health::EJECTION_MAX;
+use waypost_policy::permissions;
 use waypost_policy::rate;
 use waypost_transport::h2::{client_connection, guard};
 use waypost_transport::relay::splice;
@@ -18,8 +20,8 @@ use crate::connection::{http2, reading};
 use crate::gateway::descriptors;
 use crate::listen::admission;
 use crate::observe::access_log::RING_BYTES;
-use crate::request::{announced, auth, mirror, rest};
-use crate::{exchange, local};
+use crate::request::{announced, ask, auth, mirror, rest};
+use crate::{exchange, local, verifier};
 
 /// A limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +154,28 @@ pub fn fixed() -> Vec<Limit> {
             rate::KEYS_MAX,
         ),
         bytes("buckets of these keys", rate::BYTES_MAX),
+        count("password verifications at a time, per core", verifier::PER_CORE),
+        count(
+            "requests waiting for a password verification",
+            verifier::WAITING_MAX,
+        ),
+        time("wait for a password verification", auth::PASSWORD_WAIT_MAX),
+        time("time a verified password is remembered", password::KEPT_FOR),
+        count("verified passwords remembered, per file", recent::ENTRIES_MAX),
+        bytes("password", password::PASSWORD_BYTES_MAX),
+        count("cost of bcrypt", password::BCRYPT_COST_MAX as usize),
+        count("rounds of SHA-crypt", password::ROUNDS_MAX as usize),
+        bytes("memory of Argon2", (password::ARGON2_MEMORY_MAX as usize) << 10),
+        count("passes of Argon2", password::ARGON2_PASSES_MAX as usize),
+        bytes(
+            "refusal of a service that is asked who may pass",
+            ask::ANSWER_BYTES_MAX,
+        ),
+        count("permissions kept of services that are asked", recent::ENTRIES_MAX),
+        bytes(
+            "headers of a permission that is kept",
+            permissions::KEPT_BYTES_MAX,
+        ),
         bytes("access log buffer, per worker", RING_BYTES),
         count("request buffers kept for reuse, per worker", free_list::KEPT_MAX),
         count("HTTP/2 streams per connection", http2::STREAMS_MAX as usize),

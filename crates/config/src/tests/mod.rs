@@ -19,6 +19,7 @@ mod tokens;
 mod typos;
 mod validator;
 mod values;
+mod ways;
 
 /// The smallest configuration, for tests to extend.
 const BASE: &str = "\

@@ -84,6 +84,7 @@ impl DownstreamHead<'_> {
     /// Appends the head and the whole body of a response that was read before; no body if it responds to a HEAD. Returns
     /// the bytes of the body.
     pub fn write_whole(&self, body: &[u8], to_head: bool, out: &mut Vec<u8>) -> usize {
+        let start = out.len();
         self.write_status_line(out);
         let is_date = |name: &[u8]| name.eq_ignore_ascii_case(b"date");
         let has_date = |field: &&Field| field.kind == FieldKind::Date;
@@ -94,7 +95,7 @@ impl DownstreamHead<'_> {
             date: dated.map(|field| field.value.of(self.buffer)).or(self.edits.date),
             ..self.edits
         };
-        edits.finish(out);
+        edits.finish(start, out);
         if to_head {
             return 0;
         }

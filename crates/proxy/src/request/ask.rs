@@ -124,6 +124,8 @@ impl ActiveRequest<'_> {
             edits: ResponseEdits {
                 configured: &of.policies.response_headers,
                 filled: self.buffers.decision.filled.response_lines(),
+                rate: self.buffers.decision.rate.fields(),
+                cors: self.buffers.decision.cors.lines(),
                 request_id: self.sent_id(),
                 way_back: None,
                 cookies: None,
