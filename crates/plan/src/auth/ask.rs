@@ -9,7 +9,7 @@ use crate::service::ServiceId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
     /// The service.
-    pub to: Asked,
+    pub to: NamedService,
     /// The path of the question, absolute, with its query.
     pub path: Box<str>,
     /// The headers of the answer that the request gets, in lower case. The first has the name of the client.
@@ -26,18 +26,18 @@ pub struct Ask {
 
 /// The service that is asked.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct NamedService {
     /// Its id in this plan.
     pub id: ServiceId,
     /// Its name.
     pub name: Arc<str>,
 }
 
-impl PartialEq for Asked {
+impl PartialEq for NamedService {
     /// Another plan numbers the same service differently.
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-impl Eq for Asked {}
+impl Eq for NamedService {}

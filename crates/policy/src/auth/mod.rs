@@ -95,7 +95,7 @@ enum Shown {
     Nothing,
     /// The credentials of this client.
     Client(Identity),
-    /// Those of a client that a service lets pass.
+    /// A permission of a service.
     Permission(Arc<Permission>),
     /// Wrong ones, or none that can be verified.
     Failure(Failure, Option<Reason>),

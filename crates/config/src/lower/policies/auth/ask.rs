@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use waypost_plan::auth::ask::{Ask, Asked};
+use waypost_plan::auth::ask::{Ask, NamedService};
 use waypost_wire::field::FieldKind;
 
 use crate::collections::List;
@@ -28,7 +28,7 @@ pub(super) fn way(written: &At<AskWay>, context: &mut Context<'_>) -> Option<Ask
     let to = given.to.as_ref().and_then(|to| {
         // A service that could not be read is reported already.
         let id = split::resolve(&to.value, to.span, Use::Questions, context)?;
-        Some(Asked {
+        Some(NamedService {
             id,
             name: (*to.value).into(),
         })
