@@ -20,6 +20,7 @@ pub mod error_page;
 pub mod explain;
 pub mod failure;
 pub mod filled;
+pub(crate) mod forwarded;
 pub mod grpc;
 pub mod head;
 pub mod key_files;

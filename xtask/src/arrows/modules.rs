@@ -43,6 +43,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
             &["arm", "balance", "client", "grpc", "rate", "status", "step"],
             &["compiled", "error_format"],
             &["request"],
+            &["forwarded"],
             &["auth", "cors", "values"],
             &["error_page"],
             &["head"],

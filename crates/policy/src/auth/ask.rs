@@ -15,7 +15,7 @@ use waypost_wire::response::ResponseHead;
 use waypost_wire::write;
 
 use crate::compiled::Compiled;
-use crate::head::forwarded::ForwardedHeaders;
+use crate::forwarded::ForwardedHeaders;
 use crate::permissions::Permission;
 use crate::request::IncomingRequest;
 use crate::request_id::{self, RequestId};

@@ -3,7 +3,6 @@
 mod cookies;
 pub mod downstream;
 pub mod edits;
-pub mod forwarded;
 pub mod local;
 pub mod reverse;
 #[cfg(test)]

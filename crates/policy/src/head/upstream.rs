@@ -13,9 +13,9 @@ use waypost_wire::write;
 
 use crate::auth::credentials;
 use crate::filled::Filled;
+use crate::forwarded::ForwardedHeaders;
 use crate::grpc;
 use crate::grpc::web::{self, WebForm};
-use crate::head::forwarded::ForwardedHeaders;
 use crate::request::IncomingRequest;
 use crate::request_id::{self, RequestId};
 

@@ -22,7 +22,7 @@ use waypost_route::path::PathPattern;
 use waypost_wire::authority::Authority;
 use waypost_wire::write;
 
-use crate::head::forwarded::append_prefix_in_front;
+use crate::forwarded::append_prefix_in_front;
 use crate::request::IncomingRequest;
 
 /// The way back of one request, in memory that is reused for the next one.

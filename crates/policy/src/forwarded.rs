@@ -166,7 +166,7 @@ impl<'a> ForwardedHeaders<'a> {
 
 /// Appends the prefix that trusted proxies took off: one, or several in a list, the first of which came first. One that is
 /// no path is left out with all others.
-pub(super) fn append_prefix_in_front(
+pub(crate) fn append_prefix_in_front(
     client: &ClientSide,
     head: &RequestHead,
     buffer: &[u8],
