@@ -5,6 +5,7 @@ use std::mem;
 use waypost_auth::identity::Identity;
 use waypost_plan::auth::Auth;
 use waypost_plan::policies::Policies;
+use waypost_plan::rate::Rate;
 use waypost_plan::route::{Action, Forward};
 use waypost_plan::split_policies::SplitPolicySet;
 use waypost_plan::sticky::StickyKey;
@@ -241,6 +242,32 @@ fn authenticate<'p>(
     next
 }
 
+/// Takes a request past the rate limits of its route, and counts it.
+#[inline(never)]
+fn limit(
+    compiled: &Compiled,
+    rate: &Rate,
+    conditions: &Request<'_>,
+    route: &str,
+    environment: &impl Environment,
+    buffers: &mut DecisionBuffers,
+) -> Result<(), Failure> {
+    let Some(limiter) = compiled.limiters().of_rate(rate) else {
+        return Ok(());
+    };
+    let identity = buffers
+        .judged
+        .as_ref()
+        .and_then(|judged| judged.identity.as_ref());
+    let subject = Subject {
+        conditions,
+        identity: identity.and_then(Identity::name).map(|name| name.as_bytes()),
+        route,
+    };
+    let (now, counting) = (environment.nanos(), environment.counting());
+    limiter.judge(&subject, now, counting, &mut buffers.scratch, &mut buffers.rate)
+}
+
 /// Applies the other policies in force and the action of the route to a request of a client that may pass.
 fn admitted<'p>(
     compiled: &'p Compiled,
@@ -263,24 +290,16 @@ fn admitted<'p>(
     };
     let stop = |step, verdict| decision(Some(step), verdict);
     if let Some(rate) = &policies.rate
-        && let Some(limiter) = compiled.limiters().of_rate(rate)
-    {
-        let DecisionBuffers {
+        && let Err(failure) = limit(
+            compiled,
             rate,
-            scratch,
-            judged,
-            ..
-        } = &mut *buffers;
-        let identity = judged.as_ref().and_then(|judged| judged.identity.as_ref());
-        let subject = Subject {
             conditions,
-            identity: identity.and_then(Identity::name).map(|name| name.as_bytes()),
-            route: &route.matching.name,
-        };
-        let (now, counting) = (environment.nanos(), environment.counting());
-        if let Err(failure) = limiter.judge(&subject, now, counting, scratch, rate) {
-            return stop(Step::Rate, Verdict::Fail(failure));
-        }
+            &route.matching.name,
+            environment,
+            buffers,
+        )
+    {
+        return stop(Step::Rate, Verdict::Fail(failure));
     }
     if request.exceeds_body_limit(policies) {
         return stop(Step::BodyLimit, Verdict::Fail(Failure::BodyTooLarge));

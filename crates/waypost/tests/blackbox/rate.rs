@@ -4,6 +4,7 @@ use std::thread;
 
 use serde_json::json;
 
+use crate::access_log::wait_for_log;
 use crate::support::client::{Client, request};
 use crate::support::command::waypost_in;
 use crate::support::config::Config;
@@ -641,4 +642,86 @@ fn limits_of_the_tables_are_listed() {
     for line in ["keys of a rate limit", "buckets of these keys"] {
         assert!(said.contains(line), "{line} in {said}");
     }
+}
+
+/// A file of keys with the keys of two customers.
+fn customers() -> String {
+    let lines = ["acme", "beta"].map(|name| {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        std::fs::write(&path, format!("key-of-{name}\n")).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_waypost"));
+        command.args(["hash-key", name, "--stdin"]);
+        let output = command
+            .stdin(std::fs::File::open(&path).unwrap())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    });
+    lines.concat()
+}
+
+#[test]
+fn customers_have_a_limit_each_wherever_they_come_from() {
+    let service = Service::echo("a");
+    let config = Config::listening(&["trusted_proxies: [127.0.0.1]"])
+        .key("access_log: access.log")
+        .service(&service, "")
+        .route(
+            "name: all, to: a, auth: { key: { header: x-key, file: keys } }, \
+             rate: { requests: 3, per: 1h, by: identity }",
+        );
+    let gateway = Gateway::beside(&[("keys", &customers())], config);
+    let mut client = gateway.connect();
+    let mut status = |name: &str, host: usize| {
+        let fields = format!("X-Key: key-of-{name}\r\nX-Forwarded-For: 192.0.2.{host}\r\n");
+        ask(&mut client, &fields).status()
+    };
+    let found: Vec<u16> = (1..=4).map(|host| status("acme", host)).collect();
+    assert_eq!(found, [200, 200, 200, 429]);
+    // One that is not known is not counted, and takes nothing from others.
+    assert_eq!((1..=4).map(|_| status("nobody", 1)).max(), Some(401));
+    let found: Vec<u16> = (1..=4).map(|_| status("beta", 1)).collect();
+    assert_eq!(found, [200, 200, 200, 429]);
+    let lines = wait_for_log(&gateway, 12);
+    let refused: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line["refused_by"].as_str())
+        .collect();
+    assert_eq!(refused, ["rate", "auth", "auth", "auth", "auth", "rate"]);
+    assert_eq!(lines[3]["identity"], "acme");
+    assert_eq!(lines[3]["failed"], false);
+    let explained = gateway.explain_question(&json!({
+        "request": "GET http://a.test/",
+        "headers": [["x-key", "key-of-acme"]],
+    }));
+    assert_eq!(explained["stopped"]["step"], "rate");
+    assert_eq!(explained["rate"][0]["by"], "identity");
+    assert!(
+        !explained["rate"].to_string().contains("acme"),
+        "values of keys are not shown"
+    );
+}
+
+#[test]
+fn preflights_are_not_counted_and_pages_read_a_refusal() {
+    let service = Service::echo("a");
+    let gateway = limited(
+        &service,
+        "cors: { origins: [\"https://app.example.com\"], expose: [retry-after] }, rate: { requests: 1, per: 1h }",
+    );
+    let origin = "Origin: https://app.example.com\r\n";
+    let mut client = gateway.connect();
+    for _ in 0..5 {
+        let fields = format!("{origin}Access-Control-Request-Method: PUT\r\n");
+        assert_eq!(
+            client.ask(request("OPTIONS", "http://a.test/", &fields)).status(),
+            204
+        );
+    }
+    assert_eq!(ask(&mut client, origin).status(), 200);
+    let refused = ask(&mut client, origin);
+    assert_eq!(refused.status(), 429);
+    let allowed = refused.header("access-control-allow-origin");
+    assert_eq!(allowed, Some("https://app.example.com"));
 }
