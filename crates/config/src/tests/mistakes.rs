@@ -850,6 +850,10 @@ fn rate_limits() {
         &[],
     );
     check("off", &[]);
+    check(
+        "{ requests: 10, per: 1s, by: identity }",
+        &["4:27 no-effect add `auth`, or write `by: client_ip`"],
+    );
     check("{ per: 1s }", &["4:27 missing-key add `requests: 10`"]);
     check("{ requests: 10 }", &["4:27 missing-key add `per: 1s`"]);
     check(

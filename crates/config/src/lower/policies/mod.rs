@@ -205,6 +205,14 @@ impl Shared {
         })
     }
 
+    /// True if a listener has `auth`.
+    fn has_listener_with_auth(&self) -> bool {
+        self.listeners.iter().flatten().any(|listener| {
+            let mut uses = listener.uses.indices();
+            listener.own.auth.is_some() || uses.any(|index| self.all[index].layer.auth.is_some())
+        })
+    }
+
     /// True if a listener has policies.
     fn has_listeners(&self) -> bool {
         self.listeners.iter().any(Option::is_some)
@@ -421,6 +429,12 @@ pub(super) fn of_route(
     }
     let effective = effective::of(&layers, used.shadowed);
     drop(layers);
+    if let Some(place) = own.rate.as_ref().map(|rate| rate.span).or(uses.place())
+        && effective.set.auth.is_none()
+        && !shared.has_listener_with_auth()
+    {
+        rate::report_identity(&effective.set, place, context.problems);
+    }
     context.policies.add_route(used, own, effective)
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_plan::duration;
+use waypost_plan::policies::PolicySet;
 use waypost_plan::rate::{
     LIMITS_MAX, PER_MAX, REFILL_MAX, REQUESTS_MAX, Rate, RateKey, RateLimit, RateScope,
 };
@@ -15,6 +16,7 @@ use crate::either::WordOr;
 use crate::keys::At;
 use crate::lower::split::{cookie_name, header_name, one_of};
 use crate::lower::{duration_up_to, whole};
+use crate::place::Span;
 use crate::problems::Problems;
 
 /// The shortest time of a limit.
@@ -46,6 +48,20 @@ impl Numbers {
         let number = self.0;
         self.0 += 1;
         Arc::new(Rate::new(number, scope, limits))
+    }
+}
+
+/// Warns of a limit by identity where nothing verifies one. `place` is where the rate is said, or used.
+pub(super) fn report_identity(set: &PolicySet, place: Span, problems: &mut Problems) {
+    let mut limits = set.rate.iter().flat_map(|rate| rate.limits());
+    if limits.any(|limit| limit.by == RateKey::Identity) {
+        problems
+            .add(
+                Code::NoEffect,
+                place,
+                "a limit by `identity` is one by the client's address here: there is no `auth`",
+            )
+            .help("add `auth`, or write `by: client_ip`");
     }
 }
 
