@@ -4,7 +4,7 @@
 
 mod promises;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -13,8 +13,10 @@ use std::time::Duration;
 use waypost_etcd::client::Client;
 use waypost_etcd::error::Error;
 use waypost_etcd::options::{Endpoint, Options};
+use waypost_tls::client::ClientTls;
 
-use crate::promises::Cluster;
+use crate::promises::tls::Authority;
+use crate::promises::{Cluster, put};
 
 /// Attempts to find ports that are free: etcd cannot report a port 0, so another process may take one first.
 const ATTEMPTS: u32 = 5;
@@ -23,6 +25,7 @@ const ATTEMPTS: u32 = 5;
 struct Etcd {
     members: Vec<Member>,
     directory: tempfile::TempDir,
+    tls: Option<Authority>,
 }
 
 struct Member {
@@ -52,19 +55,31 @@ fn addresses(count: usize) -> Vec<String> {
         .collect()
 }
 
-/// Starts a member with its directory, which may hold its state already.
+/// Starts a member with its directory, which may hold its state already. With certificates there, it asks clients for theirs.
 fn spawn(directory: &Path, name: &str, client: &str, peer: &str, cluster: &str) -> Child {
+    let has_tls = directory.join("ca.pem").exists();
+    let scheme = if has_tls { "https" } else { "http" };
+    let mut etcd = Command::new("etcd");
+    if has_tls {
+        etcd.arg("--client-cert-auth");
+        for (option, file) in [
+            ("--cert-file", "member.pem"),
+            ("--key-file", "member.key"),
+            ("--trusted-ca-file", "ca.pem"),
+        ] {
+            etcd.arg(option).arg(directory.join(file));
+        }
+    }
     let log = File::options()
         .create(true)
         .append(true)
         .open(directory.join(format!("{name}.log")))
         .unwrap();
-    Command::new("etcd")
-        .args(["--name", name])
+    etcd.args(["--name", name])
         .arg("--data-dir")
         .arg(directory.join(name))
-        .args(["--listen-client-urls", &format!("http://{client}")])
-        .args(["--advertise-client-urls", &format!("http://{client}")])
+        .args(["--listen-client-urls", &format!("{scheme}://{client}")])
+        .args(["--advertise-client-urls", &format!("{scheme}://{client}")])
         .args(["--listen-peer-urls", &format!("http://{peer}")])
         .args(["--initial-advertise-peer-urls", &format!("http://{peer}")])
         .args(["--initial-cluster", cluster])
@@ -77,8 +92,18 @@ fn spawn(directory: &Path, name: &str, client: &str, peer: &str, cluster: &str) 
 }
 
 impl Etcd {
-    fn spawn(members: usize) -> Self {
+    fn spawn(members: usize, tls: Option<Authority>) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        if let Some(authority) = &tls {
+            let certificate = authority.issue("etcd");
+            for (file, text) in [
+                ("ca.pem", authority.pem()),
+                ("member.pem", certificate.pem()),
+                ("member.key", certificate.key_pem()),
+            ] {
+                fs::write(directory.path().join(file), text).unwrap();
+            }
+        }
         let addresses = addresses(members * 2);
         let pairs: Vec<&[String]> = addresses.chunks(2).collect();
         let all: Vec<String> = pairs
@@ -99,6 +124,7 @@ impl Etcd {
         Self {
             members: members.collect(),
             directory,
+            tls,
         }
     }
 
@@ -108,6 +134,7 @@ impl Etcd {
             let client = Client::new(Options {
                 endpoints: vec![self.members[number].endpoint()],
                 deadline: Duration::from_millis(500),
+                tls: self.client_tls(),
                 ..self.options()
             });
             // With users, reads are refused, and that is an answer too.
@@ -118,6 +145,21 @@ impl Etcd {
             }
         }
         true
+    }
+
+    async fn start_with(members: usize, authority: impl Fn() -> Option<Authority>) -> Self {
+        for _ in 0..ATTEMPTS {
+            let mut etcd = Self::spawn(members, authority());
+            if etcd.is_ready().await {
+                return etcd;
+            }
+        }
+        panic!("etcd does not start");
+    }
+
+    fn client_tls(&self) -> Option<ClientTls> {
+        let authority = self.tls.as_ref()?;
+        Some(authority.client_tls(Some(&authority.issue("waypost"))))
     }
 
     fn start_again(&mut self, member: usize) {
@@ -152,13 +194,7 @@ impl Member {
 
 impl Cluster for Etcd {
     async fn start(members: usize) -> Self {
-        for _ in 0..ATTEMPTS {
-            let mut etcd = Self::spawn(members);
-            if etcd.is_ready().await {
-                return etcd;
-            }
-        }
-        panic!("etcd does not start");
+        Self::start_with(members, || None).await
     }
 
     fn endpoints(&self) -> Vec<Endpoint> {
@@ -194,4 +230,28 @@ impl Cluster for Etcd {
 
 mod on_etcd {
     crate::all_promises!(crate::Etcd);
+}
+
+#[tokio::test]
+async fn members_and_clients_know_each_other_by_certificates() {
+    let etcd = Etcd::start_with(1, || Some(Authority::new())).await;
+    let client = Client::new(Options {
+        tls: etcd.client_tls(),
+        ..etcd.options()
+    });
+    put(&client, "/k", "").await;
+    let authority = etcd.tls.as_ref().unwrap();
+    for tls in [
+        None,
+        Some(authority.client_tls(None)),
+        Some(authority.client_tls(Some(&Authority::new().issue("waypost")))),
+        Some(Authority::new().client_tls(Some(&authority.issue("waypost")))),
+    ] {
+        let stranger = Client::new(Options {
+            tls,
+            ..etcd.options()
+        });
+        let error = stranger.with_deadline(Duration::from_millis(500)).get("/k").await;
+        assert!(matches!(error, Err(Error::Unavailable { .. })), "{error:?}");
+    }
 }
