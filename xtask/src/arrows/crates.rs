@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::command;
 
 /// Forbidden dependencies per crate. A name that ends in `*` is a prefix.
-const ABSENCES: [(&str, &[&str]); 13] = [
+const ABSENCES: [(&str, &[&str]); 14] = [
     (
         "waypost-route",
         &["tokio", "serde", "rand", "fastrand", "waypost-*"],
@@ -84,6 +84,10 @@ const ABSENCES: [(&str, &[&str]); 13] = [
         ],
     ),
     ("waypost-tls", &["tokio", "socket2", "waypost-*"]),
+    (
+        "waypost-fleet",
+        &["tokio", "socket2", "rand", "fastrand", "waypost-*"],
+    ),
     (
         "waypost-etcd",
         &[

@@ -1,0 +1,348 @@
+//! Keys under a fleet's prefix.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::text::{Digest, PARTS_MAX};
+
+/// The longest prefix in bytes.
+const PREFIX_BYTES_MAX: usize = 256;
+
+/// The longest key behind the prefix in bytes.
+const KEY_BYTES_MAX: usize = 4096;
+
+/// The prefix that a fleet's keys are under, such as `/waypost/prod`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Prefix(String);
+
+/// A text that is not a prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PrefixError {
+    /// It does not begin with a slash, or is nothing else.
+    #[error("a prefix begins with `/` and a name")]
+    NoSlash,
+    /// A name between slashes is empty.
+    #[error("a prefix has no empty name in it, and no `/` at its end")]
+    Empty,
+    /// It has a character that is not visible ASCII.
+    #[error("a prefix has visible ASCII characters only")]
+    Character,
+    /// It is too long.
+    #[error("a prefix has {PREFIX_BYTES_MAX} bytes at most")]
+    TooLong,
+}
+
+impl FromStr for Prefix {
+    type Err = PrefixError;
+
+    fn from_str(text: &str) -> Result<Self, PrefixError> {
+        if text.len() > PREFIX_BYTES_MAX {
+            return Err(PrefixError::TooLong);
+        }
+        let names = match text.strip_prefix('/') {
+            None | Some("") => return Err(PrefixError::NoSlash),
+            Some(names) => names,
+        };
+        if names.split('/').any(str::is_empty) {
+            return Err(PrefixError::Empty);
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(PrefixError::Character);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A key of a fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// `config/NAME.yaml`: a text of the config, or where its parts are.
+    Config(ConfigName),
+    /// `texts/HASH/K`: a part of a large text, counted from 0.
+    Text(Digest, u32),
+    /// `revisions/N`: an applied config.
+    Revision(u64),
+    /// `dials/ROUTE`: the live weights of a split.
+    Dial(String),
+    /// `endpoints/SERVICE/ENDPOINT`: a drained endpoint.
+    Endpoint {
+        /// The service.
+        service: String,
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// `rollouts/ROUTE`: the state of a rollout.
+    Rollout(String),
+    /// `instances/ID`: an instance that lives.
+    Instance(String),
+    /// `leader/LEASE`: a candidate of the election.
+    Candidate(String),
+    /// `canary`: a config that some instances try first.
+    Canary,
+    /// `certificates/NAME`: something sealed that the leader has ordered.
+    Certificate(String),
+}
+
+/// The name of a text of the config: a file name that ends in `.yaml` or `.yml` and is not hidden, as in a directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConfigName(String);
+
+impl ConfigName {
+    /// Returns `None` if a directory would not read a file of that name.
+    pub fn new(name: &str) -> Option<Self> {
+        let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"))?;
+        let is_name = !stem.is_empty()
+            && !name.starts_with('.')
+            && !name.contains(['/', '\\'])
+            && !name.contains(char::is_control);
+        is_name.then(|| Self(name.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A folder of keys, which can be read and watched as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Folder {
+    /// All keys of the fleet.
+    All,
+    /// Texts of the config.
+    Config,
+    /// Parts of large texts.
+    Texts,
+    /// Applied configs.
+    Revisions,
+    /// Live weights.
+    Dials,
+    /// Drained endpoints.
+    Endpoints,
+    /// States of rollouts.
+    Rollouts,
+    /// Instances that live.
+    Instances,
+    /// Candidates of the election.
+    Leader,
+    /// Sealed certificates.
+    Certificates,
+}
+
+impl Folder {
+    /// Its name, with a slash behind it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::All => "",
+            Self::Config => "config/",
+            Self::Texts => "texts/",
+            Self::Revisions => "revisions/",
+            Self::Dials => "dials/",
+            Self::Endpoints => "endpoints/",
+            Self::Rollouts => "rollouts/",
+            Self::Instances => "instances/",
+            Self::Leader => "leader/",
+            Self::Certificates => "certificates/",
+        }
+    }
+}
+
+impl Prefix {
+    /// The beginning of all keys of a folder.
+    pub fn folder(&self, folder: Folder) -> String {
+        format!("{self}/{}", folder.name())
+    }
+
+    /// A key as the store has it.
+    pub fn encode(&self, key: &Key) -> String {
+        let (folder, rest): (Folder, Cow<'_, str>) = match key {
+            Key::Config(name) => (Folder::Config, name.as_str().into()),
+            Key::Text(digest, part) => (Folder::Texts, format!("{digest}/{part}").into()),
+            Key::Revision(number) => (Folder::Revisions, number.to_string().into()),
+            Key::Dial(route) => (Folder::Dials, escape(route)),
+            Key::Endpoint { service, endpoint } => (
+                Folder::Endpoints,
+                format!("{}/{}", escape(service), escape(endpoint)).into(),
+            ),
+            Key::Rollout(route) => (Folder::Rollouts, escape(route)),
+            Key::Instance(id) => (Folder::Instances, escape(id)),
+            Key::Candidate(lease) => (Folder::Leader, escape(lease)),
+            Key::Canary => (Folder::All, "canary".into()),
+            Key::Certificate(name) => (Folder::Certificates, escape(name)),
+        };
+        format!("{}{rest}", self.folder(folder))
+    }
+
+    /// The key that the store has as `bytes`; `None` if it is none of the fleet's, or is written in another way than by
+    /// [`encode`](Self::encode), so that no two keys of a store mean the same.
+    pub fn decode(&self, bytes: &[u8]) -> Option<Key> {
+        if bytes.len() > PREFIX_BYTES_MAX + KEY_BYTES_MAX {
+            return None;
+        }
+        let text = std::str::from_utf8(bytes).ok()?;
+        let rest = text.strip_prefix(&self.0)?.strip_prefix('/')?;
+        let key = match rest.split_once('/') {
+            None if rest == "canary" => Key::Canary,
+            None => return None,
+            Some(("config", name)) => Key::Config(ConfigName::new(name)?),
+            Some(("texts", rest)) => {
+                let (digest, part) = rest.split_once('/')?;
+                let part = part.parse().ok().filter(|part| *part < PARTS_MAX)?;
+                Key::Text(digest.parse().ok()?, part)
+            }
+            Some(("revisions", number)) => Key::Revision(number.parse().ok()?),
+            Some(("dials", route)) => Key::Dial(unescape(route)?),
+            Some(("endpoints", rest)) => {
+                let (service, endpoint) = rest.split_once('/')?;
+                Key::Endpoint {
+                    service: unescape(service)?,
+                    endpoint: unescape(endpoint)?,
+                }
+            }
+            Some(("rollouts", route)) => Key::Rollout(unescape(route)?),
+            Some(("instances", id)) => Key::Instance(unescape(id)?),
+            Some(("leader", lease)) => Key::Candidate(unescape(lease)?),
+            Some(("certificates", name)) => Key::Certificate(unescape(name)?),
+            Some(_) => return None,
+        };
+        (self.encode(&key) == text).then_some(key)
+    }
+}
+
+/// A name without slashes.
+fn escape(name: &str) -> Cow<'_, str> {
+    if name.contains(['/', '%']) {
+        name.replace('%', "%25").replace('/', "%2F").into()
+    } else {
+        name.into()
+    }
+}
+
+/// A name as it was; `None` if it is empty.
+fn unescape(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.replace("%2F", "/").replace("%25", "%"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn prefix() -> Prefix {
+        "/waypost/prod".parse().unwrap()
+    }
+
+    #[test]
+    fn keys_are_where_the_layout_says() {
+        let digest = Digest::of(b"");
+        let text = format!("/waypost/prod/texts/{digest}/3");
+        for (key, expected) in [
+            (
+                Key::Config(ConfigName::new("main.yaml").unwrap()),
+                "/waypost/prod/config/main.yaml",
+            ),
+            (Key::Text(digest, 3), &*text),
+            (Key::Revision(12), "/waypost/prod/revisions/12"),
+            (Key::Dial("users".to_owned()), "/waypost/prod/dials/users"),
+            (Key::Dial("a/b%".to_owned()), "/waypost/prod/dials/a%2Fb%25"),
+            (
+                Key::Endpoint {
+                    service: "users-v2".to_owned(),
+                    endpoint: "http://10.0.0.1:80".to_owned(),
+                },
+                "/waypost/prod/endpoints/users-v2/http:%2F%2F10.0.0.1:80",
+            ),
+            (Key::Rollout("users".to_owned()), "/waypost/prod/rollouts/users"),
+            (Key::Instance("i1".to_owned()), "/waypost/prod/instances/i1"),
+            (Key::Candidate("1f".to_owned()), "/waypost/prod/leader/1f"),
+            (Key::Canary, "/waypost/prod/canary"),
+            (
+                Key::Certificate("account".to_owned()),
+                "/waypost/prod/certificates/account",
+            ),
+        ] {
+            assert_eq!(prefix().encode(&key), expected);
+            assert_eq!(prefix().decode(expected.as_bytes()), Some(key));
+        }
+    }
+
+    #[test]
+    fn other_keys_are_none_of_the_fleets() {
+        for key in [
+            "",
+            "/waypost/prod",
+            "/waypost/prod/",
+            "/waypost/production/canary",
+            "/waypost/prod/unknown/x",
+            "/waypost/prod/canary/x",
+            "/waypost/prod/config/main.json",
+            "/waypost/prod/config/.yaml",
+            "/waypost/prod/config/.main.yaml",
+            "/waypost/prod/config/a/b.yaml",
+            "/waypost/prod/revisions/",
+            "/waypost/prod/revisions/01",
+            "/waypost/prod/revisions/+1",
+            "/waypost/prod/revisions/-1",
+            "/waypost/prod/revisions/99999999999999999999",
+            "/waypost/prod/dials/",
+            "/waypost/prod/dials/a/b",
+            "/waypost/prod/dials/a%2fb",
+            "/waypost/prod/dials/100%",
+            "/waypost/prod/endpoints/users",
+            "/waypost/prod/endpoints//x",
+            "/waypost/prod/texts/abc/0",
+        ] {
+            assert_eq!(prefix().decode(key.as_bytes()), None, "{key}");
+        }
+        assert_eq!(prefix().decode(b"/waypost/prod/dials/\xff"), None);
+        let long = format!("/waypost/prod/dials/{}", "x".repeat(5000));
+        assert_eq!(prefix().decode(long.as_bytes()), None);
+    }
+
+    #[test]
+    fn prefixes_are_names_between_slashes() {
+        for (text, expected) in [
+            ("/waypost", Ok(())),
+            ("/waypost/prod", Ok(())),
+            ("", Err(PrefixError::NoSlash)),
+            ("/", Err(PrefixError::NoSlash)),
+            ("waypost", Err(PrefixError::NoSlash)),
+            ("/waypost/", Err(PrefixError::Empty)),
+            ("//waypost", Err(PrefixError::Empty)),
+            ("/way post", Err(PrefixError::Character)),
+            ("/wäypost", Err(PrefixError::Character)),
+        ] {
+            assert_eq!(text.parse::<Prefix>().map(drop), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(name in "[a-z/%2F5.:-]{1,12}", other in "\\PC{1,12}") {
+            for key in [
+                Key::Dial(name.clone()),
+                Key::Instance(other.clone()),
+                Key::Endpoint { service: name, endpoint: other },
+            ] {
+                let text = prefix().encode(&key);
+                prop_assert_eq!(prefix().decode(text.as_bytes()), Some(key));
+            }
+        }
+
+        #[test]
+        fn every_key_is_written_in_one_way(rest in "(config|dials|endpoints|revisions|texts)/[a-z0-9%/.F2]{0,12}") {
+            let text = format!("/waypost/prod/{rest}");
+            if let Some(key) = prefix().decode(text.as_bytes()) {
+                prop_assert_eq!(prefix().encode(&key), text);
+            }
+        }
+    }
+}
