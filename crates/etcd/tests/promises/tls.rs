@@ -1,7 +1,6 @@
 //! Certificates for tests.
 
 use rcgen::{CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-use tokio_rustls::rustls::pki_types::CertificateDer;
 use waypost_tls::client::{ClientTls, Trust};
 use waypost_tls::identity::Identity;
 
@@ -24,10 +23,6 @@ impl Authority {
 
     pub(crate) fn pem(&self) -> String {
         self.0.pem()
-    }
-
-    pub(crate) fn der(&self) -> &CertificateDer<'static> {
-        self.0.der()
     }
 
     pub(crate) fn issue(&self, name: &str) -> Certificate {
@@ -59,15 +54,7 @@ impl Certificate {
         self.certificate.pem()
     }
 
-    pub(crate) fn der(&self) -> &CertificateDer<'static> {
-        self.certificate.der()
-    }
-
     pub(crate) fn key_pem(&self) -> String {
         self.key.serialize_pem()
-    }
-
-    pub(crate) fn key_der(&self) -> Vec<u8> {
-        self.key.serialize_der()
     }
 }

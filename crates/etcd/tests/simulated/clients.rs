@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use waypost_etcd::client::Client;
 use waypost_etcd::error::Error;
@@ -20,16 +21,17 @@ use crate::promises::{Cluster as _, put};
 fn server(authority: &Authority, certificate: &Certificate) -> Arc<ServerConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(authority.der().clone()).unwrap();
+    let der = |pem: String| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    roots.add(der(authority.pem())).unwrap();
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
         .unwrap();
-    let key = PrivateKeyDer::try_from(certificate.key_der()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(certificate.key_pem().as_bytes()).unwrap();
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate.der().clone()], key)
+        .with_single_cert(vec![der(certificate.pem())], key)
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec()];
     Arc::new(config)
