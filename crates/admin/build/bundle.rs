@@ -111,7 +111,7 @@ impl Bundler<'_> {
             } else if is_statement("export") {
                 let declared = line.text["export".len()..].trim_start();
                 exports.push(declared_name(declared)?);
-                body.push_str(declared);
+                body.push_str(&self.deferred(path, declared)?);
                 body.push('\n');
             } else {
                 match line.is_code {
