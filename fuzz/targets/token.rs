@@ -97,6 +97,9 @@ fn check(token: &[u8]) {
         format!("{text}."),
         text.replacen('.', "=.", 1),
     ] {
-        assert!(verify(other.as_bytes(), &Algorithm::ALL, &KEYS).is_err(), "{other}");
+        assert!(
+            verify(other.as_bytes(), &Algorithm::ALL, &KEYS).is_err(),
+            "{other}"
+        );
     }
 }
