@@ -275,7 +275,7 @@ fn a_single_page_app_asks_before_it_has_a_token() {
     let (provider, service) = (Provider::start(), Service::responding(ok("mine")));
     let origin = "https://app.example.com";
     let gateway = Gateway::with(Config::new().service(&service, "").route(&format!(
-        "name: api, to: a, auth: {{ {} }}, cors: {{ origins: [\"{origin}\"] }}",
+        "name: api, to: service, auth: {{ {} }}, cors: {{ origins: [\"{origin}\"] }}",
         provider.jwt("urn:shop", "")
     )));
     let preflight = gateway.ask(format!(
