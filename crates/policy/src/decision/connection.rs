@@ -76,13 +76,8 @@ pub fn decide_connection<'p>(
     };
     let policies = compiled.plan().policies(route, listener);
     if !policies.access.admits(peer.ip()) {
-        return Decision {
-            route: Some(found.route),
-            arm: None,
-            policies: Some(policies),
-            stopped: Some(Step::Access),
-            verdict: Verdict::Fail(Failure::AccessDenied),
-        };
+        let verdict = Verdict::Fail(Failure::AccessDenied);
+        return Decision::of_route(found.route, policies, Some(Step::Access), verdict);
     }
     let arm = pick_arm(
         compiled,
@@ -110,10 +105,7 @@ pub fn decide_connection<'p>(
         ),
     };
     Decision {
-        route: Some(found.route),
         arm,
-        policies: Some(policies),
-        stopped,
-        verdict,
+        ..Decision::of_route(found.route, policies, stopped, verdict)
     }
 }

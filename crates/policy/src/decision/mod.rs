@@ -290,6 +290,17 @@ impl<'p> Decision<'p> {
         }
     }
 
+    /// A decision on a request that this route takes, before an arm is chosen.
+    fn of_route(route: usize, policies: &'p Policies, stopped: Option<Step>, verdict: Verdict<'p>) -> Self {
+        Self {
+            route: Some(route),
+            arm: None,
+            policies: Some(policies),
+            stopped,
+            verdict,
+        }
+    }
+
     /// The policies in force for a request that came in by `listener`.
     pub fn policies<'l>(&self, listener: &'l Listener) -> &'l Policies
     where

@@ -143,13 +143,7 @@ fn answer<'p>(
     policies: &'p Policies,
     buffers: &mut DecisionBuffers,
 ) -> Decision<'p> {
-    let stop = |step, verdict| Decision {
-        route: Some(found.route),
-        arm: None,
-        policies: Some(policies),
-        stopped: Some(step),
-        verdict,
-    };
+    let stop = |step, verdict| Decision::of_route(found.route, policies, Some(step), verdict);
     if !policies.access.admits(request.normalized.client_ip()) {
         return stop(Step::Access, Verdict::Fail(Failure::AccessDenied));
     }
@@ -169,13 +163,7 @@ fn act_by<'p>(
     environment: &mut impl Environment,
     buffers: &mut DecisionBuffers,
 ) -> Decision<'p> {
-    let stop = |step, verdict| Decision {
-        route: Some(found.route),
-        arm: None,
-        policies: Some(policies),
-        stopped: Some(step),
-        verdict,
-    };
+    let stop = |step, verdict| Decision::of_route(found.route, policies, Some(step), verdict);
     if !policies.access.admits(request.normalized.client_ip()) {
         return stop(Step::Access, Verdict::Fail(Failure::AccessDenied));
     }
@@ -281,13 +269,7 @@ fn admitted<'p>(
     let plan = compiled.plan();
     let route = &plan.routes()[found.route];
     let pattern = &route.matching.alternatives[found.alternative].path;
-    let decision = |stopped, verdict| Decision {
-        route: Some(found.route),
-        arm: None,
-        policies: Some(policies),
-        stopped,
-        verdict,
-    };
+    let decision = |stopped, verdict| Decision::of_route(found.route, policies, stopped, verdict);
     let stop = |step, verdict| decision(Some(step), verdict);
     if let Some(rate) = &policies.rate
         && let Err(failure) = limit(
