@@ -262,7 +262,7 @@ async fn control(serving: &mut Serving, signals: &mut Signals, supervisor: &Supe
                 return End::TakenOver(ready);
             },
             () = until(deadline), if deadline.is_some() && !is_frozen => control.on_deadline().await,
-            () = control.hook_answered(), if !is_frozen => control.take_answers(),
+            () = control.hook_answered(), if !is_frozen => control.take_answers().await,
             () = until(alive_at), if alive_at.is_some() => {
                 alive_at = watchdog.map(|interval| Instant::now() + interval);
                 let (turned, supervisor) = (control.turn_workers(), supervisor.clone());

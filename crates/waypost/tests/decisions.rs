@@ -510,7 +510,8 @@ fn live_traffic_and_explain_decide_alike() {
                 address
             }
             Some((gateway, address)) => {
-                here.block_on(gateway.apply(next, &Ending::default())).unwrap();
+                let opened = gateway.open(next).unwrap();
+                here.block_on(gateway.serve(opened, &Ending::default()));
                 *address
             }
         };

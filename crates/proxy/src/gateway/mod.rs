@@ -89,6 +89,12 @@ pub struct View {
     tail: Tail,
 }
 
+/// A generation whose listeners are open, and that is not served yet. Those that it adds close when it is dropped.
+pub struct Opened {
+    generation: Generation,
+    bound: Vec<BoundListener>,
+}
+
 /// A plan that could not be activated. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
@@ -297,20 +303,14 @@ impl Gateway {
             .collect()
     }
 
-    /// Replaces the live generation. `ending` lists the metric series that end with the replaced one. In-flight
-    /// requests keep their generation.
-    ///
-    /// Returns the listeners that were added.
+    /// Opens the listeners that `generation` adds. Nothing of it is served until [`Gateway::serve`], before which no other
+    /// may be opened.
     ///
     /// # Errors
     /// A new listener cannot be opened. Nothing has changed.
-    pub async fn apply(
-        &mut self,
-        generation: Generation,
-        ending: &Ending,
-    ) -> Result<Vec<ListeningAt>, ApplyError> {
+    pub fn open(&mut self, generation: Generation) -> Result<Opened, ApplyError> {
         let before = self.generations.load_full();
-        let mut generation = generation.following(&before);
+        let generation = generation.following(&before);
         let is_new = |id: ListenerId| before.listener(id).is_none();
         let added = generation.listeners().filter(|(id, _)| is_new(*id));
         // A listener that moves to another address of its port takes the port over from its old sockets.
@@ -322,6 +322,19 @@ impl Gateway {
         let listeners = generation.plan().listeners().iter();
         self.inherited.set_listeners(listeners.map(Arc::as_ref));
         let bound = bind_all(added, self.workers.len(), &leaving, &mut self.inherited)?;
+        Ok(Opened { generation, bound })
+    }
+
+    /// Replaces the live generation. `ending` lists the metric series that end with the replaced one. In-flight
+    /// requests keep their generation.
+    ///
+    /// Returns the listeners that were added.
+    pub async fn serve(&mut self, opened: Opened, ending: &Ending) -> Vec<ListeningAt> {
+        let Opened {
+            mut generation,
+            bound,
+        } = opened;
+        let before = self.generations.load_full();
         generation.update_kept_services();
         self.discovery
             .set_servers(&generation.plan().settings().name_servers);
@@ -363,7 +376,7 @@ impl Gateway {
         }
         self.metrics.end(ending, &generation);
         self.reclaimer.reclaim_generation(before);
-        Ok(listening)
+        listening
     }
 
     /// The generation that is served.
@@ -471,6 +484,13 @@ impl Gateway {
             self.listeners.push(listener.start(&self.workers));
         }
         listening
+    }
+}
+
+impl Opened {
+    /// The generation.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
     }
 }
 

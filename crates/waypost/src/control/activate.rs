@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use waypost_admin::events::EventKind;
 use waypost_admin::server::OpenError;
+use waypost_plan::Plan;
 use waypost_plan::difference::Difference;
-use waypost_plan::settings::Settings;
-use waypost_proxy::gateway::ApplyError;
 use waypost_proxy::gateway::listeners::ListeningAt;
+use waypost_proxy::gateway::{ApplyError, Opened};
 use waypost_proxy::generation::Generation;
 use waypost_proxy::observe::metrics::ending::Ending;
 
@@ -14,9 +14,8 @@ use super::Control;
 use crate::check;
 use crate::load::Checked;
 use crate::log;
-use crate::source::disk::write::{CommitError, Committed, Prepared};
+use crate::source::disk::write::{CommitError, Prepared};
 use crate::state::StoreError;
-use crate::state::dials::Dials;
 use crate::state::revisions::{self, Origin};
 use crate::texts::Texts;
 
@@ -96,6 +95,15 @@ impl Changes {
     }
 }
 
+/// A config that is about to be written.
+struct Writing<'a> {
+    texts: &'a Texts,
+    summary: &'a str,
+    activation: &'a Activation,
+    /// The change of the source, if it is to have these texts.
+    prepared: Option<Prepared>,
+}
+
 /// The revision of a config that is being activated.
 #[derive(Debug, Clone, Copy)]
 struct Numbered {
@@ -114,7 +122,8 @@ pub(super) struct Activated {
 impl Control {
     /// Replaces the active config, as a revision, and in the source too if it is `prepared` there.
     ///
-    /// Each step up to the swap undoes the earlier ones when it fails; the steps behind it cannot fail.
+    /// First it is made certain that it can be obeyed here, then it is written, then it is in force. Each step up to the
+    /// write undoes the earlier ones when it fails; the steps behind it cannot fail.
     pub(super) async fn activate(
         &mut self,
         texts: &Texts,
@@ -128,30 +137,27 @@ impl Control {
         let summary = changes.difference.to_string();
 
         let admin = self.reserve_admin(settings.admin.as_ref())?;
-        let revision = self.store(texts, &settings, &summary, activation)?;
-        let dials = self.hold_back(&before, &checked.generation, activation, revision)?;
-        let committed = match self.commit(prepared, revision) {
-            Ok(committed) => committed,
-            Err(error) => {
-                self.take_back_changes(dials);
-                return Err(error);
-            }
-        };
         let fetched = self.key_sets.of(checked.generation.plan(), &self.shared);
         checked.generation.set_fetched_keys(fetched);
-        let swapped = self
-            .swap(checked.generation, &changes.ending, revision, committed)
-            .await;
-        // Those of a generation that did not go live, or is gone.
-        self.key_sets
-            .retain(self.gateway.generation().plan(), &self.shared);
-        let listened = match swapped {
-            Ok(listened) => listened,
+        let writing = Writing {
+            texts,
+            summary: &summary,
+            activation,
+            prepared,
+        };
+        let (opened, revision) = match self.open_and_write(checked.generation, writing).await {
+            Ok(written) => written,
             Err(error) => {
-                self.take_back_changes(dials);
+                // Those of the generation that does not go live.
+                self.key_sets.retain(before.plan(), &self.shared);
                 return Err(error);
             }
         };
+        opened.generation().renumber(revision.number);
+        self.state.dials.apply_to(opened.generation());
+        let listened = self.gateway.serve(opened, &changes.ending).await;
+        self.key_sets
+            .retain(self.gateway.generation().plan(), &self.shared);
 
         self.announce(&listened);
         self.switch_admin(admin).await;
@@ -163,8 +169,8 @@ impl Control {
         self.certificates.watch(checked.watch);
         self.report_certificates();
         self.state.revisions.prune();
-        let dials_dropped = self.settle_dials(activation);
-        self.settle_rollouts();
+        let dials_dropped = self.settle_dials(activation).await;
+        self.settle_rollouts().await;
         self.report_activation(revision, &summary, activation);
         Ok(Activated {
             summary,
@@ -172,14 +178,61 @@ impl Control {
         })
     }
 
-    /// Stores the revision of a config. A text that is active already is no new revision, unless it was requested.
-    fn store(
+    /// Opens the listeners of a config, then writes it.
+    async fn open_and_write(
         &mut self,
-        texts: &Texts,
-        settings: &Settings,
-        summary: &str,
-        activation: &Activation,
-    ) -> Result<Numbered, StoreError> {
+        generation: Generation,
+        writing: Writing<'_>,
+    ) -> Result<(Opened, Numbered), ActivateError> {
+        let opened = self.gateway.open(generation)?;
+        let revision = self.write(opened.generation(), writing).await?;
+        Ok((opened, revision))
+    }
+
+    /// Writes a config that is about to be in force: its revision, the changes of weights that it holds back, and its texts in
+    /// the source.
+    async fn write(
+        &mut self,
+        generation: &Generation,
+        writing: Writing<'_>,
+    ) -> Result<Numbered, ActivateError> {
+        let revision = self.store(generation.plan(), &writing).await?;
+        let activation = writing.activation;
+        let remember = activation.if_unstorable == IfUnstorable::Remember;
+        let before = self.gateway.generation();
+        let held_back = self
+            .hold_back_changes(&before, generation, activation.by.as_deref(), remember)
+            .await;
+        let dials = match held_back {
+            Ok(dials) => dials,
+            Err(error) => {
+                self.take_back(revision);
+                return Err(error.into());
+            }
+        };
+        match writing.prepared.map(Prepared::commit).transpose() {
+            Ok(committed) => {
+                if let Some(committed) = committed {
+                    committed.finish();
+                }
+                Ok(revision)
+            }
+            Err(error) => {
+                self.take_back(revision);
+                self.take_back_changes(dials).await;
+                Err(ActivateError::Disk(error))
+            }
+        }
+    }
+
+    /// Stores the revision of a config. A text that is active already is no new revision, unless it was requested.
+    async fn store(&mut self, plan: &Plan, writing: &Writing<'_>) -> Result<Numbered, StoreError> {
+        let Writing {
+            texts,
+            summary,
+            activation,
+            ..
+        } = *writing;
         let is_same = revisions::hash(texts) == revisions::hash(&self.active);
         if is_same && activation.origin == Origin::File {
             return Ok(Numbered {
@@ -187,12 +240,16 @@ impl Control {
                 is_new: false,
             });
         }
-        self.state.revisions.keep(settings.state.keep.get());
+        self.state.revisions.keep(plan.settings().state.keep.get());
         // Another gateway that has written the state until now may have given the next number.
-        let claimed = self.claim_state();
+        let claimed = self.claim_state().await;
         let (by, summary) = (activation.by.clone(), summary.to_owned());
         let revision = self.state.revisions.next(activation.origin, by, summary, texts);
-        match claimed.and_then(|()| self.state.store_revision(&revision, texts)) {
+        let stored = match claimed {
+            Ok(()) => self.state.store_revision(&revision, texts).await,
+            Err(error) => Err(error),
+        };
+        match stored {
             Err(error) if activation.if_unstorable == IfUnstorable::Remember => {
                 self.remember_in_memory(&revision, texts, &error);
             }
@@ -202,61 +259,6 @@ impl Control {
             number: revision.number,
             is_new: true,
         })
-    }
-
-    /// Holds back the changes of weights that are gone to in steps. Returns the dials before.
-    fn hold_back(
-        &mut self,
-        before: &Generation,
-        after: &Generation,
-        activation: &Activation,
-        revision: Numbered,
-    ) -> Result<Option<Dials>, ActivateError> {
-        let remember = activation.if_unstorable == IfUnstorable::Remember;
-        let held_back = self.hold_back_changes(before, after, activation.by.as_deref(), remember);
-        held_back.map_err(|error| {
-            self.take_back(revision);
-            error.into()
-        })
-    }
-
-    /// Replaces the texts in the source.
-    fn commit(
-        &mut self,
-        prepared: Option<Prepared>,
-        revision: Numbered,
-    ) -> Result<Option<Committed>, ActivateError> {
-        prepared.map(Prepared::commit).transpose().map_err(|error| {
-            self.take_back(revision);
-            ActivateError::Disk(error)
-        })
-    }
-
-    /// Replaces the generation in the data plane. Returns the listeners that were opened.
-    async fn swap(
-        &mut self,
-        generation: Generation,
-        ending: &Ending,
-        revision: Numbered,
-        committed: Option<Committed>,
-    ) -> Result<Vec<ListeningAt>, ActivateError> {
-        let generation = generation.numbered(revision.number);
-        self.state.dials.apply_to(&generation);
-        match self.gateway.apply(generation, ending).await {
-            Ok(listened) => {
-                if let Some(committed) = committed {
-                    committed.finish();
-                }
-                Ok(listened)
-            }
-            Err(error) => {
-                self.take_back(revision);
-                if let Some(Err(error)) = committed.map(Committed::undo) {
-                    log::warn(format_args!("the config on disk cannot be restored: {error}"));
-                }
-                Err(error.into())
-            }
-        }
     }
 
     /// Removes a revision that was not activated.
@@ -277,11 +279,11 @@ impl Control {
 
     /// Drops the dials of splits that have changed, and returns their routes. If the config may be reverted, they are kept,
     /// because they hold again then.
-    fn settle_dials(&mut self, activation: &Activation) -> Vec<String> {
+    async fn settle_dials(&mut self, activation: &Activation) -> Vec<String> {
         if activation.reverts_at.is_some() {
             self.stale_dials()
         } else {
-            self.drop_stale_dials()
+            self.drop_stale_dials().await
         }
     }
 

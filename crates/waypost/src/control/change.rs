@@ -124,7 +124,7 @@ impl Control {
         let texts = self.active.clone();
         self.put_on_disk(&texts)?;
         self.pending = None;
-        let dials_dropped = self.drop_stale_dials();
+        let dials_dropped = self.drop_stale_dials().await;
         self.report_state();
         self.shared.events.publish(EventKind::Confirmed { revision, by });
         log::info(format_args!("revision {revision} is confirmed"));

@@ -27,7 +27,7 @@ pub(super) struct Turning {
 
 impl Control {
     /// Turns the dial of a route, if its split has one of these versions. `None` restores the declared weights.
-    pub(super) fn dial(
+    pub(super) async fn dial(
         &mut self,
         route: &str,
         weights: Option<Vec<(String, u64)>>,
@@ -36,7 +36,7 @@ impl Control {
         by: &str,
     ) -> Result<Dialed, Problem> {
         // What another gateway has stored is taken over first.
-        let claimed = self.claim_state();
+        let claimed = self.claim_state().await;
         let generation = self.gateway.generation();
         let position = generation.compiled().position(route);
         let position =
@@ -57,22 +57,22 @@ impl Control {
             Some(weights) => dialed(route, &declared, weights)?,
         };
         // A dial that is refused aborts nothing.
-        self.make_way(route, force, by)?;
+        self.make_way(route, force, by).await?;
         let turning = Turning { after, ..dial()? };
-        let mut dialed = self.turn(claimed, &generation, vec![turning], by)?;
+        let mut dialed = self.turn(claimed, &generation, vec![turning], by).await?;
         dialed
             .pop()
             .ok_or_else(|| Problem::not_found(format!("there is no route named `{route}`")))
     }
 
     /// Turns the dials of all routes of a deal, or none of them. `None` restores the declared weights.
-    pub(super) fn dial_deal(
+    pub(super) async fn dial_deal(
         &mut self,
         deal: &str,
         weights: Option<&[(String, u64)]>,
         by: String,
     ) -> Result<DealDialed, Problem> {
-        let claimed = self.claim_state();
+        let claimed = self.claim_state().await;
         let generation = self.gateway.generation();
         let positions = generation.plan().routes_of_deal(deal);
         for position in generation.plan().routes_of_deal(deal) {
@@ -106,7 +106,7 @@ impl Control {
         }
         Ok(DealDialed {
             name: deal.to_owned(),
-            routes: self.turn(claimed, &generation, turnings, &by)?,
+            routes: self.turn(claimed, &generation, turnings, &by).await?,
             by,
         })
     }
@@ -141,7 +141,7 @@ impl Control {
     }
 
     /// Refuses a dial of a route whose rollout is under way; with `force`, aborts the rollout.
-    fn make_way(&mut self, route: &str, force: bool, by: &str) -> Result<(), Problem> {
+    async fn make_way(&mut self, route: &str, force: bool, by: &str) -> Result<(), Problem> {
         if self.rollouts.lead_of(route).is_none() {
             return Ok(());
         }
@@ -151,11 +151,13 @@ impl Control {
                  `abort` ends it, and `--force` aborts it and dials"
             )));
         }
-        self.act_on_rollout(route, RolloutAction::Abort, by).map(drop)
+        self.act_on_rollout(route, RolloutAction::Abort, by)
+            .await
+            .map(drop)
     }
 
     /// Turns dials: first all are stored, then they are live.
-    fn turn(
+    async fn turn(
         &mut self,
         claimed: Result<(), StoreError>,
         generation: &Arc<Generation>,
@@ -163,11 +165,11 @@ impl Control {
         by: &str,
     ) -> Result<Vec<Dialed>, Problem> {
         let dials = self.state.dials.clone();
-        self.turn_with(claimed, generation, dials, turnings, by)
+        self.turn_with(claimed, generation, dials, turnings, by).await
     }
 
     /// Turns dials; `dials` are those to store, but for the turns.
-    pub(super) fn turn_with(
+    pub(super) async fn turn_with(
         &mut self,
         claimed: Result<(), StoreError>,
         generation: &Arc<Generation>,
@@ -192,7 +194,7 @@ impl Control {
             };
             dials.turn(&turning.route, dial, turn);
         }
-        let stored = claimed.and_then(|()| self.state.store_dials(&dials));
+        let stored = self.store_dials(claimed, &dials).await;
         self.report_state();
         stored
             .map_err(|error: StoreError| Problem::not_stored(format!("the dial is not turned: {error}")))?;

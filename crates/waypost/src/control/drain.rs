@@ -19,7 +19,7 @@ struct Place {
 
 impl Control {
     /// Drains an endpoint, or takes it back: first that is stored, then it is so.
-    pub(super) fn drain(
+    pub(super) async fn drain(
         &mut self,
         service: &str,
         endpoint: &str,
@@ -27,7 +27,7 @@ impl Control {
         by: String,
     ) -> Result<Drained, Problem> {
         // What another gateway has stored is taken over first.
-        let claimed = self.claim_state();
+        let claimed = self.claim_state().await;
         let generation = self.gateway.generation();
         let mut services = generation.services().iter();
         let state = services
@@ -43,7 +43,7 @@ impl Control {
         dials.drains.retain(|_, drains| !drains.is_empty());
         let named = place.address.as_ref().unwrap_or(&place.endpoint).clone();
         if changed {
-            let stored = claimed.and_then(|()| self.state.store_dials(&dials));
+            let stored = self.store_dials(claimed, &dials).await;
             self.report_state();
             stored.map_err(|error| Problem::not_stored(format!("the drain is not changed: {error}")))?;
             self.state.dials.drain(&generation);

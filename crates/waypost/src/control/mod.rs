@@ -246,10 +246,10 @@ impl Control {
         log_admin(control.server.as_ref(), no_server.as_ref());
         // Only an active config is a revision.
         if control.state.revisions.get(revision.number).is_none() {
-            control.store_first(&revision);
+            control.store_first(&revision).await;
         }
-        control.drop_stale_dials();
-        control.restore_rollouts();
+        control.drop_stale_dials().await;
+        control.restore_rollouts().await;
         control.set_last_good();
         control.report_state();
         control.report_certificates();
@@ -297,7 +297,7 @@ impl Control {
         self.cancel_upgrade().await;
         self.shared.set_draining();
         if !self.is_frozen() {
-            self.store_evidence();
+            self.store_evidence().await;
         }
         // A successor may write from now on.
         self.state.release();
@@ -336,9 +336,9 @@ impl Control {
         }
         if !self.state.is_writable() && self.state_retry_at <= now {
             self.state_retry_at = now + STATE_RETRY;
-            self.retry_state();
+            self.retry_state().await;
         }
-        self.tick_rollouts(now);
+        self.tick_rollouts(now).await;
         self.write_finished().await;
         if self.certificates.are_watched() && self.certificate_poll_at <= now {
             self.certificate_poll_at = now + CERTIFICATE_POLL;
@@ -382,7 +382,7 @@ impl Control {
                 versions,
                 by,
                 reply,
-            } => drop(reply.send(self.dial(&route, weights, force, versions.as_deref(), &by))),
+            } => drop(reply.send(self.dial(&route, weights, force, versions.as_deref(), &by).await)),
             Command::StartRollout {
                 route,
                 start,
@@ -390,8 +390,10 @@ impl Control {
                 by,
                 reply,
             } => {
-                let fresh = self.refuse_other_rollout(&route, versions.as_deref());
-                let started = fresh.and_then(|()| self.start_rollout(&route, &start, &by));
+                let started = match self.refuse_other_rollout(&route, versions.as_deref()).await {
+                    Ok(()) => self.start_rollout(&route, &start, &by).await,
+                    Err(problem) => Err(problem),
+                };
                 self.reply_to_start(route, started, reply);
             }
             Command::RolloutAct {
@@ -402,10 +404,10 @@ impl Control {
                 by,
                 reply,
             } => {
-                let done = match self.refuse_other_rollout(&route, versions.as_deref()) {
+                let done = match self.refuse_other_rollout(&route, versions.as_deref()).await {
                     Err(problem) => Err(problem),
                     Ok(()) if write => self.finish_and_write(&route, &by).await,
-                    Ok(()) => self.act_on_rollout(&route, action, &by),
+                    Ok(()) => self.act_on_rollout(&route, action, &by).await,
                 };
                 self.write_finished().await;
                 drop(reply.send(done));
@@ -422,14 +424,14 @@ impl Control {
                 weights,
                 by,
                 reply,
-            } => drop(reply.send(self.dial_deal(&deal, weights.as_deref(), by))),
+            } => drop(reply.send(self.dial_deal(&deal, weights.as_deref(), by).await)),
             Command::Drain {
                 service,
                 endpoint,
                 drained,
                 by,
                 reply,
-            } => drop(reply.send(self.drain(&service, &endpoint, drained, by))),
+            } => drop(reply.send(self.drain(&service, &endpoint, drained, by).await)),
             Command::DialOf { route, reply } => drop(reply.send(Ok(self.dial_of(&route)))),
             Command::ReadConfig { reply } => drop(reply.send(Ok(self.config_texts()))),
             Command::Apply { change, reply } => {

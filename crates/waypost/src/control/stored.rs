@@ -8,6 +8,7 @@ use waypost_plan::difference::Difference;
 use super::Control;
 use crate::checksummed::Damaged;
 use crate::log;
+use crate::state::dials::Dials;
 use crate::state::revisions::{self, Origin, Revision};
 use crate::state::{State, StoreError};
 use crate::texts::Texts;
@@ -15,9 +16,9 @@ use crate::{check, load};
 
 impl Control {
     /// Claims the state directory. If another gateway has written there until now, its dials and revisions are taken over.
-    pub(super) fn claim_state(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn claim_state(&mut self) -> Result<(), StoreError> {
         let known = self.state.damaged.clone();
-        let Some(unstored) = self.state.claim()? else {
+        let Some(unstored) = self.state.claim().await? else {
             return Ok(());
         };
         let found = self.state.damaged.iter();
@@ -26,7 +27,8 @@ impl Control {
             .for_each(log_damaged);
         let generation = self.gateway.generation();
         self.state.dials.apply_to(&generation);
-        self.restore_rollouts();
+        // A rollout that cannot go on claims the state in turn, to end.
+        Box::pin(self.restore_rollouts()).await;
         let active = generation.number();
         for (mut revision, texts) in unstored {
             let was = revision.number;
@@ -35,7 +37,7 @@ impl Control {
             let number = match same {
                 Some(number) => number,
                 None if !self.state.revisions.is_given(was) => {
-                    self.state.store_revision(&revision, &texts)?;
+                    self.state.store_revision(&revision, &texts).await?;
                     was
                 }
                 None => {
@@ -44,7 +46,7 @@ impl Control {
                         .revisions
                         .next(revision.origin, None, String::new(), &texts);
                     revision.number = next.number;
-                    self.state.store_revision(&revision, &texts)?;
+                    self.state.store_revision(&revision, &texts).await?;
                     revision.number
                 }
             };
@@ -58,12 +60,21 @@ impl Control {
         Ok(())
     }
 
+    /// Stores the dials, if the state could be claimed.
+    pub(super) async fn store_dials(
+        &mut self,
+        claimed: Result<(), StoreError>,
+        dials: &Dials,
+    ) -> Result<(), StoreError> {
+        claimed?;
+        self.state.store_dials(dials).await
+    }
+
     /// Retries pending writes to the state directory.
-    pub(super) fn retry_state(&mut self) {
-        let stored = self.claim_state().and_then(|()| {
-            let dials = self.state.dials.clone();
-            self.state.store_dials(&dials)
-        });
+    pub(super) async fn retry_state(&mut self) {
+        let claimed = self.claim_state().await;
+        let dials = self.state.dials.clone();
+        let stored = self.store_dials(claimed, &dials).await;
         // The status comes before the log: a reader of the line may ask for it at once.
         self.report_state();
         if stored.is_ok() {
@@ -72,12 +83,12 @@ impl Control {
     }
 
     /// Stores the revision that a start serves, or keeps it in memory.
-    pub(super) fn store_first(&mut self, revision: &Revision) {
+    pub(super) async fn store_first(&mut self, revision: &Revision) {
         let texts = self.active.clone();
         if !self.state.is_writable() {
             // The reason is logged already.
             self.state.revisions.remember(revision, &texts);
-        } else if let Err(error) = self.state.store_revision(revision, &texts) {
+        } else if let Err(error) = self.state.store_revision(revision, &texts).await {
             self.remember_in_memory(revision, &texts, &error);
         }
     }
@@ -100,7 +111,7 @@ impl Control {
     }
 
     /// Drops the dials that do not hold under the active config, and returns their routes.
-    pub(super) fn drop_stale_dials(&mut self) -> Vec<String> {
+    pub(super) async fn drop_stale_dials(&mut self) -> Vec<String> {
         let mut dials = self.state.dials.clone();
         let stale = dials.drop_stale(self.gateway.generation().plan());
         if dials == self.state.dials {
@@ -111,7 +122,7 @@ impl Control {
                 "the dial of the route `{route}` is dropped: its split is not the one that was dialed"
             ));
         }
-        if let Err(error) = self.state.store_dials(&dials) {
+        if let Err(error) = self.state.store_dials(&dials).await {
             // They do not hold, although the file has them.
             log::warn(error);
             self.state.dials = dials;

@@ -130,7 +130,7 @@ impl Control {
                 Some(ready)
             }
             Step::End(Err(failure)) => {
-                self.go_on(failure);
+                self.go_on(failure).await;
                 None
             }
         }
@@ -165,7 +165,7 @@ impl Control {
         };
         let health = health::known(&self.gateway.generation(), Instant::now());
         self.upgrades.is_frozen = true;
-        self.store_evidence();
+        self.store_evidence().await;
         self.state.release();
         self.source.release();
         Ok(Handover {
@@ -176,14 +176,14 @@ impl Control {
     }
 
     /// Goes on after an upgrade that failed.
-    fn go_on(&mut self, failure: Failure) {
+    async fn go_on(&mut self, failure: Failure) {
         self.gateway.resume();
         if let Some(server) = &self.server {
             server.resume();
         }
         if std::mem::take(&mut self.upgrades.is_frozen) {
             // An error is reported, and tried again until it is mended.
-            if let Err(error) = self.claim_state() {
+            if let Err(error) = self.claim_state().await {
                 log::warn(error);
             }
             self.report_state();

@@ -107,7 +107,7 @@ impl State {
     ///
     /// If it is taken now, the files are read again, as another gateway may have written them. Returns the revisions that
     /// could not be stored before.
-    pub(crate) fn claim(&mut self) -> Result<Option<Vec<(Revision, Texts)>>, StoreError> {
+    pub(crate) async fn claim(&mut self) -> Result<Option<Vec<(Revision, Texts)>>, StoreError> {
         if self.lock.is_some() {
             return Ok(None);
         }
@@ -122,7 +122,7 @@ impl State {
     }
 
     /// Stores the dials.
-    pub(crate) fn store_dials(&mut self, dials: &Dials) -> Result<(), StoreError> {
+    pub(crate) async fn store_dials(&mut self, dials: &Dials) -> Result<(), StoreError> {
         let file = self.directory.join(DIALS);
         self.store(|_| checksummed::write(&file, &dials.to_json()), &file)?;
         self.dials = dials.clone();
@@ -130,7 +130,11 @@ impl State {
     }
 
     /// Stores a revision.
-    pub(crate) fn store_revision(&mut self, revision: &Revision, texts: &Texts) -> Result<(), StoreError> {
+    pub(crate) async fn store_revision(
+        &mut self,
+        revision: &Revision,
+        texts: &Texts,
+    ) -> Result<(), StoreError> {
         let file = self.revisions.path(revision.number);
         self.store(|state| state.revisions.store(revision, texts), &file)
     }

@@ -20,7 +20,7 @@ use crate::state::weights::{declared, share_of, weights_at};
 
 impl Control {
     /// Acts on a rollout.
-    pub(in crate::control) fn act_on_rollout(
+    pub(in crate::control) async fn act_on_rollout(
         &mut self,
         route: &str,
         action: RolloutAction,
@@ -29,10 +29,10 @@ impl Control {
         // An unknown route, or one that never had a rollout, is not found.
         self.rollout_of(route)?;
         let lead = self.rollouts.lead_of(route).unwrap_or(route).to_owned();
-        let claimed = self.claim_state();
+        let claimed = self.claim_state().await;
         claimed.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
         let before = self.rollouts.active.get(&lead).map(|active| active.ramp.clone());
-        let done = self.perform(&lead, action, by);
+        let done = self.perform(&lead, action, by).await;
         if done.is_err()
             && let (Some(active), Some(before)) = (self.rollouts.active.get_mut(&lead), before)
         {
@@ -49,7 +49,7 @@ impl Control {
     }
 
     /// Does an action on a rollout. Of one that fails, the ramp may be done already.
-    fn perform(&mut self, route: &str, action: RolloutAction, by: &str) -> Result<(), Problem> {
+    async fn perform(&mut self, route: &str, action: RolloutAction, by: &str) -> Result<(), Problem> {
         let generation = self.gateway.generation();
         let Some(active) = self.rollouts.active.get_mut(route) else {
             return Err(Problem::conflict(format!(
@@ -63,18 +63,20 @@ impl Control {
                 }
                 active.ramp.halt(Stop::Paused);
                 self.note_rollout(route, "paused", "the operator paused it; the judge goes on", by)
+                    .await
             }
             RolloutAction::Resume => {
                 if active.ramp.stops().next().is_none() {
                     return Err(Problem::conflict("the rollout is not paused"));
                 }
                 if active.ramp.is_stopped_by(Stop::PlanChanged) {
-                    self.take_changed_plan(&generation, route)?;
+                    self.take_changed_plan(&generation, route).await?;
                 }
                 if let Some(active) = self.rollouts.active.get_mut(route) {
                     active.ramp.resume();
                 }
                 self.note_rollout(route, "resumed", "the operator resumed it", by)
+                    .await
             }
             RolloutAction::Approve => {
                 if !active.ramp.needs_approval() {
@@ -82,23 +84,29 @@ impl Control {
                 }
                 active.ramp.approve();
                 self.note_rollout(route, "approved", "the operator approved of the next step", by)
+                    .await
             }
             RolloutAction::Promote => {
                 if active.ramp.next_percent().is_none() {
                     return Err(Problem::conflict("the rollout is at its last step; finish it"));
                 }
                 self.take_step(route, "the operator asked for the next step", by)
+                    .await
             }
-            RolloutAction::Abort => self.end_rollout(
-                route,
-                EndState::Aborted,
-                "the operator aborted it",
-                by,
-                Target::Before,
-            ),
+            RolloutAction::Abort => {
+                self.end_rollout(
+                    route,
+                    EndState::Aborted,
+                    "the operator aborted it",
+                    by,
+                    Target::Before,
+                )
+                .await
+            }
             RolloutAction::Finish => {
                 let all = self.finish_target(route);
                 self.end_rollout(route, EndState::Finished, "the operator finished it", by, all)
+                    .await
             }
         }
     }
@@ -119,7 +127,7 @@ impl Control {
         by: &str,
     ) -> Result<RolloutView, Problem> {
         let lead = self.rollouts.lead_of(route).unwrap_or(route).to_owned();
-        self.act_on_rollout(route, RolloutAction::Finish, by)?;
+        self.act_on_rollout(route, RolloutAction::Finish, by).await?;
         self.write_rollout(&lead).await.map_err(|problem| Problem {
             detail: format!(
                 "the rollout is finished, but the config is not written: {}",
@@ -131,7 +139,7 @@ impl Control {
     }
 
     /// Takes the plan that the config has now.
-    fn take_changed_plan(&mut self, generation: &Generation, lead: &str) -> Result<(), Problem> {
+    async fn take_changed_plan(&mut self, generation: &Generation, lead: &str) -> Result<(), Problem> {
         let Some(stored) = self.state.dials.rollouts.get(lead).cloned() else {
             return Ok(());
         };
@@ -160,7 +168,7 @@ impl Control {
             }
             stored.fingerprint = now.fingerprint;
         }
-        let written = self.state.store_dials(&dials);
+        let written = self.state.store_dials(&dials).await;
         written.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
         if let Some(active) = self.rollouts.active.get_mut(lead) {
             active.adopt(generation, &now.positions, plan);

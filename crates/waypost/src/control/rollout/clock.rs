@@ -32,7 +32,7 @@ impl Control {
         for _ in 0..seconds.min(SECONDS_MAX) {
             let next = self.wall_time().checked_add(Duration::from_secs(1));
             self.rollouts.test_time = next.ok().or(self.rollouts.test_time);
-            self.judge_rollouts();
+            self.judge_rollouts().await;
             self.wait_for_hooks(patience).await;
             self.write_finished().await;
         }

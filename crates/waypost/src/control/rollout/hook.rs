@@ -227,7 +227,7 @@ impl Control {
     }
 
     /// Takes the answers of hooks, and the steps that they allow.
-    pub(crate) fn take_answers(&mut self) {
+    pub(crate) async fn take_answers(&mut self) {
         let active = self.rollouts.active.iter_mut();
         let answered = active.filter_map(|(lead, active)| active.gate.take_answer().then(|| lead.clone()));
         let answered: Vec<String> = answered.collect();
@@ -245,7 +245,7 @@ impl Control {
             }
         }
         if !answered.is_empty() {
-            self.carry_on(answered);
+            self.carry_on(answered).await;
             self.report_rollouts();
         }
     }
@@ -260,7 +260,7 @@ impl Control {
             .any(|active| active.gate.is_asking())
             && timeout_at(deadline, answered.notified()).await.is_ok()
         {
-            self.take_answers();
+            self.take_answers().await;
         }
     }
 }

@@ -173,18 +173,18 @@ impl Control {
     }
 
     /// Judges all rollouts, if a tick is due.
-    pub(super) fn tick_rollouts(&mut self, now: Instant) {
+    pub(super) async fn tick_rollouts(&mut self, now: Instant) {
         if self.rollouts.tick_at.is_none_or(|at| at > now) {
             return;
         }
         self.rollouts.tick_at = Some(now + TICK);
         if !self.shared.test_clock {
-            self.judge_rollouts();
+            self.judge_rollouts().await;
         }
     }
 
     /// Counts a second of all rollouts, and does what it asks for.
-    pub(super) fn judge_rollouts(&mut self) {
+    pub(super) async fn judge_rollouts(&mut self) {
         let Ok(view) = self.shared.view() else { return };
         let metrics = view.metrics();
         for (route, learner) in &mut self.rollouts.learners {
@@ -214,11 +214,11 @@ impl Control {
                 due.push(route.clone());
             }
         }
-        self.carry_on(due);
+        self.carry_on(due).await;
         self.report_rollouts();
         self.rollouts.unstored += 1;
         if self.rollouts.unstored >= STORE_TICKS {
-            self.store_evidence();
+            self.store_evidence().await;
         }
     }
 
@@ -243,7 +243,7 @@ impl Control {
     }
 
     /// Stores the evidence of the rollouts under way.
-    pub(super) fn store_evidence(&mut self) {
+    pub(super) async fn store_evidence(&mut self) {
         if self.rollouts.active.is_empty() {
             return;
         }
@@ -252,13 +252,13 @@ impl Control {
             self.update_stored(lead, &mut dials);
         }
         // The status shows an error; until the next write, a kill would lose some bets.
-        let _ = self.state.store_dials(&dials);
+        let _ = self.state.store_dials(&dials).await;
         self.report_state();
         self.rollouts.unstored = 0;
     }
 
     /// Does what the standings of these rollouts ask for, but for those that wait for a hook.
-    fn carry_on(&mut self, mut due: Vec<String>) {
+    async fn carry_on(&mut self, mut due: Vec<String>) {
         due.retain(|lead| !self.waits_for_hook(lead));
         let decisions = due.iter().filter_map(|lead| self.decide(lead));
         let (rollbacks, others): (Vec<Decision>, Vec<Decision>) =
@@ -268,7 +268,7 @@ impl Control {
             if decisions.is_empty() {
                 continue;
             }
-            match self.carry_out(decisions, JUDGE) {
+            match self.carry_out(decisions, JUDGE).await {
                 Ok(done) => self.tell_all(done),
                 Err(problem) => log::warn(&problem.detail),
             }

@@ -27,7 +27,7 @@ impl Control {
     ///
     /// # Errors
     /// If they cannot be stored. With `remember`, they are kept in memory then.
-    pub(in crate::control) fn hold_back_changes(
+    pub(in crate::control) async fn hold_back_changes(
         &mut self,
         before: &Generation,
         after: &Generation,
@@ -39,7 +39,7 @@ impl Control {
             return Ok(None);
         }
         // What another gateway has stored is taken over first.
-        let claimed = self.claim_state();
+        let claimed = self.claim_state().await;
         let mut dials = self.state.dials.clone();
         for mut rollout in held_back {
             let Some(lead) = rollout.lead().map(|lead| lead.route.clone()) else {
@@ -51,7 +51,7 @@ impl Control {
             dials.rollouts.insert(lead, rollout);
         }
         let before = self.state.dials.clone();
-        match claimed.and_then(|()| self.state.store_dials(&dials)) {
+        match self.store_dials(claimed, &dials).await {
             Err(_) if remember => self.state.dials = dials,
             stored => stored?,
         }
@@ -59,10 +59,10 @@ impl Control {
     }
 
     /// Takes rollouts of a config back that was not activated.
-    pub(in crate::control) fn take_back_changes(&mut self, before: Option<Dials>) {
+    pub(in crate::control) async fn take_back_changes(&mut self, before: Option<Dials>) {
         let Some(before) = before else { return };
         // The status shows an error. Without the config, they would be aborted at the next start.
-        let _ = self.state.store_dials(&before);
+        let _ = self.state.store_dials(&before).await;
         self.state.dials = before;
     }
 

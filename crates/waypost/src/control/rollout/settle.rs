@@ -25,7 +25,7 @@ use crate::state::weights::{Weights, declared, share_of};
 impl Control {
     /// Takes stored rollouts up again: at the start, or once the state is this gateway's. Another gateway's rollouts are not
     /// judged here.
-    pub(in crate::control) fn restore_rollouts(&mut self) {
+    pub(in crate::control) async fn restore_rollouts(&mut self) {
         self.rollouts.active.clear();
         if !self.state.is_claimed() {
             return;
@@ -50,16 +50,19 @@ impl Control {
                     ));
                     self.rollouts.active.insert(lead, active);
                 }
-                Err(why) => warned(self.end_rollout(&lead, EndState::Aborted, &why, JUDGE, Target::Before)),
+                Err(why) => warned(
+                    self.end_rollout(&lead, EndState::Aborted, &why, JUDGE, Target::Before)
+                        .await,
+                ),
             }
         }
-        self.settle_rollouts();
+        self.settle_rollouts().await;
     }
 
     /// Brings rollouts in line with the active config.
-    pub(in crate::control) fn settle_rollouts(&mut self) {
+    pub(in crate::control) async fn settle_rollouts(&mut self) {
         let generation = self.gateway.generation();
-        self.begin_held_back(&generation);
+        self.begin_held_back(&generation).await;
         let leads: Vec<String> = self.rollouts.active.keys().cloned().collect();
         for lead in leads {
             let Some(stored) = self.state.dials.rollouts.get(&lead).cloned() else {
@@ -68,13 +71,19 @@ impl Control {
             let now = match still_there(&generation, &stored) {
                 Ok(now) => now,
                 Err(why) => {
-                    warned(self.end_rollout(&lead, EndState::Aborted, &why, JUDGE, Target::Before));
+                    warned(
+                        self.end_rollout(&lead, EndState::Aborted, &why, JUDGE, Target::Before)
+                            .await,
+                    );
                     continue;
                 }
             };
             if now.is_taken_back {
                 let summary = "the config gives it no more than it has";
-                warned(self.end_rollout(&lead, EndState::Aborted, summary, JUDGE, Target::Declared));
+                warned(
+                    self.end_rollout(&lead, EndState::Aborted, summary, JUDGE, Target::Declared)
+                        .await,
+                );
                 continue;
             }
             let Some(active) = self.rollouts.active.get_mut(&lead) else {
@@ -85,7 +94,7 @@ impl Control {
                     active.adopt(&generation, &now.positions, plan);
                     active.ramp.settle();
                     let summary = "the config is as it was before the change";
-                    warned(self.note_rollout(&lead, "resumed", summary, JUDGE));
+                    warned(self.note_rollout(&lead, "resumed", summary, JUDGE).await);
                 }
                 continue;
             };
@@ -96,7 +105,7 @@ impl Control {
             active.ramp.halt(Stop::PlanChanged);
             let summary = format!("{change}; it holds until `resume`, which goes on with the new config");
             active.change = Some(change);
-            warned(self.note_rollout(&lead, "plan_changed", &summary, JUDGE));
+            warned(self.note_rollout(&lead, "plan_changed", &summary, JUDGE).await);
         }
         self.set_learners(&generation);
         self.report_rollouts();
@@ -112,7 +121,7 @@ impl Control {
     }
 
     /// Begins the rollouts that a changed config has made: those that are stored and not under way yet.
-    fn begin_held_back(&mut self, generation: &Generation) {
+    async fn begin_held_back(&mut self, generation: &Generation) {
         let has_any = self
             .state
             .dials
@@ -128,7 +137,7 @@ impl Control {
         });
         let held_back: Vec<String> = held_back.map(|(lead, _)| lead.clone()).collect();
         for lead in held_back {
-            warned(self.begin_stored(generation, &lead));
+            warned(self.begin_stored(generation, &lead).await);
         }
     }
 }

@@ -18,13 +18,13 @@ use crate::state::weights::share_of;
 
 impl Control {
     /// Starts a rollout.
-    pub(in crate::control) fn start_rollout(
+    pub(in crate::control) async fn start_rollout(
         &mut self,
         route: &str,
         start: &StartRollout,
         by: &str,
     ) -> Result<RolloutView, Problem> {
-        let claimed = self.claim_state();
+        let claimed = self.claim_state().await;
         claimed.map_err(|error| Problem::not_stored(format!("the rollout is not started: {error}")))?;
         let generation = self.gateway.generation();
         let positions = routes_of(&generation, route)?;
@@ -73,14 +73,18 @@ impl Control {
             step_count: plan.ramp.steps.len(),
             ..StoredRollout::new(fingerprint, self.wall_time(), by)
         };
-        self.begin_rollout(&generation, stored)?;
+        self.begin_rollout(&generation, stored).await?;
         self.report_rollouts();
         self.rollouts.tick_at.get_or_insert(Instant::now() + TICK);
         self.rollout_of(route)
     }
 
     /// Begins a rollout, with its first step in the same write if that is due.
-    fn begin_rollout(&mut self, generation: &Generation, mut stored: StoredRollout) -> Result<(), Problem> {
+    async fn begin_rollout(
+        &mut self,
+        generation: &Generation,
+        mut stored: StoredRollout,
+    ) -> Result<(), Problem> {
         let Some(lead) = stored.lead().map(|lead| lead.route.clone()) else {
             return Ok(());
         };
@@ -91,14 +95,14 @@ impl Control {
         }
         dials.rollouts.insert(lead.clone(), stored);
         let before = std::mem::replace(&mut self.state.dials, dials);
-        self.begin_stored(generation, &lead).inspect_err(|_| {
+        self.begin_stored(generation, &lead).await.inspect_err(|_| {
             self.state.dials = before;
             self.rollouts.active.remove(&lead);
         })
     }
 
     /// Begins a rollout that is among the dials, and notes that.
-    pub(super) fn begin_stored(&mut self, generation: &Generation, lead: &str) -> Result<(), Problem> {
+    pub(super) async fn begin_stored(&mut self, generation: &Generation, lead: &str) -> Result<(), Problem> {
         let wall_time = self.wall_time();
         let Some(stored) = self.state.dials.rollouts.get_mut(lead) else {
             return Ok(());
@@ -142,10 +146,10 @@ impl Control {
                     act: Act::Step,
                     summary: "the first step".to_owned(),
                 };
-                self.carry_out(vec![step], &change.by)?
+                self.carry_out(vec![step], &change.by).await?
             }
             false => {
-                self.store_waiting()?;
+                self.store_waiting().await?;
                 Vec::new()
             }
         };
@@ -155,9 +159,9 @@ impl Control {
     }
 
     /// Stores a rollout that waits for its first step.
-    fn store_waiting(&mut self) -> Result<(), Problem> {
+    async fn store_waiting(&mut self) -> Result<(), Problem> {
         let dials = self.state.dials.clone();
-        let stored = self.state.store_dials(&dials);
+        let stored = self.state.store_dials(&dials).await;
         self.report_state();
         stored.map_err(|error| Problem::not_stored(format!("the rollout is not started: {error}")))
     }

@@ -61,19 +61,19 @@ struct Move {
 
 impl Control {
     /// Takes the next step: stored, then in force, then told.
-    pub(super) fn take_step(&mut self, lead: &str, summary: &str, by: &str) -> Result<(), Problem> {
+    pub(super) async fn take_step(&mut self, lead: &str, summary: &str, by: &str) -> Result<(), Problem> {
         let step = Decision {
             lead: lead.to_owned(),
             act: Act::Step,
             summary: summary.to_owned(),
         };
-        let done = self.carry_out(vec![step], by)?;
+        let done = self.carry_out(vec![step], by).await?;
         self.tell_all(done);
         Ok(())
     }
 
     /// Ends a rollout: stored, then in force, then told.
-    pub(super) fn end_rollout(
+    pub(super) async fn end_rollout(
         &mut self,
         lead: &str,
         state: EndState,
@@ -86,14 +86,18 @@ impl Control {
             act: Act::End(state, target),
             summary: summary.to_owned(),
         };
-        let done = self.carry_out(vec![end], by)?;
+        let done = self.carry_out(vec![end], by).await?;
         self.tell_all(done);
         Ok(())
     }
 
     /// Takes steps and ends of rollouts, all in one write: a thousand rollouts may come to a step in the same second. Returns
     /// what is to be told.
-    pub(super) fn carry_out(&mut self, decisions: Vec<Decision>, by: &str) -> Result<Vec<Done>, Problem> {
+    pub(super) async fn carry_out(
+        &mut self,
+        decisions: Vec<Decision>,
+        by: &str,
+    ) -> Result<Vec<Done>, Problem> {
         let mut before: Vec<(String, Ramp)> = Vec::new();
         let mut moves = Vec::new();
         for Decision { lead, act, summary } in decisions {
@@ -121,7 +125,7 @@ impl Control {
                 metrics,
             });
         }
-        let turned = self.turn_all(&moves, by);
+        let turned = self.turn_all(&moves, by).await;
         for (lead, ramp) in before {
             if let Some(active) = self.rollouts.active.get_mut(&lead) {
                 if turned.is_err() {
@@ -198,8 +202,8 @@ impl Control {
     }
 
     /// Turns the dials of rollouts, and stores what became of them in the same write. Returns the changes.
-    fn turn_all(&mut self, moves: &[Move], by: &str) -> Result<Vec<(String, StoredChange)>, Problem> {
-        self.own_state()?;
+    async fn turn_all(&mut self, moves: &[Move], by: &str) -> Result<Vec<(String, StoredChange)>, Problem> {
+        self.own_state().await?;
         let time = self.wall_time();
         let generation = self.gateway.generation();
         let mut dials = self.state.dials.clone();
@@ -231,7 +235,7 @@ impl Control {
             stored.is_unwritten = writes && moved.end == Some(EndState::Finished);
             changes.push((lead.clone(), change));
         }
-        self.turn_with(Ok(()), &generation, dials, turnings, by)?;
+        self.turn_with(Ok(()), &generation, dials, turnings, by).await?;
         Ok(changes)
     }
 
@@ -239,11 +243,11 @@ impl Control {
     ///
     /// # Errors
     /// If it is another one's, or was until now: its rollouts are taken over then, and the present one is another one.
-    fn own_state(&mut self) -> Result<(), Problem> {
+    async fn own_state(&mut self) -> Result<(), Problem> {
         if self.state.is_claimed() {
             return Ok(());
         }
-        let claimed = self.claim_state();
+        let claimed = self.claim_state().await;
         claimed.map_err(|error| Problem::not_stored(format!("the dial is not turned: {error}")))?;
         Err(Problem::conflict(
             "the state was another gateway's until now, and its rollouts are taken over; ask again",
@@ -251,14 +255,14 @@ impl Control {
     }
 
     /// Notes a change that turns no dial.
-    pub(super) fn note_rollout(
+    pub(super) async fn note_rollout(
         &mut self,
         lead: &str,
         change: &str,
         summary: &str,
         by: &str,
     ) -> Result<(), Problem> {
-        self.own_state()?;
+        self.own_state().await?;
         let mut dials = self.state.dials.clone();
         self.update_stored(lead, &mut dials);
         let percent = self.percent_of(lead);
@@ -274,7 +278,7 @@ impl Control {
             metrics: self.metrics_of(lead),
         };
         stored.note(change.clone());
-        let written = self.state.store_dials(&dials);
+        let written = self.state.store_dials(&dials).await;
         self.report_state();
         written.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
         if let Some(active) = self.rollouts.active.get_mut(lead) {

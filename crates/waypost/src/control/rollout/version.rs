@@ -35,7 +35,7 @@ pub(super) fn version_of(stored: &StoredRollout, active: Option<&Active>) -> Str
 
 impl Control {
     /// Refuses to act on a rollout that has none of these versions.
-    pub(in crate::control) fn refuse_other_rollout(
+    pub(in crate::control) async fn refuse_other_rollout(
         &mut self,
         route: &str,
         versions: Option<&[String]>,
@@ -45,7 +45,7 @@ impl Control {
             return Ok(());
         };
         // What another gateway has stored is taken over first. If that fails, the action says so.
-        let _ = self.claim_state();
+        let _ = self.claim_state().await;
         if self.gateway.generation().compiled().position(route).is_none() {
             return Ok(());
         }

@@ -44,12 +44,15 @@ impl Control {
         let noted = match &written {
             Ok(true) => {
                 let summary = format!("the weights are in the config, revision {}", self.number());
-                self.note_rollout(lead, "written", &summary, &by)
+                self.note_rollout(lead, "written", &summary, &by).await
             }
-            Ok(false) => self.note_rollout(lead, "written", "the config has these weights already", &by),
+            Ok(false) => {
+                self.note_rollout(lead, "written", "the config has these weights already", &by)
+                    .await
+            }
             Err(problem) => {
                 let summary = format!("the weights stay a dial, for {}", problem.detail);
-                self.note_rollout(lead, "not_written", &summary, &by)
+                self.note_rollout(lead, "not_written", &summary, &by).await
             }
         };
         if let Err(problem) = noted {
