@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::text::{Digest, PARTS_MAX};
 
 /// The longest prefix in bytes.
@@ -61,7 +63,7 @@ impl fmt::Display for Prefix {
 }
 
 /// A key of a fleet.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// `config/NAME.yaml`: a text of the config, or where its parts are.
     Config(ConfigName),
@@ -86,12 +88,15 @@ pub enum Key {
     Candidate(String),
     /// `canary`: a config that some instances try first.
     Canary,
+    /// `sweep`: written whenever texts are swept, so that who refers to texts at the same time notices.
+    Sweep,
     /// `certificates/NAME`: something sealed that the leader has ordered.
     Certificate(String),
 }
 
 /// The name of a text of the config: a file name that ends in `.yaml` or `.yml` and is not hidden, as in a directory.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ConfigName(String);
 
 impl ConfigName {
@@ -108,6 +113,20 @@ impl ConfigName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for ConfigName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, &'static str> {
+        Self::new(&name).ok_or("a text's name is that of a file that ends in `.yaml` or `.yml`")
+    }
+}
+
+impl From<ConfigName> for String {
+    fn from(name: ConfigName) -> Self {
+        name.0
     }
 }
 
@@ -175,6 +194,7 @@ impl Prefix {
             Key::Instance(id) => (Folder::Instances, escape(id)),
             Key::Candidate(lease) => (Folder::Leader, escape(lease)),
             Key::Canary => (Folder::All, "canary".into()),
+            Key::Sweep => (Folder::All, "sweep".into()),
             Key::Certificate(name) => (Folder::Certificates, escape(name)),
         };
         format!("{}{rest}", self.folder(folder))
@@ -190,6 +210,7 @@ impl Prefix {
         let rest = text.strip_prefix(&self.0)?.strip_prefix('/')?;
         let key = match rest.split_once('/') {
             None if rest == "canary" => Key::Canary,
+            None if rest == "sweep" => Key::Sweep,
             None => return None,
             Some(("config", name)) => Key::Config(ConfigName::new(name)?),
             Some(("texts", rest)) => {
@@ -264,6 +285,7 @@ mod tests {
             (Key::Instance("i1".to_owned()), "/waypost/prod/instances/i1"),
             (Key::Candidate("1f".to_owned()), "/waypost/prod/leader/1f"),
             (Key::Canary, "/waypost/prod/canary"),
+            (Key::Sweep, "/waypost/prod/sweep"),
             (
                 Key::Certificate("account".to_owned()),
                 "/waypost/prod/certificates/account",

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
 
 /// The size in bytes from which on a text lies in parts, and that of a part.
 pub const PART_BYTES_MAX: usize = 1 << 20;
@@ -21,7 +22,8 @@ pub const PARTS_MAX: u32 = 16;
 const MARK: &str = "@parts";
 
 /// The SHA-256 of a text; in hexadecimal where it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
 /// A text that is not a digest as they are written.
@@ -65,6 +67,20 @@ impl FromStr for Digest {
     }
 }
 
+impl TryFrom<String> for Digest {
+    type Error = DigestError;
+
+    fn try_from(text: String) -> Result<Self, DigestError> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
 /// A text as a value of the store says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
@@ -75,7 +91,8 @@ pub enum Stored {
 }
 
 /// The place of a large text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Parts {
     /// The digest of the whole text, under which its parts lie.
     pub digest: Digest,
@@ -136,6 +153,23 @@ impl Stored {
     }
 }
 
+impl TryFrom<String> for Parts {
+    type Error = TextError;
+
+    fn try_from(text: String) -> Result<Self, TextError> {
+        match Stored::read(text.as_bytes())? {
+            Stored::Parts(parts) => Ok(parts),
+            Stored::Whole(_) => Err(TextError::Malformed),
+        }
+    }
+}
+
+impl From<Parts> for String {
+    fn from(parts: Parts) -> Self {
+        parts.to_string()
+    }
+}
+
 /// As a value names them.
 impl fmt::Display for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,12 +192,26 @@ impl Parts {
         if text.len() <= PART_BYTES_MAX {
             return Ok(None);
         }
-        let pieces: Vec<&[u8]> = text.as_bytes().chunks(PART_BYTES_MAX).collect();
+        Self::of(text.as_bytes()).map(Some)
+    }
+
+    /// Cuts a text of any size into parts.
+    ///
+    /// # Errors
+    /// The text is too large.
+    pub fn of(text: &[u8]) -> Result<Cut<'_>, TextError> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(TextError::TooLarge);
+        }
+        let mut pieces: Vec<&[u8]> = text.chunks(PART_BYTES_MAX).collect();
+        if pieces.is_empty() {
+            pieces.push(&[]);
+        }
         let parts = Self {
-            digest: Digest::of(text.as_bytes()),
+            digest: Digest::of(text),
             count: u32::try_from(pieces.len()).map_err(|_| TextError::TooLarge)?,
         };
-        Ok(Some((parts, pieces)))
+        Ok((parts, pieces))
     }
 
     /// Puts a text together from its parts. `part` finds one by its number.

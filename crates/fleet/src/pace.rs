@@ -1,0 +1,45 @@
+//! The pace at which instances write their own keys. All instances see each such write, so that all reporting at once would
+//! be as many messages as the square of their number.
+
+use std::time::Duration;
+
+/// The writes of own keys in a second that the whole fleet does at most.
+const REPORTS_A_SECOND: usize = 100;
+
+/// The time that an instance waits before it reports something that no one waits for, such as a new revision in force.
+/// Instances with different ids wait differently long.
+pub fn report_after(live: usize, id: &str) -> Duration {
+    let spread_ms = live.saturating_mul(1000) / REPORTS_A_SECOND;
+    let spread_ms = u64::try_from(spread_ms).unwrap_or(u64::MAX);
+    // FNV-1a, and the last step of MurmurHash3, as the former leaves the upper half much alike.
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    let share = (u128::from(hash >> 32) * u128::from(spread_ms)) >> 32;
+    Duration::from_millis(u64::try_from(share).unwrap_or(spread_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_spread_by_the_number_of_instances() {
+        assert_eq!(report_after(0, "x"), Duration::ZERO);
+        for live in [3, 50, 1000] {
+            let most = Duration::from_millis(live as u64 * 10);
+            let mut by_tenth = [0; 10];
+            for number in 0..live {
+                let after = report_after(live, &format!("gateway-{number}"));
+                assert!(after < most);
+                by_tenth[(after.as_millis() * 10 / most.as_millis()) as usize] += 1;
+            }
+            assert!(
+                by_tenth.iter().all(|&tenth| tenth <= live / 5 + 3),
+                "{by_tenth:?}"
+            );
+        }
+    }
+}

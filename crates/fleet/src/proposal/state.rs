@@ -1,0 +1,61 @@
+//! Dials, drains, rollouts and certificates.
+
+use crate::key::Key;
+use crate::proposal::{Plan, PlanError, State};
+use crate::record::rollout::RolloutRecord;
+
+impl Plan<'_> {
+    pub(super) fn state(&mut self, state: State) -> Result<(), PlanError> {
+        let write = self.write;
+        if let Some(fence) = &state.fence {
+            self.rest_on_fence(fence);
+        }
+        for (route, dial) in state.dials {
+            let key = Key::Dial(route);
+            match dial {
+                Some(mut dial) => {
+                    dial.stamp(write);
+                    self.record(&key, &dial)?;
+                }
+                None => self.write(&key, None),
+            }
+        }
+        for (name, drain) in state.drains {
+            match drain {
+                Some(mut drain) => {
+                    drain.write = Some(write.clone());
+                    self.record(&name.key(), &drain)?;
+                }
+                None => self.write(&name.key(), None),
+            }
+        }
+        for (route, rollout) in state.rollouts {
+            let Some(fence) = &state.fence else {
+                return Err(PlanError::NotLeader);
+            };
+            let known = self.view.rollouts.get(&*route);
+            if known.is_some_and(|known| known.value.fence > fence.created) {
+                return Err(PlanError::NotLeader);
+            }
+            let key = Key::Rollout(route);
+            match rollout {
+                Some(rollout) => {
+                    let record = RolloutRecord {
+                        fence: fence.created,
+                        write: Some(write.clone()),
+                        state: rollout,
+                    };
+                    self.record(&key, &record)?;
+                }
+                None => self.write(&key, None),
+            }
+        }
+        for (name, sealed) in state.certificates {
+            if state.fence.is_none() {
+                return Err(PlanError::NotLeader);
+            }
+            self.write(&Key::Certificate(name), sealed);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the fleet's shared state against a store in memory, by promise.
+
+#![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
+
+mod promises;
+mod store;
