@@ -94,13 +94,16 @@ impl Regexes {
 mod tests {
     use super::*;
 
-    fn matches(expressions: &[String], path: &str) -> Vec<ListId> {
+    fn regexes(expressions: &[String]) -> Regexes {
         let expressions: Vec<(Regex, ListId)> = expressions
             .iter()
             .zip(1..)
             .map(|(text, list)| (Regex::new(text).unwrap(), list))
             .collect();
-        let regexes = Regexes::new(&expressions);
+        Regexes::new(&expressions)
+    }
+
+    fn matches(regexes: &Regexes, path: &str) -> Vec<ListId> {
         let mut set = PatternSet::new(0);
         let mut found = Vec::new();
         regexes.each_match(path.as_bytes(), &mut set, |list| found.push(list));
@@ -110,19 +113,20 @@ mod tests {
     #[test]
     fn every_matching_regex_is_visited() {
         let texts = ["^/a", "b$", "^/c", "", "[0-9]"].map(str::to_owned);
-        assert_eq!(matches(&texts, "/a/b"), [1, 2, 4]);
-        assert_eq!(matches(&texts, "/c7"), [3, 4, 5]);
-        assert_eq!(matches(&texts[..1], "/a"), [1]);
+        let all = regexes(&texts);
+        assert_eq!(matches(&all, "/a/b"), [1, 2, 4]);
+        assert_eq!(matches(&all, "/c7"), [3, 4, 5]);
+        assert_eq!(matches(&regexes(&texts[..1]), "/a"), [1]);
     }
 
     #[test]
     fn regexes_too_large_for_one_automaton_use_several() {
         let texts: Vec<String> = (0..8).map(|n| format!(r"^/{n}/\w{{60}}$")).collect();
-        let sizes: Vec<(Regex, ListId)> = texts.iter().map(|text| (Regex::new(text).unwrap(), 1)).collect();
-        assert!(Regexes::new(&sizes).automata.len() > 1);
+        let all = regexes(&texts);
+        assert!(all.automata.len() > 1);
         for n in 0..8 {
             let path = format!("/{n}/{}", "x".repeat(60));
-            assert_eq!(matches(&texts, &path), [n + 1]);
+            assert_eq!(matches(&all, &path), [n + 1]);
         }
     }
 }

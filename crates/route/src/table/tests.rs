@@ -374,6 +374,11 @@ proptest! {
     ) {
         agree(&text, &requests)?;
     }
+}
+
+proptest! {
+    // Each has several times as many alternatives.
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn crowded_tables_reference_and_explain_agree(
