@@ -85,7 +85,7 @@ fn check(token: &[u8]) {
     let key = DecodingKey::from_secret(SECRET);
     let theirs = decode::<Map<String, Value>>(token, &key, &validation);
     let theirs = theirs.expect("the library verifies it too").claims;
-    let ours: Vec<(&str, &Value)> = verified.claims.iter().collect();
+    let ours: Vec<(&str, &Value)> = verified.claims().iter().collect();
     assert_eq!(ours.len(), theirs.len());
     for (name, value) in ours {
         assert_eq!(theirs.get(name), Some(value), "{name}");

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::claims::Claims;
 
 /// A client whose credentials were verified.
@@ -29,6 +31,23 @@ impl Identity {
             name: is_plain(name).then(|| name.into()),
             ..Self::default()
         }
+    }
+
+    /// The client that the claims of a token are about, in the groups that the claim `groups` lists.
+    pub fn of_token(claims: &Arc<Claims>, groups: &str) -> Self {
+        // Only a `scope` lists words (RFC 8693 §4.2): a text with blanks is one group, not several.
+        let groups: Vec<Box<str>> = match claims.value(groups) {
+            Some(Value::String(_)) if !matches!(groups, "scope" | "scp") => claims
+                .text(groups)
+                .into_iter()
+                .map(|text| (*text).into())
+                .collect(),
+            _ => claims.members(groups).into_iter().map(Box::from).collect(),
+        };
+        let name = claims.text("sub").unwrap_or_default();
+        Self::named(&name)
+            .in_groups(groups.into())
+            .with_claims(Arc::clone(claims))
     }
 
     /// The same with these groups.

@@ -143,7 +143,7 @@ impl Shard {
 }
 
 fn size(verified: &Verified) -> usize {
-    ENTRY_BYTES + verified.size * SPREAD
+    ENTRY_BYTES + verified.size() * SPREAD
 }
 
 #[cfg(test)]
@@ -167,9 +167,8 @@ mod tests {
         let (signer, head) = (&*SIGNER, r#"{"alg":"EdDSA"}"#);
         let token = signer.token(jsonwebtoken::Algorithm::EdDSA, head, "{}");
         let keys = KeySet::parse(signer.jwk("").as_bytes(), Origin::File).unwrap();
-        let mut verified = verify(token.as_bytes(), &Algorithm::defaults(), &keys).unwrap();
-        verified.size = size;
-        verified
+        let verified = verify(token.as_bytes(), &Algorithm::defaults(), &keys).unwrap();
+        verified.sized(size)
     }
 
     fn hash(number: usize) -> TokenHash {

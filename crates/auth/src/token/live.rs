@@ -7,10 +7,9 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use waypost_plan::token::TokenRules;
 
-use crate::claims::Claims;
 use crate::token::cache::{TokenCache, TokenHash};
 use crate::token::key_set::KeySet;
-use crate::token::verify::{BYTES_MAX, Refusal, verify};
+use crate::token::verify::{BYTES_MAX, Refusal, Verified, verify};
 
 /// The key set of an issuer, which may change while it is in use, and the tokens that it has verified. It outlives a
 /// generation where the next one names the same file or URL.
@@ -26,7 +25,7 @@ pub struct LiveKeys {
 #[derive(Debug, Clone)]
 pub enum Judgement {
     /// It is genuine and counts.
-    Valid(Arc<Claims>),
+    Valid(Verified),
     /// It is refused.
     Refused(Refusal),
     /// There is no key set.
@@ -84,11 +83,10 @@ impl LiveKeys {
         if let Err(refusal) = verified.check(rules, now) {
             return Judgement::Refused(refusal);
         }
-        let claims = Arc::clone(&verified.claims);
         if !is_known {
-            self.verified.insert(hash, set, verified);
+            self.verified.insert(hash, set, verified.clone());
         }
-        Judgement::Valid(claims)
+        Judgement::Valid(verified)
     }
 
     /// The number of tokens that are remembered.
@@ -125,7 +123,7 @@ mod tests {
 
     fn check(keys: &LiveKeys, token: &str, may_wait: bool, expected: &str) {
         let found = match keys.judge(token.as_bytes(), &rules(), NOW, may_wait) {
-            Judgement::Valid(claims) => claims.text("sub").unwrap().to_string(),
+            Judgement::Valid(verified) => verified.claims().text("sub").unwrap().to_string(),
             Judgement::Refused(refusal) => format!("{refusal:?}"),
             Judgement::NoKeys => "no keys".to_owned(),
             Judgement::Later => "later".to_owned(),

@@ -1,6 +1,7 @@
 //! The verification of a token.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use waypost_plan::token::{Algorithm, TokenRules};
 
 use crate::claims::Claims;
+use crate::identity::Identity;
 use crate::json;
 use crate::token::key_set::KeySet;
 
@@ -64,12 +66,33 @@ pub enum Refusal {
 
 /// A token whose signature was verified. Whether it counts is another matter: see [`Verified::check`].
 #[derive(Debug, Clone)]
-pub struct Verified {
-    /// The claims.
-    pub claims: Arc<Claims>,
+pub struct Verified(Arc<Token>);
+
+/// A token comes again and again, so that its claims are looked up once.
+#[derive(Debug)]
+struct Token {
+    claims: Arc<Claims>,
     algorithm: Algorithm,
+    registered: Result<Registered, Refusal>,
+    /// The client, with the name of the claim that lists its groups: all who ask for a token name the same one, mostly.
+    client: OnceLock<(Box<str>, Identity)>,
     /// The bytes of the claims as sent.
-    pub(super) size: usize,
+    size: usize,
+}
+
+/// The registered claims that are checked (RFC 7519 §4.1).
+struct Registered {
+    issuer: Option<Box<str>>,
+    audience: Box<[Box<str>]>,
+    not_before: Option<f64>,
+    expiry: Option<f64>,
+}
+
+/// Claims are the business of who they are about.
+impl fmt::Debug for Registered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registered").finish_non_exhaustive()
+    }
 }
 
 /// A token that was taken apart, and not verified.
@@ -89,21 +112,61 @@ pub fn verify(token: &[u8], accepted: &[Algorithm], keys: &KeySet) -> Result<Ver
     let parts = Parts::of(token, accepted)?;
     parts.verify_signature(keys)?;
     let text = decode(parts.claims)?;
-    let claims = json::object(&text).ok_or(Refusal::Malformed)?;
-    Ok(Verified {
-        claims: Arc::new(Claims::new(claims)),
+    let claims = Claims::new(json::object(&text).ok_or(Refusal::Malformed)?);
+    Ok(Verified(Arc::new(Token {
+        registered: Registered::of(&claims),
+        claims: Arc::new(claims),
         algorithm: parts.algorithm,
+        client: OnceLock::new(),
         size: text.len(),
-    })
+    })))
 }
 
 impl Verified {
+    /// The claims.
+    pub fn claims(&self) -> &Claims {
+        &self.0.claims
+    }
+
+    /// The client that the token is about, in the groups that this claim lists.
+    pub fn client(&self, groups: &str) -> Identity {
+        let (claim, client) = self
+            .0
+            .client
+            .get_or_init(|| (groups.into(), Identity::of_token(&self.0.claims, groups)));
+        match **claim == *groups {
+            true => client.clone(),
+            false => Identity::of_token(&self.0.claims, groups),
+        }
+    }
+
     /// Checks that the token counts by `rules` at `now`, a time since 1970.
     pub fn check(&self, rules: &TokenRules, now: Duration) -> Result<(), Refusal> {
-        if !rules.algorithms.contains(&self.algorithm) {
+        if !rules.algorithms.contains(&self.0.algorithm) {
             return Err(Refusal::Algorithm);
         }
-        check(&self.claims, rules, now.as_secs_f64())
+        let registered = self.0.registered.as_ref().map_err(|refusal| *refusal)?;
+        registered.check(rules, now.as_secs_f64())
+    }
+
+    /// The bytes of the claims as sent.
+    pub(super) fn size(&self) -> usize {
+        self.0.size
+    }
+
+    /// The same with claims of another size.
+    #[cfg(test)]
+    pub(super) fn sized(&self, size: usize) -> Self {
+        let Token {
+            claims, algorithm, ..
+        } = &*self.0;
+        Self(Arc::new(Token {
+            registered: Registered::of(claims),
+            claims: Arc::clone(claims),
+            algorithm: *algorithm,
+            client: OnceLock::new(),
+            size,
+        }))
     }
 }
 
@@ -163,48 +226,60 @@ fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Malformed)
 }
 
-/// Checks the registered claims.
-fn check(claims: &Claims, rules: &TokenRules, now: f64) -> Result<(), Refusal> {
-    let time = |name: &'static str| match claims.value(name) {
-        None => Ok(None),
-        Some(Value::Number(number)) => number.as_f64().ok_or(Refusal::ClaimType(name)).map(Some),
-        Some(_) => Err(Refusal::ClaimType(name)),
-    };
-    let text = |name: &'static str| match claims.value(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(&**text)),
-        Some(_) => Err(Refusal::ClaimType(name)),
-    };
-    text("sub")?;
-    let issuer = text("iss")?;
-    if rules.issuer.is_some() && rules.issuer.as_deref() != issuer {
-        return Err(Refusal::Issuer);
+impl Registered {
+    fn of(claims: &Claims) -> Result<Self, Refusal> {
+        let time = |name: &'static str| match claims.value(name) {
+            None => Ok(None),
+            Some(Value::Number(number)) => number.as_f64().ok_or(Refusal::ClaimType(name)).map(Some),
+            Some(_) => Err(Refusal::ClaimType(name)),
+        };
+        let text = |name: &'static str| match claims.value(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(&**text)),
+            Some(_) => Err(Refusal::ClaimType(name)),
+        };
+        text("sub")?;
+        Ok(Self {
+            issuer: text("iss")?.map(Box::from),
+            audience: audience(claims)?,
+            not_before: time("nbf")?,
+            expiry: time("exp")?,
+        })
     }
-    let audience = audience(claims)?;
-    let is_ours = |name: &&str| rules.audience.iter().any(|ours| **ours == **name);
-    if !rules.audience.is_empty() && !audience.iter().any(is_ours) {
-        return Err(Refusal::Audience);
-    }
-    let leeway = rules.leeway.as_secs_f64();
-    if time("nbf")?.is_some_and(|from| now + leeway < from) {
-        return Err(Refusal::NotYet);
-    }
-    // "On or after which the JWT MUST NOT be accepted" (RFC 7519 §4.1.4).
-    let until = time("exp")?.map(|until| until + leeway);
-    match until {
-        Some(until) if now >= until => Err(Refusal::Expired),
-        None if rules.require_exp => Err(Refusal::NoExpiry),
-        _ => Ok(()),
+
+    fn check(&self, rules: &TokenRules, now: f64) -> Result<(), Refusal> {
+        if rules.issuer.is_some() && rules.issuer != self.issuer {
+            return Err(Refusal::Issuer);
+        }
+        let mut audience = self.audience.iter();
+        if !rules.audience.is_empty() && !audience.any(|name| rules.audience.contains(name)) {
+            return Err(Refusal::Audience);
+        }
+        let leeway = rules.leeway.as_secs_f64();
+        if self.not_before.is_some_and(|from| now + leeway < from) {
+            return Err(Refusal::NotYet);
+        }
+        // "On or after which the JWT MUST NOT be accepted" (RFC 7519 §4.1.4).
+        match self.expiry {
+            Some(until) if now >= until + leeway => Err(Refusal::Expired),
+            None if rules.require_exp => Err(Refusal::NoExpiry),
+            _ => Ok(()),
+        }
     }
 }
 
 /// The audiences of a token: a text, or a list of texts (RFC 7519 §4.1.3).
-fn audience(claims: &Claims) -> Result<Vec<&str>, Refusal> {
+fn audience(claims: &Claims) -> Result<Box<[Box<str>]>, Refusal> {
     let wrong = Refusal::ClaimType("aud");
     match claims.value("aud") {
-        None => Ok(Vec::new()),
-        Some(Value::String(name)) => Ok(vec![name]),
-        Some(Value::Array(names)) => names.iter().map(|name| name.as_str().ok_or(wrong)).collect(),
+        None => Ok(Box::default()),
+        Some(Value::String(name)) => Ok([name.as_str().into()].into()),
+        Some(Value::Array(names)) => {
+            let names = names.iter();
+            names
+                .map(|name| name.as_str().map(Box::from).ok_or(wrong))
+                .collect()
+        }
         Some(_) => Err(wrong),
     }
 }

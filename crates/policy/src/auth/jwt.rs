@@ -1,11 +1,8 @@
 //! Tokens in requests.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use waypost_auth::claims::Claims;
-use waypost_auth::identity::Identity;
 use waypost_auth::token::bearer;
 use waypost_auth::token::live::Judgement;
 use waypost_plan::auth::Place;
@@ -45,28 +42,11 @@ pub(super) fn shown(
         return Shown::Unknown;
     };
     match keys.judge(token, &jwt.rules, now, may_wait) {
-        Judgement::Valid(claims) => Shown::Client(identity(claims, &jwt.groups)),
+        Judgement::Valid(verified) => Shown::Client(verified.client(&jwt.groups)),
         Judgement::Refused(refusal) => Shown::Failure(Failure::BadCredentials, Some(Reason::Token(refusal))),
         Judgement::NoKeys => Shown::Failure(Failure::AuthUnavailable, None),
         Judgement::Later => Shown::Unknown,
     }
-}
-
-/// The client that claims are about.
-fn identity(claims: Arc<Claims>, groups: &str) -> Identity {
-    // Only a `scope` lists words (RFC 8693 §4.2): a text with blanks is one group, not several.
-    let groups: Vec<Box<str>> = match claims.value(groups) {
-        Some(Value::String(_)) if !matches!(groups, "scope" | "scp") => claims
-            .text(groups)
-            .into_iter()
-            .map(|text| (*text).into())
-            .collect(),
-        _ => claims.members(groups).into_iter().map(Box::from).collect(),
-    };
-    let name = claims.text("sub").unwrap_or_default();
-    let identity = Identity::named(&name).in_groups(groups.into());
-    drop(name);
-    identity.with_claims(claims)
 }
 
 /// Appends the lines of the claims that the service gets. One that is absent has no line.

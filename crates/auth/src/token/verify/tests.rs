@@ -89,7 +89,7 @@ fn every_algorithm_verifies_with_its_own_kind_of_key() {
         let head = format!(r#"{{"alg":"{algorithm:?}"}}"#);
         let token = signer.token(algorithm, &head, &good(""));
         let found = verify_now(&token, &rules(), &every).unwrap();
-        assert_eq!(found.claims.text("sub").unwrap(), "ann");
+        assert_eq!(found.claims().text("sub").unwrap(), "ann");
         // Alone, its key is enough, as PEM too.
         for text in [signer.jwk(""), signer.pair.public_key_pem()] {
             let own = KeySet::parse(text.as_bytes(), Origin::File).unwrap();
