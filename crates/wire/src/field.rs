@@ -344,8 +344,14 @@ pub fn is_nominated(buffer: &[u8], fields: &[Field], field: &Field) -> bool {
 }
 
 /// Returns true if servers may take `name` for the header `known`: without case, and with `_` for `-`.
-#[inline(never)]
+#[inline]
 pub fn is_taken_for(name: &[u8], known: &str) -> bool {
+    // Most names differ in length already.
+    name.len() == known.len() && is_alike(name, known)
+}
+
+#[inline(never)]
+fn is_alike(name: &[u8], known: &str) -> bool {
     let dashed = |byte: &u8| {
         if *byte == b'_' {
             b'-'
