@@ -5,6 +5,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
+/// The choice of packages and features of every check in the `dev` profile. Cargo unifies features over the packages that
+/// are chosen: for any other choice it would build half of everything again.
+pub(crate) const WORKSPACE: [&str; 3] = [
+    "--workspace",
+    "--features",
+    "waypost/system-tests,waypost-etcd/system-tests",
+];
+
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command;
 
@@ -43,17 +45,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         None => {
             build(&host)?;
-            for (target, runs) in TARGETS {
-                println!("fuzzing {target}, {runs} runs");
-                // Inputs of an earlier run would change this one.
-                fs::remove_dir_all(folder(SMOKE_CORPUS, target)?).context("could not clear the corpus")?;
-                let corpus = folder(SMOKE_CORPUS, target)?;
-                let runs = format!("-runs={runs}");
-                let arguments: Vec<&str> = std::iter::once(&*runs).chain(SMOKE).collect();
-                fuzz(&host, target, corpus, &arguments, Log::Quiet)?;
-            }
-            println!("{} targets found nothing", TARGETS.len());
-            Ok(())
+            smoke(&host)
         }
         Some((target, rest)) => {
             let names = TARGETS.map(|(name, _)| name);
@@ -67,6 +59,39 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             fuzz(&host, target, folder("corpus", target)?, &rest, Log::Shown)
         }
     }
+}
+
+/// Runs each target for its number of runs, as many at a time as there are cores: one keeps a core busy, and knows nothing of
+/// the others.
+fn smoke(host: &str) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let lane = || {
+        while let Some(&(target, runs)) = TARGETS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            println!("fuzzing {target}, {runs} runs");
+            smoke_one(host, target, runs)?;
+        }
+        Ok(())
+    };
+    let lanes = thread::available_parallelism()?.get().min(TARGETS.len());
+    thread::scope(|scope| {
+        let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
+        let ended = lanes.into_iter().map(|lane| match lane.join() {
+            Ok(result) => result,
+            Err(_) => bail!("a thread has panicked"),
+        });
+        ended.collect::<Result<()>>()
+    })?;
+    println!("{} targets found nothing", TARGETS.len());
+    Ok(())
+}
+
+fn smoke_one(host: &str, target: &str, runs: u32) -> Result<()> {
+    // Inputs of an earlier run would change this one.
+    fs::remove_dir_all(folder(SMOKE_CORPUS, target)?).context("could not clear the corpus")?;
+    let corpus = folder(SMOKE_CORPUS, target)?;
+    let runs = format!("-runs={runs}");
+    let arguments: Vec<&str> = std::iter::once(&*runs).chain(SMOKE).collect();
+    fuzz(host, target, corpus, &arguments, Log::Quiet)
 }
 
 /// Display of libFuzzer's log of a run without findings.

@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         [one] if one == "--update" => true,
         _ => bail!("usage: cargo xtask instructions [--update]"),
     };
-    programs::build()?;
+    programs::build(&programs::THREE)?;
     let counted = count()?;
     // One route, so that the judge's own seconds are lost among the requests.
     let split = costs(1, ON_SPLIT)?.all / REQUESTS;

@@ -14,22 +14,17 @@ pub(crate) fn run() -> Result<()> {
         "fuzz/Cargo.toml",
         "--check",
     ]))?;
-    command::run(&mut command::cargo([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--features",
-        "waypost/system-tests,waypost-etcd/system-tests",
-        "--keep-going",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
-    // Private items are documented too, as links to them help readers in an editor.
-    command::run(
-        command::cargo(["doc", "--workspace", "--no-deps", "--document-private-items"])
-            .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"),
-    )?;
+    let mut clippy = command::cargo(["clippy"]);
+    clippy.args(command::WORKSPACE);
+    command::run(clippy.args(["--all-targets", "--keep-going", "--", "-D", "warnings"]))?;
+    let mut doc = command::cargo(["doc"]);
+    doc.args(command::WORKSPACE)
+        // Private items are documented too, as links to them help readers in an editor.
+        .args(["--no-deps", "--document-private-items"])
+        // With examples, dependencies have the features that tests ask for, and are those that clippy has checked.
+        .args(["--lib", "--bins", "--examples"])
+        .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
+    command::run(&mut doc)?;
     println!("format, clippy and documentation are clean");
     Ok(())
 }

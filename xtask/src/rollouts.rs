@@ -37,7 +37,7 @@ enum Routes {
 
 /// Measures, and prints a table.
 pub(crate) fn run() -> Result<()> {
-    programs::build_release()?;
+    programs::build_release(&programs::THREE)?;
     println!("{ROLLOUTS} sticky routes, {RATE} requests a second, {MEASURED} s; percent of a core\n");
     let mut plain = 0.0;
     let mut problems = Vec::new();

@@ -15,6 +15,9 @@ const PACKAGES: [&str; 2] = ["grpcio", "websockets"];
 /// Folder of the identity providers, which are packages of npm.
 const IDENTITY: &str = "crates/waypost/tests/peers/identity";
 
+/// The test programs.
+const PROGRAMS: [&str; 4] = ["system", "protocols", "identity", "etcd"];
+
 /// Runs the tests.
 pub(crate) fn run() -> Result<()> {
     let environment = command::root().join(ENVIRONMENT);
@@ -28,26 +31,10 @@ pub(crate) fn run() -> Result<()> {
             .args(PACKAGES),
     )?;
     npm::install(&command::root().join(IDENTITY))?;
-    command::run(&mut command::cargo([
-        "test",
-        "--package",
-        "waypost",
-        "--features",
-        "system-tests",
-        "--test",
-        "system",
-        "--test",
-        "protocols",
-        "--test",
-        "identity",
-    ]))?;
-    command::run(&mut command::cargo([
-        "test",
-        "--package",
-        "waypost-etcd",
-        "--features",
-        "system-tests",
-        "--test",
-        "etcd",
-    ]))
+    let mut tests = command::cargo(["test"]);
+    tests.args(command::WORKSPACE);
+    for program in PROGRAMS {
+        tests.args(["--test", program]);
+    }
+    command::run(&mut tests)
 }

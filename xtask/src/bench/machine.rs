@@ -53,7 +53,7 @@ impl Machine {
             std::thread::available_parallelism()?.get() > LOAD_CORE,
             "a benchmark needs two cores: one for the gateway, one for load and service"
         );
-        programs::build()?;
+        programs::build(&[])?;
         install_programs()?;
         let target = command::root().join("target/bench");
         let folder = target.join("run");

@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let binary = match arguments {
         [] => {
             // As for `instructions` and `bench`, which leave nothing to compile then.
-            programs::build()?;
+            programs::build(&["waypost"])?;
             programs::dist("waypost")
         }
         [flag, path] if flag == "--binary" => std::path::absolute(path)?,
