@@ -133,6 +133,8 @@ codes! {
     UnsetVariable Error "unset-variable",
     /// A key that is not part of this mapping.
     UnknownKey Error "unknown-key",
+    /// A key that belongs into another file: `source` in a shared one, or what all instances share in a local one.
+    MisplacedKey Error "misplaced-key",
     /// A required key is missing.
     MissingKey Error "missing-key",
     /// A value of the wrong type, such as text instead of a list.

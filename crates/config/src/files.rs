@@ -69,25 +69,38 @@ impl<P> Default for TlsFiles<P> {
 impl<P> NamedFiles<P> {
     /// Returns the same files with other places.
     pub(crate) fn placed<Q>(self, place: impl Fn(P) -> Q) -> NamedFiles<Q> {
-        let mention = |mention: Mention<P>| Mention {
-            path: mention.path,
-            place: place(mention.place),
-        };
-        let certificate = |certificate: CertificateMention<P>| CertificateMention {
-            cert: certificate.cert.map(&mention),
-            key: certificate.key.map(&mention),
-        };
-        let files = |files: TlsFiles<P>| TlsFiles {
-            certificates: files.certificates.into_iter().map(&certificate).collect(),
-            ca: files.ca.map(&mention),
-        };
-        let all = |all: Vec<TlsFiles<P>>| all.into_iter().map(&files).collect();
+        let all = |all: Vec<TlsFiles<P>>| all.into_iter().map(|files| files.placed(&place)).collect();
+        let mentions = |all: Vec<Mention<P>>| all.into_iter().map(|file| file.placed(&place)).collect();
         NamedFiles {
             listeners: all(self.listeners),
             services: all(self.services),
             refused: all(self.refused),
-            pages: self.pages.into_iter().map(&mention).collect(),
-            auth: self.auth.into_iter().map(&mention).collect(),
+            pages: mentions(self.pages),
+            auth: mentions(self.auth),
+        }
+    }
+}
+
+impl<P> TlsFiles<P> {
+    /// Returns the same files with other places.
+    pub(crate) fn placed<Q>(self, place: &impl Fn(P) -> Q) -> TlsFiles<Q> {
+        let certificate = |certificate: CertificateMention<P>| CertificateMention {
+            cert: certificate.cert.map(|file| file.placed(place)),
+            key: certificate.key.map(|file| file.placed(place)),
+        };
+        TlsFiles {
+            certificates: self.certificates.into_iter().map(certificate).collect(),
+            ca: self.ca.map(|file| file.placed(place)),
+        }
+    }
+}
+
+impl<P> Mention<P> {
+    /// Returns the same file with another place.
+    pub(crate) fn placed<Q>(self, place: &impl Fn(P) -> Q) -> Mention<Q> {
+        Mention {
+            path: self.path,
+            place: place(self.place),
         }
     }
 }

@@ -49,6 +49,7 @@ mod either;
 pub mod files;
 pub mod fix;
 mod keys;
+pub mod local;
 mod lower;
 mod merge;
 mod overlap;
@@ -143,12 +144,27 @@ pub fn load_or_refuse(
     kind: Kind,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, Refused> {
+    load_over(sources, kind, None, env)
+}
+
+/// Like [`load_or_refuse`], for one of the instances that share `sources`: what its `local` file says comes first.
+///
+/// # Errors
+/// If there is any error.
+pub fn load_over(
+    sources: &[Source],
+    kind: Kind,
+    local: Option<&Source>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, Refused> {
     let mut order: Vec<&Source> = sources.iter().collect();
     if kind == Kind::Directory {
         order.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     }
     let files: Vec<Arc<str>> = order
         .iter()
+        .copied()
+        .chain(local)
         .map(|source| Arc::from(source.name.as_str()))
         .collect();
     if order.is_empty() {
@@ -185,6 +201,7 @@ pub fn load_or_refuse(
         };
         match document {
             Some(document) => {
+                local::check_absent(&document, &mut problems);
                 // Users misspell a few keys; more than a thousand are not a configuration.
                 complete &= !document.given.keys().take(1000).any(misspells_names);
                 complete &=
@@ -208,7 +225,17 @@ pub fn load_or_refuse(
             )
             .help(SMALLEST);
     }
-    let document = merge::merge(documents, &mut problems);
+    let mut document = merge::merge(documents, &mut problems);
+    if let Some(local) = local {
+        let file = u32::try_from(order.len()).unwrap_or(u32::MAX);
+        let own = match yaml::parse(file, local, env, &mut problems) {
+            Parsed::Mapping(root) => Document::read(&root, &mut problems),
+            Parsed::Nothing | Parsed::Broken => None,
+        };
+        if let Some(own) = own {
+            lower::local::lay_over(&mut document, own, &mut problems);
+        }
+    }
     let lowered = lower::lower(&document, complete, &mut problems);
     // It is large for many routes, and no longer needed.
     drop(document);

@@ -30,6 +30,7 @@ pub mod cors;
 pub mod difference;
 pub mod duration;
 pub mod error_pages;
+pub mod etcd;
 pub mod failures;
 pub mod force;
 pub mod header_edits;

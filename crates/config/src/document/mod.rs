@@ -11,6 +11,7 @@ pub(crate) mod rate;
 pub(crate) mod rollout;
 pub(crate) mod route;
 pub(crate) mod service;
+pub(crate) mod source;
 
 use waypost_plan::redirect::Scheme;
 use waypost_plan::settings::CodeLabel;
@@ -22,6 +23,7 @@ use crate::document::rollout::Rollout;
 use crate::document::route::Policy;
 use crate::document::route::Route;
 use crate::document::service::Service;
+use crate::document::source::Source;
 use crate::either::{ArmsText, OffOr, Shorthand, TextOr};
 use crate::keys::Presence::{Default as Fallback, Optional, Required};
 use crate::keys::keys;
@@ -111,6 +113,8 @@ keys! {
         ///
         /// Changing it assigns all clients to new arms.
         split_key: Text = Fallback(""), "spring-2026";
+        /// Place that the rest of the configuration is in, if it is not this file.
+        source: Source = Optional, "{ etcd: { endpoints: [10.0.0.1:2379], prefix: /waypost/prod } }";
     }
 
     /// The admin API: its address and its tokens.

@@ -246,7 +246,8 @@ fn report_needless(written: &document::listener::Listener, listener: &Listener, 
     }
 }
 
-fn bind(written: &At<Text>, problems: &mut Problems) -> Option<Bind> {
+/// Lowers an address to listen on.
+pub(super) fn bind(written: &At<Text>, problems: &mut Problems) -> Option<Bind> {
     let text = &*written.value;
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Some(Bind {

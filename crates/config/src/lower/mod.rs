@@ -39,6 +39,7 @@ mod effect;
 mod endpoint;
 mod entrance;
 mod error_pages;
+mod etcd;
 mod failures;
 mod foreign_host;
 mod header_edits;
@@ -47,6 +48,7 @@ mod health;
 mod host;
 mod judge;
 mod listener;
+pub(crate) mod local;
 mod matching;
 mod names;
 mod network;
@@ -138,36 +140,7 @@ pub(crate) fn lower(
     resolves: bool,
     problems: &mut Problems,
 ) -> Result<LoweredPlan, PartialPlan> {
-    let mut context = Context {
-        problems,
-        builder: PlanBuilder::default(),
-        services: Names::new("service", Code::UnknownService, resolves),
-        routes: Names::new("route", Code::UnknownRoute, resolves),
-        listeners: Names::new("listener", Code::UnknownListener, resolves),
-        rollouts: Names::new("rollout", Code::UnknownRollout, resolves),
-        rollout_plans: HashMap::new(),
-        policies: Shared::new(resolves),
-        deals: Deals::default(),
-        deal_rollouts: Vec::new(),
-        uses: HashMap::new(),
-        service_ids: HashMap::new(),
-        foreign_hosts: ForeignHosts::default(),
-        alternatives: AlternativeCount::default(),
-        path_options: path_options(document),
-        served: Vec::new(),
-        split_key: document
-            .split_key
-            .as_ref()
-            .map_or("".into(), |key| key.value.clone()),
-        redirect_loops: 0,
-        asks_clients: document
-            .listeners
-            .iter()
-            .flat_map(|list| &list.value.0)
-            .any(|listener| asks_clients(&listener.value)),
-        bodiless: error_pages::bodiless(document),
-        files: NamedFiles::default(),
-    };
+    let mut context = Context::new(document, resolves, problems);
     settings::set(document, &mut context);
     // Policies may ask services who may pass.
     service::add_all(document, &mut context);
@@ -216,6 +189,41 @@ pub(crate) fn lower(
                 .add(Code::NoListeners, Span::start_of(0), error.to_string())
                 .help("add `listeners: [{ bind: 0.0.0.0:8080 }]`");
             Err(partial)
+        }
+    }
+}
+
+impl<'c> Context<'c> {
+    fn new(document: &Document, resolves: bool, problems: &'c mut Problems) -> Self {
+        Self {
+            problems,
+            builder: PlanBuilder::default(),
+            services: Names::new("service", Code::UnknownService, resolves),
+            routes: Names::new("route", Code::UnknownRoute, resolves),
+            listeners: Names::new("listener", Code::UnknownListener, resolves),
+            rollouts: Names::new("rollout", Code::UnknownRollout, resolves),
+            rollout_plans: HashMap::new(),
+            policies: Shared::new(resolves),
+            deals: Deals::default(),
+            deal_rollouts: Vec::new(),
+            uses: HashMap::new(),
+            service_ids: HashMap::new(),
+            foreign_hosts: ForeignHosts::default(),
+            alternatives: AlternativeCount::default(),
+            path_options: path_options(document),
+            served: Vec::new(),
+            split_key: document
+                .split_key
+                .as_ref()
+                .map_or("".into(), |key| key.value.clone()),
+            redirect_loops: 0,
+            asks_clients: document
+                .listeners
+                .iter()
+                .flat_map(|list| &list.value.0)
+                .any(|listener| asks_clients(&listener.value)),
+            bodiless: error_pages::bodiless(document),
+            files: NamedFiles::default(),
         }
     }
 }

@@ -20,8 +20,14 @@ use crate::values::Text;
 /// Maximum number of revisions to keep: each start reads all of them.
 const KEEP_MAX: u64 = 10_000;
 
-/// Lowers the settings of the gateway as a whole.
+/// Sets the settings of the gateway as a whole.
 pub(super) fn set(document: &Document, context: &mut Context<'_>) {
+    let settings = of(document, context);
+    context.builder.set_settings(settings);
+}
+
+/// Lowers the settings of the gateway as a whole.
+pub(super) fn of(document: &Document, context: &mut Context<'_>) -> Settings {
     let mut settings = Settings::default();
     if let Some(errors) = &document.errors {
         settings.errors = error_pages::of(&errors.value, &[Pattern::everything()], context);
@@ -76,7 +82,7 @@ pub(super) fn set(document: &Document, context: &mut Context<'_>) {
     if let Some(workers) = &document.workers {
         settings.workers = NonZeroUsize::new(whole(workers, 1, 1024, problems));
     }
-    context.builder.set_settings(settings);
+    settings
 }
 
 /// Lowers the address of a name server.

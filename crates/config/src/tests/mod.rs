@@ -10,6 +10,7 @@ mod effects;
 mod health;
 mod hints;
 mod hostile;
+mod local;
 mod mistakes;
 mod newcomers;
 mod policies;

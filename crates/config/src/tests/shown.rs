@@ -44,7 +44,7 @@ conf/c.yaml:2:1: error[unknown-key]: `üü` is not a key of the configuration
   |
 2 | \"üü\": 1
   | ^^^^
-hint: the keys here are `listeners`, `services`, `routes`, `policies`, `rollouts`, `errors`, `tests`, `access_log`, `drain_timeout`, `debug_headers`, `admin`, `state`, `metrics`, `resolver`, `workers`, `split_key`
+hint: the keys here are `listeners`, `services`, `routes`, `policies`, `rollouts`, `errors`, `tests`, `access_log`, `drain_timeout`, `debug_headers`, `admin`, `state`, `metrics`, `resolver`, `workers`, `split_key`, `source`
 
 conf/c.yaml:3:1: error[duplicate-key]: the key `üü` is set twice in one mapping
   |

@@ -1,0 +1,263 @@
+//! The place that `waypost run` takes a config from, as the command line says it: a path, or an etcd.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow, bail};
+use waypost_config::diagnostic::Diagnostic;
+use waypost_config::{Kind, local};
+use waypost_plan::certificate_files::CertificateFiles;
+use waypost_plan::etcd::{EtcdEndpoint, EtcdPrefix, EtcdSource, EtcdTls};
+
+use crate::cli::Run;
+use crate::source::Source;
+use crate::texts::Texts;
+
+/// A place of a config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A file, or a directory of files.
+    Path(PathBuf),
+    /// An etcd that several instances share.
+    Etcd(EtcdOrigin),
+}
+
+/// An etcd, and what is this instance's alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EtcdOrigin {
+    pub(crate) source: EtcdSource,
+    /// The local file, whose keys come before those of the shared texts.
+    pub(crate) local: Option<waypost_config::Source>,
+    /// The directory that relative names of files count from; empty for the working directory.
+    pub(crate) directory: PathBuf,
+}
+
+/// A place that is none.
+#[derive(Debug)]
+pub(crate) enum OriginError {
+    /// The local file has errors.
+    Refused {
+        diagnostics: Vec<Diagnostic>,
+        texts: Texts,
+    },
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for OriginError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Origin {
+    /// The place that `arguments` name: a URL, or a path. A file there may lead on to an etcd.
+    ///
+    /// # Errors
+    /// The URL is none, or the file that leads on has errors.
+    pub(crate) fn of(arguments: &Run) -> Result<Self, OriginError> {
+        let Some((scheme, rest)) = url(&arguments.path) else {
+            if arguments.etcd.is_given() {
+                let message = "`--ca`, `--cert`, `--key` and `--user-file` go with a URL `etcd://HOST:PORT/PREFIX`; a file that \
+                               leads to etcd has them under `source`";
+                return Err(anyhow!(message).into());
+            }
+            return Self::at(&arguments.path);
+        };
+        require_etcd(&arguments.path.display().to_string())?;
+        let (endpoints, prefix) = parse(scheme, rest)
+            .with_context(|| format!("`{}` is no place of a config", arguments.path.display()))?;
+        let path = |path: &Option<PathBuf>| {
+            let text = path.as_ref().map(|path| path.to_str().ok_or(path));
+            text.map(|text| text.map(Box::from)).transpose()
+        };
+        let paths = [
+            &arguments.etcd.ca,
+            &arguments.etcd.cert,
+            &arguments.etcd.key,
+            &arguments.etcd.user_file,
+        ]
+        .map(path);
+        let [ca, cert, key, user_file] = paths
+            .map(|path| path.map_err(|path| anyhow!("the name of `{}` is not UTF-8", path.display())));
+        let (ca, certificate) = (ca?, cert?.zip(key?));
+        let has_files = ca.is_some() || certificate.is_some();
+        let tls = has_files.then(|| EtcdTls {
+            ca,
+            certificate: certificate.map(|(cert, key)| CertificateFiles { cert, key }),
+        });
+        Ok(Self::Etcd(EtcdOrigin {
+            source: EtcdSource {
+                endpoints,
+                prefix,
+                tls,
+                user_file: user_file?,
+            },
+            local: None,
+            directory: PathBuf::new(),
+        }))
+    }
+
+    /// The place that a path leads to: itself, unless it is a file with `source`.
+    fn at(path: &Path) -> Result<Self, OriginError> {
+        let itself = || Ok(Self::Path(path.to_owned()));
+        let disk = Source::at(path);
+        // A file that cannot be read is reported by who serves it.
+        let Ok((texts, _)) = disk.read() else {
+            return itself();
+        };
+        let env = |name: &str| std::env::var(name).ok();
+        let local = match (&texts.sources[..], texts.kind) {
+            ([text], Kind::File) => local::read(text, &env),
+            _ => None,
+        };
+        match local {
+            None => itself(),
+            Some(Err(diagnostics)) => Err(OriginError::Refused { diagnostics, texts }),
+            Some(Ok(local)) => {
+                require_etcd(&format!("`source: {{ etcd: … }}` in `{}`", path.display()))?;
+                Ok(Self::Etcd(EtcdOrigin {
+                    source: local.source,
+                    local: texts.sources.into_iter().next(),
+                    directory: disk.material_directory(),
+                }))
+            }
+        }
+    }
+}
+
+/// Scheme and rest of a URL; `None` for a path.
+pub(crate) fn url(path: &Path) -> Option<(&str, &str)> {
+    let (scheme, rest) = path.to_str()?.split_once("://")?;
+    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+');
+    is_scheme.then_some((scheme, rest))
+}
+
+/// The endpoints and the prefix of a URL.
+fn parse(scheme: &str, rest: &str) -> anyhow::Result<(Vec<EtcdEndpoint>, EtcdPrefix)> {
+    let written_so = match scheme {
+        "etcd" => "",
+        "https" => "https://",
+        "http" => bail!("write `etcd://{rest}`; with TLS `https://{rest}`"),
+        _ => bail!("a config is a file, a directory, or in etcd: `etcd://HOST:PORT,HOST:PORT/PREFIX`"),
+    };
+    let (members, prefix) = match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, ""),
+    };
+    let endpoints = members.split(',').map(|member| {
+        let endpoint = format!("{written_so}{member}").parse();
+        endpoint.map_err(|error| {
+            let hint = match member.contains('@') {
+                true => "; name and password stand in the file of `--user-file`",
+                false => "",
+            };
+            anyhow!("`{member}` is not an endpoint of etcd: {error}{hint}")
+        })
+    });
+    let endpoints = endpoints.collect::<anyhow::Result<Vec<EtcdEndpoint>>>()?;
+    if prefix.trim_matches('/').is_empty() {
+        bail!("the prefix is missing, such as `{scheme}://{members}/waypost/prod`");
+    }
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    let parsed = prefix.parse();
+    Ok((endpoints, parsed.map_err(|error| anyhow!("`{prefix}` is not a prefix: {error}"))?))
+}
+
+/// Refuses `what` where the binary knows no etcd.
+fn require_etcd(what: &str) -> anyhow::Result<()> {
+    match cfg!(feature = "etcd") {
+        true => Ok(()),
+        false => bail!("{what}: this binary knows no etcd, since it was built without the feature `etcd`"),
+    }
+}
+
+/// As a URL, without what is secret.
+impl fmt::Display for EtcdOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoints: Vec<&str> = self.source.endpoints.iter().map(EtcdEndpoint::as_str).collect();
+        write!(f, "etcd at {}, {}", endpoints.join(", "), self.source.prefix)
+    }
+}
+
+#[cfg(feature = "etcd")]
+mod options {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use anyhow::{Context as _, anyhow};
+    use waypost_etcd::options::{Endpoint, Options, User};
+    use waypost_tls::client::{ClientTls, Trust};
+    use waypost_tls::identity::Identity;
+
+    use super::EtcdOrigin;
+    use crate::source::locate;
+
+    impl EtcdOrigin {
+        /// The options of a client, with what its files say now.
+        ///
+        /// # Errors
+        /// A file cannot be read or used.
+        pub(crate) fn options(&self) -> anyhow::Result<Options> {
+            let endpoints = self.source.endpoints.iter().map(|endpoint| {
+                let parsed = endpoint.as_str().parse();
+                parsed.map_err(|error| anyhow!("`{endpoint}` is not an endpoint of etcd: {error}"))
+            });
+            let endpoints = endpoints.collect::<anyhow::Result<Vec<Endpoint>>>()?;
+            let user = self.source.user_file.as_deref();
+            Ok(Options {
+                tls: self.tls()?,
+                user: user.map(|name| self.user(name)).transpose()?,
+                ..Options::new(endpoints)
+            })
+        }
+
+        /// TLS, if an endpoint or a file asks for it.
+        fn tls(&self) -> anyhow::Result<Option<ClientTls>> {
+            let is_secure = self.source.endpoints.iter().any(|endpoint| endpoint.is_secure());
+            if self.source.tls.is_none() && !is_secure {
+                return Ok(None);
+            }
+            let files = self.source.tls.clone().unwrap_or_default();
+            let file = |name: &str| -> anyhow::Result<Vec<u8>> {
+                let path = self.locate(name);
+                fs::read(&path).with_context(|| format!("`{}` cannot be read", path.display()))
+            };
+            let identity = files.certificate.map(|pair| {
+                Identity::from_pem(&file(&pair.cert)?, &file(&pair.key)?)
+                    .with_context(|| format!("`{}` with `{}`", pair.cert, pair.key))
+            });
+            let identity = identity.transpose()?;
+            let ca = files.ca.as_deref().map(file).transpose()?;
+            let trust = ca.as_deref().map_or(Trust::Platform, Trust::Ca);
+            let tls = ClientTls::new(trust, identity.as_ref()).with_context(|| match &files.ca {
+                Some(ca) => format!("`{ca}`"),
+                None => "TLS towards etcd".to_owned(),
+            })?;
+            Ok(Some(tls))
+        }
+
+        /// The user in a file of one line.
+        fn user(&self, name: &str) -> anyhow::Result<User> {
+            let path = self.locate(name);
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+            user_of(&text).with_context(|| format!("`{}` is not one line `NAME:PASSWORD`", path.display()))
+        }
+
+        fn locate(&self, name: &str) -> PathBuf {
+            locate(&self.directory, name)
+        }
+    }
+
+    /// The user in a text of one line.
+    pub(crate) fn user_of(text: &str) -> Option<User> {
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let (name, password) = line.split_once(':')?;
+        let is_user = !name.is_empty() && !password.is_empty() && !line.contains(['\n', '\r']);
+        is_user.then(|| User {
+            name: name.to_owned(),
+            password: password.to_owned(),
+        })
+    }
+}
