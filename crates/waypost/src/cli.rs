@@ -344,9 +344,12 @@ fn interval(text: &str) -> Result<Duration, String> {
 /// The arguments of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The config: a file, or a directory of *.yaml files.
-    #[arg(default_value = DEFAULT_PATH)]
+    /// The config: a file, a directory of *.yaml files, or its place in etcd: `etcd://HOST:PORT,HOST:PORT/PREFIX`, with TLS
+    /// `https://HOST:PORT,HOST:PORT/PREFIX`.
+    #[arg(default_value = DEFAULT_PATH, value_name = "CONFIG")]
     pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) etcd: EtcdArgs,
     /// Write the process id to this file once clients are accepted, and remove it at the end.
     #[arg(long, value_name = "FILE")]
     pub(crate) pid_file: Option<PathBuf>,
@@ -354,6 +357,36 @@ pub(crate) struct Run {
     /// or 1.
     #[arg(long, value_name = "ADDRESS", exclusive = true)]
     pub(crate) check_ready: Option<String>,
+}
+
+/// The way to an etcd that a URL names.
+#[derive(Debug, Default, Args)]
+pub(crate) struct EtcdArgs {
+    /// Trust etcd by the authorities in this file (PEM), instead of the platform's. With it, there is TLS.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Show etcd the certificate in this file (PEM). With it, there is TLS.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The key of that certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// File with one line `NAME:PASSWORD`, the user at etcd.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) user_file: Option<PathBuf>,
+}
+
+impl EtcdArgs {
+    /// Returns true if there is any.
+    pub(crate) fn is_given(&self) -> bool {
+        let Self {
+            ca,
+            cert,
+            key,
+            user_file,
+        } = self;
+        [ca, cert, key, user_file].into_iter().any(Option::is_some)
+    }
 }
 
 /// The admin API of a running gateway.

@@ -40,6 +40,7 @@ pub(crate) fn fix(source: &mut Source) -> anyhow::Result<(Texts, Changes)> {
     let texts = Texts {
         sources: fixed.sources,
         kind: texts.kind,
+        local: texts.local,
     };
     if !changes.differences.is_empty() {
         write(source, &texts, &version).with_context(|| format!("cannot write `{}`", source.name()))?;

@@ -42,7 +42,12 @@ pub(crate) struct Mismatch {
 
 /// Lowers the texts to a plan, with the environment of the process.
 pub(crate) fn load(texts: &Texts) -> Result<Loaded, Vec<Diagnostic>> {
-    waypost_config::load(&texts.sources, texts.kind, &|name| std::env::var(name).ok())
+    load_over(texts).map_err(|refused| refused.diagnostics)
+}
+
+fn load_over(texts: &Texts) -> Result<Loaded, Refused> {
+    let env = |name: &str| std::env::var(name).ok();
+    waypost_config::load_over(&texts.sources, texts.kind, texts.local.as_ref(), &env)
 }
 
 /// Compiled texts, before the files that they name are read.
@@ -75,8 +80,7 @@ pub(crate) enum Unread {
 /// # Errors
 /// If the texts have errors.
 pub(crate) fn read(texts: &Texts) -> Result<Read, Unread> {
-    let env = |name: &str| std::env::var(name).ok();
-    let loaded = waypost_config::load_or_refuse(&texts.sources, texts.kind, &env).map_err(Unread::Refused)?;
+    let loaded = load_over(texts).map_err(Unread::Refused)?;
     let generation = compile(&loaded).map_err(Unread::Uncompiled)?;
     let failures = loaded
         .files

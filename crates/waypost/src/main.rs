@@ -22,6 +22,7 @@ mod key_sets;
 mod load;
 mod log;
 mod notifier;
+mod origin;
 mod output;
 mod pid_file;
 mod remote;

@@ -8,8 +8,9 @@ use waypost_config::diagnostic::Diagnostic;
 use waypost_config::{Kind, local};
 use waypost_plan::certificate_files::CertificateFiles;
 use waypost_plan::etcd::{EtcdEndpoint, EtcdPrefix, EtcdSource, EtcdTls};
+use waypost_plan::settings::Settings;
 
-use crate::cli::Run;
+use crate::cli::{EtcdArgs, Run};
 use crate::source::Source;
 use crate::texts::Texts;
 
@@ -19,7 +20,7 @@ pub(crate) enum Origin {
     /// A file, or a directory of files.
     Path(PathBuf),
     /// An etcd that several instances share.
-    Etcd(EtcdOrigin),
+    Etcd(Box<EtcdOrigin>),
 }
 
 /// An etcd, and what is this instance's alone.
@@ -28,6 +29,8 @@ pub(crate) struct EtcdOrigin {
     pub(crate) source: EtcdSource,
     /// The local file, whose keys come before those of the shared texts.
     pub(crate) local: Option<waypost_config::Source>,
+    /// The instance's own settings, which count as long as there is no shared config.
+    pub(crate) settings: Settings,
     /// The directory that relative names of files count from; empty for the working directory.
     pub(crate) directory: PathBuf,
 }
@@ -66,26 +69,20 @@ impl Origin {
         require_etcd(&arguments.path.display().to_string())?;
         let (endpoints, prefix) = parse(scheme, rest)
             .with_context(|| format!("`{}` is no place of a config", arguments.path.display()))?;
-        let path = |path: &Option<PathBuf>| {
-            let text = path.as_ref().map(|path| path.to_str().ok_or(path));
-            text.map(|text| text.map(Box::from)).transpose()
-        };
-        let paths = [
-            &arguments.etcd.ca,
-            &arguments.etcd.cert,
-            &arguments.etcd.key,
-            &arguments.etcd.user_file,
-        ]
-        .map(path);
-        let [ca, cert, key, user_file] = paths
-            .map(|path| path.map_err(|path| anyhow!("the name of `{}` is not UTF-8", path.display())));
+        let EtcdArgs {
+            ca,
+            cert,
+            key,
+            user_file,
+        } = &arguments.etcd;
+        let [ca, cert, key, user_file] = [ca, cert, key, user_file].map(|path| name_of(path.as_deref()));
         let (ca, certificate) = (ca?, cert?.zip(key?));
         let has_files = ca.is_some() || certificate.is_some();
         let tls = has_files.then(|| EtcdTls {
             ca,
             certificate: certificate.map(|(cert, key)| CertificateFiles { cert, key }),
         });
-        Ok(Self::Etcd(EtcdOrigin {
+        Ok(Self::Etcd(Box::new(EtcdOrigin {
             source: EtcdSource {
                 endpoints,
                 prefix,
@@ -93,8 +90,9 @@ impl Origin {
                 user_file: user_file?,
             },
             local: None,
+            settings: Settings::default(),
             directory: PathBuf::new(),
-        }))
+        })))
     }
 
     /// The place that a path leads to: itself, unless it is a file with `source`.
@@ -115,20 +113,33 @@ impl Origin {
             Some(Err(diagnostics)) => Err(OriginError::Refused { diagnostics, texts }),
             Some(Ok(local)) => {
                 require_etcd(&format!("`source: {{ etcd: … }}` in `{}`", path.display()))?;
-                Ok(Self::Etcd(EtcdOrigin {
+                Ok(Self::Etcd(Box::new(EtcdOrigin {
                     source: local.source,
                     local: texts.sources.into_iter().next(),
+                    settings: local.settings,
                     directory: disk.material_directory(),
-                }))
+                })))
             }
         }
     }
 }
 
+/// The name of a file, as a config would have it.
+fn name_of(path: Option<&Path>) -> anyhow::Result<Option<Box<str>>> {
+    let named = path.map(|path| {
+        let name = path.to_str().map(Box::from);
+        name.ok_or_else(|| anyhow!("the name of `{}` is not UTF-8", path.display()))
+    });
+    named.transpose()
+}
+
 /// Scheme and rest of a URL; `None` for a path.
 pub(crate) fn url(path: &Path) -> Option<(&str, &str)> {
     let (scheme, rest) = path.to_str()?.split_once("://")?;
-    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+');
+    let is_scheme = !scheme.is_empty()
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'+');
     is_scheme.then_some((scheme, rest))
 }
 
@@ -160,18 +171,30 @@ fn parse(scheme: &str, rest: &str) -> anyhow::Result<(Vec<EtcdEndpoint>, EtcdPre
     }
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     let parsed = prefix.parse();
-    Ok((endpoints, parsed.map_err(|error| anyhow!("`{prefix}` is not a prefix: {error}"))?))
+    Ok((
+        endpoints,
+        parsed.map_err(|error| anyhow!("`{prefix}` is not a prefix: {error}"))?,
+    ))
 }
 
 /// Refuses `what` where the binary knows no etcd.
-fn require_etcd(what: &str) -> anyhow::Result<()> {
+pub(crate) fn require_etcd(what: &str) -> anyhow::Result<()> {
     match cfg!(feature = "etcd") {
         true => Ok(()),
         false => bail!("{what}: this binary knows no etcd, since it was built without the feature `etcd`"),
     }
 }
 
-/// As a URL, without what is secret.
+/// Name and password in a text of one line.
+pub(crate) fn user_of(text: &str) -> Option<(&str, &str)> {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    let (name, password) = line.split_once(':')?;
+    let is_user = !name.is_empty() && !password.is_empty() && !line.contains(['\n', '\r']);
+    is_user.then_some((name, password))
+}
+
+/// Without what is secret.
 impl fmt::Display for EtcdOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let endpoints: Vec<&str> = self.source.endpoints.iter().map(EtcdEndpoint::as_str).collect();
@@ -189,8 +212,8 @@ mod options {
     use waypost_tls::client::{ClientTls, Trust};
     use waypost_tls::identity::Identity;
 
-    use super::EtcdOrigin;
-    use crate::source::locate;
+    use super::{EtcdOrigin, user_of};
+    use crate::source::disk::material;
 
     impl EtcdOrigin {
         /// The options of a client, with what its files say now.
@@ -241,23 +264,169 @@ mod options {
             let path = self.locate(name);
             let text =
                 fs::read_to_string(&path).with_context(|| format!("`{}` cannot be read", path.display()))?;
-            user_of(&text).with_context(|| format!("`{}` is not one line `NAME:PASSWORD`", path.display()))
+            let (name, password) = user_of(&text)
+                .with_context(|| format!("`{}` is not one line `NAME:PASSWORD`", path.display()))?;
+            Ok(User {
+                name: name.to_owned(),
+                password: password.to_owned(),
+            })
         }
 
         fn locate(&self, name: &str) -> PathBuf {
-            locate(&self.directory, name)
+            material::locate(&self.directory, name)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The place that a URL and options name, or the error.
+    #[cfg(feature = "etcd")]
+    fn origin(arguments: &[&str]) -> Result<EtcdOrigin, String> {
+        use clap::Parser as _;
+
+        use crate::cli::{Cli, Command};
+
+        let cli = Cli::try_parse_from([&["waypost", "run"], arguments].concat());
+        let Command::Run(run) = cli.map_err(|error| error.to_string())?.command else {
+            return Err("another command".to_owned());
+        };
+        match Origin::of(&run) {
+            Ok(Origin::Etcd(origin)) => Ok(*origin),
+            Ok(Origin::Path(path)) => Err(path.display().to_string()),
+            Err(OriginError::Failed(error)) => Err(format!("{error:#}")),
+            Err(OriginError::Refused { diagnostics, .. }) => Err(format!("{diagnostics:?}")),
         }
     }
 
-    /// The user in a text of one line.
-    pub(crate) fn user_of(text: &str) -> Option<User> {
-        let line = text.strip_suffix('\n').unwrap_or(text);
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        let (name, password) = line.split_once(':')?;
-        let is_user = !name.is_empty() && !password.is_empty() && !line.contains(['\n', '\r']);
-        is_user.then(|| User {
-            name: name.to_owned(),
-            password: password.to_owned(),
-        })
+    #[cfg(feature = "etcd")]
+    #[test]
+    fn urls_name_members_and_a_prefix() {
+        for (url, expected) in [
+            (
+                "etcd://10.0.0.1:2379,10.0.0.2:2379/waypost/prod",
+                "etcd at 10.0.0.1:2379, 10.0.0.2:2379, /waypost/prod",
+            ),
+            ("etcd://etcd/w", "etcd at etcd, /w"),
+            ("etcd://etcd/w/", "etcd at etcd, /w"),
+            (
+                "https://[::1]:1,b:2/w",
+                "etcd at https://[::1]:1, https://b:2, /w",
+            ),
+        ] {
+            let origin = origin(&[url]).unwrap();
+            assert_eq!(origin.to_string(), expected);
+            assert!(origin.options().is_ok());
+        }
+    }
+
+    #[cfg(feature = "etcd")]
+    #[test]
+    fn wrong_urls_are_refused() {
+        for (url, expected) in [
+            ("http://a/w", "write `etcd://a/w`; with TLS `https://a/w`"),
+            ("consul://a/w", "a config is a file, a directory, or in etcd"),
+            (
+                "etcd://a",
+                "the prefix is missing, such as `etcd://a/waypost/prod`",
+            ),
+            ("etcd://a/", "the prefix is missing"),
+            ("etcd://a//b", "`//b` is not a prefix: a prefix has no empty name"),
+            ("etcd:///b", "`` is not an endpoint of etcd: its host"),
+            ("etcd://a:x/b", "`a:x` is not an endpoint of etcd: its port"),
+            ("etcd://a,,b/c", "`` is not an endpoint of etcd"),
+            ("etcd://u:p@a/b", "stand in the file of `--user-file`"),
+        ] {
+            let error = origin(&[url]).unwrap_err();
+            assert!(error.contains(expected), "{url}: {error}");
+        }
+        for (arguments, expected) in [
+            (&["etcd://a/b", "--cert", "x"][..], "--key"),
+            (&["etcd://a/b", "--key", "x"], "--cert"),
+            (&["waypost.yaml", "--ca", "x"], "go with a URL"),
+        ] {
+            let error = origin(arguments).unwrap_err();
+            assert!(error.contains(expected), "{arguments:?}: {error}");
+        }
+    }
+
+    /// The rules of `plan`, by which configs are judged, are those of the crates that use the values.
+    #[cfg(feature = "etcd")]
+    #[test]
+    fn endpoints_and_prefixes_have_one_meaning() {
+        use waypost_etcd::options::Endpoint;
+        use waypost_fleet::key::Prefix;
+
+        for text in [
+            "",
+            "a",
+            "a:1",
+            "a:0",
+            "a:x",
+            "a:",
+            "a:65536",
+            "http://a",
+            "https://a:1/",
+            "etcd://a",
+            "a/b",
+            "a?",
+            "[::1]",
+            "[::1]:1",
+            "[::1",
+            "[a]",
+            "::1",
+            "u@a",
+            "a b",
+            "a_b.c-d:1",
+            "https://[::1]:2379",
+            "[::1]x",
+        ] {
+            assert_eq!(
+                text.parse::<EtcdEndpoint>().is_ok(),
+                text.parse::<Endpoint>().is_ok(),
+                "{text}"
+            );
+        }
+        let long = format!("/{}", "a".repeat(255));
+        let longer = format!("/{}", "a".repeat(256));
+        for text in [
+            "", "/", "a", "/a", "/a/", "/a//b", "/a/b", "/a b", "/ä", &long, &longer,
+        ] {
+            assert_eq!(
+                text.parse::<EtcdPrefix>().is_ok(),
+                text.parse::<Prefix>().is_ok(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn users_are_one_line() {
+        for (text, expected) in [
+            ("waypost:secret\n", Some(("waypost", "secret"))),
+            ("waypost:a:b c", Some(("waypost", "a:b c"))),
+            ("waypost:secret\r\n", Some(("waypost", "secret"))),
+            ("waypost", None),
+            (":secret", None),
+            ("waypost:", None),
+            ("a:b\nc:d\n", None),
+            ("", None),
+        ] {
+            assert_eq!(user_of(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn urls_are_not_paths() {
+        for (text, expected) in [
+            ("etcd://a/b", Some(("etcd", "a/b"))),
+            ("waypost.yaml", None),
+            ("conf.d/a://b", None),
+            ("://a", None),
+        ] {
+            assert_eq!(url(Path::new(text)), expected, "{text}");
+        }
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 
 /// Renders diagnostics with excerpts of the texts.
 pub(crate) fn render(diagnostics: &[Diagnostic], texts: &Texts, color: bool) -> String {
-    waypost_config::render::render(diagnostics, &texts.sources, color)
+    waypost_config::render::render(diagnostics, &texts.all(), color)
 }
 
 /// Prints text on standard error. Errors are ignored: a gateway serves on without it.

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 use waypost_admin::server::Server;
+use waypost_config::diagnostic::Diagnostic;
 use waypost_proxy::gateway::Drained;
 use waypost_proxy::observe::access_log::Lost;
 use waypost_proxy::priority::{Priority, lower, lower_allocator};
@@ -17,6 +18,7 @@ use crate::cli::Run;
 use crate::control::reload::Because;
 use crate::control::report::diagnostics_view;
 use crate::control::{Control, Inboxes, Start, VERSION, check_beside};
+use crate::origin::{Origin, OriginError};
 use crate::output::count;
 use crate::pid_file::PidFile;
 use crate::remote::ready::check_ready;
@@ -40,6 +42,24 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Outcome> {
     if let Some(address) = &arguments.check_ready {
         return Ok(check_ready(address));
     }
+    let path = match Origin::of(arguments) {
+        Ok(Origin::Path(path)) => path,
+        Ok(Origin::Etcd(origin)) => {
+            #[cfg(feature = "etcd")]
+            origin.options()?;
+            bail!("{origin}: a config in etcd cannot be served by this version");
+        }
+        Err(OriginError::Refused { diagnostics, texts }) => {
+            log::diagnostics(&diagnostics, &texts);
+            log::warn(format_args!(
+                "{}: {}, nothing is served",
+                arguments.path.display(),
+                count(errors_of(&diagnostics), "error")
+            ));
+            return Ok(Outcome::Bad);
+        }
+        Err(OriginError::Failed(error)) => return Err(error),
+    };
     let mut process = Process {
         // No thread has been started so far.
         activated: activation::take(),
@@ -51,7 +71,7 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Outcome> {
     let runtime = control_runtime()?;
     let outcome = runtime.block_on(async {
         process.predecessor = Predecessor::from_environment()?;
-        serve(&arguments.path, process, |_| Ok(())).await
+        serve(&path, process, |_| Ok(())).await
     });
     // A hanging name look-up must not keep the process alive.
     runtime.shutdown_background();
@@ -186,6 +206,11 @@ pub(crate) async fn serve(
     Ok(Outcome::Good)
 }
 
+/// The number of errors.
+fn errors_of(diagnostics: &[Diagnostic]) -> usize {
+    diagnostics.iter().filter(|found| found.is_error()).count()
+}
+
 /// Reads the config, and starts a gateway on it.
 async fn start(
     path: &Path,
@@ -208,12 +233,8 @@ async fn start(
     };
     let checked = checked.map_err(|diagnostics| {
         log::diagnostics(&diagnostics, texts);
-        let errors = diagnostics
-            .iter()
-            .filter(|diagnostic| diagnostic.is_error())
-            .count();
         Unserved::Refused {
-            message: format!("{}: {}", source.name(), count(errors, "error")),
+            message: format!("{}: {}", source.name(), count(errors_of(&diagnostics), "error")),
             diagnostics: diagnostics_view(&diagnostics),
         }
     })?;

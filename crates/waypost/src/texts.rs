@@ -1,5 +1,6 @@
 //! The texts of a config, wherever they come from.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use waypost_config::Kind;
@@ -9,6 +10,18 @@ use waypost_config::Kind;
 pub(crate) struct Texts {
     pub(crate) sources: Vec<waypost_config::Source>,
     pub(crate) kind: Kind,
+    /// The file with what is this instance's alone, which comes before what it shares with others.
+    pub(crate) local: Option<waypost_config::Source>,
+}
+
+impl Texts {
+    /// All texts that a place in a diagnostic can be in.
+    pub(crate) fn all(&self) -> Cow<'_, [waypost_config::Source]> {
+        match &self.local {
+            None => Cow::Borrowed(&self.sources),
+            Some(local) => Cow::Owned(self.sources.iter().chain([local]).cloned().collect()),
+        }
+    }
 }
 
 /// The last component of a text's name.

@@ -489,6 +489,7 @@ fn hash_of(source: &Source) -> String {
     revisions::hash(&Texts {
         sources: vec![source.clone()],
         kind: Kind::File,
+        local: None,
     })
 }
 

@@ -160,6 +160,7 @@ impl Control {
         (mended != texts.sources && !serving).then_some(Texts {
             sources: mended,
             kind: texts.kind,
+            local: texts.local.clone(),
         })
     }
 

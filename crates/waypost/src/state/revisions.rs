@@ -258,7 +258,11 @@ impl Revisions {
         } else {
             Kind::File
         };
-        Ok(Texts { sources, kind })
+        Ok(Texts {
+            sources,
+            kind,
+            local: None,
+        })
     }
 
     /// Reads the revisions in the directory.
@@ -433,6 +437,7 @@ mod tests {
                 text: text.as_bytes().into(),
             }],
             kind: Kind::File,
+            local: None,
         }
     }
 
@@ -516,12 +521,14 @@ mod tests {
     fn hash_depends_on_names_and_bytes() {
         let directory = |name: &str, text: &str| Texts {
             kind: Kind::Directory,
+            local: None,
             ..Texts {
                 sources: vec![Source {
                     name: name.to_owned(),
                     text: text.as_bytes().into(),
                 }],
                 kind: Kind::File,
+                local: None,
             }
         };
         assert_eq!(hash(&texts("a")), hash(&texts("a")));

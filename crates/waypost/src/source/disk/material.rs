@@ -10,7 +10,7 @@ use super::stamp::Stamp;
 pub(crate) const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// The path of the file `name`: relative to `directory`, or else to the working directory if only that has it.
-pub(super) fn locate(directory: &Path, name: &str) -> PathBuf {
+pub(crate) fn locate(directory: &Path, name: &str) -> PathBuf {
     let beside = directory.join(name);
     if beside.exists() || !Path::new(name).exists() {
         beside

@@ -72,6 +72,7 @@ impl Disk {
         let on_disk = read::read_served(&self.path).unwrap_or(Texts {
             sources: Vec::new(),
             kind: texts.kind,
+            local: None,
         });
         if !on_disk.sources.is_empty() && !expected.is_of(&on_disk) {
             return Err(PrepareError::Edited);

@@ -22,12 +22,14 @@ pub(in crate::source) fn read(path: &Path) -> anyhow::Result<Texts> {
         return Ok(Texts {
             sources: vec![read_source(path)?],
             kind: Kind::File,
+            local: None,
         });
     }
     let sources: anyhow::Result<Vec<Source>> = files_of(path)?.iter().map(|file| read_source(file)).collect();
     Ok(Texts {
         sources: sources?,
         kind: Kind::Directory,
+        local: None,
     })
 }
 

@@ -30,6 +30,7 @@ fn texts(directory: &Path, files: &[(&str, &str)]) -> Texts {
     Texts {
         sources: sources.collect(),
         kind: Kind::Directory,
+        local: None,
     }
 }
 

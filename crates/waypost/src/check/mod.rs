@@ -1,5 +1,7 @@
 //! `waypost check`: the diagnostics of a config.
 
+mod local_file;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -43,10 +45,15 @@ pub(crate) struct Options {
 /// Prints the diagnostics of the config at `path`, and a summary.
 pub(crate) fn check(path: &Path, options: &Options) -> anyhow::Result<Outcome> {
     let mut source = Source::at(path);
+    // A pipe can be read once only.
     if !options.fix {
         let texts = source.read_once()?;
+        if let Some(outcome) = local_file::check(path, &source, &texts, options)? {
+            return Ok(outcome);
+        }
         return report(path, &source, &texts, None, options);
     }
+    local_file::check(path, &source, &source.read()?.0, options)?;
     let (texts, fixed) = fix::fix(&mut source)?;
     report(path, &source, &texts, Some(&fixed), options)
 }
