@@ -16,11 +16,11 @@ use waypost_upstream::notice::Notice;
 use crate::command::Command;
 use crate::events::{EventKind, Events};
 use crate::failures::Failures;
+use crate::history::History;
 use crate::problem::Problem;
 use crate::reasons::Held;
 use crate::report::Report;
 use crate::search::index::Indexed;
-use crate::stats::History;
 use crate::timeline::Timeline;
 
 /// Maximum number of waiting commands.
@@ -217,33 +217,10 @@ impl AppState {
         }
     }
 
-    /// Records the counters periodically, for the lifetime of this state.
+    /// Records the figures of every second at its end, and every few seconds the history, for the lifetime of this state.
     ///
-    /// Reading those of 10,000 routes takes tens of milliseconds, so it runs on a thread of its own at the lowest priority.
-    ///
-    /// # Errors
-    /// The thread cannot be started.
-    pub fn record_history(self: &Arc<Self>) -> io::Result<()> {
-        let state = Arc::downgrade(self);
-        let thread = thread::Builder::new().name("history".to_owned());
-        thread.spawn(move || {
-            lower(Priority::Lowest);
-            while let Some(interval) = state.upgrade().map(|state| state.history().interval()) {
-                thread::sleep(interval);
-                let Some(state) = state.upgrade() else {
-                    return;
-                };
-                if let Ok(view) = state.view() {
-                    let now = Instant::now();
-                    let reading = view.metrics().read();
-                    state.history().record(now, reading);
-                }
-            }
-        })?;
-        Ok(())
-    }
-
-    /// Records the figures of every second at its end, for the lifetime of this state.
+    /// Reading the counters of 10,000 routes takes tens of milliseconds, so it runs on a thread of its own at the lowest
+    /// priority.
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -267,9 +244,20 @@ impl AppState {
                     // The second that has just ended.
                     let now = u64::try_from(Timestamp::now().as_second()).unwrap_or(1) - 1;
                     state.timeline().record(now, &swept);
+                    drop(swept);
+                    state.record_history(view);
                 }
             }
         })?;
         Ok(())
+    }
+
+    /// Records the history, if it is time.
+    fn record_history(&self, view: &View) {
+        let now = Instant::now();
+        if self.history().is_due(now) {
+            let changed = view.metrics().changed(self.history().wants_all());
+            self.history().record(now, changed.series(), changed.readings());
+        }
     }
 }

@@ -193,6 +193,16 @@ pub fn bounds_ms() -> Vec<f64> {
 }
 
 impl Durations {
+    /// Durations by bucket, in order and without empty ones. Their sum is not known.
+    pub fn of_counts(buckets: Vec<(u16, u64)>) -> Self {
+        Self { buckets, sum_us: 0 }
+    }
+
+    /// The buckets with durations, in order.
+    pub fn counts(&self) -> &[(u16, u64)] {
+        &self.buckets
+    }
+
     /// The number of durations.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|(_, count)| count).sum()

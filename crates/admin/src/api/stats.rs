@@ -14,9 +14,10 @@ use waypost_proxy::observe::metrics::RequestReading;
 
 use super::{App, Operation, QueryParams, json, routes};
 use crate::arms;
+use crate::history::WINDOW_MAX;
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::stats::{ArmStats, RouteStats, Stats, WINDOW, WINDOW_MAX};
+use crate::stats::{ArmStats, RouteStats, Stats, WINDOW};
 
 /// The query.
 #[derive(Debug, Deserialize)]
@@ -93,12 +94,12 @@ fn compare(
 ) -> Result<Stats, Problem> {
     let view = state.view()?;
     let generation = view.generation();
-    // Read before the history is locked, to hold the lock only for a lookup.
-    let reading = view.metrics().read();
     let wanted = route.map(|name| routes::find(&generation, name)).transpose()?;
-    let (covered, readings) = state.history().since(Instant::now(), window, reading);
+    // Read before the history is locked, to hold the lock only for a lookup.
+    let mut readings = view.metrics().read_series(route);
+    let covered = state.history().since(Instant::now(), window, &mut readings);
     let mut by_route: BTreeMap<Arc<str>, Vec<RequestReading>> = BTreeMap::new();
-    for reading in readings {
+    for (_, reading) in readings {
         by_route
             .entry(Arc::clone(&reading.route))
             .or_default()

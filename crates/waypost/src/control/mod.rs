@@ -207,7 +207,6 @@ impl Control {
         if let Some(failed) = gateway.take_failed() {
             tokio::spawn(Arc::clone(&shared).follow_failed(failed));
         }
-        shared.record_history().context("a thread cannot be started")?;
         shared.record_timeline().context("a thread cannot be started")?;
         if let Some(predecessor) = predecessor {
             predecessor.take().await?;

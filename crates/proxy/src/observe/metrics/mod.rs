@@ -54,6 +54,8 @@ struct Announced {
     services: BTreeMap<Arc<str>, Vec<Arc<ServiceCounters>>>,
     /// The counters of authentication of each route, of all workers.
     auth: BTreeMap<Arc<str>, Vec<Arc<AuthCounters>>>,
+    /// The number of series so far.
+    numbers: u64,
     /// The number of times that `requests` has changed.
     changes: u64,
     /// The serial of the live generation.
@@ -63,10 +65,14 @@ struct Announced {
 }
 
 /// The counters of one route and service, of all workers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Series {
+    /// A number that no other series has or had.
+    number: u64,
     counters: Vec<Arc<RouteCounters>>,
     swept: SweptTotals,
+    /// True if a sweep found requests that [`Metrics::changed`] has not told of.
+    is_changed: bool,
 }
 
 /// New counters.
@@ -295,6 +301,18 @@ impl RequestReading {
     }
 
     fn add(&mut self, counters: &RouteCounters) {
+        self.add_compared(counters);
+        self.upstream
+            .add(&counters.durations.read(Part::Service as usize));
+        self.retries += counters.retries.read();
+        self.limited += counters.limited.read();
+        for (sum, cell) in self.mirrored.iter_mut().zip(&counters.mirrored) {
+            *sum += cell.read();
+        }
+    }
+
+    /// Adds what statistics compare: statuses and durations.
+    fn add_compared(&mut self, counters: &RouteCounters) {
         counters.statuses.visit(|status, count| {
             match self.statuses.binary_search_by_key(&status, |(status, _)| *status) {
                 Ok(at) => self.statuses[at].1 += count,
@@ -302,12 +320,16 @@ impl RequestReading {
             }
         });
         self.duration.add(&counters.durations.read(Part::Whole as usize));
-        self.upstream
-            .add(&counters.durations.read(Part::Service as usize));
-        self.retries += counters.retries.read();
-        self.limited += counters.limited.read();
-        for (sum, cell) in self.mirrored.iter_mut().zip(&counters.mirrored) {
-            *sum += cell.read();
+    }
+}
+
+impl Series {
+    fn new(number: u64) -> Self {
+        Self {
+            number,
+            counters: Vec::new(),
+            swept: SweptTotals::default(),
+            is_changed: false,
         }
     }
 }
@@ -332,6 +354,7 @@ impl Metrics {
                 requests: BTreeMap::new(),
                 services: BTreeMap::new(),
                 auth: BTreeMap::new(),
+                numbers: 0,
                 changes: 0,
                 serial: 0,
                 late: Vec::new(),
@@ -483,7 +506,12 @@ impl Announced {
                     if serial < self.serial {
                         self.late.push(key.clone());
                     }
-                    self.requests.entry(key).or_default().counters.push(counters);
+                    let numbers = &mut self.numbers;
+                    let series = self.requests.entry(key).or_insert_with(|| {
+                        *numbers += 1;
+                        Series::new(*numbers)
+                    });
+                    series.counters.push(counters);
                     self.changes += 1;
                 }
                 NewCounters::Service(counters) => {

@@ -504,6 +504,41 @@ mod tests {
     }
 
     #[test]
+    fn changed_series_are_told_once_and_by_number() {
+        let (metrics, recorders) = Metrics::new(2);
+        let (b, a, service): (Arc<str>, Arc<str>, Arc<str>) = ("b".into(), "a".into(), "s".into());
+        let count = |worker: usize, route| {
+            let counters = recorders[worker].request(route, &service, false, 0);
+            counters.count(RequestStatus::http(200), Duration::from_micros(5), None);
+        };
+        let changed = |all| {
+            metrics.sweep();
+            let changed = metrics.changed(all);
+            let readings = changed.readings();
+            let readings: Vec<_> = readings
+                .map(|(number, reading)| (number, reading.route.to_string(), reading.count()))
+                .collect();
+            (changed.series().to_vec(), readings)
+        };
+        assert_eq!(changed(false), (vec![], vec![]));
+        count(0, &b);
+        count(1, &a);
+        count(1, &b);
+        let both = vec![(1, "b".to_owned(), 2), (2, "a".to_owned(), 1)];
+        assert_eq!(changed(false), (vec![1, 2], both.clone()));
+        assert_eq!(changed(false), (vec![1, 2], vec![]));
+        assert_eq!(changed(true), (vec![1, 2], both));
+        let of_a = metrics.read_series(Some("a"));
+        assert_eq!(of_a.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2]);
+        assert_eq!(metrics.read_series(None).len(), 2);
+        let generation = Generation::compile(plan(&[])).unwrap();
+        let series = vec![(Arc::clone(&a), Arc::clone(&service))];
+        metrics.end(&Ending { series }, &generation);
+        count(0, &a);
+        assert_eq!(changed(false), (vec![1, 3], vec![(3, "a".to_owned(), 1)]));
+    }
+
+    #[test]
     fn series_of_a_removed_route_end_and_restart_from_zero() {
         let (metrics, recorders) = Metrics::new(1);
         let (route, service): (Arc<str>, Arc<str>) = ("r".into(), "s".into());

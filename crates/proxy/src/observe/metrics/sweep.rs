@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use crate::observe::metrics::{Metrics, Part, RouteCounters};
+use crate::observe::metrics::{Metrics, Part, RequestReading, RouteCounters};
 
 /// The totals of a series at the last sweep.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,7 +39,77 @@ impl Swept {
     }
 }
 
+/// The series that there are, and those of them that changed. Series are numbered as they come, and numbers are in order.
+#[derive(Debug)]
+pub struct Changed {
+    series: Vec<u64>,
+    changed: Vec<Numbered>,
+}
+
+/// The counters of a series, of all workers, with its number.
+type Numbered = (u64, Vec<Arc<RouteCounters>>);
+
+impl Changed {
+    /// The numbers of all series.
+    pub fn series(&self) -> &[u64] {
+        &self.series
+    }
+
+    /// The requests so far of each series that changed: their statuses and durations. They are read one by one.
+    pub fn readings(&self) -> impl Iterator<Item = (u64, RequestReading)> {
+        self.changed.iter().filter_map(read_compared)
+    }
+}
+
+/// The statuses and durations of a series.
+fn read_compared((number, counters): &Numbered) -> Option<(u64, RequestReading)> {
+    let first = counters.first()?;
+    let mut reading = RequestReading {
+        route: Arc::clone(&first.route),
+        service: Arc::clone(&first.service),
+        ..RequestReading::default()
+    };
+    counters
+        .iter()
+        .for_each(|counters| reading.add_compared(counters));
+    Some((*number, reading))
+}
+
 impl Metrics {
+    /// The series that sweeps found changed since the last call, or all.
+    pub fn changed(&self, all: bool) -> Changed {
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut numbers, mut changed) = (Vec::new(), Vec::new());
+        for series in announced.requests.values_mut() {
+            numbers.push(series.number);
+            if std::mem::take(&mut series.is_changed) || all {
+                changed.push((series.number, series.counters.clone()));
+            }
+        }
+        drop(announced);
+        numbers.sort_unstable();
+        changed.sort_unstable_by_key(|(number, _)| *number);
+        Changed {
+            series: numbers,
+            changed,
+        }
+    }
+
+    /// The statuses and durations of the requests of a route by service, or of all routes, with the numbers of the series.
+    pub fn read_series(&self, route: Option<&str>) -> Vec<(u64, RequestReading)> {
+        let found: Vec<Numbered> = {
+            let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+            announced.take_in();
+            let first = (Arc::from(route.unwrap_or_default()), Arc::default());
+            let series = announced.requests.range(first..);
+            let series = series.take_while(|((name, _), _)| route.is_none_or(|route| **name == *route));
+            series
+                .map(|(_, series)| (series.number, series.counters.clone()))
+                .collect()
+        };
+        found.iter().filter_map(read_compared).collect()
+    }
+
     /// The series with requests since the last sweep, in order of their names. There is one sweeper.
     ///
     /// A series without new requests costs a look at one number of each worker.
@@ -65,6 +135,7 @@ impl Metrics {
                     now.failed += if status.has_failed() { count } else { 0 };
                 });
             }
+            series.is_changed = true;
             let before = std::mem::replace(&mut series.swept, now);
             swept.push(Swept {
                 route: Arc::clone(route),
