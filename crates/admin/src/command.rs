@@ -396,7 +396,8 @@ pub struct Applied {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<TestCounts>,
     /// Of a dry run: requests that get another answer than by the active config, some of them if there are many. The
-    /// requests that are compared are those of the tests of both configs.
+    /// requests that are compared are those of the tests of both configs, and one for each alternative of the routes that
+    /// differ; of every route, if listeners or the order of routes do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moves: Option<Vec<Move>>,
     /// Of a dry run: the number of these requests.
@@ -416,7 +417,7 @@ pub struct TestCounts {
 /// A request that gets another answer by another config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Move {
-    /// Method and URL.
+    /// Method and URL, and what else it takes: the arguments of `waypost explain`.
     pub request: String,
     /// The answer of the active config.
     pub before: Answer,

@@ -52,7 +52,7 @@ mod keys;
 pub mod local;
 mod lower;
 mod merge;
-mod overlap;
+pub mod overlap;
 pub mod place;
 mod problems;
 pub mod reference;

@@ -1,10 +1,10 @@
-//! Findings of the overlap analysis as diagnostics.
+//! Findings of the overlap analysis as diagnostics, and requests that routes take.
 
 use std::collections::BTreeMap;
 
 use waypost_plan::Plan;
 use waypost_plan::listener::{Listener, ListenerTls};
-use waypost_route::overlap::{self, Entrance, Finding, Mend};
+use waypost_route::overlap::{self, Entrance, Finding, Mend, Witness};
 use waypost_route::rank::{Criterion, Position};
 use waypost_route::table::Table;
 
@@ -127,6 +127,23 @@ fn report_among(
         let message = format!("no request reaches the route {}", report.name(at));
         report.shadowed(at, report.routes[route].name, message, &shadowed, problems);
     }
+}
+
+/// Requests that routes of `plan` take, those whose names are `wanted`: one for each of their alternatives that a request
+/// reaches, and `max` at most.
+pub fn requests_to(plan: &Plan, wanted: impl Fn(&str) -> bool, max: usize) -> Vec<Witness> {
+    let entrances = entrances(plan, false);
+    let routes = plan.request_routes();
+    if entrances.is_empty() || routes.is_empty() {
+        return Vec::new();
+    }
+    let is_wanted = |position: usize| wanted(&plan.routes()[position].matching.name);
+    // A plan has a table, so there are not too many routes for one.
+    let table = Table::with_positions(routes);
+    table.map_or_else(
+        |_| Vec::new(),
+        |table| overlap::requests_to(&table, &entrances, is_wanted, max),
+    )
 }
 
 /// The ways by which requests come to routes, or connections to those that pass them through.

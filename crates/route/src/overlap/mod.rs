@@ -15,6 +15,7 @@ mod entrance;
 mod example;
 mod mend;
 mod place;
+mod reached;
 #[cfg(test)]
 mod tests;
 mod witness;
@@ -37,6 +38,7 @@ use crate::table::{Found, Scratch, Table};
 
 pub use crate::overlap::entrance::Entrance;
 pub use crate::overlap::mend::Mend;
+pub use crate::overlap::reached::requests_to;
 pub use crate::overlap::witness::Witness;
 
 /// Maximum number of candidates and pairs in one analysis. Tables in which many alternatives share one host and

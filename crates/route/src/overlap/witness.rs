@@ -45,6 +45,29 @@ impl Witness {
         }
     }
 
+    /// The URL, or the path of a request without a host.
+    pub fn url(&self) -> String {
+        let mut url = match &self.host {
+            Some(host) => format!(
+                "{}://{host}{}",
+                self.attribute(Attribute::Scheme).unwrap_or("http"),
+                self.path
+            ),
+            None => self.path.clone(),
+        };
+        if let Some(query) = &self.query {
+            url.push('?');
+            url.push_str(query);
+        }
+        url
+    }
+
+    /// The listener, if it has to be named.
+    pub fn listener(&self) -> Option<&str> {
+        self.attribute(Attribute::Listener)
+            .filter(|_| self.names_listener)
+    }
+
     fn attribute(&self, wanted: Attribute) -> Option<&str> {
         let (_, value) = self
             .attributes
@@ -56,19 +79,7 @@ impl Witness {
 
 impl fmt::Display for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut target = match &self.host {
-            Some(host) => format!(
-                "{}://{host}{}",
-                self.attribute(Attribute::Scheme).unwrap_or("http"),
-                self.path
-            ),
-            None => self.path.clone(),
-        };
-        if let Some(query) = &self.query {
-            target.push('?');
-            target.push_str(query);
-        }
-        write!(f, "{} {}", quoted(&self.method), quoted(&target))?;
+        write!(f, "{} {}", quoted(&self.method), quoted(&self.url()))?;
         for (name, value) in &self.headers {
             let value = String::from_utf8_lossy(value);
             write!(f, " -H {}", quoted(&format!("{name}: {value}")))?;
@@ -76,10 +87,7 @@ impl fmt::Display for Witness {
         if self.client_ip != address::DEFAULT {
             write!(f, " --client-ip {}", self.client_ip)?;
         }
-        if let Some(listener) = self
-            .attribute(Attribute::Listener)
-            .filter(|_| self.names_listener)
-        {
+        if let Some(listener) = self.listener() {
             write!(f, " --listener {}", quoted(listener))?;
         }
         // `explain` has no arguments for the others.

@@ -1,20 +1,27 @@
 //! Configs that are not applied: the answer to a request by one, and the requests that one would move.
 
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use waypost_admin::command::{Answer, Change, Move, Replaced};
 use waypost_admin::problem::Problem;
 use waypost_config::diagnostic::Diagnostic;
+use waypost_config::overlap;
+use waypost_plan::Plan;
+use waypost_plan::difference::{Changes, Difference};
+use waypost_plan::test_case::TestCase;
 use waypost_policy::explain::{Explanation, Question};
 use waypost_proxy::generation::{Generation, KnownEndpoints};
+use waypost_route::overlap::Witness;
 
 use super::change::refused;
 use super::{Control, patience};
 use crate::certificates::Certificates;
 use crate::load;
 
-/// Requests that are compared at most.
+/// Requests of tests, of the routes before and of those after that are compared at most.
 const COMPARED_MAX: usize = 200;
 /// Requests that are listed at most.
 const LISTED_MAX: usize = 50;
@@ -58,21 +65,29 @@ impl Control {
     }
 }
 
-/// The requests of the tests of both that get another answer by `after`: some of them, and their number.
-pub(super) fn moves(before: &Generation, after: &Generation) -> (Vec<Move>, usize) {
+/// The requests that get another answer by `after`: some of them, and their number.
+///
+/// Those that are compared are the requests of the tests of both, and one for each alternative of the routes that differ.
+fn moves(before: &Generation, after: &Generation) -> (Vec<Move>, usize) {
+    let mut compared: Vec<Compared> = Vec::new();
     let tests = before.plan().tests().iter().chain(after.plan().tests());
-    let mut questions: Vec<Question> = Vec::new();
-    for question in tests.map(load::question) {
-        if questions.len() < COMPARED_MAX && !questions.contains(&question) {
-            questions.push(question);
-        }
-    }
+    let mut tests = tests.map(Compared::of_test);
+    add(&mut compared, &mut tests);
+    let difference = Difference::between(before.plan(), after.plan());
+    add(
+        &mut compared,
+        &mut of_routes(before.plan(), &difference, &difference.routes.removed),
+    );
+    add(
+        &mut compared,
+        &mut of_routes(after.plan(), &difference, &difference.routes.added),
+    );
     let mut moved = Vec::new();
-    for question in questions {
+    for Compared { request, question } in compared {
         let (was, is) = (answer(before, &question), answer(after, &question));
         if was != is {
             moved.push(Move {
-                request: format!("{} {}", question.method, question.url),
+                request,
                 before: was,
                 after: is,
             });
@@ -81,6 +96,83 @@ pub(super) fn moves(before: &Generation, after: &Generation) -> (Vec<Move>, usiz
     let total = moved.len();
     moved.truncate(LISTED_MAX);
     (moved, total)
+}
+
+/// A request whose answers are compared.
+struct Compared {
+    /// As it is shown: the arguments of `waypost explain`.
+    request: String,
+    question: Question,
+}
+
+impl Compared {
+    fn of_test(test: &TestCase) -> Self {
+        let question = load::question(test);
+        Self {
+            request: format!("{} {}", question.method, question.url),
+            question,
+        }
+    }
+
+    /// A request of which `explain` can be asked, and not all can: none has the certificate of a client.
+    fn of_witness(witness: &Witness) -> Option<Self> {
+        let mut attributes = witness.attributes.iter();
+        if attributes.any(|(attribute, _)| !attribute.is_entrance()) {
+            return None;
+        }
+        let headers = witness.headers.iter();
+        let headers =
+            headers.map(|(name, value)| Some((name.clone(), String::from_utf8(value.clone()).ok()?)));
+        Some(Self {
+            request: witness.to_string(),
+            question: Question {
+                method: witness.method.clone(),
+                url: witness.url(),
+                headers: headers.collect::<Option<_>>()?,
+                client_ip: Some(witness.client_ip),
+                listener: witness.listener().map(str::to_owned),
+                all: false,
+            },
+        })
+    }
+}
+
+/// Adds requests that are not compared yet, as long as there is room.
+fn add(compared: &mut Vec<Compared>, more: &mut dyn Iterator<Item = Compared>) {
+    let max = compared.len() + COMPARED_MAX;
+    for one in more {
+        if compared.len() == max {
+            return;
+        }
+        let is_known = compared.iter().any(|known| {
+            let (known, one) = (&known.question, &one.question);
+            let client_ip = |question: &Question| question.client_ip.unwrap_or(Ipv4Addr::LOCALHOST.into());
+            client_ip(known) == client_ip(one)
+                && (&known.method, &known.url, &known.headers) == (&one.method, &one.url, &one.headers)
+                && known.listener == one.listener
+        });
+        if !is_known {
+            compared.push(one);
+        }
+    }
+}
+
+/// Requests that routes of a plan take: those that it has alone and those that the other one has too, with other contents. If
+/// listeners or the order of routes differ, any may.
+fn of_routes(plan: &Plan, difference: &Difference, own: &[Arc<str>]) -> impl Iterator<Item = Compared> {
+    let any = difference.reordered || difference.listeners != Changes::default();
+    let names: HashSet<&str> = own
+        .iter()
+        .chain(&difference.routes.changed)
+        .map(|name| &**name)
+        .collect();
+    let witnesses = match any || !names.is_empty() {
+        true => overlap::requests_to(plan, |name| any || names.contains(name), COMPARED_MAX),
+        false => Vec::new(),
+    };
+    witnesses
+        .into_iter()
+        .filter_map(|witness| Compared::of_witness(&witness))
 }
 
 fn answer(generation: &Generation, question: &Question) -> Answer {

@@ -110,6 +110,7 @@ test("a change waits to be kept on every page and in other tabs, and survives a 
   await edit(page, "to: two", "to: { one: 1, two: 9 }");
   await page.getByText("If it is applied").waitFor();
   await checked(page, /valid/);
+  await page.getByRole("listitem").filter({ hasText: /now: .*two.*then: .*one, two/s }).waitFor();
   await page.reload();
   await page.getByText("If it is applied").waitFor();
   await page.getByRole("button", { name: "Apply…" }).click();

@@ -62,9 +62,9 @@ export function Effect({ check, hasEdits }) {
       <p>${sentence(applied.summary)}</p>
       <p>${tests ? `${counted(tests.passed, "test")} of the config pass.` : "All tests of the config pass."}</p>
       ${dropped.length > 0 ? html`<div class="caution"><p><b>${counted(dropped.length, "dial")} will be dropped</b>, as their splits change: the weights of the config hold again.</p>${names(dropped)}</div>` : null}
-      ${moves && moves.length > 0 ? html`<div><p><b>${counted(applied.moves_total ?? moves.length, "request")} of the tests would go elsewhere:</b></p><ul class="moves">${moves.slice(0, NAMES_MAX).map((move) => html`<li key=${move.request}><code>${printable(move.request)}</code>
+      ${moves && moves.length > 0 ? html`<div><p><b>${counted(applied.moves_total ?? moves.length, "request")} would go elsewhere</b>, of those of the tests and one for each match of the routes that change:</p><ul class="moves">${moves.slice(0, NAMES_MAX).map((move) => html`<li key=${move.request}><code>${printable(move.request)}</code>
           <span class="muted">now: ${printable(wayOf(move.before))}</span><span>then: <b>${printable(wayOf(move.after))}</b></span></li>`)}</ul></div>`
-        : moves ? html`<p>No request of the tests would go elsewhere.</p>` : null}
+        : moves ? html`<p>No request would go elsewhere, of those of the tests and one for each match of the routes that change.</p>` : null}
       <p><a href=${link(["ask"])}>Ask where a request would go</a></p>
     </div></section>`;
 }
