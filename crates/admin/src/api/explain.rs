@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::routing::post;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use waypost_policy::explain::{Explanation, Question, Rollout};
+use waypost_policy::explain::{Considered, Explanation, Question, Rollout};
 use waypost_proxy::generation::KnownEndpoints;
 
 use super::config::Files;
@@ -41,6 +41,8 @@ pub struct ExplainRequest {
     /// True to include routes of other hosts.
     #[serde(default)]
     all: bool,
+    /// Rules in `considered` at most: the first ones by rank, and the one that takes the request. By default all.
+    considered_max: Option<usize>,
     /// A command line of curl, in place of method, URL and headers. The response has the `request` that curl would send.
     curl: Option<String>,
     /// The config to explain by, which is not applied: the text of one that is a file, or its files; by default the active
@@ -64,6 +66,16 @@ struct Explained {
     request: Option<RequestView>,
     #[serde(flatten)]
     explanation: Explanation,
+    #[serde(flatten)]
+    bounds: Option<Bounds>,
+}
+
+/// What is known of the rules beyond those in `considered`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Bounds {
+    considered_total: usize,
+    /// The rank of the rule that takes the request.
+    taken_rank: Option<usize>,
 }
 
 /// Headers, by name or as pairs.
@@ -109,6 +121,8 @@ fn response_schema(_: &mut SchemaGenerator) -> Schema {
             "revision": { "type": ["integer", "null"], "description": "null of a config that is not applied" },
             "request": { "type": "object", "description": "the request of a command line of curl" },
             "considered": { "type": "array" },
+            "considered_total": { "type": "integer", "description": "with `considered_max`: the number of all rules" },
+            "taken_rank": { "type": ["integer", "null"], "description": "with `considered_max`: the rank, from 1, of the rule that takes the request; it is the last in `considered` if others come before" },
         },
     })
 }
@@ -143,6 +157,7 @@ async fn ask(
     if asked.config.is_some() && client.role == Role::Read {
         return Err(super::read_only(&client.name));
     }
+    let considered_max = asked.considered_max;
     let draft = asked.config.take();
     let curl = asked.curl.take();
     let request = match curl {
@@ -167,7 +182,7 @@ async fn ask(
         },
         None => asked.question()?,
     };
-    let explanation = match draft {
+    let mut explanation = match draft {
         Some(draft) => {
             let draft = Replaced::from(draft);
             let explained = state.execute(|reply| Command::ExplainDraft {
@@ -179,7 +194,25 @@ async fn ask(
         }
         None => explain(&state, &question)?,
     };
-    Ok(Json(Explained { request, explanation }))
+    let bounds = considered_max.map(|max| bound(&mut explanation.considered, max));
+    Ok(Json(Explained {
+        request,
+        explanation,
+        bounds,
+    }))
+}
+
+/// Drops the rules beyond the first `max`, but for the one that takes the request.
+fn bound(considered: &mut Vec<Considered>, max: usize) -> Bounds {
+    let taken = considered.iter().position(|rule| rule.matched);
+    let bounds = Bounds {
+        considered_total: considered.len(),
+        taken_rank: taken.map(|at| at + 1),
+    };
+    let beyond = taken.filter(|at| *at >= max).map(|at| considered.swap_remove(at));
+    considered.truncate(max);
+    considered.extend(beyond);
+    bounds
 }
 
 impl From<Draft> for Replaced {
@@ -253,4 +286,31 @@ fn explain(state: &AppState, question: &Question) -> Result<Explanation, Problem
         });
     }
     Ok(explained)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_bounded_and_the_one_that_takes_the_request_stays() {
+        let check = |matching: &[usize], max: usize, expected: (&[usize], Option<usize>)| {
+            let rules = (0..5).map(|at| Considered {
+                route: at.to_string(),
+                alternative: 0,
+                matched: matching.contains(&at),
+                because: None,
+            });
+            let mut rules: Vec<Considered> = rules.collect();
+            let bounds = bound(&mut rules, max);
+            assert_eq!((bounds.considered_total, bounds.taken_rank), (5, expected.1));
+            let kept: Vec<usize> = rules.iter().map(|rule| rule.route.parse().unwrap()).collect();
+            assert_eq!(kept, expected.0, "{matching:?} {max}");
+        };
+        check(&[], 2, (&[0, 1], None));
+        check(&[1, 3], 2, (&[0, 1], Some(2)));
+        check(&[3, 4], 2, (&[0, 1, 3], Some(4)));
+        check(&[4], 9, (&[0, 1, 2, 3, 4], Some(5)));
+        check(&[0], 0, (&[0], Some(1)));
+    }
 }

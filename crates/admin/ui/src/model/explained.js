@@ -26,6 +26,8 @@ import { percent } from "./format.js";
  * @property {Record<string, { from: string, used_by?: string }>} [policies]
  * @property {number} [revision]
  * @property {Considered[]} considered
+ * @property {number} [considered_total] the number of all rules, if there are more than were asked for
+ * @property {number | null} [taken_rank] the rank of the rule that takes the request
  */
 
 /** @typedef {{ condition: string, wants: string, saw: string | null, hint?: string }} Because */
@@ -152,7 +154,7 @@ export const targetOf = (answer) => (answer.query === null ? answer.path : `${an
  */
 
 /**
- * The rules, the winner first, then the others by rank.
+ * The rules that the answer has, the winner first, then the others by rank.
  * @param {Explanation} answer
  * @returns {Rule[]}
  */
@@ -166,7 +168,8 @@ export function rules(answer) {
     const state = !one.matched ? "no" : isTaken ? "later" : "takes";
     if (one.matched) isTaken = true;
     const name = (alternatives.get(one.route) ?? 0) > 1 ? `${one.route} [${one.alternative}]` : one.route;
-    return { route: one.route, name, rank: at + 1, state, because: one.because ?? null };
+    const rank = state === "takes" ? answer.taken_rank ?? at + 1 : at + 1;
+    return { route: one.route, name, rank, state, because: one.because ?? null };
   });
   return [...all.filter((rule) => rule.state === "takes"), ...all.filter((rule) => rule.state !== "takes")];
 }

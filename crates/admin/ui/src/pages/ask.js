@@ -22,6 +22,9 @@ import { DraftAnswer } from "./ask/draft.js";
  * @typedef {{ answer: Explanation | null, error: ApiError | null }} Told
  */
 
+/** Rules that an answer has at most: with those of all hosts there may be a hundred thousand. */
+const RULES_MAX = 2000;
+
 /** @param {{ query: Record<string, string> }} props */
 export function Ask({ query }) {
   const [question, setQuestion] = useState(() => fromQuery(query));
@@ -92,7 +95,7 @@ export function Ask({ query }) {
  */
 async function answerTo(body) {
   try {
-    const { data } = await post("/api/v1/explain", { body });
+    const { data } = await post("/api/v1/explain", { body: { ...body, considered_max: RULES_MAX } });
     return { answer: /** @type {Explanation} */ (data), error: null };
   } catch (error) {
     return { answer: null, error: error instanceof ApiError ? error : new ApiError(-1, "Fault of the dashboard", String(error)) };

@@ -14,11 +14,13 @@ export function Rules({ answer }) {
   const all = useMemo(() => rules(answer), [answer]);
   const [shown, setShown] = useState(SHOWN);
   useEffect(() => setShown(SHOWN), [answer]);
+  const total = answer.considered_total ?? all.length;
   const isReached = answer.considered.length > 0;
-  return html`<section class="panel"><header class="panel-head"><h2>Rules</h2>${isReached ? html`<span class="muted">${counted(all.length, "rule")}, by rank</span>` : null}</header>
+  return html`<section class="panel"><header class="panel-head"><h2>Rules</h2>${isReached ? html`<span class="muted">${counted(total, "rule")}, by rank</span>` : null}</header>
     ${isReached ? html`<ol class="rules">${all.slice(0, shown).map((rule) => html`<${RuleItem} key=${rule.rank} rule=${rule} />`)}</ol>`
       : html`<div class="body"><p class="muted">${answer.stopped && answer.stopped.number < 4 ? "The request stops before the rules are asked." : "No rule is for this host. “Rules of other hosts too” shows them all."}</p></div>`}
-    ${all.length > shown ? html`<p class="body rules-more"><${Button} onPress=${() => setShown(shown + 5 * SHOWN)}>Show more<//> <span class="muted">${count(shown)} of ${count(all.length)}</span></p>` : null}
+    ${all.length > shown ? html`<p class="body rules-more"><${Button} onPress=${() => setShown(shown + 5 * SHOWN)}>Show more<//> <span class="muted">${count(shown)} of ${count(total)}</span></p>`
+      : total > all.length ? html`<p class="body muted">The first ${count(all.length)} of ${count(total)} by rank. In a terminal, <code>waypost explain --all</code> has the others.</p>` : null}
   </section>`;
 }
 
