@@ -8,6 +8,7 @@ pub mod explain;
 pub mod failures;
 pub mod health;
 pub mod openapi;
+pub mod paging;
 pub mod revisions;
 mod rollouts;
 pub mod routes;

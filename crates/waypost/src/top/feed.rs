@@ -216,7 +216,7 @@ impl Feed {
                 }
                 Err(problem) => return Ok(Err(problem)),
             };
-            listing.matching = page.matching;
+            listing.matching = page.place.matching;
             let new = page.routes.into_iter().map(Row::from);
             listing
                 .rows

@@ -13,6 +13,7 @@ use waypost_plan::duration;
 use waypost_proxy::generation::Generation;
 
 use super::{RouteView, view};
+use crate::api::paging::{self, Part, Place};
 use crate::api::{App, QueryParams};
 use crate::problem::Problem;
 use crate::reasons::{self, Reason};
@@ -21,10 +22,6 @@ use crate::search::{self, Search};
 use crate::state::AppState;
 use crate::timeline::{Recent, Sparkline};
 
-/// Routes on a page, by default.
-const LIMIT: usize = 100;
-/// Routes on a page, at most.
-const LIMIT_MAX: usize = 1000;
 /// The window of the figures, by default.
 const WINDOW: Duration = Duration::from_secs(60);
 /// The longest window.
@@ -35,17 +32,9 @@ const WINDOW_MAX: Duration = Duration::from_secs(60 * 60);
 pub struct RoutesPage {
     /// The routes of this page.
     pub routes: Vec<RouteRow>,
-    /// The number of all routes.
-    pub all: usize,
-    /// The number of routes that the search finds.
-    pub matching: usize,
-    /// The number of routes before this page.
-    pub offset: usize,
-    /// The offset of the next page; absent on the last one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_offset: Option<usize>,
-    /// The revision that has these routes.
-    pub revision: u64,
+    /// Its place among all.
+    #[serde(flatten)]
+    pub place: Place,
 }
 
 /// A route on a page.
@@ -152,8 +141,7 @@ pub(super) const QUERY: &[(&str, &str, &str)] = &[
 struct Wanted {
     search: Search,
     order: (Order, bool),
-    offset: usize,
-    limit: usize,
+    part: Part,
     has_figures: bool,
     window: u64,
 }
@@ -197,12 +185,7 @@ impl Wanted {
                 "`search` has `{key}:`; there are `host:`, `path:`, `service:`, `failing`, `dialed` and `rollout`"
             ))
         })?;
-        let limit = query.limit.unwrap_or(LIMIT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(Problem::invalid(format!(
-                "`limit` is a number from 1 to {LIMIT_MAX}"
-            )));
-        }
+        let part = Part::of(query.offset, query.limit)?;
         let window = match query.window.as_deref() {
             Some(text) => {
                 let window = duration::parse(text);
@@ -216,8 +199,7 @@ impl Wanted {
         Ok(Self {
             search,
             order: order(query.sort.as_deref().unwrap_or("config"))?,
-            offset: query.offset.unwrap_or(0),
-            limit,
+            part,
             has_figures: query.figures == Some(true),
             window: window.as_secs(),
         })
@@ -226,10 +208,7 @@ impl Wanted {
 
 /// The order, and true if it is the other way around.
 fn order(text: &str) -> Result<(Order, bool), Problem> {
-    let (name, is_reversed) = match text.strip_prefix('-') {
-        Some(name) => (name, true),
-        None => (text, false),
-    };
+    let (name, is_reversed) = paging::order(text);
     let order = match name {
         "config" => Order::Config,
         "name" => Order::Name,
@@ -270,8 +249,14 @@ fn page(state: &AppState, generation: &Arc<Generation>, wanted: &Wanted) -> Rout
             }
         });
     }
-    let rows = index.in_order(&found, wanted.order, figures, (wanted.offset, wanted.limit));
-    let end = wanted.offset.saturating_add(rows.len());
+    let Part { offset, limit } = wanted.part;
+    let rows = index.in_order(&found, wanted.order, figures, (offset, limit));
+    let place = wanted.part.place(
+        rows.len(),
+        found.rows.len(),
+        generation.plan().routes().len(),
+        generation.number(),
+    );
     let timeline = wanted.has_figures.then(|| state.timeline());
     let rows = rows.into_iter().map(|row| {
         let route = view(generation, row as usize, &rollouts);
@@ -291,11 +276,7 @@ fn page(state: &AppState, generation: &Arc<Generation>, wanted: &Wanted) -> Rout
     });
     RoutesPage {
         routes: rows.collect(),
-        all: generation.plan().routes().len(),
-        matching: found.rows.len(),
-        offset: wanted.offset,
-        next_offset: (end < found.rows.len()).then_some(end),
-        revision: generation.number(),
+        place,
     }
 }
 

@@ -8,30 +8,18 @@ use waypost_upstream::health::EndpointState;
 use waypost_upstream::service::ServiceState;
 
 use super::{AddressDetail, AddressView, ServiceView, detail, views};
+use crate::api::paging::{self, Part, Place};
 use crate::problem::Problem;
 use crate::state::AppState;
-
-/// Services on a page, by default.
-const LIMIT: usize = 100;
-/// Services on a page, at most.
-const LIMIT_MAX: usize = 1000;
 
 /// A page of the services that a search finds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServicesPage {
     /// The services of this page.
     pub services: Vec<ServiceView<AddressDetail>>,
-    /// The number of all services.
-    pub all: usize,
-    /// The number of services that the search finds.
-    pub matching: usize,
-    /// The number of services before this page.
-    pub offset: usize,
-    /// The offset of the next page; absent on the last one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_offset: Option<usize>,
-    /// The revision that has these services.
-    pub revision: u64,
+    /// Its place among all.
+    #[serde(flatten)]
+    pub place: Place,
 }
 
 /// The services: a list, or a page if the query asks for one.
@@ -105,8 +93,7 @@ pub(super) struct Wanted {
     is_unavailable: bool,
     order: Order,
     is_reversed: bool,
-    limit: usize,
-    offset: usize,
+    part: Part,
 }
 
 /// The availability of a service, the worst first.
@@ -129,14 +116,9 @@ impl Wanted {
         if *query == of_list {
             return Ok(None);
         }
-        let limit = query.limit.unwrap_or(LIMIT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(Problem::invalid(format!(
-                "`limit` is a number from 1 to {LIMIT_MAX}"
-            )));
-        }
+        let part = Part::of(query.offset, query.limit)?;
         let sort = query.sort.as_deref().unwrap_or("config");
-        let (name, is_reversed) = sort.strip_prefix('-').map_or((sort, false), |name| (name, true));
+        let (name, is_reversed) = paging::order(sort);
         let order = match name {
             "config" => Order::Config,
             "name" => Order::Name,
@@ -153,8 +135,7 @@ impl Wanted {
             is_unavailable: query.unavailable == Some(true),
             order,
             is_reversed,
-            limit,
-            offset: query.offset.unwrap_or(0),
+            part,
         }))
     }
 
@@ -225,22 +206,19 @@ fn availability(running: &ServiceState, now: Instant) -> Availability {
 /// The page that is asked for.
 pub(super) fn of(state: &AppState, generation: &Generation, wanted: &Wanted) -> ServicesPage {
     let found = wanted.positions(generation, Instant::now());
-    let on_page: Vec<usize> = found
-        .iter()
-        .copied()
-        .skip(wanted.offset)
-        .take(wanted.limit)
-        .collect();
-    let end = wanted.offset.saturating_add(on_page.len());
+    let Part { offset, limit } = wanted.part;
+    let on_page: Vec<usize> = found.iter().copied().skip(offset).take(limit).collect();
+    let place = wanted.part.place(
+        on_page.len(),
+        found.len(),
+        generation.services().len(),
+        generation.number(),
+    );
     ServicesPage {
         services: views(generation, &on_page, |running, endpoint, now| {
             detail(state, running, endpoint, now)
         }),
-        all: generation.services().len(),
-        matching: found.len(),
-        offset: wanted.offset,
-        next_offset: (end < found.len()).then_some(end),
-        revision: generation.number(),
+        place,
     }
 }
 
@@ -264,8 +242,7 @@ mod tests {
         let page = page.unwrap().unwrap();
         assert_eq!(page.words, ["users", "10.0"]);
         assert_eq!((page.order, page.is_reversed), (Order::State, true));
-        assert_eq!((page.limit, page.offset), (LIMIT, 0));
-        for (sort, limit) in [("size", 1), ("name", 0), ("name", LIMIT_MAX + 1)] {
+        for (sort, limit) in [("size", 1), ("name", 0)] {
             let refused = wanted(ServicesQuery {
                 sort: Some(sort.to_owned()),
                 limit: Some(limit),
