@@ -221,6 +221,9 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Que
 }
 
 /// A name in the path of a request. A malformed one is rejected with a problem document.
+///
+/// Browsers take `.` and `..` out of paths, however they are spelled (WHATWG URL standard, "double-dot URL path segment"). So
+/// they may be written with a `~` in front, which no name begins with.
 struct PathName(String);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathName {
@@ -228,8 +231,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PathName {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let name = Path::<String>::from_request_parts(parts, state).await;
-        name.map(|Path(name)| Self(name))
-            .map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))
+        name.map(|Path(name)| match &*name {
+            "~." | "~.." => Self(name[1..].to_owned()),
+            _ => Self(name),
+        })
+        .map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))
     }
 }
 

@@ -78,7 +78,15 @@ pub fn document() -> Value {
             .path
             .split('/')
             .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
-            .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+            .map(|name| {
+                json!({
+                    "name": name,
+                    "in": "path",
+                    "required": true,
+                    "description": "`~.` and `~..` stand for `.` and `..`, which browsers take out of paths.",
+                    "schema": { "type": "string" },
+                })
+            });
         let in_query = operation.query.iter().map(|(name, kind, description)| {
             json!({ "name": name, "in": "query", "description": description, "schema": { "type": kind } })
         });
@@ -124,7 +132,8 @@ pub fn reference() -> String {
         "# Admin API\n\nThis page is generated from the code. The API listens on `admin.bind`, by default \
          `http://127.0.0.1:9900`. `GET /api/v1/openapi.json` returns its OpenAPI 3.1 document, with the schemas of all \
          bodies. Errors are problem documents (RFC 9457) with `status`, `title`, `detail` and, for an invalid config, \
-         `diagnostics`. See [operations.md](operations.md#the-admin-api) for usage and access control.\n\n",
+         `diagnostics`. A name in a path that is `.` or `..`, which browsers take out, may be written as `~.` or `~..`. \
+         See [operations.md](operations.md#the-admin-api) for usage and access control.\n\n",
     );
     for operation in super::operations() {
         let method = operation.method.to_uppercase();

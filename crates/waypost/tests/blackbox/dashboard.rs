@@ -159,3 +159,36 @@ fn page_of_another_site_leads_here_but_loads_nothing() {
     let rebound = Client::connect(address).ask("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
     assert_eq!(rebound.status(), 403);
 }
+
+#[test]
+fn names_that_browsers_take_out_of_paths_can_be_written() {
+    let config = Config::new()
+        .service_at("..", &["http://127.0.0.1:9"], "")
+        .service_at("two", &["http://127.0.0.1:9"], "")
+        .route("name: \".\", match: { path: /a }, to: { \"..\": 1, two: 0 }")
+        .route("name: \"..\", match: { path: /b }, to: two");
+    let gateway = Gateway::with(config);
+    for (path, name) in [
+        ("routes/~.", "."),
+        ("routes/~..", ".."),
+        ("routes/..", ".."),
+        ("services/~..", ".."),
+    ] {
+        assert_eq!(
+            gateway.admin_json(&format!("/api/v1/{path}"))["name"],
+            name,
+            "{path}"
+        );
+    }
+    let body = r#"{ "..": 1, "two": 1 }"#;
+    let dialed = gateway.admin(
+        "PUT",
+        "/api/v1/routes/~./split",
+        "Content-Type: application/json\r\n",
+        body,
+    );
+    assert_eq!(dialed.status(), 200, "{}", dialed.text());
+    assert_eq!(gateway.admin_json("/api/v1/routes/~.")["arms"][1]["live"], 1);
+    let missing = gateway.admin("GET", "/api/v1/routes/~...", "", "");
+    assert_eq!(missing.status(), 404);
+}

@@ -34,6 +34,13 @@ export function formatted(path, query = {}) {
   return `#/${path.map(encodeURIComponent).join("/")}${text === "" ? "" : `?${text}`}`;
 }
 
+/**
+ * A name as a part of the path of a request. Browsers take `.` and `..` out of paths, however they are spelled; the gateway
+ * takes a `~` in front, which no name begins with.
+ * @param {string} name
+ */
+export const segment = (name) => (name === "." || name === ".." ? `~${name}` : encodeURIComponent(name));
+
 /** @param {string} part */
 function decoded(part) {
   try {

@@ -2,6 +2,7 @@
 
 import { html, useRef, useState } from "../html.js";
 import { usePoll } from "../api/poll.js";
+import { segment } from "../model/address.js";
 import { counted } from "../model/format.js";
 import { withLook } from "../model/services.js";
 import { go, link } from "../router.js";
@@ -46,7 +47,7 @@ function useLooks(services, at) {
 
 /** @param {{ name: string }} props */
 function One({ name }) {
-  const polled = /** @type {import("../api/poll.js").Polled<ServiceView>} */ (usePoll(`/api/v1/services/${encodeURIComponent(name)}`, INTERVAL));
+  const polled = /** @type {import("../api/poll.js").Polled<ServiceView>} */ (usePoll(`/api/v1/services/${segment(name)}`, INTERVAL));
   const isGone = polled.error?.status === 404;
   const service = isGone ? null : polled.data;
   const looks = useLooks(service ? [service] : null, polled.at);

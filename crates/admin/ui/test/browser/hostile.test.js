@@ -114,6 +114,38 @@ for (const { said, ...fault } of FAULTS) {
   });
 }
 
+test("routes and services with any name can be opened", async () => {
+  const own = await Gateway.start(`
+listeners: [{ bind: 127.0.0.1:0 }]
+services:
+  "..": { endpoints: ["http://127.0.0.1:9"] }
+  "-": { endpoints: ["http://127.0.0.1:9"] }
+routes:
+  - { name: ".", match: { path: /a/* }, to: { "..": 90, "-": 10 } }
+  - { name: "..", match: { path: /b/* }, to: ".." }
+  - { name: "...", match: { path: /c/* }, to: "-" }
+`);
+  const page = await open(browser);
+  for (const name of [".", "..", "..."]) {
+    await page.goto(`${own.admin}/#/routes`);
+    await page.getByRole("link", { name, exact: true }).first().click();
+    await page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
+    await page.getByRole("heading", { name: "Policies" }).first().waitFor();
+    assert.equal(await page.locator("main .problem").count(), 0, name);
+  }
+  await page.goto(`${own.admin}/#/routes/.`);
+  await page.getByRole("button", { name: "All to A" }).click();
+  await page.getByRole("dialog").getByRole("button").last().click();
+  await page.getByText("Last turned").waitFor();
+  const { arms } = await own.api("/routes/~.");
+  assert.deepEqual(arms.map((/** @type {any} */ arm) => arm.live === 0), [false, true]);
+  await page.goto(`${own.admin}/#/services/..`);
+  await page.getByText("127.0.0.1:9").first().waitFor();
+  assert.equal(await page.locator("main .problem").count(), 0);
+  await close(page);
+  await own.stop();
+});
+
 test("pages of another version of the gateway ask to be loaded anew", async () => {
   const page = await open(browser);
   let version = "1.0.0";

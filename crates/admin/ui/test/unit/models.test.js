@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { formatted, parsed } from "../../src/model/address.js";
+import { formatted, parsed, segment } from "../../src/model/address.js";
 import * as format from "../../src/model/format.js";
 import { chartMarks, clusters } from "../../src/model/marks.js";
 import { joined, lone, nice } from "../../src/model/series.js";
@@ -35,6 +35,13 @@ test("a long name keeps both ends", () => {
   assert.equal(format.cut("abc", 3), "abc");
   assert.equal(format.cut("abcdefghij", 7), "abcd…ij");
   assert.equal([...format.cut("é".repeat(120), 40)].length, 40);
+});
+
+test("no name is taken out of the path of a request", () => {
+  for (const [name, expected] of [[".", "~."], ["..", "~.."], ["...", "..."], ["a/b", "a%2Fb"], ["a.b", "a.b"]]) {
+    assert.equal(segment(name), expected);
+    assert.equal(new URL(`http://a/api/v1/routes/${segment(name)}/split`).pathname, `/api/v1/routes/${expected}/split`);
+  }
 });
 
 test("an address is read as it was written", () => {

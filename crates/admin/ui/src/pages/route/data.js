@@ -3,6 +3,7 @@
 import { useMemo } from "../../html.js";
 import { refresh, usePoll, usePoller } from "../../api/poll.js";
 import { get } from "../../api/client.js";
+import { segment } from "../../model/address.js";
 
 /** @typedef {import("../../api/route-types.js").RouteDetail} RouteDetail */
 /** @typedef {import("../../api/route-types.js").Rollout} Rollout */
@@ -11,7 +12,7 @@ import { get } from "../../api/client.js";
 const INTERVAL = 3000;
 
 /** @param {string} name */
-export const pathOf = (name) => `/api/v1/routes/${encodeURIComponent(name)}`;
+export const pathOf = (name) => `/api/v1/routes/${segment(name)}`;
 
 /**
  * The route with the version of its split.

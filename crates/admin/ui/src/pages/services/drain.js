@@ -3,6 +3,7 @@
 import { html } from "../../html.js";
 import { put } from "../../api/client.js";
 import { refresh } from "../../api/poll.js";
+import { segment } from "../../model/address.js";
 import { counted } from "../../model/format.js";
 import { availability } from "../../model/services.js";
 import { Confirm } from "../../view/dialog.js";
@@ -23,7 +24,7 @@ export function DrainDialog({ service, endpoint, address, onClose }) {
   const isDrained = address.state === "drained";
   // An endpoint with a single address is drained by its name, which may get another address later.
   const subject = endpoint.addresses.length === 1 ? endpoint.endpoint : address.address;
-  const path = `/api/v1/services/${encodeURIComponent(service.name)}/drain`;
+  const path = `/api/v1/services/${segment(service.name)}/drain`;
 
   async function drain() {
     await put(path, { body: { endpoint: subject, drained: true } });
