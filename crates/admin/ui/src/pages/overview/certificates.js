@@ -12,15 +12,15 @@ import { Time } from "../../view/time.js";
 /** @typedef {import("../../api/types.js").CertificateView} CertificateView */
 
 const INTERVAL = 60_000;
-/** Days before the end from which a certificate asks for attention, as it does in `waypost check`, and from which it is late. */
+/** Days before the end from which a certificate is a reason of the health, and from which a grave one. */
 const SOON = 14;
-const LATE = 3;
+const LATE = 1;
 const SHOWN = 6;
 
 /** @param {{ days: number }} props */
 function Left({ days }) {
   const tone = days < LATE ? "bad" : days < SOON ? "warn" : "good";
-  return html`<${Badge} tone=${tone}>${days < 0 ? "ended" : counted(days, "day")}<//>`;
+  return html`<${Badge} tone=${tone}>${days < 0 ? "ended" : days < 1 ? "< 1 day" : counted(days, "day")}<//>`;
 }
 
 /** @type {import("../../view/table.js").Column<CertificateView>[]} */
