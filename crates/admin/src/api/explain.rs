@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::{Extension, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -192,7 +192,16 @@ async fn ask(
             });
             explained.await?
         }
-        None => explain(&state, &question)?,
+        None => {
+            // Off the async thread: with routes of all hosts it takes a while, and other requests must not wait.
+            let explained = tokio::task::spawn_blocking(move || explain(&state, &question)).await;
+            explained.map_err(|_| {
+                Problem::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the request could not be explained",
+                )
+            })??
+        }
     };
     let bounds = considered_max.map(|max| bound(&mut explanation.considered, max));
     Ok(Json(Explained {

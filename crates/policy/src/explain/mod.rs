@@ -679,6 +679,7 @@ impl<S: State> Explainer<'_, S> {
             Scope::HostCovers
         };
         let plan = self.compiled.plan();
+        let secrets = secrets::Places::of(plan);
         let considered = table
             .explain(request, scope)
             .into_iter()
@@ -689,7 +690,7 @@ impl<S: State> Explainer<'_, S> {
                 because: considered.failed.map(|condition| Because {
                     condition: condition.name(),
                     wants: condition.wants(),
-                    saw: secrets::shown(plan, &condition.name(), condition.saw(request)),
+                    saw: secrets.shown(&condition.name(), condition.saw(request)),
                     hint: condition.hint(request),
                 }),
             });

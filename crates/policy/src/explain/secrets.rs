@@ -1,5 +1,7 @@
 //! Credentials, which no explanation shows.
 
+use std::collections::HashSet;
+
 use waypost_plan::Plan;
 use waypost_plan::auth::{Auth, Place, Way};
 use waypost_wire::field::is_taken_for;
@@ -10,15 +12,27 @@ use crate::compiled::Compiled;
 /// The text in place of a value that is not shown.
 const HIDDEN: &str = "(hidden)";
 
-/// The value that a condition saw, unless there are credentials at that place: `name` is as `header x-api-key`.
-pub(super) fn shown(plan: &Plan, name: &str, saw: Option<String>) -> Option<String> {
-    saw.map(|saw| {
-        let mut places = plan.auths().flat_map(|auth| &auth.ways).filter_map(Way::place);
-        match places.any(|place| place.to_string().eq_ignore_ascii_case(name)) {
+/// The places of credentials in a plan, named as conditions are, in lower case: `header x-api-key`. They are of all routes,
+/// so they are collected once for an explanation.
+pub(super) struct Places(HashSet<String>);
+
+impl Places {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let places = plan.auths().flat_map(|auth| &auth.ways).filter_map(Way::place);
+        Self(
+            places
+                .map(|place| place.to_string().to_ascii_lowercase())
+                .collect(),
+        )
+    }
+
+    /// The value that a condition saw, unless there are credentials at that place.
+    pub(super) fn shown(&self, condition: &str, saw: Option<String>) -> Option<String> {
+        saw.map(|saw| match self.0.contains(&condition.to_ascii_lowercase()) {
             true => HIDDEN.to_owned(),
             false => saw,
-        }
-    })
+        })
+    }
 }
 
 /// The query without credentials of any place.
