@@ -5,14 +5,17 @@
 //! [`record`] the values of the other keys. A [`replica`](replica::Replica) follows the store and hands out
 //! [views](view::View): all that the store said at one of its revisions. Against a view, an [`intent`](proposal::Intent)
 //! becomes a [`proposal`](proposal::Proposal): [transactions](store::Transaction) that happen as a whole, and only if
-//! no other change was first.
+//! no other change was first. [`canary`] judges a config that some instances try
+//! first, [`share`] divides rate limits.
 
+pub mod canary;
 pub mod config;
 pub mod key;
 pub mod pace;
 pub mod proposal;
 pub mod record;
 pub mod replica;
+pub mod share;
 pub mod store;
 pub mod text;
 pub mod view;

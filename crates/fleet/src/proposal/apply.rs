@@ -98,6 +98,7 @@ impl Plan<'_> {
             self.rest_on(&Key::Config(name));
         }
         self.compares.push(self.view.nothing_written(Folder::Config));
+        self.names = Some(self.view.config_keys.keys().cloned().collect());
     }
 
     /// Writes a config and its revision. Returns the number.
@@ -141,7 +142,8 @@ impl Plan<'_> {
 
     /// The texts as a record has them.
     fn texts(&mut self, texts: &Texts, is_small: bool) -> Result<TextsRecord, PlanError> {
-        let all: Vec<u8> = texts.values().flat_map(|text| text.iter().copied()).collect();
+        let all: Vec<&[u8]> = texts.values().map(|text| &**text).collect();
+        let all = all.concat();
         let inline_bytes_max = match is_small {
             true => INLINE_BYTES_MAX,
             false => WHOLE_BYTES_MAX / 2,

@@ -7,12 +7,12 @@ mod apply;
 mod state;
 pub mod sweep;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::config::{TEXTS_MAX, Texts};
-use crate::key::{Key, Prefix};
+use crate::key::{ConfigName, Key, Prefix};
 use crate::record::canary::CanaryRecord;
 use crate::record::dial::DialRecord;
 use crate::record::drain::DrainRecord;
@@ -55,7 +55,7 @@ pub struct Try {
     pub texts: Texts,
     /// The circumstances.
     pub draft: Draft,
-    /// The instances that try it, the one that was asked first.
+    /// The instances that try it, as [`choose`](crate::canary::choose) has chosen them.
     pub chosen: Vec<String>,
     /// The time in milliseconds that it has to be healthy at all of them.
     pub hold_ms: u64,
@@ -111,6 +111,8 @@ pub struct Proposal {
     pub main: Transaction,
     /// The keys that it rests on, with their revisions.
     marks: Vec<(Key, StoreRevision)>,
+    /// The names of all texts that it rests on; `None` if it does not rest on the config.
+    names: Option<BTreeSet<ConfigName>>,
 }
 
 /// The outcome of a proposal, as far as a later view shows it.
@@ -189,6 +191,7 @@ impl Intent {
             writes: Vec::new(),
             parts: BTreeMap::new(),
             marks: Vec::new(),
+            names: None,
             number: None,
         };
         match self {
@@ -235,10 +238,21 @@ impl Proposal {
         }
     }
 
-    /// The keys that it rests on and that are not as they were. A new key of a folder is not among them.
+    /// The keys that it rests on and that are not as they were.
     pub fn conflicts(&self, view: &View) -> Vec<Key> {
         let changed = self.marks.iter().filter(|(key, at)| view.modified(key) != *at);
-        changed.map(|(key, _)| key.clone()).collect()
+        let mut conflicts: Vec<Key> = changed.map(|(key, _)| key.clone()).collect();
+        if let Some(names) = &self.names {
+            let new = view.config_keys.keys().filter(|name| {
+                let is_rested_on = self
+                    .marks
+                    .iter()
+                    .any(|(key, _)| matches!(key, Key::Config(known) if known == *name));
+                !names.contains(*name) && !is_rested_on
+            });
+            conflicts.extend(new.cloned().map(Key::Config));
+        }
+        conflicts
     }
 
     /// Returns true if nothing else stands against it than that texts were swept meanwhile: then it may be planned again.
@@ -256,6 +270,7 @@ struct Plan<'v> {
     /// Parts that the store does not have, by key.
     parts: BTreeMap<String, Vec<u8>>,
     marks: Vec<(Key, StoreRevision)>,
+    names: Option<BTreeSet<ConfigName>>,
     number: Option<u64>,
 }
 
@@ -336,6 +351,7 @@ impl Plan<'_> {
             parts,
             main,
             marks: self.marks,
+            names: self.names,
         })
     }
 }

@@ -1,6 +1,8 @@
 //! The promises of proposals and views, one file each.
 
 mod atomic;
+mod canary;
+mod sweep;
 
 use std::sync::Arc;
 

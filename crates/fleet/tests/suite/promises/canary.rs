@@ -1,0 +1,287 @@
+//! A canary is tried by those that were chosen, and becomes the config of all or of none.
+
+use std::time::Duration;
+
+use waypost_fleet::canary::{ChooseError, Clock, Count, Verdict, choose, verdict};
+use waypost_fleet::proposal::{Advance, Try};
+use waypost_fleet::record::Record as _;
+use waypost_fleet::record::canary::Stage;
+use waypost_fleet::record::instance::{InstanceErrorRecord, InstanceRecord};
+use waypost_fleet::view::Fence;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A fleet of five, whose first instance leads, with a canary on two of them.
+struct Trial {
+    world: World,
+    clock: Clock,
+    id: WriteId,
+}
+
+fn instance(canary: Option<&WriteId>) -> InstanceRecord {
+    InstanceRecord {
+        admin: None,
+        version: "1".to_owned(),
+        host: None,
+        pid: None,
+        started: draft().time,
+        revision: Some(1),
+        since: None,
+        obeys: StoreRevision(1),
+        canary: canary.cloned(),
+        healthy: true,
+        errors: Vec::new(),
+    }
+}
+
+impl Trial {
+    fn new(hold: Duration) -> Self {
+        let mut world = World::new();
+        world.carry_out(apply(texts(&[("a.yaml", "old")])));
+        for number in 0..5 {
+            world
+                .store
+                .put(&key(&format!("instances/i{number}")), instance(None).to_value());
+        }
+        world.store.put(&key("leader/1"), "i0");
+        let view = world.view();
+        let chosen = choose(&view, "i3", Count::Percent(25)).unwrap();
+        assert_eq!(chosen, ["i3", "i0"]);
+        let proposal = world.carry_out(Intent::Try(Try {
+            texts: texts(&[("a.yaml", "new")]),
+            draft: draft(),
+            chosen,
+            hold_ms: u64::try_from(hold.as_millis()).unwrap(),
+        }));
+        Self {
+            world,
+            clock: Clock::default(),
+            id: proposal.write,
+        }
+    }
+
+    fn fence(&mut self) -> Fence {
+        self.world.view().leader().unwrap().fence
+    }
+
+    fn report(&mut self, id: &str, record: &InstanceRecord) {
+        self.world
+            .store
+            .put(&key(&format!("instances/{id}")), record.to_value());
+    }
+
+    fn take(&mut self) {
+        let record = instance(Some(&self.id));
+        self.report("i0", &record);
+        self.report("i3", &record);
+    }
+
+    /// The leader judges, so often, once a second.
+    fn judge(&mut self, times: u32) {
+        for _ in 0..times {
+            let view = self.world.view();
+            if let Some(record) = self.clock.step(&view, SECOND) {
+                let fence = self.fence();
+                self.world.carry_out(Intent::Advance(Box::new(Advance {
+                    record,
+                    state: State::default(),
+                    fence,
+                })));
+            }
+        }
+    }
+
+    /// Checks the verdict, and the texts of an instance that tries it and of one that does not.
+    fn check(&mut self, expected: &Verdict, tried: &str, others: &str) {
+        let view = self.world.view();
+        assert_eq!(&verdict(&view, &self.id), expected);
+        for (id, text) in [("i3", tried), ("i4", others)] {
+            let config = view.config_of(id).unwrap();
+            assert_eq!(config.texts, texts(&[("a.yaml", text)]), "{id}");
+        }
+    }
+}
+
+#[test]
+fn canary_that_holds_becomes_the_config_of_all() {
+    let mut trial = Trial::new(30 * SECOND);
+    trial.judge(10);
+    trial.check(&Verdict::UnderWay, "new", "old");
+    trial.take();
+    trial.judge(30);
+    trial.check(&Verdict::UnderWay, "new", "old");
+    trial.judge(5);
+    trial.check(&Verdict::Passed(2), "new", "new");
+    assert_eq!(trial.world.view().revision(), Some(2));
+    // The next apply is one as always.
+    trial.world.carry_out(apply(texts(&[("a.yaml", "newer")])));
+}
+
+#[test]
+fn canary_is_taken_back_for_whatever_goes_wrong() {
+    type Happens = fn(&mut Trial);
+    let checks: [(Happens, u32, &str); 6] = [
+        (|_| {}, 65, "`i3` has not taken it in 60 s"),
+        (
+            |trial| {
+                trial.take();
+                trial.judge(5);
+                trial.world.store.delete(&key("instances/i0"));
+            },
+            1,
+            "`i0` has gone",
+        ),
+        (
+            |trial| {
+                trial.take();
+                trial.judge(5);
+                let mut record = instance(Some(&trial.id));
+                record.healthy = false;
+                trial.report("i0", &record);
+            },
+            1,
+            "`i0` is not healthy with it",
+        ),
+        // It was started anew.
+        (
+            |trial| {
+                trial.take();
+                trial.judge(5);
+                trial.report("i3", &instance(None));
+            },
+            1,
+            "`i3` is not healthy with it",
+        ),
+        (
+            |trial| {
+                let mut record = instance(None);
+                record.errors.push(InstanceErrorRecord {
+                    revision: None,
+                    canary: Some(trial.id.clone()),
+                    why: "port 80 is taken".to_owned(),
+                });
+                trial.report("i3", &record);
+            },
+            1,
+            "`i3`: port 80 is taken",
+        ),
+        (
+            |trial| trial.world.store.put(&key("canary-is-not-this-key"), ""),
+            65,
+            "`i3` has not taken it in 60 s",
+        ),
+    ];
+    for (happens, seconds, why) in checks {
+        let mut trial = Trial::new(30 * SECOND);
+        happens(&mut trial);
+        trial.judge(seconds);
+        trial.check(&Verdict::TakenBack(why.to_owned()), "old", "old");
+        assert_eq!(trial.world.view().revision(), Some(1));
+    }
+    let mut trial = Trial::new(30 * SECOND);
+    trial.world.store.put(&key("config/a.yaml"), "by hand");
+    trial.judge(1);
+    let why = "the config was changed meanwhile".to_owned();
+    trial.check(&Verdict::TakenBack(why), "by hand", "by hand");
+}
+
+#[test]
+fn hold_goes_on_under_another_leader_and_not_for_one_that_stood_still() {
+    let mut trial = Trial::new(60 * SECOND);
+    trial.take();
+    trial.judge(31);
+    // The age of 30 s is in the record.
+    let former = trial.fence();
+    trial.world.store.delete(&key("leader/1"));
+    trial.world.store.put(&key("leader/2"), "i1");
+    trial.clock = Clock::default();
+    trial.judge(20);
+    trial.check(&Verdict::UnderWay, "new", "old");
+    let view = trial.world.view();
+    let stood_still = trial.clock.step(&view, Duration::from_secs(3600));
+    assert!(stood_still.is_none_or(|record| record.stage == Stage::Holding));
+    // The former leader's word does not count any more.
+    let record = (*view.canary.as_ref().unwrap().value).clone();
+    let late = Intent::Advance(Box::new(Advance {
+        record,
+        state: State::default(),
+        fence: former,
+    }));
+    let view = trial.world.view();
+    assert_eq!(trial.world.plan(&view, late), Err(PlanError::NotLeader));
+    trial.judge(20);
+    trial.check(&Verdict::Passed(2), "new", "new");
+}
+
+#[test]
+fn another_apply_has_to_wait() {
+    let mut trial = Trial::new(30 * SECOND);
+    let view = trial.world.view();
+    let another = apply(texts(&[("a.yaml", "newer")]));
+    assert_eq!(trial.world.plan(&view, another), Err(PlanError::CanaryUnderWay));
+    let another = Intent::Try(Try {
+        texts: texts(&[("a.yaml", "newer")]),
+        draft: draft(),
+        chosen: vec!["i1".to_owned()],
+        hold_ms: 0,
+    });
+    assert_eq!(trial.world.plan(&view, another), Err(PlanError::CanaryUnderWay));
+    // One that was planned before the canary began is too late.
+    let mut world = World::new();
+    let view = world.view();
+    let late = world.plan(&view, apply(texts(&[("a.yaml", "1")]))).unwrap();
+    world.carry_out(Intent::Try(Try {
+        texts: texts(&[("a.yaml", "2")]),
+        draft: draft(),
+        chosen: vec!["i1".to_owned()],
+        hold_ms: 0,
+    }));
+    assert!(!world.commit(&late));
+}
+
+#[test]
+fn those_that_try_are_the_asked_one_and_healthy_ones() {
+    let mut world = World::new();
+    for (number, healthy) in [true, false, true, true, false].into_iter().enumerate() {
+        let record = InstanceRecord {
+            healthy,
+            ..instance(None)
+        };
+        world
+            .store
+            .put(&key(&format!("instances/i{number}")), record.to_value());
+    }
+    let view = world.view();
+    for (asked, count, expected) in [
+        ("i3", Count::Instances(1), Ok("i3")),
+        ("i3", Count::Instances(2), Ok("i3 i0")),
+        ("i1", Count::Instances(3), Ok("i1 i0 i2")),
+        ("i0", Count::Percent(1), Ok("i0")),
+        ("i0", Count::Percent(21), Ok("i0 i2")),
+        ("i0", Count::Percent(60), Ok("i0 i2 i3")),
+        ("i9", Count::Instances(1), Err(ChooseError::NotAlive)),
+        (
+            "i0",
+            Count::Percent(100),
+            Err(ChooseError::TooFew {
+                wanted: 5,
+                healthy: 3,
+                live: 5,
+            }),
+        ),
+        (
+            "i0",
+            Count::Instances(7),
+            Err(ChooseError::TooFew {
+                wanted: 7,
+                healthy: 3,
+                live: 5,
+            }),
+        ),
+    ] {
+        let chosen = choose(&view, asked, count).map(|chosen| chosen.join(" "));
+        assert_eq!(chosen, expected.map(str::to_owned), "{asked} {count:?}");
+    }
+}
