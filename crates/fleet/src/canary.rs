@@ -1,7 +1,7 @@
 //! Canaries: a config that some instances try before all take it, or none does.
 //!
 //! The record under `canary` says all: an instance that is chosen obeys its texts while it is under way, and the leader
-//! advances it once a second by what the instances say of themselves. Whoever began it only looks for the verdict.
+//! advances it once a second by what the instances say of themselves. The instance that began it only looks for the verdict.
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -70,7 +70,7 @@ struct Explained {
     bounds: Option<Bounds>,
 }
 
-/// What is known of the rules beyond those in `considered`.
+/// Knowledge of the rules beyond those in `considered`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Bounds {
     considered_total: usize,

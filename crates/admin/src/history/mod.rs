@@ -1,6 +1,6 @@
 //! Requests of the last hour by series, for statistics over a window.
 //!
-//! What came between two looks at the counters is a part. Parts are merged as they grow old, the more of them the older
+//! The requests between two looks at the counters are a part. Parts are merged as they grow old, the more of them the older
 //! they are, and sooner if they take too much memory: then windows begin less exactly, and at last earlier ones are
 //! forgotten. So the memory is bounded however many series there are, and a window has the requests of all of them. It
 //! ends exactly now, and begins with a part. Time is an argument.

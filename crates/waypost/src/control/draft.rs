@@ -67,7 +67,7 @@ impl Control {
 
 /// The requests that get another answer by `after`: some of them, and their number.
 ///
-/// Those that are compared are the requests of the tests of both, and one for each alternative of the routes that differ.
+/// Compared are the requests of the tests of both, and one for each alternative of the routes that differ.
 fn moves(before: &Generation, after: &Generation) -> (Vec<Move>, usize) {
     let mut compared: Vec<Compared> = Vec::new();
     let tests = before.plan().tests().iter().chain(after.plan().tests());

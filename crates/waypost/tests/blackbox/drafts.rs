@@ -176,7 +176,7 @@ fn dry_run_finds_the_requests_that_move_without_tests() {
         shadowed,
         &[("GET http://other.test/x", "none", "other")],
     );
-    // One that goes, whose requests another takes, or nobody.
+    // One that goes, whose requests another takes, or none does.
     check(
         "headers: { x-beta: \"1\" }",
         "headers: { x-beta: \"2\" }",
