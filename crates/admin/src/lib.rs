@@ -13,6 +13,7 @@ pub mod certificates;
 pub mod command;
 pub mod events;
 mod failures;
+pub mod fleet;
 pub mod history;
 pub mod metrics;
 #[cfg(test)]

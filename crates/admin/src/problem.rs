@@ -17,6 +17,9 @@ pub struct Problem {
     /// Diagnostics of a config, as `waypost check --format json` prints them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<serde_json::Value>,
+    /// `unknown` if the change was proposed to the fleet and no answer came: it may have been made, or may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
 }
 
 impl Problem {
@@ -27,6 +30,7 @@ impl Problem {
             title: status.canonical_reason().unwrap_or_default().to_owned(),
             detail: detail.into(),
             diagnostics: Vec::new(),
+            outcome: None,
         }
     }
 
@@ -73,6 +77,24 @@ impl Problem {
     /// 504: the operation took too long.
     pub fn timeout(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::GATEWAY_TIMEOUT, detail)
+    }
+
+    /// 503: the store of the fleet cannot be asked, and nothing was proposed to it.
+    pub fn store_away(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// 503: the change was proposed to the store of the fleet, and no answer came.
+    pub fn outcome_unknown(detail: impl Into<String>) -> Self {
+        Self {
+            outcome: Some("unknown".to_owned()),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        }
+    }
+
+    /// 403: the store of the fleet forbids it.
+    pub fn forbidden_by_store(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
     }
 
     /// 503: another process is about to take over.

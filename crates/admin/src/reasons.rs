@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use waypost_proxy::generation::Generation;
 use waypost_upstream::service::ServiceState;
 
+use crate::fleet::FleetStatus;
 use crate::report::{KeySetReport, Report};
 use crate::stats::failed_share;
 use crate::timeline::Timeline;
@@ -33,7 +34,7 @@ const HELD: Duration = Duration::from_secs(1);
 pub struct Reason {
     /// `error` if requests or changes fail, or will unless something is done; else `warning`.
     pub severity: Severity,
-    /// `config`, `state`, `file`, `upgrade`, `pending`, `draining`, `certificate`, `service`, `route` or `rollout`.
+    /// `config`, `state`, `file`, `upgrade`, `pending`, `draining`, `certificate`, `fleet`, `service`, `route` or `rollout`.
     pub kind: String,
     /// The name of the service, the route or the listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +114,13 @@ impl Held {
         *held = Some((Instant::now(), generation.number(), reasons.clone()));
         reasons
     }
+}
+
+/// The reasons of the fleet that the gateway belongs to.
+pub(crate) fn of_fleet(fleet: &FleetStatus) -> Vec<Reason> {
+    let troubles = fleet.away().into_iter().chain(fleet.troubles.iter().cloned());
+    let reasons = troubles.map(|message| reason(Severity::Error, "fleet", None, message));
+    bounded(reasons.collect(), "troubles of the fleet")
 }
 
 /// The reasons that the control plane reports.

@@ -16,6 +16,7 @@ use waypost_upstream::notice::Notice;
 use crate::command::Command;
 use crate::events::{EventKind, Events};
 use crate::failures::Failures;
+use crate::fleet::{FleetView, Reader};
 use crate::history::History;
 use crate::problem::Problem;
 use crate::reasons::Held;
@@ -38,6 +39,7 @@ pub struct AppState {
     view: OnceLock<View>,
     draining: AtomicBool,
     report: RwLock<Report>,
+    fleet: OnceLock<Reader>,
     /// True if rollouts go by a clock that only `POST /api/v1/clock` turns. For tests of configs and of the
     /// gateway itself, with `WAYPOST_TEST_CLOCK=1` in the environment.
     pub test_clock: bool,
@@ -64,6 +66,7 @@ impl AppState {
             view: OnceLock::new(),
             draining: AtomicBool::new(false),
             report: RwLock::new(report),
+            fleet: OnceLock::new(),
             test_clock: std::env::var_os("WAYPOST_TEST_CLOCK").is_some_and(|value| value == "1"),
             events: Events::default(),
             commands,
@@ -113,6 +116,17 @@ impl AppState {
     /// Updates the report of the control plane.
     pub fn update_report(&self, change: impl FnOnce(&mut Report)) {
         change(&mut self.report.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Sets how to look at the fleet that the gateway belongs to.
+    pub fn set_fleet(&self, look: impl Fn() -> FleetView + Send + Sync + 'static) {
+        // A gateway belongs to one fleet.
+        let _ = self.fleet.set(Reader::new(look));
+    }
+
+    /// The fleet that the gateway belongs to, if it does.
+    pub fn fleet(&self) -> Option<FleetView> {
+        self.fleet.get().map(Reader::look)
     }
 
     /// Sends a command to the control plane and waits for its result.

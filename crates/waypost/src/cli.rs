@@ -66,6 +66,14 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Show the fleet that a running gateway belongs to: its instances, and if they obey it.
+    Fleet {
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// Output format.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     /// List the routes of a running gateway, with their live weights.
     Routes {
         #[command(flatten)]

@@ -17,6 +17,7 @@ mod control;
 mod demo;
 mod explain;
 mod fix;
+mod fleet;
 mod hash_key;
 mod key_sets;
 mod load;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Test { path, format } => test::test(&path, format),
         Command::Status { admin, format } => remote::status::status(&admin, format),
+        Command::Fleet { admin, format } => remote::fleet::fleet(&admin, format),
         Command::Routes { admin, format } => remote::routes::routes(&admin, format),
         Command::Services {
             service,

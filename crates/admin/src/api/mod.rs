@@ -6,6 +6,7 @@ pub mod deals;
 pub mod events;
 pub mod explain;
 pub mod failures;
+mod fleet;
 pub mod health;
 pub mod openapi;
 pub mod paging;
@@ -100,6 +101,7 @@ pub fn operations() -> Vec<Operation> {
     let mut all = Vec::new();
     all.extend(health::operations());
     all.extend(status::operations());
+    all.extend(fleet::operations());
     all.extend(routes::operations());
     all.extend(failures::operations());
     all.extend(deals::operations());

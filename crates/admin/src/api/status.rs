@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{App, Operation, json};
+use crate::fleet::{FleetStatus, FleetView};
 use crate::problem::Problem;
 use crate::reasons::{self, Reason, Severity, Word};
 use crate::report::{FailedLoad, FailedUpgrade, KeySetReport, Pending, RolloutReport, StateReport};
@@ -76,6 +77,9 @@ pub struct Status {
     pub failed_upgrade: Option<FailedUpgrade>,
     /// The directory of revisions and dials.
     pub state: StateReport,
+    /// The fleet that the gateway belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetStatus>,
     /// Lost lines of the access log.
     pub access_log_lost: u64,
 }
@@ -128,7 +132,9 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
     let dialed = generation.compiled().dialed();
     let dialed = dialed.into_iter();
     let dialed = dialed.map(|position| plan.routes()[position].matching.name.to_string());
+    let fleet = state.fleet().as_ref().map(FleetView::status);
     let mut reasons = reasons::of_report(&report, generation.number(), state.is_draining());
+    reasons.extend(fleet.iter().flat_map(reasons::of_fleet));
     reasons.extend(state.reasons_held.of(&generation, || state.timeline()));
     reasons.sort_by_key(|reason| reason.severity);
     let health = match reasons.first().map(|worst| worst.severity) {
@@ -145,7 +151,10 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
             && report.key_sets.values().all(|keys| keys.error.is_none())
             && report.state.writable
             && report.state.damaged.is_empty()
-            && report.state.troubles.is_empty(),
+            && report.state.troubles.is_empty()
+            && fleet
+                .as_ref()
+                .is_none_or(|fleet| fleet.available && fleet.troubles.is_empty()),
         version: state.version.to_owned(),
         pid: std::process::id(),
         started: state.started,
@@ -167,6 +176,7 @@ async fn status(State(state): App) -> Result<Json<Status>, Problem> {
         upgrading: report.upgrading,
         failed_upgrade: report.failed_upgrade,
         state: report.state,
+        fleet,
         access_log_lost: lost.dropped + lost.unwritable,
     }))
 }

@@ -141,9 +141,27 @@ impl Mark {
                 service,
                 format!("{name}: {} new addresses, {} gone", added.len(), removed.len()),
             ),
-            EventKind::Refused { .. } | EventKind::Confirmed { .. } | EventKind::UpgradeFailed { .. } => {
-                Vec::new()
+            EventKind::FleetAway { why } => vec![mark(None, None, format!("etcd is away: {why}"))],
+            EventKind::FleetBack => vec![mark(None, None, "etcd is back".to_owned())],
+            EventKind::InstanceLeft { instance } => {
+                vec![mark(
+                    None,
+                    None,
+                    format!("instance {instance} has left the fleet"),
+                )]
             }
+            EventKind::InstanceJoined { instance } => {
+                vec![mark(
+                    None,
+                    None,
+                    format!("instance {instance} has come to the fleet"),
+                )]
+            }
+            EventKind::Refused { .. }
+            | EventKind::Confirmed { .. }
+            | EventKind::UpgradeFailed { .. }
+            | EventKind::FleetLeader { .. }
+            | EventKind::FleetOutcome { .. } => Vec::new(),
         }
     }
 

@@ -86,6 +86,37 @@ pub enum EventKind {
     },
     /// A rollout changed.
     Rollout(Box<RolloutEvent>),
+    /// etcd does not answer any more. What it said last is served, and changes are refused.
+    FleetAway {
+        /// The reason, in one sentence.
+        why: String,
+    },
+    /// etcd answers again.
+    FleetBack,
+    /// Another instance leads the fleet, or none.
+    FleetLeader {
+        /// The id of the instance.
+        instance: Option<String>,
+    },
+    /// An instance has come to the fleet.
+    InstanceJoined {
+        /// The id of the instance.
+        instance: String,
+    },
+    /// An instance has left the fleet, or its lease has ended.
+    InstanceLeft {
+        /// The id of the instance.
+        instance: String,
+    },
+    /// The outcome of a change that etcd had not answered to is known.
+    FleetOutcome {
+        /// The id of the write, as the answer had it.
+        write: String,
+        /// The change, in one line.
+        what: String,
+        /// True if it was carried out; absent if others have changed the same since, so that it is not known.
+        carried_out: Option<bool>,
+    },
     /// An endpoint was ejected after failures.
     EndpointEjected {
         /// The service.
@@ -180,6 +211,12 @@ impl EventKind {
             Self::Upgraded { .. } => "upgraded",
             Self::UpgradeFailed { .. } => "upgrade_failed",
             Self::Rollout(_) => "rollout",
+            Self::FleetAway { .. } => "fleet_away",
+            Self::FleetBack => "fleet_back",
+            Self::FleetLeader { .. } => "fleet_leader",
+            Self::InstanceJoined { .. } => "instance_joined",
+            Self::InstanceLeft { .. } => "instance_left",
+            Self::FleetOutcome { .. } => "fleet_outcome",
             Self::EndpointEjected { .. } => "endpoint_ejected",
             Self::AddressesChanged { .. } => "addresses_changed",
             Self::PanicEntered { .. } => "panic_entered",

@@ -60,6 +60,10 @@ families! {
     LOADED Gauge "waypost_config_last_load_successful" [] "1 if the last config load succeeded, else 0.";
     DAMAGED Gauge "waypost_state_damaged_files" [] "Damaged state files that were set aside at startup.";
     STATE_WRITABLE Gauge "waypost_state_writable" [] "1 if dials and revisions can be stored, else 0.";
+    FLEET_INSTANCES Gauge "waypost_fleet_instances" ["state"] "Instances of the fleet that live, as this one sees them, by state: ok, lagging, unhealthy or error. Absent outside of a fleet, as are the other metrics of the fleet.";
+    FLEET_LEADER Gauge "waypost_fleet_leader" [] "1 if this instance leads the fleet, else 0.";
+    FLEET_AVAILABLE Gauge "waypost_fleet_etcd_available" [] "1 if etcd answers this instance, else 0.";
+    FLEET_STORE_REVISION Gauge "waypost_fleet_store_revision" [] "The revision of the store of etcd up to which this instance knows changes.";
     STALE_FILES Gauge "waypost_stale_files" [] "Files, such as certificates, whose current version is unusable and whose last good version stays in use.";
     KEY_SET_AGE Gauge "waypost_key_set_age_seconds" ["url"] "Seconds since a key set was last fetched; absent while it has never been.";
     KEY_SET_FETCHES Counter "waypost_key_set_fetches" ["url", "result"] "Fetches of a key set by result: succeeded or failed.";

@@ -19,6 +19,7 @@ use waypost_upstream::health::EndpointState;
 use waypost_upstream::histogram::SHOWN_BOUNDS_US;
 
 use crate::arms;
+use crate::fleet::{FleetView, InstanceState};
 pub use crate::metrics::exposition::Dialect;
 use crate::metrics::exposition::Writer;
 use crate::report::Report;
@@ -61,9 +62,44 @@ fn process(state: &AppState, out: &mut Writer) {
         .sample(&[], report.state.damaged.len() as u64);
     out.family(&families::STATE_WRITABLE)
         .sample(&[], u64::from(report.state.writable));
+    fleet(state.fleet().as_ref(), out);
     out.family(&families::STALE_FILES)
         .sample(&[], report.stale_files.len() as u64);
     key_sets(&report, out);
+}
+
+fn fleet(fleet: Option<&FleetView>, out: &mut Writer) {
+    out.family(&families::FLEET_INSTANCES);
+    if let Some(fleet) = fleet {
+        for instance in [
+            InstanceState::Ok,
+            InstanceState::Lagging,
+            InstanceState::Unhealthy,
+            InstanceState::Error,
+        ] {
+            let are_so = fleet.instances.iter().filter(|each| each.state == instance);
+            out.sample(&[("state", instance.as_str())], are_so.count() as u64);
+        }
+    }
+    for (family, value) in [
+        (
+            &families::FLEET_LEADER,
+            fleet.map(|fleet| u64::from(fleet.leader.as_ref() == Some(&fleet.instance))),
+        ),
+        (
+            &families::FLEET_AVAILABLE,
+            fleet.map(|fleet| u64::from(fleet.available)),
+        ),
+        (
+            &families::FLEET_STORE_REVISION,
+            fleet.map(|fleet| fleet.store_revision.unsigned_abs()),
+        ),
+    ] {
+        out.family(family);
+        if let Some(value) = value {
+            out.sample(&[], value);
+        }
+    }
 }
 
 fn key_sets(report: &Report, out: &mut Writer) {

@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod client;
 pub(crate) mod dial;
+pub(crate) mod fleet;
 pub(crate) mod history;
 pub(crate) mod ready;
 pub(crate) mod rollout;

@@ -139,6 +139,24 @@ fn in_words(status: &Status) -> String {
         };
         line("keys", &text);
     }
+    if let Some(fleet) = &status.fleet {
+        let leader = match &fleet.leader {
+            Some(leader) => format!("led by {leader}"),
+            None => "without a leader".to_owned(),
+        };
+        line(
+            "fleet",
+            &format!(
+                "{} as {}, {}, {leader}",
+                fleet.prefix,
+                fleet.instance,
+                count(fleet.instances, "instance")
+            ),
+        );
+        for trouble in fleet.away().iter().chain(&fleet.troubles) {
+            line("", trouble);
+        }
+    }
     let writable = if status.state.writable {
         ""
     } else {

@@ -52,6 +52,7 @@ pub(super) fn status() -> Status {
             writable: true,
             ..StateReport::default()
         },
+        fleet: None,
         access_log_lost: 0,
     }
 }

@@ -1,0 +1,198 @@
+//! The fleet that a gateway belongs to, as this instance sees it.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The fleet, as an instance sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FleetView {
+    /// True if etcd is there, everything in it makes sense, and all instances obey it and are healthy.
+    pub ok: bool,
+    /// The prefix of the fleet's keys.
+    pub prefix: String,
+    /// The members of etcd.
+    pub endpoints: Vec<String>,
+    /// True if etcd answers. Otherwise everything else is what it said last.
+    pub available: bool,
+    /// The time since when etcd does not answer.
+    #[schemars(with = "Option<String>")]
+    pub away_since: Option<Timestamp>,
+    /// The reason that etcd does not answer.
+    pub why: Option<String>,
+    /// True if etcd has not been read since the start, and what the state directory kept from last time is served.
+    pub cached: bool,
+    /// The revision of etcd's store up to which changes are known.
+    pub store_revision: i64,
+    /// The active revision of the fleet; absent while there is none of the present config.
+    pub revision: Option<u64>,
+    /// The id of this instance.
+    pub instance: String,
+    /// The id of the instance that leads.
+    pub leader: Option<String>,
+    /// Instances that live, by id.
+    pub instances: Vec<InstanceView>,
+    /// Things that etcd forbids, and keys in it that make no sense, in a sentence each.
+    pub troubles: Vec<String>,
+}
+
+/// An instance that lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InstanceView {
+    /// Its id.
+    pub id: String,
+    /// `ok`; `error` if it cannot obey something; `unhealthy`; or `lagging` if it does not obey yet what is there for more
+    /// than two seconds.
+    pub state: InstanceState,
+    /// True if it leads.
+    pub leader: bool,
+    /// The address of its admin API, if others can reach it.
+    pub admin: Option<String>,
+    /// Its version.
+    pub version: String,
+    /// The start time of its process.
+    #[schemars(with = "String")]
+    pub started: Timestamp,
+    /// The revision in force; absent if it is none of the fleet's.
+    pub revision: Option<u64>,
+    /// The time since when that is in force.
+    #[schemars(with = "Option<String>")]
+    pub since: Option<Timestamp>,
+    /// The revision of etcd's store up to which it obeys everything.
+    pub obeys: i64,
+    /// True if it tries a config for the fleet.
+    pub canary: bool,
+    /// True if it serves, and has obeyed all that it knows of.
+    pub healthy: bool,
+    /// Things that it could not obey, with the reasons.
+    pub errors: Vec<InstanceError>,
+}
+
+/// Something that an instance could not obey.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InstanceError {
+    /// The revision, if it is of one.
+    pub revision: Option<u64>,
+    /// The reason.
+    pub why: String,
+}
+
+/// The state of an instance in a fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceState {
+    /// It obeys everything.
+    Ok,
+    /// It does not obey everything yet.
+    Lagging,
+    /// It is not healthy.
+    Unhealthy,
+    /// It cannot obey something.
+    Error,
+}
+
+impl InstanceState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Lagging => "lagging",
+            Self::Unhealthy => "unhealthy",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// The fleet in the status of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FleetStatus {
+    /// The prefix of the fleet's keys.
+    pub prefix: String,
+    /// The id of this instance.
+    pub instance: String,
+    /// The id of the instance that leads.
+    pub leader: Option<String>,
+    /// The number of instances that live.
+    pub instances: usize,
+    /// True if etcd answers.
+    pub available: bool,
+    /// The time since when etcd does not answer.
+    #[schemars(with = "Option<String>")]
+    pub away_since: Option<Timestamp>,
+    /// The reason that etcd does not answer.
+    pub why: Option<String>,
+    /// True if what the state directory kept from last time is served.
+    pub cached: bool,
+    /// The revision of etcd's store up to which changes are known.
+    pub store_revision: i64,
+    /// Things that etcd forbids, keys in it that make no sense, and things that this instance could not obey, in a sentence each.
+    pub troubles: Vec<String>,
+}
+
+impl FleetView {
+    /// The fleet in the status of this instance.
+    pub fn status(&self) -> FleetStatus {
+        let own = self
+            .instances
+            .iter()
+            .find(|instance| instance.id == self.instance);
+        let errors = own.into_iter().flat_map(|own| &own.errors);
+        let errors = errors.map(|error| match error.revision {
+            Some(revision) => format!("revision {revision}: {}", error.why),
+            None => error.why.clone(),
+        });
+        FleetStatus {
+            prefix: self.prefix.clone(),
+            instance: self.instance.clone(),
+            leader: self.leader.clone(),
+            instances: self.instances.len(),
+            available: self.available,
+            away_since: self.away_since,
+            why: self.why.clone(),
+            cached: self.cached,
+            store_revision: self.store_revision,
+            troubles: self.troubles.iter().cloned().chain(errors).collect(),
+        }
+    }
+}
+
+impl FleetStatus {
+    /// The absence of etcd in a sentence.
+    pub fn away(&self) -> Option<String> {
+        if self.available {
+            return None;
+        }
+        let since = self.away_since.map(|since| format!(" since {since:.0}"));
+        let why = self.why.as_ref().map(|why| format!(": {why}"));
+        let served = match self.cached {
+            true => "what was kept from last time is served",
+            false => "what it said last is served",
+        };
+        Some(format!(
+            "etcd is away{}{}; {served}, and changes are refused",
+            since.unwrap_or_default(),
+            why.unwrap_or_default()
+        ))
+    }
+}
+
+/// Looks at the fleet.
+pub(crate) struct Reader(Box<dyn Fn() -> FleetView + Send + Sync>);
+
+impl Reader {
+    pub(crate) fn new(look: impl Fn() -> FleetView + Send + Sync + 'static) -> Self {
+        Self(Box::new(look))
+    }
+
+    pub(crate) fn look(&self) -> FleetView {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}

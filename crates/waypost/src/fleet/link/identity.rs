@@ -1,0 +1,107 @@
+//! The id of this instance, which it keeps over restarts.
+
+use std::fs::File;
+use std::path::Path;
+
+use aws_lc_rs::rand;
+
+use crate::checksummed;
+use crate::state::create_directory;
+
+/// The name of the file with the id.
+const FILE: &str = "instance";
+
+/// The name of the file whose lock says which process has the id.
+const LOCK: &str = "instance.lock";
+
+/// An instance as a member of a fleet.
+#[derive(Debug)]
+pub(super) struct Identity {
+    /// The host's name and random digits.
+    pub(super) id: String,
+    /// The lock of the id that the directory keeps; `None` if another process has it, or it cannot be kept.
+    pub(super) lock: Option<File>,
+}
+
+impl Identity {
+    /// The identity that the state directory keeps. A second process there has another one, which is not kept.
+    pub(super) fn of(state: &Path) -> Self {
+        let Some(lock) = lock(state) else {
+            return Self {
+                id: fresh(),
+                lock: None,
+            };
+        };
+        let file = state.join(FILE);
+        let kept = checksummed::read(&file).ok().flatten();
+        let kept = kept.and_then(|body| String::from_utf8(body).ok());
+        let id = kept.filter(|id| is_id(id)).unwrap_or_else(|| {
+            let id = fresh();
+            // Without it, the next start has another one.
+            let _ = checksummed::write(&file, id.as_bytes());
+            id
+        });
+        Self { id, lock: Some(lock) }
+    }
+}
+
+/// Takes the lock, if it is free.
+pub(super) fn lock(state: &Path) -> Option<File> {
+    create_directory(state).ok()?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(state.join(LOCK))
+        .ok()?;
+    file.try_lock().ok()?;
+    Some(file)
+}
+
+/// The longest part of a host's name in an id.
+const HOST_CHARS_MAX: usize = 63;
+
+fn fresh() -> String {
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy();
+    let host: String = host
+        .chars()
+        .filter(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '_'))
+        .take(HOST_CHARS_MAX)
+        .collect();
+    let mut digits = [0_u8; 4];
+    // Without random bytes, processes differ at least.
+    if rand::fill(&mut digits).is_err() {
+        digits = std::process::id().to_be_bytes();
+    }
+    format!("{host}-{:08x}", u32::from_be_bytes(digits))
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= HOST_CHARS_MAX + 9
+        && text
+            .chars()
+            .all(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_kept_and_belongs_to_one_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        let first = Identity::of(&state);
+        let beside = Identity::of(&state);
+        assert!(is_id(&first.id) && is_id(&beside.id));
+        assert_ne!(first.id, beside.id);
+        assert!(first.lock.is_some() && beside.lock.is_none());
+        let id = first.id.clone();
+        drop(first);
+        assert_eq!(Identity::of(&state).id, id);
+        std::fs::write(state.join(FILE), "damaged").unwrap();
+        assert!(is_id(&Identity::of(&state).id));
+    }
+}

@@ -1,0 +1,179 @@
+//! The fleet as the admin API shows it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::{Picture, Shared, lock};
+use crate::fleet::{Availability, Known};
+use waypost_admin::fleet::{FleetView, InstanceError, InstanceState, InstanceView};
+use waypost_fleet::record::instance::InstanceRecord;
+use waypost_fleet::store::StoreRevision;
+
+/// The time that instances get to obey a change and say so.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// Changes that are kept until then.
+const KEPT: usize = 64;
+
+/// Changes of the rules, until instances have had the time to obey them.
+#[derive(Debug, Default)]
+pub(super) struct Settling {
+    /// Revisions of changes, with the time at which they came; all but the first are younger than [`SETTLING`].
+    changes: VecDeque<(StoreRevision, Instant)>,
+}
+
+impl Settling {
+    /// Notes the last revision that changed rules.
+    pub(super) fn note(&mut self, rules: StoreRevision) {
+        self.note_at(rules, Instant::now());
+    }
+
+    fn note_at(&mut self, rules: StoreRevision, now: Instant) {
+        while self
+            .changes
+            .get(1)
+            .is_some_and(|(_, came)| is_settled(*came, now))
+        {
+            self.changes.pop_front();
+        }
+        let last = self.changes.back().map(|(rules, _)| *rules);
+        // A lower one is of a store that was put back.
+        if last.is_some_and(|last| last > rules) {
+            self.changes.clear();
+        }
+        if last != Some(rules) && self.changes.len() < KEPT {
+            self.changes.push_back((rules, now));
+        }
+    }
+
+    /// The revision up to which every instance should have obeyed all.
+    fn settled(&self, now: Instant) -> StoreRevision {
+        let settled = self.changes.iter().rev().find(|(_, came)| is_settled(*came, now));
+        settled.map(|(rules, _)| *rules).unwrap_or_default()
+    }
+}
+
+fn is_settled(came: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(came) >= SETTLING
+}
+
+impl Shared {
+    /// The fleet as it is now.
+    pub(super) fn look(&self) -> FleetView {
+        let picture = self.picture.borrow().clone();
+        let troubles = self.troubles(&picture);
+        let view = picture.view;
+        let settled = {
+            let mut settling = lock(&self.settling);
+            if picture.known == Known::Read {
+                settling.note(view.rules);
+            }
+            settling.settled(Instant::now())
+        };
+        let leader = view.leader().map(|leader| leader.instance.to_string());
+        let instances = view.instances.iter().map(|(id, record)| {
+            let state = state(&record.value, settled);
+            instance(id, &record.value, state, leader.as_deref() == Some(id))
+        });
+        let instances: Vec<InstanceView> = instances.collect();
+        let (away_since, why) = match picture.availability {
+            Availability::Available => (None, None),
+            Availability::Away { since, why } => (Some(since), Some(why)),
+        };
+        let are_well = instances
+            .iter()
+            .all(|instance| instance.state == InstanceState::Ok);
+        FleetView {
+            ok: why.is_none() && troubles.is_empty() && are_well,
+            prefix: self.prefix.to_string(),
+            endpoints: self.endpoints.clone(),
+            available: why.is_none(),
+            away_since,
+            why,
+            cached: picture.known == Known::Cached,
+            store_revision: view.at.0,
+            revision: view.revision(),
+            instance: self.id.clone(),
+            leader,
+            instances,
+            troubles,
+        }
+    }
+
+    /// Things that etcd forbids this instance, and keys in it that make no sense, in a sentence each.
+    pub(super) fn troubles(&self, picture: &Picture) -> Vec<String> {
+        let view = &picture.view;
+        let mut troubles = self.presence.borrow().troubles.clone();
+        let senseless = view.troubles();
+        troubles.extend(senseless.map(|trouble| format!("`{}`: {}", trouble.key, trouble.why)));
+        if picture.known == Known::Read && view.config_keys.is_empty() {
+            troubles.push(format!(
+                "there is no config in etcd: no key begins with `{}/config/`",
+                self.prefix
+            ));
+        }
+        troubles
+    }
+}
+
+fn state(instance: &InstanceRecord, settled: StoreRevision) -> InstanceState {
+    if !instance.errors.is_empty() {
+        InstanceState::Error
+    } else if instance.obeys < settled {
+        InstanceState::Lagging
+    } else if !instance.healthy {
+        InstanceState::Unhealthy
+    } else {
+        InstanceState::Ok
+    }
+}
+
+fn instance(id: &str, record: &InstanceRecord, state: InstanceState, leads: bool) -> InstanceView {
+    let errors = record.errors.iter().map(|error| InstanceError {
+        revision: error.revision,
+        why: error.why.clone(),
+    });
+    InstanceView {
+        id: id.to_owned(),
+        state,
+        leader: leads,
+        admin: record.admin.clone(),
+        version: record.version.clone(),
+        started: record.started,
+        revision: record.revision,
+        since: record.since,
+        obeys: record.obeys.0,
+        canary: record.canary.is_some(),
+        healthy: record.healthy,
+        errors: errors.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_settled_once_instances_had_the_time_to_obey_it() {
+        let began = Instant::now();
+        let after = |ms| began + Duration::from_millis(ms);
+        let mut settling = Settling::default();
+        for (rules, ms) in [(5, 0), (5, 100), (7, 1000), (9, 1500)] {
+            settling.note_at(StoreRevision(rules), after(ms));
+        }
+        for (ms, expected) in [(1000, 0), (2000, 5), (2999, 5), (3000, 7), (3500, 9), (9000, 9)] {
+            assert_eq!(settling.settled(after(ms)), StoreRevision(expected), "{ms}");
+        }
+        // Many changes in a short time do not keep the first from being settled.
+        for rules in 10..1000 {
+            settling.note_at(StoreRevision(rules), after(4000));
+        }
+        assert_eq!(settling.settled(after(4000)), StoreRevision(9));
+        assert!(settling.changes.len() <= KEPT);
+        settling.note_at(StoreRevision(1000), after(7000));
+        settling.note_at(StoreRevision(1000), after(7001));
+        assert_eq!(settling.settled(after(10_000)), StoreRevision(1000));
+        settling.note_at(StoreRevision(3), after(10_000));
+        assert_eq!(settling.settled(after(10_000)), StoreRevision(0));
+    }
+}

@@ -1,0 +1,343 @@
+//! The fleet in etcd: what the tasks share, and the handle.
+//!
+//! [`follow`] reads and watches, [`presence`] keeps the lease with the instance's key and its candidacy, [`propose`] writes,
+//! [`outcome`] looks up writes without an answer, [`cache`] keeps the view for a start without etcd, [`look`] makes the picture
+//! that the admin API shows.
+
+mod cache;
+mod follow;
+mod identity;
+mod look;
+mod outcome;
+mod presence;
+mod propose;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use waypost_admin::events::{EventKind, Events};
+use waypost_admin::state::AppState;
+use waypost_etcd::client::Client;
+use waypost_etcd::error::Error;
+use waypost_etcd::key::KeyRange;
+use waypost_etcd::options::Options;
+use waypost_etcd::revision::LeaseId;
+use waypost_fleet::key::{Folder, Prefix};
+use waypost_fleet::record::instance::InstanceRecord;
+use waypost_fleet::replica::Replica;
+use waypost_fleet::store::StoreRevision;
+use waypost_fleet::view::View;
+
+use self::look::Settling;
+use self::presence::Presence;
+use super::{Availability, Known};
+use crate::log;
+
+/// The time that a lease gets to be ended when the gateway stops. It ends by itself too.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// The handle of a fleet. Its tasks end with it.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+    /// The number of the picture that [`Fleet::changed`] returned for last, and if this instance led.
+    seen: Mutex<(u64, bool)>,
+}
+
+/// The state that the tasks of a fleet share.
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    /// The members of etcd, as they are shown.
+    endpoints: Vec<String>,
+    prefix: Prefix,
+    /// The id of this instance.
+    id: String,
+    picture: watch::Sender<Picture>,
+    /// The record of this instance.
+    standing: watch::Sender<Option<InstanceRecord>>,
+    presence: watch::Sender<Presence>,
+    /// The lease of this instance, while there is one.
+    lease: watch::Sender<Option<LeaseId>>,
+    settling: Mutex<Settling>,
+    /// The last change of rules that the state directory has.
+    kept: watch::Sender<StoreRevision>,
+    events: OnceLock<Events>,
+}
+
+/// The fleet as it is known.
+#[derive(Debug, Clone)]
+struct Picture {
+    /// Counts pictures.
+    number: u64,
+    view: Arc<View>,
+    known: Known,
+    availability: Availability,
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Fleet {
+    /// A fleet under `prefix`. Its tasks begin to speak with etcd, and nothing is waited for. `state` is the directory that keeps
+    /// what the fleet was last.
+    pub(crate) fn connect(prefix: Prefix, options: Options, state: &Path) -> Self {
+        let identity = identity::Identity::of(state);
+        let (mut replica, known) = match cache::read(&prefix, state) {
+            Some(replica) => (replica, Known::Cached),
+            None => (Replica::new(prefix.clone()), Known::Nothing),
+        };
+        let shared = Arc::new(Shared {
+            endpoints: options.endpoints.iter().map(ToString::to_string).collect(),
+            client: Client::new(options),
+            prefix,
+            id: identity.id.clone(),
+            picture: watch::Sender::new(Picture {
+                number: 0,
+                view: replica.view(),
+                known,
+                availability: Availability::Away {
+                    since: Timestamp::now(),
+                    why: "it has not answered yet".to_owned(),
+                },
+            }),
+            standing: watch::Sender::new(None),
+            presence: watch::Sender::new(Presence::default()),
+            lease: watch::Sender::new(None),
+            settling: Mutex::default(),
+            kept: watch::Sender::default(),
+            events: OnceLock::new(),
+        });
+        let tasks = vec![
+            tokio::spawn(follow::follow(Arc::clone(&shared), replica)),
+            tokio::spawn(presence::keep(Arc::clone(&shared))),
+            tokio::spawn(cache::keep(Arc::clone(&shared), state.into(), identity)),
+        ];
+        Self {
+            shared,
+            tasks,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Waits until etcd has been read, or cannot be for now; at most for `patience`. Returns the origin of the view.
+    pub(crate) async fn ready(&self, patience: Duration) -> Known {
+        let mut pictures = self.shared.picture.subscribe();
+        let settled = pictures.wait_for(|picture| picture.known == Known::Read || picture.number > 0);
+        // The sender lives as long as `self`.
+        let _ = tokio::time::timeout(patience, settled).await;
+        self.known()
+    }
+
+    /// The origin of the view.
+    pub(crate) fn known(&self) -> Known {
+        self.shared.picture.borrow().known
+    }
+
+    /// The newest consistent view.
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.shared.view()
+    }
+
+    /// Returns when the view is another one than at the last call, or whether etcd can be asked, or this instance leads.
+    /// Cancel safe.
+    pub(crate) async fn changed(&self) {
+        let mut pictures = self.shared.picture.subscribe();
+        let mut presence = self.shared.presence.subscribe();
+        loop {
+            let number = pictures.borrow_and_update().number;
+            let lease_over = presence
+                .borrow_and_update()
+                .candidacy
+                .as_ref()
+                .map(|(_, until)| *until);
+            let now = (number, self.is_leader());
+            if std::mem::replace(&mut *lock(&self.seen), now) != now {
+                return;
+            }
+            // Who does not lead waits for no end of a lease.
+            let lease_over = lease_over.filter(|_| now.1);
+            tokio::select! {
+                // The senders live as long as `self`.
+                _ = pictures.changed() => {}
+                _ = presence.changed() => {}
+                () = sleep_until(lease_over.unwrap_or_else(Instant::now)), if lease_over.is_some() => {}
+            }
+        }
+    }
+
+    /// Returns if etcd can be asked.
+    pub(crate) fn availability(&self) -> Availability {
+        self.shared.picture.borrow().availability.clone()
+    }
+
+    /// The id of this instance.
+    pub(crate) fn id(&self) -> &str {
+        &self.shared.id
+    }
+
+    /// The prefix of the fleet's keys.
+    pub(crate) fn prefix(&self) -> &Prefix {
+        &self.shared.prefix
+    }
+
+    /// Things that etcd forbids this instance, and keys in it that make no sense, in a sentence each.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        self.shared.troubles(&self.shared.picture.borrow().clone())
+    }
+
+    /// Says what this instance does, for the others to see.
+    pub(crate) fn report(&self, own: InstanceRecord) {
+        self.shared.standing.send_if_modified(|standing| {
+            let is_other = standing.as_ref() != Some(&own);
+            *standing = Some(own);
+            is_other
+        });
+    }
+
+    /// Shows the fleet in the admin API, with its events, from now on.
+    pub(crate) fn show_in(&self, app: &AppState) {
+        // A gateway has one admin API.
+        let _ = self.shared.events.set(app.events.clone());
+        let shared = Arc::clone(&self.shared);
+        app.set_fleet(move || shared.look());
+    }
+
+    /// Leaves the fleet: the lease ends, and with it the instance's key and its candidacy. Nothing follows the fleet from now on.
+    pub(crate) async fn leave(&self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        let lease = *self.shared.lease.borrow();
+        if let Some(lease) = lease {
+            // If etcd does not answer, it ends by itself.
+            let _ = self.shared.client.with_deadline(LEAVE).revoke(lease).await;
+        }
+    }
+}
+
+impl Shared {
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.picture.borrow().view)
+    }
+
+    /// All keys of the fleet.
+    fn keys(&self) -> KeyRange {
+        KeyRange::prefix(self.prefix.folder(Folder::All))
+    }
+
+    fn publish(&self, kind: EventKind) {
+        if let Some(events) = self.events.get() {
+            events.publish(kind);
+        }
+    }
+
+    /// Publishes a view that etcd has given.
+    fn show(&self, view: &Arc<View>) {
+        let before = self.picture.borrow().clone();
+        lock(&self.settling).note(view.rules);
+        self.picture.send_modify(|picture| {
+            picture.number += 1;
+            picture.view = Arc::clone(view);
+            picture.known = Known::Read;
+        });
+        self.available();
+        if before.known == Known::Read {
+            self.tell(&before.view, view);
+        }
+    }
+
+    /// Tells who came, went and leads.
+    fn tell(&self, before: &View, after: &View) {
+        if !Arc::ptr_eq(&before.instances, &after.instances) {
+            for id in after
+                .instances
+                .keys()
+                .filter(|id| !before.instances.contains_key(*id))
+            {
+                log::info(format_args!("instance {id} has come to the fleet"));
+                let instance = id.to_string();
+                self.publish(EventKind::InstanceJoined { instance });
+            }
+            for id in before
+                .instances
+                .keys()
+                .filter(|id| !after.instances.contains_key(*id))
+            {
+                log::info(format_args!("instance {id} has left the fleet"));
+                let instance = id.to_string();
+                self.publish(EventKind::InstanceLeft { instance });
+            }
+        }
+        let leads = |view: &View| view.leader().map(|leader| leader.instance.to_string());
+        let instance = leads(after);
+        if leads(before) != instance {
+            match &instance {
+                Some(id) => log::info(format_args!("instance {id} leads the fleet")),
+                None => log::info("no instance leads the fleet"),
+            }
+            self.publish(EventKind::FleetLeader { instance });
+        }
+    }
+
+    /// Notes that etcd can be asked.
+    fn available(&self) {
+        let was_away = self.picture.send_if_modified(|picture| {
+            let was_away = picture.availability != Availability::Available;
+            if was_away {
+                picture.number += 1;
+                picture.availability = Availability::Available;
+            }
+            was_away
+        });
+        if was_away {
+            log::info(format_args!("etcd is there, and has {}", self.prefix));
+            self.publish(EventKind::FleetBack);
+        }
+    }
+
+    /// Notes that etcd cannot be asked.
+    fn away(&self, error: &Error) {
+        let why = error.to_string();
+        let mut is_news = false;
+        self.picture.send_if_modified(|picture| {
+            let now = match &picture.availability {
+                Availability::Available => Timestamp::now(),
+                Availability::Away { since, .. } => *since,
+            };
+            let availability = Availability::Away {
+                since: now,
+                why: why.clone(),
+            };
+            let is_first = picture.number == 0;
+            is_news = picture.availability == Availability::Available || is_first;
+            let is_other = is_first || picture.availability != availability;
+            if is_other {
+                picture.number += 1;
+                picture.availability = availability;
+            }
+            is_other
+        });
+        if is_news {
+            log::warn(format_args!("etcd is away: {why}"));
+            self.publish(EventKind::FleetAway { why });
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,272 @@
+//! The presence of this instance in the fleet: a lease, with the instance's key and its candidacy attached to it.
+//!
+//! The lease is renewed at a third of its time. The time that it certainly still has is counted from before the renewal, so a
+//! process that stood still knows from its clock that it may be no leader any more, before etcd tells it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use waypost_etcd::client::Client;
+use waypost_etcd::election::Election;
+use waypost_etcd::error::Error;
+use waypost_etcd::kv::write::Put;
+use waypost_etcd::lease::{Granted, KeepAlive};
+use waypost_etcd::revision::{LeaseId, Revision};
+use waypost_fleet::key::Key;
+use waypost_fleet::record::Record as _;
+use waypost_fleet::record::instance::InstanceRecord;
+use waypost_fleet::store::StoreRevision;
+
+use super::{Picture, Shared};
+use crate::fleet::Known;
+use crate::log;
+
+/// The time of a lease.
+const LEASE: Duration = Duration::from_secs(10);
+
+/// The deadline of a call: several fit the time of a lease.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// The wait before a call that failed is made again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The shortest time between two writes of the instance's key, plus an allowance for each instance that sees them.
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_PER_INSTANCE: Duration = Duration::from_millis(1);
+
+/// The presence of this instance.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Presence {
+    /// The candidacy, with the time until which its lease certainly holds.
+    pub(super) candidacy: Option<(Candidate, Instant)>,
+    /// Things that etcd forbids, in a sentence each.
+    pub(super) troubles: Vec<String>,
+}
+
+/// The place of this instance in the election.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) key: String,
+    /// The revision at which it was entered.
+    pub(super) created: StoreRevision,
+}
+
+/// A lease that holds, as far as is known.
+struct Held<'a> {
+    shared: &'a Shared,
+    client: Client,
+    election: Election,
+    lease: LeaseId,
+    until: Instant,
+    renewals: KeepAlive,
+    renew_at: Instant,
+    /// The value of the instance's key as it was written, and when.
+    written: Option<(Vec<u8>, Revision)>,
+    write_at: Instant,
+    candidate: Option<Candidate>,
+    /// Refusals of the instance's key and of the candidacy.
+    refused: [Option<String>; 2],
+}
+
+/// The keys that are attached to a lease, as places in [`Held::refused`].
+#[derive(Debug, Clone, Copy)]
+enum Attached {
+    Instance,
+    Candidate,
+}
+
+/// Keeps the instance present, until the task is ended.
+pub(super) async fn keep(shared: Arc<Shared>) {
+    let client = shared.client.with_deadline(DEADLINE);
+    let mut is_again = false;
+    loop {
+        let began = Instant::now();
+        match client.grant(LEASE, None).await {
+            Ok(granted) => {
+                if is_again {
+                    log::info(format_args!("instance {} has a new lease in etcd", shared.id));
+                }
+                Held::new(&shared, client.clone(), granted, began).hold().await;
+                log::warn(format_args!(
+                    "the lease of instance {} in etcd has ended",
+                    shared.id
+                ));
+                is_again = true;
+            }
+            Err(error) => {
+                shared.presence.send_modify(|presence| {
+                    // While etcd is away, that is said elsewhere.
+                    presence.troubles = match error {
+                        Error::Unavailable { .. } | Error::OutcomeUnknown { .. } => Vec::new(),
+                        error => vec![format!("etcd: {error}")],
+                    };
+                });
+                sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+impl<'a> Held<'a> {
+    fn new(shared: &'a Shared, client: Client, granted: Granted, began: Instant) -> Self {
+        Self {
+            election: Election::new(client.clone(), &format!("{}/leader", shared.prefix)),
+            renewals: client.keep_alive(granted.id),
+            lease: granted.id,
+            until: began + granted.ttl,
+            renew_at: began + granted.ttl / 3,
+            written: None,
+            write_at: began,
+            candidate: None,
+            refused: [None, None],
+            client,
+            shared,
+        }
+    }
+
+    /// Renews the lease and keeps its keys, until it has ended.
+    async fn hold(mut self) {
+        self.shared.lease.send_replace(Some(self.lease));
+        let mut standing = self.shared.standing.subscribe();
+        let mut pictures = self.shared.picture.subscribe();
+        while self.turn(&mut standing, &mut pictures).await.is_some() {}
+        self.shared.lease.send_replace(None);
+        self.shared.presence.send_replace(Presence::default());
+    }
+
+    /// Does what is due, or waits until something is. Returns `None` once the lease has ended.
+    async fn turn(
+        &mut self,
+        standing: &mut watch::Receiver<Option<InstanceRecord>>,
+        pictures: &mut watch::Receiver<Picture>,
+    ) -> Option<()> {
+        self.look(&pictures.borrow_and_update().clone());
+        let wanted = standing.borrow_and_update().clone();
+        let value = wanted.map(|record| record.to_value());
+        let is_written = value.is_none() || self.written.as_ref().map(|(value, _)| value) == value.as_ref();
+        let now = Instant::now();
+        if now >= self.renew_at {
+            self.renew().await?;
+        } else if let Some(value) = value
+            && !is_written
+            && now >= self.write_at
+        {
+            self.write(value).await?;
+        } else if self.candidate.is_none() && now >= self.write_at && is_written {
+            self.enter().await?;
+        } else {
+            let is_due = !is_written || self.candidate.is_none();
+            let due = if is_due {
+                self.renew_at.min(self.write_at)
+            } else {
+                self.renew_at
+            };
+            tokio::select! {
+                _ = standing.changed() => {}
+                _ = pictures.changed() => {}
+                () = sleep_until(due) => {}
+            }
+        }
+        Some(())
+    }
+
+    /// Notices keys that were deleted.
+    fn look(&mut self, picture: &Picture) {
+        if picture.known != Known::Read {
+            return;
+        }
+        let view = &picture.view;
+        if let Some((_, at)) = &self.written
+            && view.at >= StoreRevision(at.0)
+            && !view.instances.contains_key(&*self.shared.id)
+        {
+            self.written = None;
+        }
+        if let Some(candidate) = &self.candidate
+            && view.at >= candidate.created
+            && !view
+                .candidates
+                .contains_key(&(candidate.created, candidate.key.clone()))
+        {
+            self.candidate = None;
+            self.show();
+        }
+    }
+
+    async fn renew(&mut self) -> Option<()> {
+        let began = Instant::now();
+        match self.renewals.renew().await {
+            Ok(ttl) => {
+                self.until = began + ttl;
+                self.renew_at = began + ttl / 3;
+                self.show();
+            }
+            Err(Error::LeaseNotFound { .. }) => return None,
+            Err(_) => self.renew_at = Instant::now() + RETRY,
+        }
+        Some(())
+    }
+
+    /// Writes the instance's key.
+    async fn write(&mut self, value: Vec<u8>) -> Option<()> {
+        let key = self.shared.prefix.encode(&Key::Instance(self.shared.id.clone()));
+        let put = Put::new(key, &*value).with_lease(self.lease);
+        let written = self.client.put(&put).await;
+        let instances = u32::try_from(self.shared.view().instances.len()).unwrap_or(u32::MAX);
+        let pause = PAUSE + PAUSE_PER_INSTANCE.saturating_mul(instances);
+        let written = self.judge(Attached::Instance, pause, written)?;
+        self.written = written.map(|written| (value, written.revision));
+        Some(())
+    }
+
+    /// Enters the election.
+    async fn enter(&mut self) -> Option<()> {
+        let entered = self.election.enter(self.lease, self.shared.id.as_bytes()).await;
+        let entered = self.judge(Attached::Candidate, Duration::ZERO, entered)?;
+        self.candidate = entered.map(|candidacy| Candidate {
+            key: String::from_utf8_lossy(candidacy.key()).into_owned(),
+            created: StoreRevision(candidacy.created().0),
+        });
+        self.show();
+        Some(())
+    }
+
+    /// Notes what became of a call. The next one may be made after `pause`. Returns `None` if the lease has ended.
+    fn judge<T>(
+        &mut self,
+        attached: Attached,
+        pause: Duration,
+        result: Result<T, Error>,
+    ) -> Option<Option<T>> {
+        let refused = &mut self.refused[attached as usize];
+        let (done, pause) = match result {
+            Ok(done) => {
+                *refused = None;
+                (Some(done), pause)
+            }
+            Err(Error::LeaseNotFound { .. }) => return None,
+            // That etcd is away is said elsewhere.
+            Err(Error::Unavailable { .. } | Error::OutcomeUnknown { .. }) => (None, RETRY),
+            Err(error) => {
+                let why = format!("etcd: {error}");
+                if refused.as_ref() != Some(&why) {
+                    log::warn(&why);
+                }
+                *refused = Some(why);
+                (None, LEASE / 2)
+            }
+        };
+        self.write_at = Instant::now() + pause;
+        self.show();
+        Some(done)
+    }
+
+    fn show(&self) {
+        self.shared.presence.send_replace(Presence {
+            candidacy: self.candidate.clone().map(|candidate| (candidate, self.until)),
+            troubles: self.refused.iter().flatten().cloned().collect(),
+        });
+    }
+}

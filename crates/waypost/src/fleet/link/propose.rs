@@ -1,0 +1,224 @@
+//! Proposals: an intent becomes transactions against the view of this instance, and they are carried out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use tokio::time::timeout;
+use waypost_etcd::error::Error;
+use waypost_etcd::key::KeyRange;
+use waypost_etcd::kv::range::Range;
+use waypost_etcd::kv::txn::{Compare, Operand, Relation, Txn, TxnResponse};
+use waypost_etcd::kv::write::{Delete, Put};
+use waypost_etcd::revision::{CreateRevision, ModRevision};
+use waypost_fleet::proposal::{Intent, Proposal};
+use waypost_fleet::record::WriteId;
+use waypost_fleet::store::{self, StoreRevision, Transaction, Write};
+use waypost_fleet::view::{Fence, Leader, View};
+
+use super::{Fleet, Shared, outcome};
+use crate::fleet::{Availability, Known, ProposeError, Proposed};
+
+/// The deadline of the question if a majority of etcd is there.
+const QUORUM: Duration = Duration::from_secs(3);
+
+/// The time in which the view gets to have what etcd has acknowledged.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// The number of times that a proposal is planned again, where nothing but a sweep of old texts was in its way.
+const PLANS: usize = 3;
+
+impl Fleet {
+    /// Carries out an intent, if everything that it rests on is still as in the view that the caller obeys.
+    ///
+    /// It goes on if the caller gives up, so that no outcome remains unknown without being told.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub(crate) async fn propose(&self, obeyed: &Arc<View>, intent: Intent) -> Result<Proposed, ProposeError> {
+        let shared = Arc::clone(&self.shared);
+        let obeyed = Arc::clone(obeyed);
+        let done = tokio::spawn(async move { propose(&shared, obeyed, &intent).await }).await;
+        done.unwrap_or_else(|_| Err(ProposeError::Away("this instance is stopping".to_owned())))
+    }
+
+    /// Returns true if this instance leads, as far as it can know. What it writes is fenced all the same.
+    pub(crate) fn is_leader(&self) -> bool {
+        self.fence().is_some()
+    }
+
+    /// The right of this instance to write as the leader; `None` unless it leads and its lease certainly holds.
+    pub(crate) fn fence(&self) -> Option<Fence> {
+        self.shared.fence()
+    }
+
+    /// The instance that leads, as far as is known.
+    pub(crate) fn leader(&self) -> Option<Leader> {
+        self.view().leader()
+    }
+}
+
+impl Shared {
+    pub(super) fn fence(&self) -> Option<Fence> {
+        let (candidate, until) = self.presence.borrow().candidacy.clone()?;
+        let picture = self.picture.borrow().clone();
+        let holds = picture.known == Known::Read && tokio::time::Instant::now() < until;
+        let fence = picture.view.fence_of(&self.id, &candidate.key)?;
+        (holds && fence.created == candidate.created).then_some(fence)
+    }
+
+    /// Waits until the view is at least of this revision; `None` if it takes too long.
+    async fn view_of(&self, revision: StoreRevision) -> Option<Arc<View>> {
+        let mut pictures = self.picture.subscribe();
+        let there = pictures.wait_for(|picture| picture.known == Known::Read && picture.view.at >= revision);
+        // The sender lives as long as `self`.
+        let picture = timeout(CATCH_UP, there).await.ok()?.ok()?;
+        Some(Arc::clone(&picture.view))
+    }
+}
+
+async fn propose(shared: &Arc<Shared>, obeyed: Arc<View>, intent: &Intent) -> Result<Proposed, ProposeError> {
+    ask_majority(shared).await?;
+    let write = WriteId::new(&id()).ok_or_else(|| ProposeError::Refused("no id can be made".to_owned()))?;
+    let mut view = obeyed;
+    for _ in 0..PLANS {
+        let proposal = intent
+            .clone()
+            .plan(&view, &write)
+            .map_err(ProposeError::Senseless)?;
+        view = match carry_out(shared, &proposal).await? {
+            Done::InForce(view) => {
+                return Ok(Proposed {
+                    view,
+                    number: proposal.number,
+                });
+            }
+            // Everything else is as in the view that is obeyed.
+            Done::Conflict(view) if proposal.is_only_swept(&view) => view,
+            Done::Conflict(view) => return Err(ProposeError::Conflict(view)),
+        };
+    }
+    Err(ProposeError::Conflict(view))
+}
+
+/// Asks a majority of etcd, so that nothing is proposed that is then answered by "etcd is away".
+async fn ask_majority(shared: &Shared) -> Result<(), ProposeError> {
+    let picture = shared.picture.borrow().clone();
+    if let Availability::Away { why, .. } = picture.availability {
+        return Err(ProposeError::Away(why));
+    }
+    let question = Range {
+        count_only: true,
+        ..Range::new(shared.keys())
+    };
+    let asked = shared.client.with_deadline(QUORUM).range(&question).await;
+    asked.map(drop).map_err(|error| match error {
+        Error::Unavailable { reason } => ProposeError::Away(reason),
+        error => refused(error),
+    })
+}
+
+/// A proposal that was carried out, or was not.
+enum Done {
+    /// It was, and the view has it.
+    InForce(Arc<View>),
+    /// Another writer was first, and the view has what they did.
+    Conflict(Arc<View>),
+}
+
+async fn carry_out(shared: &Arc<Shared>, proposal: &Proposal) -> Result<Done, ProposeError> {
+    for part in &proposal.parts {
+        // Nothing refers to it yet, so it does not matter if it is there.
+        let written = shared.client.txn(&txn(part)).await;
+        written.map_err(|error| match error {
+            Error::OutcomeUnknown { reason } | Error::Unavailable { reason } => ProposeError::Away(reason),
+            error => refused(error),
+        })?;
+    }
+    let response = match shared.client.txn(&txn(&proposal.main)).await {
+        Ok(response) => response,
+        Err(error @ (Error::OutcomeUnknown { .. } | Error::NoSpace)) => {
+            return Err(unknown(shared, proposal, error.to_string()));
+        }
+        Err(Error::Unavailable { reason }) => return Err(ProposeError::Away(reason)),
+        Err(error) => return Err(refused(error)),
+    };
+    if response.succeeded {
+        return match shared.view_of(StoreRevision(response.revision.0)).await {
+            Some(view) => Ok(Done::InForce(view)),
+            None => {
+                let why = "etcd has it, and this instance has not heard of it yet".to_owned();
+                Err(unknown(shared, proposal, why))
+            }
+        };
+    }
+    // Those who were first are to be seen in the answer.
+    let newest = newest(&response);
+    let view = match shared.view_of(newest).await {
+        Some(view) => view,
+        None => shared.view(),
+    };
+    Ok(Done::Conflict(view))
+}
+
+/// A transaction as etcd takes it. If it fails, it reads when the keys that it compares were changed last.
+fn txn(transaction: &Transaction) -> Txn {
+    let mut txn = Txn::new();
+    for compare in &transaction.compares {
+        txn = match compare {
+            store::Compare::Unchanged { key, at } => txn
+                .when(Compare::unchanged(&**key, ModRevision(at.0)))
+                .or_else(Range {
+                    keys_only: true,
+                    ..Range::new(KeyRange::key(&**key))
+                }),
+            store::Compare::Created { key, at } => {
+                txn.when(Compare::created_at(&**key, CreateRevision(at.0)))
+            }
+            store::Compare::NothingWritten { folder, since } => txn.when(Compare {
+                keys: KeyRange::prefix(&**folder),
+                relation: Relation::Less,
+                operand: Operand::ModRevision(ModRevision(since.0.saturating_add(1))),
+            }),
+        };
+    }
+    for write in &transaction.writes {
+        txn = match write {
+            Write::Put { key, value } => txn.then(Put::new(&**key, &**value)),
+            Write::Delete { key } => txn.then(Delete::new(KeyRange::key(&**key))),
+        };
+    }
+    txn
+}
+
+/// The newest revision of the keys that a failed transaction read.
+fn newest(response: &TxnResponse) -> StoreRevision {
+    let places = 0..response.results.len();
+    let kvs = places.flat_map(|place| response.kvs(place));
+    StoreRevision(kvs.map(|kv| kv.mod_revision.0).max().unwrap_or(0))
+}
+
+/// The error of a write without an answer, which is looked up from now on.
+fn unknown(shared: &Arc<Shared>, proposal: &Proposal, why: String) -> ProposeError {
+    let id = proposal.write.to_string();
+    outcome::look_up(shared, proposal.clone());
+    ProposeError::Unknown { id, why }
+}
+
+/// The error of a call that etcd has refused.
+fn refused(error: Error) -> ProposeError {
+    match error {
+        Error::PermissionDenied { .. } => ProposeError::Denied(error.to_string()),
+        error => ProposeError::Refused(error.to_string()),
+    }
+}
+
+/// An id for a write: random digits.
+fn id() -> String {
+    let mut bytes = [0_u8; 12];
+    // Without random bytes, the time tells writes apart.
+    if rand::fill(&mut bytes).is_err() {
+        bytes[..8].copy_from_slice(&jiff::Timestamp::now().as_microsecond().to_be_bytes());
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,338 @@
+//! The handle against an etcd in memory.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+use waypost_etcd::client::Client;
+use waypost_etcd::key::KeyRange;
+use waypost_etcd::kv::write::{Delete, Put};
+use waypost_etcd::options::Options;
+use waypost_etcd::simulated::Simulated;
+use waypost_etcd::simulated::fault::{Fault, On};
+use waypost_fleet::key::{ConfigName, Prefix};
+use waypost_fleet::proposal::{Apply, Intent, State};
+use waypost_fleet::record::dial::DialRecord;
+use waypost_fleet::record::instance::InstanceRecord;
+use waypost_fleet::record::revision::Draft;
+use waypost_fleet::view::View;
+
+use super::Fleet;
+use crate::fleet::{Availability, Known, ProposeError};
+
+/// Longer than anything takes that happens at all.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Bench {
+    etcd: Simulated,
+    client: Client,
+    directory: TempDir,
+}
+
+impl Bench {
+    async fn new(members: usize) -> Self {
+        let etcd = Simulated::start(members).await.unwrap();
+        Self {
+            client: Client::new(Options::new(etcd.endpoints())),
+            etcd,
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn fleet(&self, state: &str) -> Fleet {
+        let prefix: Prefix = "/waypost/prod".parse().unwrap();
+        let state = self.directory.path().join(state);
+        Fleet::connect(prefix, Options::new(self.etcd.endpoints()), &state)
+    }
+
+    async fn put(&self, key: &str, value: &str) {
+        let key = format!("/waypost/prod/{key}");
+        self.client.put(&Put::new(key, value)).await.unwrap();
+    }
+
+    async fn delete(&self, key: &str) {
+        let key = KeyRange::key(format!("/waypost/prod/{key}"));
+        self.client.delete(&Delete::new(key)).await.unwrap();
+    }
+}
+
+async fn until(fleet: &Fleet, what: &str, is_so: impl Fn(&Fleet) -> bool) {
+    let wait = async {
+        // The presence is no part of a picture.
+        let mut presence = fleet.shared.presence.subscribe();
+        let mut pictures = fleet.shared.picture.subscribe();
+        while !is_so(fleet) {
+            tokio::select! {
+                _ = presence.changed() => {}
+                _ = pictures.changed() => {}
+            }
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, wait).await;
+    assert!(waited.is_ok(), "not {what}: {:?}", fleet.shared.look());
+}
+
+fn record() -> InstanceRecord {
+    let json = r#"{"version":"1","started":"2026-01-02T03:04:05Z","healthy":true}"#;
+    serde_json::from_str(json).unwrap()
+}
+
+fn text(view: &View, name: &str) -> Option<String> {
+    let name = ConfigName::new(name)?;
+    let text = view.config.as_ref()?.texts.get(&name)?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}
+
+fn dial(live: u64) -> Intent {
+    let weights = |second| vec![("a".to_owned(), 1), ("b".to_owned(), second)];
+    let dial = DialRecord {
+        declared: weights(1),
+        live: Some(weights(live)),
+        by: "ann".to_owned(),
+        time: Timestamp::UNIX_EPOCH,
+        write: None,
+        turns: Vec::new(),
+    };
+    Intent::State(State {
+        dials: [("users".to_owned(), Some(dial))].into(),
+        ..State::default()
+    })
+}
+
+fn apply(text: &str) -> Intent {
+    Intent::Apply(Apply {
+        texts: [(ConfigName::new("main.yaml").unwrap(), text.as_bytes().into())].into(),
+        draft: Draft {
+            time: Timestamp::UNIX_EPOCH,
+            origin: "api".to_owned(),
+            hash: "0".to_owned(),
+            summary: String::new(),
+            by: None,
+        },
+        state: State::default(),
+    })
+}
+
+fn live(view: &View) -> Option<u64> {
+    let dial = view.dials.get("users")?;
+    dial.value.live.as_ref().map(|weights| weights[1].1)
+}
+
+#[tokio::test]
+async fn the_view_follows_the_store_through_breaks_and_compactions() {
+    let bench = Bench::new(1).await;
+    bench.put("config/main.yaml", "one").await;
+    let fleet = bench.fleet("a");
+    assert_eq!(fleet.ready(PATIENCE).await, Known::Read);
+    assert_eq!(text(&fleet.view(), "main.yaml").as_deref(), Some("one"));
+    bench.put("config/main.yaml", "two").await;
+    let has = |wanted: &'static str| {
+        move |fleet: &Fleet| text(&fleet.view(), "main.yaml").as_deref() == Some(wanted)
+    };
+    until(&fleet, "two", has("two")).await;
+
+    bench.etcd.stop(0);
+    until(&fleet, "away", |fleet| {
+        fleet.availability() != Availability::Available
+    })
+    .await;
+    assert_eq!(text(&fleet.view(), "main.yaml").as_deref(), Some("two"));
+    bench.etcd.heal(0);
+    bench.put("config/main.yaml", "three").await;
+    bench.etcd.compact().unwrap();
+    until(&fleet, "three", has("three")).await;
+    until(&fleet, "back", |fleet| {
+        fleet.availability() == Availability::Available
+    })
+    .await;
+    bench.delete("config/main.yaml").await;
+    until(&fleet, "empty", |fleet| fleet.view().config.is_none()).await;
+}
+
+#[tokio::test]
+async fn a_store_that_was_put_back_is_read_again() {
+    let bench = Bench::new(1).await;
+    bench.put("config/main.yaml", "one").await;
+    let early = bench.etcd.revision();
+    let fleet = bench.fleet("a");
+    fleet.ready(PATIENCE).await;
+    for value in ["two", "three", "four"] {
+        bench.put("config/main.yaml", value).await;
+    }
+    until(&fleet, "four", |fleet| {
+        text(&fleet.view(), "main.yaml").as_deref() == Some("four")
+    })
+    .await;
+    bench.etcd.put_back(early);
+    until(&fleet, "one", |fleet| {
+        text(&fleet.view(), "main.yaml").as_deref() == Some("one")
+    })
+    .await;
+    bench.etcd.wipe();
+    until(&fleet, "empty", |fleet| fleet.view().config_keys.is_empty()).await;
+    assert!(fleet.troubles()[0].starts_with("there is no config in etcd"));
+}
+
+#[tokio::test]
+async fn who_was_first_wins_and_the_other_sees_it() {
+    let bench = Bench::new(3).await;
+    let (first, second) = (bench.fleet("a"), bench.fleet("b"));
+    first.ready(PATIENCE).await;
+    second.ready(PATIENCE).await;
+    let obeyed = second.view();
+    let proposed = first.propose(&first.view(), dial(3)).await.unwrap();
+    assert_eq!(live(&proposed.view), Some(3));
+    match second.propose(&obeyed, dial(5)).await {
+        Err(ProposeError::Conflict(view)) => assert_eq!(live(&view), Some(3)),
+        other => panic!("{other:?}"),
+    }
+    let proposed = second.propose(&second.view(), dial(5)).await.unwrap();
+    assert_eq!(live(&proposed.view), Some(5));
+    let view = proposed.view;
+    let applied = second.propose(&view, apply("routes: []\n")).await.unwrap();
+    assert_eq!(applied.number, Some(1));
+    assert_eq!(applied.view.revision(), Some(1));
+    let late = first.propose(&obeyed, apply("services: {}\n")).await;
+    assert!(matches!(late, Err(ProposeError::Conflict(_))), "{late:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_proposed_while_there_is_no_majority() {
+    let bench = Bench::new(3).await;
+    let fleet = bench.fleet("a");
+    fleet.ready(PATIENCE).await;
+    bench.etcd.partition(0);
+    bench.etcd.partition(1);
+    bench.etcd.partition(2);
+    let before = bench.etcd.revision();
+    let proposed = fleet.propose(&fleet.view(), dial(3)).await;
+    assert!(matches!(proposed, Err(ProposeError::Away(_))), "{proposed:?}");
+    for member in 0..3 {
+        bench.etcd.heal(member);
+    }
+    until(&fleet, "back", |fleet| {
+        fleet.availability() == Availability::Available
+    })
+    .await;
+    assert!(fleet.view().dials.is_empty());
+    assert!(bench.etcd.revision() >= before);
+    fleet.propose(&fleet.view(), dial(3)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_without_an_answer_is_looked_up() {
+    let bench = Bench::new(1).await;
+    let fleet = bench.fleet("a");
+    fleet.ready(PATIENCE).await;
+    until(&fleet, "the leader", Fleet::is_leader).await;
+    let (app, _commands) = waypost_admin::state::AppState::new("1", Default::default());
+    fleet.show_in(&app);
+    let mut events = app.events.subscribe();
+    bench.etcd.order(On::Write, Fault::DropAnswer);
+    let proposed = fleet.propose(&fleet.view(), dial(3)).await;
+    let error = proposed.unwrap_err();
+    assert_eq!(error.problem().outcome.as_deref(), Some("unknown"));
+    let ProposeError::Unknown { id, .. } = error else {
+        panic!("{error:?}");
+    };
+    let told = async {
+        loop {
+            if let waypost_admin::events::EventKind::FleetOutcome {
+                write, carried_out, ..
+            } = events.recv().await.unwrap().kind
+            {
+                return (write, carried_out);
+            }
+        }
+    };
+    let told = tokio::time::timeout(PATIENCE, told).await.unwrap();
+    assert_eq!(told, (id, Some(true)));
+    assert_eq!(live(&fleet.view()), Some(3));
+}
+
+#[tokio::test]
+async fn the_oldest_candidate_leads_until_its_lease_ends() {
+    let bench = Bench::new(1).await;
+    let first = bench.fleet("a");
+    until(&first, "the leader", Fleet::is_leader).await;
+    first.report(record());
+    let second = bench.fleet("b");
+    second.report(record());
+    let are_both = |fleet: &Fleet| fleet.view().instances.len() == 2 && fleet.view().candidates.len() == 2;
+    until(&second, "with both", are_both).await;
+    assert!(!second.is_leader());
+    let fence = first.fence().unwrap();
+    assert_eq!(*second.leader().unwrap().instance, *first.id());
+    first.leave().await;
+    until(&second, "the leader", Fleet::is_leader).await;
+    until(&second, "alone", |fleet| fleet.view().instances.len() == 1).await;
+    // What the former leader still wants to write does not happen.
+    let stale = Intent::State(State {
+        certificates: [("account".to_owned(), Some(b"x".to_vec()))].into(),
+        fence: Some(fence),
+        ..State::default()
+    });
+    let written = second.propose(&second.view(), stale).await;
+    assert!(matches!(written, Err(ProposeError::Conflict(_))), "{written:?}");
+
+    // A lease that has ended is noticed, and taken anew.
+    let before = second.fence().unwrap();
+    bench.etcd.advance(Duration::from_secs(11));
+    let leads_anew = |fleet: &Fleet| fleet.fence().is_some_and(|fence| fence != before);
+    until(&second, "the leader again", leads_anew).await;
+    until(&second, "present", |fleet| {
+        fleet.view().instances.contains_key(fleet.id())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_that_somebody_deleted_is_written_again() {
+    let bench = Bench::new(1).await;
+    let fleet = bench.fleet("a");
+    fleet.report(record());
+    let key = format!("instances/{}", fleet.id());
+    let is_present = |fleet: &Fleet| fleet.view().instances.contains_key(fleet.id());
+    until(&fleet, "present", is_present).await;
+    until(&fleet, "the leader", Fleet::is_leader).await;
+    let fence = fleet.fence().unwrap();
+    bench.delete(&key).await;
+    bench
+        .delete(fence.key.strip_prefix("/waypost/prod/").unwrap())
+        .await;
+    let leads_anew = |fleet: &Fleet| fleet.fence().is_some_and(|other| other != fence);
+    until(&fleet, "the leader again", leads_anew).await;
+    until(&fleet, "present", is_present).await;
+}
+
+#[tokio::test]
+async fn without_etcd_the_view_is_what_was_kept() {
+    let bench = Bench::new(1).await;
+    bench.put("config/main.yaml", "one").await;
+    let fleet = bench.fleet("a");
+    fleet.ready(PATIENCE).await;
+    let proposed = fleet.propose(&fleet.view(), dial(3)).await.unwrap();
+    let mut kept = fleet.shared.kept.subscribe();
+    let are_kept = kept.wait_for(|kept| *kept >= proposed.view.rules);
+    tokio::time::timeout(PATIENCE, are_kept).await.unwrap().unwrap();
+    let id = fleet.id().to_owned();
+    drop(fleet);
+    bench.etcd.stop(0);
+    // The tasks let go of the lock when they have ended.
+    while super::identity::lock(&bench.directory.path().join("a")).is_none() {
+        tokio::task::yield_now().await;
+    }
+    let fleet = bench.fleet("a");
+    assert_eq!(fleet.ready(PATIENCE).await, Known::Cached);
+    assert_eq!(fleet.id(), id);
+    let view = fleet.view();
+    assert_eq!(
+        (text(&view, "main.yaml").as_deref(), live(&view)),
+        (Some("one"), Some(3))
+    );
+    let refused = fleet.propose(&view, dial(5)).await;
+    assert!(matches!(refused, Err(ProposeError::Away(_))), "{refused:?}");
+    bench.etcd.heal(0);
+    until(&fleet, "read", |fleet| fleet.known() == Known::Read).await;
+    fleet.propose(&fleet.view(), dial(5)).await.unwrap();
+}

@@ -1,0 +1,97 @@
+//! A fleet: several gateways that obey what etcd keeps under one prefix.
+//!
+//! [`Fleet`] is the handle that the control has. Its tasks run on the control's runtime and speak with etcd; nothing here
+//! decides about the gateway. Without the feature `etcd` there is no fleet, and the type has no value.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the control takes it over once a source can be a fleet"
+)]
+
+#[cfg(not(feature = "etcd"))]
+mod absent;
+#[cfg(feature = "etcd")]
+mod link;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use waypost_admin::problem::Problem;
+use waypost_fleet::proposal::PlanError;
+use waypost_fleet::view::View;
+
+#[cfg(not(feature = "etcd"))]
+pub(crate) use absent::Fleet;
+#[cfg(feature = "etcd")]
+pub(crate) use link::Fleet;
+
+/// The availability of etcd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Availability {
+    /// The view is what etcd has, and changes come in.
+    Available,
+    /// The view is what etcd had last.
+    Away { since: Timestamp, why: String },
+}
+
+/// The origin of the present view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// etcd has been read since the start.
+    Read,
+    /// It is what the state directory kept from last time.
+    Cached,
+    /// There is none: the view is empty.
+    Nothing,
+}
+
+/// A change that was made.
+#[derive(Debug, Clone)]
+pub(crate) struct Proposed {
+    /// A view that has it.
+    pub(crate) view: Arc<View>,
+    /// The number of the revision that it made.
+    pub(crate) number: Option<u64>,
+}
+
+/// A change that was not made, or not for certain.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum ProposeError {
+    /// Another writer was first. With the view that has what it did.
+    #[error("somebody else has changed it meanwhile")]
+    Conflict(Arc<View>),
+    /// etcd is away. Nothing was proposed.
+    #[error("etcd is away: {0}")]
+    Away(String),
+    /// It was proposed, and no answer came. It is looked up once etcd is back.
+    #[error("etcd did not answer, so the outcome is unknown (write {id}): {why}")]
+    Unknown { id: String, why: String },
+    /// The user of etcd lacks a permission. The text names it.
+    #[error("etcd: {0}")]
+    Denied(String),
+    /// etcd refuses it.
+    #[error("etcd: {0}")]
+    Refused(String),
+    /// It makes no sense in the present view, or is too large for etcd. Nothing was proposed.
+    #[error(transparent)]
+    Senseless(PlanError),
+}
+
+impl ProposeError {
+    /// The answer of the admin API.
+    pub(crate) fn problem(&self) -> Problem {
+        let text = self.to_string();
+        match self {
+            Self::Conflict(_) => Problem::stale(text),
+            Self::Away(_) => Problem::store_away(text),
+            Self::Unknown { .. } => Problem::outcome_unknown(text),
+            Self::Denied(_) => Problem::forbidden_by_store(text),
+            Self::Refused(_) => Problem::not_stored(text),
+            Self::Senseless(PlanError::CanaryUnderWay | PlanError::NotLeader | PlanError::NoConfig) => {
+                Problem::conflict(text)
+            }
+            Self::Senseless(_) => Problem::invalid(text),
+        }
+    }
+}
