@@ -26,6 +26,13 @@ const TOKEN_FILE_BYTES_MAX: u64 = 1 << 20;
 const LOCAL: &str = "local";
 /// The header by which a client without a token states its name, for the record only.
 pub const USER: &str = "waypost-user";
+/// The header of a request that another instance of the fleet passes on to the leader, with the id of that instance.
+pub const PASSED_ON: &str = "waypost-passed-on";
+/// The header by which an instance of the fleet states whose request it passes on.
+pub const BEHALF: &str = "waypost-behalf";
+/// The name of the token that instances of a fleet ask each other with. Its clients alone are believed whose requests they
+/// pass on.
+pub const FLEET_TOKEN: &str = "fleet";
 
 /// Access to an admin address.
 #[derive(Debug)]
@@ -134,17 +141,20 @@ impl Access {
     pub fn admit(&self, headers: &HeaderMap) -> Result<Admitted, Problem> {
         self.refuse_web_pages(headers)?;
         match &self.tokens {
-            Some(tokens) => tokens.client_of(headers),
-            None => {
-                let user = headers.get(USER).and_then(|user| user.to_str().ok());
-                let fits = |user: &&str| {
-                    (1..=64).contains(&user.len()) && user.bytes().all(|byte| byte.is_ascii_graphic())
-                };
-                Ok(Admitted {
-                    name: user.filter(fits).unwrap_or(LOCAL).to_owned(),
-                    role: Role::Write,
-                })
+            Some(tokens) => {
+                let mut client = tokens.client_of(headers)?;
+                if client.name == FLEET_TOKEN
+                    && client.role == Role::Write
+                    && let Some(name) = stated(headers, BEHALF)
+                {
+                    name.clone_into(&mut client.name);
+                }
+                Ok(client)
             }
+            None => Ok(Admitted {
+                name: stated(headers, USER).unwrap_or(LOCAL).to_owned(),
+                role: Role::Write,
+            }),
         }
     }
 
@@ -193,6 +203,13 @@ impl Access {
         }
         Ok(host)
     }
+}
+
+/// The name that a header states, if it is one.
+fn stated<'h>(headers: &'h HeaderMap, header: &str) -> Option<&'h str> {
+    let name = headers.get(header)?.to_str().ok()?;
+    let is_name = (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+    is_name.then_some(name)
 }
 
 fn refuse_other_sites(headers: &HeaderMap) -> Result<(), Problem> {

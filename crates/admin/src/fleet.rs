@@ -26,6 +26,9 @@ pub struct FleetView {
     pub cached: bool,
     /// The revision of etcd's store up to which changes are known.
     pub store_revision: i64,
+    /// The last revision of it that changed rules: anything but instances and their election.
+    #[serde(default)]
+    pub rules: i64,
     /// The active revision of the fleet; absent while there is none of the present config.
     pub revision: Option<u64>,
     /// The id of this instance.

@@ -109,6 +109,8 @@ Examples:
         #[arg(long)]
         undo: bool,
         #[command(flatten)]
+        wait: WaitArgs,
+        #[command(flatten)]
         admin: AdminArgs,
         /// Output format.
         #[arg(long, value_enum, default_value_t)]
@@ -145,6 +147,8 @@ Examples:
         #[arg(long, conflicts_with = "deal")]
         force: bool,
         #[command(flatten)]
+        wait: WaitArgs,
+        #[command(flatten)]
         admin: AdminArgs,
         /// Output format.
         #[arg(long, value_enum, default_value_t)]
@@ -178,11 +182,13 @@ Examples:
         /// The new config: a file, or a directory if the gateway's config is one.
         path: PathBuf,
         /// Only check the config and show what would change.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "wait")]
         dry_run: bool,
         /// Revert after this time, unless `waypost confirm` comes first.
         #[arg(long, value_name = "DURATION")]
         confirm: Option<String>,
+        #[command(flatten)]
+        wait: WaitArgs,
         #[command(flatten)]
         admin: AdminArgs,
         /// Output format.
@@ -211,6 +217,8 @@ Examples:
     Rollback {
         /// The revision, as listed by `waypost history`.
         revision: u64,
+        #[command(flatten)]
+        wait: WaitArgs,
         #[command(flatten)]
         admin: AdminArgs,
         /// Output format.
@@ -541,6 +549,8 @@ pub(crate) enum RolloutCommand {
         #[arg(long)]
         write: bool,
         #[command(flatten)]
+        wait: WaitArgs,
+        #[command(flatten)]
         admin: AdminArgs,
         /// Output format.
         #[arg(long, value_enum, default_value_t)]
@@ -589,6 +599,23 @@ pub(crate) struct ActOnRollout {
     /// Only if the rollout still has this version, as `rollout status --format json` says it.
     #[arg(long, value_name = "VERSION")]
     pub(crate) if_version: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// Waiting for the instances of a fleet.
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// In a fleet, wait until all instances obey the change, for 30 s unless it says otherwise; name those that do not, and exit
+    /// with 1.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "30s"
+    )]
+    pub(crate) wait: Option<String>,
 }
 
 /// A route whose rollout is meant.

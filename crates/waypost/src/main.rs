@@ -92,31 +92,39 @@ fn main() -> ExitCode {
             service,
             endpoint,
             undo,
+            wait,
             admin,
             format,
-        } => remote::services::drain(&admin, &service, &endpoint, undo, format),
+        } => {
+            let drained = remote::services::drain(&admin, &service, &endpoint, undo, format);
+            remote::wait::after(drained, &admin, &wait)
+        }
         Command::Dial {
             route,
             weights,
             deal,
             reset,
             force,
+            wait,
             admin,
             format,
-        } => match deal {
-            Some(deal) => {
-                // Beside a deal, every word is a weight.
-                let weights: Vec<String> = route.into_iter().chain(weights).collect();
-                remote::dial::dial_deal(&admin, &deal, &weights, reset, format)
-            }
-            None => remote::dial::dial(
-                &admin,
-                &route.unwrap_or_default(),
-                &weights,
-                (reset, force),
-                format,
-            ),
-        },
+        } => {
+            let dialed = match deal {
+                Some(deal) => {
+                    // Beside a deal, every word is a weight.
+                    let weights: Vec<String> = route.into_iter().chain(weights).collect();
+                    remote::dial::dial_deal(&admin, &deal, &weights, reset, format)
+                }
+                None => remote::dial::dial(
+                    &admin,
+                    &route.unwrap_or_default(),
+                    &weights,
+                    (reset, force),
+                    format,
+                ),
+            };
+            remote::wait::after(dialed, &admin, &wait)
+        }
         Command::Rollout { command } => remote::rollout::rollout(command),
         Command::Stats {
             route,
@@ -132,9 +140,13 @@ fn main() -> ExitCode {
             path,
             dry_run,
             confirm,
+            wait,
             admin,
             format,
-        } => remote::apply::apply(&admin, &path, dry_run, confirm.as_deref(), format),
+        } => {
+            let applied = remote::apply::apply(&admin, &path, dry_run, confirm.as_deref(), format);
+            remote::wait::after(applied, &admin, &wait)
+        }
         Command::Confirm { admin, format } => remote::apply::confirm(&admin, format),
         Command::History {
             command,
@@ -143,9 +155,13 @@ fn main() -> ExitCode {
         } => remote::history::history(&admin, command.as_ref(), format),
         Command::Rollback {
             revision,
+            wait,
             admin,
             format,
-        } => remote::apply::roll_back(&admin, revision, format),
+        } => {
+            let applied = remote::apply::roll_back(&admin, revision, format);
+            remote::wait::after(applied, &admin, &wait)
+        }
         Command::Upgrade { admin, format } => remote::upgrade::upgrade(&admin, format),
         Command::HashKey { name, groups, stdin } => hash_key::hash_key(&name, &groups, stdin),
         Command::Schema => output::print_json(&waypost_config::schema::schema()),

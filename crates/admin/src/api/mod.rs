@@ -34,7 +34,7 @@ use axum::routing::MethodRouter;
 use axum::{Json, Router};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::access::{Access, Role};
+use crate::access::{Access, PASSED_ON, Role};
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::ui;
@@ -143,6 +143,7 @@ pub fn router(state: Arc<AppState>, access: Arc<RwLock<Access>>) -> Router {
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(bound))
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), lead))
         .layer(middleware::from_fn_with_state(access, admit))
         .with_state(state)
 }
@@ -168,6 +169,20 @@ async fn admit(State(access): State<Arc<RwLock<Access>>>, mut request: Request, 
                 request.extensions_mut().insert(client);
             }
             Err(problem) => return problem.into_response(),
+        }
+    }
+    next.run(request).await
+}
+
+/// Refuses requests that were passed on to this instance as the leader of the fleet, if it is not, or no longer. They are not
+/// passed on again.
+async fn lead(state: App, request: Request, next: Next) -> Response {
+    if request.headers().contains_key(PASSED_ON) {
+        let fleet = state.fleet();
+        let leads = fleet.is_some_and(|fleet| fleet.leader.as_ref() == Some(&fleet.instance));
+        if !leads {
+            return Problem::store_away("this instance does not lead the fleet any more; try again")
+                .into_response();
         }
     }
     next.run(request).await

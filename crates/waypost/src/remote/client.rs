@@ -32,6 +32,8 @@ const NOT_OURS: &str = "the response is not from Waypost's admin API";
 pub(crate) struct Client {
     address: Address,
     token: Option<String>,
+    /// The name that is recorded where no token is asked for, instead of that in the environment.
+    user: Option<String>,
     timeout: Duration,
 }
 
@@ -110,6 +112,7 @@ impl Client {
         Ok(Self {
             address,
             token,
+            user: None,
             timeout: TIMEOUT,
         })
     }
@@ -123,8 +126,37 @@ impl Client {
         Ok(Self {
             address: Address::parse(&url)?,
             token: None,
+            user: None,
             timeout,
         })
+    }
+
+    /// The same for `user`, with a token if there is one.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn on_behalf_of(self, user: String, token: Option<String>) -> Self {
+        Self {
+            token,
+            user: Some(user),
+            ..self
+        }
+    }
+
+    /// Sends a request with a body in JSON, if there is one, and waits for its response.
+    #[cfg(feature = "etcd")]
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> anyhow::Result<Response<T>> {
+        let mut headers = headers.to_vec();
+        headers.extend(body.as_ref().map(|_| ("content-type", "application/json")));
+        read(
+            &self
+                .exchange(method, path, &headers, body.unwrap_or_default().into())
+                .await?,
+        )
     }
 
     /// The same with another timeout.
@@ -195,14 +227,22 @@ impl Client {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(async {
-            let exchange = async {
-                let response = self.open(method, path, headers, body).await?;
-                self.collect(response).await
-            };
-            let response = tokio::time::timeout(self.timeout, exchange).await;
-            response.with_context(|| format!("{} does not respond", self.name()))?
-        })
+        runtime.block_on(self.exchange(method, path, headers, body))
+    }
+
+    async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<Raw> {
+        let exchange = async {
+            let response = self.open(method, path, headers, body).await?;
+            self.collect(response).await
+        };
+        let response = tokio::time::timeout(self.timeout, exchange).await;
+        response.with_context(|| format!("{} does not respond", self.name()))?
     }
 
     /// Follows a stream of events: calls `read` with the name and the data of each, first with [`OPENED`], until it returns
@@ -297,7 +337,7 @@ impl Client {
             Some(token) => request = request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             // The name is recorded, not checked.
             None => {
-                let user = std::env::var("USER").ok();
+                let user = self.user.clone().or_else(|| std::env::var("USER").ok());
                 if let Some(user) = user.filter(|user| user.bytes().all(|byte| byte.is_ascii_graphic())) {
                     request = request.header(USER, user);
                 }

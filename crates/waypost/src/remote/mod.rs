@@ -15,6 +15,7 @@ pub(crate) mod status;
 mod table;
 pub(crate) mod tail;
 pub(crate) mod upgrade;
+pub(crate) mod wait;
 
 use waypost_admin::problem::Problem;
 

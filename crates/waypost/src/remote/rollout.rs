@@ -9,7 +9,7 @@ use waypost_admin::rollout::{RolloutAction, RolloutChange, RolloutView, StartRol
 use super::client::segment;
 use super::standing::in_words;
 use super::table::Table;
-use super::{Client, refused, show};
+use super::{Client, refused, show, wait};
 use crate::Outcome;
 use crate::cli::{ActOnRollout, AdminArgs, Format, OnRollout, RolloutCommand};
 use crate::output;
@@ -28,6 +28,7 @@ pub(crate) fn rollout(command: RolloutCommand) -> anyhow::Result<Outcome> {
             plan,
             steps,
             write,
+            wait,
             admin,
             format,
         } => {
@@ -37,7 +38,7 @@ pub(crate) fn rollout(command: RolloutCommand) -> anyhow::Result<Outcome> {
                 steps,
                 write,
             };
-            start(&admin, &route, &begun, format)
+            wait::after(start(&admin, &route, &begun, format), &admin, &wait)
         }
         RolloutCommand::Status {
             route,
@@ -76,7 +77,8 @@ fn act(acting: &ActOnRollout, action: RolloutAction, query: &str) -> anyhow::Res
     let client = Client::new(&on.admin)?;
     let path = format!("{}/{}{query}", path(&on.route), action.as_str());
     let tag = acting.if_version.as_ref().map(|version| format!("\"{version}\""));
-    show(client.act("POST", &path, tag.as_deref())?, on.format, in_words)
+    let done = show(client.act("POST", &path, tag.as_deref())?, on.format, in_words);
+    wait::after(done, &on.admin, &acting.wait)
 }
 
 fn history(on: &OnRollout) -> anyhow::Result<Outcome> {

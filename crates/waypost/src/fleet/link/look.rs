@@ -92,6 +92,7 @@ impl Shared {
             why,
             cached: picture.known == Known::Cached,
             store_revision: view.at.0,
+            rules: view.rules.0,
             revision: view.revision(),
             instance: self.id.clone(),
             leader,

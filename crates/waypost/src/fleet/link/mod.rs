@@ -9,6 +9,7 @@ mod follow;
 mod identity;
 mod look;
 mod outcome;
+mod pass_on;
 mod presence;
 mod propose;
 #[cfg(test)]

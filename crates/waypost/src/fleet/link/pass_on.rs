@@ -1,0 +1,251 @@
+//! Commands that are the leader's: this instance asks it over its admin API, and answers what it answers.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use waypost_admin::access::{BEHALF, FLEET_TOKEN, PASSED_ON};
+use waypost_admin::command::{Command, ReplySender};
+use waypost_admin::problem::Problem;
+
+use super::{Fleet, Shared};
+use crate::remote::Client;
+use crate::remote::client::segment;
+
+/// The time that a leader gets to answer: less than this instance's own client waits.
+const TIMEOUT: Duration = Duration::from_secs(50);
+
+/// The beginning of the paths of routes.
+const PATH: &str = "/api/v1/routes";
+
+/// A request to the leader.
+struct Question {
+    method: &'static str,
+    path: String,
+    body: Option<Vec<u8>>,
+    versions: Option<Vec<String>>,
+    by: Option<String>,
+}
+
+impl Fleet {
+    /// Has the leader carry out a command, and replies with its answer. `token_file` is the file with the tokens of the admin
+    /// APIs, which all instances share. A command that is no leader's matter is returned.
+    pub(crate) fn pass_on(&self, command: Command, token_file: Option<PathBuf>) -> Option<Command> {
+        let shared = Arc::clone(&self.shared);
+        match command {
+            Command::Dial {
+                route,
+                weights,
+                force,
+                versions,
+                by,
+                reply,
+            } => {
+                let query = if force { "?force=true" } else { "" };
+                let path = format!("{PATH}/{}/split{query}", segment(&route));
+                let question = Question {
+                    versions,
+                    ..dial(path, weights, by)
+                };
+                ask(shared, token_file, question, reply);
+            }
+            Command::DialDeal {
+                deal,
+                weights,
+                by,
+                reply,
+            } => {
+                let path = format!("/api/v1/deals/{}/split", segment(&deal));
+                ask(shared, token_file, dial(path, weights, by), reply);
+            }
+            Command::StartRollout {
+                route,
+                start,
+                versions,
+                by,
+                reply,
+            } => {
+                let question = Question {
+                    method: "POST",
+                    path: format!("{PATH}/{}/rollout", segment(&route)),
+                    body: serde_json::to_vec(&start).ok(),
+                    versions,
+                    by: Some(by),
+                };
+                ask(shared, token_file, question, reply);
+            }
+            Command::RolloutAct {
+                route,
+                action,
+                write,
+                versions,
+                by,
+                reply,
+            } => {
+                let query = if write { "?write=true" } else { "" };
+                let question = Question {
+                    method: "POST",
+                    path: format!("{PATH}/{}/rollout/{}{query}", segment(&route), action.as_str()),
+                    body: None,
+                    versions,
+                    by: Some(by),
+                };
+                ask(shared, token_file, question, reply);
+            }
+            Command::RolloutOf { route, reply } => {
+                let path = format!("{PATH}/{}/rollout", segment(&route));
+                ask(shared, token_file, look(path), reply);
+            }
+            Command::Rollouts { reply } => {
+                ask(shared, token_file, look("/api/v1/rollouts".to_owned()), reply);
+            }
+            Command::RolloutHistory { route, reply } => {
+                let path = format!("{PATH}/{}/rollout/history", segment(&route));
+                ask(shared, token_file, look(path), reply);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+}
+
+fn look(path: String) -> Question {
+    Question {
+        method: "GET",
+        path,
+        body: None,
+        versions: None,
+        by: None,
+    }
+}
+
+fn dial(path: String, weights: Option<Vec<(String, u64)>>, by: String) -> Question {
+    let body = weights.map(|weights| {
+        let weights = weights
+            .into_iter()
+            .map(|(service, weight)| (service, weight.into()));
+        let weights: serde_json::Map<String, serde_json::Value> = weights.collect();
+        serde_json::Value::Object(weights).to_string().into_bytes()
+    });
+    Question {
+        method: if body.is_some() { "PUT" } else { "DELETE" },
+        path,
+        body,
+        versions: None,
+        by: Some(by),
+    }
+}
+
+/// Asks the leader on a task of its own.
+fn ask<T: DeserializeOwned + Send + 'static>(
+    shared: Arc<Shared>,
+    token_file: Option<PathBuf>,
+    question: Question,
+    reply: ReplySender<T>,
+) {
+    tokio::spawn(async move {
+        let answer = answer(&shared, token_file.as_deref(), question).await;
+        // Its client may have gone.
+        let _ = reply.send(answer);
+    });
+}
+
+async fn answer<T: DeserializeOwned>(
+    shared: &Shared,
+    token_file: Option<&Path>,
+    question: Question,
+) -> Result<T, Problem> {
+    let view = shared.view();
+    let Some(leader) = view.leader() else {
+        return Err(Problem::store_away("no instance leads the fleet right now"));
+    };
+    let id = &*leader.instance;
+    let admin = view
+        .instances
+        .get(id)
+        .and_then(|leader| leader.value.admin.clone());
+    let Some(admin) = admin else {
+        let detail = format!("the leader of the fleet, {id}, has no admin API that others reach");
+        return Err(Problem::store_away(detail));
+    };
+    let failed = |error: anyhow::Error| {
+        Problem::store_away(format!(
+            "the leader of the fleet, {id}, does not answer: {error:#}"
+        ))
+    };
+    let by = question.by.unwrap_or_else(|| shared.id.clone());
+    let client = Client::at(&admin, TIMEOUT).map_err(failed)?;
+    let client = client.on_behalf_of(by.clone(), token_file.and_then(token));
+    let tags = question.versions.map(tags);
+    let mut headers = vec![(PASSED_ON, &*shared.id), (BEHALF, &*by)];
+    headers.extend(tags.as_deref().map(|tags| ("if-match", tags)));
+    client
+        .ask(question.method, &question.path, &headers, question.body)
+        .await
+        .map_err(failed)?
+}
+
+/// Versions as `If-Match` has them.
+fn tags(versions: Vec<String>) -> String {
+    let mut text = String::new();
+    for version in versions {
+        let separator = if text.is_empty() { "" } else { ", " };
+        let _ = match &*version {
+            "*" => write!(text, "{separator}*"),
+            version => write!(text, "{separator}\"{version}\""),
+        };
+    }
+    text
+}
+
+/// The token that instances ask each other with: that of the name [`FLEET_TOKEN`], else the first that may change things.
+fn token(file: &Path) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    token_of(&text)
+}
+
+fn token_of(text: &str) -> Option<String> {
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let tokens = lines.filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [token] => Some(("", token)),
+            [_, _, "read"] => None,
+            [name, token, ..] => Some((name, token)),
+            [] => None,
+        }
+    });
+    let tokens: Vec<(&str, &str)> = tokens.collect();
+    let own = tokens.iter().find(|(name, _)| *name == FLEET_TOKEN);
+    own.or(tokens.first()).map(|(_, token)| (*token).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_have_a_token_of_their_own_if_there_is_one() {
+        for (text, expected) in [
+            ("ann abc\nfleet def\n", Some("def")),
+            ("# tokens\n\nbob xyz read\nann abc\n", Some("abc")),
+            ("abc\n", Some("abc")),
+            ("fleet abc read\n", None),
+            ("", None),
+        ] {
+            assert_eq!(token_of(text).as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn versions_are_entity_tags() {
+        for (versions, expected) in [(&["a", "b"][..], "\"a\", \"b\""), (&["*"], "*")] {
+            let versions = versions.iter().map(|version| (*version).to_owned());
+            assert_eq!(tags(versions.collect()), expected);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `--wait`: waiting until all instances of a fleet obey a change.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use waypost_admin::fleet::{FleetView, InstanceState, InstanceView};
+use waypost_plan::duration;
+
+use super::{Client, Response};
+use crate::Outcome;
+use crate::cli::{AdminArgs, WaitArgs};
+use crate::output::{self, count};
+
+/// The interval of looking again.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// The time that instances with errors get to lose them: an error may be that of an earlier change.
+const ERRORS_HOLD: Duration = Duration::from_secs(3);
+
+const NOT_FOUND: u16 = 404;
+
+/// After a command that was carried out, waits until all instances of the fleet obey what it changed. Bad if some do not.
+pub(crate) fn after(
+    outcome: anyhow::Result<Outcome>,
+    admin: &AdminArgs,
+    wait: &WaitArgs,
+) -> anyhow::Result<Outcome> {
+    match (outcome, &wait.wait) {
+        (Ok(Outcome::Good), Some(patience)) => {
+            let patience =
+                duration::parse(patience).map_err(|error| anyhow::anyhow!("`--wait={patience}`: {error}"))?;
+            obeyed(&Client::new(admin)?, patience)
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+fn obeyed(client: &Client, patience: Duration) -> anyhow::Result<Outcome> {
+    let until = Instant::now() + patience;
+    let error_until = Instant::now() + ERRORS_HOLD.min(patience);
+    let mut wanted = None;
+    loop {
+        let fleet: Response<FleetView> = client.get("/api/v1/fleet").context("the change was made")?;
+        let fleet = match fleet {
+            Ok(fleet) => fleet,
+            // There are no others.
+            Err(problem) if problem.status == NOT_FOUND => return Ok(Outcome::Good),
+            Err(problem) => {
+                output::eprint(&format!("waypost: {}\n", problem.detail));
+                return Ok(Outcome::Bad);
+            }
+        };
+        // The gateway that made the change knows of it.
+        let wanted = *wanted.get_or_insert(fleet.rules);
+        let behind = behind(&fleet, wanted);
+        let now = Instant::now();
+        let have_errors = behind
+            .iter()
+            .all(|instance| instance.state == InstanceState::Error);
+        if behind.is_empty() || now >= until || have_errors && now >= error_until {
+            return Ok(tell(&fleet, &behind));
+        }
+        thread::sleep(INTERVAL);
+    }
+}
+
+/// The instances that do not obey everything up to a revision of the store.
+fn behind(fleet: &FleetView, wanted: i64) -> Vec<&InstanceView> {
+    let instances = fleet.instances.iter();
+    instances.filter(|instance| instance.obeys < wanted).collect()
+}
+
+/// Names the instances that are behind, on standard error, as standard output has the answer of the command.
+fn tell(fleet: &FleetView, behind: &[&InstanceView]) -> Outcome {
+    let all = count(fleet.instances.len(), "instance");
+    if behind.is_empty() {
+        output::eprint(&format!("obeyed by {all}\n"));
+        return Outcome::Good;
+    }
+    output::eprint(&format!("waypost: not obeyed by {} of {all}:\n", behind.len()));
+    for instance in behind {
+        let why = match instance.errors.last() {
+            Some(error) => error.why.clone(),
+            None => "no answer to it yet".to_owned(),
+        };
+        output::eprint(&format!("{}: {why}\n", instance.id));
+    }
+    if let Some(away) = fleet.status().away() {
+        output::eprint(&format!("waypost: {away}\n"));
+    }
+    Outcome::Bad
+}
