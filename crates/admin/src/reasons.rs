@@ -266,9 +266,12 @@ fn of_service(running: &ServiceState, now: tokio::time::Instant) -> Option<Reaso
 
 fn of_routes(timeline: &Timeline, generation: &Generation) -> Vec<Reason> {
     let failing = timeline.recent(WINDOW);
-    let failing = failing.filter(|(route, recent)| !route.is_empty() && recent.failures >= FAILURES_LEAST);
+    let failing =
+        failing.filter(|(route, recent)| !route.is_empty() && recent.counts.failures >= FAILURES_LEAST);
     let mut failing: Vec<_> = failing.collect();
-    failing.sort_unstable_by(|one, other| (other.1.failures, one.0).cmp(&(one.1.failures, other.0)));
+    failing.sort_unstable_by(|one, other| {
+        (other.1.counts.failures, one.0).cmp(&(one.1.counts.failures, other.0))
+    });
     let reasons = failing
         .into_iter()
         .filter_map(|(route, _)| of_route(timeline, generation, generation.compiled().position(route)?));
@@ -280,7 +283,7 @@ fn of_routes(timeline: &Timeline, generation: &Generation) -> Vec<Reason> {
 pub(crate) fn of_route(timeline: &Timeline, generation: &Generation, position: usize) -> Option<Reason> {
     let route = &*generation.plan().routes()[position].matching.name;
     let recent = timeline.recent_of(route, WINDOW)?;
-    if recent.failures < FAILURES_LEAST {
+    if recent.counts.failures < FAILURES_LEAST {
         return None;
     }
     let arms = timeline.arms_of(route, WINDOW);
@@ -312,7 +315,7 @@ pub(crate) fn of_route(timeline: &Timeline, generation: &Generation, position: u
     };
     let mut message = format!(
         "route `{route}`: {} of {} requests failed in the last {} s",
-        recent.failures, recent.requests, recent.seconds
+        recent.counts.failures, recent.counts.requests, recent.seconds
     );
     if let Some(side) = &side {
         message.push_str(&side.told);

@@ -56,6 +56,9 @@ pub struct ArmStats {
     /// Failed requests: responses of class `5xx`, calls of gRPC with a status that blames the server, and responses that
     /// the service cut.
     pub errors: u64,
+    /// Requests that a rule refused, such as `auth` or `rate`. They are no failures.
+    #[serde(default)]
+    pub refused: u64,
     /// Share of failed requests.
     pub error_share: f64,
     /// The 95 % confidence interval of that share (Wilson's score interval).
@@ -115,6 +118,7 @@ impl ArmStats {
             classes,
             grpc,
             errors,
+            refused: reading.refused,
             error_share,
             error_interval,
             p50_ms: quantile(&reading.duration, 0.5),

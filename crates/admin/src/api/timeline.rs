@@ -49,6 +49,9 @@ pub struct SeriesView {
     pub requests: Vec<Option<u32>>,
     /// Failed ones among them, as `waypost_failed_requests_total` counts them.
     pub failures: Vec<Option<u32>>,
+    /// Those that a rule refused, such as `auth` or `rate`. They are no failures.
+    #[serde(default)]
+    pub refused: Vec<Option<u32>>,
     /// Median duration, in milliseconds.
     pub p50_ms: Vec<Option<f64>>,
     /// 99th percentile of the duration, in milliseconds.
@@ -239,8 +242,10 @@ impl SeriesView {
             ..Self::default()
         };
         for point in points {
-            view.requests.push(point.map(|point| point.requests));
-            view.failures.push(point.map(|point| point.failures));
+            let counts = point.map(|point| point.counts);
+            view.requests.push(counts.map(|counts| counts.requests));
+            view.failures.push(counts.map(|counts| counts.failures));
+            view.refused.push(counts.map(|counts| counts.refused));
             view.p50_ms
                 .push(point.and_then(|point| point.p50().map(middle_ms)));
             view.p99_ms

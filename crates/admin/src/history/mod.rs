@@ -236,10 +236,12 @@ fn each(readings: &mut [(u64, RequestReading)], counts: &Packed, change: impl Fn
         if let Some((_, counts)) = entries.next_if(|(other, _)| other == series) {
             let mut own = Counts {
                 statuses: std::mem::take(&mut reading.statuses),
+                refused: reading.refused,
                 durations: std::mem::take(&mut reading.duration),
             };
             change(&mut own, Counts::unpack(counts));
             (reading.statuses, reading.duration) = (own.statuses, own.durations);
+            reading.refused = own.refused;
         }
     }
 }

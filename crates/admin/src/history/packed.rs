@@ -12,6 +12,8 @@ use waypost_upstream::histogram::Durations;
 pub(super) struct Counts {
     /// In order.
     pub(super) statuses: Vec<(RequestStatus, u64)>,
+    /// Requests that a rule refused.
+    pub(super) refused: u64,
     pub(super) durations: Durations,
 }
 
@@ -20,6 +22,7 @@ impl Counts {
     pub(super) fn of(reading: RequestReading) -> Self {
         Self {
             statuses: reading.statuses,
+            refused: reading.refused,
             durations: reading.duration,
         }
     }
@@ -36,6 +39,7 @@ impl Counts {
                 Err(at) => self.statuses.insert(at, (*status, *count)),
             }
         }
+        self.refused += more.refused;
         self.durations.add(&more.durations);
     }
 
@@ -47,11 +51,17 @@ impl Counts {
             }
         }
         self.statuses.retain(|(_, count)| *count > 0);
+        self.refused = self.refused.saturating_sub(earlier.refused);
         self.durations = self.durations.since(&earlier.durations);
     }
 
     fn pack(&self, bytes: &mut Vec<u8>) {
-        write(bytes, self.statuses.len() as u64);
+        // Most series have no refusals, which cost them a bit.
+        let is_refused = u64::from(self.refused > 0);
+        write(bytes, (self.statuses.len() as u64) << 1 | is_refused);
+        if self.refused > 0 {
+            write(bytes, self.refused);
+        }
         for (status, count) in &self.statuses {
             // The bit of failures is the highest: behind the others, it costs no byte.
             write(bytes, u64::from(status.key().rotate_left(1)));
@@ -68,7 +78,12 @@ impl Counts {
     /// The counts that were packed as `bytes`.
     pub(super) fn unpack(mut bytes: &[u8]) -> Self {
         let mut statuses = Vec::new();
-        for _ in 0..read(&mut bytes).unwrap_or(0) {
+        let begin = read(&mut bytes).unwrap_or(0);
+        let refused = match begin & 1 {
+            0 => 0,
+            _ => read(&mut bytes).unwrap_or(0),
+        };
+        for _ in 0..begin >> 1 {
             let (Some(key), Some(count)) = (read(&mut bytes), read(&mut bytes)) else {
                 break;
             };
@@ -82,6 +97,7 @@ impl Counts {
         }
         Self {
             statuses,
+            refused,
             durations: Durations::of_counts(buckets),
         }
     }
@@ -221,6 +237,7 @@ mod tests {
             .map(|(http, count)| (RequestStatus::http(*http), *count));
         Counts {
             statuses: statuses.collect(),
+            refused: 0,
             durations: Durations::of_counts(buckets.to_vec()),
         }
     }
@@ -254,6 +271,20 @@ mod tests {
         let few = packed(&[(1, counts(&[(200, 3)], &[(100, 2), (101, 1)]))]);
         assert_eq!(few.len(), 10, "{few:?}");
         assert_eq!(packed(&[(7, counts(&[], &[]))]).len(), 0);
+    }
+
+    #[test]
+    fn refusals_are_packed_and_merged_where_there_are_any() {
+        let refused = |refused| Counts {
+            refused,
+            ..counts(&[(401, 3)], &[(1, 3)])
+        };
+        let (one, two) = (packed(&[(1, refused(3))]), packed(&[(1, refused(200))]));
+        assert_eq!(unpacked(&one), [(1, refused(3))]);
+        let [(_, mut both)] = <[_; 1]>::try_from(unpacked(&one.merged(&two))).unwrap();
+        assert_eq!(both.refused, 203);
+        both.subtract(&refused(3));
+        assert_eq!(both, refused(200));
     }
 
     #[test]

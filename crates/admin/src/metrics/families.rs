@@ -74,7 +74,7 @@ families! {
     UPSTREAM_DURATION Histogram "waypost_upstream_duration_seconds" ["route", "service"] "Time taken by the service once a connection to it was ready, in seconds.";
     RETRIES Counter "waypost_retries" ["route", "service"] "Retried attempts to reach a service.";
     MIRRORED Counter "waypost_mirrored_requests" ["route", "service", "outcome"] "Mirrored requests by outcome: responded, failed, or not sent because of too many concurrent copies or a limit of the service (dropped_too_many), a body over the limit (dropped_too_long) or a request that ended early (dropped_incomplete).";
-    REFUSALS Counter "waypost_refusals" ["reason"] "Error responses of the gateway itself, by reason.";
+    REFUSALS Counter "waypost_refusals" ["reason"] "Error responses of the gateway itself, by reason. Where a rule refused the request, that is the word of `refused_by` in the access log: access, cors, auth, rate, body, limit or cache. Preflights that allow nothing count, too.";
     RATE_LIMITED Counter "waypost_rate_limited" ["route"] "Requests over a rate limit of their route: refused, or, with `report_only`, let pass.";
     RATE_KEYS Gauge "waypost_rate_keys" ["policy"] "Keys, such as client addresses, that a rate limit keeps buckets for: of a policy by its name, else of `route NAME` or `listener NAME`.";
     RATE_EVICTED Counter "waypost_rate_evictions" ["policy"] "Buckets that gave way to a new key, as their rate limit had as many keys as it may have.";

@@ -324,7 +324,7 @@ impl Figure {
     fn of(self, recent: &Recent) -> Option<f64> {
         match self {
             Self::Rate => Some(recent.rate()),
-            Self::Failures => Some(recent.failures.into()),
+            Self::Failures => Some(recent.counts.failures.into()),
             Self::FailureShare => Some(recent.failure_share()),
             Self::P99 => recent.p99_ms,
         }

@@ -21,7 +21,7 @@ use crate::timeline::recent::LastMinutes;
 pub(crate) use crate::timeline::recent::{Recent, Sparkline};
 pub(crate) use crate::timeline::ring::Point;
 use crate::timeline::ring::{
-    Buckets, HOUR, HOURS, Hours, MINUTE, MINUTES, Ring, SECONDS, Span, Tally, no_buckets,
+    Buckets, Counts, HOUR, HOURS, Hours, MINUTE, MINUTES, Ring, SECONDS, Span, Tally, no_buckets,
 };
 
 /// Rings for routes and arms, beside that of the whole.
@@ -29,7 +29,7 @@ const RINGS_MAX: usize = 400;
 /// Routes that are kept by the hour.
 const ROUTES_MAX: usize = 14_000;
 /// The memory of all figures and marks together, at most.
-pub const BYTES_MAX: usize = 16 << 20;
+pub const BYTES_MAX: usize = 21 << 20;
 /// Sweeps come once a second for this many series, and less often for more: a sweep looks at each.
 const SERIES_A_SECOND: usize = 40_000;
 /// The longest time between two sweeps.
@@ -62,6 +62,8 @@ pub(crate) trait Change {
     fn service(&self) -> &Arc<str>;
     fn requests(&self) -> u64;
     fn failures(&self) -> u64;
+    /// Requests that a rule refused.
+    fn refused(&self) -> u64;
     /// The sum of the durations, in microseconds.
     fn sum_us(&self) -> u64;
     /// True if there were no requests before.
@@ -85,6 +87,10 @@ impl Change for Swept {
 
     fn failures(&self) -> u64 {
         self.failed
+    }
+
+    fn refused(&self) -> u64 {
+        self.refused
     }
 
     fn sum_us(&self) -> u64 {
@@ -252,14 +258,20 @@ impl Timeline {
         let Some(first) = changes.first() else { return };
         let requests = changes.iter().map(Change::requests).sum();
         let failures = changes.iter().map(Change::failures).sum();
+        let refused: u64 = changes.iter().map(Change::refused).sum();
+        let counts = Counts {
+            requests: requests as u32,
+            failures: failures as u32,
+            refused: refused as u32,
+        };
         if !self.make_place(first.route(), requests, failures) {
             self.left_out += requests;
             changes.iter().for_each(|change| add_by_mean(sum, change));
             return;
         }
         let kept = self.routes.entry(Arc::clone(first.route())).or_default();
-        kept.hours.add(span.last / HOUR, requests, failures);
-        kept.last_minutes.add(span.last / MINUTE, requests, failures);
+        kept.hours.add(span.last / HOUR, counts);
+        kept.last_minutes.add(span.last / MINUTE, counts);
         kept.requests += requests;
         kept.failures += failures;
         if kept.fine.is_none() && self.rings < self.rings_max {
@@ -514,6 +526,7 @@ impl Fine {
             Some(before) => {
                 tally.requests += change.requests();
                 tally.failures += change.failures();
+                tally.refused += change.refused();
                 for ((sum, before), now) in tally.durations.iter_mut().zip(before.iter_mut()).zip(sums) {
                     let now = now as u32;
                     *sum = now.wrapping_sub(std::mem::replace(before, now));
@@ -540,6 +553,7 @@ fn add_by_mean(tally: &mut Tally, change: &impl Change) {
     let requests = change.requests();
     tally.requests += requests;
     tally.failures += change.failures();
+    tally.refused += change.refused();
     if requests > 0 {
         let mean_ms = change.sum_us() as f64 / requests as f64 / 1000.0;
         let bucket = BOUNDS_MS.partition_point(|bound| *bound <= mean_ms);

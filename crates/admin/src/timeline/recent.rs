@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ring::{MINUTE, Ring, SECONDS};
+use super::ring::{Counts, MINUTE, Ring, SECONDS};
 use super::{Kept, Timeline, middle_ms};
 
 /// Seconds of a point of a sparkline.
@@ -15,47 +15,45 @@ const TICKS: u64 = SECONDS / TICK - 1;
 pub(crate) struct Recent {
     /// The seconds that are known of the window.
     pub(crate) seconds: u64,
-    pub(crate) requests: u32,
-    pub(crate) failures: u32,
+    pub(crate) counts: Counts,
     /// The 99th percentile of the duration, of the slowest minutes that have 1 % of the requests together.
     pub(crate) p99_ms: Option<f64>,
 }
 
-/// Requests and failures of a route in parts of equal length.
+/// Requests of a route in parts of equal length.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Sparkline {
     /// The first second of the first part.
     pub(crate) begin: u64,
     pub(crate) step_seconds: u64,
-    pub(crate) points: Vec<(u32, u32)>,
+    pub(crate) points: Vec<Counts>,
 }
 
-/// Requests and failures of this minute and the one before, of every route that is known.
+/// Requests of this minute and the one before, of every route that is known.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct LastMinutes {
     /// The last minute that it was written for.
     minute: u32,
-    now: (u32, u32),
-    before: (u32, u32),
+    now: Counts,
+    before: Counts,
 }
 
 impl LastMinutes {
-    pub(super) fn add(&mut self, minute: u64, requests: u64, failures: u64) {
+    pub(super) fn add(&mut self, minute: u64, counts: Counts) {
         let minute = minute as u32;
         if minute != self.minute {
             self.before = self.of(minute.wrapping_sub(1));
-            self.now = (0, 0);
+            self.now = Counts::default();
             self.minute = minute;
         }
-        self.now.0 = self.now.0.saturating_add(requests as u32);
-        self.now.1 = self.now.1.saturating_add(failures as u32);
+        self.now.add(counts);
     }
 
-    fn of(&self, minute: u32) -> (u32, u32) {
+    fn of(&self, minute: u32) -> Counts {
         match self.minute.wrapping_sub(minute) {
             0 => self.now,
             1 => self.before,
-            _ => (0, 0),
+            _ => Counts::default(),
         }
     }
 }
@@ -63,12 +61,12 @@ impl LastMinutes {
 impl Recent {
     /// Requests per second.
     pub(crate) fn rate(&self) -> f64 {
-        f64::from(self.requests) / self.seconds.max(1) as f64
+        f64::from(self.counts.requests) / self.seconds.max(1) as f64
     }
 
     /// The share of failed requests.
     pub(crate) fn failure_share(&self) -> f64 {
-        f64::from(self.failures) / f64::from(self.requests.max(1))
+        f64::from(self.counts.failures) / f64::from(self.counts.requests.max(1))
     }
 }
 
@@ -77,7 +75,7 @@ impl Timeline {
     pub(crate) fn recent(&self, window: u64) -> impl Iterator<Item = (&Arc<str>, Recent)> {
         let known = self.routes.iter();
         let known = known.filter_map(move |(route, kept)| Some((route, self.recent_of_kept(kept, window)?)));
-        known.filter(|(_, recent)| recent.requests > 0)
+        known.filter(|(_, recent)| recent.counts.requests > 0)
     }
 
     /// The figures of a route in a window of this many seconds; `None` if they are not known.
@@ -102,8 +100,8 @@ impl Timeline {
             let is_only = fine.arms.len() == 1;
             fine.arms.iter().filter_map(move |arm| {
                 let ring = arm.ring.as_ref().or_else(|| is_only.then_some(&fine.ring))?;
-                let (requests, failures) = ring.sum_of_seconds(first, self.upto);
-                (requests > 0).then(|| (Arc::clone(&arm.service), requests, failures))
+                let counts = ring.sum_of_seconds(first, self.upto);
+                (counts.requests > 0).then(|| (Arc::clone(&arm.service), counts.requests, counts.failures))
             })
         });
         arms.collect()
@@ -119,17 +117,12 @@ impl Timeline {
     fn recent_of_ring(&self, ring: &Ring, window: u64) -> Recent {
         let first = (self.upto + 1).saturating_sub(window);
         let minutes = (first / MINUTE..=self.upto / MINUTE).filter_map(|minute| ring.minute(minute));
-        let (requests, failures) = match window <= SECONDS {
+        let counts: Counts = match window <= SECONDS {
             true => ring.sum_of_seconds(first, self.upto),
-            false => minutes.clone().fold((0, 0), |(requests, failures), point| {
-                (
-                    point.requests.saturating_add(requests),
-                    point.failures.saturating_add(failures),
-                )
-            }),
+            false => minutes.clone().map(|point| point.counts).sum(),
         };
         let mut slowest: Vec<(usize, u32)> = minutes
-            .filter_map(|point| Some((point.p99()?, point.requests)))
+            .filter_map(|point| Some((point.p99()?, point.counts.requests)))
             .collect();
         slowest.sort_unstable_by(|one, other| other.cmp(one));
         let all: u64 = slowest.iter().map(|(_, requests)| u64::from(*requests)).sum();
@@ -140,9 +133,10 @@ impl Timeline {
         });
         Recent {
             seconds: self.seconds_since(ring.since()).min(window),
-            requests,
-            failures,
-            p99_ms: p99.filter(|_| requests > 0).map(|(bucket, _)| middle_ms(*bucket)),
+            counts,
+            p99_ms: p99
+                .filter(|_| counts.requests > 0)
+                .map(|(bucket, _)| middle_ms(*bucket)),
         }
     }
 
@@ -152,12 +146,11 @@ impl Timeline {
             return None;
         }
         let minute = (self.upto / MINUTE) as u32;
-        let (now, before) = (minutes.of(minute), minutes.of(minute.wrapping_sub(1)));
+        let counts = [minute, minute.wrapping_sub(1)].map(|minute| minutes.of(minute));
         let since = self.whole.as_ref().map_or(self.upto, Ring::since);
         Some(Recent {
             seconds: self.seconds_since(since).min(MINUTE + self.upto % MINUTE + 1),
-            requests: now.0.saturating_add(before.0),
-            failures: now.1.saturating_add(before.1),
+            counts: counts.into_iter().sum(),
             p99_ms: None,
         })
     }
@@ -177,8 +170,11 @@ impl Timeline {
             None => return None,
         };
         let ticks = (0..TICKS).map(|tick| begin + tick * TICK);
-        let points =
-            ticks.map(|first| ring.map_or((0, 0), |ring| ring.sum_of_seconds(first, first + TICK - 1)));
+        let points = ticks.map(|first| {
+            ring.map_or_else(Counts::default, |ring| {
+                ring.sum_of_seconds(first, first + TICK - 1)
+            })
+        });
         Some(Sparkline {
             begin,
             step_seconds: TICK,

@@ -1,5 +1,7 @@
 //! Figures of one subject in rings: by the second, by the minute, or coarsely by the hour.
 
+use std::iter::Sum;
+
 use waypost_upstream::histogram::BUCKETS;
 
 /// Seconds that are kept one by one: ten minutes.
@@ -22,11 +24,35 @@ pub(crate) fn no_buckets() -> Buckets {
     Box::new([0; BUCKETS])
 }
 
+/// Requests, and what became of some of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    pub(crate) requests: u32,
+    pub(crate) failures: u32,
+    /// Those that a rule refused; they are no failures.
+    pub(crate) refused: u32,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.failures = self.failures.saturating_add(other.failures);
+        self.refused = self.refused.saturating_add(other.refused);
+    }
+}
+
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let mut sum = Self::default();
+        all.for_each(|counts| sum.add(counts));
+        sum
+    }
+}
+
 /// The figures of a second, a minute or an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Point {
-    pub(crate) requests: u32,
-    pub(crate) failures: u32,
+    pub(crate) counts: Counts,
     /// The buckets of the quantiles of the durations; [`UNKNOWN`] without any.
     p50: u16,
     p99: u16,
@@ -37,8 +63,11 @@ const UNKNOWN: u16 = u16::MAX;
 
 impl Point {
     pub(crate) const NONE: Self = Self {
-        requests: 0,
-        failures: 0,
+        counts: Counts {
+            requests: 0,
+            failures: 0,
+            refused: 0,
+        },
         p50: UNKNOWN,
         p99: UNKNOWN,
     };
@@ -51,11 +80,6 @@ impl Point {
     /// The bucket of the 99th percentile of the duration.
     pub(crate) fn p99(&self) -> Option<usize> {
         (self.p99 != UNKNOWN).then_some(self.p99.into())
-    }
-
-    fn add(&mut self, requests: u64, failures: u64) {
-        self.requests = self.requests.saturating_add(requests as u32);
-        self.failures = self.failures.saturating_add(failures as u32);
     }
 
     fn set_quantiles(&mut self, (p50, p99): (u16, u16)) {
@@ -71,13 +95,20 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// The part of requests and failures that falls into `second`, which is within the span: those of requests differ by
-    /// one at most.
-    fn share(self, tally: &Tally, second: u64) -> (u64, u64) {
+    /// The part of the requests that falls into `second`, which is within the span: those of two seconds differ by one at
+    /// most.
+    fn share(self, tally: &Tally, second: u64) -> Counts {
         let (count, at) = (self.last - self.first + 1, second - self.first);
         let requests = |at: u64| tally.requests * at / count;
-        let failures = |at: u64| tally.failures * requests(at) / tally.requests.max(1);
-        (requests(at + 1) - requests(at), failures(at + 1) - failures(at))
+        let of = |some: u64| {
+            let some = |at: u64| some * requests(at) / tally.requests.max(1);
+            (some(at + 1) - some(at)) as u32
+        };
+        Counts {
+            requests: of(tally.requests),
+            failures: of(tally.failures),
+            refused: of(tally.refused),
+        }
     }
 }
 
@@ -86,6 +117,7 @@ impl Span {
 pub(crate) struct Tally {
     pub(crate) requests: u64,
     pub(crate) failures: u64,
+    pub(crate) refused: u64,
     pub(crate) durations: Buckets,
 }
 
@@ -94,6 +126,7 @@ impl Default for Tally {
         Self {
             requests: 0,
             failures: 0,
+            refused: 0,
             durations: no_buckets(),
         }
     }
@@ -101,13 +134,14 @@ impl Default for Tally {
 
 impl Tally {
     pub(crate) fn clear(&mut self) {
-        (self.requests, self.failures) = (0, 0);
+        (self.requests, self.failures, self.refused) = (0, 0, 0);
         self.durations.fill(0);
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
         self.requests += other.requests;
         self.failures += other.failures;
+        self.refused += other.refused;
         add(&mut self.durations, &other.durations);
     }
 }
@@ -176,14 +210,15 @@ impl Ring {
         };
         let quantiles_of_seconds = quantiles(&tally.durations);
         for second in span.first..=span.last {
-            let (requests, failures) = span.share(tally, second);
-            if requests == 0 {
+            let counts = span.share(tally, second);
+            if counts.requests == 0 {
                 continue;
             }
             let point = &mut self.seconds[(second % SECONDS) as usize];
-            point.add(requests, failures);
+            point.counts.add(counts);
             point.set_quantiles(quantiles_of_seconds);
-            self.minutes[(second / MINUTE % MINUTES) as usize].add(requests, failures);
+            let minute = &mut self.minutes[(second / MINUTE % MINUTES) as usize];
+            minute.counts.add(counts);
         }
         add(&mut self.minute, &tally.durations);
         let minute = &mut self.minutes[(span.last / MINUTE % MINUTES) as usize];
@@ -216,15 +251,10 @@ impl Ring {
         }
     }
 
-    /// Requests and failures of the seconds from `first` to `last`, which are among the last [`SECONDS`].
-    pub(crate) fn sum_of_seconds(&self, first: u64, last: u64) -> (u32, u32) {
+    /// The requests of the seconds from `first` to `last`, which are among the last [`SECONDS`].
+    pub(crate) fn sum_of_seconds(&self, first: u64, last: u64) -> Counts {
         let points = (first..=last).filter_map(|second| self.second(second));
-        points.fold((0, 0), |(requests, failures), point| {
-            (
-                requests.saturating_add(point.requests),
-                failures.saturating_add(point.failures),
-            )
-        })
+        points.map(|point| point.counts).sum()
     }
 
     /// The figures of a minute; `None` before it began. It is one of the last [`MINUTES`].
@@ -242,31 +272,27 @@ impl Ring {
 pub(crate) struct Hours {
     /// The last hour that it was written for.
     upto: u64,
-    /// Requests and failures.
-    hours: [(u32, u32); HOURS as usize],
+    hours: [Counts; HOURS as usize],
 }
 
 impl Hours {
-    pub(crate) fn add(&mut self, hour: u64, requests: u64, failures: u64) {
+    pub(crate) fn add(&mut self, hour: u64, counts: Counts) {
         let begun = hour.saturating_sub(self.upto).min(HOURS);
         for hour in hour + 1 - begun..=hour {
-            self.hours[(hour % HOURS) as usize] = (0, 0);
+            self.hours[(hour % HOURS) as usize] = Counts::default();
         }
         self.upto = self.upto.max(hour);
-        let (all, failed) = &mut self.hours[(hour % HOURS) as usize];
-        *all = all.saturating_add(requests as u32);
-        *failed = failed.saturating_add(failures as u32);
+        self.hours[(hour % HOURS) as usize].add(counts);
     }
 
     /// The figures of an hour, one of the last [`HOURS`].
     pub(crate) fn hour(&self, hour: u64) -> Point {
-        let (requests, failures) = match hour > self.upto {
-            true => (0, 0),
+        let counts = match hour > self.upto {
+            true => Counts::default(),
             false => self.hours[(hour % HOURS) as usize],
         };
         Point {
-            requests,
-            failures,
+            counts,
             ..Point::NONE
         }
     }

@@ -35,6 +35,10 @@ impl Change for Came {
         self.failures
     }
 
+    fn refused(&self) -> u64 {
+        self.requests() - self.failures
+    }
+
     fn sum_us(&self) -> u64 {
         self.durations_us.iter().sum()
     }
@@ -156,7 +160,7 @@ impl Checked {
                 let (requests, failures) =
                     of_second.fold((0, 0), |(all, failed), (_, _, _, more)| (all + 1, failed + more));
                 assert_eq!(
-                    (point.requests, point.failures),
+                    (point.counts.requests, point.counts.failures),
                     (requests, failures),
                     "second {second}"
                 );
@@ -176,7 +180,7 @@ impl Checked {
                     panic!("{service:?} has a gap")
                 };
                 assert_eq!(
-                    u64::from(point.requests),
+                    u64::from(point.counts.requests),
                     durations.len() as u64,
                     "minute {minute}"
                 );
@@ -245,7 +249,9 @@ fn one(route: &str, requests: usize, failures: u64) -> (&str, &str, Vec<u64>, u6
 
 fn counts(figures: &Figures) -> Vec<(u32, u32)> {
     let points = figures.series[0].1.iter().flatten();
-    points.map(|point| (point.requests, point.failures)).collect()
+    points
+        .map(|point| (point.counts.requests, point.counts.failures))
+        .collect()
 }
 
 #[test]
@@ -293,7 +299,9 @@ fn second_arm_begins_where_the_first_one_was_alone() {
     checked.record(1, &[("r", "c", vec![7], 1)]);
     let figures = checked.timeline.of_route("r", Step::Second, 0).unwrap();
     let requests = figures.series.iter().map(|(service, points)| {
-        let requests = points.iter().map(|point| point.map(|point| point.requests));
+        let requests = points
+            .iter()
+            .map(|point| point.map(|point| point.counts.requests));
         (service.as_deref(), requests.collect::<Vec<_>>())
     });
     let expected = [
@@ -399,7 +407,8 @@ fn last_minutes_are_known_of_every_route() {
     }
     let recent = |checked: &Checked, route: &str, window| {
         let recent = checked.timeline.recent_of(route, window)?;
-        Some((recent.seconds, recent.requests, recent.failures))
+        let counts = recent.counts;
+        Some((recent.seconds, counts.requests, counts.failures))
     };
     assert_eq!(recent(&checked, "a", 60), Some((60, 120, 60)));
     assert_eq!(recent(&checked, "a", 600), Some((90, 180, 90)));
@@ -423,14 +432,42 @@ fn last_minutes_are_known_of_every_route() {
 }
 
 #[test]
+fn refused_requests_are_beside_failures_everywhere() {
+    let mut checked = Checked::new(2, 4);
+    // All that do not fail are refused here. The third route has no ring.
+    for _ in 0..90 {
+        checked.record(1, &[one("a", 3, 1), one("b", 3, 0), one("c", 5, 0)]);
+    }
+    let refused = |route, step| {
+        let figures = checked.timeline.of_route(route, step, 0).unwrap();
+        let points = figures.series[0].1.iter().flatten();
+        points.map(|point| point.counts.refused).sum::<u32>()
+    };
+    assert_eq!(refused("a", Step::Second), 2 * 90);
+    assert_eq!(refused("a", Step::Minute), 2 * 90);
+    assert_eq!(refused("c", Step::Minute), 5 * 90);
+    let of_minutes = checked.timeline.recent_of("c", 60).unwrap();
+    assert_eq!(of_minutes.counts.refused, 5 * of_minutes.seconds as u32);
+    assert_eq!(
+        checked.timeline.recent_of("a", 10).unwrap().counts.refused,
+        2 * 10
+    );
+}
+
+#[test]
 fn sparkline_has_parts_that_are_over() {
     let mut checked = Checked::new(2, 4);
     for _ in 0..1200 {
         checked.record(1, &[one("a", 2, 1)]);
     }
     let sparkline = checked.timeline.sparkline("a").unwrap();
-    assert_eq!(sparkline.points, [(20, 10); 59]);
+    let of_tick = Counts {
+        requests: 20,
+        failures: 10,
+        refused: 10,
+    };
+    assert_eq!(sparkline.points, [of_tick; 59]);
     assert_eq!(sparkline.begin % 10, 0);
     let quiet = checked.timeline.sparkline("b").unwrap();
-    assert_eq!(quiet.points, [(0, 0); 59]);
+    assert_eq!(quiet.points, [Counts::default(); 59]);
 }

@@ -114,6 +114,11 @@ impl Meter {
         });
     }
 
+    /// Counts the request among those that a rule refused.
+    pub(crate) fn count_refused(&self, worker: &Worker) {
+        self.with_counters(worker, |counters| counters.count_refused());
+    }
+
     /// Counts further attempts at the service.
     pub(crate) fn count_retries(&self, worker: &Worker, times: u32) {
         self.with_counters(worker, |counters| counters.count_retries(times));

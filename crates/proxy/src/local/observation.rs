@@ -220,13 +220,30 @@ impl Observation {
         worker.recorder().count_failure(failure);
         if let Some(refuser) = failure.refuser() {
             self.refuse(refuser);
+            // What fails is among the failures, and nowhere else.
+            if failure.status() < 500 {
+                self.count_refused(worker);
+            }
         }
     }
 
+    /// Notes a preflight that is answered with no permission.
+    pub(crate) fn deny_preflight(&mut self, worker: &Worker) {
+        self.refuse(Refuser::Cors);
+        self.count_refused(worker);
+        worker.recorder().count_denied_preflight();
+    }
+
     /// Notes the rule that refused the request.
-    pub(crate) fn refuse(&mut self, refuser: Refuser) {
+    fn refuse(&mut self, refuser: Refuser) {
         if let Some(record) = &mut self.record {
             record.refused_by = Some(refuser);
+        }
+    }
+
+    fn count_refused(&self, worker: &Worker) {
+        if let Some(meter) = &self.meter {
+            meter.count_refused(worker);
         }
     }
 

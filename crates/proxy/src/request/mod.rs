@@ -29,7 +29,7 @@ use waypost_policy::arm::ArmChoice;
 use waypost_policy::auth::Judged;
 use waypost_policy::balance;
 use waypost_policy::decision::{self, Decision, Environment, Verdict};
-use waypost_policy::failure::{self, Failure, Refuser};
+use waypost_policy::failure::Failure;
 use waypost_policy::rate::Counting;
 use waypost_policy::request::IncomingRequest;
 use waypost_policy::request_id::{RequestId, Uuid};
@@ -257,9 +257,7 @@ impl ActiveRequest<'_> {
             Verdict::Redirect { status } => self.redirect(status, of).await,
             Verdict::Respond(respond) => {
                 if decision.stopped == Some(Step::Cors) && !self.buffers.decision.cors.is_granted() {
-                    self.client.observation.refuse(Refuser::Cors);
-                    let recorder = self.client.worker.recorder();
-                    recorder.count_refusal(failure::ORIGIN_NOT_ALLOWED);
+                    self.client.observation.deny_preflight(&self.client.worker);
                 }
                 self.respond(respond, of).await
             }

@@ -67,6 +67,7 @@ fn in_columns(stats: &Stats) -> String {
         ">RATE/S",
         ">4XX",
         ">5XX",
+        ">REFUSED",
         ">FAILED",
         ">FAILED SHARE",
         "95 % INTERVAL",
@@ -94,7 +95,7 @@ fn in_columns(stats: &Stats) -> String {
     text
 }
 
-fn row(route: &str, arm: &ArmStats) -> [String; 13] {
+fn row(route: &str, arm: &ArmStats) -> [String; 14] {
     let class = |class: &str| arm.classes.get(class).copied().unwrap_or(0).to_string();
     let percent = |share: f64| format!("{:.2} %", share * 100.0);
     let ms = |ms: Option<f64>| match ms {
@@ -126,6 +127,7 @@ fn row(route: &str, arm: &ArmStats) -> [String; 13] {
         format!("{:.1}", arm.rate),
         class("4xx"),
         class("5xx"),
+        arm.refused.to_string(),
         arm.errors.to_string(),
         share,
         interval,

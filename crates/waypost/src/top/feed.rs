@@ -250,6 +250,7 @@ impl From<RouteRow> for Row {
         if let Some(figures) = figures {
             row.requests = figures.requests;
             row.failures = figures.failures;
+            row.refused = figures.refused;
             row.rate = figures.rate;
             row.p99_ms = figures.p99_ms;
             row.history = figures.sparkline;

@@ -44,6 +44,7 @@ pub(super) fn add(known: &mut Option<TimelineView>, new: TimelineView) {
         let new = new.unwrap_or(&none);
         join(&mut known.requests, &new.requests, kept, added, dropped);
         join(&mut known.failures, &new.failures, kept, added, dropped);
+        join(&mut known.refused, &new.refused, kept, added, dropped);
         join(&mut known.p50_ms, &new.p50_ms, kept, added, dropped);
         join(&mut known.p99_ms, &new.p99_ms, kept, added, dropped);
     }
@@ -141,6 +142,7 @@ mod tests {
                     service: service.map(str::to_owned),
                     requests: counts.iter().copied().map(Some).collect(),
                     failures: counts.iter().map(|_| Some(0)).collect(),
+                    refused: counts.iter().map(|_| Some(0)).collect(),
                     p50_ms: vec![None; counts.len()],
                     p99_ms: vec![None; counts.len()],
                 })

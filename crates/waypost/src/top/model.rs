@@ -56,6 +56,8 @@ pub(super) struct Row {
     pub(super) arms: Vec<ArmView>,
     pub(super) requests: u64,
     pub(super) failures: u64,
+    /// Requests that a rule refused.
+    pub(super) refused: u64,
     /// Requests per second.
     pub(super) rate: f64,
     pub(super) p99_ms: Option<f64>,

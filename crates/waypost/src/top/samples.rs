@@ -75,6 +75,7 @@ pub(super) fn row(name: &str, requests: u64, failures: u64) -> Row {
         arms: arms(&[(&format!("{name}-v1"), 95, 95), (&format!("{name}-v2"), 5, 5)]),
         requests,
         failures,
+        refused: requests / 50,
         rate: requests as f64 / 60.0,
         p99_ms: (requests > 0).then_some(12.3),
         reason: (failures > 50).then(|| failing(name, requests, failures)),
@@ -132,6 +133,7 @@ pub(super) fn timeline(route: Option<&str>, services: &[Option<&str>]) -> Timeli
         service: service.map(str::to_owned),
         requests: (0..600).map(|second| Some(second / 60)).collect(),
         failures: (0..600).map(|second| Some(u32::from(second > 540) * 2)).collect(),
+        refused: (0..600).map(|second| Some(u32::from(second > 570))).collect(),
         p50_ms: (0..600).map(|second| Some(f64::from(second % 7))).collect(),
         p99_ms: (0..600)
             .map(|second| Some(f64::from(second % 11) + 1.0))

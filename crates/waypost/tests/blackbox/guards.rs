@@ -83,7 +83,7 @@ fn access_denied_leaves_the_connection_open() {
     }
     assert_eq!(client.ask("GET /open HTTP/1.1\r\nHost: a\r\n\r\n").status(), 200);
     let metrics = gateway.metrics();
-    assert!(metrics.contains("reason=\"access_denied\""), "{metrics}");
+    assert!(metrics.contains("reason=\"access\""), "{metrics}");
 }
 
 /// The status of a POST with a body of this size, with its length announced or in chunks.

@@ -104,10 +104,7 @@ fn requests_beyond_the_limit_are_refused_without_touching_the_service() {
             metric(&gateway, "waypost_limit{service=\"s\",limit=\"requests\"}"),
             2
         );
-        assert_eq!(
-            metric(&gateway, "waypost_refusals_total{reason=\"request_limit\"}"),
-            3
-        );
+        assert_eq!(metric(&gateway, "waypost_refusals_total{reason=\"limit\"}"), 3);
     }
 }
 

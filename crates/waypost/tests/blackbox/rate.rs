@@ -130,7 +130,7 @@ fn responses_tell_what_is_left_and_when_there_is_more() {
         "{metrics}"
     );
     assert!(
-        metrics.contains("waypost_refusals_total{reason=\"rate_limited\"} 3\n"),
+        metrics.contains("waypost_refusals_total{reason=\"rate\"} 3\n"),
         "{metrics}"
     );
     assert!(
@@ -370,7 +370,7 @@ fn reported_requests_pass_and_are_counted() {
         "{metrics}"
     );
     assert!(
-        !metrics.contains("waypost_refusals_total{reason=\"rate_limited\"}"),
+        !metrics.contains("waypost_refusals_total{reason=\"rate\"}"),
         "{metrics}"
     );
     // Beside one that is enforced.

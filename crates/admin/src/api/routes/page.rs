@@ -65,6 +65,9 @@ pub struct RouteFigures {
     pub rate: f64,
     /// Failed requests, as `waypost_failed_requests_total` counts them.
     pub failures: u64,
+    /// Requests that a rule refused, such as `auth` or `rate`. They are no failures.
+    #[serde(default)]
+    pub refused: u64,
     /// Share of failed requests, 0 to 1.
     pub failure_share: f64,
     /// 99th percentile of the duration, in milliseconds: of the slowest minutes that have 1 % of the requests together.
@@ -236,7 +239,7 @@ fn page(state: &AppState, generation: &Arc<Generation>, wanted: &Wanted) -> Rout
     for state_of_route in &wanted.search.states {
         found = Arc::new(match state_of_route {
             search::State::Failing => {
-                let failing = figures.iter().filter(|(_, recent)| recent.failures > 0);
+                let failing = figures.iter().filter(|(_, recent)| recent.counts.failures > 0);
                 found.among(failing.map(|(row, _)| *row))
             }
             search::State::Dialed => {
@@ -284,16 +287,17 @@ impl RouteFigures {
     fn of(recent: &Recent, sparkline: Option<Sparkline>) -> Self {
         Self {
             window_seconds: recent.seconds,
-            requests: recent.requests.into(),
+            requests: recent.counts.requests.into(),
             rate: recent.rate(),
-            failures: recent.failures.into(),
+            failures: recent.counts.failures.into(),
+            refused: recent.counts.refused.into(),
             failure_share: recent.failure_share(),
             p99_ms: recent.p99_ms,
             sparkline: sparkline.map(|sparkline| SparklineView {
                 begin: sparkline.begin,
                 step_seconds: sparkline.step_seconds,
-                requests: sparkline.points.iter().map(|(requests, _)| *requests).collect(),
-                failures: sparkline.points.iter().map(|(_, failures)| *failures).collect(),
+                requests: sparkline.points.iter().map(|counts| counts.requests).collect(),
+                failures: sparkline.points.iter().map(|counts| counts.failures).collect(),
             }),
         }
     }

@@ -110,6 +110,7 @@ pub(crate) struct RouteCounters {
     /// True for requests that do not tell how good their arm is.
     is_apart: bool,
     retries: Counter,
+    refused: Counter,
     limited: Counter,
     mirrored: [Counter; Mirrored::ALL.len()],
 }
@@ -259,6 +260,8 @@ pub struct RequestReading {
     pub upstream: Durations,
     /// Further attempts at a service.
     pub retries: u64,
+    /// Requests that a rule refused, without a failure of anything.
+    pub refused: u64,
     /// Requests over a rate limit, refused or only reported.
     pub limited: u64,
     /// Mirrored requests by outcome, in the order of [`Mirrored::ALL`].
@@ -311,7 +314,7 @@ impl RequestReading {
         }
     }
 
-    /// Adds what statistics compare: statuses and durations.
+    /// Adds what statistics compare: statuses, refusals and durations.
     fn add_compared(&mut self, counters: &RouteCounters) {
         counters.statuses.visit(|status, count| {
             match self.statuses.binary_search_by_key(&status, |(status, _)| *status) {
@@ -320,6 +323,7 @@ impl RequestReading {
             }
         });
         self.duration.add(&counters.durations.read(Part::Whole as usize));
+        self.refused += counters.refused.read();
     }
 }
 

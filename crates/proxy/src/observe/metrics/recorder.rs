@@ -20,7 +20,7 @@ use crate::observe::metrics::{
     Gone, Mirrored, NewCounters, Part, RouteAndService, RouteCounters, WorkerCounters,
 };
 use waypost_policy::auth::AuthResult;
-use waypost_policy::failure::{Failure, REASONS};
+use waypost_policy::failure::{Failure, REASONS, Refuser};
 use waypost_policy::status::RequestStatus;
 use waypost_upstream::counters::ServiceCounters;
 
@@ -107,11 +107,16 @@ impl Recorder {
 
     /// Counts an error response of the gateway.
     pub(crate) fn count_failure(&self, failure: Failure) {
-        self.count_refusal(failure.reason());
+        self.count_reason(failure.reason());
+    }
+
+    /// Counts a preflight that is answered with no permission.
+    pub(crate) fn count_denied_preflight(&self) {
+        self.count_reason(Refuser::Cors.as_str());
     }
 
     /// Counts a refusal for this reason, one of [`REASONS`].
-    pub(crate) fn count_refusal(&self, reason: &'static str) {
+    fn count_reason(&self, reason: &'static str) {
         let at = REASONS.iter().position(|known| *known == reason);
         debug_assert!(
             at.is_some(),
@@ -324,6 +329,10 @@ impl RouteCounters {
 
     pub(crate) fn count_retries(&self, times: u32) {
         self.retries.add(u64::from(times));
+    }
+
+    pub(crate) fn count_refused(&self) {
+        self.refused.add(1);
     }
 
     pub(crate) fn count_limited(&self) {

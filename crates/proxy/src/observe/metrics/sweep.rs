@@ -10,6 +10,7 @@ pub(super) struct SweptTotals {
     sum_us: u64,
     requests: u64,
     failed: u64,
+    refused: u64,
 }
 
 /// The requests of a route to a service since the last sweep.
@@ -23,6 +24,8 @@ pub struct Swept {
     pub requests: u64,
     /// Failed ones among them.
     pub failed: u64,
+    /// Those that a rule refused.
+    pub refused: u64,
     /// The sum of their durations, in microseconds.
     pub sum_us: u64,
     /// True if the series had no requests before.
@@ -130,6 +133,7 @@ impl Metrics {
                 ..SweptTotals::default()
             };
             for counters in &series.counters {
+                now.refused += counters.refused.read();
                 counters.statuses.visit(|status, count| {
                     now.requests += count;
                     now.failed += if status.has_failed() { count } else { 0 };
@@ -142,6 +146,7 @@ impl Metrics {
                 service: Arc::clone(service),
                 requests: now.requests.saturating_sub(before.requests),
                 failed: now.failed.saturating_sub(before.failed),
+                refused: now.refused.saturating_sub(before.refused),
                 sum_us: now.sum_us.saturating_sub(before.sum_us),
                 is_first: before.requests == 0,
                 counters: series.counters.clone(),

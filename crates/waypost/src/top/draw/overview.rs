@@ -114,6 +114,7 @@ fn charts(app: &App, canvas: Canvas) -> Vec<Line<'static>> {
             lines.push(Line::from(spans));
         }
     }
+    lines.extend(refused(timeline, &whole, canvas));
     lines.extend(marks(timeline, &app.picture.changes, canvas.seconds, parts));
     lines
 }
@@ -145,6 +146,22 @@ fn of(timeline: &TimelineView, whole: &SeriesView, seconds: usize, parts: usize)
         latency("p50", &whole.p50_ms),
         latency("p99", &whole.p99_ms),
     ]
+}
+
+/// Requests of the last minute that rules refused, where there are any: they are no failures.
+fn refused(timeline: &TimelineView, whole: &SeriesView, canvas: Canvas) -> Option<Line<'static>> {
+    let minute = |counts: &[Option<u32>]| history::sum(timeline, counts, 60);
+    let refused = minute(&whole.refused);
+    let share = refused as f64 / minute(&whole.requests).max(1) as f64;
+    let told = format!("{refused} in 1 min, by rules such as auth and rate: no failures");
+    (refused > 0).then(|| {
+        Line::from(vec![
+            Span::styled(left("refused", LABEL), DIM),
+            Span::styled(right(&text::percent(share), VALUE - 1), BOLD),
+            Span::raw(" "),
+            Span::raw(cut(&told, canvas.columns.saturating_sub(LABEL + VALUE))),
+        ])
+    })
 }
 
 /// Carets under the charts, at the times of changes.
@@ -210,23 +227,26 @@ struct Columns {
     bar: usize,
     rate: usize,
     failed: usize,
+    /// 0 where there is no room.
+    refused: usize,
     p99: usize,
     chart: usize,
 }
 
 impl Columns {
     fn of(columns: usize) -> Self {
-        let failed = if columns >= 110 { 16 } else { 8 };
+        let (failed, refused) = if columns >= 110 { (16, 9) } else { (8, 0) };
         let mut widths = Self {
             name: (columns * 2 / 9).clamp(8, 44),
             services: 0,
             bar: (columns / 12).clamp(4, 16),
             rate: 8,
             failed,
+            refused,
             p99: 9,
             chart: (columns / 8).min(40),
         };
-        let used = 2 + widths.name + widths.rate + failed + widths.p99 + widths.chart + 4;
+        let used = 2 + widths.name + widths.rate + failed + refused + widths.p99 + widths.chart + 4;
         widths.services = columns.saturating_sub(used);
         widths
     }
@@ -251,11 +271,12 @@ fn routes(app: &App, canvas: Canvas, lines: usize) -> Vec<Line<'static>> {
     let minutes = format!("{} MIN", canvas.seconds / 60);
     let mut table = vec![Line::styled(
         format!(
-            "  {} {} {}{}{} {}",
+            "  {} {} {}{}{}{} {}",
             left(&title, columns.name),
             left("LIVE WEIGHTS, SERVICES", columns.services),
             right("REQ/S", columns.rate),
             right("FAILED", columns.failed),
+            right(if columns.refused > 0 { "REFUSED" } else { "" }, columns.refused),
             right("P99", columns.p99),
             left(&minutes, columns.chart)
         ),
@@ -299,6 +320,10 @@ fn line(row: &Row, columns: &Columns, is_selected: bool, seconds: usize) -> Line
         base,
     ));
     spans.push(Span::styled(right(&failed, columns.failed), failed_style));
+    if columns.refused > 0 {
+        let refused = row.refused.to_string();
+        spans.push(Span::styled(right(&refused, columns.refused), base));
+    }
     spans.push(Span::styled(
         format!("{} ", right(&text::ms(row.p99_ms), columns.p99)),
         base,

@@ -162,6 +162,9 @@ fn arms(app: &App, route: &RoutePicture, canvas: Canvas) -> Vec<Line<'static>> {
             _ => (told, false),
         }
     }));
+    // They are no failures, and have a line where there are any.
+    let refuses = all.iter().any(|arm| arm.refused > 0);
+    let refused = refuses.then(|| row("refused", &|arm| (arm.refused.to_string(), false)));
     lines.push(row("  at 95 %", &|arm| match arm.requests {
         0 => ("-".to_owned(), false),
         _ => {
@@ -172,6 +175,7 @@ fn arms(app: &App, route: &RoutePicture, canvas: Canvas) -> Vec<Line<'static>> {
             )
         }
     }));
+    lines.extend(refused);
     for (label, value) in [
         ("p50", (|arm| arm.p50_ms) as fn(&ArmStats) -> Option<f64>),
         ("p90", |arm| arm.p90_ms),

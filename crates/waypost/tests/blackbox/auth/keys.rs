@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::{ask, check, explained, sent};
 use crate::access_log::wait_for_log;
-use crate::support::PATIENCE;
 use crate::support::command::waypost_in;
 use crate::support::config::Config;
 use crate::support::gateway::Gateway;
 use crate::support::message::seen;
 use crate::support::service::Service;
+use crate::support::{PATIENCE, wait_for};
 
 /// A file with these names, keys and groups, made by the command.
 fn keys(of: &[(&str, &str, &[&str])]) -> String {
@@ -383,6 +383,33 @@ fn refusals_are_told_from_failures() {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
     assert!(!metrics.contains("waypost_failed_requests_total{route=\"r\",service=\"a\"} 1"));
+    // Beside failures, and never among them.
+    let stats = gateway.admin_json("/api/v1/stats?route=r");
+    let arms = stats["routes"][0]["arms"].as_array().unwrap().iter();
+    let arms: Vec<Value> = arms
+        .map(|arm| json!([arm["service"], arm["requests"], arm["refused"], arm["errors"]]))
+        .collect();
+    assert_eq!(arms, [json!(["a", 1, 0, 0]), json!(["", 3, 3, 0])]);
+    let table = gateway.command(&["stats"]).stdout;
+    assert!(table.contains("REFUSED"), "{table}");
+    let sums = |path: &str, keys: [&str; 3]| {
+        let timeline = gateway.admin_json(path);
+        let series = &timeline["series"][0];
+        keys.map(|key| {
+            let points = series[key].as_array().into_iter().flatten();
+            points.filter_map(Value::as_u64).sum::<u64>()
+        })
+    };
+    wait_for("the figures of all requests", || {
+        let sums = sums("/api/v1/timeline?route=r", ["requests", "refused", "failures"]);
+        (sums == [4, 3, 0]).then_some(())
+    });
+    let page = gateway.admin_json("/api/v1/routes?figures=true");
+    let figures = &page["routes"][0]["figures"];
+    assert_eq!(
+        json!([figures["requests"], figures["refused"], figures["failures"]]),
+        json!([4, 3, 0])
+    );
 }
 
 #[test]
