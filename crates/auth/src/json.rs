@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Number, Value};
 
 /// The levels of objects and lists in each other, at most.
-const DEPTH_MAX: usize = 16;
+pub const DEPTH_MAX: usize = 16;
 
 /// The object that `text` is, to its last byte. A name that stands twice is refused: readers disagree on which counts
 /// (RFC 8725 §2.4, RFC 7515 §4).

@@ -4,7 +4,7 @@
 pub mod basic;
 pub mod claims;
 pub mod identity;
-mod json;
+pub mod json;
 pub mod key_file;
 pub mod password;
 pub mod recent;

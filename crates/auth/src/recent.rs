@@ -38,18 +38,15 @@ pub struct Entry<V> {
 }
 
 impl DigestKey {
-    /// A key of its own, which no other process has.
-    pub fn random() -> Self {
-        let random = SystemRandom::new();
-        // It fails only where the system has no randomness at all; then nothing is found that was not inserted anyway.
-        match hmac::Key::generate(hmac::HMAC_SHA256, &random) {
-            Ok(key) => Self(key),
-            Err(_) => Self::new(&[0; 32]),
-        }
+    /// A key of its own, which no other process has; `None` where the system has no randomness.
+    pub fn random() -> Option<Self> {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+        key.ok().map(Self)
     }
 
     /// The key with these bytes.
-    fn new(bytes: &[u8; 32]) -> Self {
+    #[cfg(test)]
+    pub(crate) fn new(bytes: &[u8; 32]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
 

@@ -28,12 +28,14 @@ pub struct Permissions {
 pub const KEPT_BYTES_MAX: usize = 8 << 10;
 
 impl Permissions {
-    /// Memory for permissions, if anything in `plan` keeps them.
+    /// Memory for permissions, if anything in `plan` keeps them. Without random numbers nothing is kept, and each question is
+    /// asked.
     pub(crate) fn of(plan: &Plan) -> Option<Self> {
         let mut ways = plan.auths().flat_map(|auth| &auth.ways);
         let keeps = |way: &Way| way.asked().is_some_and(|ask| ask.cache.is_some());
-        ways.any(keeps).then(|| Self {
-            key: DigestKey::random(),
+        let key = ways.any(keeps).then(DigestKey::random).flatten()?;
+        Some(Self {
+            key,
             recent: Recent::default(),
         })
     }

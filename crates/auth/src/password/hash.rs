@@ -19,7 +19,7 @@ pub const ARGON2_MEMORY_MAX: u32 = 64 << 10;
 /// The most passes of Argon2 over its memory.
 pub const ARGON2_PASSES_MAX: u32 = 10;
 /// The most lanes of Argon2. They are computed one after the other.
-const ARGON2_LANES_MAX: u32 = 64;
+pub const ARGON2_LANES_MAX: u32 = 64;
 /// The number of rounds of SHA-crypt where none is given.
 const ROUNDS_DEFAULT: u32 = 5000;
 /// The smallest number of rounds of SHA-crypt.

@@ -15,7 +15,7 @@ use crate::basic::Pair;
 use crate::identity::Identity;
 use crate::password::hash::Hash;
 pub use crate::password::hash::{
-    ARGON2_MEMORY_MAX, ARGON2_PASSES_MAX, BCRYPT_COST_MAX, HashError, ROUNDS_MAX,
+    ARGON2_LANES_MAX, ARGON2_MEMORY_MAX, ARGON2_PASSES_MAX, BCRYPT_COST_MAX, HashError, ROUNDS_MAX,
 };
 
 use crate::recent::{Digest, DigestKey, Recent};
@@ -79,14 +79,14 @@ pub enum LineErrorKind {
 }
 
 impl PasswordFile {
-    /// Reads a password file; see [`Passwords::parse`].
+    /// Reads a password file; see [`Passwords::parse`]. What is remembered of it is kept by digests with `key`.
     ///
     /// # Errors
     /// The first line that is refused.
-    pub fn parse(text: &[u8]) -> Result<Self, LineError> {
+    pub fn parse(text: &[u8], key: DigestKey) -> Result<Self, LineError> {
         Ok(Self {
             passwords: Passwords::parse(text)?,
-            key: DigestKey::random(),
+            key,
             verified: Recent::default(),
         })
     }

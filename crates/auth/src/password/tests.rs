@@ -202,7 +202,7 @@ fn debug_output_has_no_hash() {
 #[test]
 fn a_pair_is_verified_again_after_a_while() {
     let text = format!("ann:{}", HASHES[2]);
-    let file = PasswordFile::parse(text.as_bytes()).unwrap();
+    let file = PasswordFile::parse(text.as_bytes(), DigestKey::new(&[7; 32])).unwrap();
     let pair = |text: &[u8]| Pair::parse(text).unwrap();
     let (right, wrong) = (pair(b"YW5uOmNvcnJlY3QgaG9yc2U="), pair(b"YW5uOmNvcnJlY3Q="));
     let kept_for = KEPT_FOR.as_millis() as u64;
@@ -213,6 +213,6 @@ fn a_pair_is_verified_again_after_a_while() {
     assert_eq!(file.verify(&right, 0), ann);
     assert_eq!(file.recall(&right, kept_for - 1), ann);
     assert_eq!(file.recall(&right, kept_for), None);
-    let other = PasswordFile::parse(text.as_bytes()).unwrap();
+    let other = PasswordFile::parse(text.as_bytes(), DigestKey::new(&[7; 32])).unwrap();
     assert_eq!(other.recall(&right, 0), None);
 }

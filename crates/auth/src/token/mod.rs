@@ -2,6 +2,7 @@
 
 pub mod bearer;
 pub mod cache;
+pub mod key;
 pub mod key_set;
 pub mod live;
 mod pem;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use waypost_auth::key_file::KeyFile;
 use waypost_auth::password::PasswordFile;
+use waypost_auth::recent::DigestKey;
 use waypost_auth::token::key_set::{KeySet, KeySetError, Origin};
 use waypost_auth::token::live::LiveKeys;
 use waypost_config::diagnostic::Code;
@@ -18,10 +19,10 @@ use waypost_tls::peer::fingerprint;
 use super::read::{Reading, unreadable};
 
 /// The size limit of a file of keys, some 500,000 of them.
-const KEY_FILE_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const KEY_FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The size limit of a password file, some 50,000 users.
-const PASSWORD_FILE_BYTES_MAX: usize = 4 << 20;
+pub(crate) const PASSWORD_FILE_BYTES_MAX: usize = 4 << 20;
 
 /// The last good version of all files.
 #[derive(Debug, Default)]
@@ -167,9 +168,14 @@ impl Reading<'_> {
                 {
                     return Some(Arc::clone(users));
                 }
-                match PasswordFile::parse(&text) {
-                    Ok(users) => Ok((print, users)),
-                    Err(error) => Err((Code::BadPasswordFile, format!("`{path}`: {error}"))),
+                match DigestKey::random().map(|key| PasswordFile::parse(&text, key)) {
+                    Some(Ok(users)) => Ok((print, users)),
+                    Some(Err(error)) => Err((Code::BadPasswordFile, format!("`{path}`: {error}"))),
+                    // A key that can be guessed would give away what is remembered.
+                    None => Err((
+                        Code::BadPasswordFile,
+                        format!("`{path}`: the system gives no random numbers"),
+                    )),
                 }
             }
             Err(error) => Err((Code::UnreadableFile, unreadable(path, &error))),

@@ -25,6 +25,7 @@ use waypost_tls::identity::Identity;
 use waypost_tls::server::{ServerTls, Tickets};
 
 use self::auth::KnownAuth;
+pub(crate) use self::auth::{KEY_FILE_BYTES_MAX, PASSWORD_FILE_BYTES_MAX};
 use self::read::{ListenerKey, Reading, ServiceKey};
 use self::watch::Watch;
 use crate::source::Source;
