@@ -213,6 +213,8 @@ codes! {
     ForeignValue Warning "foreign-value",
     /// A credential that stands in the configuration as the value that a header must have.
     PlainCredential Warning "plain-credential",
+    /// An edit that writes what clients choose into a header that `auth` writes.
+    ForgeableHeader Warning "forgeable-header",
     /// A condition that holds for an empty value.
     EmptyCondition Warning "empty-condition",
     /// A method in lower case, which no client sends.

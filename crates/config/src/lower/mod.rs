@@ -1,6 +1,6 @@
 //! Lowering of a document to a plan.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,6 +120,8 @@ struct Context<'c> {
     path_options: PathOptions,
     /// Listeners, to report hosts that none serves.
     served: Vec<Listener>,
+    /// Places of warnings that are about what others say, too, and are given once.
+    warned: HashSet<Span>,
     split_key: Rc<str>,
     /// The number of routes whose redirect is reported to lead back.
     redirect_loops: usize,
@@ -152,7 +154,7 @@ pub(crate) fn lower(
     let tests = test_case::add_all(document, &mut context);
     service::report_unused(document, &mut context);
     effect::report(document, &mut context);
-    policies::report_needless(&mut context);
+    policies::needless::report(&mut context);
     route::report_passing(document, &mut context);
     let deals = std::mem::take(&mut context.deals);
     deals.report_uneven(context.problems);
@@ -212,6 +214,7 @@ impl<'c> Context<'c> {
             alternatives: AlternativeCount::default(),
             path_options: path_options(document),
             served: Vec::new(),
+            warned: HashSet::new(),
             split_key: document
                 .split_key
                 .as_ref()

@@ -111,7 +111,7 @@ fn route(written: &At<document::route::Route>, context: &mut Context<'_>) -> Opt
         Action::Redirect(_) => "redirect",
         Action::Respond(_) => "respond",
     });
-    let policies = policies::of_route(route, &uses, &matching.patterns, kind, context);
+    let policies = policies::of_route(route, &uses, &matching, kind, context);
     if context.problems.errors() > errors_before {
         return None;
     }

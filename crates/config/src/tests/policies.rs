@@ -655,6 +655,38 @@ fn parameters_in_the_texts_of_a_listener_are_bound_by_every_route() {
 }
 
 #[test]
+fn a_listener_needs_parameters_of_the_routes_that_it_reaches() {
+    let config = |routes: &str| {
+        format!(
+            "listeners: [{{ name: own, bind: 127.0.0.1:80, hosts: [\"*.a.test\"], use: web }}, {{ name: other, bind: 127.0.0.1:81 }}]\n\
+             services: {{ a: {{ endpoints: [http://a] }} }}\n\
+             policies: {{ web: {{ request_headers: {{ set: {{ x: \"{{id}}\" }} }} }} }}\n\
+             routes: [{{ name: ok, match: {{ path: \"/ok/{{id}}\" }}, to: a }}, {{ name: r, match: {routes}, to: a }}]\n"
+        )
+    };
+    // Requests by the other listener alone.
+    check(config("{ host: b.test, path: /r }"), &[]);
+    check(config("{ listener: other, path: /r }"), &[]);
+    check(
+        config("[{ listener: other, path: /r }, { path: \"/r/{id}\" }]"),
+        &[],
+    );
+    check(
+        config("[{ host: b.test, path: /r }, { host: x.a.test, path: \"/r/{id}\" }]"),
+        &[],
+    );
+    let missing: &[&str] = &["1:72 unknown-value the policy `web` needs `{id}`"];
+    check(config("{ path: /r }"), missing);
+    check(config("{ host: x.a.test, path: /r }"), missing);
+    check(config("{ listener: own, path: /r }"), missing);
+    check(config("{ listener: [other, own], path: /r }"), missing);
+    check(
+        config("[{ host: b.test, path: \"/r/{id}\" }, { host: x.a.test, path: /r }]"),
+        missing,
+    );
+}
+
+#[test]
 fn a_rewrite_of_a_listener_fits_every_route_without_one() {
     check(
         "listeners: [{ bind: 127.0.0.1:80, use: web }]\nservices: { a: { endpoints: [http://a] } }\n\

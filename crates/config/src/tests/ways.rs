@@ -131,3 +131,35 @@ fn ways_that_never_decide_are_reported() {
     }
     check(config("any: [{ basic: { file: u } }, { ask: { to: sso } }]"), &[]);
 }
+
+#[test]
+fn edits_that_let_clients_write_what_auth_writes_are_warned_of() {
+    for (edits, is_warned) in [
+        ("set: { remote-user: '{header.remote-user}' }", true),
+        ("set: { Remote-User: 'x {query.user}' }", true),
+        ("add: { remote-user: '{cookie.u}' }", true),
+        ("set: { remote_user: '{path}' }", true),
+        ("set: { remote-user: '{identity}' }", false),
+        ("set: { remote-user: fixed }", false),
+        ("set: { remote-user: '{client_ip}' }", false),
+        ("remove: [remote-user]", false),
+        ("set: { x-user: '{header.remote-user}' }", false),
+    ] {
+        let way = format!("ask: {{ to: sso, take: [remote-user] }} }}, request_headers: {{ {edits} ");
+        let loaded = load_text(config(&way)).unwrap();
+        let found = loaded.warnings.iter().map(|found| found.code.as_str());
+        let expected: &[&str] = if is_warned { &["forgeable-header"] } else { &[] };
+        assert_eq!(found.collect::<Vec<&str>>(), expected, "{edits}");
+    }
+    // Once for all users of a policy, and for a listener's `auth` too.
+    let shared = "listeners: [{ bind: 127.0.0.1:8080, auth: { ask: { to: sso, take: [remote-user] } } }]\n\
+        services: { a: { endpoints: [http://a] }, sso: { endpoints: [http://sso] } }\n\
+        policies: { p: { request_headers: { set: { remote-user: '{header.u}' } } } }\n\
+        routes:\n\
+        - { name: r, match: { path: /r }, use: p, to: a }\n\
+        - { name: s, match: { path: /s }, use: p, to: a, timeout: 1s }\n\
+        - { name: t, match: { path: /t }, use: p, to: a, auth: off }\n";
+    let loaded = load_text(shared).unwrap();
+    let found = loaded.warnings.iter().map(|found| found.code.as_str());
+    assert_eq!(found.collect::<Vec<&str>>(), ["forgeable-header"]);
+}

@@ -207,10 +207,24 @@ impl<'a> UpstreamHead<'a> {
         {
             request_id::write_line(id, out);
         }
-        if self.policies.auth.is_some() {
-            out.extend_from_slice(&self.filled.auth_lines);
+        if !self.filled.auth_lines.is_empty() && self.policies.auth.is_some() {
+            self.write_verified(out);
         }
         edits.write(&self.filled.request_lines, out);
+    }
+
+    /// Writes the lines of the way that decided. Edits come after them, as they do after the client's: those that are removed
+    /// or set are left out.
+    #[inline(never)]
+    fn write_verified(&self, out: &mut Vec<u8>) {
+        let edits = &self.policies.request_headers;
+        // No value has a line end in it.
+        for line in self.filled.auth_lines.split_inclusive(|&byte| byte == b'\n') {
+            let name = memchr::memchr(b':', line).unwrap_or(line.len());
+            if !edits.drops(&line[..name]) {
+                out.extend_from_slice(line);
+            }
+        }
     }
 
     /// Writes a field of the client, as far as it has no credentials that stay here.

@@ -16,10 +16,11 @@ use crate::collections::OneOrMany;
 use crate::diagnostic::Code;
 use crate::document::{self, Document};
 use crate::keys::{At, Mapping};
+use crate::lower::matching::Matching;
 use crate::lower::names::Names;
 use crate::lower::pattern::Pattern;
 use crate::lower::policies::effective::{Effective, Placed};
-use crate::lower::policies::layer::{Layer, Said};
+use crate::lower::policies::layer::Layer;
 use crate::lower::policies::parameters::{ERRORS, Names as TextNames};
 use crate::lower::policies::rate::Numbers;
 use crate::lower::rollout::GivenRollout;
@@ -31,8 +32,11 @@ use crate::values::Text;
 mod auth;
 mod cors;
 mod effective;
+mod forged;
 mod keys;
 mod layer;
+pub(super) mod needless;
+mod needs;
 mod parameters;
 mod rate;
 
@@ -191,18 +195,6 @@ impl Shared {
                 source: source(Arc::clone(&named.name)),
             }
         }));
-    }
-
-    /// The policies of `uses`, in order.
-    fn outer<'s>(&'s self, uses: &'s Uses) -> impl Iterator<Item = Outer<'s>> {
-        uses.0.iter().map(|(index, place)| {
-            let named = &self.all[*index];
-            Outer {
-                layer: &named.layer,
-                texts: &named.texts,
-                used: Some((&named.name, *place)),
-            }
-        })
     }
 
     /// True if a listener has `auth`.
@@ -380,14 +372,15 @@ pub(super) fn rollout_of(
     None
 }
 
-/// Lowers the policies of a route, whose paths are `patterns`. `action` is the key of its action.
+/// Lowers the policies of a route with this `match`. `action` is the key of its action.
 pub(super) fn of_route(
     route: &document::route::Route,
     uses: &Uses,
-    patterns: &[Pattern],
+    matching: &Matching,
     action: Option<&'static str>,
     context: &mut Context<'_>,
 ) -> Policies {
+    let patterns = &matching.patterns[..];
     let name = route.name.as_ref().map_or("", |name| &*name.value);
     let scope = RateScope::Route(name.into());
     let own = Layer::of(&route.policy, patterns, scope, context);
@@ -404,9 +397,9 @@ pub(super) fn of_route(
     if let Some(action @ ("to" | "redirect" | "respond")) = action
         && (context.policies.has_needs || !used.shadowed.is_empty())
     {
-        check_names(&own, uses, patterns, action, context);
+        needs::check(&own, uses, matching, action, context);
     }
-    report_upgrade_off(&own, uses, context);
+    needless::report_upgrade_off(&own, uses, context);
     let shared = &context.policies;
     let mut all = uses.indices();
     let has_hedge = own.hedge.is_some() || all.any(|index| shared.all[index].layer.hedge.is_some());
@@ -428,6 +421,7 @@ pub(super) fn of_route(
         effective::check_hedge(&layers, uses.place(), context.problems);
     }
     let effective = effective::of(&layers, used.shadowed);
+    forged::report(&layers, &effective.set, &mut context.warned, context.problems);
     drop(layers);
     if let Some(place) = own.rate.as_ref().map(|rate| rate.span).or(uses.place())
         && effective.set.auth.is_none()
@@ -526,6 +520,7 @@ pub(super) fn lay_over(context: &mut Context<'_>) {
                 source: Source::Route,
             });
             let effective = effective::of(&layers, used.shadowed);
+            forged::report(&layers, &effective.set, &mut context.warned, context.problems);
             drop(layers);
             shared.shared_set(0, &[], effective)
         });
@@ -533,129 +528,4 @@ pub(super) fn lay_over(context: &mut Context<'_>) {
         context.builder.set_overlay(position, Overlay::new(by_number));
     }
     shared.listeners = listeners;
-}
-
-/// A place outside of a route, whose texts have to fit its paths.
-struct Outer<'s> {
-    layer: &'s Layer,
-    texts: &'s TextNames,
-    /// The name of the policy and the place where it is used; `None` for a listener.
-    used: Option<(&'s str, Span)>,
-}
-
-/// Reports what policies in force need of the paths of a route and do not find there, and their names that mean something
-/// else there.
-fn check_names(own: &Layer, uses: &Uses, patterns: &[Pattern], action: &str, context: &mut Context<'_>) {
-    let shared = &context.policies;
-    let mut orders = vec![(shared.outer(uses).collect::<Vec<Outer<'_>>>(), uses.0.len())];
-    for listener in shared.listeners.iter().flatten() {
-        let itself = Outer {
-            layer: &listener.own,
-            texts: &listener.texts,
-            used: None,
-        };
-        let outer = shared.outer(&listener.uses).chain([itself]);
-        let order = outer.chain(shared.outer(uses)).collect();
-        orders.push((order, listener.uses.0.len() + 1));
-    }
-    for (order, checked) in orders {
-        for (at, outer) in order.iter().enumerate().take(checked) {
-            let is_in_force = |key: &str| {
-                let mut later = order[at + 1..].iter().map(|outer| outer.layer).chain([own]);
-                let is_heeded = match key {
-                    // Those of a listener are for requests without a route, too.
-                    ERRORS => at + uses.0.len() >= order.len(),
-                    key => key == "response_headers" || action == "to",
-                };
-                is_heeded && !later.any(|layer| layer.takes_away(key))
-            };
-            let who = || match outer.used {
-                Some((name, _)) => format!("the policy {}", quote(name)),
-                None => "the listener".to_owned(),
-            };
-            for needed in outer.texts.needed.iter().filter(|needed| is_in_force(needed.key)) {
-                let place = outer.used.map_or(needed.span, |(_, place)| place);
-                needed.check(&who(), place, patterns, context.problems);
-            }
-            for listed in outer.texts.listed.iter().filter(|listed| is_in_force(listed.key)) {
-                listed.check(&who(), patterns, context.problems);
-            }
-        }
-    }
-}
-
-/// Warns of an `upgrade: off` that takes nothing away: upgrades are on without it.
-fn report_upgrade_off(own: &Layer, uses: &Uses, context: &mut Context<'_>) {
-    let Some(Said { key, value: None, .. }) = &own.upgrade else {
-        return;
-    };
-    let shared = &context.policies;
-    let says = |uses: &Uses| {
-        uses.indices()
-            .any(|index| shared.all[index].layer.upgrade.is_some())
-    };
-    let mut listeners = shared.listeners.iter().flatten();
-    if !says(uses) && !listeners.any(|listener| says(&listener.uses)) {
-        context
-            .problems
-            .add(
-                Code::NoEffect,
-                *key,
-                "no policy has an `upgrade` to take away, so clients may upgrade to websocket",
-            )
-            .help("write `[]` for no upgrades, or leave it out");
-    }
-}
-
-/// Warns of policies that nothing uses, and of their keys that no user can heed.
-pub(super) fn report_needless(context: &mut Context<'_>) {
-    let problems = &mut *context.problems;
-    if problems.has_errors() {
-        return;
-    }
-    let shared = &context.policies;
-    for named in &shared.all {
-        if !named.is_used {
-            problems
-                .add(
-                    Code::UnusedPolicy,
-                    named.key,
-                    format!("no route and no listener uses the policy {}", quote(&named.name)),
-                )
-                .help("remove it, or name it in the `use` of a route or a listener");
-            continue;
-        }
-        let mut actions = named.actions.clone();
-        for action in &shared.actions.0 {
-            if (named.of_listener && *action != "passthrough")
-                || (named.of_passing && *action == "passthrough")
-            {
-                actions.note(action);
-            }
-        }
-        for (key, only_with, span) in &named.keys {
-            let reason = match *key {
-                _ if !actions.has_one_of(only_with) => match only_with {
-                    ["to"] => "no route that uses it forwards requests",
-                    ["to", "passthrough"] => "no route that uses it leads to a service",
-                    _ => "no route that uses it takes requests",
-                },
-                "rollout" if !named.is_rolled_out => "no route that uses it has two services to choose from",
-                "hedge" if !shared.has_retry && named.of_listener && named.layer.retry.is_none() => {
-                    "no route has a `retry`"
-                }
-                _ => continue,
-            };
-            problems
-                .add(
-                    Code::NoEffect,
-                    *span,
-                    format!(
-                        "`{key}` of the policy {} has no effect: {reason}",
-                        quote(&named.name)
-                    ),
-                )
-                .help("leave it out here");
-        }
-    }
 }

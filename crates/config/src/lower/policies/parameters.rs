@@ -188,7 +188,7 @@ impl Needed {
     }
 
     /// Reports what the paths of a route lack. `place` is where the route or a listener uses the policy `who`.
-    pub(super) fn check(&self, who: &str, place: Span, patterns: &[Pattern], problems: &mut Problems) {
+    pub(super) fn check(&self, who: &str, place: Span, patterns: &[&Pattern], problems: &mut Problems) {
         match &self.what {
             What::Prefix => {
                 for closed in patterns.iter().filter(|pattern| !pattern.pattern.is_open()) {
@@ -212,10 +212,10 @@ impl Needed {
         name: &str,
         who: &str,
         place: Span,
-        patterns: &[Pattern],
+        patterns: &[&Pattern],
         problems: &mut Problems,
     ) {
-        let lacks = |pattern: &&Pattern| !pattern.pattern.names().contains(&name);
+        let lacks = |pattern: &&&Pattern| !pattern.pattern.names().contains(&name);
         let Some(pattern) = patterns.iter().find(lacks) else {
             return;
         };
@@ -250,9 +250,9 @@ impl Needed {
 
 impl Listed {
     /// Warns where the paths of a route have a parameter of this name; reports one that only some of them have.
-    pub(super) fn check(&self, who: &str, patterns: &[Pattern], problems: &mut Problems) {
+    pub(super) fn check(&self, who: &str, patterns: &[&Pattern], problems: &mut Problems) {
         let name = &*self.name;
-        let binds = |pattern: &&Pattern| pattern.pattern.names().contains(&name);
+        let binds = |pattern: &&&Pattern| pattern.pattern.names().contains(&name);
         let Some(bound) = patterns.iter().find(binds) else {
             return;
         };
