@@ -161,10 +161,17 @@ impl DownstreamHead<'_> {
         self.edits.finish(start, out);
     }
 
-    /// Appends the head of an interim response, which is not edited.
+    /// Appends the head of an interim response, which is not edited. Where it has fields, what it says of other origins is
+    /// replaced as in a final one.
     pub fn write_interim(&self, out: &mut Vec<u8>) {
+        let start = out.len();
         self.write_status_line(out);
         self.write_fields(&HeaderEdits::NONE, |_| true, out);
+        if let Some(cors) = self.edits.cors
+            && !self.response.fields().is_empty()
+        {
+            cors.replace(start, out);
+        }
         out.extend_from_slice(b"\r\n");
     }
 

@@ -486,8 +486,52 @@ fn a_preflight_that_allows_nothing_is_a_refusal_and_no_error() {
         assert_eq!(line["failed"], false, "{origin}");
     }
     let metrics = gateway.metrics();
-    let wanted = "waypost_refusals_total{reason=\"origin_not_allowed\"} 2";
+    let wanted = "waypost_refusals_total{reason=\"cors\"} 2";
     assert!(metrics.contains(wanted), "{metrics}");
+}
+
+#[test]
+fn interim_responses_say_what_the_policy_says() {
+    let service = Service::named("a", |talk| {
+        while talk.request().is_some() {
+            talk.send(
+                "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nAccess-Control-Allow-Origin: *\r\nVary: accept\r\n\r\n\
+                 HTTP/1.1 100 Continue\r\n\r\n\
+                 HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: 0\r\n\r\n",
+            );
+        }
+    });
+    let config = Config::new()
+        .service(&service, "")
+        .route(&format!("name: own, match: {{ path: /own }}, to: a, {CORS}"))
+        .route("name: bare, to: a");
+    let gateway = Gateway::with(config);
+    for (path, origin, expected) in [
+        (
+            "/own",
+            APP,
+            &[
+                "access-control-allow-credentials: true",
+                "access-control-allow-origin: https://app.example.com",
+                "access-control-expose-headers: etag",
+                "vary: accept, origin",
+            ][..],
+        ),
+        ("/own", "https://evil.test", &["vary: accept, origin"]),
+        ("/bare", APP, &["access-control-allow-origin: *", "vary: accept"]),
+    ] {
+        let mut client = gateway.connect();
+        client.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: a.test\r\nOrigin: {origin}\r\n\r\n"
+        ));
+        let hints = client.response_head();
+        assert_eq!(hints.status(), 103);
+        assert_eq!(hints.header("link"), Some("</a.css>"));
+        assert_eq!(about_origins(&hints), expected, "{path} {origin}");
+        let bare = client.response_head();
+        assert_eq!((bare.status(), bare.fields.len()), (100, 0));
+        assert_eq!(client.response().status(), 200);
+    }
 }
 
 #[test]
