@@ -48,15 +48,6 @@ pub struct RequestValues<'a> {
     identity: Option<&'a Identity>,
 }
 
-/// The values of a request whose head could not be read: none.
-pub(crate) struct NoValues;
-
-impl Values for NoValues {
-    fn append(&self, _: &ValueName, _: &mut Vec<u8>) -> bool {
-        false
-    }
-}
-
 impl<'a> RequestValues<'a> {
     /// The values of `request`, whose path `pattern` covers. `made` keeps its id.
     pub(crate) fn of(
@@ -119,10 +110,11 @@ impl Values for RequestValues<'_> {
             out.extend_from_slice(text.unwrap_or_default());
             text.is_some()
         };
-        let named = |name: &str, out: &mut Vec<u8>| {
-            out.extend_from_slice(name.as_bytes());
-            !name.is_empty()
+        let any = |text: &[u8], out: &mut Vec<u8>| {
+            out.extend_from_slice(text);
+            !text.is_empty()
         };
+        let named = |name: &str, out: &mut Vec<u8>| any(name.as_bytes(), out);
         match name {
             ValueName::Parameter(_) => self.parameters.append(name, out),
             ValueName::RequestId => {
@@ -143,8 +135,9 @@ impl Values for RequestValues<'_> {
                 None => false,
             },
             ValueName::Scheme => text(url.scheme.as_str().as_bytes(), out),
-            ValueName::Method => text(request.head.method(request.buffer), out),
-            ValueName::Path => text(url.path, out),
+            // A head that could not be read has neither.
+            ValueName::Method => any(request.head.method(request.buffer), out),
+            ValueName::Path => any(url.path, out),
             ValueName::Query => some(url.query, out),
             ValueName::Time => {
                 write_time(self.circumstances.unix_seconds(), out);

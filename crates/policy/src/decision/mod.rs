@@ -56,7 +56,7 @@ use crate::rate::{Counting, Ruling};
 use crate::request::IncomingRequest;
 use crate::request_id::{RequestId, Uuid};
 use crate::step::Step;
-use crate::values::{Circumstances, NoValues, RequestValues};
+use crate::values::{Circumstances, RequestValues};
 
 /// The inputs of a decision other than the plan and the request.
 pub trait Environment: Circumstances {
@@ -254,14 +254,18 @@ impl DecisionBuffers {
         self.judged.as_ref()?.way
     }
 
-    /// Fills in what is added to a response of `listener` to a request that has no values: it is malformed.
-    pub fn fill_refusal(&mut self, listener: &Listener) {
-        let edits = &listener.policies.response_headers;
+    /// Fills in what is added to a response to a request that is refused before it is decided on. One whose head could not be
+    /// read comes with an empty one, and has the values of its connection alone, as in error pages.
+    pub fn fill_refusal(&mut self, request: &IncomingRequest<'_>, circumstances: &dyn Circumstances) {
+        let policies = &request.listener.policies;
+        let edits = &policies.response_headers;
         if edits.has_templates() {
+            let pattern = PathPattern::any();
+            let values = RequestValues::of(request, &pattern, circumstances, &self.request_id);
             self.filled.response_lines.clear();
-            edits.fill(&NoValues, &mut self.filled.response_lines);
+            edits.fill(&values, &mut self.filled.response_lines);
         }
-        self.cors.write(listener.policies.cors.as_deref(), None);
+        self.cors.write(policies.cors.as_deref(), None);
     }
 
     /// The id of a request, on a listener that sends it to services and clients.

@@ -107,7 +107,8 @@ pub fn explain(
             let listener = &listeners[chosen];
             let mut buffers = DecisionBuffers::default();
             buffers.request_id.set(Some(state.new_id()));
-            buffers.fill_refusal(listener);
+            let unread = RequestHead::default();
+            buffers.fill_refusal(&explainer.readable(listener, &unread), state);
             let policies = &listener.policies;
             let mut explanation = explainer.failure(failure, None, listener, &buffers, policies);
             explanation.policies = origins::of(compiled.plan(), policies, None, listener);
@@ -260,6 +261,20 @@ impl<S: State> Explainer<'_, S> {
             listener,
             query: self.head.query(self.buffer),
             demands_upgrade: self.demands_upgrade,
+        }
+    }
+
+    /// The request, with the head `unread` if its own could not be read.
+    fn readable<'r>(&'r self, listener: &'r Listener, unread: &'r RequestHead) -> IncomingRequest<'r> {
+        let request = self.request(listener);
+        match self.is_parsed {
+            true => request,
+            false => IncomingRequest {
+                head: unread,
+                buffer: b"",
+                query: None,
+                ..request
+            },
         }
     }
 
@@ -597,11 +612,7 @@ impl<S: State> Explainer<'_, S> {
     fn fill(&self, page: Option<&mut Page<'_>>, listener: &Listener, buffers: &DecisionBuffers) {
         let Some(page) = page else { return };
         let unread = RequestHead::default();
-        let mut request = self.request(listener);
-        if !self.is_parsed {
-            request.head = &unread;
-            request.buffer = b"";
-        }
+        let request = self.readable(listener, &unread);
         let place = ValuePlace::of(self.compiled.plan(), buffers);
         let values = place.values(&request, self.state, &buffers.request_id);
         page.fill(&values.known_as(buffers.identity()));

@@ -23,6 +23,7 @@ use waypost_wire::grpc::GrpcCode;
 use waypost_wire::request::RequestHead;
 
 use crate::exchange::WRITE_TIMEOUT;
+use crate::local::buffers::RequestBuffers;
 use crate::observe::access_log::Ending;
 use crate::request::client::Client;
 use crate::request::{ActiveRequest, Next, Now};
@@ -89,17 +90,52 @@ impl<'c> ActiveRequest<'c> {
         self.buffers.kept_head.clear();
         let secret = self.snapshot.generation.compiled().secret_queries();
         self.client.observation.note_first_line(self.buffers, secret);
-        let of = self.of_listener();
+        self.fill_refusal(false);
+        let of = OnBehalf {
+            route: "",
+            policies: &self.listener.policies,
+        };
         self.send_failure(failure, of, false).await
     }
 
     /// The origin of a response before any route is known.
     pub(super) fn of_listener(&mut self) -> OnBehalf<'c> {
-        self.buffers.decision.fill_refusal(self.listener);
+        self.fill_refusal(true);
         OnBehalf {
             route: "",
             policies: &self.listener.policies,
         }
+    }
+
+    /// Fills in what is added to a response before any route is known.
+    fn fill_refusal(&mut self, is_read: bool) {
+        let unread = RequestHead::default();
+        let RequestBuffers {
+            head,
+            from_client,
+            normalized,
+            decision,
+            ..
+        } = &mut *self.buffers;
+        let (head, buffer) = match is_read {
+            true => (&*head, from_client.filled()),
+            false => (&unread, &b""[..]),
+        };
+        let request = IncomingRequest {
+            head,
+            buffer,
+            normalized,
+            peer: &self.client.peer,
+            listener: self.listener,
+            query: head.query(buffer),
+            demands_upgrade: false,
+        };
+        let now = Now {
+            worker: &self.client.worker,
+            snapshot: self.snapshot,
+            time: self.client.observation.time(),
+        };
+        decision.fill_refusal(&request, &now);
     }
 
     /// The error pages in force beside these policies.

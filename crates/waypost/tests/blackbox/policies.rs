@@ -276,10 +276,20 @@ fn values_are_filled_in_wherever_the_edits_come_from() {
         }
     }
     assert_eq!(client.get("http://a.test/r/7").json()["target"], "/x/7");
-    // What is malformed has no values.
-    let refused = gateway.ask("GET /%00 HTTP/1.1\r\nHost: a.test\r\n\r\n");
-    let found = ["x-l", "x-e", "x-r"].map(|name| refused.header(name));
-    assert_eq!((refused.status(), found), (400, [Some(""), None, None]));
+    // What is refused before has the values that could be read, and those of its connection.
+    for (target, line, expected) in [
+        ("/%00", "", [Some("public /%00"), Some("GET"), None]),
+        ("/", "Content-Length: x\r\n", [Some("public"), None, None]),
+    ] {
+        let refused = gateway.ask(format!("GET {target} HTTP/1.1\r\nHost: a.test\r\n{line}\r\n"));
+        let found = ["x-l", "x-e", "x-r"].map(|name| refused.header(name));
+        assert_eq!((refused.status(), found), (400, expected), "{target}");
+    }
+    let explained = gateway.explain_question(&json!({ "request": "GET http://a.test/%00" }));
+    let headers = explained["headers"].as_array().unwrap();
+    for expected in [json!(["x-l", "public /%00"]), json!(["x-e", "GET"])] {
+        assert!(headers.contains(&expected), "{explained}");
+    }
 }
 
 #[test]
