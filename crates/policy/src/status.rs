@@ -75,6 +75,16 @@ impl RequestStatus {
         }
     }
 
+    /// The status of a refusal that a service which was asked gave: `http` as it is, and `grpc` of a call. It is no failure.
+    pub fn refused(http: u16, grpc: Option<GrpcCode>) -> Self {
+        Self {
+            http,
+            grpc,
+            failed: false,
+            is_own: false,
+        }
+    }
+
     /// This status, of a response that was cut: a failure whatever it said, unless the client is to blame.
     pub fn cut(self, cause: Cause) -> Self {
         let by_client = cause.blame() == Blame::Client;

@@ -51,27 +51,28 @@ pub fn write_question(
     out.extend_from_slice(host.unwrap_or_default());
     out.extend_from_slice(b"\r\n");
     let method = request.head.method(request.buffer);
-    let mut uri = request.normalized.path().to_vec();
-    if let Some(query) = request.query {
-        uri.push(b'?');
-        uri.extend_from_slice(query);
-    }
-    let mut url = request.url().scheme.as_str().as_bytes().to_vec();
-    url.extend_from_slice(b"://");
+    let path = request.normalized.path();
+    let (mark, query) = match request.query {
+        Some(query) => (&b"?"[..], query),
+        None => (&b""[..], &b""[..]),
+    };
+    let scheme = request.url().scheme.as_str().as_bytes();
     let client = request.normalized.client();
     let authority = client
         .authority()
         .or_else(|| request.head.authority(request.buffer));
-    url.extend_from_slice(authority.unwrap_or_default());
-    url.extend_from_slice(&uri);
-    for (name, value) in [
-        (&b"x-forwarded-method"[..], method),
-        (b"x-forwarded-uri", &uri),
-        (b"x-original-method", method),
-        (b"x-original-uri", &uri),
-        (b"x-original-url", &url),
+    let authority = authority.unwrap_or_default();
+    for (name, parts) in [
+        (&b"x-forwarded-method"[..], &[method][..]),
+        (b"x-forwarded-uri", &[path, mark, query]),
+        (b"x-original-method", &[method]),
+        (b"x-original-uri", &[path, mark, query]),
+        (b"x-original-url", &[scheme, b"://", authority, path, mark, query]),
     ] {
-        write::field(out, name, value);
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        parts.iter().for_each(|part| out.extend_from_slice(part));
+        out.extend_from_slice(b"\r\n");
     }
     ForwardedHeaders::of(request, None).write(|_| false, out);
     let own_id = |field: &&Field| id.is_none() || field.kind != FieldKind::RequestId;

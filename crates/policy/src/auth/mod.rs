@@ -170,6 +170,8 @@ pub(crate) fn judge<'p>(
                     basic::recall(way, &pair, compiled, now_ms).map_or(Shown::Unknown, Shown::Client)
                 }
             },
+            // What was asked is known.
+            Way::Ask(_) if waited.is_some() => Shown::Unknown,
             // It judges every request: one without credentials is led to where they are got.
             Way::Ask(ask) => {
                 ask::recall(ask, compiled, request, now_ms).map_or(Shown::Unknown, Shown::Permission)

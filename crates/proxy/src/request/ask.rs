@@ -10,6 +10,7 @@ use waypost_plan::auth::ask::Ask;
 use waypost_policy::auth::ask::{self, Answered};
 use waypost_policy::auth::{AuthResult, Waited};
 use waypost_policy::decision::Decision;
+use waypost_policy::error_format::ErrorFormat;
 use waypost_policy::failure::Failure;
 use waypost_policy::head::downstream::{BodyDelimiter, DownstreamHead};
 use waypost_policy::head::edits::{KeepAlive, ResponseEdits};
@@ -26,7 +27,7 @@ use crate::request::{ActiveRequest, Next};
 /// The longest body of an answer that a client gets.
 pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// The wait for the body of a permission, which no one reads, so that its connection can be used again.
-const BODY_WAIT: Duration = Duration::from_millis(20);
+pub(crate) const BODY_WAIT: Duration = Duration::from_millis(20);
 /// The time for which the end of a question is waited for beyond its timeout.
 const SLACK: Duration = Duration::from_millis(200);
 
@@ -139,7 +140,12 @@ impl ActiveRequest<'_> {
         };
         out.clear();
         let body_bytes = head.write_whole(&answer.body, self.buffers.is_head, &mut out);
-        self.write_out(RequestStatus::http(status), keep_alive, out, body_bytes)
-            .await
+        // To a call, the answer is as it is to others, and its code is that of the refusal.
+        let code = match self.buffers.error_format {
+            ErrorFormat::Grpc(_) => Some(failure.grpc_code()),
+            ErrorFormat::Text | ErrorFormat::Json => None,
+        };
+        let status = RequestStatus::refused(status, code);
+        self.write_out(status, keep_alive, out, body_bytes).await
     }
 }

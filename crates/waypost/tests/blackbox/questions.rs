@@ -9,6 +9,7 @@ use crate::support::gateway::Gateway;
 use crate::support::http2::Http2Client;
 use crate::support::message::Message;
 use crate::support::service::{Service, gate};
+use crate::support::wait_for;
 
 /// A service of the name `sso` that answers every question with this.
 fn answering(answer: &str) -> Service {
@@ -376,6 +377,140 @@ fn upgrades_are_asked_for_like_requests() {
     ));
     assert_eq!(client.response_head().status(), 101);
     client.expect("hello");
+}
+
+#[test]
+fn an_extended_connect_is_asked_for_like_an_upgrade() {
+    let sso = Service::named("sso", |talk| {
+        while let Some(question) = talk.request() {
+            assert_eq!(question.values("x-forwarded-method"), ["GET"]);
+            let status = match question.values("cookie").concat().as_str() {
+                "in" => "204 X",
+                "out" => "302 X\r\nLocation: /login",
+                "odd" => "500 X",
+                _ => "401 X\r\nWWW-Authenticate: Basic realm=\"sso\"",
+            };
+            talk.send(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
+        }
+    });
+    let shop = Service::named("shop", |talk| {
+        if talk.request_head().is_some() {
+            talk.send(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello",
+            );
+            talk.read_to_end();
+        }
+    });
+    let gateway = asking(&sso, &shop, "");
+    let client = Http2Client::connect(gateway.address());
+    client.wait_for_extended_connect();
+    for (cookie, status) in [("", 401), ("out", 302), ("odd", 502), ("in", 200)] {
+        let request = Request::builder()
+            .method("CONNECT")
+            .uri("http://a.test/ws")
+            .extension(h2::ext::Protocol::from_static("websocket"))
+            .header("sec-websocket-version", "13")
+            .header("cookie", cookie);
+        let mut stream = client.open(request.body(()).unwrap(), false);
+        let head = stream.head().unwrap();
+        assert_eq!(head.status(), status, "{cookie}");
+        match status {
+            200 => assert_eq!(stream.piece().unwrap().unwrap(), b"hello"),
+            302 => assert_eq!(head.header("location"), Some("/login")),
+            401 => assert_eq!(head.header("www-authenticate"), Some("Basic realm=\"sso\"")),
+            _ => {}
+        }
+    }
+    assert_eq!(shop.connections(), 1);
+}
+
+#[test]
+fn calls_of_grpc_are_asked_for_and_counted_as_calls() {
+    let sso = Service::named("sso", |talk| {
+        while let Some(question) = talk.request() {
+            let status = match question.values("authorization").concat().as_str() {
+                "odd" => "500 X",
+                "who" => "401 X",
+                _ => "403 X",
+            };
+            talk.send(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
+        }
+    });
+    let shop = Service::echo("shop");
+    let gateway = asking(&sso, &shop, "");
+    let client = Http2Client::connect(gateway.address());
+    for (authorization, status, code) in [("who", 401, None), ("not", 403, None), ("odd", 200, Some("14"))] {
+        let call = Request::post("http://a.test/pkg.S/M")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("authorization", authorization);
+        let response = client.ask(call.body(()).unwrap(), "");
+        assert_eq!(response.status(), status, "{authorization}");
+        assert_eq!(response.header("grpc-status"), code, "{authorization}");
+    }
+    let metrics = gateway.metrics();
+    for line in [
+        "waypost_requests_total{route=\"all\",service=\"\",code=\"401\",grpc_code=\"16\"} 1\n",
+        "waypost_requests_total{route=\"all\",service=\"\",code=\"403\",grpc_code=\"7\"} 1\n",
+        // A refusal is no failure; a service that cannot be asked is one, of the route and of no arm.
+        "waypost_failed_requests_total{route=\"all\",service=\"\"} 1\n",
+        "waypost_refusals_total{reason=\"auth\"} 3\n",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    let stats = gateway.admin_json("/api/v1/stats?route=all");
+    let arms = stats["routes"][0]["arms"].as_array().unwrap().iter();
+    let arms: Vec<_> = arms
+        .map(|arm| json!([arm["service"], arm["requests"], arm["refused"], arm["errors"]]))
+        .collect();
+    assert_eq!(arms, [json!(["shop", 0, 0, 0]), json!(["", 3, 2, 1])]);
+}
+
+#[test]
+fn clients_that_leave_free_the_place_of_their_question() {
+    let sso = Service::named("sso", |talk| {
+        while let Some(question) = talk.request() {
+            if question.values("x-forwarded-uri") == ["/gone"] {
+                talk.read_to_end();
+                return;
+            }
+            talk.send("HTTP/1.1 204 X\r\n\r\n");
+        }
+    });
+    let shop = Service::echo("shop");
+    let gateway = Gateway::with(
+        Config::new()
+            .key("access_log: stdout")
+            .service(&sso, "limits: { requests: 1, waiting: 8, wait: 20s }")
+            .service(&shop, "")
+            .route("name: all, to: shop, auth: { ask: { to: sso, timeout: 20s } }"),
+    );
+    // Over both protocols, one that asks and one that waits for its turn.
+    let client = Http2Client::connect(gateway.address());
+    let stream = client.open(Request::get("http://a.test/gone").body(()).unwrap(), true);
+    sso.wait_for("x-forwarded-uri: /gone");
+    let mut waiting = gateway.connect();
+    waiting.send(request("GET", "http://a.test/gone", ""));
+    wait_for("a waiting question", || {
+        let metrics = gateway.metrics();
+        metrics
+            .contains("waypost_limit_waiting_requests{service=\"sso\"} 1\n")
+            .then_some(())
+    });
+    waiting.reset();
+    drop(stream);
+    drop(client);
+    assert_eq!(gateway.get("http://a.test/").status(), 200);
+    let metrics = gateway.metrics();
+    for line in [
+        "waypost_limit_used{service=\"sso\",limit=\"requests\"} 0\n",
+        "waypost_limit_waiting_requests{service=\"sso\"} 0\n",
+        "waypost_requests_total{route=\"all\",service=\"\",code=\"0\"} 2\n",
+        "waypost_failed_requests_total{route=\"all\",service=\"\"} 0\n",
+        "waypost_auth_total{route=\"all\",way=\"ask\",result=\"passed\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
 }
 
 #[test]

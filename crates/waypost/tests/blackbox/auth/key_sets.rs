@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::check;
 use crate::support::client::request;
 use crate::support::config::Config;
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, certificates};
 use crate::support::service::{Service, gate};
+use crate::support::tls::Authority;
 use crate::support::tokens::{Issuer, KeyServer, key_set};
 use crate::support::wait_for;
 
@@ -98,6 +99,75 @@ fn without_a_key_set_tokens_get_503_until_there_is_one() {
     server.set(&issuer.key_set());
     report(&gateway, |keys| keys["error"].is_null());
     check(&gateway, "http://a.test/", &[("Authorization", &value)], 200, &[]);
+}
+
+#[test]
+fn a_key_set_by_https_is_believed_by_the_authorities_of_the_machine() {
+    let issuer = Issuer::new("k1");
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let pair = authority.issue(&["localhost"]);
+    let server = Gateway::under_tls(
+        &[&pair],
+        &[],
+        Config::listening(&[&format!("tls: {{ {} }}", certificates(1))]).route(&format!(
+            "name: keys, respond: {{ status: 200, body: '{}' }}",
+            issuer.key_set()
+        )),
+    );
+    let service = Service::echo("a");
+    let url = format!("https://localhost:{}/jwks.json", server.address().port());
+    let header = bearer(&issuer);
+    for (trusted, status) in [(&authority, 200), (&stranger, 503)] {
+        let directory = tempfile::tempdir().unwrap();
+        let roots = directory.path().join("roots.pem");
+        std::fs::write(&roots, trusted.pem()).unwrap();
+        let path = directory.path().join("waypost.yaml");
+        let own = config(&url, &service).key("admin: { bind: 127.0.0.1:0 }");
+        std::fs::write(&path, own.as_ref() as &str).unwrap();
+        let environment = [("SSL_CERT_FILE".to_owned(), roots.to_str().unwrap().to_owned())];
+        let gateway = Gateway::run(directory, path, &environment);
+        let fields = [("authorization", &*header)];
+        let challenges: &[&str] = &[];
+        check(&gateway, "http://a.test/", &fields, status, challenges);
+        if status == 503 {
+            let status = report(&gateway, |report| report["error"] != Value::Null);
+            let error = status["key_sets"][0]["error"].as_str().unwrap();
+            assert!(error.starts_with("no TLS: "), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_client_that_leaves_while_keys_are_fetched_holds_nothing() {
+    let issuer = Issuer::new("k1");
+    let (opener, gate) = gate();
+    let (server, service) = (
+        KeyServer::behind(Some(gate), &issuer.key_set()),
+        Service::echo("a"),
+    );
+    let gateway = Gateway::with(config(&server.url(), &service).key("access_log: stdout"));
+    let fields = format!("Authorization: {}\r\n", bearer(&issuer));
+    server.service.wait_for("GET /jwks.json");
+    let mut client = gateway.connect();
+    client.send(request("GET", "http://a.test/gone", &fields));
+    let waiting = gateway.connect();
+    client.reset();
+    gateway.wait_for_stdout("\"ended_by\":\"client\"");
+    drop(waiting);
+    opener.open();
+    let response = gateway.ask(request("GET", "http://a.test/", &fields));
+    assert_eq!(response.status(), 200);
+    assert_eq!(server.fetches(), 1);
+    let metrics = gateway.metrics();
+    for line in [
+        "waypost_requests_total{route=\"all\",service=\"\",code=\"0\"} 1\n",
+        "waypost_failed_requests_total{route=\"all\",service=\"\"} 0\n",
+        "waypost_auth_total{route=\"all\",way=\"jwt\",result=\"passed\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    assert!(!metrics.contains("result=\"unavailable\""), "{metrics}");
+    assert!(!service.received().concat().contains("/gone"));
 }
 
 #[test]
