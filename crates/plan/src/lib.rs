@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::auth::{Auth, Way};
 use crate::error_pages::ErrorPage;
+use crate::header_edits::HeaderEdits;
 use crate::listener::Listener;
 use crate::policies::{Overlay, Policies};
 use crate::rate::Rate;
@@ -136,6 +137,17 @@ impl Plan {
             .filter_map(|listener| listener.overlay.as_ref());
         let all = of_routes.chain(overlays.flat_map(Overlay::all));
         all.filter_map(|policies| policies.rate.as_ref())
+    }
+
+    /// Returns the edits of requests of all routes, as by each listener. Some that several routes share may come several times.
+    pub fn request_edits(&self) -> impl Iterator<Item = &HeaderEdits> {
+        let of_routes = self.routes.iter().map(|route| &route.policies);
+        let overlays = self
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.overlay.as_ref());
+        let all = of_routes.chain(overlays.flat_map(Overlay::all));
+        all.map(|policies| &policies.request_headers)
     }
 
     /// Returns the keys that verify tokens in any place, each once.

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use waypost_plan::Plan;
-use waypost_plan::auth::{Place, Way};
 use waypost_plan::error_pages::ErrorPage;
 use waypost_plan::route::Action;
 use waypost_route::split::Split;
@@ -16,6 +15,7 @@ use crate::page_files::PageFiles;
 use crate::password_files::PasswordFiles;
 use crate::permissions::Permissions;
 use crate::rate::Limiters;
+use crate::secret_names::SecretPlaces;
 use crate::token_keys::TokenKeys;
 
 /// A plan with its tables. Only the live weights of splits change.
@@ -32,7 +32,7 @@ pub struct Compiled {
     permissions: Option<Permissions>,
     /// Query parameters with credentials, of any place.
     secret_queries: Box<[Box<str>]>,
-    /// Headers with credentials, likewise.
+    /// Headers with credentials, likewise, and those that edits copy them into.
     secret_headers: Box<[Box<str>]>,
     limiters: Limiters,
     /// True if error pages have values of requests in them.
@@ -50,20 +50,16 @@ impl Compiled {
     /// The routes exceed the capacity of a table.
     pub fn new(plan: Plan) -> Result<Self, TableError> {
         let pages_have_values = plan.error_pages().any(ErrorPage::has_values);
+        let places = SecretPlaces::of(&plan);
+        let (secret_queries, secret_headers) = (places.queries(), places.headers(&plan));
         Ok(Self {
             requests: Table::with_positions(plan.request_routes())?,
             connections: Table::with_positions(plan.connection_routes())?,
             page_files: PageFiles::of(&plan),
             key_files: KeyFiles::of(&plan),
             token_keys: TokenKeys::of(&plan),
-            secret_queries: names_of(&plan, |place| match place {
-                Place::Query(name) => Some(name),
-                Place::Header(_) | Place::Cookie(_) => None,
-            }),
-            secret_headers: names_of(&plan, |place| match place {
-                Place::Header(name) => Some(name),
-                Place::Query(_) | Place::Cookie(_) => None,
-            }),
+            secret_queries,
+            secret_headers,
             password_files: PasswordFiles::of(&plan),
             permissions: Permissions::of(&plan),
             limiters: Limiters::of(&plan),
@@ -129,7 +125,7 @@ impl Compiled {
         self.limiters.keep_buckets(&before.limiters);
     }
 
-    /// The headers that have credentials at any place.
+    /// The headers that have credentials at any place, or copies of them.
     pub fn secret_headers(&self) -> &[Box<str>] {
         &self.secret_headers
     }
@@ -207,11 +203,4 @@ impl Compiled {
         let live = self.live[position].load();
         pick(live.as_deref().unwrap_or(declared))
     }
-}
-
-/// The names of places with credentials, of which `of` chooses, each once.
-fn names_of(plan: &Plan, of: impl Fn(&Place) -> Option<&Box<str>>) -> Box<[Box<str>]> {
-    let ways = plan.auths().flat_map(|auth| &auth.ways);
-    let names: BTreeSet<&Box<str>> = ways.filter_map(Way::place).filter_map(of).collect();
-    names.into_iter().cloned().collect()
 }

@@ -31,6 +31,7 @@ pub mod permissions;
 pub mod rate;
 pub mod request;
 pub mod request_id;
+mod secret_names;
 mod server_options;
 pub mod status;
 pub mod step;

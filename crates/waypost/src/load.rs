@@ -94,16 +94,68 @@ pub(crate) fn read(texts: &Texts) -> Result<Read, Unread> {
     })
 }
 
-/// Reads the files that the texts name. An error or a failing test refuses the config.
+/// Compiled texts with the files that they name.
+#[derive(Debug)]
+pub(crate) struct Secured {
+    loaded: Loaded,
+    generation: Generation,
+    /// The failing tests; `None` while those that are about clients have not run.
+    failures: Option<Vec<Diagnostic>>,
+    /// What was found in the files.
+    of_files: Vec<Diagnostic>,
+    watch: Watch,
+}
+
+impl Secured {
+    /// Runs the tests that waited for the files. An error or a failing test refuses the config.
+    ///
+    /// # Errors
+    /// All diagnostics, failing tests among them.
+    pub(crate) fn judge(self) -> Result<Checked, Vec<Diagnostic>> {
+        let failures = match self.failures {
+            Some(failures) => failures,
+            // What they say of clients is not known without their files.
+            None if self.of_files.iter().any(Diagnostic::is_error) => Vec::new(),
+            None => self::failures(&self.loaded, &run_tests(&self.generation)),
+        };
+        let mut diagnostics = self.loaded.warnings;
+        diagnostics.extend(failures);
+        diagnostics.extend(self.of_files);
+        if diagnostics.iter().any(Diagnostic::is_error) {
+            return Err(diagnostics);
+        }
+        Ok(Checked {
+            generation: self.generation,
+            warnings: diagnostics,
+            watch: self.watch,
+        })
+    }
+
+    /// As [`Secured::judge`], on a thread of its own: tests may verify passwords, which takes long on purpose.
+    ///
+    /// # Errors
+    /// All diagnostics, failing tests among them.
+    pub(crate) async fn judge_beside(self) -> Result<Checked, Vec<Diagnostic>> {
+        if self.failures.is_some() {
+            return self.judge();
+        }
+        match tokio::task::spawn_blocking(move || self.judge()).await {
+            Ok(judged) => judged,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+/// Reads the files that the texts name.
 ///
 /// # Errors
-/// All diagnostics, failing tests among them.
-pub(crate) fn finish(
+/// All diagnostics, if the texts have errors.
+pub(crate) fn secure(
     read: Result<Read, Unread>,
     texts: &Texts,
     certificates: &mut Certificates,
     source: &Source,
-) -> Result<Checked, Vec<Diagnostic>> {
+) -> Result<Secured, Vec<Diagnostic>> {
     let Read {
         loaded,
         generation,
@@ -119,22 +171,11 @@ pub(crate) fn finish(
         Unread::Uncompiled(diagnostics) => diagnostics,
     })?;
     let files = certificates.read(&loaded, texts, source);
-    let generation = generation.secured(files.materials);
-    let failures = match failures {
-        Some(failures) => failures,
-        // What they say of clients is not known without their files.
-        None if files.diagnostics.iter().any(Diagnostic::is_error) => Vec::new(),
-        None => self::failures(&loaded, &run_tests(&generation)),
-    };
-    let mut diagnostics = loaded.warnings;
-    diagnostics.extend(failures);
-    diagnostics.extend(files.diagnostics);
-    if diagnostics.iter().any(Diagnostic::is_error) {
-        return Err(diagnostics);
-    }
-    Ok(Checked {
-        generation,
-        warnings: diagnostics,
+    Ok(Secured {
+        generation: generation.secured(files.materials),
+        loaded,
+        failures,
+        of_files: files.diagnostics,
         watch: files.watch,
     })
 }
@@ -148,7 +189,7 @@ pub(crate) fn check(
     certificates: &mut Certificates,
     source: &Source,
 ) -> Result<Checked, Vec<Diagnostic>> {
-    finish(read(texts), texts, certificates, source)
+    secure(read(texts), texts, certificates, source)?.judge()
 }
 
 /// Compiles the texts and runs their tests, without the files that they name. Returns the warnings too.

@@ -38,6 +38,7 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
                 "peer",
                 "permissions",
                 "request_id",
+                "secret_names",
                 "server_options",
             ],
             &["arm", "balance", "client", "grpc", "rate", "status", "step"],
@@ -94,12 +95,13 @@ const FLOORS: [(&str, &[&[&str]]); 4] = [
 ];
 
 /// Crates in which no circle is allowed.
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 13] = [
     "route",
     "rollout",
     "wire",
     "tls",
     "plan",
+    "auth",
     "config",
     "transport",
     "policy",

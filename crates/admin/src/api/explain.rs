@@ -107,6 +107,7 @@ fn response_schema(_: &mut SchemaGenerator) -> Schema {
             "arms": { "type": "array" },
             "cohort": { "type": "string" },
             "rollout": { "type": "object" },
+            "auth": { "type": "object", "description": "what `auth` found out: the way that decided, the result, and the client with its groups" },
             "rate": { "type": "array", "description": "the rate limits in force, with what would remain of each" },
             "timeout": { "type": "string" },
             "retry": { "type": "object" },
@@ -193,7 +194,7 @@ async fn ask(
             explained.await?
         }
         None => {
-            // Off the async thread: with routes of all hosts it takes a while, and other requests must not wait.
+            // Off the async thread: with routes of all hosts it takes a while, and a password does on purpose.
             let explained = tokio::task::spawn_blocking(move || explain(&state, &question)).await;
             explained.map_err(|_| {
                 Problem::new(

@@ -44,6 +44,9 @@ pub struct Explanation {
     /// The rollout of the route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// What was found out of the client, where `auth` is in force and judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Authentication>,
     /// The rate limits that it was judged by, with what would remain of each. The question itself is not counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate: Vec<RateStanding>,
@@ -101,6 +104,26 @@ pub struct Stopped {
     /// The place of the policy that judged, such as `policy web`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+}
+
+/// What `auth` found out of a client: nothing of its credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authentication {
+    /// The way that decided, such as `key`; absent where the request carries no credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub way: Option<Cow<'static, str>>,
+    /// The place of the credentials, such as `header x-api-key`; absent where a service is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// The result: `passed`, `no_credentials`, `bad_credentials`, `not_allowed` or `unavailable`, as in `waypost_auth`, or
+    /// `unknown` where an explanation does not find it out.
+    pub result: Cow<'static, str>,
+    /// The client, as far as it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// The groups that it is in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
 }
 
 /// The permissions of pages of other origins.

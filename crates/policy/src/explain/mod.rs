@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use waypost_auth::identity::Identity;
 use waypost_plan::Plan;
+use waypost_plan::auth::{Auth, Way};
 use waypost_plan::cors::Cors;
 use waypost_plan::duration;
 use waypost_plan::listener::{Listener, ListenerTls};
@@ -53,8 +54,8 @@ use crate::step::Step;
 use crate::values::Circumstances;
 
 pub use explanation::{
-    Arm, Because, Considered, CrossOrigin, Explanation, Outcome, PolicyOrigin, RateStanding, Retry, Rollout,
-    ShownPage, Stopped,
+    Arm, Authentication, Because, Considered, CrossOrigin, Explanation, Outcome, PolicyOrigin, RateStanding,
+    Retry, Rollout, ShownPage, Stopped,
 };
 pub use question::{Question, QuestionError};
 
@@ -143,6 +144,29 @@ fn rates(policies: &PolicySet, buffers: &DecisionBuffers) -> Vec<RateStanding> {
     judged
         .map(|(limit, standing)| RateStanding::of(limit, standing))
         .collect()
+}
+
+/// What `auth` found out of the client, if it judged.
+fn authentication(auth: &Auth, decision: &Decision<'_>, buffers: &DecisionBuffers) -> Option<Authentication> {
+    let of = |way: Option<&Way>, result: &'static str| Authentication {
+        way: way.map(|way| way.kind().as_str().into()),
+        place: way.and_then(Way::place).map(ToString::to_string),
+        result: result.into(),
+        identity: None,
+        groups: Vec::new(),
+    };
+    if let Verdict::Wait(way) = decision.verdict {
+        return Some(of(Some(way), "unknown"));
+    }
+    let judged = buffers.judged.as_ref()?;
+    let way = judged.way.and_then(|way| auth.ways.get(way));
+    let identity = judged.identity.as_ref();
+    let groups = identity.iter().flat_map(|identity| identity.groups());
+    Some(Authentication {
+        identity: identity.and_then(Identity::name).map(|name| name.to_string()),
+        groups: groups.map(ToString::to_string).collect(),
+        ..of(way, judged.result.as_str())
+    })
 }
 
 /// A question on its way through the gateway.
@@ -427,10 +451,18 @@ impl<S: State> Explainer<'_, S> {
                 ..forward(forwarding, &buffers)
             },
         };
+        if explanation.outcome != Outcome::Forward {
+            let plan = self.compiled.plan();
+            secrets::hide_copies(plan, &policies.response_headers, &mut explanation.headers);
+        }
         explanation.cors = policies
             .cors
             .as_deref()
             .and_then(|cors| self.cross_origin(cors, listener, &decision, &buffers));
+        explanation.auth = policies
+            .auth
+            .as_deref()
+            .and_then(|auth| authentication(auth, &decision, &buffers));
         explanation.rate = rates(policies, &buffers);
         explanation.identity = buffers
             .identity()
@@ -519,6 +551,7 @@ impl<S: State> Explainer<'_, S> {
         if let Some(auth) = &policies.auth {
             secrets::hide_in_headers(auth, &mut headers);
         }
+        secrets::hide_copies(self.compiled.plan(), &policies.request_headers, &mut headers);
         let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
         let retry = policies.retry.as_ref();
         Explanation {
@@ -661,6 +694,7 @@ impl<S: State> Explainer<'_, S> {
             arms: None,
             cohort: None,
             rollout: None,
+            auth: None,
             rate: Vec::new(),
             timeout: None,
             retry: None,

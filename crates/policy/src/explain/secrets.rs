@@ -4,10 +4,12 @@ use std::collections::HashSet;
 
 use waypost_plan::Plan;
 use waypost_plan::auth::{Auth, Place, Way};
+use waypost_plan::header_edits::HeaderEdits;
 use waypost_wire::field::is_taken_for;
 
 use crate::auth::credentials;
 use crate::compiled::Compiled;
+use crate::secret_names::SecretPlaces;
 
 /// The text in place of a value that is not shown.
 const HIDDEN: &str = "(hidden)";
@@ -52,8 +54,24 @@ pub(super) fn hide_in_headers(auth: &Auth, headers: &mut [(String, String)]) {
             Place::Cookie(_) => name.eq_ignore_ascii_case("cookie"),
             Place::Query(_) => false,
         });
-        if is_secret {
+        // A service that is asked is shown what lets clients pass.
+        let mut sent = auth.ways.iter().filter_map(Way::asked).flat_map(|ask| &ask.send);
+        if is_secret || sent.any(|sent| name.eq_ignore_ascii_case(sent)) {
             HIDDEN.clone_into(value);
         }
+    }
+}
+
+/// Hides headers that edits copy credentials into.
+pub(super) fn hide_copies(plan: &Plan, edits: &HeaderEdits, headers: &mut [(String, String)]) {
+    let places = SecretPlaces::of(plan);
+    for (name, _) in edits
+        .lines()
+        .filter(|(_, value)| value.names().any(|value| places.are_in(value)))
+    {
+        let copies = headers
+            .iter_mut()
+            .filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        copies.for_each(|(_, value)| HIDDEN.clone_into(value));
     }
 }

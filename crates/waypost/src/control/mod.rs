@@ -486,7 +486,8 @@ impl Control {
             (changes.unwrap_or_default(), read)
         };
         let (changes, read) = self.background.run(patience(texts), read).await;
-        let checked = load::finish(read, texts, &mut self.certificates, &self.source)?;
+        let secured = load::secure(read, texts, &mut self.certificates, &self.source)?;
+        let checked = secured.judge_beside().await?;
         Ok(Candidate { checked, changes })
     }
 
@@ -530,5 +531,7 @@ pub(crate) async fn check_beside(
     let own = texts.clone();
     let mut background = Background::default();
     let read = background.run(patience(texts), move || load::read(&own)).await;
-    load::finish(read, texts, certificates, source)
+    load::secure(read, texts, certificates, source)?
+        .judge_beside()
+        .await
 }

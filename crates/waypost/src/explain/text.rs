@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use waypost_policy::explain::{
-    Arm, Because, Considered, CrossOrigin, Explanation, Outcome, PolicyOrigin, Question, RateStanding, Retry,
-    Rollout, Stopped,
+    Arm, Authentication, Because, Considered, CrossOrigin, Explanation, Outcome, PolicyOrigin, Question,
+    RateStanding, Retry, Rollout, Stopped,
 };
 
 use crate::output::count;
@@ -79,6 +79,9 @@ pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String
     }
     if let Some(rollout) = &explanation.rollout {
         line(&mut text, "rollout", &rollout_in_words(rollout));
+    }
+    if let Some(auth) = &explanation.auth {
+        line(&mut text, "auth", &auth_in_words(auth));
     }
     for standing in &explanation.rate {
         line(&mut text, "rate", &rate_in_words(standing));
@@ -239,6 +242,24 @@ fn rollout_in_words(rollout: &Rollout) -> String {
         "by {plan} of {}, once it is started",
         count(rollout.steps, "step")
     )
+}
+
+/// What `auth` found out: `key in header x-api-key: passed, as acme, of gold, eu`.
+fn auth_in_words(auth: &Authentication) -> String {
+    let way = auth.way.as_deref();
+    let place = auth.place.as_ref().map(|place| format!(" in {place}"));
+    let way = way.map_or_else(String::new, |way| format!("{way}{}: ", place.unwrap_or_default()));
+    let result = match &*auth.result {
+        "unknown" => "not known here",
+        "unavailable" => "cannot be found out",
+        result => &result.replace('_', " "),
+    };
+    let identity = auth.identity.as_ref().map(|name| format!(", as {name}"));
+    let groups = match auth.groups.is_empty() {
+        true => String::new(),
+        false => format!(", of {}", auth.groups.join(", ")),
+    };
+    format!("{way}{result}{}{groups}", identity.unwrap_or_default())
 }
 
 /// A rate limit: `10 in 1s, by client_ip; 9 would remain`.
