@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use waypost_auth::token::{cache, key_set, verify};
-use waypost_auth::{password, recent};
+use waypost_auth::{basic, json, password, recent};
 use waypost_plan::health::EJECTION_MAX;
+use waypost_plan::rate as limit;
 use waypost_policy::permissions;
 use waypost_policy::rate;
 use waypost_transport::h2::{client_connection, guard};
@@ -116,6 +117,7 @@ pub fn fixed() -> Vec<Limit> {
             rest::REST_STALL,
         ),
         bytes("token of a request", verify::BYTES_MAX),
+        count("levels of JSON in a token or a key set", json::DEPTH_MAX),
         count("keys tried for a token that names none", verify::TRIES_MAX),
         bytes("key set of an issuer", key_set::BYTES_MAX),
         count("keys in a key set", key_set::KEYS_MAX),
@@ -154,6 +156,10 @@ pub fn fixed() -> Vec<Limit> {
             rate::KEYS_MAX,
         ),
         bytes("buckets of these keys", rate::BYTES_MAX),
+        count("limits in a list of `rate`", limit::LIMITS_MAX),
+        count("requests of a rate limit", limit::REQUESTS_MAX as usize),
+        time("time of a rate limit", limit::PER_MAX),
+        time("time in which a whole burst comes back", limit::REFILL_MAX),
         count("password verifications at a time, per core", verifier::PER_CORE),
         count(
             "requests waiting for a password verification",
@@ -162,14 +168,20 @@ pub fn fixed() -> Vec<Limit> {
         time("wait for a password verification", auth::PASSWORD_WAIT_MAX),
         time("time a verified password is remembered", password::KEPT_FOR),
         count("verified passwords remembered, per file", recent::ENTRIES_MAX),
+        bytes("credentials of `basic`, in base64", basic::ENCODED_BYTES_MAX),
         bytes("password", password::PASSWORD_BYTES_MAX),
         count("cost of bcrypt", password::BCRYPT_COST_MAX as usize),
         count("rounds of SHA-crypt", password::ROUNDS_MAX as usize),
         bytes("memory of Argon2", (password::ARGON2_MEMORY_MAX as usize) << 10),
         count("passes of Argon2", password::ARGON2_PASSES_MAX as usize),
+        count("lanes of Argon2", password::ARGON2_LANES_MAX as usize),
         bytes(
             "refusal of a service that is asked who may pass",
             ask::ANSWER_BYTES_MAX,
+        ),
+        time(
+            "wait for the body of a permission, which is discarded",
+            ask::BODY_WAIT,
         ),
         count("permissions kept of services that are asked", recent::ENTRIES_MAX),
         bytes(

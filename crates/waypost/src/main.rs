@@ -20,6 +20,7 @@ mod fix;
 mod fleet;
 mod hash_key;
 mod key_sets;
+mod limits;
 mod load;
 mod log;
 mod notifier;

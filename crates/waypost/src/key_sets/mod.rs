@@ -24,7 +24,7 @@ use waypost_proxy::generation::{FetchedKeys, KeyAsk};
 pub(crate) use self::fetch::TIMEOUT;
 use self::fetch::{FetchError, Fetched, fetch};
 use self::schedule::Schedule;
-pub(crate) use self::schedule::{ASKED_MIN, FRESH_MAX, FRESH_MIN};
+pub(crate) use self::schedule::{ASKED_MIN, FRESH_MAX, FRESH_MIN, RETRY_MAX, RETRY_MIN};
 use crate::log;
 
 /// The requests that may wait for a fetch at once; others are answered as if there were none.

@@ -11,9 +11,9 @@ pub(crate) const FRESH_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The time between two fetches for tokens whose key is unknown.
 pub(crate) const ASKED_MIN: Duration = Duration::from_secs(30);
 /// The wait after the first fetch that fails. Further ones wait twice as long each.
-const RETRY_MIN: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest wait after a fetch that fails.
-const RETRY_MAX: Duration = Duration::from_secs(60);
+pub(crate) const RETRY_MAX: Duration = Duration::from_secs(60);
 
 /// The fetches of one key set, past and to come.
 #[derive(Debug)]
