@@ -33,7 +33,7 @@ fn services() -> (Service, Service) {
 }
 
 /// A connection to the stream that matches `query`, which listens already.
-fn listen(gateway: &Gateway, query: &str) -> Client {
+pub(crate) fn listen(gateway: &Gateway, query: &str) -> Client {
     let mut client = Client::connect(gateway.admin_address());
     let address = gateway.admin_address();
     client.send(format!(

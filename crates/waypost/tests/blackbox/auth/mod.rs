@@ -8,9 +8,11 @@ use crate::support::gateway::Gateway;
 use crate::support::http2::Http2Client;
 use crate::support::message::{Message, seen};
 
+mod edits;
 mod jwt;
 mod key_sets;
 mod keys;
+mod secrets;
 
 /// Responses to a GET with these header lines, over HTTP/1 and HTTP/2.
 fn ask(gateway: &Gateway, url: &str, fields: &[(&str, &str)]) -> [Message; 2] {

@@ -78,6 +78,11 @@ impl Client {
         self
     }
 
+    /// Reads up to and including `wanted`, and returns it all.
+    pub(crate) fn text_to(&mut self, wanted: &str) -> String {
+        String::from_utf8_lossy(&self.reader.expect(wanted.as_bytes())).into_owned()
+    }
+
     /// Reads to the end of the connection.
     pub(crate) fn rest(&mut self) -> String {
         String::from_utf8_lossy(&self.reader.rest()).into_owned()

@@ -190,8 +190,8 @@ impl<R: Read> MessageReader<R> {
         }
     }
 
-    /// Reads up to and including `wanted`.
-    pub(crate) fn expect(&mut self, wanted: &[u8]) {
+    /// Reads up to and including `wanted`; returns what came.
+    pub(crate) fn expect(&mut self, wanted: &[u8]) -> Vec<u8> {
         while find(&self.buffer, wanted).is_none() {
             let more = self.fill();
             assert!(
@@ -202,7 +202,7 @@ impl<R: Read> MessageReader<R> {
             );
         }
         let end = find(&self.buffer, wanted).map_or(0, |at| at + wanted.len());
-        self.buffer.drain(..end);
+        self.buffer.drain(..end).collect()
     }
 
     fn body(&mut self, message: &mut Message) {
