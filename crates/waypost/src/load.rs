@@ -101,7 +101,7 @@ pub(crate) struct Secured {
     generation: Generation,
     /// The failing tests; `None` while those that are about clients have not run.
     failures: Option<Vec<Diagnostic>>,
-    /// What was found in the files.
+    /// The problems of the files.
     of_files: Vec<Diagnostic>,
     watch: Watch,
 }

@@ -49,7 +49,7 @@ pub struct SeriesView {
     pub requests: Vec<Option<u32>>,
     /// Failed ones among them, as `waypost_failed_requests_total` counts them.
     pub failures: Vec<Option<u32>>,
-    /// Those that a rule refused, such as `auth` or `rate`. They are no failures.
+    /// Requests that a rule refused, such as `auth` or `rate`. They are no failures.
     #[serde(default)]
     pub refused: Vec<Option<u32>>,
     /// Median duration, in milliseconds.

@@ -29,7 +29,7 @@ pub(crate) fn no_buckets() -> Buckets {
 pub(crate) struct Counts {
     pub(crate) requests: u32,
     pub(crate) failures: u32,
-    /// Those that a rule refused; they are no failures.
+    /// Requests that a rule refused; they are no failures.
     pub(crate) refused: u32,
 }
 

@@ -44,7 +44,7 @@ pub struct Explanation {
     /// The rollout of the route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
-    /// What was found out of the client, where `auth` is in force and judged.
+    /// The findings about the client, where `auth` is in force and judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Authentication>,
     /// The rate limits that it was judged by, with what would remain of each. The question itself is not counted.
@@ -106,7 +106,7 @@ pub struct Stopped {
     pub from: Option<String>,
 }
 
-/// What `auth` found out of a client: nothing of its credentials.
+/// The findings of `auth` about a client: nothing of its credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Authentication {
     /// The way that decided, such as `key`; absent where the request carries no credentials.

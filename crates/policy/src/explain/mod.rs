@@ -146,7 +146,7 @@ fn rates(policies: &PolicySet, buffers: &DecisionBuffers) -> Vec<RateStanding> {
         .collect()
 }
 
-/// What `auth` found out of the client, if it judged.
+/// The findings of `auth` about the client, if it judged.
 fn authentication(auth: &Auth, decision: &Decision<'_>, buffers: &DecisionBuffers) -> Option<Authentication> {
     let of = |way: Option<&Way>, result: &'static str| Authentication {
         way: way.map(|way| way.kind().as_str().into()),

@@ -244,7 +244,7 @@ fn rollout_in_words(rollout: &Rollout) -> String {
     )
 }
 
-/// What `auth` found out: `key in header x-api-key: passed, as acme, of gold, eu`.
+/// The findings of `auth`: `key in header x-api-key: passed, as acme, of gold, eu`.
 fn auth_in_words(auth: &Authentication) -> String {
     let way = auth.way.as_deref();
     let place = auth.place.as_ref().map(|place| format!(" in {place}"));

@@ -24,7 +24,7 @@ struct Outer<'s> {
 /// The places that say something for requests of a route, the outermost first.
 struct Order<'s> {
     places: Vec<Outer<'s>>,
-    /// Those of them that are checked; others are checked without the listener.
+    /// The number of those that are checked; others are checked without the listener.
     checked: usize,
     /// The paths by which requests come to them.
     patterns: Vec<&'s Pattern>,

@@ -24,7 +24,7 @@ pub struct Swept {
     pub requests: u64,
     /// Failed ones among them.
     pub failed: u64,
-    /// Those that a rule refused.
+    /// Requests that a rule refused.
     pub refused: u64,
     /// The sum of their durations, in microseconds.
     pub sum_us: u64,
