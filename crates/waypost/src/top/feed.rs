@@ -31,6 +31,8 @@ use crate::remote::{Client, Response};
 const ROUTES_MAX: usize = 100;
 /// Changes that are kept.
 const CHANGES_MAX: usize = 200;
+/// The shortest time until a gateway that is lost is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// The share of the time that pictures may take: of a large gateway there are fewer.
 const REST: u32 = 10;
 
@@ -86,7 +88,17 @@ impl Feed {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             let began = Instant::now();
-            let said = match self.look(&watched) {
+            let looked = self.look(&watched);
+            let took = began.elapsed();
+            // A gateway that is lost is no load, however long that took to find out.
+            (self.every, wait) = match looked {
+                Ok(Ok(_)) => {
+                    let every = self.interval.max(took * REST);
+                    (every, every.saturating_sub(took))
+                }
+                _ => (self.interval, self.interval.max(AGAIN)),
+            };
+            let said = match looked {
                 Ok(Ok(picture)) => Message::Picture(Box::new(picture)),
                 Ok(Err(problem)) => self.lost(problem.detail),
                 Err(error) => self.lost(format!("{error:#}")),
@@ -94,8 +106,6 @@ impl Feed {
             if to.send(said).is_err() {
                 return;
             }
-            self.every = self.interval.max(began.elapsed() * REST);
-            wait = self.every.saturating_sub(began.elapsed());
         }
     }
 

@@ -297,7 +297,12 @@ fn gateway_that_is_lost_comes_back_by_itself() {
     let screen = terminal.wait_for("LOST  the picture is");
     // The last picture stays.
     assert!(screen.contains("users"), "{screen}");
-    let _gateway = gateway.restarted();
+    let gateway = gateway.restarted();
+    terminal.wait_for("HEALTHY  nothing needs attention");
+    // One that does not respond is asked again as soon as one that is gone, however long that took to find out.
+    gateway.signal(Signal::STOP);
+    terminal.wait_for("LOST  the picture is");
+    gateway.signal(Signal::CONT);
     terminal.wait_for("HEALTHY  nothing needs attention");
 }
 
