@@ -20,7 +20,7 @@ export function Rules({ answer }) {
     ${isReached ? html`<ol class="rules">${all.slice(0, shown).map((rule) => html`<${RuleItem} key=${rule.rank} rule=${rule} />`)}</ol>`
       : html`<div class="body"><p class="muted">${answer.stopped && answer.stopped.number < 4 ? "The request stops before the rules are asked." : "No rule is for this host. “Rules of other hosts too” shows them all."}</p></div>`}
     ${all.length > shown ? html`<p class="body rules-more"><${Button} onPress=${() => setShown(shown + 5 * SHOWN)}>Show more<//> <span class="muted">${count(shown)} of ${count(total)}</span></p>`
-      : total > all.length ? html`<p class="body muted">The first ${count(all.length)} of ${count(total)} by rank. In a terminal, <code>waypost explain --all</code> has the others.</p>` : null}
+      : total > all.length ? html`<p class="body muted">${counted(total - all.length, "more rule")} of lower rank. In a terminal, <code>waypost explain --all</code> has them.</p>` : null}
   </section>`;
 }
 

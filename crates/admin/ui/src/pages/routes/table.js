@@ -42,13 +42,14 @@ export function RoutesTable({ query }) {
   const columns = useMemo(() => (isNarrow ? narrowColumns : wideColumns), [isNarrow]);
   // A wrong word is told beside the field; what was found before stays.
   const isRefused = rows.error !== null && (rows.error.status === 422 || rows.error.status === 400);
+  const isBusy = rows.isBusy && rows.error === null;
 
   return html`<div class="routes-page">
     <div class="page-head"><h1>Routes</h1>
       <p class="muted" role="status">${!rows.isReady ? "" : search === "" ? counted(rows.all, "route") : `${count(rows.total)} of ${counted(rows.all, "route")}`}</p></div>
     <${Search} text=${text} onText=${(/** @type {string} */ search) => change({ search })} error=${isRefused ? rows.error?.message : null}
       sort=${sort} onSort=${(/** @type {string} */ sort) => change({ sort: sort === "config" ? null : sort })} onDown=${() => handle.current.focus?.()} />
-    <section class=${`panel routes-panel${rows.isBusy ? " busy" : ""}`} aria-busy=${rows.isBusy ? "true" : undefined}>
+    <section class=${`panel routes-panel${isBusy ? " busy" : ""}`} aria-busy=${isBusy ? "true" : undefined}>
       ${body()}
     </section></div>`;
 
