@@ -32,8 +32,9 @@ pub enum Refusal {
     /// `alg` is not in the rules; `none` is never.
     #[error("the algorithm of the token is not accepted")]
     Algorithm,
-    /// `crit` lists extensions, and none is understood here (RFC 7515 §4.1.11).
-    #[error("the token demands an extension by `crit`")]
+    /// `crit` lists extensions, and none is understood here (RFC 7515 §4.1.11); or `b64` says that the claims are not
+    /// encoded, as no token may (RFC 7797 §7).
+    #[error("the token demands an extension by `crit` or `b64`")]
     Critical,
     /// No key has the `kid` of the token.
     #[error("the key set has no key with the `kid` of the token")]
@@ -191,7 +192,8 @@ impl<'a> Parts<'a> {
         let algorithm = Algorithm::named(algorithm)
             .filter(|algorithm| accepted.contains(algorithm))
             .ok_or(Refusal::Algorithm)?;
-        if head.contains_key("crit") {
+        let is_encoded = head.get("b64").is_none_or(|b64| *b64 == Value::Bool(true));
+        if head.contains_key("crit") || !is_encoded {
             return Err(Refusal::Critical);
         }
         Ok(Self {

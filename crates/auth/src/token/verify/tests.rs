@@ -343,6 +343,19 @@ fn crit_is_refused_whatever_it_lists() {
 }
 
 #[test]
+fn claims_are_encoded() {
+    for (b64, expected) in [
+        ("true", Ok(())),
+        ("false", Err(Refusal::Critical)),
+        ("null", Err(Refusal::Critical)),
+        ("0", Err(Refusal::Critical)),
+        (r#""false""#, Err(Refusal::Critical)),
+    ] {
+        check_head(&format!(r#"{{"alg":"EdDSA","b64":{b64}}}"#), expected);
+    }
+}
+
+#[test]
 fn a_token_has_one_spelling() {
     let token = ED25519.token(Library::EdDSA, r#"{"alg":"EdDSA","kid":"k1"}"#, &good(""));
     check(&token, Ok(()));

@@ -162,6 +162,10 @@ fn attacks(issuer: &Issuer) -> Vec<(&'static str, String)> {
             with_head(json!({ "alg": "EdDSA", "kid": "k1", "crit": ["exp"] })),
         ),
         (
+            "claims that are said not to be encoded",
+            with_head(json!({ "alg": "EdDSA", "kid": "k1", "b64": false })),
+        ),
+        (
             "an algorithm in lower case",
             with_head(json!({ "alg": "eddsa", "kid": "k1" })),
         ),
