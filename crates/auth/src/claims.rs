@@ -28,7 +28,8 @@ impl Claims {
     }
 
     /// A claim as text: a text, a number or a boolean as it is, the members of a list with commas between them. Absent are
-    /// objects, `null`, and values with control characters, which could not stand in a header.
+    /// objects, `null`, and values with control characters or blanks around them, which could not stand in a header or would
+    /// be others there.
     pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         let text = match self.value(name)? {
             Value::Array(members) => {
@@ -37,7 +38,7 @@ impl Claims {
             }
             value => scalar(value)?,
         };
-        (!text.chars().any(char::is_control)).then_some(text)
+        is_kept_by_headers(&text).then_some(text)
     }
 
     /// The texts of a claim that lists some: the texts in a list, or the words of one text, as in `scope`.
@@ -69,6 +70,11 @@ fn find<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     })
 }
 
+/// Returns true if `text` is the same when a header has it: blanks around a value do not survive (RFC 9110 §5.5).
+pub(crate) fn is_kept_by_headers(text: &str) -> bool {
+    text.trim_matches([' ', '\t']) == text && !text.chars().any(char::is_control)
+}
+
 fn scalar(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text)),
@@ -92,7 +98,7 @@ mod tests {
         let claims = claims(
             r#"{"sub":"ann","n":7,"f":1.5,"yes":true,"nothing":null,"list":["a","b",3],"empty":"","none":[],
                 "mixed":["a",{}],"object":{"x":{"y":"deep"}},"lines":"a\r\nb","nul":"\u0000","del":"\u007f","c1":"\u0085",
-                "inlist":["a","\n"],"umlaut":"Jörg","https://x.example/roles":["r"],"a.b":"flat","a":{"b":"nested","c":"d"}}"#,
+                "inlist":["a","\n"],"before":" ann","behind":"ann ","within":["a b"," c"],"umlaut":"Jörg","https://x.example/roles":["r"],"a.b":"flat","a":{"b":"nested","c":"d"}}"#,
         );
         for (name, expected) in [
             ("sub", Some("ann")),
@@ -115,6 +121,10 @@ mod tests {
             ("del", None),
             ("c1", None),
             ("inlist", None),
+            // A service would read another value.
+            ("before", None),
+            ("behind", None),
+            ("within", Some("a b, c")),
             ("umlaut", Some("Jörg")),
             ("https://x.example/roles", Some("r")),
             ("a.b", Some("flat")),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::claims::Claims;
+use crate::claims::{Claims, is_kept_by_headers};
 
 /// A client whose credentials were verified.
 #[derive(Clone, PartialEq, Default)]
@@ -28,7 +28,7 @@ impl Identity {
     /// An identity of this name, which is absent if it could not stand in a header or would be another one there.
     pub fn named(name: &str) -> Self {
         Self {
-            name: is_plain(name).then(|| name.into()),
+            name: (!name.is_empty() && is_kept_by_headers(name)).then(|| name.into()),
             ..Self::default()
         }
     }
@@ -79,11 +79,6 @@ impl Identity {
     pub fn claims(&self) -> Option<&Claims> {
         self.claims.as_deref()
     }
-}
-
-/// Returns true if `name` is the same when a header has it: blanks around a value do not survive (RFC 9110 §5.5).
-fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name.trim_matches([' ', '\t']) == name && !name.chars().any(char::is_control)
 }
 
 #[cfg(test)]
