@@ -36,6 +36,7 @@ pub trait Circumstances {
 /// The values of a request, each found when it is asked for.
 pub struct RequestValues<'a> {
     request: &'a IncomingRequest<'a>,
+    query: Option<&'a [u8]>,
     parameters: Parameters<'a>,
     /// Empty without one.
     route: &'a str,
@@ -58,6 +59,7 @@ impl<'a> RequestValues<'a> {
     ) -> Self {
         Self {
             request,
+            query: request.query,
             parameters: Parameters::of(request.normalized.path(), pattern),
             route: "",
             service: "",
@@ -70,6 +72,11 @@ impl<'a> RequestValues<'a> {
     /// The values with those of a verified client.
     pub fn known_as(self, identity: Option<&'a Identity>) -> Self {
         Self { identity, ..self }
+    }
+
+    /// The values of the request with this query in place of its own.
+    pub(crate) fn asking(self, query: Option<&'a [u8]>) -> Self {
+        Self { query, ..self }
     }
 
     /// The values with the names of route and service; an empty one is none.
@@ -138,7 +145,7 @@ impl Values for RequestValues<'_> {
             // A head that could not be read has neither.
             ValueName::Method => any(request.head.method(request.buffer), out),
             ValueName::Path => any(url.path, out),
-            ValueName::Query => some(url.query, out),
+            ValueName::Query => some(self.query, out),
             ValueName::Time => {
                 write_time(self.circumstances.unix_seconds(), out);
                 true
@@ -156,7 +163,7 @@ impl Values for RequestValues<'_> {
                 some(cookie::find(&request.fields(), name, &mut scratch), out)
             }
             ValueName::QueryParameter(name) => {
-                some(url.query.and_then(|query| query::find_raw(query, name)), out)
+                some(self.query.and_then(|query| query::find_raw(query, name)), out)
             }
             ValueName::Identity => {
                 let name = self.identity.and_then(Identity::name);

@@ -45,7 +45,7 @@ use waypost_route::path::PathPattern;
 use waypost_route::table::{Found, Scratch};
 
 use crate::arm::ArmChoice;
-use crate::auth::{Judged, Waited};
+use crate::auth::{Judged, Waited, credentials};
 use crate::client::ClientSide;
 use crate::compiled::Compiled;
 use crate::cors::CorsFields;
@@ -108,6 +108,8 @@ pub struct DecisionBuffers {
     taken: Option<Found>,
     /// The service of the arm, once one is chosen.
     service: Option<ServiceId>,
+    /// True if the query may have credentials: what is read of it is what `filled` has without them.
+    hides_query: bool,
     /// The way back of [`Verdict::Forward`] where its rewrite moves the service; see [`Forwarding::way_back`].
     way_back: WayBack,
 }
@@ -177,17 +179,9 @@ impl Forwarding<'_> {
         query: Option<&'b [u8]>,
         buffers: &'b DecisionBuffers,
     ) -> Option<&'b [u8]> {
-        if !self.policies.rewrite.query.keeps() {
-            buffers.filled.query.get(1..)
-        } else if self
-            .policies
-            .auth
-            .as_deref()
-            .is_some_and(Auth::has_secret_queries)
-        {
-            buffers.filled.open_query.get(1..)
-        } else {
-            query
+        match self.policies.rewrite.query.keeps() {
+            true => buffers.query(query),
+            false => buffers.filled.query.get(1..),
         }
     }
 
@@ -242,6 +236,32 @@ impl DecisionBuffers {
         self.rate.clear();
         self.taken = None;
         self.service = None;
+        self.hides_query = false;
+    }
+
+    /// The query of the request, which is `whole`, without the credentials that its route looks for there.
+    pub(crate) fn query<'b>(&'b self, whole: Option<&'b [u8]>) -> Option<&'b [u8]> {
+        match self.hides_query {
+            true => self.filled.open_query.get(1..),
+            false => whole,
+        }
+    }
+
+    /// Takes the credentials out of `query` that `auth` looks for there, but for those of the way that decided, if it
+    /// forwards them.
+    fn hide_query(&mut self, auth: Option<&Auth>, query: Option<&[u8]>, way: Option<usize>) {
+        let Some(auth) = auth.filter(|auth| auth.has_secret_queries()) else {
+            return;
+        };
+        self.hides_query = true;
+        let query_with_mark = &mut self.filled.open_query;
+        query_with_mark.clear();
+        if let Some(query) = query {
+            query_with_mark.push(b'?');
+            if !credentials::write_query(query, || auth.hidden_queries(way), query_with_mark) {
+                query_with_mark.clear();
+            }
+        }
     }
 
     /// The client, as far as it is verified.

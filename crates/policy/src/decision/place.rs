@@ -19,17 +19,19 @@ pub struct ValuePlace<'p> {
     route: &'p str,
     /// Empty before one is chosen.
     service: &'p str,
+    buffers: &'p DecisionBuffers,
 }
 
 impl<'p> ValuePlace<'p> {
     /// The place of the request that was decided on with `buffers`.
-    pub fn of(plan: &'p Plan, buffers: &DecisionBuffers) -> Self {
+    pub fn of(plan: &'p Plan, buffers: &'p DecisionBuffers) -> Self {
         let service = buffers.service.map_or("", |service| &plan.service(service).name);
         let Some(taken) = buffers.taken else {
             return Self {
                 pattern: Cow::Owned(PathPattern::any()),
                 route: "",
                 service,
+                buffers,
             };
         };
         let matching = &plan.routes()[taken.route].matching;
@@ -37,6 +39,7 @@ impl<'p> ValuePlace<'p> {
             pattern: Cow::Borrowed(&matching.alternatives[taken.alternative].path),
             route: &matching.name,
             service,
+            buffers,
         }
     }
 
@@ -47,6 +50,8 @@ impl<'p> ValuePlace<'p> {
         circumstances: &'a dyn Circumstances,
         made: &'a Cell<Option<Uuid>>,
     ) -> RequestValues<'a> {
-        RequestValues::of(request, &self.pattern, circumstances, made).named(self.route, self.service)
+        RequestValues::of(request, &self.pattern, circumstances, made)
+            .named(self.route, self.service)
+            .asking(self.buffers.query(request.query))
     }
 }

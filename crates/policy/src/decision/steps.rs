@@ -16,7 +16,7 @@ use waypost_wire::request::RequestError;
 use super::fill;
 use super::{Decision, DecisionBuffers, Environment, Forwarding, Verdict};
 use crate::arm::ArmChoice;
-use crate::auth::{self, Next, credentials};
+use crate::auth::{self, Next};
 use crate::compiled::Compiled;
 use crate::cors::{AnnouncedHeaders, Preflight};
 use crate::failure::Failure;
@@ -104,6 +104,7 @@ fn act<'p>(
     let pattern = &route.matching.alternatives[found.alternative].path;
     let policies = plan.policies(route, request.listener);
     let edits = &policies.response_headers;
+    buffers.hide_query(policies.auth.as_deref(), request.query, None);
     let decision = match preflight {
         Some(preflight) => answer(request, preflight, found, policies, buffers),
         None => act_by(
@@ -120,17 +121,25 @@ fn act<'p>(
         let arm = decision.arm.zip(route.forward());
         let service = arm.map_or("", |((arm, _), forward)| &*plan.service(forward.arms[arm]).name);
         let name = &route.matching.name;
+        let open_query = mem::take(&mut buffers.filled.open_query);
+        let query = match buffers.hides_query {
+            true => open_query.get(1..),
+            false => request.query,
+        };
         let DecisionBuffers {
             filled,
             request_id,
             judged,
             ..
-        } = buffers;
+        } = &mut *buffers;
         let identity = judged.as_ref().and_then(|judged| judged.identity.as_ref());
-        let values = RequestValues::of(request, pattern, environment, request_id).known_as(identity);
+        let values = RequestValues::of(request, pattern, environment, request_id)
+            .known_as(identity)
+            .asking(query);
         let lines = &mut filled.response_lines;
         lines.clear();
         edits.fill(&values.named(name, service), lines);
+        buffers.filled.open_query = open_query;
     }
     decision
 }
@@ -186,7 +195,7 @@ fn act_by<'p>(
     // Nothing behind this sees the credentials in the query.
     let open_query = mem::take(&mut buffers.filled.open_query);
     let open = IncomingRequest {
-        query: match auth.has_secret_queries() {
+        query: match buffers.hides_query {
             true => open_query.get(1..),
             false => request.query,
         },
@@ -208,7 +217,6 @@ fn authenticate<'p>(
     let (judged, next) = auth::judge(auth, compiled, request, buffers.waited.take(), now_ms);
     let filled = &mut buffers.filled;
     filled.auth_lines.clear();
-    filled.open_query.clear();
     buffers.judged = judged;
     let way = buffers.judged.as_ref().and_then(|judged| judged.way);
     match (&next, &buffers.judged) {
@@ -218,15 +226,7 @@ fn authenticate<'p>(
         (Next::Pass, Some(judged)) => auth::write_lines(auth, judged, &mut filled.auth_lines),
         _ => {}
     }
-    if let Some(query) = request.query
-        && auth.has_secret_queries()
-    {
-        let query_with_mark = &mut filled.open_query;
-        query_with_mark.push(b'?');
-        if !credentials::write_query(query, || auth.hidden_queries(way), query_with_mark) {
-            query_with_mark.clear();
-        }
-    }
+    buffers.hide_query(Some(auth), request.query, way);
     next
 }
 
