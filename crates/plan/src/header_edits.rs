@@ -145,6 +145,15 @@ impl HeaderEdits {
         lists.is_some_and(|lists| lists.lengths & length_bit(name) != 0 && lists.drops(name))
     }
 
+    /// The names of lines that are removed or replaced.
+    pub fn dropped(&self) -> impl Iterator<Item = &str> {
+        let lists = self.0.iter();
+        lists.flat_map(|lists| {
+            let set = lists.set.iter().map(|(name, _)| name);
+            lists.remove.iter().chain(set).map(|name| &**name)
+        })
+    }
+
     /// Returns true if servers may take `name` for a header that is set to what authentication verifies: with `_` for `-`.
     /// No client may write it.
     pub fn is_verified(&self, name: &[u8]) -> bool {

@@ -194,7 +194,7 @@ impl ChunkedDecoder {
             *line = self.trailers.len();
             if empty {
                 self.state = State::Done;
-                write_trailers(&self.trailers, &mut Vec::new())?;
+                write_trailers(&self.trailers, |_| true, &mut Vec::new())?;
             }
         }
         Ok(taken)
@@ -202,11 +202,15 @@ impl ChunkedDecoder {
 }
 
 /// Appends `trailers`, which end with an empty line, one CRLF line per field. Fields that frame, route or authenticate
-/// are left out, as is the empty line.
+/// are left out, as are those that are `withheld` by name, and the empty line.
 ///
 /// # Errors
 /// A malformed field, too many fields, or trailers over the limit.
-pub fn write_trailers(trailers: &[u8], out: &mut Vec<u8>) -> Result<(), ChunkError> {
+pub fn write_trailers(
+    trailers: &[u8],
+    withheld: impl Fn(&[u8]) -> bool,
+    out: &mut Vec<u8>,
+) -> Result<(), ChunkError> {
     if trailers.len() <= 2 {
         return Ok(());
     }
@@ -217,7 +221,8 @@ pub fn write_trailers(trailers: &[u8], out: &mut Vec<u8>) -> Result<(), ChunkErr
     field::parse(trailers, 0, TRAILERS_MAX, &mut fields).map_err(|_| ChunkError::Trailers)?;
     for Field { name, value, kind } in fields {
         let name = name.of(trailers);
-        if matches!(kind, FieldKind::Other | FieldKind::RequestId) && !is_forbidden_trailer(name) {
+        let may_pass = matches!(kind, FieldKind::Other | FieldKind::RequestId);
+        if may_pass && !is_forbidden_trailer(name) && !withheld(name) {
             write::field(out, name, value.of(trailers));
         }
     }
@@ -269,7 +274,7 @@ mod tests {
         }
         let mut trailers = Vec::new();
         if decoder.is_done() {
-            write_trailers(decoder.trailers(), &mut trailers)?;
+            write_trailers(decoder.trailers(), |_| false, &mut trailers)?;
         }
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ok((text(data), text(trailers), decoder.is_done()))

@@ -168,6 +168,16 @@ impl Auth {
             })
     }
 
+    /// The headers that no client's reach the service by: those that a way writes, and those of credentials.
+    pub fn withheld_headers(&self) -> impl Iterator<Item = &str> {
+        let places = self.ways.iter().filter_map(Way::place);
+        let places = places.filter_map(|place| match place {
+            Place::Header(name) => Some(&**name),
+            Place::Query(_) | Place::Cookie(_) => None,
+        });
+        self.ways.iter().flat_map(Way::writes).chain(places)
+    }
+
     /// The cookies that stay here.
     pub fn hidden_cookies(&self, by: Option<usize>) -> impl Iterator<Item = &str> {
         self.hidden(by).filter_map(|place| match place {

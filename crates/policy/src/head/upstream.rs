@@ -96,6 +96,15 @@ impl<'a> UpstreamHead<'a> {
         self.request.upgrade(self.policies)
     }
 
+    /// The names of headers that the client may not write in its trailers either, since some servers read those as headers:
+    /// those that the gateway removes or writes itself.
+    pub fn withheld_trailers(&self) -> Vec<Box<str>> {
+        let auth = self.policies.auth.iter();
+        let withheld = auth.flat_map(|auth| auth.withheld_headers());
+        let edited = self.policies.request_headers.dropped();
+        withheld.chain(edited).map(Box::from).collect()
+    }
+
     /// The form of gRPC-Web that is translated for the service, with the request's `content-type`.
     pub fn web_form(&self) -> Option<(WebForm, &'a [u8])> {
         if !self.policies.grpc_web {

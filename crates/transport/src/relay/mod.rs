@@ -56,6 +56,8 @@ pub struct Relay {
     progressed: bool,
     tap: Tap,
     transform: Transform,
+    /// Names of trailers that do not pass.
+    withheld: Vec<Box<str>>,
     /// The pipe of a spliced body.
     pipe: Option<Pipe>,
 }
@@ -133,6 +135,7 @@ impl Default for Relay {
             progressed: false,
             tap: Tap::Closed,
             transform: Transform::None,
+            withheld: Vec::new(),
             pipe: None,
         }
     }
@@ -174,6 +177,11 @@ impl Relay {
     /// Sets the transform of the body. Must be called before [`Relay::begin_body`].
     pub fn set_transform(&mut self, transform: Transform) {
         self.transform = transform;
+    }
+
+    /// Leaves out trailers of these names. Must be called before [`Relay::begin_body`].
+    pub fn withhold_trailers(&mut self, names: Vec<Box<str>>) {
+        self.withheld = names;
     }
 
     /// Starts the body, with its framing at the source and its form at the sink. Bytes already in `source` are encoded
@@ -528,7 +536,12 @@ impl Relay {
         } else {
             &mut self.trailers
         };
-        chunked::write_trailers(trailers, out)?;
+        let withheld = &self.withheld;
+        let is_withheld = |name: &[u8]| {
+            let mut names = withheld.iter();
+            names.any(|withheld| name.eq_ignore_ascii_case(withheld.as_bytes()))
+        };
+        chunked::write_trailers(trailers, is_withheld, out)?;
         if is_chunked {
             self.out.extend_from_slice(b"\r\n");
         }

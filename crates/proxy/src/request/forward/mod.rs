@@ -251,6 +251,9 @@ impl ActiveRequest<'_> {
         let out = upload.begin(request.body_limit(upstream.forwarding.policies));
         let written = upstream_head(&upstream.forwarding, request, decision);
         upstream.borrowed_host = written.write(lease.authority().as_bytes(), out);
+        if upstream.form != BodyForm::Plain && head.framing() != Framing::None {
+            upload.withhold_trailers(written.withheld_trailers());
+        }
         from_client.consume(self.head_bytes);
         if upstream.copy.is_some() {
             upload.open_tap(mirror::BODY_BYTES_MAX);

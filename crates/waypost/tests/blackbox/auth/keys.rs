@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use serde_json::{Value, json};
+use waypost_auth::key_file;
 
 use super::{ask, check, explained, sent};
 use crate::access_log::wait_for_log;
@@ -30,7 +31,7 @@ fn keys(of: &[(&str, &str, &[&str])]) -> String {
 }
 
 /// The keys of three customers.
-fn customers() -> String {
+pub(super) fn customers() -> String {
     keys(&[
         ("acme", "gold-key", &["gold", "eu"]),
         ("beta", "free-key", &["free"]),
@@ -598,6 +599,41 @@ fn keys_are_made_once_and_known_by_their_hash() {
         .route(&format!("name: r, to: a, {BY_HEADER}"));
     let gateway = Gateway::beside(&[("keys", line)], config);
     check(&gateway, "http://a.test/", &[("x-api-key", key)], 200, &[]);
+}
+
+#[test]
+fn a_given_key_is_one_that_a_request_can_carry() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    let longest = "k".repeat(4096);
+    for (key, expected) in [
+        ("abc", Ok("abc")),
+        ("abc\n", Ok("abc")),
+        ("abc\r\n", Ok("abc")),
+        ("a b", Ok("a b")),
+        (&longest, Ok(&*longest)),
+        (&format!("{longest}k"), Err("more than 4096 bytes")),
+        ("", Err("no key")),
+        ("\n", Err("no key")),
+        (" abc", Err("blanks around it")),
+        ("abc \n", Err("blanks around it")),
+        ("a\tb", Err("a control character")),
+        ("abc\ndef\n", Err("several lines")),
+        ("abc\n\n", Err("several lines")),
+    ] {
+        fs::write(&path, key).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_waypost"));
+        command.args(["hash-key", "acme", "--stdin"]);
+        let output = command.stdin(fs::File::open(&path).unwrap()).output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        match expected {
+            Ok(key) => assert_eq!(printed, format!("{}\n", key_file::line("acme", key, &[]))),
+            Err(part) => {
+                let message = String::from_utf8(output.stderr).unwrap();
+                assert!(message.contains(part) && printed.is_empty(), "{key:?}: {message}");
+            }
+        }
+    }
 }
 
 #[test]

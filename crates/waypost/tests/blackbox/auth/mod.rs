@@ -9,6 +9,7 @@ use crate::support::http2::Http2Client;
 use crate::support::message::{Message, seen};
 
 mod edits;
+mod forged;
 mod jwt;
 mod key_sets;
 mod keys;
