@@ -73,7 +73,11 @@ fn report_no_list<T: Read>(node: &Node, problems: &mut Problems) {
                 .help("write each as an item: `- { name: orders, match: { path: /orders/* }, to: orders }`");
         }
         (_, Some(item)) if is_text => {
-            let list = format!("[{item}]");
+            let list = match node.text() {
+                // Lists in one text, with commas, are common elsewhere.
+                Some(text) if are_words(text) => format!("[{}]", text.trim()),
+                _ => format!("[{item}]"),
+            };
             let problem = problem.help(format!(
                 "put it into a list: `{list}`, or a line of its own that begins with `- `"
             ));
@@ -85,6 +89,17 @@ fn report_no_list<T: Read>(node: &Node, problems: &mut Problems) {
             problem.help("put it into a list: `[…]`, or a line of its own that begins with `- `");
         }
     }
+}
+
+/// Returns true for several plain words with commas between them, such as `GET, POST`.
+fn are_words(text: &str) -> bool {
+    let is_plain = |word: &str| {
+        let word = word.trim();
+        let mut bytes = word.bytes();
+        bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    text.contains(',') && text.split(',').all(is_plain)
 }
 
 /// Returns true if the items of a list have names.

@@ -33,7 +33,7 @@ pub(crate) enum Meaning {
 pub(crate) fn meaning(word: &str, of: &str, keys: impl Fn(&str) -> bool) -> Option<Meaning> {
     let word = snake_case(word);
     let words = |of: &str| {
-        let mapping = MAPPINGS.iter().find(|mapping| mapping.of == of);
+        let mapping = all_mappings().find(|mapping| mapping.of == of);
         mapping.map_or(&[][..], |mapping| mapping.words)
     };
     // A policy has keys of a route.
@@ -70,6 +70,13 @@ macro_rules! words {
     ($($of:literal: { $($key:literal = [$($word:literal),+ $(,)?], $hint:expr;)+ })+) => {
         &[$(Mapping { of: $of, words: &[$(Words { key: $key, words: &[$($word),+], hint: $hint }),+] }),+]
     };
+}
+
+mod auth;
+
+/// All mappings with such words.
+fn all_mappings() -> impl Iterator<Item = &'static Mapping> {
+    MAPPINGS.iter().chain(auth::MAPPINGS)
 }
 
 const MISSING: &str = "this version has nothing like it";
@@ -581,11 +588,25 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["buffering", "buffer_requests"],
             "bodies are passed on as they come; `limits: { body_bytes: 10MiB }` bounds their size";
         "" = [
-            "auth", "auth_basic", "basic_auth", "jwt", "key_auth", "forward_auth", "auth_request", "oauth2",
             "limit_conn", "in_flight_req", "compress", "gzip",
             "encode", "cache", "proxy_cache", "circuit_breaker", "fault_injection", "fault",
             "csrf",
         ], MISSING;
+        "auth" = ["auth_basic", "basic_auth", "auth_basic_user_file", "htpasswd", "basic"],
+            "`auth: { basic: { file: users.htpasswd, realm: Shop } }`";
+        "auth" = ["key_auth", "api_key", "api_keys", "apikey", "keyauth", "key"],
+            "`auth: { key: { header: x-api-key, file: keys } }`, with hashes that `waypost hash-key` makes";
+        "auth" = [
+            "jwt", "jwt_auth", "jwt_authn", "auth_jwt", "openid_connect", "oidc", "bearer", "bearer_auth", "authentication",
+            "oauth2_resource_server", "security",
+        ], "`auth: { jwt: { issuer: https://id.example.com, audience: shop, keys: https://id.example.com/jwks.json } }`";
+        "auth" = [
+            "forward_auth", "auth_request", "ext_authz", "external_auth", "oauth2", "oauth2_proxy", "auth_url", "ask", "authelia",
+        ], "`auth: { ask: { to: authelia, path: /verify, take: [remote-user] } }`";
+        "auth" = ["rbac", "consumer_restriction", "allow_groups", "require"],
+            "with the way that tells who asks: `auth: { key: …, allow: [{ groups: [admin] }] }`";
+        "auth" = ["hmac_auth", "ldap_auth", "digest_auth", "saml"],
+            "keys, tokens, passwords, and services that are asked: `auth: { ask: { to: login, path: /verify } }`";
         "rate" = [
             "rate_limit", "rate_limits", "rate_limiting", "rate_limiter", "ratelimit", "limit_req", "limit_req_zone", "limit_rate",
             "local_rate_limit", "local_ratelimit", "request_rate_limiter", "rate_limiting_advanced", "limit_count", "throttle",
@@ -630,6 +651,11 @@ const MAPPINGS: &[Mapping] = words! {
         "" = ["delay", "nodelay", "jitter"], "leave it out: a request over the limit is refused, not held back";
         "" = ["rejected_code", "status", "limit_req_status", "error_code", "status_code", "error_message", "rejected_msg"],
             "leave it out: it is 429; `errors: [{ status: 429, as: 503, body: … }]` gives another status or text";
+        "" = ["token_bucket", "limits", "rules", "zones"],
+            "say it by `requests`, `per` and `burst`: `{ requests: 10, per: 1s, burst: 20 }`; several limits are a list";
+        "" = ["requested_tokens", "cost", "weight"], "leave it out: each request counts once";
+        "" = ["except", "exempt", "exclude", "skip", "whitelist", "bypass", "allowlist"],
+            "leave it out: a route with `match: { client_ip: [10.0.0.0/8] }` and `rate: off` takes those requests";
         "" = ["redis", "redis_host", "policy", "storage", "sync_rate", "fault_tolerant", "strategy", "domain"],
             "leave it out: each instance counts its own requests, in memory";
     }
@@ -639,7 +665,9 @@ const MAPPINGS: &[Mapping] = words! {
         ], "`header: x-tenant`";
         "cookie" = ["cookie_name", "cookies"], "`cookie: session`";
         "" = ["client_ip", "ip", "ip_strategy", "remote_address", "source", "request_host"], "write `by: client_ip`";
-        "" = ["identity", "consumer", "user", "claim"], "write `by: identity`";
+        "" = ["identity", "consumer", "user", "claim", "jwt", "sub"], "write `by: identity`, which `auth` verifies";
+        "" = ["query", "query_param", "query_string", "param", "arg", "argument"],
+            "a query has no limit of its own; a key that is sent there is a way of `auth`, and `by: identity` its limit";
         "" = ["route", "path"], "write `by: route`";
     }
     "a match": {
@@ -836,7 +864,7 @@ mod tests {
         let mut all = Vec::new();
         tables(Document::table().expect("the root has keys"), &mut all);
         let mut count = 0;
-        for mapping in MAPPINGS {
+        for mapping in all_mappings() {
             let table = all.iter().find(|table| table.words == mapping.of);
             assert!(table.is_some(), "there is no mapping {}", mapping.of);
             for words in mapping.words {

@@ -90,6 +90,10 @@ fn of_text(text: &str, wanted: &str, knows: impl Fn(&str) -> bool) -> Option<Sha
             _ if text.contains("://") => probable(format!("{{ origins: [{yaml}] }}")),
             _ => None,
         },
+        "an `auth`" => match text.to_ascii_lowercase().as_str() {
+            "none" | "no" | "disabled" | "anonymous" | "open" | "public" => probable("off".to_owned()),
+            _ => None,
+        },
         "an `access`" if text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() => {
             probable(format!("{{ allow: [{yaml}] }}"))
         }
@@ -113,6 +117,10 @@ fn of_other(node: &Node, wanted: &str) -> Option<Shape> {
         }
         (Value::List(items), "an `access`") if has_texts(items) => {
             probable(format!("{{ allow: {} }}", flow::of(node)?))
+        }
+        (Value::List(_), "an `auth`") => {
+            let ways = flow::of(node).unwrap_or_else(|| "[…]".to_owned());
+            probable(format!("{{ any: {ways} }}"))
         }
         (Value::List(items), "a `cors`") if has_texts(items) => {
             probable(format!("{{ origins: {} }}", flow::of(node)?))

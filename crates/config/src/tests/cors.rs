@@ -151,18 +151,6 @@ fn origins_that_no_page_has_are_refused_with_the_one_that_is_meant() {
     }
 }
 
-/// Checks a route with these keys: for each mistake the text where it begins, then `|`, its code and a part of it.
-fn check_keys(keys: &str, expected: &[&str]) {
-    let expected = expected.iter().map(|expected| {
-        let (place, said) = expected.split_once(" | ").expect("a place, and what is said");
-        let at = keys.find(place).expect("a place of the route");
-        format!("4:{} {said}", "- { name: r, to: a, ".len() + at + 1)
-    });
-    let expected: Vec<String> = expected.collect();
-    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
-    check_route(&format!("to: a, {keys}"), &expected);
-}
-
 #[test]
 fn mistakes_of_other_keys() {
     for (keys, expected) in [

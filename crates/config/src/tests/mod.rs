@@ -7,6 +7,7 @@ mod auth;
 mod cors;
 mod destinations;
 mod effects;
+mod foreign_auth;
 mod health;
 mod hints;
 mod hostile;
@@ -94,4 +95,16 @@ fn check(config: impl Into<Vec<u8>>, expected: &[&str]) {
 /// Like [`check`], for a route on line 4 of a configuration with the service `a`.
 fn check_route(route: &str, expected: &[&str]) {
     check(format!("{BASE}routes:\n- {{ name: r, {route} }}\n"), expected);
+}
+
+/// Like [`check_route`], for a route to `a` with these keys. What is expected begins with the text that it is about and ` | `.
+fn check_keys(keys: &str, expected: &[&str]) {
+    let expected = expected.iter().map(|expected| {
+        let (place, said) = expected.split_once(" | ").expect("a place, and what is said");
+        let at = keys.find(place).expect("a place of the route");
+        format!("4:{} {said}", "- { name: r, to: a, ".len() + at + 1)
+    });
+    let expected: Vec<String> = expected.collect();
+    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    check_route(&format!("to: a, {keys}"), &expected);
 }

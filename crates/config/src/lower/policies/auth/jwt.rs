@@ -81,6 +81,17 @@ fn source(written: &At<Text>, context: &mut Context<'_>) -> Option<KeySource> {
     if !text.contains("://") {
         return file(written, "keys.json", context).map(KeySource::File);
     }
+    if text.ends_with("/.well-known/openid-configuration") {
+        context
+            .problems
+            .add(
+                Code::BadValue,
+                written.span,
+                format!("{} is a document about the issuer, not its key set", quote(text)),
+            )
+            .help("write the URL that it has as `jwks_uri`, and what it has as `issuer` for `issuer`");
+        return None;
+    }
     match KeyUrl::parse(text) {
         Ok(url) => Some(KeySource::Url(url)),
         Err(error) => {
