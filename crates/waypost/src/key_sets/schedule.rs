@@ -21,6 +21,7 @@ pub(super) struct Schedule {
     next: Instant,
     /// The last fetch for a token whose key was unknown.
     asked: Option<Instant>,
+    has_succeeded: bool,
     failures: u32,
 }
 
@@ -30,6 +31,7 @@ impl Schedule {
         Self {
             next: now,
             asked: None,
+            has_succeeded: false,
             failures: 0,
         }
     }
@@ -53,6 +55,10 @@ impl Schedule {
     /// Notes that a fetch has succeeded, and for how long its server says that the set is fresh.
     pub(super) fn succeeded(&mut self, max_age: Option<Duration>, now: Instant) {
         self.failures = 0;
+        // What was asked for in front of the first set was that set, and not the key of a token.
+        if !std::mem::replace(&mut self.has_succeeded, true) {
+            self.asked = None;
+        }
         self.next = now + max_age.unwrap_or(FRESH_MIN).clamp(FRESH_MIN, FRESH_MAX);
     }
 
@@ -115,5 +121,19 @@ mod tests {
         let later = |seconds| now + Duration::from_secs(seconds);
         assert_eq!(schedule.closed_until(later(29)), Some(later(30)));
         assert_eq!(schedule.closed_until(later(30)), None);
+    }
+
+    #[test]
+    fn the_first_set_leaves_the_fetch_for_an_unknown_key() {
+        let now = Instant::now();
+        let mut schedule = Schedule::new(now);
+        schedule.failed(now);
+        schedule.ask(now);
+        assert!(schedule.closed_until(now).is_some());
+        schedule.succeeded(None, now);
+        assert_eq!(schedule.closed_until(now), None);
+        schedule.ask(now);
+        schedule.succeeded(None, now);
+        assert!(schedule.closed_until(now).is_some());
     }
 }
