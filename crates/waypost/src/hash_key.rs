@@ -35,14 +35,28 @@ pub(crate) fn hash_key(name: &str, groups: &[String], is_given: bool) -> anyhow:
     Ok(Outcome::Good)
 }
 
-/// The key on standard input, without the end of its line.
+/// The key on standard input, without the end of its line. One that no request can carry is refused: its hash would never
+/// be found.
 fn given() -> anyhow::Result<String> {
     let mut text = String::new();
-    let mut input = std::io::stdin().lock().take(KEY_BYTES_MAX);
+    let mut input = std::io::stdin().lock().take(KEY_BYTES_MAX + 3);
     input
         .read_to_string(&mut text)
         .context("cannot read the key from standard input")?;
-    let key = text.trim_end_matches(['\r', '\n']);
+    let key = text.strip_suffix('\n').unwrap_or(&text);
+    let key = key.strip_suffix('\r').unwrap_or(key);
     ensure!(!key.is_empty(), "there is no key on standard input");
+    ensure!(
+        key.len() as u64 <= KEY_BYTES_MAX,
+        "the key on standard input has more than {KEY_BYTES_MAX} bytes"
+    );
+    ensure!(
+        !key.contains(['\r', '\n']),
+        "there are several lines on standard input; a key is one"
+    );
+    ensure!(
+        key.trim() == key && !key.contains(char::is_control),
+        "the key on standard input has blanks around it, or a control character: no request can carry it"
+    );
     Ok(key.to_owned())
 }
