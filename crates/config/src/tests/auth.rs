@@ -64,7 +64,24 @@ fn mistakes_name_their_place() {
             &["no-effect put the keys of both into one file"],
         ),
         (
+            "{ any: [{ key: { header: authorization, file: a } }, { jwt: { keys: a } }] }",
+            &["no-effect `key` in front of it"],
+        ),
+        (
+            "{ any: [{ jwt: { cookie: c, keys: a } }, { key: { cookie: c, file: b } }] }",
+            &["no-effect give each its own place"],
+        ),
+        (
+            "{ any: [{ jwt: { issuer: I, keys: a } }, { jwt: { issuer: J, keys: b } }, { basic: { file: u } }, \
+             { key: { header: authorization, file: k } }] }",
+            &[],
+        ),
+        (
             "{ key: { header: x-a, file: a }, allow: [{}] }",
+            &["missing-key lets everybody pass"],
+        ),
+        (
+            "{ jwt: { keys: a }, allow: [{ groups: [a] }, { claims: {} }] }",
             &["missing-key lets everybody pass"],
         ),
         (

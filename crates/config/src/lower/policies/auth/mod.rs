@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use waypost_plan::auth::allow::{Allow, ClaimCondition};
+use waypost_plan::auth::jwt::Jwt;
 use waypost_plan::auth::{Auth, Place, Way};
 use waypost_route::condition::ValueCondition;
 use waypost_route::regex::Regex;
@@ -105,9 +106,13 @@ fn report_same_places(ways: &[Way], span: Span, problems: &mut Problems) {
     for (at, way) in ways.iter().enumerate() {
         let takes_all = |other: &Way| match (other, way) {
             (Way::Ask(_), _) => true,
-            (Way::Key(other), Way::Key(key)) => other.place == key.place,
             (Way::Basic(_), Way::Basic(_)) => true,
-            _ => false,
+            // A token is for the one that it can be verified by.
+            (Way::Jwt(_), Way::Jwt(_)) => false,
+            // A scheme says which of them a value of `authorization` is for.
+            (Way::Basic(_), _) => false,
+            (Way::Jwt(other), _) if other.place == Place::Header(Jwt::HEADER.into()) => false,
+            _ => other.place().is_some() && other.place() == way.place(),
         };
         let (message, help) = match ways[..at].iter().find(|other| takes_all(other)) {
             None => continue,
@@ -118,16 +123,24 @@ fn report_same_places(ways: &[Way], span: Span, problems: &mut Problems) {
                 ),
                 "put `ask` at the end of `any`",
             ),
-            Some(Way::Key(key)) => (
+            Some(Way::Key(key)) if matches!(way, Way::Key(_)) => (
                 format!(
                     "two ways of `any` have their keys in the {}, and the first decides",
                     key.place
                 ),
                 "put the keys of both into one file",
             ),
-            Some(_) => (
+            Some(Way::Basic(_)) => (
                 "two ways of `any` have their credentials at one place, and the first decides".to_owned(),
                 "put the users of both into one file",
+            ),
+            Some(other) => (
+                format!(
+                    "`{}` never decides: `{}` in front of it takes all that stands there",
+                    way.kind().as_str(),
+                    other.kind().as_str()
+                ),
+                "give each its own place, or put `jwt` and `basic` in front of a `key` in `authorization`",
             ),
         };
         problems.add(Code::NoEffect, span, message).help(help);
@@ -136,7 +149,13 @@ fn report_same_places(ways: &[Way], span: Span, problems: &mut Problems) {
 
 fn allow_entry(written: &At<document::Allow>, problems: &mut Problems) -> Option<Allow> {
     let given = &written.value;
-    if given.given.keys().next().is_none() {
+    let has_claims = given
+        .claims
+        .as_ref()
+        .is_some_and(|claims| !claims.value.0.is_empty());
+    // What could not be read is reported already.
+    let is_read = given.claims.is_some() || given.given.keys().next().is_none();
+    if given.identity.is_none() && given.groups.is_none() && !has_claims && is_read {
         problems
             .add(Code::MissingKey, written.span, "the entry lets everybody pass")
             .help("add `identity`, `groups` or `claims`, or leave `allow` out");
