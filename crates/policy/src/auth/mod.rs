@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use waypost_auth::identity::Identity;
 use waypost_auth::token::verify::Refusal;
+use waypost_plan::auth::jwt::Jwt;
 use waypost_plan::auth::{Auth, Place, Way, WayKind};
 
 use crate::auth::basic::Carried;
@@ -143,7 +144,7 @@ pub(crate) fn judge<'p>(
     now_ms: u64,
 ) -> (Option<Judged>, Next<'p>) {
     let mut waited = waited;
-    for (at, way) in auth.ways.iter().enumerate() {
+    for (mut at, way) in auth.ways.iter().enumerate() {
         let shown = match way {
             Way::Key(key) => match credentials::at(&key.place, request) {
                 Found::Nothing => Shown::Nothing,
@@ -156,13 +157,13 @@ pub(crate) fn judge<'p>(
                     _ => Shown::Unknown,
                 },
             },
-            Way::Jwt(jwt) => jwt::shown(
-                jwt,
-                compiled,
-                request,
-                Duration::from_millis(now_ms),
-                waited.is_none(),
-            ),
+            Way::Jwt(jwt) => {
+                let now = Duration::from_millis(now_ms);
+                let shown = |jwt: &Jwt| jwt::shown(jwt, compiled, request, now, waited.is_none());
+                let (decides, shown) = verifying(auth, at, shown(jwt), shown);
+                at = decides;
+                shown
+            }
             Way::Basic(way) => match basic::carried(way, request) {
                 Carried::Nothing => Shown::Nothing,
                 Carried::Malformed => Shown::Failure(Failure::BadCredentials, None),
@@ -186,7 +187,7 @@ pub(crate) fn judge<'p>(
             (_, Some(Waited::Permitted(permission))) => Shown::Permission(permission),
             (_, Some(Waited::Refused(failure))) => Shown::Failure(failure, None),
             (Shown::Unknown, Some(Waited::Over)) => Shown::Failure(Failure::AuthUnavailable, None),
-            (Shown::Unknown, None) => return (None, Next::Wait(way)),
+            (Shown::Unknown, None) => return (None, Next::Wait(&auth.ways[at])),
             (shown, Some(Waited::Over) | None) => shown,
         };
         return decided(auth, at, shown);
@@ -200,6 +201,37 @@ pub(crate) fn judge<'p>(
         reason: None,
     };
     (Some(judged), Next::Refuse(Failure::NoCredentials))
+}
+
+/// The way that decides on a token, by position, with what it found. The token at a place is for the one of the ways there
+/// that can verify it: each issuer is a way. `first` is what the first of them found, at this position.
+fn verifying(auth: &Auth, at: usize, first: Shown, find: impl Fn(&Jwt) -> Shown) -> (usize, Shown) {
+    /// The order in which outcomes count.
+    fn rank(shown: &Shown) -> u8 {
+        match shown {
+            Shown::Client(_) | Shown::Permission(_) | Shown::Nothing => 3,
+            // It may become valid.
+            Shown::Unknown => 2,
+            Shown::Failure(Failure::BadCredentials, _) => 0,
+            Shown::Failure(..) => 1,
+        }
+    }
+    let place = auth.ways[at].place();
+    let mut best = (at, first);
+    for (other, way) in auth.ways.iter().enumerate().skip(at + 1) {
+        if rank(&best.1) == 3 {
+            break;
+        }
+        if let Way::Jwt(jwt) = way
+            && way.place() == place
+        {
+            let shown = find(jwt);
+            if rank(&shown) > rank(&best.1) {
+                best = (other, shown);
+            }
+        }
+    }
+    best
 }
 
 /// The judgement by the way at this position.

@@ -485,3 +485,80 @@ fn an_explanation_says_why_a_token_is_refused_and_never_the_token() {
     );
     assert!(!explanation.to_string().contains(&token));
 }
+
+#[test]
+fn tokens_of_two_issuers_are_for_the_way_that_verifies_them() {
+    let (ours, partner, service) = (Issuer::new("k1"), Issuer::new("k1"), Service::echo("a"));
+    let jwt = |issuer: &str, keys: &str, more: &str| {
+        format!("{{ jwt: {{ issuer: {issuer}, audience: shop, keys: {keys}{more} }} }}")
+    };
+    let config = Config::new().service(&service, "").route(&format!(
+        "name: all, to: a, auth: {{ any: [{}, {}, {}], allow: [{{ identity: [ann, bob] }}] }}, \
+         request_headers: {{ set: {{ x-identity: \"{{identity}}\" }} }}",
+        jwt("https://id.example.com", "ours.json", ", claims: { sub: x-ours }"),
+        jwt(
+            "https://partner.example.net",
+            "partner.json",
+            ", claims: { sub: x-partner }"
+        ),
+        jwt("https://partner.example.net", "partner.json", ", cookie: token"),
+    ));
+    let files = [("ours.json", ours.key_set()), ("partner.json", partner.key_set())];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, &**text)).collect();
+    let gateway = Gateway::beside(&files, config);
+    let other = json!({ "iss": "https://partner.example.net", "sub": "bob" });
+    let forged = [("x-ours", "eve"), ("x-partner", "eve")];
+    for (token, expected) in [
+        (ours.token(&json!({})), ["ann", "ann", ""]),
+        (partner.token(&other), ["bob", "", "bob"]),
+    ] {
+        let value = bearer(&token);
+        for (name, expected) in ["x-identity", "x-ours", "x-partner"].into_iter().zip(expected) {
+            let fields = [&[("authorization", &*value)][..], &forged].concat();
+            for got in sent(&gateway, "http://a.test/", &fields, name) {
+                assert_eq!(got.concat(), expected, "{name}");
+            }
+        }
+    }
+    // None verifies these: the keys of one are none of the other.
+    for token in [
+        ours.token(&other),
+        partner.token(&json!({})),
+        partner.token(&json!({ "iss": "https://partner.example.net", "exp": 1 })),
+        Issuer::new("k1").token(&other),
+    ] {
+        let value = bearer(&token);
+        check(
+            &gateway,
+            "http://a.test/",
+            &[("authorization", &value)],
+            401,
+            &[INVALID, CHALLENGE, CHALLENGE],
+        );
+    }
+    // One that is known, and may not pass.
+    let value = bearer(&partner.token(&json!({ "iss": "https://partner.example.net", "sub": "eve" })));
+    let fields = [("authorization", &*value)];
+    check(
+        &gateway,
+        "http://a.test/",
+        &fields,
+        403,
+        &[
+            CHALLENGE,
+            "Bearer realm=\"api\", error=\"insufficient_scope\"",
+            CHALLENGE,
+        ],
+    );
+    // A token elsewhere does not make up for a bad one.
+    let cookie = format!("token={}", partner.token(&other));
+    let bad = [("authorization", "Bearer a.b.c"), ("cookie", &*cookie)];
+    check(
+        &gateway,
+        "http://a.test/",
+        &bad,
+        401,
+        &[INVALID, CHALLENGE, CHALLENGE],
+    );
+    check(&gateway, "http://a.test/", &[("cookie", &cookie)], 200, &[]);
+}
