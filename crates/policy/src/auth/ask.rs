@@ -4,6 +4,7 @@
 //! `-host`, `-proto` and `-for`, and for those made for nginx `x-original-method`, `-url` and `-uri`. The client cannot
 //! write any of them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use waypost_auth::identity::Identity;
@@ -96,7 +97,8 @@ fn sent<'r>(ask: &Ask, request: &IncomingRequest<'r>) -> impl Iterator<Item = &'
     })
 }
 
-/// The digest of a question: of the way, of what is sent, of method and URL. `None` where no answer is kept.
+/// The digest of a question: of the way, of what is sent, of method and URL, and of the client's address, by which services
+/// judge too: what one in the office may do is no permission for all others. `None` where no answer is kept.
 pub fn digest(ask: &Ask, compiled: &Compiled, request: &IncomingRequest<'_>) -> Option<Digest> {
     ask.cache?;
     let permissions = compiled.permissions()?;
@@ -104,7 +106,11 @@ pub fn digest(ask: &Ask, compiled: &Compiled, request: &IncomingRequest<'_>) -> 
     let url = request.url();
     let client = request.normalized.client();
     let authority = client.authority().or_else(|| request.head.authority(buffer));
-    let way = [ask.to.name.as_bytes(), ask.path.as_bytes()];
+    let address = match request.normalized.client_ip() {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    };
+    let way = [ask.to.name.as_bytes(), ask.path.as_bytes(), &address];
     // Another way may ask the same service, and take other headers of its answer.
     let taken = ask.take.iter().map(|name| name.as_bytes());
     let parts = [

@@ -346,6 +346,39 @@ fn permissions_are_kept_for_the_same_question_alone() {
 }
 
 #[test]
+fn a_permission_is_for_the_address_that_was_asked_about() {
+    let sso = Service::named("sso", |talk| {
+        while let Some(question) = talk.request() {
+            let from = question.values("x-forwarded-for").concat();
+            talk.send(match from.starts_with("10.") || from.starts_with("2001:db8:") {
+                true => answer("200 OK", "Remote-User: office\r\n", ""),
+                false => answer("401 X", "", ""),
+            });
+        }
+    });
+    let shop = Service::echo("shop");
+    let gateway = Gateway::with(
+        Config::listening(&["trusted_proxies: [127.0.0.1]"])
+            .service(&sso, "")
+            .service(&shop, "")
+            .route("name: all, to: shop, auth: { ask: { to: sso, take: [remote-user], cache: 60s } }"),
+    );
+    for (from, status) in [
+        ("10.0.0.7", 200),
+        ("203.0.113.9", 401),
+        ("10.0.0.7", 200),
+        ("2001:db8::1", 200),
+        ("2001:db9::1", 401),
+    ] {
+        for response in both(&gateway, "GET", "http://a.test/", &[("x-forwarded-for", from)]) {
+            assert_eq!(response.status(), status, "{from}");
+        }
+    }
+    // Twice for each refusal, once for each permission.
+    assert_eq!(sso.received().concat().matches("GET / ").count(), 6);
+}
+
+#[test]
 fn upgrades_are_asked_for_like_requests() {
     let sso = Service::named("sso", |talk| {
         while let Some(question) = talk.request() {
