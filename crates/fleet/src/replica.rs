@@ -91,9 +91,9 @@ impl Replica {
             }
             touches_config |= matches!(key, Key::Config(_));
             touches_canary |= matches!(key, Key::Canary);
-            if matches!(key, Key::Text(..)) {
-                // A part of which nothing is known before it is referred to.
-                touches_config |= self.view.config_trouble.is_some() || matches!(change, Change::Delete(_));
+            if let Key::Text(digest, _) = &key {
+                let mut referred = self.view.config_parts.values();
+                touches_config |= referred.any(|parts| parts.digest == *digest);
                 touches_canary = true;
             }
             match change {

@@ -219,24 +219,24 @@ impl View {
     /// # Errors
     /// A part is missing or damaged, or the texts are not those of the record.
     pub fn texts(&self, record: &TextsRecord) -> Result<Texts, TextError> {
-        let joined;
-        let all = match (&record.text, &record.parts) {
-            (Some(text), _) => text,
-            (None, Some(parts)) => {
-                joined = parts.join(|number| {
-                    let part = self.parts.get(&(parts.digest, number))?;
-                    Some(&*part.value)
-                })?;
-                &joined
-            }
-            (None, None) => return Err(TextError::Malformed),
-        };
         let mut texts = Texts::new();
-        let mut rest = all.as_bytes();
+        let mut rest = record.text.as_bytes();
         for (name, length) in &record.files {
-            let (text, after) = rest.split_at_checked(*length).ok_or(TextError::Damaged)?;
-            texts.insert(name.clone(), text.into());
-            rest = after;
+            let text: Arc<[u8]> = match record.parts.get(name) {
+                Some(parts) => {
+                    let text = parts.join(|number| {
+                        let part = self.parts.get(&(parts.digest, number))?;
+                        Some(&*part.value)
+                    })?;
+                    text.into_bytes().into()
+                }
+                None => {
+                    let (text, after) = rest.split_at_checked(*length).ok_or(TextError::Damaged)?;
+                    rest = after;
+                    text.into()
+                }
+            };
+            texts.insert(name.clone(), text);
         }
         if !rest.is_empty() || digest(&texts) != record.digest {
             return Err(TextError::Damaged);

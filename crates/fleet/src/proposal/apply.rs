@@ -3,7 +3,7 @@
 //! The texts that changed, and the revision, are written in one transaction, which rests on every text of the config as it
 //! is. What does not fit goes into parts before. A reader never sees half of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{TEXTS_MAX, Texts, digest};
@@ -42,7 +42,7 @@ impl Plan<'_> {
             return Err(PlanError::NobodyChosen);
         }
         self.rest_on_config();
-        let texts = self.texts(&canary.texts, false)?;
+        let texts = self.texts(&canary.texts, WHOLE_BYTES_MAX / 2)?;
         let record = CanaryRecord {
             id: self.write.clone(),
             draft: canary.draft,
@@ -116,7 +116,7 @@ impl Plan<'_> {
             known != Some(text)
         });
         let changed: Vec<(&ConfigName, &Arc<[u8]>)> = changed.collect();
-        let parted = parted(&changed);
+        let parted = parted(&changed, WHOLE_BYTES_MAX);
         for (name, text) in changed {
             let value = match parted.contains(name) {
                 true => self.parts(text)?.to_string().into_bytes(),
@@ -133,33 +133,32 @@ impl Plan<'_> {
         let record = RevisionRecord {
             draft,
             write: Some(self.write.clone()),
-            texts: self.texts(texts, true)?,
+            texts: self.texts(texts, INLINE_BYTES_MAX)?,
         };
         self.record(&Key::Revision(number), &record)?;
         self.number = Some(number);
         Ok(number)
     }
 
-    /// The texts as a record has them.
-    fn texts(&mut self, texts: &Texts, is_small: bool) -> Result<TextsRecord, PlanError> {
-        let all: Vec<&[u8]> = texts.values().map(|text| &**text).collect();
-        let all = all.concat();
-        let inline_bytes_max = match is_small {
-            true => INLINE_BYTES_MAX,
-            false => WHOLE_BYTES_MAX / 2,
-        };
+    /// The texts as a record has them, with so many bytes in the record itself.
+    fn texts(&mut self, texts: &Texts, inline_bytes_max: usize) -> Result<TextsRecord, PlanError> {
+        let all: Vec<(&ConfigName, &Arc<[u8]>)> = texts.iter().collect();
+        let parted = parted(&all, inline_bytes_max);
         let files = texts.iter().map(|(name, text)| (name.clone(), text.len()));
         let mut record = TextsRecord {
             digest: digest(texts),
             files: files.collect(),
-            text: None,
-            parts: None,
+            text: String::new(),
+            parts: BTreeMap::new(),
         };
-        if all.len() > inline_bytes_max {
-            record.parts = Some(self.parts(&all)?);
-        } else {
-            let text = String::from_utf8(all).map_err(|_| PlanError::Encoding(String::new()))?;
-            record.text = Some(text);
+        for (name, text) in texts {
+            if parted.contains(name) {
+                record.parts.insert(name.clone(), self.parts(text)?);
+            } else {
+                let text = std::str::from_utf8(text);
+                let text = text.map_err(|_| PlanError::Encoding(name.as_str().to_owned()))?;
+                record.text.push_str(text);
+            }
         }
         Ok(record)
     }
@@ -180,15 +179,15 @@ impl Plan<'_> {
     }
 }
 
-/// The texts that do not fit into the transaction and lie in parts: the largest ones.
-fn parted(texts: &[(&ConfigName, &Arc<[u8]>)]) -> BTreeSet<ConfigName> {
+/// The largest texts, which lie in parts as all together have more bytes than `whole_bytes_max`.
+fn parted(texts: &[(&ConfigName, &Arc<[u8]>)], whole_bytes_max: usize) -> BTreeSet<ConfigName> {
     let mut by_size: Vec<_> = texts.to_vec();
     by_size.sort_by_key(|(_, text)| text.len());
     let mut whole = 0;
     let mut parted = BTreeSet::new();
     for (name, text) in by_size {
         whole += text.len();
-        if whole > WHOLE_BYTES_MAX {
+        if whole > whole_bytes_max {
             parted.insert(name.clone());
         }
     }

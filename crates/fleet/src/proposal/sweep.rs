@@ -90,8 +90,11 @@ fn old_revisions(view: &View) -> Vec<u64> {
     let mut old = Vec::new();
     for (position, (number, revision)) in view.revisions.iter().rev().enumerate() {
         let texts = &revision.value.texts;
-        if texts.text.is_some() || seen.insert(texts.parts) {
-            bytes += texts.bytes().unwrap_or(0);
+        bytes += texts.text.len();
+        for (name, parts) in &texts.parts {
+            if seen.insert(parts.digest) {
+                bytes += texts.files.get(name).copied().unwrap_or(0);
+            }
         }
         let is_large = bytes > REVISION_BYTES_KEPT && position >= NEWEST_KEPT;
         if position >= REVISIONS_KEPT || is_large {
@@ -106,7 +109,9 @@ fn old_revisions(view: &View) -> Vec<u64> {
 fn referred(view: &View) -> BTreeSet<Digest> {
     let revisions = view.revisions.values().map(|kept| &kept.value.texts);
     let canary = view.canary.as_ref().map(|canary| &canary.value.texts);
-    let of_records = revisions.chain(canary).filter_map(|texts| texts.parts);
+    let of_records = revisions
+        .chain(canary)
+        .flat_map(|texts| texts.parts.values().copied());
     let of_config = view.config_parts.values().copied();
     of_records.chain(of_config).map(|parts| parts.digest).collect()
 }

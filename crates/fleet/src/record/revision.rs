@@ -43,19 +43,20 @@ pub struct RevisionRecord {
     pub texts: TextsRecord,
 }
 
-/// The texts of a config in a record: one behind the other in the record itself, or, if they are large, in parts.
+/// The texts of a config in a record: small ones one behind the other in the record itself, others in parts, which records
+/// share where a text did not change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextsRecord {
     /// The digest of names and texts.
     pub digest: Digest,
-    /// Names and lengths, by name.
+    /// Names and lengths.
     pub files: BTreeMap<ConfigName, usize>,
-    /// All texts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// The parts that all texts lie in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parts: Option<Parts>,
+    /// The texts that do not lie in parts, in the order of their names.
+    #[serde(default)]
+    pub text: String,
+    /// The places of the others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<ConfigName, Parts>,
 }
 
 impl Draft {
@@ -77,15 +78,21 @@ impl TextsRecord {
             "files",
             "the texts are too large",
         )?;
-        match (&self.text, &self.parts) {
-            (Some(text), None) => ensure(
-                Some(text.len()) == bytes,
-                "text",
-                "its length is not that of the texts",
-            ),
-            (None, Some(_)) => Ok(()),
-            _ => ensure(false, "text", "either it or `parts` is given"),
-        }
+        let is_known = |name| self.files.contains_key(name);
+        ensure(
+            self.parts.keys().all(is_known),
+            "parts",
+            "a name is not in `files`",
+        )?;
+        let inside = self
+            .files
+            .iter()
+            .filter(|(name, _)| !self.parts.contains_key(name));
+        ensure(
+            inside.map(|(_, length)| length).sum::<usize>() == self.text.len(),
+            "text",
+            "its length is not that of the texts in it",
+        )
     }
 
     /// The bytes of all texts; `None` if they are too many to be counted.

@@ -92,17 +92,27 @@ fn records_that_make_no_sense_are_refused() {
         (r#""files":{"a.yaml":2},"text":"x\n""#, ""),
         (r#""files":{},"text":"""#, ""),
         (r#""files":{"a.yaml":3},"text":"x\n""#, "`text`: its length"),
-        (r#""files":{"a.yaml":2}"#, "`text`: either"),
+        (r#""files":{"a.yaml":2}"#, "`text`: its length"),
         (
-            r#""files":{"a.yaml":2},"text":"x\n","parts":"@parts DIGEST 1""#,
-            "`text`: either",
+            r#""files":{"a.yaml":2,"b.yaml":3},"text":"x\n","parts":{"b.yaml":"@parts DIGEST 1"}"#,
+            "",
         ),
-        (r#""files":{"a.yaml":2000000},"parts":"@parts DIGEST 2""#, ""),
         (
-            r#""files":{"a.yaml":2},"parts":"@parts DIGEST 17""#,
+            r#""files":{"a.yaml":2},"text":"x\n","parts":{"b.yaml":"@parts DIGEST 1"}"#,
+            "`parts`: a name",
+        ),
+        (
+            r#""files":{"a.yaml":2000000},"parts":{"a.yaml":"@parts DIGEST 2"}"#,
+            "",
+        ),
+        (
+            r#""files":{"a.yaml":2},"parts":{"a.yaml":"@parts DIGEST 17"}"#,
             "bytes at most",
         ),
-        (r#""files":{"a.yaml":2},"parts":"x""#, "the value is not"),
+        (
+            r#""files":{"a.yaml":2},"parts":{"a.yaml":"x"}"#,
+            "the value is not",
+        ),
         (r#""files":{"../a.yaml":2},"text":"x\n""#, "a text's name"),
         (
             r#""files":{"a.yaml":18446744073709551615,"b.yaml":18446744073709551615},"text":"""#,
