@@ -13,7 +13,17 @@ use anyhow::{Context as _, Result};
 use crate::command;
 
 /// The floors of each crate, from the bottom. A top-level module may know those on lower floors, and none beside it.
-const FLOORS: [(&str, &[&[&str]]); 4] = [
+const FLOORS: [(&str, &[&[&str]]); 5] = [
+    (
+        "fleet",
+        &[
+            &["pace", "share", "store", "text"],
+            &["key"],
+            &["config", "record"],
+            &["view"],
+            &["canary", "proposal", "replica"],
+        ],
+    ),
     (
         "transport",
         &[

@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "in tests an unwrap is an assertion")]
 
 mod promises;
+mod random;
+mod simulation;
 mod store;

@@ -24,6 +24,13 @@ impl Store {
         self.keys.values().cloned().collect()
     }
 
+    /// The keys that begin so.
+    pub(crate) fn folder<'s>(&'s self, folder: &'s str) -> impl Iterator<Item = &'s Entry> {
+        let from = self.keys.range(folder.as_bytes().to_vec()..);
+        from.map(|(_, entry)| entry)
+            .take_while(move |entry| entry.key.starts_with(folder.as_bytes()))
+    }
+
     /// The changes of a revision.
     pub(crate) fn changes(&self, at: StoreRevision) -> &[Change] {
         &self.log[usize::try_from(at.0 - 1).unwrap()]
@@ -89,9 +96,7 @@ impl Store {
             }
             Compare::Created { key, at } => find(key).map_or(StoreRevision(0), |entry| entry.created) == *at,
             Compare::NothingWritten { folder, since } => {
-                let from = self.keys.range(folder.as_bytes().to_vec()..);
-                let mut inside = from.take_while(|(key, _)| key.starts_with(folder.as_bytes()));
-                inside.all(|(_, entry)| entry.modified <= *since)
+                self.folder(folder).all(|entry| entry.modified <= *since)
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod atomic;
 mod canary;
+mod hostile;
 mod sweep;
 
 use std::sync::Arc;

@@ -1,0 +1,101 @@
+//! Values of a store, by whatever hand, become the same view in every replica.
+
+use waypost_fleet::store::{Change, Entry};
+use waypost_fleet::text::Parts;
+
+use super::*;
+use crate::random::Random;
+
+/// A view without what depends on what was there before.
+fn picture(view: &View) -> impl PartialEq + std::fmt::Debug + use<> {
+    let config = view.config.clone().filter(|_| view.config_trouble.is_none());
+    (
+        (view.dials.clone(), view.drains.clone(), view.rollouts.clone()),
+        (
+            view.revisions.clone(),
+            view.instances.clone(),
+            view.candidates.clone(),
+        ),
+        (
+            view.canary.clone(),
+            view.certificates.clone(),
+            view.damaged.clone(),
+        ),
+        (view.config_keys.clone(), config, view.config_trouble.clone()),
+    )
+}
+
+/// Pairs of keys and values: good ones, damaged ones, and parts that come and go.
+fn values() -> Vec<(String, Vec<u8>)> {
+    let mut world = World::new();
+    world.carry_out(dial("users", 5));
+    world.carry_out(apply(texts(&[("a.yaml", &"x".repeat(2 << 20)), ("b.yaml", "1")])));
+    let entries = world.store.entries();
+    let mut values: Vec<(String, Vec<u8>)> = entries
+        .into_iter()
+        .map(|entry| (String::from_utf8(entry.key).unwrap(), entry.value))
+        .collect();
+    let (parts, pieces) = Parts::of(b"small").unwrap();
+    values.push((key("config/b.yaml"), parts.to_string().into_bytes()));
+    values.push((key(&format!("texts/{}/0", parts.digest)), pieces[0].to_vec()));
+    for rest in [
+        "leader/1",
+        "leader/2",
+        "instances/i1",
+        "canary",
+        "rollouts/users",
+        "endpoints/s/e",
+        "sweep",
+    ] {
+        values.push((key(rest), b"i1".to_vec()));
+    }
+    values.push((
+        key("instances/i1"),
+        br#"{"version":"1","started":"2026-01-01T00:00:00Z"}"#.to_vec(),
+    ));
+    values
+}
+
+#[test]
+fn replicas_agree_however_they_learned() {
+    let values = values();
+    for seed in 0..60 {
+        let mut random = Random::new(seed);
+        let mut world = World::new();
+        for _ in 0..60 {
+            let (name, value) = &values[usize::try_from(random.below(values.len() as u64)).unwrap()];
+            let mut value = value.clone();
+            match random.below(6) {
+                0 => {
+                    world.store.delete(name);
+                    continue;
+                }
+                1 => value.truncate(usize::try_from(random.below(value.len() as u64)).unwrap()),
+                2 => value[0] = b'?',
+                _ => {}
+            }
+            world.store.put(name, value);
+            if !random.one_in(3) {
+                continue;
+            }
+            let view = world.view();
+            let mut other = Replica::new(prefix());
+            other.reset(world.store.entries(), world.store.at());
+            assert_eq!(picture(&view), picture(&other.view()), "seed {seed}");
+            let _ = world.plan(&view, apply(texts(&[("a.yaml", "1")])));
+        }
+    }
+}
+
+#[test]
+fn key_that_is_no_text_is_ignored() {
+    let mut replica = Replica::new(prefix());
+    let entry = Entry {
+        key: b"/waypost/test/dials/\xff".to_vec(),
+        value: b"{}".to_vec(),
+        created: StoreRevision(1),
+        modified: StoreRevision(1),
+    };
+    assert!(replica.apply([Change::Put(entry)], StoreRevision(1)));
+    assert_eq!(replica.view().troubles().next(), None);
+}
