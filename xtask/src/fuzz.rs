@@ -12,7 +12,7 @@ use crate::command;
 
 /// The targets, in the order in which bytes pass through the gateway, with the calls of each in a smoke run: some
 /// seconds per target.
-const TARGETS: [(&str, u32); 10] = [
+const TARGETS: [(&str, u32); 11] = [
     ("request_head", 200_000),
     ("response_head", 200_000),
     ("chunked", 100_000),
@@ -23,6 +23,7 @@ const TARGETS: [(&str, u32); 10] = [
     ("token", 60_000),
     ("table", 20_000),
     ("config", 40_000),
+    ("fleet", 40_000),
 ];
 
 /// Instrumentation for libFuzzer: edge counters and operands of comparisons.
