@@ -2,7 +2,7 @@
 --   wrk -s requests.lua URL -- KIND SIZE QUERY BODY HEADER
 -- KIND and SIZE say which routes there are (prefix, hosts, headers, regex); QUERY follows the path ("-" for none); BODY is
 -- the size of what is posted (0 for a GET); HEADER is one more line ("-" for none), in which %d is a random number
--- and %a an address that no other request has.
+-- and %a an address that no other request has. Where it ends with @FILE, each request has the next line of the file there.
 -- Everything is written before the load begins. At its end one line of JSON is printed.
 
 -- The same number whatever the routes are: what the load takes of the caches falls on all contenders alike.
@@ -18,6 +18,19 @@ end
 
 local function address(number)
   return "10." .. math.floor(number / 65536) .. "." .. math.floor(number / 256) % 256 .. "." .. number % 256
+end
+
+-- The beginning of HEADER and the lines of its file; nil if it names none.
+local function lines_of(header)
+  local before, file = header:match("^(.*)@(.+)$")
+  if not file then
+    return nil
+  end
+  local lines = {}
+  for line in io.lines(file) do
+    lines[#lines + 1] = before .. line
+  end
+  return lines
 end
 
 local function request_of(kind, size, query, body, header, number)
@@ -61,9 +74,10 @@ function init(arguments)
   local query = arguments[3] == "-" and "" or arguments[3]
   local body, header = tonumber(arguments[4]), arguments[5]
   math.randomseed(7)
+  local lines = lines_of(header)
   local kept = body > 0 and KEPT_WITH_BODY or header:find("%a", 1, true) and KEPT_WITH_ADDRESS or KEPT
-  for at = 1, kept do
-    requests[at] = request_of(kind, size, query, body, header, at)
+  for at = 1, lines and #lines or kept do
+    requests[at] = request_of(kind, size, query, body, lines and lines[at] or header, at)
   end
 end
 

@@ -13,7 +13,7 @@ use minijinja::{Environment, context};
 use rustix::process::{Pid, Signal};
 
 use crate::bench::layout::{Extra, Kind, Layout};
-use crate::bench::machine::{GATEWAY_CORE, Machine, pinned};
+use crate::bench::machine::{GATEWAY_CORE, Machine, pinned, token_key};
 use crate::bench::process::{self, Usage};
 use crate::command;
 
@@ -305,6 +305,7 @@ fn render(
         extra => layout.extra,
         dir => folder,
         peers => command::root().join("bench/peers"),
+        token_key => token_key(),
         tls => layout.tls,
         cert_file => info.certificate,
         key_file => info.key,

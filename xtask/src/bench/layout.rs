@@ -64,6 +64,8 @@ pub(crate) enum Extra {
     Rate,
     /// Tokens signed with RS256.
     Jwt,
+    /// The same, each of them new.
+    NewJwt,
     /// Keys of clients.
     Key,
     /// A split of two arms, sticky by cookie.

@@ -24,7 +24,8 @@ pub(crate) enum Load {
         answer: Option<u64>,
         /// Length of the posted body; 0 for a GET.
         body: usize,
-        /// A further header line; `%d` becomes a random number, `%a` one of 100,000 addresses.
+        /// A further header line; `%d` becomes a random number, `%a` one of 100,000 addresses, and `@FILE` at its end a line
+        /// of the file.
         header: Option<&'static str>,
     },
     /// h2load: concurrent HTTP/2 streams on each connection.
@@ -93,7 +94,8 @@ impl Load {
                 let query = answer.map_or_else(|| "-".to_owned(), |bytes| format!("?bytes={bytes}"));
                 let script = command::root().join("bench/load/requests.lua");
                 let mut wrk = pinned(LOAD_CORE, ["wrk", "-t1", "--timeout", "20s", "--latency"]);
-                wrk.arg(format!("-c{connections}"))
+                wrk.current_dir(command::root())
+                    .arg(format!("-c{connections}"))
                     .arg(format!("-d{}s", seconds.ceil()))
                     .arg("-s")
                     .arg(script)

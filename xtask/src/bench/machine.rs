@@ -62,6 +62,7 @@ impl Machine {
         }
         fs::create_dir_all(&folder)?;
         let (certificate, key) = make_certificate(&target)?;
+        make_tokens()?;
         let mut programs = Vec::new();
         for peer in Peer::ALL {
             if options.wants_peer(peer) {
@@ -273,6 +274,29 @@ fn first_line(command: &mut Command) -> Result<String> {
 }
 
 /// A certificate for `localhost`, ECDSA over P-256, with its key.
+/// The file of tokens that differ, from the root of the repository: more than are remembered.
+pub(crate) const TOKENS: &str = "target/bench/tokens.txt";
+
+/// The number of them.
+const TOKENS_COUNT: usize = 20_000;
+
+/// The key that verifies them.
+pub(crate) fn token_key() -> PathBuf {
+    command::root().join("target/bench/tokens.pem")
+}
+
+fn make_tokens() -> Result<()> {
+    let (tokens, key) = (command::root().join(TOKENS), token_key());
+    if !key.exists() {
+        command::run(
+            Command::new(dist("tokens"))
+                .arg(TOKENS_COUNT.to_string())
+                .args([tokens, key]),
+        )?;
+    }
+    Ok(())
+}
+
 fn make_certificate(target: &Path) -> Result<(PathBuf, PathBuf)> {
     let (certificate, key) = (target.join("bench.crt"), target.join("bench.key"));
     if !certificate.exists() {

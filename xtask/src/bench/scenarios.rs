@@ -181,6 +181,7 @@ fn extras() -> Vec<Scenario> {
             1.08,
         ),
         with_tokens(),
+        with_new_tokens(),
         beside_plain(
             "key",
             "keys of clients, in a header",
@@ -263,6 +264,32 @@ fn with_tokens() -> Scenario {
         );
     }
     scenario
+}
+
+/// Tokens of RS256 of which none is remembered when it comes again: each is verified.
+fn with_new_tokens() -> Scenario {
+    Scenario {
+        name: "jwt-new",
+        title: "tokens signed with RS256, never verified before",
+        kind: Kind::Cpu(Cpu {
+            load: Load::Http1 {
+                connections: 64,
+                answer: None,
+                body: 0,
+                header: Some("Authorization: Bearer @target/bench/tokens.txt"),
+            },
+            subject: waypost(Layout {
+                extra: Extra::NewJwt,
+                ..Layout::PLAIN
+            }),
+            others: vec![Contender {
+                label: "waypost, plain",
+                ..waypost(Layout::PLAIN)
+            }],
+            targets: Vec::new(),
+            unit: Unit::Request,
+        }),
+    }
 }
 
 /// Several endpoints, and what to do about them.
