@@ -99,6 +99,7 @@ fn response_schema(_: &mut SchemaGenerator) -> Schema {
         "description": "The routing decision, as `waypost explain --format json` prints it.",
         "required": ["outcome", "route", "host", "path", "query", "headers", "revision", "considered"],
         "properties": {
+            "url": { "type": "string", "description": "the URL of the question, without credentials in its query" },
             "outcome": { "enum": ["forward", "redirect", "respond", "not_found", "refused", "unavailable"] },
             "status": { "type": "integer" },
             "stopped": { "type": "object" },

@@ -13,6 +13,9 @@ use crate::rate::Standing;
 /// The explanation of a request: what happens to it, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
+    /// The URL of the question, without credentials in its query.
+    #[serde(default)]
+    pub url: String,
     /// The outcome.
     pub outcome: Outcome,
     /// The status, if the gateway responds.

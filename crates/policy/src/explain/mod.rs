@@ -417,13 +417,17 @@ impl<S: State> Explainer<'_, S> {
                 let location = &buffers.location;
                 self.local(route, true, listener, &buffers)
                     .write_redirect(status, location, edits, &mut out);
-                let headers = headers_of(&out);
-                let mut named = headers.iter();
+                let mut headers = headers_of(&out);
+                let mut named = headers.iter_mut();
                 let location = named.find(|(name, _)| name.eq_ignore_ascii_case("location"));
+                let location = location.map(|(_, value)| {
+                    *value = secrets::without_in_url(self.compiled, value);
+                    value.clone()
+                });
                 Explanation {
                     status: Some(status),
-                    location: location.map(|(_, value)| value.clone()),
-                    ..self.blank(Outcome::Redirect, route, headers.clone())
+                    location,
+                    ..self.blank(Outcome::Redirect, route, headers)
                 }
             }
             Verdict::Respond(respond) => {
@@ -482,7 +486,15 @@ impl<S: State> Explainer<'_, S> {
                         auth.map_or_else(String::new, |(auth, judged)| auth::because(auth, judged))
                     }
                     Verdict::Fail(failure) => failure.message(),
-                    Verdict::Wait(way) => auth::unknown(way, &self.request(listener)),
+                    Verdict::Wait(way) => {
+                        let query = self.head.query(self.buffer);
+                        let open = query.map(|query| secrets::without_in_query(self.compiled, query));
+                        let request = IncomingRequest {
+                            query: open.as_deref().map(str::as_bytes),
+                            ..self.request(listener)
+                        };
+                        auth::unknown(way, &request)
+                    }
                     Verdict::Redirect { .. } if route.is_none() => {
                         "the listener redirects its requests".to_owned()
                     }
@@ -701,6 +713,7 @@ impl<S: State> Explainer<'_, S> {
             hedge: None,
             cors: None,
             location: None,
+            url: secrets::without_in_url(self.compiled, &self.question.url),
             identity: None,
             host: self.normalized.matched_host().map(text),
             path: text(self.normalized.path()),

@@ -45,6 +45,24 @@ pub(super) fn without_in_query(compiled: &Compiled, query: &[u8]) -> String {
     super::text(&open)
 }
 
+/// A URL, or the target of a request, without credentials in its query.
+pub(super) fn without_in_url(compiled: &Compiled, url: &str) -> String {
+    if compiled.secret_queries().is_empty() {
+        return url.to_owned();
+    }
+    let (url, fragment) = match url.find('#') {
+        Some(at) => url.split_at(at),
+        None => (url, ""),
+    };
+    match url.split_once('?') {
+        Some((place, query)) => match without_in_query(compiled, query.as_bytes()) {
+            open if open.is_empty() => format!("{place}{fragment}"),
+            open => format!("{place}?{open}{fragment}"),
+        },
+        None => format!("{url}{fragment}"),
+    }
+}
+
 /// Hides the credentials that a service gets.
 pub(super) fn hide_in_headers(auth: &Auth, headers: &mut [(String, String)]) {
     let places = || auth.ways.iter().filter_map(Way::place);

@@ -36,7 +36,7 @@ pub(crate) fn in_short(explanation: &Explanation) -> String {
 
 /// An explanation in full.
 pub(crate) fn in_words(question: &Question, explanation: &Explanation) -> String {
-    let mut text = format!("{} {}\n", question.method, question.url);
+    let mut text = format!("{} {}\n", question.method, explanation.url);
     let verdict = match explanation.outcome {
         Outcome::Forward => format!("goes to {}", destination(explanation)),
         Outcome::Redirect => {
