@@ -25,11 +25,11 @@ use crate::timeline::ring::{
 };
 
 /// Rings for routes and arms, beside that of the whole.
-const RINGS_MAX: usize = 400;
+const RINGS_MAX: usize = 300;
 /// Routes that are kept by the hour.
-const ROUTES_MAX: usize = 14_000;
+const ROUTES_MAX: usize = 11_000;
 /// The memory of all figures and marks together, at most.
-pub const BYTES_MAX: usize = 21 << 20;
+pub const BYTES_MAX: usize = 16 << 20;
 /// Sweeps come once a second for this many series, and less often for more: a sweep looks at each.
 const SERIES_A_SECOND: usize = 40_000;
 /// The longest time between two sweeps.
