@@ -36,6 +36,7 @@
  * @property {number} rate
  * @property {number} failures
  * @property {number} failure_share
+ * @property {number} refused by a rule, which is no failure
  * @property {number | null} [p99_ms]
  * @property {{ begin: number, step_seconds: number, requests: number[], failures: number[] }} [sparkline]
  */
@@ -89,6 +90,7 @@
  * @property {Record<string, number>} [statuses]
  * @property {Record<string, number>} [grpc]
  * @property {number} errors
+ * @property {number} refused by a rule, which is no failure
  * @property {number} error_share
  * @property {[number, number]} error_interval
  * @property {number | null} p50_ms

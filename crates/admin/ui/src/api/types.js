@@ -73,6 +73,7 @@
  * @property {string | null} service
  * @property {(number | null)[]} requests
  * @property {(number | null)[]} failures
+ * @property {(number | null)[]} refused by a rule, which is no failure
  * @property {(number | null)[]} p50_ms
  * @property {(number | null)[]} p99_ms
  */
@@ -137,6 +138,7 @@
  * @property {number} rate
  * @property {number} failures
  * @property {number} failure_share
+ * @property {number} refused by a rule, which is no failure
  * @property {number} [p99_ms]
  * @property {{ begin: number, step_seconds: number, requests: number[], failures: number[] }} [sparkline]
  */

@@ -137,7 +137,7 @@ export function aligned(timeline, every) {
   const kept = Math.max(0, Math.floor((over - skipped) / every) * every);
   /** @param {(number | null)[]} values */
   const cut = (values) => values.slice(skipped, skipped + kept);
-  const series = timeline.series.map((one) => ({ service: one.service, requests: cut(one.requests), failures: cut(one.failures), p50_ms: cut(one.p50_ms), p99_ms: cut(one.p99_ms) }));
+  const series = timeline.series.map((one) => ({ service: one.service, requests: cut(one.requests), failures: cut(one.failures), refused: cut(one.refused), p50_ms: cut(one.p50_ms), p99_ms: cut(one.p99_ms) }));
   return { ...timeline, begin: timeline.begin + skipped * timeline.step_seconds, series };
 }
 

@@ -33,6 +33,7 @@ export function merged(previous, news, window) {
       service: fresh.service,
       requests: join(old?.requests, fresh.requests),
       failures: join(old?.failures, fresh.failures),
+      refused: join(old?.refused, fresh.refused),
       p50_ms: join(old?.p50_ms, fresh.p50_ms),
       p99_ms: join(old?.p99_ms, fresh.p99_ms),
     };
@@ -63,21 +64,20 @@ export function times(timeline) {
 export const rates = (counts, step) => counts.map((count) => (count === null ? null : count / step));
 
 /**
- * Requests and failures of the whole in the last seconds; `null` if nothing is known of them.
+ * Requests, failures and refusals of the whole in the last seconds; `null` if nothing is known of them.
  * @param {Timeline} timeline
  * @param {number} seconds
- * @returns {{ requests: number, failures: number, seconds: number } | null}
+ * @returns {{ requests: number, failures: number, refused: number, seconds: number } | null}
  */
 export function lately(timeline, seconds) {
   const whole = timeline.series.find((series) => (series.service ?? null) === null);
   if (!whole) return null;
   const parts = Math.ceil(seconds / timeline.step_seconds);
   const requests = whole.requests.slice(-parts).filter((count) => count !== null);
-  const failures = whole.failures.slice(-parts).filter((count) => count !== null);
   if (requests.length === 0) return null;
-  /** @param {number[]} counts */
-  const total = (counts) => counts.reduce((sum, count) => sum + count, 0);
-  return { requests: total(requests), failures: total(failures), seconds: requests.length * timeline.step_seconds };
+  /** @param {(number | null)[]} counts */
+  const total = (counts) => counts.slice(-parts).reduce((/** @type {number} */ sum, count) => sum + (count ?? 0), 0);
+  return { requests: total(whole.requests), failures: total(whole.failures), refused: total(whole.refused), seconds: requests.length * timeline.step_seconds };
 }
 
 /**
@@ -94,11 +94,11 @@ export function lastMinute(timeline) {
 /**
  * The figures of the whole as a chart takes them: rates per second, and durations.
  * @param {Timeline | null} timeline
- * @returns {{ times: number[], columns: (number | null)[][] }} columns: requests, failures, p50, p99
+ * @returns {{ times: number[], columns: (number | null)[][] }} columns: requests, failures, refused, p50, p99
  */
 export function ofWhole(timeline) {
   const whole = timeline?.series.find((series) => (series.service ?? null) === null);
-  if (!timeline || !whole) return { times: [], columns: [[], [], [], []] };
+  if (!timeline || !whole) return { times: [], columns: [[], [], [], [], []] };
   const step = timeline.step_seconds;
   // A part that is not over has too few requests yet.
   const parts = Math.max(0, Math.floor((timeline.next - timeline.begin) / step));
@@ -106,7 +106,7 @@ export function ofWhole(timeline) {
   const over = (values) => values.slice(0, parts);
   return {
     times: times(timeline).slice(0, parts),
-    columns: [over(rates(whole.requests, step)), over(rates(whole.failures, step)), over(whole.p50_ms), over(whole.p99_ms)],
+    columns: [over(rates(whole.requests, step)), over(rates(whole.failures, step)), over(rates(whole.refused, step)), over(whole.p50_ms), over(whole.p99_ms)],
   };
 }
 

@@ -77,6 +77,7 @@ function facts(status, timeline) {
   const parts = recent === null || recent.requests === 0
     ? ["No requests in the last minute"]
     : [`${rate(recent.requests / recent.seconds)} requests in the last minute`, `${percent(recent.failures / recent.requests)} failed`];
+  if (recent !== null && recent.refused > 0) parts.push(`${percent(recent.refused / recent.requests)} refused by rules`);
   parts.push(counted(status.routes, "route"), counted(status.services, "service"), counted(status.connections, "connection"));
   return parts.map((part, at) => html`<span key=${part} class="part">${part}${at < parts.length - 1 ? " · " : ""}</span>`);
 }

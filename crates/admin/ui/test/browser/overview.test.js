@@ -71,10 +71,16 @@ test("a dial is a mark on every chart, and among the newest changes", async () =
 test("refusals are beside failures, and none of them", async () => {
   await send("/limited/a", 10);
   const page = await open(browser);
+  await page.goto(gateway.admin);
+  await page.getByRole("region", { name: "Health" }).getByText("refused by rules").waitFor();
+  await page.getByRole("img", { name: /^Failed and refused requests per second: .*refused now .*, highest [1-9]/ }).waitFor();
+  await page.goto(`${gateway.admin}/#/routes`);
+  await page.getByRole("row").filter({ has: page.getByRole("link", { name: "limited", exact: true }) }).getByText("90.0 % refused").waitFor();
   await page.goto(`${gateway.admin}/#/routes/limited`);
   const statuses = page.getByRole("region", { name: "Status codes" });
   await statuses.getByRole("columnheader", { name: "the gateway itself" }).waitFor();
   await statuses.getByRole("rowheader", { name: "429" }).waitFor();
+  await page.getByRole("columnheader", { name: "Refused" }).waitFor();
   await page.getByText("No request has failed", { exact: true }).waitFor();
   await accessible(page);
   await close(page);

@@ -66,7 +66,7 @@ test("events are read in whatever pieces they come", () => {
 /** @param {number} begin @param {(number | null)[]} requests */
 const timeline = (begin, requests, marks = []) => ({
   route: null, step_seconds: 1, begin, next: begin + requests.length, marks, kept: {},
-  series: [{ service: null, requests, failures: requests, p50_ms: requests, p99_ms: requests }],
+  series: [{ service: null, requests, failures: requests, refused: requests, p50_ms: requests, p99_ms: requests }],
 });
 
 test("new figures replace those that were not over, and the window moves", () => {

@@ -34,7 +34,7 @@ test("lines are those that were picked, or those of the busiest", () => {
 
 test("parts are put together from multiples on, and unknown ones stay unknown", () => {
   /** @type {any} */
-  const timeline = { begin: 103, step_seconds: 1, next: 116, series: [{ service: "v1", requests: [9, 9, 1, 2, 3, 4, 5, null, null, null, null, null, 7], failures: [9, 9, 0, 0, 1, 0, 0, null, null, null, null, null, 0], p50_ms: [1, 1, 3, 1, 2, 9, 8, null, null, null, null, null, 1], p99_ms: [1, 1, 3, 1, 2, 9, 8, null, null, null, null, null, 1] }] };
+  const timeline = { begin: 103, step_seconds: 1, next: 116, series: [{ service: "v1", requests: [9, 9, 1, 2, 3, 4, 5, null, null, null, null, null, 7], failures: [9, 9, 0, 0, 1, 0, 0, null, null, null, null, null, 0], refused: [9, 9, 0, 0, 1, 0, 0, null, null, null, null, null, 0], p50_ms: [1, 1, 3, 1, 2, 9, 8, null, null, null, null, null, 1], p99_ms: [1, 1, 3, 1, 2, 9, 8, null, null, null, null, null, 1] }] };
   const whole = aligned(timeline, 5);
   assert.equal(whole.begin, 105);
   assert.equal(aligned({ ...timeline, next: 114 }, 5).series[0].requests.length, 5);

@@ -46,7 +46,7 @@ export function Charts({ fine, coarse, marks, window }) {
   // A gateway that has just begun has no past to show.
   const first = whole.times[whole.columns[0].findIndex((value) => value !== null)] ?? end;
   const begin = Math.max(end - seconds, Math.min(first, end - SECONDS_MIN));
-  const { times, columns: [requests, failures, p50, p99] } = useMemo(() => from(whole, begin), [whole, begin]);
+  const { times, columns: [requests, failures, refused, p50, p99] } = useMemo(() => from(whole, begin), [whole, begin]);
   const recent = fine.data ? lately(fine.data, 60) : null;
   const polled = window === "minutes" || fine.data === null ? fine : coarse;
   const common = { times, begin, end, marks: shown, group: "overview", height: 168 };
@@ -58,7 +58,10 @@ export function Charts({ fine, coarse, marks, window }) {
       <${Panel} title="Requests" polled=${polled} lines=${8} class="chart-panel" aside=${html`<${Figure} text=${rate(recent && recent.requests / recent.seconds)} note="of the last minute" />`}>
         <${Chart} ...${common} label="Requests per second" format=${rate} lines=${[{ label: "requests", values: requests, colour: "--chart-1", isFilled: true }]} /><//>
       <${Panel} title="Failures" polled=${polled} lines=${8} class="chart-panel" aside=${html`<${Figure} text=${share(recent)} note="of the last minute" />`}>
-        <${Chart} ...${common} label="Failed requests per second" format=${rate} floor=${1} lines=${[{ label: "failed", values: failures, colour: "--chart-bad", isFilled: true }]} /><//>
+        <${Chart} ...${common} label="Failed and refused requests per second" format=${rate} floor=${1} lines=${[
+          { label: "failed", values: failures, colour: "--chart-bad", isFilled: true },
+          { label: "refused", values: refused, colour: "--chart-4", isDashed: true },
+        ]} /><//>
       <${Panel} title="Durations" polled=${polled} lines=${8} class="chart-panel" aside=${html`<${Figure} text=${ms(coarse.data && lastMinute(coarse.data))} note="p99 of the last minute" />`}>
         <${Chart} ...${common} label="Duration of requests" format=${ms} lines=${[
           { label: "p99", values: p99, colour: "--chart-2" },

@@ -78,6 +78,9 @@ export function Verdict({ route, query, version, rollout }) {
     ${asked ? html`<${DialConfirm} route=${route} version=${version} rollout=${rollout} weights=${asked} onDone=${() => { isTurned.current = true; }} onClose=${() => setAsked(null)} />` : null}`;
 }
 
+/** @type {import("../../view/table.js").Column<ArmStats>} */
+const refusedColumn = { title: "Refused", isNumber: true, isExtra: true, hint: "Requests that rules such as auth and rate refused: no failures", cell: (arm) => (arm.refused === 0 ? html`<span class="muted">0</span>` : count(arm.refused)) };
+
 const WORDS = { bad: "Worse", good: "Good", none: "Even", unknown: "Open" };
 
 /** @param {Record<string, string>} query */
@@ -148,6 +151,7 @@ export function Comparison({ route, query }) {
       { title: "Rate", isNumber: true, isExtra: true, cell: (arm) => rate(arm.rate) },
       { title: "Failures", isNumber: true, hint: "Share of failed requests", cell: (arm) => (arm.requests === 0 ? "–" : html`<span class=${worse.has(arm.service) ? "failing" : undefined} title=${`${count(arm.errors)} of ${count(arm.requests)}`}>${worse.has(arm.service) ? html`<span class="sign" aria-hidden="true">■ </span>` : null}${percent(arm.error_share)}</span><span class="interval-text phone">${percent(arm.error_interval[0])} to ${percent(arm.error_interval[1])}</span>`) },
       { title: "95 % interval", isExtra: true, hint: "The true share of failures lies here, in 19 of 20 cases", cell: (arm) => (arm.requests === 0 ? html`<span class="muted">–</span>` : html`<${Interval} low=${arm.error_interval[0]} high=${arm.error_interval[1]} at=${arm.error_share} top=${scale} />`) },
+      ...(all.some((arm) => arm.refused > 0) ? [refusedColumn] : []),
       { title: "p50", isNumber: true, isExtra: true, cell: (arm) => ms(arm.p50_ms) },
       { title: "p90", isNumber: true, isExtra: true, cell: (arm) => ms(arm.p90_ms) },
       { title: "p99", isNumber: true, cell: (arm) => ms(arm.p99_ms) },

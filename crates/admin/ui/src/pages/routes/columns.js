@@ -1,7 +1,7 @@
 // The columns of the table of routes, for wide windows and for phones.
 
 import { html } from "../../html.js";
-import { ms, percent, rate } from "../../model/format.js";
+import { count, ms, percent, rate } from "../../model/format.js";
 import { sentence, toneOf } from "../../model/health.js";
 import { letter } from "../../model/weights.js";
 import { link } from "../../router.js";
@@ -14,6 +14,8 @@ import { Sparkline } from "../../view/sparkline.js";
 
 /** The reason why a figure is missing. */
 const UNKNOWN = "The gateway keeps figures of the busiest and of failing routes; of this one there are none for the last minute.";
+/** The share of refused requests from which it is told. */
+const REFUSED_MIN = 0.01;
 
 /**
  * @param {RouteRow} row
@@ -56,8 +58,17 @@ function Failing({ row }) {
   return html`<${Badge} tone=${reason.past ? "none" : reason.severity === "error" ? "bad" : "warn"} title=${sentence(reason.message)}>${who}${reason.past ? "failed" : "fails"}<//>`;
 }
 
+/** Requests that rules refuse, if they are not few: no failures, but perhaps a mistake in a rule.
+ * @param {{ row: RouteRow }} props */
+function Refused({ row }) {
+  const figures = figure(row);
+  if (figures === null || figures.requests === 0 || figures.refused / figures.requests < REFUSED_MIN) return null;
+  const { refused, requests } = figures;
+  return html`<${Badge} tone="none" title=${`Rules such as auth and rate refused ${count(refused)} of ${count(requests)} requests in the last minute.`}>${percent(refused / requests)} refused<//>`;
+}
+
 /** @param {RouteRow} row */
-const states = (row) => html`<${Failing} row=${row} />${row.rollout ? html`<${Badge} tone="info" title=${`Rollout: ${row.rollout}`}>rollout<//>` : row.dialed ? html`<${Badge} tone="info" title="Live weights differ from the declared ones.">dialed<//>` : null}`;
+const states = (row) => html`<${Failing} row=${row} /><${Refused} row=${row} />${row.rollout ? html`<${Badge} tone="info" title=${`Rollout: ${row.rollout}`}>rollout<//>` : row.dialed ? html`<${Badge} tone="info" title="Live weights differ from the declared ones.">dialed<//>` : null}`;
 
 /** @type {RouteColumn[]} */
 export const wideColumns = [
