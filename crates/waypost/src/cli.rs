@@ -225,6 +225,27 @@ Examples:
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Write the config of a running gateway, or of a fleet in etcd, to a directory.
+    #[command(after_help = "\
+The way back is `waypost apply DIRECTORY`, at any instance of the fleet.
+
+Examples:
+  waypost export conf.d
+  waypost export backup/today --from etcd://10.0.0.1:2379,10.0.0.2:2379/waypost/prod")]
+    Export {
+        /// The directory; it is made, or has to be empty.
+        directory: PathBuf,
+        /// Take it from etcd, without a running gateway: `etcd://HOST:PORT,HOST:PORT/PREFIX`, or a file with `source`.
+        #[arg(long, value_name = "CONFIG")]
+        from: Option<PathBuf>,
+        #[command(flatten)]
+        etcd: EtcdArgs,
+        #[command(flatten)]
+        admin: AdminArgs,
+        /// Output format.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     /// Replace a running gateway by the binary at its path now, without losing a request.
     #[command(after_help = "\
 The running process starts the binary at the path that it was started by, with the same arguments and environment. The

@@ -16,6 +16,7 @@ mod cli;
 mod control;
 mod demo;
 mod explain;
+mod export;
 mod fix;
 mod fleet;
 mod hash_key;
@@ -162,6 +163,20 @@ fn main() -> ExitCode {
         } => {
             let applied = remote::apply::roll_back(&admin, revision, format);
             remote::wait::after(applied, &admin, &wait)
+        }
+        Command::Export {
+            directory,
+            from,
+            etcd,
+            admin,
+            format,
+        } => {
+            let from = export::From {
+                place: from.as_deref(),
+                etcd: &etcd,
+                admin: &admin,
+            };
+            export::export(&directory, &from, format)
         }
         Command::Upgrade { admin, format } => remote::upgrade::upgrade(&admin, format),
         Command::HashKey { name, groups, stdin } => hash_key::hash_key(&name, &groups, stdin),

@@ -53,28 +53,36 @@ impl From<anyhow::Error> for OriginError {
 }
 
 impl Origin {
-    /// The place that `arguments` name: a URL, or a path. A file there may lead on to an etcd.
+    /// The place that `arguments` name.
+    ///
+    /// # Errors
+    /// As [`Origin::named`].
+    pub(crate) fn of(arguments: &Run) -> Result<Self, OriginError> {
+        Self::named(&arguments.path, &arguments.etcd)
+    }
+
+    /// The place that `config` names: a URL, which `etcd` has the way to, or a path. A file there may lead on to an etcd.
     ///
     /// # Errors
     /// The URL is none, or the file that leads on has errors.
-    pub(crate) fn of(arguments: &Run) -> Result<Self, OriginError> {
-        let Some((scheme, rest)) = url(&arguments.path) else {
-            if arguments.etcd.is_given() {
+    pub(crate) fn named(config: &Path, etcd: &EtcdArgs) -> Result<Self, OriginError> {
+        let Some((scheme, rest)) = url(config) else {
+            if etcd.is_given() {
                 let message = "`--ca`, `--cert`, `--key` and `--user-file` go with a URL `etcd://HOST:PORT/PREFIX`; a file that \
                                leads to etcd has them under `source`";
                 return Err(anyhow!(message).into());
             }
-            return Self::at(&arguments.path);
+            return Self::at(config);
         };
-        require_etcd(&arguments.path.display().to_string())?;
-        let (endpoints, prefix) = parse(scheme, rest)
-            .with_context(|| format!("`{}` is no place of a config", arguments.path.display()))?;
+        require_etcd(&config.display().to_string())?;
+        let (endpoints, prefix) =
+            parse(scheme, rest).with_context(|| format!("`{}` is no place of a config", config.display()))?;
         let EtcdArgs {
             ca,
             cert,
             key,
             user_file,
-        } = &arguments.etcd;
+        } = etcd;
         let [ca, cert, key, user_file] = [ca, cert, key, user_file].map(|path| name_of(path.as_deref()));
         let (ca, certificate) = (ca?, cert?.zip(key?));
         let has_files = ca.is_some() || certificate.is_some();
