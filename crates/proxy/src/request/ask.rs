@@ -12,7 +12,7 @@ use waypost_policy::auth::{AuthResult, Waited};
 use waypost_policy::decision::Decision;
 use waypost_policy::error_format::ErrorFormat;
 use waypost_policy::failure::Failure;
-use waypost_policy::head::downstream::{BodyDelimiter, DownstreamHead};
+use waypost_policy::head::downstream::{self, BodyDelimiter, DownstreamHead};
 use waypost_policy::head::edits::{KeepAlive, ResponseEdits};
 use waypost_policy::permissions::Permission;
 use waypost_policy::status::RequestStatus;
@@ -95,7 +95,8 @@ impl ActiveRequest<'_> {
         })
     }
 
-    /// Gives the client an answer that refuses its request.
+    /// Gives the client an answer that refuses its request. A page of the config takes the place of an error, as it does of
+    /// every other refusal; the headers of the answer stay.
     async fn pass_on(&mut self, answer: &FullAnswer, decision: &Decision<'_>, snapshot: &Snapshot) -> Next {
         let routes = snapshot.generation.plan().routes();
         let route = decision.route.map(|route| &routes[route].matching.name);
@@ -117,7 +118,14 @@ impl ActiveRequest<'_> {
         if let Some(route) = route {
             worker.recorder().count_auth(route, Some(WayKind::Ask), result);
         }
-        let date = worker.date().now();
+        // A redirect to a login is no error.
+        let scope = self.pages(of.policies);
+        let page = scope.of_failure(failure, &self.buffers.error_format);
+        let mut page = page.filter(|_| status >= 400);
+        if let Some(page) = &mut page {
+            self.fill_page(page);
+        }
+        let date = self.client.worker.date().now();
         let mut out = std::mem::take(&mut self.buffers.local_response);
         let head = DownstreamHead {
             response: &answer.head,
@@ -130,7 +138,10 @@ impl ActiveRequest<'_> {
                 request_id: self.sent_id(),
                 way_back: None,
                 cookies: None,
-                date: date.as_ref().map(|date| &date[..]),
+                date: date
+                    .as_ref()
+                    .filter(|_| page.is_none() || !downstream::is_dated(&answer.head))
+                    .map(|date| &date[..]),
                 set_cookie: b"",
                 debug: snapshot.debug_headers(of.route),
                 keep_alive: KeepAlive::when(keep_alive, self.buffers.head.version()),
@@ -139,12 +150,16 @@ impl ActiveRequest<'_> {
             content_type: None,
         };
         out.clear();
-        let body_bytes = head.write_whole(&answer.body, self.buffers.is_head, &mut out);
+        let body_bytes = match &page {
+            Some(page) => head.write_page(page, self.buffers.is_head, &mut out),
+            None => head.write_whole(&answer.body, self.buffers.is_head, &mut out),
+        };
         // To a call, the answer is as it is to others, and its code is that of the refusal.
         let code = match self.buffers.error_format {
             ErrorFormat::Grpc(_) => Some(failure.grpc_code()),
             ErrorFormat::Text | ErrorFormat::Json => None,
         };
+        let status = page.as_ref().map_or(status, |page| page.status);
         let status = RequestStatus::refused(status, code);
         self.write_out(status, keep_alive, out, body_bytes).await
     }

@@ -346,6 +346,44 @@ fn permissions_are_kept_for_the_same_question_alone() {
 }
 
 #[test]
+fn a_page_takes_the_place_of_an_error_and_leads_to_the_login() {
+    let sso = Service::named("sso", |talk| {
+        while let Some(question) = talk.request() {
+            let more = "Set-Cookie: csrf=1\r\nContent-Type: text/html\r\nWWW-Authenticate: X\r\n";
+            talk.send(match question.values("cookie").concat().as_str() {
+                "forbidden" => answer("403 X", more, "theirs"),
+                "moved" => answer("303 X", "Location: http://login.test/\r\n", "theirs"),
+                _ => answer("401 X", more, "theirs"),
+            });
+        }
+    });
+    let shop = Service::echo("shop");
+    let page = "errors: [{ status: 401, body: 'Log in at {path}.', as: 302, headers: { location: 'http://login.test/?rd={path}' } }]";
+    let gateway = Gateway::with(Config::new().service(&sso, "").service(&shop, "").route(&format!(
+        "name: all, to: shop, auth: {{ ask: {{ to: sso }} }}, response_headers: {{ set: {{ x-own: a }} }}, {page}"
+    )));
+    for response in both(&gateway, "GET", "http://a.test/cart", &[]) {
+        assert_eq!(response.status(), 302);
+        assert_eq!(response.text(), "Log in at /cart.");
+        assert_eq!(response.header("location"), Some("http://login.test/?rd=/cart"));
+        // What the service says beside its body stays.
+        assert_eq!(response.header("set-cookie"), Some("csrf=1"));
+        assert_eq!(response.values("content-type").len(), 1);
+        assert_eq!(response.header("x-own"), Some("a"));
+        assert_eq!(response.values("date").len(), 1);
+    }
+    for (cookie, status) in [("forbidden", 403), ("moved", 303)] {
+        for response in both(&gateway, "GET", "http://a.test/cart", &[("cookie", cookie)]) {
+            assert_eq!(
+                (response.status(), response.text()),
+                (status, "theirs".to_owned())
+            );
+        }
+    }
+    assert_eq!(shop.connections(), 0);
+}
+
+#[test]
 fn a_permission_is_for_the_address_that_was_asked_about() {
     let sso = Service::named("sso", |talk| {
         while let Some(question) = talk.request() {
