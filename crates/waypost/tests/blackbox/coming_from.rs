@@ -13,6 +13,18 @@ const SERVICES: &str = "services:
   orders-v2: { endpoints: [http://127.0.0.1:9004] }
 ";
 
+/// Files that configs name: the key `key-of-acme`, and a user.
+const FILES: [(&str, &str); 2] = [
+    (
+        "keys",
+        "acme sha256:689febd264f8b977e29c0fdb75f839eb248ba07d1561b14f2b95f42756943245 free\n",
+    ),
+    (
+        "users.htpasswd",
+        "ann:$2a$04$N9qo8uLOickgx2ZMRZoMye7lwnnKjdKULIb0Soe6BjJXxCPR1R3dC\n",
+    ),
+];
+
 /// The gateways that a table of the page compares.
 const GATEWAYS: [&str; 7] = [
     "nginx",
@@ -54,6 +66,9 @@ fn every_idiom_is_compared_and_passes_its_tests() {
         }
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("waypost.yaml"), &text).unwrap();
+        for (name, file) in FILES {
+            fs::write(directory.path().join(name), file).unwrap();
+        }
         let tested = waypost_in(directory.path(), &["test", "--format", "json"]);
         assert_eq!(
             tested.code, 0,
