@@ -23,6 +23,10 @@ use crate::load;
 
 /// Requests of tests, of the routes before and of those after that are compared at most.
 const COMPARED_MAX: usize = 200;
+/// The same with very many routes.
+const COMPARED_MIN: usize = 10;
+/// Routes that are looked at for requests of one of these kinds.
+const LOOKS_MAX: usize = 2_000_000;
 /// Requests that are listed at most.
 const LISTED_MAX: usize = 50;
 
@@ -69,18 +73,21 @@ impl Control {
 ///
 /// Compared are the requests of the tests of both, and one for each alternative of the routes that differ.
 fn moves(before: &Generation, after: &Generation) -> (Vec<Move>, usize) {
+    let max = compared_max(before.plan(), after.plan());
     let mut compared: Vec<Compared> = Vec::new();
     let tests = before.plan().tests().iter().chain(after.plan().tests());
     let mut tests = tests.map(Compared::of_test);
-    add(&mut compared, &mut tests);
+    add(&mut compared, max, &mut tests);
     let difference = Difference::between(before.plan(), after.plan());
     add(
         &mut compared,
-        &mut of_routes(before.plan(), &difference, &difference.routes.removed),
+        max,
+        &mut of_routes(before.plan(), &difference, &difference.routes.removed, max),
     );
     add(
         &mut compared,
-        &mut of_routes(after.plan(), &difference, &difference.routes.added),
+        max,
+        &mut of_routes(after.plan(), &difference, &difference.routes.added, max),
     );
     let mut moved = Vec::new();
     for Compared { request, question } in compared {
@@ -137,9 +144,15 @@ impl Compared {
     }
 }
 
-/// Adds requests that are not compared yet, as long as there is room.
-fn add(compared: &mut Vec<Compared>, more: &mut dyn Iterator<Item = Compared>) {
-    let max = compared.len() + COMPARED_MAX;
+/// The number of requests of each kind that are compared: each is explained, which looks at every route.
+fn compared_max(before: &Plan, after: &Plan) -> usize {
+    let routes = before.routes().len().max(after.routes().len()).max(1);
+    (LOOKS_MAX / routes).clamp(COMPARED_MIN, COMPARED_MAX)
+}
+
+/// Adds requests that are not compared yet, `max` at most.
+fn add(compared: &mut Vec<Compared>, max: usize, more: &mut dyn Iterator<Item = Compared>) {
+    let max = compared.len() + max;
     for one in more {
         if compared.len() == max {
             return;
@@ -159,7 +172,12 @@ fn add(compared: &mut Vec<Compared>, more: &mut dyn Iterator<Item = Compared>) {
 
 /// Requests that routes of a plan take: those that it has alone and those that the other one has too, with other contents. If
 /// listeners or the order of routes differ, any may.
-fn of_routes(plan: &Plan, difference: &Difference, own: &[Arc<str>]) -> impl Iterator<Item = Compared> {
+fn of_routes(
+    plan: &Plan,
+    difference: &Difference,
+    own: &[Arc<str>],
+    max: usize,
+) -> impl Iterator<Item = Compared> {
     let any = difference.reordered || difference.listeners != Changes::default();
     let names: HashSet<&str> = own
         .iter()
@@ -167,7 +185,7 @@ fn of_routes(plan: &Plan, difference: &Difference, own: &[Arc<str>]) -> impl Ite
         .map(|name| &**name)
         .collect();
     let witnesses = match any || !names.is_empty() {
-        true => overlap::requests_to(plan, |name| any || names.contains(name), COMPARED_MAX),
+        true => overlap::requests_to(plan, |name| any || names.contains(name), max),
         false => Vec::new(),
     };
     witnesses
