@@ -49,6 +49,11 @@ impl Problem {
         Self::new(StatusCode::PRECONDITION_FAILED, detail)
     }
 
+    /// Returns true if what was to be changed is not as it was read.
+    pub fn is_stale(&self) -> bool {
+        self.status == StatusCode::PRECONDITION_FAILED.as_u16()
+    }
+
     /// 422: the request is well-formed but invalid.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)

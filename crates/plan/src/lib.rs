@@ -73,6 +73,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A plan that serves nothing but the admin API: that of a gateway whose config is still to come.
+    pub fn idle(settings: Settings) -> Self {
+        Self {
+            listeners: Vec::new(),
+            services: Vec::new(),
+            routes: Vec::new().into(),
+            tests: Vec::new(),
+            rollouts: Vec::new(),
+            settings,
+        }
+    }
+
     /// Returns the listeners in declared order.
     pub fn listeners(&self) -> &[Arc<Listener>] {
         &self.listeners

@@ -24,6 +24,7 @@ mod key_sets;
 mod limits;
 mod load;
 mod log;
+mod member;
 mod notifier;
 mod origin;
 mod output;

@@ -1,9 +1,9 @@
 //! `waypost run`: serving a config and its changes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
@@ -18,17 +18,19 @@ use crate::cli::Run;
 use crate::control::reload::Because;
 use crate::control::report::diagnostics_view;
 use crate::control::{Control, Inboxes, Start, VERSION, check_beside};
+use crate::load::Checked;
 use crate::origin::{Origin, OriginError};
 use crate::output::count;
 use crate::pid_file::PidFile;
 use crate::remote::ready::check_ready;
-use crate::source::Source;
+use crate::source::{Source, Version};
 use crate::systemd::activation::{self, Activated};
 use crate::systemd::supervisor::Supervisor;
+use crate::texts::Texts;
 use crate::upgrade::handover::{Handover, Ready};
 use crate::upgrade::launcher::Launcher;
 use crate::upgrade::predecessor::Predecessor;
-use crate::{Outcome, load, log};
+use crate::{Outcome, load, log, member};
 
 /// The exit code after a second interrupt.
 const INTERRUPTED: i32 = 130;
@@ -42,13 +44,8 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Outcome> {
     if let Some(address) = &arguments.check_ready {
         return Ok(check_ready(address));
     }
-    let path = match Origin::of(arguments) {
-        Ok(Origin::Path(path)) => path,
-        Ok(Origin::Etcd(origin)) => {
-            #[cfg(feature = "etcd")]
-            origin.options()?;
-            bail!("{origin}: a config in etcd cannot be served by this version");
-        }
+    let origin = match Origin::of(arguments) {
+        Ok(origin) => origin,
         Err(OriginError::Refused { diagnostics, texts }) => {
             log::diagnostics(&diagnostics, &texts);
             log::warn(format_args!(
@@ -71,7 +68,7 @@ pub(crate) fn run(arguments: &Run) -> anyhow::Result<Outcome> {
     let runtime = control_runtime()?;
     let outcome = runtime.block_on(async {
         process.predecessor = Predecessor::from_environment()?;
-        serve(&path, process, |_| Ok(())).await
+        serve(&origin, process, |_| Ok(())).await
     });
     // A hanging name look-up must not keep the process alive.
     runtime.shutdown_background();
@@ -132,12 +129,12 @@ fn control_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start a runtime")
 }
 
-/// Serves the config at `path`. `once_ready` is called when clients are accepted.
+/// Serves the config of `origin`. `once_ready` is called when clients are accepted.
 ///
 /// # Errors
 /// If the config cannot be read, or a listener cannot be opened.
 pub(crate) async fn serve(
-    path: &Path,
+    origin: &Origin,
     mut process: Process,
     once_ready: impl FnOnce(&Control) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
@@ -145,7 +142,7 @@ pub(crate) async fn serve(
     let mut signals = Signals::new()?;
     let supervisor = process.supervisor.clone();
     let mut predecessor = process.predecessor.take();
-    let started = start(path, process, predecessor.as_mut()).await;
+    let started = start(origin, process, predecessor.as_mut()).await;
     let mut serving = match (started, predecessor) {
         (Ok(serving), predecessor) => {
             // The workers have inherited this thread's priority. Its own work takes milliseconds with many routes, and
@@ -213,32 +210,42 @@ fn errors_of(diagnostics: &[Diagnostic]) -> usize {
 
 /// Reads the config, and starts a gateway on it.
 async fn start(
-    path: &Path,
+    origin: &Origin,
     process: Process,
     predecessor: Option<&mut Predecessor>,
 ) -> Result<Serving, Unserved> {
-    let mut source = Source::at(path);
+    let mut source = match origin {
+        Origin::Path(path) => Source::at(path),
+        Origin::Etcd(etcd) => Source::Fleet(member::join(etcd).await?),
+    };
     let recovered = source.recover();
     for message in &recovered.messages {
         log::warn(message);
     }
     // Watching begins before reading, so that a change in between is noticed.
     source.watch();
-    let read = source.read()?;
-    let texts = &read.0;
+    let mut read = source.read()?;
     let mut certificates = Certificates::default();
-    let checked = match &predecessor {
-        Some(_) => check_beside(texts, &mut certificates, &source).await,
-        None => load::check(texts, &mut certificates, &source),
-    };
-    let checked = checked.map_err(|diagnostics| {
-        log::diagnostics(&diagnostics, texts);
-        Unserved::Refused {
-            message: format!("{}: {}", source.name(), count(errors_of(&diagnostics), "error")),
-            diagnostics: diagnostics_view(&diagnostics),
+    let is_beside = predecessor.is_some();
+    let checked = check(&read.0, &mut certificates, &source, is_beside).await;
+    let checked = match (checked, origin) {
+        (Ok(checked), _) => checked,
+        // What is wrong in it is told once this instance can be asked.
+        (Err(_), Origin::Etcd(etcd)) => {
+            let served = member::last_good(&source, etcd, &mut certificates)?;
+            read = (served.texts.clone(), Version::of(&served.texts));
+            served.checked
         }
-    })?;
-    log::diagnostics(&checked.warnings, texts);
+        (Err(diagnostics), Origin::Path(_)) => {
+            log::diagnostics(&diagnostics, &read.0);
+            let errors = errors_of(&diagnostics);
+            return Err(Unserved::Refused {
+                message: format!("{}: {}", source.name(), count(errors, "error")),
+                diagnostics: diagnostics_view(&diagnostics),
+            });
+        }
+    };
+    log::diagnostics(&checked.warnings, &read.0);
     let (sockets, admin) = activation::divide(process.activated, checked.generation.plan());
     let start = Start {
         source,
@@ -262,6 +269,19 @@ async fn start(
     })
 }
 
+/// Compiles and checks the texts that a process begins with; gently if another one serves.
+async fn check(
+    texts: &Texts,
+    certificates: &mut Certificates,
+    source: &Source,
+    is_beside: bool,
+) -> Result<Checked, Vec<Diagnostic>> {
+    match is_beside {
+        true => check_beside(texts, certificates, source).await,
+        false => load::check(texts, certificates, source),
+    }
+}
+
 /// Carries out commands, reloads and everything else that is due, until the gateway serves no longer.
 async fn control(serving: &mut Serving, signals: &mut Signals, supervisor: &Supervisor) -> End {
     let Serving { control, inboxes, .. } = serving;
@@ -272,7 +292,7 @@ async fn control(serving: &mut Serving, signals: &mut Signals, supervisor: &Supe
         // Until the other process serves, or has failed, nothing that is stored may change.
         let is_frozen = control.is_frozen();
         tokio::select! {
-            () = control.source().changed(), if !is_frozen => control.reload(Because::Changed).await,
+            () = control.source().changed(), if !is_frozen => control.take_change().await,
             _ = signals.hangup.recv(), if !is_frozen => control.reload(Because::Requested).await,
             _ = signals.terminate.recv() => return End::Signal(false),
             _ = signals.interrupt.recv() => return End::Signal(true),

@@ -46,7 +46,7 @@ pub enum EventKind {
     Applied {
         /// The revision.
         revision: u64,
-        /// The origin: `file`, `api`, `rollback`, `revert` or `rollout`.
+        /// The origin: `file`, `api`, `rollback`, `revert`, `rollout` or `etcd`.
         origin: String,
         /// Summary of the changes, in one line.
         summary: String,

@@ -36,7 +36,7 @@ pub(super) enum ActivateError {
 #[derive(Debug, Clone)]
 pub(super) struct Activation {
     pub(super) origin: Origin,
-    by: Option<String>,
+    pub(super) by: Option<String>,
     if_unstorable: IfUnstorable,
     /// The time of the revert, unless the config is confirmed.
     pub(super) reverts_at: Option<Timestamp>,
@@ -105,11 +105,13 @@ struct Writing<'a> {
 }
 
 /// The revision of a config that is being activated.
-#[derive(Debug, Clone, Copy)]
-struct Numbered {
-    number: u64,
+#[derive(Debug)]
+pub(super) struct Numbered {
+    pub(super) number: u64,
     /// False if the active revision has the same text, and keeps its number.
-    is_new: bool,
+    pub(super) is_new: bool,
+    /// The routes of dials that were dropped with it.
+    pub(super) dials_dropped: Vec<String>,
 }
 
 /// The result of an activation.
@@ -166,12 +168,14 @@ impl Control {
         }
         self.active = texts.clone();
         self.active_view = None;
+        self.since = Timestamp::now();
         self.certificates.watch(checked.watch);
         self.report_certificates();
         self.state.revisions.prune();
-        let dials_dropped = self.settle_dials(activation).await;
+        let mut dials_dropped = revision.dials_dropped.clone();
+        dials_dropped.extend(self.settle_dials(activation).await);
         self.settle_rollouts().await;
-        self.report_activation(revision, &summary, activation);
+        self.report_activation(&revision, &summary, activation);
         Ok(Activated {
             summary,
             dials_dropped,
@@ -196,8 +200,13 @@ impl Control {
         generation: &Generation,
         writing: Writing<'_>,
     ) -> Result<Numbered, ActivateError> {
-        let revision = self.store(generation.plan(), &writing).await?;
         let activation = writing.activation;
+        if self.fleet().is_some() {
+            let (texts, summary) = (writing.texts, writing.summary);
+            let written = self.write_shared(generation, texts, summary, activation).await;
+            return Ok(written?);
+        }
+        let revision = self.store(generation.plan(), &writing).await?;
         let remember = activation.if_unstorable == IfUnstorable::Remember;
         let before = self.gateway.generation();
         let held_back = self
@@ -206,7 +215,7 @@ impl Control {
         let dials = match held_back {
             Ok(dials) => dials,
             Err(error) => {
-                self.take_back(revision);
+                self.take_back(&revision);
                 return Err(error.into());
             }
         };
@@ -218,7 +227,7 @@ impl Control {
                 Ok(revision)
             }
             Err(error) => {
-                self.take_back(revision);
+                self.take_back(&revision);
                 self.take_back_changes(dials).await;
                 Err(ActivateError::Disk(error))
             }
@@ -238,6 +247,7 @@ impl Control {
             return Ok(Numbered {
                 number: self.number(),
                 is_new: false,
+                dials_dropped: Vec::new(),
             });
         }
         self.state.revisions.keep(plan.settings().state.keep.get());
@@ -246,7 +256,7 @@ impl Control {
         let (by, summary) = (activation.by.clone(), summary.to_owned());
         let revision = self.state.revisions.next(activation.origin, by, summary, texts);
         let stored = match claimed {
-            Ok(()) => self.state.store_revision(&revision, texts).await,
+            Ok(()) => self.state.store_revision(&revision, texts),
             Err(error) => Err(error),
         };
         match stored {
@@ -258,11 +268,12 @@ impl Control {
         Ok(Numbered {
             number: revision.number,
             is_new: true,
+            dials_dropped: Vec::new(),
         })
     }
 
     /// Removes a revision that was not activated.
-    fn take_back(&mut self, revision: Numbered) {
+    fn take_back(&mut self, revision: &Numbered) {
         if revision.is_new {
             self.state.revisions.take_back(revision.number);
         }
@@ -288,8 +299,18 @@ impl Control {
     }
 
     /// Reports the activation in status, events and log.
-    fn report_activation(&mut self, revision: Numbered, summary: &str, activation: &Activation) {
-        let Numbered { number, is_new } = revision;
+    fn report_activation(&mut self, revision: &Numbered, summary: &str, activation: &Activation) {
+        let Numbered { number, is_new, .. } = *revision;
+        // Another instance may have applied it.
+        let made = self
+            .state
+            .revisions
+            .get(number)
+            .filter(|_| activation.origin == Origin::Etcd);
+        let (origin, by) = match made {
+            Some(made) => (made.origin, made.by.clone()),
+            None => (activation.origin, activation.by.clone()),
+        };
         self.shared
             .update_report(|report| report.applied += u64::from(is_new));
         // The status comes first: a reader of the event or the log may ask for it at once.
@@ -298,9 +319,9 @@ impl Control {
         if is_new {
             self.shared.events.publish(EventKind::Applied {
                 revision: number,
-                origin: activation.origin.as_str().to_owned(),
+                origin: origin.as_str().to_owned(),
                 summary: summary.to_owned(),
-                by: activation.by.clone(),
+                by,
                 reverts_at: activation.reverts_at,
             });
         }

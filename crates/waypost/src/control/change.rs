@@ -58,6 +58,9 @@ impl Control {
     pub(super) async fn change(&mut self, change: Change) -> Result<Applied, Problem> {
         // Changes on disk come first, so that none is overwritten unseen.
         self.reload(super::reload::Because::Changed).await;
+        if change.confirm.is_some() {
+            self.refuse_confirmation()?;
+        }
         let texts = self.changed_texts(&change)?;
         let candidate = self.checked(&texts).await?;
         if change.dry_run {
@@ -75,7 +78,7 @@ impl Control {
         if is_same {
             // The text on disk may be another one, which was refused.
             if change.confirm.is_none() {
-                self.put_on_disk(&texts)?;
+                self.put_in_source(&texts, change.by).await?;
             }
             return Ok(self.unchanged());
         }
@@ -105,6 +108,7 @@ impl Control {
                 kind_word(self.active.kind)
             )));
         }
+        texts.local.clone_from(&self.active.local);
         // The config may have had another path then.
         for source in &mut texts.sources {
             source.name = self.text_name(file_name(&source.name));
@@ -122,7 +126,7 @@ impl Control {
     ) -> Result<Applied, Problem> {
         let revision = self.expect_pending(if_match).await?;
         let texts = self.active.clone();
-        self.put_on_disk(&texts)?;
+        self.put_in_source(&texts, by.clone()).await?;
         self.pending = None;
         let dials_dropped = self.drop_stale_dials().await;
         self.report_state();
@@ -234,9 +238,10 @@ impl Control {
                 "revision {number} cannot be read: {error}"
             ))),
             Err(ReadError::Damaged(why)) => {
-                let damaged = self.state.revisions.set_aside(number, &why);
-                log_damaged(&damaged);
-                self.state.damaged.push(damaged);
+                if let Some(damaged) = self.state.revisions.set_aside(number, &why) {
+                    log_damaged(&damaged);
+                    self.state.damaged.push(damaged);
+                }
                 self.report_state();
                 Err(Problem::gone(format!("revision {number} is damaged: {why}")))
             }
@@ -248,6 +253,15 @@ impl Control {
         let mut texts = self.active.clone();
         let is_directory = texts.kind == Kind::Directory;
         match &change.what {
+            // The config of a fleet is a directory, also where one text is all of it.
+            Replaced::Text(text) if self.fleet().is_some() && texts.sources.len() < 2 => {
+                self.expect(change, &revisions::hash(&texts))?;
+                let only = texts.sources.pop();
+                texts.sources.push(Source {
+                    name: only.map_or_else(|| self.text_name(""), |only| only.name),
+                    text: text.as_slice().into(),
+                });
+            }
             Replaced::Text(_) if is_directory => {
                 return Err(Problem::conflict(
                     "the config is a directory; replace a file under /api/v1/config/files, or all of them by JSON",
@@ -348,7 +362,7 @@ impl Control {
     ) -> Result<Applied, Problem> {
         let prepared = match confirm {
             Some(_) => None,
-            None => Some(self.prepare(&texts)?),
+            None => self.prepare(&texts)?,
         };
         let deadline = confirm.map(|wait| Instant::now() + wait);
         let activation = Activation::requested(origin, by, deadline.map(timestamp_of));
@@ -361,9 +375,8 @@ impl Control {
             let detail = format!("nothing has changed: {error}");
             match error {
                 ActivateError::Disk(CommitError::Edited(_)) => Problem::stale(detail),
-                ActivateError::Store(_) | ActivateError::Disk(CommitError::Io(_)) => {
-                    Problem::not_stored(detail)
-                }
+                ActivateError::Store(error) => error.problem("nothing has changed"),
+                ActivateError::Disk(CommitError::Io(_)) => Problem::not_stored(detail),
                 ActivateError::Admin(_) | ActivateError::Apply(_) => Problem::conflict(detail),
             }
         })?;
@@ -391,13 +404,18 @@ impl Control {
         })
     }
 
-    /// Writes the active texts to disk.
-    fn put_on_disk(&mut self, texts: &Texts) -> Result<(), Problem> {
-        let committed = self.prepare(texts)?.commit().map_err(|error| match error {
-            CommitError::Edited(_) => Problem::stale(format!("nothing has changed: {error}")),
-            CommitError::Io(error) => cannot_replace(error),
-        })?;
-        committed.finish();
+    /// Writes the active texts to the source.
+    async fn put_in_source(&mut self, texts: &Texts, by: String) -> Result<(), Problem> {
+        match self.prepare(texts)? {
+            Some(prepared) => {
+                let committed = prepared.commit().map_err(|error| match error {
+                    CommitError::Edited(_) => Problem::stale(format!("nothing has changed: {error}")),
+                    CommitError::Io(error) => cannot_replace(error),
+                })?;
+                committed.finish();
+            }
+            None => self.put_in_fleet(by).await?,
+        }
         self.mark_on_disk(texts);
         Ok(())
     }
@@ -409,16 +427,14 @@ impl Control {
         self.clear_refusal();
     }
 
-    /// Writes temporary files for texts.
-    fn prepare(&mut self, texts: &Texts) -> Result<Prepared, Problem> {
+    /// Writes temporary files for texts. `None` if they are a fleet's, which are written with their revision.
+    fn prepare(&mut self, texts: &Texts) -> Result<Option<Prepared>, Problem> {
         let was_active =
             |name: &str, text: &[u8]| self.last_good.get(name).is_some_and(|good| **good == *text);
         let prepared = self.source.prepare(texts, &self.version, was_active);
-        prepared.map_err(|error| match error {
-            PrepareError::NotOwned => Problem::not_stored(format!("nothing has changed: {error}")),
-            // The version was read a moment ago.
-            PrepareError::Edited => Problem::stale(format!("{error}; try again")),
-            PrepareError::Io(error) => cannot_replace(error),
+        prepared.map(Some).or_else(|error| match error {
+            PrepareError::Shared => Ok(None),
+            error => Err(cannot_prepare(error)),
         })
     }
 
@@ -514,6 +530,17 @@ fn kind_word(kind: Kind) -> &'static str {
     match kind {
         Kind::File => "one file",
         Kind::Directory => "a directory",
+    }
+}
+
+fn cannot_prepare(error: PrepareError) -> Problem {
+    match error {
+        PrepareError::NotOwned | PrepareError::Shared => {
+            Problem::not_stored(format!("nothing has changed: {error}"))
+        }
+        // The version was read a moment ago.
+        PrepareError::Edited => Problem::stale(format!("{error}; try again")),
+        PrepareError::Io(error) => cannot_replace(error),
     }
 }
 

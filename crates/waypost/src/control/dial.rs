@@ -59,7 +59,16 @@ impl Control {
         // A dial that is refused aborts nothing.
         self.make_way(route, force, by).await?;
         let turning = Turning { after, ..dial()? };
-        let mut dialed = self.turn(claimed, &generation, vec![turning], by).await?;
+        let turned = self.turn(claimed, &generation, vec![turning], by).await;
+        if turned.as_ref().is_err_and(|problem| problem.is_stale()) {
+            // Another instance was first: what it did is in force now, and told.
+            self.obey().await;
+            let generation = self.gateway.generation();
+            let position = generation.compiled().position(route);
+            let current = position.and_then(|position| Turning::of(&generation, position));
+            current.map_or(Ok(()), |current| self.refuse_stale(&current, Some(&[])))?;
+        }
+        let mut dialed = turned?;
         dialed
             .pop()
             .ok_or_else(|| Problem::not_found(format!("there is no route named `{route}`")))
@@ -196,8 +205,7 @@ impl Control {
         }
         let stored = self.store_dials(claimed, &dials).await;
         self.report_state();
-        stored
-            .map_err(|error: StoreError| Problem::not_stored(format!("the dial is not turned: {error}")))?;
+        stored.map_err(|error| error.problem("the dial is not turned"))?;
 
         for turning in &turnings {
             let weights: Vec<u64> = turning.after.iter().map(|(_, weight)| *weight).collect();
@@ -354,7 +362,7 @@ fn dialed(route: &str, declared: &Weights, asked: Vec<(String, u64)>) -> Result<
     Ok(after)
 }
 
-fn view(weights: &Weights) -> Vec<Weight> {
+pub(super) fn view(weights: &Weights) -> Vec<Weight> {
     let weights = weights.iter().map(|(service, weight)| Weight {
         service: service.clone(),
         weight: *weight,

@@ -45,7 +45,7 @@ impl Control {
         if changed {
             let stored = self.store_dials(claimed, &dials).await;
             self.report_state();
-            stored.map_err(|error| Problem::not_stored(format!("the drain is not changed: {error}")))?;
+            stored.map_err(|error| error.problem("the drain is not changed"))?;
             self.state.dials.drain(&generation);
             let (service, endpoint, by) = (service.to_owned(), named.clone(), by.clone());
             self.shared.events.publish(match drained {

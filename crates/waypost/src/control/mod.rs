@@ -1,8 +1,8 @@
 //! The owner of a running gateway. It serialises all changes.
 //!
 //! [`reload`] handles changes of the source, [`change`] those sent to the admin API, [`dial`] those of weights, [`drain`]
-//! those of endpoints, [`rollout`] the dials that turn by themselves. Configs are
-//! activated by [`Control::activate`] only, which takes effect as a whole or not at all.
+//! those of endpoints, [`rollout`] the dials that turn by themselves, and [`shared`] what the other instances of a fleet
+//! want. Configs are activated by [`Control::activate`] only, which takes effect as a whole or not at all.
 
 mod activate;
 mod address;
@@ -13,6 +13,7 @@ mod drain;
 pub(crate) mod reload;
 pub(crate) mod report;
 mod rollout;
+mod shared;
 mod stored;
 mod upgrade;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use waypost_admin::command::{Command, ConfigTexts};
@@ -43,6 +45,7 @@ use crate::checksummed::Damaged;
 use crate::control::activate::{Candidate, Changes};
 use crate::control::address::{located, log_admin, open_admin};
 use crate::control::rollout::Rollouts;
+use crate::control::shared::Part;
 use crate::control::stored::{first_revision, log_state, revision_view};
 use crate::control::upgrade::Upgrades;
 use crate::key_sets::KeySets;
@@ -104,6 +107,10 @@ pub(crate) struct Control {
     rollouts: Rollouts,
     caller: Arc<Caller>,
     upgrades: Upgrades,
+    /// The part in a fleet, if the gateway belongs to one.
+    part: Option<Part>,
+    /// The time since when the revision is in force.
+    since: Timestamp,
     /// The admin socket that another process has opened, while it is not in use or is the service manager's.
     inherited_admin: Option<AdminHandover>,
     supervisor: Supervisor,
@@ -181,11 +188,13 @@ impl Control {
             handover = predecessor.freeze().await?;
         }
         let keep = settings.state.keep.get();
-        let mut state = State::open(
-            settings.state.path.as_deref().map(Path::new),
-            source.state_beside(),
-            keep,
-        );
+        let mut state = match &source {
+            Source::Disk(disk) => {
+                let directory = settings.state.path.as_deref().map(Path::new);
+                State::open(directory, disk.path(), keep)
+            }
+            Source::Fleet(shared) => State::of_fleet(Arc::clone(shared.fleet()), &source.name()),
+        };
         state.damaged.extend(damaged);
         log_state(&state);
         let revision = first_revision(&state, &texts, gateway.generation().plan());
@@ -200,6 +209,9 @@ impl Control {
         drop(generation);
         gateway.bind(Inherited::new(handover.sockets))?;
         warn_unmatched(&gateway.unmatched_sockets());
+        if let Some(joined) = state.shared() {
+            joined.fleet.show_in(&shared);
+        }
         shared.set_view(gateway.view());
         if let Some(notices) = gateway.take_notices() {
             tokio::spawn(Arc::clone(&shared).follow_notices(notices, log_notice));
@@ -218,6 +230,7 @@ impl Control {
 
         let caller = Arc::new(Caller::new(gateway.notice_sender()));
         let (upgrades, steps) = Upgrades::new(launcher);
+        let part = state.shared().map(|_| Part::new());
         let mut control = Self {
             source,
             gateway,
@@ -238,6 +251,8 @@ impl Control {
             rollouts: Rollouts::default(),
             caller,
             upgrades,
+            part,
+            since: Timestamp::now(),
             inherited_admin,
             supervisor,
         };
@@ -250,6 +265,10 @@ impl Control {
         control.drop_stale_dials().await;
         control.restore_rollouts().await;
         control.set_last_good();
+        if let Some(lack) = control.lack() {
+            control.report_unreadable(&lack);
+        }
+        control.obey().await;
         control.report_state();
         control.report_certificates();
         // A predecessor's socket for another address is closed.
@@ -298,6 +317,10 @@ impl Control {
         if !self.is_frozen() {
             self.store_evidence().await;
         }
+        if let Some(fleet) = self.fleet() {
+            // Another instance leads at once.
+            fleet.leave().await;
+        }
         // A successor may write from now on.
         self.state.release();
         self.source.release();
@@ -306,7 +329,7 @@ impl Control {
 
     /// The time of the next call of [`Control::on_deadline`].
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let state_retry_at = (!self.state.is_writable()).then_some(self.state_retry_at);
+        let state_retry_at = self.state.is_behind().then_some(self.state_retry_at);
         let reverts_at = self.pending.as_ref().map(|pending| pending.deadline);
         let certificate_poll_at = self
             .certificates
@@ -317,6 +340,7 @@ impl Control {
             state_retry_at,
             certificate_poll_at,
             self.rollouts.deadline(),
+            self.part.as_ref().map(Part::deadline),
         ]
         .into_iter()
         .flatten()
@@ -333,7 +357,8 @@ impl Control {
         {
             self.revert().await;
         }
-        if !self.state.is_writable() && self.state_retry_at <= now {
+        self.look_at_fleet(now).await;
+        if self.state.is_behind() && self.state_retry_at <= now {
             self.state_retry_at = now + STATE_RETRY;
             self.retry_state().await;
         }
@@ -371,6 +396,11 @@ impl Control {
             false => Some(command),
         };
         let Some(command) = command else { return };
+        // What the fleet says already comes first.
+        self.obey().await;
+        let Some(command) = self.pass_on(command) else {
+            return;
+        };
         // A command is carried out even if its client has gone.
         match command {
             Command::Upgrade { by, reply } => self.upgrade(by, Some(reply)),

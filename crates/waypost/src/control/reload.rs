@@ -23,6 +23,14 @@ pub(crate) enum Because {
 }
 
 impl Control {
+    /// Obeys a change of the source.
+    pub(crate) async fn take_change(&mut self) {
+        match self.fleet() {
+            Some(_) => self.obey().await,
+            None => self.reload(Because::Changed).await,
+        }
+    }
+
     /// Reads the config, and activates it if it has no errors.
     pub(crate) async fn reload(&mut self, because: Because) {
         if because == Because::Requested {
@@ -40,13 +48,17 @@ impl Control {
         }
         let (texts, version) = match self.source.read() {
             Ok((texts, _)) if texts.sources.is_empty() => {
-                return self
-                    .report_unreadable(&format!("`{}` has no *.yaml files any more", self.source.name()));
+                let lack = self.lack();
+                let lack =
+                    lack.unwrap_or_else(|| format!("`{}` has no *.yaml files any more", self.source.name()));
+                return self.report_unreadable(&lack);
             }
             Ok(read) => read,
             Err(error) => return self.report_unreadable(&format!("{error:#}")),
         };
-        self.unreadable = None;
+        if self.unreadable.take().is_some() {
+            self.clear_refusal();
+        }
         // SIGHUP also rotates logs, so it does not end a wait for confirmation.
         if version == self.version && (because == Because::Changed || self.pending.is_some()) {
             return;
@@ -64,7 +76,12 @@ impl Control {
     /// Activates the texts of the source. Returns true if that succeeds.
     async fn activate_source(&mut self, texts: &Texts, candidate: Candidate) -> bool {
         log::diagnostics(&candidate.checked.warnings, texts);
-        let activation = Activation::of_source(Origin::File);
+        let origin = match self.fleet() {
+            Some(_) => Origin::Etcd,
+            None => Origin::File,
+        };
+        let activation = Activation::of_source(origin);
+        let summary = candidate.changes.difference.to_string();
         match self.activate(texts, candidate, &activation, None).await {
             Ok(_) => {
                 if self.pending.take().is_some() {
@@ -79,6 +96,7 @@ impl Control {
                 self.note_refusal(&message, Vec::new());
                 log::warn(&message);
                 self.log_active_revision();
+                self.note_put(texts, summary).await;
                 false
             }
         }
@@ -165,7 +183,7 @@ impl Control {
     }
 
     /// Reports, once, that the source cannot be read.
-    fn report_unreadable(&mut self, message: &str) {
+    pub(super) fn report_unreadable(&mut self, message: &str) {
         if self.unreadable.as_deref() != Some(message) {
             self.note_refusal(message, Vec::new());
             log::warn(message);

@@ -18,7 +18,7 @@ impl Control {
     /// Claims the state directory. If another gateway has written there until now, its dials and revisions are taken over.
     pub(super) async fn claim_state(&mut self) -> Result<(), StoreError> {
         let known = self.state.damaged.clone();
-        let Some(unstored) = self.state.claim().await? else {
+        let Some(unstored) = self.state.claim()? else {
             return Ok(());
         };
         let found = self.state.damaged.iter();
@@ -37,7 +37,7 @@ impl Control {
             let number = match same {
                 Some(number) => number,
                 None if !self.state.revisions.is_given(was) => {
-                    self.state.store_revision(&revision, &texts).await?;
+                    self.state.store_revision(&revision, &texts)?;
                     was
                 }
                 None => {
@@ -46,7 +46,7 @@ impl Control {
                         .revisions
                         .next(revision.origin, None, String::new(), &texts);
                     revision.number = next.number;
-                    self.state.store_revision(&revision, &texts).await?;
+                    self.state.store_revision(&revision, &texts)?;
                     revision.number
                 }
             };
@@ -88,7 +88,7 @@ impl Control {
         if !self.state.is_writable() {
             // The reason is logged already.
             self.state.revisions.remember(revision, &texts);
-        } else if let Err(error) = self.state.store_revision(revision, &texts).await {
+        } else if let Err(error) = self.state.store_revision(revision, &texts) {
             self.remember_in_memory(revision, &texts, &error);
         }
     }
@@ -122,6 +122,10 @@ impl Control {
                 "the dial of the route `{route}` is dropped: its split is not the one that was dialed"
             ));
         }
+        // The instance that brings a config into a fleet, or its leader, drops them for all.
+        if self.fleet().is_some() && !self.state.is_claimed() {
+            return stale;
+        }
         if let Err(error) = self.state.store_dials(&dials).await {
             // They do not hold, although the file has them.
             log::warn(error);
@@ -147,7 +151,12 @@ pub(super) fn first_revision(state: &State, texts: &Texts, plan: &Plan) -> Revis
         Some(before) => Difference::between(&before.plan, plan).to_string(),
         None => check::summary(plan),
     };
-    state.revisions.next(Origin::File, None, summary, texts)
+    let mut revision = state.revisions.next(Origin::File, None, summary, texts);
+    if texts.sources.is_empty() {
+        // Nothing is served yet: see a fleet whose prefix is empty.
+        revision.number = 0;
+    }
+    revision
 }
 
 /// Logs errors and damaged files of a state that was just opened.

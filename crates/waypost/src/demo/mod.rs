@@ -14,6 +14,7 @@ use waypost_proxy::gateway::ApplyError;
 
 use self::service::Ways;
 use crate::cli::Version;
+use crate::origin::Origin;
 use crate::{Outcome, log, output, run};
 
 /// The preferred port of the gateway.
@@ -101,36 +102,40 @@ async fn serve(path: &Path, config: &str, gateway: u16, admin: u16, show: Show) 
         .replace("{gateway}", &format!("127.0.0.1:{gateway}"))
         .replace("{admin}", &format!("127.0.0.1:{admin}"));
     std::fs::write(path, config).with_context(|| format!("cannot write `{}`", path.display()))?;
-    run::serve(path, run::Process::default(), |control| {
-        let listening = control.listening();
-        let gateway = listening
-            .first()
-            .map(|(_, address)| &**address)
-            .unwrap_or_default();
-        let address = control.admin_address().unwrap_or_default();
-        output::print(&format!("Dashboard: {}/\n", address.trim_end_matches('/')))?;
-        if let Show::Rollout(version) = show {
-            let (gateway, address, path) = (gateway.to_owned(), address.to_owned(), path.to_owned());
-            tokio::spawn(async move {
-                if let Err(error) = show_rollout(&gateway, &address, admin == 0, &path, version).await {
-                    log::warn(format_args!("{error:#}"));
-                }
-            });
-            return Ok(());
-        }
-        let admin = match control.admin_address() {
-            Some(address) if admin == 0 => format!(" --admin {address}"),
-            // The default of the commands.
-            _ => String::new(),
-        };
-        if show == Show::Traffic {
-            traffic::begin(gateway, traffic::MIXED);
-            output::print(&traffic_guide(&admin, path))?;
-            return Ok(());
-        }
-        output::print(&guide(gateway, &admin, path, &how_to_call()))?;
-        Ok(())
-    })
+    run::serve(
+        &Origin::Path(path.to_owned()),
+        run::Process::default(),
+        |control| {
+            let listening = control.listening();
+            let gateway = listening
+                .first()
+                .map(|(_, address)| &**address)
+                .unwrap_or_default();
+            let address = control.admin_address().unwrap_or_default();
+            output::print(&format!("Dashboard: {}/\n", address.trim_end_matches('/')))?;
+            if let Show::Rollout(version) = show {
+                let (gateway, address, path) = (gateway.to_owned(), address.to_owned(), path.to_owned());
+                tokio::spawn(async move {
+                    if let Err(error) = show_rollout(&gateway, &address, admin == 0, &path, version).await {
+                        log::warn(format_args!("{error:#}"));
+                    }
+                });
+                return Ok(());
+            }
+            let admin = match control.admin_address() {
+                Some(address) if admin == 0 => format!(" --admin {address}"),
+                // The default of the commands.
+                _ => String::new(),
+            };
+            if show == Show::Traffic {
+                traffic::begin(gateway, traffic::MIXED);
+                output::print(&traffic_guide(&admin, path))?;
+                return Ok(());
+            }
+            output::print(&guide(gateway, &admin, path, &how_to_call()))?;
+            Ok(())
+        },
+    )
     .await
 }
 

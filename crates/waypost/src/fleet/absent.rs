@@ -1,5 +1,76 @@
 //! A fleet without the feature `etcd`: there is none.
 
-/// The handle of a fleet, without a value.
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use waypost_admin::command::Command;
+use waypost_admin::state::AppState;
+use waypost_fleet::key::Prefix;
+use waypost_fleet::proposal::Intent;
+use waypost_fleet::record::instance::InstanceRecord;
+use waypost_fleet::view::{Fence, View};
+
+use super::{Availability, Known, ProposeError, Proposed};
+
+/// The handle of a fleet, which has no value.
 #[derive(Debug)]
 pub(crate) enum Fleet {}
+
+impl Fleet {
+    pub(crate) async fn ready(&self, _: Duration) -> Known {
+        match *self {}
+    }
+
+    pub(crate) fn known(&self) -> Known {
+        match *self {}
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        match *self {}
+    }
+
+    pub(crate) async fn changed(&self) {
+        match *self {}
+    }
+
+    pub(crate) fn availability(&self) -> Availability {
+        match *self {}
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        match *self {}
+    }
+
+    pub(crate) fn prefix(&self) -> &Prefix {
+        match *self {}
+    }
+
+    pub(crate) fn fence(&self) -> Option<Fence> {
+        match *self {}
+    }
+
+    pub(crate) fn is_leader(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) async fn propose(&self, _: &Arc<View>, _: Intent) -> Result<Proposed, ProposeError> {
+        match *self {}
+    }
+
+    pub(crate) fn pass_on(&self, _: Command, _: Option<PathBuf>) -> Option<Command> {
+        match *self {}
+    }
+
+    pub(crate) fn report(&self, _: InstanceRecord) {
+        match *self {}
+    }
+
+    pub(crate) fn show_in(&self, _: &AppState) {
+        match *self {}
+    }
+
+    pub(crate) async fn leave(&self) {
+        match *self {}
+    }
+}

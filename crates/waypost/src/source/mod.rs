@@ -1,19 +1,22 @@
 //! The source of a config: it is read, watched and written back there, and nothing else in the crate knows where it is.
 //!
-//! Today that is a path on [disk]. A store of keys or of objects would be another variant of [`Source`]: each key or
-//! object becomes one text of a directory.
+//! The place is a path on [disk], or the prefix of a fleet, whose config is [shared]: each key is one text of a directory.
 
 pub(crate) mod disk;
+pub(crate) mod shared;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use waypost_config::Kind;
+use waypost_fleet::view::View;
 
 use self::disk::journal::Recovered;
 use self::disk::stamp::Stamp;
 use self::disk::write::Prepared;
 use self::disk::{Disk, read};
+use self::shared::Shared;
 use crate::texts::Texts;
 
 /// A version of a source: two readings with the same version have the same texts.
@@ -39,6 +42,8 @@ impl Version {
 pub(crate) enum Source {
     /// A file, or a directory of files.
     Disk(Disk),
+    /// The texts that a fleet shares.
+    Fleet(Shared),
 }
 
 /// An error of preparing a change of the texts.
@@ -50,6 +55,9 @@ pub(crate) enum PrepareError {
     /// The texts are not those of the expected version.
     #[error("the config on disk is just being edited")]
     Edited,
+    /// The texts are a fleet's, which are written with their revision.
+    #[error("the config is the fleet's")]
+    Shared,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -64,13 +72,22 @@ impl Source {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Disk(disk) => disk.path().display().to_string(),
+            Self::Fleet(shared) => shared.name(),
         }
     }
 
-    /// The path that the default state directory lies beside.
-    pub(crate) fn state_beside(&self) -> &Path {
+    /// The texts that a fleet shares, if these are such.
+    pub(crate) fn shared(&self) -> Option<&Shared> {
         match self {
-            Self::Disk(disk) => disk.path(),
+            Self::Disk(_) => None,
+            Self::Fleet(shared) => Some(shared),
+        }
+    }
+
+    /// Reads what this view of the fleet says from now on.
+    pub(crate) fn obey(&mut self, view: Arc<View>) {
+        if let Self::Fleet(shared) = self {
+            shared.obey(view);
         }
     }
 
@@ -78,6 +95,7 @@ impl Source {
     pub(crate) fn locate(&self, name: &str) -> PathBuf {
         match self {
             Self::Disk(disk) => disk.locate(name),
+            Self::Fleet(shared) => shared.locate(name),
         }
     }
 
@@ -85,6 +103,7 @@ impl Source {
     pub(crate) fn recover(&mut self) -> Recovered {
         match self {
             Self::Disk(disk) => disk.recover(),
+            Self::Fleet(_) => Recovered::default(),
         }
     }
 
@@ -92,6 +111,8 @@ impl Source {
     pub(crate) fn watch(&mut self) {
         match self {
             Self::Disk(disk) => disk.watch(),
+            // It is followed from the beginning.
+            Self::Fleet(_) => {}
         }
     }
 
@@ -99,6 +120,7 @@ impl Source {
     pub(crate) async fn changed(&self) {
         match self {
             Self::Disk(disk) => disk.changed().await,
+            Self::Fleet(shared) => shared.fleet().changed().await,
         }
     }
 
@@ -109,6 +131,7 @@ impl Source {
     pub(crate) fn read_once(&self) -> anyhow::Result<Texts> {
         match self {
             Self::Disk(disk) => read::read(disk.path()),
+            Self::Fleet(shared) => Ok(shared.read()),
         }
     }
 
@@ -119,6 +142,7 @@ impl Source {
     pub(crate) fn read(&self) -> anyhow::Result<(Texts, Version)> {
         let texts = match self {
             Self::Disk(disk) => read::read_served(disk.path())?,
+            Self::Fleet(shared) => shared.read(),
         };
         let version = Version::of(&texts);
         Ok((texts, version))
@@ -137,6 +161,7 @@ impl Source {
     ) -> Result<Prepared, PrepareError> {
         match self {
             Self::Disk(disk) => disk.prepare(texts, expected, was_active),
+            Self::Fleet(_) => Err(PrepareError::Shared),
         }
     }
 
@@ -144,6 +169,7 @@ impl Source {
     pub(crate) fn release(&mut self) {
         match self {
             Self::Disk(disk) => disk.release(),
+            Self::Fleet(_) => {}
         }
     }
 
@@ -151,6 +177,7 @@ impl Source {
     pub(crate) fn text_name(&self, file: &str, kind: Kind) -> String {
         match self {
             Self::Disk(disk) => disk.text_name(file, kind),
+            Self::Fleet(shared) => shared.text_name(file),
         }
     }
 
@@ -163,6 +190,7 @@ impl Source {
     pub(crate) fn read_large_material(&self, name: &str, bytes_max: u64) -> (Stamp, io::Result<Vec<u8>>) {
         match self {
             Self::Disk(disk) => disk.read_material(name, bytes_max),
+            Self::Fleet(shared) => shared.read_material(name, bytes_max),
         }
     }
 
@@ -170,6 +198,7 @@ impl Source {
     pub(crate) fn material_directory(&self) -> PathBuf {
         match self {
             Self::Disk(disk) => disk.directory(),
+            Self::Fleet(shared) => shared.directory(),
         }
     }
 }

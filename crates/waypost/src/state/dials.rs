@@ -1,6 +1,6 @@
 //! Dials: live weights that replace those of the config, and the history of their changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,9 +18,9 @@ const TURNS_KEPT: usize = 200;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Dials {
     /// By route.
-    dials: BTreeMap<String, Dial>,
+    pub(super) dials: BTreeMap<String, Dial>,
     /// The latest is the last.
-    turns: Vec<Turn>,
+    pub(super) turns: Vec<Turn>,
     /// The last rollouts, by the route that each was started at.
     #[serde(default)]
     pub(crate) rollouts: BTreeMap<String, StoredRollout>,
@@ -30,7 +30,7 @@ pub(crate) struct Dials {
 }
 
 /// A drained endpoint. It is so as long as the service declares it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct StoredDrain {
     /// Host and port, as in the config.
     pub(crate) endpoint: String,
@@ -77,6 +77,19 @@ impl Dials {
     /// The turns of a route's dial, the latest first.
     pub(crate) fn turns_of<'d>(&'d self, route: &'d str) -> impl Iterator<Item = &'d Turn> {
         self.turns.iter().rev().filter(move |turn| turn.route == route)
+    }
+
+    /// The turns that were not there before, in their order.
+    pub(crate) fn new_turns<'d>(&'d self, before: &'d Self) -> impl Iterator<Item = &'d Turn> {
+        let known: HashSet<_> = before.turns.iter().map(|turn| (&turn.route, turn.time)).collect();
+        let turns = self.turns.iter();
+        turns.filter(move |turn| !known.contains(&(&turn.route, turn.time)))
+    }
+
+    /// Returns true if a rollout under way turns the dial of a route.
+    pub(crate) fn is_moving(&self, route: &str) -> bool {
+        let mut active = self.rollouts.values().filter(|rollout| rollout.end.is_none());
+        active.any(|rollout| rollout.route(route).is_some())
     }
 
     /// Turns the dial of a route; `None` restores the declared weights.

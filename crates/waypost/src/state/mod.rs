@@ -4,20 +4,29 @@
 //! checksum. So a kill at any moment leaves the old file or the new one. A damaged file is set aside and named, never
 //! used. No error here prevents a start: without a writable directory, the gateway serves the config, and refuses
 //! changes that must be stored.
+//!
+//! In a fleet, all of that is [shared], and etcd has it.
 
 pub(crate) mod dials;
 pub(crate) mod evidence;
 pub(crate) mod revisions;
 pub(crate) mod rollouts;
+pub(crate) mod shared;
 pub(crate) mod weights;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use waypost_admin::problem::Problem;
+use waypost_fleet::view::View;
 
 use crate::checksummed::{self, Damaged};
+use crate::fleet::{Fleet, ProposeError};
 use crate::state::dials::Dials;
 use crate::state::revisions::{Revision, Revisions};
+use crate::state::shared::{Shared, records, shared_texts};
 use crate::texts::Texts;
 
 /// The default name of the directory.
@@ -35,6 +44,8 @@ const REVISIONS: &str = "revisions";
 #[derive(Debug)]
 pub(crate) struct State {
     directory: PathBuf,
+    /// The state of a fleet; the rest then is what it says, and nothing is on disk.
+    shared: Option<Shared>,
     /// The lock, while this process is the one that writes.
     lock: Option<File>,
     /// The error of the last write; `None` after a success.
@@ -58,6 +69,23 @@ pub(crate) enum StoreError {
     InUse { directory: PathBuf },
     #[error("`{}` cannot be written: {error}", file.display())]
     File { file: PathBuf, error: io::Error },
+    /// A fleet's.
+    #[error(transparent)]
+    Fleet(#[from] ProposeError),
+}
+
+impl StoreError {
+    /// The problem of a change that was not made for it.
+    pub(crate) fn problem(&self, what: &str) -> Problem {
+        let detail = format!("{what}: {self}");
+        match self {
+            Self::Fleet(error) => Problem {
+                detail,
+                ..error.problem()
+            },
+            Self::Directory { .. } | Self::InUse { .. } | Self::File { .. } => Problem::not_stored(detail),
+        }
+    }
 }
 
 impl State {
@@ -69,6 +97,7 @@ impl State {
             None => beside(config, &mut damaged),
         };
         let mut state = Self {
+            shared: None,
             lock: None,
             failure: None,
             dials: Dials::default(),
@@ -84,18 +113,67 @@ impl State {
         state
     }
 
+    /// The state that a fleet shares; `name` says where that is.
+    pub(crate) fn of_fleet(fleet: Arc<Fleet>, name: &str) -> Self {
+        let shared = Shared::new(fleet);
+        let mut revisions = Revisions::of_fleet();
+        revisions.obey(shared.obeyed());
+        Self {
+            dials: records::read(shared.obeyed()),
+            revisions,
+            shared: Some(shared),
+            lock: None,
+            failure: None,
+            damaged: Vec::new(),
+            unreadable: Vec::new(),
+            directory: PathBuf::from(name),
+        }
+    }
+
+    /// Takes over what a newer view of the fleet says. Returns the dials of before, if they may be other ones.
+    pub(crate) fn obey(&mut self, view: Arc<View>) -> Option<Dials> {
+        self.revisions.obey(&view);
+        let shared = self.shared.as_mut()?;
+        let is_same = shared.has_dials_of(&view);
+        let dials = (!is_same).then(|| records::read(&view));
+        shared.obey(view);
+        Some(std::mem::replace(&mut self.dials, dials?))
+    }
+
+    /// The state of a fleet, if this is one.
+    pub(crate) fn shared(&self) -> Option<&Shared> {
+        self.shared.as_ref()
+    }
+
+    /// Returns true if what cannot be stored may be in force all the same, as no other gateway would contradict it.
+    pub(crate) fn may_differ(&self) -> bool {
+        self.shared.is_none()
+    }
+
+    /// The place of the state, for messages.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Returns true if this process holds the lock.
+    /// Returns true if this process is the one that turns rollouts: it holds the lock, or leads the fleet.
     pub(crate) fn is_claimed(&self) -> bool {
-        self.lock.is_some()
+        match &self.shared {
+            Some(shared) => shared.fleet.is_leader(),
+            None => self.lock.is_some(),
+        }
     }
 
-    /// Returns true if the lock is held and the last write succeeded.
+    /// Returns true if the lock is held and the last write succeeded, or etcd can be asked.
     pub(crate) fn is_writable(&self) -> bool {
-        self.lock.is_some() && self.failure.is_none()
+        match &self.shared {
+            Some(shared) => shared.is_available(),
+            None => self.lock.is_some() && self.failure.is_none(),
+        }
+    }
+
+    /// Returns true if writing is to be tried again.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.shared.is_none() && !self.is_writable()
     }
 
     /// The present errors.
@@ -107,7 +185,14 @@ impl State {
     ///
     /// If it is taken now, the files are read again, as another gateway may have written them. Returns the revisions that
     /// could not be stored before.
-    pub(crate) async fn claim(&mut self) -> Result<Option<Vec<(Revision, Texts)>>, StoreError> {
+    ///
+    /// # Errors
+    /// If another gateway has it, it cannot be read, or etcd is away.
+    pub(crate) fn claim(&mut self) -> Result<Option<Vec<(Revision, Texts)>>, StoreError> {
+        if let Some(shared) = &self.shared {
+            shared.expect_available()?;
+            return Ok(None);
+        }
         if self.lock.is_some() {
             return Ok(None);
         }
@@ -123,18 +208,57 @@ impl State {
 
     /// Stores the dials.
     pub(crate) async fn store_dials(&mut self, dials: &Dials) -> Result<(), StoreError> {
+        if let Some(shared) = &mut self.shared {
+            shared.store(dials).await?;
+            self.dials = dials.clone();
+            return Ok(());
+        }
         let file = self.directory.join(DIALS);
         self.store(|_| checksummed::write(&file, &dials.to_json()), &file)?;
         self.dials = dials.clone();
         Ok(())
     }
 
-    /// Stores a revision.
-    pub(crate) async fn store_revision(
+    /// Stores a config of a fleet, its revision, and the dials that change along, all at once. Returns the number.
+    pub(crate) async fn apply(
         &mut self,
         revision: &Revision,
         texts: &Texts,
-    ) -> Result<(), StoreError> {
+        dials: Dials,
+    ) -> Result<u64, StoreError> {
+        let Some(shared) = &mut self.shared else {
+            return Ok(revision.number);
+        };
+        let number = shared
+            .apply(shared_texts(texts), revision.draft(), &dials)
+            .await?;
+        self.obey_own(dials);
+        Ok(number)
+    }
+
+    /// Stores a revision of the config that a fleet has already, and the dials that change along. Returns the number.
+    pub(crate) async fn note(&mut self, revision: &Revision, dials: Dials) -> Result<u64, StoreError> {
+        let Some(shared) = &mut self.shared else {
+            return Ok(revision.number);
+        };
+        let number = shared.note(revision.draft(), &dials).await?;
+        self.obey_own(dials);
+        Ok(number)
+    }
+
+    /// Takes over what this instance has just written.
+    fn obey_own(&mut self, dials: Dials) {
+        self.dials = dials;
+        if let Some(shared) = &self.shared {
+            self.revisions.obey(shared.obeyed());
+        }
+    }
+
+    /// Stores a revision. Those of a fleet are stored with their configs.
+    pub(crate) fn store_revision(&mut self, revision: &Revision, texts: &Texts) -> Result<(), StoreError> {
+        if self.shared.is_some() {
+            return Ok(());
+        }
         let file = self.revisions.path(revision.number);
         self.store(|state| state.revisions.store(revision, texts), &file)
     }

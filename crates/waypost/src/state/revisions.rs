@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use waypost_config::{Kind, Source};
+use waypost_fleet::view::View;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::checksummed::{self, Damaged, ReadError};
+use crate::state::shared::records;
 use crate::texts::{Texts, file_name};
 
 /// The beginning of the first line.
@@ -39,9 +42,9 @@ pub(crate) struct Revision {
     /// The user that requested it, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) by: Option<String>,
-    is_directory: bool,
+    pub(super) is_directory: bool,
     /// Names and lengths of the texts.
-    files: Vec<(String, usize)>,
+    pub(super) files: Vec<(String, usize)>,
 }
 
 /// The origin of a revision.
@@ -58,6 +61,8 @@ pub(crate) enum Origin {
     Revert,
     /// The end of a rollout.
     Rollout,
+    /// A change of a fleet's config in etcd that no instance has made.
+    Etcd,
 }
 
 impl Origin {
@@ -68,6 +73,7 @@ impl Origin {
             Self::Rollback => "rollback",
             Self::Revert => "revert",
             Self::Rollout => "rollout",
+            Self::Etcd => "etcd",
         }
     }
 }
@@ -82,6 +88,8 @@ pub(crate) struct Revisions {
     unstored: BTreeMap<u64, Vec<u8>>,
     /// The highest number given, judging by all file names.
     last: u64,
+    /// The view of a fleet that has the revisions, in place of the directory.
+    shared: Option<Arc<View>>,
 }
 
 impl Revisions {
@@ -92,7 +100,28 @@ impl Revisions {
             all: BTreeMap::new(),
             unstored: BTreeMap::new(),
             last: 0,
+            shared: None,
         }
+    }
+
+    /// The revisions of a fleet, once they are told which.
+    pub(super) fn of_fleet() -> Self {
+        Self::new(PathBuf::new(), usize::MAX)
+    }
+
+    /// Takes over those of a fleet's view.
+    pub(super) fn obey(&mut self, view: &Arc<View>) {
+        let is_same = |known: &Arc<View>| {
+            Arc::ptr_eq(&known.revisions, &view.revisions) && Arc::ptr_eq(&known.damaged, &view.damaged)
+        };
+        if !self.shared.as_ref().is_some_and(is_same) {
+            let all = view.revisions.iter();
+            self.all = all
+                .map(|(number, kept)| (*number, records::revision(*number, &kept.value)))
+                .collect();
+            self.last = view.next_revision().map_or(NUMBER_MAX, |next| next - 1);
+        }
+        self.shared = Some(Arc::clone(view));
     }
 
     /// Changes the number of revisions that [`Revisions::prune`] keeps.
@@ -152,6 +181,9 @@ impl Revisions {
 
     /// Removes a revision that was stored but not activated.
     pub(crate) fn take_back(&mut self, number: u64) {
+        if self.shared.is_some() {
+            return;
+        }
         self.all.remove(&number);
         self.unstored.remove(&number);
         let _ = fs::remove_file(self.path(number));
@@ -163,6 +195,9 @@ impl Revisions {
 
     /// Keeps a revision that could not be stored in memory.
     pub(crate) fn remember(&mut self, revision: &Revision, texts: &Texts) {
+        if self.shared.is_some() {
+            return;
+        }
         let head = head_of(revision, texts);
         self.unstored
             .insert(revision.number, parts(&head, texts).concat());
@@ -204,9 +239,11 @@ impl Revisions {
     }
 
     /// Sets aside the damaged file of a revision.
-    pub(crate) fn set_aside(&mut self, number: u64, why: &str) -> Damaged {
+    pub(crate) fn set_aside(&mut self, number: u64, why: &str) -> Option<Damaged> {
         self.all.remove(&number);
-        checksummed::set_aside(&self.path(number), why, true)
+        // Those of a fleet are left to it.
+        let is_own = self.shared.is_none();
+        is_own.then(|| checksummed::set_aside(&self.path(number), why, true))
     }
 
     fn put(&mut self, revision: Revision) {
@@ -226,6 +263,9 @@ impl Revisions {
 
     /// Reads and checks the texts of a revision.
     pub(crate) fn texts(&self, number: u64) -> Result<Texts, ReadError> {
+        if let Some(view) = &self.shared {
+            return records::texts(view, number);
+        }
         let bytes = match self.unstored.get(&number) {
             Some(bytes) => bytes.clone(),
             None => {

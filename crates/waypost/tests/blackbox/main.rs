@@ -32,6 +32,8 @@ mod examples;
 mod explain;
 mod failures;
 mod fixes;
+#[cfg(feature = "etcd")]
+mod fleet;
 mod forwarding;
 mod framing;
 mod grpc;

@@ -30,7 +30,7 @@ impl Control {
         self.rollout_of(route)?;
         let lead = self.rollouts.lead_of(route).unwrap_or(route).to_owned();
         let claimed = self.claim_state().await;
-        claimed.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
+        claimed.map_err(|error| error.problem("nothing is done"))?;
         let before = self.rollouts.active.get(&lead).map(|active| active.ramp.clone());
         let done = self.perform(&lead, action, by).await;
         if done.is_err()
@@ -169,7 +169,7 @@ impl Control {
             stored.fingerprint = now.fingerprint;
         }
         let written = self.state.store_dials(&dials).await;
-        written.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
+        written.map_err(|error| error.problem("nothing is done"))?;
         if let Some(active) = self.rollouts.active.get_mut(lead) {
             active.adopt(generation, &now.positions, plan);
         }

@@ -223,7 +223,7 @@ impl Control {
     }
 
     /// Reports the rollouts under way, for status, routes and metrics.
-    fn report_rollouts(&self) {
+    pub(super) fn report_rollouts(&self) {
         let moving = self.rollouts.active.values().flat_map(|active| {
             let routes = active.routes.iter();
             routes.map(move |moving| (moving, active))
@@ -238,8 +238,29 @@ impl Control {
             paused: active.ramp.stops().next().is_some(),
             suspicion: view::suspicion(active),
         });
-        let active: Vec<RolloutReport> = active.collect();
+        let mut active: Vec<RolloutReport> = active.collect();
+        if !self.state.is_claimed() {
+            active.extend(self.turned_elsewhere());
+        }
         self.shared.update_report(|report| report.rollouts = active);
+    }
+
+    /// The rollouts under way that another gateway turns, as they were stored last.
+    fn turned_elsewhere(&self) -> impl Iterator<Item = RolloutReport> {
+        let stored = self.state.dials.rollouts.values();
+        let stored = stored.filter(|stored| stored.end.is_none());
+        stored.flat_map(|stored| {
+            stored.routes.iter().map(|route| RolloutReport {
+                route: route.route.clone(),
+                canary: route.canary.clone(),
+                step: stored.step_number,
+                steps: stored.step_count,
+                share: share_of(&route.live, &route.canary).share(),
+                evidence: 0.0,
+                paused: stored.is_paused || stored.is_plan_changed,
+                suspicion: None,
+            })
+        })
     }
 
     /// Stores the evidence of the rollouts under way.

@@ -7,6 +7,7 @@ use waypost_plan::rollout::Destination;
 use crate::control::Control;
 use crate::control::rollout::forward;
 use crate::notifier::{Means, Notification};
+use crate::state::dials::Dials;
 use crate::state::rollouts::StoredChange;
 
 /// A change that is to be published.
@@ -46,6 +47,26 @@ impl Control {
             change: change.clone(),
             to: self.notified_by(lead),
         })
+    }
+
+    /// Publishes the changes that others have made. The one that made them has told the service that is to be notified.
+    pub(in crate::control) fn tell_changes_since(&self, before: &Dials) {
+        for (lead, stored) in &self.state.dials.rollouts {
+            let known = before.rollouts.get(lead);
+            let is_known = |change: &StoredChange| {
+                let mut changes = known.iter().flat_map(|known| &known.changes);
+                changes.any(|known| known.time == change.time && known.change == change.change)
+            };
+            for change in stored.changes.iter().filter(|change| !is_known(change)) {
+                let Some(telling) = self.telling(lead, change) else {
+                    continue;
+                };
+                self.shared.events.publish_event(Event {
+                    time: change.time,
+                    kind: EventKind::Rollout(Box::new(telling.event)),
+                });
+            }
+        }
     }
 
     /// Publishes a change, and sends it to the service that is to be notified.

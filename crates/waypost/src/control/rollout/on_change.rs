@@ -41,21 +41,28 @@ impl Control {
         // What another gateway has stored is taken over first.
         let claimed = self.claim_state().await;
         let mut dials = self.state.dials.clone();
-        for mut rollout in held_back {
-            let Some(lead) = rollout.lead().map(|lead| lead.route.clone()) else {
-                continue;
-            };
-            if let Some(last) = dials.rollout_of(&lead) {
-                rollout.changes = last.changes.clone();
-            }
-            dials.rollouts.insert(lead, rollout);
-        }
+        add(held_back, &mut dials);
         let before = self.state.dials.clone();
         match self.store_dials(claimed, &dials).await {
             Err(_) if remember => self.state.dials = dials,
             stored => stored?,
         }
         Ok(Some(before))
+    }
+
+    /// Adds the rollouts of the changes of weights that are gone to in steps to `dials`, which are about to be stored with
+    /// the config.
+    pub(in crate::control) fn add_held_back(
+        &self,
+        before: &Generation,
+        after: &Generation,
+        by: Option<&str>,
+        dials: &mut Dials,
+    ) {
+        add(
+            self.changes_in_steps(before, after, by.unwrap_or("config")),
+            dials,
+        );
     }
 
     /// Takes rollouts of a config back that was not activated.
@@ -96,7 +103,9 @@ impl Control {
     /// Returns true if one of the routes of a rollout has one under way.
     fn is_under_way(&self, rollout: &StoredRollout) -> bool {
         let mut routes = rollout.routes.iter();
-        routes.any(|route| self.rollouts.lead_of(&route.route).is_some())
+        routes.any(|route| {
+            self.rollouts.lead_of(&route.route).is_some() || self.state.dials.is_moving(&route.route)
+        })
     }
 
     /// Returns true if a rollout would undo the last one of its route: in an emergency, that must not take hours.
@@ -105,6 +114,19 @@ impl Control {
         let last = self.state.dials.rollout_of(&lead.route);
         let last = last.and_then(|last| last.route(&lead.route));
         last.is_some_and(|last| last.baseline == lead.canary && last.canary == lead.baseline)
+    }
+}
+
+/// Adds rollouts that begin with a config. The history of a route spans its rollouts.
+fn add(rollouts: Vec<StoredRollout>, dials: &mut Dials) {
+    for mut rollout in rollouts {
+        let Some(lead) = rollout.lead().map(|lead| lead.route.clone()) else {
+            continue;
+        };
+        if let Some(last) = dials.rollout_of(&lead) {
+            rollout.changes = last.changes.clone();
+        }
+        dials.rollouts.insert(lead, rollout);
     }
 }
 

@@ -25,7 +25,7 @@ impl Control {
         by: &str,
     ) -> Result<RolloutView, Problem> {
         let claimed = self.claim_state().await;
-        claimed.map_err(|error| Problem::not_stored(format!("the rollout is not started: {error}")))?;
+        claimed.map_err(|error| error.problem("the rollout is not started"))?;
         let generation = self.gateway.generation();
         let positions = routes_of(&generation, route)?;
         for position in &positions {
@@ -163,6 +163,6 @@ impl Control {
         let dials = self.state.dials.clone();
         let stored = self.state.store_dials(&dials).await;
         self.report_state();
-        stored.map_err(|error| Problem::not_stored(format!("the rollout is not started: {error}")))
+        stored.map_err(|error| error.problem("the rollout is not started"))
     }
 }

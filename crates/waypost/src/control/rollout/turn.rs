@@ -134,7 +134,7 @@ impl Control {
                 active.standing = active.ramp.standing();
             }
         }
-        if turned.is_err() {
+        if turned.is_err() && self.state.may_differ() {
             // A bad version loses its requests at once, even if that cannot be stored. It is tried again at the next tick.
             let rolled_back = moves
                 .iter()
@@ -248,7 +248,7 @@ impl Control {
             return Ok(());
         }
         let claimed = self.claim_state().await;
-        claimed.map_err(|error| Problem::not_stored(format!("the dial is not turned: {error}")))?;
+        claimed.map_err(|error| error.problem("the dial is not turned"))?;
         Err(Problem::conflict(
             "the state was another gateway's until now, and its rollouts are taken over; ask again",
         ))
@@ -280,7 +280,7 @@ impl Control {
         stored.note(change.clone());
         let written = self.state.store_dials(&dials).await;
         self.report_state();
-        written.map_err(|error| Problem::not_stored(format!("nothing is done: {error}")))?;
+        written.map_err(|error| error.problem("nothing is done"))?;
         if let Some(active) = self.rollouts.active.get_mut(lead) {
             active.standing = active.ramp.standing();
         }

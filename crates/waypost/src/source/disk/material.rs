@@ -20,7 +20,7 @@ pub(crate) fn locate(directory: &Path, name: &str) -> PathBuf {
 }
 
 /// Reads the file `name`, of at most `bytes_max`. The stamp is as old as the text or older, so a change in between is noticed.
-pub(super) fn read(directory: &Path, name: &str, bytes_max: u64) -> (Stamp, io::Result<Vec<u8>>) {
+pub(crate) fn read(directory: &Path, name: &str, bytes_max: u64) -> (Stamp, io::Result<Vec<u8>>) {
     let path = locate(directory, name);
     (Stamp::of(path.clone()), read_file(&path, bytes_max))
 }

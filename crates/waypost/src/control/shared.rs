@@ -1,0 +1,481 @@
+//! Obeying a fleet: what its view says comes into force here, and what this instance wants is written there first.
+//!
+//! Nothing is in force that etcd has not acknowledged: own changes come into force once they are written, those of others as
+//! soon as a view has them. The leader alone makes revisions of what was put into etcd by other means, and turns rollouts.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+use waypost_admin::command::{Command, ReplySender};
+use waypost_admin::events::EventKind;
+use waypost_admin::problem::Problem;
+use waypost_fleet::record::instance::{InstanceErrorRecord, InstanceRecord};
+use waypost_fleet::view::View;
+use waypost_proxy::generation::Generation;
+
+use super::Control;
+use super::activate::{Activation, Numbered};
+use super::reload::Because;
+use super::{VERSION, dial};
+use crate::fleet::{Fleet, Known};
+use crate::log;
+use crate::source::shared::Shared;
+use crate::state::StoreError;
+use crate::state::dials::{Dials, StoredDrain};
+use crate::state::revisions::{self, Origin};
+use crate::texts::Texts;
+
+/// The wait for the leader's revision of a config that was put into etcd. If there is none by then, the config is taken all
+/// the same.
+const LEADER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The wait for the leader's answer to a look at rollouts.
+const LOOK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The most characters of an error that others see.
+const WHY_CHARS_MAX: usize = 1000;
+
+/// The interval of looking if this instance leads: a lease ends by time alone.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The part of an instance in its fleet.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// True if this instance leads, and its rollouts are taken up.
+    leads: bool,
+    look_at: Instant,
+    /// The end of the wait for the leader's revision of the config.
+    patience_ends: Option<Instant>,
+}
+
+impl Part {
+    pub(super) fn new() -> Self {
+        Self {
+            leads: false,
+            look_at: Instant::now(),
+            patience_ends: None,
+        }
+    }
+
+    /// The time of the next call of [`Control::look_at_fleet`].
+    pub(super) fn deadline(&self) -> Instant {
+        self.patience_ends
+            .map_or(self.look_at, |end| end.min(self.look_at))
+    }
+}
+
+impl Control {
+    /// The fleet that this instance belongs to.
+    pub(super) fn fleet(&self) -> Option<&Arc<Fleet>> {
+        Some(&self.state.shared()?.fleet)
+    }
+
+    /// Obeys all that the fleet says now. Does nothing outside of a fleet.
+    pub(crate) async fn obey(&mut self) {
+        let Some(view) = self.fleet().map(|fleet| fleet.view()) else {
+            return;
+        };
+        // The dials that come with a config count from its first request on.
+        let before = self.take_view(view);
+        self.take_config().await;
+        if let Some(before) = &before {
+            self.tell_turns(before);
+        }
+        self.take_lead(before.is_some()).await;
+        self.report_instance();
+    }
+
+    /// Looks if this instance still leads, and if a wait is over.
+    pub(super) async fn look_at_fleet(&mut self, now: Instant) {
+        let Some(part) = &mut self.part else { return };
+        if part.deadline() > now {
+            return;
+        }
+        part.look_at = now + LOOK;
+        self.obey().await;
+    }
+
+    /// Takes dials and drains over. Returns those of before, if they may be other ones.
+    fn take_view(&mut self, view: Arc<View>) -> Option<Dials> {
+        self.source.obey(Arc::clone(&view));
+        let before = self.state.obey(view)?;
+        self.state.dials.apply_to(&self.gateway.generation());
+        Some(before)
+    }
+
+    /// Brings the config of the fleet into force, if it is another one.
+    async fn take_config(&mut self) {
+        let Some(shared) = self.source.shared() else {
+            return;
+        };
+        let texts = shared.read();
+        if self.version.is_of(&texts) && self.unreadable.is_none() {
+            if let Some(part) = &mut self.part {
+                part.patience_ends = None;
+            }
+            self.take_number();
+            return;
+        }
+        // The revision of a config that was put into etcd is the leader's. Its number, and the rollouts that it begins, come
+        // with it.
+        let waits = !shared.is_trying()
+            && !texts.sources.is_empty()
+            && !self.state.is_claimed()
+            && self.state.is_writable()
+            && shared.number_of(&texts).is_none();
+        if let Some(part) = &mut self.part {
+            let now = Instant::now();
+            if waits && now < *part.patience_ends.get_or_insert(now + LEADER_PATIENCE) {
+                return;
+            }
+            part.patience_ends = None;
+        }
+        self.reload(Because::Changed).await;
+        self.take_number();
+    }
+
+    /// Takes the number over that the config in force has in the fleet.
+    fn take_number(&mut self) {
+        let Some(newest) = self.state.revisions.latest() else {
+            return;
+        };
+        let now = self.number();
+        if newest.number == now || newest.hash != revisions::hash(&self.active) {
+            return;
+        }
+        let number = newest.number;
+        self.gateway.generation().renumber(number);
+        self.since = jiff::Timestamp::now();
+        log::info(format_args!("revision {now} is now revision {number}"));
+        self.supervisor.status(&self.in_one_line());
+    }
+
+    /// Begins or ends to lead, or goes on with it.
+    async fn take_lead(&mut self, is_other: bool) {
+        let leads = self.state.is_claimed();
+        let Some(part) = &mut self.part else { return };
+        if std::mem::replace(&mut part.leads, leads) != leads {
+            log::info(match leads {
+                true => "this instance leads the fleet",
+                false => "this instance leads the fleet no longer",
+            });
+            self.restore_rollouts().await;
+        } else if leads && is_other {
+            self.settle_rollouts().await;
+        }
+        if leads {
+            self.note_active().await;
+        }
+        self.report_rollouts();
+    }
+
+    /// Makes a revision of the config in force, if it was put into etcd and has none.
+    async fn note_active(&mut self) {
+        let newest = self.state.revisions.latest();
+        if newest.is_some_and(|newest| newest.number == self.number()) {
+            return;
+        }
+        let texts = self.active.clone();
+        let summary = crate::check::summary(self.gateway.generation().plan());
+        self.note_put(&texts, summary).await;
+        self.take_number();
+    }
+
+    /// Makes a revision of a good config that was put into etcd, if this instance leads. It counts for the others also where
+    /// this one cannot obey it.
+    pub(super) async fn note_put(&mut self, texts: &Texts, summary: String) {
+        let is_noted = |shared: &Shared| shared.number_of(texts).is_some();
+        if !self.state.is_claimed()
+            || texts.sources.is_empty()
+            || !self.is_of_all(texts)
+            || self.source.shared().is_none_or(is_noted)
+        {
+            return;
+        }
+        let revision = self.state.revisions.next(Origin::Etcd, None, summary, texts);
+        let dials = self.state.dials.clone();
+        match self.state.note(&revision, dials).await {
+            Ok(_) => self.read_own(),
+            Err(error) => log::warn(format_args!("no revision is made of the config in etcd: {error}")),
+        }
+    }
+
+    /// Returns true if these are the texts that the fleet has for all.
+    fn is_of_all(&self, texts: &Texts) -> bool {
+        let shared = self.source.shared();
+        shared.is_some_and(|shared| !shared.is_trying() && shared.read() == *texts)
+    }
+
+    /// Writes a config of a fleet that is about to be in force, with its revision and all that changes along.
+    pub(super) async fn write_shared(
+        &mut self,
+        generation: &Generation,
+        texts: &Texts,
+        summary: &str,
+        activation: &Activation,
+    ) -> Result<Numbered, StoreError> {
+        let is_requested = activation.origin != Origin::Etcd;
+        let known = self.source.shared().and_then(|shared| shared.number_of(texts));
+        let before = self.gateway.generation();
+        if let (Some(number), false) = (known, is_requested) {
+            return Ok(Numbered {
+                is_new: number != before.number(),
+                number,
+                dials_dropped: Vec::new(),
+            });
+        }
+        let mut dials = self.state.dials.clone();
+        let dials_dropped = dials.drop_stale(generation.plan());
+        self.add_held_back(&before, generation, activation.by.as_deref(), &mut dials);
+        let (by, summary) = (activation.by.clone(), summary.to_owned());
+        let revision = self.state.revisions.next(activation.origin, by, summary, texts);
+        if is_requested {
+            let number = self.state.apply(&revision, texts, dials).await?;
+            self.read_own();
+            return Ok(Numbered {
+                number,
+                is_new: true,
+                dials_dropped,
+            });
+        }
+        // Without the files that have errors, it is not the config of the fleet.
+        let is_of_all = self.is_of_all(texts);
+        if is_of_all && self.state.is_claimed() {
+            match self.state.note(&revision, dials).await {
+                Ok(number) => {
+                    self.read_own();
+                    return Ok(Numbered {
+                        number,
+                        is_new: true,
+                        dials_dropped,
+                    });
+                }
+                // It is in etcd, so it counts all the same; the revision is made later.
+                Err(error) => log::warn(format_args!("no revision is made of the config in etcd: {error}")),
+            }
+        }
+        Ok(Numbered {
+            // The one that the leader most likely gives it.
+            number: match is_of_all {
+                true => revision.number,
+                false => before.number(),
+            },
+            is_new: is_of_all,
+            dials_dropped: Vec::new(),
+        })
+    }
+
+    /// Writes the active texts over those in etcd, which were refused.
+    pub(super) async fn put_in_fleet(&mut self, by: String) -> Result<(), Problem> {
+        let texts = self.active.clone();
+        if self.is_of_all(&texts) {
+            return Ok(());
+        }
+        let summary = "no change".to_owned();
+        let revision = self.state.revisions.next(Origin::Api, Some(by), summary, &texts);
+        let dials = self.state.dials.clone();
+        let applied = self.state.apply(&revision, &texts, dials).await;
+        let number = applied.map_err(|error| error.problem("nothing has changed"))?;
+        self.read_own();
+        self.gateway.generation().renumber(number);
+        Ok(())
+    }
+
+    /// Reads what this instance has just written.
+    fn read_own(&mut self) {
+        if let Some(shared) = self.state.shared() {
+            self.source.obey(Arc::clone(shared.obeyed()));
+        }
+    }
+
+    /// Says what is in force here, for the others to see.
+    fn report_instance(&self) {
+        let (Some(shared), Some(source)) = (self.state.shared(), self.source.shared()) else {
+            return;
+        };
+        let number = self.number();
+        let newest = shared.obeyed().revisions.last_key_value();
+        let trying = source.trying();
+        let failed = self.shared.report().failed.clone();
+        let errors = failed.iter().map(|failed| InstanceErrorRecord {
+            revision: newest
+                .map(|(newest, _)| *newest)
+                .filter(|newest| *newest != number),
+            canary: trying.clone(),
+            why: failed.message.chars().take(WHY_CHARS_MAX).collect(),
+        });
+        let errors: Vec<InstanceErrorRecord> = errors.collect();
+        let is_tried = trying.is_some() && errors.is_empty();
+        shared.fleet.report(InstanceRecord {
+            admin: self.reachable_at(),
+            version: VERSION.to_owned(),
+            host: host(),
+            pid: Some(std::process::id()),
+            started: self.shared.started,
+            revision: shared
+                .obeyed()
+                .revisions
+                .contains_key(&number)
+                .then_some(number)
+                .filter(|_| !is_tried),
+            since: (number > 0).then_some(self.since),
+            obeys: shared.obeyed().rules,
+            canary: trying.filter(|_| is_tried),
+            healthy: errors.is_empty(),
+            errors,
+        });
+    }
+
+    /// The address of the admin API, as others reach it.
+    fn reachable_at(&self) -> Option<String> {
+        let address = &self.server.as_ref()?.address;
+        if address.starts_with("unix:") {
+            return None;
+        }
+        match (
+            host(),
+            ["0.0.0.0", "[::]"].iter().find(|any| address.contains(**any)),
+        ) {
+            (Some(host), Some(any)) => Some(address.replacen(any, &host, 1)),
+            _ => Some(address.clone()),
+        }
+    }
+
+    /// Hands a command over that is the leader's; any other is returned.
+    pub(super) fn pass_on(&self, command: Command) -> Option<Command> {
+        let Some(fleet) = self.fleet() else {
+            return Some(command);
+        };
+        if self.state.is_claimed() || !self.state.is_writable() {
+            return Some(command);
+        }
+        let tokens = self.token_file();
+        match command {
+            Command::StartRollout { .. } | Command::RolloutAct { .. } => fleet.pass_on(command, tokens),
+            Command::Dial { ref route, .. } if self.state.dials.is_moving(route) => {
+                fleet.pass_on(command, tokens)
+            }
+            Command::DialDeal { ref deal, .. } if self.is_deal_moving(deal) => fleet.pass_on(command, tokens),
+            // Its judge knows more than what is stored.
+            Command::RolloutOf { route, reply } => {
+                let stored = self.rollout_of(&route);
+                let reply = or_stored(stored, reply);
+                fleet.pass_on(Command::RolloutOf { route, reply }, tokens)
+            }
+            Command::Rollouts { reply } => {
+                let reply = or_stored(Ok(self.all_rollouts()), reply);
+                fleet.pass_on(Command::Rollouts { reply }, tokens)
+            }
+            other => Some(other),
+        }
+    }
+
+    /// Returns true if a rollout under way turns one of the routes of a deal.
+    fn is_deal_moving(&self, deal: &str) -> bool {
+        let generation = self.gateway.generation();
+        let plan = generation.plan();
+        let mut routes = plan.routes_of_deal(deal);
+        routes.any(|position| self.state.dials.is_moving(&plan.routes()[position].matching.name))
+    }
+
+    /// The file with the tokens of the admin API.
+    fn token_file(&self) -> Option<PathBuf> {
+        let generation = self.gateway.generation();
+        let admin = generation.plan().settings().admin.as_ref()?;
+        Some(self.source.locate(admin.token_file.as_deref()?))
+    }
+
+    /// Tells of what others have done to dials, drains and rollouts.
+    fn tell_turns(&self, before: &Dials) {
+        let now = &self.state.dials;
+        for turn in now.new_turns(before) {
+            self.shared.events.publish(EventKind::Dial {
+                route: turn.route.clone(),
+                before: dial::view(&turn.before),
+                after: dial::view(&turn.after),
+                by: turn.by.clone(),
+            });
+        }
+        let (was, is) = (drained(before), drained(now));
+        for (service, drain) in is.difference(&was) {
+            self.shared.events.publish(EventKind::EndpointDrained {
+                service: (*service).to_owned(),
+                endpoint: place(drain),
+                by: drain.by.clone(),
+            });
+        }
+        for (service, drain) in was.difference(&is) {
+            self.shared.events.publish(EventKind::EndpointUndrained {
+                service: (*service).to_owned(),
+                endpoint: place(drain),
+                by: drain.by.clone(),
+            });
+        }
+        self.tell_changes_since(before);
+    }
+
+    /// The reason that nothing is served yet; `None` if there is a config.
+    pub(super) fn lack(&self) -> Option<String> {
+        let shared = self.source.shared()?;
+        if !shared.read().sources.is_empty() {
+            return None;
+        }
+        let fleet = shared.fleet();
+        Some(match fleet.known() {
+            Known::Nothing => format!(
+                "etcd is away, and the state has kept nothing of {}: nothing is served until it is back",
+                fleet.prefix()
+            ),
+            Known::Read | Known::Cached => {
+                format!("the prefix {} in etcd is empty", fleet.prefix())
+            }
+        })
+    }
+
+    /// The problem of what a fleet does not have.
+    pub(super) fn refuse_confirmation(&self) -> Result<(), Problem> {
+        match self.fleet() {
+            None => Ok(()),
+            Some(_) => Err(Problem::invalid(
+                "a fleet does not wait for confirmation; `waypost apply --canary` tries a config at some instances, and \
+                 takes it back if it is not healthy",
+            )),
+        }
+    }
+}
+
+/// A reply for the leader, in whose place what is stored is told if it does not answer.
+fn or_stored<T: Send + 'static>(stored: Result<T, Problem>, reply: ReplySender<T>) -> ReplySender<T> {
+    let (asked, answer) = oneshot::channel();
+    tokio::spawn(async move {
+        let told = match timeout(LOOK_PATIENCE, answer).await {
+            Ok(Ok(Ok(told))) => Ok(told),
+            _ => stored,
+        };
+        let _ = reply.send(told);
+    });
+    asked
+}
+
+/// All that is drained, by service.
+fn drained(dials: &Dials) -> BTreeSet<(&str, &StoredDrain)> {
+    let services = dials.drains.iter();
+    services
+        .flat_map(|(service, drains)| drains.iter().map(move |drain| (&**service, drain)))
+        .collect()
+}
+
+/// The name of this host.
+fn host() -> Option<String> {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_str().ok()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn place(drain: &StoredDrain) -> String {
+    drain.address.as_ref().unwrap_or(&drain.endpoint).clone()
+}

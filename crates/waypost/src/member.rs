@@ -1,0 +1,106 @@
+//! The start of an instance of a fleet.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(feature = "etcd")]
+use anyhow::Context as _;
+use waypost_config::Kind;
+use waypost_plan::Plan;
+use waypost_proxy::generation::Generation;
+
+use crate::certificates::Certificates;
+use crate::certificates::watch::Watch;
+use crate::fleet::{Fleet, Known};
+use crate::load::{self, Checked};
+use crate::log;
+use crate::origin::EtcdOrigin;
+use crate::source::Source;
+use crate::source::shared::Shared;
+use crate::texts::Texts;
+
+/// The wait for etcd before what the state has kept is served.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The default name of the state directory.
+const STATE: &str = ".waypost";
+/// The revisions that are tried, from the newest on, while the config in etcd is not good.
+const TRIED_MAX: usize = 10;
+
+/// A config that may be served in place of one with errors.
+pub(crate) struct Served {
+    pub(crate) texts: Texts,
+    pub(crate) checked: Checked,
+}
+
+/// Reads what the fleet says, or what the state has kept of it.
+///
+/// # Errors
+/// If etcd cannot be spoken with at all, such as without a certificate.
+pub(crate) async fn join(origin: &EtcdOrigin) -> anyhow::Result<Shared> {
+    let state = match &origin.settings.state.path {
+        Some(path) => PathBuf::from(&**path),
+        None => origin.directory.join(STATE),
+    };
+    let fleet = Arc::new(connect(origin, &state)?);
+    match fleet.ready(PATIENCE).await {
+        Known::Read => {}
+        Known::Cached => log::warn(format_args!(
+            "etcd is away: what `{}` has kept of {} is served",
+            state.display(),
+            fleet.prefix()
+        )),
+        Known::Nothing => log::warn(format_args!(
+            "etcd is away, and `{}` has kept nothing of {}",
+            state.display(),
+            fleet.prefix()
+        )),
+    }
+    Ok(Shared::new(fleet, origin.local.clone(), origin.directory.clone()))
+}
+
+/// The newest revision without errors, in place of the config of the fleet. If there is none, nothing is served.
+///
+/// # Errors
+/// If not even nothing can be served.
+pub(crate) fn last_good(
+    source: &Source,
+    origin: &EtcdOrigin,
+    certificates: &mut Certificates,
+) -> anyhow::Result<Served> {
+    let revisions = source.shared().into_iter().flat_map(Shared::revisions);
+    for (number, texts) in revisions.take(TRIED_MAX) {
+        if let Ok(checked) = load::check(&texts, certificates, source) {
+            log::warn(format_args!(
+                "the config in etcd is not good: revision {number} is served in its place"
+            ));
+            return Ok(Served { texts, checked });
+        }
+    }
+    Ok(Served {
+        texts: Texts {
+            sources: Vec::new(),
+            kind: Kind::Directory,
+            local: origin.local.clone(),
+        },
+        checked: Checked {
+            generation: Generation::compile(Plan::idle(origin.settings.clone()))?,
+            warnings: Vec::new(),
+            watch: Watch::default(),
+        },
+    })
+}
+
+#[cfg(feature = "etcd")]
+fn connect(origin: &EtcdOrigin, state: &Path) -> anyhow::Result<Fleet> {
+    let prefix = origin.source.prefix.as_str();
+    let prefix = prefix
+        .parse()
+        .with_context(|| format!("`{prefix}` is not a prefix"))?;
+    Ok(Fleet::connect(prefix, origin.options()?, state))
+}
+
+#[cfg(not(feature = "etcd"))]
+fn connect(_: &EtcdOrigin, _: &Path) -> anyhow::Result<Fleet> {
+    anyhow::bail!("this binary knows no etcd, since it was built without the feature `etcd`")
+}

@@ -1,0 +1,129 @@
+//! Configs that a fleet shares: texts under its prefix in etcd.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use waypost_config::{Kind, Source};
+use waypost_fleet::config::{self, Config, digest};
+use waypost_fleet::key::Key;
+use waypost_fleet::record::WriteId;
+use waypost_fleet::view::View;
+
+use super::disk::material;
+use super::disk::stamp::Stamp;
+use crate::fleet::Fleet;
+use crate::state::shared::shared_texts;
+use crate::texts::Texts;
+
+/// The name of the text that a config begins with where it is sent as one file.
+const FIRST: &str = "waypost.yaml";
+
+/// A config of a fleet.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    fleet: Arc<Fleet>,
+    /// The view that is obeyed.
+    view: Arc<View>,
+    /// The instance's own text, which is laid over the shared ones.
+    local: Option<Source>,
+    /// The directory that relative names of files count from.
+    directory: PathBuf,
+}
+
+impl Shared {
+    pub(crate) fn new(fleet: Arc<Fleet>, local: Option<Source>, directory: PathBuf) -> Self {
+        Self {
+            view: fleet.view(),
+            fleet,
+            local,
+            directory,
+        }
+    }
+
+    pub(crate) fn fleet(&self) -> &Arc<Fleet> {
+        &self.fleet
+    }
+
+    /// Reads from this view from now on.
+    pub(super) fn obey(&mut self, view: Arc<View>) {
+        self.view = view;
+    }
+
+    /// Returns true if this instance tries a config for the others.
+    pub(crate) fn is_trying(&self) -> bool {
+        let wanted = self.wanted();
+        let of_all = self.view.config.as_ref();
+        wanted
+            .zip(of_all)
+            .is_some_and(|(wanted, of_all)| !Arc::ptr_eq(wanted, of_all))
+    }
+
+    /// The config that this instance tries for the others.
+    pub(crate) fn trying(&self) -> Option<WriteId> {
+        let canary = self.view.canary.as_ref().filter(|_| self.is_trying())?;
+        Some(canary.value.id.clone())
+    }
+
+    /// The number of the revision that has these texts, if it is the newest one.
+    pub(crate) fn number_of(&self, texts: &Texts) -> Option<u64> {
+        let (number, newest) = self.view.revisions.last_key_value()?;
+        let is_same = newest.value.texts.digest == digest(&shared_texts(texts));
+        is_same.then_some(*number)
+    }
+
+    /// The revisions, the newest first, with their texts.
+    pub(crate) fn revisions(&self) -> impl Iterator<Item = (u64, Texts)> {
+        let newest_first = self.view.revisions.iter().rev();
+        newest_first.filter_map(|(number, kept)| {
+            let texts = self.view.texts(&kept.value.texts).ok()?;
+            Some((*number, self.named(&texts)))
+        })
+    }
+
+    fn wanted(&self) -> Option<&Arc<Config>> {
+        self.view.config_of(self.fleet.id())
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!("etcd: {}", self.fleet.prefix())
+    }
+
+    pub(super) fn directory(&self) -> PathBuf {
+        self.directory.clone()
+    }
+
+    /// The texts; none while the prefix is empty.
+    pub(crate) fn read(&self) -> Texts {
+        match self.wanted() {
+            Some(config) => self.named(&config.texts),
+            None => self.named(&config::Texts::new()),
+        }
+    }
+
+    /// Texts with their full names.
+    fn named(&self, texts: &config::Texts) -> Texts {
+        let sources = texts.iter().map(|(name, text)| Source {
+            name: self.fleet.prefix().encode(&Key::Config(name.clone())),
+            text: Arc::clone(text),
+        });
+        Texts {
+            sources: sources.collect(),
+            kind: Kind::Directory,
+            local: self.local.clone(),
+        }
+    }
+
+    pub(super) fn text_name(&self, file: &str) -> String {
+        let file = if file.is_empty() { FIRST } else { file };
+        format!("{}/config/{file}", self.fleet.prefix())
+    }
+
+    pub(super) fn locate(&self, name: &str) -> PathBuf {
+        material::locate(&self.directory, name)
+    }
+
+    pub(super) fn read_material(&self, name: &str, bytes_max: u64) -> (Stamp, io::Result<Vec<u8>>) {
+        material::read(&self.directory, name, bytes_max)
+    }
+}

@@ -1,0 +1,72 @@
+//! Life without etcd.
+
+use super::*;
+
+#[test]
+fn gateway_serves_on_without_etcd_and_refuses_changes() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let one = etcd.instance();
+    wait_for_revision(&one, 1);
+    assert_eq!(dial_to_b(&one).status(), 200);
+    etcd.simulated.stop(0);
+    one.wait_for_part("etcd is away");
+    assert_eq!(body(&one), "b");
+    let refused = one.dial("users", &json!({ "a": 100, "b": 0 }));
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    let refused = one.admin("PUT", "/api/v1/config", YAML, Config::new().all_to(&a).as_ref());
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    assert_eq!(body(&one), "b");
+    one.command(&["status"]).expect(1);
+
+    etcd.simulated.heal(0);
+    one.wait_for("etcd is there");
+    wait_for("a dial", || {
+        (one.dial("users", &json!({ "a": 100, "b": 0 })).status() == 200).then_some(())
+    });
+    assert_eq!(body(&one), "a");
+}
+
+#[test]
+fn start_without_etcd_serves_what_the_state_has_kept() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let one = etcd.instance();
+    wait_for_revision(&one, 1);
+    assert_eq!(dial_to_b(&one).status(), 200);
+    let kept = one.directory().join(".waypost/fleet");
+    wait_for("the dial in the state", || {
+        let kept = std::fs::read(&kept).ok()?;
+        let kept = String::from_utf8_lossy(&kept).into_owned();
+        kept.contains("/dials/users").then_some(())
+    });
+    etcd.simulated.stop(0);
+    let one = one.restarted();
+    one.wait_for_part("has kept of /waypost/test is served");
+    assert_eq!(body(&one), "b");
+    assert_eq!(revision(&one), 1);
+    assert_eq!(one.dial("users", &json!({ "a": 100, "b": 0 })).status(), 503);
+
+    etcd.simulated.heal(0);
+    etcd.put("routes.yaml", Config::new().all_to(&a));
+    wait_for_revision(&one, 2);
+    wait_for_body(&one, "a");
+}
+
+#[test]
+fn change_without_an_answer_has_an_unknown_outcome() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let one = etcd.instance();
+    wait_for_revision(&one, 1);
+    let unknown = wait_for("an unknown outcome", || {
+        etcd.order(On::Write, Fault::DropAnswer);
+        let dialed = dial_to_b(&one);
+        // The instance's own key may be written just then.
+        (dialed.status() != 200).then_some(dialed)
+    });
+    assert_eq!(unknown.status(), 503, "{}", unknown.text());
+    assert_eq!(unknown.json()["outcome"], "unknown", "{}", unknown.text());
+    // It was carried out, and comes into force with the next view.
+    wait_for_body(&one, "b");
+}

@@ -1,0 +1,161 @@
+//! Changes through one instance act on all.
+
+use std::net::TcpListener;
+
+use waypost_etcd::simulated::fault::Hold;
+
+use super::*;
+
+#[test]
+fn apply_through_one_instance_is_in_force_at_all_with_one_number() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let (one, two) = (etcd.instance(), etcd.instance());
+    wait_for_revision(&one, 1);
+    wait_for_revision(&two, 1);
+    assert_eq!([body(&one), body(&two)], ["a", "a"]);
+
+    let config = Config::new().all_to(&b);
+    let applied = one.admin("PUT", "/api/v1/config", YAML, config.as_ref());
+    assert_eq!(applied.status(), 200, "{}", applied.text());
+    assert_eq!(applied.json()["revision"], 2);
+    assert_eq!(body(&one), "b", "it is in force once it is acknowledged");
+    wait_for_revision(&two, 2);
+    assert_eq!(body(&two), "b");
+    assert_eq!(etcd.get("config/routes.yaml").unwrap(), config.as_ref() as &str);
+
+    let rolled_back = two.command(&["rollback", "1"]).expect(0);
+    assert!(
+        rolled_back.stdout.contains("revision 3 is in force"),
+        "{rolled_back:?}"
+    );
+    wait_for_revision(&one, 3);
+    wait_for_body(&one, "a");
+    let history = |gateway: &Gateway| gateway.admin_json("/api/v1/revisions");
+    assert_eq!(history(&one), history(&two));
+    let origins = history(&one);
+    let origins: Vec<&str> = origins
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|revision| revision["origin"].as_str().unwrap())
+        .collect();
+    assert_eq!(origins, ["rollback", "api", "etcd"]);
+    assert_eq!(etcd.keys("revisions"), ["1", "2", "3"]);
+}
+
+#[test]
+fn change_of_a_config_that_is_another_one_by_now_is_refused() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let (one, two) = (etcd.instance(), etcd.instance());
+    wait_for_revision(&one, 1);
+    wait_for_revision(&two, 1);
+    let config = Config::new().all_to(&b);
+    let tag = one.admin("GET", "/api/v1/config", "", "");
+    let tag = tag.header("etag").unwrap().to_owned();
+    let fields = format!("Content-Type: application/yaml\r\nIf-Match: {tag}\r\n");
+    assert_eq!(
+        two.admin("PUT", "/api/v1/config", &fields, config.as_ref())
+            .status(),
+        200
+    );
+    let other = Config::new().all_to(&a).key("drain_timeout: 7s");
+    let refused = one.admin("PUT", "/api/v1/config", &fields, other.as_ref());
+    assert_eq!(refused.status(), 412, "{}", refused.text());
+    assert_eq!(etcd.keys("revisions"), ["1", "2"]);
+}
+
+#[test]
+fn dial_and_drain_through_one_instance_act_on_all() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let (one, two) = (etcd.instance(), etcd.instance());
+    wait_for_body(&two, "a");
+    let address = two.admin_address();
+    let mut events = crate::support::client::Client::connect(address);
+    events.send(format!("GET /api/v1/events HTTP/1.1\r\nHost: {address}\r\n\r\n"));
+    assert_eq!(events.response_head().status(), 200);
+
+    let dialed = dial_to_b(&one);
+    assert_eq!(dialed.status(), 200, "{}", dialed.text());
+    assert_eq!(body(&one), "b");
+    wait_for_body(&two, "b");
+    events.expect("event: dial\n");
+    assert_eq!(live(&one), live(&two));
+
+    one.command(&["drain", "b", &b.url()]).expect(0);
+    let state = || {
+        let service = two.admin_json("/api/v1/services/b");
+        service["endpoints"][0]["addresses"][0]["state"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    wait_for("the drain", || (state() == "drained").then_some(()));
+    events.expect("event: endpoint_drained\n");
+
+    let reset = two.command(&["dial", "users", "--reset"]).expect(0);
+    drop(reset);
+    wait_for_body(&one, "a");
+    let turns = one.admin_json("/api/v1/routes/users/split");
+    assert_eq!(turns, two.admin_json("/api/v1/routes/users/split"));
+}
+
+#[test]
+fn second_of_two_operators_is_told_the_weights_in_force() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let (one, two) = (etcd.instance(), etcd.instance());
+    wait_for_revision(&one, 1);
+    wait_for_revision(&two, 1);
+    // What instances say of themselves comes before.
+    for gateway in [&one, &two] {
+        wait_for("its key", || {
+            let fleet = gateway.admin_json("/api/v1/fleet");
+            (fleet["ok"] == true && fleet["instances"].as_array()?.len() == 2).then_some(())
+        });
+    }
+    let hold = Hold::new();
+    etcd.order(On::Read, Fault::HoldBefore(hold.clone()));
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| two.dial("users", &json!({ "a": 50, "b": 50 })));
+        etcd.runtime.block_on(hold.arrived());
+        let first = dial_to_b(&one);
+        assert_eq!(first.status(), 200, "{}", first.text());
+        hold.release();
+        let refused = second.join().unwrap();
+        assert_eq!(refused.status(), 412, "{}", refused.text());
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("it is a 0, b 100 now"), "{detail}");
+    });
+    assert_eq!(body(&two), "b");
+}
+
+#[test]
+fn config_that_cannot_be_obeyed_here_is_not_written() {
+    let a = named("a");
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let one = etcd.instance();
+    wait_for_revision(&one, 1);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = Config::at(taken.local_addr().unwrap()).all_to(&a);
+    let refused = one.admin("PUT", "/api/v1/config", YAML, config.as_ref());
+    assert_eq!(refused.status(), 409, "{}", refused.text());
+    assert!(refused.text().contains("cannot listen"), "{}", refused.text());
+    assert_eq!(etcd.keys("revisions"), ["1"]);
+    assert_eq!(body(&one), "a");
+}
+
+#[test]
+fn fleet_does_not_wait_for_confirmation() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(Config::new().all_to(&a));
+    let one = etcd.instance();
+    wait_for_revision(&one, 1);
+    let config = Config::new().all_to(&b);
+    let refused = one.admin("PUT", "/api/v1/config?confirm=10s", YAML, config.as_ref());
+    assert_eq!(refused.status(), 422, "{}", refused.text());
+    assert!(refused.text().contains("--canary"), "{}", refused.text());
+    assert_eq!(body(&one), "a");
+}
