@@ -180,6 +180,15 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
     }
 }
 
+/// Creates a directory, durably.
+pub(crate) fn create_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(directory)?;
+    File::open(directory_of(directory))?.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

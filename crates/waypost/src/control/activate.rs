@@ -16,7 +16,8 @@ use crate::load::Checked;
 use crate::log;
 use crate::source::disk::write::{CommitError, Prepared};
 use crate::state::StoreError;
-use crate::state::revisions::{self, Origin};
+use crate::state::revision::Origin;
+use crate::state::revisions;
 use crate::texts::Texts;
 
 /// An error of activating a config. Nothing has changed then.

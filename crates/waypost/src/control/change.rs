@@ -26,7 +26,8 @@ use crate::log;
 use crate::output::{self, count};
 use crate::source::disk::write::{CommitError, Prepared};
 use crate::source::{PrepareError, Version};
-use crate::state::revisions::{self, Origin};
+use crate::state::revision::Origin;
+use crate::state::revisions;
 use crate::texts::{Texts, file_name};
 
 /// The delay before a failed revert is tried again.

@@ -10,7 +10,7 @@ use super::activate::{Activation, Candidate};
 use super::report::diagnostics_view;
 use crate::log;
 use crate::output::count;
-use crate::state::revisions::Origin;
+use crate::state::revision::Origin;
 use crate::texts::Texts;
 
 /// The reason of a reload.

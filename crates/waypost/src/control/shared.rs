@@ -26,7 +26,8 @@ use crate::log;
 use crate::source::shared::Shared;
 use crate::state::StoreError;
 use crate::state::dials::{Dials, StoredDrain};
-use crate::state::revisions::{self, Origin};
+use crate::state::revision::Origin;
+use crate::state::revisions;
 use crate::texts::Texts;
 
 /// The wait for the leader's revision of a config that was put into etcd. If there is none by then, the config is taken all

@@ -9,6 +9,7 @@
 
 pub(crate) mod dials;
 pub(crate) mod evidence;
+pub(crate) mod revision;
 pub(crate) mod revisions;
 pub(crate) mod rollouts;
 pub(crate) mod shared;
@@ -22,10 +23,11 @@ use std::sync::Arc;
 use waypost_admin::problem::Problem;
 use waypost_fleet::view::View;
 
-use crate::checksummed::{self, Damaged};
+use crate::checksummed::{self, Damaged, create_directory};
 use crate::fleet::{Fleet, ProposeError};
 use crate::state::dials::Dials;
-use crate::state::revisions::{Revision, Revisions};
+use crate::state::revision::Revision;
+use crate::state::revisions::Revisions;
 use crate::state::shared::{Shared, records, shared_texts};
 use crate::texts::Texts;
 
@@ -353,15 +355,6 @@ impl State {
         self.revisions
             .read(sets_aside, &mut self.damaged, &mut self.unreadable);
     }
-}
-
-/// Creates a directory, durably.
-pub(crate) fn create_directory(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(directory)?;
-    File::open(checksummed::directory_of(directory))?.sync_all()
 }
 
 /// The default directory of a config: `.waypost` beside it, or a subdirectory if that belongs to another config.

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use waypost_config::{Kind, Source};
 use waypost_fleet::view::View;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use crate::checksummed::{self, Damaged, ReadError};
+use crate::checksummed::{self, Damaged, ReadError, create_directory};
+use crate::state::revision::{Origin, Revision};
 use crate::state::shared::records;
 use crate::texts::{Texts, file_name};
 
@@ -30,53 +30,6 @@ const CHECKED_BYTES: usize = 1 << 20;
 const UNSTORED_MAX: usize = 8;
 /// Suffix of a revision's file.
 const SUFFIX: &str = ".revision";
-
-/// A config that was applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Revision {
-    pub(crate) number: u64,
-    pub(crate) time: Timestamp,
-    pub(crate) origin: Origin,
-    pub(crate) hash: String,
-    pub(crate) summary: String,
-    /// The user that requested it, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) by: Option<String>,
-    pub(super) is_directory: bool,
-    /// Names and lengths of the texts.
-    pub(super) files: Vec<(String, usize)>,
-}
-
-/// The origin of a revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Origin {
-    /// A start, or a change of the source.
-    File,
-    /// The admin API.
-    Api,
-    /// A rollback.
-    Rollback,
-    /// The end of a wait for confirmation.
-    Revert,
-    /// The end of a rollout.
-    Rollout,
-    /// A change of a fleet's config in etcd that no instance has made.
-    Etcd,
-}
-
-impl Origin {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Api => "api",
-            Self::Rollback => "rollback",
-            Self::Revert => "revert",
-            Self::Rollout => "rollout",
-            Self::Etcd => "etcd",
-        }
-    }
-}
 
 /// All revisions that are kept.
 #[derive(Debug)]
@@ -172,7 +125,7 @@ impl Revisions {
 
     /// Stores a revision. The oldest ones are removed once it is active: see [`Revisions::prune`].
     pub(crate) fn store(&mut self, revision: &Revision, texts: &Texts) -> io::Result<()> {
-        super::create_directory(&self.directory)?;
+        create_directory(&self.directory)?;
         let head = head_of(revision, texts);
         checksummed::write_plain(&self.path(revision.number), &parts(&head, texts))?;
         self.put(revision.clone());

@@ -7,7 +7,7 @@ use crate::control::Control;
 use crate::control::reload::Because;
 use crate::control::rollout::live_weights;
 use crate::log;
-use crate::state::revisions::Origin;
+use crate::state::revision::Origin;
 use crate::state::rollouts::StoredRollout;
 use crate::state::weights::declared;
 use crate::texts::Texts;

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use aws_lc_rs::rand;
 
-use crate::checksummed;
-use crate::state::create_directory;
+use crate::checksummed::{self, create_directory};
 
 /// The name of the file with the id.
 const FILE: &str = "instance";

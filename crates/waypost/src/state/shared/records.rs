@@ -12,7 +12,7 @@ use waypost_fleet::view::{EndpointName, View};
 
 use crate::checksummed::ReadError;
 use crate::state::dials::{Dial, Dials, StoredDrain, Turn};
-use crate::state::revisions::{Origin, Revision};
+use crate::state::revision::{Origin, Revision};
 use crate::state::rollouts::StoredRollout;
 use crate::texts::Texts;
 
