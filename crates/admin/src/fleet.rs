@@ -1,10 +1,13 @@
 //! The fleet that a gateway belongs to, as this instance sees it.
 
 use std::fmt;
+use std::pin::Pin;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::stats::Stats;
 
 /// The fleet, as an instance sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -181,16 +184,32 @@ impl FleetStatus {
     }
 }
 
-/// Looks at the fleet.
-pub(crate) struct Reader(Box<dyn Fn() -> FleetView + Send + Sync>);
+/// Answers of the other instances of a fleet, by id; `None` of one that did not answer.
+pub type Answers = Pin<Box<dyn Future<Output = Vec<(String, Option<Stats>)>> + Send>>;
+
+/// Looks at the fleet, and asks its other instances.
+pub(crate) struct Reader {
+    look: Box<dyn Fn() -> FleetView + Send + Sync>,
+    ask: Box<dyn Fn(&str) -> Answers + Send + Sync>,
+}
 
 impl Reader {
-    pub(crate) fn new(look: impl Fn() -> FleetView + Send + Sync + 'static) -> Self {
-        Self(Box::new(look))
+    pub(crate) fn new(
+        look: impl Fn() -> FleetView + Send + Sync + 'static,
+        ask: impl Fn(&str) -> Answers + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            look: Box::new(look),
+            ask: Box::new(ask),
+        }
     }
 
     pub(crate) fn look(&self) -> FleetView {
-        (self.0)()
+        (self.look)()
+    }
+
+    pub(crate) fn ask(&self, path: &str) -> Answers {
+        (self.ask)(path)
     }
 }
 

@@ -16,12 +16,13 @@ use waypost_upstream::notice::Notice;
 use crate::command::Command;
 use crate::events::{EventKind, Events};
 use crate::failures::Failures;
-use crate::fleet::{FleetView, Reader};
+use crate::fleet::{Answers, FleetView, Reader};
 use crate::history::History;
 use crate::problem::Problem;
 use crate::reasons::Held;
 use crate::report::Report;
 use crate::search::index::Indexed;
+use crate::stats::Stats;
 use crate::timeline::Timeline;
 
 /// Maximum number of waiting commands.
@@ -118,10 +119,22 @@ impl AppState {
         change(&mut self.report.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Sets how to look at the fleet that the gateway belongs to.
-    pub fn set_fleet(&self, look: impl Fn() -> FleetView + Send + Sync + 'static) {
+    /// Sets how to look at the fleet that the gateway belongs to, and how to ask its other instances for a path.
+    pub fn set_fleet(
+        &self,
+        look: impl Fn() -> FleetView + Send + Sync + 'static,
+        ask: impl Fn(&str) -> Answers + Send + Sync + 'static,
+    ) {
         // A gateway belongs to one fleet.
-        let _ = self.fleet.set(Reader::new(look));
+        let _ = self.fleet.set(Reader::new(look, ask));
+    }
+
+    /// Asks the other instances of the fleet for their figures.
+    pub(crate) async fn ask_others(&self, path: &str) -> Vec<(String, Option<Stats>)> {
+        match self.fleet.get() {
+            Some(fleet) => fleet.ask(path).await,
+            None => Vec::new(),
+        }
     }
 
     /// The fleet that the gateway belongs to, if it does.

@@ -20,6 +20,12 @@ pub const WINDOW: Duration = Duration::from_secs(60);
 pub struct Stats {
     /// The actual length of the window.
     pub window_seconds: f64,
+    /// The number of instances that these are the figures of; 1 outside of a fleet.
+    #[serde(default)]
+    pub instances: usize,
+    /// The ids of instances of the fleet that did not answer, and whose figures are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// Routes with requests in the window, or the requested route.
     pub routes: Vec<RouteStats>,
 }
@@ -154,6 +160,84 @@ impl ArmStats {
     }
 }
 
+impl Stats {
+    /// Adds the figures of another instance. Both have to be detailed.
+    pub fn add(&mut self, other: Self) {
+        self.instances += other.instances;
+        self.missing.extend(other.missing);
+        for theirs in other.routes {
+            match self.routes.iter_mut().find(|route| route.route == theirs.route) {
+                Some(route) => route.add(theirs),
+                None => self.routes.push(theirs),
+            }
+        }
+    }
+
+    /// Leaves statuses and histograms out.
+    pub fn without_details(&mut self) {
+        let arms = self.routes.iter_mut().flat_map(|route| &mut route.arms);
+        for arm in arms {
+            (arm.statuses, arm.latency) = (None, None);
+        }
+    }
+}
+
+impl RouteStats {
+    fn add(&mut self, other: Self) {
+        self.rollout = self.rollout.take().or(other.rollout);
+        for theirs in other.arms {
+            match self.arms.iter_mut().find(|arm| arm.service == theirs.service) {
+                Some(arm) => arm.add(theirs),
+                None => self.arms.push(theirs),
+            }
+        }
+    }
+}
+
+impl ArmStats {
+    /// Adds the requests of another instance.
+    fn add(&mut self, other: Self) {
+        fn sum<K: Ord>(all: &mut BTreeMap<K, u64>, more: BTreeMap<K, u64>) {
+            for (key, count) in more {
+                *all.entry(key).or_insert(0) += count;
+            }
+        }
+        self.requests += other.requests;
+        self.rate += other.rate;
+        self.errors += other.errors;
+        (self.error_share, self.error_interval) = failed_share(self.errors, self.requests);
+        sum(&mut self.classes, other.classes);
+        sum(&mut self.grpc, other.grpc);
+        sum(
+            self.statuses.get_or_insert_default(),
+            other.statuses.unwrap_or_default(),
+        );
+        let buckets = self.latency.get_or_insert_default();
+        for more in other.latency.unwrap_or_default() {
+            match buckets.iter_mut().find(|bucket| bucket.from_ms == more.from_ms) {
+                Some(bucket) => bucket.count += more.count,
+                None => buckets.push(more),
+            }
+        }
+        buckets.sort_by(|one, other| one.from_ms.total_cmp(&other.from_ms));
+        self.p50_ms = quantile_ms(buckets, 0.5);
+        self.p90_ms = quantile_ms(buckets, 0.9);
+        self.p99_ms = quantile_ms(buckets, 0.99);
+    }
+}
+
+/// A quantile of a histogram: the middle of its bucket.
+fn quantile_ms(buckets: &[LatencyBucket], q: f64) -> Option<f64> {
+    let count: u64 = buckets.iter().map(|bucket| bucket.count).sum();
+    let rank = ((count as f64 * q).ceil() as u64).clamp(1, count.max(1));
+    let mut seen = 0;
+    let bucket = buckets.iter().find(|bucket| {
+        seen += bucket.count;
+        seen >= rank
+    })?;
+    Some((bucket.from_ms + bucket.to_ms.unwrap_or(bucket.from_ms)) / 2.0)
+}
+
 /// The class of a status, such as `2xx`; `none` without a response.
 pub fn class(status: u16) -> &'static str {
     match status / 100 {
@@ -187,6 +271,46 @@ pub fn failed_share(errors: u64, all: u64) -> (f64, (f64, f64)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_of_instances_add_up() {
+        let arm = |service: &str, requests: u64, errors: u64, from_ms: f64| ArmStats {
+            service: service.to_owned(),
+            requests,
+            errors,
+            rate: requests as f64,
+            classes: [("2xx".to_owned(), requests - errors), ("5xx".to_owned(), errors)].into(),
+            latency: Some(vec![LatencyBucket {
+                from_ms,
+                to_ms: Some(from_ms + 2.0),
+                count: requests,
+            }]),
+            ..ArmStats::default()
+        };
+        let of = |arms: Vec<ArmStats>, route: &str| Stats {
+            window_seconds: 60.0,
+            instances: 1,
+            missing: Vec::new(),
+            routes: vec![RouteStats {
+                route: route.to_owned(),
+                rollout: None,
+                arms,
+            }],
+        };
+        let mut all = of(vec![arm("v1", 60, 0, 1.0), arm("v2", 5, 5, 1.0)], "users");
+        all.add(of(vec![arm("v1", 40, 10, 9.0)], "users"));
+        all.add(of(vec![arm("v1", 3, 0, 1.0)], "orders"));
+        assert_eq!((all.instances, all.routes.len()), (3, 2));
+        let [v1, v2] = &all.routes[0].arms[..] else {
+            panic!("{all:?}");
+        };
+        assert_eq!((v1.requests, v1.errors, v1.classes["5xx"]), (100, 10, 10));
+        assert_eq!((v1.rate, v1.error_share), (100.0, 0.1));
+        assert_eq!((v1.p50_ms, v1.p90_ms), (Some(2.0), Some(10.0)));
+        assert_eq!((v2.requests, v2.p50_ms), (5, None));
+        all.without_details();
+        assert!(all.routes.iter().all(|route| route.arms[0].latency.is_none()));
+    }
 
     #[test]
     fn interval_is_wilsons() {

@@ -27,6 +27,9 @@ struct StatsQuery {
     route: Option<String>,
     #[serde(default)]
     detail: bool,
+    /// True for the figures of this instance alone, in detail.
+    #[serde(default)]
+    own: bool,
 }
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -45,6 +48,11 @@ pub(super) fn operations() -> Vec<Operation> {
                 "detail",
                 "boolean",
                 "`true` adds statuses and a histogram of durations to each arm of the `route`",
+            ),
+            (
+                "own",
+                "boolean",
+                "`true` for the figures of this instance alone, with details; by default those of all instances of a fleet",
             ),
         ],
         body: Vec::new(),
@@ -72,17 +80,66 @@ async fn stats(
             "`detail` is about one `route`, which is missing",
         ));
     }
+    let is_all = !asked.own && state.fleet().is_some();
+    let is_detailed = asked.detail;
+    let others = match is_all {
+        true => {
+            state
+                .ask_others(&others_path(window, asked.route.as_deref()))
+                .await
+        }
+        false => Vec::new(),
+    };
     // Off the async thread: ten thousand routes take a while, and other requests must not wait.
-    let compared =
-        tokio::task::spawn_blocking(move || compare(&state, window, asked.route.as_deref(), asked.detail))
-            .await;
+    let compared = tokio::task::spawn_blocking(move || {
+        let is_compared_in_detail = asked.detail || asked.own || is_all;
+        compare(&state, window, asked.route.as_deref(), is_compared_in_detail)
+    });
+    let compared = compared.await;
     let stats = compared.map_err(|_| {
         Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the counts could not be compared",
         )
     })?;
-    Ok(Json(stats?))
+    let mut stats = stats?;
+    for (id, theirs) in others {
+        match theirs {
+            Some(theirs) => stats.add(theirs),
+            None => stats.missing.push(id),
+        }
+    }
+    if is_all && !is_detailed {
+        stats.without_details();
+    }
+    Ok(Json(stats))
+}
+
+/// The question to the other instances of the fleet.
+fn others_path(window: Duration, route: Option<&str>) -> String {
+    let window = window.as_millis();
+    let mut query = form_urlencoded(&[("window", &format!("{window}ms")), ("own", "true")]);
+    if let Some(route) = route {
+        query.push('&');
+        query.push_str(&form_urlencoded(&[("route", route)]));
+    }
+    format!("/api/v1/stats?{query}")
+}
+
+/// Pairs as a query has them.
+fn form_urlencoded(pairs: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in pairs {
+        let separator = if text.is_empty() { "" } else { "&" };
+        text.push_str(&format!("{separator}{name}="));
+        for byte in value.bytes() {
+            match byte.is_ascii_alphanumeric() {
+                true => text.push(char::from(byte)),
+                false => text.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    text
 }
 
 /// The statistics of `route`, or of all routes with requests, over a window that ends now.
@@ -140,6 +197,8 @@ fn compare(
     }
     Ok(Stats {
         window_seconds: covered.as_secs_f64(),
+        instances: 1,
+        missing: Vec::new(),
         routes: all,
     })
 }

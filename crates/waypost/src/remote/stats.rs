@@ -80,7 +80,16 @@ fn in_columns(stats: &Stats) -> String {
             table.row(row(&route.route, arm));
         }
     }
-    let mut text = format!("the last {seconds} s\n{}", table.text());
+    let of = match stats.instances {
+        0 | 1 => String::new(),
+        instances => format!(", {instances} instances"),
+    };
+    let mut text = format!("the last {seconds} s{of}\n{}", table.text());
+    for id in &stats.missing {
+        text.push_str(&format!(
+            "instance {id} does not answer, and its figures are left out\n"
+        ));
+    }
     for rollout in stats.routes.iter().filter_map(|route| route.rollout.as_ref()) {
         text.push_str(&format!(
             "a rollout of {} on {} is at step {} of {}, {}: waypost rollout status {}\n",

@@ -8,6 +8,7 @@ mod cache;
 mod follow;
 mod identity;
 mod look;
+mod others;
 mod outcome;
 mod pass_on;
 mod presence;
@@ -15,7 +16,7 @@ mod propose;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ struct Shared {
     /// The lease of this instance, while there is one.
     lease: watch::Sender<Option<LeaseId>>,
     settling: Mutex<Settling>,
+    /// The file with the tokens of the admin APIs, which all instances share.
+    token_file: Mutex<Option<PathBuf>>,
     /// The last change of rules that the state directory has.
     kept: watch::Sender<StoreRevision>,
     events: OnceLock<Events>,
@@ -119,6 +122,7 @@ impl Fleet {
             presence: watch::Sender::new(Presence::default()),
             lease: watch::Sender::new(None),
             settling: Mutex::default(),
+            token_file: Mutex::default(),
             kept: watch::Sender::default(),
             events: OnceLock::new(),
         });
@@ -214,7 +218,13 @@ impl Fleet {
         // A gateway has one admin API.
         let _ = self.shared.events.set(app.events.clone());
         let shared = Arc::clone(&self.shared);
-        app.set_fleet(move || shared.look());
+        let asking = Arc::clone(&self.shared);
+        app.set_fleet(move || shared.look(), move |path| others::ask(&asking, path));
+    }
+
+    /// Sets the file with the tokens of the admin APIs, which all instances share.
+    pub(crate) fn set_token_file(&self, file: Option<PathBuf>) {
+        *lock(&self.shared.token_file) = file;
     }
 
     /// Leaves the fleet: the lease ends, and with it the instance's key and its candidacy. Nothing follows the fleet from now on.

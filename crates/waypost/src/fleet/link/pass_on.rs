@@ -1,13 +1,11 @@
 //! Commands that are the leader's: this instance asks it over its admin API, and answers what it answers.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use waypost_admin::access::{BEHALF, FLEET_TOKEN, PASSED_ON};
+use waypost_admin::access::{BEHALF, PASSED_ON};
 use waypost_admin::command::{Command, ReplySender};
 use waypost_admin::problem::Problem;
 
@@ -31,9 +29,8 @@ struct Question {
 }
 
 impl Fleet {
-    /// Has the leader carry out a command, and replies with its answer. `token_file` is the file with the tokens of the admin
-    /// APIs, which all instances share. A command that is no leader's matter is returned.
-    pub(crate) fn pass_on(&self, command: Command, token_file: Option<PathBuf>) -> Option<Command> {
+    /// Has the leader carry out a command, and replies with its answer. A command that is no leader's matter is returned.
+    pub(crate) fn pass_on(&self, command: Command) -> Option<Command> {
         let shared = Arc::clone(&self.shared);
         match command {
             Command::Dial {
@@ -50,7 +47,7 @@ impl Fleet {
                     versions,
                     ..dial(path, weights, by)
                 };
-                ask(shared, token_file, question, reply);
+                ask(shared, question, reply);
             }
             Command::DialDeal {
                 deal,
@@ -59,7 +56,7 @@ impl Fleet {
                 reply,
             } => {
                 let path = format!("/api/v1/deals/{}/split", segment(&deal));
-                ask(shared, token_file, dial(path, weights, by), reply);
+                ask(shared, dial(path, weights, by), reply);
             }
             Command::StartRollout {
                 route,
@@ -75,7 +72,7 @@ impl Fleet {
                     versions,
                     by: Some(by),
                 };
-                ask(shared, token_file, question, reply);
+                ask(shared, question, reply);
             }
             Command::RolloutAct {
                 route,
@@ -93,18 +90,18 @@ impl Fleet {
                     versions,
                     by: Some(by),
                 };
-                ask(shared, token_file, question, reply);
+                ask(shared, question, reply);
             }
             Command::RolloutOf { route, reply } => {
                 let path = format!("{PATH}/{}/rollout", segment(&route));
-                ask(shared, token_file, look(path), reply);
+                ask(shared, look(path), reply);
             }
             Command::Rollouts { reply } => {
-                ask(shared, token_file, look("/api/v1/rollouts".to_owned()), reply);
+                ask(shared, look("/api/v1/rollouts".to_owned()), reply);
             }
             Command::RolloutHistory { route, reply } => {
                 let path = format!("{PATH}/{}/rollout/history", segment(&route));
-                ask(shared, token_file, look(path), reply);
+                ask(shared, look(path), reply);
             }
             other => return Some(other),
         }
@@ -140,24 +137,15 @@ fn dial(path: String, weights: Option<Vec<(String, u64)>>, by: String) -> Questi
 }
 
 /// Asks the leader on a task of its own.
-fn ask<T: DeserializeOwned + Send + 'static>(
-    shared: Arc<Shared>,
-    token_file: Option<PathBuf>,
-    question: Question,
-    reply: ReplySender<T>,
-) {
+fn ask<T: DeserializeOwned + Send + 'static>(shared: Arc<Shared>, question: Question, reply: ReplySender<T>) {
     tokio::spawn(async move {
-        let answer = answer(&shared, token_file.as_deref(), question).await;
+        let answer = answer(&shared, question).await;
         // Its client may have gone.
         let _ = reply.send(answer);
     });
 }
 
-async fn answer<T: DeserializeOwned>(
-    shared: &Shared,
-    token_file: Option<&Path>,
-    question: Question,
-) -> Result<T, Problem> {
+async fn answer<T: DeserializeOwned>(shared: &Shared, question: Question) -> Result<T, Problem> {
     let view = shared.view();
     let Some(leader) = view.leader() else {
         return Err(Problem::store_away("no instance leads the fleet right now"));
@@ -178,7 +166,7 @@ async fn answer<T: DeserializeOwned>(
     };
     let by = question.by.unwrap_or_else(|| shared.id.clone());
     let client = Client::at(&admin, TIMEOUT).map_err(failed)?;
-    let client = client.on_behalf_of(by.clone(), token_file.and_then(token));
+    let client = client.on_behalf_of(by.clone(), shared.token());
     let tags = question.versions.map(tags);
     let mut headers = vec![(PASSED_ON, &*shared.id), (BEHALF, &*by)];
     headers.extend(tags.as_deref().map(|tags| ("if-match", tags)));
@@ -201,45 +189,9 @@ fn tags(versions: Vec<String>) -> String {
     text
 }
 
-/// The token that instances ask each other with: that of the name [`FLEET_TOKEN`], else the first that may change things.
-fn token(file: &Path) -> Option<String> {
-    let text = fs::read_to_string(file).ok()?;
-    token_of(&text)
-}
-
-fn token_of(text: &str) -> Option<String> {
-    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let tokens = lines.filter_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words[..] {
-            [token] => Some(("", token)),
-            [_, _, "read"] => None,
-            [name, token, ..] => Some((name, token)),
-            [] => None,
-        }
-    });
-    let tokens: Vec<(&str, &str)> = tokens.collect();
-    let own = tokens.iter().find(|(name, _)| *name == FLEET_TOKEN);
-    own.or(tokens.first()).map(|(_, token)| (*token).to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn instances_have_a_token_of_their_own_if_there_is_one() {
-        for (text, expected) in [
-            ("ann abc\nfleet def\n", Some("def")),
-            ("# tokens\n\nbob xyz read\nann abc\n", Some("abc")),
-            ("abc\n", Some("abc")),
-            ("fleet abc read\n", None),
-            ("", None),
-        ] {
-            assert_eq!(token_of(text).as_deref(), expected, "{text:?}");
-        }
-    }
 
     #[test]
     fn versions_are_entity_tags() {
