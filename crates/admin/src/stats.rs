@@ -205,6 +205,7 @@ impl ArmStats {
         self.requests += other.requests;
         self.rate += other.rate;
         self.errors += other.errors;
+        self.refused += other.refused;
         (self.error_share, self.error_interval) = failed_share(self.errors, self.requests);
         sum(&mut self.classes, other.classes);
         sum(&mut self.grpc, other.grpc);

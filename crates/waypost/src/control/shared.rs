@@ -298,6 +298,7 @@ impl Control {
         let (Some(shared), Some(source)) = (self.state.shared(), self.source.shared()) else {
             return;
         };
+        shared.fleet.set_token_file(self.token_file());
         let number = self.number();
         let newest = shared.obeyed().revisions.last_key_value();
         let trying = source.trying();

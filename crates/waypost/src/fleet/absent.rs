@@ -62,6 +62,10 @@ impl Fleet {
         match *self {}
     }
 
+    pub(crate) fn set_token_file(&self, _: Option<PathBuf>) {
+        match *self {}
+    }
+
     pub(crate) fn report(&self, _: InstanceRecord) {
         match *self {}
     }

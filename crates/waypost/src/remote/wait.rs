@@ -67,8 +67,9 @@ fn obeyed(client: &Client, patience: Duration) -> anyhow::Result<Outcome> {
 
 /// The instances that do not obey everything up to a revision of the store.
 fn behind(fleet: &FleetView, wanted: i64) -> Vec<&InstanceView> {
-    let instances = fleet.instances.iter();
-    instances.filter(|instance| instance.obeys < wanted).collect()
+    let is_behind =
+        |instance: &&InstanceView| instance.obeys < wanted || instance.state == InstanceState::Error;
+    fleet.instances.iter().filter(is_behind).collect()
 }
 
 /// Names the instances that are behind, on standard error, as standard output has the answer of the command.

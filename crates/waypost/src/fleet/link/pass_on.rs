@@ -1,6 +1,7 @@
 //! Commands that are the leader's: this instance asks it over its admin API, and answers what it answers.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +30,10 @@ struct Question {
 }
 
 impl Fleet {
-    /// Has the leader carry out a command, and replies with its answer. A command that is no leader's matter is returned.
-    pub(crate) fn pass_on(&self, command: Command) -> Option<Command> {
+    /// Has the leader carry out a command, and replies with its answer. `token_file` is the file with the tokens of the admin
+    /// APIs, which all instances share. A command that is no leader's matter is returned.
+    pub(crate) fn pass_on(&self, command: Command, token_file: Option<PathBuf>) -> Option<Command> {
+        self.set_token_file(token_file);
         let shared = Arc::clone(&self.shared);
         match command {
             Command::Dial {

@@ -4,6 +4,9 @@
 
 mod away;
 mod changes;
+mod figures;
+mod instances;
+mod permissions;
 mod puts;
 mod rollouts;
 

@@ -1,0 +1,79 @@
+//! Roles in etcd that forbid something.
+
+use waypost_etcd::auth::{Permission, PermissionKind};
+use waypost_etcd::options::User;
+
+use super::*;
+
+/// A fleet whose instances may write these folders, and read all.
+fn instance_that_may_write(etcd: &Etcd, folders: &[&str]) -> Gateway {
+    let user = |name: &str| User {
+        name: name.to_owned(),
+        password: format!("{name}-password"),
+    };
+    etcd.runtime.block_on(async {
+        let client = &etcd.client;
+        for name in ["root", "waypost"] {
+            client.add_user(&user(name)).await.unwrap();
+            client.add_role(name).await.unwrap();
+            client.grant_role(name, name).await.unwrap();
+        }
+        let mut permissions = vec![(PermissionKind::Read, format!("{PREFIX}/"))];
+        let folders = folders.iter().map(|folder| format!("{PREFIX}/{folder}/"));
+        permissions.extend(folders.map(|folder| (PermissionKind::ReadWrite, folder)));
+        for (kind, folder) in permissions {
+            let keys = KeyRange::prefix(folder);
+            client
+                .grant_permission("waypost", &Permission { kind, keys })
+                .await
+                .unwrap();
+        }
+        client.enable_auth().await.unwrap();
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("local.yaml");
+    std::fs::write(directory.path().join("user"), "waypost:waypost-password\n").unwrap();
+    let local = etcd.local().replace("prefix:", "user_file: user, prefix:");
+    std::fs::write(&path, local).unwrap();
+    Gateway::run(directory, path, &[])
+}
+
+#[test]
+fn missing_permission_for_the_own_key_makes_the_status_red_and_nothing_else() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let one = instance_that_may_write(&etcd, &["config", "revisions", "dials", "leader"]);
+    let denied = one.wait_for_part("etcd: permission denied: write ");
+    assert!(denied.contains(&format!("write {PREFIX}/instances/")), "{denied}");
+    wait_for_revision(&one, 1);
+    assert_eq!(dial_to_b(&one).status(), 200);
+    assert_eq!(body(&one), "b");
+    let status = one.command(&["status"]).expect(1).stdout;
+    assert!(
+        status.contains(&format!("etcd: permission denied: write {PREFIX}/instances/")),
+        "{status}"
+    );
+    let status = one.admin_json("/api/v1/status");
+    assert_eq!(
+        (&status["ok"], &status["fleet"]["available"]),
+        (&json!(false), &json!(true))
+    );
+}
+
+#[test]
+fn missing_permission_for_a_change_is_named() {
+    let (a, b) = (named("a"), named("b"));
+    let etcd = Etcd::with(split(&a, &b));
+    let one = instance_that_may_write(&etcd, &["revisions", "leader", "instances"]);
+    wait_for_revision(&one, 1);
+    let refused = dial_to_b(&one);
+    assert_eq!(refused.status(), 403, "{}", refused.text());
+    let denied = format!("etcd: permission denied: write {PREFIX}/dials/users");
+    assert!(refused.text().contains(&denied), "{}", refused.text());
+    let refused = one.admin("PUT", "/api/v1/config", YAML, Config::new().all_to(&b).as_ref());
+    assert_eq!(refused.status(), 403, "{}", refused.text());
+    let denied = format!("etcd: permission denied: write {PREFIX}/config/");
+    assert!(refused.text().contains(&denied), "{}", refused.text());
+    assert_eq!(body(&one), "a");
+    one.command(&["status"]).expect(0);
+}
