@@ -443,8 +443,7 @@ impl Control {
         match self.fleet() {
             None => Ok(()),
             Some(_) => Err(Problem::invalid(
-                "a fleet does not wait for confirmation; `waypost apply --canary` tries a config at some instances, and \
-                 takes it back if it is not healthy",
+                "a fleet does not wait for confirmation: apply without it, and `waypost rollback` if need be",
             )),
         }
     }

@@ -156,6 +156,10 @@ fn fleet_does_not_wait_for_confirmation() {
     let config = Config::new().all_to(&b);
     let refused = one.admin("PUT", "/api/v1/config?confirm=10s", YAML, config.as_ref());
     assert_eq!(refused.status(), 422, "{}", refused.text());
-    assert!(refused.text().contains("--canary"), "{}", refused.text());
+    assert!(
+        refused.text().contains("a fleet does not wait"),
+        "{}",
+        refused.text()
+    );
     assert_eq!(body(&one), "a");
 }
