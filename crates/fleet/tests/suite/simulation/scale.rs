@@ -1,5 +1,5 @@
 //! A fleet of 1,000 gateways with 100,000 routes: the requests, events and bytes at the store, and the time until all have
-//! a change.
+//! a change. The figures are in docs/fleet.md.
 //!
 //! Records, transactions and pace are the real ones, so requests, events and bytes are exact. Times follow from what a
 //! member is taken to do in a second, which is stated here.
@@ -128,6 +128,31 @@ fn sending(events: usize, bytes: usize) -> Duration {
     Duration::from_secs_f64((events as f64 / EVENTS_A_SECOND).max(bytes as f64 / BYTES_A_SECOND))
 }
 
+/// A number of bytes as the docs have it.
+fn bytes(bytes: usize) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{} kB", bytes / 1000),
+        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{} GB", bytes / 1_000_000_000),
+    }
+}
+
+/// A line of the table in the docs.
+fn line(change: &str, cost: &Cost) -> String {
+    let time = match cost.all_have_it.as_millis() {
+        time @ 0..1000 => format!("{time} ms"),
+        time => format!("{} s", time / 1000),
+    };
+    format!(
+        "| {change} | {} | {} | {} | {} | {time} |",
+        cost.requests,
+        bytes(cost.written),
+        cost.events,
+        bytes(cost.sent)
+    )
+}
+
 #[test]
 fn dial_reaches_a_thousand_gateways_within_a_second() {
     let mut world = World::new();
@@ -184,4 +209,14 @@ fn dial_reaches_a_thousand_gateways_within_a_second() {
     // A dial waits at worst until a second's reports are sent.
     let worst = turn.all_have_it + each_second.all_have_it;
     assert!(worst < Duration::from_secs(1), "{worst:?}");
+
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/fleet.md")).unwrap();
+    for line in [
+        line("a dial", &turn),
+        line("`apply` that changes one of 100 texts", &text),
+        line("`apply` that changes the only text, of all routes", &whole),
+        line("a second of reports after a change", &each_second),
+    ] {
+        assert!(docs.contains(&line), "docs/fleet.md has not: {line}");
+    }
 }
