@@ -1,7 +1,7 @@
 //! The fleet in etcd: what the tasks share, and the handle.
 //!
 //! [`follow`] reads and watches, [`presence`] keeps the lease with the instance's key and its candidacy, [`propose`] writes,
-//! [`outcome`] looks up writes without an answer, [`cache`] keeps the view for a start without etcd, [`look`] makes the picture
+//! [`sweep`] deletes what is old, [`outcome`] looks up writes without an answer, [`cache`] keeps the view for a start without etcd, [`look`] makes the picture
 //! that the admin API shows.
 
 mod cache;
@@ -13,6 +13,7 @@ mod outcome;
 mod pass_on;
 mod presence;
 mod propose;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -129,6 +130,7 @@ impl Fleet {
         let tasks = vec![
             tokio::spawn(follow::follow(Arc::clone(&shared), replica)),
             tokio::spawn(presence::keep(Arc::clone(&shared))),
+            tokio::spawn(sweep::keep(Arc::clone(&shared))),
             tokio::spawn(cache::keep(Arc::clone(&shared), state.into(), identity)),
         ];
         Self {

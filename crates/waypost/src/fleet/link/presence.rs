@@ -15,7 +15,8 @@ use waypost_etcd::kv::write::Put;
 use waypost_etcd::lease::{Granted, KeepAlive};
 use waypost_etcd::revision::{LeaseId, Revision};
 use waypost_fleet::key::Key;
-use waypost_fleet::record::Record as _;
+use waypost_fleet::pace::report_after;
+use waypost_fleet::record::Record;
 use waypost_fleet::record::instance::InstanceRecord;
 use waypost_fleet::store::StoreRevision;
 
@@ -65,6 +66,8 @@ struct Held<'a> {
     /// The value of the instance's key as it was written, and when.
     written: Option<(Vec<u8>, Revision)>,
     write_at: Instant,
+    /// True once the next write is put off.
+    is_put_off: bool,
     candidate: Option<Candidate>,
     /// Refusals of the instance's key and of the candidacy.
     refused: [Option<String>; 2],
@@ -119,6 +122,7 @@ impl<'a> Held<'a> {
             renew_at: began + granted.ttl / 3,
             written: None,
             write_at: began,
+            is_put_off: false,
             candidate: None,
             refused: [None, None],
             client,
@@ -144,9 +148,12 @@ impl<'a> Held<'a> {
     ) -> Option<()> {
         self.look(&pictures.borrow_and_update().clone());
         let wanted = standing.borrow_and_update().clone();
-        let value = wanted.map(|record| record.to_value());
+        let value = wanted.as_ref().map(Record::to_value);
         let is_written = value.is_none() || self.written.as_ref().map(|(value, _)| value) == value.as_ref();
         let now = Instant::now();
+        if !is_written && !self.is_put_off {
+            self.put_off(wanted.as_ref(), now);
+        }
         if now >= self.renew_at {
             self.renew().await?;
         } else if let Some(value) = value
@@ -170,6 +177,20 @@ impl<'a> Held<'a> {
             }
         }
         Some(())
+    }
+
+    /// Puts off what no one waits for, so that not all instances write at once after a change that all obey.
+    fn put_off(&mut self, wanted: Option<&InstanceRecord>, now: Instant) {
+        self.is_put_off = true;
+        let view = self.shared.view();
+        let known = view.instances.get(&*self.shared.id).map(|known| &*known.value);
+        if let Some((known, wanted)) = known.zip(wanted)
+            && (&known.canary, known.healthy, &known.errors)
+                == (&wanted.canary, wanted.healthy, &wanted.errors)
+        {
+            let after = report_after(view.instances.len(), &self.shared.id);
+            self.write_at = self.write_at.max(now + after);
+        }
     }
 
     /// Notices keys that were deleted.
@@ -217,6 +238,7 @@ impl<'a> Held<'a> {
         let instances = u32::try_from(self.shared.view().instances.len()).unwrap_or(u32::MAX);
         let pause = PAUSE + PAUSE_PER_INSTANCE.saturating_mul(instances);
         let written = self.judge(Attached::Instance, pause, written)?;
+        self.is_put_off = false;
         self.written = written.map(|written| (value, written.revision));
         Some(())
     }

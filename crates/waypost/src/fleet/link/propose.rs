@@ -162,7 +162,7 @@ async fn carry_out(shared: &Arc<Shared>, proposal: &Proposal) -> Result<Done, Pr
 }
 
 /// A transaction as etcd takes it. If it fails, it reads when the keys that it compares were changed last.
-fn txn(transaction: &Transaction) -> Txn {
+pub(super) fn txn(transaction: &Transaction) -> Txn {
     let mut txn = Txn::new();
     for compare in &transaction.compares {
         txn = match compare {
@@ -214,7 +214,7 @@ fn refused(error: Error) -> ProposeError {
 }
 
 /// An id for a write: random digits.
-fn id() -> String {
+pub(super) fn id() -> String {
     let mut bytes = [0_u8; 12];
     // Without random bytes, the time tells writes apart.
     if rand::fill(&mut bytes).is_err() {
