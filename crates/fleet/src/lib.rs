@@ -6,7 +6,7 @@
 //! [views](view::View): all that the store said at one of its revisions. Against a view, an [`intent`](proposal::Intent)
 //! becomes a [`proposal`](proposal::Proposal): [transactions](store::Transaction) that happen as a whole, and only if
 //! no other change was first. [`canary`] judges a config that some instances try
-//! first, [`share`] divides rate limits.
+//! first.
 
 pub mod canary;
 pub mod config;
@@ -15,7 +15,6 @@ pub mod pace;
 pub mod proposal;
 pub mod record;
 pub mod replica;
-pub mod share;
 pub mod store;
 pub mod text;
 pub mod view;

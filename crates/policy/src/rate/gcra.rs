@@ -52,9 +52,12 @@ pub(crate) struct Rest {
 impl Pace {
     /// The pace of `limit`.
     pub(crate) fn of(limit: &RateLimit) -> Self {
-        let denominator = limit.requests.max(1);
-        let burst = limit.burst.max(1);
-        let per = u64::try_from(limit.per.as_nanos()).unwrap_or(END).min(END);
+        let per = u64::try_from(limit.per.as_nanos()).unwrap_or(END);
+        Self::new(limit.requests.max(1), per, limit.burst.max(1))
+    }
+
+    fn new(denominator: u32, per: u64, burst: u32) -> Self {
+        let per = per.min(END);
         let exact = |parts: u128| {
             let nanos = parts / u128::from(denominator);
             Exact {
@@ -70,6 +73,15 @@ impl Pace {
             interval: exact(u128::from(per)),
             tolerance: exact(u128::from(per) * u128::from(burst - 1)),
         }
+    }
+
+    /// The pace of each of so many gateways that have the limit together: as many requests in a time that is so many times as
+    /// long, so it is exact, also below one request each. Buckets mean the same as before. The burst is rounded down, but
+    /// for a last request.
+    pub(crate) fn among(&self, gateways: u32) -> Self {
+        let gateways = gateways.max(1);
+        let per = self.per.saturating_mul(u64::from(gateways));
+        Self::new(self.denominator, per, (self.burst / gateways).max(1))
     }
 
     /// Judges a request that comes at `now` at a bucket; `Exact::default()` is one at rest.
@@ -161,6 +173,29 @@ mod tests {
             report_only: false,
             headers: true,
         })
+    }
+
+    #[test]
+    fn gateways_together_pass_as_much_as_one_alone() {
+        // Requests in a minute and their burst, the number of gateways, and the requests that all pass: from rest, and in
+        // the ten minutes after.
+        for (requests, burst, gateways, from_rest, after) in [
+            (60, 60, 1, 60, 600),
+            (60, 60, 3, 60, 600),
+            (10, 10, 4, 8, 100),
+            (1, 1, 2, 2, 10),
+            (3, 3, 30, 30, 30),
+        ] {
+            let share = pace(requests, Duration::from_secs(60), burst).among(gateways);
+            let mut buckets = vec![Exact::default(); gateways as usize];
+            let mut pass = |now| -> u32 {
+                let buckets = buckets.iter_mut();
+                buckets.map(|bucket| pass_all(&share, bucket, now)).sum()
+            };
+            assert_eq!(pass(0), from_rest, "{requests} among {gateways}");
+            let later: u32 = (1..=600).map(|second| pass(second * SECOND)).sum();
+            assert_eq!(later, after, "{requests} among {gateways}");
+        }
     }
 
     /// Passes requests until one waits. Returns how many passed.

@@ -108,6 +108,14 @@ impl Limiters {
                 limiter.table = Arc::clone(&before.table);
             }
         }
+        if let Some(before) = before.all().next() {
+            self.share_among(before.table.gateways());
+        }
+    }
+
+    /// Divides all limits by the number of gateways that have them together, from now on.
+    pub fn share_among(&self, gateways: u32) {
+        self.all().for_each(|limiter| limiter.table.share_among(gateways));
     }
 
     /// All limiters.

@@ -11,8 +11,9 @@
 //! the place of the oldest bucket near its own, the one that would be at rest first, but never of one that is used up: who is
 //! over a limit stays so, however many keys come. Where all buckets are used up, new keys share one bucket of the shard.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use waypost_plan::rate::{LIMITS_MAX, Rate};
@@ -46,6 +47,8 @@ const TIDIED: usize = 8;
 pub struct Table {
     hasher: RandomState,
     paces: Box<[Pace]>,
+    /// The gateways that have the limits together.
+    gateways: AtomicU32,
     /// Made for the first request: most of many routes may never get one.
     shards: OnceLock<Box<[Shard]>>,
     keys: AtomicUsize,
@@ -99,11 +102,40 @@ impl Table {
         Self {
             hasher: RandomState::new(),
             paces: rate.limits().iter().map(Pace::of).collect(),
+            gateways: AtomicU32::new(1),
             shards: OnceLock::new(),
             keys: AtomicUsize::new(0),
             evicted: AtomicU64::new(0),
             unplaced: AtomicU64::new(0),
             tidied: AtomicUsize::new(0),
+        }
+    }
+
+    /// Divides the limits by so many gateways from now on. Buckets stay as they are.
+    pub(crate) fn share_among(&self, gateways: u32) {
+        self.gateways.store(gateways, Ordering::Relaxed);
+    }
+
+    /// The gateways that have the limits together.
+    pub(crate) fn gateways(&self) -> u32 {
+        self.gateways.load(Ordering::Relaxed)
+    }
+
+    /// The pace of a limit at this gateway.
+    #[inline]
+    fn pace(&self, limit: usize) -> Pace {
+        let pace = self.paces[limit];
+        match self.gateways() {
+            0 | 1 => pace,
+            gateways => pace.among(gateways),
+        }
+    }
+
+    /// The paces of all limits at this gateway.
+    fn paces(&self) -> Cow<'_, [Pace]> {
+        match self.gateways() {
+            0 | 1 => Cow::Borrowed(&self.paces),
+            _ => (0..self.paces.len()).map(|limit| self.pace(limit)).collect(),
         }
     }
 
@@ -171,7 +203,7 @@ impl Table {
     /// A request with one limit, as most have.
     #[inline]
     fn visit_one(&self, shard: &mut Pages, visit: &mut Visit, now: u64, counting: Counting) -> bool {
-        let pace = &self.paces[0];
+        let pace = &self.pace(0);
         let fingerprint = visit.fingerprint;
         if counting == Counting::Counts {
             self.sweep(shard, fingerprint, now);
@@ -195,7 +227,7 @@ impl Table {
     /// A key that has no bucket yet.
     #[inline(never)]
     fn visit_new(&self, shard: &mut Pages, visit: &mut Visit, limit: usize, now: u64, counting: Counting) {
-        let pace = &self.paces[limit];
+        let pace = &self.pace(limit);
         if counting == Counting::Looks {
             let bucket = self.bucket_for_new(shard, visit.fingerprint, limit, now);
             visit.judge(pace, bucket, now);
@@ -221,7 +253,7 @@ impl Table {
         let is_placed = self.keys() < KEYS_MAX
             || shard
                 .page(fingerprint)
-                .is_some_and(|page| page.oldest(fingerprint, &self.paces, now).is_some());
+                .is_some_and(|page| page.oldest(fingerprint, &self.paces(), now).is_some());
         if is_placed { Exact::default() } else { shared }
     }
 
@@ -244,7 +276,7 @@ impl Table {
         {
             return true;
         }
-        let Some(oldest) = page.oldest(fingerprint, &self.paces, now) else {
+        let Some(oldest) = page.oldest(fingerprint, &self.paces(), now) else {
             return false;
         };
         page.remove(oldest);
@@ -274,7 +306,7 @@ impl Table {
             let kept = shard.kept(visit.fingerprint);
             let bucket = kept.unwrap_or_else(|| self.bucket_for_new(shard, visit.fingerprint, limit, now));
             *found = Some(bucket);
-            visit.judge(&self.paces[limit], bucket, now);
+            visit.judge(&self.pace(limit), bucket, now);
         }
         let passes = visits.iter().all(Visit::passes);
         for ((limit, visit), found) in visits.iter_mut().enumerate().zip(found) {
@@ -283,7 +315,7 @@ impl Table {
             };
             if !passes {
                 // Nothing was taken from it.
-                visit.rest = self.paces[limit].rest(found.unwrap_or_default(), now);
+                visit.rest = self.pace(limit).rest(found.unwrap_or_default(), now);
                 continue;
             }
             if counting == Counting::Looks || visit.wait.is_some() {
@@ -294,7 +326,7 @@ impl Table {
             if let Some(page) = shard.page(fingerprint)
                 && let Some(at) = page.find(fingerprint)
             {
-                if let Some(after) = visit.judge(&self.paces[limit], page.bucket(at), now) {
+                if let Some(after) = visit.judge(&self.pace(limit), page.bucket(at), now) {
                     page.set(at, after);
                 }
                 continue;

@@ -81,13 +81,22 @@ impl Control {
             return;
         };
         // The dials that come with a config count from its first request on.
+        let live = view.instances.len();
         let before = self.take_view(view);
         self.take_config().await;
+        self.share_rates(live);
         if let Some(before) = &before {
             self.tell_turns(before);
         }
         self.take_lead(before.is_some()).await;
         self.report_instance();
+    }
+
+    /// Divides rate limits by the number of instances that live.
+    fn share_rates(&self, live: usize) {
+        let live = u32::try_from(live).unwrap_or(u32::MAX).max(1);
+        let generation = self.gateway.generation();
+        generation.compiled().limiters().share_among(live);
     }
 
     /// Looks if this instance still leads, and if a wait is over.

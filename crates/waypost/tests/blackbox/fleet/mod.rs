@@ -8,6 +8,7 @@ mod figures;
 mod instances;
 mod permissions;
 mod puts;
+mod rates;
 mod rollouts;
 
 use std::time::Duration;
