@@ -3,10 +3,9 @@
 //! [`Fleet`] is the handle that the control has. Its tasks run on the control's runtime and speak with etcd; nothing here
 //! decides about the gateway. Without the feature `etcd` there is no fleet, and the type has no value.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the control takes it over once a source can be a fleet"
+#![cfg_attr(
+    not(feature = "etcd"),
+    allow(dead_code, reason = "without a fleet, nothing makes these values")
 )]
 
 #[cfg(not(feature = "etcd"))]

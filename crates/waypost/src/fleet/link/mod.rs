@@ -202,7 +202,8 @@ impl Fleet {
     }
 
     /// Things that etcd forbids this instance, and keys in it that make no sense, in a sentence each.
-    pub(crate) fn troubles(&self) -> Vec<String> {
+    #[cfg(test)]
+    fn troubles(&self) -> Vec<String> {
         self.shared.troubles(&self.shared.picture.borrow().clone())
     }
 

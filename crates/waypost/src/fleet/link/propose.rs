@@ -14,7 +14,7 @@ use waypost_etcd::revision::{CreateRevision, ModRevision};
 use waypost_fleet::proposal::{Intent, Proposal};
 use waypost_fleet::record::WriteId;
 use waypost_fleet::store::{self, StoreRevision, Transaction, Write};
-use waypost_fleet::view::{Fence, Leader, View};
+use waypost_fleet::view::{Fence, View};
 
 use super::{Fleet, Shared, outcome};
 use crate::fleet::{Availability, Known, ProposeError, Proposed};
@@ -50,11 +50,6 @@ impl Fleet {
     /// The right of this instance to write as the leader; `None` unless it leads and its lease certainly holds.
     pub(crate) fn fence(&self) -> Option<Fence> {
         self.shared.fence()
-    }
-
-    /// The instance that leads, as far as is known.
-    pub(crate) fn leader(&self) -> Option<Leader> {
-        self.view().leader()
     }
 }
 

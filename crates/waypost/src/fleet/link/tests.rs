@@ -262,7 +262,7 @@ async fn the_oldest_candidate_leads_until_its_lease_ends() {
     until(&second, "with both", are_both).await;
     assert!(!second.is_leader());
     let fence = first.fence().unwrap();
-    assert_eq!(*second.leader().unwrap().instance, *first.id());
+    assert_eq!(*second.view().leader().unwrap().instance, *first.id());
     first.leave().await;
     until(&second, "the leader", Fleet::is_leader).await;
     until(&second, "alone", |fleet| fleet.view().instances.len() == 1).await;
