@@ -80,7 +80,7 @@ fn route_and_arms_have_figures_by_the_second_and_the_minute() {
         assert!(quantiles.iter().any(Value::is_number), "{figures}");
         let kept = &figures["kept"];
         assert!(kept["bytes"].as_u64() < kept["bytes_max"].as_u64());
-        assert_eq!(kept["bytes_max"], 21 << 20);
+        assert_eq!(kept["bytes_max"], 16 << 20);
     }
     let arm = gateway.admin_json("/api/v1/timeline?route=users&service=bad");
     assert_eq!(arm["series"].as_array().unwrap().len(), 1);
