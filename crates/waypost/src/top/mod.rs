@@ -161,6 +161,7 @@ fn show(
     let mut has_to_draw = true;
     loop {
         if has_to_draw {
+            screen.fit()?;
             screen.terminal.draw(|frame| {
                 let area = frame.area();
                 draw::draw(&app, Instant::now(), means, area, frame.buffer_mut());

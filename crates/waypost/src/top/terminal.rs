@@ -34,6 +34,8 @@ static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
 /// A terminal that is taken; dropped, it is given back.
 pub(super) struct Screen {
     pub(super) terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    /// The size that frames have.
+    area: Rect,
 }
 
 impl Screen {
@@ -53,16 +55,28 @@ impl Screen {
         force_color_output(means.colors);
         enter().context("the terminal cannot be taken")?;
         let backend = CrosstermBackend::new(BufWriter::with_capacity(FRAME_BYTES, io::stdout()));
-        let viewport = Viewport::Fixed(area());
+        let area = area();
+        let viewport = Viewport::Fixed(area);
         Ok(Self {
             terminal: Terminal::with_options(backend, TerminalOptions { viewport })?,
+            area,
         })
     }
 
     /// Takes the size that the terminal has now, and draws everything again.
     pub(super) fn resize(&mut self) -> anyhow::Result<()> {
-        self.terminal.resize(area())?;
+        self.area = area();
+        self.terminal.resize(self.area)?;
         Ok(())
+    }
+
+    /// Takes the size that the terminal has now, if it is another one: a change that came before signals of it were waited for
+    /// is not told.
+    pub(super) fn fit(&mut self) -> anyhow::Result<()> {
+        match area() == self.area {
+            true => Ok(()),
+            false => self.resize(),
+        }
     }
 
     /// Gives the terminal back, stops the process until it is continued, and takes the terminal again.
